@@ -1,0 +1,16 @@
+"""HTTP/1.1: a server for one connection, and the site that pystack serves with it.
+
+    async def handler(request: Request) -> Response:
+        return Response.text(f"You asked for {request.path}")
+
+    await serve_connection(stream, handler)
+
+`server` moves bytes and enforces limits, `messages` are the values a handler sees, `site` routes,
+`files` serves a directory, `story` and `page` tell what happened to the very request they answer.
+"""
+
+from pystack.apps.http.limits import Limits
+from pystack.apps.http.messages import Body, Handler, HttpError, Request, Response
+from pystack.apps.http.server import serve_connection
+
+__all__ = ["Body", "Handler", "HttpError", "Limits", "Request", "Response", "serve_connection"]

@@ -1,0 +1,184 @@
+"""A directory served over HTTP (`--root`): files, ranges of them, and listings.
+
+A small file is read at once, without a thread: opening, reading and closing one from the page cache
+takes less than waking a thread does. A big one is read 64 KiB at a time, and where the page cache
+does not have the next part, in a thread, so that a slow disk holds up nobody else.
+"""
+
+import errno
+import mimetypes
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote_from_bytes
+
+import trio
+
+from pystack.apps.http.listing import listing_page
+from pystack.apps.http.messages import BodySource, HttpError, Request, Response
+from pystack.apps.http.ranges import Representation, answer
+from pystack.apps.http.tree import Tree, split_path
+
+SMALL_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 64 * 1024
+
+_ENCODED: Final = {
+    ".gz": "application/gzip",
+    ".bz2": "application/x-bzip2",
+    ".xz": "application/x-xz",
+    ".zst": "application/zstd",
+    ".br": "application/x-brotli",
+}
+# What the standard library's table lacks, or gives no good answer for in a browser.
+_TYPES: Final = {
+    ".avif": "image/avif",
+    ".cfg": "text/plain",
+    ".ini": "text/plain",
+    ".js": "text/javascript",
+    ".log": "text/plain",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
+    ".pcap": "application/vnd.tcpdump.pcap",
+    ".py": "text/plain",
+    ".toml": "text/plain",
+    ".wasm": "application/wasm",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".yaml": "text/plain",
+    ".yml": "text/plain",
+}
+# An instance of its own knows the built-in table alone: the same answer on every machine.
+_BUILT_IN: Final = mimetypes.MimeTypes().types_map[True]
+_GONE_ERRNOS: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL}
+)
+
+
+class FileSite:
+    """A handler that serves what lies below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._tree = Tree(root)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer GET or HEAD."""
+        segments = split_path(request.path)
+        if segments is None:
+            raise HttpError(404)
+        descriptor = self._open(segments)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and (not request.path.endswith("/")):
+                return _file_answer(request, descriptor, status, segments[-1])
+            if stat.S_ISDIR(status.st_mode):
+                return self._directory_answer(request, descriptor, segments)
+            raise HttpError(404)
+        finally:
+            os.close(descriptor)
+
+    def _directory_answer(
+        self, request: Request, descriptor: int, segments: list[bytes]
+    ) -> Response:
+        if not request.path.endswith("/"):
+            # Built from the segments, not from the path: `//elsewhere/x` must not lead there.
+            place = "/" + "/".join(quote_from_bytes(s, safe="") for s in segments) + "/"
+            place += f"?{request.query}" if request.query else ""
+            moved = Response.text(f"This directory is at {place}\n", 301)
+            moved.headers = [("Location", place)]
+            return moved
+        try:
+            index = self._open([*segments, b"index.html"])
+        except HttpError as error:
+            if error.status != 404:
+                raise
+            return Response.html(listing_page(self._tree, descriptor, segments))
+        try:
+            status = os.fstat(index)
+            if stat.S_ISREG(status.st_mode):
+                return _file_answer(request, index, status, b"index.html")
+            return Response.html(listing_page(self._tree, descriptor, segments))
+        finally:
+            os.close(index)
+
+    def _open(self, segments: list[bytes]) -> int:
+        try:
+            return self._tree.open(segments)
+        except OSError as error:
+            if error.errno in _GONE_ERRNOS:
+                raise HttpError(404) from None
+            if error.errno in (errno.EACCES, errno.EPERM):
+                raise HttpError(403) from None
+            raise HttpError(503, "The file cannot be opened just now.") from error
+
+
+def content_type(name: bytes) -> str:
+    """Return the media type for the name of a file, by its suffix."""
+    suffix = os.path.splitext(os.fsdecode(name))[1].lower()
+    kind = _ENCODED.get(suffix) or _TYPES.get(suffix) or _BUILT_IN.get(suffix)
+    if kind is None:
+        return "application/octet-stream"
+    is_text = kind.startswith("text/") or kind in ("application/json", "application/xml")
+    return f"{kind}; charset=utf-8" if is_text else kind
+
+
+def _file_answer(
+    request: Request, descriptor: int, status: os.stat_result, name: bytes
+) -> Response:
+    thing = Representation(
+        size_bytes=status.st_size,
+        etag=f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"',
+        modified_s=max(0, int(status.st_mtime)),
+        content_type=content_type(name),
+    )
+
+    def content(start: int, stop: int) -> BodySource:
+        if stop - start <= SMALL_BYTES:
+            data = os.pread(descriptor, stop - start, start)
+            if len(data) == stop - start:
+                return data
+        return FileBody(os.dup(descriptor), start, stop)
+
+    return answer(request, thing, content)
+
+
+class FileBody:
+    """Part of an open file, read as it is sent; `close` lets go of the descriptor."""
+
+    __slots__ = ("_at", "_descriptor", "_stop")
+
+    def __init__(self, descriptor: int, start: int, stop: int) -> None:
+        self._descriptor = descriptor
+        self._at = start
+        self._stop = stop
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._at >= self._stop:
+            raise StopAsyncIteration
+        size = min(CHUNK_BYTES, self._stop - self._at)
+        data = self._read_cached(size)
+        if data is None:
+            data = await trio.to_thread.run_sync(os.pread, self._descriptor, size, self._at)
+        if not data:
+            raise OSError(f"the file ended {self._stop - self._at} bytes too early")
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read_cached(self, size: int) -> bytes | None:
+        """Return the next part if no disk must be waited for; None: it must, or may have to."""
+        buffer = bytearray(size)
+        try:
+            count = os.preadv(self._descriptor, [buffer], self._at, os.RWF_NOWAIT)
+        except (OSError, AttributeError):  # EAGAIN; or a system or file system that can't tell
+            return None
+        return bytes(buffer) if count == size else bytes(buffer[:count])

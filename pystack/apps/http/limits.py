@@ -1,0 +1,30 @@
+"""How much, and for how long, one HTTP connection may ask of the server."""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from pystack.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one connection. Times are in the world's seconds."""
+
+    header_bytes: int = 16 * 1024  # request line and headers together; more is 431
+    target_bytes: int = 8 * 1024  # more is 414
+    body_bytes: int = 1 << 40  # of a request, 1 TiB; more is 413
+    idle_s: float = 60.0  # between requests; then the connection is closed without a word
+    header_s: float = 15.0  # from the first byte of a request to the end of its headers; then 408
+    body_s: float = 30.0  # the longest silence inside a request's body; then 408
+    send_s: float = 60.0  # for the client to take 64 KiB of the answer; then a reset
+    linger_s: float = 5.0  # how long a refused client is listened to, so that it sees the answer
+    linger_bytes: int = 64 << 20
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                raise ConfigError(f"limit {field.name} is {value}; it must be greater than 0")
+
+
+DEFAULT_LIMITS: Final = Limits()

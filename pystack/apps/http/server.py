@@ -1,0 +1,463 @@
+"""HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112) over any Trio stream: one call serves one connection.
+
+h11 keeps the protocol's state; this module moves its bytes, and adds what h11 leaves open: limits,
+time-outs, 100-continue, unread bodies, and closing so that a refused client still sees why.
+
+One cancel scope spans the connection, and its deadline moves with the phase. A scope for each read
+and write would cost 9 us each; moving a deadline costs 2.
+"""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from email.utils import formatdate
+from enum import Enum
+from math import inf
+from typing import Final
+
+import h11
+import trio
+
+from pystack import __version__
+from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
+from pystack.apps.http.messages import (
+    REASONS,
+    Body,
+    BodySource,
+    Handler,
+    HttpError,
+    Request,
+    Response,
+)
+
+RECEIVE_BYTES: Final = 64 * 1024
+SEND_BYTES: Final = 64 * 1024  # what `Limits.send_s` is given for
+JOIN_BYTES: Final = 64 * 1024  # a body up to this size goes out together with its head
+DRAIN_BYTES: Final = 64 * 1024  # an unread body up to this size is read, to keep the connection
+
+_SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))
+_CLOSE: Final = (b"Connection", b"close")
+_BODILESS: Final = frozenset({204, 304})
+_log: Final = logging.getLogger("pystack.apps.http")
+
+
+async def serve_connection(
+    stream: trio.abc.HalfCloseableStream,
+    handler: Handler,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    utc_now: Callable[[], float] = time.time,
+) -> None:
+    """Answer the requests that arrive on `stream` until either side has had enough; close it.
+
+    `utc_now` gives the seconds since 1970 for the Date header; in virtual time, pass a clock of
+    that world. A client that goes away ends the call quietly. When the call is cancelled, the
+    stream is the caller's to close.
+    """
+    await _Connection(stream, handler, limits, utc_now).run()
+
+
+class _Phase(Enum):
+    IDLE = "waiting for a request"
+    HEAD = "reading a request's head"
+    BODY = "reading a request's body"
+    WORK = "in the handler"
+    SEND = "sending"
+
+
+class _Connection:
+    __slots__ = (
+        "_body_bytes",
+        "_broken",
+        "_date",
+        "_date_s",
+        "_declared_bytes",
+        "_handler",
+        "_head_only",
+        "_http",
+        "_limits",
+        "_must_close",
+        "_number",
+        "_phase",
+        "_scope",
+        "_stream",
+        "_utc_now",
+    )
+
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        handler: Handler,
+        limits: Limits,
+        utc_now: Callable[[], float],
+    ) -> None:
+        self._stream = stream
+        self._handler = handler
+        self._limits = limits
+        self._utc_now = utc_now
+        self._http = h11.Connection(h11.SERVER, limits.header_bytes)
+        self._scope = trio.CancelScope()
+        self._phase = _Phase.IDLE
+        self._number = 0
+        self._body_bytes = 0  # read so far, of this request
+        self._declared_bytes = 0  # the request's Content-Length; 0 for none
+        self._head_only = False
+        self._must_close = False
+        self._broken = False  # the peer has gone
+        self._date_s = -1
+        self._date = b""
+
+    async def run(self) -> None:
+        try:
+            with self._scope:
+                while await self._serve_one():
+                    pass
+            if self._scope.cancelled_caught:
+                await self._time_out()
+            elif self._peer_may_be_sending():
+                await self._linger()
+            with trio.move_on_after(self._limits.send_s):
+                await self._stream.aclose()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            _log.debug("the client went away: %r", error)
+            await trio.aclose_forcefully(self._stream)
+
+    async def _serve_one(self) -> bool:
+        """Answer one request; False: the connection is done."""
+        request: Request | None = None
+        try:
+            event = await self._read_head()
+            if event is None:
+                return False
+            request = self._admit(event)
+            self._enter(_Phase.WORK, inf)
+            response = await self._handler(request)
+        except HttpError as error:
+            self._must_close |= request is None
+            response = error.response()
+        except h11.RemoteProtocolError as error:
+            self._must_close = True
+            response = HttpError(error.error_status_hint, f"{error}.").response()
+        except Exception:
+            if self._broken:
+                raise
+            _log.exception("the handler failed")
+            self._must_close = True
+            response = HttpError(500, "The server's program failed; its log says why.").response()
+        if not await self._respond(response):
+            return False
+        return await self._ready_for_next()
+
+    # reading
+
+    async def _read_head(self) -> h11.Request | None:
+        """Return the head of the next request; None: there will be none."""
+        begun = self._skip_blank_lines()
+        event = self._http.next_event()
+        if event is h11.NEED_DATA:
+            if begun:
+                self._enter(_Phase.HEAD, self._limits.header_s)
+            else:
+                self._enter(_Phase.IDLE, self._limits.idle_s)
+        while event is h11.NEED_DATA:
+            data = await self._receive()
+            if self._phase is _Phase.IDLE and data:
+                data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
+                if not data:
+                    continue
+            self._http.receive_data(data)
+            event = self._http.next_event()
+            if event is h11.NEED_DATA and self._phase is _Phase.IDLE:
+                self._enter(_Phase.HEAD, self._limits.header_s)
+        return event if isinstance(event, h11.Request) else None
+
+    def _skip_blank_lines(self) -> bool:
+        """Drop blank lines between pipelined requests; return whether more than that is there.
+
+        RFC 9112 section 2.2 wants them skipped, and h11 refuses them.
+        """
+        rest, ended = self._http.trailing_data
+        if rest[:1] in (b"\r", b"\n"):
+            self._http = h11.Connection(h11.SERVER, self._limits.header_bytes)
+            rest = rest.lstrip(b"\r\n")
+            if rest:
+                self._http.receive_data(rest)
+            if ended:
+                self._http.receive_data(b"")
+        return bool(rest)
+
+    def _admit(self, event: h11.Request) -> Request:
+        """Make the request, or refuse it for its head alone."""
+        self._number += 1
+        self._body_bytes = self._declared_bytes = 0
+        self._head_only = event.method == b"HEAD"
+        fields: dict[bytes, bytes] = {}
+        head_bytes = len(event.target)
+        for name, value in event.headers:
+            head_bytes += len(name) + len(value) + 4
+            fields[name] = fields[name] + b", " + value if name in fields else bytes(value)
+        if len(event.target) > self._limits.target_bytes:
+            raise HttpError(414, f"The limit is {self._limits.target_bytes} bytes.")
+        if head_bytes > self._limits.header_bytes:
+            raise HttpError(431, f"The limit is {self._limits.header_bytes} bytes.")
+        if event.http_version[:2] != b"1.":
+            raise HttpError(505, "This server speaks HTTP/1.0 and HTTP/1.1.")
+        if event.method == b"CONNECT":
+            raise HttpError(501, "This server is no proxy.")
+        if b"content-length" in fields or b"transfer-encoding" in fields:
+            self._admit_body(fields, event.http_version)
+        else:
+            self._http.next_event()  # the end of the message: h11 wants it to be fetched
+        target = event.target.decode("ascii")
+        path, query = _split_target(target)
+        return Request(
+            event.method.decode("ascii"),
+            target,
+            path,
+            query,
+            event.http_version.decode("ascii"),
+            event.headers.raw_items(),
+            fields,
+            self._number,
+            trio.current_time(),
+            self._stream,
+            Body(self),
+        )
+
+    def _admit_body(self, fields: dict[bytes, bytes], version: bytes) -> None:
+        if b"transfer-encoding" in fields:
+            # RFC 9112 section 6.1: either is how requests are smuggled past a proxy.
+            if b"content-length" in fields:
+                raise HttpError(400, "Content-Length and Transfer-Encoding exclude each other.")
+            if version == b"1.0":
+                raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding.")
+        else:
+            self._declared_bytes = int(fields[b"content-length"])
+            if self._declared_bytes > self._limits.body_bytes:
+                raise HttpError(413, f"The limit is {self._limits.body_bytes} bytes.")
+        if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
+            raise HttpError(417, "The only expectation known here is 100-continue.")
+
+    async def next_body_chunk(self) -> bytes | None:
+        """Return the next part of the request's body, None at its end (`ChunkSource`)."""
+        http = self._http
+        if http.their_state is not h11.SEND_BODY:
+            return None
+        if http.they_are_waiting_for_100_continue:
+            go_on = h11.InformationalResponse(status_code=100, headers=[], reason=REASONS[100])
+            await self._send(http.send(go_on))
+            self._enter(_Phase.WORK, inf)
+        try:
+            event = http.next_event()
+            while event is h11.NEED_DATA:
+                self._enter(_Phase.BODY, self._limits.body_s)
+                http.receive_data(await self._receive())
+                self._enter(_Phase.WORK, inf)
+                event = http.next_event()
+        except h11.RemoteProtocolError as error:
+            self._must_close = True
+            raise HttpError(error.error_status_hint, f"{error}.") from error
+        if not isinstance(event, h11.Data):
+            return None
+        self._body_bytes += len(event.data)
+        if self._body_bytes > self._limits.body_bytes:
+            self._must_close = True
+            raise HttpError(413, f"The limit is {self._limits.body_bytes} bytes.")
+        return bytes(event.data)
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        except trio.BrokenResourceError:
+            self._broken = True
+            raise
+
+    # answering
+
+    async def _respond(self, response: Response) -> bool:
+        """Send the answer; False: it could not be sent whole, and the connection is cut."""
+        if self._http.their_state is h11.SEND_BODY and not self._worth_draining():
+            self._must_close = True
+        try:
+            try:
+                head = self._head(response)
+            except (h11.LocalProtocolError, UnicodeEncodeError):
+                _log.exception("the handler gave a header that cannot be sent")
+                await _close(response.body)
+                response = HttpError(500).response()
+                head = self._head(response)
+            await self._send_whole(self._http.send(head), response)
+        except Exception:
+            if self._broken:
+                raise
+            # The handler broke its word about the length, or its body failed halfway, or a file
+            # shrank. The client must not take what it has for the whole: a reset.
+            _log.exception("an answer could not be sent whole")
+            await trio.aclose_forcefully(self._stream)
+            return False
+        finally:
+            await _close(response.body)
+        return True
+
+    async def _send_whole(self, head: bytes, response: Response) -> None:
+        http, body = self._http, response.body
+        if self._head_only or response.status in _BODILESS:
+            await self._send(head + http.send(h11.EndOfMessage()))
+        elif not isinstance(body, bytes):
+            await self._send_stream(head, body)
+        else:
+            data = http.send(h11.Data(body)) if body else b""
+            end = http.send(h11.EndOfMessage())
+            if len(data) > JOIN_BYTES:
+                await self._send(head)
+                head = b""
+            await self._send(head + data + end)
+
+    def _head(self, response: Response) -> h11.Response:
+        now_s = int(self._utc_now())
+        if now_s != self._date_s:
+            self._date_s = now_s
+            self._date = formatdate(now_s, usegmt=True).encode("ascii")
+        headers = [(b"Date", self._date), _SERVER]
+        if response.content_type is not None:
+            headers.append((b"Content-Type", response.content_type.encode("latin-1")))
+        length = response.content_length
+        if length is None and isinstance(response.body, bytes):
+            length = len(response.body)
+        if length is not None and response.status not in _BODILESS:
+            headers.append((b"Content-Length", b"%d" % length))
+        headers.extend((n.encode("latin-1"), v.encode("latin-1")) for n, v in response.headers)
+        if self._must_close:
+            headers.append(_CLOSE)
+        reason = REASONS.get(response.status, b"")
+        return h11.Response(status_code=response.status, headers=headers, reason=reason)
+
+    async def _send_stream(self, head: bytes, body: Iterable[bytes] | AsyncIterable[bytes]) -> None:
+        pending: bytes | None = head  # goes out with the first chunk
+        if isinstance(body, AsyncIterable):
+            async for chunk in body:
+                pending = await self._send_chunk(pending, chunk)
+                self._enter(_Phase.WORK, inf)
+        else:
+            for chunk in body:
+                pending = await self._send_chunk(pending, chunk)
+        end = self._http.send(h11.EndOfMessage())
+        if pending is not None or end:
+            await self._send((pending or b"") + end)
+
+    async def _send_chunk(self, pending: bytes | None, chunk: bytes) -> bytes | None:
+        """Send a part of the body, after the head where that is pending; return what is pending."""
+        if not chunk:
+            return pending
+        parts = self._http.send_with_data_passthrough(h11.Data(chunk)) or []
+        if pending is not None:
+            parts.insert(0, pending)
+        # One part is the caller's own object: a big body with a length is never copied here.
+        await self._send(parts[0] if len(parts) == 1 else b"".join(parts))
+        return None
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            if len(data) <= SEND_BYTES:
+                self._enter(_Phase.SEND, self._limits.send_s)
+                await self._stream.send_all(data)
+                return
+            view = memoryview(data)
+            for start in range(0, len(data), SEND_BYTES):
+                self._enter(_Phase.SEND, self._limits.send_s)
+                await self._stream.send_all(view[start : start + SEND_BYTES])
+        except trio.BrokenResourceError:
+            self._broken = True
+            raise
+
+    # what comes after an answer
+
+    def _worth_draining(self) -> bool:
+        """Whether what is left of the request's body is little, and will come."""
+        if self._must_close or self._http.they_are_waiting_for_100_continue:
+            return False
+        return self._declared_bytes - self._body_bytes <= DRAIN_BYTES
+
+    async def _ready_for_next(self) -> bool:
+        http = self._http
+        drained = 0
+        while http.our_state is h11.DONE and http.their_state is h11.SEND_BODY:
+            try:
+                drained += len(await self.next_body_chunk() or b"")
+            except HttpError:
+                return False
+            if drained > DRAIN_BYTES:
+                return False
+        if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
+            return False
+        http.start_next_cycle()
+        return True
+
+    def _peer_may_be_sending(self) -> bool:
+        """Whether bytes may arrive that nobody will read: a close would turn them into a reset."""
+        return not self._http.trailing_data[1] and (
+            self._must_close or self._http.their_state in (h11.SEND_BODY, h11.ERROR)
+        )
+
+    async def _time_out(self) -> None:
+        """The deadline of some phase has passed: tell the client where that helps, then close."""
+        _log.debug("time-out while %s", self._phase.value)
+        if self._phase is _Phase.IDLE:
+            return
+        may_answer = self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+        if self._phase is _Phase.SEND or not may_answer:
+            await trio.aclose_forcefully(self._stream)
+            return
+        self._must_close = True
+        self._scope = trio.CancelScope()
+        with self._scope:
+            await self._respond(HttpError(408, "The request took too long to arrive.").response())
+        if self._scope.cancelled_caught:
+            await trio.aclose_forcefully(self._stream)
+        else:
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """End our side, and read on for a while, RFC 9112 section 9.6."""
+        left = self._limits.linger_bytes
+        with trio.move_on_after(self._limits.linger_s):
+            await self._stream.send_eof()
+            while left > 0:
+                data = await self._stream.receive_some(RECEIVE_BYTES)
+                if not data:
+                    return
+                left -= len(data)
+        await trio.aclose_forcefully(self._stream)
+
+    def _enter(self, phase: _Phase, timeout_s: float) -> None:
+        self._phase = phase
+        self._scope.deadline = inf if timeout_s == inf else trio.current_time() + timeout_s
+
+
+def _split_target(target: str) -> tuple[str, str]:
+    """Return path and query of the target of a request (RFC 9112 section 3.2)."""
+    if not target.startswith("/"):
+        scheme, found, rest = target.partition("://")
+        if found and scheme.lower() in ("http", "https"):  # absolute-form, as for a proxy
+            authority, slash, rest = rest.partition("/")
+            if not slash:
+                authority, _, query = authority.partition("?")
+                return "/", query
+            target = "/" + rest
+        elif target != "*":
+            raise HttpError(400, "The target of a request begins with a slash.")
+    path, _, query = target.partition("?")
+    return path, query
+
+
+async def _close(body: BodySource) -> None:
+    """Let go of what a body holds: an open file, a suspended generator."""
+    if isinstance(body, bytes):
+        return
+    if isinstance(body, AsyncGenerator):
+        with trio.CancelScope(shield=True):
+            await body.aclose()
+        return
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()

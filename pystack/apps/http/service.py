@@ -1,0 +1,32 @@
+"""HTTP as a service of a host."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from pystack.apps.http.limits import Limits
+from pystack.apps.http.server import serve_connection
+from pystack.apps.http.site import Site
+
+
+class HttpService:
+    """The site of `site`, with the files below `root` where one is given."""
+
+    name: Final = "http"
+    tcp_port: Final = 80
+    udp_port: Final = None
+
+    def __init__(self, root: Path | None, limits: Limits, utc_now: Callable[[], float]) -> None:
+        self._site = Site(root)
+        self._limits = limits
+        self._utc_now = utc_now
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Serve one connection."""
+        await serve_connection(stream, self._site, limits=self._limits, utc_now=self._utc_now)
+
+    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+        """HTTP/1 has no UDP side."""
+        return None

@@ -1,0 +1,110 @@
+"""The site that `--serve http` serves: the page about the request, uploads, test data, files.
+
+`/upload`, `/bytes/N`, `/connection` and `/connection.json` are always there. `/` is the page about
+the very request it answers, or the directory given as root.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pystack.apps.http.files import FileSite
+from pystack.apps.http.messages import BodySource, HttpError, Request, Response
+from pystack.apps.http.page import page
+from pystack.apps.http.ranges import Representation, answer
+from pystack.apps.http.story import story_of
+
+MAX_BYTES: Final = 1 << 40  # 1 TiB, for /bytes/N
+
+_READ: Final = ("GET", "HEAD", "OPTIONS")
+_UPLOAD: Final = ("POST", "PUT", "OPTIONS")
+_KNOWN: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE"})
+_COUNT: Final = re.compile(r"/bytes/([0-9]{1,13})")
+
+# Byte i is i modulo 251: a prime, so that data that went astray by any power of two shows.
+_PERIOD: Final = 251
+_CHUNK_BYTES: Final = 261 * _PERIOD  # 65,511; whole periods, so that one chunk serves for all
+_PATTERN: Final = bytes(range(_PERIOD)) * (261 + 1)
+
+
+class Site:
+    """A handler: the built-in resources, and the files below `root` where one is given."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._files = None if root is None else FileSite(root)
+
+    async def __call__(self, request: Request) -> Response:
+        """Route one request."""
+        path, method = request.path, request.method
+        if method not in _KNOWN:
+            raise HttpError(501, "This server does not know that method.")
+        is_upload = path == "/upload" or path.startswith("/upload/")
+        allowed = _UPLOAD if is_upload else _READ
+        if method == "OPTIONS":
+            allow = ", ".join(sorted({*_UPLOAD, *_READ}) if path == "*" else allowed)
+            return Response(204, headers=[("Allow", allow)])
+        if method not in allowed:
+            raise HttpError(405, f"Allowed: {', '.join(allowed)}.", [("Allow", ", ".join(allowed))])
+        if is_upload:
+            return await _upload(request)
+        if path.startswith("/bytes/"):
+            return _bytes(request)
+        if path == "/connection.json":
+            return _fresh(Response.json(story_of(request).as_json()))
+        if path == "/connection" or (path == "/" and self._files is None):
+            return _fresh(Response.html(page(story_of(request))))
+        if self._files is None:
+            raise HttpError(404, "Try / or /connection.json, /bytes/1000, or a POST to /upload.")
+        return await self._files(request)
+
+
+async def _upload(request: Request) -> Response:
+    """Count a body, hash it, throw it away."""
+    digest, count = hashlib.sha256(), 0
+    async for chunk in request.body:
+        digest.update(chunk)
+        count += len(chunk)
+    return Response.json({"bytes": count, "sha256": digest.hexdigest()})
+
+
+def _bytes(request: Request) -> Response:
+    match = _COUNT.fullmatch(request.path)
+    count = int(match[1]) if match else MAX_BYTES + 1
+    if count > MAX_BYTES:
+        raise HttpError(404, f"Ask for /bytes/N with N from 0 to {MAX_BYTES}.")
+    thing = Representation(count, f'"bytes-{count}"', None, "application/octet-stream")
+    return answer(request, thing, pattern)
+
+
+def pattern(start: int, stop: int) -> BodySource:
+    """Return bytes `start` to `stop` of the pattern, in constant memory."""
+    if stop - start <= _CHUNK_BYTES:
+        return _pattern_part(start, stop)
+    return _pattern_chunks(start, stop)
+
+
+def _pattern_chunks(start: int, stop: int) -> Iterator[bytes]:
+    # All chunks but the last are the same object.
+    whole = _pattern_part(start, start + _CHUNK_BYTES)
+    while stop - start >= _CHUNK_BYTES:
+        yield whole
+        start += _CHUNK_BYTES
+    if start < stop:
+        yield _pattern_part(start, stop)
+
+
+def _pattern_part(start: int, stop: int) -> bytes:
+    phase = start % _PERIOD
+    return _PATTERN[phase : phase + stop - start]
+
+
+def _fresh(response: Response) -> Response:
+    """Mark an answer as true for this request only, and as needing nothing from elsewhere."""
+    response.headers = [
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return response

@@ -1,0 +1,143 @@
+"""What a service is, and the services known by name: built in, or from installed plug-ins.
+
+A plug-in is an entry point in the group `pystack.service`: its name is what `--serve` takes, and it
+loads to a function that makes a `Service` from `ServiceOptions`.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from random import Random
+from typing import Final, Protocol, TypeAlias
+
+import trio
+
+from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
+from pystack.apps.http.service import HttpService
+from pystack.apps.simple import Chargen, Daytime, Discard, Echo
+from pystack.core.errors import ConfigError
+
+ENTRY_POINT_GROUP: Final = "pystack.service"
+
+
+class Service(Protocol):
+    """Answers on a TCP port, a UDP port, or both. One object serves all connections."""
+
+    @property
+    def name(self) -> str:
+        """What `--serve` takes."""
+        ...
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The usual port; None: there is no TCP side."""
+        ...
+
+    @property
+    def udp_port(self) -> int | None:
+        """The usual port; None: there is no UDP side."""
+        ...
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Serve one connection. The caller closes the stream.
+
+        May raise `trio.BrokenResourceError`: a peer that goes away is nothing special.
+        """
+        ...
+
+    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+        """Return the answer to one datagram, None for no answer. Must not block."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """What services may be told; each takes what concerns it."""
+
+    root: Path | None = None  # the directory to serve; None: the built-in pages alone
+    limits: Limits = DEFAULT_LIMITS  # of HTTP connections
+    utc_now: Callable[[], float] = time.time  # seconds since 1970; virtual time brings its own
+    rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
+
+
+ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
+
+BUILT_IN: Final[dict[str, ServiceFactory]] = {
+    "http": lambda options: HttpService(options.root, options.limits, options.utc_now),
+    "echo": lambda options: Echo(),
+    "discard": lambda options: Discard(),
+    "chargen": lambda options: Chargen(options.rng),
+    "daytime": lambda options: Daytime(options.utc_now),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A service and where it listens."""
+
+    service: Service
+    tcp_port: int | None
+    udp_port: int | None
+
+
+def known_names() -> list[str]:
+    """Return the names that `--serve` takes."""
+    return sorted({*BUILT_IN, *entry_points(group=ENTRY_POINT_GROUP).names})
+
+
+def parse_serve(text: str) -> tuple[str, int | None]:
+    """Read `NAME[:PORT]`; no port means the service's usual one."""
+    name, colon, port_text = text.partition(":")
+    names = known_names()
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no service {name!r}: there are {', '.join(names)}.{hint}")
+    if not colon:
+        return name, None
+    is_number = port_text.isascii() and port_text.isdigit() and len(port_text) <= 5
+    if not is_number or not 1 <= int(port_text) <= 65535:
+        raise ConfigError(f"{text!r}: {port_text!r} is not a port; a port is 1 to 65535")
+    return name, int(port_text)
+
+
+def make_service(name: str, options: ServiceOptions) -> Service:
+    """Build the service called `name`; a built-in one wins over a plug-in of that name."""
+    if name in BUILT_IN:
+        return BUILT_IN[name](options)
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        try:
+            factory: ServiceFactory = entry_point.load()
+        except Exception as error:
+            raise ConfigError(f"service {name!r} ({entry_point.value}): {error}") from error
+        return factory(options)
+    raise ConfigError(f"no service {name!r}")
+
+
+def place_services(
+    requests: Sequence[str], options: ServiceOptions | None = None
+) -> list[Placement]:
+    """Build what `--serve` asks for; with nothing asked for, HTTP.
+
+    A port given with the name holds for both protocols. Two may not claim one port.
+    """
+    options = options if options is not None else ServiceOptions()
+    claims: dict[tuple[str, int], str] = {}  # protocol and port -> as asked for
+    placements: list[Placement] = []
+    for text in requests or ("http",):
+        name, port = parse_serve(text)
+        service = make_service(name, options)
+        tcp_port = service.tcp_port if port is None or service.tcp_port is None else port
+        udp_port = service.udp_port if port is None or service.udp_port is None else port
+        for protocol, number in (("TCP", tcp_port), ("UDP", udp_port)):
+            if number is None:
+                continue
+            if (protocol, number) in claims:
+                other = claims[protocol, number]
+                raise ConfigError(f"{other!r} and {text!r} both claim {protocol} port {number}")
+            claims[protocol, number] = text
+        placements.append(Placement(service, tcp_port, udp_port))
+    return placements

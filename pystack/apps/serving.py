@@ -1,0 +1,151 @@
+"""Runs a service on a host: listens, gives each connection a task, answers datagrams.
+
+Whatever a handler raises ends its own connection and nothing else. There is no task per datagram.
+"""
+
+import errno
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+import trio
+
+from pystack.apps.service import Service
+
+MAX_CONNECTIONS: Final = 1024  # at once; further ones wait in the listener's backlog
+FIN_GRACE_S: Final = 2.0  # what a connection gets for its FIN when the service is stopped
+CLOSE_S: Final = 60.0  # what a connection that is done gets to bring out what it still holds
+ACCEPT_PAUSE_S: Final = 0.1
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_log: Final = logging.getLogger("pystack.apps")
+
+
+class DatagramSocket(Protocol):
+    """Just what is needed of a bound UDP socket."""
+
+    async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
+        """Return the next datagram and where it came from."""
+        ...
+
+    async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
+        """Send one datagram."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the port back."""
+        ...
+
+
+class ServingHost(Protocol):
+    """Just what is needed of a host."""
+
+    async def open_tcp_listeners(
+        self, port: int
+    ) -> Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]]:
+        """Listen on all addresses."""
+        ...
+
+    async def open_udp_socket(self, port: int) -> DatagramSocket:
+        """Bind on all addresses."""
+        ...
+
+
+async def serve(
+    host: ServingHost,
+    service: Service,
+    *,
+    tcp_port: int | None,
+    udp_port: int | None,
+    max_connections: int = MAX_CONNECTIONS,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; None for a port leaves that side out.
+
+    A port that cannot be had is an `OSError` here, before anything is served.
+
+    Cancelled, it closes the listeners, gives every open connection its FIN, and is done after
+    `FIN_GRACE_S` at the latest.
+    """
+    listeners = () if tcp_port is None else await host.open_tcp_listeners(tcp_port)
+    try:
+        socket = None if udp_port is None else await host.open_udp_socket(udp_port)
+    except BaseException:
+        for listener in listeners:
+            await _close(listener)
+        raise
+    async with trio.open_nursery() as nursery:
+        slots = trio.Semaphore(max_connections)
+        for listener in listeners:
+            nursery.start_soon(_accept, listener, service, slots, nursery)
+        if socket is not None:
+            nursery.start_soon(_answer, socket, service)
+        task_status.started()
+
+
+async def _accept(
+    listener: trio.abc.Listener[trio.abc.HalfCloseableStream],
+    service: Service,
+    slots: trio.Semaphore,
+    nursery: trio.Nursery,
+) -> None:
+    try:
+        while True:
+            await slots.acquire()
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                slots.release()
+                if error.errno not in _EXHAUSTED:
+                    raise
+                _log.error("%s: accepting pauses: %s", service.name, error)
+                await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            nursery.start_soon(_converse, stream, service, slots)
+    except trio.ClosedResourceError:
+        _log.debug("%s: the listener was closed", service.name)
+    finally:
+        await _close(listener)
+
+
+async def _converse(
+    stream: trio.abc.HalfCloseableStream, service: Service, slots: trio.Semaphore
+) -> None:
+    try:
+        await service.handle_tcp(stream)
+        with trio.move_on_after(CLOSE_S):
+            await stream.aclose()
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        _log.debug("%s: the peer went away: %r", service.name, error)
+    except Exception:
+        _log.exception("%s: a connection failed", service.name)
+    finally:
+        await _close(stream)
+        slots.release()
+
+
+async def _answer(socket: DatagramSocket, service: Service) -> None:
+    try:
+        while True:
+            payload, peer = await socket.receive_from()
+            try:
+                answer = service.answer_udp(payload, peer, trio.current_time())
+                if answer is not None:
+                    await socket.send_to(answer, peer)
+            except OSError as error:
+                _log.debug("%s: no answer to %s port %d: %s", service.name, *peer, error)
+            except trio.ClosedResourceError:
+                raise
+            except Exception:
+                _log.exception("%s: a datagram was not answered", service.name)
+    except trio.ClosedResourceError:
+        _log.debug("%s: the socket was closed", service.name)
+    finally:
+        await _close(socket)
+
+
+async def _close(resource: trio.abc.AsyncResource | DatagramSocket) -> None:
+    """Close in order, also while being cancelled, for a bounded time."""
+    with trio.move_on_after(FIN_GRACE_S, shield=True), suppress(trio.BrokenResourceError):
+        await resource.aclose()

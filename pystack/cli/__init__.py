@@ -1,0 +1,1 @@
+"""The command `pystack`: words only; what they do is elsewhere."""

@@ -1,0 +1,155 @@
+"""The command `pystack`.
+
+Wrong words end with one sentence on standard error and status 2, what the machine refuses with one
+sentence and status 1. A traceback is a bug.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import trio
+import typer
+
+from pystack import __version__
+from pystack.apps.service import ServiceOptions, place_services
+from pystack.apps.up import UpConfig, up
+from pystack.core.addresses import parse_host_address, parse_ip4, parse_mac
+from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.rng import component_rng, fresh_seed
+from pystack.tcp.congestion.registry import congestion_control
+
+app: Final = typer.Typer(
+    name="pystack",
+    help="A network you control: a TCP/IP host in user space.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    try:
+        status = app(standalone_mode=False)
+    except (ConfigError, DeviceError) as error:
+        _exit(str(error), 2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        _exit("interrupted", 130)
+    except Exception as error:
+        # typer's own errors of usage; which class that is differs between its versions
+        if not hasattr(error, "format_message"):
+            raise
+        _exit(error.format_message(), 2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pystack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("up")
+def up_command(
+    interface: Annotated[
+        str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
+    ],
+    address: Annotated[str, typer.Option(help="The stack's address.")] = "10.77.0.2/24",
+    host_address: Annotated[
+        str, typer.Option(help="The kernel's end of the link; 'none' leaves it without.")
+    ] = "10.77.0.1/24",
+    gateway: Annotated[
+        str | None,
+        typer.Option(metavar="IP", help="Router for everything that is not on the link."),
+    ] = None,
+    mac: Annotated[str, typer.Option(help="The stack's station address.")] = "02:00:00:00:00:02",
+    mtu: Annotated[
+        int, typer.Option(min=68, max=65521, metavar="BYTES", help="Largest IP packet.")
+    ] = 1500,
+    serve: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:PORT]",
+            help="Service to offer: http (the default), echo, discard, chargen, daytime, or one "
+            "that a plug-in adds. May be repeated.",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")
+    ] = None,
+    pcap: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of all that is left to chance; else nobody knows it.")
+    ] = None,
+    offload: Annotated[
+        bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
+    ] = True,
+    congestion: Annotated[
+        str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, fixed.")
+    ] = "cubic",
+    verbose: Annotated[
+        int,
+        typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too."),
+    ] = 0,
+) -> None:
+    """Be a host on a TAP device, until SIGINT or SIGTERM."""
+    seed = fresh_seed() if seed is None else seed
+    congestion_control(congestion)  # unknown: said now, not at the first connection
+    options = ServiceOptions(root=root, rng=component_rng(seed, "services"))
+    config = UpConfig(
+        interface=interface,
+        address=parse_host_address(address),
+        host_address=None if host_address == "none" else parse_host_address(host_address),
+        gateway=None if gateway is None else parse_ip4(gateway),
+        mac=parse_mac(mac),
+        mtu_bytes=mtu,
+        placements=place_services(serve or (), options),
+        pcap=pcap,
+        seed=seed,
+        offload=offload,
+        congestion=congestion,
+        verbosity=verbose,
+    )
+    _check(config)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s",
+    )
+    trio.run(up, config, _print_now, strict_exception_groups=True)
+
+
+def _check(config: UpConfig) -> None:
+    if config.host_address is None:
+        return
+    address, prefix = config.address
+    host_address, _ = config.host_address
+    if address == host_address:
+        raise ConfigError("--address and --host-address are the same; the two ends need two")
+    if host_address not in prefix:
+        raise ConfigError(f"--host-address is not in the stack's network {prefix}")
+
+
+def _print_now(line: str) -> None:
+    print(line, flush=True)
+
+
+def _exit(sentence: str, status: int) -> None:
+    print(f"pystack: {sentence}", file=sys.stderr)
+    sys.exit(status)

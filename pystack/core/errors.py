@@ -1,0 +1,25 @@
+"""The errors of the package: one tree, so that a user can catch all of them.
+
+Wrong use raises at once. What comes from the network never raises into the caller: hostile bytes
+raise `WireError` inside the stack, which is caught at the layer's entry and counted by its reason.
+"""
+
+
+class PystackError(Exception):
+    """Base class of all errors that are pystack's own."""
+
+
+class ConfigError(PystackError, ValueError):
+    """The user asked for something impossible. Raised when built, never later."""
+
+
+class DeviceError(PystackError, OSError):
+    """A device of the operating system cannot be had, or has gone."""
+
+
+class WireError(PystackError):
+    """Bytes that are not what they should be. The reason is the name of a counter."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,39 @@
+"""Plug-ins: the built-in ones from a dictionary, the others from entry points of the same group."""
+
+import difflib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, TypeVar
+
+from pystack.core.errors import ConfigError
+
+T = TypeVar("T")
+
+GROUPS: Final = (
+    "pystack.port",
+    "pystack.impairment",
+    "pystack.qdisc",
+    "pystack.congestion",
+    "pystack.service",
+    "pystack.observer",
+)
+
+
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return the third parties' plug-ins of a group by name, not loaded yet."""
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def find(group: str, name: str, built_in: Mapping[str, T]) -> T:
+    """Return a plug-in by name; a name that nobody has is a ConfigError with the nearest one."""
+    if name in built_in:
+        return built_in[name]
+    others = installed(group)
+    if name in others:
+        plugin: T = others[name].load()
+        return plugin
+    known = sorted({*built_in, *others})
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    kind = group.removeprefix("pystack.")
+    raise ConfigError(f"there is no {kind} {name!r} (there are: {', '.join(known)}){hint}")

@@ -1,0 +1,123 @@
+"""The one heap that owns all waiting: timers, frames on their way, everything.
+
+It reads no clock. A driver (`pystack.runtime`) moves it on with `run_due`; below the Trio boundary
+nothing else knows how time passes. Events at one instant run in the order in which they were asked
+for, so that the same inputs give the same run.
+"""
+
+import math
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+# Cancelled entries stay in the heap until they come up; above this share it is rebuilt.
+_REBUILD_AT: Final = 512
+
+
+class Handle:
+    """One thing to be done later. `cancel` makes it nothing."""
+
+    __slots__ = ("fn", "when")
+
+    def __init__(self, when: float, fn: Callable[[float], None]) -> None:
+        self.when = when
+        self.fn: Callable[[float], None] | None = fn  # None: cancelled, or done
+
+    def cancel(self) -> None:
+        """Do not run it. Cancelling twice, or after it ran, does nothing."""
+        self.fn = None
+
+
+class Scheduler:
+    """Heap of (when, serial, handle). Instants are seconds of the world's clock."""
+
+    __slots__ = ("_heap", "_rebuild_at", "_serial", "_soon", "now", "on_earlier")
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now  # the instant that is being worked on; never moves back
+        # Told when something is to happen before everything that was known: the driver's alarm.
+        self.on_earlier: Callable[[float], None] | None = None
+        self._heap: list[tuple[float, int, Handle]] = []
+        self._serial = 0
+        self._soon: list[Callable[[float], None]] = []
+        self._rebuild_at = _REBUILD_AT
+
+    def call_at(self, when: float, fn: Callable[[float], None]) -> Handle:
+        """Run `fn(when)` at `when`; in the past means as soon as possible."""
+        if when < self.now:
+            when = self.now
+        handle = Handle(when, fn)
+        heap = self._heap
+        if len(heap) >= self._rebuild_at:
+            self._forget_cancelled()
+        self._serial += 1
+        earlier = not heap or when < heap[0][0]
+        heappush(heap, (when, self._serial, handle))
+        if earlier and self.on_earlier is not None:
+            self.on_earlier(when)
+        return handle
+
+    def call_soon(self, fn: Callable[[float], None]) -> None:
+        """Run `fn(now)` at this same instant, when what runs now (an event, a batch) is done.
+
+        Only for what runs inside `run_due`, or for a driver that calls it when its batch ends.
+        """
+        self._soon.append(fn)
+
+    def next_at(self) -> float:
+        """Return the instant of the next thing to do; infinity when there is none."""
+        if self._soon:
+            return self.now
+        heap = self._heap
+        while heap and heap[0][2].fn is None:
+            heappop(heap)
+        return heap[0][0] if heap else math.inf
+
+    def advance(self, now: float) -> float:
+        """Let the world's time be `now`, unless it is later already; return it."""
+        if now > self.now:
+            self.now = now
+        return self.now
+
+    def run_due(self, now: float, stop: Callable[[], bool] | None = None) -> None:
+        """Run all that is due up to `now`, each at its own instant, in order.
+
+        `stop` is asked after each event; True ends the run early, with time standing at that event
+        (virtual time uses it to let a task that was woken run before anything else happens).
+        """
+        heap = self._heap
+        if self._soon:
+            self._run_soon()
+            if stop is not None and stop():
+                return
+        while heap and heap[0][0] <= now:
+            when, _, handle = heappop(heap)
+            fn = handle.fn
+            if fn is None:
+                continue
+            handle.fn = None
+            if when > self.now:
+                self.now = when
+            fn(self.now)
+            if self._soon:
+                self._run_soon()
+            if stop is not None and stop():
+                return
+        if now < math.inf:
+            self.advance(now)
+
+    def _run_soon(self) -> None:
+        while self._soon:
+            calls, self._soon = self._soon, []
+            for fn in calls:
+                fn(self.now)
+
+    def _forget_cancelled(self) -> None:
+        # In place: `run_due` holds a reference to the list.
+        self._heap[:] = [entry for entry in self._heap if entry[2].fn is not None]
+        heapify(self._heap)
+        self._rebuild_at = max(_REBUILD_AT, 2 * len(self._heap))
+
+    def __len__(self) -> int:
+        """Return how many things are still to be done."""
+        return sum(entry[2].fn is not None for entry in self._heap) + len(self._soon)

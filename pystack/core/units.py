@@ -1,0 +1,110 @@
+"""Quantities in text as tc(8) writes them: "10mbit", "20ms", "64kb", "1%".
+
+A bare number has the unit of the result (seconds, bits per second, bytes, 0..1), so that the Python
+API takes 0.02 as well as "20ms".
+"""
+
+import math
+import re
+from typing import Final
+
+from pystack.core.errors import ConfigError
+
+# tc(8), PARAMETERS: SI prefixes are powers of 1000, IEC ones (kibit) of 1024; "bps" is BYTES/s.
+_RATES: Final[dict[str, float]] = {
+    "": 1,
+    "bit": 1,
+    "kbit": 1e3,
+    "mbit": 1e6,
+    "gbit": 1e9,
+    "tbit": 1e12,
+    "kibit": 2**10,
+    "mibit": 2**20,
+    "gibit": 2**30,
+    "tibit": 2**40,
+    "bps": 8,
+    "kbps": 8e3,
+    "mbps": 8e6,
+    "gbps": 8e9,
+    "tbps": 8e12,
+}
+_TIMES: Final[dict[str, float]] = {
+    "": 1,
+    "s": 1,
+    "sec": 1,
+    "secs": 1,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "msecs": 1e-3,
+    "us": 1e-6,
+    "usec": 1e-6,
+    "usecs": 1e-6,
+    "ns": 1e-9,
+    "min": 60,
+    "h": 3600,
+}
+# tc(8): sizes count in 1024s; "kbit" here is a size in bits.
+_SIZES: Final[dict[str, float]] = {
+    "": 1,
+    "b": 1,
+    "k": 2**10,
+    "kb": 2**10,
+    "m": 2**20,
+    "mb": 2**20,
+    "g": 2**30,
+    "gb": 2**30,
+    "kbit": 2**10 / 8,
+    "mbit": 2**20 / 8,
+    "gbit": 2**30 / 8,
+}
+_PARTS: Final[dict[str, float]] = {"": 1, "%": 0.01}
+
+_QUANTITY: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*", re.ASCII)
+
+
+def parse_rate_bps(value: str | float) -> float:
+    """Return bits per second, above 0: from "10mbit", "100kbps" (bytes!), or a number."""
+    rate = _parse(value, _RATES, "a rate", "10mbit")
+    if rate == 0:
+        raise ConfigError(f"a rate of {value!r} lets nothing through; leave it out for no limit")
+    return rate
+
+
+def parse_time_s(value: str | float) -> float:
+    """Return seconds, 0 or more: from "20ms", "1.5s", "300us", or a number of seconds."""
+    return _parse(value, _TIMES, "a time", "20ms")
+
+
+def parse_size_bytes(value: str | float) -> int:
+    """Return bytes, 0 or more: from "64kb", "1mb", or a number of bytes."""
+    return round(_parse(value, _SIZES, "a size", "64kb"))
+
+
+def parse_probability(value: str | float) -> float:
+    """Return 0..1: from "1%", "0.5%", or a number that is 0..1 already."""
+    probability = _parse(value, _PARTS, "a probability", "1%")
+    if probability > 1:
+        raise ConfigError(f"the probability {value!r} is above 1 (a percentage needs its % sign)")
+    return probability
+
+
+def format_rate(bps: float) -> str:
+    """Return a rate for the eye: "9.41 Gbit/s"."""
+    for factor, name in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
+        if bps >= factor:
+            return f"{bps / factor:.3g} {name}"
+    return f"{bps:.3g} bit/s"
+
+
+def _parse(value: str | float, units: dict[str, float], what: str, example: str) -> float:
+    if isinstance(value, str):
+        match = _QUANTITY.fullmatch(value.lower())
+        if match is None or match[2] not in units:
+            known = " ".join(unit for unit in units if unit)
+            raise ConfigError(f"{value!r} is not {what} (like {example}; units: {known})")
+        number = float(match[1]) * units[match[2]]
+    else:
+        number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise ConfigError(f"{value!r} is not {what}: it must be 0 or more, and finite")
+    return number

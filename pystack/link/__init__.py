@@ -1,0 +1,1 @@
+"""What frames travel on, without any handle of the operating system."""

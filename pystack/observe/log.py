@@ -1,0 +1,81 @@
+"""What happens, in a log: one line per event, and if wanted one per packet in tcpdump's manner.
+
+Times stand in the lines themselves, for they are the world's: a logger's own would be the wall
+clock's also where time is virtual.
+"""
+
+import logging
+from datetime import UTC, datetime
+from typing import assert_never
+
+from pystack.observe.observer import (
+    Dropped,
+    Event,
+    FrameSeen,
+    NeighborChanged,
+    TcpRetransmitted,
+    TcpStateChanged,
+)
+from pystack.observe.summary import summarize
+
+
+class LogObserver:
+    """An observer that writes lines to a logger, all of them at level INFO."""
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        packets: bool,
+        wall_clock_offset_s: float = 0.0,  # what to add to the world's time for seconds since 1970
+    ) -> None:
+        self._logger = logger
+        self._packets = packets
+        self._offset_s = wall_clock_offset_s
+
+    def on_event(self, event: Event) -> None:
+        """Log the event; a frame only if packets are wanted."""
+        if isinstance(event, FrameSeen):
+            if self._packets:
+                direction = "Out" if event.sent else "In"
+                # Columns as those of `tcpdump -i any`.
+                line = f"{event.interface:<5} {direction:<3} {summarize(event.frame)}"
+                self._log(event.at, line)
+        else:
+            self._log(event.at, describe(event))
+
+    def _log(self, at: float, line: str) -> None:
+        self._logger.info("%s %s", self._clock(at), line)
+
+    def _clock(self, at: float) -> str:
+        """Return the time of day where the user is; in virtual time, the time since the start."""
+        zone = None if self._offset_s else UTC
+        return (
+            datetime.fromtimestamp(at + self._offset_s, UTC)
+            .astimezone(zone)
+            .strftime("%H:%M:%S.%f")
+        )
+
+
+def describe(event: Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted) -> str:
+    """Return an event that is not a frame as one line without its time."""
+    match event:
+        case Dropped():
+            size = f" ({len(event.data)} bytes)" if event.data else ""
+            return f"{event.interface or event.host} drop {event.reason}{size}"
+        case NeighborChanged():
+            mac = f" {event.mac}" if event.mac else ""
+            return f"{event.interface} neighbor {event.address}{mac} {event.old} -> {event.new}"
+        case TcpStateChanged():
+            return f"{event.host} tcp {_ends(event)} {event.old} -> {event.new}"
+        case TcpRetransmitted():
+            return (
+                f"{event.host} tcp {_ends(event)} retransmit ({event.reason}) seq {event.seq}, "
+                f"length {event.payload_bytes}"
+            )
+        case _:
+            assert_never(event)
+
+
+def _ends(event: TcpStateChanged | TcpRetransmitted) -> str:
+    (local, local_port), (remote, remote_port) = event.local, event.remote
+    return f"{local}.{local_port} > {remote}.{remote_port}"

@@ -1,0 +1,81 @@
+"""Observers: told of everything that happens, at the price of nothing while there are none.
+
+An event is made only when somebody looks (`if host.observers:`). Observers may not change what they
+see; one that raises stops the program, for a microscope that lies in silence is worse than none.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pystack.wire.frame import Frame
+
+
+@dataclass(slots=True)
+class FrameSeen:
+    """A frame passed an interface. It may be a super-frame with its checksum not filled in."""
+
+    at: float
+    host: str
+    interface: str
+    sent: bool  # by this host; False: it arrived
+    frame: Frame
+
+
+@dataclass(slots=True)
+class Dropped:
+    """Something was thrown away or refused. `reason` is also the name of the counter."""
+
+    at: float
+    host: str
+    interface: str | None  # None: not bound to one
+    reason: str
+    data: bytes  # what was dropped, as far as it is at hand; empty if it is not
+
+
+@dataclass(slots=True)
+class NeighborChanged:
+    """An entry of the ARP table changed its state; the states are Linux's NUD names."""
+
+    at: float
+    host: str
+    interface: str
+    address: str
+    old: str
+    new: str
+    mac: str | None  # None: not known (any more)
+
+
+@dataclass(slots=True)
+class TcpStateChanged:
+    """A connection went from one state of RFC 9293 into another."""
+
+    at: float
+    host: str
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    old: str
+    new: str
+
+
+@dataclass(slots=True)
+class TcpRetransmitted:
+    """A segment was sent again."""
+
+    at: float
+    host: str
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    reason: str  # "rto" or "dupack"
+    seq: int  # as on the wire
+    payload_bytes: int
+
+
+Event = FrameSeen | Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted
+
+
+class Observer(Protocol):
+    """One that is told."""
+
+    def on_event(self, event: Event) -> None:
+        """Take note of it. Called at the instant itself, in the order of things."""
+        ...

@@ -1,0 +1,1 @@
+"""The Trio boundary: drivers that let time pass, devices, and the stack as Trio programs see it."""

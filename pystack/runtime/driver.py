@@ -1,0 +1,73 @@
+"""What a driver is: it lets the world's time pass, and wakes the tasks that wait for something.
+
+There are two: `realtime.py` and `virtual.py`. Both run the same heap (`core/scheduler.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+from pystack.core.scheduler import Scheduler
+
+
+class Driver(Protocol):
+    """One per world; everything of it happens in the thread of its Trio run."""
+
+    scheduler: Scheduler
+
+    @property
+    def is_virtual(self) -> bool:
+        """Tell whether time is made up here, or the machine's."""
+        ...
+
+    def now(self) -> float:
+        """Return the world's time in seconds, as `trio.current_time()` gives it."""
+        ...
+
+    def batch_done(self, now: float) -> None:
+        """A batch of frames has been given to the stack: run what is due."""
+        ...
+
+    def wake(self, waiter: Waiter) -> None:
+        """Let the task of `waiter` go on, now or as soon as it is its turn."""
+        ...
+
+
+class Waiter:
+    """Where one task at a time waits for something that the stack will tell."""
+
+    __slots__ = ("_driver", "_task")
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._task: trio.lowlevel.Task | None = None  # None: nobody waits
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a task waits here."""
+        return self._task is not None
+
+    async def wait(self) -> None:
+        """Wait until `wake`. It may come for nothing: look again at what was waited for."""
+        if self._task is not None:
+            raise trio.BusyResourceError("another task is waiting for this already")
+        self._task = trio.lowlevel.current_task()
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def wake(self) -> None:
+        """Let the waiting task, if there is one, go on."""
+        if self._task is not None:
+            self._driver.wake(self)
+
+    def resume(self) -> None:
+        """For the driver: reschedule the task, unless it was cancelled in the meantime."""
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)

@@ -1,0 +1,293 @@
+"""TCP as Trio programs know it: `TcpStream` and `TcpListener` over a host's connections.
+
+Nothing is decided here: a call goes to the table, whose pump does the rest, or waits until the
+connection signals that it is worth trying again.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import TYPE_CHECKING, Final, SupportsIndex
+
+import trio
+
+from pystack.core.addresses import Ip4, format_ip4, format_mac
+from pystack.runtime.driver import Waiter
+from pystack.runtime.linkinfo import LinkInfo
+from pystack.tcp.events import Signal
+from pystack.tcp.info import HandshakeSegment, TcpInfo
+from pystack.tcp.listener import Listener
+from pystack.tcp.states import TcpState
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+    from pystack.stack.tcp_table import TcpSocket
+
+# What one `receive_some` returns at most unless told: several super-frames, for each call costs.
+DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
+
+
+class TcpStream(trio.abc.HalfCloseableStream):
+    """One end of a TCP connection."""
+
+    __slots__ = ("_closed", "_host", "_reader", "_sending", "_sent_eof", "_socket", "_writer")
+
+    def __init__(self, host: TrioHost, socket: TcpSocket) -> None:
+        self._host = host
+        self._socket = socket
+        self._reader = Waiter(host.driver)
+        self._writer = Waiter(host.driver)
+        self._closed = False
+        self._sent_eof = False
+        self._sending = False
+        socket.on_signal = self._on_signal
+        # As trio.SocketStream: a program that writes in whole messages does not want to wait.
+        socket.connection.tcb.no_delay = True
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue all of `data`; returns when the last of it is in the send buffer.
+
+        Raises BusyResourceError, ClosedResourceError, BrokenResourceError as `trio.abc.SendStream`.
+        """
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._check_may_send()
+        view = memoryview(data).cast("B")
+        self._sending = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while True:
+                self._check_may_send()
+                try:
+                    view = view[self._host.tcp.write(self._socket, view, self._host.now()) :]
+                except BrokenPipeError as error:
+                    raise self._broken() from error
+                if not view:
+                    return
+                await self._writer.wait()
+        finally:
+            self._sending = False
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until there is room in the send buffer."""
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._check_may_send()
+        self._sending = True
+        try:
+            await trio.lowlevel.checkpoint()
+            connection = self._socket.connection
+            while (
+                connection.state is not TcpState.CLOSED
+                and len(connection.send_buffer) >= connection.config.send_buffer_bytes
+            ):
+                connection.write_blocked = True
+                await self._writer.wait()
+                self._check_may_send()
+        finally:
+            self._sending = False
+
+    async def receive_some(self, max_bytes: SupportsIndex | None = None) -> bytes:
+        """Return what has arrived, at least one byte; empty at the peer's end of data.
+
+        Raises BusyResourceError, ClosedResourceError, BrokenResourceError (reset, time-out).
+        """
+        limit = DEFAULT_RECEIVE_BYTES if max_bytes is None else operator.index(max_bytes)
+        if limit < 1:
+            raise ValueError("max_bytes must be at least 1")
+        if self._reader.busy:
+            raise trio.BusyResourceError("another task is receiving from this stream")
+        self._check_open()
+        connection = self._socket.connection
+        if connection.receive_buffer.readable_bytes or connection.at_eof:
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+        while True:
+            data = self._host.tcp.read(self._socket, limit, self._host.now())
+            if data:
+                return data
+            if connection.error is not None:
+                raise self._broken()
+            if connection.at_eof:
+                return b""
+            await self._reader.wait()
+            self._check_open()
+
+    async def send_eof(self) -> None:
+        """Send no more: the peer sees the end of data after what is queued. Reading goes on."""
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        if not self._sent_eof:
+            self._sent_eof = True
+            if self._socket.connection.error is not None:
+                raise self._broken()
+            self._host.tcp.close(self._socket, self._host.now())
+
+    async def aclose(self) -> None:
+        """Close. What is queued is still sent; data that nobody has read makes it a reset."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Close, like `aclose`, from where nothing can be awaited."""
+        if self._closed:
+            return
+        self._closed = True
+        self._host.tcp.release(self._socket, self._host.now())
+        self._reader.wake()
+        self._writer.wake()
+
+    def abort(self) -> None:
+        """End the connection at once: the peer gets a reset, what is queued is thrown away."""
+        if not self._closed:
+            self._host.tcp.abort(self._socket, self._host.now())
+            self.close()
+
+    def info(self) -> TcpInfo:
+        """Return a snapshot of the connection's variables."""
+        return self._socket.connection.info()
+
+    @property
+    def handshake(self) -> tuple[HandshakeSegment, ...]:
+        """Return the segments of the three-way handshake as they were seen here."""
+        return tuple(self._socket.handshake)
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Return (address, port) of this end."""
+        return self._socket.local_address
+
+    @property
+    def remote_address(self) -> tuple[str, int]:
+        """Return (address, port) of the other end."""
+        return self._socket.remote_address
+
+    @property
+    def link(self) -> LinkInfo:
+        """Return what is known of the link that the connection's frames take."""
+        route = self._socket.route
+        interface = route.interface
+        mac = None
+        if interface.neighbors is not None:
+            mac = interface.neighbors.peek(route.next_hop(self._socket.remote))
+        return LinkInfo(
+            interface.name,
+            format_mac(interface.mac),
+            None if mac is None else format_mac(mac),
+            interface.mtu_bytes,
+            None if route.gateway is None else format_ip4(route.gateway),
+        )
+
+    def set_no_delay(self, no_delay: bool) -> None:
+        """Let short segments go at once (TCP_NODELAY), or wait for the ACK of the last one."""
+        self._socket.connection.tcb.no_delay = no_delay
+
+    def _on_signal(self, signal: Signal) -> None:
+        if signal is not Signal.WRITABLE:
+            self._reader.wake()
+        if signal is not Signal.READABLE:
+            self._writer.wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this stream was closed here")
+
+    def _check_may_send(self) -> None:
+        self._check_open()
+        if self._sent_eof:
+            raise trio.ClosedResourceError("send_eof was called on this stream")
+        if self._socket.connection.state is TcpState.CLOSED:
+            raise self._broken()
+
+    def _broken(self) -> trio.BrokenResourceError:
+        number = self._socket.connection.error
+        reason = "the connection is closed" if number is None else os.strerror(number)
+        error = trio.BrokenResourceError(f"{self.remote_address[0]}: {reason}")
+        if number is not None:
+            error.__cause__ = OSError(number, os.strerror(number))
+        return error
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        local, remote = self.local_address, self.remote_address
+        state = self._socket.connection.state.value
+        return f"<TcpStream {local[0]}:{local[1]} - {remote[0]}:{remote[1]} {state}>"
+
+
+class TcpListener(trio.abc.Listener[TcpStream]):
+    """A port that is open for connections."""
+
+    def __init__(self, host: TrioHost, listener: Listener[TcpSocket]) -> None:
+        self._host = host
+        self._listener = listener
+        self._waiter = Waiter(host.driver)
+        self._closed = False
+        listener.on_ready = self._waiter.wake
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return the address (0.0.0.0 for all of the host's) and port that it listens on."""
+        return format_ip4(self._listener.local), self._listener.local_port
+
+    async def accept(self) -> TcpStream:
+        """Return the next connection that was opened from outside."""
+        if self._waiter.busy:
+            raise trio.BusyResourceError("another task is accepting on this listener")
+        self._check_open()
+        if self._listener.ready:
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+        while not self._listener.ready:
+            await self._waiter.wait()
+            self._check_open()
+        socket = self._listener.ready.popleft()
+        socket.listener = None
+        return TcpStream(self._host, socket)
+
+    async def aclose(self) -> None:
+        """Close the port. Connections that nobody has accepted are reset; others go on."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Close, like `aclose`, from where nothing can be awaited."""
+        if not self._closed:
+            self._closed = True
+            self._host.tcp.unlisten(self._listener, self._host.now())
+            self._waiter.wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this listener was closed here")
+
+
+async def connect(
+    host: TrioHost, remote: Ip4, port: int, *, local: Ip4, local_port: int
+) -> TcpStream:
+    """Open a connection; cancelled, nothing of it is left.
+
+    Raises OSError: ConnectionRefusedError, TimeoutError, EHOSTUNREACH, ENETUNREACH and the like.
+    """
+    await trio.lowlevel.checkpoint_if_cancelled()
+    table = host.tcp
+    now = host.now()
+    socket = table.connect(remote, port, now, local=local, local_port=local_port)
+    waiter = Waiter(host.driver)
+    socket.on_signal = lambda _signal: waiter.wake()
+    table.pump(socket, now)
+    connection = socket.connection
+    try:
+        while connection.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
+            await waiter.wait()
+    except BaseException:
+        table.abort(socket, host.now())
+        raise
+    if connection.established_at is None:
+        number = connection.error or 0
+        address = f"{format_ip4(remote)} port {port}"
+        raise OSError(number, f"{os.strerror(number)}: {address}")
+    return TcpStream(host, socket)

@@ -1,0 +1,233 @@
+"""TapPort: a Port whose other end is the kernel's network interface of that name.
+
+Frames come in batches, all of which have one `now`; they go out at once, each with one write. With
+offload, super-frames of up to 64 KiB pass in one piece, and checksums are the kernel's business.
+"""
+
+import errno
+import os
+from collections import deque
+from typing import Final, Protocol
+
+import trio
+
+from pystack.core.addresses import Ip4, Prefix
+from pystack.core.counters import Counters
+from pystack.core.errors import DeviceError, WireError
+from pystack.link.port import FrameSink
+from pystack.runtime import virtio_net
+from pystack.runtime.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap
+from pystack.wire import ipv4
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
+
+# A batch is worth one wait (14 us) and one run of the pump; more would keep other tasks waiting.
+_BATCH_FRAMES: Final = 64
+_QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
+# The largest IP packet, and room for what may stand before it (Ethernet, VLAN tags).
+_BUFFER_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
+# So that the IP packet stays within 65,535 bytes also with TCP options.
+_GSO_MAX_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
+
+
+class BatchDriver(Protocol):
+    """What the port needs of a driver (`pystack.runtime.driver`)."""
+
+    def now(self) -> float:
+        """Return the world's time."""
+        ...
+
+    def batch_done(self, now: float) -> None:
+        """Run what has become due, and what the batch of frames has left to do."""
+        ...
+
+
+class TapPort:
+    """A TAP device of Linux as a Port."""
+
+    __slots__ = (
+        "_backlog",
+        "_buffer",
+        "_device",
+        "_fd",
+        "_has_backlog",
+        "_header",
+        "_into",
+        "_offload",
+        "_sink",
+        "counters",
+        "fills_checksums",
+        "gso_max_bytes",
+        "mtu_bytes",
+        "name",
+    )
+
+    def __init__(self, device: TapDevice, mtu_bytes: int) -> None:
+        self.name = device.name
+        self.mtu_bytes = mtu_bytes
+        self.gso_max_bytes = _GSO_MAX_BYTES if device.offload else 0
+        self.fills_checksums = device.offload
+        # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;
+        # tap_unattached, tap_oversize, tap_unknown_gso: frames that were not delivered.
+        self.counters = Counters()
+        self._device: TapDevice | None = device  # None: closed
+        self._fd = device.fd
+        self._offload = device.offload
+        self._sink: FrameSink = self._nobody
+        self._backlog: deque[tuple[bytes, ...]] = deque()
+        self._has_backlog = trio.Event()
+        # `readv` into the same buffers, then a copy of what came: as fast as any other way to read,
+        # and the memory for 64 KiB is not asked for anew for each small frame.
+        self._header = bytearray(VNET_HEADER_BYTES if device.offload else 0)
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._into = (self._header, self._buffer)
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        *,
+        mtu_bytes: int = 1500,
+        host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
+        offload: bool = True,
+    ) -> "TapPort":
+        """Make or take over the TAP of that name. Raises `DeviceError`."""
+        device = open_tap(name, mtu_bytes=mtu_bytes, host_address=host_address, offload=offload)
+        return cls(device, mtu_bytes)
+
+    def attach(self, sink: FrameSink) -> None:
+        """From now on give every frame that arrives to `sink`."""
+        self._sink = sink
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Write one frame, queue it, or count its loss. Never raises, never waits."""
+        if self._offload:
+            header = virtio_net.header_of(frame)
+            if header is not None:
+                self._put((header, frame.data))
+                return
+        elif not frame.gso_bytes and frame.checksum != CHECKSUM_PARTIAL:
+            self._put((frame.data,))
+            return
+        try:
+            pieces = split(frame)
+        except WireError as error:
+            self.counters.add(error.reason)
+            return
+        lead = (bytes(VNET_HEADER_BYTES),) if self._offload else ()
+        for piece in pieces:
+            self._put((*lead, piece.data))
+
+    async def run(self, driver: BatchDriver) -> None:
+        """Deliver what arrives until the port is closed. Raises `DeviceError` if it vanishes."""
+        problem: DeviceError | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_backlog)
+            try:
+                await self._deliver_batches(driver)
+            except DeviceError as error:
+                problem = error
+            nursery.cancel_scope.cancel()
+        # Out here, for the nursery would wrap it into a group.
+        if problem is not None:
+            raise problem
+
+    def close(self) -> None:
+        """Give the device back. A second close does nothing."""
+        if self._device is None:
+            return
+        if self._backlog:
+            self.counters.add("tap_closed", len(self._backlog))
+            self._backlog.clear()
+        if trio.lowlevel.in_trio_run():
+            trio.lowlevel.notify_closing(self._fd)
+        self._fd = -1  # a number that nobody gets after us: what is still sent is counted
+        self._device.close()
+        self._device = None
+
+    def _put(self, parts: tuple[bytes, ...]) -> None:
+        if not self._backlog and self._written(parts):
+            return
+        if len(self._backlog) >= _QUEUE_FRAMES:
+            self.counters.add("tap_queue_full")
+            return
+        self._backlog.append(parts)
+        self._has_backlog.set()
+
+    def _written(self, parts: tuple[bytes, ...]) -> bool:
+        """Write; True also if the frame is lost for good, False if it is to be tried again."""
+        try:
+            os.writev(self._fd, parts)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            match error.errno:
+                case errno.EBADF:
+                    self.counters.add("tap_closed")
+                case errno.EIO:
+                    self.counters.add("tap_down")
+                case errno.EBADFD:
+                    self.counters.add("tap_gone")
+                case _:
+                    self.counters.add("tap_refused")
+        return True
+
+    async def _send_backlog(self) -> None:
+        while True:
+            await self._has_backlog.wait()
+            while self._backlog:
+                try:
+                    await trio.lowlevel.wait_writable(self._fd)
+                except trio.ClosedResourceError:
+                    return
+                while self._backlog and self._written(self._backlog[0]):
+                    self._backlog.popleft()
+            self._has_backlog = trio.Event()
+
+    async def _deliver_batches(self, driver: BatchDriver) -> None:
+        """Deliver until the port is closed; raises `DeviceError` when nothing can come any more."""
+        while self._device is not None:
+            try:
+                await trio.lowlevel.wait_readable(self._fd)
+            except trio.ClosedResourceError:
+                return
+            more = True
+            while more:
+                now = driver.now()
+                more = self._deliver_batch(now)
+                driver.batch_done(now)
+                if more:
+                    await trio.lowlevel.checkpoint()
+
+    def _deliver_batch(self, now: float) -> bool:
+        """Deliver what is there, up to a batch; True if there may be more."""
+        into = self._into
+        header_bytes = len(self._header)
+        full = header_bytes + len(self._buffer)
+        for _ in range(_BATCH_FRAMES):
+            try:
+                size = os.readv(self._fd, into)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if self._device is None:  # closed by who was given the last frame
+                    return False
+                raise DeviceError(_why_ended(self.name, error)) from None
+            if size == full:
+                self.counters.add("tap_oversize")  # and cut off by the kernel, without a word
+                continue
+            data = bytes(self._buffer[: size - header_bytes])
+            frame = virtio_net.frame_of(self._header, data) if header_bytes else Frame(data)
+            if frame is None:
+                self.counters.add("tap_unknown_gso")
+                continue
+            self._sink(frame, now)
+        return True
+
+    def _nobody(self, frame: Frame, now: float) -> None:
+        self.counters.add("tap_unattached")
+
+
+def _why_ended(name: str, error: OSError) -> str:
+    if error.errno == errno.EBADFD:
+        return f"{name} has gone (was it deleted?)"
+    return f"reading from {name} failed: {error.strerror or error}"

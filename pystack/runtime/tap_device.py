@@ -1,0 +1,233 @@
+"""Opening a TAP of Linux: the device, the kernel's end of it, and the offloads that it grants.
+
+Made with pytun, which has no ioctl for offloads, opens blocking and lets children inherit: the
+rest is done here. An existing persistent device is taken over; then only what differs is changed,
+so that a user to whom it belongs needs no privilege if root has set it up as wanted. Whatever goes
+wrong is one sentence of a `DeviceError` that says what to do.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from pystack.core.addresses import Ip4, Prefix, format_ip4
+from pystack.core.errors import DeviceError
+
+# <linux/if_tun.h>, as _IOW is encoded everywhere but on MIPS, PowerPC and SPARC
+_TUNSETOFFLOAD: Final = 0x400454D0
+_TUNSETVNETHDRSZ: Final = 0x400454D8
+_TUN_F_CSUM: Final = 0x01
+_TUN_F_TSO4: Final = 0x02
+_TUN_F_TSO_ECN: Final = 0x08
+# The best first. Without any, frames come and go as on a cable.
+_OFFLOADS: Final = (
+    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO_ECN,
+    _TUN_F_CSUM | _TUN_F_TSO4,
+    _TUN_F_CSUM,
+)
+VNET_HEADER_BYTES: Final = 10  # struct virtio_net_hdr
+
+_SIOCGIFFLAGS: Final = 0x8913
+_IFF_UP: Final = 0x1
+_NAME_MAX_BYTES: Final = 15  # IFNAMSIZ less the terminating zero
+
+
+class _TunTap(Protocol):
+    """What is used of pytun's device."""
+
+    name: str
+    addr: str
+    netmask: str
+    mtu: int
+
+    def up(self) -> None: ...
+    def close(self) -> None: ...
+    def fileno(self) -> int: ...
+
+
+class TapDevice:
+    """An open TAP, its descriptor non-blocking and closed on exec."""
+
+    __slots__ = ("_tun", "fd", "name", "offload")
+
+    def __init__(self, tun: _TunTap, *, offload: bool) -> None:
+        self._tun: _TunTap | None = tun  # None: closed
+        self.fd = tun.fileno()
+        self.name = tun.name  # not what was asked for where that was "tap%d"
+        self.offload = offload  # every frame has a virtio_net_hdr before it, both ways
+
+    def close(self) -> None:
+        """Give the device back; one that is not persistent is gone. A second close does nothing."""
+        if self._tun is None:
+            return
+        if self.offload:
+            # A persistent device would go on making super-frames, also for a next owner who does
+            # not know what they are.
+            _ioctl(self.fd, _TUNSETOFFLOAD, 0)
+        self._tun.close()
+        self._tun = None
+
+
+def open_tap(
+    name: str,
+    *,
+    mtu_bytes: int,
+    host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
+    offload: bool,
+) -> TapDevice:
+    """Make or take over a TAP and bring it up."""
+    _check_name(name)
+    if offload:
+        tun = _attach(name, vnet_header=True)
+        device = TapDevice(tun, offload=True)
+        if not _enable_offload(device.fd):
+            device.close()
+            offload = False
+    if not offload:
+        tun = _attach(name, vnet_header=False)
+        device = TapDevice(tun, offload=False)
+        _ioctl(device.fd, _TUNSETOFFLOAD, 0)  # a persistent one may have some left over
+    try:
+        os.set_blocking(device.fd, False)
+        os.set_inheritable(device.fd, False)
+        _configure(tun, mtu_bytes, host_address)
+    except BaseException:
+        device.close()
+        raise
+    return device
+
+
+def _check_name(name: str) -> None:
+    problem = ""
+    if not name:
+        problem = "is empty"
+    elif len(os.fsencode(name)) > _NAME_MAX_BYTES:
+        problem = f"is longer than {_NAME_MAX_BYTES} bytes"
+    elif name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
+        problem = "has a character that the kernel does not take (a slash, a colon, a space)"
+    if problem:
+        raise DeviceError(f"the interface name {name!r} {problem}; choose one like tap0")
+
+
+def _attach(name: str, *, vnet_header: bool) -> _TunTap:
+    try:
+        import pytun  # Linux only, and not needed for anything else
+    except ImportError:
+        raise DeviceError(
+            "TAP devices need Linux and the package python-pytun: pip install python-pytun"
+        ) from None
+    flags = pytun.IFF_TAP | pytun.IFF_NO_PI
+    if vnet_header:
+        flags |= pytun.IFF_VNET_HDR
+    try:
+        tun: _TunTap = pytun.TunTapDevice(name=name, flags=flags)
+    except OSError as error:
+        raise DeviceError(_why_not(name, error)) from None
+    return tun
+
+
+def _why_not(name: str, error: OSError) -> str:
+    exists = _exists(name)
+    match error.errno:
+        case errno.ENOENT | errno.ENODEV | errno.ENXIO:
+            return (
+                "there is no /dev/net/tun: load the kernel's module (modprobe tun), or hand the "
+                "device to the container (--device /dev/net/tun)"
+            )
+        case errno.EACCES:
+            return "no permission to open /dev/net/tun: run it as root (sudo)"
+        case errno.EPERM if exists:
+            return f"{name} belongs to another user: run it as root (sudo), or choose another name"
+        case errno.EPERM:
+            return (
+                f"no permission to make the interface {name}: run it as root (sudo), or have root "
+                f"make it for you: ip tuntap add {name} mode tap user $USER"
+            )
+        case errno.EBUSY:
+            return (
+                f"{name} is in use by another program (a second pystack up?): end that one, "
+                "or choose another name"
+            )
+        case errno.EINVAL if exists:
+            return f"{name} exists and is not a TAP with a single queue: choose another name"
+    return f"the kernel does not make the interface {name}: {error.strerror or error}"
+
+
+def _exists(name: str) -> bool:
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
+def _enable_offload(fd: int) -> bool:
+    return _ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES)) and any(
+        _ioctl(fd, _TUNSETOFFLOAD, flags) for flags in _OFFLOADS
+    )
+
+
+def _ioctl(fd: int, request: int, argument: int | bytes) -> bool:
+    try:
+        fcntl.ioctl(fd, request, argument)
+    except OSError:
+        return False
+    return True
+
+
+def _configure(tun: _TunTap, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | None) -> None:
+    name = tun.name
+    if tun.mtu != mtu_bytes:
+
+        def set_mtu() -> None:
+            tun.mtu = mtu_bytes
+
+        _change(name, f"an MTU of {mtu_bytes}", f"ip link set {name} mtu {mtu_bytes}", set_mtu)
+    if host_address is not None:
+        _configure_address(tun, *host_address)
+    if not _is_up(name):
+        _change(name, "to be up", f"ip link set {name} up", tun.up)
+
+
+def _configure_address(tun: _TunTap, ip4: Ip4, prefix: Prefix) -> None:
+    address, netmask = format_ip4(ip4), format_ip4(prefix.mask)
+    try:
+        if (tun.addr, tun.netmask) == (address, netmask):
+            return
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:  # it has none yet
+            raise
+
+    def set_address() -> None:
+        tun.addr = address  # with the netmask of its class, which is why that comes second
+        tun.netmask = netmask
+
+    text = f"{address}/{prefix.length}"
+    _change(
+        tun.name,
+        f"the address {text}",
+        f"ip address add {text} dev {tun.name}",
+        set_address,
+    )
+
+
+def _change(name: str, what: str, command: str, change: Callable[[], None]) -> None:
+    try:
+        change()
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES):
+            raise DeviceError(
+                f"{name} needs {what}, which takes root: run it as root, or once: sudo {command}"
+            ) from None
+        raise DeviceError(f"{name} cannot be given {what}: {error.strerror or error}") from None
+
+
+def _is_up(name: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = struct.pack("16sH22x", os.fsencode(name), 0)
+        flags: int = struct.unpack_from("16xH", fcntl.ioctl(probe, _SIOCGIFFLAGS, request))[0]
+    return bool(flags & _IFF_UP)

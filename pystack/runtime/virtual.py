@@ -1,0 +1,146 @@
+"""The driver of virtual time: nothing waits, and the same seed gives the same run.
+
+Time stands still while any task can run. When all are blocked, the driver wakes the next task that
+something has happened for; when there is none, it moves time on to the next event of the heap or
+the next of Trio's deadlines, and stops there as soon as a task is to be woken. So tasks run one
+after the other in an order that the world determines, not the scheduler.
+
+Trio itself runs tasks that become ready together in random order; `run` seeds that too, with the
+switch that Trio keeps for Hypothesis. It is private; a test tells when it has changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import TypeVar, TypeVarTuple
+
+import trio
+import trio.testing
+from trio._core import _run as trio_run
+
+from pystack.core.errors import PystackError
+from pystack.core.scheduler import Scheduler
+from pystack.runtime.driver import Waiter
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
+
+
+class DeadlockError(PystackError, RuntimeError):
+    """Nothing can ever happen again: all tasks wait, no event and no deadline is left."""
+
+
+class VirtualClock(trio.abc.Clock):
+    """Trio's clock in a run of virtual time: it shows what the scheduler says."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(0.0)
+        self.driver = VirtualDriver(self.scheduler)
+
+    def start_clock(self) -> None:
+        """Begin at 0; there is nothing to start."""
+
+    def current_time(self) -> float:
+        """Return the world's time."""
+        return self.scheduler.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Return 0 for a deadline that has passed; for others, sleep until the driver acts."""
+        return 0.0 if deadline <= self.scheduler.now else _FOREVER_S
+
+
+class VirtualDriver:
+    """Lets virtual time pass."""
+
+    is_virtual = True
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self._woken: deque[Waiter] = deque()
+
+    def now(self) -> float:
+        """Return the world's time: it does not move while a task runs."""
+        return self.scheduler.now
+
+    def batch_done(self, now: float) -> None:
+        """Run what is due."""
+        self.scheduler.run_due(now)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Queue the task: they are woken one at a time, in this order."""
+        if waiter not in self._woken:
+            self._woken.append(waiter)
+
+    async def run(self) -> None:
+        """Run for ever: wake, or move time on, whenever all tasks are blocked."""
+        scheduler = self.scheduler
+        while True:
+            await trio.testing.wait_all_tasks_blocked()
+            if self._woken:
+                self._woken.popleft().resume()
+                continue
+            statistics = trio.lowlevel.current_statistics()
+            deadline = scheduler.now + statistics.seconds_to_next_deadline
+            if deadline == math.inf and scheduler.next_at() == math.inf:
+                raise DeadlockError(_explain_deadlock())
+            # Stops at the event that wakes a task. Else time stands at the deadline after it, and
+            # Trio cancels what it is the deadline of before this task runs again.
+            scheduler.run_due(deadline, stop=self._has_woken)
+
+    def _has_woken(self) -> bool:
+        return bool(self._woken)
+
+
+def run(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, seed: int = 0) -> T:
+    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals."""
+    clock = VirtualClock()
+
+    async def main() -> T:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.driver.run)
+            result = await async_fn(*args)
+            nursery.cancel_scope.cancel()
+        return result
+
+    with _seeded_trio(seed):
+        return trio.run(main, clock=clock, strict_exception_groups=True)
+
+
+@contextmanager
+def _seeded_trio(seed: int) -> Iterator[None]:
+    # As trio's own Hypothesis plug-in does it: sort each batch, then shuffle it with a known seed.
+    old_flag, old_random = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    trio_run._r = Random(seed)
+    try:
+        yield
+    finally:
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = old_flag  # type: ignore[misc]
+        trio_run._r = old_random
+
+
+def _explain_deadlock() -> str:
+    root = trio.lowlevel.current_root_task()
+    waiting: list[str] = []
+    tasks = [root] if root is not None else []
+    while tasks:
+        task = tasks.pop()
+        for nursery in task.child_nurseries:
+            tasks.extend(nursery.child_tasks)
+        if not task.child_nurseries and task is not trio.lowlevel.current_task():
+            waiting.append(f"{task.name} in {_innermost_frame(task)}")
+    return "nothing can ever happen again; waiting for ever: " + "; ".join(sorted(waiting))
+
+
+def _innermost_frame(task: trio.lowlevel.Task) -> str:
+    place = "?"
+    for frame, line in task.iter_await_frames():
+        if "/trio/" not in frame.f_code.co_filename:
+            place = f"{frame.f_code.co_qualname} (line {line})"
+    return place

@@ -1,0 +1,135 @@
+"""THE WAY OUT: from the transport layer to the port, top to bottom.
+
+A packet that is ready is sent, or waits for its neighbour, or is counted by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip4, Mac, is_multicast
+from pystack.observe.observer import FrameSeen
+from pystack.stack.fragments import cut
+from pystack.wire import arp, ethernet, ipv4, tcp
+from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
+    from pystack.stack.routes import Route
+
+
+def send_segment(
+    host: Host, route: Route, src: Ip4, dst: Ip4, segment: tcp.Segment, now: float
+) -> None:
+    """Send a TCP segment (HOT). It fits: its sender knows the MTU, and what the port can cut."""
+    interface = route.interface
+    partial = interface.port.fills_checksums
+    header = tcp.pack_header(segment, src, dst, partial=partial)
+    payload = segment.payload
+    ip_header = ipv4.pack_header(
+        src,
+        dst,
+        ipv4.TCP,
+        len(header) + len(payload),
+        flags_offset=ipv4.DONT_FRAGMENT,  # RFC 1191; with it, the identification may be 0: RFC 6864
+    )
+    checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
+    parts = (ip_header, header, payload)
+    _to_next_hop(host, interface, route.next_hop(dst), parts, now, checksum, segment.gso_bytes)
+
+
+def send_packet(
+    host: Host,
+    route: Route,
+    src: Ip4,
+    dst: Ip4,
+    proto: int,
+    payload: bytes,
+    now: float,
+    *,
+    ttl: int = ipv4.DEFAULT_TTL,
+    tos: int = 0,
+) -> None:
+    """Send a datagram of any protocol, in fragments where it is too large for the link."""
+    interface = route.interface
+    next_hop = route.next_hop(dst)
+    ident = host.next_ident()
+    if ipv4.HEADER_BYTES + len(payload) <= interface.mtu_bytes:
+        header = ipv4.pack_header(src, dst, proto, len(payload), ident=ident, ttl=ttl, tos=tos)
+        _to_next_hop(host, interface, next_hop, (header, payload), now)
+        return
+    for offset, piece, more in cut(payload, interface.mtu_bytes):
+        flags_offset = offset | (ipv4.MORE_FRAGMENTS if more else 0)
+        header = ipv4.pack_header(
+            src, dst, proto, len(piece), ident=ident, flags_offset=flags_offset, ttl=ttl, tos=tos
+        )
+        host.counters["ip_fragments_out"] += 1
+        _to_next_hop(host, interface, next_hop, (header, piece), now)
+
+
+def send_arp(host: Host, interface: Interface, dst: Mac, packet: bytes, now: float) -> None:
+    """Send an ARP packet to one station, or with BROADCAST_MAC to all."""
+    header = ethernet.HEADER.pack(dst, interface.mac, ethernet.ARP)
+    _transmit(host, interface, Frame(header + packet), now)
+
+
+def solicit(host: Host, interface: Interface, target: Ip4, mac: Mac | None, now: float) -> None:
+    """Ask who has `target`: everyone, or only the station that had it (RFC 1122 2.3.2.1)."""
+    source = next(
+        (address for address, prefix in interface.addresses if target in prefix), interface.address
+    )
+    request = arp.pack(arp.REQUEST, interface.mac, source, target)
+    send_arp(host, interface, BROADCAST_MAC if mac is None else mac, request, now)
+
+
+def announce(host: Host, interface: Interface, address: Ip4, now: float) -> None:
+    """Tell the link that this station has `address` (RFC 5227 section 2.3)."""
+    packet = arp.pack(arp.REQUEST, interface.mac, address, address)
+    send_arp(host, interface, BROADCAST_MAC, packet, now)
+
+
+def _to_next_hop(
+    host: Host,
+    interface: Interface,
+    next_hop: Ip4,
+    parts: tuple[bytes | bytearray | memoryview, ...],
+    now: float,
+    checksum: int = CHECKSUM_UNKNOWN,
+    gso_bytes: int = 0,
+) -> None:
+    """Data link layer: find the station, put the frame together (the one copy), send it."""
+    neighbors = interface.neighbors
+    if neighbors is None:
+        mac: Mac | None = ZERO_MAC
+    else:
+        mac = neighbors.lookup(next_hop, now)
+        if mac is None:
+            mac = _group_mac(interface, next_hop)
+    if mac is None:
+        assert neighbors is not None
+        packet = b"".join(parts)
+
+        def send_held(found: Mac, later: float) -> None:
+            header = ethernet.HEADER.pack(found, interface.mac, ethernet.IPV4)
+            _transmit(host, interface, Frame(header + packet, checksum, gso_bytes), later)
+
+        neighbors.hold(next_hop, packet, send_held)
+        return
+    header = ethernet.HEADER.pack(mac, interface.mac, ethernet.IPV4)
+    _transmit(host, interface, Frame(b"".join((header, *parts)), checksum, gso_bytes), now)
+
+
+def _group_mac(interface: Interface, dst: Ip4) -> Mac | None:
+    if interface.is_broadcast(dst):
+        return BROADCAST_MAC
+    if is_multicast(dst):
+        return Mac(b"\x01\x00\x5e" + (dst & 0x7FFFFF).to_bytes(3, "big"))  # RFC 1112 section 6.4
+    return None
+
+
+def _transmit(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+    host.counters["frames_out"] += 1
+    if host.observers:
+        host.notify(FrameSeen(now, host.name, interface.name, True, frame))
+    interface.port.send(frame, now)

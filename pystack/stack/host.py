@@ -1,0 +1,183 @@
+"""Host: one computer on the network, as a wiring diagram. The layers are in their own files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.core.addresses import (
+    Ip4,
+    Mac,
+    Prefix,
+    format_ip4,
+    format_mac,
+    is_loopback,
+    is_multicast,
+)
+from pystack.core.counters import Counters
+from pystack.core.errors import ConfigError
+from pystack.core.rng import Random, component_rng
+from pystack.core.scheduler import Scheduler
+from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
+from pystack.stack import egress, ingress
+from pystack.stack.fragments import Reassembly
+from pystack.stack.icmp import Icmp
+from pystack.stack.interface import Interface
+from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
+from pystack.stack.routes import Route, RouteTable
+from pystack.stack.tcp_table import TcpTable
+from pystack.stack.udp import UdpTable
+from pystack.wire import icmp, ipv4
+
+if TYPE_CHECKING:
+    from pystack.link.port import Port
+
+ANNOUNCE_INTERVAL_S = 2.0  # RFC 5227 section 1.1; two announcements
+
+
+class Host:
+    """A TCP/IP host in user space. It owns no clock, no device and no task."""
+
+    def __init__(self, name: str, scheduler: Scheduler, seed: int) -> None:
+        self.name = name
+        self.scheduler = scheduler
+        self.rng: Random = component_rng(seed, f"host/{name}")
+        self.counters = Counters()
+        self.observers: list[Observer] = []
+        self.interfaces: list[Interface] = []
+        self.addresses: dict[Ip4, Interface] = {}
+        self.routes = RouteTable()
+        self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
+        self.icmp = Icmp(self)
+        self.udp = UdpTable(self)
+        self.tcp = TcpTable(self)
+        self._ident = self.rng.getrandbits(16)
+
+    def add_interface(
+        self,
+        name: str,
+        port: Port,
+        address: Ip4,
+        prefix: Prefix,
+        mac: Mac,
+    ) -> Interface:
+        """Plug the host into `port` under an address; the link's own block becomes a route."""
+        if any(name == known.name for known in self.interfaces):
+            raise ConfigError(f"{self.name} has an interface {name} already")
+        if port.mtu_bytes < ipv4.MIN_MTU_BYTES:
+            raise ConfigError(f"an MTU of {port.mtu_bytes} bytes is below IPv4's minimum of 68")
+        neighbors = None
+        if not is_loopback(address):
+            neighbors = NeighborTable(self.scheduler, self.rng, self.counters)
+        interface = Interface(name, port, mac, port.mtu_bytes, neighbors)
+        if neighbors is not None:
+            neighbors.solicit = lambda target, known, now: egress.solicit(
+                self, interface, target, known, now
+            )
+            neighbors.on_failed = self._neighbor_failed
+            neighbors.on_changed = lambda entry, old, now: self._neighbor_changed(
+                interface, entry, old, now
+            )
+        self.interfaces.append(interface)
+        self.add_address(interface, address, prefix)
+        port.attach(lambda frame, now: ingress.frame_arrived(self, interface, frame, now))
+        return interface
+
+    def add_address(self, interface: Interface, address: Ip4, prefix: Prefix) -> None:
+        """Give an interface an address (the first one is preferred as a source)."""
+        if address in self.addresses:
+            raise ConfigError(f"{self.name} has the address {format_ip4(address)} already")
+        interface.addresses.append((address, prefix))
+        self.addresses[address] = interface
+        self.routes.add(Route(prefix, interface, None, address))
+        own = Prefix.of(address, 32)
+        loopback = next((known for known in self.interfaces if known.neighbors is None), None)
+        if loopback is not None and own != prefix and loopback is not interface:
+            self.routes.add(Route(own, loopback, None, address))
+
+    def set_gateway(self, gateway: Ip4) -> None:
+        """Send what is for no known network to the router at `gateway`."""
+        on_link = self.routes.lookup(gateway)
+        if on_link is None or gateway in self.addresses:
+            raise ConfigError(f"the gateway {format_ip4(gateway)} is not on a link of {self.name}")
+        self.routes.add(Route(Prefix.of(0, 0), on_link.interface, gateway, on_link.source))
+
+    def announce(self, now: float) -> None:
+        """Tell every link which addresses are here: twice, for the first may be lost."""
+        for interface in self.interfaces:
+            if interface.neighbors is not None:
+                for address, _ in interface.addresses:
+                    egress.announce(self, interface, address, now)
+                    self.scheduler.call_at(
+                        now + ANNOUNCE_INTERVAL_S,
+                        lambda later, interface=interface, address=address: egress.announce(  # type: ignore[misc]
+                            self, interface, address, later
+                        ),
+                    )
+
+    def close(self) -> None:
+        """Unplug: nothing arrives and nothing is sent any more; no timer is left."""
+        self.tcp.clear()
+        self.reassembly.clear()
+        for interface in self.interfaces:
+            if interface.neighbors is not None:
+                interface.neighbors.clear()
+            interface.port.close()
+
+    def is_many(self, address: Ip4) -> bool:
+        """Tell whether an address means several hosts, on any link of this one."""
+        return is_multicast(address) or any(
+            interface.is_broadcast(address) for interface in self.interfaces
+        )
+
+    def next_ident(self) -> int:
+        """Return an IP identification for a datagram that may be fragmented."""
+        self._ident = self._ident + 1 & 0xFFFF
+        return self._ident
+
+    def drop(
+        self,
+        reason: str,
+        now: float,
+        interface: Interface | None = None,
+        data: bytes | memoryview = b"",
+    ) -> None:
+        """Count something thrown away under its name, and tell whoever looks."""
+        self.counters.add(reason)
+        if self.observers:
+            name = None if interface is None else interface.name
+            self.notify(Dropped(now, self.name, name, reason, bytes(data)))
+
+    def notify(self, event: Event) -> None:
+        """Tell all observers; called only where there are any."""
+        for observer in self.observers:
+            observer.on_event(event)
+
+    def _drop_fragment(self, reason: str, now: float, data: bytes) -> None:
+        self.drop(reason, now, None, data)
+
+    def _reassembly_expired(self, first: ipv4.Ipv4Packet, now: float) -> None:
+        self.icmp.send_error(first, icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIME_EXCEEDED, now)
+
+    def _neighbor_failed(self, packet: bytes, now: float) -> None:
+        self.drop("neighbor_unreachable", now, None, packet)
+        self.icmp.local_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE, now)
+
+    def _neighbor_changed(
+        self, interface: Interface, entry: Neighbor, old: NeighborState, now: float
+    ) -> None:
+        if self.observers:
+            self.notify(
+                NeighborChanged(
+                    now,
+                    self.name,
+                    interface.name,
+                    format_ip4(entry.address),
+                    old.value,
+                    entry.state.value,
+                    None if entry.mac is None else format_mac(entry.mac),
+                )
+            )
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        return f"<Host {self.name} {' '.join(format_ip4(address) for address in self.addresses)}>"

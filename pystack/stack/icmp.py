@@ -1,0 +1,147 @@
+"""ICMP of one host (RFC 792, RFC 1122 section 3.2.2): echo, errors sent, errors received."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import Ip4
+from pystack.core.errors import WireError
+from pystack.stack import egress
+from pystack.wire import icmp, ipv4
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+
+# Errors are a favour, and a tool of attacks: as Linux's icmp_msgs_per_sec and icmp_msgs_burst.
+ERRORS_PER_S: Final = 1000.0
+ERRORS_BURST: Final = 50.0
+
+
+@dataclass(slots=True)
+class IcmpError:
+    """An ICMP error about a packet that this host sent."""
+
+    kind: int
+    code: int
+    mtu_bytes: int  # of the next hop, where the code is FRAGMENTATION_NEEDED; else 0
+    reporter: Ip4  # who said so; this host itself where no neighbour answered
+    quoted: ipv4.Ipv4Packet  # the start of the packet
+
+
+# (message, source, whole IP packet's TTL, now)
+EchoReplySink = Callable[[icmp.IcmpMessage, Ip4, int, float], None]
+
+
+class Icmp:
+    """The ICMP layer of one host."""
+
+    __slots__ = ("_errors_left", "_host", "_refilled_at", "echo_sinks")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._errors_left = ERRORS_BURST
+        self._refilled_at = 0.0
+        self.echo_sinks: dict[int, EchoReplySink] = {}  # by identifier: whoever pings
+
+    def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
+        """Answer an echo request; give replies and errors to whom they belong."""
+        message = icmp.parse(packet.payload)
+        if message.kind == icmp.ECHO:
+            self._answer_echo(packet, message, now)
+        elif message.kind == icmp.ECHO_REPLY:
+            sink = self.echo_sinks.get(message.ident)
+            if sink is None:
+                self._host.drop("icmp_stray_reply", now, data=packet.raw)
+            else:
+                sink(message, packet.src, packet.ttl, now)
+        elif message.kind in (
+            icmp.DESTINATION_UNREACHABLE,
+            icmp.TIME_EXCEEDED,
+            icmp.PARAMETER_PROBLEM,
+        ):
+            quoted = ipv4.parse_quoted(message.payload)
+            mtu_bytes = message.rest & 0xFFFF
+            error = IcmpError(message.kind, message.code, mtu_bytes, packet.src, quoted)
+            self._dispatch(error, now)
+        else:
+            self._host.drop("icmp_unknown_type", now, data=packet.raw)
+
+    def send_echo(
+        self, dst: Ip4, ident: int, seq: int, payload: bytes, now: float, *, ttl: int = 64
+    ) -> bool:
+        """Send an echo request; False where there is no route."""
+        route = self._host.routes.lookup(dst)
+        if route is None:
+            return False
+        message = icmp.pack(icmp.ECHO, 0, ident << 16 | seq, payload)
+        egress.send_packet(self._host, route, route.source, dst, ipv4.ICMP, message, now, ttl=ttl)
+        return True
+
+    def send_error(
+        self, packet: ipv4.Ipv4Packet, kind: int, code: int, now: float, *, rest: int = 0
+    ) -> None:
+        """Tell the sender of `packet` what became of it, where RFC 1122 3.2.2 lets us."""
+        host = self._host
+        if packet.to_many or packet.fragment_offset_bytes or host.is_many(packet.dst):
+            return  # asked by one, it would be answered by many, or more than once
+        if packet.proto == ipv4.ICMP and (
+            not len(packet.payload) or packet.payload[0] in icmp.ERRORS
+        ):
+            return  # no errors about errors
+        route = host.routes.lookup(packet.src)
+        if route is None:
+            host.counters.add("icmp_no_route")
+            return
+        if not self._may_send_error(now):
+            host.counters.add("icmp_rate_limited")
+            return
+        message = icmp.pack(kind, code, rest, packet.quoted)
+        src = packet.dst if packet.dst in host.addresses else route.source
+        host.counters.add("icmp_errors_out")
+        egress.send_packet(host, route, src, packet.src, ipv4.ICMP, message, now)
+
+    def local_error(self, packet: bytes, kind: int, code: int, now: float) -> None:
+        """Treat a packet of our own that could not leave as if a router had said so."""
+        quoted = ipv4.parse_quoted(memoryview(packet))
+        self._dispatch(IcmpError(kind, code, 0, quoted.src, quoted), now)
+
+    def _answer_echo(self, packet: ipv4.Ipv4Packet, message: icmp.IcmpMessage, now: float) -> None:
+        if packet.to_many:
+            # RFC 1122 3.2.2.6 leaves it open; as Linux's icmp_echo_ignore_broadcasts.
+            self._host.drop("icmp_echo_to_many", now, data=packet.raw)
+            return
+        route = self._host.routes.lookup(packet.src)
+        if route is None:
+            self._host.drop("icmp_no_route", now, data=packet.raw)
+            return
+        self._host.counters.add("icmp_echoes")
+        reply = icmp.pack(icmp.ECHO_REPLY, 0, message.rest, message.payload)
+        egress.send_packet(
+            self._host, route, packet.dst, packet.src, ipv4.ICMP, reply, now, tos=packet.tos
+        )
+
+    def _dispatch(self, error: IcmpError, now: float) -> None:
+        # RFC 1122 3.2.2: to the transport that sent the packet; it decides what to make of it.
+        self._host.counters.add("icmp_errors_in")
+        quoted = error.quoted
+        if quoted.src not in self._host.addresses or quoted.fragment_offset_bytes:
+            self._host.drop("icmp_error_not_ours", now, data=quoted.raw)
+            return
+        try:
+            if quoted.proto == ipv4.TCP:
+                self._host.tcp.error_arrived(error, now)
+            elif quoted.proto == ipv4.UDP:
+                self._host.udp.error_arrived(error, now)
+        except WireError as wire_error:
+            self._host.drop(wire_error.reason, now, data=quoted.raw)
+
+    def _may_send_error(self, now: float) -> bool:
+        left = self._errors_left + (now - self._refilled_at) * ERRORS_PER_S
+        self._errors_left = min(left, ERRORS_BURST)
+        self._refilled_at = now
+        if self._errors_left < 1:
+            return False
+        self._errors_left -= 1
+        return True

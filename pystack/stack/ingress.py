@@ -1,0 +1,123 @@
+"""THE WAY IN: what happens to a frame from the port to the transport layer, top to bottom.
+
+Every `return` before the end has dropped something, and says so to `host.drop` by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import (
+    UNSPECIFIED,
+    ZERO_MAC,
+    is_loopback,
+    is_usable_source,
+)
+from pystack.core.errors import WireError
+from pystack.observe.observer import FrameSeen
+from pystack.stack import egress
+from pystack.wire import arp, ethernet, icmp, ipv4
+from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
+
+_ETHERNET: Final = ethernet.HEADER
+
+
+def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+    """Data link layer: is it for this station, and what does it carry?"""
+    host.counters["frames_in"] += 1
+    if host.observers:
+        host.notify(FrameSeen(now, host.name, interface.name, False, frame))
+    data = frame.data
+    if len(data) < ethernet.HEADER_BYTES:
+        host.drop("eth_runt", now, interface, data)
+        return
+    dst, src, ethertype = _ETHERNET.unpack_from(data)
+    to_many = bool(dst[0] & 1)
+    if dst != interface.mac and not to_many:
+        host.drop("eth_for_others", now, interface, data)
+        return
+    if src[0] & 1:
+        host.drop("eth_bad_source", now, interface, data)
+        return
+    try:
+        if ethertype == ethernet.IPV4:
+            packet = ipv4.parse(
+                memoryview(data)[ethernet.HEADER_BYTES :],
+                checksum_good=frame.checksum != CHECKSUM_UNKNOWN,
+                to_many=to_many,
+            )
+            _ipv4_arrived(host, interface, packet, now)
+        elif ethertype == ethernet.ARP and interface.neighbors is not None:
+            arp_packet = arp.parse(memoryview(data)[ethernet.HEADER_BYTES :])
+            _arp_arrived(host, interface, arp_packet, now)
+        elif ethertype == ethernet.IPV6:
+            host.drop("eth_ipv6", now, interface, data)
+        elif ethertype < ethernet.MIN_ETHERTYPE:
+            host.drop("eth_802_3_length", now, interface, data)
+        else:
+            host.drop("eth_unknown_type", now, interface, data)
+    except WireError as error:
+        host.drop(error.reason, now, interface, data)
+
+
+def _arp_arrived(host: Host, interface: Interface, packet: arp.ArpPacket, now: float) -> None:
+    # RFC 826, "Packet Reception"; the checks of the sender are RFC 5227's and common sense.
+    for_us = any(packet.tpa == address for address, _ in interface.addresses)
+    if packet.sha == ZERO_MAC or packet.sha[0] & 1:
+        host.drop("arp_bad_sender", now, interface)
+        return
+    if any(packet.spa == address for address, _ in interface.addresses):
+        host.drop("arp_address_conflict", now, interface)  # RFC 5227 2.4: noted; we keep it
+        return
+    # RFC 5227: a sender address of 0 is a probe: it is answered, and nothing is learned from it.
+    if packet.spa != UNSPECIFIED:
+        if not is_usable_source(packet.spa) or interface.is_many(packet.spa):
+            host.drop("arp_bad_sender", now, interface)
+            return
+        if not any(packet.spa in prefix for _, prefix in interface.addresses):
+            host.drop("arp_other_network", now, interface)
+            return
+        assert interface.neighbors is not None
+        interface.neighbors.arp_arrived(packet, now, for_us=for_us)
+    if packet.op == arp.REQUEST and for_us:
+        reply = arp.pack(arp.REPLY, interface.mac, packet.tpa, packet.spa, packet.sha)
+        egress.send_arp(host, interface, packet.sha, reply, now)
+    elif not for_us:
+        host.counters["arp_for_others"] += 1
+
+
+def _ipv4_arrived(host: Host, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
+    """Network layer: is it for this host, is it whole, and whom does it go to?"""
+    dst, src = packet.dst, packet.src
+    if dst not in host.addresses:
+        if not interface.is_many(dst):
+            host.drop("ip_for_others", now, interface, packet.raw)
+            return
+        packet.to_many = True
+    if not is_usable_source(src) or interface.is_broadcast(src):
+        host.drop("ip_bad_source", now, interface, packet.raw)
+        return
+    if interface.neighbors is not None and (is_loopback(src) or is_loopback(dst)):
+        host.drop("ip_martian", now, interface, packet.raw)  # RFC 1122 3.2.1.3 (g)
+        return
+    if packet.is_fragment:
+        host.counters["ip_fragments_in"] += 1
+        whole = host.reassembly.add(packet, now)
+        if whole is None:
+            return
+        packet = whole
+    host.counters["ip_packets_in"] += 1
+    proto = packet.proto
+    if proto == ipv4.TCP:
+        host.tcp.packet_arrived(packet, now)
+    elif proto == ipv4.UDP:
+        host.udp.packet_arrived(packet, now)
+    elif proto == ipv4.ICMP:
+        host.icmp.packet_arrived(packet, now)
+    else:
+        host.drop("ip_unknown_protocol", now, interface, packet.raw)
+        host.icmp.send_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE, now)

@@ -1,0 +1,41 @@
+"""Interface: a host's end of a Port, with its addresses on that link."""
+
+from pystack.core.addresses import LIMITED_BROADCAST, Ip4, Mac, Prefix, is_multicast
+from pystack.link.port import Port
+from pystack.stack.neighbors import NeighborTable
+
+
+class Interface:
+    """One attachment of a host to a link."""
+
+    __slots__ = ("addresses", "mac", "mtu_bytes", "name", "neighbors", "port")
+
+    def __init__(
+        self,
+        name: str,
+        port: Port,
+        mac: Mac,
+        mtu_bytes: int,
+        neighbors: NeighborTable | None,
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.mac = mac
+        self.mtu_bytes = mtu_bytes
+        self.neighbors = neighbors  # None: a link without stations to find (loopback)
+        self.addresses: list[tuple[Ip4, Prefix]] = []  # the first is the source that is preferred
+
+    @property
+    def address(self) -> Ip4:
+        """Return the preferred source address on this link."""
+        return self.addresses[0][0]
+
+    def is_broadcast(self, address: int) -> bool:
+        """Tell whether the address means every host on this link."""
+        return address == LIMITED_BROADCAST or any(
+            prefix.has_broadcast and address == prefix.broadcast for _, prefix in self.addresses
+        )
+
+    def is_many(self, address: int) -> bool:
+        """Tell whether the address means more than one host: broadcast or multicast."""
+        return is_multicast(address) or self.is_broadcast(address)

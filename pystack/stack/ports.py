@@ -1,0 +1,50 @@
+"""Ephemeral ports that a stranger can't guess (RFC 6056)."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from pystack.core.rng import Random
+
+FIRST: Final = 32768  # as Linux's ip_local_port_range; RFC 6056 section 3.2 allows 1024 on
+LAST: Final = 60999
+COUNT: Final = LAST - FIRST + 1
+
+
+class EphemeralPorts:
+    """Chooses local ports for connections: RFC 6056's Algorithm 4, "double-hash port selection".
+
+    Ports to one destination count up from an offset that is secret and its own, so that they come
+    back late; ports to different destinations tell nothing about each other.
+    """
+
+    __slots__ = ("_key", "_table")
+
+    def __init__(self, rng: Random) -> None:
+        self._key = rng.randbytes(16)
+        self._table = [rng.randrange(COUNT) for _ in range(64)]
+
+    def choose(
+        self, local: int, remote: int, remote_port: int, is_free: Callable[[int], bool]
+    ) -> int:
+        """Return a free port for a connection to there; 0 when all are taken."""
+        name = f"{local}/{remote}/{remote_port}".encode()
+        digest = hashlib.blake2s(name, key=self._key, digest_size=8).digest()
+        offset = int.from_bytes(digest[:4], "big")
+        index = int.from_bytes(digest[4:], "big") % len(self._table)
+        for _ in range(COUNT):
+            port = FIRST + (offset + self._table[index]) % COUNT
+            self._table[index] += 1
+            if is_free(port):
+                return port
+        return 0
+
+
+def random_port(rng: Random, is_free: Callable[[int], bool]) -> int:
+    """Return a free port by RFC 6056's Algorithm 1 (UDP, listeners); 0 when all are taken."""
+    start = rng.randrange(COUNT)
+    for step in range(COUNT):
+        port = FIRST + (start + step) % COUNT
+        if is_free(port):
+            return port
+    return 0

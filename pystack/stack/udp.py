@@ -1,0 +1,200 @@
+"""UDP of one host (RFC 768, RFC 1122 section 4.1): sockets, and who gets which datagram."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.stack import egress
+from pystack.stack.ports import random_port
+from pystack.wire import icmp, ipv4, udp
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.icmp import IcmpError
+
+RECEIVE_BUFFER_BYTES: Final = 1 << 20
+_DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
+
+
+class UdpSocket:
+    """One bound, perhaps connected, UDP port. Made by `UdpTable.bind`."""
+
+    __slots__ = (
+        "_queued_bytes",
+        "_received",
+        "_table",
+        "allow_broadcast",
+        "error",
+        "local",
+        "local_port",
+        "on_readable",
+        "receive_buffer_bytes",
+        "remote",
+        "ttl",
+    )
+
+    def __init__(self, table: UdpTable, local: Ip4, local_port: int) -> None:
+        self._table = table
+        self.local = local  # UNSPECIFIED: every address of the host
+        self.local_port = local_port
+        self.remote: tuple[Ip4, int] | None = None  # None: not connected
+        self.error: OSError | None = None  # what ICMP told, for the owner's next call
+        self.on_readable: Callable[[], None] | None = None  # None: nobody wants to be told
+        self.allow_broadcast = False
+        self.receive_buffer_bytes = RECEIVE_BUFFER_BYTES
+        self.ttl = ipv4.DEFAULT_TTL
+        self._received: deque[tuple[bytes, Ip4, int]] = deque()
+        self._queued_bytes = 0
+
+    @property
+    def readable(self) -> bool:
+        """Tell whether `receive` or `error` has something."""
+        return bool(self._received) or self.error is not None
+
+    def receive(self) -> tuple[bytes, Ip4, int] | None:
+        """Return (payload, source address, source port) of the oldest datagram, if there is one."""
+        if not self._received:
+            return None
+        datagram = self._received.popleft()
+        self._queued_bytes -= len(datagram[0]) + _DATAGRAM_COST_BYTES
+        return datagram
+
+    def send_to(self, payload: bytes, dst: Ip4, dst_port: int, now: float) -> None:
+        """Send one datagram. Raises OSError: EMSGSIZE, ENETUNREACH, EACCES (broadcast), EINVAL."""
+        self._table.send(self, payload, dst, dst_port, now)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._table.unbind(self)
+        self._received.clear()
+        self.on_readable = None
+
+    def deliver(self, payload: bytes, src: Ip4, src_port: int) -> bool:
+        """Queue a datagram for the owner; False where there is no room."""
+        cost = len(payload) + _DATAGRAM_COST_BYTES
+        if self._queued_bytes + cost > self.receive_buffer_bytes:
+            return False
+        self._queued_bytes += cost
+        self._received.append((payload, src, src_port))
+        if self.on_readable is not None:
+            self.on_readable()
+        return True
+
+    def fail(self, error: OSError) -> None:
+        """Keep an error for the owner."""
+        self.error = error
+        if self.on_readable is not None:
+            self.on_readable()
+
+
+class UdpTable:
+    """The UDP layer of one host: sockets by their local port."""
+
+    __slots__ = ("_host", "_sockets")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._sockets: dict[int, list[UdpSocket]] = {}
+
+    def bind(self, local: Ip4, port: int) -> UdpSocket:
+        """Open a socket on a port, 0 for any. Raises OSError: EADDRINUSE, EADDRNOTAVAIL."""
+        if (
+            local != UNSPECIFIED
+            and local not in self._host.addresses
+            and not self._host.is_many(local)
+        ):
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        if port == 0:
+            port = random_port(self._host.rng, lambda candidate: candidate not in self._sockets)
+            if port == 0:
+                raise OSError(errno.EADDRINUSE, "all ephemeral UDP ports are taken")
+        elif any(
+            local in (UNSPECIFIED, other.local) or other.local == UNSPECIFIED
+            for other in self._sockets.get(port, ())
+        ):
+            raise OSError(errno.EADDRINUSE, f"UDP port {port} is taken on {self._host.name}")
+        socket = UdpSocket(self, local, port)
+        self._sockets.setdefault(port, []).append(socket)
+        return socket
+
+    def unbind(self, socket: UdpSocket) -> None:
+        """Forget a socket. A second time does nothing."""
+        sockets = self._sockets.get(socket.local_port, [])
+        if socket in sockets:
+            sockets.remove(socket)
+            if not sockets:
+                del self._sockets[socket.local_port]
+
+    def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
+        """Give a datagram to its socket; to every one that matches where it came to many."""
+        datagram = udp.parse(packet)
+        found = [
+            socket
+            for socket in self._sockets.get(datagram.dst_port, ())
+            if _matches(socket, packet, datagram.src_port)
+        ]
+        if not found:
+            self._host.drop("udp_no_port", now, data=packet.raw)
+            self._host.icmp.send_error(
+                packet, icmp.DESTINATION_UNREACHABLE, icmp.PORT_UNREACHABLE, now
+            )
+            return
+        if not packet.to_many and len(found) > 1:
+            found = [max(found, key=_specificity)]
+        self._host.counters["udp_datagrams_in"] += 1
+        payload = bytes(datagram.payload)
+        for socket in found:
+            if not socket.deliver(payload, packet.src, datagram.src_port):
+                self._host.drop("udp_receive_buffer_full", now, data=packet.raw)
+
+    def error_arrived(self, error: IcmpError, now: float) -> None:
+        """Tell the socket that sent the packet (RFC 1122 4.1.3.3).
+
+        A connected socket hears of all; another, like Linux's, of what the host itself found out
+        (its neighbour did not answer), for a stranger's word could be about anybody.
+        """
+        src_port, dst_port = icmp.quoted_ports(error.quoted.payload)
+        dst = error.quoted.dst
+        local = error.reporter in self._host.addresses
+        for socket in self._sockets.get(src_port, ()):
+            if socket.local not in (UNSPECIFIED, error.quoted.src):
+                continue
+            if socket.remote == (dst, dst_port) or (local and socket.remote is None):
+                number = icmp.error_number(error.kind, error.code)
+                if number is not None:
+                    socket.fail(OSError(number, os.strerror(number), format_ip4(dst)))
+                    return
+        self._host.counters.add("udp_error_unclaimed")
+
+    def send(self, socket: UdpSocket, payload: bytes, dst: Ip4, dst_port: int, now: float) -> None:
+        """Send a datagram for a socket."""
+        if len(payload) > udp.MAX_PAYLOAD_BYTES:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        if not 0 < dst_port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{dst_port} is not a port that can be sent to")
+        route = self._host.routes.lookup(dst)
+        if route is None:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(dst))
+        if route.interface.is_broadcast(dst) and not socket.allow_broadcast:
+            raise OSError(errno.EACCES, f"{format_ip4(dst)} is broadcast; the socket must allow it")
+        src = route.source if socket.local == UNSPECIFIED else socket.local
+        if dst in self._host.addresses and socket.local == UNSPECIFIED:
+            src = dst
+        self._host.counters["udp_datagrams_out"] += 1
+        data = udp.pack(src, dst, socket.local_port, dst_port, payload)
+        egress.send_packet(self._host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
+
+
+def _matches(socket: UdpSocket, packet: ipv4.Ipv4Packet, src_port: int) -> bool:
+    if socket.remote is not None and socket.remote != (packet.src, src_port):
+        return False
+    return socket.local in (UNSPECIFIED, packet.dst)
+
+
+def _specificity(socket: UdpSocket) -> tuple[bool, bool]:
+    return socket.remote is not None, socket.local != UNSPECIFIED

@@ -1,0 +1,65 @@
+"""When to acknowledge (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2), and which window to offer.
+
+A segment that goes out anyway carries the ACK with it; `acknowledged` is told of each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.tcp.tcb import NEVER, Timer
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def text_arrived(conn: Connection, now: float, size: int) -> None:
+    """Text came in order: at the second full segment acknowledge, else within the delay."""
+    tcb = conn.tcb
+    if size > tcb.ack_mss:
+        tcb.ack_mss = min(size, tcb.rcv_mss)  # what a full segment of this peer is
+    if tcb.rcv_nxt - tcb.last_ack_sent >= 2 * tcb.ack_mss:
+        tcb.ack_now = True
+    elif tcb.timers[Timer.DELAYED_ACK] == NEVER:
+        tcb.timers[Timer.DELAYED_ACK] = now + conn.config.delayed_ack_s
+
+
+def acknowledged(conn: Connection) -> None:
+    """A segment went out with ACK = RCV.NXT."""
+    tcb = conn.tcb
+    tcb.last_ack_sent = tcb.rcv_nxt
+    tcb.ack_now = False
+    tcb.timers[Timer.DELAYED_ACK] = NEVER
+
+
+def window_field(conn: Connection, *, syn: bool = False) -> int:
+    """Return the window field for a segment that goes out now, and remember what it promises.
+
+    The right edge never moves back (RFC 9293 SHLD-14), and forward only by a step that is worth it:
+    silly window avoidance, section 3.8.6.2.2.
+    """
+    tcb = conn.tcb
+    shift = 0 if syn else tcb.rcv_wind_shift or 0
+    free = conn.config.receive_buffer_bytes - conn.receive_buffer.readable_bytes
+    edge = tcb.rcv_nxt + max(free, 0)
+    if edge - tcb.rcv_adv < min(conn.config.receive_buffer_bytes // 2, tcb.rcv_mss):
+        edge = max(tcb.rcv_adv, tcb.rcv_nxt)
+    # Rounded up: rounding down would take back a part of what was promised.
+    field = min(edge - tcb.rcv_nxt + (1 << shift) - 1 >> shift, 0xFFFF)
+    tcb.rcv_adv = max(tcb.rcv_adv, tcb.rcv_nxt + (field << shift))
+    return field
+
+
+def data_was_read(conn: Connection) -> None:
+    """The user made room: tell the peer when the window it knows of is less than half as large.
+
+    Of the two conditions of section 3.8.6.2.2 this is the one that keeps pure window updates rare;
+    Linux has the same.
+    """
+    tcb = conn.tcb
+    free = conn.config.receive_buffer_bytes - conn.receive_buffer.readable_bytes
+    offered = tcb.rcv_wnd
+    if free >= 2 * offered and free - offered >= min(
+        conn.config.receive_buffer_bytes // 2, tcb.rcv_mss
+    ):
+        tcb.ack_now = True

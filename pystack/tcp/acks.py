@@ -1,0 +1,120 @@
+"""Acknowledgements: the fifth check of RFC 9293 section 3.10.7.4, and what follows from an ACK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.tcp.congestion.base import AckSample, LossSample
+from pystack.tcp.events import Signal
+from pystack.tcp.tcb import NEVER, Timer
+from pystack.wire.tcp import FIN, SYN, Segment
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def ack_acceptable(conn: Connection, seg: Segment) -> bool:
+    """Tell whether the number can be meant; else a challenge ACK is due (RFC 5961 section 5)."""
+    tcb = conn.tcb
+    if tcb.snd_una - tcb.max_snd_wnd <= seg.ack <= tcb.snd_nxt:
+        return True
+    conn.drops.append("tcp_ack_unsent" if seg.ack > tcb.snd_nxt else "tcp_ack_too_old")
+    tcb.ack_now = True
+    return False
+
+
+def take_syn_ack(conn: Connection, seg: Segment, now: float) -> None:
+    """Our SYN is acknowledged: the first measurement, and the first real window."""
+    tcb = conn.tcb
+    tcb.snd_una = seg.ack
+    if tcb.rtt_seq is not None and not tcb.retries:
+        conn.rtt.sample(now - tcb.rtt_at)
+    tcb.rtt_seq = None
+    if not seg.flags & SYN:  # else it was taken, unscaled, with the SYN
+        _set_window(conn, seg)
+
+
+def take_ack(conn: Connection, seg: Segment, now: float) -> None:
+    """Take an acceptable ACK: new, old, or one of the duplicates that tell of a loss."""
+    tcb = conn.tcb
+    if tcb.timers[Timer.PERSIST] != NEVER:
+        tcb.retries = 0  # the peer answers: probing never gives up (RFC 9293 section 3.8.6.1)
+    window_changed = update_window(conn, seg)
+    if seg.ack > tcb.snd_una:
+        _new_data_acknowledged(conn, seg.ack, now)
+    elif (
+        # RFC 5681 section 2, the definition of a duplicate ACK
+        seg.ack == tcb.snd_una
+        and tcb.snd_nxt > tcb.snd_una
+        and not seg.payload
+        and not seg.flags & (SYN | FIN)
+        and not window_changed
+    ):
+        flight_size_bytes = tcb.flight_size_bytes
+        if conn.recovery.on_duplicate_ack(tcb):
+            conn.congestion.on_loss(LossSample(now, flight_size_bytes))
+
+
+def update_window(conn: Connection, seg: Segment) -> bool:
+    """Take the window unless the segment is older than the last that told one; True: it changed."""
+    tcb = conn.tcb
+    if seg.ack < tcb.snd_una or not (
+        tcb.snd_wl1 < seg.seq or (tcb.snd_wl1 == seg.seq and tcb.snd_wl2 <= seg.ack)
+    ):
+        return False
+    return _set_window(conn, seg)
+
+
+def _set_window(conn: Connection, seg: Segment) -> bool:
+    tcb = conn.tcb
+    window = seg.wnd << (tcb.snd_wind_shift or 0)
+    tcb.snd_wl1 = seg.seq
+    tcb.snd_wl2 = seg.ack
+    if window == tcb.snd_wnd:
+        return False
+    tcb.snd_wnd = window
+    if window > tcb.max_snd_wnd:
+        tcb.max_snd_wnd = window
+    if window and tcb.timers[Timer.PERSIST] != NEVER:
+        # Open again; should it be too small to use, output.py sets the timer anew.
+        tcb.timers[Timer.PERSIST] = NEVER
+        tcb.probe_now = False
+        tcb.persist_backoff = 0
+    return True
+
+
+def _new_data_acknowledged(conn: Connection, ack: int, now: float) -> None:
+    tcb, rtt = conn.tcb, conn.rtt
+    flight_size_bytes = tcb.flight_size_bytes
+    acked_bytes = ack - tcb.snd_una
+    tcb.snd_una = ack
+    tcb.retries = 0
+    conn.bytes_acked += acked_bytes
+    buffer = conn.send_buffer
+    buffer.acknowledge(min(ack, buffer.end))  # a FIN is not in the buffer
+    rtt_s = None
+    if tcb.rtt_seq is not None and ack >= tcb.rtt_seq:
+        rtt_s = now - tcb.rtt_at
+        tcb.rtt_seq = None
+        rtt.sample(rtt_s)
+    else:
+        rtt.acknowledged()
+    restart_timer = conn.recovery.on_ack(tcb, acked_bytes)
+    conn.congestion.on_ack(
+        AckSample(
+            now,
+            acked_bytes,
+            flight_size_bytes,
+            rtt_s,
+            rtt.srtt_s,
+            ack <= tcb.cwnd_limited_seq,
+            conn.recovery.in_recovery,
+        )
+    )
+    if tcb.snd_una == tcb.snd_nxt:
+        tcb.timers[Timer.RETRANSMIT] = NEVER  # RFC 6298 (5.2)
+    elif restart_timer:
+        tcb.timers[Timer.RETRANSMIT] = now + rtt.rto_s  # (5.3)
+    if conn.write_blocked and len(buffer) <= conn.config.send_buffer_bytes * 3 // 4:
+        conn.write_blocked = False
+        conn.signal(Signal.WRITABLE)

@@ -1,0 +1,207 @@
+"""SEGMENT ARRIVES (RFC 9293 section 3.10.7.4): the checks in the RFC's order.
+
+Here for all states from SYN-RECEIVED on. Each check returns True when the next one is to look at
+the segment. What is not taken leaves its reason in `conn.drops`.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from pystack.tcp import ack_policy, acks, handshake, output, timers
+from pystack.tcp.events import Signal
+from pystack.tcp.states import TcpState
+from pystack.tcp.tcb import Timer
+from pystack.tcp.text import take_fin, take_text
+from pystack.wire.tcp import ACK, FIN, RST, SYN, Segment
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+# How often an out-of-window segment without text is answered: as Linux's tcp_invalid_ratelimit.
+OOW_ACK_INTERVAL_S: Final = 0.5
+
+
+def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
+    """Take a segment of a synchronized state: the fast path, or the checks in the RFC's order."""
+    if conn.state is TcpState.ESTABLISHED and seg.flags & ~_PSH == ACK and _fast(conn, seg, now):
+        return
+    if (
+        sequence_ok(conn, seg, now)  # first
+        and rst_ok(conn, seg, now)  # second, with RFC 5961 section 3
+        and syn_ok(conn, seg, now)  # fourth, with RFC 5961 section 4 (third, security: not for us)
+        and ack_ok(conn, seg, now)  # fifth: acks.py
+    ):
+        # sixth, URG: the text is delivered in line (RFC 6093), so there is nothing to do
+        take_text(conn, seg, now)  # seventh
+        take_fin(conn, seg, now)  # eighth
+
+
+_PSH: Final = 0x08
+
+
+def _fast(conn: Connection, seg: Segment, now: float) -> bool:
+    """Take the next text in order that fits the window and acknowledges nothing new.
+
+    After Van Jacobson's header prediction; whatever else there is goes through all the checks.
+    """
+    tcb = conn.tcb
+    payload = seg.payload
+    size = len(payload)
+    if (
+        seg.seq != tcb.rcv_nxt
+        or not size
+        or seg.ack != tcb.snd_una
+        or size > tcb.rcv_adv - seg.seq
+        or conn.released
+        or conn.receive_buffer.out_of_order
+    ):
+        return False
+    acks.update_window(conn, seg)
+    conn.receive_buffer.append(payload)
+    tcb.rcv_nxt += size
+    conn.bytes_received += size
+    ack_policy.text_arrived(conn, now, size)
+    conn.signal(Signal.READABLE)
+    return True
+
+
+def sequence_ok(conn: Connection, seg: Segment, now: float) -> bool:
+    """First: is any of it in the window? Then cut it to what is."""
+    tcb = conn.tcb
+    if conn.state is TcpState.SYN_RECEIVED and _is_simultaneous_syn_ack(conn, seg):
+        seg.seq += 1
+        seg.flags &= ~SYN
+    seq, length = seg.seq, seg.seg_len
+    right = tcb.rcv_adv
+    if length == 0:
+        # Linux too takes one that stands exactly at the right edge: a peer whose whole window was
+        # lost sends its ACKs from there.
+        acceptable = tcb.rcv_nxt <= seq <= right
+    else:
+        acceptable = tcb.rcv_nxt <= seq < right or tcb.rcv_nxt < seq + length <= right
+        # A window of zero takes no text, but the ACK and RST with it (3.10.7.4); the same for text
+        # that covers the whole window and more.
+        if not acceptable and seq <= tcb.rcv_nxt and seq + length > right:
+            acceptable = True
+    if not acceptable:
+        _refuse(conn, seg, now)
+        return False
+    _trim(conn, seg)
+    return True
+
+
+def rst_ok(conn: Connection, seg: Segment, now: float) -> bool:
+    """Second: RST, believed only where it stands exactly at RCV.NXT (RFC 5961 section 3)."""
+    if not seg.flags & RST:
+        return True
+    if seg.seq != conn.tcb.rcv_nxt:
+        conn.drops.append("tcp_challenged_rst")
+        conn.tcb.ack_now = True
+        return False
+    if conn.state is TcpState.TIME_WAIT:
+        conn.drops.append("tcp_rst_in_time_wait")  # RFC 1337: it must not end the wait early
+        return False
+    if conn.state is TcpState.SYN_RECEIVED:
+        conn.finish(errno.ECONNREFUSED)
+    elif conn.state in (TcpState.CLOSING, TcpState.LAST_ACK):
+        conn.finish(None)
+    else:
+        conn.finish(errno.ECONNRESET)
+    return False
+
+
+def syn_ok(conn: Connection, seg: Segment, now: float) -> bool:
+    """Fourth: a SYN has no place here; its sender is asked what it means (RFC 5961 section 4)."""
+    if not seg.flags & SYN:
+        return True
+    conn.drops.append("tcp_challenged_syn")
+    conn.tcb.ack_now = True
+    return False
+
+
+def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
+    """Fifth: what does it acknowledge, and what does that change?"""
+    tcb = conn.tcb
+    if not seg.flags & ACK:
+        conn.drops.append("tcp_no_ack")
+        return False
+    if conn.state is TcpState.SYN_RECEIVED:
+        if not tcb.snd_una < seg.ack <= tcb.snd_nxt:
+            conn.drops.append("tcp_syn_received_bad_ack")
+            conn.outbox.append(output.reset_for(seg))
+            return False
+        acks.take_syn_ack(conn, seg, now)
+        handshake.established(conn, now)
+        if tcb.fin_seq is not None:
+            conn.enter(TcpState.FIN_WAIT_1)
+    elif not acks.ack_acceptable(conn, seg):
+        return False
+    else:
+        acks.take_ack(conn, seg, now)
+    if tcb.fin_seq is not None and tcb.snd_una > tcb.fin_seq:
+        _fin_acknowledged(conn, now)
+    return conn.state is not TcpState.CLOSED
+
+
+def _fin_acknowledged(conn: Connection, now: float) -> None:
+    if conn.state is TcpState.FIN_WAIT_1:
+        conn.enter(TcpState.FIN_WAIT_2)
+        if conn.released:
+            conn.tcb.timers[Timer.TIME_WAIT] = now + conn.config.fin_wait_2_s
+    elif conn.state is TcpState.CLOSING:
+        timers.enter_time_wait(conn, now)
+    elif conn.state is TcpState.LAST_ACK:
+        conn.finish(None)
+
+
+def _is_simultaneous_syn_ack(conn: Connection, seg: Segment) -> bool:
+    """Tell whether it is the SYN-ACK of a simultaneous open, whose SYN was taken already.
+
+    By the letter of the first check it would be out of the window, and the open never end.
+    """
+    tcb = conn.tcb
+    return seg.flags & (SYN | ACK) == SYN | ACK and seg.seq == tcb.irs and seg.ack == tcb.snd_nxt
+
+
+def _refuse(conn: Connection, seg: Segment, now: float) -> None:
+    """Answer a segment outside of the window with an ACK, unless it is a RST (first check)."""
+    tcb = conn.tcb
+    conn.drops.append("tcp_out_of_window")
+    if seg.flags & RST:
+        return
+    if conn.state is TcpState.SYN_RECEIVED and seg.flags & SYN and seg.seq == tcb.irs:
+        tcb.syn_now = True  # our SYN-ACK was lost: as Linux, send it rather than a bare ACK
+        return
+    if conn.state is TcpState.TIME_WAIT and seg.flags & FIN:
+        timers.enter_time_wait(conn, now)  # a retransmitted FIN: the wait begins afresh
+    if seg.seg_len == 0:
+        # Two ends that disagree would answer each other's answers for ever.
+        if now - tcb.oow_ack_at < OOW_ACK_INTERVAL_S:
+            conn.drops.append("tcp_oow_ack_limited")
+            return
+        tcb.oow_ack_at = now
+    tcb.ack_now = True
+
+
+def _trim(conn: Connection, seg: Segment) -> None:
+    """Cut off what lies before RCV.NXT and beyond the window."""
+    tcb = conn.tcb
+    before = tcb.rcv_nxt - seg.seq
+    if before > 0:
+        tcb.ack_now = True  # a part of it came twice: the peer should learn what is here
+        if seg.flags & SYN:
+            seg.flags &= ~SYN
+            seg.seq += 1
+            before -= 1
+        if before > len(seg.payload):
+            seg.flags &= ~FIN
+        seg.payload = memoryview(seg.payload)[before:]
+        seg.seq = tcb.rcv_nxt
+    beyond = seg.seq + len(seg.payload) - tcb.rcv_adv
+    if beyond > 0:
+        conn.drops.append("tcp_beyond_window")
+        seg.payload = memoryview(seg.payload)[: len(seg.payload) - beyond]
+        seg.flags &= ~FIN
+        tcb.ack_now = True

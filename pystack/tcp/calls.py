@@ -1,0 +1,70 @@
+"""The user's calls (RFC 9293 section 3.10.2 to 3.10.5)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from pystack.tcp import ack_policy, output
+from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
+from pystack.tcp.tcb import Timer
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def write(conn: Connection, data: memoryview, now: float) -> int:
+    """SEND: queue as much as there is room for. BrokenPipeError after close, or at the end."""
+    if conn.state not in MAY_WRITE or conn.tcb.fin_seq is not None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    room = conn.config.send_buffer_bytes - len(conn.send_buffer)
+    size = min(room, len(data))
+    if size > 0:
+        conn.send_buffer.append(data[:size])
+    conn.write_blocked = size < len(data)
+    return max(size, 0)
+
+
+def read(conn: Connection, max_bytes: int, now: float) -> bytes:
+    """RECEIVE: give what is in order, and tell the peer of the room where it should know."""
+    data = conn.receive_buffer.read(max_bytes)
+    if data and conn.state in MAY_RECEIVE:
+        ack_policy.data_was_read(conn)
+    return data
+
+
+def close(conn: Connection, now: float) -> None:
+    """CLOSE: our FIN follows what is queued. A second time does nothing."""
+    tcb = conn.tcb
+    if tcb.fin_seq is not None or conn.state in (TcpState.CLOSED, TcpState.TIME_WAIT):
+        return
+    if conn.state is TcpState.SYN_SENT:
+        conn.finish(None)
+        return
+    tcb.fin_seq = conn.send_buffer.end
+    if conn.state is TcpState.ESTABLISHED:
+        conn.enter(TcpState.FIN_WAIT_1)
+    elif conn.state is TcpState.CLOSE_WAIT:
+        conn.enter(TcpState.LAST_ACK)
+    # in SYN-RECEIVED it waits until the handshake is over
+
+
+def release(conn: Connection, now: float) -> None:
+    """CLOSE by a user who will not read either."""
+    conn.released = True
+    unread = conn.receive_buffer.readable_bytes or conn.receive_buffer.out_of_order
+    if unread and conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
+        abort(conn, now)  # RFC 2525 section 2.17: the peer should know that data was lost
+        return
+    conn.receive_buffer.clear()
+    close(conn, now)
+    if conn.state is TcpState.FIN_WAIT_2:
+        conn.tcb.timers[Timer.TIME_WAIT] = now + conn.config.fin_wait_2_s
+
+
+def abort(conn: Connection, now: float) -> None:
+    """ABORT: RST where the peer may have a connection too, and nothing is kept."""
+    if conn.state is TcpState.SYN_RECEIVED or conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
+        conn.outbox.append(output.reset(conn))
+    conn.finish(None)

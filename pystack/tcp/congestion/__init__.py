@@ -1,0 +1,1 @@
+"""Congestion controls: how much may be on the way."""

@@ -1,0 +1,231 @@
+"""Connection: one end of a TCP connection, sans-IO and clock-free. It delegates, decides nothing.
+
+Five methods for whoever carries the segments::
+
+    segment_arrived(seg, now)    a segment came in
+    poll_transmit(now)           what is to be sent now, segment by segment, until None
+    next_timeout()               when `timeout` is wanted
+    timeout(now)                 that time has come
+    next_event()                 what the owner should know, event by event, until None
+
+and the user's calls of RFC 9293 section 3.10: `open_active`, `write`, `read`, `close`, `abort`,
+and `release` for a user who goes away. After each of these the owner calls `poll_transmit` and the
+rest: the pump, in `pystack.stack.tcp_table`.
+"""
+
+from pystack.core.errors import ConfigError
+from pystack.tcp import arrives, calls, handshake, output, timers
+from pystack.tcp.congestion.base import CongestionControl
+from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.events import Event, Signal, StateChange
+from pystack.tcp.info import TcpInfo
+from pystack.tcp.receive_buffer import ReceiveBuffer
+from pystack.tcp.recovery.base import LossRecovery
+from pystack.tcp.recovery.newreno import NewRenoRecovery
+from pystack.tcp.rtt import RttEstimator
+from pystack.tcp.send_buffer import SendBuffer
+from pystack.tcp.seq import MASK, unwrap
+from pystack.tcp.states import LEGAL, TcpState
+from pystack.tcp.tcb import Tcb, TcpConfig
+from pystack.wire.tcp import Segment
+
+
+class Connection:
+    """One end of a connection: the Tcb, the buffers, and the plug-ins that serve it."""
+
+    __slots__ = (
+        "bytes_acked",
+        "bytes_received",
+        "bytes_sent",
+        "config",
+        "congestion",
+        "drops",
+        "error",
+        "established_at",
+        "events",
+        "gso_max_bytes",
+        "local_port",
+        "outbox",
+        "passive",
+        "receive_buffer",
+        "recovery",
+        "released",
+        "remote_port",
+        "retransmits",
+        "rtt",
+        "segments_received",
+        "segments_sent",
+        "send_buffer",
+        "state",
+        "tcb",
+        "write_blocked",
+    )
+
+    def __init__(
+        self,
+        config: TcpConfig,
+        local_port: int,
+        remote_port: int,
+        *,
+        iss: int,
+        mtu_mss: int,
+        gso_max_bytes: int = 0,
+    ) -> None:
+        """`mtu_mss`: largest payload for the link's MTU; `gso_max_bytes`: what the port can cut."""
+        if mtu_mss < 1:
+            raise ConfigError(f"an MSS of {mtu_mss} bytes leaves no room for data")
+        self.config = config
+        self.local_port = local_port
+        self.remote_port = remote_port
+        self.gso_max_bytes = gso_max_bytes
+        self.state = TcpState.CLOSED
+        self.passive = False  # opened by a listener
+        self.released = False  # the user has gone: nobody reads, nobody waits
+        self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
+        self.tcb = Tcb(iss, mtu_mss)
+        self.tcb.no_delay = config.no_delay
+        self.rtt = RttEstimator()
+        self.send_buffer = SendBuffer(iss + 1)
+        self.receive_buffer = ReceiveBuffer()
+        # Made again when the handshake has settled the segment size.
+        self.congestion: CongestionControl = congestion_control(config.congestion)(mtu_mss)
+        self.recovery: LossRecovery = NewRenoRecovery(iss)
+        self.events: list[Event] = []
+        self.outbox: list[Segment] = []  # resets and challenge ACKs, bounded by what came in
+        self.drops: list[str] = []  # reasons why segments were not taken; read by the owner
+        self.write_blocked = False  # the user waits for room
+        self.established_at: float | None = None  # None: not yet
+        self.segments_sent = self.segments_received = self.retransmits = 0
+        self.bytes_sent = self.bytes_acked = self.bytes_received = 0
+
+    # what carries the segments
+
+    def segment_arrived(self, seg: Segment, now: float) -> None:
+        """Take a segment that is for this connection; its checksum has been verified."""
+        self.segments_received += 1
+        tcb = self.tcb
+        seg.seq = unwrap(seg.seq, tcb.rcv_nxt)
+        seg.ack = unwrap(seg.ack, tcb.snd_nxt)
+        if self.state is TcpState.SYN_SENT:
+            seg.seq &= MASK  # nothing is known of the peer's numbers yet
+            handshake.segment_arrived(self, seg, now)
+        elif self.state is not TcpState.CLOSED:
+            arrives.segment_arrived(self, seg, now)
+
+    def poll_transmit(self, now: float) -> Segment | None:
+        """Return the next segment to send now; None when there is nothing (more)."""
+        return output.next_segment(self, now)
+
+    def next_timeout(self) -> float:
+        """Return the instant at which `timeout` is wanted; infinity for never."""
+        return min(self.tcb.timers)
+
+    def timeout(self, now: float) -> None:
+        """Let the timers that have run out do their work."""
+        timers.expire(self, now)
+
+    def next_event(self) -> Event | None:
+        """Return what happened next; None when all is told."""
+        return self.events.pop(0) if self.events else None
+
+    # the user's calls
+
+    def open_active(self, now: float) -> None:
+        """Begin the handshake (3.10.1)."""
+        handshake.open_active(self, now)
+
+    def open_passive(self, syn: Segment, now: float) -> None:
+        """Be the answer of a listener to a SYN (3.10.7.2)."""
+        handshake.open_passive(self, syn, now)
+
+    def write(self, data: memoryview, now: float) -> int:
+        """Queue data for sending; return how much of it there was room for (3.10.2)."""
+        return calls.write(self, data, now)
+
+    def read(self, max_bytes: int, now: float) -> bytes:
+        """Return data that has arrived; empty when there is none (3.10.3)."""
+        return calls.read(self, max_bytes, now)
+
+    def close(self, now: float) -> None:
+        """No more data to send: a FIN follows what is queued (3.10.4). Reading goes on."""
+        calls.close(self, now)
+
+    def release(self, now: float) -> None:
+        """The user goes away: close, or reset where data would be lost (RFC 1122 4.2.2.13)."""
+        calls.release(self, now)
+
+    def abort(self, now: float) -> None:
+        """End it at once: RST to the peer, everything queued is forgotten (3.10.5)."""
+        calls.abort(self, now)
+
+    @property
+    def at_eof(self) -> bool:
+        """Tell whether everything the peer will ever send has been read."""
+        tcb = self.tcb
+        peer_done = tcb.rcv_fin_seq is not None and tcb.rcv_nxt > tcb.rcv_fin_seq
+        return (
+            peer_done or self.state is TcpState.CLOSED
+        ) and not self.receive_buffer.readable_bytes
+
+    # for the modules of this package
+
+    def enter(self, state: TcpState) -> None:
+        """Change the state, if the diagram of section 3.3.2 has that arrow."""
+        old = self.state
+        assert state in LEGAL[old], f"{old.value} -> {state.value} is not in RFC 9293's diagram"
+        self.state = state
+        self.events.append(StateChange(old, state))
+
+    def signal(self, signal: Signal) -> None:
+        """Tell the owner, once for a row of the same."""
+        if not self.events or self.events[-1] is not signal:
+            self.events.append(signal)
+
+    def finish(self, error: int | None) -> None:
+        """Enter CLOSED: nothing is kept but what is there to be read."""
+        if self.state is TcpState.CLOSED:
+            return
+        self.error = error
+        self.tcb.timers[:] = [float("inf")] * len(self.tcb.timers)
+        self.tcb.ack_now = self.tcb.syn_now = self.tcb.probe_now = False
+        self.send_buffer.clear()
+        if error is not None or self.released:
+            self.receive_buffer.clear()
+        self.enter(TcpState.CLOSED)
+        self.signal(Signal.CLOSED)
+
+    def info(self) -> TcpInfo:
+        """Return a snapshot of all variables."""
+        tcb, rtt = self.tcb, self.rtt
+        scaled = tcb.snd_wind_shift is not None
+        return TcpInfo(
+            state=self.state,
+            congestion=self.congestion.name,
+            iss=tcb.iss & MASK,
+            irs=tcb.irs & MASK,
+            snd_una=tcb.snd_una & MASK,
+            snd_nxt=tcb.snd_nxt & MASK,
+            rcv_nxt=tcb.rcv_nxt & MASK,
+            snd_wnd_bytes=tcb.snd_wnd,
+            rcv_wnd_bytes=tcb.rcv_wnd,
+            snd_mss_bytes=tcb.snd_mss,
+            rcv_mss_bytes=tcb.rcv_mss,
+            snd_wind_shift=tcb.snd_wind_shift,
+            rcv_wind_shift=tcb.rcv_wind_shift if scaled else None,
+            sack_permitted=False,
+            timestamps=False,
+            srtt_s=rtt.srtt_s,
+            rttvar_s=rtt.rttvar_s,
+            min_rtt_s=rtt.min_rtt_s,
+            rto_s=rtt.rto_s,
+            cwnd_bytes=self.congestion.cwnd_bytes,
+            ssthresh_bytes=self.congestion.ssthresh_bytes,
+            flight_size_bytes=tcb.flight_size_bytes,
+            segments_sent=self.segments_sent,
+            segments_received=self.segments_received,
+            bytes_sent=self.bytes_sent,
+            bytes_acked=self.bytes_acked,
+            bytes_received=self.bytes_received,
+            retransmits=self.retransmits,
+            established_at=self.established_at,
+        )

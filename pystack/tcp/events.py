@@ -1,0 +1,39 @@
+"""What the engine tells its owner, in the order in which it happened.
+
+The owner fetches events with `Connection.next_event` after each input; a transition itself has no
+effect outside of the connection.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pystack.tcp.states import TcpState
+
+
+class Signal(Enum):
+    """Something that the owner may have been waiting for."""
+
+    ESTABLISHED = "established"
+    READABLE = "readable"  # data, or the peer's end of data
+    WRITABLE = "writable"  # room in the send buffer again
+    CLOSED = "closed"  # the end; `Connection.error` says whether it was a good one
+
+
+@dataclass(slots=True)
+class StateChange:
+    """The connection entered another state."""
+
+    old: TcpState
+    new: TcpState
+
+
+@dataclass(slots=True)
+class Retransmission:
+    """A segment was sent again."""
+
+    reason: str  # "rto" or "dupack"
+    seq: int
+    payload_bytes: int
+
+
+Event = Signal | StateChange | Retransmission

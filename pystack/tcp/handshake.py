@@ -1,0 +1,99 @@
+"""Opening a connection: RFC 9293 section 3.10.1, 3.10.7.2 (LISTEN) and 3.10.7.3 (SYN-SENT).
+
+What a connection in SYN-RECEIVED does with a segment is part of `arrives.py`, as it is in the RFC.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from pystack.tcp import acks, negotiation, text
+from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.events import Signal
+from pystack.tcp.output import reset_for
+from pystack.tcp.seq import unwrap
+from pystack.tcp.states import TcpState
+from pystack.tcp.tcb import Timer
+from pystack.wire import tcp_options
+from pystack.wire.tcp import ACK, RST, SYN, Segment
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def open_active(conn: Connection, now: float) -> None:
+    """3.10.1: send a SYN."""
+    negotiation.offer(conn)
+    conn.tcb.syn_now = True
+    conn.enter(TcpState.SYN_SENT)
+
+
+def open_passive(conn: Connection, syn: Segment, now: float) -> None:
+    """3.10.7.2, third: answer a SYN. Its text, if any, comes again: we acknowledge the SYN only."""
+    conn.passive = True
+    conn.segments_received += 1
+    negotiation.offer(conn)
+    _take_syn(conn, syn)
+    conn.tcb.syn_now = True
+    conn.enter(TcpState.SYN_RECEIVED)
+
+
+def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
+    """3.10.7.3: a segment for a connection in SYN-SENT, the checks in the RFC's order."""
+    tcb = conn.tcb
+    if seg.flags & ACK and not tcb.iss < seg.ack <= tcb.snd_nxt:  # first
+        conn.drops.append("tcp_syn_sent_bad_ack")
+        if not seg.flags & RST:
+            conn.outbox.append(reset_for(seg))
+        return
+    if seg.flags & RST:  # second
+        if seg.flags & ACK:
+            conn.finish(errno.ECONNREFUSED)
+        else:
+            conn.drops.append("tcp_syn_sent_rst_without_ack")
+        return
+    if not seg.flags & SYN:  # fifth (third, security: not for us)
+        conn.drops.append("tcp_syn_sent_no_syn")
+        return
+    _take_syn(conn, seg)  # fourth
+    if not seg.flags & ACK:
+        # Simultaneous open: our SYN, now with an ACK, goes out again.
+        tcb.syn_now = True
+        tcb.snd_nxt = tcb.iss
+        tcb.rtt_seq = None
+        conn.enter(TcpState.SYN_RECEIVED)
+        return
+    acks.take_syn_ack(conn, seg, now)
+    established(conn, now)
+    tcb.ack_now = True
+    seg.seq += 1
+    seg.flags &= ~SYN
+    text.take_text(conn, seg, now)
+    text.take_fin(conn, seg, now)
+
+
+def established(conn: Connection, now: float) -> None:
+    """Enter ESTABLISHED: the handshake is over, its results hold from here on."""
+    tcb = conn.tcb
+    tcb.timers[Timer.RETRANSMIT] = float("inf")
+    if tcb.retries:
+        conn.rtt.syn_was_lost()
+    tcb.retries = 0
+    conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
+    conn.established_at = now
+    conn.enter(TcpState.ESTABLISHED)
+    conn.signal(Signal.ESTABLISHED)
+    if len(conn.send_buffer):
+        conn.signal(Signal.WRITABLE)
+
+
+def _take_syn(conn: Connection, seg: Segment) -> None:
+    tcb = conn.tcb
+    tcb.irs = seg.seq
+    tcb.rcv_nxt = tcb.rcv_adv = tcb.last_ack_sent = seg.seq + 1
+    negotiation.agree(conn, tcp_options.parse(seg.options))
+    # The window field of a SYN is never scaled (RFC 7323 section 2.2).
+    tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd
+    tcb.snd_wl1 = seg.seq
+    tcb.snd_wl2 = unwrap(seg.ack, tcb.iss) if seg.flags & ACK else tcb.iss

@@ -1,0 +1,64 @@
+"""What a connection tells about itself: a snapshot of its variables (after Linux's `tcp_info`).
+
+Sequence numbers are given as they stand on the wire, modulo 2**32.
+"""
+
+from dataclasses import dataclass
+
+from pystack.tcp.states import TcpState
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeSegment:
+    """One segment of the three-way handshake, as it was sent or as it arrived."""
+
+    at: float  # the world's time, seconds
+    sent: bool  # True: by this host; False: by the peer
+    flags: str  # in words, "SYN", "SYN ACK", "ACK"
+    seq: int
+    ack: int  # 0 where the ACK flag is not set
+    wnd: int  # the window field as on the wire, before any scaling
+    options: str  # in tcpdump's manner: "mss 1460, wscale 7"; empty for none
+
+
+@dataclass(frozen=True, slots=True)
+class TcpInfo:
+    """A snapshot of one connection. Sizes in bytes, times in seconds."""
+
+    state: TcpState
+    congestion: str  # name of the congestion control: "cubic", "newreno", ...
+
+    # sequence space, RFC 9293 section 3.3.1
+    iss: int
+    irs: int
+    snd_una: int
+    snd_nxt: int
+    rcv_nxt: int
+    snd_wnd_bytes: int
+    rcv_wnd_bytes: int
+
+    # what the two ends agreed on
+    snd_mss_bytes: int  # largest payload that we send in one segment
+    rcv_mss_bytes: int  # largest payload that we told the peer to send
+    snd_wind_shift: int | None  # None: window scaling was not agreed on
+    rcv_wind_shift: int | None
+    sack_permitted: bool
+    timestamps: bool
+
+    # path
+    srtt_s: float | None  # None until the first measurement
+    rttvar_s: float
+    min_rtt_s: float | None  # None until the first measurement
+    rto_s: float
+    cwnd_bytes: int
+    ssthresh_bytes: int
+    flight_size_bytes: int
+
+    # counts since the connection began
+    segments_sent: int
+    segments_received: int
+    bytes_sent: int  # payload, retransmissions included
+    bytes_acked: int
+    bytes_received: int  # payload handed to the receive buffer in order
+    retransmits: int  # segments sent again
+    established_at: float | None  # None until ESTABLISHED; the world's time

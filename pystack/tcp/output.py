@@ -1,0 +1,189 @@
+"""What to send now: RFC 9293 sections 3.8.1 to 3.8.6 from the sender's side.
+
+`next_segment` is asked until it has nothing: what is lost first, then new data and the FIN, then an
+ACK that is due by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.tcp import negotiation
+from pystack.tcp.ack_policy import acknowledged, window_field
+from pystack.tcp.events import Retransmission
+from pystack.tcp.states import MAY_SEND, TcpState
+from pystack.tcp.tcb import NEVER, Timer
+from pystack.tcp.timers import arm_persist
+from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def next_segment(conn: Connection, now: float) -> Segment | None:
+    """Return the next segment that is due, with all that follows from sending it done."""
+    tcb = conn.tcb
+    if conn.outbox:
+        conn.segments_sent += 1
+        return conn.outbox.pop(0)
+    if tcb.syn_now:
+        return _syn(conn, now)
+    if conn.state in MAY_SEND:
+        segment = _retransmission(conn, now) or _new_text(conn, now)
+        if segment is not None:
+            return segment
+    if tcb.probe_now:
+        # Like Linux, a probe is an ACK for a byte that was acknowledged long ago: it must be
+        # answered, and it does not put a byte on the way that the peer has no room for.
+        tcb.probe_now = False
+        return _segment(conn, tcb.snd_una - 1, ACK)
+    if tcb.ack_now and conn.state is not TcpState.CLOSED:
+        return _segment(conn, tcb.snd_nxt, ACK)
+    return None
+
+
+def reset_for(seg: Segment) -> Segment:
+    """Return the RST that answers a segment for which there is no connection (3.10.7.1)."""
+    if seg.flags & ACK:
+        return Segment(seg.dst_port, seg.src_port, seg.ack, 0, RST, 0)
+    return Segment(seg.dst_port, seg.src_port, 0, seg.seq + seg.seg_len, RST | ACK, 0)
+
+
+def reset(conn: Connection) -> Segment:
+    """Return the RST that ends a connection from our side (3.10.5)."""
+    tcb = conn.tcb
+    return Segment(conn.local_port, conn.remote_port, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0)
+
+
+def _syn(conn: Connection, now: float) -> Segment:
+    tcb = conn.tcb
+    tcb.syn_now = False
+    if tcb.snd_nxt == tcb.iss and not tcb.retries:
+        tcb.rtt_seq, tcb.rtt_at = tcb.iss + 1, now
+    else:
+        tcb.rtt_seq = None  # Karn
+    if tcb.snd_nxt > tcb.iss:
+        conn.retransmits += 1
+        conn.events.append(Retransmission("rto", tcb.iss, 0))
+    tcb.snd_nxt = tcb.iss + 1
+    tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
+    flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK
+    segment = _segment(conn, tcb.iss, flags)
+    segment.options = negotiation.syn_options(conn)
+    return segment
+
+
+def _retransmission(conn: Connection, now: float) -> Segment | None:
+    """Send again what loss recovery names, as far as the windows let it."""
+    tcb = conn.tcb
+    lost = conn.recovery.next_lost(tcb)
+    if lost is None:
+        return None
+    seq, size, forced = lost
+    size = min(size, tcb.snd_mss)
+    if not forced:
+        room = conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes(tcb)
+        if size > room:
+            tcb.cwnd_limited_seq = tcb.snd_nxt
+            return None
+        if seq + size > tcb.snd_una + tcb.snd_wnd:
+            return None
+    end = conn.send_buffer.end
+    text_bytes = min(size, end - seq)
+    fin = tcb.fin_seq is not None and seq + text_bytes == tcb.fin_seq < tcb.snd_nxt
+    # A last segment that was short has its FIN sent again with it.
+    conn.recovery.on_retransmitted(seq, text_bytes + fin)
+    conn.retransmits += 1
+    reason = "dupack" if conn.recovery.in_recovery else "rto"
+    conn.events.append(Retransmission(reason, seq, text_bytes))
+    tcb.rtt_seq = None  # Karn (RFC 6298 section 3)
+    if tcb.timers[Timer.RETRANSMIT] == NEVER:
+        tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
+    return _text(conn, seq, text_bytes, fin=fin)
+
+
+def _new_text(conn: Connection, now: float) -> Segment | None:
+    """Send what was never sent, as far as windows, Nagle and silly-window avoidance let it."""
+    tcb = conn.tcb
+    unsent = conn.send_buffer.end - tcb.snd_nxt
+    fin_due = tcb.fin_seq is not None and tcb.snd_nxt <= tcb.fin_seq
+    if unsent <= 0 and not fin_due:
+        return None
+    window_room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    size = _usable(conn, unsent, window_room) if unsent > 0 else 0
+    fin = fin_due and size == unsent and window_room > size
+    if size == 0 and not fin:
+        if tcb.snd_nxt == tcb.snd_una:
+            arm_persist(conn, now)  # nothing on the way whose ACK would wake us
+        return None
+    seq = tcb.snd_nxt
+    tcb.snd_nxt += size + fin
+    tcb.probe_now = False
+    if size % tcb.snd_mss:
+        tcb.snd_sml = tcb.snd_nxt
+    if tcb.rtt_seq is None:
+        tcb.rtt_seq, tcb.rtt_at = tcb.snd_nxt, now
+    if tcb.timers[Timer.RETRANSMIT] == NEVER:
+        tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
+    tcb.timers[Timer.PERSIST] = NEVER
+    conn.congestion.on_sent(size, now)
+    return _text(conn, seq, size, fin=fin)
+
+
+def _usable(conn: Connection, unsent: int, window_room: int) -> int:
+    """Return how many bytes may go now in one segment (or super-frame); 0 for none yet."""
+    tcb = conn.tcb
+    mss = tcb.snd_mss
+    cwnd_room = conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes(tcb)
+    if cwnd_room < min(unsent, mss):
+        tcb.cwnd_limited_seq = tcb.snd_nxt
+        return 0
+    most = max(mss, conn.gso_max_bytes // mss * mss)
+    size = min(unsent, window_room, cwnd_room, most)
+    if size <= 0:
+        return 0
+    tail = size % mss
+    if not tail or (size == unsent and _nagle_ok(conn)):
+        return size
+    if size >= mss:
+        return size - tail
+    # Less than a segment, and held up by the window: RFC 9293 section 3.8.6.2.1, (3) and (4)
+    if size < unsent and (2 * size >= tcb.max_snd_wnd or tcb.probe_now):
+        return size
+    return 0
+
+
+def _nagle_ok(conn: Connection) -> bool:
+    """Tell whether a last, short segment may go (RFC 9293 section 3.7.4).
+
+    With Minshall's change, as in Linux: it waits only for another short one, not for full ones.
+    """
+    tcb = conn.tcb
+    return tcb.no_delay or tcb.fin_seq is not None or tcb.snd_sml <= tcb.snd_una
+
+
+def _text(conn: Connection, seq: int, size: int, *, fin: bool) -> Segment:
+    flags = ACK
+    payload: bytes | memoryview = b""
+    if size:
+        payload = conn.send_buffer.slice(seq, size)
+        if seq + size == conn.send_buffer.end:
+            flags |= PSH
+        conn.bytes_sent += size
+    if fin:
+        flags |= FIN
+    segment = _segment(conn, seq, flags)
+    segment.payload = payload
+    if size > conn.tcb.snd_mss:
+        segment.gso_bytes = conn.tcb.snd_mss
+    return segment
+
+
+def _segment(conn: Connection, seq: int, flags: int) -> Segment:
+    conn.segments_sent += 1
+    window = window_field(conn, syn=bool(flags & SYN))
+    ack = 0
+    if flags & ACK:
+        ack = conn.tcb.rcv_nxt
+        acknowledged(conn)
+    return Segment(conn.local_port, conn.remote_port, seq, ack, flags, window)

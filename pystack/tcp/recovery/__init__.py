@@ -1,0 +1,1 @@
+"""Loss recovery: what to send again, and when."""

@@ -1,0 +1,56 @@
+"""Round-trip time and retransmission timeout (RFC 6298).
+
+One estimator per connection. It reads no clock: the caller measures, and calls `sample`.
+Karn's rule (no sample from a retransmitted segment) is kept by the caller, in `acks.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+INITIAL_RTO_S: Final = 1.0  # RFC 6298 (2.1)
+MIN_RTO_S: Final = 0.2  # RFC 6298 (2.4) says 1 s; we follow Linux, TCP_RTO_MIN
+MAX_RTO_S: Final = 60.0  # RFC 6298 (2.5)
+_SYN_LOST_RTO_S: Final = 3.0  # RFC 6298 (5.7)
+
+
+@dataclass(slots=True)
+class RttEstimator:
+    """Smoothed round-trip time of one path."""
+
+    srtt_s: float | None = None  # None until the first sample
+    rttvar_s: float = 0.0
+    min_rtt_s: float | None = None  # None until the first sample
+    rto_s: float = INITIAL_RTO_S  # backed off while nothing is acknowledged
+
+    def sample(self, rtt_s: float) -> None:
+        """Take one measurement, (2.2) or (2.3). It also ends a back-off."""
+        if self.srtt_s is None:
+            self.srtt_s, self.rttvar_s = rtt_s, rtt_s / 2
+            self.min_rtt_s = rtt_s
+        else:
+            # RTTVAR first: it needs the SRTT from before this sample.
+            self.rttvar_s += (abs(self.srtt_s - rtt_s) - self.rttvar_s) / 4
+            self.srtt_s += (rtt_s - self.srtt_s) / 8
+            if self.min_rtt_s is None or rtt_s < self.min_rtt_s:
+                self.min_rtt_s = rtt_s
+        self._compute()
+
+    def back_off(self) -> None:
+        """Double the timeout, (5.5)."""
+        self.rto_s = min(self.rto_s * 2, MAX_RTO_S)
+
+    def acknowledged(self) -> None:
+        """End a back-off without a sample: new data was acknowledged (as Linux and BSD do)."""
+        if self.srtt_s is not None:
+            self._compute()
+
+    def syn_was_lost(self) -> None:
+        """The SYN had to be sent again: start the data phase carefully, (5.7)."""
+        if self.srtt_s is None:
+            self.rto_s = _SYN_LOST_RTO_S
+
+    def _compute(self) -> None:
+        assert self.srtt_s is not None
+        # Linux keeps the variance's part at TCP_RTO_MIN or more, so that an even path whose
+        # peer delays its ACKs does not time out; so do we, instead of a floor under the sum.
+        self.rto_s = min(self.srtt_s + max(4 * self.rttvar_s, MIN_RTO_S), MAX_RTO_S)

@@ -1,0 +1,80 @@
+"""What the user has written and the peer has not acknowledged, by sequence number.
+
+Large immutable writes are kept as they are and sliced without a copy. Small ones are gathered, for
+a thousand writes of a byte must not become a thousand objects.
+"""
+
+from bisect import bisect_right
+from typing import Final
+
+_GATHER_BELOW_BYTES: Final = 4096  # smaller writes are copied together ...
+_GATHER_UP_TO_BYTES: Final = 65536  # ... up to that
+
+
+class SendBuffer:
+    """Bytes from `start` (the first not acknowledged) to `end` (the next to be written)."""
+
+    __slots__ = ("_chunks", "_starts", "_tail", "end", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = start
+        self._chunks: list[memoryview | bytearray] = []
+        self._starts: list[int] = []  # the sequence number of each chunk's first byte
+        self._tail: bytearray | None = None  # the last chunk, while small writes may join it
+
+    def __len__(self) -> int:
+        """Return how many bytes are held."""
+        return self.end - self.start
+
+    def append(self, data: memoryview) -> None:
+        """Add bytes at the end. A view that is not read-only is copied."""
+        size = len(data)
+        if size < _GATHER_BELOW_BYTES:
+            if self._tail is None or len(self._tail) + size > _GATHER_UP_TO_BYTES:
+                self._tail = bytearray()
+                self._add_chunk(self._tail)
+            self._tail += data
+        else:
+            self._tail = None
+            self._add_chunk(data if data.readonly else memoryview(bytes(data)))
+        self.end += size
+
+    def slice(self, seq: int, size: int) -> memoryview | bytes:
+        """Return `size` bytes from `seq` on, without a copy where they lie in one write."""
+        index = bisect_right(self._starts, seq) - 1
+        offset = seq - self._starts[index]
+        chunk = self._chunks[index]
+        if offset + size <= len(chunk):
+            if isinstance(chunk, bytearray):
+                return bytes(chunk[offset : offset + size])  # it may grow: no view may stay
+            return chunk[offset : offset + size]
+        parts = [bytes(memoryview(chunk)[offset:])]
+        size -= len(chunk) - offset
+        while size:
+            index += 1
+            part = bytes(memoryview(self._chunks[index])[:size])
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def acknowledge(self, seq: int) -> None:
+        """Forget everything before `seq`."""
+        self.start = seq
+        starts = self._starts
+        if seq == self.end:
+            starts.clear()
+            self._chunks.clear()
+            self._tail = None
+            return
+        index = bisect_right(starts, seq) - 1
+        if index > 0:
+            del starts[:index], self._chunks[:index]
+
+    def clear(self) -> None:
+        """Forget all: nobody will send it any more."""
+        self.acknowledge(self.end)
+
+    def _add_chunk(self, chunk: memoryview | bytearray) -> None:
+        self._starts.append(self.end)
+        self._chunks.append(chunk)

@@ -1,0 +1,134 @@
+"""The transmission control block: the variables of RFC 9293 section 3.3.1, by their names there.
+
+Sequence numbers are unwrapped (`seq.py`): they compare with plain `<`. Windows are in bytes, after
+scaling.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
+MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpConfig:
+    """What a host lets all its connections do. Sizes in bytes, times in seconds."""
+
+    send_buffer_bytes: int = 1 << 20
+    receive_buffer_bytes: int = 1 << 20
+    congestion: str = "cubic"
+    no_delay: bool = False  # True: TCP_NODELAY, no Nagle
+    delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
+    msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
+    fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
+    syn_retries: int = 6  # about 127 s; RFC 9293 section 3.8.3 asks for R2 of 180 s; as Linux
+    syn_ack_retries: int = 5  # as Linux
+    retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
+    orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
+
+
+class Timer(IntEnum):
+    """The timers of a connection: indices into `Tcb.timers`."""
+
+    RETRANSMIT = 0
+    PERSIST = 1
+    DELAYED_ACK = 2
+    TIME_WAIT = 3
+
+
+NEVER: Final = math.inf
+
+
+class Tcb:
+    """All that a connection knows."""
+
+    __slots__ = (
+        "ack_mss",
+        "ack_now",
+        "cwnd_limited_seq",
+        "fin_seq",
+        "irs",
+        "iss",
+        "last_ack_sent",
+        "max_snd_wnd",
+        "mtu_mss",
+        "no_delay",
+        "oow_ack_at",
+        "persist_backoff",
+        "probe_now",
+        "rcv_adv",
+        "rcv_fin_seq",
+        "rcv_mss",
+        "rcv_nxt",
+        "rcv_wind_shift",
+        "retries",
+        "rtt_at",
+        "rtt_seq",
+        "snd_mss",
+        "snd_nxt",
+        "snd_sml",
+        "snd_una",
+        "snd_wind_shift",
+        "snd_wl1",
+        "snd_wl2",
+        "snd_wnd",
+        "syn_now",
+        "timers",
+    )
+
+    def __init__(self, iss: int, mtu_mss: int) -> None:
+        # send sequence variables
+        self.iss = iss
+        self.snd_una = iss
+        self.snd_nxt = iss
+        self.snd_wnd = 0
+        self.snd_wl1 = 0
+        self.snd_wl2 = 0
+        self.max_snd_wnd = 0  # RFC 9293 section 3.8.6.2.1: the largest window seen so far
+        self.fin_seq: int | None = None  # of our FIN; None until the user has closed
+        self.snd_sml = iss  # end of the last segment that was not full (Minshall's Nagle)
+
+        # receive sequence variables; RCV.WND is rcv_adv - rcv_nxt
+        self.irs = 0
+        self.rcv_nxt = 0
+        self.rcv_adv = 0  # the right edge of the window that the peer was offered
+        self.rcv_fin_seq: int | None = None  # of the peer's FIN; None until it was seen
+        self.last_ack_sent = 0
+        self.ack_mss = DEFAULT_SEND_MSS_BYTES  # the largest segment that the peer has sent so far
+
+        # agreed on in the handshake
+        self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most
+        self.snd_mss = DEFAULT_SEND_MSS_BYTES
+        self.rcv_mss = mtu_mss
+        self.snd_wind_shift: int | None = None  # None: window scaling was not agreed on
+        self.rcv_wind_shift: int | None = None  # before that: what we offer; None: we do not
+
+        # measurement of one segment's round trip
+        self.rtt_seq: int | None = None  # its end; None: nothing is being measured
+        self.rtt_at = 0.0
+
+        self.no_delay = False  # True: short segments do not wait (TCP_NODELAY)
+
+        # what is due, looked at by output.py
+        self.syn_now = False
+        self.ack_now = False
+        self.probe_now = False
+
+        self.retries = 0  # timeouts, or zero-window probes, in a row without an answer
+        self.persist_backoff = 0  # zero-window probes since the window was last open
+        self.oow_ack_at = -math.inf  # when an out-of-window segment was last answered
+        self.cwnd_limited_seq = iss  # up to here, what was sent was all that cwnd allowed
+        self.timers = [NEVER] * len(Timer)
+
+    @property
+    def rcv_wnd(self) -> int:
+        """Return RCV.WND, what the peer may still send."""
+        return self.rcv_adv - self.rcv_nxt
+
+    @property
+    def flight_size_bytes(self) -> int:
+        """Return FlightSize (RFC 5681 section 2): sent, and not yet acknowledged."""
+        return self.snd_nxt - self.snd_una

@@ -1,0 +1,64 @@
+"""The text and the FIN of a segment: the seventh and eighth check of RFC 9293 section 3.10.7.4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.tcp import ack_policy, calls, timers
+from pystack.tcp.events import Signal
+from pystack.tcp.states import MAY_RECEIVE, TcpState
+from pystack.wire.tcp import FIN, Segment
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def take_text(conn: Connection, seg: Segment, now: float) -> None:
+    """Seventh: the text goes to the user, or waits behind a gap."""
+    payload = seg.payload
+    if not payload or conn.state not in MAY_RECEIVE:
+        return
+    if conn.released:
+        # RFC 1122 section 4.2.2.13: nobody will read it, and the peer should know.
+        conn.drops.append("tcp_text_after_close")
+        calls.abort(conn, now)
+        return
+    tcb = conn.tcb
+    buffer = conn.receive_buffer
+    if seg.seq > tcb.rcv_nxt:
+        if not buffer.insert(seg.seq, payload):
+            conn.drops.append("tcp_too_many_pieces")
+        tcb.ack_now = True  # RFC 5681 section 4.2: at once, so that the peer counts duplicates
+        return
+    before = tcb.rcv_nxt
+    had_gap = buffer.out_of_order
+    buffer.append(payload)
+    tcb.rcv_nxt += len(payload)
+    if had_gap:
+        tcb.rcv_nxt = buffer.take_contiguous(tcb.rcv_nxt)
+        tcb.ack_now = True  # RFC 5681 section 4.2: at once when a gap is filled
+    conn.bytes_received += tcb.rcv_nxt - before
+    ack_policy.text_arrived(conn, now, len(payload))
+    conn.signal(Signal.READABLE)
+
+
+def take_fin(conn: Connection, seg: Segment, now: float) -> None:
+    """Eighth: the peer has no more to say, once everything before its FIN is here."""
+    tcb = conn.tcb
+    if conn.state not in MAY_RECEIVE:
+        return
+    if seg.flags & FIN and tcb.rcv_fin_seq is None:
+        tcb.rcv_fin_seq = seg.seq + len(seg.payload)
+    if tcb.rcv_fin_seq is None or tcb.rcv_nxt < tcb.rcv_fin_seq:
+        return
+    tcb.rcv_nxt += 1
+    tcb.rcv_adv = max(tcb.rcv_adv, tcb.rcv_nxt)
+    tcb.ack_now = True
+    state = conn.state
+    if state is TcpState.ESTABLISHED:
+        conn.enter(TcpState.CLOSE_WAIT)
+    elif state is TcpState.FIN_WAIT_1:
+        conn.enter(TcpState.CLOSING)
+    elif state is TcpState.FIN_WAIT_2:
+        timers.enter_time_wait(conn, now)
+    conn.signal(Signal.READABLE)

@@ -1,0 +1,90 @@
+"""What the timers of a connection do when they run out (RFC 9293 section 3.10.8, RFC 6298)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from pystack.tcp.rtt import MAX_RTO_S
+from pystack.tcp.states import TcpState
+from pystack.tcp.tcb import NEVER, Timer
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+_MAX_BACKOFF: Final = 10  # doublings; MAX_RTO_S cuts long before
+
+
+def expire(conn: Connection, now: float) -> None:
+    """Run every timer whose time has come."""
+    timers = conn.tcb.timers
+    if timers[Timer.DELAYED_ACK] <= now:
+        timers[Timer.DELAYED_ACK] = NEVER
+        conn.tcb.ack_now = True
+    if timers[Timer.RETRANSMIT] <= now:
+        _retransmit(conn, now)
+    if timers[Timer.PERSIST] <= now:
+        _persist(conn, now)
+    if timers[Timer.TIME_WAIT] <= now:
+        # The end of 2 MSL, or of the patience with a peer who does not close (FIN-WAIT-2).
+        conn.finish(None)
+
+
+def arm_persist(conn: Connection, now: float) -> None:
+    """Start probing a window that lets nothing through, unless that goes on already."""
+    tcb = conn.tcb
+    if tcb.timers[Timer.PERSIST] == NEVER:
+        backoff = min(tcb.persist_backoff, _MAX_BACKOFF)
+        tcb.timers[Timer.PERSIST] = now + min(conn.rtt.rto_s * 2**backoff, MAX_RTO_S)
+
+
+def enter_time_wait(conn: Connection, now: float) -> None:
+    """Wait for 2 MSL, so that no old segment meets a new connection; or begin that wait afresh."""
+    tcb = conn.tcb
+    tcb.timers[:] = [NEVER] * len(tcb.timers)
+    tcb.timers[Timer.TIME_WAIT] = now + 2 * conn.config.msl_s
+    if conn.state is not TcpState.TIME_WAIT:
+        conn.send_buffer.clear()
+        conn.enter(TcpState.TIME_WAIT)
+
+
+def _retransmit(conn: Connection, now: float) -> None:
+    """RFC 6298 (5.4) to (5.7), and the thresholds R2 of RFC 9293 section 3.8.3."""
+    tcb = conn.tcb
+    tcb.timers[Timer.RETRANSMIT] = NEVER
+    tcb.retries += 1
+    if tcb.retries > _retry_limit(conn):
+        conn.finish(errno.ETIMEDOUT)
+        return
+    conn.rtt.back_off()
+    if conn.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
+        tcb.syn_now = True
+        return
+    if tcb.retries == 1:
+        # RFC 5681 section 3.1: for a segment that was sent again before, ssthresh stays.
+        conn.congestion.on_rto(now, tcb.flight_size_bytes)
+    conn.recovery.on_rto(tcb)
+    tcb.rtt_seq = None
+    tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
+
+
+def _persist(conn: Connection, now: float) -> None:
+    """Probe the window, ever more rarely (RFC 9293 section 3.8.6.1)."""
+    tcb = conn.tcb
+    tcb.timers[Timer.PERSIST] = NEVER
+    tcb.retries += 1
+    if tcb.retries > _retry_limit(conn):
+        conn.finish(errno.ETIMEDOUT)
+        return
+    tcb.persist_backoff += 1
+    tcb.probe_now = True
+    arm_persist(conn, now)
+
+
+def _retry_limit(conn: Connection) -> int:
+    config = conn.config
+    if conn.state is TcpState.SYN_SENT:
+        return config.syn_retries
+    if conn.state is TcpState.SYN_RECEIVED:
+        return config.syn_ack_retries if conn.passive else config.syn_retries
+    return config.orphan_retries if conn.released else config.retries

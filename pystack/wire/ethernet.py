@@ -1,0 +1,18 @@
+"""Ethernet II (RFC 894): destination, source, type. No 802.3 lengths, no VLAN tags yet."""
+
+import struct
+from typing import Final
+
+HEADER: Final = struct.Struct("!6s6sH")
+HEADER_BYTES: Final = 14
+MIN_FRAME_BYTES: Final = 60  # IEEE 802.3: 64 with the frame check sequence, which a TAP never shows
+
+ARP: Final = 0x0806
+IPV4: Final = 0x0800
+IPV6: Final = 0x86DD
+MIN_ETHERTYPE: Final = 0x0600  # below it, the field is an 802.3 length
+
+
+def pack(dst: bytes, src: bytes, ethertype: int, payload: bytes) -> bytes:
+    """Return a frame without padding: a TAP and an emulated link need none."""
+    return HEADER.pack(dst, src, ethertype) + payload

@@ -1,0 +1,126 @@
+"""One Ethernet frame on its way, with what offload knows about it.
+
+A port that can segment (`Port.gso_max_bytes`) carries *super-frames*: a TCP segment of up to 64 KiB
+in one frame that says into which pieces it is to be cut, and whose transport checksum may be left
+for the device to fill in. Whatever cannot carry them calls `split`; whatever shows bytes to a
+stranger (a capture, a device without offload) calls `completed`. Everybody else passes them on.
+"""
+
+from typing import Final
+
+from pystack.wire import ethernet, ipv4, tcp, udp
+from pystack.wire.checksum import checksum, pseudo_header_sum
+
+# Who answers for the transport checksum inside a frame
+CHECKSUM_UNKNOWN: Final = 0  # it is in its place; whoever receives it has to verify it
+CHECKSUM_GOOD: Final = 1  # it is in its place, and was verified already
+CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the data can be trusted
+
+_IP: Final = ethernet.HEADER_BYTES
+
+
+class Frame:
+    """The bytes of one frame and its offload state. Frames are never changed once sent."""
+
+    __slots__ = ("checksum", "data", "gso_bytes")
+
+    def __init__(self, data: bytes, checksum: int = CHECKSUM_UNKNOWN, gso_bytes: int = 0) -> None:
+        self.data = data
+        self.checksum = checksum
+        self.gso_bytes = gso_bytes  # payload bytes of each piece; 0: an ordinary frame
+
+    def __len__(self) -> int:
+        """Return its bytes, Ethernet header included."""
+        return len(self.data)
+
+
+def completed(frame: Frame) -> Frame:
+    """Return the frame with its transport checksum in place (the same one if it was)."""
+    if frame.checksum != CHECKSUM_PARTIAL:
+        return frame
+    data = bytearray(frame.data)
+    packet = ipv4.parse(memoryview(data)[_IP:])
+    at = 16 if packet.proto == ipv4.TCP else 6
+    start = _IP + packet.header_bytes
+    payload = memoryview(data)[start : _IP + len(packet.raw)]
+    payload[at : at + 2] = b"\0\0"
+    pseudo = pseudo_header_sum(packet.src, packet.dst, packet.proto, len(payload))
+    check = checksum(payload, pseudo)
+    if packet.proto == ipv4.UDP:
+        check = check or 0xFFFF
+    payload[at : at + 2] = check.to_bytes(2, "big")
+    return Frame(bytes(data), CHECKSUM_GOOD, frame.gso_bytes)
+
+
+def split(frame: Frame) -> list[Frame]:
+    """Return ordinary frames with checksums in place that carry what the super-frame does.
+
+    As a device's TSO does it: FIN and PSH stay with the last piece and CWR with the first, and the
+    IP identification counts up (RFC 6864 lets it repeat; that it counts helps whoever reads along).
+    """
+    if not frame.gso_bytes:
+        return [completed(frame)]
+    data = memoryview(frame.data)
+    packet = ipv4.parse(data[_IP:], checksum_good=True)
+    if packet.proto == ipv4.UDP:
+        return _split_udp(frame, packet)
+    segment = tcp.parse(packet)
+    link_header = bytes(data[:_IP])
+    frames: list[Frame] = []
+    total = len(segment.payload)
+    for at in range(0, total, frame.gso_bytes):
+        payload = segment.payload[at : at + frame.gso_bytes]
+        flags = segment.flags
+        if at:
+            flags &= ~tcp.CWR
+        if at + len(payload) < total:
+            flags &= ~(tcp.FIN | tcp.PSH)
+        piece = tcp.Segment(
+            segment.src_port,
+            segment.dst_port,
+            segment.seq + at,
+            segment.ack,
+            flags,
+            segment.wnd,
+            segment.options,
+            payload,
+            up=segment.up,
+        )
+        body = tcp.pack_header(piece, packet.src, packet.dst) + payload
+        frames.append(_piece(link_header, packet, body, len(frames)))
+    return frames
+
+
+def _split_udp(frame: Frame, packet: ipv4.Ipv4Packet) -> list[Frame]:
+    datagram = udp.parse(packet)
+    link_header = frame.data[:_IP]
+    payload = datagram.payload
+    return [
+        _piece(
+            link_header,
+            packet,
+            udp.pack(
+                packet.src,
+                packet.dst,
+                datagram.src_port,
+                datagram.dst_port,
+                payload[at : at + frame.gso_bytes],
+            ),
+            number,
+        )
+        for number, at in enumerate(range(0, len(payload), frame.gso_bytes))
+    ]
+
+
+def _piece(link_header: bytes, packet: ipv4.Ipv4Packet, body: bytes, number: int) -> Frame:
+    header = ipv4.pack_header(
+        packet.src,
+        packet.dst,
+        packet.proto,
+        len(body),
+        ident=packet.ident + number & 0xFFFF,
+        flags_offset=packet.flags_offset,
+        ttl=packet.ttl,
+        tos=packet.tos,
+    )
+    return Frame(link_header + header + body, CHECKSUM_GOOD)

@@ -1,0 +1,104 @@
+"""ICMP messages (RFC 792, and RFC 1191 for the next-hop MTU)."""
+
+import errno
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.core.errors import WireError
+from pystack.wire.checksum import Buffer, checksum
+
+ECHO_REPLY: Final = 0
+DESTINATION_UNREACHABLE: Final = 3
+ECHO: Final = 8
+TIME_EXCEEDED: Final = 11
+PARAMETER_PROBLEM: Final = 12
+
+# The errors of RFC 792 and 1122: never answered with an error themselves.
+ERRORS: Final = frozenset({DESTINATION_UNREACHABLE, 4, 5, TIME_EXCEEDED, PARAMETER_PROBLEM})
+
+# codes of DESTINATION_UNREACHABLE
+NET_UNREACHABLE: Final = 0
+HOST_UNREACHABLE: Final = 1
+PROTOCOL_UNREACHABLE: Final = 2
+PORT_UNREACHABLE: Final = 3
+FRAGMENTATION_NEEDED: Final = 4
+# codes of TIME_EXCEEDED
+TTL_EXCEEDED: Final = 0
+REASSEMBLY_TIME_EXCEEDED: Final = 1
+
+HEADER_BYTES: Final = 8
+_HEADER: Final = struct.Struct("!BBHI")
+
+
+@dataclass(slots=True)
+class IcmpMessage:
+    """Type, code, the four bytes whose meaning is the type's, and what follows."""
+
+    kind: int
+    code: int
+    rest: int
+    payload: memoryview
+
+    @property
+    def ident(self) -> int:
+        """Return the identifier of an echo message."""
+        return self.rest >> 16
+
+    @property
+    def seq(self) -> int:
+        """Return the sequence number of an echo message."""
+        return self.rest & 0xFFFF
+
+
+def parse(data: memoryview) -> IcmpMessage:
+    """Read a message and verify its checksum."""
+    if len(data) < HEADER_BYTES:
+        raise WireError("icmp_truncated")
+    if checksum(data):
+        raise WireError("icmp_bad_checksum")
+    kind, code, _, rest = _HEADER.unpack_from(data)
+    return IcmpMessage(kind, code, rest, data[HEADER_BYTES:])
+
+
+def pack(kind: int, code: int, rest: int, payload: Buffer) -> bytes:
+    """Return a message with its checksum."""
+    message = bytearray(_HEADER.pack(kind, code, 0, rest))
+    message += payload
+    message[2:4] = checksum(message).to_bytes(2, "big")
+    return bytes(message)
+
+
+def quoted_ports(payload: memoryview) -> tuple[int, int]:
+    """Return source and destination port from the 8 bytes that an error quotes of TCP or UDP."""
+    if len(payload) < 8:
+        raise WireError("icmp_quote_truncated")
+    return payload[0] << 8 | payload[1], payload[2] << 8 | payload[3]
+
+
+def error_number(kind: int, code: int) -> int | None:
+    """Return the errno that Linux gives a socket for an ICMP error; None where it gives none."""
+    if kind == DESTINATION_UNREACHABLE:
+        return _UNREACHABLE_ERRNO.get(code)
+    if kind == TIME_EXCEEDED:
+        return errno.EHOSTUNREACH
+    if kind == PARAMETER_PROBLEM:
+        return errno.EPROTO
+    return None
+
+
+_UNREACHABLE_ERRNO: Final = {
+    NET_UNREACHABLE: errno.ENETUNREACH,
+    HOST_UNREACHABLE: errno.EHOSTUNREACH,
+    PROTOCOL_UNREACHABLE: errno.ENOPROTOOPT,
+    PORT_UNREACHABLE: errno.ECONNREFUSED,
+    FRAGMENTATION_NEEDED: errno.EMSGSIZE,
+    5: errno.EOPNOTSUPP,  # source route failed
+    6: errno.ENETUNREACH,
+    7: errno.EHOSTDOWN,
+    9: errno.ENETUNREACH,  # administratively prohibited
+    10: errno.EHOSTUNREACH,
+    11: errno.ENETUNREACH,  # for this type of service
+    12: errno.EHOSTUNREACH,
+    13: errno.EHOSTUNREACH,  # communication prohibited (RFC 1812)
+}

@@ -1,0 +1,148 @@
+"""The TCP header (RFC 9293 section 3.1). Options are in `tcp_options.py`."""
+
+import struct
+from typing import Final
+
+from pystack.core.errors import WireError
+from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
+from pystack.wire.ipv4 import TCP, Ipv4Packet
+
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+PSH: Final = 0x08
+ACK: Final = 0x10
+URG: Final = 0x20
+ECE: Final = 0x40
+CWR: Final = 0x80
+AE: Final = 0x100  # once NS
+
+HEADER_BYTES: Final = 20
+CHECKSUM_OFFSET: Final = 16
+_HEADER: Final = struct.Struct("!HHIIHHHH")
+
+
+class Segment:
+    """One segment. On the wire `seq` and `ack` are 32 bits; `tcp/seq.py` unwraps them."""
+
+    __slots__ = (
+        "ack",
+        "dst_port",
+        "flags",
+        "gso_bytes",
+        "options",
+        "payload",
+        "seq",
+        "src_port",
+        "up",
+        "wnd",
+    )
+
+    def __init__(
+        self,
+        src_port: int,
+        dst_port: int,
+        seq: int,
+        ack: int,
+        flags: int,
+        wnd: int,
+        options: Buffer = b"",
+        payload: Buffer = b"",
+        *,
+        up: int = 0,
+        gso_bytes: int = 0,
+    ) -> None:
+        self.src_port = src_port
+        self.dst_port = dst_port
+        self.seq = seq
+        self.ack = ack
+        self.flags = flags
+        self.wnd = wnd
+        self.up = up
+        self.options = options
+        self.payload = payload
+        self.gso_bytes = gso_bytes  # > 0: the port is to cut the payload into pieces of this size
+
+    @property
+    def seg_len(self) -> int:
+        """Return SEG.LEN: the payload, and one each for SYN and FIN."""
+        flags = self.flags
+        return len(self.payload) + (flags & FIN) + (flags >> 1 & 1)
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        return (
+            f"<Segment {flag_names(self.flags)} seq={self.seq} ack={self.ack} wnd={self.wnd} "
+            f"payload={len(self.payload)}>"
+        )
+
+
+def parse(packet: Ipv4Packet) -> Segment:
+    """Read a segment without copying and verify its checksum."""
+    data = packet.payload
+    length = len(data)
+    if length < HEADER_BYTES:
+        raise WireError("tcp_truncated")
+    src_port, dst_port, seq, ack, offset_flags, wnd, _, up = _HEADER.unpack_from(data)
+    header_bytes = offset_flags >> 10 & 0x3C
+    if not HEADER_BYTES <= header_bytes <= length:
+        raise WireError("tcp_bad_offset")
+    if not packet.checksum_good and checksum(
+        data, pseudo_header_sum(packet.src, packet.dst, TCP, length)
+    ):
+        raise WireError("tcp_bad_checksum")
+    options = data[HEADER_BYTES:header_bytes] if header_bytes > HEADER_BYTES else b""
+    return Segment(
+        src_port,
+        dst_port,
+        seq,
+        ack,
+        offset_flags & 0x1FF,
+        wnd,
+        options,
+        data[header_bytes:],
+        up=up,
+    )
+
+
+def pack_header(segment: Segment, src: int, dst: int, *, partial: bool = False) -> bytes:
+    """Return the header of a segment with its checksum.
+
+    With `partial`, the field holds the sum over the pseudo-header alone, which is what a device
+    that fills checksums in expects (virtio's NEEDS_CSUM).
+    """
+    options = segment.options
+    header_bytes = HEADER_BYTES + len(options)
+    length = header_bytes + len(segment.payload)
+    seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
+    offset_flags = header_bytes << 10 | segment.flags
+    pseudo = pseudo_header_sum(src, dst, TCP, length)
+    if partial:
+        check = (pseudo - 1) % 0xFFFF + 1
+    else:
+        sums = (
+            pseudo
+            + segment.src_port
+            + segment.dst_port
+            + (seq >> 16)
+            + (seq & 0xFFFF)
+            + (ack >> 16)
+            + (ack & 0xFFFF)
+            + offset_flags
+            + segment.wnd
+            + segment.up
+        )
+        if options:
+            sums += int.from_bytes(options, "big")
+        check = checksum(segment.payload, sums)
+    header = _HEADER.pack(
+        segment.src_port, segment.dst_port, seq, ack, offset_flags, segment.wnd, check, segment.up
+    )
+    return header + options if options else header
+
+
+def flag_names(flags: int) -> str:
+    """Return "SYN ACK" and the like."""
+    names = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE")
+    order = (1, 2, 0, 3, 4, 5, 6, 7, 8)  # SYN and RST first, as people say it
+    return " ".join(names[bit] for bit in order if flags >> bit & 1) or "none"

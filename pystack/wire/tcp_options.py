@@ -1,0 +1,103 @@
+"""TCP options: MSS (RFC 9293), window scale and timestamps (RFC 7323), SACK (RFC 2018).
+
+Reading is for ever lenient (RFC 9293 MUST-7): what is malformed ends the list, what is unknown is
+stepped over, and neither is an error.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.wire.checksum import Buffer
+
+END: Final = 0
+NO_OPERATION: Final = 1
+MSS: Final = 2
+WINDOW_SCALE: Final = 3
+SACK_PERMITTED: Final = 4
+SACK: Final = 5
+TIMESTAMPS: Final = 8
+
+_TWO_WORDS: Final = struct.Struct("!II")
+
+
+@dataclass(slots=True)
+class TcpOptions:
+    """What a header's options said; None and () for what was not there."""
+
+    mss: int | None = None
+    wscale: int | None = None
+    sack_permitted: bool = False
+    timestamps: tuple[int, int] | None = None  # TSval, TSecr
+    sack_blocks: tuple[tuple[int, int], ...] = ()
+
+    def describe(self) -> str:
+        """Return them in tcpdump's manner: "mss 1460, wscale 7"."""
+        words = []
+        if self.mss is not None:
+            words.append(f"mss {self.mss}")
+        if self.sack_permitted:
+            words.append("sackOK")
+        if self.timestamps is not None:
+            words.append(f"TS val {self.timestamps[0]} ecr {self.timestamps[1]}")
+        if self.wscale is not None:
+            words.append(f"wscale {self.wscale}")
+        if self.sack_blocks:
+            blocks = "".join(f"{{{left}:{right}}}" for left, right in self.sack_blocks)
+            words.append(f"sack {len(self.sack_blocks)} {blocks}")
+        return ", ".join(words)
+
+
+def parse(data: Buffer) -> TcpOptions:
+    """Read options up to their end, or up to the first that is malformed."""
+    options = TcpOptions()
+    at, end = 0, len(data)
+    while at < end:
+        kind = data[at]
+        if kind == END:
+            break
+        if kind == NO_OPERATION:
+            at += 1
+            continue
+        if at + 1 >= end:
+            break
+        length = data[at + 1]
+        if length < 2 or at + length > end:
+            break
+        _take(options, kind, memoryview(data)[at + 2 : at + length])
+        at += length
+    return options
+
+
+def pack(options: TcpOptions) -> bytes:
+    """Return the options padded with NOPs to whole words, in the order that Linux uses."""
+    parts = []
+    if options.mss is not None:
+        parts.append(struct.pack("!BBH", MSS, 4, options.mss))
+    if options.timestamps is not None:
+        lead = bytes((SACK_PERMITTED, 2)) if options.sack_permitted else b"\x01\x01"
+        parts.append(lead + struct.pack("!BBII", TIMESTAMPS, 10, *options.timestamps))
+    elif options.sack_permitted:
+        parts.append(bytes((NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2)))
+    if options.wscale is not None:
+        parts.append(bytes((NO_OPERATION, WINDOW_SCALE, 3, options.wscale)))
+    if options.sack_blocks:
+        length = 2 + 8 * len(options.sack_blocks)
+        parts.append(bytes((NO_OPERATION, NO_OPERATION, SACK, length)))
+        parts.extend(_TWO_WORDS.pack(*block) for block in options.sack_blocks)
+    return b"".join(parts)
+
+
+def _take(options: TcpOptions, kind: int, body: memoryview) -> None:
+    # A known kind with the wrong length is treated as unknown: stepped over.
+    length = len(body)
+    if kind == MSS and length == 2:
+        options.mss = body[0] << 8 | body[1]
+    elif kind == WINDOW_SCALE and length == 1:
+        options.wscale = body[0]
+    elif kind == SACK_PERMITTED and length == 0:
+        options.sack_permitted = True
+    elif kind == TIMESTAMPS and length == 8:
+        options.timestamps = _TWO_WORDS.unpack(body)
+    elif kind == SACK and length in (8, 16, 24, 32):
+        options.sack_blocks = tuple(_TWO_WORDS.iter_unpack(body))

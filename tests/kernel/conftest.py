@@ -1,0 +1,85 @@
+"""Fixtures of the tests on a real TAP: a namespace each, and `pystack up` inside it."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import netns as namespaces
+import pytest
+
+URL: Final = "http://10.77.0.2"
+
+
+class Stack:
+    """A running `pystack up`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.ready = namespaces.read_line(process)
+        self._log = log
+        self.expected_status = 0  # when it is ended by the fixture
+
+    @property
+    def log(self) -> str:
+        """Return its standard error so far."""
+        return self._log.read_text()
+
+    def wait(self, timeout_s: float = namespaces.TIMEOUT_S) -> int:
+        """Wait for its end and return its exit status."""
+        return self.process.wait(timeout_s)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and return the exit status."""
+        self.process.send_signal(number)
+        return self.wait()
+
+
+StackUp = Callable[..., Stack]
+
+
+@pytest.fixture(scope="session")
+def _namespaces_allowed() -> None:
+    reason = namespaces.why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def netns(_namespaces_allowed: None) -> Iterator[namespaces.NetworkNamespace]:
+    """Return a namespace of this test's own."""
+    with namespaces.NetworkNamespace() as namespace:
+        yield namespace
+
+
+@pytest.fixture
+def stack_up(netns: namespaces.NetworkNamespace, tmp_path: Path) -> Iterator[StackUp]:
+    """Return a function that starts `pystack up tap0 ARGUMENTS` and waits until it is ready.
+
+    What still runs when the test is over is ended by SIGTERM, and has to end with status 0.
+    """
+    stacks: list[Stack] = []
+
+    def start(*arguments: str, interface: str = "tap0") -> Stack:
+        log = tmp_path / f"stderr-{len(stacks)}"
+        with log.open("wb") as file:
+            argv = [sys.executable, "-m", "pystack", "up", interface, *arguments]
+            process = netns.popen(argv, stderr=file)
+        stack = Stack(process, log)
+        assert stack.ready.startswith("ready:"), f"{stack.ready!r}\n{stack.log}"
+        stacks.append(stack)
+        return stack
+
+    yield start
+    for stack in stacks:
+        if stack.process.poll() is None:
+            assert stack.stop() == stack.expected_status, stack.log
+        assert "Traceback" not in stack.log, stack.log
+
+
+@pytest.fixture(params=["--offload", "--no-offload"])
+def offload(request: pytest.FixtureRequest) -> str:
+    """Return the option: tests that ask for it run with both."""
+    return str(request.param)

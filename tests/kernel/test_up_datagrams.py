@@ -1,0 +1,43 @@
+"""ping and UDP against `pystack up`: sizes on both sides of the MTU, and far beyond it."""
+
+import pytest
+from conftest import StackUp
+from netns import NetworkNamespace
+
+pytestmark = pytest.mark.kernel
+
+
+def test_ping_of_all_sizes(netns: NetworkNamespace, stack_up: StackUp, offload: str) -> None:
+    stack_up(offload)
+    for size in (0, 56, 1472, 1473, 65000, 65507):
+        argv = ["ping", "-n", "-c", "3", "-i", "0.01", "-W", "20", "-s", str(size), "10.77.0.2"]
+        output = netns.run(argv).stdout.decode()
+        assert "3 packets transmitted, 3 received, 0% packet loss" in output
+        assert "wrong data byte" not in output
+
+
+def test_udp_echo_of_all_sizes(netns: NetworkNamespace, stack_up: StackUp, offload: str) -> None:
+    stack_up("--serve", "echo", offload)
+    sizes = [0, 1, 2, 1471, 1472, 1473, 8000, 65506, 65507]
+    assert netns.python("udp_echo", *sizes).split() == [str(size) for size in sizes]
+
+
+def test_udp_echo_with_a_small_mtu(netns: NetworkNamespace, stack_up: StackUp) -> None:
+    stack_up("--serve", "echo", "--mtu", "576")
+    assert netns.python("udp_echo", 548, 549, 65507).split() == ["548", "549", "65507"]
+
+
+def test_an_address_that_nobody_has_is_not_answered_for(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    stack_up()
+    netns.run(["ping", "-c", "1", "-W", "5", "10.77.0.2"])
+    result = netns.run(["ping", "-n", "-c", "1", "-W", "10", "10.77.0.3"], expect=1)
+    assert b"Destination Host Unreachable" in result.stdout
+
+
+def test_a_closed_udp_port_is_unreachable_at_once(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    stack_up()
+    assert netns.python("udp_refused", 7777) == "Connection refused\n"

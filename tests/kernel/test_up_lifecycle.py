@@ -1,0 +1,156 @@
+"""How `pystack up` begins and ends: signals, devices that are taken or go away, wrong options."""
+
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+from conftest import URL, StackUp
+from netns import NetworkNamespace, read_line
+
+pytestmark = pytest.mark.kernel
+
+UP = [sys.executable, "-m", "pystack", "up"]
+NOBODY = 65534
+
+
+def interfaces(netns: NetworkNamespace) -> list[str]:
+    lines = netns.run(["ip", "-brief", "link"]).stdout.decode().splitlines()
+    return [line.split()[0] for line in lines]
+
+
+def sentence(stderr: bytes) -> str:
+    """Return the one line that a failing program may print."""
+    lines = stderr.decode().strip().splitlines()
+    assert len(lines) == 1, stderr.decode()
+    return lines[0]
+
+
+def test_the_ready_line_says_where_to_look(netns: NetworkNamespace, stack_up: StackUp) -> None:
+    assert stack_up().ready == "ready: tap0 10.77.0.2 http://10.77.0.2/"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(
+    netns: NetworkNamespace, stack_up: StackUp, number: signal.Signals
+) -> None:
+    stack = stack_up()
+    assert "tap0" in interfaces(netns)
+    assert stack.stop(number) == 0
+    assert "tap0" not in interfaces(netns)
+    assert stack.log == ""
+
+
+def test_open_connections_get_their_fin(netns: NetworkNamespace, stack_up: StackUp) -> None:
+    stack = stack_up("--serve", "echo")
+    client = netns.popen_python("hold", 7)
+    assert read_line(client) == "connected"
+    assert stack.stop() == 0
+    assert read_line(client) == "end"
+
+
+def test_a_second_up_on_the_same_interface_says_why_not(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    stack_up()
+    result = netns.run([*UP, "tap0"], expect=1)
+    assert "tap0 is in use by another program" in sentence(result.stderr)
+    netns.run(["curl", "-sSf", f"{URL}/bytes/5"])
+
+
+def test_a_deleted_interface_ends_it_with_one_sentence(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    stack = stack_up()
+    netns.run(["ip", "link", "del", "tap0"])
+    assert stack.wait() == 1
+    assert "tap0 has gone" in sentence(stack.log.encode())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--nonsense"],
+        ["--address", "nonsense"],
+        ["--address", "10.77.0.2"],
+        ["--address", "10.77.0.0/24"],
+        ["--host-address", "10.77.0.300/24"],
+        ["--gateway", "10.88.0.1"],
+        ["--mac", "01:00:00:00:00:02"],
+        ["--mac", "02:00"],
+        ["--mtu", "67"],
+        ["--mtu", "many"],
+        ["--serve", "nonsense"],
+        ["--serve", "http:0"],
+        ["--serve", "http:65536"],
+        ["--serve", "http", "--serve", "echo:80"],
+        ["--root", "/nonexistent"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_option_is_one_sentence_and_status_2(
+    netns: NetworkNamespace, options: list[str]
+) -> None:
+    result = netns.run([*UP, "tap0", *options], expect=2)
+    assert sentence(result.stderr)
+    assert result.stdout == b""
+    assert "tap0" not in interfaces(netns)
+
+
+def test_a_capture_that_cannot_be_written_is_one_sentence(netns: NetworkNamespace) -> None:
+    result = netns.run([*UP, "tap0", "--pcap", "/nonexistent/run.pcap"], expect=None)
+    assert result.returncode in (1, 2)
+    assert "/nonexistent/run.pcap" in sentence(result.stderr)
+    assert "tap0" not in interfaces(netns)
+
+
+def test_a_persistent_tap_is_taken_over_and_stays(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    netns.run(["ip", "tuntap", "add", "tap0", "mode", "tap"])
+    stack = stack_up()
+    netns.run(["curl", "-sSf", f"{URL}/bytes/5"])
+    assert stack.stop() == 0
+    assert "tap0" in interfaces(netns)
+    stack_up("--no-offload")
+    netns.run(["curl", "-sSf", "-o", "/dev/null", f"{URL}/bytes/1000000"])
+
+
+def test_a_user_without_privilege_runs_it_on_a_tap_of_his_own(netns: NetworkNamespace) -> None:
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    check = "import pystack; open('/dev/net/tun', 'r+b', 0)"
+    probe = netns.run([*as_nobody, sys.executable, "-c", check], expect=None)
+    if probe.returncode:
+        pytest.skip(f"nobody cannot run it here: {probe.stderr.decode().strip().splitlines()[-1]}")
+    user = str(NOBODY)
+    netns.run(["ip", "tuntap", "add", "tap0", "mode", "tap", "user", user, "group", user])
+    netns.run(["ip", "address", "add", "10.77.0.1/24", "dev", "tap0"])
+    netns.run(["ip", "link", "set", "tap0", "up"])
+    process = netns.popen([*as_nobody, *UP, "tap0"], stderr=None)
+    assert read_line(process).startswith("ready:")
+    netns.run(["curl", "-sSf", f"{URL}/bytes/100000"])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    result = netns.run([*as_nobody, *UP, "tap1"], expect=1)
+    assert "no permission to make the interface tap1" in sentence(result.stderr)
+
+
+def test_two_stacks_on_two_interfaces(netns: NetworkNamespace, stack_up: StackUp) -> None:
+    stack_up()
+    words = ["--address", "10.78.0.2/24", "--host-address", "10.78.0.1/24"]
+    second = stack_up(*words, interface="tap1")
+    assert second.ready == "ready: tap1 10.78.0.2 http://10.78.0.2/"
+    for address in ("10.77.0.2", "10.78.0.2"):
+        netns.run(["curl", "-sSf", f"http://{address}/bytes/5"])
+
+
+def test_help_and_version(netns: NetworkNamespace) -> None:
+    result = netns.run([*UP, "--help"])
+    for word in ("--address", "--host-address", "--serve", "--pcap", "--offload"):
+        assert word in result.stdout.decode()
+    version = netns.run([sys.executable, "-m", "pystack", "--version"]).stdout.decode()
+    assert version.startswith("pystack ")
+    assert os.linesep in version

@@ -1,0 +1,297 @@
+"""The layers: who may import whom, downwards only (the table in CONTRIBUTING.md tells why).
+
+Every import counts: at the top, inside a function, and for type checking only (for cycles it does
+not: functions over an explicit `host` or `conn` name its type, and the host's module calls them).
+The sources are read, not run, so that a forbidden import is named even where it would fail.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+# For each part of the package, what it may import of the rest; its own modules always.
+# A name stands for the module and all below it.
+_BELOW_RUNTIME: Final = tuple(
+    f"pystack.{layer}" for layer in ("core", "wire", "tcp", "observe", "link", "stack", "topology")
+)
+LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "pystack.core": (),
+    "pystack.wire": ("pystack.core",),
+    "pystack.tcp": ("pystack.core", "pystack.wire"),
+    "pystack.observe": ("pystack.core", "pystack.wire"),
+    "pystack.link": ("pystack.core", "pystack.wire", "pystack.observe.observer"),
+    "pystack.stack": (
+        "pystack.core",
+        "pystack.wire",
+        "pystack.tcp",
+        "pystack.link.port",
+        "pystack.observe.observer",
+    ),
+    "pystack.topology": ("pystack.core", "pystack.link", "pystack.stack", "pystack.observe"),
+    "pystack.runtime": _BELOW_RUNTIME,
+    "pystack.apps": (
+        "pystack.core",
+        "pystack.wire.slow",
+        "pystack.tcp.info",
+        "pystack.stack.host",
+        "pystack.runtime",
+        "pystack.__init__",
+    ),
+    "pystack.cli": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
+    "pystack.testing": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
+    "pystack.__main__": ("pystack.cli",),
+    # The public names, gathered: a layer of its own, above runtime.
+    "pystack.__init__": (*_BELOW_RUNTIME, "pystack.runtime"),
+}
+
+# The libraries that are not Python's own, and the modules (by the beginning of the name) that may
+# import them. A library that is not here may be imported nowhere.
+LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "trio": ("pystack.runtime.", "pystack.apps.", "pystack.cli.", "pystack.testing."),
+    "dpkt": ("pystack.wire.slow", "pystack.observe."),
+    "pytun": ("pystack.runtime.tap",),
+    "h11": ("pystack.apps.",),
+    "typer": ("pystack.cli.",),
+    "pytest": ("pystack.testing.",),
+}
+
+_MUTABLE_CALLS: Final = {"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter"}
+_MUTABLE_DISPLAYS: Final = (
+    ast.List,
+    ast.Dict,
+    ast.Set,
+    ast.ListComp,
+    ast.DictComp,
+    ast.SetComp,
+)
+
+
+def package_sources() -> dict[str, str]:
+    """Return the source text of every module of the package, by its dotted name."""
+    sources = {}
+    for path in sorted((ROOT / "pystack").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if len(parts) > 2 and parts[-1] == "__init__":
+            parts = parts[:-1]
+        sources[".".join(parts)] = path.read_text()
+    return sources
+
+
+def imported(tree: ast.Module, modules: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of all that is imported; ".name" for a relative import."""
+    known = frozenset(modules)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, "pystack.__init__" if alias.name == "pystack" else alias.name
+        elif isinstance(node, ast.ImportFrom):
+            source = "." * node.level + (node.module or "")
+            for alias in node.names:
+                # `from package import thing`: a module of it, or a name in it
+                inner = f"{source}.{alias.name}"
+                in_package = "pystack.__init__" if source == "pystack" else source
+                yield node.lineno, inner if inner in known else in_package
+
+
+class RunTimeImports(ast.NodeTransformer):
+    """Takes out what only a type checker sees."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        """Leave of `if TYPE_CHECKING:` nothing but its else."""
+        if ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING":
+            return node.orelse
+        return self.generic_visit(node)
+
+
+def within(module: str, name: str) -> bool:
+    """Tell whether `module` is `name` or below it."""
+    return module == name or module.startswith(f"{name}.")
+
+
+def may_import(importer: str, target: str) -> bool:
+    """Look up one import in the two tables."""
+    if not within(target, "pystack"):
+        library = target.partition(".")[0]
+        if library in sys.stdlib_module_names:
+            return True
+        return f"{importer}.".startswith(LIBRARIES.get(library, ()))
+    own = ".".join(importer.split(".")[:2])
+    return any(within(target, allowed) for allowed in (own, *LAYERS.get(own, ())))
+
+
+def import_faults(module: str, source: str, modules: Iterable[str]) -> list[str]:
+    """Return what `source`, the text of `module`, imports and may not."""
+    faults = []
+    for line, target in imported(ast.parse(source), modules):
+        if target.startswith("."):
+            faults.append(f"{module}:{line} imports relatively ({target})")
+        elif not may_import(module, target):
+            faults.append(f"{module}:{line} may not import {target}")
+    return faults
+
+
+def cycle(sources: Mapping[str, str]) -> list[str]:
+    """Return modules that import each other in a circle, the first at both ends; [] for none."""
+    graph = {}
+    for module, source in sources.items():
+        tree = RunTimeImports().visit(ast.parse(source))
+        graph[module] = sorted({name for _, name in imported(tree, sources)} & sources.keys())
+    finished: set[str] = set()
+
+    def visit(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in finished:
+            return []
+        for target in graph[module]:
+            if found := visit(target, [*way, module]):
+                return found
+        finished.add(module)
+        return []
+
+    for module in graph:
+        if found := visit(module, []):
+            return found
+    return []
+
+
+def module_state(module: str, source: str) -> list[str]:
+    """Return the containers that `module` keeps at its top and does not call Final."""
+    faults = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign):
+            names, value, annotation = node.targets, node.value, ""
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            names, value, annotation = [node.target], node.value, ast.unparse(node.annotation)
+        else:
+            continue
+        is_call = isinstance(value, ast.Call) and (
+            ast.unparse(value.func).rpartition(".")[2] in _MUTABLE_CALLS
+        )
+        name = ast.unparse(names[0])
+        is_final = annotation.removeprefix("typing.").startswith("Final")
+        if (isinstance(value, _MUTABLE_DISPLAYS) or is_call) and not is_final and name != "__all__":
+            faults.append(f"{module}:{node.lineno} {name} is state of the whole process")
+    return faults
+
+
+def test_each_module_imports_only_what_its_layer_may() -> None:
+    sources = package_sources()
+    faults = [
+        fault
+        for module, source in sources.items()
+        for fault in import_faults(module, source, sources)
+    ]
+    assert faults == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert cycle(package_sources()) == []
+
+
+def test_no_module_keeps_state() -> None:
+    sources = package_sources()
+    faults = [fault for item in sources.items() for fault in module_state(*item)]
+    assert faults == []
+
+
+def test_every_module_of_the_package_is_in_a_layer() -> None:
+    # Two words of its name are: pystack.tcp.output is in pystack.tcp.
+    assert {".".join(module.split(".")[:2]) for module in package_sources()} <= LAYERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pystack.core.units", "import pystack.wire.frame"),
+        ("pystack.core.units", "from pystack import wire"),
+        ("pystack.core.units", "import attrs"),
+        ("pystack.wire.tcp", "from pystack.tcp.seq import seq_add"),
+        ("pystack.wire.tcp", "import dpkt"),
+        ("pystack.wire.tcp", "from . import udp"),
+        ("pystack.wire.tcp", "from ..core import units"),
+        ("pystack.tcp.output", "from pystack.link.port import Port"),
+        ("pystack.tcp.output", "from pystack.observe.observer import Observer"),
+        ("pystack.tcp.output", "def f():\n    import trio"),
+        (
+            "pystack.tcp.output",
+            "if TYPE_CHECKING:\n    from pystack.stack.host import Host",
+        ),
+        ("pystack.observe.pcap", "from pystack.link.port import Port"),
+        ("pystack.link.pipe", "from pystack.tcp.tcb import Tcb"),
+        ("pystack.link.pipe", "from pystack.observe.pcap import PcapWriter"),
+        ("pystack.link.pipe", "from pystack.observe import pcap"),
+        ("pystack.stack.host", "from pystack.link.pipe import Pipe"),
+        ("pystack.stack.host", "from pystack.link import port, pipe"),
+        ("pystack.stack.host", "import trio.lowlevel"),
+        ("pystack.topology.switch", "from pystack.runtime.network import Network"),
+        ("pystack.topology.switch", "import trio"),
+        ("pystack.runtime.streams", "from pystack.apps.http import serve"),
+        ("pystack.runtime.streams", "from pytun import TunTapDevice"),
+        ("pystack.runtime.streams", "import pystack"),
+        ("pystack.apps.http", "from pystack.wire.tcp import Segment"),
+        ("pystack.apps.http", "from pystack.cli.main import main"),
+        ("pystack.testing.plugin", "from pystack.cli.main import main"),
+        ("pystack.__init__", "from pystack.apps.http import serve"),
+        ("pystack.runtime.streams", "from pystack import TcpInfo"),
+    ],
+)
+def test_an_import_upwards_is_found(module: str, source: str) -> None:
+    modules = {"pystack.observe.pcap", "pystack.link.pipe", "pystack.link.port", "pystack.wire"}
+    assert len(import_faults(module, source, modules)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pystack.core.units", "import math\nfrom pystack.core.errors import ConfigError"),
+        ("pystack.wire.slow", "import dpkt"),
+        ("pystack.tcp.congestion.cubic", "from pystack.tcp.congestion.base import AckSample"),
+        ("pystack.link.pipe", "from pystack.observe.observer import Observer"),
+        ("pystack.stack.host", "from pystack.link import port"),
+        ("pystack.runtime.tap", "import pytun\nimport trio"),
+        ("pystack.cli.main", "import typer\nfrom pystack import __version__"),
+        ("pystack.__init__", "from pystack.runtime.network import Network"),
+    ],
+)
+def test_an_import_downwards_is_allowed(module: str, source: str) -> None:
+    assert import_faults(module, source, {"pystack.link.port"}) == []
+
+
+def test_a_cycle_is_found() -> None:
+    sources = {
+        "pystack.a": "import math\nfrom pystack import b",
+        "pystack.b": "def f():\n    from pystack.c import g",
+        "pystack.c": "if TYPE_CHECKING:\n    import x\nelse:\n    import pystack.b",
+    }
+    assert cycle(sources) == ["pystack.b", "pystack.c", "pystack.b"]
+
+
+def test_a_type_is_no_cycle() -> None:
+    sources = {
+        "pystack.a": "from pystack.b import f",
+        "pystack.b": "if TYPE_CHECKING:\n    from pystack.a import A",
+    }
+    assert cycle(sources) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "faults"),
+    [
+        ("seen = {}", 1),
+        ("seen: dict[str, int] = {}", 1),
+        ("seen = collections.deque()", 1),
+        ("seen: Final = {}", 0),
+        ("seen: Final[dict[str, enum.Enum]] = {}", 0),
+        ("seen = ()\n__all__ = ['seen']", 0),
+        ("def f():\n    seen = []", 0),
+    ],
+)
+def test_state_of_a_module_is_found(source: str, faults: int) -> None:
+    assert len(module_state("pystack.core.thing", source)) == faults

@@ -1,0 +1,156 @@
+"""The rules of the house that no linter sees. They need no git: the files are found by walking."""
+
+import ast
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import pystack
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+MAX_FILE_LINES: Final = 500
+MAX_FUNCTION_LINES: Final = 60
+# Put together, so that this file does not find itself.
+UNFINISHED: Final = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+# What a document may name, and a reader may want to open: paths in code spans and blocks.
+MENTIONED: Final = re.compile(
+    r"(?<![\w./-])((?:scripts|examples|docs|tests|\.ci)/[\w./-]*\w|pystack/[\w/]+\.py)"
+)
+LINK: Final = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+RELEASE: Final = re.compile(r"^## \[(\d[^\]]*)\]", re.MULTILINE)
+
+
+def project_files() -> Iterator[Path]:
+    """Yield what belongs to the project, and not what tools and runs leave beside it."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if is_ours(Path(folder, name))]
+        yield from (Path(folder, name) for name in files)
+
+
+def is_ours(folder: Path) -> bool:
+    """Tell sources from caches, builds and environments."""
+    if folder.name == ".ci":
+        return True
+    if folder.name in {"__pycache__", "build", "dist"} or folder.name.endswith(".egg-info"):
+        return False
+    return not folder.name.startswith(".") and not (folder / "pyvenv.cfg").exists()
+
+
+def text_of(path: Path) -> str | None:
+    """Return the text of `path`, None where it is no text."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def long_functions(source: str) -> list[str]:
+    """Return the functions of `source` that are too long to be seen at once."""
+    return [
+        f"{node.lineno} {node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
+    ]
+
+
+def shell_scripts() -> list[Path]:
+    """Return every script that names bash in its first line."""
+    return [
+        path
+        for path in sorted(project_files())
+        if path.parent in (ROOT / "scripts", ROOT / ".ci")
+        and (text_of(path) or "").startswith("#!/usr/bin/env bash")
+    ]
+
+
+def documents() -> list[Path]:
+    return sorted(path for path in project_files() if path.suffix == ".md")
+
+
+def test_files_hold_one_thing_each() -> None:
+    sources = [path for path in project_files() if path.suffix in {".py", ".sh"}]
+    lengths = {
+        path: len(path.read_text("utf-8").splitlines()) for path in [*sources, *shell_scripts()]
+    }
+    assert {path: n for path, n in lengths.items() if n > MAX_FILE_LINES} == {}
+
+
+def test_functions_can_be_seen_at_once() -> None:
+    found = {
+        str(path.relative_to(ROOT)): long_functions(path.read_text("utf-8"))
+        for path in project_files()
+        if path.suffix == ".py"
+    }
+    assert {path: functions for path, functions in found.items() if functions} == {}
+
+
+def test_a_long_function_is_found() -> None:
+    body = "    pass\n" * (MAX_FUNCTION_LINES - 1)
+    assert long_functions(f"def f():\n{body}") == []
+    assert long_functions(f"async def f():\n{body}    pass\n") == ["1 f: 61 lines"]
+
+
+def test_nothing_is_left_for_later() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number} {line.strip()}"
+        for path in project_files()
+        for number, line in enumerate((text_of(path) or "").splitlines(), 1)
+        if UNFINISHED.search(line)
+    ]
+    assert found == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert pystack.__version__ == declared
+    released = RELEASE.findall((ROOT / "CHANGELOG.md").read_text("utf-8"))
+    assert released[0] == declared
+
+
+def test_constraints_are_exact_and_hold_every_requirement() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["test"],
+    ]
+    pinned = {plain_name(pin) for pin in pins}
+    assert {plain_name(requirement) for requirement in wanted} - pinned == set()
+
+
+def plain_name(requirement: str) -> str:
+    """Return the name in a requirement, in the one spelling that all others stand for."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name is not None
+    return re.sub(r"[-_.]+", "-", name.group()).lower()
+
+
+@pytest.mark.parametrize("path", shell_scripts(), ids=lambda path: path.name)
+def test_a_script_can_be_run(path: Path) -> None:
+    assert os.access(path, os.X_OK)
+    checked = subprocess.run(["bash", "-n", path], capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+
+
+def test_the_scripts_that_others_rely_on_are_there() -> None:
+    names = {path.name for path in shell_scripts()}
+    assert {"pystack", "test", "provision", "environment", "run"} <= names
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_names_is_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    missing = [name for name in MENTIONED.findall(text) if not (ROOT / name).exists()]
+    missing += [name for name in LINK.findall(text) if not (path.parent / name).exists()]
+    assert missing == []

@@ -1,0 +1,115 @@
+"""Services by name: --serve, the registry, plug-ins."""
+
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+
+from pystack.apps import service
+from pystack.apps.service import ServiceOptions, known_names, parse_serve, place_services
+from pystack.core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("http", ("http", None)),
+        ("http:8080", ("http", 8080)),
+        ("echo:1", ("echo", 1)),
+        ("daytime:65535", ("daytime", 65535)),
+    ],
+)
+def test_a_name_may_have_a_port(text: str, parsed: tuple[str, int | None]) -> None:
+    assert parse_serve(text) == parsed
+
+
+@pytest.mark.parametrize(
+    "text", ["http:", "http:0", "http:65536", "http:x", "http:-1", "http:\u0661", "http:1:2"]
+)
+def test_a_port_is_1_to_65535(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a port"):
+        parse_serve(text)
+
+
+def test_an_unknown_name_is_told_the_known_ones_and_the_nearest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_serve("htpp:80")
+    assert "chargen, daytime, discard, echo, http" in str(caught.value)
+    assert "Did you mean 'http'?" in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        parse_serve("zzz")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_with_nothing_asked_for_it_is_http() -> None:
+    (placement,) = place_services([])
+    assert placement.service.name == "http"
+    assert (placement.tcp_port, placement.udp_port) == (80, None)
+
+
+def test_a_port_given_holds_for_both_protocols() -> None:
+    (placement,) = place_services(["echo:7777"])
+    assert (placement.tcp_port, placement.udp_port) == (7777, 7777)
+
+
+def test_all_services_go_together_and_one_may_be_there_twice() -> None:
+    names = ["http", "http:8080", "echo", "discard", "chargen", "daytime"]
+    assert len(place_services(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("asked", "claim"),
+    [
+        (["http", "http"], "'http' and 'http' both claim TCP port 80"),
+        (["http", "echo:80"], "'http' and 'echo:80' both claim TCP port 80"),
+        (["echo", "daytime:7"], "'echo' and 'daytime:7' both claim TCP port 7"),
+    ],
+)
+def test_two_may_not_claim_one_port(asked: list[str], claim: str) -> None:
+    with pytest.raises(ConfigError, match=claim):
+        place_services(asked)
+
+
+def test_a_wrong_root_is_found_when_the_service_is_built(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a directory"):
+        place_services(["http"], ServiceOptions(root=tmp_path / "nothing"))
+
+
+class Quote:
+    name = "quote"
+    tcp_port = None
+    udp_port = 17
+
+    def __init__(self, options: ServiceOptions) -> None:
+        self.options = options
+
+    async def handle_tcp(self, stream: object) -> None:
+        raise NotImplementedError
+
+    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+        return b"To be"
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints(
+        [
+            EntryPoint("quote", f"{__name__}:Quote", service.ENTRY_POINT_GROUP),
+            EntryPoint("broken", "no.such.module:Thing", service.ENTRY_POINT_GROUP),
+        ]
+    )
+    monkeypatch.setattr(service, "entry_points", points.select)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plug_in_is_a_service_like_any_other() -> None:
+    assert "quote" in known_names()
+    (placement,) = place_services(["quote:1717"])
+    assert placement.service.answer_udp(b"", ("10.0.0.1", 5), 0.0) == b"To be"
+    assert (placement.tcp_port, placement.udp_port) == (None, 1717)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plug_in_that_does_not_load_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'broken' \(no\.such\.module:Thing\)"):
+        place_services(["broken"])

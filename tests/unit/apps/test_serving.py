@@ -1,0 +1,174 @@
+"""Running a service on a host: what fails, fails alone; what ends, ends in order."""
+
+import errno
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from pystack.apps.serving import ACCEPT_PAUSE_S, serve
+from pystack.apps.simple import Echo
+
+pytestmark = pytest.mark.trio
+
+
+class FakeListener(trio.abc.Listener[trio.abc.HalfCloseableStream]):
+    def __init__(self) -> None:
+        self.send, self.receive = trio.open_memory_channel[trio.StapledStream](100)
+        self.errors: list[OSError] = []
+        self.closed = False
+
+    async def accept(self) -> trio.abc.HalfCloseableStream:
+        if self.errors:
+            await trio.lowlevel.checkpoint()
+            raise self.errors.pop(0)
+        return await self.receive.receive()
+
+    async def aclose(self) -> None:
+        self.closed = True
+        self.receive.close()
+        await trio.lowlevel.checkpoint()
+
+    async def connect(self) -> trio.StapledStream:
+        client, server = trio.testing.memory_stream_pair()
+        await self.send.send(server)
+        return client
+
+
+class FakeDatagrams:
+    def __init__(self) -> None:
+        self.arrive, self.arrived = trio.open_memory_channel[tuple[bytes, tuple[str, int]]](100)
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.fail_for: set[int] = set()
+        self.closed = False
+
+    async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
+        return await self.arrived.receive()
+
+    async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
+        if address[1] in self.fail_for:
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        self.sent.append((data, address))
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class FakeHost:
+    def __init__(self) -> None:
+        self.listener = FakeListener()
+        self.datagrams = FakeDatagrams()
+
+    async def open_tcp_listeners(self, port: int) -> list[FakeListener]:
+        return [self.listener]
+
+    async def open_udp_socket(self, port: int) -> FakeDatagrams:
+        return self.datagrams
+
+
+class Moody(Echo):
+    """Fails when it is told to."""
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        if await stream.receive_some(4) == b"fail":
+            raise ZeroDivisionError
+        await super().handle_tcp(stream)
+
+    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+        if payload == b"fail":
+            raise ZeroDivisionError
+        return super().answer_udp(payload, peer, now)
+
+
+@asynccontextmanager
+async def serving(max_connections: int = 10) -> AsyncIterator[FakeHost]:
+    host = FakeHost()
+    async with trio.open_nursery() as nursery:
+        run = partial(serve, host, Moody(), tcp_port=7, udp_port=7, max_connections=max_connections)
+        await nursery.start(run)
+        yield host
+        nursery.cancel_scope.cancel()
+    assert host.listener.closed
+    assert host.datagrams.closed
+
+
+async def test_a_connection_that_fails_ends_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as host:
+        good, bad = await host.listener.connect(), await host.listener.connect()
+        await bad.send_all(b"fail")
+        assert await bad.receive_some() == b""
+        await good.send_all(b"echo, and on")
+        assert await good.receive_some() == b", and on"
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_peer_that_goes_away_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        async with serving() as host:
+            client = await host.listener.connect()
+            await client.send_all(b"echo more")
+            await client.aclose()
+            await trio.testing.wait_all_tasks_blocked()
+    assert caplog.records == []
+
+
+async def test_a_stopped_service_ends_its_open_connections_with_a_fin() -> None:
+    async with serving() as host:
+        client = await host.listener.connect()
+        await client.send_all(b"echo more")
+        assert await client.receive_some() == b" more"
+    assert await client.receive_some() == b""
+
+
+async def test_more_connections_than_the_cap_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with serving(max_connections=1) as host:
+        first, second = await host.listener.connect(), await host.listener.connect()
+        await second.send_all(b"echo second")
+        with trio.move_on_after(1000) as waited:
+            await second.receive_some()
+        assert waited.cancelled_caught
+        await first.aclose()
+        assert await second.receive_some() == b" second"
+
+
+async def test_when_the_system_has_no_more_to_give_accepting_pauses(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as host:
+        host.listener.errors = [OSError(errno.EMFILE, "Too many open files")] * 3
+        for _ in range(2):
+            client = await host.listener.connect()
+            await client.send_all(b"echo me")
+            assert await client.receive_some() == b" me"
+        assert trio.current_time() == pytest.approx(3 * ACCEPT_PAUSE_S)
+    assert caplog.text.count("accepting pauses") == 3
+
+
+async def test_datagrams_are_answered_and_one_that_fails_stops_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as host:
+        udp = host.datagrams
+        udp.fail_for = {5002}
+        for payload, port in ((b"a", 5001), (b"b", 5002), (b"fail", 5003), (b"c", 7), (b"d", 5004)):
+            await udp.arrive.send((payload, ("10.0.0.1", port)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert udp.sent == [(b"a", ("10.0.0.1", 5001)), (b"d", ("10.0.0.1", 5004))]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_port_that_cannot_be_had_is_told_to_who_starts_the_service() -> None:
+    class Taken(FakeHost):
+        async def open_udp_socket(self, port: int) -> FakeDatagrams:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    host = Taken()
+    with pytest.raises(OSError, match="already in use"):
+        await serve(host, Echo(), tcp_port=7, udp_port=7)
+    assert host.listener.closed

@@ -1,0 +1,69 @@
+"""The lines of -v and -vv."""
+
+import logging
+
+import pytest
+import sample_frames as frames
+
+from pystack.observe.log import LogObserver
+from pystack.observe.observer import (
+    Dropped,
+    Event,
+    FrameSeen,
+    NeighborChanged,
+    TcpRetransmitted,
+    TcpStateChanged,
+)
+from pystack.wire.frame import Frame
+
+LOGGER = logging.getLogger("test-pystack")
+ENDS = (("10.77.0.2", 80), ("10.77.0.1", 40324))
+
+
+def lines_of(caplog: pytest.LogCaptureFixture, events: list[Event], packets: bool) -> list[str]:
+    caplog.set_level(logging.INFO, LOGGER.name)
+    observer = LogObserver(LOGGER, packets=packets)
+    for event in events:
+        observer.on_event(event)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_packets_have_time_interface_and_direction(caplog: pytest.LogCaptureFixture) -> None:
+    arp = Frame(frames.arp_frame(1, frames.B))
+    events: list[Event] = [
+        FrameSeen(3661.000001, "h", "tap0", False, arp),
+        FrameSeen(3661.5, "h", "tap0", True, arp),
+    ]
+    assert lines_of(caplog, events, packets=True) == [
+        "01:01:01.000001 tap0  In  ARP, Request who-has 10.77.0.2 tell 10.77.0.1, length 28",
+        "01:01:01.500000 tap0  Out ARP, Request who-has 10.77.0.2 tell 10.77.0.1, length 28",
+    ]
+
+
+def test_without_packets_only_what_happened_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    events: list[Event] = [
+        FrameSeen(0.0, "h", "tap0", False, Frame(b"")),
+        Dropped(0.0, "h", "tap0", "tcp_bad_checksum", bytes(60)),
+        Dropped(0.0, "h", None, "no_route", b""),
+        NeighborChanged(0.0, "h", "tap0", "10.0.0.1", "INCOMPLETE", "FAILED", None),
+        NeighborChanged(0.0, "h", "tap0", "10.0.0.1", "STALE", "DELAY", "02:00:00:00:00:01"),
+        TcpStateChanged(0.0, "h", *ENDS, "LISTEN", "SYN-RECEIVED"),
+        TcpRetransmitted(0.0, "h", *ENDS, "rto", 4294967196, 1460),
+    ]
+    assert [line.removeprefix("00:00:00.000000 ") for line in lines_of(caplog, events, False)] == [
+        "tap0 drop tcp_bad_checksum (60 bytes)",
+        "h drop no_route",
+        "tap0 neighbor 10.0.0.1 INCOMPLETE -> FAILED",
+        "tap0 neighbor 10.0.0.1 02:00:00:00:00:01 STALE -> DELAY",
+        "h tcp 10.77.0.2.80 > 10.77.0.1.40324 LISTEN -> SYN-RECEIVED",
+        "h tcp 10.77.0.2.80 > 10.77.0.1.40324 retransmit (rto) seq 4294967196, length 1460",
+    ]
+
+
+def test_real_time_is_shown_as_the_time_of_day_here(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER.name)
+    observer = LogObserver(LOGGER, packets=False, wall_clock_offset_s=1.7e9)
+    observer.on_event(Dropped(0.25, "h", None, "no_route", b""))
+    [record] = caplog.records
+    # The hour (and in some zones the minute) is the zone's; 1.7e9 is 22:13:20 UTC.
+    assert record.getMessage()[5:] == ":20.250000 h drop no_route"

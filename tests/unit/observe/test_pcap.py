@@ -1,0 +1,101 @@
+"""Captures, read back by dpkt."""
+
+import io
+from decimal import Decimal
+from pathlib import Path
+
+import dpkt
+import pytest
+import sample_frames as frames
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pystack.core.errors import DeviceError
+from pystack.observe.observer import Dropped, FrameSeen
+from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.wire import ethernet, ipv4, tcp
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
+
+
+def read_back(file: io.BytesIO) -> list[tuple[Decimal, bytes]]:
+    file.seek(0)
+    reader = dpkt.pcap.Reader(file)
+    assert reader.datalink() == dpkt.pcap.DLT_EN10MB
+    return list(reader)
+
+
+def seen(data: bytes, at: float = 1.5, host: str = "h", interface: str = "tap0") -> FrameSeen:
+    return FrameSeen(at, host, interface, True, Frame(data))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 2**31), st.binary(max_size=300))),
+    st.floats(0, 2**31),
+)
+def test_what_is_written_is_read_back(
+    seen_frames: list[tuple[float, bytes]], offset: float
+) -> None:
+    file = io.BytesIO()
+    writer = PcapWriter(file, offset)
+    for at, data in seen_frames:
+        writer.on_event(seen(data, at))
+    records = read_back(file)
+    assert [data for _, data in records] == [data for _, data in seen_frames]
+    for (stamp, _), (at, _) in zip(records, seen_frames, strict=True):
+        assert stamp == Decimal(round(offset * 1e9) + round(at * 1e9)) / 10**9
+
+
+def test_times_a_nanosecond_apart_stay_apart_far_from_1970() -> None:
+    file = io.BytesIO()
+    writer = PcapWriter(file, 1.7e9)
+    writer.on_event(seen(b"first", 0.999999999))
+    writer.on_event(seen(b"second", 1.0))
+    first, second = (stamp for stamp, _ in read_back(file))
+    assert first == Decimal("1700000000.999999999")
+    assert second == Decimal(1700000001)
+
+
+def test_a_super_frame_is_written_whole_with_its_checksum_filled_in() -> None:
+    segment = tcp.Segment(1, 2, 3, 4, tcp.ACK, 5, b"", bytes(65495))
+    body = tcp.pack_header(segment, frames.A, frames.B, partial=True) + segment.payload
+    header = ipv4.pack_header(frames.A, frames.B, ipv4.TCP, len(body))
+    data = ethernet.pack(frames.MAC_B, frames.MAC_A, ethernet.IPV4, header + body)
+    file = io.BytesIO()
+    PcapWriter(file).write(Frame(data, CHECKSUM_PARTIAL, 1460), 0.0)
+    [(_, written)] = read_back(file)
+    assert len(written) == len(data)
+    packet = ipv4.parse(memoryview(written)[ethernet.HEADER_BYTES :])
+    assert len(packet.raw) == ipv4.MAX_PACKET_BYTES
+    assert len(tcp.parse(packet).payload) == 65495  # raises if the checksum is wrong
+
+
+def test_a_partial_frame_without_a_checksum_to_fill_is_written_as_it_is() -> None:
+    file = io.BytesIO()
+    writer = PcapWriter(file)
+    for data in (b"not an IP packet", frames.ip_frame(ipv4.TCP, b"short")):
+        writer.write(Frame(data, CHECKSUM_PARTIAL), 0.0)
+    assert [len(data) for _, data in read_back(file)] == [16, 39]
+
+
+def test_only_frames_of_the_wanted_host_and_interface_are_written() -> None:
+    file = io.BytesIO()
+    writer = PcapWriter(file, host="a", interface="eth0")
+    writer.on_event(seen(b"yes", host="a", interface="eth0"))
+    writer.on_event(seen(b"other host", host="b", interface="eth0"))
+    writer.on_event(seen(b"other interface", host="a", interface="eth1"))
+    writer.on_event(Dropped(0.0, "a", "eth0", "reason", b"not a frame that passed"))
+    assert [data for _, data in read_back(file)] == [b"yes"]
+
+
+def test_the_file_is_whole_after_every_frame(tmp_path: Path) -> None:
+    path = tmp_path / "run.pcap"
+    writer = PcapWriter(open_capture(str(path)))
+    writer.on_event(seen(b"a frame"))
+    assert [data for _, data in read_back(io.BytesIO(path.read_bytes()))] == [b"a frame"]
+    writer.close()
+    writer.close()
+
+
+def test_a_file_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"cannot write the capture .*: No such file"):
+        open_capture(str(tmp_path / "no" / "run.pcap"))

@@ -1,0 +1,122 @@
+"""Lines in tcpdump's manner, held against tcpdump itself where it is installed."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import sample_frames as frames
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.observe.summary import summarize, summarize_packet
+from pystack.wire import ethernet, ipv4, tcp, tcp_options
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
+
+
+def test_a_syn_shows_its_options() -> None:
+    frame = frames.tcp_frame(tcp.SYN, options=tcp_options.pack(frames.SYN_OPTIONS))
+    assert summarize(frame) == (
+        "IP 10.77.0.1.40324 > 10.77.0.2.80: Flags [S], seq 4294967291, win 64240, "
+        "options [mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7], length 0"
+    )
+
+
+def test_data_shows_both_ends_of_its_sequence_range_across_the_wrap() -> None:
+    frame = frames.tcp_frame(tcp.ACK | tcp.PSH, b"x" * 10, ports=(1, 2))
+    assert summarize(frame) == (
+        "IP 10.77.0.1.1 > 10.77.0.2.2: Flags [P.], seq 4294967291:5, ack 456, win 64240, length 10"
+    )
+
+
+def test_a_super_frame_is_one_line() -> None:
+    frame = Frame(frames.tcp_frame(tcp.ACK, bytes(60000), ports=(1, 2)), CHECKSUM_PARTIAL, 1460)
+    assert summarize(frame).endswith("length 60000")
+
+
+def test_a_packet_without_a_link_header_has_the_same_line() -> None:
+    frame = frames.udp_frame(b"abc")
+    assert summarize_packet(frame[ethernet.HEADER_BYTES :]) == summarize(frame)
+    assert summarize(frame) == "IP 10.77.0.1.5 > 10.77.0.2.7777: UDP, length 3"
+
+
+def test_an_arp_question_and_its_answer() -> None:
+    question = summarize(frames.arp_frame(1, frames.B))
+    answer = summarize(frames.arp_frame(2, frames.B, frames.MAC_B))
+    assert question == "ARP, Request who-has 10.77.0.2 tell 10.77.0.1, length 28"
+    assert answer == "ARP, Reply 10.77.0.1 is-at 02:00:00:00:00:01, length 28"
+
+
+@pytest.mark.parametrize(
+    ("frame", "line"),
+    [
+        (b"", "[|ether]"),
+        (frames.tcp_frame(tcp.SYN)[:20], "IP [|ip]"),
+        (ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, b"\x65" + bytes(19)), "IP bad version 6"),
+        (ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, b"\x43" + bytes(19)), "IP bad-hlen 12"),
+        (ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, b"\x45" + bytes(19)), "IP bad-len 0"),
+        (frames.ip_frame(ipv4.TCP, b""), "IP 10.77.0.1 > 10.77.0.2: [|tcp]"),
+        (frames.ip_frame(ipv4.ICMP, b"\3"), "IP 10.77.0.1 > 10.77.0.2: [|icmp]"),
+        (frames.ip_frame(99, b"abc"), "IP 10.77.0.1 > 10.77.0.2: ip-proto-99 3"),
+        (
+            frames.tcp_frame(tcp.SYN)[:44],
+            "IP truncated-ip - 10 bytes missing! 10.77.0.1.40324 > 10.77.0.2.80: [|tcp]",
+        ),
+        (
+            ethernet.pack(frames.MAC_B, frames.MAC_A, 0x88B5, b"abc"),
+            "02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype Unknown (0x88b5), length 17",
+        ),
+    ],
+)
+def test_what_is_cut_off_or_malformed_says_so(frame: bytes, line: str) -> None:
+    assert summarize(frame) == line
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    frame = frames.tcp_frame(tcp.ACK, b"GET /\x1b[2J HTTP/1.1\r\n")
+    assert summarize(frame).endswith(": HTTP: GET /.[2J HTTP/1.1")
+
+
+def test_lines_equal_those_of_tcpdump(tmp_path: Path) -> None:
+    tcpdump = shutil.which("tcpdump")
+    if tcpdump is None:
+        pytest.skip("tcpdump is not installed: nothing to hold the lines against")
+    path = tmp_path / "frames.pcap"
+    all_frames = frames.ordinary_frames()
+    writer = PcapWriter(open_capture(str(path)))
+    for frame in all_frames:
+        writer.write(Frame(frame), 0.0)
+    writer.close()
+    # From standard input: tcpdump gives up its privileges before it opens a file by its name.
+    with path.open("rb") as capture:
+        result = subprocess.run(
+            [tcpdump, "-n", "-t", "-S", "-r", "-"],
+            stdin=capture,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    assert [summarize(frame) for frame in all_frames] == result.stdout.splitlines()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_line(data: bytes) -> None:
+    assert "\n" not in summarize(data)
+
+
+@given(
+    st.sampled_from(frames.ordinary_frames()),
+    st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=4),
+    st.integers(0, 200),
+)
+def test_mutated_frames_have_a_line(
+    frame: bytes, changes: list[tuple[int, int]], kept: int
+) -> None:
+    data = bytearray(frame)
+    for at, value in changes:
+        data[at % len(data)] = value
+    line = summarize(bytes(data[:kept]))
+    assert line
+    assert line.isprintable()
