@@ -128,7 +128,7 @@ def may_import(importer: str, target: str) -> bool:
 def import_faults(module: str, source: str, modules: Iterable[str]) -> list[str]:
     """Return what `source`, the text of `module`, imports and may not."""
     faults = []
-    for line, target in imported(ast.parse(source), modules):
+    for line, target in dict.fromkeys(imported(ast.parse(source), modules)):
         if target.startswith("."):
             faults.append(f"{module}:{line} imports relatively ({target})")
         elif not may_import(module, target):

@@ -14,10 +14,11 @@ import typer
 
 from pystack import __version__
 from pystack.apps.service import ServiceOptions, place_services
-from pystack.apps.up import UpConfig, up
+from pystack.apps.up import up
 from pystack.core.addresses import parse_host_address, parse_ip4, parse_mac
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.rng import component_rng, fresh_seed
+from pystack.runtime.tap_host import TapHostConfig
 from pystack.tcp.congestion.registry import congestion_control
 
 app: Final = typer.Typer(
@@ -63,63 +64,70 @@ def _root(
     pass
 
 
+_Address = Annotated[str, typer.Option(help="The stack's address.")]
+_HostAddress = Annotated[
+    str, typer.Option(help="The kernel's end of the link; 'none' leaves it without.")
+]
+_Gateway = Annotated[
+    str | None, typer.Option(metavar="IP", help="Router for everything that is not on the link.")
+]
+_MacAddress = Annotated[str, typer.Option(help="The stack's station address.")]
+_Mtu = Annotated[int, typer.Option(min=68, max=65521, metavar="BYTES", help="Largest IP packet.")]
+_Serve = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:PORT]",
+        help="Service to offer: http (the default), echo, discard, chargen, daytime, or one "
+        "that a plug-in adds. May be repeated.",
+    ),
+]
+_Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")]
+_Pcap = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
+]
+_Seed = Annotated[
+    int | None, typer.Option(help="Of all that is left to chance; else nobody knows it.")
+]
+_Offload = Annotated[
+    bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
+]
+_Congestion = Annotated[
+    str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, fixed.")
+]
+_Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
+]
+
+
 @app.command("up")
 def up_command(
     interface: Annotated[
         str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
     ],
-    address: Annotated[str, typer.Option(help="The stack's address.")] = "10.77.0.2/24",
-    host_address: Annotated[
-        str, typer.Option(help="The kernel's end of the link; 'none' leaves it without.")
-    ] = "10.77.0.1/24",
-    gateway: Annotated[
-        str | None,
-        typer.Option(metavar="IP", help="Router for everything that is not on the link."),
-    ] = None,
-    mac: Annotated[str, typer.Option(help="The stack's station address.")] = "02:00:00:00:00:02",
-    mtu: Annotated[
-        int, typer.Option(min=68, max=65521, metavar="BYTES", help="Largest IP packet.")
-    ] = 1500,
-    serve: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:PORT]",
-            help="Service to offer: http (the default), echo, discard, chargen, daytime, or one "
-            "that a plug-in adds. May be repeated.",
-        ),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")
-    ] = None,
-    pcap: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of all that is left to chance; else nobody knows it.")
-    ] = None,
-    offload: Annotated[
-        bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
-    ] = True,
-    congestion: Annotated[
-        str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, fixed.")
-    ] = "cubic",
-    verbose: Annotated[
-        int,
-        typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too."),
-    ] = 0,
+    *,
+    address: _Address = "10.77.0.2/24",
+    host_address: _HostAddress = "10.77.0.1/24",
+    gateway: _Gateway = None,
+    mac: _MacAddress = "02:00:00:00:00:02",
+    mtu: _Mtu = 1500,
+    serve: _Serve = None,
+    root: _Root = None,
+    pcap: _Pcap = None,
+    seed: _Seed = None,
+    offload: _Offload = True,
+    congestion: _Congestion = "cubic",
+    verbose: _Verbose = 0,
 ) -> None:
     """Be a host on a TAP device, until SIGINT or SIGTERM."""
     seed = fresh_seed() if seed is None else seed
     congestion_control(congestion)  # unknown: said now, not at the first connection
-    options = ServiceOptions(root=root, rng=component_rng(seed, "services"))
-    config = UpConfig(
+    config = TapHostConfig(
         interface=interface,
         address=parse_host_address(address),
         host_address=None if host_address == "none" else parse_host_address(host_address),
         gateway=None if gateway is None else parse_ip4(gateway),
         mac=parse_mac(mac),
         mtu_bytes=mtu,
-        placements=place_services(serve or (), options),
         pcap=pcap,
         seed=seed,
         offload=offload,
@@ -127,18 +135,20 @@ def up_command(
         verbosity=verbose,
     )
     _check(config)
+    options = ServiceOptions(root=root, rng=component_rng(seed, "services"))
+    placements = place_services(serve or (), options)
     logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(message)s",
+        stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(message)s"
     )
-    trio.run(up, config, _print_now, strict_exception_groups=True)
+    trio.run(up, config, placements, _print_now)
 
 
-def _check(config: UpConfig) -> None:
+def _check(config: TapHostConfig) -> None:
+    address, prefix = config.address
+    if config.gateway is not None and (config.gateway not in prefix or config.gateway == address):
+        raise ConfigError(f"--gateway is not a router in the stack's network {prefix}")
     if config.host_address is None:
         return
-    address, prefix = config.address
     host_address, _ = config.host_address
     if address == host_address:
         raise ConfigError("--address and --host-address are the same; the two ends need two")

@@ -18,6 +18,7 @@ from pystack.stack.host import Host
 from pystack.stack.neighbors import Neighbor
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.listener import DEFAULT_BACKLOG
+from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pystack.wire.icmp import IcmpMessage
 
 PING_TIMEOUT_S: Final = 1.0
+_FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
 class TrioHost:
@@ -133,6 +135,18 @@ class TrioHost:
         await trio.lowlevel.checkpoint()
         local = UNSPECIFIED if host is None else self.resolve(host)
         return UdpSocket(self, self.stack.udp.bind(local, port))
+
+    async def close_connections(self, grace_s: float) -> None:
+        """Give every connection its FIN; reset those that have not finished after `grace_s`."""
+        progress = Waiter(self.driver)
+        for socket in self.tcp:
+            self.tcp.release(socket, self.now())
+            socket.on_signal = lambda _signal: progress.wake()
+        with trio.move_on_after(grace_s):
+            while any(socket.connection.state not in _FINISHED for socket in self.tcp):
+                await progress.wait()
+        for socket in self.tcp:
+            self.tcp.abort(socket, self.now())
 
     async def ping(
         self, host: str, *, payload_bytes: int = 56, timeout_s: float = PING_TIMEOUT_S

@@ -32,6 +32,7 @@ def open_active(conn: Connection, now: float) -> None:
 def open_passive(conn: Connection, syn: Segment, now: float) -> None:
     """3.10.7.2, third: answer a SYN. Its text, if any, comes again: we acknowledge the SYN only."""
     conn.passive = True
+    conn.state = TcpState.LISTEN  # that of the listener it comes from
     conn.segments_received += 1
     negotiation.offer(conn)
     _take_syn(conn, syn)

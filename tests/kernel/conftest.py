@@ -1,43 +1,12 @@
 """Fixtures of the tests on a real TAP: a namespace each, and `pystack up` inside it."""
 
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import netns as namespaces
 import pytest
-
-URL: Final = "http://10.77.0.2"
-
-
-class Stack:
-    """A running `pystack up`."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.process = process
-        self.ready = namespaces.read_line(process)
-        self._log = log
-        self.expected_status = 0  # when it is ended by the fixture
-
-    @property
-    def log(self) -> str:
-        """Return its standard error so far."""
-        return self._log.read_text()
-
-    def wait(self, timeout_s: float = namespaces.TIMEOUT_S) -> int:
-        """Wait for its end and return its exit status."""
-        return self.process.wait(timeout_s)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal and return the exit status."""
-        self.process.send_signal(number)
-        return self.wait()
-
-
-StackUp = Callable[..., Stack]
+from up import Stack, StackUp
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +44,7 @@ def stack_up(netns: namespaces.NetworkNamespace, tmp_path: Path) -> Iterator[Sta
     yield start
     for stack in stacks:
         if stack.process.poll() is None:
-            assert stack.stop() == stack.expected_status, stack.log
+            assert stack.stop() == 0, stack.log
         assert "Traceback" not in stack.log, stack.log
 
 

@@ -4,9 +4,9 @@ import signal
 from typing import Final
 
 import pytest
-from conftest import URL, StackUp
 from netns import NetworkNamespace, read_line
 from test_up_http import pattern, sha256
+from up import URL, StackUp
 
 pytestmark = pytest.mark.kernel
 

@@ -1,8 +1,8 @@
 """ping and UDP against `pystack up`: sizes on both sides of the MTU, and far beyond it."""
 
 import pytest
-from conftest import StackUp
 from netns import NetworkNamespace
+from up import StackUp
 
 pytestmark = pytest.mark.kernel
 

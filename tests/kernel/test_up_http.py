@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from conftest import URL, StackUp
 from netns import TIMEOUT_S, NetworkNamespace
+from up import URL, StackUp
 
 pytestmark = pytest.mark.kernel
 

@@ -6,8 +6,8 @@ import signal
 import sys
 
 import pytest
-from conftest import URL, StackUp
 from netns import NetworkNamespace, read_line
+from up import URL, StackUp
 
 pytestmark = pytest.mark.kernel
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import dpkt
 import pytest
-from conftest import URL, StackUp
 from netns import NetworkNamespace
+from up import URL, StackUp
 
 pytestmark = pytest.mark.kernel
 

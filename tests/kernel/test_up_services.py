@@ -1,8 +1,8 @@
 """The simple services over TCP and UDP, as a client on the machine sees them."""
 
 import pytest
-from conftest import StackUp
 from netns import NetworkNamespace
+from up import StackUp
 
 pytestmark = pytest.mark.kernel
 

@@ -1,0 +1,98 @@
+"""A host on a TAP device in real time: the device, the driver, and who watches, put together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from pystack.core.addresses import Ip4, Mac, Prefix
+from pystack.core.errors import DeviceError
+from pystack.observe.log import LogObserver
+from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.runtime.host import TrioHost
+from pystack.runtime.network import make_host
+from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.tap import TapPort
+
+_log: Final = logging.getLogger("pystack.tap")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapHostConfig:
+    """What the host is to be; every value is checked already."""
+
+    interface: str  # name of the TAP device
+    address: tuple[Ip4, Prefix]  # the stack's
+    host_address: tuple[Ip4, Prefix] | None  # the kernel's end; None: leave it without
+    mac: Mac
+    seed: int
+    mtu_bytes: int = 1500
+    gateway: Ip4 | None = None  # None: only the link's own network is reached
+    pcap: str | None = None  # None: no capture
+    offload: bool = True
+    congestion: str = "cubic"
+    verbosity: int = 0  # 1: a line per event; 2: also one per packet
+
+
+@asynccontextmanager
+async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
+    """Open the device and run a host on it for the length of the block.
+
+    Raises DeviceError when the device can't be had, or vanishes while the block runs.
+    """
+    with ExitStack() as resources:
+        port = TapPort.open(
+            config.interface,
+            mtu_bytes=config.mtu_bytes,
+            host_address=config.host_address,
+            offload=config.offload,
+        )
+        resources.callback(port.close)
+        if config.offload and not port.gso_max_bytes:
+            _log.info("%s: the kernel offers no offload; going on without", port.name)
+        driver = RealtimeDriver()
+        host = make_host("pystack", driver, config.seed)
+        host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
+        _observe(host, config, resources)
+        address, prefix = config.address
+        host.stack.add_interface(config.interface, port, address, prefix, config.mac)
+        resources.callback(host.stack.close)
+        if config.gateway is not None:
+            host.stack.set_gateway(config.gateway)
+        problem: DeviceError | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def carry_frames() -> None:
+                nonlocal problem
+                try:
+                    await port.run(driver)
+                except DeviceError as error:
+                    problem = error
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(driver.run)
+            nursery.start_soon(carry_frames)
+            host.stack.announce(driver.now())
+            yield host
+            nursery.cancel_scope.cancel()
+        _log.info("counted: %s", dict(sorted({**host.counters, **port.counters}.items())))
+        # Out here, for the nursery would wrap it into a group.
+        if problem is not None:
+            raise problem
+
+
+def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> None:
+    offset_s = time.time() - trio.current_time()
+    if config.pcap is not None:
+        writer = PcapWriter(open_capture(config.pcap), offset_s, interface=config.interface)
+        resources.callback(writer.close)
+        host.observe(writer)
+    if config.verbosity:
+        packets = config.verbosity > 1
+        host.observe(LogObserver(logging.getLogger("pystack"), packets, offset_s))
