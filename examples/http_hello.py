@@ -1,8 +1,8 @@
 """A web server of one's own, and a client, both inside an emulated network.
 
 Run it with `python examples/http_hello.py`. The two hosts are 20 ms apart, in virtual time: the
-program prints the answer, and that it took 80 ms of the network's time (one round trip for the
-handshake, one for the request), but needs next to none of yours.
+program prints the answer, and that it took 120 ms of the network's time (one round trip to find the
+server's MAC address, one for the handshake, one for the request), but needs next to none of yours.
 """
 
 from functools import partial

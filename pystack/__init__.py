@@ -22,6 +22,7 @@ from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network
 from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.runtime.tap_host import TapHostConfig, tap_host
 from pystack.runtime.virtual import DeadlockError, run
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.states import TcpState
@@ -34,6 +35,7 @@ __all__ = [
     "DeviceError",
     "Network",
     "PystackError",
+    "TapHostConfig",
     "TcpInfo",
     "TcpListener",
     "TcpState",
@@ -43,4 +45,5 @@ __all__ = [
     "WireError",
     "__version__",
     "run",
+    "tap_host",
 ]

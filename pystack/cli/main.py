@@ -15,11 +15,14 @@ import typer
 from pystack import __version__
 from pystack.apps.service import ServiceOptions, place_services
 from pystack.apps.up import up
-from pystack.core.addresses import parse_host_address, parse_ip4, parse_mac
 from pystack.core.errors import ConfigError, DeviceError
-from pystack.core.rng import component_rng, fresh_seed
-from pystack.runtime.tap_host import TapHostConfig
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.core.rng import component_rng
+from pystack.runtime.tap_host import (
+    DEFAULT_ADDRESS,
+    DEFAULT_HOST_ADDRESS,
+    DEFAULT_MAC,
+    TapHostConfig,
+)
 
 app: Final = typer.Typer(
     name="pystack",
@@ -105,10 +108,10 @@ def up_command(
         str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
     ],
     *,
-    address: _Address = "10.77.0.2/24",
-    host_address: _HostAddress = "10.77.0.1/24",
+    address: _Address = DEFAULT_ADDRESS,
+    host_address: _HostAddress = DEFAULT_HOST_ADDRESS,
     gateway: _Gateway = None,
-    mac: _MacAddress = "02:00:00:00:00:02",
+    mac: _MacAddress = DEFAULT_MAC,
     mtu: _Mtu = 1500,
     serve: _Serve = None,
     root: _Root = None,
@@ -119,41 +122,25 @@ def up_command(
     verbose: _Verbose = 0,
 ) -> None:
     """Be a host on a TAP device, until SIGINT or SIGTERM."""
-    seed = fresh_seed() if seed is None else seed
-    congestion_control(congestion)  # unknown: said now, not at the first connection
-    config = TapHostConfig(
-        interface=interface,
-        address=parse_host_address(address),
-        host_address=None if host_address == "none" else parse_host_address(host_address),
-        gateway=None if gateway is None else parse_ip4(gateway),
-        mac=parse_mac(mac),
+    config = TapHostConfig.parse(
+        interface,
+        address=address,
+        host_address=None if host_address == "none" else host_address,
+        gateway=gateway,
+        mac=mac,
         mtu_bytes=mtu,
-        pcap=pcap,
         seed=seed,
+        pcap=pcap,
         offload=offload,
         congestion=congestion,
         verbosity=verbose,
     )
-    _check(config)
-    options = ServiceOptions(root=root, rng=component_rng(seed, "services"))
+    options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))
     placements = place_services(serve or (), options)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(message)s"
     )
     trio.run(up, config, placements, _print_now)
-
-
-def _check(config: TapHostConfig) -> None:
-    address, prefix = config.address
-    if config.gateway is not None and (config.gateway not in prefix or config.gateway == address):
-        raise ConfigError(f"--gateway is not a router in the stack's network {prefix}")
-    if config.host_address is None:
-        return
-    host_address, _ = config.host_address
-    if address == host_address:
-        raise ConfigError("--address and --host-address are the same; the two ends need two")
-    if host_address not in prefix:
-        raise ConfigError(f"--host-address is not in the stack's network {prefix}")
 
 
 def _print_now(line: str) -> None:

@@ -11,14 +11,27 @@ from typing import Final
 
 import trio
 
-from pystack.core.addresses import Ip4, Mac, Prefix
-from pystack.core.errors import DeviceError
+from pystack.core.addresses import (
+    Ip4,
+    Mac,
+    Prefix,
+    parse_host_address,
+    parse_ip4,
+    parse_mac,
+)
+from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.rng import fresh_seed
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import make_host
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.tap import TapPort
+from pystack.tcp.congestion.registry import congestion_control
+
+DEFAULT_ADDRESS: Final = "10.77.0.2/24"
+DEFAULT_HOST_ADDRESS: Final = "10.77.0.1/24"
+DEFAULT_MAC: Final = "02:00:00:00:00:02"  # locally administered
 
 _log: Final = logging.getLogger("pystack.tap")
 
@@ -38,6 +51,47 @@ class TapHostConfig:
     offload: bool = True
     congestion: str = "cubic"
     verbosity: int = 0  # 1: a line per event; 2: also one per packet
+
+    @classmethod
+    def parse(
+        cls,
+        interface: str,
+        *,
+        address: str = DEFAULT_ADDRESS,
+        host_address: str | None = DEFAULT_HOST_ADDRESS,
+        gateway: str | None = None,
+        mac: str = DEFAULT_MAC,
+        mtu_bytes: int = 1500,
+        seed: int | None = None,
+        pcap: str | None = None,
+        offload: bool = True,
+        congestion: str = "cubic",
+        verbosity: int = 0,
+    ) -> TapHostConfig:
+        """Read addresses from text, and check that all fits together. Raises ConfigError."""
+        own, prefix = parse_host_address(address)
+        kernel = None if host_address is None else parse_host_address(host_address)
+        router = None if gateway is None else parse_ip4(gateway)
+        if kernel is not None and kernel[0] == own:
+            raise ConfigError(f"{address} is for both ends of the link; each needs its own")
+        if kernel is not None and kernel[0] not in prefix:
+            raise ConfigError(f"the kernel's {host_address} is not in the stack's network {prefix}")
+        if router is not None and (router not in prefix or router == own):
+            raise ConfigError(f"the gateway {gateway} is no router in the stack's network {prefix}")
+        congestion_control(congestion)  # unknown: said now, not at the first connection
+        return cls(
+            interface=interface,
+            address=(own, prefix),
+            host_address=kernel,
+            mac=parse_mac(mac),
+            seed=fresh_seed() if seed is None else seed,
+            mtu_bytes=mtu_bytes,
+            gateway=router,
+            pcap=pcap,
+            offload=offload,
+            congestion=congestion,
+            verbosity=verbosity,
+        )
 
 
 @asynccontextmanager

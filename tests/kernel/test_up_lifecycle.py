@@ -6,7 +6,7 @@ import signal
 import sys
 
 import pytest
-from netns import NetworkNamespace, read_line
+from netns import NetworkNamespace, read_line, wait_until
 from up import URL, StackUp
 
 pytestmark = pytest.mark.kernel
@@ -40,6 +40,23 @@ def test_a_signal_ends_it_in_order(
     assert stack.stop(number) == 0
     assert "tap0" not in interfaces(netns)
     assert stack.log == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_changes_nothing(
+    netns: NetworkNamespace, stack_up: StackUp, number: signal.Signals
+) -> None:
+    # timeout(1) sends one to its child and one to the group; people press Ctrl-C twice. An open
+    # download, of which nothing is read, keeps the stack closing for its grace of 2 s.
+    stack = stack_up()
+    client = netns.popen_python("download", 100_000_000)
+    assert read_line(client) == "started"
+    stack.process.send_signal(number)
+    wait_until(
+        lambda: netns.run(["curl", "-s", URL], expect=None).returncode == 7, "the listener closed"
+    )
+    assert stack.stop(number) == 0, stack.log
+    assert "tap0" not in interfaces(netns)
 
 
 def test_open_connections_get_their_fin(netns: NetworkNamespace, stack_up: StackUp) -> None:

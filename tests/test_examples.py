@@ -1,0 +1,44 @@
+"""Every example runs, and prints what its docstring promises."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run(command: list[str]) -> str:
+    """Run an example to its end; a minute is far more than any of them needs."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_http_hello_takes_three_round_trips_of_virtual_time() -> None:
+    output = run([sys.executable, str(EXAMPLES / "http_hello.py")])
+    assert "Hello! You sent GET /" in output
+    assert "That took 0.120 s in the network." in output
+
+
+def test_udp_service_answers_stays_silent_and_refuses() -> None:
+    lines = run([sys.executable, str(EXAMPLES / "udp_service.py")]).splitlines()
+    assert lines == [
+        " 0.020 s  pear at port 5000: 4",
+        " 3.020 s  melon at port 5000: no answer",
+        " 3.030 s  pear at port 5001: nobody listens there (ICMP port unreachable)",
+    ]
+
+
+@pytest.mark.kernel
+def test_tap_client_fetches_a_page_from_a_server_on_the_machine() -> None:
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK) or shutil.which("unshare") is None:
+        pytest.skip("no /dev/net/tun that may be opened, or no unshare")
+    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-rn"]
+    output = run([*unshare, sys.executable, str(EXAMPLES / "tap_client.py")])
+    assert "The kernel sees you at 10.77.0.2" in output
+    assert "-> SYN " in output
+    assert "<- SYN ACK " in output
