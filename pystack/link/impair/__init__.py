@@ -1,0 +1,1 @@
+"""What can befall a frame on its way, in tc-netem(8)'s words."""

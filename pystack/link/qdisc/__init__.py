@@ -1,0 +1,1 @@
+"""Queues in front of a transmitter, in tc(8)'s words."""

@@ -1,0 +1,1 @@
+"""Many hosts: switches, routers, addresses and routes for all. Synchronous."""
