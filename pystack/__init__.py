@@ -17,15 +17,21 @@ The way of a packet in: `runtime/tap.py` or `link/pipe.py`, `stack/ingress.py` f
 `stack/tcp_table.py` (the pump), `tcp/output.py`, `stack/egress.py` from top to bottom, the port.
 """
 
-from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
-from pystack.runtime.datagrams import UdpSocket
-from pystack.runtime.host import TrioHost
-from pystack.runtime.network import Network
-from pystack.runtime.streams import TcpListener, TcpStream
-from pystack.runtime.tap_host import TapHostConfig, tap_host
-from pystack.runtime.virtual import DeadlockError, run
-from pystack.tcp.info import TcpInfo
-from pystack.tcp.states import TcpState
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
+    from pystack.runtime.attach import Namespace, TapNode
+    from pystack.runtime.datagrams import UdpSocket
+    from pystack.runtime.host import TrioHost
+    from pystack.runtime.network import Network
+    from pystack.runtime.seal import SealedError, unsealed
+    from pystack.runtime.streams import TcpListener, TcpStream
+    from pystack.runtime.tap_host import TapHostConfig, tap_host
+    from pystack.runtime.virtual import DeadlockError, run
+    from pystack.tcp.info import TcpInfo
+    from pystack.tcp.states import TcpState
 
 __version__ = "0.1.0"
 
@@ -33,9 +39,12 @@ __all__ = [
     "ConfigError",
     "DeadlockError",
     "DeviceError",
+    "Namespace",
     "Network",
     "PystackError",
+    "SealedError",
     "TapHostConfig",
+    "TapNode",
     "TcpInfo",
     "TcpListener",
     "TcpState",
@@ -46,4 +55,42 @@ __all__ = [
     "__version__",
     "run",
     "tap_host",
+    "unsealed",
 ]
+
+# The names are looked up when they are first used: the whole takes a third of a second to import,
+# and the pytest plug-in, which is in this package, is there in every run of pytest.
+_HOMES: Final = {
+    "ConfigError": "pystack.core.errors",
+    "DeadlockError": "pystack.runtime.virtual",
+    "DeviceError": "pystack.core.errors",
+    "Namespace": "pystack.runtime.attach",
+    "Network": "pystack.runtime.network",
+    "PystackError": "pystack.core.errors",
+    "SealedError": "pystack.runtime.seal",
+    "TapHostConfig": "pystack.runtime.tap_host",
+    "TapNode": "pystack.runtime.attach",
+    "TcpInfo": "pystack.tcp.info",
+    "TcpListener": "pystack.runtime.streams",
+    "TcpState": "pystack.tcp.states",
+    "TcpStream": "pystack.runtime.streams",
+    "TrioHost": "pystack.runtime.host",
+    "UdpSocket": "pystack.runtime.datagrams",
+    "WireError": "pystack.core.errors",
+    "run": "pystack.runtime.virtual",
+    "tap_host": "pystack.runtime.tap_host",
+    "unsealed": "pystack.runtime.seal",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return one of the public names, from the module that it is in."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'pystack' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        """Return what there is, looked up already or not."""
+        return sorted({*globals(), *_HOMES})

@@ -1,6 +1,7 @@
 """Every example runs, and prints what its docstring promises."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,20 @@ def test_udp_service_answers_stays_silent_and_refuses() -> None:
         " 3.020 s  melon at port 5000: no answer",
         " 3.030 s  pear at port 5001: nobody listens there (ICMP port unreachable)",
     ]
+
+
+def test_bufferbloat_is_there_with_a_long_queue_and_gone_with_fq_codel() -> None:
+    output = run([sys.executable, str(EXAMPLES / "bufferbloat.py")])
+    found = re.findall(r"ping 40 ms, beside the upload (\d+) ms;\s+([\d.]+) Mbit/s", output)
+    (bloated_ms, fast), (cured_ms, as_fast) = [(int(ms), float(rate)) for ms, rate in found]
+    assert bloated_ms > 1000
+    assert cured_ms < 50
+    assert min(fast, as_fast) > 4.5
+
+
+def test_custom_loss_loses_half_of_the_stream_in_bursts_of_eight() -> None:
+    output = run([sys.executable, str(EXAMPLES / "custom_loss.py")])
+    assert output == "500 of 1000 datagrams lost, up to 8 in a row\n"
 
 
 @pytest.mark.kernel

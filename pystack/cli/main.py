@@ -15,6 +15,7 @@ import typer
 from pystack import __version__
 from pystack.apps.service import ServiceOptions, place_services
 from pystack.apps.up import up
+from pystack.cli.lab import lab
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.rng import component_rng
 from pystack.runtime.tap_host import (
@@ -26,13 +27,15 @@ from pystack.runtime.tap_host import (
 
 app: Final = typer.Typer(
     name="pystack",
-    help="A network you control: a TCP/IP host in user space.",
+    help="A network you control: a TCP/IP host in user space, and whole networks of them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+app.add_typer(lab)
 
 
 def main() -> None:

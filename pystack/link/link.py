@@ -1,63 +1,176 @@
-"""Link: ports joined in memory. Two of them make a cable; more make a hub, which repeats to all."""
+"""Link: two ports joined by two pipes, each direction with its own behaviour and its own chance."""
 
+import difflib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Protocol
+
+from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
+from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
+from pystack.link.config import PipeConfig
+from pystack.link.impair.base import HARMLESS
+from pystack.link.impair.packet import Predicate
 from pystack.link.pipe import Pipe
 from pystack.link.port import FrameSink
+from pystack.link.qdisc.base import is_mark
+from pystack.observe.observer import Dropped, Observer
 from pystack.wire.frame import Frame
+
+A_TO_B: Final = "a_to_b"
+B_TO_A: Final = "b_to_a"
+DIRECTIONS: Final = (A_TO_B, B_TO_A)
+
+DEFAULT_MTU_BYTES: Final = 1500
+
+PERFECT: Final = PipeConfig()
+
+
+class Send(Protocol):
+    """What `Port.send` is, for a port that borrows it."""
+
+    def __call__(self, frame: Frame, now: float) -> None:
+        """Send a frame."""
+        ...
 
 
 class LinkPort:
-    """One end of a link."""
+    """One end of a link. `send` is the pipe's own: nothing stands between."""
 
     gso_max_bytes = 0
-    fills_checksums = False
+    # It fills none in, and needs none: nothing but the two ends, a capture (which fill them in for
+    # themselves) and `corrupt` (which does it first) look at what they cover. For a segment of
+    # 1460 bytes that saves the two checksums, which take as long as all that a link does with it.
+    fills_checksums = True
 
-    __slots__ = ("_sink", "closed", "mtu_bytes", "pipes")
+    __slots__ = ("_count", "_incoming", "closed", "mtu_bytes", "send")
 
-    def __init__(self, mtu_bytes: int) -> None:
+    def __init__(
+        self, outgoing: Pipe, incoming: Pipe, mtu_bytes: int, count: Callable[[str], None]
+    ) -> None:
         self.mtu_bytes = mtu_bytes
-        self.pipes: list[Pipe] = []  # to each of the other ends
         self.closed = False
-        self._sink: FrameSink | None = None  # None: nobody is plugged in (yet)
+        self.send: Send = outgoing.send
+        self._count = count
+        self._incoming = incoming
+        incoming.sink = partial(self._refuse, "port_unplugged")
 
     def attach(self, sink: FrameSink) -> None:
         """Give what arrives to `sink`."""
-        self._sink = sink
-
-    def send(self, frame: Frame, now: float) -> None:
-        """Put a frame on the link."""
         if not self.closed:
-            for pipe in self.pipes:
-                pipe.send(frame, now)
-
-    def deliver(self, frame: Frame, now: float) -> None:
-        """Take a frame off the link."""
-        if self._sink is not None and not self.closed:
-            self._sink(frame, now)
+            self._incoming.sink = sink
 
     def close(self) -> None:
-        """Unplug."""
+        """Unplug: what is sent and what arrives from now on is counted `port_closed`."""
         self.closed = True
+        self.send = self._incoming.sink = partial(self._refuse, "port_closed")
+
+    def _refuse(self, reason: str, frame: Frame, now: float) -> None:
+        self._count(reason)
 
 
 class Link:
-    """Joins ports; every frame reaches all the others after `delay_s` seconds."""
+    """A cable between two ports, `a` and `b`."""
 
-    __slots__ = ("ports",)
+    __slots__ = ("a", "a_to_b", "b", "b_to_a", "mtu_bytes", "name", "observers", "own_counters")
 
     def __init__(
         self,
         scheduler: Scheduler,
+        seed: int,
+        name: str,
+        a_to_b: PipeConfig = PERFECT,
+        b_to_a: PipeConfig = PERFECT,
         *,
-        delay_s: float = 0.0,
-        mtu_bytes: int = 1500,
-        ports: int = 2,
+        mtu_bytes: int = DEFAULT_MTU_BYTES,
     ) -> None:
-        if ports < 2:
-            raise ConfigError(f"a link joins two ports or more, not {ports}")
-        self.ports = [LinkPort(mtu_bytes) for _ in range(ports)]
-        for port in self.ports:
-            port.pipes.extend(
-                Pipe(scheduler, other.deliver, delay_s) for other in self.ports if other is not port
+        """`mtu_bytes`: what both ports say they carry; `mtu` of a direction may be less, unsaid."""
+        self.name = name
+        self.mtu_bytes = mtu_bytes
+        self.observers: list[Observer] = []  # told of every drop
+        self.own_counters = Counters()  # of the ports
+        self.a_to_b, self.b_to_a = (
+            Pipe(
+                scheduler,
+                _nowhere,
+                config,
+                component_rng(seed, f"link/{name}/{direction}"),
+                name=f"{name}/{direction}",
+                report=partial(self._told, direction),
+                mtu_bytes=mtu_bytes,
             )
+            for direction, config in zip(DIRECTIONS, (a_to_b, b_to_a), strict=True)
+        )
+        self.a = LinkPort(self.a_to_b, self.b_to_a, mtu_bytes, self.own_counters.add)
+        self.b = LinkPort(self.b_to_a, self.a_to_b, mtu_bytes, self.own_counters.add)
+
+    @property
+    def ports(self) -> tuple[LinkPort, LinkPort]:
+        """Return both ends."""
+        return self.a, self.b
+
+    @property
+    def counters(self) -> Counters:
+        """Return what was counted in both directions and at the ports; those of one: its pipe's."""
+        total = Counters(self.own_counters)
+        for pipe in (self.a_to_b, self.b_to_a):
+            for name, count in pipe.counters.items():
+                total.add(name, count)
+        return total
+
+    def set(
+        self,
+        *,
+        a_to_b: Mapping[str, object] | None = None,
+        b_to_a: Mapping[str, object] | None = None,
+        **words: object,
+    ) -> None:
+        """Change these words, in both directions or in one; the others stay as they are.
+
+        None for a word takes it back. Raises ConfigError, and then has changed nothing.
+        """
+        configs = [
+            pipe.config.updated(**{**words, **(own or {})})
+            for pipe, own in ((self.a_to_b, a_to_b), (self.b_to_a, b_to_a))
+        ]
+        for pipe, config in zip((self.a_to_b, self.b_to_a), configs, strict=True):
+            if pipe.config != config:
+                pipe.configure(config)
+
+    def down(self, direction: str | None = None) -> None:
+        """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
+        for pipe in self._pipes(direction):
+            pipe.down()
+
+    def up(self, direction: str | None = None) -> None:
+        """Mend it, in one direction or in both."""
+        for pipe in self._pipes(direction):
+            pipe.up()
+
+    def black_hole(self, predicate: Predicate | None, direction: str | None = None) -> None:
+        """Swallow every packet that the predicate holds for; None: no more."""
+        for pipe in self._pipes(direction):
+            pipe.black_hole(predicate)
+
+    def close(self) -> None:
+        """Unplug both ends."""
+        self.a.close()
+        self.b.close()
+
+    def _pipes(self, direction: str | None) -> tuple[Pipe, ...]:
+        if direction is None:
+            return self.a_to_b, self.b_to_a
+        if direction in DIRECTIONS:
+            return (self.a_to_b if direction == A_TO_B else self.b_to_a,)
+        near = difflib.get_close_matches(direction, DIRECTIONS, 1) or DIRECTIONS
+        raise ConfigError(f"a link has no direction {direction!r}; did you mean {near[0]!r}?")
+
+    def _told(self, direction: str, reason: str, frame: Frame, now: float) -> None:
+        if self.observers and reason not in HARMLESS and not is_mark(reason):
+            for observer in self.observers:
+                observer.on_event(Dropped(now, self.name, direction, reason, frame.data))
+
+
+def _nowhere(frame: Frame, now: float) -> None:
+    """Stand in for a port, until it is made."""

@@ -1,31 +1,285 @@
-"""Pipe: one direction of a link. What goes in comes out after the propagation delay, in order.
+"""Pipe: one direction of a link: impairments, then the transmitter with its queue, then the line.
 
-Super-frames are cut here, once: what travels on a link is what a wire would carry.
+    send -> black hole -> drop -> loss -> duplicate -> corrupt -> custom -> queue, rate -> delay
+
+A stage that is not asked for is not there: the chain is put together when the pipe is configured,
+and each frame goes through it by plain calls, to one event of the heap. Every instant is computed
+from the one before, never from when the machine came to it, so that lateness does not add up.
+
+Super-frames are cut here, once: what travels on a link is what a wire would carry. A checksum that
+was left to be filled in stays so (it saves two passes over the payload, and nothing can damage it
+but `corrupt`, which fills it in first); captures fill it in for themselves.
 """
 
-from pystack.core.errors import ConfigError
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+from typing import TypeGuard
+
+from pystack.core.counters import Counters
+from pystack.core.errors import WireError
+from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import Scheduler
+from pystack.link.config import PipeConfig
+from pystack.link.impair.base import CustomStage, Exit, Stage
+from pystack.link.impair.corrupt import Corrupt
+from pystack.link.impair.delay import NEVER, Propagation
+from pystack.link.impair.drop import BlackHole
+from pystack.link.impair.duplicate import Duplicate
+from pystack.link.impair.packet import Predicate
+from pystack.link.impair.slot import SlotGate
+from pystack.link.impair.trace import TraceGate
 from pystack.link.port import FrameSink
+from pystack.link.qdisc.base import Qdisc, Report, ignore
+from pystack.link.qdisc.fifo import Fifo
+from pystack.link.transmit import Direct, Line, RateFifo, Served, Transmitter
+from pystack.wire import ethernet
 from pystack.wire.frame import Frame, split
+
+# The name of a stage, what it is made from (equal: the old one stays), and how it is made
+_Plan = Iterator[tuple[str, object, Callable[[], Stage]]]
 
 
 class Pipe:
-    """From one port to one sink, over the scheduler's heap."""
+    """From whoever calls `send` to one sink, over the scheduler's heap."""
 
-    __slots__ = ("_scheduler", "_sink", "delay_s")
+    __slots__ = (
+        "_began_at",
+        "_black_hole",
+        "_exit",
+        "_first",
+        "_line",
+        "_max_bytes",
+        "_mtu_bytes",
+        "_on_report",
+        "_rngs",
+        "_scheduler",
+        "_seed",
+        "_sink",
+        "_stages",
+        "_transmitter",
+        "config",
+        "counters",
+        "is_down",
+        "name",
+    )
 
-    def __init__(self, scheduler: Scheduler, sink: FrameSink, delay_s: float) -> None:
-        if not 0 <= delay_s < float("inf"):
-            raise ConfigError(f"a delay of {delay_s} s is not possible")
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        sink: FrameSink,
+        config: PipeConfig,
+        rng: Random,
+        *,
+        name: str = "pipe",
+        counters: Counters | None = None,
+        report: Report = ignore,
+        mtu_bytes: float = math.inf,
+    ) -> None:
+        """`report`: told of every drop, mark and damage, after it was counted in `counters`.
+
+        `mtu_bytes`: the largest packet, unless the configuration has an `mtu`.
+        """
+        self.name = name
+        self.counters = Counters() if counters is None else counters
+        self.config = config
+        self.is_down = False
         self._scheduler = scheduler
         self._sink = sink
-        self.delay_s = delay_s
+        self._on_report = report
+        # Each stage has a source of its own: to set the loss does not change the jitter's numbers.
+        self._seed = rng.getrandbits(64)
+        self._rngs: dict[str, Random] = {}
+        self._black_hole: BlackHole | None = None  # None: nothing is swallowed
+        self._stages: dict[str, tuple[object, Stage]] = {}  # by name: what it was made from, itself
+        self._began_at: dict[object, float] = {}  # each trace that is being played
+        self._mtu_bytes = mtu_bytes
+        self._max_bytes = math.inf
+        self._exit = Exit(sink)
+        self._transmitter: Transmitter = Direct()
+        self._first: FrameSink = self._lose
+        self._note_traces()
+        self._line = Line(scheduler, self._propagation(), self._exit)
+        self._connect()
+
+    @property
+    def sink(self) -> FrameSink:
+        """Return who gets what arrives."""
+        return self._sink
+
+    @sink.setter
+    def sink(self, sink: FrameSink) -> None:
+        self._sink = sink
+        if not self.is_down:
+            self._exit.sink = sink
 
     def send(self, frame: Frame, now: float) -> None:
-        """Take a frame at one end."""
-        sink = self._sink
-        for piece in split(frame):
-            self._scheduler.call_at(
-                now + self.delay_s,
-                lambda at, piece=piece: sink(piece, at),  # type: ignore[misc]
-            )
+        """Take a frame at the near end (HOT)."""
+        if frame.gso_bytes or len(frame.data) > self._max_bytes:
+            self._send_unusual(frame, now)
+        else:
+            self._first(frame, now)
+
+    def configure(self, config: PipeConfig) -> None:
+        """Work like this from now on.
+
+        Frames that are on the line, or being sent, keep their times; those that wait move to the
+        new queue. What the new configuration says as the old one did goes on as it was: a trace, a
+        burst of losses, the positions of `drop`.
+        """
+        old, self.config = self.config, config
+        now = self._scheduler.now
+        moved: list[Frame] = []
+        line_changes = old.delay_config != config.delay_config
+        if line_changes or old.transmit_config != config.transmit_config:
+            moved = self._transmitter.reclaim(now)
+        self._note_traces()
+        if line_changes:
+            keep_order_after = self._line.propagation.last_at
+            self._line.propagation = self._propagation()
+            self._line.propagation.last_at = keep_order_after
+        self._connect(self._transmitter.free_at)
+        for frame in moved:
+            self._transmitter.send(frame, now)
+
+    def down(self) -> None:
+        """Cut it: what waits, is on its way, or is put in is lost, and counted `link_down`.
+
+        What is on its way is counted at the instant at which it would have arrived.
+        """
+        if self.is_down:
+            return
+        self.is_down = True
+        now = self._scheduler.now
+        for frame in self._transmitter.reclaim(now):
+            self._lose(frame, now)
+        del self._stages["transmit"]  # the frame that was being sent is lost too
+        self._line.propagation.last_at = NEVER
+        self._change_exit(self._lose)
+
+    def up(self) -> None:
+        """Mend it. What was on its way when it was cut stays lost."""
+        if self.is_down:
+            self.is_down = False
+            self._change_exit(self._sink)
+
+    def black_hole(self, predicate: Predicate | None) -> None:
+        """Swallow what the predicate holds for, and count it `black_hole`; None: nothing."""
+        self._black_hole = None if predicate is None else BlackHole(predicate)
+        self._connect()
+
+    def waiting(self) -> int:
+        """Return how many frames wait in the queue."""
+        return self._transmitter.waiting(self._scheduler.now)
+
+    def _send_unusual(self, frame: Frame, now: float) -> None:
+        try:
+            pieces = split(frame) if frame.gso_bytes else [frame]
+        except WireError as error:
+            self._report(error.reason, frame, now)
+            return
+        for piece in pieces:
+            if len(piece.data) > self._max_bytes:
+                self._report("link_mtu", piece, now)
+            else:
+                self._first(piece, now)
+
+    def _report(self, reason: str, frame: Frame, now: float) -> None:
+        self.counters[reason] += 1
+        self._on_report(reason, frame, now)
+
+    def _lose(self, frame: Frame, now: float) -> None:
+        self._report("link_down", frame, now)
+
+    def _change_exit(self, sink: FrameSink) -> None:
+        """Give what is on its way up for lost, and let what comes from now on go to `sink`."""
+        self._exit.sink = self._lose
+        for stage in self._stages.values():
+            if isinstance(stage[1], CustomStage):
+                stage[1].lose(self._lose)
+        self._exit = self._line.exit = Exit(sink)
+        self._connect()
+
+    def _connect(self, free_at: float = NEVER) -> None:
+        """Put the chain together, from stages that stay as they are and from new ones."""
+        config = self.config
+        mtu_bytes = self._mtu_bytes if config.mtu_bytes is None else config.mtu_bytes
+        self._max_bytes = ethernet.HEADER_BYTES + mtu_bytes
+        old, self._stages = self._stages, {}
+        for name, key, make in self._plan(free_at):
+            kept = old.get(name)
+            self._stages[name] = kept if kept and kept[0] == key else (key, make())
+        chain = [stage for _, stage in self._stages.values()]
+        if self._black_hole is not None:
+            chain.insert(0, self._black_hole)
+        for stage, following in pairwise(chain):
+            stage.next = following.send
+        for stage in chain:
+            stage.report = self._report
+        transmitter = chain[-1]
+        assert isinstance(transmitter, Transmitter)
+        transmitter.connect(self._line)
+        self._transmitter = transmitter
+        self._first = self._lose if self.is_down else chain[0].send
+
+    def _plan(self, free_at: float) -> _Plan:
+        config, rng = self.config, self._rng
+        if config.drop is not None:
+            yield "drop", config.drop, config.drop.stage
+        if (loss := config.loss_model) is not None:
+            yield "loss", loss, partial(loss.stage, rng("loss"))
+        if config.duplicate:
+            of = (config.duplicate, config.duplicate_correlation)
+            yield "duplicate", of, partial(Duplicate, *of, rng("duplicate"))
+        if config.corrupt:
+            of = (config.corrupt, config.corrupt_correlation)
+            yield "corrupt", of, partial(Corrupt, *of, rng("corrupt"))
+        for number, factory in enumerate(config.impairments):
+            name = f"impairment/{number}"
+            yield name, factory, partial(CustomStage, factory, rng(name), self._scheduler)
+        yield "transmit", config.transmit_config, partial(self._make_transmitter, free_at)
+
+    def _make_transmitter(self, free_at: float) -> Transmitter:
+        asked = self.config.transmit_config
+        rate, gate = asked.rate, self._gate()
+        if asked.qdisc is None:
+            qdisc: Qdisc = Fifo(limit_packets=asked.limit_packets)
+        else:
+            qdisc = asked.qdisc(self._rng("qdisc"))
+        if gate is None and _is_plain(qdisc):
+            if rate is None:
+                return Direct()
+            if not rate.cell_bytes:
+                return RateFifo(rate, qdisc.limit_packets, free_at)
+        return Served(qdisc, rate, gate, free_at)
+
+    def _gate(self) -> SlotGate | TraceGate | None:
+        asked = self.config.transmit_config
+        if asked.trace is not None:
+            return TraceGate(asked.trace, self._began_at[asked.trace])
+        if asked.slot is not None:
+            return SlotGate(asked.slot, self._rng("slot"), self._scheduler.now)
+        return None
+
+    def _propagation(self) -> Propagation:
+        asked = self.config.delay_config
+        began_at = self._began_at.get(asked.delay_trace, 0.0)
+        jitter, reorder = self._rng("jitter"), self._rng("reorder")
+        return Propagation(asked, jitter, reorder, self.counters, began_at)
+
+    def _note_traces(self) -> None:
+        """Let traces that are new begin now; those that are there already go on."""
+        traces = (self.config.transmit_config.trace, self.config.delay_config.delay_trace)
+        now, old = self._scheduler.now, self._began_at
+        self._began_at = {trace: old.get(trace, now) for trace in traces if trace is not None}
+
+    def _rng(self, stage: str) -> Random:
+        if stage not in self._rngs:
+            self._rngs[stage] = component_rng(self._seed, stage)
+        return self._rngs[stage]
+
+
+def _is_plain(qdisc: Qdisc) -> TypeGuard[Fifo]:
+    """Tell whether a queue does no more than what `RateFifo` can compute."""
+    return type(qdisc) is Fifo and qdisc.limit_bytes == math.inf and not qdisc.head_drop

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
 
 import trio
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4, parse_ip4
 from pystack.core.errors import ConfigError
-from pystack.runtime import streams
+from pystack.runtime import reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver import Driver, Waiter
+from pystack.runtime.programs import Programs
 from pystack.runtime.streams import TcpListener, TcpStream
 from pystack.stack.host import Host
 from pystack.stack.neighbors import Neighbor
@@ -26,27 +28,70 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
-    from pystack.wire.icmp import IcmpMessage
 
-PING_TIMEOUT_S: Final = 1.0
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 _FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
+
+
+class Place(Protocol):
+    """What a host asks of the network that it is in."""
+
+    nursery: trio.Nursery | None  # for its programs
+
+    def settle(self) -> None:
+        """Give addresses and routes to what has none yet; at once where there is nothing to do."""
+        ...
+
+    def power_off(self, name: str) -> None:
+        """Cut a node off, end its programs, and let it forget what it knew."""
+        ...
+
+    def power_on(self, name: str) -> None:
+        """Undo that."""
+        ...
+
+    def route(self, name: str, destination: str, via: str) -> None:
+        """Add a route by hand."""
+        ...
+
+    def capture_host(self, host: TrioHost, path: str | Path) -> None:
+        """Write what a host sees to a file."""
+        ...
 
 
 class TrioHost:
     """One host, with its stack below and Trio's words above."""
 
     def __init__(
-        self, host: Host, driver: Driver, names: Callable[[str], Ip4 | None] | None = None
+        self,
+        host: Host,
+        driver: Driver,
+        names: Callable[[str], Ip4 | None] | None = None,
+        place: Place | None = None,
     ) -> None:
-        """`names` gives the address of a name, None where it knows none."""
-        self.stack = host
+        """`names` gives the address of a name, None where it knows none.
+
+        `place`: the network that it is in; None: it stands alone.
+        """
+        self._stack = host
         self.driver = driver
         self._names = names
+        self._place = place
+        self.programs = Programs(self, None if place is None else place.nursery)
+
+    @property
+    def stack(self) -> Host:
+        """Return its layers, with the addresses and routes that the network has given it."""
+        if self._place is not None:
+            self._place.settle()
+        return self._stack
 
     @property
     def name(self) -> str:
         """Return its name."""
-        return self.stack.name
+        return self._stack.name
 
     @property
     def address(self) -> str:
@@ -92,7 +137,11 @@ class TrioHost:
 
     def observe(self, observer: Observer) -> None:
         """Tell `observer` of everything from here on."""
-        self.stack.observers.append(observer)
+        self._stack.observers.append(observer)
+
+    def close(self) -> None:
+        """Unplug it for good: nothing is sent any more, and no timer is left."""
+        self._stack.close()
 
     def now(self) -> float:
         """Return the world's time in seconds."""
@@ -109,6 +158,55 @@ class TrioHost:
             return parse_ip4(name)
         except ConfigError:
             raise OSError(errno.ENOENT, f"{self.name} knows no host {name!r}") from None
+
+    async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Run a program on this host, in this task: all of Trio's networking in it is the host's.
+
+        Tasks that it starts inherit that. When the host is powered off, it is cancelled, and this
+        raises BrokenResourceError.
+        """
+        return await self.programs.run(async_fn, args)
+
+    async def start(  # what it returns is the program's to say, as for `nursery.start`
+        self, async_fn: Callable[..., Awaitable[object]], *args: object
+    ) -> Any:  # noqa: ANN401
+        """Start a program on this host, as `nursery.start`: return what it says at its start.
+
+        It ends with the network, or with the host's power. An error in it ends the network.
+        """
+        return await self.programs.start(async_fn, args)
+
+    def start_soon(self, async_fn: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Start a program on this host, as `nursery.start_soon`. See `start`."""
+        self.programs.start_soon(async_fn, args)
+
+    def power_off(self) -> None:
+        """Take the power away: its programs are cancelled, its peers get silence, and no FIN.
+
+        Streams and sockets that others hold of it break (BrokenResourceError, OSError ENETDOWN).
+        """
+        self._in_network().power_off(self.name)
+
+    def power_on(self) -> None:
+        """Give it power again: an empty stack with the same addresses. Nothing runs by itself."""
+        self._in_network().power_on(self.name)
+
+    def route(self, destination: str, *, via: str | TrioHost) -> None:
+        """Add a route: to a block ("10.9.0.0/16") or "default", by an address or a neighbour.
+
+        It goes before what the network would fill in for that block. Raises ConfigError.
+        """
+        name = via if isinstance(via, str) else via.name
+        self._in_network().route(self.name, destination, name)
+
+    def capture(self, path: str | Path) -> None:
+        """Write every frame that it sends or gets to a pcap file, from here on. OSError."""
+        self._in_network().capture_host(self, path)
+
+    def _in_network(self) -> Place:
+        if self._place is None:
+            raise ConfigError(f"{self.name} is in no network")
+        return self._place
 
     async def open_tcp_stream(
         self, host: str, port: int, *, local_address: str | None = None, local_port: int = 0
@@ -149,36 +247,27 @@ class TrioHost:
             self.tcp.abort(socket, self.now())
 
     async def ping(
-        self, host: str, *, payload_bytes: int = 56, timeout_s: float = PING_TIMEOUT_S
+        self,
+        host: str,
+        *,
+        payload_bytes: int = reach.PAYLOAD_BYTES,
+        timeout_s: float = reach.TIMEOUT_S,
     ) -> float:
-        """Send an ICMP echo request; return the round trip in seconds. TimeoutError, OSError."""
-        if not 0 <= payload_bytes <= 65507:
-            raise ValueError("an echo request carries 0 to 65,507 bytes")
-        stack, remote = self.stack, self.resolve(host)
-        waiter = Waiter(self.driver)
-        payload = bytes(at & 0xFF for at in range(payload_bytes))
-        answered_at: list[float] = []
+        """Send an ICMP echo request; return the round trip in seconds.
 
-        def on_reply(message: IcmpMessage, _src: Ip4, _ttl: int, now: float) -> None:
-            if message.payload == payload:
-                answered_at.append(now)
-                waiter.wake()
+        Raises TimeoutError for silence, OSError where somebody on the way says that it can't be.
+        """
+        return await reach.ping(self, host, payload_bytes, timeout_s)
 
-        ident = next(number for number in range(1, 0x10000) if number not in stack.icmp.echo_sinks)
-        stack.icmp.echo_sinks[ident] = on_reply
-        try:
-            sent_at = self.now()
-            if not stack.icmp.send_echo(remote, ident, 1, payload, sent_at):
-                raise OSError(errno.ENETUNREACH, f"{self.name} has no route to {host}")
-            with trio.move_on_after(timeout_s):
-                while not answered_at:
-                    await waiter.wait()
-            if not answered_at:
-                raise TimeoutError(errno.ETIMEDOUT, f"no echo reply from {host}")
-            return answered_at[0] - sent_at
-        finally:
-            del stack.icmp.echo_sinks[ident]
+    async def traceroute(
+        self, host: str, *, max_hops: int = reach.MAX_HOPS, timeout_s: float = reach.TIMEOUT_S
+    ) -> list[reach.Hop]:
+        """Find the routers on the way: those that say where a request's hops were used up.
+
+        Ends with the destination, with a router that knows no way, or after `max_hops`. OSError.
+        """
+        return await reach.traceroute(self, host, max_hops, timeout_s)
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
-        return repr(self.stack)
+        return repr(self._stack)

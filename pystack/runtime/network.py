@@ -1,77 +1,124 @@
-"""Network: hosts joined in memory, as Trio programs see them.
+"""Network: hosts, switches, routers and the links between them, as Trio programs see them.
 
-In `pystack.run` it lives in virtual time, in `trio.run` in real time; it is the same network.
+In `pystack.run` it lives in virtual time, in `trio.run` in real time; it is the same network. What
+joins what, and who gets which address and route, is the topology's (`pystack.topology`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import trio
 
-from pystack.core.addresses import (
-    LOOPBACK,
-    ZERO_MAC,
-    Ip4,
-    Mac,
-    Prefix,
-    parse_host_address,
-    parse_prefix,
-)
+from pystack.core.addresses import LOOPBACK, ZERO_MAC, Ip4, Prefix, parse_prefix
 from pystack.core.errors import ConfigError
-from pystack.core.rng import component_rng, fresh_seed
-from pystack.core.units import parse_time_s
-from pystack.link.link import Link
+from pystack.core.rng import fresh_seed
+from pystack.core.scheduler import Handle
+from pystack.link.link import DEFAULT_MTU_BYTES, Link
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import Port
+from pystack.observe.observer import Observer
 from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.runtime import seal, socket_factory
+from pystack.runtime.attach import Attached, Namespace, TapNode
 from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.virtual import VirtualClock
 from pystack.stack.host import Host
+from pystack.topology.nodes import Station
+from pystack.topology.partition import Partition
+from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
+from pystack.topology.timeline import Step, Timeline
+from pystack.topology.topology import Addresses, Topology, Words
 
 DEFAULT_SUBNET: Final = "10.0.0.0/24"
 _LOOPBACK_PREFIX: Final = Prefix.of(LOOPBACK, 8)
+
+# What a link can join: the things themselves, or their names.
+NodeLike = TrioHost | Switch | Station | Attached | str
 
 
 def make_host(
     name: str, driver: Driver, seed: int, names: Callable[[str], Ip4 | None] | None = None
 ) -> TrioHost:
-    """Return a host with nothing but its loopback."""
+    """Return a host in no network, with nothing but its loopback."""
     stack = Host(name, driver.scheduler, seed)
     port = LoopbackPort(driver.scheduler)
     stack.add_interface("lo", port, LOOPBACK, _LOOPBACK_PREFIX, ZERO_MAC)
     return TrioHost(stack, driver, names)
 
 
-class Network:
-    """Hosts and the links between them. `async with` opens it, and ends it without a word."""
+class NetworkLink(Link):
+    """A link of a network."""
 
-    def __init__(self, *, seed: int | None = None, subnet: str = DEFAULT_SUBNET) -> None:
-        """`seed`: of everything that is left to chance; None: one that nobody knows."""
+    network: Network
+
+    def down(self, direction: str | None = None) -> None:
+        """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
+        super().down(direction)
+        self.network.topology.link_changed()
+
+    def up(self, direction: str | None = None) -> None:
+        """Mend it, in one direction or in both."""
+        super().up(direction)
+        self.network.topology.link_changed()
+
+    def capture(self, path: str | Path) -> None:
+        """Write every frame that is put on the link, at either end, to a pcap file. OSError.
+
+        Each is there once, at the instant it enters: also those that the link then loses.
+        """
+        self.network.capture_link(self, path)
+
+
+class Network:
+    """Hosts and what is between them. `async with` opens it, and ends it without a word."""
+
+    def __init__(
+        self, *, seed: int | None = None, subnet: str = DEFAULT_SUBNET, seal: bool = False
+    ) -> None:
+        """`seed`: of everything that is left to chance; None: one that nobody knows.
+
+        `subnet`: addresses that nobody gives come from it. `seal`: let what would reach the
+        machine's own network fail (`pystack.runtime.seal`). Raises ConfigError.
+        """
+        self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
         self.subnet = parse_prefix(subnet)
-        self.hosts: dict[str, TrioHost] = {}
-        self._addresses: dict[str, tuple[Ip4, Prefix]] = {}
+        self.hosts: dict[str, TrioHost] = {}  # routers too
+        self.switches: dict[str, Switch] = {}
+        self.links: list[NetworkLink] = []
+        self.attached: dict[str, Attached] = {}  # TAP devices and network namespaces
+        self.nursery: trio.Nursery | None = None  # None: not opened yet
         self._driver: Driver | None = None  # None: not opened yet
-        self._nursery_manager = trio.open_nursery()
-        self._nursery: trio.Nursery | None = None  # None: not opened yet
+        self._topology: Topology | None = None
+        self._timeline: Timeline | None = None
         self._captures: list[PcapWriter] = []
+        self._observers: list[Observer] = []  # of everything
 
     async def __aenter__(self) -> Network:
         """Find out which kind of time this is, and let it pass for the network."""
         clock = trio.lowlevel.current_clock()
-        self._nursery = await self._nursery_manager.__aenter__()
+        # Not before: Trio makes nurseries inside a run only, and a network may be made outside.
+        self._nursery_manager = trio.open_nursery()
+        self.nursery = await self._nursery_manager.__aenter__()
         if isinstance(clock, VirtualClock):
             self._driver = clock.driver
         else:
             driver = RealtimeDriver()
             self._driver = driver
-            self._nursery.start_soon(driver.run)
+            self.nursery.start_soon(driver.run)
+        scheduler = self._driver.scheduler
+        self._topology = Topology(scheduler, self.seed, self.subnet)
+        self._timeline = Timeline(scheduler, scheduler.now)
+        socket_factory.install()
+        if self.seal:
+            seal.seal(self._driver)
         return self
 
     async def __aexit__(
@@ -81,88 +128,249 @@ class Network:
         traceback: TracebackType | None,
     ) -> bool | None:
         """End everything in it at once, as when the power goes."""
-        assert self._nursery is not None
+        assert self.nursery is not None
+        self._times().clear()
         for host in self.hosts.values():
-            host.stack.close()
-        for capture in self._captures:
-            capture.close()
-        self._nursery.cancel_scope.cancel()
-        return await self._nursery_manager.__aexit__(kind, error, traceback)
+            host.close()
+        self.nursery.cancel_scope.cancel()
+        # An error of the block itself comes out as it is: into a group go only those of programs.
+        own = (
+            error
+            if isinstance(error, Exception) and not isinstance(error, ExceptionGroup)
+            else None
+        )
+        try:
+            if own is None:
+                return await self._nursery_manager.__aexit__(kind, error, traceback)
+            await self._nursery_manager.__aexit__(None, None, None)
+            return False
+        except BaseExceptionGroup as group:
+            if own is None:
+                raise
+            raise BaseExceptionGroup(group.message, [own, *group.exceptions]) from None
+        finally:
+            # Last: what programs do when they are cancelled is seen as well.
+            for capture in self._captures:
+                capture.close()
+            if self.seal:
+                seal.unseal(self.driver)
+            socket_factory.uninstall()
 
     @property
     def driver(self) -> Driver:
         """Return what lets the network's time pass."""
         if self._driver is None:
-            raise ConfigError("the network is not open: use `async with pystack.Network() as net`")
+            raise _not_open()
         return self._driver
 
-    def host(self, name: str, *, address: str | None = None) -> TrioHost:
-        """Add a host. Its address is the next free one of the subnet, unless given ("10.0.0.9/24").
+    @property
+    def topology(self) -> Topology:
+        """Return what it is made of, below Trio."""
+        if self._topology is None:
+            raise _not_open()
+        return self._topology
+
+    # building
+
+    def host(self, name: str, *, address: Addresses = None) -> TrioHost:
+        """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
         Raises ConfigError for a name or an address that is taken, or cannot be.
         """
-        if not name or any(character.isspace() for character in name) or name == "localhost":
-            raise ConfigError(f"{name!r} cannot be the name of a host")
-        if name in self.hosts:
-            raise ConfigError(f"there is a host {name!r} already")
-        found = self._free_address() if address is None else parse_host_address(address)
-        if any(found[0] == taken for taken, _ in self._addresses.values()):
-            raise ConfigError(f"the address {address} is taken")
-        self._addresses[name] = found
-        host = self.hosts[name] = make_host(name, self.driver, self.seed, self._resolve)
-        return host
+        return self._add(self.topology.host(name, address))
 
-    def link(self, *hosts: TrioHost, delay: str | float = 0, mtu_bytes: int = 1500) -> Link:
-        """Join two hosts by a cable, or more by a hub. `delay`: each way, "20ms" or seconds.
+    def router(self, name: str, *, address: Addresses = None) -> TrioHost:
+        """Add a router: a host that forwards, and can run programs as well. Raises ConfigError."""
+        return self._add(self.topology.router(name, address))
 
-        A host has one link, until there are routers. Raises ConfigError.
+    def switch(
+        self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
+    ) -> Switch:
+        """Add a learning switch. Links between switches may form rings. Raises ConfigError."""
+        switch = Switch(name, ageing=ageing, table_entries=table_entries)
+        self.switches[name] = self.topology.switch(switch)
+        switch.observers.extend(self._observers)
+        return switch
+
+    def station(self, name: str, *, address: Addresses = None) -> Station:
+        """Add a place for something that has a stack of its own. Raises ConfigError."""
+        return self.topology.station(name, address)
+
+    def tap(self, name: str, *, address: Addresses = None, offload: bool = False) -> TapNode:
+        """Add a TAP device of the machine: its kernel is a station on the link that this gets.
+
+        The kernel's end has an address of the segment, unless given, and routes to the lab's other
+        segments. It comes up by itself; `await tap.up()` waits for it. Real time only. ConfigError.
         """
-        names = [host.name for host in hosts]
-        if len(set(names)) < len(names):
-            raise ConfigError("a link joins different hosts")
-        for host in hosts:
-            if self.hosts.get(host.name) is not host:
-                raise ConfigError(f"{host.name} is not a host of this network")
-            if len(host.interfaces) > 1:
-                raise ConfigError(f"{host.name} has a link already; link all its peers in one call")
-        link = Link(
-            self.driver.scheduler,
-            delay_s=parse_time_s(delay),
+        tap = TapNode(self, name, address, offload=offload)
+        self.attached[name] = tap
+        return tap
+
+    def namespace(
+        self, name: str, *, address: Addresses = None, dns: bool = True, offload: bool = False
+    ) -> Namespace:
+        """Add a network namespace of the machine, in which real programs run: `namespace.run`.
+
+        Its default route, and with `dns` its names, are the lab's. It is made when it is first
+        needed, as root or else in a user namespace. Real time only. Raises ConfigError.
+        """
+        namespace = Namespace(self, name, address, dns=dns, offload=offload)
+        self.attached[name] = namespace
+        return namespace
+
+    def link(
+        self,
+        a: NodeLike,
+        b: NodeLike,
+        *,
+        preset: str | None = None,
+        a_to_b: Words | None = None,
+        b_to_a: Words | None = None,
+        mtu_bytes: int = DEFAULT_MTU_BYTES,
+        **words: object,
+    ) -> NetworkLink:
+        """Join two nodes by a link, which behaves as the words of tc-netem(8) say.
+
+        `words` (delay="20ms", loss="1%", rate="10mbit" ...) hold for both directions, `a_to_b` and
+        `b_to_a` for one, and go before those of `preset` ("lte"), for which `a` is the subscriber.
+        `mtu_bytes`: the largest IP packet. Raises ConfigError.
+        """
+        link = self.topology.link(
+            self._name(a),
+            self._name(b),
+            preset=preset,
+            a_to_b=a_to_b,
+            b_to_a=b_to_a,
             mtu_bytes=mtu_bytes,
-            ports=len(hosts),
+            make=NetworkLink,
+            **words,
         )
-        for host, port in zip(hosts, link.ports, strict=True):
-            self.attach(host, port)
+        link.network = self
+        link.observers.extend(self._observers)
+        self.links.append(link)
+        for node in (a, b):
+            if self._name(node) in self.attached:
+                self.attached[self._name(node)].linked()
         return link
 
     def attach(self, host: TrioHost, port: Port) -> None:
-        """Plug a host into any port, as its `eth0`. Raises ConfigError."""
-        address, prefix = self._addresses[host.name]
-        host.stack.add_interface("eth0", port, address, prefix, self._mac(host.name))
+        """Plug a host into any port, as its next interface. Raises ConfigError."""
+        self.topology.attach(host.name, port)
+
+    def link_between(self, a: NodeLike, b: NodeLike) -> Link:
+        """Return the link (the first one) that joins two nodes. Raises ConfigError."""
+        links = self.topology.links_between(self._name(a), self._name(b))
+        if not links:
+            raise ConfigError(f"no link joins {self._name(a)} and {self._name(b)}")
+        return links[0]
+
+    def route(self, name: str, destination: str, via: str) -> None:
+        """Add a route to a host or router: see `TrioHost.route`. Raises ConfigError."""
+        self.topology.route(name, destination, via)
+
+    def settle(self) -> None:
+        """Give addresses and routes to what has none yet; happens by itself. ConfigError."""
+        topology = self._topology  # asked for with each call of a program's: no property
+        if topology is not None and topology.dirty:
+            topology.settle()
+
+    # what happens to it
+
+    def now(self) -> float:
+        """Return the seconds since the network was opened."""
+        return self._times().now()
+
+    def at(self, when: str | float, fn: Callable[[], object]) -> Handle:
+        """Call `fn()` at `when`, counted from the network's opening; `cancel` takes it back.
+
+        An error in it ends the run. Raises ConfigError for what has passed already.
+        """
+        return self._times().at(when, fn)
+
+    def timeline(self, steps: Iterable[Step]) -> list[Handle]:
+        """Call several functions, each at its time: [(5, fn), ("8s", other)]. See `at`."""
+        return self._times().timeline(steps)
+
+    def partition(self, *groups: Iterable[NodeLike]) -> Partition:
+        """Let nothing through between groups of nodes, at once and until it heals.
+
+        `async with net.partition({a, b}, {c}): ...`, or without `async with` and with `net.heal()`.
+        Raises ConfigError.
+        """
+        # Sets have no order that is the same in each run; names have.
+        return self.topology.partition([sorted(map(self._name, group)) for group in groups])
+
+    def heal(self) -> None:
+        """End all partitions."""
+        self.topology.heal()
+
+    def power_off(self, node: NodeLike) -> None:
+        """Take the power from a host, a router or a switch: silence. See `TrioHost.power_off`."""
+        name = self._name(node)
+        self.topology.power_off(name, self.driver.now())
+        if name in self.hosts:
+            self.hosts[name].programs.power_off()
+
+    def power_on(self, node: NodeLike) -> None:
+        """Give it power again, and an empty memory."""
+        self.topology.power_on(self._name(node))
+
+    # seeing it
 
     def capture(self, path: str | Path) -> None:
         """Write every frame that any host sends or gets to a pcap file, from here on.
 
-        Frames of all hosts are in it, so one on a link is there twice. Raises OSError.
+        Frames of all hosts are in it, so one that goes from host to host is there twice, and one
+        that is lost between them once. Raises OSError.
         """
-        writer = PcapWriter(open_capture(str(path)))
-        self._captures.append(writer)
+        self.observe(self._writer(path))
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` of everything from here on: on hosts, switches, and of drops on links."""
+        self._observers.append(observer)
         for host in self.hosts.values():
-            host.observe(writer)
+            host.observe(observer)
+        for switch in self.switches.values():
+            switch.observers.append(observer)
+        for link in self.links:
+            link.observers.append(observer)
 
-    def _resolve(self, name: str) -> Ip4 | None:
-        known = self._addresses.get(name)
-        return None if known is None else known[0]
+    def capture_host(self, host: TrioHost, path: str | Path) -> None:
+        """Write every frame that one host sends or gets."""
+        host.observe(self._writer(path))
 
-    def _free_address(self) -> tuple[Ip4, Prefix]:
-        taken = {address for address, _ in self._addresses.values()}
-        special = (self.subnet.network, self.subnet.broadcast) if self.subnet.has_broadcast else ()
-        for number in range(self.subnet.network, self.subnet.broadcast + 1):
-            if number not in taken and number not in special:
-                return Ip4(number), self.subnet
-        raise ConfigError(f"the subnet {self.subnet} has no free address left")
+    def capture_link(self, link: Link, path: str | Path) -> None:
+        """Write every frame that is put on a link."""
+        self.topology.tap(link, self._writer(path).write)
 
-    def _mac(self, name: str) -> Mac:
-        # Locally administered (the 2 in the first byte), and the same for the same seed and name.
-        rng = component_rng(self.seed, f"mac/{name}")
-        return Mac(b"\x02" + rng.randbytes(5))
+    def _writer(self, path: str | Path) -> PcapWriter:
+        driver = self.driver
+        offset_s = 0.0 if driver.is_virtual else time.time() - driver.now()
+        writer = PcapWriter(open_capture(str(path)), offset_s)
+        self._captures.append(writer)
+        return writer
+
+    def _add(self, stack: Host) -> TrioHost:
+        host = TrioHost(stack, self.driver, self.topology.resolve, self)
+        self.hosts[stack.name] = host
+        stack.observers.extend(self._observers)
+        return host
+
+    def _name(self, node: NodeLike) -> str:
+        if isinstance(node, str):
+            return node
+        # By identity, and without a look at a host's stack, which would settle what is half built.
+        name = node.name
+        known = self.hosts.get(name) or self.attached.get(name) or self.topology.node(name).device
+        if known is not node:
+            raise ConfigError(f"{node.name} is not of this network")
+        return node.name
+
+    def _times(self) -> Timeline:
+        if self._timeline is None:
+            raise _not_open()
+        return self._timeline
+
+
+def _not_open() -> ConfigError:
+    return ConfigError("the network is not open: use `async with pystack.Network() as net`")

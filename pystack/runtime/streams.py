@@ -263,6 +263,8 @@ class TcpListener(trio.abc.Listener[TcpStream]):
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this listener was closed here")
+        if self._listener.broken:
+            raise trio.BrokenResourceError(f"{self._host.name} was powered off")
 
 
 async def connect(

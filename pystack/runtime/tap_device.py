@@ -36,17 +36,23 @@ _IFF_UP: Final = 0x1
 _NAME_MAX_BYTES: Final = 15  # IFNAMSIZ less the terminating zero
 
 
-class _TunTap(Protocol):
-    """What is used of pytun's device."""
+class OpenTap(Protocol):
+    """What is needed of a device once it is set up."""
 
     name: str
+
+    def close(self) -> None: ...
+    def fileno(self) -> int: ...
+
+
+class _TunTap(OpenTap, Protocol):
+    """What is used of pytun's device."""
+
     addr: str
     netmask: str
     mtu: int
 
     def up(self) -> None: ...
-    def close(self) -> None: ...
-    def fileno(self) -> int: ...
 
 
 class TapDevice:
@@ -54,8 +60,8 @@ class TapDevice:
 
     __slots__ = ("_tun", "fd", "name", "offload")
 
-    def __init__(self, tun: _TunTap, *, offload: bool) -> None:
-        self._tun: _TunTap | None = tun  # None: closed
+    def __init__(self, tun: OpenTap, *, offload: bool) -> None:
+        self._tun: OpenTap | None = tun  # None: closed
         self.fd = tun.fileno()
         self.name = tun.name  # not what was asked for where that was "tap%d"
         self.offload = offload  # every frame has a virtio_net_hdr before it, both ways

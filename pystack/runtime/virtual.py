@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 import trio.testing
@@ -30,6 +30,27 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
+_THREAD_POLL_S = 0.0005  # of the machine's time, between two looks at a thread that works
+
+
+class _Last(float):
+    """A time as short as its value, which yet comes after all others of that length.
+
+    Whoever waits for all tasks to be blocked (tests do, `trio.testing`) is let go together with
+    those who gave an equal cushion. Time may not move on before such programs have gone on.
+    """
+
+    __slots__ = ()
+    __hash__ = float.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __gt__(self, other: float) -> bool:
+        return float(self) >= other
+
+
+_AFTER_ALL: Final = _Last(0.0)
 
 
 class DeadlockError(PystackError, RuntimeError):
@@ -81,14 +102,20 @@ class VirtualDriver:
         """Run for ever: wake, or move time on, whenever all tasks are blocked."""
         scheduler = self.scheduler
         while True:
-            await trio.testing.wait_all_tasks_blocked()
+            await trio.testing.wait_all_tasks_blocked(_AFTER_ALL)
             if self._woken:
                 self._woken.popleft().resume()
+                continue
+            if trio.testing.active_thread_count():
+                # A thread works in the machine's time; until it is done, the world stands still.
+                await trio.testing.wait_all_tasks_blocked(_THREAD_POLL_S)
                 continue
             statistics = trio.lowlevel.current_statistics()
             deadline = scheduler.now + statistics.seconds_to_next_deadline
             if deadline == math.inf and scheduler.next_at() == math.inf:
-                raise DeadlockError(_explain_deadlock())
+                raise DeadlockError(
+                    f"nothing can ever happen again; waiting for ever: {waiting_tasks()}"
+                )
             # Stops at the event that wakes a task. Else time stands at the deadline after it, and
             # Trio cancels what it is the deadline of before this task runs again.
             scheduler.run_due(deadline, stop=self._has_woken)
@@ -125,7 +152,8 @@ def _seeded_trio(seed: int) -> Iterator[None]:
         trio_run._r = old_random
 
 
-def _explain_deadlock() -> str:
+def waiting_tasks() -> str:
+    """Return every task that waits for something else than its children, and where: a message."""
     root = trio.lowlevel.current_root_task()
     waiting: list[str] = []
     tasks = [root] if root is not None else []
@@ -133,14 +161,22 @@ def _explain_deadlock() -> str:
         task = tasks.pop()
         for nursery in task.child_nurseries:
             tasks.extend(nursery.child_tasks)
-        if not task.child_nurseries and task is not trio.lowlevel.current_task():
-            waiting.append(f"{task.name} in {_innermost_frame(task)}")
-    return "nothing can ever happen again; waiting for ever: " + "; ".join(sorted(waiting))
+        place = _place(task)
+        if place is not None and task is not trio.lowlevel.current_task():
+            waiting.append(f"{task.name} in {place}")
+    return "; ".join(sorted(waiting)) or "nothing"
 
 
-def _innermost_frame(task: trio.lowlevel.Task) -> str:
-    place = "?"
+def _place(task: trio.lowlevel.Task) -> str | None:
+    """Return where the program's own code waits; None: for its children, or it has none."""
+    place, is_users = None, False
     for frame, line in task.iter_await_frames():
-        if "/trio/" not in frame.f_code.co_filename:
-            place = f"{frame.f_code.co_qualname} (line {line})"
+        path = frame.f_code.co_filename
+        if frame.f_code.co_name == "_nested_child_finished":
+            return None
+        if "/trio/" in path or path == __file__:
+            continue
+        if "/pystack/" not in path or not is_users:
+            is_users = "/pystack/" not in path
+            place = f"{frame.f_code.co_qualname} ({path.rpartition('/')[2]}:{line})"
     return place

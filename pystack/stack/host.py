@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from pystack.core.addresses import (
@@ -18,7 +19,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import Scheduler
 from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
-from pystack.stack import egress, ingress
+from pystack.stack import egress, forward, ingress
 from pystack.stack.fragments import Reassembly
 from pystack.stack.icmp import Icmp
 from pystack.stack.interface import Interface
@@ -46,6 +47,8 @@ class Host:
         self.interfaces: list[Interface] = []
         self.addresses: dict[Ip4, Interface] = {}
         self.routes = RouteTable()
+        self.forwarding = False  # True: a router, which passes on what is for others
+        self.powered = True
         self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
         self.icmp = Icmp(self)
         self.udp = UdpTable(self)
@@ -79,8 +82,13 @@ class Host:
             )
         self.interfaces.append(interface)
         self.add_address(interface, address, prefix)
-        port.attach(lambda frame, now: ingress.frame_arrived(self, interface, frame, now))
+        self.plug(interface, port)
         return interface
+
+    def plug(self, interface: Interface, port: Port) -> None:
+        """Let an interface send to, and hear from, this port from now on."""
+        interface.port = port
+        port.attach(lambda frame, now: ingress.frame_arrived(self, interface, frame, now))
 
     def add_address(self, interface: Interface, address: Ip4, prefix: Prefix) -> None:
         """Give an interface an address (the first one is preferred as a source)."""
@@ -123,6 +131,29 @@ class Host:
                 interface.neighbors.clear()
             interface.port.close()
 
+    def power_off(self, now: float) -> None:
+        """Forget all that was in memory: connections, sockets, neighbours. Nobody is told.
+
+        Programs that hold sockets here get ENETDOWN from them. Whoever calls this has unplugged
+        the interfaces before (`plug`), so that the network hears nothing of it either.
+        """
+        self.powered = False
+        self.tcp.break_all(errno.ENETDOWN, now)
+        self.udp.break_all(errno.ENETDOWN)
+        self.reassembly.clear()
+        for interface in self.interfaces:
+            if interface.neighbors is not None:
+                interface.neighbors.clear()
+
+    def power_on(self) -> None:
+        """Begin anew: empty tables, the same addresses and routes. Counters go on counting."""
+        tcp_config = self.tcp.config
+        self.icmp = Icmp(self)
+        self.udp = UdpTable(self)
+        self.tcp = TcpTable(self)
+        self.tcp.config = tcp_config
+        self.powered = True
+
     def is_many(self, address: Ip4) -> bool:
         """Tell whether an address means several hosts, on any link of this one."""
         return is_multicast(address) or any(
@@ -160,6 +191,9 @@ class Host:
 
     def _neighbor_failed(self, packet: bytes, now: float) -> None:
         self.drop("neighbor_unreachable", now, None, packet)
+        if self.forwarding and Ip4(int.from_bytes(packet[12:16], "big")) not in self.addresses:
+            forward.lost(self, packet, now)
+            return
         self.icmp.local_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE, now)
 
     def _neighbor_changed(

@@ -32,18 +32,20 @@ class IcmpError:
 
 # (message, source, whole IP packet's TTL, now)
 EchoReplySink = Callable[[icmp.IcmpMessage, Ip4, int, float], None]
+EchoErrorSink = Callable[[IcmpError, float], None]
 
 
 class Icmp:
     """The ICMP layer of one host."""
 
-    __slots__ = ("_errors_left", "_host", "_refilled_at", "echo_sinks")
+    __slots__ = ("_errors_left", "_host", "_refilled_at", "echo_error_sinks", "echo_sinks")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._errors_left = ERRORS_BURST
         self._refilled_at = 0.0
         self.echo_sinks: dict[int, EchoReplySink] = {}  # by identifier: whoever pings
+        self.echo_error_sinks: dict[int, EchoErrorSink] = {}  # the same, for errors about requests
 
     def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Answer an echo request; give replies and errors to whom they belong."""
@@ -134,6 +136,12 @@ class Icmp:
                 self._host.tcp.error_arrived(error, now)
             elif quoted.proto == ipv4.UDP:
                 self._host.udp.error_arrived(error, now)
+            elif quoted.proto == ipv4.ICMP:
+                sink = self.echo_error_sinks.get(_echo_ident(quoted))
+                if sink is None:
+                    self._host.counters.add("icmp_error_unclaimed")
+                else:
+                    sink(error, now)
         except WireError as wire_error:
             self._host.drop(wire_error.reason, now, data=quoted.raw)
 
@@ -145,3 +153,11 @@ class Icmp:
             return False
         self._errors_left -= 1
         return True
+
+
+def _echo_ident(quoted: ipv4.Ipv4Packet) -> int:
+    """Return the identifier of a request that an error quotes; -1: it is something else."""
+    payload = quoted.payload
+    if len(payload) < icmp.HEADER_BYTES or payload[0] != icmp.ECHO:
+        return -1
+    return payload[4] << 8 | payload[5]

@@ -15,7 +15,7 @@ from pystack.core.addresses import (
 )
 from pystack.core.errors import WireError
 from pystack.observe.observer import FrameSeen
-from pystack.stack import egress
+from pystack.stack import egress, forward
 from pystack.wire import arp, ethernet, icmp, ipv4
 from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
 
@@ -43,6 +43,13 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
     if src[0] & 1:
         host.drop("eth_bad_source", now, interface, data)
         return
+    if (
+        host.forwarding
+        and ethertype == ethernet.IPV4
+        and not to_many
+        and forward.at_once(host, frame, now)
+    ):
+        return
     try:
         if ethertype == ethernet.IPV4:
             packet = ipv4.parse(
@@ -50,7 +57,7 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
                 checksum_good=frame.checksum != CHECKSUM_UNKNOWN,
                 to_many=to_many,
             )
-            _ipv4_arrived(host, interface, packet, now)
+            _ipv4_arrived(host, interface, packet, frame, now)
         elif ethertype == ethernet.ARP and interface.neighbors is not None:
             arp_packet = arp.parse(memoryview(data)[ethernet.HEADER_BYTES :])
             _arp_arrived(host, interface, arp_packet, now)
@@ -90,11 +97,16 @@ def _arp_arrived(host: Host, interface: Interface, packet: arp.ArpPacket, now: f
         host.counters["arp_for_others"] += 1
 
 
-def _ipv4_arrived(host: Host, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
+def _ipv4_arrived(
+    host: Host, interface: Interface, packet: ipv4.Ipv4Packet, frame: Frame, now: float
+) -> None:
     """Network layer: is it for this host, is it whole, and whom does it go to?"""
     dst, src = packet.dst, packet.src
     if dst not in host.addresses:
         if not interface.is_many(dst):
+            if host.forwarding:
+                forward.packet_arrived(host, interface, packet, frame, now)
+                return
             host.drop("ip_for_others", now, interface, packet.raw)
             return
         packet.to_many = True

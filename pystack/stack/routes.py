@@ -39,11 +39,13 @@ class Route:
 class RouteTable:
     """Routes of one host, the most specific first."""
 
-    __slots__ = ("_cache", "_routes")
+    __slots__ = ("_cache", "_routes", "pairs")
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
         self._cache: dict[int, Route | None] = {}
+        # For `forward.py`: the route of packets by source and destination; empty after a change.
+        self.pairs: dict[int, Route] = {}
 
     def add(self, route: Route) -> None:
         """Add a route; a second one for the same block is refused."""
@@ -58,14 +60,14 @@ class RouteTable:
                 )
         self._routes.append(route)
         self._routes.sort(key=lambda known: -known.prefix.length)  # stable: first come, first
-        self._cache.clear()
+        self._forget()
 
     def remove(self, prefix: Prefix) -> None:
         """Remove the route to exactly that block."""
         for route in self._routes:
             if route.prefix == prefix:
                 self._routes.remove(route)
-                self._cache.clear()
+                self._forget()
                 return
         raise ConfigError(f"there is no route to {prefix}")
 
@@ -80,6 +82,10 @@ class RouteTable:
             self._cache.clear()
         self._cache[dst] = found
         return found
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self.pairs.clear()
 
     def __iter__(self) -> Iterator[Route]:
         """Go through the routes, the most specific first."""

@@ -223,6 +223,20 @@ class TcpTable:
             self._forget(socket)
         self._listeners.clear()
 
+    def break_all(self, error: int, now: float) -> None:
+        """End all connections and listeners here with an errno, without a word to anybody else."""
+        for socket in self:
+            socket.connection.finish(error)
+            self.pump(socket, now)
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.half_open.clear()
+                listener.ready.clear()
+                listener.broken = True
+                if listener.on_ready is not None:
+                    listener.on_ready()
+        self._listeners.clear()
+
     # the user's calls on a connection, each with the pump behind it
 
     def write(self, socket: TcpSocket, data: memoryview, now: float) -> int:
@@ -355,7 +369,8 @@ class TcpTable:
         return socket
 
     def _forget(self, socket: TcpSocket) -> None:
-        self._sockets.pop(socket.key, None)
+        if self._sockets.get(socket.key) is socket:
+            del self._sockets[socket.key]
         if socket.timer is not None:
             socket.timer.cancel()
             socket.timer = None

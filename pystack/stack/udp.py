@@ -130,6 +130,13 @@ class UdpTable:
             if not sockets:
                 del self._sockets[socket.local_port]
 
+    def break_all(self, error: int) -> None:
+        """Give every socket an error to tell its owner, and forget them all."""
+        sockets = [socket for known in self._sockets.values() for socket in known]
+        self._sockets.clear()
+        for socket in sockets:
+            socket.fail(OSError(error, os.strerror(error)))
+
     def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Give a datagram to its socket; to every one that matches where it came to many."""
         datagram = udp.parse(packet)

@@ -17,7 +17,7 @@ S = TypeVar("S")
 class Listener(Generic[S]):
     """Half-open and established connections (of type S) of one local port."""
 
-    __slots__ = ("backlog", "half_open", "local", "local_port", "on_ready", "ready")
+    __slots__ = ("backlog", "broken", "half_open", "local", "local_port", "on_ready", "ready")
 
     def __init__(self, local: int, local_port: int, backlog: int = DEFAULT_BACKLOG) -> None:
         self.local = local
@@ -26,6 +26,7 @@ class Listener(Generic[S]):
         self.half_open: dict[S, None] = {}  # in the order of their SYNs
         self.ready: deque[S] = deque()  # established, not yet accepted
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told
+        self.broken = False  # its host was powered off: nothing will ever come
 
     @property
     def full(self) -> bool:

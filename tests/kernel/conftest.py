@@ -6,7 +6,10 @@ from pathlib import Path
 
 import netns as namespaces
 import pytest
+import trio
 from up import Stack, StackUp
+
+import pystack
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,25 @@ def _namespaces_allowed() -> None:
     reason = namespaces.why_not()
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def _labs_allowed(_namespaces_allowed: None) -> None:
+    """Skip, with the lab's own sentence, where it can have no namespace (as in a chroot)."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            probe = net.namespace("probe")
+            net.link(probe, net.host("host"))
+            try:
+                await probe.up()
+            except pystack.DeviceError as error:
+                problems.append(str(error))
+
+    problems: list[str] = []
+    trio.run(main)
+    if problems:
+        pytest.skip(problems[0])
 
 
 @pytest.fixture

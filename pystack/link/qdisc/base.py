@@ -1,16 +1,25 @@
 """What a queueing discipline is: it decides what waits, in which order, and what is thrown away."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
+from pystack.core.rng import Random
 from pystack.wire.frame import Frame
 
 # (reason, frame, now): each frame that is dropped or marked; the reason names a counter.
+# Reasons of marks end in "_mark" and the frame goes on; all others are drops. What each of them
+# means is in `reasons.py`. A marked frame is reported as it goes on, with CE set.
 Report = Callable[[str, Frame, float], None]
+
+MARK_SUFFIX: Final = "_mark"
 
 
 class Qdisc(Protocol):
-    """A queue in front of a transmitter. Sync, reads no clock, owns its random source."""
+    """A queue in front of a transmitter. Sync, reads no clock, owns its random source.
+
+    Instants given to it never go back. Sizes are those of whole frames, as in tc(8): 14 bytes of
+    Ethernet and the packet.
+    """
 
     report: Report  # set by the pipe: told of every drop and mark, by name
 
@@ -26,6 +35,10 @@ class Qdisc(Protocol):
         """Return when `dequeue` may have something: `now`, later for a shaper, inf when empty."""
         ...
 
+    def drain(self, now: float) -> list[Frame]:
+        """Take out all that wait, oldest first, unreported: for whoever moves or loses them."""
+        ...
+
     def __len__(self) -> int:
         """Return how many frames wait."""
         ...
@@ -34,3 +47,16 @@ class Qdisc(Protocol):
     def backlog_bytes(self) -> int:
         """Return how many bytes wait (whole frames)."""
         ...
+
+
+# Makes a queue, once its words are known: a pipe has one queue, a link two, each of its own.
+QdiscFactory = Callable[[Random], Qdisc]
+
+
+def is_mark(reason: str) -> bool:
+    """Tell whether a reported reason is that of a mark (the frame goes on) or of a drop."""
+    return reason.endswith(MARK_SUFFIX)
+
+
+def ignore(reason: str, frame: Frame, now: float) -> None:
+    """Tell nobody: the `report` of a queue that no pipe has taken yet."""

@@ -1,0 +1,112 @@
+"""The commands `pystack lab check`, `run` and `show`."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pystack.apps.lab import check_services, start_services
+from pystack.core.errors import ConfigError, DeviceError, PystackError
+from pystack.core.units import parse_time_s
+from pystack.runtime.lab import LabOptions, ProgramError, run_lab
+from pystack.topology.building import build
+from pystack.topology.drawing import as_text, drawing_of
+from pystack.topology.file import load
+from pystack.topology.spec import LabSpec
+from pystack.topology.svg import as_svg
+
+lab: Final = typer.Typer(
+    name="lab",
+    help="A network from a TOML file.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_File = Annotated[Path, typer.Argument(metavar="FILE", help="The lab, in TOML.")]
+
+
+@lab.command("check")
+def check_command(file: _File) -> None:
+    """Say whether a file is right; nothing of it is run."""
+    spec = _load(file)
+    print(
+        f"{spec.path} is right: {len(spec.nodes)} nodes, {len(spec.links)} links, "
+        f"{len(spec.timeline)} instants"
+    )
+
+
+@lab.command("show")
+def show_command(
+    file: _File,
+    *,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write a drawing there, as SVG.")
+    ] = None,
+) -> None:
+    """Show what is joined with what, which addresses there are, and what the links do."""
+    spec = _load(file)
+    drawing = drawing_of(spec, build(spec))
+    if svg is None:
+        print("\n".join(as_text(drawing)))
+        return
+    try:
+        svg.write_text(as_svg(drawing), "utf-8")
+    except OSError as error:
+        raise DeviceError(f"cannot write {svg}: {error.strerror}") from None
+
+
+@lab.command("run")
+def run_command(
+    file: _File,
+    *,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="In virtual time: no waiting, and repeatable.")
+    ] = False,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="End after so long, like 10s.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the file's.")] = None,
+    pcap: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
+    ] = None,
+) -> int:
+    """Run a lab: until its programs have ended, or else until SIGINT or SIGTERM."""
+    spec = _load(file)
+    options = LabOptions(
+        virtual=virtual,
+        for_s=None if for_ is None else parse_time_s(for_),
+        seed=seed,
+        pcap=pcap,
+    )
+    try:
+        run_lab(spec, options, start_services, _print_now)
+    except ProgramError as error:
+        # The traceback of the user's own program, which is what there is to be mended.
+        traceback.print_exception(error.__cause__)
+        return _failed(str(error))
+    except (ConfigError, DeviceError):
+        raise
+    except PystackError as error:
+        return _failed(str(error))
+    return 0
+
+
+def _load(file: Path) -> LabSpec:
+    spec = load(file)
+    for node in spec.nodes.values():
+        try:
+            check_services(node.serve)
+        except ConfigError as error:
+            raise ConfigError(f"{spec.path}:{node.line}: {node.name}: {error}") from None
+    return spec
+
+
+def _failed(sentence: str) -> int:
+    print(f"pystack: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _print_now(line: str) -> None:
+    print(line, flush=True)

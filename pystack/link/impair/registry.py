@@ -1,0 +1,89 @@
+"""Impairments by name: the built-in ones, and those of third parties (`pystack.impairment`)."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from pystack.core.errors import ConfigError
+from pystack.core.plugins import find
+from pystack.core.rng import Random
+from pystack.core.units import parse_probability
+from pystack.link.impair.base import Impairment, ImpairmentFactory, as_impairment
+from pystack.link.impair.corrupt import Corrupt
+from pystack.link.impair.drop import parse_drop
+from pystack.link.impair.duplicate import Duplicate
+from pystack.link.impair.loss import parse_loss
+
+GROUP: Final = "pystack.impairment"
+
+# What an entry point of the group loads to: a factory that takes its words by keyword.
+NamedFactory = Callable[..., Impairment]
+
+
+def _loss(rng: Random, *, model: str) -> Impairment:
+    parsed = parse_loss(model)
+    if parsed is None:
+        raise ConfigError("an impairment `loss` of 0 does nothing")
+    return as_impairment(parsed.stage(rng))
+
+
+def _drop(_: Random, *, frames: object) -> Impairment:
+    return as_impairment(parse_drop(frames).stage())
+
+
+def _duplicate(rng: Random, *, probability: str | float) -> Impairment:
+    return as_impairment(Duplicate(parse_probability(probability), 0.0, rng))
+
+
+def _corrupt(rng: Random, *, probability: str | float) -> Impairment:
+    return as_impairment(Corrupt(parse_probability(probability), 0.0, rng))
+
+
+BUILT_IN: Final[dict[str, NamedFactory]] = {
+    "loss": _loss,
+    "drop": _drop,
+    "duplicate": _duplicate,
+    "corrupt": _corrupt,
+}
+
+
+def parse_impairment(value: object) -> ImpairmentFactory:
+    """Return a factory from "name", "name word value ...", {"name": ..., word: ...}, or itself.
+
+    It is tried out once, so that wrong words are a ConfigError here and not when a frame comes.
+    """
+    if isinstance(value, str) and value.split():
+        name, *rest = value.split()
+        if len(rest) % 2:
+            raise ConfigError(f"the impairment {value!r} has a word without a value")
+        return _named(name, dict(zip(rest[::2], rest[1::2], strict=True)))
+    if isinstance(value, Mapping):
+        words = dict(value)
+        name = words.pop("name", None)
+        if not isinstance(name, str):
+            raise ConfigError(f"the impairment {value!r} needs a name")
+        return _named(name, words)
+    if callable(value):
+        factory: ImpairmentFactory = value
+        return factory
+    raise ConfigError(f"{value!r} is no impairment: a name with its words, or a factory of the rng")
+
+
+def _named(name: str, words: Mapping[str, object]) -> ImpairmentFactory:
+    factory = find(GROUP, name, BUILT_IN)
+    known = list(inspect.signature(factory).parameters)[1:]
+    for word in words:
+        if word not in known:
+            near = difflib.get_close_matches(word, known, 1) or known
+            raise ConfigError(
+                f"the impairment {name!r} does not know {word!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "; it takes no words")
+            )
+    made = partial(factory, **words)
+    try:
+        made(Random(0))
+    except TypeError as error:
+        raise ConfigError(f"the impairment {name!r}: {error}") from None
+    return made

@@ -1,0 +1,64 @@
+"""Which flow a frame belongs to: the 5-tuple, hashed with a seed (RFC 8290 section 4.1)."""
+
+from typing import Final
+
+from pystack.core.rng import Random
+from pystack.wire import ethernet
+from pystack.wire.frame import Frame
+
+_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
+_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_IP: Final = ethernet.HEADER_BYTES
+_PLAIN: Final = 0x45  # IPv4 without options: the ports come right after the addresses
+# Protocols that begin with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
+_WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
+_PRIME: Final = (1 << 127) - 1
+_MAX_KNOWN: Final = 4096  # flows whose slot is kept; then it is forgotten and computed again
+
+
+def flow_key(frame: Frame) -> bytes:
+    """Return what tells flows apart: protocol, addresses and ports; fragments go without ports.
+
+    What isn't IP counts as one flow for each pair of stations and type.
+    """
+    data = frame.data
+    kind = data[12:14]
+    if kind == _IPV4 and len(data) >= _IP + 24:
+        proto = data[_IP + 9]
+        unfragmented = not (data[_IP + 6] & 0x3F or data[_IP + 7])
+        if data[_IP] == _PLAIN and unfragmented and proto in _WITH_PORTS:
+            return data[_IP + 9 : _IP + 10] + data[_IP + 12 : _IP + 24]
+        return data[_IP + 9 : _IP + 10] + data[_IP + 12 : _IP + 20]
+    if kind == _IPV6 and len(data) >= _IP + 44:
+        end = _IP + 44 if data[_IP + 6] in _WITH_PORTS else _IP + 40
+        return data[_IP + 6 : _IP + 7] + data[_IP + 8 : end]
+    return data[:14]
+
+
+class FlowHash:
+    """Spreads flows over `slots`, differently for each seed, the same in every process.
+
+    Multiply, add, modulo a prime (Carter and Wegman): two flows meet in one slot with a chance of
+    1 / slots, whatever their addresses. A CRC would not do: what collides in one with one seed
+    collides with all.
+    """
+
+    __slots__ = ("_a", "_b", "_known", "slots")
+
+    def __init__(self, rng: Random, slots: int) -> None:
+        self._a = rng.randrange(1, _PRIME)
+        self._b = rng.randrange(_PRIME)
+        # The product of two numbers of 100 bits costs 5 times as much as to look it up again.
+        self._known: dict[bytes, int] = {}
+        self.slots = slots
+
+    def slot(self, frame: Frame) -> int:
+        """Return the slot of the frame's flow, 0..slots - 1."""
+        key = flow_key(frame)
+        slot = self._known.get(key)
+        if slot is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            number = int.from_bytes(key, "big")
+            slot = self._known[key] = (self._a * number + self._b) % _PRIME % self.slots
+        return slot

@@ -1,0 +1,248 @@
+"""The transmitter of a pipe: what waits in front of it, and how long a frame takes to go out.
+
+Three of them, the cheapest that can do what is asked for. `Direct`: no rate and no queue.
+`RateFifo`: a rate behind a first-in first-out queue, where it is known at once when each frame will
+go, so that one event for each frame is all. `Served`: any other queue, slots and delivery traces,
+with an event for each time that the transmitter is free again.
+
+Each takes frames by `send`, and hands them to the line, `Propagation`, with the instant of their
+last bit. `reclaim` takes back what still waits, for a new configuration.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.core.scheduler import Scheduler
+from pystack.link.impair.base import Exit, Stage
+from pystack.link.impair.delay import NEVER, Propagation
+from pystack.link.impair.slot import SlotGate
+from pystack.link.impair.trace import TraceGate
+from pystack.link.qdisc.base import Qdisc
+from pystack.wire.frame import Frame
+
+DEFAULT_LIMIT_PACKETS: Final = 1000  # tc-netem(8)
+_NANOSECOND_S: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Bits per second, and what a frame takes more than its bytes, as tc-netem(8)'s `rate`."""
+
+    bps: float  # infinity: no time at all
+    overhead_bytes: int = 0  # of each packet; may be below 0
+    cell_bytes: int = 0  # 0: no cells (ATM has 48 and 5)
+    cell_overhead_bytes: int = 0
+
+    def time_s(self, size: int) -> float:
+        """Return how long a frame of `size` bytes takes."""
+        size += self.overhead_bytes
+        if self.cell_bytes:
+            cells = -(-size // self.cell_bytes)
+            size = cells * (self.cell_bytes + self.cell_overhead_bytes)
+        return max(size, 0) * 8 / self.bps
+
+
+class Line:
+    """What a transmitter needs to put a frame on the line."""
+
+    __slots__ = ("exit", "propagation", "scheduler")
+
+    def __init__(self, scheduler: Scheduler, propagation: Propagation, exit_: Exit) -> None:
+        self.scheduler = scheduler
+        self.propagation = propagation
+        self.exit = exit_
+
+
+class Transmitter(Stage):
+    """The base of the three. `connect` tells it the line, and may do so again."""
+
+    __slots__ = ("_arrival", "_deliver", "_line", "_post")
+
+    def connect(self, line: Line) -> None:
+        """Put frames on this line from now on."""
+        self._line = line
+        self._post = line.scheduler.post
+        self._arrival = line.propagation.arrival
+        self._deliver = line.exit.deliver
+
+    @property
+    def free_at(self) -> float:
+        """Return when the frame that is being sent, if there is one, is through."""
+        return NEVER
+
+    def reclaim(self, now: float) -> list[Frame]:
+        """Take back what waits, and forget it; what is being sent goes on."""
+        return []
+
+    def waiting(self, now: float) -> int:
+        """Return how many frames wait."""
+        return 0
+
+
+class Direct(Transmitter):
+    """Puts every frame on the line at once."""
+
+    __slots__ = ()
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Put it on the line."""
+        self._post(self._arrival(now), self._deliver, frame)
+
+
+class RateFifo(Transmitter):
+    """A rate behind pfifo with tail drop, by arithmetic: all is known when a frame arrives."""
+
+    __slots__ = ("_deliver_box", "_free_at", "_limit", "_overhead_bytes", "_s_per_byte", "_waiting")
+
+    def __init__(self, rate: Rate, limit_packets: float, free_at: float) -> None:
+        super().__init__()
+        self._s_per_byte = 8 / rate.bps
+        self._overhead_bytes = rate.overhead_bytes
+        self._limit = limit_packets
+        self._free_at = free_at  # when all that was taken so far is through
+        # When each frame that waits will begin to go, the last arrival before its own, and its box
+        self._waiting: deque[tuple[float, float, list[Frame]]] = deque()
+
+    def connect(self, line: Line) -> None:
+        """Put frames on this line from now on."""
+        super().connect(line)
+        self._deliver_box = line.exit.deliver_box
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Send it, let it wait, or drop it."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()
+        time_s = (len(frame.data) + self._overhead_bytes) * self._s_per_byte
+        begins_at = self._free_at
+        if begins_at <= now:
+            self._free_at = done_at = now + time_s
+            self._post(self._arrival(done_at), self._deliver, frame)
+        elif len(waiting) < self._limit:
+            box = [frame]
+            waiting.append((begins_at, self._line.propagation.last_at, box))
+            self._free_at = done_at = begins_at + time_s
+            self._post(self._arrival(done_at), self._deliver_box, box)
+        else:
+            self.report("pfifo_full", frame, now)
+
+    @property
+    def free_at(self) -> float:
+        """Return when the frame that is being sent is through, once `reclaim` was called."""
+        return self._free_at
+
+    def reclaim(self, now: float) -> list[Frame]:
+        """Take the frames out of their boxes; the events that are left find nothing in them."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()
+        if not waiting:
+            return []
+        self._free_at, self._line.propagation.last_at, _ = waiting[0]
+        frames = [box.pop() for _, _, box in waiting]
+        waiting.clear()
+        return frames
+
+    def waiting(self, now: float) -> int:
+        """Return how many frames wait."""
+        return sum(begins_at > now for begins_at, _, _ in self._waiting)
+
+
+class Served(Transmitter):
+    """Any queue: it is asked for a frame whenever the transmitter is free and may go on."""
+
+    __slots__ = ("_free_at", "_gate", "_qdisc", "_rate", "_scheduler", "_wake_at", "_wake_number")
+
+    def __init__(
+        self, qdisc: Qdisc, rate: Rate | None, gate: SlotGate | TraceGate | None, free_at: float
+    ) -> None:
+        super().__init__()
+        self._qdisc = qdisc
+        self._rate = rate  # None: a frame takes no time of its own
+        self._gate = gate  # None: the transmitter may go whenever it is free
+        self._free_at = free_at
+        self._wake_at = math.inf  # when this is called again; infinity: not at all
+        self._wake_number = 0  # of the one call that counts: others that are under way do not
+
+    def connect(self, line: Line) -> None:
+        """Put frames on this line from now on."""
+        super().connect(line)
+        self._scheduler = line.scheduler
+        self._qdisc.report = self.report
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Give it to the queue, and see whether one may go."""
+        self._qdisc.enqueue(frame, now)
+        if now < self._free_at:
+            self._wake(self._free_at)
+        else:
+            self._serve(now)
+
+    @property
+    def free_at(self) -> float:
+        """Return when the frame that is being sent is through."""
+        return self._free_at
+
+    def reclaim(self, now: float) -> list[Frame]:
+        """Take from the queue what it gives; a shaper is asked as if time had passed."""
+        self._wake_number += 1
+        self._wake_at = math.inf
+        frames: list[Frame] = []
+        while len(self._qdisc) and now < math.inf:
+            frame = self._qdisc.dequeue(now)
+            if frame is not None:
+                frames.append(frame)
+            else:
+                now = max(self._qdisc.next_at(now), now + _NANOSECOND_S)
+        return frames
+
+    def waiting(self, now: float) -> int:
+        """Return how many frames wait."""
+        return len(self._qdisc)
+
+    def _serve(self, now: float) -> None:
+        """Send what may go now, and be called again for what may go later."""
+        qdisc, gate = self._qdisc, self._gate
+        while len(qdisc):
+            if gate is not None:
+                opens_at = gate.opens_at(now)
+                if opens_at > now:
+                    self._wake(opens_at)
+                    return
+            frame = qdisc.dequeue(now)
+            if frame is None:
+                if len(qdisc):
+                    # A queue that says "now" and gives nothing would stop time for ever.
+                    self._wake(max(qdisc.next_at(now), now + _NANOSECOND_S))
+                return
+            self._free_at = done_at = self._done_at(len(frame.data), now)
+            self._post(self._arrival(done_at), self._deliver, frame)
+            if done_at > now:
+                if len(qdisc):
+                    self._wake(done_at)
+                return
+
+    def _done_at(self, size: int, now: float) -> float:
+        gate = self._gate
+        if isinstance(gate, TraceGate):
+            return gate.take(size)
+        done_at = now if self._rate is None else now + self._rate.time_s(size)
+        if gate is not None:
+            gate.take(size, done_at)
+        return done_at
+
+    def _wake(self, at: float) -> None:
+        if at != self._wake_at and at < math.inf:
+            self._wake_at = at
+            self._wake_number += 1
+            self._scheduler.post(at, self._woken, self._wake_number)
+
+    def _woken(self, number: int, now: float) -> None:
+        if number == self._wake_number:
+            self._wake_at = math.inf
+            if now < self._free_at:
+                self._wake(self._free_at)
+            else:
+                self._serve(now)

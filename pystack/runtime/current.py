@@ -1,0 +1,16 @@
+"""Which host the running code is on: what makes Trio's networking belong to a host.
+
+`host.run`, `start` and `start_soon` set it; tasks that are started from there inherit it, and so do
+the threads of `trio.to_thread.run_sync`.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+
+# None: the code is on no host, and networking is the machine's own.
+current_host: Final[ContextVar[TrioHost | None]] = ContextVar("pystack_host", default=None)

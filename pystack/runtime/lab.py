@@ -1,0 +1,299 @@
+"""Running a lab's file: its network, its timeline and its programs, in real or in virtual time.
+
+A program is an async function `program(host, *args)` in a module beside the file. One that takes
+`task_status` is a service, as for `nursery.start`: it runs in the background, and everything else
+waits until it has started. The lab ends when all other programs have; without any, it goes on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from pystack.core.addresses import format_ip4
+from pystack.core.errors import ConfigError, PystackError
+from pystack.runtime.attach import Namespace
+from pystack.runtime.groups import unwrapped
+from pystack.runtime.host import TrioHost
+from pystack.runtime.network import Network, NetworkLink
+from pystack.runtime.virtual import run as run_in_virtual_time
+from pystack.topology.building import turned
+from pystack.topology.drawing import tell
+from pystack.topology.reading import suggest
+from pystack.topology.spec import REAL_KINDS, EventSpec, LabSpec, LinkSpec, ProgramSpec
+
+ProgramFn = Callable[..., Awaitable[object]]
+# Starts the services of a host (`pystack.apps` knows them); they are given by their words.
+ServeFn = Callable[[TrioHost, Sequence[str], int], Awaitable[None]]
+
+
+class ProgramError(PystackError):
+    """A program of a lab has failed; its own error is the cause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabOptions:
+    """How a lab is to be run."""
+
+    virtual: bool = False
+    for_s: float | None = None  # None: until its programs end, or a signal comes
+    seed: int | None = None  # None: the file's; if it has none, a new one
+    pcap: str | None = None  # None: no capture
+
+
+def run_lab(
+    spec: LabSpec, options: LabOptions, serve: ServeFn, on_line: Callable[[str], None]
+) -> None:
+    """Run a lab to its end. `on_line` gets what happens, line by line, `ready:` first.
+
+    Raises ConfigError, DeviceError, ProgramError; DeadlockError in virtual time.
+    """
+    lab = _Lab(spec, options, serve, on_line)
+    try:
+        if options.virtual:
+            run_in_virtual_time(lab.run, seed=lab.seed or 0)
+        else:
+            trio.run(lab.until_signal)
+    except BaseExceptionGroup as group:
+        error = unwrapped(group)
+    else:
+        return
+    raise error
+
+
+class _Lab:
+    """One run of a lab. What can be found wrong before anything happens is found in `__init__`."""
+
+    def __init__(
+        self,
+        spec: LabSpec,
+        options: LabOptions,
+        serve: ServeFn,
+        on_line: Callable[[str], None],
+    ) -> None:
+        self._spec = spec
+        self._options = options
+        self._serve = serve
+        self._on_line = on_line
+        self.seed = spec.seed if options.seed is None else options.seed
+        self._links: list[tuple[LinkSpec, NetworkLink]] = []
+        functions = import_programs(spec)
+        self._services = [item for item in functions if is_service(item[2])]
+        self._programs = [item for item in functions if not is_service(item[2])]
+        self._commands = [
+            (node.name, program)
+            for node in spec.nodes.values()
+            for program in node.programs
+            if program.command
+        ]
+        if options.virtual:
+            self._check_virtual()
+
+    def _check_virtual(self) -> None:
+        for node in self._spec.nodes.values():
+            if node.kind in REAL_KINDS:
+                raise ConfigError(
+                    f"{self._spec.path}:{node.line}: the {node.kind} {node.name} lives in real "
+                    "time; run the lab without --virtual"
+                )
+        if not self._programs and self._options.for_s is None:
+            raise ConfigError(
+                f"{self._spec.path} has no program that ends, and in virtual time it would never "
+                "end: say how long, with --for"
+            )
+
+    async def until_signal(self) -> None:
+        """Run in real time, until it ends or SIGINT or SIGTERM comes."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+
+                async def watch() -> None:
+                    await anext(aiter(signals))
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(watch)
+                await self.run()
+                nursery.cancel_scope.cancel()
+
+    async def run(self) -> None:
+        """Build the network, and run what is on it."""
+        async with Network(seed=self.seed, subnet=self._spec.subnet) as net:
+            self._build(net)
+            if self._options.pcap is not None:
+                net.capture(self._options.pcap)
+            net.settle()
+            for node in self._spec.nodes.values():
+                if node.serve:
+                    await self._serve(net.hosts[node.name], node.serve, net.seed)
+            for name, program, function in self._services:
+                host = net.hosts[name]
+                await host.start(self._whole(program, function), host)
+            for attached in net.attached.values():
+                await attached.up()
+            self._tell_ready(net)
+            for event in self._spec.timeline:
+                self._plan(net, event)
+            with trio.move_on_after(
+                float("inf") if self._options.for_s is None else self._options.for_s
+            ):
+                await self._run_programs(net)
+
+    def _build(self, net: Network) -> None:
+        for node in self._spec.nodes.values():
+            words = {**node.words}
+            if node.address is not None:
+                words["address"] = node.address
+            getattr(net, node.kind)(node.name, **words)
+        for link in self._spec.links:
+            made = net.link(
+                link.a,
+                link.b,
+                a_to_b=link.a_to_b,
+                b_to_a=link.b_to_a,
+                **link.words,  # type: ignore[arg-type]
+            )
+            self._links.append((link, made))
+        for node in self._spec.nodes.values():
+            for destination, via, _line in node.routes:
+                net.route(node.name, destination, via)
+
+    async def _run_programs(self, net: Network) -> None:
+        """Run all programs that are to end, to their end; for ever where there are none."""
+        if not self._programs and not self._commands:
+            await trio.sleep_forever()
+        async with trio.open_nursery() as nursery:
+            for name, program, function in self._programs:
+                nursery.start_soon(self._run_program, net.hosts[name], program, function)
+            for name, program in self._commands:
+                nursery.start_soon(self._run_command, net, name, program)
+
+    async def _run_program(self, host: TrioHost, program: ProgramSpec, function: ProgramFn) -> None:
+        try:
+            await host.run(self._whole(program, function), host)
+        except trio.BrokenResourceError:
+            if host.stack.powered:
+                raise
+            self._on_line(f"{host.name} has no power: {program.run} ended")
+
+    async def _run_command(self, net: Network, name: str, program: ProgramSpec) -> None:
+        namespace = net.attached[name]
+        assert isinstance(namespace, Namespace)
+        try:
+            done = await namespace.run(program.command, capture=False, check=False)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._spec.path}:{program.line}: cannot run {program.run}: {error.strerror}"
+            ) from None
+        if done.returncode:
+            self._on_line(f"{name}: {program.run} ended with status {done.returncode}")
+
+    def _whole(self, program: ProgramSpec, function: ProgramFn) -> ProgramFn:
+        """Return the function with its arguments, and with errors that say whose they are."""
+
+        async def run(host: TrioHost, **words: object) -> None:
+            try:
+                await function(host, *program.args, **words)
+            except Exception as error:
+                if isinstance(error, trio.BrokenResourceError) and not host.stack.powered:
+                    raise
+                raise self._failed(program, host) from error
+
+        return run
+
+    def _failed(self, program: ProgramSpec, host: TrioHost) -> ProgramError:
+        return ProgramError(
+            f"{self._spec.path}:{program.line}: the program {program.run} on {host.name} failed"
+        )
+
+    def _plan(self, net: Network, event: EventSpec) -> None:
+        def happen() -> None:
+            self._on_line(tell(event))
+            self._do(net, event)
+
+        net.at(event.at_s, happen)
+
+    def _do(self, net: Network, event: EventSpec) -> None:
+        """Let one entry of the timeline happen."""
+        match event.action:
+            case "partition":
+                net.partition(*event.groups)
+            case "heal":
+                net.heal()
+            case "power_off" | "power_on":
+                assert event.node is not None
+                getattr(net, event.action)(event.node)
+            case _:
+                assert event.link is not None
+                for spec, link in self._links:
+                    if {spec.a, spec.b} == set(event.link):
+                        is_turned = event.link[0] != spec.a
+                        if event.action == "set":
+                            link.set(**turned(event.words, is_turned))  # type: ignore[arg-type]
+                        else:
+                            direction = event.direction and next(
+                                iter(turned({event.direction: None}, is_turned))
+                            )
+                            getattr(link, event.action)(direction)
+
+    def _tell_ready(self, net: Network) -> None:
+        how = "virtual time" if self._options.virtual else "real time"
+        nodes, links = len(self._spec.nodes), len(self._spec.links)
+        self._on_line(
+            f"ready: {self._spec.path}: {nodes} nodes, {links} links, seed {net.seed}, {how}"
+        )
+        for node in net.topology.nodes.values():
+            if node.addresses:
+                addresses = " ".join(
+                    f"{format_ip4(address)}/{prefix.length}" for address, prefix in node.addresses
+                )
+                self._on_line(f"  {node.name} {addresses}")
+
+
+def import_programs(spec: LabSpec) -> list[tuple[str, ProgramSpec, ProgramFn]]:
+    """Return every Python program with the name of its host and its function. ConfigError.
+
+    Modules are looked for beside the file first.
+    """
+    beside = str(Path(spec.path).resolve().parent)
+    if beside not in sys.path:
+        sys.path.insert(0, beside)
+    return [
+        (node.name, program, _function(spec, program))
+        for node in spec.nodes.values()
+        for program in node.programs
+        if not program.command
+    ]
+
+
+def is_service(function: ProgramFn) -> bool:
+    """Tell whether a program says when it has started, as `nursery.start` wants it."""
+    return "task_status" in inspect.signature(function).parameters
+
+
+def _function(spec: LabSpec, program: ProgramSpec) -> ProgramFn:
+    module_name, _, name = program.run.partition(":")
+    where = f"{spec.path}:{program.line}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ProgramError(f"{where}: the module {module_name} failed") from error
+        raise ConfigError(
+            f"{where}: there is no module {module_name!r} (it is looked for beside the file first)"
+        ) from None
+    except Exception as error:
+        raise ProgramError(f"{where}: the module {module_name} failed") from error
+    function: ProgramFn | None = getattr(module, name, None)
+    if function is None:
+        known = [word for word, value in vars(module).items() if inspect.iscoroutinefunction(value)]
+        raise ConfigError(f"{where}: {module_name} has no {name!r}{suggest(name, known)}")
+    if not inspect.iscoroutinefunction(function):
+        raise ConfigError(f"{where}: {program.run} is not an async function")
+    return function

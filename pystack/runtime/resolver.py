@@ -1,0 +1,181 @@
+"""getaddrinfo and getnameinfo on a host of ours: names of the network's hosts, and no others."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal
+
+import trio
+
+from pystack.core.addresses import (
+    LOOPBACK,
+    UNSPECIFIED,
+    Ip4,
+    format_ip4,
+    is_loopback,
+    parse_ip4,
+)
+from pystack.core.errors import ConfigError
+from pystack.runtime import seal
+from pystack.runtime.current import current_host
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+
+# What getaddrinfo(3) gives for each kind of socket: type and protocol.
+_KINDS: Final = (
+    (socket.SOCK_STREAM, int(socket.IPPROTO_TCP)),
+    (socket.SOCK_DGRAM, int(socket.IPPROTO_UDP)),
+)
+_EAI_ADDRFAMILY: Final = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)
+
+AddressInfo4 = tuple[
+    Literal[socket.AddressFamily.AF_INET], socket.SocketKind, int, str, tuple[str, int]
+]
+AddressInfo6 = tuple[
+    Literal[socket.AddressFamily.AF_INET6],
+    socket.SocketKind,
+    int,
+    str,
+    tuple[str, int, int, int] | tuple[int, bytes],
+]
+
+
+class HostResolver(trio.abc.HostnameResolver):
+    """Asks the host that the caller is on; on none, whoever was asked before."""
+
+    def __init__(self, previous: trio.abc.HostnameResolver | None) -> None:
+        """`previous`: of the program's own; None: the operating system's."""
+        self.previous = previous
+
+    async def getaddrinfo(
+        self,
+        host: bytes | None,
+        port: bytes | str | int | None,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - the caller's word
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[AddressInfo4 | AddressInfo6]:
+        """Return addresses as `socket.getaddrinfo` does; raises `socket.gaierror`."""
+        here = current_host.get()
+        if here is not None:
+            await trio.lowlevel.checkpoint()
+            return [*look_up(here, host, port, family, type, proto, flags)]
+        if self.previous is not None:
+            return await self.previous.getaddrinfo(host, port, family, type, proto, flags)
+        seal.check(f"a real look-up of {_text(host)!r}")
+        return await trio.to_thread.run_sync(
+            socket.getaddrinfo, host, port, family, type, proto, flags, abandon_on_cancel=True
+        )
+
+    async def getnameinfo(
+        self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+    ) -> tuple[str, str]:
+        """Return the names of an address and a port, as numbers where they have none."""
+        here = current_host.get()
+        if here is not None:
+            await trio.lowlevel.checkpoint()
+            return _name_of(sockaddr, flags)
+        if self.previous is not None:
+            return await self.previous.getnameinfo(sockaddr, flags)
+        seal.check(f"a real look-up of {sockaddr[0]!r}")
+        return await trio.to_thread.run_sync(
+            socket.getnameinfo, sockaddr, flags, abandon_on_cancel=True
+        )
+
+
+def look_up(
+    here: TrioHost,
+    host: bytes | str | None,
+    port: bytes | str | int | None,
+    family: int = 0,
+    kind: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+) -> list[AddressInfo4]:
+    """Return what getaddrinfo(3) would, on the host `here`. Raises `socket.gaierror`."""
+    if family not in (socket.AF_UNSPEC, socket.AF_INET):
+        raise socket.gaierror(_EAI_ADDRFAMILY, f"{_text(host)!r} has IPv4 addresses only")
+    number = _port_of(port)
+    name = _text(host) if host else ""
+    found = _address_of(here, name, flags)
+    canonical = name if flags & socket.AI_CANONNAME else ""
+    entries: list[AddressInfo4] = [
+        (socket.AF_INET, each, its_proto, canonical, (format_ip4(found), number))
+        for each, its_proto in _KINDS
+        if kind in (0, each) and proto in (0, its_proto)
+    ]
+    if not entries:
+        raise socket.gaierror(socket.EAI_SOCKTYPE, f"no sockets of type {kind}, protocol {proto}")
+    return entries
+
+
+def _address_of(here: TrioHost, name: str, flags: int) -> Ip4:
+    if not name:
+        return UNSPECIFIED if flags & socket.AI_PASSIVE else LOOPBACK
+    try:
+        return parse_ip4(name)
+    except ConfigError:
+        if flags & socket.AI_NUMERICHOST:
+            raise _unknown(here, name) from None
+    for spelling in _spellings(name):
+        try:
+            return here.resolve(spelling)
+        except OSError:
+            continue
+    raise _unknown(here, name)
+
+
+def _unknown(here: TrioHost, name: str) -> socket.gaierror:
+    return socket.gaierror(socket.EAI_NONAME, f"{here.name} knows no host {name!r}")
+
+
+def _spellings(name: str) -> list[str]:
+    """Return how a host may be called that is asked for as `name`, best first.
+
+    Names in the DNS have no case, may end in a dot, and are ASCII: Trio and httpx make "Büro" into
+    "xn--bro-hoa" before anybody is asked.
+    """
+    plain = name.removesuffix(".")
+    lower = plain.lower()
+    spellings = [plain, lower]
+    if "xn--" in lower:
+        with suppress(UnicodeError):  # it may only look like IDNA
+            spellings.append(lower.encode("ascii").decode("idna"))
+    if lower.endswith(".localhost"):
+        spellings.append("localhost")  # RFC 6761 section 6.3
+    return spellings
+
+
+def _port_of(port: bytes | str | int | None) -> int:
+    if port is None or isinstance(port, int):
+        return port or 0
+    text = _text(port)
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return socket.getservbyname(text)
+    except OSError:
+        raise socket.gaierror(socket.EAI_SERVICE, f"no service {text!r}") from None
+
+
+def _name_of(sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int) -> tuple[str, str]:
+    address, port = sockaddr[0], sockaddr[1]
+    name = address
+    if not flags & socket.NI_NUMERICHOST and is_loopback(parse_ip4(address)):
+        name = "localhost"
+    if flags & socket.NI_NAMEREQD and name == address:
+        raise socket.gaierror(socket.EAI_NONAME, f"{address} has no name")
+    service = str(port)
+    if not flags & socket.NI_NUMERICSERV:
+        with suppress(OSError):  # a port without a name is given as a number
+            service = socket.getservbyport(port, "udp" if flags & socket.NI_DGRAM else "tcp")
+    return name, service
+
+
+def _text(name: bytes | str | None) -> str:
+    if name is None:
+        return ""
+    return name.decode("ascii", "replace") if isinstance(name, bytes) else name

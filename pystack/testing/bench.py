@@ -1,0 +1,169 @@
+"""Bench: what one test in virtual time stands on. It runs the test, and tells how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from pystack.core.addresses import format_ip4
+from pystack.core.errors import ConfigError
+from pystack.observe.ladder import LadderRecorder
+from pystack.runtime.groups import unwrapped
+from pystack.runtime.network import DEFAULT_SUBNET, Network
+from pystack.runtime.virtual import DeadlockError, run, waiting_tasks
+
+RUNGS: Final = 40  # of the ladder that a failure shows
+
+
+class VirtualTimeoutError(TimeoutError):
+    """The test has taken longer than its marker gives it."""
+
+
+class Bench:
+    """One test's world. With Hypothesis, one after the other: each example has its own."""
+
+    def __init__(
+        self,
+        seed: int,
+        capture: Path | None,
+        *,
+        subnet: str = DEFAULT_SUBNET,
+        seal: bool = True,
+        timeout_s: float | None = None,
+    ) -> None:
+        """`capture`: where to write all frames; None: nowhere.
+
+        `timeout_s`: what the test gets, in seconds of virtual time. Raises ConfigError.
+        """
+        if timeout_s is not None and timeout_s <= 0:
+            raise ConfigError(f"a test needs some time: timeout_s={timeout_s} is none")
+        self.seed = seed
+        self.capture = capture
+        self.failed = False
+        self._subnet = subnet
+        self._seal = seal
+        self._timeout_s = timeout_s
+        self._network: Network | None = None  # None: the test takes none
+        self._given: Network | None = None  # what the fixture gave: the first one
+        self._was_opened = False
+        self._recorder = LadderRecorder()
+        self._origin = 0.0
+        self._ended_at: float | None = None  # None: it has not run
+        self._names: dict[str, str] = {}
+
+    def make_network(self) -> Network:
+        """Return the network for the test that is to come, not open yet."""
+        self._network = Network(seed=self.seed, subnet=self._subnet, seal=self._seal)
+        self._was_opened = False
+        self._given = self._given or self._network
+        return self._network
+
+    def run(
+        self,
+        async_fn: Callable[[], Awaitable[object]],
+        *,
+        clock: object = None,
+        instruments: Sequence[object] = (),
+    ) -> None:
+        """Run the test in virtual time, in its network, and raise what it raised.
+
+        Groups of one error are unwrapped. The network is closed, and its tasks are cancelled.
+        """
+        __tracebackhide__ = True
+        if clock is not None:
+            raise ConfigError(
+                "a test in virtual time has its own clock: leave out the fixture that brings "
+                f"another ({type(clock).__name__}, as autojump_clock does)"
+            )
+        if self._was_opened:
+            async_fn = self._renewed(async_fn)
+        error: BaseException | None = None
+        try:
+            run(self._main, async_fn, instruments, seed=self.seed)
+        except BaseExceptionGroup as group:
+            error = unwrapped(group)
+        if error is None:
+            return
+        # These have the traceback of who has noticed it, which says nothing.
+        is_noticed = isinstance(error, DeadlockError | VirtualTimeoutError)
+        raise error.with_traceback(None) if is_noticed else error
+
+    async def _main(
+        self, async_fn: Callable[[], Awaitable[object]], instruments: Sequence[object]
+    ) -> None:
+        for instrument in instruments:
+            trio.lowlevel.add_instrument(instrument)  # type: ignore[arg-type]
+        self._recorder = LadderRecorder()
+        self._origin = trio.current_time()
+        try:
+            if self._network is None:
+                await self._timed(async_fn)
+                return
+            self._was_opened = True
+            async with self._network as net:
+                net.observe(self._recorder)
+                if self.capture is not None:
+                    net.capture(self.capture)
+                try:
+                    await self._timed(async_fn)
+                finally:
+                    self._recorder.stop()  # how the network closes is not part of the test
+                    self._names = _names(net)
+        finally:
+            self._ended_at = trio.current_time() - self._origin
+
+    async def _timed(self, async_fn: Callable[[], Awaitable[object]]) -> None:
+        if self._timeout_s is None:
+            await async_fn()
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, self._timeout_s)
+            await async_fn()
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self, timeout_s: float) -> None:
+        await trio.sleep(timeout_s)
+        raise VirtualTimeoutError(
+            f"the test did not end within {timeout_s:g} s of virtual time; "
+            f"these wait: {waiting_tasks()}"
+        )
+
+    def _renewed(
+        self, async_fn: Callable[[], Awaitable[object]]
+    ) -> Callable[[], Awaitable[object]]:
+        """Return the test with a network that has not been used yet in place of the old one."""
+        old = self._given
+        if old is None or not isinstance(async_fn, partial):
+            return async_fn
+        new = self.make_network()
+        args = [new if value is old else value for value in async_fn.args]
+        words = {word: new if value is old else value for word, value in async_fn.keywords.items()}
+        return partial(async_fn.func, *args, **words)
+
+    def report(self, replay: str) -> list[str]:
+        """Return what one wants to know of a failure, as lines. `replay`: the command."""
+        lines = [f"seed: {self.seed}", f"again: {replay}"]
+        if self.capture is not None and self.capture.exists():
+            lines.append(f"pcap: {self.capture}")
+        if self._ended_at is not None:
+            lines.append(f"ended: at {self._ended_at:.6f} s of virtual time")
+        order = list(self._network.hosts) if self._network is not None else []
+        ladder = self._recorder.lines(
+            rungs=RUNGS, names=self._names, order=order, origin=self._origin
+        )
+        if ladder:
+            lines += ["the last that was seen:", "", *ladder]
+        return lines
+
+
+def _names(net: Network) -> dict[str, str]:
+    """Return the hosts' names by their addresses."""
+    return {
+        format_ip4(address): name
+        for name, node in net.topology.nodes.items()
+        for address, _prefix in node.addresses
+    }

@@ -1,0 +1,332 @@
+"""The pytest plug-in: the fixture `net`, and tests in virtual time.
+
+It is loaded in every run of pytest where pystack is installed, so it imports nothing of the stack
+before a test needs it (`bench.py` does).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from pystack.runtime.network import Network
+    from pystack.testing.bench import Bench
+
+_WORDS: Final = ("seed", "subnet", "seal", "timeout_s")
+_DEFAULT_SEED: Final = 0
+_MAX_SEEDS: Final = 100_000
+_SEED_FIXTURE: Final = "pystack_seed"
+_bench_key: Final = pytest.StashKey["Bench"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("pystack", "pystack: an emulated network in virtual time")
+    group.addoption(
+        "--pystack-seed",
+        type=int,
+        metavar="N",
+        help="seed of every test with a network, in place of the one that its marker gives (or 0)",
+    )
+    group.addoption(
+        "--pystack-seeds",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="run every test with a network N times, with N seeds one after the other",
+    )
+    group.addoption(
+        "--pystack-pcap",
+        choices=("always", "failed", "never"),
+        default="failed",
+        help="of which tests to keep a pcap of all frames (default: failed)",
+    )
+    group.addoption(
+        "--pystack-pcap-dir",
+        metavar="DIR",
+        help="where to keep them (default: pytest's directory for temporary files)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describe the marker."""
+    config.addinivalue_line(
+        "markers",
+        "pystack(seed=0, subnet='10.0.0.0/24', seal=True, timeout_s=None): "
+        "run an async test in virtual time, and say how its network is to be",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_SEEDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_SEEDS}")
+    return int(text)
+
+
+# The fixtures
+
+
+@pytest.fixture
+def pystack_seed(request: pytest.FixtureRequest) -> int:
+    """Return the seed of this run of the test."""
+    given: object = getattr(request, "param", None)
+    return given if isinstance(given, int) else _first_seed(request.node)
+
+
+@pytest.fixture
+def net(
+    request: pytest.FixtureRequest, pystack_seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> Network:
+    """Return a network in virtual time. It is open while the test and its async fixtures run."""
+    item = request.node
+    if not _is_ours(item):
+        name = getattr(item, "originalname", item.name)
+        pytest.fail(f"net needs an async test: write `async def {name}`", pytrace=False)
+    capture: Path | None = None
+    if item.config.getoption("--pystack-pcap") != "never":
+        chosen = item.config.getoption("--pystack-pcap-dir")
+        folder = Path(chosen) if chosen else tmp_path_factory.getbasetemp() / "pystack"
+        folder.mkdir(parents=True, exist_ok=True)
+        capture = folder / f"{_file_name(item.nodeid)}.pcap"
+    bench = item.stash[_bench_key] = _make_bench(item, pystack_seed, capture)
+    return bench.make_network()
+
+
+# Choosing and running tests
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Let a test that is marked know its seed, also if it takes no fixture."""
+    if (
+        isinstance(collector, pytest.Module | pytest.Class)
+        and collector.istestfunction(obj, name)
+        and iscoroutinefunction(_inner(obj))
+        and any(
+            mark.name == "pystack"
+            for mark in (*collector.iter_markers(), *getattr(obj, "pytestmark", ()))
+        )
+    ):
+        pytest.mark.usefixtures(_SEED_FIXTURE)(obj)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test for each seed, if several are asked for."""
+    count: int = metafunc.config.getoption("--pystack-seeds")
+    if count > 1 and _SEED_FIXTURE in metafunc.fixturenames:
+        first = _first_seed(metafunc.definition)
+        seeds = range(first, first + count)
+        metafunc.parametrize(_SEED_FIXTURE, seeds, indirect=True, ids=map(_seed_id, seeds))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check the markers; and where pytest-trio is there, let it run our tests in our way.
+
+    It looks for a marker that says how to run, so async fixtures work with it as they always do.
+    """
+    for item in items:
+        _marker_words(item)
+        if _is_ours(item) and _by_pytest_trio(item):
+            item.add_marker(pytest.mark.trio(run=_Runner(item)), append=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> None:
+    """Refuse async fixtures that would run elsewhere than the test."""
+    is_async = iscoroutinefunction(fixturedef.func) or isasyncgenfunction(fixturedef.func)
+    if is_async and _is_ours(request.node) and not _by_pytest_trio(request.node):
+        why = "needs pytest-trio to be installed"
+        if "anyio_backend" in request.fixturenames:
+            why = "cannot be had with the marker anyio: leave that out"
+        elif _inner(request.node.obj) is not request.node.obj:
+            why = "cannot be had with Hypothesis: each example has a network of its own"
+        pytest.fail(
+            f"the async fixture {fixturedef.argname!r} of a test in virtual time {why}",
+            pytrace=False,
+        )
+
+
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Run an async test that is ours in virtual time."""
+    if not isinstance(item, pytest.Function) or not _is_ours(item):
+        return (yield)
+    funcargs: dict[str, Any] = item.funcargs
+    if _bench_key not in item.stash:  # marked, and without a network
+        item.stash[_bench_key] = _make_bench(item, funcargs[_SEED_FIXTURE], None)
+    backend = funcargs.get("anyio_backend", "trio")  # a name, or a tuple of it and options
+    if backend != "trio" and backend[0] != "trio":
+        pytest.skip("virtual time is Trio's, and not of this anyio_backend")
+    if _by_pytest_trio(item):
+        return (yield)  # it will call the `_Runner`
+    with _made_sync(item):
+        return (yield)
+
+
+class _Runner:
+    """`trio.run`, for the test of one item."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self._item = item
+
+    def __call__(
+        self,
+        async_fn: Callable[[], Awaitable[object]],
+        *,
+        clock: object = None,
+        instruments: Sequence[object] = (),
+    ) -> None:
+        """Run it. `clock` and `instruments` are what fixtures brought to pytest-trio."""
+        __tracebackhide__ = True
+        self._item.stash[_bench_key].run(async_fn, clock=clock, instruments=instruments)
+
+
+@contextmanager
+def _made_sync(item: pytest.Function) -> Iterator[None]:
+    """Let a test be an ordinary function for all plug-ins, whose call runs it in virtual time."""
+    original, inner, bench = item.obj, _inner(item.obj), item.stash[_bench_key]
+
+    def in_virtual_time(*args: object, **kwargs: object) -> None:
+        __tracebackhide__ = True
+        bench.run(partial(inner, *args, **kwargs))
+
+    if inner is original:
+        item.obj = in_virtual_time
+        try:
+            yield
+        finally:
+            item.obj = original
+    else:
+        in_virtual_time._trio_test_runner_wrapped = True  # type: ignore[attr-defined]
+        original.hypothesis.inner_test = in_virtual_time
+        try:
+            yield
+        finally:
+            original.hypothesis.inner_test = inner
+
+
+# Telling about failures
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what is needed to see and repeat it; keep captures that are wanted."""
+    report = yield
+    bench = item.stash.get(_bench_key, None)
+    if bench is None:
+        return report
+    if report.failed and not bench.failed:
+        bench.failed = True
+        report.sections.append(("pystack", "\n".join(bench.report(_replay(item, bench.seed)))))
+    if report.when == "teardown":
+        keeps = bench.failed or item.config.getoption("--pystack-pcap") == "always"
+        if bench.capture is not None and not keeps:
+            bench.capture.unlink(missing_ok=True)
+        del item.stash[_bench_key]
+    return report
+
+
+def _replay(item: pytest.Item, seed: int) -> str:
+    """Return the command that runs the test again, with the same seed."""
+    # What `--pystack-seeds` has put into the name is not there when there is one seed only.
+    name = re.sub(rf"(?<=\[){_seed_id(seed)}-|-{_seed_id(seed)}(?=[-\]])", "", item.nodeid)
+    file, _, test = name.removesuffix(f"[{_seed_id(seed)}]").partition("::")
+    config = item.config
+    name = f"{os.path.relpath(config.rootpath / file, config.invocation_params.dir)}::{test}"
+    return f"pytest {shlex.quote(name)} --pystack-seed={seed}"
+
+
+# Looking at tests
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Tell whether a test is to run in virtual time: async, and marked or with a network."""
+    return (
+        isinstance(item, pytest.Function)
+        and _SEED_FIXTURE in item.fixturenames
+        and iscoroutinefunction(_inner(item.obj))
+    )
+
+
+def _inner(function: object) -> Callable[..., Awaitable[object]]:
+    """Return the test as it was written: Hypothesis wraps it."""
+    inner: Any = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    test: Callable[..., Awaitable[object]] = inner
+    return test
+
+
+def _by_pytest_trio(item: pytest.Item) -> bool:
+    """Tell whether pytest-trio is to run it: with a runner that we give, and its own fixtures.
+
+    Not with Hypothesis, where it takes no runner, nor what AnyIO's plug-in is asked for.
+    """
+    plugins = item.config.pluginmanager
+    return (
+        isinstance(item, pytest.Function)
+        and (plugins.has_plugin("trio") or plugins.has_plugin("pytest_trio.plugin"))
+        and _inner(item.obj) is item.obj
+        and "anyio_backend" not in item.fixturenames
+    )
+
+
+def _marker_words(item: pytest.Item) -> dict[str, object]:
+    """Return the words of all markers of a test; the nearest one decides."""
+    words: dict[str, object] = {}
+    for mark in reversed(list(item.iter_markers("pystack"))):
+        if mark.args:
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker pystack takes words with names only"
+            )
+        for word in mark.kwargs:
+            if word not in _WORDS:
+                near = difflib.get_close_matches(word, _WORDS, 1)
+                hint = (
+                    f"; did you mean {near[0]!r}?" if near else f" (there are: {', '.join(_WORDS)})"
+                )
+                raise pytest.UsageError(
+                    f"{item.nodeid}: the marker pystack has no word {word!r}{hint}"
+                )
+        words.update(mark.kwargs)
+    return words
+
+
+def _first_seed(item: pytest.Item) -> int:
+    given: int | None = item.config.getoption("--pystack-seed")
+    if given is not None:
+        return given
+    seed = _marker_words(item).get("seed", _DEFAULT_SEED)
+    if not isinstance(seed, int):
+        raise pytest.UsageError(f"{item.nodeid}: a seed is a whole number, not {seed!r}")
+    return seed
+
+
+def _make_bench(item: pytest.Item, seed: int, capture: Path | None) -> Bench:
+    from pystack.testing.bench import Bench
+
+    words = {word: value for word, value in _marker_words(item).items() if word != "seed"}
+    return Bench(seed, capture, **words)  # type: ignore[arg-type]
+
+
+def _seed_id(seed: int) -> str:
+    return f"seed={seed}"
+
+
+def _file_name(nodeid: str) -> str:
+    return re.sub(r"[^\w.=-]+", "_", nodeid).strip("_")[-180:]

@@ -1,0 +1,134 @@
+"""Building what a lab's file says into a topology, and telling which line is at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from pystack.core.addresses import parse_prefix
+from pystack.core.errors import ConfigError
+from pystack.core.scheduler import Scheduler
+from pystack.link.config import PipeConfig
+from pystack.link.link import Link
+from pystack.topology import presets
+from pystack.topology.reading import Document
+from pystack.topology.spec import KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
+from pystack.topology.switch import Switch
+from pystack.topology.toml_places import Path
+from pystack.topology.topology import Topology
+
+_TABLES: Final = {kind: table for table, kind in KINDS.items()}
+
+
+def build(spec: LabSpec, document: Document | None = None) -> Topology:
+    """Return the topology of a lab, settled, in a world of its own whose time stands still.
+
+    Raises ConfigError: with the line, if `document` is what `spec` was read from.
+    """
+    topology = Topology(Scheduler(), spec.seed or 0, parse_prefix(spec.subnet))
+    for node in spec.nodes.values():
+        path = (_TABLES[node.kind], node.name)
+        for word, value in node.words.items():
+            with _placed(document, path, word):
+                Switch(node.name, **{word: value})  # type: ignore[arg-type]
+        with _placed(document, path, "address"):
+            _add_node(topology, node)
+    for at, link in enumerate(spec.links):
+        with _placed_link(document, ("links", at), link):
+            topology.link(
+                link.a,
+                link.b,
+                make=Link,
+                a_to_b=link.a_to_b,
+                b_to_a=link.b_to_a,
+                **link.words,  # type: ignore[arg-type]
+            )
+    for node in spec.nodes.values():
+        for at, (destination, via, _line) in enumerate(node.routes):
+            with _placed(document, (_TABLES[node.kind], node.name, "routes", at)):
+                topology.route(node.name, destination, via)
+    with _placed(document, ()):
+        topology.settle()
+    for at, event in enumerate(spec.timeline):
+        with _placed(document, ("timeline", at), event.action):
+            _check_event(topology, spec, event)
+    return topology
+
+
+def joining(spec: LabSpec, ends: tuple[str, str]) -> list[LinkSpec]:
+    """Return the links between two nodes, whichever was named first."""
+    return [link for link in spec.links if {link.a, link.b} == set(ends)]
+
+
+def turned(words: Mapping[str, object], is_turned: bool) -> dict[str, object]:
+    """Return the words of `set` with the two directions changed, if that is what they mean."""
+    other = {"a_to_b": "b_to_a", "b_to_a": "a_to_b"}
+    return {other.get(word, word) if is_turned else word: words[word] for word in words}
+
+
+def _add_node(topology: Topology, node: NodeSpec) -> None:
+    match node.kind:
+        case "host":
+            topology.host(node.name, node.address)
+        case "router":
+            topology.router(node.name, node.address)
+        case "switch":
+            topology.switch(Switch(node.name, **node.words))  # type: ignore[arg-type]
+        case _:
+            topology.station(node.name, node.address)
+
+
+def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:
+    """Raise ConfigError for what would be refused when its time has come."""
+    if event.link is not None:
+        links = joining(spec, event.link)
+        if not links:
+            raise ConfigError(f"there is no link between {event.link[0]} and {event.link[1]}")
+        for link in links:
+            words = turned(event.words, event.link[0] != link.a)
+            for direction, sent in zip(("a_to_b", "b_to_a"), _directions(link), strict=True):
+                given = words.get(direction, {})
+                assert isinstance(given, dict)
+                both = {key: words[key] for key in words if key not in ("a_to_b", "b_to_a")}
+                PipeConfig.parse(**{**sent, **both, **given})
+    if event.groups or event.action == "partition":
+        topology.partition(event.groups).heal()
+    if event.node is not None and spec.nodes[event.node].kind in ("tap", "namespace"):
+        raise ConfigError(f"{event.node} has no power to switch here; take its link down instead")
+
+
+def _directions(link: LinkSpec) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the words of both directions, all counted in."""
+    preset = link.words.get("preset")
+    up, down = presets.words_of(preset if isinstance(preset, str) else None)
+    words = {key: link.words[key] for key in link.words if key not in ("preset", "mtu_bytes")}
+    return {**up, **words, **link.a_to_b}, {**down, **words, **link.b_to_a}
+
+
+@contextmanager
+def _placed(document: Document | None, path: Path, *inner: str) -> Iterator[None]:
+    """Let a ConfigError name the line of `path`, or of a word in it if it is there."""
+    try:
+        yield
+    except ConfigError as error:
+        if document is None:
+            raise
+        document.fail((*path, *inner), str(error))
+
+
+@contextmanager
+def _placed_link(document: Document | None, path: Path, link: LinkSpec) -> Iterator[None]:
+    """Let a ConfigError name the line of the word that is wrong by itself, or else the link's."""
+    try:
+        yield
+    except ConfigError as error:
+        if document is None:
+            raise
+        groups = ((path, link.words), ((*path, "a_to_b"), link.a_to_b))
+        for where, words in (*groups, ((*path, "b_to_a"), link.b_to_a)):
+            for word, value in words.items():
+                if word not in ("preset", "mtu_bytes"):
+                    with _placed(document, where, word):
+                        PipeConfig.parse(**{word: value})
+        document.fail(path, f"{link.a} - {link.b}: {error}")

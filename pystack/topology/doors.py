@@ -1,0 +1,126 @@
+"""What may stand between a node and its link: ports that look on, hold back, or are shut.
+
+They are put there only while they are needed, so that a frame costs nothing more while not.
+"""
+
+import struct
+from collections.abc import Callable
+
+from pystack.core.errors import WireError
+from pystack.link.port import FrameSink, Port
+from pystack.wire import arp, ethernet, ipv4
+from pystack.wire.frame import Frame, split
+
+TapFn = Callable[[Frame, float], None]
+DropFn = Callable[[Frame, float], None]
+
+
+class _Door:
+    """A port around a port that takes what the inner one takes, super-frames too."""
+
+    def __init__(self, inner: Port) -> None:
+        self.inner = inner
+        self.mtu_bytes = inner.mtu_bytes
+        self.gso_max_bytes = inner.gso_max_bytes
+        self.fills_checksums = inner.fills_checksums
+        self._sink: FrameSink | None = None  # None: nobody is plugged in (yet)
+        inner.attach(self.deliver)
+
+    def attach(self, sink: FrameSink) -> None:
+        """Give what arrives to `sink`."""
+        self._sink = sink
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Take a frame on its way to the link."""
+        self.inner.send(frame, now)
+
+    def deliver(self, frame: Frame, now: float) -> None:
+        """Take a frame on its way from the link."""
+        if self._sink is not None:
+            self._sink(frame, now)
+
+    def close(self) -> None:
+        """Close what is inside."""
+        self.inner.close()
+
+
+class Tap(_Door):
+    """Shows every frame that is put on the link."""
+
+    def __init__(self, inner: Port, show: TapFn) -> None:
+        super().__init__(inner)
+        self._show = show
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Show the frame, then send it."""
+        self._show(frame, now)
+        self.inner.send(frame, now)
+
+
+class Completing(_Door):
+    """Fills in checksums and cuts super-frames for a port that cannot; takes all from its owner."""
+
+    def __init__(self, inner: Port) -> None:
+        super().__init__(inner)
+        self.fills_checksums = True
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Send what it carries as ordinary frames."""
+        for piece in split(frame):
+            self.inner.send(piece, now)
+
+
+class ClosedDoor(_Door):
+    """Lets nothing through, in either direction."""
+
+    def __init__(self, inner: Port, drop: DropFn) -> None:
+        super().__init__(inner)
+        self._drop = drop
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Drop it."""
+        self._drop(frame, now)
+
+    def deliver(self, frame: Frame, now: float) -> None:
+        """Drop it."""
+        self._drop(frame, now)
+
+
+class Guard(_Door):
+    """Lets nothing through that goes to, or comes from, one of some addresses."""
+
+    def __init__(self, inner: Port, shut_out: frozenset[int], drop: DropFn) -> None:
+        super().__init__(inner)
+        self._shut_out = shut_out
+        self._drop = drop
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Send it, unless it is for one of them."""
+        if _ends(frame)[1] in self._shut_out:
+            self._drop(frame, now)
+        else:
+            self.inner.send(frame, now)
+
+    def deliver(self, frame: Frame, now: float) -> None:
+        """Deliver it, unless it is from one of them."""
+        if _ends(frame)[0] in self._shut_out:
+            self._drop(frame, now)
+        elif self._sink is not None:
+            self._sink(frame, now)
+
+
+def _ends(frame: Frame) -> tuple[int | None, int | None]:
+    """Return who a frame's packet is from and for; None: it has no such addresses."""
+    data = memoryview(frame.data)
+    try:
+        _, _, ethertype = ethernet.HEADER.unpack_from(data)
+        rest = data[ethernet.HEADER_BYTES :]
+        if ethertype == ethernet.IPV4:
+            packet = ipv4.parse(rest)
+            return packet.src, packet.dst
+        if ethertype == ethernet.ARP:
+            question = arp.parse(rest)
+            return question.spa, question.tpa
+    except (WireError, struct.error):
+        pass  # damaged: whoever gets it drops it, and says why
+    return None, None

@@ -1,0 +1,191 @@
+"""A lab as a text: a tree of its nodes, and what its links do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pystack.core.addresses import format_ip4
+from pystack.topology.spec import EventSpec, LabSpec, LinkSpec
+from pystack.topology.topology import Topology
+
+_OWN_WORDS = ("preset", "mtu_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One node, ready to be drawn."""
+
+    name: str
+    kind: str
+    addresses: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what runs there
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One link, ready to be drawn."""
+
+    a: str
+    b: str
+    words: tuple[str, ...] = ()  # of both directions: "delay 20ms"
+    a_to_b: tuple[str, ...] = ()
+    b_to_a: tuple[str, ...] = ()
+
+    def seen_from(self, name: str) -> list[str]:
+        """Return all words, with arrows for one direction: to the right is away from `name`."""
+        away, back = (self.a_to_b, self.b_to_a) if name == self.a else (self.b_to_a, self.a_to_b)
+        found = [", ".join(self.words)] if self.words else []
+        found += [f"-> {', '.join(away)}"] if away else []
+        return found + ([f"<- {', '.join(back)}"] if back else [])
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """All that is to be drawn, in the order of the file."""
+
+    title: str
+    boxes: Mapping[str, Box]
+    lines: tuple[Line, ...]
+    timeline: tuple[str, ...] = ()
+
+    def around(self, name: str) -> list[tuple[Line, str]]:
+        """Return the links of a node, each with the node at its other end."""
+        return [
+            (line, line.b if name == line.a else line.a)
+            for line in self.lines
+            if name in (line.a, line.b)
+        ]
+
+
+def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
+    """Return what is to be drawn of a lab. `topology`: built from it, and settled."""
+    boxes = {}
+    for node in spec.nodes.values():
+        known = topology.node(node.name).addresses
+        boxes[node.name] = Box(
+            node.name,
+            node.kind,
+            tuple(f"{format_ip4(address)}/{prefix.length}" for address, prefix in known),
+            (*node.serve, *(program.run for program in node.programs)),
+        )
+    seed = "a new seed each time" if spec.seed is None else f"seed {spec.seed}"
+    return Drawing(
+        f"{spec.path}: {spec.subnet}, {seed}",
+        boxes,
+        tuple(_line(link) for link in spec.links),
+        tuple(tell(event) for event in spec.timeline),
+    )
+
+
+def tell(event: EventSpec) -> str:
+    """Return what happens at an instant of a timeline, as a line."""
+    ends = "" if event.link is None else f"{event.link[0]} - {event.link[1]}"
+    match event.action:
+        case "set":
+            both = [
+                word for word in _words(event.words) if not word.startswith(("a_to_b", "b_to_a"))
+            ]
+            for key, arrow in (("a_to_b", "->"), ("b_to_a", "<-")):
+                words = event.words.get(key)
+                if isinstance(words, dict):
+                    both.append(f"{arrow} {', '.join(_words(words))}")
+            what = f"link {ends}: {', '.join(both)}"
+        case "down" | "up":
+            only = f" ({event.direction})" if event.direction else ""
+            what = f"link {ends}: {event.action}{only}"
+        case "partition":
+            what = "partition " + " | ".join(", ".join(group) for group in event.groups)
+        case "heal":
+            what = "heal"
+        case _:
+            what = f"{event.action.replace('_', ' ')} {event.node}"
+    return f"{event.at_s:g} s: {what}"
+
+
+def as_text(drawing: Drawing) -> list[str]:
+    """Return the drawing as lines of text."""
+    lines = [drawing.title]
+    seen: set[str] = set()
+    drawn: set[int] = set()
+    for name in _from_the_middle(drawing):
+        if name not in seen:
+            lines.append("")
+            _branch(drawing, name, "", "", seen, drawn, lines)
+    others = [line for line in drawing.lines if id(line) not in drawn]
+    if others:
+        lines += ["", "and"]
+        lines += [f"  {line.a} - {line.b}{_label(line.seen_from(line.a))}" for line in others]
+    if drawing.timeline:
+        lines += ["", "timeline", *(f"  {entry}" for entry in drawing.timeline)]
+    return lines
+
+
+def _branch(
+    drawing: Drawing,
+    name: str,
+    first: str,
+    rest: str,
+    seen: set[str],
+    drawn: set[int],
+    lines: list[str],
+    link: str = "",
+) -> None:
+    """Add a node, and all that hangs below it. `first`, `rest`: the beginnings of its lines."""
+    box = drawing.boxes[name]
+    seen.add(name)
+    head = f"{first}{box.kind} {name}  {' '.join(box.addresses)}".rstrip()
+    lines.append(head + (f"  [{', '.join(box.notes)}]" if box.notes else "") + link)
+    # All at once, so that a ring is cut at the far end and not beside the root.
+    children = []
+    for line, other in drawing.around(name):
+        if other not in seen:
+            seen.add(other)
+            drawn.add(id(line))
+            children.append((line, other))
+    for number, (line, other) in enumerate(children):
+        last = number == len(children) - 1
+        _branch(
+            drawing,
+            other,
+            rest + ("`-- " if last else "|-- "),
+            rest + ("    " if last else "|   "),
+            seen,
+            drawn,
+            lines,
+            _label(line.seen_from(name)),
+        )
+
+
+def _label(words: Iterable[str]) -> str:
+    text = "  ".join(words)
+    return f"   ({text})" if text else ""
+
+
+def _from_the_middle(drawing: Drawing) -> list[str]:
+    """Return the nodes, those with the most links first: they make the best roots."""
+    order = list(drawing.boxes)
+    return sorted(order, key=lambda name: (-len(drawing.around(name)), order.index(name)))
+
+
+def _line(link: LinkSpec) -> Line:
+    words = [word for word in _words(link.words) if not word.startswith(_OWN_WORDS)]
+    for own in _OWN_WORDS:
+        if own in link.words:
+            words.insert(0, f"{own.removesuffix('_bytes')} {link.words[own]}")
+    return Line(
+        link.a, link.b, tuple(words), tuple(_words(link.a_to_b)), tuple(_words(link.b_to_a))
+    )
+
+
+def _words(words: Mapping[str, object]) -> list[str]:
+    """Return words with their values as one would say them."""
+    return [word if value is True else f"{word} {_value(value)}" for word, value in words.items()]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(_value(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(_words(value))
+    return str(value)

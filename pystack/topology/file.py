@@ -1,0 +1,310 @@
+"""A lab in a TOML file, with the words of the Python API: `load` reads and checks it.
+
+    seed = 7
+    [hosts.client]
+    [hosts.server]
+    serve = ["http"]
+    [routers.r1]
+    [[links]]
+    between = ["client", "r1"]
+    delay = "20ms"
+    [[timeline]]
+    at = "5s"
+    link = ["client", "r1"]
+    set = { loss = "30%" }
+
+Checking means building: what the topology refuses is refused here, with the line of the file.
+Nothing of a file is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Final
+
+from pystack.core.addresses import parse_prefix
+from pystack.core.errors import ConfigError
+from pystack.core.units import parse_time_s
+from pystack.link.config import WORDS
+from pystack.topology import presets
+from pystack.topology.building import build
+from pystack.topology.reading import Document, describe, suggest
+from pystack.topology.spec import (
+    ACTIONS,
+    DEFAULT_SUBNET,
+    KINDS,
+    AddressWords,
+    EventSpec,
+    LabSpec,
+    LinkSpec,
+    NodeSpec,
+    ProgramSpec,
+)
+from pystack.topology.toml_places import Path
+
+_TOP: Final = ("seed", "subnet", *KINDS, "links", "timeline")
+_NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "host": ("address", "routes", "serve", "programs"),
+    "router": ("address", "routes", "serve", "programs"),
+    "switch": ("ageing", "table_entries"),
+    "tap": ("address",),
+    "namespace": ("address", "programs"),
+}
+LINK_WORDS: Final = sorted(WORDS)
+_FILES: Final = ("trace", "delay_trace", "distribution")  # words whose value may be a file's name
+_LINK_OWN: Final = ("between", "preset", "mtu_bytes", "a_to_b", "b_to_a")
+_EVENT_WORDS: Final = ("at", "link", "direction", *ACTIONS)
+_DIRECTIONS: Final = ("a_to_b", "b_to_a")
+_FUNCTION: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def load(path: str | FilePath) -> LabSpec:
+    """Read and check a file. Raises ConfigError, with its name and a line, also if it is not there.
+
+    Everything is checked that can be without running the file's own programs.
+    """
+    try:
+        text = FilePath(path).read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str = "lab.toml") -> LabSpec:
+    """Read and check the text of a file; `name` is for messages. Raises ConfigError."""
+    document = Document(name, text)
+    spec = _Reader(document).lab()
+    build(spec, document)
+    return spec
+
+
+class _Reader:
+    """Makes values of tables. What it takes is of the right kind and shape."""
+
+    def __init__(self, document: Document) -> None:
+        self._doc = document
+
+    def lab(self) -> LabSpec:
+        root = self._doc.table((), self._doc.root, _TOP)
+        seed = root.get("seed")
+        subnet = self._doc.text(("subnet",), root.get("subnet", DEFAULT_SUBNET))
+        with self._doc.placed(("subnet",)):
+            parse_prefix(subnet)
+        nodes: dict[str, NodeSpec] = {}
+        for table, kind in KINDS.items():
+            for name, value in self._doc.table((table,), root.get(table, {}), None).items():
+                if name in nodes:
+                    self._doc.fail((table, name), f"{name} is a {nodes[name].kind} already")
+                nodes[name] = self._node((table, name), name, kind, value)
+        if not nodes:
+            self._doc.fail((), "a lab needs a [hosts.NAME] at least")
+        # As they stand in the file: the order of making decides who gets which address.
+        nodes = dict(sorted(nodes.items(), key=lambda item: item[1].line))
+        return LabSpec(
+            path=self._doc.name,
+            seed=None if seed is None else self._doc.whole(("seed",), seed),
+            subnet=subnet,
+            nodes=nodes,
+            links=tuple(
+                self._link(("links", at), value, nodes)
+                for at, value in enumerate(self._doc.items(("links",), root.get("links", [])))
+            ),
+            timeline=tuple(
+                self._event(("timeline", at), value, nodes)
+                for at, value in enumerate(self._doc.items(("timeline",), root.get("timeline", [])))
+            ),
+        )
+
+    def _node(self, path: Path, name: str, kind: str, value: object) -> NodeSpec:
+        table = self._doc.table(path, value, _NODE_WORDS[kind])
+        return NodeSpec(
+            name=name,
+            kind=kind,
+            address=self._address((*path, "address"), table.get("address")),
+            words={key: table[key] for key in ("ageing", "table_entries") if key in table},
+            routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
+            serve=tuple(self._doc.texts((*path, "serve"), table.get("serve", []))),
+            programs=tuple(self._programs((*path, "programs"), kind, table.get("programs", []))),
+            line=self._doc.line(path),
+        )
+
+    def _address(self, path: Path, value: object) -> AddressWords:
+        if value is None:
+            return None
+        return (
+            self._doc.texts(path, value) if isinstance(value, list) else self._doc.text(path, value)
+        )
+
+    def _routes(self, path: Path, value: object) -> Iterable[tuple[str, str, int]]:
+        for at, item in enumerate(self._doc.items(path, value)):
+            here = (*path, at)
+            table = self._doc.table(here, item, ("destination", "via"))
+            self._needs(here, table, ("destination", "via"))
+            destination = self._doc.text((*here, "destination"), table["destination"])
+            via = self._doc.text((*here, "via"), table["via"])
+            yield destination, via, self._doc.line(here)
+
+    def _programs(self, path: Path, kind: str, value: object) -> Iterable[ProgramSpec]:
+        for at, item in enumerate(self._doc.items(path, value)):
+            here = (*path, at)
+            if kind == "namespace":
+                table = self._doc.table(here, item, ("command",))
+                self._needs(here, table, ("command",))
+                command = tuple(self._doc.texts((*here, "command"), table["command"]))
+                if not command:
+                    self._doc.fail((*here, "command"), "a command needs a word at least")
+                yield ProgramSpec(run=command[0], command=command, line=self._doc.line(here))
+                continue
+            table = self._doc.table(here, item, ("run", "args"))
+            self._needs(here, table, ("run",))
+            run = self._doc.text((*here, "run"), table["run"])
+            if not _FUNCTION.fullmatch(run):
+                self._doc.fail(
+                    (*here, "run"), f"{run!r} is not a function, like 'module:function' of Python"
+                )
+            args = tuple(self._doc.items((*here, "args"), table.get("args", [])))
+            yield ProgramSpec(run=run, args=args, line=self._doc.line(here))
+
+    def _link(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> LinkSpec:
+        table = self._doc.table(path, value, None)
+        both = {key: item for key, item in table.items() if key not in _LINK_OWN}
+        both = self._link_words(path, both, _LINK_OWN)
+        self._needs(path, table, ("between",))
+        a, b = self._pair((*path, "between"), table["between"], nodes)
+        for key, check in (("preset", presets.words_of), ("mtu_bytes", None)):
+            if key in table:
+                here = (*path, key)
+                if check is None:
+                    self._doc.whole(here, table[key])
+                else:
+                    with self._doc.placed(here):
+                        check(self._doc.text(here, table[key]))
+                both[key] = table[key]
+        return LinkSpec(
+            a=a,
+            b=b,
+            words=both,
+            a_to_b=self._one_way((*path, "a_to_b"), table.get("a_to_b", {})),
+            b_to_a=self._one_way((*path, "b_to_a"), table.get("b_to_a", {})),
+            line=self._doc.line(path),
+        )
+
+    def _one_way(self, path: Path, value: object) -> dict[str, object]:
+        return self._link_words(path, self._doc.table(path, value, None), ())
+
+    def _link_words(
+        self, path: Path, words: Mapping[str, object], others: Sequence[str]
+    ) -> dict[str, object]:
+        """Return netem's and tc's words; their values are for the builder to check.
+
+        Files are named relative to the lab's own.
+        """
+        found: dict[str, object] = {}
+        for word, value in words.items():
+            if word not in LINK_WORDS:
+                self._doc.unknown((*path, word), word, [*others, *LINK_WORDS])
+            if word in _FILES and isinstance(value, str):
+                beside = FilePath(self._doc.name).parent / value
+                value = str(beside) if beside.is_file() else value
+            found[word] = value
+        return found
+
+    def _event(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> EventSpec:
+        table = self._doc.table(path, value, _EVENT_WORDS)
+        self._needs(path, table, ("at",))
+        at = table["at"]
+        if not isinstance(at, str | int | float) or isinstance(at, bool):
+            self._doc.fail((*path, "at"), f'at must be a time like "5s", not {describe(at)}')
+        with self._doc.placed((*path, "at")):
+            at_s = parse_time_s(at)
+        actions = [word for word in ACTIONS if word in table]
+        if len(actions) != 1:
+            what = f"both {actions[0]} and {actions[1]}" if actions else "nothing to do"
+            self._doc.fail(path, f"an instant has {what}; it needs one of {', '.join(ACTIONS)}")
+        (action,) = actions
+        if "link" in table and action != "set":
+            self._doc.fail(
+                (*path, "link"), f"link belongs to set; for {action}, give its ends there"
+            )
+        if "direction" in table and action not in ("down", "up"):
+            self._doc.fail((*path, "direction"), "direction belongs to down and up")
+        return self._action(path, at_s, action, table, nodes)
+
+    def _action(
+        self,
+        path: Path,
+        at_s: float,
+        action: str,
+        table: Mapping[str, object],
+        nodes: Mapping[str, NodeSpec],
+    ) -> EventSpec:
+        here = (*path, action)
+        value = table[action]
+        line = self._doc.line(path)
+        match action:
+            case "set":
+                self._needs(path, table, ("link",))
+                table_of_words = self._doc.table(here, value, None)
+                both = {
+                    key: table_of_words[key] for key in table_of_words if key not in _DIRECTIONS
+                }
+                words = self._link_words(here, both, _DIRECTIONS)
+                for key in _DIRECTIONS:
+                    if key in table_of_words:
+                        words[key] = self._one_way((*here, key), table_of_words[key])
+                link = self._pair((*path, "link"), table["link"], nodes)
+                return EventSpec(at_s=at_s, action=action, link=link, words=words, line=line)
+            case "down" | "up":
+                link = self._pair(here, value, nodes)
+                direction = self._direction((*path, "direction"), table.get("direction"))
+                return EventSpec(
+                    at_s=at_s, action=action, link=link, direction=direction, line=line
+                )
+            case "partition":
+                groups = tuple(
+                    tuple(self._names((*here, at), group, nodes))
+                    for at, group in enumerate(self._doc.items(here, value))
+                )
+                return EventSpec(at_s=at_s, action=action, groups=groups, line=line)
+            case "heal":
+                if value is not True:
+                    self._doc.fail(here, f"heal can only be true, not {describe(value)}")
+                return EventSpec(at_s=at_s, action=action, line=line)
+            case _:
+                name = self._doc.text(here, value)
+                self._node_known(here, name, nodes)
+                return EventSpec(at_s=at_s, action=action, node=name, line=line)
+
+    def _direction(self, path: Path, value: object) -> str | None:
+        if value is None:
+            return None
+        text = self._doc.text(path, value)
+        if text not in _DIRECTIONS:
+            self._doc.fail(path, f"{text!r} is no direction{suggest(text, _DIRECTIONS)}")
+        return text
+
+    def _pair(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> tuple[str, str]:
+        names = self._names(path, value, nodes)
+        if len(names) != 2:
+            self._doc.fail(path, f"a link has two ends, not {len(names)}")
+        return names[0], names[1]
+
+    def _names(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> list[str]:
+        names = self._doc.texts(path, value)
+        for at, name in enumerate(names):
+            self._node_known((*path, at), name, nodes)
+        return names
+
+    def _node_known(self, path: Path, name: str, nodes: Mapping[str, NodeSpec]) -> None:
+        if name not in nodes:
+            self._doc.fail(path, f"there is no node {name!r}{suggest(name, nodes)}")
+
+    def _needs(self, path: Path, table: Mapping[str, object], words: Iterable[str]) -> None:
+        for word in words:
+            if word not in table:
+                what = f"this {path[0]} entry" if len(path) == 2 else "this"
+                self._doc.fail(path, f"{what} has no {word!r}, and needs it")

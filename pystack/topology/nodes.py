@@ -1,0 +1,158 @@
+"""Nodes and their ends of links: what a topology is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pystack.core.addresses import Ip4, Mac, Prefix
+from pystack.core.counters import Counters
+from pystack.link.port import FrameSink, Port
+from pystack.stack.host import Host
+from pystack.stack.interface import Interface
+from pystack.topology.doors import ClosedDoor, Guard, Tap, TapFn
+from pystack.topology.router import Router
+from pystack.topology.switch import Switch
+from pystack.wire.frame import Frame
+
+HostAddress = tuple[Ip4, Prefix]
+
+
+class Station:
+    """The place of something that has a stack of its own: a TAP device, a network namespace.
+
+    It is a Port: whoever brings the stack attaches to it and sends through it. The topology gives
+    it an address and a gateway, which its owner hands on.
+    """
+
+    def __init__(self, name: str, mac: Mac) -> None:
+        self.name = name
+        self.mac = mac  # an own one, for whoever needs one
+        self.mtu_bytes = 1500  # this and the next two: the link's, once there is one
+        self.gso_max_bytes = 0
+        self.fills_checksums = False
+        self.address: HostAddress | None = None  # None: no link yet
+        self.gateway: Ip4 | None = None  # None: there is no router on its segment
+        self.counters = Counters()
+        self._port: Port | None = None  # None: no link yet
+        self._sink: FrameSink | None = None  # None: nobody is here yet
+
+    def plug(self, port: Port) -> None:
+        """Take the port that leads to the network."""
+        self._port = port
+        self.mtu_bytes = port.mtu_bytes
+        self.gso_max_bytes = port.gso_max_bytes
+        self.fills_checksums = port.fills_checksums
+        port.attach(self._deliver)
+
+    def attach(self, sink: FrameSink) -> None:
+        """Give what comes from the network to `sink`."""
+        self._sink = sink
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Send a frame into the network."""
+        if self._port is None:
+            self.counters.add("station_no_link")
+        else:
+            self._port.send(frame, now)
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._sink = None
+
+    def _deliver(self, frame: Frame, now: float) -> None:
+        if self._sink is None:
+            self.counters.add("station_absent")
+        else:
+            self._sink(frame, now)
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One node by its name, with what the topology knows of it."""
+
+    name: str
+    device: Host | Switch | Station
+    order: int  # the how many-th it was made
+    wanted: tuple[HostAddress | None, ...] = ()  # by hand, for eth0, eth1 ...; None: automatic
+    ends: list[End] = field(default_factory=list)
+    # Routes by hand: those that wait for the next settling, and the blocks of all.
+    pending_routes: list[tuple[Prefix, str]] = field(default_factory=list)
+    given_routes: set[Prefix] = field(default_factory=set)
+    # Routes that the topology has filled in: block to interface and gateway.
+    filled_routes: dict[Prefix, tuple[str, Ip4]] = field(default_factory=dict)
+    powered: bool = True
+
+    @property
+    def is_switch(self) -> bool:
+        """Tell whether it joins its links into one segment."""
+        return isinstance(self.device, Switch)
+
+    @property
+    def is_router(self) -> bool:
+        """Tell whether it forwards packets."""
+        return isinstance(self.device, Router)
+
+    @property
+    def addresses(self) -> list[HostAddress]:
+        """Return all addresses that it has, those of eth0 first."""
+        return [address for end in self.ends for address in end.addresses]
+
+    def drop(self, reason: str, frame: Frame, now: float) -> None:
+        """Count a frame that was lost at the node's door."""
+        if isinstance(self.device, Host):
+            self.device.drop(reason, now, None, frame.data)
+        else:
+            self.device.counters.add(reason)
+
+
+@dataclass(eq=False, slots=True)
+class End:
+    """One end of a link (or of any port), at a node."""
+
+    node: Node
+    number: int  # among the node's ends
+    port: Port
+    order: int  # among all ends: the order of the links
+    interface: Interface | None = None  # None: not settled yet, or no host's
+    taps: list[TapFn] = field(default_factory=list)
+    shut_out: frozenset[int] = frozenset()  # addresses on the other side of a partition
+    cut: bool = False  # the link itself goes from one side of a partition to the other
+
+    @property
+    def name(self) -> str:
+        """Return the name of the interface: "eth0" for the first."""
+        return f"eth{self.number}"
+
+    @property
+    def addresses(self) -> list[HostAddress]:
+        """Return the addresses here; none before settling, and none of a switch."""
+        device = self.node.device
+        if isinstance(device, Station):
+            return [] if device.address is None else [device.address]
+        return [] if self.interface is None else self.interface.addresses
+
+    def replug(self) -> None:
+        """Put between the node and its port what belongs there now."""
+        device, drop = self.node.device, self.node.drop
+        port = self.port
+        for tap in self.taps:
+            port = Tap(port, tap)
+        if not self.node.powered:
+            port = ClosedDoor(port, _named(drop, "powered_off"))
+        elif self.cut:
+            port = ClosedDoor(port, _named(drop, "partitioned"))
+        elif self.shut_out:
+            port = Guard(port, self.shut_out, _named(drop, "partitioned"))
+        if isinstance(device, Switch):
+            device.replug(self.number, port)
+        elif isinstance(device, Station):
+            device.plug(port)
+        elif self.interface is not None:
+            device.plug(self.interface, port)
+
+
+def _named(
+    drop: Callable[[str, Frame, float], None], reason: str
+) -> Callable[[Frame, float], None]:
+    return lambda frame, now: drop(reason, frame, now)

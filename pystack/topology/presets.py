@@ -1,0 +1,126 @@
+"""Presets: the words of a link for common access lines, up and down apart.
+
+They are models with round figures, each near a published measurement (docs/topology.md names them);
+real lines differ from them, and from each other, by more than a factor of two. The queues are drop
+tail and long, as those of real modems are. A word that is given beside a preset goes before it.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.core.errors import ConfigError
+
+Words = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """One kind of line. `up` is from the subscriber, the first node that `link` is given."""
+
+    about: str
+    up: Words
+    down: Words
+
+
+def _line(
+    about: str,
+    *,
+    rates: tuple[str, str],  # up, down
+    limits: tuple[int, int],  # packets that wait for the line, up and down
+    **both: object,
+) -> Preset:
+    (rate_up, rate_down), (limit_up, limit_down) = rates, limits
+    return Preset(
+        about=about,
+        up={"rate": rate_up, "limit": limit_up, **both},
+        down={"rate": rate_down, "limit": limit_down, **both},
+    )
+
+
+PRESETS: Final[Mapping[str, Preset]] = {
+    "dsl": _line(
+        "ADSL over a copper pair",
+        rates=("1mbit", "8mbit"),
+        limits=(50, 150),
+        delay="20ms",
+        jitter="1ms",
+    ),
+    "cable": _line(
+        "DOCSIS 3",
+        rates=("10mbit", "140mbit"),
+        limits=(300, 1500),
+        delay="10ms",
+        jitter="2ms",
+    ),
+    "3g": _line(
+        "HSPA+, good reception",
+        rates=("1.6mbit", "6mbit"),
+        limits=(100, 300),
+        delay="32ms",
+        jitter="8ms",
+        distribution="normal",
+    ),
+    "lte": _line(
+        "LTE, good reception",
+        rates=("12mbit", "20mbit"),
+        limits=(300, 500),
+        delay="25ms",
+        jitter="5ms",
+        distribution="normal",
+    ),
+    "5g": _line(
+        "5G in the middle band, good reception",
+        rates=("15mbit", "100mbit"),
+        limits=(400, 1500),
+        delay="9ms",
+        jitter="3ms",
+        distribution="normal",
+    ),
+    "wifi": _line(
+        "a busy home or office: the hop through the air alone",
+        rates=("100mbit", "100mbit"),
+        limits=(500, 500),
+        delay="3ms",
+        jitter="2ms",
+        distribution="pareto",
+        loss="0.1%",
+    ),
+    "satellite-geo": _line(
+        "a geostationary satellite",
+        rates=("3mbit", "20mbit"),
+        limits=(150, 800),
+        delay="320ms",
+        jitter="10ms",
+        distribution="normal",
+    ),
+    "satellite-leo": _line(
+        "satellites in a low orbit, as Starlink",
+        rates=("12mbit", "100mbit"),
+        limits=(200, 1000),
+        delay="22ms",
+        jitter="5ms",
+        distribution="normal",
+        loss="0.4%",
+    ),
+    "dc": _line(
+        "two servers of one data centre",
+        rates=("10gbit", "10gbit"),
+        limits=(1000, 1000),
+        delay="100us",
+        jitter="10us",
+    ),
+}
+
+
+def words_of(name: str | None) -> tuple[Words, Words]:
+    """Return a preset's words up and down; none for None. ConfigError where there is no such."""
+    if name is None:
+        return {}, {}
+    preset = PRESETS.get(name)
+    if preset is None:
+        near = difflib.get_close_matches(name, PRESETS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"there is no preset {name!r} (there are: {', '.join(PRESETS)}){hint}")
+    return preset.up, preset.down

@@ -1,0 +1,121 @@
+"""Reading tables of a TOML file so that every complaint names the line and the word."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+from pystack.core.errors import ConfigError
+from pystack.topology.toml_places import Path, find_places, line_of
+
+_POSITION: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_KINDS: Final[tuple[tuple[type, str], ...]] = (
+    (bool, "true or false"),
+    (str, "a text"),
+    (int, "a whole number"),
+    (float, "a number"),
+    (list, "a list"),
+    (dict, "a table"),
+)
+
+
+class Document:
+    """A parsed file, and where everything in it stands."""
+
+    def __init__(self, name: str, text: str) -> None:
+        """`name` is for messages. Raises ConfigError where the text is not TOML."""
+        self.name = name
+        try:
+            self.root: dict[str, object] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            message = str(error)
+            position = _POSITION.search(message)
+            line = int(position[1] or 0) if position else 0
+            line = line or text.count("\n") + 1
+            reason = _POSITION.sub("", message)
+            raise ConfigError(f"{name}:{line}: this is not TOML: {reason}") from None
+        self._places = find_places(text)
+
+    def line(self, path: Path) -> int:
+        """Return the line of what stands at `path`."""
+        return line_of(self._places, path)
+
+    def fail(self, path: Path, sentence: str) -> NoReturn:
+        """Raise the ConfigError for what stands at `path`."""
+        raise ConfigError(f"{self.name}:{self.line(path)}: {sentence}")
+
+    @contextmanager
+    def placed(self, path: Path) -> Iterator[None]:
+        """Let the ConfigErrors of other parts of the program say where the fault stands."""
+        try:
+            yield
+        except ConfigError as error:
+            self.fail(path, str(error))
+
+    def table(self, path: Path, value: object, words: Iterable[str] | None) -> dict[str, object]:
+        """Return a table, whose keys must be among `words` (None: any)."""
+        if not isinstance(value, dict):
+            self.fail(path, f"{show(path)} must be a table, not {describe(value)}")
+        if words is not None:
+            known = list(words)
+            for key in value:
+                if key not in known:
+                    self.unknown((*path, key), key, known)
+        return value
+
+    def unknown(self, path: Path, word: str, known: Iterable[str]) -> NoReturn:
+        """Complain about a word that is none of those that can stand there."""
+        where = f" in {show(path[:-1])}" if len(path) > 1 else ""
+        self.fail(path, f"there is no word {word!r}{where}{suggest(word, known)}")
+
+    def text(self, path: Path, value: object) -> str:
+        """Return a text that is not empty."""
+        if not isinstance(value, str):
+            self.fail(path, f"{show(path)} must be a text in quotes, not {describe(value)}")
+        if not value:
+            self.fail(path, f"{show(path)} must not be empty")
+        return value
+
+    def texts(self, path: Path, value: object) -> list[str]:
+        """Return a list of texts."""
+        return [self.text((*path, at), item) for at, item in enumerate(self.items(path, value))]
+
+    def items(self, path: Path, value: object) -> list[object]:
+        """Return a list."""
+        if not isinstance(value, list):
+            self.fail(path, f"{show(path)} must be a list in [ ], not {describe(value)}")
+        return value
+
+    def whole(self, path: Path, value: object) -> int:
+        """Return a whole number."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.fail(path, f"{show(path)} must be a whole number, not {describe(value)}")
+        return value
+
+
+def show(path: Path) -> str:
+    """Return a path as one would write it: links #2.a_to_b."""
+    text = ""
+    for part in path:
+        # People count the links of a file from 1.
+        text += f" #{part + 1}" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the file"
+
+
+def describe(value: object) -> str:
+    """Return what a value is, for a sentence."""
+    kind = next((name for cls, name in _KINDS if isinstance(value, cls)), "a date or time")
+    return f"{kind} ({value!r})" if isinstance(value, str | int | float) else kind
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about a wrong word: the nearest right one, or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, 1, 0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f" (there are: {', '.join(names)})" if names else ""

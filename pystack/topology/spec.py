@@ -1,0 +1,89 @@
+"""What a lab's file says, as values: read and checked by `file.py`, not built yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+Words = Mapping[str, object]
+AddressWords = str | list[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramSpec:
+    """One program on a node: a Python function, or a command (in a namespace only)."""
+
+    run: str  # "module:function"; or the command's words, for messages
+    args: tuple[object, ...] = ()
+    command: tuple[str, ...] = ()  # empty: it is a Python function
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One node. `kind` is one of KINDS."""
+
+    name: str
+    kind: str
+    address: AddressWords = None  # None: the network gives it one
+    words: Words = field(default_factory=dict)  # further words of the Python call
+    routes: tuple[tuple[str, str, int], ...] = ()  # destination, via, line
+    serve: tuple[str, ...] = ()  # services, as `pystack up --serve` takes them
+    programs: tuple[ProgramSpec, ...] = ()
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSpec:
+    """One link: what `Network.link` is given."""
+
+    a: str
+    b: str
+    words: Words  # for both directions; also preset and mtu_bytes
+    a_to_b: Words
+    b_to_a: Words
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSpec:
+    """What happens at one instant of the timeline. `action` is one of ACTIONS."""
+
+    at_s: float
+    action: str
+    link: tuple[str, str] | None = None  # for set, down, up
+    words: Words = field(default_factory=dict)  # for set
+    direction: str | None = None  # for down, up: "a_to_b", "b_to_a"; None: both
+    groups: tuple[tuple[str, ...], ...] = ()  # for partition
+    node: str | None = None  # for power_off, power_on
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSpec:
+    """A whole file."""
+
+    path: str
+    seed: int | None  # None: not given; every run takes another one
+    subnet: str
+    nodes: Mapping[str, NodeSpec]
+    links: tuple[LinkSpec, ...]
+    timeline: tuple[EventSpec, ...]
+
+    def of_kind(self, kind: str) -> list[NodeSpec]:
+        """Return the nodes of one kind, in the order of the file."""
+        return [node for node in self.nodes.values() if node.kind == kind]
+
+
+# The tables of a file, and the kind of node that each holds.
+KINDS: Final[Mapping[str, str]] = {
+    "hosts": "host",
+    "switches": "switch",
+    "routers": "router",
+    "taps": "tap",
+    "namespaces": "namespace",
+}
+ACTIONS: Final = ("set", "down", "up", "partition", "heal", "power_off", "power_on")
+REAL_KINDS: Final = ("tap", "namespace")  # they need real time
+DEFAULT_SUBNET: Final = "10.0.0.0/24"

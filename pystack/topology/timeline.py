@@ -1,0 +1,51 @@
+"""Timelines: what is to happen to a network, and when, counted from its opening."""
+
+from collections.abc import Callable, Iterable
+
+from pystack.core.errors import ConfigError
+from pystack.core.scheduler import Handle, Scheduler
+from pystack.core.units import parse_time_s
+
+Step = tuple[str | float, Callable[[], object]]
+
+
+class Timeline:
+    """Instants of one network, in seconds since `origin`, and what is done at each.
+
+    What happens at one instant happens in the order in which it was asked for, and before packets
+    that are sent later for the same instant. A function that raises ends the run.
+    """
+
+    def __init__(self, scheduler: Scheduler, origin: float) -> None:
+        self._scheduler = scheduler
+        self._origin = origin
+        self._handles: list[Handle] = []
+
+    def now(self) -> float:
+        """Return the seconds since the origin."""
+        return self._scheduler.now - self._origin
+
+    def at(self, when: str | float, fn: Callable[[], object]) -> Handle:
+        """Call `fn()` at `when` (5, "5s"); the handle's `cancel` takes it back. ConfigError."""
+        when_s = parse_time_s(when)
+        if not callable(fn):
+            raise ConfigError(f"what happens at {when} must be a function to call, not {fn!r}")
+        if when_s < self.now():
+            raise ConfigError(f"{when} has passed: it is {self.now():g} s already")
+
+        def happen(_now: float) -> None:
+            fn()
+
+        handle = self._scheduler.call_at(self._origin + when_s, happen)
+        self._handles.append(handle)
+        return handle
+
+    def timeline(self, steps: Iterable[Step]) -> list[Handle]:
+        """Call several functions, each at its time: [(5, fn), ("8s", other)]."""
+        return [self.at(when, fn) for when, fn in steps]
+
+    def clear(self) -> None:
+        """Forget all that has not happened yet."""
+        for handle in self._handles:
+            handle.cancel()
+        self._handles.clear()

@@ -1,0 +1,361 @@
+"""Topology: many hosts, switches, routers, and the links between them, as one thing.
+
+What is built is only noted; `settle` then gives an address to every end of a link, a route to every
+node, and rest to links that would close a ring of switches. It runs by itself when something asks
+for an address, and again after changes: what was given stays, what is new gets its part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pystack.core.addresses import (
+    LOOPBACK,
+    ZERO_MAC,
+    Ip4,
+    Mac,
+    Prefix,
+    parse_host_address,
+    parse_ip4,
+    parse_prefix,
+)
+from pystack.core.errors import ConfigError
+from pystack.core.rng import component_rng
+from pystack.core.scheduler import Scheduler
+from pystack.link.config import PipeConfig
+from pystack.link.link import DEFAULT_MTU_BYTES, Link
+from pystack.link.loopback import LoopbackPort
+from pystack.stack.host import Host
+from pystack.topology import addressing, presets, routing, segments
+from pystack.topology.nodes import End, HostAddress, Node, Station
+from pystack.topology.partition import Partition
+from pystack.topology.router import Router
+from pystack.topology.switch import Switch
+
+if TYPE_CHECKING:
+    from pystack.link.port import Port
+    from pystack.topology.doors import TapFn
+
+HostT = TypeVar("HostT", bound=Host)
+LinkT = TypeVar("LinkT", bound=Link)
+
+# One address ("10.0.0.9/24"), or one for each of eth0, eth1 ...; None: the next that is free.
+Addresses = str | Sequence[str | None] | None
+Words = Mapping[str, object]
+
+
+@dataclass(eq=False, slots=True)
+class Cable:
+    """A link with the two ends that it joins."""
+
+    link: Link
+    a: End
+    b: End
+
+
+class Topology:
+    """The nodes and links of one network. Sync; it owns the settling and nothing that runs."""
+
+    def __init__(self, scheduler: Scheduler, seed: int, subnet: Prefix) -> None:
+        self.scheduler = scheduler
+        self.seed = seed
+        self.subnet = subnet
+        self.nodes: dict[str, Node] = {}
+        self.cables: list[Cable] = []
+        self._ends = 0
+        self._partitions: list[Partition] = []
+        self.dirty = False  # something was built that is not settled yet
+        self._was_settled = False
+
+    # building
+
+    def host(self, name: str, address: Addresses = None) -> Host:
+        """Add a host. Raises ConfigError for a name or an address that is taken or cannot be."""
+        return self._add_host(name, address, Host)
+
+    def router(self, name: str, address: Addresses = None) -> Router:
+        """Add a router."""
+        return self._add_host(name, address, Router)
+
+    def switch(self, switch: Switch) -> Switch:
+        """Add a switch."""
+        self._add(switch.name, switch, None)
+        return switch
+
+    def station(self, name: str, address: Addresses = None) -> Station:
+        """Add a place for something that has its own stack."""
+        station = Station(name, self._mac(name, 0))
+        self._add(name, station, address)
+        return station
+
+    def link(
+        self,
+        a: str,
+        b: str,
+        *,
+        preset: str | None = None,
+        a_to_b: Words | None = None,
+        b_to_a: Words | None = None,
+        mtu_bytes: int = DEFAULT_MTU_BYTES,
+        make: type[LinkT],
+        **words: object,
+    ) -> LinkT:
+        """Join two nodes by a link; `make` is its class.
+
+        `words` hold for both directions, `a_to_b` and `b_to_a` for one; they go before those of
+        the preset, whose subscriber is `a`. Raises ConfigError.
+        """
+        self._check_link(a, b)
+        up, down = presets.words_of(preset)
+        name = f"{a}-{b}"
+        parallel = sum(known.link.name.partition("#")[0] == name for known in self.cables)
+        link = make(
+            self.scheduler,
+            self.seed,
+            name if not parallel else f"{name}#{parallel + 1}",
+            PipeConfig.parse(**{**up, **words, **(a_to_b or {})}),
+            PipeConfig.parse(**{**down, **words, **(b_to_a or {})}),
+            mtu_bytes=mtu_bytes,
+        )
+        cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))
+        self.cables.append(cable)
+        self._changed()
+        return link
+
+    def attach(self, name: str, port: Port) -> None:
+        """Plug a node into any port that is no link's."""
+        self._add_end(name, port)
+        self._changed()
+
+    def route(self, name: str, destination: str, via: str) -> None:
+        """Add a route by hand: to "10.9.0.0/16", or "default", via an address or a node's name."""
+        prefix = routing.DEFAULT if destination == "default" else parse_prefix(destination)
+        node = self.node(name)
+        if not isinstance(node.device, Host):
+            raise ConfigError(f"{name} has no routes: only hosts and routers do")
+        if prefix in node.given_routes:
+            raise ConfigError(f"{name} has a route to {destination} already")
+        if via not in self.nodes:
+            parse_ip4(via)
+        node.given_routes.add(prefix)
+        node.pending_routes.append((prefix, via))
+        self._changed()
+
+    # asking
+
+    def node(self, name: str) -> Node:
+        """Return the node of that name. Raises ConfigError."""
+        try:
+            return self.nodes[name]
+        except KeyError:
+            known = ", ".join(self.nodes) or "none yet"
+            raise ConfigError(f"there is no node {name!r} (there are: {known})") from None
+
+    def resolve(self, name: str) -> Ip4 | None:
+        """Return the first address of "client", or that of "client.eth1"; None: nobody has it."""
+        base, dot, interface = name.rpartition(".")
+        if name in self.nodes:
+            base, dot = name, ""
+        node = self.nodes.get(base)
+        if node is None:
+            return None
+        self.settle()
+        for end in node.ends:
+            if (not dot or end.name == interface) and end.addresses:
+                return end.addresses[0][0]
+        return None
+
+    def links_between(self, a: str, b: str) -> list[Link]:
+        """Return the links that join two nodes, in the order of their making."""
+        pair = {self.node(a), self.node(b)}
+        return [cable.link for cable in self.cables if {cable.a.node, cable.b.node} == pair]
+
+    # what happens to it
+
+    def power_off(self, name: str, now: float) -> None:
+        """Take the power from a node: silence. Nothing happens where it is off already."""
+        self.settle()
+        node = self.node(name)
+        if isinstance(node.device, Station):
+            raise ConfigError(f"{name} is not the network's to power off: take its link down")
+        if not node.powered:
+            return
+        node.powered = False
+        for end in node.ends:
+            end.replug()
+        if isinstance(node.device, Host):
+            node.device.power_off(now)
+        else:
+            node.device.forget()
+
+    def power_on(self, name: str) -> None:
+        """Give it power again: memory empty, addresses and routes as they were."""
+        node = self.node(name)
+        if node.powered:
+            return
+        node.powered = True
+        if isinstance(node.device, Host):
+            node.device.power_on()
+        for end in node.ends:
+            end.replug()
+
+    def partition(self, groups: Iterable[Iterable[str]]) -> Partition:
+        """Part groups of nodes from each other, from now until the partition heals."""
+        names = [list(group) for group in groups]
+        partition = Partition([[self.node(name) for name in group] for group in names], self._part)
+        self._partitions.append(partition)
+        self._part()
+        return partition
+
+    def heal(self) -> None:
+        """End all partitions."""
+        for partition in list(self._partitions):
+            partition.heal()
+
+    def link_changed(self) -> None:
+        """Take note that a link went down or came up: a ring of switches has another way now."""
+        if self._was_settled:
+            self._rest()
+
+    def tap(self, link: Link, show: TapFn) -> None:
+        """Show every frame that is put on a link, from both ends, before the link acts on it."""
+        for cable in self.cables:
+            if cable.link is link:
+                for end in (cable.a, cable.b):
+                    end.taps.append(show)
+                    end.replug()
+
+    # settling
+
+    def settle(self) -> None:
+        """Give addresses and routes to what has none yet. Raises ConfigError."""
+        if not self.dirty:
+            return
+        self._was_settled = True
+        self._rest()
+        pairs = [(cable.a, cable.b) for cable in self.cables]
+        found = segments.segments(self.nodes.values(), pairs)
+        for members in found:
+            _check_once(members)
+        for end, address in addressing.assign(found, self.subnet):
+            self._give(end, address)
+        routing.fill(self.nodes, found)
+        self._part()
+        self.dirty = False  # not before: what was refused is refused again, until it is mended
+
+    def _rest(self) -> None:
+        """Let links between switches rest that would close a ring of those that are up."""
+        usable = [
+            (cable.a, cable.b)
+            for cable in self.cables
+            if not (cable.link.a_to_b.is_down or cable.link.b_to_a.is_down)
+        ]
+        switches = [node for node in self.nodes.values() if node.is_switch]
+        for node, numbers in segments.resting_ports(switches, usable).items():
+            assert isinstance(node.device, Switch)
+            node.device.block(numbers)
+
+    def _give(self, end: End, address: HostAddress) -> None:
+        device = end.node.device
+        if isinstance(device, Station):
+            device.address = address
+            end.replug()
+        elif isinstance(device, Host):
+            mac = self._mac(device.name, end.number)
+            end.interface = device.add_interface(end.name, end.port, *address, mac)
+            if end.taps or not end.node.powered:
+                end.replug()
+
+    def _part(self) -> None:
+        """Put guards where partitions want them, and take away those that none wants."""
+        self._partitions = [known for known in self._partitions if known.active]
+        for node in self.nodes.values():
+            if node.is_switch:
+                continue
+            shut_out = frozenset(
+                address
+                for partition in self._partitions
+                for other in partition.others(node)
+                for address, _ in other.addresses
+            )
+            for end in node.ends:
+                if end.shut_out != shut_out:
+                    end.shut_out = shut_out
+                    end.replug()
+        for cable in self.cables:
+            cut = any(partition.parts(cable.a.node, cable.b.node) for partition in self._partitions)
+            for end in (cable.a, cable.b):
+                if end.cut != cut:
+                    end.cut = cut
+                    end.replug()
+
+    # helpers
+
+    def _check_link(self, a: str, b: str) -> None:
+        """Raise ConfigError where two nodes cannot be joined."""
+        if a == b:
+            raise ConfigError(f"a link joins two different nodes, and not {a} with itself")
+        for name in (a, b):
+            node = self.node(name)
+            if isinstance(node.device, Station) and node.ends:
+                raise ConfigError(f"{name} has a link already, and can have only one")
+
+    def _add_host(self, name: str, address: Addresses, kind: type[HostT]) -> HostT:
+        host = kind(name, self.scheduler, self.seed)
+        self._add(name, host, address)
+        port = LoopbackPort(self.scheduler)
+        host.add_interface("lo", port, LOOPBACK, Prefix.of(LOOPBACK, 8), ZERO_MAC)
+        return host
+
+    def _add(self, name: str, device: Host | Switch | Station, address: Addresses) -> None:
+        if not name or name == "localhost" or any(character.isspace() for character in name):
+            raise ConfigError(f"{name!r} cannot be the name of a node")
+        if name.replace(".", "").isdigit():
+            raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
+        if name in self.nodes:
+            raise ConfigError(f"there is a node {name!r} already")
+        texts = [address] if address is None or isinstance(address, str) else list(address)
+        wanted = tuple(None if text is None else parse_host_address(text) for text in texts)
+        known = [
+            (node.name, found[0])
+            for node in self.nodes.values()
+            for found in (*node.addresses, *(want for want in node.wanted if want is not None))
+        ]
+        for want in wanted:
+            if want is not None:
+                addressing.check_free(want[0], name, known)
+                known.append((name, want[0]))
+        self.nodes[name] = Node(name, device, len(self.nodes), wanted)
+
+    def _add_end(self, name: str, port: Port) -> End:
+        node = self.node(name)
+        end = End(node, len(node.ends), port, self._ends)
+        self._ends += 1
+        node.ends.append(end)
+        if isinstance(node.device, Switch):
+            node.device.plug(port)
+        return end
+
+    def _changed(self) -> None:
+        # Once people rely on it, a change takes part as soon as the instant's other work is done.
+        if self._was_settled and not self.dirty:
+            self.scheduler.call_at(self.scheduler.now, lambda _now: self.settle())
+        self.dirty = True
+
+    def _mac(self, name: str, number: int) -> Mac:
+        # Locally administered (the 2 in the first byte), and the same for the same seed and name.
+        rng = component_rng(self.seed, f"mac/{name}" if number == 0 else f"mac/{name}/eth{number}")
+        return Mac(b"\x02" + rng.randbytes(5))
+
+
+def _check_once(members: Sequence[End]) -> None:
+    seen: dict[Node, End] = {}
+    for end in members:
+        other = seen.setdefault(end.node, end)
+        if other is not end:
+            raise ConfigError(
+                f"{end.node.name} has two links into one segment ({other.name}, {end.name}): "
+                "one is enough, or a router belongs between them"
+            )

@@ -1,0 +1,59 @@
+"""Programs that the labs of the tests run."""
+
+import trio
+
+import pystack
+
+said: list[str] = []
+
+
+async def echo(
+    host: pystack.TrioHost,
+    port: int,
+    *,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            await stream.send_all(data)
+
+    await trio.serve_tcp(answer, port, task_status=task_status)
+
+
+async def pings(host: pystack.TrioHost, other: str, times: int) -> None:
+    for _ in range(times):
+        began = trio.current_time()
+        try:
+            await host.ping(other, timeout_s=0.4)
+        except TimeoutError:
+            print(f"{began:.3f} lost")
+        else:
+            print(f"{began:.3f} {(trio.current_time() - began) * 1000:.0f} ms")
+        await trio.sleep_until(began + 1)
+
+
+async def talk(host: pystack.TrioHost, other: str, port: int, words: list[str]) -> None:
+    async with await trio.open_tcp_stream(other, port) as stream:
+        for word in words:
+            await stream.send_all(word.encode())
+            print(f"{host.name} heard {(await stream.receive_some()).decode()}")
+
+
+async def fetch(host: pystack.TrioHost, other: str) -> None:
+    async with await trio.open_tcp_stream(other, 80) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join([part async for part in stream])
+        print(answer.split(b"\r\n")[0].decode())
+
+
+async def fails(host: pystack.TrioHost) -> None:
+    await trio.sleep(1)
+    raise KeyError("nothing there")
+
+
+async def waits(host: pystack.TrioHost) -> None:
+    await trio.sleep_forever()
+
+
+def not_async(host: pystack.TrioHost) -> None:
+    pass

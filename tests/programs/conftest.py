@@ -1,0 +1,10 @@
+"""What the programs' tests share."""
+
+import pytest
+from worlds import Certificates
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    """Return certificates that everybody in the tests' networks trusts."""
+    return Certificates()

@@ -1,0 +1,102 @@
+"""The page that teaches testing holds what it promises, and the examples print what they say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BLOCK = re.compile(r"^```python (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks() -> list[tuple[str, str]]:
+    """Return the files that the page lets its reader write: names and texts, in order."""
+    return BLOCK.findall((ROOT / "docs" / "testing-your-app.md").read_text("utf-8"))
+
+
+def run_pytest(folder: Path, *words: str) -> str:
+    """Run pytest as the page says, in a process of its own; return what it prints."""
+    # Once the package is installed, its plug-in is there by itself; twice is an error of pytest's.
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    if (
+        "pystack-seed"
+        not in subprocess.run(
+            [*command, "--help"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        ).stdout
+    ):
+        command += ["-p", "pystack.testing.plugin"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    ).stdout
+
+
+def test_the_pages_test_fails_first_and_passes_when_the_client_is_mended(tmp_path: Path) -> None:
+    (first, client), (name, one), (same_name, another), (last, mended) = blocks()
+    assert (first, name, same_name, last) == (
+        "prices.py",
+        "test_prices.py",
+        "test_prices.py",
+        "prices.py",
+    )
+    (tmp_path / first).write_text(client)
+    (tmp_path / name).write_text(one)
+    assert "1 passed" in run_pytest(tmp_path)
+    (tmp_path / name).write_text(f"{one}\n\n{another}")
+    output = run_pytest(tmp_path)
+    assert "1 failed, 1 passed" in output
+    assert "httpx.ConnectError: all attempts to connect to shop:80 failed" in output
+    assert "ended: at 3.000000 s of virtual time" in output
+    assert "drop neighbor_unreachable" in output
+    (tmp_path / last).write_text(mended)
+    assert "2 passed" in run_pytest(tmp_path)
+    assert "20 passed" in run_pytest(tmp_path, "--pystack-seeds", "10")
+
+
+def run_example(name: str) -> list[str]:
+    """Run an example to its end and return its lines."""
+    path = ROOT / "examples" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_retry_httpx_orders_twice_without_a_key_and_once_with_it() -> None:
+    lines = run_example("retry_httpx")
+    assert [line for line in lines if "the shop has" in line] == [
+        "  the shop has 2 in its book",
+        "  the shop has 1 in its book",
+    ]
+    assert lines[1] == "  1.08 s: ReadTimeout, trying again"
+
+
+def test_slow_loris_is_ended_by_a_limit_on_the_head() -> None:
+    assert run_example("slow_loris") == [
+        "inf s for a head: the honest client got 'nothing' after 31.08 s",
+        "10 s for a head: the honest client got 'hello\\n' after 10.12 s",
+    ]
+
+
+def test_websocket_train_loses_no_message_in_two_tunnels() -> None:
+    lines = run_example("websocket_train")
+    heard = [line.partition(": ")[2] for line in lines if "heard" in line]
+    assert heard == [f"heard message {number}" for number in range(1, 13)]
+    late = next(line for line in lines if line.endswith(" 5"))
+    assert 13 < float(late.split()[0]) < 15
+    gone = [float(line.split()[0]) for line in lines if "nobody there" in line]
+    assert gone
+    assert all(40 < at < 80 for at in gone)
+
+
+@pytest.mark.parametrize("name", ["retry_httpx", "slow_loris", "websocket_train"])
+def test_an_example_is_short(name: str) -> None:
+    assert len((ROOT / "examples" / f"{name}.py").read_text("utf-8").splitlines()) < 60
