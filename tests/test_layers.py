@@ -57,6 +57,8 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "dpkt": ("pystack.wire.slow", "pystack.observe."),
     "pytun": ("pystack.runtime.tap",),
     "h11": ("pystack.apps.",),
+    "hypercorn": ("pystack.apps.asgi",),
+    "anyio": ("pystack.runtime.anyio_listener",),
     "typer": ("pystack.cli.",),
     "pytest": ("pystack.testing.",),
 }

@@ -273,8 +273,8 @@ class StreamSocket(HostSocket):
         if connected is None or self._write_shut:
             return True
         connection = connected.connection
-        # As for poll(2) in Linux: writable is not the first free byte, but a good part of the buffer;
-        # it is the part from which on a connection says WRITABLE.
+        # As for poll(2) in Linux, a good part of the buffer must be free, not just a byte of it:
+        # the part from which on a connection says WRITABLE.
         enough_bytes = connection.config.send_buffer_bytes * 3 // 4
         if connection.state is TcpState.CLOSED or len(connection.send_buffer) <= enough_bytes:
             return True
