@@ -45,7 +45,8 @@ def parse_mac(text: str) -> Mac:
     """Read "02:00:00:00:00:02" (also with dashes) as the address of one station."""
     parts = text.replace("-", ":").split(":")
     try:
-        value = bytes(int(part, 16) for part in parts if 1 <= len(part) <= 2)
+        # Not int(part, 16) alone: it takes "+2" and " 2" as well.
+        value = bytes(int(part, 16) for part in parts if part.isalnum() and len(part) <= 2)
     except ValueError:
         value = b""
     if len(value) != 6 or len(parts) != 6:

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.kernel
 def tcpdump(netns: NetworkNamespace, path: Path, *options: str) -> list[str]:
     if shutil.which("tcpdump") is None:
         pytest.skip("tcpdump is not installed")
-    # From standard input: it gives up its privileges before it opens a file by its name.
-    argv = ["tcpdump", "-n", "-t", "-r", "-", *options]
+    # It would become another user before it reads; in a user namespace there is none.
+    argv = ["tcpdump", "-Z", "root", "-n", "-t", "-r", "-", *options]
     return netns.run(argv, data=path.read_bytes()).stdout.decode().splitlines()
 
 

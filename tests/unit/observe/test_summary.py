@@ -88,10 +88,10 @@ def test_lines_equal_those_of_tcpdump(tmp_path: Path) -> None:
     for frame in all_frames:
         writer.write(Frame(frame), 0.0)
     writer.close()
-    # From standard input: tcpdump gives up its privileges before it opens a file by its name.
+    # Where it is root, it would become another user before it reads: hence -Z.
     with path.open("rb") as capture:
         result = subprocess.run(
-            [tcpdump, "-n", "-t", "-S", "-r", "-"],
+            [tcpdump, "-Z", "root", "-n", "-t", "-S", "-r", "-"],
             stdin=capture,
             capture_output=True,
             text=True,

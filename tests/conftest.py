@@ -1,0 +1,9 @@
+"""Makes the helpers in this directory importable from every test, and sets up hypothesis."""
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure; the same examples every time, for a test that fails is to fail again.
+settings.register_profile(
+    "pystack", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pystack")
