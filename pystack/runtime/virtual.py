@@ -19,7 +19,6 @@ from random import Random
 from typing import TypeVar, TypeVarTuple
 
 import trio
-import trio.testing
 from trio._core import _run as trio_run
 
 from pystack.core.errors import PystackError
@@ -79,9 +78,11 @@ class VirtualDriver:
 
     async def run(self) -> None:
         """Run for ever: wake, or move time on, whenever all tasks are blocked."""
+        from trio.testing import wait_all_tasks_blocked  # here, for it brings all of pytest: 60 ms
+
         scheduler = self.scheduler
         while True:
-            await trio.testing.wait_all_tasks_blocked()
+            await wait_all_tasks_blocked()
             if self._woken:
                 self._woken.popleft().resume()
                 continue
