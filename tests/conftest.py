@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure; the same examples every time, for a test that fails is to fail again.
+# A busy machine is no failure. The same examples every time: what fails is to fail again.
 settings.register_profile(
     "pystack", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

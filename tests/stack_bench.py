@@ -1,4 +1,4 @@
-"""A host on a port that keeps what it is given to send: the bench of all tests of a host's layers."""
+"""A host on a port that keeps what it sends: the bench of all tests of a host's layers."""
 
 import struct
 from typing import Final
@@ -148,9 +148,7 @@ def ip_packet(
     ident: int = 7,
     flags_offset: int = 0,
 ) -> bytes:
-    header = ipv4.pack_header(
-        src, dst, proto, len(payload), ident=ident, flags_offset=flags_offset
-    )
+    header = ipv4.pack_header(src, dst, proto, len(payload), ident=ident, flags_offset=flags_offset)
     return header + payload
 
 

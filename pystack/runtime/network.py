@@ -18,6 +18,8 @@ from pystack.core.addresses import (
     Ip4,
     Mac,
     Prefix,
+    is_loopback,
+    is_usable_source,
     parse_host_address,
     parse_prefix,
 )
@@ -55,6 +57,8 @@ class Network:
         """`seed`: of everything that is left to chance; None: one that nobody knows."""
         self.seed = fresh_seed() if seed is None else seed
         self.subnet = parse_prefix(subnet)
+        if not is_usable_source(self.subnet.network) or is_loopback(self.subnet.network):
+            raise ConfigError(f"no host can have an address of the subnet {subnet}")
         self.hosts: dict[str, TrioHost] = {}
         self._addresses: dict[str, tuple[Ip4, Prefix]] = {}
         self._driver: Driver | None = None  # None: not opened yet
@@ -79,7 +83,7 @@ class Network:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         """End everything in it at once, as when the power goes."""
         assert self._nursery is not None
         for host in self.hosts.values():
@@ -87,7 +91,8 @@ class Network:
         for capture in self._captures:
             capture.close()
         self._nursery.cancel_scope.cancel()
-        return await self._nursery_manager.__aexit__(kind, error, traceback)
+        # Not given the error of the block, it does not wrap it: that comes out as it is.
+        await self._nursery_manager.__aexit__(None, None, None)
 
     @property
     def driver(self) -> Driver:
@@ -110,6 +115,8 @@ class Network:
             raise ConfigError(f"the address {address} is taken")
         self._addresses[name] = found
         host = self.hosts[name] = make_host(name, self.driver, self.seed, self._resolve)
+        for capture in self._captures:
+            host.observe(capture)
         return host
 
     def link(self, *hosts: TrioHost, delay: str | float = 0, mtu_bytes: int = 1500) -> Link:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 from trio._core import _run as trio_run
@@ -29,6 +29,28 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
+
+
+class _Last(float):
+    """A time as short as its value, which yet comes after all others of that length.
+
+    Whoever waits for all tasks to be blocked (tests do, `trio.testing`) is let go together with
+    those who gave an equal cushion. Time may not move on before such programs have gone on.
+    """
+
+    __slots__ = ()
+    __hash__ = float.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __gt__(self, other: float) -> bool:
+        return float(self) >= other
+
+
+_AFTER_ALL: Final = _Last(0.0)
+_TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
+_THREAD_POLL_S = 0.001  # of the machine's time
 
 
 class DeadlockError(PystackError, RuntimeError):
@@ -82,9 +104,13 @@ class VirtualDriver:
 
         scheduler = self.scheduler
         while True:
-            await wait_all_tasks_blocked()
+            await wait_all_tasks_blocked(_AFTER_ALL)
             if self._woken:
                 self._woken.popleft().resume()
+                continue
+            if _a_thread_works():
+                # Time stands still until it is done: how long that takes, the world is not to see.
+                await wait_all_tasks_blocked(_THREAD_POLL_S)
                 continue
             statistics = trio.lowlevel.current_statistics()
             deadline = scheduler.now + statistics.seconds_to_next_deadline
@@ -99,15 +125,32 @@ class VirtualDriver:
 
 
 def run(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, seed: int = 0) -> T:
-    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals."""
+    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals.
+
+    Raises what the program raises, and DeadlockError.
+    """
     clock = VirtualClock()
+    # Errors come out as they are: the nursery is nobody's business, so it gets none to wrap.
+    errors: list[BaseException] = []
 
     async def main() -> T:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.driver.run)
-            result = await async_fn(*args)
+            nursery.start_soon(drive, nursery.cancel_scope)
+            try:
+                result = await async_fn(*args)
+            except BaseException as error:  # SystemExit as well; a Cancelled is raised on below
+                errors.append(error)
             nursery.cancel_scope.cancel()
+        if errors:
+            raise errors[0]
         return result
+
+    async def drive(program: trio.CancelScope) -> None:
+        try:
+            await clock.driver.run()
+        except Exception as error:
+            errors.append(error)
+            program.cancel()
 
     with _seeded_trio(seed):
         return trio.run(main, clock=clock, strict_exception_groups=True)
@@ -126,22 +169,50 @@ def _seeded_trio(seed: int) -> Iterator[None]:
         trio_run._r = old_random
 
 
+def _a_thread_works() -> bool:
+    # The tasks are looked through only while there are threads: it costs.
+    return trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0 and any(
+        _parked_by(task) == "to_thread_run_sync" for task in _all_tasks()
+    )
+
+
 def _explain_deadlock() -> str:
+    waiting = [
+        f"{task.name} in {_place(task)}"
+        for task in _all_tasks()
+        # A task at the end of its nursery waits for tasks that are named themselves.
+        if task is not trio.lowlevel.current_task()
+        and _parked_by(task) != "_nested_child_finished"
+        and task.name != _TRIOS_OWN_TASK
+    ]
+    return "nothing can ever happen again; waiting for ever: " + "; ".join(sorted(waiting))
+
+
+def _all_tasks() -> Iterator[trio.lowlevel.Task]:
     root = trio.lowlevel.current_root_task()
-    waiting: list[str] = []
     tasks = [root] if root is not None else []
     while tasks:
         task = tasks.pop()
         for nursery in task.child_nurseries:
             tasks.extend(nursery.child_tasks)
-        if not task.child_nurseries and task is not trio.lowlevel.current_task():
-            waiting.append(f"{task.name} in {_innermost_frame(task)}")
-    return "nothing can ever happen again; waiting for ever: " + "; ".join(sorted(waiting))
+        yield task
 
 
-def _innermost_frame(task: trio.lowlevel.Task) -> str:
-    place = "?"
-    for frame, line in task.iter_await_frames():
-        if "/trio/" not in frame.f_code.co_filename:
-            place = f"{frame.f_code.co_qualname} (line {line})"
-    return place
+def _parked_by(task: trio.lowlevel.Task) -> str:
+    """Return the name of the function that made the task wait; empty if it does not."""
+    caller = ""
+    for frame, _ in task.iter_await_frames():
+        if frame.f_code.co_name == "wait_task_rescheduled":
+            return caller
+        caller = frame.f_code.co_name
+    return ""
+
+
+def _place(task: trio.lowlevel.Task) -> str:
+    """Return where it waits: the innermost call, and who called it."""
+    calls = [
+        f"{frame.f_code.co_qualname} (line {line})"
+        for frame, line in task.iter_await_frames()
+        if "/trio/" not in frame.f_code.co_filename and frame.f_code is not Waiter.wait.__code__
+    ]
+    return ", ".join(reversed(calls[-2:])) or "?"

@@ -118,7 +118,7 @@ class TcpTable:
         if listener is None or segment.flags & (tcp.RST | tcp.ACK) or not segment.flags & tcp.SYN:
             self._answer_stranger(packet, segment, now, known_port=listener is not None)
         else:
-            self._syn_arrived(listener, packet, segment, now)
+            self._syn_arrived(listener, packet, segment, now, socket)
 
     def error_arrived(self, error: IcmpError, now: float) -> None:
         """Take an ICMP error about a segment that this host sent."""
@@ -339,9 +339,21 @@ class TcpTable:
     # sockets
 
     def _add(
-        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, route: Route, now: float
+        self,
+        local: Ip4,
+        local_port: int,
+        remote: Ip4,
+        remote_port: int,
+        route: Route,
+        now: float,
+        predecessor: TcpSocket | None = None,
     ) -> TcpSocket:
-        iss = initial_sequence_number(self._isn_key, local, local_port, remote, remote_port, now)
+        if predecessor is None:
+            iss = initial_sequence_number(
+                self._isn_key, local, local_port, remote, remote_port, now
+            )
+        else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
+            iss = predecessor.connection.tcb.snd_nxt + 0x10001 & MASK
         connection = Connection(
             self.config,
             local_port,
@@ -355,7 +367,8 @@ class TcpTable:
         return socket
 
     def _forget(self, socket: TcpSocket) -> None:
-        self._sockets.pop(socket.key, None)
+        if self._sockets.get(socket.key) is socket:  # else a new connection has its place
+            del self._sockets[socket.key]
         if socket.timer is not None:
             socket.timer.cancel()
             socket.timer = None
@@ -393,8 +406,12 @@ class TcpTable:
         packet: ipv4.Ipv4Packet,
         segment: tcp.Segment,
         now: float,
+        predecessor: TcpSocket | None,
     ) -> None:
-        """RFC 9293 section 3.10.7.2: a SYN for a port that listens."""
+        """RFC 9293 section 3.10.7.2: a SYN for a port that listens.
+
+        `predecessor`: the connection between the same ends that gave way; None: there was none.
+        """
         host = self._host
         route = host.routes.lookup(packet.src)
         if route is None:
@@ -407,7 +424,9 @@ class TcpTable:
                 return
             oldest.connection.finish(None)
             self.pump(oldest, now)
-        socket = self._add(packet.dst, segment.dst_port, packet.src, segment.src_port, route, now)
+        socket = self._add(
+            packet.dst, segment.dst_port, packet.src, segment.src_port, route, now, predecessor
+        )
         socket.listener = listener
         listener.half_open[socket] = None
         _note_handshake(socket, segment, now, sent=False)

@@ -46,8 +46,21 @@ def test_ip4_takes_exactly_the_text_that_python_takes(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "10.0.0", "10.0.0.1.2", "10.0.0.256", "010.0.0.1", "10.0.0.-1", " 10.0.0.1", "10..0.1"]
-    + ["0x0a.0.0.1", "10.0.0.1/24", "host", "10.0.0.٣", "1_0.0.0.1"],
+    [
+        "",
+        "10.0.0",
+        "10.0.0.1.2",
+        "10.0.0.256",
+        "010.0.0.1",
+        "10.0.0.-1",
+        " 10.0.0.1",
+        "10..0.1",
+        "0x0a.0.0.1",
+        "10.0.0.1/24",
+        "host",
+        "10.0.0.٣",
+        "1_0.0.0.1",
+    ],
 )
 def test_what_is_no_ip4_address_is_refused_and_shown(text: str) -> None:
     with pytest.raises(ConfigError, match="is not an IPv4 address") as caught:
@@ -63,8 +76,17 @@ def test_mac_text_and_value_are_each_other(mac: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "02:00:00:00:00", "02:00:00:00:00:00:01", "02:00:00:00:00:0g", "0200.0000.0001"]
-    + ["02:00:00:00:00:001", "+2:00:00:00:00:01", "0_2:00:00:00:00:01", "02: 1:00:00:00:01"],
+    [
+        "",
+        "02:00:00:00:00",
+        "02:00:00:00:00:00:01",
+        "02:00:00:00:00:0g",
+        "0200.0000.0001",
+        "02:00:00:00:00:001",
+        "+2:00:00:00:00:01",
+        "0_2:00:00:00:00:01",
+        "02: 1:00:00:00:01",
+    ],
 )
 def test_what_is_no_mac_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a MAC address"):
@@ -108,7 +130,7 @@ def test_blocks_of_one_or_two_addresses_have_no_broadcast(text: str, has_broadca
 
 @pytest.mark.parametrize("length", [-1, 33])
 def test_a_block_of_impossible_length_is_refused(length: int) -> None:
-    with pytest.raises(ConfigError, match="0..32"):
+    with pytest.raises(ConfigError, match=r"0\.\.32"):
         Prefix.of(0, length)
 
 
@@ -130,8 +152,15 @@ def test_an_interface_address_needs_a_prefix_length(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["10.0.0.0/24", "10.0.0.255/24", "127.0.0.1/8", "224.0.0.1/24", "0.0.0.1/8"]
-    + ["255.255.255.255/32", "240.0.0.1/8"],
+    [
+        "10.0.0.0/24",
+        "10.0.0.255/24",
+        "127.0.0.1/8",
+        "224.0.0.1/24",
+        "0.0.0.1/8",
+        "255.255.255.255/32",
+        "240.0.0.1/8",
+    ],
 )
 def test_an_address_that_no_host_can_have_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):

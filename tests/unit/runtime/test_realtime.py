@@ -1,0 +1,129 @@
+"""The driver of real time. Order and completion only: how long anything takes is the machine's."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trio.testing
+
+import pystack
+from pystack.runtime.driver import Waiter
+from pystack.runtime.realtime import RealtimeDriver
+
+pytestmark = pytest.mark.trio
+
+
+async def with_driver(body: Callable[[RealtimeDriver], Awaitable[None]]) -> None:
+    """Run a test beside a driver that sleeps already; a lost alarm fails it."""
+    driver = RealtimeDriver()
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(driver.run)
+            await trio.testing.wait_all_tasks_blocked()
+            await body(driver)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_timer_fires_at_its_instant_and_wakes_a_task() -> None:
+    async def body(driver: RealtimeDriver) -> None:
+        waiter = Waiter(driver)
+        fired: list[float] = []
+
+        def fire(now: float) -> None:
+            fired.append(now)
+            waiter.wake()
+
+        when = driver.now() + 0.01
+        driver.scheduler.call_at(when, fire)
+        await waiter.wait()
+        assert fired == [when]
+        assert driver.now() >= when
+
+    await with_driver(body)
+
+
+async def test_an_earlier_timer_moves_the_alarm() -> None:
+    async def body(driver: RealtimeDriver) -> None:
+        waiter = Waiter(driver)
+        fired: list[str] = []
+        now = driver.now()
+        late = driver.scheduler.call_at(now + 3600, lambda _now: fired.append("late"))
+        await trio.testing.wait_all_tasks_blocked()
+        driver.scheduler.call_at(now + 0.02, lambda _now: fired.append("2"))
+        driver.scheduler.call_at(now + 0.02, lambda _now: waiter.wake())
+        driver.scheduler.call_at(now + 0.01, lambda _now: fired.append("1"))
+        await waiter.wait()
+        assert fired == ["1", "2"]
+        late.cancel()
+
+    await with_driver(body)
+
+
+async def test_a_cancelled_timer_in_front_holds_nothing_up() -> None:
+    async def body(driver: RealtimeDriver) -> None:
+        waiter = Waiter(driver)
+        now = driver.now()
+        driver.scheduler.call_at(now + 0.01, lambda _now: None).cancel()
+        driver.scheduler.call_at(now + 0.02, lambda _now: waiter.wake())
+        await waiter.wait()
+
+    await with_driver(body)
+
+
+async def test_a_timer_set_by_a_timer_fires() -> None:
+    async def body(driver: RealtimeDriver) -> None:
+        waiter = Waiter(driver)
+        count = 0
+
+        def again(now: float) -> None:
+            nonlocal count
+            count += 1
+            if count == 20:
+                waiter.wake()
+            else:
+                driver.scheduler.call_at(now + 0.0005, again)
+
+        driver.scheduler.call_at(driver.now(), again)
+        await waiter.wait()
+        assert count == 20
+
+    await with_driver(body)
+
+
+async def test_time_never_runs_behind_what_has_been_done() -> None:
+    driver = RealtimeDriver()
+    driver.scheduler.advance(driver.now() + 1000)
+    assert driver.now() == driver.scheduler.now
+
+
+async def test_a_batch_runs_what_is_due() -> None:
+    driver = RealtimeDriver()
+    ran: list[float] = []
+    now = driver.now()
+    driver.scheduler.call_soon(ran.append)
+    driver.scheduler.call_at(now + 3600, ran.append)
+    driver.batch_done(now)
+    assert ran == [driver.scheduler.now]
+
+
+async def test_an_error_in_a_network_in_real_time_comes_out_as_itself() -> None:
+    with pytest.raises(KeyError):
+        async with pystack.Network(seed=1):
+            raise KeyError("mine")
+
+
+async def test_a_network_in_real_time_is_the_same_network() -> None:
+    assert RealtimeDriver.is_virtual is False
+    with trio.fail_after(30):
+        async with pystack.Network(seed=1) as net:
+            a, b = net.host("a"), net.host("b")
+            net.link(a, b, delay="1ms")
+            assert await a.ping("b", timeout_s=20) > 0
+            (listener,) = await b.open_tcp_listeners(80)
+            stream = await a.open_tcp_stream("b", 80)
+            await stream.send_all(b"hello")
+            server = await listener.accept()
+            assert await server.receive_some() == b"hello"
+            await stream.aclose()
+            assert await server.receive_some() == b""
+            await server.aclose()
