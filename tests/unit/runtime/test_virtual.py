@@ -108,6 +108,28 @@ def test_time_stands_still_while_a_thread_works() -> None:
     assert pystack.run(beside_a_sleeper) == ("worked", 0.0)
 
 
+def test_time_stands_still_until_who_waits_for_quiet_has_gone_on() -> None:
+    async def main() -> tuple[list[float], list[str]]:
+        times: list[float] = []
+        log: list[str] = []
+        driver().scheduler.call_at(1.0, lambda _now: log.append("later"))
+
+        async def observer() -> None:
+            for _ in range(5):
+                await trio.testing.wait_all_tasks_blocked()
+                times.append(trio.current_time())
+                await trio.lowlevel.checkpoint()
+            log.append("quiet")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 2.0)
+            nursery.start_soon(observer)
+        return times, log
+
+    for seed in range(10):
+        assert pystack.run(main, seed=seed) == ([0.0] * 5, ["quiet", "later"])
+
+
 # waking
 
 
@@ -297,6 +319,7 @@ def test_trio_still_has_its_switch_for_deterministic_scheduling() -> None:
     source = inspect.getsource(trio_run.unrolled_run)
     assert "_ALLOW_DETERMINISTIC_SCHEDULING" in source, GUARD
     assert "_r.shuffle(batch)" in source, GUARD
+    assert "if key[0] == cushion:" in source, "the driver's cushion _Last rests on this"
 
 
 def test_tasks_that_are_ready_at_once_run_in_an_order_that_the_seed_decides() -> None:
