@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
 from pystack.core.scheduler import Handle
 from pystack.observe.observer import TcpRetransmitted, TcpStateChanged
 from pystack.stack import egress
@@ -152,6 +152,8 @@ class TcpTable:
         host = self._host
         if not 0 < remote_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
+        if not 0 <= local_port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{local_port} is not a port")
         route = host.routes.lookup(remote)
         if route is None or host.is_many(remote) or remote == UNSPECIFIED:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
@@ -159,6 +161,8 @@ class TcpTable:
             local = remote if remote in host.addresses else route.source
         elif local not in host.addresses:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        if is_loopback(local) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
         if local_port == 0:
             local_port = self._ports.choose(
                 local,
@@ -180,6 +184,8 @@ class TcpTable:
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
         """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL."""
         host = self._host
+        if not 0 <= port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{port} is not a port")
         if local != UNSPECIFIED and local not in host.addresses:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
         if port == 0:
@@ -221,6 +227,7 @@ class TcpTable:
         """Forget all connections and timers without a word to anybody: the power is off."""
         for socket in self:
             self._forget(socket)
+        self._marked.clear()
         self._listeners.clear()
 
     # the user's calls on a connection, each with the pump behind it

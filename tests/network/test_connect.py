@@ -226,3 +226,31 @@ def test_a_connection_may_be_opened_again_out_of_time_wait() -> None:
         assert await (await listener.accept()).receive_some() == b"hello"
 
     in_network(program)
+
+
+def test_what_cannot_be_connected_or_listened_to_is_said_at_once() -> None:
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net)
+        with pytest.raises(OSError, match="70000 is not a port") as caught:
+            await wire.server.open_tcp_listeners(70_000)
+        assert caught.value.errno == errno.EINVAL
+        with pytest.raises(OSError, match="-5 is not a port"):
+            await wire.client.open_tcp_stream("server", PORT, local_port=-5)
+        with pytest.raises(OSError, match="does not leave the host"):
+            await wire.client.open_tcp_stream("server", PORT, local_address="127.0.0.1")
+        assert len(wire.client.tcp) == 0
+
+    in_network(program)
+
+
+def test_all_of_127_is_the_host_itself() -> None:
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net)
+        (listener,) = await wire.client.open_tcp_listeners(PORT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(echo, listener)
+            stream = await wire.client.open_tcp_stream("127.1.2.3", PORT)
+            assert await asked(stream, b"is anybody there") == b"is anybody there"
+            nursery.cancel_scope.cancel()
+
+    in_network(program)
