@@ -18,7 +18,7 @@ if [ "$(id -u)" = 0 ] && [ "$owner" != 0 ]; then
   home=$(getent passwd "$owner" | cut -d: -f6) || true
   as_owner=(
     setpriv "--reuid=$owner" "--regid=$(stat -c %g "$root")" --clear-groups
-    env -u PYTHONDONTWRITEBYTECODE "HOME=${home:-/tmp}"
+    env -u PYTHONDONTWRITEBYTECODE -u LOGNAME -u USER "HOME=${home:-/tmp}"
   )
   # Where the owner cannot get at the checkout (it is below a folder of root's), root does it all.
   "${as_owner[@]}" test -w "$root" 2>/dev/null || as_owner=()

@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import trio
@@ -34,7 +34,16 @@ async def up(
                 number = await anext(aiter(signals))
                 _log.info("%s: closing", signal.Signals(number).name)
                 services.cancel_scope.cancel()
-            await host.close_connections(FIN_GRACE_S)
+            async with trio.open_nursery() as impatient:
+                impatient.start_soon(_ignore, signals)
+                await host.close_connections(FIN_GRACE_S)
+                impatient.cancel_scope.cancel()
+
+
+async def _ignore(signals: AsyncIterator[int]) -> None:
+    """Take further signals: one that nobody took would end the program when the receiver closes."""
+    async for number in signals:
+        _log.info("%s: closing already", signal.Signals(number).name)
 
 
 async def _serve(

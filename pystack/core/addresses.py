@@ -45,7 +45,7 @@ def parse_mac(text: str) -> Mac:
     """Read "02:00:00:00:00:02" (also with dashes) as the address of one station."""
     parts = text.replace("-", ":").split(":")
     try:
-        value = bytes(int(part, 16) for part in parts if 1 <= len(part) <= 2)
+        value = bytes(int(part, 16) for part in parts if _is_byte(part))
     except ValueError:
         value = b""
     if len(value) != 6 or len(parts) != 6:
@@ -53,6 +53,11 @@ def parse_mac(text: str) -> Mac:
     if value[0] & 1:
         raise ConfigError(f"{text!r} is a group address: an interface needs one of its own")
     return Mac(value)
+
+
+def _is_byte(part: str) -> bool:
+    # int(part, 16) alone would take "+2" and " 2" as well.
+    return part.isascii() and part.isalnum() and len(part) <= 2
 
 
 def format_mac(mac: bytes) -> str:

@@ -27,6 +27,10 @@ _RATES: Final[dict[str, float]] = {
     "mbps": 8e6,
     "gbps": 8e9,
     "tbps": 8e12,
+    "kibps": 8 * 2**10,
+    "mibps": 8 * 2**20,
+    "gibps": 8 * 2**30,
+    "tibps": 8 * 2**40,
 }
 _TIMES: Final[dict[str, float]] = {
     "": 1,
@@ -40,6 +44,8 @@ _TIMES: Final[dict[str, float]] = {
     "usec": 1e-6,
     "usecs": 1e-6,
     "ns": 1e-9,
+    "nsec": 1e-9,
+    "nsecs": 1e-9,
     "min": 60,
     "h": 3600,
 }
@@ -104,7 +110,10 @@ def _parse(value: str | float, units: dict[str, float], what: str, example: str)
             raise ConfigError(f"{value!r} is not {what} (like {example}; units: {known})")
         number = float(match[1]) * units[match[2]]
     else:
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
     if not math.isfinite(number) or number < 0:
         raise ConfigError(f"{value!r} is not {what}: it must be 0 or more, and finite")
     return number

@@ -29,6 +29,8 @@ _TCP_FLAGS: Final = (
     (tcp.ECE, "E"),
     (tcp.CWR, "W"),
 )
+_DNS_PORTS: Final = frozenset({53, 5353})
+_DHCP_PORTS: Final = frozenset({67, 68})
 _HTTP_PORTS: Final = frozenset({80, 8080, 3128})
 _HTTP_STARTS: Final = (
     b"GET ",
@@ -78,7 +80,23 @@ def transport(proto: int, src: str, dst: str, data: memoryview, *, fragment: boo
         return f"{src} > {dst}: [|{'tcp' if proto == ipv4.TCP else 'udp'}]"
     src_port, dst_port = _PORTS.unpack_from(data)
     ports = f"{src}.{src_port} > {dst}.{dst_port}: "
-    return ports + (_tcp(data) if proto == ipv4.TCP else _udp(data, fragment))
+    if proto == ipv4.TCP:
+        return ports + _tcp(data)
+    return ports + (_known_udp(src_port, dst_port, data) or _udp(data, fragment))
+
+
+def _known_udp(src_port: int, dst_port: int, data: memoryview) -> str | None:
+    """Return what a DNS or DHCP message says; None where it is neither, or not whole."""
+    ports = {src_port, dst_port}
+    if _DNS_PORTS.isdisjoint(ports) and _DHCP_PORTS.isdisjoint(ports):
+        return None
+    from pystack.wire import slow  # here, for it brings all of dpkt: 25 ms that few need
+
+    describe = slow.describe_dhcp if _DNS_PORTS.isdisjoint(ports) else slow.describe_dns
+    try:
+        return describe(data[udp.HEADER_BYTES :])
+    except WireError:
+        return None
 
 
 def _arp(data: memoryview) -> str:

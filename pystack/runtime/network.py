@@ -14,7 +14,15 @@ from typing import Final
 
 import trio
 
-from pystack.core.addresses import LOOPBACK, ZERO_MAC, Ip4, Prefix, parse_prefix
+from pystack.core.addresses import (
+    LOOPBACK,
+    ZERO_MAC,
+    Ip4,
+    Prefix,
+    is_loopback,
+    is_usable_source,
+    parse_prefix,
+)
 from pystack.core.errors import ConfigError
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
@@ -90,6 +98,8 @@ class Network:
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
         self.subnet = parse_prefix(subnet)
+        if not is_usable_source(self.subnet.network) or is_loopback(self.subnet.network):
+            raise ConfigError(f"no host can have an address of the subnet {subnet}")
         self.hosts: dict[str, TrioHost] = {}  # routers too
         self.switches: dict[str, Switch] = {}
         self.links: list[NetworkLink] = []

@@ -128,9 +128,18 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._host.tcp.close(self._socket, self._host.now())
 
     async def aclose(self) -> None:
-        """Close. What is queued is still sent; data that nobody has read makes it a reset."""
+        """Close. What is queued is still sent; data that nobody has read makes it a reset.
+
+        Cancelled (also by `trio.aclose_forcefully`), it does not leave a connection behind that
+        waits for a peer who takes nothing: what is still queued is forgotten, with a reset.
+        """
         self.close()
-        await trio.lowlevel.checkpoint()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            if len(self._socket.connection.send_buffer):
+                self._host.tcp.abort(self._socket, self._host.now())
+            raise
 
     def close(self) -> None:
         """Close, like `aclose`, from where nothing can be awaited."""

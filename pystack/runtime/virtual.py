@@ -19,7 +19,6 @@ from random import Random
 from typing import Final, TypeVar, TypeVarTuple
 
 import trio
-import trio.testing
 from trio._core import _run as trio_run
 
 from pystack.core.errors import PystackError
@@ -30,7 +29,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
-_THREAD_POLL_S = 0.0005  # of the machine's time, between two looks at a thread that works
 
 
 class _Last(float):
@@ -51,6 +49,8 @@ class _Last(float):
 
 
 _AFTER_ALL: Final = _Last(0.0)
+_TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
+_THREAD_POLL_S = 0.001  # of the machine's time
 
 
 class DeadlockError(PystackError, RuntimeError):
@@ -100,15 +100,17 @@ class VirtualDriver:
 
     async def run(self) -> None:
         """Run for ever: wake, or move time on, whenever all tasks are blocked."""
+        from trio.testing import wait_all_tasks_blocked  # here, for it brings all of pytest: 60 ms
+
         scheduler = self.scheduler
         while True:
-            await trio.testing.wait_all_tasks_blocked(_AFTER_ALL)
+            await wait_all_tasks_blocked(_AFTER_ALL)
             if self._woken:
                 self._woken.popleft().resume()
                 continue
-            if trio.testing.active_thread_count():
-                # A thread works in the machine's time; until it is done, the world stands still.
-                await trio.testing.wait_all_tasks_blocked(_THREAD_POLL_S)
+            if _a_thread_works():
+                # Time stands still until it is done: how long that takes, the world is not to see.
+                await wait_all_tasks_blocked(_THREAD_POLL_S)
                 continue
             statistics = trio.lowlevel.current_statistics()
             deadline = scheduler.now + statistics.seconds_to_next_deadline
@@ -125,15 +127,32 @@ class VirtualDriver:
 
 
 def run(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, seed: int = 0) -> T:
-    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals."""
+    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals.
+
+    Raises what the program raises, and DeadlockError.
+    """
     clock = VirtualClock()
+    # Errors come out as they are: the nursery is nobody's business, so it gets none to wrap.
+    errors: list[BaseException] = []
 
     async def main() -> T:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.driver.run)
-            result = await async_fn(*args)
+            nursery.start_soon(drive, nursery.cancel_scope)
+            try:
+                result = await async_fn(*args)
+            except BaseException as error:  # SystemExit as well; a Cancelled is raised on below
+                errors.append(error)
             nursery.cancel_scope.cancel()
+        if errors:
+            raise errors[0]
         return result
+
+    async def drive(program: trio.CancelScope) -> None:
+        try:
+            await clock.driver.run()
+        except Exception as error:
+            errors.append(error)
+            program.cancel()
 
     with _seeded_trio(seed):
         return trio.run(main, clock=clock, strict_exception_groups=True)
@@ -152,31 +171,56 @@ def _seeded_trio(seed: int) -> Iterator[None]:
         trio_run._r = old_random
 
 
+def _a_thread_works() -> bool:
+    # The tasks are looked through only while there are threads: it costs.
+    return trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0 and any(
+        _parked_by(task) == "to_thread_run_sync" for task in _all_tasks()
+    )
+
+
 def waiting_tasks() -> str:
     """Return every task that waits for something else than its children, and where: a message."""
+    waiting = [
+        f"{task.name} in {_place(task)}"
+        for task in _all_tasks()
+        # A task at the end of its nursery waits for tasks that are named themselves.
+        if task is not trio.lowlevel.current_task()
+        and _parked_by(task) != "_nested_child_finished"
+        and task.name != _TRIOS_OWN_TASK
+    ]
+    return "; ".join(sorted(waiting)) or "nothing"
+
+
+def _all_tasks() -> Iterator[trio.lowlevel.Task]:
     root = trio.lowlevel.current_root_task()
-    waiting: list[str] = []
     tasks = [root] if root is not None else []
     while tasks:
         task = tasks.pop()
         for nursery in task.child_nurseries:
             tasks.extend(nursery.child_tasks)
-        place = _place(task)
-        if place is not None and task is not trio.lowlevel.current_task():
-            waiting.append(f"{task.name} in {place}")
-    return "; ".join(sorted(waiting)) or "nothing"
+        yield task
 
 
-def _place(task: trio.lowlevel.Task) -> str | None:
-    """Return where the program's own code waits; None: for its children, or it has none."""
-    place, is_users = None, False
+def _parked_by(task: trio.lowlevel.Task) -> str:
+    """Return the name of the function that made the task wait; empty if it does not."""
+    caller = ""
+    for frame, _ in task.iter_await_frames():
+        if frame.f_code.co_name == "wait_task_rescheduled":
+            return caller
+        caller = frame.f_code.co_name
+    return ""
+
+
+def _place(task: trio.lowlevel.Task) -> str:
+    """Return where the program's own code waits, and for which call of this package."""
+    place, call = "?", ""
     for frame, line in task.iter_await_frames():
-        path = frame.f_code.co_filename
-        if frame.f_code.co_name == "_nested_child_finished":
-            return None
-        if "/trio/" in path or path == __file__:
+        code = frame.f_code
+        if "/trio/" in code.co_filename or code is Waiter.wait.__code__:
             continue
-        if "/pystack/" not in path or not is_users:
-            is_users = "/pystack/" not in path
-            place = f"{frame.f_code.co_qualname} ({path.rpartition('/')[2]}:{line})"
-    return place
+        if "/pystack/" in code.co_filename:
+            call = f", in {code.co_qualname}"
+        else:
+            file = code.co_filename.rpartition("/")[2]
+            place, call = f"{code.co_qualname} ({file}:{line})", ""
+    return place + call

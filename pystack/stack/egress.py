@@ -53,7 +53,8 @@ def send_packet(
 ) -> None:
     """Send a datagram of any protocol, in fragments where it is too large for the link."""
     interface = route.interface
-    next_hop = route.next_hop(dst)
+    # What is for many is for this link: no gateway is asked to pass it on.
+    next_hop = dst if interface.is_many(dst) else route.next_hop(dst)
     ident = host.next_ident()
     if ipv4.HEADER_BYTES + len(payload) <= interface.mtu_bytes:
         header = ipv4.pack_header(src, dst, proto, len(payload), ident=ident, ttl=ttl, tos=tos)

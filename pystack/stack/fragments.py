@@ -109,9 +109,8 @@ class Reassembly:
 
     def _make_room(self, newest: _Key, now: float) -> None:
         while self._cost_bytes > MAX_BYTES:
-            oldest = next(iter(self._datagrams))
-            if oldest == newest:
-                return  # the only one: its own limit of pieces holds it
+            # There is another: one alone cannot take so much, by its limit of pieces.
+            oldest = next(key for key in self._datagrams if key != newest)
             self._forget(oldest)
             self._drop("frag_no_room", now, b"")
 

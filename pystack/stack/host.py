@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pystack.core.addresses import (
@@ -17,7 +18,7 @@ from pystack.core.addresses import (
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.rng import Random, component_rng
-from pystack.core.scheduler import Scheduler
+from pystack.core.scheduler import Handle, Scheduler
 from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
 from pystack.stack import egress, forward, ingress
 from pystack.stack.fragments import Reassembly
@@ -54,6 +55,7 @@ class Host:
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
         self._ident = self.rng.getrandbits(16)
+        self._announcements: list[Handle] = []
 
     def add_interface(
         self,
@@ -66,8 +68,10 @@ class Host:
         """Plug the host into `port` under an address; the link's own block becomes a route."""
         if any(name == known.name for known in self.interfaces):
             raise ConfigError(f"{self.name} has an interface {name} already")
-        if port.mtu_bytes < ipv4.MIN_MTU_BYTES:
-            raise ConfigError(f"an MTU of {port.mtu_bytes} bytes is below IPv4's minimum of 68")
+        if not ipv4.MIN_MTU_BYTES <= port.mtu_bytes <= ipv4.MAX_PACKET_BYTES:
+            raise ConfigError(
+                f"an MTU is 68 (IPv4's minimum) to 65,535 bytes, not {port.mtu_bytes}"
+            )
         neighbors = None
         if not is_loopback(address):
             neighbors = NeighborTable(self.scheduler, self.rng, self.counters)
@@ -80,8 +84,8 @@ class Host:
             neighbors.on_changed = lambda entry, old, now: self._neighbor_changed(
                 interface, entry, old, now
             )
-        self.interfaces.append(interface)
         self.add_address(interface, address, prefix)
+        self.interfaces.append(interface)
         self.plug(interface, port)
         return interface
 
@@ -94,18 +98,29 @@ class Host:
         """Give an interface an address (the first one is preferred as a source)."""
         if address in self.addresses:
             raise ConfigError(f"{self.name} has the address {format_ip4(address)} already")
+        wanted = {prefix: Route(prefix, interface, None, address)}
+        loopback = next((known for known in self.interfaces if known.neighbors is None), interface)
+        if loopback is not interface:
+            own = Prefix.of(address, 32)
+            wanted[own] = Route(own, loopback, None, address)
+        if any(known == prefix for _, known in interface.addresses):
+            del wanted[prefix]  # a second address in one block
+        for known in self.routes:
+            if known.prefix in wanted:
+                raise ConfigError(f"there is a route to {known.prefix} already: {known}")
         interface.addresses.append((address, prefix))
         self.addresses[address] = interface
-        self.routes.add(Route(prefix, interface, None, address))
-        own = Prefix.of(address, 32)
-        loopback = next((known for known in self.interfaces if known.neighbors is None), None)
-        if loopback is not None and own != prefix and loopback is not interface:
-            self.routes.add(Route(own, loopback, None, address))
+        for route in wanted.values():
+            self.routes.add(route)
 
     def set_gateway(self, gateway: Ip4) -> None:
         """Send what is for no known network to the router at `gateway`."""
         on_link = self.routes.lookup(gateway)
-        if on_link is None or gateway in self.addresses:
+        if (
+            on_link is None
+            or on_link.interface.neighbors is None
+            or on_link.interface.is_many(gateway)
+        ):
             raise ConfigError(f"the gateway {format_ip4(gateway)} is not on a link of {self.name}")
         self.routes.add(Route(Prefix.of(0, 0), on_link.interface, gateway, on_link.source))
 
@@ -115,15 +130,16 @@ class Host:
             if interface.neighbors is not None:
                 for address, _ in interface.addresses:
                     egress.announce(self, interface, address, now)
-                    self.scheduler.call_at(
-                        now + ANNOUNCE_INTERVAL_S,
-                        lambda later, interface=interface, address=address: egress.announce(  # type: ignore[misc]
-                            self, interface, address, later
-                        ),
+                    again = partial(egress.announce, self, interface, address)
+                    self._announcements.append(
+                        self.scheduler.call_at(now + ANNOUNCE_INTERVAL_S, again)
                     )
 
     def close(self) -> None:
-        """Unplug: nothing arrives and nothing is sent any more; no timer is left."""
+        """Unplug: nothing arrives, nothing is sent, nobody is told any more; no timer is left."""
+        for announcement in self._announcements:
+            announcement.cancel()
+        self.observers.clear()
         self.tcp.clear()
         self.reassembly.clear()
         for interface in self.interfaces:

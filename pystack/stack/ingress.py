@@ -60,7 +60,7 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
             _ipv4_arrived(host, interface, packet, frame, now)
         elif ethertype == ethernet.ARP and interface.neighbors is not None:
             arp_packet = arp.parse(memoryview(data)[ethernet.HEADER_BYTES :])
-            _arp_arrived(host, interface, arp_packet, now)
+            _arp_arrived(host, interface, arp_packet, now, data)
         elif ethertype == ethernet.IPV6:
             host.drop("eth_ipv6", now, interface, data)
         elif ethertype < ethernet.MIN_ETHERTYPE:
@@ -71,25 +71,28 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
         host.drop(error.reason, now, interface, data)
 
 
-def _arp_arrived(host: Host, interface: Interface, packet: arp.ArpPacket, now: float) -> None:
+def _arp_arrived(
+    host: Host, interface: Interface, packet: arp.ArpPacket, now: float, data: bytes
+) -> None:
     # RFC 826, "Packet Reception"; the checks of the sender are RFC 5227's and common sense.
     for_us = any(packet.tpa == address for address, _ in interface.addresses)
     if packet.sha == ZERO_MAC or packet.sha[0] & 1:
-        host.drop("arp_bad_sender", now, interface)
+        host.drop("arp_bad_sender", now, interface, data)
         return
     if any(packet.spa == address for address, _ in interface.addresses):
-        host.drop("arp_address_conflict", now, interface)  # RFC 5227 2.4: noted; we keep it
+        host.drop("arp_address_conflict", now, interface, data)  # RFC 5227 2.4: we keep it
         return
     # RFC 5227: a sender address of 0 is a probe: it is answered, and nothing is learned from it.
     if packet.spa != UNSPECIFIED:
         if not is_usable_source(packet.spa) or interface.is_many(packet.spa):
-            host.drop("arp_bad_sender", now, interface)
+            host.drop("arp_bad_sender", now, interface, data)
             return
         if not any(packet.spa in prefix for _, prefix in interface.addresses):
-            host.drop("arp_other_network", now, interface)
+            host.drop("arp_other_network", now, interface, data)
             return
         assert interface.neighbors is not None
         interface.neighbors.arp_arrived(packet, now, for_us=for_us)
+    host.counters["arp_packets_in"] += 1
     if packet.op == arp.REQUEST and for_us:
         reply = arp.pack(arp.REPLY, interface.mac, packet.tpa, packet.spa, packet.sha)
         egress.send_arp(host, interface, packet.sha, reply, now)
@@ -102,7 +105,8 @@ def _ipv4_arrived(
 ) -> None:
     """Network layer: is it for this host, is it whole, and whom does it go to?"""
     dst, src = packet.dst, packet.src
-    if dst not in host.addresses:
+    own_loopback = interface.neighbors is None and is_loopback(dst)  # all of 127.0.0.0/8
+    if dst not in host.addresses and not own_loopback:
         if not interface.is_many(dst):
             if host.forwarding:
                 forward.packet_arrived(host, interface, packet, frame, now)
@@ -113,8 +117,12 @@ def _ipv4_arrived(
     if not is_usable_source(src) or interface.is_broadcast(src):
         host.drop("ip_bad_source", now, interface, packet.raw)
         return
-    if interface.neighbors is not None and (is_loopback(src) or is_loopback(dst)):
-        host.drop("ip_martian", now, interface, packet.raw)  # RFC 1122 3.2.1.3 (g)
+    if interface.neighbors is not None and (
+        is_loopback(src)  # RFC 1122 3.2.1.3 (g)
+        or is_loopback(dst)
+        or src in host.addresses  # what we send to ourselves never leaves the loopback
+    ):
+        host.drop("ip_martian", now, interface, packet.raw)
         return
     if packet.is_fragment:
         host.counters["ip_fragments_in"] += 1

@@ -23,7 +23,9 @@ BASE_REACHABLE_S: Final = 30.0  # RFC 4861 section 10, REACHABLE_TIME; each entr
 DELAY_FIRST_PROBE_S: Final = 5.0  # RFC 4861 section 10
 RETRANS_S: Final = 1.0  # RFC 4861 section 10, RETRANS_TIMER; RFC 1122 2.3.2.1: at most one a second
 MAX_PROBES: Final = 3  # RFC 4861 section 10, MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT
-QUEUE_PACKETS: Final = 64  # per neighbour, while it is looked for; the oldest goes first
+# Per neighbour, while it is looked for; the oldest goes first. The 119 fragments of the largest
+# datagram over an MTU of 576 have room.
+QUEUE_PACKETS: Final = 128
 TABLE_ENTRIES: Final = 1024  # as Linux's gc_thresh3
 
 
@@ -202,11 +204,13 @@ class NeighborTable:
         return entry
 
     def _evict(self) -> bool:
-        # The oldest entry that nothing waits for. All waiting: the table is under attack, or small.
-        for address, entry in self._entries.items():
-            if entry.timer is None:
-                del self._entries[address]
-                return True
+        # The oldest entry that nothing waits for, one that is in use only where there is no other:
+        # a flood of strangers drives out strangers. All waiting: under attack, or too small.
+        for in_use in (False, True):
+            for address, entry in self._entries.items():
+                if entry.timer is None and (entry.state is NeighborState.REACHABLE) is in_use:
+                    del self._entries[address]
+                    return True
         return False
 
     def _enter(self, entry: Neighbor, state: NeighborState, now: float) -> None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
 from pystack.core.scheduler import Handle
 from pystack.observe.observer import TcpRetransmitted, TcpStateChanged
 from pystack.stack import egress
@@ -118,7 +118,7 @@ class TcpTable:
         if listener is None or segment.flags & (tcp.RST | tcp.ACK) or not segment.flags & tcp.SYN:
             self._answer_stranger(packet, segment, now, known_port=listener is not None)
         else:
-            self._syn_arrived(listener, packet, segment, now)
+            self._syn_arrived(listener, packet, segment, now, socket)
 
     def error_arrived(self, error: IcmpError, now: float) -> None:
         """Take an ICMP error about a segment that this host sent."""
@@ -152,6 +152,8 @@ class TcpTable:
         host = self._host
         if not 0 < remote_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
+        if not 0 <= local_port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{local_port} is not a port")
         route = host.routes.lookup(remote)
         if route is None or host.is_many(remote) or remote == UNSPECIFIED:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
@@ -159,6 +161,8 @@ class TcpTable:
             local = remote if remote in host.addresses else route.source
         elif local not in host.addresses:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        if is_loopback(local) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
         if local_port == 0:
             local_port = self._ports.choose(
                 local,
@@ -180,6 +184,8 @@ class TcpTable:
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
         """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL."""
         host = self._host
+        if not 0 <= port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{port} is not a port")
         if local != UNSPECIFIED and local not in host.addresses:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
         if port == 0:
@@ -221,6 +227,7 @@ class TcpTable:
         """Forget all connections and timers without a word to anybody: the power is off."""
         for socket in self:
             self._forget(socket)
+        self._marked.clear()
         self._listeners.clear()
 
     def break_all(self, error: int, now: float) -> None:
@@ -353,9 +360,21 @@ class TcpTable:
     # sockets
 
     def _add(
-        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, route: Route, now: float
+        self,
+        local: Ip4,
+        local_port: int,
+        remote: Ip4,
+        remote_port: int,
+        route: Route,
+        now: float,
+        predecessor: TcpSocket | None = None,
     ) -> TcpSocket:
-        iss = initial_sequence_number(self._isn_key, local, local_port, remote, remote_port, now)
+        if predecessor is None:
+            iss = initial_sequence_number(
+                self._isn_key, local, local_port, remote, remote_port, now
+            )
+        else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
+            iss = predecessor.connection.tcb.snd_nxt + 0x10001 & MASK
         connection = Connection(
             self.config,
             local_port,
@@ -369,7 +388,7 @@ class TcpTable:
         return socket
 
     def _forget(self, socket: TcpSocket) -> None:
-        if self._sockets.get(socket.key) is socket:
+        if self._sockets.get(socket.key) is socket:  # else a new connection has its place
             del self._sockets[socket.key]
         if socket.timer is not None:
             socket.timer.cancel()
@@ -408,8 +427,12 @@ class TcpTable:
         packet: ipv4.Ipv4Packet,
         segment: tcp.Segment,
         now: float,
+        predecessor: TcpSocket | None,
     ) -> None:
-        """RFC 9293 section 3.10.7.2: a SYN for a port that listens."""
+        """RFC 9293 section 3.10.7.2: a SYN for a port that listens.
+
+        `predecessor`: the connection between the same ends that gave way; None: there was none.
+        """
         host = self._host
         route = host.routes.lookup(packet.src)
         if route is None:
@@ -422,7 +445,9 @@ class TcpTable:
                 return
             oldest.connection.finish(None)
             self.pump(oldest, now)
-        socket = self._add(packet.dst, segment.dst_port, packet.src, segment.src_port, route, now)
+        socket = self._add(
+            packet.dst, segment.dst_port, packet.src, segment.src_port, route, now, predecessor
+        )
         socket.listener = listener
         listener.half_open[socket] = None
         _note_handshake(socket, segment, now, sent=False)

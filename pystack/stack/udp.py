@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
 from pystack.stack import egress
 from pystack.stack.ports import random_port
 from pystack.wire import icmp, ipv4, udp
@@ -102,7 +102,9 @@ class UdpTable:
         self._sockets: dict[int, list[UdpSocket]] = {}
 
     def bind(self, local: Ip4, port: int) -> UdpSocket:
-        """Open a socket on a port, 0 for any. Raises OSError: EADDRINUSE, EADDRNOTAVAIL."""
+        """Open a socket on a port, 0 for any. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL."""
+        if not 0 <= port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{port} is not a port")
         if (
             local != UNSPECIFIED
             and local not in self._host.addresses
@@ -184,17 +186,20 @@ class UdpTable:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         if not 0 < dst_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{dst_port} is not a port that can be sent to")
-        route = self._host.routes.lookup(dst)
-        if route is None:
+        host = self._host
+        route = host.routes.lookup(dst)
+        if route is None or dst == UNSPECIFIED:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(dst))
         if route.interface.is_broadcast(dst) and not socket.allow_broadcast:
             raise OSError(errno.EACCES, f"{format_ip4(dst)} is broadcast; the socket must allow it")
-        src = route.source if socket.local == UNSPECIFIED else socket.local
-        if dst in self._host.addresses and socket.local == UNSPECIFIED:
-            src = dst
-        self._host.counters["udp_datagrams_out"] += 1
+        src = socket.local
+        if src not in host.addresses:  # all of them, or one that means many
+            src = dst if dst in host.addresses else route.source
+        if is_loopback(src) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
+        host.counters["udp_datagrams_out"] += 1
         data = udp.pack(src, dst, socket.local_port, dst_port, payload)
-        egress.send_packet(self._host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
+        egress.send_packet(host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
 
 
 def _matches(socket: UdpSocket, packet: ipv4.Ipv4Packet, src_port: int) -> bool:

@@ -5,12 +5,15 @@ A segment that goes out anyway carries the ACK with it; `acknowledged` is told o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.tcp.tcb import NEVER, Timer
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+
+# How often a segment that can't be right is answered: as Linux's tcp_invalid_ratelimit.
+CHALLENGE_INTERVAL_S: Final = 0.5
 
 
 def text_arrived(conn: Connection, now: float, size: int) -> None:
@@ -32,11 +35,24 @@ def acknowledged(conn: Connection) -> None:
     tcb.timers[Timer.DELAYED_ACK] = NEVER
 
 
+def challenge(conn: Connection, now: float) -> None:
+    """Answer a segment that can't be right with an ACK, now and then (RFC 5961 section 7).
+
+    Two ends that disagree would answer each other's answers for ever.
+    """
+    tcb = conn.tcb
+    if now - tcb.challenged_at < CHALLENGE_INTERVAL_S:
+        conn.drops.append("tcp_challenge_limited")
+        return
+    tcb.challenged_at = now
+    tcb.ack_now = True
+
+
 def window_field(conn: Connection, *, syn: bool = False) -> int:
     """Return the window field for a segment that goes out now, and remember what it promises.
 
-    The right edge never moves back (RFC 9293 SHLD-14), and forward only by a step that is worth it:
-    silly window avoidance, section 3.8.6.2.2.
+    The right edge never moves back (RFC 9293 SHLD-14), but for what scaling cuts off, and forward
+    only by a step that is worth it: silly window avoidance, section 3.8.6.2.2.
     """
     tcb = conn.tcb
     shift = 0 if syn else tcb.rcv_wind_shift or 0
@@ -44,8 +60,9 @@ def window_field(conn: Connection, *, syn: bool = False) -> int:
     edge = tcb.rcv_nxt + max(free, 0)
     if edge - tcb.rcv_adv < min(conn.config.receive_buffer_bytes // 2, tcb.rcv_mss):
         edge = max(tcb.rcv_adv, tcb.rcv_nxt)
-    # Rounded up: rounding down would take back a part of what was promised.
-    field = min(edge - tcb.rcv_nxt + (1 << shift) - 1 >> shift, 0xFFFF)
+    # Rounded down, which RFC 7323 section 2.4 has senders bear with; what was promised is taken all
+    # the same. Rounded up, the edge would move on with each short segment, whoever reads or not.
+    field = min(edge - tcb.rcv_nxt >> shift, 0xFFFF)
     tcb.rcv_adv = max(tcb.rcv_adv, tcb.rcv_nxt + (field << shift))
     return field
 
@@ -58,6 +75,7 @@ def data_was_read(conn: Connection) -> None:
     """
     tcb = conn.tcb
     free = conn.config.receive_buffer_bytes - conn.receive_buffer.readable_bytes
+    free = min(free, 0xFFFF << (tcb.rcv_wind_shift or 0))  # more can't be told
     offered = tcb.rcv_wnd
     if free >= 2 * offered and free - offered >= min(
         conn.config.receive_buffer_bytes // 2, tcb.rcv_mss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pystack.tcp import ack_policy
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.events import Signal
 from pystack.tcp.tcb import NEVER, Timer
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
 
-def ack_acceptable(conn: Connection, seg: Segment) -> bool:
+def ack_acceptable(conn: Connection, seg: Segment, now: float) -> bool:
     """Tell whether the number can be meant; else a challenge ACK is due (RFC 5961 section 5)."""
     tcb = conn.tcb
     if tcb.snd_una - tcb.max_snd_wnd <= seg.ack <= tcb.snd_nxt:
         return True
     conn.drops.append("tcp_ack_unsent" if seg.ack > tcb.snd_nxt else "tcp_ack_too_old")
-    tcb.ack_now = True
+    ack_policy.challenge(conn, now)
     return False
 
 
@@ -37,9 +38,12 @@ def take_syn_ack(conn: Connection, seg: Segment, now: float) -> None:
 def take_ack(conn: Connection, seg: Segment, now: float) -> None:
     """Take an acceptable ACK: new, old, or one of the duplicates that tell of a loss."""
     tcb = conn.tcb
-    if tcb.timers[Timer.PERSIST] != NEVER:
-        tcb.retries = 0  # the peer answers: probing never gives up (RFC 9293 section 3.8.6.1)
+    probing = tcb.timers[Timer.PERSIST] != NEVER
     window_changed = update_window(conn, seg)
+    if not conn.released and (probing or not tcb.snd_wnd):
+        # The peer answers: probing never gives up (RFC 9293 section 3.8.6.1). But where the user
+        # has gone, nobody could end it, and memory would be held for whoever asks (RFC 6429).
+        tcb.retries = 0
     if seg.ack > tcb.snd_una:
         _new_data_acknowledged(conn, seg.ack, now)
     elif (
@@ -50,8 +54,8 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
         and not seg.flags & (SYN | FIN)
         and not window_changed
     ):
-        flight_size_bytes = tcb.flight_size_bytes
-        if conn.recovery.on_duplicate_ack(tcb):
+        flight_size_bytes = conn.recovery.on_duplicate_ack(tcb)
+        if flight_size_bytes:
             conn.congestion.on_loss(LossSample(now, flight_size_bytes))
 
 
@@ -97,8 +101,7 @@ def _new_data_acknowledged(conn: Connection, ack: int, now: float) -> None:
         rtt_s = now - tcb.rtt_at
         tcb.rtt_seq = None
         rtt.sample(rtt_s)
-    else:
-        rtt.acknowledged()
+    in_recovery = conn.recovery.in_recovery  # the ACK that ends it makes no window grow either
     restart_timer = conn.recovery.on_ack(tcb, acked_bytes)
     conn.congestion.on_ack(
         AckSample(
@@ -108,7 +111,7 @@ def _new_data_acknowledged(conn: Connection, ack: int, now: float) -> None:
             rtt_s,
             rtt.srtt_s,
             ack <= tcb.cwnd_limited_seq,
-            conn.recovery.in_recovery,
+            in_recovery,
         )
     )
     if tcb.snd_una == tcb.snd_nxt:

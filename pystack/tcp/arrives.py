@@ -13,14 +13,11 @@ from pystack.tcp import ack_policy, acks, handshake, output, timers
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Timer
-from pystack.tcp.text import take_fin, take_text
+from pystack.tcp.text import take_fin, take_text, trim
 from pystack.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
-
-# How often an out-of-window segment without text is answered: as Linux's tcp_invalid_ratelimit.
-OOW_ACK_INTERVAL_S: Final = 0.5
 
 
 def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
@@ -56,6 +53,7 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
         or size > tcb.rcv_adv - seg.seq
         or conn.released
         or conn.receive_buffer.out_of_order
+        or tcb.rcv_fin_seq is not None
     ):
         return False
     acks.update_window(conn, seg)
@@ -70,9 +68,8 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
 def sequence_ok(conn: Connection, seg: Segment, now: float) -> bool:
     """First: is any of it in the window? Then cut it to what is."""
     tcb = conn.tcb
-    if conn.state is TcpState.SYN_RECEIVED and _is_simultaneous_syn_ack(conn, seg):
-        seg.seq += 1
-        seg.flags &= ~SYN
+    if seg.flags & (SYN | RST) == SYN:
+        return True  # the fourth check looks at them all, wherever they stand (RFC 5961 section 4)
     seq, length = seg.seq, seg.seg_len
     right = tcb.rcv_adv
     if length == 0:
@@ -88,7 +85,8 @@ def sequence_ok(conn: Connection, seg: Segment, now: float) -> bool:
     if not acceptable:
         _refuse(conn, seg, now)
         return False
-    _trim(conn, seg)
+    if not seg.flags & RST:  # that is judged by the number it came with
+        trim(conn, seg)
     return True
 
 
@@ -98,7 +96,7 @@ def rst_ok(conn: Connection, seg: Segment, now: float) -> bool:
         return True
     if seg.seq != conn.tcb.rcv_nxt:
         conn.drops.append("tcp_challenged_rst")
-        conn.tcb.ack_now = True
+        ack_policy.challenge(conn, now)
         return False
     if conn.state is TcpState.TIME_WAIT:
         conn.drops.append("tcp_rst_in_time_wait")  # RFC 1337: it must not end the wait early
@@ -116,8 +114,15 @@ def syn_ok(conn: Connection, seg: Segment, now: float) -> bool:
     """Fourth: a SYN has no place here; its sender is asked what it means (RFC 5961 section 4)."""
     if not seg.flags & SYN:
         return True
+    tcb = conn.tcb
+    if conn.state is TcpState.SYN_RECEIVED and seg.seq == tcb.irs:
+        if seg.flags & ACK and seg.ack == tcb.snd_nxt:
+            return True  # the SYN-ACK of a simultaneous open, whose SYN was taken already
+        conn.drops.append("tcp_syn_again")
+        tcb.syn_now = True  # our SYN-ACK was lost: as Linux, send it rather than a bare ACK
+        return False
     conn.drops.append("tcp_challenged_syn")
-    conn.tcb.ack_now = True
+    ack_policy.challenge(conn, now)
     return False
 
 
@@ -134,9 +139,11 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
             return False
         acks.take_syn_ack(conn, seg, now)
         handshake.established(conn, now)
+        if seg.flags & SYN:
+            handshake.step_over_syn(conn, seg)
         if tcb.fin_seq is not None:
             conn.enter(TcpState.FIN_WAIT_1)
-    elif not acks.ack_acceptable(conn, seg):
+    elif not acks.ack_acceptable(conn, seg, now):
         return False
     else:
         acks.take_ack(conn, seg, now)
@@ -156,52 +163,14 @@ def _fin_acknowledged(conn: Connection, now: float) -> None:
         conn.finish(None)
 
 
-def _is_simultaneous_syn_ack(conn: Connection, seg: Segment) -> bool:
-    """Tell whether it is the SYN-ACK of a simultaneous open, whose SYN was taken already.
-
-    By the letter of the first check it would be out of the window, and the open never end.
-    """
-    tcb = conn.tcb
-    return seg.flags & (SYN | ACK) == SYN | ACK and seg.seq == tcb.irs and seg.ack == tcb.snd_nxt
-
-
 def _refuse(conn: Connection, seg: Segment, now: float) -> None:
     """Answer a segment outside of the window with an ACK, unless it is a RST (first check)."""
-    tcb = conn.tcb
     conn.drops.append("tcp_out_of_window")
     if seg.flags & RST:
         return
-    if conn.state is TcpState.SYN_RECEIVED and seg.flags & SYN and seg.seq == tcb.irs:
-        tcb.syn_now = True  # our SYN-ACK was lost: as Linux, send it rather than a bare ACK
-        return
     if conn.state is TcpState.TIME_WAIT and seg.flags & FIN:
         timers.enter_time_wait(conn, now)  # a retransmitted FIN: the wait begins afresh
-    if seg.seg_len == 0:
-        # Two ends that disagree would answer each other's answers for ever.
-        if now - tcb.oow_ack_at < OOW_ACK_INTERVAL_S:
-            conn.drops.append("tcp_oow_ack_limited")
-            return
-        tcb.oow_ack_at = now
-    tcb.ack_now = True
-
-
-def _trim(conn: Connection, seg: Segment) -> None:
-    """Cut off what lies before RCV.NXT and beyond the window."""
-    tcb = conn.tcb
-    before = tcb.rcv_nxt - seg.seq
-    if before > 0:
-        tcb.ack_now = True  # a part of it came twice: the peer should learn what is here
-        if seg.flags & SYN:
-            seg.flags &= ~SYN
-            seg.seq += 1
-            before -= 1
-        if before > len(seg.payload):
-            seg.flags &= ~FIN
-        seg.payload = memoryview(seg.payload)[before:]
-        seg.seq = tcb.rcv_nxt
-    beyond = seg.seq + len(seg.payload) - tcb.rcv_adv
-    if beyond > 0:
-        conn.drops.append("tcp_beyond_window")
-        seg.payload = memoryview(seg.payload)[: len(seg.payload) - beyond]
-        seg.flags &= ~FIN
-        tcb.ack_now = True
+    if seg.seg_len:
+        conn.tcb.ack_now = True
+    else:
+        ack_policy.challenge(conn, now)

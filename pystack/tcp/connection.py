@@ -111,6 +111,8 @@ class Connection:
             handshake.segment_arrived(self, seg, now)
         elif self.state is not TcpState.CLOSED:
             arrives.segment_arrived(self, seg, now)
+        else:
+            self.drops.append("tcp_after_end")  # later in the batch that ended it
 
     def poll_transmit(self, now: float) -> Segment | None:
         """Return the next segment to send now; None when there is nothing (more)."""
@@ -189,8 +191,8 @@ class Connection:
         self.tcb.timers[:] = [float("inf")] * len(self.tcb.timers)
         self.tcb.ack_now = self.tcb.syn_now = self.tcb.probe_now = False
         self.send_buffer.clear()
-        if error is not None or self.released:
-            self.receive_buffer.clear()
+        if self.released:
+            self.receive_buffer.clear()  # else what came before the end may still be read
         self.enter(TcpState.CLOSED)
         self.signal(Signal.CLOSED)
 

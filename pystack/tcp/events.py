@@ -31,7 +31,7 @@ class StateChange:
 class Retransmission:
     """A segment was sent again."""
 
-    reason: str  # "rto" or "dupack"
+    reason: str  # "rto", "dupack", or "syn": our SYN again, in answer to the peer's
     seq: int
     payload_bytes: int
 

@@ -61,15 +61,12 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     if not seg.flags & ACK:
         # Simultaneous open: our SYN, now with an ACK, goes out again.
         tcb.syn_now = True
-        tcb.snd_nxt = tcb.iss
-        tcb.rtt_seq = None
         conn.enter(TcpState.SYN_RECEIVED)
         return
     acks.take_syn_ack(conn, seg, now)
     established(conn, now)
     tcb.ack_now = True
-    seg.seq += 1
-    seg.flags &= ~SYN
+    step_over_syn(conn, seg)
     text.take_text(conn, seg, now)
     text.take_fin(conn, seg, now)
 
@@ -78,6 +75,9 @@ def established(conn: Connection, now: float) -> None:
     """Enter ESTABLISHED: the handshake is over, its results hold from here on."""
     tcb = conn.tcb
     tcb.timers[Timer.RETRANSMIT] = float("inf")
+    if tcb.syn_now:  # asked for earlier in this batch: an ACK does it now
+        tcb.syn_now = False
+        tcb.ack_now = True
     if tcb.retries:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
@@ -89,10 +89,19 @@ def established(conn: Connection, now: float) -> None:
         conn.signal(Signal.WRITABLE)
 
 
+def step_over_syn(conn: Connection, seg: Segment) -> None:
+    """The SYN has been taken; what is left of its segment is text like any other."""
+    seg.seq += 1
+    seg.flags &= ~SYN
+    text.trim(conn, seg)
+
+
 def _take_syn(conn: Connection, seg: Segment) -> None:
     tcb = conn.tcb
+    offered_bytes = tcb.rcv_wnd  # by our SYN, where it went out first
     tcb.irs = seg.seq
-    tcb.rcv_nxt = tcb.rcv_adv = tcb.last_ack_sent = seg.seq + 1
+    tcb.rcv_nxt = tcb.last_ack_sent = seg.seq + 1
+    tcb.rcv_adv = tcb.rcv_nxt + offered_bytes
     negotiation.agree(conn, tcp_options.parse(seg.options))
     # The window field of a SYN is never scaled (RFC 7323 section 2.2).
     tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd

@@ -58,13 +58,12 @@ def reset(conn: Connection) -> Segment:
 def _syn(conn: Connection, now: float) -> Segment:
     tcb = conn.tcb
     tcb.syn_now = False
-    if tcb.snd_nxt == tcb.iss and not tcb.retries:
+    if tcb.snd_nxt == tcb.iss:
         tcb.rtt_seq, tcb.rtt_at = tcb.iss + 1, now
     else:
         tcb.rtt_seq = None  # Karn
-    if tcb.snd_nxt > tcb.iss:
         conn.retransmits += 1
-        conn.events.append(Retransmission("rto", tcb.iss, 0))
+        conn.events.append(Retransmission("rto" if tcb.retries else "syn", tcb.iss, 0))
     tcb.snd_nxt = tcb.iss + 1
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK

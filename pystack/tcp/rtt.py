@@ -20,10 +20,10 @@ class RttEstimator:
     srtt_s: float | None = None  # None until the first sample
     rttvar_s: float = 0.0
     min_rtt_s: float | None = None  # None until the first sample
-    rto_s: float = INITIAL_RTO_S  # backed off while nothing is acknowledged
+    rto_s: float = INITIAL_RTO_S  # backed off until the next sample
 
     def sample(self, rtt_s: float) -> None:
-        """Take one measurement, (2.2) or (2.3). It also ends a back-off."""
+        """Take one measurement, (2.2) or (2.3). Only this ends a back-off (section 5)."""
         if self.srtt_s is None:
             self.srtt_s, self.rttvar_s = rtt_s, rtt_s / 2
             self.min_rtt_s = rtt_s
@@ -38,11 +38,6 @@ class RttEstimator:
     def back_off(self) -> None:
         """Double the timeout, (5.5)."""
         self.rto_s = min(self.rto_s * 2, MAX_RTO_S)
-
-    def acknowledged(self) -> None:
-        """End a back-off without a sample: new data was acknowledged (as Linux and BSD do)."""
-        if self.srtt_s is not None:
-            self._compute()
 
     def syn_was_lost(self) -> None:
         """The SYN had to be sent again: start the data phase carefully, (5.7)."""

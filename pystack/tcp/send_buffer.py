@@ -28,7 +28,7 @@ class SendBuffer:
         return self.end - self.start
 
     def append(self, data: memoryview) -> None:
-        """Add bytes at the end. A view that is not read-only is copied."""
+        """Add bytes at the end. A view of anything that may still change is copied."""
         size = len(data)
         if size < _GATHER_BELOW_BYTES:
             if self._tail is None or len(self._tail) + size > _GATHER_UP_TO_BYTES:
@@ -37,7 +37,7 @@ class SendBuffer:
             self._tail += data
         else:
             self._tail = None
-            self._add_chunk(data if data.readonly else memoryview(bytes(data)))
+            self._add_chunk(data if type(data.obj) is bytes else memoryview(bytes(data)))
         self.end += size
 
     def slice(self, seq: int, size: int) -> memoryview | bytes:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from pystack.core.errors import ConfigError
+
 DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
 MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
+MAX_BUFFER_BYTES: Final = 1 << 30  # what a window can tell of: a quarter of the numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +27,22 @@ class TcpConfig:
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
-    syn_retries: int = 6  # about 127 s; RFC 9293 section 3.8.3 asks for R2 of 180 s; as Linux
+    syn_retries: int = 6  # 123 s; RFC 9293 section 3.8.3 asks for R2 of 180 s; as Linux
     syn_ack_retries: int = 5  # as Linux
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
     orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
+
+    def __post_init__(self) -> None:
+        """Refuse what no connection could work with."""
+        for name in ("send_buffer_bytes", "receive_buffer_bytes"):
+            if not 0 < getattr(self, name) <= MAX_BUFFER_BYTES:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 1 to 2**30")
+        for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        for name in ("syn_retries", "syn_ack_retries", "retries", "orphan_retries"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
 
 
 class Timer(IntEnum):
@@ -48,6 +63,7 @@ class Tcb:
     __slots__ = (
         "ack_mss",
         "ack_now",
+        "challenged_at",
         "cwnd_limited_seq",
         "fin_seq",
         "irs",
@@ -56,7 +72,6 @@ class Tcb:
         "max_snd_wnd",
         "mtu_mss",
         "no_delay",
-        "oow_ack_at",
         "persist_backoff",
         "probe_now",
         "rcv_adv",
@@ -119,7 +134,7 @@ class Tcb:
 
         self.retries = 0  # timeouts, or zero-window probes, in a row without an answer
         self.persist_backoff = 0  # zero-window probes since the window was last open
-        self.oow_ack_at = -math.inf  # when an out-of-window segment was last answered
+        self.challenged_at = -math.inf  # when a segment that can't be right was last answered
         self.cwnd_limited_seq = iss  # up to here, what was sent was all that cwnd allowed
         self.timers = [NEVER] * len(Timer)
 

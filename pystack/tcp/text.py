@@ -13,10 +13,35 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
 
+def trim(conn: Connection, seg: Segment) -> None:
+    """Cut off what lies before RCV.NXT, and what lies beyond the window or the peer's FIN."""
+    tcb = conn.tcb
+    before = tcb.rcv_nxt - seg.seq
+    if before > 0:
+        tcb.ack_now = True  # a part of it came twice: the peer should learn what is here
+        if before > len(seg.payload):
+            seg.flags &= ~FIN
+        seg.payload = memoryview(seg.payload)[before:]
+        seg.seq = tcb.rcv_nxt
+    end, reason = tcb.rcv_adv, "tcp_beyond_window"
+    if tcb.rcv_fin_seq is not None and tcb.rcv_fin_seq < end:
+        end, reason = tcb.rcv_fin_seq, "tcp_beyond_fin"
+    beyond = seg.seq + len(seg.payload) - end
+    if beyond > 0 and (seg.payload or seg.flags & FIN):
+        conn.drops.append(reason)
+        seg.payload = memoryview(seg.payload)[: max(0, len(seg.payload) - beyond)]
+        seg.flags &= ~FIN
+        tcb.ack_now = True
+
+
 def take_text(conn: Connection, seg: Segment, now: float) -> None:
     """Seventh: the text goes to the user, or waits behind a gap."""
+    if conn.state not in MAY_RECEIVE:
+        return
+    if seg.flags & FIN and conn.tcb.rcv_fin_seq is None:
+        _note_fin(conn, seg)  # first, for the text ends there
     payload = seg.payload
-    if not payload or conn.state not in MAY_RECEIVE:
+    if not payload:
         return
     if conn.released:
         # RFC 1122 section 4.2.2.13: nobody will read it, and the peer should know.
@@ -47,8 +72,6 @@ def take_fin(conn: Connection, seg: Segment, now: float) -> None:
     tcb = conn.tcb
     if conn.state not in MAY_RECEIVE:
         return
-    if seg.flags & FIN and tcb.rcv_fin_seq is None:
-        tcb.rcv_fin_seq = seg.seq + len(seg.payload)
     if tcb.rcv_fin_seq is None or tcb.rcv_nxt < tcb.rcv_fin_seq:
         return
     tcb.rcv_nxt += 1
@@ -62,3 +85,10 @@ def take_fin(conn: Connection, seg: Segment, now: float) -> None:
     elif state is TcpState.FIN_WAIT_2:
         timers.enter_time_wait(conn, now)
     conn.signal(Signal.READABLE)
+
+
+def _note_fin(conn: Connection, seg: Segment) -> None:
+    tcb = conn.tcb
+    tcb.rcv_fin_seq = seg.seq + len(seg.payload)
+    tcb.ack_now = True  # also where it waits behind a gap (RFC 5681 section 4.2)
+    conn.receive_buffer.cut(tcb.rcv_fin_seq)

@@ -60,9 +60,13 @@ def _retransmit(conn: Connection, now: float) -> None:
     if conn.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
         tcb.syn_now = True
         return
-    if tcb.retries == 1:
-        # RFC 5681 section 3.1: for a segment that was sent again before, ssthresh stays.
-        conn.congestion.on_rto(now, tcb.flight_size_bytes)
+    if tcb.retries == 1 and tcb.snd_wnd:
+        # RFC 5681 section 3.1: for a segment that was sent again before, ssthresh stays. Nor is it
+        # congestion where the peer has taken its window back.
+        # What was lost before and not sent again is in FlightSize too, but was not on the way: no
+        # more was than the window allowed.
+        on_the_way = min(tcb.flight_size_bytes, conn.congestion.cwnd_bytes)
+        conn.congestion.on_rto(now, on_the_way)
     conn.recovery.on_rto(tcb)
     tcb.rtt_seq = None
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s

@@ -8,6 +8,7 @@ stranger (a capture, a device without offload) calls `completed`. Everybody else
 
 from typing import Final
 
+from pystack.core.errors import WireError
 from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.checksum import checksum, pseudo_header_sum
 
@@ -43,6 +44,8 @@ def completed(frame: Frame) -> Frame:
     at = 16 if packet.proto == ipv4.TCP else 6
     start = _IP + packet.header_bytes
     payload = memoryview(data)[start : _IP + len(packet.raw)]
+    if at + 2 > len(payload):
+        raise WireError("frame_no_checksum_field")
     payload[at : at + 2] = b"\0\0"
     pseudo = pseudo_header_sum(packet.src, packet.dst, packet.proto, len(payload))
     check = checksum(payload, pseudo)
@@ -68,7 +71,7 @@ def split(frame: Frame) -> list[Frame]:
     link_header = bytes(data[:_IP])
     frames: list[Frame] = []
     total = len(segment.payload)
-    for at in range(0, total, frame.gso_bytes):
+    for at in range(0, total, frame.gso_bytes) or (0,):
         payload = segment.payload[at : at + frame.gso_bytes]
         flags = segment.flags
         if at:
@@ -108,7 +111,7 @@ def _split_udp(frame: Frame, packet: ipv4.Ipv4Packet) -> list[Frame]:
             ),
             number,
         )
-        for number, at in enumerate(range(0, len(payload), frame.gso_bytes))
+        for number, at in enumerate(range(0, len(payload), frame.gso_bytes) or (0,))
     ]
 
 

@@ -155,6 +155,15 @@ def test_a_user_without_privilege_runs_it_on_a_tap_of_his_own(netns: NetworkName
     assert "no permission to make the interface tap1" in sentence(result.stderr)
 
 
+def test_without_a_host_address_the_kernels_end_is_left_alone(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    stack_up("--host-address", "none")
+    assert b"inet " not in netns.run(["ip", "address", "show", "dev", "tap0"]).stdout
+    netns.run(["ip", "address", "add", "10.77.0.99/24", "dev", "tap0"])
+    netns.run(["curl", "-sSf", f"{URL}/bytes/5"])
+
+
 def test_two_stacks_on_two_interfaces(netns: NetworkNamespace, stack_up: StackUp) -> None:
     stack_up()
     words = ["--address", "10.78.0.2/24", "--host-address", "10.78.0.1/24"]

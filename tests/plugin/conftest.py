@@ -9,8 +9,6 @@ import pytest_trio.plugin
 
 import pystack.testing.bench
 
-pytest_plugins = ["pytester"]
-
 # Imported here, so that the inner runs find them: they forget what they import.
 _IMPORTED = (anyio, hypothesis, pytest_trio, pystack)
 PYSTACK = ("-p", "pystack.testing.plugin")

@@ -77,6 +77,7 @@ class Cubic:
     def on_rto(self, now: float, flight_size_bytes: int) -> None:
         """Section 4.8: reduce ssthresh as in 4.6, and start from one segment."""
         self._congestion_event(flight_size_bytes)
+        self.w_max = 0.0  # the next congestion avoidance has K = 0, and W_max where it begins
         self._cwnd = float(self._smss)
         self._after_rto = True
 

@@ -1,7 +1,7 @@
 """What a loss recovery is: it finds out which segments are lost, and names what to send again.
 
 It reads the connection's `Tcb` and never writes it; what it remembers is its own. The congestion
-control is told by the caller when `on_ack` or `on_duplicate_ack` says that a loss was found.
+control is told by the caller when `on_duplicate_ack` says that a loss was found.
 """
 
 from typing import Protocol
@@ -31,8 +31,11 @@ class LossRecovery(Protocol):
         """What `next_lost` named was sent, or as much of it as `size_bytes`."""
         ...
 
-    def on_duplicate_ack(self, tcb: Tcb) -> bool:
-        """A duplicate ACK came in (RFC 5681 section 2); True where it shows a new loss."""
+    def on_duplicate_ack(self, tcb: Tcb) -> int:
+        """A duplicate ACK came in (RFC 5681 section 2).
+
+        Return 0, or where it shows a new loss the FlightSize from before limited transmit.
+        """
         ...
 
     def on_ack(self, tcb: Tcb, acked_bytes: int) -> bool:

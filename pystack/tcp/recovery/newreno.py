@@ -10,6 +10,7 @@ from typing import Final
 from pystack.tcp.tcb import Tcb
 
 DUPLICATE_THRESHOLD: Final = 3  # RFC 5681 section 3.2
+LIMITED_TRANSMIT: Final = 2  # segments, RFC 3042 section 2
 
 
 class NewRenoRecovery:
@@ -17,6 +18,7 @@ class NewRenoRecovery:
 
     __slots__ = (
         "_first_partial",
+        "_flight_size_bytes",
         "_forced",
         "_lost_until",
         "_rexmit_nxt",
@@ -35,11 +37,13 @@ class NewRenoRecovery:
         self._lost_until = iss
         self._forced = False  # the next of it goes out whatever cwnd says
         self._first_partial = False
+        self._flight_size_bytes = 0  # when the first duplicate ACK came in
 
     def pipe_bytes(self, tcb: Tcb) -> int:
         """Return FlightSize without what is lost and without what duplicate ACKs say has left."""
         lost = max(0, self._lost_until - max(self._rexmit_nxt, tcb.snd_una))
-        return max(0, tcb.flight_size_bytes - lost - self.dup_acks * tcb.snd_mss)
+        left = self.dup_acks if self.in_recovery else min(self.dup_acks, LIMITED_TRANSMIT)
+        return max(0, tcb.flight_size_bytes - lost - left * tcb.snd_mss)
 
     def next_lost(self, tcb: Tcb) -> tuple[int, int, bool] | None:
         """Return the next hole to fill."""
@@ -53,20 +57,23 @@ class NewRenoRecovery:
         self._rexmit_nxt = seq + size_bytes
         self._forced = False
 
-    def on_duplicate_ack(self, tcb: Tcb) -> bool:
+    def on_duplicate_ack(self, tcb: Tcb) -> int:
         """Count; the third one starts fast recovery, RFC 6582 section 3.2 (2)."""
+        if not self.in_recovery and tcb.snd_una <= self.recover:
+            return 0  # it may be our own retransmissions that are answered (section 4)
         # No more segments can have left than were sent after the one that is missing; a peer that
         # claims more (RFC 5681 section 7, Savage's attack) gains nothing.
         in_flight = -(-tcb.flight_size_bytes // tcb.snd_mss)
         self.dup_acks = min(self.dup_acks + 1, in_flight)
-        if self.in_recovery or self.dup_acks < DUPLICATE_THRESHOLD or tcb.snd_una <= self.recover:
-            # Not above `recover`: it may be our own retransmissions that are answered (section 4).
-            return False
+        if self.dup_acks == 1:
+            self._flight_size_bytes = tcb.flight_size_bytes
+        if self.in_recovery or self.dup_acks < DUPLICATE_THRESHOLD:
+            return 0
         self.in_recovery = True
         self.recover = tcb.snd_nxt
         self._first_partial = True
         self._mark_first_lost(tcb)
-        return True
+        return self._flight_size_bytes
 
     def on_ack(self, tcb: Tcb, acked_bytes: int) -> bool:
         """A full ACK ends recovery, a partial one names the next hole, RFC 6582 section 3.2 (3)."""

@@ -1,7 +1,7 @@
 """Forwarding: what a router sends on, what it changes, and what it tells the sender."""
 
 import pytest
-from wires import Wire, arp_request, datagram, icmp_of, mac
+from topology_wires import Wire, arp_request, datagram, icmp_of, mac
 
 from pystack.core.addresses import (
     BROADCAST_MAC,

@@ -1,7 +1,7 @@
 """The learning switch: who gets which frame, what is remembered, and for how long."""
 
 import pytest
-from wires import Wire, frame
+from topology_wires import Wire, frame
 
 from pystack.core.errors import ConfigError
 from pystack.topology.switch import Switch

@@ -1,0 +1,11 @@
+"""Makes the helpers in this directory importable from every test, and sets up hypothesis."""
+
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["pytester"]  # for tests/plugin; pytest wants it here, where all tests begin
+
+# A busy machine is no failure. The same examples every time: what fails is to fail again.
+settings.register_profile(
+    "pystack", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pystack")

@@ -1,0 +1,126 @@
+"""Two hosts on a wire that may lose, repeat, delay and so reorder what it carries."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+
+import trio
+
+import pystack
+from pystack.core.scheduler import Scheduler
+from pystack.link.link import Link
+from pystack.link.port import Port
+from pystack.link.wrap import WrappedPort
+from pystack.runtime.host import TrioHost
+from pystack.runtime.streams import TcpStream
+from pystack.tcp.tcb import TcpConfig
+from pystack.wire import ethernet
+from pystack.wire.frame import Frame
+
+PORT = 80
+
+
+@dataclass(slots=True, kw_only=True)
+class Trouble:
+    """What may happen to a frame, as probabilities; ARP is left in peace."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    late: float = 0.0
+    late_by_s: float = 0.03
+
+
+class SpoiledPort(WrappedPort):
+    """Does to each frame on its way out what the dice say."""
+
+    def __init__(self, inner: Port, scheduler: Scheduler, rng: Random, trouble: Trouble) -> None:
+        super().__init__(inner)
+        self.trouble = trouble
+        self.passes: Callable[[Frame], bool] = lambda _frame: True  # False: it is lost
+        self.frames = self.lost = 0
+        self._scheduler = scheduler
+        self._rng = rng
+
+    def send(self, frame: Frame, now: float) -> None:
+        if frame.data[12:14] != ethernet.IPV4.to_bytes(2, "big"):
+            self.inner.send(frame, now)
+            return
+        self.frames += 1
+        trouble, rng = self.trouble, self._rng
+        if rng.random() < trouble.loss or not self.passes(frame):
+            self.lost += 1
+            return
+        for _ in range(2 if rng.random() < trouble.duplicate else 1):
+            if rng.random() < trouble.late:
+                at = now + trouble.late_by_s * rng.random()
+                self._scheduler.call_at(at, lambda later: self.inner.send(frame, later))
+            else:
+                self.inner.send(frame, now)
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two hosts and the two directions between them."""
+
+    client: TrioHost
+    server: TrioHost
+    to_server: SpoiledPort
+    to_client: SpoiledPort
+
+    def configure(self, config: TcpConfig) -> None:
+        """Let all new connections be like that."""
+        self.client.tcp.config = self.server.tcp.config = config
+
+
+def pair(
+    net: pystack.Network,
+    trouble: Trouble | None = None,
+    *,
+    seed: int = 0,
+    delay_s: float = 0.0,
+    mtu_bytes: int = 1500,
+) -> Pair:
+    """Make the two hosts and their wire."""
+    scheduler = net.driver.scheduler
+    link = Link(scheduler, delay_s=delay_s, mtu_bytes=mtu_bytes)
+    hosts = net.host("client"), net.host("server")
+    ports = []
+    for host, port in zip(hosts, link.ports, strict=True):
+        rng = Random(f"{seed}/{host.name}")
+        spoiled = SpoiledPort(port, scheduler, rng, trouble or Trouble())
+        net.attach(host, spoiled)
+        ports.append(spoiled)
+    return Pair(*hosts, *ports)
+
+
+async def connected(wire: Pair) -> tuple[TcpStream, TcpStream]:
+    """Return both ends of a connection."""
+    (listener,) = await wire.server.open_tcp_listeners(PORT)
+    accepted: list[TcpStream] = []
+
+    async def accept() -> None:
+        accepted.append(await listener.accept())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        stream = await wire.client.open_tcp_stream("server", PORT)
+    listener.close()
+    return stream, accepted[0]
+
+
+def in_network(program: Callable[[pystack.Network], Awaitable[None]], *, seed: int = 0) -> None:
+    """Run a program in a network in virtual time."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=seed) as net:
+            await program(net)
+
+    pystack.run(main, seed=seed)
+
+
+async def read_to_end(stream: TcpStream, max_bytes: int | None = None) -> bytes:
+    """Return all that the peer sends until its end of data."""
+    parts = []
+    while data := await stream.receive_some(max_bytes):
+        parts.append(data)
+    return b"".join(parts)

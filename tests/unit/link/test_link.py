@@ -1,0 +1,136 @@
+"""Links, pipes, loopbacks and wrappers: what frames travel on."""
+
+import pytest
+from stack_bench import FakePort
+
+from pystack.core.errors import ConfigError
+from pystack.core.scheduler import Scheduler
+from pystack.link.link import Link, LinkPort
+from pystack.link.loopback import LoopbackPort
+from pystack.link.port import Port
+from pystack.link.wrap import WrappedPort
+from pystack.wire import ethernet, ipv4, tcp
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
+
+
+class Sink:
+    """What arrives, and when."""
+
+    def __init__(self, port: Port) -> None:
+        self.got: list[tuple[float, bytes]] = []
+        port.attach(lambda frame, now: self.got.append((now, frame.data)))
+
+
+def super_frame(payload: bytes) -> Frame:
+    segment = tcp.Segment(1, 2, 3, 4, tcp.ACK, 5, b"", payload)
+    body = tcp.pack_header(segment, 1, 2, partial=True) + payload
+    packet = ipv4.pack_header(1, 2, ipv4.TCP, len(body)) + body
+    return Frame(ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, packet), CHECKSUM_PARTIAL, 1000)
+
+
+def test_a_frame_arrives_at_the_other_end_after_the_delay() -> None:
+    scheduler = Scheduler()
+    a, b = Link(scheduler, delay_s=0.25).ports
+    at_a, at_b = Sink(a), Sink(b)
+    a.send(Frame(b"there"), 1.0)
+    b.send(Frame(b"back"), 1.5)
+    scheduler.run_due(10.0)
+    assert at_b.got == [(1.25, b"there")]
+    assert at_a.got == [(1.75, b"back")]
+
+
+def test_frames_of_one_instant_arrive_in_the_order_of_sending() -> None:
+    scheduler = Scheduler()
+    a, b = Link(scheduler).ports
+    at_b = Sink(b)
+    for number in range(100):
+        a.send(Frame(bytes([number])), 0.0)
+    assert at_b.got == []  # never from inside the sender
+    scheduler.run_due(0.0)
+    assert [data[0] for _, data in at_b.got] == list(range(100))
+
+
+def test_a_hub_repeats_to_all_the_others() -> None:
+    scheduler = Scheduler()
+    ports = Link(scheduler, ports=4).ports
+    sinks = [Sink(port) for port in ports]
+    ports[2].send(Frame(b"hello"), 0.0)
+    scheduler.run_due(0.0)
+    assert [len(sink.got) for sink in sinks] == [1, 1, 0, 1]
+
+
+def test_a_super_frame_is_cut_on_the_link() -> None:
+    scheduler = Scheduler()
+    a, b = Link(scheduler).ports
+    at_b = Sink(b)
+    a.send(super_frame(bytes(2500)), 0.0)
+    scheduler.run_due(0.0)
+    assert [len(data) - 54 for _, data in at_b.got] == [1000, 1000, 500]
+
+
+def test_an_unplugged_end_neither_sends_nor_delivers() -> None:
+    scheduler = Scheduler()
+    a, b = Link(scheduler, delay_s=1.0).ports
+    at_a, at_b = Sink(a), Sink(b)
+    b.send(Frame(b"on its way"), 0.0)
+    a.close()
+    a.close()
+    a.send(Frame(b"never"), 0.0)
+    scheduler.run_due(5.0)
+    assert at_a.got == at_b.got == []
+
+
+def test_an_end_where_nobody_is_plugged_in_loses_what_arrives() -> None:
+    scheduler = Scheduler()
+    a, _ = Link(scheduler).ports
+    a.send(Frame(b"nobody"), 0.0)
+    scheduler.run_due(1.0)
+
+
+@pytest.mark.parametrize("delay", [-0.001, float("inf"), float("nan")])
+def test_an_impossible_delay_is_refused(delay: float) -> None:
+    with pytest.raises(ConfigError, match="delay"):
+        Link(Scheduler(), delay_s=delay)
+
+
+def test_a_link_of_one_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="two ports or more"):
+        Link(Scheduler(), ports=1)
+
+
+def test_the_loopback_brings_a_frame_back_at_the_same_instant_but_later() -> None:
+    scheduler = Scheduler()
+    port = LoopbackPort(scheduler)
+    sink = Sink(port)
+    port.send(Frame(b"1"), 2.0)
+    port.send(Frame(b"2"), 2.0)
+    assert sink.got == []
+    scheduler.run_due(2.0)
+    assert sink.got == [(2.0, b"1"), (2.0, b"2")]
+    port.send(Frame(b"3"), 2.0)
+    port.close()
+    port.close()
+    scheduler.run_due(2.0)
+    assert len(sink.got) == 2
+
+
+def test_a_wrapper_is_a_port_that_passes_everything_on() -> None:
+    inner = FakePort(mtu_bytes=999)
+    outer = WrappedPort(WrappedPort(inner))
+    inner.sink(Frame(b"too early"), 0.0)  # nobody is plugged in: nothing happens
+    sink = Sink(outer)
+    assert (outer.mtu_bytes, outer.gso_max_bytes, outer.fills_checksums) == (999, 0, False)
+    outer.send(Frame(b"out"), 1.0)
+    inner.sink(Frame(b"in"), 2.0)
+    outer.close()
+    assert [(at, frame.data) for at, frame in inner.sent] == [(1.0, b"out")]
+    assert sink.got == [(2.0, b"in")]
+    assert inner.closed
+
+
+def test_all_of_them_are_ports() -> None:
+    scheduler = Scheduler()
+    ports: list[Port] = [LinkPort(1500), LoopbackPort(scheduler), WrappedPort(FakePort())]
+    for port in ports:
+        assert port.mtu_bytes >= 1500
+        assert port.gso_max_bytes == 0

@@ -1,0 +1,278 @@
+"""Fragments: whole again in any order, hostile ones refused by name, all of it bounded."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stack_bench import HERE, PEER, Bench, frame_of, ip_packet
+
+from pystack.core.scheduler import Scheduler
+from pystack.stack.fragments import MAX_BYTES, MAX_PIECES, Reassembly, cut
+from pystack.wire import icmp, ipv4, udp
+from pystack.wire.ipv4 import Ipv4Packet
+
+MORE = ipv4.MORE_FRAGMENTS
+
+
+class Assembler:
+    """Reassembly by itself, with a note of what it told."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(0.0)
+        self.dropped: list[str] = []
+        self.expired: list[tuple[float, Ipv4Packet]] = []
+        self.table = Reassembly(
+            self.scheduler,
+            lambda reason, _now, _data: self.dropped.append(reason),
+            lambda first, now: self.expired.append((now, first)),
+        )
+
+    def add(
+        self, payload: bytes, offset: int, *, more: bool, ident: int = 1, src: int = PEER
+    ) -> bytes | None:
+        """Give it one fragment, `offset` in units of 8 bytes; return the whole, if it is whole."""
+        flags_offset = offset | (MORE if more else 0)
+        data = ip_packet(payload, src=src, ident=ident, flags_offset=flags_offset)
+        whole = self.table.add(ipv4.parse(memoryview(data)), self.scheduler.now)
+        return None if whole is None else bytes(whole.payload)
+
+
+@given(
+    st.binary(min_size=1, max_size=3000), st.integers(68, 600), st.randoms(use_true_random=False)
+)
+def test_what_is_cut_is_whole_again_in_any_order(payload: bytes, mtu: int, random: object) -> None:
+    assembler = Assembler()
+    pieces = list(cut(payload, mtu))
+    assert all(len(piece) + 20 <= mtu for _, piece, _ in pieces)
+    assert all(len(piece) % 8 == 0 for _, piece, more in pieces if more)
+    random.shuffle(pieces)  # type: ignore[attr-defined]
+    found = [assembler.add(piece, offset, more=more) for offset, piece, more in pieces]
+    assert found[-1] == payload
+    assert all(whole is None for whole in found[:-1])
+    assert len(assembler.table) == assembler.table._cost_bytes == 0
+    assert assembler.dropped == []
+    assert assembler.scheduler.next_at() == float("inf")
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
+def test_duplicates_change_nothing(order: list[int]) -> None:
+    assembler = Assembler()
+    pieces = list(cut(bytes(range(80)), 28))
+    found = []
+    for index in (*order, *range(10)):
+        offset, piece, more = pieces[index]
+        found.append(assembler.add(piece, offset, more=more))
+    assert bytes(range(80)) in found
+    assert set(assembler.dropped) <= {"frag_duplicate"}
+
+
+def test_datagrams_are_told_apart_by_ident_source_and_protocol() -> None:
+    assembler = Assembler()
+    assembler.add(b"a" * 8, 0, more=True, ident=1)
+    assembler.add(b"b" * 8, 0, more=True, ident=2)
+    assembler.add(b"c" * 8, 0, more=True, ident=1, src=PEER + 1)
+    assert len(assembler.table) == 3
+    assert assembler.add(b"!", 1, more=False, ident=2) == b"bbbbbbbb!"
+    assert assembler.add(b"!", 1, more=False, ident=1) == b"aaaaaaaa!"
+
+
+def test_the_whole_is_what_the_first_fragment_said() -> None:
+    assembler = Assembler()
+    assembler.add(b"tail", 1, more=False)
+    data = ip_packet(b"12345678", ident=1, flags_offset=MORE)
+    whole = assembler.table.add(ipv4.parse(memoryview(data)), 0.0)
+    assert whole is not None
+    assert (whole.src, whole.dst, whole.proto, whole.ident) == (PEER, HERE, ipv4.UDP, 1)
+    assert whole.is_fragment is False
+    assert whole.checksum_good is False
+    assert whole.quoted == data[:28]
+
+
+@pytest.mark.rfc("5722", "section 4")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((b"a" * 16, 0, True), (b"b" * 16, 1, True)),
+        ((b"b" * 16, 1, True), (b"a" * 16, 0, True)),
+        ((b"a" * 24, 0, True), (b"b" * 8, 1, True)),
+        ((b"b" * 8, 1, True), (b"a" * 24, 0, True)),
+        ((b"a" * 8, 0, True), (b"b" * 8, 0, True)),  # the same place, other bytes
+        ((b"a" * 8, 0, True), (b"b" * 16, 0, True)),
+        ((b"a" * 8, 4, True), (b"b" * 4, 2, False)),  # an end before what is here already
+        ((b"b" * 4, 2, False), (b"a" * 8, 4, True)),
+        ((b"b" * 4, 2, False), (b"a" * 8, 2, True)),
+    ],
+)
+def test_overlapping_fragments_take_the_whole_datagram_with_them(
+    first: tuple[bytes, int, bool], second: tuple[bytes, int, bool]
+) -> None:
+    assembler = Assembler()
+    for payload, offset, more in (first, second):
+        assert assembler.add(payload, offset, more=more) is None
+    assert assembler.dropped == ["frag_overlap"]
+    assert len(assembler.table) == assembler.table._cost_bytes == 0
+
+
+def test_a_datagram_with_two_ends_is_thrown_away() -> None:
+    assembler = Assembler()
+    assembler.add(b"a" * 8, 4, more=False)
+    assembler.add(b"b" * 8, 5, more=False)
+    assert assembler.dropped == ["frag_two_ends"]
+    assert len(assembler.table) == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "offset", "more"),
+    [
+        (b"a" * 7, 0, True),  # only the last may have an odd length
+        (b"", 0, True),
+        (b"", 3, True),
+        (b"a" * 8, 8191, False),  # ends above what a datagram can hold ("ping of death")
+        (b"a" * 65496, 8, True),
+    ],
+)
+def test_a_fragment_that_cannot_be_is_dropped_alone(
+    payload: bytes, offset: int, more: bool
+) -> None:
+    assembler = Assembler()
+    assembler.add(b"good" * 2, 0, more=True)
+    assert assembler.add(payload, offset, more=more) is None
+    assert assembler.dropped == ["frag_malformed"]
+    assert assembler.add(b"end", 1, more=False) == b"goodgoodend"
+
+
+def test_the_largest_datagram_fits_exactly() -> None:
+    assembler = Assembler()
+    payload = bytes(65515)
+    found = [assembler.add(piece, at, more=more) for at, piece, more in cut(payload, 1500)]
+    assert found[-1] == payload
+
+
+def test_a_datagram_of_too_many_pieces_is_thrown_away() -> None:
+    assembler = Assembler()
+    for number in range(MAX_PIECES + 1):
+        assembler.add(bytes(8), number, more=True)
+    assert assembler.dropped == ["frag_too_many"]
+    assert len(assembler.table) == 0
+
+
+@pytest.mark.rfc("1122", "3.3.2")
+def test_after_60_seconds_the_first_fragment_is_handed_back() -> None:
+    assembler = Assembler()
+    assembler.add(b"a" * 8, 0, more=True, ident=1)
+    assembler.add(b"b" * 8, 2, more=True, ident=2)
+    assembler.scheduler.run_due(30.0)
+    assembler.add(b"c" * 8, 4, more=True, ident=1)  # a later fragment does not prolong it
+    assembler.scheduler.run_due(59.999)
+    assert len(assembler.table) == 2
+    assembler.scheduler.run_due(60.0)
+    assert len(assembler.table) == assembler.table._cost_bytes == 0
+    assert assembler.dropped == ["frag_timeout"] * 2
+    ((at, first),) = assembler.expired  # of the second one there was no first fragment
+    assert (at, first.ident) == (60.0, 1)
+
+
+def test_memory_is_bounded_under_a_flood_and_the_oldest_go() -> None:
+    assembler = Assembler()
+    for number in range(10_000):
+        assembler.add(bytes(1480), 0, more=True, ident=number)
+        assert assembler.table._cost_bytes <= MAX_BYTES
+    assert set(assembler.dropped) == {"frag_no_room"}
+    assert len(assembler.table) == 10_000 - len(assembler.dropped)
+    # The newest can still be completed.
+    assert assembler.add(b"end", 185, more=False, ident=9_999) == bytes(1480) + b"end"
+
+
+def test_memory_is_bounded_when_the_oldest_datagram_grows() -> None:
+    assembler = Assembler()
+    assembler.add(bytes(8), 0, more=True, ident=0)
+    number = 1
+    while assembler.table._cost_bytes + 1480 + 256 <= MAX_BYTES:
+        assembler.add(bytes(1480), 0, more=True, ident=number)
+        number += 1
+    for piece in range(1, 100):
+        assembler.add(bytes(8), piece * 2, more=True, ident=0)
+        assert assembler.table._cost_bytes <= MAX_BYTES
+    assert set(assembler.dropped) == {"frag_no_room"}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.integers(0, 30), st.sampled_from([0, 3, 8, 16, 64]), st.booleans()
+        ),
+        max_size=60,
+    )
+)
+def test_the_account_of_memory_is_right_whatever_comes(
+    fragments: list[tuple[int, int, int, bool]],
+) -> None:
+    assembler = Assembler()
+    for ident, offset, size, more in fragments:
+        whole = assembler.add(bytes([ident]) * size, offset, more=more, ident=ident)
+        assert whole is None or set(whole) <= {ident}
+        waiting = assembler.table._datagrams.values()
+        assert assembler.table._cost_bytes == sum(
+            len(piece) + 256 for datagram in waiting for piece in datagram.pieces.values()
+        )
+    assembler.scheduler.run_due(1000.0)
+    assert len(assembler.table) == assembler.table._cost_bytes == 0
+
+
+def test_clearing_leaves_no_timer() -> None:
+    assembler = Assembler()
+    assembler.add(bytes(8), 0, more=True)
+    assembler.table.clear()
+    assert assembler.scheduler.next_at() == float("inf")
+    assert assembler.dropped == []
+
+
+# on a host
+
+
+def test_a_host_answers_an_unfinished_datagram_with_time_exceeded() -> None:
+    bench = Bench()
+    bench.know_peer()
+    first = ip_packet(b"first...", flags_offset=MORE)
+    bench.arrive(frame_of(first), at=1.0)
+    bench.arrive(frame_of(ip_packet(bytes(8), ident=8, flags_offset=MORE | 3)), at=1.0)
+    bench.run(61.0)
+    (packet,) = bench.taken_ip()
+    message = icmp.parse(memoryview(bytes(packet.data)))
+    assert (message.kind, message.code) == (icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIME_EXCEEDED)
+    assert message.payload == first
+    assert bench.drops() == ["frag_timeout"] * 2
+
+
+@pytest.mark.parametrize("mtu", [68, 576, 1500])
+def test_a_host_cuts_what_is_too_large_for_the_link_and_others_can_read_it(mtu: int) -> None:
+    bench = Bench(mtu_bytes=mtu)
+    bench.know_peer()
+    payload = bytes(at * 7 & 0xFF for at in range(3000))
+    socket = bench.host.udp.bind(HERE, 9)
+    socket.send_to(payload, PEER, 7, 0.0)
+    assembler, whole = Assembler(), None
+    frames = bench.taken()
+    for frame in reversed(frames):
+        packet = ipv4.parse(memoryview(frame.data)[14:])
+        assert len(packet.raw) <= mtu
+        whole = assembler.table.add(packet, 0.0) or whole
+    assert whole is not None
+    assert udp.parse(whole).payload == payload
+    assert bench.counters["ip_fragments_out"] == len(frames)
+
+
+def test_a_checksum_over_the_whole_is_verified() -> None:
+    bench = Bench()
+    bench.know_peer()
+    socket = bench.host.udp.bind(HERE, 7)
+    data = bytearray(udp.pack(PEER, HERE, 5, 7, bytes(2000)))
+    for wrong in (1, 0):
+        data[1999] ^= wrong
+        for offset, piece, more in cut(bytes(data), 1500):
+            flags_offset = offset | (MORE if more else 0)
+            bench.arrive(frame_of(ip_packet(piece, flags_offset=flags_offset)))
+        data[1999] ^= wrong
+    assert bench.drops() == ["udp_bad_checksum"]
+    datagram = socket.receive()
+    assert datagram is not None
+    assert len(datagram[0]) == 2000

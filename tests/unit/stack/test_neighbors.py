@@ -1,0 +1,245 @@
+"""The neighbour table: looking for a station, ageing, giving up, and its bounds."""
+
+import errno
+
+import pytest
+from stack_bench import HERE, HERE_MAC, OTHER_MAC, PEER, PEER_MAC, Bench, arp_frame
+
+from pystack.core.addresses import BROADCAST_MAC, Ip4, parse_ip4
+from pystack.stack.neighbors import QUEUE_PACKETS, TABLE_ENTRIES, Neighbor
+from pystack.wire import arp
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def send(bench: Bench, at: float, dst: Ip4 = PEER, payload: bytes = b"data") -> None:
+    bench.run(at)
+    socket = bench.host.udp.bind(HERE, 0)
+    socket.send_to(payload, dst, 7, at)
+    socket.close()
+
+
+def reply(bench: Bench, at: float, mac: bytes = PEER_MAC) -> None:
+    bench.arrive(arp_frame(arp.REPLY, mac, PEER, HERE, HERE_MAC, dst=HERE_MAC), at=at)
+
+
+def entry(bench: Bench, address: int = PEER) -> Neighbor:
+    assert bench.interface.neighbors is not None
+    return bench.interface.neighbors._entries[address]
+
+
+def solicitations(bench: Bench) -> list[tuple[float, bytes]]:
+    """Return when the peer was asked for, and whom: all, or one station."""
+    found = [
+        (at, frame.data[:6]) for at, frame in bench.port.sent if frame.data[12:14] == b"\x08\x06"
+    ]
+    bench.port.sent.clear()
+    return found
+
+
+def test_a_packet_for_an_unknown_station_waits_for_it(bench: Bench) -> None:
+    send(bench, 1.0, payload=b"waiting")
+    ((at, request),) = bench.taken_arp()
+    assert at == 1.0
+    assert request == arp.ArpPacket(arp.REQUEST, HERE_MAC, HERE, bytes(6), PEER)
+    reply(bench, 1.25)
+    (frame,) = bench.taken()
+    assert frame.data[:12] == PEER_MAC + HERE_MAC
+    assert frame.data.endswith(b"waiting")
+    assert bench.neighbor_changes() == [(1.25, "INCOMPLETE", "REACHABLE")]
+
+
+def test_waiting_packets_go_in_order_and_are_asked_for_once(bench: Bench) -> None:
+    for number in range(5):
+        send(bench, 0.1 * number, payload=bytes([number]))
+    assert solicitations(bench) == [(0.0, BROADCAST_MAC)]
+    reply(bench, 0.6)
+    assert [frame.data[-1] for frame in bench.taken()] == [0, 1, 2, 3, 4]
+
+
+def test_the_queue_is_bounded_and_the_oldest_goes_first(bench: Bench) -> None:
+    for number in range(QUEUE_PACKETS + 3):
+        send(bench, 0.0, payload=bytes([number]))
+    assert len(entry(bench).held) == QUEUE_PACKETS
+    assert bench.counters["neighbor_queue_full"] == 3
+    bench.taken()
+    reply(bench, 0.5)
+    assert [frame.data[-1] for frame in bench.taken()] == list(range(3, QUEUE_PACKETS + 3))
+
+
+@pytest.mark.rfc("1122", "2.3.2.1")
+def test_a_station_is_asked_for_three_times_a_second_apart_then_given_up(bench: Bench) -> None:
+    send(bench, 10.0, payload=b"first")
+    send(bench, 12.5, payload=b"second")
+    bench.run(12.999)
+    assert bench.counters["neighbor_failed"] == 0
+    bench.run(100.0)
+    assert solicitations(bench) == [
+        (10.0, BROADCAST_MAC),
+        (11.0, BROADCAST_MAC),
+        (12.0, BROADCAST_MAC),
+    ]
+    assert bench.neighbor_changes() == [(13.0, "INCOMPLETE", "FAILED")]
+    assert bench.drops() == ["neighbor_unreachable"] * 2
+    assert entry(bench).held == []
+
+
+def test_who_sent_to_a_lost_station_is_told(bench: Bench) -> None:
+    socket = bench.host.udp.bind(HERE, 0)
+    socket.send_to(b"data", PEER, 7, 0.0)
+    bench.run(2.999)
+    assert socket.error is None
+    bench.run(3.0)
+    assert socket.error is not None
+    assert socket.error.errno == errno.EHOSTUNREACH
+
+
+def test_a_station_that_was_given_up_is_looked_for_again(bench: Bench) -> None:
+    send(bench, 0.0)
+    bench.run(50.0)
+    solicitations(bench)
+    send(bench, 60.0, payload=b"again")
+    bench.run(62.5)
+    assert solicitations(bench) == [(at, BROADCAST_MAC) for at in (60.0, 61.0, 62.0)]
+    reply(bench, 62.5)
+    (frame,) = bench.taken()
+    assert frame.data.endswith(b"again")
+    assert entry(bench).state.value == "REACHABLE"
+
+
+def test_a_lost_station_that_speaks_is_believed_again(bench: Bench) -> None:
+    send(bench, 0.0)
+    bench.run(50.0)
+    bench.arrive(arp_frame(arp.REQUEST, PEER_MAC, PEER, PEER))
+    assert (entry(bench).state.value, entry(bench).mac) == ("STALE", PEER_MAC)
+
+
+def test_reachable_stale_delay_probe_failed(bench: Bench) -> None:
+    send(bench, 0.0)
+    reply(bench, 0.0)
+    until = entry(bench).reachable_until
+    assert 15.0 <= until <= 45.0  # RFC 4861: 0.5 to 1.5 of 30 s
+    bench.taken()
+    send(bench, until - 0.001)
+    assert entry(bench).state.value == "REACHABLE"
+    send(bench, 100.0)
+    assert entry(bench).state.value == "DELAY"
+    send(bench, 104.999)
+    assert len(bench.taken_ip()) == 3  # used all the while
+    bench.run(105.0)
+    assert entry(bench).state.value == "PROBE"
+    send(bench, 105.5)
+    assert len(bench.taken_ip()) == 1
+    bench.run(1000.0)
+    assert bench.neighbor_changes() == [
+        (0.0, "INCOMPLETE", "REACHABLE"),
+        (100.0, "REACHABLE", "STALE"),
+        (100.0, "STALE", "DELAY"),
+        (105.0, "DELAY", "PROBE"),
+        (108.0, "PROBE", "FAILED"),
+    ]
+    assert entry(bench).mac is None
+
+
+def test_a_probe_asks_the_station_alone_three_times(bench: Bench) -> None:
+    bench.know_peer()
+    send(bench, 0.0)
+    bench.run(100.0)
+    assert solicitations(bench) == [(5.0, PEER_MAC), (6.0, PEER_MAC), (7.0, PEER_MAC)]
+
+
+@pytest.mark.parametrize("at", [3.0, 6.5])
+def test_an_answer_in_delay_or_probe_makes_it_reachable(bench: Bench, at: float) -> None:
+    bench.know_peer()
+    send(bench, 0.0)
+    reply(bench, at)
+    assert entry(bench).state.value == "REACHABLE"
+    bench.taken()
+    bench.run(at + 14.0)
+    assert solicitations(bench) == []
+
+
+def test_ageing_costs_nothing_while_nobody_sends(bench: Bench) -> None:
+    send(bench, 0.0)
+    reply(bench, 0.0)
+    bench.taken()
+    bench.run(10_000.0)
+    assert bench.taken() == []
+    assert bench.scheduler.next_at() == float("inf")
+    assert bench.interface.neighbors is not None
+    (shown,) = bench.interface.neighbors.entries(10_000.0)
+    assert shown.state.value == "STALE"
+
+
+def test_a_station_with_a_new_mac_is_used_under_it_and_not_trusted_yet(bench: Bench) -> None:
+    send(bench, 0.0)
+    reply(bench, 0.0)
+    bench.taken()
+    bench.arrive(arp_frame(arp.REQUEST, OTHER_MAC, PEER, PEER), at=1.0)
+    assert entry(bench).state.value == "STALE"
+    send(bench, 2.0)
+    (frame,) = bench.taken()
+    assert frame.data[:6] == OTHER_MAC
+    assert entry(bench).state.value == "DELAY"
+
+
+def test_entries_live_15_to_45_seconds_each_its_own(bench: Bench) -> None:
+    lives = set()
+    for number in range(10, 60):
+        address = parse_ip4(f"10.0.0.{number}")
+        send(bench, 0.0, address)
+        bench.arrive(arp_frame(arp.REPLY, PEER_MAC, address, HERE, HERE_MAC), at=0.0)
+        lives.add(entry(bench, address).reachable_until)
+    assert len(lives) == 50
+    assert all(15.0 <= life <= 45.0 for life in lives)
+
+
+def test_the_table_is_bounded_under_a_flood_of_addresses() -> None:
+    bench = Bench("10.0.0.1/8")
+    for number in range(3 * TABLE_ENTRIES):
+        sender = parse_ip4("10.5.0.0") + number
+        bench.arrive(arp_frame(arp.REQUEST, PEER_MAC, sender, HERE))
+    assert bench.interface.neighbors is not None
+    assert len(bench.interface.neighbors._entries) == TABLE_ENTRIES
+
+
+def test_a_flood_does_not_drive_out_a_station_that_is_in_use() -> None:
+    bench = Bench("10.0.0.1/8")
+    send(bench, 0.0)
+    reply(bench, 0.0)
+    for number in range(3 * TABLE_ENTRIES):
+        sender = parse_ip4("10.5.0.0") + number
+        bench.arrive(arp_frame(arp.REQUEST, OTHER_MAC, sender, HERE), at=1.0)
+    assert entry(bench).mac == PEER_MAC
+
+
+def test_a_table_full_of_searches_takes_no_more_and_says_so() -> None:
+    bench = Bench("10.0.0.1/8")
+    for number in range(TABLE_ENTRIES + 5):
+        send(bench, 0.0, Ip4(parse_ip4("10.5.0.0") + number))
+    assert bench.interface.neighbors is not None
+    assert len(bench.interface.neighbors._entries) == TABLE_ENTRIES
+    assert bench.counters["neighbor_table_full"] == 5
+    bench.run(3.0)  # all of them fail, and there is room again
+    send(bench, 4.0, parse_ip4("10.6.0.0"))
+    assert bench.counters["neighbor_table_full"] == 5
+
+
+def test_clearing_stops_all_timers_and_counts_what_waited(bench: Bench) -> None:
+    send(bench, 0.0)
+    send(bench, 0.0)
+    assert bench.interface.neighbors is not None
+    bench.interface.neighbors.clear()
+    assert bench.counters["neighbor_cleared"] == 2
+    assert bench.scheduler.next_at() == float("inf")
+
+
+def test_peeking_leaves_the_state_as_it_is(bench: Bench) -> None:
+    bench.know_peer()
+    assert bench.interface.neighbors is not None
+    assert bench.interface.neighbors.peek(PEER) == PEER_MAC
+    assert bench.interface.neighbors.peek(HERE) is None
+    assert entry(bench).state.value == "STALE"

@@ -1,0 +1,290 @@
+"""A driver for one `Connection`, in packetdrill's notation.
+
+    tcp.connect()
+    tcp.expect("+0 > S 0:0(0) <mss 1460,wscale 5>")
+    tcp.inject("+0.01 < S. 0:0(0) ack 1 win 1000 <mss 1460>")
+
+The first word is the time since the line before, in seconds. Then come the direction, the flags (S
+F R P . and - for none), first:last(bytes), and what else is to be said. Numbers count from the
+initial sequence number of their side; these stand just below 2**32, so that every test wraps. What
+a line does not name is not looked at, but every segment that is sent must be expected.
+"""
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.tcp.connection import Connection
+from pystack.tcp.events import Signal, StateChange
+from pystack.tcp.seq import MASK
+from pystack.tcp.states import TcpState
+from pystack.tcp.tcb import NEVER, TcpConfig
+from pystack.wire import tcp, tcp_options
+
+ISS: Final = 2**32 - 100
+PEER_ISS: Final = 2**32 - 50
+START: Final = 1000.0  # literal, and exact in a float
+LOCAL_PORT: Final = 49152
+REMOTE_PORT: Final = 80
+
+_FLAGS: Final = {"F": tcp.FIN, "S": tcp.SYN, "R": tcp.RST, "P": tcp.PSH, ".": tcp.ACK}
+_LINE: Final = re.compile(
+    r"\+(?P<after>[0-9.]+) +(?P<way>[<>]) +(?P<flags>[FSRP.]+|-) +(?P<seq>\d+):(?P<end>\d+)"
+    r"\((?P<size>\d+)\)(?: +ack +(?P<ack>\d+))?(?: +win +(?P<win>\d+))?"
+    r"(?: +<(?P<options>[a-z0-9 ,]*)>)?(?: +(?P<gso>gso) +(?P<piece>\d+))?"
+)
+
+
+def pattern(seq: int, size: int) -> bytes:
+    """Return the bytes that stand at `seq` (relative) of either direction in every test."""
+    return bytes(at * 7 % 251 for at in range(seq, seq + size))
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of a script, taken apart."""
+
+    after_s: float
+    outgoing: bool
+    flags: int
+    seq: int
+    size: int
+    ack: int | None  # None: not named
+    win: int | None
+    options: str | None
+    gso_bytes: int
+
+
+def parse(text: str) -> Line:
+    """Read a line."""
+    found = _LINE.fullmatch(text.strip())
+    assert found is not None, f"not a line of a script: {text!r}"
+    seq, size = int(found["seq"]), int(found["size"])
+    assert int(found["end"]) == seq + size, f"{text!r}: {seq} + {size} is not {found['end']}"
+    flags = 0
+    for letter in found["flags"].replace("-", ""):
+        flags |= _FLAGS[letter]
+    return Line(
+        float(found["after"]),
+        found["way"] == ">",
+        flags,
+        seq,
+        size,
+        None if found["ack"] is None else int(found["ack"]),
+        None if found["win"] is None else int(found["win"]),
+        found["options"],
+        int(found["piece"] or 0),
+    )
+
+
+def pack_options(text: str) -> bytes:
+    """Return "mss 1460,wscale 7" as bytes."""
+    options = tcp_options.TcpOptions()
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = word.partition(" ")
+        assert name in ("mss", "wscale"), f"unknown option {word!r}"
+        setattr(options, name, int(number))
+    return tcp_options.pack(options)
+
+
+class Script:
+    """One connection, its time, and what it has sent and not been asked for yet."""
+
+    def __init__(
+        self,
+        config: TcpConfig | None = None,
+        *,
+        mtu_mss: int = 1460,
+        gso_max_bytes: int = 0,
+        iss: int = ISS,
+        peer_iss: int = PEER_ISS,
+    ) -> None:
+        self.config = config or TcpConfig(congestion="newreno")
+        self.now = START
+        self.sent: deque[tuple[float, tcp.Segment]] = deque()
+        self.signals: list[Signal] = []
+        self.transitions: list[tuple[TcpState, TcpState]] = []
+        self.drops: list[str] = []
+        self.peer_iss = peer_iss
+        self.written = 0
+        self.conn = Connection(
+            self.config,
+            LOCAL_PORT,
+            REMOTE_PORT,
+            iss=iss,
+            mtu_mss=mtu_mss,
+            gso_max_bytes=gso_max_bytes,
+        )
+
+    @property
+    def state(self) -> TcpState:
+        """Return the connection's state."""
+        return self.conn.state
+
+    # the user
+
+    def connect(self) -> None:
+        """Open actively."""
+        self.conn.open_active(self.now)
+        self.pump()
+
+    def listen(self, text: str) -> None:
+        """Be what a listener makes of the SYN in the line."""
+        self.conn.open_passive(self._segment(parse(text)), self.now)
+        self.pump()
+
+    def write(self, size: int) -> int:
+        """Write the next bytes of the pattern; return how many were taken."""
+        data = memoryview(pattern(1 + self.written, size))
+        taken = self.conn.write(data, self.now)
+        self.written += taken
+        self.pump()
+        return taken
+
+    def read(self, max_bytes: int = 1 << 30) -> bytes:
+        """Read what there is."""
+        data = self.conn.read(max_bytes, self.now)
+        self.pump()
+        return data
+
+    def close(self) -> None:
+        """Close our direction."""
+        self.conn.close(self.now)
+        self.pump()
+
+    def release(self) -> None:
+        """Go away."""
+        self.conn.release(self.now)
+        self.pump()
+
+    def abort(self) -> None:
+        """Reset."""
+        self.conn.abort(self.now)
+        self.pump()
+
+    # the network and time
+
+    def inject(self, text: str) -> None:
+        """Let time pass, during which nothing is sent, and let the line's segment arrive."""
+        line = parse(text)
+        assert not line.outgoing, f"{text!r} is not incoming"
+        self.nothing_left(f"before {text!r}")
+        self.advance(f"+{line.after_s}")
+        self.nothing_left(f"before {text!r}")
+        self.conn.segment_arrived(self._segment(line), self.now)
+        self.pump()
+
+    def batch(self, *texts: str) -> None:
+        """Let several segments arrive at one instant, and pump once."""
+        for text in texts:
+            self.conn.segment_arrived(self._segment(parse(text)), self.now)
+        self.pump()
+
+    def expect(self, text: str) -> tcp.Segment:
+        """Let time pass until something is sent; hold it against the line."""
+        line = parse(text)
+        assert line.outgoing, f"{text!r} is not outgoing"
+        until = self.now + line.after_s
+        while not self.sent and self.conn.next_timeout() <= until + 1e-9:
+            self._next_timeout()
+        assert self.sent, f"nothing was sent up to {self.now - START:+.6f}; expected {text!r}"
+        at, segment = self.sent.popleft()
+        self.now = max(self.now, at)
+        shown = self.show(at, segment)
+        assert abs(at - until) < 1e-6, f"{shown}: {at - until:+.6f} s off; expected {text!r}"
+        self._compare(line, segment, f"{shown}\n  expected {text!r}")
+        return segment
+
+    def expect_nothing(self, span: str = "+0") -> None:
+        """Let time pass, in which nothing is sent."""
+        self.nothing_left("before")
+        self.advance(span)
+        self.nothing_left(f"within {span}")
+
+    def advance(self, span: str) -> None:
+        """Let time pass: each timer fires at its own instant."""
+        until = self.now + float(span)
+        while self.conn.next_timeout() <= until + 1e-9:
+            self._next_timeout()
+        self.now = until
+
+    def nothing_left(self, when: str = "at the end") -> None:
+        """Fail where something was sent that nobody has expected."""
+        left = "\n  ".join(self.show(at, segment) for at, segment in self.sent)
+        assert not left, f"sent {when}, and not expected:\n  {left}"
+
+    def drain(self) -> list[tcp.Segment]:
+        """Return everything sent that was not looked at."""
+        segments = [segment for _, segment in self.sent]
+        self.sent.clear()
+        return segments
+
+    def established(self, *, win: int = 65535, options: str = "mss 1460", rtt: str = "0.1") -> None:
+        """Go through an active open to ESTABLISHED; the peer's numbers are 1 from here on."""
+        self.connect()
+        self.expect("+0 > S 0:0(0)")
+        self.inject(f"+{rtt} < S. 0:0(0) ack 1 win {win} <{options}>")
+        self.expect("+0 > . 1:1(0) ack 1")
+        assert self.state is TcpState.ESTABLISHED
+
+    def pump(self) -> None:
+        """Send and tell, as the table's pump does."""
+        conn = self.conn
+        while (segment := conn.poll_transmit(self.now)) is not None:
+            self.sent.append((self.now, segment))
+        while (event := conn.next_event()) is not None:
+            if isinstance(event, Signal):
+                self.signals.append(event)
+            elif isinstance(event, StateChange):
+                self.transitions.append((event.old, event.new))
+        self.drops += conn.drops
+        conn.drops.clear()
+        if conn.state is TcpState.CLOSED:
+            assert conn.next_timeout() == NEVER, "a timer was left in CLOSED"
+            assert len(conn.send_buffer) == 0, "data was left to send in CLOSED"
+
+    def show(self, at: float, segment: tcp.Segment) -> str:
+        """Return a segment as a line."""
+        letters = "".join(letter for letter, bit in _FLAGS.items() if segment.flags & bit) or "-"
+        seq = (segment.seq - self.conn.tcb.iss) & MASK
+        size = len(segment.payload)
+        text = f"{at - START:+.6f} > {letters} {seq}:{seq + size}({size})"
+        if segment.flags & tcp.ACK:
+            text += f" ack {(segment.ack - self.peer_iss) & MASK}"
+        text += f" win {segment.wnd}"
+        if segment.options:
+            text += f" <{tcp_options.parse(segment.options).describe()}>"
+        return text + (f" gso {segment.gso_bytes}" if segment.gso_bytes else "")
+
+    def _next_timeout(self) -> None:
+        self.now = max(self.now, self.conn.next_timeout())
+        self.conn.timeout(self.now)
+        self.pump()
+
+    def _compare(self, line: Line, segment: tcp.Segment, message: str) -> None:
+        seq = (segment.seq - self.conn.tcb.iss) & MASK
+        assert segment.flags == line.flags, f"flags differ: {message}"
+        assert (seq, len(segment.payload)) == (line.seq, line.size), f"text differs: {message}"
+        if line.ack is not None:
+            assert segment.flags & tcp.ACK, f"no ACK: {message}"
+            assert (segment.ack - self.peer_iss) & MASK == line.ack, f"ack differs: {message}"
+        if line.win is not None:
+            assert segment.wnd == line.win, f"window differs: {message}"
+        if line.options is not None:
+            assert bytes(segment.options) == pack_options(line.options), f"options: {message}"
+        assert segment.gso_bytes == line.gso_bytes, f"pieces differ: {message}"
+        if segment.payload:
+            assert bytes(segment.payload) == pattern(seq, line.size), f"bytes differ: {message}"
+
+    def _segment(self, line: Line) -> tcp.Segment:
+        return tcp.Segment(
+            REMOTE_PORT,
+            LOCAL_PORT,
+            (self.peer_iss + line.seq) & MASK,
+            0 if line.ack is None else (self.conn.tcb.iss + line.ack) & MASK,
+            line.flags,
+            line.win or 0,
+            pack_options(line.options or ""),
+            memoryview(pattern(line.seq, line.size)),
+        )

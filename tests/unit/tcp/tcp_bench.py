@@ -1,0 +1,99 @@
+"""A whole host at 10.0.0.1, and hands that hold the segments of a peer at 10.0.0.2."""
+
+from typing import Final
+
+from stack_bench import HERE, PEER, Bench, frame_of, icmp_frame, ip_packet
+
+from pystack.core.addresses import parse_ip4
+from pystack.stack.tcp_table import TcpSocket, TcpTable
+from pystack.tcp.listener import Listener
+from pystack.wire import icmp, ipv4, tcp
+from pystack.wire.tcp_options import TcpOptions, pack
+
+PEER_ISS: Final = 2**32 - 50
+ANY: Final = parse_ip4("0.0.0.0")
+
+
+class TcpBench(Bench):
+    """The bench, with a peer that is known already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.know_peer()
+
+    @property
+    def table(self) -> TcpTable:
+        """Return the host's TCP layer."""
+        return self.host.tcp
+
+    def segment(
+        self,
+        flags: int,
+        *,
+        ports: tuple[int, int] = (5000, 80),
+        seq: int = PEER_ISS,
+        ack: int = 0,
+        wnd: int = 65535,
+        payload: bytes = b"",
+        at: float | None = None,
+        mss: int | None = None,
+        src: int = PEER,
+    ) -> None:
+        """Let a segment arrive."""
+        self.arrive(
+            frame_of(make(flags, ports, seq, ack, wnd, payload, mss, src)),
+            at=self.scheduler.now if at is None else at,
+        )
+
+    def sent(self) -> list[tcp.Segment]:
+        """Return the TCP segments sent since the last time."""
+        found = []
+        for frame in self.taken():
+            if frame.data[12:14] == b"\x08\x00":
+                packet = ipv4.parse(memoryview(frame.data)[14:])
+                if packet.proto == ipv4.TCP:
+                    found.append(tcp.parse(packet))
+        return found
+
+    def accept_from(self, port: int, listener: Listener[TcpSocket]) -> TcpSocket:
+        """Go through a handshake with a listener of port 80."""
+        self.segment(tcp.SYN, ports=(port, 80), mss=1460)
+        (answer,) = self.sent()
+        self.segment(tcp.ACK, ports=(port, 80), seq=PEER_ISS + 1, ack=answer.seq + 1)
+        assert listener.ready
+        return listener.ready[-1]
+
+    def icmp_about(
+        self,
+        code: int,
+        segment: tcp.Segment,
+        *,
+        rest: int = 0,
+        kind: int = 3,
+        seq: int | None = None,
+    ) -> None:
+        """Let an ICMP error arrive that quotes a segment of ours."""
+        quoted = (
+            segment
+            if seq is None
+            else tcp.Segment(
+                segment.src_port, segment.dst_port, seq, segment.ack, segment.flags, segment.wnd
+            )
+        )
+        body = ip_packet(tcp.pack_header(quoted, HERE, PEER), ipv4.TCP, src=HERE, dst=PEER)
+        self.arrive(icmp_frame(icmp.pack(kind, code, rest, body)))
+
+
+def make(
+    flags: int,
+    ports: tuple[int, int],
+    seq: int,
+    ack: int,
+    wnd: int,
+    payload: bytes,
+    mss: int | None,
+    src: int,
+) -> bytes:
+    options = b"" if mss is None else pack(TcpOptions(mss=mss))
+    segment = tcp.Segment(*ports, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, flags, wnd, options, payload)
+    return ip_packet(tcp.pack_header(segment, src, HERE) + payload, ipv4.TCP, src=src)

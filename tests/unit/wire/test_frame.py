@@ -1,0 +1,160 @@
+"""Frames with offload: cut into ordinary ones, and with their checksums filled in."""
+
+import dpkt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pystack.core.errors import WireError
+from pystack.wire import ethernet, ipv4, tcp, udp
+from pystack.wire.frame import (
+    CHECKSUM_GOOD,
+    CHECKSUM_PARTIAL,
+    CHECKSUM_UNKNOWN,
+    Frame,
+    completed,
+    split,
+)
+
+SRC, DST = 0x0A000001, 0x0A000002
+DST_MAC, SRC_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
+SEQ = 2**32 - 100  # so that every super-frame wraps
+ALL_FLAGS = tcp.FIN | tcp.PSH | tcp.ACK | tcp.CWR | tcp.ECE
+
+
+def tcp_frame(
+    payload: bytes,
+    *,
+    gso_bytes: int,
+    flags: int = tcp.ACK,
+    options: bytes = b"",
+    ident: int = 0xFFFE,
+    partial: bool = True,
+) -> Frame:
+    segment = tcp.Segment(1, 2, SEQ, 4, flags, 5, options, payload)
+    body = tcp.pack_header(segment, SRC, DST, partial=partial) + payload
+    header = ipv4.pack_header(
+        SRC, DST, 6, len(body), ident=ident, flags_offset=ipv4.DONT_FRAGMENT, ttl=9, tos=2
+    )
+    data = ethernet.pack(DST_MAC, SRC_MAC, ethernet.IPV4, header + body)
+    return Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN, gso_bytes)
+
+
+def udp_frame(payload: bytes, *, gso_bytes: int, checksum: bytes | None = None) -> Frame:
+    body = udp.pack(SRC, DST, 5, 6, payload)
+    if checksum is not None:
+        body = body[:6] + checksum + body[8:]
+    header = ipv4.pack_header(SRC, DST, 17, len(body), ident=0xFFFF)
+    data = ethernet.pack(DST_MAC, SRC_MAC, ethernet.IPV4, header + body)
+    return Frame(data, CHECKSUM_UNKNOWN if checksum is None else CHECKSUM_PARTIAL, gso_bytes)
+
+
+def packet_in(frame: Frame) -> ipv4.Ipv4Packet:
+    """Read what is in a frame as a stranger would: all checksums are verified."""
+    assert frame.data[:14] == DST_MAC + SRC_MAC + b"\x08\x00"
+    return ipv4.parse(memoryview(frame.data)[14:])
+
+
+@given(st.binary(min_size=1, max_size=5000), st.integers(1, 1460), st.integers(0, 10))
+def test_the_pieces_of_a_super_frame_carry_exactly_its_payload(
+    payload: bytes, gso_bytes: int, option_words: int
+) -> None:
+    gso_bytes = max(gso_bytes, len(payload) // 100 + 1)
+    options = b"\x01" * 4 * option_words
+    pieces = split(tcp_frame(payload, gso_bytes=gso_bytes, flags=ALL_FLAGS, options=options))
+    segments = []
+    for number, piece in enumerate(pieces):
+        assert (piece.gso_bytes, piece.checksum) == (0, CHECKSUM_GOOD)
+        packet = packet_in(piece)
+        assert packet.ident == 0xFFFE + number & 0xFFFF
+        assert (packet.flags_offset, packet.ttl, packet.tos) == (ipv4.DONT_FRAGMENT, 9, 2)
+        segments.append(tcp.parse(packet))
+    assert b"".join(bytes(segment.payload) for segment in segments) == payload
+    assert all(len(segment.payload) == gso_bytes for segment in segments[:-1])
+    at = SEQ
+    for segment in segments:
+        assert segment.seq == at & 0xFFFFFFFF
+        assert (segment.src_port, segment.dst_port, segment.ack, segment.wnd) == (1, 2, 4, 5)
+        assert bytes(segment.options) == options
+        at += len(segment.payload)
+
+
+def test_fin_and_psh_stay_with_the_last_piece_and_cwr_with_the_first() -> None:
+    pieces = split(tcp_frame(bytes(3000), gso_bytes=1000, flags=ALL_FLAGS))
+    flags = [tcp.parse(packet_in(piece)).flags for piece in pieces]
+    both = tcp.ACK | tcp.ECE
+    assert flags == [both | tcp.CWR, both, both | tcp.FIN | tcp.PSH]
+
+
+def test_a_super_frame_of_one_piece_keeps_all_its_flags() -> None:
+    (piece,) = split(tcp_frame(b"short", gso_bytes=1000, flags=ALL_FLAGS))
+    assert tcp.parse(packet_in(piece)).flags == ALL_FLAGS
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"])
+def test_a_super_frame_with_next_to_nothing_in_it_is_not_lost(payload: bytes) -> None:
+    (piece,) = split(tcp_frame(payload, gso_bytes=1000))
+    assert bytes(tcp.parse(packet_in(piece)).payload) == payload
+    (piece,) = split(udp_frame(payload, gso_bytes=1000))
+    assert bytes(udp.parse(packet_in(piece)).payload) == payload
+
+
+def test_dpkt_finds_the_pieces_right() -> None:
+    for piece in split(tcp_frame(bytes(range(250)) * 16, gso_bytes=1460)):
+        read = dpkt.ethernet.Ethernet(piece.data).data
+        check, read.data.sum, read.sum = read.data.sum, 0, 0
+        assert dpkt.ip.IP(bytes(read)).data.sum == check
+
+
+@given(st.binary(min_size=1, max_size=4000), st.integers(100, 1472))
+def test_a_udp_super_frame_becomes_datagrams_of_their_own(payload: bytes, gso_bytes: int) -> None:
+    pieces = split(udp_frame(payload, gso_bytes=gso_bytes))
+    found = []
+    for number, piece in enumerate(pieces):
+        packet = packet_in(piece)
+        assert packet.ident == 0xFFFF + number & 0xFFFF
+        datagram = udp.parse(packet)
+        assert (datagram.src_port, datagram.dst_port) == (5, 6)
+        found.append(bytes(datagram.payload))
+    assert b"".join(found) == payload
+    assert all(len(piece) == gso_bytes for piece in found[:-1])
+
+
+def test_an_ordinary_frame_is_not_cut() -> None:
+    frame = tcp_frame(b"payload", gso_bytes=0, partial=False)
+    assert split(frame) == [frame]
+    assert completed(frame) is frame
+
+
+@given(st.binary(max_size=300), st.integers(0, 10))
+def test_a_partial_checksum_is_filled_in(payload: bytes, option_words: int) -> None:
+    frame = tcp_frame(payload, gso_bytes=0, options=b"\x01" * 4 * option_words)
+    filled = completed(frame)
+    assert filled.checksum == CHECKSUM_GOOD
+    assert bytes(tcp.parse(packet_in(filled)).payload) == payload
+    same = tcp_frame(payload, gso_bytes=0, options=b"\x01" * 4 * option_words, partial=False)
+    assert filled.data == same.data
+    assert frame.checksum == CHECKSUM_PARTIAL  # frames are never changed
+
+
+@given(st.binary(max_size=300))
+def test_a_partial_udp_checksum_is_filled_in(payload: bytes) -> None:
+    filled = completed(udp_frame(payload, gso_bytes=0, checksum=b"\x12\x34"))
+    assert filled.data == udp_frame(payload, gso_bytes=0).data
+
+
+def test_padding_is_no_part_of_the_checksum() -> None:
+    frame = tcp_frame(b"abc", gso_bytes=0)
+    padded = Frame(frame.data + b"padding", CHECKSUM_PARTIAL)
+    assert completed(padded).data == completed(frame).data + b"padding"
+
+
+@given(st.binary(max_size=80), st.integers(1, 100))
+def test_hostile_super_frames_raise_nothing_but_wire_errors(data: bytes, gso_bytes: int) -> None:
+    header = ipv4.pack_header(SRC, DST, 6, len(data))
+    for frame_bytes in (data, bytes(12) + b"\x08\x00" + header + data):
+        for read in (split, completed):
+            try:
+                read(Frame(frame_bytes, CHECKSUM_PARTIAL, gso_bytes))
+            except WireError:
+                continue
