@@ -51,16 +51,21 @@ class Holder:
     async def start(cls) -> Holder:
         """Start it; it makes nothing yet."""
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", namespace_process.__file__, "hold", str(its.fileno())]
         with its:
-            # In a session of its own, so that Ctrl-C at a terminal does not reach it.
-            process = await trio.to_thread.run_sync(
-                lambda: subprocess.Popen(
-                    [sys.executable, "-P", namespace_process.__file__, "hold", str(its.fileno())],
-                    pass_fds=[its.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
+            try:
+                process = await trio.to_thread.run_sync(
+                    lambda: subprocess.Popen(
+                        command,
+                        pass_fds=[its.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        # So that Ctrl-C at a terminal does not reach it.
+                        start_new_session=True,
+                    )
                 )
-            )
+            except BaseException:
+                ours.close()
+                raise
         return cls(process, trio.socket.from_stdlib_socket(ours))
 
     async def ask(self, **request: object) -> list[int]:
