@@ -33,7 +33,13 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.link.port",
         "pystack.observe.observer",
     ),
-    "pystack.topology": ("pystack.core", "pystack.link", "pystack.stack", "pystack.observe"),
+    "pystack.topology": (
+        "pystack.core",
+        "pystack.wire",
+        "pystack.link",
+        "pystack.stack",
+        "pystack.observe",
+    ),
     "pystack.runtime": _BELOW_RUNTIME,
     "pystack.apps": (
         "pystack.core",

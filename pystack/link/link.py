@@ -17,6 +17,7 @@ from pystack.link.port import FrameSink
 from pystack.link.qdisc.base import is_mark
 from pystack.observe.observer import Dropped, Observer
 from pystack.wire.frame import Frame
+from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
 A_TO_B: Final = "a_to_b"
 B_TO_A: Final = "b_to_a"
@@ -86,6 +87,11 @@ class Link:
         mtu_bytes: int = DEFAULT_MTU_BYTES,
     ) -> None:
         """`mtu_bytes`: what both ports say they carry; `mtu` of a direction may be less, unsaid."""
+        if not MIN_MTU_BYTES <= mtu_bytes <= MAX_PACKET_BYTES:
+            raise ConfigError(
+                f"an MTU of {mtu_bytes} bytes is not possible: IPv4 wants {MIN_MTU_BYTES} to "
+                f"{MAX_PACKET_BYTES}"
+            )
         self.name = name
         self.mtu_bytes = mtu_bytes
         self.observers: list[Observer] = []  # told of every drop

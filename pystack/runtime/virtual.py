@@ -113,7 +113,7 @@ class VirtualDriver:
                 await wait_all_tasks_blocked(_THREAD_POLL_S)
                 continue
             statistics = trio.lowlevel.current_statistics()
-            deadline = scheduler.now + statistics.seconds_to_next_deadline
+            deadline = _sum(scheduler.now, statistics.seconds_to_next_deadline)
             if deadline == math.inf and scheduler.next_at() == math.inf:
                 raise DeadlockError(
                     f"nothing can ever happen again; waiting for ever: {waiting_tasks()}"
@@ -171,6 +171,18 @@ def _seeded_trio(seed: int) -> Iterator[None]:
         trio_run._r = old_random
 
 
+def _sum(now: float, seconds: float) -> float:
+    """Return now + seconds, or a little less, but never more than what `seconds` was taken from.
+
+    Trio gives the difference alone. Of two numbers within a factor of two it is exact (Sterbenz);
+    of others it may be rounded up, and time would go past the deadline. So it stops just before,
+    and from there the rest is exact.
+    """
+    total = now + seconds
+    is_exact = now == 0 or total <= 2 * now or total == math.inf
+    return total if is_exact else math.nextafter(total, 0.0)
+
+
 def _a_thread_works() -> bool:
     # The tasks are looked through only while there are threads: it costs.
     return trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0 and any(
@@ -183,9 +195,10 @@ def waiting_tasks() -> str:
     waiting = [
         f"{task.name} in {_place(task)}"
         for task in _all_tasks()
-        # A task at the end of its nursery waits for tasks that are named themselves.
+        # A task at the end of its nursery waits for tasks that are named themselves; one that
+        # waits for all to be blocked, as the driver, does not wait for anything to happen.
         if task is not trio.lowlevel.current_task()
-        and _parked_by(task) != "_nested_child_finished"
+        and _parked_by(task) not in ("_nested_child_finished", "wait_all_tasks_blocked")
         and task.name != _TRIOS_OWN_TASK
     ]
     return "; ".join(sorted(waiting)) or "nothing"

@@ -84,8 +84,8 @@ class Bench:
         error: BaseException | None = None
         try:
             run(self._main, async_fn, instruments, seed=self.seed)
-        except BaseExceptionGroup as group:
-            error = unwrapped(group)
+        except BaseException as raised:
+            error = unwrapped(raised) if isinstance(raised, BaseExceptionGroup) else raised
         if error is None:
             return
         # These have the traceback of who has noticed it, which says nothing.

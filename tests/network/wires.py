@@ -8,7 +8,6 @@ import trio
 
 import pystack
 from pystack.core.scheduler import Scheduler
-from pystack.link.link import Link
 from pystack.link.port import Port
 from pystack.link.wrap import WrappedPort
 from pystack.runtime.host import TrioHost
@@ -82,13 +81,14 @@ def pair(
 ) -> Pair:
     """Make the two hosts and their wire."""
     scheduler = net.driver.scheduler
-    link = Link(scheduler, delay_s=delay_s, mtu_bytes=mtu_bytes)
     hosts = net.host("client"), net.host("server")
+    net.link(*hosts, delay=delay_s, mtu_bytes=mtu_bytes)
     ports = []
-    for host, port in zip(hosts, link.ports, strict=True):
+    for host in hosts:
+        (interface,) = (known for known in host.interfaces if known.name == "eth0")
         rng = Random(f"{seed}/{host.name}")
-        spoiled = SpoiledPort(port, scheduler, rng, trouble or Trouble())
-        net.attach(host, spoiled)
+        spoiled = SpoiledPort(interface.port, scheduler, rng, trouble or Trouble())
+        host.stack.plug(interface, spoiled)
         ports.append(spoiled)
     return Pair(*hosts, *ports)
 

@@ -5,6 +5,7 @@ from stack_bench import FakePort
 
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
+from pystack.link.config import PipeConfig
 from pystack.link.link import Link, LinkPort
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import Port
@@ -21,6 +22,11 @@ class Sink:
         port.attach(lambda frame, now: self.got.append((now, frame.data)))
 
 
+def joined(scheduler: Scheduler, delay_s: float = 0.0) -> tuple[LinkPort, LinkPort]:
+    both = PipeConfig(delay_s=delay_s)
+    return Link(scheduler, 1, "link", both, both).ports
+
+
 def super_frame(payload: bytes) -> Frame:
     segment = tcp.Segment(1, 2, 3, 4, tcp.ACK, 5, b"", payload)
     body = tcp.pack_header(segment, 1, 2, partial=True) + payload
@@ -30,7 +36,7 @@ def super_frame(payload: bytes) -> Frame:
 
 def test_a_frame_arrives_at_the_other_end_after_the_delay() -> None:
     scheduler = Scheduler()
-    a, b = Link(scheduler, delay_s=0.25).ports
+    a, b = joined(scheduler, 0.25)
     at_a, at_b = Sink(a), Sink(b)
     a.send(Frame(b"there"), 1.0)
     b.send(Frame(b"back"), 1.5)
@@ -41,7 +47,7 @@ def test_a_frame_arrives_at_the_other_end_after_the_delay() -> None:
 
 def test_frames_of_one_instant_arrive_in_the_order_of_sending() -> None:
     scheduler = Scheduler()
-    a, b = Link(scheduler).ports
+    a, b = joined(scheduler)
     at_b = Sink(b)
     for number in range(100):
         a.send(Frame(bytes([number])), 0.0)
@@ -50,18 +56,9 @@ def test_frames_of_one_instant_arrive_in_the_order_of_sending() -> None:
     assert [data[0] for _, data in at_b.got] == list(range(100))
 
 
-def test_a_hub_repeats_to_all_the_others() -> None:
-    scheduler = Scheduler()
-    ports = Link(scheduler, ports=4).ports
-    sinks = [Sink(port) for port in ports]
-    ports[2].send(Frame(b"hello"), 0.0)
-    scheduler.run_due(0.0)
-    assert [len(sink.got) for sink in sinks] == [1, 1, 0, 1]
-
-
 def test_a_super_frame_is_cut_on_the_link() -> None:
     scheduler = Scheduler()
-    a, b = Link(scheduler).ports
+    a, b = joined(scheduler)
     at_b = Sink(b)
     a.send(super_frame(bytes(2500)), 0.0)
     scheduler.run_due(0.0)
@@ -70,7 +67,7 @@ def test_a_super_frame_is_cut_on_the_link() -> None:
 
 def test_an_unplugged_end_neither_sends_nor_delivers() -> None:
     scheduler = Scheduler()
-    a, b = Link(scheduler, delay_s=1.0).ports
+    a, b = joined(scheduler, 1.0)
     at_a, at_b = Sink(a), Sink(b)
     b.send(Frame(b"on its way"), 0.0)
     a.close()
@@ -82,20 +79,15 @@ def test_an_unplugged_end_neither_sends_nor_delivers() -> None:
 
 def test_an_end_where_nobody_is_plugged_in_loses_what_arrives() -> None:
     scheduler = Scheduler()
-    a, _ = Link(scheduler).ports
+    a, _ = joined(scheduler)
     a.send(Frame(b"nobody"), 0.0)
     scheduler.run_due(1.0)
 
 
-@pytest.mark.parametrize("delay", [-0.001, float("inf"), float("nan")])
-def test_an_impossible_delay_is_refused(delay: float) -> None:
+@pytest.mark.parametrize("delay_s", [-0.001, float("inf"), float("nan")])
+def test_an_impossible_delay_is_refused(delay_s: float) -> None:
     with pytest.raises(ConfigError, match="delay"):
-        Link(Scheduler(), delay_s=delay)
-
-
-def test_a_link_of_one_end_is_refused() -> None:
-    with pytest.raises(ConfigError, match="two ports or more"):
-        Link(Scheduler(), ports=1)
+        PipeConfig.parse(delay=delay_s)
 
 
 def test_the_loopback_brings_a_frame_back_at_the_same_instant_but_later() -> None:
@@ -130,7 +122,7 @@ def test_a_wrapper_is_a_port_that_passes_everything_on() -> None:
 
 def test_all_of_them_are_ports() -> None:
     scheduler = Scheduler()
-    ports: list[Port] = [LinkPort(1500), LoopbackPort(scheduler), WrappedPort(FakePort())]
+    ports: list[Port] = [*joined(scheduler), LoopbackPort(scheduler), WrappedPort(FakePort())]
     for port in ports:
         assert port.mtu_bytes >= 1500
         assert port.gso_max_bytes == 0

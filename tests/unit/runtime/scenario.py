@@ -37,7 +37,9 @@ async def main(seed: int, path: Path, log: list[str]) -> None:
     async with pystack.Network(seed=seed) as net:
         names = {f"client{number}" for number in range(5)}  # a set: its order is the process's
         hosts = [net.host("server"), *(net.host(name) for name in sorted(names))]
-        net.link(*hosts, delay="3ms")
+        switch = net.switch("switch")
+        for host in hosts:
+            net.link(host, switch, delay="1500us")
         net.capture(path)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve, hosts[0], log)

@@ -192,7 +192,9 @@ def test_broadcast_needs_permission_and_reaches_every_host() -> None:
     async def main() -> None:
         async with pystack.Network(seed=1) as net:
             hosts = [net.host(name) for name in "abcd"]
-            net.link(*hosts)
+            switch = net.switch("switch")
+            for host in hosts:
+                net.link(host, switch)
             sockets = [await host.open_udp_socket(9) for host in hosts]
             with pytest.raises(PermissionError):
                 await sockets[0].send_to(b"all", ("10.0.0.255", 9))

@@ -1,6 +1,7 @@
 """Virtual time: exact, in an order that the seed decides, and never stuck without saying why."""
 
 import inspect
+from random import Random
 
 import pytest
 import trio
@@ -76,6 +77,20 @@ def test_sleepers_and_events_happen_at_their_own_instants(naps: list[float], sta
         assert len(seen) == 2 * len(naps)
         assert all(wanted == got for _, wanted, got in seen)
         assert [got for _, _, got in seen] == sorted(got for _, _, got in seen)
+
+    pystack.run(main)
+
+
+def test_a_deadline_is_met_exactly_where_its_distance_was_rounded() -> None:
+    async def main() -> None:
+        rng = Random(1)
+        await trio.sleep(0.1)
+        for _ in range(2000):
+            deadline = trio.current_time() * (2.5 + rng.random())
+            await trio.sleep_until(deadline)
+            assert trio.current_time() == deadline
+            if deadline > 1e6:
+                driver().scheduler.now = 0.1  # from the beginning; nothing else waits
 
     pystack.run(main)
 

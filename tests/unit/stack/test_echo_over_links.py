@@ -4,6 +4,7 @@ import pytest
 
 from pystack.core.addresses import Ip4, Mac, parse_interface_address, parse_ip4
 from pystack.core.scheduler import Scheduler
+from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.stack.host import Host
 
@@ -11,7 +12,8 @@ A, B = parse_ip4("10.0.0.1"), parse_ip4("10.0.0.2")
 
 
 def two_hosts(scheduler: Scheduler, mtu_bytes: int) -> tuple[Host, Host]:
-    link = Link(scheduler, delay_s=0.01, mtu_bytes=mtu_bytes)
+    both = PipeConfig(delay_s=0.01)
+    link = Link(scheduler, 1, "link", both, both, mtu_bytes=mtu_bytes)
     hosts = []
     for number, port in enumerate(link.ports, 1):
         host = Host(f"h{number}", scheduler, seed=1)
