@@ -130,16 +130,11 @@ class TcpStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close. What is queued is still sent; data that nobody has read makes it a reset.
 
-        Cancelled (also by `trio.aclose_forcefully`), it does not leave a connection behind that
-        waits for a peer who takes nothing: what is still queued is forgotten, with a reset.
+        Cancelled it does the same, as `trio.SocketStream`: `trio.serve_listeners` closes that way
+        after every handler. Use `abort` not to wait for a peer who takes nothing.
         """
         self.close()
-        try:
-            await trio.lowlevel.checkpoint()
-        except trio.Cancelled:
-            if len(self._socket.connection.send_buffer):
-                self._host.tcp.abort(self._socket, self._host.now())
-            raise
+        await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """Close, like `aclose`, from where nothing can be awaited."""

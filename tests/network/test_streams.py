@@ -290,9 +290,19 @@ def test_a_stream_tells_about_itself() -> None:
 
 
 @both_times
-def test_closing_by_force_resets_what_the_peer_does_not_take(
-    run: Callable[[Program], None],
-) -> None:
+def test_closing_by_force_still_sends_what_is_queued(run: Callable[[Program], None]) -> None:
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net)
+        client, server = await connected(wire)
+        await client.send_all(bytes(500_000))
+        await trio.aclose_forcefully(client)  # as trio.serve_listeners does after each handler
+        assert len(await read_to_end(server)) == 500_000
+
+    run(program)
+
+
+@both_times
+def test_an_aborted_stream_leaves_nothing_behind(run: Callable[[Program], None]) -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)
         wire.configure(TINY)
@@ -300,7 +310,7 @@ def test_closing_by_force_resets_what_the_peer_does_not_take(
         with trio.move_on_after(0.05):
             while True:
                 await client.send_all(bytes(1460))
-        await trio.aclose_forcefully(client)
+        client.abort()
         assert wire.client.connections() == []
         with pytest.raises(trio.BrokenResourceError):
             await read_to_end(server)

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from email.utils import formatdate
 from enum import Enum
 from math import inf
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import h11
 import trio
@@ -63,6 +63,11 @@ class _Phase(Enum):
     BODY = "reading a request's body"
     WORK = "in the handler"
     SEND = "sending"
+
+
+@runtime_checkable
+class _Abortable(Protocol):
+    def abort(self) -> None: ...
 
 
 class _Connection:
@@ -120,7 +125,7 @@ class _Connection:
                 await self._stream.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _log.debug("the client went away: %r", error)
-            await trio.aclose_forcefully(self._stream)
+            await self._cut()
 
     async def _serve_one(self) -> bool:
         """Answer one request; False: the connection is done."""
@@ -293,7 +298,7 @@ class _Connection:
             # The handler broke its word about the length, or its body failed halfway, or a file
             # shrank. The client must not take what it has for the whole: a reset.
             _log.exception("an answer could not be sent whole")
-            await trio.aclose_forcefully(self._stream)
+            await self._cut()
             return False
         finally:
             await _close(response.body)
@@ -406,14 +411,14 @@ class _Connection:
             return
         may_answer = self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
         if self._phase is _Phase.SEND or not may_answer:
-            await trio.aclose_forcefully(self._stream)
+            await self._cut()
             return
         self._must_close = True
         self._scope = trio.CancelScope()
         with self._scope:
             await self._respond(HttpError(408, "The request took too long to arrive.").response())
         if self._scope.cancelled_caught:
-            await trio.aclose_forcefully(self._stream)
+            await self._cut()
         else:
             await self._linger()
 
@@ -427,6 +432,15 @@ class _Connection:
                 if not data:
                     return
                 left -= len(data)
+        await self._cut()
+
+    async def _cut(self) -> None:
+        """End the connection at once: by a reset where the stream has one.
+
+        Else what is queued would be kept for a client that takes nothing, as long as it likes.
+        """
+        if isinstance(self._stream, _Abortable):
+            self._stream.abort()
         await trio.aclose_forcefully(self._stream)
 
     def _enter(self, phase: _Phase, timeout_s: float) -> None:
