@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +21,10 @@ from pystack.core.addresses import (
 )
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.rng import fresh_seed
+from pystack.link.config import PipeConfig
+from pystack.link.link import Link
+from pystack.link.port import Port
+from pystack.link.wrap import ShapedPort
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.runtime.host import TrioHost
@@ -51,6 +55,7 @@ class TapHostConfig:
     offload: bool = True
     congestion: str = "cubic"
     verbosity: int = 0  # 1: a line per event; 2: also one per packet
+    trouble: PipeConfig | None = None  # on the way to the kernel and back; None: nothing is
 
     @classmethod
     def parse(
@@ -67,8 +72,12 @@ class TapHostConfig:
         offload: bool = True,
         congestion: str = "cubic",
         verbosity: int = 0,
+        words: Mapping[str, object] | None = None,
     ) -> TapHostConfig:
-        """Read addresses from text, and check that all fits together. Raises ConfigError."""
+        """Read addresses from text, and check that all fits together. Raises ConfigError.
+
+        `words`: those of tc-netem(8), which `PipeConfig.parse` takes, for each of the directions.
+        """
         own, prefix = parse_host_address(address)
         kernel = None if host_address is None else parse_host_address(host_address)
         router = None if gateway is None else parse_ip4(gateway)
@@ -91,6 +100,7 @@ class TapHostConfig:
             offload=offload,
             congestion=congestion,
             verbosity=verbosity,
+            trouble=PipeConfig.parse(**words) if words else None,
         )
 
 
@@ -115,7 +125,12 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
         host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
         _observe(host, config, resources)
         address, prefix = config.address
-        host.stack.add_interface(config.interface, port, address, prefix, config.mac)
+        plug: Port = port
+        if config.trouble is not None:
+            both = (config.trouble, config.trouble)
+            link = Link(driver.scheduler, config.seed, port.name, *both, mtu_bytes=config.mtu_bytes)
+            plug = ShapedPort(port, link)
+        host.stack.add_interface(config.interface, plug, address, prefix, config.mac)
         resources.callback(host.stack.close)
         if config.gateway is not None:
             host.stack.set_gateway(config.gateway)

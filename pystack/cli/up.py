@@ -1,0 +1,114 @@
+"""The command `pystack up`: a host on a TAP device."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+
+from pystack.apps.service import ServiceOptions, place_services
+from pystack.apps.up import up
+from pystack.core.rng import component_rng
+from pystack.runtime.tap_host import (
+    DEFAULT_ADDRESS,
+    DEFAULT_HOST_ADDRESS,
+    DEFAULT_MAC,
+    TapHostConfig,
+)
+
+_Address = Annotated[str, typer.Option(help="The stack's address.")]
+_HostAddress = Annotated[
+    str, typer.Option(help="The kernel's end of the link; 'none' leaves it without.")
+]
+_Gateway = Annotated[
+    str | None, typer.Option(metavar="IP", help="Router for everything that is not on the link.")
+]
+_MacAddress = Annotated[str, typer.Option(help="The stack's station address.")]
+_Mtu = Annotated[int, typer.Option(min=68, max=65521, metavar="BYTES", help="Largest IP packet.")]
+_Serve = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:PORT]",
+        help="Service to offer: http (the default), echo, discard, chargen, daytime, or one "
+        "that a plug-in adds. May be repeated.",
+    ),
+]
+_Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")]
+_Pcap = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
+]
+_Seed = Annotated[
+    int | None, typer.Option(help="Of all that is left to chance; else nobody knows it.")
+]
+_Offload = Annotated[
+    bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
+]
+_Congestion = Annotated[
+    str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, fixed.")
+]
+_Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
+]
+# tc-netem(8)'s words, each for both directions: 50 ms of delay make 100 ms of round trip
+_Word = Annotated[str | None, typer.Option(metavar="WORDS", help="As netem's; each way.")]
+_Count = Annotated[int | None, typer.Option(metavar="PACKETS", help="As netem's; each way.")]
+
+
+def up_command(
+    interface: Annotated[
+        str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
+    ],
+    *,
+    address: _Address = DEFAULT_ADDRESS,
+    host_address: _HostAddress = DEFAULT_HOST_ADDRESS,
+    gateway: _Gateway = None,
+    mac: _MacAddress = DEFAULT_MAC,
+    mtu: _Mtu = 1500,
+    serve: _Serve = None,
+    root: _Root = None,
+    pcap: _Pcap = None,
+    seed: _Seed = None,
+    offload: _Offload = True,
+    congestion: _Congestion = "cubic",
+    verbose: _Verbose = 0,
+    delay: _Word = None,
+    jitter: _Word = None,
+    distribution: _Word = None,
+    loss: _Word = None,
+    duplicate: _Word = None,
+    corrupt: _Word = None,
+    reorder: _Word = None,
+    gap: _Count = None,
+    rate: _Word = None,
+    limit: _Count = None,
+    qdisc: _Word = None,
+) -> None:
+    """Be a host on a TAP device, until SIGINT or SIGTERM."""
+    text = {"delay": delay, "jitter": jitter, "distribution": distribution, "loss": loss}
+    text |= {"duplicate": duplicate, "corrupt": corrupt, "reorder": reorder, "rate": rate}
+    words = {**text, "gap": gap, "limit": limit, "qdisc": qdisc}
+    config = TapHostConfig.parse(
+        interface,
+        address=address,
+        host_address=None if host_address == "none" else host_address,
+        gateway=gateway,
+        mac=mac,
+        mtu_bytes=mtu,
+        seed=seed,
+        pcap=pcap,
+        offload=offload,
+        congestion=congestion,
+        verbosity=verbose,
+        words={word: value for word, value in words.items() if value is not None},
+    )
+    options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))
+    placements = place_services(serve or (), options)
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(message)s")
+    trio.run(up, config, placements, _print_now)
+
+
+def _print_now(line: str) -> None:
+    print(line, flush=True)
