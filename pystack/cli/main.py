@@ -11,6 +11,7 @@ import typer
 
 from pystack import __version__
 from pystack.cli.lab import lab
+from pystack.cli.plugins import plugins_command
 from pystack.cli.up import up_command
 from pystack.core.errors import ConfigError, DeviceError
 
@@ -25,6 +26,7 @@ app: Final = typer.Typer(
 )
 
 app.command("up")(up_command)
+app.command("plugins")(plugins_command)
 app.add_typer(lab)
 
 
