@@ -1,5 +1,7 @@
 """The command `pystack plugins`."""
 
+from collections.abc import Iterable
+
 from pystack.apps import service
 from pystack.core.plugins import GROUPS, installed
 from pystack.link.impair import registry as impairments
@@ -9,7 +11,7 @@ from pystack.tcp.congestion import registry as congestion
 
 def plugins_command() -> None:
     """List what can be plugged in, by group, and from where it comes."""
-    built_in = {
+    built_in: dict[str, Iterable[str]] = {
         "pystack.congestion": congestion.BUILT_IN,
         "pystack.impairment": impairments.BUILT_IN,
         "pystack.qdisc": qdiscs.BUILT_IN,

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Callable
 
 from pystack.core.errors import WireError
-from pystack.link.port import FrameSink, Port
+from pystack.link.port import Port
+from pystack.link.wrap import WrappedPort
 from pystack.wire import arp, ethernet, ipv4
 from pystack.wire.frame import Frame, split
 
@@ -15,33 +16,13 @@ TapFn = Callable[[Frame, float], None]
 DropFn = Callable[[Frame, float], None]
 
 
-class _Door:
+class _Door(WrappedPort):
     """A port around a port that takes what the inner one takes, super-frames too."""
 
     def __init__(self, inner: Port) -> None:
-        self.inner = inner
-        self.mtu_bytes = inner.mtu_bytes
+        super().__init__(inner)
         self.gso_max_bytes = inner.gso_max_bytes
         self.fills_checksums = inner.fills_checksums
-        self._sink: FrameSink | None = None  # None: nobody is plugged in (yet)
-        inner.attach(self.deliver)
-
-    def attach(self, sink: FrameSink) -> None:
-        """Give what arrives to `sink`."""
-        self._sink = sink
-
-    def send(self, frame: Frame, now: float) -> None:
-        """Take a frame on its way to the link."""
-        self.inner.send(frame, now)
-
-    def deliver(self, frame: Frame, now: float) -> None:
-        """Take a frame on its way from the link."""
-        if self._sink is not None:
-            self._sink(frame, now)
-
-    def close(self) -> None:
-        """Close what is inside."""
-        self.inner.close()
 
 
 class Tap(_Door):
