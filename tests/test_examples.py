@@ -48,6 +48,24 @@ def test_custom_loss_loses_half_of_the_stream_in_bursts_of_eight() -> None:
     assert output == "500 of 1000 datagrams lost, up to 8 in a row\n"
 
 
+def test_two_flows_share_evenly_with_their_like_and_cubic_outgrows_newreno() -> None:
+    output = run([sys.executable, str(EXAMPLES / "two_flows.py")])
+    found = re.findall(
+        r"(\w+) ([\d.]+) Mbit/s, (\w+) ([\d.]+) Mbit/s; Jain's index ([\d.]+)", output
+    )
+    assert [(a, b) for a, _, b, _, _ in found] == [
+        ("newreno", "newreno"),
+        ("cubic", "newreno"),
+        ("cubic", "cubic"),
+    ]
+    newrenos, mixed, cubics = ([float(number) for number in line[1::2]] for line in found)
+    indexes = [float(line[4]) for line in found]
+    assert all(2 < first + second < 4 for first, second in (newrenos, mixed, cubics))
+    assert indexes[0] > 0.9
+    assert mixed[0] > 1.3 * mixed[1]
+    assert indexes[2] > 0.9
+
+
 @pytest.mark.kernel
 def test_tap_client_fetches_a_page_from_a_server_on_the_machine() -> None:
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK) or shutil.which("unshare") is None:

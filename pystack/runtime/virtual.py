@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -49,6 +50,8 @@ class _Last(float):
 
 
 _AFTER_ALL: Final = _Last(0.0)
+# With its slash at the end; the checkout around it may have the same name.
+_PACKAGE: Final = str(Path(__file__).parent.parent / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 _THREAD_POLL_S = 0.001  # of the machine's time
 
@@ -231,7 +234,7 @@ def _place(task: trio.lowlevel.Task) -> str:
         code = frame.f_code
         if "/trio/" in code.co_filename or code is Waiter.wait.__code__:
             continue
-        if "/pystack/" in code.co_filename:
+        if code.co_filename.startswith(_PACKAGE):
             call = f", in {code.co_qualname}"
         else:
             file = code.co_filename.rpartition("/")[2]

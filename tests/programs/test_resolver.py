@@ -38,6 +38,25 @@ def test_a_name_is_an_entry_for_each_kind_of_socket() -> None:
     on_a_host(program)
 
 
+@pytest.fixture
+def _http_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine know the service's name: a small Debian has no /etc/services."""
+
+    def by_name(name: str, _protocol: str = "tcp") -> int:
+        if name == "http":
+            return 80
+        raise OSError("service/proto not found")
+
+    def by_port(port: int, _protocol: str = "tcp") -> str:
+        if port == 80:
+            return "http"
+        raise OSError("port/proto not found")
+
+    monkeypatch.setattr(socket, "getservbyname", by_name)
+    monkeypatch.setattr(socket, "getservbyport", by_port)
+
+
+@pytest.mark.usefixtures("_http_is_known")
 @pytest.mark.parametrize("port", ["80", b"80", "http", b"http"])
 def test_a_port_may_be_a_service(port: str | bytes) -> None:
     async def program() -> None:
@@ -106,7 +125,8 @@ def test_what_is_not_there_is_a_gaierror(words: tuple[str, int], number: int) ->
     on_a_host(program)
 
 
-def test_getnameinfo_gives_numbers() -> None:
+@pytest.mark.usefixtures("_http_is_known")
+def test_getnameinfo_gives_numbers_and_the_names_of_services() -> None:
     async def program() -> None:
         assert await trio.socket.getnameinfo(("10.0.0.2", 80), 0) == ("10.0.0.2", "http")
         assert await trio.socket.getnameinfo(("127.0.0.1", 1), socket.NI_NUMERICSERV) == (
