@@ -316,3 +316,17 @@ def test_an_aborted_stream_leaves_nothing_behind(run: Callable[[Program], None])
             await read_to_end(server)
 
     run(program)
+
+
+def test_what_came_before_a_reset_may_still_be_read() -> None:
+    async def program(net: pystack.Network) -> None:
+        client, server = await connected(pair(net))
+        await server.send_all(b"the last words")
+        await trio.sleep(1)
+        server.abort()
+        await trio.sleep(1)
+        assert await client.receive_some() == b"the last words"
+        with pytest.raises(trio.BrokenResourceError, match="reset"):
+            await client.receive_some()
+
+    in_network(program)

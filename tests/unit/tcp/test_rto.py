@@ -192,3 +192,21 @@ def test_a_lost_fin_is_sent_again_with_what_is_before_it(tcp: Script) -> None:
     tcp.expect("+0.6 > F. 101:101(0) ack 1")
     tcp.inject("+0.1 < . 1:1(0) ack 102 win 1000")
     assert tcp.state is TcpState.FIN_WAIT_2
+
+
+def test_a_second_timeout_does_not_count_what_was_lost_before(tcp: Script) -> None:
+    tcp.conn.config = TcpConfig(congestion="newreno", no_delay=True)
+    tcp.established()
+    tcp.write(10 * 1460)
+    assert len(tcp.drain()) == 10
+    tcp.advance("+1")  # all ten are lost: one goes again, the rest would wait for room
+    assert tcp.conn.congestion.ssthresh_bytes == 5 * 1460
+    tcp.drain()
+    tcp.inject("+0.1 < . 1:1(0) ack 1461 win 65535")  # the first is there now; two go again
+    cwnd_bytes = tcp.conn.congestion.cwnd_bytes
+    assert tcp.conn.tcb.flight_size_bytes == 9 * 1460 > cwnd_bytes
+    tcp.drain()
+    tcp.advance("+10")
+    tcp.drain()
+    # Half of what was on the way, two segments at least; not half of nine.
+    assert tcp.conn.congestion.ssthresh_bytes == 2 * 1460
