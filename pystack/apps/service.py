@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TypeAlias
@@ -19,6 +18,7 @@ from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.service import HttpService
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo
 from pystack.core.errors import ConfigError
+from pystack.core.plugins import find, installed
 
 ENTRY_POINT_GROUP: Final = "pystack.service"
 
@@ -85,7 +85,7 @@ class Placement:
 
 def known_names() -> list[str]:
     """Return the names that `--serve` takes."""
-    return sorted({*BUILT_IN, *entry_points(group=ENTRY_POINT_GROUP).names})
+    return sorted({*BUILT_IN, *installed(ENTRY_POINT_GROUP)})
 
 
 def parse_serve(text: str) -> tuple[str, int | None]:
@@ -106,15 +106,7 @@ def parse_serve(text: str) -> tuple[str, int | None]:
 
 def make_service(name: str, options: ServiceOptions) -> Service:
     """Build the service called `name`; a built-in one wins over a plug-in of that name."""
-    if name in BUILT_IN:
-        return BUILT_IN[name](options)
-    for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        try:
-            factory: ServiceFactory = entry_point.load()
-        except Exception as error:
-            raise ConfigError(f"service {name!r} ({entry_point.value}): {error}") from error
-        return factory(options)
-    raise ConfigError(f"no service {name!r}")
+    return find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)
 
 
 def place_services(

@@ -25,15 +25,21 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 
 def find(group: str, name: str, built_in: Mapping[str, T]) -> T:
-    """Return a plug-in by name; a name that nobody has is a ConfigError with the nearest one."""
+    """Return a plug-in by name; a built-in one goes before a third party's.
+
+    Raises ConfigError for one that does not load, and for a name that nobody has, with the nearest.
+    """
     if name in built_in:
         return built_in[name]
     others = installed(group)
+    kind = group.removeprefix("pystack.")
     if name in others:
-        plugin: T = others[name].load()
+        try:
+            plugin: T = others[name].load()
+        except Exception as error:  # whatever a stranger's module does when it is imported
+            raise ConfigError(f"{kind} {name!r} ({others[name].value}): {error}") from error
         return plugin
     known = sorted({*built_in, *others})
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    kind = group.removeprefix("pystack.")
     raise ConfigError(f"there is no {kind} {name!r} (there are: {', '.join(known)}){hint}")

@@ -71,10 +71,6 @@ class LabSpec:
     links: tuple[LinkSpec, ...]
     timeline: tuple[EventSpec, ...]
 
-    def of_kind(self, kind: str) -> list[NodeSpec]:
-        """Return the nodes of one kind, in the order of the file."""
-        return [node for node in self.nodes.values() if node.kind == kind]
-
 
 # The tables of a file, and the kind of node that each holds.
 KINDS: Final[Mapping[str, str]] = {

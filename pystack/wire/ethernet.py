@@ -5,7 +5,6 @@ from typing import Final
 
 HEADER: Final = struct.Struct("!6s6sH")
 HEADER_BYTES: Final = 14
-MIN_FRAME_BYTES: Final = 60  # IEEE 802.3: 64 with the frame check sequence, which a TAP never shows
 
 ARP: Final = 0x0806
 IPV4: Final = 0x0800

@@ -98,7 +98,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
             EntryPoint("broken", "no.such.module:Thing", service.ENTRY_POINT_GROUP),
         ]
     )
-    monkeypatch.setattr(service, "entry_points", points.select)
+    monkeypatch.setattr("pystack.core.plugins.entry_points", points.select)
 
 
 @pytest.mark.usefixtures("plugins")
