@@ -9,30 +9,64 @@ from typing import Protocol
 
 
 @dataclass(slots=True)
+class RateSample:
+    """How fast data was delivered (draft-ietf-ccwg-bbr, section 4.1: delivery rate estimation).
+
+    Made for the segment of an acknowledgement that was sent last; only for controls that ask for it
+    by `wants_rate`. "Delivered" is acknowledged, cumulatively or selectively.
+    """
+
+    delivery_rate_bps: float | None  # None: the interval is too short to mean anything
+    delivered_bytes: int  # C.delivered: by the connection so far
+    prior_delivered_bytes: int  # P.delivered: C.delivered when that segment was sent
+    newly_delivered_bytes: int  # by this acknowledgement
+    newly_lost_bytes: int  # found lost by this acknowledgement
+    lost_bytes: int  # C.lost - P.lost: found lost since that segment was sent
+    in_flight_bytes: int  # C.inflight, after this acknowledgement
+    tx_in_flight_bytes: int  # P.tx_in_flight: on the way when that segment was sent
+    app_limited: bool  # P.app_limited: what limited the rate was the user, not the path
+
+
+@dataclass(slots=True)
 class AckSample:
     """New data was acknowledged."""
 
     now: float
-    acked_bytes: int
+    acked_bytes: int  # by how much SND.UNA moved
     flight_size_bytes: int  # before this acknowledgement
     rtt_s: float | None  # None: this acknowledgement measured nothing
     srtt_s: float | None  # None until the first measurement
     cwnd_limited: bool  # the window was what held the sender back (RFC 7661's question)
     in_recovery: bool  # loss recovery goes on
+    snd_una: int = 0  # after this acknowledgement; unwrapped, as all sequence numbers here
+    snd_nxt: int = 0
+    ece: bool = False  # the segment had the ECE flag (DCTCP counts them; others see `on_loss`)
+    rate: RateSample | None = None  # None unless the control `wants_rate`
 
 
 @dataclass(slots=True)
 class LossSample:
-    """A loss was found by duplicate acknowledgements (not by a time-out)."""
+    """Congestion was found: a loss, by acknowledgements (not by a time-out), or a mark of ECN."""
 
     now: float
-    flight_size_bytes: int
+    flight_size_bytes: int  # when it was found, before limited transmit
+    ecn: bool = False  # True: told by ECE (RFC 3168), nothing was lost
 
 
 class CongestionControl(Protocol):
-    """The five questions and answers. Sync, clock-free, one object per connection."""
+    """The questions and answers. Sync, clock-free, one object per connection.
+
+    The sender asks `cwnd_bytes` and `pacing_bps` before each segment; everything else is told.
+    """
 
     name: str
+    # True: samples carry a `RateSample`, for which the sender must keep a record of each segment.
+    wants_rate: bool
+    # True: ECT is set, and `on_ack` sees ECE as it is on the wire, in place of RFC 3168's reaction
+    # once per window (DCTCP, RFC 8257).
+    wants_ecn: bool
+    # True: `cwnd_bytes` holds in recovery too; else PRR (RFC 6937) governs what recovery sends.
+    owns_recovery: bool
 
     @property
     def cwnd_bytes(self) -> int:
@@ -54,16 +88,55 @@ class CongestionControl(Protocol):
         ...
 
     def on_ack(self, sample: AckSample) -> None:
-        """New data was acknowledged."""
+        """New data was acknowledged; with a `RateSample`, also where only SACK blocks are new."""
         ...
 
     def on_loss(self, sample: LossSample) -> None:
-        """A loss was found: once per window of data."""
+        """Congestion was found: once per window of data."""
+        ...
+
+    def on_recovery_exit(self, now: float) -> None:
+        """All is acknowledged that was on the way when `on_loss` (or `on_rto`) was told."""
         ...
 
     def on_rto(self, now: float, flight_size_bytes: int) -> None:
         """The retransmission timer ran out: all that was on the way is taken for lost."""
         ...
+
+    def on_undo(self, now: float) -> None:
+        """The last `on_loss` or `on_rto` was a mistake (RFC 4015): have the window from before."""
+        ...
+
+    def on_idle(self, now: float, idle_s: float, rto_s: float) -> None:
+        """Sending begins again after nothing was on the way for `idle_s` (RFC 5681 section 4.1)."""
+        ...
+
+
+class ControlDefaults:
+    """What most controls leave as it is; inherit it to write only what is different."""
+
+    __slots__ = ()
+
+    wants_rate = False
+    wants_ecn = False
+    owns_recovery = False
+
+    @property
+    def pacing_bps(self) -> float | None:
+        """Send as fast as the window lets."""
+        return None
+
+    def on_sent(self, sent_bytes: int, now: float) -> None:
+        """Be driven by acknowledgements alone."""
+
+    def on_recovery_exit(self, now: float) -> None:
+        """Go on with the window of the recovery."""
+
+    def on_undo(self, now: float) -> None:
+        """Keep the smaller window: slower, never wrong."""
+
+    def on_idle(self, now: float, idle_s: float, rto_s: float) -> None:
+        """Keep the window."""
 
 
 def initial_window_bytes(smss_bytes: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pystack.tcp.congestion.base import AckSample, LossSample, initial_window_bytes
+from pystack.tcp.congestion.base import AckSample, ControlDefaults, LossSample, initial_window_bytes
 from pystack.tcp.congestion.newreno import INITIAL_SSTHRESH_BYTES
 
 C: Final = 0.4  # section 4.6 and 5; segments per second cubed
@@ -10,7 +10,7 @@ BETA: Final = 0.7  # section 4.6
 _ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)  # section 4.3, until W_est has reached w_max
 
 
-class Cubic:
+class Cubic(ControlDefaults):
     """The window follows a cubic function of the time since the last congestion event."""
 
     __slots__ = (
@@ -27,7 +27,6 @@ class Cubic:
     )
 
     name = "cubic"
-    pacing_bps = None
 
     def __init__(self, smss_bytes: int) -> None:
         self._smss = smss_bytes
@@ -50,9 +49,6 @@ class Cubic:
     def ssthresh_bytes(self) -> int:
         """Return where slow start ends."""
         return self._ssthresh
-
-    def on_sent(self, sent_bytes: int, now: float) -> None:
-        """Nothing to note: this control is driven by acknowledgements alone."""
 
     def on_ack(self, sample: AckSample) -> None:
         """Grow, section 4.2 to 4.5; slow start (4.10) as RFC 5681 has it."""

@@ -2,19 +2,18 @@
 
 from typing import Final
 
-from pystack.tcp.congestion.base import AckSample, LossSample, initial_window_bytes
+from pystack.tcp.congestion.base import AckSample, ControlDefaults, LossSample, initial_window_bytes
 
 # "arbitrarily high" (RFC 5681 section 3.1): the largest window that TCP can offer
 INITIAL_SSTHRESH_BYTES: Final = 0xFFFF << 14
 
 
-class NewReno:
+class NewReno(ControlDefaults):
     """The control of RFC 5681; the counting is by bytes, as RFC 3465 recommends."""
 
     __slots__ = ("_acked_bytes", "_after_rto", "_cwnd", "_smss", "_ssthresh")
 
     name = "newreno"
-    pacing_bps = None
 
     def __init__(self, smss_bytes: int) -> None:
         self._smss = smss_bytes
@@ -32,9 +31,6 @@ class NewReno:
     def ssthresh_bytes(self) -> int:
         """Return where slow start ends."""
         return self._ssthresh
-
-    def on_sent(self, sent_bytes: int, now: float) -> None:
-        """Nothing to note: this control is driven by acknowledgements alone."""
 
     def on_ack(self, sample: AckSample) -> None:
         """Grow: by what was acknowledged in slow start, by a segment per window after it."""
