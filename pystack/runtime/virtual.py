@@ -1,12 +1,14 @@
 """The driver of virtual time: nothing waits, and the same seed gives the same run.
 
-Time stands still while any task can run. When all are blocked, the driver wakes the next task that
-something has happened for; when there is none, it moves time on to the next event of the heap or
-the next of Trio's deadlines, and stops there as soon as a task is to be woken. So tasks run one
-after the other in an order that the world determines, not the scheduler.
+Time stands still while any task can run. When none can, Trio asks its clock how long to sleep, and
+there the driver acts: it wakes the next task that something has happened for; when there is none,
+it moves time on to the next event of the heap or the next of Trio's deadlines, and stops there as
+soon as a task is to be woken. So tasks run one after the other in an order that the world
+determines, not the scheduler, and a task that waits for a frame costs one turn of Trio's loop.
 
-Trio itself runs tasks that become ready together in random order; `run` seeds that too, with the
-switch that Trio keeps for Hypothesis. It is private; a test tells when it has changed.
+Two things of Trio's are used that are private: who waits for all tasks to be blocked (they go on
+before time does), and the switch that Trio keeps for Hypothesis, which seeds the random order of
+tasks that become ready together. Tests tell when they have changed.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from random import Random
 from typing import Final, TypeVar, TypeVarTuple
@@ -32,28 +35,9 @@ Ts = TypeVarTuple("Ts")
 _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
 
 
-class _Last(float):
-    """A time as short as its value, which yet comes after all others of that length.
-
-    Whoever waits for all tasks to be blocked (tests do, `trio.testing`) is let go together with
-    those who gave an equal cushion. Time may not move on before such programs have gone on.
-    """
-
-    __slots__ = ()
-    __hash__ = float.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __gt__(self, other: float) -> bool:
-        return float(self) >= other
-
-
-_AFTER_ALL: Final = _Last(0.0)
 # With its slash at the end; the checkout around it may have the same name.
 _PACKAGE: Final = str(Path(__file__).parent.parent / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
-_THREAD_POLL_S = 0.001  # of the machine's time
 
 
 class DeadlockError(PystackError, RuntimeError):
@@ -75,8 +59,13 @@ class VirtualClock(trio.abc.Clock):
         return self.scheduler.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Return 0 for a deadline that has passed; for others, sleep until the driver acts."""
-        return 0.0 if deadline <= self.scheduler.now else _FOREVER_S
+        """Let time pass: Trio asks whenever no task can run, and looks again after what is told.
+
+        It looks at its descriptors first in any case, so 0 is right for all that happened here.
+        """
+        if deadline <= self.scheduler.now or self.driver.go_on(deadline):
+            return 0.0
+        return _FOREVER_S
 
 
 class VirtualDriver:
@@ -87,6 +76,8 @@ class VirtualDriver:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._woken: deque[Waiter] = deque()
+        self._task: trio.lowlevel.Task | None = None  # that of `run`; None: it does not run
+        self._error: Exception | None = None  # of an event; None: there was none
 
     def now(self) -> float:
         """Return the world's time: it does not move while a task runs."""
@@ -102,38 +93,54 @@ class VirtualDriver:
             self._woken.append(waiter)
 
     async def run(self) -> None:
-        """Run for ever: wake, or move time on, whenever all tasks are blocked."""
-        from trio.testing import wait_all_tasks_blocked  # here, for it brings all of pytest: 60 ms
+        """Let time pass for as long as this runs. Raises DeadlockError, and what an event raises.
 
-        scheduler = self.scheduler
-        while True:
-            await wait_all_tasks_blocked(_AFTER_ALL)
-            if self._woken:
-                self._woken.popleft().resume()
-                continue
-            if _a_thread_works():
-                # Time stands still until it is done: how long that takes, the world is not to see.
-                await wait_all_tasks_blocked(_THREAD_POLL_S)
-                continue
-            statistics = trio.lowlevel.current_statistics()
-            deadline = _sum(scheduler.now, statistics.seconds_to_next_deadline)
-            if deadline == math.inf and scheduler.next_at() == math.inf:
-                raise DeadlockError(
-                    f"nothing can ever happen again; waiting for ever: {waiting_tasks()}"
-                )
-            # Stops at the event that wakes a task. Else time stands at the deadline after it, and
-            # Trio cancels what it is the deadline of before this task runs again.
-            scheduler.run_due(deadline, stop=self._has_woken)
-            # Nothing else can run, so the task may at once: that saves a round of Trio's (10 %).
-            if (
-                self._woken
-                and scheduler.now < deadline
-                and not trio.lowlevel.current_statistics().tasks_runnable
-            ):
-                self._woken.popleft().resume()
+        The task itself only waits: it is what errors come out of, and its context is the events'.
+        """
+        self._context = copy_context()
+        self._runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+        self._threads = trio.to_thread.current_default_thread_limiter()
+        self._task = trio.lowlevel.current_task()
+        try:
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+        finally:
+            self._task = None
+        if self._error is not None:
+            raise self._error
+        raise DeadlockError(f"nothing can ever happen again; waiting for ever: {waiting_tasks()}")
 
-    def _has_woken(self) -> bool:
-        return bool(self._woken)
+    def go_on(self, deadline: float) -> bool:
+        """Wake a task or move time on, at most to Trio's next deadline; False: it stands still."""
+        task = self._task
+        if (
+            task is None
+            # They go on before time does: a test that waits for quiet, a function from a thread.
+            or self._runner.waiting_for_idle
+            or self._runner.entry_queue.size()
+            # Until it is done: how long that takes, the world is not to see.
+            or (self._threads.borrowed_tokens and _a_thread_works())
+        ):
+            return False
+        scheduler, woken = self.scheduler, self._woken
+        if woken:
+            woken.popleft().resume()
+            return True
+        if deadline == math.inf and scheduler.next_at() == math.inf:
+            trio.lowlevel.reschedule(task)  # to tell of the deadlock
+            return True
+        try:
+            self._context.run(scheduler.run_due, deadline, self._is_task_ready)
+        except Exception as error:
+            self._error = error
+            trio.lowlevel.reschedule(task)
+            return True
+        # At the deadline, Trio cancels what it is the deadline of before a task is woken.
+        if woken and scheduler.now < deadline and not self._runner.runq:
+            woken.popleft().resume()
+        return True
+
+    def _is_task_ready(self) -> bool:
+        return bool(self._woken or self._runner.runq)
 
 
 def run(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, seed: int = 0) -> T:
@@ -181,23 +188,9 @@ def _seeded_trio(seed: int) -> Iterator[None]:
         trio_run._r = old_random
 
 
-def _sum(now: float, seconds: float) -> float:
-    """Return now + seconds, or a little less, but never more than what `seconds` was taken from.
-
-    Trio gives the difference alone. Of two numbers within a factor of two it is exact (Sterbenz);
-    of others it may be rounded up, and time would go past the deadline. So it stops just before,
-    and from there the rest is exact.
-    """
-    total = now + seconds
-    is_exact = now == 0 or total <= 2 * now or total == math.inf
-    return total if is_exact else math.nextafter(total, 0.0)
-
-
 def _a_thread_works() -> bool:
     # The tasks are looked through only while there are threads: it costs.
-    return trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0 and any(
-        _parked_by(task) == "to_thread_run_sync" for task in _all_tasks()
-    )
+    return any(_parked_by(task) == "to_thread_run_sync" for task in _all_tasks())
 
 
 def waiting_tasks() -> str:

@@ -1,6 +1,7 @@
 """Virtual time: exact, in an order that the seed decides, and never stuck without saying why."""
 
 import inspect
+from collections import deque
 from random import Random
 
 import pytest
@@ -334,7 +335,59 @@ def test_trio_still_has_its_switch_for_deterministic_scheduling() -> None:
     source = inspect.getsource(trio_run.unrolled_run)
     assert "_ALLOW_DETERMINISTIC_SCHEDULING" in source, GUARD
     assert "_r.shuffle(batch)" in source, GUARD
-    assert "if key[0] == cushion:" in source, "the driver's cushion _Last rests on this"
+
+
+def test_trio_still_asks_its_clock_when_no_task_can_run() -> None:
+    source = inspect.getsource(trio_run.unrolled_run)
+    for line in (
+        "if runner.runq:",
+        "timeout = runner.clock.deadline_to_sleep_time(deadline)",
+        "if runner.waiting_for_idle:",
+    ):
+        assert line in source, "VirtualDriver.go_on rests on this turn of Trio's loop"
+
+    async def main() -> None:
+        runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+        assert isinstance(runner.runq, deque)
+        assert not runner.waiting_for_idle
+        assert runner.entry_queue.size() == 0
+
+    pystack.run(main)
+
+
+def test_a_function_from_outside_runs_before_time_moves_on() -> None:
+    async def main() -> list[float]:
+        times: list[float] = []
+        token = trio.lowlevel.current_trio_token()
+        driver().scheduler.call_at(1.0, lambda _now: None)
+        token.run_sync_soon(lambda: times.append(trio.current_time()))
+        await trio.sleep(2)
+        return times
+
+    assert pystack.run(main) == [0.0]
+
+
+def test_an_event_that_wakes_a_task_by_trio_itself_stops_time_too() -> None:
+    async def main() -> float:
+        happened = trio.Event()
+        driver().scheduler.call_at(1.0, lambda _now: happened.set())
+        driver().scheduler.call_at(2.0, lambda _now: None)
+        await happened.wait()
+        return trio.current_time()
+
+    assert pystack.run(main) == 1.0
+
+
+def test_an_error_of_an_event_comes_out_of_the_run() -> None:
+    async def main() -> None:
+        def fail(_now: float) -> None:
+            raise LookupError("an observer's mistake")
+
+        driver().scheduler.call_at(1.0, fail)
+        await trio.sleep(5)
+
+    with pytest.raises(LookupError, match="an observer's mistake"):
+        pystack.run(main)
 
 
 def test_tasks_that_are_ready_at_once_run_in_an_order_that_the_seed_decides() -> None:
