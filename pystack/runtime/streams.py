@@ -100,13 +100,13 @@ class TcpStream(trio.abc.HalfCloseableStream):
             raise trio.BusyResourceError("another task is receiving from this stream")
         self._check_open()
         connection = self._socket.connection
-        if connection.receive_buffer.readable_bytes or connection.at_eof:
+        buffer = connection.receive_buffer
+        if buffer.readable_bytes or connection.at_eof:
             await trio.lowlevel.checkpoint()
             self._check_open()
         while True:
-            data = self._host.tcp.read(self._socket, limit, self._host.now())
-            if data:
-                return data
+            if buffer.readable_bytes:
+                return self._host.tcp.read(self._socket, limit, self._host.now())
             if connection.error is not None:
                 raise self._broken()
             if connection.at_eof:

@@ -108,7 +108,7 @@ class Host:
         for known in self.routes:
             if known.prefix in wanted:
                 raise ConfigError(f"there is a route to {known.prefix} already: {known}")
-        interface.addresses.append((address, prefix))
+        interface.add_address(address, prefix)
         self.addresses[address] = interface
         for route in wanted.values():
             self.routes.add(route)

@@ -1,5 +1,7 @@
 """Interface: a host's end of a Port, with its addresses on that link."""
 
+from collections.abc import Sequence
+
 from pystack.core.addresses import LIMITED_BROADCAST, Ip4, Mac, Prefix, is_multicast
 from pystack.link.port import Port
 from pystack.stack.neighbors import NeighborTable
@@ -8,7 +10,7 @@ from pystack.stack.neighbors import NeighborTable
 class Interface:
     """One attachment of a host to a link."""
 
-    __slots__ = ("addresses", "mac", "mtu_bytes", "name", "neighbors", "port")
+    __slots__ = ("_addresses", "_broadcasts", "mac", "mtu_bytes", "name", "neighbors", "port")
 
     def __init__(
         self,
@@ -23,18 +25,28 @@ class Interface:
         self.mac = mac
         self.mtu_bytes = mtu_bytes
         self.neighbors = neighbors  # None: a link without stations to find (loopback)
-        self.addresses: list[tuple[Ip4, Prefix]] = []  # the first is the source that is preferred
+        self._addresses: list[tuple[Ip4, Prefix]] = []
+        self._broadcasts = {LIMITED_BROADCAST}
+
+    @property
+    def addresses(self) -> Sequence[tuple[Ip4, Prefix]]:
+        """Return the addresses; the first is the source that is preferred."""
+        return self._addresses
+
+    def add_address(self, address: Ip4, prefix: Prefix) -> None:
+        """Have one more."""
+        self._addresses.append((address, prefix))
+        if prefix.has_broadcast:
+            self._broadcasts.add(prefix.broadcast)
 
     @property
     def address(self) -> Ip4:
         """Return the preferred source address on this link."""
-        return self.addresses[0][0]
+        return self._addresses[0][0]
 
     def is_broadcast(self, address: int) -> bool:
         """Tell whether the address means every host on this link."""
-        return address == LIMITED_BROADCAST or any(
-            prefix.has_broadcast and address == prefix.broadcast for _, prefix in self.addresses
-        )
+        return address in self._broadcasts
 
     def is_many(self, address: int) -> bool:
         """Tell whether the address means more than one host: broadcast or multicast."""

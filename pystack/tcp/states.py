@@ -24,6 +24,8 @@ class TcpState(Enum):
     LAST_ACK = "LAST-ACK"
     TIME_WAIT = "TIME-WAIT"
 
+    __hash__ = object.__hash__  # Enum's own is a Python function; states are looked up per segment
+
 
 # Every state may go to CLOSED: by a reset, a time-out, an abort, or its regular end.
 LEGAL: Final[dict[TcpState, frozenset[TcpState]]] = {
