@@ -130,7 +130,7 @@ class End:
         device = self.node.device
         if isinstance(device, Station):
             return [] if device.address is None else [device.address]
-        return [] if self.interface is None else self.interface.addresses
+        return [] if self.interface is None else list(self.interface.addresses)
 
     def replug(self) -> None:
         """Put between the node and its port what belongs there now."""
