@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip4, Mac, is_multicast
 from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
-from pystack.wire import arp, ethernet, ipv4, tcp
+from pystack.wire import arp, ethernet, ipv4, segment_frame, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame
 
 if TYPE_CHECKING:
@@ -25,18 +25,17 @@ def send_segment(
     """Send a TCP segment (HOT). It fits: its sender knows the MTU, and what the port can cut."""
     interface = route.interface
     partial = interface.port.fills_checksums
-    header = tcp.pack_header(segment, src, dst, partial=partial)
-    payload = segment.payload
-    ip_header = ipv4.pack_header(
-        src,
-        dst,
-        ipv4.TCP,
-        len(header) + len(payload),
-        flags_offset=ipv4.DONT_FRAGMENT,  # RFC 1191; with it, the identification may be 0: RFC 6864
-    )
     checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
-    parts = (ip_header, header, payload)
-    _to_next_hop(host, interface, route.next_hop(dst), parts, now, checksum, segment.gso_bytes)
+    neighbors = interface.neighbors
+    next_hop = dst if route.gateway is None else route.gateway
+    mac = ZERO_MAC if neighbors is None else neighbors.lookup(next_hop, now)
+    if mac is not None:
+        data = segment_frame.pack(segment, src, dst, interface.mac, mac, partial=partial)
+        _transmit(host, interface, Frame(data, checksum, segment.gso_bytes), now)
+        return
+    packet = segment_frame.pack(segment, src, dst, ZERO_MAC, ZERO_MAC, partial=partial)
+    parts = (memoryview(packet)[ethernet.HEADER_BYTES :],)
+    _to_next_hop(host, interface, next_hop, parts, now, checksum, segment.gso_bytes)
 
 
 def send_packet(

@@ -28,6 +28,7 @@ from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
 from pystack.wire import icmp, ipv4, tcp, tcp_options
+from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -37,14 +38,13 @@ if TYPE_CHECKING:
 _HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
 _HANDSHAKE_STATES: Final = frozenset({TcpState.CLOSED, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 
-_Key = tuple[Ip4, int, Ip4, int]
-
 
 class TcpSocket:
     """A connection with its place on the network: addresses, timer, owner."""
 
     __slots__ = (
         "connection",
+        "ends",
         "handshake",
         "listener",
         "local",
@@ -57,6 +57,8 @@ class TcpSocket:
 
     def __init__(self, connection: Connection, local: Ip4, remote: Ip4, route: Route) -> None:
         self.connection = connection
+        # What frames for it have in common: its key in the table
+        self.ends = pack_ends(remote, local, connection.remote_port, connection.local_port)
         self.local = local
         self.remote = remote
         self.route = route
@@ -65,12 +67,6 @@ class TcpSocket:
         self.timer: Handle | None = None  # None: no timer of the connection runs
         self.marked = False  # to be pumped at the end of the batch
         self.handshake: list[HandshakeSegment] = []  # its three segments, for the microscope
-
-    @property
-    def key(self) -> _Key:
-        """Return the four numbers that name the connection on this host."""
-        connection = self.connection
-        return self.local, connection.local_port, self.remote, connection.remote_port
 
     @property
     def local_address(self) -> tuple[str, int]:
@@ -89,7 +85,7 @@ class TcpTable:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.config = TcpConfig()
-        self._sockets: dict[_Key, TcpSocket] = {}
+        self.sockets: dict[bytes, TcpSocket] = {}  # by their `ends`
         self._listeners: dict[int, list[Listener[TcpSocket]]] = {}
         self._marked: list[TcpSocket] = []
         self._ports = EphemeralPorts(host.rng)
@@ -105,14 +101,10 @@ class TcpTable:
             host.drop("tcp_to_many", now, data=packet.raw)  # RFC 9293 MUST-57
             return
         host.counters["tcp_segments_in"] += 1
-        key = (packet.dst, segment.dst_port, packet.src, segment.src_port)
-        socket = self._sockets.get(key)
+        ends = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
+        socket = self.sockets.get(ends)
         if socket is not None and not self._gives_way(socket, segment, now):
-            connection = socket.connection
-            if connection.state in _HANDSHAKE_STATES:
-                _note_handshake(socket, segment, now, sent=False)
-            connection.segment_arrived(segment, now)
-            self._mark(socket)
+            self.segment_arrived(socket, segment, now)
             return
         listener = self._listener_for(packet.dst, segment.dst_port)
         if listener is None or segment.flags & (tcp.RST | tcp.ACK) or not segment.flags & tcp.SYN:
@@ -120,11 +112,19 @@ class TcpTable:
         else:
             self._syn_arrived(listener, packet, segment, now, socket)
 
+    def segment_arrived(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
+        """Give a segment to its connection, which is pumped when the batch is done (HOT)."""
+        connection = socket.connection
+        if connection.state in _HANDSHAKE_STATES:
+            _note_handshake(socket, segment, now, sent=False)
+        connection.segment_arrived(segment, now)
+        self._mark(socket)
+
     def error_arrived(self, error: IcmpError, now: float) -> None:
         """Take an ICMP error about a segment that this host sent."""
         quoted = error.quoted
         src_port, dst_port = icmp.quoted_ports(quoted.payload)
-        socket = self._sockets.get((quoted.src, src_port, quoted.dst, dst_port))
+        socket = self.sockets.get(pack_ends(quoted.dst, quoted.src, dst_port, src_port))
         seq = int.from_bytes(quoted.payload[4:8], "big")
         if socket is None or not path.concerns(socket.connection, seq):
             self._host.drop("tcp_error_unclaimed", now, data=quoted.raw)
@@ -169,13 +169,13 @@ class TcpTable:
                 remote,
                 remote_port,
                 lambda port: (
-                    (local, port, remote, remote_port) not in self._sockets
+                    pack_ends(remote, local, remote_port, port) not in self.sockets
                     and port not in self._listeners
                 ),
             )
             if local_port == 0:
                 raise OSError(errno.EADDRNOTAVAIL, "all ephemeral ports to there are taken")
-        elif (local, local_port, remote, remote_port) in self._sockets:
+        elif pack_ends(remote, local, remote_port, local_port) in self.sockets:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         socket = self._add(local, local_port, remote, remote_port, route, now)
         socket.connection.open_active(now)
@@ -217,11 +217,11 @@ class TcpTable:
 
     def __iter__(self) -> Iterator[TcpSocket]:
         """Go through all connections."""
-        return iter(list(self._sockets.values()))
+        return iter(list(self.sockets.values()))
 
     def __len__(self) -> int:
         """Return how many connections there are, those in TIME-WAIT included."""
-        return len(self._sockets)
+        return len(self.sockets)
 
     def clear(self) -> None:
         """Forget all connections and timers without a word to anybody: the power is off."""
@@ -304,11 +304,12 @@ class TcpTable:
         self.pump(socket, now)
 
     def _mark(self, socket: TcpSocket) -> None:
-        if not socket.marked:
-            socket.marked = True
-            if not self._marked:
-                self._host.scheduler.call_soon(self._pump_marked)
-            self._marked.append(socket)
+        if socket.marked:
+            return
+        socket.marked = True
+        if not self._marked:
+            self._host.scheduler.call_soon(self._pump_marked)
+        self._marked.append(socket)
 
     def _pump_marked(self, now: float) -> None:
         marked, self._marked = self._marked, []
@@ -384,12 +385,12 @@ class TcpTable:
             gso_max_bytes=route.interface.port.gso_max_bytes,
         )
         socket = TcpSocket(connection, local, remote, route)
-        self._sockets[socket.key] = socket
+        self.sockets[socket.ends] = socket
         return socket
 
     def _forget(self, socket: TcpSocket) -> None:
-        if self._sockets.get(socket.key) is socket:  # else a new connection has its place
-            del self._sockets[socket.key]
+        if self.sockets.get(socket.ends) is socket:  # else a new connection has its place
+            del self.sockets[socket.ends]
         if socket.timer is not None:
             socket.timer.cancel()
             socket.timer = None

@@ -1,0 +1,138 @@
+"""A TCP segment in an IPv4 packet in an Ethernet frame, its three headers read or written as one.
+
+HOT: this is how nearly every frame looks. Whatever is not so (IP options, a fragment, a checksum
+that does not add up, another protocol) is left to the modules of the layers, one after the other,
+which know the reason for each drop; `parse` then says None, and has changed nothing.
+"""
+
+import struct
+from typing import Final
+
+from pystack.core.addresses import Ip4, Mac
+from pystack.wire import ethernet, ipv4, tcp
+from pystack.wire.checksum import checksum
+from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
+from pystack.wire.tcp import Segment
+
+_HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHIIHHHH")
+_IP: Final = ethernet.HEADER_BYTES
+_TCP: Final = _IP + ipv4.HEADER_BYTES
+_PLAIN: Final = 0x45  # version 4, five words: no options
+_TTL_PROTO: Final = ipv4.DEFAULT_TTL << 8 | ipv4.TCP
+# All that a piece of a datagram differs by: more fragments, or an offset
+_FRAGMENT: Final = 0x3FFF
+
+
+def ends(data: bytes) -> bytes:
+    """Return what names the connection of a frame: source and destination, addresses and ports."""
+    return data[26:38]
+
+
+def pack_ends(src: int, dst: int, src_port: int, dst_port: int) -> bytes:
+    """Return `ends` of the frames from `src` and `src_port` to `dst` and `dst_port`."""
+    return struct.pack("!IIHH", src, dst, src_port, dst_port)
+
+
+def parse(frame: Frame, mac: Mac) -> Segment | None:
+    """Read a frame for the station `mac` without copying; None: it is for the layers to look at."""
+    data = frame.data
+    if len(data) < _HEADERS.size:
+        return None
+    (
+        dst_mac,
+        src_mac,
+        ethertype,
+        version_ihl,
+        _,
+        total_bytes,
+        _,
+        flags_offset,
+        _,
+        proto,
+        _,
+        src,
+        dst,
+        src_port,
+        dst_port,
+        seq,
+        ack,
+        offset_flags,
+        wnd,
+        _,
+        up,
+    ) = _HEADERS.unpack_from(data)
+    header_bytes = offset_flags >> 10 & 0x3C
+    end = _IP + total_bytes
+    start = _TCP + header_bytes
+    if (
+        dst_mac != mac
+        or ethertype != ethernet.IPV4
+        or version_ihl != _PLAIN
+        or proto != ipv4.TCP
+        or flags_offset & _FRAGMENT
+        or header_bytes < tcp.HEADER_BYTES
+        or not start <= end <= len(data)
+        or src_mac[0] & 1
+        or int.from_bytes(data[_IP:_TCP], "big") % 0xFFFF
+    ):
+        return None
+    view = memoryview(data)
+    if frame.checksum == CHECKSUM_UNKNOWN:
+        # src and dst as they are: 2**16 is 1 modulo 0xFFFF, so their halves need no adding up.
+        pseudo = src + dst + ipv4.TCP + end - _TCP
+        if checksum(view[_TCP:end], pseudo):
+            return None
+    options = view[_TCP + tcp.HEADER_BYTES : start] if header_bytes > tcp.HEADER_BYTES else b""
+    return Segment(
+        src_port, dst_port, seq, ack, offset_flags & 0x1FF, wnd, options, view[start:end], up=up
+    )
+
+
+def pack(
+    segment: Segment, src: Ip4, dst: Ip4, src_mac: Mac, dst_mac: Mac, *, partial: bool
+) -> bytes:
+    """Return the frame of a segment: the one copy of its payload.
+
+    With `partial`, the TCP checksum's field holds the sum over the pseudo-header alone.
+    """
+    payload, options = segment.payload, segment.options
+    tcp_bytes = tcp.HEADER_BYTES + len(options) + len(payload)
+    total_bytes = ipv4.HEADER_BYTES + tcp_bytes
+    addresses = src + dst
+    # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
+    ip_sum = (_PLAIN << 8) + total_bytes + ipv4.DONT_FRAGMENT + _TTL_PROTO + addresses
+    seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
+    src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
+    offset_flags = tcp.HEADER_BYTES + len(options) << 10 | segment.flags
+    pseudo = addresses + ipv4.TCP + tcp_bytes
+    if partial:
+        check = (pseudo - 1) % 0xFFFF + 1
+    else:
+        sums = pseudo + src_port + dst_port + seq + ack + offset_flags + wnd + up
+        if options:
+            sums += int.from_bytes(options, "big")
+        check = checksum(payload, sums)
+    headers = _HEADERS.pack(
+        dst_mac,
+        src_mac,
+        ethernet.IPV4,
+        _PLAIN,
+        0,
+        total_bytes,
+        0,
+        ipv4.DONT_FRAGMENT,
+        ipv4.DEFAULT_TTL,
+        ipv4.TCP,
+        (0xFFFF - ip_sum % 0xFFFF) % 0xFFFF,
+        src,
+        dst,
+        src_port,
+        dst_port,
+        seq,
+        ack,
+        offset_flags,
+        wnd,
+        check,
+        up,
+    )
+    return b"".join((headers, options, payload))
