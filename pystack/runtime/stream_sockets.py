@@ -19,7 +19,7 @@ from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
-    from pystack.stack.tcp_table import TcpSocket
+    from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.listener import Listener
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})

@@ -22,7 +22,7 @@ from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
-    from pystack.stack.tcp_table import TcpSocket
+    from pystack.stack.tcp_socket import TcpSocket
 
 # What one `receive_some` returns at most unless told: several super-frames, for each call costs.
 DEFAULT_RECEIVE_BYTES: Final = 256 * 1024

@@ -28,7 +28,7 @@ from pystack.core.rng import component_rng
 from pystack.observe.observer import Dropped
 from pystack.stack.fragments import MAX_BYTES
 from pystack.stack.neighbors import QUEUE_PACKETS, TABLE_ENTRIES
-from pystack.stack.tcp_table import TcpSocket
+from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.states import TcpState
 from pystack.wire import arp, icmp, ipv4, tcp, tcp_options, udp
 from pystack.wire.checksum import checksum, pseudo_header_sum

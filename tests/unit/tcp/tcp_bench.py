@@ -5,7 +5,8 @@ from typing import Final
 from stack_bench import HERE, PEER, Bench, frame_of, icmp_frame, ip_packet
 
 from pystack.core.addresses import parse_ip4
-from pystack.stack.tcp_table import TcpSocket, TcpTable
+from pystack.stack.tcp_socket import TcpSocket
+from pystack.stack.tcp_table import TcpTable
 from pystack.tcp.listener import Listener
 from pystack.wire import icmp, ipv4, tcp
 from pystack.wire.tcp_options import TcpOptions, pack

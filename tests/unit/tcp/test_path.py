@@ -6,7 +6,7 @@ import pytest
 from stack_bench import PEER
 from tcp_bench import PEER_ISS, TcpBench
 
-from pystack.stack.tcp_table import TcpSocket
+from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.states import TcpState
 from pystack.wire import icmp, tcp
 

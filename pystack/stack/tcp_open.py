@@ -1,0 +1,109 @@
+"""Connections are made here: the active open, and what every new connection is given."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
+from pystack.stack.ports import EphemeralPorts
+from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.connection import Connection
+from pystack.tcp.isn import initial_sequence_number
+from pystack.tcp.seq import MASK
+from pystack.wire import ipv4, tcp
+from pystack.wire.segment_frame import pack_ends
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.routes import Route
+    from pystack.stack.tcp_table import TcpTable
+
+HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
+
+
+class Opener:
+    """Makes the connections of one host, with ports and numbers that a stranger can't guess."""
+
+    __slots__ = ("_host", "_isn_key", "_ports", "_table")
+
+    def __init__(self, host: Host, table: TcpTable) -> None:
+        self._host = host
+        self._table = table
+        self._ports = EphemeralPorts(host.rng)
+        self._isn_key = host.rng.randbytes(16)
+
+    def connect(
+        self,
+        remote: Ip4,
+        remote_port: int,
+        now: float,
+        *,
+        local: Ip4 = UNSPECIFIED,
+        local_port: int = 0,
+    ) -> TcpSocket:
+        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL."""
+        host = self._host
+        if not 0 < remote_port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
+        if not 0 <= local_port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{local_port} is not a port")
+        route = host.routes.lookup(remote)
+        if route is None or host.is_many(remote) or remote == UNSPECIFIED:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
+        if local == UNSPECIFIED:
+            local = remote if remote in host.addresses else route.source
+        elif local not in host.addresses:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        if is_loopback(local) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
+        if local_port == 0:
+            local_port = self._ports.choose(
+                local,
+                remote,
+                remote_port,
+                lambda port: (
+                    pack_ends(remote, local, remote_port, port) not in self._table.sockets
+                    and port not in self._table.listeners.by_port
+                ),
+            )
+            if local_port == 0:
+                raise OSError(errno.EADDRNOTAVAIL, "all ephemeral ports to there are taken")
+        elif pack_ends(remote, local, remote_port, local_port) in self._table.sockets:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        socket = self.add(local, local_port, remote, remote_port, route, now)
+        socket.connection.open_active(now)
+        return socket
+
+    def add(
+        self,
+        local: Ip4,
+        local_port: int,
+        remote: Ip4,
+        remote_port: int,
+        route: Route,
+        now: float,
+        predecessor: TcpSocket | None = None,
+    ) -> TcpSocket:
+        """Make a connection and put it into the table, with numbers that nobody can guess.
+
+        `predecessor`: the connection between the same ends that gave way; None: there was none.
+        """
+        if predecessor is None:
+            iss = initial_sequence_number(
+                self._isn_key, local, local_port, remote, remote_port, now
+            )
+        else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
+            iss = predecessor.connection.tcb.snd_nxt + 0x10001 & MASK
+        connection = Connection(
+            self._table.config,
+            local_port,
+            remote_port,
+            iss=iss,
+            mtu_mss=route.interface.mtu_bytes - HEADERS_BYTES,
+            gso_max_bytes=route.interface.port.gso_max_bytes,
+        )
+        socket = TcpSocket(connection, local, remote, route)
+        self._table.sockets[socket.ends] = socket
+        return socket
