@@ -10,7 +10,7 @@ from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
 from pystack.stack.ports import EphemeralPorts
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.connection import Connection
-from pystack.tcp.isn import initial_sequence_number
+from pystack.tcp.isn import initial_sequence_number, timestamp_offset
 from pystack.tcp.seq import MASK
 from pystack.wire import ipv4, tcp
 from pystack.wire.segment_frame import pack_ends
@@ -103,6 +103,7 @@ class Opener:
             iss=iss,
             mtu_mss=route.interface.mtu_bytes - HEADERS_BYTES,
             gso_max_bytes=route.interface.port.gso_max_bytes,
+            ts_offset=timestamp_offset(self._isn_key, local, remote),
         )
         socket = TcpSocket(connection, local, remote, route)
         self._table.sockets[socket.ends] = socket

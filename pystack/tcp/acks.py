@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy
+from pystack.tcp import ack_policy, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.events import Signal
 from pystack.tcp.tcb import NEVER, Timer
@@ -30,6 +30,8 @@ def take_syn_ack(conn: Connection, seg: Segment, now: float) -> None:
     tcb.snd_una = seg.ack
     if tcb.rtt_seq is not None and not tcb.retries:
         conn.rtt.sample(now - tcb.rtt_at)
+    elif (rtt_s := timestamps.round_trip_s(tcb, seg, now)) is not None:
+        conn.rtt.sample(rtt_s)
     tcb.rtt_seq = None
     if not seg.flags & SYN:  # else it was taken, unscaled, with the SYN
         _set_window(conn, seg)
@@ -45,7 +47,7 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
         # has gone, nobody could end it, and memory would be held for whoever asks (RFC 6429).
         tcb.retries = 0
     if seg.ack > tcb.snd_una:
-        _new_data_acknowledged(conn, seg.ack, now)
+        _new_data_acknowledged(conn, seg, now)
     elif (
         # RFC 5681 section 2, the definition of a duplicate ACK
         seg.ack == tcb.snd_una
@@ -87,8 +89,8 @@ def _set_window(conn: Connection, seg: Segment) -> bool:
     return True
 
 
-def _new_data_acknowledged(conn: Connection, ack: int, now: float) -> None:
-    tcb, rtt = conn.tcb, conn.rtt
+def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
+    tcb, rtt, ack = conn.tcb, conn.rtt, seg.ack
     flight_size_bytes = tcb.flight_size_bytes
     acked_bytes = ack - tcb.snd_una
     tcb.snd_una = ack
@@ -101,6 +103,12 @@ def _new_data_acknowledged(conn: Connection, ack: int, now: float) -> None:
         rtt_s = now - tcb.rtt_at
         tcb.rtt_seq = None
         rtt.sample(rtt_s)
+    elif tcb.timestamps and ack <= tcb.karn_seq:
+        # What was sent again can't be timed, but the echo tells which copy it was. Where both are
+        # possible, our own clock is the finer one.
+        rtt_s = timestamps.round_trip_s(tcb, seg, now)
+        if rtt_s is not None:
+            rtt.sample(rtt_s, -(-flight_size_bytes // (2 * tcb.snd_mss)))
     in_recovery = conn.recovery.in_recovery  # the ACK that ends it makes no window grow either
     restart_timer = conn.recovery.on_ack(tcb, acked_bytes)
     conn.congestion.on_ack(

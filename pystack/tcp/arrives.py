@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ack_policy, acks, handshake, output, timers
+from pystack.tcp import ack_policy, acks, handshake, output, sack, timers, timestamps
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Timer
 from pystack.tcp.text import take_fin, take_text, trim
+from pystack.tcp.timestamps import OLDER
 from pystack.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     """Take a segment of a synchronized state: the fast path, or the checks in the RFC's order."""
     if conn.state is TcpState.ESTABLISHED and seg.flags & ~_PSH == ACK and _fast(conn, seg, now):
         return
+    seq = seg.seq
     if (
-        sequence_ok(conn, seg, now)  # first
+        (not conn.tcb.timestamps or timestamps_ok(conn, seg, now))  # RFC 7323 section 5.3, R1
+        and sequence_ok(conn, seg, now)  # first
         and rst_ok(conn, seg, now)  # second, with RFC 5961 section 3
         and syn_ok(conn, seg, now)  # fourth, with RFC 5961 section 4 (third, security: not for us)
         and ack_ok(conn, seg, now)  # fifth: acks.py
     ):
+        if seg.tsval is not None:
+            timestamps.note(conn.tcb, seg.tsval, seq, now)  # RFC 7323 section 5.3, R3
         # sixth, URG: the text is delivered in line (RFC 6093), so there is nothing to do
         take_text(conn, seg, now)  # seventh
         take_fin(conn, seg, now)  # eighth
@@ -52,10 +57,17 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
         or seg.ack != tcb.snd_una
         or size > tcb.rcv_adv - seg.seq
         or conn.released
-        or conn.receive_buffer.out_of_order
+        or conn.receive_buffer.ranges
         or tcb.rcv_fin_seq is not None
     ):
         return False
+    if tcb.timestamps:
+        tsval = seg.tsval
+        if tsval is None or tsval - tcb.ts_recent & OLDER:
+            return False
+        if seg.seq <= tcb.last_ack_sent:
+            tcb.ts_recent = tsval
+            tcb.ts_recent_at = now
     acks.update_window(conn, seg)
     conn.receive_buffer.append(payload)
     tcb.rcv_nxt += size
@@ -63,6 +75,15 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
     ack_policy.text_arrived(conn, now, size)
     conn.signal(Signal.READABLE)
     return True
+
+
+def timestamps_ok(conn: Connection, seg: Segment, now: float) -> bool:
+    """Before all others: PAWS. What is refused is answered like one outside of the window."""
+    if timestamps.acceptable(conn, seg, now):
+        return True
+    if seg.tsval is not None:
+        _answer(conn, seg, now)
+    return False
 
 
 def sequence_ok(conn: Connection, seg: Segment, now: float) -> bool:
@@ -170,7 +191,15 @@ def _refuse(conn: Connection, seg: Segment, now: float) -> None:
         return
     if conn.state is TcpState.TIME_WAIT and seg.flags & FIN:
         timers.enter_time_wait(conn, now)  # a retransmitted FIN: the wait begins afresh
-    if seg.seg_len:
-        conn.tcb.ack_now = True
+    _answer(conn, seg, now)
+
+
+def _answer(conn: Connection, seg: Segment, now: float) -> None:
+    """Send an ACK: at once to text that came in vain, to all else now and then."""
+    tcb = conn.tcb
+    length = seg.seg_len
+    if length and not seg.flags & SYN:
+        sack.came_twice(tcb, seg.seq, min(seg.seq + length, tcb.rcv_nxt))
+        tcb.ack_now = True
     else:
         ack_policy.challenge(conn, now)

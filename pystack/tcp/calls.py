@@ -53,7 +53,7 @@ def close(conn: Connection, now: float) -> None:
 def release(conn: Connection, now: float) -> None:
     """CLOSE by a user who will not read either."""
     conn.released = True
-    unread = conn.receive_buffer.readable_bytes or conn.receive_buffer.out_of_order
+    unread = conn.receive_buffer.readable_bytes or conn.receive_buffer.ranges
     if unread and conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
         abort(conn, now)  # RFC 2525 section 2.17: the peer should know that data was lost
         return
@@ -66,5 +66,5 @@ def release(conn: Connection, now: float) -> None:
 def abort(conn: Connection, now: float) -> None:
     """ABORT: RST where the peer may have a connection too, and nothing is kept."""
     if conn.state is TcpState.SYN_RECEIVED or conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
-        conn.outbox.append(output.reset(conn))
+        conn.outbox.append(output.reset(conn, now))
     conn.finish(None)

@@ -14,7 +14,7 @@ rest: the pump, in `pystack.stack.tcp_table`.
 """
 
 from pystack.core.errors import ConfigError
-from pystack.tcp import arrives, calls, handshake, output, timers
+from pystack.tcp import arrives, calls, handshake, options, output, timers
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Event, Signal, StateChange
@@ -40,6 +40,7 @@ class Connection:
         "config",
         "congestion",
         "drops",
+        "dsacks_sent",
         "error",
         "established_at",
         "events",
@@ -70,8 +71,12 @@ class Connection:
         iss: int,
         mtu_mss: int,
         gso_max_bytes: int = 0,
+        ts_offset: int = 0,
     ) -> None:
-        """`mtu_mss`: largest payload for the link's MTU; `gso_max_bytes`: what the port can cut."""
+        """`mtu_mss`: largest payload for the link's MTU; `gso_max_bytes`: what the port can cut.
+
+        `ts_offset` sets the clock of the timestamps option off from the world's.
+        """
         if mtu_mss < 1:
             raise ConfigError(f"an MSS of {mtu_mss} bytes leaves no room for data")
         self.config = config
@@ -82,7 +87,7 @@ class Connection:
         self.passive = False  # opened by a listener
         self.released = False  # the user has gone: nobody reads, nobody waits
         self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
-        self.tcb = Tcb(iss, mtu_mss)
+        self.tcb = Tcb(iss, mtu_mss, ts_offset)
         self.tcb.no_delay = config.no_delay
         self.rtt = RttEstimator()
         self.send_buffer = SendBuffer(iss + 1)
@@ -97,6 +102,7 @@ class Connection:
         self.established_at: float | None = None  # None: not yet
         self.segments_sent = self.segments_received = self.retransmits = 0
         self.bytes_sent = self.bytes_acked = self.bytes_received = 0
+        self.dsacks_sent = 0
 
     # what carries the segments
 
@@ -106,6 +112,8 @@ class Connection:
         tcb = self.tcb
         seg.seq = unwrap(seg.seq, tcb.rcv_nxt)
         seg.ack = unwrap(seg.ack, tcb.snd_nxt)
+        if seg.options:
+            options.take(tcb, seg)
         if self.state is TcpState.SYN_SENT:
             seg.seq &= MASK  # nothing is known of the peer's numbers yet
             handshake.segment_arrived(self, seg, now)
@@ -214,8 +222,10 @@ class Connection:
             rcv_mss_bytes=tcb.rcv_mss,
             snd_wind_shift=tcb.snd_wind_shift,
             rcv_wind_shift=tcb.rcv_wind_shift if scaled else None,
-            sack_permitted=False,
-            timestamps=False,
+            sack_permitted=tcb.sack_permitted,
+            timestamps=tcb.timestamps,
+            ts_recent=tcb.ts_recent,
+            last_ack_sent=tcb.last_ack_sent & MASK,
             srtt_s=rtt.srtt_s,
             rttvar_s=rtt.rttvar_s,
             min_rtt_s=rtt.min_rtt_s,
@@ -229,5 +239,6 @@ class Connection:
             bytes_acked=self.bytes_acked,
             bytes_received=self.bytes_received,
             retransmits=self.retransmits,
+            dsacks_sent=self.dsacks_sent,
             established_at=self.established_at,
         )

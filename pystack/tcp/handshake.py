@@ -35,7 +35,7 @@ def open_passive(conn: Connection, syn: Segment, now: float) -> None:
     conn.state = TcpState.LISTEN  # that of the listener it comes from
     conn.segments_received += 1
     negotiation.offer(conn)
-    _take_syn(conn, syn)
+    _take_syn(conn, syn, now)
     conn.tcb.syn_now = True
     conn.enter(TcpState.SYN_RECEIVED)
 
@@ -57,7 +57,7 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     if not seg.flags & SYN:  # fifth (third, security: not for us)
         conn.drops.append("tcp_syn_sent_no_syn")
         return
-    _take_syn(conn, seg)  # fourth
+    _take_syn(conn, seg, now)  # fourth
     if not seg.flags & ACK:
         # Simultaneous open: our SYN, now with an ACK, goes out again.
         tcb.syn_now = True
@@ -96,13 +96,16 @@ def step_over_syn(conn: Connection, seg: Segment) -> None:
     text.trim(conn, seg)
 
 
-def _take_syn(conn: Connection, seg: Segment) -> None:
+def _take_syn(conn: Connection, seg: Segment, now: float) -> None:
     tcb = conn.tcb
     offered_bytes = tcb.rcv_wnd  # by our SYN, where it went out first
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.last_ack_sent = seg.seq + 1
     tcb.rcv_adv = tcb.rcv_nxt + offered_bytes
-    negotiation.agree(conn, tcp_options.parse(seg.options))
+    theirs = tcp_options.parse(seg.options)
+    negotiation.agree(conn, theirs, now)
+    if tcb.timestamps and theirs.timestamps is not None:
+        seg.tsval, seg.tsecr = theirs.timestamps
     # The window field of a SYN is never scaled (RFC 7323 section 2.2).
     tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd
     tcb.snd_wl1 = seg.seq

@@ -44,6 +44,8 @@ class TcpInfo:
     rcv_wind_shift: int | None
     sack_permitted: bool
     timestamps: bool
+    ts_recent: int  # the peer's clock, as we echo it (RFC 7323); 0 without timestamps
+    last_ack_sent: int  # RFC 7323 section 4.3
 
     # path
     srtt_s: float | None  # None until the first measurement
@@ -61,4 +63,5 @@ class TcpInfo:
     bytes_acked: int
     bytes_received: int  # payload handed to the receive buffer in order
     retransmits: int  # segments sent again
+    dsacks_sent: int  # ranges that came twice, and of which the peer was told (RFC 2883)
     established_at: float | None  # None until ESTABLISHED; the world's time

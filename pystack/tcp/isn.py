@@ -1,4 +1,4 @@
-"""Initial sequence numbers that a stranger can't guess (RFC 6528)."""
+"""Initial sequence numbers (RFC 6528) and clocks (RFC 7323) that a stranger can't guess."""
 
 import hashlib
 from typing import Final
@@ -13,3 +13,13 @@ def initial_sequence_number(
     name = f"{local}/{local_port}/{remote}/{remote_port}".encode()
     offset = int.from_bytes(hashlib.blake2s(name, key=key, digest_size=4).digest(), "big")
     return (int(now * _TICKS_PER_S) + offset) & 0xFFFFFFFF
+
+
+def timestamp_offset(key: bytes, local: int, remote: int) -> int:
+    """Return what the timestamps clock is ahead of the world's (RFC 7323 section 5.4).
+
+    The same for all connections between two addresses, as in Linux: a new connection's timestamps
+    are then later than those of the one before it, which RFC 6191 needs.
+    """
+    name = f"{local} {remote}".encode()
+    return int.from_bytes(hashlib.blake2s(name, key=key, digest_size=4).digest(), "big")

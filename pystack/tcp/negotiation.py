@@ -1,12 +1,13 @@
-"""What the two ends agree on in the handshake: segment sizes and window scaling.
+"""What the two ends agree on in the handshake: segment sizes, window scaling, timestamps, SACK.
 
-SACK and timestamps have their place here; nothing offers them yet, so a peer's offer is not taken.
+Each of the last three is offered in our SYN, and answered in a SYN-ACK only where it was offered.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pystack.tcp import timestamps
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, MAX_WINDOW_SHIFT
 from pystack.wire.tcp_options import TcpOptions, pack
 
@@ -24,23 +25,43 @@ def window_shift(buffer_bytes: int) -> int:
     return shift
 
 
-def syn_options(conn: Connection) -> bytes:
-    """Return the options of our SYN or SYN-ACK: scaling is answered only where it was offered."""
+def syn_options(conn: Connection, now: float) -> bytes:
+    """Return the options of our SYN or SYN-ACK."""
     tcb = conn.tcb
-    return pack(TcpOptions(mss=tcb.mtu_mss, wscale=tcb.rcv_wind_shift))
+    return pack(
+        TcpOptions(
+            mss=tcb.mtu_mss,
+            wscale=tcb.rcv_wind_shift,
+            sack_permitted=tcb.sack_permitted,
+            timestamps=(timestamps.clock(tcb, now), tcb.ts_recent) if tcb.timestamps else None,
+        )
+    )
 
 
 def offer(conn: Connection) -> None:
-    """Decide what our first SYN offers."""
-    conn.tcb.rcv_wind_shift = window_shift(conn.config.receive_buffer_bytes)
+    """Decide what our first SYN offers; after `agree`, the same variables say what holds."""
+    tcb, config = conn.tcb, conn.config
+    tcb.rcv_wind_shift = (
+        window_shift(config.receive_buffer_bytes) if config.window_scaling else None
+    )
+    tcb.timestamps = config.timestamps
+    tcb.sack_permitted = config.sack
 
 
-def agree(conn: Connection, theirs: TcpOptions) -> None:
+def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:
     """Take what the peer's SYN said, and settle what holds for this connection."""
     tcb = conn.tcb
+    tcb.sack_permitted = tcb.sack_permitted and theirs.sack_permitted
+    if theirs.timestamps is None:
+        tcb.timestamps = False
+    elif tcb.timestamps:
+        tcb.ts_recent = theirs.timestamps[0]
+        tcb.ts_recent_at = now
     mss = DEFAULT_SEND_MSS_BYTES if theirs.mss is None else max(theirs.mss, MIN_SEND_MSS_BYTES)
-    tcb.snd_mss = min(mss, tcb.mtu_mss)
-    if theirs.wscale is None:
+    # The MSS option does not count options, so they come off the text (RFC 6691): RFC 9293 section
+    # 3.7.1, Eff.snd.MSS.
+    tcb.snd_mss = min(mss, tcb.mtu_mss) - timestamps.OPTION_BYTES * tcb.timestamps
+    if theirs.wscale is None or tcb.rcv_wind_shift is None:
         tcb.snd_wind_shift = tcb.rcv_wind_shift = None
     else:
         # RFC 7323 section 2.3: a larger shift is taken for 14

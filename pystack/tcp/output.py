@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import negotiation
+from pystack.tcp import negotiation, sack, timestamps
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
 from pystack.tcp.states import MAY_SEND, TcpState
@@ -28,6 +28,9 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         return conn.outbox.pop(0)
     if tcb.syn_now:
         return _syn(conn, now)
+    if tcb.ack_now and sack.due(conn):
+        # By itself: the next text is a full segment as a rule, without room for SACK blocks.
+        return _segment(conn, tcb.snd_nxt, ACK, now)
     if conn.state in MAY_SEND:
         segment = _retransmission(conn, now) or _new_text(conn, now)
         if segment is not None:
@@ -36,9 +39,9 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # Like Linux, a probe is an ACK for a byte that was acknowledged long ago: it must be
         # answered, and it does not put a byte on the way that the peer has no room for.
         tcb.probe_now = False
-        return _segment(conn, tcb.snd_una - 1, ACK)
+        return _segment(conn, tcb.snd_una - 1, ACK, now)
     if tcb.ack_now and conn.state is not TcpState.CLOSED:
-        return _segment(conn, tcb.snd_nxt, ACK)
+        return _segment(conn, tcb.snd_nxt, ACK, now)
     return None
 
 
@@ -49,10 +52,13 @@ def reset_for(seg: Segment) -> Segment:
     return Segment(seg.dst_port, seg.src_port, 0, seg.seq + seg.seg_len, RST | ACK, 0)
 
 
-def reset(conn: Connection) -> Segment:
+def reset(conn: Connection, now: float) -> Segment:
     """Return the RST that ends a connection from our side (3.10.5)."""
     tcb = conn.tcb
-    return Segment(conn.local_port, conn.remote_port, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0)
+    options = timestamps.option(tcb, now) if tcb.timestamps else b""  # RFC 7323 section 3.2
+    return Segment(
+        conn.local_port, conn.remote_port, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options
+    )
 
 
 def _syn(conn: Connection, now: float) -> Segment:
@@ -67,8 +73,8 @@ def _syn(conn: Connection, now: float) -> Segment:
     tcb.snd_nxt = tcb.iss + 1
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK
-    segment = _segment(conn, tcb.iss, flags)
-    segment.options = negotiation.syn_options(conn)
+    segment = _segment(conn, tcb.iss, flags, now)
+    segment.options = negotiation.syn_options(conn, now)
     return segment
 
 
@@ -95,10 +101,10 @@ def _retransmission(conn: Connection, now: float) -> Segment | None:
     conn.retransmits += 1
     reason = "dupack" if conn.recovery.in_recovery else "rto"
     conn.events.append(Retransmission(reason, seq, text_bytes))
-    tcb.rtt_seq = None  # Karn (RFC 6298 section 3)
+    tcb.rtt_seq, tcb.karn_seq = None, tcb.snd_nxt  # Karn (RFC 6298 section 3)
     if tcb.timers[Timer.RETRANSMIT] == NEVER:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
-    return _text(conn, seq, text_bytes, fin=fin)
+    return _text(conn, seq, text_bytes, now, fin=fin)
 
 
 def _new_text(conn: Connection, now: float) -> Segment | None:
@@ -126,7 +132,7 @@ def _new_text(conn: Connection, now: float) -> Segment | None:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
     tcb.timers[Timer.PERSIST] = NEVER
     conn.congestion.on_sent(size, now)
-    return _text(conn, seq, size, fin=fin)
+    return _text(conn, seq, size, now, fin=fin)
 
 
 def _usable(conn: Connection, unsent: int, window_room: int) -> int:
@@ -161,7 +167,7 @@ def _nagle_ok(conn: Connection) -> bool:
     return tcb.no_delay or tcb.fin_seq is not None or tcb.snd_sml <= tcb.snd_una
 
 
-def _text(conn: Connection, seq: int, size: int, *, fin: bool) -> Segment:
+def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool) -> Segment:
     flags = ACK
     payload: bytes | memoryview = b""
     if size:
@@ -171,18 +177,22 @@ def _text(conn: Connection, seq: int, size: int, *, fin: bool) -> Segment:
         conn.bytes_sent += size
     if fin:
         flags |= FIN
-    segment = _segment(conn, seq, flags)
+    segment = _segment(conn, seq, flags, now, size)
     segment.payload = payload
     if size > conn.tcb.snd_mss:
         segment.gso_bytes = conn.tcb.snd_mss
     return segment
 
 
-def _segment(conn: Connection, seq: int, flags: int) -> Segment:
+def _segment(conn: Connection, seq: int, flags: int, now: float, text_bytes: int = 0) -> Segment:
+    tcb = conn.tcb
     conn.segments_sent += 1
     window = window_field(conn, syn=bool(flags & SYN))
     ack = 0
     if flags & ACK:
-        ack = conn.tcb.rcv_nxt
+        ack = tcb.rcv_nxt
         acknowledged(conn)
-    return Segment(conn.local_port, conn.remote_port, seq, ack, flags, window)
+    options = timestamps.option(tcb, now) if tcb.timestamps else b""
+    if tcb.sack_permitted and sack.due(conn):
+        options += sack.option(conn, tcb.snd_mss - text_bytes)
+    return Segment(conn.local_port, conn.remote_port, seq, ack, flags, window, options)

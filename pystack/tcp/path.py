@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
+from pystack.tcp.timestamps import OPTION_BYTES
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
@@ -35,6 +36,7 @@ def unreachable(conn: Connection, number: int) -> None:
 def packet_too_big(conn: Connection, path_mss: int) -> None:
     """Send smaller segments from now on, beginning with those that did not get through."""
     tcb = conn.tcb
+    path_mss -= OPTION_BYTES * tcb.timestamps
     path_mss = max(path_mss, min(MIN_PATH_MSS_BYTES, tcb.snd_mss))
     if path_mss >= tcb.snd_mss:
         return

@@ -22,15 +22,19 @@ class RttEstimator:
     min_rtt_s: float | None = None  # None until the first sample
     rto_s: float = INITIAL_RTO_S  # backed off until the next sample
 
-    def sample(self, rtt_s: float) -> None:
-        """Take one measurement, (2.2) or (2.3). Only this ends a back-off (section 5)."""
+    def sample(self, rtt_s: float, each_round_trip: int = 1) -> None:
+        """Take one measurement, (2.2) or (2.3). Only this ends a back-off (section 5).
+
+        Where as many as `each_round_trip` are expected in one, each weighs the less, so that the
+        memory is as long as with one (RFC 7323 appendix G).
+        """
         if self.srtt_s is None:
             self.srtt_s, self.rttvar_s = rtt_s, rtt_s / 2
             self.min_rtt_s = rtt_s
         else:
             # RTTVAR first: it needs the SRTT from before this sample.
-            self.rttvar_s += (abs(self.srtt_s - rtt_s) - self.rttvar_s) / 4
-            self.srtt_s += (rtt_s - self.srtt_s) / 8
+            self.rttvar_s += (abs(self.srtt_s - rtt_s) - self.rttvar_s) / (4 * each_round_trip)
+            self.srtt_s += (rtt_s - self.srtt_s) / (8 * each_round_trip)
             if self.min_rtt_s is None or rtt_s < self.min_rtt_s:
                 self.min_rtt_s = rtt_s
         self._compute()

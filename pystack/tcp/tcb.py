@@ -24,6 +24,12 @@ class TcpConfig:
     receive_buffer_bytes: int = 1 << 20
     congestion: str = "cubic"
     no_delay: bool = False  # True: TCP_NODELAY, no Nagle
+    # What is offered in our SYN, and taken when the peer offers it
+    timestamps: bool = True  # RFC 7323 section 3
+    sack: bool = True  # RFC 2018
+    window_scaling: bool = True  # RFC 7323 section 2
+    # True: what lacks an agreed timestamp is dropped (RFC 7323 section 3.2, SHOULD); Linux takes it
+    timestamps_required: bool = False
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
@@ -65,9 +71,11 @@ class Tcb:
         "ack_now",
         "challenged_at",
         "cwnd_limited_seq",
+        "dsack",
         "fin_seq",
         "irs",
         "iss",
+        "karn_seq",
         "last_ack_sent",
         "max_snd_wnd",
         "mtu_mss",
@@ -82,6 +90,7 @@ class Tcb:
         "retries",
         "rtt_at",
         "rtt_seq",
+        "sack_permitted",
         "snd_mss",
         "snd_nxt",
         "snd_sml",
@@ -92,9 +101,13 @@ class Tcb:
         "snd_wnd",
         "syn_now",
         "timers",
+        "timestamps",
+        "ts_offset",
+        "ts_recent",
+        "ts_recent_at",
     )
 
-    def __init__(self, iss: int, mtu_mss: int) -> None:
+    def __init__(self, iss: int, mtu_mss: int, ts_offset: int = 0) -> None:
         # send sequence variables
         self.iss = iss
         self.snd_una = iss
@@ -120,10 +133,20 @@ class Tcb:
         self.rcv_mss = mtu_mss
         self.snd_wind_shift: int | None = None  # None: window scaling was not agreed on
         self.rcv_wind_shift: int | None = None  # before that: what we offer; None: we do not
+        self.sack_permitted = False
+        self.timestamps = False
+
+        # RFC 7323 sections 4.3 and 5: the peer's clock, and ours
+        self.ts_recent = 0  # as on the wire
+        self.ts_recent_at = 0.0  # when it was noted
+        self.ts_offset = ts_offset  # what our clock is ahead of the world's
+
+        self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
 
         # measurement of one segment's round trip
         self.rtt_seq: int | None = None  # its end; None: nothing is being measured
         self.rtt_at = 0.0
+        self.karn_seq = iss  # SND.NXT when something was last sent again: up to here ACKs may lie
 
         self.no_delay = False  # True: short segments do not wait (TCP_NODELAY)
 

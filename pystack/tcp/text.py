@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, calls, timers
+from pystack.tcp import ack_policy, calls, sack, timers
 from pystack.tcp.events import Signal
 from pystack.tcp.states import MAY_RECEIVE, TcpState
 from pystack.wire.tcp import FIN, Segment
@@ -19,6 +19,7 @@ def trim(conn: Connection, seg: Segment) -> None:
     before = tcb.rcv_nxt - seg.seq
     if before > 0:
         tcb.ack_now = True  # a part of it came twice: the peer should learn what is here
+        sack.came_twice(tcb, seg.seq, tcb.rcv_nxt)
         if before > len(seg.payload):
             seg.flags &= ~FIN
         seg.payload = memoryview(seg.payload)[before:]
@@ -51,12 +52,15 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
     tcb = conn.tcb
     buffer = conn.receive_buffer
     if seg.seq > tcb.rcv_nxt:
+        twice = buffer.out_of_order.overlap(seg.seq, seg.seq + len(payload))
+        if twice is not None:
+            sack.came_twice(tcb, *twice)
         if not buffer.insert(seg.seq, payload):
             conn.drops.append("tcp_too_many_pieces")
         tcb.ack_now = True  # RFC 5681 section 4.2: at once, so that the peer counts duplicates
         return
     before = tcb.rcv_nxt
-    had_gap = buffer.out_of_order
+    had_gap = bool(buffer.ranges)
     buffer.append(payload)
     tcb.rcv_nxt += len(payload)
     if had_gap:
@@ -91,4 +95,4 @@ def _note_fin(conn: Connection, seg: Segment) -> None:
     tcb = conn.tcb
     tcb.rcv_fin_seq = seg.seq + len(seg.payload)
     tcb.ack_now = True  # also where it waits behind a gap (RFC 5681 section 4.2)
-    conn.receive_buffer.cut(tcb.rcv_fin_seq)
+    conn.receive_buffer.out_of_order.cut(tcb.rcv_fin_seq)

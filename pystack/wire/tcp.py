@@ -28,12 +28,16 @@ class Segment:
     __slots__ = (
         "ack",
         "dst_port",
+        "ecn",
         "flags",
         "gso_bytes",
         "options",
         "payload",
+        "sack_blocks",
         "seq",
         "src_port",
+        "tsecr",
+        "tsval",
         "up",
         "wnd",
     )
@@ -51,6 +55,7 @@ class Segment:
         *,
         up: int = 0,
         gso_bytes: int = 0,
+        ecn: int = 0,
     ) -> None:
         self.src_port = src_port
         self.dst_port = dst_port
@@ -62,6 +67,11 @@ class Segment:
         self.options = options
         self.payload = payload
         self.gso_bytes = gso_bytes  # > 0: the port is to cut the payload into pieces of this size
+        self.ecn = ecn  # the two ECN bits of the IP header that it came, or is to go, with
+        # What the options said; `tcp/options.py` fills it in, as far as it was agreed on.
+        self.tsval: int | None = None  # None: there is no timestamp
+        self.tsecr = 0
+        self.sack_blocks: tuple[tuple[int, int], ...] = ()  # unwrapped, like `seq`
 
     @property
     def seg_len(self) -> int:

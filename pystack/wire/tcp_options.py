@@ -5,6 +5,7 @@ stepped over, and neither is an error.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,12 @@ WINDOW_SCALE: Final = 3
 SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
+
+# The timestamps option alone, aligned by two NOPs as RFC 7323 appendix A recommends and everybody
+# sends it: NOP, NOP, kind and length as one word, TSval, TSecr.
+ALIGNED_TIMESTAMPS: Final = struct.Struct("!III")
+TIMESTAMPS_LEAD: Final = NO_OPERATION << 24 | NO_OPERATION << 16 | TIMESTAMPS << 8 | 10
+MAX_BYTES: Final = 40  # what a header has room for
 
 _TWO_WORDS: Final = struct.Struct("!II")
 
@@ -82,9 +89,14 @@ def pack(options: TcpOptions) -> bytes:
     if options.wscale is not None:
         parts.append(bytes((NO_OPERATION, WINDOW_SCALE, 3, options.wscale)))
     if options.sack_blocks:
-        length = 2 + 8 * len(options.sack_blocks)
-        parts.append(bytes((NO_OPERATION, NO_OPERATION, SACK, length)))
-        parts.extend(_TWO_WORDS.pack(*block) for block in options.sack_blocks)
+        parts.append(pack_sack(options.sack_blocks))
+    return b"".join(parts)
+
+
+def pack_sack(blocks: Sequence[tuple[int, int]]) -> bytes:
+    """Return a SACK option after two NOPs; the numbers are cut to 32 bits."""
+    parts = [bytes((NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * len(blocks)))]
+    parts += [_TWO_WORDS.pack(left & 0xFFFFFFFF, right & 0xFFFFFFFF) for left, right in blocks]
     return b"".join(parts)
 
 

@@ -14,7 +14,8 @@ from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
 
 # Two segments: a window of that is used up at once, with nothing left for an override.
-TINY = TcpConfig(send_buffer_bytes=2920, receive_buffer_bytes=2920, msl_s=0.1)
+# Two full segments, which without the option have 1460 bytes
+TINY = TcpConfig(send_buffer_bytes=2920, receive_buffer_bytes=2920, msl_s=0.1, timestamps=False)
 
 Program = Callable[[pystack.Network], Awaitable[None]]
 

@@ -6,8 +6,9 @@
 
 The first word is the time since the line before, in seconds. Then come the direction, the flags (S
 F R P . and - for none), first:last(bytes), and what else is to be said. Numbers count from the
-initial sequence number of their side; these stand just below 2**32, so that every test wraps. What
-a line does not name is not looked at, but every segment that is sent must be expected.
+initial sequence number of their side; these stand just below 2**32, so that every test wraps. So do
+timestamps, in milliseconds: ours are 1000 at the start. What a line does not name is not looked at,
+but every segment that is sent must be expected.
 """
 
 import re
@@ -21,10 +22,13 @@ from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
 from pystack.wire import tcp, tcp_options
+from pystack.wire.checksum import Buffer
 
 ISS: Final = 2**32 - 100
 PEER_ISS: Final = 2**32 - 50
 START: Final = 1000.0  # literal, and exact in a float
+TS_BASE: Final = 2**32 - 1150  # 0 of our clock: it shows 1000 at the start, and wraps 150 ms later
+PEER_TS_BASE: Final = 2**32 - 50
 LOCAL_PORT: Final = 49152
 REMOTE_PORT: Final = 80
 
@@ -32,7 +36,7 @@ _FLAGS: Final = {"F": tcp.FIN, "S": tcp.SYN, "R": tcp.RST, "P": tcp.PSH, ".": tc
 _LINE: Final = re.compile(
     r"\+(?P<after>[0-9.]+) +(?P<way>[<>]) +(?P<flags>[FSRP.]+|-) +(?P<seq>\d+):(?P<end>\d+)"
     r"\((?P<size>\d+)\)(?: +ack +(?P<ack>\d+))?(?: +win +(?P<win>\d+))?"
-    r"(?: +<(?P<options>[a-z0-9 ,]*)>)?(?: +(?P<gso>gso) +(?P<piece>\d+))?"
+    r"(?: +<(?P<options>[A-Za-z0-9: ,]*)>)?(?: +(?P<gso>gso) +(?P<piece>\d+))?"
 )
 
 
@@ -78,14 +82,55 @@ def parse(text: str) -> Line:
     )
 
 
-def pack_options(text: str) -> bytes:
-    """Return "mss 1460,wscale 7" as bytes."""
-    options = tcp_options.TcpOptions()
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        name, _, number = word.partition(" ")
-        assert name in ("mss", "wscale"), f"unknown option {word!r}"
-        setattr(options, name, int(number))
-    return tcp_options.pack(options)
+class Wire:
+    """What turns the numbers of a script, which count from 0, into those of the wire, and back."""
+
+    def __init__(self, ack_iss: int, val_base: int, ecr_base: int) -> None:
+        self.ack_iss = ack_iss
+        self.val_base = val_base
+        self.ecr_base = ecr_base
+
+    def pack(self, text: str) -> bytes:
+        """Return "mss 1460,sackOK,TS val 1000 ecr 0,wscale 7" or "sack 1:2 5:9" as bytes.
+
+        A timestamp of 0 is 0 on the wire too.
+        """
+        options = tcp_options.TcpOptions()
+        for word in filter(None, (part.strip() for part in text.split(","))):
+            name, _, rest = word.partition(" ")
+            if name == "sackOK":
+                options.sack_permitted = True
+            elif name == "TS":
+                _, val, _, ecr = rest.split(" ")
+                options.timestamps = (
+                    int(val) and (int(val) + self.val_base) & MASK,
+                    int(ecr) and (int(ecr) + self.ecr_base) & MASK,
+                )
+            elif name == "sack":
+                options.sack_blocks = tuple(
+                    tuple((int(edge) + self.ack_iss) & MASK for edge in block.split(":"))
+                    for block in rest.split(" ")
+                )
+            else:
+                assert name in ("mss", "wscale"), f"unknown option {word!r}"
+                setattr(options, name, int(rest))
+        return tcp_options.pack(options)
+
+    def show(self, data: Buffer) -> str:
+        """Return options in the words of a script."""
+        options = tcp_options.parse(data)
+        if options.timestamps is not None:
+            val, ecr = options.timestamps
+            options.timestamps = (
+                val and (val - self.val_base) & MASK,
+                ecr and (ecr - self.ecr_base) & MASK,
+            )
+        blocks, options.sack_blocks = options.sack_blocks, ()
+        words = [options.describe()] if options.describe() else []
+        if blocks:
+            edges = [tuple((edge - self.ack_iss) & MASK for edge in block) for block in blocks]
+            words.append("sack " + " ".join(f"{left}:{right}" for left, right in edges))
+        return ", ".join(words)
 
 
 class Script:
@@ -100,7 +145,8 @@ class Script:
         iss: int = ISS,
         peer_iss: int = PEER_ISS,
     ) -> None:
-        self.config = config or TcpConfig(congestion="newreno")
+        # Without options unless a test is about them: their text would be in every line.
+        self.config = config or TcpConfig(congestion="newreno", timestamps=False, sack=False)
         self.now = START
         self.sent: deque[tuple[float, tcp.Segment]] = deque()
         self.signals: list[Signal] = []
@@ -115,7 +161,10 @@ class Script:
             iss=iss,
             mtu_mss=mtu_mss,
             gso_max_bytes=gso_max_bytes,
+            ts_offset=TS_BASE - int(START * 1000) + 1000 & MASK,
         )
+        self.outgoing = Wire(peer_iss, TS_BASE, PEER_TS_BASE)
+        self.incoming = Wire(iss, PEER_TS_BASE, TS_BASE)
 
     @property
     def state(self) -> TcpState:
@@ -131,7 +180,7 @@ class Script:
 
     def listen(self, text: str) -> None:
         """Be what a listener makes of the SYN in the line."""
-        self.conn.open_passive(self._segment(parse(text)), self.now)
+        self.conn.open_passive(self.incoming_segment(text), self.now)
         self.pump()
 
     def write(self, size: int) -> int:
@@ -172,13 +221,13 @@ class Script:
         self.nothing_left(f"before {text!r}")
         self.advance(f"+{line.after_s}")
         self.nothing_left(f"before {text!r}")
-        self.conn.segment_arrived(self._segment(line), self.now)
+        self.conn.segment_arrived(self.incoming_segment(text), self.now)
         self.pump()
 
     def batch(self, *texts: str) -> None:
         """Let several segments arrive at one instant, and pump once."""
         for text in texts:
-            self.conn.segment_arrived(self._segment(parse(text)), self.now)
+            self.conn.segment_arrived(self.incoming_segment(text), self.now)
         self.pump()
 
     def expect(self, text: str) -> tcp.Segment:
@@ -244,6 +293,20 @@ class Script:
             assert conn.next_timeout() == NEVER, "a timer was left in CLOSED"
             assert len(conn.send_buffer) == 0, "data was left to send in CLOSED"
 
+    def incoming_segment(self, text: str) -> tcp.Segment:
+        """Return the segment of a line."""
+        line = parse(text)
+        return tcp.Segment(
+            REMOTE_PORT,
+            LOCAL_PORT,
+            (self.peer_iss + line.seq) & MASK,
+            0 if line.ack is None else (self.conn.tcb.iss + line.ack) & MASK,
+            line.flags,
+            line.win or 0,
+            self.incoming.pack(line.options or ""),
+            memoryview(pattern(line.seq, line.size)),
+        )
+
     def show(self, at: float, segment: tcp.Segment) -> str:
         """Return a segment as a line."""
         letters = "".join(letter for letter, bit in _FLAGS.items() if segment.flags & bit) or "-"
@@ -254,7 +317,7 @@ class Script:
             text += f" ack {(segment.ack - self.peer_iss) & MASK}"
         text += f" win {segment.wnd}"
         if segment.options:
-            text += f" <{tcp_options.parse(segment.options).describe()}>"
+            text += f" <{self.outgoing.show(segment.options)}>"
         return text + (f" gso {segment.gso_bytes}" if segment.gso_bytes else "")
 
     def _next_timeout(self) -> None:
@@ -272,19 +335,7 @@ class Script:
         if line.win is not None:
             assert segment.wnd == line.win, f"window differs: {message}"
         if line.options is not None:
-            assert bytes(segment.options) == pack_options(line.options), f"options: {message}"
+            assert bytes(segment.options) == self.outgoing.pack(line.options), f"options: {message}"
         assert segment.gso_bytes == line.gso_bytes, f"pieces differ: {message}"
         if segment.payload:
             assert bytes(segment.payload) == pattern(seq, line.size), f"bytes differ: {message}"
-
-    def _segment(self, line: Line) -> tcp.Segment:
-        return tcp.Segment(
-            REMOTE_PORT,
-            LOCAL_PORT,
-            (self.peer_iss + line.seq) & MASK,
-            0 if line.ack is None else (self.conn.tcb.iss + line.ack) & MASK,
-            line.flags,
-            line.win or 0,
-            pack_options(line.options or ""),
-            memoryview(pattern(line.seq, line.size)),
-        )

@@ -1,0 +1,233 @@
+"""The timestamps option: RFC 7323 sections 3 to 5 and appendix G."""
+
+from collections.abc import Iterator
+
+import pytest
+from script import PEER_TS_BASE, Script, pattern
+
+from pystack.tcp.rtt import RttEstimator
+from pystack.tcp.seq import MASK
+from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.timestamps import MAX_IDLE_S
+
+CONFIG = TcpConfig(congestion="newreno")
+
+
+@pytest.fixture
+def tcp() -> Iterator[Script]:
+    """Give a connection with options, agreed on at 1000.1 s: our clock stands at 1100."""
+    script = Script(CONFIG)
+    yield script
+    script.nothing_left()
+
+
+def opened(tcp: Script) -> None:
+    tcp.connect()
+    tcp.expect("+0 > S 0:0(0) <mss 1460,sackOK,TS val 1000 ecr 0,wscale 5>")
+    tcp.inject("+0.1 < S. 0:0(0) ack 1 win 60000 <mss 1460,sackOK,TS val 500 ecr 1000>")
+    tcp.expect("+0 > . 1:1(0) ack 1 <TS val 1100 ecr 500>")
+    assert tcp.conn.info().timestamps
+    tcp.conn.tcb.no_delay = True
+
+
+def recent(tcp: Script) -> int:
+    return tcp.conn.tcb.ts_recent - PEER_TS_BASE & MASK
+
+
+@pytest.mark.rfc("7323", "3.2")
+def test_timestamps_are_answered_only_where_they_were_offered(tcp: Script) -> None:
+    tcp.listen("+0 < S 0:0(0) win 1000 <mss 1460>")
+    tcp.expect("+0 > S. 0:0(0) ack 1 <mss 1460>")
+    assert not tcp.conn.info().timestamps
+
+
+@pytest.mark.rfc("7323", "3.2")
+def test_a_syn_ack_answers_and_echoes(tcp: Script) -> None:
+    tcp.listen("+0 < S 0:0(0) win 1000 <mss 1460,TS val 77 ecr 0>")
+    tcp.expect("+0 > S. 0:0(0) ack 1 <mss 1460,TS val 1000 ecr 77>")
+
+
+def test_what_the_configuration_forbids_is_neither_offered_nor_taken() -> None:
+    tcp = Script(TcpConfig(timestamps=False, sack=False, window_scaling=False))
+    tcp.connect()
+    tcp.expect("+0 > S 0:0(0) <mss 1460>")
+    tcp.inject("+0.1 < S. 0:0(0) ack 1 win 999 <mss 1460,sackOK,TS val 5 ecr 0,wscale 7>")
+    tcp.expect("+0 > . 1:1(0) ack 1 <>")
+    info = tcp.conn.info()
+    assert (info.timestamps, info.sack_permitted, info.snd_wind_shift) == (False, False, None)
+
+
+@pytest.mark.rfc("7323", "3.2")
+def test_every_segment_of_the_connection_has_one(tcp: Script) -> None:
+    opened(tcp)
+    tcp.write(10)
+    tcp.expect("+0 > P. 1:11(10) ack 1 <TS val 1100 ecr 500>")
+    tcp.inject("+0.05 < P. 1:11(10) ack 11 win 60000 <TS val 560 ecr 1100>")
+    tcp.expect("+0.04 > . 11:11(0) ack 11 <TS val 1190 ecr 560>")
+    tcp.abort()
+    tcp.expect("+0 > R. 11:11(0) ack 11 <TS val 1190 ecr 560>")
+
+
+@pytest.mark.rfc("9293", "3.7.1")
+def test_twelve_bytes_come_off_the_text_of_each_segment() -> None:
+    tcp = Script(CONFIG, gso_max_bytes=65_000)
+    opened(tcp)
+    tcp.write(2 * 1448 + 4)
+    tcp.expect("+0 > P. 1:2901(2900) ack 1 <TS val 1100 ecr 500> gso 1448")
+    assert tcp.conn.info().snd_mss_bytes == 1448
+
+
+@pytest.mark.rfc("7323", "5.3 R1")
+def test_a_segment_of_an_older_turn_is_refused_and_answered(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.expect("+0.04 > . 1:1(0) ack 11 <TS val 1240 ecr 600>")
+    tcp.inject("+0.1 < P. 11:21(10) ack 1 win 60000 <TS val 599 ecr 1100>")
+    tcp.expect("+0 > . 1:1(0) ack 11 <TS val 1340 ecr 600>")
+    assert tcp.drops == ["tcp_paws"]
+    tcp.inject("+0.1 < P. 11:21(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    assert tcp.read() == pattern(1, 20)
+    tcp.drain()
+
+
+@pytest.mark.rfc("7323", "5.3 R1")
+def test_an_old_segment_without_text_is_answered_now_and_then(tcp: Script) -> None:
+    opened(tcp)
+    for _ in range(3):
+        tcp.batch("+0 < . 1:1(0) ack 1 win 1 <TS val 499 ecr 1100>")
+    tcp.expect("+0 > . 1:1(0) ack 1")
+    assert tcp.drops.count("tcp_paws") == 3
+    assert tcp.drops.count("tcp_challenge_limited") == 2
+
+
+def test_a_bare_ack_that_was_overtaken_is_no_reason_for_a_duplicate_ack(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < . 1:1(0) ack 1 win 60000 <TS val 499 ecr 1100>")
+    tcp.expect_nothing()
+    assert not tcp.drops
+    assert recent(tcp) == 500
+
+
+@pytest.mark.rfc("7323", "5.2")
+def test_a_reset_is_taken_whatever_its_timestamp(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < R 1:1(0) <TS val 1 ecr 0>")
+    assert tcp.conn.error is not None
+
+
+@pytest.mark.rfc("7323", "3.2")
+@pytest.mark.parametrize("required", [False, True])
+def test_a_reset_may_lack_it(required: bool) -> None:
+    tcp = Script(TcpConfig(congestion="newreno", timestamps_required=required))
+    opened(tcp)
+    tcp.inject("+0.1 < R 1:1(0)")
+    assert tcp.conn.error is not None
+
+
+@pytest.mark.rfc("7323", "3.2")
+def test_text_without_it_is_taken_as_linux_does_unless_it_is_required(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
+    assert tcp.read() == pattern(1, 10)
+    tcp.expect("+0.04 > . 1:1(0) ack 11")
+    strict = Script(TcpConfig(congestion="newreno", timestamps_required=True))
+    opened(strict)
+    strict.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
+    strict.expect_nothing("+1")
+    assert strict.read() == b""
+    assert strict.drops == ["tcp_no_timestamp"]
+
+
+@pytest.mark.rfc("7323", "5.5")
+def test_after_24_days_of_silence_the_peers_clock_is_believed_anew(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.expect("+0.04 > . 1:1(0) ack 11")
+    tcp.now += MAX_IDLE_S - 1
+    tcp.inject("+0 < P. 11:21(10) ack 1 win 60000 <TS val 9 ecr 1100>")
+    assert tcp.drops == ["tcp_paws"]
+    tcp.drain()
+    tcp.now += 2
+    tcp.inject("+0 < P. 11:21(10) ack 1 win 60000 <TS val 9 ecr 1100>")
+    tcp.expect("+0.04 > . 1:1(0) ack 21")
+    assert recent(tcp) == 9
+
+
+@pytest.mark.rfc("7323", "4.3 A")
+def test_a_delayed_ack_echoes_the_first_of_the_segments_that_it_covers(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.inject("+0.01 < P. 11:21(10) ack 1 win 60000 <TS val 610 ecr 1100>")
+    tcp.inject("+0.01 < P. 21:31(10) ack 1 win 60000 <TS val 620 ecr 1100>")
+    tcp.expect("+0.02 > . 1:1(0) ack 31 <TS val 1240 ecr 600>")
+
+
+@pytest.mark.rfc("7323", "4.3 B")
+def test_a_duplicate_ack_echoes_the_last_that_advanced_the_window(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.expect("+0.04 > . 1:1(0) ack 11 <TS val 1240 ecr 600>")
+    tcp.inject("+0.1 < P. 21:31(10) ack 1 win 60000 <TS val 700 ecr 1100>")
+    tcp.expect("+0 > . 1:1(0) ack 11 <TS val 1340 ecr 600,sack 21:31>")
+
+
+@pytest.mark.rfc("7323", "4.3 C")
+def test_the_segment_that_fills_the_hole_is_the_one_to_echo(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 11:21(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.expect("+0 > . 1:1(0) ack 1 <TS val 1200 ecr 500,sack 11:21>")
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 700 ecr 1100>")
+    tcp.expect("+0 > . 1:1(0) ack 21 <TS val 1300 ecr 700>")
+
+
+def test_text_that_overlaps_what_was_acknowledged_is_judged_by_where_it_began(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.inject("+0.01 < P. 1:21(20) ack 1 win 60000 <TS val 610 ecr 1100>")
+    tcp.expect("+0 > . 1:1(0) ack 21 <TS val 1210 ecr 610,sack 1:11>")
+
+
+@pytest.mark.rfc("7323", "4.1")
+def test_what_was_sent_again_is_timed_by_its_echo(tcp: Script) -> None:
+    opened(tcp)
+    tcp.write(10)
+    tcp.expect("+0 > P. 1:11(10) ack 1 <TS val 1100 ecr 500>")
+    tcp.expect("+0.3 > P. 1:11(10) ack 1 <TS val 1400 ecr 500>")
+    assert tcp.conn.rtt.rto_s == pytest.approx(0.6)
+    tcp.inject("+0.18 < . 1:1(0) ack 11 win 60000 <TS val 600 ecr 1400>")
+    assert tcp.conn.rtt.srtt_s == pytest.approx(0.1 + 0.08 / 8)
+    assert tcp.conn.rtt.rto_s < 0.4  # the back-off is over
+
+
+@pytest.mark.rfc("7323", "4.1")
+@pytest.mark.parametrize("echo", ["ecr 0", "ecr 1900"])
+def test_an_echo_of_nothing_or_of_the_future_measures_nothing(echo: str, tcp: Script) -> None:
+    opened(tcp)
+    tcp.write(10)
+    tcp.expect("+0 > P. 1:11(10) ack 1")
+    tcp.expect("+0.3 > P. 1:11(10) ack 1")
+    tcp.inject(f"+0.18 < . 1:1(0) ack 11 win 60000 <TS val 600 {echo}>")
+    assert tcp.conn.rtt.srtt_s == pytest.approx(0.1)
+    assert tcp.conn.rtt.rto_s == pytest.approx(0.6)
+
+
+def test_a_syn_that_was_sent_again_is_timed_by_its_echo(tcp: Script) -> None:
+    tcp.connect()
+    tcp.expect("+0 > S 0:0(0)")
+    tcp.expect("+1 > S 0:0(0) <mss 1460,sackOK,TS val 2000 ecr 0,wscale 5>")
+    tcp.inject("+0.05 < S. 0:0(0) ack 1 win 60000 <mss 1460,TS val 500 ecr 2000>")
+    tcp.expect("+0 > . 1:1(0) ack 1")
+    assert tcp.conn.rtt.srtt_s == pytest.approx(0.05)
+
+
+@pytest.mark.rfc("7323", "G")
+def test_many_samples_a_round_trip_weigh_as_much_as_one() -> None:
+    one, many = RttEstimator(), RttEstimator()
+    one.sample(0.1)
+    many.sample(0.1)
+    one.sample(0.2)
+    for _ in range(10):
+        many.sample(0.2, 10)
+    assert one.srtt_s is not None
+    assert many.srtt_s == pytest.approx(one.srtt_s, rel=0.01)
+    assert many.rttvar_s == pytest.approx(one.rttvar_s, rel=0.2)
