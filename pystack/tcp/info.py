@@ -21,9 +21,12 @@ class HandshakeSegment:
     options: str  # in tcpdump's manner: "mss 1460, wscale 7"; empty for none
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TcpInfo:
-    """A snapshot of one connection. Sizes in bytes, times in seconds."""
+    """A snapshot of one connection. Sizes in bytes, times in seconds.
+
+    What has a default is what a snapshot that was made by hand, for a test, need not name.
+    """
 
     state: TcpState
     congestion: str  # name of the congestion control: "cubic", "newreno", ...
@@ -44,8 +47,8 @@ class TcpInfo:
     rcv_wind_shift: int | None
     sack_permitted: bool
     timestamps: bool
-    ts_recent: int  # the peer's clock, as we echo it (RFC 7323); 0 without timestamps
-    last_ack_sent: int  # RFC 7323 section 4.3
+    ts_recent: int = 0  # the peer's clock, as we echo it (RFC 7323); 0 without timestamps
+    last_ack_sent: int = 0  # RFC 7323 section 4.3
 
     # path
     srtt_s: float | None  # None until the first measurement
@@ -63,5 +66,5 @@ class TcpInfo:
     bytes_acked: int
     bytes_received: int  # payload handed to the receive buffer in order
     retransmits: int  # segments sent again
-    dsacks_sent: int  # ranges that came twice, and of which the peer was told (RFC 2883)
+    dsacks_sent: int = 0  # ranges that came twice, and of which the peer was told (RFC 2883)
     established_at: float | None  # None until ESTABLISHED; the world's time
