@@ -46,7 +46,7 @@ _Offload = Annotated[
     bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
 ]
 _Congestion = Annotated[
-    str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, fixed.")
+    str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, dctcp, fixed:N.")
 ]
 _Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")

@@ -9,6 +9,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from pystack.tcp import acks, negotiation, text
+from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
 from pystack.tcp.output import reset_for
@@ -78,10 +79,13 @@ def established(conn: Connection, now: float) -> None:
     if tcb.syn_now:  # asked for earlier in this batch: an ACK does it now
         tcb.syn_now = False
         tcb.ack_now = True
-    if tcb.retries:
+    syn_lost = tcb.retries > 0
+    if syn_lost:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
     conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
+    sack = False  # not offered yet
+    conn.congestion.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, sack, tcb.iss))
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
     conn.signal(Signal.ESTABLISHED)

@@ -5,7 +5,10 @@ It is told what happened and asked what follows; it never writes the sender's fi
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+# "arbitrarily high" (RFC 5681 section 3.1): the largest window that TCP can offer
+INITIAL_SSTHRESH_BYTES: Final = 0xFFFF << 14
 
 
 @dataclass(slots=True)
@@ -53,10 +56,35 @@ class LossSample:
     ecn: bool = False  # True: told by ECE (RFC 3168), nothing was lost
 
 
+@dataclass(slots=True)
+class LostSegment:
+    """A segment was taken for lost, by an acknowledgement or a timer; for whom `wants_rate`."""
+
+    now: float
+    seq: int  # of its first byte, unwrapped
+    size_bytes: int
+    delivered_bytes: int  # C.delivered: by the connection so far
+    tx_in_flight_bytes: int  # P.tx_in_flight: on the way when it was sent, itself included
+    lost_bytes: int  # C.lost - P.lost: found lost since it was sent, itself included
+    app_limited: bool  # P.app_limited
+
+
+@dataclass(slots=True)
+class Opening:
+    """What is known of a connection when its handshake is over."""
+
+    now: float
+    srtt_s: float | None  # None: its segments were sent twice, nothing was measured
+    syn_lost: bool  # our SYN, or SYN-ACK, was sent again after a time-out
+    sack: bool  # SACK was agreed on: several losses in a round trip can be told apart
+    seed: int  # for `core.rng.component_rng`, where a control needs chance
+
+
 class CongestionControl(Protocol):
     """The questions and answers. Sync, clock-free, one object per connection.
 
-    The sender asks `cwnd_bytes` and `pacing_bps` before each segment; everything else is told.
+    It is made with the SMSS in bytes. The sender asks `cwnd_bytes` and `pacing_bps` before each
+    segment; everything else is told.
     """
 
     name: str
@@ -83,6 +111,15 @@ class CongestionControl(Protocol):
         """Return how fast to send, in bits a second; None: as fast as the window lets."""
         ...
 
+    @property
+    def send_quantum_bytes(self) -> int | None:
+        """Return the largest burst that a paced sender may hand down at once; None: its choice."""
+        ...
+
+    def on_established(self, opening: Opening) -> None:
+        """The handshake is over; nothing else is told before this."""
+        ...
+
     def on_sent(self, sent_bytes: int, now: float) -> None:
         """New data was sent."""
         ...
@@ -93,6 +130,10 @@ class CongestionControl(Protocol):
 
     def on_loss(self, sample: LossSample) -> None:
         """Congestion was found: once per window of data."""
+        ...
+
+    def on_segment_lost(self, lost: LostSegment) -> None:
+        """One segment was found lost: if `wants_rate`, before `on_loss` or `on_ack` is told."""
         ...
 
     def on_recovery_exit(self, now: float) -> None:
@@ -108,7 +149,10 @@ class CongestionControl(Protocol):
         ...
 
     def on_idle(self, now: float, idle_s: float, rto_s: float) -> None:
-        """Sending begins again after nothing was on the way for `idle_s` (RFC 5681 section 4.1)."""
+        """Sending begins again after nothing was on the way for `idle_s`, however short.
+
+        What follows is the control's to decide (RFC 5681 section 4.1: nothing up to `rto_s`).
+        """
         ...
 
 
@@ -120,14 +164,17 @@ class ControlDefaults:
     wants_rate = False
     wants_ecn = False
     owns_recovery = False
+    pacing_bps: float | None = None
+    send_quantum_bytes: int | None = None
 
-    @property
-    def pacing_bps(self) -> float | None:
-        """Send as fast as the window lets."""
-        return None
+    def on_established(self, opening: Opening) -> None:
+        """Begin with the window that the constructor has set."""
 
     def on_sent(self, sent_bytes: int, now: float) -> None:
         """Be driven by acknowledgements alone."""
+
+    def on_segment_lost(self, lost: LostSegment) -> None:
+        """Leave it to `on_loss`."""
 
     def on_recovery_exit(self, now: float) -> None:
         """Go on with the window of the recovery."""

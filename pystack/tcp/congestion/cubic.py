@@ -1,105 +1,153 @@
-"""CUBIC (RFC 9438), without HyStart++. Windows in bytes; the RFC's formulas are in segments."""
+"""CUBIC (RFC 9438), with HyStart++ (RFC 9406) for its first slow start.
+
+The RFC's formulas are in segments; windows here are in bytes. `t`, the age of the current stage of
+congestion avoidance, does not count time in which the window was not used (section 5.8).
+"""
 
 from typing import Final
 
-from pystack.tcp.congestion.base import AckSample, ControlDefaults, LossSample, initial_window_bytes
-from pystack.tcp.congestion.newreno import INITIAL_SSTHRESH_BYTES
+from pystack.tcp.congestion.base import AckSample, LossSample
+from pystack.tcp.congestion.hystart import HyStart
+from pystack.tcp.congestion.window import WindowControl
 
-C: Final = 0.4  # section 4.6 and 5; segments per second cubed
+C: Final = 0.4  # section 5; segments per second cubed
 BETA: Final = 0.7  # section 4.6
-_ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)  # section 4.3, until W_est has reached w_max
+ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)  # section 4.3, until W_est has reached cwnd_prior
 
 
-class Cubic(ControlDefaults):
+class Cubic(WindowControl):
     """The window follows a cubic function of the time since the last congestion event."""
 
     __slots__ = (
-        "_after_rto",
+        "_cubic_before",
         "_cwnd",
-        "_epoch_at",
-        "_prior_cwnd",
-        "_smss",
-        "_ssthresh",
-        "_target_base",
+        "_first_stage",
+        "_hystart",
+        "_last_ack_at",
+        "cwnd_prior",
+        "epoch_start_at",
         "k",
         "w_est",
         "w_max",
     )
 
     name = "cubic"
+    beta = BETA
+    beta_ecn = 0.85  # RFC 8511 section 3
 
     def __init__(self, smss_bytes: int) -> None:
-        self._smss = smss_bytes
-        self._cwnd = float(initial_window_bytes(smss_bytes))
-        self._ssthresh = INITIAL_SSTHRESH_BYTES
-        self._after_rto = False
+        super().__init__(smss_bytes)
+        self._hystart: HyStart | None = HyStart()  # None: the first slow start is over
+        self._cwnd = 0.0  # the window with its fraction of a byte, in congestion avoidance
         self.w_max = 0.0  # bytes
         self.w_est = 0.0  # bytes
         self.k = 0.0  # seconds
-        self._prior_cwnd = 0.0
-        self._epoch_at: float | None = None  # None: congestion avoidance has not begun (again)
-        self._target_base = 0.0
-
-    @property
-    def cwnd_bytes(self) -> int:
-        """Return the window."""
-        return int(self._cwnd)
-
-    @property
-    def ssthresh_bytes(self) -> int:
-        """Return where slow start ends."""
-        return self._ssthresh
-
-    def on_ack(self, sample: AckSample) -> None:
-        """Grow, section 4.2 to 4.5; slow start (4.10) as RFC 5681 has it."""
-        if sample.in_recovery:
-            return
-        if not sample.cwnd_limited:
-            self._epoch_at = None  # section 5.8: time in which cwnd was not used does not count
-            return
-        if self._cwnd < self._ssthresh:
-            limit = self._smss if self._after_rto else sample.acked_bytes
-            self._cwnd += min(sample.acked_bytes, limit)
-            if self._cwnd >= self._ssthresh:
-                self._after_rto = False
-            return
-        self._avoid_congestion(sample)
+        self.cwnd_prior = 0  # when ssthresh was last set
+        self.epoch_start_at: float | None = None  # None: congestion avoidance has not begun (again)
+        self._last_ack_at = 0.0  # in congestion avoidance
+        # No window is known at which something was lost, or a time-out has made it worthless:
+        # the stage has K = 0, and as W_max the window with which it begins (sections 4.8, 4.10).
+        self._first_stage = True
+        # w_max, k, w_est, cwnd_prior, epoch_start_at, _first_stage; None: nothing to undo
+        self._cubic_before: tuple[float, float, float, int, float | None, bool] | None = None
 
     def on_loss(self, sample: LossSample) -> None:
-        """Reduce by beta, section 4.6, with fast convergence (4.7)."""
-        self._congestion_event(sample.flight_size_bytes)
-        self._cwnd = float(self._ssthresh)
+        """Multiply by beta, section 4.6, with fast convergence (4.7)."""
+        self._congestion_event()
+        self._first_stage = False
+        super().on_loss(sample)
 
     def on_rto(self, now: float, flight_size_bytes: int) -> None:
-        """Section 4.8: reduce ssthresh as in 4.6, and start from one segment."""
-        self._congestion_event(flight_size_bytes)
-        self.w_max = 0.0  # the next congestion avoidance has K = 0, and W_max where it begins
-        self._cwnd = float(self._smss)
-        self._after_rto = True
+        """Section 4.8: as Reno, with beta of CUBIC."""
+        self._congestion_event()
+        self._first_stage = True
+        super().on_rto(now, flight_size_bytes)
 
-    def _congestion_event(self, flight_size_bytes: int) -> None:
-        cwnd = self._cwnd
-        self._prior_cwnd = cwnd
-        self.w_max = cwnd * (1 + BETA) / 2 if cwnd < self.w_max else cwnd
-        self._ssthresh = max(int(flight_size_bytes * BETA), 2 * self._smss)
-        self._epoch_at = None
+    def on_undo(self, now: float) -> None:
+        """Go back to the curve as it was, section 4.9; unless the window is larger already."""
+        outgrown = self._before is None or self.cwnd_bytes >= self._before[0]
+        super().on_undo(now)
+        if self._cubic_before is not None and not outgrown:
+            (
+                self.w_max,
+                self.k,
+                self.w_est,
+                self.cwnd_prior,
+                self.epoch_start_at,
+                self._first_stage,
+            ) = self._cubic_before
+            self._cwnd = float(self.cwnd_bytes)
+        self._cubic_before = None
+
+    def on_idle(self, now: float, idle_s: float, rto_s: float) -> None:
+        """Idle time is none in which the window would have grown (section 5.8)."""
+        self._pass_over(now)
+        cwnd_bytes = self.cwnd_bytes
+        super().on_idle(now, idle_s, rto_s)
+        if self.cwnd_bytes < cwnd_bytes:
+            self.epoch_start_at = None  # slow start, and then a new stage
+
+    def _slow_start(self, sample: AckSample) -> None:
+        """Section 4.10."""
+        hystart = self._hystart
+        if hystart is None:
+            super()._slow_start(sample)
+            return
+        self.cwnd_bytes += hystart.growth_bytes(sample)
+        if hystart.over:
+            self.ssthresh_bytes = self.cwnd_prior = self.cwnd_bytes
+            self._hystart = None
+
+    def _not_used_up(self, sample: AckSample) -> None:
+        self._pass_over(sample.now)
+        super()._not_used_up(sample)
 
     def _avoid_congestion(self, sample: AckSample) -> None:
-        smss, cwnd = self._smss, self._cwnd
-        if self._epoch_at is None:
-            self._epoch_at = sample.now
-            self.w_est = cwnd
-            self._target_base = max(self.w_max, cwnd)
-            self.k = ((self._target_base - cwnd) / smss / C) ** (1 / 3)
-        elapsed_s = sample.now - self._epoch_at
-        rtt_s = sample.srtt_s or 0.0
-        target = self._target_base + C * (elapsed_s + rtt_s - self.k) ** 3 * smss
-        target = min(max(target, cwnd), 1.5 * cwnd)
-        # section 4.3, the Reno-friendly region
-        alpha = 1.0 if self.w_est >= self._prior_cwnd else _ALPHA
+        """Grow, sections 4.2 to 4.5."""
+        now = self._last_ack_at = sample.now
+        epoch_start_at = self.epoch_start_at
+        if epoch_start_at is None:
+            epoch_start_at = self.epoch_start_at = now
+            self._begin_stage()
+        smss, cwnd, w_max, k = self._smss, self._cwnd, self.w_max, self.k
+        t = now - epoch_start_at
+        alpha = ALPHA if self.w_est < self.cwnd_prior else 1.0
         self.w_est += alpha * smss * sample.acked_bytes / cwnd
-        w_cubic = self._target_base + C * (elapsed_s - self.k) ** 3 * smss
-        if w_cubic < self.w_est:
-            self._cwnd = max(cwnd, self.w_est)
+        if C * smss * (t - k) ** 3 + w_max < self.w_est:  # section 4.3, the Reno-friendly region
+            cwnd = max(cwnd, self.w_est)
         else:
-            self._cwnd += (target - cwnd) * sample.acked_bytes / cwnd
+            w_next = C * smss * (t + (sample.srtt_s or 0.0) - k) ** 3 + w_max
+            target = min(max(w_next, cwnd), 1.5 * cwnd)
+            cwnd += (target - cwnd) / cwnd * sample.acked_bytes
+        self._cwnd = cwnd
+        self.cwnd_bytes = int(cwnd)
+
+    def _begin_stage(self) -> None:
+        """Section 4.2: K, so that W_cubic(0) is the window as it is."""
+        cwnd = self._cwnd = self.w_est = float(self.cwnd_bytes)
+        if self._first_stage or cwnd >= self.w_max:
+            self.w_max = cwnd
+            self._first_stage = False
+        self.k = ((self.w_max - cwnd) / self._smss / C) ** (1 / 3)
+
+    def _congestion_event(self) -> None:
+        """Section 4.7: who did not reach W_max again leaves room for others."""
+        self._cubic_before = (
+            self.w_max,
+            self.k,
+            self.w_est,
+            self.cwnd_prior,
+            self.epoch_start_at,
+            self._first_stage,
+        )
+        cwnd = self.cwnd_bytes
+        self.w_max = cwnd * (1 + BETA) / 2 if cwnd < self.w_max else float(cwnd)
+        self.cwnd_prior = cwnd
+        self.epoch_start_at = None
+        self._hystart = None
+
+    def _pass_over(self, now: float) -> None:
+        """Time since the last ACK that made the window grow is not part of the stage."""
+        if self.epoch_start_at is not None:
+            self.epoch_start_at += now - self._last_ack_at
+            self._last_ack_at = now

@@ -1,7 +1,17 @@
 """A window that never moves: for tests, and to see what congestion control is for."""
 
-from pystack.tcp.congestion.base import AckSample, ControlDefaults, LossSample
-from pystack.tcp.congestion.newreno import INITIAL_SSTHRESH_BYTES
+from functools import partial
+from typing import Final
+
+from pystack.core.errors import ConfigError
+from pystack.tcp.congestion.base import (
+    INITIAL_SSTHRESH_BYTES,
+    AckSample,
+    ControlDefaults,
+    LossSample,
+)
+
+DEFAULT_SEGMENTS: Final = 64
 
 
 class Fixed(ControlDefaults):
@@ -12,8 +22,15 @@ class Fixed(ControlDefaults):
     name = "fixed"
     ssthresh_bytes = INITIAL_SSTHRESH_BYTES
 
-    def __init__(self, smss_bytes: int, segments: int = 64) -> None:
+    def __init__(self, smss_bytes: int, segments: int = DEFAULT_SEGMENTS) -> None:
         self.cwnd_bytes = segments * smss_bytes
+
+    @classmethod
+    def configured(cls, setting: str) -> "partial[Fixed]":
+        """Return what makes windows of that many segments: `fixed:20`."""
+        if not setting.isdecimal() or not int(setting):
+            raise ConfigError(f"fixed:{setting}: after the colon goes a number of segments")
+        return partial(cls, segments=int(setting))
 
     def on_ack(self, sample: AckSample) -> None:
         """Whatever was acknowledged, the window stays."""
