@@ -1,4 +1,4 @@
-"""A pytest plug-in for `tables.py`: writes which tests there are, and the rules they are marked with.
+"""A pytest plug-in for `tables.py`: writes which tests there are, and the rules of each.
 
 Loaded by name (`-p marks_to_json`) into a pytest that only collects.
 """

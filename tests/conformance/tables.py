@@ -7,10 +7,11 @@ A table is a TOML file in this folder. One rule of it:
     rule = "Both ends may open at the same time."
     tests = ["tests/unit/tcp/test_states.py::test_simultaneous_open_ends_with_a_bare_ack_too"]
 
-Where the name of a rule does not begin with its strength (it is a section's number), `level` says it.
-In place of `tests` there may be `same_as`, the rules of RFC 9293 that say the same, or a `reason`;
-for a MUST it has to begin with "Not for us", for any other reason is a fault of ours. `note` is for
-what the reader should know beside the tests. A table that `covers` a section has its rules alone.
+Where the name of a rule does not begin with its strength (it is a section's number), `level` says
+it. In place of `tests` there may be `same_as`, the rules of RFC 9293 that say the same, or a
+`reason`; for a MUST it has to begin with "Not for us", for any other reason is a fault of ours.
+`note` is for what the reader should know beside the tests. A table that `covers` a section has its
+rules alone.
 
 The other way round, a test that carries `@pytest.mark.rfc("9293", "MUST-10")` stands in that rule's
 list. As a program: `scripts/conformance`.
@@ -83,9 +84,7 @@ def _load(path: Path) -> Table:
     head = "".join(re.findall(r"^#.*\n", text.split("title =", 1)[0], re.MULTILINE))
     rules = {}
     for name, entry in data.items():
-        unknown = set(entry) - {
-            *("level", "section", "rule", "tests", "reason", "note", "same_as")
-        }
+        unknown = set(entry) - {*("level", "section", "rule", "tests", "reason", "note", "same_as")}
         if unknown:
             raise ValueError(f"{path.name}, {name}: unknown {', '.join(sorted(unknown))}")
         level = entry.get("level") or LEVELS[name.partition("-")[0]]
@@ -103,7 +102,7 @@ def _load(path: Path) -> Table:
 
 
 def collect() -> Marks:
-    """Return every test that pytest finds, without its parameters, and the rules it is marked with."""
+    """Return every test that pytest finds, without its parameters, and the rules of its marks."""
     with tempfile.TemporaryDirectory() as scratch:
         found = Path(scratch, "marks.json")
         paths = [str(FOLDER), os.environ.get("PYTHONPATH", "")]
@@ -221,13 +220,14 @@ def render(tables: list[Table]) -> str:
     """Return the tables as the document."""
     parts = [
         "# What the RFCs ask, and the tests that show it\n\n"
-        "Made by `scripts/conformance` from the tables in `tests/conformance`; not to be edited here.\n"
-        "The rules are in our own words and shortened: the RFC's own count. Run what stands in a row\n"
-        "with `scripts/test FILE::TEST`.\n\n"
+        "Made by `scripts/conformance` from the tables in `tests/conformance`; not to be edited\n"
+        "here. The rules are in our own words and shortened: the RFC's own count. What stands in\n"
+        "a row is run by `scripts/test FILE::TEST`.\n\n"
         "| RFC | | MUST | SHOULD | MAY |\n|---|---|---|---|---|\n"
     ]
+    newest = tables[0].rules
     for table in tables:
-        counts = " | ".join(_count(table, level) for level in ("MUST", "SHOULD", "MAY"))
+        counts = " | ".join(_count(table, level, newest) for level in ("MUST", "SHOULD", "MAY"))
         parts.append(f"| [{table.number}](#rfc-{table.number}) | {table.title} | {counts} |\n")
     parts.append("\nShown by tests, of all that are in the table; the rest has its reason.\n")
     for table in tables:
@@ -237,9 +237,13 @@ def render(tables: list[Table]) -> str:
     return "".join(parts)
 
 
-def _count(table: Table, level: str) -> str:
+def _count(table: Table, level: str, newest: dict[str, Rule]) -> str:
     rules = [rule for rule in table.rules.values() if rule.level == level]
-    shown = sum(bool(rule.tests or rule.same_as) for rule in rules)
+    shown = sum(
+        bool(rule.tests)
+        or (bool(rule.same_as) and all(newest[other].tests for other in rule.same_as))
+        for rule in rules
+    )
     return f"{shown} of {len(rules)}" if rules else ""
 
 
@@ -275,11 +279,9 @@ def main() -> int:
     for problem in found:
         print(problem)
     for table in tables:
-        counts = ", ".join(
-            f"{level} {_count(table, level)}" for level in ("MUST", "SHOULD", "MAY")
-            if _count(table, level)
-        )
-        print(f"RFC {table.number}: {counts}")
+        levels = ("MUST", "SHOULD", "MAY")
+        counts = [f"{level} {_count(table, level, tables[0].rules)}" for level in levels]
+        print(f"RFC {table.number}:", ", ".join(count for count in counts if " of " in count))
     return 1 if found else 0
 
 

@@ -66,6 +66,7 @@ def test_a_network_without_a_route_is_unreachable_at_once() -> None:
     in_network(program)
 
 
+@pytest.mark.rfc("9293", "MUST-22")
 def test_a_black_hole_is_given_up_after_all_tries() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)
@@ -209,6 +210,7 @@ def test_a_reset_stream_does_not_take_along_its_successor_on_the_same_ports() ->
     in_network(program)
 
 
+@pytest.mark.rfc("9293", "MAY-2")
 def test_a_connection_may_be_opened_again_out_of_time_wait() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)

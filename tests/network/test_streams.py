@@ -177,6 +177,7 @@ def test_two_tasks_at_once_are_busy() -> None:
     in_network(program)
 
 
+@pytest.mark.rfc("9293", "MUST-12")
 def test_a_reset_breaks_the_stream_and_says_why() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)
@@ -200,6 +201,7 @@ def test_a_reset_breaks_the_stream_and_says_why() -> None:
     in_network(program)
 
 
+@pytest.mark.rfc("9293", "SHLD-3")
 def test_leaving_with_data_unread_resets_the_peer() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)
@@ -226,6 +228,7 @@ def test_what_was_sent_before_close_arrives_after_it() -> None:
     in_network(program)
 
 
+@pytest.mark.rfc("9293", "MUST-20")
 def test_a_peer_that_vanishes_is_given_up_after_its_time() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)

@@ -18,8 +18,8 @@ ANY: Final = parse_ip4("0.0.0.0")
 class TcpBench(Bench):
     """The bench, with a peer that is known already."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, mtu_bytes: int = 1500) -> None:
+        super().__init__(mtu_bytes=mtu_bytes)
         self.know_peer()
 
     @property
@@ -39,10 +39,11 @@ class TcpBench(Bench):
         at: float | None = None,
         mss: int | None = None,
         src: int = PEER,
+        dst: int = HERE,
     ) -> None:
         """Let a segment arrive."""
         self.arrive(
-            frame_of(make(flags, ports, seq, ack, wnd, payload, mss, src)),
+            frame_of(make(flags, ports, seq, ack, wnd, payload, mss, src, dst)),
             at=self.scheduler.now if at is None else at,
         )
 
@@ -94,7 +95,9 @@ def make(
     payload: bytes,
     mss: int | None,
     src: int,
+    dst: int = HERE,
 ) -> bytes:
     options = b"" if mss is None else pack(TcpOptions(mss=mss))
     segment = tcp.Segment(*ports, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, flags, wnd, options, payload)
-    return ip_packet(tcp.pack_header(segment, src, HERE) + payload, ipv4.TCP, src=src)
+    header = tcp.pack_header(segment, src, dst)
+    return ip_packet(header + payload, ipv4.TCP, src=src, dst=dst)

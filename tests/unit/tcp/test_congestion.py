@@ -52,6 +52,7 @@ def test_after_a_lost_syn_one_segment_goes_out(tcp: Script) -> None:
     assert [len(segment.payload) for segment in tcp.drain()] == [MSS]
 
 
+@pytest.mark.rfc("9293", "MUST-19")
 @pytest.mark.rfc("5681", "3.1")
 def test_in_slow_start_each_ack_lets_two_segments_out(tcp: Script) -> None:
     tcp.established()
@@ -69,6 +70,7 @@ def test_in_slow_start_a_window_doubles_each_round_trip(control: Control) -> Non
     assert made.cwnd_bytes == 20 * MSS
 
 
+@pytest.mark.rfc("9293", "MUST-19")
 @pytest.mark.rfc("5681", "3.1")
 @pytest.mark.parametrize("control", [NewReno, Dctcp])
 def test_in_congestion_avoidance_a_window_grows_by_a_segment_each_round_trip(

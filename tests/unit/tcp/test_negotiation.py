@@ -34,6 +34,8 @@ def test_an_mss_that_only_makes_work_is_taken_for_48(theirs: int, tcp: Script) -
 
 
 @pytest.mark.rfc("9293", "MUST-14")
+@pytest.mark.rfc("9293", "SHLD-5")
+@pytest.mark.rfc("9293", "MAY-3")
 def test_the_syn_ack_has_an_mss_too(tcp: Script) -> None:
     tcp.listen("+0 < S 0:0(0) win 1000")
     tcp.expect("+0 > S. 0:0(0) ack 1 <mss 1460>")

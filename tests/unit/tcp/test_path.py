@@ -32,6 +32,7 @@ def sending(bench: TcpBench, size: int) -> tuple[TcpSocket, list[tcp.Segment]]:
     return socket, bench.sent()
 
 
+@pytest.mark.rfc("9293", "MUST-54")
 @pytest.mark.parametrize(
     ("kind", "code", "number"),
     [
@@ -80,6 +81,7 @@ def test_an_error_about_no_connection_is_counted(bench: TcpBench) -> None:
 
 
 @pytest.mark.rfc("1191", "6.4")
+@pytest.mark.rfc("9293", "MUST-54")
 def test_fragmentation_needed_makes_segments_smaller_and_sends_them_again(
     bench: TcpBench,
 ) -> None:

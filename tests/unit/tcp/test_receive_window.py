@@ -68,7 +68,7 @@ def test_short_segments_do_not_push_a_scaled_window_along() -> None:
     assert tcp.conn.tcb.rcv_adv == edge
 
 
-@pytest.mark.rfc("9293", "MUST-34")
+@pytest.mark.rfc("9293", "3.10.7.4")
 def test_what_is_beyond_the_window_is_cut_off_and_answered() -> None:
     tcp = small()
     tcp.inject("+0.1 < P. 1:5001(5000) ack 1 win 1000")
@@ -78,7 +78,7 @@ def test_what_is_beyond_the_window_is_cut_off_and_answered() -> None:
     assert tcp.drops == ["tcp_beyond_window"]
 
 
-@pytest.mark.rfc("9293", "MUST-35")
+@pytest.mark.rfc("9293", "3.8.6.1")
 @pytest.mark.parametrize("probe", ["4001:4002(1)", "4000:4001(1)", "4000:4000(0)"])
 def test_a_probe_of_a_closed_window_is_answered(probe: str) -> None:
     tcp = small()
@@ -89,6 +89,7 @@ def test_a_probe_of_a_closed_window_is_answered(probe: str) -> None:
 
 
 @pytest.mark.rfc("9293", "3.10.7.4")
+@pytest.mark.rfc("9293", "MUST-66")
 def test_a_closed_window_takes_acks_and_resets() -> None:
     tcp = small()
     tcp.inject("+0.1 < P. 1:4001(4000) ack 1 win 1000")
@@ -114,6 +115,8 @@ def test_a_fin_is_taken_in_a_closed_window() -> None:
 
 
 @pytest.mark.rfc("9293", "MUST-58")
+@pytest.mark.rfc("9293", "SHLD-18")
+@pytest.mark.rfc("9293", "MUST-40")
 def test_an_ack_of_one_segment_is_delayed_by_40_ms(tcp: Script) -> None:
     tcp.established()
     tcp.inject("+0.1 < P. 1:101(100) ack 1 win 1000")
@@ -138,6 +141,7 @@ def test_reading_does_not_hurry_an_ack_where_no_more_window_can_be_told(tcp: Scr
     tcp.expect("+0.04 > . 1:1(0) ack 101 win 65535")
 
 
+@pytest.mark.rfc("9293", "MUST-58")
 def test_data_that_goes_out_takes_the_ack_along(tcp: Script) -> None:
     tcp.established()
     tcp.inject("+0.1 < P. 1:101(100) ack 1 win 1000")
@@ -147,6 +151,8 @@ def test_data_that_goes_out_takes_the_ack_along(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("5681", "4.2")
+@pytest.mark.rfc("9293", "SHLD-31")
+@pytest.mark.rfc("9293", "MAY-13")
 def test_out_of_order_and_gap_filling_segments_are_acknowledged_at_once(tcp: Script) -> None:
     tcp.established()
     tcp.inject("+0.1 < P. 101:201(100) ack 1 win 1000")

@@ -117,6 +117,7 @@ def test_an_ack_is_believed_only_within_what_was_sent(
 
 
 @pytest.mark.rfc("5961", "5.2")
+@pytest.mark.rfc("9293", "MAY-12")
 def test_an_ack_older_than_the_largest_window_is_challenged_and_its_text_dropped(
     tcp: Script,
 ) -> None:

@@ -23,6 +23,7 @@ def test_the_first_measurement() -> None:
 
 
 @pytest.mark.rfc("6298", "2.3")
+@pytest.mark.rfc("9293", "MUST-18")
 def test_the_later_measurements() -> None:
     rtt = RttEstimator()
     rtt.sample(0.5)
@@ -47,6 +48,7 @@ def test_a_minute_is_the_most() -> None:
 
 
 @pytest.mark.rfc("6298", "5.5")
+@pytest.mark.rfc("9293", "MUST-22")
 def test_a_syn_is_sent_at_intervals_that_double_and_given_up(tcp: Script) -> None:
     tcp.connect()
     tcp.expect("+0 > S 0:0(0) <mss 1460,wscale 5>")
@@ -69,6 +71,7 @@ def test_a_syn_ack_is_sent_six_times_and_given_up(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("6298", "5.4")
+@pytest.mark.rfc("9293", "MUST-19")
 def test_the_first_segment_is_sent_again_at_intervals_that_double(tcp: Script) -> None:
     tcp.established()  # RTT 0.1: RTO 0.1 + 0.2
     tcp.write(3000)
@@ -80,6 +83,7 @@ def test_the_first_segment_is_sent_again_at_intervals_that_double(tcp: Script) -
 
 
 @pytest.mark.rfc("9293", "MUST-20")
+@pytest.mark.rfc("9293", "SHLD-11")
 def test_after_fifteen_times_the_connection_is_given_up(tcp: Script) -> None:
     tcp.established()
     tcp.write(100)
@@ -101,6 +105,7 @@ def test_what_a_user_who_has_gone_left_is_given_up_after_eight_times(tcp: Script
     assert tcp.state is TcpState.CLOSED
 
 
+@pytest.mark.rfc("9293", "MUST-21")
 def test_the_number_of_times_is_the_users_choice() -> None:
     tcp = Script(TcpConfig(retries=2))
     tcp.established()
@@ -111,6 +116,7 @@ def test_the_number_of_times_is_the_users_choice() -> None:
 
 
 @pytest.mark.rfc("6298", "3")
+@pytest.mark.rfc("9293", "MUST-18")
 def test_what_was_sent_twice_measures_nothing_and_the_back_off_stays(tcp: Script) -> None:
     tcp.established()
     tcp.write(100)

@@ -11,6 +11,8 @@ from pystack.tcp.tcb import NEVER, TcpConfig, Timer
 
 
 @pytest.mark.rfc("9293", "MUST-36")
+@pytest.mark.rfc("9293", "SHLD-29")
+@pytest.mark.rfc("9293", "SHLD-30")
 def test_a_zero_window_is_probed_ever_more_rarely(tcp: Script) -> None:
     tcp.established(win=0)  # RTO: 0.1 + 0.2
     tcp.write(10)
@@ -56,6 +58,8 @@ def test_a_zero_window_does_not_hold_what_a_user_who_has_gone_left_behind(tcp: S
 
 
 @pytest.mark.rfc("9293", "MUST-34")
+@pytest.mark.rfc("9293", "MUST-35")
+@pytest.mark.rfc("9293", "SHLD-17")
 def test_a_window_taken_back_does_not_end_the_connection_while_the_peer_answers(
     tcp: Script,
 ) -> None:
@@ -122,6 +126,7 @@ def test_a_fin_waits_for_a_window_too_and_is_not_lost(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("9293", "SHLD-7")
+@pytest.mark.rfc("9293", "MAY-16")
 def test_nagle_holds_a_short_segment_while_another_is_on_its_way(tcp: Script) -> None:
     tcp.established()
     tcp.write(10)
@@ -163,6 +168,7 @@ def test_the_end_does_not_wait_for_nagle(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("9293", "MUST-61")
+@pytest.mark.rfc("9293", "SHLD-28")
 def test_push_is_on_the_last_segment_of_what_was_written(tcp: Script) -> None:
     tcp.established()
     tcp.write(2920)

@@ -33,6 +33,7 @@ def test_unwrap_undoes_the_cut_to_32_bits(near: int, offset: int) -> None:
 
 
 @pytest.mark.rfc("6528", "3")
+@pytest.mark.rfc("9293", "MUST-8")
 def test_initial_sequence_numbers_grow_with_time_at_250_kilohertz() -> None:
     numbers = [initial_sequence_number(KEY, 1, 2, 3, 4, now) for now in (0.0, 1.0, 3.0)]
     assert seq_diff(numbers[1], numbers[0]) == 250_000
@@ -40,6 +41,8 @@ def test_initial_sequence_numbers_grow_with_time_at_250_kilohertz() -> None:
 
 
 @pytest.mark.rfc("6528", "3")
+@pytest.mark.rfc("9293", "SHLD-1")
+@pytest.mark.rfc("9293", "MUST-9")
 def test_every_connection_and_every_host_has_its_own_number_space() -> None:
     names = [(1, 2, 3, 4), (9, 2, 3, 4), (1, 9, 3, 4), (1, 2, 9, 4), (1, 2, 3, 9)]
     numbers = {initial_sequence_number(KEY, *name, 0.0) for name in names}

@@ -245,6 +245,7 @@ def test_simultaneous_open_takes_the_window_of_no_syn_for_scaled(tcp: Script) ->
     assert tcp.conn.tcb.snd_wnd == 1000
 
 
+@pytest.mark.rfc("9293", "MUST-10")
 def test_simultaneous_open_whose_two_segments_come_in_one_batch_is_not_reset(tcp: Script) -> None:
     tcp.connect()
     tcp.expect("+0 > S 0:0(0)")
@@ -266,7 +267,7 @@ def test_simultaneous_open_measures_no_round_trip(tcp: Script) -> None:
     assert tcp.conn.rtt.srtt_s is None  # which of the two SYNs was acknowledged?
 
 
-@pytest.mark.rfc("9293", "MUST-12")
+@pytest.mark.rfc("9293", "3.6")
 def test_half_close_here_goes_on_receiving(tcp: Script) -> None:
     open_actively(tcp)
     tcp.close()
@@ -280,7 +281,7 @@ def test_half_close_here_goes_on_receiving(tcp: Script) -> None:
     assert tcp.conn.at_eof
 
 
-@pytest.mark.rfc("9293", "MUST-12")
+@pytest.mark.rfc("9293", "3.6")
 def test_half_close_there_goes_on_sending(tcp: Script) -> None:
     open_actively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
@@ -313,6 +314,8 @@ def test_a_user_who_reads_waits_in_fin_wait_2_for_ever(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("1122", "4.2.2.13")
+@pytest.mark.rfc("9293", "SHLD-3")
+@pytest.mark.rfc("9293", "MAY-1")
 def test_text_for_a_user_who_has_gone_is_answered_with_a_reset(tcp: Script) -> None:
     open_actively(tcp)
     tcp.release()
@@ -324,6 +327,7 @@ def test_text_for_a_user_who_has_gone_is_answered_with_a_reset(tcp: Script) -> N
 
 
 @pytest.mark.rfc("2525", "2.17")
+@pytest.mark.rfc("9293", "SHLD-3")
 def test_leaving_with_data_unread_is_a_reset(tcp: Script) -> None:
     open_actively(tcp)
     tcp.inject("+0 < P. 1:11(10) ack 1 win 1000")

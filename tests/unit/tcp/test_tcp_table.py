@@ -140,6 +140,7 @@ def test_one_address_or_all_and_no_port_twice(bench: TcpBench) -> None:
     assert 32768 <= bench.table.listen(ANY, 0).local_port <= 60999
 
 
+@pytest.mark.rfc("9293", "MUST-46")
 @pytest.mark.parametrize(
     ("remote", "port", "local", "number"),
     [
@@ -181,6 +182,7 @@ def to_time_wait(bench: TcpBench) -> tuple[int, int]:
 
 
 @pytest.mark.rfc("1122", "4.2.2.13")
+@pytest.mark.rfc("9293", "MAY-2")
 def test_time_wait_gives_way_to_a_syn_that_is_newer(bench: TcpBench) -> None:
     rcv_nxt, snd_nxt = to_time_wait(bench)
     bench.segment(SYN, seq=rcv_nxt + 1)
@@ -243,6 +245,8 @@ def test_the_owner_is_told_and_the_table_forgets(bench: TcpBench) -> None:
     assert socket.timer is None
 
 
+@pytest.mark.rfc("9293", "MUST-58")
+@pytest.mark.rfc("9293", "MUST-59")
 def test_acks_of_a_batch_are_sent_once(bench: TcpBench) -> None:
     listener = bench.table.listen(ANY, 80)
     socket = bench.accept_from(5000, listener)

@@ -20,6 +20,7 @@ options_that_fit = st.builds(
 )
 
 
+@pytest.mark.rfc("9293", "MUST-68")
 @given(options_that_fit)
 def test_options_read_as_they_were_packed_in_whole_words(options: TcpOptions) -> None:
     data = tcp_options.pack(options)
@@ -53,6 +54,7 @@ def test_a_syn_of_linux_packs_to_the_bytes_that_linux_sends() -> None:
 
 
 @pytest.mark.rfc("9293", "MUST-6")
+@pytest.mark.rfc("9293", "MUST-7")
 @pytest.mark.parametrize(
     ("data", "mss"),
     [
@@ -71,6 +73,7 @@ def test_malformed_options_end_the_list_and_unknown_ones_do_not(data: str, mss: 
     assert tcp_options.parse(bytes.fromhex(data)).mss == mss
 
 
+@pytest.mark.rfc("9293", "MUST-7")
 @given(st.binary(max_size=40))
 def test_no_bytes_at_all_raise_anything(data: bytes) -> None:
     options = tcp_options.parse(data)

@@ -42,6 +42,7 @@ def fields(segment: tcp.Segment) -> tuple[object, ...]:
     return *numbers, segment.wnd, segment.up, bytes(segment.options), bytes(segment.payload)
 
 
+@pytest.mark.rfc("9293", "MUST-2")
 @given(segments, addresses, addresses)
 def test_a_segment_reads_as_it_was_packed_here_and_in_dpkt(
     segment: tcp.Segment, src: int, dst: int
@@ -95,6 +96,7 @@ def test_a_short_header_is_refused() -> None:
         tcp.parse(packet_of(bytes(19)))
 
 
+@pytest.mark.rfc("9293", "MUST-3")
 @given(segments, st.integers(0, 159))
 def test_every_wrong_bit_of_the_header_is_found(segment: tcp.Segment, bit: int) -> None:
     data = bytearray(packed(segment))
