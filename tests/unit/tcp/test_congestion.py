@@ -250,6 +250,7 @@ def test_a_fixed_window_is_set_by_the_configuration() -> None:
     assert tcp.conn.info().congestion == "fixed"
 
 
+@pytest.mark.rfc("9293", "MAY-18")
 def test_the_controls_have_names() -> None:
     kinds = {"newreno": NewReno, "cubic": Cubic, "dctcp": Dctcp, "fixed": Fixed}
     for name, control in kinds.items():
