@@ -92,7 +92,7 @@ class Host:
     def plug(self, interface: Interface, port: Port) -> None:
         """Let an interface send to, and hear from, this port from now on."""
         interface.port = port
-        port.attach(lambda frame, now: ingress.frame_arrived(self, interface, frame, now))
+        port.attach(partial(ingress.frame_arrived, self, interface))
 
     def add_address(self, interface: Interface, address: Ip4, prefix: Prefix) -> None:
         """Give an interface an address (the first one is preferred as a source)."""

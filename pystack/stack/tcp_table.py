@@ -21,7 +21,7 @@ from pystack.tcp.events import Retransmission, Signal, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.tcb import NEVER, TcpConfig
 from pystack.wire import icmp, ipv4, tcp
 from pystack.wire.segment_frame import pack_ends
 
@@ -169,14 +169,15 @@ class TcpTable:
             if segment.flags & tcp.SYN or len(socket.handshake) == 2:
                 note_handshake(socket, segment, now, sent=True)
             egress.send_segment(self._host, socket.route, socket.local, socket.remote, segment, now)
-        self._tell(socket, now)
+        if connection.events or connection.drops:
+            self._tell(socket, now)
         if connection.state is TcpState.CLOSED:
             self._forget(socket)
             return
         wanted_at = connection.next_timeout()
         timer = socket.timer
         # Lazily: a timer that moved later is left where it is, fires for nothing, and moves then.
-        if wanted_at < float("inf") and (timer is None or timer.when > wanted_at):
+        if wanted_at < NEVER and (timer is None or timer.when > wanted_at):
             if timer is not None:
                 timer.cancel()
             socket.timer = self._host.scheduler.call_at(

@@ -10,12 +10,12 @@ from typing import Final
 
 MODULUS: Final = 1 << 32
 MASK: Final = MODULUS - 1
-_HALF: Final = 1 << 31
+HALF: Final = 1 << 31
 
 
 def unwrap(number: int, near: int) -> int:
     """Return the endless number that is `number` modulo 2**32 and lies closest to `near`."""
-    return near + ((number - near + _HALF) & MASK) - _HALF
+    return near + ((number - near + HALF) & MASK) - HALF
 
 
 def seq_add(number: int, count: int) -> int:
@@ -25,4 +25,4 @@ def seq_add(number: int, count: int) -> int:
 
 def seq_diff(number: int, other: int) -> int:
     """Return how far the wire number `number` is ahead of `other`: -2**31 to 2**31 - 1."""
-    return ((number - other + _HALF) & MASK) - _HALF
+    return ((number - other + HALF) & MASK) - HALF
