@@ -7,7 +7,6 @@ loads to a function that makes a `Service` from `ServiceOptions`.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TypeAlias
@@ -19,6 +18,7 @@ from pystack.apps.http.service import HttpService
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
+from pystack.core.suggest import suggest
 
 ENTRY_POINT_GROUP: Final = "pystack.service"
 
@@ -93,9 +93,7 @@ def parse_serve(text: str) -> tuple[str, int | None]:
     name, colon, port_text = text.partition(":")
     names = known_names()
     if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no service {name!r}: there are {', '.join(names)}.{hint}")
+        raise ConfigError(f"there is no service {name!r}{suggest(name, names)}")
     if not colon:
         return name, None
     is_number = port_text.isascii() and port_text.isdigit() and len(port_text) <= 5

@@ -2,12 +2,14 @@
 
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from pystack.apps.lab import check_services, start_services
+from pystack.cli.output import reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.units import parse_time_s
 from pystack.runtime.lab import LabOptions, ProgramError, run_lab
@@ -80,9 +82,14 @@ def run_command(
         seed=seed,
         pcap=pcap,
     )
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What programs print is to be seen when they print it, in a pipeline too.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         run_lab(spec, options, start_services, _print_now)
     except ProgramError as error:
+        if isinstance(error.__cause__, BrokenPipeError) and reader_is_gone():
+            raise error.__cause__ from None
         # The traceback of the user's own program, which is what there is to be mended.
         traceback.print_exception(error.__cause__)
         return _failed(str(error))

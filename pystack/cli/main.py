@@ -11,6 +11,7 @@ import typer
 
 from pystack import __version__
 from pystack.cli.lab import lab
+from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
 from pystack.cli.plugins import plugins_command
 from pystack.cli.up import up_command
 from pystack.core.errors import ConfigError, DeviceError
@@ -34,8 +35,14 @@ def main() -> None:
     """Run the command and exit."""
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()
     except (ConfigError, DeviceError) as error:
         _exit(str(error), 2 if isinstance(error, ConfigError) else 1)
+    except (BrokenPipeError, SystemExit):  # the second is what typer makes of the first
+        if not reader_is_gone():
+            raise
+        abandon()
+        sys.exit(READER_GONE_STATUS)
     except KeyboardInterrupt:
         _exit("interrupted", 130)
     except Exception as error:

@@ -1,7 +1,6 @@
 """The command `pystack up`: a host on a TAP device."""
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from pystack.apps.service import ServiceOptions, place_services
 from pystack.apps.up import up
+from pystack.cli.output import Log
 from pystack.core.rng import component_rng
 from pystack.runtime.tap_host import (
     DEFAULT_ADDRESS,
@@ -106,8 +106,11 @@ def up_command(
     options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))
     placements = place_services(serve or (), options)
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(message)s")
+    log = Log()
+    logging.basicConfig(handlers=[log], level=level, format="%(message)s")
     trio.run(up, config, placements, _print_now)
+    if log.is_broken:
+        raise BrokenPipeError
 
 
 def _print_now(line: str) -> None:

@@ -1,11 +1,11 @@
 """Plug-ins: the built-in ones from a dictionary, the others from entry points of the same group."""
 
-import difflib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, TypeVar
 
 from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def installed(group: str) -> dict[str, EntryPoint]:
 def find(group: str, name: str, built_in: Mapping[str, T]) -> T:
     """Return a plug-in by name; a built-in one goes before a third party's.
 
-    Raises ConfigError for one that does not load, and for a name that nobody has, with the nearest.
+    Raises ConfigError for one that does not load, and for a name that nobody has.
     """
     if name in built_in:
         return built_in[name]
@@ -40,6 +40,4 @@ def find(group: str, name: str, built_in: Mapping[str, T]) -> T:
             raise ConfigError(f"{kind} {name!r} ({others[name].value}): {error}") from error
         return plugin
     known = sorted({*built_in, *others})
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"there is no {kind} {name!r} (there are: {', '.join(known)}){hint}")
+    raise ConfigError(f"there is no {kind} {name!r}{suggest(name, known)}")

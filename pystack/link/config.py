@@ -7,12 +7,12 @@ several values after a word, so may the text: delay="20ms 5ms 25%", loss="gemode
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
 from pystack.core.units import (
     parse_probability,
     parse_rate_bps,
@@ -252,9 +252,7 @@ _DEFAULTS: Final[dict[str, object]] = {
 
 
 def _unknown(word: str) -> ConfigError:
-    near = difflib.get_close_matches(word, _WORDS, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else f" (there are: {', '.join(sorted(_WORDS))})"
-    return ConfigError(f"a link does not know the word {word!r}{hint}")
+    return ConfigError(f"a link does not know the word {word!r}{suggest(word, sorted(_WORDS))}")
 
 
 def _wrong(word: str, value: object, error: Exception) -> ConfigError:

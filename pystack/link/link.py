@@ -1,6 +1,5 @@
 """Link: two ports joined by two pipes, each direction with its own behaviour and its own chance."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol
@@ -9,6 +8,7 @@ from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
+from pystack.core.suggest import suggest
 from pystack.link.config import PipeConfig
 from pystack.link.impair.base import HARMLESS
 from pystack.link.impair.packet import Predicate
@@ -169,8 +169,7 @@ class Link:
             return self.a_to_b, self.b_to_a
         if direction in DIRECTIONS:
             return (self.a_to_b if direction == A_TO_B else self.b_to_a,)
-        near = difflib.get_close_matches(direction, DIRECTIONS, 1) or DIRECTIONS
-        raise ConfigError(f"a link has no direction {direction!r}; did you mean {near[0]!r}?")
+        raise ConfigError(f"a link has no direction {direction!r}{suggest(direction, DIRECTIONS)}")
 
     def _told(self, direction: str, reason: str, frame: Frame, now: float) -> None:
         if self.observers and reason not in HARMLESS and not is_mark(reason):

@@ -19,6 +19,7 @@ import trio
 
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError, PystackError
+from pystack.core.suggest import suggest
 from pystack.runtime.attach import Namespace
 from pystack.runtime.groups import unwrapped
 from pystack.runtime.host import TrioHost
@@ -26,7 +27,6 @@ from pystack.runtime.network import Network, NetworkLink
 from pystack.runtime.virtual import run as run_in_virtual_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
-from pystack.topology.reading import suggest
 from pystack.topology.spec import REAL_KINDS, EventSpec, LabSpec, LinkSpec, ProgramSpec
 
 ProgramFn = Callable[..., Awaitable[object]]

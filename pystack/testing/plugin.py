@@ -7,7 +7,6 @@ before a test needs it (`bench.py` does).
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import shlex
@@ -296,12 +295,10 @@ def _marker_words(item: pytest.Item) -> dict[str, object]:
             )
         for word in mark.kwargs:
             if word not in _WORDS:
-                near = difflib.get_close_matches(word, _WORDS, 1)
-                hint = (
-                    f"; did you mean {near[0]!r}?" if near else f" (there are: {', '.join(_WORDS)})"
-                )
+                from pystack.core.suggest import suggest
+
                 raise pytest.UsageError(
-                    f"{item.nodeid}: the marker pystack has no word {word!r}{hint}"
+                    f"{item.nodeid}: the marker pystack has no word {word!r}{suggest(word, _WORDS)}"
                 )
         words.update(mark.kwargs)
     return words

@@ -26,11 +26,12 @@ from typing import Final
 
 from pystack.core.addresses import parse_prefix
 from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.link.config import WORDS
 from pystack.topology import presets
 from pystack.topology.building import build
-from pystack.topology.reading import Document, describe, suggest
+from pystack.topology.reading import Document, describe
 from pystack.topology.spec import (
     ACTIONS,
     DEFAULT_SUBNET,

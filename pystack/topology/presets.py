@@ -5,12 +5,12 @@ real lines differ from them, and from each other, by more than a factor of two. 
 tail and long, as those of real modems are. A word that is given beside a preset goes before it.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
 
 Words = Mapping[str, object]
 
@@ -120,7 +120,5 @@ def words_of(name: str | None) -> tuple[Words, Words]:
         return {}, {}
     preset = PRESETS.get(name)
     if preset is None:
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"there is no preset {name!r} (there are: {', '.join(PRESETS)}){hint}")
+        raise ConfigError(f"there is no preset {name!r}{suggest(name, PRESETS)}")
     return preset.up, preset.down

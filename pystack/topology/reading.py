@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
 from pystack.topology.toml_places import Path, find_places, line_of
 
 _POSITION: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -110,12 +110,3 @@ def describe(value: object) -> str:
     """Return what a value is, for a sentence."""
     kind = next((name for cls, name in _KINDS if isinstance(value, cls)), "a date or time")
     return f"{kind} ({value!r})" if isinstance(value, str | int | float) else kind
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about a wrong word: the nearest right one, or all of them."""
-    names = list(known)
-    near = difflib.get_close_matches(word, names, 1, 0.5)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f" (there are: {', '.join(names)})" if names else ""

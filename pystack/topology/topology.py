@@ -24,6 +24,7 @@ from pystack.core.addresses import (
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
+from pystack.core.suggest import suggest
 from pystack.link.config import PipeConfig
 from pystack.link.link import DEFAULT_MTU_BYTES, Link
 from pystack.link.loopback import LoopbackPort
@@ -150,8 +151,7 @@ class Topology:
         try:
             return self.nodes[name]
         except KeyError:
-            known = ", ".join(self.nodes) or "none yet"
-            raise ConfigError(f"there is no node {name!r} (there are: {known})") from None
+            raise ConfigError(f"there is no node {name!r}{suggest(name, self.nodes)}") from None
 
     def resolve(self, name: str) -> Ip4 | None:
         """Return the first address of "client", or that of "client.eth1"; None: nobody has it."""

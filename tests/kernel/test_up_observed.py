@@ -1,12 +1,15 @@
 """What `pystack up` shows of itself: captures and logs of real traffic."""
 
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import dpkt
 import pytest
-from netns import NetworkNamespace
+from netns import NetworkNamespace, read_line
 from up import URL, StackUp
 
 from pystack.observe.summary import summarize
@@ -98,3 +101,19 @@ def test_v_tells_what_happens_and_vv_every_packet(
     assert "-> ESTABLISHED" in packets.log
     assert " tap1  In  IP 10.78.0.1." in packets.log
     assert " tap1  Out IP 10.78.0.2.80 > " in packets.log
+
+
+def test_a_log_that_nobody_reads_any_more_ends_it_as_sigterm_does(
+    netns: NetworkNamespace, tmp_path: Path
+) -> None:
+    pcap = tmp_path / "run.pcap"
+    argv = [sys.executable, "-m", "pystack", "up", "tap0", "-vv", "--pcap", str(pcap)]
+    process = netns.popen(argv, stderr=subprocess.PIPE)
+    assert read_line(process).startswith("ready:")
+    assert process.stderr is not None
+    connection = netns.popen_python("hold", 80)
+    assert read_line(connection) == "connected"
+    process.stderr.close()
+    netns.run(["ping", "-c", "1", "10.77.0.2"], expect=None)
+    assert process.wait(30) == 128 + signal.SIGPIPE
+    assert any("Flags [F.]" in summarize(data) for _, data in captured(pcap))

@@ -49,7 +49,7 @@ def test_check_says_that_a_file_is_right(lab: Path) -> None:
     ("right", "wrong", "sentence"),
     [
         ("delay", "dely", "8: there is no word 'dely' in links #1; did you mean 'delay'?"),
-        ('["http"]', '["htp"]', "4: b: no service 'htp': there are"),
+        ('["http"]', '["htp"]', "4: b: there is no service 'htp'; did you mean 'http'?"),
         ('["http"]', '["http", "echo:80"]', "4: b: 'http' and 'echo:80' both claim TCP port 80"),
     ],
 )

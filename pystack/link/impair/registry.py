@@ -1,6 +1,5 @@
 """Impairments by name: the built-in ones, and those of third parties (`pystack.impairment`)."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find
 from pystack.core.rng import Random
+from pystack.core.suggest import suggest
 from pystack.core.units import parse_probability
 from pystack.link.impair.base import Impairment, ImpairmentFactory, as_impairment
 from pystack.link.impair.corrupt import Corrupt
@@ -76,11 +76,8 @@ def _named(name: str, words: Mapping[str, object]) -> ImpairmentFactory:
     known = list(inspect.signature(factory).parameters)[1:]
     for word in words:
         if word not in known:
-            near = difflib.get_close_matches(word, known, 1) or known
-            raise ConfigError(
-                f"the impairment {name!r} does not know {word!r}"
-                + (f"; did you mean {near[0]!r}?" if near else "; it takes no words")
-            )
+            hint = suggest(word, known) or "; it takes no words"
+            raise ConfigError(f"the impairment {name!r} does not know {word!r}{hint}")
     made = partial(factory, **words)
     try:
         made(Random(0))

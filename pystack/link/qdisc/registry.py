@@ -6,7 +6,6 @@ The words of a queue are the keyword parameters of its factory, built in or from
 one whose default is a bool is a flag, one whose default is a tuple takes several values.
 """
 
-import difflib
 import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find
 from pystack.core.rng import Random, component_rng
+from pystack.core.suggest import suggest
 from pystack.link.qdisc import words
 from pystack.link.qdisc.base import Qdisc, QdiscFactory
 from pystack.link.qdisc.codel import codel
@@ -146,7 +146,7 @@ def _word(name: str, known: Mapping[str, Parameter], token: str) -> tuple[str, b
         flag = token.removeprefix(start)
         if flag != token and flag in known and isinstance(known[flag].default, bool):
             return flag, False
-    raise ConfigError(f"qdisc {name} has no word {token!r}{_hint(known, token)}")
+    raise ConfigError(f"qdisc {name} has no word {token!r}{suggest(token, known)}")
 
 
 def _from_mapping(
@@ -155,7 +155,7 @@ def _from_mapping(
     given: dict[str, Value] = {}
     for word, value in values.items():
         if word not in known:
-            raise ConfigError(f"qdisc {name} has no word {word!r}{_hint(known, word)}")
+            raise ConfigError(f"qdisc {name} has no word {word!r}{suggest(word, known)}")
         default = known[word].default
         if isinstance(default, bool):
             if not isinstance(value, bool):
@@ -177,10 +177,3 @@ def _check_complete(name: str, known: Mapping[str, Parameter], given: Mapping[st
     for word, parameter in known.items():
         if parameter.default is Parameter.empty and word not in given:
             raise ConfigError(f"qdisc {name} needs the word {word!r}")
-
-
-def _hint(known: Mapping[str, Parameter], word: str) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f" (there are: {', '.join(known)})"

@@ -31,14 +31,11 @@ def test_a_port_is_1_to_65535(text: str) -> None:
         parse_serve(text)
 
 
-def test_an_unknown_name_is_told_the_known_ones_and_the_nearest() -> None:
-    with pytest.raises(ConfigError) as caught:
+def test_an_unknown_name_is_told_the_nearest_or_all_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"no service 'htpp'; did you mean 'http'\?$"):
         parse_serve("htpp:80")
-    assert "chargen, daytime, discard, echo, http" in str(caught.value)
-    assert "Did you mean 'http'?" in str(caught.value)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"'zzz' \(there are: chargen, daytime, discard"):
         parse_serve("zzz")
-    assert "Did you mean" not in str(caught.value)
 
 
 def test_with_nothing_asked_for_it_is_http() -> None:

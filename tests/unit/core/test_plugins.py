@@ -35,14 +35,12 @@ def test_a_built_in_goes_before_a_third_partys(monkeypatch: pytest.MonkeyPatch) 
     assert plugins.find("pystack.congestion", "cubic", BUILT_IN) == 2
 
 
-def test_a_wrong_name_is_answered_with_the_nearest_and_all() -> None:
+def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'cubic'") as caught:
         plugins.find("pystack.congestion", "cubik", BUILT_IN)
     assert "there is no congestion 'cubik'" in str(caught.value)
-    assert "cubic, newreno" in str(caught.value)
 
 
 def test_a_name_like_no_other_gets_no_guess() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"no congestion 'xyzzy' \(there are: cubic, newreno\)$"):
         plugins.find("pystack.congestion", "xyzzy", BUILT_IN)
-    assert "did you mean" not in str(caught.value)
