@@ -70,7 +70,7 @@ class StreamSocket(HostSocket):
         if self._socket is not None:
             raise error_of(errno.EINVAL)
         if self._listener is not None:
-            self._listener.backlog = max(backlog, 1)
+            self._listener.backlog = backlog
             return
         local, port = self._bound or (UNSPECIFIED, 0)
         listener = self._host.tcp.listen(local, port, backlog)

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
 from pystack.stack import egress
 from pystack.stack.ports import random_port
 from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
+from pystack.tcp import syn_cookie
 from pystack.tcp.listener import Listener
 from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.wire import ipv4, tcp
+from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES
+from pystack.wire import ipv4, tcp, tcp_options
+from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
+    from pystack.stack.routes import Route
     from pystack.stack.tcp_table import TcpTable
+
+# When SYN-ACKs that nobody answers are given up early: as Linux's reqsk_timer_handler
+_CALM: Final = 8
+_SHED_RETRIES: Final = 2
 
 
 class Listeners:
     """The ports of one host that are open for connections."""
 
-    __slots__ = ("_host", "_opener", "_table", "by_port")
+    __slots__ = ("_cookie_key", "_host", "_opener", "_table", "by_port")
 
     def __init__(self, host: Host, table: TcpTable, opener: Opener) -> None:
+        self._cookie_key = opener.secret(b"syn cookies")
         self._host = host
         self._table = table
         self._opener = opener
@@ -100,10 +109,29 @@ class Listeners:
         `predecessor`: the connection between the same ends that gave way; None: there was none.
         """
         listener = self.find(packet.dst, segment.dst_port)
-        if listener is None or segment.flags & (tcp.RST | tcp.ACK) or not segment.flags & tcp.SYN:
-            self._answer_stranger(packet, segment, now, known_port=listener is not None)
-        else:
+        kind = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)
+        if listener is None:
+            self._answer_stranger(packet, segment, now, known_port=False)
+        elif kind == tcp.SYN:
             self._syn_arrived(listener, packet, segment, now, predecessor)
+        elif kind != tcp.ACK or not self._cookie_arrived(listener, packet, segment, now):
+            self._answer_stranger(packet, segment, now, known_port=True)
+
+    def admits(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
+        """Tell whether a half-open connection may take a segment that may be its last ACK.
+
+        With a full accept queue it may not: the peer, who is established, sends its data again, and
+        our SYN-ACK is sent again too (RFC 9293 section 3.9.1.2 leaves the backlog to us; as Linux).
+        """
+        listener = socket.listener
+        if (
+            listener is None
+            or not listener.accept_queue_full
+            or segment.flags & (tcp.SYN | tcp.ACK | tcp.RST) != tcp.ACK
+        ):
+            return True
+        self._host.drop("tcp_listen_overflow", now)
+        return False
 
     def gives_way(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
         """Tell whether a connection in TIME-WAIT ends for the sake of a new one (RFC 6191, 2)."""
@@ -134,21 +162,98 @@ class Listeners:
         if route is None:
             host.drop("tcp_no_route", now, data=packet.raw)
             return
-        if listener.full:
-            oldest = listener.oldest_half_open()
+        if listener.accept_queue_full:
             host.drop("tcp_listen_overflow", now, data=packet.raw)
-            if oldest is None:
-                return
-            oldest.connection.finish(None)
-            self._table.pump(oldest, now)
-        socket = self._opener.add(
-            packet.dst, segment.dst_port, packet.src, segment.src_port, route, now, predecessor
-        )
-        socket.listener = listener
-        listener.half_open[socket] = None
+            return
+        self._shed(listener, now)
+        config = self._table.config
+        # A successor's number must be beyond its predecessor's, which a cookie need not be.
+        if predecessor is None and (listener.syn_queue_full or config.syn_cookies == 2):
+            if config.syn_cookies:
+                self._send_cookie(listener, packet, segment, route, now)
+            else:
+                host.drop("tcp_syn_queue_full", now, data=packet.raw)
+            return
+        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
+        if predecessor is None:
+            iss = self._opener.iss(*ends, now)
+        else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
+            iss = predecessor.connection.tcb.snd_nxt + 0x10001 & MASK
+        socket = self._opener.make(*ends, route, iss)
+        self._add(listener, socket)
         note_handshake(socket, segment, now, sent=False)
         socket.connection.open_passive(segment, now)
         self._table.mark(socket)
+
+    def _add(self, listener: Listener[TcpSocket], socket: TcpSocket) -> None:
+        self._table.sockets[socket.ends] = socket
+        socket.listener = listener
+        listener.half_open[socket] = None
+
+    def _shed(self, listener: Listener[TcpSocket], now: float) -> None:
+        """Let the oldest half-open connection go, where the queue fills and its peer is silent.
+
+        Half of the queue is for those who are new, as in Linux: two answers that came to nothing
+        are enough then.
+        """
+        if 2 * len(listener.half_open) <= max(_CALM, listener.backlog):
+            return
+        oldest = next(iter(listener.half_open))
+        if oldest.connection.tcb.retries >= _SHED_RETRIES:
+            self._host.drop("tcp_syn_queue_shed", now)
+            oldest.connection.finish(errno.ETIMEDOUT)
+            self._table.pump(oldest, now)
+
+    def _send_cookie(
+        self,
+        listener: Listener[TcpSocket],
+        packet: ipv4.Ipv4Packet,
+        segment: tcp.Segment,
+        route: Route,
+        now: float,
+    ) -> None:
+        """Answer a SYN without keeping anything (RFC 4987 section 3.6)."""
+        host = self._host
+        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
+        name = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
+        mss = tcp_options.parse(segment.options).mss or DEFAULT_SEND_MSS_BYTES
+        cookie = syn_cookie.make(self._cookie_key, name, segment.seq, mss, now)
+        socket = self._opener.make(*ends, route, cookie)
+        syn_ack = syn_cookie.answer(socket.connection, segment, now)
+        listener.cookie_sent_at = now
+        host.counters.add("tcp_syn_cookies_sent")
+        egress.send_segment(host, route, packet.dst, packet.src, syn_ack, now)
+
+    def _cookie_arrived(
+        self,
+        listener: Listener[TcpSocket],
+        packet: ipv4.Ipv4Packet,
+        segment: tcp.Segment,
+        now: float,
+    ) -> bool:
+        """Open a connection where an ACK brings back a cookie of ours; False: it does not."""
+        host, config = self._host, self._table.config
+        if now - listener.cookie_sent_at > syn_cookie.VALID_S and config.syn_cookies != 2:
+            return False
+        name = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
+        irs, cookie = segment.seq - 1 & MASK, segment.ack - 1 & MASK
+        mss = syn_cookie.check(self._cookie_key, name, irs, cookie, now)
+        route = host.routes.lookup(packet.src)
+        if mss is None or route is None:
+            host.counters.add("tcp_syn_cookies_failed")
+            return False
+        if listener.accept_queue_full:
+            host.drop("tcp_listen_overflow", now, data=packet.raw)
+            return True
+        host.counters.add("tcp_syn_cookies_received")
+        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
+        socket = self._opener.make(*ends, route, cookie)
+        self._add(listener, socket)
+        syn, syn_ack = syn_cookie.open_by_cookie(socket.connection, segment, mss, now)
+        note_handshake(socket, syn, now, sent=False)
+        note_handshake(socket, syn_ack, now, sent=True)
+        self._table.segment_arrived(socket, segment, now)
+        return True
 
     def _answer_stranger(
         self, packet: ipv4.Ipv4Packet, segment: tcp.Segment, now: float, *, known_port: bool

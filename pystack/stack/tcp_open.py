@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,6 @@ from pystack.stack.ports import EphemeralPorts
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.connection import Connection
 from pystack.tcp.isn import initial_sequence_number, timestamp_offset
-from pystack.tcp.seq import MASK
 from pystack.wire import ipv4, tcp
 from pystack.wire.segment_frame import pack_ends
 
@@ -72,30 +72,24 @@ class Opener:
                 raise OSError(errno.EADDRNOTAVAIL, "all ephemeral ports to there are taken")
         elif pack_ends(remote, local, remote_port, local_port) in self._table.sockets:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        socket = self.add(local, local_port, remote, remote_port, route, now)
+        iss = self.iss(local, local_port, remote, remote_port, now)
+        socket = self.make(local, local_port, remote, remote_port, route, iss)
+        self._table.sockets[socket.ends] = socket
         socket.connection.open_active(now)
         return socket
 
-    def add(
-        self,
-        local: Ip4,
-        local_port: int,
-        remote: Ip4,
-        remote_port: int,
-        route: Route,
-        now: float,
-        predecessor: TcpSocket | None = None,
-    ) -> TcpSocket:
-        """Make a connection and put it into the table, with numbers that nobody can guess.
+    def secret(self, purpose: bytes) -> bytes:
+        """Return a key of this host's own, for one purpose."""
+        return hashlib.blake2s(purpose, key=self._isn_key).digest()
 
-        `predecessor`: the connection between the same ends that gave way; None: there was none.
-        """
-        if predecessor is None:
-            iss = initial_sequence_number(
-                self._isn_key, local, local_port, remote, remote_port, now
-            )
-        else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
-            iss = predecessor.connection.tcb.snd_nxt + 0x10001 & MASK
+    def iss(self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, now: float) -> int:
+        """Return an initial sequence number that nobody can guess."""
+        return initial_sequence_number(self._isn_key, local, local_port, remote, remote_port, now)
+
+    def make(
+        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, route: Route, iss: int
+    ) -> TcpSocket:
+        """Make a connection that is not in the table yet."""
         connection = Connection(
             self._table.config,
             local_port,
@@ -105,6 +99,4 @@ class Opener:
             gso_max_bytes=route.interface.port.gso_max_bytes,
             ts_offset=timestamp_offset(self._isn_key, local, remote),
         )
-        socket = TcpSocket(connection, local, remote, route)
-        self._table.sockets[socket.ends] = socket
-        return socket
+        return TcpSocket(connection, local, remote, route)

@@ -64,9 +64,19 @@ class TcpTable:
         """Give a segment to its connection, which is pumped when the batch is done (HOT)."""
         connection = socket.connection
         if connection.state in _HANDSHAKE_STATES:
-            note_handshake(socket, segment, now, sent=False)
-        connection.segment_arrived(segment, now)
+            self._handshake_goes_on(socket, segment, now)
+        else:
+            connection.segment_arrived(segment, now)
         self.mark(socket)
+
+    def _handshake_goes_on(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
+        if not self.listeners.admits(socket, segment, now):
+            return
+        note_handshake(socket, segment, now, sent=False)
+        socket.connection.segment_arrived(segment, now)
+        if socket.listener is not None and socket.connection.state not in _HANDSHAKE_STATES:
+            # At once, not when the pump tells it: the next in the batch looks at the queue too.
+            socket.listener.established(socket)
 
     def error_arrived(self, error: IcmpError, now: float) -> None:
         """Take an ICMP error about a segment that this host sent."""
@@ -209,8 +219,6 @@ class TcpTable:
             host.drop(connection.drops.pop(0), now)
         while (event := connection.next_event()) is not None:
             if isinstance(event, Signal):
-                if event is Signal.ESTABLISHED and socket.listener is not None:
-                    socket.listener.established(socket)
                 if socket.on_signal is not None:
                     socket.on_signal(event)
             elif isinstance(event, StateChange):

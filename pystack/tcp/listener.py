@@ -1,9 +1,11 @@
 """A listener: the connections that are being opened from outside, and those that wait for `accept`.
 
-One limit holds for both together, so that a connection that gets established always has a place.
-When half-open ones have taken it all, the oldest of them makes room (RFC 4987 section 3.4).
+Two queues, and the backlog is the limit of each, as in Linux. When the first is full, SYNs are
+answered with cookies (`syn_cookie.py`); when the second is, SYNs and the last ACKs of handshakes
+are ignored, so that the peers try again.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
@@ -17,25 +19,45 @@ S = TypeVar("S")
 class Listener(Generic[S]):
     """Half-open and established connections (of type S) of one local port."""
 
-    __slots__ = ("backlog", "broken", "half_open", "local", "local_port", "on_ready", "ready")
+    __slots__ = (
+        "_backlog",
+        "broken",
+        "cookie_sent_at",
+        "half_open",
+        "local",
+        "local_port",
+        "on_ready",
+        "ready",
+    )
 
     def __init__(self, local: int, local_port: int, backlog: int = DEFAULT_BACKLOG) -> None:
         self.local = local
         self.local_port = local_port
-        self.backlog = min(max(backlog, 1), MAX_BACKLOG)
+        self.backlog = backlog
         self.half_open: dict[S, None] = {}  # in the order of their SYNs
         self.ready: deque[S] = deque()  # established, not yet accepted
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told
         self.broken = False  # its host was powered off: nothing will ever come
+        self.cookie_sent_at = -math.inf  # the last time that a SYN was answered with a cookie
 
     @property
-    def full(self) -> bool:
-        """Tell whether there is no room for a SYN, unless a half-open connection goes."""
-        return len(self.half_open) + len(self.ready) >= self.backlog
+    def backlog(self) -> int:
+        """Return the limit of both queues; it may be changed."""
+        return self._backlog
 
-    def oldest_half_open(self) -> S | None:
-        """Return the connection to give up first; None where none is half-open."""
-        return next(iter(self.half_open), None)
+    @backlog.setter
+    def backlog(self, wanted: int) -> None:
+        self._backlog = min(max(wanted, 0), MAX_BACKLOG)
+
+    @property
+    def syn_queue_full(self) -> bool:
+        """Tell whether there is no room for another half-open connection."""
+        return len(self.half_open) > self._backlog  # one more than the limit, as in Linux
+
+    @property
+    def accept_queue_full(self) -> bool:
+        """Tell whether nothing more may be established before somebody accepts."""
+        return len(self.ready) > self._backlog
 
     def established(self, connection: S) -> None:
         """A half-open connection is open: it waits for `accept` now."""
@@ -46,5 +68,5 @@ class Listener(Generic[S]):
                 self.on_ready()
 
     def forget(self, connection: S) -> None:
-        """A connection ended before anybody accepted it."""
+        """A half-open connection ended. One that ended later is still there to be accepted."""
         self.half_open.pop(connection, None)

@@ -33,6 +33,7 @@ class TcpConfig:
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
+    syn_cookies: int = 1  # 0: never, 1: when the SYN queue is full, 2: always; tcp_syncookies
     syn_retries: int = 6  # 123 s; RFC 9293 section 3.8.3 asks for R2 of 180 s; as Linux
     syn_ack_retries: int = 5  # as Linux
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
@@ -46,6 +47,8 @@ class TcpConfig:
         for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        if self.syn_cookies not in (0, 1, 2):
+            raise ConfigError(f"syn_cookies is {self.syn_cookies}: it must be 0, 1 or 2")
         for name in ("syn_retries", "syn_ack_retries", "retries", "orphan_retries"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")

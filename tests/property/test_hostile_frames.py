@@ -112,8 +112,9 @@ class Target(Bench):
         assert len(neighbors._entries) <= TABLE_ENTRIES
         assert all(len(entry.held) <= QUEUE_PACKETS for entry in neighbors._entries.values())
         assert self.host.reassembly._cost_bytes <= MAX_BYTES
-        assert len(self.listener.half_open) + len(self.listener.ready) <= BACKLOG
-        assert len(self.host.tcp) <= BACKLOG + 2  # and the last connection in TIME-WAIT
+        assert len(self.listener.half_open) <= BACKLOG + 1
+        assert len(self.listener.ready) <= BACKLOG + 1
+        assert len(self.host.tcp) <= 2 * (BACKLOG + 1) + 2  # and the last one in TIME-WAIT
         assert self.socket._queued_bytes <= 20_000
         assert len(self.host.routes._cache) <= 4096
         assert len(self.scheduler._heap) <= 4096

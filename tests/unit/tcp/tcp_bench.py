@@ -9,6 +9,7 @@ from pystack.stack.tcp_socket import TcpSocket
 from pystack.stack.tcp_table import TcpTable
 from pystack.tcp.listener import Listener
 from pystack.wire import icmp, ipv4, tcp
+from pystack.wire.frame import Frame
 from pystack.wire.tcp_options import TcpOptions, pack
 
 PEER_ISS: Final = 2**32 - 50
@@ -38,14 +39,34 @@ class TcpBench(Bench):
         payload: bytes = b"",
         at: float | None = None,
         mss: int | None = None,
+        options: TcpOptions | None = None,
         src: int = PEER,
         dst: int = HERE,
     ) -> None:
-        """Let a segment arrive."""
+        """Let a segment arrive, with all those options or with the MSS alone."""
+        offered = options if options is not None or mss is None else TcpOptions(mss=mss)
         self.arrive(
-            frame_of(make(flags, ports, seq, ack, wnd, payload, mss, src, dst)),
+            frame_of(make(flags, ports, seq, ack, wnd, payload, offered, src, dst)),
             at=self.scheduler.now if at is None else at,
         )
+
+    def frame(
+        self,
+        flags: int,
+        *,
+        ports: tuple[int, int] = (5000, 80),
+        seq: int = PEER_ISS,
+        ack: int = 0,
+        payload: bytes = b"",
+    ) -> bytes:
+        """Return the frame of a segment of the peer's."""
+        return frame_of(make(flags, ports, seq, ack, 65535, payload, None, PEER))
+
+    def arrive_together(self, *frames: bytes) -> None:
+        """Let frames arrive in one batch."""
+        for frame in frames:
+            self.port.sink(Frame(frame), self.scheduler.now)
+        self.scheduler.run_due(self.scheduler.now)
 
     def sent(self) -> list[tcp.Segment]:
         """Return the TCP segments sent since the last time."""
@@ -57,10 +78,15 @@ class TcpBench(Bench):
                     found.append(tcp.parse(packet))
         return found
 
-    def accept_from(self, port: int, listener: Listener[TcpSocket]) -> TcpSocket:
-        """Go through a handshake with a listener of port 80."""
+    def half_open_from(self, port: int) -> tcp.Segment:
+        """Send a SYN to port 80 that is answered; return the SYN-ACK."""
         self.segment(tcp.SYN, ports=(port, 80), mss=1460)
         (answer,) = self.sent()
+        return answer
+
+    def accept_from(self, port: int, listener: Listener[TcpSocket]) -> TcpSocket:
+        """Go through a handshake with a listener of port 80."""
+        answer = self.half_open_from(port)
         self.segment(tcp.ACK, ports=(port, 80), seq=PEER_ISS + 1, ack=answer.seq + 1)
         assert listener.ready
         return listener.ready[-1]
@@ -93,11 +119,11 @@ def make(
     ack: int,
     wnd: int,
     payload: bytes,
-    mss: int | None,
+    offered: TcpOptions | None,
     src: int,
     dst: int = HERE,
 ) -> bytes:
-    options = b"" if mss is None else pack(TcpOptions(mss=mss))
+    options = b"" if offered is None else pack(offered)
     segment = tcp.Segment(*ports, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, flags, wnd, options, payload)
     header = tcp.pack_header(segment, src, dst)
     return ip_packet(header + payload, ipv4.TCP, src=src, dst=dst)

@@ -74,28 +74,6 @@ def test_a_handshake_with_a_listener(bench: TcpBench) -> None:
     assert [entry.flags for entry in socket.handshake] == ["SYN", "SYN ACK", "ACK"]
 
 
-def test_when_the_backlog_is_full_the_oldest_half_open_makes_room(bench: TcpBench) -> None:
-    listener = bench.table.listen(ANY, 80, backlog=2)
-    for port in (5000, 5001, 5002):
-        bench.segment(SYN, ports=(port, 80))
-    assert len(bench.sent()) == 3
-    assert bench.counters["tcp_listen_overflow"] == 1
-    assert sorted(socket.connection.remote_port for socket in bench.table) == [5001, 5002]
-    assert len(listener.half_open) == 2
-
-
-def test_when_all_wait_to_be_accepted_a_syn_is_dropped_and_comes_later(bench: TcpBench) -> None:
-    listener = bench.table.listen(ANY, 80, backlog=2)
-    for port in (5000, 5001):
-        bench.accept_from(port, listener)
-    bench.segment(SYN, ports=(5002, 80))
-    assert bench.sent() == []
-    assert bench.counters["tcp_listen_overflow"] == 1
-    listener.ready.popleft()
-    bench.accept_from(5002, listener)
-    assert [socket.connection.remote_port for socket in listener.ready] == [5001, 5002]
-
-
 def test_closing_a_listener_resets_whom_nobody_accepted(bench: TcpBench) -> None:
     listener = bench.table.listen(ANY, 80)
     bench.accept_from(5000, listener)
