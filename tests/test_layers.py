@@ -49,7 +49,13 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.runtime",
         "pystack.__init__",
     ),
-    "pystack.cli": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
+    "pystack.cli": (
+        *_BELOW_RUNTIME,
+        "pystack.runtime",
+        "pystack.__init__",
+        "pystack.apps",
+        "pystack.testing.packetdrill",
+    ),
     "pystack.testing": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
     "pystack.__main__": ("pystack.cli",),
     # The public names, gathered: a layer of its own, above runtime.

@@ -12,6 +12,7 @@ import typer
 from pystack import __version__
 from pystack.cli.lab import lab
 from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
+from pystack.cli.packetdrill import packetdrill_command
 from pystack.cli.plugins import plugins_command
 from pystack.cli.up import up_command
 from pystack.core.errors import ConfigError, DeviceError
@@ -28,6 +29,9 @@ app: Final = typer.Typer(
 
 app.command("up")(up_command)
 app.command("plugins")(plugins_command)
+app.command(
+    "packetdrill", context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)(packetdrill_command)
 app.add_typer(lab)
 
 

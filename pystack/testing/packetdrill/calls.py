@@ -1,0 +1,378 @@
+"""The system calls that scripts may make: from a line's arguments to what the socket does."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Final
+
+from pystack.core.addresses import Ip4
+from pystack.testing.packetdrill.constants import VALUES
+from pystack.testing.packetdrill.datagrams import Datagrams
+from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.files import File, Outcome, Program, Steps, failed
+from pystack.testing.packetdrill.polling import Epoll, poll
+from pystack.testing.packetdrill.script import (
+    ANYTHING,
+    Call,
+    Either,
+    Expression,
+    Listing,
+    Structure,
+    Text,
+    Word,
+)
+from pystack.testing.packetdrill.streams import Stream
+from pystack.testing.packetdrill.values import address, data_of, number, optional_number, show
+
+_Maker = Callable[[Program, Call], Steps]
+
+
+def start(program: Program, call: Call) -> Steps:
+    """Return a line's call as something to be stepped through. Mismatch: it isn't known."""
+    maker = _CALLS.get(call.name)
+    if maker is None:
+        raise Mismatch(f"{call.name} is none of the calls that are known: {', '.join(_CALLS)}")
+    return maker(program, call)
+
+
+# Each of the functions below takes a line's arguments apart for one call.
+
+
+def _socket(program: Program, call: Call) -> Steps:
+    kind = number(_argument(call, 1))
+    proto = optional_number(_argument(call, 2), 0)
+    file: File
+    match kind & 0xF:
+        case 1 if proto in (0, VALUES["IPPROTO_TCP"]):
+            file = Stream(program)
+        case 2 if proto in (0, VALUES["IPPROTO_UDP"]):
+            file = Datagrams(program)
+        case _:
+            return failed(errno.EPROTONOSUPPORT)
+    file.nonblocking = bool(kind & VALUES["SOCK_NONBLOCK"])
+    return Outcome(program.add(file, _wanted(call)))
+    yield
+
+
+def _bind(program: Program, call: Call) -> Steps:
+    file = _socket_of(program, call)
+    if file is None:
+        return _bad_descriptor(program, call)
+    settings = program.settings
+    where = address(_argument(call, 1), (settings.local_ip, settings.bind_port))
+    return file.bind(*(where or (Ip4(0), 0)))
+    yield
+
+
+def _listen(program: Program, call: Call) -> Steps:
+    file = _stream_of(program, call)
+    return failed(errno.EOPNOTSUPP) if file is None else file.listen(number(_argument(call, 1)))
+    yield
+
+
+def _accept(program: Program, call: Call) -> Steps:
+    listening = _stream_of(program, call)
+    if listening is None:
+        return _bad_descriptor(program, call)
+    outcome = yield from listening.accept()
+    if outcome.error:
+        return outcome
+    stream = listening.accepted()
+    flags = number(_argument(call, 3)) if call.name == "accept4" else 0
+    stream.nonblocking = bool(flags & VALUES["SOCK_NONBLOCK"])
+    return Outcome(program.add(stream, _wanted(call)))
+
+
+def _connect(program: Program, call: Call) -> Steps:
+    file = _socket_of(program, call)
+    if file is None:
+        return _bad_descriptor(program, call)
+    where = _remote(program, _argument(call, 1))
+    if where is None:
+        return file.disconnect()
+    if isinstance(file, Datagrams):
+        return file.connect(*where)
+    return (yield from file.connect(*where))
+
+
+def _write(program: Program, call: Call) -> Steps:
+    size = number(_argument(call, 2))
+    text = data_of(_argument(call, 1), size)
+    flags = number(_argument(call, 3)) if call.name in ("send", "sendto") else 0
+    to = None
+    if call.name == "sendto" and _argument(call, 4) != Word("NULL"):
+        to = _remote(program, _argument(call, 4)) if _argument(call, 4) != 0 else None
+    return (yield from _send(program, call, size, text, flags, to))
+
+
+def _writev(program: Program, call: Call) -> Steps:
+    size, text = _vector(_argument(call, 1))
+    return (yield from _send(program, call, size, text, 0, None))
+
+
+def _sendmsg(program: Program, call: Call) -> Steps:
+    message = _argument(call, 1)
+    if not isinstance(message, Structure):
+        raise Mismatch(f"{show(message)} is not a message: {{msg_name(...)=..., msg_iov(1)=[...]}}")
+    size, text = _vector(message.fields.get("msg_iov", Listing(())))
+    to = None
+    if message.fields.get("msg_name", ANYTHING) is ANYTHING:
+        to = (program.settings.remote_ip, program.settings.connect_port)
+    return (yield from _send(program, call, size, text, number(_argument(call, 2)), to))
+
+
+def _send(
+    program: Program,
+    call: Call,
+    size: int,
+    text: bytes | None,
+    flags: int,
+    to: tuple[Ip4, int] | None,
+) -> Steps:
+    file = _socket_of(program, call)
+    if file is None:
+        return _bad_descriptor(program, call)
+    if isinstance(file, Datagrams):
+        return (yield from file.send(size, text, None if file.remote else to))
+    return (yield from file.write(size, text, flags))
+
+
+def _read(program: Program, call: Call) -> Steps:
+    size = number(_argument(call, 2))
+    flags = number(_argument(call, 3)) if call.name in ("recv", "recvfrom") else 0
+    return (yield from _receive(program, call, size, flags))
+
+
+def _readv(program: Program, call: Call) -> Steps:
+    size, _ = _vector(_argument(call, 1))
+    return (yield from _receive(program, call, size, 0))
+
+
+def _recvmsg(program: Program, call: Call) -> Steps:
+    message = _argument(call, 1)
+    vector = message.fields.get("msg_iov") if isinstance(message, Structure) else None
+    size, _ = _vector(vector or Listing(()))
+    return (yield from _receive(program, call, size, number(_argument(call, 2))))
+
+
+def _receive(program: Program, call: Call, size: int, flags: int) -> Steps:
+    if flags & VALUES["MSG_ERRQUEUE"]:
+        return failed(errno.EAGAIN)  # nothing is ever put there
+    file = _socket_of(program, call)
+    if file is None:
+        return _bad_descriptor(program, call)
+    if isinstance(file, Datagrams):
+        return (yield from file.receive(size, flags))
+    return (yield from file.read(size, flags))
+
+
+def _close(program: Program, call: Call) -> Steps:
+    file = program.files.pop(number(_argument(call, 0)), None)
+    if file is None:
+        return failed(errno.EBADF)
+    return (yield from file.close())
+
+
+def _shutdown(program: Program, call: Call) -> Steps:
+    file = _stream_of(program, call)
+    return failed(errno.ENOTCONN) if file is None else file.shutdown(number(_argument(call, 1)))
+    yield
+
+
+def _fcntl(program: Program, call: Call) -> Steps:
+    file = program.files.get(number(_argument(call, 0)))
+    if file is None:
+        return failed(errno.EBADF)
+    command = number(_argument(call, 1))
+    if command == VALUES["F_GETFL"]:
+        return Outcome(VALUES["O_RDWR"] | (VALUES["O_NONBLOCK"] if file.nonblocking else 0))
+    if command == VALUES["F_SETFL"]:
+        file.nonblocking = bool(number(_argument(call, 2)) & VALUES["O_NONBLOCK"])
+    return Outcome(0)
+    yield
+
+
+def _ioctl(program: Program, call: Call) -> Steps:
+    file = program.files.get(number(_argument(call, 0)))
+    if file is None:
+        return failed(errno.EBADF)
+    request = number(_argument(call, 1))
+    if request == VALUES["FIONBIO"]:
+        file.nonblocking = bool(number(_argument(call, 2)))
+        return Outcome(0)
+    if not isinstance(file, Stream):
+        return failed(errno.EINVAL)
+    found = file.control(request)
+    return failed(errno.EINVAL) if found is None else Outcome(0, written={2: [found]})
+    yield
+
+
+def _setsockopt(program: Program, call: Call) -> Steps:
+    file = _socket_of(program, call)
+    if file is None:
+        return _bad_descriptor(program, call)
+    level, name = number(_argument(call, 1)), number(_argument(call, 2))
+    value = _argument(call, 3)
+    if isinstance(value, Listing) and len(value.items) == 1:
+        value = value.items[0]
+    if isinstance(value, Text):
+        problem = file.options.set_text(level, name, value.data) if isinstance(file, Stream) else 0
+    elif isinstance(file, Stream):
+        problem = file.options.set(level, name, _numbers(value))
+    else:
+        problem = file.set_option(level, name, _numbers(value))
+    return failed(problem) if problem else Outcome(0)
+    yield
+
+
+def _getsockopt(program: Program, call: Call) -> Steps:
+    file = _socket_of(program, call)
+    if file is None:
+        return _bad_descriptor(program, call)
+    level, name = number(_argument(call, 1)), number(_argument(call, 2))
+    if isinstance(file, Datagrams):
+        return Outcome(0, written={3: file.get_option(level, name)})
+    found = file.options.get(level, name)
+    if isinstance(found, int):
+        return failed(found)
+    if isinstance(found, bytes):
+        return Outcome(0, text=found)
+    return Outcome(0, written={3: found})
+    yield
+
+
+def _poll(program: Program, call: Call) -> Steps:
+    array = _argument(call, 0)
+    if not isinstance(array, Listing):
+        raise Mismatch(f"{show(array)} is not [{{fd=..., events=...}}, ...]")
+    wanted = [_pair(entry, "fd", "events") for entry in array.items]
+    timeout_ms = optional_number(_argument(call, 2), -1)
+    return (yield from poll(program, wanted, timeout_ms))
+
+
+def _epoll_create(program: Program, call: Call) -> Steps:
+    return Outcome(program.add(Epoll(program), _wanted(call)))
+    yield
+
+
+def _epoll_ctl(program: Program, call: Call) -> Steps:
+    epoll = program.files.get(number(_argument(call, 0)))
+    if not isinstance(epoll, Epoll):
+        return failed(errno.EBADF)
+    op, fd, event = number(_argument(call, 1)), number(_argument(call, 2)), _argument(call, 3)
+    events = data = 0
+    if isinstance(event, Structure):
+        events = number(event.fields.get("events", 0))
+        data = _epoll_data(event)
+    return epoll.control(op, fd, events, data)
+    yield
+
+
+def _epoll_wait(program: Program, call: Call) -> Steps:
+    epoll = program.files.get(number(_argument(call, 0)))
+    if not isinstance(epoll, Epoll):
+        return failed(errno.EBADF)
+    most, timeout_ms = number(_argument(call, 2)), number(_argument(call, 3))
+    return (yield from epoll.wait(most, timeout_ms))
+
+
+_CALLS: Final[dict[str, _Maker]] = {
+    "socket": _socket,
+    "bind": _bind,
+    "listen": _listen,
+    "accept": _accept,
+    "accept4": _accept,
+    "connect": _connect,
+    "read": _read,
+    "readv": _readv,
+    "recv": _read,
+    "recvfrom": _read,
+    "recvmsg": _recvmsg,
+    "write": _write,
+    "writev": _writev,
+    "send": _write,
+    "sendto": _write,
+    "sendmsg": _sendmsg,
+    "close": _close,
+    "shutdown": _shutdown,
+    "fcntl": _fcntl,
+    "ioctl": _ioctl,
+    "setsockopt": _setsockopt,
+    "getsockopt": _getsockopt,
+    "poll": _poll,
+    "epoll_create": _epoll_create,
+    "epoll_create1": _epoll_create,
+    "epoll_ctl": _epoll_ctl,
+    "epoll_wait": _epoll_wait,
+}
+
+
+def _argument(call: Call, position: int) -> Expression:
+    if position >= len(call.arguments):
+        raise Mismatch(f"{call.name} wants {position + 1} arguments or more")
+    return call.arguments[position]
+
+
+def _wanted(call: Call) -> int:
+    """Return the descriptor that the line calls the new file by; -1: any."""
+    return -1 if call.result is ANYTHING else number(call.result)
+
+
+def _socket_of(program: Program, call: Call) -> Stream | Datagrams | None:
+    file = program.files.get(number(_argument(call, 0)))
+    return file if isinstance(file, Stream | Datagrams) else None
+
+
+def _stream_of(program: Program, call: Call) -> Stream | None:
+    file = program.files.get(number(_argument(call, 0)))
+    return file if isinstance(file, Stream) else None
+
+
+def _bad_descriptor(program: Program, call: Call) -> Outcome:
+    known = number(_argument(call, 0)) in program.files
+    return failed(errno.ENOTSOCK if known else errno.EBADF)
+
+
+def _remote(program: Program, expression: Expression) -> tuple[Ip4, int] | None:
+    settings = program.settings
+    return address(expression, (settings.remote_ip, settings.connect_port))
+
+
+def _numbers(value: Expression) -> list[int]:
+    if isinstance(value, Listing):
+        return [number(item) for item in value.items]
+    if isinstance(value, Structure):
+        return [number(item) for item in value.fields.values()]
+    if value is ANYTHING:
+        return []
+    assert isinstance(value, int | Word | Either) or value is not None
+    return [number(value)]
+
+
+def _vector(expression: Expression) -> tuple[int, bytes | None]:
+    """Return size and text of `[{..., 100}, {"abc", 3}]`; text None where a part is `...`."""
+    size, text = 0, b""
+    patterned = False
+    for entry in expression.items if isinstance(expression, Listing) else ():
+        if not isinstance(entry, Listing) or len(entry.items) != 2:
+            raise Mismatch(f"{show(entry)} is not a part of a message: {{..., SIZE}}")
+        part = number(entry.items[1])
+        data = data_of(entry.items[0], part)
+        size += part
+        patterned |= data is None
+        text += data or b""
+    return size, None if patterned or not size else text
+
+
+def _pair(entry: Expression, first: str, second: str) -> tuple[int, int]:
+    if not isinstance(entry, Structure):
+        raise Mismatch(f"{show(entry)} is not {{{first}=..., {second}=...}}")
+    return number(entry.fields.get(first, 0)), number(entry.fields.get(second, 0))
+
+
+def _epoll_data(event: Structure) -> int:
+    for name in ("fd", "ptr", "u32", "u64"):
+        if name in event.fields:
+            return number(event.fields[name])
+    return 0

@@ -1,0 +1,164 @@
+"""The options of a TCP socket: what they mean to the stack, and what they are read as."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from pystack.tcp.tcb import TcpConfig
+from pystack.testing.packetdrill.constants import VALUES
+from pystack.testing.packetdrill.sysctls import congestion_name
+
+if TYPE_CHECKING:
+    from pystack.testing.packetdrill.streams import Stream
+
+_SOCKET: Final = VALUES["SOL_SOCKET"]
+_TCP: Final = VALUES["SOL_TCP"]
+_MIN_SNDBUF_BYTES: Final = 4608  # Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF
+_MIN_RCVBUF_BYTES: Final = 2304
+_LINUX_NAMES: Final = {"newreno": b"reno"}
+
+
+class StreamOptions:
+    """Options by level and name; those that the stack knows are handed on to it."""
+
+    __slots__ = ("_stream", "_values", "congestion", "linger_s")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._values: dict[tuple[int, int], list[int]] = {}
+        self.linger_s: float | None = None  # None: SO_LINGER is off
+        self.congestion: str | None = None  # None: the host's
+
+    def copy_for(self, stream: Stream) -> StreamOptions:
+        """Return the options that an accepted socket takes over."""
+        other = StreamOptions(stream)
+        other._values.update(self._values)
+        other.linger_s = self.linger_s
+        other.congestion = self.congestion
+        return other
+
+    def apply(self, config: TcpConfig) -> TcpConfig:
+        """Return what new connections of the socket are to do."""
+        if (size := self._first(_SOCKET, "SO_RCVBUF")) is not None:
+            config = replace(config, receive_buffer_bytes=max(size, _MIN_RCVBUF_BYTES // 2))
+        if (size := self._first(_SOCKET, "SO_SNDBUF")) is not None:
+            config = replace(config, send_buffer_bytes=max(2 * size, _MIN_SNDBUF_BYTES))
+        if (retries := self._first(_TCP, "TCP_SYNCNT")) is not None:
+            config = replace(config, syn_retries=retries)
+        if self.congestion is not None:
+            config = replace(config, congestion=self.congestion)
+        return config
+
+    def settle(self) -> None:
+        """Hand to a connection what the socket was told before it had one."""
+        for (level, name), values in self._values.items():
+            self._hand_on(level, name, values)
+
+    def set(self, level: int, name: int, values: list[int]) -> int:
+        """Set an option to numbers; return an errno, 0 for none."""
+        if level == _SOCKET and name == VALUES["SO_LINGER"]:
+            if len(values) != 2:
+                return errno.EINVAL
+            self.linger_s = float(values[1]) if values[0] else None
+            return 0
+        if not values:
+            return errno.EINVAL
+        problem = self._problem(level, name, values[0])
+        if problem:
+            return problem
+        self._values[level, name] = values
+        self._hand_on(level, name, values)
+        if self._stream.listener is not None:
+            self._stream.use_config()
+        return 0
+
+    def set_text(self, level: int, name: int, text: bytes) -> int:
+        """Set an option to a text; return an errno, 0 for none."""
+        if (level, name) != (_TCP, VALUES["TCP_CONGESTION"]):
+            return 0  # taken, and without a meaning: a device to bind to, a key
+        known = congestion_name(text.decode("latin-1"))
+        if known is None:
+            return errno.ENOENT
+        self.congestion = known
+        if self._stream.listener is not None:
+            self._stream.use_config()
+        return 0
+
+    def get(self, level: int, name: int) -> list[int] | bytes | int:
+        """Return an option as its numbers or text; a single number is an errno."""
+        stream = self._stream
+        if level == _SOCKET:
+            match name:
+                case 3:  # SO_TYPE
+                    return [1]
+                case 4:  # SO_ERROR
+                    return [stream.take_error()]
+                case 13:  # SO_LINGER
+                    linger_s = self.linger_s
+                    return [0, 0] if linger_s is None else [1, int(linger_s)]
+                case 30:  # SO_ACCEPTCONN
+                    return [int(stream.listener is not None)]
+                case 7:  # SO_SNDBUF
+                    return [self._config().send_buffer_bytes]
+                case 8:  # SO_RCVBUF, which Linux tells with its overhead
+                    return [2 * self._config().receive_buffer_bytes]
+                case _:
+                    return self._values.get((level, name), [0])
+        if level == _TCP and name == VALUES["TCP_CONGESTION"]:
+            own = self._config().congestion
+            return _LINUX_NAMES.get(own, own.encode("ascii"))
+        if level == _TCP and name == VALUES["TCP_MAXSEG"] and stream.socket is not None:
+            return [stream.socket.connection.tcb.snd_mss]
+        if level not in (_TCP, VALUES["SOL_IP"], VALUES["SOL_IPV6"]):
+            return errno.EOPNOTSUPP
+        return self._values.get((level, name), [_DEFAULTS.get((level, name), 0)])
+
+    def before_write(self, flags: int) -> None:
+        """Let flags of a write take effect (MSG_MORE)."""
+
+    def _config(self) -> TcpConfig:
+        stream = self._stream
+        if stream.socket is not None:
+            return stream.socket.connection.config
+        return stream.config
+
+    def _first(self, level: int, name: str) -> int | None:
+        values = self._values.get((level, VALUES[name]))
+        return None if values is None else values[0]
+
+    def _problem(self, level: int, name: int, value: int) -> int:
+        lowest, highest = _LIMITS.get((level, name), (-(1 << 31), 0xFFFFFFFF))
+        return 0 if lowest <= value <= highest else errno.EINVAL
+
+    def _hand_on(self, level: int, name: int, values: list[int]) -> None:
+        stream = self._stream
+        if level == _SOCKET and name == VALUES["SO_SNDBUF"]:
+            stream.resize(send_bytes=max(2 * values[0], _MIN_SNDBUF_BYTES))
+        elif level == _SOCKET and name == VALUES["SO_RCVBUF"]:
+            stream.resize(receive_bytes=max(values[0], _MIN_RCVBUF_BYTES // 2))
+        elif level == _TCP and name == VALUES["TCP_NODELAY"] and stream.socket is not None:
+            socket = stream.socket
+            socket.connection.tcb.no_delay = bool(values[0])
+            if values[0]:
+                stream.program.world.host.tcp.pump(socket, stream.program.now)
+
+
+_LIMITS: Final = {
+    (_TCP, VALUES["TCP_SYNCNT"]): (1, 127),
+    (_TCP, VALUES["TCP_KEEPIDLE"]): (1, 32767),
+    (_TCP, VALUES["TCP_KEEPINTVL"]): (1, 32767),
+    (_TCP, VALUES["TCP_KEEPCNT"]): (1, 127),
+    (_TCP, VALUES["TCP_MAXSEG"]): (88, 32767),
+    (_TCP, VALUES["TCP_USER_TIMEOUT"]): (0, (1 << 31) - 1),
+}
+_DEFAULTS: Final = {
+    (_TCP, VALUES["TCP_KEEPIDLE"]): 7200,
+    (_TCP, VALUES["TCP_KEEPINTVL"]): 75,
+    (_TCP, VALUES["TCP_KEEPCNT"]): 9,
+    (_TCP, VALUES["TCP_SYNCNT"]): 6,
+    (_TCP, VALUES["TCP_LINGER2"]): 60,
+    (VALUES["SOL_IP"], VALUES["IP_TTL"]): 64,
+    (VALUES["SOL_IP"], VALUES["IP_MTU_DISCOVER"]): 1,
+}

@@ -1,0 +1,204 @@
+"""Shell lines of a script: which sysctls they set, and what those mean for connections.
+
+Nothing is run. What a line does beside setting sysctls is reported as ignored, and so are sysctls
+that mean nothing to a host of ours.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pystack.core.errors import ConfigError
+from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.tcb import TcpConfig
+
+# What the shell files that the public scripts begin with are known to set.
+_DEFAULTS: Final = {
+    "tcp_rmem": "4096 540000 15728640",
+    "tcp_wmem": "4096 262144 4194304",
+    "tcp_timestamps": "1",
+    "tcp_syn_retries": "5",
+    "tcp_synack_retries": "5",
+    "tcp_sack": "1",
+    "tcp_dsack": "1",
+    "tcp_reordering": "3",
+    "tcp_congestion_control": "cubic",
+    "tcp_slow_start_after_idle": "0",
+    "tcp_early_retrans": "4",
+    "tcp_recovery": "1",
+    "tcp_ecn": "0",
+    "tcp_fastopen": "3",
+    "tcp_fastopen_key": "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4",
+    "tcp_notsent_lowat": "4294967295",
+}
+_ASSIGNMENT: Final = re.compile(
+    r"(?:/proc/sys/net/ipv4/|net[./]ipv4[./])(\w+)\s*=\s*(.*)", re.DOTALL
+)
+_PROC: Final = re.compile(r"/proc/sys/net/ipv4/(\w+)")
+_QUIET: Final = ("sysctl_restore", "set -e", "exit")
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctls:
+    """The sysctls below net.ipv4 that a script has set, as text."""
+
+    values: dict[str, str]
+
+    def number(self, name: str, default: int) -> int:
+        """Return one as a number; the default where it was not set or is none."""
+        return self.numbers(name, (default,))[0]
+
+    def numbers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """Return one as its numbers (tcp_rmem has three)."""
+        words = self.values.get(name, "").split()
+        try:
+            found = tuple(int(word, 0) for word in words)
+        except ValueError:
+            return default
+        return found if len(found) >= len(default) else default
+
+
+def run_command(text: str, sysctls: Sysctls) -> list[str]:
+    """Take over the sysctls that shell lines set; return remarks about what has no effect."""
+    remarks = []
+    for line in _lines(text):
+        if any(quiet in line for quiet in _QUIET):
+            continue
+        if "defaults.sh" in line:
+            sysctls.values.update(_DEFAULTS)
+            continue
+        assignments = list(_assignments(line))
+        if not assignments:
+            remarks.append(f"ignored: `{line}`")
+        for name, value in assignments:
+            sysctls.values[name] = value
+            if name not in KNOWN:
+                remarks.append(f"ignored: the sysctl {name}")
+            elif name == "tcp_congestion_control" and not _is_congestion_control(value):
+                remarks.append(f"ignored: there is no congestion control {value}")
+    return remarks
+
+
+def tcp_config(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    """Return what a new connection is to do, after the sysctls."""
+    for name, apply in _APPLY.items():
+        if name in sysctls.values:
+            config = apply(sysctls, config)
+    return config
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.replace("\\\n", " ").splitlines():
+        stripped = line.partition(" #")[0].strip()
+        if stripped and not stripped.startswith("#"):
+            yield from (part.strip() for part in re.split(r"&&|;", stripped) if part.strip())
+
+
+def _assignments(line: str) -> Iterator[tuple[str, str]]:
+    """Yield name and value: `sysctl -w a=b`, `set_sysctls.py /proc/...=b`, `echo b > /proc/...`."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return
+    if not words:
+        return
+    if words[0] == "echo" and ">" in line:
+        target = _PROC.search(line.partition(">")[2])
+        if target is not None:
+            yield target[1], line.partition(">")[0].strip()[4:].strip().strip("\"'")
+        return
+    for word in words:
+        found = _ASSIGNMENT.fullmatch(word)
+        if found is not None:
+            yield found[1], _arithmetic(found[2].strip())
+
+
+def _arithmetic(value: str) -> str:
+    """Work out `$((256*1024))`."""
+
+    def product(found: re.Match[str]) -> str:
+        total = 1
+        for factor in found[1].split("*"):
+            total *= int(factor)
+        return str(total)
+
+    return re.sub(r"\$\(\(([\d*\s]+)\)\)", product, value)
+
+
+def _is_congestion_control(name: str) -> bool:
+    try:
+        congestion_control(_CONGESTION_NAMES.get(name, name))
+    except ConfigError:
+        return False
+    return True
+
+
+_CONGESTION_NAMES: Final = {"reno": "newreno"}
+
+
+def congestion_name(linux_name: str) -> str | None:
+    """Return our name of a congestion control that Linux calls so; None: there is none."""
+    name = _CONGESTION_NAMES.get(linux_name, linux_name)
+    return name if _is_congestion_control(name) else None
+
+
+def _congestion(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    name = congestion_name(sysctls.values["tcp_congestion_control"])
+    return config if name is None else replace(config, congestion=name)
+
+
+def _receive_buffer(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    _, usual, _ = sysctls.numbers("tcp_rmem", (4096, 131072, 6291456))
+    # Half of it is for the kernel's own overhead, and is never offered.
+    return replace(config, receive_buffer_bytes=max(usual // 2, 1))
+
+
+def _send_buffer(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    _, usual, _ = sysctls.numbers("tcp_wmem", (4096, 16384, 4194304))
+    return replace(config, send_buffer_bytes=max(usual, 1))
+
+
+def _syn_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, syn_retries=sysctls.number("tcp_syn_retries", config.syn_retries))
+
+
+def _syn_ack_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    number = sysctls.number("tcp_synack_retries", config.syn_ack_retries)
+    return replace(config, syn_ack_retries=number)
+
+
+def _retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, retries=sysctls.number("tcp_retries2", config.retries))
+
+
+def _orphan_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    number = sysctls.number("tcp_orphan_retries", config.orphan_retries)
+    return replace(config, orphan_retries=number)
+
+
+def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, fin_wait_2_s=float(sysctls.number("tcp_fin_timeout", 60)))
+
+
+_APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
+    "tcp_congestion_control": _congestion,
+    "tcp_rmem": _receive_buffer,
+    "tcp_wmem": _send_buffer,
+    "tcp_syn_retries": _syn_retries,
+    "tcp_synack_retries": _syn_ack_retries,
+    "tcp_retries2": _retries,
+    "tcp_orphan_retries": _orphan_retries,
+    "tcp_fin_timeout": _fin_timeout,
+}
+# Taken without a remark: what they ask for is how the stack is anyhow.
+_AS_IT_IS: Final = frozenset({"tcp_early_retrans", "tcp_recovery", "tcp_reordering"})
+KNOWN: Final = frozenset(_APPLY) | _AS_IT_IS
+
+
+def known_names() -> Iterable[str]:
+    """Return the sysctls that have an effect, in order."""
+    return sorted(_APPLY)

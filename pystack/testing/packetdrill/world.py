@@ -1,0 +1,148 @@
+"""A host on an emulated TUN device, and time that runs only when the script wants it to.
+
+The device has one station on its other side, the gateway: it answers ARP, and is where the script's
+packets come from. What the host sends is kept, with its instant, until the script asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.core.addresses import Ip4, Mac, Prefix
+from pystack.core.scheduler import Scheduler
+from pystack.link.port import FrameSink
+from pystack.stack.host import Host
+from pystack.testing.packetdrill.settings import Settings
+from pystack.wire import arp, ethernet, ipv4
+from pystack.wire.frame import Frame
+
+START: Final = 1000.0  # the world's time at the script's zero; exact in a float
+_PREFIX_BITS: Final = 16
+_MAC: Final = Mac(b"\x02\0\0\0\0\x02")
+_GATEWAY_MAC: Final = Mac(b"\x02\0\0\0\0\x01")
+
+
+@dataclass(slots=True)
+class Sent:
+    """A packet that the host has sent."""
+
+    at: float
+    packet: ipv4.Ipv4Packet
+
+
+class _Tun:
+    """The device's port: ARP is answered here, packets go to the world."""
+
+    def __init__(self, scheduler: Scheduler, gateway: Ip4, mtu_bytes: int) -> None:
+        self.mtu_bytes = mtu_bytes
+        self.gso_max_bytes = 0
+        self.fills_checksums = False
+        self.sent: deque[Sent] = deque()
+        self.sink: FrameSink = lambda _frame, _now: None
+        self._scheduler = scheduler
+        self._gateway = gateway
+
+    def attach(self, sink: FrameSink) -> None:
+        """Take the host's way in."""
+        self.sink = sink
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Keep a packet; answer whoever asks for the gateway."""
+        data = memoryview(frame.data)
+        kind = int.from_bytes(data[12:14], "big")
+        payload = data[ethernet.HEADER_BYTES :]
+        if kind == ethernet.IPV4:
+            self.sent.append(Sent(now, ipv4.parse(payload)))
+        elif kind == ethernet.ARP:
+            asked = arp.parse(payload)
+            if asked.op == arp.REQUEST and asked.tpa == self._gateway:
+                reply = arp.pack(arp.REPLY, _GATEWAY_MAC, asked.tpa, asked.spa, asked.sha)
+                self._scheduler.post(now, self._deliver_arp, reply)
+
+    def deliver(self, packet: bytes, now: float) -> None:
+        """Let an IP packet arrive at the host."""
+        self.sink(Frame(ethernet.HEADER.pack(_MAC, _GATEWAY_MAC, ethernet.IPV4) + packet), now)
+
+    def _deliver_arp(self, packet: bytes, now: float) -> None:
+        self.sink(Frame(ethernet.HEADER.pack(_MAC, _GATEWAY_MAC, ethernet.ARP) + packet), now)
+
+    def introduce(self, address: Ip4, now: float) -> None:
+        """Let the host know the gateway's station before it has to ask."""
+        request = arp.pack(arp.REQUEST, _GATEWAY_MAC, self._gateway, address)
+        self._deliver_arp(request, now)
+        self.sent.clear()
+
+    def close(self) -> None:
+        """Deliver nothing any more."""
+        self.sink = lambda _frame, _now: None
+
+
+class World:
+    """The host, its device, and the time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.scheduler = Scheduler(START)
+        local = settings.local_ip
+        prefix = Prefix.of(local, _PREFIX_BITS)
+        gateway = Ip4(local ^ 0xFE)  # some other address on the link
+        self._tun = _Tun(self.scheduler, gateway, settings.mtu_bytes)
+        self.host = Host("packetdrill", self.scheduler, settings.seed)
+        self.host.add_interface("tun0", self._tun, local, prefix, _MAC)
+        self._tun.introduce(local, START)
+        self.host.set_gateway(gateway)
+        # Asked after each thing that has happened; True: time is to stand here.
+        self.on_step: Callable[[], bool] | None = None
+
+    @property
+    def now(self) -> float:
+        """Return the world's time."""
+        return self.scheduler.now
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the script's time."""
+        return self.scheduler.now - START
+
+    @property
+    def sent(self) -> deque[Sent]:
+        """Return what was sent and not asked for yet, oldest first."""
+        return self._tun.sent
+
+    def run_until(self, elapsed_s: float) -> None:
+        """Let all happen up to a time of the script."""
+        until = START + elapsed_s
+        while True:
+            self.scheduler.run_due(until, self._stop)
+            if self.scheduler.next_at() > until:
+                break
+        self.scheduler.advance(until)
+
+    def run_to_next_packet(self, limit_s: float) -> Sent | None:
+        """Return the next packet, for which time runs up to `limit_s`; None: none was sent."""
+        until = START + limit_s
+        while not self.sent:
+            if self.scheduler.next_at() > until:
+                return None
+            self.scheduler.run_due(until, self._stop)
+        return self.sent.popleft()
+
+    def settle(self) -> None:
+        """Let happen what is due at this very instant."""
+        self.run_until(self.elapsed_s)
+
+    def deliver(self, packet: bytes) -> None:
+        """Let an IP packet arrive now."""
+        self._tun.deliver(packet, self.now)
+        self.settle()
+
+    def close(self) -> None:
+        """End: no timer is left."""
+        self.host.close()
+
+    def _stop(self) -> bool:
+        if self.on_step is not None:
+            self.on_step()
+        return bool(self.sent)
