@@ -9,7 +9,7 @@ from typing import Final
 from pystack.core.addresses import Ip4
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.datagrams import Datagrams
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import File, Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.polling import Epoll, poll
 from pystack.testing.packetdrill.script import (
@@ -29,10 +29,10 @@ _Maker = Callable[[Program, Call], Steps]
 
 
 def start(program: Program, call: Call) -> Steps:
-    """Return a line's call as something to be stepped through. Mismatch: it isn't known."""
+    """Return a line's call as something to be stepped through. MismatchError: it isn't known."""
     maker = _CALLS.get(call.name)
     if maker is None:
-        raise Mismatch(f"{call.name} is none of the calls that are known: {', '.join(_CALLS)}")
+        raise MismatchError(f"{call.name} is none of the calls that are known: {', '.join(_CALLS)}")
     return maker(program, call)
 
 
@@ -114,7 +114,9 @@ def _writev(program: Program, call: Call) -> Steps:
 def _sendmsg(program: Program, call: Call) -> Steps:
     message = _argument(call, 1)
     if not isinstance(message, Structure):
-        raise Mismatch(f"{show(message)} is not a message: {{msg_name(...)=..., msg_iov(1)=[...]}}")
+        raise MismatchError(
+            f"{show(message)} is not a message: {{msg_name(...)=..., msg_iov(1)=[...]}}"
+        )
     size, text = _vector(message.fields.get("msg_iov", Listing(())))
     to = None
     if message.fields.get("msg_name", ANYTHING) is ANYTHING:
@@ -245,7 +247,7 @@ def _getsockopt(program: Program, call: Call) -> Steps:
 def _poll(program: Program, call: Call) -> Steps:
     array = _argument(call, 0)
     if not isinstance(array, Listing):
-        raise Mismatch(f"{show(array)} is not [{{fd=..., events=...}}, ...]")
+        raise MismatchError(f"{show(array)} is not [{{fd=..., events=...}}, ...]")
     wanted = [_pair(entry, "fd", "events") for entry in array.items]
     timeout_ms = optional_number(_argument(call, 2), -1)
     return (yield from poll(program, wanted, timeout_ms))
@@ -310,7 +312,7 @@ _CALLS: Final[dict[str, _Maker]] = {
 
 def _argument(call: Call, position: int) -> Expression:
     if position >= len(call.arguments):
-        raise Mismatch(f"{call.name} wants {position + 1} arguments or more")
+        raise MismatchError(f"{call.name} wants {position + 1} arguments or more")
     return call.arguments[position]
 
 
@@ -356,7 +358,7 @@ def _vector(expression: Expression) -> tuple[int, bytes | None]:
     patterned = False
     for entry in expression.items if isinstance(expression, Listing) else ():
         if not isinstance(entry, Listing) or len(entry.items) != 2:
-            raise Mismatch(f"{show(entry)} is not a part of a message: {{..., SIZE}}")
+            raise MismatchError(f"{show(entry)} is not a part of a message: {{..., SIZE}}")
         part = number(entry.items[1])
         data = data_of(entry.items[0], part)
         size += part
@@ -367,7 +369,7 @@ def _vector(expression: Expression) -> tuple[int, bytes | None]:
 
 def _pair(entry: Expression, first: str, second: str) -> tuple[int, int]:
     if not isinstance(entry, Structure):
-        raise Mismatch(f"{show(entry)} is not {{{first}=..., {second}=...}}")
+        raise MismatchError(f"{show(entry)} is not {{{first}=..., {second}=...}}")
     return number(entry.fields.get(first, 0)), number(entry.fields.get(second, 0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pystack.testing.packetdrill.constants import ERRNO
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome
 from pystack.testing.packetdrill.script import (
     ANYTHING,
@@ -28,7 +28,7 @@ _HALF_MICROSECOND_S = 5e-7  # times of scripts are in microseconds, ours are flo
 def check_time(
     when: When, start_s: float, actual_s: float, before_s: float, settings: Settings, what: str
 ) -> None:
-    """Raise Mismatch where something happened at another time than the script says."""
+    """Raise MismatchError where something happened at another time than the script says."""
     if when.kind is TimeKind.ANY:
         return
     end_s = start_s if when.end_s is None else start_s + when.end_s - when.start_s
@@ -40,25 +40,25 @@ def check_time(
     else:
         return
     expected = f"{start_s:.6f}" if end_s == start_s else f"{start_s:.6f}~{end_s:.6f}"
-    raise Mismatch(f"time: {what} was expected at {expected}, came at {actual_s:.6f}, {early}")
+    raise MismatchError(f"time: {what} was expected at {expected}, came at {actual_s:.6f}, {early}")
 
 
 def check_outcome(call: Call, outcome: Outcome) -> None:
-    """Raise Mismatch where a call's result is not what its line says."""
+    """Raise MismatchError where a call's result is not what its line says."""
     wanted = _wanted_outcome(call)
     if not agrees(call.result, outcome.value):
-        raise Mismatch(f"{call.name} returned {outcome}, expected was {wanted}")
+        raise MismatchError(f"{call.name} returned {outcome}, expected was {wanted}")
     if call.errno_name is not None:
         if call.errno_name not in ERRNO:
-            raise Mismatch(f"{call.errno_name} is not an errno that is known here")
+            raise MismatchError(f"{call.errno_name} is not an errno that is known here")
         if ERRNO[call.errno_name] != outcome.error:
-            raise Mismatch(f"{call.name} returned {outcome}, expected was {wanted}")
+            raise MismatchError(f"{call.name} returned {outcome}, expected was {wanted}")
     for position, values in outcome.written.items():
         if outcome.error or position >= len(call.arguments):
             continue
         expected = _expected_values(call, call.arguments[position])
         if expected is not None and expected != values[: len(expected)]:
-            raise Mismatch(
+            raise MismatchError(
                 f"{call.name} gave {_shown(values)}, expected was {_shown(expected)} "
                 f"in {show(call.arguments[position])}"
             )
@@ -79,7 +79,7 @@ def _check_text(call: Call, text: bytes) -> None:
         return
     actual = text[: len(expected.data)] if expected.open_end else text
     if actual != expected.data:
-        raise Mismatch(f"{call.name} gave {text!r}, expected was {show(expected)}")
+        raise MismatchError(f"{call.name} gave {text!r}, expected was {show(expected)}")
 
 
 def _expected_values(call: Call, expression: Expression) -> list[int] | None:

@@ -6,7 +6,7 @@ import textwrap
 
 from pystack.tcp.connection import Connection
 from pystack.testing.packetdrill.constants import INFO_NAMES
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.script import Event
 from pystack.testing.packetdrill.tcp_info import tcp_info
 
@@ -19,7 +19,7 @@ class Interpreter:
         self._names: dict[str, object] = dict(INFO_NAMES)
 
     def run(self, text: str, event: Event, connection: Connection | None) -> None:
-        """Run a piece of Python. Mismatch: an assertion fails, or anything else goes wrong."""
+        """Run a piece of Python. MismatchError: an assertion fails, or anything else goes wrong."""
         if connection is not None:
             self._names.update(tcp_info(connection))
         source = textwrap.dedent(text.lstrip(" \t").rstrip())
@@ -29,13 +29,13 @@ class Interpreter:
             exec(compile(source, self._path, "exec"), self._names)
         except AssertionError as error:
             said = f": {error}" if str(error) else ""
-            raise Mismatch(f"an assertion fails{said}", *self._look_up(text)) from None
+            raise MismatchError(f"an assertion fails{said}", *self._look_up(text)) from None
         except SyntaxError as error:
-            raise Mismatch(f"not Python: {error.msg}") from None
+            raise MismatchError(f"not Python: {error.msg}") from None
         except NameError as error:
-            raise Mismatch(f"{error} (known: {self._known()})") from None
+            raise MismatchError(f"{error} (known: {self._known()})") from None
         except Exception as error:
-            raise Mismatch(f"{type(error).__name__}: {error}") from None
+            raise MismatchError(f"{type(error).__name__}: {error}") from None
 
     def _look_up(self, text: str) -> list[str]:
         """Return the values of all tcpi_ names in the text."""

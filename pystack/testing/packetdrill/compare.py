@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.flow import Flow
 from pystack.testing.packetdrill.inject import pattern
 from pystack.testing.packetdrill.parse_options import describe
@@ -26,7 +26,7 @@ _ECN_BITS = tcp.ECE | tcp.CWR | tcp.AE
 
 
 def compare(line: Packet, actual: Seen, flow: Flow, settings: Settings, *, patterned: bool) -> None:
-    """Raise Mismatch, with what differs, where the packet is not what the line says."""
+    """Raise MismatchError, with what differs, where the packet is not what the line says."""
     differences = _ip(line.ip, actual)
     match line.part, actual.part:
         case TcpPart() as wanted, TcpPart() as part:
@@ -45,7 +45,7 @@ def compare(line: Packet, actual: Seen, flow: Flow, settings: Settings, *, patte
         case _:
             differences.append("another protocol came")
     if differences:
-        raise Mismatch("; ".join(differences))
+        raise MismatchError("; ".join(differences))
 
 
 def belongs_together(first: Seen, following: Seen) -> bool:

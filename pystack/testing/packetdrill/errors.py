@@ -16,7 +16,7 @@ class ScriptSyntaxError(PystackError):
         self.what = what
 
 
-class Mismatch(PystackError):
+class MismatchError(PystackError):
     """What came is not what the script says; `details` are the lines below the first."""
 
     def __init__(self, what: str, *details: str) -> None:

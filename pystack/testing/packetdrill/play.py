@@ -9,7 +9,7 @@ from typing import Final
 from pystack.testing.packetdrill import calls, checks
 from pystack.testing.packetdrill.code import Interpreter
 from pystack.testing.packetdrill.compare import belongs_together, compare, joined
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome, Program, Steps
 from pystack.testing.packetdrill.inject import packet_of
 from pystack.testing.packetdrill.script import (
@@ -76,7 +76,7 @@ class Run:
         self._program.on_subject = self._subject.choose
         self._python = Interpreter(script.path)
         self._waiting: _Waiting | None = None
-        self._failure: Mismatch | None = None  # in a call, while time ran
+        self._failure: MismatchError | None = None  # in a call, while time ran
         self._before_s = 0.0  # when the event before this one was, for the tolerance
 
     def play(self) -> None:
@@ -91,7 +91,7 @@ class Run:
                 self._play(event)
                 self._before_s = self._world.elapsed_s
             self._finish()
-        except Mismatch as mismatch:
+        except MismatchError as mismatch:
             shown = event.line if event is not None else script.init_line
             result.line = result.line or shown
             result.problem = mismatch.what
@@ -151,7 +151,7 @@ class Run:
         actual = self._next_seen(packet, limit_s)
         shown = checks.shown_line(packet, event.when, start_s)
         if actual is None:
-            raise Mismatch("no packet came", f"expected: {shown}", f"script:   {event.source}")
+            raise MismatchError("no packet came", f"expected: {shown}", f"script:   {event.source}")
         size = packet.part.size if isinstance(packet.part, TcpPart) else 0
         while not self._settings.strict_segments and _payload_bytes(actual) < size:
             following = self._peek()
@@ -168,14 +168,14 @@ class Run:
             checks.check_time(
                 event.when, start_s, actual.at_s, self._before_s, self._settings, "the packet"
             )
-        except Mismatch as mismatch:
+        except MismatchError as mismatch:
             details = (
                 f"expected: {shown}",
                 f"came:     {checks.shown_seen(actual)}",
                 f"script:   {event.source}",
             )
             if "packet" not in self._settings.non_fatal:
-                raise Mismatch(mismatch.what, *details) from None
+                raise MismatchError(mismatch.what, *details) from None
             self._result.remarks.append(f"{self._script.path}:{event.line}: {mismatch.what}")
 
     def _next_seen(self, packet: Packet, limit_s: float) -> Seen | None:
@@ -229,9 +229,9 @@ class Run:
             self._waiting = None
             try:
                 self._check_call(waiting, stop.value)
-            except Mismatch as mismatch:
+            except MismatchError as mismatch:
                 self._failure = self._failure or mismatch
-        except Mismatch as mismatch:
+        except MismatchError as mismatch:
             self._waiting = None
             self._failure = self._failure or mismatch
         return False
@@ -250,13 +250,13 @@ class Run:
                     self._settings,
                     f"the return of {waiting.call.name}",
                 )
-        except Mismatch as mismatch:
+        except MismatchError as mismatch:
             if "syscall" in self._settings.non_fatal:
                 line = waiting.event.line
                 self._result.remarks.append(f"{self._script.path}:{line}: {mismatch.what}")
                 return
             self._result.line = waiting.event.line
-            raise Mismatch(mismatch.what, *mismatch.details, f"script: {source}") from None
+            raise MismatchError(mismatch.what, *mismatch.details, f"script: {source}") from None
 
     def _finish_call(self) -> None:
         """Let time run until the call that waits has returned."""
@@ -275,7 +275,7 @@ class Run:
             event = self._waiting.event
             self._result.line = event.line
             self._waiting = None
-            raise Mismatch(
+            raise MismatchError(
                 "the call does not return: nothing is to happen that it waits for",
                 f"script: {event.source}",
             )
@@ -296,7 +296,7 @@ class Run:
         left = [sent for sent in self._world.sent if self._subject.owns(sent.packet)]
         if left and flow is not None:
             shown = [checks.shown_seen(seen(one.packet, flow, one.at - START)) for one in left]
-            raise Mismatch(
+            raise MismatchError(
                 "sent, and expected by no line", *(f"came:     {line}" for line in shown)
             )
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
-from pystack.stack.tcp_table import TcpSocket
+from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import MAY_WRITE, TcpState
 from pystack.tcp.tcb import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.inject import pattern
 from pystack.testing.packetdrill.stream_options import StreamOptions
@@ -223,7 +223,7 @@ class Stream:
             tcp = self.program.world.host.tcp
             data += tcp.read(self.socket, size - len(data), self.program.now)
         if data != pattern(self._read, len(data)):
-            raise Mismatch("what was read is not what the packets of the script carried")
+            raise MismatchError("what was read is not what the packets of the script carried")
         if peek:
             self._peeked = data + self._peeked
         else:

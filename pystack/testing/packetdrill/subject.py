@@ -11,7 +11,7 @@ from typing import Final
 from pystack.core.addresses import UNSPECIFIED
 from pystack.tcp.connection import Connection
 from pystack.testing.packetdrill.datagrams import Datagrams
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import File
 from pystack.testing.packetdrill.flow import MASK, Flow
 from pystack.testing.packetdrill.script import IcmpPart, Packet, TcpPart, UdpPart
@@ -146,7 +146,7 @@ def _proto(line: Packet) -> int:
         case UdpPart():
             return ipv4.UDP
         case IcmpPart():
-            raise Mismatch("an ICMP message belongs to a socket, and there is none yet")
+            raise MismatchError("an ICMP message belongs to a socket, and there is none yet")
 
 
 def _owns(flow: Flow, packet: ipv4.Ipv4Packet) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pystack.core.addresses import Ip4, parse_ip4
 from pystack.core.errors import ConfigError
 from pystack.testing.packetdrill.constants import VALUES
-from pystack.testing.packetdrill.errors import Mismatch
+from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.script import (
     ANYTHING,
     Applied,
@@ -19,13 +19,13 @@ from pystack.testing.packetdrill.script import (
 
 
 def number(expression: Expression) -> int:
-    """Return an expression as a number. Mismatch where it is none."""
+    """Return an expression as a number. MismatchError where it is none."""
     match expression:
         case int():
             return expression
         case Word(name):
             if name not in VALUES:
-                raise Mismatch(f"{name} is not a constant that is known here")
+                raise MismatchError(f"{name} is not a constant that is known here")
             return VALUES[name]
         case Either(left, right):
             return number(left) | number(right)
@@ -34,7 +34,7 @@ def number(expression: Expression) -> int:
         case Listing((argument,)):
             return number(argument)
         case _:
-            raise Mismatch(f"{show(expression)} is not a number")
+            raise MismatchError(f"{show(expression)} is not a number")
 
 
 def optional_number(expression: Expression, default: int) -> int:
@@ -47,7 +47,7 @@ def address(expression: Expression, default: tuple[Ip4, int]) -> tuple[Ip4, int]
     if expression is ANYTHING:
         return default
     if not isinstance(expression, Structure):
-        raise Mismatch(f"{show(expression)} is not a socket address")
+        raise MismatchError(f"{show(expression)} is not a socket address")
     fields = expression.fields
     if fields.get("sa_family") == Word("AF_UNSPEC"):
         return None
@@ -57,11 +57,11 @@ def address(expression: Expression, default: tuple[Ip4, int]) -> tuple[Ip4, int]
             try:
                 return parse_ip4(data.decode("latin-1")), port
             except ConfigError as error:
-                raise Mismatch(str(error)) from None
+                raise MismatchError(str(error)) from None
         case None:
             return default[0], port
         case other:
-            raise Mismatch(f"{show(other)} is not an address: inet_addr(...) is")
+            raise MismatchError(f"{show(other)} is not an address: inet_addr(...) is")
 
 
 def data_of(expression: Expression, size: int) -> bytes | None:
