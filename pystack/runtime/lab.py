@@ -3,6 +3,9 @@
 A program is an async function `program(host, *args)` in a module beside the file. One that takes
 `task_status` is a service, as for `nursery.start`: it runs in the background, and everything else
 waits until it has started. The lab ends when all other programs have; without any, it goes on.
+
+What runs on a host when its power goes starts again when the timeline brings that back, services
+first, as on a machine that boots.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import importlib
 import inspect
 import signal
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +31,7 @@ from pystack.runtime.network import Network, NetworkLink
 from pystack.runtime.virtual import run as run_in_virtual_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
-from pystack.topology.spec import REAL_KINDS, EventSpec, LabSpec, LinkSpec, ProgramSpec
+from pystack.topology.spec import REAL_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec, ProgramSpec
 
 ProgramFn = Callable[..., Awaitable[object]]
 # Starts the services of a host (`pystack.apps` knows them); they are given by their words.
@@ -93,6 +97,9 @@ class _Lab:
             for program in node.programs
             if program.command
         ]
+        # For each host, one for each time that its power comes back: everything has started again.
+        self._boots: dict[str, list[trio.Event]] = {}
+        self._power_ons: Counter[str] = Counter()
         if options.virtual:
             self._check_virtual()
 
@@ -130,11 +137,9 @@ class _Lab:
                 net.capture(self._options.pcap)
             net.settle()
             for node in self._spec.nodes.values():
-                if node.serve:
-                    await self._serve(net.hosts[node.name], node.serve, net.seed)
-            for name, program, function in self._services:
-                host = net.hosts[name]
-                await host.start(self._whole(program, function), host)
+                await self._start_served(net, node)
+            for node in self._spec.nodes.values():
+                await self._start_services(net, node)
             for attached in net.attached.values():
                 await attached.up()
             self._tell_ready(net)
@@ -164,6 +169,26 @@ class _Lab:
             for destination, via, _line in node.routes:
                 net.route(node.name, destination, via)
 
+    async def _start_served(self, net: Network, node: NodeSpec) -> None:
+        if node.serve:
+            await self._serve(net.hosts[node.name], node.serve, net.seed)
+
+    async def _start_services(self, net: Network, node: NodeSpec) -> None:
+        for name, program, function in self._services:
+            if name == node.name:
+                host = net.hosts[name]
+                await host.start(self._whole(program, function), host)
+
+    async def _boot(self, net: Network, node: NodeSpec, is_up: trio.Event) -> None:
+        """Start the services of a host whose power is back, then let its programs go on."""
+        try:
+            await self._start_served(net, node)
+            await self._start_services(net, node)
+        except trio.BrokenResourceError:
+            if net.hosts[node.name].stack.powered:
+                raise
+        is_up.set()
+
     async def _run_programs(self, net: Network) -> None:
         """Run all programs that are to end, to their end; for ever where there are none."""
         if not self._programs and not self._commands:
@@ -175,12 +200,18 @@ class _Lab:
                 nursery.start_soon(self._run_command, net, name, program)
 
     async def _run_program(self, host: TrioHost, program: ProgramSpec, function: ProgramFn) -> None:
-        try:
-            await host.run(self._whole(program, function), host)
-        except trio.BrokenResourceError:
-            if host.stack.powered:
-                raise
-            self._on_line(f"{host.name} has no power: {program.run} ended")
+        boots = self._boots.get(host.name, [])
+        while True:
+            try:
+                await host.run(self._whole(program, function), host)
+                return
+            except trio.BrokenResourceError:  # its own errors are ProgramErrors: the power went
+                self._on_line(f"{host.name} has no power: {program.run} ended")
+            # Power may have come back at the same instant, before this task has its turn.
+            number = self._power_ons[host.name] - host.stack.powered
+            if number >= len(boots):
+                return
+            await boots[number].wait()
 
     async def _run_command(self, net: Network, name: str, program: ProgramSpec) -> None:
         namespace = net.attached[name]
@@ -213,6 +244,9 @@ class _Lab:
         )
 
     def _plan(self, net: Network, event: EventSpec) -> None:
+        if event.action == "power_on" and event.node in net.hosts and self._restarts(event.node):
+            self._boots.setdefault(event.node, []).append(trio.Event())
+
         def happen() -> None:
             self._on_line(tell(event))
             self._do(net, event)
@@ -226,9 +260,12 @@ class _Lab:
                 net.partition(*event.groups)
             case "heal":
                 net.heal()
-            case "power_off" | "power_on":
+            case "power_off":
                 assert event.node is not None
-                getattr(net, event.action)(event.node)
+                net.power_off(event.node)
+            case "power_on":
+                assert event.node is not None
+                self._power_on(net, event.node)
             case _:
                 assert event.link is not None
                 for spec, link in self._links:
@@ -241,6 +278,21 @@ class _Lab:
                                 iter(turned({event.direction: None}, is_turned))
                             )
                             getattr(link, event.action)(direction)
+
+    def _power_on(self, net: Network, name: str) -> None:
+        was_off = name in net.hosts and not net.hosts[name].stack.powered
+        net.power_on(name)
+        if name in self._boots:
+            is_up = self._boots[name][self._power_ons[name]]
+            self._power_ons[name] += 1
+            if was_off:
+                assert net.nursery is not None
+                net.nursery.start_soon(self._boot, net, self._spec.nodes[name], is_up)
+            else:
+                is_up.set()
+
+    def _restarts(self, name: str) -> bool:
+        return self._spec.nodes[name].restart
 
     def _tell_ready(self, net: Network) -> None:
         how = "virtual time" if self._options.virtual else "real time"

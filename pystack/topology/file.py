@@ -47,8 +47,8 @@ from pystack.topology.toml_places import Path
 
 _TOP: Final = ("seed", "subnet", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "host": ("address", "routes", "serve", "programs"),
-    "router": ("address", "routes", "serve", "programs"),
+    "host": ("address", "routes", "serve", "programs", "restart"),
+    "router": ("address", "routes", "serve", "programs", "restart"),
     "switch": ("ageing", "table_entries"),
     "tap": ("address",),
     "namespace": ("address", "programs"),
@@ -130,6 +130,7 @@ class _Reader:
             routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
             serve=tuple(self._doc.texts((*path, "serve"), table.get("serve", []))),
             programs=tuple(self._programs((*path, "programs"), kind, table.get("programs", []))),
+            restart=self._doc.switch((*path, "restart"), table.get("restart", True)),
             line=self._doc.line(path),
         )
 

@@ -90,6 +90,12 @@ class Document:
             self.fail(path, f"{show(path)} must be a list in [ ], not {describe(value)}")
         return value
 
+    def switch(self, path: Path, value: object) -> bool:
+        """Return true or false."""
+        if not isinstance(value, bool):
+            self.fail(path, f"{show(path)} must be true or false, not {describe(value)}")
+        return value
+
     def whole(self, path: Path, value: object) -> int:
         """Return a whole number."""
         if not isinstance(value, int) or isinstance(value, bool):

@@ -31,6 +31,7 @@ class NodeSpec:
     routes: tuple[tuple[str, str, int], ...] = ()  # destination, via, line
     serve: tuple[str, ...] = ()  # services, as `pystack up --serve` takes them
     programs: tuple[ProgramSpec, ...] = ()
+    restart: bool = True  # what ran when its power went runs again when that comes back
     line: int
 
 

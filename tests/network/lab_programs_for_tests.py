@@ -57,3 +57,32 @@ async def waits(host: pystack.TrioHost) -> None:
 
 def not_async(host: pystack.TrioHost) -> None:
     pass
+
+
+async def says_hello(host: pystack.TrioHost) -> None:
+    print(f"{trio.current_time():.1f} {host.name} says hello")
+
+
+async def counts(host: pystack.TrioHost, times: int) -> None:
+    for number in range(times):
+        if number:
+            await trio.sleep(1)
+        print(f"{trio.current_time():.1f} {host.name} counts {number + 1}")
+
+
+async def calls(host: pystack.TrioHost, other: str, times: int) -> None:
+    """Call two ports of another host each second, and tell how it answers."""
+    for number in range(times):
+        await trio.sleep_until(number)
+        try:
+            with trio.fail_after(0.5):
+                for port in (7, 7000):
+                    async with await trio.open_tcp_stream(other, port) as stream:
+                        await stream.send_all(b"?")
+                        assert await stream.receive_some() == b"?"
+            told = "answers on 7, 7000"
+        except trio.TooSlowError:
+            told = "is silent"
+        except OSError:
+            told = "refuses"
+        print(f"{trio.current_time():.1f} {host.name}: {other} {told}")

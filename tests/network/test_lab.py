@@ -1,10 +1,10 @@
 """A lab's file runs: its programs, its services and its timeline, in virtual and in real time."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import dpkt
 import pytest
+from lab_runs import Run
 
 from pystack.apps.lab import start_services
 from pystack.core.errors import ConfigError
@@ -25,22 +25,6 @@ programs = [%s]
 between = ["a", "b"]
 delay = "20ms"
 """
-Run = Callable[..., list[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs a lab from its text, and returns all lines that come of it."""
-    monkeypatch.syspath_prepend(HERE)
-
-    def run_text(text: str, **options: object) -> list[str]:
-        path = tmp_path / "lab.toml"
-        path.write_text(text)
-        words = {"virtual": True, **options}
-        run_lab(load(path), LabOptions(**words), start_services, print)  # type: ignore[arg-type]
-        return capsys.readouterr().out.replace(str(path), "lab.toml").splitlines()
-
-    return run_text
 
 
 def program(name: str, *args: object) -> str:
