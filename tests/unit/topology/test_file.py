@@ -118,7 +118,7 @@ def test_a_file_that_is_right_can_be_built() -> None:
         ("[switches.sw]", "[switches.client]", 10, "client is a host already"),
         ('ageing = "60s"', "ageing = 'soon'", 11, "'soon' is not a time"),
         ('ageing = "60s"', "aging = 3", 11, "in switches.sw; did you mean 'ageing'?"),
-        ('serve = ["http"', 'restart = 1\nserve = ["http"', 14, "must be true or false, not a whole"),
+        ('serve = ["http"', 'restart = 1\nserve = ["http"', 14, "true or false, not a whole"),
         ("web:ask", "web", 5, "'web' is not a function, like 'module:function'"),
         ("run =", "rum =", 5, "in hosts.client.programs #1; did you mean 'run'?"),
         ('"10.1.1.254/24"', '"10.1.1.255/24"', 8, "its broadcast address"),
