@@ -46,7 +46,8 @@ _Offload = Annotated[
     bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
 ]
 _Congestion = Annotated[
-    str, typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, dctcp, fixed:N.")
+    str,
+    typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, bbr, dctcp, fixed:N."),
 ]
 _Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")

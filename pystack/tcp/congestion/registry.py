@@ -9,6 +9,7 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find
 from pystack.tcp.congestion.base import CongestionControl
+from pystack.tcp.congestion.bbr.control import Bbr
 from pystack.tcp.congestion.cubic import Cubic
 from pystack.tcp.congestion.dctcp import Dctcp
 from pystack.tcp.congestion.fixed import Fixed
@@ -22,6 +23,7 @@ BUILT_IN: Final[dict[str, ControlFactory]] = {
     "cubic": Cubic,
     "newreno": NewReno,
     "dctcp": Dctcp,
+    "bbr": Bbr,
     "fixed": Fixed,
 }
 
