@@ -117,6 +117,11 @@ class BbrState(ControlDefaults):
         self.next_round_delivered_bytes = 0
         self.round_start = False
         self.round_count = 0
+        self._init_model()
+        self._init_losses()
+        self._init_cycle()
+
+    def _init_model(self) -> None:
         # bandwidth
         self.max_bw_filter = MaxBwFilter()
         self.bw_bps = 0.0
@@ -144,18 +149,20 @@ class BbrState(ControlDefaults):
         self.extra_acked_bytes = 0.0
         self.extra_acked_interval_at = 0.0
         self.extra_acked_delivered_bytes = 0
-        # volume
+
+    def _init_losses(self) -> None:
         self.inflight_longterm_bytes = inf
         self.inflight_shortterm_bytes = inf
         self.inflight_latest_bytes = 0
-        # losses
         self.is_loss_in_round = False
         self.congestion_in_round = False  # a mark of ECN, or, without SACK, any loss
         self.loss_round_start = False
         self.loss_round_delivered_bytes = 0
         self.loss_ranges_in_round = 0
         self.lost_range_end: int | None = None  # None: no loss yet
-        # the cycle of ProbeBW, section 2.14
+
+    def _init_cycle(self) -> None:
+        # ProbeBW, section 2.14
         self.ack_phase = AckPhase.INIT
         self.cycle_at = 0.0
         self.bw_probe_wait_s = 0.0
