@@ -91,11 +91,13 @@ def result(net: pystack.Network, sizes: str) -> Result:
     return Result(sizes, net.now(), packets, drops)
 
 
-async def bulk(total_mb: float, _clients: int) -> Result:
+async def bulk(
+    total_mb: float, _clients: int, *, delay: str = "20ms", rate: str = "100mbit"
+) -> Result:
     """One transfer between two hosts."""
     async with pystack.Network(seed=1) as net, trio.open_nursery() as nursery:
         client, server = net.host("client"), net.host("server")
-        net.link(client, server, delay="20ms", rate="100mbit")
+        net.link(client, server, delay=delay, rate=rate)
         nursery.start_soon(serve, server, swallow)
         await upload(client, "server", round(total_mb * 1e6))
         nursery.cancel_scope.cancel()

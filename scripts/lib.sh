@@ -25,3 +25,34 @@ if [ "$(id -u)" = 0 ] && [ "$owner" != 0 ]; then
   # What root itself runs then must not leave root's __pycache__ beside the owner's sources.
   export PYTHONDONTWRITEBYTECODE=1
 fi
+
+# find_sandbox PROGRAM...: sets sandbox to the command that gives what comes after it a network of its
+# own, or why_not to the reason why there can be none (or a program is missing): found out by making
+# a TAP, for the rules differ everywhere.
+sandbox=() why_not=''
+find_sandbox() {
+  local program said missing=()
+  for program in "$@"; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+  if [ ${#missing[@]} != 0 ]; then
+    why_not="no ${missing[*]} here (sudo scripts/provision gets what is missing)"
+    return
+  fi
+  if [ ! -c /dev/net/tun ]; then
+    why_not="no /dev/net/tun here (as root: modprobe tun)"
+    return
+  fi
+  sandbox=(unshare --net)
+  if [ "$(id -u)" != 0 ]; then
+    # Root by number, and still oneself by name: pytest names its folder in /tmp after that.
+    sandbox=(env "LOGNAME=$(id -un 2>/dev/null || id -u)" "${sandbox[@]}" --user --map-root-user)
+  fi
+  # No mount namespace: nothing needs one, and in a chroot there is none to be had.
+  # shellcheck disable=SC2016
+  sandbox+=(sh -c 'ip link set lo up && exec "$@"' sh)
+  if ! said=$("${sandbox[@]}" ip tuntap add probe0 mode tap 2>&1); then
+    why_not="no TAP can be made (${said//$'\n'/; })"
+    [ "$(id -u)" = 0 ] || why_not+=", but sudo $0 may"
+  fi
+}

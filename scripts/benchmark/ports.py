@@ -1,0 +1,31 @@
+"""Where the servers of all kinds are and listen, and what they do there."""
+
+from typing import Final
+
+ECHO: Final = 7  # TCP: what comes is sent back. UDP: the same, by hand
+SINK: Final = 9  # what comes is thrown away
+SOURCE: Final = 19  # zeros, for as long as somebody takes them
+HTTP: Final = 80  # the HTTP service
+FIXED: Final = 81  # the same bytes for whatever is asked, without any parsing
+HELD: Final = 1000  # accepted and kept, by no task
+WAITED: Final = 1001  # accepted, with a task of Trio's that waits for what comes
+SERVICE: Final = 1007  # UDP: the echo service
+
+MAC: Final = "02:00:00:00:00:02"  # of whoever is behind a TAP
+CHUNK_BYTES: Final = 256 * 1024
+FIXED_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello there\n"
+
+
+def interface(number: int | str) -> str:
+    """Return the name of a TAP device."""
+    return f"tap{number}"
+
+
+def near(number: int | str) -> str:
+    """Return the address of the kernel's end of it."""
+    return f"10.77.{number}.1/24"
+
+
+def far(number: int | str) -> str:
+    """Return the address of whoever is behind it."""
+    return f"10.77.{number}.2/24"

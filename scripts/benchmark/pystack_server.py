@@ -1,0 +1,111 @@
+"""The servers on pystack: a host on a TAP, and programs as a user would write them.
+
+    python -m benchmark.pystack_server NUMBER offload|no-offload
+
+Says `ready` and serves until its standard input ends.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import trio
+
+import pystack
+from benchmark import ports
+from pystack.apps.service import place_services
+from pystack.apps.serving import serve
+
+Handler = Callable[[pystack.TcpStream], Awaitable[None]]
+
+
+async def echo(stream: pystack.TcpStream) -> None:
+    """Send back what comes."""
+    while data := await stream.receive_some():
+        await stream.send_all(data)
+
+
+async def sink(stream: pystack.TcpStream) -> None:
+    """Throw away what comes."""
+    while await stream.receive_some():
+        pass
+
+
+async def source(stream: pystack.TcpStream) -> None:
+    """Send for as long as somebody takes it."""
+    chunk = bytes(ports.CHUNK_BYTES)
+    while True:
+        await stream.send_all(chunk)
+
+
+async def fixed(stream: pystack.TcpStream) -> None:
+    """Answer everything with the same bytes."""
+    while await stream.receive_some():
+        await stream.send_all(ports.FIXED_ANSWER)
+
+
+async def converse(handle: Handler, stream: pystack.TcpStream) -> None:
+    """Handle one connection; that a client goes away is nothing special."""
+    try:
+        async with stream:
+            await handle(stream)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+
+
+async def tcp(host: pystack.TrioHost, port: int, handle: Handler) -> None:
+    """Serve on a port, with a task for each connection."""
+    (listener,) = await host.open_tcp_listeners(port, backlog=1024)
+    async with trio.open_nursery() as nursery:
+        while True:
+            nursery.start_soon(converse, handle, await listener.accept())
+
+
+async def held(host: pystack.TrioHost) -> None:
+    """Accept and keep, without a task."""
+    (listener,) = await host.open_tcp_listeners(ports.HELD, backlog=1024)
+    kept = []
+    while True:
+        kept.append(await listener.accept())
+
+
+async def datagrams(host: pystack.TrioHost) -> None:
+    """Send back what comes."""
+    socket = await host.open_udp_socket(ports.ECHO)
+    while True:
+        socket.send_to_nowait(*await socket.receive_from())
+
+
+async def main(number: str, offload: str) -> None:
+    """Serve until the standard input ends."""
+    config = pystack.TapHostConfig.parse(
+        ports.interface(number),
+        address=ports.far(number),
+        host_address=ports.near(number),
+        seed=1,
+        offload=offload == "offload",
+    )
+    async with pystack.tap_host(config) as host, trio.open_nursery() as nursery:
+        for port, handle in HANDLERS.items():
+            nursery.start_soon(tcp, host, port, handle)
+        nursery.start_soon(held, host)
+        nursery.start_soon(datagrams, host)
+        for place in place_services((f"http:{ports.HTTP}", f"echo:{ports.SERVICE}")):
+            ports_of_it = {"tcp_port": place.tcp_port, "udp_port": place.udp_port}
+            await nursery.start(partial(serve, host, place.service, **ports_of_it))
+        print("ready", flush=True)
+        await trio.lowlevel.wait_readable(sys.stdin)
+        nursery.cancel_scope.cancel()
+
+
+HANDLERS: Final = {
+    ports.ECHO: echo,
+    ports.SINK: sink,
+    ports.SOURCE: source,
+    ports.FIXED: fixed,
+    ports.WAITED: sink,
+}
+
+if __name__ == "__main__":
+    trio.run(main, *sys.argv[1:])

@@ -1,0 +1,116 @@
+"""The rows that have clients: what is measured over a network, in which unit, and for whom."""
+
+import re
+import statistics
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final
+
+from benchmark import ports, spaces, subjects
+from benchmark.row import Figure, Row
+from benchmark.subjects import BARE, KERNEL, PYSTACK, Subject, Subjects, load
+
+PING_EVERY_S: Final = 0.005
+
+
+def bulk(flows: int, *, up: bool) -> Row:
+    """Return a row of bulk transfer."""
+    way = "up" if up else "down"
+    mode, port, bare = (way, ports.SINK, "read") if up else (way, ports.SOURCE, "write")
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        return load(mode, all_subjects.get(column, bare), port, flows, seconds)
+
+    name = f"bulk-{way}" + (f"-{flows}" if flows > 1 else "")
+    title = f"bulk TCP {way}, {flows} flow{'s' * (flows > 1)}"
+    # The loop that writes knows of one flow only.
+    columns = (*PYSTACK, *(BARE if up or flows == 1 else ()), *KERNEL)
+    return Row(name, columns, measure, (Figure(name, title, "Mbit/s", "bps", 1e6),))
+
+
+def asked(mode: str, title: str, connections: int) -> Row:
+    """Return a row of requests over TCP."""
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        return load(mode, all_subjects.get(column), ports.ECHO, connections, seconds)
+
+    name = f"{mode}-{connections}"
+    title = f"{title}, {connections} at once"
+    return Row(name, (*PYSTACK, *KERNEL), measure, (Figure(name, title, "/s", "per_s"),))
+
+
+def wrk(name: str, title: str, port: int, path: str) -> Row:
+    """Return a row of HTTP requests on 16 kept connections."""
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        url = f"http://{all_subjects.get(column).address}:{port}{path}"
+        argv = ["wrk", "-t1", "-c16", f"-d{max(1, round(seconds))}s", url]
+        with spaces.program(argv, subjects.CLIENT) as running:
+            said = running.rest()
+        found = re.search(r"Requests/sec:\s+([\d.]+)", said)
+        failed = re.search(r"Socket errors.*|Non-2xx.*", said)
+        if failed or not found:
+            raise spaces.MeasureError(f"wrk: {failed[0] if failed else said}")
+        return {"per_s": float(found[1])}
+
+    return Row(name, PYSTACK, measure, (Figure(name, title, "/s", "per_s"),), needs=("wrk",))
+
+
+def udp(name: str, title: str, port: int, columns: Sequence[str]) -> Row:
+    """Return a row of datagrams that come back."""
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        return load("udp", all_subjects.get(column, "answer"), port, 1, seconds)
+
+    return Row(name, columns, measure, (Figure(name, title, "/s", "per_s"),))
+
+
+def ping(name: str, title: str, mode: str = "", port: int = 0) -> Row:
+    """Return a row of round trips, while nothing happens or during a bulk transfer."""
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        subject = all_subjects.get(column, "answer")
+        with ExitStack() as until:
+            if mode:
+                argv = subjects.load_argv(mode, subject, port, 1, seconds + 1)
+                until.enter_context(spaces.program(argv, subjects.CLIENT))
+            return round_trips(subject, seconds)
+
+    figures = (
+        Figure(name, f"{title}: median", "us", "median_us", less_is_better=True),
+        Figure(f"{name}-p99", f"{title}: p99", "us", "p99_us", less_is_better=True),
+    )
+    columns = (*PYSTACK, *(() if mode else BARE), *KERNEL)
+    return Row(name, columns, measure, figures, needs=("ping",))
+
+
+def round_trips(subject: Subject, seconds: float) -> dict[str, float]:
+    """Ping for so long; return what ping(8) measured, in microseconds."""
+    count = round(seconds / PING_EVERY_S)
+    argv = ["ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1", subject.address]
+    said = subprocess.run(argv, check=False, capture_output=True, text=True).stdout
+    times = sorted(float(found) * 1e3 for found in re.findall(r"time=([\d.]+) ms", said))
+    if len(times) < count / 2:
+        raise spaces.MeasureError(f"only {len(times)} of {count} pings came back")
+    return {
+        "median_us": statistics.median(times),
+        "p99_us": times[int(len(times) * 0.99)],
+        "lost": count - len(times),
+    }
+
+
+def rows() -> list[Row]:
+    """Return them in the order of the table."""
+    return [
+        *(bulk(flows, up=up) for up in (True, False) for flows in (1, 8)),
+        *(asked("rr", "64 B request/response on kept connections", n) for n in (1, 16)),
+        *(asked("crr", "connect, 64 B request/response, close", n) for n in (1, 16)),
+        wrk("http", "HTTP by wrk, 16 connections, 12 B", ports.HTTP, "/bytes/12"),
+        wrk("http-fixed", "the same, unparsed: a fixed answer", ports.FIXED, "/"),
+        udp("udp-echo", "UDP echo 64 B, by a UdpSocket", ports.ECHO, subjects.COLUMNS),
+        udp("udp-service", "UDP echo 64 B, by the echo service", ports.SERVICE, PYSTACK),
+        ping("ping", "ping, idle"),
+        ping("ping-up", "ping during bulk up", "up", ports.SINK),
+        ping("ping-down", "ping during bulk down", "down", ports.SOURCE),
+    ]
