@@ -147,8 +147,11 @@ def ip_packet(
     dst: int = HERE,
     ident: int = 7,
     flags_offset: int = 0,
+    tos: int = 0,
 ) -> bytes:
-    header = ipv4.pack_header(src, dst, proto, len(payload), ident=ident, flags_offset=flags_offset)
+    header = ipv4.pack_header(
+        src, dst, proto, len(payload), ident=ident, flags_offset=flags_offset, tos=tos
+    )
     return header + payload
 
 

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from pystack.core.scheduler import Handle, Scheduler
+from pystack.wire.ecn import CE, NOT_ECT
 from pystack.wire.ipv4 import HEADER_BYTES, MAX_PACKET_BYTES, Ipv4Packet
 
 TIMEOUT_S: Final = 60.0  # RFC 1122 section 3.3.2: 60 to 120 s
 MAX_BYTES: Final = 4 * 1024 * 1024  # of all datagrams that wait; as Linux's ipfrag_high_thresh
 MAX_PIECES: Final = 1024  # of one datagram; 65,535 bytes over the smallest sensible MTU are 124
+_CE_SEEN: Final = 1 << CE
+_NOT_ECT_SEEN: Final = 1 << NOT_ECT
 _PIECE_COST_BYTES: Final = 256  # what a piece takes beside its payload, about
 
 _Key = tuple[int, int, int, int]
@@ -21,13 +24,22 @@ _Key = tuple[int, int, int, int]
 class _Datagram:
     """The pieces of one datagram that are here so far."""
 
-    __slots__ = ("cost_bytes", "first", "have_bytes", "pieces", "timer", "total_bytes")
+    __slots__ = (
+        "cost_bytes",
+        "ecn_seen",
+        "first",
+        "have_bytes",
+        "pieces",
+        "timer",
+        "total_bytes",
+    )
 
     def __init__(self, timer: Handle) -> None:
         self.pieces: dict[int, bytes] = {}  # payload by its offset
         self.first: Ipv4Packet | None = None  # the one at offset 0; None until it is here
         self.total_bytes: int | None = None  # None until the last fragment is here
         self.have_bytes = 0
+        self.ecn_seen = 0  # a bit for each ECN codepoint that a piece had
         self.cost_bytes = 0
         self.timer = timer
 
@@ -81,7 +93,11 @@ class Reassembly:
         self._cost_bytes += length + _PIECE_COST_BYTES
         if offset == 0:
             datagram.first = packet
+        datagram.ecn_seen |= 1 << (packet.tos & CE)
         if datagram.have_bytes == datagram.total_bytes and datagram.first is not None:
+            if datagram.ecn_seen & _CE_SEEN and datagram.ecn_seen & _NOT_ECT_SEEN:
+                self._reject(key, "frag_ecn_mixed", now, packet)
+                return None
             self._forget(key)
             return _whole(datagram, datagram.first)
         self._make_room(key, now)
@@ -145,7 +161,9 @@ def _whole(datagram: _Datagram, first: Ipv4Packet) -> Ipv4Packet:
     payload = b"".join(datagram.pieces[offset] for offset in sorted(datagram.pieces))
     whole = Ipv4Packet()
     whole.src, whole.dst, whole.proto = first.src, first.dst, first.proto
-    whole.tos, whole.ttl, whole.ident = first.tos, first.ttl, first.ident
+    # Marked in part is marked (RFC 3168 section 5.3).
+    whole.tos = first.tos | CE if datagram.ecn_seen & _CE_SEEN else first.tos
+    whole.ttl, whole.ident = first.ttl, first.ident
     whole.flags_offset = 0
     whole.header_bytes = first.header_bytes
     # What an ICMP error would quote is in the first fragment.

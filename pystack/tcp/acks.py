@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, timestamps
+from pystack.tcp import ack_policy, ecn, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.events import Signal
 from pystack.tcp.tcb import NEVER, Timer
-from pystack.wire.tcp import FIN, SYN, Segment
+from pystack.wire.tcp import ECE, FIN, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
@@ -46,6 +46,8 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
         # The peer answers: probing never gives up (RFC 9293 section 3.8.6.1). But where the user
         # has gone, nobody could end it, and memory would be held for whoever asks (RFC 6429).
         tcb.retries = 0
+    if seg.flags & ECE and tcb.ecn:
+        ecn.echo_arrived(conn, now)
     if seg.ack > tcb.snd_una:
         _new_data_acknowledged(conn, seg, now)
     elif (
@@ -59,6 +61,7 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
         flight_size_bytes = conn.recovery.on_duplicate_ack(tcb)
         if flight_size_bytes:
             conn.congestion.on_loss(LossSample(now, flight_size_bytes))
+            ecn.window_reduced(tcb)
 
 
 def update_window(conn: Connection, seg: Segment) -> bool:
@@ -110,6 +113,7 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
         if rtt_s is not None:
             rtt.sample(rtt_s, -(-flight_size_bytes // (2 * tcb.snd_mss)))
     in_recovery = conn.recovery.in_recovery  # the ACK that ends it makes no window grow either
+    ece = tcb.ecn and bool(seg.flags & ECE)  # nor does this (RFC 3168 section 6.1.2)
     restart_timer = conn.recovery.on_ack(tcb, acked_bytes)
     conn.congestion.on_ack(
         AckSample(
@@ -119,7 +123,10 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
             rtt_s,
             rtt.srtt_s,
             ack <= tcb.cwnd_limited_seq,
-            in_recovery,
+            in_recovery or (ece and not conn.congestion.wants_ecn),
+            tcb.snd_una,
+            tcb.snd_nxt,
+            ece,
         )
     )
     if tcb.snd_una == tcb.snd_nxt:

@@ -15,6 +15,7 @@ from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Timer
 from pystack.tcp.text import take_fin, take_text, trim
 from pystack.tcp.timestamps import OLDER
+from pystack.wire.ecn import CE
 from pystack.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
                 or conn.released
                 or conn.receive_buffer.ranges
                 or tcb.rcv_fin_seq is not None
+                or seg.ecn == CE
+                or tcb.ece_now
             )
         )
     ):
@@ -166,6 +169,7 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
     if conn.state is TcpState.SYN_RECEIVED:
         if not tcb.snd_una < seg.ack <= tcb.snd_nxt:
             conn.drops.append("tcp_syn_received_bad_ack")
+            conn.segments_sent += 1
             conn.outbox.append(output.reset_for(seg))
             return False
         acks.take_syn_ack(conn, seg, now)

@@ -37,10 +37,12 @@ class Connection:
         "bytes_acked",
         "bytes_received",
         "bytes_sent",
+        "ce_received",
         "config",
         "congestion",
         "drops",
         "dsacks_sent",
+        "ece_received",
         "error",
         "established_at",
         "events",
@@ -103,6 +105,7 @@ class Connection:
         self.segments_sent = self.segments_received = self.retransmits = 0
         self.bytes_sent = self.bytes_acked = self.bytes_received = 0
         self.dsacks_sent = 0
+        self.ce_received = self.ece_received = 0
 
     # what carries the segments
 
@@ -243,5 +246,9 @@ class Connection:
             bytes_received=self.bytes_received,
             retransmits=self.retransmits,
             dsacks_sent=self.dsacks_sent,
+            ecn=tcb.ecn,
+            ecn_seen=tcb.ecn_seen,
+            ce_received=self.ce_received,
+            ece_received=self.ece_received,
             established_at=self.established_at,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from pystack.tcp import acks, negotiation, text
+from pystack.tcp import acks, ecn, negotiation, text
 from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
@@ -47,6 +47,7 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     if seg.flags & ACK and not tcb.iss < seg.ack <= tcb.snd_nxt:  # first
         conn.drops.append("tcp_syn_sent_bad_ack")
         if not seg.flags & RST:
+            conn.segments_sent += 1
             conn.outbox.append(reset_for(seg))
         return
     if seg.flags & RST:  # second
@@ -84,8 +85,9 @@ def established(conn: Connection, now: float) -> None:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
     conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
-    sack = False  # not offered yet
-    conn.congestion.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, sack, tcb.iss))
+    conn.congestion.on_established(
+        Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss)
+    )
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
     conn.signal(Signal.ESTABLISHED)
@@ -106,6 +108,7 @@ def _take_syn(conn: Connection, seg: Segment, now: float) -> None:
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.last_ack_sent = seg.seq + 1
     tcb.rcv_adv = tcb.rcv_nxt + offered_bytes
+    tcb.ecn = ecn.agreed(conn, seg)
     theirs = tcp_options.parse(seg.options)
     negotiation.agree(conn, theirs, now)
     if tcb.timestamps and theirs.timestamps is not None:

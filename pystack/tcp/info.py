@@ -49,6 +49,8 @@ class TcpInfo:
     timestamps: bool
     ts_recent: int = 0  # the peer's clock, as we echo it (RFC 7323); 0 without timestamps
     last_ack_sent: int = 0  # RFC 7323 section 4.3
+    ecn: bool = False  # RFC 3168
+    ecn_seen: bool = False  # a segment with ECT or CE has come
 
     # path
     srtt_s: float | None  # None until the first measurement
@@ -66,5 +68,7 @@ class TcpInfo:
     bytes_acked: int
     bytes_received: int  # payload handed to the receive buffer in order
     retransmits: int  # segments sent again
+    ce_received: int = 0  # segments with text that were marked on the way, where ECN was agreed on
+    ece_received: int = 0  # ACKs that told of such marks
     dsacks_sent: int = 0  # ranges that came twice, and of which the peer was told (RFC 2883)
     established_at: float | None  # None until ESTABLISHED; the world's time

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import timestamps
+from pystack.tcp import ecn, timestamps
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, MAX_WINDOW_SHIFT
 from pystack.wire.tcp_options import TcpOptions, pack
 
@@ -46,6 +46,7 @@ def offer(conn: Connection) -> None:
     )
     tcb.timestamps = config.timestamps
     tcb.sack_permitted = config.sack
+    tcb.ecn = ecn.offer(conn)
 
 
 def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import negotiation, sack, timestamps
+from pystack.tcp import ecn, negotiation, sack, timestamps
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
 from pystack.tcp.states import MAY_SEND, TcpState
 from pystack.tcp.tcb import NEVER, Timer
 from pystack.tcp.timers import arm_persist
-from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
+from pystack.wire.tcp import ACK, ECE, FIN, PSH, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
@@ -24,13 +24,12 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
     """Return the next segment that is due, with all that follows from sending it done."""
     tcb = conn.tcb
     if conn.outbox:
-        conn.segments_sent += 1
         return conn.outbox.pop(0)
     if tcb.syn_now:
         return _syn(conn, now)
     if tcb.ack_now and sack.due(conn):
         # By itself: the next text is a full segment as a rule, without room for SACK blocks.
-        return _segment(conn, tcb.snd_nxt, ACK, now)
+        return acknowledgement(conn, now)
     if conn.state in MAY_SEND:
         segment = _retransmission(conn, now) or _new_text(conn, now)
         if segment is not None:
@@ -41,8 +40,16 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         tcb.probe_now = False
         return _segment(conn, tcb.snd_una - 1, ACK, now)
     if tcb.ack_now and conn.state is not TcpState.CLOSED:
-        return _segment(conn, tcb.snd_nxt, ACK, now)
+        return acknowledgement(conn, now)
     return None
+
+
+def acknowledgement(conn: Connection, now: float) -> Segment:
+    """Return an ACK of all that has been taken so far."""
+    segment = _segment(conn, conn.tcb.snd_nxt, ACK, now)
+    if conn.tcb.ecn:
+        ecn.mark(conn, segment, again=True)
+    return segment
 
 
 def reset_for(seg: Segment) -> Segment:
@@ -55,10 +62,14 @@ def reset_for(seg: Segment) -> Segment:
 def reset(conn: Connection, now: float) -> Segment:
     """Return the RST that ends a connection from our side (3.10.5)."""
     tcb = conn.tcb
+    conn.segments_sent += 1
     options = timestamps.option(tcb, now) if tcb.timestamps else b""  # RFC 7323 section 3.2
-    return Segment(
+    segment = Segment(
         conn.local_port, conn.remote_port, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options
     )
+    if tcb.ecn:
+        ecn.mark(conn, segment, again=True)
+    return segment
 
 
 def _syn(conn: Connection, now: float) -> Segment:
@@ -73,7 +84,9 @@ def _syn(conn: Connection, now: float) -> Segment:
     tcb.snd_nxt = tcb.iss + 1
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK
-    segment = _segment(conn, tcb.iss, flags, now)
+    segment = _segment(conn, tcb.iss, flags | ecn.syn_flags(conn), now)
+    if tcb.ecn:
+        ecn.mark(conn, segment, again=True)
     segment.options = negotiation.syn_options(conn, now)
     return segment
 
@@ -104,7 +117,7 @@ def _retransmission(conn: Connection, now: float) -> Segment | None:
     tcb.rtt_seq, tcb.karn_seq = None, tcb.snd_nxt  # Karn (RFC 6298 section 3)
     if tcb.timers[Timer.RETRANSMIT] == NEVER:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
-    return _text(conn, seq, text_bytes, now, fin=fin)
+    return _text(conn, seq, text_bytes, now, fin=fin, again=True)
 
 
 def _new_text(conn: Connection, now: float) -> Segment | None:
@@ -132,7 +145,7 @@ def _new_text(conn: Connection, now: float) -> Segment | None:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
     tcb.timers[Timer.PERSIST] = NEVER
     conn.congestion.on_sent(size, now)
-    return _text(conn, seq, size, now, fin=fin)
+    return _text(conn, seq, size, now, fin=fin, again=False)
 
 
 def _usable(conn: Connection, unsent: int, window_room: int) -> int:
@@ -167,7 +180,7 @@ def _nagle_ok(conn: Connection) -> bool:
     return tcb.no_delay or tcb.fin_seq is not None or tcb.snd_sml <= tcb.snd_una
 
 
-def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool) -> Segment:
+def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again: bool) -> Segment:
     flags = ACK
     payload: bytes | memoryview = b""
     if size:
@@ -181,6 +194,8 @@ def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool) -> Se
     segment.payload = payload
     if size > conn.tcb.snd_mss:
         segment.gso_bytes = conn.tcb.snd_mss
+    if conn.tcb.ecn:
+        ecn.mark(conn, segment, again=again)
     return segment
 
 
@@ -192,6 +207,8 @@ def _segment(conn: Connection, seq: int, flags: int, now: float, text_bytes: int
     if flags & ACK:
         ack = tcb.rcv_nxt
         acknowledged(conn)
+        if tcb.ece_now:
+            flags |= ECE
     options = timestamps.option(tcb, now) if tcb.timestamps else b""
     if tcb.sack_permitted and sack.due(conn):
         options += sack.option(conn, tcb.snd_mss - text_bytes)

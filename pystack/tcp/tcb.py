@@ -7,7 +7,7 @@ scaling.
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
 
@@ -28,6 +28,7 @@ class TcpConfig:
     timestamps: bool = True  # RFC 7323 section 3
     sack: bool = True  # RFC 2018
     window_scaling: bool = True  # RFC 7323 section 2
+    ecn: Literal["off", "accept", "request"] = "accept"  # RFC 3168; as Linux's tcp_ecn 0, 2 and 1
     # True: what lacks an agreed timestamp is dropped (RFC 7323 section 3.2, SHOULD); Linux takes it
     timestamps_required: bool = False
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
@@ -49,6 +50,8 @@ class TcpConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.syn_cookies not in (0, 1, 2):
             raise ConfigError(f"syn_cookies is {self.syn_cookies}: it must be 0, 1 or 2")
+        if self.ecn not in ("off", "accept", "request"):
+            raise ConfigError(f"ecn is {self.ecn!r}: it must be off, accept or request")
         for name in ("syn_retries", "syn_ack_retries", "retries", "orphan_retries"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
@@ -74,7 +77,12 @@ class Tcb:
         "ack_now",
         "challenged_at",
         "cwnd_limited_seq",
+        "cwr_now",
+        "cwr_seq",
         "dsack",
+        "ece_now",
+        "ecn",
+        "ecn_seen",
         "fin_seq",
         "irs",
         "iss",
@@ -143,6 +151,13 @@ class Tcb:
         self.ts_recent = 0  # as on the wire
         self.ts_recent_at = 0.0  # when it was noted
         self.ts_offset = ts_offset  # what our clock is ahead of the world's
+
+        # RFC 3168 section 6.1
+        self.ecn = False
+        self.ecn_seen = False  # a segment with ECT or CE has come
+        self.ece_now = False  # our ACKs tell of congestion, until the peer says CWR
+        self.cwr_now = False  # our next new text is to say CWR
+        self.cwr_seq = iss  # SND.NXT when the congestion window was last made smaller
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
 

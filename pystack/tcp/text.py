@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, calls, sack, timers
+from pystack.tcp import ack_policy, calls, ecn, output, sack, timers
 from pystack.tcp.events import Signal
 from pystack.tcp.states import MAY_RECEIVE, TcpState
 from pystack.wire.tcp import FIN, Segment
@@ -50,6 +50,10 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
         calls.abort(conn, now)
         return
     tcb = conn.tcb
+    if tcb.ecn:
+        if ecn.to_be_told_first(conn, seg):
+            conn.outbox.append(output.acknowledgement(conn, now))
+        ecn.text_arrived(conn, seg)
     buffer = conn.receive_buffer
     if seg.seq > tcb.rcv_nxt:
         twice = buffer.out_of_order.overlap(seg.seq, seg.seq + len(payload))

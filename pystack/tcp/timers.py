@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from pystack.tcp import ecn
 from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
@@ -67,6 +68,7 @@ def _retransmit(conn: Connection, now: float) -> None:
         # more was than the window allowed.
         on_the_way = min(tcb.flight_size_bytes, conn.congestion.cwnd_bytes)
         conn.congestion.on_rto(now, on_the_way)
+        ecn.window_reduced(tcb)
     conn.recovery.on_rto(tcb)
     tcb.rtt_seq = None
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s

@@ -43,7 +43,7 @@ def parse(frame: Frame, mac: Mac) -> Segment | None:
         src_mac,
         ethertype,
         version_ihl,
-        _,
+        tos,
         total_bytes,
         _,
         flags_offset,
@@ -83,9 +83,11 @@ def parse(frame: Frame, mac: Mac) -> Segment | None:
         if checksum(view[_TCP:end], pseudo):
             return None
     options = view[_TCP + tcp.HEADER_BYTES : start] if header_bytes > tcp.HEADER_BYTES else b""
-    return Segment(
+    segment = Segment(
         src_port, dst_port, seq, ack, offset_flags & 0x1FF, wnd, options, view[start:end], up=up
     )
+    segment.ecn = tos & 3
+    return segment
 
 
 def pack(
@@ -100,7 +102,7 @@ def pack(
     total_bytes = ipv4.HEADER_BYTES + tcp_bytes
     addresses = src + dst
     # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
-    ip_sum = (_PLAIN << 8) + total_bytes + ipv4.DONT_FRAGMENT + _TTL_PROTO + addresses
+    ip_sum = (_PLAIN << 8) + segment.ecn + total_bytes + ipv4.DONT_FRAGMENT + _TTL_PROTO + addresses
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
     offset_flags = tcp.HEADER_BYTES + len(options) << 10 | segment.flags
@@ -117,7 +119,7 @@ def pack(
         src_mac,
         ethernet.IPV4,
         _PLAIN,
-        0,
+        segment.ecn,
         total_bytes,
         0,
         ipv4.DONT_FRAGMENT,

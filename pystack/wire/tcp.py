@@ -112,6 +112,7 @@ def parse(packet: Ipv4Packet) -> Segment:
         options,
         data[header_bytes:],
         up=up,
+        ecn=packet.tos & 3,
     )
 
 

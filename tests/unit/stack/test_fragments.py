@@ -19,6 +19,7 @@ class Assembler:
     def __init__(self) -> None:
         self.scheduler = Scheduler(0.0)
         self.dropped: list[str] = []
+        self.tos: int | None = None  # of the last whole datagram; None: the last piece made none
         self.expired: list[tuple[float, Ipv4Packet]] = []
         self.table = Reassembly(
             self.scheduler,
@@ -27,12 +28,20 @@ class Assembler:
         )
 
     def add(
-        self, payload: bytes, offset: int, *, more: bool, ident: int = 1, src: int = PEER
+        self,
+        payload: bytes,
+        offset: int,
+        *,
+        more: bool,
+        ident: int = 1,
+        src: int = PEER,
+        tos: int = 0,
     ) -> bytes | None:
         """Give it one fragment, `offset` in units of 8 bytes; return the whole, if it is whole."""
         flags_offset = offset | (MORE if more else 0)
-        data = ip_packet(payload, src=src, ident=ident, flags_offset=flags_offset)
+        data = ip_packet(payload, src=src, ident=ident, flags_offset=flags_offset, tos=tos)
         whole = self.table.add(ipv4.parse(memoryview(data)), self.scheduler.now)
+        self.tos = None if whole is None else whole.tos
         return None if whole is None else bytes(whole.payload)
 
 
@@ -169,6 +178,36 @@ def test_after_60_seconds_the_first_fragment_is_handed_back() -> None:
     assert assembler.dropped == ["frag_timeout"] * 2
     ((at, first),) = assembler.expired  # of the second one there was no first fragment
     assert (at, first.ident) == (60.0, 1)
+
+
+@pytest.mark.rfc("3168", "5.3")
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        ((2, 2, 2), 2),
+        ((2, 3, 2), 3),
+        ((3, 2, 2), 3),
+        ((1, 1, 3), 3),
+        ((0, 0, 0), 0),
+        ((46, 47), 47),
+    ],
+)
+def test_a_datagram_of_which_a_piece_was_marked_is_marked(
+    pieces: tuple[int, ...], whole: int
+) -> None:
+    assembler = Assembler()
+    for at, tos in enumerate(pieces):
+        assembler.add(bytes(8), at, more=at + 1 < len(pieces), tos=tos)
+    assert assembler.tos == whole
+
+
+@pytest.mark.rfc("3168", "5.3")
+def test_a_mark_on_a_piece_of_what_cannot_be_marked_spoils_the_datagram() -> None:
+    assembler = Assembler()
+    assembler.add(bytes(8), 0, more=True, tos=0)
+    assert assembler.add(bytes(8), 1, more=False, tos=3) is None
+    assert assembler.dropped == ["frag_ecn_mixed"]
+    assert len(assembler.table) == assembler.table._cost_bytes == 0
 
 
 def test_memory_is_bounded_under_a_flood_and_the_oldest_go() -> None:

@@ -4,11 +4,11 @@
     tcp.expect("+0 > S 0:0(0) <mss 1460,wscale 5>")
     tcp.inject("+0.01 < S. 0:0(0) ack 1 win 1000 <mss 1460>")
 
-The first word is the time since the line before, in seconds. Then come the direction, the flags (S
-F R P . and - for none), first:last(bytes), and what else is to be said. Numbers count from the
-initial sequence number of their side; these stand just below 2**32, so that every test wraps. So do
-timestamps, in milliseconds: ours are 1000 at the start. What a line does not name is not looked at,
-but every segment that is sent must be expected.
+The first word is the time since the line before, in seconds. Then come the direction, the ECN bits
+of the IP header ([ect0], [ce]), the flags (S F R P E W . and - for none), first:last(bytes), and
+what else is to be said. Numbers count from the initial sequence number of their side; these stand
+just below 2**32, so that every test wraps. So do timestamps, in milliseconds: ours are 1000 at the
+start. What a line does not name is not looked at, but every segment that is sent must be expected.
 """
 
 import re
@@ -21,7 +21,7 @@ from pystack.tcp.events import Signal, StateChange
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
-from pystack.wire import tcp, tcp_options
+from pystack.wire import ecn, tcp, tcp_options
 from pystack.wire.checksum import Buffer
 
 ISS: Final = 2**32 - 100
@@ -32,10 +32,19 @@ PEER_TS_BASE: Final = 2**32 - 50
 LOCAL_PORT: Final = 49152
 REMOTE_PORT: Final = 80
 
-_FLAGS: Final = {"F": tcp.FIN, "S": tcp.SYN, "R": tcp.RST, "P": tcp.PSH, ".": tcp.ACK}
+_FLAGS: Final = {
+    "F": tcp.FIN,
+    "S": tcp.SYN,
+    "R": tcp.RST,
+    "P": tcp.PSH,
+    "E": tcp.ECE,
+    "W": tcp.CWR,
+    ".": tcp.ACK,
+}
+_MARKS: Final = {"noecn": ecn.NOT_ECT, "ect1": ecn.ECT_1, "ect0": ecn.ECT_0, "ce": ecn.CE}
 _LINE: Final = re.compile(
-    r"\+(?P<after>[0-9.]+) +(?P<way>[<>]) +(?P<flags>[FSRP.]+|-) +(?P<seq>\d+):(?P<end>\d+)"
-    r"\((?P<size>\d+)\)(?: +ack +(?P<ack>\d+))?(?: +win +(?P<win>\d+))?"
+    r"\+(?P<after>[0-9.]+) +(?P<way>[<>])(?: +\[(?P<mark>[a-z01]+)\])? +(?P<flags>[FSRPEW.]+|-)"
+    r" +(?P<seq>\d+):(?P<end>\d+)\((?P<size>\d+)\)(?: +ack +(?P<ack>\d+))?(?: +win +(?P<win>\d+))?"
     r"(?: +<(?P<options>[A-Za-z0-9: ,]*)>)?(?: +(?P<gso>gso) +(?P<piece>\d+))?"
 )
 
@@ -58,6 +67,7 @@ class Line:
     win: int | None
     options: str | None
     gso_bytes: int
+    mark: int | None
 
 
 def parse(text: str) -> Line:
@@ -79,6 +89,7 @@ def parse(text: str) -> Line:
         None if found["win"] is None else int(found["win"]),
         found["options"],
         int(found["piece"] or 0),
+        None if found["mark"] is None else _MARKS[found["mark"]],
     )
 
 
@@ -305,6 +316,7 @@ class Script:
             line.win or 0,
             self.incoming.pack(line.options or ""),
             memoryview(pattern(line.seq, line.size)),
+            ecn=line.mark or 0,
         )
 
     def show(self, at: float, segment: tcp.Segment) -> str:
@@ -336,6 +348,8 @@ class Script:
             assert segment.wnd == line.win, f"window differs: {message}"
         if line.options is not None:
             assert bytes(segment.options) == self.outgoing.pack(line.options), f"options: {message}"
+        if line.mark is not None:
+            assert segment.ecn == line.mark, f"{segment.ecn:02b} in the IP header: {message}"
         assert segment.gso_bytes == line.gso_bytes, f"pieces differ: {message}"
         if segment.payload:
             assert bytes(segment.payload) == pattern(seq, line.size), f"bytes differ: {message}"

@@ -25,6 +25,7 @@ segments = st.builds(
     st.integers(0, 10).flatmap(lambda count: st.binary(min_size=4 * count, max_size=4 * count)),
     st.binary(max_size=100),
     up=words,
+    ecn=st.integers(0, 3),
 )
 
 
@@ -46,7 +47,7 @@ def by_the_layers(frame: Frame) -> Segment | None:
 def fields(segment: Segment) -> tuple[object, ...]:
     return (
         *(segment.src_port, segment.dst_port, segment.seq, segment.ack, segment.flags),
-        *(segment.wnd, segment.up, bytes(segment.options), bytes(segment.payload)),
+        *(segment.wnd, segment.up, bytes(segment.options), bytes(segment.payload), segment.ecn),
     )
 
 
@@ -54,7 +55,9 @@ def fields(segment: Segment) -> tuple[object, ...]:
 def test_a_frame_is_packed_as_the_layers_pack_it(segment: Segment, partial: bool) -> None:
     header = tcp.pack_header(segment, SRC, DST, partial=partial)
     size = len(header) + len(segment.payload)
-    packet = ipv4.pack_header(SRC, DST, ipv4.TCP, size, flags_offset=ipv4.DONT_FRAGMENT)
+    packet = ipv4.pack_header(
+        SRC, DST, ipv4.TCP, size, flags_offset=ipv4.DONT_FRAGMENT, tos=segment.ecn
+    )
     expected = ethernet.pack(HERE, THERE, ethernet.IPV4, packet + header + bytes(segment.payload))
     assert segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=partial) == expected
 
