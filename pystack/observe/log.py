@@ -4,6 +4,7 @@ Times stand in the lines themselves, for they are the world's: a logger's own wo
 clock's also where time is virtual.
 """
 
+import errno
 import logging
 from datetime import UTC, datetime
 from typing import assert_never
@@ -14,6 +15,7 @@ from pystack.observe.observer import (
     FrameSeen,
     NeighborChanged,
     TcpRetransmitted,
+    TcpSoftError,
     TcpStateChanged,
 )
 from pystack.observe.summary import summarize
@@ -56,7 +58,9 @@ class LogObserver:
         )
 
 
-def describe(event: Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted) -> str:
+def describe(
+    event: Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted | TcpSoftError,
+) -> str:
     """Return an event that is not a frame as one line without its time."""
     match event:
         case Dropped():
@@ -72,10 +76,13 @@ def describe(event: Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitt
                 f"{event.host} tcp {_ends(event)} retransmit ({event.reason}) seq {event.seq}, "
                 f"length {event.payload_bytes}"
             )
+        case TcpSoftError():
+            name = errno.errorcode.get(event.number, str(event.number))
+            return f"{event.host} tcp {_ends(event)} trouble ({event.reason}) {name}"
         case _:
             assert_never(event)
 
 
-def _ends(event: TcpStateChanged | TcpRetransmitted) -> str:
+def _ends(event: TcpStateChanged | TcpRetransmitted | TcpSoftError) -> str:
     (local, local_port), (remote, remote_port) = event.local, event.remote
     return f"{local}.{local_port} > {remote}.{remote_port}"

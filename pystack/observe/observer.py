@@ -70,7 +70,19 @@ class TcpRetransmitted:
     payload_bytes: int
 
 
-Event = FrameSeen | Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted
+@dataclass(slots=True)
+class TcpSoftError:
+    """A connection has trouble and goes on; its user is told too, who may have turned that off."""
+
+    at: float
+    host: str
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    number: int  # errno
+    reason: str  # "icmp", or "retransmitting": again and again without an answer
+
+
+Event = FrameSeen | Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted | TcpSoftError
 
 
 class Observer(Protocol):

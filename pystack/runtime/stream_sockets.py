@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _BIND_ADDRESS_NO_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)  # Linux's number
+_RECVERR: Final = getattr(socket, "IP_RECVERR", 11)
 _DEFAULT_BACKLOG: Final = 128  # as Trio's
 
 
@@ -38,6 +39,7 @@ class StreamSocket(HostSocket):
         self._read_shut = False
         self._peeked = b""  # read from the connection by MSG_PEEK, not yet by the program
         self._error_told = False
+        self._soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
@@ -300,6 +302,7 @@ class StreamSocket(HostSocket):
         self._socket = connected
         self._error_told = False
         connected.on_signal = self._on_signal
+        connected.on_error = self._on_error
         number = self._options.number
         connected.connection.tcb.no_delay = bool(number(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         self._size_send_buffer(number(socket.SOL_SOCKET, socket.SO_SNDBUF))
@@ -338,7 +341,17 @@ class StreamSocket(HostSocket):
         self._reader.wake()
         self._show_readiness()
 
+    def _on_error(self, number: int) -> None:
+        # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
+        if self._options.number(socket.IPPROTO_IP, _RECVERR):
+            self._soft_error = number
+            self._became_readable()
+            self._writer.wake()
+
     def _take_error(self) -> int:
+        if self._soft_error:
+            number, self._soft_error = self._soft_error, 0
+            return number
         if self._socket is None or self._error_told:
             return 0
         number = self._socket.connection.error or 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, SupportsIndex
 
 import trio
@@ -189,6 +190,18 @@ class TcpStream(trio.abc.HalfCloseableStream):
     def set_no_delay(self, no_delay: bool) -> None:
         """Let short segments go at once (TCP_NODELAY), or wait for the ACK of the last one."""
         self._socket.connection.tcb.no_delay = no_delay
+
+    def report_soft_errors(self, report: Callable[[OSError], None] | None) -> None:
+        """Have `report` called with trouble that ends nothing, at once; None: hear no more of it.
+
+        That is what ICMP tells of the path, and that a segment was sent again and again without
+        an answer. The last of it is in `info().soft_error` too.
+        """
+        if report is None:
+            self._socket.on_error = None
+            return
+        name = self.remote_address[0]
+        self._socket.on_error = lambda number: report(OSError(number, os.strerror(number), name))
 
     def _on_signal(self, signal: Signal) -> None:
         if signal is not Signal.WRITABLE:

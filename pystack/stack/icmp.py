@@ -67,6 +67,9 @@ class Icmp:
             mtu_bytes = message.rest & 0xFFFF
             error = IcmpError(message.kind, message.code, mtu_bytes, packet.src, quoted)
             self._dispatch(error, now)
+        elif message.kind == icmp.SOURCE_QUENCH:
+            # RFC 6633 section 3: nothing is to come of it; for TCP, RFC 9293 MUST-55.
+            self._host.drop("icmp_source_quench", now, data=packet.raw)
         else:
             self._host.drop("icmp_unknown_type", now, data=packet.raw)
 

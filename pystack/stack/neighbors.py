@@ -40,6 +40,9 @@ class NeighborState(Enum):
     FAILED = "FAILED"
 
 
+# Where the station is believed to be there, with proof or without
+_BELIEVED: Final = frozenset({NeighborState.REACHABLE, NeighborState.STALE, NeighborState.DELAY})
+
 # A packet that waits, and how to send it once the station is known.
 Held = tuple[bytes, Callable[[Mac, float], None]]
 
@@ -98,6 +101,19 @@ class NeighborTable:
         """Return what is known of a station, without using it: its state stays."""
         entry = self._entries.get(address)
         return None if entry is None else entry.mac
+
+    def doubt(self, address: Ip4, now: float) -> None:
+        """A transport gets no answer by way of this station: ask whether it is still there.
+
+        The "negative advice" of RFC 1122 section 3.3.1.4. Nothing is forgotten until it is silent.
+        """
+        entry = self._entries.get(address)
+        if entry is None or entry.state not in _BELIEVED:
+            return  # it is being asked already
+        entry.reachable_until = -math.inf
+        entry.probes = 0
+        self._enter(entry, NeighborState.PROBE, now)
+        self._probe(entry, now)
 
     def hold(self, address: Ip4, packet: bytes, send: Callable[[Mac, float], None]) -> None:
         """Keep a packet until `address` is found: then `send(mac, now)`; start looking for it."""

@@ -29,6 +29,7 @@ class TcpSocket:
         "listener",
         "local",
         "marked",
+        "on_error",
         "on_signal",
         "remote",
         "route",
@@ -44,6 +45,8 @@ class TcpSocket:
         self.route = route
         self.listener: Listener[TcpSocket] | None = None  # until it is established, or gone
         self.on_signal: Callable[[Signal], None] | None = None  # None: nobody wants to be told
+        # Hears of soft errors, as errno (RFC 9293 section 3.9.1.8); None: nobody wants to.
+        self.on_error: Callable[[int], None] | None = None
         self.timer: Handle | None = None  # None: no timer of the connection runs
         self.marked = False  # to be pumped at the end of the batch
         self.handshake: list[HandshakeSegment] = []  # its three segments, for the microscope

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
-from pystack.observe.observer import TcpRetransmitted, TcpStateChanged
+from pystack.observe.observer import TcpRetransmitted, TcpSoftError, TcpStateChanged
 from pystack.stack import egress
 from pystack.stack.tcp_listen import Listeners
 from pystack.stack.tcp_open import HEADERS_BYTES, Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.tcp import path
-from pystack.tcp.events import Retransmission, Signal, StateChange
+from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from pystack.stack.icmp import IcmpError
 
 _HANDSHAKE_STATES: Final = frozenset({TcpState.CLOSED, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+
+
+# RFC 9293 section 3.9.2.2; FRAGMENTATION_NEEDED, the third of them, is path MTU discovery's.
+_HARD_ERRORS: Final = frozenset(
+    (icmp.DESTINATION_UNREACHABLE, code)
+    for code in (icmp.PROTOCOL_UNREACHABLE, icmp.PORT_UNREACHABLE)
+)
 
 
 class TcpTable:
@@ -92,7 +99,8 @@ class TcpTable:
         else:
             number = icmp.error_number(error.kind, error.code)
             if number is not None:
-                path.unreachable(socket.connection, number)
+                hard = (error.kind, error.code) in _HARD_ERRORS
+                path.unreachable(socket.connection, number, hard=hard)
         self.mark(socket)
 
     # what users ask for
@@ -161,7 +169,7 @@ class TcpTable:
 
     def release(self, socket: TcpSocket, now: float) -> None:
         """The user goes away; the connection ends by itself."""
-        socket.on_signal = None
+        socket.on_signal = socket.on_error = None
         socket.connection.release(now)
         self.pump(socket, now)
 
@@ -233,8 +241,30 @@ class TcpTable:
                             event.new.value,
                         )
                     )
+            elif isinstance(event, SoftError):
+                self._note_soft_error(socket, event, now)
             else:
                 self._note_retransmission(socket, event, now)
+
+    def _note_soft_error(self, socket: TcpSocket, event: SoftError, now: float) -> None:
+        host, route = self._host, socket.route
+        if event.reason == "retransmitting":
+            host.counters.add("tcp_retransmits_advised")
+            if route.interface.neighbors is not None:
+                route.interface.neighbors.doubt(route.next_hop(socket.remote), now)
+        if socket.on_error is not None:
+            socket.on_error(event.number)
+        if host.observers:
+            host.notify(
+                TcpSoftError(
+                    now,
+                    host.name,
+                    socket.local_address,
+                    socket.remote_address,
+                    event.number,
+                    event.reason,
+                )
+            )
 
     def _note_retransmission(self, socket: TcpSocket, event: Retransmission, now: float) -> None:
         host = self._host

@@ -98,6 +98,7 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     acked_bytes = ack - tcb.snd_una
     tcb.snd_una = ack
     tcb.retries = 0
+    conn.soft_error = None  # the path works
     conn.bytes_acked += acked_bytes
     buffer = conn.send_buffer
     buffer.acknowledge(min(ack, buffer.end))  # a FIN is not in the buffer

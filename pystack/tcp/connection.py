@@ -59,6 +59,7 @@ class Connection:
         "segments_received",
         "segments_sent",
         "send_buffer",
+        "soft_error",
         "state",
         "tcb",
         "write_blocked",
@@ -89,6 +90,7 @@ class Connection:
         self.passive = False  # opened by a listener
         self.released = False  # the user has gone: nobody reads, nobody waits
         self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
+        self.soft_error: int | None = None  # errno of the last one; None: none since the last ACK
         self.tcb = Tcb(iss, mtu_mss, ts_offset)
         self.tcb.no_delay = config.no_delay
         self.rtt = RttEstimator()
@@ -245,6 +247,7 @@ class Connection:
             bytes_acked=self.bytes_acked,
             bytes_received=self.bytes_received,
             retransmits=self.retransmits,
+            soft_error=self.soft_error,
             dsacks_sent=self.dsacks_sent,
             ecn=tcb.ecn,
             ecn_seen=tcb.ecn_seen,

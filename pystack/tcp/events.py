@@ -36,4 +36,12 @@ class Retransmission:
     payload_bytes: int
 
 
-Event = Signal | StateChange | Retransmission
+@dataclass(slots=True)
+class SoftError:
+    """Something is wrong with the path, and the connection goes on (RFC 9293 section 3.9.1.8)."""
+
+    number: int  # errno
+    reason: str  # "icmp", or "retransmitting": the threshold R1 is reached
+
+
+Event = Signal | StateChange | Retransmission | SoftError

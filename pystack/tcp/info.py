@@ -72,3 +72,4 @@ class TcpInfo:
     ece_received: int = 0  # ACKs that told of such marks
     dsacks_sent: int = 0  # ranges that came twice, and of which the peer was told (RFC 2883)
     established_at: float | None  # None until ESTABLISHED; the world's time
+    soft_error: int | None = None  # errno of trouble that ends nothing; None: none since new data

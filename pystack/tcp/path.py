@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from pystack.tcp.events import SoftError
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
 from pystack.tcp.timestamps import OPTION_BYTES
@@ -21,16 +22,19 @@ def concerns(conn: Connection, wire_seq: int) -> bool:
     return tcb.snd_una <= unwrap(wire_seq, tcb.snd_nxt) < tcb.snd_nxt
 
 
-def unreachable(conn: Connection, number: int) -> None:
+def unreachable(conn: Connection, number: int, *, hard: bool) -> None:
     """Take an error that names the errno `number`.
 
-    A connection that exists ignores it (MUST-56: soft errors end nothing); one that is only being
-    opened ends with it, as in Linux, so that the user does not wait two minutes for a known fact.
+    A connection that exists goes on (MUST-56: soft errors end nothing, and RFC 5927 section 5.2
+    takes hard ones for soft). One that is only being opened ends with it, as in Linux and in what
+    RFC 5461 found elsewhere, so that the user does not wait three minutes for a known fact.
     """
-    if conn.state is TcpState.SYN_SENT:
+    if conn.state is TcpState.SYN_SENT and (hard or conn.config.soft_errors_end_opening):
         conn.finish(number if number != errno.ENOPROTOOPT else errno.ECONNREFUSED)
     else:
         conn.drops.append("tcp_soft_error")
+        conn.soft_error = number
+        conn.events.append(SoftError(number, "icmp"))
 
 
 def packet_too_big(conn: Connection, path_mss: int) -> None:

@@ -35,10 +35,13 @@ class TcpConfig:
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
     syn_cookies: int = 1  # 0: never, 1: when the SYN queue is full, 2: always; tcp_syncookies
-    syn_retries: int = 6  # 123 s; RFC 9293 section 3.8.3 asks for R2 of 180 s; as Linux
+    syn_retries: int = 7  # 183 s: three minutes at least (RFC 9293 MUST-23); Linux has 6
     syn_ack_retries: int = 5  # as Linux
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
     orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
+    advise_retries: int = 3  # R1: from here on IP and the user are told; as Linux's tcp_retries1
+    # False: a connection that is being opened bears with ICMP's soft errors too (RFC 9293 MUST-56).
+    soft_errors_end_opening: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no connection could work with."""
@@ -55,6 +58,8 @@ class TcpConfig:
         for name in ("syn_retries", "syn_ack_retries", "retries", "orphan_retries"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        if self.advise_retries < 1:
+            raise ConfigError(f"advise_retries is {self.advise_retries}: it must be 1 or more")
 
 
 class Timer(IntEnum):

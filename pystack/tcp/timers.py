@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import ecn
+from pystack.tcp.events import SoftError
 from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
@@ -50,13 +51,15 @@ def enter_time_wait(conn: Connection, now: float) -> None:
 
 
 def _retransmit(conn: Connection, now: float) -> None:
-    """RFC 6298 (5.4) to (5.7), and the thresholds R2 of RFC 9293 section 3.8.3."""
+    """RFC 6298 (5.4) to (5.7), and the thresholds R1 and R2 of RFC 9293 section 3.8.3."""
     tcb = conn.tcb
     tcb.timers[Timer.RETRANSMIT] = NEVER
     tcb.retries += 1
     if tcb.retries > _retry_limit(conn):
-        conn.finish(errno.ETIMEDOUT)
+        _give_up(conn)
         return
+    if tcb.retries >= conn.config.advise_retries:  # R1
+        conn.events.append(SoftError(errno.ETIMEDOUT, "retransmitting"))
     conn.rtt.back_off()
     if conn.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
         tcb.syn_now = True
@@ -80,11 +83,16 @@ def _persist(conn: Connection, now: float) -> None:
     tcb.timers[Timer.PERSIST] = NEVER
     tcb.retries += 1
     if tcb.retries > _retry_limit(conn):
-        conn.finish(errno.ETIMEDOUT)
+        _give_up(conn)
         return
     tcb.persist_backoff += 1
     tcb.probe_now = True
     arm_persist(conn, now)
+
+
+def _give_up(conn: Connection) -> None:
+    """End the connection, with what is known of the reason: as Linux, what ICMP has told."""
+    conn.finish(conn.soft_error or errno.ETIMEDOUT)
 
 
 def _retry_limit(conn: Connection) -> int:

@@ -10,12 +10,15 @@ from pystack.wire.checksum import Buffer, checksum
 
 ECHO_REPLY: Final = 0
 DESTINATION_UNREACHABLE: Final = 3
+SOURCE_QUENCH: Final = 4  # obsolete, RFC 6633
 ECHO: Final = 8
 TIME_EXCEEDED: Final = 11
 PARAMETER_PROBLEM: Final = 12
 
 # The errors of RFC 792 and 1122: never answered with an error themselves.
-ERRORS: Final = frozenset({DESTINATION_UNREACHABLE, 4, 5, TIME_EXCEEDED, PARAMETER_PROBLEM})
+ERRORS: Final = frozenset(
+    {DESTINATION_UNREACHABLE, SOURCE_QUENCH, 5, TIME_EXCEEDED, PARAMETER_PROBLEM}
+)
 
 # codes of DESTINATION_UNREACHABLE
 NET_UNREACHABLE: Final = 0

@@ -84,7 +84,7 @@ def test_a_reply_goes_to_who_pings_and_a_stray_one_is_dropped(bench: Bench) -> N
     assert bench.drops() == ["icmp_stray_reply"]
 
 
-@pytest.mark.parametrize("kind", [4, 5, 9, 13, 15, 17, 30, 255])
+@pytest.mark.parametrize("kind", [5, 9, 13, 15, 17, 30, 255])
 def test_other_types_are_dropped_by_name(bench: Bench, kind: int) -> None:
     bench.arrive(icmp_frame(icmp.pack(kind, 0, 0, bytes(28))))
     assert bench.drops() == ["icmp_unknown_type"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pystack.tcp.connection import Connection
-from pystack.tcp.events import Signal, StateChange
+from pystack.tcp.events import Signal, SoftError, StateChange
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
@@ -163,6 +163,7 @@ class Script:
         self.signals: list[Signal] = []
         self.transitions: list[tuple[TcpState, TcpState]] = []
         self.drops: list[str] = []
+        self.errors: list[int] = []  # soft ones, as errno
         self.peer_iss = peer_iss
         self.written = 0
         self.conn = Connection(
@@ -298,6 +299,8 @@ class Script:
                 self.signals.append(event)
             elif isinstance(event, StateChange):
                 self.transitions.append((event.old, event.new))
+            elif isinstance(event, SoftError):
+                self.errors.append(event.number)
         self.drops += conn.drops
         conn.drops.clear()
         if conn.state is TcpState.CLOSED:
