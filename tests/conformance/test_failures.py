@@ -1,6 +1,7 @@
 """RFC 9293 sections 3.8.3, 3.9.1.8 and 3.9.2.2: what goes wrong on the path, and who is told."""
 
 import errno
+import socket as os_socket
 
 import pytest
 import trio
@@ -17,6 +18,7 @@ from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
 from pystack.wire import arp, icmp, ipv4, tcp
 
+IP_RECVERR = 11  # Linux's number, which Python does not name
 SOFT = [
     (icmp.DESTINATION_UNREACHABLE, icmp.NET_UNREACHABLE, errno.ENETUNREACH),
     (icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE, errno.EHOSTUNREACH),
@@ -183,5 +185,35 @@ def test_a_program_hears_of_a_broken_path_and_goes_on() -> None:
             accepted = await listener.accept()
             assert await accepted.receive_some() == b"hello"
             assert len(told) == count
+
+    pystack.run(main)
+
+
+@pytest.mark.rfc("9293", "MUST-47")
+@pytest.mark.rfc("9293", "SHLD-20")
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_socket_raises_a_soft_error_once_where_its_user_asked_for_it(wanted: bool) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            link = net.link(client, server, delay="1ms")
+            await server.open_tcp_listeners(80)
+
+            async def program() -> None:
+                with trio.socket.socket() as stream:
+                    await stream.connect(("server", 80))
+                    if wanted:
+                        stream.setsockopt(os_socket.IPPROTO_IP, IP_RECVERR, 1)
+                    link.down()
+                    await stream.send(b"hello")
+                    await trio.sleep(1.9)
+                    errors = [
+                        stream.getsockopt(os_socket.SOL_SOCKET, os_socket.SO_ERROR) for _ in "12"
+                    ]
+                    assert errors == [errno.ETIMEDOUT if wanted else 0, 0]
+                    link.up()
+                    await stream.send(b"again")
+
+            await client.run(program)
 
     pystack.run(main)

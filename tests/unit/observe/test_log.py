@@ -1,5 +1,6 @@
 """The lines of -v and -vv."""
 
+import errno
 import logging
 
 import pytest
@@ -12,6 +13,7 @@ from pystack.observe.observer import (
     FrameSeen,
     NeighborChanged,
     TcpRetransmitted,
+    TcpSoftError,
     TcpStateChanged,
 )
 from pystack.wire.frame import Frame
@@ -49,6 +51,7 @@ def test_without_packets_only_what_happened_is_told(caplog: pytest.LogCaptureFix
         NeighborChanged(0.0, "h", "tap0", "10.0.0.1", "STALE", "DELAY", "02:00:00:00:00:01"),
         TcpStateChanged(0.0, "h", *ENDS, "LISTEN", "SYN-RECEIVED"),
         TcpRetransmitted(0.0, "h", *ENDS, "rto", 4294967196, 1460),
+        TcpSoftError(0.0, "h", *ENDS, errno.EHOSTUNREACH, "icmp"),
     ]
     assert [line.removeprefix("00:00:00.000000 ") for line in lines_of(caplog, events, False)] == [
         "tap0 drop tcp_bad_checksum (60 bytes)",
@@ -57,6 +60,7 @@ def test_without_packets_only_what_happened_is_told(caplog: pytest.LogCaptureFix
         "tap0 neighbor 10.0.0.1 02:00:00:00:00:01 STALE -> DELAY",
         "h tcp 10.77.0.2.80 > 10.77.0.1.40324 LISTEN -> SYN-RECEIVED",
         "h tcp 10.77.0.2.80 > 10.77.0.1.40324 retransmit (rto) seq 4294967196, length 1460",
+        "h tcp 10.77.0.2.80 > 10.77.0.1.40324 trouble (icmp) EHOSTUNREACH",
     ]
 
 

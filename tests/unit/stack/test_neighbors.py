@@ -6,7 +6,7 @@ import pytest
 from stack_bench import HERE, HERE_MAC, OTHER_MAC, PEER, PEER_MAC, Bench, arp_frame
 
 from pystack.core.addresses import BROADCAST_MAC, Ip4, parse_ip4
-from pystack.stack.neighbors import QUEUE_PACKETS, TABLE_ENTRIES, Neighbor
+from pystack.stack.neighbors import QUEUE_PACKETS, TABLE_ENTRIES, Neighbor, NeighborState
 from pystack.wire import arp
 
 
@@ -243,3 +243,41 @@ def test_peeking_leaves_the_state_as_it_is(bench: Bench) -> None:
     assert bench.interface.neighbors.peek(PEER) == PEER_MAC
     assert bench.interface.neighbors.peek(HERE) is None
     assert entry(bench).state.value == "STALE"
+
+
+@pytest.mark.rfc("1122", "3.3.1.4")
+@pytest.mark.parametrize("age_s", [1.0, 50.0, 52.0])
+def test_a_station_that_is_doubted_is_asked_at_once_and_used_meanwhile(
+    age_s: float, bench: Bench
+) -> None:
+    send(bench, 0.0)
+    reply(bench, 0.5)
+    if age_s > 50:
+        send(bench, 50.0)  # DELAY
+    bench.run(age_s)
+    bench.taken()
+    neighbors = bench.interface.neighbors
+    assert neighbors is not None
+    for _ in range(3):
+        neighbors.doubt(PEER, age_s)
+    assert solicitations(bench) == [(age_s, PEER_MAC)]
+    assert entry(bench).state is NeighborState.PROBE
+    send(bench, age_s + 0.1)
+    assert [frame.data[:6] for frame in bench.taken()] == [PEER_MAC]
+    reply(bench, age_s + 0.2)
+    assert entry(bench).state is NeighborState.REACHABLE
+
+
+def test_a_station_that_is_doubted_and_silent_is_looked_for_again(bench: Bench) -> None:
+    send(bench, 0.0)
+    reply(bench, 0.5)
+    neighbors = bench.interface.neighbors
+    assert neighbors is not None
+    neighbors.doubt(PEER, 0.5)
+    bench.run(3.5)
+    assert entry(bench).state is NeighborState.FAILED
+    neighbors.doubt(PEER, 3.5)
+    neighbors.doubt(parse_ip4("10.0.0.3"), 3.5)  # nobody knows it
+    bench.taken()
+    send(bench, 4.0)
+    assert solicitations(bench) == [(4.0, BROADCAST_MAC)]
