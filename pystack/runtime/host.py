@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
 
@@ -209,12 +210,22 @@ class TrioHost:
         return self._place
 
     async def open_tcp_stream(
-        self, host: str, port: int, *, local_address: str | None = None, local_port: int = 0
+        self,
+        host: str,
+        port: int,
+        *,
+        local_address: str | None = None,
+        local_port: int = 0,
+        congestion: str | None = None,
     ) -> TcpStream:
-        """Connect to a port of a host. Raises OSError (refused, timed out, unreachable ...)."""
+        """Connect to a port of a host. Raises OSError (refused, timed out, unreachable ...).
+
+        `congestion` is the name of this connection's control; None: that of the host.
+        """
         local = UNSPECIFIED if local_address is None else self.resolve(local_address)
+        config = None if congestion is None else replace(self.tcp.config, congestion=congestion)
         return await streams.connect(
-            self, self.resolve(host), port, local=local, local_port=local_port
+            self, self.resolve(host), port, local=local, local_port=local_port, config=config
         )
 
     async def open_tcp_listeners(

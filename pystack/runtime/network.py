@@ -182,16 +182,21 @@ class Network:
 
     # building
 
-    def host(self, name: str, *, address: Addresses = None) -> TrioHost:
+    def host(
+        self, name: str, *, address: Addresses = None, congestion: str | None = None
+    ) -> TrioHost:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
-        Raises ConfigError for a name or an address that is taken, or cannot be.
+        `congestion` names the control of its connections; None: the default, CUBIC. Raises
+        ConfigError for a name or an address that is taken, or cannot be.
         """
-        return self._add(self.topology.host(name, address))
+        return self._add(self.topology.host(name, address), congestion)
 
-    def router(self, name: str, *, address: Addresses = None) -> TrioHost:
+    def router(
+        self, name: str, *, address: Addresses = None, congestion: str | None = None
+    ) -> TrioHost:
         """Add a router: a host that forwards, and can run programs as well. Raises ConfigError."""
-        return self._add(self.topology.router(name, address))
+        return self._add(self.topology.router(name, address), congestion)
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -360,7 +365,9 @@ class Network:
         self._captures.append(writer)
         return writer
 
-    def _add(self, stack: Host) -> TrioHost:
+    def _add(self, stack: Host, congestion: str | None) -> TrioHost:
+        if congestion is not None:
+            self.topology.set_congestion(stack.name, congestion)
         host = TrioHost(stack, self.driver, self.topology.resolve, self)
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)

@@ -24,6 +24,7 @@ from pystack.tcp.states import TcpState
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.tcb import TcpConfig
 
 # What one `receive_some` returns at most unless told: several super-frames, for each call costs.
 DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
@@ -285,7 +286,13 @@ class TcpListener(trio.abc.Listener[TcpStream]):
 
 
 async def connect(
-    host: TrioHost, remote: Ip4, port: int, *, local: Ip4, local_port: int
+    host: TrioHost,
+    remote: Ip4,
+    port: int,
+    *,
+    local: Ip4,
+    local_port: int,
+    config: TcpConfig | None = None,
 ) -> TcpStream:
     """Open a connection; cancelled, nothing of it is left.
 
@@ -294,7 +301,7 @@ async def connect(
     await trio.lowlevel.checkpoint_if_cancelled()
     table = host.tcp
     now = host.now()
-    socket = table.connect(remote, port, now, local=local, local_port=local_port)
+    socket = table.connect(remote, port, now, local=local, local_port=local_port, config=config)
     waiter = Waiter(host.driver)
     socket.on_signal = lambda _signal: waiter.wake()
     table.pump(socket, now)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.routes import Route
     from pystack.stack.tcp_table import TcpTable
+    from pystack.tcp.tcb import TcpConfig
 
 HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
 
@@ -42,6 +43,7 @@ class Opener:
         *,
         local: Ip4 = UNSPECIFIED,
         local_port: int = 0,
+        config: TcpConfig | None = None,
     ) -> TcpSocket:
         """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL."""
         host = self._host
@@ -73,7 +75,7 @@ class Opener:
         elif pack_ends(remote, local, remote_port, local_port) in self._table.sockets:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         iss = self.iss(local, local_port, remote, remote_port, now)
-        socket = self.make(local, local_port, remote, remote_port, route, iss)
+        socket = self.make(local, local_port, remote, remote_port, route, iss, config)
         self._table.sockets[socket.ends] = socket
         socket.connection.open_active(now)
         return socket
@@ -87,11 +89,18 @@ class Opener:
         return initial_sequence_number(self._isn_key, local, local_port, remote, remote_port, now)
 
     def make(
-        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, route: Route, iss: int
+        self,
+        local: Ip4,
+        local_port: int,
+        remote: Ip4,
+        remote_port: int,
+        route: Route,
+        iss: int,
+        config: TcpConfig | None = None,
     ) -> TcpSocket:
-        """Make a connection that is not in the table yet."""
+        """Make a connection that is not in the table yet; without a `config`, it has the host's."""
         connection = Connection(
-            self._table.config,
+            config or self._table.config,
             local_port,
             remote_port,
             iss=iss,

@@ -113,9 +113,15 @@ class TcpTable:
         *,
         local: Ip4 = UNSPECIFIED,
         local_port: int = 0,
+        config: TcpConfig | None = None,
     ) -> TcpSocket:
-        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL."""
-        return self._opener.connect(remote, remote_port, now, local=local, local_port=local_port)
+        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL.
+
+        `config`: that of this connection; None: the host's.
+        """
+        return self._opener.connect(
+            remote, remote_port, now, local=local, local_port=local_port, config=config
+        )
 
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
         """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL."""

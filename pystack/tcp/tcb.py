@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
+from pystack.tcp.congestion.registry import congestion_control
 
 DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
 MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
@@ -45,6 +46,7 @@ class TcpConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no connection could work with."""
+        congestion_control(self.congestion)
         for name in ("send_buffer_bytes", "receive_buffer_bytes"):
             if not 0 < getattr(self, name) <= MAX_BUFFER_BYTES:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 1 to 2**30")

@@ -29,11 +29,15 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
     topology = Topology(Scheduler(), spec.seed or 0, parse_prefix(spec.subnet))
     for node in spec.nodes.values():
         path = (_TABLES[node.kind], node.name)
-        for word, value in node.words.items():
-            with _placed(document, path, word):
-                Switch(node.name, **{word: value})  # type: ignore[arg-type]
+        if node.kind == "switch":
+            for word, value in node.words.items():
+                with _placed(document, path, word):
+                    Switch(node.name, **{word: value})  # type: ignore[arg-type]
         with _placed(document, path, "address"):
             _add_node(topology, node)
+        if "congestion" in node.words:
+            with _placed(document, path, "congestion"):
+                topology.set_congestion(node.name, str(node.words["congestion"]))
     for at, link in enumerate(spec.links):
         with _placed_link(document, ("links", at), link):
             topology.link(

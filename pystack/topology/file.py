@@ -47,8 +47,8 @@ from pystack.topology.toml_places import Path
 
 _TOP: Final = ("seed", "subnet", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "host": ("address", "routes", "serve", "programs", "restart"),
-    "router": ("address", "routes", "serve", "programs", "restart"),
+    "host": ("address", "congestion", "routes", "serve", "programs", "restart"),
+    "router": ("address", "congestion", "routes", "serve", "programs", "restart"),
     "switch": ("ageing", "table_entries"),
     "tap": ("address",),
     "namespace": ("address", "programs"),
@@ -126,13 +126,19 @@ class _Reader:
             name=name,
             kind=kind,
             address=self._address((*path, "address"), table.get("address")),
-            words={key: table[key] for key in ("ageing", "table_entries") if key in table},
+            words=self._further(path, table),
             routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
             serve=tuple(self._doc.texts((*path, "serve"), table.get("serve", []))),
             programs=tuple(self._programs((*path, "programs"), kind, table.get("programs", []))),
             restart=self._doc.switch((*path, "restart"), table.get("restart", True)),
             line=self._doc.line(path),
         )
+
+    def _further(self, path: Path, table: Mapping[str, object]) -> dict[str, object]:
+        words = {key: table[key] for key in ("ageing", "table_entries") if key in table}
+        if "congestion" in table:
+            words["congestion"] = self._doc.text((*path, "congestion"), table["congestion"])
+        return words
 
     def _address(self, path: Path, value: object) -> AddressWords:
         if value is None:

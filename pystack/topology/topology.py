@@ -8,7 +8,7 @@ for an address, and again after changes: what was given stays, what is new gets 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pystack.core.addresses import (
@@ -129,6 +129,12 @@ class Topology:
         """Plug a node into any port that is no link's."""
         self._add_end(name, port)
         self._changed()
+
+    def set_congestion(self, name: str, congestion: str) -> None:
+        """Choose the congestion control of a host's connections by its name. ConfigError."""
+        device = self.node(name).device
+        assert isinstance(device, Host)
+        device.tcp.config = replace(device.tcp.config, congestion=congestion)
 
     def route(self, name: str, destination: str, via: str) -> None:
         """Add a route by hand: to "10.9.0.0/16", or "default", via an address or a node's name."""
