@@ -133,7 +133,7 @@ class TrioHost:
         return self.stack.tcp
 
     def connections(self) -> list[TcpInfo]:
-        """Return a snapshot of every TCP connection."""
+        """Return a snapshot of every TCP connection, but for what is only left in TIME-WAIT."""
         return [socket.connection.info() for socket in self.stack.tcp]
 
     def observe(self, observer: Observer) -> None:

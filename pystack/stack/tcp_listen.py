@@ -11,12 +11,13 @@ from pystack.stack import egress
 from pystack.stack.ports import random_port
 from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
+from pystack.stack.time_wait import TimeWait, may_follow
 from pystack.tcp import syn_cookie
 from pystack.tcp.listener import Listener
 from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES
+from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb
 from pystack.wire import ipv4, tcp, tcp_options
 from pystack.wire.segment_frame import pack_ends
 
@@ -101,6 +102,7 @@ class Listeners:
         self,
         packet: ipv4.Ipv4Packet,
         segment: tcp.Segment,
+        ends: bytes,
         now: float,
         predecessor: TcpSocket | None,
     ) -> None:
@@ -108,13 +110,21 @@ class Listeners:
 
         `predecessor`: the connection between the same ends that gave way; None: there was none.
         """
+        old: Tcb | TimeWait | None = None if predecessor is None else predecessor.connection.tcb
+        waits = self._table.time_waits
+        if (record := waits.records.get(ends)) is not None:
+            if not self._gives_way(record, record.local, segment):
+                waits.segment_arrived(ends, record, segment, now)
+                return
+            waits.forget(ends)
+            old = record
         listener = self.find(packet.dst, segment.dst_port)
         kind = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)
         if listener is None:
             self._answer_stranger(packet, segment, now, known_port=False)
         elif kind == tcp.SYN:
-            self._syn_arrived(listener, packet, segment, now, predecessor)
-        elif kind != tcp.ACK or not self._cookie_arrived(listener, packet, segment, now):
+            self._syn_arrived(listener, packet, segment, now, old)
+        elif kind != tcp.ACK or not self._cookie_arrived(listener, packet, segment, ends, now):
             self._answer_stranger(packet, segment, now, known_port=True)
 
     def admits(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
@@ -133,19 +143,25 @@ class Listeners:
         self._host.drop("tcp_listen_overflow", now)
         return False
 
-    def gives_way(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
-        """Tell whether a connection in TIME-WAIT ends for the sake of a new one (RFC 6191, 2)."""
+    def supersedes(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
+        """Tell whether a segment begins a new connection in the place of one in TIME-WAIT."""
         connection = socket.connection
+        if connection.state is not TcpState.TIME_WAIT or not self._gives_way(
+            connection.tcb, socket.local, segment
+        ):
+            return False
+        connection.finish(None)
+        self._table.pump(socket, now)
+        return True
+
+    def _gives_way(self, old: Tcb | TimeWait, local: Ip4, segment: tcp.Segment) -> bool:
         if (
-            connection.state is not TcpState.TIME_WAIT
-            or segment.flags & (tcp.SYN | tcp.ACK | tcp.RST) != tcp.SYN
-            or (segment.seq - connection.tcb.rcv_nxt) & MASK >= 1 << 31
-            or self.find(socket.local, connection.local_port) is None
+            segment.flags & (tcp.SYN | tcp.ACK | tcp.RST) != tcp.SYN
+            or not may_follow(old, segment, stamped=self._table.config.timestamps)
+            or self.find(local, segment.dst_port) is None
         ):
             return False
         self._host.counters.add("tcp_time_wait_reused")
-        connection.finish(None)
-        self._table.pump(socket, now)
         return True
 
     def _syn_arrived(
@@ -154,7 +170,7 @@ class Listeners:
         packet: ipv4.Ipv4Packet,
         segment: tcp.Segment,
         now: float,
-        predecessor: TcpSocket | None,
+        predecessor: Tcb | TimeWait | None,
     ) -> None:
         """RFC 9293 section 3.10.7.2: a SYN for a port that listens."""
         host = self._host
@@ -178,7 +194,7 @@ class Listeners:
         if predecessor is None:
             iss = self._opener.iss(*ends, now)
         else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
-            iss = predecessor.connection.tcb.snd_nxt + 0x10001 & MASK
+            iss = predecessor.snd_nxt + 0x10001 & MASK
         socket = self._opener.make(*ends, route, iss)
         self._add(listener, socket)
         note_handshake(socket, segment, now, sent=False)
@@ -229,15 +245,15 @@ class Listeners:
         listener: Listener[TcpSocket],
         packet: ipv4.Ipv4Packet,
         segment: tcp.Segment,
+        ends: bytes,
         now: float,
     ) -> bool:
         """Open a connection where an ACK brings back a cookie of ours; False: it does not."""
         host, config = self._host, self._table.config
         if now - listener.cookie_sent_at > syn_cookie.VALID_S and config.syn_cookies != 2:
             return False
-        name = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
         irs, cookie = segment.seq - 1 & MASK, segment.ack - 1 & MASK
-        mss = syn_cookie.check(self._cookie_key, name, irs, cookie, now)
+        mss = syn_cookie.check(self._cookie_key, ends, irs, cookie, now)
         route = host.routes.lookup(packet.src)
         if mss is None or route is None:
             host.counters.add("tcp_syn_cookies_failed")
@@ -246,8 +262,9 @@ class Listeners:
             host.drop("tcp_listen_overflow", now, data=packet.raw)
             return True
         host.counters.add("tcp_syn_cookies_received")
-        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
-        socket = self._opener.make(*ends, route, cookie)
+        socket = self._opener.make(
+            packet.dst, segment.dst_port, packet.src, segment.src_port, route, cookie
+        )
         self._add(listener, socket)
         syn, syn_ack = syn_cookie.open_by_cookie(socket.connection, segment, mss, now)
         note_handshake(socket, syn, now, sent=False)

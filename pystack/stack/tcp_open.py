@@ -12,6 +12,7 @@ from pystack.stack.ports import EphemeralPorts
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.connection import Connection
 from pystack.tcp.isn import initial_sequence_number, timestamp_offset
+from pystack.tcp.seq import MASK
 from pystack.wire import ipv4, tcp
 from pystack.wire.segment_frame import pack_ends
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pystack.tcp.tcb import TcpConfig
 
 HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
+
+# How far a successor's numbers begin beyond those of a connection in TIME-WAIT; as Linux
+_BEYOND: Final = 0x10001
 
 
 class Opener:
@@ -60,25 +64,39 @@ class Opener:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
         if is_loopback(local) and route.interface.neighbors is not None:
             raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
+        table = self._table
+
+        def is_free(port: int) -> bool:
+            ends = pack_ends(remote, local, remote_port, port)
+            return ends not in table.sockets and table.time_waits.reusable(ends, now)
+
         if local_port == 0:
             local_port = self._ports.choose(
                 local,
                 remote,
                 remote_port,
-                lambda port: (
-                    pack_ends(remote, local, remote_port, port) not in self._table.sockets
-                    and port not in self._table.listeners.by_port
-                ),
+                lambda port: is_free(port) and port not in table.listeners.by_port,
             )
             if local_port == 0:
                 raise OSError(errno.EADDRNOTAVAIL, "all ephemeral ports to there are taken")
-        elif pack_ends(remote, local, remote_port, local_port) in self._table.sockets:
+        elif not is_free(local_port):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        iss = self.iss(local, local_port, remote, remote_port, now)
+        iss = self._active_iss(local, local_port, remote, remote_port, now)
         socket = self.make(local, local_port, remote, remote_port, route, iss, config)
-        self._table.sockets[socket.ends] = socket
+        table.sockets[socket.ends] = socket
         socket.connection.open_active(now)
         return socket
+
+    def _active_iss(
+        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, now: float
+    ) -> int:
+        ends = pack_ends(remote, local, remote_port, local_port)
+        old = self._table.time_waits.records.get(ends)
+        if old is None:
+            return self.iss(local, local_port, remote, remote_port, now)
+        self._table.time_waits.forget(ends)
+        self._host.counters.add("tcp_time_wait_recycled")
+        return old.snd_nxt + _BEYOND & MASK
 
     def secret(self, purpose: bytes) -> bytes:
         """Return a key of this host's own, for one purpose."""
@@ -107,5 +125,6 @@ class Opener:
             mtu_mss=route.interface.mtu_bytes - HEADERS_BYTES,
             gso_max_bytes=route.interface.port.gso_max_bytes,
             ts_offset=timestamp_offset(self._isn_key, local, remote),
+            shared=self._table.shared,
         )
         return TcpSocket(connection, local, remote, route)

@@ -16,10 +16,12 @@ from pystack.stack import egress
 from pystack.stack.tcp_listen import Listeners
 from pystack.stack.tcp_open import HEADERS_BYTES, Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
+from pystack.stack.time_wait import TimeWaits
 from pystack.tcp import path
 from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import MASK
+from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
 from pystack.wire import icmp, ipv4, tcp
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from pystack.stack.icmp import IcmpError
 
 _HANDSHAKE_STATES: Final = frozenset({TcpState.CLOSED, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+
+_OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
 # RFC 9293 section 3.9.2.2; FRAGMENTATION_NEEDED, the third of them, is path MTU discovery's.
@@ -47,6 +51,8 @@ class TcpTable:
         self.config = TcpConfig()
         self.sockets: dict[bytes, TcpSocket] = {}  # by their `ends`
         self._marked: list[TcpSocket] = []
+        self.shared = Shared(host.counters, host.rng)
+        self.time_waits = TimeWaits(host, self)
         self._opener = Opener(host, self)
         self.listeners = Listeners(host, self, self._opener)
 
@@ -62,10 +68,10 @@ class TcpTable:
         host.counters["tcp_segments_in"] += 1
         ends = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
         socket = self.sockets.get(ends)
-        if socket is not None and not self.listeners.gives_way(socket, segment, now):
+        if socket is not None and not self.listeners.supersedes(socket, segment, now):
             self.segment_arrived(socket, segment, now)
             return
-        self.listeners.segment_arrived(packet, segment, now, socket)
+        self.listeners.segment_arrived(packet, segment, ends, now, socket)
 
     def segment_arrived(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
         """Give a segment to its connection, which is pumped when the batch is done (HOT)."""
@@ -137,13 +143,14 @@ class TcpTable:
 
     def __len__(self) -> int:
         """Return how many connections there are, those in TIME-WAIT included."""
-        return len(self.sockets)
+        return len(self.sockets) + len(self.time_waits.records)
 
     def clear(self) -> None:
         """Forget all connections and timers without a word to anybody: the power is off."""
         for socket in self:
             self._forget(socket)
         self._marked.clear()
+        self.time_waits.clear()
         self.listeners.by_port.clear()
 
     def break_all(self, error: int, now: float) -> None:
@@ -151,6 +158,7 @@ class TcpTable:
         for socket in self:
             socket.connection.finish(error)
             self.pump(socket, now)
+        self.time_waits.clear()
         self.listeners.break_all()
 
     # the user's calls on a connection, each with the pump behind it
@@ -195,8 +203,7 @@ class TcpTable:
             egress.send_segment(self._host, socket.route, socket.local, socket.remote, segment, now)
         if connection.events or connection.drops:
             self._tell(socket, now)
-        if connection.state is TcpState.CLOSED:
-            self._forget(socket)
+        if connection.state in _OVER and self._let_go(socket, now):
             return
         wanted_at = connection.next_timeout()
         timer = socket.timer
@@ -289,6 +296,16 @@ class TcpTable:
             )
 
     # sockets
+
+    def _let_go(self, socket: TcpSocket, now: float) -> bool:
+        """Forget what has ended; of one in TIME-WAIT keep a record, unless its user is there."""
+        connection = socket.connection
+        if connection.state is TcpState.TIME_WAIT:
+            if not connection.released:
+                return False
+            self.time_waits.add(socket, now)
+        self._forget(socket)
+        return True
 
     def _forget(self, socket: TcpSocket) -> None:
         if self.sockets.get(socket.ends) is socket:  # else a new connection has its place

@@ -38,13 +38,19 @@ def acknowledged(conn: Connection) -> None:
 def challenge(conn: Connection, now: float) -> None:
     """Answer a segment that can't be right with an ACK, now and then (RFC 5961 section 7).
 
-    Two ends that disagree would answer each other's answers for ever.
+    Two ends that disagree would answer each other's answers for ever; and strangers would have the
+    host send as much as they like.
     """
     tcb = conn.tcb
     if now - tcb.challenged_at < CHALLENGE_INTERVAL_S:
         conn.drops.append("tcp_challenge_limited")
         return
     tcb.challenged_at = now
+    shared = conn.shared
+    if not shared.challenges.take(conn.config.challenge_acks_per_s, now):
+        conn.drops.append("tcp_challenge_limited_host")
+        return
+    shared.counters.add("tcp_challenge_acks")
     tcb.ack_now = True
 
 

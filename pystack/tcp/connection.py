@@ -25,6 +25,7 @@ from pystack.tcp.recovery.newreno import NewRenoRecovery
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.send_buffer import SendBuffer
 from pystack.tcp.seq import HALF, MASK
+from pystack.tcp.shared import Shared
 from pystack.tcp.states import LEGAL, TcpState
 from pystack.tcp.tcb import Tcb, TcpConfig
 from pystack.wire.tcp import Segment
@@ -59,6 +60,7 @@ class Connection:
         "segments_received",
         "segments_sent",
         "send_buffer",
+        "shared",
         "soft_error",
         "state",
         "tcb",
@@ -75,14 +77,17 @@ class Connection:
         mtu_mss: int,
         gso_max_bytes: int = 0,
         ts_offset: int = 0,
+        shared: Shared | None = None,
     ) -> None:
         """`mtu_mss`: largest payload for the link's MTU; `gso_max_bytes`: what the port can cut.
 
-        `ts_offset` sets the clock of the timestamps option off from the world's.
+        `ts_offset` sets the clock of the timestamps option off from the world's; `shared` is what
+        it has in common with the host's other connections.
         """
         if mtu_mss < 1:
             raise ConfigError(f"an MSS of {mtu_mss} bytes leaves no room for data")
         self.config = config
+        self.shared = Shared() if shared is None else shared
         self.local_port = local_port
         self.remote_port = remote_port
         self.gso_max_bytes = gso_max_bytes

@@ -36,6 +36,11 @@ class TcpConfig:
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
     syn_cookies: int = 1  # 0: never, 1: when the SYN queue is full, 2: always; tcp_syncookies
+    # Outgoing connections take the place of one in TIME-WAIT that had timestamps: 0: never, 1: to
+    # everywhere, 2: on the loopback; as Linux's tcp_tw_reuse
+    time_wait_reuse: int = 2
+    max_time_waits: int = 32768  # whose user has gone; as Linux's tcp_max_tw_buckets
+    challenge_acks_per_s: int = 1000  # of the whole host; about, see `ChallengeLimit`
     syn_retries: int = 7  # 183 s: three minutes at least (RFC 9293 MUST-23); Linux has 6
     syn_ack_retries: int = 5  # as Linux
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
@@ -53,11 +58,19 @@ class TcpConfig:
         for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
-        if self.syn_cookies not in (0, 1, 2):
-            raise ConfigError(f"syn_cookies is {self.syn_cookies}: it must be 0, 1 or 2")
         if self.ecn not in ("off", "accept", "request"):
             raise ConfigError(f"ecn is {self.ecn!r}: it must be off, accept or request")
-        for name in ("syn_retries", "syn_ack_retries", "retries", "orphan_retries"):
+        for name in ("syn_cookies", "time_wait_reuse"):
+            if getattr(self, name) not in (0, 1, 2):
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0, 1 or 2")
+        for name in (
+            "syn_retries",
+            "syn_ack_retries",
+            "retries",
+            "orphan_retries",
+            "challenge_acks_per_s",
+            "max_time_waits",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.advise_retries < 1:

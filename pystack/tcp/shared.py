@@ -1,0 +1,46 @@
+"""What the connections of one host have in common: limits that hold for all of them together."""
+
+from typing import Final
+
+from pystack.core.counters import Counters
+from pystack.core.rng import Random, component_rng
+
+_NO_SECOND: Final = -1
+
+
+class ChallengeLimit:
+    """How many challenge ACKs a host sends in a second (RFC 5961 section 7).
+
+    The number is drawn anew each second, from half of the limit to one and a half of it. With one
+    that is known, a stranger who makes the host send to himself learns from what is missing how
+    many others got, and so which numbers he guessed right (CVE-2016-5696).
+    """
+
+    __slots__ = ("_left", "_rng", "_second")
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._second = _NO_SECOND
+        self._left = 0
+
+    def take(self, per_s: int, now: float) -> bool:
+        """Tell whether one more may be sent now."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._left = (per_s + 1) // 2 + self._rng.randrange(per_s) if per_s else 0
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+
+class Shared:
+    """One per host, and known to all its connections."""
+
+    __slots__ = ("challenges", "counters")
+
+    def __init__(self, counters: Counters | None = None, rng: Random | None = None) -> None:
+        """Without arguments: for a connection that is alone in the world."""
+        self.counters = Counters() if counters is None else counters
+        self.challenges = ChallengeLimit(component_rng(0, "alone") if rng is None else rng)
