@@ -26,7 +26,7 @@ from pystack.testing.packetdrill.script import (
 from pystack.testing.packetdrill.seen import Seen, line_of, seen
 from pystack.testing.packetdrill.settings import Settings
 from pystack.testing.packetdrill.subject import Subject
-from pystack.testing.packetdrill.sysctls import Sysctls, run_command
+from pystack.testing.packetdrill.sysctls import INITIAL, Sysctls, run_command
 from pystack.testing.packetdrill.world import START, World
 
 # How long a packet is waited for beyond its time, to tell when it came after all; packets of any
@@ -68,7 +68,7 @@ class Run:
         self._script = script
         self._settings = settings
         self._result = result
-        self._sysctls = Sysctls({})
+        self._sysctls = Sysctls(dict(INITIAL))
         self._world = World(settings)
         self._world.on_step = self._step
         self._program = Program(self._world, settings, self._sysctls)
@@ -153,7 +153,7 @@ class Run:
         if actual is None:
             raise MismatchError("no packet came", f"expected: {shown}", f"script:   {event.source}")
         size = packet.part.size if isinstance(packet.part, TcpPart) else 0
-        while not self._settings.strict_segments and _payload_bytes(actual) < size:
+        while not self._settings.strict_segments and 0 < _payload_bytes(actual) < size:
             following = self._peek()
             if following is None or not belongs_together(actual, following):
                 break

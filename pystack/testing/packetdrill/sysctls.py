@@ -28,18 +28,32 @@ _DEFAULTS: Final = {
     "tcp_reordering": "3",
     "tcp_congestion_control": "cubic",
     "tcp_slow_start_after_idle": "0",
+    "tcp_frto": "2",
+    "tcp_fack": "0",
     "tcp_early_retrans": "4",
     "tcp_recovery": "1",
+    "tcp_syncookies": "1",
     "tcp_ecn": "0",
     "tcp_fastopen": "3",
     "tcp_fastopen_key": "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4",
     "tcp_notsent_lowat": "4294967295",
 }
+# Linux's own where no script sets anything: what the public scripts count with.
+INITIAL: Final = {"tcp_rmem": "4096 131072 6291456"}
 _ASSIGNMENT: Final = re.compile(
     r"(?:/proc/sys/net/ipv4/|net[./]ipv4[./])(\w+)\s*=\s*(.*)", re.DOTALL
 )
 _PROC: Final = re.compile(r"/proc/sys/net/ipv4/(\w+)")
-_QUIET: Final = ("sysctl_restore", "set -e", "exit")
+# What a line may do that makes no difference to a host of ours, and is not worth a remark.
+_QUIET: Final = (
+    "sysctl_restore",
+    "set -e",
+    "exit",
+    "tcp_metrics flush",
+    "ethtool",
+    "tc qdisc",
+    "sleep",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +166,8 @@ def _congestion(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
 
 
 def _receive_buffer(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    _, usual, _ = sysctls.numbers("tcp_rmem", (4096, 131072, 6291456))
-    # Half of it is for the kernel's own overhead, and is never offered.
-    return replace(config, receive_buffer_bytes=max(usual // 2, 1))
+    _, _, most = sysctls.numbers("tcp_rmem", (4096, 131072, 6291456))
+    return replace(config, receive_buffer_bytes=max(most, 1))
 
 
 def _send_buffer(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
@@ -180,6 +193,22 @@ def _orphan_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, orphan_retries=number)
 
 
+def _timestamps(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, timestamps=bool(sysctls.number("tcp_timestamps", 1)))
+
+
+def _sack(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, sack=bool(sysctls.number("tcp_sack", 1)))
+
+
+def _window_scaling(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, window_scaling=bool(sysctls.number("tcp_window_scaling", 1)))
+
+
+def _syn_cookies(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, syn_cookies=min(sysctls.number("tcp_syncookies", 1), 2))
+
+
 def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, fin_wait_2_s=float(sysctls.number("tcp_fin_timeout", 60)))
 
@@ -193,9 +222,25 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_retries2": _retries,
     "tcp_orphan_retries": _orphan_retries,
     "tcp_fin_timeout": _fin_timeout,
+    "tcp_timestamps": _timestamps,
+    "tcp_sack": _sack,
+    "tcp_window_scaling": _window_scaling,
+    "tcp_syncookies": _syn_cookies,
 }
 # Taken without a remark: what they ask for is how the stack is anyhow.
-_AS_IT_IS: Final = frozenset({"tcp_early_retrans", "tcp_recovery", "tcp_reordering"})
+_AS_IT_IS: Final = frozenset(
+    {
+        "tcp_early_retrans",
+        "tcp_recovery",
+        "tcp_reordering",
+        "tcp_dsack",
+        "tcp_frto",
+        "tcp_no_metrics_save",
+        "tcp_min_tso_segs",
+        "tcp_tso_win_divisor",
+        "tcp_moderate_rcvbuf",
+    }
+)
 KNOWN: Final = frozenset(_APPLY) | _AS_IT_IS
 
 
