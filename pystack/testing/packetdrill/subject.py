@@ -66,6 +66,7 @@ class Subject:
             _note_inbound(line.part, flow)
         if self._listening is not None:
             self._listening.use_config()
+        self.connection()  # remembered, for when it is over
         return flow
 
     def for_outbound(self, line: Packet, packet: ipv4.Ipv4Packet) -> Flow | None:

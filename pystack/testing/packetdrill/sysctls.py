@@ -209,6 +209,26 @@ def _syn_cookies(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, syn_cookies=min(sysctls.number("tcp_syncookies", 1), 2))
 
 
+def _ecn(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    match sysctls.number("tcp_ecn", 2):
+        case 0:
+            return replace(config, ecn="off")
+        case 1:
+            return replace(config, ecn="request")
+        case _:  # 2, and the modes of accurate ECN, which there is not
+            return replace(config, ecn="accept")
+
+
+def _time_wait_reuse(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    number = sysctls.number("tcp_tw_reuse", config.time_wait_reuse)
+    return replace(config, time_wait_reuse=min(max(number, 0), 2))
+
+
+def _advise_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    number = sysctls.number("tcp_retries1", config.advise_retries)
+    return replace(config, advise_retries=number)
+
+
 def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, fin_wait_2_s=float(sysctls.number("tcp_fin_timeout", 60)))
 
@@ -226,6 +246,9 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_sack": _sack,
     "tcp_window_scaling": _window_scaling,
     "tcp_syncookies": _syn_cookies,
+    "tcp_ecn": _ecn,
+    "tcp_tw_reuse": _time_wait_reuse,
+    "tcp_retries1": _advise_retries,
 }
 # Taken without a remark: what they ask for is how the stack is anyhow.
 _AS_IT_IS: Final = frozenset(

@@ -24,6 +24,8 @@ _INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 OPT_TIMESTAMPS: Final = 1
 OPT_SACK: Final = 2
 OPT_WSCALE: Final = 4
+OPT_ECN: Final = 8
+OPT_ECN_SEEN: Final = 16
 
 
 def tcp_info(connection: Connection) -> dict[str, int | float]:
@@ -34,6 +36,8 @@ def tcp_info(connection: Connection) -> dict[str, int | float]:
     options = OPT_TIMESTAMPS if info.timestamps else 0
     options |= OPT_SACK if info.sack_permitted else 0
     options |= OPT_WSCALE if info.snd_wind_shift is not None else 0
+    options |= OPT_ECN if info.ecn else 0
+    options |= OPT_ECN_SEEN if info.ecn_seen else 0
     ssthresh = info.ssthresh_bytes // mss
     if info.ssthresh_bytes >= 1 << 30:
         ssthresh = _INFINITE_SSTHRESH
