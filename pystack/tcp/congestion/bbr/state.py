@@ -269,5 +269,6 @@ class BbrState(ControlDefaults):
     def set_pacing_rate(self, pacing_gain: float) -> None:
         """SetPacingRateWithGain(): until the pipe is full, the rate does not fall."""
         rate_bps = pacing_gain * self.bw_bps * (1 - PACING_MARGIN)
-        if self.full_bw_reached or rate_bps > self.pacing_bps:
+        # Startup may end, by a mark of ECN, before any rate was measured: 0 would be for ever.
+        if rate_bps > self.pacing_bps or (self.full_bw_reached and rate_bps > 0):
             self.pacing_bps = rate_bps

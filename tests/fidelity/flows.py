@@ -1,0 +1,95 @@
+"""Flows that send as fast as their congestion control lets, and what comes of them."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+import pystack
+
+PORT: Final = 9
+
+
+@dataclass(slots=True)
+class Flow:
+    """One bulk transfer, while it goes on and after it."""
+
+    congestion: str
+    start_s: float = 0.0
+    received_bytes: int = 0
+    stream: pystack.TcpStream | None = None  # the sender's end; None: not started yet
+    cwnd_bytes: list[tuple[float, int]] = field(default_factory=list)  # (when, cwnd)
+
+    async def send(self, client: pystack.TrioHost) -> None:
+        """Connect, and send for ever."""
+        await trio.sleep(self.start_s)
+        self.stream = await client.open_tcp_stream("server", PORT, congestion=self.congestion)
+        while True:
+            await self.stream.send_all(bytes(200_000))
+
+    async def receive(self, stream: pystack.TcpStream) -> None:
+        """Take what comes."""
+        while data := await stream.receive_some():
+            self.received_bytes += len(data)
+
+    async def watch(self, every_s: float) -> None:
+        """Note the window at regular times."""
+        while True:
+            if self.stream is not None:
+                self.cwnd_bytes.append((trio.current_time(), self.stream.info().cwnd_bytes))
+            await trio.sleep(every_s)
+
+
+def run_flows(
+    *flows: Flow,
+    seconds: float,
+    settle_s: float = 0.0,
+    watch_s: float | None = None,
+    seed: int = 1,
+    back: dict[str, object] | None = None,
+    **words: object,
+) -> list[float]:
+    """Let flows share one link; return the rate of each in bits a second, from `settle_s` on.
+
+    `words` are those of the link towards the server, `back` those of the other direction, which
+    else has the same delay and nothing else.
+    """
+    rates: list[float] = []
+    back = back if back is not None else {"delay": words.get("delay", 0)}
+
+    async def main() -> None:
+        async with pystack.Network(seed=seed) as net, trio.open_nursery() as nursery:
+            server, switch = net.host("server"), net.switch("switch")
+            net.link(switch, server, a_to_b=words, b_to_a=back)
+            (listener,) = await server.open_tcp_listeners(PORT)
+            by_address = {}
+            for number, flow in enumerate(flows):
+                client = net.host(f"client{number}")
+                net.link(client, switch)
+                by_address[client.address] = flow
+                nursery.start_soon(flow.send, client)
+                if watch_s is not None:
+                    nursery.start_soon(flow.watch, watch_s)
+
+            async def accept() -> None:
+                while True:
+                    stream = await listener.accept()
+                    nursery.start_soon(by_address[stream.remote_address[0]].receive, stream)
+
+            nursery.start_soon(accept)
+            await trio.sleep(settle_s)
+            before = [flow.received_bytes for flow in flows]
+            await trio.sleep(seconds - settle_s)
+            rates.extend(
+                (flow.received_bytes - was) * 8 / (seconds - settle_s)
+                for flow, was in zip(flows, before, strict=True)
+            )
+            nursery.cancel_scope.cancel()
+
+    pystack.run(main, seed=seed)
+    return rates
+
+
+def jain(rates: list[float]) -> float:
+    """Return Jain's index of fairness: 1 where all get the same, 1/n where one gets all."""
+    return sum(rates) ** 2 / (len(rates) * sum(rate**2 for rate in rates))
