@@ -1,5 +1,6 @@
 """Every example runs, and prints what its docstring promises."""
 
+import itertools
 import os
 import re
 import shutil
@@ -64,6 +65,17 @@ def test_two_flows_share_evenly_with_their_like_and_cubic_outgrows_newreno() -> 
     assert indexes[0] > 0.9
     assert mixed[0] > 1.3 * mixed[1]
     assert indexes[2] > 0.9
+
+
+def test_cwnd_over_time_draws_a_saw_for_newreno_and_needs_no_matplotlib() -> None:
+    output = run([sys.executable, str(EXAMPLES / "cwnd_over_time.py"), "newreno", "fixed:50"])
+    found = re.findall(r"(\S+) up to +(\d+) \|(.{75})\|\n", output)
+    assert [(name, int(largest)) for name, largest, _ in found][1] == ("fixed:50", 50)
+    saw, flat = (line for _, _, line in found)
+    assert set(flat) == {"█"}
+    falls = sum(later < earlier for earlier, later in itertools.pairwise(saw[8:]))
+    rises = sum(later > earlier for earlier, later in itertools.pairwise(saw[8:]))
+    assert 2 <= falls < rises
 
 
 @pytest.mark.kernel

@@ -84,6 +84,15 @@ def test_in_congestion_avoidance_a_window_grows_by_a_segment_each_round_trip(
         assert made.cwnd_bytes == (20 + turn) * MSS
 
 
+@pytest.mark.rfc("5681", "3.1")
+def test_a_window_with_a_part_of_a_segment_grows_as_fast() -> None:
+    control = NewReno(MSS)
+    control.on_loss(LossSample(0.0, 15 * MSS))
+    for turn in range(1, 6):
+        assert control.cwnd_bytes / MSS == 6.5 + turn
+        one_window(control, 0.1 * turn)
+
+
 @pytest.mark.rfc("3465", "2.1")
 def test_who_splits_acks_gains_nothing() -> None:
     whole, split = NewReno(MSS), NewReno(MSS)
