@@ -160,7 +160,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
     @property
     def handshake(self) -> tuple[HandshakeSegment, ...]:
         """Return the segments of the three-way handshake as they were seen here."""
-        return tuple(self._socket.handshake)
+        return self._socket.handshake
 
     @property
     def local_address(self) -> tuple[str, int]:

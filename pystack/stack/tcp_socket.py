@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4, format_ip4
 from pystack.core.scheduler import Handle
@@ -18,6 +19,10 @@ from pystack.wire.segment_frame import pack_ends
 if TYPE_CHECKING:
     from pystack.stack.routes import Route
 
+# at, sent, flags, seq, ack, wnd; then the options. Every connection has three of them, few are
+# ever looked at.
+_NOTE: Final = struct.Struct("!d?HIIH")
+
 
 class TcpSocket:
     """A connection with its place on the network: addresses, timer, owner."""
@@ -25,10 +30,10 @@ class TcpSocket:
     __slots__ = (
         "connection",
         "ends",
-        "handshake",
         "listener",
         "local",
         "marked",
+        "notes",
         "on_error",
         "on_signal",
         "remote",
@@ -49,7 +54,12 @@ class TcpSocket:
         self.on_error: Callable[[int], None] | None = None
         self.timer: Handle | None = None  # None: no timer of the connection runs
         self.marked = False  # to be pumped at the end of the batch
-        self.handshake: list[HandshakeSegment] = []  # its three segments, for the microscope
+        self.notes: list[bytes] = []  # the handshake's three segments, packed: see `handshake`
+
+    @property
+    def handshake(self) -> tuple[HandshakeSegment, ...]:
+        """Return the segments of the three-way handshake as they were seen here."""
+        return tuple(_unpacked(note) for note in self.notes)
 
     @property
     def local_address(self) -> tuple[str, int]:
@@ -64,11 +74,15 @@ class TcpSocket:
 
 def note_handshake(socket: TcpSocket, segment: tcp.Segment, now: float, *, sent: bool) -> None:
     """Remember the three segments of the handshake; one that is sent again counts once."""
-    known = socket.handshake
-    flags = tcp.flag_names(segment.flags)
-    if len(known) < 3 and (not known or (known[-1].sent, known[-1].flags) != (sent, flags)):
-        options = tcp_options.parse(segment.options).describe() if segment.options else ""
-        ack = segment.ack & MASK if segment.flags & tcp.ACK else 0
-        known.append(
-            HandshakeSegment(now, sent, flags, segment.seq & MASK, ack, segment.wnd, options)
-        )
+    notes, flags = socket.notes, segment.flags
+    if len(notes) == 3 or (notes and _NOTE.unpack_from(notes[-1])[1:3] == (sent, flags)):
+        return
+    ack = segment.ack & MASK if flags & tcp.ACK else 0
+    note = _NOTE.pack(now, sent, flags, segment.seq & MASK, ack, segment.wnd)
+    notes.append(note + segment.options)
+
+
+def _unpacked(note: bytes) -> HandshakeSegment:
+    at, sent, flags, seq, ack, wnd = _NOTE.unpack_from(note)
+    options = tcp_options.parse(note[_NOTE.size :]).describe()
+    return HandshakeSegment(at, sent, tcp.flag_names(flags), seq, ack, wnd, options)

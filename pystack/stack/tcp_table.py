@@ -198,7 +198,7 @@ class TcpTable:
         """Send, tell the owner, arm the timer: after any input to a connection."""
         connection = socket.connection
         while (segment := connection.poll_transmit(now)) is not None:
-            if segment.flags & tcp.SYN or len(socket.handshake) == 2:
+            if segment.flags & tcp.SYN or len(socket.notes) == 2:
                 note_handshake(socket, segment, now, sent=True)
             egress.send_segment(self._host, socket.route, socket.local, socket.remote, segment, now)
         if connection.events or connection.drops:
