@@ -406,7 +406,7 @@ def test_options_are_remembered_and_inherited() -> None:
                 assert opened.getsockopt(level, name) == 0
                 opened.setsockopt(level, name, value)
                 assert opened.getsockopt(level, name) == value
-            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 1460
+            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 1448
             congestion = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
             assert congestion.rstrip(b"\0") == b"cubic"
             with pytest.raises(OSError, match="multicast"):
