@@ -14,6 +14,7 @@ GROUPS: Final = (
     "pystack.impairment",
     "pystack.qdisc",
     "pystack.congestion",
+    "pystack.recovery",
     "pystack.service",
     "pystack.observer",
 )

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 from pystack.tcp import ack_policy, ecn, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.events import Signal
+from pystack.tcp.recovery.base import (
+    BAD_SACK,
+    LOSS,
+    RECOVERED,
+    RESTART_TIMER,
+    UNDO,
+    LossRecovery,
+)
+from pystack.tcp.recovery.prr import Prr
 from pystack.tcp.tcb import NEVER, Timer
 from pystack.wire.tcp import ECE, FIN, SYN, Segment
 
@@ -50,18 +59,48 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
         ecn.echo_arrived(conn, now)
     if seg.ack > tcb.snd_una:
         _new_data_acknowledged(conn, seg, now)
-    elif (
-        # RFC 5681 section 2, the definition of a duplicate ACK
-        seg.ack == tcb.snd_una
-        and tcb.snd_nxt > tcb.snd_una
-        and not seg.payload
-        and not seg.flags & (SYN | FIN)
-        and not window_changed
-    ):
-        flight_size_bytes = conn.recovery.on_duplicate_ack(tcb)
-        if flight_size_bytes:
-            conn.congestion.on_loss(LossSample(now, flight_size_bytes))
-            ecn.window_reduced(tcb)
+    elif tcb.snd_nxt > tcb.snd_una and (seg.sack_blocks or seg.ack == tcb.snd_una):
+        duplicate = (
+            # RFC 5681 section 2, the definition of a duplicate ACK
+            seg.ack == tcb.snd_una
+            and not seg.payload
+            and not seg.flags & (SYN | FIN)
+            and not window_changed
+        )
+        if duplicate or seg.sack_blocks:
+            flags = conn.recovery.on_ack(seg, 0, now, duplicate=duplicate)
+            react(conn, flags, tcb.snd_nxt - tcb.snd_una, now)
+            if conn.prr is not None:
+                _reduce(conn.prr, conn.recovery, safe=False)
+            conn.recovery.arm(now)
+
+
+def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> None:
+    """Do what loss recovery asks for; `flight_size_bytes`: FlightSize when it found that out."""
+    tcb, congestion, recovery = conn.tcb, conn.congestion, conn.recovery
+    if flags & BAD_SACK:
+        conn.drops.append("tcp_bad_sack_block")
+    if flags & UNDO:
+        congestion.on_undo(now)
+    if flags & LOSS:
+        # More than the window was on the way: limited transmit, which does not count (RFC 5681).
+        flight_size_bytes = min(flight_size_bytes, congestion.cwnd_bytes)
+        congestion.on_loss(LossSample(now, flight_size_bytes))
+        ecn.window_reduced(tcb)
+        if recovery.in_recovery and recovery.counts_delivered and not congestion.owns_recovery:
+            pipe_bytes = recovery.pipe_bytes() + recovery.newly_lost_bytes
+            conn.prr = Prr(
+                pipe_bytes + recovery.delivered_bytes, congestion.ssthresh_bytes, tcb.snd_mss
+            )
+    if flags & RECOVERED:
+        conn.prr = None
+        congestion.on_recovery_exit(now)
+    if flags & RESTART_TIMER:
+        tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.3)
+
+
+def _reduce(prr: Prr, recovery: LossRecovery, *, safe: bool) -> None:
+    prr.on_ack(recovery.delivered_bytes, recovery.pipe_bytes(), safe=safe)
 
 
 def update_window(conn: Connection, seg: Segment) -> bool:
@@ -113,9 +152,15 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
         rtt_s = timestamps.round_trip_s(tcb, seg, now)
         if rtt_s is not None:
             rtt.sample(rtt_s, -(-flight_size_bytes // (2 * tcb.snd_mss)))
-    in_recovery = conn.recovery.in_recovery  # the ACK that ends it makes no window grow either
+    recovery = conn.recovery
+    in_recovery = recovery.in_recovery  # the ACK that ends it makes no window grow either
+    flags = recovery.on_ack(seg, acked_bytes, now, duplicate=False)
+    if flags != RESTART_TIMER:
+        react(conn, flags, flight_size_bytes, now)
+        in_recovery = in_recovery or recovery.in_recovery
+    if conn.prr is not None:
+        _reduce(conn.prr, recovery, safe=not recovery.newly_lost_bytes)
     ece = tcb.ecn and bool(seg.flags & ECE)  # nor does this (RFC 3168 section 6.1.2)
-    restart_timer = conn.recovery.on_ack(tcb, acked_bytes)
     conn.congestion.on_ack(
         AckSample(
             now,
@@ -125,15 +170,16 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
             rtt.srtt_s,
             ack <= tcb.cwnd_limited_seq,
             in_recovery or (ece and not conn.congestion.wants_ecn),
-            tcb.snd_una,
+            ack,
             tcb.snd_nxt,
             ece,
         )
     )
-    if tcb.snd_una == tcb.snd_nxt:
+    if ack == tcb.snd_nxt:
         tcb.timers[Timer.RETRANSMIT] = NEVER  # RFC 6298 (5.2)
-    elif restart_timer:
+    elif flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + rtt.rto_s  # (5.3)
+    recovery.arm(now)
     if conn.write_blocked and len(buffer) <= conn.config.send_buffer_bytes * 3 // 4:
         conn.write_blocked = False
         conn.signal(Signal.WRITABLE)

@@ -21,7 +21,8 @@ from pystack.tcp.events import Event, Signal, StateChange
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.receive_buffer import ReceiveBuffer
 from pystack.tcp.recovery.base import LossRecovery
-from pystack.tcp.recovery.newreno import NewRenoRecovery
+from pystack.tcp.recovery.prr import Prr
+from pystack.tcp.recovery.registry import loss_recovery
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.send_buffer import SendBuffer
 from pystack.tcp.seq import HALF, MASK
@@ -51,6 +52,7 @@ class Connection:
         "local_port",
         "outbox",
         "passive",
+        "prr",
         "receive_buffer",
         "recovery",
         "released",
@@ -103,7 +105,8 @@ class Connection:
         self.receive_buffer = ReceiveBuffer()
         # Made again when the handshake has settled the segment size.
         self.congestion: CongestionControl = congestion_control(config.congestion)(mtu_mss)
-        self.recovery: LossRecovery = NewRenoRecovery(iss)
+        self.recovery: LossRecovery = loss_recovery(config.recovery, self.tcb, self.rtt)
+        self.prr: Prr | None = None  # None: not in a fast recovery that it governs
         self.events: list[Event] = []
         self.outbox: list[Segment] = []  # resets and challenge ACKs, bounded by what came in
         self.drops: list[str] = []  # reasons why segments were not taken; read by the owner
@@ -212,6 +215,7 @@ class Connection:
         self.tcb.timers[:] = [float("inf")] * len(self.tcb.timers)
         self.tcb.ack_now = self.tcb.syn_now = self.tcb.probe_now = False
         self.send_buffer.clear()
+        self.recovery.clear()
         if self.released:
             self.receive_buffer.clear()  # else what came before the end may still be read
         self.enter(TcpState.CLOSED)

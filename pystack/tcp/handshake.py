@@ -13,6 +13,7 @@ from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
 from pystack.tcp.output import reset_for
+from pystack.tcp.recovery.registry import loss_recovery
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Timer
@@ -85,6 +86,7 @@ def established(conn: Connection, now: float) -> None:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
     conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
+    conn.recovery = loss_recovery(conn.config.recovery, tcb, conn.rtt)
     conn.congestion.on_established(
         Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss)
     )

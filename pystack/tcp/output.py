@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pystack.tcp import ecn, negotiation, sack, timestamps
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
+from pystack.tcp.recovery.base import Lost
 from pystack.tcp.states import MAY_SEND, TcpState
 from pystack.tcp.tcb import NEVER, Timer
 from pystack.tcp.timers import arm_persist
@@ -31,7 +32,7 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # By itself: the next text is a full segment as a rule, without room for SACK blocks.
         return acknowledgement(conn, now)
     if conn.state in MAY_SEND:
-        segment = _retransmission(conn, now) or _new_text(conn, now)
+        segment = _text_or_again(conn, now)
         if segment is not None:
             return segment
     if tcb.probe_now:
@@ -91,17 +92,30 @@ def _syn(conn: Connection, now: float) -> Segment:
     return segment
 
 
-def _retransmission(conn: Connection, now: float) -> Segment | None:
+def _text_or_again(conn: Connection, now: float) -> Segment | None:
+    """Send what is lost first, then new text; then, in recovery, what may be lost."""
+    recovery = conn.recovery
+    lost = recovery.next_lost()
+    segment = None
+    if lost is not None:
+        if lost.reason == "tlp":
+            segment = _new_text(conn, now, probe=True)
+        segment = segment or _retransmission(conn, lost, now)
+    segment = segment or _new_text(conn, now)
+    if segment is None:
+        spare = recovery.next_spare()
+        if spare is not None:
+            segment = _retransmission(conn, spare, now)
+    return segment
+
+
+def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     """Send again what loss recovery names, as far as the windows let it."""
     tcb = conn.tcb
-    lost = conn.recovery.next_lost(tcb)
-    if lost is None:
-        return None
-    seq, size, forced = lost
+    seq, size, forced, reason = lost
     size = min(size, tcb.snd_mss)
     if not forced:
-        room = conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes(tcb)
-        if size > room:
+        if size > _room(conn):
             tcb.cwnd_limited_seq = tcb.snd_nxt
             return None
         if seq + size > tcb.snd_una + tcb.snd_wnd:
@@ -110,9 +124,10 @@ def _retransmission(conn: Connection, now: float) -> Segment | None:
     text_bytes = min(size, end - seq)
     fin = tcb.fin_seq is not None and seq + text_bytes == tcb.fin_seq < tcb.snd_nxt
     # A last segment that was short has its FIN sent again with it.
-    conn.recovery.on_retransmitted(seq, text_bytes + fin)
+    conn.recovery.on_retransmitted(seq, text_bytes + fin, now)
+    if conn.prr is not None:
+        conn.prr.on_sent(text_bytes + fin)
     conn.retransmits += 1
-    reason = "dupack" if conn.recovery.in_recovery else "rto"
     conn.events.append(Retransmission(reason, seq, text_bytes))
     tcb.rtt_seq, tcb.karn_seq = None, tcb.snd_nxt  # Karn (RFC 6298 section 3)
     if tcb.timers[Timer.RETRANSMIT] == NEVER:
@@ -120,15 +135,23 @@ def _retransmission(conn: Connection, now: float) -> Segment | None:
     return _text(conn, seq, text_bytes, now, fin=fin, again=True)
 
 
-def _new_text(conn: Connection, now: float) -> Segment | None:
-    """Send what was never sent, as far as windows, Nagle and silly-window avoidance let it."""
+def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment | None:
+    """Send what was never sent, as far as windows, Nagle and silly-window avoidance let it.
+
+    A tail loss probe goes by the peer's window alone (RFC 8985 section 7.3).
+    """
     tcb = conn.tcb
     unsent = conn.send_buffer.end - tcb.snd_nxt
     fin_due = tcb.fin_seq is not None and tcb.snd_nxt <= tcb.fin_seq
     if unsent <= 0 and not fin_due:
         return None
     window_room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
-    size = _usable(conn, unsent, window_room) if unsent > 0 else 0
+    if probe:
+        size = min(unsent, window_room, tcb.snd_mss)
+        if size <= 0:
+            return None
+    else:
+        size = _usable(conn, unsent, window_room) if unsent > 0 else 0
     fin = fin_due and size == unsent and window_room > size
     if size == 0 and not fin:
         if tcb.snd_nxt == tcb.snd_una:
@@ -141,18 +164,30 @@ def _new_text(conn: Connection, now: float) -> Segment | None:
         tcb.snd_sml = tcb.snd_nxt
     if tcb.rtt_seq is None:
         tcb.rtt_seq, tcb.rtt_at = tcb.snd_nxt, now
-    if tcb.timers[Timer.RETRANSMIT] == NEVER:
-        tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
-    tcb.timers[Timer.PERSIST] = NEVER
+    timers = tcb.timers
+    if timers[Timer.RETRANSMIT] == NEVER:
+        timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
+    timers[Timer.PERSIST] = NEVER
+    conn.recovery.on_sent(seq, now)
+    if conn.prr is not None:
+        conn.prr.on_sent(size)
     conn.congestion.on_sent(size, now)
     return _text(conn, seq, size, now, fin=fin, again=False)
+
+
+def _room(conn: Connection) -> int:
+    """Return how much more may be on the way."""
+    prr = conn.prr
+    if prr is not None:
+        return prr.room_bytes
+    return conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes()
 
 
 def _usable(conn: Connection, unsent: int, window_room: int) -> int:
     """Return how many bytes may go now in one segment (or super-frame); 0 for none yet."""
     tcb = conn.tcb
     mss = tcb.snd_mss
-    cwnd_room = conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes(tcb)
+    cwnd_room = _room(conn)
     if cwnd_room < min(unsent, mss):
         tcb.cwnd_limited_seq = tcb.snd_nxt
         return 0

@@ -45,4 +45,4 @@ def packet_too_big(conn: Connection, path_mss: int) -> None:
     if path_mss >= tcb.snd_mss:
         return
     tcb.snd_mss = path_mss
-    conn.recovery.on_rto(tcb)  # not congestion: the control is not told (RFC 1191 section 6.5)
+    conn.recovery.on_too_big()  # not congestion: the control is not told (RFC 1191 section 6.5)

@@ -18,7 +18,7 @@ _BLOCK_BYTES: Final = 8
 def due(conn: Connection) -> bool:
     """Tell whether an ACK that goes out now has more to say than its number."""
     tcb = conn.tcb
-    return tcb.sack_permitted and bool(tcb.dsack or conn.receive_buffer.ranges)
+    return tcb.sack_permitted and bool(tcb.dsack or conn.receive_buffer.ranges or _fin_waits(tcb))
 
 
 def came_twice(tcb: Tcb, left: int, right: int) -> None:
@@ -48,4 +48,13 @@ def option(conn: Connection, room_bytes: int) -> bytes:
             break
         # A FIN that waits behind the gap has a number too.
         blocks.append((left, right + (right == tcb.rcv_fin_seq)))
+    fin = tcb.rcv_fin_seq
+    if fin is not None and tcb.rcv_nxt < fin and len(blocks) < most:
+        # Where it came without text before it, nothing has told of it yet.
+        told = any(right == fin + 1 for _, right in blocks)
+        blocks += [] if told else [(fin, fin + 1)]
     return pack_sack(blocks)
+
+
+def _fin_waits(tcb: Tcb) -> bool:
+    return tcb.rcv_fin_seq is not None and tcb.rcv_nxt < tcb.rcv_fin_seq

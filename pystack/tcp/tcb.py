@@ -24,6 +24,7 @@ class TcpConfig:
     send_buffer_bytes: int = 1 << 20
     receive_buffer_bytes: int = 1 << 20
     congestion: str = "cubic"
+    recovery: str = "auto"  # RACK-TLP, or NewReno where SACK was not agreed on
     no_delay: bool = False  # True: TCP_NODELAY, no Nagle
     # What is offered in our SYN, and taken when the peer offers it
     timestamps: bool = True  # RFC 7323 section 3
@@ -84,6 +85,7 @@ class Timer(IntEnum):
     PERSIST = 1
     DELAYED_ACK = 2
     TIME_WAIT = 3
+    LOSS = 4  # RFC 8985: reordering settled, or a tail loss probe due
 
 
 NEVER: Final = math.inf

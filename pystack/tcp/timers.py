@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ecn
+from pystack.tcp import acks, ecn
 from pystack.tcp.events import SoftError
 from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
@@ -23,6 +23,8 @@ def expire(conn: Connection, now: float) -> None:
     if timers[Timer.DELAYED_ACK] <= now:
         timers[Timer.DELAYED_ACK] = NEVER
         conn.tcb.ack_now = True
+    if timers[Timer.LOSS] <= now:
+        acks.react(conn, conn.recovery.on_timer(now), conn.tcb.flight_size_bytes, now)
     if timers[Timer.RETRANSMIT] <= now:
         _retransmit(conn, now)
     if timers[Timer.PERSIST] <= now:
@@ -72,7 +74,8 @@ def _retransmit(conn: Connection, now: float) -> None:
         on_the_way = min(tcb.flight_size_bytes, conn.congestion.cwnd_bytes)
         conn.congestion.on_rto(now, on_the_way)
         ecn.window_reduced(tcb)
-    conn.recovery.on_rto(tcb)
+    conn.recovery.on_rto(now)
+    conn.prr = None
     tcb.rtt_seq = None
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
 

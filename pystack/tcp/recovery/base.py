@@ -1,47 +1,97 @@
 """What a loss recovery is: it finds out which segments are lost, and names what to send again.
 
-It reads the connection's `Tcb` and never writes it; what it remembers is its own. The congestion
-control is told by the caller when `on_duplicate_ack` says that a loss was found.
+It is made with the connection's `Tcb` and RTT estimator, which it reads. Of the `Tcb` it writes one
+thing: its own timer, `Timer.LOSS`. The congestion control is not its business; what there is to be
+told to it comes back from `on_ack` and `on_timer` as a sum of the flags below.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
+from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.tcb import Tcb
+from pystack.wire.tcp import Segment
+
+RESTART_TIMER: Final = 0x01  # start the retransmission timer afresh
+LOSS: Final = 0x02  # congestion: the first loss of this window of data
+RECOVERED: Final = 0x04  # all is acknowledged that was on the way when it was found
+UNDO: Final = 0x08  # it was none: reordering, or a time-out too early
+BAD_SACK: Final = 0x10  # a block told of what was never sent
+
+DUPLICATE_THRESHOLD: Final = 3  # RFC 5681 section 3.2
+LIMITED_TRANSMIT: Final = 2  # segments, RFC 3042 section 2
+
+
+class Lost(NamedTuple):
+    """What to send again."""
+
+    seq: int
+    size: int
+    forced: bool  # whatever the congestion window says
+    # why, as observers see it: "dupack", "sack", "rack", "rto" or "tlp". The last one is a probe:
+    # new text does as well, and better.
+    reason: str
 
 
 class LossRecovery(Protocol):
     """One object per connection. Sequence numbers are unwrapped."""
 
     name: str
+    delivered_bytes: int  # found to be at the peer by the last `on_ack`
+    newly_lost_bytes: int  # found to be lost by the last `on_ack` or `on_timer`
+    counts_delivered: bool  # True: the former is exact, so that PRR can go by it
 
     @property
     def in_recovery(self) -> bool:
-        """Tell whether a loss is being repaired (after duplicate ACKs, not after a time-out)."""
+        """Tell whether a loss is being repaired that acknowledgements showed, not a time-out."""
         ...
 
-    def pipe_bytes(self, tcb: Tcb) -> int:
+    def pipe_bytes(self) -> int:
         """Return the estimate of what is on the way (RFC 6675's pipe): sent, and not known gone."""
         ...
 
-    def next_lost(self, tcb: Tcb) -> tuple[int, int, bool] | None:
-        """Return (seq, bytes, whatever cwnd says) of what to send again next; None for nothing."""
+    def next_lost(self) -> Lost | None:
+        """Return what to send again next; None for nothing."""
         ...
 
-    def on_retransmitted(self, seq: int, size_bytes: int) -> None:
-        """What `next_lost` named was sent, or as much of it as `size_bytes`."""
+    def next_spare(self) -> Lost | None:
+        """Return what may be sent again since there is nothing new to send; None for nothing."""
         ...
 
-    def on_duplicate_ack(self, tcb: Tcb) -> int:
-        """A duplicate ACK came in (RFC 5681 section 2).
+    def on_sent(self, seq: int, now: float) -> None:
+        """Text or a FIN was sent for the first time, from `seq` up to the new SND.NXT."""
+        ...
 
-        Return 0, or where it shows a new loss the FlightSize from before limited transmit.
+    def on_retransmitted(self, seq: int, size: int, now: float) -> None:
+        """What `next_lost` or `next_spare` named was sent, or the first `size` of it."""
+        ...
+
+    def on_ack(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
+        """An ACK came in; SND.UNA has moved by `acked_bytes`. Return flags.
+
+        `duplicate`: it is one by the definition of RFC 5681 section 2.
         """
         ...
 
-    def on_ack(self, tcb: Tcb, acked_bytes: int) -> bool:
-        """SND.UNA has moved; True where the retransmission timer should be started afresh."""
+    def arm(self, now: float) -> None:
+        """The ACK is worked off, and the retransmission timer set: set the timer for losses."""
         ...
 
-    def on_rto(self, tcb: Tcb) -> None:
-        """The timer ran out: all that is on the way counts as lost."""
+    def on_timer(self, now: float) -> int:
+        """`Timer.LOSS` ran out. Return flags."""
         ...
+
+    def on_rto(self, now: float) -> None:
+        """The retransmission timer ran out: what is on the way counts as lost."""
+        ...
+
+    def on_too_big(self) -> None:
+        """All that is on the way was too large for the path: send it again, without haste."""
+        ...
+
+    def clear(self) -> None:
+        """The connection is over: keep nothing."""
+        ...
+
+
+RecoveryFactory = Callable[[Tcb, RttEstimator], LossRecovery]

@@ -28,7 +28,7 @@ def check(script: Script) -> None:
     )
     assert tcb.rcv_nxt <= tcb.rcv_adv
     assert tcb.rcv_fin_seq is None or tcb.rcv_nxt <= tcb.rcv_fin_seq + 1
-    assert conn.recovery.pipe_bytes(tcb) >= 0
+    assert conn.recovery.pipe_bytes() >= 0
     assert conn.congestion.cwnd_bytes >= min(tcb.snd_mss, tcb.mtu_mss) or tcb.snd_mss < 536
     assert conn.receive_buffer.readable_bytes <= conn.config.receive_buffer_bytes
     assert conn.poll_transmit(script.now) is None

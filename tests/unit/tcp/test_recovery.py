@@ -147,7 +147,7 @@ def test_more_duplicates_than_segments_gain_nothing(tcp: Script) -> None:
         sent += len(tcp.drain())
     # Each claims that one has left, and each new one may be claimed: one for one, no more.
     assert sent <= 1000
-    assert tcp.conn.recovery.pipe_bytes(tcp.conn.tcb) >= 0
+    assert tcp.conn.recovery.pipe_bytes() >= 0
 
 
 def test_a_lost_retransmission_is_found_by_the_timer(tcp: Script) -> None:

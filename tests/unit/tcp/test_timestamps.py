@@ -10,7 +10,7 @@ from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import TcpConfig
 from pystack.tcp.timestamps import MAX_IDLE_S
 
-CONFIG = TcpConfig(congestion="newreno")
+CONFIG = TcpConfig(congestion="newreno", recovery="newreno")  # no tail loss probes
 
 
 @pytest.fixture

@@ -1,0 +1,227 @@
+"""RACK-TLP (RFC 8985): lost is what was sent well before something that has arrived.
+
+Time takes the place of counting. A segment is lost when one that was sent later is here, and a
+round trip and the window for reordering have passed since it was sent itself; that holds for
+retransmissions too. Where the end of a flight is silent, a probe asks for an ACK before the
+retransmission timer would take everything for lost.
+"""
+
+from typing import Final
+
+from pystack.tcp.recovery.base import (
+    DUPLICATE_THRESHOLD,
+    LOSS,
+    RECOVERED,
+    RESTART_TIMER,
+    Lost,
+)
+from pystack.tcp.recovery.sack import EPSILON_S, OPEN, SackRecovery
+from pystack.tcp.rtt import RttEstimator
+from pystack.tcp.scoreboard import Record
+from pystack.tcp.tcb import NEVER, Tcb, Timer
+from pystack.wire.tcp import Segment
+
+_REO_WND_PERSIST: Final = 16  # recoveries, section 6.2, step 4
+_NO_RTT_PTO_S: Final = 1.0  # section 7.2
+MAX_ACK_DELAY_S: Final = 0.2  # section 7.2: TLP.max_ack_delay; as Linux
+
+
+class RackRecovery(SackRecovery):
+    """RFC 6675's scoreboard with RACK's judgement, and tail loss probes."""
+
+    __slots__ = (
+        "_dsack_round",
+        "_persist",
+        "_probe_due",
+        "_reo_at",
+        "_report",
+        "_tlp_end",
+        "_tlp_is_retrans",
+        "reo_wnd_mult",
+    )
+
+    name = "rack"
+
+    def __init__(self, tcb: Tcb, rtt: RttEstimator) -> None:
+        super().__init__(tcb, rtt)
+        self.reo_wnd_mult = 1
+        self._persist = _REO_WND_PERSIST
+        self._dsack_round: int | None = None  # None: the next D-SACK widens the window
+        self._reo_at = NEVER  # when something will be lost, unless it arrives
+        self._tlp_end: int | None = None  # SND.NXT when a probe was sent; None: none is out
+        self._tlp_is_retrans = False
+        self._probe_due = False
+        self._report: tuple[int, int] | None = None  # the D-SACK of this ACK; None: it has none
+
+    def on_sent(self, seq: int, now: float) -> None:
+        """Note when it was; a probe comes the later (section 7.2)."""
+        super().on_sent(seq, now)
+        if self._probe_due:
+            self._probe_sent(again=False)
+        elif self._reo_at == NEVER:
+            self._arm_probe(now)
+
+    def on_retransmitted(self, seq: int, size: int, now: float) -> None:
+        """Note it; it may be the probe."""
+        super().on_retransmitted(seq, size, now)
+        if self._probe_due:
+            self._probe_sent(again=True)
+
+    def next_lost(self) -> Lost | None:
+        """Return the probe that is due, or what is lost."""
+        if self._probe_due:
+            return self._last_sent()
+        return super().next_lost()
+
+    def next_spare(self) -> Lost | None:
+        """Return nothing but what F-RTO gives up for lost: RACK does not guess."""
+        return super().next_spare() if self._holding else None
+
+    def on_ack(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
+        """As for RFC 6675; then see what became of a probe (section 7.4)."""
+        self._report = None
+        self._probe_due = False
+        flags = super().on_ack(seg, acked_bytes, now, duplicate=duplicate)
+        if self._tlp_end is not None and seg.ack >= self._tlp_end:
+            flags |= self._probe_answered(seg, flags, acked_bytes, duplicate=duplicate)
+        return flags
+
+    def arm(self, now: float) -> None:
+        """Wait for a segment that may be late only, or for the end of a flight to be answered."""
+        if self._reo_at != NEVER:
+            self._tcb.timers[Timer.LOSS] = self._reo_at
+        else:
+            self._arm_probe(now)
+
+    def on_timer(self, now: float) -> int:
+        """The wait was in vain: something is lost (section 6.3), or a probe is due (7.3)."""
+        self.delivered_bytes = self.newly_lost_bytes = 0
+        self._tcb.timers[Timer.LOSS] = NEVER
+        if self._reo_at == NEVER:
+            if self._tlp_end is not None:
+                return 0  # one at a time
+            self._probe_due = True
+            return RESTART_TIMER
+        self.newly_lost_bytes = self._detect(now)
+        self.arm(now)
+        if not self.newly_lost_bytes or self.phase != OPEN:
+            return 0
+        self._enter_fast()
+        return LOSS
+
+    def on_rto(self, now: float) -> None:
+        """Section 6.3: what was sent long ago is lost."""
+        super().on_rto(now)
+        self._stop_waiting()
+
+    def on_too_big(self) -> None:
+        """Send all again."""
+        super().on_too_big()
+        self._stop_waiting()
+
+    def on_duplicate_report(self, left: int, right: int) -> None:
+        """Widen the window for reordering, once in a round trip (section 6.2, step 4)."""
+        self._report = (left, right)
+        if self._dsack_round is not None and self._tcb.snd_una >= self._dsack_round:
+            self._dsack_round = None
+        if self._dsack_round is None:
+            self._dsack_round = self._tcb.snd_nxt
+            self.reo_wnd_mult += 1
+            self._persist = _REO_WND_PERSIST
+
+    @property
+    def reo_wnd_s(self) -> float:
+        """Return how much later than expected a segment may be (section 6.2, step 4)."""
+        board = self.board
+        if not self.reordering_seen and (
+            self.phase != OPEN
+            or board.sacked_records >= DUPLICATE_THRESHOLD
+            or board.sacked_bytes > (DUPLICATE_THRESHOLD - 1) * self._tcb.snd_mss
+        ):
+            return 0.0
+        rtt = self._rtt
+        return min((rtt.min_rtt_s or 0.0) / 4 * self.reo_wnd_mult, rtt.srtt_s or 0.0)
+
+    def _detect(self, now: float) -> int:
+        """Mark what is lost, and note when the last of what may be will be (step 5)."""
+        newest = (self.newest_serial, self.newest_end)
+        patience_s = self.newest_rtt_s + self.reo_wnd_s
+        lost_bytes, wait_s = 0, 0.0
+        for record in self.board.under_way():
+            if (record.serial, record.end) >= newest:
+                break
+            remaining_s = record.xmit_at + patience_s - now
+            if remaining_s <= EPSILON_S:
+                self.board.mark_lost(record)
+                lost_bytes += record.size
+            elif remaining_s > wait_s:
+                wait_s = remaining_s
+        self._reo_at = now + wait_s if wait_s else NEVER
+        return lost_bytes
+
+    def _survives(self, record: Record, now: float) -> bool:
+        """Section 6.3: it was sent less than a round trip ago."""
+        return record.xmit_at + self.newest_rtt_s + self.reo_wnd_s > now + EPSILON_S
+
+    def _left_recovery(self) -> None:
+        """The wider window lasts for so many recoveries without a D-SACK."""
+        self._persist -= 1
+        if self._persist <= 0:
+            self.reo_wnd_mult = 1
+
+    def _enter_fast(self) -> None:
+        super()._enter_fast()
+        self._tlp_end = None
+
+    def _stop_waiting(self) -> None:
+        self._reo_at = NEVER
+        self._tlp_end = None
+        self._probe_due = False
+        self._tcb.timers[Timer.LOSS] = NEVER
+
+    # tail loss probes, section 7
+
+    def _arm_probe(self, now: float) -> None:
+        """Section 7.2: two round trips after the last word, but not after the RTO."""
+        tcb = self._tcb
+        flight_size_bytes = tcb.snd_nxt - tcb.snd_una
+        if not flight_size_bytes or self.phase != OPEN or self.board.sacked_bytes:
+            tcb.timers[Timer.LOSS] = NEVER
+            return
+        srtt_s = self._rtt.srtt_s
+        pto_s = _NO_RTT_PTO_S if srtt_s is None else 2 * srtt_s
+        if flight_size_bytes <= tcb.snd_mss:
+            pto_s += MAX_ACK_DELAY_S  # a single segment's ACK may be delayed
+        tcb.timers[Timer.LOSS] = min(now + pto_s, tcb.timers[Timer.RETRANSMIT])
+
+    def _last_sent(self) -> Lost | None:
+        self._track()
+        if not self.board.records:
+            self._probe_due = False
+            return None
+        last = self.board.records[-1]
+        size = self._tail_of(last)
+        return Lost(last.end - size, size, forced=True, reason="tlp")
+
+    def _probe_sent(self, *, again: bool) -> None:
+        self._probe_due = False
+        self._tlp_end = self._tcb.snd_nxt
+        self._tlp_is_retrans = again
+        self._tcb.timers[Timer.LOSS] = NEVER
+
+    def _probe_answered(
+        self, seg: Segment, flags: int, acked_bytes: int, *, duplicate: bool
+    ) -> int:
+        """Section 7.4.2: has the probe repaired a loss, the only sign of congestion there is?"""
+        assert self._tlp_end is not None
+        repaired = False
+        if self._tlp_is_retrans:
+            if self._report is not None and self._report[1] == self._tlp_end:
+                pass  # case 1: it came twice
+            elif seg.ack > self._tlp_end:
+                repaired = not flags & LOSS and self.phase == OPEN
+            elif acked_bytes or not duplicate or seg.sack_blocks:
+                return 0  # nothing is known yet
+            # else case 2: the same ACK twice, one for each copy
+        self._tlp_end = None
+        return LOSS | RECOVERED if repaired else 0

@@ -1,0 +1,187 @@
+"""RACK-TLP: RFC 8985. The round trip is 0.1 s, so the window for reordering 25 ms."""
+
+from collections.abc import Iterator
+
+import pytest
+from script import Script
+
+from pystack.tcp.recovery.rack import RackRecovery
+from pystack.tcp.tcb import TcpConfig
+
+MSS = 1000
+CONFIG = TcpConfig(congestion="newreno", timestamps=False)
+
+
+def opened(*, segments: int = 10, config: TcpConfig = CONFIG) -> Script:
+    """Return a connection that has sent so many segments."""
+    tcp = Script(config, mtu_mss=MSS)
+    tcp.established(options="mss 1000,sackOK", win=65535)
+    tcp.conn.tcb.no_delay = True
+    tcp.write(segments * MSS)
+    assert len(tcp.drain()) == min(segments, 10)
+    return tcp
+
+
+@pytest.fixture
+def tcp() -> Iterator[Script]:
+    """Give one that has sent ten segments and has nothing more to send."""
+    script = opened()
+    yield script
+    script.nothing_left()
+
+
+def rack(tcp: Script) -> RackRecovery:
+    recovery = tcp.conn.recovery
+    assert isinstance(recovery, RackRecovery)
+    return recovery
+
+
+def sack(tcp: Script, blocks: str, *, ack: int = 1, after: str = "+0") -> None:
+    tcp.inject(f"{after} < . 1:1(0) ack {ack} win 65535 <sack {blocks}>")
+
+
+def numbers(tcp: Script) -> list[int]:
+    return [(sent.seq - tcp.conn.tcb.iss - 1) // MSS for sent in tcp.drain()]
+
+
+def test_it_is_the_default_where_sack_was_agreed_on() -> None:
+    assert opened().conn.recovery.name == "rack"
+    plain = Script(CONFIG)
+    plain.established()
+    assert plain.conn.recovery.name == "newreno"
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_one_segment_that_was_sent_later_is_enough_after_the_reordering_window(
+    tcp: Script,
+) -> None:
+    sack(tcp, "9001:10001", after="+0.1")
+    tcp.expect("+0.025 > . 1:1001(1000) ack 1")
+    assert tcp.conn.recovery.in_recovery
+    assert tcp.conn.congestion.ssthresh_bytes == 5 * MSS
+    tcp.drain()
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_three_segments_need_no_window(tcp: Script) -> None:
+    sack(tcp, "1001:4001", after="+0.1")
+    assert numbers(tcp) == [0]
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_what_arrives_within_the_window_was_late_only(tcp: Script) -> None:
+    sack(tcp, "1001:2001", after="+0.1")
+    tcp.inject("+0.02 < . 1:1(0) ack 2001 win 65535")
+    assert rack(tcp).reordering_seen
+    tcp.expect_nothing("+0.1")
+    assert tcp.conn.congestion.cwnd_bytes >= 10 * MSS
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_where_reordering_was_seen_three_segments_wait_too(tcp: Script) -> None:
+    sack(tcp, "1001:2001", after="+0.1")
+    tcp.inject("+0.02 < . 1:1(0) ack 2001 win 65535")
+    sack(tcp, "3001:6001", ack=2001)
+    # The last round trip took 0.12
+    tcp.expect("+0.025 > . 2001:3001(1000) ack 1")
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_a_lost_retransmission_is_found_by_time(tcp: Script) -> None:
+    tcp.write(100 * MSS)
+    tcp.drain()
+    sack(tcp, "1001:10001", after="+0.1")
+    assert numbers(tcp)[:2] == [0, 10]
+    sack(tcp, "10001:11001 1001:10001", after="+0.1")  # it was sent after the retransmission
+    assert numbers(tcp)[0] == 0
+    assert tcp.conn.congestion.ssthresh_bytes == 5 * MSS  # the same window of data
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_a_duplicate_report_widens_the_window_once_a_round_trip(tcp: Script) -> None:
+    tcp.inject("+0.1 < . 1:1(0) ack 1001 win 65535 <sack 1:1001>")
+    tcp.inject("+0 < . 1:1(0) ack 2001 win 65535 <sack 1001:2001>")
+    assert rack(tcp).reo_wnd_mult == 2
+    assert rack(tcp).reo_wnd_s == pytest.approx(0.05)
+
+
+@pytest.mark.rfc("8985", "7.2")
+def test_the_probe_comes_two_round_trips_after_the_last_word(tcp: Script) -> None:
+    tcp.expect("+0.2 > P. 9001:10001(1000) ack 1")
+
+
+@pytest.mark.rfc("8985", "7.2")
+def test_the_probe_for_a_single_segment_allows_for_a_delayed_ack() -> None:
+    tcp = opened(segments=1)
+    # 2 * 0.1 and 0.2, but not after the RTO, which would be at 0.1 and 0.2
+    tcp.expect("+0.3 > P. 1:1001(1000) ack 1")
+    tcp.expect("+0.3 > P. 1:1001(1000) ack 1")  # the RTO, started afresh by the probe
+    assert tcp.conn.congestion.cwnd_bytes == MSS
+
+
+@pytest.mark.rfc("8985", "7.3")
+def test_new_text_is_the_better_probe_whatever_cwnd_says() -> None:
+    tcp = opened(segments=20)
+    tcp.expect("+0.2 > . 10001:11001(1000) ack 1")
+    tcp.expect_nothing("+0.29")  # one at a time; then the RTO
+    assert tcp.conn.retransmits == 0
+
+
+@pytest.mark.rfc("8985", "7.3")
+def test_the_probe_makes_rack_find_the_lost_tail(tcp: Script) -> None:
+    tcp.inject("+0.1 < . 1:1(0) ack 6001 win 65535")  # 6 to 9 are lost
+    tcp.expect("+0.2 > P. 9001:10001(1000) ack 1")
+    sack(tcp, "9001:10001", ack=6001, after="+0.1")
+    assert numbers(tcp) == [6]
+    sack(tcp, "9001:10001", ack=7001, after="+0.1")
+    assert numbers(tcp) == [7, 8]
+    tcp.inject("+0.1 < . 1:1(0) ack 10001 win 65535")
+    assert not tcp.conn.recovery.in_recovery
+    assert tcp.conn.retransmits == 4
+
+
+@pytest.mark.rfc("8985", "7.4")
+def test_a_repair_by_the_probe_alone_is_congestion_all_the_same() -> None:
+    tcp = opened(segments=10)
+    tcp.inject("+0.1 < . 1:1(0) ack 9001 win 65535")
+    cwnd_bytes = tcp.conn.congestion.cwnd_bytes
+    tcp.expect("+0.3 > P. 9001:10001(1000) ack 1")
+    tcp.inject("+0.1 < . 1:1(0) ack 10001 win 65535")
+    assert tcp.conn.congestion.cwnd_bytes >= cwnd_bytes  # the original may be on its way still
+    tcp.write(MSS)
+    tcp.expect("+0 > P. 10001:11001(1000) ack 1")
+    tcp.inject("+0.1 < . 1:1(0) ack 11001 win 65535")
+    assert tcp.conn.congestion.cwnd_bytes < cwnd_bytes
+
+
+@pytest.mark.rfc("8985", "7.4")
+@pytest.mark.parametrize("options", ["<sack 9001:10001>", ""])
+def test_a_probe_that_came_twice_is_no_congestion(options: str) -> None:
+    tcp = opened(segments=10)
+    tcp.inject("+0.1 < . 1:1(0) ack 9001 win 65535")
+    cwnd_bytes = tcp.conn.congestion.cwnd_bytes
+    tcp.expect("+0.3 > P. 9001:10001(1000) ack 1")
+    tcp.inject("+0.01 < . 1:1(0) ack 10001 win 65535")  # for the original
+    tcp.write(MSS)
+    tcp.drain()
+    tcp.inject(f"+0.09 < . 1:1(0) ack 10001 win 65535 {options}".strip())  # for the copy
+    tcp.inject("+0.1 < . 1:1(0) ack 11001 win 65535")
+    assert tcp.conn.congestion.cwnd_bytes >= cwnd_bytes
+
+
+@pytest.mark.rfc("8985", "6.3")
+def test_at_a_timeout_what_was_sent_just_now_is_not_lost() -> None:
+    tcp = opened(segments=8)
+    tcp.inject("+0.1 < . 1:1(0) ack 1001 win 65535")
+    tcp.expect("+0.2 > P. 7001:8001(1000) ack 1")  # the probe, and the RTO 0.3 after it
+    tcp.advance("+0.29")
+    tcp.write(MSS)
+    tcp.expect("+0 > P. 8001:9001(1000) ack 1")
+    tcp.expect("+0.01 > . 1001:2001(1000) ack 1")
+    assert tcp.conn.recovery.pipe_bytes() == 2 * MSS
+    assert tcp.conn.congestion.cwnd_bytes == MSS
+
+
+def test_nothing_on_the_way_no_timer_is_left(tcp: Script) -> None:
+    tcp.inject("+0.1 < . 1:1(0) ack 10001 win 65535")
+    assert tcp.conn.next_timeout() == float("inf")
