@@ -202,7 +202,7 @@ class Listeners:
         self._table.mark(socket)
 
     def _add(self, listener: Listener[TcpSocket], socket: TcpSocket) -> None:
-        self._table.sockets[socket.ends] = socket
+        self._table.add(socket)
         socket.listener = listener
         listener.half_open[socket] = None
 

@@ -83,7 +83,7 @@ class Opener:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         iss = self._active_iss(local, local_port, remote, remote_port, now)
         socket = self.make(local, local_port, remote, remote_port, route, iss, config)
-        table.sockets[socket.ends] = socket
+        table.add(socket)
         socket.connection.open_active(now)
         return socket
 

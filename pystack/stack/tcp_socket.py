@@ -30,6 +30,7 @@ class TcpSocket:
     __slots__ = (
         "connection",
         "ends",
+        "held_bytes",
         "listener",
         "local",
         "marked",
@@ -53,6 +54,7 @@ class TcpSocket:
         # Hears of soft errors, as errno (RFC 9293 section 3.9.1.8); None: nobody wants to.
         self.on_error: Callable[[int], None] | None = None
         self.timer: Handle | None = None  # None: no timer of the connection runs
+        self.held_bytes = 0  # what was last counted of its memory
         self.marked = False  # to be pumped at the end of the batch
         self.notes: list[bytes] = []  # the handshake's three segments, packed: see `handshake`
 

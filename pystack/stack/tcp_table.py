@@ -14,6 +14,7 @@ from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.observe.observer import TcpRetransmitted, TcpSoftError, TcpStateChanged
 from pystack.stack import egress
 from pystack.stack.tcp_listen import Listeners
+from pystack.stack.tcp_memory import CONNECTION_BYTES, TcpMemory
 from pystack.stack.tcp_open import HEADERS_BYTES, Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
@@ -48,13 +49,24 @@ class TcpTable:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.config = TcpConfig()
         self.sockets: dict[bytes, TcpSocket] = {}  # by their `ends`
         self._marked: list[TcpSocket] = []
         self.shared = Shared(host.counters, host.rng)
         self.time_waits = TimeWaits(host, self)
+        self.memory = TcpMemory(host, self)
+        self.config = TcpConfig()
         self._opener = Opener(host, self)
         self.listeners = Listeners(host, self, self._opener)
+
+    @property
+    def config(self) -> TcpConfig:
+        """Return what new connections are given, and the limits of all together."""
+        return self._config
+
+    @config.setter
+    def config(self, config: TcpConfig) -> None:
+        self._config = config
+        self.shared.memory.alarm_bytes = config.memory_bytes[1]
 
     # what the network brings
 
@@ -151,6 +163,7 @@ class TcpTable:
             self._forget(socket)
         self._marked.clear()
         self.time_waits.clear()
+        self.memory.clear()
         self.listeners.by_port.clear()
 
     def break_all(self, error: int, now: float) -> None:
@@ -186,6 +199,8 @@ class TcpTable:
         socket.on_signal = socket.on_error = None
         socket.connection.release(now)
         self.pump(socket, now)
+        if socket.connection.state not in _OVER:
+            self.memory.orphaned(socket, now)
 
     def abort(self, socket: TcpSocket, now: float) -> None:
         """End it at once, with a reset."""
@@ -203,6 +218,12 @@ class TcpTable:
             egress.send_segment(self._host, socket.route, socket.local, socket.remote, segment, now)
         if connection.events or connection.drops:
             self._tell(socket, now)
+        sending, reading = connection.send_buffer, connection.receive_buffer
+        held_bytes = sending.end - sending.start + reading.readable_bytes
+        if reading.ranges:
+            held_bytes += reading.out_of_order.size_bytes
+        if held_bytes != socket.held_bytes:
+            self._count_memory(socket, held_bytes, now)
         if connection.state in _OVER and self._let_go(socket, now):
             return
         wanted_at = connection.next_timeout()
@@ -297,6 +318,18 @@ class TcpTable:
 
     # sockets
 
+    def add(self, socket: TcpSocket) -> None:
+        """Give a new connection its place."""
+        self.sockets[socket.ends] = socket
+        self.shared.memory.used_bytes += CONNECTION_BYTES
+
+    def _count_memory(self, socket: TcpSocket, held_bytes: int, now: float) -> None:
+        memory = self.shared.memory
+        memory.used_bytes += held_bytes - socket.held_bytes
+        socket.held_bytes = held_bytes
+        if memory.used_bytes > memory.alarm_bytes or memory.pressed:
+            self.memory.changed(now)
+
     def _let_go(self, socket: TcpSocket, now: float) -> bool:
         """Forget what has ended; of one in TIME-WAIT keep a record, unless its user is there."""
         connection = socket.connection
@@ -310,6 +343,8 @@ class TcpTable:
     def _forget(self, socket: TcpSocket) -> None:
         if self.sockets.get(socket.ends) is socket:  # else a new connection has its place
             del self.sockets[socket.ends]
+            self.memory.orphans.pop(socket, None)
+            self.shared.memory.used_bytes -= CONNECTION_BYTES
         if socket.timer is not None:
             socket.timer.cancel()
             socket.timer = None

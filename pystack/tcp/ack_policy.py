@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # How often a segment that can't be right is answered: as Linux's tcp_invalid_ratelimit.
 CHALLENGE_INTERVAL_S: Final = 0.5
+# What a reader is given room for while the host is short of memory; as Linux.
+PRESSED_SEGMENTS: Final = 4
 
 
 def text_arrived(conn: Connection, now: float, size: int) -> None:
@@ -62,7 +64,7 @@ def window_field(conn: Connection, *, syn: bool = False) -> int:
     """
     tcb = conn.tcb
     shift = 0 if syn else tcb.rcv_wind_shift or 0
-    free = conn.config.receive_buffer_bytes - conn.receive_buffer.readable_bytes
+    free = _free_bytes(conn)
     edge = tcb.rcv_nxt + max(free, 0)
     if edge - tcb.rcv_adv < min(conn.config.receive_buffer_bytes // 2, tcb.rcv_mss):
         edge = max(tcb.rcv_adv, tcb.rcv_nxt)
@@ -80,10 +82,16 @@ def data_was_read(conn: Connection) -> None:
     Linux has the same.
     """
     tcb = conn.tcb
-    free = conn.config.receive_buffer_bytes - conn.receive_buffer.readable_bytes
-    free = min(free, 0xFFFF << (tcb.rcv_wind_shift or 0))  # more can't be told
+    free = min(_free_bytes(conn), 0xFFFF << (tcb.rcv_wind_shift or 0))  # more can't be told
     offered = tcb.rcv_wnd
     if free >= 2 * offered and free - offered >= min(
         conn.config.receive_buffer_bytes // 2, tcb.rcv_mss
     ):
         tcb.ack_now = True
+
+
+def _free_bytes(conn: Connection) -> int:
+    limit = conn.config.receive_buffer_bytes
+    if conn.shared.memory.pressed:
+        limit = min(limit, PRESSED_SEGMENTS * conn.tcb.rcv_mss)
+    return limit - conn.receive_buffer.readable_bytes

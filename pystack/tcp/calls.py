@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import ack_policy, output
 from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
@@ -13,12 +13,18 @@ from pystack.tcp.tcb import Timer
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
+# While the host is short of memory; as Linux's default, the second of tcp_wmem
+PRESSED_SEND_BUFFER_BYTES: Final = 16 << 10
+
 
 def write(conn: Connection, data: memoryview, now: float) -> int:
     """SEND: queue as much as there is room for. BrokenPipeError after close, or at the end."""
     if conn.state not in MAY_WRITE or conn.tcb.fin_seq is not None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-    room = conn.config.send_buffer_bytes - len(conn.send_buffer)
+    limit = conn.config.send_buffer_bytes
+    if conn.shared.memory.pressed:
+        limit = min(limit, PRESSED_SEND_BUFFER_BYTES)
+    room = limit - len(conn.send_buffer)
     size = min(room, len(data))
     if size > 0:
         conn.send_buffer.append(data[:size])
@@ -63,8 +69,11 @@ def release(conn: Connection, now: float) -> None:
         conn.tcb.timers[Timer.TIME_WAIT] = now + conn.config.fin_wait_2_s
 
 
-def abort(conn: Connection, now: float) -> None:
-    """ABORT: RST where the peer may have a connection too, and nothing is kept."""
+def abort(conn: Connection, now: float, error: int | None = None) -> None:
+    """ABORT: RST where the peer may have a connection too, and nothing is kept.
+
+    `error`: what the user is told, where it is not he who wants it.
+    """
     if conn.state is TcpState.SYN_RECEIVED or conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
         conn.outbox.append(output.reset(conn, now))
-    conn.finish(None)
+    conn.finish(error)

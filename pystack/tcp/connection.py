@@ -180,9 +180,12 @@ class Connection:
         """The user goes away: close, or reset where data would be lost (RFC 1122 4.2.2.13)."""
         calls.release(self, now)
 
-    def abort(self, now: float) -> None:
-        """End it at once: RST to the peer, everything queued is forgotten (3.10.5)."""
-        calls.abort(self, now)
+    def abort(self, now: float, error: int | None = None) -> None:
+        """End it at once: RST to the peer, everything queued is forgotten (3.10.5).
+
+        `error`: an errno for the user, where somebody else wants it.
+        """
+        calls.abort(self, now, error)
 
     @property
     def at_eof(self) -> bool:

@@ -35,12 +35,28 @@ class ChallengeLimit:
         return True
 
 
+class Memory:
+    """How much the connections of a host hold, in bytes: text in their buffers, and themselves.
+
+    Counted by the pump, which compares it with one number (HOT); `stack/tcp_memory.py` has the
+    policy. The thresholds are those of Linux's `tcp_mem`.
+    """
+
+    __slots__ = ("alarm_bytes", "pressed", "used_bytes")
+
+    def __init__(self) -> None:
+        self.used_bytes = 0
+        self.alarm_bytes = 0  # above that, `tcp_memory` is called
+        self.pressed = False  # True: windows and send buffers do not grow
+
+
 class Shared:
     """One per host, and known to all its connections."""
 
-    __slots__ = ("challenges", "counters")
+    __slots__ = ("challenges", "counters", "memory")
 
     def __init__(self, counters: Counters | None = None, rng: Random | None = None) -> None:
         """Without arguments: for a connection that is alone in the world."""
         self.counters = Counters() if counters is None else counters
+        self.memory = Memory()
         self.challenges = ChallengeLimit(component_rng(0, "alone") if rng is None else rng)

@@ -41,6 +41,10 @@ class TcpConfig:
     # everywhere, 2: on the loopback; as Linux's tcp_tw_reuse
     time_wait_reuse: int = 2
     max_time_waits: int = 32768  # whose user has gone; as Linux's tcp_max_tw_buckets
+    max_orphans: int = 8192  # connections whose user has gone; as Linux's tcp_max_orphans
+    # What all connections may hold together: below the first all is free again, above the second
+    # nothing grows, above the third connections are cut (`stack/tcp_memory.py`); as tcp_mem
+    memory_bytes: tuple[int, int, int] = (256 << 20, 384 << 20, 512 << 20)
     challenge_acks_per_s: int = 1000  # of the whole host; about, see `ChallengeLimit`
     syn_retries: int = 7  # 183 s: three minutes at least (RFC 9293 MUST-23); Linux has 6
     syn_ack_retries: int = 5  # as Linux
@@ -61,6 +65,9 @@ class TcpConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.ecn not in ("off", "accept", "request"):
             raise ConfigError(f"ecn is {self.ecn!r}: it must be off, accept or request")
+        low, pressure, high = self.memory_bytes
+        if not 0 <= low <= pressure <= high:
+            raise ConfigError(f"memory_bytes is {self.memory_bytes}: it must not be descending")
         for name in ("syn_cookies", "time_wait_reuse"):
             if getattr(self, name) not in (0, 1, 2):
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0, 1 or 2")
@@ -70,6 +77,7 @@ class TcpConfig:
             "retries",
             "orphan_retries",
             "challenge_acks_per_s",
+            "max_orphans",
             "max_time_waits",
         ):
             if getattr(self, name) < 0:
