@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
@@ -22,6 +22,7 @@ from pystack.stack.neighbors import Neighbor
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.listener import DEFAULT_BACKLOG
 from pystack.tcp.states import TcpState
+from pystack.wire.ip_options import SourceRoute
 
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
@@ -217,15 +218,25 @@ class TrioHost:
         local_address: str | None = None,
         local_port: int = 0,
         congestion: str | None = None,
+        source_route: Sequence[str] = (),
     ) -> TcpStream:
         """Connect to a port of a host. Raises OSError (refused, timed out, unreachable ...).
 
         `congestion` is the name of this connection's control; None: that of the host.
+        `source_route`: stations that every packet is to visit on its way, in order (RFC 791); most
+        routers, ours among them, pass on no such packets.
         """
         local = UNSPECIFIED if local_address is None else self.resolve(local_address)
         config = None if congestion is None else replace(self.tcp.config, congestion=congestion)
+        hops = tuple(self.resolve(station) for station in source_route)
         return await streams.connect(
-            self, self.resolve(host), port, local=local, local_port=local_port, config=config
+            self,
+            self.resolve(host),
+            port,
+            local=local,
+            local_port=local_port,
+            config=config,
+            source_route=SourceRoute(hops) if hops else None,
         )
 
     async def open_tcp_listeners(

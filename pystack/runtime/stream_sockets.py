@@ -14,8 +14,10 @@ import trio
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4
 from pystack.runtime.socket_options import view_of
 from pystack.runtime.sockets import SO_ACCEPTCONN, HostSocket, check_flags, error_of
+from pystack.stack import ip_fields
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
+from pystack.wire.ip_options import MAX_BYTES, find_source_route
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
@@ -293,7 +295,16 @@ class StreamSocket(HostSocket):
             raise error_of(errno.EALREADY if opening else errno.EISCONN)
         table, now = self._host.tcp, self._host.now()
         local, local_port = self._bound or (UNSPECIFIED, 0)
-        opening_socket = table.connect(remote, port, now, local=local, local_port=local_port)
+        options = self._options.read(socket.IPPROTO_IP, socket.IP_OPTIONS, MAX_BYTES)
+        assert isinstance(options, bytes)
+        opening_socket = table.connect(
+            remote,
+            port,
+            now,
+            local=local,
+            local_port=local_port,
+            source_route=find_source_route(options),
+        )
         self._adopt(opening_socket)
         table.pump(opening_socket, now)
         return opening_socket
@@ -306,6 +317,8 @@ class StreamSocket(HostSocket):
         number = self._options.number
         connected.connection.tcb.no_delay = bool(number(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         self._size_send_buffer(number(socket.SOL_SOCKET, socket.SO_SNDBUF))
+        for name in (socket.IP_TOS, socket.IP_TTL):
+            self._option_set(socket.IPPROTO_IP, name, number(socket.IPPROTO_IP, name))
 
     def _free_port(self, local: Ip4, port: int) -> int:
         # The host keeps no list of ports that are merely bound: opening one for a moment finds out
@@ -369,6 +382,10 @@ class StreamSocket(HostSocket):
                 return connection.tcb.snd_mss
             if (level, name) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
                 return connection.config.send_buffer_bytes
+            if (level, name) == (socket.IPPROTO_IP, socket.IP_TTL):
+                return self._socket.ip.ttl
+            if (level, name) == (socket.IPPROTO_IP, socket.IP_TOS):
+                return self._socket.ip.tos
         config = self._host.tcp.config
         if (level, name) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
             return config.receive_buffer_bytes
@@ -383,6 +400,10 @@ class StreamSocket(HostSocket):
             self._socket.connection.tcb.no_delay = bool(number)
         elif (level, name) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
             self._size_send_buffer(number)
+        elif (level, name) == (socket.IPPROTO_IP, socket.IP_TOS):
+            ip_fields.set_tos(self._socket, number)
+        elif (level, name) == (socket.IPPROTO_IP, socket.IP_TTL) and 1 <= number <= 255:
+            ip_fields.set_ttl(self._socket, number)
 
     def _size_send_buffer(self, size_bytes: int) -> None:
         if size_bytes > 0 and self._socket is not None:

@@ -16,10 +16,12 @@ import trio
 from pystack.core.addresses import Ip4, format_ip4, format_mac
 from pystack.runtime.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
+from pystack.stack import ip_fields
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
+from pystack.wire.ip_options import SourceRoute
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
@@ -192,6 +194,16 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """Let short segments go at once (TCP_NODELAY), or wait for the ACK of the last one."""
         self._socket.connection.tcb.no_delay = no_delay
 
+    def set_diffserv(self, dscp: int) -> None:
+        """Mark all that is sent from now on, 0 to 63 (RFC 2474); queues may look at it."""
+        if not 0 <= dscp <= 63:
+            raise ValueError(f"a Diffserv code point is 0 to 63, not {dscp}")
+        ip_fields.set_tos(self._socket, dscp << 2)
+
+    def set_ttl(self, ttl: int) -> None:
+        """Let what is sent from now on pass `ttl` - 1 routers at most. OSError: not 1 to 255."""
+        ip_fields.set_ttl(self._socket, ttl)
+
     def report_soft_errors(self, report: Callable[[OSError], None] | None) -> None:
         """Have `report` called with trouble that ends nothing, at once; None: hear no more of it.
 
@@ -293,6 +305,7 @@ async def connect(
     local: Ip4,
     local_port: int,
     config: TcpConfig | None = None,
+    source_route: SourceRoute | None = None,
 ) -> TcpStream:
     """Open a connection; cancelled, nothing of it is left.
 
@@ -301,7 +314,15 @@ async def connect(
     await trio.lowlevel.checkpoint_if_cancelled()
     table = host.tcp
     now = host.now()
-    socket = table.connect(remote, port, now, local=local, local_port=local_port, config=config)
+    socket = table.connect(
+        remote,
+        port,
+        now,
+        local=local,
+        local_port=local_port,
+        config=config,
+        source_route=source_route,
+    )
     waiter = Waiter(host.driver)
     socket.on_signal = lambda _signal: waiter.wake()
     table.pump(socket, now)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip4, Mac, is_multicast
 from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
+from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.wire import arp, ethernet, ipv4, segment_frame, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame
+from pystack.wire.ip_options import SourceRoute, pack_source_route
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -20,9 +22,18 @@ if TYPE_CHECKING:
 
 
 def send_segment(
-    host: Host, route: Route, src: Ip4, dst: Ip4, segment: tcp.Segment, now: float
+    host: Host,
+    route: Route,
+    src: Ip4,
+    dst: Ip4,
+    segment: tcp.Segment,
+    now: float,
+    ip: IpFields = PLAIN,
 ) -> None:
     """Send a TCP segment (HOT). It fits: its sender knows the MTU, and what the port can cut."""
+    if ip.source_route is not None:
+        _send_by_source_route(host, route, src, dst, segment, now, ip, ip.source_route)
+        return
     interface = route.interface
     partial = interface.port.fills_checksums
     checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
@@ -30,10 +41,14 @@ def send_segment(
     next_hop = dst if route.gateway is None else route.gateway
     mac = ZERO_MAC if neighbors is None else neighbors.lookup(next_hop, now)
     if mac is not None:
-        data = segment_frame.pack(segment, src, dst, interface.mac, mac, partial=partial)
+        data = segment_frame.pack(
+            segment, src, dst, interface.mac, mac, partial=partial, tos=ip.tos, ttl=ip.ttl
+        )
         _transmit(host, interface, Frame(data, checksum, segment.gso_bytes), now)
         return
-    packet = segment_frame.pack(segment, src, dst, ZERO_MAC, ZERO_MAC, partial=partial)
+    packet = segment_frame.pack(
+        segment, src, dst, ZERO_MAC, ZERO_MAC, partial=partial, tos=ip.tos, ttl=ip.ttl
+    )
     parts = (memoryview(packet)[ethernet.HEADER_BYTES :],)
     _to_next_hop(host, interface, next_hop, parts, now, checksum, segment.gso_bytes)
 
@@ -87,6 +102,36 @@ def announce(host: Host, interface: Interface, address: Ip4, now: float) -> None
     """Tell the link that this station has `address` (RFC 5227 section 2.3)."""
     packet = arp.pack(arp.REQUEST, interface.mac, address, address)
     send_arp(host, interface, BROADCAST_MAC, packet, now)
+
+
+def _send_by_source_route(
+    host: Host,
+    route: Route,
+    src: Ip4,
+    dst: Ip4,
+    segment: tcp.Segment,
+    now: float,
+    ip: IpFields,
+    source_route: SourceRoute,
+) -> None:
+    """Send a segment to the first station of its route; the option has the rest and `dst`.
+
+    The pseudo-header has the last address all the way (RFC 9293 section 3.1).
+    """
+    header = tcp.pack_header(segment, src, dst)
+    first = source_route.hops[0]
+    ip_header = ipv4.pack_header(
+        src,
+        first,
+        ipv4.TCP,
+        len(header) + len(segment.payload),
+        flags_offset=ipv4.DONT_FRAGMENT,
+        ttl=ip.ttl,
+        tos=ip.tos | segment.ecn,
+        options=pack_source_route(source_route, dst),
+    )
+    parts = (ip_header, header, segment.payload)
+    _to_next_hop(host, route.interface, route.next_hop(first), parts, now)
 
 
 def _to_next_hop(

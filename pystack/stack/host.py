@@ -49,6 +49,7 @@ class Host:
         self.addresses: dict[Ip4, Interface] = {}
         self.routes = RouteTable()
         self.forwarding = False  # True: a router, which passes on what is for others
+        self.accepts_source_routes = False  # True: who comes by one is answered by the same way
         self.powered = True
         self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
         self.icmp = Icmp(self)

@@ -21,6 +21,7 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
 from pystack.wire import arp, ethernet, icmp, ipv4, segment_frame
 from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
+from pystack.wire.ip_options import find_source_route
 from pystack.wire.tcp import SYN
 
 if TYPE_CHECKING:
@@ -136,6 +137,15 @@ def _ipv4_arrived(
     ):
         host.drop("ip_martian", now, interface, packet.raw)
         return
+    if packet.header_bytes > ipv4.HEADER_BYTES:
+        route = find_source_route(packet.options)
+        if route is not None and not route.done:
+            # It is to go on from here, and we pass on none (RFC 1122 section 3.3.5).
+            host.drop("ip_source_route", now, interface, packet.raw)
+            host.icmp.send_error(
+                packet, icmp.DESTINATION_UNREACHABLE, icmp.SOURCE_ROUTE_FAILED, now
+            )
+            return
     if packet.is_fragment:
         host.counters["ip_fragments_in"] += 1
         whole = host.reassembly.add(packet, now)

@@ -8,12 +8,14 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
+from pystack.stack import ip_fields
 from pystack.stack.ports import EphemeralPorts
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.connection import Connection
 from pystack.tcp.isn import initial_sequence_number, timestamp_offset
 from pystack.tcp.seq import MASK
 from pystack.wire import ipv4, tcp
+from pystack.wire.ip_options import SourceRoute
 from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Opener:
         local: Ip4 = UNSPECIFIED,
         local_port: int = 0,
         config: TcpConfig | None = None,
+        source_route: SourceRoute | None = None,
     ) -> TcpSocket:
         """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL."""
         host = self._host
@@ -55,9 +58,14 @@ class Opener:
             raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
         if not 0 <= local_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{local_port} is not a port")
-        route = host.routes.lookup(remote)
+        first = remote if source_route is None or not source_route.hops else source_route.hops[0]
+        route = host.routes.lookup(first)
         if route is None or host.is_many(remote) or remote == UNSPECIFIED:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
+        if source_route is not None:
+            number = ip_fields.refusal(host, source_route, route.interface.mtu_bytes)
+            if number:
+                raise OSError(number, "there is no such source route", format_ip4(remote))
         if local == UNSPECIFIED:
             local = remote if remote in host.addresses else route.source
         elif local not in host.addresses:
@@ -83,6 +91,8 @@ class Opener:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         iss = self._active_iss(local, local_port, remote, remote_port, now)
         socket = self.make(local, local_port, remote, remote_port, route, iss, config)
+        if source_route is not None:
+            ip_fields.set_source_route(socket, source_route, by_user=True)
         table.add(socket)
         socket.connection.open_active(now)
         return socket
@@ -127,4 +137,6 @@ class Opener:
             ts_offset=timestamp_offset(self._isn_key, local, remote),
             shared=self._table.shared,
         )
-        return TcpSocket(connection, local, remote, route)
+        ttl = connection.config.ttl
+        ip = ip_fields.PLAIN if ttl == ipv4.DEFAULT_TTL else ip_fields.IpFields(ttl=ttl)
+        return TcpSocket(connection, local, remote, route, ip)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4, format_ip4
 from pystack.core.scheduler import Handle
+from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment
@@ -31,6 +32,7 @@ class TcpSocket:
         "connection",
         "ends",
         "held_bytes",
+        "ip",
         "listener",
         "local",
         "marked",
@@ -42,13 +44,16 @@ class TcpSocket:
         "timer",
     )
 
-    def __init__(self, connection: Connection, local: Ip4, remote: Ip4, route: Route) -> None:
+    def __init__(
+        self, connection: Connection, local: Ip4, remote: Ip4, route: Route, ip: IpFields = PLAIN
+    ) -> None:
         self.connection = connection
         # What frames for it have in common: its key in the table
         self.ends = pack_ends(remote, local, connection.remote_port, connection.local_port)
         self.local = local
         self.remote = remote
         self.route = route
+        self.ip = ip
         self.listener: Listener[TcpSocket] | None = None  # until it is established, or gone
         self.on_signal: Callable[[Signal], None] | None = None  # None: nobody wants to be told
         # Hears of soft errors, as errno (RFC 9293 section 3.9.1.8); None: nobody wants to.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.observe.observer import TcpRetransmitted, TcpSoftError, TcpStateChanged
-from pystack.stack import egress
+from pystack.stack import egress, ip_fields
 from pystack.stack.tcp_listen import Listeners
 from pystack.stack.tcp_memory import CONNECTION_BYTES, TcpMemory
 from pystack.stack.tcp_open import HEADERS_BYTES, Opener
@@ -26,6 +26,7 @@ from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
 from pystack.wire import icmp, ipv4, tcp
+from pystack.wire.ip_options import SourceRoute
 from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ class TcpTable:
         socket = self.sockets.get(ends)
         if socket is not None and not self.listeners.supersedes(socket, segment, now):
             self.segment_arrived(socket, segment, now)
-            return
-        self.listeners.segment_arrived(packet, segment, ends, now, socket)
+        else:
+            self.listeners.segment_arrived(packet, segment, ends, now, socket)
+        if packet.header_bytes > ipv4.HEADER_BYTES and ends in self.sockets:
+            ip_fields.options_arrived(host, self.sockets[ends], packet)
 
     def segment_arrived(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
         """Give a segment to its connection, which is pumped when the batch is done (HOT)."""
@@ -132,13 +135,20 @@ class TcpTable:
         local: Ip4 = UNSPECIFIED,
         local_port: int = 0,
         config: TcpConfig | None = None,
+        source_route: SourceRoute | None = None,
     ) -> TcpSocket:
         """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL.
 
         `config`: that of this connection; None: the host's.
         """
         return self._opener.connect(
-            remote, remote_port, now, local=local, local_port=local_port, config=config
+            remote,
+            remote_port,
+            now,
+            local=local,
+            local_port=local_port,
+            config=config,
+            source_route=source_route,
         )
 
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
@@ -215,7 +225,9 @@ class TcpTable:
         while (segment := connection.poll_transmit(now)) is not None:
             if segment.flags & tcp.SYN or len(socket.notes) == 2:
                 note_handshake(socket, segment, now, sent=True)
-            egress.send_segment(self._host, socket.route, socket.local, socket.remote, segment, now)
+            egress.send_segment(
+                self._host, socket.route, socket.local, socket.remote, segment, now, socket.ip
+            )
         if connection.events or connection.drops:
             self._tell(socket, now)
         sending, reading = connection.send_buffer, connection.receive_buffer

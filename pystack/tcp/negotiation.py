@@ -14,6 +14,7 @@ from pystack.wire.tcp_options import TcpOptions, pack
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
+MIN_TEXT_BYTES: Final = 8  # whatever the options take
 MIN_SEND_MSS_BYTES: Final = 48  # as Linux's tcp_min_snd_mss: smaller ones only make us work
 
 
@@ -61,7 +62,8 @@ def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:
     mss = DEFAULT_SEND_MSS_BYTES if theirs.mss is None else max(theirs.mss, MIN_SEND_MSS_BYTES)
     # The MSS option does not count options, so they come off the text (RFC 6691): RFC 9293 section
     # 3.7.1, Eff.snd.MSS.
-    tcb.snd_mss = min(mss, tcb.mtu_mss) - timestamps.OPTION_BYTES * tcb.timestamps
+    option_bytes = timestamps.OPTION_BYTES * tcb.timestamps + tcb.ip_option_bytes
+    tcb.snd_mss = max(min(mss, tcb.mtu_mss) - option_bytes, MIN_TEXT_BYTES)
     if theirs.wscale is None or tcb.rcv_wind_shift is None:
         tcb.snd_wind_shift = tcb.rcv_wind_shift = None
     else:

@@ -40,7 +40,7 @@ def unreachable(conn: Connection, number: int, *, hard: bool) -> None:
 def packet_too_big(conn: Connection, path_mss: int) -> None:
     """Send smaller segments from now on, beginning with those that did not get through."""
     tcb = conn.tcb
-    path_mss -= OPTION_BYTES * tcb.timestamps
+    path_mss -= OPTION_BYTES * tcb.timestamps + tcb.ip_option_bytes
     path_mss = max(path_mss, min(MIN_PATH_MSS_BYTES, tcb.snd_mss))
     if path_mss >= tcb.snd_mss:
         return

@@ -50,6 +50,7 @@ class TcpConfig:
     syn_ack_retries: int = 5  # as Linux
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
     orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
+    ttl: int = 64  # of our packets, as long as a connection has no other (RFC 9293 MUST-49)
     advise_retries: int = 3  # R1: from here on IP and the user are told; as Linux's tcp_retries1
     # False: a connection that is being opened bears with ICMP's soft errors too (RFC 9293 MUST-56).
     soft_errors_end_opening: bool = True
@@ -82,6 +83,8 @@ class TcpConfig:
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        if not 1 <= self.ttl <= 255:
+            raise ConfigError(f"ttl is {self.ttl}: it must be 1 to 255")
         if self.advise_retries < 1:
             raise ConfigError(f"advise_retries is {self.advise_retries}: it must be 1 or more")
 
@@ -114,6 +117,7 @@ class Tcb:
         "ecn",
         "ecn_seen",
         "fin_seq",
+        "ip_option_bytes",
         "irs",
         "iss",
         "karn_seq",
@@ -172,6 +176,7 @@ class Tcb:
         self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most
         self.snd_mss = DEFAULT_SEND_MSS_BYTES
         self.rcv_mss = mtu_mss
+        self.ip_option_bytes = 0  # what each of our packets has of them: less room for text
         self.snd_wind_shift: int | None = None  # None: window scaling was not agreed on
         self.rcv_wind_shift: int | None = None  # before that: what we offer; None: we do not
         self.sack_permitted = False

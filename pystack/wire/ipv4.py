@@ -72,6 +72,11 @@ class Ipv4Packet:
         return bool(self.flags_offset & (MORE_FRAGMENTS | _OFFSET_MASK))
 
     @property
+    def options(self) -> memoryview:
+        """Return the header's options, padding included; empty for nearly every packet."""
+        return self.raw[HEADER_BYTES : self.header_bytes]
+
+    @property
     def quoted(self) -> bytes:
         """Return what an ICMP error about it quotes: the header and 8 bytes (RFC 792)."""
         return bytes(self.raw[: self.header_bytes + 8])
@@ -139,12 +144,14 @@ def pack_header(
     flags_offset: int = 0,
     ttl: int = DEFAULT_TTL,
     tos: int = 0,
+    options: bytes = b"",
 ) -> bytes:
-    """Return a header of 20 bytes with its checksum; no options."""
-    total_length = HEADER_BYTES + payload_bytes
+    """Return a header with its checksum: 20 bytes, and options, which are whole words."""
+    version_ihl = _PLAIN + len(options) // 4
+    total_length = HEADER_BYTES + len(options) + payload_bytes
     # The checksum is 0xFFFF minus the sum of the words, which are at hand: no second pass.
     total = (
-        (_PLAIN << 8 | tos)
+        (version_ihl << 8 | tos)
         + total_length
         + ident
         + flags_offset
@@ -154,8 +161,10 @@ def pack_header(
         + (dst >> 16)
         + (dst & 0xFFFF)
     )
-    return _HEADER.pack(
-        _PLAIN,
+    if options:
+        total += int.from_bytes(options, "big")
+    header = _HEADER.pack(
+        version_ihl,
         tos,
         total_length,
         ident,
@@ -166,3 +175,4 @@ def pack_header(
         src,
         dst,
     )
+    return header + options if options else header

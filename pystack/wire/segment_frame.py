@@ -18,7 +18,8 @@ _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHIIHHHH")
 _IP: Final = ethernet.HEADER_BYTES
 _TCP: Final = _IP + ipv4.HEADER_BYTES
 _PLAIN: Final = 0x45  # version 4, five words: no options
-_TTL_PROTO: Final = ipv4.DEFAULT_TTL << 8 | ipv4.TCP
+# What the sum over every IP header of a segment has in common
+_VERSION_AND_FLAGS: Final = (_PLAIN << 8) + ipv4.DONT_FRAGMENT + ipv4.TCP
 # All that a piece of a datagram differs by: more fragments, or an offset
 _FRAGMENT: Final = 0x3FFF
 
@@ -91,18 +92,28 @@ def parse(frame: Frame, mac: Mac) -> Segment | None:
 
 
 def pack(
-    segment: Segment, src: Ip4, dst: Ip4, src_mac: Mac, dst_mac: Mac, *, partial: bool
+    segment: Segment,
+    src: Ip4,
+    dst: Ip4,
+    src_mac: Mac,
+    dst_mac: Mac,
+    *,
+    partial: bool,
+    tos: int = 0,
+    ttl: int = ipv4.DEFAULT_TTL,
 ) -> bytes:
     """Return the frame of a segment: the one copy of its payload.
 
-    With `partial`, the TCP checksum's field holds the sum over the pseudo-header alone.
+    The ECN bits are the segment's, the rest of `tos` is what is given. With `partial`, the TCP
+    checksum's field holds the sum over the pseudo-header alone.
     """
     payload, options = segment.payload, segment.options
     tcp_bytes = tcp.HEADER_BYTES + len(options) + len(payload)
     total_bytes = ipv4.HEADER_BYTES + tcp_bytes
     addresses = src + dst
     # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
-    ip_sum = (_PLAIN << 8) + segment.ecn + total_bytes + ipv4.DONT_FRAGMENT + _TTL_PROTO + addresses
+    tos |= segment.ecn
+    ip_sum = _VERSION_AND_FLAGS + tos + total_bytes + (ttl << 8) + addresses
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
     offset_flags = tcp.HEADER_BYTES + len(options) << 10 | segment.flags
@@ -119,11 +130,11 @@ def pack(
         src_mac,
         ethernet.IPV4,
         _PLAIN,
-        segment.ecn,
+        tos,
         total_bytes,
         0,
         ipv4.DONT_FRAGMENT,
-        ipv4.DEFAULT_TTL,
+        ttl,
         ipv4.TCP,
         (0xFFFF - ip_sum % 0xFFFF) % 0xFFFF,
         src,

@@ -51,15 +51,25 @@ def fields(segment: Segment) -> tuple[object, ...]:
     )
 
 
-@given(segments, st.booleans())
-def test_a_frame_is_packed_as_the_layers_pack_it(segment: Segment, partial: bool) -> None:
+@given(segments, st.booleans(), st.integers(0, 63), st.integers(1, 255))
+def test_a_frame_is_packed_as_the_layers_pack_it(
+    segment: Segment, partial: bool, dscp: int, ttl: int
+) -> None:
+    tos = dscp << 2
     header = tcp.pack_header(segment, SRC, DST, partial=partial)
     size = len(header) + len(segment.payload)
     packet = ipv4.pack_header(
-        SRC, DST, ipv4.TCP, size, flags_offset=ipv4.DONT_FRAGMENT, tos=segment.ecn
+        SRC,
+        DST,
+        ipv4.TCP,
+        size,
+        flags_offset=ipv4.DONT_FRAGMENT,
+        tos=tos | segment.ecn,
+        ttl=ttl,
     )
     expected = ethernet.pack(HERE, THERE, ethernet.IPV4, packet + header + bytes(segment.payload))
-    assert segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=partial) == expected
+    packed = segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=partial, tos=tos, ttl=ttl)
+    assert packed == expected
 
 
 @given(segments)
