@@ -195,7 +195,9 @@ class Tcb:
         self.cwr_seq = iss  # SND.NXT when the congestion window was last made smaller
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
+        self._nothing_on_the_way(iss)
 
+    def _nothing_on_the_way(self, iss: int) -> None:
         # measurement of one segment's round trip
         self.rtt_seq: int | None = None  # its end; None: nothing is being measured
         self.rtt_at = 0.0
