@@ -19,22 +19,50 @@ PRESSED_SEGMENTS: Final = 4
 
 
 def text_arrived(conn: Connection, now: float, size: int) -> None:
-    """Text came in order: at the second full segment acknowledge, else within the delay."""
+    """Text came in order: acknowledge more than one full segment at once, else within the delay.
+
+    At once too where delay would only slow a sender down that has just begun (as Linux).
+    """
     tcb = conn.tcb
     if size > tcb.ack_mss:
         tcb.ack_mss = min(size, tcb.rcv_mss)  # what a full segment of this peer is
-    if tcb.rcv_nxt - tcb.last_ack_sent >= 2 * tcb.ack_mss:
+    if now - tcb.text_at > conn.rtt.rto_s and not tcb.ping_pong:
+        be_quick(conn)  # it begins, or begins again
+    tcb.text_at = now
+    if tcb.quick_acks or tcb.rcv_nxt - tcb.last_ack_sent > tcb.ack_mss:
         tcb.ack_now = True
     elif tcb.timers[Timer.DELAYED_ACK] == NEVER:
         tcb.timers[Timer.DELAYED_ACK] = now + conn.config.delayed_ack_s
+
+
+def be_quick(conn: Connection, most: int = 1 << 30) -> None:
+    """Delay none of the next ACKs: as many as let half a window arrive, and not too many."""
+    tcb = conn.tcb
+    count = max(2, tcb.rcv_wnd // (2 * tcb.ack_mss))
+    tcb.ping_pong = False
+    tcb.quick_acks = max(tcb.quick_acks, min(count, most, conn.config.quick_acks))
+
+
+def text_sent(conn: Connection, now: float) -> None:
+    """Our text went out: where it answers what came just now, it takes the ACK along from here on.
+
+    Linux calls that a ping-pong, and delays its ACKs then, whatever it was about to do.
+    """
+    tcb = conn.tcb
+    if not tcb.ping_pong and now - tcb.text_at < conn.config.delayed_ack_s:
+        tcb.ping_pong = True
+        tcb.quick_acks = 0
 
 
 def acknowledged(conn: Connection) -> None:
     """A segment went out with ACK = RCV.NXT."""
     tcb = conn.tcb
     tcb.last_ack_sent = tcb.rcv_nxt
-    tcb.ack_now = False
     tcb.timers[Timer.DELAYED_ACK] = NEVER
+    if tcb.ack_now:
+        tcb.ack_now = False
+        if tcb.quick_acks:
+            tcb.quick_acks -= 1
 
 
 def challenge(conn: Connection, now: float) -> None:
@@ -66,7 +94,7 @@ def window_field(conn: Connection, *, syn: bool = False) -> int:
     shift = 0 if syn else tcb.rcv_wind_shift or 0
     free = _free_bytes(conn)
     edge = tcb.rcv_nxt + max(free, 0)
-    if edge - tcb.rcv_adv < min(conn.config.receive_buffer_bytes // 2, tcb.rcv_mss):
+    if edge - tcb.rcv_adv < min(tcb.rcv_buf_bytes // 2, tcb.rcv_mss):
         edge = max(tcb.rcv_adv, tcb.rcv_nxt)
     # Rounded down, which RFC 7323 section 2.4 has senders bear with; what was promised is taken all
     # the same. Rounded up, the edge would move on with each short segment, whoever reads or not.
@@ -84,14 +112,12 @@ def data_was_read(conn: Connection) -> None:
     tcb = conn.tcb
     free = min(_free_bytes(conn), 0xFFFF << (tcb.rcv_wind_shift or 0))  # more can't be told
     offered = tcb.rcv_wnd
-    if free >= 2 * offered and free - offered >= min(
-        conn.config.receive_buffer_bytes // 2, tcb.rcv_mss
-    ):
+    if free >= 2 * offered and free - offered >= min(tcb.rcv_buf_bytes // 2, tcb.rcv_mss):
         tcb.ack_now = True
 
 
 def _free_bytes(conn: Connection) -> int:
-    limit = conn.config.receive_buffer_bytes
+    limit = conn.tcb.rcv_buf_bytes
     if conn.shared.memory.pressed:
         limit = min(limit, PRESSED_SEGMENTS * conn.tcb.rcv_mss)
     return limit - conn.receive_buffer.readable_bytes

@@ -35,7 +35,7 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
         and ack_ok(conn, seg, now)  # fifth: acks.py
     ):
         if seg.tsval is not None:
-            timestamps.note(conn.tcb, seg.tsval, seq, now)  # RFC 7323 section 5.3, R3
+            timestamps.note(conn.tcb, seg, seg.tsval, seq, now)  # RFC 7323 section 5.3, R3
         # sixth, URG: the text is delivered in line (RFC 6093), so there is nothing to do
         take_text(conn, seg, now)  # seventh
         take_fin(conn, seg, now)  # eighth
@@ -77,6 +77,7 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
         if seg.seq <= tcb.last_ack_sent:
             tcb.ts_recent = tsval
             tcb.ts_recent_at = now
+            tcb.rcv_tsecr = seg.tsecr
     if size and seg.ack == tcb.snd_una:
         acks.update_window(conn, seg)
     else:
@@ -213,7 +214,9 @@ def _answer(conn: Connection, seg: Segment, now: float) -> None:
     tcb = conn.tcb
     length = seg.seg_len
     if length and not seg.flags & SYN:
-        sack.came_twice(tcb, seg.seq, min(seg.seq + length, tcb.rcv_nxt))
+        if seg.seq < tcb.rcv_nxt:
+            sack.came_twice(tcb, seg.seq, min(seg.seq + length, tcb.rcv_nxt))
+            ack_policy.be_quick(conn)  # the peer may have missed our ACKs, and be in a time-out
         tcb.ack_now = True
     else:
         ack_policy.challenge(conn, now)

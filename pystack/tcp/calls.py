@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ack_policy, output
+from pystack.tcp import ack_policy, output, receive_space
 from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
 from pystack.tcp.tcb import Timer
 
@@ -36,6 +36,7 @@ def read(conn: Connection, max_bytes: int, now: float) -> bytes:
     """RECEIVE: give what is in order, and tell the peer of the room where it should know."""
     data = conn.receive_buffer.read(max_bytes)
     if data and conn.state in MAY_RECEIVE:
+        receive_space.user_has_read(conn, now)
         ack_policy.data_was_read(conn)
     return data
 

@@ -13,6 +13,8 @@ and `release` for a user who goes away. After each of these the owner calls `pol
 rest: the pump, in `pystack.stack.tcp_table`.
 """
 
+from dataclasses import replace
+
 from pystack.core.errors import ConfigError
 from pystack.tcp import arrives, calls, handshake, options, output, timers
 from pystack.tcp.congestion.base import CongestionControl
@@ -100,6 +102,8 @@ class Connection:
         self.soft_error: int | None = None  # errno of the last one; None: none since the last ACK
         self.tcb = Tcb(iss, mtu_mss, ts_offset)
         self.tcb.no_delay = config.no_delay
+        self.tcb.rcv_buf_bytes = config.receive_buffer_bytes
+        self.tcb.rcv_buf_max_bytes = config.receive_limit_bytes
         self.rtt = RttEstimator()
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
@@ -175,6 +179,13 @@ class Connection:
     def close(self, now: float) -> None:
         """No more data to send: a FIN follows what is queued (3.10.4). Reading goes on."""
         calls.close(self, now)
+
+    def set_receive_buffer(self, size_bytes: int) -> None:
+        """Give it a receive buffer of that size, which grows no more (SO_RCVBUF)."""
+        self.config = replace(
+            self.config, receive_buffer_bytes=size_bytes, receive_buffer_max_bytes=size_bytes
+        )
+        self.tcb.rcv_buf_bytes = self.tcb.rcv_buf_max_bytes = size_bytes
 
     def release(self, now: float) -> None:
         """The user goes away: close, or reset where data would be lost (RFC 1122 4.2.2.13)."""
@@ -261,6 +272,12 @@ class Connection:
             retransmits=self.retransmits,
             soft_error=self.soft_error,
             dsacks_sent=self.dsacks_sent,
+            rcv_space_bytes=tcb.space_bytes,
+            rcv_rtt_s=tcb.rcv_rtt_s,
+            rcv_buffer_bytes=tcb.rcv_buf_bytes,
+            readable_bytes=self.receive_buffer.readable_bytes,
+            out_of_order_bytes=self.receive_buffer.out_of_order.size_bytes,
+            quick_acks=tcb.quick_acks,
             ecn=tcb.ecn,
             ecn_seen=tcb.ecn_seen,
             ce_received=self.ce_received,

@@ -105,6 +105,7 @@ def text_arrived(conn: Connection, seg: Segment) -> None:
     if marked and not tcb.ece_now:
         tcb.ece_now = True
         tcb.ack_now = True
+        tcb.quick_acks = max(tcb.quick_acks, min(2, conn.config.quick_acks))
 
 
 def echo_arrived(conn: Connection, now: float) -> None:

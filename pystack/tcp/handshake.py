@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from pystack.tcp import acks, ecn, negotiation, text
+from pystack.tcp import acks, ecn, negotiation, receive_space, text
 from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
@@ -90,6 +90,7 @@ def established(conn: Connection, now: float) -> None:
     conn.congestion.on_established(
         Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss)
     )
+    receive_space.begin(conn, now)
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
     conn.signal(Signal.ESTABLISHED)

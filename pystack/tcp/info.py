@@ -68,6 +68,12 @@ class TcpInfo:
     bytes_acked: int
     bytes_received: int  # payload handed to the receive buffer in order
     retransmits: int  # segments sent again
+    rcv_space_bytes: int = 0  # what the user read in the last round trip
+    rcv_rtt_s: float | None = None  # the round trip as the receiver sees it; None: not measured
+    rcv_buffer_bytes: int = 0  # its size now
+    readable_bytes: int = 0  # waits for the user
+    out_of_order_bytes: int = 0  # waits behind a gap
+    quick_acks: int = 0  # so many more ACKs are not delayed
     ce_received: int = 0  # segments with text that were marked on the way, where ECN was agreed on
     ece_received: int = 0  # ACKs that told of such marks
     dsacks_sent: int = 0  # ranges that came twice, and of which the peer was told (RFC 2883)

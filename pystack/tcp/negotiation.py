@@ -42,9 +42,7 @@ def syn_options(conn: Connection, now: float) -> bytes:
 def offer(conn: Connection) -> None:
     """Decide what our first SYN offers; after `agree`, the same variables say what holds."""
     tcb, config = conn.tcb, conn.config
-    tcb.rcv_wind_shift = (
-        window_shift(config.receive_buffer_bytes) if config.window_scaling else None
-    )
+    tcb.rcv_wind_shift = window_shift(config.receive_limit_bytes) if config.window_scaling else None
     tcb.timestamps = config.timestamps
     tcb.sack_permitted = config.sack
     tcb.ecn = ecn.offer(conn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ecn, negotiation, sack, timestamps
+from pystack.tcp import ack_policy, ecn, negotiation, sack, timestamps
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
 from pystack.tcp.recovery.base import Lost
@@ -223,6 +223,7 @@ def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again
         if seq + size == conn.send_buffer.end:
             flags |= PSH
         conn.bytes_sent += size
+        ack_policy.text_sent(conn, now)
     if fin:
         flags |= FIN
     segment = _segment(conn, seq, flags, now, size)

@@ -14,6 +14,9 @@ from pystack.tcp.congestion.registry import congestion_control
 
 DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
 MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
+RECEIVE_BUFFER_BYTES: Final = 1 << 17  # as Linux's tcp_rmem
+RECEIVE_BUFFER_MAX_BYTES: Final = 8 << 20
+MAX_ACK_DELAY_S: Final = 0.5  # RFC 9293 MUST-19
 MAX_BUFFER_BYTES: Final = 1 << 30  # what a window can tell of: a quarter of the numbers
 
 
@@ -22,7 +25,10 @@ class TcpConfig:
     """What a host lets all its connections do. Sizes in bytes, times in seconds."""
 
     send_buffer_bytes: int = 1 << 20
-    receive_buffer_bytes: int = 1 << 20
+    receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES  # at the start; the window is never larger
+    # How far that grows with the rate; None: to 8 MiB, or where a size was set not at all, which is
+    # what SO_RCVBUF does in Linux
+    receive_buffer_max_bytes: int | None = None
     congestion: str = "cubic"
     recovery: str = "auto"  # RACK-TLP, or NewReno where SACK was not agreed on
     no_delay: bool = False  # True: TCP_NODELAY, no Nagle
@@ -34,6 +40,7 @@ class TcpConfig:
     # True: what lacks an agreed timestamp is dropped (RFC 7323 section 3.2, SHOULD); Linux takes it
     timestamps_required: bool = False
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
+    quick_acks: int = 16  # ACKs without delay at the start, after a silence, and after duplicates
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
     syn_cookies: int = 1  # 0: never, 1: when the SYN queue is full, 2: always; tcp_syncookies
@@ -61,6 +68,11 @@ class TcpConfig:
         for name in ("send_buffer_bytes", "receive_buffer_bytes"):
             if not 0 < getattr(self, name) <= MAX_BUFFER_BYTES:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 1 to 2**30")
+        if self.receive_limit_bytes > MAX_BUFFER_BYTES:
+            most = self.receive_buffer_max_bytes
+            raise ConfigError(f"receive_buffer_max_bytes is {most}: it must be at most 2**30")
+        if self.delayed_ack_s > MAX_ACK_DELAY_S:
+            raise ConfigError(f"delayed_ack_s is {self.delayed_ack_s}: RFC 9293 allows up to 0.5")
         for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
@@ -73,6 +85,7 @@ class TcpConfig:
             if getattr(self, name) not in (0, 1, 2):
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0, 1 or 2")
         for name in (
+            "quick_acks",
             "syn_retries",
             "syn_ack_retries",
             "retries",
@@ -87,6 +100,15 @@ class TcpConfig:
             raise ConfigError(f"ttl is {self.ttl}: it must be 1 to 255")
         if self.advise_retries < 1:
             raise ConfigError(f"advise_retries is {self.advise_retries}: it must be 1 or more")
+
+    @property
+    def receive_limit_bytes(self) -> int:
+        """Return the size up to which a receive buffer may grow."""
+        most = self.receive_buffer_max_bytes
+        if most is None:
+            fixed = self.receive_buffer_bytes != RECEIVE_BUFFER_BYTES
+            most = 0 if fixed else RECEIVE_BUFFER_MAX_BYTES
+        return max(most, self.receive_buffer_bytes)
 
 
 class Timer(IntEnum):
@@ -126,11 +148,19 @@ class Tcb:
         "mtu_mss",
         "no_delay",
         "persist_backoff",
+        "ping_pong",
         "probe_now",
+        "quick_acks",
         "rcv_adv",
+        "rcv_buf_bytes",
+        "rcv_buf_max_bytes",
         "rcv_fin_seq",
         "rcv_mss",
         "rcv_nxt",
+        "rcv_rtt_at",
+        "rcv_rtt_s",
+        "rcv_rtt_seq",
+        "rcv_tsecr",
         "rcv_wind_shift",
         "retries",
         "rtt_at",
@@ -144,7 +174,11 @@ class Tcb:
         "snd_wl1",
         "snd_wl2",
         "snd_wnd",
+        "space_at",
+        "space_bytes",
+        "space_read",
         "syn_now",
+        "text_at",
         "timers",
         "timestamps",
         "ts_offset",
@@ -171,6 +205,21 @@ class Tcb:
         self.rcv_fin_seq: int | None = None  # of the peer's FIN; None until it was seen
         self.last_ack_sent = 0
         self.ack_mss = DEFAULT_SEND_MSS_BYTES  # the largest segment that the peer has sent so far
+
+        self.quick_acks = 0  # so many more ACKs are not delayed
+        self.ping_pong = False  # we answer what comes with text of ours: that takes the ACK along
+        self.text_at = -math.inf  # when text last came in order
+
+        # the receive buffer's size, and what receive_space.py measures for it
+        self.rcv_buf_bytes = 0
+        self.rcv_buf_max_bytes = 0
+        self.rcv_rtt_s: float | None = None  # the round trip as we see it; None: not yet
+        self.rcv_tsecr = 0  # the echo in the segment that TS.Recent is from; 0: it was used
+        self.rcv_rtt_seq = 0  # without timestamps: up to here ...
+        self.rcv_rtt_at = 0.0  # ... is being measured since then
+        self.space_bytes = 0  # what the user read in the last round trip
+        self.space_read = 0  # what he had read altogether ...
+        self.space_at = 0.0  # ... when this round trip began
 
         # agreed on in the handshake
         self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most

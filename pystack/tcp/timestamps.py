@@ -65,7 +65,7 @@ def expired(tcb: Tcb, now: float) -> bool:
     return now - tcb.ts_recent_at > MAX_IDLE_S
 
 
-def note(tcb: Tcb, tsval: int, seq: int, now: float) -> None:
+def note(tcb: Tcb, seg: Segment, tsval: int, seq: int, now: float) -> None:
     """Take an acceptable segment's TSval for TS.Recent, where section 4.3 (2) says so.
 
     `seq` is where the segment began before it was trimmed.
@@ -73,6 +73,7 @@ def note(tcb: Tcb, tsval: int, seq: int, now: float) -> None:
     if seq <= tcb.last_ack_sent and (not older(tsval, tcb.ts_recent) or expired(tcb, now)):
         tcb.ts_recent = tsval
         tcb.ts_recent_at = now
+        tcb.rcv_tsecr = seg.tsecr if seg.payload else 0
 
 
 def round_trip_s(tcb: Tcb, seg: Segment, now: float) -> float | None:

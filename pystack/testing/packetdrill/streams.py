@@ -362,4 +362,4 @@ class Stream:
         if send_bytes is not None:
             connection.config = replace(connection.config, send_buffer_bytes=send_bytes)
         if receive_bytes is not None:
-            connection.config = replace(connection.config, receive_buffer_bytes=receive_bytes)
+            connection.set_receive_buffer(receive_bytes)

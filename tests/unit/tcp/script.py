@@ -157,7 +157,13 @@ class Script:
         peer_iss: int = PEER_ISS,
     ) -> None:
         # Without options unless a test is about them: their text would be in every line.
-        self.config = config or TcpConfig(congestion="newreno", timestamps=False, sack=False)
+        self.config = config or TcpConfig(
+            congestion="newreno",
+            timestamps=False,
+            sack=False,
+            quick_acks=0,
+            receive_buffer_bytes=1 << 20,
+        )
         self.now = START
         self.sent: deque[tuple[float, tcp.Segment]] = deque()
         self.signals: list[Signal] = []

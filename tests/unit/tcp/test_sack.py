@@ -7,7 +7,7 @@ from script import ISS, Script, pattern
 
 from pystack.tcp.tcb import TcpConfig
 
-PLAIN = TcpConfig(congestion="newreno", timestamps=False)
+PLAIN = TcpConfig(congestion="newreno", timestamps=False, quick_acks=0)
 
 
 @pytest.fixture

@@ -6,7 +6,13 @@ from script import Script
 from pystack.core.errors import ConfigError
 from pystack.tcp.tcb import TcpConfig
 
-PLAIN = {"congestion": "newreno", "timestamps": False, "sack": False, "window_scaling": False}
+PLAIN = {
+    "congestion": "newreno",
+    "quick_acks": 0,
+    "timestamps": False,
+    "sack": False,
+    "window_scaling": False,
+}
 REQUEST = TcpConfig(ecn="request", **PLAIN)  # type: ignore[arg-type]
 ACCEPT = TcpConfig(**PLAIN)  # type: ignore[arg-type]
 OFF = TcpConfig(ecn="off", **PLAIN)  # type: ignore[arg-type]

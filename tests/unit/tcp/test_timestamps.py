@@ -10,7 +10,8 @@ from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import TcpConfig
 from pystack.tcp.timestamps import MAX_IDLE_S
 
-CONFIG = TcpConfig(congestion="newreno", recovery="newreno")  # no tail loss probes
+# without tail loss probes, and with delayed ACKs from the start
+CONFIG = TcpConfig(congestion="newreno", recovery="newreno", quick_acks=0)
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def tcp() -> Iterator[Script]:
 
 def opened(tcp: Script) -> None:
     tcp.connect()
-    tcp.expect("+0 > S 0:0(0) <mss 1460,sackOK,TS val 1000 ecr 0,wscale 5>")
+    tcp.expect("+0 > S 0:0(0) <mss 1460,sackOK,TS val 1000 ecr 0,wscale 8>")
     tcp.inject("+0.1 < S. 0:0(0) ack 1 win 60000 <mss 1460,sackOK,TS val 500 ecr 1000>")
     tcp.expect("+0 > . 1:1(0) ack 1 <TS val 1100 ecr 500>")
     assert tcp.conn.info().timestamps
@@ -118,7 +119,7 @@ def test_a_reset_is_taken_whatever_its_timestamp(tcp: Script) -> None:
 @pytest.mark.rfc("7323", "3.2")
 @pytest.mark.parametrize("required", [False, True])
 def test_a_reset_may_lack_it(required: bool) -> None:
-    tcp = Script(TcpConfig(congestion="newreno", timestamps_required=required))
+    tcp = Script(TcpConfig(congestion="newreno", quick_acks=0, timestamps_required=required))
     opened(tcp)
     tcp.inject("+0.1 < R 1:1(0)")
     assert tcp.conn.error is not None
@@ -130,7 +131,7 @@ def test_text_without_it_is_taken_as_linux_does_unless_it_is_required(tcp: Scrip
     tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
     assert tcp.read() == pattern(1, 10)
     tcp.expect("+0.04 > . 1:1(0) ack 11")
-    strict = Script(TcpConfig(congestion="newreno", timestamps_required=True))
+    strict = Script(TcpConfig(congestion="newreno", quick_acks=0, timestamps_required=True))
     opened(strict)
     strict.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
     strict.expect_nothing("+1")
@@ -214,7 +215,7 @@ def test_an_echo_of_nothing_or_of_the_future_measures_nothing(echo: str, tcp: Sc
 def test_a_syn_that_was_sent_again_is_timed_by_its_echo(tcp: Script) -> None:
     tcp.connect()
     tcp.expect("+0 > S 0:0(0)")
-    tcp.expect("+1 > S 0:0(0) <mss 1460,sackOK,TS val 2000 ecr 0,wscale 5>")
+    tcp.expect("+1 > S 0:0(0) <mss 1460,sackOK,TS val 2000 ecr 0,wscale 8>")
     tcp.inject("+0.05 < S. 0:0(0) ack 1 win 60000 <mss 1460,TS val 500 ecr 2000>")
     tcp.expect("+0 > . 1:1(0) ack 1")
     assert tcp.conn.rtt.srtt_s == pytest.approx(0.05)
