@@ -1,14 +1,11 @@
 """Impairments by name: the built-in ones, and those of third parties (`pystack.impairment`)."""
 
-import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 from pystack.core.errors import ConfigError
-from pystack.core.plugins import find
+from pystack.core.plugin_words import read
 from pystack.core.rng import Random
-from pystack.core.suggest import suggest
 from pystack.core.units import parse_probability
 from pystack.link.impair.base import Impairment, ImpairmentFactory, as_impairment
 from pystack.link.impair.corrupt import Corrupt
@@ -54,33 +51,11 @@ def parse_impairment(value: object) -> ImpairmentFactory:
 
     It is tried out once, so that wrong words are a ConfigError here and not when a frame comes.
     """
-    if isinstance(value, str) and value.split():
-        name, *rest = value.split()
-        if len(rest) % 2:
-            raise ConfigError(f"the impairment {value!r} has a word without a value")
-        return _named(name, dict(zip(rest[::2], rest[1::2], strict=True)))
-    if isinstance(value, Mapping):
-        words = dict(value)
-        name = words.pop("name", None)
-        if not isinstance(name, str):
-            raise ConfigError(f"the impairment {value!r} needs a name")
-        return _named(name, words)
+    if isinstance(value, str | Mapping):
+        chosen = read(GROUP, value, BUILT_IN)
+        chosen.make(Random(0))
+        return chosen.make
     if callable(value):
         factory: ImpairmentFactory = value
         return factory
     raise ConfigError(f"{value!r} is no impairment: a name with its words, or a factory of the rng")
-
-
-def _named(name: str, words: Mapping[str, object]) -> ImpairmentFactory:
-    factory = find(GROUP, name, BUILT_IN)
-    known = list(inspect.signature(factory).parameters)[1:]
-    for word in words:
-        if word not in known:
-            hint = suggest(word, known) or "; it takes no words"
-            raise ConfigError(f"the impairment {name!r} does not know {word!r}{hint}")
-    made = partial(factory, **words)
-    try:
-        made(Random(0))
-    except TypeError as error:
-        raise ConfigError(f"the impairment {name!r}: {error}") from None
-    return made

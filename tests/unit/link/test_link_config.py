@@ -124,9 +124,9 @@ def test_a_queue_is_asked_for_in_tc_s_words_or_as_a_mapping() -> None:
         ({"qdisc": 5}, "qdisc = 5"),
         ({"impairments": ["nosuch"]}, "no impairment 'nosuch'"),
         ({"impairments": ["loss modl 1%"]}, "did you mean 'model'"),
-        ({"impairments": ["loss"]}, "impairment 'loss'"),
+        ({"impairments": ["loss"]}, "impairment loss needs the word 'model'"),
         ({"impairments": 5}, "a list of impairments"),
-        ({"impairments": [{"probability": 1}]}, "needs a name"),
+        ({"impairments": [{"probability": 1}]}, "needs its 'name'"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(words: dict[str, object], match: str) -> None:
