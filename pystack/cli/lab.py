@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from pystack.apps.lab import check_services, start_services
+from pystack.cli.observe import Observe, checked
 from pystack.cli.output import reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.units import parse_time_s
@@ -73,6 +74,7 @@ def run_command(
     pcap: Annotated[
         str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
     ] = None,
+    observe: Observe = None,
 ) -> int:
     """Run a lab: until its programs have ended, or else until SIGINT or SIGTERM."""
     spec = _load(file)
@@ -81,6 +83,7 @@ def run_command(
         for_s=None if for_ is None else parse_time_s(for_),
         seed=seed,
         pcap=pcap,
+        observe=checked(observe),
     )
     if isinstance(sys.stdout, TextIOWrapper):
         # What programs print is to be seen when they print it, in a pipeline too.

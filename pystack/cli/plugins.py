@@ -6,6 +6,7 @@ from pystack.apps import service
 from pystack.core.plugins import GROUPS, installed
 from pystack.link.impair import registry as impairments
 from pystack.link.qdisc import registry as qdiscs
+from pystack.observe import registry as observers
 from pystack.tcp.congestion import registry as congestion
 
 
@@ -14,6 +15,7 @@ def plugins_command() -> None:
     built_in: dict[str, Iterable[str]] = {
         "pystack.congestion": congestion.BUILT_IN,
         "pystack.impairment": impairments.BUILT_IN,
+        "pystack.observer": observers.BUILT_IN,
         "pystack.qdisc": qdiscs.BUILT_IN,
         "pystack.service": service.BUILT_IN,
     }

@@ -9,6 +9,7 @@ import typer
 
 from pystack.apps.service import ServiceOptions, place_services
 from pystack.apps.up import up
+from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Log
 from pystack.core.rng import component_rng
 from pystack.runtime.tap_host import (
@@ -74,6 +75,7 @@ def up_command(
     offload: _Offload = True,
     congestion: _Congestion = "cubic",
     verbose: _Verbose = 0,
+    observe: Observe = None,
     delay: _Word = None,
     jitter: _Word = None,
     distribution: _Word = None,
@@ -102,6 +104,7 @@ def up_command(
         offload=offload,
         congestion=congestion,
         verbosity=verbose,
+        observe=checked(observe),
         words={word: value for word, value in words.items() if value is not None},
     )
     options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))

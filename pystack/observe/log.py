@@ -5,7 +5,7 @@ clock's also where time is virtual.
 """
 
 import errno
-import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -22,17 +22,20 @@ from pystack.observe.summary import summarize
 
 
 class LogObserver:
-    """An observer that writes lines to a logger, all of them at level INFO."""
+    """An observer that hands on a line for each event."""
 
     def __init__(
         self,
-        logger: logging.Logger,
+        say: Callable[[str], object],  # takes each line
         packets: bool,
         wall_clock_offset_s: float = 0.0,  # what to add to the world's time for seconds since 1970
+        *,
+        hosts: bool = False,  # there are several: each line says whose it is
     ) -> None:
-        self._logger = logger
+        self._say = say
         self._packets = packets
         self._offset_s = wall_clock_offset_s
+        self._hosts = hosts
 
     def on_event(self, event: Event) -> None:
         """Log the event; a frame only if packets are wanted."""
@@ -41,12 +44,13 @@ class LogObserver:
                 direction = "Out" if event.sent else "In"
                 # Columns as those of `tcpdump -i any`.
                 line = f"{event.interface:<5} {direction:<3} {summarize(event.frame)}"
-                self._log(event.at, line)
+                self._log(event, line)
         else:
-            self._log(event.at, describe(event))
+            self._log(event, describe(event).removeprefix(f"{event.host} " if self._hosts else ""))
 
-    def _log(self, at: float, line: str) -> None:
-        self._logger.info("%s %s", self._clock(at), line)
+    def _log(self, event: Event, line: str) -> None:
+        host = f"{event.host} " if self._hosts else ""
+        self._say(f"{self._clock(event.at)} {host}{line}")
 
     def _clock(self, at: float) -> str:
         """Return the time of day where the user is; in virtual time, the time since the start."""

@@ -50,6 +50,7 @@ class LabOptions:
     for_s: float | None = None  # None: until its programs end, or a signal comes
     seed: int | None = None  # None: the file's; if it has none, a new one
     pcap: str | None = None  # None: no capture
+    observe: tuple[str, ...] = ()  # observers, besides the file's
 
 
 def run_lab(
@@ -135,6 +136,8 @@ class _Lab:
             self._build(net)
             if self._options.pcap is not None:
                 net.capture(self._options.pcap)
+            for observer in (*self._spec.observe, *self._options.observe):
+                net.observe(observer, say=self._on_line)
             net.settle()
             for node in self._spec.nodes.values():
                 await self._start_served(net, node)

@@ -7,7 +7,7 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -24,6 +24,7 @@ from pystack.core.addresses import (
     parse_prefix,
 )
 from pystack.core.errors import ConfigError
+from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
 from pystack.link.link import DEFAULT_MTU_BYTES, Link
@@ -31,6 +32,7 @@ from pystack.link.loopback import LoopbackPort
 from pystack.link.port import Port
 from pystack.observe.observer import Observer
 from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime import seal, socket_factory
 from pystack.runtime.attach import Attached, Namespace, TapNode
 from pystack.runtime.driver import Driver
@@ -108,7 +110,7 @@ class Network:
         self._driver: Driver | None = None  # None: not opened yet
         self._topology: Topology | None = None
         self._timeline: Timeline | None = None
-        self._captures: list[PcapWriter] = []
+        self._closing: list[ClosingObserver] = []  # what we have made, and see to its end
         self._observers: list[Observer] = []  # of everything
 
     async def __aenter__(self) -> Network:
@@ -160,8 +162,8 @@ class Network:
             raise BaseExceptionGroup(group.message, [own, *group.exceptions]) from None
         finally:
             # Last: what programs do when they are cancelled is seen as well.
-            for capture in self._captures:
-                capture.close()
+            for observer in self._closing:
+                observer.close()
             if self.seal:
                 seal.unseal(self.driver)
             socket_factory.uninstall()
@@ -340,8 +342,20 @@ class Network:
         """
         self.observe(self._writer(path))
 
-    def observe(self, observer: Observer) -> None:
-        """Tell `observer` of everything from here on: on hosts, switches, and of drops on links."""
+    def observe(
+        self,
+        observer: Observer | str | Mapping[str, object],
+        *,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        """Tell `observer` of everything from here on: on hosts, switches, and of drops on links.
+
+        It may be the name of one with its words: "log packets", "ladder", "pcap file run.pcap", or
+        a plug-in's (`pystack.observer`); `say` takes the lines that such a one has to say.
+        Raises ConfigError, DeviceError.
+        """
+        if isinstance(observer, str | Mapping):
+            observer = self._made(read_observer(observer), say)
         self._observers.append(observer)
         for host in self.hosts.values():
             host.observe(observer)
@@ -359,11 +373,24 @@ class Network:
         self.topology.tap(link, self._writer(path).write)
 
     def _writer(self, path: str | Path) -> PcapWriter:
-        driver = self.driver
-        offset_s = 0.0 if driver.is_virtual else time.time() - driver.now()
-        writer = PcapWriter(open_capture(str(path)), offset_s)
-        self._captures.append(writer)
+        writer = PcapWriter(open_capture(str(path)), self._wall_clock_offset_s())
+        self._closing.append(writer)
         return writer
+
+    def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
+        scene = Scene(
+            say=say,
+            began_at=self._times().origin,
+            wall_clock_offset_s=self._wall_clock_offset_s(),
+            names=self.topology.names_by_address,
+        )
+        observer = chosen.make(scene)
+        if isinstance(observer, ClosingObserver):
+            self._closing.append(observer)
+        return observer
+
+    def _wall_clock_offset_s(self) -> float:
+        return 0.0 if self.driver.is_virtual else time.time() - self.driver.now()
 
     def _add(self, stack: Host, congestion: str | None) -> TrioHost:
         if congestion is not None:

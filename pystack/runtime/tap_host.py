@@ -15,6 +15,7 @@ from pystack.core.addresses import (
     Ip4,
     Mac,
     Prefix,
+    format_ip4,
     parse_host_address,
     parse_ip4,
     parse_mac,
@@ -27,6 +28,7 @@ from pystack.link.port import Port
 from pystack.link.wrap import ShapedPort
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import make_host
 from pystack.runtime.realtime import RealtimeDriver
@@ -38,6 +40,7 @@ DEFAULT_HOST_ADDRESS: Final = "10.77.0.1/24"
 DEFAULT_MAC: Final = "02:00:00:00:00:02"  # locally administered
 
 _log: Final = logging.getLogger("pystack.tap")
+_events: Final = logging.getLogger("pystack")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class TapHostConfig:
     offload: bool = True
     congestion: str = "cubic"
     verbosity: int = 0  # 1: a line per event; 2: also one per packet
+    observe: tuple[str, ...] = ()  # observers by their names and words
     trouble: PipeConfig | None = None  # on the way to the kernel and back; None: nothing is
 
     @classmethod
@@ -72,6 +76,7 @@ class TapHostConfig:
         offload: bool = True,
         congestion: str = "cubic",
         verbosity: int = 0,
+        observe: tuple[str, ...] = (),
         words: Mapping[str, object] | None = None,
     ) -> TapHostConfig:
         """Read addresses from text, and check that all fits together. Raises ConfigError.
@@ -100,6 +105,7 @@ class TapHostConfig:
             offload=offload,
             congestion=congestion,
             verbosity=verbosity,
+            observe=observe,
             trouble=PipeConfig.parse(**words) if words else None,
         )
 
@@ -164,4 +170,16 @@ def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> Non
         host.observe(writer)
     if config.verbosity:
         packets = config.verbosity > 1
-        host.observe(LogObserver(logging.getLogger("pystack"), packets, offset_s))
+        host.observe(LogObserver(_events.info, packets, offset_s))
+    scene = Scene(
+        say=_events.warning,  # shown with any verbosity
+        began_at=trio.current_time(),
+        wall_clock_offset_s=offset_s,
+        has_hosts=False,
+        names=lambda: {format_ip4(config.address[0]): host.name},
+    )
+    for text in config.observe:
+        observer = read_observer(text).make(scene)
+        if isinstance(observer, ClosingObserver):
+            resources.callback(observer.close)
+        host.observe(observer)

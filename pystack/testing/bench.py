@@ -9,7 +9,6 @@ from typing import Final
 
 import trio
 
-from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError
 from pystack.observe.ladder import LadderRecorder
 from pystack.runtime.groups import unwrapped
@@ -112,7 +111,7 @@ class Bench:
                     await self._timed(async_fn)
                 finally:
                     self._recorder.stop()  # how the network closes is not part of the test
-                    self._names = _names(net)
+                    self._names = net.topology.names_by_address()
         finally:
             self._ended_at = trio.current_time() - self._origin
 
@@ -158,12 +157,3 @@ class Bench:
         if ladder:
             lines += ["the last that was seen:", "", *ladder]
         return lines
-
-
-def _names(net: Network) -> dict[str, str]:
-    """Return the hosts' names by their addresses."""
-    return {
-        format_ip4(address): name
-        for name, node in net.topology.nodes.items()
-        for address, _prefix in node.addresses
-    }

@@ -29,6 +29,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.link.config import WORDS
+from pystack.observe.registry import read_observer
 from pystack.topology import presets
 from pystack.topology.building import build
 from pystack.topology.reading import Document, describe
@@ -45,7 +46,7 @@ from pystack.topology.spec import (
 )
 from pystack.topology.toml_places import Path
 
-_TOP: Final = ("seed", "subnet", *KINDS, "links", "timeline")
+_TOP: Final = ("seed", "subnet", "observe", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "host": ("address", "congestion", "routes", "serve", "programs", "restart"),
     "router": ("address", "congestion", "routes", "serve", "programs", "restart"),
@@ -109,6 +110,7 @@ class _Reader:
             path=self._doc.name,
             seed=None if seed is None else self._doc.whole(("seed",), seed),
             subnet=subnet,
+            observe=tuple(self._observers(("observe",), root.get("observe", []))),
             nodes=nodes,
             links=tuple(
                 self._link(("links", at), value, nodes)
@@ -119,6 +121,15 @@ class _Reader:
                 for at, value in enumerate(self._doc.items(("timeline",), root.get("timeline", [])))
             ),
         )
+
+    def _observers(self, path: Path, value: object) -> Iterable[str | Mapping[str, object]]:
+        for at, item in enumerate(self._doc.items(path, value)):
+            here = (*path, at)
+            words = self._doc.table(here, item, None) if isinstance(item, dict) else None
+            asked = self._doc.text(here, item) if words is None else words
+            with self._doc.placed(here):
+                read_observer(asked)
+            yield asked
 
     def _node(self, path: Path, name: str, kind: str, value: object) -> NodeSpec:
         table = self._doc.table(path, value, _NODE_WORDS[kind])

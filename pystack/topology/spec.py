@@ -71,6 +71,7 @@ class LabSpec:
     nodes: Mapping[str, NodeSpec]
     links: tuple[LinkSpec, ...]
     timeline: tuple[EventSpec, ...]
+    observe: tuple[str | Words, ...] = ()  # observers by their names and words
 
 
 # The tables of a file, and the kind of node that each holds.

@@ -18,12 +18,12 @@ class Timeline:
 
     def __init__(self, scheduler: Scheduler, origin: float) -> None:
         self._scheduler = scheduler
-        self._origin = origin
+        self.origin = origin  # in the world's time
         self._handles: list[Handle] = []
 
     def now(self) -> float:
         """Return the seconds since the origin."""
-        return self._scheduler.now - self._origin
+        return self._scheduler.now - self.origin
 
     def at(self, when: str | float, fn: Callable[[], object]) -> Handle:
         """Call `fn()` at `when` (5, "5s"); the handle's `cancel` takes it back. ConfigError."""
@@ -36,7 +36,7 @@ class Timeline:
         def happen(_now: float) -> None:
             fn()
 
-        handle = self._scheduler.call_at(self._origin + when_s, happen)
+        handle = self._scheduler.call_at(self.origin + when_s, happen)
         self._handles.append(handle)
         return handle
 

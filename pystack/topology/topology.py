@@ -17,6 +17,7 @@ from pystack.core.addresses import (
     Ip4,
     Mac,
     Prefix,
+    format_ip4,
     parse_host_address,
     parse_ip4,
     parse_prefix,
@@ -172,6 +173,14 @@ class Topology:
             if (not dot or end.name == interface) and end.addresses:
                 return end.addresses[0][0]
         return None
+
+    def names_by_address(self) -> dict[str, str]:
+        """Return the names of hosts and routers by their addresses, as they are now."""
+        return {
+            format_ip4(address): name
+            for name, node in self.nodes.items()
+            for address, _prefix in node.addresses
+        }
 
     def links_between(self, a: str, b: str) -> list[Link]:
         """Return the links that join two nodes, in the order of their making."""

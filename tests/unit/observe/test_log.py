@@ -24,7 +24,7 @@ ENDS = (("10.77.0.2", 80), ("10.77.0.1", 40324))
 
 def lines_of(caplog: pytest.LogCaptureFixture, events: list[Event], packets: bool) -> list[str]:
     caplog.set_level(logging.INFO, LOGGER.name)
-    observer = LogObserver(LOGGER, packets=packets)
+    observer = LogObserver(LOGGER.info, packets=packets)
     for event in events:
         observer.on_event(event)
     return [record.getMessage() for record in caplog.records]
@@ -66,8 +66,22 @@ def test_without_packets_only_what_happened_is_told(caplog: pytest.LogCaptureFix
 
 def test_real_time_is_shown_as_the_time_of_day_here(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, LOGGER.name)
-    observer = LogObserver(LOGGER, packets=False, wall_clock_offset_s=1.7e9)
+    observer = LogObserver(LOGGER.info, packets=False, wall_clock_offset_s=1.7e9)
     observer.on_event(Dropped(0.25, "h", None, "no_route", b""))
     [record] = caplog.records
     # The hour (and in some zones the minute) is the zone's; 1.7e9 is 22:13:20 UTC.
     assert record.getMessage()[5:] == ":20.250000 h drop no_route"
+
+
+def test_where_there_are_several_hosts_each_line_says_whose_it_is() -> None:
+    said: list[str] = []
+    observer = LogObserver(said.append, packets=True, hosts=True)
+    arp = Frame(frames.arp_frame(1, frames.B))
+    observer.on_event(FrameSeen(0.5, "client", "eth0", True, arp))
+    observer.on_event(Dropped(0.5, "client", "eth0", "tcp_bad_checksum", bytes(60)))
+    observer.on_event(TcpStateChanged(0.5, "client", *ENDS, "LISTEN", "SYN-RECEIVED"))
+    assert [line.removeprefix("00:00:00.500000 ") for line in said] == [
+        "client eth0  Out ARP, Request who-has 10.77.0.2 tell 10.77.0.1, length 28",
+        "client eth0 drop tcp_bad_checksum (60 bytes)",
+        "client tcp 10.77.0.2.80 > 10.77.0.1.40324 LISTEN -> SYN-RECEIVED",
+    ]

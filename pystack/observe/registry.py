@@ -1,0 +1,96 @@
+"""Observers by name: the built-in ones, and those of third parties (`pystack.observer`).
+
+A plug-in is a factory: it gets the `Scene`, and its words by keyword. What it makes may have a
+`close`, which is called when the network, or the host on its device, ends.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol, runtime_checkable
+
+from pystack.core.errors import ConfigError
+from pystack.core.plugin_words import Chosen, read
+from pystack.observe.ladder import LadderRecorder
+from pystack.observe.log import LogObserver
+from pystack.observe.observer import Event, Observer
+from pystack.observe.pcap import PcapWriter, open_capture
+
+GROUP: Final = "pystack.observer"
+
+
+@runtime_checkable
+class ClosingObserver(Protocol):
+    """An observer that wants to know when there is nothing more to come."""
+
+    def on_event(self, event: Event) -> None:
+        """Take note of it."""
+        ...
+
+    def close(self) -> None:
+        """End. A second close does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What an observer may know of where it looks on."""
+
+    say: Callable[[str], object] = print  # takes a line that people are to see
+    began_at: float = 0.0  # when the world began, in its own time
+    wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
+    has_hosts: bool = True  # there are several: what is said should tell whose it is
+    names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
+
+
+def _pcap(
+    scene: Scene, *, file: str, host: str | None = None, interface: str | None = None
+) -> Observer:
+    """`pcap file FILE [host NAME] [interface NAME]`: every frame, for Wireshark."""
+    offset_s = scene.wall_clock_offset_s
+    return PcapWriter(open_capture(file), offset_s, host=host, interface=interface)
+
+
+def _log(scene: Scene, *, packets: bool = False) -> Observer:
+    """`log [packets]`: a line for each event, and if wanted for each packet."""
+    return LogObserver(scene.say, packets, scene.wall_clock_offset_s, hosts=scene.has_hosts)
+
+
+class _Ladder:
+    """`ladder [rungs N]`: in the end, the last of what was seen as a diagram."""
+
+    def __init__(self, scene: Scene, *, rungs: str | int = 40) -> None:
+        self._scene = scene
+        self._rungs = _count("rungs", rungs)
+        self._recorder = LadderRecorder(3 * self._rungs)  # a rung: sent, lost or arrived, and more
+
+    def on_event(self, event: Event) -> None:
+        self._recorder.on_event(event)
+
+    def close(self) -> None:
+        self._recorder.stop()
+        names = self._scene.names()
+        order = list(dict.fromkeys(names.values()))
+        origin = self._scene.began_at
+        for line in self._recorder.lines(
+            rungs=self._rungs, names=names, order=order, origin=origin
+        ):
+            self._scene.say(line)
+
+
+BUILT_IN: Final[dict[str, Callable[..., Observer]]] = {
+    "pcap": _pcap,
+    "log": _log,
+    "ladder": _Ladder,
+}
+
+
+def read_observer(value: str | Mapping[str, object]) -> Chosen[Observer]:
+    """Return what makes an observer of a `Scene`, from "log packets" or a mapping. ConfigError."""
+    return read(GROUP, value, BUILT_IN)
+
+
+def _count(word: str, value: str | int) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(number, int) or number < 1:
+        raise ConfigError(f"{word} {value!r} is not possible: a whole number from 1 on")
+    return number
