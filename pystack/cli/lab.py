@@ -13,7 +13,7 @@ from pystack.cli.observe import Observe, checked
 from pystack.cli.output import reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.units import parse_time_s
-from pystack.runtime.lab import LabOptions, ProgramError, run_lab
+from pystack.runtime.lab import LabOptions, ProgramError, ports_of, run_lab
 from pystack.topology.building import build
 from pystack.topology.drawing import as_text, drawing_of
 from pystack.topology.file import load
@@ -105,6 +105,7 @@ def run_command(
 
 def _load(file: Path) -> LabSpec:
     spec = load(file)
+    ports_of(spec)
     for node in spec.nodes.values():
         try:
             check_services(node.serve)

@@ -7,6 +7,7 @@ from pystack.core.plugins import GROUPS, installed
 from pystack.link.impair import registry as impairments
 from pystack.link.qdisc import registry as qdiscs
 from pystack.observe import registry as observers
+from pystack.runtime import ports
 from pystack.tcp.congestion import registry as congestion
 
 
@@ -16,6 +17,7 @@ def plugins_command() -> None:
         "pystack.congestion": congestion.BUILT_IN,
         "pystack.impairment": impairments.BUILT_IN,
         "pystack.observer": observers.BUILT_IN,
+        "pystack.port": ports.BUILT_IN,
         "pystack.qdisc": qdiscs.BUILT_IN,
         "pystack.service": service.BUILT_IN,
     }

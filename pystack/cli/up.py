@@ -50,6 +50,13 @@ _Congestion = Annotated[
     str,
     typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, bbr, dctcp, fixed:N."),
 ]
+_Port = Annotated[
+    str | None,
+    typer.Option(
+        metavar="'NAME WORDS'",
+        help="Be on another port than the TAP device IFNAME: one that a plug-in adds.",
+    ),
+]
 _Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
 ]
@@ -76,6 +83,7 @@ def up_command(
     congestion: _Congestion = "cubic",
     verbose: _Verbose = 0,
     observe: Observe = None,
+    port: _Port = None,
     delay: _Word = None,
     jitter: _Word = None,
     distribution: _Word = None,
@@ -105,6 +113,7 @@ def up_command(
         congestion=congestion,
         verbosity=verbose,
         observe=checked(observe),
+        port=port,
         words={word: value for word, value in words.items() if value is not None},
     )
     options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4, parse_ip4
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.plugin_words import Chosen
 from pystack.link.patch import Patch, SideDoor
 from pystack.runtime import ifconfig, namespaces
 from pystack.runtime.dns_service import names_of, serve_dns
 from pystack.runtime.host import TrioHost
 from pystack.runtime.namespaces import Holder, Stdio, Word
+from pystack.runtime.ports import RunningPort, Socket, needs_real_time
 from pystack.runtime.tap import TapPort
 from pystack.stack.host import Host
 
@@ -40,6 +42,7 @@ class Lab(Protocol):
     """What is needed of a network (`runtime/network.py`)."""
 
     hosts: dict[str, TrioHost]
+    resources: ExitStack  # what is closed when it ends
     nursery: trio.Nursery | None  # None: not opened yet
     seed: int
 
@@ -67,8 +70,8 @@ class Attached:
 
     kind = "something real"  # in words, with its article
 
-    def __init__(self, lab: Lab, name: str, address: Addresses) -> None:
-        if lab.driver.is_virtual:
+    def __init__(self, lab: Lab, name: str, address: Addresses, *, real_time: bool = True) -> None:
+        if lab.driver.is_virtual and real_time:
             raise ConfigError(
                 f"{self.kind} lives in real time, and this network in virtual time: run the "
                 "program with trio.run in place of pystack.run"
@@ -115,6 +118,40 @@ class Attached:
         self._lab.settle()
         if self.station.address is None:
             raise ConfigError(f"{self.name} has no link yet: join it with Network.link")
+
+
+class PortNode(Attached):
+    """Any port as a node: whoever is on its far side is a station on the lab's link."""
+
+    def __init__(
+        self, lab: Lab, name: str, chosen: Chosen[Port], address: Addresses = None
+    ) -> None:
+        """It comes up by itself as soon as it has a link."""
+        self.kind = f"the {chosen.title}"
+        super().__init__(lab, name, address, real_time=needs_real_time(chosen))
+        self._chosen = chosen
+
+    def linked(self) -> None:
+        """Come up as soon as whoever builds the network lets other tasks run."""
+        assert self._lab.nursery is not None
+        self._lab.nursery.start_soon(self.up)
+
+    async def _keep(self, *, task_status: trio.TaskStatus[None]) -> None:
+        driver, station = self._lab.driver, self.station
+        port = self._chosen.make(
+            Socket(
+                name=self.name,
+                scheduler=driver.scheduler,
+                seed=self._lab.seed,
+                mtu_bytes=station.mtu_bytes,
+                far_address=station.address,
+            )
+        )
+        self._lab.resources.callback(port.close)
+        Patch(port, station)
+        task_status.started()
+        if isinstance(port, RunningPort):
+            await port.run(driver)
 
 
 class TapNode(Attached):

@@ -15,7 +15,7 @@ import inspect
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +23,18 @@ import trio
 
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError, PystackError
+from pystack.core.plugin_words import Chosen
 from pystack.core.suggest import suggest
+from pystack.link.port import Port
 from pystack.runtime.attach import Namespace
 from pystack.runtime.groups import unwrapped
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network, NetworkLink
+from pystack.runtime.ports import needs_real_time, read_port
 from pystack.runtime.virtual import run as run_in_virtual_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
+from pystack.topology.reading import describe
 from pystack.topology.spec import REAL_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec, ProgramSpec
 
 ProgramFn = Callable[..., Awaitable[object]]
@@ -106,7 +110,8 @@ class _Lab:
 
     def _check_virtual(self) -> None:
         for node in self._spec.nodes.values():
-            if node.kind in REAL_KINDS:
+            is_real = node.kind == "port" and needs_real_time(ports_of(self._spec)[node.name])
+            if is_real or node.kind in REAL_KINDS:
                 raise ConfigError(
                     f"{self._spec.path}:{node.line}: the {node.kind} {node.name} lives in real "
                     "time; run the lab without --virtual"
@@ -309,6 +314,21 @@ class _Lab:
                     f"{format_ip4(address)}/{prefix.length}" for address, prefix in node.addresses
                 )
                 self._on_line(f"  {node.name} {addresses}")
+
+
+def ports_of(spec: LabSpec) -> dict[str, Chosen[Port]]:
+    """Return what is inside of each port node. Raises ConfigError."""
+    found: dict[str, Chosen[Port]] = {}
+    for node in spec.nodes.values():
+        if node.kind == "port":
+            words = node.words["port"]
+            try:
+                if not isinstance(words, str | Mapping):
+                    raise ConfigError(f"port must be a text or a table, not {describe(words)}")
+                found[node.name] = read_port(words)
+            except ConfigError as error:
+                raise ConfigError(f"{spec.path}:{node.line}: {node.name}: {error}") from None
+    return found
 
 
 def import_programs(spec: LabSpec) -> list[tuple[str, ProgramSpec, ProgramFn]]:

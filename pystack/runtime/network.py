@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -34,9 +35,10 @@ from pystack.observe.observer import Observer
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime import seal, socket_factory
-from pystack.runtime.attach import Attached, Namespace, TapNode
+from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost
+from pystack.runtime.ports import RunningPort, Socket, needs_real_time, read_port
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.virtual import VirtualClock
 from pystack.stack.host import Host
@@ -110,7 +112,7 @@ class Network:
         self._driver: Driver | None = None  # None: not opened yet
         self._topology: Topology | None = None
         self._timeline: Timeline | None = None
-        self._closing: list[ClosingObserver] = []  # what we have made, and see to its end
+        self.resources = ExitStack()  # what we have made, and close when we end
         self._observers: list[Observer] = []  # of everything
 
     async def __aenter__(self) -> Network:
@@ -162,8 +164,7 @@ class Network:
             raise BaseExceptionGroup(group.message, [own, *group.exceptions]) from None
         finally:
             # Last: what programs do when they are cancelled is seen as well.
-            for observer in self._closing:
-                observer.close()
+            self.resources.close()
             if self.seal:
                 seal.unseal(self.driver)
             socket_factory.uninstall()
@@ -235,6 +236,18 @@ class Network:
         self.attached[name] = namespace
         return namespace
 
+    def port(
+        self, name: str, port: str | Mapping[str, object], *, address: Addresses = None
+    ) -> PortNode:
+        """Add a node whose inside is a port: "replay file x.pcap", or one that a plug-in adds.
+
+        Whoever is on the far side of the port has an address of the link that this gets. It comes
+        up by itself. Raises ConfigError.
+        """
+        node = PortNode(self, name, read_port(port), address)
+        self.attached[name] = node
+        return node
+
     def link(
         self,
         a: NodeLike,
@@ -270,8 +283,18 @@ class Network:
                 self.attached[self._name(node)].linked()
         return link
 
-    def attach(self, host: TrioHost, port: Port) -> None:
-        """Plug a host into any port, as its next interface. Raises ConfigError."""
+    def attach(self, host: TrioHost, port: Port | str | Mapping[str, object]) -> None:
+        """Plug a host into any port, as its next interface. See `port` for texts. ConfigError."""
+        if isinstance(port, str | Mapping):
+            chosen = read_port(port)
+            if self.driver.is_virtual and needs_real_time(chosen):
+                raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
+            scheduler = self.driver.scheduler
+            port = chosen.make(Socket(name=host.name, scheduler=scheduler, seed=self.seed))
+            self.resources.callback(port.close)
+            if isinstance(port, RunningPort):
+                assert self.nursery is not None
+                self.nursery.start_soon(port.run, self.driver)
         self.topology.attach(host.name, port)
 
     def link_between(self, a: NodeLike, b: NodeLike) -> Link:
@@ -374,7 +397,7 @@ class Network:
 
     def _writer(self, path: str | Path) -> PcapWriter:
         writer = PcapWriter(open_capture(str(path)), self._wall_clock_offset_s())
-        self._closing.append(writer)
+        self.resources.callback(writer.close)
         return writer
 
     def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
@@ -386,7 +409,7 @@ class Network:
         )
         observer = chosen.make(scene)
         if isinstance(observer, ClosingObserver):
-            self._closing.append(observer)
+            self.resources.callback(observer.close)
         return observer
 
     def _wall_clock_offset_s(self) -> float:

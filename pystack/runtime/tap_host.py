@@ -21,6 +21,7 @@ from pystack.core.addresses import (
     parse_mac,
 )
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
@@ -31,8 +32,8 @@ from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import make_host
+from pystack.runtime.ports import RunningPort, Socket, read_port
 from pystack.runtime.realtime import RealtimeDriver
-from pystack.runtime.tap import TapPort
 from pystack.tcp.congestion.registry import congestion_control
 
 DEFAULT_ADDRESS: Final = "10.77.0.2/24"
@@ -58,6 +59,7 @@ class TapHostConfig:
     offload: bool = True
     congestion: str = "cubic"
     verbosity: int = 0  # 1: a line per event; 2: also one per packet
+    port: Chosen[Port] | None = None  # None: a TAP device of the interface's name
     observe: tuple[str, ...] = ()  # observers by their names and words
     trouble: PipeConfig | None = None  # on the way to the kernel and back; None: nothing is
 
@@ -76,6 +78,7 @@ class TapHostConfig:
         offload: bool = True,
         congestion: str = "cubic",
         verbosity: int = 0,
+        port: str | None = None,
         observe: tuple[str, ...] = (),
         words: Mapping[str, object] | None = None,
     ) -> TapHostConfig:
@@ -105,6 +108,7 @@ class TapHostConfig:
             offload=offload,
             congestion=congestion,
             verbosity=verbosity,
+            port=None if port is None else read_port(port),
             observe=observe,
             trouble=PipeConfig.parse(**words) if words else None,
         )
@@ -117,16 +121,9 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
     Raises DeviceError when the device can't be had, or vanishes while the block runs.
     """
     with ExitStack() as resources:
-        port = TapPort.open(
-            config.interface,
-            mtu_bytes=config.mtu_bytes,
-            host_address=config.host_address,
-            offload=config.offload,
-        )
-        resources.callback(port.close)
-        if config.offload and not port.gso_max_bytes:
-            _log.info("%s: the kernel offers no offload; going on without", port.name)
         driver = RealtimeDriver()
+        port = _open(config, driver)
+        resources.callback(port.close)
         host = make_host("pystack", driver, config.seed)
         host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
         _observe(host, config, resources)
@@ -134,7 +131,9 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
         plug: Port = port
         if config.trouble is not None:
             both = (config.trouble, config.trouble)
-            link = Link(driver.scheduler, config.seed, port.name, *both, mtu_bytes=config.mtu_bytes)
+            link = Link(
+                driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes
+            )
             plug = ShapedPort(port, link)
         host.stack.add_interface(config.interface, plug, address, prefix, config.mac)
         resources.callback(host.stack.close)
@@ -146,7 +145,8 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
             async def carry_frames() -> None:
                 nonlocal problem
                 try:
-                    await port.run(driver)
+                    if isinstance(port, RunningPort):
+                        await port.run(driver)
                 except DeviceError as error:
                     problem = error
                     nursery.cancel_scope.cancel()
@@ -156,10 +156,28 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
             host.stack.announce(driver.now())
             yield host
             nursery.cancel_scope.cancel()
-        _log.info("counted: %s", dict(sorted({**host.counters, **port.counters}.items())))
+        counted = {**host.counters, **getattr(port, "counters", {})}
+        _log.info("counted: %s", dict(sorted(counted.items())))
         # Out here, for the nursery would wrap it into a group.
         if problem is not None:
             raise problem
+
+
+def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
+    chosen = config.port or read_port("tap")
+    port = chosen.make(
+        Socket(
+            name=config.interface,
+            scheduler=driver.scheduler,
+            seed=config.seed,
+            mtu_bytes=config.mtu_bytes,
+            far_address=config.host_address,
+            offload=config.offload,
+        )
+    )
+    if config.port is None and config.offload and not port.gso_max_bytes:
+        _log.info("%s: the kernel offers no offload; going on without", config.interface)
+    return port
 
 
 def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> None:

@@ -13,7 +13,7 @@ from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.topology import presets
 from pystack.topology.reading import Document
-from pystack.topology.spec import KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
+from pystack.topology.spec import KINDS, STATION_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
 from pystack.topology.switch import Switch
 from pystack.topology.toml_places import Path
 from pystack.topology.topology import Topology
@@ -98,7 +98,7 @@ def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:
                 PipeConfig.parse(**{**sent, **both, **given})
     if event.groups or event.action == "partition":
         topology.partition(event.groups).heal()
-    if event.node is not None and spec.nodes[event.node].kind in ("tap", "namespace"):
+    if event.node is not None and spec.nodes[event.node].kind in STATION_KINDS:
         raise ConfigError(f"{event.node} has no power to switch here; take its link down instead")
 
 

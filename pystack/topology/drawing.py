@@ -67,7 +67,11 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
             node.name,
             node.kind,
             tuple(f"{format_ip4(address)}/{prefix.length}" for address, prefix in known),
-            (*node.serve, *(program.run for program in node.programs)),
+            (
+                *(_value(node.words[word]) for word in node.words if word == "port"),
+                *node.serve,
+                *(program.run for program in node.programs),
+            ),
         )
     seed = "a new seed each time" if spec.seed is None else f"seed {spec.seed}"
     return Drawing(

@@ -53,6 +53,7 @@ _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "switch": ("ageing", "table_entries"),
     "tap": ("address",),
     "namespace": ("address", "programs"),
+    "port": ("port", "address"),
 }
 LINK_WORDS: Final = sorted(WORDS)
 _FILES: Final = ("trace", "delay_trace", "distribution")  # words whose value may be a file's name
@@ -133,6 +134,8 @@ class _Reader:
 
     def _node(self, path: Path, name: str, kind: str, value: object) -> NodeSpec:
         table = self._doc.table(path, value, _NODE_WORDS[kind])
+        if kind == "port":
+            self._needs(path, table, ("port",))
         return NodeSpec(
             name=name,
             kind=kind,
@@ -146,7 +149,7 @@ class _Reader:
         )
 
     def _further(self, path: Path, table: Mapping[str, object]) -> dict[str, object]:
-        words = {key: table[key] for key in ("ageing", "table_entries") if key in table}
+        words = {key: table[key] for key in ("ageing", "table_entries", "port") if key in table}
         if "congestion" in table:
             words["congestion"] = self._doc.text((*path, "congestion"), table["congestion"])
         return words

@@ -81,7 +81,9 @@ KINDS: Final[Mapping[str, str]] = {
     "routers": "router",
     "taps": "tap",
     "namespaces": "namespace",
+    "ports": "port",
 }
 ACTIONS: Final = ("set", "down", "up", "partition", "heal", "power_off", "power_on")
 REAL_KINDS: Final = ("tap", "namespace")  # they need real time
+STATION_KINDS: Final = (*REAL_KINDS, "port")  # what is inside is not the network's
 DEFAULT_SUBNET: Final = "10.0.0.0/24"

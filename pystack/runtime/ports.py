@@ -1,0 +1,103 @@
+"""Ports by name: the built-in ones, and those of third parties (`pystack.port`).
+
+A plug-in is a factory: it gets the `Socket`, and its words by keyword. A port that has work of its
+own to do, such as waiting for a descriptor, has an async `run`, which runs until the network ends.
+A factory whose attribute `real_time` is true is refused in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol, runtime_checkable
+
+from pystack.core.addresses import Ip4, Prefix
+from pystack.core.plugin_words import Chosen, read
+from pystack.core.scheduler import Scheduler
+from pystack.link.link import DEFAULT_MTU_BYTES
+from pystack.link.loopback import LoopbackPort
+from pystack.link.port import FrameSink, Port
+from pystack.link.replay import ReplayPort, read_pcap
+from pystack.runtime.driver import Driver
+from pystack.runtime.tap import TapPort
+from pystack.wire.frame import Frame
+
+GROUP: Final = "pystack.port"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """Where a port is to be plugged in, as in a wall."""
+
+    name: str  # of the node or the interface
+    scheduler: Scheduler  # of the world
+    seed: int  # of the world: for `core.rng.component_rng`, where a port needs chance
+    mtu_bytes: int = DEFAULT_MTU_BYTES  # of what is on the near side
+    far_address: tuple[Ip4, Prefix] | None = None  # of whoever is on the far side; None: unknown
+    offload: bool = False  # super-frames are wanted where they can be had
+
+
+@runtime_checkable
+class RunningPort(Protocol):
+    """A port that has work of its own to do."""
+
+    mtu_bytes: int
+    gso_max_bytes: int
+    fills_checksums: bool
+
+    def attach(self, sink: FrameSink) -> None:
+        """Give every frame that arrives to `sink`."""
+        ...
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Send one frame."""
+        ...
+
+    def close(self) -> None:
+        """Send and deliver nothing any more."""
+        ...
+
+    async def run(self, driver: Driver) -> None:
+        """Deliver what arrives; after each batch of frames, `driver.batch_done`."""
+        ...
+
+
+def _loopback(socket: Socket) -> Port:
+    """`loopback`: what is sent comes back."""
+    return LoopbackPort(socket.scheduler)
+
+
+def _replay(socket: Socket, *, file: str) -> Port:
+    """`replay file FILE`: the frames of a capture arrive again, at their instants."""
+    return ReplayPort(socket.scheduler, read_pcap(file), mtu_bytes=socket.mtu_bytes)
+
+
+class _Tap:
+    """`tap [device NAME]`: a TAP device of the machine."""
+
+    real_time = True
+
+    def __call__(self, socket: Socket, *, device: str = "") -> Port:
+        return TapPort.open(
+            device or socket.name,
+            mtu_bytes=socket.mtu_bytes,
+            host_address=socket.far_address,
+            offload=socket.offload,
+        )
+
+
+BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
+    "loopback": _loopback,
+    "replay": _replay,
+    "tap": _Tap(),
+}
+
+
+def read_port(value: str | Mapping[str, object]) -> Chosen[Port]:
+    """Return what makes a port of a `Socket`, from "replay file x.pcap", a mapping. ConfigError."""
+    return read(GROUP, value, BUILT_IN)
+
+
+def needs_real_time(chosen: Chosen[Port]) -> bool:
+    """Tell whether there can be such a port in real time only."""
+    return bool(getattr(chosen.factory, "real_time", False))
