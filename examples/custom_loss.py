@@ -2,11 +2,8 @@
 
 Run it with `python examples/custom_loss.py`. The oven's magnetron works during one half of each
 period of the mains, so what is sent in that half is lost: half of a steady stream, eight datagrams
-of a millisecond each in a row. To give such a model to others as a plug-in, name it in the
-`pyproject.toml` of a package; then `impairments=["microwave mains_hz 50"]` finds it:
-
-    [project.entry-points."pystack.impairment"]
-    microwave = "my_package:Microwave"
+of a millisecond each in a row. As a plug-in (see `pyproject.toml` beside this file),
+`impairments=["microwave mains_hz 50"]` finds it.
 """
 
 from functools import partial

@@ -9,12 +9,7 @@ import trio
 import pystack
 
 
-async def echo(
-    host: pystack.TrioHost,
-    port: int,
-    *,
-    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
-) -> None:
+async def echo(host: pystack.TrioHost, port: int, *, task_status: trio.TaskStatus[object]) -> None:
     """Send back what comes."""
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -36,12 +31,7 @@ async def ask(host: pystack.TrioHost, server: str, port: int, times: int) -> Non
         await trio.sleep_until(began + 1)
 
 
-async def sink(
-    host: pystack.TrioHost,
-    port: int,
-    *,
-    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
-) -> None:
+async def sink(host: pystack.TrioHost, port: int, *, task_status: trio.TaskStatus[object]) -> None:
     """Take what comes, and throw it away."""
 
     async def swallow(stream: trio.SocketStream) -> None:

@@ -13,6 +13,12 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
+def test_examples_are_short() -> None:
+    lengths = {path.name: path.read_text("utf-8").count("\n") for path in EXAMPLES.glob("*.*")}
+    assert lengths
+    assert {name: lines for name, lines in lengths.items() if lines >= 60} == {}
+
+
 def run(command: list[str]) -> str:
     """Run an example to its end; a minute is far more than any of them needs."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -38,7 +38,7 @@ from pystack.runtime import seal, socket_factory
 from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost
-from pystack.runtime.ports import RunningPort, Socket, needs_real_time, read_port
+from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.virtual import VirtualClock
 from pystack.stack.host import Host
@@ -112,7 +112,8 @@ class Network:
         self._driver: Driver | None = None  # None: not opened yet
         self._topology: Topology | None = None
         self._timeline: Timeline | None = None
-        self.resources = ExitStack()  # what we have made, and close when we end
+        self.resources = ExitStack()  # ports that we have made, and close when we end
+        self._closing: list[ClosingObserver] = []  # those we have made, in that order
         self._observers: list[Observer] = []  # of everything
 
     async def __aenter__(self) -> Network:
@@ -165,6 +166,8 @@ class Network:
         finally:
             # Last: what programs do when they are cancelled is seen as well.
             self.resources.close()
+            for observer in self._closing:
+                observer.close()
             if self.seal:
                 seal.unseal(self.driver)
             socket_factory.uninstall()
@@ -236,9 +239,7 @@ class Network:
         self.attached[name] = namespace
         return namespace
 
-    def port(
-        self, name: str, port: str | Mapping[str, object], *, address: Addresses = None
-    ) -> PortNode:
+    def port(self, name: str, port: PortLike, *, address: Addresses = None) -> PortNode:
         """Add a node whose inside is a port: "replay file x.pcap", or one that a plug-in adds.
 
         Whoever is on the far side of the port has an address of the link that this gets. It comes
@@ -283,9 +284,9 @@ class Network:
                 self.attached[self._name(node)].linked()
         return link
 
-    def attach(self, host: TrioHost, port: Port | str | Mapping[str, object]) -> None:
+    def attach(self, host: TrioHost, port: Port | PortLike) -> None:
         """Plug a host into any port, as its next interface. See `port` for texts. ConfigError."""
-        if isinstance(port, str | Mapping):
+        if isinstance(port, str | Mapping) or callable(port):
             chosen = read_port(port)
             if self.driver.is_virtual and needs_real_time(chosen):
                 raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
@@ -294,8 +295,12 @@ class Network:
             self.resources.callback(port.close)
             if isinstance(port, RunningPort):
                 assert self.nursery is not None
-                self.nursery.start_soon(port.run, self.driver)
+                self.nursery.start_soon(self._run_port, port)
         self.topology.attach(host.name, port)
+
+    async def _run_port(self, port: RunningPort) -> None:
+        self.settle()  # who comes from outside is asking for addresses too
+        await port.run(self.driver)
 
     def link_between(self, a: NodeLike, b: NodeLike) -> Link:
         """Return the link (the first one) that joins two nodes. Raises ConfigError."""
@@ -397,7 +402,7 @@ class Network:
 
     def _writer(self, path: str | Path) -> PcapWriter:
         writer = PcapWriter(open_capture(str(path)), self._wall_clock_offset_s())
-        self.resources.callback(writer.close)
+        self._closing.append(writer)
         return writer
 
     def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
@@ -409,7 +414,7 @@ class Network:
         )
         observer = chosen.make(scene)
         if isinstance(observer, ClosingObserver):
-            self.resources.callback(observer.close)
+            self._closing.append(observer)
         return observer
 
     def _wall_clock_offset_s(self) -> float:

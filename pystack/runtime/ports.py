@@ -86,6 +86,9 @@ class _Tap:
         )
 
 
+# How one asks for a port: its name with its words, or what makes it.
+PortLike = str | Mapping[str, object] | Callable[[Socket], Port]
+
 BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
     "loopback": _loopback,
     "replay": _replay,
@@ -93,9 +96,14 @@ BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
 }
 
 
-def read_port(value: str | Mapping[str, object]) -> Chosen[Port]:
-    """Return what makes a port of a `Socket`, from "replay file x.pcap", a mapping. ConfigError."""
-    return read(GROUP, value, BUILT_IN)
+def read_port(value: PortLike) -> Chosen[Port]:
+    """Return what makes a port of a `Socket`: from "replay file x.pcap", a mapping, or as it is.
+
+    Raises ConfigError.
+    """
+    if isinstance(value, str | Mapping):
+        return read(GROUP, value, BUILT_IN)
+    return Chosen(f"port {getattr(value, '__name__', value)}", value, {})
 
 
 def needs_real_time(chosen: Chosen[Port]) -> bool:
