@@ -32,7 +32,8 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # By itself: the next text is a full segment as a rule, without room for SACK blocks.
         return acknowledgement(conn, now)
     if conn.state in MAY_SEND:
-        segment = _text_or_again(conn, now)
+        again = conn.recovery.repairing
+        segment = _again_or_text(conn, now) if again else _new_text(conn, now)
         if segment is not None:
             return segment
     if tcb.probe_now:
@@ -92,7 +93,7 @@ def _syn(conn: Connection, now: float) -> Segment:
     return segment
 
 
-def _text_or_again(conn: Connection, now: float) -> Segment | None:
+def _again_or_text(conn: Connection, now: float) -> Segment | None:
     """Send what is lost first, then new text; then, in recovery, what may be lost."""
     recovery = conn.recovery
     lost = recovery.next_lost()
@@ -187,7 +188,11 @@ def _usable(conn: Connection, unsent: int, window_room: int) -> int:
     """Return how many bytes may go now in one segment (or super-frame); 0 for none yet."""
     tcb = conn.tcb
     mss = tcb.snd_mss
-    cwnd_room = _room(conn)
+    prr = conn.prr
+    if prr is None:
+        cwnd_room = conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes()
+    else:
+        cwnd_room = prr.room_bytes
     if cwnd_room < min(unsent, mss):
         tcb.cwnd_limited_seq = tcb.snd_nxt
         return 0

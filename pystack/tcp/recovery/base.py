@@ -42,6 +42,11 @@ class LossRecovery(Protocol):
     counts_delivered: bool  # True: the former is exact, so that PRR can go by it
 
     @property
+    def repairing(self) -> bool:
+        """Tell whether `next_lost` and `next_spare` may have something; else they are not asked."""
+        ...
+
+    @property
     def in_recovery(self) -> bool:
         """Tell whether a loss is being repaired that acknowledgements showed, not a time-out."""
         ...

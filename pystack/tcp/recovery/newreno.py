@@ -50,6 +50,11 @@ class NewRenoRecovery:
         self._forced = False  # the next of it goes out whatever cwnd says
         self._first_partial = False
 
+    @property
+    def repairing(self) -> bool:
+        """Tell whether something is lost and was not sent again."""
+        return self._rexmit_nxt < self._lost_until
+
     def pipe_bytes(self) -> int:
         """Return FlightSize without what is lost and without what duplicate ACKs say has left."""
         tcb = self._tcb

@@ -55,11 +55,18 @@ class RackRecovery(SackRecovery):
 
     def on_sent(self, seq: int, now: float) -> None:
         """Note when it was; a probe comes the later (section 7.2)."""
-        super().on_sent(seq, now)
-        if self._probe_due:
-            self._probe_sent(again=False)
-        elif self._reo_at == NEVER:
-            self._arm_probe(now)
+        tcb = self._tcb
+        if self.repairing:
+            self.board.sent(seq, tcb.snd_nxt, now)
+            if self._probe_due:
+                self._probe_sent(again=False)
+                return
+        else:
+            self._log.append((tcb.snd_nxt, now))
+        # Where more than a segment was on the way the timer is set already, and looks again when
+        # it runs out.
+        if seq - tcb.snd_una <= tcb.snd_mss or tcb.timers[Timer.LOSS] == NEVER:
+            self.arm(now)
 
     def on_retransmitted(self, seq: int, size: int, now: float) -> None:
         """Note it; it may be the probe."""
@@ -77,31 +84,25 @@ class RackRecovery(SackRecovery):
         """Return nothing but what F-RTO gives up for lost: RACK does not guess."""
         return super().next_spare() if self._holding else None
 
-    def on_ack(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
-        """As for RFC 6675; then see what became of a probe (section 7.4)."""
-        self._report = None
-        self._probe_due = False
-        flags = super().on_ack(seg, acked_bytes, now, duplicate=duplicate)
-        if self._tlp_end is not None and seg.ack >= self._tlp_end:
-            flags |= self._probe_answered(seg, flags, acked_bytes, duplicate=duplicate)
-        return flags
-
     def arm(self, now: float) -> None:
-        """Wait for a segment that may be late only, or for the end of a flight to be answered."""
+        """Wait for what may be late only; or for a word about the end of a flight (section 7.2)."""
+        tcb = self._tcb
+        timers = tcb.timers
+        flight_size_bytes = tcb.snd_nxt - tcb.snd_una
         if self._reo_at != NEVER:
-            self._tcb.timers[Timer.LOSS] = self._reo_at
+            timers[Timer.LOSS] = self._reo_at
+        elif not flight_size_bytes or self.phase or self.board.sacked_bytes:
+            timers[Timer.LOSS] = NEVER
         else:
-            self._arm_probe(now)
+            # Not after the RTO, in whose place it would be
+            timers[Timer.LOSS] = min(now + self._pto_s(flight_size_bytes), timers[Timer.RETRANSMIT])
 
     def on_timer(self, now: float) -> int:
         """The wait was in vain: something is lost (section 6.3), or a probe is due (7.3)."""
         self.delivered_bytes = self.newly_lost_bytes = 0
         self._tcb.timers[Timer.LOSS] = NEVER
         if self._reo_at == NEVER:
-            if self._tlp_end is not None:
-                return 0  # one at a time
-            self._probe_due = True
-            return RESTART_TIMER
+            return self._want_probe(now)
         self.newly_lost_bytes = self._detect(now)
         self.arm(now)
         if not self.newly_lost_bytes or self.phase != OPEN:
@@ -181,24 +182,31 @@ class RackRecovery(SackRecovery):
 
     # tail loss probes, section 7
 
-    def _arm_probe(self, now: float) -> None:
-        """Section 7.2: two round trips after the last word, but not after the RTO."""
-        tcb = self._tcb
-        flight_size_bytes = tcb.snd_nxt - tcb.snd_una
-        if not flight_size_bytes or self.phase != OPEN or self.board.sacked_bytes:
-            tcb.timers[Timer.LOSS] = NEVER
-            return
+    def _pto_s(self, flight_size_bytes: int) -> float:
+        """Return how long after the last word the probe is sent (section 7.2)."""
         srtt_s = self._rtt.srtt_s
         pto_s = _NO_RTT_PTO_S if srtt_s is None else 2 * srtt_s
-        if flight_size_bytes <= tcb.snd_mss:
+        if flight_size_bytes <= self._tcb.snd_mss:
             pto_s += MAX_ACK_DELAY_S  # a single segment's ACK may be delayed
-        tcb.timers[Timer.LOSS] = min(now + pto_s, tcb.timers[Timer.RETRANSMIT])
+        return pto_s
 
-    def _last_sent(self) -> Lost | None:
+    def _want_probe(self, now: float) -> int:
+        tcb = self._tcb
+        if self._tlp_end is not None or not tcb.flight_size_bytes:
+            return 0  # one at a time
+        if self.repairing:
+            sent_at = self.board.records[-1].xmit_at
+        else:
+            sent_at = self._log[-1][1] if self._log else 0.0
+        at = sent_at + self._pto_s(tcb.flight_size_bytes)
+        if at > now + EPSILON_S and now < tcb.timers[Timer.RETRANSMIT]:
+            tcb.timers[Timer.LOSS] = min(at, tcb.timers[Timer.RETRANSMIT])
+            return 0  # something was sent after the timer was set
         self._track()
-        if not self.board.records:
-            self._probe_due = False
-            return None
+        self._probe_due = True
+        return RESTART_TIMER
+
+    def _last_sent(self) -> Lost:
         last = self.board.records[-1]
         size = self._tail_of(last)
         return Lost(last.end - size, size, forced=True, reason="tlp")
@@ -208,6 +216,19 @@ class RackRecovery(SackRecovery):
         self._tlp_end = self._tcb.snd_nxt
         self._tlp_is_retrans = again
         self._tcb.timers[Timer.LOSS] = NEVER
+
+    def _examine(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
+        """As for RFC 6675; then see what became of a probe."""
+        self._report = None
+        self._probe_due = False
+        flags = super()._examine(seg, acked_bytes, now, duplicate=duplicate)
+        if self._tlp_end is not None and seg.ack >= self._tlp_end:
+            flags |= self._probe_answered(seg, flags, acked_bytes, duplicate=duplicate)
+        return flags
+
+    def _calm_down(self) -> None:
+        if self._tlp_end is None:
+            super()._calm_down()
 
     def _probe_answered(
         self, seg: Segment, flags: int, acked_bytes: int, *, duplicate: bool

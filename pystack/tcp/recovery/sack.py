@@ -64,7 +64,6 @@ class SackRecovery:
         "_rescued_until",
         "_rtt",
         "_tcb",
-        "_tracking",
         "_undo",
         "board",
         "delivered_bytes",
@@ -77,6 +76,7 @@ class SackRecovery:
         "phase",
         "recover",
         "reordering_seen",
+        "repairing",
     )
 
     name = "sack"
@@ -87,7 +87,7 @@ class SackRecovery:
         self._rtt = rtt
         self._log: deque[tuple[int, float]] = deque()
         self.board = Scoreboard()
-        self._tracking = False  # True: the scoreboard is in use, the log is empty
+        self.repairing = False  # True: the scoreboard is in use, the log is empty
         self._calm_seq = tcb.iss  # SND.NXT at the last sign of trouble
         self.phase = OPEN
         self.recover = tcb.iss  # RFC 6675's RecoveryPoint
@@ -123,11 +123,11 @@ class SackRecovery:
         """Return RFC 6675's pipe: FlightSize, less what is here or lost, and what went twice."""
         tcb = self._tcb
         flight_size_bytes = tcb.snd_nxt - tcb.snd_una
-        return flight_size_bytes - self.board.left_bytes if self._tracking else flight_size_bytes
+        return flight_size_bytes - self.board.left_bytes if self.repairing else flight_size_bytes
 
     def on_sent(self, seq: int, now: float) -> None:
         """Note when it was."""
-        if self._tracking:
+        if self.repairing:
             self.board.sent(seq, self._tcb.snd_nxt, now)
         else:
             self._log.append((self._tcb.snd_nxt, now))
@@ -148,7 +148,7 @@ class SackRecovery:
 
     def next_lost(self) -> Lost | None:
         """Return what is lost and was not sent again, lowest first: NextSeg's rule (1)."""
-        if not self._tracking or self._holding:
+        if self._holding:
             return None
         record = self.board.next_lost()
         if record is None:
@@ -171,29 +171,13 @@ class SackRecovery:
     # what came back
 
     def on_ack(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
-        """Bring the scoreboard up to date, then see what follows."""
+        """Shorten the log (HOT); or bring the scoreboard up to date, and see what follows."""
+        if self.repairing or seg.sack_blocks or not acked_bytes:
+            return self._examine(seg, acked_bytes, now, duplicate=duplicate)
         self.newly_lost_bytes = 0
-        if not self._tracking:
-            if acked_bytes:
-                self._shorten_log(now)
-            self.delivered_bytes = acked_bytes
-            if not seg.sack_blocks:
-                return RESTART_TIMER if acked_bytes else 0
-        flags = RESTART_TIMER if acked_bytes else 0
-        blocks, report = self._sort_blocks(seg)
-        if blocks is None:
-            flags |= BAD_SACK
-            blocks = []
-        if report is not None:
-            self._undo.on_duplicate_report(*report)
-            self.on_duplicate_report(*report)
-        if blocks:
-            self._track()
-        if self._tracking:
-            flags |= self._update(seg, blocks, acked_bytes, now)
-        elif report is not None and self._undo.all_were_duplicates():
-            flags |= self._take_back()
-        return flags
+        self.delivered_bytes = acked_bytes
+        self._shorten_log(now)
+        return RESTART_TIMER
 
     def arm(self, now: float) -> None:
         """Set no timer: only acknowledgements and the retransmission timer show losses."""
@@ -275,14 +259,16 @@ class SackRecovery:
 
     def _track(self) -> None:
         """Make records of the log."""
-        if self._tracking:
+        if self.repairing:
             return
-        self._tracking = True
+        self.repairing = True
         seq = self._tcb.snd_una
         for end, at in self._log:
             self.board.sent(seq, end, at)
             seq = end
         self._log.clear()
+        if seq < self._tcb.snd_nxt:
+            self.board.sent(seq, self._tcb.snd_nxt, 0.0)  # from before the handshake's end
 
     def _calm_down(self) -> None:
         """Make a log of the records, a window of data after the last trouble."""
@@ -293,15 +279,15 @@ class SackRecovery:
             self._log.extend((record.end, record.xmit_at) for record in board.records)
             board.clear()
             self._known = ()
-            self._tracking = False
+            self.repairing = False
 
     def _shorten_log(self, now: float) -> None:
         log, una = self._log, self._tcb.snd_una
-        end, at = 0, 0.0
+        sent_at = None
         while log and log[0][0] <= una:
-            end, at = log.popleft()
-        if end:
-            self.newest_rtt_s = now - at
+            sent_at = log.popleft()[1]
+        if sent_at is not None:
+            self.newest_rtt_s = now - sent_at
         if una > self.fack:
             self.fack = una
 
@@ -328,6 +314,28 @@ class SackRecovery:
                 found.append((max(left, una), right))
         found.sort()
         return found, report
+
+    def _examine(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
+        """Take an ACK that tells of more than progress without trouble."""
+        self.newly_lost_bytes = 0
+        self.delivered_bytes = acked_bytes
+        if acked_bytes and not self.repairing:
+            self._shorten_log(now)
+        flags = RESTART_TIMER if acked_bytes else 0
+        blocks, report = self._sort_blocks(seg)
+        if blocks is None:
+            flags |= BAD_SACK
+            blocks = []
+        if report is not None:
+            self._undo.on_duplicate_report(*report)
+            self.on_duplicate_report(*report)
+        if blocks:
+            self._track()
+        if self.repairing:
+            flags |= self._update(seg, blocks, acked_bytes, now)
+        elif report is not None and self._undo.all_were_duplicates():
+            flags |= self._take_back()
+        return flags
 
     def _update(
         self, seg: Segment, blocks: list[tuple[int, int]], acked_bytes: int, now: float

@@ -166,7 +166,7 @@ def test_the_timer_stops_when_all_is_acknowledged(tcp: Script) -> None:
     tcp.write(100)
     tcp.expect("+0 > P. 1:101(100) ack 1")
     tcp.inject("+0.1 < . 1:1(0) ack 101 win 65535")
-    assert tcp.conn.tcb.timers == [NEVER] * len(Timer)
+    assert tcp.conn.tcb.timers == [NEVER] * Timer.COUNT
 
 
 @pytest.mark.rfc("6298", "5.3")

@@ -365,4 +365,4 @@ def test_the_owner_hears_of_the_beginning_and_the_end(tcp: Script) -> None:
     close_second(tcp)
     assert tcp.signals == [Signal.ESTABLISHED, Signal.READABLE, Signal.CLOSED]
     assert tcp.conn.error is None
-    assert tcp.conn.tcb.timers == [NEVER] * len(Timer)
+    assert tcp.conn.tcb.timers == [NEVER] * Timer.COUNT
