@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pystack.runtime.attach import Namespace, TapNode
     from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.host import TrioHost
+    from pystack.runtime.iperf3.client import Iperf3Result
+    from pystack.runtime.iperf3.protocol import Iperf3Error
     from pystack.runtime.network import Network
     from pystack.runtime.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpListener, TcpStream
@@ -39,6 +41,8 @@ __all__ = [
     "ConfigError",
     "DeadlockError",
     "DeviceError",
+    "Iperf3Error",
+    "Iperf3Result",
     "Namespace",
     "Network",
     "PystackError",
@@ -64,6 +68,8 @@ _HOMES: Final = {
     "ConfigError": "pystack.core.errors",
     "DeadlockError": "pystack.runtime.virtual",
     "DeviceError": "pystack.core.errors",
+    "Iperf3Error": "pystack.runtime.iperf3.protocol",
+    "Iperf3Result": "pystack.runtime.iperf3.client",
     "Namespace": "pystack.runtime.attach",
     "Network": "pystack.runtime.network",
     "PystackError": "pystack.core.errors",

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.service import HttpService
+from pystack.apps.iperf3 import Iperf3
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
@@ -53,6 +54,23 @@ class Service(Protocol):
         ...
 
 
+class SendingSocket(Protocol):
+    """A bound UDP socket that sends what answers nothing."""
+
+    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
+        """Send one datagram. Raises OSError."""
+        ...
+
+
+@runtime_checkable
+class SpeaksFirst(Protocol):
+    """A service that also has this sends datagrams by itself, and not only answers."""
+
+    def use_socket(self, socket: SendingSocket) -> None:
+        """Take the socket that its UDP side is served on; called once, before any datagram."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What services may be told; each takes what concerns it."""
@@ -71,6 +89,7 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "discard": lambda options: Discard(),
     "chargen": lambda options: Chargen(options.rng),
     "daytime": lambda options: Daytime(options.utc_now),
+    "iperf3": lambda options: Iperf3(),
 }
 
 

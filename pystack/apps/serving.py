@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import trio
 
-from pystack.apps.service import Service
+from pystack.apps.service import Service, SpeaksFirst
 
 MAX_CONNECTIONS: Final = 1024  # at once; further ones wait in the listener's backlog
 FIN_GRACE_S: Final = 2.0  # what a connection gets for its FIN when the service is stopped
@@ -31,6 +31,10 @@ class DatagramSocket(Protocol):
 
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram."""
+        ...
+
+    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
+        """Send one datagram, from where nothing can be awaited."""
         ...
 
     async def aclose(self) -> None:
@@ -80,6 +84,8 @@ async def serve(
         for listener in listeners:
             nursery.start_soon(_accept, listener, service, slots, nursery)
         if socket is not None:
+            if isinstance(service, SpeaksFirst):
+                service.use_socket(socket)
             nursery.start_soon(_answer, socket, service)
         task_status.started()
 

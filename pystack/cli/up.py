@@ -32,8 +32,8 @@ _Serve = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[:PORT]",
-        help="Service to offer: http (the default), echo, discard, chargen, daytime, or one "
-        "that a plug-in adds. May be repeated.",
+        help="Service to offer: http (the default), iperf3, echo, discard, chargen, daytime, "
+        "or one that a plug-in adds. May be repeated.",
     ),
 ]
 _Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")]

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
@@ -27,6 +27,8 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
     from pystack.observe.observer import Observer
+    from pystack.runtime.iperf3.client import Iperf3Result
+    from pystack.runtime.iperf3.parameters import Iperf3Words
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+IPERF3_PORT: Final = 5201
 _FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
@@ -280,6 +283,24 @@ class TrioHost:
         Raises TimeoutError for silence, OSError where somebody on the way says that it can't be.
         """
         return await reach.ping(self, host, payload_bytes, timeout_s)
+
+    async def iperf3(
+        self,
+        server: str,
+        *,
+        port: int = IPERF3_PORT,
+        interval_s: float = 1.0,
+        on_line: Callable[[str], None] | None = None,
+        **words: Unpack[Iperf3Words],
+    ) -> Iperf3Result:
+        """Measure against an iperf3 server: a host's service `iperf3`, or `iperf3 -s` elsewhere.
+
+        The words are options of `iperf3 -c`: see `pystack.runtime.iperf3.parameters.Parameters`.
+        `on_line` gets what it would print, as it happens. Raises Iperf3Error, ConfigError, OSError.
+        """
+        from pystack.runtime.iperf3 import client  # not needed for anything else
+
+        return await client.iperf3(self, server, port, interval_s, on_line, **words)
 
     async def traceroute(
         self, host: str, *, max_hops: int = reach.MAX_HOPS, timeout_s: float = reach.TIMEOUT_S

@@ -160,6 +160,17 @@ class TcpStream(trio.abc.HalfCloseableStream):
         return self._socket.connection.info()
 
     @property
+    def written_bytes(self) -> int:
+        """Return how much `send_all` has taken so far; what is still queued is part of it."""
+        connection = self._socket.connection
+        return connection.send_buffer.end - connection.tcb.iss - 1
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Return how much of that has not been acknowledged by the peer."""
+        return len(self._socket.connection.send_buffer)
+
+    @property
     def handshake(self) -> tuple[HandshakeSegment, ...]:
         """Return the segments of the three-way handshake as they were seen here."""
         return self._socket.handshake
