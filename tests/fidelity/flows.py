@@ -1,13 +1,17 @@
 """Flows that send as fast as their congestion control lets, and what comes of them."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 import pystack
+from pystack.tcp.info import TcpInfo
 
 PORT: Final = 9
+# Without chance two flows are in phase, and a queue that drops its tail drops that of always the
+# same one (Floyd and Jacobson 1992, on traffic phase effects).
+ACCESS: Final[dict[str, object]] = {"delay": "1ms", "jitter": "1ms"}
 
 
 @dataclass(slots=True)
@@ -19,6 +23,22 @@ class Flow:
     received_bytes: int = 0
     stream: pystack.TcpStream | None = None  # the sender's end; None: not started yet
     cwnd_bytes: list[tuple[float, int]] = field(default_factory=list)  # (when, cwnd)
+
+    @property
+    def mss_bytes(self) -> int:
+        """Return how much text a segment carries."""
+        return self.info().snd_mss_bytes
+
+    @property
+    def control(self) -> Any:  # noqa: ANN401 - the test knows which it is
+        """Return the sender's congestion control."""
+        assert self.stream is not None
+        return self.stream._socket.connection.congestion
+
+    def info(self) -> TcpInfo:
+        """Return the sender's variables."""
+        assert self.stream is not None
+        return self.stream.info()
 
     async def send(self, client: pystack.TrioHost) -> None:
         """Connect, and send for ever."""
@@ -46,26 +66,24 @@ def run_flows(
     settle_s: float = 0.0,
     watch_s: float | None = None,
     seed: int = 1,
-    back: dict[str, object] | None = None,
+    server_congestion: str | None = None,
     **words: object,
 ) -> list[float]:
     """Let flows share one link; return the rate of each in bits a second, from `settle_s` on.
 
-    `words` are those of the link towards the server, `back` those of the other direction, which
-    else has the same delay and nothing else.
+    `words` are those of the link towards the server; the other direction has the same delay.
     """
     rates: list[float] = []
-    back = back if back is not None else {"delay": words.get("delay", 0)}
 
     async def main() -> None:
         async with pystack.Network(seed=seed) as net, trio.open_nursery() as nursery:
-            server, switch = net.host("server"), net.switch("switch")
-            net.link(switch, server, a_to_b=words, b_to_a=back)
+            server, switch = net.host("server", congestion=server_congestion), net.switch("switch")
+            net.link(switch, server, a_to_b=words, b_to_a={"delay": words["delay"]})
             (listener,) = await server.open_tcp_listeners(PORT)
             by_address = {}
             for number, flow in enumerate(flows):
                 client = net.host(f"client{number}")
-                net.link(client, switch)
+                net.link(client, switch, a_to_b=ACCESS if len(flows) > 1 else {})
                 by_address[client.address] = flow
                 nursery.start_soon(flow.send, client)
                 if watch_s is not None:
