@@ -154,3 +154,9 @@ def test_what_a_document_names_is_there(path: Path) -> None:
     missing = [name for name in MENTIONED.findall(text) if not (ROOT / name).exists()]
     missing += [name for name in LINK.findall(text) if not (path.parent / name).exists()]
     assert missing == []
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    # pytest imports them by their bare names: two of one name cannot be collected in one run.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
