@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# What may be different from run to run, or from version to version: times, sizes, dashes.
+_SOMEHOW = re.compile(r"-{3,}| in [\d.]+s| \(\d+ bytes\)")
 BLOCK = re.compile(r"^```python (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks() -> list[tuple[str, str]]:
     """Return the files that the page lets its reader write: names and texts, in order."""
     return BLOCK.findall((ROOT / "docs" / "testing-your-app.md").read_text("utf-8"))
+
+
+def failure() -> list[str]:
+    """Return what the page shows of the failing test, without the command."""
+    text = (ROOT / "docs" / "testing-your-app.md").read_text("utf-8")
+    [block] = [block for block in text.split("```") if "1 failed, 1 passed" in block]
+    return block.splitlines()[2:]
 
 
 def run_pytest(folder: Path, *words: str) -> str:
@@ -52,9 +61,10 @@ def test_the_pages_test_fails_first_and_passes_when_the_client_is_mended(tmp_pat
     (tmp_path / name).write_text(f"{one}\n\n{another}")
     output = run_pytest(tmp_path)
     assert "1 failed, 1 passed" in output
-    assert "httpx.ConnectError: all attempts to connect to shop:80 failed" in output
-    assert "ended: at 3.000000 s of virtual time" in output
-    assert "drop neighbor_unreachable" in output
+    shown = [line for line in failure() if line != "..." and "pcap: " not in line]
+    assert len(shown) > 10
+    found = [_SOMEHOW.sub("", line) for line in output.splitlines()]
+    assert [line for line in shown if _SOMEHOW.sub("", line) not in found] == []
     (tmp_path / last).write_text(mended)
     assert "2 passed" in run_pytest(tmp_path)
     assert "20 passed" in run_pytest(tmp_path, "--pystack-seeds", "10")
