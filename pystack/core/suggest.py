@@ -8,10 +8,25 @@ from typing import Final
 _ALIKE: Final = 0.5
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """Return the word that was meant, most likely; None: it is like none of them."""
+    near = difflib.get_close_matches(str(word), names := list(known), len(names) or 1, _ALIKE)
+    if not near:
+        return None
+    # Of those that are equally near, the one that was named first: "mb" means "mbit".
+    best = _alike(word, near[0])
+    return min((name for name in near if _alike(word, name) == best), key=names.index)
+
+
+def suggest(word: object, known: Iterable[str]) -> str:
     """Return "; did you mean 'delay'?", or " (there are: a, b)"; nothing where there are none."""
     names = list(known)
-    near = difflib.get_close_matches(word, names, 1, _ALIKE)
-    if near:
-        return f"; did you mean {near[0]!r}?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"; did you mean {near!r}?"
     return f" (there are: {', '.join(names)})" if names else ""
+
+
+def _alike(word: object, name: str) -> float:
+    # This way round, as `get_close_matches` does: it is not symmetric.
+    return difflib.SequenceMatcher(None, name, str(word)).ratio()

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.suggest import nearest
 
 # tc(8), PARAMETERS: SI prefixes are powers of 1000, IEC ones (kibit) of 1024; "bps" is BYTES/s.
 _RATES: Final[dict[str, float]] = {
@@ -106,14 +107,31 @@ def _parse(value: str | float, units: dict[str, float], what: str, example: str)
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value.lower())
         if match is None or match[2] not in units:
-            known = " ".join(unit for unit in units if unit)
-            raise ConfigError(f"{value!r} is not {what} (like {example}; units: {known})")
+            raise _no_quantity(value, match, units, what, example)
         number = float(match[1]) * units[match[2]]
     else:
         try:
-            number = float(value)
+            number = math.nan if isinstance(value, bool) else float(value)
         except OverflowError:
             number = math.inf
+        except TypeError:
+            raise ConfigError(f"{value!r} is not {what} (like {example!r}, or a number)") from None
     if not math.isfinite(number) or number < 0:
         raise ConfigError(f"{value!r} is not {what}: it must be 0 or more, and finite")
     return number
+
+
+def _no_quantity(
+    value: str, match: re.Match[str] | None, units: dict[str, float], what: str, example: str
+) -> ConfigError:
+    """Return the error for a text: it has the nearest unit, if the number is one."""
+    if match is None:
+        wrong = _QUANTITY.fullmatch(value.lower().removeprefix("-"))
+        if wrong is not None and wrong[2] in units:
+            return ConfigError(f"{value!r} is not {what}: it must be 0 or more, and finite")
+    elif not any(match[2] in known for known in (_RATES, _TIMES, _SIZES)):  # a slip, no mix-up
+        near = nearest(match[2], [unit for unit in units if unit])
+        if near is not None:
+            return ConfigError(f"{value!r} is not {what}; did you mean '{match[1]}{near}'?")
+    known = " ".join(unit for unit in units if unit)
+    return ConfigError(f"{value!r} is not {what} (like {example}; units: {known})")

@@ -166,10 +166,13 @@ def _text(*parts: _Part) -> _Parse:
 
 
 def _count(value: str | float) -> int:
-    number = int(value)
-    if number != float(value):
-        raise ConfigError("it takes a whole number")
-    return number
+    try:
+        number = int(value)
+        if number == float(value):
+            return number
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigError(f"it takes a whole number, not {value!r}")
 
 
 def _yes(value: object) -> tuple[object, ...]:

@@ -87,9 +87,10 @@ class Link:
         mtu_bytes: int = DEFAULT_MTU_BYTES,
     ) -> None:
         """`mtu_bytes`: what both ports say they carry; `mtu` of a direction may be less, unsaid."""
-        if not MIN_MTU_BYTES <= mtu_bytes <= MAX_PACKET_BYTES:
+        is_whole = isinstance(mtu_bytes, int)
+        if not is_whole or not MIN_MTU_BYTES <= mtu_bytes <= MAX_PACKET_BYTES:
             raise ConfigError(
-                f"an MTU of {mtu_bytes} bytes is not possible: IPv4 wants {MIN_MTU_BYTES} to "
+                f"an MTU of {mtu_bytes!r} bytes is not possible: IPv4 wants {MIN_MTU_BYTES} to "
                 f"{MAX_PACKET_BYTES}"
             )
         self.name = name

@@ -20,9 +20,6 @@ from pystack.core.addresses import (
     ZERO_MAC,
     Ip4,
     Prefix,
-    is_loopback,
-    is_usable_source,
-    parse_prefix,
 )
 from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen
@@ -42,6 +39,7 @@ from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.virtual import VirtualClock
 from pystack.stack.host import Host
+from pystack.topology.addressing import parse_subnet
 from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
@@ -101,9 +99,7 @@ class Network:
         """
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
-        self.subnet = parse_prefix(subnet)
-        if not is_usable_source(self.subnet.network) or is_loopback(self.subnet.network):
-            raise ConfigError(f"no host can have an address of the subnet {subnet}")
+        self.subnet = parse_subnet(subnet)
         self.hosts: dict[str, TrioHost] = {}  # routers too
         self.switches: dict[str, Switch] = {}
         self.links: list[NetworkLink] = []
@@ -336,14 +332,13 @@ class Network:
         """Call several functions, each at its time: [(5, fn), ("8s", other)]. See `at`."""
         return self._times().timeline(steps)
 
-    def partition(self, *groups: Iterable[NodeLike]) -> Partition:
-        """Let nothing through between groups of nodes, at once and until it heals.
+    def partition(self, *groups: NodeLike | Iterable[NodeLike]) -> Partition:
+        """Let nothing through between groups of nodes (or single ones), at once, until it heals.
 
         `async with net.partition({a, b}, {c}): ...`, or without `async with` and with `net.heal()`.
         Raises ConfigError.
         """
-        # Sets have no order that is the same in each run; names have.
-        return self.topology.partition([sorted(map(self._name, group)) for group in groups])
+        return self.topology.partition([self._group(group) for group in groups])
 
     def heal(self) -> None:
         """End all partitions."""
@@ -384,6 +379,8 @@ class Network:
         """
         if isinstance(observer, str | Mapping):
             observer = self._made(read_observer(observer), say)
+        if not callable(getattr(observer, "on_event", None)):
+            raise ConfigError(f"{observer!r} is no observer: it has no method on_event")
         self._observers.append(observer)
         for host in self.hosts.values():
             host.observe(observer)
@@ -428,9 +425,17 @@ class Network:
         stack.observers.extend(self._observers)
         return host
 
+    def _group(self, group: NodeLike | Iterable[NodeLike]) -> list[str]:
+        if isinstance(group, NodeLike) or not isinstance(group, Iterable):
+            return [self._name(group)]
+        # Sets have no order that is the same in each run; names have.
+        return sorted(map(self._name, group))
+
     def _name(self, node: NodeLike) -> str:
         if isinstance(node, str):
             return node
+        if not isinstance(node, NodeLike):
+            raise ConfigError(f"{node!r} is no node: neither a thing of the network nor its name")
         # By identity, and without a look at a host's stack, which would settle what is half built.
         name = node.name
         known = self.hosts.get(name) or self.attached.get(name) or self.topology.node(name).device

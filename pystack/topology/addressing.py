@@ -3,11 +3,26 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pystack.core.addresses import Ip4, Prefix, format_ip4
+from pystack.core.addresses import (
+    Ip4,
+    Prefix,
+    format_ip4,
+    is_loopback,
+    is_usable_source,
+    parse_prefix,
+)
 from pystack.core.errors import ConfigError
 from pystack.topology.nodes import End, HostAddress
 
 BLOCK_LENGTH: Final = 24  # of a segment's block, where there are several segments
+
+
+def parse_subnet(text: str) -> Prefix:
+    """Read the block that addresses come from, "10.0.0.0/24". Raises ConfigError."""
+    subnet = parse_prefix(text)
+    if not is_usable_source(subnet.network) or is_loopback(subnet.network):
+        raise ConfigError(f"no host can have an address of the subnet {text}")
+    return subnet
 
 
 def assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> list[tuple[End, HostAddress]]:

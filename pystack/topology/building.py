@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from pystack.core.addresses import parse_prefix
@@ -52,12 +53,31 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
         for at, (destination, via, _line) in enumerate(node.routes):
             with _placed(document, (_TABLES[node.kind], node.name, "routes", at)):
                 topology.route(node.name, destination, via)
-    with _placed(document, ()):
+    try:
         topology.settle()
+    except ConfigError as error:
+        if document is None:
+            raise
+        document.fail(_where_it_breaks(spec, str(error)), str(error))
+    for node in spec.nodes.values():
+        with _placed(document, (_TABLES[node.kind], node.name), "address"):
+            _check_addresses(topology, node)
     for at, event in enumerate(spec.timeline):
         with _placed(document, ("timeline", at), event.action):
             _check_event(topology, spec, event)
     return topology
+
+
+def _where_it_breaks(spec: LabSpec, problem: str) -> Path:
+    """Return where the link stands with which there is a problem for the first time."""
+    nodes = {name: replace(node, routes=()) for name, node in spec.nodes.items()}
+    for number in range(len(spec.links)):
+        try:
+            build(replace(spec, nodes=nodes, links=spec.links[: number + 1], timeline=()))
+        except ConfigError as error:
+            if str(error) == problem:
+                return ("links", number)
+    return ()  # a route, perhaps: what it says has to do
 
 
 def joining(spec: LabSpec, ends: tuple[str, str]) -> list[LinkSpec]:
@@ -81,6 +101,12 @@ def _add_node(topology: Topology, node: NodeSpec) -> None:
             topology.switch(Switch(node.name, **node.words))  # type: ignore[arg-type]
         case _:
             topology.station(node.name, node.address)
+
+
+def _check_addresses(topology: Topology, node: NodeSpec) -> None:
+    links = len(topology.node(node.name).ends)
+    if isinstance(node.address, list) and len(node.address) > links:
+        raise ConfigError(f"{len(node.address)} addresses, and {node.name} has links: {links}")
 
 
 def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:

@@ -24,13 +24,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Final
 
-from pystack.core.addresses import parse_prefix
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.link.config import WORDS
 from pystack.observe.registry import read_observer
 from pystack.topology import presets
+from pystack.topology.addressing import parse_subnet
 from pystack.topology.building import build
 from pystack.topology.reading import Document, describe
 from pystack.topology.spec import (
@@ -96,7 +96,7 @@ class _Reader:
         seed = root.get("seed")
         subnet = self._doc.text(("subnet",), root.get("subnet", DEFAULT_SUBNET))
         with self._doc.placed(("subnet",)):
-            parse_prefix(subnet)
+            parse_subnet(subnet)
         nodes: dict[str, NodeSpec] = {}
         for table, kind in KINDS.items():
             for name, value in self._doc.table((table,), root.get(table, {}), None).items():
@@ -150,6 +150,8 @@ class _Reader:
 
     def _further(self, path: Path, table: Mapping[str, object]) -> dict[str, object]:
         words = {key: table[key] for key in ("ageing", "table_entries", "port") if key in table}
+        if "table_entries" in table:
+            self._doc.whole((*path, "table_entries"), table["table_entries"])
         if "congestion" in table:
             words["congestion"] = self._doc.text((*path, "congestion"), table["congestion"])
         return words
@@ -203,8 +205,9 @@ class _Reader:
                 if check is None:
                     self._doc.whole(here, table[key])
                 else:
+                    preset = self._doc.text(here, table[key])
                     with self._doc.placed(here):
-                        check(self._doc.text(here, table[key]))
+                        check(preset)
                 both[key] = table[key]
         return LinkSpec(
             a=a,

@@ -118,7 +118,7 @@ def words_of(name: str | None) -> tuple[Words, Words]:
     """Return a preset's words up and down; none for None. ConfigError where there is no such."""
     if name is None:
         return {}, {}
-    preset = PRESETS.get(name)
+    preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         raise ConfigError(f"there is no preset {name!r}{suggest(name, PRESETS)}")
     return preset.up, preset.down

@@ -14,7 +14,6 @@ from pystack.topology.toml_places import Path, find_places, line_of
 
 _POSITION: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _KINDS: Final[tuple[tuple[type, str], ...]] = (
-    (bool, "true or false"),
     (str, "a text"),
     (int, "a whole number"),
     (float, "a number"),
@@ -114,5 +113,7 @@ def show(path: Path) -> str:
 
 def describe(value: object) -> str:
     """Return what a value is, for a sentence."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     kind = next((name for cls, name in _KINDS if isinstance(value, cls)), "a date or time")
     return f"{kind} ({value!r})" if isinstance(value, str | int | float) else kind

@@ -49,8 +49,8 @@ class Switch:
         `table_entries`: how many stations are; one more is not learned, and frames to it flooded.
         """
         self.ageing_s = parse_time_s(ageing)
-        if table_entries < 1:
-            raise ConfigError(f"a switch remembers one station or more, not {table_entries}")
+        if not isinstance(table_entries, int) or table_entries < 1:
+            raise ConfigError(f"a switch remembers one station or more, not {table_entries!r}")
         self.name = name
         self.table_entries = table_entries
         self.counters = Counters()

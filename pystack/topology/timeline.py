@@ -1,5 +1,6 @@
 """Timelines: what is to happen to a network, and when, counted from its opening."""
 
+import inspect
 from collections.abc import Callable, Iterable
 
 from pystack.core.errors import ConfigError
@@ -30,6 +31,11 @@ class Timeline:
         when_s = parse_time_s(when)
         if not callable(fn):
             raise ConfigError(f"what happens at {when} must be a function to call, not {fn!r}")
+        if inspect.iscoroutinefunction(fn):
+            raise ConfigError(
+                f"what happens at {when} must be a plain function; let it start the async one, "
+                "as host.start_soon does"
+            )
         if when_s < self.now():
             raise ConfigError(f"{when} has passed: it is {self.now():g} s already")
 

@@ -110,6 +110,12 @@ class Topology:
         the preset, whose subscriber is `a`. Raises ConfigError.
         """
         self._check_link(a, b)
+        for side in (a_to_b, b_to_a):
+            if not isinstance(side, Mapping | None):
+                raise ConfigError(
+                    f"the words of one direction are {{word: value}}, like {{'loss': '1%'}}, "
+                    f"not {side!r}"
+                )
         up, down = presets.words_of(preset)
         name = f"{a}-{b}"
         parallel = sum(known.link.name.partition("#")[0] == name for known in self.cables)
@@ -146,7 +152,11 @@ class Topology:
         if prefix in node.given_routes:
             raise ConfigError(f"{name} has a route to {destination} already")
         if via not in self.nodes:
-            parse_ip4(via)
+            try:
+                parse_ip4(via)
+            except ConfigError:
+                hint = suggest(via, self.nodes)
+                raise ConfigError(f"{via!r} is neither a node nor an address{hint}") from None
         node.given_routes.add(prefix)
         node.pending_routes.append((prefix, via))
         self._changed()
@@ -325,12 +335,18 @@ class Topology:
         return host
 
     def _add(self, name: str, device: Host | Switch | Station, address: Addresses) -> None:
+        if not isinstance(name, str):
+            raise ConfigError(f"the name of a node is a text, not {name!r}")
         if not name or name == "localhost" or any(character.isspace() for character in name):
             raise ConfigError(f"{name!r} cannot be the name of a node")
         if name.replace(".", "").isdigit():
             raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
         if name in self.nodes:
             raise ConfigError(f"there is a node {name!r} already")
+        if not isinstance(address, str | Sequence | None):
+            raise ConfigError(
+                f"the address of {name} is a text like '10.0.0.9/24', not {address!r}"
+            )
         texts = [address] if address is None or isinstance(address, str) else list(address)
         wanted = tuple(None if text is None else parse_host_address(text) for text in texts)
         known = [

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+import trio
 
 import pystack
 from pystack import ConfigError, Network
@@ -296,7 +297,20 @@ def test_what_is_added_later_gets_its_part_and_changes_nothing_else() -> None:
         (lambda net: net.link(net.host("a"), net.host("b"), dellay="1ms"), "did you mean 'delay'"),
         (lambda net: net.link(net.host("a"), net.host("b"), preset="ltd"), "did you mean 'lte'"),
         (lambda net: net.host("a").route("10.0.0.1/8", via="10.0.0.1"), "below its mask"),
-        (lambda net: net.host("a").route("default", via="b"), "not an IPv4 address"),
+        (lambda net: net.host("a").route("default", via="b"), "neither a node nor an address"),
+        (lambda net: net.host(5), "name of a node is a text, not 5"),
+        (lambda net: net.host("a", address=5), "is a text like '10.0.0.9/24', not 5"),
+        (lambda net: net.link(net.host("a"), 5), "5 is no node"),
+        (lambda net: net.power_off(None), "None is no node"),
+        (lambda net: net.link(net.host("a"), net.host("b"), a_to_b="1mbit"), "{word: value}, like"),
+        (lambda net: net.link(net.host("a"), net.host("b"), preset=3), "no preset 3; did you"),
+        (lambda net: net.link(net.host("a"), net.host("b"), mtu_bytes="9"), "an MTU of '9' bytes"),
+        (lambda net: net.link(net.host("a"), net.host("b")).black_hole(5), "not 5"),
+        (lambda net: net.switch("s", table_entries="x"), "one station or more, not 'x'"),
+        (lambda net: net.switch("s", ageing=True), "True is not a time"),
+        (lambda net: net.switch("s", ageing=[1]), r"\[1\] is not a time"),
+        (lambda net: net.observe(5), "5 is no observer"),
+        (lambda net: net.at(1, trio.sleep), "must be a plain function"),
         (lambda net: net.partition({net.host("a")}), "two groups or more"),
         (lambda net: net.at(-1, print), "not a time"),
         (lambda net: net.at(1, 5), "must be a function"),

@@ -108,6 +108,8 @@ class BlackHole(Stage):
 
     def __init__(self, predicate: Predicate) -> None:
         super().__init__()
+        if not callable(predicate):
+            raise ConfigError(f"a black hole needs a function of the packet, not {predicate!r}")
         self._predicate = predicate
 
     def send(self, frame: Frame, now: float) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.core.rng import Random
+from pystack.core.suggest import suggest
 from pystack.core.units import parse_probability
 from pystack.link.impair.base import Stage
 from pystack.link.impair.chance import chance
@@ -70,6 +71,8 @@ class FourState:
 
 LossModel = RandomLoss | GilbertElliott | FourState
 
+# The models, and how many probabilities each takes at the most
+_MOST: Final = {"random": 2, "gemodel": 4, "state": 5}
 _FORMS: Final = (
     "'1%', 'random 1% 25%', 'gemodel p [r [1-h [1-k]]]', 'state p13 [p31 [p32 [p23 [p14]]]]'"
 )
@@ -79,12 +82,13 @@ def parse_loss(value: str | float) -> LossModel | None:
     """Return the model from tc-netem's text, or from a probability; None for no loss at all."""
     words = value.split() if isinstance(value, str) else [value]
     kind = words[0] if words else ""
-    if kind in ("random", "gemodel", "state"):
+    if isinstance(kind, str) and kind.isalpha() and kind not in _MOST:
+        raise ConfigError(f"there is no loss model {kind!r}{suggest(kind, _MOST)}")
+    if kind in _MOST:
         numbers = [parse_probability(word) for word in words[1:]]
     else:
         kind, numbers = "random", [parse_probability(word) for word in words]
-    most = {"random": 2, "gemodel": 4, "state": 5}[kind]
-    if not 1 <= len(numbers) <= most:
+    if not 1 <= len(numbers) <= _MOST[str(kind)]:
         raise ConfigError(f"{value!r} is not a loss (one of: {_FORMS})")
     return _model(kind, numbers)
 
