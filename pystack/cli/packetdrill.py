@@ -20,7 +20,7 @@ def packetdrill_command(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Fail where the host sends something that no line expects at the end."
+            "--strict", help="Fail for what is sent and never expected; compare PSH everywhere."
         ),
     ] = False,
     define: Annotated[
@@ -39,7 +39,7 @@ def packetdrill_command(
     from pystack.testing.packetdrill.report import run_all
     from pystack.testing.packetdrill.settings import Settings
 
-    settings = Settings(verbose=verbose, strict_end=strict)
+    settings = Settings(verbose=verbose, strict=strict)
     for word in define or ():
         name, equals, value = word.partition("=")
         if not equals:

@@ -13,7 +13,7 @@ from pystack.testing.packetdrill.runner import run_file
 from pystack.testing.packetdrill.settings import Settings
 
 SCRIPTS = Path(__file__).parent
-STRICT = Settings(tolerance_s=0.0005, tolerance_ratio=0.0, strict_end=True, verbose=True)
+STRICT = Settings(tolerance_s=0.0005, tolerance_ratio=0.0, strict=True, verbose=True)
 
 
 @pytest.mark.parametrize(

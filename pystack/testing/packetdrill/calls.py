@@ -10,7 +10,7 @@ from pystack.core.addresses import Ip4
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.datagrams import Datagrams
 from pystack.testing.packetdrill.errors import MismatchError
-from pystack.testing.packetdrill.files import File, Outcome, Program, Steps, failed
+from pystack.testing.packetdrill.files import DataFile, File, Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.polling import Epoll, poll
 from pystack.testing.packetdrill.script import (
     ANYTHING,
@@ -98,6 +98,8 @@ def _connect(program: Program, call: Call) -> Steps:
 
 def _write(program: Program, call: Call) -> Steps:
     size = number(_argument(call, 2))
+    if size and _argument(call, 1) == Word("NULL"):
+        return failed(errno.EFAULT)
     text = data_of(_argument(call, 1), size)
     flags = number(_argument(call, 3)) if call.name in ("send", "sendto") else 0
     to = None
@@ -142,8 +144,21 @@ def _send(
 
 def _read(program: Program, call: Call) -> Steps:
     size = number(_argument(call, 2))
+    if size and _argument(call, 1) == Word("NULL"):
+        return failed(errno.EFAULT)
     flags = number(_argument(call, 3)) if call.name in ("recv", "recvfrom") else 0
     return (yield from _receive(program, call, size, flags))
+
+
+def _open(program: Program, call: Call) -> Steps:
+    return Outcome(program.add(DataFile(), _wanted(call)))
+    yield
+
+
+def _sendfile(program: Program, call: Call) -> Steps:
+    if not isinstance(program.files.get(number(_argument(call, 1))), DataFile):
+        return failed(errno.EBADF)
+    return (yield from _send(program, call, number(_argument(call, 3)), None, 0, None))
 
 
 def _readv(program: Program, call: Call) -> Steps:
@@ -296,6 +311,8 @@ _CALLS: Final[dict[str, _Maker]] = {
     "send": _write,
     "sendto": _write,
     "sendmsg": _sendmsg,
+    "open": _open,
+    "sendfile": _sendfile,
     "close": _close,
     "shutdown": _shutdown,
     "fcntl": _fcntl,

@@ -56,6 +56,21 @@ class File(Protocol):
         ...
 
 
+class DataFile:
+    """A file that a script opens: it holds as much as is asked for, and is never changed."""
+
+    nonblocking = False
+
+    def poll_mask(self) -> int:
+        """Return no bits: nobody waits for a file."""
+        return 0
+
+    def close(self) -> Steps:
+        """Do nothing."""
+        return Outcome(0)
+        yield
+
+
 class Program:
     """The program that the script's calls belong to: its descriptors."""
 

@@ -290,7 +290,7 @@ class Run:
     def _finish(self) -> None:
         self._finish_call()
         self._world.settle()
-        if not self._settings.strict_end:
+        if not self._settings.strict:
             return
         flow = self._subject.flow
         left = [sent for sent in self._world.sent if self._subject.owns(sent.packet)]

@@ -44,6 +44,7 @@ class Seen:
     ports: tuple[int, int]
     part: TcpPart | UdpPart | IcmpPart
     payload: bytes
+    joined: bool = False
 
     def as_packet(self) -> Packet:
         """Return it as a line's value."""

@@ -39,6 +39,16 @@ _LOCAL_IP: Final = Ip4(0xC0A80001)  # 192.168.0.1
 _REMOTE_IP: Final = Ip4(0xC0000201)  # 192.0.2.1, of a network for examples (RFC 5737)
 
 
+# What the public collections' own runners define on the command line.
+_USUAL_DEFINES: Final = {
+    "TFO_COOKIE": "3021b9d889017eeb",
+    "TFO_COOKIE_ZERO": "b7c12350a90dc8f5",
+    "CMSG_LEVEL_IP": "SOL_IP",
+    "CMSG_TYPE_RECVERR": "IP_RECVERR",
+    "CODE": "host_unreachable",
+}
+
+
 @dataclass(slots=True)
 class Settings:
     """How a script runs. Times in seconds."""
@@ -53,12 +63,14 @@ class Settings:
     tolerance_ratio: float = 0.125  # of the time since the event before
     ts_tick_s: float = 0.0  # 0: the values of our timestamps are not looked at
     strict_segments: bool = False  # True: a line is one segment, never several in a row
-    strict_end: bool = False  # True: what is sent and never expected is a failure
+    # True: what is sent and never expected is a failure, and so is PSH at another place than the
+    # line has it, where a line stands for several segments (Linux sets it on all that it cuts up)
+    strict: bool = False
     non_fatal: frozenset[str] = frozenset()  # "packet", "syscall": only warned about
     dry_run: bool = False
     verbose: bool = False
     seed: int = 1
-    defines: dict[str, str] = field(default_factory=dict)
+    defines: dict[str, str] = field(default_factory=lambda: dict(_USUAL_DEFINES))
 
     def apply(self, name: str, value: str | None) -> str | None:
         """Take one option; return a remark about one that has no effect. ConfigError: it's wrong.
@@ -114,7 +126,7 @@ class Settings:
 
 _FLAGS: Final = {
     "strict_segments": "strict_segments",
-    "strict_end": "strict_end",
+    "strict": "strict",
     "dry_run": "dry_run",
     "verbose": "verbose",
 }

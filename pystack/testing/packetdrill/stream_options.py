@@ -115,6 +115,13 @@ class StreamOptions:
             return errno.EOPNOTSUPP
         return self._values.get((level, name), [_DEFAULTS.get((level, name), 0)])
 
+    @property
+    def local_port(self) -> int:
+        """Return the port that IP_LOCAL_PORT_RANGE leaves to a connection; 0: any."""
+        bounds = self._first(VALUES["SOL_IP"], "IP_LOCAL_PORT_RANGE") or 0
+        low, high = bounds & 0xFFFF, bounds >> 16
+        return low if low == high else 0
+
     def before_write(self, flags: int) -> None:
         """Let flags of a write take effect (MSG_MORE)."""
 

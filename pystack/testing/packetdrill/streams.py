@@ -121,7 +121,7 @@ class Stream:
         program = self.program
         tcp = program.world.host.tcp
         self.use_config()
-        local, local_port = self.bound or (UNSPECIFIED, 0)
+        local, local_port = self.bound or (UNSPECIFIED, self.options.local_port)
         try:
             self._adopt(tcp.connect(remote, port, program.now, local=local, local_port=local_port))
         except OSError as error:

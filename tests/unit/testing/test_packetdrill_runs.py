@@ -73,7 +73,7 @@ def test_a_packet_that_never_comes_is_a_failure() -> None:
 def test_what_is_left_at_the_end_fails_where_asked_for() -> None:
     text = ACCEPT + "+0 write(4, ..., 100) = 100\n"
     assert run(text).passed
-    result = run(text, strict_end=True)
+    result = run(text, strict=True)
     assert result.problem == "sent, and expected by no line"
     assert result.details[0].startswith("came:     0.100000 > P. 1:101(100) ack 1")
 
