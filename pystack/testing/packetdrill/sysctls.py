@@ -229,6 +229,11 @@ def _advise_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, advise_retries=number)
 
 
+def _recovery(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    rack = sysctls.number("tcp_recovery", 1) & 1
+    return replace(config, recovery="auto" if rack else "sack")
+
+
 def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, fin_wait_2_s=float(sysctls.number("tcp_fin_timeout", 60)))
 
@@ -247,6 +252,7 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_window_scaling": _window_scaling,
     "tcp_syncookies": _syn_cookies,
     "tcp_ecn": _ecn,
+    "tcp_recovery": _recovery,
     "tcp_tw_reuse": _time_wait_reuse,
     "tcp_retries1": _advise_retries,
 }
@@ -254,7 +260,6 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
 _AS_IT_IS: Final = frozenset(
     {
         "tcp_early_retrans",
-        "tcp_recovery",
         "tcp_reordering",
         "tcp_dsack",
         "tcp_frto",

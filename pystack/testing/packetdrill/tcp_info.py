@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pystack.tcp.connection import Connection
+from pystack.tcp.recovery.newreno import NewRenoRecovery
+from pystack.tcp.recovery.sack import TIMEOUT, SackRecovery
 from pystack.tcp.states import TcpState
 
 _STATES: Final = {
@@ -28,6 +30,42 @@ OPT_ECN: Final = 8
 OPT_ECN_SEEN: Final = 16
 
 
+_CA_OPEN: Final = 0
+_CA_DISORDER: Final = 1
+_CA_CWR: Final = 2
+_CA_RECOVERY: Final = 3
+_CA_LOSS: Final = 4
+
+
+def _loss_state(connection: Connection, mss: int) -> dict[str, int | float]:
+    """Return what loss recovery knows, in Linux's words."""
+    recovery = connection.recovery
+    lost = sacked = again = 0
+    reordering = 3
+    state = _CA_RECOVERY if recovery.in_recovery else _CA_OPEN
+    if isinstance(recovery, SackRecovery):
+        board = recovery.board
+        lost, sacked = -(-board.lost_bytes // mss), -(-board.sacked_bytes // mss)
+        again = -(-board.retransmitted_bytes // mss)
+        reordering = recovery.dup_thresh
+        if recovery.phase == TIMEOUT:
+            state = _CA_LOSS
+        elif state == _CA_OPEN and sacked:
+            state = _CA_DISORDER
+    elif isinstance(recovery, NewRenoRecovery) and connection.tcb.retries:
+        state = _CA_LOSS
+    tcb = connection.tcb
+    if state == _CA_OPEN and tcb.ecn and tcb.snd_una < tcb.cwr_seq:
+        state = _CA_CWR
+    return {
+        "tcpi_ca_state": state,
+        "tcpi_lost": lost,
+        "tcpi_sacked": sacked,
+        "tcpi_retrans": again,
+        "tcpi_reordering": reordering,
+    }
+
+
 def tcp_info(connection: Connection) -> dict[str, int | float]:
     """Return the fields: times in microseconds, windows in segments, as in Linux."""
     info = connection.info()
@@ -42,7 +80,7 @@ def tcp_info(connection: Connection) -> dict[str, int | float]:
     if info.ssthresh_bytes >= 1 << 30:
         ssthresh = _INFINITE_SSTHRESH
     not_sent = connection.send_buffer.end - max(tcb.snd_nxt, tcb.iss + 1)
-    return {
+    return _loss_state(connection, mss) | {
         "tcpi_state": _STATES[info.state],
         "tcpi_options": options,
         "tcpi_snd_wscale": info.snd_wind_shift or 0,
