@@ -9,6 +9,7 @@ from pystack.link.qdisc import registry as qdiscs
 from pystack.observe import registry as observers
 from pystack.runtime import ports
 from pystack.tcp.congestion import registry as congestion
+from pystack.tcp.recovery import registry as recovery
 
 
 def plugins_command() -> None:
@@ -19,6 +20,7 @@ def plugins_command() -> None:
         "pystack.observer": observers.BUILT_IN,
         "pystack.port": ports.BUILT_IN,
         "pystack.qdisc": qdiscs.BUILT_IN,
+        "pystack.recovery": recovery.BUILT_IN,
         "pystack.service": service.BUILT_IN,
     }
     for group in GROUPS:

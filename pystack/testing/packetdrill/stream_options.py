@@ -6,11 +6,13 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp import ack_policy
+from pystack.tcp.tcb import NEVER, TcpConfig, Timer
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.sysctls import congestion_name
 
 if TYPE_CHECKING:
+    from pystack.stack.tcp_socket import TcpSocket
     from pystack.testing.packetdrill.streams import Stream
 
 _SOCKET: Final = VALUES["SOL_SOCKET"]
@@ -42,7 +44,8 @@ class StreamOptions:
     def apply(self, config: TcpConfig) -> TcpConfig:
         """Return what new connections of the socket are to do."""
         if (size := self._first(_SOCKET, "SO_RCVBUF")) is not None:
-            config = replace(config, receive_buffer_bytes=max(size, _MIN_RCVBUF_BYTES // 2))
+            size = max(size, _MIN_RCVBUF_BYTES // 2)
+            config = replace(config, receive_buffer_bytes=size, receive_buffer_max_bytes=size)
         if (size := self._first(_SOCKET, "SO_SNDBUF")) is not None:
             config = replace(config, send_buffer_bytes=max(2 * size, _MIN_SNDBUF_BYTES))
         if (retries := self._first(_TCP, "TCP_SYNCNT")) is not None:
@@ -145,11 +148,23 @@ class StreamOptions:
             stream.resize(send_bytes=max(2 * values[0], _MIN_SNDBUF_BYTES))
         elif level == _SOCKET and name == VALUES["SO_RCVBUF"]:
             stream.resize(receive_bytes=max(values[0], _MIN_RCVBUF_BYTES // 2))
-        elif level == _TCP and name == VALUES["TCP_NODELAY"] and stream.socket is not None:
-            socket = stream.socket
-            socket.connection.tcb.no_delay = bool(values[0])
-            if values[0]:
-                stream.program.world.host.tcp.pump(socket, stream.program.now)
+        elif level == _TCP and stream.socket is not None:
+            self._hand_on_tcp(stream.socket, name, values[0])
+
+    def _hand_on_tcp(self, socket: TcpSocket, name: int, value: int) -> None:
+        connection, program = socket.connection, self._stream.program
+        if name == VALUES["TCP_NODELAY"]:
+            connection.tcb.no_delay = bool(value)
+        elif name == VALUES["TCP_QUICKACK"]:
+            tcb = connection.tcb
+            if value:
+                tcb.ack_now |= tcb.timers[Timer.DELAYED_ACK] != NEVER
+                ack_policy.be_quick(connection)
+            else:
+                tcb.ping_pong, tcb.quick_acks = True, 0
+        else:
+            return
+        program.world.host.tcp.pump(socket, program.now)
 
 
 _LIMITS: Final = {

@@ -166,8 +166,10 @@ def _congestion(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
 
 
 def _receive_buffer(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    _, _, most = sysctls.numbers("tcp_rmem", (4096, 131072, 6291456))
-    return replace(config, receive_buffer_bytes=max(most, 1))
+    _, usual, most = sysctls.numbers("tcp_rmem", (4096, 131072, 6291456))
+    # Half of it is for the kernel's own overhead, and is never offered.
+    usual = max(usual // 2, 1)
+    return replace(config, receive_buffer_bytes=usual, receive_buffer_max_bytes=max(most, usual))
 
 
 def _send_buffer(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:

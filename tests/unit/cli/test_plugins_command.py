@@ -13,9 +13,11 @@ def test_each_group_is_listed_with_what_is_built_in() -> None:
         "pystack.impairment",
         "pystack.qdisc",
         "pystack.congestion",
+        "pystack.recovery",
         "pystack.service",
         "pystack.observer",
     ]
     assert "  cubic                built in" in output
     assert "  fq_codel             built in" in output
+    assert "  rack                 built in" in output
     assert "  http                 built in" in output
