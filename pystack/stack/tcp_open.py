@@ -136,6 +136,7 @@ class Opener:
             gso_max_bytes=route.interface.port.gso_max_bytes,
             ts_offset=timestamp_offset(self._isn_key, local, remote),
             shared=self._table.shared,
+            path_mss=self._table.path_mtus.mss_to(remote, self._host.scheduler.now),
         )
         ttl = connection.config.ttl
         ip = ip_fields.PLAIN if ttl == ipv4.DEFAULT_TTL else ip_fields.IpFields(ttl=ttl)

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.observe.observer import TcpRetransmitted, TcpSoftError, TcpStateChanged
 from pystack.stack import egress, ip_fields
+from pystack.stack.path_mtus import PathMtus
 from pystack.stack.tcp_listen import Listeners
 from pystack.stack.tcp_memory import CONNECTION_BYTES, TcpMemory
-from pystack.stack.tcp_open import HEADERS_BYTES, Opener
+from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.tcp import path
 from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
-from pystack.tcp.seq import MASK
+from pystack.tcp.seq import MASK, unwrap
 from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
@@ -55,6 +56,7 @@ class TcpTable:
         self.shared = Shared(host.counters, host.rng)
         self.time_waits = TimeWaits(host, self)
         self.memory = TcpMemory(host, self)
+        self.path_mtus = PathMtus()
         self.config = TcpConfig()
         self._opener = Opener(host, self)
         self.listeners = Listeners(host, self, self._opener)
@@ -116,7 +118,8 @@ class TcpTable:
             self._host.drop("tcp_error_unclaimed", now, data=quoted.raw)
             return
         if (error.kind, error.code) == (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
-            path.packet_too_big(socket.connection, error.mtu_bytes - HEADERS_BYTES)
+            endless = unwrap(seq, socket.connection.tcb.snd_nxt)
+            self.path_mtus.claimed(socket, endless, error, now)
         else:
             number = icmp.error_number(error.kind, error.code)
             if number is not None:

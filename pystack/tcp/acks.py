@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, ecn, timestamps
+from pystack.tcp import ack_policy, ecn, path_mtu, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.events import Signal
 from pystack.tcp.recovery.base import (
@@ -82,7 +82,7 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
         conn.drops.append("tcp_bad_sack_block")
     if flags & UNDO:
         congestion.on_undo(now)
-    if flags & LOSS:
+    if flags & LOSS and not path_mtu.is_lost_probe(tcb):
         # More than the window was on the way: limited transmit, which does not count (RFC 5681).
         flight_size_bytes = min(flight_size_bytes, congestion.cwnd_bytes)
         congestion.on_loss(LossSample(now, flight_size_bytes))
@@ -141,6 +141,8 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     conn.bytes_acked += acked_bytes
     buffer = conn.send_buffer
     buffer.acknowledge(min(ack, buffer.end))  # a FIN is not in the buffer
+    if tcb.path is not None:
+        path_mtu.acknowledged(conn, now)
     rtt_s = None
     if tcb.rtt_seq is not None and ack >= tcb.rtt_seq:
         rtt_s = now - tcb.rtt_at

@@ -82,11 +82,13 @@ class Connection:
         gso_max_bytes: int = 0,
         ts_offset: int = 0,
         shared: Shared | None = None,
+        path_mss: int | None = None,
     ) -> None:
         """`mtu_mss`: largest payload for the link's MTU; `gso_max_bytes`: what the port can cut.
 
         `ts_offset` sets the clock of the timestamps option off from the world's; `shared` is what
-        it has in common with the host's other connections.
+        it has in common with the host's other connections; `path_mss` is what they have found out
+        of the path's MTU.
         """
         if mtu_mss < 1:
             raise ConfigError(f"an MSS of {mtu_mss} bytes leaves no room for data")
@@ -104,6 +106,7 @@ class Connection:
         self.tcb.no_delay = config.no_delay
         self.tcb.rcv_buf_bytes = config.receive_buffer_bytes
         self.tcb.rcv_buf_max_bytes = config.receive_limit_bytes
+        self.tcb.path_mss = path_mss
         self.rtt = RttEstimator()
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ecn, timestamps
+from pystack.tcp import ecn, path_mtu, timestamps
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, MAX_WINDOW_SHIFT
 from pystack.wire.tcp_options import TcpOptions, pack
 
@@ -60,8 +60,10 @@ def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:
     mss = DEFAULT_SEND_MSS_BYTES if theirs.mss is None else max(theirs.mss, MIN_SEND_MSS_BYTES)
     # The MSS option does not count options, so they come off the text (RFC 6691): RFC 9293 section
     # 3.7.1, Eff.snd.MSS.
-    option_bytes = timestamps.OPTION_BYTES * tcb.timestamps + tcb.ip_option_bytes
-    tcb.snd_mss = max(min(mss, tcb.mtu_mss) - option_bytes, MIN_TEXT_BYTES)
+    tcb.options_bytes = timestamps.OPTION_BYTES * tcb.timestamps + tcb.ip_option_bytes
+    path_mss = None if tcb.path_mss is None else tcb.path_mss - tcb.options_bytes
+    limit = max(min(mss, tcb.mtu_mss) - tcb.options_bytes, MIN_TEXT_BYTES)
+    path_mtu.begin(tcb, limit, path_mss, conn.config.mtu_probing, now)
     if theirs.wscale is None or tcb.rcv_wind_shift is None:
         tcb.snd_wind_shift = tcb.rcv_wind_shift = None
     else:

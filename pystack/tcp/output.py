@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, ecn, negotiation, sack, timestamps
+from pystack.tcp import ack_policy, ecn, negotiation, path_mtu, sack, timestamps
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
 from pystack.tcp.recovery.base import Lost
@@ -129,6 +129,8 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     if conn.prr is not None:
         conn.prr.on_sent(text_bytes + fin)
     conn.retransmits += 1
+    if tcb.path is not None:
+        path_mtu.sent_again(conn, seq, now)
     conn.events.append(Retransmission(reason, seq, text_bytes))
     tcb.rtt_seq, tcb.karn_seq = None, tcb.snd_nxt  # Karn (RFC 6298 section 3)
     if tcb.timers[Timer.RETRANSMIT] == NEVER:
@@ -147,10 +149,17 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     if unsent <= 0 and not fin_due:
         return None
     window_room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    larger = False  # than is known to get through: a probe of the path's MTU
     if probe:
         size = min(unsent, window_room, tcb.snd_mss)
         if size <= 0:
             return None
+    elif tcb.path is not None and unsent > tcb.snd_mss:
+        size = path_mtu.next_probe(conn, unsent, window_room, _room(conn), now)
+        if size == path_mtu.WAIT:
+            return None
+        larger = size > 0
+        size = size or _usable(conn, unsent, window_room)
     else:
         size = _usable(conn, unsent, window_room) if unsent > 0 else 0
     fin = fin_due and size == unsent and window_room > size
@@ -163,6 +172,8 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     tcb.probe_now = False
     if size % tcb.snd_mss:
         tcb.snd_sml = tcb.snd_nxt
+    elif tcb.full_seq is None and size:
+        tcb.full_seq = seq + tcb.snd_mss
     if tcb.rtt_seq is None:
         tcb.rtt_seq, tcb.rtt_at = tcb.snd_nxt, now
     timers = tcb.timers
@@ -173,7 +184,10 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     if conn.prr is not None:
         conn.prr.on_sent(size)
     conn.congestion.on_sent(size, now)
-    return _text(conn, seq, size, now, fin=fin, again=False)
+    segment = _text(conn, seq, size, now, fin=fin, again=False)
+    if larger:
+        segment.gso_bytes = 0  # whole, however large: that is what it is to find out
+    return segment
 
 
 def _room(conn: Connection) -> int:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
 from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.path_mtu import PathMtu
 
 DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
 MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
@@ -42,6 +43,9 @@ class TcpConfig:
     quick_acks: int = 16  # ACKs without delay at the start, after a silence, and after duplicates
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
+    # Other sizes of segments are tried out (RFC 4821): 0: never, 1: on a path that swallows large
+    # ones, 2: always; tcp_mtu_probing
+    mtu_probing: int = 0
     syn_cookies: int = 1  # 0: never, 1: when the SYN queue is full, 2: always; tcp_syncookies
     # Outgoing connections take the place of one in TIME-WAIT that had timestamps: 0: never, 1: to
     # everywhere, 2: on the loopback; as Linux's tcp_tw_reuse
@@ -80,7 +84,7 @@ class TcpConfig:
         low, pressure, high = self.memory_bytes
         if not 0 <= low <= pressure <= high:
             raise ConfigError(f"memory_bytes is {self.memory_bytes}: it must not be descending")
-        for name in ("syn_cookies", "time_wait_reuse"):
+        for name in ("mtu_probing", "syn_cookies", "time_wait_reuse"):
             if getattr(self, name) not in (0, 1, 2):
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0, 1 or 2")
         for name in (
@@ -142,6 +146,7 @@ class Tcb:
         "ecn",
         "ecn_seen",
         "fin_seq",
+        "full_seq",
         "ip_option_bytes",
         "irs",
         "iss",
@@ -150,6 +155,9 @@ class Tcb:
         "max_snd_wnd",
         "mtu_mss",
         "no_delay",
+        "options_bytes",
+        "path",
+        "path_mss",
         "persist_backoff",
         "ping_pong",
         "probe_now",
@@ -227,6 +235,7 @@ class Tcb:
         # agreed on in the handshake
         self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most
         self.snd_mss = DEFAULT_SEND_MSS_BYTES
+        self.options_bytes = 0  # that each segment has, and that come off its text
         self.rcv_mss = mtu_mss
         self.ip_option_bytes = 0  # what each of our packets has of them: less room for text
         self.snd_wind_shift: int | None = None  # None: window scaling was not agreed on
@@ -248,6 +257,11 @@ class Tcb:
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
         self._nothing_on_the_way(iss)
+
+        # what is known of the path's MTU: path_mtu.py
+        self.path_mss: int | None = None  # found by others before the handshake; None: nothing
+        self.path: PathMtu | None = None  # None: segments are as large as the handshake allows
+        self.full_seq: int | None = None  # end of the first full segment; None: none was sent yet
 
     def _nothing_on_the_way(self, iss: int) -> None:
         # measurement of one segment's round trip

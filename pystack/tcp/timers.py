@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import acks, ecn
+from pystack.tcp import acks, ecn, path_mtu
 from pystack.tcp.events import SoftError
 from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
@@ -74,6 +74,8 @@ def _retransmit(conn: Connection, now: float) -> None:
         on_the_way = min(tcb.flight_size_bytes, conn.congestion.cwnd_bytes)
         conn.congestion.on_rto(now, on_the_way)
         ecn.window_reduced(tcb)
+    if tcb.path is not None or tcb.retries >= conn.config.advise_retries:
+        path_mtu.timed_out(conn, now)
     conn.recovery.on_rto(now)
     conn.prr = None
     tcb.rtt_seq = None

@@ -108,7 +108,9 @@ class TcpBench(Bench):
                 segment.src_port, segment.dst_port, seq, segment.ack, segment.flags, segment.wnd
             )
         )
-        body = ip_packet(tcp.pack_header(quoted, HERE, PEER), ipv4.TCP, src=HERE, dst=PEER)
+        header = tcp.pack_header(quoted, HERE, PEER)
+        whole_bytes = len(header) + len(segment.payload)
+        body = ipv4.pack_header(HERE, PEER, ipv4.TCP, whole_bytes) + header
         self.arrive(icmp_frame(icmp.pack(kind, code, rest, body)))
 
 

@@ -1,0 +1,67 @@
+"""What one host knows of the MTU of paths (RFC 1191 section 6.3), and how claims are checked.
+
+Kept for each destination, from claims that a connection had reason to believe; new connections
+begin with it. Forgotten after ten minutes, and bounded in number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import Ip4
+from pystack.tcp import path_mtu
+from pystack.wire import ipv4, tcp
+
+if TYPE_CHECKING:
+    from pystack.stack.icmp import IcmpError
+    from pystack.stack.tcp_socket import TcpSocket
+
+MAX_PATHS: Final = 1024
+_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
+# RFC 1191 section 7.1: MTUs that exist, for routers that do not tell theirs (section 5)
+_PLATEAUS: Final = (32000, 17914, 8166, 4352, 2002, 1492, 1006, 576, 508, 296)
+
+
+class PathMtus:
+    """MTUs by destination, the oldest first."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[Ip4, tuple[int, float]] = {}  # what, and until when
+
+    def mss_to(self, dst: Ip4, now: float) -> int | None:
+        """Return the largest payload for a path, without TCP options; None: nothing is known."""
+        known = self._known.get(dst)
+        if known is None:
+            return None
+        mtu_bytes, until = known
+        if until <= now:
+            del self._known[dst]
+            return None
+        return mtu_bytes - _HEADERS_BYTES
+
+    def claimed(self, socket: TcpSocket, seq: int, error: IcmpError, now: float) -> None:
+        """Take "fragmentation needed" about a segment that is on its way (RFC 5927 section 7)."""
+        connection = socket.connection
+        quoted_bytes = int.from_bytes(error.quoted.raw[2:4], "big")
+        mtu_bytes = error.mtu_bytes
+        if not mtu_bytes:  # an old router
+            mtu_bytes = next((known for known in _PLATEAUS if known < quoted_bytes), 0)
+        if mtu_bytes >= quoted_bytes:
+            connection.drops.append("tcp_mtu_not_smaller")
+            return
+        tcb = connection.tcb
+        mss = mtu_bytes - _HEADERS_BYTES
+        if path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now):
+            self._learn(socket.remote, tcb.snd_mss + tcb.options_bytes + _HEADERS_BYTES, now)
+
+    def _learn(self, dst: Ip4, mtu_bytes: int, now: float) -> None:
+        self._known.pop(dst, None)
+        if len(self._known) >= MAX_PATHS:
+            del self._known[next(iter(self._known))]
+        self._known[dst] = mtu_bytes, now + path_mtu.RAISE_AFTER_S
+
+    def __len__(self) -> int:
+        """Return how many paths are remembered."""
+        return len(self._known)
