@@ -235,7 +235,6 @@ class Tcb:
         # agreed on in the handshake
         self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most
         self.snd_mss = DEFAULT_SEND_MSS_BYTES
-        self.options_bytes = 0  # that each segment has, and that come off its text
         self.rcv_mss = mtu_mss
         self.ip_option_bytes = 0  # what each of our packets has of them: less room for text
         self.snd_wind_shift: int | None = None  # None: window scaling was not agreed on
@@ -257,8 +256,10 @@ class Tcb:
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
         self._nothing_on_the_way(iss)
+        self._nothing_known_of_the_path()
 
-        # what is known of the path's MTU: path_mtu.py
+    def _nothing_known_of_the_path(self) -> None:
+        self.options_bytes = 0  # what each segment has of TCP and IP options: less room for text
         self.path_mss: int | None = None  # found by others before the handshake; None: nothing
         self.path: PathMtu | None = None  # None: segments are as large as the handshake allows
         self.full_seq: int | None = None  # end of the first full segment; None: none was sent yet

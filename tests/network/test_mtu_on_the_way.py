@@ -1,0 +1,72 @@
+"""Paths that take less than their ends: found out by ICMP, by what others found, or by trying."""
+
+import pytest
+import trio
+
+import pystack
+from pystack.tcp.tcb import TcpConfig
+
+PORT = 9
+SIZE = 300_000
+
+
+async def upload(client: pystack.TrioHost, server: pystack.TrioHost) -> tuple[float, int]:
+    """Send SIZE bytes; return how long it took, and the size of the segments at the end."""
+    (listener,) = await server.open_tcp_listeners(PORT)
+    began_at = trio.current_time()
+    stream = await client.open_tcp_stream(server.name, PORT)
+    other = await listener.accept()
+    received = 0
+
+    async def receive() -> None:
+        nonlocal received
+        async for data in other:
+            received += len(data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await stream.send_all(bytes(SIZE))
+        await stream.send_eof()
+    assert received == SIZE
+    mss = stream.info().snd_mss_bytes
+    for end in (stream, other):
+        await end.aclose()
+    await listener.aclose()
+    return trio.current_time() - began_at, mss
+
+
+def test_a_second_connection_begins_with_what_the_first_found() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            router, other = net.router("r"), net.router("s")
+            net.link(client, router, delay="5ms")
+            net.link(router, other, delay="5ms", mtu_bytes=1000)
+            net.link(other, server, delay="5ms")
+            lost = []
+            for _ in range(2):
+                before = router.counters["forward_needs_fragmentation"]
+                _, mss = await upload(client, server)
+                assert mss == 1000 - 40 - 12
+                lost.append(router.counters["forward_needs_fragmentation"] - before)
+            assert lost[0] > 0
+            assert lost[1] == 0
+            assert len(client.tcp.path_mtus) == 1
+
+    pystack.run(main)
+
+
+@pytest.mark.parametrize("largest", [600, 1100, 1300, 1492])
+def test_a_link_that_swallows_large_packets_is_got_over(largest: int) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            link = net.link(client, server, delay="10ms", mtu=str(largest))
+            client.tcp.config = TcpConfig(mtu_probing=1)
+            took_s, mss = await upload(client, server)
+            assert mss <= largest - 52
+            assert mss > 0.8 * (largest - 52)
+            assert took_s < 20
+            assert link.counters["link_mtu"] > 0
+
+    pystack.run(main)
