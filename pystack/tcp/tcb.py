@@ -39,7 +39,7 @@ class TcpConfig:
     ecn: Literal["off", "accept", "request"] = "accept"  # RFC 3168; as Linux's tcp_ecn 0, 2 and 1
     # True: what lacks an agreed timestamp is dropped (RFC 7323 section 3.2, SHOULD); Linux takes it
     timestamps_required: bool = False
-    delayed_ack_s: float = 0.04  # RFC 9293 MUST-19 allows up to 0.5 s
+    delayed_ack_s: float = 0.04  # RFC 9293 MUST-40: less than 0.5 s
     quick_acks: int = 16  # ACKs without delay at the start, after a silence, and after duplicates
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
     fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout

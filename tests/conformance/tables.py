@@ -14,7 +14,8 @@ it. In place of `tests` there may be `same_as`, the rules of RFC 9293 that say t
 rules alone.
 
 The other way round, a test that carries `@pytest.mark.rfc("9293", "MUST-10")` stands in that rule's
-list. As a program: `scripts/conformance`.
+list, and so does a packet script whose first line begins with `// RFC 9293 section 3.5 (MUST-10)`.
+As a program: `scripts/conformance`.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = Path(__file__).resolve().parent
+SCRIPTS: Final = ROOT / "tests" / "scripts"
 DOCUMENT: Final = ROOT / "docs" / "conformance.md"
 LEVELS: Final = {"MUST": "MUST", "SHLD": "SHOULD", "MAY": "MAY", "REC": "SHOULD"}
 NOT_FOR_US: Final = "Not for us"
@@ -126,6 +128,23 @@ def collect() -> Marks:
     return {test: {(number, rule) for number, rule in rules} for test, rules in marks.items()}
 
 
+def collect_scripts(tables: list[Table], folder: Path = SCRIPTS) -> Marks:
+    """Return every packet script, and the rules that its first line names, as far as there are any.
+
+    A section there is where to look it up, which need not be a rule of a table.
+    """
+    rules = {table.number: table.rules for table in tables}
+    marks: Marks = {}
+    for path in sorted(folder.rglob("*.pkt")):
+        first = path.read_text("utf-8").partition("\n")[0].partition(": ")[0]
+        found = marks[f"{path.relative_to(ROOT)}"] = set()
+        for number, words in re.findall(r"RFC (\d+)((?:(?!RFC).)*)", first):
+            for name in re.findall(r"[A-Z]{3,4}-\d+|(?<=section )[\d.]+\d|(?<=\()[\d.]+\d", words):
+                if name in rules.get(number, {}) or (number in rules and "-" in name):
+                    found.add((number, name))
+    return marks
+
+
 def problems(tables: list[Table], marks: Marks) -> Iterator[str]:
     """Yield, in words, everything that is wrong with the tables."""
     by_number = {table.number: table for table in tables}
@@ -160,11 +179,8 @@ def _problems_of_rule(
     if rule.level == "MUST" and rule.reason and not rule.reason.startswith(NOT_FOR_US):
         yield f"{name} is a MUST without a test: {rule.reason}"
     for test in rule.tests:
-        if test.endswith(".pkt"):
-            if not (ROOT / test).is_file():
-                yield f"{name} names {test}, which is not there"
-        elif test not in marks:
-            yield f"{name} names {test}, which pytest does not find"
+        if test not in marks:
+            yield f"{name} names {test}, which is not there"
         elif (table.number, rule.name) not in marks[test]:
             yield f"{name} names {test}, which is not marked with it"
     if len(set(rule.tests)) < len(rule.tests):
@@ -175,9 +191,9 @@ def fill(tables: list[Table], marks: Marks) -> None:
     """Write into the tables the marked tests that they lack, and take out what is there no more."""
     for table in tables:
         for rule in table.rules.values():
-            marked = {test for test, rules in marks.items() if (table.number, rule.name) in rules}
-            scripts = {test for test in rule.tests if test.endswith(".pkt")}
-            tests = sorted(marked | scripts)
+            tests = sorted(
+                test for test, rules in marks.items() if (table.number, rule.name) in rules
+            )
             if tests:
                 rule.tests, rule.reason = tests, ""
             elif rule.same_as:
@@ -266,10 +282,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, only look")
     parser.add_argument("--fill", action="store_true", help="put marked tests into the tables")
     arguments = parser.parse_args()
-    marks = collect()
-    if arguments.fill:
-        fill(load(), marks)
     tables = load()
+    marks = collect() | collect_scripts(tables)
+    if arguments.fill:
+        fill(tables, marks)
     found = list(problems(tables, marks))
     text = render(tables)
     if not arguments.check:

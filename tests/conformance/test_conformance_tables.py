@@ -9,7 +9,7 @@ from tables import NOT_FOR_US, Rule, Table
 
 @pytest.fixture(scope="module")
 def marks() -> tables.Marks:
-    return tables.collect()
+    return tables.collect() | tables.collect_scripts(tables.load())
 
 
 def test_every_must_has_a_test_and_tables_and_marks_agree(marks: tables.Marks) -> None:
@@ -61,15 +61,11 @@ KNOWN = "tests/a.py::test_a"
         ),
         (
             Rule("MUST-1", "MUST", "3", "x", [KNOWN, "tests/a.py::test_gone"]),
-            ["RFC 9293 MUST-1 names tests/a.py::test_gone, which pytest does not find"],
+            ["RFC 9293 MUST-1 names tests/a.py::test_gone, which is not there"],
         ),
         (
             Rule("MUST-1", "MUST", "3", "x", [KNOWN, "tests/a.py::test_b"]),
             ["RFC 9293 MUST-1 names tests/a.py::test_b, which is not marked with it"],
-        ),
-        (
-            Rule("MUST-1", "MUST", "3", "x", [KNOWN, "tests/scripts/none.pkt"]),
-            ["RFC 9293 MUST-1 names tests/scripts/none.pkt, which is not there"],
         ),
         (
             Rule("MUST-1", "MUST", "3", "x", [KNOWN, KNOWN]),
@@ -109,3 +105,17 @@ def test_filling_takes_the_marks_and_drops_what_has_gone(tmp_path: Path) -> None
     (read,) = tables.load(tmp_path)
     assert (read.rules["MAY-2"].tests, read.rules["MAY-2"].reason) == ([KNOWN], "")
     assert read.rules["MUST-1"].tests == []
+
+
+def test_a_script_shows_the_rules_of_its_first_line() -> None:
+    full = table_of(Rule("MUST-1", "MUST", "3", "x", [KNOWN]))
+    full[0].rules["3.5"] = Rule("3.5", "MUST", "3.5", "text")
+    full.append(
+        Table(Path("rfc6298.toml"), "6298", "RTO", "", {"2.1": Rule("2.1", "MUST", "", "")})
+    )
+    marks = tables.collect_scripts(full, tables.FOLDER / "scripts")
+    assert marks == {
+        "tests/conformance/scripts/ids.pkt": {("9293", "3.5"), ("9293", "MUST-10")},
+        "tests/conformance/scripts/none.pkt": set(),
+        "tests/conformance/scripts/two.pkt": {("6298", "2.1"), ("9293", "MUST-99")},
+    }

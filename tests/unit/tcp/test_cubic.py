@@ -28,6 +28,8 @@ def test_k_is_how_long_the_way_back_to_w_max_takes() -> None:
     assert control.k == pytest.approx(9.0856, abs=1e-4)  # cbrt((1000 - 700) / 0.4)
 
 
+@pytest.mark.rfc("9438", "4.4")
+@pytest.mark.rfc("9438", "4.5")
 @pytest.mark.rfc("9438", "4.2")
 @pytest.mark.parametrize("rtt_s", [0.1, 0.05])
 def test_the_window_follows_the_cubic_function_around_w_max(rtt_s: float) -> None:

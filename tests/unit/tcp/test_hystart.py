@@ -46,6 +46,7 @@ def test_while_the_round_trip_stays_the_same_slow_start_goes_on() -> None:
     assert not rounds.hystart.in_css
 
 
+@pytest.mark.rfc("9438", "4.10")
 @pytest.mark.rfc("9406", "4.2")
 @pytest.mark.parametrize(
     ("base_s", "threshold_s"),

@@ -76,7 +76,7 @@ def test_what_is_more_than_a_full_segment_is_acknowledged_at_once() -> None:
     tcp.expect("+0 > . 1:1(0) ack 1462")
 
 
-@pytest.mark.rfc("9293", "MUST-19")
+@pytest.mark.rfc("9293", "MUST-40")
 def test_a_delay_of_more_than_half_a_second_is_refused() -> None:
     TcpConfig(delayed_ack_s=0.5)
     with pytest.raises(ConfigError, match="delayed_ack_s"):

@@ -65,6 +65,7 @@ def test_a_full_ack_ends_recovery(tcp: Script) -> None:
     assert not tcp.conn.recovery.in_recovery
 
 
+@pytest.mark.rfc("5681", "4.3")
 @pytest.mark.rfc("6582", "3.2")
 def test_a_partial_ack_names_the_next_hole(tcp: Script) -> None:
     to_fast_retransmit(tcp)

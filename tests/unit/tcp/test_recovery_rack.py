@@ -86,6 +86,7 @@ def test_where_reordering_was_seen_three_segments_wait_too(tcp: Script) -> None:
     tcp.expect("+0.025 > . 2001:3001(1000) ack 1")
 
 
+@pytest.mark.rfc("8985", "6.1")
 @pytest.mark.rfc("8985", "6.2")
 def test_a_lost_retransmission_is_found_by_time(tcp: Script) -> None:
     tcp.write(100 * MSS)

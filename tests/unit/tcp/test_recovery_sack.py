@@ -82,6 +82,7 @@ def test_all_acknowledged_ends_recovery(tcp: Script) -> None:
     assert tcp.conn.congestion.cwnd_bytes == 5 * MSS
 
 
+@pytest.mark.rfc("5681", "4.3")
 @pytest.mark.rfc("6675", "5")
 def test_a_partial_ack_goes_on_with_what_is_lost(tcp: Script) -> None:
     sack(tcp, "1001:5001 6001:10001", after="+0.1")

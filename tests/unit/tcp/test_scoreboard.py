@@ -45,6 +45,7 @@ def check_sums(board: Scoreboard) -> None:
     }
 
 
+@pytest.mark.rfc("6675", "3")
 def test_a_block_selects_whole_records() -> None:
     board = board_of(100, 100, 100)
     assert select(board, 100, 300) == [(100, 200), (200, 300)]
@@ -133,6 +134,7 @@ def test_found_again_it_is_on_the_way_where_it_was() -> None:
     check_sums(board)
 
 
+@pytest.mark.rfc("6675", "3")
 @pytest.mark.rfc("2018", "8")
 def test_a_peer_that_reneges_has_nothing_selected() -> None:
     board = board_of(100, 100, 100)

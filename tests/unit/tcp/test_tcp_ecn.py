@@ -116,6 +116,7 @@ def test_only_new_text_is_ect() -> None:
     tcp.expect("+0 > [noecn] R. 1012:1012(0) ack 11")
 
 
+@pytest.mark.rfc("9293", "SHLD-8")
 @pytest.mark.rfc("3168", "6.1.3")
 def test_a_mark_is_echoed_by_every_segment_until_cwr() -> None:
     tcp = opened()
@@ -162,6 +163,7 @@ def test_without_an_agreement_marks_and_echoes_are_nothing() -> None:
     assert tcp.conn.congestion.cwnd_bytes >= before
 
 
+@pytest.mark.rfc("9293", "SHLD-8")
 @pytest.mark.rfc("3168", "6.1.2")
 def test_an_echo_reduces_the_window_once_per_window_and_is_answered_by_cwr() -> None:
     tcp = opened()

@@ -162,6 +162,8 @@ def test_a_syn_that_is_not_newer_is_challenged(bench: TcpBench) -> None:
     assert bench.counters["tcp_challenged_syn"] == 1
 
 
+@pytest.mark.rfc("9293", "SHLD-4")
+@pytest.mark.rfc("7323", "5.8")
 @pytest.mark.rfc("6191", "2")
 @pytest.mark.parametrize(
     ("had_stamps", "off", "tsval", "taken"),

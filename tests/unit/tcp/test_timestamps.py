@@ -78,6 +78,7 @@ def test_twelve_bytes_come_off_the_text_of_each_segment() -> None:
     assert tcp.conn.info().snd_mss_bytes == 1448
 
 
+@pytest.mark.rfc("7323", "5.6")
 @pytest.mark.rfc("7323", "5.3 R1")
 def test_a_segment_of_an_older_turn_is_refused_and_answered(tcp: Script) -> None:
     opened(tcp)
@@ -221,6 +222,7 @@ def test_a_syn_that_was_sent_again_is_timed_by_its_echo(tcp: Script) -> None:
     assert tcp.conn.rtt.srtt_s == pytest.approx(0.05)
 
 
+@pytest.mark.rfc("7323", "4.2")
 @pytest.mark.rfc("7323", "G")
 def test_many_samples_a_round_trip_weigh_as_much_as_one() -> None:
     one, many = RttEstimator(), RttEstimator()
