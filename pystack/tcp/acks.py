@@ -68,11 +68,7 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
             and not window_changed
         )
         if duplicate or seg.sack_blocks:
-            flags = conn.recovery.on_ack(seg, 0, now, duplicate=duplicate)
-            react(conn, flags, tcb.snd_nxt - tcb.snd_una, now)
-            if conn.prr is not None:
-                _reduce(conn.prr, conn.recovery, safe=False)
-            conn.recovery.arm(now)
+            _nothing_new_acknowledged(conn, seg, now, duplicate=duplicate)
 
 
 def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> None:
@@ -80,6 +76,9 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
     tcb, congestion, recovery = conn.tcb, conn.congestion, conn.recovery
     if flags & BAD_SACK:
         conn.drops.append("tcp_bad_sack_block")
+    if conn.rates is not None:
+        for lost in conn.rates.take_lost():
+            congestion.on_segment_lost(lost)
     if flags & UNDO:
         congestion.on_undo(now)
     if flags & LOSS and not path_mtu.is_lost_probe(tcb):
@@ -97,6 +96,33 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
         congestion.on_recovery_exit(now)
     if flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.3)
+
+
+def _nothing_new_acknowledged(
+    conn: Connection, seg: Segment, now: float, *, duplicate: bool
+) -> None:
+    tcb, recovery = conn.tcb, conn.recovery
+    flight_size_bytes = tcb.snd_nxt - tcb.snd_una
+    flags = recovery.on_ack(seg, 0, now, duplicate=duplicate)
+    react(conn, flags, flight_size_bytes, now)
+    if conn.prr is not None:
+        _reduce(conn.prr, recovery, safe=False)
+    if conn.rates is not None:
+        sample = AckSample(
+            now,
+            0,
+            flight_size_bytes,
+            None,
+            conn.rtt.srtt_s,
+            tcb.snd_una < tcb.cwnd_limited_seq,
+            recovery.in_recovery,
+            tcb.snd_una,
+            tcb.snd_nxt,
+            tcb.ecn and bool(seg.flags & ECE),
+        )
+        sample.rate = conn.rates.sample(recovery.pipe_bytes(), conn.rtt.min_rtt_s, now)
+        conn.congestion.on_ack(sample)
+    recovery.arm(now)
 
 
 def _reduce(prr: Prr, recovery: LossRecovery, *, safe: bool) -> None:
@@ -157,12 +183,14 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     recovery = conn.recovery
     in_recovery = recovery.in_recovery  # the ACK that ends it makes no window grow either
     flags = recovery.on_ack(seg, acked_bytes, now, duplicate=False)
-    if flags != RESTART_TIMER:
+    rates = conn.rates
+    if flags != RESTART_TIMER or rates is not None:
         react(conn, flags, flight_size_bytes, now)
         in_recovery = in_recovery or recovery.in_recovery
     if conn.prr is not None:
         _reduce(conn.prr, recovery, safe=not recovery.newly_lost_bytes)
     ece = tcb.ecn and bool(seg.flags & ECE)  # nor does this (RFC 3168 section 6.1.2)
+    rate = None if rates is None else rates.sample(recovery.pipe_bytes(), rtt.min_rtt_s, now)
     conn.congestion.on_ack(
         AckSample(
             now,
@@ -175,10 +203,12 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
             ack,
             tcb.snd_nxt,
             ece,
+            rate,
         )
     )
     if ack == tcb.snd_nxt:
         tcb.timers[Timer.RETRANSMIT] = NEVER  # RFC 6298 (5.2)
+        tcb.idle_at = now
     elif flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + rtt.rto_s  # (5.3)
     recovery.arm(now)

@@ -21,6 +21,8 @@ from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Event, Signal, StateChange
 from pystack.tcp.info import TcpInfo
+from pystack.tcp.pacing import Pacer
+from pystack.tcp.rate import RateEstimator
 from pystack.tcp.receive_buffer import ReceiveBuffer
 from pystack.tcp.recovery.base import LossRecovery
 from pystack.tcp.recovery.prr import Prr
@@ -53,8 +55,10 @@ class Connection:
         "gso_max_bytes",
         "local_port",
         "outbox",
+        "pacer",
         "passive",
         "prr",
+        "rates",
         "receive_buffer",
         "recovery",
         "released",
@@ -113,6 +117,8 @@ class Connection:
         # Made again when the handshake has settled the segment size.
         self.congestion: CongestionControl = congestion_control(config.congestion)(mtu_mss)
         self.recovery: LossRecovery = loss_recovery(config.recovery, self.tcb, self.rtt)
+        self.rates: RateEstimator | None = None  # None: the control asks for no rates
+        self.pacer: Pacer | None = None  # None: as fast as the window lets
         self.prr: Prr | None = None  # None: not in a fast recovery that it governs
         self.events: list[Event] = []
         self.outbox: list[Segment] = []  # resets and challenge ACKs, bounded by what came in

@@ -13,6 +13,8 @@ from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
 from pystack.tcp.output import reset_for
+from pystack.tcp.pacing import pacer_for
+from pystack.tcp.rate import RateEstimator
 from pystack.tcp.recovery.registry import loss_recovery
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
@@ -85,11 +87,7 @@ def established(conn: Connection, now: float) -> None:
     if syn_lost:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
-    conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
-    conn.recovery = loss_recovery(conn.config.recovery, tcb, conn.rtt)
-    conn.congestion.on_established(
-        Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss)
-    )
+    _choose_plug_ins(conn, now, syn_lost=syn_lost)
     receive_space.begin(conn, now)
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
@@ -103,6 +101,18 @@ def step_over_syn(conn: Connection, seg: Segment) -> None:
     seg.seq += 1
     seg.flags &= ~SYN
     text.trim(conn, seg)
+
+
+def _choose_plug_ins(conn: Connection, now: float, *, syn_lost: bool) -> None:
+    tcb = conn.tcb
+    congestion = conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
+    recovery = conn.recovery = loss_recovery(conn.config.recovery, tcb, conn.rtt)
+    congestion.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss))
+    if congestion.wants_rate:
+        conn.rates = RateEstimator(now)
+        recovery.measure(conn.rates)
+    conn.pacer = pacer_for(conn)
+    tcb.idle_at = now
 
 
 def _take_syn(conn: Connection, seg: Segment, now: float) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pystack.tcp import ack_policy, ecn, negotiation, path_mtu, sack, timestamps
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
+from pystack.tcp.pacing import Pacer
 from pystack.tcp.recovery.base import Lost
 from pystack.tcp.states import MAY_SEND, TcpState
 from pystack.tcp.tcb import NEVER, Timer
@@ -121,6 +122,8 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
             return None
         if seq + size > tcb.snd_una + tcb.snd_wnd:
             return None
+        if conn.pacer is not None and not conn.pacer.room_bytes(conn, now):
+            return None
     end = conn.send_buffer.end
     text_bytes = min(size, end - seq)
     fin = tcb.fin_seq is not None and seq + text_bytes == tcb.fin_seq < tcb.snd_nxt
@@ -128,6 +131,8 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     conn.recovery.on_retransmitted(seq, text_bytes + fin, now)
     if conn.prr is not None:
         conn.prr.on_sent(text_bytes + fin)
+    if conn.pacer is not None:
+        conn.pacer.on_sent(conn, text_bytes, now)
     conn.retransmits += 1
     if tcb.path is not None:
         path_mtu.sent_again(conn, seq, now)
@@ -147,6 +152,8 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     unsent = conn.send_buffer.end - tcb.snd_nxt
     fin_due = tcb.fin_seq is not None and tcb.snd_nxt <= tcb.fin_seq
     if unsent <= 0 and not fin_due:
+        if conn.rates is not None:
+            _note_user_limit(conn)
         return None
     window_room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     larger = False  # than is known to get through: a probe of the path's MTU
@@ -162,12 +169,18 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
         size = size or _usable(conn, unsent, window_room)
     else:
         size = _usable(conn, unsent, window_room) if unsent > 0 else 0
+        if size and conn.pacer is not None:
+            size = _paced(conn, conn.pacer, size, now)
+            if not size:
+                return None
     fin = fin_due and size == unsent and window_room > size
     if size == 0 and not fin:
         if tcb.snd_nxt == tcb.snd_una:
             arm_persist(conn, now)  # nothing on the way whose ACK would wake us
         return None
     seq = tcb.snd_nxt
+    if seq == tcb.snd_una:
+        conn.congestion.on_idle(now, now - tcb.idle_at, conn.rtt.rto_s)
     tcb.snd_nxt += size + fin
     tcb.probe_now = False
     if size % tcb.snd_mss:
@@ -183,11 +196,30 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     conn.recovery.on_sent(seq, now)
     if conn.prr is not None:
         conn.prr.on_sent(size)
+    if conn.pacer is not None:
+        conn.pacer.on_sent(conn, size, now)
     conn.congestion.on_sent(size, now)
     segment = _text(conn, seq, size, now, fin=fin, again=False)
     if larger:
         segment.gso_bytes = 0  # whole, however large: that is what it is to find out
     return segment
+
+
+def _paced(conn: Connection, pacer: Pacer, size: int, now: float) -> int:
+    """Return as much of it as one quantum has; 0 for not yet."""
+    quantum_bytes = pacer.room_bytes(conn, now)
+    if size <= quantum_bytes:
+        return size
+    return quantum_bytes // conn.tcb.snd_mss * conn.tcb.snd_mss
+
+
+def _note_user_limit(conn: Connection) -> None:
+    """There is nothing to send, and the window would let it (BBR draft, section 4.1.2.4)."""
+    rates, recovery = conn.rates, conn.recovery
+    pipe_bytes = recovery.pipe_bytes()
+    window_left = pipe_bytes < conn.congestion.cwnd_bytes
+    if rates is not None and window_left and recovery.next_lost() is None:
+        rates.limited_by_user(pipe_bytes)
 
 
 def _room(conn: Connection) -> int:

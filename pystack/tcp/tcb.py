@@ -31,6 +31,7 @@ class TcpConfig:
     receive_buffer_max_bytes: int | None = None
     congestion: str = "cubic"
     recovery: str = "auto"  # RACK-TLP, or NewReno where SACK was not agreed on
+    pacing: bool = False  # True: paced also where the congestion control names no rate (fq)
     no_delay: bool = False  # True: TCP_NODELAY, no Nagle
     # What is offered in our SYN, and taken when the peer offers it
     timestamps: bool = True  # RFC 7323 section 3
@@ -125,7 +126,8 @@ class Timer:
     DELAYED_ACK: Final = 2
     TIME_WAIT: Final = 3
     LOSS: Final = 4  # RFC 8985: reordering settled, or a tail loss probe due
-    COUNT: Final = 5
+    PACING: Final = 5  # the next quantum may go
+    COUNT: Final = 6
 
 
 NEVER: Final = math.inf
@@ -147,6 +149,7 @@ class Tcb:
         "ecn_seen",
         "fin_seq",
         "full_seq",
+        "idle_at",
         "ip_option_bytes",
         "irs",
         "iss",
@@ -280,6 +283,7 @@ class Tcb:
         self.retries = 0  # timeouts, or zero-window probes, in a row without an answer
         self.persist_backoff = 0  # zero-window probes since the window was last open
         self.challenged_at = -math.inf  # when a segment that can't be right was last answered
+        self.idle_at = 0.0  # since when nothing is on the way, where that is so
         self.cwnd_limited_seq = iss  # up to here, what was sent was all that cwnd allowed
         self.timers = [NEVER] * Timer.COUNT
 

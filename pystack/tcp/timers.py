@@ -23,8 +23,11 @@ def expire(conn: Connection, now: float) -> None:
     if timers[Timer.DELAYED_ACK] <= now:
         timers[Timer.DELAYED_ACK] = NEVER
         conn.tcb.ack_now = True
+    if timers[Timer.PACING] <= now:
+        timers[Timer.PACING] = NEVER
     if timers[Timer.LOSS] <= now:
-        acks.react(conn, conn.recovery.on_timer(now), conn.tcb.flight_size_bytes, now)
+        flags = conn.recovery.on_timer(now)
+        acks.react(conn, flags, conn.tcb.flight_size_bytes, now)
     if timers[Timer.RETRANSMIT] <= now:
         _retransmit(conn, now)
     if timers[Timer.PERSIST] <= now:

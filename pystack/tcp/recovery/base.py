@@ -8,6 +8,7 @@ told to it comes back from `on_ack` and `on_timer` as a sum of the flags below.
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from pystack.tcp.rate import RateEstimator
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import Segment
@@ -88,6 +89,10 @@ class LossRecovery(Protocol):
 
     def on_rto(self, now: float) -> None:
         """The retransmission timer ran out: what is on the way counts as lost."""
+        ...
+
+    def measure(self, rates: RateEstimator) -> None:
+        """From now on tell `rates` of each record that is sent, delivered or lost."""
         ...
 
     def on_too_big(self) -> None:

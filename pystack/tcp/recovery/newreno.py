@@ -5,6 +5,7 @@ segment that it stands for out of the pipe. The sender then sends the same, the 
 left in peace, and RFC 3042's limited transmit comes with it.
 """
 
+from pystack.tcp.rate import RateEstimator
 from pystack.tcp.recovery.base import (
     DUPLICATE_THRESHOLD,
     LIMITED_TRANSMIT,
@@ -14,6 +15,7 @@ from pystack.tcp.recovery.base import (
     Lost,
 )
 from pystack.tcp.rtt import RttEstimator
+from pystack.tcp.scoreboard import Scoreboard
 from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import Segment
 
@@ -22,9 +24,11 @@ class NewRenoRecovery:
     """Fast retransmit and fast recovery, and going back after a time-out."""
 
     __slots__ = (
+        "_board",
         "_first_partial",
         "_forced",
         "_lost_until",
+        "_rates",
         "_repairing",
         "_rexmit_nxt",
         "_tcb",
@@ -49,6 +53,8 @@ class NewRenoRecovery:
         self._lost_until = tcb.iss
         self._forced = False  # the next of it goes out whatever cwnd says
         self._first_partial = False
+        self._board = Scoreboard()
+        self._rates: RateEstimator | None = None  # None: nobody asks for rates, no record is kept
 
     @property
     def repairing(self) -> bool:
@@ -75,18 +81,28 @@ class NewRenoRecovery:
         return None
 
     def on_sent(self, seq: int, now: float) -> None:
-        """Take no note: no duplicate ACK says which segment it is for."""
+        """Take no note, unless for rates: no duplicate ACK says which segment it is for."""
+        if self._rates is not None:
+            record = self._board.sent(seq, self._tcb.snd_nxt, now)
+            self._rates.sent(record, self.pipe_bytes(), now)
 
     def on_retransmitted(self, seq: int, size: int, now: float) -> None:
         """Go on behind it."""
         self._rexmit_nxt = seq + size
         self._forced = False
+        if self._rates is not None and self._board.at(seq) is not None:
+            record = self._board.retransmitted(seq, size, now)
+            self._rates.lost(record, now)  # with the stamp of its first transmission
+            self._rates.sent(record, self.pipe_bytes(), now)
 
     def on_ack(self, seg: Segment, acked_bytes: int, now: float, *, duplicate: bool) -> int:
         """Count duplicates, RFC 6582 section 3.2 (2); or see how far the repair is, (3)."""
         self.newly_lost_bytes = 0
         self.delivered_bytes = acked_bytes
         if acked_bytes:
+            if self._rates is not None:
+                for record in self._board.acknowledge(self._tcb.snd_una):
+                    self._rates.delivered(record, now)
             return self._progress(acked_bytes)
         return self._duplicate() if duplicate else 0
 
@@ -109,12 +125,17 @@ class NewRenoRecovery:
         self._lost_until = tcb.snd_nxt
         self._forced = True
 
+    def measure(self, rates: RateEstimator) -> None:
+        """Keep records, for the rates alone."""
+        self._rates = rates
+
     def on_too_big(self) -> None:
         """Go back as after a time-out."""
         self.on_rto(0.0)
 
     def clear(self) -> None:
-        """Keep nothing that would need it."""
+        """Keep nothing."""
+        self._board.clear()
 
     def _duplicate(self) -> int:
         tcb = self._tcb

@@ -57,7 +57,7 @@ class RackRecovery(SackRecovery):
         """Note when it was; a probe comes the later (section 7.2)."""
         tcb = self._tcb
         if self.repairing:
-            self.board.sent(seq, tcb.snd_nxt, now)
+            self._record(seq, now)
             if self._probe_due:
                 self._probe_sent(again=False)
                 return
@@ -153,7 +153,7 @@ class RackRecovery(SackRecovery):
                 break
             remaining_s = record.xmit_at + patience_s - now
             if remaining_s <= EPSILON_S:
-                self.board.mark_lost(record)
+                self._lose(record, now)
                 lost_bytes += record.size
             elif remaining_s > wait_s:
                 wait_s = remaining_s

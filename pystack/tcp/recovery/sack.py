@@ -5,7 +5,6 @@ block, or a time-out, turns it into a scoreboard; a while after the trouble it b
 `rack.py` is the same with another idea of when a segment is lost.
 """
 
-from collections import deque
 from typing import Final
 
 from pystack.tcp import timestamps
@@ -18,6 +17,7 @@ from pystack.tcp.recovery.base import (
     UNDO,
     Lost,
 )
+from pystack.tcp.recovery.tracking import Tracking
 from pystack.tcp.recovery.undo import Undo
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.scoreboard import (
@@ -26,7 +26,6 @@ from pystack.tcp.scoreboard import (
     RETRANSMITTED,
     SACKED,
     Record,
-    Scoreboard,
 )
 from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import Segment
@@ -47,11 +46,10 @@ _SECOND_ACK: Final = 2  # step 3 is to come
 MAX_DUPLICATE_THRESHOLD: Final = 300  # segments; as Linux's tcp_max_reordering
 
 
-class SackRecovery:
+class SackRecovery(Tracking):
     """The scoreboard's owner: marks what is lost, and knows when all is repaired."""
 
     __slots__ = (
-        "_calm_seq",
         "_forced",
         "_frto",
         "_frto_sent_at",
@@ -59,48 +57,34 @@ class SackRecovery:
         "_holding",
         "_judged",
         "_known",
-        "_log",
         "_rescue_seq",
         "_rescued_until",
-        "_rtt",
-        "_tcb",
         "_undo",
-        "board",
         "delivered_bytes",
         "dup_thresh",
-        "fack",
         "newest_end",
-        "newest_rtt_s",
         "newest_serial",
         "newly_lost_bytes",
         "phase",
         "recover",
         "reordering_seen",
-        "repairing",
     )
 
     name = "sack"
     counts_delivered = True
 
     def __init__(self, tcb: Tcb, rtt: RttEstimator) -> None:
-        self._tcb = tcb
-        self._rtt = rtt
-        self._log: deque[tuple[int, float]] = deque()
-        self.board = Scoreboard()
-        self.repairing = False  # True: the scoreboard is in use, the log is empty
-        self._calm_seq = tcb.iss  # SND.NXT at the last sign of trouble
+        super().__init__(tcb, rtt)
         self.phase = OPEN
         self.recover = tcb.iss  # RFC 6675's RecoveryPoint
         self.delivered_bytes = self.newly_lost_bytes = 0
         self.dup_thresh = DUPLICATE_THRESHOLD
         self.reordering_seen = False
-        self.fack = tcb.iss  # up to here at most the peer has told us of data
         # Of the segment that was sent last among those that are known to have arrived: RFC 8985's
-        # RACK.xmit_ts, here a serial number, for in virtual time many are sent at one instant;
-        # RACK.end_seq; and RACK.rtt. What is in the log was sent after it.
+        # RACK.xmit_ts, here a serial number, for in virtual time many are sent at one instant, and
+        # RACK.end_seq. What is in the log was sent after it.
         self.newest_serial = 0
         self.newest_end = tcb.iss
-        self.newest_rtt_s = 0.0
         self._judged = tcb.iss  # all before it has been looked at by `_detect`
         self._high_rxt = tcb.iss  # RFC 6675's HighRxt
         self._rescued_until: int | None = None  # its RescueRxt; None: there was none
@@ -119,23 +103,19 @@ class SackRecovery:
 
     # what was sent
 
-    def pipe_bytes(self) -> int:
-        """Return RFC 6675's pipe: FlightSize, less what is here or lost, and what went twice."""
-        tcb = self._tcb
-        flight_size_bytes = tcb.snd_nxt - tcb.snd_una
-        return flight_size_bytes - self.board.left_bytes if self.repairing else flight_size_bytes
-
     def on_sent(self, seq: int, now: float) -> None:
         """Note when it was."""
         if self.repairing:
-            self.board.sent(seq, self._tcb.snd_nxt, now)
+            self._record(seq, now)
         else:
             self._log.append((self._tcb.snd_nxt, now))
 
     def on_retransmitted(self, seq: int, size: int, now: float) -> None:
         """Note it."""
         self._track()
-        self.board.retransmitted(seq, size, now)
+        record = self.board.retransmitted(seq, size, now)
+        if self.rates is not None:
+            self.rates.sent(record, self.pipe_bytes(), now)
         self._forced = False
         self._undo.on_retransmitted(size, now)
         if seq == self._rescue_seq:
@@ -204,12 +184,7 @@ class SackRecovery:
         self._track()
         self._undo.end()
         self._frto = _OFF
-        self._all_lost(float("inf"))
-
-    def clear(self) -> None:
-        """The connection is over."""
-        self._log.clear()
-        self.board.clear()
+        self._all_lost(None)
 
     # for RACK to have them its way
 
@@ -245,7 +220,7 @@ class SackRecovery:
             if record.flags & RETRANSMITTED:
                 board.mark_guessed(record)
             else:
-                board.mark_lost(record)
+                self._lose(record, now)
         return lost_bytes
 
     def _survives(self, record: Record, now: float) -> bool:
@@ -256,40 +231,6 @@ class SackRecovery:
         """Fast recovery, or that after a time-out, is over."""
 
     # helpers
-
-    def _track(self) -> None:
-        """Make records of the log."""
-        if self.repairing:
-            return
-        self.repairing = True
-        seq = self._tcb.snd_una
-        for end, at in self._log:
-            self.board.sent(seq, end, at)
-            seq = end
-        self._log.clear()
-        if seq < self._tcb.snd_nxt:
-            self.board.sent(seq, self._tcb.snd_nxt, 0.0)  # from before the handshake's end
-
-    def _calm_down(self) -> None:
-        """Make a log of the records, a window of data after the last trouble."""
-        board, tcb = self.board, self._tcb
-        if self.phase != OPEN or not board.clean:
-            self._calm_seq = tcb.snd_nxt
-        elif tcb.snd_una >= self._calm_seq:
-            self._log.extend((record.end, record.xmit_at) for record in board.records)
-            board.clear()
-            self._known = ()
-            self.repairing = False
-
-    def _shorten_log(self, now: float) -> None:
-        log, una = self._log, self._tcb.snd_una
-        sent_at = None
-        while log and log[0][0] <= una:
-            sent_at = log.popleft()[1]
-        if sent_at is not None:
-            self.newest_rtt_s = now - sent_at
-        if una > self.fack:
-            self.fack = una
 
     def _sort_blocks(
         self, seg: Segment
@@ -362,7 +303,10 @@ class SackRecovery:
         if self.newly_lost_bytes and self.phase == OPEN:
             self._enter_fast()
             flags |= LOSS
-        self._calm_down()
+        if self.phase != OPEN or not board.clean:
+            self._calm_seq = tcb.snd_nxt
+        else:
+            self._calm_down()
         return flags
 
     def _select(self, left: int, right: int) -> list[Record]:
@@ -378,6 +322,8 @@ class SackRecovery:
         """A record is known to be here; True: the copy that a time-out has taken for lost."""
         end, flags = record.end, record.flags
         self.delivered_bytes += end - record.seq
+        if self.rates is not None:
+            self.rates.delivered(record, now)
         original = not flags & EVER_RETRANSMITTED
         if end > self.fack:
             self.fack = end
@@ -455,16 +401,20 @@ class SackRecovery:
         self._judged = self._tcb.snd_una
         return UNDO | RECOVERED
 
-    def _all_lost(self, now: float) -> None:
+    def _all_lost(self, now: float | None) -> None:
+        """Mark all lost but what is young; None: that too, and it is no loss to be told of."""
         board = self.board
         self._frto_sent_at = 0.0
         for number, record in enumerate(board.records):
             flags = record.flags
             if flags & SACKED or flags & (LOST | RETRANSMITTED) == LOST:
                 continue
-            if number and self._survives(record, now):
+            if now is None:
+                board.mark_lost(record)
+            elif number and self._survives(record, now):
                 continue
-            board.mark_lost(record)
+            else:
+                self._lose(record, now)
             self.newly_lost_bytes += record.size
             self._frto_sent_at = max(self._frto_sent_at, record.xmit_at)
         self.phase = TIMEOUT
@@ -491,10 +441,3 @@ class SackRecovery:
                 self._rescue_seq = record.end - size
                 return Lost(self._rescue_seq, size, forced=False, reason=self.name)  # rule (4)
         return None
-
-    def _tail_of(self, record: Record) -> int:
-        """Return how large the last segment of a record was, its FIN included."""
-        tcb = self._tcb
-        fin = tcb.fin_seq is not None and record.end == tcb.fin_seq + 1
-        text_bytes = record.size - fin
-        return (text_bytes - 1) % tcb.snd_mss + 1 + fin if text_bytes else 1
