@@ -45,6 +45,7 @@ def parse(known: list[Row]) -> argparse.Namespace:
 
 def measure(wanted: list[Row], options: argparse.Namespace) -> report.Results:
     """Measure every row, all its columns one after the other."""
+    spaces.prepare()
     results = report.Results(machine.describe())
     with ExitStack() as until:
         all_subjects = Subjects(until)
@@ -79,7 +80,6 @@ def main() -> int:
         return 0
     before = load(options.compare) if options.compare else None
     wanted = [row for row in known if row.name in options.only]
-    spaces.prepare()
     results = measure(wanted, options)
     print("\n".join(report.lines(wanted, results)))
     print(machine.CLIENT)

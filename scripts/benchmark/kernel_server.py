@@ -36,6 +36,7 @@ def listening(port: int) -> socket.socket:
     """Open a port on all addresses."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ports.use_cubic(listener)
     listener.bind(("", port))
     listener.listen(BACKLOG)
     return listener

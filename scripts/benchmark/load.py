@@ -1,11 +1,12 @@
 """The clients: blocking and epoll loops over the kernel's own sockets, in a process of their own.
 
-    python -m benchmark.load MODE ADDRESS PORT CONNECTIONS SECONDS
+    python -m benchmark.load MODE ADDRESS PORT CONNECTIONS SECONDS PID
 
-Prints one JSON object. The modes `up` and `down` move bulk data (what comes is dropped inside the
-kernel, by MSG_TRUNC), `rr` sends 64 bytes and waits for as many, on connections that it keeps,
-`crr` does so on a new connection each time, `udp` keeps 32 datagrams under way, and `hold` opens
-connections, says so, and keeps them until its standard input ends.
+Prints one JSON object, which also says for how long the server, PID, has had a processor. `up`
+and `down` move bulk data (what comes is dropped inside the kernel, by MSG_TRUNC), `rr` sends 64
+bytes and waits for as many, on connections that it keeps, `crr` does so on a new connection each
+time, `udp` keeps 32 datagrams under way, and `hold` opens connections, says so, and keeps them
+until its standard input ends.
 """
 
 import json
@@ -17,7 +18,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Final
+
+from benchmark import ports
 
 MESSAGE: Final = bytes(range(64))
 CHUNK: Final = bytes(1 << 20)
@@ -31,24 +36,40 @@ Peer = tuple[str, int]
 class Window:
     """The time that counts: what happens before it warms up, and what comes after is left out."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, pid: int) -> None:
         self.begin_at = time.perf_counter() + WARM_UP_S
         self.end_at = self.begin_at + seconds
-        self.seconds = seconds
+        self._seconds = seconds
+        self._schedule = Path(f"/proc/{pid}/schedstat")
+        self._busy_ns = 0
+        timer = threading.Timer(WARM_UP_S, self._begin)
+        timer.daemon = True
+        timer.start()
 
-    def rate(self, count: int) -> float:
-        """Return events per second."""
-        return count / self.seconds
+    def rate(self, count: int) -> dict[str, float]:
+        """Return events per second, and per second of the server's processor."""
+        busy_s = (self._processor_ns() - self._busy_ns) / 1e9
+        return {
+            "per_s": count / self._seconds,
+            "per_busy_s": count / busy_s if busy_s else 0.0,
+            "busy": busy_s / self._seconds,
+        }
+
+    def _begin(self) -> None:
+        self._busy_ns = self._processor_ns()
+
+    def _processor_ns(self) -> int:
+        # Of the main thread; the kernel's own servers use several, and are not looked at.
+        return int(self._schedule.read_text().split()[0])
 
 
-def bulk(peer: Peer, connections: int, seconds: float, *, up: bool) -> dict[str, float]:
+def bulk(peer: Peer, connections: int, window: Window, *, up: bool) -> dict[str, float]:
     """Send, or receive, as fast as it goes; return bits per second."""
-    window = Window(seconds)
     counts = [0] * connections
 
     def move(number: int) -> None:
         scratch = bytearray(1 << 20)
-        with socket.create_connection(peer, TIMEOUT_S) as stream:
+        with connected(peer) as stream:
             stream.settimeout(None)
             # In the kernel, where it costs nothing
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
@@ -72,12 +93,12 @@ def bulk(peer: Peer, connections: int, seconds: float, *, up: bool) -> dict[str,
         thread.join()
     if not all(counts):
         raise TimeoutError("a connection does not get on")
-    return {"bps": window.rate(sum(counts)) * 8}
+    return window.rate(sum(counts) * 8)
 
 
-def request_response(peer: Peer, connections: int, seconds: float) -> dict[str, float]:
+def request_response(peer: Peer, connections: int, window: Window) -> dict[str, float]:
     """Ask on kept connections; return the answers per second, and how long they took."""
-    streams = [socket.create_connection(peer, TIMEOUT_S) for _ in range(connections)]
+    streams = [connected(peer) for _ in range(connections)]
     poll = select.epoll()
     by_fd = {}
     for stream in streams:
@@ -86,7 +107,6 @@ def request_response(peer: Peer, connections: int, seconds: float) -> dict[str, 
         if connections > 1:
             poll.register(stream, select.EPOLLIN)
         by_fd[stream.fileno()] = stream
-    window = Window(seconds)
     asked_at = dict.fromkeys(by_fd, 0.0)
     for fd, stream in by_fd.items():
         asked_at[fd] = time.perf_counter()
@@ -102,12 +122,11 @@ def request_response(peer: Peer, connections: int, seconds: float) -> dict[str, 
                 took_s.append(now - asked_at[fd])
             asked_at[fd] = now
             by_fd[fd].send(MESSAGE)
-    return {"per_s": window.rate(len(took_s)), **spread(took_s)}
+    return {**window.rate(len(took_s)), **spread(took_s)}
 
 
-def connect_request_close(peer: Peer, connections: int, seconds: float) -> dict[str, float]:
+def connect_request_close(peer: Peer, connections: int, window: Window) -> dict[str, float]:
     """Connect, ask, get the answer, close; return how many of these per second."""
-    window = Window(seconds)
     poll = select.epoll()
     open_now: dict[int, tuple[socket.socket, float]] = {}
     took_s: list[float] = []
@@ -140,10 +159,10 @@ def connect_request_close(peer: Peer, connections: int, seconds: float) -> dict[
             if now >= window.begin_at:
                 took_s.append(now - began)
             connect()
-    return {"per_s": window.rate(len(took_s)), **spread(took_s)}
+    return {**window.rate(len(took_s)), **spread(took_s)}
 
 
-def udp_echo(peer: Peer, _connections: int, seconds: float) -> dict[str, float]:
+def udp_echo(peer: Peer, _connections: int, window: Window) -> dict[str, float]:
     """Keep datagrams under way; return how many come back per second."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect(peer)
@@ -151,7 +170,6 @@ def udp_echo(peer: Peer, _connections: int, seconds: float) -> dict[str, float]:
         out.send(MESSAGE)  # the first may cost a question of ARP's
         out.recv(4096)
         out.settimeout(0.2)
-        window = Window(seconds)
         back = lost = 0
         for _ in range(OUTSTANDING):
             out.send(MESSAGE)
@@ -166,10 +184,10 @@ def udp_echo(peer: Peer, _connections: int, seconds: float) -> dict[str, float]:
                 if now >= window.begin_at:
                     back += 1
             out.send(MESSAGE)
-    return {"per_s": window.rate(back), "lost": lost}
+    return {**window.rate(back), "lost": lost}
 
 
-def hold(peer: Peer, connections: int, _seconds: float) -> dict[str, float]:
+def hold(peer: Peer, connections: int, _window: Window) -> dict[str, float]:
     """Open connections, and keep them until the standard input ends."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (connections + 100,) * 2)
     began = time.perf_counter()
@@ -179,6 +197,13 @@ def hold(peer: Peer, connections: int, _seconds: float) -> dict[str, float]:
     for stream in streams:
         stream.close()
     return {}
+
+
+def connected(peer: Peer) -> socket.socket:
+    """Open a connection."""
+    stream = socket.create_connection(peer, TIMEOUT_S)
+    ports.use_cubic(stream)
+    return stream
 
 
 def spread(took_s: list[float]) -> dict[str, float]:
@@ -192,9 +217,9 @@ def spread(took_s: list[float]) -> dict[str, float]:
     }
 
 
-MODES: Final[dict[str, Callable[[Peer, int, float], dict[str, float]]]] = {
-    "up": lambda peer, connections, seconds: bulk(peer, connections, seconds, up=True),
-    "down": lambda peer, connections, seconds: bulk(peer, connections, seconds, up=False),
+MODES: Final[dict[str, Callable[[Peer, int, Window], dict[str, float]]]] = {
+    "up": partial(bulk, up=True),
+    "down": partial(bulk, up=False),
     "rr": request_response,
     "crr": connect_request_close,
     "udp": udp_echo,
@@ -204,8 +229,9 @@ MODES: Final[dict[str, Callable[[Peer, int, float], dict[str, float]]]] = {
 
 def main() -> None:
     """Run one load."""
-    mode, address, port, connections, seconds = sys.argv[1:]
-    found = MODES[mode]((address, int(port)), int(connections), float(seconds))
+    mode, address, port, connections, seconds, pid = sys.argv[1:]
+    window = Window(float(seconds), int(pid))
+    found = MODES[mode]((address, int(port)), int(connections), window)
     print(json.dumps(found), flush=True)
 
 

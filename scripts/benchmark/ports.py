@@ -1,5 +1,7 @@
 """Where the servers of all kinds are and listen, and what they do there."""
 
+import contextlib
+import socket
 from typing import Final
 
 ECHO: Final = 7  # TCP: what comes is sent back. UDP: the same, by hand
@@ -29,3 +31,9 @@ def near(number: int | str) -> str:
 def far(number: int | str) -> str:
     """Return the address of whoever is behind it."""
     return f"10.77.{number}.2/24"
+
+
+def use_cubic(stream: socket.socket) -> None:
+    """Have the same congestion control on all machines: BBR, where it is usual, paces."""
+    with contextlib.suppress(OSError):
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")

@@ -51,7 +51,38 @@ def lines(rows: Sequence[Row], results: Results) -> Iterable[str]:
         of_columns = results.found[figure.name]
         cells = "".join(f"{_number(of_columns.get(column)):>10}" for column in COLUMNS)
         yield f"{figure.title:{_WIDTH}} {figure.unit:>7} {cells}"
+    yield from _busy_lines(figures, results)
     yield from (f"failed: {text}" for text in results.failed)
+
+
+def _busy_lines(figures: Sequence[Figure], results: Results) -> Iterable[str]:
+    """Return what a server would do if it had a processor all to itself, and how far it had one.
+
+    On a machine that others use too, these say more than the figures themselves.
+    """
+    of_figures = [figure for figure in figures if _per_busy(figure, PYSTACK, results)]
+    if not of_figures:
+        return
+    columns = (*PYSTACK, *BARE)
+    yield ""
+    head = "in a second of the server's processor"
+    yield (
+        f"{head:{_WIDTH}}         " + "".join(f"{_SHORT[name]:>10}" for name in columns) + "  busy"
+    )
+    for figure in of_figures:
+        cells = "".join(f"{_number(_per_busy(figure, (c,), results)):>10}" for c in columns)
+        shares = [results.details[figure.name].get(c, {}).get("busy", 0.0) for c in PYSTACK]
+        busy = " ".join(f"{share:4.0%}" for share in shares)
+        yield f"{figure.title:{_WIDTH}} {figure.unit:>7} {cells}  {busy}"
+
+
+def _per_busy(figure: Figure, columns: Sequence[str], results: Results) -> float | None:
+    """Return the figure of the first of these columns, per second of processor time."""
+    for column in columns:
+        found = results.details.get(figure.name, {}).get(column, {}).get("per_busy_s")
+        if found:
+            return found / figure.scale
+    return None
 
 
 def _ratio_lines(figure: Figure, results: Results) -> Iterable[str]:
@@ -75,7 +106,8 @@ def changes(rows: Sequence[Row], results: Results, before: Results) -> Iterable[
         for name, value in results.machine.items()
         if before.machine.get(name) != value
     )
-    yield f"{'since then':{_WIDTH}}         {'was':>10} {'is':>10}  change (kernel's)"
+    head = f"{'since then':{_WIDTH}}         {'was':>10} {'is':>10}"
+    yield f"{head}  change (kernel's), per processor time"
     for figure in (figure for row in rows for figure in row.figures):
         for column in PYSTACK:
             is_now = results.found.get(figure.name, {}).get(column)
@@ -87,9 +119,11 @@ def changes(rows: Sequence[Row], results: Results, before: Results) -> Iterable[
             better = change < 1 if figure.less_is_better else change > 1
             mark = "" if 0.95 < change < 1.05 else "better" if better else "WORSE"
             kernel = _kernel_change(figure.name, column, results, before)
+            busy = [_per_busy(figure, (column,), r) for r in (results, before)]
+            work = f"x {busy[0] / busy[1]:.2f}" if busy[0] and busy[1] else ""
             yield (
                 f"{title:{_WIDTH}} {figure.unit:>7} {_number(was):>10} {_number(is_now):>10}"
-                f"  x {change:.2f} {kernel} {mark}"
+                f"  x {change:.2f} {kernel:9} {work:6} {mark}".rstrip()
             )
 
 

@@ -26,7 +26,7 @@ def bulk(flows: int, *, up: bool) -> Row:
     title = f"bulk TCP {way}, {flows} flow{'s' * (flows > 1)}"
     # The loop that writes knows of one flow only.
     columns = (*PYSTACK, *(BARE if up or flows == 1 else ()), *KERNEL)
-    return Row(name, columns, measure, (Figure(name, title, "Mbit/s", "bps", 1e6),))
+    return Row(name, columns, measure, (Figure(name, title, "Mbit/s", "per_s", 1e6),))
 
 
 def asked(mode: str, title: str, connections: int) -> Row:
@@ -44,15 +44,21 @@ def wrk(name: str, title: str, port: int, path: str) -> Row:
     """Return a row of HTTP requests on 16 kept connections."""
 
     def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
-        url = f"http://{all_subjects.get(column).address}:{port}{path}"
+        subject = all_subjects.get(column)
+        url = f"http://{subject.address}:{port}{path}"
         argv = ["wrk", "-t1", "-c16", f"-d{max(1, round(seconds))}s", url]
+        busy_ns = subject.busy_ns()
         with spaces.program(argv, subjects.CLIENT) as running:
             said = running.rest()
+        busy_s = (subject.busy_ns() - busy_ns) / 1e9
         found = re.search(r"Requests/sec:\s+([\d.]+)", said)
         failed = re.search(r"Socket errors.*|Non-2xx.*", said)
         if failed or not found:
             raise spaces.MeasureError(f"wrk: {failed[0] if failed else said}")
-        return {"per_s": float(found[1])}
+        per_s = float(found[1])
+        count = re.search(r"(\d+) requests in", said)
+        assert count is not None
+        return {"per_s": per_s, "per_busy_s": int(count[1]) / busy_s, "busy": busy_s / seconds}
 
     return Row(name, PYSTACK, measure, (Figure(name, title, "/s", "per_s"),), needs=("wrk",))
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmark import ports, spaces, subjects
 from benchmark.row import Figure, Measure, Row
-from benchmark.subjects import Subjects
+from benchmark.subjects import Subject, Subjects
 
 REPEATS: Final = 5
 # Everything that the package gives by name; the names alone cost next to nothing.
@@ -46,11 +46,12 @@ def idle(_all_subjects: Subjects, _column: str, seconds: float) -> dict[str, flo
     with ExitStack() as until:
         running = until.enter_context(spaces.program(up("tapidle"), subjects.SERVER, kill=True))
         running.line()
+        subject = Subject(0, running)
         time.sleep(1.5)  # ARP and the like have come to rest
-        busy_ns, wakes = processor_ns(running.pid), switches(running.pid)
+        busy_ns, wakes = subject.busy_ns(), switches(running.pid)
         time.sleep(seconds)
         return {
-            "busy": (processor_ns(running.pid) - busy_ns) / 1e9 / seconds * 100,
+            "busy": (subject.busy_ns() - busy_ns) / 1e9 / seconds * 100,
             "wakes": (switches(running.pid) - wakes) / seconds,
         }
 
@@ -100,11 +101,6 @@ def resident_bytes(pid: int) -> int:
     found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024
-
-
-def processor_ns(pid: int) -> int:
-    """Return how long a process has run."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
 def switches(pid: int) -> int:

@@ -6,6 +6,7 @@ columns one right after the other, for the machine's mood changes from minute to
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from benchmark import ports, spaces
@@ -42,6 +43,10 @@ class Subject:
     def pid(self) -> int:
         """Return its process id."""
         return self.program.pid
+
+    def busy_ns(self) -> int:
+        """Return for how long its main thread has had a processor."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0])
 
 
 class Subjects:
@@ -90,7 +95,7 @@ def load_argv(
     mode: str, subject: Subject, port: int, connections: int, seconds: float
 ) -> list[str]:
     """Return the command that runs a client."""
-    return spaces.module("load", mode, subject.address, port, connections, seconds)
+    return spaces.module("load", mode, subject.address, port, connections, seconds, subject.pid)
 
 
 def load(
