@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, calls, ecn, output, sack, timers
+from pystack.tcp import ack_policy, ecn, output, sack, timers
 from pystack.tcp.events import Signal
 from pystack.tcp.states import MAY_RECEIVE, TcpState
 from pystack.wire.tcp import FIN, Segment
@@ -45,9 +45,11 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
     if not payload:
         return
     if conn.released:
-        # RFC 1122 section 4.2.2.13: nobody will read it, and the peer should know.
+        # RFC 1122 section 4.2.2.13: nobody will read it, and the peer should know. The reset is as
+        # if there were no connection, as Linux's: the peer finds it at the number that it expects.
         conn.drops.append("tcp_text_after_close")
-        calls.abort(conn, now)
+        conn.outbox.append(output.reset_for(seg))
+        conn.finish(None)
         return
     tcb = conn.tcb
     if tcb.ecn:
@@ -68,6 +70,9 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
     buffer.append(payload)
     tcb.rcv_nxt += len(payload)
     if had_gap:
+        twice = buffer.out_of_order.overlap(before, tcb.rcv_nxt)
+        if twice is not None and tcb.dsack is None:
+            sack.came_twice(tcb, *twice)
         tcb.rcv_nxt = buffer.take_contiguous(tcb.rcv_nxt)
         tcb.ack_now = True  # RFC 5681 section 4.2: at once when a gap is filled
     conn.bytes_received += tcb.rcv_nxt - before

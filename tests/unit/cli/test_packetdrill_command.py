@@ -16,7 +16,7 @@ GOOD = """
 BAD = GOOD.replace("ack 1", "ack 2")
 
 
-@pytest.fixture()
+@pytest.fixture
 def scripts(tmp_path: Path) -> Path:
     (tmp_path / "good.pkt").write_text(GOOD)
     (tmp_path / "bad.pkt").write_text(BAD)
