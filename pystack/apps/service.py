@@ -14,8 +14,6 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 import trio
 
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
-from pystack.apps.http.service import HttpService
-from pystack.apps.iperf3 import Iperf3
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
@@ -83,13 +81,26 @@ class ServiceOptions:
 
 ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
 
+
+def _http(options: ServiceOptions) -> Service:
+    from pystack.apps.http.service import HttpService  # imported by those who serve it
+
+    return HttpService(options.root, options.limits, options.utc_now)
+
+
+def _iperf3(_options: ServiceOptions) -> Service:
+    from pystack.apps.iperf3 import Iperf3
+
+    return Iperf3()
+
+
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
-    "http": lambda options: HttpService(options.root, options.limits, options.utc_now),
+    "http": _http,
     "echo": lambda options: Echo(),
     "discard": lambda options: Discard(),
     "chargen": lambda options: Chargen(options.rng),
     "daytime": lambda options: Daytime(options.utc_now),
-    "iperf3": lambda options: Iperf3(),
+    "iperf3": _iperf3,
 }
 
 
@@ -110,8 +121,7 @@ def known_names() -> list[str]:
 def parse_serve(text: str) -> tuple[str, int | None]:
     """Read `NAME[:PORT]`; no port means the service's usual one."""
     name, colon, port_text = text.partition(":")
-    names = known_names()
-    if name not in names:
+    if name not in BUILT_IN and name not in (names := known_names()):
         raise ConfigError(f"there is no service {name!r}{suggest(name, names)}")
     if not colon:
         return name, None

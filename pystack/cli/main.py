@@ -5,40 +5,72 @@ sentence and status 1. A traceback is a bug.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 
 from pystack import __version__
-from pystack.cli.lab import lab
 from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
-from pystack.cli.packetdrill import packetdrill_command
-from pystack.cli.plugins import plugins_command
-from pystack.cli.up import up_command
 from pystack.core.errors import ConfigError, DeviceError
 
-app: Final = typer.Typer(
-    name="pystack",
-    help="A network you control: a TCP/IP host in user space, and whole networks of them.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
 
-app.command("up")(up_command)
-app.command("plugins")(plugins_command)
-app.command(
-    "packetdrill", context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
-)(packetdrill_command)
-app.add_typer(lab)
+def _add_up(app: typer.Typer) -> None:
+    from pystack.cli.up import up_command
+
+    app.command("up")(up_command)
+
+
+def _add_plugins(app: typer.Typer) -> None:
+    from pystack.cli.plugins import plugins_command
+
+    app.command("plugins")(plugins_command)
+
+
+def _add_packetdrill(app: typer.Typer) -> None:
+    from pystack.cli.packetdrill import packetdrill_command
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    app.command("packetdrill", context_settings=settings)(packetdrill_command)
+
+
+def _add_lab(app: typer.Typer) -> None:
+    from pystack.cli.lab import lab
+
+    app.add_typer(lab)
+
+
+# Each imports what it needs when it is the one that is asked for: `pystack up` has no use for the
+# half of the package that labs are made of, and to import it takes as long as all the rest.
+_COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
+    "up": _add_up,
+    "plugins": _add_plugins,
+    "packetdrill": _add_packetdrill,
+    "lab": _add_lab,
+}
+
+
+def make_app(first_word: str) -> typer.Typer:
+    """Return the command: the one that is asked for, or with all of them if that is none."""
+    app = typer.Typer(
+        name="pystack",
+        help="A network you control: a TCP/IP host in user space, and whole networks of them.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_root)
+    for name in (first_word,) if first_word in _COMMANDS else _COMMANDS:
+        _COMMANDS[name](app)
+    return app
 
 
 def main() -> None:
     """Run the command and exit."""
     try:
-        status = app(standalone_mode=False)
+        status = make_app(next(iter(sys.argv[1:]), ""))(standalone_mode=False)
         sys.stdout.flush()
     except (ConfigError, DeviceError) as error:
         _exit(str(error), 2 if isinstance(error, ConfigError) else 1)
@@ -63,7 +95,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,

@@ -1,11 +1,15 @@
 """Plug-ins: the built-in ones from a dictionary, the others from entry points of the same group."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -22,6 +26,9 @@ GROUPS: Final = (
 
 def installed(group: str) -> dict[str, EntryPoint]:
     """Return the third parties' plug-ins of a group by name, not loaded yet."""
+    # With all that it drags in (e-mail, zip archives) it takes 15 ms, and few need it.
+    from importlib.metadata import entry_points
+
     return {entry.name: entry for entry in entry_points(group=group)}
 
 

@@ -13,7 +13,7 @@ from pystack.link.config import PipeConfig
 from pystack.link.impair.base import HARMLESS
 from pystack.link.impair.packet import Predicate
 from pystack.link.pipe import Pipe
-from pystack.link.port import FrameSink
+from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink
 from pystack.link.qdisc.base import is_mark
 from pystack.observe.observer import Dropped, Observer
 from pystack.wire.frame import Frame
@@ -22,8 +22,6 @@ from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 A_TO_B: Final = "a_to_b"
 B_TO_A: Final = "b_to_a"
 DIRECTIONS: Final = (A_TO_B, B_TO_A)
-
-DEFAULT_MTU_BYTES: Final = 1500
 
 PERFECT: Final = PipeConfig()
 

@@ -5,9 +5,11 @@ Port. A host does not know what it is plugged into.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from pystack.wire.frame import Frame
+
+DEFAULT_MTU_BYTES: Final = 1500  # what Ethernet carries, RFC 894
 
 # Takes a frame that has arrived, and the instant of it. Never raises.
 FrameSink = Callable[[Frame, float], None]

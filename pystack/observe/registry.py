@@ -10,7 +10,6 @@ from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen, read
-from pystack.observe.ladder import LadderRecorder
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import Event, Observer
 from pystack.observe.pcap import PcapWriter, open_capture
@@ -59,6 +58,8 @@ class _Ladder:
     """`ladder [rungs N]`: in the end, the last of what was seen as a diagram."""
 
     def __init__(self, scene: Scene, *, rungs: str | int = 40) -> None:
+        from pystack.observe.ladder import LadderRecorder  # only where one is drawn
+
         self._scene = scene
         self._rungs = _count("rungs", rungs)
         self._recorder = LadderRecorder(3 * self._rungs)  # a rung: sent, lost or arrived, and more

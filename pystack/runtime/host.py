@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, U
 
 import trio
 
-from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4, parse_ip4
+from pystack.core.addresses import (
+    LOOPBACK,
+    UNSPECIFIED,
+    ZERO_MAC,
+    Ip4,
+    Prefix,
+    format_ip4,
+    parse_ip4,
+)
 from pystack.core.errors import ConfigError
+from pystack.link.loopback import LoopbackPort
 from pystack.runtime import reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver import Driver, Waiter
@@ -36,8 +45,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_LOOPBACK_PREFIX: Final = Prefix.of(LOOPBACK, 8)
 IPERF3_PORT: Final = 5201
 _FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
+
+
+def make_host(
+    name: str, driver: Driver, seed: int, names: Callable[[str], Ip4 | None] | None = None
+) -> TrioHost:
+    """Return a host in no network, with nothing but its loopback."""
+    stack = Host(name, driver.scheduler, seed)
+    port = LoopbackPort(driver.scheduler)
+    stack.add_interface("lo", port, LOOPBACK, _LOOPBACK_PREFIX, ZERO_MAC)
+    return TrioHost(stack, driver, names)
 
 
 class Place(Protocol):

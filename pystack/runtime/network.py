@@ -15,19 +15,12 @@ from typing import Final
 
 import trio
 
-from pystack.core.addresses import (
-    LOOPBACK,
-    ZERO_MAC,
-    Ip4,
-    Prefix,
-)
 from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
-from pystack.link.link import DEFAULT_MTU_BYTES, Link
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import Port
+from pystack.link.link import Link
+from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.observer import Observer
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
@@ -47,20 +40,9 @@ from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Addresses, Topology, Words
 
 DEFAULT_SUBNET: Final = "10.0.0.0/24"
-_LOOPBACK_PREFIX: Final = Prefix.of(LOOPBACK, 8)
 
 # What a link can join: the things themselves, or their names.
 NodeLike = TrioHost | Switch | Station | Attached | str
-
-
-def make_host(
-    name: str, driver: Driver, seed: int, names: Callable[[str], Ip4 | None] | None = None
-) -> TrioHost:
-    """Return a host in no network, with nothing but its loopback."""
-    stack = Host(name, driver.scheduler, seed)
-    port = LoopbackPort(driver.scheduler)
-    stack.add_interface("lo", port, LOOPBACK, _LOOPBACK_PREFIX, ZERO_MAC)
-    return TrioHost(stack, driver, names)
 
 
 class NetworkLink(Link):

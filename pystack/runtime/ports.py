@@ -14,9 +14,8 @@ from typing import Final, Protocol, runtime_checkable
 from pystack.core.addresses import Ip4, Prefix
 from pystack.core.plugin_words import Chosen, read
 from pystack.core.scheduler import Scheduler
-from pystack.link.link import DEFAULT_MTU_BYTES
 from pystack.link.loopback import LoopbackPort
-from pystack.link.port import FrameSink, Port
+from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port
 from pystack.link.replay import ReplayPort, read_pcap
 from pystack.runtime.driver import Driver
 from pystack.runtime.tap import TapPort

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -23,18 +23,18 @@ from pystack.core.addresses import (
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
-from pystack.link.config import PipeConfig
-from pystack.link.link import Link
 from pystack.link.port import Port
-from pystack.link.wrap import ShapedPort
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
-from pystack.runtime.host import TrioHost
-from pystack.runtime.network import make_host
+from pystack.runtime.driver import Driver
+from pystack.runtime.host import TrioHost, make_host
 from pystack.runtime.ports import RunningPort, Socket, read_port
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.tcp.congestion.registry import congestion_control
+
+if TYPE_CHECKING:
+    from pystack.link.config import PipeConfig
 
 DEFAULT_ADDRESS: Final = "10.77.0.2/24"
 DEFAULT_HOST_ADDRESS: Final = "10.77.0.1/24"
@@ -110,7 +110,7 @@ class TapHostConfig:
             verbosity=verbosity,
             port=None if port is None else read_port(port),
             observe=observe,
-            trouble=PipeConfig.parse(**words) if words else None,
+            trouble=_read_trouble(words) if words else None,
         )
 
 
@@ -128,13 +128,7 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
         host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
         _observe(host, config, resources)
         address, prefix = config.address
-        plug: Port = port
-        if config.trouble is not None:
-            both = (config.trouble, config.trouble)
-            link = Link(
-                driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes
-            )
-            plug = ShapedPort(port, link)
+        plug = port if config.trouble is None else _shaped(port, config, config.trouble, driver)
         host.stack.add_interface(config.interface, plug, address, prefix, config.mac)
         resources.callback(host.stack.close)
         if config.gateway is not None:
@@ -178,6 +172,24 @@ def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
     if config.port is None and config.offload and not port.gso_max_bytes:
         _log.info("%s: the kernel offers no offload; going on without", config.interface)
     return port
+
+
+# The emulator is only imported where it is asked for: a tenth of a second of `pystack up`.
+
+
+def _read_trouble(words: Mapping[str, object]) -> PipeConfig:
+    from pystack.link.config import PipeConfig
+
+    return PipeConfig.parse(**words)
+
+
+def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: Driver) -> Port:
+    from pystack.link.link import Link
+    from pystack.link.wrap import ShapedPort
+
+    both = (trouble, trouble)
+    link = Link(driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes)
+    return ShapedPort(port, link)
 
 
 def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> None:

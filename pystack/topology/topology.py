@@ -27,8 +27,9 @@ from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
 from pystack.core.suggest import suggest
 from pystack.link.config import PipeConfig
-from pystack.link.link import DEFAULT_MTU_BYTES, Link
+from pystack.link.link import Link
 from pystack.link.loopback import LoopbackPort
+from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.nodes import End, HostAddress, Node, Station

@@ -95,7 +95,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
             EntryPoint("broken", "no.such.module:Thing", service.ENTRY_POINT_GROUP),
         ]
     )
-    monkeypatch.setattr("pystack.core.plugins.entry_points", points.select)
+    monkeypatch.setattr("importlib.metadata.entry_points", points.select)
 
 
 @pytest.mark.usefixtures("plugins")

@@ -17,21 +17,21 @@ def test_a_built_in_is_found() -> None:
 def test_a_third_partys_is_loaded_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("mine", "math:tau", "pystack.congestion")
     broken = EntryPoint("broken", "no_such_module:x", "pystack.congestion")
-    monkeypatch.setattr(plugins, "entry_points", lambda *, group: [entry, broken])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [entry, broken])
     assert plugins.installed("pystack.congestion") == {"mine": entry, "broken": broken}
     assert plugins.find("pystack.congestion", "mine", BUILT_IN) == pytest.approx(6.2831853)
 
 
 def test_a_third_partys_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = EntryPoint("broken", "no_such_module:x", "pystack.congestion")
-    monkeypatch.setattr(plugins, "entry_points", lambda *, group: [broken])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [broken])
     with pytest.raises(ConfigError, match=r"congestion 'broken' \(no_such_module:x\): No module"):
         plugins.find("pystack.congestion", "broken", BUILT_IN)
 
 
 def test_a_built_in_goes_before_a_third_partys(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("cubic", "math:tau", "pystack.congestion")
-    monkeypatch.setattr(plugins, "entry_points", lambda *, group: [entry])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [entry])
     assert plugins.find("pystack.congestion", "cubic", BUILT_IN) == 2
 
 

@@ -4,7 +4,6 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from pystack.core import plugins
 from pystack.core.errors import ConfigError
 from pystack.core.rng import Random
 from pystack.link.qdisc.codel import Codel
@@ -85,7 +84,7 @@ def test_a_third_partys_queue_is_found_and_its_words_are_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     entry = EntryPoint("lifo", f"{__name__}:lifo", "pystack.qdisc")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints([entry]))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints([entry]))
     queue = parse_qdisc("lifo limit 7 fast")(Random(1))
     assert isinstance(queue, Fifo)
     assert queue.limit_packets == 14
