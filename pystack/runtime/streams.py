@@ -17,6 +17,7 @@ from pystack.core.addresses import Ip4, format_ip4, format_mac
 from pystack.runtime.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.stack import ip_fields
+from pystack.tcp import urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.listener import Listener
@@ -54,6 +55,21 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
         Raises BusyResourceError, ClosedResourceError, BrokenResourceError as `trio.abc.SendStream`.
         """
+        await self._send(data, urgent=False)
+
+    async def send_urgent(self, data: bytes | bytearray | memoryview) -> None:
+        """Send as `send_all` does, and tell the peer that all up to there is urgent (RFC 6093).
+
+        It arrives in line with the rest; new programs have no use for it.
+        """
+        await self._send(data, urgent=True)
+
+    @property
+    def urgent_bytes(self) -> int:
+        """Return how much is to be read up to the end of what the peer calls urgent."""
+        return urgent.unread_bytes(self._socket.connection)
+
+    async def _send(self, data: bytes | bytearray | memoryview, *, urgent: bool) -> None:
         if self._sending:
             raise trio.BusyResourceError("another task is sending on this stream")
         self._check_may_send()
@@ -64,7 +80,9 @@ class TcpStream(trio.abc.HalfCloseableStream):
             while True:
                 self._check_may_send()
                 try:
-                    view = view[self._host.tcp.write(self._socket, view, self._host.now()) :]
+                    view = view[
+                        self._host.tcp.write(self._socket, view, self._host.now(), urgent=urgent) :
+                    ]
                 except BrokenPipeError as error:
                     raise self._broken() from error
                 if not view:

@@ -189,9 +189,11 @@ class TcpTable:
 
     # the user's calls on a connection, each with the pump behind it
 
-    def write(self, socket: TcpSocket, data: memoryview, now: float) -> int:
+    def write(
+        self, socket: TcpSocket, data: memoryview, now: float, *, urgent: bool = False
+    ) -> int:
         """Queue data; return how much there was room for. BrokenPipeError after the end."""
-        size = socket.connection.write(data, now)
+        size = socket.connection.write(data, now, urgent=urgent)
         self.pump(socket, now)
         return size
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ack_policy, acks, handshake, output, sack, timers, timestamps
+from pystack.tcp import ack_policy, acks, handshake, output, sack, timers, timestamps, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Timer
 from pystack.tcp.text import take_fin, take_text, trim
 from pystack.tcp.timestamps import OLDER
 from pystack.wire.ecn import CE
-from pystack.wire.tcp import ACK, FIN, RST, SYN, Segment
+from pystack.wire.tcp import ACK, FIN, RST, SYN, URG, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
@@ -36,7 +36,8 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     ):
         if seg.tsval is not None:
             timestamps.note(conn.tcb, seg, seg.tsval, seq, now)  # RFC 7323 section 5.3, R3
-        # sixth, URG: the text is delivered in line (RFC 6093), so there is nothing to do
+        if seg.flags & URG:
+            urgent.pointer_arrived(conn, seg, seq)  # sixth
         take_text(conn, seg, now)  # seventh
         take_fin(conn, seg, now)  # eighth
 

@@ -16,7 +16,7 @@ rest: the pump, in `pystack.stack.tcp_table`.
 from dataclasses import replace
 
 from pystack.core.errors import ConfigError
-from pystack.tcp import arrives, calls, handshake, options, output, timers
+from pystack.tcp import arrives, calls, handshake, options, output, timers, urgent
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Event, Signal, StateChange
@@ -177,9 +177,15 @@ class Connection:
         """Be the answer of a listener to a SYN (3.10.7.2)."""
         handshake.open_passive(self, syn, now)
 
-    def write(self, data: memoryview, now: float) -> int:
-        """Queue data for sending; return how much of it there was room for (3.10.2)."""
-        return calls.write(self, data, now)
+    def write(self, data: memoryview, now: float, *, urgent: bool = False) -> int:
+        """Queue data for sending; return how much of it there was room for (3.10.2).
+
+        Where it is urgent, so is all that was queued before it and not sent yet (3.8.5).
+        """
+        size = calls.write(self, data, now)
+        if urgent and size:
+            self.tcb.snd_up = self.send_buffer.end
+        return size
 
     def read(self, max_bytes: int, now: float) -> bytes:
         """Return data that has arrived; empty when there is none (3.10.3)."""
@@ -287,6 +293,7 @@ class Connection:
             readable_bytes=self.receive_buffer.readable_bytes,
             out_of_order_bytes=self.receive_buffer.out_of_order.size_bytes,
             quick_acks=tcb.quick_acks,
+            urgent_bytes=urgent.unread_bytes(self),
             ecn=tcb.ecn,
             ecn_seen=tcb.ecn_seen,
             ce_received=self.ce_received,

@@ -16,6 +16,7 @@ class Signal(Enum):
     ESTABLISHED = "established"
     READABLE = "readable"  # data, or the peer's end of data
     WRITABLE = "writable"  # room in the send buffer again
+    URGENT = "urgent"  # the peer's urgent pointer is new, or has moved on
     CLOSED = "closed"  # the end; `Connection.error` says whether it was a good one
 
 

@@ -73,6 +73,7 @@ class TcpInfo:
     rcv_buffer_bytes: int = 0  # its size now
     readable_bytes: int = 0  # waits for the user
     out_of_order_bytes: int = 0  # waits behind a gap
+    urgent_bytes: int = 0  # to be read up to the end of what the peer calls urgent
     quick_acks: int = 0  # so many more ACKs are not delayed
     ce_received: int = 0  # segments with text that were marked on the way, where ECN was agreed on
     ece_received: int = 0  # ACKs that told of such marks

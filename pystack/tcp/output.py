@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, ecn, negotiation, path_mtu, sack, timestamps
+from pystack.tcp import ack_policy, ecn, negotiation, path_mtu, sack, timestamps, urgent
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
 from pystack.tcp.pacing import Pacer
@@ -243,6 +243,8 @@ def _usable(conn: Connection, unsent: int, window_room: int) -> int:
         tcb.cwnd_limited_seq = tcb.snd_nxt
         return 0
     most = max(mss, conn.gso_max_bytes // mss * mss)
+    if tcb.snd_up > tcb.snd_nxt:
+        most = mss  # each segment has a pointer of its own
     size = min(unsent, window_room, cwnd_room, most)
     if size <= 0:
         return 0
@@ -267,21 +269,32 @@ def _nagle_ok(conn: Connection) -> bool:
 
 
 def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again: bool) -> Segment:
+    tcb = conn.tcb
     flags = ACK
     payload: bytes | memoryview = b""
     if size:
         payload = conn.send_buffer.slice(seq, size)
-        if seq + size == conn.send_buffer.end:
+        end = seq + size
+        # As Linux: at the end of what is queued, when half a window was not pushed, and on
+        # super-frames, so that whoever gathers segments hands them on.
+        if (
+            end == conn.send_buffer.end
+            or size > tcb.snd_mss
+            or end - tcb.pushed_seq > tcb.max_snd_wnd >> 1
+        ):
             flags |= PSH
+            tcb.pushed_seq = end
         conn.bytes_sent += size
         ack_policy.text_sent(conn, now)
     if fin:
         flags |= FIN
     segment = _segment(conn, seq, flags, now, size)
     segment.payload = payload
-    if size > conn.tcb.snd_mss:
-        segment.gso_bytes = conn.tcb.snd_mss
-    if conn.tcb.ecn:
+    if size > tcb.snd_mss:
+        segment.gso_bytes = tcb.snd_mss
+    if seq < tcb.snd_up:
+        urgent.mark(segment, seq, tcb.snd_up)
+    if tcb.ecn:
         ecn.mark(conn, segment, again=again)
     return segment
 

@@ -164,6 +164,7 @@ class Tcb:
         "persist_backoff",
         "ping_pong",
         "probe_now",
+        "pushed_seq",
         "quick_acks",
         "rcv_adv",
         "rcv_buf_bytes",
@@ -175,6 +176,7 @@ class Tcb:
         "rcv_rtt_s",
         "rcv_rtt_seq",
         "rcv_tsecr",
+        "rcv_up",
         "rcv_wind_shift",
         "retries",
         "rtt_at",
@@ -184,6 +186,7 @@ class Tcb:
         "snd_nxt",
         "snd_sml",
         "snd_una",
+        "snd_up",
         "snd_wind_shift",
         "snd_wl1",
         "snd_wl2",
@@ -210,12 +213,15 @@ class Tcb:
         self.snd_wl2 = 0
         self.max_snd_wnd = 0  # RFC 9293 section 3.8.6.2.1: the largest window seen so far
         self.fin_seq: int | None = None  # of our FIN; None until the user has closed
+        self.snd_up = iss  # where our urgent data ends
+        self.pushed_seq = iss + 1  # up to here, text was pushed
         self.snd_sml = iss  # end of the last segment that was not full (Minshall's Nagle)
 
         # receive sequence variables; RCV.WND is rcv_adv - rcv_nxt
         self.irs = 0
         self.rcv_nxt = 0
         self.rcv_adv = 0  # the right edge of the window that the peer was offered
+        self.rcv_up = 0  # where the peer's urgent data ends; 0: there was none
         self.rcv_fin_seq: int | None = None  # of the peer's FIN; None until it was seen
         self.last_ack_sent = 0
         self.ack_mss = DEFAULT_SEND_MSS_BYTES  # the largest segment that the peer has sent so far

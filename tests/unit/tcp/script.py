@@ -39,12 +39,14 @@ _FLAGS: Final = {
     "P": tcp.PSH,
     "E": tcp.ECE,
     "W": tcp.CWR,
+    "U": tcp.URG,
     ".": tcp.ACK,
 }
 _MARKS: Final = {"noecn": ecn.NOT_ECT, "ect1": ecn.ECT_1, "ect0": ecn.ECT_0, "ce": ecn.CE}
 _LINE: Final = re.compile(
-    r"\+(?P<after>[0-9.]+) +(?P<way>[<>])(?: +\[(?P<mark>[a-z01]+)\])? +(?P<flags>[FSRPEW.]+|-)"
+    r"\+(?P<after>[0-9.]+) +(?P<way>[<>])(?: +\[(?P<mark>[a-z01]+)\])? +(?P<flags>[FSRPEWU.]+|-)"
     r" +(?P<seq>\d+):(?P<end>\d+)\((?P<size>\d+)\)(?: +ack +(?P<ack>\d+))?(?: +win +(?P<win>\d+))?"
+    r"(?: +urg +(?P<urg>\d+))?"
     r"(?: +<(?P<options>[A-Za-z0-9: ,]*)>)?(?: +(?P<gso>gso) +(?P<piece>\d+))?"
 )
 
@@ -68,6 +70,7 @@ class Line:
     options: str | None
     gso_bytes: int
     mark: int | None
+    up: int
 
 
 def parse(text: str) -> Line:
@@ -90,6 +93,7 @@ def parse(text: str) -> Line:
         found["options"],
         int(found["piece"] or 0),
         None if found["mark"] is None else _MARKS[found["mark"]],
+        int(found["urg"] or 0),
     )
 
 
@@ -205,6 +209,14 @@ class Script:
         """Write the next bytes of the pattern; return how many were taken."""
         data = memoryview(pattern(1 + self.written, size))
         taken = self.conn.write(data, self.now)
+        self.written += taken
+        self.pump()
+        return taken
+
+    def write_urgent(self, size: int) -> int:
+        """Write the next bytes of the pattern as urgent ones."""
+        data = memoryview(pattern(1 + self.written, size))
+        taken = self.conn.write(data, self.now, urgent=True)
         self.written += taken
         self.pump()
         return taken
@@ -325,6 +337,7 @@ class Script:
             line.win or 0,
             self.incoming.pack(line.options or ""),
             memoryview(pattern(line.seq, line.size)),
+            up=line.up,
             ecn=line.mark or 0,
         )
 

@@ -8,6 +8,7 @@ from test_states import open_actively
 
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.wire.tcp import PSH
 
 
 @pytest.mark.rfc("9293", "MUST-36")
@@ -82,7 +83,7 @@ def test_the_window_is_used_up_and_not_exceeded(tcp: Script) -> None:
     tcp.established(win=3000)
     tcp.write(5000)
     tcp.expect("+0 > . 1:1461(1460) ack 1")
-    tcp.expect("+0 > . 1461:2921(1460) ack 1")
+    tcp.expect("+0 > P. 1461:2921(1460) ack 1")
     tcp.inject("+0.1 < . 1:1(0) ack 2921 win 3000")
     tcp.expect("+0 > . 2921:4381(1460) ack 1")
     tcp.expect("+0 > P. 4381:5001(620) ack 1")
@@ -92,11 +93,11 @@ def test_the_window_is_used_up_and_not_exceeded(tcp: Script) -> None:
 def test_a_silly_window_is_waited_out_for_as_long_as_the_override(tcp: Script) -> None:
     tcp.established(win=1000)
     tcp.write(5000)
-    tcp.expect("+0 > . 1:1001(1000) ack 1")  # at least half of the largest window
+    tcp.expect("+0 > P. 1:1001(1000) ack 1")  # at least half of the largest window
     tcp.inject("+0.1 < . 1:1(0) ack 1001 win 400")
     tcp.expect("+0.3 > . 1001:1401(400) ack 1")
     tcp.inject("+0.1 < . 1:1(0) ack 1401 win 500")
-    tcp.expect("+0 > . 1401:1901(500) ack 1")
+    tcp.expect("+0 > P. 1401:1901(500) ack 1")
 
 
 @pytest.mark.rfc("9293", "3.8.6.1")
@@ -180,8 +181,8 @@ def test_super_segments_are_whole_segments_but_for_the_last() -> None:
     tcp = Script(gso_max_bytes=5000)
     tcp.established()
     tcp.write(10_000)
-    tcp.expect("+0 > . 1:4381(4380) ack 1 gso 1460")
-    tcp.expect("+0 > . 4381:8761(4380) ack 1 gso 1460")
+    tcp.expect("+0 > P. 1:4381(4380) ack 1 gso 1460")
+    tcp.expect("+0 > P. 4381:8761(4380) ack 1 gso 1460")
     tcp.expect("+0 > P. 8761:10001(1240) ack 1")
     tcp.nothing_left()
 
@@ -190,7 +191,7 @@ def test_a_super_segment_fits_both_windows_and_has_its_tail_only_at_the_end() ->
     tcp = Script(gso_max_bytes=65_000)
     tcp.established(win=4000)
     tcp.write(5000)
-    tcp.expect("+0 > . 1:2921(2920) ack 1 gso 1460")
+    tcp.expect("+0 > P. 1:2921(2920) ack 1 gso 1460")
     tcp.inject("+0.1 < . 1:1(0) ack 2921 win 65535")
     tcp.expect("+0 > P. 2921:5001(2080) ack 1 gso 1460")
     tcp.close()
@@ -214,7 +215,7 @@ def test_the_send_buffer_takes_what_fits_and_says_when_there_is_room_again() -> 
     tcp = Script(TcpConfig(send_buffer_bytes=4000))
     tcp.established(win=1000)
     assert tcp.write(5000) == 4000
-    tcp.expect("+0 > . 1:1001(1000) ack 1")
+    tcp.expect("+0 > P. 1:1001(1000) ack 1")
     tcp.signals.clear()
     tcp.inject("+0.1 < . 1:1(0) ack 501 win 0")
     assert not tcp.signals
@@ -225,7 +226,7 @@ def test_the_send_buffer_takes_what_fits_and_says_when_there_is_room_again() -> 
 def test_persist_and_retransmission_are_never_armed_together(tcp: Script) -> None:
     tcp.established(win=1000)
     tcp.write(2000)
-    tcp.expect("+0 > . 1:1001(1000) ack 1")
+    tcp.expect("+0 > P. 1:1001(1000) ack 1")
     timers = tcp.conn.tcb.timers
     assert timers[Timer.RETRANSMIT] == pytest.approx(tcp.now + 0.3)
     assert timers[Timer.PERSIST] == NEVER
@@ -243,3 +244,11 @@ def test_a_small_write_goes_out_in_the_window_of_the_syn(tcp: Script) -> None:
     tcp.expect("+0 > P. 1:1001(1000) ack 1")
     tcp.write(1)
     tcp.expect_nothing()
+
+
+def test_text_is_pushed_at_its_end_and_whenever_half_a_window_was_not() -> None:
+    tcp = Script(TcpConfig(congestion="fixed:20", timestamps=False, sack=False))
+    tcp.established(win=8000)
+    tcp.write(7300)
+    pushed = [bool(segment.flags & PSH) for segment in tcp.drain()]
+    assert pushed == [False, False, True, False, True]

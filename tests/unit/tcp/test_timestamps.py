@@ -9,6 +9,7 @@ from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import TcpConfig
 from pystack.tcp.timestamps import MAX_IDLE_S
+from pystack.wire.tcp_options import parse
 
 # without tail loss probes, and with delayed ACKs from the start
 CONFIG = TcpConfig(congestion="newreno", recovery="newreno", quick_acks=0)
@@ -80,6 +81,7 @@ def test_twelve_bytes_come_off_the_text_of_each_segment() -> None:
 
 @pytest.mark.rfc("7323", "5.6")
 @pytest.mark.rfc("7323", "5.3 R1")
+@pytest.mark.rfc("7323", "5.6")
 def test_a_segment_of_an_older_turn_is_refused_and_answered(tcp: Script) -> None:
     opened(tcp)
     tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
@@ -155,6 +157,7 @@ def test_after_24_days_of_silence_the_peers_clock_is_believed_anew(tcp: Script) 
     assert recent(tcp) == 9
 
 
+@pytest.mark.rfc("7323", "4.3")
 @pytest.mark.rfc("7323", "4.3 A")
 def test_a_delayed_ack_echoes_the_first_of_the_segments_that_it_covers(tcp: Script) -> None:
     opened(tcp)
@@ -164,6 +167,7 @@ def test_a_delayed_ack_echoes_the_first_of_the_segments_that_it_covers(tcp: Scri
     tcp.expect("+0.02 > . 1:1(0) ack 31 <TS val 1240 ecr 600>")
 
 
+@pytest.mark.rfc("7323", "4.3")
 @pytest.mark.rfc("7323", "4.3 B")
 def test_a_duplicate_ack_echoes_the_last_that_advanced_the_window(tcp: Script) -> None:
     opened(tcp)
@@ -173,6 +177,7 @@ def test_a_duplicate_ack_echoes_the_last_that_advanced_the_window(tcp: Script) -
     tcp.expect("+0 > . 1:1(0) ack 11 <TS val 1340 ecr 600,sack 21:31>")
 
 
+@pytest.mark.rfc("7323", "4.3")
 @pytest.mark.rfc("7323", "4.3 C")
 def test_the_segment_that_fills_the_hole_is_the_one_to_echo(tcp: Script) -> None:
     opened(tcp)
@@ -234,3 +239,18 @@ def test_many_samples_a_round_trip_weigh_as_much_as_one() -> None:
     assert one.srtt_s is not None
     assert many.srtt_s == pytest.approx(one.srtt_s, rel=0.01)
     assert many.rttvar_s == pytest.approx(one.rttvar_s, rel=0.2)
+
+
+@pytest.mark.rfc("7323", "5.4")
+def test_our_clock_goes_a_thousand_times_a_second_and_never_back(tcp: Script) -> None:
+    opened(tcp)
+    at, last = 1, tcp.conn.tcb.ts_offset + 1_000_100 & MASK
+    for span_ms in (0, 1, 1, 250, 10_000, 3_600_000):
+        tcp.now += span_ms / 1000
+        tcp.inject(f"+0 < P. {at}:{at + 9}(9) ack 1 win 60000 <TS val 900 ecr 1100>")
+        tcp.advance("+0.04")
+        (answer,) = tcp.drain()
+        parsed = parse(answer.options).timestamps
+        assert parsed is not None
+        assert parsed[0] - last & MASK == span_ms + 40
+        at, last = at + 9, parsed[0]

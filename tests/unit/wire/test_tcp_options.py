@@ -85,3 +85,17 @@ def test_options_are_described_as_tcpdump_does() -> None:
     options = TcpOptions(1460, 7, True, (1, 2), ((5, 6), (8, 9)))
     assert options.describe() == ("mss 1460, sackOK, TS val 1 ecr 2, wscale 7, sack 2 {5:6}{8:9}")
     assert TcpOptions().describe() == ""
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_make_reading_fail_and_what_is_read_can_be_packed(data: bytes) -> None:
+    options = tcp_options.parse(data)
+    assert tcp_options.parse(tcp_options.pack(options)) == options
+    assert isinstance(options.describe(), str)
+
+
+def test_of_an_option_that_comes_twice_the_last_counts() -> None:
+    twice = tcp_options.pack(TcpOptions(mss=1000, wscale=3)) + tcp_options.pack(
+        TcpOptions(mss=500, wscale=7, timestamps=(1, 2))
+    )
+    assert tcp_options.parse(twice) == TcpOptions(mss=500, wscale=7, timestamps=(1, 2))
