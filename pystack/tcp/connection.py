@@ -16,7 +16,7 @@ rest: the pump, in `pystack.stack.tcp_table`.
 from dataclasses import replace
 
 from pystack.core.errors import ConfigError
-from pystack.tcp import arrives, calls, handshake, options, output, timers, urgent
+from pystack.tcp import arrives, calls, handshake, options, output, timers
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Event, Signal, StateChange
@@ -31,6 +31,7 @@ from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.send_buffer import SendBuffer
 from pystack.tcp.seq import HALF, MASK
 from pystack.tcp.shared import Shared
+from pystack.tcp.snapshot import snapshot
 from pystack.tcp.states import LEGAL, TcpState
 from pystack.tcp.tcb import Tcb, TcpConfig
 from pystack.wire.tcp import Segment
@@ -252,51 +253,4 @@ class Connection:
 
     def info(self) -> TcpInfo:
         """Return a snapshot of all variables."""
-        tcb, rtt = self.tcb, self.rtt
-        scaled = tcb.snd_wind_shift is not None
-        return TcpInfo(
-            state=self.state,
-            congestion=self.congestion.name,
-            iss=tcb.iss & MASK,
-            irs=tcb.irs & MASK,
-            snd_una=tcb.snd_una & MASK,
-            snd_nxt=tcb.snd_nxt & MASK,
-            rcv_nxt=tcb.rcv_nxt & MASK,
-            snd_wnd_bytes=tcb.snd_wnd,
-            rcv_wnd_bytes=tcb.rcv_wnd,
-            snd_mss_bytes=tcb.snd_mss,
-            rcv_mss_bytes=tcb.rcv_mss,
-            snd_wind_shift=tcb.snd_wind_shift,
-            rcv_wind_shift=tcb.rcv_wind_shift if scaled else None,
-            sack_permitted=tcb.sack_permitted,
-            timestamps=tcb.timestamps,
-            ts_recent=tcb.ts_recent,
-            last_ack_sent=tcb.last_ack_sent & MASK,
-            srtt_s=rtt.srtt_s,
-            rttvar_s=rtt.rttvar_s,
-            min_rtt_s=rtt.min_rtt_s,
-            rto_s=rtt.rto_s,
-            cwnd_bytes=self.congestion.cwnd_bytes,
-            ssthresh_bytes=self.congestion.ssthresh_bytes,
-            flight_size_bytes=tcb.flight_size_bytes,
-            segments_sent=self.segments_sent,
-            segments_received=self.segments_received,
-            bytes_sent=self.bytes_sent,
-            bytes_acked=self.bytes_acked,
-            bytes_received=self.bytes_received,
-            retransmits=self.retransmits,
-            soft_error=self.soft_error,
-            dsacks_sent=self.dsacks_sent,
-            rcv_space_bytes=tcb.space_bytes,
-            rcv_rtt_s=tcb.rcv_rtt_s,
-            rcv_buffer_bytes=tcb.rcv_buf_bytes,
-            readable_bytes=self.receive_buffer.readable_bytes,
-            out_of_order_bytes=self.receive_buffer.out_of_order.size_bytes,
-            quick_acks=tcb.quick_acks,
-            urgent_bytes=urgent.unread_bytes(self),
-            ecn=tcb.ecn,
-            ecn_seen=tcb.ecn_seen,
-            ce_received=self.ce_received,
-            ece_received=self.ece_received,
-            established_at=self.established_at,
-        )
+        return snapshot(self)

@@ -226,21 +226,6 @@ class Tcb:
         self.last_ack_sent = 0
         self.ack_mss = DEFAULT_SEND_MSS_BYTES  # the largest segment that the peer has sent so far
 
-        self.quick_acks = 0  # so many more ACKs are not delayed
-        self.ping_pong = False  # we answer what comes with text of ours: that takes the ACK along
-        self.text_at = -math.inf  # when text last came in order
-
-        # the receive buffer's size, and what receive_space.py measures for it
-        self.rcv_buf_bytes = 0
-        self.rcv_buf_max_bytes = 0
-        self.rcv_rtt_s: float | None = None  # the round trip as we see it; None: not yet
-        self.rcv_tsecr = 0  # the echo in the segment that TS.Recent is from; 0: it was used
-        self.rcv_rtt_seq = 0  # without timestamps: up to here ...
-        self.rcv_rtt_at = 0.0  # ... is being measured since then
-        self.space_bytes = 0  # what the user read in the last round trip
-        self.space_read = 0  # what he had read altogether ...
-        self.space_at = 0.0  # ... when this round trip began
-
         # agreed on in the handshake
         self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most
         self.snd_mss = DEFAULT_SEND_MSS_BYTES
@@ -264,8 +249,25 @@ class Tcb:
         self.cwr_seq = iss  # SND.NXT when the congestion window was last made smaller
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
+        self._nothing_has_come()
         self._nothing_on_the_way(iss)
         self._nothing_known_of_the_path()
+
+    def _nothing_has_come(self) -> None:
+        self.quick_acks = 0  # so many more ACKs are not delayed
+        self.ping_pong = False  # we answer what comes with text of ours: that takes the ACK along
+        self.text_at = -math.inf  # when text last came in order
+
+        # the receive buffer's size, and what receive_space.py measures for it
+        self.rcv_buf_bytes = 0
+        self.rcv_buf_max_bytes = 0
+        self.rcv_rtt_s: float | None = None  # the round trip as we see it; None: not yet
+        self.rcv_tsecr = 0  # the echo in the segment that TS.Recent is from; 0: it was used
+        self.rcv_rtt_seq = 0  # without timestamps: up to here ...
+        self.rcv_rtt_at = 0.0  # ... is being measured since then
+        self.space_bytes = 0  # what the user read in the last round trip
+        self.space_read = 0  # what he had read altogether ...
+        self.space_at = 0.0  # ... when this round trip began
 
     def _nothing_known_of_the_path(self) -> None:
         self.options_bytes = 0  # what each segment has of TCP and IP options: less room for text

@@ -1,0 +1,64 @@
+"""What `Connection.info` returns: its variables, gathered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.tcp import urgent
+from pystack.tcp.info import TcpInfo
+from pystack.tcp.seq import MASK
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+
+
+def snapshot(conn: Connection) -> TcpInfo:
+    """Return all that a connection tells about itself, as it is now."""
+    tcb, rtt = conn.tcb, conn.rtt
+    scaled = tcb.snd_wind_shift is not None
+    return TcpInfo(
+        state=conn.state,
+        congestion=conn.congestion.name,
+        iss=tcb.iss & MASK,
+        irs=tcb.irs & MASK,
+        snd_una=tcb.snd_una & MASK,
+        snd_nxt=tcb.snd_nxt & MASK,
+        rcv_nxt=tcb.rcv_nxt & MASK,
+        snd_wnd_bytes=tcb.snd_wnd,
+        rcv_wnd_bytes=tcb.rcv_wnd,
+        snd_mss_bytes=tcb.snd_mss,
+        rcv_mss_bytes=tcb.rcv_mss,
+        snd_wind_shift=tcb.snd_wind_shift,
+        rcv_wind_shift=tcb.rcv_wind_shift if scaled else None,
+        sack_permitted=tcb.sack_permitted,
+        timestamps=tcb.timestamps,
+        ts_recent=tcb.ts_recent,
+        last_ack_sent=tcb.last_ack_sent & MASK,
+        srtt_s=rtt.srtt_s,
+        rttvar_s=rtt.rttvar_s,
+        min_rtt_s=rtt.min_rtt_s,
+        rto_s=rtt.rto_s,
+        cwnd_bytes=conn.congestion.cwnd_bytes,
+        ssthresh_bytes=conn.congestion.ssthresh_bytes,
+        flight_size_bytes=tcb.flight_size_bytes,
+        segments_sent=conn.segments_sent,
+        segments_received=conn.segments_received,
+        bytes_sent=conn.bytes_sent,
+        bytes_acked=conn.bytes_acked,
+        bytes_received=conn.bytes_received,
+        retransmits=conn.retransmits,
+        soft_error=conn.soft_error,
+        dsacks_sent=conn.dsacks_sent,
+        rcv_space_bytes=tcb.space_bytes,
+        rcv_rtt_s=tcb.rcv_rtt_s,
+        rcv_buffer_bytes=tcb.rcv_buf_bytes,
+        readable_bytes=conn.receive_buffer.readable_bytes,
+        out_of_order_bytes=conn.receive_buffer.out_of_order.size_bytes,
+        quick_acks=tcb.quick_acks,
+        urgent_bytes=urgent.unread_bytes(conn),
+        ecn=tcb.ecn,
+        ecn_seen=tcb.ecn_seen,
+        ce_received=conn.ce_received,
+        ece_received=conn.ece_received,
+        established_at=conn.established_at,
+    )
