@@ -20,8 +20,10 @@ BASE_MSS_BYTES: Final = 1024  # what gets through nearly everywhere; as Linux's 
 RAISE_AFTER_S: Final = 600.0  # RFC 1191 section 6.3: ten minutes; as Linux's mtu_expires
 PRECISION_BYTES: Final = 8  # what is not worth another probe; as Linux's tcp_probe_threshold
 WAIT: Final = -1
-# How much is to follow a probe, so that its loss is seen by the acknowledgements of that
-_FOLLOWING_SEGMENTS: Final = 3
+# How much is to follow a probe, so that its loss is seen by the acknowledgements of that; and how
+# large the window must be, for one probe to be a small part of it. Both as Linux.
+_FOLLOWING_SEGMENTS: Final = 4
+_WINDOW_SEGMENTS: Final = 11
 
 
 class PathMtu:
@@ -118,10 +120,13 @@ def next_probe(conn: Connection, unsent: int, window_room: int, cwnd_room: int, 
         return 0
     if path.high - tcb.snd_mss < PRECISION_BYTES:
         path.high = path.limit  # ten minutes later: has the path changed?
-    size = path.high if path.high == path.limit else (tcb.snd_mss + path.high + 1) // 2
+    size = (tcb.snd_mss + path.high) // 2
+    if path.high - tcb.snd_mss < PRECISION_BYTES:
+        size = path.limit  # nearly there: with the last few bytes all is as the handshake has it
     wanted = size + _FOLLOWING_SEGMENTS * tcb.snd_mss
     if (
-        min(unsent, window_room, conn.congestion.cwnd_bytes) < wanted
+        min(unsent, window_room) < wanted
+        or conn.congestion.cwnd_bytes < _WINDOW_SEGMENTS * tcb.snd_mss
         or conn.prr is not None
         or conn.recovery.in_recovery
     ):
@@ -151,7 +156,7 @@ def sent_again(conn: Connection, seq: int, now: float) -> None:
 
 
 def _rest_if_found(tcb: Tcb, path: PathMtu, now: float) -> None:
-    if path.high - tcb.snd_mss < PRECISION_BYTES:
+    if path.high < path.limit and path.high - tcb.snd_mss < PRECISION_BYTES:
         path.probe_at = now + RAISE_AFTER_S
 
 

@@ -236,6 +236,20 @@ def _recovery(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, recovery="auto" if rack else "sack")
 
 
+def _mtu_probing(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(config, mtu_probing=min(sysctls.number("tcp_mtu_probing", 0), 2))
+
+
+def _limits(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    acks = sysctls.number("tcp_challenge_ack_limit", config.challenge_acks_per_s)
+    return replace(
+        config,
+        max_orphans=sysctls.number("tcp_max_orphans", config.max_orphans),
+        max_time_waits=sysctls.number("tcp_max_tw_buckets", config.max_time_waits),
+        challenge_acks_per_s=acks,
+    )
+
+
 def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, fin_wait_2_s=float(sysctls.number("tcp_fin_timeout", 60)))
 
@@ -257,6 +271,10 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_recovery": _recovery,
     "tcp_tw_reuse": _time_wait_reuse,
     "tcp_retries1": _advise_retries,
+    "tcp_mtu_probing": _mtu_probing,
+    "tcp_max_orphans": _limits,
+    "tcp_max_tw_buckets": _limits,
+    "tcp_challenge_ack_limit": _limits,
 }
 # Taken without a remark: what they ask for is how the stack is anyhow.
 _AS_IT_IS: Final = frozenset(
