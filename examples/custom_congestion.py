@@ -51,7 +51,7 @@ async def main() -> None:
             net.link(host := net.host(name, congestion=name), switch)
             host.start_soon(upload, name, sent)
             await trio.sleep(20)
-            print(*(f"{name} {size * 8 / 20e6:.1f} Mbit/s" for name, size in sent.items()))
+            print(*(f"{key} {sent[key] * 8 / 20e6:.1f} Mbit/s" for key in sorted(sent)[::-1]))
             sent.clear()
 
 
