@@ -27,7 +27,9 @@ class WindowControl(ControlDefaults):
     __slots__ = (
         "_after_rto",
         "_before",
+        "_most_flight_bytes",
         "_not_validated_since",
+        "_round_end",
         "_smss",
         "cwnd_bytes",
         "ssthresh_bytes",
@@ -43,6 +45,8 @@ class WindowControl(ControlDefaults):
         self.ssthresh_bytes = INITIAL_SSTHRESH_BYTES
         self._after_rto = False  # slow start goes on that began with a time-out
         self._before: tuple[int, int] | None = None  # cwnd, ssthresh; None: nothing to undo
+        self._most_flight_bytes = 0  # in the round trip that ends at `_round_end`
+        self._round_end = -1
         self._not_validated_since: float | None = None  # None: more than half the window is used
 
     def on_established(self, opening: Opening) -> None:
@@ -54,7 +58,7 @@ class WindowControl(ControlDefaults):
         """Grow, if the window was what held the sender back (RFC 7661 section 4.4)."""
         if sample.in_recovery:
             return
-        if not sample.cwnd_limited:
+        if not sample.cwnd_limited and not self._half_used(sample):
             self._not_used_up(sample)
             return
         self._not_validated_since = None
@@ -110,9 +114,21 @@ class WindowControl(ControlDefaults):
         if self.cwnd_bytes >= self.ssthresh_bytes:
             self._after_rto = False
 
+    def _half_used(self, sample: AckSample) -> bool:
+        """In slow start a window counts as used that was half full (RFC 7661 section 4.2; Linux).
+
+        What doubles within a round trip would else hold a sender back that has twice as much to
+        send in the next.
+        """
+        if sample.snd_una > self._round_end:
+            self._round_end = sample.snd_nxt
+            self._most_flight_bytes = 0
+        self._most_flight_bytes = max(self._most_flight_bytes, sample.flight_size_bytes)
+        return self.cwnd_bytes < min(self.ssthresh_bytes, 2 * self._most_flight_bytes)
+
     def _not_used_up(self, sample: AckSample) -> None:
         """RFC 7661 section 4.4.3: a window nobody has used for five minutes is given up in part."""
-        if 2 * sample.flight_size_bytes > self.cwnd_bytes:
+        if 2 * sample.flight_size_bytes >= self.cwnd_bytes:
             self._not_validated_since = None
         elif self._not_validated_since is None:
             self._not_validated_since = sample.now

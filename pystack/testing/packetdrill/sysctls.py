@@ -237,7 +237,7 @@ def _recovery(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
 
 
 def _mtu_probing(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    return replace(config, mtu_probing=min(sysctls.number("tcp_mtu_probing", 0), 2))
+    return replace(config, mtu_probing=min(max(sysctls.number("tcp_mtu_probing", 0), 0), 2))
 
 
 def _limits(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
@@ -268,6 +268,7 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_window_scaling": _window_scaling,
     "tcp_syncookies": _syn_cookies,
     "tcp_ecn": _ecn,
+    "tcp_mtu_probing": _mtu_probing,
     "tcp_recovery": _recovery,
     "tcp_tw_reuse": _time_wait_reuse,
     "tcp_retries1": _advise_retries,
