@@ -272,7 +272,6 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_recovery": _recovery,
     "tcp_tw_reuse": _time_wait_reuse,
     "tcp_retries1": _advise_retries,
-    "tcp_mtu_probing": _mtu_probing,
     "tcp_max_orphans": _limits,
     "tcp_max_tw_buckets": _limits,
     "tcp_challenge_ack_limit": _limits,
