@@ -207,4 +207,5 @@ def test_pystack_up_is_a_host_at_the_end_of_a_tunnel(
         finally:
             process.kill()
     assert process.returncode == 0
-    assert re.fullmatch(r"pystack  sent +\d+ bytes\n", told)
+    # Drops may follow: in real time, on a machine that is busy, segments are sent twice.
+    assert re.match(r"pystack  sent +\d+ bytes\n", told)
