@@ -12,6 +12,7 @@ from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp import urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import MAY_WRITE, TcpState
@@ -28,6 +29,7 @@ _PEER_DONE: Final = frozenset(
     {TcpState.CLOSE_WAIT, TcpState.LAST_ACK, TcpState.CLOSING, TcpState.TIME_WAIT}
 )
 _DONTWAIT: Final = VALUES["MSG_DONTWAIT"]
+_OOB: Final = VALUES["MSG_OOB"]
 _PEEK: Final = VALUES["MSG_PEEK"]
 _WAITALL: Final = VALUES["MSG_WAITALL"]
 
@@ -175,7 +177,7 @@ class Stream:
                 self.options.before_write(flags)
                 try:
                     taken = self.program.world.host.tcp.write(
-                        socket, memoryview(data), self.program.now
+                        socket, memoryview(data), self.program.now, urgent=bool(flags & _OOB)
                     )
                 except BrokenPipeError:
                     return failed(self.take_error() or errno.EPIPE)
@@ -314,6 +316,8 @@ class Stream:
         connection = self.socket.connection
         if request == VALUES["SIOCINQ"]:
             return self.readable_bytes
+        if request == VALUES["SIOCATMARK"]:
+            return int(connection.tcb.rcv_up > 0 and urgent.unread_bytes(connection) == 1)
         if request == VALUES["SIOCOUTQ"]:
             return len(connection.send_buffer)
         if request == VALUES["SIOCOUTQNSD"]:
@@ -338,6 +342,8 @@ class Stream:
             mask |= value["POLLIN"] | value["POLLRDNORM"] | value["POLLRDHUP"]
         if state in _OPENING:
             return mask
+        if urgent.unread_bytes(connection):
+            mask |= value["POLLPRI"]
         if self.readable_bytes:
             mask |= value["POLLIN"] | value["POLLRDNORM"]
         if closed or self._write_shut or self._has_room():
