@@ -234,7 +234,7 @@ class DatagramSocket(HostSocket):
         error, self._socket.error = self._socket.error, None
         return error.errno or 0
 
-    def _known_option(self, level: int, name: int) -> int | str | None:
+    def _known_option(self, level: int, name: int) -> int | str | bytes | None:
         if self._socket is not None:
             if (level, name) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
                 return self._socket.receive_buffer_bytes

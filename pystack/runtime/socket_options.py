@@ -14,7 +14,7 @@ import sys
 from typing import Final
 
 _LINGER: Final = struct.Struct("ii")  # struct linger: l_onoff, l_linger in seconds
-_TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX
+TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX
 _IP_ADD_MEMBERSHIP: Final = 35  # Linux's numbers: not every platform names them
 _MCAST_JOIN_GROUP: Final = 42
 
@@ -75,10 +75,12 @@ def view_of(data: object) -> memoryview:
     return memoryview(data).cast("B")  # type: ignore[arg-type] # Python 3.11 can't name the type
 
 
-def as_bytes(value: int | str, buflen: int) -> bytes:
-    """Return what getsockopt with a buffer length gives for a number or a text."""
+def as_bytes(value: int | str | bytes, buflen: int) -> bytes:
+    """Return what getsockopt with a buffer length gives for a number, a text or a struct."""
+    if isinstance(value, bytes):
+        return value[:buflen]
     data = struct.pack("i", value) if isinstance(value, int) else value.encode("ascii")
-    return data[:buflen] if isinstance(value, int) else data.ljust(_TEXT_BYTES, b"\0")[:buflen]
+    return data[:buflen] if isinstance(value, int) else data.ljust(TEXT_BYTES, b"\0")[:buflen]
 
 
 class ReadinessFd:

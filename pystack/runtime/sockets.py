@@ -186,7 +186,7 @@ class HostSocket(trio.socket.SocketType):
 
     # for the two kinds of sockets
 
-    def _known_option(self, level: int, name: int) -> int | str | None:
+    def _known_option(self, level: int, name: int) -> int | str | bytes | None:
         """Return an option that says something of the socket; None for one just remembered."""
         if level == socket.SOL_SOCKET:
             if name == socket.SO_TYPE:

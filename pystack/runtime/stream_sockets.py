@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4
-from pystack.runtime.socket_options import view_of
+from pystack.runtime import tcp_sockopts
+from pystack.runtime.socket_options import TEXT_BYTES, view_of
 from pystack.runtime.sockets import SO_ACCEPTCONN, HostSocket, check_flags, error_of
+from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
+from pystack.tcp import send_space
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import MAX_BYTES, find_source_route
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.listener import Listener
+    from pystack.tcp.tcb import TcpConfig
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _BIND_ADDRESS_NO_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)  # Linux's number
 _RECVERR: Final = getattr(socket, "IP_RECVERR", 11)
+_MSG_MORE: Final = getattr(socket, "MSG_MORE", 0x8000)
 _DEFAULT_BACKLOG: Final = 128  # as Trio's
 
 
@@ -41,6 +46,7 @@ class StreamSocket(HostSocket):
         self._read_shut = False
         self._peeked = b""  # read from the connection by MSG_PEEK, not yet by the program
         self._error_told = False
+        self._changes: Changes = {}  # of the host's TcpConfig, by this socket's options
         self._soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
 
     def __repr__(self) -> str:
@@ -151,9 +157,12 @@ class StreamSocket(HostSocket):
 
     async def send(self, data: object, flags: int = 0, /) -> int:
         """Queue as much of `data` as there is room for, a byte at least; return how much."""
-        check_flags(flags)
+        check_flags(flags, _MSG_MORE)
         view = view_of(data)
-        return await self._attempt(self._writer, lambda: self._try_send(view))
+        more_comes = bool(flags & _MSG_MORE)
+        return await self._attempt(
+            self._writer, lambda: self._try_send(view, more_comes=more_comes)
+        )
 
     async def sendto(self, data: object, *rest: object) -> int:
         """Send as `send` does; the address is ignored, as it is by Linux."""
@@ -241,10 +250,13 @@ class StreamSocket(HostSocket):
         ready.listener = None
         accepted = StreamSocket(self._host, self._proto)
         accepted._options = self._options.copy()
+        accepted._changes = dict(self._changes)
         accepted._adopt(ready)
+        if accepted._changes:
+            ready.connection.configure(self._host.now(), **accepted._changes)
         return accepted, ready.remote_address
 
-    def _try_send(self, view: memoryview) -> int | None:
+    def _try_send(self, view: memoryview, *, more_comes: bool) -> int | None:
         connected = self._socket
         if connected is None or self._write_shut:
             raise error_of(errno.EPIPE)
@@ -254,7 +266,8 @@ class StreamSocket(HostSocket):
         if not view:
             return 0
         # None while there is no room; BrokenPipeError after the end.
-        return self._host.tcp.write(connected, view, self._host.now()) or None
+        table, now = self._host.tcp, self._host.now()
+        return table.write(connected, view, now, more_comes=more_comes) or None
 
     def _try_receive(self, size: int, *, peek: bool) -> bytes | None:
         connected = self._socket
@@ -279,8 +292,7 @@ class StreamSocket(HostSocket):
         connection = connected.connection
         # As for poll(2) in Linux, a good part of the buffer must be free, not just a byte of it:
         # the part from which on a connection says WRITABLE.
-        enough_bytes = connection.config.send_buffer_bytes * 3 // 4
-        if connection.state is TcpState.CLOSED or len(connection.send_buffer) <= enough_bytes:
+        if connection.state is TcpState.CLOSED or send_space.writable(connection):
             return True
         connection.write_blocked = True
         return None
@@ -303,6 +315,7 @@ class StreamSocket(HostSocket):
             now,
             local=local,
             local_port=local_port,
+            config=self._config if self._changes else None,
             source_route=find_source_route(options),
         )
         self._adopt(opening_socket)
@@ -315,7 +328,9 @@ class StreamSocket(HostSocket):
         connected.on_signal = self._on_signal
         connected.on_error = self._on_error
         number = self._options.number
-        connected.connection.tcb.no_delay = bool(number(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        for name in tcp_sockopts.SWITCHES:
+            key = tcp_sockopts.TCP, name
+            tcp_sockopts.switch(connected.connection, key, number(*key))
         self._size_send_buffer(number(socket.SOL_SOCKET, socket.SO_SNDBUF))
         for name in (socket.IP_TOS, socket.IP_TTL):
             self._option_set(socket.IPPROTO_IP, name, number(socket.IPPROTO_IP, name))
@@ -373,7 +388,13 @@ class StreamSocket(HostSocket):
 
     # options
 
-    def _known_option(self, level: int, name: int) -> int | str | None:
+    @property
+    def _config(self) -> TcpConfig:
+        if self._socket is not None:
+            return self._socket.connection.config
+        return replace(self._host.tcp.config, **self._changes)  # type: ignore[arg-type]
+
+    def _known_option(self, level: int, name: int) -> int | str | bytes | None:
         if (level, name) == (socket.SOL_SOCKET, SO_ACCEPTCONN):
             return int(self._listener is not None)
         if self._socket is not None:
@@ -381,23 +402,30 @@ class StreamSocket(HostSocket):
             if (level, name) == (socket.IPPROTO_TCP, socket.TCP_MAXSEG):
                 return connection.tcb.snd_mss
             if (level, name) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
-                return connection.config.send_buffer_bytes
+                return send_space.limit_bytes(connection)
             if (level, name) == (socket.IPPROTO_IP, socket.IP_TTL):
                 return self._socket.ip.ttl
             if (level, name) == (socket.IPPROTO_IP, socket.IP_TOS):
                 return self._socket.ip.tos
-        config = self._host.tcp.config
         if (level, name) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
-            return config.receive_buffer_bytes
-        if (level, name) == (socket.IPPROTO_TCP, getattr(socket, "TCP_CONGESTION", None)):
-            return config.congestion
-        return super()._known_option(level, name)
+            return self._config.receive_buffer_bytes
+        opened = None if self._socket is None else self._socket.connection
+        known = tcp_sockopts.read((level, name), self._config, opened)
+        return super()._known_option(level, name) if known is None else known
 
     def _option_set(self, level: int, name: int, number: int) -> None:
+        data = self._options.read(level, name, TEXT_BYTES)
+        assert isinstance(data, bytes)
+        changes = tcp_sockopts.changes((level, name), number, data, self._config)
+        if changes:
+            self._changes.update(changes)
         if self._socket is None:
             return
-        if (level, name) == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
-            self._socket.connection.tcb.no_delay = bool(number)
+        connection, now = self._socket.connection, self._host.now()
+        if changes:
+            connection.configure(now, **changes)
+        elif tcp_sockopts.switch(connection, (level, name), number):
+            self._host.tcp.pump(self._socket, now)
         elif (level, name) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
             self._size_send_buffer(number)
         elif (level, name) == (socket.IPPROTO_IP, socket.IP_TOS):
@@ -407,5 +435,6 @@ class StreamSocket(HostSocket):
 
     def _size_send_buffer(self, size_bytes: int) -> None:
         if size_bytes > 0 and self._socket is not None:
-            connection = self._socket.connection
-            connection.config = replace(connection.config, send_buffer_bytes=size_bytes)
+            self._socket.connection.configure(
+                self._host.now(), send_buffer_bytes=size_bytes, send_buffer_max_bytes=size_bytes
+            )

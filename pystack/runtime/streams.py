@@ -17,7 +17,7 @@ from pystack.core.addresses import Ip4, format_ip4, format_mac
 from pystack.runtime.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.stack import ip_fields
-from pystack.tcp import urgent
+from pystack.tcp import send_space, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.listener import Listener
@@ -36,7 +36,16 @@ DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
 class TcpStream(trio.abc.HalfCloseableStream):
     """One end of a TCP connection."""
 
-    __slots__ = ("_closed", "_host", "_reader", "_sending", "_sent_eof", "_socket", "_writer")
+    __slots__ = (
+        "_closed",
+        "_host",
+        "_reader",
+        "_reset_on_close",
+        "_sending",
+        "_sent_eof",
+        "_socket",
+        "_writer",
+    )
 
     def __init__(self, host: TrioHost, socket: TcpSocket) -> None:
         self._host = host
@@ -46,6 +55,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._closed = False
         self._sent_eof = False
         self._sending = False
+        self._reset_on_close = False
         socket.on_signal = self._on_signal
         # As trio.SocketStream: a program that writes in whole messages does not want to wait.
         socket.connection.tcb.no_delay = True
@@ -100,10 +110,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         try:
             await trio.lowlevel.checkpoint()
             connection = self._socket.connection
-            while (
-                connection.state is not TcpState.CLOSED
-                and len(connection.send_buffer) >= connection.config.send_buffer_bytes
-            ):
+            while connection.state is not TcpState.CLOSED and not send_space.room_bytes(connection):
                 connection.write_blocked = True
                 await self._writer.wait()
                 self._check_may_send()
@@ -163,6 +170,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         if self._closed:
             return
         self._closed = True
+        if self._reset_on_close:
+            self._host.tcp.abort(self._socket, self._host.now())
         self._host.tcp.release(self._socket, self._host.now())
         self._reader.wake()
         self._writer.wake()
@@ -223,6 +232,38 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """Let short segments go at once (TCP_NODELAY), or wait for the ACK of the last one."""
         self._socket.connection.tcb.no_delay = no_delay
 
+    def set_cork(self, corked: bool) -> None:
+        """Hold short segments back for more, 200 ms at most (TCP_CORK); or let them go."""
+        self._socket.connection.cork(corked=corked)
+        self._host.tcp.pump(self._socket, self._host.now())
+
+    def set_keepalive(
+        self, *, idle_s: float | None = None, interval_s: float = 75.0, probes: int = 9
+    ) -> None:
+        """Ask a peer that is silent for `idle_s` whether it is still there; None: never.
+
+        Without an answer to so many probes, one every `interval_s`, it is gone. ConfigError for
+        what can't be.
+        """
+        changes: dict[str, object] = {"keepalive": idle_s is not None}
+        if idle_s is not None:
+            changes.update(
+                keepalive_idle_s=idle_s, keepalive_interval_s=interval_s, keepalive_probes=probes
+            )
+        self._configure(**changes)
+
+    def set_user_timeout(self, seconds: float | None) -> None:
+        """Give up a peer that acknowledges nothing for so long; None: after all retries."""
+        self._configure(user_timeout_s=seconds)
+
+    def set_unsent_limit(self, size_bytes: int | None) -> None:
+        """Let no more wait to be sent for the first time (TCP_NOTSENT_LOWAT); None: no limit."""
+        self._configure(notsent_lowat_bytes=size_bytes)
+
+    def set_linger(self, seconds: float | None) -> None:
+        """With 0 `close` resets the connection (SO_LINGER); else it goes on in the background."""
+        self._reset_on_close = seconds == 0
+
     def set_diffserv(self, dscp: int) -> None:
         """Mark all that is sent from now on, 0 to 63 (RFC 2474); queues may look at it."""
         if not 0 <= dscp <= 63:
@@ -250,6 +291,10 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._reader.wake()
         if signal is not Signal.READABLE:
             self._writer.wake()
+
+    def _configure(self, **changes: object) -> None:
+        self._socket.connection.configure(self._host.now(), **changes)
+        self._host.tcp.pump(self._socket, self._host.now())
 
     def _check_open(self) -> None:
         if self._closed:

@@ -190,10 +190,16 @@ class TcpTable:
     # the user's calls on a connection, each with the pump behind it
 
     def write(
-        self, socket: TcpSocket, data: memoryview, now: float, *, urgent: bool = False
+        self,
+        socket: TcpSocket,
+        data: memoryview,
+        now: float,
+        *,
+        urgent: bool = False,
+        more_comes: bool = False,
     ) -> int:
         """Queue data; return how much there was room for. BrokenPipeError after the end."""
-        size = socket.connection.write(data, now, urgent=urgent)
+        size = socket.connection.write(data, now, urgent=urgent, more_comes=more_comes)
         self.pump(socket, now)
         return size
 

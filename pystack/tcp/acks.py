@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, ecn, path_mtu, timestamps
+from pystack.tcp import ack_policy, ecn, path_mtu, send_space, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
-from pystack.tcp.events import Signal
 from pystack.tcp.recovery.base import (
     BAD_SACK,
     LOSS,
@@ -80,6 +79,7 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
         for lost in conn.rates.take_lost():
             congestion.on_segment_lost(lost)
     if flags & UNDO:
+        conn.undos += 1
         congestion.on_undo(now)
     if flags & LOSS and not path_mtu.is_lost_probe(tcb):
         # More than the window was on the way: limited transmit, which does not count (RFC 5681).
@@ -209,9 +209,9 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     if ack == tcb.snd_nxt:
         tcb.timers[Timer.RETRANSMIT] = NEVER  # RFC 6298 (5.2)
         tcb.idle_at = now
+        tcb.busy_s += now - tcb.busy_at
     elif flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + rtt.rto_s  # (5.3)
     recovery.arm(now)
-    if conn.write_blocked and len(buffer) <= conn.config.send_buffer_bytes * 3 // 4:
-        conn.write_blocked = False
-        conn.signal(Signal.WRITABLE)
+    if conn.write_blocked:
+        send_space.wake_writer(conn)

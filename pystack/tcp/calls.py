@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from pystack.tcp import ack_policy, output, receive_space
+from pystack.tcp import ack_policy, handshake, keepalive, output, receive_space, send_space
 from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
 from pystack.tcp.tcb import Timer
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
-# While the host is short of memory; as Linux's default, the second of tcp_wmem
-PRESSED_SEND_BUFFER_BYTES: Final = 16 << 10
 
+def write(conn: Connection, data: memoryview, now: float, *, more_comes: bool = False) -> int:
+    """SEND: queue as much as there is room for. BrokenPipeError after close, or at the end.
 
-def write(conn: Connection, data: memoryview, now: float) -> int:
-    """SEND: queue as much as there is room for. BrokenPipeError after close, or at the end."""
+    `more_comes`: a short segment may wait for it (MSG_MORE).
+    """
     if conn.state not in MAY_WRITE or conn.tcb.fin_seq is not None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-    limit = conn.config.send_buffer_bytes
-    if conn.shared.memory.pressed:
-        limit = min(limit, PRESSED_SEND_BUFFER_BYTES)
-    room = limit - len(conn.send_buffer)
-    size = min(room, len(data))
+    conn.tcb.more_comes = more_comes
+    size = min(send_space.room_bytes(conn), len(data))
     if size > 0:
         conn.send_buffer.append(data[:size])
     conn.write_blocked = size < len(data)
-    return max(size, 0)
+    return size
+
+
+def cork(conn: Connection, *, corked: bool) -> None:
+    """Hold short segments back until there is more, for 200 ms at most; or let them go."""
+    conn.tcb.cork = corked
+    if not corked:
+        conn.tcb.more_comes = False
+
+
+def configure(conn: Connection, now: float, **changes: Any) -> None:  # noqa: ANN401 - fields
+    """Change fields of the connection's own configuration. ConfigError for what can't be."""
+    conn.config = replace(conn.config, **changes)
+    if conn.established_at is None or conn.state is TcpState.CLOSED:
+        return  # it is read when the handshake is over
+    if any(name.startswith("keepalive") for name in changes):
+        keepalive.arm(conn, now)
+    if "congestion" in changes:
+        handshake.begin_control(conn, now, syn_lost=False)
 
 
 def read(conn: Connection, max_bytes: int, now: float) -> bytes:

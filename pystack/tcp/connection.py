@@ -14,6 +14,7 @@ rest: the pump, in `pystack.stack.tcp_table`.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from pystack.core.errors import ConfigError
 from pystack.tcp import arrives, calls, handshake, options, output, timers
@@ -43,6 +44,7 @@ class Connection:
     __slots__ = (
         "bytes_acked",
         "bytes_received",
+        "bytes_retransmitted",
         "bytes_sent",
         "ce_received",
         "config",
@@ -55,6 +57,7 @@ class Connection:
         "events",
         "gso_max_bytes",
         "local_port",
+        "losses",
         "outbox",
         "pacer",
         "passive",
@@ -73,6 +76,7 @@ class Connection:
         "soft_error",
         "state",
         "tcb",
+        "undos",
         "write_blocked",
     )
 
@@ -128,6 +132,7 @@ class Connection:
         self.established_at: float | None = None  # None: not yet
         self.segments_sent = self.segments_received = self.retransmits = 0
         self.bytes_sent = self.bytes_acked = self.bytes_received = 0
+        self.bytes_retransmitted = self.losses = self.undos = 0
         self.dsacks_sent = 0
         self.ce_received = self.ece_received = 0
 
@@ -137,6 +142,7 @@ class Connection:
         """Take a segment that is for this connection; its checksum has been verified."""
         self.segments_received += 1
         tcb = self.tcb
+        tcb.heard_at = now
         # `unwrap`, written out twice: HOT
         near = tcb.rcv_nxt
         seg.seq = near + ((seg.seq - near + HALF) & MASK) - HALF
@@ -178,15 +184,26 @@ class Connection:
         """Be the answer of a listener to a SYN (3.10.7.2)."""
         handshake.open_passive(self, syn, now)
 
-    def write(self, data: memoryview, now: float, *, urgent: bool = False) -> int:
+    def write(
+        self, data: memoryview, now: float, *, urgent: bool = False, more_comes: bool = False
+    ) -> int:
         """Queue data for sending; return how much of it there was room for (3.10.2).
 
         Where it is urgent, so is all that was queued before it and not sent yet (3.8.5).
+        `more_comes`: a short segment may wait for it, as MSG_MORE says.
         """
-        size = calls.write(self, data, now)
+        size = calls.write(self, data, now, more_comes=more_comes)
         if urgent and size:
             self.tcb.snd_up = self.send_buffer.end
         return size
+
+    def cork(self, *, corked: bool) -> None:
+        """Hold short segments back (TCP_CORK), 200 ms at most; or let go what was held."""
+        calls.cork(self, corked=corked)
+
+    def configure(self, now: float, **changes: Any) -> None:  # noqa: ANN401 - TcpConfig's fields
+        """Change fields of this connection's `TcpConfig`. ConfigError for what can't be."""
+        calls.configure(self, now, **changes)
 
     def read(self, max_bytes: int, now: float) -> bytes:
         """Return data that has arrived; empty when there is none (3.10.3)."""
@@ -223,6 +240,11 @@ class Connection:
             peer_done or self.state is TcpState.CLOSED
         ) and not self.receive_buffer.readable_bytes
 
+    @property
+    def ack_is_owed(self) -> bool:
+        """Tell whether text has come in that was not acknowledged."""
+        return self.tcb.rcv_nxt > self.tcb.last_ack_sent
+
     # for the modules of this package
 
     def enter(self, state: TcpState) -> None:
@@ -248,6 +270,8 @@ class Connection:
         self.recovery.clear()
         if self.released:
             self.receive_buffer.clear()  # else what came before the end may still be read
+        else:
+            self.receive_buffer.out_of_order.clear()  # the gap will never be filled
         self.enter(TcpState.CLOSED)
         self.signal(Signal.CLOSED)
 

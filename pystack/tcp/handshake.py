@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from pystack.tcp import acks, ecn, negotiation, receive_space, text
+from pystack.tcp import acks, ecn, keepalive, negotiation, receive_space, text
 from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
@@ -87,7 +87,11 @@ def established(conn: Connection, now: float) -> None:
     if syn_lost:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
-    _choose_plug_ins(conn, now, syn_lost=syn_lost)
+    conn.recovery = loss_recovery(conn.config.recovery, tcb, conn.rtt)
+    begin_control(conn, now, syn_lost=syn_lost)
+    tcb.idle_at = now
+    if conn.config.keepalive:
+        keepalive.arm(conn, now)
     receive_space.begin(conn, now)
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
@@ -103,16 +107,15 @@ def step_over_syn(conn: Connection, seg: Segment) -> None:
     text.trim(conn, seg)
 
 
-def _choose_plug_ins(conn: Connection, now: float, *, syn_lost: bool) -> None:
+def begin_control(conn: Connection, now: float, *, syn_lost: bool) -> None:
+    """Make the congestion control that the configuration names, and what it asks for."""
     tcb = conn.tcb
     congestion = conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
-    recovery = conn.recovery = loss_recovery(conn.config.recovery, tcb, conn.rtt)
     congestion.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss))
     if congestion.wants_rate:
         conn.rates = RateEstimator(now)
-        recovery.measure(conn.rates)
+        conn.recovery.measure(conn.rates)
     conn.pacer = pacer_for(conn)
-    tcb.idle_at = now
 
 
 def _take_syn(conn: Connection, seg: Segment, now: float) -> None:

@@ -79,4 +79,30 @@ class TcpInfo:
     ece_received: int = 0  # ACKs that told of such marks
     dsacks_sent: int = 0  # ranges that came twice, and of which the peer was told (RFC 2883)
     established_at: float | None  # None until ESTABLISHED; the world's time
+
+    # loss recovery
+    recovery: str = ""  # its name: "rack", "sack", "newreno", ...
+    loss_state: str = "open"  # "open", "disorder", "recovery" or "loss", as Linux names them
+    pipe_bytes: int = 0  # RFC 6675's estimate of what is on the way
+    sacked_bytes: int = 0  # selectively acknowledged
+    lost_bytes: int = 0  # taken for lost, sent again or not
+    retransmitted_bytes: int = 0  # on the way again
+    reordering: int = 3  # segments that may overtake one before it is taken for lost
+    reordering_seen: bool = False
+    reo_wnd_s: float = 0.0  # RFC 8985's window for reordering
+    losses: int = 0  # times that a loss made the window smaller, time-outs included
+    undos: int = 0  # times that it turned out to be none
+    retries: int = 0  # time-outs, or window probes, in a row without an answer
+    persist_backoff: int = 0  # window probes since the window was last open
+
+    # sending
+    delivered_bytes: int = 0  # acknowledged, selectively too
+    delivery_rate_bps: float | None = None  # None: the control asks for no rates, or no sample yet
+    app_limited: bool = False  # that rate is the user's, not the path's
+    pacing_bps: float | None = None  # None: as fast as the window lets
+    not_sent_bytes: int = 0  # waits in the send buffer
+    send_buffer_bytes: int = 0  # its size now
+    busy_s: float = 0.0  # time in which something was on the way, up to when it last was all here
+    bytes_retransmitted: int = 0
+    heard_at: float = 0.0  # when a segment last came in; the world's time
     soft_error: int | None = None  # errno of trouble that ends nothing; None: none since new data

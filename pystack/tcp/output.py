@@ -6,9 +6,18 @@ ACK that is due by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ack_policy, ecn, negotiation, path_mtu, sack, timestamps, urgent
+from pystack.tcp import (
+    ack_policy,
+    ecn,
+    negotiation,
+    path_mtu,
+    sack,
+    send_space,
+    timestamps,
+    urgent,
+)
 from pystack.tcp.ack_policy import acknowledged, window_field
 from pystack.tcp.events import Retransmission
 from pystack.tcp.pacing import Pacer
@@ -20,6 +29,8 @@ from pystack.wire.tcp import ACK, ECE, FIN, PSH, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+
+CORK_S: Final = 0.2  # as Linux holds back what is corked, at most
 
 
 def next_segment(conn: Connection, now: float) -> Segment | None:
@@ -166,30 +177,44 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
         if size == path_mtu.WAIT:
             return None
         larger = size > 0
-        size = size or _usable(conn, unsent, window_room)
+        size = size or _usable(conn, unsent, window_room, now)
     else:
-        size = _usable(conn, unsent, window_room) if unsent > 0 else 0
-        if size and conn.pacer is not None:
-            size = _paced(conn, conn.pacer, size, now)
-            if not size:
-                return None
+        size = _usable(conn, unsent, window_room, now) if unsent > 0 else 0
+    if size > 0 and conn.pacer is not None and not probe:
+        size = _paced(conn, conn.pacer, size, now)
+        if not size:
+            return None
     fin = fin_due and size == unsent and window_room > size
     if size == 0 and not fin:
         if tcb.snd_nxt == tcb.snd_una:
             arm_persist(conn, now)  # nothing on the way whose ACK would wake us
         return None
     seq = tcb.snd_nxt
+    _note_new(conn, size, size + fin, now)
+    segment = _text(conn, seq, size, now, fin=fin, again=False)
+    if larger:
+        segment.gso_bytes = 0  # whole, however large: that is what it is to find out
+    return segment
+
+
+def _note_new(conn: Connection, size: int, seg_len: int, now: float) -> None:
+    """So much goes out for the first time: tell whoever goes by it."""
+    tcb = conn.tcb
+    seq = tcb.snd_nxt
     if seq == tcb.snd_una:
         conn.congestion.on_idle(now, now - tcb.idle_at, conn.rtt.rto_s)
-    tcb.snd_nxt += size + fin
+        tcb.busy_at = now
+    tcb.snd_nxt += seg_len
     tcb.probe_now = False
+    timers = tcb.timers
     if size % tcb.snd_mss:
         tcb.snd_sml = tcb.snd_nxt
+        tcb.cork_over = False
+        timers[Timer.CORK] = NEVER
     elif tcb.full_seq is None and size:
         tcb.full_seq = seq + tcb.snd_mss
     if tcb.rtt_seq is None:
         tcb.rtt_seq, tcb.rtt_at = tcb.snd_nxt, now
-    timers = tcb.timers
     if timers[Timer.RETRANSMIT] == NEVER:
         timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
     timers[Timer.PERSIST] = NEVER
@@ -199,10 +224,8 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     if conn.pacer is not None:
         conn.pacer.on_sent(conn, size, now)
     conn.congestion.on_sent(size, now)
-    segment = _text(conn, seq, size, now, fin=fin, again=False)
-    if larger:
-        segment.gso_bytes = 0  # whole, however large: that is what it is to find out
-    return segment
+    if conn.write_blocked and conn.config.notsent_lowat_bytes is not None:
+        send_space.wake_writer(conn)
 
 
 def _paced(conn: Connection, pacer: Pacer, size: int, now: float) -> int:
@@ -230,7 +253,7 @@ def _room(conn: Connection) -> int:
     return conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes()
 
 
-def _usable(conn: Connection, unsent: int, window_room: int) -> int:
+def _usable(conn: Connection, unsent: int, window_room: int, now: float) -> int:
     """Return how many bytes may go now in one segment (or super-frame); 0 for none yet."""
     tcb = conn.tcb
     mss = tcb.snd_mss
@@ -249,7 +272,7 @@ def _usable(conn: Connection, unsent: int, window_room: int) -> int:
     if size <= 0:
         return 0
     tail = size % mss
-    if not tail or (size == unsent and _nagle_ok(conn)):
+    if not tail or (size == unsent and _short_may_go(conn, now)):
         return size
     if size >= mss:
         return size - tail
@@ -259,13 +282,20 @@ def _usable(conn: Connection, unsent: int, window_room: int) -> int:
     return 0
 
 
-def _nagle_ok(conn: Connection) -> bool:
-    """Tell whether a last, short segment may go (RFC 9293 section 3.7.4).
+def _short_may_go(conn: Connection, now: float) -> bool:
+    """Tell whether a last, short segment may go (Nagle, RFC 9293 section 3.7.4).
 
     With Minshall's change, as in Linux: it waits only for another short one, not for full ones.
+    A cork holds it back by itself, until it has waited for long enough.
     """
     tcb = conn.tcb
-    return tcb.no_delay or tcb.fin_seq is not None or tcb.snd_sml <= tcb.snd_una
+    if tcb.fin_seq is not None:
+        return True
+    if tcb.cork or tcb.more_comes:
+        if not tcb.cork_over and tcb.timers[Timer.CORK] == NEVER:
+            tcb.timers[Timer.CORK] = now + CORK_S
+        return tcb.cork_over
+    return tcb.no_delay or tcb.snd_sml <= tcb.snd_una
 
 
 def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again: bool) -> Segment:

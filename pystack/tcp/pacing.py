@@ -40,7 +40,7 @@ class Pacer:
             return 0
         quantum_bytes = conn.congestion.send_quantum_bytes
         if quantum_bytes is None:
-            quantum_bytes = min(int(rate_bps(conn) / 8 * QUANTUM_S), MAX_QUANTUM_BYTES)
+            quantum_bytes = int(min(rate_bps(conn) / 8 * QUANTUM_S, MAX_QUANTUM_BYTES))
         return max(quantum_bytes, MIN_QUANTUM_SEGMENTS * conn.tcb.snd_mss)
 
     def on_sent(self, conn: Connection, size_bytes: int, now: float) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pystack.tcp import urgent
+from pystack.tcp import pacing, send_space, urgent
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.seq import MASK
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 def snapshot(conn: Connection) -> TcpInfo:
     """Return all that a connection tells about itself, as it is now."""
+    return _with_send_side(conn, _basics(conn))
+
+
+def _basics(conn: Connection) -> TcpInfo:
     tcb, rtt = conn.tcb, conn.rtt
     scaled = tcb.snd_wind_shift is not None
     return TcpInfo(
@@ -61,4 +66,34 @@ def snapshot(conn: Connection) -> TcpInfo:
         ce_received=conn.ce_received,
         ece_received=conn.ece_received,
         established_at=conn.established_at,
+    )
+
+
+def _with_send_side(conn: Connection, basics: TcpInfo) -> TcpInfo:
+    tcb, recovery, rates = conn.tcb, conn.recovery, conn.rates
+    loss = recovery.info()
+    return replace(
+        basics,
+        recovery=recovery.name,
+        loss_state=loss.state,
+        pipe_bytes=recovery.pipe_bytes(),
+        sacked_bytes=loss.sacked_bytes,
+        lost_bytes=loss.lost_bytes,
+        retransmitted_bytes=loss.retransmitted_bytes,
+        reordering=loss.reordering,
+        reordering_seen=loss.reordering_seen,
+        reo_wnd_s=loss.reo_wnd_s,
+        losses=conn.losses,
+        undos=conn.undos,
+        retries=tcb.retries,
+        persist_backoff=tcb.persist_backoff,
+        delivered_bytes=conn.bytes_acked + loss.sacked_bytes,
+        delivery_rate_bps=None if rates is None else rates.last_rate_bps,
+        app_limited=rates is not None and rates.app_limited_until > 0,
+        pacing_bps=None if conn.pacer is None else pacing.rate_bps(conn),
+        not_sent_bytes=max(conn.send_buffer.end - max(tcb.snd_nxt, tcb.iss + 1), 0),
+        send_buffer_bytes=send_space.limit_bytes(conn),
+        busy_s=tcb.busy_s,
+        bytes_retransmitted=conn.bytes_retransmitted,
+        heard_at=tcb.heard_at,
     )

@@ -11,12 +11,15 @@ from typing import Final, Literal
 from pystack.core.errors import ConfigError
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.path_mtu import PathMtu
+from pystack.tcp.recovery import names
 
 DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
 MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
 RECEIVE_BUFFER_BYTES: Final = 1 << 17  # as Linux's tcp_rmem
 RECEIVE_BUFFER_MAX_BYTES: Final = 8 << 20
 MAX_ACK_DELAY_S: Final = 0.5  # RFC 9293 MUST-19
+SEND_BUFFER_BYTES: Final = 1 << 20
+SEND_BUFFER_MAX_BYTES: Final = 8 << 20  # as much as a receive buffer grows to
 MAX_BUFFER_BYTES: Final = 1 << 30  # what a window can tell of: a quarter of the numbers
 
 
@@ -24,7 +27,7 @@ MAX_BUFFER_BYTES: Final = 1 << 30  # what a window can tell of: a quarter of the
 class TcpConfig:
     """What a host lets all its connections do. Sizes in bytes, times in seconds."""
 
-    send_buffer_bytes: int = 1 << 20
+    send_buffer_bytes: int = SEND_BUFFER_BYTES  # at the start, see send_buffer_max_bytes
     receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES  # at the start; the window is never larger
     # How far that grows with the rate; None: to 8 MiB, or where a size was set not at all, which is
     # what SO_RCVBUF does in Linux
@@ -62,6 +65,17 @@ class TcpConfig:
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
     orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
     ttl: int = 64  # of our packets, as long as a connection has no other (RFC 9293 MUST-49)
+    # How long what was sent may go unacknowledged, or the window be closed (RFC 9293 section 3.8.3,
+    # RFC 5482); None: the numbers of retries decide. As TCP_USER_TIMEOUT
+    user_timeout_s: float | None = None
+    keepalive: bool = False  # RFC 9293 MUST-24, MUST-25: off unless asked for
+    keepalive_idle_s: float = 7200.0  # MUST-28: two hours at least by default
+    keepalive_interval_s: float = 75.0  # as Linux's tcp_keepalive_intvl
+    keepalive_probes: int = 9  # without an answer the peer is gone; tcp_keepalive_probes
+    # How far the send buffer grows with the congestion window; None: to 8 MiB, or where a size was
+    # set not at all, which is what SO_SNDBUF does in Linux
+    send_buffer_max_bytes: int | None = None
+    notsent_lowat_bytes: int | None = None  # TCP_NOTSENT_LOWAT; None: no limit but the buffer's
     advise_retries: int = 3  # R1: from here on IP and the user are told; as Linux's tcp_retries1
     # False: a connection that is being opened bears with ICMP's soft errors too (RFC 9293 MUST-56).
     soft_errors_end_opening: bool = True
@@ -69,6 +83,7 @@ class TcpConfig:
     def __post_init__(self) -> None:
         """Refuse what no connection could work with."""
         congestion_control(self.congestion)
+        names.check(self.recovery)
         for name in ("send_buffer_bytes", "receive_buffer_bytes"):
             if not 0 < getattr(self, name) <= MAX_BUFFER_BYTES:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 1 to 2**30")
@@ -102,8 +117,24 @@ class TcpConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if not 1 <= self.ttl <= 255:
             raise ConfigError(f"ttl is {self.ttl}: it must be 1 to 255")
+        for name in ("keepalive_idle_s", "keepalive_interval_s", "user_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value}: it must be more than 0")
+        for name in ("keepalive_probes", "notsent_lowat_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}: it must be 1 or more")
         if self.advise_retries < 1:
             raise ConfigError(f"advise_retries is {self.advise_retries}: it must be 1 or more")
+
+    @property
+    def send_limit_bytes(self) -> int:
+        """Return the size up to which a send buffer may grow."""
+        most = self.send_buffer_max_bytes
+        if most is None:
+            most = 0 if self.send_buffer_bytes != SEND_BUFFER_BYTES else SEND_BUFFER_MAX_BYTES
+        return max(most, self.send_buffer_bytes)
 
     @property
     def receive_limit_bytes(self) -> int:
@@ -127,7 +158,9 @@ class Timer:
     TIME_WAIT: Final = 3
     LOSS: Final = 4  # RFC 8985: reordering settled, or a tail loss probe due
     PACING: Final = 5  # the next quantum may go
-    COUNT: Final = 6
+    KEEPALIVE: Final = 6
+    CORK: Final = 7  # what is held back has waited for long enough
+    COUNT: Final = 8
 
 
 NEVER: Final = math.inf
@@ -139,7 +172,11 @@ class Tcb:
     __slots__ = (
         "ack_mss",
         "ack_now",
+        "busy_at",
+        "busy_s",
         "challenged_at",
+        "cork",
+        "cork_over",
         "cwnd_limited_seq",
         "cwr_now",
         "cwr_seq",
@@ -149,13 +186,16 @@ class Tcb:
         "ecn_seen",
         "fin_seq",
         "full_seq",
+        "heard_at",
         "idle_at",
         "ip_option_bytes",
         "irs",
         "iss",
         "karn_seq",
+        "keepalive_probes",
         "last_ack_sent",
         "max_snd_wnd",
+        "more_comes",
         "mtu_mss",
         "no_delay",
         "options_bytes",
@@ -194,6 +234,7 @@ class Tcb:
         "space_at",
         "space_bytes",
         "space_read",
+        "stalled_at",
         "syn_now",
         "text_at",
         "timers",
@@ -282,6 +323,9 @@ class Tcb:
         self.karn_seq = iss  # SND.NXT when something was last sent again: up to here ACKs may lie
 
         self.no_delay = False  # True: short segments do not wait (TCP_NODELAY)
+        self.cork = False  # True: they do, for more (TCP_CORK)
+        self.more_comes = False  # True: the last write said so (MSG_MORE)
+        self.cork_over = False  # True: they have waited for long enough
 
         # what is due, looked at by output.py
         self.syn_now = False
@@ -291,6 +335,11 @@ class Tcb:
         self.retries = 0  # timeouts, or zero-window probes, in a row without an answer
         self.persist_backoff = 0  # zero-window probes since the window was last open
         self.challenged_at = -math.inf  # when a segment that can't be right was last answered
+        self.busy_at = 0.0  # since when something is on the way, where that is so
+        self.busy_s = 0.0  # how long that was so altogether
+        self.heard_at = 0.0  # when a segment last came in
+        self.stalled_at = 0.0  # since when the peer acknowledges nothing, or takes nothing
+        self.keepalive_probes = 0  # in a row without an answer
         self.idle_at = 0.0  # since when nothing is on the way, where that is so
         self.cwnd_limited_seq = iss  # up to here, what was sent was all that cwnd allowed
         self.timers = [NEVER] * Timer.COUNT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import acks, ecn, path_mtu
+from pystack.tcp import acks, ecn, keepalive, path_mtu
 from pystack.tcp.events import SoftError
 from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
@@ -14,6 +14,8 @@ from pystack.tcp.tcb import NEVER, Timer
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
+# Sums of instants differ from one another by less than this when they mean the same.
+_EPSILON_S: Final = 1e-9
 _MAX_BACKOFF: Final = 10  # doublings; MAX_RTO_S cuts long before
 
 
@@ -32,6 +34,11 @@ def expire(conn: Connection, now: float) -> None:
         _retransmit(conn, now)
     if timers[Timer.PERSIST] <= now:
         _persist(conn, now)
+    if timers[Timer.KEEPALIVE] <= now:
+        keepalive.expired(conn, now)
+    if timers[Timer.CORK] <= now:
+        timers[Timer.CORK] = NEVER
+        conn.tcb.cork_over = True
     if timers[Timer.TIME_WAIT] <= now:
         # The end of 2 MSL, or of the patience with a peer who does not close (FIN-WAIT-2).
         conn.finish(None)
@@ -59,8 +66,10 @@ def _retransmit(conn: Connection, now: float) -> None:
     """RFC 6298 (5.4) to (5.7), and the thresholds R1 and R2 of RFC 9293 section 3.8.3."""
     tcb = conn.tcb
     tcb.timers[Timer.RETRANSMIT] = NEVER
+    if not tcb.retries:
+        tcb.stalled_at = now - conn.rtt.rto_s
     tcb.retries += 1
-    if tcb.retries > _retry_limit(conn):
+    if _in_vain(conn, now):
         _give_up(conn)
         return
     if tcb.retries >= conn.config.advise_retries:  # R1
@@ -75,6 +84,7 @@ def _retransmit(conn: Connection, now: float) -> None:
         # What was lost before and not sent again is in FlightSize too, but was not on the way: no
         # more was than the window allowed.
         on_the_way = min(tcb.flight_size_bytes, conn.congestion.cwnd_bytes)
+        conn.losses += 1
         conn.congestion.on_rto(now, on_the_way)
         ecn.window_reduced(tcb)
     if tcb.path is not None or tcb.retries >= conn.config.advise_retries:
@@ -82,25 +92,41 @@ def _retransmit(conn: Connection, now: float) -> None:
     conn.recovery.on_rto(now)
     conn.prr = None
     tcb.rtt_seq = None
-    tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
+    tcb.timers[Timer.RETRANSMIT] = _not_after_user_timeout(conn, now + conn.rtt.rto_s)
 
 
 def _persist(conn: Connection, now: float) -> None:
     """Probe the window, ever more rarely (RFC 9293 section 3.8.6.1)."""
     tcb = conn.tcb
     tcb.timers[Timer.PERSIST] = NEVER
+    if not tcb.persist_backoff:
+        tcb.stalled_at = now - conn.rtt.rto_s
     tcb.retries += 1
-    if tcb.retries > _retry_limit(conn):
+    if _in_vain(conn, now):
         _give_up(conn)
         return
     tcb.persist_backoff += 1
     tcb.probe_now = True
     arm_persist(conn, now)
+    tcb.timers[Timer.PERSIST] = _not_after_user_timeout(conn, tcb.timers[Timer.PERSIST])
 
 
 def _give_up(conn: Connection) -> None:
     """End the connection, with what is known of the reason: as Linux, what ICMP has told."""
     conn.finish(conn.soft_error or errno.ETIMEDOUT)
+
+
+def _in_vain(conn: Connection, now: float) -> bool:
+    """Tell whether it was tried for long enough: in time, if the user said so, else in numbers."""
+    patience_s = conn.config.user_timeout_s
+    if patience_s is not None and not conn.released:
+        return now >= conn.tcb.stalled_at + patience_s - _EPSILON_S
+    return conn.tcb.retries > _retry_limit(conn)
+
+
+def _not_after_user_timeout(conn: Connection, at: float) -> float:
+    patience_s = conn.config.user_timeout_s
+    return at if patience_s is None else min(at, conn.tcb.stalled_at + patience_s)
 
 
 def _retry_limit(conn: Connection) -> int:

@@ -34,6 +34,18 @@ class Lost(NamedTuple):
     reason: str
 
 
+class RecoveryInfo(NamedTuple):
+    """What a loss recovery tells of itself."""
+
+    state: str  # "open", "disorder", "recovery" or "loss", as Linux names them
+    sacked_bytes: int
+    lost_bytes: int  # sent again or not
+    retransmitted_bytes: int  # on the way again
+    reordering: int  # segments that may overtake one before it is taken for lost
+    reordering_seen: bool
+    reo_wnd_s: float  # RFC 8985's; 0 where there is none
+
+
 class LossRecovery(Protocol):
     """One object per connection. Sequence numbers are unwrapped."""
 
@@ -97,6 +109,10 @@ class LossRecovery(Protocol):
 
     def on_too_big(self) -> None:
         """All that is on the way was too large for the path: send it again, without haste."""
+        ...
+
+    def info(self) -> RecoveryInfo:
+        """Return a snapshot."""
         ...
 
     def clear(self) -> None:

@@ -13,6 +13,7 @@ from pystack.tcp.recovery.base import (
     RECOVERED,
     RESTART_TIMER,
     Lost,
+    RecoveryInfo,
 )
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.scoreboard import Scoreboard
@@ -132,6 +133,15 @@ class NewRenoRecovery:
     def on_too_big(self) -> None:
         """Go back as after a time-out."""
         self.on_rto(0.0)
+
+    def info(self) -> RecoveryInfo:
+        """Return a snapshot."""
+        state = "loss" if self._repairing else "disorder" if self.dup_acks else "open"
+        if self.in_recovery:
+            state = "recovery"
+        left = self.dup_acks * self._tcb.snd_mss
+        lost = max(0, self._lost_until - max(self._rexmit_nxt, self._tcb.snd_una))
+        return RecoveryInfo(state, left, lost, 0, DUPLICATE_THRESHOLD, False, 0.0)
 
     def clear(self) -> None:
         """Keep nothing."""

@@ -4,14 +4,12 @@ from typing import Final
 
 from pystack.core.plugins import find
 from pystack.tcp.recovery.base import LossRecovery, RecoveryFactory
+from pystack.tcp.recovery.names import AUTO, GROUP
 from pystack.tcp.recovery.newreno import NewRenoRecovery
 from pystack.tcp.recovery.rack import RackRecovery
 from pystack.tcp.recovery.sack import SackRecovery
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.tcb import Tcb
-
-GROUP: Final = "pystack.recovery"
-AUTO: Final = "auto"
 
 BUILT_IN: Final[dict[str, RecoveryFactory]] = {
     "newreno": NewRenoRecovery,

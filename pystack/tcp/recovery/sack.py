@@ -16,6 +16,7 @@ from pystack.tcp.recovery.base import (
     RESTART_TIMER,
     UNDO,
     Lost,
+    RecoveryInfo,
 )
 from pystack.tcp.recovery.tracking import Tracking
 from pystack.tcp.recovery.undo import Undo
@@ -185,6 +186,27 @@ class SackRecovery(Tracking):
         self._undo.end()
         self._frto = _OFF
         self._all_lost(None)
+
+    @property
+    def reo_wnd_s(self) -> float:
+        """Return 0: it counts, where RACK waits."""
+        return 0.0
+
+    def info(self) -> RecoveryInfo:
+        """Return a snapshot."""
+        board = self.board
+        state = ("open", "recovery", "loss")[self.phase]
+        if self.phase == OPEN and board.sacked_bytes:
+            state = "disorder"
+        return RecoveryInfo(
+            state,
+            board.sacked_bytes,
+            board.lost_bytes,
+            board.retransmitted_bytes,
+            self.dup_thresh,
+            self.reordering_seen,
+            self.reo_wnd_s,
+        )
 
     # for RACK to have them its way
 

@@ -11,7 +11,7 @@ from pystack.core.errors import ConfigError
 from pystack.stack.tcp_memory import CONNECTION_BYTES
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.ack_policy import PRESSED_SEGMENTS
-from pystack.tcp.calls import PRESSED_SEND_BUFFER_BYTES
+from pystack.tcp.send_space import PRESSED_SEND_BUFFER_BYTES
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK, FIN, PSH, RST
