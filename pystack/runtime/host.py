@@ -242,12 +242,16 @@ class TrioHost:
         local_port: int = 0,
         congestion: str | None = None,
         source_route: Sequence[str] = (),
+        fast_open: bytes | bytearray | memoryview | None = None,
     ) -> TcpStream:
         """Connect to a port of a host. Raises OSError (refused, timed out, unreachable ...).
 
         `congestion` is the name of this connection's control; None: that of the host.
         `source_route`: stations that every packet is to visit on its way, in order (RFC 791); most
         routers, ours among them, pass on no such packets.
+        `fast_open`: what to send first. With `TcpConfig.fast_open` it goes in the SYN to a server
+        that has given us a cookie before (RFC 7413), and so may be taken twice: it should be a
+        request that does no harm when repeated. Otherwise it is sent after the handshake.
         """
         local = UNSPECIFIED if local_address is None else self.resolve(local_address)
         config = None if congestion is None else replace(self.tcp.config, congestion=congestion)
@@ -260,6 +264,7 @@ class TrioHost:
             local_port=local_port,
             config=config,
             source_route=SourceRoute(hops) if hops else None,
+            text=None if fast_open is None else memoryview(fast_open).cast("B"),
         )
 
     async def open_tcp_listeners(

@@ -380,8 +380,9 @@ async def connect(
     local_port: int,
     config: TcpConfig | None = None,
     source_route: SourceRoute | None = None,
+    text: memoryview | None = None,
 ) -> TcpStream:
-    """Open a connection; cancelled, nothing of it is left.
+    """Open a connection; cancelled, nothing of it is left. `text`: the first that it is to send.
 
     Raises OSError: ConnectionRefusedError, TimeoutError, EHOSTUNREACH, ENETUNREACH and the like.
     """
@@ -396,7 +397,9 @@ async def connect(
         local_port=local_port,
         config=config,
         source_route=source_route,
+        text=text,
     )
+    queued_bytes = len(socket.connection.send_buffer)
     waiter = Waiter(host.driver)
     socket.on_signal = lambda _signal: waiter.wake()
     table.pump(socket, now)
@@ -411,4 +414,7 @@ async def connect(
         number = connection.error or 0
         address = f"{format_ip4(remote)} port {port}"
         raise OSError(number, f"{os.strerror(number)}: {address}")
-    return TcpStream(host, socket)
+    stream = TcpStream(host, socket)
+    if text is not None and len(text) > queued_bytes:
+        await stream.send_all(text[queued_bytes:])
+    return stream

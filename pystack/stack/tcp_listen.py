@@ -198,7 +198,14 @@ class Listeners:
         socket = self._opener.make(*ends, route, iss)
         self._add(listener, socket)
         note_handshake(socket, segment, now, sent=False)
-        socket.connection.open_passive(segment, now)
+        if config.fast_open in ("server", "both") and self._table.fast_open.syn_arrived(
+            listener, socket, segment, now
+        ):
+            host.counters.add("tcp_fast_opens_in")
+            socket.connection.open_fast(segment, now)
+            listener.established(socket)  # as far as the user can see
+        else:
+            socket.connection.open_passive(segment, now)
         self._table.mark(socket)
 
     def _add(self, listener: Listener[TcpSocket], socket: TcpSocket) -> None:

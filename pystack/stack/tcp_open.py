@@ -51,6 +51,7 @@ class Opener:
         local_port: int = 0,
         config: TcpConfig | None = None,
         source_route: SourceRoute | None = None,
+        text: memoryview | None = None,
     ) -> TcpSocket:
         """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL."""
         host = self._host
@@ -95,7 +96,16 @@ class Opener:
             ip_fields.set_source_route(socket, source_route, by_user=True)
         table.add(socket)
         socket.connection.open_active(now)
+        if text is not None:
+            self._queue(socket, text, now)
         return socket
+
+    def _queue(self, socket: TcpSocket, text: memoryview, now: float) -> None:
+        """Give a connection that is only being opened its first text, for its SYN if may be."""
+        connection = socket.connection
+        if connection.config.fast_open in ("client", "both"):
+            connection.fast_open = self._table.fast_open.request(socket.remote, now)
+        connection.write(text, now)
 
     def _active_iss(
         self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, now: float

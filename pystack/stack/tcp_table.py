@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.observe.observer import TcpRetransmitted, TcpSoftError, TcpStateChanged
 from pystack.stack import egress, ip_fields
+from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.path_mtus import PathMtus
 from pystack.stack.tcp_listen import Listeners
 from pystack.stack.tcp_memory import CONNECTION_BYTES, TcpMemory
@@ -59,6 +60,7 @@ class TcpTable:
         self.path_mtus = PathMtus()
         self.config = TcpConfig()
         self._opener = Opener(host, self)
+        self.fast_open = FastOpenTable(self._opener.secret(b"fast open"))
         self.listeners = Listeners(host, self, self._opener)
 
     @property
@@ -139,10 +141,12 @@ class TcpTable:
         local_port: int = 0,
         config: TcpConfig | None = None,
         source_route: SourceRoute | None = None,
+        text: memoryview | None = None,
     ) -> TcpSocket:
         """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL.
 
-        `config`: that of this connection; None: the host's.
+        `config`: that of this connection; None: the host's. `text`: to be sent as soon as can be,
+        in the SYN where Fast Open is on and the peer's cookie known; None: there is none yet.
         """
         return self._opener.connect(
             remote,
@@ -152,6 +156,7 @@ class TcpTable:
             local_port=local_port,
             config=config,
             source_route=source_route,
+            text=text,
         )
 
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
@@ -177,6 +182,7 @@ class TcpTable:
         self._marked.clear()
         self.time_waits.clear()
         self.memory.clear()
+        self.fast_open.clear()
         self.listeners.by_port.clear()
 
     def break_all(self, error: int, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.tcp import ack_policy, ecn, path_mtu, send_space, timestamps
+from pystack.tcp import ack_policy, ecn, fast_open, path_mtu, send_space, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.recovery.base import (
     BAD_SACK,
@@ -35,7 +35,9 @@ def ack_acceptable(conn: Connection, seg: Segment, now: float) -> bool:
 def take_syn_ack(conn: Connection, seg: Segment, now: float) -> None:
     """Our SYN is acknowledged: the first measurement, and the first real window."""
     tcb = conn.tcb
-    tcb.snd_una = seg.ack
+    if not conn.fast_opened:
+        tcb.snd_una = seg.ack
+        fast_open.settle(conn, seg.ack)
     if tcb.rtt_seq is not None and not tcb.retries:
         conn.rtt.sample(now - tcb.rtt_at)
     elif (rtt_s := timestamps.round_trip_s(tcb, seg, now)) is not None:

@@ -152,7 +152,7 @@ def syn_ok(conn: Connection, seg: Segment, now: float) -> bool:
         return True
     tcb = conn.tcb
     if conn.state is TcpState.SYN_RECEIVED and seg.seq == tcb.irs:
-        if seg.flags & ACK and seg.ack == tcb.snd_nxt:
+        if seg.flags & ACK and tcb.iss < seg.ack <= tcb.snd_nxt:
             return True  # the SYN-ACK of a simultaneous open, whose SYN was taken already
         conn.drops.append("tcp_syn_again")
         tcb.syn_now = True  # our SYN-ACK was lost: as Linux, send it rather than a bare ACK
@@ -169,7 +169,7 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
         conn.drops.append("tcp_no_ack")
         return False
     if conn.state is TcpState.SYN_RECEIVED:
-        if not tcb.snd_una < seg.ack <= tcb.snd_nxt:
+        if not tcb.iss < seg.ack <= tcb.snd_nxt:
             conn.drops.append("tcp_syn_received_bad_ack")
             conn.segments_sent += 1
             conn.outbox.append(output.reset_for(seg))
@@ -180,6 +180,8 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
             handshake.step_over_syn(conn, seg)
         if tcb.fin_seq is not None:
             conn.enter(TcpState.FIN_WAIT_1)
+        if conn.fast_opened:  # there may be text of ours on the way already
+            acks.take_ack(conn, seg, now)
     elif not acks.ack_acceptable(conn, seg, now):
         return False
     else:

@@ -21,6 +21,7 @@ from pystack.tcp import arrives, calls, handshake, options, output, timers
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Event, Signal, StateChange
+from pystack.tcp.fast_open import FastOpen
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.pacing import Pacer
 from pystack.tcp.rate import RateEstimator
@@ -36,6 +37,7 @@ from pystack.tcp.snapshot import snapshot
 from pystack.tcp.states import LEGAL, TcpState
 from pystack.tcp.tcb import Tcb, TcpConfig
 from pystack.wire.tcp import Segment
+from pystack.wire.tcp_options import FastOpenCookie
 
 
 class Connection:
@@ -55,6 +57,9 @@ class Connection:
         "error",
         "established_at",
         "events",
+        "fast_open",
+        "fast_open_reply",
+        "fast_opened",
         "gso_max_bytes",
         "local_port",
         "losses",
@@ -75,6 +80,7 @@ class Connection:
         "shared",
         "soft_error",
         "state",
+        "syn_data_acked",
         "tcb",
         "undos",
         "write_blocked",
@@ -134,6 +140,10 @@ class Connection:
         self.bytes_sent = self.bytes_acked = self.bytes_received = 0
         self.bytes_retransmitted = self.losses = self.undos = 0
         self.dsacks_sent = 0
+        self.fast_open: FastOpen | None = None  # an active open's; None: it does without
+        self.fast_open_reply: FastOpenCookie | None = None  # in our SYN-ACK; None: nothing
+        self.fast_opened = False  # the text of the peer's SYN was taken before the handshake's end
+        self.syn_data_acked = False  # that of ours was
         self.ce_received = self.ece_received = 0
 
     # what carries the segments
@@ -179,6 +189,10 @@ class Connection:
     def open_active(self, now: float) -> None:
         """Begin the handshake (3.10.1)."""
         handshake.open_active(self, now)
+
+    def open_fast(self, syn: Segment, now: float) -> None:
+        """Be the answer of a listener to a SYN whose cookie is right: its text is taken at once."""
+        handshake.open_fast(self, syn, now)
 
     def open_passive(self, syn: Segment, now: float) -> None:
         """Be the answer of a listener to a SYN (3.10.7.2)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from pystack.tcp import acks, ecn, keepalive, negotiation, receive_space, text
+from pystack.tcp import acks, ecn, fast_open, keepalive, negotiation, receive_space, text
 from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
@@ -42,6 +42,27 @@ def open_passive(conn: Connection, syn: Segment, now: float) -> None:
     _take_syn(conn, syn, now)
     conn.tcb.syn_now = True
     conn.enter(TcpState.SYN_RECEIVED)
+
+
+def open_fast(conn: Connection, syn: Segment, now: float) -> None:
+    """Answer a SYN with a cookie of ours: the user has its text, and may answer, before the ACK.
+
+    Until that comes, the state is SYN-RECEIVED, and only the SYN-ACK is sent again (RFC 7413
+    section 4.2.2). For the sender's variables, the SYN-ACK is as good as acknowledged.
+    """
+    open_passive(conn, syn, now)
+    conn.fast_opened = True
+    tcb = conn.tcb
+    tcb.snd_una = tcb.snd_nxt = tcb.iss + 1
+    text_bytes = min(len(syn.payload), tcb.rcv_buf_bytes, 0xFFFF)
+    if text_bytes:
+        conn.receive_buffer.append(memoryview(syn.payload)[:text_bytes])
+        tcb.rcv_nxt += text_bytes
+        tcb.rcv_adv = max(tcb.rcv_adv, tcb.rcv_nxt)
+        conn.bytes_received += text_bytes
+    _begin(conn, now, syn_lost=False)
+    conn.signal(Signal.ESTABLISHED)
+    conn.signal(Signal.READABLE)
 
 
 def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
@@ -87,17 +108,25 @@ def established(conn: Connection, now: float) -> None:
     if syn_lost:
         conn.rtt.syn_was_lost()
     tcb.retries = 0
-    conn.recovery = loss_recovery(conn.config.recovery, tcb, conn.rtt)
-    begin_control(conn, now, syn_lost=syn_lost)
-    tcb.idle_at = now
+    if not conn.fast_opened:
+        _begin(conn, now, syn_lost=syn_lost)
+    elif tcb.snd_nxt > tcb.snd_una:
+        tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     if conn.config.keepalive:
         keepalive.arm(conn, now)
-    receive_space.begin(conn, now)
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
     conn.signal(Signal.ESTABLISHED)
     if len(conn.send_buffer):
         conn.signal(Signal.WRITABLE)
+
+
+def _begin(conn: Connection, now: float, *, syn_lost: bool) -> None:
+    """Choose what serves the connection, with what the handshake has agreed on."""
+    conn.recovery = loss_recovery(conn.config.recovery, conn.tcb, conn.rtt)
+    begin_control(conn, now, syn_lost=syn_lost)
+    conn.tcb.idle_at = now
+    receive_space.begin(conn, now)
 
 
 def step_over_syn(conn: Connection, seg: Segment) -> None:
@@ -127,6 +156,7 @@ def _take_syn(conn: Connection, seg: Segment, now: float) -> None:
     tcb.ecn = ecn.agreed(conn, seg)
     theirs = tcp_options.parse(seg.options)
     negotiation.agree(conn, theirs, now)
+    fast_open.answered(conn, theirs)
     if tcb.timestamps and theirs.timestamps is not None:
         seg.tsval, seg.tsecr = theirs.timestamps
     # The window field of a SYN is never scaled (RFC 7323 section 2.2).

@@ -74,6 +74,8 @@ class TcpInfo:
     readable_bytes: int = 0  # waits for the user
     out_of_order_bytes: int = 0  # waits behind a gap
     urgent_bytes: int = 0  # to be read up to the end of what the peer calls urgent
+    syn_data_acked: bool = False  # Fast Open: the text of our SYN was taken
+    fast_opened: bool = False  # Fast Open: the text of the peer's SYN was
     quick_acks: int = 0  # so many more ACKs are not delayed
     ce_received: int = 0  # segments with text that were marked on the way, where ECN was agreed on
     ece_received: int = 0  # ACKs that told of such marks

@@ -23,6 +23,7 @@ class Listener(Generic[S]):
         "_backlog",
         "broken",
         "cookie_sent_at",
+        "fast_opened",
         "half_open",
         "local",
         "local_port",
@@ -37,6 +38,7 @@ class Listener(Generic[S]):
         self.half_open: dict[S, None] = {}  # in the order of their SYNs
         self.ready: deque[S] = deque()  # established, not yet accepted
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told
+        self.fast_opened: list[S] = []  # that have text already, and had no ACK when last seen
         self.broken = False  # its host was powered off: nothing will ever come
         self.cookie_sent_at = -math.inf  # the last time that a SYN was answered with a cookie
 

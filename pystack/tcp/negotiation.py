@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ecn, path_mtu, timestamps
+from pystack.tcp import ecn, fast_open, path_mtu, timestamps
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, MAX_WINDOW_SHIFT
 from pystack.wire.tcp_options import TcpOptions, pack
 
@@ -35,6 +35,7 @@ def syn_options(conn: Connection, now: float) -> bytes:
             wscale=tcb.rcv_wind_shift,
             sack_permitted=tcb.sack_permitted,
             timestamps=(timestamps.clock(tcb, now), tcb.ts_recent) if tcb.timestamps else None,
+            fast_open=fast_open.option(conn),
         )
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.tcp import (
     ack_policy,
     ecn,
+    fast_open,
     negotiation,
     path_mtu,
     sack,
@@ -43,7 +44,7 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
     if tcb.ack_now and sack.due(conn):
         # By itself: the next text is a full segment as a rule, without room for SACK blocks.
         return acknowledgement(conn, now)
-    if conn.state in MAY_SEND:
+    if conn.state in MAY_SEND or (conn.fast_opened and conn.state is TcpState.SYN_RECEIVED):
         again = conn.recovery.repairing
         segment = _again_or_text(conn, now) if again else _new_text(conn, now)
         if segment is not None:
@@ -89,19 +90,22 @@ def reset(conn: Connection, now: float) -> Segment:
 def _syn(conn: Connection, now: float) -> Segment:
     tcb = conn.tcb
     tcb.syn_now = False
-    if tcb.snd_nxt == tcb.iss:
+    first = tcb.timers[Timer.RETRANSMIT] == NEVER and not tcb.retries
+    if first:
         tcb.rtt_seq, tcb.rtt_at = tcb.iss + 1, now
     else:
         tcb.rtt_seq = None  # Karn
         conn.retransmits += 1
         conn.events.append(Retransmission("rto" if tcb.retries else "syn", tcb.iss, 0))
-    tcb.snd_nxt = tcb.iss + 1
+    tcb.snd_nxt = max(tcb.snd_nxt, tcb.iss + 1)
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK
     segment = _segment(conn, tcb.iss, flags | ecn.syn_flags(conn), now)
     if tcb.ecn:
         ecn.mark(conn, segment, again=True)
     segment.options = negotiation.syn_options(conn, now)
+    if first and conn.fast_open is not None:
+        fast_open.add_text(conn, segment)
     return segment
 
 

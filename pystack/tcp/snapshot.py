@@ -59,6 +59,8 @@ def _basics(conn: Connection) -> TcpInfo:
         rcv_buffer_bytes=tcb.rcv_buf_bytes,
         readable_bytes=conn.receive_buffer.readable_bytes,
         out_of_order_bytes=conn.receive_buffer.out_of_order.size_bytes,
+        syn_data_acked=conn.syn_data_acked,
+        fast_opened=conn.fast_opened,
         quick_acks=tcb.quick_acks,
         urgent_bytes=urgent.unread_bytes(conn),
         ecn=tcb.ecn,

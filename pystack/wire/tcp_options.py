@@ -1,4 +1,4 @@
-"""TCP options: MSS (RFC 9293), window scale and timestamps (RFC 7323), SACK (RFC 2018).
+"""TCP options: MSS (RFC 9293), window scale and timestamps (7323), SACK (2018), Fast Open (7413).
 
 Reading is for ever lenient (RFC 9293 MUST-7): what is malformed ends the list, what is unknown is
 stepped over, and neither is an error.
@@ -18,6 +18,9 @@ WINDOW_SCALE: Final = 3
 SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
+FAST_OPEN: Final = 34
+EXPERIMENTS: Final = (253, 254)  # RFC 4727; the first two bytes say which (RFC 6994)
+FAST_OPEN_EXPERIMENT: Final = 0xF989  # RFC 7413 appendix: what Fast Open was before it had a kind
 
 # The timestamps option alone, aligned by two NOPs as RFC 7323 appendix A recommends and everybody
 # sends it: NOP, NOP, kind and length as one word, TSval, TSecr.
@@ -25,7 +28,16 @@ ALIGNED_TIMESTAMPS: Final = struct.Struct("!III")
 TIMESTAMPS_LEAD: Final = NO_OPERATION << 24 | NO_OPERATION << 16 | TIMESTAMPS << 8 | 10
 MAX_BYTES: Final = 40  # what a header has room for
 
+_FAST_OPEN_MAGIC: Final = FAST_OPEN_EXPERIMENT.to_bytes(2, "big")
 _TWO_WORDS: Final = struct.Struct("!II")
+
+
+@dataclass(frozen=True, slots=True)
+class FastOpenCookie:
+    """A cookie of Fast Open (RFC 7413 section 4.1.1); without bytes, it asks for one."""
+
+    value: bytes
+    experimental: bool = False  # in the form from before it had a kind of its own
 
 
 @dataclass(slots=True)
@@ -37,6 +49,7 @@ class TcpOptions:
     sack_permitted: bool = False
     timestamps: tuple[int, int] | None = None  # TSval, TSecr
     sack_blocks: tuple[tuple[int, int], ...] = ()
+    fast_open: FastOpenCookie | None = None
 
     def describe(self) -> str:
         """Return them in tcpdump's manner: "mss 1460, wscale 7"."""
@@ -52,6 +65,9 @@ class TcpOptions:
         if self.sack_blocks:
             blocks = "".join(f"{{{left}:{right}}}" for left, right in self.sack_blocks)
             words.append(f"sack {len(self.sack_blocks)} {blocks}")
+        if self.fast_open is not None:
+            value = self.fast_open.value
+            words.append(f"tfo cookie {value.hex()}" if value else "tfo cookiereq")
         return ", ".join(words)
 
 
@@ -90,6 +106,8 @@ def pack(options: TcpOptions) -> bytes:
         parts.append(bytes((NO_OPERATION, WINDOW_SCALE, 3, options.wscale)))
     if options.sack_blocks:
         parts.append(pack_sack(options.sack_blocks))
+    if options.fast_open is not None:
+        parts.append(_pack_fast_open(options.fast_open))
     return b"".join(parts)
 
 
@@ -98,6 +116,21 @@ def pack_sack(blocks: Sequence[tuple[int, int]]) -> bytes:
     parts = [bytes((NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * len(blocks)))]
     parts += [_TWO_WORDS.pack(left & 0xFFFFFFFF, right & 0xFFFFFFFF) for left, right in blocks]
     return b"".join(parts)
+
+
+def _pack_fast_open(cookie: FastOpenCookie) -> bytes:
+    value = cookie.value
+    if cookie.experimental:
+        value = _FAST_OPEN_MAGIC + value
+        kind = EXPERIMENTS[-1]  # as Linux
+    else:
+        kind = FAST_OPEN
+    option = bytes((kind, 2 + len(value))) + value
+    return option + bytes((NO_OPERATION,)) * (-len(option) % 4)
+
+
+def _is_cookie(value: memoryview) -> bool:
+    return not len(value) or (4 <= len(value) <= 16 and len(value) % 2 == 0)
 
 
 def _take(options: TcpOptions, kind: int, body: memoryview) -> None:
@@ -113,3 +146,7 @@ def _take(options: TcpOptions, kind: int, body: memoryview) -> None:
         options.timestamps = _TWO_WORDS.unpack(body)
     elif kind == SACK and length in (8, 16, 24, 32):
         options.sack_blocks = tuple(_TWO_WORDS.iter_unpack(body))
+    elif kind == FAST_OPEN and _is_cookie(body):
+        options.fast_open = FastOpenCookie(bytes(body))
+    elif kind in EXPERIMENTS and body[:2] == _FAST_OPEN_MAGIC and _is_cookie(body[2:]):
+        options.fast_open = FastOpenCookie(bytes(body[2:]), experimental=True)

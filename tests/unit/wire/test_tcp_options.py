@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.wire import tcp_options
-from pystack.wire.tcp_options import TcpOptions
+from pystack.wire.tcp_options import FastOpenCookie, TcpOptions
 
 words = st.integers(0, 2**32 - 1)
 
@@ -99,3 +99,29 @@ def test_of_an_option_that_comes_twice_the_last_counts() -> None:
         TcpOptions(mss=500, wscale=7, timestamps=(1, 2))
     )
     assert tcp_options.parse(twice) == TcpOptions(mss=500, wscale=7, timestamps=(1, 2))
+
+
+@pytest.mark.rfc("7413", "4.1.1")
+@pytest.mark.parametrize(
+    ("data", "cookie"),
+    [
+        (b"\x22\x02", FastOpenCookie(b"")),
+        (b"\x22\x0a" + bytes(8), FastOpenCookie(bytes(8))),
+        (b"\x22\x12" + bytes(16), FastOpenCookie(bytes(16))),
+        (b"\x22\x04" + bytes(2), None),
+        (b"\x22\x07" + bytes(5), None),
+        (b"\x22\x14" + bytes(18), None),
+        (b"\xfe\x04\xf9\x89", FastOpenCookie(b"", experimental=True)),
+        (b"\xfd\x0c\xf9\x89" + bytes(8), FastOpenCookie(bytes(8), experimental=True)),
+        (b"\xfe\x0c\xf9\x88" + bytes(8), None),
+        (b"\xfe\x03\xf9", None),
+    ],
+)
+def test_a_fast_open_cookie_has_four_to_sixteen_bytes_or_none(
+    data: bytes, cookie: FastOpenCookie | None
+) -> None:
+    assert tcp_options.parse(data).fast_open == cookie
+    if cookie is not None:
+        packed = tcp_options.pack(TcpOptions(fast_open=cookie))
+        assert len(packed) % 4 == 0
+        assert tcp_options.parse(packed).fast_open == cookie

@@ -1,0 +1,105 @@
+"""What a host remembers for TCP Fast Open (RFC 7413): cookies of servers, and the key of its own.
+
+A cookie of ours is a keyed hash of both addresses and of the day, so nothing is kept per client;
+that of yesterday is still good, and is answered with today's (section 4.1.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import Ip4
+from pystack.tcp.fast_open import FastOpen
+from pystack.tcp.states import TcpState
+from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES
+from pystack.wire import tcp_options
+from pystack.wire.tcp_options import FastOpenCookie
+
+if TYPE_CHECKING:
+    from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.listener import Listener
+    from pystack.wire.tcp import Segment
+
+MAX_COOKIES: Final = 1024  # of servers; the one that was learned first makes room
+COOKIE_BYTES: Final = 8  # as Linux
+PERIOD_S: Final = 86400.0  # how long a key is in use
+# After a SYN with text that got no answer, how long no more are sent to there (section 4.1.3.1)
+AVOID_S: Final = 3600.0
+
+_NEW: Final = FastOpenCookie(b"")
+
+
+class FastOpenTable:
+    """Cookies by server, and the making of our own."""
+
+    __slots__ = ("_avoided", "_cookies", "_key")
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._cookies: dict[Ip4, tuple[FastOpenCookie, int]] = {}
+        self._avoided: dict[Ip4, float] = {}  # where text in a SYN was lost, until when
+
+    def request(self, server: Ip4, now: float) -> FastOpen | None:
+        """Return what an active open is to show; None: for a while nothing."""
+        until = self._avoided.get(server)
+        if until is not None:
+            if now < until:
+                return None
+            del self._avoided[server]
+        cookie, mss = self._cookies.get(server, (_NEW, DEFAULT_SEND_MSS_BYTES))
+        return FastOpen(
+            cookie,
+            mss,
+            lambda found, found_mss: self._learned(server, found, found_mss),
+            lambda: self._failed(server, now),
+        )
+
+    def syn_arrived(
+        self, listener: Listener[TcpSocket], socket: TcpSocket, syn: Segment, now: float
+    ) -> bool:
+        """Look at a SYN's cookie; True: its text may be taken at once.
+
+        Else the SYN-ACK tells of the right cookie, if it was asked for or the one shown is wrong.
+        """
+        shown = tcp_options.parse(syn.options).fast_open
+        if shown is None:
+            return False
+        connection = socket.connection
+        period = int(now // PERIOD_S)
+        mine = self._cookie(socket.local, socket.remote, period)
+        if shown.value != mine:
+            connection.fast_open_reply = FastOpenCookie(mine, experimental=shown.experimental)
+            if shown.value != self._cookie(socket.local, socket.remote, period - 1):
+                return False
+        # Section 5.1: whoever forges addresses with a cookie that he was given may not fill memory.
+        waiting = [
+            other
+            for other in listener.fast_opened
+            if other.connection.state is TcpState.SYN_RECEIVED
+        ]
+        listener.fast_opened = waiting
+        if len(waiting) >= connection.config.fast_open_pending:
+            return False
+        waiting.append(socket)
+        return True
+
+    def clear(self) -> None:
+        """Forget all servers: the power is off."""
+        self._cookies.clear()
+        self._avoided.clear()
+
+    def _cookie(self, local: Ip4, remote: Ip4, period: int) -> bytes:
+        name = f"{local} {remote} {period}".encode()
+        return hashlib.blake2s(name, key=self._key, digest_size=COOKIE_BYTES).digest()
+
+    def _learned(self, server: Ip4, cookie: FastOpenCookie, mss: int) -> None:
+        self._cookies.pop(server, None)
+        if len(self._cookies) >= MAX_COOKIES:
+            del self._cookies[next(iter(self._cookies))]
+        self._cookies[server] = (cookie, mss)
+
+    def _failed(self, server: Ip4, now: float) -> None:
+        if len(self._avoided) >= MAX_COOKIES:
+            del self._avoided[next(iter(self._avoided))]
+        self._avoided[server] = now + AVOID_S
