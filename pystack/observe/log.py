@@ -14,6 +14,8 @@ from pystack.observe.observer import (
     Event,
     FrameSeen,
     NeighborChanged,
+    TcpMeasured,
+    TcpRepair,
     TcpRetransmitted,
     TcpSoftError,
     TcpStateChanged,
@@ -45,7 +47,7 @@ class LogObserver:
                 # Columns as those of `tcpdump -i any`.
                 line = f"{event.interface:<5} {direction:<3} {summarize(event.frame)}"
                 self._log(event, line)
-        else:
+        elif not isinstance(event, TcpMeasured):  # there is one for each ACK
             self._log(event, describe(event).removeprefix(f"{event.host} " if self._hosts else ""))
 
     def _log(self, event: Event, line: str) -> None:
@@ -63,7 +65,12 @@ class LogObserver:
 
 
 def describe(
-    event: Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted | TcpSoftError,
+    event: Dropped
+    | NeighborChanged
+    | TcpStateChanged
+    | TcpRetransmitted
+    | TcpSoftError
+    | TcpRepair,
 ) -> str:
     """Return an event that is not a frame as one line without its time."""
     match event:
@@ -83,10 +90,15 @@ def describe(
         case TcpSoftError():
             name = errno.errorcode.get(event.number, str(event.number))
             return f"{event.host} tcp {_ends(event)} trouble ({event.reason}) {name}"
+        case TcpRepair():
+            return (
+                f"{event.host} tcp {_ends(event)} {event.what}, cwnd {event.cwnd_bytes}, "
+                f"ssthresh {event.ssthresh_bytes}"
+            )
         case _:
             assert_never(event)
 
 
-def _ends(event: TcpStateChanged | TcpRetransmitted | TcpSoftError) -> str:
+def _ends(event: TcpStateChanged | TcpRetransmitted | TcpSoftError | TcpRepair) -> str:
     (local, local_port), (remote, remote_port) = event.local, event.remote
     return f"{local}.{local_port} > {remote}.{remote_port}"

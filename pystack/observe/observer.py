@@ -65,7 +65,7 @@ class TcpRetransmitted:
     host: str
     local: tuple[str, int]
     remote: tuple[str, int]
-    reason: str  # "rto" or "dupack"
+    reason: str  # "rto", "rack", "sack", "dupack", "tlp" or "syn"
     seq: int  # as on the wire
     payload_bytes: int
 
@@ -82,7 +82,41 @@ class TcpSoftError:
     reason: str  # "icmp", or "retransmitting": again and again without an answer
 
 
-Event = FrameSeen | Dropped | NeighborChanged | TcpStateChanged | TcpRetransmitted | TcpSoftError
+@dataclass(slots=True)
+class TcpRepair:
+    """Loss recovery began or ended; the sizes are those after it."""
+
+    at: float
+    host: str
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    what: str  # "recovery", "timeout", "recovered", or "undo": it was for nothing
+    cwnd_bytes: int
+    ssthresh_bytes: int
+
+
+@dataclass(slots=True)
+class TcpMeasured:
+    """A connection measured a round trip, or has another congestion window."""
+
+    at: float
+    host: str
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    name: str  # "rtt_s" or "cwnd_bytes"
+    value: float
+
+
+Event = (
+    FrameSeen
+    | Dropped
+    | NeighborChanged
+    | TcpStateChanged
+    | TcpRetransmitted
+    | TcpSoftError
+    | TcpRepair
+    | TcpMeasured
+)
 
 
 class Observer(Protocol):

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
-from pystack.observe.observer import TcpRetransmitted, TcpSoftError, TcpStateChanged
+from pystack.observe.observer import (
+    TcpMeasured,
+    TcpRepair,
+    TcpRetransmitted,
+    TcpSoftError,
+    TcpStateChanged,
+)
 from pystack.stack import egress, ip_fields
 from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.path_mtus import PathMtus
@@ -21,7 +27,7 @@ from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.tcp import path
-from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
+from pystack.tcp.events import Measured, Repair, Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import MASK, unwrap
 from pystack.tcp.shared import Shared
@@ -54,7 +60,7 @@ class TcpTable:
         self._host = host
         self.sockets: dict[bytes, TcpSocket] = {}  # by their `ends`
         self._marked: list[TcpSocket] = []
-        self.shared = Shared(host.counters, host.rng)
+        self.shared = Shared(host.counters, host.rng, host.observers)
         self.time_waits = TimeWaits(host, self)
         self.memory = TcpMemory(host, self)
         self.path_mtus = PathMtus()
@@ -306,6 +312,9 @@ class TcpTable:
                     )
             elif isinstance(event, SoftError):
                 self._note_soft_error(socket, event, now)
+            elif isinstance(event, Repair | Measured):
+                if host.observers:
+                    host.notify(_shown(socket, host.name, event, now))
             else:
                 self._note_retransmission(socket, event, now)
 
@@ -380,3 +389,13 @@ class TcpTable:
         if socket.listener is not None:
             socket.listener.forget(socket)
             socket.listener = None
+
+
+def _shown(
+    socket: TcpSocket, host: str, event: Repair | Measured, now: float
+) -> TcpRepair | TcpMeasured:
+    ends = socket.local_address, socket.remote_address
+    if isinstance(event, Measured):
+        return TcpMeasured(now, host, *ends, event.name, event.value)
+    congestion = socket.connection.congestion
+    return TcpRepair(now, host, *ends, event.what, congestion.cwnd_bytes, congestion.ssthresh_bytes)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import ack_policy, ecn, fast_open, path_mtu, send_space, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
+from pystack.tcp.events import Measured, Repair
 from pystack.tcp.recovery.base import (
     BAD_SACK,
     LOSS,
@@ -20,6 +21,8 @@ from pystack.wire.tcp import ECE, FIN, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+
+_REPAIRS: Final = ((UNDO, "undo"), (LOSS, "recovery"), (RECOVERED, "recovered"))
 
 
 def ack_acceptable(conn: Connection, seg: Segment, now: float) -> bool:
@@ -98,6 +101,20 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
         congestion.on_recovery_exit(now)
     if flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.3)
+    if conn.shared.watchers:
+        for flag, what in _REPAIRS:
+            if flags & flag:
+                conn.events.append(Repair(what))
+
+
+def show(conn: Connection, rtt_s: float | None) -> None:
+    """Tell watchers of a measurement (None: there was none), and of a window that has changed."""
+    if rtt_s is not None:
+        conn.events.append(Measured("rtt_s", rtt_s))
+    cwnd_bytes = conn.congestion.cwnd_bytes
+    if cwnd_bytes != conn.shown_cwnd_bytes:
+        conn.shown_cwnd_bytes = cwnd_bytes
+        conn.events.append(Measured("cwnd_bytes", cwnd_bytes))
 
 
 def _nothing_new_acknowledged(
@@ -124,6 +141,8 @@ def _nothing_new_acknowledged(
         )
         sample.rate = conn.rates.sample(recovery.pipe_bytes(), conn.rtt.min_rtt_s, now)
         conn.congestion.on_ack(sample)
+    if conn.shared.watchers:
+        show(conn, None)
     recovery.arm(now)
 
 
@@ -215,5 +234,7 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     elif flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + rtt.rto_s  # (5.3)
     recovery.arm(now)
+    if conn.shared.watchers:
+        show(conn, rtt_s)
     if conn.write_blocked:
         send_space.wake_writer(conn)

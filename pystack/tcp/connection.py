@@ -78,6 +78,7 @@ class Connection:
         "segments_sent",
         "send_buffer",
         "shared",
+        "shown_cwnd_bytes",
         "soft_error",
         "state",
         "syn_data_acked",
@@ -138,6 +139,7 @@ class Connection:
         self.established_at: float | None = None  # None: not yet
         self.segments_sent = self.segments_received = self.retransmits = 0
         self.bytes_sent = self.bytes_acked = self.bytes_received = 0
+        self.shown_cwnd_bytes = 0  # what watchers know
         self.bytes_retransmitted = self.losses = self.undos = 0
         self.dsacks_sent = 0
         self.fast_open: FastOpen | None = None  # an active open's; None: it does without

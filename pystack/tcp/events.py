@@ -32,7 +32,9 @@ class StateChange:
 class Retransmission:
     """A segment was sent again."""
 
-    reason: str  # "rto", "dupack", or "syn": our SYN again, in answer to the peer's
+    # why: "rto", "rack", "sack" or "dupack" (by which loss recovery), "tlp": a tail loss probe;
+    # or "syn": our SYN again, in answer to the peer's
+    reason: str
     seq: int
     payload_bytes: int
 
@@ -45,4 +47,19 @@ class SoftError:
     reason: str  # "icmp", or "retransmitting": the threshold R1 is reached
 
 
-Event = Signal | StateChange | Retransmission | SoftError
+@dataclass(slots=True)
+class Repair:
+    """Loss recovery begins or ends; only where somebody watches."""
+
+    what: str  # "recovery", "timeout", "recovered", or "undo": it was for nothing
+
+
+@dataclass(slots=True)
+class Measured:
+    """A variable has a new value; only where somebody watches."""
+
+    name: str  # "rtt_s", a single measurement; "cwnd_bytes"
+    value: float
+
+
+Event = Signal | StateChange | Retransmission | SoftError | Repair | Measured

@@ -1,5 +1,6 @@
 """What the connections of one host have in common: limits that hold for all of them together."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from pystack.core.counters import Counters
@@ -53,10 +54,19 @@ class Memory:
 class Shared:
     """One per host, and known to all its connections."""
 
-    __slots__ = ("challenges", "counters", "memory")
+    __slots__ = ("challenges", "counters", "memory", "watchers")
 
-    def __init__(self, counters: Counters | None = None, rng: Random | None = None) -> None:
-        """Without arguments: for a connection that is alone in the world."""
+    def __init__(
+        self,
+        counters: Counters | None = None,
+        rng: Random | None = None,
+        watchers: Sequence[object] = (),
+    ) -> None:
+        """Without arguments: for a connection that is alone in the world.
+
+        Events that only watchers want are made only while there are any.
+        """
+        self.watchers = watchers
         self.counters = Counters() if counters is None else counters
         self.memory = Memory()
         self.challenges = ChallengeLimit(component_rng(0, "alone") if rng is None else rng)

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import acks, ecn, keepalive, path_mtu
-from pystack.tcp.events import SoftError
+from pystack.tcp.events import Repair, SoftError
 from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
@@ -91,6 +91,9 @@ def _retransmit(conn: Connection, now: float) -> None:
         path_mtu.timed_out(conn, now)
     conn.recovery.on_rto(now)
     conn.prr = None
+    if conn.shared.watchers:
+        conn.events.append(Repair("timeout"))
+        acks.show(conn, None)
     tcb.rtt_seq = None
     tcb.timers[Timer.RETRANSMIT] = _not_after_user_timeout(conn, now + conn.rtt.rto_s)
 

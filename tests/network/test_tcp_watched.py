@@ -1,0 +1,75 @@
+"""What watchers see of loss recovery: its begin and end, round trips, and windows."""
+
+from wires import connected, in_network, pair, read_to_end
+
+import pystack
+from pystack.observe.observer import Event, TcpMeasured, TcpRepair, TcpRetransmitted
+from pystack.wire.frame import Frame
+
+
+class Watcher:
+    """Keeps what it sees of the client's TCP."""
+
+    def __init__(self) -> None:
+        self.repairs: list[TcpRepair] = []
+        self.measured: list[TcpMeasured] = []
+        self.again: list[TcpRetransmitted] = []
+
+    def on_event(self, event: Event) -> None:
+        """Keep it."""
+        match event:
+            case TcpRepair():
+                self.repairs.append(event)
+            case TcpMeasured():
+                self.measured.append(event)
+            case TcpRetransmitted():
+                self.again.append(event)
+
+
+def watched(losing: set[int], size: int) -> Watcher:
+    watcher = Watcher()
+
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net, delay_s=0.02)
+        count = 0
+
+        def passes(frame: Frame) -> bool:
+            nonlocal count
+            count += len(frame.data) >= 1000
+            return len(frame.data) < 1000 or count not in losing
+
+        client, server = await connected(wire)
+        wire.to_server.passes = passes
+        wire.client.stack.observers.append(watcher)
+        await client.send_all(bytes(size))
+        await client.aclose()
+        assert len(await read_to_end(server)) == size
+
+    in_network(program)
+    return watcher
+
+
+def test_recovery_begins_and_ends_and_the_windows_are_those_after_it() -> None:
+    watcher = watched({50, 52}, 400_000)
+    assert [repair.what for repair in watcher.repairs] == ["recovery", "recovered"]
+    assert [again.reason for again in watcher.again] == ["rack", "rack"]
+    begin, end = watcher.repairs
+    assert begin.cwnd_bytes == begin.ssthresh_bytes
+    assert end.at > begin.at
+    assert (begin.host, begin.remote[1]) == ("client", 80)
+
+
+def test_a_timeout_is_told_as_such() -> None:
+    watcher = watched(set(range(1, 10)), 10_000)  # the flight of seven, a probe, and one more
+    assert watcher.repairs[0].what == "timeout"
+    assert watcher.repairs[0].cwnd_bytes == 1448
+    assert [again.reason for again in watcher.again[:3]] == ["tlp", "rto", "rto"]
+
+
+def test_every_round_trip_and_every_new_window_is_told_once() -> None:
+    watcher = watched(set(), 400_000)
+    rtts = [event.value for event in watcher.measured if event.name == "rtt_s"]
+    windows = [event.value for event in watcher.measured if event.name == "cwnd_bytes"]
+    assert rtts
+    assert all(0.03 < rtt_s < 0.2 for rtt_s in rtts)
+    assert windows == sorted(set(windows))  # it only grew, and nothing is told twice
