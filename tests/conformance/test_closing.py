@@ -86,7 +86,7 @@ def test_close_in_syn_received_waits_until_the_handshake_is_over(tcp: Script) ->
 def test_close_sends_what_is_queued_first(tcp: Script) -> None:
     tcp.established(win=1000)
     tcp.write(1500)
-    tcp.expect("+0 > . 1:1001(1000) ack 1")
+    tcp.expect("+0 > P. 1:1001(1000) ack 1")
     tcp.close()
     assert tcp.state is TcpState.FIN_WAIT_1
     tcp.inject("+0.1 < . 1:1(0) ack 1001 win 1000")

@@ -13,10 +13,7 @@ def marks() -> tables.Marks:
 
 
 def test_every_must_has_a_test_and_tables_and_marks_agree(marks: tables.Marks) -> None:
-    found = list(tables.problems(tables.load(), marks))
-    pending = [problem for problem in found if problem.startswith(PENDING)]
-    assert len(pending) == len(PENDING), "take out of PENDING what is done"
-    assert [problem for problem in found if problem not in pending] == []
+    assert list(tables.problems(tables.load(), marks)) == []
 
 
 def test_the_document_is_what_the_tables_say() -> None:
@@ -39,8 +36,6 @@ def table_of(rule: Rule) -> list[Table]:
     return [Table(Path("rfc9293.toml"), "9293", "TCP", "", rules)]
 
 
-# What `scripts/conformance` fails for and this test bears with: there are no keep-alives.
-PENDING = tuple(f"RFC 9293 MUST-{number} is a MUST without a test" for number in range(24, 30))
 KNOWN = "tests/a.py::test_a"
 
 

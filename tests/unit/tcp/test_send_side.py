@@ -59,7 +59,7 @@ def test_a_write_that_says_more_comes_is_held_back_until_one_that_does_not() -> 
     assert len(segment.payload) == 20
 
 
-@pytest.mark.rfc("9293", "3.8.3")
+@pytest.mark.rfc("9293", "MUST-21")
 def test_after_the_user_timeout_the_connection_ends_at_that_very_instant() -> None:
     tcp = opened(user_timeout_s=1.0)
     tcp.write(10)
@@ -73,7 +73,7 @@ def test_after_the_user_timeout_the_connection_ends_at_that_very_instant() -> No
     assert tcp.conn.error == errno.ETIMEDOUT
 
 
-@pytest.mark.rfc("9293", "3.8.3")
+@pytest.mark.rfc("9293", "MUST-21")
 def test_the_user_timeout_may_be_longer_than_all_retries() -> None:
     tcp = opened(user_timeout_s=3000.0, retries=2)
     tcp.write(10)
@@ -172,6 +172,7 @@ def test_a_user_timeout_takes_the_place_of_the_number_of_probes() -> None:
     tcp.expect("+0.1 > R. 1:1(0) ack 1")
 
 
+@pytest.mark.rfc("9293", "MUST-24")
 def test_it_can_be_switched_on_and_off_later() -> None:
     tcp = opened()
     tcp.conn.configure(tcp.now, keepalive=True, keepalive_idle_s=5.0)
