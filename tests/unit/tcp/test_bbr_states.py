@@ -83,8 +83,10 @@ def test_how_long_it_cruises_is_chance_from_the_seed(seed: int) -> None:
 
 def test_probe_rtt_comes_after_five_seconds_and_halves_what_is_in_flight() -> None:
     control, sender = path()
+    sender.run(1.0)
+    sender.rtt_s += 0.001  # from here on no round trip is as short as the shortest
     run_until(sender, Mode.PROBE_RTT, 6.0)
-    assert sender.now - START == pytest.approx(5.0, abs=0.4)
+    assert sender.now - START == pytest.approx(6.0, abs=0.1)
     before = control.prior_cwnd_bytes
     sender.run(0.1)
     assert control.cwnd_bytes == pytest.approx(BDP_BYTES / 2, rel=0.03)
@@ -94,6 +96,13 @@ def test_probe_rtt_comes_after_five_seconds_and_halves_what_is_in_flight() -> No
     assert 0.2 < sender.now - entered_at < 0.32  # 200 ms from when enough has left
     assert control.cwnd_bytes == pytest.approx(before, rel=0.05)
     assert control.bw_bps == pytest.approx(RATE_BPS, rel=0.01)  # what was measured did not count
+
+
+def test_where_the_queue_is_seen_to_be_empty_there_is_no_probe_rtt() -> None:
+    control, sender = path()
+    sender.run(12.0)
+    assert "ProbeRTT" not in sender.states
+    assert control.min_rtt_s == pytest.approx(RTT_S, rel=0.01)
 
 
 def test_bandwidth_that_comes_is_found_within_two_cycles() -> None:
@@ -154,7 +163,7 @@ def test_one_percent_of_random_loss_is_borne() -> None:
     rng = Random(7)
     control, sender = path(loses=lambda _number: rng.random() < 0.01)
     sender.run(2.0)
-    assert sender.run(20.0) > 0.75 * RATE_BPS
+    assert sender.run(20.0) > 0.93 * RATE_BPS
     assert control.max_bw_bps > 0.9 * RATE_BPS
 
 

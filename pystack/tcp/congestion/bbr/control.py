@@ -55,8 +55,8 @@ class Bbr(BbrState):
     def on_ack(self, sample: AckSample) -> None:
         """UpdateOnACK(), section 5.2.3."""
         rs = sample.rate
-        if rs is None:
-            return
+        if rs is None or not rs.newly_delivered_bytes:
+            return  # there is no P, and with it no round and no rate
         now = sample.now
         self.delivered_bytes = rs.delivered_bytes
         self.in_flight_bytes = rs.in_flight_bytes

@@ -1,6 +1,7 @@
 """What ACKs tell of the path: section 5.5 of draft-ietf-ccwg-bbr-06, without losses."""
 
 from math import inf
+from typing import Final
 
 from pystack.tcp.congestion.base import RateSample
 from pystack.tcp.congestion.bbr.parameters import (
@@ -8,11 +9,15 @@ from pystack.tcp.congestion.bbr.parameters import (
     EXTRA_ACKED_FILTER_ROUNDS,
     FULL_BW_GROWTH,
     FULL_BW_ROUNDS,
+    LOSS_THRESH,
     MIN_RTT_FILTER_S,
     PROBE_RTT_INTERVAL_S,
     PROBING,
 )
 from pystack.tcp.congestion.bbr.state import BbrState
+
+# Sums of instants differ from one another by less than this when they mean the same.
+_EPSILON_S: Final = 1e-9
 
 
 def update_latest_delivery_signals(bbr: BbrState, rs: RateSample) -> None:
@@ -74,9 +79,13 @@ def check_full_bw_reached(bbr: BbrState, rs: RateSample) -> None:
 def update_min_rtt(bbr: BbrState, rtt_s: float | None, now: float) -> None:
     """Section 5.3.4.3: the shortest round trip of ten seconds, and of five for ProbeRTT."""
     bbr.probe_rtt_expired = now > bbr.probe_rtt_min_at + PROBE_RTT_INTERVAL_S
-    if rtt_s is not None and (rtt_s < bbr.probe_rtt_min_delay_s or bbr.probe_rtt_expired):
-        bbr.probe_rtt_min_delay_s = rtt_s
-        bbr.probe_rtt_min_at = now
+    if rtt_s is not None:
+        if rtt_s < bbr.probe_rtt_min_delay_s or bbr.probe_rtt_expired:
+            bbr.probe_rtt_min_delay_s = rtt_s
+            bbr.probe_rtt_min_at = now
+        elif rtt_s <= bbr.probe_rtt_min_delay_s + _EPSILON_S:
+            # As short as ever: the queue is seen to be empty, and need not be drained to see it.
+            bbr.probe_rtt_min_at = now
     expired = now > bbr.min_rtt_at + MIN_RTT_FILTER_S
     if bbr.probe_rtt_min_delay_s < bbr.min_rtt_s or expired:
         bbr.min_rtt_s = bbr.probe_rtt_min_delay_s
@@ -109,7 +118,11 @@ def _adapt_lower_bounds(bbr: BbrState) -> None:
         bbr.bw_shortterm_bps = bbr.max_bw_bps
     if bbr.inflight_shortterm_bytes == inf:
         bbr.inflight_shortterm_bytes = bbr.cwnd_bytes
-    bbr.bw_shortterm_bps = max(bbr.bw_latest_bps, BETA * bbr.bw_shortterm_bps)
+    # The draft goes down to what was delivered: at any rate of loss a little less in each round, at
+    # 1 % nearly by half until the next probe, though losses of LossThresh are what it means to
+    # bear. So we go down to what, sent with that much lost, is delivered as it was.
+    borne = 1 / (1 - LOSS_THRESH)
+    bbr.bw_shortterm_bps = max(borne * bbr.bw_latest_bps, BETA * bbr.bw_shortterm_bps)
     bbr.inflight_shortterm_bytes = max(
-        bbr.inflight_latest_bytes, BETA * bbr.inflight_shortterm_bytes
+        borne * bbr.inflight_latest_bytes, BETA * bbr.inflight_shortterm_bytes
     )
