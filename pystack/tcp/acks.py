@@ -217,7 +217,7 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
             now,
             acked_bytes,
             flight_size_bytes,
-            rtt_s,
+            rtt_s or recovery.newest_rtt_s or None,
             rtt.srtt_s,
             ack <= tcb.cwnd_limited_seq,
             in_recovery or (ece and not conn.congestion.wants_ecn),

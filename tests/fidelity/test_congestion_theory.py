@@ -55,7 +55,7 @@ def shares(congestion: str) -> list[float]:
     return run_flows(*flows, seconds=120, settle_s=20, delay=0.03, rate=LINE_BPS, limit=30)
 
 
-@pytest.mark.parametrize("congestion", ["newreno", "cubic"])
+@pytest.mark.parametrize("congestion", ["newreno", "cubic", "bbr"])
 def test_two_equal_flows_share_a_bottleneck(congestion: str) -> None:
     rates = shares(congestion)
     assert jain(rates) > 0.98
@@ -82,15 +82,44 @@ def test_dctcp_fills_the_line_with_a_queue_of_milliseconds_and_loses_nothing() -
     assert 0 < flow.control.alpha < 0.4
 
 
+def over_random_loss(congestion: str, *, loss: float = 0.01, seconds: float = 10) -> float:
+    """Return what a flow gets of 50 Mbit/s and 40 ms, in bits a second, after two seconds."""
+    line: dict[str, object] = {"delay": 0.02, "rate": 50e6, "limit": 400, "loss": loss}
+    (rate_bps,) = run_flows(Flow(congestion), seconds=seconds, settle_s=2, **line)
+    return rate_bps
+
+
+def test_bbr_fills_a_pipe_at_one_percent_of_random_loss_where_reno_collapses() -> None:
+    assert over_random_loss("bbr") > 0.9 * 50e6
+    assert over_random_loss("newreno") < 0.1 * 50e6
+
+
+def test_bbr_fills_a_pipe_and_leaves_its_queue_short() -> None:
+    flow = Flow("bbr")
+    (rate_bps,) = run_flows(flow, seconds=8, settle_s=2, delay=0.02, rate=20e6, limit=400)
+    assert rate_bps > 0.92 * 20e6
+    srtt_s = flow.info().srtt_s
+    assert srtt_s is not None
+    assert srtt_s < 0.045  # CUBIC's is above 100 ms here
+
+
 def main() -> None:
     """Print the figures."""
     for loss, seconds in ((0.01, 300), (0.004, 300), (0.001, 300)):
         found = [f"{reno_over_mathis(loss, seconds, seed=seed):.2f}" for seed in (1, 2, 3)]
         print(f"Reno at {loss:.1%} of loss, of the square-root law: {', '.join(found)}")
+    for congestion in ("bbr", "cubic", "newreno"):
+        found = [
+            f"{over_random_loss(congestion, loss=loss, seconds=30) / 1e6:.1f}"
+            for loss in (0.0, 0.001, 0.01)
+        ]
+        print(
+            f"{congestion} over 50 Mbit/s, 40 ms, losses 0, 0.1 %, 1 %: {', '.join(found)} Mbit/s"
+        )
     for lost in (200, 400):
         k, error = cubic_off_the_curve(lost)
         print(f"CUBIC, K = {k:.2f} s: off its curve by {error:.1%} at most")
-    for congestion in ("newreno", "cubic"):
+    for congestion in ("newreno", "cubic", "bbr"):
         rates = shares(congestion)
         told = " and ".join(f"{rate / 1e6:.2f}" for rate in rates)
         print(f"{congestion}: {told} Mbit/s; Jain's index {jain(rates):.4f}")

@@ -94,8 +94,10 @@ def test_parallel_streams_are_counted_each() -> None:
 def test_both_directions_at_once_have_a_line_each() -> None:
     async def scenario(client: TrioHost, server: TrioHost) -> None:
         result = await client.iperf3("server", time_s=4, bidirectional=True)
+        # The ACKs of each direction wait in the queue of the other: not both fill the line.
+        assert max(result.received.bitrate_bps, result.received_back.bitrate_bps) > 8.5e6
         for one in (result.received, result.received_back):
-            assert 7e6 < one.bitrate_bps < 9.65e6
+            assert 4e6 < one.bitrate_bps < 9.65e6
         assert result.sent_back.total_bytes >= result.received_back.total_bytes
 
     between(scenario, rate="10mbit", delay="5ms")

@@ -52,6 +52,9 @@ class LossRecovery(Protocol):
     name: str
     delivered_bytes: int  # found to be at the peer by the last `on_ack`
     newly_lost_bytes: int  # found to be lost by the last `on_ack` or `on_timer`
+    # The round trip of the segment that was sent last of all that have arrived; 0.0: not known. RTO
+    # needs a sample a round trip, congestion controls may have one with each ACK (RFC 9406).
+    newest_rtt_s: float
     counts_delivered: bool  # True: the former is exact, so that PRR can go by it
 
     @property

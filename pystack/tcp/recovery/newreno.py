@@ -41,6 +41,7 @@ class NewRenoRecovery:
     )
 
     name = "newreno"
+    newest_rtt_s = 0.0  # nothing is kept that would tell it
     counts_delivered = False
 
     def __init__(self, tcb: Tcb, rtt: RttEstimator) -> None:
