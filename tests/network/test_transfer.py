@@ -105,7 +105,7 @@ def test_with_tiny_buffers_and_a_slow_reader_too(wire: str) -> None:
         one_seed(seed, WIRES[wire], TINY, size=12_000, mtu_bytes=1500, slow=True)
 
 
-@pytest.mark.parametrize("congestion", ["cubic", "newreno", "fixed"])
+@pytest.mark.parametrize("congestion", ["cubic", "newreno", "bbr", "dctcp", "fixed", "fixed:1"])
 def test_with_every_congestion_control(congestion: str) -> None:
     config = TcpConfig(congestion=congestion, syn_retries=20, syn_ack_retries=20)
     for seed in range(4):
