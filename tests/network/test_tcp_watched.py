@@ -60,10 +60,11 @@ def test_recovery_begins_and_ends_and_the_windows_are_those_after_it() -> None:
 
 
 def test_a_timeout_is_told_as_such() -> None:
-    watcher = watched(set(range(1, 10)), 10_000)  # the flight of seven, a probe, and one more
-    assert watcher.repairs[0].what == "timeout"
-    assert watcher.repairs[0].cwnd_bytes == 1448
-    assert [again.reason for again in watcher.again[:3]] == ["tlp", "rto", "rto"]
+    # A full segment is lost, and what is sent again for the FIN's block; then the timer's, once
+    watcher = watched({1, 2, 3}, 1448)
+    assert [again.reason for again in watcher.again] == ["rack", "rto", "rto"]
+    assert [repair.what for repair in watcher.repairs[:2]] == ["recovery", "timeout"]
+    assert watcher.repairs[1].cwnd_bytes == 1448
 
 
 def test_every_round_trip_and_every_new_window_is_told_once() -> None:
