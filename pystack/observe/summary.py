@@ -155,7 +155,7 @@ def _tcp(data: memoryview) -> str:
     packet = ipv4.Ipv4Packet()
     packet.payload = data
     packet.checksum_good = True
-    packet.tos = 0  # the IP line has shown it
+    packet.tos = 0  # not shown
     try:
         segment = tcp.parse(packet)
     except WireError as error:
