@@ -18,6 +18,9 @@ FIN_GRACE_S: Final = 2.0  # what a connection gets for its FIN when the service 
 CLOSE_S: Final = 60.0  # what a connection that is done gets to bring out what it still holds
 ACCEPT_PAUSE_S: Final = 0.1
 
+# Then others run: more would keep them waiting for a millisecond.
+_DATAGRAMS_IN_A_ROW: Final = 32
+
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _log: Final = logging.getLogger("pystack.apps")
 
@@ -29,12 +32,12 @@ class DatagramSocket(Protocol):
         """Return the next datagram and where it came from."""
         ...
 
-    async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram."""
+    def receive_from_nowait(self) -> tuple[bytes, tuple[str, int]] | None:
+        """Return it if it has come already."""
         ...
 
     def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram, from where nothing can be awaited."""
+        """Send one datagram."""
         ...
 
     async def aclose(self) -> None:
@@ -134,21 +137,35 @@ async def _converse(
 async def _answer(socket: DatagramSocket, service: Service) -> None:
     try:
         while True:
-            payload, peer = await socket.receive_from()
             try:
-                answer = service.answer_udp(payload, peer, trio.current_time())
-                if answer is not None:
-                    await socket.send_to(answer, peer)
+                _answer_one(socket, service, *await socket.receive_from())
+                for _ in range(_DATAGRAMS_IN_A_ROW):
+                    datagram = socket.receive_from_nowait()
+                    if datagram is None:
+                        break
+                    _answer_one(socket, service, *datagram)
             except OSError as error:
-                _log.debug("%s: no answer to %s port %d: %s", service.name, *peer, error)
-            except trio.ClosedResourceError:
-                raise
-            except Exception:
-                _log.exception("%s: a datagram was not answered", service.name)
+                # What became of an earlier answer: the host has found out that nobody is there.
+                _log.debug("%s: an answer did not arrive: %s", service.name, error)
     except trio.ClosedResourceError:
         _log.debug("%s: the socket was closed", service.name)
     finally:
         await _close(socket)
+
+
+def _answer_one(
+    socket: DatagramSocket, service: Service, payload: bytes, peer: tuple[str, int]
+) -> None:
+    try:
+        answer = service.answer_udp(payload, peer, trio.current_time())
+        if answer is not None:
+            socket.send_to_nowait(answer, peer)
+    except OSError as error:
+        _log.debug("%s: no answer to %s port %d: %s", service.name, *peer, error)
+    except trio.ClosedResourceError:
+        raise
+    except Exception:
+        _log.exception("%s: a datagram was not answered", service.name)
 
 
 async def _close(resource: trio.abc.AsyncResource | DatagramSocket) -> None:

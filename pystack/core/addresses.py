@@ -6,6 +6,7 @@ ever compared and copied.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NewType
 
 from pystack.core.errors import ConfigError
@@ -18,8 +19,11 @@ LIMITED_BROADCAST: Final = Ip4(0xFFFFFFFF)  # RFC 919
 LOOPBACK: Final = Ip4(0x7F000001)
 BROADCAST_MAC: Final = Mac(b"\xff" * 6)
 ZERO_MAC: Final = Mac(bytes(6))
+_KNOWN_TEXTS: Final = 1024
 
 
+# Programs give and take addresses as text, with each datagram.
+@lru_cache(_KNOWN_TEXTS)
 def parse_ip4(text: str) -> Ip4:
     """Read "10.0.0.1": four decimal numbers, no leading zeros, nothing left out."""
     value = 0
@@ -36,6 +40,7 @@ def parse_ip4(text: str) -> Ip4:
     raise ConfigError(f"{text!r} is not an IPv4 address (four numbers 0..255 with dots)")
 
 
+@lru_cache(_KNOWN_TEXTS)
 def format_ip4(address: int) -> str:
     """Return "10.0.0.1"."""
     return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"

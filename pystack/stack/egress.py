@@ -5,13 +5,13 @@ A packet that is ready is sent, or waits for its neighbour, or is counted by nam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip4, Mac, is_multicast
 from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
 from pystack.stack.ip_fields import PLAIN, IpFields
-from pystack.wire import arp, ethernet, ipv4, segment_frame, tcp
+from pystack.wire import arp, datagram_frame, ethernet, ipv4, segment_frame, tcp, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame
 from pystack.wire.ip_options import SourceRoute, pack_source_route
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.interface import Interface
     from pystack.stack.routes import Route
+
+_UDP_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + udp.HEADER_BYTES
 
 
 def send_segment(
@@ -51,6 +53,42 @@ def send_segment(
     )
     parts = (memoryview(packet)[ethernet.HEADER_BYTES :],)
     _to_next_hop(host, interface, next_hop, parts, now, checksum, segment.gso_bytes)
+
+
+def send_datagram(
+    host: Host,
+    route: Route,
+    src: Ip4,
+    dst: Ip4,
+    ports: tuple[int, int],
+    payload: bytes,
+    now: float,
+    ttl: int,
+) -> bool:
+    """Send a UDP datagram at once (HOT); False: it is too large, or its station is not known."""
+    interface = route.interface
+    neighbors = interface.neighbors
+    if neighbors is None or _UDP_HEADERS_BYTES + len(payload) > interface.mtu_bytes:
+        return False
+    if interface.is_many(dst):
+        return False
+    mac = neighbors.lookup(dst if route.gateway is None else route.gateway, now)
+    if mac is None:
+        return False
+    partial = interface.port.fills_checksums
+    data = datagram_frame.pack(
+        payload,
+        src,
+        dst,
+        *ports,
+        interface.mac,
+        mac,
+        ident=host.next_ident(),
+        ttl=ttl,
+        partial=partial,
+    )
+    _transmit(host, interface, Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN), now)
+    return True
 
 
 def send_packet(

@@ -1,7 +1,8 @@
 """THE WAY IN: what happens to a frame from the port to the transport layer, top to bottom.
 
-A segment of a known connection that looks as nearly all do takes a short cut through the layers:
-the checks are the same, but all at once. Whatever else it may be, the layers find out.
+A segment of a known connection or a datagram for an open port that looks as nearly all do takes a
+short cut through the layers: the checks are the same, but all at once. Whatever else it may be, the
+layers find out.
 
 Every `return` before the end has dropped something, and says so to `host.drop` by name.
 """
@@ -19,8 +20,8 @@ from pystack.core.addresses import (
 from pystack.core.errors import WireError
 from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
-from pystack.wire import arp, ethernet, icmp, ipv4, segment_frame
-from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
+from pystack.wire import arp, datagram_frame, ethernet, icmp, ipv4, segment_frame
+from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame, completed
 from pystack.wire.ip_options import find_source_route
 from pystack.wire.tcp import SYN
 
@@ -45,6 +46,8 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
             host.counters["tcp_segments_in"] += 1
             host.tcp.segment_arrived(socket, segment, now)
             return
+    if datagram_frame.may_be(data) and host.udp.frame_arrived(interface, frame, now):
+        return
     if len(data) < ethernet.HEADER_BYTES:
         host.drop("eth_runt", now, interface, data)
         return
@@ -65,6 +68,10 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
         return
     try:
         if ethertype == ethernet.IPV4:
+            if frame.checksum == CHECKSUM_PARTIAL and datagram_frame.may_be(data):
+                # An ICMP error quotes the field: as on a cable, it has to be filled in there.
+                frame = completed(frame)
+                data = frame.data
             packet = ipv4.parse(
                 memoryview(data)[ethernet.HEADER_BYTES :],
                 checksum_good=frame.checksum != CHECKSUM_UNKNOWN,

@@ -8,14 +8,22 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
+from pystack.core.addresses import (
+    UNSPECIFIED,
+    Ip4,
+    format_ip4,
+    is_loopback,
+    is_usable_source,
+)
 from pystack.stack import egress
 from pystack.stack.ports import random_port
-from pystack.wire import icmp, ipv4, udp
+from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.icmp import IcmpError
+    from pystack.stack.interface import Interface
+    from pystack.wire.frame import Frame
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
 _DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
@@ -95,11 +103,11 @@ class UdpSocket:
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_host", "_sockets")
+    __slots__ = ("_host", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._sockets: dict[int, list[UdpSocket]] = {}
+        self.sockets: dict[int, list[UdpSocket]] = {}  # by their local ports
 
     def bind(self, local: Ip4, port: int) -> UdpSocket:
         """Open a socket on a port, 0 for any. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL."""
@@ -112,39 +120,71 @@ class UdpTable:
         ):
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
         if port == 0:
-            port = random_port(self._host.rng, lambda candidate: candidate not in self._sockets)
+            port = random_port(self._host.rng, lambda candidate: candidate not in self.sockets)
             if port == 0:
                 raise OSError(errno.EADDRINUSE, "all ephemeral UDP ports are taken")
         elif any(
             local in (UNSPECIFIED, other.local) or other.local == UNSPECIFIED
-            for other in self._sockets.get(port, ())
+            for other in self.sockets.get(port, ())
         ):
             raise OSError(errno.EADDRINUSE, f"UDP port {port} is taken on {self._host.name}")
         socket = UdpSocket(self, local, port)
-        self._sockets.setdefault(port, []).append(socket)
+        self.sockets.setdefault(port, []).append(socket)
         return socket
 
     def unbind(self, socket: UdpSocket) -> None:
         """Forget a socket. A second time does nothing."""
-        sockets = self._sockets.get(socket.local_port, [])
+        sockets = self.sockets.get(socket.local_port, [])
         if socket in sockets:
             sockets.remove(socket)
             if not sockets:
-                del self._sockets[socket.local_port]
+                del self.sockets[socket.local_port]
 
     def break_all(self, error: int) -> None:
         """Give every socket an error to tell its owner, and forget them all."""
-        sockets = [socket for known in self._sockets.values() for socket in known]
-        self._sockets.clear()
+        sockets = [socket for known in self.sockets.values() for socket in known]
+        self.sockets.clear()
         for socket in sockets:
             socket.fail(OSError(error, os.strerror(error)))
+
+    def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
+        """Deliver a datagram at once (HOT); False: the layers have to look at its frame."""
+        found = datagram_frame.parse(frame, interface.mac)
+        if found is None:
+            return False
+        src, dst, src_port, dst_port, payload = found
+        sockets = self.sockets.get(dst_port)
+        if sockets is None or len(sockets) != 1:
+            return False
+        (socket,) = sockets
+        host = self._host
+        if (
+            dst not in host.addresses
+            or socket.local not in (UNSPECIFIED, dst)
+            or (socket.remote is not None and socket.remote != (src, src_port))
+            or interface.neighbors is None
+            or not is_usable_source(src)
+            or is_loopback(src)
+            or is_loopback(dst)
+            or src in host.addresses
+            or interface.is_broadcast(src)
+        ):
+            return False
+        counters = host.counters
+        counters["ip_packets_in"] += 1
+        counters["udp_datagrams_in"] += 1
+        if not socket.deliver(payload, src, src_port):
+            host.drop(
+                "udp_receive_buffer_full", now, interface, frame.data[ethernet.HEADER_BYTES :]
+            )
+        return True
 
     def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Give a datagram to its socket; to every one that matches where it came to many."""
         datagram = udp.parse(packet)
         found = [
             socket
-            for socket in self._sockets.get(datagram.dst_port, ())
+            for socket in self.sockets.get(datagram.dst_port, ())
             if _matches(socket, packet, datagram.src_port)
         ]
         if not found:
@@ -170,7 +210,7 @@ class UdpTable:
         src_port, dst_port = icmp.quoted_ports(error.quoted.payload)
         dst = error.quoted.dst
         local = error.reporter in self._host.addresses
-        for socket in self._sockets.get(src_port, ()):
+        for socket in self.sockets.get(src_port, ()):
             if socket.local not in (UNSPECIFIED, error.quoted.src):
                 continue
             if socket.remote == (dst, dst_port) or (local and socket.remote is None):
@@ -198,7 +238,10 @@ class UdpTable:
         if is_loopback(src) and route.interface.neighbors is not None:
             raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
         host.counters["udp_datagrams_out"] += 1
-        data = udp.pack(src, dst, socket.local_port, dst_port, payload)
+        ports = socket.local_port, dst_port
+        if egress.send_datagram(host, route, src, dst, ports, payload, now, socket.ttl):
+            return
+        data = udp.pack(src, dst, *ports, payload)
         egress.send_packet(host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
 
 

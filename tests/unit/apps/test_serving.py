@@ -44,12 +44,22 @@ class FakeDatagrams:
         self.arrive, self.arrived = trio.open_memory_channel[tuple[bytes, tuple[str, int]]](100)
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.fail_for: set[int] = set()
+        self.errors: list[OSError] = []  # what ICMP has told
         self.closed = False
 
     async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
-        return await self.arrived.receive()
+        datagram = await self.arrived.receive()
+        if self.errors:
+            raise self.errors.pop()
+        return datagram
 
-    async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
+    def receive_from_nowait(self) -> tuple[bytes, tuple[str, int]] | None:
+        try:
+            return self.arrived.receive_nowait()
+        except trio.WouldBlock:
+            return None
+
+    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
         if address[1] in self.fail_for:
             raise OSError(errno.EHOSTUNREACH, "No route to host")
         self.sent.append((data, address))
@@ -161,6 +171,16 @@ async def test_datagrams_are_answered_and_one_that_fails_stops_none(
         await trio.testing.wait_all_tasks_blocked()
         assert udp.sent == [(b"a", ("10.0.0.1", 5001)), (b"d", ("10.0.0.1", 5004))]
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_an_answer_that_never_arrived_stops_no_service() -> None:
+    async with serving() as host:
+        udp = host.datagrams
+        udp.errors.append(OSError(errno.EHOSTUNREACH, "No route to host"))
+        await udp.arrive.send((b"lost", ("10.0.0.1", 5001)))
+        await udp.arrive.send((b"a", ("10.0.0.1", 5002)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert udp.sent == [(b"a", ("10.0.0.1", 5002))]
 
 
 async def test_a_port_that_cannot_be_had_is_told_to_who_starts_the_service() -> None:
