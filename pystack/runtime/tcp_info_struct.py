@@ -34,14 +34,93 @@ _OPT_SACK: Final = 2
 _OPT_WSCALE: Final = 4
 _OPT_ECN: Final = 8
 _OPT_ECN_SEEN: Final = 16
+_OPT_SYN_DATA: Final = 32
 _HEADERS_BYTES: Final = 40
 _WORD: Final = 0xFFFFFFFF
 _LONG: Final = (1 << 64) - 1
+# In the struct's order, by Linux's names without their tcpi_; `scales` are two half bytes.
+_NAMES: Final = (
+    "state",
+    "ca_state",
+    "retransmits",
+    "probes",
+    "backoff",
+    "options",
+    "scales",
+    "delivery_rate_app_limited",
+    "rto",
+    "ato",
+    "snd_mss",
+    "rcv_mss",
+    "unacked",
+    "sacked",
+    "lost",
+    "retrans",
+    "fackets",
+    "last_data_sent",
+    "last_ack_sent",
+    "last_data_recv",
+    "last_ack_recv",
+    "pmtu",
+    "rcv_ssthresh",
+    "rtt",
+    "rttvar",
+    "snd_ssthresh",
+    "snd_cwnd",
+    "advmss",
+    "reordering",
+    "rcv_rtt",
+    "rcv_space",
+    "total_retrans",
+    "pacing_rate",
+    "max_pacing_rate",
+    "bytes_acked",
+    "bytes_received",
+    "segs_out",
+    "segs_in",
+    "notsent_bytes",
+    "min_rtt",
+    "data_segs_in",
+    "data_segs_out",
+    "delivery_rate",
+    "busy_time",
+    "rwnd_limited",
+    "sndbuf_limited",
+    "delivered",
+    "delivered_ce",
+    "bytes_sent",
+    "bytes_retrans",
+    "dsack_dups",
+    "reord_seen",
+    "rcv_ooopack",
+    "snd_wnd",
+)
+# What we do not count: 0 in the struct
+_WITHOUT: Final = frozenset(
+    [
+        "ato",
+        "fackets",
+        "last_data_sent",
+        "last_ack_sent",
+        "last_data_recv",
+        "last_ack_recv",
+        "data_segs_in",
+        "data_segs_out",
+        "rwnd_limited",
+        "sndbuf_limited",
+    ]
+)
 
 
 def pack_tcp_info(info: TcpInfo) -> bytes:
     """Return the struct as getsockopt(2) gives it."""
     return _STRUCT.pack(*_bytes(info), *_words(info), *_longs(info))
+
+
+def known_fields(info: TcpInfo) -> dict[str, int]:
+    """Return the struct's fields by name (without tcpi_), but those that have no counterpart."""
+    values = zip(_NAMES, (*_bytes(info), *_words(info), *_longs(info)), strict=True)
+    return {name: value for name, value in values if name not in _WITHOUT}
 
 
 def _bytes(info: TcpInfo) -> tuple[int, ...]:
@@ -128,4 +207,5 @@ def _us(span_s: float | None) -> int:
 def _options(info: TcpInfo) -> int:
     flags = _OPT_TIMESTAMPS * info.timestamps | _OPT_SACK * info.sack_permitted
     flags |= _OPT_WSCALE * (info.snd_wind_shift is not None)
+    flags |= _OPT_SYN_DATA * (info.syn_data_acked or info.fast_opened)
     return flags | _OPT_ECN * info.ecn | _OPT_ECN_SEEN * info.ecn_seen

@@ -67,10 +67,10 @@ class FastOpenTable:
             return False
         connection = socket.connection
         period = int(now // PERIOD_S)
-        mine = self._cookie(socket.local, socket.remote, period)
+        mine = self.cookie_of(socket.local, socket.remote, period)
         if shown.value != mine:
             connection.fast_open_reply = FastOpenCookie(mine, experimental=shown.experimental)
-            if shown.value != self._cookie(socket.local, socket.remote, period - 1):
+            if shown.value != self.cookie_of(socket.local, socket.remote, period - 1):
                 return False
         # Section 5.1: whoever forges addresses with a cookie that he was given may not fill memory.
         waiting = [
@@ -89,7 +89,8 @@ class FastOpenTable:
         self._cookies.clear()
         self._avoided.clear()
 
-    def _cookie(self, local: Ip4, remote: Ip4, period: int) -> bytes:
+    def cookie_of(self, local: Ip4, remote: Ip4, period: int) -> bytes:
+        """Return the cookie that a client shows to one of our addresses, in a key's time."""
         name = f"{local} {remote} {period}".encode()
         return hashlib.blake2s(name, key=self._key, digest_size=COOKIE_BYTES).digest()
 

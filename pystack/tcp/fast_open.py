@@ -44,14 +44,19 @@ def option(conn: Connection) -> FastOpenCookie | None:
     return request.cookie
 
 
+def text_room_bytes(conn: Connection, options_bytes: int) -> int:
+    """Return how much text our first SYN may take beside its options; 0 without a cookie."""
+    request = conn.fast_open
+    if request is None or not request.cookie.value or conn.state is not TcpState.SYN_SENT:
+        return 0
+    return max(min(request.mss, conn.tcb.mtu_mss) - options_bytes, 0)
+
+
 def add_text(conn: Connection, syn: Segment) -> None:
     """Put the first of what is queued into our first SYN, where a cookie goes with it."""
     request, tcb = conn.fast_open, conn.tcb
-    if request is None or not request.cookie.value or conn.state is not TcpState.SYN_SENT:
-        return
-    room = min(request.mss, tcb.mtu_mss) - len(syn.options)
-    size = min(len(conn.send_buffer), room)
-    if size <= 0:
+    size = min(len(conn.send_buffer), text_room_bytes(conn, len(syn.options)))
+    if request is None or not size:
         return
     syn.payload = conn.send_buffer.slice(tcb.iss + 1, size)
     request.syn_text_bytes = size

@@ -139,6 +139,8 @@ def _send(
         return _bad_descriptor(program, call)
     if isinstance(file, Datagrams):
         return (yield from file.send(size, text, None if file.remote else to))
+    if flags & VALUES["MSG_FASTOPEN"] and to is not None:
+        return (yield from file.connect_with(*to, size, text, flags))
     return (yield from file.write(size, text, flags))
 
 

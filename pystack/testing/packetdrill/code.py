@@ -18,10 +18,10 @@ class Interpreter:
         self._path = path
         self._names: dict[str, object] = dict(INFO_NAMES)
 
-    def run(self, text: str, event: Event, connection: Connection | None) -> None:
+    def run(self, text: str, event: Event, connection: Connection | None, now: float) -> None:
         """Run a piece of Python. MismatchError: an assertion fails, or anything else goes wrong."""
         if connection is not None:
-            self._names.update(tcp_info(connection))
+            self._names.update(tcp_info(connection, now))
         source = textwrap.dedent(text.lstrip(" \t").rstrip())
         # So that a traceback has the line of the script.
         source = "\n" * (event.line - 1) + source

@@ -119,7 +119,7 @@ class Run:
             case Code(text):
                 self._wait_until(start_s)
                 self._trace("python", text.strip().splitlines()[0] if text.strip() else "")
-                self._python.run(text, event, self._subject.connection())
+                self._python.run(text, event, self._subject.connection(), self._world.now)
         self._raise_failure()
 
     # time

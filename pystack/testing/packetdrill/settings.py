@@ -72,6 +72,14 @@ class Settings:
     seed: int = 1
     defines: dict[str, str] = field(default_factory=lambda: dict(_USUAL_DEFINES))
 
+    @property
+    def tfo_cookie(self) -> bytes:
+        """Return the cookie that the host gives to its clients; empty: one of its own."""
+        try:
+            return bytes.fromhex(self.defines.get("TFO_COOKIE", ""))
+        except ValueError:
+            return b""
+
     def apply(self, name: str, value: str | None) -> str | None:
         """Take one option; return a remark about one that has no effect. ConfigError: it's wrong.
 

@@ -6,10 +6,13 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from pystack.runtime import tcp_sockopts
+from pystack.runtime.tcp_sockopts import Changes
+from pystack.stack import ip_fields
 from pystack.tcp import ack_policy
 from pystack.tcp.tcb import NEVER, TcpConfig, Timer
 from pystack.testing.packetdrill.constants import VALUES
-from pystack.testing.packetdrill.sysctls import congestion_name
+from pystack.testing.packetdrill.sysctls import congestion_name, fast_open_of_clients
 
 if TYPE_CHECKING:
     from pystack.stack.tcp_socket import TcpSocket
@@ -19,26 +22,28 @@ _SOCKET: Final = VALUES["SOL_SOCKET"]
 _TCP: Final = VALUES["SOL_TCP"]
 _MIN_SNDBUF_BYTES: Final = 4608  # Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF
 _MIN_RCVBUF_BYTES: Final = 2304
+_IP: Final = VALUES["SOL_IP"]
+_CONGESTION: Final = VALUES["TCP_CONGESTION"]
 _LINUX_NAMES: Final = {"newreno": b"reno"}
 
 
 class StreamOptions:
     """Options by level and name; those that the stack knows are handed on to it."""
 
-    __slots__ = ("_stream", "_values", "congestion", "linger_s")
+    __slots__ = ("_changes", "_stream", "_values", "linger_s")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._values: dict[tuple[int, int], list[int]] = {}
         self.linger_s: float | None = None  # None: SO_LINGER is off
-        self.congestion: str | None = None  # None: the host's
+        self._changes: Changes = {}  # of the host's TcpConfig, by this socket's options
 
     def copy_for(self, stream: Stream) -> StreamOptions:
         """Return the options that an accepted socket takes over."""
         other = StreamOptions(stream)
         other._values.update(self._values)
         other.linger_s = self.linger_s
-        other.congestion = self.congestion
+        other._changes.update(self._changes)
         return other
 
     def apply(self, config: TcpConfig) -> TcpConfig:
@@ -48,14 +53,24 @@ class StreamOptions:
             config = replace(config, receive_buffer_bytes=size, receive_buffer_max_bytes=size)
         if (size := self._first(_SOCKET, "SO_SNDBUF")) is not None:
             config = replace(config, send_buffer_bytes=max(2 * size, _MIN_SNDBUF_BYTES))
-        if (retries := self._first(_TCP, "TCP_SYNCNT")) is not None:
-            config = replace(config, syn_retries=retries)
-        if self.congestion is not None:
-            config = replace(config, congestion=self.congestion)
-        return config
+        if (pending := self._first(_TCP, "TCP_FASTOPEN")) is not None:
+            config = replace(config, fast_open_pending=pending)
+        if not self._first(_TCP, "TCP_FASTOPEN"):
+            config = fast_open_of_clients(config)
+        return replace(config, **self._changes)  # type: ignore[arg-type]
 
     def settle(self) -> None:
         """Hand to a connection what the socket was told before it had one."""
+        socket = self._stream.socket
+        if socket is not None:
+            connection = socket.connection
+            # What it has from its listener is not set again: a new congestion control starts anew.
+            changes = {
+                name: value
+                for name, value in self._changes.items()
+                if getattr(connection.config, name) != value
+            }
+            connection.configure(self._stream.program.now, **changes)
         for (level, name), values in self._values.items():
             self._hand_on(level, name, values)
 
@@ -68,7 +83,7 @@ class StreamOptions:
             return 0
         if not values:
             return errno.EINVAL
-        problem = self._problem(level, name, values[0])
+        problem = self._problem(level, name, values[0]) or self._change(level, name, values[0])
         if problem:
             return problem
         self._values[level, name] = values
@@ -79,15 +94,15 @@ class StreamOptions:
 
     def set_text(self, level: int, name: int, text: bytes) -> int:
         """Set an option to a text; return an errno, 0 for none."""
-        if (level, name) != (_TCP, VALUES["TCP_CONGESTION"]):
+        if (level, name) != (_TCP, _CONGESTION):
             return 0  # taken, and without a meaning: a device to bind to, a key
         known = congestion_name(text.decode("latin-1"))
         if known is None:
             return errno.ENOENT
-        self.congestion = known
+        number = self._change(level, name, 0, known.encode())
         if self._stream.listener is not None:
             self._stream.use_config()
-        return 0
+        return number
 
     def get(self, level: int, name: int) -> list[int] | bytes | int:
         """Return an option as its numbers or text; a single number is an errno."""
@@ -108,25 +123,32 @@ class StreamOptions:
                 case 8:  # SO_RCVBUF, which Linux tells with its overhead
                     return [2 * self._config().receive_buffer_bytes]
                 case _:
-                    return self._values.get((level, name), [0])
-        if level == _TCP and name == VALUES["TCP_CONGESTION"]:
-            own = self._config().congestion
-            return _LINUX_NAMES.get(own, own.encode("ascii"))
+                    return self._values.get((level, name)) or self._as_it_is(level, name)
+        if level == _TCP and name == _CONGESTION:
+            control = self._config().congestion
+            return _LINUX_NAMES.get(control, control.encode("ascii"))
         if level == _TCP and name == VALUES["TCP_MAXSEG"] and stream.socket is not None:
             return [stream.socket.connection.tcb.snd_mss]
-        if level not in (_TCP, VALUES["SOL_IP"], VALUES["SOL_IPV6"]):
+        if level not in (_TCP, _IP, VALUES["SOL_IPV6"]):
             return errno.EOPNOTSUPP
-        return self._values.get((level, name), [_DEFAULTS.get((level, name), 0)])
+        return self._values.get((level, name)) or self._as_it_is(level, name)
+
+    def _as_it_is(self, level: int, name: int) -> list[int]:
+        """Return an option that the script has not set."""
+        known = tcp_sockopts.read(_key(level, name), self._config(), None)
+        return [known if isinstance(known, int) else _DEFAULTS.get((level, name), 0)]
+
+    @property
+    def waits_for_text(self) -> bool:
+        """Tell whether connect leaves the SYN to the first write, where that may take text."""
+        return bool(self._first(_TCP, "TCP_FASTOPEN_CONNECT"))
 
     @property
     def local_port(self) -> int:
         """Return the port that IP_LOCAL_PORT_RANGE leaves to a connection; 0: any."""
-        bounds = self._first(VALUES["SOL_IP"], "IP_LOCAL_PORT_RANGE") or 0
+        bounds = self._first(_IP, "IP_LOCAL_PORT_RANGE") or 0
         low, high = bounds & 0xFFFF, bounds >> 16
         return low if low == high else 0
-
-    def before_write(self, flags: int) -> None:
-        """Let flags of a write take effect (MSG_MORE)."""
 
     def _config(self) -> TcpConfig:
         stream = self._stream
@@ -142,6 +164,19 @@ class StreamOptions:
         lowest, highest = _LIMITS.get((level, name), (-(1 << 31), 0xFFFFFFFF))
         return 0 if lowest <= value <= highest else errno.EINVAL
 
+    def _change(self, level: int, name: int, value: int, text: bytes = b"") -> int:
+        """Take an option that is a part of what connections are to do; return an errno."""
+        try:
+            changes = tcp_sockopts.changes(_key(level, name), value, text, self._config())
+        except OSError as error:
+            return error.errno or errno.EINVAL
+        self._changes.update(changes)
+        stream = self._stream
+        if changes and stream.socket is not None:
+            stream.socket.connection.configure(stream.program.now, **changes)
+            stream.program.world.host.tcp.pump(stream.socket, stream.program.now)
+        return 0
+
     def _hand_on(self, level: int, name: int, values: list[int]) -> None:
         stream = self._stream
         if level == _SOCKET and name == VALUES["SO_SNDBUF"]:
@@ -150,37 +185,38 @@ class StreamOptions:
             stream.resize(receive_bytes=max(values[0], _MIN_RCVBUF_BYTES // 2))
         elif level == _TCP and stream.socket is not None:
             self._hand_on_tcp(stream.socket, name, values[0])
+        elif level == _IP and stream.socket is not None:
+            if name == VALUES["IP_TOS"]:
+                ip_fields.set_tos(stream.socket, values[0])
+            elif name == VALUES["IP_TTL"]:
+                ip_fields.set_ttl(stream.socket, values[0])
 
     def _hand_on_tcp(self, socket: TcpSocket, name: int, value: int) -> None:
         connection, program = socket.connection, self._stream.program
-        if name == VALUES["TCP_NODELAY"]:
-            connection.tcb.no_delay = bool(value)
-        elif name == VALUES["TCP_QUICKACK"]:
+        if name == VALUES["TCP_QUICKACK"]:
             tcb = connection.tcb
             if value:
                 tcb.ack_now |= tcb.timers[Timer.DELAYED_ACK] != NEVER
                 ack_policy.be_quick(connection)
             else:
                 tcb.ping_pong, tcb.quick_acks = True, 0
-        else:
+        elif not tcp_sockopts.switch(connection, (_TCP, name), value):
             return
         program.world.host.tcp.pump(socket, program.now)
 
 
+def _key(level: int, name: int) -> tcp_sockopts.Key:
+    """Return level and name as `tcp_sockopts` knows them: keep-alive's are the platform's own."""
+    own = (level, name) == (_SOCKET, VALUES["SO_KEEPALIVE"])
+    return tcp_sockopts.KEEPALIVE if own else (level, name)
+
+
 _LIMITS: Final = {
-    (_TCP, VALUES["TCP_SYNCNT"]): (1, 127),
-    (_TCP, VALUES["TCP_KEEPIDLE"]): (1, 32767),
-    (_TCP, VALUES["TCP_KEEPINTVL"]): (1, 32767),
-    (_TCP, VALUES["TCP_KEEPCNT"]): (1, 127),
     (_TCP, VALUES["TCP_MAXSEG"]): (88, 32767),
-    (_TCP, VALUES["TCP_USER_TIMEOUT"]): (0, (1 << 31) - 1),
+    (_TCP, VALUES["TCP_FASTOPEN"]): (0, (1 << 31) - 1),
+    (_IP, VALUES["IP_TTL"]): (1, 255),
 }
 _DEFAULTS: Final = {
-    (_TCP, VALUES["TCP_KEEPIDLE"]): 7200,
-    (_TCP, VALUES["TCP_KEEPINTVL"]): 75,
-    (_TCP, VALUES["TCP_KEEPCNT"]): 9,
-    (_TCP, VALUES["TCP_SYNCNT"]): 6,
-    (_TCP, VALUES["TCP_LINGER2"]): 60,
-    (VALUES["SOL_IP"], VALUES["IP_TTL"]): 64,
-    (VALUES["SOL_IP"], VALUES["IP_MTU_DISCOVER"]): 1,
+    (_IP, VALUES["IP_TTL"]): 64,
+    (_IP, VALUES["IP_MTU_DISCOVER"]): 1,
 }

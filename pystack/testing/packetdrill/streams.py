@@ -12,7 +12,7 @@ from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.stack.tcp_socket import TcpSocket
-from pystack.tcp import urgent
+from pystack.tcp import fast_open, negotiation, send_space, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import MAY_WRITE, TcpState
@@ -32,6 +32,7 @@ _DONTWAIT: Final = VALUES["MSG_DONTWAIT"]
 _OOB: Final = VALUES["MSG_OOB"]
 _PEEK: Final = VALUES["MSG_PEEK"]
 _WAITALL: Final = VALUES["MSG_WAITALL"]
+_MORE: Final = VALUES["MSG_MORE"]
 
 
 class Stream:
@@ -50,6 +51,7 @@ class Stream:
         self._peeked = b""
         self._read_shut = self._write_shut = False
         self._syn_reported = False  # connect told EINPROGRESS, and not its end yet
+        self._deferred = False  # connected as far as it knows: the SYN waits for the first write
 
     # opening
 
@@ -120,26 +122,87 @@ class Stream:
                 number = self.take_error()
                 return failed(number) if number else Outcome(0)
             return failed(errno.EISCONN)
-        program = self.program
-        tcp = program.world.host.tcp
-        self.use_config()
-        local, local_port = self.bound or (UNSPECIFIED, self.options.local_port)
-        try:
-            self._adopt(tcp.connect(remote, port, program.now, local=local, local_port=local_port))
-        except OSError as error:
-            return failed(error.errno or errno.EINVAL)
+        problem = self._open(remote, port, fast=self.options.waits_for_text)
+        if problem:
+            return failed(problem)
         assert self.socket is not None
-        program.on_subject(self)
-        tcp.pump(self.socket, program.now)
+        self._deferred = self._syn_room_bytes() > 0
+        if self._deferred:
+            return Outcome(0)
+        self.program.world.host.tcp.pump(self.socket, self.program.now)
         if self.nonblocking:
             self._syn_reported = True
             return failed(errno.EINPROGRESS)
+        return (yield from self._opened())
+
+    def _open(self, remote: Ip4, port: int, *, fast: bool) -> int:
+        """Make a connection that has sent nothing yet; `fast`: with a cookie. Return an errno."""
+        program = self.program
+        self.use_config()
+        local, local_port = self.bound or (UNSPECIFIED, self.options.local_port)
+        try:
+            socket = program.world.host.tcp.connect(
+                remote,
+                port,
+                program.now,
+                local=local,
+                local_port=local_port,
+                text=memoryview(b"") if fast else None,
+            )
+        except OSError as error:
+            return error.errno or errno.EINVAL
+        self._adopt(socket)
+        program.on_subject(self)
+        return 0
+
+    def _opened(self) -> Steps:
+        """Wait for the end of the handshake."""
+        assert self.socket is not None
         while self.socket.connection.state in _OPENING:
             yield
         number = self.take_error()
         if number or self.socket.connection.state is TcpState.CLOSED:
             return failed(number or errno.ECONNABORTED)
         return Outcome(0)
+
+    def connect_with(
+        self, remote: Ip4, port: int, size: int, text: bytes | None, flags: int
+    ) -> Steps:
+        """Open a connection with the first of its text in the SYN (MSG_FASTOPEN)."""
+        if self.socket is not None:
+            opening = self.socket.connection.state in _OPENING
+            return failed(errno.EALREADY if opening else errno.EISCONN)
+        if self.config.fast_open not in ("client", "both"):
+            return failed(errno.EOPNOTSUPP)
+        problem = self._open(remote, port, fast=True)
+        if problem:
+            return failed(problem)
+        return (yield from self._write_first(size, text, flags))
+
+    def _syn_room_bytes(self) -> int:
+        assert self.socket is not None
+        connection = self.socket.connection
+        options = negotiation.syn_options(connection, self.program.now)
+        return fast_open.text_room_bytes(connection, len(options))
+
+    def _write_first(self, size: int, text: bytes | None, flags: int) -> Steps:
+        """Send the SYN, with what goes into it; the rest follows where the call may wait."""
+        assert self.socket is not None
+        connection, now = self.socket.connection, self.program.now
+        self._deferred = False
+        done = min(size, self._syn_room_bytes())
+        data = self._data(done, text)
+        connection.write(memoryview(data), now)
+        self._written += done
+        self.program.world.host.tcp.pump(self.socket, now)
+        if self.nonblocking or flags & _DONTWAIT:
+            self._syn_reported = not done
+            return Outcome(done) if done else failed(errno.EINPROGRESS)
+        opened = yield from self._opened()
+        if opened.error or done == size:
+            return opened if opened.error else Outcome(done)
+        rest = yield from self.write(size - done, None if text is None else text[done:], flags)
+        return rest if rest.error else Outcome(done + rest.value)
 
     def _adopt(self, socket: TcpSocket) -> None:
         self.socket = socket
@@ -161,6 +224,8 @@ class Stream:
 
     def write(self, size: int, text: bytes | None, flags: int = 0) -> Steps:
         """Queue `size` bytes (of the pattern, where there is no text)."""
+        if self._deferred:
+            return (yield from self._write_first(size, text, flags))
         done = 0
         while True:
             problem = self._write_problem()
@@ -168,16 +233,15 @@ class Stream:
                 return Outcome(done) if done else failed(problem)
             socket = self.socket
             assert socket is not None
-            if socket.connection.state not in _OPENING:
-                if text is None:
-                    data = pattern(self._written, size - done)
-                else:
-                    self.program.patterned = False
-                    data = text[done:]
-                self.options.before_write(flags)
+            if self._may_send:
+                data = self._data(size - done, None if text is None else text[done:])
                 try:
                     taken = self.program.world.host.tcp.write(
-                        socket, memoryview(data), self.program.now, urgent=bool(flags & _OOB)
+                        socket,
+                        memoryview(data),
+                        self.program.now,
+                        urgent=bool(flags & _OOB),
+                        more_comes=bool(flags & _MORE),
                     )
                 except BrokenPipeError:
                     return failed(self.take_error() or errno.EPIPE)
@@ -188,6 +252,20 @@ class Stream:
             if self.nonblocking or flags & _DONTWAIT:
                 return Outcome(done) if done else failed(errno.EAGAIN)
             yield
+
+    def _data(self, size: int, text: bytes | None) -> bytes:
+        """Return the next bytes to write: of the pattern, where there is no text."""
+        if text is None:
+            return pattern(self._written, size)
+        self.program.patterned = False
+        return text[:size]
+
+    @property
+    def _may_send(self) -> bool:
+        """Tell whether the handshake is over, or need not be."""
+        assert self.socket is not None
+        connection = self.socket.connection
+        return connection.state not in _OPENING or connection.fast_opened
 
     def _write_problem(self) -> int:
         if self.socket is None:
@@ -278,6 +356,7 @@ class Stream:
         self.socket = None
         self._written = self._read = 0
         self._error_told = self._read_shut = self._write_shut = self._syn_reported = False
+        self._deferred = False
         return Outcome(0)
 
     def _unlisten(self) -> None:
@@ -340,7 +419,9 @@ class Stream:
             mask |= value["POLLHUP"]
         if peer_done:
             mask |= value["POLLIN"] | value["POLLRDNORM"] | value["POLLRDHUP"]
-        if state in _OPENING:
+        if self._deferred:
+            return mask | value["POLLOUT"] | value["POLLWRNORM"]
+        if not self._may_send:
             return mask
         if urgent.unread_bytes(connection):
             mask |= value["POLLPRI"]
@@ -354,8 +435,10 @@ class Stream:
         assert self.socket is not None
         connection = self.socket.connection
         queued = len(connection.send_buffer)
-        room = connection.config.send_buffer_bytes - queued
-        if room >= queued // 2:
+        room = send_space.limit_bytes(connection) - queued
+        lowat = connection.config.notsent_lowat_bytes
+        unsent = connection.send_buffer.end - connection.tcb.snd_nxt
+        if room >= queued // 2 and (lowat is None or 2 * unsent < lowat):
             return True
         connection.write_blocked = True  # it is to say so when there is room again
         return False

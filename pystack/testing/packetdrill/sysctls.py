@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
 from pystack.tcp.congestion.registry import congestion_control
@@ -39,7 +39,11 @@ _DEFAULTS: Final = {
     "tcp_notsent_lowat": "4294967295",
 }
 # Linux's own where no script sets anything: what the public scripts count with.
-INITIAL: Final = {"tcp_rmem": "4096 131072 6291456"}
+INITIAL: Final = {
+    "tcp_rmem": "4096 131072 6291456",
+    "tcp_syn_retries": "6",
+    "tcp_fastopen": "1",
+}
 _ASSIGNMENT: Final = re.compile(
     r"(?:/proc/sys/net/ipv4/|net[./]ipv4[./])(\w+)\s*=\s*(.*)", re.DOTALL
 )
@@ -94,6 +98,8 @@ def run_command(text: str, sysctls: Sysctls) -> list[str]:
                 remarks.append(f"ignored: the sysctl {name}")
             elif name == "tcp_congestion_control" and not _is_congestion_control(value):
                 remarks.append(f"ignored: there is no congestion control {value}")
+            elif value not in _AS_IT_IS.get(name, {value}):
+                remarks.append(f"ignored: {name} {value}")
     return remarks
 
 
@@ -254,6 +260,41 @@ def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, fin_wait_2_s=float(sysctls.number("tcp_fin_timeout", 60)))
 
 
+def _fast_open(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    bits = sysctls.number("tcp_fastopen", 1)
+    return replace(config, fast_open=_FAST_OPENS[bits & 3])
+
+
+_FAST_OPENS: Final[tuple[Literal["off", "client", "server", "both"], ...]] = (
+    "off",
+    "client",
+    "server",
+    "both",
+)
+
+
+def fast_open_of_clients(config: TcpConfig) -> TcpConfig:
+    """Return the configuration of a socket that takes no text in SYNs, whatever the host allows."""
+    if config.fast_open in ("off", "server"):
+        return replace(config, fast_open="off")
+    return replace(config, fast_open="client")
+
+
+def _keepalive(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    return replace(
+        config,
+        keepalive_idle_s=float(max(sysctls.number("tcp_keepalive_time", 7200), 1)),
+        keepalive_interval_s=float(max(sysctls.number("tcp_keepalive_intvl", 75), 1)),
+        keepalive_probes=max(sysctls.number("tcp_keepalive_probes", 9), 1),
+    )
+
+
+def _not_sent(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    limit = sysctls.number("tcp_notsent_lowat", _NO_LIMIT)
+    return replace(config, notsent_lowat_bytes=limit if 0 < limit < _NO_LIMIT else None)
+
+
+_NO_LIMIT: Final = 0xFFFFFFFF
 _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_congestion_control": _congestion,
     "tcp_rmem": _receive_buffer,
@@ -275,21 +316,25 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_max_orphans": _limits,
     "tcp_max_tw_buckets": _limits,
     "tcp_challenge_ack_limit": _limits,
+    "tcp_fastopen": _fast_open,
+    "tcp_keepalive_time": _keepalive,
+    "tcp_keepalive_intvl": _keepalive,
+    "tcp_keepalive_probes": _keepalive,
+    "tcp_notsent_lowat": _not_sent,
 }
-# Taken without a remark: what they ask for is how the stack is anyhow.
-_AS_IT_IS: Final = frozenset(
-    {
-        "tcp_early_retrans",
-        "tcp_reordering",
-        "tcp_dsack",
-        "tcp_frto",
-        "tcp_no_metrics_save",
-        "tcp_min_tso_segs",
-        "tcp_tso_win_divisor",
-        "tcp_moderate_rcvbuf",
-    }
-)
-KNOWN: Final = frozenset(_APPLY) | _AS_IT_IS
+# Taken without a remark with these values: what they ask for is how the stack is anyhow.
+_AS_IT_IS: Final = {
+    "tcp_early_retrans": {"1", "2", "3", "4"},
+    "tcp_reordering": {"3"},
+    "tcp_dsack": {"1"},
+    "tcp_frto": {"1", "2"},
+    "tcp_moderate_rcvbuf": {"1"},
+    "tcp_slow_start_after_idle": {"1"},
+    "tcp_no_metrics_save": {"0", "1"},
+    "tcp_fastopen_key": {"a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"},  # that of TFO_COOKIE
+}
+_OFFLOAD: Final = frozenset({"tcp_min_tso_segs", "tcp_tso_win_divisor"})
+KNOWN: Final = frozenset(_APPLY) | frozenset(_AS_IT_IS) | _OFFLOAD
 
 
 def known_names() -> Iterable[str]:

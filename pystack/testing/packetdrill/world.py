@@ -14,6 +14,7 @@ from typing import Final
 from pystack.core.addresses import Ip4, Mac, Prefix
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import FrameSink
+from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.host import Host
 from pystack.testing.packetdrill.settings import Settings
 from pystack.wire import arp, ethernet, ipv4
@@ -80,6 +81,20 @@ class _Tun:
         self.sink = lambda _frame, _now: None
 
 
+class _WrittenCookies(FastOpenTable):
+    """Fast Open's cookies as scripts write them: there is one, for whoever asks."""
+
+    __slots__ = ("_cookie",)
+
+    def __init__(self, cookie: bytes) -> None:
+        super().__init__(b"")
+        self._cookie = cookie
+
+    def cookie_of(self, _local: Ip4, _remote: Ip4, _period: int) -> bytes:
+        """Return the script's."""
+        return self._cookie
+
+
 class World:
     """The host, its device, and the time."""
 
@@ -93,6 +108,8 @@ class World:
         self.host.add_interface("tun0", self._tun, local, prefix, _MAC)
         self._tun.introduce(local, START)
         self.host.set_gateway(gateway)
+        if settings.tfo_cookie:
+            self.host.tcp.fast_open = _WrittenCookies(settings.tfo_cookie)
         # Asked after each thing that has happened; True: time is to stand here.
         self.on_step: Callable[[], bool] | None = None
 
