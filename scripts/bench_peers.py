@@ -4,10 +4,10 @@
     PEER/bin/python scripts/bench_peers.py ns3|ns.py bulk|dumbbell [--mb N]
 
 Run it in turns with `scripts/bench_virtual.py bulk dumbbell`, for machines differ from minute to
-minute. ns-3 is set as pystack is: buffers of 1 MiB, drop-tail queues of 1000 packets, no queueing
-discipline; SACK, timestamps, CUBIC and an ACK for every second segment are its defaults. ns.py has
-neither headers nor bytes nor a receive window, and acknowledges every segment; its Reno is told
-where to leave slow start, for it hardly recovers from many losses.
+minute. ns-3 is set as pystack is: buffers of up to 8 MiB, drop-tail queues of 1000 packets, no
+queueing discipline; SACK, timestamps, CUBIC and an ACK for every second segment are its defaults.
+ns.py has neither headers nor bytes nor a receive window, and acknowledges every segment; its Reno
+is told where to leave slow start, for it hardly recovers from many losses.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def ns3_world() -> Any:  # noqa: ANN401 - what cppyy makes has no types
     """Return ns-3's namespace, set as pystack is."""
     from ns import ns
 
-    for name, value in (("SegmentSize", MSS), ("SndBufSize", 1 << 20), ("RcvBufSize", 1 << 20)):
+    for name, value in (("SegmentSize", MSS), ("SndBufSize", 8 << 20), ("RcvBufSize", 1 << 20)):
         ns.Config.SetDefault(f"ns3::TcpSocket::{name}", ns.UintegerValue(value))
     return ns
 

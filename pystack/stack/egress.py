@@ -46,7 +46,11 @@ def send_segment(
         data = segment_frame.pack(
             segment, src, dst, interface.mac, mac, partial=partial, tos=ip.tos, ttl=ip.ttl
         )
-        _transmit(host, interface, Frame(data, checksum, segment.gso_bytes), now)
+        frame = Frame(data, checksum, segment.gso_bytes)
+        host.counters["frames_out"] += 1  # `_transmit`, written out
+        if host.observers:
+            host.notify(FrameSeen(now, host.name, interface.name, True, frame))
+        interface.port.send(frame, now)
         return
     packet = segment_frame.pack(
         segment, src, dst, ZERO_MAC, ZERO_MAC, partial=partial, tos=ip.tos, ttl=ip.ttl

@@ -170,9 +170,9 @@ class Connection:
         else:
             self.drops.append("tcp_after_end")  # later in the batch that ended it
 
-    def poll_transmit(self, now: float) -> Segment | None:
-        """Return the next segment to send now; None when there is nothing (more)."""
-        return output.next_segment(self, now)
+    # `poll_transmit(now)`: the next segment to send now; None when there is nothing (more). HOT:
+    # the function itself, which takes the connection first, as a method does.
+    poll_transmit = output.next_segment
 
     def next_timeout(self) -> float:
         """Return the instant at which `timeout` is wanted; infinity for never."""

@@ -45,8 +45,13 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # By itself: the next text is a full segment as a rule, without room for SACK blocks.
         return acknowledgement(conn, now)
     if conn.state in MAY_SEND or (conn.fast_opened and conn.state is TcpState.SYN_RECEIVED):
-        again = conn.recovery.repairing
-        segment = _again_or_text(conn, now) if again else _new_text(conn, now)
+        segment = None
+        if conn.recovery.repairing:
+            segment = _again_or_text(conn, now)
+        elif (
+            conn.send_buffer.end > tcb.snd_nxt or tcb.fin_seq is not None or conn.rates is not None
+        ):
+            segment = _new_text(conn, now)
         if segment is not None:
             return segment
     if tcb.probe_now:
@@ -344,6 +349,8 @@ def _segment(conn: Connection, seq: int, flags: int, now: float, text_bytes: int
         if tcb.ece_now:
             flags |= ECE
     options = timestamps.option(tcb, now) if tcb.timestamps else b""
-    if tcb.sack_permitted and sack.due(conn):
+    if (
+        tcb.dsack is not None or tcb.rcv_fin_seq is not None or conn.receive_buffer.ranges
+    ) and sack.due(conn):
         options += sack.option(conn, tcb.snd_mss - text_bytes)
     return Segment(conn.local_port, conn.remote_port, seq, ack, flags, window, options)
