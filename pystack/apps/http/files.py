@@ -22,7 +22,7 @@ from pystack.apps.http.ranges import Representation, answer
 from pystack.apps.http.tree import Tree, split_path
 
 SMALL_BYTES: Final = 64 * 1024
-CHUNK_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 
 _ENCODED: Final = {
     ".gz": "application/gzip",

@@ -16,7 +16,7 @@ class Limits:
     idle_s: float = 60.0  # between requests; then the connection is closed without a word
     header_s: float = 15.0  # from the first byte of a request to the end of its headers; then 408
     body_s: float = 30.0  # the longest silence inside a request's body; then 408
-    send_s: float = 60.0  # for the client to take 64 KiB of the answer; then a reset
+    send_s: float = 60.0  # for the client to take each 64 KiB of the answer; then a reset
     linger_s: float = 5.0  # how long a refused client is listened to, so that it sees the answer
     linger_bytes: int = 64 << 20
 

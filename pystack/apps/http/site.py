@@ -25,8 +25,11 @@ _COUNT: Final = re.compile(r"/bytes/([0-9]{1,13})")
 
 # Byte i is i modulo 251: a prime, so that data that went astray by any power of two shows.
 _PERIOD: Final = 251
-_CHUNK_BYTES: Final = 261 * _PERIOD  # 65,511; whole periods, so that one chunk serves for all
-_PATTERN: Final = bytes(range(_PERIOD)) * (261 + 1)
+# Whole periods, so that one chunk serves for all; and several super-frames of them, for each write
+# ends with a segment that is not full.
+_CHUNK_PERIODS: Final = 1044
+_CHUNK_BYTES: Final = _CHUNK_PERIODS * _PERIOD  # 262,044
+_PATTERN: Final = bytes(range(_PERIOD)) * (_CHUNK_PERIODS + 1)
 
 
 class Site:
