@@ -96,7 +96,7 @@ async def main(number: str, offload: str) -> None:
             nursery.start_soon(tcp, host, port, handle)
         nursery.start_soon(held, host)
         nursery.start_soon(datagrams, host)
-        for place in place_services((f"http:{ports.HTTP}", f"echo:{ports.SERVICE}")):
+        for place in place_services((f"http:{ports.HTTP}", f"echo:{ports.SERVICE}", "iperf3")):
             ports_of_it = {"tcp_port": place.tcp_port, "udp_port": place.udp_port}
             await nursery.start(partial(serve, host, place.service, **ports_of_it))
         print("ready", flush=True)

@@ -1,5 +1,6 @@
 """The rows that have clients: what is measured over a network, in which unit, and for whom."""
 
+import json
 import re
 import statistics
 import subprocess
@@ -63,6 +64,30 @@ def wrk(name: str, title: str, port: int, path: str) -> Row:
     return Row(name, PYSTACK, measure, (Figure(name, title, "/s", "per_s"),), needs=("wrk",))
 
 
+def iperf3(way: str, *words: str) -> Row:
+    """Return a row of what iperf3 itself says of our iperf3 service."""
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        subject = all_subjects.get(column)
+        time_s = max(1, round(seconds))
+        argv = ["iperf3", "-c", subject.address, "-J", "-t", str(time_s), *words]
+        busy_ns = subject.busy_ns()
+        with spaces.program(argv, subjects.CLIENT) as running:
+            said = json.loads(running.rest())
+        if "error" in said:
+            raise spaces.MeasureError(f"iperf3: {said['error']}")
+        received = said["end"]["sum_received"]
+        busy_s = (subject.busy_ns() - busy_ns) / 1e9
+        return {
+            "per_s": received["bits_per_second"],
+            "per_busy_s": received["bytes"] * 8 / busy_s,
+            "busy": busy_s / time_s,
+        }
+
+    figure = Figure(f"iperf3-{way}", f"iperf3 {' '.join(words)}".strip(), "Mbit/s", "per_s", 1e6)
+    return Row(figure.name, PYSTACK, measure, (figure,), needs=("iperf3",))
+
+
 def udp(name: str, title: str, port: int, columns: Sequence[str]) -> Row:
     """Return a row of datagrams that come back."""
 
@@ -110,6 +135,8 @@ def rows() -> list[Row]:
     """Return them in the order of the table."""
     return [
         *(bulk(flows, up=up) for up in (True, False) for flows in (1, 8)),
+        iperf3("up"),
+        iperf3("down", "-R"),
         *(asked("rr", "64 B request/response on kept connections", n) for n in (1, 16)),
         *(asked("crr", "connect, 64 B request/response, close", n) for n in (1, 16)),
         wrk("http", "HTTP by wrk, 16 connections, 12 B", ports.HTTP, "/bytes/12"),

@@ -47,7 +47,7 @@ def idle(_all_subjects: Subjects, _column: str, seconds: float) -> dict[str, flo
         running = until.enter_context(spaces.program(up("tapidle"), subjects.SERVER, kill=True))
         running.line()
         subject = Subject(0, running)
-        time.sleep(1.5)  # ARP and the like have come to rest
+        time.sleep(3.0)  # the last announcement (RFC 5227) was after 2 s
         busy_ns, wakes = subject.busy_ns(), switches(running.pid)
         time.sleep(seconds)
         return {
