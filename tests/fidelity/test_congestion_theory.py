@@ -10,6 +10,14 @@ from flows import Flow, jain, run_flows
 
 RTT_S = 0.1
 LINE_BPS = 4e6  # of the bottleneck that two flows share
+# Lines on which BBR was not tuned: bit/s, s one way, random loss, packets of queue
+OTHER_LINES = (
+    (20e6, 0.01, 0.01, 100),
+    (20e6, 0.05, 0.01, 400),
+    (100e6, 0.01, 0.01, 400),
+    (10e6, 0.1, 0.02, 200),
+    (50e6, 0.02, 0.005, 100),
+)
 
 
 def mathis_bps(flow: Flow, loss: float) -> float:
@@ -103,8 +111,28 @@ def test_bbr_fills_a_pipe_and_leaves_its_queue_short() -> None:
     assert srtt_s < 0.045  # CUBIC's is above 100 ms here
 
 
+def share_of_line(
+    congestion: str, rate_bps: float, delay: float, loss: float, limit: int, *, seconds: float
+) -> float:
+    """Return which part of a line a flow fills, after three seconds."""
+    words: dict[str, object] = {"delay": delay, "rate": rate_bps, "loss": loss, "limit": limit}
+    (found_bps,) = run_flows(Flow(congestion), seconds=seconds, settle_s=3, seed=3, **words)
+    return found_bps / rate_bps
+
+
+@pytest.mark.parametrize("line", OTHER_LINES[:2])
+def test_bbr_fills_lines_that_it_was_not_tuned_on(line: tuple[float, float, float, int]) -> None:
+    assert share_of_line("bbr", *line, seconds=10) > 0.8
+    assert share_of_line("cubic", *line, seconds=10) < 0.5
+
+
 def main() -> None:
     """Print the figures."""
+    for line in OTHER_LINES:
+        found = [
+            f"{name} {share_of_line(name, *line, seconds=20):.0%}" for name in ("bbr", "cubic")
+        ]
+        print(f"of {line[0] / 1e6:g} Mbit/s, {line[1]:g} s one way, loss {line[2]:.1%}: {found}")
     for loss, seconds in ((0.01, 300), (0.004, 300), (0.001, 300)):
         found = [f"{reno_over_mathis(loss, seconds, seed=seed):.2f}" for seed in (1, 2, 3)]
         print(f"Reno at {loss:.1%} of loss, of the square-root law: {', '.join(found)}")
