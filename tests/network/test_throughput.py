@@ -37,13 +37,21 @@ def timed(
     losing: tuple[int, ...] = (),
     size: int = MEGABYTES_10,
     recovery: str = "auto",
+    most_bytes: int | None = 1 << 20,  # that buffers may grow to; None: the default
 ) -> dict:  # type: ignore[type-arg]
     """Return what became of a transfer over 20 ms each way, with those data segments lost."""
     result = {}
 
     async def program(net: pystack.Network) -> None:
         wire = pair(net, delay_s=0.02)
-        wire.configure(TcpConfig(congestion=congestion, recovery=recovery))
+        wire.configure(
+            TcpConfig(
+                congestion=congestion,
+                recovery=recovery,
+                send_buffer_max_bytes=most_bytes,
+                receive_buffer_max_bytes=most_bytes,
+            )
+        )
         count = 0
 
         def passes(frame: Frame) -> bool:
@@ -68,6 +76,13 @@ def test_ten_megabytes_without_loss(congestion: str) -> None:
     result = timed(congestion)
     assert result["seconds"] == pytest.approx(0.70)
     assert result["retransmits"] == 0
+
+
+@pytest.mark.parametrize("congestion", CONTROLS)
+def test_buffers_that_grow_never_hold_slow_start_up(congestion: str) -> None:
+    # All 6906 segments in ten round trips, doubled each time; the last one half.
+    result = timed(congestion, most_bytes=None)
+    assert result["seconds"] == pytest.approx(0.38)
 
 
 @pytest.mark.parametrize("congestion", CONTROLS)
