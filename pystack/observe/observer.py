@@ -65,7 +65,7 @@ class TcpRetransmitted:
     host: str
     local: tuple[str, int]
     remote: tuple[str, int]
-    reason: str  # "rto", "rack", "sack", "dupack", "tlp" or "syn"
+    reason: str  # "rto", "rack", "sack", "dupack", "tlp", "probe" or "syn"
     seq: int  # as on the wire
     payload_bytes: int
 

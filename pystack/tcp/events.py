@@ -33,7 +33,8 @@ class Retransmission:
     """A segment was sent again."""
 
     # why: "rto", "rack", "sack" or "dupack" (by which loss recovery), "tlp": a tail loss probe;
-    # or "syn": our SYN again, in answer to the peer's
+    # "probe": an old number, which asks for an answer (zero window, keep-alive); or "syn": our SYN
+    # again, in answer to the peer's
     reason: str
     seq: int
     payload_bytes: int

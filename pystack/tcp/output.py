@@ -58,6 +58,7 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # Like Linux, a probe is an ACK for a byte that was acknowledged long ago: it must be
         # answered, and it does not put a byte on the way that the peer has no room for.
         tcb.probe_now = False
+        conn.events.append(Retransmission("probe", tcb.snd_una - 1, 0))
         return _segment(conn, tcb.snd_una - 1, ACK, now)
     if tcb.ack_now and conn.state is not TcpState.CLOSED:
         return acknowledgement(conn, now)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pystack.tcp.connection import Connection
-from pystack.tcp.events import Signal, SoftError, StateChange
+from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
@@ -174,6 +174,7 @@ class Script:
         self.transitions: list[tuple[TcpState, TcpState]] = []
         self.drops: list[str] = []
         self.errors: list[int] = []  # soft ones, as errno
+        self.sent_again: list[str] = []  # why
         self.peer_iss = peer_iss
         self.written = 0
         self.conn = Connection(
@@ -319,6 +320,8 @@ class Script:
                 self.transitions.append((event.old, event.new))
             elif isinstance(event, SoftError):
                 self.errors.append(event.number)
+            elif isinstance(event, Retransmission):
+                self.sent_again.append(event.reason)
         self.drops += conn.drops
         conn.drops.clear()
         if conn.state is TcpState.CLOSED:

@@ -152,6 +152,13 @@ def test_a_probe_carries_no_text() -> None:
     assert not tcp.expect("+10 > . 0:0(0) ack 1").payload
 
 
+def test_a_probe_is_told_of_as_one() -> None:
+    tcp = opened(keepalive=True, keepalive_idle_s=10.0)
+    tcp.expect("+10 > . 0:0(0) ack 1")
+    assert tcp.sent_again == ["probe"]
+    assert tcp.conn.info().retransmits == 0  # nothing was lost
+
+
 def test_while_text_is_on_the_way_nobody_is_asked() -> None:
     tcp = opened(keepalive=True, keepalive_idle_s=1.0)
     tcp.write(10)
