@@ -267,11 +267,7 @@ def _usable(conn: Connection, unsent: int, window_room: int, now: float) -> int:
     """Return how many bytes may go now in one segment (or super-frame); 0 for none yet."""
     tcb = conn.tcb
     mss = tcb.snd_mss
-    prr = conn.prr
-    if prr is None:
-        cwnd_room = conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes()
-    else:
-        cwnd_room = prr.room_bytes
+    cwnd_room = _room(conn)
     if cwnd_room < min(unsent, mss):
         tcb.cwnd_limited_seq = tcb.snd_nxt
         return 0

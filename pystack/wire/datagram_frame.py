@@ -15,8 +15,8 @@ from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
 _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHHH")
 _IP: Final = ethernet.HEADER_BYTES
 _UDP: Final = _IP + ipv4.HEADER_BYTES
-_PLAIN: Final = 0x45  # version 4, five words: no options
-_FRAGMENT: Final = 0x3FFF  # more fragments, or an offset
+_PLAIN: Final = ipv4.PLAIN
+_FRAGMENT: Final = ipv4.FRAGMENT
 _PROTOCOL: Final = slice(_IP + 9, _IP + 10)
 _IS_UDP: Final = bytes((ipv4.UDP,))
 

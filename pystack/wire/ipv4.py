@@ -19,9 +19,10 @@ DEFAULT_TTL: Final = 64  # RFC 1700, as Linux
 DONT_FRAGMENT: Final = 0x4000
 MORE_FRAGMENTS: Final = 0x2000
 _OFFSET_MASK: Final = 0x1FFF
+FRAGMENT: Final = MORE_FRAGMENTS | _OFFSET_MASK  # a whole datagram has none of these bits
 
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
-_PLAIN: Final = 0x45  # version 4, five words: no options
+PLAIN: Final = 0x45  # version 4, five words: no options
 
 
 class Ipv4Packet:
@@ -69,7 +70,7 @@ class Ipv4Packet:
     @property
     def is_fragment(self) -> bool:
         """Tell whether this is less than a whole datagram."""
-        return bool(self.flags_offset & (MORE_FRAGMENTS | _OFFSET_MASK))
+        return bool(self.flags_offset & FRAGMENT)
 
     @property
     def options(self) -> memoryview:
@@ -88,7 +89,7 @@ def parse(data: memoryview, *, checksum_good: bool = False, to_many: bool = Fals
         raise WireError("ip_truncated")
     fields = _HEADER.unpack_from(data)
     version_ihl, tos, total_length, ident, flags_offset, ttl, proto, _, src, dst = fields
-    if version_ihl == _PLAIN:
+    if version_ihl == PLAIN:
         header_bytes = HEADER_BYTES
     else:
         if version_ihl >> 4 != 4:
@@ -147,7 +148,7 @@ def pack_header(
     options: bytes = b"",
 ) -> bytes:
     """Return a header with its checksum: 20 bytes, and options, which are whole words."""
-    version_ihl = _PLAIN + len(options) // 4
+    version_ihl = PLAIN + len(options) // 4
     total_length = HEADER_BYTES + len(options) + payload_bytes
     # The checksum is 0xFFFF minus the sum of the words, which are at hand: no second pass.
     total = (

@@ -17,11 +17,10 @@ from pystack.wire.tcp import Segment
 _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHIIHHHH")
 _IP: Final = ethernet.HEADER_BYTES
 _TCP: Final = _IP + ipv4.HEADER_BYTES
-_PLAIN: Final = 0x45  # version 4, five words: no options
+_PLAIN: Final = ipv4.PLAIN
 # What the sum over every IP header of a segment has in common
 _VERSION_AND_FLAGS: Final = (_PLAIN << 8) + ipv4.DONT_FRAGMENT + ipv4.TCP
-# All that a piece of a datagram differs by: more fragments, or an offset
-_FRAGMENT: Final = 0x3FFF
+_FRAGMENT: Final = ipv4.FRAGMENT
 
 
 def ends(data: bytes) -> bytes:

@@ -229,6 +229,23 @@ def test_what_was_sent_before_close_arrives_after_it() -> None:
 
 
 @pytest.mark.rfc("9293", "MUST-20")
+def test_what_is_urgent_arrives_in_line_and_its_end_is_told() -> None:
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net, delay_s=0.01)
+        client, server = await connected(wire)
+        await client.send_all(b"calm")
+        await client.send_urgent(b"URGENT")
+        await client.send_all(b"calm again")
+        await trio.sleep(1)
+        assert server.urgent_bytes == len(b"calmURGENT")
+        assert await server.receive_some(4) == b"calm"
+        assert server.urgent_bytes == len(b"URGENT")
+        assert await server.receive_some(100) == b"URGENTcalm again"
+        assert server.urgent_bytes == 0
+
+    in_network(program)
+
+
 def test_a_peer_that_vanishes_is_given_up_after_its_time() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)

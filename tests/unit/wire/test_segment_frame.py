@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from layered import whole_packet
 
 from pystack.core.addresses import Ip4, Mac
 from pystack.core.errors import WireError
@@ -31,15 +32,9 @@ segments = st.builds(
 
 def by_the_layers(frame: Frame) -> Segment | None:
     """Read a frame one header after the other; None where a layer would drop it."""
-    dst, src, ethertype = ethernet.HEADER.unpack_from(frame.data)
-    if dst != HERE or src[0] & 1 or ethertype != ethernet.IPV4:
-        return None
-    good = frame.checksum != CHECKSUM_UNKNOWN
+    packet = whole_packet(frame, HERE, ipv4.TCP)
     try:
-        packet = ipv4.parse(memoryview(frame.data)[ethernet.HEADER_BYTES :], checksum_good=good)
-        if packet.is_fragment or packet.proto != ipv4.TCP:
-            return None
-        return tcp.parse(packet)
+        return None if packet is None else tcp.parse(packet)
     except WireError:
         return None
 
