@@ -228,7 +228,6 @@ def test_what_was_sent_before_close_arrives_after_it() -> None:
     in_network(program)
 
 
-@pytest.mark.rfc("9293", "MUST-20")
 def test_what_is_urgent_arrives_in_line_and_its_end_is_told() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net, delay_s=0.01)
@@ -246,6 +245,7 @@ def test_what_is_urgent_arrives_in_line_and_its_end_is_told() -> None:
     in_network(program)
 
 
+@pytest.mark.rfc("9293", "MUST-20")
 def test_a_peer_that_vanishes_is_given_up_after_its_time() -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net)
