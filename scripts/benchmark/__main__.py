@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from benchmark import machine, report, rows, solo, spaces
+from benchmark import aims, machine, report, rows, solo, spaces
 from benchmark.row import Row
 from benchmark.subjects import COLUMNS, Subjects
 
@@ -81,7 +81,9 @@ def main() -> int:
     before = load(options.compare) if options.compare else None
     wanted = [row for row in known if row.name in options.only]
     results = measure(wanted, options)
+    results.aims = [one.as_json() for one in aims.judge(wanted, results.found)]
     print("\n".join(report.lines(wanted, results)))
+    print("\n".join(report.aim_lines(wanted, results, before)))
     print(machine.CLIENT)
     if before is not None:
         print("\n".join(report.changes(wanted, results, before)))

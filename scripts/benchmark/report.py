@@ -1,13 +1,14 @@
-"""What a run has found, as a table: ratios first, figures second, and what has changed."""
+"""What a run has found, as tables: ratios, figures, what was aimed for, and what has changed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from benchmark import aims
 from benchmark.row import Figure, Row
 from benchmark.subjects import BARE, COLUMNS, KERNEL, PYSTACK
 
-_WIDTH: Final = 47
+_WIDTH: Final = 54
 _SHORT: Final = dict(
     zip(
         COLUMNS,
@@ -27,6 +28,7 @@ class Results:
     # What the measurements said besides, as it came
     details: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    aims: list[dict[str, object]] = field(default_factory=list)  # for who reads the file
 
     def add(self, row: Row, column: str, measured: dict[str, float]) -> None:
         """Take the figures of one measurement."""
@@ -53,6 +55,25 @@ def lines(rows: Sequence[Row], results: Results) -> Iterable[str]:
         yield f"{figure.title:{_WIDTH}} {figure.unit:>7} {cells}"
     yield from _busy_lines(figures, results)
     yield from (f"failed: {text}" for text in results.failed)
+
+
+def aim_lines(rows: Sequence[Row], results: Results, before: Results | None) -> Iterable[str]:
+    """Return what was aimed for and what came of it; `before`: beside an earlier run's figures."""
+    judged = aims.judge(rows, results.found, before.found if before else None)
+    yield from aims.lines(judged, _WIDTH, _number)
+    yield from _parsing_lines(results)
+
+
+def _parsing_lines(results: Results) -> Iterable[str]:
+    """Return how much of an HTTP request is not the stack's: a fixed answer does without it."""
+    whole, bare = (
+        results.details.get(name, {}).get(PYSTACK[0], {}).get("per_busy_s")
+        for name in ("http", "http-fixed")
+    )
+    if whole and bare:
+        whole_us, parsing_us = 1e6 / whole, 1e6 / whole - 1e6 / bare
+        share = f"{parsing_us:.0f} us of {whole_us:.0f} us, {parsing_us / whole_us:.0%}"
+        yield f"of an HTTP request, h11 and the service on top of it are {share}"
 
 
 def _busy_lines(figures: Sequence[Figure], results: Results) -> Iterable[str]:

@@ -47,7 +47,8 @@ def wrk(name: str, title: str, port: int, path: str) -> Row:
     def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
         subject = all_subjects.get(column)
         url = f"http://{subject.address}:{port}{path}"
-        argv = ["wrk", "-t1", "-c16", f"-d{max(1, round(seconds))}s", url]
+        time_s = max(1, round(seconds))
+        argv = ["wrk", "-t1", "-c16", f"-d{time_s}s", url]
         busy_ns = subject.busy_ns()
         with spaces.program(argv, subjects.CLIENT) as running:
             said = running.rest()
@@ -59,7 +60,7 @@ def wrk(name: str, title: str, port: int, path: str) -> Row:
         per_s = float(found[1])
         count = re.search(r"(\d+) requests in", said)
         assert count is not None
-        return {"per_s": per_s, "per_busy_s": int(count[1]) / busy_s, "busy": busy_s / seconds}
+        return {"per_s": per_s, "per_busy_s": int(count[1]) / busy_s, "busy": busy_s / time_s}
 
     return Row(name, PYSTACK, measure, (Figure(name, title, "/s", "per_s"),), needs=("wrk",))
 

@@ -28,8 +28,10 @@ def test_a_row_has_every_column_and_ratios_come_first(
     said = bench(netns, "--only", "bulk-up,ping", "--seconds", "0.1", "--json", os.fspath(file))
     text = said.stdout.decode()
     assert text.index("of bare") < text.index("figures") < text.index("Mbit/s")
+    assert text.index("Mbit/s") < text.index("aim ") < text.index("clients:")
     found: dict[str, Any] = json.loads(file.read_text())
     assert found["failed"] == []
+    assert [aim["figure"] for aim in found["aims"]] == [*["bulk-up"] * 3, "ping"]
     assert {"kernel", "python", "pystack", "trio"} <= set(found["machine"])
     for name in ("bulk-up", "ping", "ping-p99"):
         assert len(found["found"][name]) == 6
