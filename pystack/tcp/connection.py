@@ -123,7 +123,7 @@ class Connection:
         self.tcb.rcv_buf_bytes = config.receive_buffer_bytes
         self.tcb.rcv_buf_max_bytes = config.receive_limit_bytes
         self.tcb.path_mss = path_mss
-        self.rtt = RttEstimator()
+        self.rtt = RttEstimator(probe_slack_s=config.probe_slack_s)
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
         # Made again when the handshake has settled the segment size.

@@ -21,6 +21,7 @@ class RttEstimator:
     rttvar_s: float = 0.0
     min_rtt_s: float | None = None  # None until the first sample
     rto_s: float = INITIAL_RTO_S  # backed off until the next sample
+    probe_slack_s: float = 0.0  # what a tail loss probe waits longer: TcpConfig.probe_slack_s
 
     def sample(self, rtt_s: float, each_round_trip: int = 1) -> None:
         """Take one measurement, (2.2) or (2.3). Only this ends a back-off (section 5).

@@ -34,6 +34,9 @@ class TcpConfig:
     receive_buffer_max_bytes: int | None = None
     congestion: str = "cubic"
     recovery: str = "auto"  # RACK-TLP, or NewReno where SACK was not agreed on
+    # What a tail loss probe waits longer than RFC 8985 section 7.2 says. Where time is real, two
+    # round trips may be shorter than what a peer takes to get a processor.
+    probe_slack_s: float = 0.0
     pacing: bool = False  # True: paced also where the congestion control names no rate (fq)
     no_delay: bool = False  # True: TCP_NODELAY, no Nagle
     # What is offered in our SYN, and taken when the peer offers it
@@ -95,7 +98,7 @@ class TcpConfig:
             raise ConfigError(f"receive_buffer_max_bytes is {most}: it must be at most 2**30")
         if self.delayed_ack_s > MAX_ACK_DELAY_S:
             raise ConfigError(f"delayed_ack_s is {self.delayed_ack_s}: RFC 9293 allows up to 0.5")
-        for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s"):
+        for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s", "probe_slack_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.ecn not in ("off", "accept", "request"):

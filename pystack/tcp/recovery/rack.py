@@ -184,8 +184,9 @@ class RackRecovery(SackRecovery):
 
     def _pto_s(self, flight_size_bytes: int) -> float:
         """Return how long after the last word the probe is sent (section 7.2)."""
-        srtt_s = self._rtt.srtt_s
-        pto_s = _NO_RTT_PTO_S if srtt_s is None else 2 * srtt_s
+        rtt = self._rtt
+        srtt_s = rtt.srtt_s
+        pto_s = _NO_RTT_PTO_S if srtt_s is None else 2 * srtt_s + rtt.probe_slack_s
         if flight_size_bytes <= self._tcb.snd_mss:
             pto_s += MAX_ACK_DELAY_S  # a single segment's ACK may be delayed
         return pto_s
