@@ -75,6 +75,14 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
             _nothing_new_acknowledged(conn, seg, now, duplicate=duplicate)
 
 
+def take_held(conn: Connection, now: float) -> None:
+    """Work off the ACK that `arrives.py` holds: before anything else is looked at, or sent."""
+    held = conn.held_ack
+    if held is not None:
+        conn.held_ack = None
+        take_ack(conn, held, now)
+
+
 def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> None:
     """Do what loss recovery asks for; `flight_size_bytes`: FlightSize when it found that out."""
     tcb, congestion, recovery = conn.tcb, conn.congestion, conn.recovery

@@ -26,6 +26,8 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     """Take a segment of a synchronized state: the fast path, or the checks in the RFC's order."""
     if conn.state is TcpState.ESTABLISHED and seg.flags & ~_PSH == ACK and _fast(conn, seg, now):
         return
+    if conn.held_ack is not None:
+        acks.take_held(conn, now)
     seq = seg.seq
     if (
         (not conn.tcb.timestamps or timestamps_ok(conn, seg, now))  # RFC 7323 section 5.3, R1
@@ -50,13 +52,18 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
 
     After Van Jacobson's header prediction; whatever else there is goes through all the checks, of
     which those that matter for the two stand here, with the same results.
+
+    An ACK of new data is held until the batch is done: those of the same instant that follow it say
+    the same and more, and to work one off takes longer than all the rest of its way.
     """
     tcb = conn.tcb
     payload = seg.payload
     size = len(payload)
+    held = conn.held_ack
+    una = tcb.snd_una if held is None else held.ack
     if (
         seg.seq != tcb.rcv_nxt
-        or not tcb.snd_una <= seg.ack <= tcb.snd_nxt
+        or not una <= seg.ack <= tcb.snd_nxt
         or seg.sack_blocks
         or (
             size
@@ -79,6 +86,16 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
             tcb.ts_recent = tsval
             tcb.ts_recent_at = now
             tcb.rcv_tsecr = seg.tsecr
+    if (
+        not size
+        and (seg.ack > una or (held is not None and seg.wnd != held.wnd))
+        and conn.rates is None
+        and not conn.recovery.repairing
+    ):
+        conn.held_ack = seg
+        return True
+    if held is not None:
+        acks.take_held(conn, now)
     if size and seg.ack == tcb.snd_una:
         acks.update_window(conn, seg)
     else:

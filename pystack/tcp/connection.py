@@ -61,6 +61,7 @@ class Connection:
         "fast_open_reply",
         "fast_opened",
         "gso_max_bytes",
+        "held_ack",
         "local_port",
         "losses",
         "outbox",
@@ -133,6 +134,8 @@ class Connection:
         self.pacer: Pacer | None = None  # None: as fast as the window lets
         self.prr: Prr | None = None  # None: not in a fast recovery that it governs
         self.events: list[Event] = []
+        # A pure ACK that has come and is not worked off yet, see `arrives.py`; None: there is none
+        self.held_ack: Segment | None = None
         self.outbox: list[Segment] = []  # resets and challenge ACKs, bounded by what came in
         self.drops: list[str] = []  # reasons why segments were not taken; read by the owner
         self.write_blocked = False  # the user waits for room

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import (
     ack_policy,
+    acks,
     ecn,
     fast_open,
     negotiation,
@@ -37,6 +38,8 @@ CORK_S: Final = 0.2  # as Linux holds back what is corked, at most
 def next_segment(conn: Connection, now: float) -> Segment | None:
     """Return the next segment that is due, with all that follows from sending it done."""
     tcb = conn.tcb
+    if conn.held_ack is not None:
+        acks.take_held(conn, now)
     if conn.outbox:
         return conn.outbox.pop(0)
     if tcb.syn_now:

@@ -22,6 +22,7 @@ _MAX_BACKOFF: Final = 10  # doublings; MAX_RTO_S cuts long before
 def expire(conn: Connection, now: float) -> None:
     """Run every timer whose time has come."""
     timers = conn.tcb.timers
+    acks.take_held(conn, now)
     if timers[Timer.DELAYED_ACK] <= now:
         timers[Timer.DELAYED_ACK] = NEVER
         conn.tcb.ack_now = True
