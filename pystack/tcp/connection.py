@@ -134,8 +134,7 @@ class Connection:
         self.pacer: Pacer | None = None  # None: as fast as the window lets
         self.prr: Prr | None = None  # None: not in a fast recovery that it governs
         self.events: list[Event] = []
-        # A pure ACK that has come and is not worked off yet, see `arrives.py`; None: there is none
-        self.held_ack: Segment | None = None
+        self.held_ack: Segment | None = None  # not worked off yet: `arrives.py`; None: none
         self.outbox: list[Segment] = []  # resets and challenge ACKs, bounded by what came in
         self.drops: list[str] = []  # reasons why segments were not taken; read by the owner
         self.write_blocked = False  # the user waits for room
@@ -143,13 +142,12 @@ class Connection:
         self.segments_sent = self.segments_received = self.retransmits = 0
         self.bytes_sent = self.bytes_acked = self.bytes_received = 0
         self.shown_cwnd_bytes = 0  # what watchers know
-        self.bytes_retransmitted = self.losses = self.undos = 0
-        self.dsacks_sent = 0
+        self.bytes_retransmitted = self.losses = self.undos = self.dsacks_sent = 0
+        self.ce_received = self.ece_received = 0
         self.fast_open: FastOpen | None = None  # an active open's; None: it does without
         self.fast_open_reply: FastOpenCookie | None = None  # in our SYN-ACK; None: nothing
         self.fast_opened = False  # the text of the peer's SYN was taken before the handshake's end
         self.syn_data_acked = False  # that of ours was
-        self.ce_received = self.ece_received = 0
 
     # what carries the segments
 
