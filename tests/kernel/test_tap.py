@@ -137,6 +137,20 @@ def test_offload_is_what_was_asked_for(netns: NetworkNamespace) -> None:
         assert not segments_for_us(netns)
 
 
+def test_more_frames_wait_for_us_where_they_may_be_super_frames(netns: NetworkNamespace) -> None:
+    with opened(netns):
+        assert interface(netns)["txqlen"] == 4096
+    with opened(netns, offload=False):  # a bulk transfer would only make all else wait longer
+        assert interface(netns)["txqlen"] == 1000
+
+
+def test_a_length_that_somebody_has_chosen_for_the_queue_stays(netns: NetworkNamespace) -> None:
+    netns.run(["ip", "tuntap", "add", "tap0", "mode", "tap"])
+    netns.run(["ip", "link", "set", "tap0", "txqueuelen", "192"])
+    with opened(netns):
+        assert interface(netns)["txqlen"] == 192
+
+
 def test_a_persistent_tap_is_taken_over_and_given_back_as_it_was(netns: NetworkNamespace) -> None:
     netns.run(["ip", "tuntap", "add", "tap0", "mode", "tap"])
     netns.run(["ip", "address", "add", "10.77.0.1/24", "dev", "tap0"])
