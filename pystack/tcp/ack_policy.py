@@ -11,6 +11,7 @@ from pystack.tcp.tcb import NEVER, Timer
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+    from pystack.tcp.tcb import Tcb
 
 # How often a segment that can't be right is answered: as Linux's tcp_invalid_ratelimit.
 CHALLENGE_INTERVAL_S: Final = 0.5
@@ -43,6 +44,22 @@ def be_quick(conn: Connection, most: int = 1 << 30) -> None:
     tcb.quick_acks = max(tcb.quick_acks, min(count, most, conn.config.quick_acks))
 
 
+def answer_expected(tcb: Tcb) -> None:
+    """Text of ours, or our FIN, will follow soon and take the ACK along."""
+    tcb.ping_pong = True
+    tcb.quick_acks = 0
+
+
+def fin_arrived(conn: Connection, now: float) -> None:
+    """The peer has ended its side, and the user has not: his own FIN takes the ACK along.
+
+    As Linux: who serves a request closes as soon as the client does. Else it goes within the delay.
+    """
+    tcb = conn.tcb
+    if not tcb.ack_now and tcb.timers[Timer.DELAYED_ACK] == NEVER:
+        tcb.timers[Timer.DELAYED_ACK] = now + conn.config.delayed_ack_s
+
+
 def text_sent(conn: Connection, now: float) -> None:
     """Our text went out: where it answers what came just now, it takes the ACK along from here on.
 
@@ -50,8 +67,7 @@ def text_sent(conn: Connection, now: float) -> None:
     """
     tcb = conn.tcb
     if not tcb.ping_pong and now - tcb.text_at < conn.config.delayed_ack_s:
-        tcb.ping_pong = True
-        tcb.quick_acks = 0
+        answer_expected(tcb)
 
 
 def acknowledged(conn: Connection) -> None:

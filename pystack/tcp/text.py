@@ -89,8 +89,11 @@ def take_fin(conn: Connection, seg: Segment, now: float) -> None:
         return
     tcb.rcv_nxt += 1
     tcb.rcv_adv = max(tcb.rcv_adv, tcb.rcv_nxt)
-    tcb.ack_now = True
     state = conn.state
+    if state is TcpState.ESTABLISHED and seg.flags & FIN:
+        ack_policy.fin_arrived(conn, now)
+    else:
+        tcb.ack_now = True
     if state is TcpState.ESTABLISHED:
         conn.enter(TcpState.CLOSE_WAIT)
     elif state is TcpState.FIN_WAIT_1:
@@ -103,5 +106,9 @@ def take_fin(conn: Connection, seg: Segment, now: float) -> None:
 def _note_fin(conn: Connection, seg: Segment) -> None:
     tcb = conn.tcb
     tcb.rcv_fin_seq = seg.seq + len(seg.payload)
-    tcb.ack_now = True  # also where it waits behind a gap (RFC 5681 section 4.2)
-    conn.receive_buffer.out_of_order.cut(tcb.rcv_fin_seq)
+    if seg.seq > tcb.rcv_nxt:
+        tcb.ack_now = True  # it waits behind a gap (RFC 5681 section 4.2)
+    else:
+        ack_policy.answer_expected(tcb)
+    if conn.receive_buffer.ranges:
+        conn.receive_buffer.out_of_order.cut(tcb.rcv_fin_seq)

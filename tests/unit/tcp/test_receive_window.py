@@ -108,7 +108,7 @@ def test_a_fin_is_taken_in_a_closed_window() -> None:
     tcp.inject("+0.1 < P. 1:4001(4000) ack 1 win 1000")
     tcp.expect("+0 > . 1:1(0) ack 4001 win 0")
     tcp.inject("+0.1 < F. 4001:4001(0) ack 1 win 1000")
-    tcp.expect("+0 > . 1:1(0) ack 4002 win 0")
+    tcp.expect("+0.04 > . 1:1(0) ack 4002 win 0")
     assert tcp.read() == pattern(1, 4000)
     tcp.expect_nothing()  # nobody will send into that room
     assert tcp.conn.at_eof
@@ -188,7 +188,7 @@ def test_a_segment_that_is_here_already_is_acknowledged_again(tcp: Script) -> No
 def test_a_fin_is_taken_with_the_text_before_it(tcp: Script) -> None:
     tcp.established()
     tcp.inject("+0.1 < FP. 1:101(100) ack 1 win 1000")
-    tcp.expect("+0 > . 1:1(0) ack 102")
+    tcp.expect("+0.04 > . 1:1(0) ack 102")
     assert not tcp.conn.at_eof
     assert tcp.read() == pattern(1, 100)
     assert tcp.conn.at_eof

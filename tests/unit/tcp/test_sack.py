@@ -104,7 +104,7 @@ def test_a_fin_that_waits_behind_the_gap_is_part_of_its_block(tcp: Script) -> No
 @pytest.mark.rfc("2883", "4.1")
 def test_a_fin_that_came_twice_is_told(tcp: Script) -> None:
     tcp.inject("+0.1 < F. 1:11(10) ack 1 win 1000")
-    tcp.expect("+0 > . 1:1(0) ack 12 <>")
+    tcp.expect("+0.04 > . 1:1(0) ack 12 <>")
     tcp.inject("+0 < F. 1:11(10) ack 1 win 1000")
     tcp.expect("+0 > . 1:1(0) ack 12 <sack 1:12>")
 

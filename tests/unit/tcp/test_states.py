@@ -60,7 +60,7 @@ def close_first(tcp: Script) -> None:
 def close_second(tcp: Script) -> None:
     open_passively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
-    tcp.expect("+0 > . 1:1(0) ack 2")
+    tcp.expect("+0.04 > . 1:1(0) ack 2")
     assert tcp.state is S.CLOSE_WAIT
     tcp.close()
     tcp.expect("+0 > F. 1:1(0) ack 2")
@@ -153,6 +153,11 @@ def _line(text: str) -> Callable[[Script], None]:
 _fin = _line("+0 < F. 1:1(0) ack 1 win 1000")
 _fin_acked = _line("+0 < . 1:1(0) ack 2 win 1000")
 
+
+def _its_ack_is_delayed(tcp: Script) -> None:
+    tcp.advance("+0.04")
+
+
 # How to get into each state that a segment may find.
 REACH: Final = {
     S.SYN_SENT: _reach("SYN-SENT", _syn_sent),
@@ -160,7 +165,7 @@ REACH: Final = {
     S.ESTABLISHED: _reach("ESTABLISHED", open_actively),
     S.FIN_WAIT_1: _reach("FIN-WAIT-1", open_actively, _close),
     S.FIN_WAIT_2: _reach("FIN-WAIT-2", open_actively, _close, _fin_acked),
-    S.CLOSE_WAIT: _reach("CLOSE-WAIT", open_actively, _fin),
+    S.CLOSE_WAIT: _reach("CLOSE-WAIT", open_actively, _fin, _its_ack_is_delayed),
     S.CLOSING: _reach("CLOSING", open_actively, _close, _fin),
     S.LAST_ACK: _reach("LAST-ACK", open_actively, _fin, _close),
     S.TIME_WAIT: _reach(
@@ -285,13 +290,42 @@ def test_half_close_here_goes_on_receiving(tcp: Script) -> None:
 def test_half_close_there_goes_on_sending(tcp: Script) -> None:
     open_actively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
-    tcp.expect("+0 > . 1:1(0) ack 2")
+    tcp.expect("+0.04 > . 1:1(0) ack 2")
     assert tcp.conn.at_eof
     tcp.write(100)
     tcp.expect("+0 > P. 1:101(100) ack 2")
     tcp.inject("+0.1 < . 2:2(0) ack 101 win 1000")
     tcp.close()
     tcp.expect("+0 > F. 101:101(0) ack 2")
+
+
+@pytest.mark.rfc("9293", "MUST-40")
+def test_our_fin_takes_the_ack_of_theirs_along(tcp: Script) -> None:
+    open_passively(tcp)
+    tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
+    tcp.advance("+0.039")
+    tcp.expect_nothing()
+    tcp.close()
+    tcp.expect("+0 > F. 1:1(0) ack 2")
+    tcp.inject("+0.1 < . 2:2(0) ack 2 win 1000")
+    assert tcp.state is S.CLOSED
+
+
+def test_so_does_our_text_also_where_acks_are_quick(tcp: Script) -> None:
+    open_passively(tcp)
+    tcp.inject("+0.1 < FP. 1:101(100) ack 1 win 1000")
+    tcp.write(50)
+    tcp.expect("+0 > P. 1:51(50) ack 102")
+    tcp.inject("+0.1 < . 102:102(0) ack 51 win 1000")
+    tcp.expect_nothing()
+
+
+def test_a_fin_that_completes_the_text_is_acknowledged_at_once(tcp: Script) -> None:
+    open_actively(tcp)
+    tcp.inject("+0.1 < F. 101:101(0) ack 1 win 1000")
+    tcp.expect("+0 > . 1:1(0) ack 1")
+    tcp.inject("+0 < P. 1:101(100) ack 1 win 1000")
+    tcp.expect("+0 > . 1:1(0) ack 102")
 
 
 def test_a_user_who_has_gone_waits_in_fin_wait_2_for_a_minute(tcp: Script) -> None:
