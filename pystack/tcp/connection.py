@@ -19,7 +19,7 @@ from typing import Any
 from pystack.core.errors import ConfigError
 from pystack.tcp import arrives, calls, handshake, options, output, timers
 from pystack.tcp.congestion.base import CongestionControl
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import unopened_control
 from pystack.tcp.events import Event, Signal, StateChange
 from pystack.tcp.fast_open import FastOpen
 from pystack.tcp.info import TcpInfo
@@ -28,7 +28,7 @@ from pystack.tcp.rate import RateEstimator
 from pystack.tcp.receive_buffer import ReceiveBuffer
 from pystack.tcp.recovery.base import LossRecovery
 from pystack.tcp.recovery.prr import Prr
-from pystack.tcp.recovery.registry import loss_recovery
+from pystack.tcp.recovery.unopened import UNOPENED
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.send_buffer import SendBuffer
 from pystack.tcp.seq import HALF, MASK
@@ -127,9 +127,9 @@ class Connection:
         self.rtt = RttEstimator(probe_slack_s=config.probe_slack_s)
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
-        # Made again when the handshake has settled the segment size.
-        self.congestion: CongestionControl = congestion_control(config.congestion)(mtu_mss)
-        self.recovery: LossRecovery = loss_recovery(config.recovery, self.tcb, self.rtt)
+        # Both are made when the handshake has settled the segment size.
+        self.congestion: CongestionControl = unopened_control(config.congestion, mtu_mss)
+        self.recovery: LossRecovery = UNOPENED
         self.rates: RateEstimator | None = None  # None: the control asks for no rates
         self.pacer: Pacer | None = None  # None: as fast as the window lets
         self.prr: Prr | None = None  # None: not in a fast recovery that it governs
@@ -269,7 +269,8 @@ class Connection:
         old = self.state
         assert state in LEGAL[old], f"{old.value} -> {state.value} is not in RFC 9293's diagram"
         self.state = state
-        self.events.append(StateChange(old, state))
+        if self.shared.watchers:
+            self.events.append(StateChange(old, state))
 
     def signal(self, signal: Signal) -> None:
         """Tell the owner, once for a row of the same."""

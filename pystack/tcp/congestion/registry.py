@@ -4,6 +4,7 @@ A name may carry a setting behind a colon, for controls that have one: `fixed:20
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from pystack.core.errors import ConfigError
@@ -41,3 +42,13 @@ def congestion_control(name: str) -> ControlFactory:
     if configured is None:
         raise ConfigError(f"congestion {kind!r} has nothing to set: {name!r}")
     return configured(setting)
+
+
+@lru_cache(maxsize=64)
+def unopened_control(name: str, mss_bytes: int) -> CongestionControl:
+    """Return what connections have that are only being opened: it is read, and told nothing.
+
+    Nothing is told to a control before `on_established`, so one serves them all; each gets its own
+    when the handshake has settled the segment size.
+    """
+    return congestion_control(name)(mss_bytes)

@@ -16,7 +16,7 @@ from pystack.tcp.recovery.base import (
     RecoveryInfo,
 )
 from pystack.tcp.rtt import RttEstimator
-from pystack.tcp.scoreboard import Scoreboard
+from pystack.tcp.scoreboard import NO_BOARD, Scoreboard
 from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import Segment
 
@@ -55,7 +55,7 @@ class NewRenoRecovery:
         self._lost_until = tcb.iss
         self._forced = False  # the next of it goes out whatever cwnd says
         self._first_partial = False
-        self._board = Scoreboard()
+        self._board = NO_BOARD
         self._rates: RateEstimator | None = None  # None: nobody asks for rates, no record is kept
 
     @property
@@ -129,6 +129,7 @@ class NewRenoRecovery:
 
     def measure(self, rates: RateEstimator) -> None:
         """Keep records, for the rates alone."""
+        self._board = Scoreboard()
         self._rates = rates
 
     def on_too_big(self) -> None:
