@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # at, sent, flags, seq, ack, wnd; then the options. Every connection has three of them, few are
 # ever looked at.
 _NOTE: Final = struct.Struct("!d?HIIH")
+_SENT_AT: Final = 8
+_FLAGS_AT: Final = 10  # the lower half
 
 
 class TcpSocket:
@@ -82,8 +84,10 @@ class TcpSocket:
 def note_handshake(socket: TcpSocket, segment: tcp.Segment, now: float, *, sent: bool) -> None:
     """Remember the three segments of the handshake; one that is sent again counts once."""
     notes, flags = socket.notes, segment.flags
-    if len(notes) == 3 or (notes and _NOTE.unpack_from(notes[-1])[1:3] == (sent, flags)):
-        return
+    if notes:
+        last = notes[-1]
+        if len(notes) == 3 or (last[_SENT_AT] == sent and last[_FLAGS_AT] == flags & 0xFF):
+            return
     ack = segment.ack & MASK if flags & tcp.ACK else 0
     note = _NOTE.pack(now, sent, flags, segment.seq & MASK, ack, segment.wnd)
     notes.append(note + segment.options)

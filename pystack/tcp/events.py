@@ -22,7 +22,7 @@ class Signal(Enum):
 
 @dataclass(slots=True)
 class StateChange:
-    """The connection entered another state."""
+    """The connection entered another state; only where somebody watches."""
 
     old: TcpState
     new: TcpState

@@ -5,6 +5,7 @@ Each of the last three is offered in our SYN, and answered in a SYN-ACK only whe
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import ecn, fast_open, path_mtu, timestamps
@@ -18,6 +19,7 @@ MIN_TEXT_BYTES: Final = 8  # whatever the options take
 MIN_SEND_MSS_BYTES: Final = 48  # as Linux's tcp_min_snd_mss: smaller ones only make us work
 
 
+@lru_cache(maxsize=64)
 def window_shift(buffer_bytes: int) -> int:
     """Return the smallest shift with which the window field can tell of the whole buffer."""
     shift = 0

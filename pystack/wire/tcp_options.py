@@ -28,6 +28,13 @@ ALIGNED_TIMESTAMPS: Final = struct.Struct("!III")
 TIMESTAMPS_LEAD: Final = NO_OPERATION << 24 | NO_OPERATION << 16 | TIMESTAMPS << 8 | 10
 MAX_BYTES: Final = 40  # what a header has room for
 
+# The options of nearly every SYN and SYN-ACK, in the order of Linux: each with its kind and length
+# before it, and NOPs so that they are aligned.
+_SYN: Final = struct.Struct("!HHIII3sB")
+_MSS_LEAD: Final = MSS << 8 | 4
+_SACK_LEAD: Final = SACK_PERMITTED << 24 | 2 << 16 | TIMESTAMPS << 8 | 10
+_WSCALE_LEAD: Final = bytes((NO_OPERATION, WINDOW_SCALE, 3))
+
 _FAST_OPEN_MAGIC: Final = FAST_OPEN_EXPERIMENT.to_bytes(2, "big")
 _TWO_WORDS: Final = struct.Struct("!II")
 
@@ -75,6 +82,14 @@ def parse(data: Buffer) -> TcpOptions:
     """Read options up to their end, or up to the first that is malformed."""
     options = TcpOptions()
     at, end = 0, len(data)
+    if end == _SYN.size:
+        lead, mss, sack_lead, tsval, tsecr, wscale_lead, wscale = _SYN.unpack(data)
+        if lead == _MSS_LEAD and sack_lead == _SACK_LEAD and wscale_lead == _WSCALE_LEAD:
+            options.mss = mss
+            options.sack_permitted = True
+            options.timestamps = tsval, tsecr
+            options.wscale = wscale
+            return options
     while at < end:
         kind = data[at]
         if kind == END:
@@ -94,6 +109,17 @@ def parse(data: Buffer) -> TcpOptions:
 
 def pack(options: TcpOptions) -> bytes:
     """Return the options padded with NOPs to whole words, in the order that Linux uses."""
+    if (
+        options.mss is not None
+        and options.sack_permitted
+        and options.timestamps is not None
+        and options.wscale is not None
+        and not options.sack_blocks
+        and options.fast_open is None
+    ):
+        return _SYN.pack(
+            _MSS_LEAD, options.mss, _SACK_LEAD, *options.timestamps, _WSCALE_LEAD, options.wscale
+        )
     parts = []
     if options.mss is not None:
         parts.append(struct.pack("!BBH", MSS, 4, options.mss))

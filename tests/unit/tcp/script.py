@@ -19,6 +19,7 @@ from typing import Final
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.seq import MASK
+from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
 from pystack.wire import ecn, tcp, tcp_options
@@ -185,6 +186,7 @@ class Script:
             mtu_mss=mtu_mss,
             gso_max_bytes=gso_max_bytes,
             ts_offset=TS_BASE - int(START * 1000) + 1000 & MASK,
+            shared=Shared(watchers=("the script",)),
         )
         self.outgoing = Wire(peer_iss, TS_BASE, PEER_TS_BASE)
         self.incoming = Wire(iss, PEER_TS_BASE, TS_BASE)
