@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
 
 _ETHERNET: Final = ethernet.HEADER
+# Of a TCP segment without IP options: where its flags are
+_FLAGS: Final = slice(47, 48)
+_SYN_ALONE: Final = bytes((SYN,))
 
 
 def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) -> None:
@@ -46,6 +49,12 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
             host.counters["tcp_segments_in"] += 1
             host.tcp.segment_arrived(socket, segment, now)
             return
+    elif (
+        socket is None
+        and data[_FLAGS] == _SYN_ALONE
+        and host.tcp.listeners.frame_arrived(interface, frame, now)
+    ):
+        return
     if datagram_frame.may_be(data) and host.udp.frame_arrived(interface, frame, now):
         return
     if len(data) < ethernet.HEADER_BYTES:

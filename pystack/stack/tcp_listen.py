@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback, is_usable_source
 from pystack.stack import egress
 from pystack.stack.ports import random_port
 from pystack.stack.tcp_open import Opener
@@ -18,17 +19,22 @@ from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb
-from pystack.wire import ipv4, tcp, tcp_options
+from pystack.wire import ethernet, ipv4, segment_frame, tcp, tcp_options
+from pystack.wire.frame import Frame
 from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
     from pystack.stack.routes import Route
     from pystack.stack.tcp_table import TcpTable
 
 # When SYN-ACKs that nobody answers are given up early: as Linux's reqsk_timer_handler
 _CALM: Final = 8
 _SHED_RETRIES: Final = 2
+
+_ADDRESSES: Final = struct.Struct("!II")
+_ADDRESSES_AT: Final = ethernet.HEADER_BYTES + 12
 
 
 class Listeners:
@@ -97,6 +103,39 @@ class Listeners:
             if listener.local == UNSPECIFIED:
                 found = listener
         return found
+
+    def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
+        """Take a SYN that begins a connection as nearly all do (HOT); False: nothing has changed.
+
+        Whatever is not plain about it goes the way through the layers, with the same result.
+        """
+        segment = segment_frame.parse(frame, interface.mac)
+        if segment is None:
+            return False
+        host, table = self._host, self._table
+        src, dst = _ADDRESSES.unpack_from(frame.data, _ADDRESSES_AT)
+        listener, route = self.find(dst, segment.dst_port), host.routes.lookup(src)
+        if (
+            listener is None
+            or route is None
+            or segment_frame.ends(frame.data) in table.time_waits.records
+            or listener.accept_queue_full
+            or listener.syn_queue_full
+            or table.config.syn_cookies == 2
+            or dst not in host.addresses
+            or src in host.addresses
+            or interface.neighbors is None
+            or interface.is_broadcast(src)
+            or is_loopback(src)
+            or is_loopback(dst)
+            or not is_usable_source(src)
+        ):
+            return False
+        host.counters["ip_packets_in"] += 1
+        host.counters["tcp_segments_in"] += 1
+        self._shed(listener, now)
+        self._open(listener, (dst, segment.dst_port, src, segment.src_port), route, segment, now)
+        return True
 
     def segment_arrived(
         self,
@@ -191,6 +230,19 @@ class Listeners:
                 host.drop("tcp_syn_queue_full", now, data=packet.raw)
             return
         ends = packet.dst, segment.dst_port, packet.src, segment.src_port
+        self._open(listener, ends, route, segment, now, predecessor)
+
+    def _open(
+        self,
+        listener: Listener[TcpSocket],
+        ends: tuple[Ip4, int, Ip4, int],
+        route: Route,
+        segment: tcp.Segment,
+        now: float,
+        predecessor: Tcb | TimeWait | None = None,
+    ) -> None:
+        """Make the connection that a SYN asks for, which answers it."""
+        host, config = self._host, self._table.config
         if predecessor is None:
             iss = self._opener.iss(*ends, now)
         else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux

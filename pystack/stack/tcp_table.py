@@ -294,7 +294,8 @@ class TcpTable:
         connection, host = socket.connection, self._host
         while connection.drops:
             host.drop(connection.drops.pop(0), now)
-        while (event := connection.next_event()) is not None:
+        told, connection.events = connection.events, []
+        for event in told:
             if isinstance(event, Signal):
                 if socket.on_signal is not None:
                     socket.on_signal(event)

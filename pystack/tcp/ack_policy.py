@@ -108,14 +108,19 @@ def window_field(conn: Connection, *, syn: bool = False) -> int:
     """
     tcb = conn.tcb
     shift = 0 if syn else tcb.rcv_wind_shift or 0
-    free = _free_bytes(conn)
-    edge = tcb.rcv_nxt + max(free, 0)
-    if edge - tcb.rcv_adv < min(tcb.rcv_buf_bytes // 2, tcb.rcv_mss):
-        edge = max(tcb.rcv_adv, tcb.rcv_nxt)
+    rcv_nxt, rcv_adv = tcb.rcv_nxt, tcb.rcv_adv
+    edge = rcv_nxt + max(_free_bytes(conn), 0)
+    step = edge - rcv_adv
+    if step < tcb.rcv_mss and step < tcb.rcv_buf_bytes // 2:
+        edge = max(rcv_adv, rcv_nxt)
     # Rounded down, which RFC 7323 section 2.4 has senders bear with; what was promised is taken all
     # the same. Rounded up, the edge would move on with each short segment, whoever reads or not.
-    field = min(edge - tcb.rcv_nxt >> shift, 0xFFFF)
-    tcb.rcv_adv = max(tcb.rcv_adv, tcb.rcv_nxt + (field << shift))
+    field = edge - rcv_nxt >> shift
+    if field > 0xFFFF:
+        field = 0xFFFF
+    edge = rcv_nxt + (field << shift)
+    if edge > rcv_adv:
+        tcb.rcv_adv = edge
     return field
 
 

@@ -75,6 +75,16 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
             _nothing_new_acknowledged(conn, seg, now, duplicate=duplicate)
 
 
+def take_last(conn: Connection, seg: Segment, now: float) -> None:
+    """Take the ACK that ends the connection: nobody will send by what else it tells."""
+    tcb = conn.tcb
+    conn.bytes_acked += seg.ack - tcb.snd_una
+    tcb.busy_s += now - tcb.busy_at
+    tcb.snd_una = seg.ack
+    tcb.retries = 0
+    conn.soft_error = None
+
+
 def take_held(conn: Connection, now: float) -> None:
     """Work off the ACK that `arrives.py` holds: before anything else is looked at, or sent."""
     held = conn.held_ack

@@ -199,6 +199,16 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
             conn.enter(TcpState.FIN_WAIT_1)
         if conn.fast_opened:  # there may be text of ours on the way already
             acks.take_ack(conn, seg, now)
+    elif (
+        conn.state is TcpState.LAST_ACK
+        and seg.ack == tcb.snd_nxt
+        and tcb.fin_seq is not None
+        and seg.ack > tcb.fin_seq
+        and not conn.shared.watchers
+    ):
+        acks.take_last(conn, seg, now)
+        conn.finish(None)
+        return False
     elif not acks.ack_acceptable(conn, seg, now):
         return False
     else:

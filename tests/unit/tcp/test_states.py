@@ -299,7 +299,6 @@ def test_half_close_there_goes_on_sending(tcp: Script) -> None:
     tcp.expect("+0 > F. 101:101(0) ack 2")
 
 
-@pytest.mark.rfc("9293", "MUST-40")
 def test_our_fin_takes_the_ack_of_theirs_along(tcp: Script) -> None:
     open_passively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
@@ -326,6 +325,27 @@ def test_a_fin_that_completes_the_text_is_acknowledged_at_once(tcp: Script) -> N
     tcp.expect("+0 > . 1:1(0) ack 1")
     tcp.inject("+0 < P. 1:101(100) ack 1 win 1000")
     tcp.expect("+0 > . 1:1(0) ack 102")
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_last_ack_ends_it_whoever_watches(watched: bool, tcp: Script) -> None:
+    open_passively(tcp)
+    tcp.write(100)
+    tcp.expect("+0 > P. 1:101(100) ack 1")
+    tcp.inject("+0.1 < F. 1:1(0) ack 101 win 1000")
+    tcp.close()
+    tcp.expect("+0 > F. 101:101(0) ack 2")
+    if not watched:
+        tcp.conn.shared.watchers = ()
+    tcp.inject("+0.25 < . 2:2(0) ack 101 win 1000")
+    assert tcp.state is S.LAST_ACK
+    tcp.inject("+0 < . 2:2(0) ack 102 win 1000")
+    assert tcp.state is S.CLOSED
+    assert tcp.conn.error is None
+    assert tcp.signals[-1] is Signal.CLOSED
+    info = tcp.conn.info()
+    assert info.bytes_acked == 101
+    assert info.busy_s == pytest.approx(0.35)
 
 
 def test_a_user_who_has_gone_waits_in_fin_wait_2_for_a_minute(tcp: Script) -> None:
