@@ -57,6 +57,12 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
         return
     if datagram_frame.may_be(data) and host.udp.frame_arrived(interface, frame, now):
         return
+    _through_the_layers(host, interface, frame, now)
+
+
+def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+    """Take a frame that no short way is for: whatever is wrong with it is found and named here."""
+    data = frame.data
     if len(data) < ethernet.HEADER_BYTES:
         host.drop("eth_runt", now, interface, data)
         return
