@@ -41,6 +41,7 @@ class FakePort:
 
     gso_max_bytes = 0
     fills_checksums = False
+    uso_max_bytes = 0
 
     def __init__(self, mtu_bytes: int = 1500) -> None:
         self.mtu_bytes = mtu_bytes

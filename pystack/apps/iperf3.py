@@ -8,7 +8,7 @@ opened by a datagram, which has no cookie: it must come from the address that th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
@@ -35,8 +35,8 @@ _log: Final = logging.getLogger("pystack.apps")
 class SendingSocket(Protocol):
     """Just what is needed to send datagrams that answer nothing."""
 
-    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram."""
+    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
+        """Send datagrams."""
         ...
 
 
@@ -169,7 +169,7 @@ class _Test:
             return False
         index = len(self._flows)
         flow = UdpFlow(
-            lambda payload: socket.send_to_nowait(payload, peer),
+            lambda burst: socket.send_many_to_nowait(burst, peer),
             None,
             lambda: None,
             stream_number(index),

@@ -59,6 +59,10 @@ class SendingSocket(Protocol):
         """Send one datagram. Raises OSError."""
         ...
 
+    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
+        """Send all of them, for less than each by itself costs; or none, and raise OSError."""
+        ...
+
 
 @runtime_checkable
 class SpeaksFirst(Protocol):

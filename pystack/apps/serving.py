@@ -7,7 +7,9 @@ import errno
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, Protocol, TypeAlias
 
 import trio
 
@@ -25,6 +27,9 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.E
 _log: Final = logging.getLogger("pystack.apps")
 
 
+_Datagram: TypeAlias = tuple[bytes, tuple[str, int]]  # payload, sender
+
+
 class DatagramSocket(Protocol):
     """Just what is needed of a bound UDP socket."""
 
@@ -38,6 +43,10 @@ class DatagramSocket(Protocol):
 
     def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram."""
+        ...
+
+    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
+        """Send all of them, or none and raise OSError."""
         ...
 
     async def aclose(self) -> None:
@@ -137,35 +146,55 @@ async def _converse(
 async def _answer(socket: DatagramSocket, service: Service) -> None:
     try:
         while True:
+            row: list[_Datagram] = []
             try:
-                _answer_one(socket, service, *await socket.receive_from())
-                for _ in range(_DATAGRAMS_IN_A_ROW):
+                row.append(await socket.receive_from())
+                while len(row) < _DATAGRAMS_IN_A_ROW:
                     datagram = socket.receive_from_nowait()
                     if datagram is None:
                         break
-                    _answer_one(socket, service, *datagram)
+                    row.append(datagram)
             except OSError as error:
                 # What became of an earlier answer: the host has found out that nobody is there.
                 _log.debug("%s: an answer did not arrive: %s", service.name, error)
+            _answer_row(socket, service, row)
     except trio.ClosedResourceError:
         _log.debug("%s: the socket was closed", service.name)
     finally:
         await _close(socket)
 
 
-def _answer_one(
-    socket: DatagramSocket, service: Service, payload: bytes, peer: tuple[str, int]
-) -> None:
-    try:
-        answer = service.answer_udp(payload, peer, trio.current_time())
-        if answer is not None:
-            socket.send_to_nowait(answer, peer)
-    except OSError as error:
-        _log.debug("%s: no answer to %s port %d: %s", service.name, *peer, error)
-    except trio.ClosedResourceError:
-        raise
-    except Exception:
-        _log.exception("%s: a datagram was not answered", service.name)
+def _answer_row(socket: DatagramSocket, service: Service, row: list[_Datagram]) -> None:
+    """Answer datagrams in their order; answers to one peer in a row are sent as one."""
+    now = trio.current_time()
+    for peer, datagrams in groupby(row, key=itemgetter(1)):
+        answers = []
+        for payload, _ in datagrams:
+            try:
+                answer = service.answer_udp(payload, peer, now)
+            except Exception:
+                _log.exception("%s: a datagram was not answered", service.name)
+            else:
+                if answer is not None:
+                    answers.append(answer)
+        try:
+            _send(socket, answers, peer)
+        except OSError as error:
+            _log.debug("%s: no answer to %s port %d: %s", service.name, *peer, error)
+
+
+def _send(socket: DatagramSocket, answers: list[bytes], peer: tuple[str, int]) -> None:
+    if len(answers) == 1:
+        socket.send_to_nowait(answers[0], peer)
+    elif answers:
+        try:
+            socket.send_many_to_nowait(answers, peer)
+        except OSError as error:
+            # Of an earlier answer, or of one of these: the others are to arrive all the same.
+            _log.debug("an answer to %s port %d was not sent: %s", *peer, error)
+            for answer in answers:
+                with suppress(OSError):
+                    socket.send_to_nowait(answer, peer)
 
 
 async def _close(resource: trio.abc.AsyncResource | DatagramSocket) -> None:

@@ -8,7 +8,7 @@ untouched where the other port takes them, else they are cut and filled here.
 from pystack.core.addresses import Mac
 from pystack.core.counters import Counters
 from pystack.core.errors import WireError
-from pystack.link.port import FrameSink, Port
+from pystack.link.port import FrameSink, Port, takes_whole
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, split
 
 
@@ -32,7 +32,7 @@ class Patch:
     def _pass_on(self, port: Port, frame: Frame, now: float) -> None:
         if self.closed:
             self.counters.add("patch_closed")
-        elif frame.gso_bytes and len(frame) > port.gso_max_bytes:
+        elif frame.gso_bytes and not takes_whole(port, frame):
             try:
                 pieces = split(frame)
             except WireError as error:

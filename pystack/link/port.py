@@ -7,7 +7,7 @@ Port. A host does not know what it is plugged into.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pystack.wire.frame import Frame
+from pystack.wire.frame import Frame, is_burst
 
 DEFAULT_MTU_BYTES: Final = 1500  # what Ethernet carries, RFC 894
 
@@ -33,3 +33,19 @@ class Port(Protocol):
     def close(self) -> None:
         """Send and deliver nothing any more. A second close does nothing."""
         ...
+
+
+def uso_max_bytes(port: Port) -> int:
+    """Return the largest payload of a burst of datagrams that a port takes; 0: it takes none.
+
+    A port says so by an attribute of that name, which it need not have.
+    """
+    found: int = getattr(port, "uso_max_bytes", 0)
+    return found
+
+
+def takes_whole(port: Port, frame: Frame) -> bool:
+    """Tell whether a port takes a super-frame as it is."""
+    if len(frame) > port.gso_max_bytes:
+        return False
+    return not is_burst(frame) or uso_max_bytes(port) > 0

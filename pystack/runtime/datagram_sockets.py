@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4
-from pystack.runtime.socket_options import view_of
+from pystack.runtime.socket_options import SOL_UDP, UDP_SEGMENT, view_of
 from pystack.runtime.sockets import HostSocket, check_flags, error_of
+from pystack.wire.udp import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.udp import UdpSocket
 
 _MSG_TRUNC: Final = getattr(socket, "MSG_TRUNC", 0x20)
+_MAX_SEGMENTS: Final = 128  # UDP_MAX_SEGMENTS, since Linux 6.9
 _Received = tuple[bytes, tuple[str, int], int]  # payload, sender, flags of recvmsg(2)
 
 
@@ -126,13 +129,16 @@ class DatagramSocket(HostSocket):
         address: object = None,
         /,
     ) -> int:
-        """Send the buffers as one datagram. OSError (EOPNOTSUPP) for ancillary data."""
-        if tuple(ancdata):
-            raise error_of(errno.EOPNOTSUPP, "ancillary data")
-        data = b"".join(bytes(view_of(part)) for part in buffers)
-        if address is None:
-            return await self.send(data, flags)
-        return await self.sendto(data, flags, address)
+        """Send the buffers as one datagram, or cut into several by UDP_SEGMENT.
+
+        OSError (EOPNOTSUPP) for other ancillary data, else as `sendto`.
+        """
+        segment_bytes = _segment_of(ancdata)
+        check_flags(flags)
+        view = memoryview(b"".join(bytes(view_of(part)) for part in buffers))
+        self._check_open()
+        to = None if address is None else await self._resolve(address, local=False)
+        return await self._attempt(self._writer, lambda: self._try_send(view, to, segment_bytes))
 
     async def recv(self, buflen: int, flags: int = 0, /) -> bytes:
         """Return the next datagram, cut to `buflen` bytes. OSError for what ICMP told."""
@@ -192,7 +198,12 @@ class DatagramSocket(HostSocket):
         payload, src, port = datagram
         return payload[:size], (format_ip4(src), port), _MSG_TRUNC if len(payload) > size else 0
 
-    def _try_send(self, view: memoryview, destination: tuple[Ip4, int] | None) -> int:
+    def _try_send(
+        self,
+        view: memoryview,
+        destination: tuple[Ip4, int] | None,
+        segment_bytes: int | None = None,  # None: what the socket option says
+    ) -> int:
         if self._write_shut:
             raise error_of(errno.EPIPE)
         udp = self._opened()
@@ -203,7 +214,18 @@ class DatagramSocket(HostSocket):
         if found is None:
             raise error_of(errno.EDESTADDRREQ)
         remote, port = found
-        udp.send_to(bytes(view), _destination(remote), port, self._host.now())
+        if segment_bytes is None:
+            segment_bytes = self._options.number(SOL_UDP, UDP_SEGMENT)
+        now = self._host.now()
+        if not 0 < segment_bytes < len(view):
+            udp.send_to(bytes(view), _destination(remote), port, now)
+            return len(view)
+        if len(view) > MAX_PAYLOAD_BYTES:
+            raise error_of(errno.EMSGSIZE)
+        if len(view) > segment_bytes * _MAX_SEGMENTS:
+            raise error_of(errno.EINVAL)
+        parts = [view[at : at + segment_bytes] for at in range(0, len(view), segment_bytes)]
+        udp.send_many(parts, _destination(remote), port, now)
         return len(view)
 
     def _opened(self) -> UdpSocket:
@@ -252,6 +274,19 @@ class DatagramSocket(HostSocket):
             udp.receive_buffer_bytes = 2 * number  # socket(7): Linux doubles it, for its own books
         elif (level, name) == (socket.IPPROTO_IP, socket.IP_TTL) and 1 <= number <= 255:
             udp.ttl = number
+
+
+def _segment_of(ancdata: Iterable[tuple[int, int, object]]) -> int | None:
+    """Return what UDP_SEGMENT in control messages asks for; None: it is not there."""
+    found = None
+    for level, name, data in ancdata:
+        view = view_of(data)
+        if (level, name) != (SOL_UDP, UDP_SEGMENT):
+            raise error_of(errno.EOPNOTSUPP, "ancillary data")
+        if len(view) != 2:
+            raise error_of(errno.EINVAL)
+        found = int.from_bytes(view, sys.byteorder)
+    return found
 
 
 def _destination(address: Ip4) -> Ip4:

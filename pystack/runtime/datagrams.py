@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -12,6 +13,7 @@ from pystack.runtime.driver import Waiter
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack import udp
+    from pystack.wire.checksum import Buffer
 
 
 class UdpSocket:
@@ -78,6 +80,23 @@ class UdpSocket:
         self._check_open()
         self._raise_error()
         self._socket.send_to(data, self._host.resolve(address[0]), address[1], self._host.now())
+
+    async def send_many_to(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
+        """Send datagrams in order, for less than it costs to send each by itself.
+
+        Those of one size that follow each other leave in one piece where the port can cut it (a TAP
+        with offload), up to 64 and 65,507 bytes; the last of them may be shorter. Raises OSError as
+        `send_to` does; then none was sent.
+        """
+        await trio.lowlevel.checkpoint()
+        self.send_many_to_nowait(datagrams, address)
+
+    def send_many_to_nowait(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
+        """Do what `send_many_to` does, without the checkpoint."""
+        self._check_open()
+        self._raise_error()
+        resolved = self._host.resolve(address[0]), address[1]
+        self._socket.send_many(datagrams, *resolved, self._host.now())
 
     async def send(self, data: bytes) -> None:
         """Send one datagram to the connected partner."""

@@ -15,6 +15,8 @@ from typing import Final
 
 _LINGER: Final = struct.Struct("ii")  # struct linger: l_onoff, l_linger in seconds
 TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX
+SOL_UDP: Final = 17  # <linux/udp.h>; Python names none of them
+UDP_SEGMENT: Final = 103
 _IP_ADD_MEMBERSHIP: Final = 35  # Linux's numbers: not every platform names them
 _MCAST_JOIN_GROUP: Final = 42
 
@@ -36,12 +38,15 @@ class SocketOptions:
         self._values: dict[tuple[int, int], bytes] = {}
 
     def set(self, level: int, name: int, value: object) -> int:
-        """Remember an option, return it as a number. OSError: ENOPROTOOPT for what can't be."""
+        """Remember an option, return it as a number. OSError: ENOPROTOOPT, EINVAL."""
         if (level, name) in _REFUSED:
             raise OSError(errno.ENOPROTOOPT, "hosts of pystack join no multicast groups")
         data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
+        number = _number(data)
+        if (level, name) == (SOL_UDP, UDP_SEGMENT) and not 0 <= number <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"datagrams of {number} bytes cannot be")
         self._values[level, name] = data
-        return _number(data)
+        return number
 
     def number(self, level: int, name: int, default: int = 0) -> int:
         """Return an option as a number."""

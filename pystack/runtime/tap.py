@@ -17,7 +17,7 @@ from pystack.core.errors import DeviceError, WireError
 from pystack.link.port import FrameSink
 from pystack.runtime import virtio_net
 from pystack.runtime.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap
-from pystack.wire import ipv4
+from pystack.wire import ipv4, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
 
 # A batch is worth one wait (14 us) and one run of the pump; more would keep other tasks waiting.
@@ -52,6 +52,7 @@ class TapPort:
         "_fd",
         "_has_backlog",
         "_header",
+        "_header_of",
         "_into",
         "_offload",
         "_sink",
@@ -60,19 +61,26 @@ class TapPort:
         "gso_max_bytes",
         "mtu_bytes",
         "name",
+        "offloads",
+        "uso_max_bytes",
     )
 
     def __init__(self, device: TapDevice, mtu_bytes: int) -> None:
         self.name = device.name
         self.mtu_bytes = mtu_bytes
         self.gso_max_bytes = _GSO_MAX_BYTES if device.offload else 0
+        self.uso_max_bytes = udp.MAX_PAYLOAD_BYTES if device.cuts_datagrams else 0
         self.fills_checksums = device.offload
+        self.offloads = device.granted  # in words
         # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;
-        # tap_unattached, tap_oversize, tap_unknown_gso: frames that were not delivered.
+        # tap_unattached, tap_oversize, tap_unknown_gso, tap_bad_gso: frames that were not delivered
         self.counters = Counters()
         self._device: TapDevice | None = device  # None: closed
         self._fd = device.fd
         self._offload = device.offload
+        self._header_of = (
+            virtio_net.header_of if device.cuts_datagrams else virtio_net.header_without_uso
+        )
         self._sink: FrameSink = self._nobody
         self._backlog: deque[tuple[bytes, ...]] = deque()
         self._has_backlog = trio.Event()
@@ -104,7 +112,7 @@ class TapPort:
     def send(self, frame: Frame, now: float) -> None:
         """Write one frame, queue it, or count its loss. Never raises, never waits."""
         if self._offload:
-            header = virtio_net.header_of(frame)
+            header = self._header_of(frame)
             if header is not None:
                 self._put((header, frame.data))
                 return
@@ -221,10 +229,20 @@ class TapPort:
             data = bytes(self._buffer[: size - header_bytes])
             frame = virtio_net.frame_of(self._header, data) if header_bytes else Frame(data)
             if frame is None:
-                self.counters.add("tap_unknown_gso")
+                self._deliver_pieces(data, now)
                 continue
             self._sink(frame, now)
         return True
+
+    def _deliver_pieces(self, data: bytes, now: float) -> None:
+        """Deliver a super-frame that nobody above knows in pieces, or count it."""
+        try:
+            pieces = virtio_net.frames_of(self._header, data)
+        except WireError as error:
+            self.counters.add(error.reason)
+            return
+        for piece in pieces:
+            self._sink(piece, now)
 
     def _nobody(self, frame: Frame, now: float) -> None:
         self.counters.add("tap_unattached")

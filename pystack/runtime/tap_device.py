@@ -23,12 +23,22 @@ _TUNSETVNETHDRSZ: Final = 0x400454D8
 _TUN_F_CSUM: Final = 0x01
 _TUN_F_TSO4: Final = 0x02
 _TUN_F_TSO_ECN: Final = 0x08
+# Both or neither, and since Linux 6.2 only. There is also TUN_F_UFO, which means nothing any more:
+# the kernel takes it, and sends large datagrams in fragments as ever.
+_TUN_F_USO: Final = 0x20 | 0x40
 # The best first. Without any, frames come and go as on a cable.
 _OFFLOADS: Final = (
+    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO_ECN | _TUN_F_USO,
     _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO_ECN,
     _TUN_F_CSUM | _TUN_F_TSO4,
     _TUN_F_CSUM,
 )
+_WORDS: Final = {
+    _TUN_F_CSUM: "checksums",
+    _TUN_F_TSO4: "TSO",
+    _TUN_F_TSO_ECN: "TSO with ECN",
+    _TUN_F_USO: "USO",
+}
 VNET_HEADER_BYTES: Final = 10  # struct virtio_net_hdr
 
 _SIOCGIFFLAGS: Final = 0x8913
@@ -64,13 +74,24 @@ class _TunTap(OpenTap, Protocol):
 class TapDevice:
     """An open TAP, its descriptor non-blocking and closed on exec."""
 
-    __slots__ = ("_tun", "fd", "name", "offload")
+    __slots__ = ("_tun", "fd", "name", "offload", "offloads")
 
-    def __init__(self, tun: OpenTap, *, offload: bool) -> None:
+    def __init__(self, tun: OpenTap, *, offload: bool, offloads: int = 0) -> None:
         self._tun: OpenTap | None = tun  # None: closed
         self.fd = tun.fileno()
         self.name = tun.name  # not what was asked for where that was "tap%d"
         self.offload = offload  # every frame has a virtio_net_hdr before it, both ways
+        self.offloads = offloads  # what the kernel has granted: TUN_F_*
+
+    @property
+    def cuts_datagrams(self) -> bool:
+        """Tell whether the kernel takes and makes super-frames of datagrams (USO)."""
+        return self.offloads & _TUN_F_USO == _TUN_F_USO
+
+    @property
+    def granted(self) -> str:
+        """Return the offloads in words; "" for none."""
+        return ", ".join(word for flag, word in _WORDS.items() if self.offloads & flag)
 
     def close(self) -> None:
         """Give the device back; one that is not persistent is gone. A second close does nothing."""
@@ -96,7 +117,8 @@ def open_tap(
     if offload:
         tun = _attach(name, vnet_header=True)
         device = TapDevice(tun, offload=True)
-        if not _enable_offload(device.fd):
+        device.offloads = _enable_offload(device.fd)
+        if not device.offloads:
             device.close()
             offload = False
     if not offload:
@@ -179,10 +201,11 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _enable_offload(fd: int) -> bool:
-    return _ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES)) and any(
-        _ioctl(fd, _TUNSETOFFLOAD, flags) for flags in _OFFLOADS
-    )
+def _enable_offload(fd: int) -> int:
+    """Return what the kernel grants, at best all; 0 for nothing."""
+    if not _ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES)):
+        return 0
+    return next((flags for flags in _OFFLOADS if _ioctl(fd, _TUNSETOFFLOAD, flags)), 0)
 
 
 def _ioctl(fd: int, request: int, argument: int | bytes) -> bool:

@@ -169,8 +169,11 @@ def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
             offload=config.offload,
         )
     )
-    if config.port is None and config.offload and not port.gso_max_bytes:
-        _log.info("%s: the kernel offers no offload; going on without", config.interface)
+    if config.port is None and config.offload:
+        if port.gso_max_bytes:
+            _log.info("%s: offload: %s", config.interface, getattr(port, "offloads", "some"))
+        else:
+            _log.info("%s: the kernel offers no offload; going on without", config.interface)
     return port
 
 

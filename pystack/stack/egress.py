@@ -5,6 +5,7 @@ A packet that is ready is sent, or waits for its neighbour, or is counted by nam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip4, Mac, is_multicast
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.interface import Interface
     from pystack.stack.routes import Route
+    from pystack.wire.checksum import Buffer
 
 _UDP_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + udp.HEADER_BYTES
 
@@ -92,6 +94,46 @@ def send_datagram(
         partial=partial,
     )
     _transmit(host, interface, Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN), now)
+    return True
+
+
+def send_burst(
+    host: Host,
+    route: Route,
+    src: Ip4,
+    dst: Ip4,
+    ports: tuple[int, int],
+    datagrams: Sequence[Buffer],
+    now: float,
+    ttl: int,
+) -> bool:
+    """Send datagrams of one size (the last may be shorter) as one frame; False: it can't be.
+
+    The port takes bursts of this size, and nobody looks on: both are the caller's to know.
+    """
+    interface = route.interface
+    neighbors = interface.neighbors
+    each_bytes = len(datagrams[0])
+    if neighbors is None or _UDP_HEADERS_BYTES + each_bytes > interface.mtu_bytes:
+        return False
+    if interface.is_many(dst):
+        return False
+    mac = neighbors.lookup(dst if route.gateway is None else route.gateway, now)
+    if mac is None:
+        return False
+    data = datagram_frame.pack(
+        b"".join(datagrams),
+        src,
+        dst,
+        *ports,
+        interface.mac,
+        mac,
+        ident=host.next_ident(len(datagrams)),
+        ttl=ttl,
+        partial=True,
+    )
+    host.counters["frames_out"] += len(datagrams)
+    interface.port.send(Frame(data, CHECKSUM_PARTIAL, each_bytes), now)
     return True
 
 

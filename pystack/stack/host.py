@@ -177,10 +177,11 @@ class Host:
             interface.is_broadcast(address) for interface in self.interfaces
         )
 
-    def next_ident(self) -> int:
-        """Return an IP identification for a datagram that may be fragmented."""
-        self._ident = self._ident + 1 & 0xFFFF
-        return self._ident
+    def next_ident(self, count: int = 1) -> int:
+        """Return the first of `count` IP identifications, for datagrams that may be fragmented."""
+        ident = self._ident + 1 & 0xFFFF
+        self._ident = self._ident + count & 0xFFFF
+        return ident
 
     def drop(
         self,

@@ -21,7 +21,14 @@ from pystack.core.errors import WireError
 from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
 from pystack.wire import arp, datagram_frame, ethernet, icmp, ipv4, segment_frame
-from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame, completed
+from pystack.wire.frame import (
+    CHECKSUM_PARTIAL,
+    CHECKSUM_UNKNOWN,
+    Frame,
+    completed,
+    is_burst,
+    split,
+)
 from pystack.wire.ip_options import find_source_route
 from pystack.wire.tcp import SYN
 
@@ -39,6 +46,9 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
     """Data link layer: is it for this station, and what does it carry?"""
     host.counters["frames_in"] += 1
     if host.observers:
+        if is_burst(frame):
+            _each_arrived(host, interface, frame, now)
+            return
         host.notify(FrameSeen(now, host.name, interface.name, False, frame))
     data = frame.data
     socket = host.tcp.sockets.get(segment_frame.ends(data))
@@ -62,6 +72,9 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
 
 def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: float) -> None:
     """Take a frame that no short way is for: whatever is wrong with it is found and named here."""
+    if is_burst(frame):
+        _each_arrived(host, interface, frame, now)
+        return
     data = frame.data
     if len(data) < ethernet.HEADER_BYTES:
         host.drop("eth_runt", now, interface, data)
@@ -104,6 +117,19 @@ def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: flo
             host.drop("eth_unknown_type", now, interface, data)
     except WireError as error:
         host.drop(error.reason, now, interface, data)
+
+
+def _each_arrived(host: Host, interface: Interface, burst: Frame, now: float) -> None:
+    """A burst of datagrams that takes no short cut, or is looked at: each for itself."""
+    host.counters["frames_in"] -= 1  # its datagrams are counted instead
+    try:
+        pieces = split(burst)
+    except WireError as error:
+        host.counters["frames_in"] += 1
+        host.drop(error.reason, now, interface, burst.data)
+        return
+    for piece in pieces:
+        frame_arrived(host, interface, piece, now)
 
 
 def _arp_arrived(

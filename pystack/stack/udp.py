@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
@@ -15,17 +15,22 @@ from pystack.core.addresses import (
     is_loopback,
     is_usable_source,
 )
+from pystack.link.port import uso_max_bytes
 from pystack.stack import egress
 from pystack.stack.ports import random_port
 from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
+from pystack.wire.frame import CHECKSUM_PARTIAL
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.icmp import IcmpError
     from pystack.stack.interface import Interface
+    from pystack.stack.routes import Route
+    from pystack.wire.checksum import Buffer
     from pystack.wire.frame import Frame
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
+MAX_BURST_DATAGRAMS: Final = 64  # Linux's UDP_MAX_SEGMENTS, before 6.9 doubled it
 _DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
 
 
@@ -76,6 +81,13 @@ class UdpSocket:
         """Send one datagram. Raises OSError: EMSGSIZE, ENETUNREACH, EACCES (broadcast), EINVAL."""
         self._table.send(self, payload, dst, dst_port, now)
 
+    def send_many(self, datagrams: Sequence[Buffer], dst: Ip4, dst_port: int, now: float) -> None:
+        """Send datagrams in order: those of one size in a row as bursts, where the port cuts them.
+
+        Raises OSError as `send_to` does; then none was sent.
+        """
+        self._table.send_many(self, datagrams, dst, dst_port, now)
+
     def close(self) -> None:
         """Give the port back."""
         self._table.unbind(self)
@@ -92,6 +104,21 @@ class UdpSocket:
         if self.on_readable is not None:
             self.on_readable()
         return True
+
+    def deliver_burst(
+        self, payload: bytes, each_bytes: int, src: Ip4, src_port: int
+    ) -> tuple[int, int]:
+        """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
+        parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
+        count = len(parts)
+        cost = len(payload) + count * _DATAGRAM_COST_BYTES
+        if self._queued_bytes + cost > self.receive_buffer_bytes:
+            return count, sum(not self.deliver(part, src, src_port) for part in parts)
+        self._queued_bytes += cost
+        self._received.extend([(part, src, src_port) for part in parts])
+        if self.on_readable is not None:
+            self.on_readable()
+        return count, 0
 
     def fail(self, error: OSError) -> None:
         """Keep an error for the owner."""
@@ -171,12 +198,29 @@ class UdpTable:
         ):
             return False
         counters = host.counters
+        if frame.gso_bytes:
+            return self._burst_arrived(socket, payload, src, src_port, frame)
         counters["ip_packets_in"] += 1
         counters["udp_datagrams_in"] += 1
         if not socket.deliver(payload, src, src_port):
             host.drop(
                 "udp_receive_buffer_full", now, interface, frame.data[ethernet.HEADER_BYTES :]
             )
+        return True
+
+    def _burst_arrived(
+        self, socket: UdpSocket, payload: bytes, src: Ip4, src_port: int, frame: Frame
+    ) -> bool:
+        """Deliver a burst, unless its checksums are there to be verified; no observer looks on."""
+        if frame.checksum != CHECKSUM_PARTIAL:
+            return False
+        counters = self._host.counters
+        count, lost = socket.deliver_burst(payload, frame.gso_bytes, src, src_port)
+        counters["frames_in"] += count - 1  # each is counted as if it had come alone
+        counters["ip_packets_in"] += count
+        counters["udp_datagrams_in"] += count
+        if lost:
+            counters.add("udp_receive_buffer_full", lost)
         return True
 
     def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
@@ -224,6 +268,41 @@ class UdpTable:
         """Send a datagram for a socket."""
         if len(payload) > udp.MAX_PAYLOAD_BYTES:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        route, src = self._way(socket, dst, dst_port)
+        host = self._host
+        host.counters["udp_datagrams_out"] += 1
+        ports = socket.local_port, dst_port
+        if egress.send_datagram(host, route, src, dst, ports, payload, now, socket.ttl):
+            return
+        data = udp.pack(src, dst, *ports, payload)
+        egress.send_packet(host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
+
+    def send_many(
+        self, socket: UdpSocket, datagrams: Sequence[Buffer], dst: Ip4, dst_port: int, now: float
+    ) -> None:
+        """Send datagrams for a socket, in bursts where the port takes them."""
+        if any(len(datagram) > udp.MAX_PAYLOAD_BYTES for datagram in datagrams):
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        route, src = self._way(socket, dst, dst_port)
+        host = self._host
+        ports = socket.local_port, dst_port
+        # Whoever looks on sees each datagram: a burst is nothing that has been on any wire.
+        most_bytes = 0 if host.observers else uso_max_bytes(route.interface.port)
+        at = 0
+        while at < len(datagrams):
+            count = _burst_length(datagrams, at, most_bytes)
+            burst = datagrams[at : at + count]
+            at += count
+            if count > 1 and egress.send_burst(
+                host, route, src, dst, ports, burst, now, socket.ttl
+            ):
+                host.counters["udp_datagrams_out"] += count
+                continue
+            for datagram in burst:
+                self.send(socket, bytes(datagram), dst, dst_port, now)
+
+    def _way(self, socket: UdpSocket, dst: Ip4, dst_port: int) -> tuple[Route, Ip4]:
+        """Return the route for a datagram and its source address. Raises OSError."""
         if not 0 < dst_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{dst_port} is not a port that can be sent to")
         host = self._host
@@ -237,18 +316,26 @@ class UdpTable:
             src = dst if dst in host.addresses else route.source
         if is_loopback(src) and route.interface.neighbors is not None:
             raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
-        host.counters["udp_datagrams_out"] += 1
-        ports = socket.local_port, dst_port
-        if egress.send_datagram(host, route, src, dst, ports, payload, now, socket.ttl):
-            return
-        data = udp.pack(src, dst, *ports, payload)
-        egress.send_packet(host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
+        return route, src
 
 
 def _matches(socket: UdpSocket, packet: ipv4.Ipv4Packet, src_port: int) -> bool:
     if socket.remote is not None and socket.remote != (packet.src, src_port):
         return False
     return socket.local in (UNSPECIFIED, packet.dst)
+
+
+def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> int:
+    """Return how many from `start` on make one burst: all of one size but the last, none empty."""
+    each_bytes = len(datagrams[start])
+    if not 0 < 2 * each_bytes <= most_bytes:
+        return 1
+    most = min(MAX_BURST_DATAGRAMS, most_bytes // each_bytes, len(datagrams) - start)
+    for number in range(1, most):
+        size = len(datagrams[start + number])
+        if size != each_bytes:
+            return number + 1 if 0 < size < each_bytes else number
+    return most
 
 
 def _specificity(socket: UdpSocket) -> tuple[bool, bool]:

@@ -29,10 +29,10 @@ def may_be(data: bytes) -> bool:
 def parse(frame: Frame, mac: Mac) -> tuple[Ip4, Ip4, int, int, bytes] | None:
     """Read source, destination, their ports and the payload of a frame for the station `mac`.
 
-    None: it is for the layers to look at.
+    Of a burst it is the payload of all of them. None: it is for the layers to look at.
     """
     data = frame.data
-    if len(data) < _HEADERS.size or frame.gso_bytes:
+    if len(data) < _HEADERS.size:
         return None
     (
         dst_mac,

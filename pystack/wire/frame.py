@@ -2,8 +2,9 @@
 
 A port that can segment (`Port.gso_max_bytes`) carries *super-frames*: a TCP segment of up to 64 KiB
 in one frame that says into which pieces it is to be cut, and whose transport checksum may be left
-for the device to fill in. Whatever cannot carry them calls `split`; whatever shows bytes to a
-stranger (a capture, a device without offload) calls `completed`. Everybody else passes them on.
+for the device to fill in; or a *burst*, the same for datagrams of one size (the last may be
+shorter). Whatever cannot carry them calls `split`; whatever shows bytes to a stranger (a capture, a
+device without offload) calls `completed`. Everybody else passes them on.
 """
 
 from typing import Final
@@ -18,6 +19,8 @@ CHECKSUM_GOOD: Final = 1  # it is in its place, and was verified already
 CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the data can be trusted
 
 _IP: Final = ethernet.HEADER_BYTES
+_PROTOCOL: Final = slice(_IP + 9, _IP + 10)
+_IS_UDP: Final = bytes((ipv4.UDP,))
 
 
 class Frame:
@@ -33,6 +36,11 @@ class Frame:
     def __len__(self) -> int:
         """Return its bytes, Ethernet header included."""
         return len(self.data)
+
+
+def is_burst(frame: Frame) -> bool:
+    """Tell whether a frame is a super-frame of datagrams."""
+    return frame.gso_bytes > 0 and frame.data[_PROTOCOL] == _IS_UDP
 
 
 def completed(frame: Frame) -> Frame:

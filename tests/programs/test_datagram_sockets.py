@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -154,3 +155,55 @@ def test_the_port_is_taken_until_it_is_closed_which_wakes_the_reader() -> None:
             await world.server.run(bound, 53)
 
     in_virtual_time(main)
+
+
+_SOL_UDP, _UDP_SEGMENT = 17, 103
+
+
+def test_udp_segment_cuts_what_is_sent_by_option_or_by_control_message() -> None:
+    async def program(client: Datagram, server: Datagram) -> None:
+        await client.connect(("server", 53))
+        client.setsockopt(_SOL_UDP, _UDP_SEGMENT, 4)
+        assert client.getsockopt(_SOL_UDP, _UDP_SEGMENT) == 4
+        assert await client.send(b"aaaabbbbcc") == 10
+        assert [await server.recv(100) for _ in range(3)] == [b"aaaa", b"bbbb", b"cc"]
+        assert await client.send(b"aaaa") == 4
+        assert await server.recv(100) == b"aaaa"
+
+        def by_message(segment_bytes: int) -> list[tuple[int, int, bytes]]:
+            return [(_SOL_UDP, _UDP_SEGMENT, segment_bytes.to_bytes(2, sys.byteorder))]
+
+        assert await client.sendmsg([b"aaa", b"bbb"], by_message(3)) == 6
+        assert [await server.recv(100) for _ in range(2)] == [b"aaa", b"bbb"]
+        assert await client.sendmsg([b"aaabbb"], by_message(0)) == 6
+        assert await server.recv(100) == b"aaabbb"
+        client.setsockopt(_SOL_UDP, _UDP_SEGMENT, 0)
+        assert await client.sendmsg([b"aabb"], by_message(2), 0, ("server", 53)) == 4
+        assert [await server.recv(100) for _ in range(2)] == [b"aa", b"bb"]
+
+    on_two_hosts(program)
+
+
+def test_udp_segment_has_linuxs_limits() -> None:
+    async def program(client: Datagram, server: Datagram) -> None:
+        await client.connect(("server", 53))
+        for size in (-1, 65536):
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
+                client.setsockopt(_SOL_UDP, _UDP_SEGMENT, size)
+            assert caught.value.errno == errno.EINVAL
+        client.setsockopt(_SOL_UDP, _UDP_SEGMENT, 10)
+        assert await client.send(bytes(1280)) == 1280
+        for size, number in ((1281, errno.EINVAL), (65508, errno.EMSGSIZE)):
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
+                await client.send(bytes(size))
+            assert caught.value.errno == number
+        for message, number in (
+            ((_SOL_UDP, _UDP_SEGMENT, b"\1"), errno.EINVAL),
+            ((_SOL_UDP, 104, b"\1\0"), errno.EOPNOTSUPP),
+        ):
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
+                await client.sendmsg([b"aabb"], [message])
+            assert caught.value.errno == number
+        assert [len(await server.recv(100)) for _ in range(128)] == [10] * 128
+
+    on_two_hosts(program)

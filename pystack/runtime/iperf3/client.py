@@ -178,7 +178,7 @@ async def _open_udp(
             while not datagrams.is_reply(await receive()):
                 pass
             return UdpFlow(
-                lambda payload: socket.send_to_nowait(payload, server),
+                lambda burst: socket.send_many_to_nowait(burst, server),
                 receive,
                 socket.close,
                 number,

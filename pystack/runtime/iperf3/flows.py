@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -64,12 +64,17 @@ class Pacer:
         """Tell whether there is no rate to be kept."""
         return not self._seconds_per_block
 
-    async def wait(self) -> None:
-        """Wait until the next block is due. Lateness is made up for, but not that of a second."""
+    async def wait(self, most: int = 1) -> int:
+        """Wait until the next block is due; return how many are, at most so many.
+
+        Lateness is made up for, but not that of a second.
+        """
+        await trio.sleep_until(self._due_at)  # a checkpoint, if nothing else
         now = trio.current_time()
-        if self._due_at > now:
-            await trio.sleep_until(self._due_at)
-        self._due_at = max(self._due_at, now - 1.0) + self._seconds_per_block
+        due_at = max(self._due_at, now - 1.0)
+        count = min(1 + int((now - due_at) / self._seconds_per_block), most)
+        self._due_at = due_at + count * self._seconds_per_block
+        return count
 
 
 class Flow(Protocol):
@@ -173,7 +178,7 @@ class UdpFlow:
         "_parameters",
         "_receive",
         "_received",
-        "_send_one",
+        "_send_many",
         "_sent",
         "local",
         "number",
@@ -183,7 +188,7 @@ class UdpFlow:
 
     def __init__(
         self,
-        send: Callable[[bytes], None],
+        send: Callable[[Sequence[bytes]], None],
         receive: Callable[[], Awaitable[bytes]] | None,  # None: `datagram` is told
         close: Callable[[], None],
         number: int,
@@ -196,7 +201,7 @@ class UdpFlow:
         self.number = number
         self.sends = sends
         self.local, self.remote = local, remote
-        self._send_one = send
+        self._send_many = send
         self._receive = receive
         self._close = close
         self._parameters = parameters
@@ -230,13 +235,21 @@ class UdpFlow:
         pacer = Pacer(self._parameters)
         size_bytes = self._parameters.block_bytes
         rest = block_of(size_bytes)[len(self._header.pack(0, 0.0)) :]
-        while quota.take():
-            if not pacer.is_free:
-                await pacer.wait()
-            elif self._sent % _BURST_DATAGRAMS == _BURST_DATAGRAMS - 1:
-                await trio.sleep(_BURST_PAUSE_S)
-            self._sent += 1
-            self._send_one(self._header.pack(self._sent, trio.current_time()) + rest)
+        more = True
+        while more:
+            if pacer.is_free:
+                if self._sent:
+                    await trio.sleep(_BURST_PAUSE_S)
+                count = _BURST_DATAGRAMS
+            else:
+                count = await pacer.wait(_BURST_DATAGRAMS)
+            now = trio.current_time()
+            burst: list[bytes] = []
+            while len(burst) < count and (more := quota.take()):
+                self._sent += 1
+                burst.append(self._header.pack(self._sent, now) + rest)
+            if burst:
+                self._send_many(burst)
 
     def count(self) -> StreamResult:
         """Return the bytes and datagrams, sent or received."""

@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -43,6 +43,7 @@ class FakeDatagrams:
     def __init__(self) -> None:
         self.arrive, self.arrived = trio.open_memory_channel[tuple[bytes, tuple[str, int]]](100)
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.rows: list[int] = []  # how many were sent as one
         self.fail_for: set[int] = set()
         self.errors: list[OSError] = []  # what ICMP has told
         self.closed = False
@@ -60,9 +61,15 @@ class FakeDatagrams:
             return None
 
     def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        if address[1] in self.fail_for:
+        if address[1] in self.fail_for or data == b"too large":
             raise OSError(errno.EHOSTUNREACH, "No route to host")
         self.sent.append((data, address))
+
+    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
+        if address[1] in self.fail_for or b"too large" in datagrams:
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        self.rows.append(len(datagrams))
+        self.sent += [(data, address) for data in datagrams]
 
     async def aclose(self) -> None:
         self.closed = True
@@ -171,6 +178,34 @@ async def test_datagrams_are_answered_and_one_that_fails_stops_none(
         await trio.testing.wait_all_tasks_blocked()
         assert udp.sent == [(b"a", ("10.0.0.1", 5001)), (b"d", ("10.0.0.1", 5004))]
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_answers_in_a_row_to_one_peer_leave_as_one() -> None:
+    async with serving() as host:
+        udp = host.datagrams
+        row = [
+            (b"a", 5001),
+            (b"b", 5001),
+            (b"c", 5002),
+            (b"d", 5001),
+            (b"fail", 5001),
+            (b"e", 5001),
+        ]
+        for payload, port in row:
+            udp.arrive.send_nowait((payload, ("10.0.0.1", port)))
+        await trio.testing.wait_all_tasks_blocked()
+        del row[4]
+        assert udp.sent == [(payload, ("10.0.0.1", port)) for payload, port in row]
+        assert udp.rows == [2, 2]
+
+
+async def test_an_answer_that_cannot_be_sent_takes_none_with_it() -> None:
+    async with serving() as host:
+        udp = host.datagrams
+        for payload in (b"a", b"too large", b"b"):
+            udp.arrive.send_nowait((payload, ("10.0.0.1", 5001)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert [payload for payload, _ in udp.sent] == [b"a", b"b"]
 
 
 async def test_an_answer_that_never_arrived_stops_no_service() -> None:

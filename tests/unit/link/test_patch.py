@@ -5,7 +5,7 @@ import pytest
 from pystack.core.addresses import Mac, parse_ip4
 from pystack.link.patch import Patch, SideDoor
 from pystack.link.port import FrameSink
-from pystack.wire import ethernet, ipv4, tcp
+from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_PARTIAL, Frame
 
 A, B = parse_ip4("10.0.0.1"), parse_ip4("10.0.0.2")
@@ -34,6 +34,30 @@ class Port:
 
     def close(self) -> None:
         self.closed = True
+
+
+class BurstPort(Port):
+    """A port that takes bursts of datagrams too."""
+
+    uso_max_bytes = 65507
+
+
+def burst() -> Frame:
+    body = udp.pack(B, A, 7, 9, bytes(3000))
+    packet = ipv4.pack_header(B, A, ipv4.UDP, len(body)) + body
+    return Frame(ethernet.pack(MAC_A, MAC_B, ethernet.IPV4, packet), CHECKSUM_PARTIAL, 1000)
+
+
+def test_a_burst_of_datagrams_passes_whole_only_where_bursts_are_taken() -> None:
+    one, takes = Port(), BurstPort(gso_max_bytes=65000, fills_checksums=True)
+    Patch(one, takes)
+    frame = burst()
+    one.arrive(frame, 1.0)
+    assert takes.sent == [(frame, 1.0)]
+    for port in (Port(gso_max_bytes=65000, fills_checksums=True), BurstPort()):
+        Patch(one, port)
+        one.arrive(frame, 1.0)
+        assert [(len(piece), piece.gso_bytes) for piece, _ in port.sent] == [(1042, 0)] * 3
 
 
 def super_frame(payload_bytes: int = 3000, gso_bytes: int = 1448) -> Frame:

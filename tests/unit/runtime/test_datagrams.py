@@ -226,3 +226,19 @@ def test_what_is_sent_is_what_it_was_at_that_time() -> None:
                 assert payload == b"x" * size
 
     between(body)
+
+
+def test_many_datagrams_arrive_each_by_itself_and_in_order() -> None:
+    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+        async with await a.open_udp_socket() as client, await b.open_udp_socket(7) as server:
+            await client.send_to(b"who are you", ("b", 7))
+            await server.receive_from()
+            datagrams = [b"one", b"two", b"", b"three", memoryview(b"x")]
+            with trio.testing.assert_checkpoints():
+                await client.send_many_to(datagrams, ("b", 7))
+            assert [(await server.receive_from())[0] for _ in datagrams] == datagrams
+            with pytest.raises(OSError, match="too long"):
+                await client.send_many_to([b"fits", bytes(65508)], ("b", 7))
+            assert server.receive_from_nowait() is None
+
+    between(body)

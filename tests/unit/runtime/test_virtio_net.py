@@ -2,12 +2,14 @@
 
 import struct
 
+import dpkt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.addresses import parse_ip4
-from pystack.runtime.virtio_net import frame_of, header_of
+from pystack.core.errors import WireError
+from pystack.runtime.virtio_net import frame_of, frames_of, header_of, header_without_uso
 from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.checksum import pseudo_header_sum
 from pystack.wire.frame import (
@@ -19,7 +21,7 @@ from pystack.wire.frame import (
 )
 
 A, B = parse_ip4("10.77.0.1"), parse_ip4("10.77.0.2")
-NEEDS_CSUM, DATA_VALID, TCPV4, ECN = 1, 2, 1, 0x80
+NEEDS_CSUM, DATA_VALID, TCPV4, UDP_L4, ECN = 1, 2, 1, 5, 0x80
 
 
 def header(
@@ -36,6 +38,10 @@ def ip_frame(proto: int, body: bytes) -> bytes:
 def tcp_frame(payload: bytes, flags: int = tcp.ACK, options: bytes = b"") -> bytes:
     segment = tcp.Segment(1, 2, 3, 4, flags, 5, options, payload)
     return ip_frame(ipv4.TCP, tcp.pack_header(segment, A, B, partial=True) + payload)
+
+
+def udp_frame(payload: bytes) -> bytes:
+    return ip_frame(ipv4.UDP, udp.pack(A, B, 1, 2, payload))
 
 
 def with_ip_option(frame: bytes) -> bytes:
@@ -69,9 +75,36 @@ def test_a_super_frame_says_where_its_headers_end_and_how_to_cut_it() -> None:
 
 
 def test_what_the_kernel_would_not_cut_has_to_be_split_first() -> None:
-    datagram = ip_frame(ipv4.UDP, udp.pack(A, B, 1, 2, bytes(5000)))
-    assert header_of(Frame(datagram, CHECKSUM_PARTIAL, 1000)) is None
+    datagrams = udp_frame(bytes(5000))
+    assert header_without_uso(Frame(datagrams, CHECKSUM_PARTIAL, 1000)) is None
+    assert header_of(Frame(datagrams, CHECKSUM_PARTIAL, 78)) is None  # 65 of them
+    assert header_of(Frame(datagrams, CHECKSUM_GOOD, 1000)) is None
+    assert header_of(Frame(ip_frame(ipv4.ICMP, bytes(5000)), CHECKSUM_PARTIAL, 1000)) is None
     assert header_of(Frame(tcp_frame(bytes(5000)), CHECKSUM_GOOD, 1460)) is None
+
+
+def test_a_burst_of_datagrams_says_where_its_headers_end_and_how_to_cut_it() -> None:
+    data = udp_frame(bytes(5000))
+    assert header_of(Frame(data, CHECKSUM_PARTIAL, 1000)) == header(
+        NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6
+    )
+    assert header_of(Frame(data, CHECKSUM_PARTIAL, 79)) is not None  # 64 of them
+    with_option = Frame(with_ip_option(data), CHECKSUM_PARTIAL, 1000)
+    assert header_of(with_option) == header(NEEDS_CSUM, UDP_L4, 46, 1000, 38, 6)
+
+
+def test_a_burst_of_one_datagram_is_one_datagram() -> None:
+    for size in (4999, 5000):
+        frame = Frame(udp_frame(bytes(size)), CHECKSUM_PARTIAL, 5000)
+        assert header_of(frame) == header(NEEDS_CSUM, start=34, offset=6)
+
+
+def test_what_is_no_burst_needs_no_uso() -> None:
+    for frame in (
+        Frame(tcp_frame(bytes(5000)), CHECKSUM_PARTIAL, 1460),
+        Frame(udp_frame(bytes(1000)), CHECKSUM_PARTIAL),
+    ):
+        assert header_without_uso(frame) == header_of(frame) is not None
 
 
 def test_a_header_without_flags_leaves_the_checksum_to_us() -> None:
@@ -96,9 +129,89 @@ def test_an_open_checksum_over_ipv6_is_filled_in_when_it_arrives() -> None:
     assert frame.data == before + udp.pack(0, 0, 1, 2, b"abc")
 
 
-@pytest.mark.parametrize("gso", [3, 4, 5, 4 | ECN])
-def test_kinds_of_super_frames_that_were_not_asked_for_are_none(gso: int) -> None:
-    assert frame_of(header(NEEDS_CSUM, gso, 54, 1000, 34, 16), bytes(3000)) is None
+@pytest.mark.parametrize("gso", [2, 3, 4, 6, 4 | ECN, UDP_L4 | ECN])
+def test_kinds_of_super_frames_that_were_not_asked_for_are_named(gso: int) -> None:
+    lead = header(NEEDS_CSUM, gso, 54, 1000, 34, 16)
+    assert frame_of(lead, bytes(3000)) is None
+    with pytest.raises(WireError, match="tap_unknown_gso"):
+        frames_of(lead, bytes(3000))
+
+
+BURST = udp_frame(bytes(3000))
+
+
+@pytest.mark.parametrize(
+    ("lead", "data"),
+    [
+        (header(NEEDS_CSUM, UDP_L4, 42, 0, 34, 6), BURST),
+        (header(NEEDS_CSUM, UDP_L4, 42, 3000, 34, 6), BURST),  # nothing to cut
+        (header(NEEDS_CSUM, UDP_L4, 42, 65535, 34, 6), BURST),
+        (header(NEEDS_CSUM, UDP_L4, 42, 23, 34, 6), BURST),  # 131 datagrams
+        (header(0, UDP_L4, 42, 1000, 34, 6), BURST),  # and who answers for the checksum?
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 0, 6), BURST),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 38, 6), BURST),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 65535, 6), BURST),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), BURST[:-1]),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), BURST + b"\0"),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), BURST[:38] + b"\0\1" + BURST[40:]),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), BURST[:20] + b"\x20" + BURST[21:]),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), tcp_frame(bytes(3000))),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), BURST[:12] + b"\x81\0" + BURST[14:]),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1000, 34, 6), BURST[:42]),
+        (header(NEEDS_CSUM, UDP_L4, 42, 1, 34, 6), b""),
+        (header(NEEDS_CSUM, UDP_L4, 62, 1000, 54, 6), BURST[:12] + b"\x86\xdd" + bytes(40)),
+    ],
+)
+def test_a_header_that_does_not_fit_what_follows_is_named(lead: bytes, data: bytes) -> None:
+    assert frame_of(lead, data) is None
+    with pytest.raises(WireError, match="tap_bad_gso"):
+        frames_of(lead, data)
+
+
+@given(st.binary(min_size=10, max_size=10), st.binary(max_size=100))
+def test_any_bytes_are_frames_or_have_a_name(lead: bytes, data: bytes) -> None:
+    for start in (data, BURST):
+        if frame_of(lead, start) is None:
+            with pytest.raises(WireError, match=r"tap_(unknown|bad)_gso"):
+                frames_of(lead, start)
+
+
+@given(st.binary(min_size=2, max_size=2000), st.integers(20, 1448))
+def test_a_burst_arrives_as_it_was_sent(payload: bytes, gso_bytes: int) -> None:
+    sent = Frame(udp_frame(payload), CHECKSUM_PARTIAL, min(gso_bytes, len(payload) - 1))
+    if len(payload) > 64 * sent.gso_bytes:
+        return
+    lead = header_of(sent)
+    assert lead is not None
+    got = frame_of(lead, sent.data)
+    assert got is not None
+    assert (got.data, got.checksum, got.gso_bytes) == (
+        sent.data,
+        CHECKSUM_PARTIAL,
+        sent.gso_bytes,
+    )
+
+
+def ipv6_frame(payload: bytes, *, open_checksum: bool = False) -> bytes:
+    """Return a datagram from fe80::1 to ff02::fb, whose checksum dpkt has made."""
+    src, dst = (bytes.fromhex(text) for text in ("fe80" + "00" * 13 + "01", "ff02" + "00" * 13))
+    datagram = dpkt.udp.UDP(sport=1, dport=2, ulen=8 + len(payload), data=payload)
+    packet = dpkt.ip6.IP6(src=src, dst=dst + b"\xfb", nxt=17, plen=datagram.ulen, hlim=64)
+    packet.data = datagram
+    data = ethernet.pack(bytes(6), bytes(6), ethernet.IPV6, bytes(packet))
+    return data[:60] + b"\0\0" + data[62:] if open_checksum else data
+
+
+@given(st.binary(min_size=11, max_size=1000), st.integers(10, 900))
+def test_a_burst_over_ipv6_is_cut_when_it_arrives(payload: bytes, gso_bytes: int) -> None:
+    gso_bytes = min(gso_bytes, len(payload) - 1)
+    lead = header(NEEDS_CSUM, UDP_L4, 62, gso_bytes, 54, 6)
+    data = ipv6_frame(payload, open_checksum=True)
+    assert frame_of(lead, data) is None
+    pieces = frames_of(lead, data)
+    assert {(piece.checksum, piece.gso_bytes) for piece in pieces} == {(CHECKSUM_GOOD, 0)}
+    parts = [payload[at : at + gso_bytes] for at in range(0, len(payload), gso_bytes)]
+    assert [piece.data for piece in pieces] == [ipv6_frame(part) for part in parts]
 
 
 @given(st.binary(max_size=4000), st.sampled_from([0, 536, 1448]), st.integers(0, 0x1FF))

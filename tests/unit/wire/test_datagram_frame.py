@@ -92,10 +92,15 @@ def test_a_damaged_frame_is_read_as_the_layers_read_it_or_left_to_them(
         assert expected is None
 
 
-def test_what_is_too_short_or_a_super_frame_is_left_to_the_layers() -> None:
+def test_what_is_too_short_is_left_to_the_layers() -> None:
     for size in (0, 13, 33, 41):
         frame = Frame(bytes(size))
         assert not datagram_frame.may_be(frame.data)
         assert datagram_frame.parse(frame, HERE) is None
+
+
+def test_of_a_burst_the_payload_is_that_of_all() -> None:
     data = packed(bytes(100), (1, 2))
-    assert datagram_frame.parse(Frame(data, CHECKSUM_PARTIAL, 50), HERE) is None
+    read = datagram_frame.parse(Frame(data, CHECKSUM_PARTIAL, 50), HERE)
+    assert read is not None
+    assert read[4] == bytes(100)
