@@ -16,18 +16,25 @@ from pystack.core.counters import Counters
 from pystack.core.errors import DeviceError, WireError
 from pystack.link.port import FrameSink
 from pystack.runtime import virtio_net
-from pystack.runtime.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap
+from pystack.runtime.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap, takes_big_tcp
 from pystack.wire import ipv4, udp
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
+from pystack.wire.checksum import Buffer
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, cut_down, split
 
 # A batch is worth one wait (14 us) and one run of the pump; more would keep other tasks waiting.
 _BATCH_FRAMES: Final = 64
 _LARGEST_BLOCK_BYTES: Final = 30 << 20  # below glibc's DEFAULT_MMAP_THRESHOLD_MAX, 32 MiB
 _QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
 # The largest IP packet, and room for what may stand before it (Ethernet, VLAN tags).
-_BUFFER_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
+_MOST_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
+_SMALL_BYTES: Final = 2048  # not worth looking whether it can be had without a copy
 # So that the IP packet stays within 65,535 bytes also with TCP options.
 _GSO_MAX_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
+# Where the kernel takes larger ones ("BIG TCP"): what fits into the 17 pieces of 32 KiB that it
+# lays a packet down in, with room for the headers.
+_BIG_GSO_MAX_BYTES: Final = 16 * 32768
+# It has no such pieces at the moment; what was to be written may be cut down, and is.
+_TOO_BIG: Final = frozenset((errno.ENOBUFS, errno.ENOMEM, errno.EMSGSIZE, errno.EINVAL))
 
 
 class BatchDriver(Protocol):
@@ -47,13 +54,10 @@ class TapPort:
 
     __slots__ = (
         "_backlog",
-        "_buffer",
         "_device",
         "_fd",
         "_has_backlog",
-        "_header",
         "_header_of",
-        "_into",
         "_offload",
         "_sink",
         "counters",
@@ -65,11 +69,14 @@ class TapPort:
         "uso_max_bytes",
     )
 
-    def __init__(self, device: TapDevice, mtu_bytes: int) -> None:
+    def __init__(self, device: TapDevice, mtu_bytes: int, *, big: bool = False) -> None:
+        """`big`: the kernel takes super-frames of more than 64 KiB."""
         self.name = device.name
         self.mtu_bytes = mtu_bytes
-        self.gso_max_bytes = _GSO_MAX_BYTES if device.offload else 0
         self.uso_max_bytes = udp.MAX_PAYLOAD_BYTES if device.cuts_datagrams else 0
+        self.gso_max_bytes = 0
+        if device.offload:
+            self.gso_max_bytes = _BIG_GSO_MAX_BYTES if big else _GSO_MAX_BYTES
         self.fills_checksums = device.offload
         self.offloads = device.granted  # in words
         # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;
@@ -82,13 +89,8 @@ class TapPort:
             virtio_net.header_of if device.cuts_datagrams else virtio_net.header_without_uso
         )
         self._sink: FrameSink = self._nobody
-        self._backlog: deque[tuple[bytes, ...]] = deque()
+        self._backlog: deque[tuple[Buffer, ...]] = deque()
         self._has_backlog = trio.Event()
-        # `readv` into the same buffers, then a copy of what came: as fast as any other way to read,
-        # and the memory for 64 KiB is not asked for anew for each small frame.
-        self._header = bytearray(VNET_HEADER_BYTES if device.offload else 0)
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._into = (self._header, self._buffer)
 
     @classmethod
     def open(
@@ -103,7 +105,9 @@ class TapPort:
         device = open_tap(name, mtu_bytes=mtu_bytes, host_address=host_address, offload=offload)
         if device.offload:
             _keep_freed_memory()
-        return cls(device, mtu_bytes)
+        # Only for the kernel itself, where it has an address: not for whoever is behind a bridge.
+        big = host_address is not None and takes_big_tcp(os.uname().release)
+        return cls(device, mtu_bytes, big=big)
 
     def attach(self, sink: FrameSink) -> None:
         """From now on give every frame that arrives to `sink`."""
@@ -114,7 +118,10 @@ class TapPort:
         if self._offload:
             header = self._header_of(frame)
             if header is not None:
-                self._put((header, frame.data))
+                if isinstance(frame, SuperFrame):
+                    self._send_super(header, frame)
+                else:
+                    self._put((header, frame.data))
                 return
         elif not frame.gso_bytes and frame.checksum != CHECKSUM_PARTIAL:
             self._put((frame.data,))
@@ -127,6 +134,24 @@ class TapPort:
         lead = (bytes(VNET_HEADER_BYTES),) if self._offload else ()
         for piece in pieces:
             self._put((*lead, piece.data))
+
+    def _send_super(self, header: bytes, frame: SuperFrame) -> None:
+        parts = (header, frame.head, frame.payload, *frame.more)
+        if len(frame) <= ipv4.MAX_PACKET_BYTES:
+            self._put(parts)
+        elif self._backlog or not self._written_big(parts):
+            for piece in cut_down(frame, _GSO_MAX_BYTES):
+                self._put((header, piece.head, piece.payload))
+
+    def _written_big(self, parts: tuple[Buffer, ...]) -> bool:
+        """Write a super-frame of more than 64 KiB; False if it is to be tried in smaller ones."""
+        try:
+            os.writev(self._fd, parts)
+        except OSError as error:
+            if error.errno in _TOO_BIG:
+                self.counters.add("tap_cut_down")
+            return False
+        return True
 
     async def run(self, driver: BatchDriver) -> None:
         """Deliver what arrives until the port is closed. Raises `DeviceError` if it vanishes."""
@@ -155,7 +180,7 @@ class TapPort:
         self._device.close()
         self._device = None
 
-    def _put(self, parts: tuple[bytes, ...]) -> None:
+    def _put(self, parts: tuple[Buffer, ...]) -> None:
         if not self._backlog and self._written(parts):
             return
         if len(self._backlog) >= _QUEUE_FRAMES:
@@ -164,7 +189,7 @@ class TapPort:
         self._backlog.append(parts)
         self._has_backlog.set()
 
-    def _written(self, parts: tuple[bytes, ...]) -> bool:
+    def _written(self, parts: tuple[Buffer, ...]) -> bool:
         """Write; True also if the frame is lost for good, False if it is to be tried again."""
         try:
             os.writev(self._fd, parts)
@@ -201,43 +226,50 @@ class TapPort:
                 await trio.lowlevel.wait_readable(self._fd)
             except trio.ClosedResourceError:
                 return
-            more = True
-            while more:
+            count = 2
+            while count > 1:
                 now = driver.now()
-                more = self._deliver_batch(now)
+                count = self._deliver_batch(now)
                 driver.batch_done(now)
-                if more:
+                if count > 1:
+                    # Where several came, more will: to look once more costs less than to wait for
+                    # it, and meanwhile those run who were woken.
                     await trio.lowlevel.checkpoint()
 
-    def _deliver_batch(self, now: float) -> bool:
-        """Deliver what is there, up to a batch; True if there may be more."""
-        into = self._into
-        header_bytes = len(self._header)
-        full = header_bytes + len(self._buffer)
-        for _ in range(_BATCH_FRAMES):
+    def _deliver_batch(self, now: float) -> int:
+        """Deliver what is there, up to a batch; return how many frames that were."""
+        lead_bytes = VNET_HEADER_BYTES if self._offload else 0
+        most = lead_bytes + _MOST_BYTES
+        for count in range(_BATCH_FRAMES):
             try:
-                size = os.readv(self._fd, into)
+                # As fast as to read into a buffer that is there already, and what was read needs
+                # no second copy.
+                raw = os.read(self._fd, most)
             except BlockingIOError:
-                return False
+                return count
             except OSError as error:
                 if self._device is None:  # closed by who was given the last frame
-                    return False
+                    return count
                 raise DeviceError(_why_ended(self.name, error)) from None
-            if size == full:
+            size = len(raw)
+            if size == most:
                 self.counters.add("tap_oversize")  # and cut off by the kernel, without a word
                 continue
-            data = bytes(self._buffer[: size - header_bytes])
-            frame = virtio_net.frame_of(self._header, data) if header_bytes else Frame(data)
+            frame: Frame | None
+            if not lead_bytes:
+                frame = Frame(raw)
+            elif size <= _SMALL_BYTES or (frame := virtio_net.super_frame_of(raw)) is None:
+                frame = virtio_net.frame_of(raw[:lead_bytes], raw[lead_bytes:])
             if frame is None:
-                self._deliver_pieces(data, now)
+                self._deliver_pieces(raw, now)
                 continue
             self._sink(frame, now)
-        return True
+        return _BATCH_FRAMES
 
-    def _deliver_pieces(self, data: bytes, now: float) -> None:
+    def _deliver_pieces(self, raw: bytes, now: float) -> None:
         """Deliver a super-frame that nobody above knows in pieces, or count it."""
         try:
-            pieces = virtio_net.frames_of(self._header, data)
+            pieces = virtio_net.frames_of(raw[:VNET_HEADER_BYTES], raw[VNET_HEADER_BYTES:])
         except WireError as error:
             self.counters.add(error.reason)
             return

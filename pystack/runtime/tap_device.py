@@ -9,6 +9,7 @@ wrong is one sentence of a `DeviceError` that says what to do.
 import errno
 import fcntl
 import os
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -103,6 +104,12 @@ class TapDevice:
             _ioctl(self.fd, _TUNSETOFFLOAD, 0)
         self._tun.close()
         self._tun = None
+
+
+def takes_big_tcp(release: str) -> bool:
+    """Tell whether a Linux of that release takes TCP over IPv4 in packets of more than 64 KiB."""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 3)
 
 
 def open_tap(

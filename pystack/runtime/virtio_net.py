@@ -12,7 +12,7 @@ from typing import Final
 from pystack.core.errors import WireError
 from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.checksum import checksum
-from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame
+from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame, SuperFrame
 
 _NEEDS_CSUM: Final = 1
 _DATA_VALID: Final = 2
@@ -47,7 +47,7 @@ def header_of(frame: Frame) -> bytes | None:
     if frame.checksum != CHECKSUM_PARTIAL:
         # The kernel takes super-frames only with the checksum left to it.
         return None if frame.gso_bytes else _NOTHING
-    data = frame.data
+    data = frame.head
     is_tcp = data[_PROTO] == ipv4.TCP
     if not frame.gso_bytes and data[_IP] == _PLAIN:
         return _TCP_CHECKSUM if is_tcp else _UDP_CHECKSUM
@@ -66,7 +66,7 @@ def header_of(frame: Frame) -> bytes | None:
 
 def header_without_uso(frame: Frame) -> bytes | None:
     """Return what `header_of` does, for a kernel that cuts no super-frames of datagrams."""
-    if frame.gso_bytes and frame.data[_PROTO] == ipv4.UDP:
+    if frame.gso_bytes and frame.head[_PROTO] == ipv4.UDP:
         return None
     return header_of(frame)
 
@@ -150,6 +150,25 @@ def _datagram_6(data: bytes, payload: memoryview) -> bytes:
     check = (checksum(pseudo) or 0xFFFF).to_bytes(2, "big")
     ip = (data[: _IP + 4], size, data[_NEXT_HEADER:_TRANSPORT_6])
     return b"".join((*ip, ports, size, check, payload))
+
+
+def super_frame_of(raw: bytes) -> SuperFrame | None:
+    """Return the super-frame of TCP that was read with the header before it, without a copy (HOT).
+
+    None: it is something else, for `frame_of`.
+    """
+    flags, gso_type, _, gso_bytes, start, _ = _HEADER.unpack_from(raw)
+    at = _HEADER.size
+    if (
+        gso_type & ~_GSO_ECN != _GSO_TCPV4
+        or not flags & _NEEDS_CSUM
+        or start != _TRANSPORT
+        or raw[at + 12 : at + _IP] != b"\x08\x00"
+    ):
+        return None
+    headers_end = at + _TRANSPORT + (raw[at + _TRANSPORT + 12] >> 4) * 4
+    payload = memoryview(raw)[headers_end:]
+    return SuperFrame(raw[at:headers_end], payload, CHECKSUM_PARTIAL, gso_bytes)
 
 
 def _filled(data: bytes, start: int, offset: int) -> bytes:

@@ -13,7 +13,7 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
 from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.wire import arp, datagram_frame, ethernet, ipv4, segment_frame, tcp, udp
-from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame
+from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame, SuperFrame, cut_down
 from pystack.wire.ip_options import SourceRoute, pack_source_route
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pystack.stack.routes import Route
     from pystack.wire.checksum import Buffer
 
+_MOST_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + 60  # of IP and TCP
 _UDP_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + udp.HEADER_BYTES
 
 
@@ -45,20 +46,24 @@ def send_segment(
     next_hop = dst if route.gateway is None else route.gateway
     mac = ZERO_MAC if neighbors is None else neighbors.lookup(next_hop, now)
     if mac is not None:
-        data = segment_frame.pack(
+        parts = segment_frame.pack(
             segment, src, dst, interface.mac, mac, partial=partial, tos=ip.tos, ttl=ip.ttl
         )
-        frame = Frame(data, checksum, segment.gso_bytes)
-        host.counters["frames_out"] += 1  # `_transmit`, written out
-        if host.observers:
-            host.notify(FrameSeen(now, host.name, interface.name, True, frame))
-        interface.port.send(frame, now)
+        if segment.gso_bytes:
+            head = b"".join(parts[:2])
+            frame: Frame = SuperFrame(
+                head, segment.payload, checksum, segment.gso_bytes, segment.more
+            )
+        else:
+            frame = Frame(b"".join(parts), checksum)
+        _transmit(host, interface, frame, now)
         return
-    packet = segment_frame.pack(
+    segment.in_one_piece()
+    headers, *rest = segment_frame.pack(
         segment, src, dst, ZERO_MAC, ZERO_MAC, partial=partial, tos=ip.tos, ttl=ip.ttl
     )
-    parts = (memoryview(packet)[ethernet.HEADER_BYTES :],)
-    _to_next_hop(host, interface, next_hop, parts, now, checksum, segment.gso_bytes)
+    packet = (headers[ethernet.HEADER_BYTES :], *rest)
+    _to_next_hop(host, interface, next_hop, packet, now, checksum, segment.gso_bytes)
 
 
 def send_datagram(
@@ -260,5 +265,14 @@ def _group_mac(interface: Interface, dst: Ip4) -> Mac | None:
 def _transmit(host: Host, interface: Interface, frame: Frame, now: float) -> None:
     host.counters["frames_out"] += 1
     if host.observers:
-        host.notify(FrameSeen(now, host.name, interface.name, True, frame))
+        _show(host, interface, frame, now)
     interface.port.send(frame, now)
+
+
+def _show(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+    """Tell observers of a frame: in pieces, where its headers have no number for its length."""
+    pieces: Sequence[Frame] = (frame,)
+    if isinstance(frame, SuperFrame) and len(frame) > ipv4.MAX_PACKET_BYTES:
+        pieces = cut_down(frame, ipv4.MAX_PACKET_BYTES - _MOST_HEADERS_BYTES)
+    for piece in pieces:
+        host.notify(FrameSeen(now, host.name, interface.name, True, piece))

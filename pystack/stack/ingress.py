@@ -20,11 +20,14 @@ from pystack.core.addresses import (
 from pystack.core.errors import WireError
 from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
+from pystack.stack.train import Train, may_begin
+from pystack.tcp.states import TcpState
 from pystack.wire import arp, datagram_frame, ethernet, icmp, ipv4, segment_frame
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
     Frame,
+    SuperFrame,
     completed,
     is_burst,
     split,
@@ -35,11 +38,13 @@ from pystack.wire.tcp import SYN
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.interface import Interface
+    from pystack.stack.tcp_socket import TcpSocket
 
 _ETHERNET: Final = ethernet.HEADER
 # Of a TCP segment without IP options: where its flags are
 _FLAGS: Final = slice(47, 48)
 _SYN_ALONE: Final = bytes((SYN,))
+_ESTABLISHED: Final = TcpState.ESTABLISHED
 
 
 def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) -> None:
@@ -50,16 +55,17 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
             _each_arrived(host, interface, frame, now)
             return
         host.notify(FrameSeen(now, host.name, interface.name, False, frame))
+    socket = host.tcp.sockets.get(segment_frame.ends(frame.head))
+    if (
+        socket is not None
+        and socket.route.interface is interface
+        and _segment_arrived(host, interface, socket, frame, now)
+    ):
+        host.counters["ip_packets_in"] += 1
+        host.counters["tcp_segments_in"] += 1
+        return
     data = frame.data
-    socket = host.tcp.sockets.get(segment_frame.ends(data))
-    if socket is not None and socket.route.interface is interface:
-        segment = segment_frame.parse(frame, interface.mac)
-        if segment is not None and not segment.flags & SYN:
-            host.counters["ip_packets_in"] += 1
-            host.counters["tcp_segments_in"] += 1
-            host.tcp.segment_arrived(socket, segment, now)
-            return
-    elif (
+    if (
         socket is None
         and data[_FLAGS] == _SYN_ALONE
         and host.tcp.listeners.frame_arrived(interface, frame, now)
@@ -130,6 +136,23 @@ def _each_arrived(host: Host, interface: Interface, burst: Frame, now: float) ->
         return
     for piece in pieces:
         frame_arrived(host, interface, piece, now)
+
+
+def _segment_arrived(
+    host: Host, interface: Interface, socket: TcpSocket, frame: Frame, now: float
+) -> bool:
+    """Take the short cut to a connection; False: it is for the layers to look at."""
+    super_frame = frame if isinstance(frame, SuperFrame) else None
+    if super_frame is not None and socket.train is not None and socket.train.add(super_frame):
+        return True
+    segment = segment_frame.parse(frame, interface.mac)
+    if segment is None or segment.flags & SYN:
+        return False
+    if super_frame is not None and may_begin(segment) and socket.connection.state is _ESTABLISHED:
+        host.tcp.hold(socket, Train(segment, super_frame), now)
+    else:
+        host.tcp.segment_arrived(socket, segment, now)
+    return True
 
 
 def _arp_arrived(

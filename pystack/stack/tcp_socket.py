@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import Ip4, format_ip4
 from pystack.core.scheduler import Handle
 from pystack.stack.ip_fields import PLAIN, IpFields
+from pystack.stack.train import Train
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment
@@ -44,6 +45,7 @@ class TcpSocket:
         "remote",
         "route",
         "timer",
+        "train",
     )
 
     def __init__(
@@ -61,6 +63,7 @@ class TcpSocket:
         # Hears of soft errors, as errno (RFC 9293 section 3.9.1.8); None: nobody wants to.
         self.on_error: Callable[[int], None] | None = None
         self.timer: Handle | None = None  # None: no timer of the connection runs
+        self.train: Train | None = None  # super-frames of this batch that it was not given yet
         self.held_bytes = 0  # what was last counted of its memory
         self.marked = False  # to be pumped at the end of the batch
         self.notes: list[bytes] = []  # the handshake's three segments, packed: see `handshake`

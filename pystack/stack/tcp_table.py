@@ -26,6 +26,7 @@ from pystack.stack.tcp_memory import CONNECTION_BYTES, TcpMemory
 from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
+from pystack.stack.train import Train
 from pystack.tcp import path
 from pystack.tcp.events import Measured, Repair, Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
@@ -101,11 +102,24 @@ class TcpTable:
     def segment_arrived(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
         """Give a segment to its connection, which is pumped when the batch is done (HOT)."""
         connection = socket.connection
+        if socket.train is not None:
+            self._take_train(socket, socket.train, now)
         if connection.state in _HANDSHAKE_STATES:
             self._handshake_goes_on(socket, segment, now)
         else:
             connection.segment_arrived(segment, now)
         self.mark(socket)
+
+    def hold(self, socket: TcpSocket, train: Train, now: float) -> None:
+        """Give it a segment of a super-frame, but wait for what else of it the batch brings."""
+        if socket.train is not None:
+            self._take_train(socket, socket.train, now)
+        socket.train = train
+        self.mark(socket)
+
+    def _take_train(self, socket: TcpSocket, train: Train, now: float) -> None:
+        socket.train = None
+        socket.connection.segment_arrived(train.segment(), now)
 
     def _handshake_goes_on(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
         if not self.listeners.admits(socket, segment, now):
@@ -245,6 +259,8 @@ class TcpTable:
     def pump(self, socket: TcpSocket, now: float) -> None:
         """Send, tell the owner, arm the timer: after any input to a connection."""
         connection = socket.connection
+        if socket.train is not None:
+            self._take_train(socket, socket.train, now)
         while (segment := connection.poll_transmit(now)) is not None:
             if segment.flags & tcp.SYN or len(socket.notes) == 2:
                 note_handshake(socket, segment, now, sent=True)

@@ -28,6 +28,7 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
         return
     if conn.held_ack is not None:
         acks.take_held(conn, now)
+    seg.in_one_piece()
     seq = seg.seq
     if (
         (not conn.tcb.timestamps or timestamps_ok(conn, seg, now))  # RFC 7323 section 5.3, R1
@@ -50,15 +51,13 @@ _PSH: Final = 0x08
 def _fast(conn: Connection, seg: Segment, now: float) -> bool:
     """Take what established connections get nearly always: the next text in order, or an ACK.
 
-    After Van Jacobson's header prediction; whatever else there is goes through all the checks, of
-    which those that matter for the two stand here, with the same results.
+    After Van Jacobson's header prediction: of all the checks, those that matter for these two.
 
-    An ACK of new data is held until the batch is done: those of the same instant that follow it say
-    the same and more, and to work one off takes longer than all the rest of its way.
+    An ACK of new data is held until the batch is done: what follows it may say the same and more.
     """
     tcb = conn.tcb
     payload = seg.payload
-    size = len(payload)
+    size = seg.text_bytes if seg.more else len(payload)
     held = conn.held_ack
     una = tcb.snd_una if held is None else held.ack
     if (
@@ -102,6 +101,8 @@ def _fast(conn: Connection, seg: Segment, now: float) -> bool:
         acks.take_ack(conn, seg, now)
     if size:
         conn.receive_buffer.append(payload)
+        for text in seg.more:
+            conn.receive_buffer.append(text)
         tcb.rcv_nxt += size
         conn.bytes_received += size
         ack_policy.text_arrived(conn, now, size)

@@ -153,7 +153,7 @@ class Connection:
 
     def segment_arrived(self, seg: Segment, now: float) -> None:
         """Take a segment that is for this connection; its checksum has been verified."""
-        self.segments_received += 1
+        self.segments_received += 1 + len(seg.more)
         tcb = self.tcb
         tcb.heard_at = now
         # `unwrap`, written out twice: HOT

@@ -27,6 +27,7 @@ from pystack.tcp.recovery.base import Lost
 from pystack.tcp.states import MAY_SEND, TcpState
 from pystack.tcp.tcb import NEVER, Timer
 from pystack.tcp.timers import arm_persist
+from pystack.wire.checksum import Buffer
 from pystack.wire.tcp import ACK, ECE, FIN, PSH, RST, SYN, Segment
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     _note_new(conn, size, size + fin, now)
     segment = _text(conn, seq, size, now, fin=fin, again=False)
     if larger:
+        segment.in_one_piece()
         segment.gso_bytes = 0  # whole, however large: that is what it is to find out
     return segment
 
@@ -310,9 +312,13 @@ def _short_may_go(conn: Connection, now: float) -> bool:
 def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again: bool) -> Segment:
     tcb = conn.tcb
     flags = ACK
-    payload: bytes | memoryview = b""
+    payload: Buffer = b""
+    more: list[Buffer] = []
     if size:
-        payload = conn.send_buffer.slice(seq, size)
+        if size > tcb.snd_mss:
+            payload, *more = conn.send_buffer.pieces(seq, size)
+        else:
+            payload = conn.send_buffer.slice(seq, size)
         end = seq + size
         # As Linux: at the end of what is queued, when half a window was not pushed, and on
         # super-frames, so that whoever gathers segments hands them on.
@@ -331,6 +337,7 @@ def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again
     segment.payload = payload
     if size > tcb.snd_mss:
         segment.gso_bytes = tcb.snd_mss
+        segment.more = more
     if seq < tcb.snd_up:
         urgent.mark(segment, seq, tcb.snd_up)
     if tcb.ecn:

@@ -7,6 +7,8 @@ a thousand writes of a byte must not become a thousand objects.
 from bisect import bisect_right
 from typing import Final
 
+from pystack.wire.checksum import Buffer
+
 _GATHER_BELOW_BYTES: Final = 4096  # smaller writes are copied together ...
 _GATHER_UP_TO_BYTES: Final = 65536  # ... up to that
 
@@ -57,6 +59,22 @@ class SendBuffer:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def pieces(self, seq: int, size: int) -> list[Buffer]:
+        """Return the same without a copy, in as many pieces as the writes it lies in.
+
+        Where small writes were gathered, they are copied: what may grow nobody may have a view of.
+        """
+        index = bisect_right(self._starts, seq) - 1
+        offset = seq - self._starts[index]
+        found: list[Buffer] = []
+        while size:
+            chunk = self._chunks[index]
+            piece = memoryview(chunk)[offset : offset + size]
+            size -= len(piece)
+            found.append(bytes(piece) if isinstance(chunk, bytearray) else piece)
+            index, offset = index + 1, 0
+        return found
 
     def acknowledge(self, seq: int) -> None:
         """Forget everything before `seq`."""

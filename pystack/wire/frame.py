@@ -7,11 +7,12 @@ shorter). Whatever cannot carry them calls `split`; whatever shows bytes to a st
 device without offload) calls `completed`. Everybody else passes them on.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.wire import ethernet, ipv4, tcp, udp
-from pystack.wire.checksum import checksum, pseudo_header_sum
+from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
 
 # Who answers for the transport checksum inside a frame
 CHECKSUM_UNKNOWN: Final = 0  # it is in its place; whoever receives it has to verify it
@@ -21,15 +22,18 @@ CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the
 _IP: Final = ethernet.HEADER_BYTES
 _PROTOCOL: Final = slice(_IP + 9, _IP + 10)
 _IS_UDP: Final = bytes((ipv4.UDP,))
+_TCP: Final = _IP + ipv4.HEADER_BYTES
+_SEQ: Final = slice(_TCP + 4, _TCP + 8)
+_FLAGS: Final = _TCP + 13
 
 
 class Frame:
     """The bytes of one frame and its offload state. Frames are never changed once sent."""
 
-    __slots__ = ("checksum", "data", "gso_bytes")
+    __slots__ = ("checksum", "data", "gso_bytes", "head")
 
     def __init__(self, data: bytes, checksum: int = CHECKSUM_UNKNOWN, gso_bytes: int = 0) -> None:
-        self.data = data
+        self.data = self.head = data  # `head`: all headers at least, see `SuperFrame`
         self.checksum = checksum
         self.gso_bytes = gso_bytes  # payload bytes of each piece; 0: an ordinary frame
 
@@ -40,7 +44,71 @@ class Frame:
 
 def is_burst(frame: Frame) -> bool:
     """Tell whether a frame is a super-frame of datagrams."""
-    return frame.gso_bytes > 0 and frame.data[_PROTOCOL] == _IS_UDP
+    return frame.gso_bytes > 0 and frame.head[_PROTOCOL] == _IS_UDP
+
+
+class SuperFrame(Frame):
+    """A frame in parts: its headers, and text that nobody has copied yet (HOT).
+
+    Whoever wants to see all of it reads `data`, which is put together then. Its packet may be
+    larger than the 65,535 bytes that IPv4 has a number for; the total length is 0 then, as in Linux
+    since 6.3 ("BIG TCP"). Only where a port says it takes such (`gso_max_bytes`) are there any.
+    """
+
+    __slots__ = ("more", "payload")
+
+    def __init__(
+        self,
+        head: bytes,
+        payload: Buffer,
+        checksum: int,
+        gso_bytes: int,
+        more: Sequence[Buffer] = (),
+    ) -> None:
+        self.head = head
+        self.payload = payload  # of bytes that never change, like those of `more`
+        self.more = more  # what follows it
+        self.checksum = checksum
+        self.gso_bytes = gso_bytes
+
+    def __getattr__(self, name: str) -> bytes:
+        """Return `data`, the only attribute that may be missing, and keep it."""
+        if name != "data":
+            raise AttributeError(name)
+        self.data = data = b"".join((self.head, self.payload, *self.more))
+        return data
+
+    def __len__(self) -> int:
+        """Return its bytes, Ethernet header included."""
+        return len(self.head) + len(self.payload) + sum(map(len, self.more))
+
+
+def cut_down(frame: SuperFrame, most_bytes: int) -> list[SuperFrame]:
+    """Return super-frames of at most `most_bytes` of text each that carry what a larger one does.
+
+    Its IP header has no options, and its checksum is CHECKSUM_PARTIAL.
+    """
+    text = memoryview(b"".join((frame.payload, *frame.more)))
+    step = most_bytes // frame.gso_bytes * frame.gso_bytes
+    seq = int.from_bytes(frame.head[_SEQ], "big")
+    addresses = sum(int.from_bytes(frame.head[at : at + 4], "big") for at in (_IP + 12, _IP + 16))
+    pieces = []
+    for at in range(0, len(text), step):
+        piece = text[at : at + step]
+        head = bytearray(frame.head)
+        head[_IP + 2 : _IP + 4] = (len(head) - _IP + len(piece)).to_bytes(2, "big")
+        head[_IP + 10 : _IP + 12] = bytes(2)
+        head[_IP + 10 : _IP + 12] = checksum(head[_IP:_TCP]).to_bytes(2, "big")
+        head[_SEQ] = (seq + at & 0xFFFFFFFF).to_bytes(4, "big")
+        pseudo = addresses + ipv4.TCP + len(head) - _TCP + len(piece)
+        at_sum = _TCP + tcp.CHECKSUM_OFFSET
+        head[at_sum : at_sum + 2] = ((pseudo - 1) % 0xFFFF + 1).to_bytes(2, "big")
+        if at:
+            head[_FLAGS] &= ~tcp.CWR
+        if at + len(piece) < len(text):
+            head[_FLAGS] &= ~(tcp.FIN | tcp.PSH)
+        pieces.append(SuperFrame(bytes(head), piece, frame.checksum, frame.gso_bytes))
+    return pieces
 
 
 def completed(frame: Frame) -> Frame:

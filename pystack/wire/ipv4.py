@@ -98,7 +98,9 @@ def parse(data: memoryview, *, checksum_good: bool = False, to_many: bool = Fals
         if header_bytes < HEADER_BYTES:
             raise WireError("ip_bad_header_length")
     if not header_bytes <= total_length <= len(data):
-        raise WireError("ip_bad_total_length")
+        if total_length or len(data) <= MAX_PACKET_BYTES:
+            raise WireError("ip_bad_total_length")
+        total_length = len(data)  # a super-frame larger than the field can say, `SuperFrame`
     if checksum(data[:header_bytes]):
         raise WireError("ip_bad_checksum")
     packet = Ipv4Packet()

@@ -10,8 +10,8 @@ from typing import Final
 
 from pystack.core.addresses import Ip4, Mac
 from pystack.wire import ethernet, ipv4, tcp
-from pystack.wire.checksum import checksum
-from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
+from pystack.wire.checksum import Buffer, checksum
+from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame, SuperFrame
 from pystack.wire.tcp import Segment
 
 _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHIIHHHH")
@@ -35,8 +35,9 @@ def pack_ends(src: int, dst: int, src_port: int, dst_port: int) -> bytes:
 
 def parse(frame: Frame, mac: Mac) -> Segment | None:
     """Read a frame for the station `mac` without copying; None: it is for the layers to look at."""
-    data = frame.data
-    if len(data) < _HEADERS.size:
+    data = frame.head
+    size = len(data)
+    if size < _HEADERS.size:
         return None
     (
         dst_mac,
@@ -71,12 +72,15 @@ def parse(frame: Frame, mac: Mac) -> Segment | None:
         or proto != ipv4.TCP
         or flags_offset & _FRAGMENT
         or header_bytes < tcp.HEADER_BYTES
-        or not start <= end <= len(data)
+        or not start <= end
         or src_mac[0] & 1
         or int.from_bytes(data[_IP:_TCP], "big") % 0xFFFF
     ):
         return None
     view = memoryview(data)
+    payload = view[start:end] if end <= size else _payload_apart(frame, start, end)
+    if payload is None:
+        return None
     if frame.checksum == CHECKSUM_UNKNOWN:
         # src and dst as they are: 2**16 is 1 modulo 0xFFFF, so their halves need no adding up.
         pseudo = src + dst + ipv4.TCP + end - _TCP
@@ -84,10 +88,23 @@ def parse(frame: Frame, mac: Mac) -> Segment | None:
             return None
     options = view[_TCP + tcp.HEADER_BYTES : start] if header_bytes > tcp.HEADER_BYTES else b""
     segment = Segment(
-        src_port, dst_port, seq, ack, offset_flags & 0x1FF, wnd, options, view[start:end], up=up
+        src_port, dst_port, seq, ack, offset_flags & 0x1FF, wnd, options, payload, up=up
     )
     segment.ecn = tos & 3
     return segment
+
+
+def _payload_apart(frame: Frame, start: int, end: int) -> memoryview | None:
+    """Return the text of a super-frame whose headers are in front of it; None: of anything else."""
+    if (
+        isinstance(frame, SuperFrame)
+        and frame.checksum != CHECKSUM_UNKNOWN
+        and start == len(frame.head)
+        and end == len(frame)
+        and not frame.more
+    ):
+        return memoryview(frame.payload)
+    return None
 
 
 def pack(
@@ -100,18 +117,20 @@ def pack(
     partial: bool,
     tos: int = 0,
     ttl: int = ipv4.DEFAULT_TTL,
-) -> bytes:
-    """Return the frame of a segment: the one copy of its payload.
+) -> tuple[bytes, Buffer, Buffer]:
+    """Return the frame of a segment in its parts: headers, TCP's options, and the payload.
 
-    The ECN bits are the segment's, the rest of `tos` is what is given. With `partial`, the TCP
-    checksum's field holds the sum over the pseudo-header alone.
+    `segment.more` is to follow it, which only a super-frame may have (with `partial`). The ECN bits
+    are the segment's. With `partial`, TCP's checksum is the sum over the pseudo-header alone.
     """
     payload, options = segment.payload, segment.options
-    tcp_bytes = tcp.HEADER_BYTES + len(options) + len(payload)
+    tcp_bytes = tcp.HEADER_BYTES + len(options)
+    tcp_bytes += segment.text_bytes if segment.more else len(payload)
     total_bytes = ipv4.HEADER_BYTES + tcp_bytes
-    addresses = src + dst
+    if total_bytes > ipv4.MAX_PACKET_BYTES:
+        total_bytes = 0  # see `SuperFrame`
+    addresses, tos = src + dst, tos | segment.ecn
     # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
-    tos |= segment.ecn
     ip_sum = _VERSION_AND_FLAGS + tos + total_bytes + (ttl << 8) + addresses
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
@@ -147,4 +166,4 @@ def pack(
         check,
         up,
     )
-    return b"".join((headers, options, payload))
+    return headers, options, payload

@@ -1,6 +1,7 @@
 """The TCP header (RFC 9293 section 3.1). Options are in `tcp_options.py`."""
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from pystack.core.errors import WireError
@@ -31,6 +32,7 @@ class Segment:
         "ecn",
         "flags",
         "gso_bytes",
+        "more",
         "options",
         "payload",
         "sack_blocks",
@@ -66,6 +68,8 @@ class Segment:
         self.up = up
         self.options = options
         self.payload = payload
+        # More text, where it does not lie in one piece; see `in_one_piece`.
+        self.more: Sequence[Buffer] = ()
         self.gso_bytes = gso_bytes  # > 0: the port is to cut the payload into pieces of this size
         self.ecn = ecn  # the two ECN bits of the IP header that it came, or is to go, with
         # What the options said; `tcp/options.py` fills it in, as far as it was agreed on.
@@ -74,8 +78,19 @@ class Segment:
         self.sack_blocks: tuple[tuple[int, int], ...] = ()  # unwrapped, like `seq`
 
     @property
+    def text_bytes(self) -> int:
+        """Return how much text there is, `more` included."""
+        return len(self.payload) + sum(map(len, self.more))
+
+    def in_one_piece(self) -> None:
+        """Put all text into `payload`, which is all that most look at."""
+        if self.more:
+            self.payload = b"".join((self.payload, *self.more))
+            self.more = ()
+
+    @property
     def seg_len(self) -> int:
-        """Return SEG.LEN: the payload, and one each for SYN and FIN."""
+        """Return SEG.LEN: the payload, in one piece, and one each for SYN and FIN."""
         flags = self.flags
         return len(self.payload) + (flags & FIN) + (flags >> 1 & 1)
 

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import pytest
@@ -11,9 +12,10 @@ import trio.testing
 
 from pystack.core.addresses import parse_ip4
 from pystack.runtime.tap import TapPort
-from pystack.runtime.tap_device import TapDevice
-from pystack.wire import ethernet, ipv4, tcp
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, split
+from pystack.runtime.tap_device import TapDevice, takes_big_tcp
+from pystack.runtime.virtio_net import header_of
+from pystack.wire import ethernet, ipv4, segment_frame, tcp
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed, cut_down, split
 
 A, B = parse_ip4("10.77.0.1"), parse_ip4("10.77.0.2")
 QUEUE_FRAMES = 1000
@@ -79,6 +81,51 @@ def super_frame() -> Frame:
     body = tcp.pack_header(segment, A, B, partial=True) + segment.payload
     packet = ipv4.pack_header(A, B, ipv4.TCP, len(body)) + body
     return Frame(ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, packet), CHECKSUM_PARTIAL, 1460)
+
+
+def big_frame() -> SuperFrame:
+    """Return a super-frame of more than 64 KiB, in two pieces."""
+    text = memoryview(bytes(range(250)) * 900)
+    segment = tcp.Segment(1, 2, 2**32 - 100, 4, tcp.ACK, 5, b"", text[:90_000])
+    segment.more = (text[90_000:],)
+    headers, *_ = segment_frame.pack(segment, A, B, bytes(6), bytes(6), partial=True)
+    return SuperFrame(headers, segment.payload, CHECKSUM_PARTIAL, 1460, segment.more)
+
+
+def test_where_the_kernel_has_no_room_for_a_big_super_frame_it_gets_smaller_ones(
+    ends: Ends,
+) -> None:
+    # 225,000 bytes are more than the socket's buffer takes at once: EMSGSIZE.
+    ends.port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 80_000)
+    port = TapPort(TapDevice(SocketDevice(ends.port), offload=True), 1500, big=True)
+    assert port.gso_max_bytes == 524_288
+    frame = big_frame()
+    port.send(frame, 0.0)
+    assert port.counters == {"tap_cut_down": 1}
+    got = []
+    while len(got) < 4:
+        with suppress(BlockingIOError):
+            got.append(ends.kernel.recv(70_000))
+        while port._backlog and port._written(port._backlog[0]):
+            port._backlog.popleft()
+    assert b"".join(data[10 + 54 :] for data in got) == frame.data[54:]
+    assert [data[:10] for data in got] == [header_of(piece) for piece in cut_down(frame, 65_455)]
+
+
+@pytest.mark.parametrize(
+    ("release", "big"),
+    [
+        ("6.2.16", False),
+        ("6.3.0-rc1", True),
+        ("6.18.44-fc", True),
+        ("7.0", True),
+        ("5.15", False),
+        ("", False),
+        ("unknown", False),
+    ],
+)
+def test_packets_beyond_64_kib_are_for_kernels_since_6_3(release: str, big: bool) -> None:
+    assert takes_big_tcp(release) is big
 
 
 @pytest.mark.trio

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from pystack.core.addresses import parse_ip4
 from pystack.core.errors import WireError
-from pystack.runtime.virtio_net import frame_of, frames_of, header_of, header_without_uso
+from pystack.runtime.virtio_net import (
+    frame_of,
+    frames_of,
+    header_of,
+    header_without_uso,
+    super_frame_of,
+)
 from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.checksum import pseudo_header_sum
 from pystack.wire.frame import (
@@ -223,3 +229,30 @@ def test_what_is_sent_arrives_as_it_was(payload: bytes, gso_bytes: int, flags: i
     assert got is not None
     assert (got.data, got.checksum, got.gso_bytes) == (sent.data, CHECKSUM_PARTIAL, gso_bytes)
     tcp.parse(ipv4.parse(memoryview(completed(got).data)[14:]))  # raises if the checksum is wrong
+
+
+def test_a_super_frame_of_tcp_is_read_in_two_parts_without_a_copy() -> None:
+    data = tcp_frame(bytes(range(200)) * 20, options=b"\1\1\1\0")
+    raw = header(NEEDS_CSUM, TCPV4 | ECN, 58, 1448, 34, 16) + data
+    frame = super_frame_of(raw)
+    assert frame is not None
+    assert (frame.checksum, frame.gso_bytes) == (CHECKSUM_PARTIAL, 1448)
+    assert len(frame.head) == 58
+    assert isinstance(frame.payload, memoryview)
+    assert frame.payload.obj is raw
+    assert frame.data == data
+
+
+@pytest.mark.parametrize(
+    "lead",
+    [
+        header(),  # an ordinary frame
+        header(0, TCPV4, 54, 1448, 34, 16),  # its checksum is not left open
+        header(NEEDS_CSUM, TCPV4, 54, 1448, 38, 16),  # IP options
+        header(NEEDS_CSUM, 4, 74, 1448, 54, 16),  # IPv6
+    ],
+)
+def test_anything_else_is_not_read_so(lead: bytes) -> None:
+    assert super_frame_of(lead + tcp_frame(bytes(4000))) is None
+    vlan = tcp_frame(bytes(4000))[:12] + b"\x81\0" + tcp_frame(bytes(4000))[14:]
+    assert super_frame_of(header(NEEDS_CSUM, TCPV4, 54, 1448, 34, 16) + vlan) is None

@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import WireError
-from pystack.wire import ethernet, ipv4, tcp, udp
+from pystack.wire import ethernet, ipv4, segment_frame, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_GOOD,
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
     Frame,
+    SuperFrame,
     completed,
+    cut_down,
     split,
 )
 
@@ -158,3 +160,50 @@ def test_hostile_super_frames_raise_nothing_but_wire_errors(data: bytes, gso_byt
                 read(Frame(frame_bytes, CHECKSUM_PARTIAL, gso_bytes))
             except WireError:
                 continue
+
+
+def test_a_super_frame_in_two_parts_is_put_together_when_somebody_looks() -> None:
+    frame = SuperFrame(b"head", memoryview(b"payload"), CHECKSUM_PARTIAL, 3)
+    assert len(frame) == 11
+    assert frame.data == b"headpayload"
+    assert frame.data is frame.data
+    with pytest.raises(AttributeError):
+        frame.other  # type: ignore[attr-defined]  # noqa: B018
+
+
+BIG = bytes(range(251)) * 1000
+
+
+def big_frame(flags: int) -> SuperFrame:
+    """Return a super-frame of 251,000 bytes in three pieces, as a host makes it."""
+    options = b"\1\1" + b"\x08\x0a" + bytes(range(8))
+    text = memoryview(BIG)
+    segment = tcp.Segment(1, 2, 2**32 - 70_000, 4, flags, 5, options, text[:100_000])
+    segment.more = (text[100_000:100_001], text[100_001:])
+    parts = segment_frame.pack(segment, SRC, DST, SRC_MAC, DST_MAC, partial=True)
+    head = b"".join(parts[:2])
+    return SuperFrame(head, parts[2], CHECKSUM_PARTIAL, 1448, segment.more)
+
+
+def test_a_packet_beyond_64_kib_has_no_length_and_is_read_all_the_same() -> None:
+    frame = big_frame(tcp.ACK)
+    assert frame.data[16:18] == b"\0\0"
+    packet = ipv4.parse(memoryview(frame.data)[14:])
+    assert len(packet.raw) == len(frame) - 14 == 20 + 32 + len(BIG)
+    with pytest.raises(WireError, match="ip_bad_total_length"):
+        ipv4.parse(memoryview(frame.data)[14:60_000])
+
+
+def test_one_that_is_cut_down_is_sent_as_the_same_ordinary_frames() -> None:
+    flags = tcp.ACK | tcp.PSH | tcp.FIN | tcp.CWR
+    whole = split(big_frame(flags))
+    pieces = cut_down(big_frame(flags), 65_000)
+    assert [len(piece.payload) for piece in pieces] == [63_712] * 3 + [251_000 - 3 * 63_712]
+    for piece in pieces:  # lengths and checksums are good
+        packet = ipv4.parse(memoryview(piece.data)[14:])
+        assert len(packet.raw) == len(piece) - 14
+        done = ipv4.parse(memoryview(completed(piece).data)[14:])
+        tcp.parse(done)
+    cut_twice = [frame for piece in pieces for frame in split(piece)]
+    blank = [(f.data[:18], f.data[20:24], f.data[26:]) for f in whole]  # all but the IP ident
+    assert [(f.data[:18], f.data[20:24], f.data[26:]) for f in cut_twice] == blank

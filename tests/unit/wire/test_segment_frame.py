@@ -63,13 +63,15 @@ def test_a_frame_is_packed_as_the_layers_pack_it(
         ttl=ttl,
     )
     expected = ethernet.pack(HERE, THERE, ethernet.IPV4, packet + header + bytes(segment.payload))
-    packed = segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=partial, tos=tos, ttl=ttl)
+    packed = b"".join(
+        segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=partial, tos=tos, ttl=ttl)
+    )
     assert packed == expected
 
 
 @given(segments)
 def test_what_was_packed_is_read_back(segment: Segment) -> None:
-    frame = Frame(segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=False))
+    frame = Frame(b"".join(segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=False)))
     read = segment_frame.parse(frame, HERE)
     assert read is not None
     assert fields(read) == fields(segment)
@@ -85,7 +87,7 @@ def test_a_damaged_frame_is_read_as_the_layers_read_it_or_left_to_them(
     segment: Segment, damage: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     state = data.draw(st.sampled_from((CHECKSUM_UNKNOWN, CHECKSUM_GOOD, CHECKSUM_PARTIAL)))
-    raw = bytearray(segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=False))
+    raw = bytearray(b"".join(segment_frame.pack(segment, SRC, DST, THERE, HERE, partial=False)))
     for at, value in damage:
         raw[at % len(raw)] = value
     raw = raw[: len(raw) - data.draw(st.integers(0, 3))] + bytes(data.draw(st.integers(0, 8)))
