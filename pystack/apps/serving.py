@@ -111,7 +111,7 @@ async def _accept(
     try:
         while True:
             try:
-                slots.acquire_nowait()  # a round of Trio's loop for each would be a tenth of it
+                slots.acquire_nowait()  # without a round of Trio's loop for each
             except trio.WouldBlock:
                 await slots.acquire()
             try:
