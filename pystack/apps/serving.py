@@ -109,21 +109,21 @@ async def _accept(
     nursery: trio.Nursery,
 ) -> None:
     try:
+        await slots.acquire()
         while True:
-            try:
-                slots.acquire_nowait()  # without a round of Trio's loop for each
-            except trio.WouldBlock:
-                await slots.acquire()
             try:
                 stream = await listener.accept()
             except OSError as error:
-                slots.release()
                 if error.errno not in _EXHAUSTED:
                     raise
                 _log.error("%s: accepting pauses: %s", service.name, error)
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
             nursery.start_soon(_converse, stream, service, slots)
+            try:
+                slots.acquire_nowait()  # without a round of Trio's loop for each
+            except trio.WouldBlock:
+                await slots.acquire()
     except trio.ClosedResourceError:
         _log.debug("%s: the listener was closed", service.name)
     finally:
