@@ -56,7 +56,7 @@ def send_segment(
             )
         else:
             frame = Frame(b"".join(parts), checksum)
-        _transmit(host, interface, frame, now)
+        transmit(host, interface, frame, now)
         return
     segment.in_one_piece()
     headers, *rest = segment_frame.pack(
@@ -98,7 +98,7 @@ def send_datagram(
         ttl=ttl,
         partial=partial,
     )
-    _transmit(host, interface, Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN), now)
+    transmit(host, interface, Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN), now)
     return True
 
 
@@ -175,7 +175,7 @@ def send_packet(
 def send_arp(host: Host, interface: Interface, dst: Mac, packet: bytes, now: float) -> None:
     """Send an ARP packet to one station, or with BROADCAST_MAC to all."""
     header = ethernet.HEADER.pack(dst, interface.mac, ethernet.ARP)
-    _transmit(host, interface, Frame(header + packet), now)
+    transmit(host, interface, Frame(header + packet), now)
 
 
 def solicit(host: Host, interface: Interface, target: Ip4, mac: Mac | None, now: float) -> None:
@@ -246,12 +246,12 @@ def _to_next_hop(
 
         def send_held(found: Mac, later: float) -> None:
             header = ethernet.HEADER.pack(found, interface.mac, ethernet.IPV4)
-            _transmit(host, interface, Frame(header + packet, checksum, gso_bytes), later)
+            transmit(host, interface, Frame(header + packet, checksum, gso_bytes), later)
 
         neighbors.hold(next_hop, packet, send_held)
         return
     header = ethernet.HEADER.pack(mac, interface.mac, ethernet.IPV4)
-    _transmit(host, interface, Frame(b"".join((header, *parts)), checksum, gso_bytes), now)
+    transmit(host, interface, Frame(b"".join((header, *parts)), checksum, gso_bytes), now)
 
 
 def _group_mac(interface: Interface, dst: Ip4) -> Mac | None:
@@ -262,7 +262,8 @@ def _group_mac(interface: Interface, dst: Ip4) -> Mac | None:
     return None
 
 
-def _transmit(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+def transmit(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+    """Give the port a frame that is ready."""
     host.counters["frames_out"] += 1
     if host.observers:
         _show(host, interface, frame, now)

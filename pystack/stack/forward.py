@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4, Mac, is_loopback, is_usable_source
+from pystack.link.port import uso_max_bytes
 from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
 from pystack.wire import ethernet, icmp, ipv4
@@ -145,7 +146,10 @@ def _carries(interface: Interface, packet: ipv4.Ipv4Packet, frame: Frame) -> boo
     """Tell whether a super-frame can go out whole, and its pieces fit."""
     transport = (packet.payload[12] >> 4) * 4 if packet.proto == ipv4.TCP else 8
     piece_bytes = packet.header_bytes + transport + frame.gso_bytes
-    return piece_bytes <= interface.mtu_bytes and len(packet.raw) <= interface.port.gso_max_bytes
+    port = interface.port
+    if packet.proto == ipv4.UDP and not uso_max_bytes(port):
+        return False
+    return piece_bytes <= interface.mtu_bytes and len(packet.raw) <= port.gso_max_bytes
 
 
 def _to_route(

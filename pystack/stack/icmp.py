@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip4, is_loopback, is_usable_source
 from pystack.core.errors import WireError
 from pystack.stack import egress
-from pystack.wire import icmp, ipv4
+from pystack.wire import echo_frame, icmp, ipv4
+from pystack.wire.frame import Frame
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
 
 # Errors are a favour, and a tool of attacks: as Linux's icmp_msgs_per_sec and icmp_msgs_burst.
 ERRORS_PER_S: Final = 1000.0
@@ -46,6 +48,39 @@ class Icmp:
         self._refilled_at = 0.0
         self.echo_sinks: dict[int, EchoReplySink] = {}  # by identifier: whoever pings
         self.echo_error_sinks: dict[int, EchoErrorSink] = {}  # the same, for errors about requests
+
+    def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
+        """Answer an echo request at once (HOT); False: the layers have to look at its frame."""
+        request = echo_frame.parse(frame, interface.mac)
+        if request is None:
+            return False
+        src, dst = request[:2]
+        host = self._host
+        if (
+            dst not in host.addresses
+            or interface.neighbors is None
+            or not is_usable_source(src)
+            or is_loopback(src)
+            or is_loopback(dst)
+            or src in host.addresses
+            or interface.is_broadcast(src)
+        ):
+            return False
+        route = host.routes.lookup(src)
+        if route is None:
+            return False
+        out = route.interface
+        if out.neighbors is None or out.is_many(src) or request[3] > out.mtu_bytes:
+            return False
+        mac = out.neighbors.lookup(src if route.gateway is None else route.gateway, now)
+        if mac is None:
+            return False
+        counters = host.counters
+        counters["ip_packets_in"] += 1
+        counters["icmp_echoes"] += 1
+        reply = echo_frame.answer(frame.data, request, out.mac, mac, host.next_ident())
+        egress.transmit(host, out, Frame(reply), now)
+        return True
 
     def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Answer an echo request; give replies and errors to whom they belong."""

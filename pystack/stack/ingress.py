@@ -1,8 +1,8 @@
 """THE WAY IN: what happens to a frame from the port to the transport layer, top to bottom.
 
-A segment of a known connection or a datagram for an open port that looks as nearly all do takes a
-short cut through the layers: the checks are the same, but all at once. Whatever else it may be, the
-layers find out.
+A segment of a known connection, a datagram for an open port or an echo request that looks as nearly
+all do takes a short cut through the layers: the checks are the same, but all at once. Whatever else
+it may be, the layers find out.
 
 Every `return` before the end has dropped something, and says so to `host.drop` by name.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import (
     UNSPECIFIED,
     ZERO_MAC,
+    Ip4,
     is_loopback,
     is_usable_source,
 )
@@ -22,7 +23,7 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
 from pystack.stack.train import Train, may_begin
 from pystack.tcp.states import TcpState
-from pystack.wire import arp, datagram_frame, ethernet, icmp, ipv4, segment_frame
+from pystack.wire import arp, datagram_frame, echo_frame, ethernet, icmp, ipv4, segment_frame
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _ETHERNET: Final = ethernet.HEADER
 # Of a TCP segment without IP options: where its flags are
 _FLAGS: Final = slice(47, 48)
+_DST: Final = slice(30, 34)
 _SYN_ALONE: Final = bytes((SYN,))
 _ESTABLISHED: Final = TcpState.ESTABLISHED
 
@@ -78,10 +80,12 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
 
 def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: float) -> None:
     """Take a frame that no short way is for: whatever is wrong with it is found and named here."""
-    if is_burst(frame):
+    data = frame.data
+    if is_burst(frame) and not (host.forwarding and _is_for_others(host, data)):
         _each_arrived(host, interface, frame, now)
         return
-    data = frame.data
+    if echo_frame.may_be(data) and host.icmp.frame_arrived(interface, frame, now):
+        return
     if len(data) < ethernet.HEADER_BYTES:
         host.drop("eth_runt", now, interface, data)
         return
@@ -123,6 +127,11 @@ def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: flo
             host.drop("eth_unknown_type", now, interface, data)
     except WireError as error:
         host.drop(error.reason, now, interface, data)
+
+
+def _is_for_others(host: Host, data: bytes) -> bool:
+    dst = Ip4(int.from_bytes(data[_DST], "big"))
+    return dst not in host.addresses and not host.is_many(dst)
 
 
 def _each_arrived(host: Host, interface: Interface, burst: Frame, now: float) -> None:

@@ -253,13 +253,17 @@ def test_a_checksum_that_is_to_be_filled_in_is_before_a_packet_is_cut() -> None:
     assert whole == data[34:]
 
 
-def test_a_super_frame_goes_whole_where_port_and_link_can_take_it() -> None:
+@pytest.mark.parametrize(("uso_max_bytes", "arrive"), [(65507, [3000]), (0, [1400, 1400, 200])])
+def test_a_super_frame_goes_whole_where_port_and_link_can_take_it(
+    uso_max_bytes: int, arrive: list[int]
+) -> None:
     lab = Lab(far_mtu_bytes=1428)
     lab.far.gso_max_bytes = 60_000
+    lab.far.uso_max_bytes = uso_max_bytes
     payload = bytes(3000)
     frame = Frame(datagram("10.0.0.2", "10.0.1.2", to=NEAR, payload=payload), CHECKSUM_GOOD, 1400)
     lab.near.arrive(frame)
-    assert [len(packet.payload) - 8 for packet in lab.far.packets()] == [3000]
+    assert [len(packet.payload) - 8 for packet in lab.far.packets()] == arrive
 
 
 def test_a_super_frame_is_cut_for_a_port_that_cannot_take_it() -> None:

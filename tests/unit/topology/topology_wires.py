@@ -15,6 +15,7 @@ class Wire:
     """A port whose other end is the test: it keeps what is sent and delivers what it is told to."""
 
     gso_max_bytes = 0
+    uso_max_bytes = 0
     fills_checksums = True
 
     def __init__(self, mtu_bytes: int = 1500) -> None:
