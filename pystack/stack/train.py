@@ -16,21 +16,34 @@ from pystack.wire.tcp import Segment
 _LENGTH: Final = slice(16, 18)
 _SEQ: Final = slice(38, 42)
 _FLAGS: Final = 47
-# Everything else but the identification, the two checksums, and the ends, by which it was found
-_SAME: Final = (slice(0, 16), slice(20, 24), slice(42, 47), slice(48, 50), slice(54, None))
 _PLAIN: Final = frozenset((tcp.ACK, tcp.ACK | tcp.PSH))
+# What may differ from one to the next: that, the identification, PSH, and the two checksums
+_VARIES: Final = (_LENGTH, slice(18, 20), slice(24, 26), _SEQ, slice(50, 52))
+
+
+def _mask(head_bytes: int) -> int:
+    """Return the bits of headers, as one number, that have to be the same."""
+    bits = bytearray(b"\xff" * head_bytes)
+    for part in _VARIES:
+        bits[part] = bytes(part.stop - part.start)
+    bits[_FLAGS] &= ~tcp.PSH
+    return int.from_bytes(bits, "big")
+
+
+_MASKS: Final = {size: _mask(size) for size in range(54, 54 + 41, 4)}
 
 
 class Train:
     """The first segment of a train, and the text of those that have followed it so far."""
 
-    __slots__ = ("_next_seq", "_same", "_segment", "_texts")
+    __slots__ = ("_mask", "_next_seq", "_same", "_segment", "_texts")
 
     def __init__(self, segment: Segment, frame: SuperFrame) -> None:
         head = frame.head
         self._segment = segment
         self._texts: list[Buffer] = []
-        self._same = [head[part] for part in _SAME]
+        self._mask = _MASKS[len(head)]
+        self._same = int.from_bytes(head, "big") & self._mask
         self._next_seq = _after(segment.seq, len(segment.payload))
 
     def add(self, frame: SuperFrame) -> bool:
@@ -38,10 +51,9 @@ class Train:
         head = frame.head
         if (
             head[_SEQ] != self._next_seq
-            or head[_FLAGS] not in _PLAIN
+            or int.from_bytes(head, "big") & self._mask != self._same
+            or int.from_bytes(head[_LENGTH], "big") != len(head) + len(frame.payload) - 14
             or frame.more
-            or int.from_bytes(head[_LENGTH], "big") != len(frame) - 14
-            or [head[part] for part in _SAME] != self._same
         ):
             return False
         text = frame.payload

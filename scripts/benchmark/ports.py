@@ -14,7 +14,7 @@ WAITED: Final = 1001  # accepted, with a task of Trio's that waits for what come
 SERVICE: Final = 1007  # UDP: the echo service
 
 MAC: Final = "02:00:00:00:00:02"  # of whoever is behind a TAP
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 1 << 20  # of what a server sends in bulk, as of what a client does
 FIXED_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello there\n"
 
 
