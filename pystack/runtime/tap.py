@@ -78,8 +78,9 @@ class TapPort:
         if device.offload:
             self.gso_max_bytes = _BIG_GSO_MAX_BYTES if big else _GSO_MAX_BYTES
         self.fills_checksums = device.offload
-        self.offloads = device.granted  # in words
+        self.offloads = device.granted + ", packets of 512 KiB" * big  # in words
         # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;
+        # tap_cut_down: one of more than 64 KiB that was sent in smaller ones;
         # tap_unattached, tap_oversize, tap_unknown_gso, tap_bad_gso: frames that were not delivered
         self.counters = Counters()
         self._device: TapDevice | None = device  # None: closed
@@ -106,7 +107,8 @@ class TapPort:
         if device.offload:
             _keep_freed_memory()
         # Only for the kernel itself, where it has an address: not for whoever is behind a bridge.
-        big = host_address is not None and takes_big_tcp(os.uname().release)
+        new_enough = device.offload and takes_big_tcp(os.uname().release)
+        big = new_enough and host_address is not None
         return cls(device, mtu_bytes, big=big)
 
     def attach(self, sink: FrameSink) -> None:

@@ -79,3 +79,14 @@ def test_the_kernel_cuts_them_for_whoever_is_behind_it(
         behind.run(["ip", "link", "set", "eth0", "up"])
         behind.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
         assert fetch(behind) == expected
+
+
+def test_the_log_says_which_offloads_there_are(stack_up: StackUp) -> None:
+    stack = stack_up("-v")
+    assert stack.stop() == 0
+    assert "tap0: offload: checksums, TSO" in stack.log
+    big = ", packets of 512 KiB" in stack.log
+    assert big is takes_big_tcp(os.uname().release)
+    without = stack_up("-v", "--no-offload")
+    assert without.stop() == 0
+    assert "offload:" not in without.log
