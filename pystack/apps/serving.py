@@ -120,10 +120,9 @@ async def _accept(
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
             nursery.start_soon(_converse, stream, service, slots)
-            try:
-                slots.acquire_nowait()  # without a round of Trio's loop for each
-            except trio.WouldBlock:
-                await slots.acquire()
+            # A round of Trio's loop for each, so that handlers begin in the order of their
+            # connections: of those that are started in one round, any may be the first.
+            await slots.acquire()
     except trio.ClosedResourceError:
         _log.debug("%s: the listener was closed", service.name)
     finally:

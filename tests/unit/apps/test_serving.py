@@ -154,6 +154,39 @@ async def test_more_connections_than_the_cap_wait(
         assert await second.receive_some() == b" second"
 
 
+class ListenerOfMany(FakeListener):
+    """As a host's, it lets nobody else run while connections are there."""
+
+    async def accept(self) -> trio.abc.HalfCloseableStream:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            return self.receive.receive_nowait()
+        except trio.WouldBlock:
+            return await self.receive.receive()
+
+
+class Recording(Echo):
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams: list[trio.abc.HalfCloseableStream] = []
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        self.streams.append(stream)
+
+
+async def test_handlers_begin_in_the_order_of_connections_that_came_together() -> None:
+    host, service = FakeHost(), Recording()
+    host.listener = ListenerOfMany()
+    pairs = [trio.testing.memory_stream_pair() for _ in range(12)]
+    for _, theirs in pairs:
+        host.listener.send.send_nowait(theirs)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, host, service, tcp_port=7, udp_port=None))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert service.streams == [theirs for _, theirs in pairs]
+
+
 async def test_when_the_system_has_no_more_to_give_accepting_pauses(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
