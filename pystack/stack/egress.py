@@ -66,77 +66,73 @@ def send_segment(
     _to_next_hop(host, interface, next_hop, packet, now, checksum, segment.gso_bytes)
 
 
-def send_datagram(
-    host: Host,
-    route: Route,
-    src: Ip4,
-    dst: Ip4,
-    ports: tuple[int, int],
-    payload: bytes,
-    now: float,
-    ttl: int,
-) -> bool:
+class DatagramWay:
+    """The way of all datagrams from a socket to one port of one address, found once."""
+
+    __slots__ = ("changes", "headers", "local", "next_hop", "route", "src")
+
+    def __init__(
+        self, host: Host, route: Route, local: Ip4, src: Ip4, dst: Ip4, ports: tuple[int, int]
+    ) -> None:
+        interface = route.interface
+        # It holds as long as these two do.
+        self.changes = host.routes.changes
+        self.local = local
+        self.route = route
+        self.src = src
+        # None: none of these datagrams can be sent at once
+        self.next_hop: Ip4 | None = None
+        if interface.neighbors is not None and not interface.is_many(dst):
+            self.next_hop = dst if route.gateway is None else route.gateway
+        self.headers = datagram_frame.Headers(src, dst, *ports, interface.mac)
+
+
+def send_datagram(host: Host, way: DatagramWay, payload: bytes, now: float, ttl: int) -> bool:
     """Send a UDP datagram at once (HOT); False: it is too large, or its station is not known."""
-    interface = route.interface
-    neighbors = interface.neighbors
-    if neighbors is None or _UDP_HEADERS_BYTES + len(payload) > interface.mtu_bytes:
+    interface = way.route.interface
+    next_hop, neighbors = way.next_hop, interface.neighbors
+    if (
+        next_hop is None
+        or neighbors is None
+        or _UDP_HEADERS_BYTES + len(payload) > interface.mtu_bytes
+    ):
         return False
-    if interface.is_many(dst):
-        return False
-    mac = neighbors.lookup(dst if route.gateway is None else route.gateway, now)
+    mac = neighbors.lookup(next_hop, now)
     if mac is None:
         return False
-    partial = interface.port.fills_checksums
-    data = datagram_frame.pack(
-        payload,
-        src,
-        dst,
-        *ports,
-        interface.mac,
-        mac,
-        ident=host.next_ident(),
-        ttl=ttl,
-        partial=partial,
-    )
-    transmit(host, interface, Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN), now)
+    port = interface.port
+    partial = port.fills_checksums
+    ttl_proto = ttl << 8 | ipv4.UDP
+    data = way.headers.frame(payload, mac, host.next_ident(), ttl_proto, partial=partial)
+    frame = Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN)
+    host.counters["frames_out"] += 1  # `transmit`, written out
+    if host.observers:
+        _show(host, interface, frame, now)
+    port.send(frame, now)
     return True
 
 
 def send_burst(
-    host: Host,
-    route: Route,
-    src: Ip4,
-    dst: Ip4,
-    ports: tuple[int, int],
-    datagrams: Sequence[Buffer],
-    now: float,
-    ttl: int,
+    host: Host, way: DatagramWay, datagrams: Sequence[Buffer], now: float, ttl: int
 ) -> bool:
     """Send datagrams of one size (the last may be shorter) as one frame; False: it can't be.
 
     The port takes bursts of this size, and nobody looks on: both are the caller's to know.
     """
-    interface = route.interface
-    neighbors = interface.neighbors
+    interface = way.route.interface
+    next_hop, neighbors = way.next_hop, interface.neighbors
     each_bytes = len(datagrams[0])
-    if neighbors is None or _UDP_HEADERS_BYTES + each_bytes > interface.mtu_bytes:
+    if (
+        next_hop is None
+        or neighbors is None
+        or _UDP_HEADERS_BYTES + each_bytes > interface.mtu_bytes
+    ):
         return False
-    if interface.is_many(dst):
-        return False
-    mac = neighbors.lookup(dst if route.gateway is None else route.gateway, now)
+    mac = neighbors.lookup(next_hop, now)
     if mac is None:
         return False
-    data = datagram_frame.pack(
-        b"".join(datagrams),
-        src,
-        dst,
-        *ports,
-        interface.mac,
-        mac,
-        ident=host.next_ident(len(datagrams)),
-        ttl=ttl,
-        partial=True,
-    )
+    ident = host.next_ident(len(datagrams))
+    data = way.headers.frame(b"".join(datagrams), mac, ident, ttl << 8 | ipv4.UDP, partial=True)
     host.counters["frames_out"] += len(datagrams)
     interface.port.send(Frame(data, CHECKSUM_PARTIAL, each_bytes), now)
     return True

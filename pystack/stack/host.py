@@ -111,6 +111,7 @@ class Host:
                 raise ConfigError(f"there is a route to {known.prefix} already: {known}")
         interface.add_address(address, prefix)
         self.addresses[address] = interface
+        self.routes.changes += 1  # the ways to it have, even if the table has not
         for route in wanted.values():
             self.routes.add(route)
 

@@ -39,13 +39,14 @@ class Route:
 class RouteTable:
     """Routes of one host, the most specific first."""
 
-    __slots__ = ("_cache", "_routes", "pairs")
+    __slots__ = ("_cache", "_routes", "changes", "pairs")
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
         self._cache: dict[int, Route | None] = {}
         # For `forward.py`: the route of packets by source and destination; empty after a change.
         self.pairs: dict[int, Route] = {}
+        self.changes = 0  # how often the table has changed: what was found before may be wrong
 
     def add(self, route: Route) -> None:
         """Add a route; a second one for the same block is refused."""
@@ -86,6 +87,7 @@ class RouteTable:
     def _forget(self) -> None:
         self._cache.clear()
         self.pairs.clear()
+        self.changes += 1
 
     def __iter__(self) -> Iterator[Route]:
         """Go through the routes, the most specific first."""

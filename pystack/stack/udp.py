@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.icmp import IcmpError
     from pystack.stack.interface import Interface
-    from pystack.stack.routes import Route
     from pystack.wire.checksum import Buffer
     from pystack.wire.frame import Frame
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
 MAX_BURST_DATAGRAMS: Final = 64  # Linux's UDP_MAX_SEGMENTS, before 6.9 doubled it
+_WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten
+_HEARD_LIMIT: Final = 4096  # the same, for each host
 _DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
 
 
@@ -49,6 +50,7 @@ class UdpSocket:
         "receive_buffer_bytes",
         "remote",
         "ttl",
+        "ways",
     )
 
     def __init__(self, table: UdpTable, local: Ip4, local_port: int) -> None:
@@ -61,6 +63,7 @@ class UdpSocket:
         self.allow_broadcast = False
         self.receive_buffer_bytes = RECEIVE_BUFFER_BYTES
         self.ttl = ipv4.DEFAULT_TTL
+        self.ways: dict[tuple[Ip4, int], egress.DatagramWay] = {}  # by destination
         self._received: deque[tuple[bytes, Ip4, int]] = deque()
         self._queued_bytes = 0
 
@@ -130,11 +133,13 @@ class UdpSocket:
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_host", "sockets")
+    __slots__ = ("_heard", "_host", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.sockets: dict[int, list[UdpSocket]] = {}  # by their local ports
+        # Source and destination of datagrams that nothing was wrong with: what `routes.changes` was
+        self._heard: dict[tuple[Ip4, Ip4, Interface], int] = {}
 
     def bind(self, local: Ip4, port: int) -> UdpSocket:
         """Open a socket on a port, 0 for any. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL."""
@@ -186,15 +191,12 @@ class UdpTable:
         (socket,) = sockets
         host = self._host
         if (
-            dst not in host.addresses
-            or socket.local not in (UNSPECIFIED, dst)
+            socket.local not in (UNSPECIFIED, dst)
             or (socket.remote is not None and socket.remote != (src, src_port))
-            or interface.neighbors is None
-            or not is_usable_source(src)
-            or is_loopback(src)
-            or is_loopback(dst)
-            or src in host.addresses
-            or interface.is_broadcast(src)
+            or (
+                self._heard.get((src, dst, interface)) != host.routes.changes
+                and not self._may_be_heard(interface, src, dst)
+            )
         ):
             return False
         counters = host.counters
@@ -206,6 +208,24 @@ class UdpTable:
             host.drop(
                 "udp_receive_buffer_full", now, interface, frame.data[ethernet.HEADER_BYTES :]
             )
+        return True
+
+    def _may_be_heard(self, interface: Interface, src: Ip4, dst: Ip4) -> bool:
+        """Tell whether nothing is wrong with these addresses here; if so, remember it."""
+        host = self._host
+        if (
+            dst not in host.addresses
+            or interface.neighbors is None
+            or not is_usable_source(src)
+            or is_loopback(src)
+            or is_loopback(dst)
+            or src in host.addresses
+            or interface.is_broadcast(src)
+        ):
+            return False
+        if len(self._heard) >= _HEARD_LIMIT:
+            self._heard.clear()
+        self._heard[src, dst, interface] = host.routes.changes
         return True
 
     def _burst_arrived(
@@ -268,14 +288,16 @@ class UdpTable:
         """Send a datagram for a socket."""
         if len(payload) > udp.MAX_PAYLOAD_BYTES:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        route, src = self._way(socket, dst, dst_port)
         host = self._host
+        way = socket.ways.get((dst, dst_port))
+        if way is None or way.changes != host.routes.changes or way.local != socket.local:
+            way = self._find_way(socket, dst, dst_port)
         host.counters["udp_datagrams_out"] += 1
-        ports = socket.local_port, dst_port
-        if egress.send_datagram(host, route, src, dst, ports, payload, now, socket.ttl):
+        if egress.send_datagram(host, way, payload, now, socket.ttl):
             return
-        data = udp.pack(src, dst, *ports, payload)
-        egress.send_packet(host, route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
+        src = way.src
+        data = udp.pack(src, dst, socket.local_port, dst_port, payload)
+        egress.send_packet(host, way.route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
 
     def send_many(
         self, socket: UdpSocket, datagrams: Sequence[Buffer], dst: Ip4, dst_port: int, now: float
@@ -283,26 +305,23 @@ class UdpTable:
         """Send datagrams for a socket, in bursts where the port takes them."""
         if any(len(datagram) > udp.MAX_PAYLOAD_BYTES for datagram in datagrams):
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        route, src = self._way(socket, dst, dst_port)
+        way = self._find_way(socket, dst, dst_port)
         host = self._host
-        ports = socket.local_port, dst_port
         # Whoever looks on sees each datagram: a burst is nothing that has been on any wire.
-        most_bytes = 0 if host.observers else uso_max_bytes(route.interface.port)
+        most_bytes = 0 if host.observers else uso_max_bytes(way.route.interface.port)
         at = 0
         while at < len(datagrams):
             count = _burst_length(datagrams, at, most_bytes)
             burst = datagrams[at : at + count]
             at += count
-            if count > 1 and egress.send_burst(
-                host, route, src, dst, ports, burst, now, socket.ttl
-            ):
+            if count > 1 and egress.send_burst(host, way, burst, now, socket.ttl):
                 host.counters["udp_datagrams_out"] += count
                 continue
             for datagram in burst:
                 self.send(socket, bytes(datagram), dst, dst_port, now)
 
-    def _way(self, socket: UdpSocket, dst: Ip4, dst_port: int) -> tuple[Route, Ip4]:
-        """Return the route for a datagram and its source address. Raises OSError."""
+    def _find_way(self, socket: UdpSocket, dst: Ip4, dst_port: int) -> egress.DatagramWay:
+        """Return the way of datagrams to there, and remember it. Raises OSError."""
         if not 0 < dst_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{dst_port} is not a port that can be sent to")
         host = self._host
@@ -316,7 +335,13 @@ class UdpTable:
             src = dst if dst in host.addresses else route.source
         if is_loopback(src) and route.interface.neighbors is not None:
             raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
-        return route, src
+        ports = socket.local_port, dst_port
+        way = egress.DatagramWay(host, route, socket.local, src, dst, ports)
+        if not route.interface.is_broadcast(dst):  # what is allowed there may change
+            if len(socket.ways) >= _WAYS_LIMIT:
+                socket.ways.clear()
+            socket.ways[dst, dst_port] = way
+        return way
 
 
 def _matches(socket: UdpSocket, packet: ipv4.Ipv4Packet, src_port: int) -> bool:

@@ -13,6 +13,12 @@ from pystack.wire.checksum import Buffer, checksum
 from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame
 
 _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHHH")
+# What of them differs from one datagram between two ports to the next, and what does not
+_VARYING: Final = struct.Struct("!HHHHH")
+_ENDS: Final = struct.Struct("!IIHH")
+_LENGTH_CHECK: Final = struct.Struct("!HH")
+_PLAIN_IPV4: Final = struct.pack("!HBB", ethernet.IPV4, ipv4.PLAIN, 0)
+_VERSION_SUM: Final = ipv4.PLAIN << 8
 _IP: Final = ethernet.HEADER_BYTES
 _UDP: Final = _IP + ipv4.HEADER_BYTES
 _PLAIN: Final = ipv4.PLAIN
@@ -73,50 +79,43 @@ def parse(frame: Frame, mac: Mac) -> tuple[Ip4, Ip4, int, int, bytes] | None:
     return src, dst, src_port, dst_port, data[_UDP + udp.HEADER_BYTES : end]
 
 
-def pack(
-    payload: Buffer,
-    src: Ip4,
-    dst: Ip4,
-    src_port: int,
-    dst_port: int,
-    src_mac: Mac,
-    dst_mac: Mac,
-    *,
-    ident: int,
-    ttl: int,
-    partial: bool,
-) -> bytes:
-    """Return the frame of a datagram: the one copy of its payload.
+class Headers:
+    """What the headers of all datagrams from one port to another have in common (HOT)."""
 
-    With `partial`, the checksum's field holds the sum over the pseudo-header alone.
-    """
-    udp_bytes = udp.HEADER_BYTES + len(payload)
-    total_bytes = ipv4.HEADER_BYTES + udp_bytes
-    addresses = src + dst
-    ip_sum = (_PLAIN << 8) + total_bytes + ident + (ttl << 8 | ipv4.UDP) + addresses
-    pseudo = addresses + ipv4.UDP + udp_bytes
-    if partial:
-        check = (pseudo - 1) % 0xFFFF + 1
-    else:
-        # RFC 768: 0 would say that there is no checksum
-        check = checksum(payload, pseudo + src_port + dst_port + udp_bytes) or 0xFFFF
-    headers = _HEADERS.pack(
-        dst_mac,
-        src_mac,
-        ethernet.IPV4,
-        _PLAIN,
-        0,
-        total_bytes,
-        ident,
-        0,
-        ttl,
-        ipv4.UDP,
-        (0xFFFF - ip_sum % 0xFFFF) % 0xFFFF,
-        src,
-        dst,
-        src_port,
-        dst_port,
-        udp_bytes,
-        check,
-    )
-    return b"".join((headers, payload))
+    __slots__ = ("_addresses", "_between", "_ports", "_start")
+
+    def __init__(self, src: Ip4, dst: Ip4, src_port: int, dst_port: int, src_mac: Mac) -> None:
+        self._start = src_mac + _PLAIN_IPV4
+        self._between = _ENDS.pack(src, dst, src_port, dst_port)
+        self._addresses = src + dst  # as they are: see `parse`
+        self._ports = src_port + dst_port
+
+    def frame(
+        self, payload: Buffer, dst_mac: Mac, ident: int, ttl_proto: int, *, partial: bool
+    ) -> bytes:
+        """Return the frame of a datagram: the one copy of its payload.
+
+        `ttl_proto`: the TTL and the protocol, as IP's header has them. With `partial`, the
+        checksum's field holds the sum over the pseudo-header alone.
+        """
+        udp_bytes = udp.HEADER_BYTES + len(payload)
+        total_bytes = ipv4.HEADER_BYTES + udp_bytes
+        addresses = self._addresses
+        pseudo = addresses + ipv4.UDP + udp_bytes
+        if partial:
+            check = (pseudo - 1) % 0xFFFF + 1
+        else:
+            # RFC 768: 0 would say that there is no checksum
+            check = checksum(payload, pseudo + self._ports + udp_bytes) or 0xFFFF
+        ip_sum = _VERSION_SUM + total_bytes + ident + ttl_proto + addresses
+        ip_check = (0xFFFF - ip_sum % 0xFFFF) % 0xFFFF
+        return b"".join(
+            (
+                dst_mac,
+                self._start,
+                _VARYING.pack(total_bytes, ident, 0, ttl_proto, ip_check),
+                self._between,
+                _LENGTH_CHECK.pack(udp_bytes, check),
+                payload,
+            )
+        )

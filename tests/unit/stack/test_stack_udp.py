@@ -19,7 +19,14 @@ from stack_bench import (
     udp_frame,
 )
 
-from pystack.core.addresses import BROADCAST_MAC, LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4
+from pystack.core.addresses import (
+    BROADCAST_MAC,
+    LIMITED_BROADCAST,
+    LOOPBACK,
+    UNSPECIFIED,
+    Ip4,
+    Prefix,
+)
 from pystack.stack.ports import FIRST, LAST
 from pystack.stack.udp import UdpSocket
 from pystack.wire import icmp, ipv4, udp
@@ -296,3 +303,30 @@ def test_a_lost_neighbour_is_told_to_an_unconnected_socket(bench: Bench) -> None
     bench.run(3.0)
     assert socket.error is not None
     assert socket.error.errno == errno.EHOSTUNREACH
+
+
+def test_a_change_of_routes_is_heard_of_at_once(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+    bench.host.set_gateway(PEER)
+    assert source_of(sent_by(bench, socket, FAR)) == HERE
+    bench.host.routes.remove(Prefix.of(0, 0))
+    with pytest.raises(OSError, match="unreachable"):
+        socket.send_to(b"data", FAR, 7, 0.0)
+
+
+def test_an_address_that_becomes_ours_is_no_source_any_more(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 7)
+    bench.arrive(udp_frame(b"one"))
+    bench.host.add_address(bench.interface, PEER, Prefix.of(HERE, 24))
+    bench.arrive(udp_frame(b"two"))
+    assert payloads(socket) == [b"one"]
+    assert bench.drops() == ["ip_martian"]
+
+
+def test_many_partners_are_served_and_not_all_remembered(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 7)
+    for port in range(1000, 2000):
+        socket.send_to(b"data", PEER, port, 0.0)
+    ports = [int.from_bytes(frame.data[36:38], "big") for frame in bench.taken()]
+    assert ports == list(range(1000, 2000))
+    assert len(socket.ways) <= 256

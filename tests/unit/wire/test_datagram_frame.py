@@ -23,9 +23,8 @@ payloads = st.binary(max_size=100)
 
 
 def packed(payload: bytes, ports: tuple[int, int], *, partial: bool = False) -> bytes:
-    return datagram_frame.pack(
-        payload, SRC, DST, *ports, THERE, HERE, ident=7, ttl=64, partial=partial
-    )
+    headers = datagram_frame.Headers(SRC, DST, *ports, THERE)
+    return headers.frame(payload, HERE, 7, 64 << 8 | ipv4.UDP, partial=partial)
 
 
 def by_the_layers(frame: Frame) -> tuple[int, int, int, int, bytes] | None:
@@ -48,10 +47,11 @@ def test_a_frame_is_packed_as_the_layers_pack_it(
     datagram = udp.pack(SRC, DST, src_port, dst_port, payload)
     header = ipv4.pack_header(SRC, DST, ipv4.UDP, len(datagram), ident=ident, ttl=ttl)
     expected = ethernet.pack(HERE, THERE, ethernet.IPV4, header + datagram)
-    ends = (SRC, DST, src_port, dst_port, THERE, HERE)
-    whole = datagram_frame.pack(payload, *ends, ident=ident, ttl=ttl, partial=False)
+    headers = datagram_frame.Headers(SRC, DST, src_port, dst_port, THERE)
+    ttl_proto = ttl << 8 | ipv4.UDP
+    whole = headers.frame(payload, HERE, ident, ttl_proto, partial=False)
     assert whole == expected
-    partial = datagram_frame.pack(payload, *ends, ident=ident, ttl=ttl, partial=True)
+    partial = headers.frame(payload, HERE, ident, ttl_proto, partial=True)
     assert completed(Frame(partial, CHECKSUM_PARTIAL)).data == expected
 
 
