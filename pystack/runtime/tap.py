@@ -19,10 +19,13 @@ from pystack.runtime import virtio_net
 from pystack.runtime.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap, takes_big_tcp
 from pystack.wire import ipv4, udp
 from pystack.wire.checksum import Buffer
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, cut_down, split
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, cut_down, is_burst, split
 
 # A batch is worth one wait (14 us) and one run of the pump; more would keep other tasks waiting.
 _BATCH_FRAMES: Final = 64
+# Nothing holds a sender of datagrams back: its bursts are handed on before they fill the receive
+# buffer (1 MiB). With 64 of them in a batch 88 % were lost there, with 8 a third.
+_BURSTS_BYTES: Final = 448 << 10
 _LARGEST_BLOCK_BYTES: Final = 30 << 20  # below glibc's DEFAULT_MMAP_THRESHOLD_MAX, 32 MiB
 _QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
 # The largest IP packet, and room for what may stand before it (Ethernet, VLAN tags).
@@ -242,6 +245,7 @@ class TapPort:
         """Deliver what is there, up to a batch; return how many frames that were."""
         lead_bytes = VNET_HEADER_BYTES if self._offload else 0
         most = lead_bytes + _MOST_BYTES
+        burst_bytes = 0
         for count in range(_BATCH_FRAMES):
             try:
                 # As fast as to read into a buffer that is there already, and what was read needs
@@ -266,6 +270,10 @@ class TapPort:
                 self._deliver_pieces(raw, now)
                 continue
             self._sink(frame, now)
+            if frame.gso_bytes and is_burst(frame):
+                burst_bytes += size
+                if burst_bytes > _BURSTS_BYTES:
+                    return count + 1
         return _BATCH_FRAMES
 
     def _deliver_pieces(self, raw: bytes, now: float) -> None:

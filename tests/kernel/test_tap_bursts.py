@@ -11,7 +11,7 @@ import dpkt
 import pytest
 import trio
 from netns import NetworkNamespace
-from test_tap import A, B, collect, opened, to_the_kernel
+from test_tap import A, B, Driver, collect, opened, to_the_kernel
 from up import StackUp
 
 import pystack
@@ -112,6 +112,30 @@ def test_more_pieces_than_a_kernel_takes_are_cut_before(
         assert [len(sender.recv(2000)) for _ in range(200)] == [1] * 200
 
 
+def test_a_batch_ends_before_bursts_fill_a_receive_buffer(
+    netns: NetworkNamespace, sender: socket.socket
+) -> None:
+    driver = Driver()
+    batches: list[int] = []
+    with opened(netns) as port:
+        for _ in range(20):
+            by_message(sender, bytes(60_000), 1000)
+
+        def sink(frame: Frame, now: float) -> None:
+            if frame.gso_bytes:
+                batches.append(driver.batches)
+                if len(batches) == 20:
+                    port.close()
+
+        async def main() -> None:
+            with trio.fail_after(30):
+                await port.run(driver)
+
+        port.attach(sink)
+        trio.run(main)
+    assert max(batches.count(batch) for batch in batches) == 8
+
+
 def burst(netns: NetworkNamespace, payload: bytes, each_bytes: int) -> Frame:
     """Return a burst from port 7 to ours, its checksum left open."""
     body = bytearray(udp.pack(B, A, 7, PORT, payload))
@@ -174,16 +198,23 @@ def inside(netns: NetworkNamespace) -> Iterator[pystack.TapHostConfig]:
         yield pystack.TapHostConfig.parse("tap0", seed=1)
 
 
-def test_send_many_to_leaves_in_one_frame_and_arrives_as_many(
+def test_without_observers_bursts_go_in_and_out_whole(
     netns: NetworkNamespace, sender: socket.socket
 ) -> None:
     async def main(config: pystack.TapHostConfig) -> None:
-        async with pystack.tap_host(config) as host, await host.open_udp_socket(7) as ours:
-            await trio.to_thread.run_sync(sender.sendto, b"hello", ("10.77.0.2", 7))
+        async with pystack.tap_host(config) as host, await host.open_udp_socket(PORT) as ours:
+            await trio.to_thread.run_sync(sender.sendto, b"hello", ("10.77.0.2", PORT))
             _, peer = await ours.receive_from()
-            await ours.send_many_to([bytes([number]) * 1000 for number in range(50)], peer)
-            for number in range(50):
-                assert await trio.to_thread.run_sync(sender.recv, 2000) == bytes([number]) * 1000
+            await trio.to_thread.run_sync(by_option, sender, b"".join(datagrams), 1000)
+            assert [await ours.receive_from() for _ in datagrams] == [
+                (datagram, peer) for datagram in datagrams
+            ]
+            assert host.counters["udp_datagrams_in"] == 51
+            await ours.send_many_to(datagrams, peer)
+            for datagram in datagrams:
+                assert await trio.to_thread.run_sync(sender.recv, 2000) == datagram
+            assert host.counters["udp_datagrams_out"] == 50
 
+    datagrams = [bytes([number]) * 1000 for number in range(49)] + [b"the last is shorter"]
     with inside(netns) as config:
         trio.run(main, config)
