@@ -2,6 +2,7 @@
 
 import gc
 import tracemalloc
+from collections import Counter
 
 import trio
 
@@ -45,6 +46,10 @@ class Crowd:
         await listener.aclose()
         await trio.sleep(1)  # so that the last acknowledgements are there
 
+    def theirs_of(self, stream: pystack.TcpStream) -> pystack.TcpStream:
+        """Return the server's end of one of the client's streams."""
+        return next(other for other in self.theirs if other.remote_address == stream.local_address)
+
     def close(self) -> None:
         for stream in (*self.ours, *self.theirs):
             stream.close()
@@ -77,25 +82,30 @@ def test_an_idle_connection_takes_six_kibibytes_at_most() -> None:
     in_network(program)
 
 
-def test_a_thousand_idle_ones_cost_nothing_while_they_are_idle() -> None:
+def test_ten_thousand_idle_ones_cost_nothing_while_they_are_idle() -> None:
     async def program(net: pystack.Network) -> None:
         crowd = Crowd(net)
-        await crowd.open(1000)
+        await crowd.open(10_000)
         frames = crowd.server.counters["frames_in"]
         waiting = len(crowd.server.stack.scheduler)
         assert waiting < 10  # no timer for each of them
         await trio.sleep(3600)
         assert crowd.server.counters["frames_in"] - frames < 10
-        assert len(crowd.server.connections()) == 1000
+        assert len(crowd.server.connections()) == 10_000
+        await crowd.ours[1234].send_all(b"still there?")
+        assert await crowd.theirs_of(crowd.ours[1234]).receive_some() == b"still there?"
 
     in_network(program)
 
 
-def test_two_hundred_busy_ones_all_get_their_turn() -> None:
+def test_a_thousand_busy_ones_all_get_their_turn_and_their_own_bytes() -> None:
+    rounds, message_bytes, count = 5, 2000, 1000
+
     async def program(net: pystack.Network) -> None:
         crowd = Crowd(net)
-        await crowd.open(200)
-        got = [0] * 200
+        await crowd.open(count)
+        began_at = trio.current_time()
+        took_s = [0.0] * count
 
         async def answer(stream: pystack.TcpStream) -> None:
             async for data in stream:
@@ -103,20 +113,27 @@ def test_two_hundred_busy_ones_all_get_their_turn() -> None:
 
         async def ask(number: int) -> None:
             stream = crowd.ours[number]
-            for _ in range(5):
-                await stream.send_all(bytes(2000))
-                size = 0
-                while size < 2000:
-                    size += len(await stream.receive_some())
-                got[number] += size
+            for turn in range(rounds):
+                said, heard = (
+                    (number * rounds + turn).to_bytes(4, "big") * (message_bytes // 4),
+                    b"",
+                )
+                await stream.send_all(said)
+                while len(heard) < message_bytes:
+                    heard += await stream.receive_some()
+                assert heard == said
             await stream.send_eof()
+            took_s[number] = round(trio.current_time() - began_at, 6)
 
         async with trio.open_nursery() as nursery:
             for stream in crowd.theirs:
                 nursery.start_soon(answer, stream)
-            for number in range(200):
+            for number in range(count):
                 nursery.start_soon(ask, number)
-        assert got == [10_000] * 200
+        # A millisecond each way, and nothing waits. Where the SYN had to be sent again, for no more
+        # than 128 wait for ARP's answer, the window began with one segment (RFC 5681 section 3.1).
+        assert Counter(took_s) == {0.010: 128, 0.012: count - 128}
+        assert net.links[0].counters == {}  # no frame was lost
 
     in_network(program)
 
