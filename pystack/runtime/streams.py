@@ -89,7 +89,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         view = memoryview(data).cast("B")
         self._sending = True
         try:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            waited = False
             while True:
                 self._check_may_send()
                 try:
@@ -99,8 +100,11 @@ class TcpStream(trio.abc.HalfCloseableStream):
                 except BrokenPipeError as error:
                     raise self._broken() from error
                 if not view:
-                    return
+                    break
+                waited = True
                 await self._writer.wait()
+            if not waited:  # as Trio's sockets: first it is sent, then others get their turn
+                await trio.lowlevel.cancel_shielded_checkpoint()
         finally:
             self._sending = False
 
