@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4, is_loopback, is_usable_source
+from pystack.core.addresses import Ip4
 from pystack.core.errors import WireError
 from pystack.stack import egress
+from pystack.stack.senders import may_be_heard
 from pystack.wire import echo_frame, icmp, ipv4
 from pystack.wire.frame import Frame
 
@@ -56,15 +57,7 @@ class Icmp:
             return False
         src, dst = request[:2]
         host = self._host
-        if (
-            dst not in host.addresses
-            or interface.neighbors is None
-            or not is_usable_source(src)
-            or is_loopback(src)
-            or is_loopback(dst)
-            or src in host.addresses
-            or interface.is_broadcast(src)
-        ):
+        if not may_be_heard(host, interface, src, dst):
             return False
         route = host.routes.lookup(src)
         if route is None:

@@ -7,9 +7,10 @@ import os
 import struct
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback, is_usable_source
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
 from pystack.stack import egress
 from pystack.stack.ports import random_port
+from pystack.stack.senders import may_be_heard
 from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWait, may_follow
@@ -122,13 +123,7 @@ class Listeners:
             or listener.accept_queue_full
             or listener.syn_queue_full
             or table.config.syn_cookies == 2
-            or dst not in host.addresses
-            or src in host.addresses
-            or interface.neighbors is None
-            or interface.is_broadcast(src)
-            or is_loopback(src)
-            or is_loopback(dst)
-            or not is_usable_source(src)
+            or not may_be_heard(host, interface, src, dst)
         ):
             return False
         host.counters["ip_packets_in"] += 1

@@ -13,11 +13,11 @@ from pystack.core.addresses import (
     Ip4,
     format_ip4,
     is_loopback,
-    is_usable_source,
 )
 from pystack.link.port import uso_max_bytes
 from pystack.stack import egress
 from pystack.stack.ports import random_port
+from pystack.stack.senders import may_be_heard
 from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL
 
@@ -213,15 +213,7 @@ class UdpTable:
     def _may_be_heard(self, interface: Interface, src: Ip4, dst: Ip4) -> bool:
         """Tell whether nothing is wrong with these addresses here; if so, remember it."""
         host = self._host
-        if (
-            dst not in host.addresses
-            or interface.neighbors is None
-            or not is_usable_source(src)
-            or is_loopback(src)
-            or is_loopback(dst)
-            or src in host.addresses
-            or interface.is_broadcast(src)
-        ):
+        if not may_be_heard(host, interface, src, dst):
             return False
         if len(self._heard) >= _HEARD_LIMIT:
             self._heard.clear()
