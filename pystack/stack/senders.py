@@ -1,4 +1,4 @@
-"""Whose packets are taken by the short cuts: what `ingress.py` asks about addresses, all at once."""
+"""Whose packets the short cuts take: what `ingress.py` asks about addresses, all at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def may_be_heard(host: Host, interface: Interface, src: Ip4, dst: Ip4) -> bool:
-    """Tell whether nothing is wrong with these addresses on this link; else `ingress` knows what."""
+    """Tell whether nothing is wrong with these addresses here; else `ingress` knows what is."""
     return (
         dst in host.addresses
         and interface.neighbors is not None
