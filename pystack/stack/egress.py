@@ -42,6 +42,8 @@ def send_segment(
     interface = route.interface
     partial = interface.port.fills_checksums
     checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
+    if segment.more and not partial:
+        segment.in_one_piece()  # the route is new, and its port can do less
     neighbors = interface.neighbors
     next_hop = dst if route.gateway is None else route.gateway
     mac = ZERO_MAC if neighbors is None else neighbors.lookup(next_hop, now)

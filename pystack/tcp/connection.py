@@ -3,7 +3,8 @@
 Five methods for whoever carries the segments::
 
     segment_arrived(seg, now)    a segment came in
-    poll_transmit(now)           what is to be sent now, segment by segment, until None
+    poll_transmit(now)           what is to be sent now, segment by segment, until None; the text
+                                 of one that a port is to cut may go on in `segment.more`
     next_timeout()               when `timeout` is wanted
     timeout(now)                 that time has come
     next_event()                 what the owner should know, event by event, until None

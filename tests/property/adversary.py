@@ -132,6 +132,7 @@ class World:
         conn = end.conn
         sent = 0
         while (segment := conn.poll_transmit(self.now)) is not None:
+            segment.in_one_piece()
             sent += 1
             assert sent < MAX_SEGMENTS_AT_ONCE, "it never stops sending"
             self._send(end, segment)
