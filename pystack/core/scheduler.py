@@ -36,7 +36,7 @@ class Scheduler:
     Instants are seconds of the world's clock.
     """
 
-    __slots__ = ("_heap", "_rebuild_at", "_serial", "_soon", "now", "on_earlier")
+    __slots__ = ("_heap", "_next", "_rebuild_at", "_serial", "_soon", "now", "on_earlier")
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now  # the instant that is being worked on; never moves back
@@ -45,6 +45,7 @@ class Scheduler:
         self._heap: list[tuple[float, int, Callable[[object, float], None] | None, object]] = []
         self._serial = 0
         self._soon: list[Callable[[float], None]] = []
+        self._next: list[Callable[[float], None]] = []
         self._rebuild_at = _REBUILD_AT
 
     def call_at(self, when: float, fn: Callable[[float], None]) -> Handle:
@@ -86,9 +87,15 @@ class Scheduler:
         """
         self._soon.append(fn)
 
+    def call_next(self, fn: Callable[[float], None]) -> None:
+        """Run `fn(now)` when the driver comes again, after what else it has to see to."""
+        self._next.append(fn)
+        if self.on_earlier is not None:
+            self.on_earlier(self.now)
+
     def next_at(self) -> float:
         """Return the instant of the next thing to do; infinity when there is none."""
-        if self._soon:
+        if self._soon or self._next:
             return self.now
         heap = self._heap
         while heap and _is_cancelled(heap[0][3]):
@@ -108,6 +115,10 @@ class Scheduler:
         (virtual time uses it to let a task that was woken run before anything else happens).
         """
         heap = self._heap
+        if self._next:
+            self.advance(now)
+            self._soon += self._next
+            self._next.clear()
         if self._soon:
             self._run_soon()
             if stop is not None and stop():

@@ -40,6 +40,10 @@ DEFAULT_ADDRESS: Final = "10.77.0.2/24"
 DEFAULT_HOST_ADDRESS: Final = "10.77.0.1/24"
 DEFAULT_MAC: Final = "02:00:00:00:00:02"  # locally administered
 
+# Of ordinary frames, 12 us each: what ACKs permit is not sent in one go, for their successors and
+# all else would wait in the kernel's queue: pings 42 ms instead of 0.4, and some lost.
+_BURST_SEGMENTS: Final = 16
+
 _log: Final = logging.getLogger("pystack.tap")
 _events: Final = logging.getLogger("pystack")
 
@@ -126,6 +130,8 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
         resources.callback(port.close)
         host = make_host("pystack", driver, config.seed)
         host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
+        if not port.gso_max_bytes:
+            host.tcp.burst_segments = _BURST_SEGMENTS
         _observe(host, config, resources)
         address, prefix = config.address
         plug = port if config.trouble is None else _shaped(port, config, config.trouble, driver)

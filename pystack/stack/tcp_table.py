@@ -7,6 +7,7 @@ once, at the batch's end, so that acknowledgements are sent once too.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -60,6 +61,10 @@ class TcpTable:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.sockets: dict[bytes, TcpSocket] = {}  # by their `ends`
+        self._later: list[TcpSocket] = []
+        # How many segments one pump sends before the driver looks at what has come; in virtual
+        # time, where nothing comes meanwhile, all
+        self.burst_segments = sys.maxsize
         self._marked: list[TcpSocket] = []
         self.shared = Shared(host.counters, host.rng, host.observers)
         self.time_waits = TimeWaits(host, self)
@@ -200,6 +205,7 @@ class TcpTable:
         for socket in self:
             self._forget(socket)
         self._marked.clear()
+        self._later.clear()
         self.time_waits.clear()
         self.memory.clear()
         self.fast_open.clear()
@@ -261,12 +267,21 @@ class TcpTable:
         connection = socket.connection
         if socket.train is not None:
             self._take_train(socket, socket.train, now)
+        left = self.burst_segments
         while (segment := connection.poll_transmit(now)) is not None:
             if segment.flags & tcp.SYN or len(socket.notes) == 2:
                 note_handshake(socket, segment, now, sent=True)
             egress.send_segment(
                 self._host, socket.route, socket.local, socket.remote, segment, now, socket.ip
             )
+            left -= 1
+            if not left:
+                if not socket.marked:
+                    socket.marked = True
+                    if not self._later:
+                        self._host.scheduler.call_next(self._pump_later)
+                    self._later.append(socket)
+                break
         if connection.events or connection.drops:
             self._tell(socket, now)
         sending, reading = connection.send_buffer, connection.receive_buffer
@@ -299,6 +314,13 @@ class TcpTable:
         if not self._marked:
             self._host.scheduler.call_soon(self._pump_marked)
         self._marked.append(socket)
+
+    def _pump_later(self, now: float) -> None:
+        """Go on with what gave way to what had come."""
+        marked, self._later = self._later, []
+        for socket in marked:
+            socket.marked = False
+            self.pump(socket, now)
 
     def _pump_marked(self, now: float) -> None:
         marked, self._marked = self._marked, []

@@ -220,3 +220,24 @@ def test_it_runs_what_a_sorted_list_would_run(steps: list[tuple[str, int]]) -> N
         assert ran == expected
         assert scheduler.now == now
         assert scheduler.next_at() == min((when for when, _ in waiting), default=math.inf)
+
+
+def test_what_gives_way_runs_when_the_driver_comes_again() -> None:
+    scheduler = Scheduler(1.0)
+    alarms: list[float] = []
+    done: list[float] = []
+    scheduler.on_earlier = alarms.append
+
+    def go_on(now: float) -> None:
+        done.append(now)
+        if len(done) < 3:
+            scheduler.call_next(go_on)
+
+    scheduler.call_next(go_on)
+    assert (alarms, scheduler.next_at()) == ([1.0], 1.0)
+    scheduler.run_due(5.0)  # once, however late it is
+    assert done == [5.0]
+    scheduler.run_due(6.0)
+    scheduler.run_due(7.0)
+    scheduler.run_due(8.0)
+    assert done == [5.0, 6.0, 7.0]
