@@ -89,8 +89,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         view = memoryview(data).cast("B")
         self._sending = True
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            waited = False
+            await trio.lowlevel.checkpoint()
             while True:
                 self._check_may_send()
                 try:
@@ -100,11 +99,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
                 except BrokenPipeError as error:
                     raise self._broken() from error
                 if not view:
-                    break
-                waited = True
+                    return
                 await self._writer.wait()
-            if not waited:  # as Trio's sockets: first it is sent, then others get their turn
-                await trio.lowlevel.cancel_shielded_checkpoint()
         finally:
             self._sending = False
 
