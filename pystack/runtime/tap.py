@@ -30,6 +30,7 @@ _LARGEST_BLOCK_BYTES: Final = 30 << 20  # below glibc's DEFAULT_MMAP_THRESHOLD_M
 _QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
 # The largest IP packet, and room for what may stand before it (Ethernet, VLAN tags).
 _MOST_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
+_BULK_BYTES: Final = 65536  # a batch of more than that is part of a bulk transfer
 _SMALL_BYTES: Final = 2048  # not worth looking whether it can be had without a copy
 # So that the IP packet stays within 65,535 bytes also with TCP options.
 _GSO_MAX_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
@@ -231,33 +232,34 @@ class TapPort:
                 await trio.lowlevel.wait_readable(self._fd)
             except trio.ClosedResourceError:
                 return
-            count = 2
-            while count > 1:
+            more = True
+            while more:
                 now = driver.now()
-                count = self._deliver_batch(now)
+                more = self._deliver_batch(now)
                 driver.batch_done(now)
-                if count > 1:
-                    # Where several came, more will: to look once more costs less than to wait for
-                    # it, and meanwhile those run who were woken.
+                if more:
                     await trio.lowlevel.checkpoint()
 
-    def _deliver_batch(self, now: float) -> int:
-        """Deliver what is there, up to a batch; return how many frames that were."""
+    def _deliver_batch(self, now: float) -> bool:
+        """Deliver what is there, up to a batch; True if there may be more, or soon will be."""
         lead_bytes = VNET_HEADER_BYTES if self._offload else 0
         most = lead_bytes + _MOST_BYTES
-        burst_bytes = 0
-        for count in range(_BATCH_FRAMES):
+        taken_bytes = burst_bytes = 0
+        for _ in range(_BATCH_FRAMES):
             try:
                 # As fast as to read into a buffer that is there already, and what was read needs
                 # no second copy.
                 raw = os.read(self._fd, most)
             except BlockingIOError:
-                return count
+                # In a bulk transfer, to look once more costs less than to wait for what comes
+                # next, and meanwhile those run who were woken.
+                return taken_bytes > _BULK_BYTES
             except OSError as error:
                 if self._device is None:  # closed by who was given the last frame
-                    return count
+                    return False
                 raise DeviceError(_why_ended(self.name, error)) from None
             size = len(raw)
+            taken_bytes += size
             if size == most:
                 self.counters.add("tap_oversize")  # and cut off by the kernel, without a word
                 continue
@@ -273,8 +275,8 @@ class TapPort:
             if frame.gso_bytes and is_burst(frame):
                 burst_bytes += size
                 if burst_bytes > _BURSTS_BYTES:
-                    return count + 1
-        return _BATCH_FRAMES
+                    return True
+        return True
 
     def _deliver_pieces(self, raw: bytes, now: float) -> None:
         """Deliver a super-frame that nobody above knows in pieces, or count it."""
