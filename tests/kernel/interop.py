@@ -29,8 +29,8 @@ def pattern(size: int, salt: int) -> bytes:
 
 Ends = tuple[TcpStream, trio.SocketStream]
 Opened = Callable[[TrioHost], AbstractAsyncContextManager[Ends]]
-UPLOAD: Final = pattern(400_000, 1)  # from us to the kernel
-DOWNLOAD: Final = pattern(400_000, 2)
+UPLOAD: Final = pattern(1_000_000, 1)  # from us to the kernel
+DOWNLOAD: Final = pattern(1_000_000, 2)
 
 
 @dataclass(slots=True)
