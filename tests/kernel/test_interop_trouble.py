@@ -56,7 +56,7 @@ def test_losses_are_repaired_with_and_without_sack_and_timestamps(
 ) -> None:
     async def program(host: TrioHost) -> None:
         async with opened(host) as (stream, theirs):
-            await transfer(stream, theirs, bytes_each=200_000)
+            await transfer(stream, theirs, bytes_each=1_000_000)
             assert stream.info().retransmits > 0
             await close_both(stream, theirs)
 
@@ -72,9 +72,9 @@ def test_losses_are_repaired_with_and_without_sack_and_timestamps(
 def test_reordering_and_duplicates_cost_no_data(netns: NetworkNamespace, opened: Opened) -> None:
     async def program(host: TrioHost) -> None:
         async with opened(host) as (stream, theirs):
-            await transfer(stream, theirs, bytes_each=200_000)
+            await transfer(stream, theirs, bytes_each=1_000_000)
             assert stream.info().dsacks_sent > 0
-            assert kernel_info(netns).number("bytes_received") == 200_000
+            assert kernel_info(netns).number("bytes_received") == 1_000_000
             await close_both(stream, theirs)
 
     words = {"delay": "3ms", "reorder": "10%", "duplicate": "3%"}
