@@ -51,14 +51,7 @@ class SendBuffer:
             if isinstance(chunk, bytearray):
                 return bytes(chunk[offset : offset + size])  # it may grow: no view may stay
             return chunk[offset : offset + size]
-        parts = [bytes(memoryview(chunk)[offset:])]
-        size -= len(chunk) - offset
-        while size:
-            index += 1
-            part = bytes(memoryview(self._chunks[index])[:size])
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+        return b"".join(self.pieces(seq, size))
 
     def pieces(self, seq: int, size: int) -> list[Buffer]:
         """Return the same without a copy, in as many pieces as the writes it lies in.
