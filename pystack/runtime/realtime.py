@@ -45,7 +45,6 @@ class RealtimeDriver:
         is_machine_clock = _is_machine_clock(trio.lowlevel.current_clock())
         self._lead_s = lead_s if is_machine_clock else 0.0
         self._make_alarm = make_alarm or (best_alarm if is_machine_clock else DeadlineAlarm)
-        self._alarm_at = math.inf  # what the alarm was last set to
 
     def now(self) -> float:
         """Return Trio's time; it never runs behind what the heap has done."""
@@ -63,15 +62,17 @@ class RealtimeDriver:
         """Run for ever: fire what is due, sleep until the next."""
         scheduler, lead_s = self.scheduler, self._lead_s
         alarm = self._make_alarm()
+        alarm_at = math.inf  # what it was last set to
 
         def set_alarm(when: float) -> None:
-            self._alarm_at = when - lead_s
-            alarm.set(when - lead_s)
+            nonlocal alarm_at
+            alarm_at = when - lead_s
+            alarm.set(alarm_at)
 
         def earlier(when: float) -> None:
             # To set a timer descriptor may take 20 us (on a virtual machine). One that goes off
             # before is as good, and so is one that has gone off: the loop below looks anew then.
-            if when - lead_s < self._alarm_at:
+            if when - lead_s < alarm_at:
                 set_alarm(when)
 
         scheduler.on_earlier = earlier
@@ -81,7 +82,7 @@ class RealtimeDriver:
                 scheduler.run_due(now)
                 next_at = scheduler.next_at()
                 if next_at - now > lead_s:
-                    if self._alarm_at <= now or next_at - lead_s < self._alarm_at:
+                    if alarm_at <= now or next_at - lead_s < alarm_at:
                         set_alarm(next_at)
                     await alarm.wait()
                 else:
