@@ -13,14 +13,13 @@ import trio
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4
 from pystack.runtime.socket_options import SOL_UDP, UDP_SEGMENT, view_of
 from pystack.runtime.sockets import HostSocket, check_flags, error_of
-from pystack.wire.udp import MAX_PAYLOAD_BYTES
+from pystack.wire.udp import MAX_LONG_BURST_DATAGRAMS, MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.udp import UdpSocket
 
 _MSG_TRUNC: Final = getattr(socket, "MSG_TRUNC", 0x20)
-_MAX_SEGMENTS: Final = 128  # UDP_MAX_SEGMENTS, since Linux 6.9
 _Received = tuple[bytes, tuple[str, int], int]  # payload, sender, flags of recvmsg(2)
 
 
@@ -222,7 +221,7 @@ class DatagramSocket(HostSocket):
             return len(view)
         if len(view) > MAX_PAYLOAD_BYTES:
             raise error_of(errno.EMSGSIZE)
-        if len(view) > segment_bytes * _MAX_SEGMENTS:
+        if len(view) > segment_bytes * MAX_LONG_BURST_DATAGRAMS:
             raise error_of(errno.EINVAL)
         parts = [view[at : at + segment_bytes] for at in range(0, len(view), segment_bytes)]
         udp.send_many(parts, _destination(remote), port, now)

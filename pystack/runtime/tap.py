@@ -19,7 +19,15 @@ from pystack.runtime import virtio_net
 from pystack.runtime.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap, takes_big_tcp
 from pystack.wire import ipv4, udp
 from pystack.wire.checksum import Buffer
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, cut_down, is_burst, split
+from pystack.wire.frame import (
+    CHECKSUM_PARTIAL,
+    SUPER_TEXT_BYTES,
+    Frame,
+    SuperFrame,
+    cut_down,
+    is_burst,
+    split,
+)
 
 # A batch is worth one wait (14 us) and one run of the pump; more would keep other tasks waiting.
 _BATCH_FRAMES: Final = 64
@@ -32,8 +40,6 @@ _QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
 _MOST_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
 _BULK_BYTES: Final = 65536  # a batch of more than that is part of a bulk transfer
 _SMALL_BYTES: Final = 2048  # not worth looking whether it can be had without a copy
-# So that the IP packet stays within 65,535 bytes also with TCP options.
-_GSO_MAX_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
 # Where the kernel takes larger ones ("BIG TCP"): what fits into the 17 pieces of 32 KiB that it
 # lays a packet down in, with room for the headers.
 _BIG_GSO_MAX_BYTES: Final = 16 * 32768
@@ -80,7 +86,7 @@ class TapPort:
         self.uso_max_bytes = udp.MAX_PAYLOAD_BYTES if device.cuts_datagrams else 0
         self.gso_max_bytes = 0
         if device.offload:
-            self.gso_max_bytes = _BIG_GSO_MAX_BYTES if big else _GSO_MAX_BYTES
+            self.gso_max_bytes = _BIG_GSO_MAX_BYTES if big else SUPER_TEXT_BYTES
         self.fills_checksums = device.offload
         self.offloads = device.granted + ", packets of 512 KiB" * big  # in words
         # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;
@@ -146,7 +152,7 @@ class TapPort:
         if len(frame) <= ipv4.MAX_PACKET_BYTES:
             self._put(parts)
         elif self._backlog or not self._written_big(parts):
-            for piece in cut_down(frame, _GSO_MAX_BYTES):
+            for piece in cut_down(frame, SUPER_TEXT_BYTES):
                 self._put((header, piece.head, piece.payload))
 
     def _written_big(self, parts: tuple[Buffer, ...]) -> bool:

@@ -32,9 +32,6 @@ _IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
 _IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
 _TRANSPORT_6: Final = _IP + 40
 _NEXT_HEADER: Final = _IP + 6
-# What the kernel sends and takes, UDP_MAX_SEGMENTS: 64 before Linux 6.9, then 128.
-MAX_DATAGRAMS_OUT: Final = 64
-_MAX_DATAGRAMS_IN: Final = 128
 _IS_UDP: Final = bytes((ipv4.UDP,))
 
 _NOTHING: Final = bytes(_HEADER.size)
@@ -73,7 +70,7 @@ def header_without_uso(frame: Frame) -> bytes | None:
 
 def _header_of_datagrams(data: bytes, start: int, gso_bytes: int) -> bytes | None:
     payload_bytes = len(data) - start - udp.HEADER_BYTES
-    if data[_PROTO] != ipv4.UDP or payload_bytes > MAX_DATAGRAMS_OUT * gso_bytes:
+    if data[_PROTO] != ipv4.UDP or payload_bytes > udp.MAX_BURST_DATAGRAMS * gso_bytes:
         return None
     if payload_bytes <= gso_bytes:  # nothing to cut, and the kernel would not
         return _HEADER.pack(_NEEDS_CSUM, 0, 0, 0, start, _UDP_CHECKSUM_OFFSET)
@@ -117,7 +114,7 @@ def frames_of(header: bytes | bytearray, data: bytes) -> list[Frame]:
         or data[12:_IP] != _IPV6
         or data[_NEXT_HEADER : _NEXT_HEADER + 1] != _IS_UDP
         or start != _TRANSPORT_6
-        or not 0 < gso_bytes < len(payload) <= _MAX_DATAGRAMS_IN * gso_bytes
+        or not 0 < gso_bytes < len(payload) <= udp.MAX_LONG_BURST_DATAGRAMS * gso_bytes
     ):
         raise WireError("tap_bad_gso")
     return [
@@ -131,7 +128,7 @@ def _are_datagrams(data: bytes, gso_bytes: int, start: int) -> bool:
     payload_bytes = len(data) - start - udp.HEADER_BYTES
     return (
         start >= _TRANSPORT
-        and 0 < gso_bytes < payload_bytes <= _MAX_DATAGRAMS_IN * gso_bytes
+        and 0 < gso_bytes < payload_bytes <= udp.MAX_LONG_BURST_DATAGRAMS * gso_bytes
         and data[12:_IP] == _IPV4
         and data[_PROTO] == ipv4.UDP
         and start == _IP + (data[_IP] & 0xF) * 4

@@ -13,7 +13,14 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
 from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.wire import arp, datagram_frame, ethernet, ipv4, segment_frame, tcp, udp
-from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, Frame, SuperFrame, cut_down
+from pystack.wire.frame import (
+    CHECKSUM_PARTIAL,
+    CHECKSUM_UNKNOWN,
+    SUPER_TEXT_BYTES,
+    Frame,
+    SuperFrame,
+    cut_down,
+)
 from pystack.wire.ip_options import SourceRoute, pack_source_route
 
 if TYPE_CHECKING:
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from pystack.stack.routes import Route
     from pystack.wire.checksum import Buffer
 
-_MOST_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + 60  # of IP and TCP
 _UDP_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + udp.HEADER_BYTES
 
 
@@ -272,6 +278,6 @@ def _show(host: Host, interface: Interface, frame: Frame, now: float) -> None:
     """Tell observers of a frame: in pieces, where its headers have no number for its length."""
     pieces: Sequence[Frame] = (frame,)
     if isinstance(frame, SuperFrame) and len(frame) > ipv4.MAX_PACKET_BYTES:
-        pieces = cut_down(frame, ipv4.MAX_PACKET_BYTES - _MOST_HEADERS_BYTES)
+        pieces = cut_down(frame, SUPER_TEXT_BYTES)
     for piece in pieces:
         host.notify(FrameSeen(now, host.name, interface.name, True, piece))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pystack.wire.frame import Frame
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
-MAX_BURST_DATAGRAMS: Final = 64  # Linux's UDP_MAX_SEGMENTS, before 6.9 doubled it
 _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten
 _HEARD_LIMIT: Final = 4096  # the same, for each host
 _DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
@@ -347,7 +346,7 @@ def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> i
     each_bytes = len(datagrams[start])
     if not 0 < 2 * each_bytes <= most_bytes:
         return 1
-    most = min(MAX_BURST_DATAGRAMS, most_bytes // each_bytes, len(datagrams) - start)
+    most = min(udp.MAX_BURST_DATAGRAMS, most_bytes // each_bytes, len(datagrams) - start)
     for number in range(1, most):
         size = len(datagrams[start + number])
         if size != each_bytes:

@@ -19,6 +19,9 @@ CHECKSUM_UNKNOWN: Final = 0  # it is in its place; whoever receives it has to ve
 CHECKSUM_GOOD: Final = 1  # it is in its place, and was verified already
 CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the data can be trusted
 
+# The largest text of a super-frame whose length IPv4 has a number for, whatever TCP's options are
+SUPER_TEXT_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
+
 _IP: Final = ethernet.HEADER_BYTES
 _PROTOCOL: Final = slice(_IP + 9, _IP + 10)
 _IS_UDP: Final = bytes((ipv4.UDP,))

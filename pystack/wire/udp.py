@@ -10,6 +10,9 @@ from pystack.wire.ipv4 import UDP, Ipv4Packet
 
 HEADER_BYTES: Final = 8
 MAX_PAYLOAD_BYTES: Final = 65507  # 65,535 less the IPv4 and UDP headers
+# How many datagrams a burst has at most: Linux's UDP_MAX_SEGMENTS, before and since 6.9
+MAX_BURST_DATAGRAMS: Final = 64
+MAX_LONG_BURST_DATAGRAMS: Final = 128
 _HEADER: Final = struct.Struct("!HHHH")
 
 
