@@ -19,6 +19,7 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import FrameSink
 from pystack.observe.observer import Dropped, Event, NeighborChanged
+from pystack.stack.groups import UNSOLICITED_REPORT_INTERVAL_S
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
 from pystack.wire import arp, ethernet, icmp, ipv4, udp
@@ -95,6 +96,12 @@ class Bench:
     def know_peer(self, address: Ip4 = PEER, mac: Mac = PEER_MAC) -> None:
         """Let the host learn where a station is (the entry is STALE then)."""
         self.arrive(arp_frame(arp.REQUEST, mac, address, self.interface.address))
+        self.taken()
+
+    def join(self, group: Ip4 = GROUP) -> None:
+        """Let the host be in a multicast group, reports and all done."""
+        self.host.groups.join(self.interface, group, self.scheduler.now)
+        self.run(self.scheduler.now + UNSOLICITED_REPORT_INTERVAL_S)
         self.taken()
 
     def taken(self) -> list[Frame]:

@@ -157,20 +157,33 @@ def send_packet(
     *,
     ttl: int = ipv4.DEFAULT_TTL,
     tos: int = 0,
+    options: bytes = b"",
 ) -> None:
-    """Send a datagram of any protocol, in fragments where it is too large for the link."""
+    """Send a datagram of any protocol, in fragments where it is too large for the link.
+
+    `options` are those of its IP header, whole words.
+    """
     interface = route.interface
     # What is for many is for this link: no gateway is asked to pass it on.
     next_hop = dst if interface.is_many(dst) else route.next_hop(dst)
     ident = host.next_ident()
-    if ipv4.HEADER_BYTES + len(payload) <= interface.mtu_bytes:
-        header = ipv4.pack_header(src, dst, proto, len(payload), ident=ident, ttl=ttl, tos=tos)
+    if ipv4.HEADER_BYTES + len(options) + len(payload) <= interface.mtu_bytes:
+        header = ipv4.pack_header(
+            src, dst, proto, len(payload), ident=ident, ttl=ttl, tos=tos, options=options
+        )
         _to_next_hop(host, interface, next_hop, (header, payload), now)
         return
-    for offset, piece, more in cut(payload, interface.mtu_bytes):
-        flags_offset = offset | (ipv4.MORE_FRAGMENTS if more else 0)
+    for offset, piece, more, kept in cut(payload, interface.mtu_bytes, options):
         header = ipv4.pack_header(
-            src, dst, proto, len(piece), ident=ident, flags_offset=flags_offset, ttl=ttl, tos=tos
+            src,
+            dst,
+            proto,
+            len(piece),
+            ident=ident,
+            flags_offset=offset | (ipv4.MORE_FRAGMENTS if more else 0),
+            ttl=ttl,
+            tos=tos,
+            options=kept,
         )
         host.counters["ip_fragments_out"] += 1
         _to_next_hop(host, interface, next_hop, (header, piece), now)

@@ -187,7 +187,7 @@ def _to_route(
         return
     host.counters["ip_forwarded"] += 1
     first = packet.flags_offset & 0x1FFF
-    for offset, payload, more in cut(bytes(packet.payload), mtu_bytes):
+    for offset, payload, more, _ in cut(bytes(packet.payload), mtu_bytes):
         header = ipv4.pack_header(
             packet.src,
             packet.dst,

@@ -9,6 +9,7 @@ from typing import Final
 
 from pystack.core.scheduler import Handle, Scheduler
 from pystack.wire.ecn import CE, NOT_ECT
+from pystack.wire.ip_options import copied
 from pystack.wire.ipv4 import HEADER_BYTES, MAX_PACKET_BYTES, Ipv4Packet
 
 TIMEOUT_S: Final = 60.0  # RFC 1122 section 3.3.2: 60 to 120 s
@@ -174,8 +175,18 @@ def _whole(datagram: _Datagram, first: Ipv4Packet) -> Ipv4Packet:
     return whole
 
 
-def cut(payload: bytes, mtu_bytes: int) -> Iterator[tuple[int, bytes, bool]]:
-    """Cut a datagram's payload for an MTU: (offset in units of 8 bytes, piece, more follow)."""
-    step = (mtu_bytes - HEADER_BYTES) // 8 * 8
-    for at in range(0, len(payload), step):
-        yield at // 8, payload[at : at + step], at + step < len(payload)
+def cut(
+    payload: bytes, mtu_bytes: int, options: bytes = b""
+) -> Iterator[tuple[int, bytes, bool, bytes]]:
+    """Cut a datagram's payload for an MTU.
+
+    Each piece: (offset in units of 8 bytes, payload, more follow, options). All options of the
+    header go with the first, those that say so with every one (RFC 791 section 3.1).
+    """
+    at, size = 0, len(payload)
+    while at < size:
+        step = (mtu_bytes - HEADER_BYTES - len(options)) // 8 * 8
+        yield at // 8, payload[at : at + step], at + step < size, options
+        if not at:
+            options = copied(options)
+        at += step

@@ -22,6 +22,7 @@ from pystack.core.scheduler import Handle, Scheduler
 from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
 from pystack.stack import egress, forward, ingress
 from pystack.stack.fragments import Reassembly
+from pystack.stack.groups import Groups
 from pystack.stack.icmp import Icmp
 from pystack.stack.interface import Interface
 from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
@@ -52,6 +53,7 @@ class Host:
         self.accepts_source_routes = False  # True: who comes by one is answered by the same way
         self.powered = True
         self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
+        self.groups = Groups(self)
         self.icmp = Icmp(self)
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
@@ -144,6 +146,7 @@ class Host:
         self.observers.clear()
         self.tcp.clear()
         self.reassembly.clear()
+        self.groups.clear()
         for interface in self.interfaces:
             if interface.neighbors is not None:
                 interface.neighbors.clear()
@@ -159,6 +162,7 @@ class Host:
         self.tcp.break_all(errno.ENETDOWN, now)
         self.udp.break_all(errno.ENETDOWN)
         self.reassembly.clear()
+        self.groups.clear()
         for interface in self.interfaces:
             if interface.neighbors is not None:
                 interface.neighbors.clear()

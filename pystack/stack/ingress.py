@@ -206,7 +206,15 @@ def _ipv4_arrived(
                 return
             host.drop("ip_for_others", now, interface, packet.raw)
             return
+        if not interface.hears(dst):
+            # RFC 1112 section 7.2: for a group that nobody here has joined
+            host.drop("ip_group_not_joined", now, interface, packet.raw)
+            return
         packet.to_many = True
+    elif packet.to_many:
+        # RFC 1122 section 3.3.6: of the link's many, each would take it for its own.
+        host.drop("ip_unicast_to_many", now, interface, packet.raw)
+        return
     if not is_usable_source(src) or interface.is_broadcast(src):
         host.drop("ip_bad_source", now, interface, packet.raw)
         return
@@ -240,6 +248,8 @@ def _ipv4_arrived(
         host.udp.packet_arrived(packet, now)
     elif proto == ipv4.ICMP:
         host.icmp.packet_arrived(packet, now)
+    elif proto == ipv4.IGMP:
+        host.groups.packet_arrived(interface, packet, now)
     else:
         host.drop("ip_unknown_protocol", now, interface, packet.raw)
         host.icmp.send_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE, now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pystack.core.addresses import LIMITED_BROADCAST, Ip4, Mac, Prefix, is_multicast
+from pystack.core.addresses import ALL_HOSTS, LIMITED_BROADCAST, Ip4, Mac, Prefix, is_multicast
 from pystack.link.port import Port
 from pystack.stack.neighbors import NeighborTable
 
@@ -10,7 +10,16 @@ from pystack.stack.neighbors import NeighborTable
 class Interface:
     """One attachment of a host to a link."""
 
-    __slots__ = ("_addresses", "_broadcasts", "mac", "mtu_bytes", "name", "neighbors", "port")
+    __slots__ = (
+        "_addresses",
+        "_broadcasts",
+        "groups",
+        "mac",
+        "mtu_bytes",
+        "name",
+        "neighbors",
+        "port",
+    )
 
     def __init__(
         self,
@@ -27,6 +36,8 @@ class Interface:
         self.neighbors = neighbors  # None: a link without stations to find (loopback)
         self._addresses: list[tuple[Ip4, Prefix]] = []
         self._broadcasts = {LIMITED_BROADCAST}
+        # How often each multicast group that is heard here was joined, see `groups.py`
+        self.groups = {ALL_HOSTS: 1}
 
     @property
     def addresses(self) -> Sequence[tuple[Ip4, Prefix]]:
@@ -47,6 +58,10 @@ class Interface:
     def is_broadcast(self, address: int) -> bool:
         """Tell whether the address means every host on this link."""
         return address in self._broadcasts
+
+    def hears(self, address: int) -> bool:
+        """Tell whether what is sent to these many is for this host too: broadcast, or its group."""
+        return address in self._broadcasts or address in self.groups
 
     def is_many(self, address: int) -> bool:
         """Tell whether the address means more than one host: broadcast or multicast."""

@@ -8,6 +8,7 @@ from pystack.core.errors import WireError
 from pystack.wire.checksum import checksum
 
 ICMP: Final = 1
+IGMP: Final = 2
 TCP: Final = 6
 UDP: Final = 17
 

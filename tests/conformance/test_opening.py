@@ -149,6 +149,7 @@ def test_a_segment_to_many_is_discarded_without_a_word(
     target: Ip4, flags: int, bench: TcpBench
 ) -> None:
     bench.table.listen(ANY, 80)
+    bench.join(GROUP)
     bench.segment(flags, ack=1, dst=target)
     assert bench.drops() == ["tcp_to_many"]
     assert bench.sent() == []

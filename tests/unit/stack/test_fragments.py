@@ -51,10 +51,10 @@ class Assembler:
 def test_what_is_cut_is_whole_again_in_any_order(payload: bytes, mtu: int, random: object) -> None:
     assembler = Assembler()
     pieces = list(cut(payload, mtu))
-    assert all(len(piece) + 20 <= mtu for _, piece, _ in pieces)
-    assert all(len(piece) % 8 == 0 for _, piece, more in pieces if more)
+    assert all(len(piece) + 20 <= mtu for _, piece, _, _ in pieces)
+    assert all(len(piece) % 8 == 0 for _, piece, more, _ in pieces if more)
     random.shuffle(pieces)  # type: ignore[attr-defined]
-    found = [assembler.add(piece, offset, more=more) for offset, piece, more in pieces]
+    found = [assembler.add(piece, offset, more=more) for offset, piece, more, _ in pieces]
     assert found[-1] == payload
     assert all(whole is None for whole in found[:-1])
     assert len(assembler.table) == assembler.table._cost_bytes == 0
@@ -68,7 +68,7 @@ def test_duplicates_change_nothing(order: list[int]) -> None:
     pieces = list(cut(bytes(range(80)), 28))
     found = []
     for index in (*order, *range(10)):
-        offset, piece, more = pieces[index]
+        offset, piece, more, _ = pieces[index]
         found.append(assembler.add(piece, offset, more=more))
     assert bytes(range(80)) in found
     assert set(assembler.dropped) <= {"frag_duplicate"}
@@ -152,7 +152,7 @@ def test_a_fragment_that_cannot_be_is_dropped_alone(
 def test_the_largest_datagram_fits_exactly() -> None:
     assembler = Assembler()
     payload = bytes(65515)
-    found = [assembler.add(piece, at, more=more) for at, piece, more in cut(payload, 1500)]
+    found = [assembler.add(piece, at, more=more) for at, piece, more, _ in cut(payload, 1500)]
     assert found[-1] == payload
 
 
@@ -307,7 +307,7 @@ def test_a_checksum_over_the_whole_is_verified() -> None:
     data = bytearray(udp.pack(PEER, HERE, 5, 7, bytes(2000)))
     for wrong in (1, 0):
         data[1999] ^= wrong
-        for offset, piece, more in cut(bytes(data), 1500):
+        for offset, piece, more, _ in cut(bytes(data), 1500):
             flags_offset = offset | (MORE if more else 0)
             bench.arrive(frame_of(ip_packet(piece, flags_offset=flags_offset)))
         data[1999] ^= wrong

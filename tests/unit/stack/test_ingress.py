@@ -75,6 +75,9 @@ FRAMES_AND_REASONS = {
     "ICMP cut short": (frame_of(ip_packet(bytes(7), ipv4.ICMP)), "icmp_truncated"),
     "ARP cut short": (frame_of(bytes(27), ethertype=ethernet.ARP), "arp_truncated"),
     "no port": (udp_frame(b""), "udp_no_port"),
+    "for us alone, to all": (udp_frame(b"", dst_mac=BROADCAST_MAC), "ip_unicast_to_many"),
+    "for us alone, to a group": (udp_frame(b"", dst_mac=GROUP_MAC), "ip_unicast_to_many"),
+    "to a group of others": (udp_frame(b"", dst=GROUP, dst_mac=GROUP_MAC), "ip_group_not_joined"),
 }
 
 
@@ -114,6 +117,7 @@ def test_frames_to_all_and_to_groups_are_taken(bench: Bench) -> None:
     socket = bench.host.udp.bind(UNSPECIFIED, 7)
     bench.arrive(udp_frame(b"1", dst=LIMITED_BROADCAST, dst_mac=BROADCAST_MAC))
     bench.arrive(udp_frame(b"2", dst=SUBNET_BROADCAST, dst_mac=BROADCAST_MAC))
+    bench.join(GROUP)
     bench.arrive(udp_frame(b"3", dst=GROUP, dst_mac=GROUP_MAC))
     found = [socket.receive() for _ in range(3)]
     assert [datagram and datagram[0] for datagram in found] == [b"1", b"2", b"3"]

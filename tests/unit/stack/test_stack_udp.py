@@ -122,6 +122,7 @@ def test_broadcast_and_multicast_reach_every_socket_that_matches(bench: Bench) -
     partner.local, partner.remote = UNSPECIFIED, (PEER, 5000)
     bench.arrive(udp_frame(b"all", dst=SUBNET_BROADCAST, dst_mac=BROADCAST_MAC))
     assert [payloads(socket) for socket in (everywhere, bound, partner)] == [[b"all"]] * 3
+    bench.join(GROUP)
     bench.arrive(udp_frame(b"group", dst=GROUP, dst_mac=bytes.fromhex("01005e0000fb")))
     assert [payloads(socket) for socket in (everywhere, bound, partner)] == [
         [b"group"],
