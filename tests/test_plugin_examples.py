@@ -95,6 +95,7 @@ def test_each_group_has_one_and_the_command_says_from_where(environment: dict[st
         "pystack.impairment": ["microwave", "pystack-examples:", "custom_loss:Microwave"],
         "pystack.qdisc": ["lifo", "pystack-examples:", "custom_qdisc:Lifo"],
         "pystack.congestion": ["polite", "pystack-examples:", "custom_congestion:Polite"],
+        "pystack.recovery": ["timer_only", "pystack-examples:", "custom_recovery:TimerOnly"],
         "pystack.service": ["finger", "pystack-examples:", "custom_service:Finger"],
         "pystack.observer": ["talkers", "pystack-examples:", "custom_observer:Talkers"],
     }
@@ -112,6 +113,15 @@ def test_a_polite_congestion_control_gives_way(environment: dict[str, str]) -> N
     rates = [float(rate) for rate in re.findall(r"[\d.]+(?= Mbit/s)", f"{alone} {both}")]
     assert rates[0] > 7
     assert rates[2] > 4 * rates[1]
+
+
+def test_a_recovery_of_ones_own_waits_for_its_timer(environment: dict[str, str]) -> None:
+    output = run(environment, EXAMPLES / "custom_recovery.py")
+    found = re.findall(r"(\w+) +([\d.]+) s, (\d+) segments again\n", output)
+    assert [name for name, _, _ in found] == ["timer_only", "newreno", "rack"]
+    timer_only, newreno, rack = (float(took_s) for _, took_s, _ in found)
+    assert timer_only > newreno > rack
+    assert all(int(again) > 4 for _, _, again in found)
 
 
 def test_a_service_of_ones_own_answers(environment: dict[str, str]) -> None:

@@ -9,6 +9,8 @@ import trio
 import trio.testing
 from worlds import Certificates, echo, in_virtual_time, pair
 
+import pystack
+
 DATA = b"0123456789" * 5000
 
 
@@ -216,3 +218,17 @@ def test_a_program_that_waits_until_all_are_blocked_goes_on_before_time_does() -
             await world.client.run(program)
 
     in_virtual_time(main)
+
+
+def test_a_thread_may_sleep_for_an_hour_of_the_networks_time() -> None:
+    def work() -> None:
+        trio.from_thread.run(trio.sleep, 3600)
+
+    async def main() -> float:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("host")
+            net.link(host, net.host("other"))
+            await host.run(trio.to_thread.run_sync, work)
+            return trio.current_time()
+
+    assert pystack.run(main) == 3600
