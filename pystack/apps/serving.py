@@ -163,7 +163,7 @@ async def _answer(socket: DatagramSocket, service: Service) -> None:
                 # What became of an earlier answer: the host has found out that nobody is there.
                 _log.debug("%s: an answer did not arrive: %s", service.name, error)
             _answer_row(socket, service, row)
-    except trio.ClosedResourceError:
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
         _log.debug("%s: the socket was closed", service.name)
     finally:
         await _close(socket)

@@ -17,7 +17,7 @@ from pystack.wire.udp import MAX_LONG_BURST_DATAGRAMS, MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
-    from pystack.stack.udp import UdpSocket
+    from pystack.stack.udp_socket import UdpSocket
 
 _MSG_TRUNC: Final = getattr(socket, "MSG_TRUNC", 0x20)
 _Received = tuple[bytes, tuple[str, int], int]  # payload, sender, flags of recvmsg(2)

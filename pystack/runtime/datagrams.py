@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from pystack.core.addresses import format_ip4
 from pystack.runtime.driver import Waiter
+from pystack.stack.udp_socket import ORIGIN_LOCAL
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
-    from pystack.stack import udp
+    from pystack.stack import udp_socket
     from pystack.wire.checksum import Buffer
+
+
+class DatagramError(NamedTuple):
+    """What is known of an error about one datagram."""
+
+    number: int  # errno
+    reporter: str | None  # the address of who said so; None: this host, before it was sent
+    destination: tuple[str, int]  # where the datagram was to go
+    payload: bytes  # as much of it as was quoted
 
 
 class UdpSocket:
     """A bound UDP port; `connect` gives it one partner."""
 
-    def __init__(self, host: TrioHost, socket: udp.UdpSocket) -> None:
+    def __init__(self, host: TrioHost, socket: udp_socket.UdpSocket) -> None:
         self._host = host
         self._socket = socket
         self._reader = Waiter(host.driver)
@@ -32,9 +44,42 @@ class UdpSocket:
         return format_ip4(self._socket.local), self._socket.local_port
 
     def connect(self, address: tuple[str, int]) -> None:
-        """Take datagrams and errors from this partner only, and `send` to it."""
+        """Take datagrams and errors from this partner only, and `send` to it. OSError: no way."""
         self._check_open()
-        self._socket.remote = (self._host.resolve(address[0]), address[1])
+        remote = self._host.resolve(address[0])
+        route = self._host.routes.lookup(remote)
+        if route is None:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
+        own = self._host.stack.is_own(remote)
+        self._socket.connect(remote, address[1], remote if own else route.source)
+
+    def disconnect(self) -> None:
+        """Take datagrams from anybody again."""
+        self._check_open()
+        self._socket.disconnect()
+
+    def set_receive_errors(self, wanted: bool) -> None:
+        """Have all errors raised, also soft ones and without a partner (IP_RECVERR).
+
+        Without that a connected socket hears of hard errors (the port is closed), and one that
+        is not connected of none: a server should not end because a client has gone.
+        """
+        self._socket.receives_errors = wanted
+        if not wanted:
+            self._socket.errors.clear()
+
+    def take_error_details(self) -> DatagramError | None:
+        """Return what is known of the oldest error; None: no more are known.
+
+        Only with `set_receive_errors`; 64 are kept, and one is raised by the next call as well
+        unless it was taken here before.
+        """
+        found = self._socket.take_queued_error()
+        if found is None:
+            return None
+        reporter = None if found.origin == ORIGIN_LOCAL else format_ip4(found.offender)
+        destination = format_ip4(found.dst[0]), found.dst[1]
+        return DatagramError(found.number, reporter, destination, found.payload)
 
     def allow_broadcast(self) -> None:
         """Let it send to broadcast addresses (SO_BROADCAST)."""
@@ -43,7 +88,8 @@ class UdpSocket:
     async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
         """Return the next datagram's payload and its sender.
 
-        Raises OSError for what ICMP told of an earlier datagram (ECONNREFUSED, EHOSTUNREACH ...).
+        Raises OSError for what ICMP told of an earlier datagram: where there is a partner, that
+        his port is closed (ECONNREFUSED); else only with `set_receive_errors`.
         """
         if self._reader.busy:
             raise trio.BusyResourceError("another task is receiving from this socket")
@@ -130,8 +176,12 @@ class UdpSocket:
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this socket was closed here")
+        if self._socket.broken is not None:
+            # Not an OSError: who goes on after those would do so for ever.
+            reason = os.strerror(self._socket.broken)
+            raise trio.BrokenResourceError(f"{self._host.name}: {reason}")
 
     def _raise_error(self) -> None:
-        error, self._socket.error = self._socket.error, None
+        error = self._socket.take_error()
         if error is not None:
             raise error

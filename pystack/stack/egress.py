@@ -158,22 +158,34 @@ def send_packet(
     ttl: int = ipv4.DEFAULT_TTL,
     tos: int = 0,
     options: bytes = b"",
+    dont_fragment: bool = False,
+    mtu_bytes: int | None = None,
 ) -> None:
     """Send a datagram of any protocol, in fragments where it is too large for the link.
 
-    `options` are those of its IP header, whole words.
+    `options` are those of its IP header, whole words. `dont_fragment` goes on what is whole.
+    `mtu_bytes` is the path's; None: that of the link.
     """
     interface = route.interface
+    mtu_bytes = mtu_bytes or interface.mtu_bytes
     # What is for many is for this link: no gateway is asked to pass it on.
     next_hop = dst if interface.is_many(dst) else route.next_hop(dst)
     ident = host.next_ident()
-    if ipv4.HEADER_BYTES + len(options) + len(payload) <= interface.mtu_bytes:
+    if ipv4.HEADER_BYTES + len(options) + len(payload) <= mtu_bytes:
         header = ipv4.pack_header(
-            src, dst, proto, len(payload), ident=ident, ttl=ttl, tos=tos, options=options
+            src,
+            dst,
+            proto,
+            len(payload),
+            ident=ident,
+            flags_offset=ipv4.DONT_FRAGMENT if dont_fragment else 0,
+            ttl=ttl,
+            tos=tos,
+            options=options,
         )
         _to_next_hop(host, interface, next_hop, (header, payload), now)
         return
-    for offset, piece, more, kept in cut(payload, interface.mtu_bytes, options):
+    for offset, piece, more, kept in cut(payload, mtu_bytes, options):
         header = ipv4.pack_header(
             src,
             dst,

@@ -176,6 +176,10 @@ class Host:
         self.tcp.config = tcp_config
         self.powered = True
 
+    def is_own(self, address: Ip4) -> bool:
+        """Tell whether packets to this address are for this host alone: 127.0.0.0/8 among them."""
+        return address in self.addresses or is_loopback(address)
+
     def is_many(self, address: Ip4) -> bool:
         """Tell whether an address means several hosts, on any link of this one."""
         return is_multicast(address) or any(

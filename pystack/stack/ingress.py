@@ -245,7 +245,7 @@ def _ipv4_arrived(
     if proto == ipv4.TCP:
         host.tcp.packet_arrived(packet, now)
     elif proto == ipv4.UDP:
-        host.udp.packet_arrived(packet, now)
+        host.udp.packet_arrived(interface, packet, now)
     elif proto == ipv4.ICMP:
         host.icmp.packet_arrived(packet, now)
     elif proto == ipv4.IGMP:

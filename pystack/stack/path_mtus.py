@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4
-from pystack.tcp import fast_open, path_mtu
-from pystack.tcp.states import TcpState
+from pystack.tcp import path_mtu
 from pystack.wire import ipv4, tcp
 
 if TYPE_CHECKING:
@@ -54,14 +53,16 @@ class PathMtus:
             return
         tcb = connection.tcb
         mss = mtu_bytes - _HEADERS_BYTES
-        if connection.state is TcpState.SYN_SENT:
-            believed = fast_open.too_big(connection, mss)
-        else:
-            believed = path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now)
-        if believed:
-            self._learn(socket.remote, tcb.snd_mss + tcb.options_bytes + _HEADERS_BYTES, now)
+        if path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now):
+            self.learn(socket.remote, tcb.snd_mss + tcb.options_bytes + _HEADERS_BYTES, now)
 
-    def _learn(self, dst: Ip4, mtu_bytes: int, now: float) -> None:
+    def mtu_to(self, dst: Ip4, now: float) -> int | None:
+        """Return the MTU of a path; None: nothing is known."""
+        mss = self.mss_to(dst, now)
+        return None if mss is None else mss + _HEADERS_BYTES
+
+    def learn(self, dst: Ip4, mtu_bytes: int, now: float) -> None:
+        """Remember the MTU of a path for ten minutes."""
         self._known.pop(dst, None)
         if len(self._known) >= MAX_PATHS:
             del self._known[next(iter(self._known))]

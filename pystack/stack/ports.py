@@ -48,3 +48,24 @@ def random_port(rng: Random, is_free: Callable[[int], bool]) -> int:
         if is_free(port):
             return port
     return 0
+
+
+class Shares:
+    """Who of several that share a port (SO_REUSEPORT) gets what comes from one other end.
+
+    The same one for the same ends, as long as their number stays; a stranger can't choose it.
+    """
+
+    __slots__ = ("_key", "_rng")
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._key: bytes | None = None  # None: not needed yet
+
+    def choose(self, local: int, remote: int, remote_port: int, count: int) -> int:
+        """Return a number below `count`."""
+        if self._key is None:
+            self._key = self._rng.randbytes(16)
+        name = f"{local}/{remote}/{remote_port}".encode()
+        digest = hashlib.blake2s(name, key=self._key, digest_size=4).digest()
+        return int.from_bytes(digest, "big") * count >> 32

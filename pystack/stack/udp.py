@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
+    LIMITED_BROADCAST,
     UNSPECIFIED,
     Ip4,
+    Prefix,
     format_ip4,
     is_loopback,
+    is_multicast,
 )
 from pystack.link.port import uso_max_bytes
 from pystack.stack import egress
-from pystack.stack.ports import random_port
+from pystack.stack.path_mtus import PathMtus
+from pystack.stack.ports import Shares, random_port
+from pystack.stack.routes import Route
 from pystack.stack.senders import may_be_heard
+from pystack.stack.udp_socket import (
+    ORIGIN_ICMP,
+    ORIGIN_LOCAL,
+    PMTU_DO,
+    PMTU_DONT,
+    PMTU_WANT,
+    USUAL,
+    Arrival,
+    DatagramFields,
+    QueuedError,
+    UdpSocket,
+)
 from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL
 
@@ -28,143 +44,62 @@ if TYPE_CHECKING:
     from pystack.wire.checksum import Buffer
     from pystack.wire.frame import Frame
 
-RECEIVE_BUFFER_BYTES: Final = 1 << 20
 _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten
 _HEARD_LIMIT: Final = 4096  # the same, for each host
-_DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
-
-
-class UdpSocket:
-    """One bound, perhaps connected, UDP port. Made by `UdpTable.bind`."""
-
-    __slots__ = (
-        "_queued_bytes",
-        "_received",
-        "_table",
-        "allow_broadcast",
-        "error",
-        "local",
-        "local_port",
-        "on_readable",
-        "receive_buffer_bytes",
-        "remote",
-        "ttl",
-        "ways",
-    )
-
-    def __init__(self, table: UdpTable, local: Ip4, local_port: int) -> None:
-        self._table = table
-        self.local = local  # UNSPECIFIED: every address of the host
-        self.local_port = local_port
-        self.remote: tuple[Ip4, int] | None = None  # None: not connected
-        self.error: OSError | None = None  # what ICMP told, for the owner's next call
-        self.on_readable: Callable[[], None] | None = None  # None: nobody wants to be told
-        self.allow_broadcast = False
-        self.receive_buffer_bytes = RECEIVE_BUFFER_BYTES
-        self.ttl = ipv4.DEFAULT_TTL
-        self.ways: dict[tuple[Ip4, int], egress.DatagramWay] = {}  # by destination
-        self._received: deque[tuple[bytes, Ip4, int]] = deque()
-        self._queued_bytes = 0
-
-    @property
-    def readable(self) -> bool:
-        """Tell whether `receive` or `error` has something."""
-        return bool(self._received) or self.error is not None
-
-    def receive(self) -> tuple[bytes, Ip4, int] | None:
-        """Return (payload, source address, source port) of the oldest datagram, if there is one."""
-        if not self._received:
-            return None
-        datagram = self._received.popleft()
-        self._queued_bytes -= len(datagram[0]) + _DATAGRAM_COST_BYTES
-        return datagram
-
-    def send_to(self, payload: bytes, dst: Ip4, dst_port: int, now: float) -> None:
-        """Send one datagram. Raises OSError: EMSGSIZE, ENETUNREACH, EACCES (broadcast), EINVAL."""
-        self._table.send(self, payload, dst, dst_port, now)
-
-    def send_many(self, datagrams: Sequence[Buffer], dst: Ip4, dst_port: int, now: float) -> None:
-        """Send datagrams in order: those of one size in a row as bursts, where the port cuts them.
-
-        Raises OSError as `send_to` does; then none was sent.
-        """
-        self._table.send_many(self, datagrams, dst, dst_port, now)
-
-    def close(self) -> None:
-        """Give the port back."""
-        self._table.unbind(self)
-        self._received.clear()
-        self.on_readable = None
-
-    def deliver(self, payload: bytes, src: Ip4, src_port: int) -> bool:
-        """Queue a datagram for the owner; False where there is no room."""
-        cost = len(payload) + _DATAGRAM_COST_BYTES
-        if self._queued_bytes + cost > self.receive_buffer_bytes:
-            return False
-        self._queued_bytes += cost
-        self._received.append((payload, src, src_port))
-        if self.on_readable is not None:
-            self.on_readable()
-        return True
-
-    def deliver_burst(
-        self, payload: bytes, each_bytes: int, src: Ip4, src_port: int
-    ) -> tuple[int, int]:
-        """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
-        parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
-        count = len(parts)
-        cost = len(payload) + count * _DATAGRAM_COST_BYTES
-        if self._queued_bytes + cost > self.receive_buffer_bytes:
-            return count, sum(not self.deliver(part, src, src_port) for part in parts)
-        self._queued_bytes += cost
-        self._received.extend([(part, src, src_port) for part in parts])
-        if self.on_readable is not None:
-            self.on_readable()
-        return count, 0
-
-    def fail(self, error: OSError) -> None:
-        """Keep an error for the owner."""
-        self.error = error
-        if self.on_readable is not None:
-            self.on_readable()
+MIN_PATH_MTU_BYTES: Final = 552  # claims below it are not believed; as Linux's min_pmtu
 
 
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_heard", "_host", "sockets")
+    __slots__ = ("_heard", "_host", "_shares", "path_mtus", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.sockets: dict[int, list[UdpSocket]] = {}  # by their local ports
+        self._shares = Shares(host.rng)
+        self.path_mtus = PathMtus()  # of those who ask for it: IP_MTU_DISCOVER
         # Source and destination of datagrams that nothing was wrong with: what `routes.changes` was
         self._heard: dict[tuple[Ip4, Ip4, Interface], int] = {}
 
-    def bind(self, local: Ip4, port: int) -> UdpSocket:
-        """Open a socket on a port, 0 for any. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL."""
+    def bind(
+        self,
+        local: Ip4,
+        port: int,
+        *,
+        reuse_address: bool = False,
+        reuse_port: bool = False,
+        device: Interface | None = None,
+        foreign: bool = False,
+    ) -> UdpSocket:
+        """Open a socket on a port, 0 for any. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL.
+
+        A port is shared where all who have it said `reuse_address`, or all `reuse_port`, or where
+        they are on different devices. `foreign`: the address need not be of this host.
+        """
+        host = self._host
         if not 0 <= port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{port} is not a port")
-        if (
-            local != UNSPECIFIED
-            and local not in self._host.addresses
-            and not self._host.is_many(local)
-        ):
+        if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
-        if port == 0:
-            port = random_port(self._host.rng, lambda candidate: candidate not in self.sockets)
-            if port == 0:
-                raise OSError(errno.EADDRINUSE, "all ephemeral UDP ports are taken")
-        elif any(
-            local in (UNSPECIFIED, other.local) or other.local == UNSPECIFIED
-            for other in self.sockets.get(port, ())
-        ):
-            raise OSError(errno.EADDRINUSE, f"UDP port {port} is taken on {self._host.name}")
         socket = UdpSocket(self, local, port)
-        self.sockets.setdefault(port, []).append(socket)
+        socket.reuse_address, socket.reuse_port = reuse_address, reuse_port
+        socket.device = device
+        if port == 0:
+            socket.local_port = random_port(host.rng, lambda found: found not in self.sockets)
+            if not socket.local_port:
+                raise OSError(errno.EADDRINUSE, "all ephemeral UDP ports are taken")
+        elif any(_collide(socket, other) for other in self.sockets.get(port, ())):
+            raise OSError(errno.EADDRINUSE, f"UDP port {port} is taken on {host.name}")
+        self.sockets.setdefault(socket.local_port, []).append(socket)
         return socket
 
+    def changed(self, socket: UdpSocket) -> None:
+        """Find the ways of a socket anew: its address is another."""
+        socket.ways.clear()
+
     def unbind(self, socket: UdpSocket) -> None:
-        """Forget a socket. A second time does nothing."""
+        """Forget a socket, and its groups. A second time does nothing."""
         sockets = self.sockets.get(socket.local_port, [])
         if socket in sockets:
             sockets.remove(socket)
@@ -176,6 +111,7 @@ class UdpTable:
         sockets = [socket for known in self.sockets.values() for socket in known]
         self.sockets.clear()
         for socket in sockets:
+            socket.broken = error
             socket.fail(OSError(error, os.strerror(error)))
 
     def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
@@ -191,6 +127,7 @@ class UdpTable:
         host = self._host
         if (
             socket.local not in (UNSPECIFIED, dst)
+            or not socket.is_plain
             or (socket.remote is not None and socket.remote != (src, src_port))
             or (
                 self._heard.get((src, dst, interface)) != host.routes.changes
@@ -234,13 +171,15 @@ class UdpTable:
             counters.add("udp_receive_buffer_full", lost)
         return True
 
-    def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
+    def packet_arrived(self, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Give a datagram to its socket; to every one that matches where it came to many."""
         datagram = udp.parse(packet)
+        src, src_port = packet.src, datagram.src_port
         found = [
             socket
             for socket in self.sockets.get(datagram.dst_port, ())
-            if _matches(socket, packet, datagram.src_port)
+            if (socket.remote is None or socket.remote == (src, src_port))
+            and socket.hears(packet.dst, interface)
         ]
         if not found:
             self._host.drop("udp_no_port", now, data=packet.raw)
@@ -249,96 +188,270 @@ class UdpTable:
             )
             return
         if not packet.to_many and len(found) > 1:
-            found = [max(found, key=_specificity)]
+            found = [self._choose(found, packet.dst, src, src_port)]
         self._host.counters["udp_datagrams_in"] += 1
         payload = bytes(datagram.payload)
         for socket in found:
-            if not socket.deliver(payload, packet.src, datagram.src_port):
+            arrival = None
+            if not socket.is_plain:
+                number = self._host.interfaces.index(interface) + 1
+                options = bytes(packet.options)
+                arrival = Arrival(packet.dst, number, packet.ttl, packet.tos, now, options)
+            if not socket.deliver(payload, src, src_port, arrival):
                 self._host.drop("udp_receive_buffer_full", now, data=packet.raw)
 
-    def error_arrived(self, error: IcmpError, now: float) -> None:
-        """Tell the socket that sent the packet (RFC 1122 4.1.3.3).
+    def _choose(self, found: list[UdpSocket], dst: Ip4, src: Ip4, src_port: int) -> UdpSocket:
+        """Return who gets what several could have.
 
-        A connected socket hears of all; another, like Linux's, of what the host itself found out
-        (its neighbour did not answer), for a stranger's word could be about anybody.
+        The most specific; of equals the newest, or with SO_REUSEPORT one by a number that is the
+        same for all datagrams between two ends.
         """
-        src_port, dst_port = icmp.quoted_ports(error.quoted.payload)
-        dst = error.quoted.dst
-        local = error.reporter in self._host.addresses
-        for socket in self.sockets.get(src_port, ()):
-            if socket.local not in (UNSPECIFIED, error.quoted.src):
-                continue
-            if socket.remote == (dst, dst_port) or (local and socket.remote is None):
-                number = icmp.error_number(error.kind, error.code)
-                if number is not None:
-                    socket.fail(OSError(number, os.strerror(number), format_ip4(dst)))
-                    return
-        self._host.counters.add("udp_error_unclaimed")
+        most = max(map(_specificity, found))
+        equals = [socket for socket in found if _specificity(socket) == most]
+        newest = equals[-1]
+        if not newest.reuse_port:
+            return newest
+        sharing = [socket for socket in equals if socket.reuse_port]
+        return sharing[self._shares.choose(dst, src, src_port, len(sharing))]
 
-    def send(self, socket: UdpSocket, payload: bytes, dst: Ip4, dst_port: int, now: float) -> None:
-        """Send a datagram for a socket."""
+    def error_arrived(self, error: IcmpError, now: float) -> None:
+        """Tell the socket that sent the packet (RFC 1122 4.1.3.3), as udp(7) of Linux has it.
+
+        Who has asked for errors (IP_RECVERR) hears of all, and has them queued. Else a connected
+        socket hears of hard ones, and an unconnected one of none: a server should not end because
+        a client has gone.
+        """
+        quoted = error.quoted
+        src_port, dst_port = icmp.quoted_ports(quoted.payload)
+        found = [
+            socket
+            for socket in self.sockets.get(src_port, ())
+            if socket.local in (UNSPECIFIED, quoted.src)
+            and socket.remote in (None, (quoted.dst, dst_port))
+        ]
+        number = icmp.error_number(error.kind, error.code)
+        counters = self._host.counters
+        if not found or number is None:
+            counters.add("udp_error_unclaimed")
+            return
+        socket = max(reversed(found), key=_specificity)
+        hard = icmp.is_hard(error.kind, error.code)
+        info = 0
+        if (error.kind, error.code) == (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
+            hard = self._path_narrows(socket, error, now)
+            if not hard:
+                counters.add("udp_error_not_heard")
+                return
+            info = error.mtu_bytes
+        if socket.receives_errors:
+            payload = bytes(quoted.payload[udp.HEADER_BYTES :])
+            to = quoted.dst, dst_port
+            queued = QueuedError(
+                number, ORIGIN_ICMP, error.kind, error.code, info, error.reporter, to, payload
+            )
+            if not socket.queue_error(queued):
+                counters.add("udp_error_queue_full")
+        elif not (hard and socket.remote is not None):
+            counters.add("udp_error_not_heard")
+            return
+        socket.fail(OSError(number, os.strerror(number), format_ip4(quoted.dst)))
+
+    def _path_narrows(self, socket: UdpSocket, error: IcmpError, now: float) -> bool:
+        """Learn what a router says of the path; False: the socket does not care for it."""
+        if socket.fields.mtu_discover == PMTU_DONT:
+            return False
+        if error.mtu_bytes < int.from_bytes(error.quoted.raw[2:4], "big"):
+            self.path_mtus.learn(error.quoted.dst, max(error.mtu_bytes, MIN_PATH_MTU_BYTES), now)
+        return True
+
+    def send(
+        self,
+        socket: UdpSocket,
+        payload: bytes,
+        dst: Ip4,
+        dst_port: int,
+        now: float,
+        fields: DatagramFields | None = None,
+        ttl: int | None = None,
+    ) -> None:
+        """Send a datagram for a socket (HOT): the usual ones take a short way."""
         if len(payload) > udp.MAX_PAYLOAD_BYTES:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         host = self._host
-        way = socket.ways.get((dst, dst_port))
-        if way is None or way.changes != host.routes.changes or way.local != socket.local:
-            way = self._find_way(socket, dst, dst_port)
-        host.counters["udp_datagrams_out"] += 1
-        if egress.send_datagram(host, way, payload, now, socket.ttl):
-            return
-        src = way.src
+        if fields is None:
+            fields = socket.fields
+        if fields is not USUAL:
+            way = self._find_way(socket, dst, dst_port, fields)
+        else:
+            known = socket.ways.get((dst, dst_port))
+            if known is None or known.changes != host.routes.changes or known.local != socket.local:
+                known = self._find_way(socket, dst, dst_port, fields)
+            way = known
+            if egress.send_datagram(host, way, payload, now, ttl or socket.ttl):
+                host.counters["udp_datagrams_out"] += 1
+                return
+        self._send_otherwise(socket, way, payload, dst, dst_port, now, fields, ttl)
+
+    def _send_otherwise(
+        self,
+        socket: UdpSocket,
+        way: egress.DatagramWay,
+        payload: bytes,
+        dst: Ip4,
+        dst_port: int,
+        now: float,
+        fields: DatagramFields,
+        ttl: int | None,
+    ) -> None:
+        host, src, route = self._host, way.src, way.route
+        size = ipv4.HEADER_BYTES + udp.HEADER_BYTES + len(payload)
+        mtu_bytes = self._mtu_of(route, dst, fields, now)
+        discover = fields.mtu_discover
+        if discover >= PMTU_DO and size > mtu_bytes:
+            if socket.receives_errors:
+                number = errno.EMSGSIZE
+                socket.queue_error(
+                    QueuedError(
+                        number, ORIGIN_LOCAL, 0, 0, mtu_bytes, UNSPECIFIED, (dst, dst_port), payload
+                    )
+                )
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         data = udp.pack(src, dst, socket.local_port, dst_port, payload)
-        egress.send_packet(host, way.route, src, dst, ipv4.UDP, data, now, ttl=socket.ttl)
+        if not fields.checksum:
+            data = data[:6] + bytes(2) + data[udp.HEADER_BYTES :]
+        if ttl is None:
+            ttl = fields.group_ttl if is_multicast(dst) else socket.ttl
+        host.counters["udp_datagrams_out"] += 1
+        if ttl or not is_multicast(dst):  # with a TTL of 0 it does not leave the host
+            egress.send_packet(
+                host,
+                route,
+                src,
+                dst,
+                ipv4.UDP,
+                data,
+                now,
+                ttl=ttl,
+                tos=fields.tos,
+                dont_fragment=discover >= PMTU_DO
+                or (discover == PMTU_WANT and mtu_bytes > MIN_PATH_MTU_BYTES),
+                mtu_bytes=mtu_bytes,
+            )
+        if route.interface.neighbors is not None and route.interface.is_many(dst):
+            self._hear_own(route.interface, src, dst, data, now, fields, ttl)
+
+    def _mtu_of(self, route: Route, dst: Ip4, fields: DatagramFields, now: float) -> int:
+        mtu_bytes = route.interface.mtu_bytes
+        if fields.mtu_discover in (PMTU_WANT, PMTU_DO):
+            mtu_bytes = min(mtu_bytes, self.path_mtus.mtu_to(dst, now) or mtu_bytes)
+        return mtu_bytes
+
+    def _hear_own(
+        self,
+        interface: Interface,
+        src: Ip4,
+        dst: Ip4,
+        data: bytes,
+        now: float,
+        fields: DatagramFields,
+        ttl: int,
+    ) -> None:
+        """Give the host's own sockets what it sends to all, or to a group that it is in itself."""
+        if is_multicast(dst) and not (fields.group_loop and interface.hears(dst)):
+            return
+        header = ipv4.pack_header(src, dst, ipv4.UDP, len(data), ttl=ttl, tos=fields.tos)
+        packet = ipv4.parse(memoryview(header + data), checksum_good=True, to_many=True)
+        # Not at once: the sender is in the middle of a call.
+        self._host.scheduler.call_soon(lambda at: self.packet_arrived(interface, packet, at))
 
     def send_many(
-        self, socket: UdpSocket, datagrams: Sequence[Buffer], dst: Ip4, dst_port: int, now: float
+        self,
+        socket: UdpSocket,
+        datagrams: Sequence[Buffer],
+        dst: Ip4,
+        dst_port: int,
+        now: float,
+        fields: DatagramFields | None = None,
+        ttl: int | None = None,
     ) -> None:
         """Send datagrams for a socket, in bursts where the port takes them."""
         if any(len(datagram) > udp.MAX_PAYLOAD_BYTES for datagram in datagrams):
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        way = self._find_way(socket, dst, dst_port)
+        if fields is None:
+            fields = socket.fields
+        way = self._find_way(socket, dst, dst_port, fields)
         host = self._host
         # Whoever looks on sees each datagram: a burst is nothing that has been on any wire.
-        most_bytes = 0 if host.observers else uso_max_bytes(way.route.interface.port)
+        most_bytes = 0
+        if fields is USUAL and not host.observers:
+            most_bytes = uso_max_bytes(way.route.interface.port)
         at = 0
         while at < len(datagrams):
             count = _burst_length(datagrams, at, most_bytes)
             burst = datagrams[at : at + count]
             at += count
-            if count > 1 and egress.send_burst(host, way, burst, now, socket.ttl):
+            if count > 1 and egress.send_burst(host, way, burst, now, ttl or socket.ttl):
                 host.counters["udp_datagrams_out"] += count
                 continue
             for datagram in burst:
-                self.send(socket, bytes(datagram), dst, dst_port, now)
+                self.send(socket, bytes(datagram), dst, dst_port, now, fields, ttl)
 
-    def _find_way(self, socket: UdpSocket, dst: Ip4, dst_port: int) -> egress.DatagramWay:
-        """Return the way of datagrams to there, and remember it. Raises OSError."""
+    def _find_way(
+        self, socket: UdpSocket, dst: Ip4, dst_port: int, fields: DatagramFields
+    ) -> egress.DatagramWay:
+        """Return the way of datagrams to there; remember a usual one. Raises OSError."""
         if not 0 < dst_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{dst_port} is not a port that can be sent to")
         host = self._host
-        route = host.routes.lookup(dst)
-        if route is None or dst == UNSPECIFIED:
-            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(dst))
+        route = self.find_route(socket.local, dst, fields)
         if route.interface.is_broadcast(dst) and not socket.allow_broadcast:
             raise OSError(errno.EACCES, f"{format_ip4(dst)} is broadcast; the socket must allow it")
-        src = socket.local
-        if src not in host.addresses:  # all of them, or one that means many
+        src = fields.source or socket.local
+        if not host.is_own(src):  # all of them, or one that means many
             src = dst if dst in host.addresses else route.source
         if is_loopback(src) and route.interface.neighbors is not None:
             raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
         ports = socket.local_port, dst_port
         way = egress.DatagramWay(host, route, socket.local, src, dst, ports)
-        if not route.interface.is_broadcast(dst):  # what is allowed there may change
+        # What is allowed in broadcasts may change.
+        if fields is USUAL and not route.interface.is_broadcast(dst):
             if len(socket.ways) >= _WAYS_LIMIT:
                 socket.ways.clear()
             socket.ways[dst, dst_port] = way
         return way
 
+    def find_route(self, local: Ip4, dst: Ip4, fields: DatagramFields) -> Route:
+        """Return the route of datagrams from a socket. OSError (ENETUNREACH): there is none.
 
-def _matches(socket: UdpSocket, packet: ipv4.Ipv4Packet, src_port: int) -> bool:
-    if socket.remote is not None and socket.remote != (packet.src, src_port):
+        Where the link was chosen, by device or for multicast, the destination is taken to be on it
+        if no route of that link says otherwise.
+        """
+        host = self._host
+        device = fields.device
+        if device is None and (is_multicast(dst) or dst == LIMITED_BROADCAST):
+            device = fields.group_device or host.addresses.get(local)
+        if device is None:
+            route = host.routes.lookup(dst)
+        else:
+            route = next(
+                (r for r in host.routes if r.interface is device and dst in r.prefix), None
+            )
+            if route is None or is_multicast(dst):
+                route = Route(Prefix.of(dst, 32), device, None, device.address)
+        if route is None or dst == UNSPECIFIED or (fields.on_link_only and route.gateway):
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(dst))
+        return route
+
+
+def _collide(new: UdpSocket, old: UdpSocket) -> bool:
+    """Tell whether two sockets may not have one port, as Linux's udp_lib_lport_inuse."""
+    if UNSPECIFIED not in (new.local, old.local) and new.local != old.local:
         return False
-    return socket.local in (UNSPECIFIED, packet.dst)
+    if None not in (new.device, old.device) and new.device is not old.device:
+        return False
+    if new.reuse_address and old.reuse_address:
+        return False
+    return not (new.reuse_port and old.reuse_port)
 
 
 def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> int:

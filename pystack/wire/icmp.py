@@ -91,6 +91,21 @@ def error_number(kind: int, code: int) -> int | None:
     return None
 
 
+def is_hard(kind: int, code: int) -> bool:
+    """Tell whether an error ends what it is about, as Linux sees it; a soft one may pass.
+
+    FRAGMENTATION_NEEDED is neither: path MTU discovery decides.
+    """
+    if kind == DESTINATION_UNREACHABLE:
+        return code not in _SOFT_CODES
+    return kind == PARAMETER_PROBLEM
+
+
+# Of networks and hosts, which may be reached again, and by way of this or that
+_SOFT_CODES: Final = frozenset(
+    {NET_UNREACHABLE, HOST_UNREACHABLE, FRAGMENTATION_NEEDED, SOURCE_ROUTE_FAILED, 11, 12}
+)
+
 _UNREACHABLE_ERRNO: Final = {
     NET_UNREACHABLE: errno.ENETUNREACH,
     HOST_UNREACHABLE: errno.EHOSTUNREACH,
@@ -100,9 +115,12 @@ _UNREACHABLE_ERRNO: Final = {
     SOURCE_ROUTE_FAILED: errno.EOPNOTSUPP,
     6: errno.ENETUNREACH,
     7: errno.EHOSTDOWN,
+    8: errno.ENONET,  # the source is isolated
     9: errno.ENETUNREACH,  # administratively prohibited
     10: errno.EHOSTUNREACH,
     11: errno.ENETUNREACH,  # for this type of service
     12: errno.EHOSTUNREACH,
     13: errno.EHOSTUNREACH,  # communication prohibited (RFC 1812)
+    14: errno.EHOSTUNREACH,  # precedence
+    15: errno.EHOSTUNREACH,
 }

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from stack_bench import FAR, GROUP, HERE, HERE_MAC, PEER, SUBNET_BROADCAST, Bench, udp_frame
 
 from pystack.core.addresses import BROADCAST_MAC, LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4
-from pystack.stack.udp import UdpSocket
+from pystack.stack.udp_socket import UdpSocket
 from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_UNKNOWN, Frame
 
 addresses = st.sampled_from(

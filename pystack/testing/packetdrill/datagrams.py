@@ -6,7 +6,7 @@ import errno
 from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
-from pystack.stack.udp import UdpSocket
+from pystack.stack.udp_socket import UdpSocket
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.inject import pattern

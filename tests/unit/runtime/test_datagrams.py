@@ -175,15 +175,50 @@ def test_an_unconnected_socket_hears_nothing_of_it() -> None:
     between(body)
 
 
-def test_a_neighbour_that_is_not_there_is_unreachable_after_three_seconds() -> None:
+def test_who_asks_hears_that_a_neighbour_is_not_there_after_three_seconds() -> None:
     async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
         async with await a.open_udp_socket() as socket:
+            socket.set_receive_errors(True)
             await trio.sleep(7)
             await socket.send_to(b"anybody?", ("10.0.0.99", 9))
             with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
                 await socket.receive_from()
             assert caught.value.errno == errno.EHOSTUNREACH
             assert trio.current_time() == 10.0
+            details = socket.take_error_details()
+            assert details is not None
+            assert (details.number, details.destination) == (errno.EHOSTUNREACH, ("10.0.0.99", 9))
+            assert (details.reporter, details.payload) == ("10.0.0.1", b"anybody?")
+            assert socket.take_error_details() is None
+
+    between(body)
+
+
+def test_without_asking_a_server_never_hears_of_clients_that_went() -> None:
+    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+        async with await a.open_udp_socket(7) as server, await b.open_udp_socket() as client:
+            for gone in (("10.0.0.99", 9), ("b", 9), ("127.0.0.1", 9)):
+                await server.send_to(b"to one who has gone", gone)
+            await trio.sleep(5)
+            await client.send_to(b"hello", ("a", 7))
+            assert (await server.receive_from())[0] == b"hello"
+
+    between(body)
+
+
+def test_a_partner_is_taken_and_let_go() -> None:
+    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+        async with await a.open_udp_socket() as socket, await b.open_udp_socket(9) as other:
+            socket.connect(("b", 8))
+            assert socket.address[0] == "10.0.0.1"
+            await other.send_to(b"not heard", socket.address)
+            await trio.sleep(1)
+            assert socket.receive_from_nowait() is None
+            address = socket.address
+            socket.disconnect()
+            assert socket.address[0] == "0.0.0.0"
+            await other.send_to(b"heard", address)
+            assert (await socket.receive_from())[0] == b"heard"
 
     between(body)
 

@@ -6,7 +6,7 @@ import pytest
 from stack_bench import GROUP, HERE, HERE_MAC, PEER, PEER_MAC, Bench, frame_of, udp_frame
 
 from pystack.core.addresses import ALL_HOSTS, ALL_ROUTERS, UNSPECIFIED, Ip4, parse_ip4
-from pystack.stack.udp import UdpSocket
+from pystack.stack.udp_socket import UdpSocket
 from pystack.wire import igmp, ipv4
 
 SSDP = parse_ip4("239.255.255.250")

@@ -89,6 +89,7 @@ def test_a_station_is_asked_for_three_times_a_second_apart_then_given_up(bench: 
 
 def test_who_sent_to_a_lost_station_is_told(bench: Bench) -> None:
     socket = bench.host.udp.bind(HERE, 0)
+    socket.receives_errors = True
     socket.send_to(b"data", PEER, 7, 0.0)
     bench.run(2.999)
     assert socket.error is None

@@ -28,7 +28,7 @@ from pystack.core.addresses import (
     Prefix,
 )
 from pystack.stack.ports import FIRST, LAST
-from pystack.stack.udp import UdpSocket
+from pystack.stack.udp_socket import MAX_ERRORS, ORIGIN_ICMP, UdpSocket
 from pystack.wire import icmp, ipv4, udp
 
 
@@ -292,18 +292,67 @@ def test_an_error_about_another_datagram_is_nobodys(
     assert bench.counters["udp_error_unclaimed"] == 1
 
 
-def test_a_strangers_error_does_not_reach_an_unconnected_socket(bench: Bench) -> None:
-    socket = bench.host.udp.bind(UNSPECIFIED, 9)
-    bench.arrive(port_unreachable(9, 7))
-    assert socket.error is None
-
-
-def test_a_lost_neighbour_is_told_to_an_unconnected_socket(bench: Bench) -> None:
-    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+def lose_a_neighbour(bench: Bench, socket: UdpSocket) -> None:
     socket.send_to(b"data", Ip4(PEER + 1), 7, 0.0)
     bench.run(3.0)
+    assert bench.counters["neighbor_unreachable"] == 1
+
+
+def test_an_unconnected_socket_hears_of_no_error_without_asking(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+    bench.arrive(port_unreachable(9, 7))
+    lose_a_neighbour(bench, socket)
+    assert not socket.readable
+    assert bench.counters["udp_error_not_heard"] == 2
+
+
+def test_a_closed_port_of_the_host_itself_is_no_error_of_an_unconnected_socket() -> None:
+    bench = Bench()
+    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+    socket.send_to(b"data", LOOPBACK, 7, 0.0)
+    bench.run(1.0)
+    assert not socket.readable
+    connected = bench.host.udp.bind(UNSPECIFIED, 10)
+    connected.connect(LOOPBACK, 7, LOOPBACK)
+    connected.send_to(b"data", LOOPBACK, 7, 1.0)
+    bench.run(2.0)
+    assert isinstance(connected.error, ConnectionRefusedError)
+
+
+def test_a_connected_socket_hears_of_hard_errors_only(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+    socket.connect(Ip4(PEER + 1), 7, HERE)
+    lose_a_neighbour(bench, socket)
+    assert not socket.readable
+    bench.arrive(port_unreachable(9, 7, dst=PEER + 1))
+    assert isinstance(socket.error, ConnectionRefusedError)
+
+
+def test_who_asks_hears_of_all_errors_and_reads_them_from_a_queue(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+    socket.receives_errors = True
+    bench.arrive(port_unreachable(9, 7))
+    lose_a_neighbour(bench, socket)
     assert socket.error is not None
     assert socket.error.errno == errno.EHOSTUNREACH
+    first, second = socket.take_queued_error(), socket.take_queued_error()
+    assert first is not None
+    assert second is not None
+    assert (first.number, first.origin) == (errno.ECONNREFUSED, ORIGIN_ICMP)
+    assert (first.kind, first.code, first.offender, first.dst) == (3, 3, PEER, (PEER, 7))
+    assert (second.number, second.kind, second.code) == (errno.EHOSTUNREACH, 3, 1)
+    assert (second.offender, second.dst, second.payload) == (HERE, (PEER + 1, 7), b"data")
+    assert socket.take_queued_error() is None
+    assert not socket.readable  # the pending error went with the queue
+
+
+def test_a_queue_of_errors_that_nobody_reads_stays_short(bench: Bench) -> None:
+    socket = bench.host.udp.bind(UNSPECIFIED, 9)
+    socket.receives_errors = True
+    for _ in range(MAX_ERRORS + 3):
+        bench.arrive(port_unreachable(9, 7))
+    assert len(socket.errors) == MAX_ERRORS
+    assert bench.counters["udp_error_queue_full"] == 3
 
 
 def test_a_change_of_routes_is_heard_of_at_once(bench: Bench) -> None:

@@ -1,0 +1,304 @@
+"""One UDP port of a host: what waits to be received, and what goes out differently from usual."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import UNSPECIFIED, Ip4, is_multicast
+from pystack.wire import ipv4
+
+if TYPE_CHECKING:
+    from pystack.stack import egress
+    from pystack.stack.interface import Interface
+    from pystack.stack.udp import UdpTable
+    from pystack.wire.checksum import Buffer
+
+RECEIVE_BUFFER_BYTES: Final = 1 << 20
+MAX_ERRORS: Final = 64  # that wait for their reader (IP_RECVERR); the next one is only counted
+_DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
+
+# IP_MTU_DISCOVER, by Linux's numbers
+PMTU_DONT: Final = 0  # never DF: routers may cut, as RFC 791 has it
+PMTU_WANT: Final = 1  # DF on what fits the path's MTU, the rest is cut here
+PMTU_DO: Final = 2  # DF always; EMSGSIZE for what is larger than the path's MTU
+PMTU_PROBE: Final = 3  # DF always, whatever is known of the path
+
+# Where a queued error comes from: SO_EE_ORIGIN_LOCAL and SO_EE_ORIGIN_ICMP
+ORIGIN_LOCAL: Final = 1
+ORIGIN_ICMP: Final = 2
+
+
+@dataclass(slots=True, frozen=True)
+class DatagramFields:
+    """How the datagrams of a socket, or a single one, differ from the usual; replaced as a whole.
+
+    The TTL is not among them: it may differ on the short way too.
+    """
+
+    tos: int = 0
+    mtu_discover: int = PMTU_DONT
+    checksum: bool = True  # False: none is sent (SO_NO_CHECK)
+    on_link_only: bool = False  # no router is asked to pass it on (SO_DONTROUTE)
+    source: Ip4 = UNSPECIFIED  # that of this datagram (IP_PKTINFO); UNSPECIFIED: the socket's
+    device: Interface | None = None  # None: the one that the routes say
+    group_device: Interface | None = None  # the same for multicast (IP_MULTICAST_IF)
+    group_ttl: int = 1  # of multicast (IP_MULTICAST_TTL)
+    group_loop: bool = True  # multicast is heard here too, where the group is joined
+
+
+USUAL: Final = DatagramFields()
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What is told of a datagram beside its sender, to whoever asked for it."""
+
+    dst: Ip4
+    interface: int  # its number on the host, from 1
+    ttl: int
+    tos: int
+    at: float
+    options: bytes = b""
+
+
+@dataclass(slots=True)
+class QueuedError:
+    """An error about one datagram, as IP_RECVERR gives it."""
+
+    number: int  # errno
+    origin: int
+    kind: int  # of the ICMP message, and its code; 0 for local ones
+    code: int
+    info: int  # the MTU, where that is the trouble
+    offender: Ip4  # who said so; UNSPECIFIED: this host
+    dst: tuple[Ip4, int]  # where the datagram was to go
+    payload: bytes  # as much of it as was quoted
+
+
+class UdpSocket:
+    """One bound, perhaps connected, UDP port. Made by `UdpTable.bind`."""
+
+    __slots__ = (
+        "_arrivals",
+        "_queued_bytes",
+        "_received",
+        "_table",
+        "all_groups",
+        "allow_broadcast",
+        "arrival",
+        "broken",
+        "device",
+        "dropped",
+        "error",
+        "errors",
+        "fields",
+        "groups",
+        "local",
+        "local_port",
+        "local_was_given",
+        "on_readable",
+        "receive_buffer_bytes",
+        "receives_errors",
+        "remote",
+        "reuse_address",
+        "reuse_port",
+        "ttl",
+        "ways",
+    )
+
+    def __init__(self, table: UdpTable, local: Ip4, local_port: int) -> None:
+        self._table = table
+        self.local = local  # UNSPECIFIED: every address of the host
+        self.local_port = local_port
+        self.local_was_given = local != UNSPECIFIED  # by the user, not by `connect`
+        self.remote: tuple[Ip4, int] | None = None  # None: not connected
+        self.error: OSError | None = None  # what ICMP told, for the owner's next call
+        self.broken: int | None = None  # errno of every call from now on: the host has no power
+        self.errors: deque[QueuedError] = deque()
+        self.receives_errors = False  # True: all errors are told, and queued (IP_RECVERR)
+        self.on_readable: Callable[[], None] | None = None  # None: nobody wants to be told
+        self.allow_broadcast = False
+        self.reuse_address = self.reuse_port = False
+        self.receive_buffer_bytes = RECEIVE_BUFFER_BYTES
+        self.ttl = ipv4.DEFAULT_TTL
+        self.fields: DatagramFields = USUAL
+        self.device: Interface | None = None  # hears nothing from elsewhere; None: hears all
+        self.groups: dict[tuple[Interface, Ip4], None] = {}  # multicast that it has joined
+        self.all_groups = True  # False: hears none that it has not joined itself
+        self.dropped = 0  # datagrams that there was no room for
+        self.ways: dict[tuple[Ip4, int], egress.DatagramWay] = {}  # by destination
+        self._received: deque[tuple[bytes, Ip4, int]] = deque()
+        self._queued_bytes = 0
+        self.arrival: Arrival | None = None  # of the last datagram received; None: not asked for
+        self._arrivals: deque[Arrival | None] | None = None  # None: nobody has asked for them
+
+    @property
+    def readable(self) -> bool:
+        """Tell whether `receive`, `take_error` or `errors` has something."""
+        return (
+            bool(self._received)
+            or self.error is not None
+            or self.broken is not None
+            or bool(self.errors)
+        )
+
+    @property
+    def queued_datagrams(self) -> int:
+        """Return how many wait to be received."""
+        return len(self._received)
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether the short way in may serve it: it has no wishes."""
+        return self._arrivals is None and self.device is None
+
+    def want_arrivals(self, *, wanted: bool) -> None:
+        """Keep an `Arrival` for each datagram from now on, or no more."""
+        if not wanted:
+            self._arrivals = self.arrival = None
+        elif self._arrivals is None:
+            self._arrivals = deque([None] * len(self._received))
+
+    def receive(self) -> tuple[bytes, Ip4, int] | None:
+        """Return (payload, source address, source port) of the oldest datagram, if there is one."""
+        if not self._received:
+            return None
+        datagram = self._received.popleft()
+        self._queued_bytes -= len(datagram[0]) + _DATAGRAM_COST_BYTES
+        if self._arrivals is not None:
+            self.arrival = self._arrivals.popleft()
+        return datagram
+
+    def peek(self) -> tuple[bytes, Ip4, int] | None:
+        """Return what `receive` would, and leave it there."""
+        if not self._received:
+            return None
+        if self._arrivals is not None:
+            self.arrival = self._arrivals[0]
+        return self._received[0]
+
+    def take_error(self) -> OSError | None:
+        """Return what went wrong, once; always, where there is no host any more."""
+        if self.broken is not None:
+            return OSError(self.broken, os.strerror(self.broken))
+        error, self.error = self.error, None
+        return error
+
+    def take_queued_error(self) -> QueuedError | None:
+        """Return the oldest error of the queue; the pending one is then that of the next."""
+        if not self.errors:
+            return None
+        found = self.errors.popleft()
+        self.error = None
+        if self.errors:
+            number = self.errors[0].number
+            self.error = OSError(number, os.strerror(number))
+        return found
+
+    def connect(self, remote: Ip4, port: int, source: Ip4) -> None:
+        """Take one partner. `source`: the address to send from, unless it was bound to one."""
+        self.remote = remote, port
+        if self.local == UNSPECIFIED:
+            # udp(7): the source address is chosen now; programs ask getsockname for it.
+            self.local = source
+        self._table.changed(self)
+
+    def disconnect(self) -> None:
+        """Hear from anybody again, at every address unless it was bound to one."""
+        self.remote = None
+        if not self.local_was_given:
+            self.local = UNSPECIFIED
+        self._table.changed(self)
+
+    def send_to(
+        self,
+        payload: bytes,
+        dst: Ip4,
+        dst_port: int,
+        now: float,
+        fields: DatagramFields | None = None,
+        ttl: int | None = None,
+    ) -> None:
+        """Send one datagram. Raises OSError: EMSGSIZE, ENETUNREACH, EACCES (broadcast), EINVAL.
+
+        `fields` and `ttl` are those of this datagram; None: the socket's.
+        """
+        self._table.send(self, payload, dst, dst_port, now, fields, ttl)
+
+    def send_many(
+        self,
+        datagrams: Sequence[Buffer],
+        dst: Ip4,
+        dst_port: int,
+        now: float,
+        fields: DatagramFields | None = None,
+        ttl: int | None = None,
+    ) -> None:
+        """Send datagrams in order: those of one size in a row as bursts, where the port cuts them.
+
+        Raises OSError as `send_to` does; then none was sent.
+        """
+        self._table.send_many(self, datagrams, dst, dst_port, now, fields, ttl)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._table.unbind(self)
+        self._received.clear()
+        self.errors.clear()
+        self.on_readable = None
+
+    def deliver(
+        self, payload: bytes, src: Ip4, src_port: int, arrival: Arrival | None = None
+    ) -> bool:
+        """Queue a datagram for the owner; False where there is no room."""
+        cost = len(payload) + _DATAGRAM_COST_BYTES
+        if self._queued_bytes + cost > self.receive_buffer_bytes:
+            self.dropped += 1
+            return False
+        self._queued_bytes += cost
+        self._received.append((payload, src, src_port))
+        if self._arrivals is not None:
+            self._arrivals.append(arrival)
+        if self.on_readable is not None:
+            self.on_readable()
+        return True
+
+    def deliver_burst(
+        self, payload: bytes, each_bytes: int, src: Ip4, src_port: int
+    ) -> tuple[int, int]:
+        """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
+        parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
+        count = len(parts)
+        cost = len(payload) + count * _DATAGRAM_COST_BYTES
+        if self._queued_bytes + cost > self.receive_buffer_bytes:
+            return count, sum(not self.deliver(part, src, src_port) for part in parts)
+        self._queued_bytes += cost
+        self._received.extend([(part, src, src_port) for part in parts])
+        if self.on_readable is not None:
+            self.on_readable()
+        return count, 0
+
+    def hears(self, dst: Ip4, interface: Interface) -> bool:
+        """Tell whether what came to this address by that link is for it."""
+        if self.device is not None and self.device is not interface:
+            return False
+        if self.local not in (UNSPECIFIED, dst):
+            return False
+        return self.all_groups or not is_multicast(dst) or (interface, dst) in self.groups
+
+    def fail(self, error: OSError) -> None:
+        """Keep an error for the owner."""
+        self.error = error
+        if self.on_readable is not None:
+            self.on_readable()
+
+    def queue_error(self, error: QueuedError) -> bool:
+        """Keep an error for whoever reads the queue of errors; False where too many wait."""
+        if len(self.errors) >= MAX_ERRORS:
+            return False
+        self.errors.append(error)
+        return True
