@@ -77,7 +77,7 @@ def send_segment(
 class DatagramWay:
     """The way of all datagrams from a socket to one port of one address, found once."""
 
-    __slots__ = ("changes", "headers", "local", "next_hop", "route", "src")
+    __slots__ = ("changes", "headers", "idents", "local", "next_hop", "route", "src")
 
     def __init__(
         self, host: Host, route: Route, local: Ip4, src: Ip4, dst: Ip4, ports: tuple[int, int]
@@ -92,6 +92,7 @@ class DatagramWay:
         self.next_hop: Ip4 | None = None
         if interface.neighbors is not None and not interface.is_many(dst):
             self.next_hop = dst if route.gateway is None else route.gateway
+        self.idents = host.idents.of(src, dst, ipv4.UDP)
         self.headers = datagram_frame.Headers(src, dst, *ports, interface.mac)
 
 
@@ -111,7 +112,7 @@ def send_datagram(host: Host, way: DatagramWay, payload: bytes, now: float, ttl:
     port = interface.port
     partial = port.fills_checksums
     ttl_proto = ttl << 8 | ipv4.UDP
-    data = way.headers.frame(payload, mac, host.next_ident(), ttl_proto, partial=partial)
+    data = way.headers.frame(payload, mac, way.idents.take(now), ttl_proto, partial=partial)
     frame = Frame(data, CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN)
     host.counters["frames_out"] += 1  # `transmit`, written out
     if host.observers:
@@ -139,7 +140,7 @@ def send_burst(
     mac = neighbors.lookup(next_hop, now)
     if mac is None:
         return False
-    ident = host.next_ident(len(datagrams))
+    ident = way.idents.take(now, len(datagrams))
     data = way.headers.frame(b"".join(datagrams), mac, ident, ttl << 8 | ipv4.UDP, partial=True)
     host.counters["frames_out"] += len(datagrams)
     interface.port.send(Frame(data, CHECKSUM_PARTIAL, each_bytes), now)
@@ -170,7 +171,7 @@ def send_packet(
     mtu_bytes = mtu_bytes or interface.mtu_bytes
     # What is for many is for this link: no gateway is asked to pass it on.
     next_hop = dst if interface.is_many(dst) else route.next_hop(dst)
-    ident = host.next_ident()
+    ident = host.idents.of(src, dst, proto).take(now)
     if ipv4.HEADER_BYTES + len(options) + len(payload) <= mtu_bytes:
         header = ipv4.pack_header(
             src,

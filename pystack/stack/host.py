@@ -24,6 +24,7 @@ from pystack.stack import egress, forward, ingress
 from pystack.stack.fragments import Reassembly
 from pystack.stack.groups import Groups
 from pystack.stack.icmp import Icmp
+from pystack.stack.idents import Identifications
 from pystack.stack.interface import Interface
 from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
 from pystack.stack.routes import Route, RouteTable
@@ -53,11 +54,11 @@ class Host:
         self.accepts_source_routes = False  # True: who comes by one is answered by the same way
         self.powered = True
         self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
+        self.idents = Identifications(seed, f"host/{name}")
         self.groups = Groups(self)
         self.icmp = Icmp(self)
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
-        self._ident = self.rng.getrandbits(16)
         self._announcements: list[Handle] = []
 
     def add_interface(
@@ -185,12 +186,6 @@ class Host:
         return is_multicast(address) or any(
             interface.is_broadcast(address) for interface in self.interfaces
         )
-
-    def next_ident(self, count: int = 1) -> int:
-        """Return the first of `count` IP identifications, for datagrams that may be fragmented."""
-        ident = self._ident + 1 & 0xFFFF
-        self._ident = self._ident + count & 0xFFFF
-        return ident
 
     def drop(
         self,

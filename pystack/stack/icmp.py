@@ -71,7 +71,8 @@ class Icmp:
         counters = host.counters
         counters["ip_packets_in"] += 1
         counters["icmp_echoes"] += 1
-        reply = echo_frame.answer(frame.data, request, out.mac, mac, host.next_ident())
+        ident = host.idents.of(dst, src, ipv4.ICMP).take(now)
+        reply = echo_frame.answer(frame.data, request, out.mac, mac, ident)
         egress.transmit(host, out, Frame(reply), now)
         return True
 

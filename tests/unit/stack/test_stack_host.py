@@ -5,8 +5,6 @@ from stack_bench import HERE, HERE_MAC, OTHER_MAC, PEER, Bench, FakePort, frame_
 
 from pystack.core.addresses import LOOPBACK, parse_interface_address, parse_ip4, parse_prefix
 from pystack.core.errors import ConfigError
-from pystack.core.scheduler import Scheduler
-from pystack.stack.host import Host
 from pystack.wire import ipv4
 
 
@@ -62,15 +60,6 @@ def test_a_host_alone_in_its_block_talks_to_itself_over_the_loopback(address: st
 @pytest.mark.parametrize("mtu", [68, 65535])
 def test_the_smallest_and_the_largest_mtu_are_taken(bench: Bench, mtu: int) -> None:
     plug(bench, "eth1", "10.9.0.1/24", mtu)
-
-
-def test_idents_count_up_and_wrap_from_a_start_that_the_seed_gives(bench: Bench) -> None:
-    first = bench.host.next_ident()
-    assert [bench.host.next_ident() for _ in range(0x10000)] == [
-        (first + 1 + number) & 0xFFFF for number in range(0x10000)
-    ]
-    starts = {Host("h", Scheduler(), seed).next_ident() for seed in range(20)}
-    assert len(starts) > 15
 
 
 def test_a_closed_host_leaves_no_timer_and_sends_nothing(bench: Bench) -> None:
