@@ -353,7 +353,7 @@ class StreamSocket(HostSocket):
         if self._socket is None:
             return
         table, now = self._host.tcp, self._host.now()
-        if self._socket.connection.state in _OPENING or self._options.resets_on_close:
+        if self._options.resets_on_close:
             table.abort(self._socket, now)
         else:
             table.release(self._socket, now)

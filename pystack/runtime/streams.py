@@ -419,7 +419,7 @@ async def connect(
         while connection.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
             await waiter.wait()
     except BaseException:
-        table.abort(socket, host.now())
+        table.release(socket, host.now())
         raise
     if connection.established_at is None:
         number = connection.error or 0

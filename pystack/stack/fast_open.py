@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import Ip4
 from pystack.tcp.fast_open import FastOpen
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES
 from pystack.wire import tcp_options
 from pystack.wire.tcp_options import FastOpenCookie
 
@@ -28,6 +27,7 @@ PERIOD_S: Final = 86400.0  # how long a key is in use
 AVOID_S: Final = 3600.0
 
 _NEW: Final = FastOpenCookie(b"")
+_UNKNOWN_MSS: Final = 0xFFFF  # our own link's decides
 
 
 class FastOpenTable:
@@ -40,16 +40,16 @@ class FastOpenTable:
         self._cookies: dict[Ip4, tuple[FastOpenCookie, int]] = {}
         self._avoided: dict[Ip4, float] = {}  # where text in a SYN was lost, until when
 
-    def request(self, server: Ip4, now: float) -> FastOpen | None:
+    def request(self, server: Ip4, now: float, *, cookieless: bool) -> FastOpen | None:
         """Return what an active open is to show; None: for a while nothing."""
         until = self._avoided.get(server)
         if until is not None:
             if now < until:
                 return None
             del self._avoided[server]
-        cookie, mss = self._cookies.get(server, (_NEW, DEFAULT_SEND_MSS_BYTES))
+        cookie, mss = self._cookies.get(server, (_NEW, _UNKNOWN_MSS))
         return FastOpen(
-            cookie,
+            None if cookieless else cookie,
             mss,
             lambda found, found_mss: self._learned(server, found, found_mss),
             lambda: self._failed(server, now),
@@ -63,15 +63,12 @@ class FastOpenTable:
         Else the SYN-ACK tells of the right cookie, if it was asked for or the one shown is wrong.
         """
         shown = tcp_options.parse(syn.options).fast_open
-        if shown is None:
-            return False
         connection = socket.connection
-        period = int(now // PERIOD_S)
-        mine = self.cookie_of(socket.local, socket.remote, period)
-        if shown.value != mine:
-            connection.fast_open_reply = FastOpenCookie(mine, experimental=shown.experimental)
-            if shown.value != self.cookie_of(socket.local, socket.remote, period - 1):
+        if connection.config.fast_open_cookieless in ("server", "both"):
+            if shown is None and not syn.payload:
                 return False
+        elif shown is None or not self._is_good(shown, socket, now):
+            return False
         # Section 5.1: whoever forges addresses with a cookie that he was given may not fill memory.
         waiting = [
             other
@@ -83,6 +80,14 @@ class FastOpenTable:
             return False
         waiting.append(socket)
         return True
+
+    def _is_good(self, shown: FastOpenCookie, socket: TcpSocket, now: float) -> bool:
+        period = int(now // PERIOD_S)
+        mine = self.cookie_of(socket.local, socket.remote, period)
+        if shown.value == mine:
+            return True
+        socket.connection.fast_open_reply = FastOpenCookie(mine, experimental=shown.experimental)
+        return shown.value == self.cookie_of(socket.local, socket.remote, period - 1)
 
     def clear(self) -> None:
         """Forget all servers: the power is off."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4
-from pystack.tcp import path_mtu
+from pystack.tcp import fast_open, path_mtu
+from pystack.tcp.states import TcpState
 from pystack.wire import ipv4, tcp
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ class PathMtus:
             return
         tcb = connection.tcb
         mss = mtu_bytes - _HEADERS_BYTES
-        if path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now):
+        if connection.state is TcpState.SYN_SENT:
+            believed = fast_open.too_big(connection, mss)
+        else:
+            believed = path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now)
+        if believed:
             self.learn(socket.remote, tcb.snd_mss + tcb.options_bytes + _HEADERS_BYTES, now)
 
     def mtu_to(self, dst: Ip4, now: float) -> int | None:

@@ -152,10 +152,14 @@ class Listeners:
                 return
             waits.forget(ends)
             old = record
-        listener = self.find(packet.dst, segment.dst_port)
+        host, listener = self._host, self.find(packet.dst, segment.dst_port)
         kind = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)
         if listener is None:
             self._answer_stranger(packet, segment, now, known_port=False)
+        elif kind == tcp.SYN and segment.flags & tcp.FIN:
+            # RFC 9293 would keep the FIN for later; as Linux, for filters that look for a bare SYN
+            # would let a connection in that they are to keep out.
+            host.drop("tcp_syn_fin", now, data=packet.raw)
         elif kind == tcp.SYN:
             self._syn_arrived(listener, packet, segment, now, old)
         elif kind != tcp.ACK or not self._cookie_arrived(listener, packet, segment, ends, now):
@@ -190,7 +194,7 @@ class Listeners:
 
     def _gives_way(self, old: Tcb | TimeWait, local: Ip4, segment: tcp.Segment) -> bool:
         if (
-            segment.flags & (tcp.SYN | tcp.ACK | tcp.RST) != tcp.SYN
+            segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) != tcp.SYN
             or not may_follow(old, segment, stamped=self._table.config.timestamps)
             or self.find(local, segment.dst_port) is None
         ):

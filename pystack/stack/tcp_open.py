@@ -103,8 +103,12 @@ class Opener:
     def _queue(self, socket: TcpSocket, text: memoryview, now: float) -> None:
         """Give a connection that is only being opened its first text, for its SYN if may be."""
         connection = socket.connection
-        if connection.config.fast_open in ("client", "both"):
-            connection.fast_open = self._table.fast_open.request(socket.remote, now)
+        config = connection.config
+        if config.fast_open in ("client", "both"):
+            cookieless = config.fast_open_cookieless in ("client", "both")
+            connection.fast_open = self._table.fast_open.request(
+                socket.remote, now, cookieless=cookieless
+            )
         connection.write(text, now)
 
     def _active_iss(

@@ -155,7 +155,7 @@ def rst_ok(conn: Connection, seg: Segment, now: float) -> bool:
     if conn.state is TcpState.TIME_WAIT:
         conn.drops.append("tcp_rst_in_time_wait")  # RFC 1337: it must not end the wait early
         return False
-    if conn.state is TcpState.SYN_RECEIVED:
+    if conn.state is TcpState.SYN_RECEIVED and not conn.fast_opened:
         conn.finish(errno.ECONNREFUSED)
     elif conn.state in (TcpState.CLOSING, TcpState.LAST_ACK):
         conn.finish(None)

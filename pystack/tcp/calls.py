@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pystack.tcp import ack_policy, handshake, keepalive, output, receive_space, send_space
 from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
@@ -13,6 +13,10 @@ from pystack.tcp.tcb import Timer
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+
+# States in which the peer has a connection, or is about to: in SYN-RECEIVED too, where Fast Open
+# brings text with the SYN
+_PEER_MAY_WRITE: Final = MAY_RECEIVE | {TcpState.SYN_RECEIVED, TcpState.CLOSE_WAIT}
 
 
 def write(conn: Connection, data: memoryview, now: float, *, more_comes: bool = False) -> int:
@@ -77,7 +81,7 @@ def release(conn: Connection, now: float) -> None:
     """CLOSE by a user who will not read either."""
     conn.released = True
     unread = conn.receive_buffer.readable_bytes or conn.receive_buffer.ranges
-    if unread and conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
+    if unread and conn.state in _PEER_MAY_WRITE:
         abort(conn, now)  # RFC 2525 section 2.17: the peer should know that data was lost
         return
     conn.receive_buffer.clear()
@@ -91,6 +95,6 @@ def abort(conn: Connection, now: float, error: int | None = None) -> None:
 
     `error`: what the user is told, where it is not he who wants it.
     """
-    if conn.state is TcpState.SYN_RECEIVED or conn.state in (MAY_RECEIVE | {TcpState.CLOSE_WAIT}):
+    if conn.state in _PEER_MAY_WRITE:
         conn.outbox.append(output.reset(conn, now))
     conn.finish(error)

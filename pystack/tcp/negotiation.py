@@ -33,7 +33,7 @@ def syn_options(conn: Connection, now: float) -> bytes:
     tcb = conn.tcb
     return pack(
         TcpOptions(
-            mss=tcb.mtu_mss,
+            mss=tcb.rcv_mss,
             wscale=tcb.rcv_wind_shift,
             sack_permitted=tcb.sack_permitted,
             timestamps=(timestamps.clock(tcb, now), tcb.ts_recent) if tcb.timestamps else None,

@@ -46,6 +46,8 @@ class TcpConfig:
     ecn: Literal["off", "accept", "request"] = "accept"  # RFC 3168; as Linux's tcp_ecn 0, 2 and 1
     # RFC 7413: text in the SYN; as Linux's tcp_fastopen 0, 1, 2 and 3
     fast_open: Literal["off", "client", "server", "both"] = "off"
+    # Who does so without a cookie, where nobody forges addresses; as its bits 0x4 and 0x200
+    fast_open_cookieless: Literal["off", "client", "server", "both"] = "off"
     fast_open_pending: int = 64  # connections of a listener that have text, and no ACK yet
     # True: what lacks an agreed timestamp is dropped (RFC 7323 section 3.2, SHOULD); Linux takes it
     timestamps_required: bool = False
@@ -103,10 +105,11 @@ class TcpConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.ecn not in ("off", "accept", "request"):
             raise ConfigError(f"ecn is {self.ecn!r}: it must be off, accept or request")
-        if self.fast_open not in ("off", "client", "server", "both"):
-            raise ConfigError(
-                f"fast_open is {self.fast_open!r}: it must be off, client, server or both"
-            )
+        for name in ("fast_open", "fast_open_cookieless"):
+            if getattr(self, name) not in ("off", "client", "server", "both"):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}: it must be off, client, server or both"
+                )
         low, pressure, high = self.memory_bytes
         if not 0 <= low <= pressure <= high:
             raise ConfigError(f"memory_bytes is {self.memory_bytes}: it must not be descending")

@@ -208,3 +208,88 @@ def test_requests_in_syns_come_through_loss_and_disorder(seed: int) -> None:
             nursery.cancel_scope.cancel()
 
     in_network(program)
+
+
+def _close_in_syn_received(
+    serve: Callable[[trio.abc.Stream], Awaitable[None]],
+    kind: str,
+) -> list[bytes]:
+    """Let a handler see a request in the SYN and end before the ACK; return what the client got."""
+    got: list[bytes] = []
+
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net, delay_s=DELAY_S)
+        wire.configure(BOTH)
+        if kind == "trio":
+            await wire.server.start(trio.serve_tcp, serve, PORT)
+        else:
+            listeners = await wire.server.open_tcp_listeners(PORT)
+            net.nursery.start_soon(trio.serve_listeners, serve, listeners)
+        for _ in range(2):  # the first gets a cookie only
+            stream = await wire.client.open_tcp_stream("server", PORT, fast_open=REQUEST)
+            data = b""
+            while part := await stream.receive_some():
+                data += part
+            got.append(data)
+            await stream.aclose()
+            await trio.sleep(1)
+        assert wire.server.counters["tcp_fast_opens_in"] == 1
+
+    in_network(program)
+    return got
+
+
+async def _answers_and_closes(stream: trio.abc.Stream) -> None:
+    await stream.receive_some()
+    await stream.send_all(ANSWER)
+    await stream.aclose()
+
+
+async def _answers_and_returns(stream: trio.abc.Stream) -> None:
+    await stream.receive_some()
+    await stream.send_all(ANSWER)
+
+
+async def _answers_and_is_cancelled(stream: trio.abc.Stream) -> None:
+    with trio.CancelScope() as scope:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(ANSWER)
+            scope.cancel()
+            await trio.sleep_forever()
+
+
+@pytest.mark.rfc("7413", "4.2.2")
+@pytest.mark.parametrize("kind", ["trio", "pystack"])
+@pytest.mark.parametrize(
+    "serve", [_answers_and_closes, _answers_and_returns, _answers_and_is_cancelled]
+)
+def test_a_server_that_is_done_before_the_last_ack_of_the_handshake_says_fin(
+    serve: Callable[[trio.abc.Stream], Awaitable[None]], kind: str
+) -> None:
+    assert _close_in_syn_received(serve, kind) == [ANSWER, ANSWER]
+
+
+@pytest.mark.parametrize("kind", ["trio", "pystack"])
+def test_a_client_cancelled_between_the_syns_of_a_simultaneous_open_says_fin(kind: str) -> None:
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net, delay_s=DELAY_S)
+
+        async def gives_up() -> None:
+            with trio.move_on_after(1.5 * DELAY_S):
+                if kind == "trio":
+                    sock = trio.socket.socket()
+                    await sock.bind(("0.0.0.0", 90))
+                    await sock.connect(("server", 90))
+                else:
+                    await wire.client.open_tcp_stream("server", 90, local_port=90)
+
+        await wire.client.ping("server")
+        net.nursery.start_soon(wire.client.run, gives_up)
+        stream = await wire.server.open_tcp_stream("client", 90, local_port=90)
+        assert await stream.receive_some() == b""
+        await stream.aclose()
+        await trio.sleep(61)  # TIME-WAIT
+        assert not len(wire.client.tcp)
+
+    in_network(program)

@@ -166,7 +166,7 @@ def _timestamps_agree(one: TcpOption, other: TcpOption, flow: Flow, settings: Se
 
 
 def _payload(part: TcpPart, payload: bytes) -> list[str]:
-    offset = part.seq if part.flags & tcp.SYN else part.seq - 1
+    offset = 0 if part.flags & tcp.SYN else part.seq - 1
     if not payload or payload == pattern(offset, len(payload)):
         return []
     return ["payload: not the bytes that were written for these sequence numbers"]

@@ -7,6 +7,7 @@ from typing import Final
 
 ERRNO: Final = {name: number for number, name in errno.errorcode.items()} | {
     "EWOULDBLOCK": errno.EAGAIN,
+    "EOPNOTSUPP": errno.EOPNOTSUPP,  # the number has two names
     "ENOTSUPP": 524,
 }
 

@@ -39,6 +39,7 @@ class Flow:
     proto: int
     ours: Numbers = field(default_factory=Numbers)
     theirs: Numbers = field(default_factory=Numbers)
+    syn_text_bytes: int = 0  # what our SYN carried
     offered: int | None = None  # number of a SYN that may begin a successor; None: there was none
     # Timestamps of the host: those of the script, and what they stood for
     ts_values: dict[int, int] = field(default_factory=dict)

@@ -53,7 +53,8 @@ def _segment(part: TcpPart, flow: Flow, src_port: int, dst_port: int) -> bytes:
         ack = ((part.ack or 0) + flow.ours.offset(syn=syn)) & MASK
     acked = bool(part.flags & tcp.ACK)
     options = [_live_option(option, flow, syn=syn, acked=acked) for option in part.options or ()]
-    payload = pattern(part.seq if syn else part.seq - 1, part.size)
+    # What stands right behind a SYN is the stream's beginning, whatever its number.
+    payload = pattern(0 if syn else part.seq - 1, part.size)
     segment = tcp.Segment(
         src_port,
         dst_port,
@@ -94,7 +95,9 @@ def _quoted(part: IcmpPart, flow: Flow) -> bytes:
         size = udp.HEADER_BYTES + part.quoted_size
         start = ports + struct.pack("!HH", size, 0)
     else:
-        size = tcp.HEADER_BYTES + part.quoted_size
+        # At 0 stands our SYN, as large as it was; a message that quotes nothing is about that too.
+        text_bytes = part.quoted_size if part.quoted_seq else flow.syn_text_bytes
+        size = tcp.HEADER_BYTES + text_bytes
         seq = (part.quoted_seq + flow.ours.offset(syn=False)) & MASK
         start = ports + seq.to_bytes(4, "big")
     header = ipv4.pack_header(flow.local_ip, flow.remote_ip, part.quoted_proto, size)

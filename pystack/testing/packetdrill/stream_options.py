@@ -12,7 +12,11 @@ from pystack.stack import ip_fields
 from pystack.tcp import ack_policy
 from pystack.tcp.tcb import NEVER, TcpConfig, Timer
 from pystack.testing.packetdrill.constants import VALUES
-from pystack.testing.packetdrill.sysctls import congestion_name, fast_open_of_clients
+from pystack.testing.packetdrill.sysctls import (
+    all_listeners_fast_open,
+    congestion_name,
+    fast_open_of_clients,
+)
 
 if TYPE_CHECKING:
     from pystack.stack.tcp_socket import TcpSocket
@@ -53,9 +57,10 @@ class StreamOptions:
             config = replace(config, receive_buffer_bytes=size, receive_buffer_max_bytes=size)
         if (size := self._first(_SOCKET, "SO_SNDBUF")) is not None:
             config = replace(config, send_buffer_bytes=max(2 * size, _MIN_SNDBUF_BYTES))
-        if (pending := self._first(_TCP, "TCP_FASTOPEN")) is not None:
+        if pending := self._first(_TCP, "TCP_FASTOPEN"):
             config = replace(config, fast_open_pending=pending)
-        if not self._first(_TCP, "TCP_FASTOPEN"):
+        asked = self._first(_TCP, "TCP_FASTOPEN")
+        if not asked and not all_listeners_fast_open(self._stream.program.sysctls):
             config = fast_open_of_clients(config)
         return replace(config, **self._changes)  # type: ignore[arg-type]
 

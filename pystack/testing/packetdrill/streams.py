@@ -12,7 +12,7 @@ from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.stack.tcp_socket import TcpSocket
-from pystack.tcp import fast_open, negotiation, send_space, urgent
+from pystack.tcp import fast_open, send_space, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import MAY_WRITE, TcpState
@@ -181,9 +181,7 @@ class Stream:
 
     def _syn_room_bytes(self) -> int:
         assert self.socket is not None
-        connection = self.socket.connection
-        options = negotiation.syn_options(connection, self.program.now)
-        return fast_open.text_room_bytes(connection, len(options))
+        return fast_open.text_room_bytes(self.socket.connection)
 
     def _write_first(self, size: int, text: bytes | None, flags: int) -> Steps:
         """Send the SYN, with what goes into it; the rest follows where the call may wait."""

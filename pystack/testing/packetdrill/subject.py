@@ -184,6 +184,7 @@ def _note_outbound(segment: tcp.Segment, line: Packet, flow: Flow) -> None:
     if succeeds and flow.offered is not None:
         flow.theirs.script = flow.theirs.live = flow.offered
         flow.offered = None
+    flow.syn_text_bytes = len(segment.payload)
     if flow.ours.live is None or succeeds:
         flow.ours.live = segment.seq & MASK
         flow.ours.script = line.part.seq

@@ -262,7 +262,15 @@ def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
 
 def _fast_open(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     bits = sysctls.number("tcp_fastopen", 1)
-    return replace(config, fast_open=_FAST_OPENS[bits & 3])
+    without_cookies = bool(bits & 0x4) | bool(bits & 0x200) << 1
+    return replace(
+        config, fast_open=_FAST_OPENS[bits & 3], fast_open_cookieless=_FAST_OPENS[without_cookies]
+    )
+
+
+def all_listeners_fast_open(sysctls: Sysctls) -> bool:
+    """Tell whether listeners take text in SYNs that did not ask for it (TCP_FASTOPEN)."""
+    return sysctls.number("tcp_fastopen", 1) & 0x402 == 0x402
 
 
 _FAST_OPENS: Final[tuple[Literal["off", "client", "server", "both"], ...]] = (
