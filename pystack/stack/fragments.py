@@ -4,6 +4,9 @@ Reassembly is bounded in time, in bytes and in pieces. Fragments that overlap ar
 attacks only (RFC 1858, RFC 5722): the whole datagram is thrown away.
 """
 
+import sys
+from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -14,10 +17,15 @@ from pystack.wire.ipv4 import HEADER_BYTES, MAX_PACKET_BYTES, Ipv4Packet
 
 TIMEOUT_S: Final = 60.0  # RFC 1122 section 3.3.2: 60 to 120 s
 MAX_BYTES: Final = 4 * 1024 * 1024  # of all datagrams that wait; as Linux's ipfrag_high_thresh
-MAX_PIECES: Final = 1024  # of one datagram; 65,535 bytes over the smallest sensible MTU are 124
+MAX_PIECES: Final = 1024  # of one datagram that do not touch, or are no longer small
+# Pieces that touch become one up to that: a copy of it costs as much as all else about a fragment.
+_GATHER_UP_TO_BYTES: Final = 4096
 _CE_SEEN: Final = 1 << CE
 _NOT_ECT_SEEN: Final = 1 << NOT_ECT
-_PIECE_COST_BYTES: Final = 256  # what a piece takes beside its payload, about
+# Measured with tracemalloc, rounded up: what a piece takes beside its buffer (its offset, two
+# places in lists that grow by an eighth), and what a datagram does (key, entry, timer, lists).
+_PIECE_COST_BYTES: Final = 64
+_DATAGRAM_COST_BYTES: Final = 1536
 
 _Key = tuple[int, int, int, int]
 
@@ -31,18 +39,94 @@ class _Datagram:
         "first",
         "have_bytes",
         "pieces",
+        "starts",
         "timer",
         "total_bytes",
     )
 
     def __init__(self, timer: Handle) -> None:
-        self.pieces: dict[int, bytes] = {}  # payload by its offset
-        self.first: Ipv4Packet | None = None  # the one at offset 0; None until it is here
+        self.starts: list[int] = []  # sorted
+        self.pieces: list[bytearray] = []  # in the same order
+        # The one at offset 0, of which no more is kept than an error would quote; None: not here
+        self.first: Ipv4Packet | None = None
         self.total_bytes: int | None = None  # None until the last fragment is here
         self.have_bytes = 0
         self.ecn_seen = 0  # a bit for each ECN codepoint that a piece had
-        self.cost_bytes = 0
+        self.cost_bytes = _DATAGRAM_COST_BYTES
         self.timer = timer
+
+    @property
+    def end(self) -> int:
+        """Return where the last piece ends."""
+        return self.starts[-1] + len(self.pieces[-1]) if self.starts else 0
+
+    def overlaps(self, offset: int, end: int) -> bool:
+        """Tell whether a fragment has a byte that is here already, or lies beyond the end."""
+        total = self.total_bytes
+        if total is not None and max(end, self.end) > total:
+            return True
+        index = bisect_left(self.starts, offset)
+        if index < len(self.starts) and self.starts[index] < end:
+            return True
+        return index > 0 and self.starts[index - 1] + len(self.pieces[index - 1]) > offset
+
+    def has(self, offset: int, payload: memoryview) -> bool:
+        """Tell whether the very bytes of a fragment are here already, at this place."""
+        index = bisect_left(self.starts, offset + 1) - 1
+        if index < 0:
+            return False
+        at = offset - self.starts[index]
+        return self.pieces[index][at : at + len(payload)] == payload
+
+    def insert(self, offset: int, payload: memoryview) -> None:
+        """Take a fragment that overlaps none (each costs about the same, whatever the order)."""
+        starts, pieces = self.starts, self.pieces
+        length = len(payload)
+        if not length:
+            return  # of the end, which is noted already
+        index = bisect_left(starts, offset)
+        self.have_bytes += length
+        before = self._touching(index - 1, offset, length)
+        if before is not None:
+            was = sys.getsizeof(before)
+            before += payload
+            self.cost_bytes += sys.getsizeof(before) - was
+            self._join(index - 1)
+            return
+        if index < len(starts) and starts[index] == offset + length:
+            after = pieces[index]
+            if len(after) + length <= _GATHER_UP_TO_BYTES:
+                was = sys.getsizeof(after)
+                after[0:0] = payload
+                starts[index] = offset
+                self.cost_bytes += sys.getsizeof(after) - was
+                return
+        piece = bytearray(payload)
+        starts.insert(index, offset)
+        pieces.insert(index, piece)
+        self.cost_bytes += sys.getsizeof(piece) + _PIECE_COST_BYTES
+
+    def _touching(self, index: int, offset: int, length: int) -> bytearray | None:
+        """Return the piece at an index if one at `offset` goes on where it ends, both small."""
+        if index < 0:
+            return None
+        piece = self.pieces[index]
+        size = len(piece)
+        fits = self.starts[index] + size == offset and size + length <= _GATHER_UP_TO_BYTES
+        return piece if fits else None
+
+    def _join(self, index: int) -> None:
+        """Make one of a piece and the next, where they touch now and are small."""
+        after = index + 1
+        if after == len(self.starts):
+            return
+        piece, other = self.pieces[index], self.pieces[after]
+        if self._touching(index, self.starts[after], len(other)) is None:
+            return
+        was = sys.getsizeof(piece) + sys.getsizeof(other) + _PIECE_COST_BYTES
+        piece += other
+        del self.starts[after], self.pieces[after]
+        self.cost_bytes += sys.getsizeof(piece) - was
 
 
 class Reassembly:
@@ -60,7 +144,8 @@ class Reassembly:
         self._scheduler = scheduler
         self._drop = drop
         self._on_expired = on_expired
-        self._datagrams: dict[_Key, _Datagram] = {}
+        # The oldest first; ordered, for a dict is slow to find its first after many deletions
+        self._datagrams: OrderedDict[_Key, _Datagram] = OrderedDict()
         self._cost_bytes = 0
 
     def add(self, packet: Ipv4Packet, now: float) -> Ipv4Packet | None:
@@ -74,26 +159,31 @@ class Reassembly:
         if datagram is None:
             timer = self._scheduler.call_at(now + TIMEOUT_S, lambda at: self._expire(key, at))
             datagram = self._datagrams[key] = _Datagram(timer)
+            self._cost_bytes += datagram.cost_bytes
         if not packet.more_fragments:
             if datagram.total_bytes not in (None, offset + length):
                 self._reject(key, "frag_two_ends", now, packet)
                 return None
+            if not length and datagram.total_bytes is not None:
+                self._drop("frag_duplicate", now, packet.quoted)
+                return None
             datagram.total_bytes = offset + length
-        if datagram.pieces.get(offset) == bytes(packet.payload):
-            self._drop("frag_duplicate", now, packet.quoted)
-            return None
-        if _overlaps(datagram, offset, length):
-            self._reject(key, "frag_overlap", now, packet)
+        if datagram.overlaps(offset, offset + length):
+            if datagram.end <= (datagram.total_bytes or MAX_PACKET_BYTES) and datagram.has(
+                offset, packet.payload
+            ):
+                self._drop("frag_duplicate", now, packet.quoted)
+            else:
+                self._reject(key, "frag_overlap", now, packet)
             return None
         if len(datagram.pieces) >= MAX_PIECES:
             self._reject(key, "frag_too_many", now, packet)
             return None
-        datagram.pieces[offset] = bytes(packet.payload)
-        datagram.have_bytes += length
-        datagram.cost_bytes += length + _PIECE_COST_BYTES
-        self._cost_bytes += length + _PIECE_COST_BYTES
+        cost_bytes = datagram.cost_bytes
+        datagram.insert(offset, packet.payload)
+        self._cost_bytes += datagram.cost_bytes - cost_bytes
         if offset == 0:
-            datagram.first = packet
+            datagram.first = _head(packet)
         datagram.ecn_seen |= 1 << (packet.tos & CE)
         if datagram.have_bytes == datagram.total_bytes and datagram.first is not None:
             if datagram.ecn_seen & _CE_SEEN and datagram.ecn_seen & _NOT_ECT_SEEN:
@@ -145,21 +235,20 @@ def _sensible(packet: Ipv4Packet, offset: int, length: int) -> bool:
     return packet.header_bytes + offset + length <= MAX_PACKET_BYTES
 
 
-def _overlaps(datagram: _Datagram, offset: int, length: int) -> bool:
-    end = offset + length
-    if datagram.total_bytes is not None and end > datagram.total_bytes:
-        return True
-    if datagram.total_bytes == end and datagram.pieces:
-        highest = max(datagram.pieces)
-        if highest + len(datagram.pieces[highest]) > end:
-            return True
-    return any(
-        start < end and offset < start + len(piece) for start, piece in datagram.pieces.items()
-    )
+def _head(packet: Ipv4Packet) -> Ipv4Packet:
+    """Return a packet without its payload: what is kept of it must not keep its whole frame."""
+    head = Ipv4Packet()
+    head.src, head.dst, head.proto = packet.src, packet.dst, packet.proto
+    head.tos, head.ttl, head.ident = packet.tos, packet.ttl, packet.ident
+    head.flags_offset, head.header_bytes = packet.flags_offset, packet.header_bytes
+    head.raw = memoryview(packet.quoted)
+    head.payload = head.raw[head.header_bytes :]
+    head.checksum_good, head.to_many = packet.checksum_good, packet.to_many
+    return head
 
 
 def _whole(datagram: _Datagram, first: Ipv4Packet) -> Ipv4Packet:
-    payload = b"".join(datagram.pieces[offset] for offset in sorted(datagram.pieces))
+    payload = b"".join(datagram.pieces)
     whole = Ipv4Packet()
     whole.src, whole.dst, whole.proto = first.src, first.dst, first.proto
     # Marked in part is marked (RFC 3168 section 5.3).

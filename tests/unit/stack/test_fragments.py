@@ -1,5 +1,12 @@
 """Fragments: whole again in any order, hostile ones refused by name, all of it bounded."""
 
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from random import Random
+from types import FrameType
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,7 +166,7 @@ def test_the_largest_datagram_fits_exactly() -> None:
 def test_a_datagram_of_too_many_pieces_is_thrown_away() -> None:
     assembler = Assembler()
     for number in range(MAX_PIECES + 1):
-        assembler.add(bytes(8), number, more=True)
+        assembler.add(bytes(8), 2 * number, more=True)
     assert assembler.dropped == ["frag_too_many"]
     assert len(assembler.table) == 0
 
@@ -225,7 +232,7 @@ def test_memory_is_bounded_when_the_oldest_datagram_grows() -> None:
     assembler = Assembler()
     assembler.add(bytes(8), 0, more=True, ident=0)
     number = 1
-    while assembler.table._cost_bytes + 1480 + 256 <= MAX_BYTES:
+    while assembler.table._cost_bytes + 4096 <= MAX_BYTES:
         assembler.add(bytes(1480), 0, more=True, ident=number)
         number += 1
     for piece in range(1, 100):
@@ -251,10 +258,131 @@ def test_the_account_of_memory_is_right_whatever_comes(
         assert whole is None or set(whole) <= {ident}
         waiting = assembler.table._datagrams.values()
         assert assembler.table._cost_bytes == sum(
-            len(piece) + 256 for datagram in waiting for piece in datagram.pieces.values()
+            1536 + sum(sys.getsizeof(piece) + 64 for piece in datagram.pieces)
+            for datagram in waiting
         )
     assembler.scheduler.run_due(1000.0)
     assert len(assembler.table) == assembler.table._cost_bytes == 0
+
+
+def gaps(random: Random) -> Iterator[tuple[int, bytes, int]]:
+    """Give (datagram, payload, offset): small pieces that never touch."""
+    for number in range(40_000):
+        yield number // 1000, bytes(8), 2 * (number % 1000) + 1
+
+
+def firsts_in_large_frames(random: Random) -> Iterator[tuple[int, bytes, int]]:
+    for number in range(2_000):
+        yield number, bytes(8 if number % 2 else 60_000), 0
+
+
+def lone_pieces(random: Random) -> Iterator[tuple[int, bytes, int]]:
+    for number in range(5_000):
+        yield number, bytes(8), 5
+
+
+def large_pieces_in_any_order(random: Random) -> Iterator[tuple[int, bytes, int]]:
+    for number in range(100):
+        offsets = list(range(1, 44))
+        random.shuffle(offsets)
+        for offset in offsets:
+            yield number, bytes(1480), offset * 185
+
+
+def small_pieces_in_any_order(random: Random) -> Iterator[tuple[int, bytes, int]]:
+    for number in range(30):
+        offsets = list(range(1, 1000))
+        random.shuffle(offsets)
+        for offset in offsets:
+            yield number, bytes(8), offset
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        gaps,
+        firsts_in_large_frames,
+        lone_pieces,
+        large_pieces_in_any_order,
+        small_pieces_in_any_order,
+    ],
+)
+def test_what_is_held_is_no_more_than_what_is_counted(
+    attack: Callable[[Random], Iterator[tuple[int, bytes, int]]],
+) -> None:
+    table = Reassembly(Scheduler(0.0), lambda *_: None, lambda *_: None)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number, (ident, payload, offset) in enumerate(attack(Random(7))):
+            # Each in a large frame, of which only this is for the table.
+            data = ip_packet(payload, ident=ident & 0xFFFF, flags_offset=offset | MORE)
+            table.add(ipv4.parse(memoryview(data + bytes(9000))[: len(data)]), 0.0)
+            if number % 500 == 0:
+                del data
+                held = tracemalloc.get_traced_memory()[0] - before
+                assert held <= table._cost_bytes + 160_000  # the test's own
+                assert table._cost_bytes <= MAX_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def lines_run(call: Callable[[], object]) -> int:
+    """Return how many lines of Python a call takes: a cost that no other load changes."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401 - settrace's
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled", "inward"])
+@pytest.mark.parametrize("step", [1, 2])  # 2: none touches another
+def test_a_fragment_costs_the_same_however_many_are_here(order: str, step: int) -> None:
+    offsets = list(range(1, 1 + 1000 * step, step))
+    if order == "descending":
+        offsets.reverse()
+    elif order == "shuffled":
+        Random(3).shuffle(offsets)
+    elif order == "inward":
+        offsets = [pair for both in zip(offsets, offsets[::-1], strict=True) for pair in both]
+        offsets = offsets[:1000]
+    assembler = Assembler()
+    packets = [
+        ipv4.parse(memoryview(ip_packet(bytes(8), flags_offset=offset | MORE)))
+        for offset in offsets
+    ]
+    costs = [
+        lines_run(lambda packet=packet: assembler.table.add(packet, 0.0)) for packet in packets
+    ]
+    assert assembler.dropped == []
+    assert max(costs[500:]) <= 2 * max(costs[1:20]) <= 120
+
+
+def test_a_datagram_over_the_smallest_mtu_is_whole_again() -> None:
+    payload = bytes(at * 13 & 0xFF for at in range(65_515))
+    for order in (1, -1):
+        assembler = Assembler()
+        pieces = list(cut(payload, 68))[::order]
+        assert len(pieces) > MAX_PIECES
+        found = [assembler.add(piece, at, more=more) for at, piece, more, _ in pieces]
+        assert found[-1] == payload
+
+
+def test_an_end_without_text_is_taken_once() -> None:
+    assembler = Assembler()
+    assembler.add(b"", 1, more=False)
+    assembler.add(b"", 1, more=False)
+    assert assembler.dropped == ["frag_duplicate"]
+    assert assembler.add(b"12345678", 0, more=True) == b"12345678"
 
 
 def test_clearing_leaves_no_timer() -> None:
