@@ -1,11 +1,13 @@
 """Quantities in text as tc(8) writes them: "10mbit", "20ms", "64kb", "1%".
 
-A bare number has the unit of the result (seconds, bits per second, bytes, 0..1), so that the Python
-API takes 0.02 as well as "20ms".
+A number has the unit of the result (seconds, bits per second, bytes, 0..1), so that the Python API
+takes 0.02 as well as "20ms". A text says its unit: "50" would be 50 microseconds to tc and 50 seconds
+to who writes numbers, "1" one per cent or all. Bytes have none to mix up, and 0 is 0 in each unit.
 """
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final
 
 from pystack.core.errors import ConfigError
@@ -71,7 +73,7 @@ _QUANTITY: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*
 
 def parse_rate_bps(value: str | float) -> float:
     """Return bits per second, above 0: from "10mbit", "100kbps" (bytes!), or a number."""
-    rate = _parse(value, _RATES, "a rate", "10mbit")
+    rate = _parse(value, _RATES, "a rate", "10mbit", _bare_rate)
     if rate == 0:
         raise ConfigError(f"a rate of {value!r} lets nothing through; leave it out for no limit")
     return rate
@@ -79,7 +81,7 @@ def parse_rate_bps(value: str | float) -> float:
 
 def parse_time_s(value: str | float) -> float:
     """Return seconds, 0 or more: from "20ms", "1.5s", "300us", or a number of seconds."""
-    return _parse(value, _TIMES, "a time", "20ms")
+    return _parse(value, _TIMES, "a time", "20ms", _bare_time)
 
 
 def parse_size_bytes(value: str | float) -> int:
@@ -89,10 +91,12 @@ def parse_size_bytes(value: str | float) -> int:
 
 def parse_probability(value: str | float) -> float:
     """Return 0..1: from "1%", "0.5%", or a number that is 0..1 already."""
-    probability = _parse(value, _PARTS, "a probability", "1%")
-    if probability > 1:
-        raise ConfigError(f"the probability {value!r} is above 1 (a percentage needs its % sign)")
-    return probability
+    return _at_most_1(value, _parse(value, _PARTS, "a probability", "1%", _bare_part))
+
+
+def parse_fraction(value: str | float) -> float:
+    """Return 0..1 as `parse_probability`, for words whose bare text tc too takes for 0..1."""
+    return _at_most_1(value, _parse(value, _PARTS, "a probability", "1%"))
 
 
 def format_rate(bps: float) -> str:
@@ -103,12 +107,43 @@ def format_rate(bps: float) -> str:
     return f"{bps:.3g} bit/s"
 
 
-def _parse(value: str | float, units: dict[str, float], what: str, example: str) -> float:
+def _at_most_1(value: str | float, probability: float) -> float:
+    if probability > 1:
+        raise ConfigError(f"the probability {value!r} is above 1 (a percentage needs its % sign)")
+    return probability
+
+
+# What a text without a unit would be: to tc, to who takes it for a number, and what to write
+def _bare_time(text: str) -> str:
+    return f"{text} us (tc) or {text} s? Write {text}us, {text}ms or {text}s"
+
+
+def _bare_rate(text: str) -> str:
+    return f"{text} bit/s (tc) or {text} Mbit/s? Write {text}bit or {text}mbit"
+
+
+def _bare_part(text: str) -> str:
+    part, percent = f"{float(text) / 100:.12g}", f"{float(text) * 100:.12g}"
+    if float(text) > 1:
+        return f"{text} % (tc)? Write {text}%, or {part} as a number"
+    return f"{text} % (tc) or {percent} %? Write {text}% or {percent}%, or {part} as a number"
+
+
+def _parse(
+    value: str | float,
+    units: dict[str, float],
+    what: str,
+    example: str,
+    bare: Callable[[str], str] | None = None,
+) -> float:
+    """`bare`: how a text without a unit may be read, if there are two ways; None: it is taken."""
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value.lower())
         if match is None or match[2] not in units:
             raise _no_quantity(value, match, units, what, example)
         number = float(match[1]) * units[match[2]]
+        if bare is not None and not match[2] and number:
+            raise ConfigError(f"{value!r} has no unit: {bare(match[1])}")
     else:
         try:
             number = math.nan if isinstance(value, bool) else float(value)

@@ -2,8 +2,9 @@
 
     PipeConfig.parse(delay="20ms", jitter="2ms", loss="1%", rate="10mbit", limit=100)
 
-A number is in the unit of the result: seconds, bits per second, bytes, 0..1. Where netem puts
-several values after a word, so may the text: delay="20ms 5ms 25%", loss="gemodel 1% 10%".
+A number is in the unit of the result: seconds, bits per second, bytes, 0..1. A text says its unit.
+Where netem puts several values after a word, so may the text: delay="20ms 5ms 25%", loss="gemodel
+1% 10%". A word that would do nothing is refused (`pystack.link.idle`).
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from pystack.core.units import (
     parse_size_bytes,
     parse_time_s,
 )
+from pystack.link.idle import refuse_idle
 from pystack.link.impair.base import ImpairmentFactory
 from pystack.link.impair.delay import DelayConfig
 from pystack.link.impair.distribution import Table, parse_distribution
@@ -94,7 +96,9 @@ class PipeConfig:
     @classmethod
     def parse(cls, **words: object) -> "PipeConfig":
         """Return the configuration that the words say. Raises ConfigError."""
-        return cls().updated(**words)
+        config = cls().updated(**words)
+        _refuse_idle((config, words))
+        return config
 
     def updated(self, **words: object) -> "PipeConfig":
         """Return this one with the words' changes; None for a word takes it back."""
@@ -144,6 +148,26 @@ class PipeConfig:
             cells = (self.cell_bytes, self.cell_overhead_bytes)
             rate = Rate(self.rate_bps, self.overhead_bytes, *cells)
         return TransmitConfig(rate, self.limit_packets, self.qdisc, self.slot, self.trace)
+
+
+def update_both(
+    configs: tuple[PipeConfig, PipeConfig],
+    words: Mapping[str, object],
+    a_to_b: Mapping[str, object] | None,
+    b_to_a: Mapping[str, object] | None,
+) -> tuple[PipeConfig, PipeConfig]:
+    """Return both directions with these words' changes: those for both, then each one's own.
+
+    Raises ConfigError, also for a word that would do nothing in any direction it is said for.
+    """
+    forth, back = {**words, **(a_to_b or {})}, {**words, **(b_to_a or {})}
+    updated = configs[0].updated(**forth), configs[1].updated(**back)
+    _refuse_idle((updated[0], forth), (updated[1], back))
+    return updated
+
+
+def _refuse_idle(*directions: tuple[PipeConfig, Mapping[str, object]]) -> None:
+    refuse_idle(directions, lambda word: _WORDS[word][1], _DEFAULTS)
 
 
 # What a word's value means: the values of the fields, as many as were given

@@ -9,7 +9,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
 from pystack.core.suggest import suggest
-from pystack.link.config import PipeConfig
+from pystack.link.config import PipeConfig, update_both
 from pystack.link.impair.base import HARMLESS
 from pystack.link.impair.packet import Predicate
 from pystack.link.pipe import Pipe
@@ -135,10 +135,8 @@ class Link:
 
         None for a word takes it back. Raises ConfigError, and then has changed nothing.
         """
-        configs = [
-            pipe.config.updated(**{**words, **(own or {})})
-            for pipe, own in ((self.a_to_b, a_to_b), (self.b_to_a, b_to_a))
-        ]
+        old = self.a_to_b.config, self.b_to_a.config
+        configs = update_both(old, words, a_to_b, b_to_a)
         for pipe, config in zip((self.a_to_b, self.b_to_a), configs, strict=True):
             if pipe.config != config:
                 pipe.configure(config)

@@ -121,7 +121,8 @@ def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:
                 given = words.get(direction, {})
                 assert isinstance(given, dict)
                 both = {key: words[key] for key in words if key not in ("a_to_b", "b_to_a")}
-                PipeConfig.parse(**{**sent, **both, **given})
+                # Not whether a word would do nothing: its partner may come with an earlier event.
+                PipeConfig().updated(**{**sent, **both, **given})
     if event.groups or event.action == "partition":
         topology.partition(event.groups).heal()
     if event.node is not None and spec.nodes[event.node].kind in STATION_KINDS:
@@ -160,5 +161,5 @@ def _placed_link(document: Document | None, path: Path, link: LinkSpec) -> Itera
             for word, value in words.items():
                 if word not in ("preset", "mtu_bytes"):
                     with _placed(document, where, word):
-                        PipeConfig.parse(**{word: value})
+                        PipeConfig().updated(**{word: value})
         document.fail(path, f"{link.a} - {link.b}: {error}")

@@ -26,7 +26,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
 from pystack.core.suggest import suggest
-from pystack.link.config import PipeConfig
+from pystack.link.config import PipeConfig, update_both
 from pystack.link.link import Link
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import DEFAULT_MTU_BYTES
@@ -118,14 +118,15 @@ class Topology:
                     f"not {side!r}"
                 )
         up, down = presets.words_of(preset)
+        preset_configs = PipeConfig.parse(**up), PipeConfig.parse(**down)
+        configs = update_both(preset_configs, words, a_to_b, b_to_a)
         name = f"{a}-{b}"
         parallel = sum(known.link.name.partition("#")[0] == name for known in self.cables)
         link = make(
             self.scheduler,
             self.seed,
             name if not parallel else f"{name}#{parallel + 1}",
-            PipeConfig.parse(**{**up, **words, **(a_to_b or {})}),
-            PipeConfig.parse(**{**down, **words, **(b_to_a or {})}),
+            *configs,
             mtu_bytes=mtu_bytes,
         )
         cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))

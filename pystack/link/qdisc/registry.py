@@ -14,13 +14,13 @@ from pystack.core.plugin_words import read
 from pystack.core.rng import Random, component_rng
 from pystack.link.qdisc import words
 from pystack.link.qdisc.base import Qdisc, QdiscFactory
-from pystack.link.qdisc.codel import codel
-from pystack.link.qdisc.dualpi2 import dualpi2
-from pystack.link.qdisc.fifo import bfifo, pfifo, pfifo_head_drop
-from pystack.link.qdisc.fq_codel import fq_codel
-from pystack.link.qdisc.pie import pie
+from pystack.link.qdisc.codel import Codel, codel
+from pystack.link.qdisc.dualpi2 import DualPi2, dualpi2
+from pystack.link.qdisc.fifo import Fifo, bfifo, pfifo, pfifo_head_drop
+from pystack.link.qdisc.fq_codel import FqCodel, fq_codel
+from pystack.link.qdisc.pie import Pie, pie
 from pystack.link.qdisc.prio import DEFAULT_BANDS, DEFAULT_PRIOMAP, Prio
-from pystack.link.qdisc.red import red
+from pystack.link.qdisc.red import Red, red
 from pystack.link.qdisc.tbf import tbf
 from pystack.link.qdisc.words import Word
 
@@ -64,6 +64,17 @@ BUILT_IN: Final[dict[str, Callable[..., Qdisc]]] = {
     "dualpi2": dualpi2,
     "prio": prio,
 }
+
+
+# What gives a frame whenever it has one, and is asked
+_WORK_CONSERVING: Final = (Fifo, Red, Codel, FqCodel, Pie, DualPi2)
+
+
+def is_work_conserving(qdisc: Qdisc) -> bool:
+    """Tell whether a queue never holds a frame back by itself; False where that is not known."""
+    if isinstance(qdisc, Prio):
+        return all(is_work_conserving(band) for band in qdisc.bands)
+    return type(qdisc) in _WORK_CONSERVING
 
 
 def parse_qdisc(value: str | Mapping[str, Value] | QdiscFactory) -> QdiscFactory:

@@ -5,7 +5,7 @@ import re
 from typing import Final
 
 from pystack.core.errors import ConfigError
-from pystack.core.units import parse_probability, parse_time_s
+from pystack.core.units import parse_fraction, parse_time_s
 
 # What a word may be given as: tc's text, or a number in the unit of the result.
 Word = str | float
@@ -47,7 +47,7 @@ def factor(name: str, value: Word, most: float = math.inf) -> float:
 
 def chance(name: str, value: Word) -> float:
     """Return a probability above 0, up to 1. Raises ConfigError."""
-    probability = parse_probability(value)
+    probability = parse_fraction(value)  # tc-red(8): bare text is 0..1 there
     if probability == 0:
         raise ConfigError(f"{name} {value!r} is not possible: it must be above 0")
     return probability

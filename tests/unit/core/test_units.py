@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from pystack.core.errors import ConfigError
 from pystack.core.units import (
     format_rate,
+    parse_fraction,
     parse_probability,
     parse_rate_bps,
     parse_size_bytes,
@@ -21,7 +24,7 @@ from pystack.core.units import (
     ("text", "bps"),
     [
         ("1bit", 1),
-        ("9600", 9600),
+        (9600, 9600),
         ("64kbit", 64_000),
         ("10mbit", 10_000_000),
         ("10Mbit", 10_000_000),
@@ -66,7 +69,8 @@ def test_rates(text: str | float, bps: float) -> None:
         ("2usec", 2e-6),
         ("2min", 120),
         ("1h", 3600),
-        ("0.25", 0.25),
+        (0.25, 0.25),
+        ("0", 0),
         (0, 0),
     ],
 )
@@ -97,7 +101,7 @@ def test_sizes(text: str | float, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "probability"),
-    [("1%", 0.01), ("0.5%", 0.005), ("100%", 1.0), ("0", 0.0), ("0.3", 0.3), (1, 1.0)],
+    [("1%", 0.01), ("0.5%", 0.005), ("100%", 1.0), ("0", 0.0), (0.3, 0.3), (1, 1.0)],
 )
 def test_probabilities(text: str | float, probability: float) -> None:
     assert parse_probability(text) == pytest.approx(probability, rel=1e-12)
@@ -151,7 +155,7 @@ def test_a_rate_of_nothing_is_refused() -> None:
         parse_rate_bps("0mbit")
 
 
-@pytest.mark.parametrize("value", ["101%", "1.1", 2, "3ms"])
+@pytest.mark.parametrize("value", ["101%", 1.1, 2, "3ms"])
 def test_a_probability_above_one_is_refused(value: str | float) -> None:
     with pytest.raises(ConfigError):
         parse_probability(value)
@@ -162,9 +166,33 @@ def test_a_time_is_its_number_times_its_unit(number: int, unit: tuple[str, float
     assert parse_time_s(f"{number}{unit[0]}") == number * unit[1]
 
 
+@pytest.mark.parametrize(
+    ("parse", "text", "both"),
+    [
+        (parse_time_s, "50", "50 us (tc) or 50 s? Write 50us, 50ms or 50s"),
+        (parse_time_s, "0.05", "0.05 us (tc) or 0.05 s?"),
+        (parse_rate_bps, "10", "10 bit/s (tc) or 10 Mbit/s? Write 10bit or 10mbit"),
+        (parse_probability, "1", "1 % (tc) or 100 %? Write 1% or 100%, or 0.01 as a number"),
+        (parse_probability, "0.5", "0.5 % (tc) or 50 %? Write 0.5% or 50%, or 0.005 as a number"),
+        (parse_probability, "25", "25 % (tc)? Write 25%, or 0.25 as a number"),
+    ],
+)
+def test_a_text_without_a_unit_is_refused_and_both_readings_are_named(
+    parse: Callable[[str], float], text: str, both: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{text!r} has no unit: {both}")):
+        parse(text)
+
+
+def test_a_fraction_is_one_where_tc_too_takes_bare_text_for_it() -> None:
+    assert parse_fraction("0.02") == parse_fraction("2%") == parse_fraction(0.02) == 0.02
+    with pytest.raises(ConfigError, match="above 1"):
+        parse_fraction("2")
+
+
 @given(st.floats(0, 1e12, allow_nan=False))
-def test_a_bare_number_means_the_same_as_text_and_as_number(value: float) -> None:
-    assert parse_time_s(repr(value)) == parse_time_s(value) == value
+def test_a_number_is_in_the_unit_of_the_result(value: float) -> None:
+    assert parse_time_s(f"{value!r}s") == parse_time_s(value) == value
 
 
 @given(st.text(max_size=12))

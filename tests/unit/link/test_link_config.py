@@ -6,7 +6,7 @@ import pytest
 from pipe_bench import Bench
 
 from pystack import ConfigError
-from pystack.link.config import WORDS, PipeConfig
+from pystack.link.config import WORDS, PipeConfig, update_both
 from pystack.link.impair.loss import FourState, GilbertElliott, RandomLoss
 
 
@@ -84,8 +84,10 @@ def test_another_loss_forgets_the_correlation_of_the_old_one() -> None:
 
 
 def test_a_queue_is_asked_for_in_tc_s_words_or_as_a_mapping() -> None:
-    assert PipeConfig.parse(qdisc="fq_codel limit 100").qdisc is not None
-    assert PipeConfig.parse(qdisc={"kind": "codel", "target": "5ms"}).qdisc is not None
+    assert PipeConfig.parse(rate="1mbit", qdisc="fq_codel limit 100").qdisc is not None
+    assert (
+        PipeConfig.parse(rate="1mbit", qdisc={"kind": "codel", "target": "5ms"}).qdisc is not None
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_queue_is_asked_for_in_tc_s_words_or_as_a_mapping() -> None:
         ({"delay": "20 parsecs"}, "delay = '20 parsecs' is not possible"),
         ({"delay": "-1ms"}, "delay"),
         ({"delay": True}, "delay = True is not possible: it takes a text or a number"),
-        ({"delay": "1ms 2ms 3% 4"}, "1 to 3 values"),
+        ({"delay": "1ms 2ms 3% 4%"}, "1 to 3 values"),
         ({"loss": "101%"}, "above 1"),
         ({"loss": 1.5}, "percentage needs its % sign"),
         ({"loss": "gemodel"}, "is not a loss"),
@@ -134,6 +136,62 @@ def test_what_cannot_be_is_refused_at_once(words: dict[str, object], match: str)
         PipeConfig.parse(**words)
 
 
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        ({"limit": 10}, "limit would have no effect: frames wait for a rate"),
+        ({"limit": 10, "rate": "1mbit", "qdisc": "codel"}, "a qdisc has a limit of its own"),
+        ({"qdisc": "fq_codel"}, "qdisc would have no effect: frames wait for a rate"),
+        ({"qdisc": "prio qdiscs codel"}, "qdisc would have no effect"),
+        ({"jitter": "5ms"}, "jitter is around a delay: give a delay"),
+        ({"delay": "0 5ms"}, "jitter is around a delay"),
+        ({"delay": "5ms", "distribution": "normal"}, "give a jitter"),
+        ({"delay": "5ms", "correlation": "5%"}, "give a jitter"),
+        ({"delay": "5ms", "reorder_by_jitter": True}, "give a jitter"),
+        ({"delay": "5ms", "reorder_correlation": "5%"}, "give reorder"),
+        ({"loss_correlation": "5%"}, "give a loss"),
+        ({"duplicate_correlation": "5%"}, "give duplicate"),
+        ({"corrupt_correlation": "5%"}, "give corrupt"),
+        ({"overhead": 18}, "give a rate"),
+        ({"cell_size": 48}, "give a rate"),
+    ],
+)
+def test_a_word_that_would_do_nothing_is_refused(words: dict[str, object], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        PipeConfig.parse(**words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"limit": 10, "slot": "1ms"},
+        {"limit": 10, "trace": [1]},
+        {"qdisc": "tbf rate 1mbit burst 2kb limit 9kb"},
+        {"qdisc": 'prio qdiscs "tbf rate 1mbit burst 2kb limit 9kb"'},
+        {"qdisc": lambda rng: object()},  # of a plug-in nobody knows whether it shapes
+        {"jitter": 0, "loss_correlation": 0, "limit": 1000, "distribution": "uniform"},
+    ],
+)
+def test_what_may_do_something_is_taken_and_so_is_what_says_the_default(
+    words: dict[str, object],
+) -> None:
+    PipeConfig.parse(**words)
+
+
+def test_a_word_for_both_directions_may_work_in_one_of_them() -> None:
+    perfect = PipeConfig(), PipeConfig()
+    forth, back = update_both(perfect, {"limit": 10}, {"rate": "1mbit"}, None)
+    assert (forth.limit_packets, back.limit_packets) == (10, 10)
+    with pytest.raises(ConfigError, match="limit would have no effect"):
+        update_both(perfect, {}, {"rate": "1mbit"}, {"limit": 10})
+
+
+def test_a_word_that_loses_its_partner_stays_for_when_it_comes_back() -> None:
+    shaped = PipeConfig.parse(rate="1mbit", limit=10)
+    both = update_both((shaped, shaped), {"rate": None}, None, None)
+    assert [config.limit_packets for config in both] == [10, 10]
+
+
 def test_every_word_can_be_taken_back() -> None:
     assert PipeConfig.parse(**dict.fromkeys(WORDS)) == PipeConfig()
 
@@ -141,8 +199,12 @@ def test_every_word_can_be_taken_back() -> None:
 def test_a_distribution_may_be_a_table_file_of_netem(tmp_path: Path) -> None:
     file = tmp_path / "measured.dist"
     file.write_text("# two values\n -8192 0\n4096\n")
-    assert PipeConfig.parse(distribution=file).distribution == (-1.0, 0.0, 0.5)
-    assert PipeConfig.parse(distribution=str(file)).distribution == (-1.0, 0.0, 0.5)
+    assert PipeConfig.parse(delay="20ms 5ms", distribution=file).distribution == (-1.0, 0.0, 0.5)
+    assert PipeConfig.parse(delay="20ms 5ms", distribution=str(file)).distribution == (
+        -1.0,
+        0.0,
+        0.5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,24 +215,24 @@ def test_a_damaged_table_file_is_refused(tmp_path: Path, text: str, match: str) 
     file = tmp_path / "table"
     file.write_text(text)
     with pytest.raises(ConfigError, match=match):
-        PipeConfig.parse(distribution=file)
+        PipeConfig.parse(delay="20ms 5ms", distribution=file)
 
 
 def test_the_built_in_tables_have_netem_s_size_and_bounds() -> None:
     for name in ("normal", "pareto", "paretonormal"):
-        table = PipeConfig.parse(distribution=name).distribution
+        table = PipeConfig.parse(delay="20ms 5ms", distribution=name).distribution
         assert table is not None
         assert len(table) == 4096
         assert list(table) == sorted(table)
         assert table[-1] <= 4.0
-    assert PipeConfig.parse(distribution="uniform").distribution is None
+    assert PipeConfig.parse(delay="20ms 5ms", distribution="uniform").distribution is None
 
 
 def test_the_built_in_tables_agree_with_netem_s_own_at_known_places() -> None:
     # netem's pareto table begins at (1 - 1.5) * 4/3 and has (2**(1/3) - 1.5) * 4/3 in its middle
-    pareto = PipeConfig.parse(distribution="pareto").distribution
-    normal = PipeConfig.parse(distribution="normal").distribution
-    both = PipeConfig.parse(distribution="paretonormal").distribution
+    pareto = PipeConfig.parse(delay="20ms 5ms", distribution="pareto").distribution
+    normal = PipeConfig.parse(delay="20ms 5ms", distribution="normal").distribution
+    both = PipeConfig.parse(delay="20ms 5ms", distribution="paretonormal").distribution
     assert pareto is not None
     assert normal is not None
     assert both is not None

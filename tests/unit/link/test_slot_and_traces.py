@@ -100,7 +100,7 @@ def test_a_delay_trace_holds_each_delay_from_its_time_on(tmp_path: Path) -> None
 
 def test_a_delay_trace_that_repeats(tmp_path: Path) -> None:
     file = tmp_path / "orbit"
-    file.write_text("0 0.020\n1 0.050\n2 repeat\n")
+    file.write_text("0 20ms\n1s 50ms\n2s repeat\n")
     trace = parse_delay_trace(file)
     assert [trace.delay_s(at) for at in (0.5, 1.5, 2.5, 3.5, 200.0)] == [
         0.020,
