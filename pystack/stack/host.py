@@ -85,6 +85,9 @@ class Host:
                 self, interface, target, known, now
             )
             neighbors.on_failed = self._neighbor_failed
+            neighbors.on_dropped = lambda reason, packet, now: self.drop(
+                reason, now, interface, packet
+            )
             neighbors.on_changed = lambda entry, old, now: self._neighbor_changed(
                 interface, entry, old, now
             )

@@ -4,11 +4,16 @@ An entry is believed for a while (REACHABLE), then used on trial (STALE, DELAY) 
 (PROBE). Ageing costs nothing while nobody sends: it is looked at when an entry is used. Packets for
 a station that is being looked for wait in a short queue; where nobody answers, `on_failed` gets
 them back, so that their senders can be told.
+
+A stranger can make up as many stations as a network has addresses. So those that have answered have
+places of their own, which only others that answer can take; the rest is for whoever comes, and the
+oldest of them goes.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
@@ -26,7 +31,11 @@ MAX_PROBES: Final = 3  # RFC 4861 section 10, MAX_MULTICAST_SOLICIT and MAX_UNIC
 # Per neighbour, while it is looked for; the oldest goes first. The 119 fragments of the largest
 # datagram over an MTU of 576 have room.
 QUEUE_PACKETS: Final = 128
+QUEUE_BYTES: Final = 212_992  # of each; Linux's unres_qlen_bytes
+TABLE_QUEUE_BYTES: Final = 4 * 1024 * 1024  # of all; the packet that waits for longest goes first
+_HELD_COST_BYTES: Final = 512  # what one takes beside its bytes (measured: 440)
 TABLE_ENTRIES: Final = 1024  # as Linux's gc_thresh3
+PROVEN_ENTRIES: Final = 768  # of them, that have answered
 
 
 class NeighborState(Enum):
@@ -50,13 +59,25 @@ Held = tuple[bytes, Callable[[Mac, float], None]]
 class Neighbor:
     """What is known about one station."""
 
-    __slots__ = ("address", "held", "mac", "probes", "reachable_until", "state", "timer")
+    __slots__ = (
+        "address",
+        "held",
+        "held_bytes",
+        "mac",
+        "probes",
+        "proven",
+        "reachable_until",
+        "state",
+        "timer",
+    )
 
     def __init__(self, address: Ip4) -> None:
         self.address = address
         self.state = NeighborState.INCOMPLETE
         self.mac: Mac | None = None  # None: not known (yet)
-        self.held: list[Held] = []
+        self.proven = False  # True: it has answered, and has not been given up since
+        self.held: deque[Held] = deque()
+        self.held_bytes = 0
         self.probes = 0
         self.reachable_until = -math.inf
         self.timer: Handle | None = None  # None: nothing to wait for in this state
@@ -68,9 +89,14 @@ class NeighborTable:
     __slots__ = (
         "_counters",
         "_entries",
+        "_held_bytes",
+        "_proven",
         "_rng",
         "_scheduler",
+        "_unproven",
+        "_waited_for",
         "on_changed",
+        "on_dropped",
         "on_failed",
         "solicit",
     )
@@ -80,11 +106,20 @@ class NeighborTable:
         self._rng = rng
         self._counters = counters
         self._entries: dict[int, Neighbor] = {}
-        # The three ways out, set by the host that owns the table:
+        # The same in two parts, those first that will go first
+        self._proven: OrderedDict[int, Neighbor] = OrderedDict()
+        self._unproven: OrderedDict[int, Neighbor] = OrderedDict()
+        self._waited_for: OrderedDict[int, Neighbor] = OrderedDict()  # by packets, the oldest first
+        self._held_bytes = 0
+        # The four ways out, set by the host that owns the table:
         # ask for an address, by broadcast or (with a MAC) the station that had it;
         self.solicit: Callable[[Ip4, Mac | None, float], None] = lambda _address, _mac, _now: None
         # a packet was given up;
         self.on_failed: Callable[[bytes, float], None] = lambda _packet, _now: None
+        # a packet was thrown away, for a reason that is counted;
+        self.on_dropped: Callable[[str, bytes, float], None] = lambda reason, _packet, _now: (
+            counters.add(reason)
+        )
         # an entry changed its state.
         self.on_changed: Callable[[Neighbor, NeighborState, float], None] | None = None
 
@@ -120,18 +155,22 @@ class NeighborTable:
         now = self._scheduler.now
         entry = self._entries.get(address)
         if entry is None:
-            entry = self._insert(address)
-            if entry is None:
-                self._counters.add("neighbor_table_full")
-                return
+            entry = self._insert(address, now)
         if entry.state is NeighborState.FAILED or entry.timer is None:
             entry.probes = 0
+            if not entry.proven:
+                self._unproven.move_to_end(address)
             self._enter(entry, NeighborState.INCOMPLETE, now)
             self._probe(entry, now)
-        if len(entry.held) >= QUEUE_PACKETS:
-            entry.held.pop(0)
-            self._counters.add("neighbor_queue_full")
+        cost_bytes = len(packet) + _HELD_COST_BYTES
         entry.held.append((packet, send))
+        entry.held_bytes += cost_bytes
+        self._held_bytes += cost_bytes
+        self._waited_for.setdefault(address, entry)
+        while len(entry.held) > QUEUE_PACKETS or entry.held_bytes > QUEUE_BYTES:
+            self._drop_oldest(entry, now)
+        while self._held_bytes > TABLE_QUEUE_BYTES:
+            self._drop_oldest(next(iter(self._waited_for.values())), now)
 
     def arp_arrived(self, packet: arp.ArpPacket, now: float, *, for_us: bool) -> None:
         """Learn from a request or a reply whose sender is known to be a proper station.
@@ -144,10 +183,7 @@ class NeighborTable:
         if entry is None:
             if not for_us or solicited:
                 return
-            entry = self._insert(packet.spa)
-            if entry is None:
-                self._counters.add("neighbor_table_full")
-                return
+            entry = self._insert(packet.spa, now)
         changed = entry.mac != packet.sha
         entry.mac = packet.sha
         if solicited and entry.state in (
@@ -178,6 +214,10 @@ class NeighborTable:
             if entry.held:
                 self._counters.add("neighbor_cleared", len(entry.held))
         self._entries.clear()
+        self._proven.clear()
+        self._unproven.clear()
+        self._waited_for.clear()
+        self._held_bytes = 0
 
     def _use_old(self, entry: Neighbor, now: float) -> None:
         # RFC 4861 section 7.3.3: use it, and find out soon whether it is still true.
@@ -185,6 +225,8 @@ class NeighborTable:
             self._enter(entry, NeighborState.STALE, now)
         if entry.state is NeighborState.STALE:
             self._enter(entry, NeighborState.DELAY, now)
+            if not entry.proven:
+                self._unproven.move_to_end(entry.address)
             entry.probes = 0
             self._set_timer(entry, now + DELAY_FIRST_PROBE_S)
 
@@ -196,9 +238,14 @@ class NeighborTable:
             self._probe(entry, now)
             return
         entry.mac = None
-        held, entry.held = entry.held, []
+        held = self._take_held(entry)
         self._enter(entry, NeighborState.FAILED, now)
         self._counters.add("neighbor_failed")
+        if entry.proven:
+            entry.proven = False
+            del self._proven[entry.address]
+            self._unproven[entry.address] = entry
+        self._unproven.move_to_end(entry.address, last=False)
         for packet, _ in held:
             self.on_failed(packet, now)
 
@@ -208,29 +255,57 @@ class NeighborTable:
         self.solicit(entry.address, entry.mac, now)
 
     def _release(self, entry: Neighbor, now: float) -> None:
-        held, entry.held = entry.held, []
-        for _, send in held:
-            assert entry.mac is not None
+        if not entry.held:
+            return
+        assert entry.mac is not None
+        for _, send in self._take_held(entry):
             send(entry.mac, now)
 
-    def _insert(self, address: Ip4) -> Neighbor | None:
-        if len(self._entries) >= TABLE_ENTRIES and not self._evict():
-            return None
-        entry = self._entries[address] = Neighbor(address)
+    def _take_held(self, entry: Neighbor) -> deque[Held]:
+        """Return what waits for a station, which waits no more."""
+        held, entry.held = entry.held, deque()
+        self._held_bytes -= entry.held_bytes
+        entry.held_bytes = 0
+        self._waited_for.pop(entry.address, None)
+        return held
+
+    def _drop_oldest(self, entry: Neighbor, now: float) -> None:
+        packet, _ = entry.held.popleft()
+        cost_bytes = len(packet) + _HELD_COST_BYTES
+        entry.held_bytes -= cost_bytes
+        self._held_bytes -= cost_bytes
+        if not entry.held:
+            del self._waited_for[entry.address]
+        self.on_dropped("neighbor_queue_full", packet, now)
+
+    def _insert(self, address: Ip4, now: float) -> Neighbor:
+        if len(self._entries) >= TABLE_ENTRIES:
+            self._evict(self._unproven, now)
+        entry = self._entries[address] = self._unproven[address] = Neighbor(address)
         return entry
 
-    def _evict(self) -> bool:
-        # The oldest entry that nothing waits for, one that is in use only where there is no other:
-        # a flood of strangers drives out strangers. All waiting: under attack, or too small.
-        for in_use in (False, True):
-            for address, entry in self._entries.items():
-                if entry.timer is None and (entry.state is NeighborState.REACHABLE) is in_use:
-                    del self._entries[address]
-                    return True
-        return False
+    def _evict(self, part: OrderedDict[int, Neighbor], now: float) -> None:
+        """Forget the first of a part, and what waits for it."""
+        address, entry = part.popitem(last=False)
+        del self._entries[address]
+        self._set_timer(entry, None)
+        for packet, _ in self._take_held(entry):
+            self.on_dropped("neighbor_table_full", packet, now)
+
+    def _prove(self, entry: Neighbor, now: float) -> None:
+        """Give a station that has answered its place: the one that has not for longest goes."""
+        if not entry.proven:
+            if len(self._proven) >= PROVEN_ENTRIES:
+                self._evict(self._proven, now)
+            entry.proven = True
+            del self._unproven[entry.address]
+            self._proven[entry.address] = entry
+        self._proven.move_to_end(entry.address)
 
     def _enter(self, entry: Neighbor, state: NeighborState, now: float) -> None:
         old, entry.state = entry.state, state
+        if state is NeighborState.REACHABLE:
+            self._prove(entry, now)
         if self.on_changed is not None and old is not state:
             self.on_changed(entry, old, now)
 

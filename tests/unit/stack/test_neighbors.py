@@ -1,13 +1,22 @@
 """The neighbour table: looking for a station, ageing, giving up, and its bounds."""
 
 import errno
+import tracemalloc
 
 import pytest
-from stack_bench import HERE, HERE_MAC, OTHER_MAC, PEER, PEER_MAC, Bench, arp_frame
+from stack_bench import HERE, HERE_MAC, OTHER_MAC, PEER, PEER_MAC, Bench, arp_frame, icmp_frame
 
 from pystack.core.addresses import BROADCAST_MAC, Ip4, parse_ip4
-from pystack.stack.neighbors import QUEUE_PACKETS, TABLE_ENTRIES, Neighbor, NeighborState
-from pystack.wire import arp
+from pystack.stack.neighbors import (
+    PROVEN_ENTRIES,
+    QUEUE_BYTES,
+    QUEUE_PACKETS,
+    TABLE_ENTRIES,
+    TABLE_QUEUE_BYTES,
+    Neighbor,
+    NeighborState,
+)
+from pystack.wire import arp, icmp
 
 
 @pytest.fixture
@@ -84,7 +93,7 @@ def test_a_station_is_asked_for_three_times_a_second_apart_then_given_up(bench: 
     ]
     assert bench.neighbor_changes() == [(13.0, "INCOMPLETE", "FAILED")]
     assert bench.drops() == ["neighbor_unreachable"] * 2
-    assert entry(bench).held == []
+    assert not entry(bench).held
 
 
 def test_who_sent_to_a_lost_station_is_told(bench: Bench) -> None:
@@ -217,16 +226,119 @@ def test_a_flood_does_not_drive_out_a_station_that_is_in_use() -> None:
     assert entry(bench).mac == PEER_MAC
 
 
-def test_a_table_full_of_searches_takes_no_more_and_says_so() -> None:
+def strangers(bench: Bench, kind: str, count: int) -> None:
+    """Let so many made-up stations of the link be heard of, or be looked for."""
+    for number in range(count):
+        made_up = Ip4(parse_ip4("10.5.0.0") + number)
+        if kind == "requests":
+            bench.arrive(arp_frame(arp.REQUEST, OTHER_MAC, made_up, HERE))
+        elif kind == "pings":
+            bench.arrive(icmp_frame(icmp.pack(icmp.ECHO, 0, 1, b"x"), src=made_up))
+        else:
+            send(bench, bench.scheduler.now, made_up)
+
+
+@pytest.mark.parametrize("kind", ["requests", "pings", "searches"])
+@pytest.mark.parametrize("age_s", [1.0, 5000.0])
+def test_who_has_answered_is_never_driven_out_by_such_that_never_did(
+    kind: str, age_s: float
+) -> None:
+    bench = Bench("10.0.0.1/8")
+    send(bench, 0.0)
+    reply(bench, 0.0)
+    bench.run(age_s)
+    for _ in range(3):
+        strangers(bench, kind, TABLE_ENTRIES)
+        bench.run(bench.scheduler.now + 1)
+    assert entry(bench).mac == PEER_MAC
+    bench.taken()
+    send(bench, bench.scheduler.now)
+    assert [frame.data[:6] for frame in bench.taken()] == [PEER_MAC]
+
+
+@pytest.mark.parametrize("kind", ["requests", "pings", "searches"])
+def test_in_a_flood_of_strangers_a_new_station_is_still_found(kind: str) -> None:
+    bench = Bench("10.0.0.1/8")
+    strangers(bench, kind, 2 * TABLE_ENTRIES)
+    bench.taken()
+    send(bench, 0.001, payload=b"in the middle of it")
+    strangers(bench, kind, (TABLE_ENTRIES - PROVEN_ENTRIES) // 2)
+    reply(bench, 0.002)
+    assert any(frame.data.endswith(b"in the middle of it") for frame in bench.taken())
+    assert entry(bench).state is NeighborState.REACHABLE
+
+
+def test_those_that_answer_have_places_for_each_other_alone() -> None:
+    bench = Bench("10.0.0.1/8")
+    for number in range(PROVEN_ENTRIES + 10):
+        address = Ip4(parse_ip4("10.6.0.0") + number)
+        send(bench, 0.0, address)
+        bench.arrive(arp_frame(arp.REPLY, PEER_MAC, address, HERE, HERE_MAC))
+    strangers(bench, "requests", 2 * TABLE_ENTRIES)
+    assert bench.interface.neighbors is not None
+    known = bench.interface.neighbors._entries
+    assert len(known) == TABLE_ENTRIES
+    assert sum(found.state is NeighborState.REACHABLE for found in known.values()) == PROVEN_ENTRIES
+    assert parse_ip4("10.6.0.9") not in known  # the ten that answered first made room
+    assert parse_ip4("10.6.0.10") in known
+
+
+def test_who_answers_no_more_loses_its_place() -> None:
+    bench = Bench("10.0.0.1/8")
+    send(bench, 0.0)
+    reply(bench, 0.0)
+    send(bench, 100.0)
+    bench.run(200.0)
+    assert entry(bench).state is NeighborState.FAILED
+    strangers(bench, "requests", TABLE_ENTRIES)
+    assert bench.interface.neighbors is not None
+    assert PEER not in bench.interface.neighbors._entries
+    assert not bench.interface.neighbors._proven
+
+
+def test_in_a_table_full_of_searches_the_oldest_gives_way_and_its_packet_is_counted() -> None:
     bench = Bench("10.0.0.1/8")
     for number in range(TABLE_ENTRIES + 5):
         send(bench, 0.0, Ip4(parse_ip4("10.5.0.0") + number))
     assert bench.interface.neighbors is not None
     assert len(bench.interface.neighbors._entries) == TABLE_ENTRIES
-    assert bench.counters["neighbor_table_full"] == 5
+    assert bench.drops() == ["neighbor_table_full"] * 5
     bench.run(3.0)  # all of them fail, and there is room again
     send(bench, 4.0, parse_ip4("10.6.0.0"))
     assert bench.counters["neighbor_table_full"] == 5
+
+
+def test_what_waits_for_one_station_is_bounded_in_bytes() -> None:
+    bench = Bench(mtu_bytes=65535)
+    for _ in range(10):
+        send(bench, 0.0, payload=bytes(60_000))
+    assert entry(bench).held_bytes <= QUEUE_BYTES
+    assert len(entry(bench).held) == 3
+    assert bench.counters["neighbor_queue_full"] == 7
+
+
+def test_what_waits_for_all_stations_is_bounded_by_what_it_really_takes() -> None:
+    bench = Bench("10.0.0.1/8", mtu_bytes=65535)
+    bench.host.observers.clear()
+    neighbors = bench.interface.neighbors
+    assert neighbors is not None
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for size in (1, 60_000, 1400):
+            for number in range(600):
+                for _ in range(4 if size < 60_000 else 1):
+                    send(bench, 0.0, Ip4(parse_ip4("10.5.0.0") + number), bytes(size))
+            bench.port.sent.clear()
+            held = tracemalloc.get_traced_memory()[0] - before
+            assert neighbors._held_bytes <= TABLE_QUEUE_BYTES
+            # The entries, their timers and the table of ways come to it: about 1 kB each
+            assert held <= neighbors._held_bytes + 600 * 2000
+    finally:
+        tracemalloc.stop()
+    assert neighbors._held_bytes == sum(one.held_bytes for one in neighbors._entries.values())
+    bench.run(10.0)
+    assert neighbors._held_bytes == 0
 
 
 def test_clearing_stops_all_timers_and_counts_what_waited(bench: Bench) -> None:
