@@ -53,9 +53,19 @@ def send_segment(
     neighbors = interface.neighbors
     next_hop = dst if route.gateway is None else route.gateway
     mac = ZERO_MAC if neighbors is None else neighbors.lookup(next_hop, now)
+    ident = 0 if ip.dont_fragment else _idents(host, segment)
     if mac is not None:
         parts = segment_frame.pack(
-            segment, src, dst, interface.mac, mac, partial=partial, tos=ip.tos, ttl=ip.ttl
+            segment,
+            src,
+            dst,
+            interface.mac,
+            mac,
+            partial=partial,
+            tos=ip.tos,
+            ttl=ip.ttl,
+            ident=ident,
+            flags_offset=ipv4.DONT_FRAGMENT if ip.dont_fragment else 0,
         )
         if segment.gso_bytes:
             head = b"".join(parts[:2])
@@ -68,10 +78,25 @@ def send_segment(
         return
     segment.in_one_piece()
     headers, *rest = segment_frame.pack(
-        segment, src, dst, ZERO_MAC, ZERO_MAC, partial=partial, tos=ip.tos, ttl=ip.ttl
+        segment,
+        src,
+        dst,
+        ZERO_MAC,
+        ZERO_MAC,
+        partial=partial,
+        tos=ip.tos,
+        ttl=ip.ttl,
+        ident=ident,
+        flags_offset=ipv4.DONT_FRAGMENT if ip.dont_fragment else 0,
     )
     packet = (headers[ethernet.HEADER_BYTES :], *rest)
     _to_next_hop(host, interface, next_hop, packet, now, checksum, segment.gso_bytes)
+
+
+def _idents(host: Host, segment: tcp.Segment) -> int:
+    """Return the first identification for a segment that routers may cut, or for its pieces."""
+    gso_bytes = segment.gso_bytes
+    return host.next_ident(-(-segment.text_bytes // gso_bytes) if gso_bytes else 1)
 
 
 class DatagramWay:
@@ -244,7 +269,8 @@ def _send_by_source_route(
         first,
         ipv4.TCP,
         len(header) + len(segment.payload),
-        flags_offset=ipv4.DONT_FRAGMENT,
+        ident=0 if ip.dont_fragment else _idents(host, segment),
+        flags_offset=ipv4.DONT_FRAGMENT if ip.dont_fragment else 0,
         ttl=ip.ttl,
         tos=ip.tos | segment.ecn,
         options=pack_source_route(source_route, dst),

@@ -28,6 +28,7 @@ class IpFields:
     tos: int = 0  # the Diffserv field in its place, the two ECN bits 0
     ttl: int = ipv4.DEFAULT_TTL
     source_route: SourceRoute | None = None  # None: as the routers like it
+    dont_fragment: bool = True  # False: routers may cut them where the path takes less
     by_user: bool = False  # the source route is the user's: what comes in changes nothing
 
     @property

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import Ip4
 from pystack.tcp import fast_open, path_mtu
 from pystack.tcp.states import TcpState
-from pystack.wire import ipv4, tcp
 
 if TYPE_CHECKING:
     from pystack.stack.icmp import IcmpError
     from pystack.stack.tcp_socket import TcpSocket
 
 MAX_PATHS: Final = 1024
-_HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
 # RFC 1191 section 7.1: MTUs that exist, for routers that do not tell theirs (section 5)
 _PLATEAUS: Final = (32000, 17914, 8166, 4352, 2002, 1492, 1006, 576, 508, 296)
 
@@ -40,7 +38,7 @@ class PathMtus:
         if until <= now:
             del self._known[dst]
             return None
-        return mtu_bytes - _HEADERS_BYTES
+        return mtu_bytes - path_mtu.HEADERS_BYTES
 
     def claimed(self, socket: TcpSocket, seq: int, error: IcmpError, now: float) -> None:
         """Take "fragmentation needed" about a segment that is on its way (RFC 5927 section 7)."""
@@ -53,18 +51,18 @@ class PathMtus:
             connection.drops.append("tcp_mtu_not_smaller")
             return
         tcb = connection.tcb
-        mss = mtu_bytes - _HEADERS_BYTES
+        mss = mtu_bytes - path_mtu.HEADERS_BYTES
         if connection.state is TcpState.SYN_SENT:
             believed = fast_open.too_big(connection, mss)
         else:
             believed = path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now)
         if believed:
-            self.learn(socket.remote, tcb.snd_mss + tcb.options_bytes + _HEADERS_BYTES, now)
+            self.learn(socket.remote, mtu_bytes, now)
 
     def mtu_to(self, dst: Ip4, now: float) -> int | None:
         """Return the MTU of a path; None: nothing is known."""
         mss = self.mss_to(dst, now)
-        return None if mss is None else mss + _HEADERS_BYTES
+        return None if mss is None else mss + path_mtu.HEADERS_BYTES
 
     def learn(self, dst: Ip4, mtu_bytes: int, now: float) -> None:
         """Remember the MTU of a path for ten minutes."""

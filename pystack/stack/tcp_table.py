@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
@@ -28,7 +29,7 @@ from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.stack.train import Train
-from pystack.tcp import path
+from pystack.tcp import path as icmp_errors
 from pystack.tcp.events import Measured, Repair, Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import MASK, unwrap
@@ -141,7 +142,7 @@ class TcpTable:
         src_port, dst_port = icmp.quoted_ports(quoted.payload)
         socket = self.sockets.get(pack_ends(quoted.dst, quoted.src, dst_port, src_port))
         seq = int.from_bytes(quoted.payload[4:8], "big")
-        if socket is None or not path.concerns(socket.connection, seq):
+        if socket is None or not icmp_errors.concerns(socket.connection, seq):
             self._host.drop("tcp_error_unclaimed", now, data=quoted.raw)
             return
         if (error.kind, error.code) == (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
@@ -151,7 +152,7 @@ class TcpTable:
             number = icmp.error_number(error.kind, error.code)
             if number is not None:
                 hard = (error.kind, error.code) in _HARD_ERRORS
-                path.unreachable(socket.connection, number, hard=hard)
+                icmp_errors.unreachable(socket.connection, number, hard=hard)
         self.mark(socket)
 
     # what users ask for
@@ -271,8 +272,12 @@ class TcpTable:
         while (segment := connection.poll_transmit(now)) is not None:
             if segment.flags & tcp.SYN or len(socket.notes) == 2:
                 note_handshake(socket, segment, now, sent=True)
+            path = connection.tcb.path
+            fields = socket.ip
+            if path is not None and path.cut_on_the_way:
+                fields = replace(fields, dont_fragment=False)
             egress.send_segment(
-                self._host, socket.route, socket.local, socket.remote, segment, now, socket.ip
+                self._host, socket.route, socket.local, socket.remote, segment, now, fields
             )
             left -= 1
             if not left:

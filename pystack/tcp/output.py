@@ -201,7 +201,8 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
     fin = fin_due and size == unsent and window_room > size
     if size == 0 and not fin:
         if tcb.snd_nxt == tcb.snd_una:
-            arm_persist(conn, now)  # nothing on the way whose ACK would wake us
+            # nothing on the way whose ACK would wake us
+            arm_persist(conn, now, closed=window_room <= 0)
         return None
     seq = tcb.snd_nxt
     _note_new(conn, size, size + fin, now)
@@ -233,6 +234,7 @@ def _note_new(conn: Connection, size: int, seg_len: int, now: float) -> None:
     if timers[Timer.RETRANSMIT] == NEVER:
         timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
     timers[Timer.PERSIST] = NEVER
+    tcb.persist_backoff = 0  # there was room
     conn.recovery.on_sent(seq, now)
     if conn.prr is not None:
         conn.prr.on_sent(size)
@@ -261,11 +263,17 @@ def _note_user_limit(conn: Connection) -> None:
 
 
 def _room(conn: Connection) -> int:
-    """Return how much more may be on the way."""
+    """Return how much more may be on the way: where nothing is, one segment at least.
+
+    No window is smaller than that (RFC 5681 section 3.1, the loss window). But it is in bytes, and
+    segments may have become larger since. Where nothing is on the way, no ACK would make it grow.
+    """
+    pipe_bytes = conn.recovery.pipe_bytes()
     prr = conn.prr
-    if prr is not None:
-        return prr.room_bytes
-    return conn.congestion.cwnd_bytes - conn.recovery.pipe_bytes()
+    room = conn.congestion.cwnd_bytes - pipe_bytes if prr is None else prr.room_bytes
+    if pipe_bytes <= 0 and room < conn.tcb.snd_mss:
+        return conn.tcb.snd_mss
+    return room
 
 
 def _usable(conn: Connection, unsent: int, window_room: int, now: float) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Sums of instants differ from one another by less than this when they mean the same.
 _EPSILON_S: Final = 1e-9
+OVERRIDE_S: Final = 1.0  # RFC 9293 section 3.8.6.2.1: 0.1 to 1 s
 _MAX_BACKOFF: Final = 10  # doublings; MAX_RTO_S cuts long before
 
 
@@ -45,12 +46,16 @@ def expire(conn: Connection, now: float) -> None:
         conn.finish(None)
 
 
-def arm_persist(conn: Connection, now: float) -> None:
-    """Start probing a window that lets nothing through, unless that goes on already."""
+def arm_persist(conn: Connection, now: float, *, closed: bool) -> None:
+    """Start probing a window that lets nothing through, unless that goes on already.
+
+    One that is not `closed`, but smaller than a segment, is used after a while as it is.
+    """
     tcb = conn.tcb
     if tcb.timers[Timer.PERSIST] == NEVER:
         backoff = min(tcb.persist_backoff, _MAX_BACKOFF)
-        tcb.timers[Timer.PERSIST] = now + min(conn.rtt.rto_s * 2**backoff, MAX_RTO_S)
+        longest_s = MAX_RTO_S if closed else OVERRIDE_S
+        tcb.timers[Timer.PERSIST] = now + min(conn.rtt.rto_s * 2**backoff, longest_s)
 
 
 def enter_time_wait(conn: Connection, now: float) -> None:
@@ -111,7 +116,7 @@ def _persist(conn: Connection, now: float) -> None:
         return
     tcb.persist_backoff += 1
     tcb.probe_now = True
-    arm_persist(conn, now)
+    arm_persist(conn, now, closed=not tcb.snd_wnd)
     tcb.timers[Timer.PERSIST] = _not_after_user_timeout(conn, tcb.timers[Timer.PERSIST])
 
 

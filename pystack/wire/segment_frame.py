@@ -19,7 +19,7 @@ _IP: Final = ethernet.HEADER_BYTES
 _TCP: Final = _IP + ipv4.HEADER_BYTES
 _PLAIN: Final = ipv4.PLAIN
 # What the sum over every IP header of a segment has in common
-_VERSION_AND_FLAGS: Final = (_PLAIN << 8) + ipv4.DONT_FRAGMENT + ipv4.TCP
+_VERSION_AND_PROTO: Final = (_PLAIN << 8) + ipv4.TCP
 _FRAGMENT: Final = ipv4.FRAGMENT
 
 
@@ -117,6 +117,8 @@ def pack(
     partial: bool,
     tos: int = 0,
     ttl: int = ipv4.DEFAULT_TTL,
+    ident: int = 0,
+    flags_offset: int = ipv4.DONT_FRAGMENT,
 ) -> tuple[bytes, Buffer, Buffer]:
     """Return the frame of a segment in its parts: headers, TCP's options, and the payload.
 
@@ -130,8 +132,8 @@ def pack(
     if total_bytes > ipv4.MAX_PACKET_BYTES:
         total_bytes = 0  # see `SuperFrame`
     addresses, tos = src + dst, tos | segment.ecn
-    # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
-    ip_sum = _VERSION_AND_FLAGS + tos + total_bytes + (ttl << 8) + addresses
+    # RFC 1191: not in fragments as a rule; with that, the identification may be 0 (RFC 6864).
+    ip_sum = _VERSION_AND_PROTO + tos + total_bytes + ident + flags_offset + (ttl << 8) + addresses
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
     offset_flags = tcp.HEADER_BYTES + len(options) << 10 | segment.flags
@@ -150,8 +152,8 @@ def pack(
         _PLAIN,
         tos,
         total_bytes,
-        0,
-        ipv4.DONT_FRAGMENT,
+        ident,
+        flags_offset,
         ttl,
         ipv4.TCP,
         (0xFFFF - ip_sum % 0xFFFF) % 0xFFFF,

@@ -56,6 +56,28 @@ def test_a_second_connection_begins_with_what_the_first_found() -> None:
     pystack.run(main)
 
 
+@pytest.mark.rfc("1191", "3")
+@pytest.mark.parametrize("loss", ["0%", "5%"])
+@pytest.mark.parametrize(("mtu_bytes", "text"), [(563, 511), (552, 500), (500, 500), (296, 500)])
+def test_paths_of_few_bytes_get_through_cut_by_the_routers_where_need_be(
+    mtu_bytes: int, text: int, loss: str
+) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            router, other = net.router("r"), net.router("s")
+            net.link(client, router, delay="5ms", loss=loss)
+            net.link(router, other, delay="5ms", mtu_bytes=mtu_bytes)
+            net.link(other, server, delay="5ms")
+            took_s, mss = await upload(client, server)
+            assert mss == text
+            assert took_s < 120
+            # Packets of 552 bytes go in pieces where the path takes less.
+            assert (other.counters["ip_fragments_out"] + router.counters["ip_fragments_out"] > 0) == (mtu_bytes < 552)
+
+    pystack.run(main)
+
+
 @pytest.mark.parametrize("largest", [600, 1100, 1300, 1492])
 def test_a_link_that_swallows_large_packets_is_got_over(largest: int) -> None:
     async def main() -> None:

@@ -120,6 +120,10 @@ class CongestionControl(Protocol):
         """The handshake is over; nothing else is told before this."""
         ...
 
+    def on_segment_size(self, smss_bytes: int) -> None:
+        """Full segments are that large from now on: the path's MTU is another than was thought."""
+        ...
+
     def on_sent(self, sent_bytes: int, now: float) -> None:
         """New data was sent."""
         ...
@@ -169,6 +173,9 @@ class ControlDefaults:
 
     def on_established(self, opening: Opening) -> None:
         """Begin with the window that the constructor has set."""
+
+    def on_segment_size(self, smss_bytes: int) -> None:
+        """Keep the window, in bytes."""
 
     def on_sent(self, sent_bytes: int, now: float) -> None:
         """Be driven by acknowledgements alone."""

@@ -54,6 +54,10 @@ class WindowControl(ControlDefaults):
         if opening.syn_lost:
             self.cwnd_bytes = self._smss
 
+    def on_segment_size(self, smss_bytes: int) -> None:
+        """Grow by such segments from now on; the window, in bytes, stays (as Linux has it)."""
+        self._smss = smss_bytes
+
     def on_ack(self, sample: AckSample) -> None:
         """Grow, if the window was what held the sender back (RFC 7661 section 4.4)."""
         if sample.in_recovery:

@@ -11,7 +11,8 @@ from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.connection import Connection
 from pystack.tcp.path_mtu import BASE_MSS_BYTES, RAISE_AFTER_S
 from pystack.tcp.tcb import TcpConfig
-from pystack.wire import icmp
+from pystack.wire import icmp, ipv4
+from pystack.wire.frame import split
 from pystack.wire.tcp import ACK, SYN, Segment
 
 DELAY_S = 0.01
@@ -117,6 +118,75 @@ def test_the_number_of_paths_that_are_remembered_is_bounded() -> None:
     assert paths.mss_to(FAR, 0.0) is None
     assert paths.mss_to(FAR + 2 * MAX_PATHS - 1, 599.9) == 960  # type: ignore[arg-type]
     assert paths.mss_to(FAR + 2 * MAX_PATHS - 1, 600.0) is None  # type: ignore[arg-type]
+
+
+def packets(bench: TcpBench) -> list[tuple[int, bool]]:
+    """Return what was sent: each packet's size, and whether routers may cut it."""
+    found = []
+    for frame in bench.taken():
+        packet = ipv4.parse(memoryview(frame.data)[14:])
+        cut_allowed = not packet.flags_offset & ipv4.DONT_FRAGMENT
+        assert cut_allowed == bool(packet.ident)  # RFC 6864: else it could not be put together
+        found.append((len(packet.raw), cut_allowed))
+    return found
+
+
+@pytest.mark.rfc("1191", "3")
+@pytest.mark.parametrize(
+    ("claimed", "sent"),
+    [(553, (553, False)), (552, (552, False)), (551, (552, True)), (296, (552, True))],
+)
+def test_the_floor_is_one_of_packets_and_below_it_routers_cut(
+    claimed: int, sent: tuple[int, bool], bench: TcpBench
+) -> None:
+    socket, segments = sending(bench, 3 * 1460)
+    bench.icmp_about(icmp.FRAGMENTATION_NEEDED, segments[0], rest=claimed)
+    first, *_ = packets(bench)
+    assert first == sent
+    acknowledge(bench, segments[-1])
+    bench.taken()
+    bench.table.write(socket, memoryview(bytes(1460)), bench.scheduler.now)
+    assert packets(bench)[0] == sent
+    bench.run(bench.scheduler.now + 0.2)  # and what is sent again
+    assert {cut for _, cut in packets(bench)} == {sent[1]}
+
+
+@pytest.mark.rfc("1191", "6.3")
+def test_ten_minutes_later_they_may_not_cut_any_more(bench: TcpBench) -> None:
+    socket, segments = sending(bench, 1460)
+    bench.icmp_about(icmp.FRAGMENTATION_NEEDED, segments[0], rest=128)
+    acknowledge(bench, segments[0])
+    bench.taken()
+    other, _ = sending(bench, 10, port=4001)
+    assert other.connection.tcb.path is not None
+    assert other.connection.tcb.path.cut_on_the_way  # what one has found, new ones begin with
+    bench.table.abort(other, 0.0)
+    bench.taken()
+    bench.run(RAISE_AFTER_S)
+    bench.know_peer()
+    bench.table.write(socket, memoryview(bytes(1460)), bench.scheduler.now)
+    assert packets(bench) == [(1500, False)]
+
+
+def test_a_claim_below_the_floor_counts_once(bench: TcpBench) -> None:
+    _, segments = sending(bench, 1460)
+    bench.icmp_about(icmp.FRAGMENTATION_NEEDED, segments[0], rest=296)
+    assert [size for size, _ in packets(bench)] == [552, 552, 476]
+    bench.icmp_about(icmp.FRAGMENTATION_NEEDED, segments[0], rest=128)
+    assert packets(bench) == []
+    assert bench.counters["tcp_mtu_not_smaller"] == 1
+
+
+@pytest.mark.parametrize("largest", [1460, 300])
+def test_super_frames_that_may_be_cut_have_as_many_identifications(largest: int) -> None:
+    bench = TcpBench(mtu_bytes=largest + 40)
+    bench.port.gso_max_bytes = 65536
+    _, segments = sending(bench, 2 * largest)
+    bench.icmp_about(icmp.FRAGMENTATION_NEEDED, segments[0], rest=128)
+    again = [piece for frame in bench.taken() for piece in split(frame)]
+    heads = [ipv4.parse(memoryview(piece.data)[14:]) for piece in again]
+    assert all(not head.flags_offset & ipv4.DONT_FRAGMENT for head in heads)
+    assert len({head.ident for head in heads}) == len(heads) >= 2
 
 
 class BlackHole:

@@ -252,3 +252,43 @@ def test_text_is_pushed_at_its_end_and_whenever_half_a_window_was_not() -> None:
     tcp.write(7300)
     pushed = [bool(segment.flags & PSH) for segment in tcp.drain()]
     assert pushed == [False, False, True, False, True]
+
+
+@pytest.mark.rfc("9293", "3.8.6.2.1")
+def test_a_window_that_stays_small_is_used_each_time_after_the_same_while() -> None:
+    tcp = Script()
+    tcp.established(win=2920)
+    tcp.write(8000)
+    tcp.expect("+0 > . 1:1461(1460) ack 1")
+    tcp.drain()
+    at = 2921
+    tcp.inject("+0.1 < . 1:1(0) ack 2921 win 500")
+    for _ in range(6):  # each time after one time-out
+        tcp.expect_nothing("+0.299")
+        tcp.advance("+0.001")
+        (segment,) = tcp.drain()
+        at += len(segment.payload)
+        tcp.inject(f"+0.1 < . 1:1(0) ack {at} win 500")
+    assert at == 2921 + 6 * 500
+
+
+@pytest.mark.rfc("9293", "3.8.6.2.1")
+def test_no_window_waits_longer_than_a_second_for_less_than_a_segment() -> None:
+    tcp = Script()
+    tcp.established(win=2920, rtt="0.9")  # RTO: 2.7 s
+    tcp.write(8000)
+    assert len(tcp.drain()) == 2
+    tcp.inject("+0.9 < . 1:1(0) ack 2921 win 500")
+    tcp.expect("+1 > . 2921:3421(500) ack 1")
+
+
+@pytest.mark.rfc("5681", "3.1")
+def test_a_window_of_less_than_a_segment_lets_one_go_where_nothing_is_on_the_way() -> None:
+    tcp = Script()
+    tcp.established()
+    tcp.conn.congestion.cwnd_bytes = 548  # type: ignore[misc]
+    tcp.write(3000)
+    tcp.expect("+0 > . 1:1461(1460) ack 1")
+    tcp.expect_nothing("+0.1")
+    tcp.inject("+0 < . 1:1(0) ack 1461 win 65535")
+    tcp.expect("+0 > . 1461:2921(1460) ack 1")

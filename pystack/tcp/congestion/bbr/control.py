@@ -52,6 +52,10 @@ class Bbr(BbrState):
         self.min_rtt_at = self.probe_rtt_min_at = self.extra_acked_interval_at = opening.now
         self._init_pacing_rate(opening.srtt_s)
 
+    def on_segment_size(self, smss_bytes: int) -> None:
+        """Reckon in such segments from now on."""
+        self.smss_bytes = smss_bytes
+
     def on_ack(self, sample: AckSample) -> None:
         """UpdateOnACK(), section 5.2.3."""
         rs = sample.rate
