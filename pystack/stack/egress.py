@@ -53,7 +53,7 @@ def send_segment(
     neighbors = interface.neighbors
     next_hop = dst if route.gateway is None else route.gateway
     mac = ZERO_MAC if neighbors is None else neighbors.lookup(next_hop, now)
-    ident = 0 if ip.dont_fragment else _idents(host, segment)
+    ident = 0 if ip.dont_fragment else _idents(host, src, dst, segment, now)
     if mac is not None:
         parts = segment_frame.pack(
             segment,
@@ -93,10 +93,11 @@ def send_segment(
     _to_next_hop(host, interface, next_hop, packet, now, checksum, segment.gso_bytes)
 
 
-def _idents(host: Host, segment: tcp.Segment) -> int:
+def _idents(host: Host, src: Ip4, dst: Ip4, segment: tcp.Segment, now: float) -> int:
     """Return the first identification for a segment that routers may cut, or for its pieces."""
     gso_bytes = segment.gso_bytes
-    return host.next_ident(-(-segment.text_bytes // gso_bytes) if gso_bytes else 1)
+    count = -(-segment.text_bytes // gso_bytes) if gso_bytes else 1
+    return host.idents.of(src, dst, ipv4.TCP).take(now, count)
 
 
 class DatagramWay:
@@ -269,7 +270,7 @@ def _send_by_source_route(
         first,
         ipv4.TCP,
         len(header) + len(segment.payload),
-        ident=0 if ip.dont_fragment else _idents(host, segment),
+        ident=0 if ip.dont_fragment else _idents(host, src, dst, segment, now),
         flags_offset=ipv4.DONT_FRAGMENT if ip.dont_fragment else 0,
         ttl=ip.ttl,
         tos=ip.tos | segment.ecn,

@@ -7,7 +7,8 @@ as probes until the largest is found that gets through. A probe that is lost tel
 congestion.
 
 No claim makes packets smaller than 552 bytes, which few paths need and an attacker would like. On a
-path that takes less, they go without DF, and its routers cut them; as Linux does. A connection whose segments are as large as the handshake allows has no `PathMtu`.
+path that takes less, they go without DF, and its routers cut them; as Linux does. A connection
+whose segments are as large as the handshake allows has no `PathMtu`.
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ def test_paths_of_few_bytes_get_through_cut_by_the_routers_where_need_be(
             assert mss == text
             assert took_s < 120
             # Packets of 552 bytes go in pieces where the path takes less.
-            assert (other.counters["ip_fragments_out"] + router.counters["ip_fragments_out"] > 0) == (mtu_bytes < 552)
+            assert (
+                other.counters["ip_fragments_out"] + router.counters["ip_fragments_out"] > 0
+            ) == (mtu_bytes < 552)
 
     pystack.run(main)
 

@@ -163,8 +163,6 @@ def test_text_that_may_go_goes(
     path_mss: int | None,
     steps: list[tuple[str, float]],
 ) -> None:
-    config = TcpConfig(
-        congestion=control, pacing=pacing, mtu_probing=mtu_probing, timestamps=False
-    )
+    config = TcpConfig(congestion=control, pacing=pacing, mtu_probing=mtu_probing, timestamps=False)
     conn = Connection(config, 4000, 80, iss=ISS, mtu_mss=MTU_MSS, path_mss=path_mss)
     go(Bench(conn, shift), steps)

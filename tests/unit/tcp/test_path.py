@@ -98,7 +98,7 @@ def test_fragmentation_needed_makes_segments_smaller_and_sends_them_again(
 
 
 @pytest.mark.parametrize("mtu_bytes", [1, 68, 551])
-def test_a_path_of_less_than_552_bytes_is_not_believed(mtu_bytes: int, bench: TcpBench) -> None:
+def test_no_claim_makes_packets_smaller_than_552_bytes(mtu_bytes: int, bench: TcpBench) -> None:
     _, segments = sending(bench, 1460)
     bench.icmp_about(icmp.FRAGMENTATION_NEEDED, segments[0], rest=mtu_bytes)
     assert [len(segment.payload) for segment in bench.sent()] == [512, 512, 436]

@@ -113,7 +113,7 @@ def test_what_is_doubted_is_not_remembered_for_others(bench: TcpBench) -> None:
 def test_the_number_of_paths_that_are_remembered_is_bounded() -> None:
     paths = PathMtus()
     for number in range(2 * MAX_PATHS):
-        paths._learn(FAR + number, 1000, 0.0)  # type: ignore[arg-type]
+        paths.learn(FAR + number, 1000, 0.0)  # type: ignore[arg-type]
     assert len(paths) == MAX_PATHS
     assert paths.mss_to(FAR, 0.0) is None
     assert paths.mss_to(FAR + 2 * MAX_PATHS - 1, 599.9) == 960  # type: ignore[arg-type]
