@@ -65,7 +65,6 @@ def send_segment(
             tos=ip.tos,
             ttl=ip.ttl,
             ident=ident,
-            flags_offset=ipv4.DONT_FRAGMENT if ip.dont_fragment else 0,
         )
         if segment.gso_bytes:
             head = b"".join(parts[:2])
@@ -87,17 +86,16 @@ def send_segment(
         tos=ip.tos,
         ttl=ip.ttl,
         ident=ident,
-        flags_offset=ipv4.DONT_FRAGMENT if ip.dont_fragment else 0,
     )
     packet = (headers[ethernet.HEADER_BYTES :], *rest)
     _to_next_hop(host, interface, next_hop, packet, now, checksum, segment.gso_bytes)
 
 
 def _idents(host: Host, src: Ip4, dst: Ip4, segment: tcp.Segment, now: float) -> int:
-    """Return the first identification for a segment that routers may cut, or for its pieces."""
+    """Return the first identification, not 0, of a segment that routers may cut, or its pieces."""
     gso_bytes = segment.gso_bytes
     count = -(-segment.text_bytes // gso_bytes) if gso_bytes else 1
-    return host.idents.of(src, dst, ipv4.TCP).take(now, count)
+    return host.idents.of(src, dst, ipv4.TCP).take(now, count) or 1
 
 
 class DatagramWay:

@@ -118,12 +118,11 @@ def pack(
     tos: int = 0,
     ttl: int = ipv4.DEFAULT_TTL,
     ident: int = 0,
-    flags_offset: int = ipv4.DONT_FRAGMENT,
 ) -> tuple[bytes, Buffer, Buffer]:
     """Return the frame of a segment in its parts: headers, TCP's options, and the payload.
 
     `segment.more` is to follow it, which only a super-frame may have (with `partial`). The ECN bits
-    are the segment's. With `partial`, TCP's checksum is the sum over the pseudo-header alone.
+    are the segment's. Routers may cut it where it has an `ident`. With `partial`, TCP's checksum is the sum over the pseudo-header alone.
     """
     payload, options = segment.payload, segment.options
     tcp_bytes = tcp.HEADER_BYTES + len(options)
@@ -132,7 +131,8 @@ def pack(
     if total_bytes > ipv4.MAX_PACKET_BYTES:
         total_bytes = 0  # see `SuperFrame`
     addresses, tos = src + dst, tos | segment.ecn
-    # RFC 1191: not in fragments as a rule; with that, the identification may be 0 (RFC 6864).
+    # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
+    flags_offset = 0 if ident else ipv4.DONT_FRAGMENT
     ip_sum = _VERSION_AND_PROTO + tos + total_bytes + ident + flags_offset + (ttl << 8) + addresses
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
