@@ -15,11 +15,11 @@ from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame, SuperFrame
 from pystack.wire.tcp import Segment
 
 _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHIIHHHH")
+_HEADERS_OUT: Final = struct.Struct("!6s6sHBBHHHHHIIHHIIHHHH")  # TTL and protocol as one
 _IP: Final = ethernet.HEADER_BYTES
 _TCP: Final = _IP + ipv4.HEADER_BYTES
 _PLAIN: Final = ipv4.PLAIN
-# What the sum over every IP header of a segment has in common
-_VERSION_AND_PROTO: Final = (_PLAIN << 8) + ipv4.TCP
+_VERSION: Final = _PLAIN << 8
 _FRAGMENT: Final = ipv4.FRAGMENT
 
 
@@ -121,8 +121,8 @@ def pack(
 ) -> tuple[bytes, Buffer, Buffer]:
     """Return the frame of a segment in its parts: headers, TCP's options, and the payload.
 
-    `segment.more` is to follow it, which only a super-frame may have (with `partial`). The ECN bits
-    are the segment's. Routers may cut it where it has an `ident`. With `partial`, TCP's checksum is the sum over the pseudo-header alone.
+    `segment.more` is to follow it: only with `partial`, where TCP's checksum is the sum over the
+    pseudo-header alone. The ECN bits are the segment's. Routers may cut what has an `ident`.
     """
     payload, options = segment.payload, segment.options
     tcp_bytes = tcp.HEADER_BYTES + len(options)
@@ -130,10 +130,10 @@ def pack(
     total_bytes = ipv4.HEADER_BYTES + tcp_bytes
     if total_bytes > ipv4.MAX_PACKET_BYTES:
         total_bytes = 0  # see `SuperFrame`
-    addresses, tos = src + dst, tos | segment.ecn
+    addresses, tos, ttl_proto = src + dst, tos | segment.ecn, ttl << 8 | ipv4.TCP
     # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
     flags_offset = 0 if ident else ipv4.DONT_FRAGMENT
-    ip_sum = _VERSION_AND_PROTO + tos + total_bytes + ident + flags_offset + (ttl << 8) + addresses
+    ip_sum = _VERSION + tos + total_bytes + ident + flags_offset + ttl_proto + addresses
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
     offset_flags = tcp.HEADER_BYTES + len(options) << 10 | segment.flags
@@ -145,7 +145,7 @@ def pack(
         if options:
             sums += int.from_bytes(options, "big")
         check = checksum(payload, sums)
-    headers = _HEADERS.pack(
+    headers = _HEADERS_OUT.pack(
         dst_mac,
         src_mac,
         ethernet.IPV4,
@@ -154,8 +154,7 @@ def pack(
         total_bytes,
         ident,
         flags_offset,
-        ttl,
-        ipv4.TCP,
+        ttl_proto,
         (0xFFFF - ip_sum % 0xFFFF) % 0xFFFF,
         src,
         dst,
