@@ -15,7 +15,7 @@ from pystack.wire.frame import CHECKSUM_UNKNOWN, Frame, SuperFrame
 from pystack.wire.tcp import Segment
 
 _HEADERS: Final = struct.Struct("!6s6sHBBHHHBBHIIHHIIHHHH")
-_HEADERS_OUT: Final = struct.Struct("!6s6sHBBHHHHHIIHHIIHHHH")  # TTL and protocol as one
+_HEADERS_OUT: Final = struct.Struct("!6s6sHHHHHHHIIHHIIHHHH")  # bytes in pairs
 _IP: Final = ethernet.HEADER_BYTES
 _TCP: Final = _IP + ipv4.HEADER_BYTES
 _PLAIN: Final = ipv4.PLAIN
@@ -130,14 +130,14 @@ def pack(
     total_bytes = ipv4.HEADER_BYTES + tcp_bytes
     if total_bytes > ipv4.MAX_PACKET_BYTES:
         total_bytes = 0  # see `SuperFrame`
-    addresses, tos, ttl_proto = src + dst, tos | segment.ecn, ttl << 8 | ipv4.TCP
+    version_tos, ttl_proto = _VERSION | tos | segment.ecn, ttl << 8 | ipv4.TCP
     # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
     flags_offset = 0 if ident else ipv4.DONT_FRAGMENT
-    ip_sum = _VERSION + tos + total_bytes + ident + flags_offset + ttl_proto + addresses
+    ip_sum = version_tos + total_bytes + ident + flags_offset + ttl_proto + src + dst
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
     src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
     offset_flags = tcp.HEADER_BYTES + len(options) << 10 | segment.flags
-    pseudo = addresses + ipv4.TCP + tcp_bytes
+    pseudo = src + dst + ipv4.TCP + tcp_bytes
     if partial:
         check = (pseudo - 1) % 0xFFFF + 1
     else:
@@ -149,8 +149,7 @@ def pack(
         dst_mac,
         src_mac,
         ethernet.IPV4,
-        _PLAIN,
-        tos,
+        version_tos,
         total_bytes,
         ident,
         flags_offset,
