@@ -1,8 +1,8 @@
 """Quantities in text as tc(8) writes them: "10mbit", "20ms", "64kb", "1%".
 
 A number has the unit of the result (seconds, bits per second, bytes, 0..1), so that the Python API
-takes 0.02 as well as "20ms". A text says its unit: "50" would be 50 microseconds to tc and 50 seconds
-to who writes numbers, "1" one per cent or all. Bytes have none to mix up, and 0 is 0 in each unit.
+takes 0.02 as well as "20ms". A text says its unit: "50" would be 50 microseconds to tc and 50
+seconds to who writes numbers, "1" one per cent or all. Bytes need none, and 0 is 0 in each unit.
 """
 
 import math

@@ -60,6 +60,7 @@ class PipeConfig:
     gap: int = 1  # gap - 1 frames are delayed before the next one may overtake
     loss: LossModel | None = None
     loss_correlation: float = 0.0  # of `loss random`
+    ecn: bool = False  # what would be lost is marked where it can be
     drop: Drop | None = None
     duplicate: float = 0.0
     duplicate_correlation: float = 0.0
@@ -75,6 +76,7 @@ class PipeConfig:
     trace: DeliveryTrace | None = None  # in place of a rate
     mtu_bytes: int | None = None  # larger packets vanish; None: the link's own
     impairments: tuple[ImpairmentFactory, ...] = ()
+    seed: int | None = None  # of this direction's chance; None: the network's, and the link's name
 
     def __post_init__(self) -> None:
         """Check what does not go together. Raises ConfigError."""
@@ -88,6 +90,8 @@ class PipeConfig:
             raise ConfigError("loss_correlation is a word of loss random, not of the other models")
         if self.limit_packets < 1:
             raise ConfigError(f"a limit of {self.limit_packets} packets lets nothing wait")
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"a seed of {self.seed} is below 0")
         if self.mtu_bytes is not None and self.mtu_bytes < MIN_MTU_BYTES:
             raise ConfigError(f"an MTU of {self.mtu_bytes} is below IPv4's least, {MIN_MTU_BYTES}")
         if self.cell_overhead_bytes and not self.cell_bytes:
@@ -252,6 +256,7 @@ _WORDS: Final[dict[str, tuple[_Parse, tuple[str, ...]]]] = {
     "gap": (_text(_count), ("gap",)),
     "loss": (_loss, ("loss", "loss_correlation")),
     "loss_correlation": (_probability, ("loss_correlation",)),
+    "ecn": (_yes, ("ecn",)),
     "drop": (_one(parse_drop), ("drop",)),
     "duplicate": (_correlated, ("duplicate", "duplicate_correlation")),
     "duplicate_correlation": (_probability, ("duplicate_correlation",)),
@@ -270,6 +275,7 @@ _WORDS: Final[dict[str, tuple[_Parse, tuple[str, ...]]]] = {
     "trace": (_one(parse_trace), ("trace",)),
     "mtu": (_text(parse_size_bytes), ("mtu_bytes",)),
     "impairments": (_list_of_impairments, ("impairments",)),
+    "seed": (_text(_count), ("seed",)),
 }
 WORDS: Final = frozenset(_WORDS)
 

@@ -1,6 +1,6 @@
 """Pipe: one direction of a link: impairments, then the transmitter with its queue, then the line.
 
-    send -> black hole -> drop -> loss -> duplicate -> corrupt -> custom -> queue, rate -> delay
+    send -> black hole -> drop -> duplicate -> loss -> corrupt -> custom -> queue, rate -> delay
 
 A stage that is not asked for is not there: the chain is put together when the pipe is configured,
 and each frame goes through it by plain calls, to one event of the heap. Every instant is computed
@@ -27,6 +27,7 @@ from pystack.link.impair.corrupt import Corrupt
 from pystack.link.impair.delay import NEVER, Propagation
 from pystack.link.impair.drop import BlackHole
 from pystack.link.impair.duplicate import Duplicate
+from pystack.link.impair.loss import LossStage
 from pystack.link.impair.packet import Predicate
 from pystack.link.impair.slot import SlotGate
 from pystack.link.impair.trace import TraceGate
@@ -129,9 +130,11 @@ class Pipe:
         burst of losses, the positions of `drop`.
         """
         old, self.config = self.config, config
+        if old.seed != config.seed:
+            self._forget_chance()
         now = self._scheduler.now
         moved: list[Frame] = []
-        line_changes = old.delay_config != config.delay_config
+        line_changes = old.delay_config != config.delay_config or old.seed != config.seed
         if line_changes or old.transmit_config != config.transmit_config:
             moved = self._transmitter.reclaim(now)
         self._note_traces()
@@ -215,8 +218,12 @@ class Pipe:
             chain.insert(0, self._black_hole)
         for stage, following in pairwise(chain):
             stage.next = following.send
+            if isinstance(stage, Duplicate):
+                stage.loss = following if isinstance(following, LossStage) else None
         for stage in chain:
             stage.report = self._report
+            if isinstance(stage, LossStage):
+                stage.ecn = config.ecn
         transmitter = chain[-1]
         assert isinstance(transmitter, Transmitter)
         transmitter.connect(self._line)
@@ -227,11 +234,11 @@ class Pipe:
         config, rng = self.config, self._rng
         if config.drop is not None:
             yield "drop", config.drop, config.drop.stage
-        if (loss := config.loss_model) is not None:
-            yield "loss", loss, partial(loss.stage, rng("loss"))
         if config.duplicate:
             of = (config.duplicate, config.duplicate_correlation)
             yield "duplicate", of, partial(Duplicate, *of, rng("duplicate"))
+        if (loss := config.loss_model) is not None:
+            yield "loss", loss, partial(loss.stage, rng("loss"))
         if config.corrupt:
             of = (config.corrupt, config.corrupt_correlation)
             yield "corrupt", of, partial(Corrupt, *of, rng("corrupt"))
@@ -276,8 +283,21 @@ class Pipe:
 
     def _rng(self, stage: str) -> Random:
         if stage not in self._rngs:
-            self._rngs[stage] = component_rng(self._seed, stage)
+            # A seed of the user's own gives the same numbers on each link, but not both ways.
+            own = self.config.seed
+            direction = self.name.rpartition("/")[2]
+            self._rngs[stage] = (
+                component_rng(self._seed, stage)
+                if own is None
+                else component_rng(own, f"{direction}/{stage}")
+            )
         return self._rngs[stage]
+
+    def _forget_chance(self) -> None:
+        """Let the built-in stages draw from new sources; stages of plug-ins keep theirs."""
+        self._rngs.clear()
+        for name in ("duplicate", "loss", "corrupt", "transmit"):
+            self._stages.pop(name, None)
 
 
 def _is_plain(qdisc: Qdisc) -> TypeGuard[Fifo]:

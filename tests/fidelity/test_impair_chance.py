@@ -41,7 +41,7 @@ def test_the_statistics_find_a_rate_that_is_off_by_a_twentieth_and_gaps_by_a_ten
 
 @pytest.mark.parametrize(("p", "r"), [(0.01, 0.25), (0.05, 0.1), (0.002, 0.5)])
 def test_bursts_and_gaps_of_gemodel_are_geometric(p: float, r: float) -> None:
-    of_lost, of_passed = runs(Line(loss=f"gemodel {p} {r}").lost)
+    of_lost, of_passed = runs(Line(loss=f"gemodel {p:.3%} {r:.3%}").lost)
     assert geometric_holds(of_lost, r)
     assert geometric_holds(of_passed, p)
 
@@ -50,7 +50,7 @@ def test_the_rate_of_gemodel_with_losses_in_both_states() -> None:
     p, r, bad, good = 0.02, 0.2, 0.5, 0.01
     share_bad = p / (p + r)
     rate = share_bad * bad + (1 - share_bad) * good
-    lost = sum(Line(loss=f"gemodel {p} {r} {bad} {good}").lost)
+    lost = sum(Line(loss=f"gemodel {p:.3%} {r:.3%} {bad:.3%} {good:.3%}").lost)
     # The state remembers, with (1 - p - r) from frame to frame: the variance of the sum is larger.
     memory = (1 - p - r) / (p + r)
     variance = rate * (1 - rate) + 2 * (bad - good) ** 2 * share_bad * (1 - share_bad) * memory
@@ -59,7 +59,7 @@ def test_the_rate_of_gemodel_with_losses_in_both_states() -> None:
 
 def test_state_loses_alone_and_in_bursts() -> None:
     p13, p31, p14 = 0.01, 0.2, 0.03
-    of_lost, of_passed = runs(Line(loss=f"state {p13} {p31} 0 1 {p14}").lost)
+    of_lost, of_passed = runs(Line(loss=f"state {p13:.3%} {p31:.3%} 0 100% {p14:.3%}").lost)
     assert geometric_holds(of_passed, p13 + p14)
     alone = p14 / (p13 + p14)
     counts = Counter(min(length, 15) for length in of_lost)
@@ -72,7 +72,7 @@ def test_state_loses_alone_and_in_bursts() -> None:
 
 def test_within_a_burst_of_state_frames_pass_for_as_long_as_p23_says() -> None:
     # Gaps between bursts are 1000 frames long on average, good runs within a burst 2.
-    of_passed = runs(Line(loss="state 0.001 0.02 0.3 0.5 0").lost)[1]
+    of_passed = runs(Line(loss="state 0.1% 2% 30% 50% 0").lost)[1]
     assert geometric_holds([length for length in of_passed if length < 30], 0.5)
 
 

@@ -2,7 +2,9 @@
 
 A table turns an even number from 0 to below 1 into how many jitters a delay is off its mean. The
 built-in ones are computed here, at the middle of each of 4096 equal parts; netem's own are files,
-whose numbers are 8192 times that: whitespace between them, lines that begin with # left out.
+whose numbers are 8192 times that: whitespace between them, lines that begin with # left out. What
+tc finds by name in its own directory is found there too, `experimental` for one (delays that were
+measured on the Internet): iproute2 brings that file, we do not.
 """
 
 from collections.abc import Callable
@@ -24,14 +26,27 @@ _PARETO_SHAPE: Final = 3.0
 _PARETO_MEAN: Final = 1.5  # of the Pareto distribution of that shape that begins at 1
 
 NAMES: Final = ("uniform", "normal", "pareto", "paretonormal")
+# Where distributions of Linux keep the tables of tc
+TC_DIRECTORIES: Final = ("/usr/lib/tc", "/usr/lib64/tc", "/usr/share/tc", "/lib/tc")
+_TC_SUFFIX: Final = ".dist"
 
 
 def parse_distribution(value: str | Path) -> Table | None:
     """Return the table of a name or of a file; None for uniform. Raises ConfigError."""
     if value == "uniform":
         return None
-    if isinstance(value, str) and value in NAMES:
-        return _built_in(value)
+    if isinstance(value, str):
+        if value in NAMES:
+            return _built_in(value)
+        for directory in TC_DIRECTORIES if "/" not in value else ():
+            known = Path(directory, value + _TC_SUFFIX)
+            if known.is_file():
+                return read_table(known)
+        if value == "experimental":
+            raise ConfigError(
+                "the table 'experimental' is a file of iproute2, and in none of "
+                f"{', '.join(TC_DIRECTORIES)}: install that, or give the path of a table file"
+            )
     return read_table(value)
 
 
@@ -42,7 +57,7 @@ def read_table(path: str | Path) -> Table:
     except (OSError, ValueError):
         raise ConfigError(
             f"{str(path)!r} is neither a distribution ({', '.join(NAMES)}) "
-            "nor a table file that can be read"
+            f"nor a table file that can be read, nor one of tc's in {TC_DIRECTORIES[0]}"
         ) from None
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     try:

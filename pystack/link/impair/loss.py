@@ -4,6 +4,8 @@
 and bad, each with its own probability of loss. `state`: the four states of Salsano, Ludovici and
 Ordine ("Definition of a general and intuitive loss model for packet networks"): good (1), good
 within a burst (2), lost within a burst (3), lost alone (4).
+
+With `ecn` a frame that says it can be marked is marked (CE) in place of being lost.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from pystack.core.suggest import suggest
 from pystack.core.units import parse_probability
 from pystack.link.impair.base import Stage
 from pystack.link.impair.chance import chance
+from pystack.wire.ecn import mark_ce
 from pystack.wire.frame import Frame
 
 
@@ -26,7 +29,7 @@ class RandomLoss:
     probability: float
     correlation: float = 0.0
 
-    def stage(self, rng: Random) -> Stage:
+    def stage(self, rng: Random) -> "LossStage":
         """Return a stage that loses like this."""
         return _RandomLossStage(self, rng)
 
@@ -40,7 +43,7 @@ class GilbertElliott:
     loss_bad: float = 1.0
     loss_good: float = 0.0
 
-    def stage(self, rng: Random) -> Stage:
+    def stage(self, rng: Random) -> "LossStage":
         """Return a stage that loses like this; it begins in the good state."""
         return _GilbertElliottStage(self, rng)
 
@@ -64,7 +67,7 @@ class FourState:
             if total > 1.0 + 1e-9:
                 raise ConfigError(f"loss state: {names} are together {total:g}, which is above 1")
 
-    def stage(self, rng: Random) -> Stage:
+    def stage(self, rng: Random) -> "LossStage":
         """Return a stage that loses like this; it begins in state 1."""
         return _FourStateStage(self, rng)
 
@@ -102,7 +105,50 @@ def _model(kind: str, numbers: Sequence[float]) -> LossModel | None:
     return GilbertElliott(first, *back) if kind == "gemodel" else FourState(first, *back)
 
 
-class _RandomLossStage(Stage):
+class LossStage(Stage):
+    """Loses each frame that `draw` says; a model decides by nothing but what came before."""
+
+    __slots__ = ("ecn",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ecn = False  # mark what can be marked
+
+    def draw(self) -> bool:
+        """Tell whether the next frame is lost."""
+        raise NotImplementedError
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Hand it on, marked if need be, or lose it."""
+        if self.draw():
+            self._strike(frame, now)
+        else:
+            self.next(frame, now)
+
+    def send_twice(self, frame: Frame, now: float) -> None:
+        """Take a frame and its copy as netem does: a loss takes one of the two.
+
+        netem draws while it holds both, and again when it puts the copy in by itself.
+        """
+        if not self.draw():
+            self.next(frame, now)
+        elif self._strike(frame, now):
+            self.next(frame, now)
+            return
+        self.send(frame, now)
+
+    def _strike(self, frame: Frame, now: float) -> bool:
+        """Lose it, or hand it on with a mark; tell whether it is lost."""
+        marked = mark_ce(frame) if self.ecn else None
+        if marked is None:
+            self.report("loss", frame, now)
+            return True
+        self.report("loss_mark", marked, now)
+        self.next(marked, now)
+        return False
+
+
+class _RandomLossStage(LossStage):
     __slots__ = ("_draw", "_probability")
 
     def __init__(self, model: RandomLoss, rng: Random) -> None:
@@ -110,14 +156,11 @@ class _RandomLossStage(Stage):
         self._probability = model.probability
         self._draw = chance(rng, model.correlation)
 
-    def send(self, frame: Frame, now: float) -> None:
-        if self._draw() < self._probability:
-            self.report("loss", frame, now)
-        else:
-            self.next(frame, now)
+    def draw(self) -> bool:
+        return self._draw() < self._probability
 
 
-class _GilbertElliottStage(Stage):
+class _GilbertElliottStage(LossStage):
     __slots__ = ("_bad", "_model", "_random")
 
     def __init__(self, model: GilbertElliott, rng: Random) -> None:
@@ -126,24 +169,19 @@ class _GilbertElliottStage(Stage):
         self._random = rng.random
         self._bad = False
 
-    def send(self, frame: Frame, now: float) -> None:
+    def draw(self) -> bool:
         # As in netem, the state moves on first, and the old one decides about this frame.
         model, draw = self._model, self._random
         if self._bad:
             if draw() < model.r:
                 self._bad = False
-            lost = draw() < model.loss_bad
-        else:
-            if draw() < model.p:
-                self._bad = True
-            lost = draw() < model.loss_good
-        if lost:
-            self.report("loss", frame, now)
-        else:
-            self.next(frame, now)
+            return draw() < model.loss_bad
+        if draw() < model.p:
+            self._bad = True
+        return draw() < model.loss_good
 
 
-class _FourStateStage(Stage):
+class _FourStateStage(LossStage):
     __slots__ = ("_model", "_random", "_state")
 
     def __init__(self, model: FourState, rng: Random) -> None:
@@ -152,12 +190,9 @@ class _FourStateStage(Stage):
         self._random = rng.random
         self._state = 1
 
-    def send(self, frame: Frame, now: float) -> None:
+    def draw(self) -> bool:
         self._state = state = self._after(self._state, self._random())
-        if state >= 3:
-            self.report("loss", frame, now)
-        else:
-            self.next(frame, now)
+        return state >= 3
 
     def _after(self, state: int, number: float) -> int:
         model = self._model
