@@ -152,7 +152,12 @@ class TapPort:
         if len(frame) <= ipv4.MAX_PACKET_BYTES:
             self._put(parts)
         elif self._backlog or not self._written_big(parts):
-            for piece in cut_down(frame, SUPER_TEXT_BYTES):
+            try:
+                pieces = cut_down(frame, SUPER_TEXT_BYTES)
+            except WireError as error:
+                self.counters.add(error.reason)
+                return
+            for piece in pieces:
                 self._put((header, piece.head, piece.payload))
 
     def _written_big(self, parts: tuple[Buffer, ...]) -> bool:

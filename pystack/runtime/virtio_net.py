@@ -33,6 +33,8 @@ _IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
 _TRANSPORT_6: Final = _IP + 40
 _NEXT_HEADER: Final = _IP + 6
 _IS_UDP: Final = bytes((ipv4.UDP,))
+_SHORTEST: Final = _TRANSPORT + udp.HEADER_BYTES  # of a frame with a checksum to be filled in
+_MOST_GSO_BYTES: Final = 0xFFFF  # what the header has a number for
 
 _NOTHING: Final = bytes(_HEADER.size)
 _TCP_CHECKSUM: Final = _HEADER.pack(_NEEDS_CSUM, 0, 0, 0, _TRANSPORT, tcp.CHECKSUM_OFFSET)
@@ -45,6 +47,8 @@ def header_of(frame: Frame) -> bytes | None:
         # The kernel takes super-frames only with the checksum left to it.
         return None if frame.gso_bytes else _NOTHING
     data = frame.head
+    if len(data) < _SHORTEST:
+        return None  # whoever made it is told by `split` what is wrong
     is_tcp = data[_PROTO] == ipv4.TCP
     if not frame.gso_bytes and data[_IP] == _PLAIN:
         return _TCP_CHECKSUM if is_tcp else _UDP_CHECKSUM
@@ -52,6 +56,8 @@ def header_of(frame: Frame) -> bytes | None:
     if not frame.gso_bytes:
         offset = tcp.CHECKSUM_OFFSET if is_tcp else _UDP_CHECKSUM_OFFSET
         return _HEADER.pack(_NEEDS_CSUM, 0, 0, 0, start, offset)
+    if len(data) < start + tcp.HEADER_BYTES or not 0 < frame.gso_bytes <= _MOST_GSO_BYTES:
+        return None
     if not is_tcp:
         return _header_of_datagrams(data, start, frame.gso_bytes)
     gso_type = _GSO_TCPV4 | (_GSO_ECN if data[start + 13] & tcp.CWR else 0)

@@ -17,7 +17,7 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
 from pystack.wire import ethernet, icmp, ipv4
 from pystack.wire.checksum import update
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, split
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -143,9 +143,8 @@ def _refusal(host: Host, src: Ip4, dst: Ip4) -> str:
 
 
 def _carries(interface: Interface, packet: ipv4.Ipv4Packet, frame: Frame) -> bool:
-    """Tell whether a super-frame can go out whole, and its pieces fit."""
-    transport = (packet.payload[12] >> 4) * 4 if packet.proto == ipv4.TCP else 8
-    piece_bytes = packet.header_bytes + transport + frame.gso_bytes
+    """Tell whether a super-frame can go out whole, and its pieces fit. WireError: it is none."""
+    piece_bytes = headers_bytes(frame, packet) - _IP + frame.gso_bytes
     port = interface.port
     if packet.proto == ipv4.UDP and not uso_max_bytes(port):
         return False

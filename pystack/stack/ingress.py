@@ -157,7 +157,11 @@ def _segment_arrived(
     segment = segment_frame.parse(frame, interface.mac)
     if segment is None or segment.flags & SYN:
         return False
-    if super_frame is not None and may_begin(segment) and socket.connection.state is _ESTABLISHED:
+    if (
+        super_frame is not None
+        and may_begin(segment, super_frame)
+        and socket.connection.state is _ESTABLISHED
+    ):
         host.tcp.hold(socket, Train(segment, super_frame), now)
     else:
         host.tcp.segment_arrived(socket, segment, now)

@@ -7,9 +7,9 @@ headers is only added to the first; the connection gets all of it together, befo
 
 from typing import Final
 
-from pystack.wire import tcp
+from pystack.wire import ethernet, ipv4, tcp
 from pystack.wire.checksum import Buffer
-from pystack.wire.frame import SuperFrame
+from pystack.wire.frame import CHECKSUM_UNKNOWN, SuperFrame
 from pystack.wire.tcp import Segment
 
 # In a frame whose IP header has no options, which is all that there are trains of
@@ -30,19 +30,21 @@ def _mask(head_bytes: int) -> int:
     return int.from_bytes(bits, "big")
 
 
+_HEADERS_BYTES: Final = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES + tcp.HEADER_BYTES
 _MASKS: Final = {size: _mask(size) for size in range(54, 54 + 41, 4)}
 
 
 class Train:
     """The first segment of a train, and the text of those that have followed it so far."""
 
-    __slots__ = ("_mask", "_next_seq", "_same", "_segment", "_texts")
+    __slots__ = ("_head_bytes", "_mask", "_next_seq", "_same", "_segment", "_texts")
 
     def __init__(self, segment: Segment, frame: SuperFrame) -> None:
         head = frame.head
         self._segment = segment
         self._texts: list[Buffer] = []
-        self._mask = _MASKS[len(head)]
+        self._head_bytes = len(head)
+        self._mask = _MASKS[self._head_bytes]
         self._same = int.from_bytes(head, "big") & self._mask
         self._next_seq = _after(segment.seq, len(segment.payload))
 
@@ -51,9 +53,11 @@ class Train:
         head = frame.head
         if (
             head[_SEQ] != self._next_seq
+            or len(head) != self._head_bytes
             or int.from_bytes(head, "big") & self._mask != self._same
             or int.from_bytes(head[_LENGTH], "big") != len(head) + len(frame.payload) - 14
             or frame.more
+            or frame.checksum == CHECKSUM_UNKNOWN
         ):
             return False
         text = frame.payload
@@ -68,9 +72,9 @@ class Train:
         return self._segment
 
 
-def may_begin(segment: Segment) -> bool:
-    """Tell whether a super-frame's segment may be the first of a train."""
-    return segment.flags in _PLAIN
+def may_begin(segment: Segment, frame: SuperFrame) -> bool:
+    """Tell whether a super-frame's segment may be the first of a train: its text is apart."""
+    return segment.flags in _PLAIN and len(frame.head) == _HEADERS_BYTES + len(segment.options)
 
 
 def _after(seq: int, size: int) -> bytes:

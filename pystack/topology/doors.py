@@ -41,13 +41,20 @@ class Tap(_Door):
 class Completing(_Door):
     """Fills in checksums and cuts super-frames for a port that cannot; takes all from its owner."""
 
-    def __init__(self, inner: Port) -> None:
+    def __init__(self, inner: Port, drop: Callable[[str, Frame, float], None]) -> None:
+        """`drop` is told of what is not what it says it is, and why."""
         super().__init__(inner)
         self.fills_checksums = True
+        self._drop = drop
 
     def send(self, frame: Frame, now: float) -> None:
         """Send what it carries as ordinary frames."""
-        for piece in split(frame):
+        try:
+            pieces = split(frame)
+        except WireError as error:
+            self._drop(error.reason, frame, now)
+            return
+        for piece in pieces:
             self.inner.send(piece, now)
 
 

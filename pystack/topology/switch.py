@@ -71,7 +71,7 @@ class Switch:
         """Put another port in the place of one."""
         # What came over a link may have its checksum still to be filled in.
         if not port.fills_checksums:
-            port = Completing(port)
+            port = Completing(port, self._drop)
         self.ports[number] = port
         port.attach(lambda frame, now: self._arrived(number, frame, now))
 

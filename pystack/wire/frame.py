@@ -23,6 +23,8 @@ CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the
 SUPER_TEXT_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
 
 _IP: Final = ethernet.HEADER_BYTES
+_TYPE: Final = slice(12, 14)
+_IS_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
 _PROTOCOL: Final = slice(_IP + 9, _IP + 10)
 _IS_UDP: Final = bytes((ipv4.UDP,))
 _TCP: Final = _IP + ipv4.HEADER_BYTES
@@ -86,11 +88,41 @@ class SuperFrame(Frame):
         return len(self.head) + len(self.payload) + sum(map(len, self.more))
 
 
+def headers_bytes(frame: Frame, packet: ipv4.Ipv4Packet) -> int:
+    """Return how many bytes the headers of a super-frame with this packet have, Ethernet's too.
+
+    Whoever made it may have been wrong about it, or hostile: WireError (`frame_bad_gso`).
+    """
+    start = _IP + packet.header_bytes
+    size = len(packet.payload)
+    end = udp.HEADER_BYTES
+    if packet.proto == ipv4.TCP:
+        end = (packet.payload[12] >> 4) * 4 if size >= tcp.HEADER_BYTES else 0
+    if (
+        frame.gso_bytes < 1
+        or packet.is_fragment
+        or packet.proto not in (ipv4.TCP, ipv4.UDP)
+        or not (tcp.HEADER_BYTES if packet.proto == ipv4.TCP else end) <= end <= size
+        or start + end + frame.gso_bytes > _IP + ipv4.MAX_PACKET_BYTES
+    ):
+        raise WireError("frame_bad_gso")
+    return start + end
+
+
 def cut_down(frame: SuperFrame, most_bytes: int) -> list[SuperFrame]:
     """Return super-frames of at most `most_bytes` of text each that carry what a larger one does.
 
-    Its IP header has no options, and its checksum is CHECKSUM_PARTIAL.
+    It is one of TCP, its IP header has no options, and its checksum is CHECKSUM_PARTIAL. WireError
+    (`frame_bad_gso`): it is not.
     """
+    head_bytes = len(frame.head)
+    if (
+        head_bytes < _TCP + tcp.HEADER_BYTES
+        or frame.head[_IP] != ipv4.PLAIN
+        or head_bytes != _TCP + (frame.head[_TCP + 12] >> 4) * 4
+        or not 0 < frame.gso_bytes <= most_bytes
+    ):
+        raise WireError("frame_bad_gso")
     text = memoryview(b"".join((frame.payload, *frame.more)))
     step = most_bytes // frame.gso_bytes * frame.gso_bytes
     seq = int.from_bytes(frame.head[_SEQ], "big")
@@ -120,6 +152,8 @@ def completed(frame: Frame) -> Frame:
         return frame
     data = bytearray(frame.data)
     packet = ipv4.parse(memoryview(data)[_IP:])
+    if packet.proto not in (ipv4.TCP, ipv4.UDP) or packet.is_fragment or data[_TYPE] != _IS_IPV4:
+        raise WireError("frame_no_checksum_field")
     at = 16 if packet.proto == ipv4.TCP else 6
     start = _IP + packet.header_bytes
     payload = memoryview(data)[start : _IP + len(packet.raw)]
@@ -137,6 +171,8 @@ def completed(frame: Frame) -> Frame:
 def split(frame: Frame) -> list[Frame]:
     """Return ordinary frames with checksums in place that carry what the super-frame does.
 
+    WireError: it is not what it says.
+
     As a device's TSO does it: FIN and PSH stay with the last piece and CWR with the first, and the
     IP identification counts up (RFC 6864 lets it repeat; that it counts helps whoever reads along).
     """
@@ -144,6 +180,9 @@ def split(frame: Frame) -> list[Frame]:
         return [completed(frame)]
     data = memoryview(frame.data)
     packet = ipv4.parse(data[_IP:], checksum_good=True)
+    headers_bytes(frame, packet)
+    if data[_TYPE] != _IS_IPV4:
+        raise WireError("frame_bad_gso")
     if packet.proto == ipv4.UDP:
         return _split_udp(frame, packet)
     segment = tcp.parse(packet)
@@ -177,6 +216,8 @@ def _split_udp(frame: Frame, packet: ipv4.Ipv4Packet) -> list[Frame]:
     datagram = udp.parse(packet)
     link_header = frame.data[:_IP]
     payload = datagram.payload
+    if len(payload) > udp.MAX_LONG_BURST_DATAGRAMS * frame.gso_bytes:
+        raise WireError("frame_bad_gso")
     return [
         _piece(
             link_header,
@@ -204,5 +245,6 @@ def _piece(link_header: bytes, packet: ipv4.Ipv4Packet, body: bytes, number: int
         flags_offset=packet.flags_offset,
         ttl=packet.ttl,
         tos=packet.tos,
+        options=bytes(packet.options),
     )
     return Frame(link_header + header + body, CHECKSUM_GOOD)
