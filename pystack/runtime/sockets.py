@@ -20,6 +20,7 @@ import trio
 
 from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4, parse_ip4
 from pystack.core.errors import ConfigError
+from pystack.runtime import tcp_sockopts
 from pystack.runtime.current import current_host
 from pystack.runtime.driver import Waiter
 from pystack.runtime.socket_options import ReadinessFd, SocketOptions, as_bytes
@@ -131,12 +132,13 @@ class HostSocket(trio.socket.SocketType):
     def getsockopt(self, level: int, optname: int, buflen: int | None = None) -> int | bytes:
         """Return an option: a number, or bytes where a length is given. OSError when closed."""
         self._check_open()
+        self._check_option(level, optname, None)
         known = self._known_option(level, optname)
         if known is None:
             return self._options.read(level, optname, buflen)
         if buflen is not None:
             return as_bytes(known, buflen)
-        return known if isinstance(known, int) else 0
+        return tcp_sockopts.as_number(known)
 
     @overload
     def setsockopt(self, level: int, optname: int, value: object) -> None: ...
@@ -152,6 +154,7 @@ class HostSocket(trio.socket.SocketType):
         if (value is None) is (optlen is None):
             raise TypeError("setsockopt takes a value, or None and a length")
         data = bytes(optlen or 0) if value is None else value
+        self._check_option(level, optname, data)
         self._option_set(level, optname, self._options.set(level, optname, data))
 
     def close(self) -> None:
@@ -201,6 +204,9 @@ class HostSocket(trio.socket.SocketType):
             if name == socket.SO_ERROR:
                 return self._take_error()
         return None
+
+    def _check_option(self, level: int, name: int, data: object) -> None:
+        """Refuse an option that does not work. `data`: what it is to be; None: it is read."""
 
     def _option_set(self, level: int, name: int, number: int) -> None:
         """Do what an option means; it is remembered already."""

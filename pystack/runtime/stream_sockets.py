@@ -85,6 +85,7 @@ class StreamSocket(HostSocket):
         local, port = self._bound or (UNSPECIFIED, 0)
         listener = self._host.tcp.listen(local, port, backlog)
         listener.on_ready = self._became_readable
+        listener.configure(**self._changes)
         self._listener = listener
         self._bound = local, listener.local_port
 
@@ -157,12 +158,9 @@ class StreamSocket(HostSocket):
 
     async def send(self, data: object, flags: int = 0, /) -> int:
         """Queue as much of `data` as there is room for, a byte at least; return how much."""
-        check_flags(flags, _MSG_MORE)
+        check_flags(flags, _MSG_MORE | socket.MSG_EOR)
         view = view_of(data)
-        more_comes = bool(flags & _MSG_MORE)
-        return await self._attempt(
-            self._writer, lambda: self._try_send(view, more_comes=more_comes)
-        )
+        return await self._attempt(self._writer, lambda: self._try_send(view, flags))
 
     async def sendto(self, data: object, *rest: object) -> int:
         """Send as `send` does; the address is ignored, as it is by Linux."""
@@ -252,11 +250,9 @@ class StreamSocket(HostSocket):
         accepted._options = self._options.copy()
         accepted._changes = dict(self._changes)
         accepted._adopt(ready)
-        if accepted._changes:
-            ready.connection.configure(self._host.now(), **accepted._changes)
         return accepted, ready.remote_address
 
-    def _try_send(self, view: memoryview, *, more_comes: bool) -> int | None:
+    def _try_send(self, view: memoryview, flags: int) -> int | None:
         connected = self._socket
         if connected is None or self._write_shut:
             raise error_of(errno.EPIPE)
@@ -267,7 +263,9 @@ class StreamSocket(HostSocket):
             return 0
         # None while there is no room; BrokenPipeError after the end.
         table, now = self._host.tcp, self._host.now()
-        return table.write(connected, view, now, more_comes=more_comes) or None
+        more_comes, record_ends = bool(flags & _MSG_MORE), bool(flags & socket.MSG_EOR)
+        written = table.write(connected, view, now, more_comes=more_comes, record_ends=record_ends)
+        return written or None
 
     def _try_receive(self, size: int, *, peek: bool) -> bytes | None:
         connected = self._socket
@@ -331,6 +329,8 @@ class StreamSocket(HostSocket):
         for name in tcp_sockopts.SWITCHES:
             key = tcp_sockopts.TCP, name
             tcp_sockopts.switch(connected.connection, key, number(*key))
+        if not number(tcp_sockopts.TCP, tcp_sockopts.QUICKACK, 1):
+            tcp_sockopts.switch(connected.connection, (tcp_sockopts.TCP, tcp_sockopts.QUICKACK), 0)
         self._size_send_buffer(number(socket.SOL_SOCKET, socket.SO_SNDBUF))
         for name in (socket.IP_TOS, socket.IP_TTL):
             self._option_set(socket.IPPROTO_IP, name, number(socket.IPPROTO_IP, name))
@@ -399,8 +399,6 @@ class StreamSocket(HostSocket):
             return int(self._listener is not None)
         if self._socket is not None:
             connection = self._socket.connection
-            if (level, name) == (socket.IPPROTO_TCP, socket.TCP_MAXSEG):
-                return connection.tcb.snd_mss
             if (level, name) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
                 return send_space.limit_bytes(connection)
             if (level, name) == (socket.IPPROTO_IP, socket.IP_TTL):
@@ -411,14 +409,37 @@ class StreamSocket(HostSocket):
             return self._config.receive_buffer_bytes
         opened = None if self._socket is None else self._socket.connection
         known = tcp_sockopts.read((level, name), self._config, opened)
+        if known is None and level == tcp_sockopts.TCP:
+            return self._switch(name)
         return super()._known_option(level, name) if known is None else known
+
+    def _switch(self, name: int) -> int | bytes:
+        """Return an option that is a connection's own, before there is one."""
+        if name == tcp_sockopts.INFO:
+            return tcp_sockopts.info_without_connection(listening=self._listener is not None)
+        usual = int(name == tcp_sockopts.QUICKACK)
+        return int(self._options.number(tcp_sockopts.TCP, name, usual) != 0)
+
+    def _check_option(self, level: int, name: int, data: object) -> None:
+        if level == tcp_sockopts.TCP:
+            number = data is None or isinstance(data, int)
+            tcp_sockopts.check(name, None if number else view_of(data), setting=data is not None)
 
     def _option_set(self, level: int, name: int, number: int) -> None:
         data = self._options.read(level, name, TEXT_BYTES)
         assert isinstance(data, bytes)
-        changes = tcp_sockopts.changes((level, name), number, data, self._config)
+        changes = tcp_sockopts.changes(
+            (level, name),
+            number,
+            data,
+            self._config,
+            listening=self._listener is not None,
+            connected=self._socket is not None,
+        )
         if changes:
             self._changes.update(changes)
+            if self._listener is not None:
+                self._listener.configure(**changes)
         if self._socket is None:
             return
         connection, now = self._socket.connection, self._host.now()

@@ -233,7 +233,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     def set_no_delay(self, no_delay: bool) -> None:
         """Let short segments go at once (TCP_NODELAY), or wait for the ACK of the last one."""
-        self._socket.connection.tcb.no_delay = no_delay
+        self._socket.connection.set_no_delay(no_delay=no_delay)
+        self._host.tcp.pump(self._socket, self._host.now())
 
     def set_cork(self, corked: bool) -> None:
         """Hold short segments back for more, 200 ms at most (TCP_CORK); or let them go."""

@@ -14,8 +14,9 @@ from pystack.tcp.states import TcpState
 # Eight bytes of small fields, 24 words, then a mix of long and short ones up to tcpi_snd_wnd. It
 # has kept its order since Linux 2.4 and only grown; "=" and the explicit sizes keep out padding.
 _STRUCT: Final = struct.Struct("=8B24I4Q6I4Q2I2Q4I")
+INFO_BYTES: Final = _STRUCT.size
 
-_STATES: Final = {
+STATES: Final = {
     TcpState.ESTABLISHED: 1,
     TcpState.SYN_SENT: 2,
     TcpState.SYN_RECEIVED: 3,
@@ -126,7 +127,7 @@ def known_fields(info: TcpInfo) -> dict[str, int]:
 def _bytes(info: TcpInfo) -> tuple[int, ...]:
     scales = (info.snd_wind_shift or 0) | (info.rcv_wind_shift or 0) << 4
     return (
-        _STATES[info.state],
+        STATES[info.state],
         _CA_STATES.get(info.loss_state, 0),
         min(info.retries, 255),
         min(info.persist_backoff, 255),

@@ -241,12 +241,12 @@ class Listeners:
         predecessor: Tcb | TimeWait | None = None,
     ) -> None:
         """Make the connection that a SYN asks for, which answers it."""
-        host, config = self._host, self._table.config
+        host, config = self._host, listener.config(self._table.config)
         if predecessor is None:
             iss = self._opener.iss(*ends, now)
         else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
             iss = predecessor.snd_nxt + 0x10001 & MASK
-        socket = self._opener.make(*ends, route, iss)
+        socket = self._opener.make(*ends, route, iss, config)
         self._add(listener, socket)
         note_handshake(socket, segment, now, sent=False)
         if config.fast_open in ("server", "both") and self._table.fast_open.syn_arrived(
@@ -292,7 +292,8 @@ class Listeners:
         name = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
         mss = tcp_options.parse(segment.options).mss or DEFAULT_SEND_MSS_BYTES
         cookie = syn_cookie.make(self._cookie_key, name, segment.seq, mss, now)
-        socket = self._opener.make(*ends, route, cookie)
+        config = listener.config(self._table.config)
+        socket = self._opener.make(*ends, route, cookie, config)
         syn_ack = syn_cookie.answer(socket.connection, segment, now)
         listener.cookie_sent_at = now
         host.counters.add("tcp_syn_cookies_sent")
@@ -320,9 +321,9 @@ class Listeners:
             host.drop("tcp_listen_overflow", now, data=packet.raw)
             return True
         host.counters.add("tcp_syn_cookies_received")
-        socket = self._opener.make(
-            packet.dst, segment.dst_port, packet.src, segment.src_port, route, cookie
-        )
+        config = listener.config(self._table.config)
+        named = packet.dst, segment.dst_port, packet.src, segment.src_port
+        socket = self._opener.make(*named, route, cookie, config)
         self._add(listener, socket)
         syn, syn_ack = syn_cookie.open_by_cookie(socket.connection, segment, mss, now)
         note_handshake(socket, syn, now, sent=False)

@@ -230,9 +230,12 @@ class TcpTable:
         *,
         urgent: bool = False,
         more_comes: bool = False,
+        record_ends: bool = False,
     ) -> int:
         """Queue data; return how much there was room for. BrokenPipeError after the end."""
-        size = socket.connection.write(data, now, urgent=urgent, more_comes=more_comes)
+        size = socket.connection.write(
+            data, now, urgent=urgent, more_comes=more_comes, record_ends=record_ends
+        )
         self.pump(socket, now)
         return size
 

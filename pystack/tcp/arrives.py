@@ -192,6 +192,8 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
             conn.segments_sent += 1
             conn.outbox.append(output.reset_for(seg))
             return False
+        if handshake.waits_for_text(conn, seg):
+            return False
         acks.take_syn_ack(conn, seg, now)
         handshake.established(conn, now)
         if seg.flags & SYN:

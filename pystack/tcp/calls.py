@@ -34,6 +34,13 @@ def write(conn: Connection, data: memoryview, now: float, *, more_comes: bool = 
     return size
 
 
+def set_no_delay(conn: Connection, *, no_delay: bool) -> None:
+    """Switch Nagle's rule off or on. Off, what is held back now goes, by a cork too (as Linux)."""
+    conn.tcb.no_delay = no_delay
+    if no_delay and conn.send_buffer.end > max(conn.tcb.snd_nxt, conn.tcb.iss + 1):
+        conn.tcb.cork_over = True
+
+
 def cork(conn: Connection, *, corked: bool) -> None:
     """Hold short segments back until there is more, for 200 ms at most; or let them go."""
     conn.tcb.cork = corked
@@ -44,6 +51,9 @@ def cork(conn: Connection, *, corked: bool) -> None:
 def configure(conn: Connection, now: float, **changes: Any) -> None:  # noqa: ANN401 - fields
     """Change fields of the connection's own configuration. ConfigError for what can't be."""
     conn.config = replace(conn.config, **changes)
+    if "window_clamp_bytes" in changes:
+        conn.tcb.rcv_buf_max_bytes = conn.config.receive_limit_bytes
+        conn.tcb.rcv_buf_bytes = min(conn.tcb.rcv_buf_bytes, conn.tcb.rcv_buf_max_bytes)
     if conn.established_at is None or conn.state is TcpState.CLOSED:
         return  # it is read when the handshake is over
     if any(name.startswith("keepalive") for name in changes):

@@ -52,6 +52,7 @@ class Connection:
         "ce_received",
         "config",
         "congestion",
+        "deferred",
         "drops",
         "dsacks_sent",
         "ece_received",
@@ -116,14 +117,14 @@ class Connection:
         self.remote_port = remote_port
         self.gso_max_bytes = gso_max_bytes
         self.state = TcpState.CLOSED
-        self.passive = False  # opened by a listener
+        self.passive = self.deferred = False  # opened by a listener; which waits for its text
         self.released = False  # the user has gone: nobody reads, nobody waits
         self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
         self.soft_error: int | None = None  # errno of the last one; None: none since the last ACK
         self.tcb = Tcb(iss, mtu_mss, ts_offset)
         self.tcb.no_delay = config.no_delay
-        self.tcb.rcv_buf_bytes = config.receive_buffer_bytes
         self.tcb.rcv_buf_max_bytes = config.receive_limit_bytes
+        self.tcb.rcv_buf_bytes = min(config.receive_buffer_bytes, self.tcb.rcv_buf_max_bytes)
         self.tcb.path_mss = path_mss
         self.rtt = RttEstimator(probe_slack_s=config.probe_slack_s)
         self.send_buffer = SendBuffer(iss + 1)
@@ -203,17 +204,30 @@ class Connection:
         handshake.open_passive(self, syn, now)
 
     def write(
-        self, data: memoryview, now: float, *, urgent: bool = False, more_comes: bool = False
+        self,
+        data: memoryview,
+        now: float,
+        *,
+        urgent: bool = False,
+        more_comes: bool = False,
+        record_ends: bool = False,
     ) -> int:
         """Queue data for sending; return how much of it there was room for (3.10.2).
 
         Where it is urgent, so is all that was queued before it and not sent yet (3.8.5).
-        `more_comes`: a short segment may wait for it, as MSG_MORE says.
+        `more_comes`: a short segment may wait for it, as MSG_MORE says. `record_ends`: no segment
+        has the end of `data` and what is written later (MSG_EOR), where there is room for it all.
         """
         size = calls.write(self, data, now, more_comes=more_comes)
         if urgent and size:
             self.tcb.snd_up = self.send_buffer.end
+        if record_ends and size == len(data):
+            self.send_buffer.end_record()
         return size
+
+    def set_no_delay(self, *, no_delay: bool) -> None:
+        """Let short segments go at once (TCP_NODELAY), with what is held back now; or wait."""
+        calls.set_no_delay(self, no_delay=no_delay)
 
     def cork(self, *, corked: bool) -> None:
         """Hold short segments back (TCP_CORK), 200 ms at most; or let go what was held."""

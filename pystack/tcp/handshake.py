@@ -6,7 +6,7 @@ What a connection in SYN-RECEIVED does with a segment is part of `arrives.py`, a
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import acks, ecn, fast_open, keepalive, negotiation, receive_space, text
 from pystack.tcp.congestion.base import Opening
@@ -24,6 +24,9 @@ from pystack.wire.tcp import ACK, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+
+# How long the ACK of a SYN-ACK waits for text, where somebody wants that; as Linux's TCP_DELACK_MAX
+_DEFERRED_ACK_S: Final = 0.2
 
 
 def open_active(conn: Connection, now: float) -> None:
@@ -91,10 +94,32 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
         return
     acks.take_syn_ack(conn, seg, now)
     established(conn, now)
-    tcb.ack_now = True
+    if conn.config.defer_accept_retries or tcb.ping_pong:  # text is to take it along
+        tcb.timers[Timer.DELAYED_ACK] = now + _DEFERRED_ACK_S
+    else:
+        tcb.ack_now = True
     step_over_syn(conn, seg)
     text.take_text(conn, seg, now)
     text.take_fin(conn, seg, now)
+
+
+def waits_for_text(conn: Connection, seg: Segment) -> bool:
+    """Tell whether an ACK that would end the handshake is ignored: its listener wants text with it.
+
+    As in Linux, our SYN-ACK is not sent again meanwhile. When its last copies are due, a bare ACK
+    will do: a peer who has nothing to say first is not kept out (TCP_DEFER_ACCEPT).
+    """
+    if (
+        conn.config.defer_accept_retries <= conn.tcb.retries
+        or not conn.passive
+        or conn.fast_opened
+        or seg.seg_len
+        or conn.receive_buffer.ranges
+    ):
+        return False
+    conn.deferred = True
+    conn.drops.append("tcp_accept_deferred")
+    return True
 
 
 def established(conn: Connection, now: float) -> None:

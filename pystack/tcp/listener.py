@@ -8,7 +8,10 @@ are ignored, so that the peers try again.
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar
+
+from pystack.tcp.tcb import TcpConfig
 
 MAX_BACKLOG: Final = 4096  # as Linux's somaxconn
 DEFAULT_BACKLOG: Final = 1024
@@ -21,6 +24,8 @@ class Listener(Generic[S]):
 
     __slots__ = (
         "_backlog",
+        "_changes",
+        "_config",
         "broken",
         "cookie_sent_at",
         "fast_opened",
@@ -40,6 +45,8 @@ class Listener(Generic[S]):
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told
         self.fast_opened: list[S] = []  # that have text already, and had no ACK when last seen
         self.broken = False  # its host was powered off: nothing will ever come
+        self._changes: dict[str, Any] = {}  # of the host's TcpConfig
+        self._config: tuple[TcpConfig, TcpConfig] | None = None  # host's and own; None: not made
         self.cookie_sent_at = -math.inf  # the last time that a SYN was answered with a cookie
 
     @property
@@ -50,6 +57,19 @@ class Listener(Generic[S]):
     @backlog.setter
     def backlog(self, wanted: int) -> None:
         self._backlog = min(max(wanted, 0), MAX_BACKLOG)
+
+    def configure(self, **changes: Any) -> None:  # noqa: ANN401 - TcpConfig's fields
+        """Change fields of what its connections from now on are given."""
+        self._changes.update(changes)
+        self._config = None
+
+    def config(self, base: TcpConfig) -> TcpConfig:
+        """Return what a new connection is given, where the host gives `base`."""
+        if not self._changes:
+            return base
+        if self._config is None or self._config[0] is not base:
+            self._config = base, replace(base, **self._changes)
+        return self._config[1]
 
     @property
     def syn_queue_full(self) -> bool:

@@ -45,6 +45,7 @@ def syn_options(conn: Connection, now: float) -> bytes:
 def offer(conn: Connection) -> None:
     """Decide what our first SYN offers; after `agree`, the same variables say what holds."""
     tcb, config = conn.tcb, conn.config
+    tcb.rcv_mss = _own_limit(conn)
     tcb.rcv_wind_shift = window_shift(config.receive_limit_bytes) if config.window_scaling else None
     tcb.timestamps = config.timestamps
     tcb.sack_permitted = config.sack
@@ -65,10 +66,16 @@ def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:
     # 3.7.1, Eff.snd.MSS.
     tcb.options_bytes = timestamps.OPTION_BYTES * tcb.timestamps + tcb.ip_option_bytes
     path_mss = None if tcb.path_mss is None else tcb.path_mss - tcb.options_bytes
-    limit = max(min(mss, tcb.mtu_mss) - tcb.options_bytes, MIN_TEXT_BYTES)
+    limit = max(min(mss, _own_limit(conn)) - tcb.options_bytes, MIN_TEXT_BYTES)
     path_mtu.begin(tcb, limit, path_mss, conn.config.mtu_probing, now)
     if theirs.wscale is None or tcb.rcv_wind_shift is None:
         tcb.snd_wind_shift = tcb.rcv_wind_shift = None
     else:
         # RFC 7323 section 2.3: a larger shift is taken for 14
         tcb.snd_wind_shift = min(theirs.wscale, MAX_WINDOW_SHIFT)
+
+
+def _own_limit(conn: Connection) -> int:
+    """Return the largest segment that our link and the user allow, options not counted."""
+    wanted = conn.config.max_segment_bytes
+    return conn.tcb.mtu_mss if wanted is None else min(wanted, conn.tcb.mtu_mss)

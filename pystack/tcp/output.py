@@ -141,6 +141,8 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     tcb = conn.tcb
     seq, size, forced, reason = lost
     size = min(size, tcb.snd_mss)
+    if conn.send_buffer.record_ends:
+        size = conn.send_buffer.in_record(seq, size)
     if not forced:
         if size > _room(conn):
             tcb.cwnd_limited_seq = tcb.snd_nxt
@@ -180,25 +182,29 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
         if conn.rates is not None:
             _note_user_limit(conn)
         return None
+    last = True  # record of what is queued
+    if conn.send_buffer.record_ends:
+        queued, unsent = unsent, conn.send_buffer.in_record(tcb.snd_nxt, unsent)
+        last = unsent == queued
     window_room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     larger = False  # than is known to get through: a probe of the path's MTU
     if probe:
         size = min(unsent, window_room, tcb.snd_mss)
         if size <= 0:
             return None
-    elif tcb.path is not None and unsent > tcb.snd_mss:
+    elif tcb.path is not None and unsent > tcb.snd_mss and last:
         size = path_mtu.next_probe(conn, unsent, window_room, _room(conn), now)
         if size == path_mtu.WAIT:
             return None
         larger = size > 0
         size = size or _usable(conn, unsent, window_room, now)
     else:
-        size = _usable(conn, unsent, window_room, now) if unsent > 0 else 0
+        size = _usable(conn, unsent, window_room, now, last=last) if unsent > 0 else 0
     if size > 0 and conn.pacer is not None and not probe:
         size = _paced(conn, conn.pacer, size, now)
         if not size:
             return None
-    fin = fin_due and size == unsent and window_room > size
+    fin = fin_due and last and size == unsent and window_room > size
     if size == 0 and not fin:
         if tcb.snd_nxt == tcb.snd_una:
             # nothing on the way whose ACK would wake us
@@ -276,8 +282,13 @@ def _room(conn: Connection) -> int:
     return room
 
 
-def _usable(conn: Connection, unsent: int, window_room: int, now: float) -> int:
-    """Return how many bytes may go now in one segment (or super-frame); 0 for none yet."""
+def _usable(
+    conn: Connection, unsent: int, window_room: int, now: float, *, last: bool = True
+) -> int:
+    """Return how many bytes may go now in one segment (or super-frame); 0 for none yet.
+
+    `last`: what may join a short segment is not written yet, so waiting for it has a point.
+    """
     tcb = conn.tcb
     mss = tcb.snd_mss
     cwnd_room = _room(conn)
@@ -291,7 +302,7 @@ def _usable(conn: Connection, unsent: int, window_room: int, now: float) -> int:
     if size <= 0:
         return 0
     tail = size % mss
-    if not tail or (size == unsent and _short_may_go(conn, now)):
+    if not tail or (size == unsent and (not last or _short_may_go(conn, now))):
         return size
     if size >= mss:
         return size - tail
@@ -334,6 +345,7 @@ def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again
             end == conn.send_buffer.end
             or size > tcb.snd_mss
             or end - tcb.pushed_seq > tcb.max_snd_wnd >> 1
+            or (conn.send_buffer.record_ends and conn.send_buffer.ends_record(end))
         ):
             flags |= PSH
             tcb.pushed_seq = end

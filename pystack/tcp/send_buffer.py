@@ -4,7 +4,7 @@ Large immutable writes are kept as they are and sliced without a copy. Small one
 a thousand writes of a byte must not become a thousand objects.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from pystack.wire.checksum import Buffer
@@ -16,13 +16,14 @@ _GATHER_UP_TO_BYTES: Final = 65536  # ... up to that
 class SendBuffer:
     """Bytes from `start` (the first not acknowledged) to `end` (the next to be written)."""
 
-    __slots__ = ("_chunks", "_starts", "_tail", "end", "start")
+    __slots__ = ("_chunks", "_starts", "_tail", "end", "record_ends", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.end = start
         self._chunks: list[memoryview | bytearray] = []
         self._starts: list[int] = []  # the sequence number of each chunk's first byte
+        self.record_ends: list[int] = []  # what stands before and behind shares no segment
         self._tail: bytearray | None = None  # the last chunk, while small writes may join it
 
     def __len__(self) -> int:
@@ -41,6 +42,23 @@ class SendBuffer:
             self._tail = None
             self._add_chunk(data if type(data.obj) is bytes else memoryview(bytes(data)))
         self.end += size
+
+    def end_record(self) -> None:
+        """Let no segment have what is held so far and what comes later (MSG_EOR)."""
+        if self.end > self.start and self.end not in self.record_ends[-1:]:
+            self.record_ends.append(self.end)
+
+    def in_record(self, seq: int, size: int) -> int:
+        """Return how much of `size` bytes from `seq` on belongs to one record."""
+        index = bisect_right(self.record_ends, seq)
+        if index < len(self.record_ends):
+            return min(size, self.record_ends[index] - seq)
+        return size
+
+    def ends_record(self, seq: int) -> bool:
+        """Tell whether a record ends there."""
+        index = bisect_left(self.record_ends, seq)
+        return index < len(self.record_ends) and self.record_ends[index] == seq
 
     def slice(self, seq: int, size: int) -> memoryview | bytes:
         """Return `size` bytes from `seq` on, without a copy where they lie in one write."""
@@ -72,6 +90,8 @@ class SendBuffer:
     def acknowledge(self, seq: int) -> None:
         """Forget everything before `seq`."""
         self.start = seq
+        if self.record_ends and self.record_ends[0] <= seq:
+            del self.record_ends[: bisect_right(self.record_ends, seq)]
         starts = self._starts
         if seq == self.end:
             starts.clear()

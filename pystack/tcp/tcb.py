@@ -72,6 +72,12 @@ class TcpConfig:
     syn_ack_retries: int = 5  # as Linux
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
     orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
+    window_clamp_bytes: int | None = None  # no window is larger (TCP_WINDOW_CLAMP); None: as it is
+    # Largest segment, offered and sent (TCP_MAXSEG); None: what the link and the peer take
+    max_segment_bytes: int | None = None
+    # So many SYN-ACKs long a listener's connection waits for text: a bare ACK opens none
+    # (TCP_DEFER_ACCEPT). At the active side, the ACK of the SYN-ACK waits for text to go with.
+    defer_accept_retries: int = 0
     ttl: int = 64  # of our packets, as long as a connection has no other (RFC 9293 MUST-49)
     # How long what was sent may go unacknowledged, or the window be closed (RFC 9293 section 3.8.3,
     # RFC 5482); None: the numbers of retries decide. As TCP_USER_TIMEOUT
@@ -124,6 +130,7 @@ class TcpConfig:
             "retries",
             "orphan_retries",
             "challenge_acks_per_s",
+            "defer_accept_retries",
             "max_orphans",
             "max_time_waits",
         ):
@@ -135,7 +142,12 @@ class TcpConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name} is {value}: it must be more than 0")
-        for name in ("keepalive_probes", "notsent_lowat_bytes"):
+        for name in (
+            "keepalive_probes",
+            "notsent_lowat_bytes",
+            "max_segment_bytes",
+            "window_clamp_bytes",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}: it must be 1 or more")
@@ -157,7 +169,8 @@ class TcpConfig:
         if most is None:
             fixed = self.receive_buffer_bytes != RECEIVE_BUFFER_BYTES
             most = 0 if fixed else RECEIVE_BUFFER_MAX_BYTES
-        return max(most, self.receive_buffer_bytes)
+        limit = max(most, self.receive_buffer_bytes)
+        return limit if self.window_clamp_bytes is None else min(limit, self.window_clamp_bytes)
 
 
 class Timer:

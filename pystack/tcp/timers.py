@@ -82,7 +82,10 @@ def _retransmit(conn: Connection, now: float) -> None:
         conn.events.append(SoftError(errno.ETIMEDOUT, "retransmitting"))
     conn.rtt.back_off()
     if conn.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
-        tcb.syn_now = True
+        if conn.deferred and tcb.retries < conn.config.defer_accept_retries:
+            tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # the peer has our SYN-ACK
+        else:
+            tcb.syn_now = True
         return
     if tcb.retries == 1 and tcb.snd_wnd:
         # RFC 5681 section 3.1: for a segment that was sent again before, ssthresh stays. Nor is it
@@ -143,5 +146,7 @@ def _retry_limit(conn: Connection) -> int:
     if conn.state is TcpState.SYN_SENT:
         return config.syn_retries
     if conn.state is TcpState.SYN_RECEIVED:
+        if conn.deferred:
+            return max(config.syn_ack_retries, config.defer_accept_retries)
         return config.syn_ack_retries if conn.passive else config.syn_retries
     return config.orphan_retries if conn.released else config.retries

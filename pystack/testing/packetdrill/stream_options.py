@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.runtime import tcp_sockopts
 from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
-from pystack.tcp import ack_policy
-from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.tcp.tcb import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.sysctls import (
     all_listeners_fast_open,
@@ -28,7 +27,6 @@ _MIN_SNDBUF_BYTES: Final = 4608  # Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF
 _MIN_RCVBUF_BYTES: Final = 2304
 _IP: Final = VALUES["SOL_IP"]
 _CONGESTION: Final = VALUES["TCP_CONGESTION"]
-_LINUX_NAMES: Final = {"newreno": b"reno"}
 
 
 class StreamOptions:
@@ -129,11 +127,13 @@ class StreamOptions:
                     return [2 * self._config().receive_buffer_bytes]
                 case _:
                     return self._values.get((level, name)) or self._as_it_is(level, name)
-        if level == _TCP and name == _CONGESTION:
-            control = self._config().congestion
-            return _LINUX_NAMES.get(control, control.encode("ascii"))
-        if level == _TCP and name == VALUES["TCP_MAXSEG"] and stream.socket is not None:
-            return [stream.socket.connection.tcb.snd_mss]
+        if level == _TCP:
+            opened = None if stream.socket is None else stream.socket.connection
+            known = tcp_sockopts.read((_TCP, name), self._config(), opened)
+            if isinstance(known, str):
+                return known.encode("ascii")
+            if isinstance(known, int):
+                return [known]
         if level not in (_TCP, _IP, VALUES["SOL_IPV6"]):
             return errno.EOPNOTSUPP
         return self._values.get((level, name)) or self._as_it_is(level, name)
@@ -198,16 +198,8 @@ class StreamOptions:
 
     def _hand_on_tcp(self, socket: TcpSocket, name: int, value: int) -> None:
         connection, program = socket.connection, self._stream.program
-        if name == VALUES["TCP_QUICKACK"]:
-            tcb = connection.tcb
-            if value:
-                tcb.ack_now |= tcb.timers[Timer.DELAYED_ACK] != NEVER
-                ack_policy.be_quick(connection)
-            else:
-                tcb.ping_pong, tcb.quick_acks = True, 0
-        elif not tcp_sockopts.switch(connection, (_TCP, name), value):
-            return
-        program.world.host.tcp.pump(socket, program.now)
+        if tcp_sockopts.switch(connection, (_TCP, name), value):
+            program.world.host.tcp.pump(socket, program.now)
 
 
 def _key(level: int, name: int) -> tcp_sockopts.Key:

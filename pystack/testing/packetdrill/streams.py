@@ -33,6 +33,7 @@ _OOB: Final = VALUES["MSG_OOB"]
 _PEEK: Final = VALUES["MSG_PEEK"]
 _WAITALL: Final = VALUES["MSG_WAITALL"]
 _MORE: Final = VALUES["MSG_MORE"]
+_EOR: Final = VALUES["MSG_EOR"]
 
 
 class Stream:
@@ -240,6 +241,7 @@ class Stream:
                         self.program.now,
                         urgent=bool(flags & _OOB),
                         more_comes=bool(flags & _MORE),
+                        record_ends=bool(flags & _EOR),
                     )
                 except BrokenPipeError:
                     return failed(self.take_error() or errno.EPIPE)
