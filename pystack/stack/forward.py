@@ -2,8 +2,8 @@
 
 `at_once` carries the common case (HOT): a whole packet without options, to a station that is known,
 over a link that it fits. All else goes the long way, `packet_arrived`, where every packet that ends
-here is counted by name and, where the RFCs ask for it, its sender is told. IP options are carried
-along as they are: no route is recorded and no source route followed (RFC 7126 advises that).
+here is counted by name and, where the RFCs ask for it, its sender is told. Who asks by an
+IP option gets its route recorded, and the time; no source route is followed (RFC 7126 section 4.3).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pystack.stack.fragments import cut
 from pystack.wire import ethernet, icmp, ipv4
 from pystack.wire.checksum import update
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
+from pystack.wire.ip_options import OptionError, recorded, records
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -166,15 +167,21 @@ def _to_route(
         # The rest of the checksum is over the whole: nobody can fill it in for a fragment.
         frame = completed(frame)
         packet = ipv4.parse(memoryview(frame.data)[_IP:], checksum_good=True)
+    options = bytes(packet.options)
+    if options and records(options):
+        here, time_ms = route.interface.address, round(now * 1000)
+        try:
+            options = recorded(options, here, host.addresses, time_ms)
+        except OptionError as error:
+            host.drop(error.reason, now, interface, packet.raw)
+            host.icmp.bad_option(packet, error, now)
+            return
     if fits:
-        header = _aged(bytes(packet.raw[: packet.header_bytes]))
+        header = _aged(bytes(packet.raw[: packet.header_bytes]), options)
         host.counters["ip_forwarded"] += 1
         _send(host, route, packet.dst, header + packet.payload, frame, now)
         return
-    plain = packet.header_bytes == ipv4.HEADER_BYTES
-    if packet.flags_offset & ipv4.DONT_FRAGMENT or not plain:
-        # Which options go into which fragment (RFC 791) is more than anybody needs: with options,
-        # a packet is treated as if it said DF.
+    if packet.flags_offset & ipv4.DONT_FRAGMENT:
         host.drop("forward_needs_fragmentation", now, interface, packet.raw)
         host.icmp.send_error(
             packet,
@@ -186,7 +193,7 @@ def _to_route(
         return
     host.counters["ip_forwarded"] += 1
     first = packet.flags_offset & 0x1FFF
-    for offset, payload, more, _ in cut(bytes(packet.payload), mtu_bytes):
+    for offset, payload, more, kept in cut(bytes(packet.payload), mtu_bytes, options):
         header = ipv4.pack_header(
             packet.src,
             packet.dst,
@@ -197,18 +204,31 @@ def _to_route(
             | (ipv4.MORE_FRAGMENTS if more or packet.more_fragments else 0),
             ttl=packet.ttl - 1,
             tos=packet.tos,
+            options=kept,
         )
         host.counters["ip_fragments_out"] += 1
         _send(host, route, packet.dst, header + payload, Frame(b""), now)
 
 
-def _aged(header: bytes) -> bytes:
-    """Return the header with one hop less to live, its checksum brought up to date (RFC 1624)."""
+def _aged(header: bytes, options: bytes) -> bytes:
+    """Return the header with one hop less to live, its checksum brought up to date (RFC 1624).
+
+    `options` are its options as they are to be now.
+    """
     old, check = _TTL_CHECKSUM.unpack_from(header, 8)
     word = old - _ONE_HOP
     patched = bytearray(header)
+    was = header[ipv4.HEADER_BYTES :]
+    if options != was:
+        patched[ipv4.HEADER_BYTES :] = options
+        check = update(check, _sum(was), _sum(options))
     _TTL_CHECKSUM.pack_into(patched, 8, word, update(check, old, word))
     return bytes(patched)
+
+
+def _sum(options: bytes) -> int:
+    """Return the one's-complement sum of words (2**16 is 1 modulo 0xFFFF)."""
+    return int.from_bytes(options, "big") % 0xFFFF
 
 
 def _send(host: Host, route: Route, dst: Ip4, packet: bytes, like: Frame, now: float) -> None:

@@ -52,6 +52,7 @@ class Host:
         self.routes = RouteTable()
         self.forwarding = False  # True: a router, which passes on what is for others
         self.accepts_source_routes = False  # True: who comes by one is answered by the same way
+        self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux
         self.powered = True
         self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
         self.idents = Identifications(seed, f"host/{name}")

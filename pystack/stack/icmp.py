@@ -12,6 +12,14 @@ from pystack.stack import egress
 from pystack.stack.senders import may_be_heard
 from pystack.wire import echo_frame, icmp, ipv4
 from pystack.wire.frame import Frame
+from pystack.wire.ip_options import (
+    OptionError,
+    find_source_route,
+    only_records,
+    pack_source_route,
+    recorded,
+    time_stamp,
+)
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -81,6 +89,10 @@ class Icmp:
         message = icmp.parse(packet.payload)
         if message.kind == icmp.ECHO:
             self._answer_echo(packet, message, now)
+        elif message.kind == icmp.TIMESTAMP:
+            self._answer_timestamp(packet, message, now)
+        elif message.kind == icmp.TIMESTAMP_REPLY:
+            self._host.drop("icmp_stray_reply", now, data=packet.raw)  # nobody here asks
         elif message.kind == icmp.ECHO_REPLY:
             sink = self.echo_sinks.get(message.ident)
             if sink is None:
@@ -146,15 +158,57 @@ class Icmp:
             # RFC 1122 3.2.2.6 leaves it open; as Linux's icmp_echo_ignore_broadcasts.
             self._host.drop("icmp_echo_to_many", now, data=packet.raw)
             return
-        route = self._host.routes.lookup(packet.src)
-        if route is None:
-            self._host.drop("icmp_no_route", now, data=packet.raw)
-            return
-        self._host.counters.add("icmp_echoes")
         reply = icmp.pack(icmp.ECHO_REPLY, 0, message.rest, message.payload)
+        if self._answer(packet, reply, now):
+            self._host.counters.add("icmp_echoes")
+
+    def _answer_timestamp(
+        self, packet: ipv4.Ipv4Packet, message: icmp.IcmpMessage, now: float
+    ) -> None:
+        """Answer by the clock of the world, which knows of no midnight (RFC 1122 3.2.2.8)."""
+        if packet.to_many or not self._host.answers_timestamps:
+            self._host.drop("icmp_timestamp_refused", now, data=packet.raw)
+            return
+        if len(message.payload) < icmp.TIMESTAMP_BYTES:
+            raise WireError("icmp_truncated")
+        stamp = time_stamp(round(now * 1000))
+        payload = bytes(message.payload[:4]) + 2 * stamp
+        if self._answer(packet, icmp.pack(icmp.TIMESTAMP_REPLY, 0, message.rest, payload), now):
+            self._host.counters.add("icmp_timestamps")
+
+    def _answer(self, packet: ipv4.Ipv4Packet, reply: bytes, now: float) -> bool:
+        """Send a reply back, with the options that the request had recorded (RFC 1122 3.2.2.6)."""
+        host, options, to = self._host, b"", packet.src
+        if packet.header_bytes > ipv4.HEADER_BYTES:
+            try:
+                options, to = self._answer_options(packet, now)
+            except OptionError as error:
+                host.drop(error.reason, now, data=packet.raw)
+                self.bad_option(packet, error, now)
+                return False
+        route = host.routes.lookup(to)
+        if route is None:
+            host.drop("icmp_no_route", now, data=packet.raw)
+            return False
         egress.send_packet(
-            self._host, route, packet.dst, packet.src, ipv4.ICMP, reply, now, tos=packet.tos
+            host, route, packet.dst, to, ipv4.ICMP, reply, now, tos=packet.tos, options=options
         )
+        return True
+
+    def _answer_options(self, packet: ipv4.Ipv4Packet, now: float) -> tuple[bytes, Ip4]:
+        """Return the options of a reply, and where it goes first."""
+        host = self._host
+        told = recorded(packet.options, packet.dst, host.addresses, round(now * 1000))
+        options = only_records(told)
+        found = find_source_route(told) if host.accepts_source_routes else None
+        if found is None or not found.hops:
+            return options, packet.src
+        return pack_source_route(found.back, packet.src) + options, found.back.hops[0]
+
+    def bad_option(self, packet: ipv4.Ipv4Packet, error: OptionError, now: float) -> None:
+        """Tell the sender which byte of the options is wrong (RFC 792, parameter problem)."""
+        pointer = ipv4.HEADER_BYTES + error.at
+        self.send_error(packet, icmp.PARAMETER_PROBLEM, 0, now, rest=pointer << 24)
 
     def _dispatch(self, error: IcmpError, now: float) -> None:
         # RFC 1122 3.2.2: to the transport that sent the packet; it decides what to make of it.

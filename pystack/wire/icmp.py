@@ -14,6 +14,8 @@ SOURCE_QUENCH: Final = 4  # obsolete, RFC 6633
 ECHO: Final = 8
 TIME_EXCEEDED: Final = 11
 PARAMETER_PROBLEM: Final = 12
+TIMESTAMP: Final = 13
+TIMESTAMP_REPLY: Final = 14
 
 # The errors of RFC 792 and 1122: never answered with an error themselves.
 ERRORS: Final = frozenset(
@@ -32,6 +34,9 @@ TTL_EXCEEDED: Final = 0
 REASSEMBLY_TIME_EXCEEDED: Final = 1
 
 HEADER_BYTES: Final = 8
+TIMESTAMP_BYTES: Final = (
+    12  # of a timestamp message, behind the header: originate, receive, transmit
+)
 _HEADER: Final = struct.Struct("!BBHI")
 
 

@@ -79,13 +79,18 @@ def recorded(data: Buffer, here: Ip4, own: Container[Ip4], time_ms: int) -> byte
     particular instant, and the option says so. OptionError: one of them is malformed.
     """
     found = bytearray(data)
-    stamp = (_NOT_SINCE_MIDNIGHT | time_ms & _NOT_SINCE_MIDNIGHT - 1).to_bytes(4, "big")
+    stamp = time_stamp(time_ms)
     for kind, at, length in _walk(data):
         if kind == RECORD_ROUTE:
             _record(found, at, length, here.to_bytes(4, "big"), _FIRST)
         elif kind == TIMESTAMP:
             _stamp(found, at, length, here, own, stamp)
     return bytes(found)
+
+
+def time_stamp(time_ms: int) -> bytes:
+    """Return an instant of a clock that knows of no midnight, as IP and ICMP have it (RFC 791)."""
+    return (_NOT_SINCE_MIDNIGHT | time_ms & _NOT_SINCE_MIDNIGHT - 1).to_bytes(4, "big")
 
 
 def only_records(data: Buffer) -> bytes:

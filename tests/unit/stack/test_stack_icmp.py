@@ -19,8 +19,9 @@ from stack_bench import (
     udp_frame,
 )
 
-from pystack.core.addresses import BROADCAST_MAC, UNSPECIFIED
+from pystack.core.addresses import BROADCAST_MAC, UNSPECIFIED, Ip4
 from pystack.wire import icmp, ipv4, tcp
+from pystack.wire.ip_options import SourceRoute, find_source_route
 
 GROUP_MAC = bytes.fromhex("01005e0000fb")
 
@@ -66,6 +67,115 @@ def test_an_echo_to_many_is_not_answered(bench: Bench, dst: int, mac: bytes) -> 
     assert bench.taken() == []
 
 
+def request_with(options: bytes, message: bytes, at: int = HERE) -> bytes:
+    header = ipv4.pack_header(PEER, at, ipv4.ICMP, len(message), options=options)
+    return frame_of(header + message)
+
+
+ECHO = icmp.pack(icmp.ECHO, 0, 0x00010002, b"ping")
+ASKED_AT = struct.pack("!III", 12345, 0, 0)
+TIMESTAMP = icmp.pack(icmp.TIMESTAMP, 0, 0x00010002, ASKED_AT)
+
+
+@pytest.mark.rfc("1122", "3.2.2.6")
+@pytest.mark.rfc("1122", "3.2.2.8")
+@pytest.mark.parametrize(("message", "kind"), [(ECHO, 0), (TIMESTAMP, 14)])
+def test_a_reply_has_the_route_and_the_times_that_the_request_had_recorded_and_this_hosts(
+    bench: Bench, message: bytes, kind: int
+) -> None:
+    before = bytes((10, 9, 9, 9))
+    route = bytes((7, 11, 8)) + before + bytes(4)
+    times = bytes((68, 12, 9, 0)) + before + bytes(4)
+    bench.arrive(request_with(route + times + b"\1", message), at=2.5)
+    (frame,) = bench.taken()
+    packet = ipv4.parse(memoryview(frame.data)[14:])
+    here, stamp = HERE.to_bytes(4, "big"), (2**31 + 2500).to_bytes(4, "big")
+    assert bytes(packet.options) == (
+        bytes((7, 11, 12)) + before + here + bytes((68, 12, 13, 0)) + before + stamp + b"\0"
+    )
+    assert icmp.parse(packet.payload).kind == kind
+
+
+def test_a_large_reply_has_them_in_its_first_fragment_alone() -> None:
+    bench = Bench(mtu_bytes=576)
+    bench.know_peer()
+    message = icmp.pack(icmp.ECHO, 0, 1, bytes(1000))
+    bench.arrive(request_with(bytes((7, 7, 4)) + bytes(5), message))
+    packets = [ipv4.parse(memoryview(frame.data)[14:]) for frame in bench.taken()]
+    assert [bytes(packet.options)[:3] for packet in packets] == [bytes((7, 7, 8)), b""]
+    assert all(len(packet.raw) <= 576 for packet in packets)
+    whole = b"".join(bytes(packet.payload) for packet in packets)
+    assert icmp.parse(memoryview(whole)).payload == bytes(1000)
+
+
+def test_other_options_are_not_sent_back(bench: Bench) -> None:
+    bench.arrive(request_with(bytes((148, 4, 0, 0)), ECHO))
+    (frame,) = bench.taken()
+    assert frame.data[14] == 0x45
+
+
+def test_a_record_that_cannot_be_filled_in_is_a_parameter_problem(bench: Bench) -> None:
+    bench.arrive(request_with(bytes((7, 6, 4, 0, 0, 0, 0, 0)), ECHO))
+    (frame,) = bench.taken()
+    message = icmp.parse(ipv4.parse(memoryview(frame.data)[14:]).payload)
+    assert (message.kind, message.code, message.rest) == (icmp.PARAMETER_PROBLEM, 0, 22 << 24)
+    assert bench.drops() == ["ip_bad_option"]
+
+
+@pytest.mark.rfc("1122", "3.2.2.6")
+@pytest.mark.parametrize("accepts", [True, False])
+def test_an_echo_that_came_by_a_source_route_goes_back_by_it_where_that_is_allowed(
+    accepts: bool, bench: Bench
+) -> None:
+    bench.host.accepts_source_routes = accepts
+    first, second = Ip4(PEER + 1), Ip4(PEER + 2)
+    for station in (first, second):
+        bench.know_peer(station)
+    came_by = b"".join(hop.to_bytes(4, "big") for hop in (first, second))
+    bench.arrive(request_with(bytes((131, 11, 12)) + came_by + b"\0", ECHO))
+    (frame,) = bench.taken()
+    packet = ipv4.parse(memoryview(frame.data)[14:])
+    if not accepts:
+        assert (packet.dst, packet.header_bytes) == (PEER, 20)
+        return
+    assert packet.dst == second
+    assert find_source_route(packet.options) == SourceRoute((first, PEER), done=False)
+
+
+@pytest.mark.rfc("1122", "3.2.2.8")
+def test_a_timestamp_request_is_answered_by_a_clock_that_says_it_knows_of_no_midnight(
+    bench: Bench,
+) -> None:
+    bench.arrive(icmp_frame(TIMESTAMP), at=7.25)
+    (packet,) = bench.taken_ip()
+    message = icmp.parse(memoryview(bytes(packet.data)))
+    assert (message.kind, message.rest) == (icmp.TIMESTAMP_REPLY, 0x00010002)
+    assert struct.unpack("!III", message.payload) == (12345, 2**31 + 7250, 2**31 + 7250)
+    assert bench.counters["icmp_timestamps"] == 1
+
+
+def test_timestamp_requests_can_be_refused(bench: Bench) -> None:
+    bench.host.answers_timestamps = False
+    bench.arrive(icmp_frame(TIMESTAMP))
+    assert bench.taken() == []
+    assert bench.drops() == ["icmp_timestamp_refused"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (icmp_frame(TIMESTAMP, dst=SUBNET_BROADCAST, mac=BROADCAST_MAC), "icmp_timestamp_refused"),
+        (icmp_frame(icmp.pack(icmp.TIMESTAMP, 0, 1, bytes(11))), "icmp_truncated"),
+        (icmp_frame(icmp.pack(icmp.TIMESTAMP_REPLY, 0, 1, bytes(12))), "icmp_stray_reply"),
+        (icmp_frame(TIMESTAMP, src=FAR), "icmp_no_route"),
+    ],
+)
+def test_no_other_timestamp_is_answered(bench: Bench, frame: bytes, reason: str) -> None:
+    bench.arrive(frame)
+    assert bench.taken() == []
+    assert bench.drops() == [reason]
+
+
 def test_an_echo_from_nowhere_is_not_answered(bench: Bench) -> None:
     message = icmp.pack(icmp.ECHO, 0, 1, b"")
     bench.arrive(icmp_frame(message, src=FAR))
@@ -84,7 +194,7 @@ def test_a_reply_goes_to_who_pings_and_a_stray_one_is_dropped(bench: Bench) -> N
     assert bench.drops() == ["icmp_stray_reply"]
 
 
-@pytest.mark.parametrize("kind", [5, 9, 13, 15, 17, 30, 255])
+@pytest.mark.parametrize("kind", [5, 9, 10, 15, 17, 30, 255])
 def test_other_types_are_dropped_by_name(bench: Bench, kind: int) -> None:
     bench.arrive(icmp_frame(icmp.pack(kind, 0, 0, bytes(28))))
     assert bench.drops() == ["icmp_unknown_type"]

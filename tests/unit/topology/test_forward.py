@@ -201,6 +201,58 @@ def test_what_may_not_leave_its_link_is_dropped_without_an_answer(
     assert lab.count(reason) == 1
 
 
+ROUTE = bytes((7, 11, 4)) + bytes(8) + b"\0"  # Record Route with two places
+TIMES = bytes((68, 12, 5, 1)) + bytes(8)  # Timestamp with one place, stations too
+LOOSE = bytes((131, 7, 8)) + bytes((10, 0, 0, 9)) + b"\0"  # a source route that is done
+
+
+@pytest.mark.rfc("1812", "5.3.13.5")
+@pytest.mark.rfc("1812", "5.3.13.6")
+def test_a_router_writes_itself_and_the_time_into_what_asks_for_it() -> None:
+    lab = Lab()
+    options = ROUTE[:11] + TIMES + b"\0"
+    lab.near.arrive(datagram("10.0.0.2", "10.0.1.2", to=NEAR, options=options), 2.5)
+    [packet] = lab.far.packets()  # its checksum is right, or it would not be read
+    here = bytes((10, 0, 1, 1))
+    stamp = (2**31 + 2500).to_bytes(4, "big")
+    assert bytes(packet.options) == (
+        bytes((7, 11, 8)) + here + bytes(4) + bytes((68, 12, 13, 1)) + here + stamp + b"\0"
+    )
+    assert packet.ttl == 63
+
+
+def test_what_is_full_goes_on_as_it_is() -> None:
+    lab = Lab()
+    options = bytes((7, 7, 8)) + bytes((10, 0, 0, 9)) + b"\0"
+    lab.near.arrive(datagram("10.0.0.2", "10.0.1.2", to=NEAR, options=options))
+    [packet] = lab.far.packets()
+    assert bytes(packet.options) == options
+
+
+@pytest.mark.rfc("791", "3.1")
+def test_a_record_that_cannot_be_filled_in_ends_here_and_is_told() -> None:
+    lab = Lab()
+    options = bytes((1, 7, 6, 4, 0, 0, 0, 0))  # room for three bytes of an address
+    lab.near.arrive(datagram("10.0.0.2", "10.0.1.2", to=NEAR, options=options))
+    assert lab.far.sent == []
+    [error] = lab.near.packets()
+    assert icmp_of(error) == (icmp.PARAMETER_PROBLEM, 0, 23 << 24, parse_ip4("10.0.0.1"))
+    assert lab.count("ip_bad_option") == 1
+
+
+@pytest.mark.rfc("791", "3.2")
+def test_a_packet_with_options_is_cut_and_each_piece_has_those_that_it_should() -> None:
+    lab = Lab(far_mtu_bytes=620)
+    payload = bytes(number & 0xFF for number in range(1200))
+    options = LOOSE[:7] + ROUTE[:11] + bytes(2)
+    lab.near.arrive(datagram("10.0.0.2", "10.0.1.2", to=NEAR, payload=payload, options=options))
+    first, *others = lab.far.packets()
+    assert bytes(first.options) == LOOSE[:7] + bytes((7, 11, 8, 10, 0, 1, 1)) + bytes(6)
+    assert {bytes(piece.options) for piece in others} == {LOOSE}
+    assert all(len(piece.raw) <= 620 for piece in (first, *others))
+    assert b"".join(bytes(piece.payload) for piece in (first, *others))[8:] == payload
+
+
 @pytest.mark.rfc("1812", "5.3.4")
 def test_what_was_broadcast_on_the_link_is_not_forwarded() -> None:
     lab = Lab()

@@ -70,12 +70,20 @@ def datagram(
     ttl: int = 64,
     flags_offset: int = 0,
     ident: int = 7,
+    options: bytes = b"",
 ) -> bytes:
     """Return a frame with a UDP datagram from station 1."""
     source, target = parse_ip4(src), parse_ip4(dst)
     body = udp.pack(source, target, 1000, 2000, payload)
     header = ipv4.pack_header(
-        source, target, ipv4.UDP, len(body), ttl=ttl, flags_offset=flags_offset, ident=ident
+        source,
+        target,
+        ipv4.UDP,
+        len(body),
+        ttl=ttl,
+        flags_offset=flags_offset,
+        ident=ident,
+        options=options,
     )
     return ethernet.pack(to, mac(1), ethernet.IPV4, header + body)
 
