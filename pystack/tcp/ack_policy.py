@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # How often a segment that can't be right is answered: as Linux's tcp_invalid_ratelimit.
 CHALLENGE_INTERVAL_S: Final = 0.5
+# How many of its buffers a connection may promise to take, where windows are rounded up
+MOST_BUFFERS: Final = 2
 # What a reader is given room for while the host is short of memory; as Linux.
 PRESSED_SEGMENTS: Final = 4
 
@@ -103,24 +105,43 @@ def challenge(conn: Connection, now: float) -> None:
 def window_field(conn: Connection, *, syn: bool = False) -> int:
     """Return the window field for a segment that goes out now, and remember what it promises.
 
-    The right edge never moves back (RFC 9293 SHLD-14), but for what scaling cuts off, and forward
-    only by a step that is worth it: silly window avoidance, section 3.8.6.2.2.
+    The right edge never moves back (RFC 9293 SHLD-14), and forward only by a step that is worth it:
+    silly window avoidance, section 3.8.6.2.2.
     """
     tcb = conn.tcb
     shift = 0 if syn else tcb.rcv_wind_shift or 0
     rcv_nxt, rcv_adv = tcb.rcv_nxt, tcb.rcv_adv
-    edge = rcv_nxt + max(_free_bytes(conn), 0)
-    step = edge - rcv_adv
-    if step < tcb.rcv_mss and step < tcb.rcv_buf_bytes // 2:
-        edge = max(rcv_adv, rcv_nxt)
-    # Rounded down, which RFC 7323 section 2.4 has senders bear with; what was promised is taken all
-    # the same. Rounded up, the edge would move on with each short segment, whoever reads or not.
-    field = edge - rcv_nxt >> shift
+    free_bytes = _free_bytes(conn)
+    offered = rcv_adv - rcv_nxt
+    step = free_bytes - offered
+    if step > 0 and (step >= tcb.rcv_mss or step >= tcb.rcv_buf_bytes // 2):
+        # Rounded down; but up where scaling would leave nothing of it, for ever.
+        field = free_bytes >> shift or 1
+        if field << shift < offered:
+            field = _rounded_up(conn, offered, shift)
+    else:
+        field = _rounded_up(conn, offered, shift)
     if field > 0xFFFF:
         field = 0xFFFF
     edge = rcv_nxt + (field << shift)
     if edge > rcv_adv:
         tcb.rcv_adv = edge
+    return field
+
+
+def _rounded_up(conn: Connection, offered: int, shift: int) -> int:
+    """Return the field that keeps what was offered.
+
+    What scaling would cut off is rounded up, as in Linux: the edge goes on by a part of a unit.
+    Segments of less than a unit could push it along so for ever, whoever reads or not. So there is
+    an end to it, where the window shrinks by the part after all (RFC 7323 section 2.4 has senders
+    bear with that).
+    """
+    field = offered + (1 << shift) - 1 >> shift
+    if field << shift > offered:
+        most_bytes = MOST_BUFFERS * conn.tcb.rcv_buf_bytes + (1 << shift)
+        if conn.receive_buffer.readable_bytes + (field << shift) > most_bytes:
+            return offered >> shift
     return field
 
 

@@ -26,9 +26,12 @@ _REPAIRS: Final = ((UNDO, "undo"), (LOSS, "recovery"), (RECOVERED, "recovered"))
 
 
 def ack_acceptable(conn: Connection, seg: Segment, now: float) -> bool:
-    """Tell whether the number can be meant; else a challenge ACK is due (RFC 5961 section 5)."""
+    """Tell whether the number can be meant; else a challenge ACK is due (RFC 5961 section 5).
+
+    Not before what was ever sent, either: in a young connection the largest window reaches there.
+    """
     tcb = conn.tcb
-    if tcb.snd_una - tcb.max_snd_wnd <= seg.ack <= tcb.snd_nxt:
+    if tcb.can_be_meant(seg.ack):
         return True
     conn.drops.append("tcp_ack_unsent" if seg.ack > tcb.snd_nxt else "tcp_ack_too_old")
     ack_policy.challenge(conn, now)

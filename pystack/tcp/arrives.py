@@ -249,6 +249,7 @@ def _answer(conn: Connection, seg: Segment, now: float) -> None:
     if length and not seg.flags & SYN:
         if seg.seq < tcb.rcv_nxt:
             sack.came_twice(tcb, seg.seq, min(seg.seq + length, tcb.rcv_nxt))
+            timestamps.note_again(tcb, seg, now)
             ack_policy.be_quick(conn)  # the peer may have missed our ACKs, and be in a time-out
         tcb.ack_now = True
     else:

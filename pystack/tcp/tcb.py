@@ -49,8 +49,8 @@ class TcpConfig:
     # Who does so without a cookie, where nobody forges addresses; as its bits 0x4 and 0x200
     fast_open_cookieless: Literal["off", "client", "server", "both"] = "off"
     fast_open_pending: int = 64  # connections of a listener that have text, and no ACK yet
-    # True: what lacks an agreed timestamp is dropped (RFC 7323 section 3.2, SHOULD); Linux takes it
-    timestamps_required: bool = False
+    # What lacks an agreed timestamp is dropped (RFC 7323 section 3.2); False: taken, as in Linux
+    timestamps_required: bool = True
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-40: less than 0.5 s
     quick_acks: int = 16  # ACKs without delay at the start, after a silence, and after duplicates
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
@@ -380,3 +380,11 @@ class Tcb:
     def flight_size_bytes(self) -> int:
         """Return FlightSize (RFC 5681 section 2): sent, and not yet acknowledged."""
         return self.snd_nxt - self.snd_una
+
+    def can_be_meant(self, ack: int) -> bool:
+        """Tell whether the peer has had reason to acknowledge up to there, or might still have.
+
+        After RFC 5961 section 5.2, but never before what was sent: in a young connection the
+        largest window reaches further back.
+        """
+        return max(self.snd_una - self.max_snd_wnd, self.iss + 1) <= ack <= self.snd_nxt

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OLDER: Final = 1 << 31  # the bit of (a - b) modulo 2**32 that is set where a is older than b
 OPTION_BYTES: Final = 12  # with its two NOPs
 TICKS_PER_S: Final = 1000  # section 4.1: 1 ms to 1 s for each tick; as Linux
+UNSCALED_WINDOW_BYTES: Final = 0xFFFF
 # Section 5.5: after that time without a word the peer's clock may have turned over.
 MAX_IDLE_S: Final = 24 * 24 * 3600.0
 
@@ -43,12 +44,13 @@ def older(tsval: int, other: int) -> bool:
 def acceptable(conn: Connection, seg: Segment, now: float) -> bool:
     """PAWS, section 5.3 R1: tell whether the segment can be of this turn of the numbers.
 
-    A reset always is (section 5.2), and after a long silence nothing is known (section 5.5).
+    A reset always is (section 5.2), and after a long silence nothing is known (section 5.5). A SYN
+    may lack a timestamp: its sender has begun anew, and is to be asked about it.
     """
     tcb = conn.tcb
     tsval = seg.tsval
     if tsval is None:
-        if not conn.config.timestamps_required or seg.flags & RST:
+        if not conn.config.timestamps_required or seg.flags & (RST | SYN):
             return True
         conn.drops.append("tcp_no_timestamp")
         return False
@@ -74,6 +76,23 @@ def note(tcb: Tcb, seg: Segment, tsval: int, seq: int, now: float) -> None:
         tcb.ts_recent = tsval
         tcb.ts_recent_at = now
         tcb.rcv_tsecr = seg.tsecr if seg.payload else 0
+
+
+def note_again(tcb: Tcb, seg: Segment, now: float) -> None:
+    """Take the TSval of text that came again, which the answer is to echo.
+
+    With the one of the first copy, a sender whose ACK was lost takes the time-out for a round trip,
+    and its next time-out is longer than that. Section 4.3 (2) has it so, section 5.3 (R2) has it
+    dropped before; Linux takes the last segment's alone. A sender goes back by a window at most,
+    and acknowledges what can be: nobody else is to set the peer's clock (CVE-2005-0356).
+    """
+    if (
+        seg.tsval is not None
+        and tcb.rcv_nxt - seg.seq <= max(tcb.rcv_buf_bytes, UNSCALED_WINDOW_BYTES)
+        and seg.flags & ACK
+        and tcb.can_be_meant(seg.ack)
+    ):
+        note(tcb, seg, seg.tsval, seg.seq, now)
 
 
 def round_trip_s(tcb: Tcb, seg: Segment, now: float) -> float | None:

@@ -23,6 +23,8 @@ from pystack.wire.tcp import Segment
 
 _REO_WND_PERSIST: Final = 16  # recoveries, section 6.2, step 4
 _NO_RTT_PTO_S: Final = 1.0  # section 7.2
+# The granularity of a clock, as RFC 6298's G: where time is virtual a round trip may take none.
+_MIN_PTO_S: Final = 0.001
 MAX_ACK_DELAY_S: Final = 0.2  # section 7.2: TLP.max_ack_delay; as Linux
 
 
@@ -32,9 +34,11 @@ class RackRecovery(SackRecovery):
     __slots__ = (
         "_dsack_round",
         "_persist",
+        "_probe_since",
         "_probe_due",
         "_reo_at",
         "_report",
+        "_stuck",
         "_tlp_end",
         "_tlp_is_retrans",
         "reo_wnd_mult",
@@ -48,6 +52,8 @@ class RackRecovery(SackRecovery):
         self._persist = _REO_WND_PERSIST
         self._dsack_round: int | None = None  # None: the next D-SACK widens the window
         self._reo_at = NEVER  # when something will be lost, unless it arrives
+        self._probe_since = 0.0  # new text was sent, or acknowledged
+        self._stuck = False  # the ACK of the moment did not move SND.UNA
         self._tlp_end: int | None = None  # SND.NXT when a probe was sent; None: none is out
         self._tlp_is_retrans = False
         self._probe_due = False
@@ -65,6 +71,7 @@ class RackRecovery(SackRecovery):
             self._log.append((tcb.snd_nxt, now))
         # Where more than a segment was on the way the timer is set already, and looks again when
         # it runs out.
+        self._probe_since = now
         if seq - tcb.snd_una <= tcb.snd_mss or tcb.timers[Timer.LOSS] == NEVER:
             self.arm(now)
 
@@ -89,13 +96,23 @@ class RackRecovery(SackRecovery):
         tcb = self._tcb
         timers = tcb.timers
         flight_size_bytes = tcb.snd_nxt - tcb.snd_una
+        if self._stuck:
+            self._stuck = False  # what makes no progress does not put a probe off
+        else:
+            self._probe_since = now
         if self._reo_at != NEVER:
             timers[Timer.LOSS] = self._reo_at
-        elif not flight_size_bytes or self.phase or self.board.sacked_bytes:
+        elif (
+            not flight_size_bytes
+            or self.phase
+            or self.board.sacked_bytes
+            or self._tlp_end is not None  # one at a time
+        ):
             timers[Timer.LOSS] = NEVER
         else:
             # Not after the RTO, in whose place it would be
-            timers[Timer.LOSS] = min(now + self._pto_s(flight_size_bytes), timers[Timer.RETRANSMIT])
+            at = self._probe_since + self._pto_s(flight_size_bytes)
+            timers[Timer.LOSS] = min(at, timers[Timer.RETRANSMIT])
 
     def on_timer(self, now: float) -> int:
         """The wait was in vain: something is lost (section 6.3), or a probe is due (7.3)."""
@@ -104,6 +121,7 @@ class RackRecovery(SackRecovery):
         if self._reo_at == NEVER:
             return self._want_probe(now)
         self.newly_lost_bytes = self._detect(now)
+        self._stuck = True
         self.arm(now)
         if not self.newly_lost_bytes or self.phase != OPEN:
             return 0
@@ -186,7 +204,9 @@ class RackRecovery(SackRecovery):
         """Return how long after the last word the probe is sent (section 7.2)."""
         rtt = self._rtt
         srtt_s = rtt.srtt_s
-        pto_s = _NO_RTT_PTO_S if srtt_s is None else 2 * srtt_s + rtt.probe_slack_s
+        pto_s = _NO_RTT_PTO_S
+        if srtt_s is not None:
+            pto_s = max(2 * srtt_s, _MIN_PTO_S) + rtt.probe_slack_s
         if flight_size_bytes <= self._tcb.snd_mss:
             pto_s += MAX_ACK_DELAY_S  # a single segment's ACK may be delayed
         return pto_s
@@ -195,14 +215,10 @@ class RackRecovery(SackRecovery):
         tcb = self._tcb
         if self._tlp_end is not None or not tcb.flight_size_bytes:
             return 0  # one at a time
-        if self.repairing:
-            sent_at = self.board.records[-1].xmit_at
-        else:
-            sent_at = self._log[-1][1] if self._log else 0.0
-        at = sent_at + self._pto_s(tcb.flight_size_bytes)
+        at = self._probe_since + self._pto_s(tcb.flight_size_bytes)
         if at > now + EPSILON_S and now < tcb.timers[Timer.RETRANSMIT]:
             tcb.timers[Timer.LOSS] = min(at, tcb.timers[Timer.RETRANSMIT])
-            return 0  # something was sent after the timer was set
+            return 0  # something was sent, or acknowledged, after the timer was set
         self._track()
         self._probe_due = True
         return RESTART_TIMER
@@ -222,6 +238,7 @@ class RackRecovery(SackRecovery):
         """As for RFC 6675; then see what became of a probe."""
         self._report = None
         self._probe_due = False
+        self._stuck = not acked_bytes
         flags = super()._examine(seg, acked_bytes, now, duplicate=duplicate)
         if self._tlp_end is not None and seg.ack >= self._tlp_end:
             flags |= self._probe_answered(seg, flags, acked_bytes, duplicate=duplicate)

@@ -59,7 +59,9 @@ class Stream:
     @property
     def config(self) -> TcpConfig:
         """Return what connections of this socket are to do."""
-        return self.options.apply(tcp_config(self.program.sysctls, TcpConfig()))
+        return self.options.apply(
+            tcp_config(self.program.sysctls, TcpConfig(timestamps_required=False))
+        )
 
     def bind(self, local: Ip4, port: int) -> Outcome:
         """Bind to an address and port."""

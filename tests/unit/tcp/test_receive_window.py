@@ -1,6 +1,8 @@
 """Our window and our ACKs: RFC 9293 section 3.8.6, RFC 5681 section 4.2."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from script import Script, pattern
 
 from pystack.tcp.tcb import TcpConfig
@@ -54,18 +56,91 @@ def test_the_right_edge_never_moves_back() -> None:
     assert tcp.conn.tcb.rcv_wnd == 0
 
 
+@pytest.mark.rfc("9293", "SHLD-14")
+def test_what_scaling_cuts_off_is_rounded_up() -> None:
+    tcp = Script(TcpConfig(receive_buffer_bytes=8000, receive_buffer_max_bytes=65535 << 7))
+    tcp.established(options="mss 1460,wscale 7")  # ours is 7 too
+    assert tcp.conn.tcb.rcv_wind_shift == 7
+    edge, at = tcp.conn.tcb.rcv_adv, 1
+    told = []
+    for size in (104, 64, 168, 80, 1460, 1460, 1460):
+        tcp.inject(f"+0.1 < P. {at}:{at + size}({size}) ack 1 win 1000")
+        at += size
+        tcp.advance("+0.05")
+        told += [segment.ack + (segment.wnd << 7) - edge for segment in tcp.drain()]
+    assert told == sorted(told)
+    assert 0 <= told[0]
+    assert told[-1] < 7 * 128
+
+
 @pytest.mark.rfc("7323", "2.4")
-def test_short_segments_do_not_push_a_scaled_window_along() -> None:
-    tcp = Script()
+def test_short_segments_push_a_scaled_window_along_only_so_far() -> None:
+    size = 4000
+    tcp = Script(TcpConfig(receive_buffer_bytes=size, receive_buffer_max_bytes=65535 << 10))
     tcp.established(options="mss 1460,wscale 7")
-    edge = tcp.conn.tcb.rcv_adv
-    for at in range(1, 200):
-        tcp.inject(f"+0.1 < P. {at}:{at + 1}(1) ack 1 win 1000")
+    unit = 1 << (tcp.conn.tcb.rcv_wind_shift or 0)
+    assert unit == 1024
+    at, windows = 1, [1 << 16]
+    while windows[-1]:
+        assert at < 10 * size
+        tcp.inject(f"+0.1 < P. {at}:{at + 100}(100) ack 1 win 1000")
+        at += 100
+        tcp.advance("+0.05")
+        windows += [segment.wnd for segment in tcp.drain()]
+    assert len(tcp.read()) <= 2 * size + unit
+    assert tcp.expect(f"+0 > . 1:1(0) ack {at}").wnd
+
+
+@pytest.mark.parametrize(("size", "shift"), [(1, 14), (100, 11), (2000, 11), (2049, 11)])
+def test_a_buffer_of_less_than_a_unit_has_a_window(size: int, shift: int) -> None:
+    largest = 65535 << shift
+    tcp = Script(TcpConfig(receive_buffer_bytes=size, receive_buffer_max_bytes=largest))
+    tcp.established(options="mss 1460,wscale 0")
+    assert tcp.conn.tcb.rcv_wind_shift == shift
+    at = 1
+    for _ in range(40):  # and whoever reads at once can be sent to for ever
+        count = min(1460, tcp.conn.tcb.rcv_wnd)
+        assert count > 0
+        tcp.inject(f"+0.1 < P. {at}:{at + count}({count}) ack 1 win 1000")
+        at += count
+        tcp.read()
+        tcp.advance("+0.05")
+        assert tcp.drain()[-1].wnd
+
+
+@given(
+    st.integers(0, 14),
+    st.integers(1, 200_000),
+    st.lists(st.tuples(st.integers(1, 1460), st.integers(0, 3000)), max_size=60),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_the_right_edge_never_moves_left(
+    shift: int, size: int, steps: list[tuple[int, int]], pressed: bool
+) -> None:
+    largest = min(max(size, (32768 << shift) + 1 if shift else size), 1 << 30)
+    tcp = Script(TcpConfig(receive_buffer_bytes=size, receive_buffer_max_bytes=largest))
+    tcp.established(options="mss 1460,wscale 7")
+    conn, tcb = tcp.conn, tcp.conn.tcb
+    unit = 1 << (tcb.rcv_wind_shift or 0)
+    conn.shared.memory.pressed = pressed
+    tcb.rcv_buf_max_bytes = size  # it does not grow
+    edge, at = tcb.rcv_adv, 1
+    for count, read in steps:
+        count = min(count, tcb.rcv_wnd)
+        if count:
+            tcp.inject(f"+0.1 < P. {at}:{at + count}({count}) ack 1 win 1000")
+        at += count
+        unread = conn.receive_buffer.readable_bytes
+        tcp.read(read)
         tcp.advance("+0.05")
         for segment in tcp.drain():
-            told = segment.ack + (segment.wnd << 5)
-            assert edge - 32 < told <= edge
-    assert tcp.conn.tcb.rcv_adv == edge
+            told = segment.ack + (segment.wnd << (tcb.rcv_wind_shift or 0))
+            if told < edge:  # there is an end to rounding up
+                assert edge - told < unit
+                assert unread + segment.wnd * unit + unit > 2 * size
+            edge = max(edge, told)
+        assert conn.receive_buffer.readable_bytes + tcb.rcv_wnd <= 2 * size + unit
 
 
 @pytest.mark.rfc("9293", "3.10.7.4")

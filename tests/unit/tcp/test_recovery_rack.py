@@ -112,6 +112,35 @@ def test_the_probe_comes_two_round_trips_after_the_last_word(tcp: Script) -> Non
 
 
 @pytest.mark.rfc("8985", "7.2")
+@pytest.mark.parametrize(
+    "ack", ["win 65535", "win 60000", "win 65535 <sack 9991:10001>", "win 65535 <sack 1:1>"]
+)
+def test_an_ack_that_makes_no_progress_does_not_put_the_probe_off(ack: str, tcp: Script) -> None:
+    for _ in range(3):
+        tcp.inject(f"+0.06 < . 1:1(0) ack 1 {ack}")
+        tcp.drain()  # limited transmit has nothing to send
+    tcp.expect("+0.02 > P. 9001:10001(1000) ack 1")
+
+
+@pytest.mark.rfc("8985", "7.2")
+def test_an_ack_of_new_text_puts_it_off(tcp: Script) -> None:
+    tcp.inject("+0.15 < . 1:1(0) ack 1001 win 65535")
+    tcp.expect_nothing("+0.2")  # two of 106 ms
+    tcp.expect("+0.0125 > P. 9001:10001(1000) ack 1")
+
+
+@pytest.mark.rfc("8985", "7.2")
+def test_a_round_trip_of_no_time_at_all_leaves_time_for_an_answer() -> None:
+    tcp = Script(CONFIG, mtu_mss=MSS)
+    tcp.established(options="mss 1000,sackOK", rtt="0")
+    tcp.write(5 * MSS)
+    assert numbers(tcp) == [0, 1, 2, 3, 4]
+    tcp.advance("+0")
+    tcp.nothing_left()
+    tcp.expect("+0.001 > P. 4001:5001(1000) ack 1")
+
+
+@pytest.mark.rfc("8985", "7.2")
 def test_the_probe_for_a_single_segment_allows_for_a_delayed_ack() -> None:
     tcp = opened(segments=1)
     # 2 * 0.1 and 0.2, but not after the RTO, which would be at 0.1 and 0.2

@@ -102,18 +102,29 @@ def test_challenges_are_sent_twice_a_second_at_most(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("5961", "5.2")
-@pytest.mark.parametrize(("ack", "reason"), [(102, "tcp_ack_unsent"), (0, None)])
-def test_an_ack_is_believed_only_within_what_was_sent(
-    ack: int, reason: str | None, tcp: Script
-) -> None:
+@pytest.mark.parametrize(
+    ("ack", "reason"),
+    [(102, "tcp_ack_unsent"), (0, "tcp_ack_too_old"), (2**32 - 500, "tcp_ack_too_old")],
+)
+def test_an_ack_is_believed_only_within_what_was_sent(ack: int, reason: str, tcp: Script) -> None:
     open_actively(tcp)
     tcp.write(100)
     tcp.expect("+0 > P. 1:101(100) ack 1")
-    tcp.inject(f"+0.1 < . 1:1(0) ack {ack} win 1000")
-    if reason is not None:
-        tcp.expect("+0 > . 101:101(0) ack 1")
-        assert reason in tcp.drops
+    tcp.inject(f"+0.1 < P. 1:11(10) ack {ack} win 1000")
+    tcp.expect("+0 > . 101:101(0) ack 1")
+    assert tcp.drops == [reason]
+    assert tcp.read() == b""
     assert tcp.conn.tcb.snd_una == tcp.conn.tcb.iss + 1
+
+
+@pytest.mark.rfc("5961", "5.2")
+def test_an_old_ack_of_what_was_sent_may_bring_text(tcp: Script) -> None:
+    open_actively(tcp)
+    tcp.write(100)
+    tcp.expect("+0 > P. 1:101(100) ack 1")
+    tcp.inject("+0.1 < . 1:1(0) ack 101 win 1000")
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 1000")
+    tcp.expect("+0.04 > . 101:101(0) ack 11")
 
 
 @pytest.mark.rfc("5961", "5.2")

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from script import PEER_TS_BASE, Script, pattern
+from script import ISS, PEER_ISS, PEER_TS_BASE, Script, pattern
 
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import TcpConfig
 from pystack.tcp.timestamps import MAX_IDLE_S
+from pystack.wire.tcp import ACK, Segment
 from pystack.wire.tcp_options import parse
 
 # without tail loss probes, and with delayed ACKs from the start
@@ -129,17 +130,26 @@ def test_a_reset_may_lack_it(required: bool) -> None:
 
 
 @pytest.mark.rfc("7323", "3.2")
-def test_text_without_it_is_taken_as_linux_does_unless_it_is_required(tcp: Script) -> None:
+def test_what_lacks_it_is_dropped_in_silence_unless_linux_is_the_model(tcp: Script) -> None:
     opened(tcp)
     tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
-    assert tcp.read() == pattern(1, 10)
-    tcp.expect("+0.04 > . 1:1(0) ack 11")
-    strict = Script(TcpConfig(congestion="newreno", quick_acks=0, timestamps_required=True))
-    opened(strict)
-    strict.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
-    strict.expect_nothing("+1")
-    assert strict.read() == b""
-    assert strict.drops == ["tcp_no_timestamp"]
+    tcp.inject("+0.1 < . 1:1(0) ack 1 win 60000")
+    tcp.inject("+0.1 < F. 1:1(0) ack 1 win 60000")
+    tcp.expect_nothing("+1")
+    assert tcp.read() == b""
+    assert tcp.drops == ["tcp_no_timestamp"] * 3
+    mild = Script(TcpConfig(congestion="newreno", quick_acks=0, timestamps_required=False))
+    opened(mild)
+    mild.inject("+0.1 < P. 1:11(10) ack 1 win 60000")
+    assert mild.read() == pattern(1, 10)
+    mild.expect("+0.04 > . 1:1(0) ack 11")
+
+
+@pytest.mark.rfc("5961", "4.2")
+def test_a_peer_that_begins_anew_without_it_is_asked(tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < S 5000:5000(0) win 60000 <mss 1460>")
+    tcp.expect("+0 > . 1:1(0) ack 1 <TS val 1200 ecr 500>")
 
 
 @pytest.mark.rfc("7323", "5.5")
@@ -182,6 +192,34 @@ def test_the_segment_that_fills_the_hole_is_the_one_to_echo(tcp: Script) -> None
     tcp.expect("+0 > . 1:1(0) ack 1 <TS val 1200 ecr 500,sack 11:21>")
     tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 700 ecr 1100>")
     tcp.expect("+0 > . 1:1(0) ack 21 <TS val 1300 ecr 700>")
+
+
+@pytest.mark.rfc("7323", "4.3")
+@pytest.mark.parametrize("again", ["1:11(10)", "11:21(10)", "5:15(10)"])
+def test_the_answer_to_what_came_again_echoes_the_copy_that_came(again: str, tcp: Script) -> None:
+    opened(tcp)
+    tcp.inject("+0.1 < P. 1:11(10) ack 1 win 60000 <TS val 600 ecr 1100>")
+    tcp.inject("+0.01 < P. 11:21(10) ack 1 win 60000 <TS val 610 ecr 1100>")
+    tcp.expect("+0.03 > . 1:1(0) ack 21 <TS val 1240 ecr 600>")
+    tcp.inject(f"+1 < P. {again} ack 1 win 60000 <TS val 1640 ecr 1100>")
+    sack = again.partition("(")[0]
+    tcp.expect(f"+0 > . 1:1(0) ack 21 <TS val 2240 ecr 1640,sack {sack}>")
+
+
+@pytest.mark.rfc("5961", "5.2")
+def test_nobody_sets_the_peers_clock_with_text_from_long_ago(tcp: Script) -> None:
+    opened(tcp)
+    before = tcp.conn.tcb.ts_recent
+    far = 1 << 31
+    for seq, ack in ((-far + 100, 1), (-(1 << 21), 1), (0, 2), (0, 0), (0, 1 << 30)):
+        seg = Segment(
+            80, 49152, PEER_ISS + 1 + seq - 5 & MASK, ISS + ack & MASK, ACK, 100, b"", bytes(5)
+        )
+        seg.options = tcp.incoming.pack("TS val 100000 ecr 1100")
+        tcp.conn.segment_arrived(seg, tcp.now)
+        tcp.pump()
+        assert tcp.conn.tcb.ts_recent == before
+    tcp.drain()
 
 
 def test_text_that_overlaps_what_was_acknowledged_is_judged_by_where_it_began(tcp: Script) -> None:
