@@ -8,9 +8,11 @@ A map of the package, each layer importing only from those above it in this list
     observe    what was seen: events, captures, one line per packet
     link       what frames travel on: ports, links in memory
     stack      one host's layers: the way in, the way out, tables
+    topology   many hosts: switches, routers, addresses and routes for all, files, timelines
     runtime    the Trio boundary: real and virtual time, TAP devices, streams
     apps       services on a host: HTTP, echo and the like
     cli        the command
+    testing    the pytest plug-in, packetdrill scripts (it imports all but the command)
 
 The way of a packet in: `runtime/tap.py` or `link/pipe.py`, `stack/ingress.py` from top to bottom,
 `stack/tcp_table.py`, `tcp/arrives.py`, `runtime/streams.py`. The way out: `runtime/streams.py`,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from pystack.runtime.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpListener, TcpStream
     from pystack.runtime.tap_host import TapHostConfig, tap_host
-    from pystack.runtime.virtual import DeadlockError, run
+    from pystack.runtime.virtual import DeadlockError, VirtualTimeoutError, run
     from pystack.tcp.info import TcpInfo
     from pystack.tcp.states import TcpState
 
@@ -55,6 +57,7 @@ __all__ = [
     "TcpStream",
     "TrioHost",
     "UdpSocket",
+    "VirtualTimeoutError",
     "WireError",
     "__version__",
     "run",
@@ -82,6 +85,7 @@ _HOMES: Final = {
     "TcpStream": "pystack.runtime.streams",
     "TrioHost": "pystack.runtime.host",
     "UdpSocket": "pystack.runtime.datagrams",
+    "VirtualTimeoutError": "pystack.runtime.virtual",
     "WireError": "pystack.core.errors",
     "run": "pystack.runtime.virtual",
     "tap_host": "pystack.runtime.tap_host",

@@ -3,6 +3,10 @@
 It reads no clock. A driver (`pystack.runtime`) moves it on with `run_due`; below the Trio boundary
 nothing else knows how time passes. Events at one instant run in the order in which they were asked
 for, so that the same inputs give the same run.
+
+Some events are upkeep: a window probe, a keep-alive, and the frames that they lead to. They may go
+on for ever without bringing any program further. Whoever arms a timer may say so (`call_at`), and
+what an event of upkeep asks for is upkeep too: its serial number is odd, which costs nothing.
 """
 
 import math
@@ -12,18 +16,29 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
+# Says, whenever it is asked, of what kind of upkeep a timer is ("keep-alive"), or "" for none.
+Upkeep = Callable[[], str]
+
 # Cancelled entries stay in the heap until they come up; above this share it is rebuilt.
 _REBUILD_AT: Final = 512
+
+
+def no_upkeep() -> str:
+    """Say of a timer that it is none, whatever event asks for it: a program waits for it."""
+    return ""
 
 
 class Handle:
     """One thing to be done later. `cancel` makes it nothing."""
 
-    __slots__ = ("fn", "when")
+    __slots__ = ("fn", "upkeep", "when")
 
-    def __init__(self, when: float, fn: Callable[[float], None]) -> None:
+    def __init__(
+        self, when: float, fn: Callable[[float], None], upkeep: Upkeep | None = None
+    ) -> None:
         self.when = when
         self.fn: Callable[[float], None] | None = fn  # None: cancelled, or done
+        self.upkeep = upkeep  # None: it is what the event was that asked for it
 
     def cancel(self) -> None:
         """Do not run it. Cancelling twice, or after it ran, does nothing."""
@@ -36,27 +51,42 @@ class Scheduler:
     Instants are seconds of the world's clock.
     """
 
-    __slots__ = ("_heap", "_next", "_rebuild_at", "_serial", "_soon", "now", "on_earlier")
+    __slots__ = (
+        "_heap",
+        "_next",
+        "_rebuild_at",
+        "_serial",
+        "_soon",
+        "live_at",
+        "now",
+        "on_earlier",
+    )
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now  # the instant that is being worked on; never moves back
+        self.live_at = now  # of the last timer that was more than upkeep
         # Told when something is to happen before everything that was known: the driver's alarm.
         self.on_earlier: Callable[[float], None] | None = None
         self._heap: list[tuple[float, int, Callable[[object, float], None] | None, object]] = []
-        self._serial = 0
+        self._serial = 0  # even, but for while an event of upkeep runs
         self._soon: list[Callable[[float], None]] = []
         self._next: list[Callable[[float], None]] = []
         self._rebuild_at = _REBUILD_AT
 
-    def call_at(self, when: float, fn: Callable[[float], None]) -> Handle:
-        """Run `fn(when)` at `when`; in the past means as soon as possible."""
+    def call_at(
+        self, when: float, fn: Callable[[float], None], upkeep: Upkeep | None = None
+    ) -> Handle:
+        """Run `fn(when)` at `when`; in the past means as soon as possible.
+
+        `upkeep` says whether that is upkeep; None: it is if what runs now is.
+        """
         if when < self.now:
             when = self.now
-        handle = Handle(when, fn)
+        handle = Handle(when, fn, upkeep)
         heap = self._heap
         if len(heap) >= self._rebuild_at:
             self._forget_cancelled()
-        self._serial += 1
+        self._serial += 2
         earlier = not heap or when < heap[0][0]
         heappush(heap, (when, self._serial, None, handle))
         if earlier and self.on_earlier is not None:
@@ -71,7 +101,7 @@ class Scheduler:
         """
         if when < self.now:
             when = self.now
-        self._serial += 1
+        self._serial += 2
         heap = self._heap
         on_earlier = self.on_earlier
         earlier = on_earlier is not None and (not heap or when < heap[0][0])
@@ -108,13 +138,44 @@ class Scheduler:
             self.now = now
         return self.now
 
-    def run_due(self, now: float, stop: Callable[[], bool] | None = None) -> None:
+    def outlook(self) -> tuple[float, float, set[str]]:
+        """Look through all that is to happen, which takes time: for now and then.
+
+        Returns until when something is planned that is more than upkeep, until when anything is
+        (minus infinity for nothing), and which kinds of upkeep there are.
+        """
+        live_until = self.now if self._soon or self._next else -math.inf
+        until = live_until
+        kinds: set[str] = set()
+        for when, serial, fn, argument in self._heap:
+            kind = ""
+            is_upkeep = serial & 1
+            if fn is None:
+                assert isinstance(argument, Handle)
+                if argument.fn is None:
+                    continue
+                if argument.upkeep is not None:
+                    kind = argument.upkeep()
+                    is_upkeep = bool(kind)
+            if when > until:
+                until = when
+            if is_upkeep:
+                kinds.add(kind)
+            elif when > live_until:
+                live_until = when
+        return live_until, until, kinds - {""}
+
+    def run_due(
+        self, now: float, stop: Callable[[], bool] | None = None, *, to_the_end: bool = True
+    ) -> None:
         """Run all that is due up to `now`, each at its own instant, in order.
 
         `stop` is asked after each event; True ends the run early, with time standing at that event
-        (virtual time uses it to let a task that was woken run before anything else happens).
+        (virtual time uses it to let a task that was woken run before anything else happens). Else
+        it is `now` afterwards, or with `to_the_end=False` the instant of the last event.
         """
         heap = self._heap
+        self._serial += self._serial & 1  # an event of upkeep that raised has left it odd
         if self._next:
             self.advance(now)
             self._soon += self._next
@@ -124,10 +185,12 @@ class Scheduler:
             if stop is not None and stop():
                 return
         while heap and heap[0][0] <= now:
-            when, _, fn, argument = heappop(heap)
+            when, serial, fn, argument = heappop(heap)
             if fn is not None:
                 if when > self.now:
                     self.now = when
+                if is_upkeep := serial & 1:
+                    self._serial += 1
                 fn(argument, self.now)
             else:
                 assert isinstance(argument, Handle)
@@ -137,12 +200,19 @@ class Scheduler:
                 argument.fn = None
                 if when > self.now:
                     self.now = when
+                is_upkeep = serial & 1 if argument.upkeep is None else bool(argument.upkeep())
+                if is_upkeep:
+                    self._serial += 1
+                else:
+                    self.live_at = when
                 handle_fn(self.now)
             if self._soon:
                 self._run_soon()
+            if is_upkeep:
+                self._serial += self._serial & 1
             if stop is not None and stop():
                 return
-        if now < math.inf:
+        if to_the_end and now < math.inf:
             self.advance(now)
 
     def _run_soon(self) -> None:

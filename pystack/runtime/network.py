@@ -127,11 +127,8 @@ class Network:
             host.close()
         self.nursery.cancel_scope.cancel()
         # An error of the block itself comes out as it is: into a group go only those of programs.
-        own = (
-            error
-            if isinstance(error, Exception) and not isinstance(error, ExceptionGroup)
-            else None
-        )
+        # So do an exit, an outcome of pytest's and Ctrl-C; a Cancelled is for the nursery to tell.
+        own = None if isinstance(error, BaseExceptionGroup | trio.Cancelled) else error
         try:
             if own is None:
                 return await self._nursery_manager.__aexit__(kind, error, traceback)

@@ -25,8 +25,9 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 from trio._core import _run as trio_run
 
-from pystack.core.errors import PystackError
+from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Scheduler
+from pystack.core.units import parse_time_s
 from pystack.runtime.driver import Waiter
 
 T = TypeVar("T")
@@ -35,13 +36,26 @@ Ts = TypeVarTuple("Ts")
 _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
 
 
+# How often all that is to happen may have happened, to nobody's benefit, before it is called dead.
+_ROUNDS: Final = 3
+# How far to go without a look at what is to happen: nearly all waits are shorter.
+_FIRST_LOOK_S: Final = 1.0
+
 # With its slash at the end; the checkout around it may have the same name.
 _PACKAGE: Final = str(Path(__file__).parent.parent / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
 
 class DeadlockError(PystackError, RuntimeError):
-    """Nothing can ever happen again: all tasks wait, no event and no deadline is left."""
+    """Nothing can ever happen again: all tasks wait, no event and no deadline is left.
+
+    None but upkeep, that is: window probes and keep-alives that are answered go on for ever, and
+    bring nobody further.
+    """
+
+
+class VirtualTimeoutError(PystackError, TimeoutError):
+    """The run has not ended within the virtual time that it was given."""
 
 
 class VirtualClock(trio.abc.Clock):
@@ -75,9 +89,12 @@ class VirtualDriver:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
+        self.until = math.inf  # where time ends, and the run with it
         self._woken: deque[Waiter] = deque()
         self._task: trio.lowlevel.Task | None = None  # that of `run`; None: it does not run
-        self._error: Exception | None = None  # of an event; None: there was none
+        self._error: BaseException | None = None  # to be told of by `run`; None: there was none
+        self._is_ending = False  # there was an error, and the program may clean up
+        self._is_task_ready: Callable[[], bool] = bool
 
     def now(self) -> float:
         """Return the world's time: it does not move while a task runs."""
@@ -93,21 +110,32 @@ class VirtualDriver:
             self._woken.append(waiter)
 
     async def run(self) -> None:
-        """Let time pass for as long as this runs. Raises DeadlockError, and what an event raises.
+        """Let time pass for as long as this runs.
 
-        The task itself only waits: it is what errors come out of, and its context is the events'.
+        Raises DeadlockError, VirtualTimeoutError, and whatever an event raises. The task itself
+        only waits: it is what errors come out of, and its context is the events'. It may be
+        called again after an error, for a program that has to clean up.
         """
         self._context = copy_context()
-        self._runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+        self._runner = runner = trio_run.GLOBAL_RUN_CONTEXT.runner
         self._threads = trio.to_thread.current_default_thread_limiter()
+        entries = runner.entry_queue
+        woken, ready, calls, other_calls = (
+            self._woken,
+            runner.runq,
+            entries.queue,
+            entries.idempotent_queue,
+        )
+        # What comes from outside (Ctrl-C, a thread's call) is for a task of Trio's to see to.
+        self._is_task_ready = lambda: bool(woken or ready or calls or other_calls)
         self._task = trio.lowlevel.current_task()
         try:
             await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
         finally:
             self._task = None
-        if self._error is not None:
-            raise self._error
-        raise DeadlockError(f"nothing can ever happen again; waiting for ever: {waiting_tasks()}")
+        error, self._error = self._error, None
+        assert error is not None
+        raise error
 
     def go_on(self, deadline: float) -> bool:
         """Wake a task or move time on, at most to Trio's next deadline; False: it stands still."""
@@ -125,13 +153,16 @@ class VirtualDriver:
         if woken:
             woken.popleft().resume()
             return True
-        if deadline == math.inf and scheduler.next_at() == math.inf:
-            trio.lowlevel.reschedule(task)  # to tell of the deadlock
-            return True
         try:
-            self._context.run(scheduler.run_due, deadline, self._is_task_ready)
-        except Exception as error:
-            self._error = error
+            if deadline <= self.until and deadline < math.inf:
+                self._context.run(scheduler.run_due, deadline, self._is_task_ready)
+            else:
+                self._context.run(self._run_on, deadline)
+        except BaseException as error:
+            # Of an event (pytest's outcomes and SystemExit are no Exceptions), or of a signal.
+            if self._is_ending and isinstance(error, DeadlockError):
+                raise  # it cannot even clean up: Trio itself has to give up
+            self._error, self._is_ending = error, True
             trio.lowlevel.reschedule(task)
             return True
         # At the deadline, Trio cancels what it is the deadline of before a task is woken.
@@ -139,40 +170,113 @@ class VirtualDriver:
             woken.popleft().resume()
         return True
 
-    def _is_task_ready(self) -> bool:
-        return bool(self._woken or self._runner.runq)
+    def _run_on(self, deadline: float) -> None:
+        """Run events until a task is ready. No deadline is near that would end that.
+
+        Raises DeadlockError where only upkeep goes on: where all there was has run, and nothing
+        but upkeep came of it, several times over. So what is under way has arrived by then, and
+        what a probe may find (a window update that was lost) was found.
+        """
+        scheduler, is_task_ready, until = self.scheduler, self._is_task_ready, self.until
+        rounds, look_s, began_at = 0, _FIRST_LOOK_S, scheduler.now
+        reach = began_at + look_s
+        while scheduler.next_at() <= until:
+            scheduler.run_due(min(reach, until), is_task_ready, to_the_end=False)
+            if is_task_ready():
+                return
+            live_until, reach, kinds = scheduler.outlook()
+            if reach == -math.inf:
+                break
+            if deadline < math.inf:
+                rounds = 0  # a task wakes by itself, later than time ends
+            elif live_until > -math.inf:
+                rounds, look_s = 0, 2 * look_s
+                reach = max(live_until, scheduler.now + look_s)
+            elif rounds < _ROUNDS:
+                rounds += 1
+            else:
+                since = max(began_at, scheduler.live_at)
+                raise DeadlockError(
+                    f"nothing can ever happen again: since {since:.6g} s there are only "
+                    f"{_upkeep(kinds)}; waiting for ever: {waiting_tasks(self._task)}"
+                )
+        if deadline == math.inf == scheduler.next_at():
+            raise DeadlockError(
+                f"nothing can ever happen again; waiting for ever: {waiting_tasks(self._task)}"
+            )
+        self.until, until = math.inf, scheduler.advance(until)  # a program may clean up
+        text = f"the run did not end within {until:g} s of virtual time"
+        live_until, _, kinds = scheduler.outlook()
+        if kinds and live_until == -math.inf:
+            since = max(began_at, scheduler.live_at)
+            text += f", and since {since:.6g} s there are only {_upkeep(kinds)}"
+        raise VirtualTimeoutError(f"{text}; these wait: {waiting_tasks(self._task)}")
 
 
-def run(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, seed: int = 0) -> T:
+def run(
+    async_fn: Callable[[*Ts], Awaitable[T]],
+    *args: *Ts,
+    seed: int = 0,
+    until: str | float | None = None,
+) -> T:
     """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals.
 
-    Raises what the program raises, and DeadlockError.
+    `until`: the virtual time that it gets (60, "60s"); None: as much as it takes. Raises what the
+    program raises, DeadlockError, and VirtualTimeoutError; ConfigError for a time that is none.
     """
     clock = VirtualClock()
+    if until is not None:
+        clock.driver.until = parse_until(until)
     # Errors come out as they are: the nursery is nobody's business, so it gets none to wrap.
     errors: list[BaseException] = []
 
     async def main() -> T:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(drive, nursery.cancel_scope)
+            driving = trio.CancelScope(shield=True)  # for as long as the program cleans up
+            nursery.start_soon(drive, driving, nursery.cancel_scope)
             try:
                 result = await async_fn(*args)
             except BaseException as error:  # SystemExit as well; a Cancelled is raised on below
                 errors.append(error)
-            nursery.cancel_scope.cancel()
+            driving.cancel()
         if errors:
             raise errors[0]
         return result
 
-    async def drive(program: trio.CancelScope) -> None:
-        try:
-            await clock.driver.run()
-        except Exception as error:
-            errors.append(error)
-            program.cancel()
+    async def drive(driving: trio.CancelScope, program: trio.CancelScope) -> None:
+        with driving:
+            while True:
+                try:
+                    await clock.driver.run()
+                except trio.Cancelled:
+                    raise
+                except BaseException as error:
+                    errors.append(error)
+                    program.cancel()
 
     with _seeded_trio(seed):
-        return trio.run(main, clock=clock, strict_exception_groups=True)
+        try:
+            return trio.run(main, clock=clock, strict_exception_groups=True)
+        except trio.TrioInternalError as error:
+            # A signal's handler may raise anywhere, in the middle of Trio too.
+            cause = errors[0] if errors else error.__cause__
+            if not errors and isinstance(cause, Exception | None):
+                raise
+            assert cause is not None
+            raise cause from None
+
+
+def parse_until(until: str | float) -> float:
+    """Return how long a run may take, in seconds of virtual time. Raises ConfigError."""
+    until_s = parse_time_s(until)
+    if not until_s > 0:
+        raise ConfigError(f"a run needs some time: until={until!r} is none")
+    return until_s
+
+
+def _upkeep(kinds: set[str]) -> str:
+    """Return them as a part of a sentence: "keep-alives and window probes"."""
+    return " and ".join(f"{kind}s" for kind in sorted(kinds)) or "frames that lead to nothing"
 
 
 @contextmanager
@@ -193,14 +297,18 @@ def _a_thread_works() -> bool:
     return any(_parked_by(task) == "to_thread_run_sync" for task in _all_tasks())
 
 
-def waiting_tasks() -> str:
-    """Return every task that waits for something else than its children, and where: a message."""
+def waiting_tasks(beside: trio.lowlevel.Task | None = None) -> str:
+    """Return every task that waits for something else than its children, and where: a message.
+
+    `beside`: one that is not meant; None: the one that asks.
+    """
+    beside = beside or trio.lowlevel.current_task()
     waiting = [
         f"{task.name} in {_place(task)}"
         for task in _all_tasks()
         # A task at the end of its nursery waits for tasks that are named themselves; one that
         # waits for all to be blocked, as the driver, does not wait for anything to happen.
-        if task is not trio.lowlevel.current_task()
+        if task is not beside
         and _parked_by(task) not in ("_nested_child_finished", "wait_all_tasks_blocked")
         and task.name != _TRIOS_OWN_TASK
     ]

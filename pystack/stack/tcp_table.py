@@ -307,7 +307,7 @@ class TcpTable:
             if timer is not None:
                 timer.cancel()
             socket.timer = self._host.scheduler.call_at(
-                wanted_at, lambda at: self._timer_fired(socket, at)
+                wanted_at, lambda at: self._timer_fired(socket, at), connection.upkeep
             )
 
     def _timer_fired(self, socket: TcpSocket, now: float) -> None:

@@ -181,6 +181,10 @@ class Connection:
         """Return the instant at which `timeout` is wanted; infinity for never."""
         return min(self.tcb.timers)
 
+    def upkeep(self) -> str:
+        """Return what upkeep the timers are for, where that is all that they are for; else ""."""
+        return timers.upkeep(self)
+
     def timeout(self, now: float) -> None:
         """Let the timers that have run out do their work."""
         timers.expire(self, now)

@@ -24,6 +24,15 @@ def arm(conn: Connection, now: float) -> None:
     )
 
 
+def is_answered(conn: Connection) -> bool:
+    """Tell whether no probe of ours is without an answer, but for one that was just sent."""
+    tcb = conn.tcb
+    if tcb.keepalive_probes <= 1:
+        return True
+    asked_at = tcb.timers[Timer.KEEPALIVE] - conn.config.keepalive_interval_s
+    return tcb.heard_at >= asked_at - 1e-9
+
+
 def expired(conn: Connection, now: float) -> None:
     """The peer may have been silent for long enough: ask, or give up."""
     tcb, config = conn.tcb, conn.config

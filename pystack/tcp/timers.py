@@ -46,6 +46,26 @@ def expire(conn: Connection, now: float) -> None:
         conn.finish(None)
 
 
+def upkeep(conn: Connection) -> str:
+    """Return "window probe" or "keep-alive" where that goes on, and is answered; else "".
+
+    The first window probe is more than that: it finds a window update that was lost. So is one
+    that follows one without an answer, for that may be what ends the connection.
+    """
+    tcb = conn.tcb
+    kind = ""
+    for number, at in enumerate(tcb.timers):
+        if at == NEVER:
+            continue
+        if number == Timer.PERSIST and tcb.persist_backoff and tcb.retries <= 1:
+            kind = "window probe"
+        elif number == Timer.KEEPALIVE and keepalive.is_answered(conn):
+            kind = kind or "keep-alive"
+        else:
+            return ""
+    return kind
+
+
 def arm_persist(conn: Connection, now: float, *, closed: bool) -> None:
     """Start probing a window that lets nothing through, unless that goes on already.
 

@@ -13,13 +13,9 @@ from pystack.core.errors import ConfigError
 from pystack.observe.ladder import LadderRecorder
 from pystack.runtime.groups import unwrapped
 from pystack.runtime.network import DEFAULT_SUBNET, Network
-from pystack.runtime.virtual import DeadlockError, run, waiting_tasks
+from pystack.runtime.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
 
 RUNGS: Final = 40  # of the ladder that a failure shows
-
-
-class VirtualTimeoutError(TimeoutError):
-    """The test has taken longer than its marker gives it."""
 
 
 class Bench:
@@ -32,14 +28,14 @@ class Bench:
         *,
         subnet: str = DEFAULT_SUBNET,
         seal: bool = True,
-        timeout_s: float | None = None,
+        timeout_s: str | float | None = None,
     ) -> None:
         """`capture`: where to write all frames; None: nowhere.
 
-        `timeout_s`: what the test gets, in seconds of virtual time. Raises ConfigError.
+        `timeout_s`: what the test gets of virtual time. Raises ConfigError.
         """
-        if timeout_s is not None and timeout_s <= 0:
-            raise ConfigError(f"a test needs some time: timeout_s={timeout_s} is none")
+        if timeout_s is not None:
+            parse_until(timeout_s)
         self.seed = seed
         self.capture = capture
         self.failed = False
@@ -82,7 +78,7 @@ class Bench:
             async_fn = self._renewed(async_fn)
         error: BaseException | None = None
         try:
-            run(self._main, async_fn, instruments, seed=self.seed)
+            run(self._main, async_fn, instruments, seed=self.seed, until=self._timeout_s)
         except BaseException as raised:
             error = unwrapped(raised) if isinstance(raised, BaseExceptionGroup) else raised
         if error is None:
@@ -100,7 +96,7 @@ class Bench:
         self._origin = trio.current_time()
         try:
             if self._network is None:
-                await self._timed(async_fn)
+                await async_fn()
                 return
             self._was_opened = True
             async with self._network as net:
@@ -108,28 +104,12 @@ class Bench:
                 if self.capture is not None:
                     net.capture(self.capture)
                 try:
-                    await self._timed(async_fn)
+                    await async_fn()
                 finally:
                     self._recorder.stop()  # how the network closes is not part of the test
                     self._names = net.topology.names_by_address()
         finally:
             self._ended_at = trio.current_time() - self._origin
-
-    async def _timed(self, async_fn: Callable[[], Awaitable[object]]) -> None:
-        if self._timeout_s is None:
-            await async_fn()
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, self._timeout_s)
-            await async_fn()
-            nursery.cancel_scope.cancel()
-
-    async def _watch(self, timeout_s: float) -> None:
-        await trio.sleep(timeout_s)
-        raise VirtualTimeoutError(
-            f"the test did not end within {timeout_s:g} s of virtual time; "
-            f"these wait: {waiting_tasks()}"
-        )
 
     def _renewed(
         self, async_fn: Callable[[], Awaitable[object]]

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable
 
 from pystack.core.errors import ConfigError
-from pystack.core.scheduler import Handle, Scheduler
+from pystack.core.scheduler import Handle, Scheduler, no_upkeep
 from pystack.core.units import parse_time_s
 
 Step = tuple[str | float, Callable[[], object]]
@@ -42,7 +42,7 @@ class Timeline:
         def happen(_now: float) -> None:
             fn()
 
-        handle = self._scheduler.call_at(self.origin + when_s, happen)
+        handle = self._scheduler.call_at(self.origin + when_s, happen, no_upkeep)
         self._handles.append(handle)
         return handle
 

@@ -146,7 +146,7 @@ async def test_late(net):
     result.stdout.fnmatch_lines_random(
         [
             "E *DeadlockError: nothing can ever happen again; *test_dead (*:*",
-            "E *the test did not end within 5 s of virtual time; these wait: *client: *busy (*:*",
+            "E *the run did not end within 5 s of virtual time; these wait: *client: *busy (*:*",
         ]
     )
     # What pystack itself does there is nobody's concern.
