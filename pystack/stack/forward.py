@@ -134,7 +134,7 @@ def _refusal(host: Host, src: Ip4, dst: Ip4) -> str:
     """Return why a packet may not be forwarded, without a word to its sender; "" where it may."""
     if host.is_many(dst):
         return "forward_broadcast"  # RFC 1812 5.3.5; RFC 2644: not the directed ones either
-    if not is_usable_source(src) or is_loopback(src) or src >> 16 == _LINK_LOCAL:
+    if not host.may_be_source(src) or is_loopback(src) or src >> 16 == _LINK_LOCAL:
         return "forward_bad_source"  # RFC 1812 5.3.7
     if src in host.addresses:
         return "forward_own_source"  # it came from here, or somebody says so

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pystack.core.addresses import (
+    LIMITED_BROADCAST,
     Ip4,
     Mac,
     Prefix,
@@ -14,6 +15,7 @@ from pystack.core.addresses import (
     format_mac,
     is_loopback,
     is_multicast,
+    is_usable_source,
 )
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
@@ -49,6 +51,7 @@ class Host:
         self.observers: list[Observer] = []
         self.interfaces: list[Interface] = []
         self.addresses: dict[Ip4, Interface] = {}
+        self._broadcasts = {LIMITED_BROADCAST}  # of all its links
         self.routes = RouteTable()
         self.forwarding = False  # True: a router, which passes on what is for others
         self.accepts_source_routes = False  # True: who comes by one is answered by the same way
@@ -118,6 +121,8 @@ class Host:
                 raise ConfigError(f"there is a route to {known.prefix} already: {known}")
         interface.add_address(address, prefix)
         self.addresses[address] = interface
+        if prefix.has_broadcast:
+            self._broadcasts.add(prefix.broadcast)
         self.routes.changes += 1  # the ways to it have, even if the table has not
         for route in wanted.values():
             self.routes.add(route)
@@ -187,9 +192,11 @@ class Host:
 
     def is_many(self, address: Ip4) -> bool:
         """Tell whether an address means several hosts, on any link of this one."""
-        return is_multicast(address) or any(
-            interface.is_broadcast(address) for interface in self.interfaces
-        )
+        return address in self._broadcasts or is_multicast(address)
+
+    def may_be_source(self, address: Ip4) -> bool:
+        """Tell whether one host can have this address: not nobody, and not many, on any link."""
+        return is_usable_source(address) and address not in self._broadcasts
 
     def drop(
         self,

@@ -87,7 +87,10 @@ class Icmp:
     def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Answer an echo request; give replies and errors to whom they belong."""
         message = icmp.parse(packet.payload)
-        if message.kind == icmp.ECHO:
+        if packet.to_many and message.kind not in icmp.REQUESTS:
+            # What answers us, or tells us of a packet of ours, was sent to us alone.
+            self._host.drop("icmp_to_many", now, data=packet.raw)
+        elif message.kind == icmp.ECHO:
             self._answer_echo(packet, message, now)
         elif message.kind == icmp.TIMESTAMP:
             self._answer_timestamp(packet, message, now)
@@ -132,6 +135,8 @@ class Icmp:
         host = self._host
         if packet.to_many or packet.fragment_offset_bytes or host.is_many(packet.dst):
             return  # asked by one, it would be answered by many, or more than once
+        if not host.may_be_source(packet.src):
+            return  # nobody's, or many's
         if packet.proto == ipv4.ICMP and (
             not len(packet.payload) or packet.payload[0] in icmp.ERRORS
         ):

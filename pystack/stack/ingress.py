@@ -179,6 +179,9 @@ def _arp_arrived(
     if any(packet.spa == address for address, _ in interface.addresses):
         host.drop("arp_address_conflict", now, interface, data)  # RFC 5227 2.4: we keep it
         return
+    if packet.sha == interface.mac:  # what was sent there would come to us
+        host.drop("arp_bad_sender", now, interface, data)
+        return
     # RFC 5227: a sender address of 0 is a probe: it is answered, and nothing is learned from it.
     if packet.spa != UNSPECIFIED:
         if not is_usable_source(packet.spa) or interface.is_many(packet.spa):
@@ -208,7 +211,9 @@ def _ipv4_arrived(
             if host.forwarding:
                 forward.packet_arrived(host, interface, packet, frame, now)
                 return
-            host.drop("ip_for_others", now, interface, packet.raw)
+            # RFC 1122 3.2.1.3 (g): nobody on a link has such an address
+            reason = "ip_martian" if is_loopback(dst) else "ip_for_others"
+            host.drop(reason, now, interface, packet.raw)
             return
         if not interface.hears(dst):
             # RFC 1112 section 7.2: for a group that nobody here has joined
@@ -219,7 +224,7 @@ def _ipv4_arrived(
         # RFC 1122 section 3.3.6: of the link's many, each would take it for its own.
         host.drop("ip_unicast_to_many", now, interface, packet.raw)
         return
-    if not is_usable_source(src) or interface.is_broadcast(src):
+    if not host.may_be_source(src):
         host.drop("ip_bad_source", now, interface, packet.raw)
         return
     if interface.neighbors is not None and (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pystack.core.addresses import Ip4, is_loopback, is_usable_source
+from pystack.core.addresses import Ip4, is_loopback
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -16,9 +16,8 @@ def may_be_heard(host: Host, interface: Interface, src: Ip4, dst: Ip4) -> bool:
     return (
         dst in host.addresses
         and interface.neighbors is not None
-        and is_usable_source(src)
+        and host.may_be_source(src)
         and not is_loopback(src)
         and not is_loopback(dst)
         and src not in host.addresses
-        and not interface.is_broadcast(src)
     )

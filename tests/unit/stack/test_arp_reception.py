@@ -113,6 +113,7 @@ def test_another_station_with_our_address_is_a_conflict_and_we_keep_it(bench: Be
     [
         (ZERO_MAC, PEER, "arp_bad_sender"),
         (BROADCAST_MAC, PEER, "arp_bad_sender"),
+        (HERE_MAC, PEER, "arp_bad_sender"),
         (bytes.fromhex("01005e000001"), PEER, "arp_bad_sender"),
         (PEER_MAC, LIMITED_BROADCAST, "arp_bad_sender"),
         (PEER_MAC, parse_ip4("10.0.0.255"), "arp_bad_sender"),
