@@ -224,15 +224,8 @@ def _ipv4_arrived(
         # RFC 1122 section 3.3.6: of the link's many, each would take it for its own.
         host.drop("ip_unicast_to_many", now, interface, packet.raw)
         return
-    if not host.may_be_source(src):
-        host.drop("ip_bad_source", now, interface, packet.raw)
-        return
-    if interface.neighbors is not None and (
-        is_loopback(src)  # RFC 1122 3.2.1.3 (g)
-        or is_loopback(dst)
-        or src in host.addresses  # what we send to ourselves never leaves the loopback
-    ):
-        host.drop("ip_martian", now, interface, packet.raw)
+    if reason := _forged(host, interface, src, dst):
+        host.drop(reason, now, interface, packet.raw)
         return
     if packet.header_bytes > ipv4.HEADER_BYTES:
         route = find_source_route(packet.options)
@@ -262,3 +255,16 @@ def _ipv4_arrived(
     else:
         host.drop("ip_unknown_protocol", now, interface, packet.raw)
         host.icmp.send_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE, now)
+
+
+def _forged(host: Host, interface: Interface, src: Ip4, dst: Ip4) -> str:
+    """Return why no packet for this host has these addresses; "" where it may."""
+    if not host.may_be_source(src):
+        return "ip_bad_source"
+    if interface.neighbors is not None and (
+        is_loopback(src)  # RFC 1122 3.2.1.3 (g)
+        or is_loopback(dst)
+        or src in host.addresses  # what we send to ourselves never leaves the loopback
+    ):
+        return "ip_martian"
+    return ""
