@@ -1,6 +1,6 @@
 """`python -m pystack` is the command `pystack`."""
 
-from pystack.cli.main import main
+from pystack.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -12,13 +12,20 @@ die() {
 # Root in somebody else's checkout (sudo scripts/pystack ...) makes nothing there as root: whatever
 # writes is put behind "${as_owner[@]}", so that the owner can use, change and delete it afterwards.
 # Making it as root and giving it away at the end would leave root's files when it is interrupted.
-as_owner=()
+as_owner=() made_home=''
 owner=$(stat -c %u "$root")
 if [ "$(id -u)" = 0 ] && [ "$owner" != 0 ]; then
   home=$(getent passwd "$owner" | cut -d: -f6) || true
+  if [ -z "$home" ]; then
+    # Nobody by name. pip takes its settings, and so its index, from the home: it has to be a place
+    # where nobody else can have put any, and what is installed from there may run as root.
+    made_home=$(mktemp -d)
+    chown "$owner" "$made_home"
+    home=$made_home
+  fi
   as_owner=(
     setpriv "--reuid=$owner" "--regid=$(stat -c %g "$root")" --clear-groups
-    env -u PYTHONDONTWRITEBYTECODE -u LOGNAME -u USER "HOME=${home:-/tmp}"
+    env -u PYTHONDONTWRITEBYTECODE -u LOGNAME -u USER "HOME=$home"
   )
   # Where the owner cannot get at the checkout (it is below a folder of root's), root does it all.
   "${as_owner[@]}" test -w "$root" 2>/dev/null || as_owner=()
@@ -26,12 +33,19 @@ if [ "$(id -u)" = 0 ] && [ "$owner" != 0 ]; then
   export PYTHONDONTWRITEBYTECODE=1
 fi
 
+# To be called at the end, or before an exec.
+forget_home() {
+  [ -z "$made_home" ] || rm -rf "$made_home"
+}
+
 # find_sandbox PROGRAM...: sets sandbox to the command that gives what comes after it a network of its
 # own, or why_not to the reason why there can be none (or a program is missing): found out by making
 # a TAP, for the rules differ everywhere.
 sandbox=() why_not=''
 find_sandbox() {
   local program said missing=()
+  # A plain user's PATH has no /usr/sbin in Debian, where some of what tests run is (nginx).
+  PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
   for program in "$@"; do
     command -v "$program" >/dev/null || missing+=("$program")
   done

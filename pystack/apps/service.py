@@ -135,6 +135,12 @@ def parse_serve(text: str) -> tuple[str, int | None]:
     return name, int(port_text)
 
 
+def may_use_root(text: str) -> bool:
+    """Tell whether the service of `NAME[:PORT]` takes files from `root`; a plug-in's may."""
+    name, _ = parse_serve(text)
+    return name == "http" or name not in BUILT_IN
+
+
 def make_service(name: str, options: ServiceOptions) -> Service:
     """Build the service called `name`; a built-in one wins over a plug-in of that name."""
     return find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)

@@ -11,6 +11,8 @@ from pystack.apps.service import Placement
 from pystack.apps.serving import serve
 from pystack.core.addresses import format_ip4
 from pystack.runtime.host import TrioHost
+from pystack.runtime.ports import has_nobody
+from pystack.runtime.signals import ending_signals
 from pystack.runtime.tap_host import TapHostConfig, tap_host
 
 FIN_GRACE_S: Final = 2.0  # what open connections get to finish when the program is told to end
@@ -21,11 +23,13 @@ _log: Final = logging.getLogger("pystack.up")
 async def up(
     config: TapHostConfig, placements: Sequence[Placement], on_ready: Callable[[str], None]
 ) -> None:
-    """Run until SIGINT or SIGTERM. Raises DeviceError when the device can't be had, or vanishes.
+    """Run until SIGINT, SIGTERM or SIGHUP.
+
+    Raises DeviceError when the device can't be had, or vanishes.
 
     `on_ready` gets one line as soon as everything answers.
     """
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*ending_signals()) as signals:
         async with tap_host(config) as host:
             async with trio.open_nursery() as services:
                 for placement in placements:
@@ -64,6 +68,10 @@ async def _serve(
 def _describe(config: TapHostConfig, placements: Sequence[Placement]) -> str:
     """Return the line that says that all is ready: device, address, and what is served where."""
     address = format_ip4(config.address[0])
+    if config.port is not None and has_nobody(config.port):
+        # No address to turn to: there is nobody who could.
+        names = [f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in placements]
+        return " ".join([f"ready: {config.interface} on the {config.port.title},", *names])
     words = [f"ready: {config.interface} {address}"]
     for placement in placements:
         port = placement.tcp_port or placement.udp_port

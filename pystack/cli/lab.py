@@ -11,6 +11,7 @@ import typer
 from pystack.apps.lab import check_services, start_services
 from pystack.cli.observe import Observe, checked
 from pystack.cli.output import reader_is_gone
+from pystack.cli.start import interruptible
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.units import parse_time_s
 from pystack.runtime.lab import LabOptions, ProgramError, ports_of, run_lab
@@ -57,7 +58,7 @@ def show_command(
     try:
         svg.write_text(as_svg(drawing), "utf-8")
     except OSError as error:
-        raise DeviceError(f"cannot write {svg}: {error.strerror}") from None
+        raise ConfigError(f"cannot write {svg}: {error.strerror}") from None
 
 
 @lab.command("run")
@@ -88,6 +89,7 @@ def run_command(
     if isinstance(sys.stdout, TextIOWrapper):
         # What programs print is to be seen when they print it, in a pipeline too.
         sys.stdout.reconfigure(line_buffering=True)
+    interruptible()
     try:
         run_lab(spec, options, start_services, _print_now)
     except ProgramError as error:

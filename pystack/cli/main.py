@@ -4,6 +4,8 @@ Wrong words end with one sentence on standard error and status 2, what the machi
 sentence and status 1. A traceback is a bug.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -27,6 +29,14 @@ def _add_plugins(app: typer.Typer) -> None:
     app.command("plugins")(plugins_command)
 
 
+def _add_run(app: typer.Typer) -> None:
+    from pystack.cli.run import run_command
+
+    # Whatever stands after the program's name is the program's.
+    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+    app.command("run", context_settings=settings)(run_command)
+
+
 def _add_packetdrill(app: typer.Typer) -> None:
     from pystack.cli.packetdrill import packetdrill_command
 
@@ -45,6 +55,7 @@ def _add_lab(app: typer.Typer) -> None:
 _COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
     "up": _add_up,
     "plugins": _add_plugins,
+    "run": _add_run,
     "packetdrill": _add_packetdrill,
     "lab": _add_lab,
 }
@@ -83,10 +94,24 @@ def main() -> None:
         _exit("interrupted", 130)
     except Exception as error:
         # typer's own errors of usage; which class that is differs between its versions
-        if not hasattr(error, "format_message"):
+        if hasattr(error, "format_message"):
+            _exit(error.format_message(), 2)
+        if not _is_out_of_files(error):
             raise
-        _exit(error.format_message(), 2)
+        _exit("this process may open no more files: raise the limit (ulimit -n)", 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _is_out_of_files(error: BaseException) -> bool:
+    """Tell whether that is the true reason, which may be anywhere in what came of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_out_of_files, error.exceptions))
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return True
+    # A shared library that cannot be opened is an ImportError, which has a text alone.
+    if isinstance(error, ImportError) and os.strerror(errno.EMFILE) in str(error):
+        return True
+    return error.__cause__ is not None and _is_out_of_files(error.__cause__)
 
 
 def _version(wanted: bool) -> None:

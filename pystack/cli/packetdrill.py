@@ -36,6 +36,7 @@ def packetdrill_command(
     lists them. Exit status: 0 when all scripts passed, 1 when one failed.
     """
     # Not before it is wanted: the other commands start faster without it.
+    from pystack.cli.start import interruptible
     from pystack.testing.packetdrill.report import run_all
     from pystack.testing.packetdrill.settings import Settings
 
@@ -49,9 +50,14 @@ def packetdrill_command(
     words = [*files, *context.args]
     names = [word for word in words if not word.startswith("--")]
     options = [word for word in words if word.startswith("--")]
+    if not names:
+        raise ConfigError("there is no script to run: name files, or directories with *.pkt files")
     for option in options:
         name, equals, value = option[2:].partition("=")
+        if not settings.knows(name):
+            raise ConfigError(f"there is no option --{name}")
         remark = settings.apply(name, value if equals else None)
         if remark is not None:
             typer.echo(f"ignored: {remark}", err=True)
+    interruptible()
     return 0 if run_all([Path(name) for name in names], settings, typer.echo) else 1

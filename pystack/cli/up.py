@@ -7,21 +7,25 @@ from typing import Annotated
 import trio
 import typer
 
-from pystack.apps.service import ServiceOptions, place_services
+from pystack.apps.service import ServiceOptions, may_use_root, place_services
 from pystack.apps.up import up
 from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Log
+from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.runtime.tap_host import (
     DEFAULT_ADDRESS,
-    DEFAULT_HOST_ADDRESS,
     DEFAULT_MAC,
     TapHostConfig,
 )
 
 _Address = Annotated[str, typer.Option(help="The stack's address.")]
 _HostAddress = Annotated[
-    str, typer.Option(help="The kernel's end of the link; 'none' leaves it without.")
+    str,
+    typer.Option(
+        help="The kernel's end of the link; 'auto' is the first free one of the stack's network, "
+        "'none' leaves it without."
+    ),
 ]
 _Gateway = Annotated[
     str | None, typer.Option(metavar="IP", help="Router for everything that is not on the link.")
@@ -71,7 +75,7 @@ def up_command(
     ],
     *,
     address: _Address = DEFAULT_ADDRESS,
-    host_address: _HostAddress = DEFAULT_HOST_ADDRESS,
+    host_address: _HostAddress = "auto",
     gateway: _Gateway = None,
     mac: _MacAddress = DEFAULT_MAC,
     mtu: _Mtu = 1500,
@@ -96,7 +100,7 @@ def up_command(
     limit: _Count = None,
     qdisc: _Word = None,
 ) -> None:
-    """Be a host on a TAP device, until SIGINT or SIGTERM."""
+    """Be a host on a TAP device, until SIGINT, SIGTERM or SIGHUP."""
     text = {"delay": delay, "jitter": jitter, "distribution": distribution, "loss": loss}
     text |= {"duplicate": duplicate, "corrupt": corrupt, "reorder": reorder, "rate": rate}
     words = {**text, "gap": gap, "limit": limit, "qdisc": qdisc}
@@ -118,6 +122,8 @@ def up_command(
     )
     options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))
     placements = place_services(serve or (), options)
+    if root is not None and not any(map(may_use_root, serve or ["http"])):
+        raise ConfigError(f"--root {root} is for http, which is not served: add --serve http")
     level = logging.INFO if verbose else logging.WARNING
     log = Log()
     logging.basicConfig(handlers=[log], level=level, format="%(message)s")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,6 +30,7 @@ from pystack.runtime.groups import unwrapped
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network, NetworkLink
 from pystack.runtime.ports import needs_real_time, read_port
+from pystack.runtime.signals import ending_signals
 from pystack.runtime.virtual import run as run_in_virtual_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
@@ -123,8 +123,8 @@ class _Lab:
             )
 
     async def until_signal(self) -> None:
-        """Run in real time, until it ends or SIGINT or SIGTERM comes."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        """Run in real time, until it ends, or SIGINT, SIGTERM or SIGHUP comes."""
+        with trio.open_signal_receiver(*ending_signals()) as signals:
             async with trio.open_nursery() as nursery:
 
                 async def watch() -> None:

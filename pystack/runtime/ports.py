@@ -108,3 +108,8 @@ def read_port(value: PortLike) -> Chosen[Port]:
 def needs_real_time(chosen: Chosen[Port]) -> bool:
     """Tell whether there can be such a port in real time only."""
     return bool(getattr(chosen.factory, "real_time", False))
+
+
+def has_nobody(chosen: Chosen[Port]) -> bool:
+    """Tell whether nobody is on the far side who could turn to an address."""
+    return chosen.factory in (_loopback, _replay)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pystack.core.addresses import Ip4, Prefix, format_ip4
-from pystack.core.errors import DeviceError
+from pystack.core.errors import ConfigError, DeviceError
 
 # <linux/if_tun.h>, as _IOW is encoded everywhere but on MIPS, PowerPC and SPARC
 _TUNSETOFFLOAD: Final = 0x400454D0
@@ -51,6 +51,9 @@ _KERNELS_QUEUE_FRAMES: Final = 1000  # DEFAULT_TX_QUEUE_LEN
 # their SYNs, has room. 32 flows made 4 Gbit/s over the kernel's own length and make 12 over this.
 _QUEUE_FRAMES: Final = 4096
 _NAME_MAX_BYTES: Final = 15  # IFNAMSIZ less the terminating zero
+
+
+OUT_OF_FILES: Final = "this process may open no more files (the limit is `ulimit -n`)"
 
 
 class OpenTap(Protocol):
@@ -119,8 +122,8 @@ def open_tap(
     host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
     offload: bool,
 ) -> TapDevice:
-    """Make or take over a TAP and bring it up."""
-    _check_name(name)
+    """Make or take over a TAP and bring it up. Raises ConfigError, DeviceError."""
+    check_name(name)
     if offload:
         tun = _attach(name, vnet_header=True)
         device = TapDevice(tun, offload=True)
@@ -144,7 +147,8 @@ def open_tap(
     return device
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise ConfigError for what no interface can be called."""
     problem = ""
     if not name:
         problem = "is empty"
@@ -153,16 +157,18 @@ def _check_name(name: str) -> None:
     elif name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
         problem = "has a character that the kernel does not take (a slash, a colon, a space)"
     if problem:
-        raise DeviceError(f"the interface name {name!r} {problem}; choose one like tap0")
+        raise ConfigError(f"the interface name {name!r} {problem}; choose one like tap0")
 
 
 def _attach(name: str, *, vnet_header: bool) -> _TunTap:
     try:
         import pytun  # Linux only, and not needed for anything else
-    except ImportError:
+    except ModuleNotFoundError:
         raise DeviceError(
             "TAP devices need Linux and the package python-pytun: pip install python-pytun"
         ) from None
+    except ImportError as error:  # it is there: an architecture that it is not for, no descriptor
+        raise DeviceError(f"the package python-pytun does not load: {error}") from None
     flags = pytun.IFF_TAP | pytun.IFF_NO_PI
     if vnet_header:
         flags |= pytun.IFF_VNET_HDR
@@ -181,6 +187,8 @@ def _why_not(name: str, error: OSError) -> str:
                 "there is no /dev/net/tun: load the kernel's module (modprobe tun), or hand the "
                 "device to the container (--device /dev/net/tun)"
             )
+        case errno.EMFILE:
+            return f"{name} cannot be opened: {OUT_OF_FILES}"
         case errno.EACCES:
             return "no permission to open /dev/net/tun: run it as root (sudo)"
         case errno.EPERM if exists:

@@ -31,13 +31,13 @@ from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost, make_host
 from pystack.runtime.ports import RunningPort, Socket, read_port
 from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.tap_device import check_name
 from pystack.tcp.congestion.registry import congestion_control
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
 
 DEFAULT_ADDRESS: Final = "10.77.0.2/24"
-DEFAULT_HOST_ADDRESS: Final = "10.77.0.1/24"
 DEFAULT_MAC: Final = "02:00:00:00:00:02"  # locally administered
 
 # Of ordinary frames, 12 us each: what ACKs permit is not sent in one go, for their successors and
@@ -73,7 +73,7 @@ class TapHostConfig:
         interface: str,
         *,
         address: str = DEFAULT_ADDRESS,
-        host_address: str | None = DEFAULT_HOST_ADDRESS,
+        host_address: str | None = "auto",
         gateway: str | None = None,
         mac: str = DEFAULT_MAC,
         mtu_bytes: int = 1500,
@@ -88,10 +88,18 @@ class TapHostConfig:
     ) -> TapHostConfig:
         """Read addresses from text, and check that all fits together. Raises ConfigError.
 
+        `host_address`: of the kernel's end; "auto": the first of the stack's network that is free;
+        None: it is left as it is.
         `words`: those of tc-netem(8), which `PipeConfig.parse` takes, for each of the directions.
         """
+        if port is None:
+            check_name(interface)
         own, prefix = parse_host_address(address)
-        kernel = None if host_address is None else parse_host_address(host_address)
+        kernel: tuple[Ip4, Prefix] | None = None
+        if host_address == "auto":
+            kernel = _other_end(own, prefix), prefix
+        elif host_address is not None:
+            kernel = parse_host_address(host_address)
         router = None if gateway is None else parse_ip4(gateway)
         if kernel is not None and kernel[0] == own:
             raise ConfigError(f"{address} is for both ends of the link; each needs its own")
@@ -116,6 +124,18 @@ class TapHostConfig:
             observe=observe,
             trouble=_read_trouble(words) if words else None,
         )
+
+
+def _other_end(own: Ip4, prefix: Prefix) -> Ip4:
+    """Return the first address of a network that a host may have, and ours is not."""
+    first = prefix.network + prefix.has_broadcast
+    other = Ip4(first + (first == own))
+    if other not in prefix or (prefix.has_broadcast and other == prefix.broadcast):
+        raise ConfigError(
+            f"{prefix} has no address for the kernel's end of the link: take a larger network, or "
+            "say which with --host-address"
+        )
+    return other
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ def test_the_ready_line_says_where_to_look(netns: NetworkNamespace, stack_up: St
     assert stack_up().ready == "ready: tap0 10.77.0.2 http://10.77.0.2/"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_in_order(
     netns: NetworkNamespace, stack_up: StackUp, number: signal.Signals
 ) -> None:
@@ -57,6 +57,32 @@ def test_a_second_signal_changes_nothing(
     )
     assert stack.stop(number) == 0, stack.log
     assert "tap0" not in interfaces(netns)
+
+
+def test_what_nohup_ignores_stays_ignored(netns: NetworkNamespace) -> None:
+    process = netns.popen(["nohup", *UP, "tap0"], stderr=None)
+    assert read_line(process).startswith("ready:")
+    process.send_signal(signal.SIGHUP)
+    netns.run(["curl", "-sSf", f"{URL}/bytes/5"])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def test_a_port_with_nobody_behind_it_announces_no_address(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    assert stack_up("--port", "loopback").ready == "ready: tap0 on the port loopback, http:80"
+
+
+@pytest.mark.parametrize("limit", range(5, 11))
+def test_too_few_files_is_the_reason_given(netns: NetworkNamespace, limit: int) -> None:
+    # Below 5, Python itself cannot start.
+    limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *UP, "tap0"]
+    result = netns.run(["timeout", "5", *limited], expect=None)
+    if result.returncode != 124:  # else it was enough
+        assert result.returncode == 1
+        said = sentence(result.stderr)
+        assert "no more files" in said or "Too many open files" in said
 
 
 def test_open_connections_get_their_fin(netns: NetworkNamespace, stack_up: StackUp) -> None:
@@ -103,6 +129,8 @@ def test_a_deleted_interface_ends_it_with_one_sentence(
         ["--serve", "http:65536"],
         ["--serve", "http", "--serve", "echo:80"],
         ["--root", "/nonexistent"],
+        ["--root", "/", "--serve", "echo"],
+        ["--address", "10.88.0.2/32"],
     ],
     ids=" ".join,
 )
@@ -115,9 +143,15 @@ def test_a_wrong_option_is_one_sentence_and_status_2(
     assert "tap0" not in interfaces(netns)
 
 
+@pytest.mark.parametrize("name", ["sixteen-letters!", "a/b", "", "a b"])
+def test_a_wrong_interface_name_is_a_wrong_word(netns: NetworkNamespace, name: str) -> None:
+    result = netns.run([*UP, name], expect=2)
+    assert "the interface name" in sentence(result.stderr)
+
+
 def test_a_capture_that_cannot_be_written_is_one_sentence(netns: NetworkNamespace) -> None:
     result = netns.run([*UP, "tap0", "--pcap", "/nonexistent/run.pcap"], expect=None)
-    assert result.returncode in (1, 2)
+    assert result.returncode == 2
     assert "/nonexistent/run.pcap" in sentence(result.stderr)
     assert "tap0" not in interfaces(netns)
 
@@ -166,8 +200,7 @@ def test_without_a_host_address_the_kernels_end_is_left_alone(
 
 def test_two_stacks_on_two_interfaces(netns: NetworkNamespace, stack_up: StackUp) -> None:
     stack_up()
-    words = ["--address", "10.78.0.2/24", "--host-address", "10.78.0.1/24"]
-    second = stack_up(*words, interface="tap1")
+    second = stack_up("--address", "10.78.0.2/24", interface="tap1")
     assert second.ready == "ready: tap1 10.78.0.2 http://10.78.0.2/"
     for address in ("10.77.0.2", "10.78.0.2"):
         netns.run(["curl", "-sSf", f"http://{address}/bytes/5"])

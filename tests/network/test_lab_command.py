@@ -73,7 +73,7 @@ def test_show_draws_it(lab: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "lab.svg").read_text().startswith("<svg ")
     done = pystack("show", lab, "--svg", tmp_path / "none" / "lab.svg")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.endswith("lab.svg: No such file or directory\n")
 
 

@@ -35,6 +35,9 @@ _WITHOUT_MEANING: Final = frozenset(
 )
 
 
+# An echo that stands for no value sent is shifted like the others, whether asked for or not.
+_ALWAYS: Final = "tcp_ts_ecr_scaled"
+
 _LOCAL_IP: Final = Ip4(0xC0A80001)  # 192.168.0.1
 _REMOTE_IP: Final = Ip4(0xC0000201)  # 192.0.2.1, of a network for examples (RFC 5737)
 
@@ -80,6 +83,11 @@ class Settings:
         except ValueError:
             return b""
 
+    @staticmethod
+    def knows(name: str) -> bool:
+        """Tell whether there is such an option, here or in the original."""
+        return name in _KNOWN | _FLAGS.keys() | _WITHOUT_MEANING | {_ALWAYS}
+
     def apply(self, name: str, value: str | None) -> str | None:
         """Take one option; return a remark about one that has no effect. ConfigError: it's wrong.
 
@@ -90,8 +98,8 @@ class Settings:
         if name in _FLAGS:
             setattr(self, _FLAGS[name], True)
             return None
-        if name == "tcp_ts_ecr_scaled":
-            return None  # always: an echo that stands for no value sent is shifted like the others
+        if name == _ALWAYS:
+            return None
         if value is None:
             if name in _KNOWN:
                 raise ConfigError(f"--{name} wants a value")

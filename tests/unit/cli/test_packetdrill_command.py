@@ -50,7 +50,18 @@ def test_a_trace_shows_calls_and_packets(scripts: Path) -> None:
     assert "    0.000000  inject < S 0:0(0) win 65535 <mss 1000>\n" in done.stdout
 
 
-@pytest.mark.parametrize("words", [(), ("nowhere.pkt",), ("--mtu=7", "good.pkt"), ("-D", "x", ".")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nowhere.pkt",),
+        ("--mtu=7", "good.pkt"),
+        ("-D", "x", "."),
+        ("--mtu=1400",),
+        ("--nonsense",),
+        ("--nonsense=1", "good.pkt"),
+    ],
+)
 def test_wrong_words_end_with_2_and_one_sentence(scripts: Path, words: tuple[str, ...]) -> None:
     done = packetdrill(*words)
     assert done.returncode == 2

@@ -1,0 +1,28 @@
+"""The command `pystack run`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pystack.core.errors import ConfigError
+
+
+def run_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The program.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ARGUMENT...", help="What it finds in sys.argv, as it is."),
+    ] = None,
+) -> None:
+    """Run a Python program with the Python that pystack is installed in.
+
+    This process becomes it, so that its exit status, its signals and its tracebacks are its own.
+    """
+    if not file.is_file() or not os.access(file, os.R_OK):
+        problem = "is no file that can be read" if file.exists() else "is not there"
+        raise ConfigError(f"the program {file} {problem}")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(file), *(arguments or ())])

@@ -1,0 +1,14 @@
+"""The signals that ask a program to end in order."""
+
+import signal
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return them: Ctrl-C, SIGTERM, and SIGHUP, which comes when the terminal goes.
+
+    SIGHUP not where it was ignored when we began: that is what nohup(1) is for.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
