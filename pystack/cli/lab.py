@@ -10,8 +10,7 @@ import typer
 
 from pystack.apps.lab import check_services, start_services
 from pystack.cli.observe import Observe, checked
-from pystack.cli.output import reader_is_gone
-from pystack.cli.start import interruptible
+from pystack.cli.output import Lines, interruptible, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.units import parse_time_s
 from pystack.runtime.lab import LabOptions, ProgramError, ports_of, run_lab
@@ -90,8 +89,11 @@ def run_command(
         # What programs print is to be seen when they print it, in a pipeline too.
         sys.stdout.reconfigure(line_buffering=True)
     interruptible()
+    lines = None if virtual else Lines(sys.stdout)
     try:
-        run_lab(spec, options, start_services, _print_now)
+        run_lab(spec, options, start_services, _print_now if lines is None else lines.put)
+        if lines is not None and lines.is_broken:
+            raise BrokenPipeError
     except ProgramError as error:
         if isinstance(error.__cause__, BrokenPipeError) and reader_is_gone():
             raise error.__cause__ from None
@@ -102,6 +104,9 @@ def run_command(
         raise
     except PystackError as error:
         return _failed(str(error))
+    finally:
+        if lines is not None:
+            lines.close()
     return 0
 
 

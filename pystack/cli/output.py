@@ -9,11 +9,18 @@ import logging
 import os
 import select
 import signal
+import stat
 import sys
-from typing import Final
+import threading
+import time
+from collections import deque
+from typing import Final, TextIO
 
 READER_GONE_STATUS: Final = 128 + signal.SIGPIPE
 _STREAMS: Final = (1, 2)
+_WAITING_BYTES: Final = 1 << 20
+_CLOSE_S: Final = 1.0
+_TRY_AGAIN_S: Final = 0.01
 
 
 def reader_is_gone() -> bool:
@@ -30,20 +37,124 @@ def abandon() -> None:
     os.close(nowhere)
 
 
-class Log(logging.StreamHandler):  # type: ignore[type-arg]  # generic for the type checker alone
+def interruptible() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt: there are programs who want to end in order."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Lines:
+    """Lines to a descriptor whose reader may sleep or be gone: no stack in real time waits for it.
+
+    What can be written at once is. The rest waits, so many bytes of it, and is written by a thread;
+    lines beyond that are left out, and it is said how many.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """`stream`: Python's own, None where it was closed when we began (`>&-`): to nowhere."""
+        self.is_broken = False  # nobody reads any more; then we have asked the program to end
+        self._descriptor = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()
+        self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._left_out = 0
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None  # None: nothing ever had to wait
+        self._is_closed = False
+
+    def put(self, line: str) -> None:
+        """Write a line, now or later. Never waits."""
+        data = f"{line}\n".encode(errors="backslashreplace")
+        with self._changed:
+            if self.is_broken or (not self._waiting_bytes and self._written_at_once(data)):
+                return
+            if self._waiting_bytes > _WAITING_BYTES:
+                self._left_out += 1
+                return
+            if self._left_out:
+                data = f"({self._left_out} lines were left out)\n".encode() + data
+                self._left_out = 0
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Give what waits a second more."""
+        with self._changed:
+            self._is_closed = True
+            if self._thread is not None:
+                self._changed.wait_for(lambda: not self._waiting_bytes or self.is_broken, _CLOSE_S)
+
+    def _written_at_once(self, data: bytes) -> bool:
+        # A pipe that is ready takes so much without waiting (pipe(7)). A disk is never known to.
+        if self._is_file or len(data) > select.PIPE_BUF or not self._is_ready():
+            return False
+        return not self._rest_of(memoryview(data))
+
+    def _is_ready(self) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(0))
+
+    def _rest_of(self, data: memoryview) -> memoryview:
+        """Write; return what could not be, and is to be tried again."""
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data[: select.PIPE_BUF]) :]
+        except BrokenPipeError:
+            self.is_broken = True
+            # In order, as by the signal: connections are closed.
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BlockingIOError:  # somebody else has made it so
+            return data
+        except OSError:  # a full disk, a terminal that is gone: there is nobody to tell
+            pass
+        return data[:0]
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                data = self._waiting.popleft()
+            poll.poll()
+            rest = memoryview(data)
+            while rest := self._rest_of(rest):
+                time.sleep(_TRY_AGAIN_S)
+            with self._changed:
+                self._waiting_bytes -= len(data)
+                self._changed.notify_all()
+                if self.is_broken:
+                    return
+
+
+class Log(logging.Handler):
     """Writes the lines of a log to standard error; when nobody reads them, it asks us to end."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
-        self.is_broken = False
+        super().__init__()
+        self._lines = Lines(sys.stderr)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Let the program end in order, as by SIGTERM; other errors are logging's to tell."""
-        if not isinstance(sys.exception(), BrokenPipeError):
-            super().handleError(record)
-        elif not self.is_broken:
-            self.is_broken = True
-            signal.raise_signal(signal.SIGTERM)
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether nobody reads it any more."""
+        return self._lines.is_broken
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            self._lines.put(self.format(record))
+        except Exception:  # as every handler has it: a record with wrong arguments
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Give what waits a little more time."""
+        self._lines.close()
+        super().close()
 
 
 def _is_gone(descriptor: int) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pystack.cli.output import interruptible
 from pystack.core.errors import ConfigError
 
 
@@ -36,7 +37,6 @@ def packetdrill_command(
     lists them. Exit status: 0 when all scripts passed, 1 when one failed.
     """
     # Not before it is wanted: the other commands start faster without it.
-    from pystack.cli.start import interruptible
     from pystack.testing.packetdrill.report import run_all
     from pystack.testing.packetdrill.settings import Settings
 

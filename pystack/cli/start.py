@@ -7,12 +7,6 @@ without the traceback of a half-done import.
 import signal
 
 
-def interruptible() -> None:
-    """From here on Ctrl-C raises KeyboardInterrupt: there are programs who want to end in order."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def main() -> None:
     """Run the command and exit."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

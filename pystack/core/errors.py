@@ -17,6 +17,10 @@ class DeviceError(PystackError, OSError):
     """A device of the operating system cannot be had, or has gone."""
 
 
+class OutputError(ConfigError, OSError):
+    """A file that was named cannot be written."""
+
+
 class WireError(PystackError):
     """Bytes that are not what they should be. The reason is the name of a counter."""
 

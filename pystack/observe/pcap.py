@@ -1,15 +1,15 @@
 """Captures in the pcap format, which Wireshark and tcpdump open.
 
-The file is whole after every frame: each record is written and flushed at once (1.5 us for a small
-frame, measured; a stack's work on it is many times that), so that nothing is lost when the program
-is killed, and the file can be followed while it grows.
+The file is whole after every frame, so that it can be followed while it grows: each record is
+written at once, in real time by a thread that may be some milliseconds behind.
 """
 
 import struct
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
-from pystack.core.errors import DeviceError, WireError
+from pystack.core.errors import WireError
 from pystack.observe.observer import Event, FrameSeen
+from pystack.observe.output import OutputFile, open_output
 from pystack.wire.frame import Frame, completed
 
 # The format is written here and not by dpkt, whose writer takes the time as one float: seconds
@@ -22,12 +22,28 @@ _ETHERNET: Final = 1  # LINKTYPE_ETHERNET
 SNAPLEN_BYTES: Final = 262144  # as tcpdump; super-frames (64 KiB) fit whole
 
 
+class RecordFile(Protocol):
+    """What a capture is written to: one call of `write` for the header, and for each record."""
+
+    def write(self, record: bytes, /) -> object:
+        """Write all of it."""
+        ...
+
+    def flush(self) -> None:
+        """Let others see it."""
+        ...
+
+    def close(self) -> None:
+        """End."""
+        ...
+
+
 class PcapWriter:
     """An observer that writes every frame it sees. Super-frames are written as one."""
 
     def __init__(
         self,
-        file: BinaryIO,
+        file: RecordFile,
         wall_clock_offset_s: float = 0.0,  # what to add to the world's time for seconds since 1970
         *,
         host: str | None = None,  # only frames of this host; None: of all
@@ -67,9 +83,9 @@ class PcapWriter:
         self._file.close()
 
 
-def open_capture(path: str) -> BinaryIO:
-    """Open a file to write a capture to; what was in it is gone."""
-    try:
-        return open(path, "wb")
-    except OSError as error:
-        raise DeviceError(f"cannot write the capture {path}: {error.strerror}") from None
+def open_capture(path: str) -> OutputFile:
+    """Open a file to write a capture to, at once; what was in it is gone. Raises OutputError."""
+    what = f"the capture {path}"
+    fd = open_output(what, path)
+    assert fd is not None
+    return OutputFile(what, fd)

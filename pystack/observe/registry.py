@@ -12,7 +12,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen, read
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import Event, Observer
-from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 
 GROUP: Final = "pystack.observer"
 
@@ -38,6 +38,7 @@ class Scene:
     began_at: float = 0.0  # when the world began, in its own time
     wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
     has_hosts: bool = True  # there are several: what is said should tell whose it is
+    open_file: Callable[[str], RecordFile] = open_capture  # to write to; ConfigError
     names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
 
 
@@ -46,7 +47,7 @@ def _pcap(
 ) -> Observer:
     """`pcap file FILE [host NAME] [interface NAME]`: every frame, for Wireshark."""
     offset_s = scene.wall_clock_offset_s
-    return PcapWriter(open_capture(file), offset_s, host=host, interface=interface)
+    return PcapWriter(scene.open_file(file), offset_s, host=host, interface=interface)
 
 
 def _log(scene: Scene, *, packets: bool = False) -> Observer:

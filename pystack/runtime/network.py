@@ -22,7 +22,7 @@ from pystack.core.scheduler import Handle
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.observer import Observer
-from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime import seal, socket_factory
 from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
@@ -30,6 +30,7 @@ from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost
 from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
 from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.spool import open_spool
 from pystack.runtime.virtual import VirtualClock
 from pystack.stack.host import Host
 from pystack.topology.addressing import parse_subnet
@@ -377,15 +378,20 @@ class Network:
         self.topology.tap(link, self._writer(path).write)
 
     def _writer(self, path: str | Path) -> PcapWriter:
-        writer = PcapWriter(open_capture(str(path)), self._wall_clock_offset_s())
+        writer = PcapWriter(self._open_file(str(path)), self._wall_clock_offset_s())
         self._closing.append(writer)
         return writer
+
+    def _open_file(self, path: str) -> RecordFile:
+        # In virtual time a capture is complete: while it is waited for, nothing happens.
+        return open_capture(path) if self.driver.is_virtual else open_spool(path)
 
     def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
         scene = Scene(
             say=say,
             began_at=self._times().origin,
             wall_clock_offset_s=self._wall_clock_offset_s(),
+            open_file=self._open_file,
             names=self.topology.names_by_address,
         )
         observer = chosen.make(scene)

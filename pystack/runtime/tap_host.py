@@ -25,12 +25,13 @@ from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.link.port import Port
 from pystack.observe.log import LogObserver
-from pystack.observe.pcap import PcapWriter, open_capture
+from pystack.observe.pcap import PcapWriter
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost, make_host
 from pystack.runtime.ports import RunningPort, Socket, read_port
 from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.spool import open_spool
 from pystack.runtime.tap_device import check_name
 from pystack.tcp.congestion.registry import congestion_control
 
@@ -224,7 +225,7 @@ def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: Driv
 def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> None:
     offset_s = time.time() - trio.current_time()
     if config.pcap is not None:
-        writer = PcapWriter(open_capture(config.pcap), offset_s, interface=config.interface)
+        writer = PcapWriter(open_spool(config.pcap), offset_s, interface=config.interface)
         resources.callback(writer.close)
         host.observe(writer)
     if config.verbosity:
@@ -235,6 +236,7 @@ def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> Non
         began_at=trio.current_time(),
         wall_clock_offset_s=offset_s,
         has_hosts=False,
+        open_file=open_spool,
         names=lambda: {format_ip4(config.address[0]): host.name},
     )
     for text in config.observe:

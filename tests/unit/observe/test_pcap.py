@@ -10,7 +10,7 @@ import sample_frames as frames
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pystack.core.errors import DeviceError
+from pystack.core.errors import OutputError
 from pystack.observe.observer import Dropped, FrameSeen
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.wire import ethernet, ipv4, tcp
@@ -97,5 +97,5 @@ def test_the_file_is_whole_after_every_frame(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_says_why(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"cannot write the capture .*: No such file"):
+    with pytest.raises(OutputError, match=r"cannot write the capture .*: No such file"):
         open_capture(str(tmp_path / "no" / "run.pcap"))

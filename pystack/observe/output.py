@@ -1,0 +1,111 @@
+"""Files that are written while things go on, record by record: captures.
+
+That one cannot be written any more is no reason for what is looked at to end. It is told in one
+sentence, and the file ends there, with its last whole record.
+"""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pystack.core.errors import OutputError
+
+Say = Callable[[str], object]  # takes a sentence that people are to see
+
+_log: Final = logging.getLogger("pystack.capture")
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+
+
+def tell(sentence: str) -> None:
+    """Warn, through logging: without any set up, that is a line on standard error."""
+    _log.warning("%s", sentence)
+
+
+class OutputFile:
+    """An open file that takes records, whole or not at all. Its methods raise nothing."""
+
+    def __init__(
+        self,
+        what: str,  # for sentences, like "the capture run.pcap"
+        fd: int,
+        *,
+        say: Say = tell,
+        before_write: Callable[[int], object] = lambda fd: None,
+    ) -> None:
+        """`before_write` is called with the descriptor before each write; it may raise OSError."""
+        self.what = what
+        self.records = 0  # that are in it
+        self.has_ended = False
+        self._fd = fd
+        self._say = say
+        self._before_write = before_write
+        self._whole_bytes = 0  # up to the end of the last record
+
+    def write(self, record: bytes) -> None:
+        """Write one record."""
+        self.write_all([record])
+
+    def write_all(self, records: Sequence[bytes]) -> None:
+        """Write several."""
+        if self.has_ended:
+            return
+        data = memoryview(b"".join(records))
+        done = 0
+        try:
+            while done < len(data):
+                self._before_write(self._fd)
+                done += os.write(self._fd, data[done:])
+        except OSError as error:
+            self._end(records, done, error)
+        else:
+            self.records += len(records)
+            self._whole_bytes += len(data)
+
+    def flush(self) -> None:
+        """Do nothing: each write goes to the kernel."""
+
+    def close(self) -> None:
+        """Close it. A second close does nothing."""
+        if not self.has_ended:
+            self.has_ended = True
+            os.close(self._fd)
+
+    def _end(self, records: Sequence[bytes], done: int, error: OSError) -> None:
+        for record in records:
+            if len(record) > done:
+                break
+            done -= len(record)
+            self.records += 1
+            self._whole_bytes += len(record)
+        if stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.ftruncate(self._fd, self._whole_bytes)  # half a record would be called damaged
+        self.close()
+        why = "nobody reads it any more" if error.errno == errno.EPIPE else error.strerror
+        self._say(f"{self.what} ends here: {why}")
+
+
+def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
+    """Open a file to be written; what was in it is gone. Raises OutputError.
+
+    A FIFO without a reader is waited for; with `wait` false, None is returned in its place.
+
+    Root follows no symbolic link of another user: it was put there to lead anywhere.
+    """
+    try:
+        is_planted = os.geteuid() == 0 and os.path.islink(path) and os.lstat(path).st_uid != 0
+        flags = _FLAGS | (os.O_NOFOLLOW if is_planted else 0)
+        # Truncated once it is known to be a file: for the rest it means nothing.
+        fd = os.open(path, flags | (0 if wait else os.O_NONBLOCK), 0o666)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.ftruncate(fd, 0)
+    except OSError as error:
+        if error.errno == errno.ENXIO and not wait and stat.S_ISFIFO(os.stat(path).st_mode):
+            return None
+        why = error.strerror
+        if error.errno == errno.ELOOP and os.path.islink(path):
+            why = "it is a symbolic link of another user, which root does not follow"
+        raise OutputError(f"cannot write {what}: {why}") from None
+    return fd

@@ -1,0 +1,148 @@
+"""Writing without waiting: in real time, a thread does it, and the stack never waits for a disk.
+
+What is to be written waits in a queue of so many bytes. A reader that sleeps, or a disk that is
+slower than the network, makes it full: then records are left out, whole ones, and counted. The
+thread gathers for a few milliseconds, so that a busy stack is interrupted 200 times a second at
+most; what was seen less than that ago is lost to a program that is killed.
+
+In virtual time nothing of this is needed: while a program waits for a disk, no time passes.
+"""
+
+import errno
+import os
+import select
+import threading
+import time
+from collections import deque
+from queue import SimpleQueue
+from typing import Final
+
+from pystack.observe.output import OutputFile, Say, open_output, tell
+
+CAPTURE_QUEUE_BYTES: Final = 16 << 20
+_GATHER_S: Final = 0.005
+_BATCH_BYTES: Final = 1 << 20
+_LOOK_AGAIN_S: Final = 0.1  # whether there is a reader, whether it is the end
+# What the thread gets at the end to write what is left, to whoever may not read.
+_END_S: Final = 2.0
+
+
+class Spool:
+    """A file that is written by a thread of its own, started with the first record."""
+
+    def __init__(
+        self, what: str, path: str, *, queue_bytes: int = CAPTURE_QUEUE_BYTES, say: Say = tell
+    ) -> None:
+        """Open it. Raises OutputError. A FIFO that has no reader yet is opened when it has."""
+        self.what = what
+        self.dropped = 0  # records that found the queue full, or nobody to take them at the end
+        self._path = path
+        self._say = say
+        self._most_bytes = queue_bytes
+        self._queue: deque[bytes] = deque()
+        self._put_bytes = 0  # changed by the stack's thread alone
+        self._taken_bytes = 0  # changed by the writer's alone
+        self._is_idle = False
+        self._is_over = False  # nothing is written any more
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._give_up_at = float("inf")  # on the monotonic clock; set by `close`
+        self._thread: threading.Thread | None = None  # None: nothing was written yet
+        self._file = self._opened()  # None: a FIFO without a reader
+
+    def write(self, record: bytes) -> None:
+        """Take a record. Never waits, never raises."""
+        if self._is_over:
+            return
+        if self._put_bytes - self._taken_bytes > self._most_bytes:
+            if not self.dropped:
+                self._say(f"{self.what} is written too slowly: it will lack some of what was seen")
+            self.dropped += 1
+            return
+        self._put_bytes += len(record)
+        self._queue.append(record)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self.what, daemon=True)
+            self._thread.start()
+        elif self._is_idle:
+            self._is_idle = False
+            self._wake.put(None)
+
+    def flush(self) -> None:
+        """Do nothing: it is written as soon as it can be."""
+
+    def close(self) -> None:
+        """Let what is left be written, for a bounded time. A second close does nothing."""
+        if self._give_up_at != float("inf"):
+            return
+        self._give_up_at = time.monotonic() + _END_S
+        if self._thread is not None:
+            self._wake.put(None)
+            self._thread.join(_END_S + 2 * _LOOK_AGAIN_S)
+        elif self._file is not None:
+            self._file.close()
+        if self.dropped:
+            self._say(f"{self.what} lacks {self.dropped} records, for it was written too slowly")
+
+    def _opened(self) -> OutputFile | None:
+        fd = open_output(self.what, self._path, wait=False)
+        if fd is None:
+            return None
+        return OutputFile(self.what, fd, say=self._say, before_write=self._wait_writable)
+
+    def _run(self) -> None:
+        while self._file is None:
+            if time.monotonic() > self._give_up_at:
+                self.dropped += len(self._queue)
+                return
+            time.sleep(_LOOK_AGAIN_S)
+            try:
+                self._file = self._opened()
+            except OSError as error:
+                self._file = None
+                self._say(str(error))
+                self._is_over = True
+                return
+        while self._is_not_over():
+            batch = self._batch()
+            assert self._file is not None
+            self._file.write_all(batch)
+            if self._file.has_ended:
+                break
+        self._is_over = True
+        self._queue.clear()
+        if self._file is not None:
+            self._file.close()
+
+    def _is_not_over(self) -> bool:
+        """Wait until there is something to write, and a little longer; False at the end."""
+        if not self._queue:
+            self._is_idle = True
+            if not self._queue and self._give_up_at == float("inf"):
+                self._wake.get()
+            self._is_idle = False
+        if self._give_up_at != float("inf"):
+            return bool(self._queue)
+        time.sleep(_GATHER_S)
+        return True
+
+    def _batch(self) -> list[bytes]:
+        batch, size = [], 0
+        while self._queue and size < _BATCH_BYTES:
+            record = self._queue.popleft()
+            size += len(record)
+            batch.append(record)
+        self._taken_bytes += size
+        return batch
+
+    def _wait_writable(self, fd: int) -> None:
+        """Wait for a reader to read; not beyond the end."""
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        while not poll.poll(_LOOK_AGAIN_S * 1000):
+            if time.monotonic() > self._give_up_at:
+                raise OSError(errno.ETIMEDOUT, "its reader did not read it to the end")
+
+
+def open_spool(path: str) -> Spool:
+    """Open a capture that is written by a thread. Raises OutputError."""
+    return Spool(f"the capture {path}", os.fspath(path))
