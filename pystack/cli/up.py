@@ -1,13 +1,14 @@
 """The command `pystack up`: a host on a TAP device."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import trio
 import typer
 
-from pystack.apps.service import ServiceOptions, may_use_root, place_services
+from pystack.apps.service import Placement, ServiceOptions, may_use_root, place_services
 from pystack.apps.up import up
 from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Log
@@ -120,10 +121,17 @@ def up_command(
         port=port,
         words={word: value for word, value in words.items() if value is not None},
     )
-    options = ServiceOptions(root=root, rng=component_rng(config.seed, "services"))
-    placements = place_services(serve or (), options)
-    if root is not None and not any(map(may_use_root, serve or ["http"])):
+    placements = _placements(serve or ["http"], root, config.seed)
+    _run(config, placements, verbose)
+
+
+def _placements(serve: Sequence[str], root: Path | None, seed: int) -> list[Placement]:
+    if root is not None and not any(map(may_use_root, serve)):
         raise ConfigError(f"--root {root} is for http, which is not served: add --serve http")
+    return place_services(serve, ServiceOptions(root=root, rng=component_rng(seed, "services")))
+
+
+def _run(config: TapHostConfig, placements: Sequence[Placement], verbose: int) -> None:
     level = logging.INFO if verbose else logging.WARNING
     log = Log()
     logging.basicConfig(handlers=[log], level=level, format="%(message)s")
