@@ -292,3 +292,15 @@ def test_a_window_of_less_than_a_segment_lets_one_go_where_nothing_is_on_the_way
     tcp.expect_nothing("+0.1")
     tcp.inject("+0 < . 1:1(0) ack 1461 win 65535")
     tcp.expect("+0 > . 1461:2921(1460) ack 1")
+
+
+def test_half_of_the_largest_window_goes_unpushed_and_a_byte_more_does_not() -> None:
+    tcp = Script()
+    tcp.established(win=2920)
+    tcp.write(8000)
+    tcp.expect("+0 > . 1:1461(1460) ack 1")
+    tcp.expect("+0 > P. 1461:2921(1460) ack 1")
+    tcp = Script()
+    tcp.established(win=2919)
+    tcp.write(8000)
+    tcp.expect("+0 > P. 1:1461(1460) ack 1")
