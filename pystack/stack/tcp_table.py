@@ -24,7 +24,7 @@ from pystack.stack import egress, ip_fields
 from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.path_mtus import PathMtus
 from pystack.stack.tcp_listen import Listeners
-from pystack.stack.tcp_memory import CONNECTION_BYTES, TcpMemory
+from pystack.stack.tcp_memory import CONNECTION_BYTES, SENT_BYTES, TcpMemory
 from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
@@ -294,8 +294,9 @@ class TcpTable:
             self._tell(socket, now)
         sending, reading = connection.send_buffer, connection.receive_buffer
         held_bytes = sending.end - sending.start + reading.readable_bytes
+        held_bytes += SENT_BYTES * len(getattr(connection.recovery, "held", ()))
         if reading.ranges:
-            held_bytes += reading.out_of_order.size_bytes
+            held_bytes += reading.out_of_order.cost_bytes
         if held_bytes != socket.held_bytes:
             self._count_memory(socket, held_bytes, now)
         if connection.state in _OVER and self._let_go(socket, now):

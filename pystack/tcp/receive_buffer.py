@@ -3,15 +3,22 @@
 from collections import deque
 from typing import Final
 
-from pystack.tcp.out_of_order import OutOfOrder
+from pystack.tcp.out_of_order import MAX_RANGES, RANGE_BYTES, OutOfOrder
 from pystack.wire.checksum import Buffer
 
-# A payload that fills less of the frame's buffer than this is copied, so that it does not pin it.
-# The short ones are gathered: a thousand segments of a byte must not become a thousand objects.
+# Short payloads are gathered: a thousand segments of a byte must not become a thousand objects.
 _GATHER_BELOW_BYTES: Final = 1024
 _GATHER_UP_TO_BYTES: Final = 65536
+# What is a view of something more than twice as large is copied, so that it does not pin that; not
+# what is large: a sender in the same process may have all of it in one piece.
+_COPY_BELOW_BYTES: Final = 32768
 # What all buffers have while nothing is in them: a deque takes 0.6 kB. It takes nothing in.
 _EMPTY: Final[deque[Buffer]] = deque(maxlen=0)
+
+
+def _unpinned(view: memoryview) -> Buffer:
+    """Return what is viewed; a copy, where it would keep more than twice as much from going."""
+    return bytes(view) if len(view.obj) > 2 * len(view) else view  # type: ignore[arg-type]
 
 
 class ReceiveBuffer:
@@ -34,6 +41,8 @@ class ReceiveBuffer:
             self._chunks = deque()
         if size >= _GATHER_BELOW_BYTES:
             self._tail = None
+            if size < _COPY_BELOW_BYTES and type(payload) is memoryview:
+                payload = _unpinned(payload)
             self._chunks.append(payload)
             return
         if self._tail is None or len(self._tail) >= _GATHER_UP_TO_BYTES:
@@ -41,9 +50,11 @@ class ReceiveBuffer:
             self._chunks.append(self._tail)
         self._tail += payload
 
-    def insert(self, seq: int, payload: Buffer) -> bool:
+    def insert(
+        self, seq: int, payload: Buffer, buffer_bytes: int = MAX_RANGES * RANGE_BYTES
+    ) -> bool:
         """Keep a piece that lies beyond a gap; False where there are too many already."""
-        return self.out_of_order.insert(seq, payload)
+        return self.out_of_order.insert(seq, payload, buffer_bytes)
 
     def take_contiguous(self, rcv_nxt: int) -> int:
         """Move what is now in order to the user's side; return the new RCV.NXT."""
@@ -63,7 +74,7 @@ class ReceiveBuffer:
                 self._tail = None  # it may grow no more: there will be views of it
             if len(chunk) > left:
                 view = memoryview(chunk)
-                chunks.appendleft(view[left:])
+                chunks.appendleft(_unpinned(view[left:]))
                 chunk = view[:left]
             parts.append(chunk)
             left -= len(chunk)

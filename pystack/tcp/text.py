@@ -61,7 +61,7 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
         twice = buffer.out_of_order.overlap(seg.seq, seg.seq + len(payload))
         if twice is not None:
             sack.came_twice(tcb, *twice)
-        if not buffer.insert(seg.seq, payload):
+        if not buffer.insert(seg.seq, payload, tcb.rcv_buf_bytes):
             conn.drops.append("tcp_too_many_pieces")
         tcb.ack_now = True  # RFC 5681 section 4.2: at once, so that the peer counts duplicates
         return

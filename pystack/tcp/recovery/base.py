@@ -5,7 +5,7 @@ thing: its own timer, `Timer.LOSS`. The congestion control is not its business; 
 told to it comes back from `on_ack` and `on_timer` as a sum of the flags below.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from pystack.tcp.rate import RateEstimator
@@ -56,6 +56,11 @@ class LossRecovery(Protocol):
     # needs a sample a round trip, congestion controls may have one with each ACK (RFC 9406).
     newest_rtt_s: float
     counts_delivered: bool  # True: the former is exact, so that PRR can go by it
+
+    @property
+    def held(self) -> Sequence[object]:
+        """Return what is remembered of what is on the way, counted as memory; it may be missing."""
+        ...
 
     @property
     def repairing(self) -> bool:

@@ -16,7 +16,7 @@ from pystack.tcp.recovery.base import (
     RecoveryInfo,
 )
 from pystack.tcp.rtt import RttEstimator
-from pystack.tcp.scoreboard import NO_BOARD, Scoreboard
+from pystack.tcp.scoreboard import NO_BOARD, Record, Scoreboard
 from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import Segment
 
@@ -35,6 +35,7 @@ class NewRenoRecovery:
         "_tcb",
         "delivered_bytes",
         "dup_acks",
+        "held",
         "in_recovery",
         "newly_lost_bytes",
         "recover",
@@ -56,6 +57,7 @@ class NewRenoRecovery:
         self._forced = False  # the next of it goes out whatever cwnd says
         self._first_partial = False
         self._board = NO_BOARD
+        self.held: list[Record] = NO_BOARD.records
         self._rates: RateEstimator | None = None  # None: nobody asks for rates, no record is kept
 
     @property
@@ -130,6 +132,7 @@ class NewRenoRecovery:
     def measure(self, rates: RateEstimator) -> None:
         """Keep records, for the rates alone."""
         self._board = Scoreboard()
+        self.held = self._board.records
         self._rates = rates
 
     def on_too_big(self) -> None:

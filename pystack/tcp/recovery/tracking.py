@@ -16,6 +16,7 @@ class Tracking:
         "_tcb",
         "board",
         "fack",
+        "held",
         "newest_rtt_s",
         "rates",
         "repairing",
@@ -25,6 +26,7 @@ class Tracking:
         self._tcb = tcb
         self._rtt = rtt
         self._log: list[tuple[int, float]] = []  # no deque: empty it takes 0.6 kB
+        self.held: list[tuple[int, float]] | list[Record] = self._log
         self.board = NO_BOARD
         self.repairing = False  # True: the scoreboard is in use, the log is empty
         self._calm_seq = tcb.iss  # SND.NXT at the last sign of trouble
@@ -55,6 +57,7 @@ class Tracking:
         self.repairing = True
         if self.board is NO_BOARD:
             self.board = Scoreboard()
+        self.held = self.board.records
         seq = self._tcb.snd_una
         for end, at in self._log:
             self.board.sent(seq, end, at)
@@ -80,6 +83,7 @@ class Tracking:
             self._log.extend((record.end, record.xmit_at) for record in board.records)
             board.clear()  # and kept: its serial numbers go on
             self.repairing = False
+            self.held = self._log
 
     def _shorten_log(self, now: float) -> None:
         log, una = self._log, self._tcb.snd_una

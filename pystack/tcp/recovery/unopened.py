@@ -22,6 +22,7 @@ class Unopened:
     delivered_bytes = newly_lost_bytes = 0
     newest_rtt_s = 0.0
     counts_delivered = False
+    held: tuple[object, ...] = ()
     repairing = False
     in_recovery = False
 
