@@ -1,8 +1,8 @@
 """How much memory the connections of one host take together, and who is cut first.
 
-Counted is what is really held, as Linux's truesize: the texts in all buffers, `CONNECTION_BYTES` for
-each connection, `RANGE_BYTES` for each range beyond a gap, `SENT_BYTES` for each piece on the way.
-What a buffer keeps pins no more than twice its size. Above the second
+Counted is what is really held, as Linux's truesize: the texts in all buffers, `CONNECTION_BYTES`
+for each connection, `RANGE_BYTES` for each range beyond a gap, `SENT_BYTES` for each piece on the
+way. What a buffer keeps pins no more than twice its size. Above the second
 of `TcpConfig.memory_bytes` the host is pressed: no window is opened beyond a few segments, send
 buffers are short, and everything goes on, slowly. Above the third, until it is below the second:
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # What a connection takes without any text, its stream included: see docs/performance.md.
 CONNECTION_BYTES: Final = 4096
-# What is remembered of a segment, or a super-frame, until it is acknowledged: 0.12 kB while all goes
-# well, 0.24 kB on the scoreboard.
+# What is remembered of a segment, or a super-frame, until it is acknowledged: 0.12 kB while all
+# goes well, 0.24 kB on the scoreboard.
 SENT_BYTES: Final = 192
 
 

@@ -34,8 +34,8 @@ class RackRecovery(SackRecovery):
     __slots__ = (
         "_dsack_round",
         "_persist",
-        "_probe_since",
         "_probe_due",
+        "_probe_since",
         "_reo_at",
         "_report",
         "_stuck",
