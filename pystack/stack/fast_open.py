@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4
 from pystack.tcp.fast_open import FastOpen
-from pystack.tcp.states import TcpState
 from pystack.wire import tcp_options
 from pystack.wire.tcp_options import FastOpenCookie
 
@@ -70,15 +69,9 @@ class FastOpenTable:
         elif shown is None or not self._is_good(shown, socket, now):
             return False
         # Section 5.1: whoever forges addresses with a cookie that he was given may not fill memory.
-        waiting = [
-            other
-            for other in listener.fast_opened
-            if other.connection.state is TcpState.SYN_RECEIVED
-        ]
-        listener.fast_opened = waiting
-        if len(waiting) >= connection.config.fast_open_pending:
+        if len(listener.fast_opened) >= connection.config.fast_open_pending:
             return False
-        waiting.append(socket)
+        listener.fast_opened.add(socket)
         return True
 
     def _is_good(self, shown: FastOpenCookie, socket: TcpSocket, now: float) -> bool:

@@ -11,15 +11,15 @@ from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
 from pystack.stack import egress
 from pystack.stack.ports import random_port
 from pystack.stack.senders import may_be_heard
-from pystack.stack.tcp_open import Opener
+from pystack.stack.tcp_open import Opener, fields_of
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWait, may_follow
-from pystack.tcp import syn_cookie
+from pystack.tcp import syn_cookie, timestamps
 from pystack.tcp.listener import Listener
 from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb
+from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb, TcpConfig
 from pystack.wire import ethernet, ipv4, segment_frame, tcp, tcp_options
 from pystack.wire.frame import Frame
 from pystack.wire.segment_frame import pack_ends
@@ -41,10 +41,15 @@ _ADDRESSES_AT: Final = ethernet.HEADER_BYTES + 12
 class Listeners:
     """The ports of one host that are open for connections."""
 
-    __slots__ = ("_cookie_key", "_host", "_opener", "_table", "by_port")
+    __slots__ = ("_cookie_answers", "_cookie_key", "_host", "_opener", "_table", "by_port")
 
     def __init__(self, host: Host, table: TcpTable, opener: Opener) -> None:
         self._cookie_key = opener.secret(b"syn cookies")
+        # What SYN-ACKs with cookies say beside their numbers, by what SYNs ask for: with the MTU
+        # and the configuration that were last used
+        self._cookie_answers: tuple[
+            tuple[int, TcpConfig] | None, dict[syn_cookie.Asked, syn_cookie.Answer]
+        ] = (None, {})
         self._host = host
         self._table = table
         self._opener = opener
@@ -121,15 +126,18 @@ class Listeners:
             or route is None
             or segment_frame.ends(frame.data) in table.time_waits.records
             or listener.accept_queue_full
-            or listener.syn_queue_full
-            or table.config.syn_cookies == 2
+            or (listener.syn_queue_full and not table.config.syn_cookies)
             or not may_be_heard(host, interface, src, dst)
         ):
             return False
         host.counters["ip_packets_in"] += 1
         host.counters["tcp_segments_in"] += 1
         self._shed(listener, now)
-        self._open(listener, (dst, segment.dst_port, src, segment.src_port), route, segment, now)
+        ends = dst, segment.dst_port, src, segment.src_port
+        if listener.syn_queue_full or table.config.syn_cookies == 2:
+            self._send_cookie(listener, ends, route, segment, now)
+        else:
+            self._open(listener, ends, route, segment, now)
         return True
 
     def segment_arrived(
@@ -164,6 +172,12 @@ class Listeners:
             self._syn_arrived(listener, packet, segment, now, old)
         elif kind != tcp.ACK or not self._cookie_arrived(listener, packet, segment, ends, now):
             self._answer_stranger(packet, segment, now, known_port=True)
+
+    def fast_open_is_over(self, socket: TcpSocket) -> None:
+        """A connection that had text before its last ACK has that now, or has ended."""
+        listener = self.find(socket.local, socket.connection.local_port)
+        if listener is not None:
+            listener.fast_opened.discard(socket)
 
     def admits(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
         """Tell whether a half-open connection may take a segment that may be its last ACK.
@@ -221,14 +235,14 @@ class Listeners:
             return
         self._shed(listener, now)
         config = self._table.config
+        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
         # A successor's number must be beyond its predecessor's, which a cookie need not be.
         if predecessor is None and (listener.syn_queue_full or config.syn_cookies == 2):
             if config.syn_cookies:
-                self._send_cookie(listener, packet, segment, route, now)
+                self._send_cookie(listener, ends, route, segment, now)
             else:
                 host.drop("tcp_syn_queue_full", now, data=packet.raw)
             return
-        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
         self._open(listener, ends, route, segment, now, predecessor)
 
     def _open(
@@ -242,11 +256,11 @@ class Listeners:
     ) -> None:
         """Make the connection that a SYN asks for, which answers it."""
         host, config = self._host, listener.config(self._table.config)
-        if predecessor is None:
-            iss = self._opener.iss(*ends, now)
-        else:  # beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
+        iss = None
+        if predecessor is not None:
+            # Beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
             iss = predecessor.snd_nxt + 0x10001 & MASK
-        socket = self._opener.make(*ends, route, iss, config)
+        socket = self._opener.make(*ends, route, now, config, iss=iss)
         self._add(listener, socket)
         note_handshake(socket, segment, now, sent=False)
         if config.fast_open in ("server", "both") and self._table.fast_open.syn_arrived(
@@ -281,23 +295,33 @@ class Listeners:
     def _send_cookie(
         self,
         listener: Listener[TcpSocket],
-        packet: ipv4.Ipv4Packet,
-        segment: tcp.Segment,
+        ends: tuple[Ip4, int, Ip4, int],
         route: Route,
+        segment: tcp.Segment,
         now: float,
     ) -> None:
         """Answer a SYN without keeping anything (RFC 4987 section 3.6)."""
-        host = self._host
-        ends = packet.dst, segment.dst_port, packet.src, segment.src_port
-        name = pack_ends(packet.src, packet.dst, segment.src_port, segment.dst_port)
-        mss = tcp_options.parse(segment.options).mss or DEFAULT_SEND_MSS_BYTES
+        host, table = self._host, self._table
+        local, local_port, remote, remote_port = ends
+        theirs = tcp_options.parse(segment.options)
+        name = pack_ends(remote, local, remote_port, local_port)
+        mss = theirs.mss or DEFAULT_SEND_MSS_BYTES
         cookie = syn_cookie.make(self._cookie_key, name, segment.seq, mss, now)
-        config = listener.config(self._table.config)
-        socket = self._opener.make(*ends, route, cookie, config)
-        syn_ack = syn_cookie.answer(socket.connection, segment, now)
+        config = listener.config(table.config)
+        asked = syn_cookie.Asked.by(segment, theirs, config, pressed=table.shared.memory.pressed)
+        where = route.interface.mtu_bytes, config
+        if self._cookie_answers[0] != where:
+            self._cookie_answers = where, {}
+        known = self._cookie_answers[1]
+        answer = known.get(asked)
+        if answer is None:  # a connection says once what it would answer
+            socket = self._opener.make(*ends, route, now, config, iss=cookie)
+            answer = known[asked] = syn_cookie.answer(socket.connection, segment, theirs, now)
+        clock = timestamps.clock_at(now, self._opener.offsets(*ends).timestamp)
         listener.cookie_sent_at = now
         host.counters.add("tcp_syn_cookies_sent")
-        egress.send_segment(host, route, packet.dst, packet.src, syn_ack, now)
+        syn_ack = answer.segment(segment, theirs, cookie, clock)
+        egress.send_segment(host, route, local, remote, syn_ack, now, fields_of(config))
 
     def _cookie_arrived(
         self,
@@ -323,7 +347,7 @@ class Listeners:
         host.counters.add("tcp_syn_cookies_received")
         config = listener.config(self._table.config)
         named = packet.dst, segment.dst_port, packet.src, segment.src_port
-        socket = self._opener.make(*named, route, cookie, config)
+        socket = self._opener.make(*named, route, now, config, iss=cookie)
         self._add(listener, socket)
         syn, syn_ack = syn_cookie.open_by_cookie(socket.connection, segment, mss, now)
         note_handshake(socket, syn, now, sent=False)

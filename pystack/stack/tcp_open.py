@@ -12,7 +12,7 @@ from pystack.stack import ip_fields
 from pystack.stack.ports import EphemeralPorts
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.connection import Connection
-from pystack.tcp.isn import initial_sequence_number, timestamp_offset
+from pystack.tcp.isn import Offsets, offsets
 from pystack.tcp.seq import MASK
 from pystack.wire import ipv4, tcp
 from pystack.wire.ip_options import SourceRoute
@@ -90,8 +90,8 @@ class Opener:
                 raise OSError(errno.EADDRNOTAVAIL, "all ephemeral ports to there are taken")
         elif not is_free(local_port):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        iss = self._active_iss(local, local_port, remote, remote_port, now)
-        socket = self.make(local, local_port, remote, remote_port, route, iss, config)
+        iss = self._successor_iss(local, local_port, remote, remote_port)
+        socket = self.make(local, local_port, remote, remote_port, route, now, config, iss=iss)
         if source_route is not None:
             ip_fields.set_source_route(socket, source_route, by_user=True)
         table.add(socket)
@@ -111,13 +111,14 @@ class Opener:
             )
         connection.write(text, now)
 
-    def _active_iss(
-        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, now: float
-    ) -> int:
+    def _successor_iss(
+        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int
+    ) -> int | None:
+        """Return a number beyond those of the one in TIME-WAIT that gives way; None: none does."""
         ends = pack_ends(remote, local, remote_port, local_port)
         old = self._table.time_waits.records.get(ends)
         if old is None:
-            return self.iss(local, local_port, remote, remote_port, now)
+            return None
         self._table.time_waits.forget(ends)
         self._host.counters.add("tcp_time_wait_recycled")
         return old.snd_nxt + _BEYOND & MASK
@@ -126,9 +127,9 @@ class Opener:
         """Return a key of this host's own, for one purpose."""
         return hashlib.blake2s(purpose, key=self._isn_key).digest()
 
-    def iss(self, local: Ip4, local_port: int, remote: Ip4, remote_port: int, now: float) -> int:
-        """Return an initial sequence number that nobody can guess."""
-        return initial_sequence_number(self._isn_key, local, local_port, remote, remote_port, now)
+    def offsets(self, local: Ip4, local_port: int, remote: Ip4, remote_port: int) -> Offsets:
+        """Return what nobody can guess of a connection's numbers and timestamps."""
+        return offsets(self._isn_key, local, local_port, remote, remote_port)
 
     def make(
         self,
@@ -137,21 +138,31 @@ class Opener:
         remote: Ip4,
         remote_port: int,
         route: Route,
-        iss: int,
+        now: float,
         config: TcpConfig | None = None,
+        *,
+        iss: int | None = None,
     ) -> TcpSocket:
-        """Make a connection that is not in the table yet; without a `config`, it has the host's."""
+        """Make a connection that is not in the table yet; without a `config`, it has the host's.
+
+        `iss`: its first number; None: one that nobody can guess.
+        """
+        own = self.offsets(local, local_port, remote, remote_port)
         connection = Connection(
             config or self._table.config,
             local_port,
             remote_port,
-            iss=iss,
+            iss=own.initial_number(now) if iss is None else iss,
             mtu_mss=route.interface.mtu_bytes - HEADERS_BYTES,
             gso_max_bytes=route.interface.port.gso_max_bytes,
-            ts_offset=timestamp_offset(self._isn_key, local, remote),
+            ts_offset=own.timestamp,
             shared=self._table.shared,
-            path_mss=self._table.path_mtus.mss_to(remote, self._host.scheduler.now),
+            path_mss=self._table.path_mtus.mss_to(remote, now),
         )
-        ttl = connection.config.ttl
-        ip = ip_fields.PLAIN if ttl == ipv4.DEFAULT_TTL else ip_fields.IpFields(ttl=ttl)
-        return TcpSocket(connection, local, remote, route, ip)
+        return TcpSocket(connection, local, remote, route, fields_of(connection.config))
+
+
+def fields_of(config: TcpConfig) -> ip_fields.IpFields:
+    """Return what the IP headers of a connection have at first."""
+    ttl = config.ttl
+    return ip_fields.PLAIN if ttl == ipv4.DEFAULT_TTL else ip_fields.IpFields(ttl=ttl)

@@ -132,7 +132,10 @@ class TcpTable:
             return
         note_handshake(socket, segment, now, sent=False)
         socket.connection.segment_arrived(segment, now)
-        if socket.listener is not None and socket.connection.state not in _HANDSHAKE_STATES:
+        if socket.connection.fast_opened:
+            if socket.connection.state is not TcpState.SYN_RECEIVED:
+                self.listeners.fast_open_is_over(socket)
+        elif socket.listener is not None and socket.connection.state not in _HANDSHAKE_STATES:
             # At once, not when the pump tells it: the next in the batch looks at the queue too.
             socket.listener.established(socket)
 
@@ -434,6 +437,8 @@ class TcpTable:
         if socket.timer is not None:
             socket.timer.cancel()
             socket.timer = None
+        if socket.connection.fast_opened:
+            self.listeners.fast_open_is_over(socket)
         if socket.listener is not None:
             socket.listener.forget(socket)
             socket.listener = None

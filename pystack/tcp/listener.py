@@ -43,7 +43,7 @@ class Listener(Generic[S]):
         self.half_open: dict[S, None] = {}  # in the order of their SYNs
         self.ready: deque[S] = deque()  # established, not yet accepted
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told
-        self.fast_opened: list[S] = []  # that have text already, and had no ACK when last seen
+        self.fast_opened: set[S] = set()  # that have text already, and no ACK yet
         self.broken = False  # its host was powered off: nothing will ever come
         self._changes: dict[str, Any] = {}  # of the host's TcpConfig
         self._config: tuple[TcpConfig, TcpConfig] | None = None  # host's and own; None: not made

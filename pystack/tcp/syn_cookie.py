@@ -8,11 +8,13 @@ numbers are laid out as Linux does, after D. J. Bernstein; a forged one passes o
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pystack.tcp import handshake, timestamps
+from pystack.tcp import handshake
 from pystack.tcp.seq import MASK
-from pystack.tcp.tcb import MAX_WINDOW_SHIFT
+from pystack.tcp.tcb import MAX_WINDOW_SHIFT, TcpConfig
 from pystack.wire import tcp_options
 from pystack.wire.tcp import ACK, CWR, ECE, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions
@@ -55,26 +57,76 @@ def check(key: bytes, ends: bytes, irs: int, cookie: int, now: float) -> int | N
     return MSS_BYTES[index] if index < len(MSS_BYTES) else None
 
 
-def answer(conn: Connection, syn: Segment, now: float) -> Segment:
-    """Return the SYN-ACK of a connection that is made for this, and forgotten at once.
+class Asked(NamedTuple):
+    """What of a SYN, and of our own state, decides what its SYN-ACK says."""
 
-    Its initial sequence number is the cookie. Where the peer has no timestamps there is no place
-    for its other options, and so they are not answered.
+    timestamps: bool
+    sack: bool
+    scaled: bool
+    flags: int
+    ecn: int  # of its IP header
+    pressed: bool  # for memory: the window is small
+
+    @classmethod
+    def by(cls, syn: Segment, theirs: TcpOptions, config: TcpConfig, *, pressed: bool) -> Asked:
+        """Return that of one SYN.
+
+        Where the peer has no timestamps there is no place for its other options, and so they are
+        not answered.
+        """
+        if theirs.timestamps is None or not config.timestamps:
+            return cls(False, False, False, SYN, 0, pressed)
+        scaled = theirs.wscale is not None
+        flags = syn.flags & (SYN | _ECN_SETUP)
+        return cls(True, theirs.sack_permitted, scaled, flags, syn.ecn, pressed)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A SYN-ACK without what differs from one to the next: ports, numbers, clocks."""
+
+    flags: int
+    wnd: int
+    ecn: int
+    options: TcpOptions
+
+    def segment(self, syn: Segment, theirs: TcpOptions, cookie: int, clock: int) -> Segment:
+        """Return the SYN-ACK for one SYN; `clock`: what the timestamps option would say."""
+        options = self.options
+        if options.timestamps is not None and theirs.timestamps is not None:
+            ahead = _encode(theirs, syn.flags) - clock & _TIMESTAMP_MASK
+            # Never ahead of the clock, or the next segments would be older (PAWS).
+            clock += ahead - (_TIMESTAMP_MASK + 1 if ahead else 0)
+            options = TcpOptions(
+                mss=options.mss,
+                wscale=options.wscale,
+                sack_permitted=options.sack_permitted,
+                timestamps=(clock & MASK, theirs.timestamps[0]),
+            )
+        ack = syn.seq + 1 & MASK
+        packed = tcp_options.pack(options)
+        segment = Segment(
+            syn.dst_port, syn.src_port, cookie, ack, self.flags, self.wnd, packed, b""
+        )
+        segment.ecn = self.ecn
+        return segment
+
+
+def answer(conn: Connection, syn: Segment, theirs: TcpOptions, now: float) -> Answer:
+    """Let a connection that is not kept say what it answers to a SYN like this (`Asked`).
+
+    So what is offered is decided in one place, and found out once.
     """
-    theirs = tcp_options.parse(syn.options)
-    if theirs.timestamps is None or not conn.config.timestamps:
-        theirs = TcpOptions(mss=theirs.mss)
-    syn.options = tcp_options.pack(theirs)
-    if theirs.timestamps is None:
-        syn.flags &= ~_ECN_SETUP
-    tcb = conn.tcb
-    ahead = _encode(theirs, syn.flags) - timestamps.clock(tcb, now) & _TIMESTAMP_MASK
-    # Never ahead of the clock, or the next segments would be older (PAWS).
-    tcb.ts_offset += ahead - (_TIMESTAMP_MASK + 1 if ahead else 0)
-    conn.open_passive(syn, now)
+    asked = Asked.by(syn, theirs, conn.config, pressed=False)
+    offered = theirs if asked.timestamps else TcpOptions(mss=theirs.mss)
+    alike = Segment(
+        syn.src_port, syn.dst_port, syn.seq, 0, asked.flags, syn.wnd, tcp_options.pack(offered), b""
+    )
+    alike.ecn = asked.ecn
+    conn.open_passive(alike, now)
     syn_ack = conn.poll_transmit(now)
     assert syn_ack is not None
-    return syn_ack
+    return Answer(syn_ack.flags, syn_ack.wnd, syn_ack.ecn, tcp_options.parse(syn_ack.options))
 
 
 def open_by_cookie(conn: Connection, ack: Segment, mss: int, now: float) -> tuple[Segment, Segment]:
@@ -119,4 +171,12 @@ def _tag(key: bytes, ends: bytes, irs: int, period: int) -> int:
 
 
 def _hash(key: bytes, data: bytes, size: int) -> int:
-    return int.from_bytes(hashlib.blake2s(data, key=key, digest_size=size).digest(), "big")
+    keyed = _keyed(key, size).copy()
+    keyed.update(data)
+    return int.from_bytes(keyed.digest(), "big")
+
+
+@lru_cache(maxsize=64)
+def _keyed(key: bytes, size: int) -> hashlib.blake2s:
+    """Return a hash that has taken the key, to be copied."""
+    return hashlib.blake2s(key=key, digest_size=size)

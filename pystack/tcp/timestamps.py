@@ -26,8 +26,13 @@ MAX_IDLE_S: Final = 24 * 24 * 3600.0
 
 def clock(tcb: Tcb, now: float) -> int:
     """Return TSval for a segment that goes out now (section 5.4)."""
+    return clock_at(now, tcb.ts_offset)
+
+
+def clock_at(now: float, offset: int) -> int:
+    """Return TSval of a connection whose clock is so much ahead of the world's."""
     # Rounded: an instant like 0.29 is a little less in binary, and not to fall into the tick before
-    return int(now * TICKS_PER_S + 0.5) + tcb.ts_offset & MASK
+    return int(now * TICKS_PER_S + 0.5) + offset & MASK
 
 
 def option(tcb: Tcb, now: float) -> bytes:

@@ -1,5 +1,7 @@
 """A whole host at 10.0.0.1, and hands that hold the segments of a peer at 10.0.0.2."""
 
+import sys
+from collections.abc import Callable
 from typing import Final
 
 from stack_bench import HERE, PEER, Bench, frame_of, icmp_frame, ip_packet
@@ -14,6 +16,22 @@ from pystack.wire.tcp_options import TcpOptions, pack
 
 PEER_ISS: Final = 2**32 - 50
 ANY: Final = parse_ip4("0.0.0.0")
+
+
+def calls_of(work: Callable[[], None]) -> int:
+    """Return how many Python functions `work` enters: what it costs, on whatever machine."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 class TcpBench(Bench):

@@ -1,7 +1,9 @@
 """The two queues of a listener: RFC 9293 section 3.9.1.2's backlog, as Linux has it."""
 
+from statistics import median
+
 import pytest
-from tcp_bench import ANY, PEER_ISS, TcpBench
+from tcp_bench import ANY, PEER_ISS, TcpBench, calls_of
 
 from pystack.core.errors import ConfigError
 from pystack.tcp.listener import MAX_BACKLOG, Listener
@@ -131,3 +133,42 @@ def test_in_a_calm_queue_nobody_gives_way(bench: TcpBench) -> None:
 def test_syn_cookies_are_never_when_needed_or_always(value: int) -> None:
     with pytest.raises(ConfigError, match="syn_cookies"):
         TcpConfig(syn_cookies=value)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_what_a_syn_costs_does_not_depend_on_how_many_wait(fast: bool, bench: TcpBench) -> None:
+    if fast:
+        bench.table.config = TcpConfig(
+            fast_open="server", fast_open_cookieless="server", fast_open_pending=2000
+        )
+    listener = bench.table.listen(ANY, 80, 4000)
+
+    def syn(port: int) -> None:
+        bench.segment(SYN, ports=(port, 80), payload=b"text" if fast else b"")
+
+    costs = []
+    for port in range(1024, 2024):
+        costs.append(calls_of(lambda port=port: syn(port)))  # type: ignore[misc]
+        listener.ready.clear()
+    assert len(listener.fast_opened if fast else listener.half_open) == 1000
+    assert median(costs[900:]) <= median(costs[:100])
+
+
+@pytest.mark.parametrize("end", ["ack", "reset", "time-out", "abort"])
+def test_who_had_text_before_the_last_ack_is_counted_until_it_came_or_never_will(
+    end: str, bench: TcpBench
+) -> None:
+    bench.table.config = TcpConfig(fast_open="server", fast_open_cookieless="server")
+    listener = bench.table.listen(ANY, 80)
+    bench.segment(SYN, payload=b"text")
+    (answer,) = bench.sent()
+    assert len(listener.fast_opened) == 1
+    socket = listener.ready.popleft()
+    socket.listener = None
+    if end == "time-out":
+        bench.run(100.0)
+    elif end == "abort":
+        bench.table.abort(socket, 0.0)
+    else:
+        bench.segment(ACK if end == "ack" else RST, seq=PEER_ISS + 5, ack=answer.seq + 1)
+    assert not listener.fast_opened

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pystack.core.rng import component_rng
 from pystack.stack.ports import FIRST, LAST, EphemeralPorts, random_port
-from pystack.tcp.isn import initial_sequence_number
+from pystack.tcp.isn import offsets
 from pystack.tcp.seq import MODULUS, seq_add, seq_diff, unwrap
 
 WIRE = st.integers(0, 2**32 - 1)
@@ -35,7 +35,7 @@ def test_unwrap_undoes_the_cut_to_32_bits(near: int, offset: int) -> None:
 @pytest.mark.rfc("6528", "3")
 @pytest.mark.rfc("9293", "MUST-8")
 def test_initial_sequence_numbers_grow_with_time_at_250_kilohertz() -> None:
-    numbers = [initial_sequence_number(KEY, 1, 2, 3, 4, now) for now in (0.0, 1.0, 3.0)]
+    numbers = [offsets(KEY, 1, 2, 3, 4).initial_number(now) for now in (0.0, 1.0, 3.0)]
     assert seq_diff(numbers[1], numbers[0]) == 250_000
     assert seq_diff(numbers[2], numbers[1]) == 500_000
 
@@ -45,9 +45,17 @@ def test_initial_sequence_numbers_grow_with_time_at_250_kilohertz() -> None:
 @pytest.mark.rfc("9293", "MUST-9")
 def test_every_connection_and_every_host_has_its_own_number_space() -> None:
     names = [(1, 2, 3, 4), (9, 2, 3, 4), (1, 9, 3, 4), (1, 2, 9, 4), (1, 2, 3, 9)]
-    numbers = {initial_sequence_number(KEY, *name, 0.0) for name in names}
-    numbers.add(initial_sequence_number(b"k" * 16, 1, 2, 3, 4, 0.0))
-    assert len(numbers) == 6
+    spaces = [offsets(KEY, *name) for name in names] + [offsets(b"k" * 16, 1, 2, 3, 4)]
+    assert len({space.initial_number(0.0) for space in spaces}) == 6
+
+
+@pytest.mark.rfc("7323", "7.1")
+def test_every_connection_s_timestamps_start_somewhere_else_and_the_next_one_s_there_too() -> None:
+    names = [(1, 2, 3, 4), (9, 2, 3, 4), (1, 9, 3, 4), (1, 2, 9, 4), (1, 2, 3, 9)]
+    spaces = [offsets(KEY, *name) for name in names] + [offsets(b"k" * 16, 1, 2, 3, 4)]
+    assert len({space.timestamp for space in spaces}) == 6
+    assert all(space.timestamp != space.number for space in spaces)
+    assert offsets(KEY, *names[0]) == spaces[0]
 
 
 @pytest.mark.rfc("6056", "3.3.4")

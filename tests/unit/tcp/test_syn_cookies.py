@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tcp_bench import ANY, PEER_ISS, TcpBench
+from tcp_bench import ANY, PEER_ISS, TcpBench, calls_of
 
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import syn_cookie
@@ -14,7 +14,7 @@ from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
 from pystack.wire import tcp_options
-from pystack.wire.tcp import ACK, PSH, RST, SYN, Segment
+from pystack.wire.tcp import ACK, CWR, ECE, PSH, RST, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions
 
 KEY, ENDS = bytes(range(32)), bytes(range(12))
@@ -266,3 +266,64 @@ def test_a_successor_of_time_wait_gets_a_number_beyond_its_predecessors(bench: T
     (answer,) = bench.sent()
     assert answer.seq - tcb.snd_nxt & 0xFFFFFFFF == 0x10001
     assert bench.counters["tcp_syn_cookies_sent"] == 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        LINUX,
+        dataclasses.replace(LINUX, wscale=None),
+        dataclasses.replace(LINUX, sack_permitted=False),
+        TcpOptions(mss=1400, wscale=7, sack_permitted=True),
+        TcpOptions(),
+    ],
+)
+@pytest.mark.parametrize("flags", [SYN, SYN | ECE | CWR, SYN | ECE])
+def test_a_cookie_s_syn_ack_says_the_same_the_second_time(
+    asked: TcpOptions, flags: int, bench: TcpBench
+) -> None:
+    bench.table.listen(ANY, 80)
+    said = []
+    for port in (5000, 5001):  # the first is found out, the second remembered
+        bench.segment(flags, ports=(port, 80), options=asked)
+        (answer,) = bench.sent()
+        options = tcp_options.parse(answer.options)
+        if options.timestamps is not None:
+            options.timestamps = None
+        said.append((answer.flags, answer.wnd, answer.ecn, options))
+    assert said[0] == said[1]
+
+
+def test_a_cookie_s_syn_ack_goes_by_what_holds_when_it_is_sent(bench: TcpBench) -> None:
+    listener = bench.table.listen(ANY, 80)
+    assert cookie_for(bench, LINUX).wnd == 65535
+    listener.configure(max_segment_bytes=700, window_clamp_bytes=4000)
+    answer = cookie_for(bench, LINUX)
+    assert (tcp_options.parse(answer.options).mss, answer.wnd) == (700, 4000)
+    listener.configure(timestamps=False)
+    assert tcp_options.parse(cookie_for(bench, LINUX).options).timestamps is None
+    bench.interface.mtu_bytes = 600
+    assert tcp_options.parse(cookie_for(bench, LINUX).options).mss == 560
+
+
+def test_a_cookie_costs_no_connection_and_not_much_more_than_a_segment_of_text(
+    bench: TcpBench,
+) -> None:
+    listener = bench.table.listen(ANY, 80)
+    bring_back(bench, cookie_for(bench, LINUX))
+    tcb = opened(listener).connection.tcb
+    bench.sent()
+
+    def text() -> None:
+        bench.segment(
+            ACK,
+            seq=tcb.rcv_nxt & 0xFFFFFFFF,
+            ack=tcb.snd_nxt & 0xFFFFFFFF,
+            payload=bytes(1400),
+            options=TcpOptions(timestamps=(77_100, 0)),
+        )
+
+    def cookie() -> None:
+        bench.segment(SYN, ports=(6000, 80), options=LINUX)
+
+    assert calls_of(cookie) <= 1.5 * calls_of(text)
