@@ -116,9 +116,9 @@ class Host:
             wanted[own] = Route(own, loopback, None, address)
         if any(known == prefix for _, known in interface.addresses):
             del wanted[prefix]  # a second address in one block
-        for known in self.routes:
-            if known.prefix in wanted:
-                raise ConfigError(f"there is a route to {known.prefix} already: {known}")
+        for block in wanted:
+            if (taken := self.routes.find(block)) is not None:
+                raise ConfigError(f"there is a route to {block} already: {taken}")
         interface.add_address(address, prefix)
         self.addresses[address] = interface
         if prefix.has_broadcast:

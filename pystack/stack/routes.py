@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -39,10 +40,13 @@ class Route:
 class RouteTable:
     """Routes of one host, the most specific first."""
 
-    __slots__ = ("_cache", "_routes", "changes", "pairs")
+    __slots__ = ("_blocks", "_cache", "_routes", "changes", "pairs")
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
+        # For each length of prefix, the longest first: its mask, and the routes by their networks.
+        # A stranger who asks for ever new addresses costs a look into each of these, not at all.
+        self._blocks: list[tuple[int, dict[int, Route]]] = []
         self._cache: dict[int, Route | None] = {}
         # For `forward.py`: the route of packets by source and destination; empty after a change.
         self.pairs: dict[int, Route] = {}
@@ -50,27 +54,41 @@ class RouteTable:
 
     def add(self, route: Route) -> None:
         """Add a route; a second one for the same block is refused."""
-        for known in self._routes:
-            if known.prefix == route.prefix:
-                raise ConfigError(f"there is a route to {route.prefix} already: {known}")
+        if (known := self.find(route.prefix)) is not None:
+            raise ConfigError(f"there is a route to {route.prefix} already: {known}")
         if route.gateway is not None:
             on_link = self.lookup(route.gateway)
             if on_link is None or on_link.gateway is not None:
                 raise ConfigError(
                     f"the gateway {format_ip4(route.gateway)} is not on a link of this host"
                 )
-        self._routes.append(route)
-        self._routes.sort(key=lambda known: -known.prefix.length)  # stable: first come, first
+        # Behind those of its length: first come, first
+        insort(self._routes, route, key=lambda known: -known.prefix.length)
+        prefix = route.prefix
+        block = next((block for mask, block in self._blocks if mask == prefix.mask), None)
+        if block is None:
+            block = {}
+            insort(self._blocks, (prefix.mask, block), key=lambda known: -known[0])
+        block[prefix.network] = route
         self._forget()
 
     def remove(self, prefix: Prefix) -> None:
         """Remove the route to exactly that block."""
-        for route in self._routes:
-            if route.prefix == prefix:
-                self._routes.remove(route)
-                self._forget()
-                return
-        raise ConfigError(f"there is no route to {prefix}")
+        route = self.find(prefix)
+        if route is None:
+            raise ConfigError(f"there is no route to {prefix}")
+        self._routes.remove(route)
+        for mask, block in self._blocks:
+            if mask == prefix.mask:
+                del block[prefix.network]
+        self._forget()
+
+    def find(self, prefix: Prefix) -> Route | None:
+        """Return the route to exactly that block; None where there is none."""
+        for mask, block in self._blocks:
+            if mask == prefix.mask:
+                return block.get(prefix.network)
+        return None
 
     def lookup(self, dst: Ip4) -> Route | None:
         """Return the most specific route to an address; None where there is none."""
@@ -78,7 +96,11 @@ class RouteTable:
             return self._cache[dst]
         except KeyError:
             pass
-        found = next((route for route in self._routes if dst in route.prefix), None)
+        found = None
+        for mask, block in self._blocks:
+            found = block.get(dst & mask)
+            if found is not None:
+                break
         if len(self._cache) >= _CACHE_LIMIT:
             self._cache.clear()
         self._cache[dst] = found
