@@ -25,7 +25,7 @@ _NOT_ECT_SEEN: Final = 1 << NOT_ECT
 # Measured with tracemalloc, rounded up: what a piece takes beside its buffer (its offset, two
 # places in lists that grow by an eighth), and what a datagram does (key, entry, timer, lists).
 _PIECE_COST_BYTES: Final = 64
-_DATAGRAM_COST_BYTES: Final = 1536
+DATAGRAM_COST_BYTES: Final = 1536
 
 _Key = tuple[int, int, int, int]
 
@@ -52,7 +52,7 @@ class _Datagram:
         self.total_bytes: int | None = None  # None until the last fragment is here
         self.have_bytes = 0
         self.ecn_seen = 0  # a bit for each ECN codepoint that a piece had
-        self.cost_bytes = _DATAGRAM_COST_BYTES
+        self.cost_bytes = DATAGRAM_COST_BYTES
         self.timer = timer
 
     @property

@@ -6,6 +6,7 @@ begin with it. Forgotten after ten minutes, and bounded in number.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip4
@@ -27,7 +28,8 @@ class PathMtus:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[Ip4, tuple[int, float]] = {}  # what, and until when
+        # What, and until when; ordered, for a dict is slow to find its first after many deletions
+        self._known: OrderedDict[Ip4, tuple[int, float]] = OrderedDict()
 
     def mss_to(self, dst: Ip4, now: float) -> int | None:
         """Return the largest payload for a path, without TCP options; None: nothing is known."""
@@ -68,7 +70,7 @@ class PathMtus:
         """Remember the MTU of a path for ten minutes."""
         self._known.pop(dst, None)
         if len(self._known) >= MAX_PATHS:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         self._known[dst] = mtu_bytes, now + path_mtu.RAISE_AFTER_S
 
     def __len__(self) -> int:

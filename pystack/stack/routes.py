@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
 
 # Answers are remembered by destination; when that many are, all are forgotten.
-_CACHE_LIMIT: Final = 4096
+CACHE_LIMIT: Final = 4096
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class RouteTable:
             found = block.get(dst & mask)
             if found is not None:
                 break
-        if len(self._cache) >= _CACHE_LIMIT:
+        if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         self._cache[dst] = found
         return found

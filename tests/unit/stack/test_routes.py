@@ -9,7 +9,7 @@ from stack_bench import FAR, GATEWAY, GROUP, HERE, PEER, SUBNET_BROADCAST, Bench
 
 from pystack.core.addresses import LOOPBACK, Ip4, Prefix, parse_ip4, parse_prefix
 from pystack.core.errors import ConfigError
-from pystack.stack.routes import _CACHE_LIMIT, Route, RouteTable
+from pystack.stack.routes import CACHE_LIMIT, Route, RouteTable
 
 
 @pytest.fixture
@@ -109,9 +109,9 @@ def test_removing_what_is_not_there_is_refused(bench: Bench) -> None:
 
 
 def test_answers_are_remembered_within_bounds(bench: Bench) -> None:
-    for number in range(2 * _CACHE_LIMIT):
+    for number in range(2 * CACHE_LIMIT):
         bench.host.routes.lookup(Ip4(FAR + number))
-        assert len(bench.host.routes._cache) <= _CACHE_LIMIT
+        assert len(bench.host.routes._cache) <= CACHE_LIMIT
 
 
 def test_the_way_to_oneself_is_the_loopback(bench: Bench) -> None:
