@@ -49,7 +49,7 @@ HERE_MAC: Final = Mac(bytes.fromhex("02000000000a"))
 PEER_MAC: Final = Mac(bytes.fromhex("02000000000b"))
 OTHER_MAC: Final = Mac(bytes.fromhex("02000000000c"))
 WINDOW: Final = 100  # frames whose cost is one measurement
-ROUNDS: Final = 5
+ROUNDS: Final = 9
 GAP_S: Final = 1e-5  # of the world's time between two frames
 
 Make = Callable[[], tuple[FrameSink, Scheduler, Callable[[int], Frame]]]
