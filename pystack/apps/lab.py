@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,14 +12,11 @@ from pystack.runtime.host import TrioHost
 
 
 async def start_services(host: TrioHost, words: Sequence[str], seed: int) -> None:
-    """Start services on a host ("http", "echo:7"); return when they answer. ConfigError, OSError.
+    """Start services on a host ("http", "echo:7"), and wait until they answer.
 
-    In virtual time it is 1970, so that each run has the same dates.
+    Raises ConfigError, OSError.
     """
-    options = ServiceOptions(
-        utc_now=host.now if host.driver.is_virtual else time.time,
-        rng=component_rng(seed, f"services/{host.name}"),
-    )
+    options = ServiceOptions(rng=component_rng(seed, f"services/{host.name}"))
     for placement in place_services(words, options):
         run = partial(
             serve,

@@ -4,17 +4,17 @@ A plug-in is an entry point in the group `pystack.service`: its name is what `--
 loads to a function that makes a `Service` from `ServiceOptions`.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo
+from pystack.apps.world import utc_now
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
 from pystack.core.suggest import suggest
@@ -73,13 +73,26 @@ class SpeaksFirst(Protocol):
         ...
 
 
+@runtime_checkable
+class AnswersAnything(Protocol):
+    """A service that also has this answers whatever comes by UDP, and so could do so for ever.
+
+    It is not asked about datagrams that seem to be from another such service.
+    """
+
+    @property
+    def answers_anything(self) -> Literal[True]:
+        """True; it is having it that counts."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What services may be told; each takes what concerns it."""
 
     root: Path | None = None  # the directory to serve; None: the built-in pages alone
     limits: Limits = DEFAULT_LIMITS  # of HTTP connections
-    utc_now: Callable[[], float] = time.time  # seconds since 1970; virtual time brings its own
+    utc_now: Callable[[], float] = utc_now  # seconds since 1970; in virtual time since it began
     rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
 
 

@@ -1,61 +1,36 @@
 """Runs a service on a host: listens, gives each connection a task, answers datagrams.
 
-Whatever a handler raises ends its own connection and nothing else. There is no task per datagram.
+Whatever a handler raises ends its own connection and nothing else.
 """
 
 import errno
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import groupby
-from operator import itemgetter
-from typing import Final, Protocol, TypeAlias
+from math import inf
+from typing import Final, Protocol, runtime_checkable
 
 import trio
 
+from pystack.apps.answering import Answering, DatagramSocket
+from pystack.apps.roster import Connection, Roster
 from pystack.apps.service import Service, SpeaksFirst
+from pystack.apps.troubles import in_words, own_fault
+from pystack.apps.turns import begin_turn
+from pystack.core.counters import Counters
 
-MAX_CONNECTIONS: Final = 1024  # at once; further ones wait in the listener's backlog
+MAX_CONNECTIONS: Final = 1024  # at once; then see `pystack.apps.roster`
 FIN_GRACE_S: Final = 2.0  # what a connection gets for its FIN when the service is stopped
 CLOSE_S: Final = 60.0  # what a connection that is done gets to bring out what it still holds
 ACCEPT_PAUSE_S: Final = 0.1
-
-# Then others run: more would keep them waiting for a millisecond.
-_DATAGRAMS_IN_A_ROW: Final = 32
+TELL_AGAIN_S: Final = 60.0
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _log: Final = logging.getLogger("pystack.apps")
 
 
-_Datagram: TypeAlias = tuple[bytes, tuple[str, int]]  # payload, sender
-
-
-class DatagramSocket(Protocol):
-    """Just what is needed of a bound UDP socket."""
-
-    async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
-        """Return the next datagram and where it came from."""
-        ...
-
-    def receive_from_nowait(self) -> tuple[bytes, tuple[str, int]] | None:
-        """Return it if it has come already."""
-        ...
-
-    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram."""
-        ...
-
-    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
-        """Send all of them, or none and raise OSError."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give the port back."""
-        ...
-
-
 class ServingHost(Protocol):
-    """Just what is needed of a host."""
+    """Just what is needed of a host. What `counters` it has is told what was refused."""
 
     async def open_tcp_listeners(
         self, port: int
@@ -81,6 +56,8 @@ async def serve(
 
     A port that cannot be had is an `OSError` here, before anything is served.
 
+    With `max_connections` open, whoever comes takes the place of one that hardly moves, or waits.
+
     Cancelled, it closes the listeners, gives every open connection its FIN, and is done after
     `FIN_GRACE_S` at the latest.
     """
@@ -91,115 +68,124 @@ async def serve(
         for listener in listeners:
             await _close(listener)
         raise
+    found = getattr(host, "counters", None)
+    counters = found if isinstance(found, Counters) else Counters()
     async with trio.open_nursery() as nursery:
-        slots = trio.Semaphore(max_connections)
+        door = _Door(service, max_connections, nursery, counters)
         for listener in listeners:
-            nursery.start_soon(_accept, listener, service, slots, nursery)
-        if socket is not None:
+            nursery.start_soon(door.accept, listener)
+        if socket is not None and udp_port is not None:
             if isinstance(service, SpeaksFirst):
                 service.use_socket(socket)
-            nursery.start_soon(_answer, socket, service)
+            nursery.start_soon(
+                _answer, Answering(host, service, socket, udp_port, counters), socket
+            )
         task_status.started()
 
 
-async def _accept(
-    listener: trio.abc.Listener[trio.abc.HalfCloseableStream],
-    service: Service,
-    slots: trio.Semaphore,
-    nursery: trio.Nursery,
-) -> None:
-    try:
-        await slots.acquire()
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in _EXHAUSTED:
+class _Door:
+    """Lets connections in, as many as there is room for."""
+
+    def __init__(
+        self, service: Service, max_connections: int, nursery: trio.Nursery, counters: Counters
+    ) -> None:
+        self._service = service
+        self._roster = Roster(max_connections)
+        self._nursery = nursery
+        self._counters = counters
+        self._told_at = -inf
+
+    async def accept(self, listener: trio.abc.Listener[trio.abc.HalfCloseableStream]) -> None:
+        """Let in whoever comes, for ever."""
+        name = self._service.name
+        try:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _EXHAUSTED:
+                        raise
+                    _log.error("%s: accepting pauses: %s", name, error)
+                    await trio.sleep(ACCEPT_PAUSE_S)
+                    continue
+                connection = self._roster.enter(stream)
+                try:
+                    await self._make_room(connection)
+                except BaseException:
+                    await _close(stream)
                     raise
-                _log.error("%s: accepting pauses: %s", service.name, error)
-                await trio.sleep(ACCEPT_PAUSE_S)
+                self._nursery.start_soon(self._converse, connection)
+                # A round of Trio's loop for each, so that handlers begin in the order of their
+                # connections: of those that are started in one round, any may be the first.
+                await trio.lowlevel.checkpoint()
+        except trio.ClosedResourceError:
+            _log.debug("%s: the listener was closed", name)
+        finally:
+            await _close(listener)
+
+    async def _make_room(self, newcomer: Connection) -> None:
+        while self._roster.is_full:
+            if self._roster.shed_for(newcomer) is None:
+                await self._roster.wait_for_room()
                 continue
-            nursery.start_soon(_converse, stream, service, slots)
-            # A round of Trio's loop for each, so that handlers begin in the order of their
-            # connections: of those that are started in one round, any may be the first.
-            await slots.acquire()
-    except trio.ClosedResourceError:
-        _log.debug("%s: the listener was closed", service.name)
-    finally:
-        await _close(listener)
+            self._counters.add("service_connections_shed")
+            now = trio.current_time()
+            if now - self._told_at >= TELL_AGAIN_S:
+                self._told_at = now
+                words = "all connections are taken: the slowest of who has most are ended"
+                _log.warning("%s: %s", self._service.name, words)
+
+    async def _converse(self, connection: Connection) -> None:
+        stream = connection.stream
+        closed = False
+        begin_turn(stream)
+        try:
+            with connection.scope:
+                await self._service.handle_tcp(stream)
+                with trio.move_on_after(CLOSE_S):
+                    await stream.aclose()
+                    closed = True
+        except Exception as error:
+            self._tell(error)
+        except BaseExceptionGroup as group:
+            # Cancelled while something else went wrong: that is not for whoever has cancelled.
+            errors, rest = group.split(Exception)
+            if errors is not None:
+                self._tell(errors)
+            if rest is not None:
+                raise rest from None
+        finally:
+            if connection.is_shed:
+                await _cut(stream)
+            elif not closed:
+                await _close(stream)
+            self._roster.leave(connection)
+
+    def _tell(self, error: Exception) -> None:
+        fault = own_fault(error)
+        if fault is None:
+            _log.debug("%s: the peer went away: %s", self._service.name, in_words(error))
+        else:
+            _log.error("%s: a connection failed", self._service.name, exc_info=fault)
 
 
-async def _converse(
-    stream: trio.abc.HalfCloseableStream, service: Service, slots: trio.Semaphore
-) -> None:
-    closed = False
+async def _answer(answering: Answering, socket: DatagramSocket) -> None:
     try:
-        await service.handle_tcp(stream)
-        with trio.move_on_after(CLOSE_S):
-            await stream.aclose()
-            closed = True
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        _log.debug("%s: the peer went away: %r", service.name, error)
-    except Exception:
-        _log.exception("%s: a connection failed", service.name)
-    finally:
-        if not closed:
-            await _close(stream)
-        slots.release()
-
-
-async def _answer(socket: DatagramSocket, service: Service) -> None:
-    try:
-        while True:
-            row: list[_Datagram] = []
-            try:
-                row.append(await socket.receive_from())
-                while len(row) < _DATAGRAMS_IN_A_ROW:
-                    datagram = socket.receive_from_nowait()
-                    if datagram is None:
-                        break
-                    row.append(datagram)
-            except OSError as error:
-                # What became of an earlier answer: the host has found out that nobody is there.
-                _log.debug("%s: an answer did not arrive: %s", service.name, error)
-            _answer_row(socket, service, row)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        _log.debug("%s: the socket was closed", service.name)
+        await answering.run()
     finally:
         await _close(socket)
 
 
-def _answer_row(socket: DatagramSocket, service: Service, row: list[_Datagram]) -> None:
-    """Answer datagrams in their order; answers to one peer in a row are sent as one."""
-    now = trio.current_time()
-    for peer, datagrams in groupby(row, key=itemgetter(1)):
-        answers = []
-        for payload, _ in datagrams:
-            try:
-                answer = service.answer_udp(payload, peer, now)
-            except Exception:
-                _log.exception("%s: a datagram was not answered", service.name)
-            else:
-                if answer is not None:
-                    answers.append(answer)
-        try:
-            _send(socket, answers, peer)
-        except OSError as error:
-            _log.debug("%s: no answer to %s port %d: %s", service.name, *peer, error)
+async def _cut(stream: trio.abc.HalfCloseableStream) -> None:
+    """End it at once: by a reset, where the stream has one."""
+    if isinstance(stream, _Abortable):
+        stream.abort()
+    await trio.aclose_forcefully(stream)
 
 
-def _send(socket: DatagramSocket, answers: list[bytes], peer: tuple[str, int]) -> None:
-    if len(answers) == 1:
-        socket.send_to_nowait(answers[0], peer)
-    elif answers:
-        try:
-            socket.send_many_to_nowait(answers, peer)
-        except OSError as error:
-            # Of an earlier answer, or of one of these: the others are to arrive all the same.
-            _log.debug("an answer to %s port %d was not sent: %s", *peer, error)
-            for answer in answers:
-                with suppress(OSError):
-                    socket.send_to_nowait(answer, peer)
+@runtime_checkable
+class _Abortable(Protocol):
+    def abort(self) -> None: ...
 
 
 async def _close(resource: trio.abc.AsyncResource | DatagramSocket) -> None:

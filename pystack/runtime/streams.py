@@ -201,6 +201,12 @@ class TcpStream(trio.abc.HalfCloseableStream):
         return len(self._socket.connection.send_buffer)
 
     @property
+    def moved_bytes(self) -> int:
+        """Return how much has arrived, here in order and at the other end acknowledged."""
+        connection = self._socket.connection
+        return connection.bytes_received + connection.bytes_acked
+
+    @property
     def handshake(self) -> tuple[HandshakeSegment, ...]:
         """Return the segments of the three-way handshake as they were seen here."""
         return self._socket.handshake

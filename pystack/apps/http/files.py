@@ -9,6 +9,7 @@ import errno
 import mimetypes
 import os
 import stat
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,9 @@ from urllib.parse import quote_from_bytes
 
 import trio
 
+from pystack.apps.http.conditions import NOTHING_TO_COMPARE, is_unchanged
 from pystack.apps.http.listing import listing_page
-from pystack.apps.http.messages import BodySource, HttpError, Request, Response
+from pystack.apps.http.messages import BodyError, BodySource, HttpError, Request, Response
 from pystack.apps.http.ranges import Representation, answer
 from pystack.apps.http.tree import Tree, split_path
 
@@ -74,12 +76,12 @@ class FileSite:
             if stat.S_ISREG(status.st_mode) and (not request.path.endswith("/")):
                 return _file_answer(request, descriptor, status, segments[-1])
             if stat.S_ISDIR(status.st_mode):
-                return self._directory_answer(request, descriptor, segments)
+                return await self._directory_answer(request, descriptor, segments)
             raise HttpError(404)
         finally:
             os.close(descriptor)
 
-    def _directory_answer(
+    async def _directory_answer(
         self, request: Request, descriptor: int, segments: list[bytes]
     ) -> Response:
         if not request.path.endswith("/"):
@@ -94,14 +96,18 @@ class FileSite:
         except HttpError as error:
             if error.status != 404:
                 raise
-            return Response.html(listing_page(self._tree, descriptor, segments))
+            return await self._listing(request, descriptor, segments)
         try:
             status = os.fstat(index)
             if stat.S_ISREG(status.st_mode):
                 return _file_answer(request, index, status, b"index.html")
-            return Response.html(listing_page(self._tree, descriptor, segments))
+            return await self._listing(request, descriptor, segments)
         finally:
             os.close(index)
+
+    async def _listing(self, request: Request, descriptor: int, segments: list[bytes]) -> Response:
+        is_unchanged(request, NOTHING_TO_COMPARE)
+        return Response.html(await listing_page(self._tree, descriptor, segments))
 
     def _open(self, segments: list[bytes]) -> int:
         try:
@@ -127,32 +133,57 @@ def content_type(name: bytes) -> str:
 def _file_answer(
     request: Request, descriptor: int, status: os.stat_result, name: bytes
 ) -> Response:
+    # The machine's clock, in virtual time too: it is by this one that files are changed. A date in
+    # the future is not told (RFC 9110 section 8.8.2.1).
+    now_s = time.time()
     thing = Representation(
         size_bytes=status.st_size,
-        etag=f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"',
-        modified_s=max(0, int(status.st_mtime)),
+        # The second time is there since the first can be set to anything.
+        etag=f'"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_size:x}-{status.st_ino:x}"',
+        modified_s=max(0, int(min(status.st_mtime, now_s))),
         content_type=content_type(name),
+        is_date_strong=status.st_mtime < int(now_s),
     )
 
     def content(start: int, stop: int) -> BodySource:
         if stop - start <= SMALL_BYTES:
             data = os.pread(descriptor, stop - start, start)
-            if len(data) == stop - start:
+            if len(data) == stop - start and not has_changed(descriptor, status):
                 return data
-        return FileBody(os.dup(descriptor), start, stop)
+        return FileBody(os.dup(descriptor), start, stop, status)
 
     return answer(request, thing, content)
 
 
+def has_changed(descriptor: int, before: os.stat_result) -> bool:
+    """Tell whether what was read is not what was there `before`.
+
+    A file that has grown is taken for one that is being written at its end, a log or a capture:
+    what it had is still there.
+    """
+    now = os.fstat(descriptor)
+    if now.st_size > before.st_size:
+        return False
+    return (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size)
+
+
 class FileBody:
-    """Part of an open file, read as it is sent; `close` lets go of the descriptor."""
+    """Part of an open file, read as it is sent; `close` lets go of the descriptor.
 
-    __slots__ = ("_at", "_descriptor", "_stop")
+    BodyError when the file is changed meanwhile: half of the one version and half of the other is
+    neither.
+    """
 
-    def __init__(self, descriptor: int, start: int, stop: int) -> None:
+    __slots__ = ("_at", "_descriptor", "_status", "_stop")
+
+    def __init__(
+        self, descriptor: int, start: int, stop: int, status: os.stat_result | None = None
+    ) -> None:
+        """`status`: what it was when the answer's head was made; None: what it is."""
         self._descriptor = descriptor
         self._at = start
         self._stop = stop
+        self._status = os.fstat(descriptor) if status is None else status
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -165,7 +196,9 @@ class FileBody:
         if data is None:
             data = await trio.to_thread.run_sync(os.pread, self._descriptor, size, self._at)
         if not data:
-            raise OSError(f"the file ended {self._stop - self._at} bytes too early")
+            raise BodyError(f"the file ended {self._stop - self._at} bytes too early")
+        if has_changed(self._descriptor, self._status):
+            raise BodyError("the file was changed while it was being sent")
         self._at += len(data)
         return data
 

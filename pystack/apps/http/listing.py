@@ -4,27 +4,36 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from operator import attrgetter
 from typing import Final
 from urllib.parse import quote_from_bytes
 
 from pystack.apps.http.style import LISTING_STYLE
 from pystack.apps.http.tree import Tree
+from pystack.apps.turns import current_turn
 
-MAX_ENTRIES: Final = 10_000  # so that no directory holds up the program for long
+MAX_ENTRIES: Final = 10_000  # so that no directory makes a page that nobody can read
+_ROWS_A_UNIT: Final = 4  # of the work that `pystack.apps.turns` counts
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    order: tuple[bool, str]  # made while others may run; to sort is one step
     name: bytes
     is_directory: bool
     size_bytes: int
     modified_s: float
 
 
-def listing_page(tree: Tree, descriptor: int, segments: list[bytes]) -> str:
+async def listing_page(tree: Tree, descriptor: int, segments: list[bytes]) -> str:
     """Return the page for the open directory at `segments`: directories first, then by name."""
-    entries, left_out = _entries(tree, descriptor, segments)
-    rows = [_row(entry) for entry in entries]
+    turn = current_turn()
+    entries, left_out = await _entries(tree, descriptor, segments)
+    rows = []
+    for number, entry in enumerate(entries):
+        rows.append(_row(entry))
+        if number % _ROWS_A_UNIT == 0 and turn.spend(1):
+            await turn.wait()
     if segments:
         rows.insert(0, '<tr><td><a href="../">../</a></td><td></td><td></td></tr>')
     path = "/" + "".join(f"{_text(segment)}/" for segment in segments)
@@ -54,12 +63,15 @@ def listing_page(tree: Tree, descriptor: int, segments: list[bytes]) -> str:
 """
 
 
-def _entries(tree: Tree, descriptor: int, segments: list[bytes]) -> tuple[list[_Entry], int]:
+async def _entries(tree: Tree, descriptor: int, segments: list[bytes]) -> tuple[list[_Entry], int]:
     """Return what is to be shown, and how many more there are."""
     entries: list[_Entry] = []
     left_out = 0
+    turn = current_turn()
     with os.scandir(descriptor) as found:
         for item in found:
+            if turn.spend(1):
+                await turn.wait()
             name = os.fsencode(item.name)
             if name.startswith(b".") or b"\\" in name:
                 continue  # not served either
@@ -73,8 +85,9 @@ def _entries(tree: Tree, descriptor: int, segments: list[bytes]) -> tuple[list[_
                 is_directory = item.is_dir()
             except OSError:
                 continue  # a link to nothing, or gone in between
-            entries.append(_Entry(name, is_directory, status.st_size, status.st_mtime))
-    entries.sort(key=lambda entry: (not entry.is_directory, _text(entry.name).casefold()))
+            order = not is_directory, _text(name).casefold()
+            entries.append(_Entry(order, name, is_directory, status.st_size, status.st_mtime))
+    entries.sort(key=attrgetter("order"))
     return entries, left_out
 
 

@@ -77,6 +77,7 @@ class Request:
     received_at: float  # when its head was complete; the world's time
     stream: trio.abc.Stream  # the connection; for looking at, not for reading or writing
     body: Body
+    utc_s: float = 0.0  # the date when its head was complete: the world's, seconds since 1970
 
     def header(self, name: str) -> str | None:
         """Return the value of a header, in any case of letters; None where it was not sent."""
@@ -113,6 +114,13 @@ class Response:
         """Answer with a value as JSON, indented, so that it reads well in a terminal."""
         text = json.dumps(value, indent=2) + "\n"
         return cls(status, text.encode(), "application/json")
+
+
+class BodyError(PystackError):
+    """A body that cannot be sent to its end; raised while it is being read.
+
+    The connection is reset, so that the client does not take what it has got for the whole.
+    """
 
 
 class HttpError(PystackError):

@@ -1,4 +1,4 @@
-"""What part of a representation to answer with, and whether at all (RFC 9110 sections 13 and 14).
+"""What part of a representation to answer with (RFC 9110 section 14).
 
 One range is answered with 206; more than one with the whole, as section 14.2 allows. Range counts
 with GET alone.
@@ -7,9 +7,10 @@ with GET alone.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from typing import Final
 
+from pystack.apps.http.conditions import Validators, is_range_wanted, is_unchanged
 from pystack.apps.http.messages import BodySource, HttpError, Request, Response
 
 _RANGE: Final = re.compile(r"([0-9]{0,20})-([0-9]{0,20})")
@@ -20,23 +21,35 @@ class Representation:
     """What is to be had under one target."""
 
     size_bytes: int
-    etag: str  # with its quotes; a strong one
+    etag: str | None  # with its quotes; a strong one; None: there is none
     modified_s: int | None  # since 1970; None: not known
     content_type: str
+    is_date_strong: bool = True  # False: it may have changed twice in that second
+
+    @property
+    def validators(self) -> Validators:
+        """Return what tells it from other versions."""
+        return Validators(self.etag, self.modified_s, self.is_date_strong)
 
 
 def answer(
     request: Request, thing: Representation, content: Callable[[int, int], BodySource]
 ) -> Response:
     """Answer GET or HEAD for `thing`; `content(start, stop)` is asked for what is to be sent."""
-    headers = [("ETag", thing.etag), ("Accept-Ranges", "bytes")]
+    headers = [("Accept-Ranges", "bytes")]
+    if thing.etag is not None:
+        headers.append(("ETag", thing.etag))
     if thing.modified_s is not None:
         headers.append(("Last-Modified", formatdate(thing.modified_s, usegmt=True)))
-    if _is_unchanged(request, thing):
+    if is_unchanged(request, thing.validators):
         return Response(304, headers=headers)
     start, stop, status = 0, thing.size_bytes, 200
     wanted = request.header("range")
-    if wanted is not None and request.method == "GET" and _if_range_holds(request, thing):
+    if (
+        wanted is not None
+        and request.method == "GET"
+        and is_range_wanted(request, thing.validators)
+    ):
         part = parse_range(wanted, thing.size_bytes)
         if part is not None:
             (start, stop), status = part, 206
@@ -74,34 +87,3 @@ def parse_range(text: str, size_bytes: int) -> tuple[int, int] | None:
             [("Content-Range", f"bytes */{size_bytes}"), ("Accept-Ranges", "bytes")],
         )
     return start, stop
-
-
-def _is_unchanged(request: Request, thing: Representation) -> bool:
-    tags = request.header("if-none-match")
-    if tags is not None:  # then If-Modified-Since does not count, RFC 9110 section 13.1.3
-        if tags.strip() == "*":
-            return True
-        # The weak comparison. Our own tags hold no comma, so splitting others' does no harm.
-        return thing.etag in {tag.strip().removeprefix("W/") for tag in tags.split(",")}
-    since = request.header("if-modified-since")
-    if since is None or thing.modified_s is None:
-        return False
-    since_s = _http_date_s(since)
-    return since_s is not None and thing.modified_s <= since_s
-
-
-def _if_range_holds(request: Request, thing: Representation) -> bool:
-    condition = request.header("if-range")
-    if condition is None:
-        return True
-    if condition.startswith(('"', "W/")):
-        return condition == thing.etag  # the strong comparison
-    return thing.modified_s is not None and _http_date_s(condition) == thing.modified_s
-
-
-def _http_date_s(text: str) -> int | None:
-    """Return the seconds since 1970; None: not a date."""
-    try:
-        return int(parsedate_to_datetime(text).timestamp())
-    except (ValueError, OverflowError):
-        return None

@@ -8,12 +8,12 @@ and write would cost 9 us each; moving a deadline costs 2.
 """
 
 import logging
-import time
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from email.utils import formatdate
 from enum import Enum
 from math import inf
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import h11
 import trio
@@ -23,12 +23,15 @@ from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.messages import (
     REASONS,
     Body,
+    BodyError,
     BodySource,
     Handler,
     HttpError,
     Request,
     Response,
 )
+from pystack.apps.turns import begin_turn
+from pystack.apps.world import utc_now as world_utc_now
 
 RECEIVE_BYTES: Final = 64 * 1024
 SEND_BYTES: Final = 64 * 1024  # what `Limits.send_s` is given for
@@ -38,10 +41,25 @@ WRITE_BYTES: Final = 4 * SEND_BYTES
 JOIN_BYTES: Final = 64 * 1024  # a body up to this size goes out together with its head
 DRAIN_BYTES: Final = 64 * 1024  # an unread body up to this size is read, to keep the connection
 
+REQUEST_UNITS: Final = 12  # of work, see `pystack.apps.turns`: its head, the answer's, the sending
+# What has more lines than a head may have is given to h11 in pieces of this size: it works on all
+# that it has at once, and 64 KiB of trailers take it 20 ms.
+PIECE_BYTES: Final = 1024
+BYTES_A_UNIT: Final = 8 * 1024
+GATHER_BYTES: Final = 4096
+
 _SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))
 _CLOSE: Final = (b"Connection", b"close")
 _BODILESS: Final = frozenset({204, 304})
+# RFC 3986 section 3.2.2: an address in brackets or a name, and a port
+_AUTHORITY: Final = re.compile(
+    r"(?P<host>\[[0-9A-Za-z:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(?P<port>\d*))?",
+    re.ASCII,
+)
 _log: Final = logging.getLogger("pystack.apps.http")
+
+# NEED_DATA and PAUSED are classes that stand for themselves.
+_Event: TypeAlias = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 
 
 async def serve_connection(
@@ -49,13 +67,13 @@ async def serve_connection(
     handler: Handler,
     *,
     limits: Limits = DEFAULT_LIMITS,
-    utc_now: Callable[[], float] = time.time,
+    utc_now: Callable[[], float] = world_utc_now,
 ) -> None:
     """Answer the requests that arrive on `stream` until either side has had enough; close it.
 
-    `utc_now` gives the seconds since 1970 for the Date header; in virtual time, pass a clock of
-    that world. A client that goes away ends the call quietly. When the call is cancelled, the
-    stream is the caller's to close.
+    `utc_now` gives the seconds since 1970 for the Date header: those of the machine, and in virtual
+    time those since the run began. A client that goes away ends the call quietly. When the call is
+    cancelled, the stream is the caller's to close.
     """
     await _Connection(stream, handler, limits, utc_now).run()
 
@@ -84,11 +102,15 @@ class _Connection:
         "_head_only",
         "_http",
         "_limits",
+        "_lines",
         "_must_close",
         "_number",
+        "_patience_s",
         "_phase",
         "_scope",
         "_stream",
+        "_turn",
+        "_unfed",
         "_utc_now",
     )
 
@@ -106,10 +128,10 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER, limits.header_bytes)
         self._scope = trio.CancelScope()
         self._phase = _Phase.IDLE
+        self._turn = begin_turn(stream)
+        self._unfed = b""  # what was received and h11 has not been given
         self._number = 0
-        self._body_bytes = 0  # read so far, of this request
-        self._declared_bytes = 0  # the request's Content-Length; 0 for none
-        self._head_only = False
+        self._begin_request()
         self._must_close = False
         self._broken = False  # the peer has gone
         self._date_s = -1
@@ -130,15 +152,26 @@ class _Connection:
             _log.debug("the client went away: %r", error)
             await self._cut()
 
+    def _begin_request(self) -> None:
+        """Forget the request before: nothing of it may concern the next."""
+        self._body_bytes = 0  # read so far
+        self._declared_bytes = 0  # Content-Length; 0 for none
+        self._head_only = False
+        self._patience_s = self._limits.body_s  # how much longer its body is waited for
+        self._lines = 0  # since h11 has last made something of what it was given
+
     async def _serve_one(self) -> bool:
         """Answer one request; False: the connection is done."""
         request: Request | None = None
+        self._begin_request()
         try:
             event = await self._read_head()
             if event is None:
                 return False
-            request = self._admit(event)
             self._enter(_Phase.WORK, inf)
+            if self._turn.spend(REQUEST_UNITS):
+                await self._turn.wait()
+            request = self._admit(event)
             response = await self._handler(request)
         except HttpError as error:
             self._must_close |= request is None
@@ -161,7 +194,7 @@ class _Connection:
     async def _read_head(self) -> h11.Request | None:
         """Return the head of the next request; None: there will be none."""
         begun = self._skip_blank_lines()
-        event = self._http.next_event()
+        event = self._next_event()
         if event is h11.NEED_DATA:
             if begun:
                 self._enter(_Phase.HEAD, self._limits.header_s)
@@ -173,8 +206,8 @@ class _Connection:
                 data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
                 if not data:
                     continue
-            self._http.receive_data(data)
-            event = self._http.next_event()
+            self._feed(data)
+            event = self._next_event()
             if event is h11.NEED_DATA and self._phase is _Phase.IDLE:
                 self._enter(_Phase.HEAD, self._limits.header_s)
         return event if isinstance(event, h11.Request) else None
@@ -185,19 +218,42 @@ class _Connection:
         RFC 9112 section 2.2 wants them skipped, and h11 refuses them.
         """
         rest, ended = self._http.trailing_data
+        rest += self._unfed
         if rest[:1] in (b"\r", b"\n"):
             self._http = h11.Connection(h11.SERVER, self._limits.header_bytes)
-            rest = rest.lstrip(b"\r\n")
-            if rest:
-                self._http.receive_data(rest)
-            if ended:
+            self._unfed = rest = rest.lstrip(b"\r\n")
+            if ended:  # of which nothing is unfed then
+                self._unfed = b""
+                if rest:
+                    self._http.receive_data(rest)
                 self._http.receive_data(b"")
         return bool(rest)
+
+    def _feed(self, data: bytes) -> None:
+        """Let h11 have what was received, as far as it can be worked on in one go."""
+        if data and (self._unfed or data.count(b"\n") > self._limits.header_lines):
+            self._unfed += data
+        else:
+            self._http.receive_data(data)
+
+    def _next_event(self) -> _Event:
+        """Return what h11 makes of what it has, and is given piece by piece."""
+        event = self._http.next_event()
+        while event is h11.NEED_DATA and self._unfed:
+            piece, self._unfed = self._unfed[:PIECE_BYTES], self._unfed[PIECE_BYTES:]
+            self._lines += piece.count(b"\n")
+            self._http.receive_data(piece)
+            event = self._http.next_event()
+            if event is h11.NEED_DATA and self._lines > self._limits.header_lines:
+                self._must_close = True
+                raise HttpError(431, f"The limit is {self._limits.header_lines} lines.")
+        if event is not h11.NEED_DATA:
+            self._lines = 0
+        return event
 
     def _admit(self, event: h11.Request) -> Request:
         """Make the request, or refuse it for its head alone."""
         self._number += 1
-        self._body_bytes = self._declared_bytes = 0
         self._head_only = event.method == b"HEAD"
         fields: dict[bytes, bytes] = {}
         head_bytes = len(event.target)
@@ -216,6 +272,8 @@ class _Connection:
             self._admit_body(fields, event.http_version)
         else:
             self._http.next_event()  # the end of the message: h11 wants it to be fetched
+        if not _is_authority(fields.get(b"host", b"").decode("latin-1")):
+            raise HttpError(400, "What Host says is no host.")
         target = event.target.decode("ascii")
         path, query = _split_target(target)
         return Request(
@@ -230,6 +288,7 @@ class _Connection:
             trio.current_time(),
             self._stream,
             Body(self),
+            self._utc_now(),
         )
 
     def _admit_body(self, fields: dict[bytes, bytes], version: bytes) -> None:
@@ -255,25 +314,47 @@ class _Connection:
             go_on = h11.InformationalResponse(status_code=100, headers=[], reason=REASONS[100])
             await self._send(http.send(go_on))
             self._enter(_Phase.WORK, inf)
+        parts: list[bytes] = []
+        size_bytes = 0
         try:
-            event = http.next_event()
-            while event is h11.NEED_DATA:
-                self._enter(_Phase.BODY, self._limits.body_s)
-                http.receive_data(await self._receive())
-                self._enter(_Phase.WORK, inf)
-                event = http.next_event()
+            # Small chunks that came together are handed on together.
+            while size_bytes < GATHER_BYTES:
+                if self._turn.spend(1):
+                    if parts:
+                        break
+                    await self._turn.wait()
+                event = self._next_event()
+                while event is h11.NEED_DATA and not parts:
+                    self._feed(await self._receive_body())
+                    event = self._next_event()
+                if not isinstance(event, h11.Data):
+                    break
+                parts.append(event.data)
+                size_bytes += len(event.data)
         except h11.RemoteProtocolError as error:
             self._must_close = True
             raise HttpError(error.error_status_hint, f"{error}.") from error
-        if not isinstance(event, h11.Data):
-            return None
-        self._body_bytes += len(event.data)
+        self._body_bytes += size_bytes
         if self._body_bytes > self._limits.body_bytes:
             self._must_close = True
             raise HttpError(413, f"The limit is {self._limits.body_bytes} bytes.")
-        return bytes(event.data)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts) or None
+
+    async def _receive_body(self) -> bytes:
+        """Return more of a body from a client that keeps to the least rate."""
+        began_at, limits = trio.current_time(), self._limits
+        self._enter(_Phase.BODY, self._patience_s)
+        data = await self._receive()
+        self._enter(_Phase.WORK, inf)
+        earned_s = len(data) * 8 / limits.least_rate_bps
+        left_s = self._patience_s - (trio.current_time() - began_at) + earned_s
+        self._patience_s = min(left_s, limits.body_s)
+        # What is done with the bytes is work too: to hash 64 KiB takes as long as 30 chunks do.
+        self._turn.spend(len(data) // BYTES_A_UNIT)
+        return data
 
     async def _receive(self) -> bytes:
+        self._turn.renew()
         try:
             return bytes(await self._stream.receive_some(RECEIVE_BYTES))
         except trio.BrokenResourceError:
@@ -295,6 +376,10 @@ class _Connection:
                 response = HttpError(500).response()
                 head = self._head(response)
             await self._send_whole(self._http.send(head), response)
+        except BodyError as error:
+            _log.warning("an answer was cut short: %s", error)
+            await self._cut()
+            return False
         except Exception:
             if self._broken:
                 raise
@@ -452,12 +537,20 @@ class _Connection:
         self._scope.deadline = inf if timeout_s == inf else trio.current_time() + timeout_s
 
 
+def _is_authority(text: str) -> bool:
+    """Tell whether this is a host, perhaps with a port; an empty one is, RFC 9110 section 7.2."""
+    match = _AUTHORITY.fullmatch(text)
+    return match is not None and int((match["port"] or "0")[-6:]) <= 65535
+
+
 def _split_target(target: str) -> tuple[str, str]:
     """Return path and query of the target of a request (RFC 9112 section 3.2)."""
     if not target.startswith("/"):
         scheme, found, rest = target.partition("://")
         if found and scheme.lower() in ("http", "https"):  # absolute-form, as for a proxy
             authority, slash, rest = rest.partition("/")
+            if not _is_authority(authority.partition("?")[0] or "?"):
+                raise HttpError(400, "The target names no host.")
             if not slash:
                 authority, _, query = authority.partition("?")
                 return "/", query

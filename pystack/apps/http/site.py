@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pystack.apps.http.conditions import NOTHING_TO_COMPARE, is_unchanged
 from pystack.apps.http.files import FileSite
 from pystack.apps.http.messages import BodySource, HttpError, Request, Response
 from pystack.apps.http.page import page
@@ -55,8 +56,10 @@ class Site:
         if path.startswith("/bytes/"):
             return _bytes(request)
         if path == "/connection.json":
+            is_unchanged(request, NOTHING_TO_COMPARE)
             return _fresh(Response.json(story_of(request).as_json()))
         if path == "/connection" or (path == "/" and self._files is None):
+            is_unchanged(request, NOTHING_TO_COMPARE)
             return _fresh(Response.html(page(story_of(request))))
         if self._files is None:
             raise HttpError(404, "Try / or /connection.json, /bytes/1000, or a POST to /upload.")
@@ -65,6 +68,8 @@ class Site:
 
 async def _upload(request: Request) -> Response:
     """Count a body, hash it, throw it away."""
+    if request.header("if-match") is not None:  # there is nothing yet that could match
+        raise HttpError(412, "Nothing is stored here, so nothing matches.")
     digest, count = hashlib.sha256(), 0
     async for chunk in request.body:
         digest.update(chunk)

@@ -20,6 +20,8 @@ _DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, 
 _LAST: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FORBIDDEN: Final = frozenset(b"/\\\0")
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
+_MAX_LINKS: Final = 40  # on the way, as Linux has it
+_MAX_DEPTH: Final = 256  # deeper there is nothing; to look for it would only take time
 
 
 def split_path(path: str) -> list[bytes] | None:
@@ -27,6 +29,8 @@ def split_path(path: str) -> list[bytes] | None:
 
     None: no file can have this name: it is hidden, or an encoded separator or NUL is in it.
     """
+    if path.count("/") > _MAX_DEPTH:
+        return None
     segments: list[bytes] = []
     for part in path.split("/"):
         if not part:
@@ -52,15 +56,16 @@ class Tree:
 
     def open(self, segments: list[bytes]) -> int:
         """Return a descriptor for what is there; OSError where it is not, or lies outside."""
-        try:
-            return self._walk(segments)
-        except OSError as error:
-            if error.errno not in _LINK_ERRNOS:
-                raise
-            inside = self.resolve(segments)
-            if inside is None or inside == segments:
-                raise
-            return self._walk(inside)
+        for _ in range(_MAX_LINKS):
+            try:
+                return self._walk(segments)
+            except _StoppedError as stopped:
+                count = stopped.count
+                inside = self.resolve(segments[:count])
+                if inside is None or inside == segments[:count]:  # out of the root; no link
+                    raise OSError(stopped.errno, os.strerror(stopped.errno)) from None
+                segments = inside + segments[count:]
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def resolve(self, segments: list[bytes]) -> list[bytes] | None:
         """Return the segments with all links followed; None: they lead out of the root."""
@@ -76,7 +81,20 @@ class Tree:
             flags = _LAST if index == len(segments) - 1 else _DIRECTORY
             try:
                 below = os.open(segment, flags, dir_fd=at)
+            except OSError as error:
+                if error.errno in _LINK_ERRNOS:
+                    raise _StoppedError(error.errno, index + 1) from None
+                raise
             finally:
                 os.close(at)
             at = below
         return at
+
+
+class _StoppedError(Exception):
+    """The last of the first `count` segments is a link, or no directory."""
+
+    def __init__(self, number: int, count: int) -> None:
+        super().__init__(number, count)
+        self.errno = number
+        self.count = count

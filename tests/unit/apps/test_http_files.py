@@ -2,6 +2,7 @@
 
 import os
 import re
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from http_talk import Answer, answers, ask, exchange, get
 from pystack.apps.http import files
 from pystack.apps.http.files import FileSite, content_type
 from pystack.apps.http.listing import MAX_ENTRIES
+from pystack.apps.http.messages import BodyError
 
 pytestmark = pytest.mark.trio
 BIG = os.urandom(300_001)
@@ -70,7 +72,7 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_cut_not_filled_up(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = files.FileBody(os.open(root / "big.bin", os.O_RDONLY), 0, 300_002)
-    with pytest.raises(OSError, match="too early"):
+    with pytest.raises(BodyError, match="too early"):
         async for _ in body:
             pass
     body.close()
@@ -180,3 +182,50 @@ async def test_a_huge_directory_is_listed_in_part_and_says_so(
 )
 async def test_types_follow_the_suffix(name: bytes, kind: str) -> None:
     assert content_type(name) == kind
+
+
+@pytest.mark.parametrize("change", ["rewritten", "shrunk", "its time set back"])
+async def test_a_file_that_is_changed_while_it_is_sent_is_cut(root: Path, change: str) -> None:
+    path = root / "big.bin"
+    body = files.FileBody(os.open(path, os.O_RDONLY), 0, len(BIG))
+    assert await anext(body) == BIG[: files.CHUNK_BYTES]
+    with path.open("r+b") as file:
+        if change == "shrunk":
+            file.truncate(files.CHUNK_BYTES + 10)
+        elif change == "rewritten":
+            file.write(BIG[::-1])
+    if change == "its time set back":
+        os.utime(path, (0, 0))
+    with pytest.raises(BodyError, match="changed"):
+        await anext(body)
+    body.close()
+
+
+async def test_a_file_that_grows_at_its_end_is_sent_as_it_was(root: Path) -> None:
+    body = files.FileBody(os.open(root / "big.bin", os.O_RDONLY), 0, len(BIG))
+    parts = [await anext(body)]
+    with (root / "big.bin").open("ab") as file:
+        file.write(b"and a line more")
+    parts += [part async for part in body]
+    body.close()
+    assert b"".join(parts) == BIG
+
+
+async def test_a_file_of_another_content_has_another_tag_even_with_the_same_time_and_size(
+    root: Path,
+) -> None:
+    path = root / "a.txt"
+    tags = set()
+    for text in (b"one", b"two"):
+        path.write_bytes(text)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        got = await fetch(root, "/a.txt")
+        assert got.headers["last-modified"] == "Sun, 09 Sep 2001 01:46:40 GMT"
+        tags.add(got.headers["etag"])
+    assert len(tags) == 2
+
+
+async def test_a_date_in_the_future_is_not_told(root: Path) -> None:
+    os.utime(root / "a.txt", (4e9, 4e9))
+    told = parsedate_to_datetime((await fetch(root, "/a.txt")).headers["last-modified"])
+    assert told.timestamp() < 4e9

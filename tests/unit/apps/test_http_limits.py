@@ -1,6 +1,7 @@
 """Time-outs, in Trio's jumping clock, and limits on what a client may send."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -75,18 +76,49 @@ async def test_a_body_that_stops_is_a_408(autojump_clock: trio.testing.MockClock
     assert trio.current_time() == pytest.approx(4)
 
 
-async def test_a_body_may_take_longer_than_the_time_out_if_it_never_stops(
+@pytest.mark.parametrize(("piece_bytes", "status"), [(25, 408), (50, 200)])
+async def test_a_body_may_take_longer_than_the_time_out_if_it_keeps_to_the_least_rate(
+    autojump_clock: trio.testing.MockClock, piece_bytes: int, status: int
+) -> None:
+    client, server = trio.testing.memory_stream_pair()
+    limits = Limits(body_s=4, least_rate_bps=100)
+
+    async def trickle() -> None:
+        await client.send_all(get("/", f"Content-Length: {10 * piece_bytes}", method="PUT"))
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            for _ in range(10):
+                await trio.sleep(3)
+                await client.send_all(bytes(piece_bytes))
+            await client.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(serve_connection, server, swallow, limits=limits))
+        nursery.start_soon(trickle)
+        (answer,) = answers(await read_to_end(client), "PUT")
+        assert answer.status == status
+        # 25 bytes make good for 2 s: at 3 s there are 4 - 3 + 2 left
+        assert status == 200 or trio.current_time() == pytest.approx(6)
+
+
+async def test_a_byte_now_and_then_holds_no_connection(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     client, server = trio.testing.memory_stream_pair()
+
+    async def trickle() -> None:
+        await client.send_all(get("/", "Content-Length: 100000000", method="POST"))
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while True:
+                await trio.sleep(10)
+                await client.send_all(b"a")
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(serve_connection, server, swallow, limits=Limits(body_s=4)))
-        await client.send_all(get("/", "Content-Length: 5", method="PUT"))
-        for _ in range(5):
-            await trio.sleep(3)
-            await client.send_all(b"x")
-        await client.send_eof()
-        assert answers(await read_to_end(client), "PUT")[0].body == b"5"
+        nursery.start_soon(partial(serve_connection, server, swallow))
+        nursery.start_soon(trickle)
+        (answer,) = answers(await read_to_end(client), "POST")
+        assert answer.status == 408
+        assert trio.current_time() < 40
+        await client.aclose()
 
 
 async def test_a_handler_may_take_as_long_as_it_likes(

@@ -1,11 +1,16 @@
 """Byte ranges and conditions, RFC 9110 sections 13 and 14."""
 
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from http_talk import Answer, ask, get
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.apps.http import HttpError, Request, Response
+from pystack.apps.http.conditions import http_date_s
 from pystack.apps.http.ranges import Representation, answer, parse_range
 
 DATA = bytes(range(100))
@@ -138,6 +143,10 @@ async def test_if_range_gives_the_part_only_of_the_same_thing(condition: str, st
         (["If-Modified-Since: Sun, 09 Sep 2001 01:46:41 GMT"], 304),
         (["If-Modified-Since: Sun, 09 Sep 2001 01:46:39 GMT"], 200),
         (["If-Modified-Since: Sunday, 09-Sep-01 01:46:40 GMT"], 304),  # the obsolete form
+        (["If-Modified-Since: Sun Sep  9 01:46:40 2001"], 304),  # asctime's, in GMT like the others
+        (["If-Modified-Since: Sun Sep  9 01:46:39 2001"], 200),
+        (["If-Modified-Since: Sun, 09 Sep 2001 01:46:40 -0500"], 200),  # no HTTP date
+        (["If-Modified-Since: Sun, 31 Feb 2001 01:46:40 GMT"], 200),
         (["If-Modified-Since: tomorrow"], 200),
         (['If-None-Match: "other"', f"If-Modified-Since: {MODIFIED}"], 200),
         (['If-None-Match: "tag"', "Range: bytes=0-1"], 304),
@@ -153,3 +162,72 @@ async def test_what_the_client_has_already_is_not_sent_again(
         if status == 304:
             assert got.body == b""
             assert "content-type" not in got.headers
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+async def test_a_date_means_the_same_wherever_the_server_is(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for date in ("Sun Sep  9 01:46:40 2001", MODIFIED, "Sunday, 09-Sep-01 01:46:40 GMT"):
+            assert (await ask_with(f"If-Modified-Since: {date}")).status == 304
+            assert (await ask_with(f"If-Unmodified-Since: {date}")).status == 200
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("now_s", "year", "expected"),
+    [(0.0, "01", 2001), (1.79e9, "76", 2076), (1.79e9, "77", 1977), (1.79e9, "26", 2026)],
+)
+def test_a_year_of_two_digits_is_at_most_50_years_ahead(
+    now_s: float, year: str, expected: int
+) -> None:
+    seconds = http_date_s(f"Sunday, 09-Sep-{year} 01:46:40 GMT", now_s)
+    assert seconds is not None
+    assert datetime.fromtimestamp(seconds, UTC).year == expected
+
+
+@given(st.text(max_size=40))
+def test_what_is_no_date_is_none(text: str) -> None:
+    assert http_date_s(text, 0.0) is None
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (['If-Match: "tag"'], 200),
+        (['If-Match: "a,", "tag"'], 200),
+        (["If-Match: *"], 200),
+        (['If-Match: "other"'], 412),
+        (['If-Match: W/"tag"'], 412),  # the strong comparison
+        (["If-Match: "], 412),
+        ([f"If-Unmodified-Since: {MODIFIED}"], 200),
+        (["If-Unmodified-Since: Sun, 09 Sep 2001 01:46:39 GMT"], 412),
+        (["If-Unmodified-Since: tomorrow"], 200),
+        # If-Match counts, and not the date; then come the conditions of caches
+        (['If-Match: "tag"', "If-Unmodified-Since: Sun, 09 Sep 2001 01:46:39 GMT"], 200),
+        (['If-Match: "tag"', 'If-None-Match: "tag"'], 304),
+        (['If-Match: "other"', 'If-None-Match: "tag"'], 412),
+    ],
+)
+async def test_a_condition_that_does_not_hold_is_a_412(headers: list[str], status: int) -> None:
+    for method in ("GET", "HEAD"):
+        assert (await ask_with(*headers, method=method)).status == status
+
+
+@pytest.mark.trio
+async def test_a_date_of_a_second_that_may_not_be_over_resumes_nothing() -> None:
+    fresh = replace(THING, is_date_strong=False)
+
+    async def serve_fresh(request: Request) -> Response:
+        return answer(request, fresh, lambda start, stop: DATA[start:stop])
+
+    raw = get("/", "Range: bytes=0-0", f"If-Range: {MODIFIED}")
+    assert (await ask(raw, serve_fresh)).status == 200
+    assert (await ask(raw, handler)).status == 206

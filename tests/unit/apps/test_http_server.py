@@ -8,6 +8,8 @@ import pytest
 import trio
 import trio.testing
 from http_talk import EPOCH, answers, ask, exchange, get, hello, read_to_end
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pystack import __version__
 from pystack.apps.http import HttpError, Limits, Request, Response, serve_connection
@@ -291,3 +293,99 @@ async def test_a_client_that_goes_away_while_it_is_answered_ends_the_call_quietl
         await client.send_all(get())
         await client.receive_some()
         await client.aclose()
+
+
+@pytest.mark.parametrize("first", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),  # no Host
+        (b"5\r\n\r\n", 400),
+        (b"GET /" + b"x" * 20_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: y", 408),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1", 408),
+    ],
+)
+async def test_a_request_is_answered_the_same_whatever_came_before(
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+    first: str,
+    second: bytes,
+    status: int,
+) -> None:
+    async def read(request: Request) -> Response:
+        return Response.text(str(len(await request.body.read())))
+
+    raw = await exchange((get(method=first), second), read, eof=False)
+    ok, refused = answers(raw, first, "GET")
+    assert (ok.status, refused.status) == (200, status)
+    assert refused.body != b""
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("a", 200),
+        ("", 200),  # RFC 9110 section 7.2
+        ("a.example:80", 200),
+        ("a:", 200),
+        ("10.77.0.2:8080", 200),
+        ("[::1]:80", 200),
+        ("a_b%20c", 200),
+        ("a b", 400),
+        ("a/b", 400),
+        ("user@a", 400),
+        ("http://a/", 400),
+        ("a:port", 400),
+        ("a:65536", 400),
+        ("[::1", 400),
+        ("a%2", 400),
+        ("a, b", 400),
+        ("b\xe9", 400),
+    ],
+)
+async def test_a_host_that_is_none_is_a_400(host: str, status: int) -> None:
+    for version in ("1.0", "1.1"):
+        raw = f"GET / HTTP/{version}\r\nHost: {host}\r\n\r\n".encode("latin-1")
+        assert (await ask(raw)).status == status
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("http://a/x", 200), ("http://a", 200), ("http:///x", 400), ("http://u@a/x", 400)],
+)
+async def test_a_target_with_a_host_that_is_none_is_a_400(target: str, status: int) -> None:
+    assert (await ask(get(target))).status == status
+
+
+async def test_a_head_of_many_lines_is_a_431() -> None:
+    assert (await ask(get("/", *["a: b"] * 98))).status == 200
+    assert (await ask(get("/", *["a: b"] * 1000))).status == 431
+
+
+async def test_trailers_of_many_lines_are_a_431() -> None:
+    async def read(request: Request) -> Response:
+        return Response.text(str(len(await request.body.read())))
+
+    head = get("/", "Transfer-Encoding: chunked", method="PUT")
+    for lines, status in ((50, 200), (5000, 431)):
+        raw = head + b"1\r\na\r\n0\r\n" + b"a: b\r\n" * lines + b"\r\n"
+        assert (await ask(raw, read, method="PUT")).status == status
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=300), st.integers(1, 5000))
+async def test_a_chunked_body_arrives_whole_however_it_is_cut(
+    chunks: list[bytes], piece_bytes: int
+) -> None:
+    async def read(request: Request) -> Response:
+        return Response(body=await request.body.read())
+
+    raw = get("/", "Transfer-Encoding: chunked", method="PUT")
+    raw += b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    raw += get("/next")
+    pieces = [raw[at : at + piece_bytes] for at in range(0, len(raw), piece_bytes)]
+    first, second = answers(
+        await exchange([*pieces[:50], b"".join(pieces[50:])], read), "PUT", "GET"
+    )
+    assert (first.body, second.status) == (b"".join(chunks), 200)

@@ -177,8 +177,24 @@ def test_a_link_put_in_the_way_after_the_look_is_not_followed(
     # The path is resolved to `sub/open`, and then `sub` is exchanged for a link that leads out.
     tree = Tree(base / "root")
     monkeypatch.setattr(tree, "resolve", lambda segments: [b"beside", b"secret"], raising=False)
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(OSError, match="symbolic links"):
         tree.open([b"within"])
+
+
+def test_a_long_way_over_links_and_through_files_ends_soon(base: Path) -> None:
+    (base / "root" / "here").symlink_to(".")
+    assert read(base, "/here" * 39 + "/open") == "open"
+    assert read(base, "/here" * 41 + "/open") is None  # as Linux has it
+    assert read(base, "/open" * 255) is None
+    assert split_path("/x" * 257) is None
+
+
+def test_a_link_in_a_directory_behind_a_link_is_followed_from_where_it_is(base: Path) -> None:
+    assert read(base, "/dir/deep/../open") is None
+    (base / "root" / "sub" / "deep" / "far").symlink_to("../../open")
+    assert read(base, "/dir/deep/far") == "open"
+    (base / "root" / "sub" / "deep" / "out").symlink_to("../../../secret")
+    assert read(base, "/dir/deep/out") is None
 
 
 def test_no_descriptor_is_left_open(base: Path) -> None:

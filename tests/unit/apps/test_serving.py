@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,6 +12,7 @@ import trio.testing
 
 from pystack.apps.serving import ACCEPT_PAUSE_S, serve
 from pystack.apps.simple import Echo
+from pystack.core.counters import Counters
 
 pytestmark = pytest.mark.trio
 
@@ -79,6 +80,7 @@ class FakeHost:
     def __init__(self) -> None:
         self.listener = FakeListener()
         self.datagrams = FakeDatagrams()
+        self.counters = Counters()
 
     async def open_tcp_listeners(self, port: int) -> list[FakeListener]:
         return [self.listener]
@@ -260,3 +262,108 @@ async def test_a_port_that_cannot_be_had_is_told_to_who_starts_the_service() -> 
     with pytest.raises(OSError, match="already in use"):
         await serve(host, Echo(), tcp_port=7, udp_port=7)
     assert host.listener.closed
+
+
+@pytest.mark.parametrize("port", [7, 13, 19, 53, 123, 1023])
+async def test_what_may_be_another_service_is_counted_and_not_answered(port: int) -> None:
+    async with serving() as host:
+        await host.datagrams.arrive.send((b"x", ("10.0.0.1", port)))
+        await host.datagrams.arrive.send((b"x", ("10.0.0.1", 5001)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert host.datagrams.sent == [(b"x", ("10.0.0.1", 5001))]
+        assert host.counters["udp_loop_refused"] == 1
+
+
+async def test_who_answers_at_length_is_heard_by_one_address_only_so_often() -> None:
+    class Long(Echo):
+        def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+            return payload + bytes(1024)
+
+    host = FakeHost()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, host, Long(), tcp_port=None, udp_port=7))
+        for address in ("10.0.0.1", "10.0.0.2"):
+            for number in range(50):
+                await host.datagrams.arrive.send((b"?", (address, 5000 + number)))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert len(host.datagrams.sent) == 2 * 16
+    assert host.counters["udp_answers_withheld"] == 2 * 34
+
+
+async def _broken(stream: trio.abc.HalfCloseableStream) -> None:
+    raise trio.BrokenResourceError("10.0.0.1: Connection reset by peer")
+
+
+async def _deep(stream: trio.abc.HalfCloseableStream) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        nursery.start_soon(_two, stream)
+
+
+async def _two(stream: trio.abc.HalfCloseableStream) -> None:
+    raise ExceptionGroup("", [trio.ClosedResourceError(), ConnectionResetError("reset")])
+
+
+async def _slow(stream: trio.abc.HalfCloseableStream) -> None:
+    with trio.fail_after(0):
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("handler", [_broken, _deep, _two, _slow])
+async def test_trouble_of_a_peers_making_is_a_line_whatever_nurseries_it_came_through(
+    caplog: pytest.LogCaptureFixture,
+    handler: Callable[[trio.abc.HalfCloseableStream], Awaitable[None]],
+) -> None:
+    service = Echo()
+    service.handle_tcp = handler  # type: ignore[method-assign, assignment]
+    host = FakeHost()
+    with caplog.at_level(logging.DEBUG, "pystack.apps"):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(partial(serve, host, service, tcp_port=7, udp_port=None))
+            client = await host.listener.connect()
+            assert await client.receive_some() == b""
+            nursery.cancel_scope.cancel()
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.DEBUG, None)
+    assert "the peer went away" in record.getMessage()
+
+
+async def test_a_bug_beside_a_peers_trouble_is_told_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def both(stream: trio.abc.HalfCloseableStream) -> None:
+        raise ExceptionGroup("", [trio.BrokenResourceError(), ZeroDivisionError("a bug")])
+
+    service = Echo()
+    service.handle_tcp = both  # type: ignore[method-assign]
+    host = FakeHost()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, host, service, tcp_port=7, udp_port=None))
+        client = await host.listener.connect()
+        assert await client.receive_some() == b""
+        nursery.cancel_scope.cancel()
+    assert "ZeroDivisionError: a bug" in caplog.text
+    assert "BrokenResourceError" not in caplog.text
+
+
+async def test_trouble_of_a_peers_making_while_the_service_is_stopped_is_no_error() -> None:
+    async def clumsy(stream: trio.abc.HalfCloseableStream) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            await _deep(stream)
+
+    async def deep_and_cancelled(stream: trio.abc.HalfCloseableStream) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(clumsy, stream)
+
+    service = Echo()
+    service.handle_tcp = deep_and_cancelled  # type: ignore[method-assign]
+    host = FakeHost()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, host, service, tcp_port=7, udp_port=None))
+        await host.listener.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()

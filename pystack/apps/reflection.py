@@ -1,0 +1,88 @@
+"""What a UDP service may not be used for: as a reflector, or against another one (CERT CA-1996-01).
+
+The sender of a datagram is who it says it is only if nobody lies. So what an answer is longer than
+its question is bounded for each address, and what would answer anything does not answer what may
+answer anything too: two of them would never stop.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from pystack.core.addresses import format_ip4
+from pystack.runtime.host import TrioHost
+
+BURST_BYTES: Final = 16 * 1024
+REFILL_BYTES_PER_S: Final = 4 * 1024
+MAX_ADDRESSES: Final = 4096
+PRIVILEGED_PORTS: Final = 1024  # below it servers speak, not clients, as FreeBSD's inetd has it
+
+_serving: Final[trio.lowlevel.RunVar[Sockets]] = trio.lowlevel.RunVar("pystack.apps.reflection")
+
+
+class Excess:
+    """How much longer than questions the answers to each address may be for now."""
+
+    __slots__ = ("_allowed",)
+
+    def __init__(self) -> None:
+        # Address to bytes and since when; who was answered last is last
+        self._allowed: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many addresses are remembered."""
+        return len(self._allowed)
+
+    def allows(self, excess_bytes: int, address: str, now: float) -> bool:
+        """Count an answer that is so much longer; False: it is not to be sent."""
+        left_bytes, at = self._allowed.pop(address, (float(BURST_BYTES), now))
+        left_bytes = min(BURST_BYTES, left_bytes + (now - at) * REFILL_BYTES_PER_S)
+        allowed = excess_bytes <= left_bytes
+        self._allowed[address] = left_bytes - excess_bytes if allowed else left_bytes, now
+        if len(self._allowed) > MAX_ADDRESSES:
+            self._allowed.popitem(last=False)
+        return allowed
+
+
+class Sockets:
+    """Where services are, in one Trio run, that answer anything."""
+
+    __slots__ = ("_hosts",)
+
+    def __init__(self) -> None:
+        self._hosts: dict[int, list[object]] = {}  # by port
+
+    @contextmanager
+    def served(self, host: object, port: int) -> Iterator[None]:
+        """Keep that in mind while the block is running."""
+        hosts = self._hosts.setdefault(port, [])
+        hosts.append(host)
+        try:
+            yield
+        finally:
+            hosts.remove(host)
+
+    def has(self, address: str, port: int) -> bool:
+        """Tell whether one of them is there."""
+        return any(address in _addresses(host) for host in self._hosts.get(port, ()))
+
+
+def sockets_of_this_run() -> Sockets:
+    """Return those of the Trio run that this is called in."""
+    try:
+        return _serving.get()
+    except LookupError:
+        sockets = Sockets()
+        _serving.set(sockets)
+        return sockets
+
+
+def _addresses(host: object) -> set[str]:
+    if not isinstance(host, TrioHost):
+        return set()
+    return {format_ip4(own) for interface in host.interfaces for own, _ in interface.addresses}

@@ -1,0 +1,147 @@
+"""Who may work how long before others run: the one budget for all that a stranger feeds.
+
+Trio runs every task that can run, then looks for input, and so on: a *round*. What a service does
+in a round is in the hands of whoever sends to it: eleven thousand chunks of one byte come with one
+read. So a service reserves the work ahead of it, in units of about 10 us, before it does it::
+
+    if turn.spend(1):
+        await turn.wait()
+
+A connection that has used up its slice goes on in another round, and of all that have, one goes on
+in each round: a thousand of them hold up nobody longer than one does. Addresses take turns, and
+the connections of an address. What begins anew in a round (a request on each of many connections)
+has a budget together; what is beyond it waits in the same queue.
+
+Units are counted, not measured: in virtual time two runs are the same, whatever the machine does.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final
+
+import trio
+
+SLICE_UNITS: Final = 16
+ROUND_UNITS: Final = 512
+
+_turns: Final[trio.lowlevel.RunVar[Turns]] = trio.lowlevel.RunVar("pystack.apps.turns")
+_turn: Final[ContextVar[Turn]] = ContextVar("pystack.apps.turn")
+
+
+class Turn:
+    """That of one connection, or of whatever else a stranger feeds."""
+
+    __slots__ = ("_address", "_turns", "_used_units")
+
+    def __init__(self, address: str = "") -> None:
+        """`address`: of the peer; those of one address share its part."""
+        self._address = address
+        self._turns = _of_this_run()
+        self._used_units = 0
+
+    def renew(self) -> None:
+        """Begin a new slice: right before what lets others run anyway, a read."""
+        self._used_units = 0
+
+    def spend(self, units: int) -> bool:
+        """Reserve work; True: it must `wait` before."""
+        self._used_units += units
+        self._turns.used_units += units
+        return self._used_units > SLICE_UNITS or self._turns.used_units > ROUND_UNITS
+
+    async def wait(self) -> None:
+        """Let others run until it is this connection's turn. A checkpoint."""
+        await self._turns.next(self._address)
+        self._used_units = 0
+
+
+class Turns:
+    """All those of one Trio run.
+
+    Who waits is called in the order of tags (start-time fair queueing): that of an address's next
+    one is one more than that of its last, and never less than that of who was called last.
+    """
+
+    __slots__ = ("_is_somebody_due", "_last_tag", "_numbers", "_tags", "_waiting", "used_units")
+
+    def __init__(self) -> None:
+        self.used_units = 0  # since the round in which somebody went on last
+        self._waiting: list[tuple[int, int, _Place]] = []  # a heap of tag, number, place
+        self._numbers = count()
+        self._tags: dict[str, int] = {}  # the last of each address
+        self._last_tag = 0  # of who was called last
+        self._is_somebody_due = False  # in the next round
+
+    async def next(self, address: str) -> None:
+        """Wait for the round in which this task is the one that goes on."""
+        if not self._is_somebody_due:
+            self._is_somebody_due = True
+            try:
+                await trio.lowlevel.checkpoint()
+            finally:
+                self._call_next()
+        else:
+            await self._queue(address)
+            self._call_next()
+
+    async def _queue(self, address: str) -> None:
+        place = _Place(trio.lowlevel.current_task())
+        tag = max(self._tags.get(address, 0) + 1, self._last_tag)
+        self._tags[address] = tag
+        heappush(self._waiting, (tag, next(self._numbers), place))
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            place.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _call_next(self) -> None:
+        """A round has begun; let the next one go on in the round after it."""
+        self.used_units = 0
+        self._is_somebody_due = False
+        while self._waiting and not self._is_somebody_due:
+            self._last_tag, _, place = heappop(self._waiting)
+            if place.task is not None:
+                trio.lowlevel.reschedule(place.task)
+                self._is_somebody_due = True
+        if not self._waiting:
+            self._tags.clear()
+
+
+class _Place:
+    """One in the queue."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: trio.lowlevel.Task) -> None:
+        self.task: trio.lowlevel.Task | None = task  # None: it was cancelled
+
+
+def current_turn() -> Turn:
+    """Return that of the connection which the current task serves."""
+    turn = _turn.get(None)
+    if turn is None:
+        turn = Turn()
+        _turn.set(turn)
+    return turn
+
+
+def begin_turn(stream: object) -> Turn:
+    """Give the current task a turn, for the connection that it is about to serve."""
+    address = getattr(stream, "remote_address", None)
+    turn = Turn(address[0] if address else "")
+    _turn.set(turn)
+    return turn
+
+
+def _of_this_run() -> Turns:
+    try:
+        return _turns.get()
+    except LookupError:
+        turns = Turns()
+        _turns.set(turns)
+        return turns
