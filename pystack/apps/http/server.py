@@ -8,17 +8,17 @@ and write would cost 9 us each; moving a deadline costs 2.
 """
 
 import logging
-import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from email.utils import formatdate
 from enum import Enum
 from math import inf
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import h11
 import trio
 
 from pystack import __version__
+from pystack.apps.http.feed import Feed
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.messages import (
     REASONS,
@@ -30,6 +30,7 @@ from pystack.apps.http.messages import (
     Request,
     Response,
 )
+from pystack.apps.http.target import is_authority, split_target
 from pystack.apps.turns import begin_turn
 from pystack.apps.world import utc_now as world_utc_now
 
@@ -42,24 +43,13 @@ JOIN_BYTES: Final = 64 * 1024  # a body up to this size goes out together with i
 DRAIN_BYTES: Final = 64 * 1024  # an unread body up to this size is read, to keep the connection
 
 REQUEST_UNITS: Final = 12  # of work, see `pystack.apps.turns`: its head, the answer's, the sending
-# What has more lines than a head may have is given to h11 in pieces of this size: it works on all
-# that it has at once, and 64 KiB of trailers take it 20 ms.
-PIECE_BYTES: Final = 1024
 BYTES_A_UNIT: Final = 8 * 1024
 GATHER_BYTES: Final = 4096
 
 _SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))
 _CLOSE: Final = (b"Connection", b"close")
 _BODILESS: Final = frozenset({204, 304})
-# RFC 3986 section 3.2.2: an address in brackets or a name, and a port
-_AUTHORITY: Final = re.compile(
-    r"(?P<host>\[[0-9A-Za-z:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(?P<port>\d*))?",
-    re.ASCII,
-)
 _log: Final = logging.getLogger("pystack.apps.http")
-
-# NEED_DATA and PAUSED are classes that stand for themselves.
-_Event: TypeAlias = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 
 
 async def serve_connection(
@@ -98,11 +88,10 @@ class _Connection:
         "_date",
         "_date_s",
         "_declared_bytes",
+        "_feed",
         "_handler",
         "_head_only",
-        "_http",
         "_limits",
-        "_lines",
         "_must_close",
         "_number",
         "_patience_s",
@@ -110,7 +99,6 @@ class _Connection:
         "_scope",
         "_stream",
         "_turn",
-        "_unfed",
         "_utc_now",
     )
 
@@ -125,11 +113,10 @@ class _Connection:
         self._handler = handler
         self._limits = limits
         self._utc_now = utc_now
-        self._http = h11.Connection(h11.SERVER, limits.header_bytes)
+        self._feed = Feed(limits)
         self._scope = trio.CancelScope()
         self._phase = _Phase.IDLE
         self._turn = begin_turn(stream)
-        self._unfed = b""  # what was received and h11 has not been given
         self._number = 0
         self._begin_request()
         self._must_close = False
@@ -158,7 +145,6 @@ class _Connection:
         self._declared_bytes = 0  # Content-Length; 0 for none
         self._head_only = False
         self._patience_s = self._limits.body_s  # how much longer its body is waited for
-        self._lines = 0  # since h11 has last made something of what it was given
 
     async def _serve_one(self) -> bool:
         """Answer one request; False: the connection is done."""
@@ -193,8 +179,8 @@ class _Connection:
 
     async def _read_head(self) -> h11.Request | None:
         """Return the head of the next request; None: there will be none."""
-        begun = self._skip_blank_lines()
-        event = self._next_event()
+        begun = self._feed.skip_blank_lines()
+        event = self._feed.next_event()
         if event is h11.NEED_DATA:
             if begun:
                 self._enter(_Phase.HEAD, self._limits.header_s)
@@ -206,50 +192,11 @@ class _Connection:
                 data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
                 if not data:
                     continue
-            self._feed(data)
-            event = self._next_event()
+            self._feed.add(data)
+            event = self._feed.next_event()
             if event is h11.NEED_DATA and self._phase is _Phase.IDLE:
                 self._enter(_Phase.HEAD, self._limits.header_s)
         return event if isinstance(event, h11.Request) else None
-
-    def _skip_blank_lines(self) -> bool:
-        """Drop blank lines between pipelined requests; return whether more than that is there.
-
-        RFC 9112 section 2.2 wants them skipped, and h11 refuses them.
-        """
-        rest, ended = self._http.trailing_data
-        rest += self._unfed
-        if rest[:1] in (b"\r", b"\n"):
-            self._http = h11.Connection(h11.SERVER, self._limits.header_bytes)
-            self._unfed = rest = rest.lstrip(b"\r\n")
-            if ended:  # of which nothing is unfed then
-                self._unfed = b""
-                if rest:
-                    self._http.receive_data(rest)
-                self._http.receive_data(b"")
-        return bool(rest)
-
-    def _feed(self, data: bytes) -> None:
-        """Let h11 have what was received, as far as it can be worked on in one go."""
-        if data and (self._unfed or data.count(b"\n") > self._limits.header_lines):
-            self._unfed += data
-        else:
-            self._http.receive_data(data)
-
-    def _next_event(self) -> _Event:
-        """Return what h11 makes of what it has, and is given piece by piece."""
-        event = self._http.next_event()
-        while event is h11.NEED_DATA and self._unfed:
-            piece, self._unfed = self._unfed[:PIECE_BYTES], self._unfed[PIECE_BYTES:]
-            self._lines += piece.count(b"\n")
-            self._http.receive_data(piece)
-            event = self._http.next_event()
-            if event is h11.NEED_DATA and self._lines > self._limits.header_lines:
-                self._must_close = True
-                raise HttpError(431, f"The limit is {self._limits.header_lines} lines.")
-        if event is not h11.NEED_DATA:
-            self._lines = 0
-        return event
 
     def _admit(self, event: h11.Request) -> Request:
         """Make the request, or refuse it for its head alone."""
@@ -271,11 +218,11 @@ class _Connection:
         if b"content-length" in fields or b"transfer-encoding" in fields:
             self._admit_body(fields, event.http_version)
         else:
-            self._http.next_event()  # the end of the message: h11 wants it to be fetched
-        if not _is_authority(fields.get(b"host", b"").decode("latin-1")):
+            self._feed.http.next_event()  # the end of the message: h11 wants it to be fetched
+        if not is_authority(fields.get(b"host", b"").decode("latin-1")):
             raise HttpError(400, "What Host says is no host.")
         target = event.target.decode("ascii")
-        path, query = _split_target(target)
+        path, query = split_target(target)
         return Request(
             event.method.decode("ascii"),
             target,
@@ -307,7 +254,7 @@ class _Connection:
 
     async def next_body_chunk(self) -> bytes | None:
         """Return the next part of the request's body, None at its end (`ChunkSource`)."""
-        http = self._http
+        http = self._feed.http
         if http.their_state is not h11.SEND_BODY:
             return None
         if http.they_are_waiting_for_100_continue:
@@ -323,14 +270,17 @@ class _Connection:
                     if parts:
                         break
                     await self._turn.wait()
-                event = self._next_event()
+                event = self._feed.next_event()
                 while event is h11.NEED_DATA and not parts:
-                    self._feed(await self._receive_body())
-                    event = self._next_event()
+                    self._feed.add(await self._receive_body())
+                    event = self._feed.next_event()
                 if not isinstance(event, h11.Data):
                     break
                 parts.append(event.data)
                 size_bytes += len(event.data)
+        except HttpError:
+            self._must_close = True
+            raise
         except h11.RemoteProtocolError as error:
             self._must_close = True
             raise HttpError(error.error_status_hint, f"{error}.") from error
@@ -365,7 +315,7 @@ class _Connection:
 
     async def _respond(self, response: Response) -> bool:
         """Send the answer; False: it could not be sent whole, and the connection is cut."""
-        if self._http.their_state is h11.SEND_BODY and not self._worth_draining():
+        if self._feed.http.their_state is h11.SEND_BODY and not self._worth_draining():
             self._must_close = True
         try:
             try:
@@ -375,7 +325,7 @@ class _Connection:
                 await _close(response.body)
                 response = HttpError(500).response()
                 head = self._head(response)
-            await self._send_whole(self._http.send(head), response)
+            await self._send_whole(self._feed.http.send(head), response)
         except BodyError as error:
             _log.warning("an answer was cut short: %s", error)
             await self._cut()
@@ -393,7 +343,7 @@ class _Connection:
         return True
 
     async def _send_whole(self, head: bytes, response: Response) -> None:
-        http, body = self._http, response.body
+        http, body = self._feed.http, response.body
         if self._head_only or response.status in _BODILESS:
             await self._send(head + http.send(h11.EndOfMessage()))
         elif not isinstance(body, bytes):
@@ -434,7 +384,7 @@ class _Connection:
         else:
             for chunk in body:
                 pending = await self._send_chunk(pending, chunk)
-        end = self._http.send(h11.EndOfMessage())
+        end = self._feed.http.send(h11.EndOfMessage())
         if pending is not None or end:
             await self._send((pending or b"") + end)
 
@@ -442,7 +392,7 @@ class _Connection:
         """Send a part of the body, after the head where that is pending; return what is pending."""
         if not chunk:
             return pending
-        parts = self._http.send_with_data_passthrough(h11.Data(chunk)) or []
+        parts = self._feed.http.send_with_data_passthrough(h11.Data(chunk)) or []
         if pending is not None:
             parts.insert(0, pending)
         # One part is the caller's own object: a big body with a length is never copied here.
@@ -468,12 +418,12 @@ class _Connection:
 
     def _worth_draining(self) -> bool:
         """Whether what is left of the request's body is little, and will come."""
-        if self._must_close or self._http.they_are_waiting_for_100_continue:
+        if self._must_close or self._feed.http.they_are_waiting_for_100_continue:
             return False
         return self._declared_bytes - self._body_bytes <= DRAIN_BYTES
 
     async def _ready_for_next(self) -> bool:
-        http = self._http
+        http = self._feed.http
         drained = 0
         while http.our_state is h11.DONE and http.their_state is h11.SEND_BODY:
             try:
@@ -489,8 +439,8 @@ class _Connection:
 
     def _peer_may_be_sending(self) -> bool:
         """Whether bytes may arrive that nobody will read: a close would turn them into a reset."""
-        return not self._http.trailing_data[1] and (
-            self._must_close or self._http.their_state in (h11.SEND_BODY, h11.ERROR)
+        return not self._feed.http.trailing_data[1] and (
+            self._must_close or self._feed.http.their_state in (h11.SEND_BODY, h11.ERROR)
         )
 
     async def _time_out(self) -> None:
@@ -498,7 +448,7 @@ class _Connection:
         _log.debug("time-out while %s", self._phase.value)
         if self._phase is _Phase.IDLE:
             return
-        may_answer = self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+        may_answer = self._feed.http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
         if self._phase is _Phase.SEND or not may_answer:
             await self._cut()
             return
@@ -535,30 +485,6 @@ class _Connection:
     def _enter(self, phase: _Phase, timeout_s: float) -> None:
         self._phase = phase
         self._scope.deadline = inf if timeout_s == inf else trio.current_time() + timeout_s
-
-
-def _is_authority(text: str) -> bool:
-    """Tell whether this is a host, perhaps with a port; an empty one is, RFC 9110 section 7.2."""
-    match = _AUTHORITY.fullmatch(text)
-    return match is not None and int((match["port"] or "0")[-6:]) <= 65535
-
-
-def _split_target(target: str) -> tuple[str, str]:
-    """Return path and query of the target of a request (RFC 9112 section 3.2)."""
-    if not target.startswith("/"):
-        scheme, found, rest = target.partition("://")
-        if found and scheme.lower() in ("http", "https"):  # absolute-form, as for a proxy
-            authority, slash, rest = rest.partition("/")
-            if not _is_authority(authority.partition("?")[0] or "?"):
-                raise HttpError(400, "The target names no host.")
-            if not slash:
-                authority, _, query = authority.partition("?")
-                return "/", query
-            target = "/" + rest
-        elif target != "*":
-            raise HttpError(400, "The target of a request begins with a slash.")
-    path, _, query = target.partition("?")
-    return path, query
 
 
 async def _close(body: BodySource) -> None:

@@ -1,0 +1,67 @@
+"""What a client sends, on its way to h11: in pieces that take no longer than they should.
+
+h11 works on all that it has at once: 64 KiB of trailers take it 20 ms.
+"""
+
+from typing import Final, TypeAlias
+
+import h11
+
+from pystack.apps.http.limits import Limits
+from pystack.apps.http.messages import HttpError
+
+# What has more lines than a head may have comes in pieces of this size.
+PIECE_BYTES: Final = 1024
+
+# NEED_DATA and PAUSED are classes that stand for themselves.
+Event: TypeAlias = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
+
+
+class Feed:
+    """The server's side of one HTTP connection, as h11 has it, and what it has not been given."""
+
+    __slots__ = ("_limits", "_lines", "_unfed", "http")
+
+    def __init__(self, limits: Limits) -> None:
+        self.http = h11.Connection(h11.SERVER, limits.header_bytes)
+        self._limits = limits
+        self._unfed = b""
+        self._lines = 0  # since h11 has last made something of what it was given
+
+    def add(self, data: bytes) -> None:
+        """Take what was received; nothing is the end of data."""
+        if data and (self._unfed or data.count(b"\n") > self._limits.header_lines):
+            self._unfed += data
+        else:
+            self.http.receive_data(data)
+
+    def next_event(self) -> Event:
+        """Return what h11 makes of it. HttpError for a head, or trailers, of too many lines."""
+        event = self.http.next_event()
+        while event is h11.NEED_DATA and self._unfed:
+            piece, self._unfed = self._unfed[:PIECE_BYTES], self._unfed[PIECE_BYTES:]
+            self._lines += piece.count(b"\n")
+            self.http.receive_data(piece)
+            event = self.http.next_event()
+            if event is h11.NEED_DATA and self._lines > self._limits.header_lines:
+                raise HttpError(431, f"The limit is {self._limits.header_lines} lines.")
+        if event is not h11.NEED_DATA:
+            self._lines = 0
+        return event
+
+    def skip_blank_lines(self) -> bool:
+        """Drop blank lines between pipelined requests; return whether more than that is there.
+
+        RFC 9112 section 2.2 wants them skipped, and h11 refuses them.
+        """
+        rest, ended = self.http.trailing_data
+        rest += self._unfed
+        if rest[:1] in (b"\r", b"\n"):
+            self.http = h11.Connection(h11.SERVER, self._limits.header_bytes)
+            self._unfed = rest = rest.lstrip(b"\r\n")
+            if ended:  # of which nothing is unfed then
+                self._unfed = b""
+                if rest:
+                    self.http.receive_data(rest)
+                self.http.receive_data(b"")
+        return bool(rest)
