@@ -88,7 +88,7 @@ class Direct(Transmitter):
 
     def send(self, frame: Frame, now: float) -> None:
         """Put it on the line."""
-        self._post(self._arrival(now), self._deliver, frame)
+        self._post(self._arrival(now, 0.0), self._deliver, frame)
 
 
 class RateFifo(Transmitter):
@@ -119,12 +119,12 @@ class RateFifo(Transmitter):
         begins_at = self._free_at
         if begins_at <= now:
             self._free_at = done_at = now + time_s
-            self._post(self._arrival(done_at), self._deliver, frame)
+            self._post(self._arrival(done_at, time_s), self._deliver, frame)
         elif len(waiting) < self._limit:
             box = [frame]
             waiting.append((begins_at, self._line.propagation.last_at, box))
             self._free_at = done_at = begins_at + time_s
-            self._post(self._arrival(done_at), self._deliver_box, box)
+            self._post(self._arrival(done_at, time_s), self._deliver_box, box)
         else:
             self.report("pfifo_full", frame, now)
 
@@ -140,7 +140,8 @@ class RateFifo(Transmitter):
             waiting.popleft()
         if not waiting:
             return []
-        self._free_at, self._line.propagation.last_at, _ = waiting[0]
+        self._free_at, last_at, _ = waiting[0]
+        self._line.propagation.rewind(self._free_at, last_at)
         frames = [box.pop() for _, _, box in waiting]
         waiting.clear()
         return frames
@@ -218,7 +219,8 @@ class Served(Transmitter):
                     self._wake(max(qdisc.next_at(now), now + _NANOSECOND_S))
                 return
             self._free_at = done_at = self._done_at(len(frame.data), now)
-            self._post(self._arrival(done_at), self._deliver, frame)
+            busy_s = done_at - now if gate is None or self._rate else 0.0
+            self._post(self._arrival(done_at, busy_s), self._deliver, frame)
             if done_at > now:
                 if len(qdisc):
                     self._wake(done_at)

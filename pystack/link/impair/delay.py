@@ -2,11 +2,13 @@
 
 `delay`, `jitter`, `distribution`, `reorder` and `gap` of tc-netem(8), and a delay that changes over
 time. In netem jitter by itself lets frames overtake each other. Here they keep their order, as on a
-real line: one that would overtake arrives together with the one before it. Two words break the
-order: `reorder` (a share of frames is not delayed at all), and `reorder_by_jitter` (netem's way).
+real line, and never arrive closer together than the line's rate can carry them (`impair/jitter.py`
+tells how). Two words break the order: `reorder` (a share of frames is not delayed at all), and
+`reorder_by_jitter` (netem's way).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +16,7 @@ from pystack.core.counters import Counters
 from pystack.core.rng import Random
 from pystack.link.impair.chance import chance
 from pystack.link.impair.distribution import Table
+from pystack.link.impair.jitter import Copula, Ordered, draw_each
 from pystack.link.impair.trace import DelayTrace
 
 NEVER: Final = -math.inf  # an instant before all others
@@ -35,7 +38,11 @@ class DelayConfig:
 
 
 class Propagation:
-    """The line itself. `arrival(sent_at)` is asked once for each frame, in the order of sending."""
+    """The line itself. `arrival(sent_at, busy_s)` is asked once for each frame, in their order.
+
+    `sent_at`: the instant of its last bit; `busy_s`: how long the line took for its bits. Who keeps
+    the order arrives after the one before by that time at least: so much the line needs for it.
+    """
 
     __slots__ = (
         "_config",
@@ -43,6 +50,9 @@ class Propagation:
         "_delay_s",
         "_draw",
         "_draw_reorder",
+        "_in_order",
+        "_jitter",
+        "_sent_at",
         "_since_reordered",
         "_started_at",
         "arrival",
@@ -61,46 +71,65 @@ class Propagation:
         self._config = config
         self._delay_s = config.delay_s
         self._counters = counters
-        self._draw = chance(jitter_rng, config.correlation)
         self._draw_reorder = chance(reorder_rng, config.reorder_correlation)
         self._since_reordered = 0
         self._started_at = now
+        self._sent_at = NEVER  # of the last frame that the jitter was asked for
         self.last_at = NEVER  # when the last frame that keeps the order arrives
-        if config.reorder:
-            self.arrival = self._or_at_once
-        elif config.jitter_s or config.delay_trace:
-            self.arrival = self._drawn
-        else:
-            self.arrival = self._fixed
+        self._in_order = self._fixed
+        if config.jitter_s and config.reorder_by_jitter:
+            self._draw = _free_jitter(jitter_rng, config)
+            self._in_order = self._free
+        elif config.jitter_s:
+            self._jitter = Ordered(jitter_rng, config.distribution, config.correlation)
+            self._in_order = self._jittered
+        elif config.delay_trace:
+            self._in_order = self._traced
+        self.arrival = self._or_at_once if config.reorder else self._in_order
 
-    def _fixed(self, sent_at: float) -> float:
+    def rewind(self, sent_at: float, last_at: float) -> None:
+        """Forget the frames after one that was sent, and arrives, at these instants."""
+        self._sent_at = sent_at
+        self.last_at = last_at
+
+    def _fixed(self, sent_at: float, busy_s: float) -> float:
         at = sent_at + self._delay_s
-        if at < self.last_at:  # the delay was made shorter
-            return self.last_at
+        if at < self.last_at + busy_s:  # the delay was made shorter
+            at = self.last_at + busy_s
         self.last_at = at
         return at
 
-    def _drawn(self, sent_at: float) -> float:
+    def _traced(self, sent_at: float, busy_s: float) -> float:
+        at = sent_at + self._mean_s(sent_at)
+        if at < self.last_at + busy_s:
+            at = self.last_at + busy_s
+        self.last_at = at
+        return at
+
+    def _jittered(self, sent_at: float, busy_s: float) -> float:
+        # Only what the line was idle for may be made up: so rate is kept as order is.
         config = self._config
-        delay_s = config.delay_s
-        if config.delay_trace is not None:
-            delay_s += config.delay_trace.delay_s(sent_at - self._started_at)
-        if config.jitter_s:
-            delay_s += config.jitter_s * self._spread()
-        at = sent_at + max(delay_s, 0.0)
-        if config.reorder_by_jitter:
-            return at
-        if at < self.last_at:
-            return self.last_at
+        idle_s = sent_at - busy_s - self._sent_at
+        self._sent_at = sent_at
+        delay_s = self._mean_s(sent_at) if config.delay_trace else config.delay_s
+        delay_s += config.jitter_s * self._jitter.after(idle_s / config.jitter_s)
+        at = sent_at + delay_s if delay_s > 0.0 else sent_at
+        if at < self.last_at + busy_s:
+            at = self.last_at + busy_s
         self.last_at = at
         return at
 
-    def _spread(self) -> float:
-        table = self._config.distribution
-        number = self._draw()
-        return 2.0 * number - 1.0 if table is None else table[int(number * len(table))]
+    def _free(self, sent_at: float, busy_s: float) -> float:
+        delay_s = self._mean_s(sent_at) + self._config.jitter_s * self._draw()
+        return sent_at + max(delay_s, 0.0)
 
-    def _or_at_once(self, sent_at: float) -> float:
+    def _mean_s(self, sent_at: float) -> float:
+        config = self._config
+        if config.delay_trace is None:
+            return config.delay_s
+        return config.delay_s + config.delay_trace.delay_s(sent_at - self._started_at)
+
+    def _or_at_once(self, sent_at: float, busy_s: float) -> float:
         # As netem: gap - 1 frames are delayed for sure, and then each with its probability.
         config = self._config
         if self._since_reordered >= config.gap - 1 and self._draw_reorder() < config.reorder:
@@ -108,4 +137,10 @@ class Propagation:
             self._counters["reorder"] += 1
             return sent_at
         self._since_reordered += 1
-        return self._drawn(sent_at)
+        return self._in_order(sent_at, busy_s)
+
+
+def _free_jitter(rng: Random, config: DelayConfig) -> Callable[[], float]:
+    if config.correlation:
+        return Copula(rng, config.distribution, config.correlation).draw
+    return draw_each(rng, config.distribution)
