@@ -3,7 +3,8 @@
 A record stands for what was sent at once: a segment, or a super-frame of up to 64 KiB. It is cut,
 at whole segments, when only a part of it turns out to be here, or is to be sent again. Records lie
 in the order of their numbers; those on the way, and not known to be here or lost, are also chained
-in the order in which they were last sent, which is the order that RACK thinks in.
+in the order in which they were last sent, which is the order that RACK thinks in. A mark in the
+chain parts what was sent before the newest that has arrived from the rest.
 
 The sums hold at any time: `sacked_bytes` are selectively acknowledged, `lost_bytes` are lost (sent
 again or not), `retransmitted_bytes` are on the way a second time.
@@ -89,6 +90,7 @@ class Scoreboard:
     __slots__ = (
         "_chain",
         "_lost",
+        "_mark",
         "_serial",
         "lost_bytes",
         "records",
@@ -104,7 +106,8 @@ class Scoreboard:
         self._lost: list[tuple[int, int, Record]] = []  # heap; some may be lost no more
         self._serial = 0  # of the last transmission, or of the last entry of the heap
         self._chain = Record(0, 0, 0.0, 0)  # its ends meet here
-        self._chain.before = self._chain.after = self._chain
+        self._mark = Record(0, 0, 0.0, 0)
+        self._empty_chain()
 
     def __len__(self) -> int:
         """Return how many records there are."""
@@ -255,13 +258,37 @@ class Scoreboard:
         self.sacked_bytes = self.sacked_records = 0
         self._chain_again()
 
-    def under_way(self) -> Iterator[Record]:
-        """Go through the chain, oldest transmission first; each may be taken out on the way."""
+    def reached(self, serial: int, end: int) -> None:
+        """The transmission `serial` has arrived up to `end`, the newest that has: move the mark.
+
+        It never moves back, so that each record is passed once, however many ACKs come.
+        """
+        mark, chain = self._mark, self._chain
+        record = mark.after
+        assert record is not None
+        if record is chain or (record.serial, record.end) >= (serial, end):
+            return
+        while record is not chain and (record.serial, record.end) < (serial, end):
+            record = record.after
+            assert record is not None
+        self._unlink(mark)
+        before = record.before
+        assert before is not None
+        self._link_between(before, mark, record)
+
+    def overtaken(self) -> Iterator[Record]:
+        """Go through what was sent before the mark, oldest first; each may be taken out then."""
         record = self._chain.after
-        while record is not None and record is not self._chain:
+        while record is not None and record is not self._mark:
             following = record.after
             yield record
             record = following
+
+    @property
+    def last_overtaken(self) -> Record | None:
+        """Return the last of them; None: there is none."""
+        record = self._mark.before
+        return None if record is self._chain else record
 
     def clear(self) -> None:
         """Forget all."""
@@ -271,7 +298,11 @@ class Scoreboard:
         self._lost.clear()
         self.sacked_bytes = self.lost_bytes = self.retransmitted_bytes = 0
         self.sacked_records = 0
-        self._chain.before = self._chain.after = self._chain
+        self._empty_chain()
+
+    def _empty_chain(self) -> None:
+        self._chain.before = self._chain.after = self._mark
+        self._mark.before = self._mark.after = self._chain
 
     def _forget(self, record: Record) -> None:
         flags = record.flags
@@ -341,8 +372,7 @@ class Scoreboard:
         self._link_between(last, record, self._chain)
 
     def _chain_again(self) -> None:
-        chain = self._chain
-        chain.before = chain.after = chain
+        self._empty_chain()
         on_the_way = []
         for record in self.records:
             record.before = record.after = None

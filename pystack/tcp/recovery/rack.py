@@ -162,20 +162,23 @@ class RackRecovery(SackRecovery):
         return min((rtt.min_rtt_s or 0.0) / 4 * self.reo_wnd_mult, rtt.srtt_s or 0.0)
 
     def _detect(self, now: float) -> int:
-        """Mark what is lost, and note when the last of what may be will be (step 5)."""
-        newest = (self.newest_serial, self.newest_end)
+        """Mark what is lost, and note when the last of what may be will be (step 5).
+
+        In the order of sending: who waits, all behind him wait for longer.
+        """
+        board = self.board
+        board.reached(self.newest_serial, self.newest_end)
         patience_s = self.newest_rtt_s + self.reo_wnd_s
-        lost_bytes, wait_s = 0, 0.0
-        for record in self.board.under_way():
-            if (record.serial, record.end) >= newest:
+        lost_bytes = 0
+        self._reo_at = NEVER
+        for record in board.overtaken():
+            if record.xmit_at + patience_s - now > EPSILON_S:
+                last = board.last_overtaken
+                assert last is not None
+                self._reo_at = max(record.xmit_at, last.xmit_at) + patience_s
                 break
-            remaining_s = record.xmit_at + patience_s - now
-            if remaining_s <= EPSILON_S:
-                self._lose(record, now)
-                lost_bytes += record.size
-            elif remaining_s > wait_s:
-                wait_s = remaining_s
-        self._reo_at = now + wait_s if wait_s else NEVER
+            self._lose(record, now)
+            lost_bytes += record.size
         return lost_bytes
 
     def _survives(self, record: Record, now: float) -> bool:

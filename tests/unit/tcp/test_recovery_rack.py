@@ -1,12 +1,19 @@
 """RACK-TLP: RFC 8985. The round trip is 0.1 s, so the window for reordering 25 ms."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from random import Random
+from types import FrameType
+from typing import Any
 
 import pytest
 from script import Script
 
 from pystack.tcp.recovery.rack import RackRecovery
 from pystack.tcp.tcb import TcpConfig
+from pystack.wire.tcp import Segment
 
 MSS = 1000
 CONFIG = TcpConfig(congestion="newreno", timestamps=False)
@@ -215,3 +222,47 @@ def test_at_a_timeout_what_was_sent_just_now_is_not_lost() -> None:
 def test_nothing_on_the_way_no_timer_is_left(tcp: Script) -> None:
     tcp.inject("+0.1 < . 1:1(0) ack 10001 win 65535")
     assert tcp.conn.next_timeout() == float("inf")
+
+
+def lines_run(function: Callable[[], None]) -> int:
+    """Return how many lines of the engine a call runs: what it costs, on any machine."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _arg: object) -> Any:  # noqa: ANN401 - sys.settrace's
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    function()
+    sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("cumulative", [False, True])
+def test_an_ack_costs_the_same_however_much_is_on_the_way(*, cumulative: bool) -> None:
+    costs = []
+    for segments in (250, 1250):
+        tcp = Script(replace(CONFIG, congestion="fixed:4000"))
+        tcp.established(options="mss 50,sackOK,wscale 14")
+        tcp.conn.tcb.no_delay = True
+        tcp.write(segments * 50)
+        assert len(tcp.drain()) == segments
+        rack(tcp).reordering_seen = True  # so that nothing is lost before 25 ms
+        tcp.now += 0.1
+        answers = []
+        for count, number in enumerate(Random(1).sample(range(60, segments), 120)):
+            una, at = 1 + 50 * (count // 4) * cumulative, 1 + 50 * number
+            sack_of_one = f"<sack {at}:{at + 50}>"
+            answers.append(tcp.incoming_segment(f"+0 < . 1:1(0) ack {una} win 8000 {sack_of_one}"))
+        for answer in answers[:60]:  # makes records of the log, and orders them
+            tcp.conn.segment_arrived(answer, tcp.now)
+        costs.append(lines_run(partial(arrive, tcp, answers[60:])))
+        assert tcp.conn.recovery.info().state == "disorder"
+    assert costs[1] < 1.2 * costs[0]
+
+
+def arrive(tcp: Script, segments: list[Segment]) -> None:
+    for segment in segments:
+        tcp.conn.segment_arrived(segment, tcp.now)
