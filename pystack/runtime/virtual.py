@@ -109,12 +109,12 @@ class VirtualDriver:
         if waiter not in self._woken:
             self._woken.append(waiter)
 
-    async def run(self) -> None:
-        """Let time pass for as long as this runs.
+    async def run(self) -> BaseException:
+        """Let time pass until something goes wrong, and return that.
 
-        Raises DeadlockError, VirtualTimeoutError, and whatever an event raises. The task itself
-        only waits: it is what errors come out of, and its context is the events'. It may be
-        called again after an error, for a program that has to clean up.
+        That is DeadlockError, VirtualTimeoutError, and whatever an event raises. The task itself
+        only waits: its context is the events'. It may be called again after an error, for a
+        program that has to clean up.
         """
         self._context = copy_context()
         self._runner = runner = trio_run.GLOBAL_RUN_CONTEXT.runner
@@ -135,7 +135,7 @@ class VirtualDriver:
             self._task = None
         error, self._error = self._error, None
         assert error is not None
-        raise error
+        return error
 
     def go_on(self, deadline: float) -> bool:
         """Wake a task or move time on, at most to Trio's next deadline; False: it stands still."""
@@ -246,13 +246,8 @@ def run(
     async def drive(driving: trio.CancelScope, program: trio.CancelScope) -> None:
         with driving:
             while True:
-                try:
-                    await clock.driver.run()
-                except trio.Cancelled:
-                    raise
-                except BaseException as error:
-                    errors.append(error)
-                    program.cancel()
+                errors.append(await clock.driver.run())
+                program.cancel()
 
     with _seeded_trio(seed):
         try:
