@@ -54,12 +54,12 @@ class NetworkLink(Link):
     def down(self, direction: str | None = None) -> None:
         """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
         super().down(direction)
-        self.network.topology.link_changed()
+        self.network.topology.link_changed(self)
 
     def up(self, direction: str | None = None) -> None:
         """Mend it, in one direction or in both."""
         super().up(direction)
-        self.network.topology.link_changed()
+        self.network.topology.link_changed(self)
 
     def capture(self, path: str | Path) -> None:
         """Write every frame that is put on the link, at either end, to a pcap file. OSError.

@@ -2,7 +2,8 @@
 
 Frames for a station that is known go out of its port alone, all others out of every port but the
 one they came by. Entries age without a timer: they are looked at when they are used. Which ports
-take part where switches form a ring is the topology's to say (`block`).
+take part where switches form a ring is the topology's to say (`block`, `renew`), and so is which
+frames come too late to be of the tree as it is: what goes to other switches is stamped for that.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ AGEING_S: Final = 300.0  # IEEE 802.1D table 7-5, recommended; Linux's bridges t
 TABLE_ENTRIES: Final = 8192  # what a small switch has
 # IEEE 802.1D 7.12.6: 01:80:C2:00:00:00 to 0F (spanning tree, pause, LLDP) never leave a link.
 _RESERVED: Final = b"\x01\x80\xc2\x00\x00"
+
+
+class Bridged(Frame):
+    """A frame between switches, with the number of the tree that it was put on its way in."""
+
+    __slots__ = ("tree",)
+
+    def __init__(self, frame: Frame, tree: int) -> None:
+        self.data = self.head = frame.data
+        self.checksum = frame.checksum
+        self.gso_bytes = frame.gso_bytes
+        self.tree = tree
 
 
 class _Entry:
@@ -56,6 +69,8 @@ class Switch:
         self.counters = Counters()
         self.observers: list[Observer] = []
         self.ports: list[Port] = []
+        self.tree = 0  # the number of the tree, which is another after each change of ways
+        self._trunks: dict[int, int] = {}  # ports to other switches, since which tree
         self._blocked: set[int] = set()
         self._table: dict[bytes, _Entry] = {}
         self._swept_at = 0.0
@@ -80,6 +95,15 @@ class Switch:
         if numbers != self._blocked:
             self._blocked = set(numbers)
             self._table.clear()  # IEEE 802.1D 17.11: after a change of the topology, learn anew
+
+    def trunk(self, number: int) -> None:
+        """Know that there is another switch behind a port."""
+        self._trunks.setdefault(number, 0)
+
+    def renew(self, number: int, tree: int) -> None:
+        """Forget who was behind a port, and take nothing by it that is of a tree before this."""
+        self._trunks[number] = tree
+        self._table = {mac: entry for mac, entry in self._table.items() if entry.port != number}
 
     @property
     def blocked(self) -> frozenset[int]:
@@ -110,14 +134,28 @@ class Switch:
         if src[0] & 1:
             self._drop("eth_bad_source", frame, now)
             return
+        may_teach = True
+        if self._trunks:
+            since = self._trunks.get(number)
+            if isinstance(frame, Bridged):
+                if since is not None and frame.tree < since:
+                    self._drop("switch_old_tree", frame, now)
+                    return
+                if frame.tree != self.tree:  # what has come so far is right in this tree as well
+                    frame = Bridged(frame, self.tree)
+            elif since:
+                may_teach = False  # damaged, or made anew, on its way: of which tree, who knows?
+            elif frame.__class__ is Frame:
+                frame = Bridged(frame, self.tree)
         known = self._table.get(src)
-        if known is not None:
+        if known is None:
+            if may_teach:
+                self._learn(src, number, now)
+        elif may_teach or known.port == number:
             known.heard_at = now
             if known.port != number:
                 known.port = number
                 counters["switch_moved"] += 1
-        else:
-            self._learn(src, number, now)
         if data[0] & 1:
             if data[:5] == _RESERVED and data[5] < 16:
                 self._drop("switch_reserved_address", frame, now)

@@ -35,6 +35,7 @@ from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.nodes import End, HostAddress, Node, Station
 from pystack.topology.partition import Partition
 from pystack.topology.router import Router
+from pystack.topology.spanning import SpanningTree
 from pystack.topology.switch import Switch
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class Topology:
         self.nodes: dict[str, Node] = {}
         self.cables: list[Cable] = []
         self._ends = 0
+        self._trunks: dict[Link, Cable] = {}  # those between two switches
+        self._tree = SpanningTree()
+        self._tree_number = 0  # how often ways between switches have changed
         self._partitions: list[Partition] = []
         self.dirty = False  # something was built that is not settled yet
         self._was_settled = False
@@ -131,6 +135,12 @@ class Topology:
         )
         cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))
         self.cables.append(cable)
+        if cable.a.node.is_switch and cable.b.node.is_switch:
+            self._trunks[link] = cable
+            for end in (cable.a, cable.b):
+                assert isinstance(end.node.device, Switch)
+                end.node.device.trunk(end.number)
+            self.link_changed(link)
         self._changed()
         return link
 
@@ -216,6 +226,7 @@ class Topology:
             node.device.power_off(now)
         else:
             node.device.forget()
+            self._rest()
 
     def power_on(self, name: str) -> None:
         """Give it power again: memory empty, addresses and routes as they were."""
@@ -227,6 +238,8 @@ class Topology:
             node.device.power_on()
         for end in node.ends:
             end.replug()
+        if node.is_switch:
+            self._rest()
 
     def partition(self, groups: Iterable[Iterable[str]]) -> Partition:
         """Part groups of nodes from each other, from now until the partition heals."""
@@ -241,9 +254,9 @@ class Topology:
         for partition in list(self._partitions):
             partition.heal()
 
-    def link_changed(self) -> None:
+    def link_changed(self, link: Link) -> None:
         """Take note that a link went down or came up: a ring of switches has another way now."""
-        if self._was_settled:
+        if self._was_settled and link in self._trunks:
             self._rest()
 
     def tap(self, link: Link, show: TapFn) -> None:
@@ -273,16 +286,27 @@ class Topology:
         self.dirty = False  # not before: what was refused is refused again, until it is mended
 
     def _rest(self) -> None:
-        """Let links between switches rest that would close a ring of those that are up."""
-        usable = [
-            (cable.a, cable.b)
-            for cable in self.cables
-            if not (cable.link.a_to_b.is_down or cable.link.b_to_a.is_down)
-        ]
-        switches = [node for node in self.nodes.values() if node.is_switch]
-        for node, numbers in segments.resting_ports(switches, usable).items():
+        """Let links between switches rest that would close a ring of those that carry frames."""
+        switches = [node for node in self.nodes.values() if node.is_switch and node.powered]
+        whole: list[tuple[End, End]] = []
+        one_way: list[tuple[End, End]] = []
+        for link, cable in self._trunks.items():
+            down = link.a_to_b.is_down + link.b_to_a.is_down
+            if down < 2 and not cable.a.cut:
+                (one_way if down else whole).append((cable.a, cable.b))
+        change = self._tree.renew(switches, whole, one_way)
+        for node, numbers in change.blocked.items():
             assert isinstance(node.device, Switch)
             node.device.block(numbers)
+        if not change.changed:
+            return
+        self._tree_number += 1
+        for node in self.nodes.values():
+            if isinstance(node.device, Switch):
+                node.device.tree = self._tree_number
+        for end in change.changed:
+            assert isinstance(end.node.device, Switch)
+            end.node.device.renew(end.number, self._tree_number)
 
     def _give(self, end: End, address: HostAddress) -> None:
         device = end.node.device
@@ -311,12 +335,16 @@ class Topology:
                 if end.shut_out != shut_out:
                     end.shut_out = shut_out
                     end.replug()
+        is_trunk_cut = False
         for cable in self.cables:
             cut = any(partition.parts(cable.a.node, cable.b.node) for partition in self._partitions)
             for end in (cable.a, cable.b):
                 if end.cut != cut:
                     end.cut = cut
                     end.replug()
+                    is_trunk_cut |= cable.link in self._trunks
+        if is_trunk_cut:
+            self._rest()
 
     # helpers
 

@@ -12,7 +12,6 @@ import pystack
 from pystack.observe.observer import Event
 from pystack.wire.frame import Frame
 
-
 # Where Trio itself gives up, its tasks are left as they stand, and complain when they go.
 GIVEN_UP = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

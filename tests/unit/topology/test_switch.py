@@ -4,7 +4,8 @@ import pytest
 from topology_wires import Wire, frame
 
 from pystack.core.errors import ConfigError
-from pystack.topology.switch import Switch
+from pystack.topology.switch import Bridged, Switch
+from pystack.wire.frame import Frame
 
 
 def switch_with(ports: int, **settings: float) -> tuple[Switch, list[Wire]]:
@@ -147,3 +148,35 @@ def test_what_is_for_the_link_alone_goes_no_further(last: int, copies: int) -> N
 def test_a_table_for_no_station_is_refused() -> None:
     with pytest.raises(ConfigError):
         Switch("sw", table_entries=0)
+
+
+def test_a_frame_of_an_older_tree_is_dropped_where_the_way_has_changed() -> None:
+    switch, wires = switch_with(3)
+    switch.trunk(1)
+    switch.trunk(2)
+    old = Bridged(Frame(frame(1, None)), 0)
+    switch.tree = 1
+    switch.renew(2, 1)
+    wires[2].sink(old, 0.0)
+    assert counts(wires) == [0, 0, 0]
+    assert switch.counters["switch_old_tree"] == 1
+    wires[1].sink(old, 0.0)  # by a link that is not on the ring: as good as ever
+    assert counts(wires) == [1, 0, 1]
+
+
+def test_only_who_was_behind_the_link_is_forgotten() -> None:
+    switch, wires = switch_with(3)
+    switch.trunk(2)
+    wires[0].arrive(frame(1, None))
+    wires[2].arrive(frame(2, None))
+    switch.renew(2, 1)
+    assert list(switch.stations(0.0)) == [("02:00:00:00:00:01", 0)]
+
+
+def test_what_was_made_anew_on_its_way_teaches_nothing_after_a_change() -> None:
+    switch, wires = switch_with(3)
+    switch.trunk(2)
+    wires[2].arrive(frame(2, None))
+    switch.renew(2, 1)
+    wires[2].arrive(frame(2, None))
+    assert list(switch.stations(0.0)) == []
