@@ -242,7 +242,9 @@ class Icmp:
         self._refilled_at = now
         if self._errors_left < 1:
             return False
-        self._errors_left -= 1
+        # One on average: who provokes errors and counts them can't tell how many others got, and so
+        # which of our ports answered them (CVE-2020-25705); as Linux since 5.10.
+        self._errors_left -= self._host.rng.randrange(3)
         return True
 
 
