@@ -287,9 +287,12 @@ class Listeners:
         if 2 * len(listener.half_open) <= max(_CALM, listener.backlog):
             return
         oldest = next(iter(listener.half_open))
-        if oldest.connection.tcb.retries >= _SHED_RETRIES:
+        connection = oldest.connection
+        # One that has sent its ACK, and no text yet, is given the time that its listener wants.
+        enough = connection.config.defer_accept_retries if connection.deferred else _SHED_RETRIES
+        if connection.tcb.retries >= max(enough, _SHED_RETRIES):
             self._host.drop("tcp_syn_queue_shed", now)
-            oldest.connection.finish(errno.ETIMEDOUT)
+            connection.finish(errno.ETIMEDOUT)
             self._table.pump(oldest, now)
 
     def _send_cookie(

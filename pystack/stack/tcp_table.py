@@ -135,9 +135,13 @@ class TcpTable:
         if socket.connection.fast_opened:
             if socket.connection.state is not TcpState.SYN_RECEIVED:
                 self.listeners.fast_open_is_over(socket)
-        elif socket.listener is not None and socket.connection.state not in _HANDSHAKE_STATES:
+        elif socket.listener is None:
+            return
+        elif socket.connection.state not in _HANDSHAKE_STATES:
             # At once, not when the pump tells it: the next in the batch looks at the queue too.
             socket.listener.established(socket)
+        elif socket.connection.deferred:
+            socket.listener.heard_of(socket)
 
     def error_arrived(self, error: IcmpError, now: float) -> None:
         """Take an ICMP error about a segment that this host sent."""

@@ -81,10 +81,15 @@ def add_text(conn: Connection, syn: Segment) -> None:
 
 
 def answered(conn: Connection, theirs: TcpOptions) -> None:
-    """Take the SYN-ACK's cookie, if it has one, with the MSS as the peer has told it."""
+    """Take the SYN-ACK's cookie, or keep the one we had; with the MSS as the peer tells it now."""
     request = conn.fast_open
-    if request is not None and theirs.fast_open is not None and theirs.fast_open.value:
-        request.learned(theirs.fast_open, theirs.mss or DEFAULT_SEND_MSS_BYTES)
+    if request is None:
+        return
+    cookie = theirs.fast_open
+    if cookie is None or not cookie.value:
+        cookie = request.cookie
+    if cookie is not None and cookie.value:
+        request.learned(cookie, theirs.mss or DEFAULT_SEND_MSS_BYTES)
 
 
 def too_big(conn: Connection, claimed_mss: int) -> bool:

@@ -40,7 +40,7 @@ class Listener(Generic[S]):
         self.local = local
         self.local_port = local_port
         self.backlog = backlog
-        self.half_open: dict[S, None] = {}  # in the order of their SYNs
+        self.half_open: dict[S, None] = {}  # in the order in which they were last heard of
         self.ready: deque[S] = deque()  # established, not yet accepted
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told
         self.fast_opened: set[S] = set()  # that have text already, and no ACK yet
@@ -88,6 +88,12 @@ class Listener(Generic[S]):
             self.ready.append(connection)
             if self.on_ready is not None:
                 self.on_ready()
+
+    def heard_of(self, connection: S) -> None:
+        """A half-open connection is there, and waits for its text."""
+        if connection in self.half_open:
+            del self.half_open[connection]
+            self.half_open[connection] = None
 
     def forget(self, connection: S) -> None:
         """A half-open connection ended. One that ended later is still there to be accepted."""

@@ -4,6 +4,7 @@ import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -194,5 +195,104 @@ def test_a_user_timeout_ends_a_stream_that_gets_no_answer() -> None:
             with pytest.raises(trio.BrokenResourceError):
                 await stream.receive_some()
             assert 4.5 < trio.current_time() - began_at <= 5.5
+
+    in_virtual_time(main)
+
+
+def test_a_listener_s_largest_segment_is_offered_and_used() -> None:
+    async def check(listening: trio.socket.SocketType) -> None:
+        listening.setsockopt(TCP, socket.TCP_MAXSEG, 512)
+        with trio.socket.socket() as opened:
+            await opened.connect(("server", 80))
+            accepted, _ = await listening.accept()
+            with accepted:
+                sizes = [one.getsockopt(TCP, socket.TCP_MAXSEG) for one in (opened, accepted)]
+                assert sizes == [500, 500]  # with timestamps
+
+    run(check)
+
+
+def test_a_listener_that_defers_accepts_when_text_comes_or_the_time_is_over() -> None:
+    async def check(listening: trio.socket.SocketType) -> None:
+        listening.setsockopt(TCP, socket.TCP_DEFER_ACCEPT, 5)
+        accepted_at = []
+        for text in (b"hello", b""):
+            with trio.socket.socket() as opened:
+                await opened.connect(("server", 80))
+                began_at = trio.current_time()
+                if text:
+                    await trio.sleep(2)
+                    await opened.send(text)
+                accepted, _ = await listening.accept()
+                accepted_at.append(trio.current_time() - began_at)
+                if text:
+                    assert await accepted.recv(10) == text
+                accepted.close()
+        assert accepted_at == [pytest.approx(2, abs=0.1), pytest.approx(7, abs=0.1)]
+
+    run(check)
+
+
+def test_a_record_that_ends_shares_no_segment_with_what_comes_later() -> None:
+    async def check(listening: trio.socket.SocketType) -> None:
+        with trio.socket.socket() as opened:
+            await opened.connect(("server", 80))
+            opened.setsockopt(TCP, socket.TCP_CORK, 1)
+            accepted, _ = await listening.accept()
+            with accepted:
+                for record in (b"one", b"two", b"three"):
+                    await opened.send(record, socket.MSG_EOR)
+                connection = opened._socket.connection  # type: ignore[attr-defined]
+                before = connection.segments_sent
+                opened.setsockopt(TCP, socket.TCP_CORK, 0)
+                got = b""
+                while len(got) < 11:
+                    got += await accepted.recv(100)
+                assert got == b"onetwothree"
+                assert connection.segments_sent == before + 1  # the last: a cork held it alone
+
+    run(check)
+
+
+def test_a_clamp_bounds_every_window() -> None:
+    async def check(listening: trio.socket.SocketType) -> None:
+        listening.setsockopt(TCP, socket.TCP_WINDOW_CLAMP, 5000)
+        with trio.socket.socket() as opened:
+            await opened.connect(("server", 80))
+            accepted, _ = await listening.accept()
+            with accepted:
+                windows = set()
+                for _ in range(20):
+                    await opened.send(bytes(20_000))
+                    await accepted.recv(20_000)
+                    windows.add(opened._socket.connection.tcb.snd_wnd)  # type: ignore[attr-defined]
+                assert max(windows) <= 5000
+                assert accepted.getsockopt(TCP, socket.TCP_WINDOW_CLAMP) == 5000
+
+    run(check)
+
+
+@pytest.mark.parametrize("pending", [0, 5])
+def test_a_listener_takes_text_in_syns_where_it_says_so(pending: int) -> None:
+    async def main() -> None:
+        async with pair(**CLEAN) as (_net, client, server, _link):
+            client.tcp.config = replace(client.tcp.config, fast_open="client")
+
+            async def serve() -> trio.socket.SocketType:
+                listening = trio.socket.socket()
+                await listening.bind(("", 80))
+                listening.setsockopt(TCP, socket.TCP_FASTOPEN, pending)
+                listening.listen()
+                assert listening.getsockopt(TCP, socket.TCP_FASTOPEN) == pending
+                return listening
+
+            listening = await server.run(serve)
+            for _ in range(2):  # the first gets a cookie
+                stream = await client.open_tcp_stream("server", 80, fast_open=b"hello")
+                accepted, _ = await listening.accept()
+                assert await accepted.recv(10) == b"hello"
+                accepted.close()
+                await stream.aclose()
+            assert server.counters["tcp_fast_opens_in"] == int(pending > 0)
 
     in_virtual_time(main)

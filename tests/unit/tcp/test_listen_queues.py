@@ -172,3 +172,22 @@ def test_who_had_text_before_the_last_ack_is_counted_until_it_came_or_never_will
     else:
         bench.segment(ACK if end == "ack" else RST, seq=PEER_ISS + 5, ack=answer.seq + 1)
     assert not listener.fast_opened
+
+
+def test_who_has_sent_his_ack_and_may_still_send_text_does_not_give_way(bench: TcpBench) -> None:
+    listener = bench.table.listen(ANY, 80, backlog=16)
+    listener.configure(defer_accept_retries=5)
+    answers = {port: bench.half_open_from(port) for port in range(5000, 5010)}
+    for port in (5000, 5001):
+        bench.segment(ACK, ports=(port, 80), seq=PEER_ISS + 1, ack=answers[port].seq + 1)
+    assert bench.counters["tcp_accept_deferred"] == 2
+    bench.run(3.5)  # two answers to nobody
+    bench.sent()
+    bench.know_peer()
+    for port in range(6000, 6012):
+        bench.half_open_from(port)
+    assert bench.counters["tcp_syn_queue_shed"] == 8
+    ports = {socket.connection.remote_port for socket in listener.half_open}
+    assert ports == {5000, 5001, *range(6000, 6012)}
+    last_ack(bench, 5000, answers[5000], b"at last")
+    assert [socket.connection.remote_port for socket in listener.ready] == [5000]
