@@ -21,16 +21,20 @@ _log: Final = logging.getLogger("pystack.up")
 
 
 async def up(
-    config: TapHostConfig, placements: Sequence[Placement], on_ready: Callable[[str], None]
+    config: TapHostConfig,
+    placements: Sequence[Placement],
+    on_ready: Callable[[str], None],
+    when_open: Callable[[], object] = lambda: None,
 ) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP.
 
     Raises DeviceError when the device can't be had, or vanishes.
 
-    `on_ready` gets one line as soon as everything answers.
+    `on_ready` gets one line as soon as everything answers; `when_open` is called as soon as root
+    is not needed any more.
     """
     with trio.open_signal_receiver(*ending_signals()) as signals:
-        async with tap_host(config) as host:
+        async with tap_host(config, when_open=when_open) as host:
             async with trio.open_nursery() as services:
                 for placement in placements:
                     await services.start(_serve, host, placement)

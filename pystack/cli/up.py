@@ -1,9 +1,10 @@
 """The command `pystack up`: a host on a TAP device."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import trio
 import typer
@@ -12,13 +13,16 @@ from pystack.apps.service import Placement, ServiceOptions, may_use_root, place_
 from pystack.apps.up import up
 from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Log
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.rng import component_rng
+from pystack.runtime.privileges import give_up, is_the_machines_root, whom_to_be
 from pystack.runtime.tap_host import (
     DEFAULT_ADDRESS,
     DEFAULT_MAC,
     TapHostConfig,
 )
+
+_log: Final = logging.getLogger("pystack.up")
 
 _Address = Annotated[str, typer.Option(help="The stack's address.")]
 _HostAddress = Annotated[
@@ -55,6 +59,13 @@ _Congestion = Annotated[
     str,
     typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, bbr, dctcp, fixed:N."),
 ]
+_User = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Who to be once the device is open; else, with sudo, who called that.",
+    ),
+]
 _Port = Annotated[
     str | None,
     typer.Option(
@@ -86,6 +97,7 @@ def up_command(
     seed: _Seed = None,
     offload: _Offload = True,
     congestion: _Congestion = "cubic",
+    user: _User = None,
     verbose: _Verbose = 0,
     observe: Observe = None,
     port: _Port = None,
@@ -122,7 +134,22 @@ def up_command(
         words={word: value for word, value in words.items() if value is not None},
     )
     placements = _placements(serve or ["http"], root, config.seed)
-    _run(config, placements, verbose)
+    _run(config, placements, verbose, _giving_up_root(user, root))
+
+
+def _giving_up_root(user: str | None, root: Path | None) -> Callable[[], None]:
+    """Return what gives root up when the device is open. Raises ConfigError."""
+    account = whom_to_be(user, os.environ)
+
+    def when_open() -> None:
+        give_up(account)
+        if account is None and user is None and is_the_machines_root():
+            _log.warning("running as root, without capabilities; --user NAME lets it be another")
+        if root is not None and not os.access(root, os.R_OK | os.X_OK):
+            name = "root without capabilities" if account is None else account.name
+            raise DeviceError(f"{name} may not read the directory {root}")
+
+    return when_open
 
 
 def _placements(serve: Sequence[str], root: Path | None, seed: int) -> list[Placement]:
@@ -131,11 +158,16 @@ def _placements(serve: Sequence[str], root: Path | None, seed: int) -> list[Plac
     return place_services(serve, ServiceOptions(root=root, rng=component_rng(seed, "services")))
 
 
-def _run(config: TapHostConfig, placements: Sequence[Placement], verbose: int) -> None:
+def _run(
+    config: TapHostConfig,
+    placements: Sequence[Placement],
+    verbose: int,
+    when_open: Callable[[], None],
+) -> None:
     level = logging.INFO if verbose else logging.WARNING
     log = Log()
     logging.basicConfig(handlers=[log], level=level, format="%(message)s")
-    trio.run(up, config, placements, _print_now)
+    trio.run(up, config, placements, _print_now, when_open)
     if log.is_broken:
         raise BrokenPipeError
 

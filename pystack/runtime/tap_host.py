@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -140,15 +140,20 @@ def _other_end(own: Ip4, prefix: Prefix) -> Ip4:
 
 
 @asynccontextmanager
-async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
+async def tap_host(
+    config: TapHostConfig, *, when_open: Callable[[], object] = lambda: None
+) -> AsyncIterator[TrioHost]:
     """Open the device and run a host on it for the length of the block.
 
+    `when_open` is called when the device is open and nothing else is: root can be given up there.
     Raises DeviceError when the device can't be had, or vanishes while the block runs.
     """
     with ExitStack() as resources:
         driver = RealtimeDriver()
         port = _open(config, driver)
         resources.callback(port.close)
+        when_open()
+        _tell_offload(config, port)
         host = make_host("pystack", driver, config.seed)
         host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
         if not port.gso_max_bytes:
@@ -186,7 +191,7 @@ async def tap_host(config: TapHostConfig) -> AsyncIterator[TrioHost]:
 
 def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
     chosen = config.port or read_port("tap")
-    port = chosen.make(
+    return chosen.make(
         Socket(
             name=config.interface,
             scheduler=driver.scheduler,
@@ -196,12 +201,14 @@ def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
             offload=config.offload,
         )
     )
+
+
+def _tell_offload(config: TapHostConfig, port: Port) -> None:
     if config.port is None and config.offload:
         if port.gso_max_bytes:
             _log.info("%s: offload: %s", config.interface, getattr(port, "offloads", "some"))
         else:
             _log.info("%s: the kernel offers no offload; going on without", config.interface)
-    return port
 
 
 # The emulator is only imported where it is asked for: a tenth of a second of `pystack up`.

@@ -56,7 +56,9 @@ def stack_up(netns: namespaces.NetworkNamespace, tmp_path: Path) -> Iterator[Sta
     def start(*arguments: str, interface: str = "tap0") -> Stack:
         log = tmp_path / f"stderr-{len(stacks)}"
         with log.open("wb") as file:
-            argv = [sys.executable, "-m", "pystack", "up", interface, *arguments]
+            # Said, or it warns where it is root, and behind sudo it may not be able to read us.
+            user = [] if "--user" in arguments else ["--user", "root"]
+            argv = [sys.executable, "-m", "pystack", "up", interface, *user, *arguments]
             process = netns.popen(argv, stderr=file)
         stack = Stack(process, log)
         assert stack.ready.startswith("ready:"), f"{stack.ready!r}\n{stack.log}"
