@@ -13,7 +13,7 @@ from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Lines, interruptible, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.units import parse_time_s
-from pystack.runtime.lab import LabOptions, ProgramError, ports_of, run_lab
+from pystack.runtime.lab import LabOptions, ProgramError, check_devices, ports_of, run_lab
 from pystack.topology.building import build
 from pystack.topology.drawing import as_text, drawing_of
 from pystack.topology.file import load
@@ -74,9 +74,16 @@ def run_command(
     pcap: Annotated[
         str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
     ] = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going", help="When a program fails, let the others go on to the end."),
+    ] = False,
     observe: Observe = None,
 ) -> int:
-    """Run a lab: until its programs have ended, or else until SIGINT or SIGTERM."""
+    """Run a lab: until its programs have ended, or else until SIGINT, SIGTERM or SIGHUP.
+
+    Exit status: 0, or 1 when a program failed, or a command ended with a status other than 0.
+    """
     spec = _load(file)
     options = LabOptions(
         virtual=virtual,
@@ -84,6 +91,7 @@ def run_command(
         seed=seed,
         pcap=pcap,
         observe=checked(observe),
+        on_failure=_show_failure if keep_going else None,
     )
     if isinstance(sys.stdout, TextIOWrapper):
         # What programs print is to be seen when they print it, in a pipeline too.
@@ -97,8 +105,9 @@ def run_command(
     except ProgramError as error:
         if isinstance(error.__cause__, BrokenPipeError) and reader_is_gone():
             raise error.__cause__ from None
-        # The traceback of the user's own program, which is what there is to be mended.
-        traceback.print_exception(error.__cause__)
+        if error.__cause__ is not None:
+            # The traceback of the user's own program, which is what there is to be mended.
+            traceback.print_exception(error.__cause__)
         return _failed(str(error))
     except (ConfigError, DeviceError):
         raise
@@ -110,8 +119,14 @@ def run_command(
     return 0
 
 
+def _show_failure(error: ProgramError) -> None:
+    traceback.print_exception(error.__cause__)
+    _failed(str(error))
+
+
 def _load(file: Path) -> LabSpec:
     spec = load(file)
+    check_devices(spec)
     ports_of(spec)
     for node in spec.nodes.values():
         try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Where the DNS server is when there is no router to be one: link-local (RFC 3927), so nobody's.
 SIDE_DNS: Final = parse_ip4("169.254.53.53")
+_MOST_NEIGHBORS: Final = 8
 _REAP_S: Final = 1.0  # for what was sent SIGKILL: only the kernel could hold it up
 _SIDE_MAC: Final = Mac(bytes.fromhex("020000000035"))
 
@@ -179,6 +180,7 @@ class TapNode(Attached):
             mtu_bytes=station.mtu_bytes,
             host_address=station.address,
             offload=self._offload,
+            peers=self._neighbors(),
         )
         try:
             self._add_routes()
@@ -190,6 +192,14 @@ class TapNode(Attached):
 
     async def _refresh(self) -> None:
         self._add_routes()
+
+    def _neighbors(self) -> list[Ip4]:
+        """Return who else is on the link: some, for they are asked about one by one."""
+        assert self.station.address is not None
+        own, prefix = self.station.address
+        nodes = self._lab.topology.nodes.values()
+        found = (address for node in nodes for address, _ in node.addresses)
+        return [it for it in found if it in prefix and it != own][:_MOST_NEIGHBORS]
 
     def _add_routes(self) -> None:
         """Let the kernel know how the lab's other segments are reached. Never its default route."""

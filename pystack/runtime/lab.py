@@ -31,6 +31,7 @@ from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network, NetworkLink
 from pystack.runtime.ports import needs_real_time, read_port
 from pystack.runtime.signals import ending_signals
+from pystack.runtime.tap_device import check_name
 from pystack.runtime.virtual import run as run_in_virtual_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
@@ -43,7 +44,7 @@ ServeFn = Callable[[TrioHost, Sequence[str], int], Awaitable[None]]
 
 
 class ProgramError(PystackError):
-    """A program of a lab has failed; its own error is the cause."""
+    """Programs of a lab have failed. The cause is the own error of one that ended it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class LabOptions:
     seed: int | None = None  # None: the file's; if it has none, a new one
     pcap: str | None = None  # None: no capture
     observe: tuple[str, ...] = ()  # observers, besides the file's
+    # What is told of a program that failed, after which the others go on; None: it ends the lab.
+    on_failure: Callable[[ProgramError], object] | None = None
 
 
 def run_lab(
@@ -62,7 +65,8 @@ def run_lab(
 ) -> None:
     """Run a lab to its end. `on_line` gets what happens, line by line, `ready:` first.
 
-    Raises ConfigError, DeviceError, ProgramError; DeadlockError in virtual time.
+    Raises ConfigError, DeviceError; ProgramError, also at the end, where a program had failed and
+    the others went on; DeadlockError in virtual time.
     """
     lab = _Lab(spec, options, serve, on_line)
     try:
@@ -73,6 +77,8 @@ def run_lab(
     except BaseExceptionGroup as group:
         error = unwrapped(group)
     else:
+        if lab.failures:
+            raise ProgramError(f"{spec.path}: failed: {', '.join(lab.failures)}")
         return
     raise error
 
@@ -103,6 +109,7 @@ class _Lab:
             if program.command
         ]
         # For each host, one for each time that its power comes back: everything has started again.
+        self.failures: list[str] = []  # of those that may not fail, in words
         self._boots: dict[str, list[trio.Event]] = {}
         self._power_ons: Counter[str] = Counter()
         if options.virtual:
@@ -213,6 +220,17 @@ class _Lab:
             try:
                 await host.run(self._whole(program, function), host)
                 return
+            except ProgramError as error:
+                cause = error.__cause__
+                if program.may_fail:
+                    what = f"{type(cause).__name__}: {cause}"
+                    self._on_line(f"{host.name}: {program.run} failed: {what}")
+                elif self._options.on_failure is not None:
+                    self._options.on_failure(error)
+                    self.failures.append(f"{program.run} on {host.name}")
+                else:
+                    raise
+                return
             except trio.BrokenResourceError:  # its own errors are ProgramErrors: the power went
                 self._on_line(f"{host.name} has no power: {program.run} ended")
             # Power may have come back at the same instant, before this task has its turn.
@@ -231,7 +249,10 @@ class _Lab:
                 f"{self._spec.path}:{program.line}: cannot run {program.run}: {error.strerror}"
             ) from None
         if done.returncode:
-            self._on_line(f"{name}: {program.run} ended with status {done.returncode}")
+            how = f"status {done.returncode}"
+            self._on_line(f"{name}: {program.run} ended with {how}")
+            if not program.may_fail:
+                self.failures.append(f"{program.run} on {name} ({how})")
 
     def _whole(self, program: ProgramSpec, function: ProgramFn) -> ProgramFn:
         """Return the function with its arguments, and with errors that say whose they are."""
@@ -314,6 +335,16 @@ class _Lab:
                     f"{format_ip4(address)}/{prefix.length}" for address, prefix in node.addresses
                 )
                 self._on_line(f"  {node.name} {addresses}")
+
+
+def check_devices(spec: LabSpec) -> None:
+    """Raise ConfigError for interfaces that no device can be called after."""
+    for node in spec.nodes.values():
+        if node.kind == "tap":
+            try:
+                check_name(node.name)
+            except ConfigError as error:
+                raise ConfigError(f"{spec.path}:{node.line}: {error}") from None
 
 
 def ports_of(spec: LabSpec) -> dict[str, Chosen[Port]]:

@@ -33,6 +33,7 @@ class Socket:
     seed: int  # of the world: for `core.rng.component_rng`, where a port needs chance
     mtu_bytes: int = DEFAULT_MTU_BYTES  # of what is on the near side
     far_address: tuple[Ip4, Prefix] | None = None  # of whoever is on the far side; None: unknown
+    near_addresses: tuple[Ip4, ...] = ()  # of whoever is on the near side, as far as known
     offload: bool = False  # super-frames are wanted where they can be had
 
 
@@ -82,6 +83,8 @@ class _Tap:
             mtu_bytes=socket.mtu_bytes,
             host_address=socket.far_address,
             offload=socket.offload,
+            # Without an address of its own, the kernel is no end of this link (a bridge).
+            peers=() if socket.far_address is None else socket.near_addresses,
         )
 
 

@@ -7,6 +7,7 @@ offload, super-frames of up to 64 KiB pass in one piece, and checksums are the k
 import errno
 import os
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import trio
@@ -111,9 +112,12 @@ class TapPort:
         mtu_bytes: int = 1500,
         host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
         offload: bool = True,
+        peers: Sequence[Ip4] = (),  # on our side: the kernel must send what is for them here
     ) -> "TapPort":
-        """Make or take over the TAP of that name. Raises `DeviceError`."""
-        device = open_tap(name, mtu_bytes=mtu_bytes, host_address=host_address, offload=offload)
+        """Make or take over the TAP of that name. Raises `ConfigError`, `DeviceError`."""
+        device = open_tap(
+            name, mtu_bytes=mtu_bytes, host_address=host_address, offload=offload, peers=peers
+        )
         if device.offload:
             _keep_freed_memory()
         # Only for the kernel itself, where it has an address: not for whoever is behind a bridge.

@@ -12,11 +12,12 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from pystack.core.addresses import Ip4, Prefix, format_ip4
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime import routing
 
 # <linux/if_tun.h>, as _IOW is encoded everywhere but on MIPS, PowerPC and SPARC
 _TUNSETOFFLOAD: Final = 0x400454D0
@@ -121,8 +122,12 @@ def open_tap(
     mtu_bytes: int,
     host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
     offload: bool,
+    peers: Sequence[Ip4] = (),
 ) -> TapDevice:
-    """Make or take over a TAP and bring it up. Raises ConfigError, DeviceError."""
+    """Make or take over a TAP and bring it up. Raises ConfigError, DeviceError.
+
+    `peers`: who is on our side of it. That the kernel sends packets for them elsewhere is an error.
+    """
     check_name(name)
     if offload:
         tun = _attach(name, vnet_header=True)
@@ -138,7 +143,12 @@ def open_tap(
     try:
         os.set_blocking(device.fd, False)
         os.set_inheritable(device.fd, False)
-        _configure(tun, mtu_bytes, host_address)
+        undo = _configure(tun, mtu_bytes, host_address)
+        try:
+            _check_ways(tun.name, peers)
+        except BaseException:
+            undo()
+            raise
         if offload:
             _lengthen_queue(tun.name)
     except BaseException:
@@ -154,6 +164,10 @@ def check_name(name: str) -> None:
         problem = "is empty"
     elif len(os.fsencode(name)) > _NAME_MAX_BYTES:
         problem = f"is longer than {_NAME_MAX_BYTES} bytes"
+    elif name == "lo":
+        problem = "is the loopback's"
+    elif name.replace("%d", "", 1).count("%"):
+        problem = "has a % that is not %d, for a number that the kernel chooses"
     elif name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
         problem = "has a character that the kernel does not take (a slash, a colon, a space)"
     if problem:
@@ -231,8 +245,12 @@ def _ioctl(fd: int, request: int, argument: int | bytes) -> bool:
     return True
 
 
-def _configure(tun: _TunTap, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | None) -> None:
+def _configure(
+    tun: _TunTap, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | None
+) -> Callable[[], object]:
+    """Change what differs; return what takes the address back, from a device that stays."""
     name = tun.name
+    undo: Callable[[], object] = _nothing
     if tun.mtu != mtu_bytes:
 
         def set_mtu() -> None:
@@ -240,19 +258,43 @@ def _configure(tun: _TunTap, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | 
 
         _change(name, f"an MTU of {mtu_bytes}", f"ip link set {name} mtu {mtu_bytes}", set_mtu)
     if host_address is not None:
-        _configure_address(tun, *host_address)
+        undo = _configure_address(tun, *host_address)
     if not _is_up(name):
         _change(name, "to be up", f"ip link set {name} up", tun.up)
+    return undo
 
 
-def _configure_address(tun: _TunTap, ip4: Ip4, prefix: Prefix) -> None:
+def _check_ways(name: str, peers: Sequence[Ip4]) -> None:
+    for peer in peers:
+        way = routing.way_to(peer)
+        if way is not None and way.interface == name and not way.is_local:
+            continue
+        if way is None:
+            problem = f"the kernel has no way to {format_ip4(peer)}"
+        elif way.is_local:
+            problem = f"{format_ip4(peer)} is an address of this machine itself"
+        else:
+            problem = (
+                f"the kernel sends packets for {format_ip4(peer)} to {way.interface}, and not to "
+                f"{name} (a second pystack up, a VPN?)"
+            )
+        free = routing.free_network(peer)
+        if free is not None:
+            other = format_ip4(Ip4(free.network + 2))
+            problem += f"; {free} is free: --address {other}/24, or subnet in a lab"
+        raise DeviceError(problem)
+
+
+def _configure_address(tun: _TunTap, ip4: Ip4, prefix: Prefix) -> Callable[[], object]:
     address, netmask = format_ip4(ip4), format_ip4(prefix.mask)
+    before: tuple[str, str] | None = None  # it has none yet
     try:
-        if (tun.addr, tun.netmask) == (address, netmask):
-            return
+        before = tun.addr, tun.netmask
     except OSError as error:
-        if error.errno != errno.EADDRNOTAVAIL:  # it has none yet
+        if error.errno != errno.EADDRNOTAVAIL:
             raise
+    if before == (address, netmask):
+        return _nothing
 
     def set_address() -> None:
         tun.addr = address  # with the netmask of its class, which is why that comes second
@@ -265,6 +307,18 @@ def _configure_address(tun: _TunTap, ip4: Ip4, prefix: Prefix) -> None:
         f"ip address add {text} dev {tun.name}",
         set_address,
     )
+
+    def undo() -> None:
+        if before is None:
+            tun.addr = "0.0.0.0"
+        else:
+            tun.addr, tun.netmask = before
+
+    return undo
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""
 
 
 def _change(name: str, what: str, command: str, change: Callable[[], None]) -> None:

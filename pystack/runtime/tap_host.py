@@ -198,6 +198,7 @@ def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
             seed=config.seed,
             mtu_bytes=config.mtu_bytes,
             far_address=config.host_address,
+            near_addresses=(config.address[0],),
             offload=config.offload,
         )
     )

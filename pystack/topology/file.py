@@ -176,14 +176,19 @@ class _Reader:
         for at, item in enumerate(self._doc.items(path, value)):
             here = (*path, at)
             if kind == "namespace":
-                table = self._doc.table(here, item, ("command",))
+                table = self._doc.table(here, item, ("command", "may_fail"))
                 self._needs(here, table, ("command",))
                 command = tuple(self._doc.texts((*here, "command"), table["command"]))
                 if not command:
                     self._doc.fail((*here, "command"), "a command needs a word at least")
-                yield ProgramSpec(run=command[0], command=command, line=self._doc.line(here))
+                yield ProgramSpec(
+                    run=command[0],
+                    command=command,
+                    may_fail=self._doc.switch((*here, "may_fail"), table.get("may_fail", False)),
+                    line=self._doc.line(here),
+                )
                 continue
-            table = self._doc.table(here, item, ("run", "args"))
+            table = self._doc.table(here, item, ("run", "args", "may_fail"))
             self._needs(here, table, ("run",))
             run = self._doc.text((*here, "run"), table["run"])
             if not _FUNCTION.fullmatch(run):
@@ -191,7 +196,12 @@ class _Reader:
                     (*here, "run"), f"{run!r} is not a function, like 'module:function' of Python"
                 )
             args = tuple(self._doc.items((*here, "args"), table.get("args", [])))
-            yield ProgramSpec(run=run, args=args, line=self._doc.line(here))
+            yield ProgramSpec(
+                run=run,
+                args=args,
+                may_fail=self._doc.switch((*here, "may_fail"), table.get("may_fail", False)),
+                line=self._doc.line(here),
+            )
 
     def _link(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> LinkSpec:
         table = self._doc.table(path, value, None)

@@ -17,6 +17,7 @@ class ProgramSpec:
     run: str  # "module:function"; or the command's words, for messages
     args: tuple[object, ...] = ()
     command: tuple[str, ...] = ()  # empty: it is a Python function
+    may_fail: bool = False  # its failure is not the lab's
     line: int
 
 

@@ -119,3 +119,38 @@ def test_a_signal_ends_a_lab_in_real_time(lab: Path, number: signal.Signals) -> 
             assert process.stderr.read() == ""
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("name", ["lo", "sixteen-letters-x", "a%sb"])
+def test_check_knows_what_no_device_can_be_called(lab: Path, name: str) -> None:
+    lab.write_text(f'[hosts.a]\n[taps."{name}"]\n[[links]]\nbetween = ["a", "{name}"]\n')
+    for word in ("check", "run"):
+        done = pystack(word, lab)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"pystack: {lab}:2: ")
+        assert repr(name) in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_others_go_on_where_that_is_asked_for(lab: Path) -> None:
+    lab.write_text(
+        LAB % 'programs = [{ run = "lab_programs_for_tests:fails" }, '
+        '{ run = "lab_programs_for_tests:pings", args = ["b", 3] }]'
+    )
+    assert pystack("run", lab, "--virtual").stdout.count(" ms\n") == 0
+    done = pystack("run", lab, "--virtual", "--keep-going")
+    assert done.returncode == 1
+    assert done.stdout.count(" ms\n") == 3
+    assert "KeyError: 'nothing there'" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last == f"pystack: {lab}: failed: lab_programs_for_tests:fails on a"
+
+
+def test_what_may_fail_is_told_and_is_no_failure(lab: Path) -> None:
+    lab.write_text(
+        LAB % 'programs = [{ run = "lab_programs_for_tests:fails", may_fail = true }, '
+        '{ run = "lab_programs_for_tests:pings", args = ["b", 3] }]'
+    )
+    done = pystack("run", lab, "--virtual")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a: lab_programs_for_tests:fails failed: KeyError: 'nothing there'\n" in done.stdout
