@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pystack
 from pystack.core.errors import ConfigError, DeviceError
 
 _PR_SET_NO_NEW_PRIVS: Final = 38  # <linux/prctl.h>
@@ -92,7 +91,7 @@ def give_up(account: Account | None) -> None:
         whom = "root without its powers" if account is None else account.name
         raise DeviceError(f"cannot become {whom}: {error.strerror}") from None
     # Modules are imported when they are first needed.
-    home = Path(pystack.__file__).parent
+    home = Path(__file__).parent.parent
     if account is not None and not os.access(home, os.R_OK | os.X_OK):
         raise DeviceError(
             f"{account.name} may not read {home}, where pystack is: have it elsewhere, or be "

