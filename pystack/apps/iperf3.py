@@ -1,8 +1,10 @@
 """The iperf3 service: what `iperf3 -c`, unmodified, measures against.
 
-One test at a time, as `iperf3 -s` does it; whoever comes meanwhile is told so. The first connection
-is the control connection; those that begin with its cookie carry the data. Over UDP a stream is
-opened by a datagram, which has no cookie: it must come from the address that the test is with.
+One test at a time, as `iperf3 -s` does it; whoever comes meanwhile is told so. A client that has
+gone ends its test at once, and one that is silent gives way to the next that comes. The first
+connection is the control connection; those that begin with its cookie carry the data. Over UDP a
+stream is opened by a datagram, which has no cookie: it must come from the address that the test is
+with.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from pystack.runtime.streams import TcpStream
 STALL_S: Final = 60.0
 MAX_OUTPUT_LINES: Final = 5000
 INTERVAL_S: Final = 1.0
+# For so long nothing may have been heard of a client when another comes; more than any round trip
+SILENCE_S: Final = 5.0
+_LOOK_S: Final = 1.0
 
 _log: Final = logging.getLogger("pystack.apps")
 
@@ -64,11 +69,15 @@ class Iperf3:
         try:
             with _step(Problem.MESSAGE):
                 cookie = await protocol.read_exactly(stream, protocol.COOKIE_BYTES)
-            if self._test is None:
-                await self._serve(_Test(stream, cookie, self._socket))
-            elif not await self._test.joined(stream, cookie):
-                self.counters.add("iperf3_busy")
-                await protocol.send_state(stream, State.ACCESS_DENIED)
+            while (test := self._test) is not None:
+                if await test.joined(stream, cookie):
+                    return
+                if not test.gives_way():
+                    self.counters.add("iperf3_busy")
+                    await protocol.send_state(stream, State.ACCESS_DENIED)
+                    return
+                await test.over.wait()
+            await self._serve(_Test(stream, cookie, self._socket))
         except Iperf3Error as error:
             self.counters.add("iperf3_failed")
             _log.info("iperf3: %s port %d: %s", *stream.remote_address, error)
@@ -109,19 +118,34 @@ class _Test:
         self._flows: list[Flow] = []
         self._directions: list[bool] = []  # of the streams: True where the client sends
         self._changed = trio.Event()
-        self._over = trio.Event()
+        self.over = trio.Event()
+        self._heard_at = trio.current_time()  # of the client, last
+        self._scope = trio.CancelScope()
         self._lines: list[str] = []
 
     async def run(self) -> None:
         """Lead the client through the test. Raises Iperf3Error."""
+        with self._scope:
+            await self._run()
+        if self._scope.cancelled_caught:
+            await protocol.send_state(self._control, State.SERVER_TERMINATE)
+            raise Iperf3Error(Problem.MESSAGE, "the client was silent, and another has come")
+
+    def gives_way(self) -> bool:
+        """End the test if nothing was heard of its client for a while; False: it goes on."""
+        if trio.current_time() - self._heard_at < SILENCE_S:
+            return False
+        self._scope.cancel()
+        return True
+
+    async def _run(self) -> None:
         control = self._control
         with _step(Problem.RECV_PARAMS):
             await protocol.send_state(control, State.PARAM_EXCHANGE)
             parameters = await self._take_parameters()
         with _step(Problem.MESSAGE):
             await protocol.send_state(control, State.CREATE_STREAMS)
-            while len(self._flows) < len(self._directions):
-                await self._changed.wait()
+            await self._take_streams()
         await protocol.send_state(control, State.TEST_START)
         self._say("Accepted connection from {}, port {}".format(*control.remote_address))
         for flow in self._flows:
@@ -144,7 +168,7 @@ class _Test:
         """Let the streams go."""
         for flow in self._flows:
             flow.close()
-        self._over.set()
+        self.over.set()
 
     async def joined(self, stream: TcpStream, cookie: bytes) -> bool:
         """Be a stream of this test until its end; False: it is none of its streams."""
@@ -157,7 +181,7 @@ class _Test:
         index = len(self._flows)
         sends = not self._directions[index]
         self._add(TcpFlow(stream, stream_number(index), parameters, sends=sends))
-        await self._over.wait()
+        await self.over.wait()
         return True
 
     def opened_udp(self, peer: tuple[str, int]) -> bool:
@@ -184,8 +208,36 @@ class _Test:
 
     def _add(self, flow: Flow) -> None:
         self._flows.append(flow)
+        self._heard_at = trio.current_time()
         self._changed.set()
         self._changed = trio.Event()
+
+    async def _take_streams(self) -> None:
+        """Wait until the client has opened all of them. Iperf3Error: it has something to say."""
+        problem: Iperf3Error | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                nonlocal problem
+                problem = await self._heard()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(listen)
+            while len(self._flows) < len(self._directions):
+                await self._changed.wait()
+            nursery.cancel_scope.cancel()
+        if problem is not None:
+            raise problem
+
+    async def _heard(self) -> Iperf3Error:
+        """Return what the client says where it should say nothing, in words."""
+        try:
+            state = await protocol.receive_state(self._control)
+        except Iperf3Error as error:
+            return error
+        if state is State.CLIENT_TERMINATE:
+            return Iperf3Error(Problem.CLIENT_TERMINATED)
+        return Iperf3Error(Problem.MESSAGE, f"{state.name} before the test")
 
     async def _take_parameters(self) -> Parameters:
         try:
@@ -198,6 +250,7 @@ class _Test:
         except Iperf3Error as error:
             await protocol.send_error(self._control, error.problem)
             raise
+        self._heard_at = trio.current_time()
         self._directions = directions(parameters)
         self._parameters = parameters
         return parameters
@@ -238,9 +291,13 @@ class _Test:
         time_s = parameters.time_s if is_timed else MAX_TIME_S
         with trio.move_on_after(parameters.omit_s + time_s + STALL_S):
             before = -1
-            while (now := sum(flow.count().total_bytes for flow in self._flows)) != before:
-                before = now
-                await trio.sleep(STALL_S)
+            while True:
+                moved = sum(flow.count().total_bytes for flow in self._flows)
+                if moved != before:
+                    before, self._heard_at = moved, trio.current_time()
+                elif trio.current_time() - self._heard_at >= STALL_S:
+                    break
+                await trio.sleep(_LOOK_S)
         return Iperf3Error(Problem.DURATION, "the client does not end its test")
 
     async def _exchange(self, parameters: Parameters, meter: Meter) -> None:

@@ -1,6 +1,8 @@
 """iperf3 between two of our hosts in virtual time: the figures are the link's, always."""
 
+import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 import trio
@@ -317,3 +319,105 @@ def test_wrong_words_are_refused_before_anything_is_sent() -> None:
         assert server.counters["frames_in"] == 0
 
     between(scenario)
+
+
+async def go_as_far_as(step: int, client: TrioHost) -> list[pystack.TcpStream]:
+    """Begin a test by hand; each step is after another message of the protocol."""
+    control = await client.open_tcp_stream("server", protocol.PORT)
+    streams = [control]
+    if step == 0:
+        return streams
+    await control.send_all(COOKIE[:10] if step == 1 else COOKIE)
+    if step == 1:
+        return streams
+    await protocol.expect_state(control, State.PARAM_EXCHANGE)
+    if step == 2:
+        return streams
+    if step == 3:
+        await control.send_all(b"\0\0\0\x20{")
+        return streams
+    await protocol.send_json(control, Parameters(parallel=2, time_s=9).pack())
+    await protocol.expect_state(control, State.CREATE_STREAMS)
+    for _ in range(2 if step > 5 else step - 4):
+        streams.append(await client.open_tcp_stream("server", protocol.PORT))
+        await streams[-1].send_all(COOKIE)
+    if step <= 5:
+        return streams
+    await protocol.expect_state(control, State.TEST_START)
+    await protocol.expect_state(control, State.TEST_RUNNING)
+    if step == 6:
+        return streams
+    await streams[-1].send_all(bytes(10_000))
+    await protocol.send_state(control, State.TEST_END)
+    await protocol.expect_state(control, State.EXCHANGE_RESULTS)
+    if step == 8:
+        await control.send_all(b"\0\0\1\0{")
+    return streams
+
+
+WAYS = ["closes", "resets", "is silent", "is without power"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("step", range(9))
+def test_a_client_that_goes_away_anywhere_locks_nobody_out(
+    caplog: pytest.LogCaptureFixture, step: int, way: str
+) -> None:
+    async def main() -> float:
+        async with Network(seed=7) as net:
+            gone, client, server = (net.host(name) for name in ("gone", "client", "server"))
+            switch = net.switch("switch")
+            for host in (gone, client, server):
+                net.link(host, switch, delay="5ms", rate="100mbit")
+            await start_services(server, ["iperf3"], 7)
+            streams = await go_as_far_as(step, gone)
+            if way == "is without power":
+                gone.power_off()
+            for stream in streams:
+                if way == "closes":
+                    await stream.aclose()
+                elif way == "resets":
+                    stream.abort()
+            gone_at = trio.current_time()
+            while True:
+                await trio.sleep(0.5)
+                try:
+                    await client.iperf3("server", time_s=0, total_blocks=1)
+                    return trio.current_time() - gone_at
+                except Iperf3Error as error:
+                    assert error.problem == Problem.ACCESS_DENIED  # noqa: PT017 - it goes on
+
+    with caplog.at_level(logging.INFO, "pystack.apps"):
+        took_s = pystack.run(main)
+    assert took_s < (2 if way in ("closes", "resets") else 7)
+    assert [record for record in caplog.records if record.exc_info] == []
+    if way == "resets" and step >= 1:
+        lines = [record.getMessage() for record in caplog.records]
+        assert len([line for line in lines if "went away" in line]) == 1
+
+
+def test_a_client_that_is_heard_of_does_not_give_way() -> None:
+    async def scenario(client: TrioHost, server: TrioHost) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(client.iperf3, "server", time_s=20, bitrate_bps=200_000))
+            for _ in range(9):
+                await trio.sleep(2)
+                with pytest.raises(Iperf3Error, match="busy"):
+                    await client.iperf3("server", time_s=1)
+
+    between(scenario, delay="5ms", rate="10mbit")
+
+
+def test_a_stream_of_the_servers_that_breaks_ends_the_clients_test() -> None:
+    async def scenario(client: TrioHost, server: TrioHost) -> None:
+        async def breaker() -> None:
+            await trio.sleep(1)
+            for socket in list(server.tcp)[1:]:
+                server.tcp.abort(socket, server.now())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(breaker)
+            with pytest.raises(Iperf3Error, match="terminated"):
+                await client.iperf3("server", time_s=5)
+
+    between(scenario, delay="5ms", rate="10mbit")

@@ -124,7 +124,7 @@ async def iperf3(
             return await _run(control, parameters, flows, interval_s, say)
         except trio.TooSlowError:
             raise Iperf3Error(Problem.MESSAGE, "the server says nothing") from None
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        except (trio.BrokenResourceError, trio.ClosedResourceError, protocol.GoneError) as error:
             raise Iperf3Error(Problem.SERVER_TERMINATED, str(error)) from error
 
 
@@ -244,6 +244,14 @@ async def _transfer(
                 problem = error
             nursery.cancel_scope.cancel()
 
+        async def run(flow: Flow) -> None:
+            nonlocal problem
+            try:
+                await flow.run(quota)
+            except (trio.BrokenResourceError, OSError) as error:
+                problem = problem or Iperf3Error(Problem.SERVER_TERMINATED, str(error))
+                nursery.cancel_scope.cancel()
+
         async def until_time() -> None:
             await trio.sleep(parameters.omit_s + parameters.time_s)
             nursery.cancel_scope.cancel()
@@ -253,7 +261,7 @@ async def _transfer(
             if senders:
                 async with trio.open_nursery() as sending:
                     for flow in senders:
-                        sending.start_soon(flow.run, quota)
+                        sending.start_soon(run, flow)
             else:
                 await quota.received.wait()
             nursery.cancel_scope.cancel()
@@ -267,7 +275,7 @@ async def _transfer(
             nursery.start_soon(until_amount)
             running = [flow for flow in flows if not flow.sends]
         for flow in running:
-            nursery.start_soon(flow.run, quota)
+            nursery.start_soon(run, flow)
     if problem is not None:
         raise problem
 
@@ -279,7 +287,7 @@ async def _exchange(control: TcpStream, parameters: Parameters, here: EndResult)
         await protocol.expect_state(control, State.EXCHANGE_RESULTS)
         await protocol.send_json(control, here.pack())
         value = await protocol.receive_json(
-            control, protocol.MAX_RESULTS_BYTES, Problem.RECV_RESULTS
+            control, protocol.MAX_SERVER_RESULTS_BYTES, Problem.RECV_RESULTS
         )
         there = EndResult.parse(value, [stream.number for stream in here.streams])
         await protocol.expect_state(control, State.DISPLAY_RESULTS)

@@ -25,7 +25,7 @@ _PATTERN: Final = bytes(range(256))
 class Quota:
     """How much all streams of one end have still to send, or to get."""
 
-    __slots__ = ("_blocks", "_to_come", "received")
+    __slots__ = ("_block", "_blocks", "_to_come", "received")
 
     def __init__(self, parameters: Parameters) -> None:
         size_bytes = parameters.block_bytes
@@ -34,6 +34,12 @@ class Quota:
             self._blocks = min(self._blocks, -(-parameters.total_bytes // size_bytes))
         self._to_come = self._blocks * size_bytes
         self.received = trio.Event()  # all that was to come has come
+        self._block = block_of(size_bytes)  # one for all streams: there may be 128 of 1 MiB
+
+    @property
+    def block(self) -> memoryview:
+        """Return the bytes that are sent again and again."""
+        return memoryview(self._block)
 
     def take(self) -> bool:
         """Take one block to be sent; False: it is all gone."""
@@ -138,7 +144,7 @@ class TcpFlow:
 
     async def _send(self, quota: Quota) -> None:
         pacer = Pacer(self._parameters)
-        block = memoryview(block_of(self._parameters.block_bytes))
+        block = quota.block
         while quota.take():
             if not pacer.is_free:
                 await pacer.wait()
@@ -233,8 +239,7 @@ class UdpFlow:
 
     async def _send(self, quota: Quota) -> None:
         pacer = Pacer(self._parameters)
-        size_bytes = self._parameters.block_bytes
-        rest = block_of(size_bytes)[len(self._header.pack(0, 0.0)) :]
+        rest = bytes(quota.block[len(self._header.pack(0, 0.0)) :])
         more = True
         while more:
             if pacer.is_free:

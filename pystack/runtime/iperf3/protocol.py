@@ -16,7 +16,10 @@ from pystack.core.errors import PystackError
 PORT: Final = 5201
 COOKIE_BYTES: Final = 37  # 36 characters and a zero
 MAX_PARAMETERS_BYTES: Final = 64 * 1024
-MAX_RESULTS_BYTES: Final = 4 * 1024 * 1024  # what a server says in words is in there
+MAX_RESULTS_BYTES: Final = 256 * 1024  # of a client: 256 streams, 200 bytes each
+MAX_SERVER_RESULTS_BYTES: Final = 4 * 1024 * 1024  # what a server says in words is in there
+# JSON of so many commas takes some ms to be read: a megabyte of brackets would take 100
+MAX_COMMAS: Final = 25_000
 STEP_S: Final = 30.0  # what the other end gets for each step of the conversation
 
 _COOKIE_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
@@ -86,16 +89,26 @@ class Iperf3Error(PystackError):
         self.problem = problem
 
 
+class GoneError(Iperf3Error):
+    """The other end has reset the connection, or is not there any more."""
+
+    def __init__(self, error: trio.BrokenResourceError) -> None:
+        super().__init__(Problem.MESSAGE, f"the other end went away: {error}")
+
+
 def make_cookie(rng: Random) -> bytes:
     """Return a cookie that nobody else has."""
     return "".join(rng.choices(_COOKIE_CHARACTERS, k=COOKIE_BYTES - 1)).encode() + b"\0"
 
 
 async def read_exactly(stream: trio.abc.ReceiveStream, size_bytes: int) -> bytes:
-    """Return so many bytes. Iperf3Error: the other end hung up before."""
+    """Return so many bytes. Iperf3Error: the other end hung up before, or is gone."""
     data = bytearray()
     while len(data) < size_bytes:
-        more = await stream.receive_some(size_bytes - len(data))
+        try:
+            more = await stream.receive_some(size_bytes - len(data))
+        except trio.BrokenResourceError as error:
+            raise GoneError(error) from error
         if not more:
             raise Iperf3Error(Problem.MESSAGE, "the other end hung up")
         data += more
@@ -103,8 +116,8 @@ async def read_exactly(stream: trio.abc.ReceiveStream, size_bytes: int) -> bytes
 
 
 async def send_state(stream: trio.abc.SendStream, state: State) -> None:
-    """Tell the other end."""
-    await stream.send_all(int(state).to_bytes(1, "big", signed=True))
+    """Tell the other end. Iperf3Error: it is gone."""
+    await _send(stream, int(state).to_bytes(1, "big", signed=True))
 
 
 async def receive_state(stream: trio.abc.ReceiveStream) -> State:
@@ -134,13 +147,13 @@ async def expect_state(stream: trio.abc.ReceiveStream, expected: State) -> None:
 async def send_error(stream: trio.abc.SendStream, problem: int) -> None:
     """Tell a client why there will be no test."""
     state = int(State.SERVER_ERROR).to_bytes(1, "big", signed=True)
-    await stream.send_all(state + problem.to_bytes(4, "big") + bytes(4))
+    await _send(stream, state + problem.to_bytes(4, "big") + bytes(4))
 
 
 async def send_json(stream: trio.abc.SendStream, value: dict[str, object]) -> None:
     """Send an object."""
     data = json.dumps(value, separators=(",", ":")).encode()
-    await stream.send_all(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+    await _send(stream, len(data).to_bytes(_LENGTH_BYTES, "big") + data)
 
 
 async def receive_json(
@@ -151,12 +164,20 @@ async def receive_json(
     if not 0 < size_bytes <= max_bytes:
         raise Iperf3Error(problem, f"{size_bytes} bytes of JSON")
     try:
-        value = json.loads(await read_exactly(stream, size_bytes))
+        data = await read_exactly(stream, size_bytes)
+        value = json.loads(data) if data.count(b",") <= MAX_COMMAS else None
     except (ValueError, RecursionError):
         raise Iperf3Error(problem, "what came is no JSON") from None
     if not isinstance(value, dict):
         raise Iperf3Error(problem, "what came is no JSON object")
     return value
+
+
+async def _send(stream: trio.abc.SendStream, data: bytes) -> None:
+    try:
+        await stream.send_all(data)
+    except trio.BrokenResourceError as error:
+        raise GoneError(error) from error
 
 
 def number_in(value: dict[str, object], name: str, problem: Problem, default: float = 0.0) -> float:
