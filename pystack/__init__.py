@@ -19,6 +19,9 @@ The way of a packet in: `runtime/tap.py` or `link/pipe.py`, `stack/ingress.py` f
 `stack/tcp_table.py` (the pump), `tcp/output.py`, `stack/egress.py` from top to bottom, the port.
 """
 
+import os
+import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -104,3 +107,29 @@ if not TYPE_CHECKING:
     def __dir__() -> list[str]:
         """Return what there is, looked up already or not."""
         return sorted({*globals(), *_HOMES})
+
+
+def _namesakes() -> list[str]:
+    """Return what is installed of PyPI's `pystack`, which has our import name, by its metadata."""
+    found: list[str] = []
+    for folder in sys.path:
+        if os.path.basename(folder) in ("site-packages", "dist-packages"):
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                continue
+            found += [
+                os.path.join(folder, name)
+                for name in names
+                if name.startswith("pystack-") and name.endswith(".dist-info")
+            ]
+    return found
+
+
+if _namesakes():
+    warnings.warn(
+        f"this is the pystack of the distribution pystack-net, from {os.path.dirname(__file__)}; "
+        "the distribution pystack, whose import name is the same, is installed too: have each in "
+        "an environment of its own",
+        stacklevel=2,
+    )

@@ -16,16 +16,22 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config
-from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGISendEvent, ConnectionState, LifespanState
-from hypercorn.utils import LifespanFailureError
 
 from pystack.core.errors import PystackError
 from pystack.runtime.virtual import VirtualClock
+
+try:
+    from hypercorn.app_wrappers import ASGIWrapper
+    from hypercorn.config import Config
+    from hypercorn.trio.lifespan import Lifespan
+    from hypercorn.trio.tcp_server import TCPServer
+    from hypercorn.trio.worker_context import WorkerContext
+    from hypercorn.typing import ASGISendEvent, ConnectionState, LifespanState
+    from hypercorn.utils import LifespanFailureError
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "pystack.apps.asgi needs hypercorn: pip install 'pystack-net[asgi]'", name=error.name
+    ) from error
 
 _log: Final = logging.getLogger("pystack.apps.asgi")
 

@@ -116,7 +116,7 @@ def _is_out_of_files(error: BaseException) -> bool:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pystack {__version__}")
+        typer.echo(f"pystack {__version__} (the distribution pystack-net)")
         raise typer.Exit
 
 

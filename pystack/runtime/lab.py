@@ -30,6 +30,7 @@ from pystack.runtime.groups import unwrapped
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network, NetworkLink
 from pystack.runtime.ports import needs_real_time, read_port
+from pystack.runtime.privileges import as_who_called_sudo
 from pystack.runtime.signals import ending_signals
 from pystack.runtime.tap_device import check_name
 from pystack.runtime.virtual import run as run_in_virtual_time
@@ -146,10 +147,11 @@ class _Lab:
         """Build the network, and run what is on it."""
         async with Network(seed=self.seed, subnet=self._spec.subnet) as net:
             self._build(net)
-            if self._options.pcap is not None:
-                net.capture(self._options.pcap)
-            for observer in (*self._spec.observe, *self._options.observe):
-                net.observe(observer, say=self._on_line)
+            with as_who_called_sudo():
+                if self._options.pcap is not None:
+                    net.capture(self._options.pcap)
+                for observer in (*self._spec.observe, *self._options.observe):
+                    net.observe(observer, say=self._on_line)
             net.settle()
             for node in self._spec.nodes.values():
                 await self._start_served(net, node)

@@ -11,7 +11,8 @@ import ctypes
 import os
 import pwd
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -97,6 +98,25 @@ def give_up(account: Account | None) -> None:
             f"{account.name} may not read {home}, where pystack is: have it elsewhere, or be "
             "somebody else (--user NAME)"
         )
+
+
+@contextmanager
+def as_who_called_sudo() -> Iterator[None]:
+    """Open files as that user for the length of the block, where root has to stay root."""
+    account = whom_to_be(None, os.environ)
+    if account is None:
+        yield
+        return
+    groups, gid, uid = os.getgroups(), os.getegid(), os.geteuid()
+    os.setgroups(account.groups)
+    os.setegid(account.gid)
+    os.seteuid(account.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def _account(entry: pwd.struct_passwd) -> Account:

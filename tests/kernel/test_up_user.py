@@ -93,6 +93,23 @@ def test_what_it_writes_belongs_to_that_user(
     assert found.st_size > 1000
 
 
+@pytest.mark.parametrize("virtual", [[], ["--virtual"]])
+def test_so_does_what_a_lab_writes(
+    netns: NetworkNamespace, folder: Path, virtual: list[str]
+) -> None:
+    os.chown(folder, SOMEBODY, SOMEBODY)
+    lab = folder / "lab.toml"
+    lab.write_text('[hosts.a]\n[hosts.b]\n[[links]]\nbetween = ["a", "b"]\n')
+    sudo = ["env", f"SUDO_UID={SOMEBODY}", f"SUDO_GID={SOMEBODY}"]
+    argv = [sys.executable, "-m", "pystack", "lab", "run", str(lab), "--for", "10ms"]
+    netns.run([*sudo, *argv, "--pcap", str(folder / "run.pcap"), *virtual])
+    assert (folder / "run.pcap").stat().st_uid == SOMEBODY
+    roots = folder / "roots.pcap"
+    roots.touch(0o600)
+    said = netns.run([*sudo, *argv, "--pcap", str(roots), *virtual], expect=2).stderr
+    assert said.decode() == f"pystack: cannot write the capture {roots}: Permission denied\n"
+
+
 def test_a_planted_link_leads_nowhere(
     netns: NetworkNamespace, up_behind_sudo: UpAs, folder: Path
 ) -> None:
