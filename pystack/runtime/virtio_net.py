@@ -56,10 +56,12 @@ def header_of(frame: Frame) -> bytes | None:
     if not frame.gso_bytes:
         offset = tcp.CHECKSUM_OFFSET if is_tcp else _UDP_CHECKSUM_OFFSET
         return _HEADER.pack(_NEEDS_CSUM, 0, 0, 0, start, offset)
-    if len(data) < start + tcp.HEADER_BYTES or not 0 < frame.gso_bytes <= _MOST_GSO_BYTES:
+    if not 0 < frame.gso_bytes <= _MOST_GSO_BYTES:
         return None
     if not is_tcp:
         return _header_of_datagrams(data, start, frame.gso_bytes)
+    if len(data) < start + tcp.HEADER_BYTES:
+        return None
     gso_type = _GSO_TCPV4 | (_GSO_ECN if data[start + 13] & tcp.CWR else 0)
     headers_bytes = start + (data[start + 12] >> 4) * 4
     return _HEADER.pack(

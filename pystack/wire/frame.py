@@ -24,6 +24,7 @@ SUPER_TEXT_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
 
 _IP: Final = ethernet.HEADER_BYTES
 _TYPE: Final = slice(12, 14)
+_IDENT: Final = slice(_IP + 4, _IP + 6)
 _IS_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
 _PROTOCOL: Final = slice(_IP + 9, _IP + 10)
 _IS_UDP: Final = bytes((ipv4.UDP,))
@@ -132,6 +133,9 @@ def cut_down(frame: SuperFrame, most_bytes: int) -> list[SuperFrame]:
         piece = text[at : at + step]
         head = bytearray(frame.head)
         head[_IP + 2 : _IP + 4] = (len(head) - _IP + len(piece)).to_bytes(2, "big")
+        if any(head[_IDENT]):  # routers may cut it: each of its pieces has an identification
+            ident = int.from_bytes(head[_IDENT], "big") + at // frame.gso_bytes
+            head[_IDENT] = (ident & 0xFFFF or 1).to_bytes(2, "big")
         head[_IP + 10 : _IP + 12] = bytes(2)
         head[_IP + 10 : _IP + 12] = checksum(head[_IP:_TCP]).to_bytes(2, "big")
         head[_SEQ] = (seq + at & 0xFFFFFFFF).to_bytes(4, "big")
@@ -179,7 +183,8 @@ def split(frame: Frame) -> list[Frame]:
     if not frame.gso_bytes:
         return [completed(frame)]
     data = memoryview(frame.data)
-    packet = ipv4.parse(data[_IP:], checksum_good=True)
+    # Its pieces get checksums of their own: what was in it has to be right, or it would be no more.
+    packet = ipv4.parse(data[_IP:], checksum_good=frame.checksum != CHECKSUM_UNKNOWN)
     headers_bytes(frame, packet)
     if data[_TYPE] != _IS_IPV4:
         raise WireError("frame_bad_gso")

@@ -1,5 +1,8 @@
 """Frames with offload: cut into ordinary ones, and with their checksums filled in."""
 
+from collections.abc import Callable
+from functools import partial
+
 import dpkt
 import pytest
 from hypothesis import given
@@ -207,3 +210,27 @@ def test_one_that_is_cut_down_is_sent_as_the_same_ordinary_frames() -> None:
     cut_twice = [frame for piece in pieces for frame in split(piece)]
     blank = [(f.data[:18], f.data[20:24], f.data[26:]) for f in whole]  # all but the IP ident
     assert [(f.data[:18], f.data[20:24], f.data[26:]) for f in cut_twice] == blank
+
+
+@pytest.mark.parametrize("make", [partial(tcp_frame, partial=False), udp_frame])
+def test_a_super_frame_whose_checksum_is_wrong_is_not_made_right_by_cutting_it(
+    make: Callable[..., Frame],
+) -> None:
+    frame = make(bytes(3000), gso_bytes=1000)
+    assert len(split(frame)) == 3
+    damaged = bytearray(frame.data)
+    damaged[-1] ^= 1
+    with pytest.raises(WireError, match="bad_checksum"):
+        split(Frame(bytes(damaged), CHECKSUM_UNKNOWN, 1000))
+
+
+def test_what_is_cut_down_and_may_be_cut_on_the_way_has_identifications_of_its_own() -> None:
+    frame = tcp_frame(bytes(200), gso_bytes=10, partial=True)
+    head = bytearray(frame.data[:-200])
+    for start, idents in ((0, [0, 0]), (7, [7, 17]), (0xFFFA, [0xFFFA, 4])):
+        head[18:20] = start.to_bytes(2, "big")
+        whole = SuperFrame(bytes(head), bytes(200), CHECKSUM_PARTIAL, 10)
+        pieces = cut_down(whole, 100)
+        assert [int.from_bytes(piece.head[18:20], "big") for piece in pieces] == idents
+        for piece in pieces:
+            ipv4.parse(memoryview(piece.data)[14:])
