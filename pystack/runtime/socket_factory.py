@@ -102,9 +102,9 @@ def _make(family: int, kind: int, proto: int) -> HostSocket:
     if family != socket.AF_INET:
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     if kind == socket.SOCK_STREAM and proto in (0, socket.IPPROTO_TCP):
-        return StreamSocket(here, proto)
+        return StreamSocket.make(here, proto)
     if kind == socket.SOCK_DGRAM and proto in (0, socket.IPPROTO_UDP):
-        return DatagramSocket(here, proto)
+        return DatagramSocket.make(here, proto)
     if kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
     raise OSError(errno.ESOCKTNOSUPPORT, f"no sockets of type {kind} on {here.name}")

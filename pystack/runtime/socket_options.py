@@ -1,8 +1,4 @@
-"""Socket options (socket(7), tcp(7), ip(7)): what is remembered, and what it is read as.
-
-An option that means nothing to a host of ours is taken and remembered all the same, for programs
-set many of them in passing. The few that would promise something and not keep it are refused.
-"""
+"""What a socket remembers of its options, and how their values are read and written."""
 
 from __future__ import annotations
 
@@ -13,51 +9,94 @@ import struct
 import sys
 from typing import Final
 
+from pystack.runtime.option_table import TCP, UDP, Form, Option, find_option
+
 _LINGER: Final = struct.Struct("ii")  # struct linger: l_onoff, l_linger in seconds
-TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX
+_TIMEVAL: Final = struct.Struct("@ll")
+_TIMEOUTS: Final = (20, 21)  # SO_RCVTIMEO, SO_SNDTIMEO
+TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX, IFNAMSIZ
 SOL_UDP: Final = 17  # <linux/udp.h>; Python names none of them
 UDP_SEGMENT: Final = 103
-_IP_ADD_MEMBERSHIP: Final = 35  # Linux's numbers: not every platform names them
-_MCAST_JOIN_GROUP: Final = 42
-
-# Hosts here are in no multicast group: a program that waits for its messages should know at once.
-_REFUSED: Final = frozenset(
-    {
-        (socket.IPPROTO_IP, getattr(socket, "IP_ADD_MEMBERSHIP", _IP_ADD_MEMBERSHIP)),
-        (socket.IPPROTO_IP, _MCAST_JOIN_GROUP),
-    }
-)
 
 
 class SocketOptions:
-    """The options of one socket, by level and name."""
+    """The options of one socket of a kind, by level and name."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_kind", "_values")
 
-    def __init__(self) -> None:
+    def __init__(self, kind: int) -> None:
+        self._kind = kind
         self._values: dict[tuple[int, int], bytes] = {}
 
-    def set(self, level: int, name: int, value: object) -> int:
-        """Remember an option, return it as a number. OSError: ENOPROTOOPT, EINVAL."""
-        if (level, name) in _REFUSED:
-            raise OSError(errno.ENOPROTOOPT, "hosts of pystack join no multicast groups")
-        data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
-        number = _number(data)
-        if (level, name) == (SOL_UDP, UDP_SEGMENT) and not 0 <= number <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"datagrams of {number} bytes cannot be")
-        self._values[level, name] = data
-        return number
+    def check(self, level: int, name: int, value: object) -> tuple[Option, bytes, int]:
+        """Read a value that is to be set: (its row, its bytes, as a number). OSError.
 
-    def number(self, level: int, name: int, default: int = 0) -> int:
+        ENOPROTOOPT: there is no such option here, or it is not to be set; EINVAL: no such value.
+        """
+        row = find_option(self._kind, level, name)
+        if row is None or "w" not in row.access:
+            raise no_option(level, name)
+        data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
+        if row.form in (Form.NUMBER, Form.SWITCH):
+            # ip(7): a byte is enough there
+            if len(data) < 4 and (level != socket.IPPROTO_IP or not data):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            number = _number(data) if len(data) >= 4 else data[0]
+            if row.form is Form.SWITCH:
+                number = int(number != 0)
+            if row.least is not None and row.most is not None:
+                _check_within(number, row.least, row.most)
+            return row, struct.pack("i", number), number
+        if len(data) < row.size and row.form is Form.STRUCT:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if name in _TIMEOUTS and level == socket.SOL_SOCKET:
+            _check_timeval(data)
+        return row, data, _number(data)
+
+    def keep(self, row: Option, data: bytes) -> None:
+        """Remember a value."""
+        self._values[row.key] = data
+
+    def number(self, level: int, name: int) -> int:
         """Return an option as a number."""
         data = self._values.get((level, name))
-        return default if data is None else _number(data)
+        if data is not None:
+            return _number(data)
+        row = find_option(self._kind, level, name)
+        return 0 if row is None else row.default
 
-    def read(self, level: int, name: int, buflen: int | None) -> int | bytes:
-        """Return an option as getsockopt does: a number, or `buflen` bytes at most."""
-        if buflen is None:
-            return self.number(level, name)
-        return self._values.get((level, name), bytes(min(buflen, 4)))[:buflen]
+    def data(self, level: int, name: int) -> bytes:
+        """Return an option's bytes as they were set; empty where it was not."""
+        return self._values.get((level, name), b"")
+
+    def is_set(self, level: int, name: int) -> bool:
+        """Tell whether it was set."""
+        return (level, name) in self._values
+
+    def is_any_set(self) -> bool:
+        """Tell whether any was."""
+        return bool(self._values)
+
+    def forget(self, level: int, name: int) -> None:
+        """Have it as if it had never been set."""
+        self._values.pop((level, name), None)
+
+    def read(self, row: Option, buflen: int | None) -> int | bytes:
+        """Return what was set as getsockopt does: a number, or `buflen` bytes at most."""
+        number = self.number(*row.key)
+        if row.form in (Form.NUMBER, Form.SWITCH) or buflen is None:
+            return number if buflen is None else as_bytes(number, buflen, row.level)
+        return self._values.get(row.key, bytes(row.size))[:buflen]
+
+    def check_readable(self, level: int, name: int) -> Option:
+        """Return the row of an option to be read. OSError: ENOPROTOOPT, EOPNOTSUPP."""
+        row = find_option(self._kind, level, name)
+        if row is None or "r" not in row.access:
+            wrong = {int(socket.SOCK_STREAM): UDP, int(socket.SOCK_DGRAM): TCP}[self._kind]
+            if level == wrong:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+            raise no_option(level, name)
+        return row
 
     @property
     def resets_on_close(self) -> bool:
@@ -70,9 +109,15 @@ class SocketOptions:
 
     def copy(self) -> SocketOptions:
         """Return the options for an accepted connection: the listener's, as Linux does it."""
-        other = SocketOptions()
+        other = SocketOptions(self._kind)
         other._values.update(self._values)
         return other
+
+
+def no_option(level: int, name: int) -> OSError:
+    """Return the error of an option that is none here."""
+    text = f"{os.strerror(errno.ENOPROTOOPT)}: level {level}, option {name}"
+    return OSError(errno.ENOPROTOOPT, text)
 
 
 def view_of(data: object) -> memoryview:
@@ -80,12 +125,15 @@ def view_of(data: object) -> memoryview:
     return memoryview(data).cast("B")  # type: ignore[arg-type] # Python 3.11 can't name the type
 
 
-def as_bytes(value: int | str | bytes, buflen: int) -> bytes:
+def as_bytes(value: int | str | bytes, buflen: int, level: int = socket.SOL_SOCKET) -> bytes:
     """Return what getsockopt with a buffer length gives for a number, a text or a struct."""
     if isinstance(value, bytes):
         return value[:buflen]
-    data = struct.pack("i", value) if isinstance(value, int) else value.encode("ascii")
-    return data[:buflen] if isinstance(value, int) else data.ljust(TEXT_BYTES, b"\0")[:buflen]
+    if isinstance(value, str):
+        return value.encode("ascii").ljust(TEXT_BYTES, b"\0")[:buflen]
+    if level == socket.IPPROTO_IP and 0 < buflen < 4 and 0 <= value <= 255:
+        return bytes((value,))  # as ip_getsockopt of Linux
+    return struct.pack("i", value)[:buflen]
 
 
 class ReadinessFd:
@@ -126,3 +174,14 @@ class ReadinessFd:
 
 def _number(data: bytes) -> int:
     return int.from_bytes(data[:4], sys.byteorder, signed=True)
+
+
+def _check_within(number: int, least: int, most: int) -> None:
+    if not least <= number <= most:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+def _check_timeval(data: bytes) -> None:
+    _, microseconds = _TIMEVAL.unpack_from(data)
+    if not 0 <= microseconds < 1_000_000:
+        raise OSError(errno.EDOM, os.strerror(errno.EDOM))

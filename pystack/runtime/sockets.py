@@ -2,6 +2,7 @@
 
 They are made by `socket_factory.py`, where a program asks Trio for a socket and is on a host. What
 the BSD calls mean is Linux's word, with the errors of its man pages: socket(7), tcp(7), udp(7).
+Each is a descriptor of an end (`socket_ends.py`), of which there may be several.
 
 Every call that may wait keeps Trio's two promises: it is a checkpoint, and what has been done is
 never cancelled.
@@ -12,58 +13,79 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import index
-from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, TypeVar, overload
 
 import trio
 
 from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4, parse_ip4
 from pystack.core.errors import ConfigError
-from pystack.runtime import tcp_sockopts
 from pystack.runtime.current import current_host
 from pystack.runtime.driver import Waiter
-from pystack.runtime.socket_options import ReadinessFd, SocketOptions, as_bytes
+from pystack.runtime.socket_ends import SocketEnd
+from pystack.runtime.socket_options import ReadinessFd, view_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pystack.runtime.host import TrioHost
 
 T = TypeVar("T")
 _ErrorType = type[BaseException]  # in the class below, `type` is an attribute
 
+ControlMessage = tuple[int, int, bytes]  # level, type, data
+Address = tuple[str, int] | None  # None: of a stream, or of nobody
+_CMSG_HEADER_BYTES: Final = 16
 MAX_PORT: Final = 0xFFFF
 
-# Linux's numbers, as not every platform names all options.
-SO_ACCEPTCONN: Final = getattr(socket, "SO_ACCEPTCONN", 30)
-SO_DOMAIN: Final = getattr(socket, "SO_DOMAIN", 39)
-SO_PROTOCOL: Final = getattr(socket, "SO_PROTOCOL", 38)
+# Flags of send and recv, by Linux's numbers
+MSG_OOB: Final = 0x1
+MSG_PEEK: Final = 0x2
+MSG_DONTROUTE: Final = 0x4
+MSG_CTRUNC: Final = 0x8
+MSG_TRUNC: Final = 0x20
+MSG_EOR: Final = 0x80
+MSG_MORE: Final = 0x8000
+MSG_ERRQUEUE: Final = 0x2000
+MSG_FASTOPEN: Final = 0x20000000
+# Linux looks at none but its own, and neither do we; what would promise something is refused.
+# MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL mean nothing to sockets that never block.
+_REFUSED_FLAGS: Final = MSG_FASTOPEN | 0x4000000  # MSG_ZEROCOPY
 
-# Flags of send and recv that are kept by not doing anything special: these sockets never block.
-_HARMLESS_FLAGS: Final = (
-    getattr(socket, "MSG_DONTWAIT", 0)
-    | getattr(socket, "MSG_NOSIGNAL", 0)
-    | getattr(socket, "MSG_WAITALL", 0)
-    | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-    | getattr(socket, "MSG_TRUNC", 0)
-)
+
+def check_flags(flags: int) -> None:
+    """Raise OSError (EOPNOTSUPP) for flags of send that would not be kept."""
+    if flags & _REFUSED_FLAGS:
+        raise OSError(errno.EOPNOTSUPP, f"the flags {flags:#x} are not supported here")
+
+
+class Received(NamedTuple):
+    """What one call has received."""
+
+    data: bytes
+    size: int  # as it is told: with MSG_TRUNC it may be more
+    messages: list[ControlMessage] = []  # noqa: RUF012 - nobody writes to it
+    flags: int = 0
+    sender: Address = None
 
 
 class HostSocket(trio.socket.SocketType):
-    """A socket of a host. Names of methods and attributes are those of `trio.socket.SocketType`."""
+    """A descriptor of a socket; what it stands for is its end, which `dup` shares.
 
-    def __init__(self, host: TrioHost, kind: socket.SocketKind, proto: int) -> None:
+    Names of methods and attributes are those of `trio.socket.SocketType`.
+    """
+
+    _end: SocketEnd
+
+    def __init__(self, end: SocketEnd) -> None:
         super().__init__()
-        self._host = host
-        self._kind = kind
-        self._proto = proto
-        self._options = SocketOptions()
-        self._reader = Waiter(host.driver)
-        self._writer = Waiter(host.driver)
+        self._end = end
+        self._host = end.host
+        self._reader = Waiter(end.host.driver)
+        self._writer = Waiter(end.host.driver)
         self._closed = False
-        self._write_shut = False
         self._fd: ReadinessFd | None = None  # None: nobody has asked for a descriptor
+        end.descriptors.append(self)
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -73,17 +95,17 @@ class HostSocket(trio.socket.SocketType):
     @property
     def type(self) -> socket.SocketKind:
         """Return SOCK_STREAM or SOCK_DGRAM, without flags."""
-        return self._kind
+        return self._end.kind
 
     @property
     def proto(self) -> int:
         """Return the protocol as it was asked for, 0 for the usual one."""
-        return self._proto
+        return self._end.proto
 
     @property
     def did_shutdown_SHUT_WR(self) -> bool:  # noqa: N802 - Trio's name
         """Tell whether sending was shut down."""
-        return self._write_shut
+        return self._end.write_shut
 
     @property
     def _sock(self) -> Self:
@@ -107,8 +129,9 @@ class HostSocket(trio.socket.SocketType):
         self._refuse("detach")
 
     def dup(self) -> Self:
-        """Refuse, as `detach`."""
-        self._refuse("dup")
+        """Return another descriptor of the same socket, which ends when all are closed."""
+        self._check_open()
+        return type(self)(self._end)
 
     def share(self, process_id: int) -> bytes:
         """Refuse, as `detach`."""
@@ -132,13 +155,7 @@ class HostSocket(trio.socket.SocketType):
     def getsockopt(self, level: int, optname: int, buflen: int | None = None) -> int | bytes:
         """Return an option: a number, or bytes where a length is given. OSError when closed."""
         self._check_open()
-        self._check_option(level, optname, None)
-        known = self._known_option(level, optname)
-        if known is None:
-            return self._options.read(level, optname, buflen)
-        if buflen is not None:
-            return as_bytes(known, buflen)
-        return tcp_sockopts.as_number(known)
+        return self._end.get_option(level, optname, buflen)
 
     @overload
     def setsockopt(self, level: int, optname: int, value: object) -> None: ...
@@ -149,20 +166,19 @@ class HostSocket(trio.socket.SocketType):
     def setsockopt(
         self, level: int, optname: int, value: object, optlen: int | None = None
     ) -> None:
-        """Set an option. Those without a meaning here are remembered."""
+        """Set an option. OSError (ENOPROTOOPT) for those that are none here: `option_table.py`."""
         self._check_open()
         if (value is None) is (optlen is None):
             raise TypeError("setsockopt takes a value, or None and a length")
         data = bytes(optlen or 0) if value is None else value
-        self._check_option(level, optname, data)
-        self._option_set(level, optname, self._options.set(level, optname, data))
+        self._end.set_option(level, optname, data)
 
     def close(self) -> None:
         """Close; tasks that wait in a call on it get `trio.ClosedResourceError`."""
         if self._closed:
             return
         self._closed = True
-        self._release()
+        self._end.let_go(self)
         self._reader.wake()
         self._writer.wake()
         if self._fd is not None:
@@ -187,36 +203,87 @@ class HostSocket(trio.socket.SocketType):
         if fd is not None:
             fd.close()
 
+    # what its end tells
+
+    def became_readable(self) -> None:
+        """Wake who receives here."""
+        self._reader.wake()
+        self._show_readiness()
+
+    def became_writable(self) -> None:
+        """Wake who sends here."""
+        self._writer.wake()
+
+    def is_readable(self) -> bool:
+        """Tell whether receiving or accepting would return (or raise) at once."""
+        return self._closed or self._end.is_readable()
+
+    # receiving, in all ways of socket(2)
+
+    async def recv(self, buflen: int, flags: int = 0, /) -> bytes:
+        """Return what has arrived, `buflen` bytes at most; empty at a stream's end of data."""
+        if index(buflen) < 0:
+            raise ValueError("negative buffersize in recv")
+        if buflen == 0:  # as CPython: nobody is asked for that
+            await trio.lowlevel.checkpoint()
+            return b""
+        received = await self._receive(buflen, flags)
+        return received.data.ljust(received.size, b"\0")  # MSG_TRUNC may tell of more
+
+    async def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive into a buffer; return how many bytes."""
+        size = _room_in(view_of(buffer), nbytes)
+        if size == 0:
+            await trio.lowlevel.checkpoint()
+            return 0
+        return (await self.recvfrom_into(buffer, nbytes, flags))[0]
+
+    async def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
+        """Receive as `recv` does, and tell a datagram's sender; a stream tells none."""
+        if index(bufsize) < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        received = await self._receive(bufsize, flags)
+        return received.data.ljust(received.size, b"\0"), received.sender
+
+    async def recvfrom_into(
+        self, buffer: object, nbytes: int = 0, flags: int = 0
+    ) -> tuple[int, Address]:
+        """Receive into a buffer; return how many bytes, and a datagram's sender."""
+        view = view_of(buffer)
+        received = await self._receive(_room_in(view, nbytes), flags)
+        view[: len(received.data)] = received.data
+        return received.size, received.sender
+
+    async def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[ControlMessage], int, Address]:
+        """Receive with control messages, as far as `ancbufsize` has room for them.
+
+        Flags that may come back: MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE, MSG_OOB.
+        """
+        if index(bufsize) < 0 or index(ancbufsize) < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        received = await self._receive(bufsize, flags)
+        messages, cut = _fitting(received.messages, ancbufsize)
+        return received.data, messages, received.flags | cut, received.sender
+
+    async def recvmsg_into(
+        self, buffers: Iterable[object], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[ControlMessage], int, Address]:
+        """Receive into buffers, one after the other, with control messages as `recvmsg`."""
+        views = [view_of(buffer) for buffer in buffers]
+        received = await self._receive(sum(map(len, views)), flags)
+        rest = received.data
+        for view in views:
+            part, rest = rest[: len(view)], rest[len(view) :]
+            view[: len(part)] = part
+        messages, cut = _fitting(received.messages, ancbufsize)
+        return received.size, messages, received.flags | cut, received.sender
+
     # for the two kinds of sockets
 
-    def _known_option(self, level: int, name: int) -> int | str | bytes | None:
-        """Return an option that says something of the socket; None for one just remembered."""
-        if level == socket.SOL_SOCKET:
-            if name == socket.SO_TYPE:
-                return int(self._kind)
-            if name == SO_DOMAIN:
-                return int(socket.AF_INET)
-            if name == SO_ACCEPTCONN:
-                return 0
-            if name == SO_PROTOCOL:
-                udp = self._kind is socket.SOCK_DGRAM
-                return self._proto or (socket.IPPROTO_UDP if udp else socket.IPPROTO_TCP)
-            if name == socket.SO_ERROR:
-                return self._take_error()
-        return None
-
-    def _check_option(self, level: int, name: int, data: object) -> None:
-        """Refuse an option that does not work. `data`: what it is to be; None: it is read."""
-
-    def _option_set(self, level: int, name: int, number: int) -> None:
-        """Do what an option means; it is remembered already."""
-
-    def _take_error(self) -> int:
-        """Return what went wrong, for SO_ERROR, once; 0 for nothing."""
-        raise NotImplementedError
-
-    def _release(self) -> None:
-        """Give back what the host holds for it."""
+    async def _receive(self, size: int, flags: int) -> Received:
+        """Receive once. OSError."""
         raise NotImplementedError
 
     def _check_open(self) -> None:
@@ -225,7 +292,7 @@ class HostSocket(trio.socket.SocketType):
 
     def _show_readiness(self) -> None:
         if self._fd is not None and not self._closed:
-            self._fd.show(self.is_readable())
+            self._fd.show(self._end.is_readable())
 
     def _refuse(self, what: str) -> NoReturn:
         raise OSError(errno.EOPNOTSUPP, f"{what}: this socket exists inside pystack only")
@@ -280,8 +347,8 @@ class HostSocket(trio.socket.SocketType):
                 name,
                 port if isinstance(port, int | str | bytes) else None,
                 socket.AF_INET,
-                self._kind,
-                self._proto,
+                self._end.kind,
+                self._end.proto,
                 socket.AI_PASSIVE if local else 0,
             )
         finally:
@@ -290,16 +357,23 @@ class HostSocket(trio.socket.SocketType):
         return str(address), int(number)
 
 
-def check_flags(flags: int, allowed: int = 0) -> None:
-    """Raise OSError (EOPNOTSUPP) for flags of send or recv that are not `allowed` or harmless."""
-    if flags & ~(_HARMLESS_FLAGS | allowed):
-        raise OSError(errno.EOPNOTSUPP, f"the flags {flags:#x} are not supported here")
+def _room_in(view: memoryview, nbytes: int) -> int:
+    if nbytes < 0:
+        raise ValueError("negative buffersize in recv_into")
+    if nbytes > len(view):
+        raise ValueError("buffer too small for requested bytes")
+    return nbytes or len(view)
 
 
-def error_of(number: int, detail: str | None = None) -> OSError:
-    """Return the OSError of an errno: of its subclass, where there is one."""
-    text = os.strerror(number)
-    return OSError(number, text if detail is None else f"{text}: {detail}")
+def _fitting(messages: list[ControlMessage], room: int) -> tuple[list[ControlMessage], int]:
+    """Return the control messages that there is room for, and MSG_CTRUNC if that is not all."""
+    kept: list[ControlMessage] = []
+    for message in messages:
+        if _CMSG_HEADER_BYTES + len(message[2]) > room:
+            return kept, MSG_CTRUNC
+        room = max(room - _CMSG_HEADER_BYTES - (len(message[2]) + 7) // 8 * 8, 0)
+        kept.append(message)
+    return kept, 0
 
 
 def _as_number(name: object) -> Ip4 | None:

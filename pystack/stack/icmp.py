@@ -219,7 +219,7 @@ class Icmp:
         # RFC 1122 3.2.2: to the transport that sent the packet; it decides what to make of it.
         self._host.counters.add("icmp_errors_in")
         quoted = error.quoted
-        if quoted.src not in self._host.addresses or quoted.fragment_offset_bytes:
+        if not self._host.is_own(quoted.src) or quoted.fragment_offset_bytes:
             self._host.drop("icmp_error_not_ours", now, data=quoted.raw)
             return
         try:

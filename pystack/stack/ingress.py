@@ -245,7 +245,7 @@ def _ipv4_arrived(
     host.counters["ip_packets_in"] += 1
     proto = packet.proto
     if proto == ipv4.TCP:
-        host.tcp.packet_arrived(packet, now)
+        host.tcp.packet_arrived(interface, packet, now)
     elif proto == ipv4.UDP:
         host.udp.packet_arrived(interface, packet, now)
     elif proto == ipv4.ICMP:

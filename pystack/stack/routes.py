@@ -106,6 +106,10 @@ class RouteTable:
         self._cache[dst] = found
         return found
 
+    def lookup_by(self, interface: Interface, dst: Ip4) -> Route | None:
+        """Return the most specific route to an address by one interface; None: there is none."""
+        return next((r for r in self._routes if r.interface is interface and dst in r.prefix), None)
+
     def _forget(self) -> None:
         self._cache.clear()
         self.pairs.clear()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.stack import egress
-from pystack.stack.ports import random_port
+from pystack.stack.ports import Shares
 from pystack.stack.senders import may_be_heard
 from pystack.stack.tcp_open import Opener, fields_of
+from pystack.stack.tcp_ports import Binding
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWait, may_follow
 from pystack.tcp import syn_cookie, timestamps
@@ -41,7 +41,16 @@ _ADDRESSES_AT: Final = ethernet.HEADER_BYTES + 12
 class Listeners:
     """The ports of one host that are open for connections."""
 
-    __slots__ = ("_cookie_answers", "_cookie_key", "_host", "_opener", "_table", "by_port")
+    __slots__ = (
+        "_bindings",
+        "_cookie_answers",
+        "_cookie_key",
+        "_host",
+        "_opener",
+        "_shares",
+        "_table",
+        "by_port",
+    )
 
     def __init__(self, host: Host, table: TcpTable, opener: Opener) -> None:
         self._cookie_key = opener.secret(b"syn cookies")
@@ -53,36 +62,40 @@ class Listeners:
         self._host = host
         self._table = table
         self._opener = opener
+        self._shares = Shares(host.rng)
+        self._bindings: dict[Listener[TcpSocket], Binding] = {}
         self.by_port: dict[int, list[Listener[TcpSocket]]] = {}
 
-    def listen(self, local: Ip4, port: int, backlog: int) -> Listener[TcpSocket]:
-        """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL."""
-        host = self._host
-        if not 0 <= port <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"{port} is not a port")
-        if local != UNSPECIFIED and local not in host.addresses:
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
-        if port == 0:
-            port = random_port(host.rng, lambda candidate: candidate not in self.by_port)
-            if port == 0:
-                raise OSError(errno.EADDRINUSE, "all ephemeral TCP ports are taken")
-        elif any(
-            UNSPECIFIED in (local, other.local) or local == other.local
-            for other in self.by_port.get(port, ())
-        ):
-            raise OSError(errno.EADDRINUSE, f"TCP port {port} is taken on {host.name}")
-        listener: Listener[TcpSocket] = Listener(local, port, backlog)
-        self.by_port.setdefault(port, []).append(listener)
+    def listen(self, binding: Binding, backlog: int) -> Listener[TcpSocket]:
+        """Open a port for connections. OSError (EADDRINUSE): somebody listens there already."""
+        binding.listening = True
+        try:
+            self._table.ports.check(binding)
+        except OSError:
+            binding.listening = False
+            raise
+        listener: Listener[TcpSocket] = Listener(binding.local, binding.port, backlog)
+        self._bindings[listener] = binding
+        self.by_port.setdefault(binding.port, []).append(listener)
         return listener
 
-    def unlisten(self, listener: Listener[TcpSocket], now: float) -> None:
-        """Close a listener; whoever was not accepted yet gets a reset. A second time is nothing."""
+    def unlisten(
+        self, listener: Listener[TcpSocket], now: float, *, keep_port: bool = False
+    ) -> None:
+        """Close a listener; whoever was not accepted yet gets a reset. A second time is nothing.
+
+        `keep_port`: it stays bound, and may be listened on again.
+        """
         known = self.by_port.get(listener.local_port, [])
         if listener not in known:
             return
         known.remove(listener)
         if not known:
             del self.by_port[listener.local_port]
+        binding = self._bindings.pop(listener)
+        binding.listening = False
+        if not keep_port:
+            self._table.ports.release(binding)
         for socket in (*listener.half_open, *listener.ready):
             socket.listener = None
             self._table.abort(socket, now)
@@ -99,16 +112,38 @@ class Listeners:
                 if listener.on_ready is not None:
                     listener.on_ready()
         self.by_port.clear()
+        self._bindings.clear()
 
-    def find(self, local: Ip4, port: int) -> Listener[TcpSocket] | None:
-        """Return the listener for connections to there: of the very address, else of all."""
-        found = None
-        for listener in self.by_port.get(port, ()):
-            if listener.local == local:
+    def find(
+        self,
+        local: Ip4,
+        port: int,
+        remote: tuple[Ip4, int] = (UNSPECIFIED, 0),
+        interface: Interface | None = None,
+    ) -> Listener[TcpSocket] | None:
+        """Return the listener for connections to there: of the very address, else of all.
+
+        Where several share it (SO_REUSEPORT), the other end decides who gets it. `interface`: where
+        the segment came in; None: wherever.
+        """
+        known = self.by_port.get(port)
+        if known is None:
+            return None
+        if len(known) == 1:  # nearly always (HOT)
+            (listener,) = known
+            if listener.device is None and listener.local in (local, UNSPECIFIED):
                 return listener
-            if listener.local == UNSPECIFIED:
-                found = listener
-        return found
+        found = [
+            listener
+            for listener in known
+            if listener.local in (local, UNSPECIFIED)
+            and (interface is None or listener.device in (None, interface))
+        ]
+        if not found:
+            return None
+        most = max(map(_specificity, found))
+        found = [listener for listener in found if _specificity(listener) == most]
+        return found[0 if len(found) == 1 else self._shares.choose(local, *remote, len(found))]
 
     def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
         """Take a SYN that begins a connection as nearly all do (HOT); False: nothing has changed.
@@ -120,7 +155,8 @@ class Listeners:
             return False
         host, table = self._host, self._table
         src, dst = _ADDRESSES.unpack_from(frame.data, _ADDRESSES_AT)
-        listener, route = self.find(dst, segment.dst_port), host.routes.lookup(src)
+        listener = self.find(dst, segment.dst_port, (src, segment.src_port), interface)
+        route = host.routes.lookup(src)
         if (
             listener is None
             or route is None
@@ -142,6 +178,7 @@ class Listeners:
 
     def segment_arrived(
         self,
+        interface: Interface,
         packet: ipv4.Ipv4Packet,
         segment: tcp.Segment,
         ends: bytes,
@@ -274,6 +311,8 @@ class Listeners:
         self._table.mark(socket)
 
     def _add(self, listener: Listener[TcpSocket], socket: TcpSocket) -> None:
+        binding = self._bindings[listener]
+        socket.reuse_address, socket.reuse_port = binding.reuse_address, binding.reuse_port
         self._table.add(socket)
         socket.listener = listener
         listener.half_open[socket] = None
@@ -371,3 +410,7 @@ class Listeners:
         if route is not None:
             reset = reset_for(segment)
             egress.send_segment(host, route, packet.dst, packet.src, reset, now)
+
+
+def _specificity(listener: Listener[TcpSocket]) -> tuple[bool, bool]:
+    return listener.local != UNSPECIFIED, listener.device is not None

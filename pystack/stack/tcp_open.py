@@ -52,28 +52,28 @@ class Opener:
         config: TcpConfig | None = None,
         source_route: SourceRoute | None = None,
         text: memoryview | None = None,
+        route: Route | None = None,
     ) -> TcpSocket:
-        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL."""
+        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EINVAL.
+
+        `route`: the user's own; None: that of the table.
+        """
         host = self._host
-        if not 0 < remote_port <= 0xFFFF:
+        if not 0 <= remote_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
         if not 0 <= local_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{local_port} is not a port")
         first = remote if source_route is None or not source_route.hops else source_route.hops[0]
-        route = host.routes.lookup(first)
+        route = route or host.routes.lookup(first)
         if route is None or host.is_many(remote) or remote == UNSPECIFIED:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
         if source_route is not None:
             number = ip_fields.refusal(host, source_route, route.interface.mtu_bytes)
             if number:
                 raise OSError(number, "there is no such source route", format_ip4(remote))
-        if local == UNSPECIFIED:
-            local = remote if remote in host.addresses else route.source
-        elif local not in host.addresses:
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
-        if is_loopback(local) and route.interface.neighbors is not None:
-            raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
+        local = self._find_local(local, remote, route)
         table = self._table
+        local_given = local_port != 0
 
         def is_free(port: int) -> bool:
             ends = pack_ends(remote, local, remote_port, port)
@@ -84,14 +84,16 @@ class Opener:
                 local,
                 remote,
                 remote_port,
-                lambda port: is_free(port) and port not in table.listeners.by_port,
+                lambda port: is_free(port) and port not in table.ports.bindings,
             )
             if local_port == 0:
                 raise OSError(errno.EADDRNOTAVAIL, "all ephemeral ports to there are taken")
         elif not is_free(local_port):
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         iss = self._successor_iss(local, local_port, remote, remote_port)
         socket = self.make(local, local_port, remote, remote_port, route, now, config, iss=iss)
+        # Who names a port is taken to have bound it with SO_REUSEADDR: others may listen on it.
+        socket.reuse_address = local_given
         if source_route is not None:
             ip_fields.set_source_route(socket, source_route, by_user=True)
         table.add(socket)
@@ -99,6 +101,17 @@ class Opener:
         if text is not None:
             self._queue(socket, text, now)
         return socket
+
+    def _find_local(self, local: Ip4, remote: Ip4, route: Route) -> Ip4:
+        """Return the address of our end. OSError: EADDRNOTAVAIL, EINVAL."""
+        host = self._host
+        if local == UNSPECIFIED:
+            local = remote if remote in host.addresses else route.source
+        elif not host.is_own(local):
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        if is_loopback(local) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
+        return local
 
     def _queue(self, socket: TcpSocket, text: memoryview, now: float) -> None:
         """Give a connection that is only being opened its first text, for its SYN if may be."""

@@ -43,6 +43,8 @@ class TcpSocket:
         "on_error",
         "on_signal",
         "remote",
+        "reuse_address",
+        "reuse_port",
         "route",
         "timer",
         "train",
@@ -58,6 +60,7 @@ class TcpSocket:
         self.remote = remote
         self.route = route
         self.ip = ip
+        self.reuse_address = self.reuse_port = False  # who else may have its port, `tcp_ports.py`
         self.listener: Listener[TcpSocket] | None = None  # until it is established, or gone
         self.on_signal: Callable[[Signal], None] | None = None  # None: nobody wants to be told
         # Hears of soft errors, as errno (RFC 9293 section 3.9.1.8); None: nobody wants to.

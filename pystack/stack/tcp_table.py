@@ -26,6 +26,7 @@ from pystack.stack.path_mtus import PathMtus
 from pystack.stack.tcp_listen import Listeners
 from pystack.stack.tcp_memory import CONNECTION_BYTES, SENT_BYTES, TcpMemory
 from pystack.stack.tcp_open import Opener
+from pystack.stack.tcp_ports import Binding, TcpPorts
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.stack.train import Train
@@ -43,6 +44,8 @@ from pystack.wire.segment_frame import pack_ends
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.icmp import IcmpError
+    from pystack.stack.interface import Interface
+    from pystack.stack.routes import Route
 
 _HANDSHAKE_STATES: Final = frozenset({TcpState.CLOSED, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 
@@ -68,6 +71,7 @@ class TcpTable:
         self.burst_segments = sys.maxsize
         self._marked: list[TcpSocket] = []
         self.shared = Shared(host.counters, host.rng, host.observers)
+        self.ports = TcpPorts(host)
         self.time_waits = TimeWaits(host, self)
         self.memory = TcpMemory(host, self)
         self.path_mtus = PathMtus()
@@ -88,7 +92,7 @@ class TcpTable:
 
     # what the network brings
 
-    def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
+    def packet_arrived(self, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
         """Give a segment to its connection, to a listener, or answer it as a stranger's."""
         segment = tcp.parse(packet)
         host = self._host
@@ -101,7 +105,7 @@ class TcpTable:
         if socket is not None and not self.listeners.supersedes(socket, segment, now):
             self.segment_arrived(socket, segment, now)
         else:
-            self.listeners.segment_arrived(packet, segment, ends, now, socket)
+            self.listeners.segment_arrived(interface, packet, segment, ends, now, socket)
         if packet.header_bytes > ipv4.HEADER_BYTES and ends in self.sockets:
             ip_fields.options_arrived(host, self.sockets[ends], packet)
 
@@ -175,6 +179,7 @@ class TcpTable:
         config: TcpConfig | None = None,
         source_route: SourceRoute | None = None,
         text: memoryview | None = None,
+        route: Route | None = None,
     ) -> TcpSocket:
         """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL.
 
@@ -190,11 +195,16 @@ class TcpTable:
             config=config,
             source_route=source_route,
             text=text,
+            route=route,
         )
 
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
-        """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL."""
-        return self.listeners.listen(local, port, backlog)
+        """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL.
+
+        With SO_REUSEADDR, as all servers: connections of an earlier listener are no hindrance.
+        """
+        binding = self.ports.bind(Binding(local, port, reuse_address=True))
+        return self.listeners.listen(binding, backlog)
 
     def unlisten(self, listener: Listener[TcpSocket], now: float) -> None:
         """Close a listener; whoever was not accepted yet gets a reset. A second time is nothing."""
@@ -218,6 +228,7 @@ class TcpTable:
         self.memory.clear()
         self.fast_open.clear()
         self.listeners.by_port.clear()
+        self.ports.clear()
 
     def break_all(self, error: int, now: float) -> None:
         """End all connections and listeners here with an errno, without a word to anybody else."""
@@ -226,6 +237,7 @@ class TcpTable:
             self.pump(socket, now)
         self.time_waits.clear()
         self.listeners.break_all()
+        self.ports.clear()
 
     # the user's calls on a connection, each with the pump behind it
 
@@ -414,6 +426,7 @@ class TcpTable:
     def add(self, socket: TcpSocket) -> None:
         """Give a new connection its place."""
         self.sockets[socket.ends] = socket
+        self.ports.hold(socket, socket.connection.local_port)
         self.shared.memory.used_bytes += CONNECTION_BYTES
 
     def _count_memory(self, socket: TcpSocket, held_bytes: int, now: float) -> None:
@@ -436,6 +449,7 @@ class TcpTable:
     def _forget(self, socket: TcpSocket) -> None:
         if self.sockets.get(socket.ends) is socket:  # else a new connection has its place
             del self.sockets[socket.ends]
+            self.ports.let_go(socket, socket.connection.local_port)
             self.memory.orphans.pop(socket, None)
             self.shared.memory.used_bytes -= CONNECTION_BYTES
         if socket.timer is not None:

@@ -40,6 +40,8 @@ class TimeWait:
         "rcv_nxt",
         "remote",
         "remote_port",
+        "reuse_address",
+        "reuse_port",
         "route",
         "snd_nxt",
         "timestamps",
@@ -57,6 +59,8 @@ class TimeWait:
         self.local: Ip4 = socket.local
         self.remote: Ip4 = socket.remote
         self.local_port = connection.local_port
+        self.reuse_address = socket.reuse_address
+        self.reuse_port = socket.reuse_port
         self.remote_port = connection.remote_port
         self.snd_nxt = tcb.snd_nxt
         self.rcv_nxt = tcb.rcv_nxt
@@ -105,7 +109,9 @@ class TimeWaits:
 
     def forget(self, ends: bytes) -> None:
         """Let a record go before its time."""
-        self.records.pop(ends, None)
+        record = self.records.pop(ends, None)
+        if record is not None:
+            self._table.ports.let_go(record, record.local_port)
 
     def clear(self) -> None:
         """Forget all, and the timer."""
@@ -164,6 +170,7 @@ class TimeWaits:
 
     def _keep(self, ends: bytes, record: TimeWait) -> None:
         self.records[ends] = record
+        self._table.ports.hold(record, record.local_port)
         if self._timer is None:
             self._timer = self._host.scheduler.call_at(record.until, self._expire)
 
@@ -177,6 +184,7 @@ class TimeWaits:
                 self._timer = self._host.scheduler.call_at(record.until, self._expire)
                 return
             del records[ends]
+            self._table.ports.let_go(record, record.local_port)
             self._tell_end(record, now)
 
     def _tell_end(self, record: TimeWait, now: float) -> None:

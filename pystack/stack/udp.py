@@ -26,7 +26,8 @@ from pystack.stack.udp_socket import (
     ORIGIN_ICMP,
     ORIGIN_LOCAL,
     PMTU_DO,
-    PMTU_DONT,
+    PMTU_INTERFACE,
+    PMTU_PROBE,
     PMTU_WANT,
     USUAL,
     Arrival,
@@ -258,7 +259,7 @@ class UdpTable:
 
     def _path_narrows(self, socket: UdpSocket, error: IcmpError, now: float) -> bool:
         """Learn what a router says of the path; False: the socket does not care for it."""
-        if socket.fields.mtu_discover == PMTU_DONT:
+        if socket.fields.mtu_discover not in (PMTU_WANT, PMTU_DO, PMTU_PROBE):
             return False
         if error.mtu_bytes < int.from_bytes(error.quoted.raw[2:4], "big"):
             self.path_mtus.learn(error.quoted.dst, max(error.mtu_bytes, MIN_PATH_MTU_BYTES), now)
@@ -305,9 +306,9 @@ class UdpTable:
     ) -> None:
         host, src, route = self._host, way.src, way.route
         size = ipv4.HEADER_BYTES + udp.HEADER_BYTES + len(payload)
-        mtu_bytes = self._mtu_of(route, dst, fields, now)
+        mtu_bytes = self.mtu_of(route, dst, fields, now)
         discover = fields.mtu_discover
-        if discover >= PMTU_DO and size > mtu_bytes:
+        if size > mtu_bytes and discover in (PMTU_DO, PMTU_PROBE, PMTU_INTERFACE):
             if socket.receives_errors:
                 number = errno.EMSGSIZE
                 socket.queue_error(
@@ -333,14 +334,15 @@ class UdpTable:
                 now,
                 ttl=ttl,
                 tos=fields.tos,
-                dont_fragment=discover >= PMTU_DO
+                dont_fragment=discover in (PMTU_DO, PMTU_PROBE)
                 or (discover == PMTU_WANT and mtu_bytes > MIN_PATH_MTU_BYTES),
                 mtu_bytes=mtu_bytes,
             )
         if route.interface.neighbors is not None and route.interface.is_many(dst):
             self._hear_own(route.interface, src, dst, data, now, fields, ttl)
 
-    def _mtu_of(self, route: Route, dst: Ip4, fields: DatagramFields, now: float) -> int:
+    def mtu_of(self, route: Route, dst: Ip4, fields: DatagramFields, now: float) -> int:
+        """Return the MTU that datagrams to there have to keep, as far as is known."""
         mtu_bytes = route.interface.mtu_bytes
         if fields.mtu_discover in (PMTU_WANT, PMTU_DO):
             mtu_bytes = min(mtu_bytes, self.path_mtus.mtu_to(dst, now) or mtu_bytes)
@@ -433,9 +435,7 @@ class UdpTable:
         if device is None:
             route = host.routes.lookup(dst)
         else:
-            route = next(
-                (r for r in host.routes if r.interface is device and dst in r.prefix), None
-            )
+            route = host.routes.lookup_by(device, dst)
             if route is None or is_multicast(dst):
                 route = Route(Prefix.of(dst, 32), device, None, device.address)
         if route is None or dst == UNSPECIFIED or (fields.on_link_only and route.gateway):

@@ -26,6 +26,7 @@ PMTU_DONT: Final = 0  # never DF: routers may cut, as RFC 791 has it
 PMTU_WANT: Final = 1  # DF on what fits the path's MTU, the rest is cut here
 PMTU_DO: Final = 2  # DF always; EMSGSIZE for what is larger than the path's MTU
 PMTU_PROBE: Final = 3  # DF always, whatever is known of the path
+PMTU_INTERFACE: Final = 4  # never DF; EMSGSIZE for what is larger than the link's MTU
 
 # Where a queued error comes from: SO_EE_ORIGIN_LOCAL and SO_EE_ORIGIN_ICMP
 ORIGIN_LOCAL: Final = 1

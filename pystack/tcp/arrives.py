@@ -160,7 +160,9 @@ def rst_ok(conn: Connection, seg: Segment, now: float) -> bool:
     elif conn.state in (TcpState.CLOSING, TcpState.LAST_ACK):
         conn.finish(None)
     else:
-        conn.finish(errno.ECONNRESET)
+        # As Linux's tcp_reset: who has read the peer's end of data just can't send any more.
+        at_end = conn.state is TcpState.CLOSE_WAIT
+        conn.finish(errno.EPIPE if at_end else errno.ECONNRESET)
     return False
 
 

@@ -28,6 +28,7 @@ class Listener(Generic[S]):
         "_config",
         "broken",
         "cookie_sent_at",
+        "device",
         "fast_opened",
         "half_open",
         "local",
@@ -40,6 +41,7 @@ class Listener(Generic[S]):
         self.local = local
         self.local_port = local_port
         self.backlog = backlog
+        self.device: object | None = None  # hears nothing from elsewhere; None: from everywhere
         self.half_open: dict[S, None] = {}  # in the order in which they were last heard of
         self.ready: deque[S] = deque()  # established, not yet accepted
         self.on_ready: Callable[[], None] | None = None  # None: nobody wants to be told

@@ -83,6 +83,17 @@ class ReceiveBuffer:
             self._chunks = _EMPTY
         return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
+    def peek(self, max_bytes: int) -> bytes:
+        """Return up to `max_bytes` of what is in order, and leave it there."""
+        parts: list[Buffer] = []
+        left = max_bytes
+        for chunk in self._chunks:
+            if left <= 0:
+                break
+            parts.append(bytes(memoryview(chunk)[:left]))  # a view would keep it from growing
+            left -= len(parts[-1])
+        return b"".join(parts)
+
     def clear(self) -> None:
         """Forget all: nobody will read it any more."""
         self._chunks = _EMPTY

@@ -118,12 +118,10 @@ def test_asyncio_in_a_thread_reaches_nobody() -> None:
         (socket.IPPROTO_TCP, socket.TCP_CORK),
         (socket.IPPROTO_TCP, socket.TCP_QUICKACK),
         (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT),
-        (socket.IPPROTO_TCP, socket.TCP_FASTOPEN),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
         (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
         (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT),
-        (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),
         (socket.IPPROTO_IP, socket.IP_TOS),
         (socket.IPPROTO_IP, socket.IP_TTL),
     ],
@@ -135,6 +133,10 @@ def test_an_option_is_set_without_complaint(kind: socket.SocketKind, level: int,
 
             async def program() -> None:
                 opened = trio.socket.socket(type=kind)
+                if level == socket.IPPROTO_TCP and kind is socket.SOCK_DGRAM:
+                    with pytest.raises(OSError, match="not available"):
+                        opened.setsockopt(level, name, 1)
+                    return
                 opened.setsockopt(level, name, 1)
                 assert isinstance(opened.getsockopt(level, name), int)
                 assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_INET

@@ -145,7 +145,6 @@ def test_calls_out_of_order_raise_what_linux_raises() -> None:
             (lambda: made.shutdown(socket.SHUT_WR), errno.ENOTCONN),
             (lambda: made.shutdown(7), errno.EINVAL),
             (made.detach, errno.EOPNOTSUPP),
-            (made.dup, errno.EOPNOTSUPP),
         ):
             with pytest.raises(OSError, match=r".") as caught:
                 plain()
@@ -167,6 +166,8 @@ def test_connect_fails_with_the_errno_of_linux_and_may_be_tried_again() -> None:
                 with pytest.raises(ConnectionRefusedError):
                     await made.connect(("10.0.0.2", 80))
                 await world.server.run(listener)
+                with pytest.raises(ConnectionAbortedError):
+                    await made.connect(("10.0.0.2", 80))
                 await made.connect(("10.0.0.2", 80))
                 with pytest.raises(OSError, match="connected") as caught:
                     await made.connect(("10.0.0.2", 80))
@@ -219,7 +220,7 @@ def test_every_call_is_a_checkpoint_and_keeps_what_it_has_done() -> None:
 def test_send_takes_what_there_is_room_for() -> None:
     async def program(opened: Stream, accepted: Stream) -> None:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10000)
-        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 10000
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 20000
         assert await opened.send(bytes(50000)) == 10000
         await opened.wait_writable()
         assert trio.current_time() > 0.1
@@ -243,7 +244,7 @@ def test_receiving_in_all_ways() -> None:
         assert buffer == b"789a"
         assert await accepted.recv(0) == b""
         assert await accepted.recv(100) == b"bc"
-        with pytest.raises(OSError, match="flags"):
+        with pytest.raises(OSError, match="Invalid"):
             await accepted.recv(1, socket.MSG_OOB)
         with pytest.raises(OSError, match="ancillary"):
             await opened.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"1234")])
@@ -399,7 +400,6 @@ def test_options_are_remembered_and_inherited() -> None:
             for level, name, value in (
                 (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
                 (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16384),
-                (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
                 (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1),
             ):
                 assert opened.getsockopt(level, name) == 0
@@ -408,8 +408,8 @@ def test_options_are_remembered_and_inherited() -> None:
             assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 1448
             congestion = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
             assert congestion.rstrip(b"\0") == b"cubic"
-            with pytest.raises(OSError, match="multicast"):
-                opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes(8))
+            with pytest.raises(OSError, match="not available"):
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             with pytest.raises(TypeError):
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, None)
 

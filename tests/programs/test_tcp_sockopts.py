@@ -106,7 +106,7 @@ def test_a_listener_s_options_are_its_connections_options() -> None:
             accepted, _ = await listening.accept()
             with accepted:
                 assert accepted.getsockopt(TCP, socket.TCP_KEEPIDLE) == 11
-                connection = accepted._socket.connection  # type: ignore[attr-defined]
+                connection = accepted._end.socket.connection  # type: ignore[attr-defined]
                 due_at = connection.next_timeout()
                 assert due_at == pytest.approx(trio.current_time() + 11, abs=2 * DELAY_S)
 

@@ -15,7 +15,7 @@ AFTER_RESET = {
     TcpState.ESTABLISHED: errno.ECONNRESET,
     TcpState.FIN_WAIT_1: errno.ECONNRESET,
     TcpState.FIN_WAIT_2: errno.ECONNRESET,
-    TcpState.CLOSE_WAIT: errno.ECONNRESET,
+    TcpState.CLOSE_WAIT: errno.EPIPE,  # as Linux's tcp_reset
     TcpState.CLOSING: None,
     TcpState.LAST_ACK: None,
 }

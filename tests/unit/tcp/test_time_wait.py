@@ -255,7 +255,7 @@ def test_an_outgoing_connection_takes_its_place_only_with_timestamps(
     if not reused:
         with pytest.raises(OSError) as caught:  # noqa: PT011
             bench.table.connect(PEER, 5000, later, local_port=80)
-        assert caught.value.errno == errno.EADDRINUSE
+        assert caught.value.errno == errno.EADDRNOTAVAIL
         return
     socket = bench.table.connect(PEER, 5000, later, local_port=80)
     assert socket.connection.tcb.iss - record.snd_nxt & 0xFFFFFFFF == 0x10001

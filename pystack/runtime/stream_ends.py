@@ -1,0 +1,500 @@
+"""What a SOCK_STREAM socket of a host is: unbound, bound, listening, connecting or connected."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import UNSPECIFIED, Ip4, Prefix, format_ip4
+from pystack.runtime import tcp_sockopts, urgent_byte
+from pystack.runtime.option_table import IP, SOCKET, TCP, Option
+from pystack.runtime.socket_ends import IP_MTU, SO_ACCEPTCONN, SO_RCVLOWAT, SocketEnd, error_of
+from pystack.runtime.socket_options import SocketOptions, view_of
+from pystack.runtime.sockets import (
+    MSG_EOR,
+    MSG_ERRQUEUE,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    Received,
+)
+from pystack.runtime.tcp_sockopts import Changes
+from pystack.stack import ip_fields
+from pystack.stack.routes import Route
+from pystack.stack.tcp_ports import Binding
+from pystack.tcp import send_space
+from pystack.tcp.events import Signal
+from pystack.tcp.states import TcpState
+from pystack.wire.ip_options import find_source_route
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+    from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.listener import Listener
+    from pystack.tcp.tcb import TcpConfig
+
+_OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+_NO_PEER: Final = frozenset({TcpState.SYN_SENT, TcpState.CLOSED})
+_BIND_ADDRESS_NO_PORT: Final = 24
+_FREEBIND: Final = 15
+_RECVERR: Final = 11
+_DONTROUTE: Final = 5
+_HEADERS_BYTES: Final = 40
+
+
+class StreamEnd(SocketEnd):
+    """A TCP socket; its calls make it what it is."""
+
+    def __init__(
+        self, host: TrioHost, proto: int = 0, options: SocketOptions | None = None
+    ) -> None:
+        super().__init__(host, socket.SOCK_STREAM, proto, options)
+        self.bound: tuple[Ip4, int] | None = None  # None: not bound
+        self._binding: Binding | None = None  # None: the host holds no port for it
+        self.listener: Listener[TcpSocket] | None = None  # None: not listening
+        self.socket: TcpSocket | None = None  # None: not connected, nor about to be
+        self._opening_failed = False
+        self._last_port = 0  # of a connection that did not come about
+        self._error_told = False
+        self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
+        self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
+        self._soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
+
+    # addresses
+
+    def name(self) -> tuple[Ip4, int]:
+        """Return address and port of this end; zeros before it has any."""
+        if self.socket is not None:
+            return self.socket.local, self.socket.connection.local_port
+        return self.bound or (UNSPECIFIED, self._last_port)
+
+    def peer(self) -> tuple[Ip4, int]:
+        """Return address and port of the other end. OSError (ENOTCONN)."""
+        connected = self.socket
+        if connected is None or connected.connection.state in _NO_PEER:
+            raise error_of(errno.ENOTCONN)
+        return connected.remote, connected.connection.remote_port
+
+    def bind(self, local: Ip4, port: int) -> None:
+        """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
+        stack = self.host.stack
+        foreign = self.flag(IP, _FREEBIND)
+        if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
+            raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
+        if self.bound is not None or self.socket is not None or self.listener is not None:
+            raise error_of(errno.EINVAL)
+        if port or not self.flag(IP, _BIND_ADDRESS_NO_PORT):
+            port = self._take_port(local, port).port
+        self.bound = local, port
+
+    def _take_port(self, local: Ip4, port: int) -> Binding:
+        wanted = Binding(
+            local,
+            port,
+            reuse_address=self.flag(SOCKET, socket.SO_REUSEADDR),
+            reuse_port=self.flag(SOCKET, socket.SO_REUSEPORT),
+            device=self.device,
+        )
+        self._binding = self.host.tcp.ports.bind(wanted, foreign=self.flag(IP, _FREEBIND))
+        return self._binding
+
+    def listen(self, backlog: int) -> None:
+        """Let connections in. OSError: EADDRINUSE, EINVAL."""
+        if self.socket is not None:
+            raise error_of(errno.EINVAL)
+        if self.listener is not None:
+            self.listener.backlog = backlog
+            return
+        local, port = self.bound or (UNSPECIFIED, 0)
+        binding = self._binding or self._take_port(local, port)
+        self.bound = local, binding.port
+        self.listener = self.host.tcp.listeners.listen(binding, backlog)
+        self.listener.on_ready = self.became_readable
+        self._inherit()
+
+    def _inherit(self) -> None:
+        """Let a listener's connections have what was set on it."""
+        if self.listener is not None:
+            self.listener.configure(**self.changes)
+            self.listener.device = self.device
+
+    # connections
+
+    def accept(self) -> StreamEnd | None:
+        """Return the next connection; None: there is none now. OSError (EINVAL)."""
+        if self.listener is None:
+            raise error_of(errno.EINVAL)
+        if self.listener.broken:
+            raise error_of(errno.EIO, f"{self.host.name} was powered off")
+        if not self.listener.ready:
+            return None
+        ready = self.listener.ready.popleft()
+        ready.listener = None
+        accepted = StreamEnd(self.host, self.proto, self.options.copy())
+        accepted.changes = dict(self.changes)
+        accepted.device = self.device
+        accepted._adopt(ready)
+        return accepted
+
+    def connect(self, remote: Ip4, port: int) -> TcpSocket:
+        """Begin to open a connection. OSError: EISCONN, EALREADY, ENETUNREACH and the like."""
+        if self.listener is not None:
+            raise error_of(errno.EISCONN)
+        if self.socket is not None and self._opening_failed:
+            self._last_port = self.socket.connection.local_port
+            self.socket, self._opening_failed = None, False
+            raise error_of(errno.ECONNABORTED)
+        if self.socket is not None:
+            opening = self.socket.connection.state in _OPENING
+            raise error_of(errno.EALREADY if opening else errno.EISCONN)
+        table, now = self.host.tcp, self.host.now()
+        local, local_port = self.bound or (UNSPECIFIED, 0)
+        source_route = find_source_route(self.options.data(IP, socket.IP_OPTIONS))
+        opening_socket = table.connect(
+            remote,
+            port,
+            now,
+            local=local,
+            local_port=local_port,
+            config=self.config if self.changes else None,
+            source_route=source_route,
+            route=self._route_to(remote),
+        )
+        opening_socket.reuse_address = self.flag(SOCKET, socket.SO_REUSEADDR)
+        opening_socket.reuse_port = self.flag(SOCKET, socket.SO_REUSEPORT)
+        self._adopt(opening_socket)
+        table.pump(opening_socket, now)
+        return opening_socket
+
+    def _route_to(self, remote: Ip4) -> Route | None:
+        """Return a route of the socket's own, by its options; None: the host's. OSError."""
+        routes = self.host.stack.routes
+        if self.device is not None:
+            route = routes.lookup_by(self.device, remote)
+            found = route or Route(Prefix.of(remote, 32), self.device, None, self.device.address)
+        else:
+            known = routes.lookup(remote)
+            if known is None or not self.flag(SOCKET, _DONTROUTE):
+                return None
+            found = known
+        if found.gateway is not None and self.flag(SOCKET, _DONTROUTE):
+            raise error_of(errno.ENETUNREACH)
+        return found
+
+    def opening_failed(self, opening: TcpSocket) -> int:
+        """Take the errno of a connection that did not come about.
+
+        The next `connect` is ECONNABORTED, as Linux has it for sockets that do not block; the one
+        after that tries again.
+        """
+        self._opening_failed = self._error_told = True
+        return opening.connection.error or errno.ECONNABORTED
+
+    def shutdown(self, how: int) -> None:
+        """End sending, receiving or both. OSError (ENOTCONN) without a connection."""
+        if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+            raise error_of(errno.EINVAL)
+        if self.listener is not None:
+            if how != socket.SHUT_WR:
+                self._stop_listening(keep_port=True)
+                self.became_readable()
+            return
+        connected = self.socket
+        if connected is None or connected.connection.state is TcpState.CLOSED:
+            raise error_of(errno.ENOTCONN)
+        if how != socket.SHUT_WR:
+            self.read_shut = True
+            self.became_readable()
+        if how != socket.SHUT_RD:
+            self.write_shut = True
+            self.host.tcp.close(connected, self.host.now())
+            self.became_writable()
+
+    def release(self) -> None:
+        """Close the connection, or the port."""
+        self._stop_listening(keep_port=False)
+        if self._binding is not None:
+            self.host.tcp.ports.release(self._binding)
+        if self.socket is None:
+            return
+        table, now = self.host.tcp, self.host.now()
+        if self.options.resets_on_close:
+            table.abort(self.socket, now)
+        else:
+            table.release(self.socket, now)
+        self.socket.on_signal = None
+
+    def _stop_listening(self, *, keep_port: bool) -> None:
+        if self.listener is not None:
+            listeners, now = self.host.tcp.listeners, self.host.now()
+            listeners.unlisten(self.listener, now, keep_port=keep_port)
+            self.listener = None
+
+    # data; None: not now
+
+    def try_send(self, view: memoryview, flags: int) -> int | None:
+        """Queue as much as there is room for."""
+        connected = self.socket
+        if connected is not None and connected.connection.state is TcpState.SYN_SENT:
+            return None
+        number = self.take_error()
+        if number:
+            raise error_of(number)
+        if connected is None or self.write_shut:
+            raise error_of(errno.EPIPE)
+        if not view:
+            return 0
+        # None while there is no room; BrokenPipeError after the end.
+        table, now = self.host.tcp, self.host.now()
+        written = table.write(
+            connected,
+            view,
+            now,
+            urgent=bool(flags & MSG_OOB),
+            more_comes=bool(flags & MSG_MORE),
+            record_ends=bool(flags & MSG_EOR),
+        )
+        return written or None
+
+    def try_receive(self, size: int, flags: int, *, woken: bool = False) -> Received | None:
+        """Take what has arrived. `woken`: as much as SO_RCVLOWAT says should be there."""
+        connected = self.socket
+        if flags & MSG_ERRQUEUE:
+            raise error_of(errno.EAGAIN)  # a stream has no queue of errors
+        if connected is None:
+            raise error_of(errno.ENOTCONN)
+        if flags & MSG_OOB:
+            return self._try_urgent(connected, size, flags)
+        if woken and not self.is_readable():
+            return None
+        size = self._up_to_mark(connected, size, taking=not flags & MSG_PEEK)
+        if flags & MSG_PEEK:
+            data = connected.connection.receive_buffer.peek(size)
+        else:
+            data = self.host.tcp.read(connected, size, self.host.now())
+        if data or size == 0:
+            return Received(b"" if flags & MSG_TRUNC else data, len(data))
+        if connected.connection.state is TcpState.SYN_SENT:
+            return None
+        if not _peer_is_done(connected) or self._soft_error:
+            number = self.take_error()
+            if number:
+                raise error_of(number)
+        at_end = self.read_shut or connected.connection.at_eof
+        return Received(b"", 0) if at_end else None
+
+    def _mark_offset(self, connected: TcpSocket) -> int:
+        """Return how far before the urgent byte reading is; -1: there is none ahead."""
+        inline = self.flag(SOCKET, socket.SO_OOBINLINE)
+        return -1 if inline else urgent_byte.offset_of(connected)
+
+    def _up_to_mark(self, connected: TcpSocket, size: int, *, taking: bool) -> int:
+        """Return how much may be read at once: not beyond the urgent byte, which is left out."""
+        offset = self._mark_offset(connected)
+        if offset == 0 and taking and connected.connection.receive_buffer.readable_bytes:
+            self.host.tcp.read(connected, 1, self.host.now())
+            offset = self._mark_offset(connected)
+        return size if offset < 0 else min(size, offset)
+
+    def _try_urgent(self, connected: TcpSocket, size: int, flags: int) -> Received | None:
+        """MSG_OOB: the last byte of what the peer calls urgent, once."""
+        if self.flag(SOCKET, socket.SO_OOBINLINE):
+            raise error_of(errno.EINVAL)
+        received = urgent_byte.look(connected, size, taken=self._urgent_taken)
+        if received is not None and not flags & MSG_PEEK:
+            self._urgent_taken = connected.connection.tcb.rcv_up
+        return received
+
+    def is_readable(self) -> bool:
+        """Tell whether receiving or accepting would return (or raise) at once."""
+        if self.listener is not None:
+            return bool(self.listener.ready) or self.listener.broken
+        if self.socket is None:
+            return True  # as poll() finds a socket that is not connected: POLLHUP
+        connection = self.socket.connection
+        waiting = connection.receive_buffer.readable_bytes
+        if waiting and self._mark_offset(self.socket) == 0:
+            waiting -= 1
+        # Never more than half of the buffer, or it could wait for ever
+        most = max(1, connection.tcb.rcv_buf_bytes // 2)
+        wanted = min(self.options.number(SOCKET, SO_RCVLOWAT), most)
+        return (
+            self.read_shut
+            or waiting >= wanted
+            or _peer_is_done(self.socket)
+            or bool(self._soft_error)
+            or connection.state is TcpState.CLOSED
+        )
+
+    def try_writable(self) -> bool | None:
+        """Tell whether sending would not have to wait."""
+        connected = self.socket
+        if connected is None or self.write_shut:
+            return True
+        connection = connected.connection
+        # As for poll(2) in Linux, a good part of the buffer must be free: as for WRITABLE.
+        if connection.state is TcpState.CLOSED or (
+            connection.state is not TcpState.SYN_SENT and send_space.writable(connection)
+        ):
+            return True
+        connection.write_blocked = True
+        return None
+
+    # what lies below
+
+    def _adopt(self, connected: TcpSocket) -> None:
+        self.socket = connected
+        self._error_told = False
+        self._urgent_taken = 0
+        connected.on_signal = self._on_signal
+        connected.on_error = self._on_error
+        number = self.options.number
+        for name in tcp_sockopts.SWITCHES:
+            key = tcp_sockopts.TCP, name
+            tcp_sockopts.switch(connected.connection, key, number(*key))
+        if not number(TCP, tcp_sockopts.QUICKACK):
+            tcp_sockopts.switch(connected.connection, (TCP, tcp_sockopts.QUICKACK), 0)
+        if self.options.is_set(IP, socket.IP_TOS):
+            ip_fields.set_tos(connected, number(IP, socket.IP_TOS))
+        self._set_ttl(number(IP, socket.IP_TTL) if self.options.is_set(IP, socket.IP_TTL) else -1)
+
+    def _set_ttl(self, ttl: int) -> None:
+        if self.socket is not None and 1 <= ttl <= 255:
+            ip_fields.set_ttl(self.socket, ttl)
+
+    def _on_signal(self, signal: Signal) -> None:
+        if signal is not Signal.WRITABLE:
+            self.became_readable()
+        if signal is not Signal.READABLE:
+            self.became_writable()
+
+    def _on_error(self, number: int) -> None:
+        # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
+        if self.flag(IP, _RECVERR):
+            self._soft_error = number
+            self.became_readable()
+            self.became_writable()
+
+    def take_error(self) -> int:
+        """Return what went wrong, for SO_ERROR, once; 0 for nothing."""
+        if self._soft_error:
+            number, self._soft_error = self._soft_error, 0
+            return number
+        if self.socket is None or self._error_told:
+            return 0
+        number = self.socket.connection.error or 0
+        self._error_told = number != 0
+        return number
+
+    # options
+
+    @property
+    def config(self) -> TcpConfig:
+        """Return what its connection has, or will have."""
+        if self.socket is not None:
+            return self.socket.connection.config
+        return replace(self.host.tcp.config, **self.changes)  # type: ignore[arg-type]
+
+    def known_option(self, row: Option) -> int | str | bytes | None:
+        """Return an option that says something of the socket; None for one just remembered."""
+        if row.key == (SOCKET, SO_ACCEPTCONN):
+            return int(self.listener is not None)
+        connected = self.socket
+        if row.key == (IP, IP_MTU):
+            if connected is None or connected.connection.state in _NO_PEER:
+                raise error_of(errno.ENOTCONN)
+            path_mss = connected.connection.tcb.path_mss
+            mtu_bytes = connected.route.interface.mtu_bytes
+            return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + _HEADERS_BYTES)
+        if connected is not None:
+            if row.key == (IP, socket.IP_TTL):
+                return connected.ip.ttl
+            if row.key == (IP, socket.IP_TOS):
+                return connected.ip.tos
+        elif row.key == (IP, socket.IP_TTL) and self.options.number(*row.key) < 1:
+            return self.host.tcp.config.ttl
+        if row.level == SOCKET and not self.options.is_set(*row.key):
+            if row.number == socket.SO_SNDBUF:
+                opened = None if connected is None else connected.connection
+                size = self.config.send_buffer_bytes
+                return size if opened is None else send_space.limit_bytes(opened)
+            if row.number == socket.SO_RCVBUF:
+                if connected is None:
+                    return self.config.receive_buffer_bytes
+                return connected.connection.tcb.rcv_buf_bytes
+        opened = None if connected is None else connected.connection
+        known = tcp_sockopts.read(row.key, self.config, opened)
+        if known is None and row.key == (TCP, tcp_sockopts.INFO):
+            return tcp_sockopts.info_without_connection(listening=self.listener is not None)
+        return super().known_option(row) if known is None else known
+
+    def set_option(self, level: int, name: int, value: object) -> None:
+        """Set an option. OSError: ENOPROTOOPT, EINVAL and the like."""
+        if level == TCP:
+            data = None if isinstance(value, int) else view_of(value)
+            tcp_sockopts.check(name, data, setting=True)
+        super().set_option(level, name, value)
+
+    def get_option(self, level: int, name: int, buflen: int | None) -> int | bytes:
+        """Return an option: a number, or bytes where a length is given. OSError: ENOPROTOOPT."""
+        if level == TCP:
+            tcp_sockopts.check(name, setting=False)
+        return super().get_option(level, name, buflen)
+
+    def option_set(self, row: Option, data: bytes, number: int) -> int | None:
+        """Do what an option means; return what is remembered, None: the value itself. OSError."""
+        key = row.key
+        found = super().option_set(row, data, number)
+        changes = tcp_sockopts.changes(
+            key,
+            number,
+            data,
+            self.config,
+            listening=self.listener is not None,
+            connected=self.socket is not None,
+        )
+        if changes:
+            self._change(changes)
+        if self._binding is not None:
+            if key == (SOCKET, socket.SO_REUSEADDR):
+                self._binding.reuse_address = number != 0
+            elif key == (SOCKET, socket.SO_REUSEPORT):
+                self._binding.reuse_port = number != 0
+        if self.socket is not None and not changes:
+            connection = self.socket.connection
+            if tcp_sockopts.switch(connection, key, number):
+                self.host.tcp.pump(self.socket, self.host.now())
+            elif key == (IP, socket.IP_TOS):
+                ip_fields.set_tos(self.socket, number)
+            elif key == (IP, socket.IP_TTL):
+                self._set_ttl(self.host.tcp.config.ttl if number == -1 else number)
+        return found
+
+    def _change(self, changes: Changes) -> None:
+        self.changes.update(changes)
+        if self.socket is not None:
+            self.socket.connection.configure(self.host.now(), **changes)
+        self._inherit()
+
+    def resize(self, name: int, size_bytes: int) -> None:
+        """Have a buffer of that size, which follows no window any more."""
+        which = "send" if name == socket.SO_SNDBUF else "receive"
+        self._change({f"{which}_buffer_bytes": size_bytes, f"{which}_buffer_max_bytes": size_bytes})
+        if self.socket is not None and which == "receive":
+            self.socket.connection.set_receive_buffer(size_bytes)
+
+    def bind_to(self, name: str) -> None:
+        """Be of one interface alone; with "" of all again. OSError (ENODEV)."""
+        super().bind_to(name)
+        if self._binding is not None:
+            self._binding.device = self.device
+        self._inherit()
+
+
+def _peer_is_done(connected: TcpSocket) -> bool:
+    """Tell whether the peer's end of data has come, and all before it."""
+    tcb = connected.connection.tcb
+    return tcb.rcv_fin_seq is not None and tcb.rcv_nxt > tcb.rcv_fin_seq

@@ -1,0 +1,129 @@
+"""Which TCP ports of a host are taken, and by whom they may be shared (socket(7), SO_REUSEADDR).
+
+A port is held by who has bound it, and by every connection that it has, those in TIME-WAIT too.
+The rules are those of Linux's inet_csk_bind_conflict.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.stack.ports import random_port
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
+
+
+class Holder(Protocol):
+    """Whoever holds a port: a binding, a connection, or what is left of one."""
+
+    local: Ip4
+    reuse_address: bool
+    reuse_port: bool
+
+
+class Binding:
+    """An address and a port that somebody has bound: he may listen, or connect from there."""
+
+    __slots__ = ("device", "listening", "local", "port", "reuse_address", "reuse_port")
+
+    def __init__(
+        self,
+        local: Ip4,
+        port: int,
+        *,
+        reuse_address: bool = False,
+        reuse_port: bool = False,
+        device: Interface | None = None,
+    ) -> None:
+        self.local = local
+        self.port = port
+        self.reuse_address = reuse_address
+        self.reuse_port = reuse_port
+        self.device = device  # None: all of them
+        self.listening = False
+
+
+class TcpPorts:
+    """The TCP ports of one host."""
+
+    __slots__ = ("_host", "bindings", "connections")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.bindings: dict[int, list[Binding]] = {}
+        self.connections: dict[int, dict[Holder, None]] = {}  # those in TIME-WAIT among them
+
+    def bind(self, wanted: Binding, *, foreign: bool = False) -> Binding:
+        """Take a port, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL.
+
+        `foreign`: the address need not be one of this host.
+        """
+        host, local = self._host, wanted.local
+        if not 0 <= wanted.port <= 0xFFFF:
+            raise OSError(errno.EINVAL, f"{wanted.port} is not a port")
+        if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        if wanted.port == 0:
+            wanted.port = random_port(host.rng, self._is_free)
+            if wanted.port == 0:
+                raise OSError(errno.EADDRINUSE, "all ephemeral TCP ports are taken")
+        else:
+            self.check(wanted)
+        self.bindings.setdefault(wanted.port, []).append(wanted)
+        return wanted
+
+    def check(self, wanted: Binding) -> None:
+        """Raise OSError (EADDRINUSE) where a port may not be had, or not be listened on."""
+        port = wanted.port
+        if any(
+            old is not wanted and _collide(wanted, old, old.device, listening=old.listening)
+            for old in self.bindings.get(port, ())
+        ) or any(
+            _collide(wanted, old, None, listening=False) for old in self.connections.get(port, ())
+        ):
+            raise OSError(errno.EADDRINUSE, f"TCP port {port} is taken on {self._host.name}")
+
+    def release(self, binding: Binding) -> None:
+        """Give a port back. Its connections hold it as long as they live. Twice is nothing."""
+        known = self.bindings.get(binding.port, [])
+        if binding in known:
+            known.remove(binding)
+            if not known:
+                del self.bindings[binding.port]
+
+    def hold(self, holder: Holder, port: int) -> None:
+        """A connection has this port."""
+        holders = self.connections.get(port)
+        if holders is None:
+            self.connections[port] = {holder: None}
+        else:
+            holders[holder] = None
+
+    def let_go(self, holder: Holder, port: int) -> None:
+        """A connection has it no more. A second time is nothing."""
+        holders = self.connections.get(port)
+        if holders is not None and holders.pop(holder, True) is None and not holders:
+            del self.connections[port]
+
+    def clear(self) -> None:
+        """Forget all: the power is off."""
+        self.bindings.clear()
+        self.connections.clear()
+
+    def _is_free(self, port: int) -> bool:
+        return port not in self.bindings and port not in self.connections
+
+
+def _collide(new: Binding, old: Holder, device: Interface | None, *, listening: bool) -> bool:
+    if UNSPECIFIED not in (new.local, old.local) and new.local != old.local:
+        return False
+    if new.device is not None and device is not None and new.device is not device:
+        return False
+    if new.reuse_address and old.reuse_address and not listening:
+        return False
+    return not (new.reuse_port and old.reuse_port)
