@@ -1,5 +1,6 @@
 """Data arrives whole and in order, whatever the wire does to the segments: hundreds of seeds."""
 
+from functools import partial
 from random import Random
 
 import pytest
@@ -125,3 +126,29 @@ def test_a_peer_that_reads_nothing_for_an_hour_gets_it_all_after_that() -> None:
             assert await read_to_end(server) == data
 
     in_network(program)
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        ({"delay": "20ms", "reorder": "1%", "rate": "50mbit"}, 20),  # of 690 segments
+        ({"delay": "20ms", "jitter": "15ms", "reorder_by_jitter": True, "rate": "50mbit"}, 30),
+    ],
+)
+def test_where_packets_overtake_each_other_little_is_sent_again(
+    words: dict[str, str], most: int
+) -> None:
+    async def main() -> int:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, **words)  # type: ignore[arg-type]
+            (listener,) = await server.open_tcp_listeners(9)
+            stream = await client.open_tcp_stream("server", 9)
+            other = await listener.accept()
+            data = bytes(1_000_000)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send, stream, data, Random(1))
+                nursery.start_soon(partial(receive, other, data, slow=False))
+            return stream.info().retransmits
+
+    assert pystack.run(main) <= most

@@ -15,13 +15,14 @@ from pystack.tcp.recovery.base import (
     RESTART_TIMER,
     Lost,
 )
-from pystack.tcp.recovery.sack import EPSILON_S, OPEN, SackRecovery
+from pystack.tcp.recovery.sack import EPSILON_S, FAST, OPEN, SackRecovery
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.scoreboard import Record
 from pystack.tcp.tcb import NEVER, Tcb, Timer
 from pystack.wire.tcp import Segment
 
 _REO_WND_PERSIST: Final = 16  # recoveries, section 6.2, step 4
+_MAX_REO_WND_MULT: Final = 4096
 _NO_RTT_PTO_S: Final = 1.0  # section 7.2
 # The granularity of a clock, as RFC 6298's G: where time is virtual a round trip may take none.
 _MIN_PTO_S: Final = 0.001
@@ -33,6 +34,7 @@ class RackRecovery(SackRecovery):
 
     __slots__ = (
         "_dsack_round",
+        "_patient_until",
         "_persist",
         "_probe_due",
         "_probe_since",
@@ -50,6 +52,7 @@ class RackRecovery(SackRecovery):
         super().__init__(tcb, rtt)
         self.reo_wnd_mult = 1
         self._persist = _REO_WND_PERSIST
+        self._patient_until = tcb.iss  # SND.NXT when a recovery was undone
         self._dsack_round: int | None = None  # None: the next D-SACK widens the window
         self._reo_at = NEVER  # when something will be lost, unless it arrives
         self._probe_since = 0.0  # new text was sent, or acknowledged
@@ -141,6 +144,8 @@ class RackRecovery(SackRecovery):
     def on_duplicate_report(self, left: int, right: int) -> None:
         """Widen the window for reordering, once in a round trip (section 6.2, step 4)."""
         self._report = (left, right)
+        if right == self._tlp_end:
+            return  # a probe tells nothing of the order (as Linux)
         if self._dsack_round is not None and self._tcb.snd_una >= self._dsack_round:
             self._dsack_round = None
         if self._dsack_round is None:
@@ -150,8 +155,14 @@ class RackRecovery(SackRecovery):
 
     @property
     def reo_wnd_s(self) -> float:
-        """Return how much later than expected a segment may be (section 6.2, step 4)."""
+        """Return how much later than expected a segment may be (section 6.2, step 4).
+
+        For the rest of the round trip in which a recovery was a mistake, as much as it may ever be:
+        until the D-SACKs of what was sent again have widened the window, it would go on like that.
+        """
         board = self.board
+        if self._tcb.snd_una < self._patient_until:
+            return self._rtt.srtt_s or 0.0
         if not self.reordering_seen and (
             self.phase != OPEN
             or board.sacked_records >= DUPLICATE_THRESHOLD
@@ -185,8 +196,21 @@ class RackRecovery(SackRecovery):
         """Section 6.3: it was sent less than a round trip ago."""
         return record.xmit_at + self.newest_rtt_s + self.reo_wnd_s > now + EPSILON_S
 
-    def _left_recovery(self) -> None:
-        """The wider window lasts for so many recoveries without a D-SACK."""
+    def _take_back(self) -> int:
+        tcb = self._tcb
+        if self.phase == FAST and tcb.snd_una >= self._patient_until:
+            self._patient_until = tcb.snd_nxt
+            self.reo_wnd_mult = min(2 * self.reo_wnd_mult, _MAX_REO_WND_MULT)
+        return super()._take_back()
+
+    def _left_recovery(self, *, undone: bool) -> None:
+        """The wider window lasts for so many recoveries without a D-SACK.
+
+        One that was a mistake shows that it is needed: it counts the other way, as in Linux.
+        """
+        if undone:
+            self._persist = min(self._persist + 1, _REO_WND_PERSIST)
+            return
         self._persist -= 1
         if self._persist <= 0:
             self.reo_wnd_mult = 1

@@ -249,8 +249,8 @@ class SackRecovery(Tracking):
         """Tell whether a record is too young to be taken for lost at a time-out."""
         return False
 
-    def _left_recovery(self) -> None:
-        """Fast recovery, or that after a time-out, is over."""
+    def _left_recovery(self, *, undone: bool) -> None:
+        """Fast recovery, or that after a time-out, is over; `undone`: nothing had been lost."""
 
     # helpers
 
@@ -402,11 +402,11 @@ class SackRecovery(Tracking):
         self._rescued_until = None
         self._undo.begin()
 
-    def _leave(self) -> None:
+    def _leave(self, *, undone: bool = False) -> None:
         self.phase = OPEN
         self._forced = self._holding = False
         self._frto = _OFF
-        self._left_recovery()
+        self._left_recovery(undone=undone)
 
     def _take_back(self) -> int:
         """The loss was none: what seemed lost is on the way."""
@@ -416,7 +416,7 @@ class SackRecovery(Tracking):
             return UNDO
         if self.phase == FAST:
             self.reordering_seen = True
-        self._leave()
+        self._leave(undone=True)
         self.board.find_again()
         reach = -(-(self.fack - self._tcb.snd_una) // self._tcb.snd_mss)
         self.dup_thresh = min(max(self.dup_thresh, reach + 1), MAX_DUPLICATE_THRESHOLD)

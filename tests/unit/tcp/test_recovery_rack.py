@@ -224,6 +224,48 @@ def test_nothing_on_the_way_no_timer_is_left(tcp: Script) -> None:
     assert tcp.conn.next_timeout() == float("inf")
 
 
+@pytest.mark.rfc("8985", "6.2")
+@pytest.mark.rfc("3522", "3.2")
+def test_a_recovery_that_was_a_mistake_is_not_made_again_at_once() -> None:
+    tcp = Script(replace(CONFIG, timestamps=True), mtu_mss=MSS + 12)
+    tcp.established(options="mss 1012,sackOK,TS val 500 ecr 1000")
+    tcp.write(30 * MSS)
+    assert numbers(tcp) == list(range(10))
+    # The last three have overtaken all others, which come at last, one after the other.
+    tcp.inject("+0.1 < . 1:1(0) ack 1 win 65535 <TS val 600 ecr 1100,sack 7001:10001>")
+    assert tcp.conn.recovery.in_recovery
+    again = tcp.conn.retransmits
+    assert again > 0
+    tcp.drain()
+    for number in range(1, 7):
+        at = number * MSS + 1
+        told = f"TS val {600 + number} ecr 1100,sack 7001:10001"
+        tcp.inject(f"+0.001 < . 1:1(0) ack {at} win 65535 <{told}>")
+        assert all(sent >= 10 for sent in numbers(tcp))  # new text
+    assert tcp.conn.retransmits == again
+    assert tcp.conn.undos == 1
+    assert rack(tcp).reo_wnd_mult == 2
+    assert rack(tcp).reo_wnd_s == tcp.conn.rtt.srtt_s
+    tcp.inject("+0.09 < . 1:1(0) ack 12001 win 65535 <TS val 700 ecr 1200>")
+    tcp.drain()
+    tcp.inject("+0.01 < . 1:1(0) ack 20001 win 65535 <TS val 700 ecr 1200>")
+    assert rack(tcp).reo_wnd_s == pytest.approx(2 * 0.095 / 4)  # two quarters, a round trip later
+    tcp.drain()
+
+
+@pytest.mark.rfc("8985", "6.2")
+def test_recoveries_that_were_undone_do_not_wear_the_wider_window_out(tcp: Script) -> None:
+    recovery = rack(tcp)
+    recovery.reo_wnd_mult, recovery._persist = 5, 3
+    for _ in range(4):
+        recovery._left_recovery(undone=True)
+    assert (recovery.reo_wnd_mult, recovery._persist) == (5, 7)
+    for _ in range(7):
+        assert recovery.reo_wnd_mult == 5
+        recovery._left_recovery(undone=False)
+    assert recovery.reo_wnd_mult == 1
+
+
 def lines_run(function: Callable[[], None]) -> int:
     """Return how many lines of the engine a call runs: what it costs, on any machine."""
     count = 0
