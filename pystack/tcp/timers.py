@@ -29,6 +29,10 @@ def expire(conn: Connection, now: float) -> None:
         conn.tcb.ack_now = True
     if timers[Timer.PACING] <= now:
         timers[Timer.PACING] = NEVER
+    if timers[Timer.LOSS] <= now and conn.state is TcpState.SYN_RECEIVED:
+        # Text of a Fast Open: before the handshake is over, only the SYN-ACK is sent again, and a
+        # probe would put that off (RFC 7413 section 4.2.2). Its ACK arms this timer anew.
+        timers[Timer.LOSS] = NEVER
     if timers[Timer.LOSS] <= now:
         flags = conn.recovery.on_timer(now)
         acks.react(conn, flags, conn.tcb.flight_size_bytes, now)
@@ -72,7 +76,8 @@ def arm_persist(conn: Connection, now: float, *, closed: bool) -> None:
     One that is not `closed`, but smaller than a segment, is used after a while as it is.
     """
     tcb = conn.tcb
-    if tcb.timers[Timer.PERSIST] == NEVER:
+    # In SYN-RECEIVED it is the SYN-ACK's time-out that goes on, and counts.
+    if tcb.timers[Timer.PERSIST] == NEVER and conn.state is not TcpState.SYN_RECEIVED:
         backoff = min(tcb.persist_backoff, _MAX_BACKOFF)
         longest_s = MAX_RTO_S if closed else OVERRIDE_S
         tcb.timers[Timer.PERSIST] = now + min(conn.rtt.rto_s * 2**backoff, longest_s)
