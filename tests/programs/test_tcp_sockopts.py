@@ -242,7 +242,7 @@ def test_a_record_that_ends_shares_no_segment_with_what_comes_later() -> None:
             with accepted:
                 for record in (b"one", b"two", b"three"):
                     await opened.send(record, socket.MSG_EOR)
-                connection = opened._socket.connection  # type: ignore[attr-defined]
+                connection = opened._end.socket.connection  # type: ignore[attr-defined]
                 before = connection.segments_sent
                 opened.setsockopt(TCP, socket.TCP_CORK, 0)
                 got = b""
@@ -265,7 +265,7 @@ def test_a_clamp_bounds_every_window() -> None:
                 for _ in range(20):
                     await opened.send(bytes(20_000))
                     await accepted.recv(20_000)
-                    windows.add(opened._socket.connection.tcb.snd_wnd)  # type: ignore[attr-defined]
+                    windows.add(opened._end.socket.connection.tcb.snd_wnd)  # type: ignore[attr-defined]
                 assert max(windows) <= 5000
                 assert accepted.getsockopt(TCP, socket.TCP_WINDOW_CLAMP) == 5000
 
