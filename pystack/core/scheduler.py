@@ -101,14 +101,12 @@ class Scheduler:
         """
         if when < self.now:
             when = self.now
-        self._serial += 2
+        self._serial = serial = self._serial + 2
         heap = self._heap
-        on_earlier = self.on_earlier
-        earlier = on_earlier is not None and (not heap or when < heap[0][0])
         # What is taken from the heap is given back to the function that it came with.
-        heappush(heap, (when, self._serial, fn, argument))  # type: ignore[misc]
-        if earlier and on_earlier is not None:
-            on_earlier(when)
+        heappush(heap, (when, serial, fn, argument))  # type: ignore[misc]
+        if self.on_earlier is not None and heap[0][1] == serial:
+            self.on_earlier(when)
 
     def call_soon(self, fn: Callable[[float], None]) -> None:
         """Run `fn(now)` at this same instant, when what runs now (an event, a batch) is done.
@@ -187,11 +185,12 @@ class Scheduler:
         while heap and heap[0][0] <= now:
             when, serial, fn, argument = heappop(heap)
             if fn is not None:
-                if when > self.now:
-                    self.now = when
+                at = self.now
+                if when > at:
+                    self.now = at = when
                 if is_upkeep := serial & 1:
                     self._serial += 1
-                fn(argument, self.now)
+                fn(argument, at)
             else:
                 assert isinstance(argument, Handle)
                 handle_fn = argument.fn

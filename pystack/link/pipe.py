@@ -141,7 +141,7 @@ class Pipe:
         if line_changes:
             keep_order_after = self._line.propagation.last_at
             self._line.propagation = self._propagation()
-            self._line.propagation.last_at = keep_order_after
+            self._line.propagation.go_on_after(keep_order_after)
         self._connect(self._transmitter.free_at)
         for frame in moved:
             self._transmitter.send(frame, now)
@@ -257,7 +257,7 @@ class Pipe:
         if gate is None and _is_plain(qdisc):
             if rate is None:
                 return Direct()
-            if not rate.cell_bytes:
+            if not rate.cell_bytes and rate.overhead_bytes >= 0:
                 return RateFifo(rate, qdisc.limit_packets, free_at)
         return Served(qdisc, rate, gate, free_at)
 

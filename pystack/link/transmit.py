@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from pystack.core.instants import GRACE_S, NANOSECOND_S
 from pystack.core.scheduler import Scheduler
 from pystack.link.impair.base import Exit, Stage
 from pystack.link.impair.delay import NEVER, Propagation
@@ -23,7 +24,6 @@ from pystack.link.qdisc.base import Qdisc
 from pystack.wire.frame import Frame
 
 DEFAULT_LIMIT_PACKETS: Final = 1000  # tc-netem(8)
-_NANOSECOND_S: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,15 @@ class Rate:
 
     def time_s(self, size: int) -> float:
         """Return how long a frame of `size` bytes takes."""
+        return self.line_bytes(size) * 8 / self.bps
+
+    def line_bytes(self, size: int) -> int:
+        """Return how many bytes' time a frame of `size` bytes takes."""
         size += self.overhead_bytes
         if self.cell_bytes:
             cells = -(-size // self.cell_bytes)
             size = cells * (self.cell_bytes + self.cell_overhead_bytes)
-        return max(size, 0) * 8 / self.bps
+        return max(size, 0)
 
 
 class Line:
@@ -92,46 +96,70 @@ class Direct(Transmitter):
 
 
 class RateFifo(Transmitter):
-    """A rate behind pfifo with tail drop, by arithmetic: all is known when a frame arrives."""
+    """A rate behind pfifo with tail drop, by arithmetic: all is known when a frame arrives.
 
-    __slots__ = ("_deliver_box", "_free_at", "_limit", "_overhead_bytes", "_s_per_byte", "_waiting")
+    What was sent since the line was idle last is counted in bytes, so that no error adds up.
+    """
+
+    __slots__ = (
+        "_busy_bytes",
+        "_busy_since",
+        "_deliver_box",
+        "_free_by",
+        "_limit",
+        "_overhead_bytes",
+        "_propagation",
+        "_s_per_byte",
+        "_waiting",
+    )
 
     def __init__(self, rate: Rate, limit_packets: float, free_at: float) -> None:
         super().__init__()
         self._s_per_byte = 8 / rate.bps
         self._overhead_bytes = rate.overhead_bytes
         self._limit = limit_packets
-        self._free_at = free_at  # when all that was taken so far is through
-        # When each frame that waits will begin to go, the last arrival before its own, and its box
+        # From when on all that was taken so far is through: with grace (`core/instants.py`)
+        self._free_by = free_at - GRACE_S
+        self._busy_since = free_at
+        self._busy_bytes = 0
+        # By when each frame that waits begins to go, the last arrival before its own, and its box
         self._waiting: deque[tuple[float, float, list[Frame]]] = deque()
 
     def connect(self, line: Line) -> None:
         """Put frames on this line from now on."""
         super().connect(line)
         self._deliver_box = line.exit.deliver_box
+        self._propagation = line.propagation
 
     def send(self, frame: Frame, now: float) -> None:
         """Send it, let it wait, or drop it."""
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:
             waiting.popleft()
-        time_s = (len(frame.data) + self._overhead_bytes) * self._s_per_byte
-        begins_at = self._free_at
-        if begins_at <= now:
-            self._free_at = done_at = now + time_s
+        size = len(frame.data) + self._overhead_bytes
+        begins_by = self._free_by
+        if begins_by <= now:
+            self._busy_since = now
+            self._busy_bytes = size
+            time_s = size * self._s_per_byte
+            done_at = now + time_s
+            self._free_by = done_at - GRACE_S
             self._post(self._arrival(done_at, time_s), self._deliver, frame)
         elif len(waiting) < self._limit:
             box = [frame]
-            waiting.append((begins_at, self._line.propagation.last_at, box))
-            self._free_at = done_at = begins_at + time_s
-            self._post(self._arrival(done_at, time_s), self._deliver_box, box)
+            waiting.append((begins_by, self._propagation.last_at, box))
+            self._busy_bytes = busy_bytes = self._busy_bytes + size
+            done_at = self._busy_since + busy_bytes * self._s_per_byte
+            self._free_by = done_at - GRACE_S
+            arrival = self._arrival(done_at, size * self._s_per_byte)
+            self._post(arrival, self._deliver_box, box)
         else:
             self.report("pfifo_full", frame, now)
 
     @property
     def free_at(self) -> float:
         """Return when the frame that is being sent is through, once `reclaim` was called."""
-        return self._free_at
+        return self._free_by + GRACE_S
 
     def reclaim(self, now: float) -> list[Frame]:
         """Take the frames out of their boxes; the events that are left find nothing in them."""
@@ -140,21 +168,32 @@ class RateFifo(Transmitter):
             waiting.popleft()
         if not waiting:
             return []
-        self._free_at, last_at, _ = waiting[0]
-        self._line.propagation.rewind(self._free_at, last_at)
+        self._free_by, last_at, _ = waiting[0]
+        self._busy_since, self._busy_bytes = self.free_at, 0
+        self._propagation.rewind(self.free_at, last_at)
         frames = [box.pop() for _, _, box in waiting]
         waiting.clear()
         return frames
 
     def waiting(self, now: float) -> int:
         """Return how many frames wait."""
-        return sum(begins_at > now for begins_at, _, _ in self._waiting)
+        return sum(begins_by > now for begins_by, _, _ in self._waiting)
 
 
 class Served(Transmitter):
     """Any queue: it is asked for a frame whenever the transmitter is free and may go on."""
 
-    __slots__ = ("_free_at", "_gate", "_qdisc", "_rate", "_scheduler", "_wake_at", "_wake_number")
+    __slots__ = (
+        "_busy_bytes",
+        "_busy_since",
+        "_free_at",
+        "_gate",
+        "_qdisc",
+        "_rate",
+        "_scheduler",
+        "_wake_at",
+        "_wake_number",
+    )
 
     def __init__(
         self, qdisc: Qdisc, rate: Rate | None, gate: SlotGate | TraceGate | None, free_at: float
@@ -163,7 +202,8 @@ class Served(Transmitter):
         self._qdisc = qdisc
         self._rate = rate  # None: a frame takes no time of its own
         self._gate = gate  # None: the transmitter may go whenever it is free
-        self._free_at = free_at
+        self._free_at = self._busy_since = free_at
+        self._busy_bytes = 0  # sent since then, while the line was never idle
         self._wake_at = math.inf  # when this is called again; infinity: not at all
         self._wake_number = 0  # of the one call that counts: others that are under way do not
 
@@ -174,9 +214,11 @@ class Served(Transmitter):
         self._qdisc.report = self.report
 
     def send(self, frame: Frame, now: float) -> None:
-        """Give it to the queue, and see whether one may go."""
+        """Give it to the queue, and see whether one may go; what is due to go now goes first."""
+        if self._wake_at - GRACE_S <= now:
+            self._woken(self._wake_number, now)
         self._qdisc.enqueue(frame, now)
-        if now < self._free_at:
+        if now < self._free_at - GRACE_S:
             self._wake(self._free_at)
         else:
             self._serve(now)
@@ -196,7 +238,7 @@ class Served(Transmitter):
             if frame is not None:
                 frames.append(frame)
             else:
-                now = max(self._qdisc.next_at(now), now + _NANOSECOND_S)
+                now = max(self._qdisc.next_at(now), now + NANOSECOND_S)
         return frames
 
     def waiting(self, now: float) -> int:
@@ -209,19 +251,19 @@ class Served(Transmitter):
         while len(qdisc):
             if gate is not None:
                 opens_at = gate.opens_at(now)
-                if opens_at > now:
+                if opens_at - GRACE_S > now:
                     self._wake(opens_at)
                     return
             frame = qdisc.dequeue(now)
             if frame is None:
                 if len(qdisc):
                     # A queue that says "now" and gives nothing would stop time for ever.
-                    self._wake(max(qdisc.next_at(now), now + _NANOSECOND_S))
+                    self._wake(max(qdisc.next_at(now), now + NANOSECOND_S))
                 return
             self._free_at = done_at = self._done_at(len(frame.data), now)
             busy_s = done_at - now if gate is None or self._rate else 0.0
             self._post(self._arrival(done_at, busy_s), self._deliver, frame)
-            if done_at > now:
+            if done_at - GRACE_S > now:
                 if len(qdisc):
                     self._wake(done_at)
                 return
@@ -230,7 +272,12 @@ class Served(Transmitter):
         gate = self._gate
         if isinstance(gate, TraceGate):
             return gate.take(size)
-        done_at = now if self._rate is None else now + self._rate.time_s(size)
+        done_at = now
+        if self._rate is not None:
+            if self._free_at + GRACE_S < now:
+                self._busy_since, self._busy_bytes = now, 0
+            self._busy_bytes += self._rate.line_bytes(size)
+            done_at = self._busy_since + self._busy_bytes * 8 / self._rate.bps
         if gate is not None:
             gate.take(size, done_at)
         return done_at
@@ -244,7 +291,8 @@ class Served(Transmitter):
     def _woken(self, number: int, now: float) -> None:
         if number == self._wake_number:
             self._wake_at = math.inf
-            if now < self._free_at:
+            self._wake_number += 1
+            if now < self._free_at - GRACE_S:
                 self._wake(self._free_at)
             else:
                 self._serve(now)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.counters import Counters
+from pystack.core.instants import GRACE_S, snap
 from pystack.core.rng import Random
 from pystack.link.impair.chance import chance
 from pystack.link.impair.distribution import Table
@@ -42,6 +43,7 @@ class Propagation:
 
     `sent_at`: the instant of its last bit; `busy_s`: how long the line took for its bits. Who keeps
     the order arrives after the one before by that time at least: so much the line needs for it.
+    What is returned is on the grid of instants (`core/instants.py`).
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Propagation:
         "_delay_s",
         "_draw",
         "_draw_reorder",
+        "_held_until",
         "_in_order",
         "_jitter",
         "_sent_at",
@@ -76,6 +79,7 @@ class Propagation:
         self._started_at = now
         self._sent_at = NEVER  # of the last frame that the jitter was asked for
         self.last_at = NEVER  # when the last frame that keeps the order arrives
+        self._held_until = NEVER  # what would arrive before may come too near: see `go_on_after`
         self._in_order = self._fixed
         if config.jitter_s and config.reorder_by_jitter:
             self._draw = _free_jitter(jitter_rng, config)
@@ -87,6 +91,11 @@ class Propagation:
             self._in_order = self._traced
         self.arrival = self._or_at_once if config.reorder else self._in_order
 
+    def go_on_after(self, last_at: float) -> None:
+        """Keep the order of a line with another delay before, whose last frame arrives then."""
+        self.last_at = last_at
+        self._held_until = math.inf if last_at > NEVER else NEVER
+
     def rewind(self, sent_at: float, last_at: float) -> None:
         """Forget the frames after one that was sent, and arrives, at these instants."""
         self._sent_at = sent_at
@@ -94,17 +103,19 @@ class Propagation:
 
     def _fixed(self, sent_at: float, busy_s: float) -> float:
         at = sent_at + self._delay_s
-        if at < self.last_at + busy_s:  # the delay was made shorter
-            at = self.last_at + busy_s
+        if at < self._held_until:
+            return self._catch_up(at, busy_s)
         self.last_at = at
-        return at
+        return (at * 1e11 + 6755399441055744.0 - 6755399441055744.0) / 1e11  # `snap`, in place
+
+    def _catch_up(self, at: float, busy_s: float) -> float:
+        if at + GRACE_S >= self.last_at + busy_s:
+            self._held_until = NEVER
+        return self._after_last(at, busy_s)
 
     def _traced(self, sent_at: float, busy_s: float) -> float:
         at = sent_at + self._mean_s(sent_at)
-        if at < self.last_at + busy_s:
-            at = self.last_at + busy_s
-        self.last_at = at
-        return at
+        return self._after_last(at, busy_s)
 
     def _jittered(self, sent_at: float, busy_s: float) -> float:
         # Only what the line was idle for may be made up: so rate is kept as order is.
@@ -114,14 +125,17 @@ class Propagation:
         delay_s = self._mean_s(sent_at) if config.delay_trace else config.delay_s
         delay_s += config.jitter_s * self._jitter.after(idle_s / config.jitter_s)
         at = sent_at + delay_s if delay_s > 0.0 else sent_at
-        if at < self.last_at + busy_s:
-            at = self.last_at + busy_s
-        self.last_at = at
-        return at
+        return self._after_last(at, busy_s)
 
     def _free(self, sent_at: float, busy_s: float) -> float:
         delay_s = self._mean_s(sent_at) + self._config.jitter_s * self._draw()
-        return sent_at + max(delay_s, 0.0)
+        return snap(sent_at + max(delay_s, 0.0))
+
+    def _after_last(self, at: float, busy_s: float) -> float:
+        if at + GRACE_S < self.last_at + busy_s:
+            at = self.last_at + busy_s
+        self.last_at = at  # not on the grid: that would add up from frame to frame
+        return snap(at)
 
     def _mean_s(self, sent_at: float) -> float:
         config = self._config
@@ -135,7 +149,7 @@ class Propagation:
         if self._since_reordered >= config.gap - 1 and self._draw_reorder() < config.reorder:
             self._since_reordered = 0
             self._counters["reorder"] += 1
-            return sent_at
+            return snap(sent_at)
         self._since_reordered += 1
         return self._in_order(sent_at, busy_s)
 

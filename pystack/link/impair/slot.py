@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.core.units import parse_size_bytes, parse_time_s
 from pystack.link.impair.distribution import Table, parse_distribution
@@ -88,7 +89,7 @@ class SlotGate:
 
     def opens_at(self, now: float) -> float:
         """Return when the next frame may begin to go: `now`, or later."""
-        if self._opens_at < now and self._busy_until < now:
+        if max(self._opens_at, self._busy_until) + GRACE_S < now:
             self._begin(now + self._slot.draw_s(self._rng))
         return max(self._opens_at, now)
 

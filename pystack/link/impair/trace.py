@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.instants import GRACE_S
 from pystack.core.units import parse_time_s
 from pystack.wire import ethernet
 
@@ -123,7 +124,7 @@ class TraceGate:
 
     def opens_at(self, now: float) -> float:
         """Return when the next frame may begin to go: `now`, or later."""
-        if self._at < now or not self._left_bytes:
+        if self._at + GRACE_S < now or not self._left_bytes:
             self._seek(now)
         return self._at
 
@@ -142,7 +143,7 @@ class TraceGate:
         found = laps * len(self._instants_s) + bisect_left(self._instants_s, within)
         # The division may be off by its rounding; what `_instant` says is what counts.
         number = max(self._next, found - 1)
-        while self._instant(number) < now:
+        while self._instant(number) + GRACE_S < now:
             number += 1
         self._open(number)
 

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from typing import Final
 
+from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.link.qdisc import words
 from pystack.link.qdisc.base import Report, ignore
@@ -124,11 +125,11 @@ class CodelQueue:
         if self.dropping:
             if not self.ok_to_drop:
                 self.dropping = False
-            elif now >= self.drop_next:
+            elif now + GRACE_S >= self.drop_next:
                 frame = self._go_on_dropping(frame, now)
         elif self.ok_to_drop:
             frame = self._start_dropping(frame, now)
-        if frame is not None and self.sojourn_s > self.control.ce_threshold_s:
+        if frame is not None and self.sojourn_s > self.control.ce_threshold_s + GRACE_S:
             frame = self.control.mark_above_threshold(frame, now)
         return frame
 
@@ -159,17 +160,17 @@ class CodelQueue:
         self.bytes -= len(frame.data)
         control = self.control
         self.sojourn_s = now - arrived_at
-        if self.sojourn_s < control.target_s or self.bytes <= control.largest_bytes:
+        if self.sojourn_s + GRACE_S < control.target_s or self.bytes <= control.largest_bytes:
             self.first_above_time = math.inf
         elif self.first_above_time == math.inf:
             self.first_above_time = now + control.interval_s
         else:
-            self.ok_to_drop = now >= self.first_above_time
+            self.ok_to_drop = now + GRACE_S >= self.first_above_time
         return frame
 
     def _go_on_dropping(self, frame: Frame | None, now: float) -> Frame | None:
         control = self.control
-        while frame is not None and self.dropping and now >= self.drop_next:
+        while frame is not None and self.dropping and now + GRACE_S >= self.drop_next:
             self.count += 1
             marked = control.try_mark(frame, now)
             if marked is not None:

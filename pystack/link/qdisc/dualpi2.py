@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.core.units import parse_probability, parse_size_bytes
 from pystack.link.qdisc import words
@@ -133,7 +134,7 @@ class DualPi2:
             size = len(frame.data)
             lane.bytes -= size
             if lane is l4s:
-                step = may_step and now - arrived_at > self._config.step_thresh_s
+                step = may_step and now - arrived_at > self._config.step_thresh_s + GRACE_S
                 kept = self._pass_l4s(frame, now, step=step)
             else:
                 kept = self._pass_classic(frame, now)
@@ -147,7 +148,7 @@ class DualPi2:
     def run_timer(self, now: float) -> None:
         """Do the ticks up to `now`. Frames do it by themselves; for who reads the variables."""
         timer = self._timer
-        while timer.due_at <= now:
+        while timer.due_at - GRACE_S <= now:
             before = (self.base_prob, self._previous_delay_s)
             self._update(timer.due_at)
             timer.step()

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.link.qdisc import words
 from pystack.link.qdisc.base import Report, ignore
@@ -121,7 +122,7 @@ class Pie:
     def run_timer(self, now: float) -> None:
         """Do the ticks up to `now`. Frames do it by themselves; for who reads the variables."""
         timer = self._timer
-        while timer.due_at <= now:
+        while timer.due_at - GRACE_S <= now:
             before = (self.drop_prob, self.qdelay_old_s, self.burst_allowance_s)
             self._update()
             timer.step()

@@ -2,14 +2,15 @@
 
 A bucket is one instant, `full_at`: when it would be full again. It holds
 `size - (full_at - now) * rate` tokens, so a frame may go from
-`full_at - (size - its bytes) / rate` on, and puts `full_at` off by its bytes / rate. No tokens are
-added up in between, so nothing is lost to rounding, however long it runs.
+`full_at - (size - its bytes) / rate` on, and puts `full_at` off by its bytes / rate. What was taken
+since the bucket was full is counted in bytes, so nothing is lost to rounding, however long it runs.
 """
 
 import math
 from collections import deque
 
 from pystack.core.errors import ConfigError
+from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.core.units import parse_rate_bps, parse_size_bytes, parse_time_s
 from pystack.link.qdisc import words
@@ -21,12 +22,14 @@ from pystack.wire.frame import Frame
 class Bucket:
     """Tokens for bytes, full at first."""
 
-    __slots__ = ("full_at", "seconds_per_byte", "size_bytes")
+    __slots__ = ("_since", "_taken_bytes", "full_at", "seconds_per_byte", "size_bytes")
 
     def __init__(self, rate_bps: float, size_bytes: int) -> None:
         self.seconds_per_byte = 8 / rate_bps
         self.size_bytes = size_bytes
         self.full_at = -math.inf
+        self._since = -math.inf  # when it was full last
+        self._taken_bytes = 0  # since then
 
     def ready_at(self, size: int) -> float:
         """Return from when on a frame of `size` bytes may go."""
@@ -34,7 +37,11 @@ class Bucket:
 
     def take(self, size: int, now: float) -> None:
         """Use up the tokens of a frame that goes now."""
-        self.full_at = max(self.full_at, now) + size * self.seconds_per_byte
+        if self.full_at - GRACE_S <= now:
+            self._since = now
+            self._taken_bytes = 0
+        self._taken_bytes += size
+        self.full_at = self._since + self._taken_bytes * self.seconds_per_byte
 
 
 class Tbf:
@@ -98,7 +105,7 @@ class Tbf:
         size = len(self._frames[0].data)
         cost = max(size, self._mpu_bytes)
         for bucket in self._buckets:
-            if bucket.ready_at(cost) > now:
+            if bucket.ready_at(cost) - GRACE_S > now:
                 return None
         for bucket in self._buckets:
             bucket.take(cost, now)

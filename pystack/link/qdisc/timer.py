@@ -6,6 +6,8 @@ the same as to do each at its own instant. A tick at the very instant of a frame
 
 import math
 
+from pystack.core.instants import GRACE_S
+
 
 class LazyTimer:
     """Ticks at start + interval, start + 2 interval, ...: counted, so that no error adds up."""
@@ -32,5 +34,5 @@ class LazyTimer:
     def skip_past(self, now: float) -> None:
         """Go on to the first tick after `now`: for when ticks no longer change anything."""
         self._ticks = max(self._ticks, int((now - self._start) / self.interval_s) - 1)
-        while self.due_at <= now:
+        while self.due_at - GRACE_S <= now:
             self.step()
