@@ -110,6 +110,28 @@ async def settling() -> float:
         return (time.perf_counter() - began) * 1e3
 
 
+async def building(shape: str, count: int) -> tuple[float, float]:
+    """Return the seconds that it takes to build so many hosts, and to settle them."""
+    async with pystack.Network(seed=1, subnet="10.0.0.0/8") as net:
+        began = time.perf_counter()
+        centre: list[pystack.TrioHost | Switch]
+        if shape == "switch":
+            centre = [net.switch("sw", table_entries=2 * count)]
+        else:
+            centre = [net.router("r")]
+        if shape == "tree":  # of 1 + 10 + 100 routers, with the hosts at the hundred
+            for above, below in ((1, 10), (10, 100)):
+                made = [net.router(f"r{below}-{number}") for number in range(below)]
+                for number, router in enumerate(made):
+                    net.link(router, centre[number % above])
+                centre = [*made]
+        for number in range(count):
+            net.link(net.host(f"h{number}"), centre[number % len(centre)])
+        built = time.perf_counter()
+        net.settle()
+        return built - began, time.perf_counter() - built
+
+
 if __name__ == "__main__":
     forwarding()
     direct = pystack.run(row, 0)
@@ -117,3 +139,7 @@ if __name__ == "__main__":
         each = (pystack.run(row, count) - direct) / count
         print(f"a hop (router, link and all) in a row of {count}: {each:.1f} us")
     print(f"100 hosts, 10 switches, 5 routers settle: {pystack.run(settling):.0f} ms")
+    for name in ("router", "switch", "tree"):
+        for hosts in (1000, 10_000):
+            build_s, settle_s = pystack.run(building, name, hosts)
+            print(f"{name}, {hosts} hosts: built in {build_s:.1f} s, settled in {settle_s:.1f} s")

@@ -50,6 +50,7 @@ class Host:
         self.counters = Counters()
         self.observers: list[Observer] = []
         self.interfaces: list[Interface] = []
+        self._interface_names: set[str] = set()
         self.addresses: dict[Ip4, Interface] = {}
         self._broadcasts = {LIMITED_BROADCAST}  # of all its links
         self.routes = RouteTable()
@@ -74,7 +75,7 @@ class Host:
         mac: Mac,
     ) -> Interface:
         """Plug the host into `port` under an address; the link's own block becomes a route."""
-        if any(name == known.name for known in self.interfaces):
+        if name in self._interface_names:
             raise ConfigError(f"{self.name} has an interface {name} already")
         if not ipv4.MIN_MTU_BYTES <= port.mtu_bytes <= ipv4.MAX_PACKET_BYTES:
             raise ConfigError(
@@ -97,6 +98,7 @@ class Host:
             )
         self.add_address(interface, address, prefix)
         self.interfaces.append(interface)
+        self._interface_names.add(name)
         self.plug(interface, port)
         return interface
 

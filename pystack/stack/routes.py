@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -57,11 +57,7 @@ class RouteTable:
         if (known := self.find(route.prefix)) is not None:
             raise ConfigError(f"there is a route to {route.prefix} already: {known}")
         if route.gateway is not None:
-            on_link = self.lookup(route.gateway)
-            if on_link is None or on_link.gateway is not None:
-                raise ConfigError(
-                    f"the gateway {format_ip4(route.gateway)} is not on a link of this host"
-                )
+            self._check_gateway(route.gateway)
         # Behind those of its length: first come, first
         insort(self._routes, route, key=lambda known: -known.prefix.length)
         prefix = route.prefix
@@ -70,6 +66,27 @@ class RouteTable:
             block = {}
             insort(self._blocks, (prefix.mask, block), key=lambda known: -known[0])
         block[prefix.network] = route
+        self._forget()
+
+    def add_all(self, routes: Sequence[Route]) -> None:
+        """Add many at once: all of them, or none where one is refused."""
+        if len(routes) < 2:
+            for route in routes:
+                self.add(route)
+            return
+        blocks = {mask: dict(block) for mask, block in self._blocks}
+        gateways: set[Ip4] = set()
+        for route in routes:
+            prefix, gateway = route.prefix, route.gateway
+            block = blocks.setdefault(prefix.mask, {})
+            if prefix.network in block:
+                raise ConfigError(f"there is a route to {prefix} already: {block[prefix.network]}")
+            block[prefix.network] = route
+            if gateway is not None and gateway not in gateways:
+                self._check_gateway(gateway)
+                gateways.add(gateway)
+        self._blocks = sorted(blocks.items(), key=lambda known: -known[0])
+        self._routes = sorted((*self._routes, *routes), key=lambda known: -known.prefix.length)
         self._forget()
 
     def remove(self, prefix: Prefix) -> None:
@@ -110,6 +127,11 @@ class RouteTable:
         """Return the most specific route to an address by one interface; None: there is none."""
         return next((r for r in self._routes if r.interface is interface and dst in r.prefix), None)
 
+    def _check_gateway(self, gateway: Ip4) -> None:
+        on_link = self.lookup(gateway)
+        if on_link is None or on_link.gateway is not None:
+            raise ConfigError(f"the gateway {format_ip4(gateway)} is not on a link of this host")
+
     def _forget(self) -> None:
         self._cache.clear()
         self.pairs.clear()
@@ -118,6 +140,14 @@ class RouteTable:
     def __iter__(self) -> Iterator[Route]:
         """Go through the routes, the most specific first."""
         return iter(tuple(self._routes))
+
+    def __str__(self) -> str:
+        """Return it in the manner of `ip route`, a line for each, the most specific first."""
+        return "\n".join(map(str, self._routes))
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message, and for who looks at it in a prompt."""
+        return f"<RouteTable of {len(self)} routes>\n{self}" if self._routes else "<RouteTable>"
 
     def __len__(self) -> int:
         """Return how many routes there are."""

@@ -1,12 +1,12 @@
 """Addresses for all: each segment gets a block, each end of a link there one address of it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from pystack.core.addresses import (
     Ip4,
     Prefix,
-    format_ip4,
     is_loopback,
     is_usable_source,
     parse_prefix,
@@ -34,13 +34,11 @@ def assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> list[tuple[End,
     """
     blocks = [_given_blocks(members) for members in segments]
     _check_apart(blocks, segments)
-    known = [block for own in blocks for block in own]
+    free = _free_blocks(subnet, [block for own in blocks for block in own])
     found: list[tuple[End, HostAddress]] = []
     for members, own in zip(segments, blocks, strict=True):
         if not own:
-            block = subnet if len(segments) == 1 else _free_block(subnet, known)
-            own.append(block)
-            known.append(block)
+            own.append(subnet if len(segments) == 1 else next(free))
         taken = {address for end in members for address, _ in _has_or_wants(end)}
         candidates = iter(range(own[0].network, own[0].broadcast + 1))
         for end in members:
@@ -69,6 +67,10 @@ def _given_blocks(members: Sequence[End]) -> list[Prefix]:
 
 
 def _check_apart(blocks: Sequence[Sequence[Prefix]], segments: Sequence[Sequence[End]]) -> None:
+    in_order = sorted((block.network, block.length) for own in blocks for block in own)
+    # Blocks lie inside one another or apart: where two overlap, two neighbours do.
+    if all(other[0] > one[0] | (0xFFFFFFFF >> one[1]) for one, other in pairwise(in_order)):
+        return
     seen: list[tuple[Prefix, Sequence[End]]] = []
     for own, members in zip(blocks, segments, strict=True):
         for block in own:
@@ -82,15 +84,25 @@ def _check_apart(blocks: Sequence[Sequence[Prefix]], segments: Sequence[Sequence
             seen.append((block, members))
 
 
-def _free_block(subnet: Prefix, known: Sequence[Prefix]) -> Prefix:
+def _free_blocks(subnet: Prefix, known: Sequence[Prefix]) -> Iterator[Prefix]:
+    """Go through the blocks for segments that none of the known ones overlaps."""
     length = max(subnet.length, BLOCK_LENGTH)
+    mask = Prefix.of(0, length).mask
+    inside = {block.network & mask for block in known if block.length >= length}
+    around: dict[int, set[int]] = {}  # by their masks
+    for block in known:
+        if block.length < length:
+            around.setdefault(block.mask, set()).add(block.network)
     number: int = subnet.network
     while number <= 0xDFFFFFFF:  # what is above is no host's
-        block = Prefix.of(number, length)
         if subnet.length < BLOCK_LENGTH and number not in subnet:
             break
-        if not any(number in other or other.network in block for other in known):
-            return block
+        wide = [wider for wider, networks in around.items() if number & wider in networks]
+        if wide:
+            number = (number | ~wide[0] & 0xFFFFFFFF) + 1
+            continue
+        if number not in inside:
+            yield Prefix.of(number, length)
         number += 1 << (32 - length)
     raise ConfigError(f"the subnet {subnet} has no block of /{length} left for another segment")
 
@@ -105,10 +117,3 @@ def _next(block: Prefix, candidates: Iterator[int], taken: set[Ip4], end: End) -
 
 def _names(members: Sequence[End]) -> str:
     return ", ".join(dict.fromkeys(end.node.name for end in members))
-
-
-def check_free(address: Ip4, name: str, known: Sequence[tuple[str, Ip4]]) -> None:
-    """Raise ConfigError where another node has the address, or wants it."""
-    for other, taken in known:
-        if taken == address:
-            raise ConfigError(f"{name} cannot have {format_ip4(address)}: {other} has it")

@@ -79,8 +79,8 @@ class Node:
     # Routes by hand: those that wait for the next settling, and the blocks of all.
     pending_routes: list[tuple[Prefix, str]] = field(default_factory=list)
     given_routes: set[Prefix] = field(default_factory=set)
-    # Routes that the topology has filled in: block to interface and gateway.
-    filled_routes: dict[Prefix, tuple[str, Ip4]] = field(default_factory=dict)
+    # Routes that the topology has filled in: block to end and gateway.
+    filled_routes: dict[Prefix, tuple[End, Ip4]] = field(default_factory=dict)
     powered: bool = True
 
     @property

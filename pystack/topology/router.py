@@ -5,7 +5,7 @@ not learned from messages: no packet is spent, and the result is the same every 
 length the one out of the first interface is taken, and there the one over the router made first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +36,9 @@ class Ways:
     """Shortest ways from every node to every segment that it is not on itself.
 
     `segments` has the names of the nodes on each (routers and hosts, in the order of their making);
-    `interfaces` the segments of each node, in the order of its interfaces.
+    `interfaces` the segments of each node, in the order of its interfaces. Segments with the same
+    routers on them, as all links from one router to a host each, are equally far from everywhere:
+    what is to be worked out is worked out once for all of them.
     """
 
     def __init__(
@@ -46,47 +48,130 @@ class Ways:
         routers: Sequence[str],
     ) -> None:
         self._interfaces = interfaces
-        self._routers = frozenset(routers)
-        self._on = [
-            [name for name in names if name in self._routers] for names in segments
-        ]  # the routers on each segment
+        known = frozenset(routers)
+        # The routers on each segment
+        self._on = [tuple(name for name in names if name in known) for names in segments]
+        # The segments of each router that lead to another one
+        self._onward = {
+            router: [through for through in interfaces[router] if len(self._on[through]) > 1]
+            for router in routers
+        }
+        self._hops_to: dict[tuple[str, ...], dict[str, int]] = {}
+        self._island, self._segments_of = self._islands()
 
     def to(self, segment: int) -> dict[str, Way]:
         """Return the first step to a segment from each node that has one and needs one."""
-        hops = self._hops(segment)
         ways: dict[str, Way] = {}
         for name, own in self._interfaces.items():
-            if segment in own:
-                continue
-            best, nearest = None, _FAR
-            for number, through in enumerate(own):
-                for router in self._on[through]:
-                    if router != name and hops.get(router, _FAR) < nearest:
-                        best, nearest = Way(number, router), hops[router]
-            # A router takes only steps that bring it nearer: else two could send in a circle.
-            if best is not None and nearest < hops.get(name, _FAR):
-                ways[name] = best
+            if segment not in own:
+                way = self._step(name, self._doors(name), self._on[segment])
+                if way is not None:
+                    ways[name] = way
         return ways
 
-    def _hops(self, segment: int) -> dict[str, int]:
-        """Return for each router how many segments away it is from `segment` (1: it is on it)."""
+    def only(self, name: str) -> Way | None:
+        """Return the one way on from a host that leads anywhere; None: there are several, or none.
+
+        Most hosts have one router. To look for a way to each segment would take as long as there
+        are pairs of both.
+        """
+        doors = self._doors(name)
+        if len(doors) != 1:
+            return None
+        (way,) = doors
+        island = self._island[way.router]
+        own = {
+            number
+            for number in self._interfaces[name]
+            if self._on[number] and self._island[self._on[number][0]] == island
+        }
+        return way if self._segments_of[island] > len(own) else None
+
+    def has_choice(self, name: str) -> bool:
+        """Tell whether several routers are next to a node."""
+        return len(self._doors(name)) > 1
+
+    def steps(self, name: str) -> Iterator[tuple[int, Way]]:
+        """Go through the segments that a node is not on, with the first step to each."""
+        doors = self._doors(name)
+        if not doors:
+            return
+        own = frozenset(self._interfaces[name])
+        found: dict[tuple[str, ...], Way | None] = {}
+        for segment, on in enumerate(self._on):
+            try:
+                way = found[on]
+            except KeyError:
+                way = found[on] = self._step(name, doors, on)
+            if way is not None and segment not in own:
+                yield segment, way
+
+    def _doors(self, name: str) -> list[Way]:
+        """Return the routers that are next to a node, each by its first interface to there."""
+        interfaces = self._interfaces[name]
+        through = self._onward.get(name)
+        if through is not None and not through:
+            return []  # a router with none, and maybe with thousands of interfaces
+        doors: dict[str, Way] = {}
+        for number, segment in enumerate(interfaces):
+            for router in self._on[segment]:
+                if router != name and router not in doors:
+                    doors[router] = Way(number, router)
+        return list(doors.values())
+
+    def _step(self, name: str, doors: Sequence[Way], on: tuple[str, ...]) -> Way | None:
+        hops = self._hops(on)
+        best, nearest = None, _FAR
+        for way in doors:
+            if hops.get(way.router, _FAR) < nearest:
+                best, nearest = way, hops[way.router]
+        # A router takes only steps that bring it nearer: else two could send in a circle.
+        return best if nearest < hops.get(name, _FAR) else None
+
+    def _hops(self, on: tuple[str, ...]) -> dict[str, int]:
+        """Return for each router how many segments away from it one with these is (1: on it)."""
+        if on in self._hops_to:
+            return self._hops_to[on]
         hops: dict[str, int] = {}
-        reached = {segment}
-        edge = [segment]
+        reached: set[int] = set()
+        found = list(on)
         distance = 1
-        while edge:
-            found = [
-                router for through in edge for router in self._on[through] if router not in hops
-            ]
+        while found:
             hops.update(dict.fromkeys(found, distance))
-            edge = []
+            edge: list[int] = []
             for router in found:
-                for through in self._interfaces[router]:
+                for through in self._onward[router]:
                     if through not in reached:
                         reached.add(through)
                         edge.append(through)
             distance += 1
+            found = [
+                router for through in edge for router in self._on[through] if router not in hops
+            ]
+        self._hops_to[on] = hops
         return hops
+
+    def _islands(self) -> tuple[dict[str, int], list[int]]:
+        """Return the island of routers that each is on, and how many segments each island has."""
+        island: dict[str, int] = {}
+        count = 0
+        for start in self._onward:
+            if start in island:
+                continue
+            edge = [start]
+            island[start] = count
+            while edge:
+                for through in self._onward[edge.pop()]:
+                    for router in self._on[through]:
+                        if router not in island:
+                            island[router] = count
+                            edge.append(router)
+            count += 1
+        sizes = [0] * count
+        for on in self._on:
+            if on:
+                sizes[island[on[0]]] += 1
+        return island, sizes
 
 
 def common_way(ways: Mapping[Prefix, Way]) -> Way | None:

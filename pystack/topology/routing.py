@@ -5,7 +5,7 @@ nearer by another. A router gets a route to each block and no default, so that i
 else that it is unreachable. What was given by hand stays, and stands in for a route to that block.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pystack.core.addresses import Ip4, Prefix, parse_ip4
@@ -24,42 +24,68 @@ def fill(nodes: Mapping[str, Node], segments: Sequence[Sequence[End]]) -> None:
     """Give every node of the network its routes. Raises ConfigError for one by hand that fails."""
     number_of = {end: number for number, members in enumerate(segments) for end in members}
     speaking = [node for node in nodes.values() if not node.is_switch]
+    interfaces = {node.name: [number_of[end] for end in node.ends] for node in speaking}
     ways = Ways(
         [[end.node.name for end in members] for members in segments],
-        {node.name: [number_of[end] for end in node.ends] for node in speaking},
+        interfaces,
         [node.name for node in speaking if node.is_router],
     )
-    steps: dict[str, dict[Prefix, Way]] = {node.name: {} for node in speaking}
-    for number, members in enumerate(segments):
-        blocks = dict.fromkeys(prefix for end in members for _, prefix in end.addresses)
-        for name, way in ways.to(number).items():
-            steps[name].update(dict.fromkeys(blocks, way))
+    blocks = [
+        tuple(dict.fromkeys(prefix for end in members for _, prefix in end.addresses))
+        for members in segments
+    ]
+    doors = [
+        {end.node.name: end for end in reversed(members) if end.node.is_router}
+        for members in segments
+    ]
+    shared: dict[tuple[int, ...], dict[Prefix, Way]] = {}  # by hosts that stand in one place
     for node in speaking:
+        own = interfaces[node.name]
+        steps: Iterable[tuple[Prefix, Way]] = ()
+        if node.is_router:
+            steps = _steps(ways, node.name, blocks)
+        elif (way := ways.only(node.name)) is not None:
+            steps = [(DEFAULT, way)]
+        elif ways.has_choice(node.name):
+            place = tuple(own)
+            if place not in shared:
+                shared[place] = _with_default(dict(_steps(ways, node.name, blocks)))
+            steps = shared[place].items()
         wanted: _Wanted = {}
-        for block, way in _with_default(node, steps[node.name]).items():
-            end = node.ends[way.interface]
-            gateway = _gateway(end, segments[number_of[end]], way.router)
-            if gateway is not None:
-                wanted[block] = (end, gateway)
+        last: Way | None = None
+        through: tuple[End, Ip4] | None = None
+        for block, way in steps:
+            if way is not last:  # mostly it is: segments come by the router that they are behind
+                last, end = way, node.ends[way.interface]
+                gateway = _gateway(end, doors[own[way.interface]][way.router])
+                through = None if gateway is None else (end, gateway)
+            if through is not None:
+                wanted[block] = through
         _apply(node, wanted)
         _add_given(nodes, node)
 
 
-def _with_default(node: Node, steps: dict[Prefix, Way]) -> dict[Prefix, Way]:
-    common = None if node.is_router else common_way(steps)
+def _steps(
+    ways: Ways, name: str, blocks: Sequence[Sequence[Prefix]]
+) -> Iterator[tuple[Prefix, Way]]:
+    for segment, way in ways.steps(name):
+        for block in blocks[segment]:
+            yield block, way
+
+
+def _with_default(steps: dict[Prefix, Way]) -> dict[Prefix, Way]:
+    common = common_way(steps)
     if common is None:
         return steps
     return {DEFAULT: common} | {block: way for block, way in steps.items() if way != common}
 
 
-def _gateway(end: End, members: Sequence[End], router: str) -> Ip4 | None:
+def _gateway(end: End, door: End) -> Ip4 | None:
     """Return the router's address on the segment of `end`; None: they have no block in common."""
     own = [prefix for _, prefix in end.addresses]
-    for other in members:
-        if other.node.name == router:
-            for address, _ in other.addresses:
-                if any(address in prefix for prefix in own):
-                    return address
+    for address, _ in door.addresses:
+        if any(address in prefix for prefix in own):
+            return address
     return None
 
 
@@ -71,20 +97,19 @@ def _apply(node: Node, wanted: _Wanted) -> None:
         return
     assert isinstance(device, Host)
     own = {prefix for _, prefix in node.addresses}
-    taken = node.given_routes | own
-    new = {
-        block: (end.name, gateway) for block, (end, gateway) in wanted.items() if block not in taken
-    }
-    for block, known in list(node.filled_routes.items()):
-        if new.get(block) != known:
-            del node.filled_routes[block]
+    for block in node.given_routes | own:
+        wanted.pop(block, None)
+    old = node.filled_routes
+    for block, known in old.items():
+        if wanted.get(block) != known:
             device.routes.remove(block)
-    for block, route in new.items():
-        if block not in node.filled_routes:
-            node.filled_routes[block] = route
-            interface = wanted[block][0].interface
-            assert interface is not None
-            device.routes.add(Route(block, interface, route[1], interface.address))
+    added: list[Route] = []
+    for block, (end, gateway) in wanted.items():
+        if not old or old.get(block) != (end, gateway):
+            assert end.interface is not None
+            added.append(Route(block, end.interface, gateway, end.interface.address))
+    device.routes.add_all(added)
+    node.filled_routes = wanted
 
 
 def _add_given(nodes: Mapping[str, Node], node: Node) -> None:

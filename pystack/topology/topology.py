@@ -7,6 +7,7 @@ for an address, and again after changes: what was given stays, what is new gets 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -68,6 +69,8 @@ class Topology:
         self.subnet = subnet
         self.nodes: dict[str, Node] = {}
         self.cables: list[Cable] = []
+        self._owners: dict[Ip4, str] = {}  # of addresses, also of those that are only wanted yet
+        self._link_names: Counter[str] = Counter()
         self._ends = 0
         self._trunks: dict[Link, Cable] = {}  # those between two switches
         self._tree = SpanningTree()
@@ -125,7 +128,7 @@ class Topology:
         preset_configs = PipeConfig.parse(**up), PipeConfig.parse(**down)
         configs = update_both(preset_configs, words, a_to_b, b_to_a)
         name = f"{a}-{b}"
-        parallel = sum(known.link.name.partition("#")[0] == name for known in self.cables)
+        parallel = self._link_names[name]
         link = make(
             self.scheduler,
             self.seed,
@@ -135,6 +138,7 @@ class Topology:
         )
         cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))
         self.cables.append(cable)
+        self._link_names[name] += 1
         if cable.a.node.is_switch and cable.b.node.is_switch:
             self._trunks[link] = cable
             for end in (cable.a, cable.b):
@@ -310,6 +314,7 @@ class Topology:
 
     def _give(self, end: End, address: HostAddress) -> None:
         device = end.node.device
+        self._owners[address[0]] = end.node.name
         if isinstance(device, Station):
             device.address = address
             end.replug()
@@ -379,15 +384,15 @@ class Topology:
             )
         texts = [address] if address is None or isinstance(address, str) else list(address)
         wanted = tuple(None if text is None else parse_host_address(text) for text in texts)
-        known = [
-            (node.name, found[0])
-            for node in self.nodes.values()
-            for found in (*node.addresses, *(want for want in node.wanted if want is not None))
-        ]
+        taken: dict[Ip4, str] = {}
         for want in wanted:
             if want is not None:
-                addressing.check_free(want[0], name, known)
-                known.append((name, want[0]))
+                address_of = self._owners.get(want[0]) or taken.get(want[0])
+                if address_of is not None:
+                    text = format_ip4(want[0])
+                    raise ConfigError(f"{name} cannot have {text}: {address_of} has it")
+                taken[want[0]] = name
+        self._owners |= taken
         self.nodes[name] = Node(name, device, len(self.nodes), wanted)
 
     def _add_end(self, name: str, port: Port) -> End:
