@@ -117,8 +117,9 @@ def test_anyios_own_listener_is_stopped_by_the_seal() -> None:
 
 def test_udp_there_and_back() -> None:
     async def serve_udp(*, task_status: Status) -> None:
+        # Without a host, older AnyIO takes any port.
         async with await anyio.create_udp_socket(
-            family=socket.AF_INET, local_port=53, reuse_port=True
+            family=socket.AF_INET, local_host="0.0.0.0", local_port=53, reuse_port=True
         ) as udp:
             task_status.started()
             async for data, (host, port) in udp:
@@ -145,7 +146,9 @@ def test_udp_loses_what_the_link_loses_and_a_retry_brings_it() -> None:
     lost: list[int] = []
 
     async def serve_udp(*, task_status: Status) -> None:
-        async with await anyio.create_udp_socket(family=socket.AF_INET, local_port=53) as udp:
+        async with await anyio.create_udp_socket(
+            family=socket.AF_INET, local_host="0.0.0.0", local_port=53
+        ) as udp:
             task_status.started()
             async for data, (host, port) in udp:
                 await udp.sendto(data, host, port)
