@@ -94,6 +94,10 @@ class DatagramEnd(SocketEnd):
 
     def bind(self, local: Ip4, port: int) -> None:
         """Take a port. OSError: EINVAL, EADDRINUSE, EADDRNOTAVAIL."""
+        stack = self.host.stack
+        foreign = self.flag(IP, _IP_FREEBIND)
+        if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
+            raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
         if self.socket is not None:
             raise error_of(errno.EINVAL)
         self._open(local, port)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4, Prefix, format_ip4
-from pystack.runtime import tcp_sockopts, urgent_byte
+from pystack.runtime import stream_options, tcp_sockopts, urgent_byte
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
-from pystack.runtime.socket_ends import IP_MTU, SO_ACCEPTCONN, SO_RCVLOWAT, SocketEnd, error_of
+from pystack.runtime.socket_ends import SO_RCVLOWAT, SocketEnd, error_of
 from pystack.runtime.socket_options import SocketOptions, view_of
 from pystack.runtime.sockets import (
     MSG_EOR,
@@ -21,6 +22,7 @@ from pystack.runtime.sockets import (
     MSG_TRUNC,
     Received,
 )
+from pystack.runtime.stream_options import NO_PEER, OVER
 from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.stack.routes import Route
@@ -37,12 +39,19 @@ if TYPE_CHECKING:
     from pystack.tcp.tcb import TcpConfig
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
-_NO_PEER: Final = frozenset({TcpState.SYN_SENT, TcpState.CLOSED})
 _BIND_ADDRESS_NO_PORT: Final = 24
 _FREEBIND: Final = 15
 _RECVERR: Final = 11
 _DONTROUTE: Final = 5
-_HEADERS_BYTES: Final = 40
+
+
+class _State(Enum):
+    """What `connect` thinks of, as Linux's socket_state for sockets that do not block."""
+
+    UNCONNECTED = 0
+    CONNECTING = 1  # until another call has seen that it came about, or not
+    CONNECTED = 2
+    DISCONNECTING = 3
 
 
 class StreamEnd(SocketEnd):
@@ -56,7 +65,9 @@ class StreamEnd(SocketEnd):
         self._binding: Binding | None = None  # None: the host holds no port for it
         self.listener: Listener[TcpSocket] | None = None  # None: not listening
         self.socket: TcpSocket | None = None  # None: not connected, nor about to be
-        self._opening_failed = False
+        self._state = _State.UNCONNECTED
+        self._port_given = False  # by `bind`
+        self._bound_again = False  # since the connection that there was is over
         self._last_port = 0  # of a connection that did not come about
         self._error_told = False
         self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
@@ -67,14 +78,14 @@ class StreamEnd(SocketEnd):
 
     def name(self) -> tuple[Ip4, int]:
         """Return address and port of this end; zeros before it has any."""
-        if self.socket is not None:
+        if self.socket is not None and not self._bound_again:
             return self.socket.local, self.socket.connection.local_port
         return self.bound or (UNSPECIFIED, self._last_port)
 
     def peer(self) -> tuple[Ip4, int]:
         """Return address and port of the other end. OSError (ENOTCONN)."""
         connected = self.socket
-        if connected is None or connected.connection.state in _NO_PEER:
+        if connected is None or connected.connection.state in NO_PEER:
             raise error_of(errno.ENOTCONN)
         return connected.remote, connected.connection.remote_port
 
@@ -84,8 +95,11 @@ class StreamEnd(SocketEnd):
         foreign = self.flag(IP, _FREEBIND)
         if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
             raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
-        if self.bound is not None or self.socket is not None or self.listener is not None:
+        connected = self.socket
+        in_use = connected is not None and connected.connection.state not in OVER
+        if self.bound is not None or in_use or self.listener is not None:
             raise error_of(errno.EINVAL)
+        self._port_given, self._bound_again = port != 0, connected is not None
         if port or not self.flag(IP, _BIND_ADDRESS_NO_PORT):
             port = self._take_port(local, port).port
         self.bound = local, port
@@ -103,7 +117,7 @@ class StreamEnd(SocketEnd):
 
     def listen(self, backlog: int) -> None:
         """Let connections in. OSError: EADDRINUSE, EINVAL."""
-        if self.socket is not None:
+        if self._state is not _State.UNCONNECTED:
             raise error_of(errno.EINVAL)
         if self.listener is not None:
             self.listener.backlog = backlog
@@ -136,20 +150,18 @@ class StreamEnd(SocketEnd):
         accepted = StreamEnd(self.host, self.proto, self.options.copy())
         accepted.changes = dict(self.changes)
         accepted.device = self.device
+        accepted._state = _State.CONNECTED
         accepted._adopt(ready)
         return accepted
 
     def connect(self, remote: Ip4, port: int) -> TcpSocket:
         """Begin to open a connection. OSError: EISCONN, EALREADY, ENETUNREACH and the like."""
-        if self.listener is not None:
+        if self.listener is not None or self._state is _State.CONNECTED:
             raise error_of(errno.EISCONN)
-        if self.socket is not None and self._opening_failed:
-            self._last_port = self.socket.connection.local_port
-            self.socket, self._opening_failed = None, False
-            raise error_of(errno.ECONNABORTED)
+        if self._state is _State.DISCONNECTING:
+            raise error_of(errno.EINVAL)
         if self.socket is not None:
-            opening = self.socket.connection.state in _OPENING
-            raise error_of(errno.EALREADY if opening else errno.EISCONN)
+            return self._connect_again(self.socket)
         table, now = self.host.tcp, self.host.now()
         local, local_port = self.bound or (UNSPECIFIED, 0)
         source_route = find_source_route(self.options.data(IP, socket.IP_OPTIONS))
@@ -165,9 +177,22 @@ class StreamEnd(SocketEnd):
         )
         opening_socket.reuse_address = self.flag(SOCKET, socket.SO_REUSEADDR)
         opening_socket.reuse_port = self.flag(SOCKET, socket.SO_REUSEPORT)
+        self._state, self._bound_again = _State.CONNECTING, False
         self._adopt(opening_socket)
         table.pump(opening_socket, now)
         return opening_socket
+
+    def _connect_again(self, before: TcpSocket) -> TcpSocket:
+        """Be told once what became of the first `connect`; after that it is EISCONN, or begins."""
+        if before.connection.state in _OPENING:
+            raise error_of(errno.EALREADY)
+        if before.connection.state in OVER:
+            self._last_port = before.connection.local_port
+            number = self.take_error() or errno.ECONNABORTED
+            self.socket, self._state = None, _State.UNCONNECTED
+            raise error_of(number)
+        self._state = _State.CONNECTED
+        return before
 
     def _route_to(self, remote: Ip4) -> Route | None:
         """Return a route of the socket's own, by its options; None: the host's. OSError."""
@@ -184,26 +209,20 @@ class StreamEnd(SocketEnd):
             raise error_of(errno.ENETUNREACH)
         return found
 
-    def opening_failed(self, opening: TcpSocket) -> int:
-        """Take the errno of a connection that did not come about.
-
-        The next `connect` is ECONNABORTED, as Linux has it for sockets that do not block; the one
-        after that tries again.
-        """
-        self._opening_failed = self._error_told = True
-        return opening.connection.error or errno.ECONNABORTED
-
     def shutdown(self, how: int) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without a connection."""
         if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
             raise error_of(errno.EINVAL)
+        if self._state is _State.CONNECTING and self.socket is not None:
+            none_yet = self.socket.connection.state in OVER | _OPENING
+            self._state = _State.DISCONNECTING if none_yet else _State.CONNECTED
         if self.listener is not None:
             if how != socket.SHUT_WR:
                 self._stop_listening(keep_port=True)
                 self.became_readable()
             return
         connected = self.socket
-        if connected is None or connected.connection.state is TcpState.CLOSED:
+        if connected is None or connected.connection.state in OVER:
             raise error_of(errno.ENOTCONN)
         if how != socket.SHUT_WR:
             self.read_shut = True
@@ -228,10 +247,14 @@ class StreamEnd(SocketEnd):
         self.socket.on_signal = None
 
     def _stop_listening(self, *, keep_port: bool) -> None:
-        if self.listener is not None:
-            listeners, now = self.host.tcp.listeners, self.host.now()
-            listeners.unlisten(self.listener, now, keep_port=keep_port)
-            self.listener = None
+        if self.listener is None:
+            return
+        keep_port = keep_port and self._port_given  # as Linux: one that was only found is lost
+        listeners, now = self.host.tcp.listeners, self.host.now()
+        listeners.unlisten(self.listener, now, keep_port=keep_port)
+        self.listener = None
+        if not keep_port and self.bound is not None:
+            self._binding, self.bound = None, (self.bound[0], 0)
 
     # data; None: not now
 
@@ -265,16 +288,13 @@ class StreamEnd(SocketEnd):
         if flags & MSG_ERRQUEUE:
             raise error_of(errno.EAGAIN)  # a stream has no queue of errors
         if connected is None:
-            raise error_of(errno.ENOTCONN)
+            out_of_line = flags & MSG_OOB and self.listener is None
+            raise error_of(errno.EINVAL if out_of_line else errno.ENOTCONN)
         if flags & MSG_OOB:
             return self._try_urgent(connected, size, flags)
         if woken and not self.is_readable():
             return None
-        size = self._up_to_mark(connected, size, taking=not flags & MSG_PEEK)
-        if flags & MSG_PEEK:
-            data = connected.connection.receive_buffer.peek(size)
-        else:
-            data = self.host.tcp.read(connected, size, self.host.now())
+        data = self._take(connected, size, peek=bool(flags & MSG_PEEK))
         if data or size == 0:
             return Received(b"" if flags & MSG_TRUNC else data, len(data))
         if connected.connection.state is TcpState.SYN_SENT:
@@ -286,18 +306,18 @@ class StreamEnd(SocketEnd):
         at_end = self.read_shut or connected.connection.at_eof
         return Received(b"", 0) if at_end else None
 
-    def _mark_offset(self, connected: TcpSocket) -> int:
-        """Return how far before the urgent byte reading is; -1: there is none ahead."""
-        inline = self.flag(SOCKET, socket.SO_OOBINLINE)
-        return -1 if inline else urgent_byte.offset_of(connected)
-
-    def _up_to_mark(self, connected: TcpSocket, size: int, *, taking: bool) -> int:
-        """Return how much may be read at once: not beyond the urgent byte, which is left out."""
-        offset = self._mark_offset(connected)
-        if offset == 0 and taking and connected.connection.receive_buffer.readable_bytes:
+    def _take(self, connected: TcpSocket, size: int, *, peek: bool) -> bytes:
+        """Read, but not beyond the urgent byte, which is left out unless it is wanted in line."""
+        offset, skipped = urgent_byte.offset_of(connected), 0
+        if offset > 0:
+            size = min(size, offset)
+        elif offset == 0 and not self.flag(SOCKET, socket.SO_OOBINLINE):
+            skipped = 1
+        if peek:
+            return connected.connection.receive_buffer.peek(skipped + size)[skipped:]
+        if skipped:
             self.host.tcp.read(connected, 1, self.host.now())
-            offset = self._mark_offset(connected)
-        return size if offset < 0 else min(size, offset)
+        return self.host.tcp.read(connected, size, self.host.now())
 
     def _try_urgent(self, connected: TcpSocket, size: int, flags: int) -> Received | None:
         """MSG_OOB: the last byte of what the peer calls urgent, once."""
@@ -316,7 +336,8 @@ class StreamEnd(SocketEnd):
             return True  # as poll() finds a socket that is not connected: POLLHUP
         connection = self.socket.connection
         waiting = connection.receive_buffer.readable_bytes
-        if waiting and self._mark_offset(self.socket) == 0:
+        inline = self.flag(SOCKET, socket.SO_OOBINLINE)
+        if waiting and not inline and urgent_byte.offset_of(self.socket) == 0:
             waiting -= 1
         # Never more than half of the buffer, or it could wait for ever
         most = max(1, connection.tcb.rcv_buf_bytes // 2)
@@ -326,12 +347,14 @@ class StreamEnd(SocketEnd):
             or waiting >= wanted
             or _peer_is_done(self.socket)
             or bool(self._soft_error)
-            or connection.state is TcpState.CLOSED
+            or connection.state in OVER
         )
 
     def try_writable(self) -> bool | None:
         """Tell whether sending would not have to wait."""
         connected = self.socket
+        if self.listener is not None:
+            return None  # as poll(2) says
         if connected is None or self.write_shut:
             return True
         connection = connected.connection
@@ -400,35 +423,7 @@ class StreamEnd(SocketEnd):
 
     def known_option(self, row: Option) -> int | str | bytes | None:
         """Return an option that says something of the socket; None for one just remembered."""
-        if row.key == (SOCKET, SO_ACCEPTCONN):
-            return int(self.listener is not None)
-        connected = self.socket
-        if row.key == (IP, IP_MTU):
-            if connected is None or connected.connection.state in _NO_PEER:
-                raise error_of(errno.ENOTCONN)
-            path_mss = connected.connection.tcb.path_mss
-            mtu_bytes = connected.route.interface.mtu_bytes
-            return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + _HEADERS_BYTES)
-        if connected is not None:
-            if row.key == (IP, socket.IP_TTL):
-                return connected.ip.ttl
-            if row.key == (IP, socket.IP_TOS):
-                return connected.ip.tos
-        elif row.key == (IP, socket.IP_TTL) and self.options.number(*row.key) < 1:
-            return self.host.tcp.config.ttl
-        if row.level == SOCKET and not self.options.is_set(*row.key):
-            if row.number == socket.SO_SNDBUF:
-                opened = None if connected is None else connected.connection
-                size = self.config.send_buffer_bytes
-                return size if opened is None else send_space.limit_bytes(opened)
-            if row.number == socket.SO_RCVBUF:
-                if connected is None:
-                    return self.config.receive_buffer_bytes
-                return connected.connection.tcb.rcv_buf_bytes
-        opened = None if connected is None else connected.connection
-        known = tcp_sockopts.read(row.key, self.config, opened)
-        if known is None and row.key == (TCP, tcp_sockopts.INFO):
-            return tcp_sockopts.info_without_connection(listening=self.listener is not None)
+        known = stream_options.known(self, row)
         return super().known_option(row) if known is None else known
 
     def set_option(self, level: int, name: int, value: object) -> None:

@@ -99,7 +99,7 @@ class StreamSocket(HostSocket):
             self.close()
             raise
         if opening.connection.established_at is None:
-            number = self._end.opening_failed(opening)
+            number = self._end.take_error() or errno.ECONNABORTED
             raise OSError(number, f"Error connecting to {address!r}: {os.strerror(number)}")
 
     def shutdown(self, flag: int) -> None:
