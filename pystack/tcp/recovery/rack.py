@@ -192,6 +192,9 @@ class RackRecovery(SackRecovery):
             lost_bytes += record.size
         return lost_bytes
 
+    def _selected(self, record: Record) -> None:
+        """Count nothing: time takes its place."""
+
     def _survives(self, record: Record, now: float) -> bool:
         """Section 6.3: it was sent less than a round trip ago."""
         return record.xmit_at + self.newest_rtt_s + self.reo_wnd_s > now + EPSILON_S

@@ -5,6 +5,7 @@ block, or a time-out, turns it into a scoreboard; a while after the trouble it b
 `rack.py` is the same with another idea of when a segment is lost.
 """
 
+from bisect import insort
 from typing import Final
 
 from pystack.tcp import timestamps
@@ -54,7 +55,9 @@ class SackRecovery(Tracking):
         "_forced",
         "_frto",
         "_frto_sent_at",
+        "_guessed",
         "_high_rxt",
+        "_highest",
         "_holding",
         "_judged",
         "_known",
@@ -86,6 +89,10 @@ class SackRecovery(Tracking):
         # RACK.end_seq. What is in the log was sent after it.
         self.newest_serial = 0
         self.newest_end = tcb.iss
+        # (SEQ, size) of the highest records that are selectively acknowledged, ascending: as many
+        # as `dup_thresh` can ever ask for
+        self._highest: list[tuple[int, int]] = []
+        self._guessed = tcb.iss  # before it there is nothing for NextSeg's rule (3)
         self._judged = tcb.iss  # all before it has been looked at by `_detect`
         self._high_rxt = tcb.iss  # RFC 6675's HighRxt
         self._rescued_until: int | None = None  # its RescueRxt; None: there was none
@@ -172,6 +179,7 @@ class SackRecovery(Tracking):
         self._track()
         board = self.board
         if board.records and board.records[0].flags & SACKED:
+            self._highest.clear()
             board.renege()  # or SND.UNA would lie behind it (RFC 2018 section 8)
             self._known = ()
         self.newly_lost_bytes = 0
@@ -223,17 +231,16 @@ class SackRecovery(Tracking):
         if not board.sacked_bytes:
             return 0
         records = board.records
-        index = board.index_at(self.fack - 1)
-        above_bytes = above = 0
-        while index >= 0:
-            if index < len(records) and records[index].flags & SACKED:
-                above += 1
-                above_bytes += records[index].size
-                if above >= self.dup_thresh or above_bytes > (self.dup_thresh - 1) * tcb.snd_mss:
-                    break
-            index -= 1
+        above_bytes = 0
+        until = tcb.snd_una  # what lies before it has enough above it
+        for above, (seq, size) in enumerate(reversed(self._highest), 1):
+            above_bytes += size
+            if above >= self.dup_thresh or above_bytes > (self.dup_thresh - 1) * tcb.snd_mss:
+                until = seq
+                break
         lost_bytes = 0
-        for at in range(board.index_at(max(self._judged, tcb.snd_una)), index):
+        first, last = board.index_at(max(self._judged, tcb.snd_una)), board.index_at(until)
+        for at in range(first, last):
             record = records[at]
             self._judged = record.end
             if record.flags & (SACKED | LOST):
@@ -244,6 +251,15 @@ class SackRecovery(Tracking):
             else:
                 self._lose(record, now)
         return lost_bytes
+
+    def _selected(self, record: Record) -> None:
+        """Keep the highest in mind, so that `_detect` need not look for them."""
+        highest = self._highest
+        if len(highest) < MAX_DUPLICATE_THRESHOLD:
+            insort(highest, (record.seq, record.size))
+        elif record.seq > highest[0][0]:
+            del highest[0]
+            insort(highest, (record.seq, record.size))
 
     def _survives(self, record: Record, now: float) -> bool:
         """Tell whether a record is too young to be taken for lost at a time-out."""
@@ -314,6 +330,7 @@ class SackRecovery(Tracking):
                 self.fack = tcb.snd_una
         for left, right in blocks:
             for record in self._select(left, right):
+                self._selected(record)
                 originals |= self._arrived(record, seg, now)
         self._known = tuple(blocks)
         flags = 0
@@ -398,7 +415,7 @@ class SackRecovery(Tracking):
         self.phase = FAST
         self.recover = self._tcb.snd_nxt
         self._forced = True
-        self._high_rxt = self._tcb.snd_una
+        self._high_rxt = self._guessed = self._tcb.snd_una
         self._rescued_until = None
         self._undo.begin()
 
@@ -447,8 +464,10 @@ class SackRecovery(Tracking):
     def _next_guess(self) -> Lost | None:
         board, tcb = self.board, self._tcb
         records = board.records
-        for at in range(board.index_at(max(self._high_rxt, tcb.snd_una)), len(records)):
+        start = max(self._high_rxt, self._guessed, tcb.snd_una)
+        for at in range(board.index_at(start), len(records)):
             record = records[at]
+            self._guessed = record.seq
             if record.end > self.fack:
                 break
             if not record.flags & (SACKED | LOST | RETRANSMITTED):

@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from script import Script
 
+from pystack.tcp.recovery.base import DUPLICATE_THRESHOLD
+from pystack.tcp.recovery.sack import SackRecovery
+from pystack.tcp.scoreboard import EVER_RETRANSMITTED, LOST, SACKED
 from pystack.tcp.tcb import TcpConfig
 
 MSS = 1000
@@ -156,3 +161,35 @@ def test_reordering_raises_the_threshold() -> None:
     assert numbers(tcp)[0] == 3
     tcp.inject("+0 < . 1:1(0) ack 3001 win 65535 <sack 4001:8001>")  # 4 did
     assert tcp.conn.recovery.dup_thresh == 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.rfc("6675", "4")
+@given(st.lists(st.tuples(st.integers(0, 39), st.integers(1, 5)), max_size=30))
+@settings(deadline=None, max_examples=50)
+def test_lost_is_what_has_enough_above_it_whatever_came_before(
+    blocks: list[tuple[int, int]],
+) -> None:
+    config = TcpConfig(congestion="fixed:40", recovery="sack", timestamps=False)
+    tcp = Script(config, mtu_mss=MSS)
+    tcp.established(options="mss 1000,sackOK", win=65535)
+    tcp.write(40 * MSS)
+    assert len(tcp.drain()) == 40
+    recovery = tcp.conn.recovery
+    assert isinstance(recovery, SackRecovery)
+    for first, count in blocks:
+        left, right = first * MSS + 1, min(first + count, 40) * MSS + 1
+        ack = tcp.conn.tcb.snd_una - tcp.conn.tcb.iss
+        if right <= ack or left <= ack:
+            continue
+        tcp.inject(f"+0.001 < . 1:1(0) ack {ack} win 65535 <sack {left}:{right}>")
+        tcp.drain()
+        records = recovery.board.records
+        for index, record in enumerate(records):
+            if record.flags & SACKED:
+                continue
+            above = [other for other in records[index + 1 :] if other.flags & SACKED]
+            enough = len(above) >= recovery.dup_thresh
+            enough |= sum(other.size for other in above) > (recovery.dup_thresh - 1) * MSS
+            assert record.flags & LOST or not enough
+            if recovery.dup_thresh == DUPLICATE_THRESHOLD:  # else it was lost before that grew
+                assert enough or record.flags & (LOST | EVER_RETRANSMITTED) != LOST

@@ -201,13 +201,17 @@ def test_closing_a_stream_that_was_reset_leaves_its_successor_alone(bench: TcpBe
 @pytest.mark.rfc("9293", "MUST-57")
 def test_a_segment_for_many_is_dropped(bench: TcpBench) -> None:
     bench.table.listen(ANY, 80)
-    bench.arrive(bytes.fromhex("ffffffffffff") + _syn_frame()[6:])
+    broadcast = bytes.fromhex("ffffffffffff")
+    bench.arrive(broadcast + _syn_frame(SUBNET_BROADCAST)[6:])
     assert bench.sent() == []
-    assert bench.counters["ip_unicast_to_many"] == 1  # IP drops it already (RFC 1122 3.3.6)
+    assert bench.counters["tcp_to_many"] == 1
+    bench.arrive(broadcast + _syn_frame(HERE)[6:])
+    assert bench.sent() == []
+    assert bench.counters["ip_unicast_to_many"] == 1
 
 
-def _syn_frame() -> bytes:
-    return frame_of(make(SYN, (5000, 80), PEER_ISS, 0, 1000, b"", None, PEER))
+def _syn_frame(dst: int) -> bytes:
+    return frame_of(make(SYN, (5000, 80), PEER_ISS, 0, 1000, b"", None, PEER, dst))
 
 
 def test_the_owner_is_told_and_the_table_forgets(bench: TcpBench) -> None:
