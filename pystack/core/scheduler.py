@@ -130,6 +130,13 @@ class Scheduler:
             heappop(heap)
         return heap[0][0] if heap else math.inf
 
+    def late_s(self, now: float) -> float:
+        """Return for how long the first event on the heap has been due; 0 if it is not."""
+        heap = self._heap
+        while heap and _is_cancelled(heap[0][3]):
+            heappop(heap)
+        return max(now - heap[0][0], 0.0) if heap else 0.0
+
     def advance(self, now: float) -> float:
         """Let the world's time be `now`, unless it is later already; return it."""
         if now > self.now:

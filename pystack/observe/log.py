@@ -12,6 +12,7 @@ from typing import assert_never
 from pystack.observe.observer import (
     Dropped,
     Event,
+    FellBehind,
     FrameSeen,
     NeighborChanged,
     TcpMeasured,
@@ -78,7 +79,8 @@ def describe(
     | TcpStateChanged
     | TcpRetransmitted
     | TcpSoftError
-    | TcpRepair,
+    | TcpRepair
+    | FellBehind,
 ) -> str:
     """Return an event that is not a frame as one line without its time."""
     match event:
@@ -102,6 +104,11 @@ def describe(
             return (
                 f"{event.host} tcp {_ends(event)} {event.what}, cwnd {event.cwnd_bytes}, "
                 f"ssthresh {event.ssthresh_bytes}"
+            )
+        case FellBehind():
+            return (
+                f"{event.host} runs {event.late_s * 1e3:.1f} ms late, for "
+                f"{event.at - event.since:.1f} s; its delay hides {event.hides_s * 1e3:.1f} ms"
             )
         case _:
             assert_never(event)

@@ -107,6 +107,17 @@ class TcpMeasured:
     value: float
 
 
+@dataclass(slots=True)
+class FellBehind:
+    """In real time: the machine runs later than a link's delay can hide. Once a second at most."""
+
+    at: float
+    host: str  # the link's name
+    late_s: float  # what runs now was due so long ago
+    since: float  # the instant from which on it has been so
+    hides_s: float  # what the link's delay makes up for
+
+
 Event = (
     FrameSeen
     | Dropped
@@ -116,6 +127,7 @@ Event = (
     | TcpSoftError
     | TcpRepair
     | TcpMeasured
+    | FellBehind
 )
 
 

@@ -28,6 +28,7 @@ from pystack.runtime import seal, socket_factory
 from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost
+from pystack.runtime.lateness import Lateness
 from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.spool import open_spool
@@ -156,6 +157,12 @@ class Network:
         return self._driver
 
     @property
+    def lateness(self) -> Lateness | None:
+        """Return how late the machine runs; None in virtual time, where nothing is ever late."""
+        driver = self.driver
+        return driver.lateness if isinstance(driver, RealtimeDriver) else None
+
+    @property
     def topology(self) -> Topology:
         """Return what it is made of, below Trio."""
         if self._topology is None:
@@ -255,6 +262,8 @@ class Network:
         link.network = self
         link.observers.extend(self._observers)
         self.links.append(link)
+        if self.lateness is not None:
+            self.lateness.links.append(link)
         for node in (a, b):
             if self._name(node) in self.attached:
                 self.attached[self._name(node)].linked()
@@ -362,6 +371,8 @@ class Network:
         if not callable(getattr(observer, "on_event", None)):
             raise ConfigError(f"{observer!r} is no observer: it has no method on_event")
         self._observers.append(observer)
+        if self.lateness is not None:
+            self.lateness.observers.append(observer)
         for host in self.hosts.values():
             host.observe(observer)
         for switch in self.switches.values():

@@ -5,7 +5,8 @@ processor and to go through Trio's loop, 0.1 to 0.2 ms. So the alarm goes off a 
 the rest is waited for awake, with a look at everything else that has become ready on the way. That
 costs processor time only while something is about to happen: a driver with nothing to do sleeps.
 Whatever happens late all the same carries the instant that it was meant for, so lateness never adds
-up. `scripts/bench_realtime.py` measures it.
+up. `scripts/bench_realtime.py` measures it, and `RealtimeDriver.lateness` while it runs: a machine
+that is later than a link's delay can hide emulates another network (`runtime/lateness.py`).
 """
 
 import math
@@ -17,6 +18,7 @@ import trio
 from pystack.core.scheduler import Scheduler
 from pystack.runtime.alarm import Alarm, DeadlineAlarm, TimerfdAlarm
 from pystack.runtime.driver import Waiter
+from pystack.runtime.lateness import Lateness
 
 # How much too early to be woken. Half of all wake-ups on the machine this was measured on (two
 # virtual processors) take less than this; a longer lead gains little and costs more waiting awake.
@@ -44,6 +46,7 @@ class RealtimeDriver:
         self.scheduler = Scheduler(trio.current_time())
         is_machine_clock = _is_machine_clock(trio.lowlevel.current_clock())
         self._lead_s = lead_s if is_machine_clock else 0.0
+        self.lateness = Lateness()
         self._make_alarm = make_alarm or (best_alarm if is_machine_clock else DeadlineAlarm)
 
     def now(self) -> float:
@@ -52,11 +55,17 @@ class RealtimeDriver:
 
     def batch_done(self, now: float) -> None:
         """Run what is due, that is: the pump for the batch."""
-        self.scheduler.run_due(now)
+        self._run_due(now)
 
     def wake(self, waiter: Waiter) -> None:
         """Let the task run in Trio's next round."""
         waiter.resume()
+
+    def _run_due(self, now: float) -> None:
+        late_s = self.scheduler.late_s(now)
+        if late_s:
+            self.lateness.note(late_s, now)
+        self.scheduler.run_due(now)
 
     async def run(self) -> None:
         """Run for ever: fire what is due, sleep until the next."""
@@ -79,7 +88,7 @@ class RealtimeDriver:
         try:
             while True:
                 now = trio.current_time()
-                scheduler.run_due(now)
+                self._run_due(now)
                 next_at = scheduler.next_at()
                 if next_at - now > lead_s:
                     if alarm_at <= now or next_at - lead_s < alarm_at:

@@ -27,7 +27,6 @@ from pystack.link.port import Port
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
-from pystack.runtime.driver import Driver
 from pystack.runtime.host import TrioHost, make_host
 from pystack.runtime.ports import RunningPort, Socket, read_port
 from pystack.runtime.realtime import RealtimeDriver
@@ -159,6 +158,7 @@ async def tap_host(
         if not port.gso_max_bytes:
             host.tcp.burst_segments = _BURST_SEGMENTS
         _observe(host, config, resources)
+        driver.lateness.observers = host.stack.observers
         address, prefix = config.address
         plug = port if config.trouble is None else _shaped(port, config, config.trouble, driver)
         host.stack.add_interface(config.interface, plug, address, prefix, config.mac)
@@ -184,6 +184,7 @@ async def tap_host(
             nursery.cancel_scope.cancel()
         counted = {**host.counters, **getattr(port, "counters", {})}
         _log.info("counted: %s", dict(sorted(counted.items())))
+        _log.info("late: %s", driver.lateness)
         # Out here, for the nursery would wrap it into a group.
         if problem is not None:
             raise problem
@@ -221,12 +222,13 @@ def _read_trouble(words: Mapping[str, object]) -> PipeConfig:
     return PipeConfig.parse(**words)
 
 
-def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: Driver) -> Port:
+def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: RealtimeDriver) -> Port:
     from pystack.link.link import Link
     from pystack.link.wrap import ShapedPort
 
     both = (trouble, trouble)
     link = Link(driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes)
+    driver.lateness.links.append(link)
     return ShapedPort(port, link)
 
 

@@ -9,6 +9,7 @@ import sample_frames as frames
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import (
     Dropped,
+    FellBehind,
     Event,
     FrameSeen,
     NeighborChanged,
@@ -52,6 +53,7 @@ def test_without_packets_only_what_happened_is_told(caplog: pytest.LogCaptureFix
         TcpStateChanged(0.0, "h", *ENDS, "LISTEN", "SYN-RECEIVED"),
         TcpRetransmitted(0.0, "h", *ENDS, "rto", 4294967196, 1460),
         TcpSoftError(0.0, "h", *ENDS, errno.EHOSTUNREACH, "icmp"),
+        FellBehind(0.0, "a-b", 0.0361, -2.25, 0.001),
     ]
     assert [line.removeprefix("00:00:00.000000 ") for line in lines_of(caplog, events, False)] == [
         "tap0 drop tcp_bad_checksum (60 bytes)",
@@ -61,6 +63,7 @@ def test_without_packets_only_what_happened_is_told(caplog: pytest.LogCaptureFix
         "h tcp 10.77.0.2.80 > 10.77.0.1.40324 LISTEN -> SYN-RECEIVED",
         "h tcp 10.77.0.2.80 > 10.77.0.1.40324 retransmit (rto) seq 4294967196, length 1460",
         "h tcp 10.77.0.2.80 > 10.77.0.1.40324 trouble (icmp) EHOSTUNREACH",
+        "a-b runs 36.1 ms late, for 2.2 s; its delay hides 1.0 ms",
     ]
 
 
