@@ -5,6 +5,7 @@ written at once, in real time by a thread that may be some milliseconds behind.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from pystack.core.errors import WireError
@@ -48,11 +49,13 @@ class PcapWriter:
         *,
         host: str | None = None,  # only frames of this host; None: of all
         interface: str | None = None,  # only frames of interfaces of this name; None: of all
+        once: Callable[[FrameSeen], bool] | None = None,  # is it the first of a frame? None: all
     ) -> None:
         self._file = file
         self._offset_ns = round(wall_clock_offset_s * 1e9)
         self._host = host
         self._interface = interface
+        self.once = once
         header = _FILE_HEADER.pack(_MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAPLEN_BYTES, _ETHERNET)
         file.write(header)
         file.flush()
@@ -63,6 +66,7 @@ class PcapWriter:
             isinstance(event, FrameSeen)
             and self._host in (None, event.host)
             and self._interface in (None, event.interface)
+            and (self.once is None or self.once(event))
         ):
             self.write(event.frame, event.at)
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen, read
 from pystack.observe.log import LogObserver
-from pystack.observe.observer import Event, Observer
+from pystack.observe.observer import Event, FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 
 GROUP: Final = "pystack.observer"
@@ -39,15 +39,21 @@ class Scene:
     wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
     has_hosts: bool = True  # there are several: what is said should tell whose it is
     open_file: Callable[[str], RecordFile] = open_capture  # to write to; ConfigError
+    # Tells whether a frame is seen there for the first time; None: each is seen in one place only
+    once: Callable[[FrameSeen], bool] | None = None
     names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
 
 
 def _pcap(
     scene: Scene, *, file: str, host: str | None = None, interface: str | None = None
 ) -> Observer:
-    """`pcap file FILE [host NAME] [interface NAME]`: every frame, for Wireshark."""
+    """`pcap file FILE [host NAME] [interface NAME]`: every frame, for Wireshark.
+
+    Once where it enters the network; of one host, or of interfaces of one name, as they see it.
+    """
     offset_s = scene.wall_clock_offset_s
-    return PcapWriter(scene.open_file(file), offset_s, host=host, interface=interface)
+    once = scene.once if host is interface is None else None
+    return PcapWriter(scene.open_file(file), offset_s, host=host, interface=interface, once=once)
 
 
 def _log(scene: Scene, *, packets: bool = False) -> Observer:

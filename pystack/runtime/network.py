@@ -21,7 +21,7 @@ from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
-from pystack.observe.observer import Observer
+from pystack.observe.observer import FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime import seal, socket_factory
@@ -347,12 +347,14 @@ class Network:
     # seeing it
 
     def capture(self, path: str | Path) -> None:
-        """Write every frame that any host sends or gets to a pcap file, from here on.
+        """Write every frame of the network to a pcap file, from here on: once, as it is sent.
 
-        Frames of all hosts are in it, so one that goes from host to host is there twice, and one
-        that is lost between them once. Raises OSError.
+        One that is lost on its way is there too. A router sends each packet on in a frame of its
+        own; a switch passes on the same. See also `capture` of hosts and links. Raises OSError.
         """
-        self.observe(self._writer(path))
+        writer = self._writer(path, self.topology.is_first)
+        self.observe(writer)
+        self.topology.tap_stations(writer.write)
 
     def observe(
         self,
@@ -388,8 +390,11 @@ class Network:
         """Write every frame that is put on a link."""
         self.topology.tap(link, self._writer(path).write)
 
-    def _writer(self, path: str | Path) -> PcapWriter:
-        writer = PcapWriter(self._open_file(str(path)), self._wall_clock_offset_s())
+    def _writer(
+        self, path: str | Path, once: Callable[[FrameSeen], bool] | None = None
+    ) -> PcapWriter:
+        file = self._open_file(str(path))
+        writer = PcapWriter(file, self._wall_clock_offset_s(), once=once)
         self._closing.append(writer)
         return writer
 
@@ -404,8 +409,11 @@ class Network:
             wall_clock_offset_s=self._wall_clock_offset_s(),
             open_file=self._open_file,
             names=self.topology.names_by_address,
+            once=self.topology.is_first,
         )
         observer = chosen.make(scene)
+        if isinstance(observer, PcapWriter) and observer.once is not None:
+            self.topology.tap_stations(observer.write)
         if isinstance(observer, ClosingObserver):
             self._closing.append(observer)
         return observer

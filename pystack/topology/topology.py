@@ -31,6 +31,7 @@ from pystack.link.config import PipeConfig, update_both
 from pystack.link.link import Link
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import DEFAULT_MTU_BYTES
+from pystack.observe.observer import FrameSeen
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.nodes import End, HostAddress, Node, Station
@@ -72,6 +73,8 @@ class Topology:
         self._owners: dict[Ip4, str] = {}  # of addresses, also of those that are only wanted yet
         self._link_names: Counter[str] = Counter()
         self._ends = 0
+        self._portals: set[tuple[str, str]] = set()  # interfaces that lead out of the network
+        self._station_taps: list[TapFn] = []
         self._trunks: dict[Link, Cable] = {}  # those between two switches
         self._tree = SpanningTree()
         self._tree_number = 0  # how often ways between switches have changed
@@ -150,7 +153,7 @@ class Topology:
 
     def attach(self, name: str, port: Port) -> None:
         """Plug a node into any port that is no link's."""
-        self._add_end(name, port)
+        self._portals.add((name, self._add_end(name, port).name))
         self._changed()
 
     def set_congestion(self, name: str, congestion: str) -> None:
@@ -270,6 +273,19 @@ class Topology:
                 for end in (cable.a, cable.b):
                     end.taps.append(show)
                     end.replug()
+
+    def tap_stations(self, show: TapFn) -> None:
+        """Show every frame that a station sends, also of those that are still to come."""
+        self._station_taps.append(show)
+        for node in self.nodes.values():
+            if isinstance(node.device, Station):
+                for end in node.ends:
+                    end.taps.append(show)
+                    end.replug()
+
+    def is_first(self, event: FrameSeen) -> bool:
+        """Tell whether a frame has not been seen on another host before: it enters here."""
+        return event.sent or (event.host, event.interface) in self._portals
 
     # settling
 
@@ -402,6 +418,8 @@ class Topology:
         node.ends.append(end)
         if isinstance(node.device, Switch):
             node.device.plug(port)
+        if isinstance(node.device, Station):
+            end.taps.extend(self._station_taps)
         return end
 
     def _changed(self) -> None:

@@ -264,8 +264,8 @@ def test_a_capture_is_readable_and_has_every_frame_of_every_host(tmp_path: Path)
     with path.open("rb") as file:
         records = list(dpkt.pcap.Reader(file))
     kinds = [type(dpkt.ethernet.Ethernet(data).data).__name__ for _, data in records]
-    assert kinds == ["ARP", "ARP", "ARP", "ARP", "IP", "IP", "IP", "IP"]
-    assert [float(at) for at, _ in records] == [0.0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1.0]
+    assert kinds == ["ARP", "ARP", "IP", "IP"]  # once each: Wireshark counts what it sees
+    assert [float(at) for at, _ in records] == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_what_is_used_after_its_network_has_ended_does_no_harm(tmp_path: Path) -> None:
