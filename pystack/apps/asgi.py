@@ -1,4 +1,7 @@
-"""ASGI applications (Starlette, FastAPI, Quart, Django ...) on a host, by hypercorn.
+"""ASGI applications on a host, by hypercorn.
+
+Those that run on Trio: of Starlette, FastAPI, Litestar and Falcon, each was tried. Quart and Django
+need asyncio, whoever serves them; here they answer every request with 500.
 
 hypercorn's own `serve` opens sockets of the operating system, past Trio; its protocol code needs
 none. So it is given connections that Trio accepted, on whatever host `serve` runs::

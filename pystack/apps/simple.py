@@ -7,11 +7,14 @@ Over UDP, what answers any datagram can be set upon another such service, and th
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import inf
 from random import Random
 from types import TracebackType
 from typing import Final, Self
 
 import trio
+
+from pystack.apps.turns import BULK_BYTES_A_UNIT, current_turn
 
 IDLE_S: Final = 600.0  # a connection on which nothing arrives for so long is closed
 SEND_S: Final = 60.0  # a peer that reads nothing for so long is given up
@@ -152,12 +155,13 @@ class _Patience:
     a quarter of an echo.
     """
 
-    __slots__ = ("_scope", "_sending", "_stream")
+    __slots__ = ("_scope", "_sending", "_stream", "_turn")
 
     def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
         self._stream = stream
         self._scope = trio.CancelScope()
         self._sending = False
+        self._turn = current_turn()
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -173,11 +177,19 @@ class _Patience:
 
     async def receive(self) -> bytes:
         """Return what comes next; nothing at the end."""
+        if self._turn.spend(0):
+            self._scope.deadline = inf
+            await self._turn.wait()
         self._scope.deadline = trio.current_time() + IDLE_S
-        return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
+        self._turn.spend(len(data) // BULK_BYTES_A_UNIT)  # it waits before the next
+        return data
 
     async def send(self, data: bytes) -> None:
         """Send all of it."""
+        if self._turn.spend(len(data) // BULK_BYTES_A_UNIT):
+            self._scope.deadline = inf
+            await self._turn.wait()
         self._scope.deadline = trio.current_time() + SEND_S
         self._sending = True
         await self._stream.send_all(data)

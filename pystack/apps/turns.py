@@ -24,6 +24,7 @@ from typing import Final
 
 import trio
 
+BULK_BYTES_A_UNIT: Final = 32 * 1024  # of what is only moved
 SLICE_UNITS: Final = 16
 ROUND_UNITS: Final = 512
 

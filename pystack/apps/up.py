@@ -1,5 +1,6 @@
 """One host on a TAP device, with services: what `pystack up` runs."""
 
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,6 +39,8 @@ async def up(
             async with trio.open_nursery() as services:
                 for placement in placements:
                     await services.start(_serve, host, placement)
+                # This stays: looking through it, Python's collector would stop the host for 30 ms.
+                gc.freeze()
                 on_ready(_describe(config, placements))
                 number = await anext(aiter(signals))
                 _log.info("%s: closing", signal.Signals(number).name)

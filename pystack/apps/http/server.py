@@ -31,7 +31,7 @@ from pystack.apps.http.messages import (
     Response,
 )
 from pystack.apps.http.target import is_authority, split_target
-from pystack.apps.turns import begin_turn
+from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
 from pystack.apps.world import utc_now as world_utc_now
 
 RECEIVE_BYTES: Final = 64 * 1024
@@ -408,6 +408,9 @@ class _Connection:
             view = memoryview(data)
             for start in range(0, len(data), WRITE_BYTES):
                 piece = view[start : start + WRITE_BYTES]
+                if self._turn.spend(len(piece) // BULK_BYTES_A_UNIT):
+                    self._enter(_Phase.WORK, inf)
+                    await self._turn.wait()
                 self._enter(_Phase.SEND, self._limits.send_s * -(-len(piece) // SEND_BYTES))
                 await self._stream.send_all(piece)
         except trio.BrokenResourceError:
