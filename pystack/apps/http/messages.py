@@ -4,7 +4,7 @@ A handler may raise `HttpError` instead of returning; any other exception is ans
 """
 
 import json
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Protocol, TypeAlias
@@ -141,3 +141,16 @@ class HttpError(PystackError):
         answer = Response.text(text, self.status)
         answer.headers = self.headers
         return answer
+
+
+async def close_body(body: BodySource) -> None:
+    """Let go of what a body holds: an open file, a suspended generator."""
+    if isinstance(body, bytes):
+        return
+    if isinstance(body, AsyncGenerator):
+        with trio.CancelScope(shield=True):
+            await body.aclose()
+        return
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()

@@ -8,7 +8,7 @@ and write would cost 9 us each; moving a deadline costs 2.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from email.utils import formatdate
 from enum import Enum
 from math import inf
@@ -24,11 +24,11 @@ from pystack.apps.http.messages import (
     REASONS,
     Body,
     BodyError,
-    BodySource,
     Handler,
     HttpError,
     Request,
     Response,
+    close_body,
 )
 from pystack.apps.http.target import is_authority, split_target
 from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
@@ -322,7 +322,7 @@ class _Connection:
                 head = self._head(response)
             except (h11.LocalProtocolError, UnicodeEncodeError):
                 _log.exception("the handler gave a header that cannot be sent")
-                await _close(response.body)
+                await close_body(response.body)
                 response = HttpError(500).response()
                 head = self._head(response)
             await self._send_whole(self._feed.http.send(head), response)
@@ -339,7 +339,7 @@ class _Connection:
             await self._cut()
             return False
         finally:
-            await _close(response.body)
+            await close_body(response.body)
         return True
 
     async def _send_whole(self, head: bytes, response: Response) -> None:
@@ -488,16 +488,3 @@ class _Connection:
     def _enter(self, phase: _Phase, timeout_s: float) -> None:
         self._phase = phase
         self._scope.deadline = inf if timeout_s == inf else trio.current_time() + timeout_s
-
-
-async def _close(body: BodySource) -> None:
-    """Let go of what a body holds: an open file, a suspended generator."""
-    if isinstance(body, bytes):
-        return
-    if isinstance(body, AsyncGenerator):
-        with trio.CancelScope(shield=True):
-            await body.aclose()
-        return
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
