@@ -9,8 +9,8 @@ import sample_frames as frames
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import (
     Dropped,
-    FellBehind,
     Event,
+    FellBehind,
     FrameSeen,
     NeighborChanged,
     TcpRetransmitted,
