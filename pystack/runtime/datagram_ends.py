@@ -321,12 +321,12 @@ class DatagramEnd(SocketEnd):
                     return 1 if number == -1 else number
                 case 35 | 36:
                     group = Ip4(int.from_bytes(data[:4], "big"))
-                    self._change_group(row.number == 35, group, self._link_of(group, data[4:]))
+                    self._change_group(row.number == 35, group, data[4:])
                 case 42 | 45:  # struct group_req: index, and a sockaddr at the next 8 bytes
+                    if int.from_bytes(data[8:10], sys.byteorder) != socket.AF_INET:
+                        raise error_of(errno.EINVAL)
                     group = Ip4(int.from_bytes(data[12:16], "big"))
-                    index = int.from_bytes(data[:4], sys.byteorder)
-                    link = self._interface(index) if index else self._link_of(group, bytes(4))
-                    self._change_group(row.number == 42, group, link)
+                    self._change_group(row.number == 42, group, bytes(4) + data[:4])
         elif row.level == SOCKET and row.number in _STAMPS and number:
             for other in _STAMPS:
                 if other != row.number:
@@ -389,6 +389,8 @@ class DatagramEnd(SocketEnd):
         """Read an in_addr, ip_mreq or ip_mreqn that names a link. OSError (EADDRNOTAVAIL)."""
         address = Ip4(int.from_bytes(data[4:8] if len(data) >= 8 else data[:4], "big"))
         if len(data) >= 12 and (index := int.from_bytes(data[8:12], sys.byteorder)):
+            if index > len(self.host.interfaces):
+                raise error_of(errno.EADDRNOTAVAIL)
             return self._interface(index)
         if address == UNSPECIFIED:
             return None
@@ -403,19 +405,24 @@ class DatagramEnd(SocketEnd):
         address = Ip4(int.from_bytes(where[:4], "big"))
         return self.host.stack.groups.find_interface(group, address)
 
-    def _change_group(self, join: bool, group: Ip4, interface: Interface) -> None:
-        if not is_multicast(group):
+    def _change_group(self, join: bool, group: Ip4, where: bytes) -> None:
+        if join and not is_multicast(group):
             raise error_of(errno.EINVAL)
-        member = interface, group
+        try:
+            member = self._link_of(group, where), group
+        except OSError:
+            if join:
+                raise
+            raise error_of(errno.EADDRNOTAVAIL) from None
         if join and member in self._groups:
             raise error_of(errno.EADDRINUSE)
         if join:
-            self.host.stack.groups.join(interface, group, self.host.now())
+            self.host.stack.groups.join(*member, self.host.now())
             self._groups[member] = None
         elif member not in self._groups:
             raise error_of(errno.EADDRNOTAVAIL)
         else:
-            self._leave(interface, group)
+            self._leave(*member)
 
     def _leave(self, interface: Interface, group: Ip4) -> None:
         del self._groups[interface, group]

@@ -360,8 +360,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         LINUX,
         "0: only groups that this socket has joined",
         on=DATAGRAM,
-        form=_SWITCH,
         default=1,
+        within=(0, 1),
     ),
     _row(IP, 50, "IP_UNICAST_IF", NO, "see SO_BINDTODEVICE"),
     _row(IP, 51, "IP_LOCAL_PORT_RANGE", NO),
@@ -412,23 +412,28 @@ def find_option(kind: int, level: int, number: int) -> Option | None:
 
 
 _LEVELS: Final = {
-    SOCKET: "socket(7): SOL_SOCKET",
-    IP: "ip(7): IPPROTO_IP",
-    UDP: "udp(7): IPPROTO_UDP",
+    SOCKET: "Options of socket(7): level `SOL_SOCKET`",
+    IP: "Options of ip(7): level `IPPROTO_IP`",
+    UDP: "Options of udp(7): level `IPPROTO_UDP`",
 }
 _KIND_WORDS: Final = {BOTH: "", STREAM: "streams", DATAGRAM: "datagrams"}
+_HOW_WORDS: Final = {
+    How.AS_LINUX: "works as Linux",
+    How.OTHERWISE: "works otherwise",
+    How.REFUSED: "refused",
+}
 
 
 def markdown() -> str:
-    """Return the table of the docs."""
+    """Return the tables of the docs; that of tcp(7) is beside them."""
     lines = []
     for level, title in _LEVELS.items():
-        lines += [f"### {title}", "", "| Option | Here | |", "|---|---|---|"]
+        lines += [f"## {title}", "", "| option | | note |", "| --- | --- | --- |"]
         for row in OPTIONS:
-            if row.level != level:
-                continue
-            words = [] if row.level == UDP else [_KIND_WORDS[row.kinds]]
-            words += ["only read" if row.access == "r" else "", row.note]
-            lines.append(f"| {row.name} | {row.how.value} | {'; '.join(filter(None, words))} |")
+            if row.level == level:
+                words = ["" if level == UDP else _KIND_WORDS[row.kinds]]
+                words += ["read only" if row.access == "r" else "", row.note]
+                note = "; ".join(filter(None, words))
+                lines.append(f"| `{row.name}` | {_HOW_WORDS[row.how]} | {note} |")
         lines.append("")
     return "\n".join(lines)

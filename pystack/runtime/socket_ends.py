@@ -121,12 +121,14 @@ class SocketEnd:
         if row.level == IP and row.number == socket.IP_TOS:
             priority = self.options.check(SOCKET, SO_PRIORITY, _PRIORITIES[(number & 0x1E) >> 1])
             self.options.keep(*priority[:2])
-            return number & 0xFF
+            ecn = 0x03 if self.kind is socket.SOCK_STREAM else 0  # TCP's own two bits
+            return number & 0xFF & ~ecn
         if row.level != SOCKET:
             return None
         match row.number:
             case 18:  # SO_RCVLOWAT
-                return _MAX_NUMBER if number < 0 else number or 1
+                wanted = _MAX_NUMBER if number < 0 else number or 1
+                return min(wanted, self.most_waited_for())
             case 25:  # SO_BINDTODEVICE
                 self.bind_to(data.split(b"\0")[0].decode("ascii", "replace"))
             case 7 | 32:
@@ -179,6 +181,10 @@ class SocketEnd:
             case 28:
                 return packed_address(*self.peer())
         return None
+
+    def most_waited_for(self) -> int:
+        """Return the most that SO_RCVLOWAT can be."""
+        return _MAX_NUMBER
 
     # for the two kinds
 

@@ -14,6 +14,7 @@ from pystack.runtime.option_table import TCP, UDP, Form, Option, find_option
 _LINGER: Final = struct.Struct("ii")  # struct linger: l_onoff, l_linger in seconds
 _TIMEVAL: Final = struct.Struct("@ll")
 _TIMEOUTS: Final = (20, 21)  # SO_RCVTIMEO, SO_SNDTIMEO
+_A_BYTE_AT_LEAST: Final = (15, 33, 34, 49)  # IP_FREEBIND, IP_MULTICAST_TTL, _LOOP, _ALL
 TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX, IFNAMSIZ
 SOL_UDP: Final = 17  # <linux/udp.h>; Python names none of them
 UDP_SEGMENT: Final = 103
@@ -33,19 +34,22 @@ class SocketOptions:
 
         ENOPROTOOPT: there is no such option here, or it is not to be set; EINVAL: no such value.
         """
+        data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
+        if level == socket.SOL_SOCKET and len(data) < 4:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # whatever it is: socket(7)
         row = find_option(self._kind, level, name)
         if row is None or "w" not in row.access:
             raise no_option(level, name)
-        data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
         if row.form in (Form.NUMBER, Form.SWITCH):
-            # ip(7): a byte is enough there
-            if len(data) < 4 and (level != socket.IPPROTO_IP or not data):
+            # ip(7): a byte is enough there, and for most of them none is 0
+            least = 4 if level != socket.IPPROTO_IP else int(name in _A_BYTE_AT_LEAST)
+            if len(data) < least:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-            number = _number(data) if len(data) >= 4 else data[0]
-            if row.form is Form.SWITCH:
-                number = int(number != 0)
+            number = _number(data) if len(data) >= 4 else int.from_bytes(data[:1], "big")
             if row.least is not None and row.most is not None:
                 _check_within(number, row.least, row.most)
+            if row.form is Form.SWITCH:
+                number = int(number != 0)
             return row, struct.pack("i", number), number
         if len(data) < row.size and row.form is Form.STRUCT:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))

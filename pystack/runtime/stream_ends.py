@@ -339,7 +339,7 @@ class StreamEnd(SocketEnd):
         inline = self.flag(SOCKET, socket.SO_OOBINLINE)
         if waiting and not inline and urgent_byte.offset_of(self.socket) == 0:
             waiting -= 1
-        # Never more than half of the buffer, or it could wait for ever
+        # Never more than half of the buffer as it is, or it could wait for ever
         most = max(1, connection.tcb.rcv_buf_bytes // 2)
         wanted = min(self.options.number(SOCKET, SO_RCVLOWAT), most)
         return (
@@ -413,6 +413,10 @@ class StreamEnd(SocketEnd):
         return number
 
     # options
+
+    def most_waited_for(self) -> int:
+        """Return the most that SO_RCVLOWAT can be: half of what the buffer may grow to."""
+        return self.config.receive_limit_bytes // 2
 
     @property
     def config(self) -> TcpConfig:

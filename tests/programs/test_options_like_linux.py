@@ -1,0 +1,126 @@
+"""The options of socket(7), ip(7) and udp(7), on this machine's Linux and on a host of ours.
+
+`option_table.py` says of each what it does here; the page of the docs shows that table.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+from like_linux import Socket, on_both, on_ours, real_linux
+
+from pystack.runtime.option_table import IP, OPTIONS, SOCKET, UDP, How, Option, markdown
+
+PAGE = Path(__file__).parents[2] / "docs" / "sockets.md"
+VALUES = (-1, 0, 1, 2, 6, 64, 255, 256, 5000, 1 << 24)
+ODD = (b"", b"\1", b"\0\0", struct.pack("ii", 1, 0), struct.pack("@ll", 1, 5), bytes(40))
+KINDS = {"stream": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
+LEVELS = {SOCKET: range(90), IP: range(60), UDP: (*range(12), *range(100, 108))}
+ROWS = {(kind, *row.key): row for row in OPTIONS for kind in row.kinds}
+
+# By option and value: why it is read otherwise than on Linux.
+MEANT = {
+    "SO_SNDBUF": "send buffers begin at another size",
+    "SO_RCVBUF": "a datagram socket's is 1 MiB",
+    "IP_MTU_DISCOVER": "datagrams may be cut by routers; streams look for the path's MTU always",
+    "IP_OPTIONS": "only source routes, and of another look when read back",
+    "SO_BINDTODEVICE": "devices have other names",
+    "SO_RCVLOWAT": "a stream's is half of its largest buffer at most, which is another",
+}
+
+
+def said(call: Callable[[], object]) -> str:
+    try:
+        return repr(call())
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+
+
+def asked(made: Socket, level: int, number: int) -> dict[str, str]:
+    """Return what one option answers, read first and then set to one value after the other."""
+    found = {
+        "first": said(lambda: made.getsockopt(level, number)),
+        "short": said(lambda: made.getsockopt(level, number, 1)),
+    }
+    for value in (*VALUES, *ODD):
+        result = said(lambda: made.setsockopt(level, number, value))  # noqa: B023 - called at once
+        back = said(lambda: made.getsockopt(level, number))
+        found[repr(value)] = f"{result}, {back}"
+    return found
+
+
+async def ask_all(kind: socket.SocketKind) -> dict[tuple[int, int], dict[str, str]]:
+    found = {}
+    for level, numbers in LEVELS.items():
+        for number in numbers:
+            with trio.socket.socket(type=kind) as made:
+                found[level, number] = asked(made, level, number)
+    return found
+
+
+@real_linux
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_an_option_that_works_as_linuxs_answers_as_linuxs(kind: socket.SocketKind) -> None:
+    real, ours = on_both(lambda: ask_all(kind))
+    differing = {}
+    for key, answers in ours.items():
+        row = ROWS.get((kind, *key))
+        if row is None or row.how is How.REFUSED or row.name in MEANT:
+            continue
+        found = {
+            value: (real[key][value], said)
+            for value, said in answers.items()
+            if said != real[key][value]
+        }
+        if found:
+            differing[row.name] = found
+    assert differing == {}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_is_refused_or_unknown_is_never_swallowed(kind: socket.SocketKind) -> None:
+    async def program() -> None:
+        for level, numbers in LEVELS.items():
+            for number in numbers:
+                row = ROWS.get((kind, level, number))
+                if row is not None and row.how is not How.REFUSED:
+                    continue
+                with trio.socket.socket(type=kind) as made:
+                    for value in (1, bytes(40)):
+                        answer = said(lambda: made.setsockopt(level, number, value))  # noqa: B023
+                        assert answer == "ENOPROTOOPT", (level, number)
+                    answer = said(lambda: made.getsockopt(level, number))  # noqa: B023
+                    assert answer in ("ENOPROTOOPT", "ENOTSUP"), (level, number)
+
+    on_ours(program)
+
+
+def test_every_option_of_linux_is_in_the_table() -> None:
+    named = {row.name for row in OPTIONS}
+    known = {
+        name
+        for name in dir(socket)
+        if name.startswith(("SO_", "IP_")) and not name.startswith(("SO_VM_", "SO_J1939"))
+    }
+    other_names = {"IP_DEFAULT_MULTICAST_LOOP", "IP_DEFAULT_MULTICAST_TTL", "IP_MAX_MEMBERSHIPS"}
+    assert known - named - other_names == {"IP_RECVRETOPTS"}  # IP_RETOPTS
+
+
+def test_the_page_shows_the_table() -> None:
+    assert markdown() in PAGE.read_text("utf-8")
+
+
+def test_each_option_has_one_row_for_each_kind_of_socket() -> None:
+    seen: list[tuple[int, int, int]] = []
+    for row in OPTIONS:
+        seen += [(kind, *row.key) for kind in row.kinds]
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("row", [row for row in OPTIONS if row.how is How.OTHERWISE])
+def test_a_difference_has_its_words(row: Option) -> None:
+    assert row.note
