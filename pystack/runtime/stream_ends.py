@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, Prefix, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
 from pystack.runtime import stream_options, tcp_sockopts, urgent_byte
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket_ends import SO_RCVLOWAT, SocketEnd, error_of
@@ -22,12 +22,12 @@ from pystack.runtime.sockets import (
     MSG_TRUNC,
     Received,
 )
+from pystack.runtime.stream_opening import route_of, with_fast_open
 from pystack.runtime.stream_options import NO_PEER, OVER
 from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
-from pystack.stack.routes import Route
 from pystack.stack.tcp_ports import Binding
-from pystack.tcp import send_space
+from pystack.tcp import fast_open, send_space
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
@@ -42,7 +42,6 @@ _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _BIND_ADDRESS_NO_PORT: Final = 24
 _FREEBIND: Final = 15
 _RECVERR: Final = 11
-_DONTROUTE: Final = 5
 
 
 class _State(Enum):
@@ -66,6 +65,7 @@ class StreamEnd(SocketEnd):
         self.listener: Listener[TcpSocket] | None = None  # None: not listening
         self.socket: TcpSocket | None = None  # None: not connected, nor about to be
         self._state = _State.UNCONNECTED
+        self.deferred = False  # connected as far as it knows: the SYN waits for the first text
         self._port_given = False  # by `bind`
         self._bound_again = False  # since the connection that there was is over
         self._last_port = 0  # of a connection that did not come about
@@ -154,8 +154,11 @@ class StreamEnd(SocketEnd):
         accepted._adopt(ready)
         return accepted
 
-    def connect(self, remote: Ip4, port: int) -> TcpSocket:
-        """Begin to open a connection. OSError: EISCONN, EALREADY, ENETUNREACH and the like."""
+    def connect(self, remote: Ip4, port: int, text: memoryview | None = None) -> TcpSocket:
+        """Begin to open a connection. OSError: EISCONN, EALREADY, ENETUNREACH and the like.
+
+        `text`: for the SYN, if may be (MSG_FASTOPEN); None: there is none yet.
+        """
         if self.listener is not None or self._state is _State.CONNECTED:
             raise error_of(errno.EISCONN)
         if self._state is _State.DISCONNECTING:
@@ -165,21 +168,27 @@ class StreamEnd(SocketEnd):
         table, now = self.host.tcp, self.host.now()
         local, local_port = self.bound or (UNSPECIFIED, 0)
         source_route = find_source_route(self.options.data(IP, socket.IP_OPTIONS))
+        fast = text is not None or self.flag(TCP, tcp_sockopts.FASTOPEN_CONNECT)
+        config = self.config if self.changes or fast else None
         opening_socket = table.connect(
             remote,
             port,
             now,
             local=local,
             local_port=local_port,
-            config=self.config if self.changes else None,
+            config=with_fast_open(config) if config is not None and fast else config,
             source_route=source_route,
-            route=self._route_to(remote),
+            route=route_of(self, remote),
+            text=memoryview(b"") if fast and text is None else text,
         )
         opening_socket.reuse_address = self.flag(SOCKET, socket.SO_REUSEADDR)
         opening_socket.reuse_port = self.flag(SOCKET, socket.SO_REUSEPORT)
         self._state, self._bound_again = _State.CONNECTING, False
         self._adopt(opening_socket)
-        table.pump(opening_socket, now)
+        room_bytes = fast_open.text_room_bytes(opening_socket.connection)
+        self.deferred = fast and text is None and room_bytes > 0
+        if not self.deferred:
+            table.pump(opening_socket, now)
         return opening_socket
 
     def _connect_again(self, before: TcpSocket) -> TcpSocket:
@@ -193,21 +202,6 @@ class StreamEnd(SocketEnd):
             raise error_of(number)
         self._state = _State.CONNECTED
         return before
-
-    def _route_to(self, remote: Ip4) -> Route | None:
-        """Return a route of the socket's own, by its options; None: the host's. OSError."""
-        routes = self.host.stack.routes
-        if self.device is not None:
-            route = routes.lookup_by(self.device, remote)
-            found = route or Route(Prefix.of(remote, 32), self.device, None, self.device.address)
-        else:
-            known = routes.lookup(remote)
-            if known is None or not self.flag(SOCKET, _DONTROUTE):
-                return None
-            found = known
-        if found.gateway is not None and self.flag(SOCKET, _DONTROUTE):
-            raise error_of(errno.ENETUNREACH)
-        return found
 
     def shutdown(self, how: int) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without a connection."""
@@ -261,6 +255,10 @@ class StreamEnd(SocketEnd):
     def try_send(self, view: memoryview, flags: int) -> int | None:
         """Queue as much as there is room for."""
         connected = self.socket
+        if connected is not None and self.deferred:
+            self.deferred = False
+            view = view[: fast_open.text_room_bytes(connected.connection)]
+            return self.host.tcp.write(connected, view, self.host.now())
         if connected is not None and connected.connection.state is TcpState.SYN_SENT:
             return None
         number = self.take_error()
@@ -287,7 +285,7 @@ class StreamEnd(SocketEnd):
         connected = self.socket
         if flags & MSG_ERRQUEUE:
             raise error_of(errno.EAGAIN)  # a stream has no queue of errors
-        if connected is None:
+        if connected is None or self.deferred:
             out_of_line = flags & MSG_OOB and self.listener is None
             raise error_of(errno.EINVAL if out_of_line else errno.ENOTCONN)
         if flags & MSG_OOB:
@@ -355,7 +353,7 @@ class StreamEnd(SocketEnd):
         connected = self.socket
         if self.listener is not None:
             return None  # as poll(2) says
-        if connected is None or self.write_shut:
+        if connected is None or self.write_shut or self.deferred:
             return True
         connection = connected.connection
         # As for poll(2) in Linux, a good part of the buffer must be free: as for WRITABLE.

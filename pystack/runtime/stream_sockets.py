@@ -12,7 +12,7 @@ import trio
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, format_ip4
 from pystack.runtime.socket_ends import error_of
 from pystack.runtime.socket_options import view_of
-from pystack.runtime.sockets import HostSocket, Received, check_flags
+from pystack.runtime.sockets import MSG_FASTOPEN, HostSocket, Received, check_flags
 from pystack.runtime.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState
 
@@ -85,22 +85,29 @@ class StreamSocket(HostSocket):
 
         Raises OSError: ConnectionRefusedError, TimeoutError, EHOSTUNREACH, EISCONN and the like.
         """
+        await self._open(address, None)
+
+    async def _open(self, address: object, text: memoryview | None) -> int:
+        """Open a connection with that text to send; return how much of it was taken."""
+        end = self._end
         try:
             self._check_open()
             remote, port = await self._resolve(address, local=False)
             await trio.lowlevel.checkpoint()
             self._check_open()
-            opening = self._end.connect(LOOPBACK if remote == UNSPECIFIED else remote, port)
-            while opening.connection.state in _OPENING:
+            opening = end.connect(LOOPBACK if remote == UNSPECIFIED else remote, port, text)
+            taken = len(opening.connection.send_buffer)
+            while opening.connection.state in _OPENING and not end.deferred:
                 await self._writer.wait()
                 if self._closed:
                     raise trio.ClosedResourceError("another task closed this socket")
         except trio.Cancelled:
             self.close()
             raise
-        if opening.connection.established_at is None:
-            number = self._end.take_error() or errno.ECONNABORTED
+        if opening.connection.established_at is None and not end.deferred:
+            number = end.take_error() or errno.ECONNABORTED
             raise OSError(number, f"Error connecting to {address!r}: {os.strerror(number)}")
+        return taken
 
     def shutdown(self, flag: int) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without a connection."""
@@ -116,12 +123,18 @@ class StreamSocket(HostSocket):
         return await self._attempt(self._writer, lambda: self._end.try_send(view, flags))
 
     async def sendto(self, data: object, *rest: object) -> int:
-        """Send as `send` does; the address is ignored, as it is by Linux."""
+        """Send as `send` does; the address is ignored, as it is by Linux.
+
+        With MSG_FASTOPEN it connects there, with the first of the data in the SYN, if may be.
+        """
         if len(rest) not in (1, 2):
             raise TypeError(
                 f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
             )
         flags = rest[0] if len(rest) == 2 else 0
+        if isinstance(flags, int) and flags & MSG_FASTOPEN:
+            check_flags(flags & ~MSG_FASTOPEN)
+            return await self._open(rest[-1], memoryview(bytes(view_of(data))))
         return await self.send(data, flags if isinstance(flags, int) else 0)
 
     async def sendmsg(
@@ -135,7 +148,10 @@ class StreamSocket(HostSocket):
         """Send the buffers as one. OSError (EOPNOTSUPP) for ancillary data."""
         if tuple(ancdata):
             raise error_of(errno.EOPNOTSUPP, "ancillary data")
-        return await self.send(b"".join(bytes(view_of(part)) for part in buffers), flags)
+        data = b"".join(bytes(view_of(part)) for part in buffers)
+        if address is not None and flags & MSG_FASTOPEN:
+            return await self.sendto(data, flags, address)
+        return await self.send(data, flags)
 
     async def _receive(self, size: int, flags: int) -> Received:
         woken = False

@@ -45,6 +45,8 @@ THIN_DUPACK: Final = 17
 USER_TIMEOUT: Final = 18
 FASTOPEN: Final = 23
 NOTSENT_LOWAT: Final = 25
+FASTOPEN_CONNECT: Final = 30
+FASTOPEN_NO_COOKIE: Final = 34
 IS_MPTCP: Final = 43
 SWITCHES: Final = (NODELAY, CORK)  # that hold for a socket before it is connected
 KEEPALIVE: Final = (int(socket.SOL_SOCKET), int(socket.SO_KEEPALIVE))
@@ -103,11 +105,11 @@ TABLE: Final = (
     Option(27, "SAVE_SYN", "refused"),
     Option(28, "SAVED_SYN", "refused"),
     Option(29, "REPAIR_WINDOW", "refused"),
-    Option(30, "FASTOPEN_CONNECT", "refused", "use `host.open_tcp_stream(..., fast_open=...)`"),
+    Option(30, "FASTOPEN_CONNECT", "as Linux", "enough by itself"),
     Option(31, "ULP", "refused", "TLS is the program's: `trio.SSLStream`"),
     Option(32, "MD5SIG_EXT", "refused"),
     Option(33, "FASTOPEN_KEY", "refused"),
-    Option(34, "FASTOPEN_NO_COOKIE", "refused", "`TcpConfig.fast_open_cookieless` of the host"),
+    Option(34, "FASTOPEN_NO_COOKIE", "as Linux"),
     Option(35, "ZEROCOPY_RECEIVE", "refused"),
     Option(36, "INQ", "refused"),
     Option(37, "TX_DELAY", "refused", "the link's `delay`"),
@@ -257,6 +259,15 @@ def changes(
         case 25:
             unsent = number & _MAX_UNSENT  # an unsigned number in tcp(7)
             return {"notsent_lowat_bytes": unsent or None}
+        case 30:
+            _within(number, 1, 0)
+            if listening or connected:
+                raise _invalid()
+        case 34:
+            _within(number, 1, 0)
+            if connected:
+                raise _invalid()
+            return {"fast_open_cookieless": "both" if number else "off"}
     return {}
 
 
@@ -339,6 +350,7 @@ _OF_CONFIG: Final[dict[int, Callable[[TcpConfig], int | str]]] = {
     FASTOPEN: lambda config: (
         config.fast_open_pending if config.fast_open in ("server", "both") else 0
     ),
+    FASTOPEN_NO_COOKIE: lambda config: int(config.fast_open_cookieless != "off"),
     NOTSENT_LOWAT: lambda config: _signed(config.notsent_lowat_bytes or 0),
     IS_MPTCP: lambda _config: 0,
 }

@@ -8,9 +8,12 @@ from dataclasses import replace
 
 import pytest
 import trio
-from worlds import DELAY_S, in_virtual_time, pair
+from worlds import DELAY_S, echo, in_virtual_time, pair
 
 TCP = socket.IPPROTO_TCP
+MSG_FASTOPEN = 0x20000000
+TCP_FASTOPEN_CONNECT = 30
+TCP_FASTOPEN_NO_COOKIE = 34
 CLEAN = {"delay": "20ms"}
 
 
@@ -296,3 +299,85 @@ def test_a_listener_takes_text_in_syns_where_it_says_so(pending: int) -> None:
             assert server.counters["tcp_fast_opens_in"] == int(pending > 0)
 
     in_virtual_time(main)
+
+
+def _fast_opens(open_and_send: Callable[[trio.socket.SocketType], Awaitable[None]]) -> list[float]:
+    """Let a client send "hello" four times; return how long each answer took, in round trips."""
+    took: list[float] = []
+
+    async def main() -> None:
+        async with pair(**CLEAN) as (_net, client, server, _link):
+            server.tcp.config = replace(server.tcp.config, fast_open="server")
+
+            async def ask() -> None:
+                for _ in range(4):
+                    began_at = trio.current_time()
+                    with trio.socket.socket() as opened:
+                        await open_and_send(opened)
+                        assert await opened.recv(100) == b"hello"
+                        took.append(round((trio.current_time() - began_at) / (2 * DELAY_S), 1))
+
+            await client.ping("server")
+            await server.start(trio.serve_tcp, echo, 80)
+            await client.run(ask)
+
+    in_virtual_time(main)
+    return took
+
+
+def test_a_connect_that_waits_for_the_first_text_saves_a_round_trip() -> None:
+    async def open_and_send(opened: trio.socket.SocketType) -> None:
+        opened.setsockopt(TCP, TCP_FASTOPEN_CONNECT, 1)
+        await opened.connect(("server", 80))
+        await opened.send(b"hello")
+
+    assert _fast_opens(open_and_send) == [2, 1, 1, 1]
+
+
+def test_msg_fastopen_connects_with_the_first_text_in_the_syn() -> None:
+    async def open_and_send(opened: trio.socket.SocketType) -> None:
+        assert await opened.sendto(b"hello", MSG_FASTOPEN, ("server", 80)) == 5
+
+    assert _fast_opens(open_and_send) == [2, 1, 1, 1]
+
+
+def test_a_connect_that_waits_for_text_has_no_connection_before() -> None:
+    async def check(listening: trio.socket.SocketType) -> None:
+        for _ in range(2):
+            listening.setsockopt(TCP, socket.TCP_FASTOPEN, 5)
+            with trio.socket.socket() as opened:
+                await opened.sendto(b"x", MSG_FASTOPEN, ("server", 80))
+                accepted, _ = await listening.accept()
+                accepted.close()
+        with trio.socket.socket() as opened:
+            opened.setsockopt(TCP, TCP_FASTOPEN_CONNECT, 1)
+            await opened.connect(("server", 80))
+            with pytest.raises(OSError, match="not connected"):
+                opened.getpeername()
+            with pytest.raises(OSError, match="not connected"):
+                await opened.recv(1)
+
+    run(check)
+
+
+def test_text_in_the_syn_to_a_closed_port_is_refused() -> None:
+    async def check(_listening: trio.socket.SocketType) -> None:
+        with trio.socket.socket() as opened, pytest.raises(ConnectionRefusedError):
+            await opened.sendto(b"hello", MSG_FASTOPEN, ("server", 81))
+
+    run(check)
+
+
+def test_without_cookies_the_first_connection_saves_a_round_trip_too() -> None:
+    async def check(listening: trio.socket.SocketType) -> None:
+        listening.setsockopt(TCP, socket.TCP_FASTOPEN, 5)
+        listening.setsockopt(TCP, TCP_FASTOPEN_NO_COOKIE, 1)
+        with trio.socket.socket() as opened:
+            opened.setsockopt(TCP, TCP_FASTOPEN_NO_COOKIE, 1)
+            await opened.sendto(b"hello", MSG_FASTOPEN, ("server", 80))
+            accepted, _ = await listening.accept()
+            with accepted:
+                assert await accepted.recv(10) == b"hello"
+                assert opened._end.socket.connection.info().syn_data_acked  # type: ignore[attr-defined]
+
+    run(check)
