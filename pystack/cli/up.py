@@ -134,7 +134,7 @@ def up_command(
         words={word: value for word, value in words.items() if value is not None},
     )
     placements = _placements(serve or ["http"], root, config.seed)
-    _run(config, placements, verbose, _giving_up_root(user, root))
+    _run(config, placements, verbose, user, root)
 
 
 def _giving_up_root(user: str | None, root: Path | None) -> Callable[[], None]:
@@ -143,8 +143,6 @@ def _giving_up_root(user: str | None, root: Path | None) -> Callable[[], None]:
 
     def when_open() -> None:
         give_up(account)
-        if account is None and user is None and is_the_machines_root():
-            _log.warning("running as root, without capabilities; --user NAME lets it be another")
         if root is not None and not os.access(root, os.R_OK | os.X_OK):
             name = "root without capabilities" if account is None else account.name
             raise DeviceError(f"{name} may not read the directory {root}")
@@ -162,15 +160,19 @@ def _run(
     config: TapHostConfig,
     placements: Sequence[Placement],
     verbose: int,
-    when_open: Callable[[], None],
+    user: str | None,
+    root: Path | None,
 ) -> None:
+    when_open = _giving_up_root(user, root)
+
+    def on_ready(line: str) -> None:
+        print(line, flush=True)
+        if user is None and is_the_machines_root():
+            _log.warning("running as root, without capabilities; --user NAME lets it be another")
+
     level = logging.INFO if verbose else logging.WARNING
     log = Log()
     logging.basicConfig(handlers=[log], level=level, format="%(message)s")
-    trio.run(up, config, placements, _print_now, when_open)
+    trio.run(up, config, placements, on_ready, when_open)
     if log.is_broken:
         raise BrokenPipeError
-
-
-def _print_now(line: str) -> None:
-    print(line, flush=True)

@@ -24,6 +24,7 @@ from pystack.runtime.host import TrioHost
 from pystack.runtime.namespaces import Holder, Stdio, Word
 from pystack.runtime.ports import RunningPort, Socket, needs_real_time
 from pystack.runtime.tap import TapPort
+from pystack.runtime.tap_device import check_name
 from pystack.stack.host import Host
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Lab(Protocol):
     """What is needed of a network (`runtime/network.py`)."""
 
     hosts: dict[str, TrioHost]
+    attached: dict[str, Attached]
     resources: ExitStack  # what is closed when it ends
     nursery: trio.Nursery | None  # None: not opened yet
     seed: int
@@ -164,6 +166,7 @@ class TapNode(Attached):
         self, lab: Lab, name: str, address: Addresses = None, *, offload: bool = False
     ) -> None:
         """Its name is the interface's. It comes up by itself as soon as it has a link."""
+        check_name(name)
         super().__init__(lab, name, address)
         self._offload = offload
         self._routes: dict[Prefix, Ip4] = {}
@@ -194,9 +197,16 @@ class TapNode(Attached):
         self._add_routes()
 
     def _neighbors(self) -> list[Ip4]:
-        """Return who else is on the link: some, for they are asked about one by one."""
+        """Return who else is on the link: some, for they are asked about one by one.
+
+        Nobody, if another TAP of the lab leads there too: the kernel can only choose one of them.
+        """
         assert self.station.address is not None
         own, prefix = self.station.address
+        for other in self._lab.attached.values():
+            place = other.station.address
+            if other is not self and isinstance(other, TapNode) and place and place[1] == prefix:
+                return []
         nodes = self._lab.topology.nodes.values()
         found = (address for node in nodes for address, _ in node.addresses)
         return [it for it in found if it in prefix and it != own][:_MOST_NEIGHBORS]

@@ -97,13 +97,17 @@ def test_a_new_segment_of_the_lab_is_routed_after_up(netns: NetworkNamespace) ->
 
 
 def test_an_interface_that_cannot_be_had_is_one_sentence(netns: NetworkNamespace) -> None:
+    netns.run(["ip", "tuntap", "add", "tap7", "mode", "tun"])
+
     async def main(net: pystack.Network) -> None:
-        tap = net.tap("a-name-that-is-too-long")
+        with pytest.raises(pystack.ConfigError, match="is longer than 15 bytes"):
+            net.tap("a-name-that-is-too-long")
+        tap = net.tap("tap7")
         with pytest.raises(pystack.ConfigError, match="has no link yet"):
             await tap.up()
         host = net.host("host")
         net.link(tap, host)
-        with pytest.raises(pystack.DeviceError, match="is longer than 15 bytes"):
+        with pytest.raises(pystack.DeviceError, match="tap7 exists and is not a TAP"):
             await tap.up()
         raise KeyError("the background start fails as well, but this comes first")
 

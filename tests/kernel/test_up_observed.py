@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dpkt
 import pytest
-from netns import NetworkNamespace, read_line
+from netns import NetworkNamespace, read_line, wait_until
 from up import URL, StackUp
 
 from pystack.observe.summary import summarize
@@ -75,8 +75,10 @@ def test_a_capture_has_the_time_of_day_and_is_whole_while_it_runs(
     stack_up("--pcap", str(path))
     netns.run(["curl", "-sSf", f"{URL}/bytes/5"])
     after = time.time()
+    wanted = b"GET /bytes/5 HTTP/1.1"
+    # It is written by a thread of its own, some milliseconds later, and whole at any time.
+    wait_until(lambda: any(wanted in data for _, data in captured(path)), "the capture has it")
     records = captured(path)
-    assert any(b"GET /bytes/5 HTTP/1.1" in data for _, data in records)
     stamps = [stamp for stamp, _ in records]
     assert stamps == sorted(stamps)
     # The wall clock may be corrected meanwhile, but hardly by a minute.
