@@ -138,6 +138,9 @@ class Link:
         old = self.a_to_b.config, self.b_to_a.config
         configs = update_both(old, words, a_to_b, b_to_a)
         for pipe, config in zip((self.a_to_b, self.b_to_a), configs, strict=True):
+            if pipe.config != config and (config.impairments or config.qdisc):
+                pipe.try_out(config)
+        for pipe, config in zip((self.a_to_b, self.b_to_a), configs, strict=True):
             if pipe.config != config:
                 pipe.configure(config)
 

@@ -122,6 +122,10 @@ class Pipe:
         else:
             self._first(frame, now)
 
+    def try_out(self, config: PipeConfig) -> None:
+        """Make what a configuration asks for, and throw it away: a plug-in may refuse its words."""
+        Pipe(self._scheduler, self._sink, config, Random(0), mtu_bytes=self._mtu_bytes)
+
     def configure(self, config: PipeConfig) -> None:
         """Work like this from now on.
 

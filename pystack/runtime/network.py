@@ -34,6 +34,7 @@ from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.spool import open_spool
 from pystack.runtime.virtual import VirtualClock
 from pystack.stack.host import Host
+from pystack.tcp.tcb import TcpConfig
 from pystack.topology.addressing import parse_subnet
 from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
@@ -179,13 +180,15 @@ class Network:
         `congestion` names the control of its connections; None: the default, CUBIC. Raises
         ConfigError for a name or an address that is taken, or cannot be.
         """
-        return self._add(self.topology.host(name, address), congestion)
+        config = _tcp_words(congestion)
+        return self._add(self.topology.host(name, address), config)
 
     def router(
         self, name: str, *, address: Addresses = None, congestion: str | None = None
     ) -> TrioHost:
         """Add a router: a host that forwards, and can run programs as well. Raises ConfigError."""
-        return self._add(self.topology.router(name, address), congestion)
+        config = _tcp_words(congestion)
+        return self._add(self.topology.router(name, address), config)
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -271,6 +274,7 @@ class Network:
 
     def attach(self, host: TrioHost, port: Port | PortLike) -> None:
         """Plug a host into any port, as its next interface. See `port` for texts. ConfigError."""
+        name = self._name(host)
         if isinstance(port, str | Mapping) or callable(port):
             chosen = read_port(port)
             if self.driver.is_virtual and needs_real_time(chosen):
@@ -281,7 +285,7 @@ class Network:
             if isinstance(port, RunningPort):
                 assert self.nursery is not None
                 self.nursery.start_soon(self._run_port, port)
-        self.topology.attach(host.name, port)
+        self.topology.attach(name, port)
 
     async def _run_port(self, port: RunningPort) -> None:
         self.settle()  # who comes from outside is asking for addresses too
@@ -370,8 +374,7 @@ class Network:
         """
         if isinstance(observer, str | Mapping):
             observer = self._made(read_observer(observer), say)
-        if not callable(getattr(observer, "on_event", None)):
-            raise ConfigError(f"{observer!r} is no observer: it has no method on_event")
+        _check_observer(observer)
         self._observers.append(observer)
         if self.lateness is not None:
             self.lateness.observers.append(observer)
@@ -388,6 +391,8 @@ class Network:
 
     def capture_link(self, link: Link, path: str | Path) -> None:
         """Write every frame that is put on a link."""
+        if link not in self.links:
+            raise ConfigError(f"the link {link.name} is not of this network")
         self.topology.tap(link, self._writer(path).write)
 
     def _writer(
@@ -414,6 +419,7 @@ class Network:
         observer = chosen.make(scene)
         if isinstance(observer, PcapWriter) and observer.once is not None:
             self.topology.tap_stations(observer.write)
+        _check_observer(observer)
         if isinstance(observer, ClosingObserver):
             self._closing.append(observer)
         return observer
@@ -421,9 +427,8 @@ class Network:
     def _wall_clock_offset_s(self) -> float:
         return 0.0 if self.driver.is_virtual else time.time() - self.driver.now()
 
-    def _add(self, stack: Host, congestion: str | None) -> TrioHost:
-        if congestion is not None:
-            self.topology.set_congestion(stack.name, congestion)
+    def _add(self, stack: Host, config: TcpConfig) -> TrioHost:
+        stack.tcp.config = config
         host = TrioHost(stack, self.driver, self.topology.resolve, self)
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)
@@ -451,6 +456,15 @@ class Network:
         if self._timeline is None:
             raise _not_open()
         return self._timeline
+
+
+def _tcp_words(congestion: str | None) -> TcpConfig:
+    return TcpConfig() if congestion is None else TcpConfig(congestion=congestion)
+
+
+def _check_observer(observer: Observer) -> None:
+    if not callable(getattr(observer, "on_event", None)):
+        raise ConfigError(f"{observer!r} is no observer: it has no method on_event")
 
 
 def _not_open() -> ConfigError:

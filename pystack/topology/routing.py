@@ -119,6 +119,9 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
         gateway = _on_link(nodes, node, via)
         on_link = None if gateway is None else device.routes.lookup(gateway)
         if gateway is None or on_link is None or on_link.gateway is not None:
+            # It is refused once, and then forgotten: what is right can still be built.
+            del node.pending_routes[0]
+            node.given_routes.discard(prefix)
             raise ConfigError(f"{node.name} has no link on which {via} is, to route {prefix} there")
         device.routes.add(Route(prefix, on_link.interface, gateway, on_link.source))
         del node.pending_routes[0]

@@ -2,10 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Handle, Scheduler, no_upkeep
 from pystack.core.units import parse_time_s
+
+_TIDY_AT: Final = 256  # so many handles are kept, before those that are done are forgotten
 
 Step = tuple[str | float, Callable[[], object]]
 
@@ -21,6 +24,7 @@ class Timeline:
         self._scheduler = scheduler
         self.origin = origin  # in the world's time
         self._handles: list[Handle] = []
+        self._tidy_at = _TIDY_AT
 
     def now(self) -> float:
         """Return the seconds since the origin."""
@@ -43,12 +47,23 @@ class Timeline:
             fn()
 
         handle = self._scheduler.call_at(self.origin + when_s, happen, no_upkeep)
+        if len(self._handles) >= self._tidy_at:  # one that repeats itself goes on for ever
+            self._handles = [known for known in self._handles if known.fn is not None]
+            self._tidy_at = 2 * len(self._handles) + _TIDY_AT
         self._handles.append(handle)
         return handle
 
     def timeline(self, steps: Iterable[Step]) -> list[Handle]:
-        """Call several functions, each at its time: [(5, fn), ("8s", other)]."""
-        return [self.at(when, fn) for when, fn in steps]
+        """Call several functions, each at its time: [(5, fn), ("8s", other)]. All, or none."""
+        handles: list[Handle] = []
+        try:
+            for when, fn in steps:
+                handles.append(self.at(when, fn))
+        except BaseException:
+            for handle in handles:
+                handle.cancel()
+            raise
+        return handles
 
     def clear(self) -> None:
         """Forget all that has not happened yet."""

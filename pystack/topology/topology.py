@@ -178,7 +178,16 @@ class Topology:
                 raise ConfigError(f"{via!r} is neither a node nor an address{hint}") from None
         node.given_routes.add(prefix)
         node.pending_routes.append((prefix, via))
-        self._changed()
+        if not self._was_settled:
+            self._changed()
+            return
+        # One that cannot be is refused here, and not when time goes on.
+        was_dirty, self.dirty = self.dirty, True
+        try:
+            self.settle()
+        except ConfigError:
+            self.dirty = was_dirty
+            raise
 
     # asking
 

@@ -48,6 +48,8 @@ class Slot:
 
 def parse_slot(value: str) -> Slot:
     """Return it from tc's words. Raises ConfigError."""
+    if not isinstance(value, str):
+        raise ConfigError(f"it takes a text ({_FORMS})")
     words = value.split()
     limits = {"packets": math.inf, "bytes": math.inf}
     while len(words) > 2 and words[-2] in limits:

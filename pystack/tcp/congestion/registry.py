@@ -34,6 +34,8 @@ def congestion_control(name: str) -> ControlFactory:
 
     A setting goes to the class method `configured` of the control, which returns such a maker.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of a congestion control is a text, not {name!r}")
     kind, colon, setting = name.partition(":")
     made: ControlFactory = find(GROUP, kind, BUILT_IN)
     if not colon:
