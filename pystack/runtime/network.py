@@ -126,9 +126,10 @@ class Network:
         """End everything in it at once, as when the power goes."""
         assert self.nursery is not None
         self._times().clear()
+        # First: its own programs are cancelled, and only those of others hear that it has ended.
+        self.nursery.cancel_scope.cancel()
         for host in self.hosts.values():
             host.close()
-        self.nursery.cancel_scope.cancel()
         # An error of the block itself comes out as it is: into a group go only those of programs.
         # So do an exit, an outcome of pytest's and Ctrl-C; a Cancelled is for the nursery to tell.
         own = None if isinstance(error, BaseExceptionGroup | trio.Cancelled) else error

@@ -46,6 +46,7 @@ async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) 
     """Send one request; return the round trip in seconds. TimeoutError, OSError."""
     if not 0 <= payload_bytes <= 65507:
         raise ValueError("an echo request carries 0 to 65,507 bytes")
+    host.stack.check_up()
     sent_at = host.now()
     answer = await _ask(host, name, payload_bytes, 64, timeout_s)
     if answer is None:

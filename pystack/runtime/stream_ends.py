@@ -142,7 +142,7 @@ class StreamEnd(SocketEnd):
         if self.listener is None:
             raise error_of(errno.EINVAL)
         if self.listener.broken:
-            raise error_of(errno.EIO, f"{self.host.name} was powered off")
+            raise error_of(errno.ENETDOWN, self.host.name)
         if not self.listener.ready:
             return None
         ready = self.listener.ready.popleft()

@@ -386,7 +386,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
         if self._closed:
             raise trio.ClosedResourceError("this listener was closed here")
         if self._listener.broken:
-            raise trio.BrokenResourceError(f"{self._host.name} was powered off")
+            raise trio.BrokenResourceError(f"{self._host.name} has no power, or no network")
 
 
 async def connect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ class Host:
         self.accepts_source_routes = False  # True: who comes by one is answered by the same way
         self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux
         self.powered = True
+        self.closed = False
         self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
         self.idents = Identifications(seed, f"host/{name}")
         self.groups = Groups(self)
@@ -152,10 +154,16 @@ class Host:
                     )
 
     def close(self) -> None:
-        """Unplug: nothing arrives, nothing is sent, nobody is told any more; no timer is left."""
+        """Unplug for good: nothing arrives, nothing is sent, no timer is left.
+
+        Who holds something of it gets ENETDOWN, as after `power_off`, and is not left waiting.
+        """
+        self.closed = True
         for announcement in self._announcements:
             announcement.cancel()
         self.observers.clear()
+        self.tcp.break_all(errno.ENETDOWN, self.scheduler.now)
+        self.udp.break_all(errno.ENETDOWN)
         self.tcp.clear()
         self.reassembly.clear()
         self.groups.clear()
@@ -187,6 +195,11 @@ class Host:
         self.tcp = TcpTable(self)
         self.tcp.config = tcp_config
         self.powered = True
+
+    def check_up(self) -> None:
+        """Raise OSError (ENETDOWN) where there is no power, or no network any more."""
+        if self.closed or not self.powered:
+            raise OSError(errno.ENETDOWN, f"{os.strerror(errno.ENETDOWN)}: {self.name}")
 
     def is_own(self, address: Ip4) -> bool:
         """Tell whether packets to this address are for this host alone: 127.0.0.0/8 among them."""

@@ -59,6 +59,7 @@ class Opener:
         `route`: the user's own; None: that of the table.
         """
         host = self._host
+        host.check_up()
         if not 0 <= remote_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
         if not 0 <= local_port <= 0xFFFF:

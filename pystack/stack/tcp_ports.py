@@ -64,6 +64,7 @@ class TcpPorts:
         `foreign`: the address need not be one of this host.
         """
         host, local = self._host, wanted.local
+        host.check_up()
         if not 0 <= wanted.port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{wanted.port} is not a port")
         if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):

@@ -234,6 +234,7 @@ class TcpTable:
         """End all connections and listeners here with an errno, without a word to anybody else."""
         for socket in self:
             socket.connection.finish(error)
+            socket.connection.outbox.clear()
             self.pump(socket, now)
         self.time_waits.clear()
         self.listeners.break_all()

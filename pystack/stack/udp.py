@@ -79,6 +79,7 @@ class UdpTable:
         they are on different devices. `foreign`: the address need not be of this host.
         """
         host = self._host
+        host.check_up()
         if not 0 <= port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{port} is not a port")
         if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
