@@ -73,8 +73,7 @@ class Opener:
             if number:
                 raise OSError(number, "there is no such source route", format_ip4(remote))
         local = self._find_local(local, remote, route)
-        table = self._table
-        local_given = local_port != 0
+        table, local_given = self._table, local_port != 0
 
         def is_free(port: int) -> bool:
             ends = pack_ends(remote, local, remote_port, port)
