@@ -58,7 +58,9 @@ def test_a_second_connection_begins_with_what_the_first_found() -> None:
 
 @pytest.mark.rfc("1191", "3")
 @pytest.mark.parametrize("loss", ["0%", "5%"])
-@pytest.mark.parametrize(("mtu_bytes", "text"), [(563, 511), (552, 500), (500, 500), (296, 500)])
+@pytest.mark.parametrize(
+    ("mtu_bytes", "text"), [(563, 511), (552, 500), (500, 500), (296, 500), (128, 500)]
+)
 def test_paths_of_few_bytes_get_through_cut_by_the_routers_where_need_be(
     mtu_bytes: int, text: int, loss: str
 ) -> None:
