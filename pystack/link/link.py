@@ -164,6 +164,11 @@ class Link:
         self.a.close()
         self.b.close()
 
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        down = self.a_to_b.is_down + self.b_to_a.is_down
+        return f"<{type(self).__name__} {self.name} {('up', 'half down', 'down')[down]}>"
+
     def _pipes(self, direction: str | None) -> tuple[Pipe, ...]:
         if direction is None:
             return self.a_to_b, self.b_to_a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,7 +48,7 @@ class UdpSocket:
         remote = self._host.resolve(address[0])
         route = self._host.routes.lookup(remote)
         if route is None:
-            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
+            raise self._host.stack.no_route(remote)
         own = self._host.stack.is_own(remote)
         self._socket.connect(remote, address[1], remote if own else route.source)
 

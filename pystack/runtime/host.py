@@ -73,6 +73,10 @@ class Place(Protocol):
         """Give addresses and routes to what has none yet; at once where there is nothing to do."""
         ...
 
+    def has_node(self, name: str) -> bool:
+        """Tell whether there is a node of that name, with an address or without."""
+        ...
+
     def power_off(self, name: str) -> None:
         """Cut a node off, end its programs, and let it forget what it knew."""
         ...
@@ -188,7 +192,13 @@ class TrioHost:
         try:
             return parse_ip4(name)
         except ConfigError:
-            raise OSError(errno.ENOENT, f"{self.name} knows no host {name!r}") from None
+            raise OSError(errno.ENOENT, self.why_unknown(name)) from None
+
+    def why_unknown(self, name: str) -> str:
+        """Return why a name has no address here, as a sentence."""
+        if self._place is not None and self._place.has_node(name):
+            return f"{name!r} has no link yet, and so no address"
+        return f"{self.name} knows no host {name!r}"
 
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Run a program on this host, in this task: all of Trio's networking in it is the host's.

@@ -303,6 +303,10 @@ class Network:
         """Add a route to a host or router: see `TrioHost.route`. Raises ConfigError."""
         self.topology.route(name, destination, via)
 
+    def has_node(self, name: str) -> bool:
+        """Tell whether there is a node of that name."""
+        return name in self.topology.nodes
+
     def settle(self) -> None:
         """Give addresses and routes to what has none yet; happens by itself. ConfigError."""
         topology = self._topology  # asked for with each call of a program's: no property
@@ -427,6 +431,11 @@ class Network:
 
     def _wall_clock_offset_s(self) -> float:
         return 0.0 if self.driver.is_virtual else time.time() - self.driver.now()
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        hosts, switches, links = len(self.hosts), len(self.switches), len(self.links)
+        return f"<Network of hosts: {hosts}, switches: {switches}, links: {links}>"
 
     def _add(self, stack: Host, config: TcpConfig) -> TrioHost:
         stack.tcp.config = config

@@ -10,6 +10,7 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.runtime.current import current_host
+from pystack.runtime.hints import explain
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
@@ -81,6 +82,9 @@ class Programs:
         try:
             with scope:
                 yield scope
+        except Exception as error:
+            explain(error)
+            raise
         finally:
             self._scopes.remove(scope)
             current_host.reset(token)

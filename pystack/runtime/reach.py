@@ -97,7 +97,7 @@ async def _ask(
     layer.echo_error_sinks[ident] = on_error
     try:
         if not layer.send_echo(remote, ident, 1, payload, host.now(), ttl=ttl):
-            raise OSError(errno.ENETUNREACH, f"{host.name} has no route to {name}")
+            raise host.stack.no_route(remote)
         with trio.move_on_after(timeout_s):
             while not answers:
                 await waiter.wait()

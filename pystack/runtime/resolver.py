@@ -129,7 +129,7 @@ def _address_of(here: TrioHost, name: str, flags: int) -> Ip4:
 
 
 def _unknown(here: TrioHost, name: str) -> socket.gaierror:
-    return socket.gaierror(socket.EAI_NONAME, f"{here.name} knows no host {name!r}")
+    return socket.gaierror(socket.EAI_NONAME, here.why_unknown(name))
 
 
 def _spellings(name: str) -> list[str]:

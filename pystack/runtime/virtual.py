@@ -29,6 +29,7 @@ from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Scheduler
 from pystack.core.units import parse_time_s
 from pystack.runtime.driver import Waiter
+from pystack.runtime.hints import explain
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -237,6 +238,7 @@ def run(
             try:
                 result = await async_fn(*args)
             except BaseException as error:  # SystemExit as well; a Cancelled is raised on below
+                explain(error)
                 errors.append(error)
             driving.cancel()
         if errors:

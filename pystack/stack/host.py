@@ -131,6 +131,13 @@ class Host:
         for route in wanted.values():
             self.routes.add(route)
 
+    def no_route(self, dst: Ip4) -> OSError:
+        """Return the error of whoever wants to send there without a route."""
+        text = os.strerror(errno.ENETUNREACH)
+        if all(known.neighbors is None for known in self.interfaces):
+            text += f": {self.name} has no link"
+        return OSError(errno.ENETUNREACH, text, format_ip4(dst))
+
     def set_gateway(self, gateway: Ip4) -> None:
         """Send what is for no known network to the router at `gateway`."""
         on_link = self.routes.lookup(gateway)

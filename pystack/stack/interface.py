@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from pystack.core.addresses import ALL_HOSTS, LIMITED_BROADCAST, Ip4, Mac, Prefix, is_multicast
+from pystack.core.addresses import (
+    ALL_HOSTS,
+    LIMITED_BROADCAST,
+    Ip4,
+    Mac,
+    Prefix,
+    format_ip4,
+    format_mac,
+    is_multicast,
+)
 from pystack.link.port import Port
 from pystack.stack.neighbors import NeighborTable
 
@@ -66,3 +75,11 @@ class Interface:
     def is_many(self, address: int) -> bool:
         """Tell whether the address means more than one host: broadcast or multicast."""
         return is_multicast(address) or self.is_broadcast(address)
+
+    def __repr__(self) -> str:
+        """Return it in the manner of `ip address`."""
+        own = " ".join(
+            f"{format_ip4(address)}/{block.length}" for address, block in self._addresses
+        )
+        mac = "" if self.neighbors is None else f" ether {format_mac(self.mac)}"
+        return f"<{self.name} {own} mtu {self.mtu_bytes}{mac}>"

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from pystack.core.addresses import Ip4, Mac
+from pystack.core.addresses import Ip4, Mac, format_ip4, format_mac
 from pystack.core.counters import Counters
 from pystack.core.rng import Random
 from pystack.core.scheduler import Handle, Scheduler
@@ -81,6 +81,11 @@ class Neighbor:
         self.probes = 0
         self.reachable_until = -math.inf
         self.timer: Handle | None = None  # None: nothing to wait for in this state
+
+    def __repr__(self) -> str:
+        """Return it in the manner of `ip neighbour`."""
+        mac = "" if self.mac is None else f" lladdr {format_mac(self.mac)}"
+        return f"<{format_ip4(self.address)}{mac} {self.state.value}>"
 
 
 class NeighborTable:

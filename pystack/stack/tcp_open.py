@@ -67,7 +67,7 @@ class Opener:
         first = remote if source_route is None or not source_route.hops else source_route.hops[0]
         route = route or host.routes.lookup(first)
         if route is None or host.is_many(remote) or remote == UNSPECIFIED:
-            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(remote))
+            raise host.no_route(remote)
         if source_route is not None:
             number = ip_fields.refusal(host, source_route, route.interface.mtu_bytes)
             if number:

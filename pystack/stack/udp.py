@@ -440,7 +440,7 @@ class UdpTable:
             if route is None or is_multicast(dst):
                 route = Route(Prefix.of(dst, 32), device, None, device.address)
         if route is None or dst == UNSPECIFIED or (fields.on_link_only and route.gateway):
-            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH), format_ip4(dst))
+            raise host.no_route(dst)
         return route
 
 

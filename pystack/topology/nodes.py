@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pystack.core.addresses import Ip4, Mac, Prefix
+from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4
 from pystack.core.counters import Counters
 from pystack.link.port import FrameSink, Port
 from pystack.stack.host import Host
@@ -59,6 +59,11 @@ class Station:
     def close(self) -> None:
         """Hear nothing any more."""
         self._sink = None
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        own = "no address" if self.address is None else format_ip4(self.address[0])
+        return f"<Station {self.name} {own}>"
 
     def _deliver(self, frame: Frame, now: float) -> None:
         if self._sink is None:
