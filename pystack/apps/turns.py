@@ -24,9 +24,12 @@ from typing import Final
 
 import trio
 
-BULK_BYTES_A_UNIT: Final = 32 * 1024  # of what is only moved
-SLICE_UNITS: Final = 16
-ROUND_UNITS: Final = 512
+BULK_BYTES_A_UNIT: Final = 128 * 1024  # of what is only moved
+# So little that who goes on takes no more of a round than somebody else's brief connection does,
+# which needs about a dozen. What is longer in one piece is done after as many rounds as it has
+# slices.
+SLICE_UNITS: Final = 4
+ROUND_UNITS: Final = 1176
 
 _turns: Final[trio.lowlevel.RunVar[Turns]] = trio.lowlevel.RunVar("pystack.apps.turns")
 _turn: Final[ContextVar[Turn]] = ContextVar("pystack.apps.turn")
@@ -35,13 +38,14 @@ _turn: Final[ContextVar[Turn]] = ContextVar("pystack.apps.turn")
 class Turn:
     """That of one connection, or of whatever else a stranger feeds."""
 
-    __slots__ = ("_address", "_turns", "_used_units")
+    __slots__ = ("_address", "_next_units", "_turns", "_used_units")
 
     def __init__(self, address: str = "") -> None:
         """`address`: of the peer; those of one address share its part."""
         self._address = address
         self._turns = _of_this_run()
         self._used_units = 0
+        self._next_units = 0  # what was reserved last
 
     def renew(self) -> None:
         """Begin a new slice: right before what lets others run anyway, a read."""
@@ -49,14 +53,16 @@ class Turn:
 
     def spend(self, units: int) -> bool:
         """Reserve work; True: it must `wait` before."""
+        is_over = self._used_units >= SLICE_UNITS or self._turns.used_units >= ROUND_UNITS
+        self._next_units = units
         self._used_units += units
         self._turns.used_units += units
-        return self._used_units > SLICE_UNITS or self._turns.used_units > ROUND_UNITS
+        return is_over
 
     async def wait(self) -> None:
         """Let others run until it is this connection's turn. A checkpoint."""
-        await self._turns.next(self._address)
-        self._used_units = 0
+        await self._turns.next(self._address, max(1, -(-self._next_units // SLICE_UNITS)))
+        self._used_units = self._next_units
 
 
 class Turns:
@@ -76,16 +82,16 @@ class Turns:
         self._last_tag = 0  # of who was called last
         self._is_somebody_due = False  # in the next round
 
-    async def next(self, address: str) -> None:
-        """Wait for the round in which this task is the one that goes on."""
-        if not self._is_somebody_due:
-            self._is_somebody_due = True
-            try:
-                await trio.lowlevel.checkpoint()
-            finally:
-                self._call_next()
-        else:
+    async def next(self, address: str, rounds: int) -> None:
+        """Wait for the round in which this task is the one that goes on, and so many after it."""
+        if self._is_somebody_due:
             await self._queue(address)
+            rounds -= 1
+        self._is_somebody_due = True
+        try:
+            for _ in range(rounds):
+                await trio.lowlevel.checkpoint()
+        finally:
             self._call_next()
 
     async def _queue(self, address: str) -> None:

@@ -11,7 +11,7 @@ from pystack.apps.http.tree import Tree
 from pystack.apps.turns import current_turn
 
 MAX_ENTRIES: Final = 10_000  # so that no directory makes a page that nobody can read
-_ENTRY_UNITS: Final = 2  # of the work that `pystack.apps.turns` counts
+_ENTRY_UNITS: Final = 1  # of the work that `pystack.apps.turns` counts
 
 
 # Not a directory, its name in lower case, its row. Python's collector does not look at tuples of

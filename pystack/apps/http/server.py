@@ -42,7 +42,7 @@ WRITE_BYTES: Final = 4 * SEND_BYTES
 JOIN_BYTES: Final = 64 * 1024  # a body up to this size goes out together with its head
 DRAIN_BYTES: Final = 64 * 1024  # an unread body up to this size is read, to keep the connection
 
-REQUEST_UNITS: Final = 12  # of work, see `pystack.apps.turns`: its head, the answer's, the sending
+REQUEST_UNITS: Final = 28  # of work, see `pystack.apps.turns`: its head, the answer's, the sending
 BYTES_A_UNIT: Final = 8 * 1024
 GATHER_BYTES: Final = 4096
 

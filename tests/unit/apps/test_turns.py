@@ -34,6 +34,7 @@ class Ticker:
     def __init__(self) -> None:
         self.calls = 0
         self.most_calls = 0
+        self.total = 0
         self.ticks = 0
 
     async def run(self) -> None:
@@ -46,6 +47,7 @@ class Ticker:
     def profile(self, frame: FrameType, event: str, arg: object) -> None:
         if event in ("call", "c_call"):
             self.calls += 1
+            self.total += 1
 
 
 @asynccontextmanager
@@ -230,3 +232,30 @@ async def test_who_is_cancelled_while_waiting_holds_up_nobody() -> None:
         for scope in cancelled:
             scope.cancel()
     assert sorted(finished) == [number for number in range(30) if number % 3]
+
+
+@pytest.mark.parametrize("name", ["chunks of one byte", "pipelined requests", "listings"])
+async def test_beside_the_worst_another_client_gets_half_of_what_it_gets_alone(
+    root: Path, name: str
+) -> None:
+    """What twenty others' clients do in this program counts as well, and is about a fifth."""
+    site = Site(root)
+
+    async def visit() -> None:
+        for _ in range(20):
+            await talk(site, get("/connection", "Connection: close"))
+
+    async def calls_of_a_visit() -> int:
+        counted.total = 0
+        await visit()
+        return counted.total
+
+    async with ticking() as counted:
+        alone = await calls_of_a_visit()
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(talk, site, WORST[name] * 50)
+            await trio.lowlevel.checkpoint()
+            beside = await calls_of_a_visit()
+            nursery.cancel_scope.cancel()
+    assert beside <= 2.5 * alone
