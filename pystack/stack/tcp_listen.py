@@ -197,7 +197,8 @@ class Listeners:
                 return
             waits.forget(ends)
             old = record
-        host, listener = self._host, self.find(packet.dst, segment.dst_port)
+        host, other = self._host, (packet.src, segment.src_port)
+        listener = self.find(packet.dst, segment.dst_port, other, interface)
         kind = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)
         if listener is None:
             self._answer_stranger(packet, segment, now, known_port=False)
@@ -212,7 +213,8 @@ class Listeners:
 
     def fast_open_is_over(self, socket: TcpSocket) -> None:
         """A connection that had text before its last ACK has that now, or has ended."""
-        listener = self.find(socket.local, socket.connection.local_port)
+        other = socket.remote, socket.connection.remote_port
+        listener = self.find(socket.local, socket.connection.local_port, other)
         if listener is not None:
             listener.fast_opened.discard(socket)
 
