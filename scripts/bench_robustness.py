@@ -36,6 +36,8 @@ from pystack.stack import fragments, icmp, idents, neighbors, path_mtus, routes
 from pystack.stack.host import Host
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import out_of_order
+from pystack.tcp.listener import MAX_BACKLOG
+from pystack.tcp.tcb import TcpConfig
 from pystack.topology.switch import TABLE_ENTRIES, Switch
 from pystack.wire import arp, ethernet, ipv4, segment_frame, tcp, udp
 from pystack.wire import icmp as icmp_wire
@@ -200,6 +202,27 @@ def text_beyond_gaps() -> tuple[FrameSink, Scheduler, Callable[[int], Frame]]:
     return world.port.sink, world.scheduler, frame
 
 
+def fast_openers() -> tuple[FrameSink, Scheduler, Callable[[int], Frame]]:
+    """A listener that takes text in SYNs, from ever new peers that never send another ACK."""
+    world = World()
+    world.host.tcp.config = TcpConfig(
+        fast_open="server", fast_open_cookieless="server", fast_open_pending=MAX_BACKLOG
+    )
+    listener = world.host.tcp.listen(UNSPECIFIED, 80, MAX_BACKLOG)
+
+    def sink(frame: Frame, now: float) -> None:
+        world.port.sink(frame, now)
+        if listener.ready:
+            listener.ready.popleft().listener = None
+
+    def frame(number: int) -> Frame:
+        src = far_away(number)
+        segment = tcp.Segment(5000, 80, 7, 0, tcp.SYN, 1000, b"\x02\x04\x05\xb4", b"text")
+        return ip_frame(tcp.pack_header(segment, src, HERE) + b"text", ipv4.TCP, src)
+
+    return sink, world.scheduler, frame
+
+
 def stations() -> tuple[FrameSink, Scheduler, Callable[[int], Frame]]:
     """A switch that hears ever new stations."""
     switch, ports = Switch("switch"), [Port(), Port()]
@@ -246,6 +269,7 @@ CASES: Final = (
     Case("ICMP errors", int(icmp.ERRORS_BURST), of_host(lambda n: datagram(far_away(n), 9))),
     Case("path MTUs", path_mtus.MAX_PATHS, paths),
     Case("SYN queue, then cookies", 1024, of_host(syn)),
+    Case("text in SYNs, before an ACK", 2048, fast_openers),
     Case("ranges beyond a gap", out_of_order.MAX_RANGES, text_beyond_gaps),
     Case("stations of a switch", TABLE_ENTRIES, stations),
 )
