@@ -21,6 +21,7 @@ TWO_HUMPS: Table = tuple(
     for middle in (-1.0, 1.0)
     for number in range(512)
 )
+SAMPLES: Table = tuple(Random(9).gauss(0.0, 1.0) for _ in range(100))  # two of them nearly alike
 DISTRIBUTIONS = {
     "uniform": None,
     "normal": parse_distribution("normal"),
@@ -29,6 +30,10 @@ DISTRIBUTIONS = {
     "two humps": TWO_HUMPS,
     "three values": (-1.0, 0.0, 0.5),
     "one value": (0.5,),
+    "one value often": (0.5,) * 99,
+    "a hundred samples": SAMPLES,
+    "mostly one value": (0.0,) * 3000 + tuple(number / 250 for number in range(-500, 500)),
+    "two values often": (-1.0,) * 3000 + (1.0,) * 1000,
 }
 
 

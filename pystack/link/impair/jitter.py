@@ -39,6 +39,7 @@ _PACE_TURN: Final = 0.5698402910
 _CHANCE: Final = 0.02
 
 _CELLS: Final = 256  # of equal probability, into which a table is cut; finer at both ends
+_FALLS: Final = 30  # a fall goes through a part of the whole width, of this size at the least
 _FEW: Final = 64  # a table of so few entries is taken for single delays, not for samples
 _RAMP: Final = 0.02  # the share of time between them: a delay that keeps the order cannot jump down
 _TERMS: Final = 24  # of the series for a correlation
@@ -147,16 +148,13 @@ class Shape:
         cells = range(len(knots) - 1)
         shares = [self.quantiles[cell + 1] - self.quantiles[cell] for cell in cells]
         widths = [self.values[cell + 1] - self.values[cell] for cell in cells]
-        # A cell without width, a delay that many frames have, is no peak: falls rest there.
+        # A delay that many frames have is no peak, or falls would be that short: they rest there.
+        most = _FALLS / self.width if self.width else 1.0
         height = [
-            share / width if width > 1e-9 else math.inf
+            share / width if share < most * width else most
             for share, width in zip(shares, widths, strict=True)
         ]
-        self.peak = peak = max(
-            (cell for cell in cells if height[cell] < math.inf),
-            key=height.__getitem__,
-            default=0,
-        )
+        self.peak = peak = max(cells, key=height.__getitem__)
         # The highest curve with one peak that is nowhere above the density
         for cell in range(peak - 1, -1, -1):
             height[cell] = min(height[cell], height[cell + 1])
@@ -290,7 +288,7 @@ class Ordered:
         self._place = begin + (end - begin) * (quantile - low) / (high - low)
         # Any of the falls that pass there, and a slow one more often, by what it takes longer
         peak = known.height[known.peak]
-        part = random() * known.height[cell] / peak if peak < math.inf else 0.0
+        part = random() * known.height[cell] / peak
         self._height = part if cell >= known.peak else 1.0 - part
         self._end = known.times[known.lowest((1.0 - self._height) * peak)]
         self._pace = math.sqrt(_FASTEST**2 + random() * (_SLOWEST**2 - _FASTEST**2))
