@@ -219,15 +219,18 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
     else:
         acks.take_ack(conn, seg, now)
     if tcb.fin_seq is not None and tcb.snd_una > tcb.fin_seq:
-        _fin_acknowledged(conn, now)
+        _fin_acknowledged(conn, seg, now)
     return conn.state is not TcpState.CLOSED
 
 
-def _fin_acknowledged(conn: Connection, now: float) -> None:
+def _fin_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     if conn.state is TcpState.FIN_WAIT_1:
         conn.enter(TcpState.FIN_WAIT_2)
-        if conn.released:
+        if conn.released and conn.config.fin_wait_2_s:
             conn.tcb.timers[Timer.TIME_WAIT] = now + conn.config.fin_wait_2_s
+        elif conn.released:  # TCP_LINGER2 below 0: as Linux, as if there were no connection
+            conn.outbox.append(output.reset_for(seg))
+            conn.finish(None)
     elif conn.state is TcpState.CLOSING:
         timers.enter_time_wait(conn, now)
     elif conn.state is TcpState.LAST_ACK:

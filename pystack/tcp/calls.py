@@ -96,7 +96,9 @@ def release(conn: Connection, now: float) -> None:
         return
     conn.receive_buffer.clear()
     close(conn, now)
-    if conn.state is TcpState.FIN_WAIT_2:
+    if conn.state is TcpState.FIN_WAIT_2 and not conn.config.fin_wait_2_s:
+        abort(conn, now)
+    elif conn.state is TcpState.FIN_WAIT_2:
         conn.tcb.timers[Timer.TIME_WAIT] = now + conn.config.fin_wait_2_s
 
 

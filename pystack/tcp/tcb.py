@@ -54,7 +54,8 @@ class TcpConfig:
     delayed_ack_s: float = 0.04  # RFC 9293 MUST-40: less than 0.5 s
     quick_acks: int = 16  # ACKs without delay at the start, after a silence, and after duplicates
     msl_s: float = 30.0  # RFC 9293 section 3.4.2 says two minutes; 2 MSL are 60 s as in Linux
-    fin_wait_2_s: float = 60.0  # for connections whose user has gone; as Linux's tcp_fin_timeout
+    # For connections whose user has gone, 0: a reset at once; as Linux's tcp_fin_timeout
+    fin_wait_2_s: float = 60.0
     # Other sizes of segments are tried out (RFC 4821): 0: never, 1: on a path that swallows large
     # ones, 2: always; tcp_mtu_probing
     mtu_probing: int = 0
