@@ -39,3 +39,56 @@ def segments(nodes: Iterable[Node], pairs: Iterable[Pair]) -> list[list[End]]:
     for members in found.values():
         members.sort(key=lambda end: (end.node.order, end.number))
     return sorted(found.values(), key=lambda members: min(end.order for end in members))
+
+
+class Segments:
+    """Who is on a segment with whom, kept while links are made: each node may be there once."""
+
+    def __init__(self) -> None:
+        self._joined: dict[Node, Node] = {}  # switches to others of their segment
+        self._members: dict[Node, dict[Node, End]] = {}  # by the switch that stands for a segment
+
+    def join(self, one: End, other: End) -> None:
+        """Take note of a link."""
+        if one.node.is_switch and other.node.is_switch:
+            mine, its = self._leader(one.node), self._leader(other.node)
+            if mine is not its:
+                few, many = sorted((mine, its), key=lambda node: len(self._of(node)))
+                self._of(many).update(self._members.pop(few))
+                self._joined[few] = many
+        elif one.node.is_switch:
+            self._of(self._leader(one.node))[other.node] = other
+        elif other.node.is_switch:
+            self._of(self._leader(other.node))[one.node] = one
+
+    def twice(self, one: Node, other: Node) -> tuple[End, str] | None:
+        """Return who would be on one segment twice if these were joined; None: nobody.
+
+        That is its end there, and the name of the other.
+        """
+        if one.is_switch and other.is_switch:
+            mine, its = self._leader(one), self._leader(other)
+            if mine is its:
+                return None
+            few, many = sorted((self._of(mine), self._of(its)), key=len)
+            for node, end in few.items():
+                if node in many:
+                    first, second = sorted((end, many[node]), key=lambda end: end.number)
+                    return first, second.name
+        elif one.is_switch or other.is_switch:
+            switch, node = (one, other) if one.is_switch else (other, one)
+            known = self._of(self._leader(switch)).get(node)
+            if known is not None:
+                return known, f"eth{len(node.ends)}"
+        return None
+
+    def _leader(self, switch: Node) -> Node:
+        while (up := self._joined.get(switch)) is not None:
+            further = self._joined.get(up)
+            if further is not None:
+                self._joined[switch] = further
+            switch = up
+        return switch
+
+    def _of(self, leader: Node) -> dict[Node, End]:
+        return self._members.setdefault(leader, {})

@@ -72,6 +72,7 @@ class Topology:
         self.cables: list[Cable] = []
         self._owners: dict[Ip4, str] = {}  # of addresses, also of those that are only wanted yet
         self._link_names: Counter[str] = Counter()
+        self._segments = segments.Segments()
         self._ends = 0
         self._portals: set[tuple[str, str]] = set()  # interfaces that lead out of the network
         self._station_taps: list[TapFn] = []
@@ -142,6 +143,7 @@ class Topology:
         cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))
         self.cables.append(cable)
         self._link_names[name] += 1
+        self._segments.join(cable.a, cable.b)
         if cable.a.node.is_switch and cable.b.node.is_switch:
             self._trunks[link] = cable
             for end in (cable.a, cable.b):
@@ -306,8 +308,6 @@ class Topology:
         self._rest()
         pairs = [(cable.a, cable.b) for cable in self.cables]
         found = segments.segments(self.nodes.values(), pairs)
-        for members in found:
-            _check_once(members)
         for end, address in addressing.assign(found, self.subnet):
             self._give(end, address)
         routing.fill(self.nodes, found)
@@ -386,6 +386,12 @@ class Topology:
             node = self.node(name)
             if isinstance(node.device, Station) and node.ends:
                 raise ConfigError(f"{name} has a link already, and can have only one")
+        twice = self._segments.twice(self.node(a), self.node(b))
+        if twice is not None:
+            raise ConfigError(
+                f"{twice[0].node.name} has two links into one segment "
+                f"({twice[0].name}, {twice[1]}): one is enough, or a router belongs between them"
+            )
 
     def _add_host(self, name: str, address: Addresses, kind: type[HostT]) -> HostT:
         host = kind(name, self.scheduler, self.seed)
@@ -441,14 +447,3 @@ class Topology:
         # Locally administered (the 2 in the first byte), and the same for the same seed and name.
         rng = component_rng(self.seed, f"mac/{name}" if number == 0 else f"mac/{name}/eth{number}")
         return Mac(b"\x02" + rng.randbytes(5))
-
-
-def _check_once(members: Sequence[End]) -> None:
-    seen: dict[Node, End] = {}
-    for end in members:
-        other = seen.setdefault(end.node, end)
-        if other is not end:
-            raise ConfigError(
-                f"{end.node.name} has two links into one segment ({other.name}, {end.name}): "
-                "one is enough, or a router belongs between them"
-            )

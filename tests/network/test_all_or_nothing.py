@@ -81,6 +81,7 @@ WRONG: dict[str, Act] = {
     "link: itself": lambda net: net.link("a", "a"),
     "link: nobody": lambda net: net.link("a", "nobody"),
     "link: not a node": lambda net: net.link("a", Other()),  # type: ignore[arg-type]
+    "link: twice into a segment": lambda net: net.link("a", "sw"),
     "link: preset": lambda net: net.link("a", "b", preset="nonesuch"),
     "link: mtu": lambda net: net.link("a", "b", mtu_bytes=67),
     "link: mtu's type": lambda net: net.link("a", "b", mtu_bytes="big"),  # type: ignore[arg-type]

@@ -357,12 +357,27 @@ def test_a_host_of_another_network_is_refused() -> None:
     within(scenario)
 
 
+def test_switches_that_would_join_two_links_of_a_host_are_not_joined() -> None:
+    async def scenario(net: Network) -> None:
+        a, b, one, other, third = net.host("a"), net.host("b"), *map(net.switch, ("s1", "s2", "s3"))
+        net.link(a, one)
+        net.link(b, one)
+        net.link(a, other)
+        net.link(other, third)
+        with pytest.raises(ConfigError, match=r"a has two links into one segment \(eth0, eth1\)"):
+            net.link(third, one)
+        await a.ping("b")
+        assert one.ports[2:] == []
+
+    within(scenario)
+
+
 def test_two_links_of_a_host_into_one_segment_are_refused() -> None:
     async def scenario(net: Network) -> None:
         a, switch = net.host("a"), net.switch("sw")
         net.link(a, switch)
-        net.link(a, switch)
         with pytest.raises(ConfigError, match=r"two links into one segment \(eth0, eth1\)"):
-            net.settle()
+            net.link(a, switch)
+        assert len(net.links) == 1
 
     within(scenario)
