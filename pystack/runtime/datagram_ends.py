@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4, is_multicast
+from pystack.runtime import error_queue
 from pystack.runtime.option_table import IP, SOCKET, UDP, Option
 from pystack.runtime.socket_ends import SocketEnd, error_of, packed_address
 from pystack.runtime.socket_options import SOL_UDP, UDP_SEGMENT, view_of
@@ -27,11 +28,9 @@ from pystack.runtime.sockets import (
 )
 from pystack.stack.interface import Interface
 from pystack.stack.udp_socket import (
-    ORIGIN_ICMP,
     RECEIVE_BUFFER_BYTES,
     USUAL,
     DatagramFields,
-    QueuedError,
 )
 from pystack.wire.udp import MAX_LONG_BURST_DATAGRAMS, MAX_PAYLOAD_BYTES
 
@@ -43,7 +42,6 @@ _IP_TOS: Final = 1
 _IP_TTL: Final = 2
 _IP_RECVOPTS: Final = 6
 _IP_PKTINFO: Final = 8
-_IP_RECVERR: Final = 11
 _IP_RECVTTL: Final = 12
 _IP_RECVTOS: Final = 13
 _IP_FREEBIND: Final = 15
@@ -60,7 +58,6 @@ _ARRIVALS: Final = (
 )
 _DEFAULT_SNDBUF: Final = 212992  # as Linux tells it; datagrams never wait here
 _PKTINFO: Final = struct.Struct("=iII")  # with its addresses swapped, where the machine does so
-_EXTENDED_ERR: Final = struct.Struct("=IBBBBII")
 _TIME: Final = struct.Struct("@ll")
 
 To = tuple[Ip4, int]
@@ -146,7 +143,7 @@ class DatagramEnd(SocketEnd):
             return Received(b"", 0) if self.read_shut else None
         if flags & MSG_ERRQUEUE:
             queued = udp.take_queued_error()
-            return None if queued is None else _told(queued, size)
+            return None if queued is None else error_queue.of_datagram(queued, size)
         error = udp.take_error()
         if error is not None:
             raise error
@@ -286,7 +283,7 @@ class DatagramEnd(SocketEnd):
         udp.all_groups = self.flag(IP, 49)
         ttl = options.number(IP, _IP_TTL)
         udp.ttl = self.host.tcp.config.ttl if ttl < 1 else ttl
-        udp.receives_errors = self.flag(IP, _IP_RECVERR)
+        udp.receives_errors = self.flag(IP, error_queue.IP_RECVERR)
         if not udp.receives_errors:
             udp.errors.clear()
         udp.want_arrivals(wanted=any(options.number(*key) for key in _ARRIVALS))
@@ -471,22 +468,6 @@ class DatagramEnd(SocketEnd):
         if in_microseconds:
             rest //= 1000
         return _TIME.pack(nanoseconds // 1_000_000_000, rest)
-
-
-def _told(queued: QueuedError, size: int) -> Received:
-    """Return an error of the queue as recvmsg(2) gives it: ip(7), IP_RECVERR."""
-    data = _EXTENDED_ERR.pack(
-        queued.number, queued.origin, queued.kind, queued.code, 0, queued.info, 0
-    )
-    from_icmp = queued.origin == ORIGIN_ICMP
-    data += packed_address(queued.offender, 0) if from_icmp else bytes(16)
-    return Received(
-        queued.payload[:size],
-        min(len(queued.payload), size),
-        [(IP, _IP_RECVERR, data)],
-        MSG_ERRQUEUE | (MSG_TRUNC if len(queued.payload) > size else 0),
-        (format_ip4(queued.dst[0]), queued.dst[1]),
-    )
 
 
 def _number_of(view: memoryview, size: int) -> int:

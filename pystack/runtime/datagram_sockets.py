@@ -12,7 +12,13 @@ from pystack.core.addresses import format_ip4
 from pystack.runtime.datagram_ends import DatagramEnd, Message
 from pystack.runtime.socket_ends import error_of
 from pystack.runtime.socket_options import view_of
-from pystack.runtime.sockets import HostSocket, Received, check_flags
+from pystack.runtime.sockets import (
+    MSG_FASTOPEN,
+    MSG_ZEROCOPY,
+    HostSocket,
+    Received,
+    check_flags,
+)
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
@@ -107,7 +113,7 @@ class DatagramSocket(HostSocket):
         as `sendto`.
         """
         messages = tuple(ancdata)
-        check_flags(flags)
+        check_flags(flags, MSG_FASTOPEN | MSG_ZEROCOPY)
         parts = [view_of(part) for part in buffers]
         view = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
         self._check_open()

@@ -47,15 +47,16 @@ MSG_TRUNC: Final = 0x20
 MSG_EOR: Final = 0x80
 MSG_MORE: Final = 0x8000
 MSG_ERRQUEUE: Final = 0x2000
+MSG_ZEROCOPY: Final = 0x4000000
 MSG_FASTOPEN: Final = 0x20000000
 # Linux looks at none but its own, and neither do we; what would promise something is refused.
 # MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL mean nothing to sockets that never block.
-_REFUSED_FLAGS: Final = MSG_FASTOPEN | 0x4000000  # MSG_ZEROCOPY
+_REFUSED_FLAGS: Final = MSG_FASTOPEN
 
 
-def check_flags(flags: int) -> None:
+def check_flags(flags: int, refused: int = _REFUSED_FLAGS) -> None:
     """Raise OSError (EOPNOTSUPP) for flags of send that would not be kept."""
-    if flags & _REFUSED_FLAGS:
+    if flags & refused:
         raise OSError(errno.EOPNOTSUPP, f"the flags {flags:#x} are not supported here")
 
 

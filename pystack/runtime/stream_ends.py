@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
-from pystack.runtime import stream_options, tcp_sockopts, urgent_byte
+from pystack.runtime import error_queue, stream_options, tcp_sockopts, urgent_byte
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket_ends import SO_RCVLOWAT, SocketEnd, error_of
 from pystack.runtime.socket_options import SocketOptions, view_of
@@ -20,10 +20,11 @@ from pystack.runtime.sockets import (
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
+    MSG_ZEROCOPY,
     Received,
 )
 from pystack.runtime.stream_opening import route_of, with_fast_open
-from pystack.runtime.stream_options import NO_PEER, OVER
+from pystack.runtime.stream_options import NO_PEER, OVER, peer_is_done
 from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
@@ -34,6 +35,7 @@ from pystack.wire.ip_options import find_source_route
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
+    from pystack.stack.notices import Notices
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.listener import Listener
     from pystack.tcp.tcb import TcpConfig
@@ -69,6 +71,7 @@ class StreamEnd(SocketEnd):
         self._port_given = False  # by `bind`
         self._bound_again = False  # since the connection that there was is over
         self._last_port = 0  # of a connection that did not come about
+        self.notices: Notices | None = None  # None: nothing is told of what is sent
         self._error_told = False
         self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
         self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
@@ -277,6 +280,7 @@ class StreamEnd(SocketEnd):
             urgent=bool(flags & MSG_OOB),
             more_comes=bool(flags & MSG_MORE),
             record_ends=bool(flags & MSG_EOR),
+            zero_copy=bool(flags & MSG_ZEROCOPY),
         )
         return written or None
 
@@ -284,7 +288,7 @@ class StreamEnd(SocketEnd):
         """Take what has arrived. `woken`: as much as SO_RCVLOWAT says should be there."""
         connected = self.socket
         if flags & MSG_ERRQUEUE:
-            raise error_of(errno.EAGAIN)  # a stream has no queue of errors
+            return error_queue.take(self)
         if connected is None or self.deferred:
             out_of_line = flags & MSG_OOB and self.listener is None
             raise error_of(errno.EINVAL if out_of_line else errno.ENOTCONN)
@@ -297,7 +301,7 @@ class StreamEnd(SocketEnd):
             return Received(b"" if flags & MSG_TRUNC else data, len(data))
         if connected.connection.state is TcpState.SYN_SENT:
             return None
-        if not _peer_is_done(connected) or self._soft_error:
+        if not peer_is_done(connected) or self._soft_error:
             number = self.take_error()
             if number:
                 raise error_of(number)
@@ -343,8 +347,8 @@ class StreamEnd(SocketEnd):
         return (
             self.read_shut
             or waiting >= wanted
-            or _peer_is_done(self.socket)
-            or bool(self._soft_error)
+            or peer_is_done(self.socket)
+            or bool(self._soft_error or (self.notices and self.notices.queue))
             or connection.state in OVER
         )
 
@@ -372,6 +376,7 @@ class StreamEnd(SocketEnd):
         self._urgent_taken = 0
         connected.on_signal = self._on_signal
         connected.on_error = self._on_error
+        error_queue.adopted(self)
         number = self.options.number
         for name in tcp_sockopts.SWITCHES:
             key = tcp_sockopts.TCP, name
@@ -445,6 +450,7 @@ class StreamEnd(SocketEnd):
         """Do what an option means; return what is remembered, None: the value itself. OSError."""
         key = row.key
         found = super().option_set(row, data, number)
+        error_queue.set_option(self, row, number)
         changes = tcp_sockopts.changes(
             key,
             number,
@@ -489,9 +495,3 @@ class StreamEnd(SocketEnd):
         if self._binding is not None:
             self._binding.device = self.device
         self._inherit()
-
-
-def _peer_is_done(connected: TcpSocket) -> bool:
-    """Tell whether the peer's end of data has come, and all before it."""
-    tcb = connected.connection.tcb
-    return tcb.rcv_fin_seq is not None and tcb.rcv_nxt > tcb.rcv_fin_seq

@@ -14,6 +14,7 @@ from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
     from pystack.runtime.stream_ends import StreamEnd
+    from pystack.stack.tcp_socket import TcpSocket
 
 # Linux has no socket in TIME-WAIT: for its user it is closed.
 OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
@@ -53,3 +54,9 @@ def known(end: StreamEnd, row: Option) -> int | str | bytes | None:
     if known is None and row.key == (TCP, tcp_sockopts.INFO):
         return tcp_sockopts.info_without_connection(listening=end.listener is not None)
     return known
+
+
+def peer_is_done(connected: TcpSocket) -> bool:
+    """Tell whether the peer's end of data has come, and all before it."""
+    tcb = connected.connection.tcb
+    return tcb.rcv_fin_seq is not None and tcb.rcv_nxt > tcb.rcv_fin_seq

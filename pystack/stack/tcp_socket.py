@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import Ip4, format_ip4
 from pystack.core.scheduler import Handle
 from pystack.stack.ip_fields import PLAIN, IpFields
+from pystack.stack.notices import Notices
 from pystack.stack.train import Train
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal
@@ -40,6 +41,7 @@ class TcpSocket:
         "local",
         "marked",
         "notes",
+        "notices",
         "on_error",
         "on_signal",
         "remote",
@@ -69,6 +71,7 @@ class TcpSocket:
         self.train: Train | None = None  # super-frames of this batch that it was not given yet
         self.held_bytes = 0  # what was last counted of its memory
         self.marked = False  # to be pumped at the end of the batch
+        self.notices: Notices | None = None  # of its writes; None: nobody wants to be told
         self.notes: list[bytes] = []  # the handshake's three segments, packed: see `handshake`
 
     @property

@@ -251,11 +251,19 @@ class TcpTable:
         urgent: bool = False,
         more_comes: bool = False,
         record_ends: bool = False,
+        zero_copy: bool = False,
+        goes_on: bool = False,
     ) -> int:
-        """Queue data; return how much there was room for. BrokenPipeError after the end."""
+        """Queue data; return how much there was room for. BrokenPipeError after the end.
+
+        `zero_copy`: tell when it was acknowledged (MSG_ZEROCOPY); `goes_on`: the same call of the
+        user will write more, and it is not its end that anybody is to be told of.
+        """
         size = socket.connection.write(
             data, now, urgent=urgent, more_comes=more_comes, record_ends=record_ends
         )
+        if socket.notices is not None and size and not goes_on:
+            socket.notices.written(socket.connection, zero_copy=zero_copy)
         self.pump(socket, now)
         return size
 
@@ -312,6 +320,8 @@ class TcpTable:
                 break
         if connection.events or connection.drops:
             self._tell(socket, now)
+        if socket.notices is not None:
+            socket.notices.settle(connection, now)
         sending, reading = connection.send_buffer, connection.receive_buffer
         held_bytes = sending.end - sending.start + reading.readable_bytes
         held_bytes += SENT_BYTES * len(getattr(connection.recovery, "held", ()))

@@ -29,6 +29,8 @@ MEANT = {
     "IP_MTU_DISCOVER": "datagrams may be cut by routers; streams look for the path's MTU always",
     "IP_OPTIONS": "only source routes, and of another look when read back",
     "SO_BINDTODEVICE": "devices have other names",
+    "SO_TIMESTAMPING": "what takes a card is refused, and stamps of what is received",
+    "SO_TIMESTAMPING_NEW": "as SO_TIMESTAMPING",
     "SO_RCVLOWAT": "a stream's is half of its largest buffer at most, which is another",
 }
 

@@ -304,6 +304,58 @@ async def low_water_mark(ask: Ask) -> None:
         await ask(lambda: accepted.recv(9))
 
 
+MSG_ERRQUEUE, MSG_ZEROCOPY = 0x2000, 0x4000000
+SO_ZEROCOPY, SO_TIMESTAMPING = 60, 37
+# SOFTWARE, and of what is sent: when it was handed down, left, was acknowledged; without the packet
+STAMPS, KEYS = 1 << 4 | 1 << 8 | 1 << 1 | 1 << 9 | 1 << 11, 1 << 7
+
+
+@program
+async def zero_copy(ask: Ask) -> None:
+    _, one, two = await connected()
+    await ask(lambda: one.recvmsg(0, 100, MSG_ERRQUEUE))
+    await ask(lambda: one.send(b"nobody is told", MSG_ZEROCOPY))
+    await ask(lambda: one.recvmsg(0, 100, MSG_ERRQUEUE))
+    for value in (2, -1, 1):
+        await ask(lambda value=value: one.setsockopt(SOL, SO_ZEROCOPY, value))
+    await ask(lambda: one.getsockopt(SOL, SO_ZEROCOPY))
+    await ask(lambda: one.send(b"first", MSG_ZEROCOPY))
+    await ask(lambda: one.send(b"without"))
+    await ask(lambda: one.send(b"second", MSG_ZEROCOPY))
+    await ask(lambda: two.recv(99))
+    await trio.sleep(0.1)
+    await ask(lambda: one.recvmsg(0, 100, MSG_ERRQUEUE))
+    await ask(lambda: one.recvmsg(0, 100, MSG_ERRQUEUE))
+    await ask(lambda: one.send(b"third", MSG_ZEROCOPY))
+    await trio.sleep(0.1)
+    await ask(lambda: one.recvmsg(9, 100, MSG_ERRQUEUE))
+    fresh = tcp()
+    await ask(lambda: fresh.recvmsg(0, 100, MSG_ERRQUEUE))
+
+
+@program
+async def stamps_of_what_is_sent(ask: Ask) -> None:
+    fresh = tcp()
+    await ask(lambda: fresh.setsockopt(SOL, SO_TIMESTAMPING, STAMPS | KEYS))
+    _, one, two = await connected()
+    await ask(lambda: one.setsockopt(SOL, SO_TIMESTAMPING, STAMPS | KEYS))
+    await ask(lambda: one.getsockopt(SOL, SO_TIMESTAMPING))
+
+    async def told() -> list[object]:
+        data, messages, flags, _ = await one.recvmsg(0, 200, MSG_ERRQUEUE)
+        return [data, flags, *(m if m[0] != SOL else (*m[:2], len(m[2])) for m in messages)]
+
+    await ask(lambda: one.send(b"12345"))
+    await ask(lambda: two.recv(99))
+    await trio.sleep(0.1)
+    for _ in range(4):
+        await ask(told)
+    await ask(lambda: one.send(b"678"))
+    await trio.sleep(0.1)
+    for _ in range(4):
+        await ask(told)
+
+
 # By program and number of the call: why the answers differ.
 MEANT: dict[tuple[str, int], str] = {}
 

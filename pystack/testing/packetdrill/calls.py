@@ -176,11 +176,11 @@ def _recvmsg(program: Program, call: Call) -> Steps:
 
 
 def _receive(program: Program, call: Call, size: int, flags: int) -> Steps:
-    if flags & VALUES["MSG_ERRQUEUE"]:
-        return failed(errno.EAGAIN)  # nothing is ever put there
     file = _socket_of(program, call)
     if file is None:
         return _bad_descriptor(program, call)
+    if flags & VALUES["MSG_ERRQUEUE"]:
+        return file.queued_error(size)
     if isinstance(file, Datagrams):
         return (yield from file.receive(size, flags))
     return (yield from file.read(size, flags))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pystack.testing.packetdrill.constants import ERRNO
 from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome
+from pystack.testing.packetdrill.messages import check_message
 from pystack.testing.packetdrill.script import (
     ANYTHING,
     Call,
@@ -43,7 +44,7 @@ def check_time(
     raise MismatchError(f"time: {what} was expected at {expected}, came at {actual_s:.6f}, {early}")
 
 
-def check_outcome(call: Call, outcome: Outcome) -> None:
+def check_outcome(call: Call, outcome: Outcome, settings: Settings) -> None:
     """Raise MismatchError where a call's result is not what its line says."""
     wanted = _wanted_outcome(call)
     if not agrees(call.result, outcome.value):
@@ -64,6 +65,8 @@ def check_outcome(call: Call, outcome: Outcome) -> None:
             )
     if outcome.text is not None:
         _check_text(call, outcome.text)
+    if outcome.message is not None and call.name == "recvmsg" and not outcome.error:
+        check_message(call.arguments[1], outcome.message, settings.tolerance_s)
 
 
 def _wanted_outcome(call: Call) -> str:

@@ -10,6 +10,7 @@ from pystack.stack.udp_socket import UdpSocket
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.inject import pattern
+from pystack.testing.packetdrill.messages import of_queued
 
 _DONTWAIT: Final = VALUES["MSG_DONTWAIT"]
 
@@ -91,6 +92,15 @@ class Datagrams:
                 return failed(errno.EAGAIN)
             yield
 
+    def queued_error(self, size: int) -> Outcome:
+        """Take the oldest entry of the error queue (IP_RECVERR)."""
+        queued = self._bound().take_queued_error()
+        if queued is None:
+            return failed(errno.EAGAIN)
+        text = queued.payload[:size]
+        message = of_queued(queued, cut=len(queued.payload) > size)
+        return Outcome(len(text), text=text, message=message)
+
     def set_option(self, level: int, name: int, values: list[int]) -> int:
         """Set an option; return an errno, 0 for none."""
         if not values:
@@ -100,6 +110,8 @@ class Datagrams:
             self._bound().allow_broadcast = bool(values[0])
         elif (level, name) == (VALUES["SOL_IP"], VALUES["IP_TTL"]):
             self._bound().ttl = values[0]
+        elif (level, name) == (VALUES["SOL_IP"], VALUES["IP_RECVERR"]):
+            self._bound().receives_errors = bool(values[0])
         return 0
 
     def get_option(self, level: int, name: int) -> list[int]:
@@ -115,7 +127,7 @@ class Datagrams:
         mask = VALUES["POLLOUT"] | VALUES["POLLWRNORM"]
         if self._socket is not None and self._socket.readable:
             mask |= VALUES["POLLIN"] | VALUES["POLLRDNORM"]
-            if self._socket.error is not None:
+            if self._socket.error is not None or self._socket.errors:
                 mask |= VALUES["POLLERR"]
         return mask
 

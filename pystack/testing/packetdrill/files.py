@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Handle
+    from pystack.testing.packetdrill.messages import Message
     from pystack.testing.packetdrill.settings import Settings
     from pystack.testing.packetdrill.sysctls import Sysctls
     from pystack.testing.packetdrill.world import World
@@ -24,6 +25,7 @@ class Outcome:
     # position of an argument -> what is there now, as numbers in the order of the script's list
     written: dict[int, list[int]] = field(default_factory=dict)
     text: bytes | None = None  # what a read gave; None: it was not a read
+    message: Message | None = None  # flags and control messages of recvmsg; None: no message
 
     def __str__(self) -> str:
         """Return it as a script writes it."""

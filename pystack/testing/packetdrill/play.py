@@ -240,7 +240,7 @@ class Run:
         source = waiting.event.source
         self._trace("return", str(outcome))
         try:
-            checks.check_outcome(waiting.call, outcome)
+            checks.check_outcome(waiting.call, outcome, self._settings)
             if waiting.until_s is not None:
                 checks.check_time(
                     When(TimeKind.ABSOLUTE),

@@ -28,13 +28,14 @@ _WITHOUT_MEANING: Final = frozenset(
         "so_filename",
         "so_flags",
         "is_anyip",
-        "send_omit_free",
         "debug",
         "udp_encaps",
     }
 )
 
 
+# What is said by them is so here anyhow: what is sent is copied, and buffers are never used again.
+_TAKEN: Final = frozenset({"send_omit_free"})
 # An echo that stands for no value sent is shifted like the others, whether asked for or not.
 _ALWAYS: Final = "tcp_ts_ecr_scaled"
 
@@ -86,13 +87,15 @@ class Settings:
     @staticmethod
     def knows(name: str) -> bool:
         """Tell whether there is such an option, here or in the original."""
-        return name in _KNOWN | _FLAGS.keys() | _WITHOUT_MEANING | {_ALWAYS}
+        return name in _KNOWN | _FLAGS.keys() | _TAKEN | _WITHOUT_MEANING | {_ALWAYS}
 
     def apply(self, name: str, value: str | None) -> str | None:
         """Take one option; return a remark about one that has no effect. ConfigError: it's wrong.
 
         None: it was taken.
         """
+        if name in _TAKEN:
+            return None
         if name in _WITHOUT_MEANING:
             return f"--{name} has no meaning here"
         if name in _FLAGS:

@@ -87,6 +87,8 @@ class StreamOptions:
         if not values:
             return errno.EINVAL
         problem = self._problem(level, name, values[0]) or self._change(level, name, values[0])
+        if not problem and level == _SOCKET and name == VALUES["SO_TIMESTAMPING"]:
+            problem = self._stamp(values[0])
         if problem:
             return problem
         self._values[level, name] = values
@@ -182,12 +184,22 @@ class StreamOptions:
             stream.program.world.host.tcp.pump(stream.socket, stream.program.now)
         return 0
 
+    def _stamp(self, flags: int) -> int:
+        socket = self._stream.socket
+        try:
+            self._stream.notices.stamp(flags, None if socket is None else socket.connection)
+        except ValueError:
+            return errno.EINVAL
+        return 0
+
     def _hand_on(self, level: int, name: int, values: list[int]) -> None:
         stream = self._stream
         if level == _SOCKET and name == VALUES["SO_SNDBUF"]:
             stream.resize(send_bytes=max(2 * values[0], _MIN_SNDBUF_BYTES))
         elif level == _SOCKET and name == VALUES["SO_RCVBUF"]:
             stream.resize(receive_bytes=max(values[0], _MIN_RCVBUF_BYTES // 2))
+        elif level == _SOCKET and name == VALUES["SO_ZEROCOPY"]:
+            stream.notices.zero_copy = bool(values[0])
         elif level == _TCP and stream.socket is not None:
             self._hand_on_tcp(stream.socket, name, values[0])
         elif level == _IP and stream.socket is not None:
@@ -209,6 +221,7 @@ def _key(level: int, name: int) -> tcp_sockopts.Key:
 
 
 _LIMITS: Final = {
+    (_SOCKET, VALUES["SO_ZEROCOPY"]): (0, 1),
     (_TCP, VALUES["TCP_MAXSEG"]): (88, 32767),
     (_TCP, VALUES["TCP_FASTOPEN"]): (0, (1 << 31) - 1),
     (_IP, VALUES["IP_TTL"]): (1, 255),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.stack.notices import Notices
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import fast_open, send_space, urgent
 from pystack.tcp.events import Signal
@@ -21,8 +22,10 @@ from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.inject import pattern
+from pystack.testing.packetdrill.messages import of_notice
 from pystack.testing.packetdrill.stream_options import StreamOptions
 from pystack.testing.packetdrill.sysctls import tcp_config
+from pystack.testing.packetdrill.world import START
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _PEER_DONE: Final = frozenset(
@@ -34,6 +37,7 @@ _PEEK: Final = VALUES["MSG_PEEK"]
 _WAITALL: Final = VALUES["MSG_WAITALL"]
 _MORE: Final = VALUES["MSG_MORE"]
 _EOR: Final = VALUES["MSG_EOR"]
+_ZEROCOPY: Final = VALUES["MSG_ZEROCOPY"]
 
 
 class Stream:
@@ -46,6 +50,7 @@ class Stream:
         self.bound: tuple[Ip4, int] | None = None  # None: not bound
         self.listener: Listener[TcpSocket] | None = None  # None: not listening
         self.socket: TcpSocket | None = None  # None: not connected
+        self.notices = Notices(self._changed)  # its error queue
         self._watchers: list[Callable[[], None]] = []
         self._error_told = False
         self._written = self._read = 0  # offsets in the two streams
@@ -194,6 +199,8 @@ class Stream:
         done = min(size, self._syn_room_bytes())
         data = self._data(done, text)
         connection.write(memoryview(data), now)
+        if done:
+            self.notices.written(connection, zero_copy=bool(flags & _ZEROCOPY))
         self._written += done
         self.program.world.host.tcp.pump(self.socket, now)
         if self.nonblocking or flags & _DONTWAIT:
@@ -208,6 +215,7 @@ class Stream:
     def _adopt(self, socket: TcpSocket) -> None:
         self.socket = socket
         socket.on_signal = self._signal
+        socket.notices = self.notices
         self.options.settle()
 
     def _signal(self, _signal: Signal) -> None:
@@ -236,6 +244,7 @@ class Stream:
             assert socket is not None
             if self._may_send:
                 data = self._data(size - done, None if text is None else text[done:])
+                waits = not (self.nonblocking or flags & _DONTWAIT)
                 try:
                     taken = self.program.world.host.tcp.write(
                         socket,
@@ -244,6 +253,8 @@ class Stream:
                         urgent=bool(flags & _OOB),
                         more_comes=bool(flags & _MORE),
                         record_ends=bool(flags & _EOR),
+                        zero_copy=bool(flags & _ZEROCOPY),
+                        goes_on=waits and send_space.room_bytes(socket.connection) < len(data),
                     )
                 except BrokenPipeError:
                     return failed(self.take_error() or errno.EPIPE)
@@ -311,6 +322,13 @@ class Stream:
         else:
             self._read += len(data)
         return data
+
+    def queued_error(self, _size: int) -> Outcome:
+        """Take the oldest entry of the error queue."""
+        if not self.notices.queue:
+            return failed(errno.EAGAIN)
+        notice = self.notices.queue.popleft()
+        return Outcome(0, text=b"", message=of_notice(notice, START))
 
     # the end
 
@@ -416,7 +434,7 @@ class Stream:
         state = connection.state
         closed = state is TcpState.CLOSED
         peer_done = state in _PEER_DONE or self._read_shut or closed
-        mask = value["POLLERR"] if self.has_error else 0
+        mask = value["POLLERR"] if self.has_error or self.notices.queue else 0
         if closed or (peer_done and self._write_shut):
             mask |= value["POLLHUP"]
         if peer_done:
