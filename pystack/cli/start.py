@@ -11,6 +11,8 @@ def main() -> None:
     """Run the command and exit."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # scripts/pystack lets it wait while Python starts; now it may come.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     from pystack.cli.main import main as whole
 
     whole()

@@ -68,3 +68,12 @@ def test_an_interrupt_while_it_imports_is_no_traceback(module: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode in (-signal.SIGINT, 130)
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_that_waited_ends_it_too() -> None:
+    code = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); "
+        "signal.raise_signal(signal.SIGINT); from pystack.cli.start import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
