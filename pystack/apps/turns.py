@@ -38,7 +38,7 @@ _turn: Final[ContextVar[Turn]] = ContextVar("pystack.apps.turn")
 class Turn:
     """That of one connection, or of whatever else a stranger feeds."""
 
-    __slots__ = ("_address", "_next_units", "_turns", "_used_units")
+    __slots__ = ("_address", "_next_units", "_rounds", "_turns", "_used_units")
 
     def __init__(self, address: str = "") -> None:
         """`address`: of the peer; those of one address share its part."""
@@ -46,6 +46,7 @@ class Turn:
         self._turns = _of_this_run()
         self._used_units = 0
         self._next_units = 0  # what was reserved last
+        self._rounds = 1  # to wait for
 
     def renew(self) -> None:
         """Begin a new slice: right before what lets others run anyway, a read."""
@@ -53,20 +54,23 @@ class Turn:
 
     def spend(self, units: int) -> bool:
         """Reserve work; True: it must `wait` before."""
-        is_over = self._used_units >= SLICE_UNITS or self._turns.used_units >= ROUND_UNITS
+        is_over = self._used_units >= SLICE_UNITS
+        # Who has only come when the round was full has to wait for another, and for no more
+        self._rounds = max(1, -(-units // SLICE_UNITS)) if is_over else 1
+        is_full = self._turns.used_units >= ROUND_UNITS
         self._next_units = units
         self._used_units += units
         self._turns.used_units += units
-        return is_over
+        return is_over or is_full
 
     async def wait(self) -> None:
         """Let others run until it is this connection's turn. A checkpoint."""
-        await self._turns.next(self._address, max(1, -(-self._next_units // SLICE_UNITS)))
+        await self._turns.next(self._address, self._rounds)
         self._used_units = self._next_units
 
 
-class Turns:
-    """All those of one Trio run.
+class Turns(trio.abc.Instrument):
+    """All those of one Trio run, which tells it when a round begins.
 
     Who waits is called in the order of tags (start-time fair queueing): that of an address's next
     one is one more than that of its last, and never less than that of who was called last.
@@ -75,12 +79,16 @@ class Turns:
     __slots__ = ("_is_somebody_due", "_last_tag", "_numbers", "_tags", "_waiting", "used_units")
 
     def __init__(self) -> None:
-        self.used_units = 0  # since the round in which somebody went on last
+        self.used_units = 0  # in this round
         self._waiting: list[tuple[int, int, _Place]] = []  # a heap of tag, number, place
         self._numbers = count()
         self._tags: dict[str, int] = {}  # the last of each address
         self._last_tag = 0  # of who was called last
         self._is_somebody_due = False  # in the next round
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Begin a round."""
+        self.used_units = 0
 
     async def next(self, address: str, rounds: int) -> None:
         """Wait for the round in which this task is the one that goes on, and so many after it."""
@@ -108,7 +116,6 @@ class Turns:
 
     def _call_next(self) -> None:
         """A round has begun; let the next one go on in the round after it."""
-        self.used_units = 0
         self._is_somebody_due = False
         while self._waiting and not self._is_somebody_due:
             self._last_tag, _, place = heappop(self._waiting)
@@ -151,4 +158,5 @@ def _of_this_run() -> Turns:
     except LookupError:
         turns = Turns()
         _turns.set(turns)
+        trio.lowlevel.add_instrument(turns)
         return turns
