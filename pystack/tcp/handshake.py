@@ -25,6 +25,7 @@ from pystack.wire.tcp import ACK, RST, SYN, Segment
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
+_AGAIN_S: Final = 0.002  # a SYN after an answer to another one; as Linux's TCP_TIMEOUT_MIN
 # How long the ACK of a SYN-ACK waits for text, where somebody wants that; as Linux's TCP_DELACK_MAX
 _DEFERRED_ACK_S: Final = 0.2
 
@@ -73,6 +74,9 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     tcb = conn.tcb
     if seg.flags & ACK and not tcb.iss < seg.ack <= tcb.snd_nxt:  # first
         conn.drops.append("tcp_syn_sent_bad_ack")
+        if not tcb.retries and not tcb.syn_now:
+            # Once, as Linux: of an old connection, which our reset ends (RFC 9293 section 3.5.1)
+            tcb.timers[Timer.RETRANSMIT] = min(tcb.timers[Timer.RETRANSMIT], now + _AGAIN_S)
         if not seg.flags & RST:
             conn.segments_sent += 1
             conn.outbox.append(reset_for(seg))

@@ -9,7 +9,7 @@ from pystack.core.errors import ConfigError
 from pystack.tcp.listener import MAX_BACKLOG, Listener
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
-from pystack.wire.tcp import ACK, PSH, RST, SYN, Segment
+from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
 
 
 @pytest.fixture
@@ -191,3 +191,37 @@ def test_who_has_sent_his_ack_and_may_still_send_text_does_not_give_way(bench: T
     assert ports == {5000, 5001, *range(6000, 6012)}
     last_ack(bench, 5000, answers[5000], b"at last")
     assert [socket.connection.remote_port for socket in listener.ready] == [5000]
+
+
+URGENT = 0x20
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer"),
+    [
+        (SYN, SYN | ACK),
+        (SYN | PSH, SYN | ACK),
+        (SYN | URGENT, SYN | ACK),
+        (SYN | FIN, 0),
+        (SYN | FIN | PSH | URGENT, 0),
+        (SYN | RST, 0),
+        (SYN | ACK, RST),
+        (FIN, 0),
+        (FIN | ACK, RST),
+        (FIN | PSH | URGENT, 0),
+        (0, 0),
+        (PSH | URGENT, 0),
+        (RST, 0),
+        (RST | ACK, 0),
+        (ACK, RST),
+        (0x1FF & ~RST, 0x004),
+        (0x1FF, 0),
+    ],
+)
+def test_a_listener_makes_of_odd_flags_what_linux_does(
+    flags: int, answer: int, bench: TcpBench
+) -> None:
+    listener = bench.table.listen(ANY, 80)
+    bench.segment(flags, ack=77, mss=1460)
+    assert [segment.flags for segment in bench.sent()] == [answer] * bool(answer)
+    assert len(listener.half_open) == (answer == SYN | ACK)
