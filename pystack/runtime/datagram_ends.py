@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -73,6 +73,7 @@ class DatagramEnd(SocketEnd):
         self._fields = USUAL
         self._groups: dict[tuple[Interface, Ip4], None] = {}
         self._group_device: Interface | None = None  # IP_MULTICAST_IF; None: as the routes say
+        self._sends_plainly = True  # False: options say what becomes of what is sent
         self._corked: tuple[bytearray, To] | None = None  # None: no datagram is being gathered
 
     # addresses
@@ -161,7 +162,7 @@ class DatagramEnd(SocketEnd):
         )
 
     def try_send(
-        self, view: memoryview, destination: To | None, flags: int, messages: Iterable[Message] = ()
+        self, view: memoryview, destination: To | None, flags: int, messages: Sequence[Message] = ()
     ) -> int:
         """Send a datagram, or a part of one (MSG_MORE, UDP_CORK)."""
         if flags & MSG_OOB:
@@ -177,6 +178,9 @@ class DatagramEnd(SocketEnd):
         to = destination or udp.remote
         if to is None:
             raise error_of(errno.EDESTADDRREQ)
+        if self._sends_plainly and not flags and not messages and self._corked is None:
+            udp.send_to(bytes(view), _destination(to[0]), to[1], self.host.now())
+            return len(view)
         fields, ttl, segment_bytes = self._wishes(messages, flags)
         if self._corked is not None or flags & MSG_MORE or self.flag(UDP, _UDP_CORK):
             gathered, first_to = self._corked or (bytearray(), to)
@@ -303,6 +307,7 @@ class DatagramEnd(SocketEnd):
         """Set an option; the port follows."""
         super().set_option(level, name, value)
         self._fields = self._wanted_fields()
+        self._sends_plainly = not (self.flag(UDP, _UDP_CORK) or self.flag(UDP, UDP_SEGMENT))
         if self.socket is not None:
             self._apply(self.socket)
             if (level, name) == (UDP, _UDP_CORK) and not self.flag(UDP, _UDP_CORK):

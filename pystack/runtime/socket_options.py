@@ -13,6 +13,7 @@ from pystack.runtime.option_table import TCP, UDP, Form, Option, find_option
 
 _LINGER: Final = struct.Struct("ii")  # struct linger: l_onoff, l_linger in seconds
 _TIMEVAL: Final = struct.Struct("@ll")
+_BINDTODEVICE: Final = 25
 _TIMEOUTS: Final = (20, 21)  # SO_RCVTIMEO, SO_SNDTIMEO
 _A_BYTE_AT_LEAST: Final = (15, 33, 34, 49)  # IP_FREEBIND, IP_MULTICAST_TTL, _LOOP, _ALL
 TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX, IFNAMSIZ
@@ -35,7 +36,7 @@ class SocketOptions:
         ENOPROTOOPT: there is no such option here, or it is not to be set; EINVAL: no such value.
         """
         data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
-        if level == socket.SOL_SOCKET and len(data) < 4:
+        if level == socket.SOL_SOCKET and len(data) < 4 and name != _BINDTODEVICE:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # whatever it is: socket(7)
         row = find_option(self._kind, level, name)
         if row is None or "w" not in row.access:

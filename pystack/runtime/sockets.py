@@ -228,8 +228,8 @@ class HostSocket(trio.socket.SocketType):
         if buflen == 0:  # as CPython: nobody is asked for that
             await trio.lowlevel.checkpoint()
             return b""
-        received = await self._receive(buflen, flags)
-        return received.data.ljust(received.size, b"\0")  # MSG_TRUNC may tell of more
+        data, size, *_ = await self._receive(buflen, flags)
+        return data if len(data) == size else data.ljust(size, b"\0")  # MSG_TRUNC tells of more
 
     async def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer; return how many bytes."""

@@ -73,6 +73,7 @@ class StreamEnd(SocketEnd):
         self._last_port = 0  # of a connection that did not come about
         self.notices: Notices | None = None  # None: nothing is told of what is sent
         self._error_told = False
+        self._waits_for_more = self.options.is_set(SOCKET, SO_RCVLOWAT)
         self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
         self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
         self._soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
@@ -310,6 +311,8 @@ class StreamEnd(SocketEnd):
 
     def _take(self, connected: TcpSocket, size: int, *, peek: bool) -> bytes:
         """Read, but not beyond the urgent byte, which is left out unless it is wanted in line."""
+        if not peek and not connected.connection.tcb.rcv_up:  # nearly always
+            return self.host.tcp.read(connected, size, self.host.now())
         offset, skipped = urgent_byte.offset_of(connected), 0
         if offset > 0:
             size = min(size, offset)
@@ -338,12 +341,11 @@ class StreamEnd(SocketEnd):
             return True  # as poll() finds a socket that is not connected: POLLHUP
         connection = self.socket.connection
         waiting = connection.receive_buffer.readable_bytes
-        inline = self.flag(SOCKET, socket.SO_OOBINLINE)
-        if waiting and not inline and urgent_byte.offset_of(self.socket) == 0:
-            waiting -= 1
+        if waiting and connection.tcb.rcv_up and not self.flag(SOCKET, socket.SO_OOBINLINE):
+            waiting -= urgent_byte.offset_of(self.socket) == 0
         # Never more than half of the buffer as it is, or it could wait for ever
         most = max(1, connection.tcb.rcv_buf_bytes // 2)
-        wanted = min(self.options.number(SOCKET, SO_RCVLOWAT), most)
+        wanted = min(self.options.number(SOCKET, SO_RCVLOWAT), most) if self._waits_for_more else 1
         return (
             self.read_shut
             or waiting >= wanted
@@ -451,6 +453,7 @@ class StreamEnd(SocketEnd):
         key = row.key
         found = super().option_set(row, data, number)
         error_queue.set_option(self, row, number)
+        self._waits_for_more |= key == (SOCKET, SO_RCVLOWAT)
         changes = tcp_sockopts.changes(
             key,
             number,
