@@ -121,11 +121,12 @@ class SackRecovery(Tracking):
     def on_retransmitted(self, seq: int, size: int, now: float) -> None:
         """Note it."""
         self._track()
+        out_bytes = self.board.retransmitted_bytes
         record = self.board.retransmitted(seq, size, now)
         if self.rates is not None:
             self.rates.sent(record, self.pipe_bytes(), now)
         self._forced = False
-        self._undo.on_retransmitted(size, now)
+        self._undo.on_retransmitted(size, out_bytes, now)
         if seq == self._rescue_seq:
             self._rescued_until = self.recover  # HighRxt stays
         elif seq + size > self._high_rxt:
@@ -184,7 +185,7 @@ class SackRecovery(Tracking):
             self._known = ()
         self.newly_lost_bytes = 0
         if self.phase != TIMEOUT:
-            self._undo.begin()
+            self._undo.begin(self.board.retransmitted_bytes)
         self._frto = _FIRST_ACK if self.phase == OPEN else _OFF
         self._all_lost(now)
 
@@ -417,7 +418,7 @@ class SackRecovery(Tracking):
         self._forced = True
         self._high_rxt = self._guessed = self._tcb.snd_una
         self._rescued_until = None
-        self._undo.begin()
+        self._undo.begin(self.board.retransmitted_bytes)
 
     def _leave(self, *, undone: bool = False) -> None:
         self.phase = OPEN

@@ -12,32 +12,46 @@ from pystack.wire.tcp import Segment
 class Undo:
     """What is known about the repair that goes on, or the last one."""
 
-    __slots__ = ("_duplicates_due_bytes", "_marker", "_sent_again", "_tcb", "_tsval")
+    __slots__ = (
+        "_duplicates_due_bytes",
+        "_marker",
+        "_oldest_tsval",
+        "_sent_again",
+        "_tcb",
+        "_tsval",
+    )
 
     def __init__(self, tcb: Tcb) -> None:
         self._tcb = tcb
         self._marker: int | None = None  # SND.UNA when it began; None: there is nothing to undo
         self._sent_again = False
         self._tsval = 0  # of the first retransmission
+        self._oldest_tsval = 0  # of the first of those that are on the way now
         self._duplicates_due_bytes = 0  # sent again, and not reported as a duplicate
 
-    def begin(self) -> None:
-        """A repair begins."""
+    def begin(self, out_bytes: int) -> None:
+        """A repair begins; so much that was sent again is on the way from the one before.
+
+        Its ACKs are none of originals, though they are older than what this repair sends.
+        """
         self._marker = self._tcb.snd_una
-        self._sent_again = False
-        self._duplicates_due_bytes = 0
+        self._sent_again = out_bytes > 0
+        self._tsval = self._oldest_tsval
+        self._duplicates_due_bytes = out_bytes
 
     def end(self) -> None:
         """It was undone, or can't be any more."""
         self._marker = None
 
-    def on_retransmitted(self, size: int, now: float) -> None:
-        """So much was sent again."""
+    def on_retransmitted(self, size: int, out_bytes: int, now: float) -> None:
+        """So much was sent again, while `out_bytes` were on the way again."""
+        if not out_bytes:
+            self._oldest_tsval = timestamps.clock(self._tcb, now)
         if self._marker is None:
             return
         if not self._sent_again:
             self._sent_again = True
-            self._tsval = timestamps.clock(self._tcb, now)
+            self._tsval = self._oldest_tsval
         self._duplicates_due_bytes += size
 
     def on_duplicate_report(self, left: int, right: int) -> None:

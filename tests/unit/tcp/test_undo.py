@@ -3,8 +3,11 @@
 import pytest
 from script import Script
 
+from pystack.tcp import timestamps
 from pystack.tcp.congestion.newreno import NewReno
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.recovery.undo import Undo
+from pystack.tcp.tcb import Tcb, TcpConfig
+from pystack.wire.tcp import ACK, Segment
 
 MSS = 1000
 
@@ -132,3 +135,32 @@ def test_reports_of_what_was_not_sent_again_take_nothing_back() -> None:
     tcp.inject("+0.1 < . 1:1(0) ack 1001 win 65535 <sack 1:1001>")
     tcp.drain()
     assert told(tcp) == []
+
+
+@pytest.mark.rfc("3522", "3.2")
+def test_the_ack_of_what_an_earlier_repair_sent_again_is_no_originals() -> None:
+    tcb = Tcb(1000, 1460)
+    undo = Undo(tcb)
+
+    def answered(sent_at: float) -> bool:
+        segment = Segment(1, 2, 0, 0, ACK, 0)
+        segment.tsval, segment.tsecr = 1, timestamps.clock(tcb, sent_at)
+        return undo.original_answered(segment)
+
+    undo.begin(0)
+    undo.on_retransmitted(1000, 0, 10.0)
+    undo.begin(1000)  # the first of it is on the way still
+    undo.on_retransmitted(1000, 1000, 20.0)
+    assert not answered(15.0)
+    assert not answered(10.0)
+    assert answered(9.0)
+    undo.on_duplicate_report(1000, 2000)
+    assert not undo.all_were_duplicates()  # one of two
+    undo.end()
+    undo.on_retransmitted(1000, 0, 30.0)  # a probe, in no repair
+    undo.begin(1000)
+    undo.on_retransmitted(1000, 1000, 40.0)
+    assert not answered(35.0)
+    undo.begin(0)
+    undo.on_retransmitted(1000, 0, 50.0)
+    assert answered(45.0)
