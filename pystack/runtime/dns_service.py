@@ -34,14 +34,27 @@ class Names:
 def names_of(topology: Topology) -> Names:
     """Return the names of all nodes, whatever their letters' case is (RFC 4343)."""
 
+    in_lower_case: dict[str, str] = {}
+    counted = 0
+
+    def known_as(name: str) -> str | None:
+        # Made anew when nodes have come or gone: a query takes no longer the more there are.
+        nonlocal counted
+        found = in_lower_case.get(name)
+        if counted != len(topology.nodes) or (found is not None and found not in topology.nodes):
+            counted = len(topology.nodes)
+            in_lower_case.clear()
+            for known in topology.nodes:
+                in_lower_case.setdefault(known.lower(), known)
+        return in_lower_case.get(name)
+
     def address_of(name: str) -> Ip4 | None:
+        known = known_as(name)
+        if known is not None:
+            return topology.resolve(known)
         base, _, interface = name.rpartition(".")
-        for known in topology.nodes:
-            if known.lower() == name:
-                return topology.resolve(known)
-            if known.lower() == base:  # "client.eth1"
-                return topology.resolve(f"{known}.{interface}")
-        return None
+        known = known_as(base)  # "client.eth1"
+        return None if known is None else topology.resolve(f"{known}.{interface}")
 
     def name_of(address: Ip4) -> str | None:
         for name, node in topology.nodes.items():

@@ -120,3 +120,19 @@ def test_a_client_that_has_gone_does_not_end_it() -> None:
                 assert (await socket.receive_from())[0][:2] == b"\0\t"
 
     pystack.run(main)
+
+
+def test_names_that_come_later_are_known() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            first, second = net.host("First"), net.host("second")
+            net.link(first, second)
+            names = names_of(net.topology)
+            assert names.address_of("first") == parse_ip4(first.address)
+            assert names.address_of("third") is None
+            third = net.host("Third")
+            net.link(second, third)
+            assert names.address_of("third") == parse_ip4(third.address)
+            assert names.address_of("third.eth0") == parse_ip4(third.address)
+
+    pystack.run(main)
