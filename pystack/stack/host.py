@@ -133,9 +133,9 @@ class Host:
 
     def no_route(self, dst: Ip4) -> OSError:
         """Return the error of whoever wants to send there without a route."""
-        text = os.strerror(errno.ENETUNREACH)
-        if all(known.neighbors is None for known in self.interfaces):
-            text += f": {self.name} has no link"
+        has_link = any(known.neighbors is not None for known in self.interfaces)
+        what = "no route there" if has_link else "no link"
+        text = f"{os.strerror(errno.ENETUNREACH)}: {self.name} has {what}"
         return OSError(errno.ENETUNREACH, text, format_ip4(dst))
 
     def set_gateway(self, gateway: Ip4) -> None:
