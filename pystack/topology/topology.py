@@ -149,6 +149,8 @@ class Topology:
             for end in (cable.a, cable.b):
                 assert isinstance(end.node.device, Switch)
                 end.node.device.trunk(end.number)
+            if self._partitions:
+                self._part()
             self.link_changed(link)
         self._changed()
         return link
@@ -433,6 +435,8 @@ class Topology:
         node.ends.append(end)
         if isinstance(node.device, Switch):
             node.device.plug(port)
+            if not node.powered:
+                end.replug()  # it stands still, whatever is plugged in
         if isinstance(node.device, Station):
             end.taps.extend(self._station_taps)
         return end

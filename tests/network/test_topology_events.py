@@ -398,3 +398,22 @@ def test_a_deadlock_is_said_though_neighbours_and_switches_age() -> None:
 
     with pytest.raises(pystack.DeadlockError, match="scenario"):
         within(scenario)
+
+
+def test_a_switch_without_power_stands_still_though_links_are_added() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            a, b = net.host("a"), net.host("b")
+            on, off = net.switch("on"), net.switch("off")
+            net.link(a, on)
+            net.link(b, off)
+            net.link(on, off)
+            net.power_off(off)
+            net.link(on, off), net.link(on, off)  # else a ring that nobody would see
+            with pytest.raises((TimeoutError, OSError)):
+                await a.ping("b", timeout_s=1)
+            assert off.counters["frames_in"] == 0
+            net.power_on(off)
+            await a.ping("b")
+
+    pystack.run(main)
