@@ -151,7 +151,7 @@ async def lives(world: World, steps: Iterable[tuple[str, int, float]]) -> None:
     assert sum(switch.counters["frames_in"] for switch in world.switches) == before
 
 
-@settings(max_examples=60)
+@settings(max_examples=200)
 @given(worlds)
 def test_rings_that_break_and_mend(
     world: tuple[int, list[tuple[int, int]], list[tuple[str, int, float]], int],
