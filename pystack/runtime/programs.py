@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
@@ -83,11 +84,28 @@ class Programs:
             with scope:
                 yield scope
         except Exception as error:
-            explain(error)
-            raise
+            if not self._comes_of_the_end(error):
+                explain(error)
+                raise
         finally:
             self._scopes.remove(scope)
             current_host.reset(token)
+
+    def _comes_of_the_end(self, error: BaseException) -> bool:
+        """Tell whether all that went wrong is that the host has no power, or no network, any more.
+
+        A program that is cancelled for that may meet with a broken stream before it meets with its
+        cancellation, and nobody is to hear of either.
+        """
+        if not self._host.stack.closed and self._host.stack.powered:
+            return False
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._comes_of_the_end, error.exceptions))
+        # A library may have made an error of its own of it.
+        broken = isinstance(error, trio.BrokenResourceError)
+        down = isinstance(error, OSError) and error.errno == errno.ENETDOWN
+        before = error.__cause__ or error.__context__
+        return broken or down or (before is not None and self._comes_of_the_end(before))
 
     def _check_power(self) -> None:
         if not self._host.stack.powered:

@@ -178,3 +178,47 @@ def test_the_networks_own_programs_are_cancelled_and_hear_nothing_else() -> None
 
     pystack.run(main)
     trio.run(main)
+
+
+class LibraryError(Exception):
+    """What a library makes of the errors of its streams."""
+
+
+@pytest.mark.parametrize("end", ["power", "network"])
+def test_a_program_that_meets_the_end_before_its_cancellation_tells_nobody(end: str) -> None:
+    async def program(listener: pystack.TcpListener) -> None:
+        try:
+            await listener.accept()  # its first step, at the very instant of the end
+        except trio.BrokenResourceError as error:
+            raise LibraryError from error
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            server, client = net.host("server"), net.host("client")
+            net.link(server, client)
+            [listener] = await server.open_tcp_listeners(80)
+            server.start_soon(program, listener)
+            if end == "power":
+                server.power_off()
+                await trio.sleep(1)
+
+    pystack.run(main)
+
+
+def test_a_program_whose_own_fault_shows_at_the_end_is_heard() -> None:
+    async def program() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("its own")
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("host")
+            net.link(host, net.host("other"))
+            host.start_soon(program)
+            await trio.sleep(1)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        pystack.run(main)
+    assert caught.group_contains(ValueError, match="its own")
