@@ -49,6 +49,7 @@ class Command:
     block: Block
     line: str  # without `$ ` and comments
     output: tuple[str, ...]
+    before: tuple["Command", ...]  # those of the same block
 
     def __str__(self) -> str:
         return f"{self.block}: {self.line}"
@@ -56,6 +57,8 @@ class Command:
     @property
     def why_not(self) -> str:
         """Return why it is not run; empty if it is."""
+        if any(command.line.startswith("unshare") for command in self.before):
+            return "is typed in another shell"
         return next((why for what, why in NOT_RUN.items() if re.match(what, self.line)), "")
 
     @property
@@ -94,7 +97,7 @@ def commands(block: Block) -> list[Command]:
             output.append(line)
             continue
         if typed:
-            found.append(Command(block, typed, tuple(output)))
+            found.append(Command(block, typed, tuple(output), tuple(found)))
         typed, output = re.split(r"\s+# ", line[2:])[0].strip(), []
     return found
 

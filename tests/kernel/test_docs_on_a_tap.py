@@ -76,6 +76,29 @@ def test_a_page_works_as_it_says(page: Path, typing: Typing, tmp_path: Path) -> 
     assert not wrong, "\n\n".join(wrong)
 
 
+def test_the_shell_without_root_does_what_readme_says(tmp_path: Path) -> None:
+    [shell] = [command for command in all_commands() if command.line.startswith("unshare")]
+    typed = [command for command in all_commands() if shell in command.before]
+    assert [command.line.endswith("&") for command in typed] == [True, False]
+    probe = subprocess.run([*shell.line.split(), "true"], capture_output=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"{shell.line}: {probe.stderr.decode().strip()}")
+    lay_out(shell.block.page, tmp_path)
+    up, curl = (command.shell[2].removesuffix("&") for command in typed)
+    # A person looks whether it is ready before the next line.
+    script = f"{up} >said & until grep -q ready: said; do sleep 0.1; done; {curl}; kill %1; wait"
+    done = subprocess.run(
+        [*shell.line.split(), "bash", "-c", script],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert '"interface": "tap0"' in done.stdout, done.stderr
+
+
 def masked(line: str) -> str:
     """Return the line without what another machine, or another minute, changes."""
     return re.sub(r"\s+", " ", _VARYING.sub("#", line))
