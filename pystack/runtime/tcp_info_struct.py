@@ -208,5 +208,5 @@ def _us(span_s: float | None) -> int:
 def _options(info: TcpInfo) -> int:
     flags = _OPT_TIMESTAMPS * info.timestamps | _OPT_SACK * info.sack_permitted
     flags |= _OPT_WSCALE * (info.snd_wind_shift is not None)
-    flags |= _OPT_SYN_DATA * (info.syn_data_acked or info.fast_opened)
+    flags |= _OPT_SYN_DATA * (info.syn_data_acked or info.syn_data_taken)
     return flags | _OPT_ECN * info.ecn | _OPT_ECN_SEEN * info.ecn_seen

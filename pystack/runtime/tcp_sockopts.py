@@ -48,6 +48,7 @@ NOTSENT_LOWAT: Final = 25
 FASTOPEN_CONNECT: Final = 30
 FASTOPEN_NO_COOKIE: Final = 34
 IS_MPTCP: Final = 43
+RTO_MAX_MS: Final = 44
 SWITCHES: Final = (NODELAY, CORK)  # that hold for a socket before it is connected
 KEEPALIVE: Final = (int(socket.SOL_SOCKET), int(socket.SO_KEEPALIVE))
 
@@ -63,6 +64,8 @@ _MAX_MAXSEG: Final = 32767  # MAX_TCP_WINDOW
 _MIN_CLAMP_BYTES: Final = 1152  # half of SOCK_MIN_RCVBUF
 _MAX_DEFERRED: Final = 255
 _MAX_DEFERRED_RTO_S: Final = 120  # TCP_RTO_MAX
+_MIN_RTO_MAX_MS: Final = 1000
+_MAX_RTO_MS: Final = 120_000
 _NUMBER_BYTES: Final = 4
 
 
@@ -119,7 +122,7 @@ TABLE: Final = (
     Option(41, "AO_GET_KEYS", "refused"),
     Option(42, "AO_REPAIR", "refused"),
     Option(43, "IS_MPTCP", "as Linux", "read only; 0"),
-    Option(44, "RTO_MAX_MS", "refused"),
+    Option(44, "RTO_MAX_MS", "otherwise", "60 s where it is not set, not 120; to the millisecond"),
     Option(45, "RTO_MIN_US", "refused"),
     Option(46, "DELACK_MAX_US", "refused"),
 )
@@ -268,6 +271,8 @@ def changes(
             if connected:
                 raise _invalid()
             return {"fast_open_cookieless": "both" if number else "off"}
+        case 44:
+            return {"max_rto_s": _within(number, _MAX_RTO_MS, _MIN_RTO_MAX_MS) / 1000}
     return {}
 
 
@@ -353,6 +358,7 @@ _OF_CONFIG: Final[dict[int, Callable[[TcpConfig], int | str]]] = {
     FASTOPEN_NO_COOKIE: lambda config: int(config.fast_open_cookieless != "off"),
     NOTSENT_LOWAT: lambda config: _signed(config.notsent_lowat_bytes or 0),
     IS_MPTCP: lambda _config: 0,
+    RTO_MAX_MS: lambda config: round(config.max_rto_s * 1000),
 }
 _UNCONNECTED: Final[dict[int, Callable[[TcpConfig], int]]] = {
     MAXSEG: lambda config: config.max_segment_bytes or DEFAULT_SEND_MSS_BYTES,

@@ -13,7 +13,6 @@ from pystack.core.scheduler import Handle
 from pystack.observe.observer import TcpStateChanged
 from pystack.stack import egress
 from pystack.tcp import timestamps
-from pystack.tcp.ack_policy import CHALLENGE_INTERVAL_S
 from pystack.tcp.seq import HALF, MASK, unwrap
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Tcb
@@ -202,7 +201,7 @@ class TimeWaits:
 
     def _challenge(self, record: TimeWait, now: float) -> None:
         """Answer what can't be right, now and then (RFC 5961 section 7)."""
-        if now - record.challenged_at < CHALLENGE_INTERVAL_S:
+        if now - record.challenged_at < self._table.config.challenge_interval_s:
             self._host.drop("tcp_challenge_limited", now)
             return
         record.challenged_at = now

@@ -5,6 +5,7 @@ A segment that goes out anyway carries the ACK with it; `acknowledged` is told o
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from pystack.tcp.tcb import NEVER, Timer
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
     from pystack.tcp.tcb import Tcb
 
-# How often a segment that can't be right is answered: as Linux's tcp_invalid_ratelimit.
-CHALLENGE_INTERVAL_S: Final = 0.5
 # How many of its buffers a connection may promise to take, where windows are rounded up
 MOST_BUFFERS: Final = 2
 # What a reader is given room for while the host is short of memory; as Linux.
 PRESSED_SEGMENTS: Final = 4
+TICK_S: Final = 0.001  # of Linux's clock: the shortest delay of an ACK
+_SYN_WINDOW: Final = 0xFFFF  # the largest that a SYN can offer, whose window has no scale
 
 
 def text_arrived(conn: Connection, now: float, size: int) -> None:
@@ -55,11 +56,15 @@ def answer_expected(tcb: Tcb) -> None:
 def fin_arrived(conn: Connection, now: float) -> None:
     """The peer has ended its side, and the user has not: his own FIN takes the ACK along.
 
-    As Linux: who serves a request closes as soon as the client does. Else it goes within the delay.
+    As Linux: who serves a request closes as soon as the client does. Else it goes within the delay;
+    where there was no text either, and so no request, by the next tick of its clock.
     """
     tcb = conn.tcb
     if not tcb.ack_now and tcb.timers[Timer.DELAYED_ACK] == NEVER:
-        tcb.timers[Timer.DELAYED_ACK] = now + conn.config.delayed_ack_s
+        delay_s = conn.config.delayed_ack_s
+        if tcb.text_at == -math.inf:
+            delay_s = min(delay_s, TICK_S)
+        tcb.timers[Timer.DELAYED_ACK] = now + delay_s
 
 
 def text_sent(conn: Connection, now: float) -> None:
@@ -90,7 +95,7 @@ def challenge(conn: Connection, now: float) -> None:
     host send as much as they like.
     """
     tcb = conn.tcb
-    if now - tcb.challenged_at < CHALLENGE_INTERVAL_S:
+    if now - tcb.challenged_at < conn.config.challenge_interval_s:
         conn.drops.append("tcp_challenge_limited")
         return
     tcb.challenged_at = now
@@ -154,6 +159,10 @@ def data_was_read(conn: Connection) -> None:
     tcb = conn.tcb
     free = min(_free_bytes(conn), 0xFFFF << (tcb.rcv_wind_shift or 0))  # more can't be told
     offered = tcb.rcv_wnd
+    # Only a SYN has told a window so far (with Fast Open, from the end of its text), which can't
+    # tell of a larger one. But it is large enough: the next segment of ours will tell.
+    if offered > _SYN_WINDOW // 2 and tcb.rcv_adv <= tcb.irs + 1 + 2 * _SYN_WINDOW:
+        return
     if free >= 2 * offered and free - offered >= min(tcb.rcv_buf_bytes // 2, tcb.rcv_mss):
         tcb.ack_now = True
 

@@ -57,6 +57,7 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
     """Take an acceptable ACK: new, old, or one of the duplicates that tell of a loss."""
     tcb = conn.tcb
     probing = tcb.timers[Timer.PERSIST] != NEVER
+    tcb.more_comes = False  # as in Linux, where each ACK lets go what MSG_MORE alone holds back
     window_changed = update_window(conn, seg)
     if not conn.released and (probing or not tcb.snd_wnd):
         # The peer answers: probing never gives up (RFC 9293 section 3.8.6.1). But where the user

@@ -26,7 +26,7 @@ def write(conn: Connection, data: memoryview, now: float, *, more_comes: bool = 
     """
     if conn.state not in MAY_WRITE or conn.tcb.fin_seq is not None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-    conn.tcb.more_comes = more_comes
+    conn.tcb.more_comes = conn.tcb.unpushed = more_comes
     size = min(send_space.room_bytes(conn), len(data))
     if size > 0:
         conn.send_buffer.append(data[:size])

@@ -85,6 +85,7 @@ class Connection:
         "soft_error",
         "state",
         "syn_data_acked",
+        "syn_data_taken",
         "tcb",
         "undos",
         "write_blocked",
@@ -126,7 +127,7 @@ class Connection:
         self.tcb.rcv_buf_max_bytes = config.receive_limit_bytes
         self.tcb.rcv_buf_bytes = min(config.receive_buffer_bytes, self.tcb.rcv_buf_max_bytes)
         self.tcb.path_mss = path_mss
-        self.rtt = RttEstimator(probe_slack_s=config.probe_slack_s)
+        self.rtt = RttEstimator(probe_slack_s=config.probe_slack_s, max_rto_s=config.max_rto_s)
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
         # Both are made when the handshake has settled the segment size.
@@ -148,7 +149,8 @@ class Connection:
         self.ce_received = self.ece_received = 0
         self.fast_open: FastOpen | None = None  # an active open's; None: it does without
         self.fast_open_reply: FastOpenCookie | None = None  # in our SYN-ACK; None: nothing
-        self.fast_opened = False  # the text of the peer's SYN was taken before the handshake's end
+        self.fast_opened = False  # by the peer's SYN: its text, if any, did not wait for the ACK
+        self.syn_data_taken = False  # there was some
         self.syn_data_acked = False  # that of ours was
 
     # what carries the segments

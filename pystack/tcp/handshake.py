@@ -59,6 +59,7 @@ def open_fast(conn: Connection, syn: Segment, now: float) -> None:
     tcb = conn.tcb
     tcb.snd_una = tcb.snd_nxt = tcb.iss + 1
     text_bytes = min(len(syn.payload), tcb.rcv_buf_bytes, 0xFFFF)
+    conn.syn_data_taken = text_bytes > 0
     if text_bytes:
         conn.receive_buffer.append(memoryview(syn.payload)[:text_bytes])
         tcb.rcv_nxt += text_bytes

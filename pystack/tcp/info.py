@@ -75,7 +75,8 @@ class TcpInfo:
     out_of_order_bytes: int = 0  # waits behind a gap
     urgent_bytes: int = 0  # to be read up to the end of what the peer calls urgent
     syn_data_acked: bool = False  # Fast Open: the text of our SYN was taken
-    fast_opened: bool = False  # Fast Open: the text of the peer's SYN was
+    fast_opened: bool = False  # Fast Open: the peer's SYN opened it, before the handshake's end
+    syn_data_taken: bool = False  # with text, which was taken
     quick_acks: int = 0  # so many more ACKs are not delayed
     ce_received: int = 0  # segments with text that were marked on the way, where ECN was agreed on
     ece_received: int = 0  # ACKs that told of such marks

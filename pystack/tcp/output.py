@@ -90,7 +90,13 @@ def reset(conn: Connection, now: float) -> Segment:
     conn.segments_sent += 1
     options = timestamps.option(tcb, now) if tcb.timestamps else b""  # RFC 7323 section 3.2
     segment = Segment(
-        conn.local_port, conn.remote_port, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options
+        conn.local_port,
+        conn.remote_port,
+        tcb.snd_nxt,
+        tcb.rcv_nxt,
+        RST | ACK,
+        window_field(conn),  # which nobody looks at; as Linux has it
+        options,
     )
     if tcb.ecn:
         ecn.mark(conn, segment, again=True)
@@ -339,10 +345,10 @@ def _text(conn: Connection, seq: int, size: int, now: float, *, fin: bool, again
         else:
             payload = conn.send_buffer.slice(seq, size)
         end = seq + size
-        # As Linux: at the end of what is queued, when half a window was not pushed, and on
-        # super-frames, so that whoever gathers segments hands them on.
+        # As Linux: at the end of what is queued (unless MSG_MORE came with it), when half a window
+        # was not pushed, and on super-frames, so that whoever gathers segments hands them on.
         if (
-            end == conn.send_buffer.end
+            (end == conn.send_buffer.end and not tcb.unpushed)
             or size > tcb.snd_mss
             or end - tcb.pushed_seq > tcb.max_snd_wnd >> 1
             or (conn.send_buffer.record_ends and conn.send_buffer.ends_record(end))

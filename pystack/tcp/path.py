@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 def concerns(conn: Connection, wire_seq: int) -> bool:
     """Tell whether an error quotes a segment that is on its way now (RFC 5927 section 4.1)."""
     tcb = conn.tcb
-    return tcb.snd_una <= unwrap(wire_seq, tcb.snd_nxt) < tcb.snd_nxt
+    # For Fast Open the SYN-ACK is as good as acknowledged, but it is on its way.
+    first = tcb.iss if conn.state is TcpState.SYN_RECEIVED else tcb.snd_una
+    return first <= unwrap(wire_seq, tcb.snd_nxt) < tcb.snd_nxt
 
 
-def unreachable(conn: Connection, number: int, *, hard: bool) -> None:
+def unreachable(conn: Connection, number: int, *, hard: bool, not_accepted: bool = False) -> None:
     """Take an error that names the errno `number`.
 
     A connection that exists goes on (MUST-56: soft errors end nothing, and RFC 5927 section 5.2
     takes hard ones for soft). One that is only being opened ends with it, as in Linux and in what
     RFC 5461 found elsewhere, so that the user does not wait three minutes for a known fact.
+    `not_accepted`: so does a listener's that has text by Fast Open, and no user yet.
     """
-    if conn.state is TcpState.SYN_SENT and (hard or conn.config.soft_errors_end_opening):
+    waits = conn.state is TcpState.SYN_SENT or not_accepted
+    if waits and (hard or conn.config.soft_errors_end_opening):
         conn.finish(number if number != errno.ENOPROTOOPT else errno.ECONNREFUSED)
     else:
         conn.drops.append("tcp_soft_error")

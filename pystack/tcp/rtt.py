@@ -9,7 +9,7 @@ from typing import Final
 
 INITIAL_RTO_S: Final = 1.0  # RFC 6298 (2.1)
 MIN_RTO_S: Final = 0.2  # RFC 6298 (2.4) says 1 s; we follow Linux, TCP_RTO_MIN
-MAX_RTO_S: Final = 60.0  # RFC 6298 (2.5)
+MAX_RTO_S: Final = 60.0  # RFC 6298 (2.5), where the configuration says nothing else
 _SYN_LOST_RTO_S: Final = 3.0  # RFC 6298 (5.7)
 
 
@@ -20,6 +20,7 @@ class RttEstimator:
     srtt_s: float | None = None  # None until the first sample
     rttvar_s: float = 0.0
     min_rtt_s: float | None = None  # None until the first sample
+    max_rto_s: float = MAX_RTO_S
     rto_s: float = INITIAL_RTO_S  # backed off until the next sample
     probe_slack_s: float = 0.0  # what a tail loss probe waits longer: TcpConfig.probe_slack_s
 
@@ -42,15 +43,16 @@ class RttEstimator:
 
     def back_off(self) -> None:
         """Double the timeout, (5.5)."""
-        self.rto_s = min(self.rto_s * 2, MAX_RTO_S)
+        self.rto_s = min(self.rto_s * 2, self.max_rto_s)
 
     def syn_was_lost(self) -> None:
         """The SYN had to be sent again: start the data phase carefully, (5.7)."""
         if self.srtt_s is None:
-            self.rto_s = _SYN_LOST_RTO_S
+            self.rto_s = min(_SYN_LOST_RTO_S, self.max_rto_s)
 
     def _compute(self) -> None:
         assert self.srtt_s is not None
         # Linux keeps the variance's part at TCP_RTO_MIN or more, so that an even path whose
         # peer delays its ACKs does not time out; so do we, instead of a floor under the sum.
-        self.rto_s = min(self.srtt_s + max(4 * self.rttvar_s, MIN_RTO_S), MAX_RTO_S)
+        rto_s = self.srtt_s + max(4 * self.rttvar_s, MIN_RTO_S)
+        self.rto_s = min(rto_s, self.max_rto_s)

@@ -61,6 +61,7 @@ def _basics(conn: Connection) -> TcpInfo:
         out_of_order_bytes=conn.receive_buffer.out_of_order.size_bytes,
         syn_data_acked=conn.syn_data_acked,
         fast_opened=conn.fast_opened,
+        syn_data_taken=conn.syn_data_taken,
         quick_acks=tcb.quick_acks,
         urgent_bytes=urgent.unread_bytes(conn),
         ecn=tcb.ecn,

@@ -71,6 +71,9 @@ class TcpConfig:
     challenge_acks_per_s: int = 1000  # of the whole host; about, see `ChallengeLimit`
     syn_retries: int = 7  # 183 s: three minutes at least (RFC 9293 MUST-23); Linux has 6
     syn_ack_retries: int = 5  # as Linux
+    max_rto_s: float = 60.0  # 1 to 120 (RFC 6298 (2.5)); tcp_rto_max_ms, TCP_RTO_MAX_MS
+    # How often a segment that can't be right is answered, at most; as tcp_invalid_ratelimit
+    challenge_interval_s: float = 0.5
     retries: int = 15  # more than 100 s (RFC 9293 section 3.8.3, R2); as Linux
     orphan_retries: int = 8  # the same for connections whose user has gone; as Linux
     window_clamp_bytes: int | None = None  # no window is larger (TCP_WINDOW_CLAMP); None: as it is
@@ -107,7 +110,15 @@ class TcpConfig:
             raise ConfigError(f"receive_buffer_max_bytes is {most}: it must be at most 2**30")
         if self.delayed_ack_s > MAX_ACK_DELAY_S:
             raise ConfigError(f"delayed_ack_s is {self.delayed_ack_s}: RFC 9293 allows up to 0.5")
-        for name in ("delayed_ack_s", "msl_s", "fin_wait_2_s", "probe_slack_s"):
+        if not 1 <= self.max_rto_s <= 120:
+            raise ConfigError(f"max_rto_s is {self.max_rto_s}: it must be 1 to 120")
+        for name in (
+            "delayed_ack_s",
+            "msl_s",
+            "fin_wait_2_s",
+            "probe_slack_s",
+            "challenge_interval_s",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.ecn not in ("off", "accept", "request"):
@@ -270,6 +281,7 @@ class Tcb:
         "ts_offset",
         "ts_recent",
         "ts_recent_at",
+        "unpushed",
     )
 
     def __init__(self, iss: int, mtu_mss: int, ts_offset: int = 0) -> None:
@@ -352,7 +364,8 @@ class Tcb:
 
         self.no_delay = False  # True: short segments do not wait (TCP_NODELAY)
         self.cork = False  # True: they do, for more (TCP_CORK)
-        self.more_comes = False  # True: the last write said so (MSG_MORE)
+        self.more_comes = False  # True: the last write said so (MSG_MORE), and no ACK came since
+        self.unpushed = False  # True: the last write said so: its end is none of what is pushed
         self.cork_over = False  # True: they have waited for long enough
 
         # what is due, looked at by output.py

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import acks, ecn, keepalive, path_mtu
 from pystack.tcp.events import Repair, SoftError
-from pystack.tcp.rtt import MAX_RTO_S
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 # Sums of instants differ from one another by less than this when they mean the same.
 _EPSILON_S: Final = 1e-9
 OVERRIDE_S: Final = 1.0  # RFC 9293 section 3.8.6.2.1: 0.1 to 1 s
-_MAX_BACKOFF: Final = 10  # doublings; MAX_RTO_S cuts long before
+_MAX_BACKOFF: Final = 10  # doublings; the longest time-out cuts long before
 
 
 def expire(conn: Connection, now: float) -> None:
@@ -45,6 +44,7 @@ def expire(conn: Connection, now: float) -> None:
     if timers[Timer.CORK] <= now:
         timers[Timer.CORK] = NEVER
         conn.tcb.cork_over = True
+        conn.tcb.unpushed = False  # nobody knows what the program waits for: as Linux
     if timers[Timer.TIME_WAIT] <= now:
         # The end of 2 MSL, or of the patience with a peer who does not close (FIN-WAIT-2).
         conn.finish(None)
@@ -79,7 +79,7 @@ def arm_persist(conn: Connection, now: float, *, closed: bool) -> None:
     # In SYN-RECEIVED it is the SYN-ACK's time-out that goes on, and counts.
     if tcb.timers[Timer.PERSIST] == NEVER and conn.state is not TcpState.SYN_RECEIVED:
         backoff = min(tcb.persist_backoff, _MAX_BACKOFF)
-        longest_s = MAX_RTO_S if closed else OVERRIDE_S
+        longest_s = conn.rtt.max_rto_s if closed else OVERRIDE_S
         tcb.timers[Timer.PERSIST] = now + min(conn.rtt.rto_s * 2**backoff, longest_s)
 
 

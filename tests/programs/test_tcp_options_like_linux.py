@@ -102,6 +102,7 @@ DIFFERENT: dict[tuple[int, int], tuple[str, ...]] = {
     **MAXIMUM,
     **{(7, state): ("as it is",) for state in range(4)},  # tcp_syn_retries: 7, as RFC 9293 asks for
     **{(13, state): ("as it is",) for state in range(4)},  # the machine's own congestion control
+    **{(44, state): ("as it is", "32767") for state in range(4)},  # 60 s; no ticks of 4 ms
     **{(10, state): ("as it is",) for state in (2, 3)},  # our receive buffers are larger
 }
 

@@ -105,6 +105,8 @@ def _write(program: Program, call: Call) -> Steps:
     to = None
     if call.name == "sendto" and _argument(call, 4) != Word("NULL"):
         to = _remote(program, _argument(call, 4)) if _argument(call, 4) != 0 else None
+        if to is None and flags & VALUES["MSG_FASTOPEN"] and _argument(call, 4) != 0:
+            return failed(errno.EOPNOTSUPP)  # to AF_UNSPEC, that is to nobody
     return (yield from _send(program, call, size, text, flags, to))
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from pystack.testing.packetdrill import calls, checks
 from pystack.testing.packetdrill.code import Interpreter
 from pystack.testing.packetdrill.compare import belongs_together, compare, joined
+from pystack.testing.packetdrill.cookies import keys_of
 from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome, Program, Steps
 from pystack.testing.packetdrill.inject import packet_of
@@ -26,7 +27,13 @@ from pystack.testing.packetdrill.script import (
 from pystack.testing.packetdrill.seen import Seen, line_of, seen
 from pystack.testing.packetdrill.settings import Settings
 from pystack.testing.packetdrill.subject import Subject
-from pystack.testing.packetdrill.sysctls import INITIAL, Sysctls, run_command
+from pystack.testing.packetdrill.sysctls import (
+    INITIAL,
+    Sysctls,
+    device_mtus,
+    forgets_paths,
+    run_command,
+)
 from pystack.testing.packetdrill.world import START, World
 
 # How long a packet is waited for beyond its time, to tell when it came after all; packets of any
@@ -284,8 +291,14 @@ class Run:
 
     def _command(self, text: str, line: int) -> None:
         self._trace("shell", text.strip())
+        for mtu_bytes in device_mtus(text):
+            self._world.set_mtu(mtu_bytes)
         for remark in run_command(text, self._sysctls):
             self._result.remarks.append(f"{self._script.path}:{line}: {remark}")
+        cookies = self._world.cookies
+        if forgets_paths(text):
+            cookies.clear()
+        cookies.keys = keys_of(self._sysctls.values.get("tcp_fastopen_key", "")) or cookies.keys
 
     def _finish(self) -> None:
         self._finish_call()

@@ -76,14 +76,6 @@ class Settings:
     seed: int = 1
     defines: dict[str, str] = field(default_factory=lambda: dict(_USUAL_DEFINES))
 
-    @property
-    def tfo_cookie(self) -> bytes:
-        """Return the cookie that the host gives to its clients; empty: one of its own."""
-        try:
-            return bytes.fromhex(self.defines.get("TFO_COOKIE", ""))
-        except ValueError:
-            return b""
-
     @staticmethod
     def knows(name: str) -> bool:
         """Tell whether there is such an option, here or in the original."""

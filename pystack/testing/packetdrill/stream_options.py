@@ -11,6 +11,7 @@ from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.tcp.tcb import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES
+from pystack.testing.packetdrill.cookies import KEY_BYTES
 from pystack.testing.packetdrill.sysctls import (
     all_listeners_fast_open,
     congestion_name,
@@ -32,12 +33,13 @@ _CONGESTION: Final = VALUES["TCP_CONGESTION"]
 class StreamOptions:
     """Options by level and name; those that the stack knows are handed on to it."""
 
-    __slots__ = ("_changes", "_stream", "_values", "linger_s")
+    __slots__ = ("_changes", "_stream", "_values", "fast_open_keys", "linger_s")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._values: dict[tuple[int, int], list[int]] = {}
         self.linger_s: float | None = None  # None: SO_LINGER is off
+        self.fast_open_keys = b""  # TCP_FASTOPEN_KEY; empty: the host's
         self._changes: Changes = {}  # of the host's TcpConfig, by this socket's options
 
     def copy_for(self, stream: Stream) -> StreamOptions:
@@ -99,8 +101,14 @@ class StreamOptions:
 
     def set_text(self, level: int, name: int, text: bytes) -> int:
         """Set an option to a text; return an errno, 0 for none."""
+        if (level, name) == (_TCP, VALUES["TCP_FASTOPEN_KEY"]):
+            if len(text) not in (KEY_BYTES, 2 * KEY_BYTES):
+                return errno.EINVAL
+            self.fast_open_keys = text
+            self.name_keys()
+            return 0
         if (level, name) != (_TCP, _CONGESTION):
-            return 0  # taken, and without a meaning: a device to bind to, a key
+            return 0  # taken, and without a meaning: a device to bind to
         known = congestion_name(text.decode("latin-1"))
         if known is None:
             return errno.ENOENT
@@ -108,6 +116,12 @@ class StreamOptions:
         if self._stream.listener is not None:
             self._stream.use_config()
         return number
+
+    def name_keys(self) -> None:
+        """Let the host know the keys of this listener's cookies, once it is one."""
+        stream = self._stream
+        if stream.listener is not None and self.fast_open_keys:
+            stream.program.world.cookies.of_listener[stream.listener] = self.fast_open_keys
 
     def get(self, level: int, name: int) -> list[int] | bytes | int:
         """Return an option as its numbers or text; a single number is an errno."""

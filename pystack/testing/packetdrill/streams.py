@@ -88,6 +88,7 @@ class Stream:
         self.listener = tcp.listen(local, port, backlog + 1)
         self.bound = (local, self.listener.local_port)
         self.listener.on_ready = self._changed
+        self.options.name_keys()
         self.use_config()
         self.program.on_subject(self)
         return Outcome(0)

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from pystack.core.errors import ConfigError
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.tcb import TcpConfig
+from pystack.testing.packetdrill.cookies import keys_of
 
 # What the shell files that the public scripts begin with are known to set.
 _DEFAULTS: Final = {
@@ -38,6 +39,8 @@ _DEFAULTS: Final = {
     "tcp_fastopen_key": "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4",
     "tcp_notsent_lowat": "4294967295",
 }
+# Those of google's collection, which all its folders share, go further than the kernel's.
+_COMMON_DEFAULTS: Final = {"tcp_fastopen": "0x70403"}
 # Linux's own where no script sets anything: what the public scripts count with.
 INITIAL: Final = {
     "tcp_rmem": "4096 131072 6291456",
@@ -47,16 +50,18 @@ INITIAL: Final = {
 _ASSIGNMENT: Final = re.compile(
     r"(?:/proc/sys/net/ipv4/|net[./]ipv4[./])(\w+)\s*=\s*(.*)", re.DOTALL
 )
+_MTU: Final = re.compile(r"\bip link set (?:dev )?\w+ (?:\w+ )*?mtu (\d+)")
 _PROC: Final = re.compile(r"/proc/sys/net/ipv4/(\w+)")
 # What a line may do that makes no difference to a host of ours, and is not worth a remark.
 _QUIET: Final = (
     "sysctl_restore",
     "set -e",
     "exit",
-    "tcp_metrics flush",
     "ethtool",
+    "tcp_metrics flush",
     "tc qdisc",
     "sleep",
+    "ip link set",
 )
 
 
@@ -88,6 +93,8 @@ def run_command(text: str, sysctls: Sysctls) -> list[str]:
             continue
         if "defaults.sh" in line:
             sysctls.values.update(_DEFAULTS)
+            if "common/" in line:
+                sysctls.values.update(_COMMON_DEFAULTS)
             continue
         assignments = list(_assignments(line))
         if not assignments:
@@ -98,9 +105,24 @@ def run_command(text: str, sysctls: Sysctls) -> list[str]:
                 remarks.append(f"ignored: the sysctl {name}")
             elif name == "tcp_congestion_control" and not _is_congestion_control(value):
                 remarks.append(f"ignored: there is no congestion control {value}")
-            elif value not in _AS_IT_IS.get(name, {value}):
+            elif value not in _AS_IT_IS.get(name, {value}) or (
+                name == "tcp_fastopen_key" and keys_of(value) is None
+            ):
                 remarks.append(f"ignored: {name} {value}")
     return remarks
+
+
+def forgets_paths(text: str) -> bool:
+    """Tell whether a line has the host forget what it knows of its peers (`ip tcp_metrics flush`).
+
+    The shell files that public scripts begin with do so too.
+    """
+    return "tcp_metrics flush" in text or "defaults.sh" in text
+
+
+def device_mtus(text: str) -> list[int]:
+    """Return the MTUs that `ip link set` gives to the device, one after the other."""
+    return [int(found[1]) for found in _MTU.finditer(text)]
 
 
 def tcp_config(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
@@ -297,6 +319,16 @@ def _keepalive(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     )
 
 
+def _longest_rto(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    number = sysctls.number("tcp_rto_max_ms", 60_000)
+    return replace(config, max_rto_s=min(max(number, 1000), 120_000) / 1000)
+
+
+def _invalid_ratelimit(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
+    number = sysctls.number("tcp_invalid_ratelimit", 500)
+    return replace(config, challenge_interval_s=max(number, 0) / 1000)
+
+
 def _not_sent(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     limit = sysctls.number("tcp_notsent_lowat", _NO_LIMIT)
     return replace(config, notsent_lowat_bytes=limit if 0 < limit < _NO_LIMIT else None)
@@ -329,6 +361,8 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_keepalive_intvl": _keepalive,
     "tcp_keepalive_probes": _keepalive,
     "tcp_notsent_lowat": _not_sent,
+    "tcp_rto_max_ms": _longest_rto,
+    "tcp_invalid_ratelimit": _invalid_ratelimit,
 }
 # Taken without a remark with these values: what they ask for is how the stack is anyhow.
 _AS_IT_IS: Final = {
@@ -339,12 +373,12 @@ _AS_IT_IS: Final = {
     "tcp_moderate_rcvbuf": {"1"},
     "tcp_slow_start_after_idle": {"1"},
     "tcp_no_metrics_save": {"0", "1"},
-    "tcp_fastopen_key": {"a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"},  # that of TFO_COOKIE
 }
 _OFFLOAD: Final = frozenset({"tcp_min_tso_segs", "tcp_tso_win_divisor"})
-KNOWN: Final = frozenset(_APPLY) | frozenset(_AS_IT_IS) | _OFFLOAD
+_OF_THE_HOST: Final = frozenset({"tcp_fastopen_key"})  # which no TcpConfig has
+KNOWN: Final = frozenset(_APPLY) | frozenset(_AS_IT_IS) | _OFFLOAD | _OF_THE_HOST
 
 
 def known_names() -> Iterable[str]:
     """Return the sysctls that have an effect, in order."""
-    return sorted(_APPLY)
+    return sorted({*_APPLY, *_OF_THE_HOST})

@@ -21,13 +21,15 @@ def tcp_info(connection: Connection, now: float) -> dict[str, int | float]:
     fields = known_fields(info)
     del fields["scales"]
     known: dict[str, int | float] = {f"tcpi_{name}": value for name, value in fields.items()}
+    # As in Linux, a connection without text counts from its handshake.
+    opened_at = -math.inf if connection.established_at is None else connection.established_at
     known |= {
         "tcpi_snd_wscale": info.snd_wind_shift or 0,
         "tcpi_rcv_wscale": info.rcv_wind_shift or 0,
         "tcpi_rcv_mss": tcb.ack_mss,
         "tcpi_pmtu": tcb.mtu_mss + _HEADERS_BYTES,
         "tcpi_rcv_wnd": info.rcv_wnd_bytes,
-        "tcpi_last_data_recv": _milliseconds(now - tcb.text_at),
+        "tcpi_last_data_recv": _milliseconds(now - max(tcb.text_at, opened_at)),
         "tcpi_last_ack_recv": _milliseconds(now - info.heard_at),
     }
     if info.ssthresh_bytes >= 1 << 30:

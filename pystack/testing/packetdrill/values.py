@@ -46,6 +46,8 @@ def address(expression: Expression, default: tuple[Ip4, int]) -> tuple[Ip4, int]
     """Return a socket address; None for one of AF_UNSPEC, the default for `...`."""
     if expression is ANYTHING:
         return default
+    if expression == Word("AF_UNSPEC"):
+        return None
     if not isinstance(expression, Structure):
         raise MismatchError(f"{show(expression)} is not a socket address")
     fields = expression.fields

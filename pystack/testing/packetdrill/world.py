@@ -14,13 +14,15 @@ from typing import Final
 from pystack.core.addresses import Ip4, Mac, Prefix
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import FrameSink
-from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.host import Host
+from pystack.testing.packetdrill.cookies import LinuxCookies
 from pystack.testing.packetdrill.settings import Settings
 from pystack.wire import arp, ethernet, ipv4
 from pystack.wire.frame import Frame
 
 START: Final = 1000.0  # the world's time at the script's zero; exact in a float
+# Of Fast Open, where nothing sets tcp_fastopen_key: that of the public collections
+USUAL_KEY: Final = bytes.fromhex("a1a1a1a1b2b2b2b2c3c3c3c3d4d4d4d4")
 _PREFIX_BITS: Final = 16
 _MAC: Final = Mac(b"\x02\0\0\0\0\x02")
 _GATEWAY_MAC: Final = Mac(b"\x02\0\0\0\0\x01")
@@ -81,20 +83,6 @@ class _Tun:
         self.sink = lambda _frame, _now: None
 
 
-class _WrittenCookies(FastOpenTable):
-    """Fast Open's cookies as scripts write them: there is one, for whoever asks."""
-
-    __slots__ = ("_cookie",)
-
-    def __init__(self, cookie: bytes) -> None:
-        super().__init__(b"")
-        self._cookie = cookie
-
-    def cookie_of(self, _local: Ip4, _remote: Ip4, _period: int) -> bytes:
-        """Return the script's."""
-        return self._cookie
-
-
 class World:
     """The host, its device, and the time."""
 
@@ -108,8 +96,8 @@ class World:
         self.host.add_interface("tun0", self._tun, local, prefix, _MAC)
         self._tun.introduce(local, START)
         self.host.set_gateway(gateway)
-        if settings.tfo_cookie:
-            self.host.tcp.fast_open = _WrittenCookies(settings.tfo_cookie)
+        self.cookies = LinuxCookies(USUAL_KEY)
+        self.host.tcp.fast_open = self.cookies
         # Asked after each thing that has happened; True: time is to stand here.
         self.on_step: Callable[[], bool] | None = None
 
@@ -127,6 +115,11 @@ class World:
     def sent(self) -> deque[Sent]:
         """Return what was sent and not asked for yet, oldest first."""
         return self._tun.sent
+
+    def set_mtu(self, mtu_bytes: int) -> None:
+        """Let the device have another MTU from now on."""
+        self._tun.mtu_bytes = mtu_bytes
+        self.host.interfaces[-1].mtu_bytes = mtu_bytes
 
     def run_until(self, elapsed_s: float) -> None:
         """Let all happen up to a time of the script."""

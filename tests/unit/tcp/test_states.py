@@ -60,7 +60,7 @@ def close_first(tcp: Script) -> None:
 def close_second(tcp: Script) -> None:
     open_passively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
-    tcp.expect("+0.04 > . 1:1(0) ack 2")
+    tcp.expect("+0.001 > . 1:1(0) ack 2")
     assert tcp.state is S.CLOSE_WAIT
     tcp.close()
     tcp.expect("+0 > F. 1:1(0) ack 2")
@@ -290,7 +290,7 @@ def test_half_close_here_goes_on_receiving(tcp: Script) -> None:
 def test_half_close_there_goes_on_sending(tcp: Script) -> None:
     open_actively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
-    tcp.expect("+0.04 > . 1:1(0) ack 2")
+    tcp.expect("+0.001 > . 1:1(0) ack 2")
     assert tcp.conn.at_eof
     tcp.write(100)
     tcp.expect("+0 > P. 1:101(100) ack 2")
@@ -302,7 +302,7 @@ def test_half_close_there_goes_on_sending(tcp: Script) -> None:
 def test_our_fin_takes_the_ack_of_theirs_along(tcp: Script) -> None:
     open_passively(tcp)
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 1000")
-    tcp.advance("+0.039")
+    tcp.advance("+0.0009")
     tcp.expect_nothing()
     tcp.close()
     tcp.expect("+0 > F. 1:1(0) ack 2")

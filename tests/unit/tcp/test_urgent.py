@@ -71,6 +71,6 @@ def test_a_pointer_without_text_may_come_before_the_text(tcp: Script) -> None:
 def test_a_pointer_after_the_end_of_their_text_is_nothing(tcp: Script) -> None:
     tcp.established()
     tcp.inject("+0.1 < F. 1:1(0) ack 1 win 65535")
-    tcp.expect("+0.04 > . 1:1(0) ack 2")
+    tcp.expect("+0.001 > . 1:1(0) ack 2")
     tcp.inject("+0.1 < U. 2:2(0) ack 1 win 65535 urg 5")
     assert tcp.conn.info().urgent_bytes == 0
