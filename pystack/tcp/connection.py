@@ -149,9 +149,8 @@ class Connection:
         self.ce_received = self.ece_received = 0
         self.fast_open: FastOpen | None = None  # an active open's; None: it does without
         self.fast_open_reply: FastOpenCookie | None = None  # in our SYN-ACK; None: nothing
-        self.fast_opened = False  # by the peer's SYN: its text, if any, did not wait for the ACK
-        self.syn_data_taken = False  # there was some
-        self.syn_data_acked = False  # that of ours was
+        # By the peer's SYN, before the ACK; with text of it; with text of our SYN
+        self.fast_opened = self.syn_data_taken = self.syn_data_acked = False
 
     # what carries the segments
 

@@ -110,17 +110,7 @@ class TcpConfig:
             raise ConfigError(f"receive_buffer_max_bytes is {most}: it must be at most 2**30")
         if self.delayed_ack_s > MAX_ACK_DELAY_S:
             raise ConfigError(f"delayed_ack_s is {self.delayed_ack_s}: RFC 9293 allows up to 0.5")
-        if not 1 <= self.max_rto_s <= 120:
-            raise ConfigError(f"max_rto_s is {self.max_rto_s}: it must be 1 to 120")
-        for name in (
-            "delayed_ack_s",
-            "msl_s",
-            "fin_wait_2_s",
-            "probe_slack_s",
-            "challenge_interval_s",
-        ):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        self._check_times()
         if self.ecn not in ("off", "accept", "request"):
             raise ConfigError(f"ecn is {self.ecn!r}: it must be off, accept or request")
         for name in ("fast_open", "fast_open_cookieless"):
@@ -150,10 +140,6 @@ class TcpConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if not 1 <= self.ttl <= 255:
             raise ConfigError(f"ttl is {self.ttl}: it must be 1 to 255")
-        for name in ("keepalive_idle_s", "keepalive_interval_s", "user_timeout_s"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{name} is {value}: it must be more than 0")
         for name in (
             "keepalive_probes",
             "notsent_lowat_bytes",
@@ -165,6 +151,23 @@ class TcpConfig:
                 raise ConfigError(f"{name} is {value}: it must be 1 or more")
         if self.advise_retries < 1:
             raise ConfigError(f"advise_retries is {self.advise_retries}: it must be 1 or more")
+
+    def _check_times(self) -> None:
+        if not 1 <= self.max_rto_s <= 120:
+            raise ConfigError(f"max_rto_s is {self.max_rto_s}: it must be 1 to 120")
+        for name in (
+            "delayed_ack_s",
+            "msl_s",
+            "fin_wait_2_s",
+            "probe_slack_s",
+            "challenge_interval_s",
+        ):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        for name in ("keepalive_idle_s", "keepalive_interval_s", "user_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value}: it must be more than 0")
 
     @property
     def send_limit_bytes(self) -> int:
