@@ -294,7 +294,6 @@ class DatagramEnd(SocketEnd):
         if options.is_set(SOCKET, socket.SO_RCVBUF):
             udp.receive_buffer_bytes = options.number(SOCKET, socket.SO_RCVBUF)
         udp.fields = self._fields
-        self.host.stack.udp.changed(udp)
 
     def take_error(self) -> int:
         """Return what went wrong, for SO_ERROR, once; 0 for nothing."""

@@ -16,7 +16,7 @@ from pystack.link.port import uso_max_bytes
 from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut
 from pystack.wire import ethernet, icmp, ipv4
-from pystack.wire.checksum import update
+from pystack.wire.checksum import partial_sum, update
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
 from pystack.wire.ip_options import OptionError, recorded, records
 
@@ -221,14 +221,9 @@ def _aged(header: bytes, options: bytes) -> bytes:
     was = header[ipv4.HEADER_BYTES :]
     if options != was:
         patched[ipv4.HEADER_BYTES :] = options
-        check = update(check, _sum(was), _sum(options))
+        check = update(check, partial_sum(was), partial_sum(options))
     _TTL_CHECKSUM.pack_into(patched, 8, word, update(check, old, word))
     return bytes(patched)
-
-
-def _sum(options: bytes) -> int:
-    """Return the one's-complement sum of words (2**16 is 1 modulo 0xFFFF)."""
-    return int.from_bytes(options, "big") % 0xFFFF
 
 
 def _send(host: Host, route: Route, dst: Ip4, packet: bytes, like: Frame, now: float) -> None:

@@ -174,11 +174,8 @@ class Icmp:
         if packet.to_many or not self._host.answers_timestamps:
             self._host.drop("icmp_timestamp_refused", now, data=packet.raw)
             return
-        if len(message.payload) < icmp.TIMESTAMP_BYTES:
-            raise WireError("icmp_truncated")
-        stamp = time_stamp(round(now * 1000))
-        payload = bytes(message.payload[:4]) + 2 * stamp
-        if self._answer(packet, icmp.pack(icmp.TIMESTAMP_REPLY, 0, message.rest, payload), now):
+        reply = icmp.timestamp_reply(message, time_stamp(round(now * 1000)))
+        if self._answer(packet, reply, now):
             self._host.counters.add("icmp_timestamps")
 
     def _answer(self, packet: ipv4.Ipv4Packet, reply: bytes, now: float) -> bool:

@@ -31,8 +31,8 @@ class PathMtus:
         # What, and until when; ordered, for a dict is slow to find its first after many deletions
         self._known: OrderedDict[Ip4, tuple[int, float]] = OrderedDict()
 
-    def mss_to(self, dst: Ip4, now: float) -> int | None:
-        """Return the largest payload for a path, without TCP options; None: nothing is known."""
+    def mtu_to(self, dst: Ip4, now: float) -> int | None:
+        """Return the MTU of a path; None: nothing is known."""
         known = self._known.get(dst)
         if known is None:
             return None
@@ -40,12 +40,17 @@ class PathMtus:
         if until <= now:
             del self._known[dst]
             return None
-        return mtu_bytes - path_mtu.HEADERS_BYTES
+        return mtu_bytes
+
+    def mss_to(self, dst: Ip4, now: float) -> int | None:
+        """Return the largest payload for a path, without TCP options; None: nothing is known."""
+        mtu_bytes = self.mtu_to(dst, now)
+        return None if mtu_bytes is None else mtu_bytes - path_mtu.HEADERS_BYTES
 
     def claimed(self, socket: TcpSocket, seq: int, error: IcmpError, now: float) -> None:
         """Take "fragmentation needed" about a segment that is on its way (RFC 5927 section 7)."""
         connection = socket.connection
-        quoted_bytes = int.from_bytes(error.quoted.raw[2:4], "big")
+        quoted_bytes = error.quoted.total_length
         mtu_bytes = error.mtu_bytes
         if not mtu_bytes:  # an old router
             mtu_bytes = next((known for known in _PLATEAUS if known < quoted_bytes), 0)
@@ -60,11 +65,6 @@ class PathMtus:
             believed = path_mtu.too_big(connection, seq, mss - tcb.options_bytes, now)
         if believed:
             self.learn(socket.remote, mtu_bytes, now)
-
-    def mtu_to(self, dst: Ip4, now: float) -> int | None:
-        """Return the MTU of a path; None: nothing is known."""
-        mss = self.mss_to(dst, now)
-        return None if mss is None else mss + path_mtu.HEADERS_BYTES
 
     def learn(self, dst: Ip4, mtu_bytes: int, now: float) -> None:
         """Remember the MTU of a path for ten minutes."""

@@ -1,14 +1,64 @@
-"""Ephemeral ports that a stranger can't guess (RFC 6056)."""
+"""Local ports of TCP and UDP: who may have one, and which a stranger can't guess (RFC 6056)."""
 
+from __future__ import annotations
+
+import errno
 import hashlib
+import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
 from pystack.core.rng import Random
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
 
 FIRST: Final = 32768  # as Linux's ip_local_port_range; RFC 6056 section 3.2 allows 1024 on
 LAST: Final = 60999
 COUNT: Final = LAST - FIRST + 1
+
+
+class Holder(Protocol):
+    """Whoever holds a port: a binding, a connection or what is left of one, a UDP socket."""
+
+    local: Ip4
+    reuse_address: bool
+    reuse_port: bool
+
+
+def collide(
+    new: Holder,
+    old: Holder,
+    devices: tuple[Interface | None, Interface | None] = (None, None),
+    *,
+    listening: bool = False,
+) -> bool:
+    """Tell whether two may not have one port (socket(7), SO_REUSEADDR and SO_REUSEPORT).
+
+    `devices` are those that each of them is bound to; None: to none. `listening`: the old one
+    takes what comes for the port, so that SO_REUSEADDR is not enough.
+    """
+    if UNSPECIFIED not in (new.local, old.local) and new.local != old.local:
+        return False
+    if None not in devices and devices[0] is not devices[1]:
+        return False
+    if new.reuse_address and old.reuse_address and not listening:
+        return False
+    return not (new.reuse_port and old.reuse_port)
+
+
+def check_bindable(host: Host, local: Ip4, port: int, *, foreign: bool) -> None:
+    """Raise OSError for what no socket of a host can be bound to: ENETDOWN, EINVAL, EADDRNOTAVAIL.
+
+    `foreign`: the address need not be one of the host's.
+    """
+    host.check_up()
+    if not 0 <= port <= 0xFFFF:
+        raise OSError(errno.EINVAL, f"{port} is not a port")
+    if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
 
 
 class EphemeralPorts:

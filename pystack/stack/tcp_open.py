@@ -54,7 +54,7 @@ class Opener:
         text: memoryview | None = None,
         route: Route | None = None,
     ) -> TcpSocket:
-        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EINVAL.
+        """Begin to open a connection. OSError: ENETDOWN, ENETUNREACH, EADDRNOTAVAIL, EINVAL.
 
         `route`: the user's own; None: that of the table.
         """

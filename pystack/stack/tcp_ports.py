@@ -7,23 +7,14 @@ The rules are those of Linux's inet_csk_bind_conflict.
 from __future__ import annotations
 
 import errno
-import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
-from pystack.stack.ports import random_port
+from pystack.core.addresses import Ip4
+from pystack.stack.ports import Holder, check_bindable, collide, random_port
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.interface import Interface
-
-
-class Holder(Protocol):
-    """Whoever holds a port: a binding, a connection, or what is left of one."""
-
-    local: Ip4
-    reuse_address: bool
-    reuse_port: bool
 
 
 class Binding:
@@ -59,18 +50,13 @@ class TcpPorts:
         self.connections: dict[int, dict[Holder, None]] = {}  # those in TIME-WAIT among them
 
     def bind(self, wanted: Binding, *, foreign: bool = False) -> Binding:
-        """Take a port, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL.
+        """Take a port, 0 for any free one. OSError: ENETDOWN, EADDRINUSE, EADDRNOTAVAIL, EINVAL.
 
         `foreign`: the address need not be one of this host.
         """
-        host, local = self._host, wanted.local
-        host.check_up()
-        if not 0 <= wanted.port <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"{wanted.port} is not a port")
-        if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        check_bindable(self._host, wanted.local, wanted.port, foreign=foreign)
         if wanted.port == 0:
-            wanted.port = random_port(host.rng, self._is_free)
+            wanted.port = random_port(self._host.rng, self._is_free)
             if wanted.port == 0:
                 raise OSError(errno.EADDRINUSE, "all ephemeral TCP ports are taken")
         else:
@@ -82,11 +68,10 @@ class TcpPorts:
         """Raise OSError (EADDRINUSE) where a port may not be had, or not be listened on."""
         port = wanted.port
         if any(
-            old is not wanted and _collide(wanted, old, old.device, listening=old.listening)
+            old is not wanted
+            and collide(wanted, old, (wanted.device, old.device), listening=old.listening)
             for old in self.bindings.get(port, ())
-        ) or any(
-            _collide(wanted, old, None, listening=False) for old in self.connections.get(port, ())
-        ):
+        ) or any(collide(wanted, old) for old in self.connections.get(port, ())):
             raise OSError(errno.EADDRINUSE, f"TCP port {port} is taken on {self._host.name}")
 
     def release(self, binding: Binding) -> None:
@@ -118,13 +103,3 @@ class TcpPorts:
 
     def _is_free(self, port: int) -> bool:
         return port not in self.bindings and port not in self.connections
-
-
-def _collide(new: Binding, old: Holder, device: Interface | None, *, listening: bool) -> bool:
-    if UNSPECIFIED not in (new.local, old.local) and new.local != old.local:
-        return False
-    if new.device is not None and device is not None and new.device is not device:
-        return False
-    if new.reuse_address and old.reuse_address and not listening:
-        return False
-    return not (new.reuse_port and old.reuse_port)

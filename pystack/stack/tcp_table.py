@@ -182,7 +182,7 @@ class TcpTable:
         text: memoryview | None = None,
         route: Route | None = None,
     ) -> TcpSocket:
-        """Begin to open a connection. OSError: ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL.
+        """Begin to open a connection. OSError: ENETDOWN, ENETUNREACH, EADDRNOTAVAIL, EINVAL.
 
         `config`: that of this connection; None: the host's. `text`: to be sent as soon as can be,
         in the SYN where Fast Open is on and the peer's cookie known; None: there is none yet.
@@ -200,7 +200,9 @@ class TcpTable:
         )
 
     def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
-        """Open a port for connections, 0 for any free one. OSError: EADDRINUSE, EADDRNOTAVAIL.
+        """Open a port for connections, 0 for any free one.
+
+        OSError: ENETDOWN, EADDRINUSE, EADDRNOTAVAIL, EINVAL.
 
         With SO_REUSEADDR, as all servers: connections of an earlier listener are no hindrance.
         """

@@ -19,7 +19,7 @@ from pystack.core.addresses import (
 from pystack.link.port import uso_max_bytes
 from pystack.stack import egress
 from pystack.stack.path_mtus import PathMtus
-from pystack.stack.ports import Shares, random_port
+from pystack.stack.ports import Shares, check_bindable, collide, random_port
 from pystack.stack.routes import Route
 from pystack.stack.senders import may_be_heard
 from pystack.stack.udp_socket import (
@@ -35,6 +35,7 @@ from pystack.stack.udp_socket import (
     QueuedError,
     UdpSocket,
 )
+from pystack.tcp.path_mtu import MIN_PACKET_BYTES
 from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL
 
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten
 _HEARD_LIMIT: Final = 4096  # the same, for each host
-MIN_PATH_MTU_BYTES: Final = 552  # claims below it are not believed; as Linux's min_pmtu
 
 
 class UdpTable:
@@ -73,17 +73,13 @@ class UdpTable:
         device: Interface | None = None,
         foreign: bool = False,
     ) -> UdpSocket:
-        """Open a socket on a port, 0 for any. OSError: EADDRINUSE, EADDRNOTAVAIL, EINVAL.
+        """Open a socket on a port, 0 for any. OSError: ENETDOWN, EADDRINUSE, EADDRNOTAVAIL, EINVAL.
 
         A port is shared where all who have it said `reuse_address`, or all `reuse_port`, or where
         they are on different devices. `foreign`: the address need not be of this host.
         """
         host = self._host
-        host.check_up()
-        if not 0 <= port <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"{port} is not a port")
-        if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+        check_bindable(host, local, port, foreign=foreign)
         socket = UdpSocket(self, local, port)
         socket.reuse_address, socket.reuse_port = reuse_address, reuse_port
         socket.device = device
@@ -91,17 +87,15 @@ class UdpTable:
             socket.local_port = random_port(host.rng, lambda found: found not in self.sockets)
             if not socket.local_port:
                 raise OSError(errno.EADDRINUSE, "all ephemeral UDP ports are taken")
-        elif any(_collide(socket, other) for other in self.sockets.get(port, ())):
+        elif any(
+            collide(socket, other, (device, other.device)) for other in self.sockets.get(port, ())
+        ):
             raise OSError(errno.EADDRINUSE, f"UDP port {port} is taken on {host.name}")
         self.sockets.setdefault(socket.local_port, []).append(socket)
         return socket
 
-    def changed(self, socket: UdpSocket) -> None:
-        """Find the ways of a socket anew: its address is another."""
-        socket.ways.clear()
-
     def unbind(self, socket: UdpSocket) -> None:
-        """Forget a socket, and its groups. A second time does nothing."""
+        """Forget a socket. A second time does nothing."""
         sockets = self.sockets.get(socket.local_port, [])
         if socket in sockets:
             sockets.remove(socket)
@@ -262,8 +256,8 @@ class UdpTable:
         """Learn what a router says of the path; False: the socket does not care for it."""
         if socket.fields.mtu_discover not in (PMTU_WANT, PMTU_DO, PMTU_PROBE):
             return False
-        if error.mtu_bytes < int.from_bytes(error.quoted.raw[2:4], "big"):
-            self.path_mtus.learn(error.quoted.dst, max(error.mtu_bytes, MIN_PATH_MTU_BYTES), now)
+        if error.mtu_bytes < error.quoted.total_length:
+            self.path_mtus.learn(error.quoted.dst, max(error.mtu_bytes, MIN_PACKET_BYTES), now)
         return True
 
     def send(
@@ -318,9 +312,8 @@ class UdpTable:
                     )
                 )
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        data = udp.pack(src, dst, socket.local_port, dst_port, payload)
-        if not fields.checksum:
-            data = data[:6] + bytes(2) + data[udp.HEADER_BYTES :]
+        port = socket.local_port
+        data = udp.pack(src, dst, port, dst_port, payload, summed=fields.checksum)
         if ttl is None:
             ttl = fields.group_ttl if is_multicast(dst) else socket.ttl
         host.counters["udp_datagrams_out"] += 1
@@ -336,7 +329,7 @@ class UdpTable:
                 ttl=ttl,
                 tos=fields.tos,
                 dont_fragment=discover in (PMTU_DO, PMTU_PROBE)
-                or (discover == PMTU_WANT and mtu_bytes > MIN_PATH_MTU_BYTES),
+                or (discover == PMTU_WANT and mtu_bytes > MIN_PACKET_BYTES),
                 mtu_bytes=mtu_bytes,
             )
         if route.interface.neighbors is not None and route.interface.is_many(dst):
@@ -442,17 +435,6 @@ class UdpTable:
         if route is None or dst == UNSPECIFIED or (fields.on_link_only and route.gateway):
             raise host.no_route(dst)
         return route
-
-
-def _collide(new: UdpSocket, old: UdpSocket) -> bool:
-    """Tell whether two sockets may not have one port, as Linux's udp_lib_lport_inuse."""
-    if UNSPECIFIED not in (new.local, old.local) and new.local != old.local:
-        return False
-    if None not in (new.device, old.device) and new.device is not old.device:
-        return False
-    if new.reuse_address and old.reuse_address:
-        return False
-    return not (new.reuse_port and old.reuse_port)
 
 
 def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> int:

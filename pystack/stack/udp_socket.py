@@ -148,11 +148,6 @@ class UdpSocket:
         )
 
     @property
-    def queued_datagrams(self) -> int:
-        """Return how many wait to be received."""
-        return len(self._received)
-
-    @property
     def is_plain(self) -> bool:
         """Tell whether the short way in may serve it: it has no wishes."""
         return self._arrivals is None and self.device is None
@@ -206,14 +201,12 @@ class UdpSocket:
         if self.local == UNSPECIFIED:
             # udp(7): the source address is chosen now; programs ask getsockname for it.
             self.local = source
-        self._table.changed(self)
 
     def disconnect(self) -> None:
         """Hear from anybody again, at every address unless it was bound to one."""
         self.remote = None
         if not self.local_was_given:
             self.local = UNSPECIFIED
-        self._table.changed(self)
 
     def send_to(
         self,

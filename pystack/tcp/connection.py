@@ -277,11 +277,6 @@ class Connection:
             peer_done or self.state is TcpState.CLOSED
         ) and not self.receive_buffer.readable_bytes
 
-    @property
-    def ack_is_owed(self) -> bool:
-        """Tell whether text has come in that was not acknowledged."""
-        return self.tcb.rcv_nxt > self.tcb.last_ack_sent
-
     # for the modules of this package
 
     def enter(self, state: TcpState) -> None:

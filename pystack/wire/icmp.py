@@ -36,9 +36,7 @@ TTL_EXCEEDED: Final = 0
 REASSEMBLY_TIME_EXCEEDED: Final = 1
 
 HEADER_BYTES: Final = 8
-TIMESTAMP_BYTES: Final = (
-    12  # of a timestamp message, behind the header: originate, receive, transmit
-)
+TIMESTAMP_BYTES: Final = 12  # originate, receive, transmit: behind a timestamp message's header
 _HEADER: Final = struct.Struct("!BBHI")
 
 
@@ -78,6 +76,14 @@ def pack(kind: int, code: int, rest: int, payload: Buffer) -> bytes:
     message += payload
     message[2:4] = checksum(message).to_bytes(2, "big")
     return bytes(message)
+
+
+def timestamp_reply(request: IcmpMessage, stamp: bytes) -> bytes:
+    """Return the answer to a timestamp request that came, and goes, at the instant of `stamp`."""
+    if len(request.payload) < TIMESTAMP_BYTES:
+        raise WireError("icmp_truncated")
+    originate = bytes(request.payload[: len(stamp)])
+    return pack(TIMESTAMP_REPLY, 0, request.rest, originate + 2 * stamp)
 
 
 def quoted_ports(payload: memoryview) -> tuple[int, int]:

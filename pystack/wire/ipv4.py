@@ -74,6 +74,11 @@ class Ipv4Packet:
         return bool(self.flags_offset & FRAGMENT)
 
     @property
+    def total_length(self) -> int:
+        """Return what the header says of the packet's bytes; a quoted one is cut short of it."""
+        return self.raw[2] << 8 | self.raw[3]
+
+    @property
     def options(self) -> memoryview:
         """Return the header's options, padding included; empty for nearly every packet."""
         return self.raw[HEADER_BYTES : self.header_bytes]

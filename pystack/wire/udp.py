@@ -40,9 +40,13 @@ def parse(packet: Ipv4Packet) -> UdpDatagram:
     return UdpDatagram(src_port, dst_port, data[HEADER_BYTES:length])
 
 
-def pack(src: int, dst: int, src_port: int, dst_port: int, payload: Buffer) -> bytes:
-    """Return a datagram with its checksum."""
+def pack(
+    src: int, dst: int, src_port: int, dst_port: int, payload: Buffer, *, summed: bool = True
+) -> bytes:
+    """Return a datagram with its checksum; with `summed=False` without one (RFC 768: 0)."""
     length = HEADER_BYTES + len(payload)
+    if not summed:
+        return _HEADER.pack(src_port, dst_port, length, 0) + payload
     sums = pseudo_header_sum(src, dst, UDP, length) + src_port + dst_port + length
     check = checksum(payload, sums) or 0xFFFF  # RFC 768: 0 would say that there is none
     return _HEADER.pack(src_port, dst_port, length, check) + payload
