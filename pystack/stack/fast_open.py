@@ -92,11 +92,11 @@ class FastOpenTable:
         name = f"{local} {remote} {period}".encode()
         return hashlib.blake2s(name, key=self._key, digest_size=COOKIE_BYTES).digest()
 
-    def _learned(self, server: Ip4, cookie: FastOpenCookie, mss: int) -> None:
-        self._cookies.pop(server, None)
+    def _learned(self, server: Ip4, cookie: FastOpenCookie | None, mss: int) -> None:
+        known, _ = self._cookies.pop(server, (_NEW, 0))
         if len(self._cookies) >= MAX_COOKIES:
             del self._cookies[next(iter(self._cookies))]
-        self._cookies[server] = (cookie, mss)
+        self._cookies[server] = (known if cookie is None else cookie, mss)
 
     def _failed(self, server: Ip4, now: float) -> None:
         if len(self._avoided) >= MAX_COOKIES:

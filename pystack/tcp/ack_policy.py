@@ -73,7 +73,11 @@ def text_sent(conn: Connection, now: float) -> None:
     Linux calls that a ping-pong, and delays its ACKs then, whatever it was about to do.
     """
     tcb = conn.tcb
-    if not tcb.ping_pong and now - tcb.text_at < conn.config.delayed_ack_s:
+    if not tcb.ping_pong and (
+        now - tcb.text_at < conn.config.delayed_ack_s
+        # With the ACK of the SYN-ACK, if Fast Open did not fail: it has waited for that.
+        or (tcb.ack_now and tcb.text_at == -math.inf and conn.syn_data_acked)
+    ):
         answer_expected(tcb)
 
 

@@ -29,7 +29,7 @@ class FastOpen:
     # To be shown; without bytes it asks for one. None: text goes without (`fast_open_cookieless`)
     cookie: FastOpenCookie | None
     mss: int  # that the peer had then: no window is known yet, nor an MSS
-    learned: Callable[[FastOpenCookie, int], None]
+    learned: Callable[[FastOpenCookie | None, int], None]  # no cookie: only the MSS is news
     failed: Callable[[], None]  # the SYN with text got no answer
     syn_text_bytes: int = 0
     sent: bool = False  # our first SYN is on its way, or has been
@@ -85,10 +85,10 @@ def answered(conn: Connection, theirs: TcpOptions) -> None:
     request = conn.fast_open
     if request is None:
         return
-    cookie = theirs.fast_open
+    cookie = theirs.fast_open if request.cookie is not None else None  # else nobody asked for it
     if cookie is None or not cookie.value:
         cookie = request.cookie
-    if cookie is not None and cookie.value:
+    if cookie is None or cookie.value:
         request.learned(cookie, theirs.mss or DEFAULT_SEND_MSS_BYTES)
 
 

@@ -174,7 +174,11 @@ def _recvmsg(program: Program, call: Call) -> Steps:
     message = _argument(call, 1)
     vector = message.fields.get("msg_iov") if isinstance(message, Structure) else None
     size, _ = _vector(vector or Listing(()))
-    return (yield from _receive(program, call, size, number(_argument(call, 2))))
+    outcome = yield from _receive(program, call, size, number(_argument(call, 2)))
+    file = program.files.get(number(_argument(call, 0)))
+    if outcome.message is None and isinstance(file, Stream):
+        outcome.message = file.message()
+    return outcome
 
 
 def _receive(program: Program, call: Call, size: int, flags: int) -> Steps:

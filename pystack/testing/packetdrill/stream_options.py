@@ -89,6 +89,9 @@ class StreamOptions:
         if not values:
             return errno.EINVAL
         problem = self._problem(level, name, values[0]) or self._change(level, name, values[0])
+        if (level, name) == (_TCP, VALUES["TCP_FASTOPEN_CONNECT"]) and not problem:
+            allowed = self._stream.config.fast_open in ("client", "both")
+            problem = 0 if allowed else errno.EOPNOTSUPP
         if not problem and level == _SOCKET and name == VALUES["SO_TIMESTAMPING"]:
             problem = self._stamp(values[0])
         if problem:
@@ -158,6 +161,11 @@ class StreamOptions:
         """Return an option that the script has not set."""
         known = tcp_sockopts.read(_key(level, name), self._config(), None)
         return [known if isinstance(known, int) else _DEFAULTS.get((level, name), 0)]
+
+    @property
+    def tells_waiting(self) -> bool:
+        """Tell whether recvmsg is to say how much is left (TCP_INQ)."""
+        return bool(self._first(_TCP, "TCP_INQ"))
 
     @property
     def waits_for_text(self) -> bool:

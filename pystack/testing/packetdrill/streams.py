@@ -22,7 +22,7 @@ from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.inject import pattern
-from pystack.testing.packetdrill.messages import of_notice
+from pystack.testing.packetdrill.messages import Message, of_notice, of_waiting
 from pystack.testing.packetdrill.stream_options import StreamOptions
 from pystack.testing.packetdrill.sysctls import tcp_config
 from pystack.testing.packetdrill.world import START
@@ -124,6 +124,8 @@ class Stream:
             return failed(errno.EISCONN)
         if self.socket is not None:
             state = self.socket.connection.state
+            if self._deferred:
+                return failed(errno.EISCONN)
             if state in _OPENING:
                 return failed(errno.EALREADY)
             if self._syn_reported:
@@ -178,9 +180,15 @@ class Stream:
         self, remote: Ip4, port: int, size: int, text: bytes | None, flags: int
     ) -> Steps:
         """Open a connection with the first of its text in the SYN (MSG_FASTOPEN)."""
+        if self._deferred:
+            return (yield from self._write_first(size, text, flags))
         if self.socket is not None:
-            opening = self.socket.connection.state in _OPENING
-            return failed(errno.EALREADY if opening else errno.EISCONN)
+            if self.socket.connection.state in _OPENING:
+                return failed(errno.EALREADY)
+            if not self._syn_reported:
+                return failed(errno.EISCONN)
+            self._syn_reported = False  # as Linux: this call finds out that it is connected
+            return (yield from self.write(size, text, flags))
         if self.config.fast_open not in ("client", "both"):
             return failed(errno.EOPNOTSUPP)
         problem = self._open(remote, port, fast=True)
@@ -197,15 +205,16 @@ class Stream:
         assert self.socket is not None
         connection, now = self.socket.connection, self.program.now
         self._deferred = False
-        done = min(size, self._syn_room_bytes())
-        data = self._data(done, text)
-        connection.write(memoryview(data), now)
+        waits = not (self.nonblocking or flags & _DONTWAIT)
+        # What waits in a call that blocks goes with the ACK of the SYN-ACK.
+        data = self._data(size if waits else min(size, self._syn_room_bytes()), text)
+        done = connection.write(memoryview(data), now)
         if done:
             self.notices.written(connection, zero_copy=bool(flags & _ZEROCOPY))
         self._written += done
         self.program.world.host.tcp.pump(self.socket, now)
-        if self.nonblocking or flags & _DONTWAIT:
-            self._syn_reported = not done
+        if not waits:
+            self._syn_reported = True
             return Outcome(done) if done else failed(errno.EINPROGRESS)
         opened = yield from self._opened()
         if opened.error or done == size:
@@ -323,6 +332,13 @@ class Stream:
         else:
             self._read += len(data)
         return data
+
+    def message(self) -> Message:
+        """Return what recvmsg gives besides data: with TCP_INQ, how much is left."""
+        if not self.options.tells_waiting or self.socket is None:
+            return Message()
+        left = self.readable_bytes
+        return of_waiting(left or int(self.socket.connection.at_eof))  # the end counts as one
 
     def queued_error(self, _size: int) -> Outcome:
         """Take the oldest entry of the error queue."""
