@@ -28,7 +28,7 @@ VERSION_1_RESPONSE_S: Final = 10.0  # RFC 2236 section 4: what a query of versio
 _TTL: Final = 1  # RFC 2236 section 2
 _ALL_GROUPS: Final = Prefix.of(0xE0000000, 4)
 
-_Member = tuple[int, Ip4]  # an interface, by `id`, and a group
+_Member = tuple["Interface", Ip4]
 
 
 class Groups:
@@ -40,7 +40,7 @@ class Groups:
         self._host = host
         self._timers: dict[_Member, Handle] = {}  # a report is due
         self._last_reporter: set[_Member] = set()  # nobody else has reported since we did
-        self._version_1_until: dict[int, float] = {}  # by interface; a router that knows no other
+        self._version_1_until: dict[Interface, float] = {}  # where a router knows no other
 
     def find_interface(self, group: Ip4, address: Ip4) -> Interface:
         """Return the interface with `address`; for 0.0.0.0, the one that `group` is routed by.
@@ -75,13 +75,14 @@ class Groups:
         OSError (EADDRNOTAVAIL): nobody had joined.
         """
         members = interface.groups
-        if not members.get(group):
+        own = 1 if group == ALL_HOSTS else 0  # the host's, which it never leaves
+        if members.get(group, 0) <= own:
             raise OSError(errno.EADDRNOTAVAIL, f"not in the group {format_ip4(group)}")
         members[group] -= 1
         if members[group]:
             return
         del members[group]
-        member = id(interface), group
+        member = interface, group
         self._stop_timer(member)
         if member in self._last_reporter:
             self._last_reporter.remove(member)
@@ -107,7 +108,7 @@ class Groups:
             self._query_arrived(interface, message, now)
         elif message.kind in (igmp.REPORT_V1, igmp.REPORT_V2):
             self._host.counters.add("igmp_reports_in")
-            member = id(interface), message.group
+            member = interface, message.group
             # One member is enough for the router: RFC 2236 section 3.
             self._stop_timer(member)
             self._last_reporter.discard(member)
@@ -118,19 +119,18 @@ class Groups:
         self._host.counters.add("igmp_queries_in")
         within_s = message.max_response_tenths / 10
         if not message.max_response_tenths:
-            self._version_1_until[id(interface)] = now + VERSION_1_ROUTER_PRESENT_S
+            self._version_1_until[interface] = now + VERSION_1_ROUTER_PRESENT_S
             within_s = VERSION_1_RESPONSE_S
         for group in interface.groups:
+            # RFC 2236 section 6: of all hosts, which everybody is in, nothing is ever said.
             if group != ALL_HOSTS and message.group in (0, group):
-                timer = self._timers.get((id(interface), group))
+                timer = self._timers.get((interface, group))
                 # One that is to come within that time anyway stays as it is.
                 if timer is None or timer.when > now + within_s:
                     self._report_within(interface, group, within_s, now)
 
     def _report_within(self, interface: Interface, group: Ip4, most_s: float, now: float) -> None:
-        if group == ALL_HOSTS:
-            return
-        member = id(interface), group
+        member = interface, group
         self._stop_timer(member)
 
         def report(at: float) -> None:
@@ -141,12 +141,9 @@ class Groups:
         self._timers[member] = self._host.scheduler.call_at(when, report)
 
     def _report(self, interface: Interface, group: Ip4, now: float) -> None:
-        # RFC 2236 section 6: of all hosts, which everybody is in, nothing is ever said.
-        if group == ALL_HOSTS:
-            return
         version_1 = self._speaks_version_1(interface, now)
         kind = igmp.REPORT_V1 if version_1 else igmp.REPORT_V2
-        self._last_reporter.add((id(interface), group))
+        self._last_reporter.add((interface, group))
         self._send(interface, igmp.pack(kind, group), group, now)
 
     def _send(self, interface: Interface, message: bytes, dst: Ip4, now: float) -> None:
@@ -166,7 +163,7 @@ class Groups:
         )
 
     def _speaks_version_1(self, interface: Interface, now: float) -> bool:
-        return now < self._version_1_until.get(id(interface), -math.inf)
+        return now < self._version_1_until.get(interface, -math.inf)
 
     def _stop_timer(self, member: _Member) -> None:
         timer = self._timers.pop(member, None)

@@ -82,6 +82,8 @@ def test_all_hosts_is_heard_always_and_never_reported(bench: Bench, socket: UdpS
     assert socket.receive() is not None
     bench.host.groups.join(bench.interface, ALL_HOSTS, 0.0)
     bench.host.groups.leave(bench.interface, ALL_HOSTS, 0.0)
+    with pytest.raises(OSError, match="not in the group"):
+        bench.host.groups.leave(bench.interface, ALL_HOSTS, 0.0)
     bench.arrive(igmp_frame(igmp.pack(igmp.QUERY, UNSPECIFIED, 100)))
     bench.run(100.0)
     assert reports(bench) == []
