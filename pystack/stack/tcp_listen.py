@@ -213,9 +213,7 @@ class Listeners:
 
     def fast_open_is_over(self, socket: TcpSocket) -> None:
         """A connection that had text before its last ACK has that now, or has ended."""
-        other = socket.remote, socket.connection.remote_port
-        listener = self.find(socket.local, socket.connection.local_port, other)
-        if listener is not None:
+        for listener in self.by_port.get(socket.connection.local_port, ()):
             listener.fast_opened.discard(socket)
 
     def admits(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:

@@ -6,6 +6,8 @@ import pytest
 from tcp_bench import ANY, PEER_ISS, TcpBench, calls_of
 
 from pystack.core.errors import ConfigError
+from pystack.stack.tcp_ports import Binding
+from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.listener import MAX_BACKLOG, Listener
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
@@ -172,6 +174,27 @@ def test_who_had_text_before_the_last_ack_is_counted_until_it_came_or_never_will
     else:
         bench.segment(ACK if end == "ack" else RST, seq=PEER_ISS + 5, ack=answer.seq + 1)
     assert not listener.fast_opened
+
+
+def test_who_had_text_first_is_counted_no_more_however_many_share_the_port_by_then(
+    bench: TcpBench,
+) -> None:
+    bench.table.config = TcpConfig(fast_open="server", fast_open_cookieless="server")
+
+    def listen() -> Listener[TcpSocket]:
+        binding = bench.table.ports.bind(Binding(ANY, 80, reuse_port=True))
+        return bench.table.listeners.listen(binding, 100)
+
+    listeners = [listen(), listen()]
+    answers = {}
+    for port in range(5000, 5016):
+        bench.segment(SYN, ports=(port, 80), payload=b"text")
+        (answers[port],) = bench.sent()
+    assert sum(len(listener.fast_opened) for listener in listeners) == 16
+    listeners.append(listen())
+    for port, answer in answers.items():
+        bench.segment(ACK, ports=(port, 80), seq=PEER_ISS + 5, ack=answer.seq + 1)
+    assert not any(listener.fast_opened for listener in listeners)
 
 
 def test_who_has_sent_his_ack_and_may_still_send_text_does_not_give_way(bench: TcpBench) -> None:
