@@ -191,8 +191,7 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
     if conn.state is TcpState.SYN_RECEIVED:
         if not tcb.iss < seg.ack <= tcb.snd_nxt:
             conn.drops.append("tcp_syn_received_bad_ack")
-            conn.segments_sent += 1
-            conn.outbox.append(output.reset_for(seg))
+            output.answer_with_reset(conn, seg)
             return False
         if handshake.waits_for_text(conn, seg):
             return False
@@ -229,7 +228,7 @@ def _fin_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
         if conn.released and conn.config.fin_wait_2_s:
             conn.tcb.timers[Timer.TIME_WAIT] = now + conn.config.fin_wait_2_s
         elif conn.released:  # TCP_LINGER2 below 0: as Linux, as if there were no connection
-            conn.outbox.append(output.reset_for(seg))
+            output.answer_with_reset(conn, seg)
             conn.finish(None)
     elif conn.state is TcpState.CLOSING:
         timers.enter_time_wait(conn, now)

@@ -12,7 +12,7 @@ from pystack.tcp import acks, ecn, fast_open, keepalive, negotiation, receive_sp
 from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
-from pystack.tcp.output import reset_for
+from pystack.tcp.output import answer_with_reset
 from pystack.tcp.pacing import pacer_for
 from pystack.tcp.rate import RateEstimator
 from pystack.tcp.recovery.registry import loss_recovery
@@ -79,8 +79,7 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
             # Once, as Linux: of an old connection, which our reset ends (RFC 9293 section 3.5.1)
             tcb.timers[Timer.RETRANSMIT] = min(tcb.timers[Timer.RETRANSMIT], now + _AGAIN_S)
         if not seg.flags & RST:
-            conn.segments_sent += 1
-            conn.outbox.append(reset_for(seg))
+            answer_with_reset(conn, seg)
         return
     if seg.flags & RST:  # second
         if seg.flags & ACK:

@@ -28,12 +28,18 @@ class Offsets(NamedTuple):
 
 def offsets(key: bytes, local: int, local_port: int, remote: int, remote_port: int) -> Offsets:
     """Return the offsets of a connection, by a key of the host's."""
-    keyed = _keyed(key).copy()
-    keyed.update(f"{local}/{local_port}/{remote}/{remote_port}".encode())
-    return Offsets._make(_TWO_WORDS.unpack(keyed.digest()))
+    ends = f"{local}/{local_port}/{remote}/{remote_port}".encode()
+    return Offsets._make(_TWO_WORDS.unpack(keyed_hash(key, ends, _TWO_WORDS.size)))
 
 
-@lru_cache(maxsize=64)
-def _keyed(key: bytes) -> hashlib.blake2s:
+def keyed_hash(key: bytes, data: bytes, size: int) -> bytes:
+    """Return `size` bytes (1 to 32) that nobody can tell who has not the key."""
+    keyed = _keyed(key, size).copy()
+    keyed.update(data)
+    return keyed.digest()
+
+
+@lru_cache(maxsize=128)
+def _keyed(key: bytes, size: int) -> hashlib.blake2s:
     """Return a hash that has taken the key, which is half of the work, to be copied."""
-    return hashlib.blake2s(key=key, digest_size=_TWO_WORDS.size)
+    return hashlib.blake2s(key=key, digest_size=size)

@@ -84,6 +84,12 @@ def reset_for(seg: Segment) -> Segment:
     return Segment(seg.dst_port, seg.src_port, 0, seg.seq + seg.seg_len, RST | ACK, 0)
 
 
+def answer_with_reset(conn: Connection, seg: Segment) -> None:
+    """Answer a segment as if there were no connection."""
+    conn.segments_sent += 1
+    conn.outbox.append(reset_for(seg))
+
+
 def reset(conn: Connection, now: float) -> Segment:
     """Return the RST that ends a connection from our side (3.10.5)."""
     tcb = conn.tcb
@@ -188,29 +194,31 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
         if conn.rates is not None:
             _note_user_limit(conn)
         return None
-    last = True  # record of what is queued
+    last_record = True  # of what is queued
     if conn.send_buffer.record_ends:
         queued, unsent = unsent, conn.send_buffer.in_record(tcb.snd_nxt, unsent)
-        last = unsent == queued
+        last_record = unsent == queued
     window_room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     larger = False  # than is known to get through: a probe of the path's MTU
     if probe:
         size = min(unsent, window_room, tcb.snd_mss)
         if size <= 0:
             return None
-    elif tcb.path is not None and unsent > tcb.snd_mss and last:
+    elif tcb.path is not None and unsent > tcb.snd_mss and last_record:
         size = path_mtu.next_probe(conn, unsent, window_room, _room(conn), now)
         if size == path_mtu.WAIT:
             return None
         larger = size > 0
         size = size or _usable(conn, unsent, window_room, now)
+    elif unsent > 0:
+        size = _usable(conn, unsent, window_room, now, last_record=last_record)
     else:
-        size = _usable(conn, unsent, window_room, now, last=last) if unsent > 0 else 0
+        size = 0
     if size > 0 and conn.pacer is not None and not probe:
         size = _paced(conn, conn.pacer, size, now)
         if not size:
             return None
-    fin = fin_due and last and size == unsent and window_room > size
+    fin = fin_due and last_record and size == unsent and window_room > size
     if size == 0 and not fin:
         if tcb.snd_nxt == tcb.snd_una:
             # nothing on the way whose ACK would wake us
@@ -289,11 +297,11 @@ def _room(conn: Connection) -> int:
 
 
 def _usable(
-    conn: Connection, unsent: int, window_room: int, now: float, *, last: bool = True
+    conn: Connection, unsent: int, window_room: int, now: float, *, last_record: bool = True
 ) -> int:
     """Return how many bytes may go now in one segment (or super-frame); 0 for none yet.
 
-    `last`: what may join a short segment is not written yet, so waiting for it has a point.
+    `last_record`: what may join a short segment is not written yet: to wait for it has a point.
     """
     tcb = conn.tcb
     mss = tcb.snd_mss
@@ -308,7 +316,7 @@ def _usable(
     if size <= 0:
         return 0
     tail = size % mss
-    if not tail or (size == unsent and (not last or _short_may_go(conn, now))):
+    if not tail or (size == unsent and (not last_record or _short_may_go(conn, now))):
         return size
     if size >= mss:
         return size - tail

@@ -7,12 +7,11 @@ numbers are laid out as Linux does, after D. J. Bernstein; a forged one passes o
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pystack.tcp import handshake
+from pystack.tcp.isn import keyed_hash
 from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import MAX_WINDOW_SHIFT, TcpConfig
 from pystack.wire import tcp_options
@@ -171,12 +170,4 @@ def _tag(key: bytes, ends: bytes, irs: int, period: int) -> int:
 
 
 def _hash(key: bytes, data: bytes, size: int) -> int:
-    keyed = _keyed(key, size).copy()
-    keyed.update(data)
-    return int.from_bytes(keyed.digest(), "big")
-
-
-@lru_cache(maxsize=64)
-def _keyed(key: bytes, size: int) -> hashlib.blake2s:
-    """Return a hash that has taken the key, to be copied."""
-    return hashlib.blake2s(key=key, digest_size=size)
+    return int.from_bytes(keyed_hash(key, data, size), "big")

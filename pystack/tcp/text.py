@@ -48,7 +48,7 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
         # RFC 1122 section 4.2.2.13: nobody will read it, and the peer should know. The reset is as
         # if there were no connection, as Linux's: the peer finds it at the number that it expects.
         conn.drops.append("tcp_text_after_close")
-        conn.outbox.append(output.reset_for(seg))
+        output.answer_with_reset(conn, seg)
         conn.finish(None)
         return
     tcb = conn.tcb

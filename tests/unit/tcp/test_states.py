@@ -378,6 +378,7 @@ def test_text_for_a_user_who_has_gone_is_answered_with_a_reset(tcp: Script) -> N
     tcp.expect("+0 > R 2:2(0)")
     assert tcp.state is S.CLOSED
     assert "tcp_text_after_close" in tcp.drops
+    assert tcp.conn.segments_sent == 4  # SYN, ACK, FIN and the reset
 
 
 @pytest.mark.rfc("2525", "2.17")
