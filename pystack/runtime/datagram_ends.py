@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4, is_multicast
 from pystack.runtime import error_queue
+from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, UDP, Option
-from pystack.runtime.socket_ends import SocketEnd, error_of, packed_address
-from pystack.runtime.socket_options import SOL_UDP, UDP_SEGMENT, view_of
+from pystack.runtime.socket_ends import SocketEnd, packed_address
+from pystack.runtime.socket_options import error_of, view_of
 from pystack.runtime.sockets import (
     MSG_DONTROUTE,
     MSG_ERRQUEUE,
@@ -38,22 +39,23 @@ if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.udp_socket import Arrival, UdpSocket
 
-_IP_TOS: Final = 1
-_IP_TTL: Final = 2
-_IP_RECVOPTS: Final = 6
-_IP_PKTINFO: Final = 8
-_IP_RECVTTL: Final = 12
-_IP_RECVTOS: Final = 13
-_IP_FREEBIND: Final = 15
-_IP_ORIGDSTADDR: Final = 20
-_SO_DONTROUTE: Final = 5
-_SO_NO_CHECK: Final = 11
-_SO_RXQ_OVFL: Final = 40
-_UDP_CORK: Final = 1
-_STAMPS: Final = {29: True, 63: True, 35: False, 64: False}  # SO_TIMESTAMP...: microseconds?
+_STAMPS: Final = {  # in microseconds?
+    numbers.SO_TIMESTAMP: True,
+    numbers.SO_TIMESTAMP_NEW: True,
+    numbers.SO_TIMESTAMPNS: False,
+    numbers.SO_TIMESTAMPNS_NEW: False,
+}
 _ARRIVALS: Final = (
-    *((IP, name) for name in (_IP_RECVOPTS, _IP_PKTINFO, _IP_RECVTTL, _IP_RECVTOS)),
-    (IP, _IP_ORIGDSTADDR),
+    *(
+        (IP, name)
+        for name in (
+            numbers.IP_RECVOPTS,
+            numbers.IP_PKTINFO,
+            numbers.IP_RECVTTL,
+            numbers.IP_RECVTOS,
+        )
+    ),
+    (IP, numbers.IP_RECVORIGDSTADDR),
     *((SOCKET, name) for name in _STAMPS),
 )
 _DEFAULT_SNDBUF: Final = 212992  # as Linux tells it; datagrams never wait here
@@ -92,10 +94,7 @@ class DatagramEnd(SocketEnd):
 
     def bind(self, local: Ip4, port: int) -> None:
         """Take a port. OSError: EINVAL, EADDRINUSE, EADDRNOTAVAIL."""
-        stack = self.host.stack
-        foreign = self.flag(IP, _IP_FREEBIND)
-        if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
-            raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
+        self.check_local(local)
         if self.socket is not None:
             raise error_of(errno.EINVAL)
         self._open(local, port)
@@ -182,13 +181,13 @@ class DatagramEnd(SocketEnd):
             udp.send_to(bytes(view), _destination(to[0]), to[1], self.host.now())
             return len(view)
         fields, ttl, segment_bytes = self._wishes(messages, flags)
-        if self._corked is not None or flags & MSG_MORE or self.flag(UDP, _UDP_CORK):
+        if self._corked is not None or flags & MSG_MORE or self.flag(UDP, numbers.UDP_CORK):
             gathered, first_to = self._corked or (bytearray(), to)
             if len(gathered) + len(view) > MAX_PAYLOAD_BYTES:
                 raise error_of(errno.EMSGSIZE)
             gathered += view
             self._corked = gathered, first_to
-            if not (flags & MSG_MORE or self.flag(UDP, _UDP_CORK)):
+            if not (flags & MSG_MORE or self.flag(UDP, numbers.UDP_CORK)):
                 self._uncork(udp)
             return len(view)
         self._send(udp, view, to, fields, ttl, segment_bytes)
@@ -217,7 +216,7 @@ class DatagramEnd(SocketEnd):
     def _uncork(self, udp: UdpSocket) -> None:
         if self._corked is not None:
             (gathered, to), self._corked = self._corked, None
-            segment_bytes = self.options.number(UDP, UDP_SEGMENT)
+            segment_bytes = self.options.number(UDP, numbers.UDP_SEGMENT)
             self._send(udp, memoryview(gathered), to, None, None, segment_bytes)
 
     def _wishes(
@@ -225,23 +224,23 @@ class DatagramEnd(SocketEnd):
     ) -> tuple[DatagramFields | None, int | None, int]:
         """Return fields and TTL of one datagram (None: the socket's), and how it is to be cut."""
         fields, ttl = None, None
-        segment_bytes = self.options.number(UDP, UDP_SEGMENT)
+        segment_bytes = self.options.number(UDP, numbers.UDP_SEGMENT)
         if flags & MSG_DONTROUTE:
             fields = replace(self._fields, on_link_only=True)
         for level, name, data in messages:
             view = view_of(data)
-            if (level, name) == (SOL_UDP, UDP_SEGMENT):
+            if (level, name) == (UDP, numbers.UDP_SEGMENT):
                 segment_bytes = _number_of(view, 2)
-            elif (level, name) == (IP, _IP_TTL):
+            elif (level, name) == (IP, numbers.IP_TTL):
                 ttl = _number_of(view, 4)
                 if not 1 <= ttl <= 255:
                     raise error_of(errno.EINVAL)
-            elif (level, name) == (IP, _IP_TOS):
+            elif (level, name) == (IP, numbers.IP_TOS):
                 tos = view[0] if len(view) == 1 else _number_of(view, 4)
                 if not 0 <= tos <= 255:
                     raise error_of(errno.EINVAL)
                 fields = replace(fields or self._fields, tos=tos)
-            elif (level, name) == (IP, _IP_PKTINFO):
+            elif (level, name) == (IP, numbers.IP_PKTINFO):
                 fields = self._sent_by(view, fields or self._fields)
             else:
                 raise error_of(errno.EINVAL, "control message")
@@ -269,7 +268,7 @@ class DatagramEnd(SocketEnd):
             reuse_address=self.flag(SOCKET, socket.SO_REUSEADDR),
             reuse_port=self.flag(SOCKET, socket.SO_REUSEPORT),
             device=self.device,
-            foreign=self.flag(IP, _IP_FREEBIND),
+            foreign=self.flag(IP, numbers.IP_FREEBIND),
         )
         udp.on_readable = self.became_readable
         udp.groups = self._groups
@@ -284,15 +283,15 @@ class DatagramEnd(SocketEnd):
         udp.reuse_address = self.flag(SOCKET, socket.SO_REUSEADDR)
         udp.reuse_port = self.flag(SOCKET, socket.SO_REUSEPORT)
         udp.device = self.device
-        udp.all_groups = self.flag(IP, 49)
-        ttl = options.number(IP, _IP_TTL)
+        udp.all_groups = self.flag(IP, numbers.IP_MULTICAST_ALL)
+        ttl = options.number(IP, numbers.IP_TTL)
         udp.ttl = self.host.tcp.config.ttl if ttl < 1 else ttl
-        udp.receives_errors = self.flag(IP, error_queue.IP_RECVERR)
+        udp.receives_errors = self.flag(IP, numbers.IP_RECVERR)
         if not udp.receives_errors:
             udp.errors.clear()
         udp.want_arrivals(wanted=any(options.number(*key) for key in _ARRIVALS))
-        if options.is_set(SOCKET, socket.SO_RCVBUF):
-            udp.receive_buffer_bytes = options.number(SOCKET, socket.SO_RCVBUF)
+        if options.is_set(SOCKET, numbers.SO_RCVBUF):
+            udp.receive_buffer_bytes = options.number(SOCKET, numbers.SO_RCVBUF)
         udp.fields = self._fields
 
     def take_error(self) -> int:
@@ -306,28 +305,33 @@ class DatagramEnd(SocketEnd):
         """Set an option; the port follows."""
         super().set_option(level, name, value)
         self._fields = self._wanted_fields()
-        self._sends_plainly = not (self.flag(UDP, _UDP_CORK) or self.flag(UDP, UDP_SEGMENT))
+        self._sends_plainly = not (
+            self.flag(UDP, numbers.UDP_CORK) or self.flag(UDP, numbers.UDP_SEGMENT)
+        )
         if self.socket is not None:
             self._apply(self.socket)
-            if (level, name) == (UDP, _UDP_CORK) and not self.flag(UDP, _UDP_CORK):
+            if (level, name) == (UDP, numbers.UDP_CORK) and not self.flag(UDP, numbers.UDP_CORK):
                 self._uncork(self.socket)
 
     def option_set(self, row: Option, data: bytes, number: int) -> int | None:
         """Do what an option means beside what `_apply` does."""
         if row.level == IP:
             match row.number:
-                case 32:  # IP_MULTICAST_IF
+                case numbers.IP_MULTICAST_IF:
                     self._group_device = self._device_of(data)
-                case 33:  # IP_MULTICAST_TTL
+                case numbers.IP_MULTICAST_TTL:
                     return 1 if number == -1 else number
-                case 35 | 36:
+                case numbers.IP_ADD_MEMBERSHIP | numbers.IP_DROP_MEMBERSHIP:
                     group = Ip4(int.from_bytes(data[:4], "big"))
-                    self._change_group(row.number == 35, group, data[4:])
-                case 42 | 45:  # struct group_req: index, and a sockaddr at the next 8 bytes
+                    join = row.number == numbers.IP_ADD_MEMBERSHIP
+                    self._change_group(group, data[4:], join=join)
+                case numbers.MCAST_JOIN_GROUP | numbers.MCAST_LEAVE_GROUP:
+                    # struct group_req: index, and a sockaddr at the next 8 bytes
                     if int.from_bytes(data[8:10], sys.byteorder) != socket.AF_INET:
                         raise error_of(errno.EINVAL)
                     group = Ip4(int.from_bytes(data[12:16], "big"))
-                    self._change_group(row.number == 42, group, bytes(4) + data[:4])
+                    join = row.number == numbers.MCAST_JOIN_GROUP
+                    self._change_group(group, bytes(4) + data[:4], join=join)
         elif row.level == SOCKET and row.number in _STAMPS and number:
             for other in _STAMPS:
                 if other != row.number:
@@ -337,14 +341,14 @@ class DatagramEnd(SocketEnd):
     def _wanted_fields(self) -> DatagramFields:
         number, flag = self.options.number, self.flag
         wanted = DatagramFields(
-            tos=number(IP, _IP_TOS),
-            mtu_discover=number(IP, 10),
-            checksum=not flag(SOCKET, _SO_NO_CHECK),
-            on_link_only=flag(SOCKET, _SO_DONTROUTE),
+            tos=number(IP, numbers.IP_TOS),
+            mtu_discover=number(IP, numbers.IP_MTU_DISCOVER),
+            checksum=not flag(SOCKET, numbers.SO_NO_CHECK),
+            on_link_only=flag(SOCKET, numbers.SO_DONTROUTE),
             device=self.device,
             group_device=self._group_device,
-            group_ttl=number(IP, 33),
-            group_loop=flag(IP, 34),
+            group_ttl=number(IP, numbers.IP_MULTICAST_TTL),
+            group_loop=flag(IP, numbers.IP_MULTICAST_LOOP),
         )
         return USUAL if wanted == USUAL else wanted
 
@@ -356,19 +360,19 @@ class DatagramEnd(SocketEnd):
         options = self.options
         if row.level == IP:
             match row.number:
-                case 2:  # IP_TTL
-                    ttl = options.number(IP, _IP_TTL)
+                case numbers.IP_TTL:
+                    ttl = options.number(IP, numbers.IP_TTL)
                     return self.host.tcp.config.ttl if ttl < 1 else ttl
-                case 14:  # IP_MTU
+                case numbers.IP_MTU:
                     return self._mtu()
-                case 32:
+                case numbers.IP_MULTICAST_IF:
                     device = self._group_device
                     address = UNSPECIFIED if device is None else device.address
                     return address.to_bytes(4, "big")
         elif row.level == SOCKET and not options.is_set(*row.key):
-            if row.number == socket.SO_SNDBUF:
+            if row.number == numbers.SO_SNDBUF:
                 return _DEFAULT_SNDBUF
-            if row.number == socket.SO_RCVBUF:
+            if row.number == numbers.SO_RCVBUF:
                 return RECEIVE_BUFFER_BYTES
         return super().known_option(row)
 
@@ -406,7 +410,7 @@ class DatagramEnd(SocketEnd):
         address = Ip4(int.from_bytes(where[:4], "big"))
         return self.host.stack.groups.find_interface(group, address)
 
-    def _change_group(self, join: bool, group: Ip4, where: bytes) -> None:
+    def _change_group(self, group: Ip4, where: bytes, *, join: bool) -> None:
         if join and not is_multicast(group):
             raise error_of(errno.EINVAL)
         try:
@@ -439,21 +443,25 @@ class DatagramEnd(SocketEnd):
         if arrival is not None:
             for name, in_microseconds in _STAMPS.items():
                 if self.flag(SOCKET, name):
-                    found.append((SOCKET, name, self._stamp(arrival.at, in_microseconds)))
-        if self.flag(SOCKET, _SO_RXQ_OVFL) and udp.dropped:
-            found.append((SOCKET, _SO_RXQ_OVFL, struct.pack("I", udp.dropped & 0xFFFFFFFF)))
+                    found.append(
+                        (SOCKET, name, self._stamp(arrival.at, in_microseconds=in_microseconds))
+                    )
+        if self.flag(SOCKET, numbers.SO_RXQ_OVFL) and udp.dropped:
+            found.append((SOCKET, numbers.SO_RXQ_OVFL, struct.pack("I", udp.dropped & 0xFFFFFFFF)))
         if arrival is None:
             return found
-        if self.flag(IP, _IP_PKTINFO):
-            found.append((IP, _IP_PKTINFO, self._pktinfo(arrival)))
-        if self.flag(IP, _IP_RECVTTL):
-            found.append((IP, _IP_TTL, struct.pack("i", arrival.ttl)))
-        if self.flag(IP, _IP_RECVTOS):
-            found.append((IP, _IP_TOS, bytes((arrival.tos,))))
-        if self.flag(IP, _IP_RECVOPTS) and arrival.options:
-            found.append((IP, _IP_RECVOPTS, arrival.options))
-        if self.flag(IP, _IP_ORIGDSTADDR):
-            found.append((IP, _IP_ORIGDSTADDR, packed_address(arrival.dst, udp.local_port)))
+        if self.flag(IP, numbers.IP_PKTINFO):
+            found.append((IP, numbers.IP_PKTINFO, self._pktinfo(arrival)))
+        if self.flag(IP, numbers.IP_RECVTTL):
+            found.append((IP, numbers.IP_TTL, struct.pack("i", arrival.ttl)))
+        if self.flag(IP, numbers.IP_RECVTOS):
+            found.append((IP, numbers.IP_TOS, bytes((arrival.tos,))))
+        if self.flag(IP, numbers.IP_RECVOPTS) and arrival.options:
+            found.append((IP, numbers.IP_RECVOPTS, arrival.options))
+        if self.flag(IP, numbers.IP_RECVORIGDSTADDR):
+            found.append(
+                (IP, numbers.IP_RECVORIGDSTADDR, packed_address(arrival.dst, udp.local_port))
+            )
         return found
 
     def _pktinfo(self, arrival: Arrival) -> bytes:
@@ -464,7 +472,7 @@ class DatagramEnd(SocketEnd):
         index = struct.pack("i", arrival.interface)
         return index + own.to_bytes(4, "big") + dst.to_bytes(4, "big")
 
-    def _stamp(self, at: float, in_microseconds: bool) -> bytes:
+    def _stamp(self, at: float, *, in_microseconds: bool) -> bytes:
         if not self.host.driver.is_virtual:
             at += time.time() - self.host.now()
         nanoseconds = round(at * 1e9)

@@ -12,8 +12,15 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_ip4
+from pystack.runtime.option_numbers import (
+    IP_RECVERR,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPING_NEW,
+    SO_ZEROCOPY,
+)
 from pystack.runtime.option_table import IP, SOCKET, Option
-from pystack.runtime.socket_ends import error_of, packed_address
+from pystack.runtime.socket_ends import packed_address
+from pystack.runtime.socket_options import error_of
 from pystack.runtime.sockets import MSG_ERRQUEUE, MSG_TRUNC, Received
 from pystack.stack import notices
 from pystack.stack.notices import Kind, Notice, Notices
@@ -23,10 +30,6 @@ if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.runtime.stream_ends import StreamEnd
 
-IP_RECVERR: Final = 11
-SO_TIMESTAMPING: Final = 37
-SO_TIMESTAMPING_NEW: Final = 65
-SO_ZEROCOPY: Final = 60
 _STAMPS: Final = (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW)
 _KNOWN_STAMPS: Final = (
     notices.TX_SOFTWARE

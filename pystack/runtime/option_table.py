@@ -1,4 +1,4 @@
-"""The options of socket(7), ip(7), udp(7) and tcp(7): one table, and the docs' is made from it.
+"""The options of socket(7), ip(7), udp(7) and tcp(7): one table, which docs/sockets.md shows.
 
 What is not in it, or refused in it, is ENOPROTOOPT: an option is never swallowed. Numbers are
 Linux's, as not every platform names all of them.
@@ -10,8 +10,6 @@ import socket
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-
-from pystack.runtime import tcp_sockopts
 
 SOCKET: Final = int(socket.SOL_SOCKET)
 IP: Final = int(socket.IPPROTO_IP)
@@ -52,7 +50,7 @@ class Option:
     note: str
     form: Form
     access: str  # "rw", "r", "w"
-    size: int  # in bytes, of a STRUCT: shorter ones are EINVAL
+    size: int  # in bytes, of a STRUCT or a NAME: shorter ones are EINVAL
     default: int
     least: int | None  # None: any number is taken
     most: int | None
@@ -101,13 +99,6 @@ def _row(
 _NO_FILTERS = "there are no packet filters"
 _NO_CARD = "there is no card whose queues it could be about"
 _LOCAL_ONLY = "is about processes of one machine"
-
-_TCP_FORMS: Final = {
-    tcp_sockopts.NODELAY: _SWITCH,
-    tcp_sockopts.CORK: _SWITCH,
-    tcp_sockopts.QUICKACK: _SWITCH,
-    tcp_sockopts.CONGESTION: _NAME,
-}
 
 OPTIONS: Final[tuple[Option, ...]] = (
     _row(SOCKET, 1, "SO_DEBUG", LINUX, "remembered", form=_SWITCH),
@@ -187,6 +178,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         LINUX,
         "`lo`, `eth0` ... of the host; ENODEV for others",
         form=_NAME,
+        size=0,
     ),
     _row(SOCKET, 26, "SO_ATTACH_FILTER", NO, _NO_FILTERS),
     _row(SOCKET, 27, "SO_DETACH_FILTER", NO, _NO_FILTERS),
@@ -297,7 +289,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         10,
         "IP_MTU_DISCOVER",
         OTHER,
-        "datagrams: 0 unless set (Linux: 1), so that routers cut what is too large",
+        "0 unless set (Linux: 1), so that routers cut what is too large",
         on=DATAGRAM,
         within=(0, 5),
     ),
@@ -306,7 +298,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         10,
         "IP_MTU_DISCOVER",
         OTHER,
-        "streams: 1 and 2, which are the same, for TCP looks for the path's MTU always",
+        "1 and 2, which are the same, for TCP looks for the path's MTU always",
         on=STREAM,
         default=1,
         within=(1, 2),
@@ -406,19 +398,98 @@ OPTIONS: Final[tuple[Option, ...]] = (
         on=DATAGRAM,
         form=_SWITCH,
     ),
-    *(
-        _row(
-            TCP,
-            option.number,
-            f"TCP_{option.name}",
-            How(option.works),
-            option.note,
-            on=STREAM,
-            form=_TCP_FORMS.get(option.number, Form.NUMBER),
-            default=int(option.number == tcp_sockopts.QUICKACK),
-        )
-        for option in tcp_sockopts.TABLE
+    _row(
+        TCP, 1, "TCP_NODELAY", LINUX, "set, it flushes what a cork holds", on=STREAM, form=_SWITCH
     ),
+    _row(TCP, 2, "TCP_MAXSEG", LINUX, "offered in the SYN, and bounds what is sent", on=STREAM),
+    _row(TCP, 3, "TCP_CORK", LINUX, "200 ms at most", on=STREAM, form=_SWITCH),
+    _row(TCP, 4, "TCP_KEEPIDLE", LINUX, on=STREAM),
+    _row(TCP, 5, "TCP_KEEPINTVL", LINUX, on=STREAM),
+    _row(TCP, 6, "TCP_KEEPCNT", LINUX, on=STREAM),
+    _row(TCP, 7, "TCP_SYNCNT", LINUX, "7 where it is not set, not 6", on=STREAM),
+    _row(TCP, 8, "TCP_LINGER2", LINUX, on=STREAM),
+    _row(
+        TCP,
+        9,
+        "TCP_DEFER_ACCEPT",
+        LINUX,
+        "counted in SYN-ACKs, whose time-outs grow to 60 s",
+        on=STREAM,
+    ),
+    _row(
+        TCP,
+        10,
+        "TCP_WINDOW_CLAMP",
+        OTHER,
+        "bounds the receive buffer, what is unread included",
+        on=STREAM,
+    ),
+    _row(
+        TCP,
+        11,
+        "TCP_INFO",
+        OTHER,
+        "232 bytes; fields without a counterpart are 0",
+        on=STREAM,
+        access="r",
+    ),
+    _row(TCP, 12, "TCP_QUICKACK", LINUX, on=STREAM, form=_SWITCH, default=1),
+    _row(
+        TCP,
+        13,
+        "TCP_CONGESTION",
+        LINUX,
+        "the names of `pystack plugins`; reno is newreno",
+        on=STREAM,
+        form=_NAME,
+        size=1,
+    ),
+    _row(TCP, 14, "TCP_MD5SIG", NO, on=STREAM),
+    _row(TCP, 16, "TCP_THIN_LINEAR_TIMEOUTS", NO, on=STREAM),
+    _row(TCP, 17, "TCP_THIN_DUPACK", LINUX, "without any effect, as there since 4.16", on=STREAM),
+    _row(TCP, 18, "TCP_USER_TIMEOUT", LINUX, on=STREAM),
+    _row(TCP, 19, "TCP_REPAIR", NO, on=STREAM),
+    _row(TCP, 20, "TCP_REPAIR_QUEUE", NO, on=STREAM),
+    _row(TCP, 21, "TCP_QUEUE_SEQ", NO, on=STREAM),
+    _row(TCP, 22, "TCP_REPAIR_OPTIONS", NO, on=STREAM),
+    _row(
+        TCP,
+        23,
+        "TCP_FASTOPEN",
+        OTHER,
+        "enough by itself; on a host with `fast_open` 0 is off",
+        on=STREAM,
+    ),
+    _row(TCP, 24, "TCP_TIMESTAMP", NO, on=STREAM),
+    _row(TCP, 25, "TCP_NOTSENT_LOWAT", LINUX, on=STREAM),
+    _row(TCP, 26, "TCP_CC_INFO", NO, on=STREAM),
+    _row(TCP, 27, "TCP_SAVE_SYN", NO, on=STREAM),
+    _row(TCP, 28, "TCP_SAVED_SYN", NO, on=STREAM),
+    _row(TCP, 29, "TCP_REPAIR_WINDOW", NO, on=STREAM),
+    _row(TCP, 30, "TCP_FASTOPEN_CONNECT", LINUX, "enough by itself", on=STREAM),
+    _row(TCP, 31, "TCP_ULP", NO, "TLS is the program's: `trio.SSLStream`", on=STREAM),
+    _row(TCP, 32, "TCP_MD5SIG_EXT", NO, on=STREAM),
+    _row(TCP, 33, "TCP_FASTOPEN_KEY", NO, on=STREAM),
+    _row(TCP, 34, "TCP_FASTOPEN_NO_COOKIE", LINUX, on=STREAM),
+    _row(TCP, 35, "TCP_ZEROCOPY_RECEIVE", NO, on=STREAM),
+    _row(TCP, 36, "TCP_INQ", NO, on=STREAM),
+    _row(TCP, 37, "TCP_TX_DELAY", NO, "the link's `delay`", on=STREAM),
+    _row(TCP, 38, "TCP_AO_ADD_KEY", NO, on=STREAM),
+    _row(TCP, 39, "TCP_AO_DEL_KEY", NO, on=STREAM),
+    _row(TCP, 40, "TCP_AO_INFO", NO, on=STREAM),
+    _row(TCP, 41, "TCP_AO_GET_KEYS", NO, on=STREAM),
+    _row(TCP, 42, "TCP_AO_REPAIR", NO, on=STREAM),
+    _row(TCP, 43, "TCP_IS_MPTCP", LINUX, "always 0", on=STREAM, access="r"),
+    _row(
+        TCP,
+        44,
+        "TCP_RTO_MAX_MS",
+        OTHER,
+        "60 s where it is not set, not 120; to the millisecond",
+        on=STREAM,
+    ),
+    _row(TCP, 45, "TCP_RTO_MIN_US", NO, on=STREAM),
+    _row(TCP, 46, "TCP_DELACK_MAX_US", NO, on=STREAM),
 )
 
 _BY_KEY: Final = {(kind, *row.key): row for row in OPTIONS for kind in row.kinds}
@@ -430,29 +501,7 @@ def find_option(kind: int, level: int, number: int) -> Option | None:
     return None if row is None or row.how is How.REFUSED else row
 
 
-_LEVELS: Final = {
-    SOCKET: "Options of socket(7): level `SOL_SOCKET`",
-    IP: "Options of ip(7): level `IPPROTO_IP`",
-    UDP: "Options of udp(7): level `IPPROTO_UDP`",
-}
-_KIND_WORDS: Final = {BOTH: "", STREAM: "streams", DATAGRAM: "datagrams"}
-_HOW_WORDS: Final = {
-    How.AS_LINUX: "works as Linux",
-    How.OTHERWISE: "works otherwise",
-    How.REFUSED: "refused",
-}
-
-
-def markdown() -> str:
-    """Return the tables of the docs; that of tcp(7) is beside them."""
-    lines = []
-    for level, title in _LEVELS.items():
-        lines += [f"## {title}", "", "| option | | note |", "| --- | --- | --- |"]
-        for row in OPTIONS:
-            if row.level == level:
-                words = ["" if level == UDP else _KIND_WORDS[row.kinds]]
-                words += ["read only" if row.access == "r" else "", row.note]
-                note = "; ".join(filter(None, words))
-                lines.append(f"| `{row.name}` | {_HOW_WORDS[row.how]} | {note} |")
-        lines.append("")
-    return "\n".join(lines)
+def name_of(kind: int, level: int, number: int) -> str:
+    """Return what an option is called, for an error; also of one that is refused, or unknown."""
+    row = _BY_KEY.get((kind, level, number))
+    return f"level {level}, option {number}" if row is None else row.name

@@ -6,35 +6,18 @@ The calls are in `sockets.py` and its two kinds; here is what they call, and not
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.core.addresses import Ip4
-from pystack.runtime import tcp_sockopts
+from pystack.core.addresses import Ip4, format_ip4
+from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, Option
-from pystack.runtime.socket_options import SocketOptions, as_bytes
+from pystack.runtime.socket_options import SocketOptions, as_bytes, as_number, error_of
 from pystack.stack.interface import Interface
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
-
-# Linux's numbers, as not every platform names all options.
-SO_SNDBUF: Final = 7
-SO_RCVBUF: Final = 8
-SO_PRIORITY: Final = 12
-SO_BSDCOMPAT: Final = 14
-SO_RCVLOWAT: Final = 18
-SO_BINDTODEVICE: Final = 25
-SO_PEERNAME: Final = 28
-SO_ACCEPTCONN: Final = 30
-SO_SNDBUFFORCE: Final = 32
-SO_RCVBUFFORCE: Final = 33
-SO_PROTOCOL: Final = 38
-SO_DOMAIN: Final = 39
-IP_TTL: Final = 2
-IP_MTU: Final = 14
 
 MAX_BUFFER_BYTES: Final = 4 << 20  # as Linux's rmem_max and wmem_max, since 6.17
 MIN_SEND_BUFFER_BYTES: Final = 4608  # SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF, as read
@@ -91,6 +74,12 @@ class SocketEnd:
         for descriptor in self.descriptors:
             descriptor.became_writable()
 
+    def check_local(self, local: Ip4) -> None:
+        """Raise OSError (EADDRNOTAVAIL) for an address that it cannot be bound to."""
+        stack, foreign = self.host.stack, self.flag(IP, numbers.IP_FREEBIND)
+        if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
+            raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
+
     # options
 
     def set_option(self, level: int, name: int, value: object) -> None:
@@ -108,7 +97,7 @@ class SocketEnd:
             return self.options.read(row, buflen)
         if buflen is not None:
             return as_bytes(known, buflen, level)
-        return tcp_sockopts.as_number(known)
+        return as_number(known)
 
     def flag(self, level: int, name: int) -> bool:
         """Tell whether an option is on."""
@@ -116,28 +105,36 @@ class SocketEnd:
 
     def option_set(self, row: Option, data: bytes, number: int) -> int | None:
         """Do what an option means; return what is remembered, None: the value itself. OSError."""
-        if row.level == IP and row.number == IP_TTL and not (number == -1 or 1 <= number <= 255):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        if row.level == IP and row.number == socket.IP_TOS:
-            priority = self.options.check(SOCKET, SO_PRIORITY, _PRIORITIES[(number & 0x1E) >> 1])
+        if (
+            row.level == IP
+            and row.number == numbers.IP_TTL
+            and not (number == -1 or 1 <= number <= 255)
+        ):
+            raise error_of(errno.EINVAL)
+        if row.level == IP and row.number == numbers.IP_TOS:
+            priority = self.options.check(
+                SOCKET, numbers.SO_PRIORITY, _PRIORITIES[(number & 0x1E) >> 1]
+            )
             self.options.keep(*priority[:2])
             ecn = 0x03 if self.kind is socket.SOCK_STREAM else 0  # TCP's own two bits
             return number & 0xFF & ~ecn
         if row.level != SOCKET:
             return None
         match row.number:
-            case 18:  # SO_RCVLOWAT
+            case numbers.SO_RCVLOWAT:
                 wanted = _MAX_NUMBER if number < 0 else number or 1
                 return min(wanted, self.most_waited_for())
-            case 25:  # SO_BINDTODEVICE
+            case numbers.SO_BINDTODEVICE:
                 self.bind_to(data.split(b"\0")[0].decode("ascii", "replace"))
-            case 7 | 32:
-                size = buffer_bytes(number, MIN_SEND_BUFFER_BYTES, forced=row.number == 32)
-                self.keep_size(SO_SNDBUF, size)
+            case numbers.SO_SNDBUF | numbers.SO_SNDBUFFORCE:
+                forced = row.number == numbers.SO_SNDBUFFORCE
+                size = buffer_bytes(number, MIN_SEND_BUFFER_BYTES, forced=forced)
+                self.keep_size(numbers.SO_SNDBUF, size)
                 return size
-            case 8 | 33:
-                size = buffer_bytes(number, MIN_RECEIVE_BUFFER_BYTES, forced=row.number == 33)
-                self.keep_size(SO_RCVBUF, size)
+            case numbers.SO_RCVBUF | numbers.SO_RCVBUFFORCE:
+                forced = row.number == numbers.SO_RCVBUFFORCE
+                size = buffer_bytes(number, MIN_RECEIVE_BUFFER_BYTES, forced=forced)
+                self.keep_size(numbers.SO_RCVBUF, size)
                 return size
         return None
 
@@ -165,20 +162,20 @@ class SocketEnd:
         if row.level != SOCKET:
             return None
         match row.number:
-            case 3:  # SO_TYPE
+            case numbers.SO_TYPE:
                 return int(self.kind)
-            case 39:  # SO_DOMAIN
+            case numbers.SO_DOMAIN:
                 return int(socket.AF_INET)
-            case 14 | 30:  # SO_BSDCOMPAT, SO_ACCEPTCONN
+            case numbers.SO_BSDCOMPAT | numbers.SO_ACCEPTCONN:
                 return 0
-            case 38:  # SO_PROTOCOL
+            case numbers.SO_PROTOCOL:
                 udp = self.kind is socket.SOCK_DGRAM
                 return self.proto or (socket.IPPROTO_UDP if udp else socket.IPPROTO_TCP)
-            case 4:  # SO_ERROR
+            case numbers.SO_ERROR:
                 return self.take_error()
-            case 25:
+            case numbers.SO_BINDTODEVICE:
                 return b"" if self.device is None else self.device.name.encode() + b"\0"
-            case 28:
+            case numbers.SO_PEERNAME:
                 return packed_address(*self.peer())
         return None
 
@@ -217,9 +214,3 @@ def packed_address(address: Ip4, port: int) -> bytes:
     """Return a struct sockaddr_in."""
     family = _ADDRESS.pack(socket.AF_INET)
     return family + port.to_bytes(2, "big") + address.to_bytes(4, "big") + bytes(8)
-
-
-def error_of(number: int, detail: str | None = None) -> OSError:
-    """Return the OSError of an errno: of its subclass, where there is one."""
-    text = os.strerror(number)
-    return OSError(number, text if detail is None else f"{text}: {detail}")

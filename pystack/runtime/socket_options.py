@@ -9,16 +9,29 @@ import struct
 import sys
 from typing import Final
 
-from pystack.runtime.option_table import TCP, UDP, Form, Option, find_option
+from pystack.runtime import option_numbers as numbers
+from pystack.runtime.option_table import (
+    IP,
+    SOCKET,
+    TCP,
+    UDP,
+    Form,
+    Option,
+    find_option,
+    name_of,
+)
 
 _LINGER: Final = struct.Struct("ii")  # struct linger: l_onoff, l_linger in seconds
 _TIMEVAL: Final = struct.Struct("@ll")
-_BINDTODEVICE: Final = 25
-_TIMEOUTS: Final = (20, 21)  # SO_RCVTIMEO, SO_SNDTIMEO
-_A_BYTE_AT_LEAST: Final = (15, 33, 34, 49)  # IP_FREEBIND, IP_MULTICAST_TTL, _LOOP, _ALL
+_TIMEOUTS: Final = ((SOCKET, numbers.SO_RCVTIMEO), (SOCKET, numbers.SO_SNDTIMEO))
+_A_BYTE_AT_LEAST: Final = (
+    numbers.IP_FREEBIND,
+    numbers.IP_MULTICAST_TTL,
+    numbers.IP_MULTICAST_LOOP,
+    numbers.IP_MULTICAST_ALL,
+)
+_NUMBER_BYTES: Final = 4
 TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX, IFNAMSIZ
-SOL_UDP: Final = 17  # <linux/udp.h>; Python names none of them
-UDP_SEGMENT: Final = 103
 
 
 class SocketOptions:
@@ -36,25 +49,26 @@ class SocketOptions:
         ENOPROTOOPT: there is no such option here, or it is not to be set; EINVAL: no such value.
         """
         data = struct.pack("i", int(value)) if isinstance(value, int) else bytes(view_of(value))
-        if level == socket.SOL_SOCKET and len(data) < 4 and name != _BINDTODEVICE:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # whatever it is: socket(7)
+        is_short = len(data) < _NUMBER_BYTES
+        if is_short and level == SOCKET and name != numbers.SO_BINDTODEVICE:
+            raise error_of(errno.EINVAL)  # whatever it is: socket(7)
         row = find_option(self._kind, level, name)
-        if row is None or "w" not in row.access:
-            raise no_option(level, name)
+        if row is None or ("w" not in row.access and not (is_short and level == TCP)):
+            raise no_option(self._kind, level, name)
         if row.form in (Form.NUMBER, Form.SWITCH):
             # ip(7): a byte is enough there, and for most of them none is 0
-            least = 4 if level != socket.IPPROTO_IP else int(name in _A_BYTE_AT_LEAST)
+            least = _NUMBER_BYTES if level != IP else int(name in _A_BYTE_AT_LEAST)
             if len(data) < least:
-                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-            number = _number(data) if len(data) >= 4 else int.from_bytes(data[:1], "big")
+                raise error_of(errno.EINVAL)
+            number = int.from_bytes(data[:1], "big") if is_short else _number(data)
             if row.least is not None and row.most is not None:
                 _check_within(number, row.least, row.most)
             if row.form is Form.SWITCH:
                 number = int(number != 0)
             return row, struct.pack("i", number), number
-        if len(data) < row.size and row.form is Form.STRUCT:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        if name in _TIMEOUTS and level == socket.SOL_SOCKET:
+        if len(data) < row.size:
+            raise error_of(errno.EINVAL)
+        if row.key in _TIMEOUTS:
             _check_timeval(data)
         return row, data, _number(data)
 
@@ -99,8 +113,8 @@ class SocketOptions:
         if row is None or "r" not in row.access:
             wrong = {int(socket.SOCK_STREAM): UDP, int(socket.SOCK_DGRAM): TCP}[self._kind]
             if level == wrong:
-                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-            raise no_option(level, name)
+                raise error_of(errno.EOPNOTSUPP)
+            raise no_option(self._kind, level, name)
         return row
 
     @property
@@ -119,10 +133,15 @@ class SocketOptions:
         return other
 
 
-def no_option(level: int, name: int) -> OSError:
+def no_option(kind: int, level: int, name: int) -> OSError:
     """Return the error of an option that is none here."""
-    text = f"{os.strerror(errno.ENOPROTOOPT)}: level {level}, option {name}"
-    return OSError(errno.ENOPROTOOPT, text)
+    return error_of(errno.ENOPROTOOPT, name_of(kind, level, name))
+
+
+def error_of(number: int, detail: str | None = None) -> OSError:
+    """Return the OSError of an errno: of its subclass, where there is one."""
+    text = os.strerror(number)
+    return OSError(number, text if detail is None else f"{text}: {detail}")
 
 
 def view_of(data: object) -> memoryview:
@@ -130,15 +149,23 @@ def view_of(data: object) -> memoryview:
     return memoryview(data).cast("B")  # type: ignore[arg-type] # Python 3.11 can't name the type
 
 
-def as_bytes(value: int | str | bytes, buflen: int, level: int = socket.SOL_SOCKET) -> bytes:
+def as_bytes(value: int | str | bytes, buflen: int, level: int) -> bytes:
     """Return what getsockopt with a buffer length gives for a number, a text or a struct."""
     if isinstance(value, bytes):
         return value[:buflen]
     if isinstance(value, str):
         return value.encode("ascii").ljust(TEXT_BYTES, b"\0")[:buflen]
-    if level == socket.IPPROTO_IP and 0 < buflen < 4 and 0 <= value <= 255:
+    if level == IP and 0 < buflen < _NUMBER_BYTES and 0 <= value <= 255:
         return bytes((value,))  # as ip_getsockopt of Linux
     return struct.pack("i", value)[:buflen]
+
+
+def as_number(value: int | str | bytes) -> int:
+    """Return what getsockopt without a length makes of an option: its first four bytes."""
+    if isinstance(value, int):
+        return value
+    data = value if isinstance(value, bytes) else value.encode("ascii")
+    return _number(data.ljust(_NUMBER_BYTES, b"\0"))
 
 
 class ReadinessFd:
@@ -178,15 +205,15 @@ class ReadinessFd:
 
 
 def _number(data: bytes) -> int:
-    return int.from_bytes(data[:4], sys.byteorder, signed=True)
+    return int.from_bytes(data[:_NUMBER_BYTES], sys.byteorder, signed=True)
 
 
 def _check_within(number: int, least: int, most: int) -> None:
     if not least <= number <= most:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        raise error_of(errno.EINVAL)
 
 
 def _check_timeval(data: bytes) -> None:
     _, microseconds = _TIMEVAL.unpack_from(data)
     if not 0 <= microseconds < 1_000_000:
-        raise OSError(errno.EDOM, os.strerror(errno.EDOM))
+        raise error_of(errno.EDOM)

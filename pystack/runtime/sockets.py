@@ -11,7 +11,6 @@ never cancelled.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable, Iterable
 from operator import index
@@ -24,7 +23,7 @@ from pystack.core.errors import ConfigError
 from pystack.runtime.current import current_host
 from pystack.runtime.driver import Waiter
 from pystack.runtime.socket_ends import SocketEnd
-from pystack.runtime.socket_options import ReadinessFd, view_of
+from pystack.runtime.socket_options import ReadinessFd, error_of, view_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -289,7 +288,7 @@ class HostSocket(trio.socket.SocketType):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            raise error_of(errno.EBADF)
 
     def _show_readiness(self) -> None:
         if self._fd is not None and not self._closed:

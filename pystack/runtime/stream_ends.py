@@ -8,11 +8,12 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.runtime import error_queue, stream_options, tcp_sockopts, urgent_byte
+from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
-from pystack.runtime.socket_ends import SO_RCVLOWAT, SocketEnd, error_of
-from pystack.runtime.socket_options import SocketOptions, view_of
+from pystack.runtime.socket_ends import SocketEnd
+from pystack.runtime.socket_options import SocketOptions, error_of
 from pystack.runtime.sockets import (
     MSG_EOR,
     MSG_ERRQUEUE,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from pystack.tcp.tcb import TcpConfig
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
-_BIND_ADDRESS_NO_PORT: Final = 24
-_FREEBIND: Final = 15
-_RECVERR: Final = 11
 
 
 class _State(Enum):
@@ -73,7 +71,7 @@ class StreamEnd(SocketEnd):
         self._last_port = 0  # of a connection that did not come about
         self.notices: Notices | None = None  # None: nothing is told of what is sent
         self._error_told = False
-        self._waits_for_more = self.options.is_set(SOCKET, SO_RCVLOWAT)
+        self._waits_for_more = self.options.is_set(SOCKET, numbers.SO_RCVLOWAT)
         self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
         self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
         self._soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
@@ -95,16 +93,13 @@ class StreamEnd(SocketEnd):
 
     def bind(self, local: Ip4, port: int) -> None:
         """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
-        stack = self.host.stack
-        foreign = self.flag(IP, _FREEBIND)
-        if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
-            raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
+        self.check_local(local)
         connected = self.socket
         in_use = connected is not None and connected.connection.state not in OVER
         if self.bound is not None or in_use or self.listener is not None:
             raise error_of(errno.EINVAL)
         self._port_given, self._bound_again = port != 0, connected is not None
-        if port or not self.flag(IP, _BIND_ADDRESS_NO_PORT):
+        if port or not self.flag(IP, numbers.IP_BIND_ADDRESS_NO_PORT):
             port = self._take_port(local, port).port
         self.bound = local, port
 
@@ -116,7 +111,7 @@ class StreamEnd(SocketEnd):
             reuse_port=self.flag(SOCKET, socket.SO_REUSEPORT),
             device=self.device,
         )
-        self._binding = self.host.tcp.ports.bind(wanted, foreign=self.flag(IP, _FREEBIND))
+        self._binding = self.host.tcp.ports.bind(wanted, foreign=self.flag(IP, numbers.IP_FREEBIND))
         return self._binding
 
     def listen(self, backlog: int) -> None:
@@ -171,8 +166,8 @@ class StreamEnd(SocketEnd):
             return self._connect_again(self.socket)
         table, now = self.host.tcp, self.host.now()
         local, local_port = self.bound or (UNSPECIFIED, 0)
-        source_route = find_source_route(self.options.data(IP, socket.IP_OPTIONS))
-        fast = text is not None or self.flag(TCP, tcp_sockopts.FASTOPEN_CONNECT)
+        source_route = find_source_route(self.options.data(IP, numbers.IP_OPTIONS))
+        fast = text is not None or self.flag(TCP, numbers.TCP_FASTOPEN_CONNECT)
         config = self.config if self.changes or fast else None
         opening_socket = table.connect(
             remote,
@@ -345,7 +340,11 @@ class StreamEnd(SocketEnd):
             waiting -= urgent_byte.offset_of(self.socket) == 0
         # Never more than half of the buffer as it is, or it could wait for ever
         most = max(1, connection.tcb.rcv_buf_bytes // 2)
-        wanted = min(self.options.number(SOCKET, SO_RCVLOWAT), most) if self._waits_for_more else 1
+        wanted = (
+            min(self.options.number(SOCKET, numbers.SO_RCVLOWAT), most)
+            if self._waits_for_more
+            else 1
+        )
         return (
             self.read_shut
             or waiting >= wanted
@@ -381,13 +380,13 @@ class StreamEnd(SocketEnd):
         error_queue.adopted(self)
         number = self.options.number
         for name in tcp_sockopts.SWITCHES:
-            key = tcp_sockopts.TCP, name
+            key = TCP, name
             tcp_sockopts.switch(connected.connection, key, number(*key))
-        if not number(TCP, tcp_sockopts.QUICKACK):
-            tcp_sockopts.switch(connected.connection, (TCP, tcp_sockopts.QUICKACK), 0)
-        if self.options.is_set(IP, socket.IP_TOS):
-            ip_fields.set_tos(connected, number(IP, socket.IP_TOS))
-        self._set_ttl(number(IP, socket.IP_TTL) if self.options.is_set(IP, socket.IP_TTL) else -1)
+        if not number(TCP, numbers.TCP_QUICKACK):
+            tcp_sockopts.switch(connected.connection, (TCP, numbers.TCP_QUICKACK), 0)
+        if self.options.is_set(IP, numbers.IP_TOS):
+            ip_fields.set_tos(connected, number(IP, numbers.IP_TOS))
+        self._set_ttl(number(IP, numbers.IP_TTL) if self.options.is_set(IP, numbers.IP_TTL) else -1)
 
     def _set_ttl(self, ttl: int) -> None:
         if self.socket is not None and 1 <= ttl <= 255:
@@ -401,7 +400,7 @@ class StreamEnd(SocketEnd):
 
     def _on_error(self, number: int) -> None:
         # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
-        if self.flag(IP, _RECVERR):
+        if self.flag(IP, numbers.IP_RECVERR):
             self._soft_error = number
             self.became_readable()
             self.became_writable()
@@ -435,25 +434,12 @@ class StreamEnd(SocketEnd):
         known = stream_options.known(self, row)
         return super().known_option(row) if known is None else known
 
-    def set_option(self, level: int, name: int, value: object) -> None:
-        """Set an option. OSError: ENOPROTOOPT, EINVAL and the like."""
-        if level == TCP:
-            data = None if isinstance(value, int) else view_of(value)
-            tcp_sockopts.check(name, data, setting=True)
-        super().set_option(level, name, value)
-
-    def get_option(self, level: int, name: int, buflen: int | None) -> int | bytes:
-        """Return an option: a number, or bytes where a length is given. OSError: ENOPROTOOPT."""
-        if level == TCP:
-            tcp_sockopts.check(name, setting=False)
-        return super().get_option(level, name, buflen)
-
     def option_set(self, row: Option, data: bytes, number: int) -> int | None:
         """Do what an option means; return what is remembered, None: the value itself. OSError."""
         key = row.key
         found = super().option_set(row, data, number)
         error_queue.set_option(self, row, number)
-        self._waits_for_more |= key == (SOCKET, SO_RCVLOWAT)
+        self._waits_for_more |= key == (SOCKET, numbers.SO_RCVLOWAT)
         changes = tcp_sockopts.changes(
             key,
             number,
@@ -473,9 +459,9 @@ class StreamEnd(SocketEnd):
             connection = self.socket.connection
             if tcp_sockopts.switch(connection, key, number):
                 self.host.tcp.pump(self.socket, self.host.now())
-            elif key == (IP, socket.IP_TOS):
+            elif key == (IP, numbers.IP_TOS):
                 ip_fields.set_tos(self.socket, number)
-            elif key == (IP, socket.IP_TTL):
+            elif key == (IP, numbers.IP_TTL):
                 self._set_ttl(self.host.tcp.config.ttl if number == -1 else number)
         return found
 
@@ -487,7 +473,7 @@ class StreamEnd(SocketEnd):
 
     def resize(self, name: int, size_bytes: int) -> None:
         """Have a buffer of that size, which follows no window any more."""
-        which = "send" if name == socket.SO_SNDBUF else "receive"
+        which = "send" if name == numbers.SO_SNDBUF else "receive"
         self._change({f"{which}_buffer_bytes": size_bytes, f"{which}_buffer_max_bytes": size_bytes})
         if self.socket is not None and which == "receive":
             self.socket.connection.set_receive_buffer(size_bytes)

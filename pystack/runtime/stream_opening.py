@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pystack.core.addresses import Ip4, Prefix
+from pystack.runtime.option_numbers import SO_DONTROUTE
 from pystack.runtime.option_table import SOCKET
-from pystack.runtime.socket_ends import SocketEnd, error_of
+from pystack.runtime.socket_ends import SocketEnd
+from pystack.runtime.socket_options import error_of
 from pystack.stack.routes import Route
 
 if TYPE_CHECKING:
     from pystack.tcp.tcb import TcpConfig
-
-_DONTROUTE: Final = 5
 
 
 def route_of(end: SocketEnd, remote: Ip4) -> Route | None:
@@ -25,10 +25,10 @@ def route_of(end: SocketEnd, remote: Ip4) -> Route | None:
         found = route or Route(Prefix.of(remote, 32), end.device, None, end.device.address)
     else:
         known = routes.lookup(remote)
-        if known is None or not end.flag(SOCKET, _DONTROUTE):
+        if known is None or not end.flag(SOCKET, SO_DONTROUTE):
             return None
         found = known
-    if found.gateway is not None and end.flag(SOCKET, _DONTROUTE):
+    if found.gateway is not None and end.flag(SOCKET, SO_DONTROUTE):
         raise error_of(errno.ENETUNREACH)
     return found
 

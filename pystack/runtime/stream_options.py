@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import socket
 from typing import TYPE_CHECKING, Final
 
+from pystack.runtime import option_numbers as numbers
 from pystack.runtime import tcp_sockopts
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
-from pystack.runtime.socket_ends import IP_MTU, SO_ACCEPTCONN, error_of
+from pystack.runtime.socket_options import error_of
 from pystack.tcp import send_space
 from pystack.tcp.states import TcpState
 
@@ -24,34 +24,34 @@ _HEADERS_BYTES: Final = 40
 
 def known(end: StreamEnd, row: Option) -> int | str | bytes | None:
     """Return an option that says something of a stream; None for others."""
-    if row.key == (SOCKET, SO_ACCEPTCONN):
+    if row.key == (SOCKET, numbers.SO_ACCEPTCONN):
         return int(end.listener is not None)
     connected = end.socket
-    if row.key == (IP, IP_MTU):
+    if row.key == (IP, numbers.IP_MTU):
         if connected is None or connected.connection.state in NO_PEER:
             raise error_of(errno.ENOTCONN)
         path_mss = connected.connection.tcb.path_mss
         mtu_bytes = connected.route.interface.mtu_bytes
         return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + _HEADERS_BYTES)
     if connected is not None:
-        if row.key == (IP, socket.IP_TTL):
+        if row.key == (IP, numbers.IP_TTL):
             return connected.ip.ttl
-        if row.key == (IP, socket.IP_TOS):
+        if row.key == (IP, numbers.IP_TOS):
             return connected.ip.tos
-    elif row.key == (IP, socket.IP_TTL) and end.options.number(*row.key) < 1:
+    elif row.key == (IP, numbers.IP_TTL) and end.options.number(*row.key) < 1:
         return end.host.tcp.config.ttl
     if row.level == SOCKET and not end.options.is_set(*row.key):
-        if row.number == socket.SO_SNDBUF:
+        if row.number == numbers.SO_SNDBUF:
             opened = None if connected is None else connected.connection
             size = end.config.send_buffer_bytes
             return size if opened is None else send_space.limit_bytes(opened)
-        if row.number == socket.SO_RCVBUF:
+        if row.number == numbers.SO_RCVBUF:
             if connected is None:
                 return end.config.receive_buffer_bytes
             return connected.connection.tcb.rcv_buf_bytes
     opened = None if connected is None else connected.connection
     known = tcp_sockopts.read(row.key, end.config, opened)
-    if known is None and row.key == (TCP, tcp_sockopts.INFO):
+    if known is None and row.key == (TCP, numbers.TCP_INFO):
         return tcp_sockopts.info_without_connection(listening=end.listener is not None)
     return known
 

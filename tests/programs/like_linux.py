@@ -31,10 +31,15 @@ def _release() -> tuple[int, ...]:
     return tuple(int(part) for part in os.uname().release.split(".")[:2])
 
 
-real_linux = pytest.mark.skipif(
-    sys.platform != "linux" or _release() < (6, 17),
-    reason="asks the Linux that the tests run on, of 6.17 or later",
-)
+def on_linux_since(*release: int) -> pytest.MarkDecorator:
+    """Return the mark of a test that asks the Linux it runs on."""
+    return pytest.mark.skipif(
+        sys.platform != "linux" or _release() < release,
+        reason=f"asks the Linux that the tests run on, of {'.'.join(map(str, release))} or later",
+    )
+
+
+real_linux = on_linux_since(6, 17)
 
 
 def on_both(program: Callable[[], Awaitable[T]]) -> tuple[T, T]:

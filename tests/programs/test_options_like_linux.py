@@ -13,7 +13,19 @@ import pytest
 import trio
 from like_linux import Socket, on_both, on_ours, real_linux
 
-from pystack.runtime.option_table import IP, OPTIONS, SOCKET, UDP, How, Option, markdown
+from pystack.runtime import option_numbers
+from pystack.runtime.option_table import (
+    BOTH,
+    DATAGRAM,
+    IP,
+    OPTIONS,
+    SOCKET,
+    STREAM,
+    TCP,
+    UDP,
+    How,
+    Option,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "sockets.md"
 VALUES = (-1, 0, 1, 2, 6, 64, 255, 256, 5000, 1 << 24)
@@ -32,6 +44,20 @@ MEANT = {
     "SO_TIMESTAMPING": "what takes a card is refused, and stamps of what is received",
     "SO_TIMESTAMPING_NEW": "as SO_TIMESTAMPING",
     "SO_RCVLOWAT": "a stream's is half of its largest buffer at most, which is another",
+}
+
+TITLES = {
+    SOCKET: "Options of socket(7): level `SOL_SOCKET`",
+    IP: "Options of ip(7): level `IPPROTO_IP`",
+    UDP: "Options of udp(7): level `IPPROTO_UDP`",
+    TCP: "Options of tcp(7): level `IPPROTO_TCP`",
+}
+KIND_WORDS = {BOTH: "", STREAM: "streams", DATAGRAM: "datagrams"}
+ACCESS_WORDS = {"rw": "", "r": "read only", "w": "write only"}
+HOW_WORDS = {
+    How.AS_LINUX: "works as Linux",
+    How.OTHERWISE: "works otherwise",
+    How.REFUSED: "refused",
 }
 
 
@@ -112,8 +138,40 @@ def test_every_option_of_linux_is_in_the_table() -> None:
     assert known - named - other_names == {"IP_RECVRETOPTS"}  # IP_RETOPTS
 
 
+def shown() -> str:
+    """Return the tables as the page is to show them."""
+    lines = []
+    for level, title in TITLES.items():
+        lines += [f"## {title}", "", "| option | | note |", "| --- | --- | --- |"]
+        for row in OPTIONS:
+            if row.level == level:
+                words = ["" if level in (UDP, TCP) else KIND_WORDS[row.kinds]]
+                words += [ACCESS_WORDS[row.access], row.note]
+                note = "; ".join(filter(None, words))
+                lines.append(f"| `{row.name}` | {HOW_WORDS[row.how]} | {note} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def test_the_page_shows_the_table() -> None:
-    assert markdown() in PAGE.read_text("utf-8")
+    assert shown() in PAGE.read_text("utf-8"), shown()
+
+
+def test_numbers_that_code_asks_about_are_the_tables() -> None:
+    known = {row.name: row.number for row in OPTIONS}
+    asked_about = {name: n for name, n in vars(option_numbers).items() if isinstance(n, int)}
+    assert asked_about.items() <= known.items()
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(16, "SO_PASSCRED"), (1000, f"level {SOCKET}, option 1000")]
+)
+def test_an_option_that_is_refused_is_called_by_its_name(number: int, name: str) -> None:
+    async def program() -> None:
+        with trio.socket.socket() as made, pytest.raises(OSError, match=f": {name}$"):
+            made.setsockopt(SOCKET, number, 1)
+
+    on_ours(program)
 
 
 def test_each_option_has_one_row_for_each_kind_of_socket() -> None:

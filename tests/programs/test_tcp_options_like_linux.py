@@ -4,55 +4,35 @@ What Linux answers is not written down here: it is asked. Where we mean to diffe
 """
 
 import errno
-import os
 import select
 import socket
 import struct
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
+from like_linux import on_both, on_linux_since
 from worlds import in_virtual_time
 
 import pystack
-from pystack.runtime.tcp_sockopts import TABLE
+from pystack.runtime.option_table import OPTIONS, How, Option
+from pystack.runtime.option_table import TCP as LEVEL
 
-PAGE = Path(__file__).parents[2] / "docs" / "sockets.md"
 FAST_OPEN = Path("/proc/sys/net/ipv4/tcp_fastopen")
 TCP = socket.IPPROTO_TCP
 VALUES = (-1, 0, 1, 2, 5, 87, 88, 128, 700, 32767, 32768, 1 << 20, (1 << 31) - 1)
 ODD = (b"\1", b"", struct.pack("ii", 1, 0))
-WORKING = tuple(option for option in TABLE if option.works != "refused")
-REFUSED = tuple(option.number for option in TABLE if option.works == "refused")
+TABLE = tuple(row for row in OPTIONS if row.level == LEVEL)
+WORKING = tuple(row for row in TABLE if row.how is not How.REFUSED)
+REFUSED = tuple(row.number for row in TABLE if row.how is How.REFUSED)
 UNKNOWN = (0, 15, 47, 1000)
 
 Socket = trio.socket.SocketType
 Answers = dict[str, str]
 
 
-def _release() -> tuple[int, ...]:
-    return tuple(int(part) for part in os.uname().release.split(".")[:2])
-
-
-real_linux = pytest.mark.skipif(
-    sys.platform != "linux" or _release() < (6, 1),
-    reason="asks the Linux that the tests run on, of 6.1 or later",
-)
-
-
-def on_both(program: Callable[[], Awaitable[Answers]]) -> tuple[Answers, Answers]:
-    """Run a program on this machine's loopback, and on that of a host of ours."""
-    found: list[Answers] = []
-
-    async def main() -> None:
-        async with pystack.Network(seed=1) as net:
-            net.link(net.host("a"), net.host("b"))
-            found.append(await net.hosts["a"].run(program))
-
-    in_virtual_time(main)
-    return trio.run(program), found[0]
+real_linux = on_linux_since(6, 1)
 
 
 def said(call: Callable[[], object]) -> str:
@@ -110,13 +90,11 @@ DIFFERENT: dict[tuple[int, int], tuple[str, ...]] = {
 @real_linux
 @pytest.mark.parametrize("tried", range(4), ids=("new", "listening", "connected", "accepted"))
 @pytest.mark.parametrize("option", WORKING, ids=lambda option: option.name)
-def test_an_option_is_set_refused_and_read_as_by_linux(
-    tried: int, option: pystack.runtime.tcp_sockopts.Option
-) -> None:
+def test_an_option_is_set_refused_and_read_as_by_linux(tried: int, option: Option) -> None:
     async def program() -> Answers:
         return await ask(tried, option.number)
 
-    if option.name == "FASTOPEN_CONNECT" and not int(FAST_OPEN.read_text(), 0) & 1:
+    if option.name == "TCP_FASTOPEN_CONNECT" and not int(FAST_OPEN.read_text(), 0) & 1:
         pytest.skip(f"{FAST_OPEN} forbids it on this machine")
     real, ours = on_both(program)
     skipped = DIFFERENT.get((option.number, tried), ())
@@ -135,13 +113,6 @@ def test_what_does_not_work_is_refused_and_never_swallowed(number: int) -> None:
                 assert set(answers.values()) == {"ENOPROTOOPT"}
 
     in_virtual_time(main)
-
-
-def test_the_page_about_options_says_of_each_what_it_does() -> None:
-    rows = [line.strip("| ").split("|") for line in PAGE.read_text().splitlines()]
-    told = {row[0].strip(" `"): row[1].strip() for row in rows if row[0].startswith("`TCP_")}
-    works = {"as Linux": "works as Linux", "otherwise": "works otherwise", "refused": "refused"}
-    assert told == {f"TCP_{option.name}": works[option.works] for option in TABLE}
 
 
 @real_linux
