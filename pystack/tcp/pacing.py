@@ -21,6 +21,8 @@ AVOIDANCE_GAIN: Final = 1.2
 QUANTUM_S: Final = 0.001
 MIN_QUANTUM_SEGMENTS: Final = 2
 MAX_QUANTUM_BYTES: Final = 65536
+# However slow the rate is, for what may come of a peer's lies about time: as Linux's fq
+LONGEST_WAIT_S: Final = 1.0
 # Sums of instants differ from one another by less than this when they mean the same.
 _EPSILON_S: Final = 1e-9
 
@@ -36,6 +38,7 @@ class Pacer:
     def room_bytes(self, conn: Connection, now: float) -> int:
         """Return how much may go at once now; 0: the timer is set for the rest."""
         if now < self.next_at - _EPSILON_S:
+            self.next_at = min(self.next_at, now + LONGEST_WAIT_S)
             conn.tcb.timers[Timer.PACING] = self.next_at
             return 0
         quantum_bytes = conn.congestion.send_quantum_bytes

@@ -54,14 +54,16 @@ def upkeep(conn: Connection) -> str:
     """Return "window probe" or "keep-alive" where that goes on, and is answered; else "".
 
     The first window probe is more than that: it finds a window update that was lost. So is one
-    that follows one without an answer, for that may be what ends the connection.
+    that follows one without an answer, for that may be what ends the connection, and all of them
+    where a user timeout ends it, answered or not.
     """
     tcb = conn.tcb
     kind = ""
+    bounded = conn.config.user_timeout_s is not None and not conn.released
     for number, at in enumerate(tcb.timers):
         if at == NEVER:
             continue
-        if number == Timer.PERSIST and tcb.persist_backoff and tcb.retries <= 1:
+        if number == Timer.PERSIST and tcb.persist_backoff and tcb.retries <= 1 and not bounded:
             kind = "window probe"
         elif number == Timer.KEEPALIVE and keepalive.is_answered(conn):
             kind = kind or "keep-alive"

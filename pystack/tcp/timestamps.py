@@ -103,12 +103,13 @@ def note_again(tcb: Tcb, seg: Segment, now: float) -> None:
 def round_trip_s(tcb: Tcb, seg: Segment, now: float) -> float | None:
     """Return the round trip that an echo tells of, for an ACK of new data (section 4.1).
 
-    None: the peer echoes nothing (0, as Linux has it), or what we never sent.
+    None: the peer echoes nothing (0, as Linux has it), what we never sent, or what was sent before
+    all that was on the way.
     """
     if seg.tsval is None or not seg.tsecr:
         return None
     ticks = clock(tcb, now) - seg.tsecr & MASK
-    if ticks & OLDER:
+    if ticks & OLDER or ticks > (now - tcb.busy_at) * TICKS_PER_S + 1:
         return None
     return max(ticks, 1) / TICKS_PER_S  # less than a tick is not nothing
 

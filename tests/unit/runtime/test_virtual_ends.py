@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
@@ -46,6 +47,33 @@ def test_both_send_and_nobody_reads_is_a_deadlock_though_probes_go_on() -> None:
     assert text.startswith("nothing can ever happen again: since ")
     assert " s there are only window probes; waiting for ever: " in text
     assert "send (test_virtual_ends.py:" in text
+
+
+def test_a_user_timeout_ends_probes_that_are_answered_and_no_deadlock() -> None:
+    async def main() -> float:
+        async with pystack.Network(seed=1) as net:
+            a, b = net.host("a"), net.host("b")
+            net.link(a, b, delay="10ms")
+            await b.start(trio.serve_tcp, idle, 80)
+            sock = await a.run(connected)
+            with pytest.raises(TimeoutError):
+                await fill(sock)
+            return trio.current_time()
+
+    async def idle(_stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async def fill(sock: trio.socket.SocketType) -> None:
+        while True:
+            await sock.send(bytes(100_000))
+
+    async def connected() -> trio.socket.SocketType:
+        sock = trio.socket.socket()
+        await sock.connect(("b", 80))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3_600_000)
+        return sock
+
+    assert 3600 < pystack.run(main) < 3601
 
 
 def test_an_idle_connection_kept_alive_is_a_deadlock_where_both_wait() -> None:

@@ -5,6 +5,7 @@ from script import START, Script
 
 from pystack.tcp.congestion.newreno import NewReno
 from pystack.tcp.pacing import Pacer
+from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import NEVER, TcpConfig, Timer
 
 MSS = 1000
@@ -95,6 +96,18 @@ def test_a_window_is_spread_over_the_round_trip_if_asked_for(ssthresh: int, gain
     assert at[5] - at[4] == pytest.approx(between_s)
     assert at[-1] == pytest.approx(8.5 * between_s)
     tcp.sent.clear()
+
+
+def test_however_slow_the_rate_is_something_goes_each_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Paced, "pacing_bps", 8.0)
+    tcp = opened()
+    tcp.write(3 * MSS)
+    for number in (1, 2, 3):
+        assert tcp.drain()[-1].seq - tcp.conn.tcb.iss & MASK == 1 + (number - 1) * MSS
+        tcp.inject(f"+0.1 < . 1:1(0) ack {1 + number * MSS} win 65535")
+        tcp.advance("+0.95")
 
 
 def test_without_a_rate_there_is_no_pacer() -> None:

@@ -242,8 +242,8 @@ def test_what_was_sent_again_is_timed_by_its_echo(tcp: Script) -> None:
 
 
 @pytest.mark.rfc("7323", "4.1")
-@pytest.mark.parametrize("echo", ["ecr 0", "ecr 1900"])
-def test_an_echo_of_nothing_or_of_the_future_measures_nothing(echo: str, tcp: Script) -> None:
+@pytest.mark.parametrize("echo", ["ecr 0", "ecr 1900", "ecr 1050", "ecr 2147483700"])
+def test_an_echo_of_what_is_not_on_the_way_measures_nothing(echo: str, tcp: Script) -> None:
     opened(tcp)
     tcp.write(10)
     tcp.expect("+0 > P. 1:11(10) ack 1")
