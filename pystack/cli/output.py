@@ -60,7 +60,6 @@ class Lines:
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None  # None: nothing ever had to wait
-        self._is_closed = False
 
     def put(self, line: str) -> None:
         """Write a line, now or later. Never waits."""
@@ -84,7 +83,6 @@ class Lines:
     def close(self) -> None:
         """Give what waits a second more."""
         with self._changed:
-            self._is_closed = True
             if self._thread is not None:
                 self._changed.wait_for(lambda: not self._waiting_bytes or self.is_broken, _CLOSE_S)
 

@@ -23,6 +23,7 @@ from pystack.runtime.socket_ends import packed_address
 from pystack.runtime.socket_options import error_of
 from pystack.runtime.sockets import MSG_ERRQUEUE, MSG_TRUNC, Received
 from pystack.stack import notices
+from pystack.stack.extended_errors import extended_error_of
 from pystack.stack.notices import Kind, Notice, Notices
 from pystack.stack.udp_socket import ORIGIN_ICMP, QueuedError
 
@@ -40,20 +41,13 @@ _KNOWN_STAMPS: Final = (
     | notices.OPT_TSONLY
     | notices.OPT_ID_TCP
 )
-_ORIGIN_TIMESTAMPING: Final = 4
-_ORIGIN_ZEROCOPY: Final = 5
-_COPIED: Final = 1  # SO_EE_CODE_ZEROCOPY_COPIED
-_EVENTS: Final = {Kind.SENT: 0, Kind.SCHEDULED: 1, Kind.ACKNOWLEDGED: 2}  # SCM_TSTAMP_
-_EXTENDED_ERR: Final = struct.Struct("=IBBBBII")
 _TIMES: Final = struct.Struct("@6l")
 _NOBODY: Final = bytes(16)  # who is to blame, as an address
 
 
 def of_datagram(queued: QueuedError, size: int) -> Received:
     """Return an error of a datagram socket as recvmsg(2) gives it: ip(7), IP_RECVERR."""
-    data = _EXTENDED_ERR.pack(
-        queued.number, queued.origin, queued.kind, queued.code, 0, queued.info, 0
-    )
+    data = extended_error_of(queued).pack()
     from_icmp = queued.origin == ORIGIN_ICMP
     data += packed_address(queued.offender, 0) if from_icmp else _NOBODY
     return Received(
@@ -100,16 +94,12 @@ def take(end: StreamEnd) -> Received | None:
     if end.notices is None or not end.notices.queue:
         return None
     notice = end.notices.queue.popleft()
+    error = IP, IP_RECVERR, extended_error_of(notice).pack() + _NOBODY
     if notice.kind is Kind.COPIED:
-        data = _EXTENDED_ERR.pack(0, _ORIGIN_ZEROCOPY, 0, _COPIED, 0, notice.first, notice.last)
-        return Received(b"", 0, [(IP, IP_RECVERR, data + _NOBODY)], MSG_ERRQUEUE)
-    data = _EXTENDED_ERR.pack(
-        errno.ENOMSG, _ORIGIN_TIMESTAMPING, 0, 0, 0, _EVENTS[notice.kind], notice.last
-    )
+        return Received(b"", 0, [error], MSG_ERRQUEUE)
     # The packet itself, which Linux hands back, is not kept: it counts as cut off.
     flags = MSG_ERRQUEUE if notice.alone else MSG_ERRQUEUE | MSG_TRUNC
-    stamp = _stamp(end.host, notice)
-    return Received(b"", 0, [stamp, (IP, IP_RECVERR, data + _NOBODY)], flags)
+    return Received(b"", 0, [_stamp(end.host, notice), error], flags)
 
 
 def _told(end: StreamEnd) -> None:

@@ -6,10 +6,10 @@ A control message's data are numbers by the names that scripts have for them; on
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass, field
 from typing import Final
 
+from pystack.stack.extended_errors import extended_error_of
 from pystack.stack.notices import Kind, Notice
 from pystack.stack.udp_socket import QueuedError
 from pystack.testing.packetdrill.constants import VALUES
@@ -23,11 +23,7 @@ _ERROR: Final = (VALUES["SOL_IP"], VALUES["IP_RECVERR"])
 _INQ: Final = (VALUES["SOL_TCP"], VALUES["TCP_CM_INQ"])
 _ERRQUEUE: Final = VALUES["MSG_ERRQUEUE"]
 _TRUNC: Final = VALUES["MSG_TRUNC"]
-_EVENTS: Final = {
-    Kind.SENT: VALUES["SCM_TSTAMP_SND"],
-    Kind.SCHEDULED: VALUES["SCM_TSTAMP_SCHED"],
-    Kind.ACKNOWLEDGED: VALUES["SCM_TSTAMP_ACK"],
-}
+_FIELDS: Final = ("ee_errno", "ee_origin", "ee_type", "ee_code", "ee_info", "ee_data")
 
 
 @dataclass(slots=True)
@@ -51,44 +47,24 @@ class Message:
 def of_notice(notice: Notice, start_s: float) -> Message:
     """Return an entry of a stream's error queue; `start_s`: when the script began."""
     if notice.kind is Kind.COPIED:
-        error = {
-            "ee_errno": 0,
-            "ee_origin": VALUES["SO_EE_ORIGIN_ZEROCOPY"],
-            "ee_type": 0,
-            "ee_code": VALUES["SO_EE_CODE_ZEROCOPY_COPIED"],
-            "ee_info": notice.first,
-            "ee_data": notice.last,
-        }
-        return Message(_ERRQUEUE, [Control(*_ERROR, error)])
-    error = {
-        "ee_errno": errno.ENOMSG,
-        "ee_origin": VALUES["SO_EE_ORIGIN_TIMESTAMPING"],
-        "ee_type": 0,
-        "ee_code": 0,
-        "ee_info": _EVENTS[notice.kind],
-        "ee_data": notice.last,
-    }
+        return Message(_ERRQUEUE, [_error(notice)])
     stamp = Control(_SOCKET, _STAMP, {}, notice.at - start_s)
     flags = _ERRQUEUE if notice.alone else _ERRQUEUE | _TRUNC  # the packet itself is not kept
-    return Message(flags, [stamp, Control(*_ERROR, error)])
+    return Message(flags, [stamp, _error(notice)])
 
 
 def of_queued(queued: QueuedError, *, cut: bool) -> Message:
     """Return an entry of a datagram socket's error queue."""
-    error = {
-        "ee_errno": queued.number,
-        "ee_origin": queued.origin,
-        "ee_type": queued.kind,
-        "ee_code": queued.code,
-        "ee_info": queued.info,
-        "ee_data": 0,
-    }
-    return Message(_ERRQUEUE | (_TRUNC if cut else 0), [Control(*_ERROR, error)])
+    return Message(_ERRQUEUE | (_TRUNC if cut else 0), [_error(queued)])
 
 
 def of_waiting(waiting_bytes: int) -> Message:
     """Return what TCP_INQ tells: how much is there to be read after this."""
     return Message(0, [Control(*_INQ, {"": waiting_bytes})])
+
+
+def _error(entry: QueuedError | Notice) -> Control:
+    return Control(*_ERROR, dict(zip(_FIELDS, extended_error_of(entry), strict=True)))
 
 
 def check_message(expected: Expression, actual: Message, tolerance_s: float) -> None:
