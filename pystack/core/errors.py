@@ -4,6 +4,8 @@ Wrong use raises at once. What comes from the network never raises into the call
 raise `WireError` inside the stack, which is caught at the layer's entry and counted by its reason.
 """
 
+import os
+
 
 class PystackError(Exception):
     """Base class of all errors that are pystack's own."""
@@ -27,3 +29,9 @@ class WireError(PystackError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def error_of(number: int, detail: str | None = None) -> OSError:
+    """Return the OSError of an errno: of its subclass, where there is one."""
+    text = os.strerror(number)
+    return OSError(number, text if detail is None else f"{text}: {detail}")

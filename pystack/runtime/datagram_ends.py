@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4, is_multicast
+from pystack.core.errors import error_of
 from pystack.runtime import error_queue
 from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, UDP, Option
 from pystack.runtime.socket_ends import SocketEnd, packed_address
-from pystack.runtime.socket_options import error_of, view_of
+from pystack.runtime.socket_options import view_of
 from pystack.runtime.sockets import (
     MSG_DONTROUTE,
     MSG_ERRQUEUE,

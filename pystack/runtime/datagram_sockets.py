@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from pystack.core.addresses import format_ip4
+from pystack.core.errors import error_of
 from pystack.runtime.datagram_ends import DatagramEnd, Message
-from pystack.runtime.socket_options import error_of, view_of
+from pystack.runtime.socket_options import view_of
 from pystack.runtime.sockets import (
     MSG_FASTOPEN,
     MSG_ZEROCOPY,

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_ip4
+from pystack.core.errors import error_of
 from pystack.runtime.option_numbers import (
     IP_RECVERR,
     SO_TIMESTAMPING,
@@ -20,7 +21,6 @@ from pystack.runtime.option_numbers import (
 )
 from pystack.runtime.option_table import IP, SOCKET, Option
 from pystack.runtime.socket_ends import packed_address
-from pystack.runtime.socket_options import error_of
 from pystack.runtime.sockets import MSG_ERRQUEUE, MSG_TRUNC, Received
 from pystack.stack import notices
 from pystack.stack.extended_errors import extended_error_of

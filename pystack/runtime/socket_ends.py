@@ -11,9 +11,10 @@ import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pystack.core.addresses import Ip4, format_ip4
+from pystack.core.errors import error_of
 from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, Option
-from pystack.runtime.socket_options import SocketOptions, as_bytes, as_number, error_of
+from pystack.runtime.socket_options import SocketOptions, as_bytes, as_number
 from pystack.stack.interface import Interface
 
 if TYPE_CHECKING:

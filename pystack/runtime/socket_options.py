@@ -9,6 +9,7 @@ import struct
 import sys
 from typing import Final
 
+from pystack.core.errors import error_of
 from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import (
     IP,
@@ -136,12 +137,6 @@ class SocketOptions:
 def no_option(kind: int, level: int, name: int) -> OSError:
     """Return the error of an option that is none here."""
     return error_of(errno.ENOPROTOOPT, name_of(kind, level, name))
-
-
-def error_of(number: int, detail: str | None = None) -> OSError:
-    """Return the OSError of an errno: of its subclass, where there is one."""
-    text = os.strerror(number)
-    return OSError(number, text if detail is None else f"{text}: {detail}")
 
 
 def view_of(data: object) -> memoryview:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, TypeVar, ov
 import trio
 
 from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4, parse_ip4
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, error_of
 from pystack.runtime.current import current_host
 from pystack.runtime.driver import Waiter
 from pystack.runtime.socket_ends import SocketEnd
-from pystack.runtime.socket_options import ReadinessFd, error_of, view_of
+from pystack.runtime.socket_options import ReadinessFd, view_of
 
 if TYPE_CHECKING:
     from types import TracebackType

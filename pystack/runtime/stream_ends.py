@@ -9,11 +9,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.errors import error_of
 from pystack.runtime import error_queue, stream_options, tcp_sockopts, urgent_byte
 from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket_ends import SocketEnd
-from pystack.runtime.socket_options import SocketOptions, error_of
+from pystack.runtime.socket_options import SocketOptions
 from pystack.runtime.sockets import (
     MSG_EOR,
     MSG_ERRQUEUE,

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pystack.core.addresses import Ip4, Prefix
+from pystack.core.errors import error_of
 from pystack.runtime.option_numbers import SO_DONTROUTE
 from pystack.runtime.option_table import SOCKET
 from pystack.runtime.socket_ends import SocketEnd
-from pystack.runtime.socket_options import error_of
 from pystack.stack.routes import Route
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.errors import error_of
 from pystack.runtime import option_numbers as numbers
 from pystack.runtime import tcp_sockopts
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
-from pystack.runtime.socket_options import error_of
 from pystack.tcp import send_space
 from pystack.tcp.states import TcpState
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.core.addresses import LOOPBACK, UNSPECIFIED, format_ip4
-from pystack.runtime.socket_options import error_of, view_of
+from pystack.core.errors import error_of
+from pystack.runtime.socket_options import view_of
 from pystack.runtime.sockets import MSG_FASTOPEN, HostSocket, Received, check_flags
 from pystack.runtime.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState

@@ -11,9 +11,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, error_of
 from pystack.runtime import option_numbers as numbers
-from pystack.runtime.socket_options import error_of
 from pystack.runtime.tcp_info_struct import INFO_BYTES, STATES, pack_tcp_info
 from pystack.tcp import ack_policy
 from pystack.tcp.congestion.registry import congestion_control

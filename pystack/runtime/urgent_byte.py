@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from pystack.runtime.socket_options import error_of
+from pystack.core.errors import error_of
 from pystack.runtime.sockets import MSG_OOB, MSG_TRUNC, Received
 from pystack.tcp import urgent
 
