@@ -72,7 +72,7 @@ class Spool:
 
     def close(self) -> None:
         """Let what is left be written, for a bounded time. A second close does nothing."""
-        if self._give_up_at != float("inf"):
+        if self._is_closing:
             return
         self._give_up_at = time.monotonic() + _END_S
         if self._thread is not None:
@@ -82,6 +82,10 @@ class Spool:
             self._file.close()
         if self.dropped:
             self._say(f"{self.what} lacks {self.dropped} records, for it was written too slowly")
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._give_up_at != float("inf")
 
     def _opened(self) -> OutputFile | None:
         fd = open_output(self.what, self._path, wait=False)
@@ -98,12 +102,10 @@ class Spool:
             try:
                 self._file = self._opened()
             except OSError as error:
-                self._file = None
                 self._say(str(error))
                 self._is_over = True
                 return
-        while self._is_not_over():
-            batch = self._batch()
+        while batch := self._next_batch():
             assert self._file is not None
             self._file.write_all(batch)
             if self._file.has_ended:
@@ -113,19 +115,15 @@ class Spool:
         if self._file is not None:
             self._file.close()
 
-    def _is_not_over(self) -> bool:
-        """Wait until there is something to write, and a little longer; False at the end."""
-        if not self._queue:
+    def _next_batch(self) -> list[bytes]:
+        """Wait for something to write, and a little longer for more of it; nothing at the end."""
+        while not self._queue and not self._is_closing:
             self._is_idle = True
-            if not self._queue and self._give_up_at == float("inf"):
-                self._wake.get()
+            if not self._queue and not self._is_closing:
+                self._wake.get()  # it may have been for what is written already
             self._is_idle = False
-        if self._give_up_at != float("inf"):
-            return bool(self._queue)
-        time.sleep(_GATHER_S)
-        return True
-
-    def _batch(self) -> list[bytes]:
+        if not self._is_closing:
+            time.sleep(_GATHER_S)
         batch, size = [], 0
         while self._queue and size < _BATCH_BYTES:
             record = self._queue.popleft()

@@ -45,9 +45,6 @@ class Validators:
     is_date_strong: bool = True
 
 
-NOTHING_TO_COMPARE: Final = Validators(None, None)
-
-
 def is_unchanged(request: Request, thing: Validators) -> bool:
     """Evaluate a request's conditions in the order of section 13.2.2; True: answer with 304.
 
@@ -73,6 +70,11 @@ def is_unchanged(request: Request, thing: Validators) -> bool:
     if not may_read or thing.modified_s is None:
         return False
     return _is_after(thing.modified_s, "if-modified-since", request) is False
+
+
+def check_page(request: Request) -> None:
+    """Refuse conditions that a page made for this request cannot meet: it has no validators."""
+    is_unchanged(request, Validators(None, None))
 
 
 def is_range_wanted(request: Request, thing: Validators) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes
 
 import trio
 
-from pystack.apps.http.conditions import NOTHING_TO_COMPARE, is_unchanged
+from pystack.apps.http.conditions import check_page
 from pystack.apps.http.listing import listing_page
 from pystack.apps.http.messages import BodyError, BodySource, HttpError, Request, Response
 from pystack.apps.http.ranges import Representation, answer
@@ -106,7 +106,7 @@ class FileSite:
             os.close(index)
 
     async def _listing(self, request: Request, descriptor: int, segments: list[bytes]) -> Response:
-        is_unchanged(request, NOTHING_TO_COMPARE)
+        check_page(request)
         return Response.html(await listing_page(self._tree, descriptor, segments))
 
     def _open(self, segments: list[bytes]) -> int:

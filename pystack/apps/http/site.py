@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pystack.apps.http.conditions import NOTHING_TO_COMPARE, is_unchanged
+from pystack.apps.http.conditions import check_page
 from pystack.apps.http.files import FileSite
 from pystack.apps.http.messages import BodySource, HttpError, Request, Response
 from pystack.apps.http.page import page
@@ -56,10 +56,10 @@ class Site:
         if path.startswith("/bytes/"):
             return _bytes(request)
         if path == "/connection.json":
-            is_unchanged(request, NOTHING_TO_COMPARE)
+            check_page(request)
             return _fresh(Response.json(story_of(request).as_json()))
         if path == "/connection" or (path == "/" and self._files is None):
-            is_unchanged(request, NOTHING_TO_COMPARE)
+            check_page(request)
             return _fresh(Response.html(page(story_of(request))))
         if self._files is None:
             raise HttpError(404, "Try / or /connection.json, /bytes/1000, or a POST to /upload.")
