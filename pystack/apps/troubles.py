@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from pystack.core.errors import PystackError
+from pystack.runtime.exception_groups import unwrapped
 
 
 class PeerError(PystackError):
@@ -30,19 +31,12 @@ OF_A_PEER: Final = (
 )
 
 
-def own_fault(error: Exception) -> Exception | None:
+def own_fault(error: Exception) -> BaseException | None:
     """Return what of an exception, perhaps a group, is not a peer's doing; None: nothing."""
     if isinstance(error, ExceptionGroup):
         rest = error.split(OF_A_PEER)[1]
-        return rest if rest is None else single(rest)
+        return None if rest is None else unwrapped(rest)
     return None if isinstance(error, OF_A_PEER) else error
-
-
-def single(error: Exception) -> Exception:
-    """Return the one exception that a group holds, or the group where it holds more."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def in_words(error: Exception) -> str:

@@ -6,7 +6,6 @@ import errno
 import socket
 import struct
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from pystack.core.addresses import LOOPBACK, UNSPECIFIED, Ip4, format_ip4, is_mu
 from pystack.core.errors import error_of
 from pystack.runtime import error_queue
 from pystack.runtime import option_numbers as numbers
+from pystack.runtime.driver import wall_clock_offset_s
 from pystack.runtime.option_table import IP, SOCKET, UDP, Option
 from pystack.runtime.socket_ends import SocketEnd, packed_address
 from pystack.runtime.socket_options import view_of
@@ -474,13 +474,9 @@ class DatagramEnd(SocketEnd):
         return index + own.to_bytes(4, "big") + dst.to_bytes(4, "big")
 
     def _stamp(self, at: float, *, in_microseconds: bool) -> bytes:
-        if not self.host.driver.is_virtual:
-            at += time.time() - self.host.now()
-        nanoseconds = round(at * 1e9)
-        rest = nanoseconds % 1_000_000_000
-        if in_microseconds:
-            rest //= 1000
-        return _TIME.pack(nanoseconds // 1_000_000_000, rest)
+        nanoseconds = round((at + wall_clock_offset_s(self.host.driver)) * 1e9)
+        seconds, rest = divmod(nanoseconds, 1_000_000_000)
+        return _TIME.pack(seconds, rest // 1000 if in_microseconds else rest)
 
 
 def _number_of(view: memoryview, size: int) -> int:

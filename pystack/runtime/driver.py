@@ -5,6 +5,7 @@ There are two: `realtime.py` and `virtual.py`. Both run the same heap (`core/sch
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import trio
@@ -33,6 +34,11 @@ class Driver(Protocol):
     def wake(self, waiter: Waiter) -> None:
         """Let the task of `waiter` go on, now or as soon as it is its turn."""
         ...
+
+
+def wall_clock_offset_s(driver: Driver) -> float:
+    """Return what the world's time lacks to be that since 1970; 0 where it is made up."""
+    return 0.0 if driver.is_virtual else time.time() - driver.now()
 
 
 class Waiter:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import struct
-import time
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import error_of
+from pystack.runtime.driver import wall_clock_offset_s
 from pystack.runtime.option_numbers import (
     IP_RECVERR,
     SO_TIMESTAMPING,
@@ -108,8 +108,6 @@ def _told(end: StreamEnd) -> None:
 
 
 def _stamp(host: TrioHost, notice: Notice) -> tuple[int, int, bytes]:
-    at = notice.at
-    if not host.driver.is_virtual:
-        at += time.time() - host.now()
+    at = notice.at + wall_clock_offset_s(host.driver)
     seconds, rest = divmod(round(at * 1e9), 1_000_000_000)
     return SOCKET, SO_TIMESTAMPING, _TIMES.pack(seconds, rest, 0, 0, 0, 0)

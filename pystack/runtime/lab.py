@@ -26,7 +26,7 @@ from pystack.core.plugin_words import Chosen
 from pystack.core.suggest import suggest
 from pystack.link.port import Port
 from pystack.runtime.attach import Namespace
-from pystack.runtime.groups import unwrapped
+from pystack.runtime.exception_groups import unwrapped
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network, NetworkLink
 from pystack.runtime.ports import needs_real_time, read_port

@@ -6,7 +6,6 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +25,7 @@ from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
 from pystack.runtime import seal, socket_factory
 from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
-from pystack.runtime.driver import Driver
+from pystack.runtime.driver import Driver, wall_clock_offset_s
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lateness import Lateness
 from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
@@ -404,7 +403,7 @@ class Network:
         self, path: str | Path, once: Callable[[FrameSeen], bool] | None = None
     ) -> PcapWriter:
         file = self._open_file(str(path))
-        writer = PcapWriter(file, self._wall_clock_offset_s(), once=once)
+        writer = PcapWriter(file, wall_clock_offset_s(self.driver), once=once)
         self._closing.append(writer)
         return writer
 
@@ -416,7 +415,7 @@ class Network:
         scene = Scene(
             say=say,
             began_at=self._times().origin,
-            wall_clock_offset_s=self._wall_clock_offset_s(),
+            wall_clock_offset_s=wall_clock_offset_s(self.driver),
             open_file=self._open_file,
             names=self.topology.names_by_address,
             once=self.topology.is_first,
@@ -428,9 +427,6 @@ class Network:
         if isinstance(observer, ClosingObserver):
             self._closing.append(observer)
         return observer
-
-    def _wall_clock_offset_s(self) -> float:
-        return 0.0 if self.driver.is_virtual else time.time() - self.driver.now()
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""

@@ -11,7 +11,7 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.observe.ladder import LadderRecorder
-from pystack.runtime.groups import unwrapped
+from pystack.runtime.exception_groups import unwrapped
 from pystack.runtime.network import DEFAULT_SUBNET, Network
 from pystack.runtime.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
 
