@@ -6,7 +6,7 @@ from stack_bench import HERE, PEER, PEER_MAC, Bench, frame_of, ip_packet
 from pystack.observe.observer import FrameSeen
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.wire import ipv4, segment_frame, tcp
-from pystack.wire.frame import CHECKSUM_PARTIAL, SuperFrame
+from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, SuperFrame
 
 PORT, PEER_PORT = 80, 5000
 PEER_ISS = 2**32 - 3000  # so that the text wraps in the second frame
@@ -91,6 +91,16 @@ def test_one_ack_for_all_of_them(peer: Peer) -> None:
     answer = segment_frame.parse(frame, PEER_MAC)
     assert answer is not None
     assert answer.ack == (PEER_ISS + 1 + 8000) & 0xFFFFFFFF
+
+
+def test_a_frame_whose_checksum_nobody_vouches_for_is_verified_and_joins_no_train(
+    peer: Peer,
+) -> None:
+    doubtful = peer.frame(2000, bytes(2000))
+    doubtful.checksum = CHECKSUM_UNKNOWN  # it is still to be filled in, so it is wrong
+    peer.batch(peer.frame(0, bytes(2000)), doubtful)
+    assert len(peer.read()) == 2000
+    assert peer.bench.counters["tcp_bad_checksum"] == 1
 
 
 @pytest.mark.parametrize(
