@@ -16,7 +16,9 @@ from pystack.core.errors import OutputError
 Say = Callable[[str], object]  # takes a sentence that people are to see
 
 _log: Final = logging.getLogger("pystack.capture")
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+# 0 stands for what a system does not have, and does not need.
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 def tell(sentence: str) -> None:
@@ -90,15 +92,12 @@ class OutputFile:
 def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
     """Open a file to be written; what was in it is gone. Raises OutputError.
 
-    A FIFO without a reader is waited for; with `wait` false, None is returned in its place.
-
-    Root follows no symbolic link of another user: it was put there to lead anywhere.
+    A FIFO without a reader is waited for; with `wait` false, None is returned in its place. Root
+    follows no symbolic link of another user: it was put there to lead anywhere.
     """
     try:
-        is_planted = os.geteuid() == 0 and os.path.islink(path) and os.lstat(path).st_uid != 0
-        flags = _FLAGS | (os.O_NOFOLLOW if is_planted else 0)
         # Truncated once it is known to be a file: for the rest it means nothing.
-        fd = os.open(path, flags | (0 if wait else os.O_NONBLOCK), 0o666)
+        fd = _open(path, _FLAGS if wait else _FLAGS | _NO_WAIT)
         if stat.S_ISREG(os.fstat(fd).st_mode):
             os.ftruncate(fd, 0)
     except OSError as error:
@@ -109,3 +108,15 @@ def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
             why = "it is a symbolic link of another user, which root does not follow"
         raise OutputError(f"cannot write {what}: {why}") from None
     return fd
+
+
+def _open(path: str, flags: int) -> int:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return os.open(path, flags, 0o666)
+    # In this order: what is looked at first can be another thing by the time that it is opened.
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP or os.lstat(path).st_uid != 0:
+            raise
+    return os.open(path, flags, 0o666)

@@ -266,8 +266,8 @@ class DatagramEnd(SocketEnd):
         udp = self.socket = self.host.stack.udp.bind(
             local,
             port,
-            reuse_address=self.flag(SOCKET, socket.SO_REUSEADDR),
-            reuse_port=self.flag(SOCKET, socket.SO_REUSEPORT),
+            reuse_address=self.flag(SOCKET, numbers.SO_REUSEADDR),
+            reuse_port=self.flag(SOCKET, numbers.SO_REUSEPORT),
             device=self.device,
             foreign=self.flag(IP, numbers.IP_FREEBIND),
         )
@@ -280,9 +280,9 @@ class DatagramEnd(SocketEnd):
     def _apply(self, udp: UdpSocket) -> None:
         """Let the port be what the options say."""
         options = self.options
-        udp.allow_broadcast = self.flag(SOCKET, socket.SO_BROADCAST)
-        udp.reuse_address = self.flag(SOCKET, socket.SO_REUSEADDR)
-        udp.reuse_port = self.flag(SOCKET, socket.SO_REUSEPORT)
+        udp.allow_broadcast = self.flag(SOCKET, numbers.SO_BROADCAST)
+        udp.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
+        udp.reuse_port = self.flag(SOCKET, numbers.SO_REUSEPORT)
         udp.device = self.device
         udp.all_groups = self.flag(IP, numbers.IP_MULTICAST_ALL)
         ttl = options.number(IP, numbers.IP_TTL)

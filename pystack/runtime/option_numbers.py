@@ -6,14 +6,20 @@ the two against each other.
 
 from typing import Final
 
+SO_REUSEADDR: Final = 2
 SO_TYPE: Final = 3
 SO_ERROR: Final = 4
 SO_DONTROUTE: Final = 5
+SO_BROADCAST: Final = 6
 SO_SNDBUF: Final = 7
 SO_RCVBUF: Final = 8
+SO_KEEPALIVE: Final = 9
+SO_OOBINLINE: Final = 10
 SO_NO_CHECK: Final = 11
 SO_PRIORITY: Final = 12
+SO_LINGER: Final = 13
 SO_BSDCOMPAT: Final = 14
+SO_REUSEPORT: Final = 15
 SO_RCVLOWAT: Final = 18
 SO_RCVTIMEO: Final = 20
 SO_SNDTIMEO: Final = 21

@@ -458,6 +458,23 @@ OPTIONS: Final[tuple[Option, ...]] = (
 _BY_KEY: Final = {(kind, *row.key): row for row in OPTIONS for kind in row.kinds}
 
 
+def linux_numbers(platform: object) -> dict[tuple[int, int], int]:
+    """Return Linux's number of each option for which `platform` (a `socket`) has another one."""
+    return {
+        (row.level, own): row.number
+        for row in OPTIONS
+        if (own := getattr(platform, row.name, row.number)) != row.number
+    }
+
+
+_FROM_PLATFORM: Final = linux_numbers(socket)
+
+
+def linux_number(level: int, number: int) -> int:
+    """Return the number that the table has for an option that a program names by its platform's."""
+    return _FROM_PLATFORM.get((level, number), number)
+
+
 def find_option(kind: int, level: int, number: int) -> Option | None:
     """Return the row of an option for sockets of a kind; None: it is unknown, or refused."""
     row = _BY_KEY.get((kind, level, number))

@@ -121,7 +121,7 @@ class SocketOptions:
     @property
     def resets_on_close(self) -> bool:
         """Tell whether SO_LINGER asks for a reset: on, with no time to linger."""
-        data = self._values.get((socket.SOL_SOCKET, socket.SO_LINGER), b"")
+        data = self._values.get((socket.SOL_SOCKET, numbers.SO_LINGER), b"")
         if len(data) < _LINGER.size:
             return False
         on, linger_s = _LINGER.unpack_from(data)

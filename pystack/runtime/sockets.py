@@ -22,6 +22,7 @@ from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4
 from pystack.core.errors import ConfigError, error_of
 from pystack.runtime.current import current_host
 from pystack.runtime.driver import Waiter
+from pystack.runtime.option_table import linux_number
 from pystack.runtime.socket_ends import SocketEnd
 from pystack.runtime.socket_options import ReadinessFd, view_of
 
@@ -155,7 +156,7 @@ class HostSocket(trio.socket.SocketType):
     def getsockopt(self, level: int, optname: int, buflen: int | None = None) -> int | bytes:
         """Return an option: a number, or bytes where a length is given. OSError when closed."""
         self._check_open()
-        return self._end.get_option(level, optname, buflen)
+        return self._end.get_option(level, linux_number(level, optname), buflen)
 
     @overload
     def setsockopt(self, level: int, optname: int, value: object) -> None: ...
@@ -171,7 +172,7 @@ class HostSocket(trio.socket.SocketType):
         if (value is None) is (optlen is None):
             raise TypeError("setsockopt takes a value, or None and a length")
         data = bytes(optlen or 0) if value is None else value
-        self._end.set_option(level, optname, data)
+        self._end.set_option(level, linux_number(level, optname), data)
 
     def close(self) -> None:
         """Close; tasks that wait in a call on it get `trio.ClosedResourceError`."""

@@ -108,8 +108,8 @@ class StreamEnd(SocketEnd):
         wanted = Binding(
             local,
             port,
-            reuse_address=self.flag(SOCKET, socket.SO_REUSEADDR),
-            reuse_port=self.flag(SOCKET, socket.SO_REUSEPORT),
+            reuse_address=self.flag(SOCKET, numbers.SO_REUSEADDR),
+            reuse_port=self.flag(SOCKET, numbers.SO_REUSEPORT),
             device=self.device,
         )
         self._binding = self.host.tcp.ports.bind(wanted, foreign=self.flag(IP, numbers.IP_FREEBIND))
@@ -181,8 +181,8 @@ class StreamEnd(SocketEnd):
             route=route_of(self, remote),
             text=memoryview(b"") if fast and text is None else text,
         )
-        opening_socket.reuse_address = self.flag(SOCKET, socket.SO_REUSEADDR)
-        opening_socket.reuse_port = self.flag(SOCKET, socket.SO_REUSEPORT)
+        opening_socket.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
+        opening_socket.reuse_port = self.flag(SOCKET, numbers.SO_REUSEPORT)
         self._state, self._bound_again = _State.CONNECTING, False
         self._adopt(opening_socket)
         room_bytes = fast_open.text_room_bytes(opening_socket.connection)
@@ -312,7 +312,7 @@ class StreamEnd(SocketEnd):
         offset, skipped = urgent_byte.offset_of(connected), 0
         if offset > 0:
             size = min(size, offset)
-        elif offset == 0 and not self.flag(SOCKET, socket.SO_OOBINLINE):
+        elif offset == 0 and not self.flag(SOCKET, numbers.SO_OOBINLINE):
             skipped = 1
         if peek:
             return connected.connection.receive_buffer.peek(skipped + size)[skipped:]
@@ -322,7 +322,7 @@ class StreamEnd(SocketEnd):
 
     def _try_urgent(self, connected: TcpSocket, size: int, flags: int) -> Received | None:
         """MSG_OOB: the last byte of what the peer calls urgent, once."""
-        if self.flag(SOCKET, socket.SO_OOBINLINE):
+        if self.flag(SOCKET, numbers.SO_OOBINLINE):
             raise error_of(errno.EINVAL)
         received = urgent_byte.look(connected, size, taken=self._urgent_taken)
         if received is not None and not flags & MSG_PEEK:
@@ -337,7 +337,7 @@ class StreamEnd(SocketEnd):
             return True  # as poll() finds a socket that is not connected: POLLHUP
         connection = self.socket.connection
         waiting = connection.receive_buffer.readable_bytes
-        if waiting and connection.tcb.rcv_up and not self.flag(SOCKET, socket.SO_OOBINLINE):
+        if waiting and connection.tcb.rcv_up and not self.flag(SOCKET, numbers.SO_OOBINLINE):
             waiting -= urgent_byte.offset_of(self.socket) == 0
         # Never more than half of the buffer as it is, or it could wait for ever
         most = max(1, connection.tcb.rcv_buf_bytes // 2)
@@ -452,9 +452,9 @@ class StreamEnd(SocketEnd):
         if changes:
             self._change(changes)
         if self._binding is not None:
-            if key == (SOCKET, socket.SO_REUSEADDR):
+            if key == (SOCKET, numbers.SO_REUSEADDR):
                 self._binding.reuse_address = number != 0
-            elif key == (SOCKET, socket.SO_REUSEPORT):
+            elif key == (SOCKET, numbers.SO_REUSEPORT):
                 self._binding.reuse_port = number != 0
         if self.socket is not None and not changes:
             connection = self.socket.connection

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TCP: Final = int(socket.IPPROTO_TCP)
 # That hold for a socket before it is connected
 SWITCHES: Final = (numbers.TCP_NODELAY, numbers.TCP_CORK)
-KEEPALIVE: Final = (int(socket.SOL_SOCKET), int(socket.SO_KEEPALIVE))
+KEEPALIVE: Final = (int(socket.SOL_SOCKET), numbers.SO_KEEPALIVE)
 
 Key = tuple[int, int]
 Changes = dict[str, object]

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -25,6 +26,7 @@ from pystack.runtime.option_table import (
     UDP,
     How,
     Option,
+    linux_numbers,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "sockets.md"
@@ -161,6 +163,12 @@ def test_numbers_that_code_asks_about_are_the_tables() -> None:
     known = {row.name: row.number for row in OPTIONS}
     asked_about = {name: n for name, n in vars(option_numbers).items() if isinstance(n, int)}
     assert asked_about.items() <= known.items()
+
+
+def test_what_another_platform_calls_by_other_numbers_is_found_by_them() -> None:
+    macos = SimpleNamespace(SO_REUSEADDR=4, SO_REUSEPORT=0x200, TCP_NODELAY=1, TCP_MAXSEG=2)
+    assert linux_numbers(macos) == {(SOCKET, 4): 2, (SOCKET, 0x200): 15}
+    assert linux_numbers(socket) == {}  # Linux's own
 
 
 @pytest.mark.parametrize(
