@@ -8,6 +8,8 @@ copied, and the notice says so (SO_EE_CODE_ZEROCOPY_COPIED).
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +31,9 @@ OPT_TSONLY: Final = 1 << 11
 OPT_ID_TCP: Final = 1 << 16
 _ANY_STAMP: Final = TX_SOFTWARE | TX_SCHED | TX_ACK
 
-MOST_NOTICES: Final = 1024  # that wait for their reader; what comes then is only counted
+# Time stamps that wait for their reader, and writes that wait to be acknowledged; of what comes
+# then stamps are only counted, and zero-copy calls refused, as with Linux's optmem_max.
+MOST_NOTICES: Final = 1024
 _NUMBERS: Final = 0xFFFFFFFF
 
 
@@ -86,6 +90,11 @@ class Notices:
             self._keys_from = written if flags & OPT_ID_TCP else connection.tcb.snd_una
         self.flags = flags
 
+    def check_room(self, *, zero_copy: bool) -> None:
+        """Raise OSError (ENOBUFS) where one more zero-copy call could not be remembered."""
+        if zero_copy and self.zero_copy and len(self._unacknowledged) >= MOST_NOTICES:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
     def written(self, connection: Connection, *, zero_copy: bool) -> None:
         """Note the end of a write, before any of it goes out."""
         zero_copy = zero_copy and self.zero_copy
@@ -98,9 +107,16 @@ class Notices:
             call, self._calls = self._calls, self._calls + 1 & _NUMBERS
         mark = _Mark(end, self.flags, key, call)
         if mark.flags & (TX_SCHED | TX_SOFTWARE):
-            self._unsent.append(mark)
+            self._remember(self._unsent, mark)
         if mark.flags & TX_ACK or zero_copy:
-            self._unacknowledged.append(mark)
+            self._remember(self._unacknowledged, mark)
+
+    def _remember(self, marks: deque[_Mark], mark: _Mark) -> None:
+        # Small writes share a segment in Linux too, and then the stamps of most of them are lost.
+        if len(marks) < MOST_NOTICES:
+            marks.append(mark)
+        else:
+            self.lost += 1
 
     def settle(self, connection: Connection, now: float) -> None:
         """Tell what has happened to the writes, after each pump."""
@@ -129,18 +145,18 @@ class Notices:
         return last.last if last is not None and last.kind is Kind.COPIED else -1
 
     def _add(self, kind: Kind, mark: _Mark, now: float) -> None:
-        if mark.flags & SOFTWARE:
-            self._queue(Notice(kind, now, mark.key, mark.key, bool(mark.flags & OPT_TSONLY)))
+        if not mark.flags & SOFTWARE:
+            return
+        if len(self.queue) < MOST_NOTICES:
+            alone = bool(mark.flags & OPT_TSONLY)
+            self.queue.append(Notice(kind, now, mark.key, mark.key, alone))
+        else:
+            self.lost += 1
 
     def _add_call(self, call: int, now: float) -> None:
         tail = self.queue[-1] if self.queue else None
         if tail is not None and tail.kind is Kind.COPIED and tail.last + 1 & _NUMBERS == call:
             tail.last = call
         else:
-            self._queue(Notice(Kind.COPIED, now, call, call, alone=True))
-
-    def _queue(self, notice: Notice) -> None:
-        if len(self.queue) < MOST_NOTICES:
-            self.queue.append(notice)
-        else:
-            self.lost += 1
+            # However full it is: who waits for his memory waits for ever. No stamp comes behind it.
+            self.queue.append(Notice(Kind.COPIED, now, call, call, alone=True))

@@ -261,8 +261,11 @@ class TcpTable:
         """Queue data; return how much there was room for. BrokenPipeError after the end.
 
         `zero_copy`: tell when it was acknowledged (MSG_ZEROCOPY); `goes_on`: the same call of the
-        user will write more, and it is not its end that anybody is to be told of.
+        user will write more, and it is not its end that anybody is to be told of. Raises OSError
+        (ENOBUFS) while too many zero-copy calls are not acknowledged.
         """
+        if zero_copy and socket.notices is not None:
+            socket.notices.check_room(zero_copy=zero_copy)
         size = socket.connection.write(
             data, now, urgent=urgent, more_comes=more_comes, record_ends=record_ends
         )
