@@ -198,7 +198,7 @@ class VirtualDriver:
             else:
                 since = max(began_at, scheduler.live_at)
                 raise DeadlockError(
-                    f"nothing can ever happen again: since {since:.6g} s there are only "
+                    f"nothing can ever happen again: since {since:.6g} s there have been only "
                     f"{_upkeep(kinds)}; waiting for ever: {waiting_tasks(self._task)}"
                 )
         if deadline == math.inf == scheduler.next_at():
@@ -210,7 +210,7 @@ class VirtualDriver:
         live_until, _, kinds = scheduler.outlook()
         if kinds and live_until == -math.inf:
             since = max(began_at, scheduler.live_at)
-            text += f", and since {since:.6g} s there are only {_upkeep(kinds)}"
+            text += f", and since {since:.6g} s there have been only {_upkeep(kinds)}"
         raise VirtualTimeoutError(f"{text}; these wait: {waiting_tasks(self._task)}")
 
 

@@ -45,7 +45,7 @@ def test_both_send_and_nobody_reads_is_a_deadlock_though_probes_go_on() -> None:
         pystack.run(main)
     text = str(caught.value)
     assert text.startswith("nothing can ever happen again: since ")
-    assert " s there are only window probes; waiting for ever: " in text
+    assert " s there have been only window probes; waiting for ever: " in text
     assert "send (test_virtual_ends.py:" in text
 
 
@@ -216,7 +216,7 @@ def test_out_of_time_with_only_upkeep_says_since_when() -> None:
             await stream.receive_some()
 
     with pytest.raises(
-        pystack.VirtualTimeoutError, match=r"since .* s there are only keep-alives;"
+        pystack.VirtualTimeoutError, match=r"since .* s there have been only keep-alives;"
     ):
         pystack.run(main, until=12)
 
