@@ -132,7 +132,9 @@ class _Door:
             now = trio.current_time()
             if now - self._told_at >= TELL_AGAIN_S:
                 self._told_at = now
-                words = "no room for more connections: of those with the most, the slowest are ended"
+                words = (
+                    "no room for more connections: of those with the most, the slowest are ended"
+                )
                 _log.warning("%s: %s", self._service.name, words)
 
     async def _converse(self, connection: Connection) -> None:

@@ -81,6 +81,8 @@ def test_a_reader_that_never_wakes_up_does_not_keep_the_end(
     for _ in range(100):
         spool.write(RECORD)
     spool.close()
+    assert spool._thread is not None
+    spool._thread.join(TIMEOUT_S)  # where the machine is busy, its word comes later
     os.close(reader)
     assert said == ["the file ends here: its reader did not read it to the end"]
 
