@@ -107,7 +107,6 @@ _WITHOUT: Final = frozenset(
         "last_ack_recv",
         "data_segs_in",
         "data_segs_out",
-        "rwnd_limited",
         "sndbuf_limited",
     ]
 )
@@ -184,7 +183,7 @@ def _longs(info: TcpInfo) -> tuple[int, ...]:
         0,  # data_segs_out
         int(rate_bps / 8),
         _us(info.busy_s),
-        0,  # rwnd_limited
+        _us(info.window_limited_s),
         0,  # sndbuf_limited
         _segments(info, info.delivered_bytes),
         info.ece_received & _WORD,  # delivered_ce

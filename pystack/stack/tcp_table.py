@@ -163,8 +163,7 @@ class TcpTable:
             number = icmp.error_number(error.kind, error.code)
             if number is not None:
                 hard = (error.kind, error.code) in _HARD_ERRORS
-                waiting = socket.connection.state is TcpState.SYN_RECEIVED
-                waits = waiting and socket.listener is not None
+                waits = socket.connection.fast_opened and socket.listener is not None
                 icmp_errors.unreachable(socket.connection, number, hard=hard, not_accepted=waits)
         self.mark(socket)
 

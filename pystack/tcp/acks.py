@@ -83,10 +83,19 @@ def take_last(conn: Connection, seg: Segment, now: float) -> None:
     """Take the ACK that ends the connection: nobody will send by what else it tells."""
     tcb = conn.tcb
     conn.bytes_acked += seg.ack - tcb.snd_una
-    tcb.busy_s += now - tcb.busy_at
+    if tcb.waiting_at <= now:
+        tcb.busy_s += now - tcb.waiting_at
     tcb.snd_una = seg.ack
     tcb.retries = 0
     conn.soft_error = None
+
+
+def _was_busy(conn: Connection, now: float) -> None:
+    """All that was on the way is acknowledged: count the time, where nothing waits to be sent."""
+    tcb, buffer = conn.tcb, conn.send_buffer
+    if buffer.start == buffer.end and tcb.waiting_at <= now:
+        tcb.busy_s += now - tcb.waiting_at
+        tcb.waiting_at = NEVER
 
 
 def take_held(conn: Connection, now: float) -> None:
@@ -252,7 +261,7 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     if ack == tcb.snd_nxt:
         tcb.timers[Timer.RETRANSMIT] = NEVER  # RFC 6298 (5.2)
         tcb.idle_at = now
-        tcb.busy_s += now - tcb.busy_at
+        _was_busy(conn, now)
     elif flags & RESTART_TIMER:
         tcb.timers[Timer.RETRANSMIT] = now + rtt.rto_s  # (5.3)
     recovery.arm(now)

@@ -29,6 +29,8 @@ def write(conn: Connection, data: memoryview, now: float, *, more_comes: bool = 
     conn.tcb.more_comes = conn.tcb.unpushed = more_comes
     size = min(send_space.room_bytes(conn), len(data))
     if size > 0:
+        if conn.tcb.waiting_at > now:
+            conn.tcb.waiting_at = now
         conn.send_buffer.append(data[:size])
     conn.write_blocked = size < len(data)
     return size
@@ -80,6 +82,7 @@ def close(conn: Connection, now: float) -> None:
         conn.finish(None)
         return
     tcb.fin_seq = conn.send_buffer.end
+    tcb.waiting_at = min(tcb.waiting_at, now)
     if conn.state is TcpState.ESTABLISHED:
         conn.enter(TcpState.FIN_WAIT_1)
     elif conn.state is TcpState.CLOSE_WAIT:

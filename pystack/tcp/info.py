@@ -105,7 +105,10 @@ class TcpInfo:
     pacing_bps: float | None = None  # None: as fast as the window lets
     not_sent_bytes: int = 0  # waits in the send buffer
     send_buffer_bytes: int = 0  # its size now
-    busy_s: float = 0.0  # time in which something was on the way, up to when it last was all here
+    # Time in which text or a FIN waited for its ACK, up to when none did; and in which only the
+    # peer's window held it back, up to when it last went on
+    busy_s: float = 0.0
+    window_limited_s: float = 0.0
     bytes_retransmitted: int = 0
     heard_at: float = 0.0  # when a segment last came in; the world's time
     soft_error: int | None = None  # errno of trouble that ends nothing; None: none since new data

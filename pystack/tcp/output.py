@@ -220,6 +220,8 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
             return None
     fin = fin_due and last_record and size == unsent and window_room > size
     if size == 0 and not fin:
+        if window_room < min(unsent, tcb.snd_mss) <= _room(conn) and now < tcb.window_limited_at:
+            tcb.window_limited_at = now
         if tcb.snd_nxt == tcb.snd_una:
             # nothing on the way whose ACK would wake us
             arm_persist(conn, now, closed=window_room <= 0)
@@ -239,7 +241,7 @@ def _note_new(conn: Connection, size: int, seg_len: int, now: float) -> None:
     seq = tcb.snd_nxt
     if seq == tcb.snd_una:
         conn.congestion.on_idle(now, now - tcb.idle_at, conn.rtt.rto_s)
-        tcb.busy_at = now
+        tcb.flight_at = now
     tcb.snd_nxt += seg_len
     tcb.probe_now = False
     timers = tcb.timers
@@ -255,6 +257,9 @@ def _note_new(conn: Connection, size: int, seg_len: int, now: float) -> None:
         timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s  # RFC 6298 (5.1)
     timers[Timer.PERSIST] = NEVER
     tcb.persist_backoff = 0  # there was room
+    if tcb.window_limited_at <= now:
+        tcb.window_limited_s += now - tcb.window_limited_at
+        tcb.window_limited_at = NEVER
     conn.recovery.on_sent(seq, now)
     if conn.prr is not None:
         conn.prr.on_sent(size)

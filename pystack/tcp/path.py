@@ -27,7 +27,7 @@ def unreachable(conn: Connection, number: int, *, hard: bool, not_accepted: bool
     A connection that exists goes on (MUST-56: soft errors end nothing, and RFC 5927 section 5.2
     takes hard ones for soft). One that is only being opened ends with it, as in Linux and in what
     RFC 5461 found elsewhere, so that the user does not wait three minutes for a known fact.
-    `not_accepted`: so does a listener's before the ACK of its SYN-ACK, of which no user knows yet.
+    `not_accepted`: so does a listener's that has text by Fast Open, and no user yet.
     """
     waits = conn.state is TcpState.SYN_SENT or not_accepted
     if waits and (hard or conn.config.soft_errors_end_opening):

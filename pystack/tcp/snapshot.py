@@ -97,6 +97,7 @@ def _with_send_side(conn: Connection, basics: TcpInfo) -> TcpInfo:
         not_sent_bytes=max(conn.send_buffer.end - max(tcb.snd_nxt, tcb.iss + 1), 0),
         send_buffer_bytes=send_space.limit_bytes(conn),
         busy_s=tcb.busy_s,
+        window_limited_s=tcb.window_limited_s,
         bytes_retransmitted=conn.bytes_retransmitted,
         heard_at=tcb.heard_at,
     )

@@ -214,7 +214,6 @@ class Tcb:
     __slots__ = (
         "ack_mss",
         "ack_now",
-        "busy_at",
         "busy_s",
         "challenged_at",
         "cork",
@@ -227,6 +226,7 @@ class Tcb:
         "ecn",
         "ecn_seen",
         "fin_seq",
+        "flight_at",
         "full_seq",
         "heard_at",
         "idle_at",
@@ -285,6 +285,9 @@ class Tcb:
         "ts_recent",
         "ts_recent_at",
         "unpushed",
+        "waiting_at",
+        "window_limited_at",
+        "window_limited_s",
     )
 
     def __init__(self, iss: int, mtu_mss: int, ts_offset: int = 0) -> None:
@@ -379,8 +382,12 @@ class Tcb:
         self.retries = 0  # timeouts, or zero-window probes, in a row without an answer
         self.persist_backoff = 0  # zero-window probes since the window was last open
         self.challenged_at = -math.inf  # when a segment that can't be right was last answered
-        self.busy_at = 0.0  # since when something is on the way, where that is so
+        self.flight_at = 0.0  # since when something is on the way, where that is so
+        self.waiting_at = math.inf  # since when text or a FIN waits for its ACK; infinity: none
         self.busy_s = 0.0  # how long that was so altogether
+        # The same for text that only the peer's window holds back
+        self.window_limited_at = math.inf
+        self.window_limited_s = 0.0
         self.heard_at = 0.0  # when a segment last came in
         self.stalled_at = 0.0  # since when the peer acknowledges nothing, or takes nothing
         self.keepalive_probes = 0  # in a row without an answer

@@ -109,7 +109,7 @@ def round_trip_s(tcb: Tcb, seg: Segment, now: float) -> float | None:
     if seg.tsval is None or not seg.tsecr:
         return None
     ticks = clock(tcb, now) - seg.tsecr & MASK
-    if ticks & OLDER or ticks > (now - tcb.busy_at) * TICKS_PER_S + 1:
+    if ticks & OLDER or ticks > (now - tcb.flight_at) * TICKS_PER_S + 1:
         return None
     return max(ticks, 1) / TICKS_PER_S  # less than a tick is not nothing
 

@@ -22,7 +22,8 @@ class Interpreter:
         """Run a piece of Python. MismatchError: an assertion fails, or anything else goes wrong."""
         if connection is not None:
             self._names.update(tcp_info(connection, now))
-        source = textwrap.dedent(text.lstrip(" \t").rstrip())
+        # A line may end with a backslash, also the last.
+        source = textwrap.dedent(text.lstrip(" \t").rstrip()) + "\n\n"
         # So that a traceback has the line of the script.
         source = "\n" * (event.line - 1) + source
         try:

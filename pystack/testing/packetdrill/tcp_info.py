@@ -29,6 +29,9 @@ def tcp_info(connection: Connection, now: float) -> dict[str, int | float]:
         "tcpi_rcv_mss": tcb.ack_mss,
         "tcpi_pmtu": tcb.mtu_mss + _HEADERS_BYTES,
         "tcpi_rcv_wnd": info.rcv_wnd_bytes,
+        # With what goes on right now
+        "tcpi_busy_time": _microseconds(tcb.busy_s, tcb.waiting_at, now),
+        "tcpi_rwnd_limited": _microseconds(tcb.window_limited_s, tcb.window_limited_at, now),
         "tcpi_last_data_recv": _milliseconds(now - max(tcb.text_at, opened_at)),
         "tcpi_last_ack_recv": _milliseconds(now - info.heard_at),
     }
@@ -37,6 +40,10 @@ def tcp_info(connection: Connection, now: float) -> dict[str, int | float]:
     if fields["ca_state"] == _CA_OPEN and tcb.ecn and tcb.snd_una < tcb.cwr_seq:
         known["tcpi_ca_state"] = _CA_CWR
     return known
+
+
+def _microseconds(before_s: float, since: float, now: float) -> int:
+    return round((before_s + max(now - since, 0.0)) * 1e6)
 
 
 def _milliseconds(span_s: float) -> int:
