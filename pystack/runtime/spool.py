@@ -11,12 +11,14 @@ In virtual time nothing of this is needed: while a program waits for a disk, no 
 import errno
 import os
 import select
+import stat
 import threading
 import time
 from collections import deque
 from queue import SimpleQueue
 from typing import Final
 
+from pystack.core.errors import OutputError
 from pystack.observe.output import OutputFile, Say, open_output, tell
 
 CAPTURE_QUEUE_BYTES: Final = 16 << 20
@@ -47,7 +49,10 @@ class Spool:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._give_up_at = float("inf")  # on the monotonic clock; set by `close`
         self._thread: threading.Thread | None = None  # None: nothing was written yet
+        self._fifo: int | None = None  # the place of a FIFO without a reader; None: it is none
         self._file = self._opened()  # None: a FIFO without a reader
+        if self._file is None:
+            self._keep_fifo()
 
     def write(self, record: bytes) -> None:
         """Take a record. Never waits, never raises."""
@@ -80,6 +85,8 @@ class Spool:
             self._thread.join(_END_S + 2 * _LOOK_AGAIN_S)
         elif self._file is not None:
             self._file.close()
+        else:
+            self._let_fifo_go()
         if self.dropped:
             self._say(f"{self.what} lacks {self.dropped} records, for it was written too slowly")
 
@@ -93,7 +100,28 @@ class Spool:
             return None
         return OutputFile(self.what, fd, say=self._say, before_write=self._wait_writable)
 
+    def _keep_fifo(self) -> None:
+        """Hold on to the FIFO itself, whatever its path leads to later, and whoever we are then."""
+        self._fifo = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
+        if not stat.S_ISFIFO(os.fstat(self._fifo).st_mode):
+            os.close(self._fifo)
+            raise OutputError(f"cannot write {self.what}: it is no FIFO any more")
+        self._path = f"/proc/self/fd/{self._fifo}"
+
+    def _let_fifo_go(self) -> None:
+        if self._fifo is not None:
+            os.close(self._fifo)
+            self._fifo = None
+
     def _run(self) -> None:
+        try:
+            self._wait_for_reader()
+        finally:
+            self._let_fifo_go()
+        if self._file is not None:
+            self._write_on(self._file)
+
+    def _wait_for_reader(self) -> None:
         while self._file is None:
             if time.monotonic() > self._give_up_at:
                 self.dropped += len(self._queue)
@@ -105,15 +133,15 @@ class Spool:
                 self._say(str(error))
                 self._is_over = True
                 return
+
+    def _write_on(self, file: OutputFile) -> None:
         while batch := self._next_batch():
-            assert self._file is not None
-            self._file.write_all(batch)
-            if self._file.has_ended:
+            file.write_all(batch)
+            if file.has_ended:
                 break
         self._is_over = True
         self._queue.clear()
-        if self._file is not None:
-            self._file.close()
+        file.close()
 
     def _next_batch(self) -> list[bytes]:
         """Wait for something to write, and a little longer for more of it; nothing at the end."""

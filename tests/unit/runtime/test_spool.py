@@ -110,6 +110,23 @@ def test_a_fifo_waits_for_its_reader(fifo: Path) -> None:
     assert found == [RECORD + b"more"]
 
 
+def test_a_fifo_stays_the_one_that_it_was(fifo: Path, tmp_path: Path) -> None:
+    # Who may change the path could have another user's file emptied, were it looked up again.
+    spool = Spool("the file", str(fifo))
+    spool.write(RECORD)
+    other = tmp_path / "other"
+    other.write_bytes(b"precious")
+    moved = fifo.rename(tmp_path / "moved")
+    fifo.symlink_to(other)
+    reader = os.open(moved, os.O_RDONLY | os.O_NONBLOCK)
+    while spool._file is None:
+        pass  # the thread looks ten times a second
+    spool.close()
+    assert other.read_bytes() == b"precious"
+    assert os.read(reader, 1 << 16) == RECORD
+    os.close(reader)
+
+
 def test_a_full_disk_ends_it_with_a_word() -> None:
     said: list[str] = []
     spool = Spool("the file", "/dev/full", say=said.append)
