@@ -4,7 +4,8 @@ import errno
 import socket
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import trio
@@ -49,8 +50,11 @@ async def bound(
     return opened
 
 
-def refusal(number: int) -> "pytest.RaisesExc[OSError]":
-    return pytest.raises(OSError, check=lambda error: error.errno == number)
+@contextmanager
+def refusal(number: int) -> Iterator[None]:
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
+        yield
+    assert caught.value.errno == number
 
 
 def test_connections_are_shared_out_among_listeners_that_share_a_port() -> None:
