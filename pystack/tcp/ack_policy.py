@@ -114,8 +114,8 @@ def challenge(conn: Connection, now: float) -> None:
 def window_field(conn: Connection, *, syn: bool = False) -> int:
     """Return the window field for a segment that goes out now, and remember what it promises.
 
-    The right edge never moves back (RFC 9293 SHLD-14), and forward only by a step that is worth it:
-    silly window avoidance, section 3.8.6.2.2.
+    The right edge does not move back (RFC 9293 SHLD-14; but see `_rounded_up`), and forward only by
+    a step that is worth it: silly window avoidance, section 3.8.6.2.2.
     """
     tcb = conn.tcb
     shift = 0 if syn else tcb.rcv_wind_shift or 0
@@ -129,7 +129,9 @@ def window_field(conn: Connection, *, syn: bool = False) -> int:
         if field << shift < offered:
             field = _rounded_up(conn, offered, shift)
     else:
-        field = _rounded_up(conn, offered, shift)
+        field = offered >> shift
+        if field << shift != offered:
+            field = _rounded_up(conn, offered, shift)
     if field > 0xFFFF:
         field = 0xFFFF
     edge = rcv_nxt + (field << shift)

@@ -46,7 +46,7 @@ class TcpConfig:
     ecn: Literal["off", "accept", "request"] = "accept"  # RFC 3168; as Linux's tcp_ecn 0, 2 and 1
     # RFC 7413: text in the SYN; as Linux's tcp_fastopen 0, 1, 2 and 3
     fast_open: Literal["off", "client", "server", "both"] = "off"
-    # Who does so without a cookie, where nobody forges addresses; as its bits 0x4 and 0x200
+    # The same without a cookie, for networks where nobody forges addresses; its bits 0x4 and 0x200
     fast_open_cookieless: Literal["off", "client", "server", "both"] = "off"
     fast_open_pending: int = 64  # connections of a listener that have text, and no ACK yet
     # What lacks an agreed timestamp is dropped (RFC 7323 section 3.2); False: taken, as in Linux
