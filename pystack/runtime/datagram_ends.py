@@ -107,7 +107,7 @@ class DatagramEnd(SocketEnd):
         route = stack.udp.find_route(udp.local, remote, udp.fields)
         if route.interface.is_broadcast(remote) and not udp.allow_broadcast:
             raise error_of(errno.EACCES)
-        udp.connect(remote, port, remote if stack.is_own(remote) else route.source)
+        udp.connect(remote, port, stack.source_towards(remote, route))
 
     def shutdown(self, how: int) -> None:
         """End sending, receiving or both; also without a partner, which is an error all the same.

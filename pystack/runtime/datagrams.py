@@ -49,8 +49,7 @@ class UdpSocket:
         route = self._host.routes.lookup(remote)
         if route is None:
             raise self._host.stack.no_route(remote)
-        own = self._host.stack.is_own(remote)
-        self._socket.connect(remote, address[1], remote if own else route.source)
+        self._socket.connect(remote, address[1], self._host.stack.source_towards(remote, route))
 
     def disconnect(self) -> None:
         """Take datagrams from anybody again."""

@@ -69,7 +69,12 @@ class SocketOptions:
             return row, struct.pack("i", number), number
         if len(data) < row.size:
             raise error_of(errno.EINVAL)
-        if row.key in _TIMEOUTS:
+        if row.key == (SOCKET, numbers.SO_LINGER):
+            on, linger_s = _LINGER.unpack_from(data)
+            if not on:  # the time is left as it was
+                linger_s = _LINGER.unpack(self._values.get(row.key, bytes(8)))[1]
+            data = _LINGER.pack(on != 0, linger_s)
+        elif row.key in _TIMEOUTS:
             _check_timeval(data)
         return row, data, _number(data)
 

@@ -266,7 +266,8 @@ class HostSocket(trio.socket.SocketType):
             raise ValueError("negative buffer size in recvmsg()")
         received = await self._receive(bufsize, flags)
         messages, cut = _fitting(received.messages, ancbufsize)
-        return received.data, messages, received.flags | cut, received.sender
+        data = received.data.ljust(min(received.size, bufsize), b"\0")
+        return data, messages, received.flags | cut, received.sender
 
     async def recvmsg_into(
         self, buffers: Iterable[object], ancbufsize: int = 0, flags: int = 0, /

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.core.errors import error_of
-from pystack.runtime import error_queue, stream_options, tcp_sockopts, urgent_byte
+from pystack.runtime import (
+    error_queue,
+    stream_options,
+    stream_readiness,
+    tcp_sockopts,
+    urgent_byte,
+)
 from pystack.runtime import option_numbers as numbers
 from pystack.runtime.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket_ends import SocketEnd
@@ -30,7 +36,7 @@ from pystack.runtime.stream_options import NO_PEER, OVER, peer_is_done
 from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
-from pystack.tcp import fast_open, send_space
+from pystack.tcp import fast_open
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
@@ -69,13 +75,13 @@ class StreamEnd(SocketEnd):
         self.deferred = False  # connected as far as it knows: the SYN waits for the first text
         self._port_given = False  # by `bind`
         self._bound_again = False  # since the connection that there was is over
-        self._last_port = 0  # of a connection that did not come about
+        self._last_port = 0  # of a connection that did not come about, or of a listener that ended
         self.notices: Notices | None = None  # None: nothing is told of what is sent
         self._error_told = False
-        self._waits_for_more = self.options.is_set(SOCKET, numbers.SO_RCVLOWAT)
+        self.waits_for_more = self.options.is_set(SOCKET, numbers.SO_RCVLOWAT)
         self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
         self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
-        self._soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
+        self.soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
 
     # addresses
 
@@ -83,7 +89,8 @@ class StreamEnd(SocketEnd):
         """Return address and port of this end; zeros before it has any."""
         if self.socket is not None and not self._bound_again:
             return self.socket.local, self.socket.connection.local_port
-        return self.bound or (UNSPECIFIED, self._last_port)
+        local, port = self.bound or (UNSPECIFIED, 0)
+        return local, port or self._last_port
 
     def peer(self) -> tuple[Ip4, int]:
         """Return address and port of the other end. OSError (ENOTCONN)."""
@@ -97,9 +104,11 @@ class StreamEnd(SocketEnd):
         self.check_local(local)
         connected = self.socket
         in_use = connected is not None and connected.connection.state not in OVER
-        if self.bound is not None or in_use or self.listener is not None:
+        has_port = self.bound is not None and self.bound[1] != 0
+        if has_port or in_use or self.listener is not None:
             raise error_of(errno.EINVAL)
         self._port_given, self._bound_again = port != 0, connected is not None
+        self._last_port = 0
         if port or not self.flag(IP, numbers.IP_BIND_ADDRESS_NO_PORT):
             port = self._take_port(local, port).port
         self.bound = local, port
@@ -184,6 +193,8 @@ class StreamEnd(SocketEnd):
         opening_socket.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
         opening_socket.reuse_port = self.flag(SOCKET, numbers.SO_REUSEPORT)
         self._state, self._bound_again = _State.CONNECTING, False
+        if self._binding is not None and self._binding.local == UNSPECIFIED:
+            self._binding.local = opening_socket.local  # its port is free at the others again
         self._adopt(opening_socket)
         room_bytes = fast_open.text_room_bytes(opening_socket.connection)
         self.deferred = fast and text is None and room_bytes > 0
@@ -199,12 +210,21 @@ class StreamEnd(SocketEnd):
             self._last_port = before.connection.local_port
             number = self.take_error() or errno.ECONNABORTED
             self.socket, self._state = None, _State.UNCONNECTED
+            self._disconnected()
             raise error_of(number)
         self._state = _State.CONNECTED
         return before
 
+    def _disconnected(self) -> None:
+        self.read_shut = self.write_shut = False
+        if self._binding is not None and self.bound is not None:
+            self._binding.local = self.bound[0]
+
     def shutdown(self, how: int) -> None:
-        """End sending, receiving or both. OSError (ENOTCONN) without a connection."""
+        """End sending, receiving or both; before there is a connection, for the one to come.
+
+        OSError (ENOTCONN): there is none; what was said holds all the same, as on Linux.
+        """
         if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
             raise error_of(errno.EINVAL)
         if self._state is _State.CONNECTING and self.socket is not None:
@@ -213,18 +233,36 @@ class StreamEnd(SocketEnd):
         if self.listener is not None:
             if how != socket.SHUT_WR:
                 self._stop_listening(keep_port=True)
+                self._disconnected()
                 self.became_readable()
             return
         connected = self.socket
-        if connected is None or connected.connection.state in OVER:
-            raise error_of(errno.ENOTCONN)
+        if connected is not None and connected.connection.state is TcpState.SYN_SENT:
+            self._give_up(connected)
+            return
+        if connected is not None and connected.connection.state in OVER:
+            connected = None
         if how != socket.SHUT_WR:
             self.read_shut = True
             self.became_readable()
         if how != socket.SHUT_RD:
             self.write_shut = True
-            self.host.tcp.close(connected, self.host.now())
+            if connected is not None:
+                self.host.tcp.close(connected, self.host.now())
             self.became_writable()
+        if connected is None:
+            raise error_of(errno.ENOTCONN)
+        connected.connection.is_deaf = self.read_shut and self.write_shut
+
+    def _give_up(self, opening: TcpSocket) -> None:
+        """Not to be opened any more: who waits for it is told, and may try again, as on Linux."""
+        self._last_port = opening.connection.local_port
+        self.socket, self._state, self.soft_error = None, _State.UNCONNECTED, errno.ECONNRESET
+        opening.on_signal = opening.on_error = None
+        self.host.tcp.abort(opening, self.host.now())
+        self._disconnected()
+        self.became_readable()
+        self.became_writable()
 
     def release(self) -> None:
         """Close the connection, or the port."""
@@ -248,6 +286,7 @@ class StreamEnd(SocketEnd):
         listeners.unlisten(self.listener, now, keep_port=keep_port)
         self.listener = None
         if not keep_port and self.bound is not None:
+            self._last_port = self.bound[1]  # getsockname goes on saying it, as on Linux
             self._binding, self.bound = None, (self.bound[0], 0)
 
     # data; None: not now
@@ -267,6 +306,8 @@ class StreamEnd(SocketEnd):
         if connected is None or self.write_shut:
             raise error_of(errno.EPIPE)
         if not view:
+            if connected.connection.state in OVER:
+                raise error_of(errno.EPIPE)
             return 0
         # None while there is no room; BrokenPipeError after the end.
         table, now = self.host.tcp, self.host.now()
@@ -286,6 +327,8 @@ class StreamEnd(SocketEnd):
         connected = self.socket
         if flags & MSG_ERRQUEUE:
             return error_queue.take(self)
+        if connected is None and self.read_shut and self.listener is None:
+            return Received(b"", 0)
         if connected is None or self.deferred:
             out_of_line = flags & MSG_OOB and self.listener is None
             raise error_of(errno.EINVAL if out_of_line else errno.ENOTCONN)
@@ -293,32 +336,17 @@ class StreamEnd(SocketEnd):
             return self._try_urgent(connected, size, flags)
         if woken and not self.is_readable():
             return None
-        data = self._take(connected, size, peek=bool(flags & MSG_PEEK))
+        data = urgent_byte.read(self, connected, size, peek=bool(flags & MSG_PEEK))
         if data or size == 0:
             return Received(b"" if flags & MSG_TRUNC else data, len(data))
         if connected.connection.state is TcpState.SYN_SENT:
             return None
-        if not peer_is_done(connected) or self._soft_error:
+        if not peer_is_done(connected) or self.soft_error:
             number = self.take_error()
             if number:
                 raise error_of(number)
         at_end = self.read_shut or connected.connection.at_eof
         return Received(b"", 0) if at_end else None
-
-    def _take(self, connected: TcpSocket, size: int, *, peek: bool) -> bytes:
-        """Read, but not beyond the urgent byte, which is left out unless it is wanted in line."""
-        if not peek and not connected.connection.tcb.rcv_up:  # nearly always
-            return self.host.tcp.read(connected, size, self.host.now())
-        offset, skipped = urgent_byte.offset_of(connected), 0
-        if offset > 0:
-            size = min(size, offset)
-        elif offset == 0 and not self.flag(SOCKET, numbers.SO_OOBINLINE):
-            skipped = 1
-        if peek:
-            return connected.connection.receive_buffer.peek(skipped + size)[skipped:]
-        if skipped:
-            self.host.tcp.read(connected, 1, self.host.now())
-        return self.host.tcp.read(connected, size, self.host.now())
 
     def _try_urgent(self, connected: TcpSocket, size: int, flags: int) -> Received | None:
         """MSG_OOB: the last byte of what the peer calls urgent, once."""
@@ -331,44 +359,11 @@ class StreamEnd(SocketEnd):
 
     def is_readable(self) -> bool:
         """Tell whether receiving or accepting would return (or raise) at once."""
-        if self.listener is not None:
-            return bool(self.listener.ready) or self.listener.broken
-        if self.socket is None:
-            return True  # as poll() finds a socket that is not connected: POLLHUP
-        connection = self.socket.connection
-        waiting = connection.receive_buffer.readable_bytes
-        if waiting and connection.tcb.rcv_up and not self.flag(SOCKET, numbers.SO_OOBINLINE):
-            waiting -= urgent_byte.offset_of(self.socket) == 0
-        # Never more than half of the buffer as it is, or it could wait for ever
-        most = max(1, connection.tcb.rcv_buf_bytes // 2)
-        wanted = (
-            min(self.options.number(SOCKET, numbers.SO_RCVLOWAT), most)
-            if self._waits_for_more
-            else 1
-        )
-        return (
-            self.read_shut
-            or waiting >= wanted
-            or peer_is_done(self.socket)
-            or bool(self._soft_error or (self.notices and self.notices.queue))
-            or connection.state in OVER
-        )
+        return stream_readiness.is_readable(self)
 
     def try_writable(self) -> bool | None:
-        """Tell whether sending would not have to wait."""
-        connected = self.socket
-        if self.listener is not None:
-            return None  # as poll(2) says
-        if connected is None or self.write_shut or self.deferred:
-            return True
-        connection = connected.connection
-        # As for poll(2) in Linux, a good part of the buffer must be free: as for WRITABLE.
-        if connection.state is TcpState.CLOSED or (
-            connection.state is not TcpState.SYN_SENT and send_space.writable(connection)
-        ):
-            return True
-        connection.write_blocked = True
-        return None
+        """Tell whether sending would not have to wait; None: not now."""
+        return stream_readiness.try_writable(self)
 
     # what lies below
 
@@ -402,14 +397,14 @@ class StreamEnd(SocketEnd):
     def _on_error(self, number: int) -> None:
         # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
         if self.flag(IP, numbers.IP_RECVERR):
-            self._soft_error = number
+            self.soft_error = number
             self.became_readable()
             self.became_writable()
 
     def take_error(self) -> int:
         """Return what went wrong, for SO_ERROR, once; 0 for nothing."""
-        if self._soft_error:
-            number, self._soft_error = self._soft_error, 0
+        if self.soft_error:
+            number, self.soft_error = self.soft_error, 0
             return number
         if self.socket is None or self._error_told:
             return 0
@@ -440,7 +435,7 @@ class StreamEnd(SocketEnd):
         key = row.key
         found = super().option_set(row, data, number)
         error_queue.set_option(self, row, number)
-        self._waits_for_more |= key == (SOCKET, numbers.SO_RCVLOWAT)
+        self.waits_for_more |= key == (SOCKET, numbers.SO_RCVLOWAT)
         changes = tcp_sockopts.changes(
             key,
             number,

@@ -9,16 +9,36 @@ import errno
 from typing import TYPE_CHECKING
 
 from pystack.core.errors import error_of
+from pystack.runtime import option_numbers as numbers
+from pystack.runtime.option_table import SOCKET
 from pystack.runtime.sockets import MSG_OOB, MSG_TRUNC, Received
 from pystack.tcp import urgent
 
 if TYPE_CHECKING:
+    from pystack.runtime.stream_ends import StreamEnd
     from pystack.stack.tcp_socket import TcpSocket
 
 
 def offset_of(connected: TcpSocket) -> int:
     """Return how far before the urgent byte reading is; -1: there is none ahead."""
     return urgent.unread_bytes(connected.connection) - 1
+
+
+def read(end: StreamEnd, connected: TcpSocket, size: int, *, peek: bool) -> bytes:
+    """Read, but not beyond the urgent byte, which is left out unless it is wanted in line."""
+    table, now = end.host.tcp, end.host.now()
+    if not peek and not connected.connection.tcb.rcv_up:  # nearly always
+        return table.read(connected, size, now)
+    offset, skipped = offset_of(connected), 0
+    if offset > 0:
+        size = min(size, offset)
+    elif offset == 0 and not end.flag(SOCKET, numbers.SO_OOBINLINE):
+        skipped = 1
+    if peek:
+        return connected.connection.receive_buffer.peek(skipped + size)[skipped:]
+    if skipped:
+        table.read(connected, 1, now)
+    return table.read(connected, size, now)
 
 
 def look(connected: TcpSocket, size: int, *, taken: int) -> Received | None:

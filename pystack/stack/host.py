@@ -210,7 +210,13 @@ class Host:
 
     def is_own(self, address: Ip4) -> bool:
         """Tell whether packets to this address are for this host alone: 127.0.0.0/8 among them."""
-        return address in self.addresses or is_loopback(address)
+        return address in self.addresses or (
+            is_loopback(address) and address not in self._broadcasts
+        )
+
+    def source_towards(self, dst: Ip4, route: Route) -> Ip4:
+        """Return the address that packets to there are from, where nobody has chosen one."""
+        return dst if dst in self.addresses else route.source
 
     def is_many(self, address: Ip4) -> bool:
         """Tell whether an address means several hosts, on any link of this one."""

@@ -205,7 +205,8 @@ def _ipv4_arrived(
 ) -> None:
     """Network layer: is it for this host, is it whole, and whom does it go to?"""
     dst, src = packet.dst, packet.src
-    own_loopback = interface.neighbors is None and is_loopback(dst)  # all of 127.0.0.0/8
+    # All of 127.0.0.0/8, but for what means many
+    own_loopback = interface.neighbors is None and host.is_own(dst)
     if dst not in host.addresses and not own_loopback:
         if not interface.is_many(dst):
             if host.forwarding:

@@ -106,7 +106,7 @@ class Opener:
         """Return the address of our end. OSError: EADDRNOTAVAIL, EINVAL."""
         host = self._host
         if local == UNSPECIFIED:
-            local = remote if remote in host.addresses else route.source
+            local = host.source_towards(remote, route)
         elif not host.is_own(local):
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
         if is_loopback(local) and route.interface.neighbors is not None:

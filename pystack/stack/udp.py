@@ -16,6 +16,7 @@ from pystack.core.addresses import (
     is_loopback,
     is_multicast,
 )
+from pystack.core.errors import error_of
 from pystack.link.port import uso_max_bytes
 from pystack.stack import egress
 from pystack.stack.path_mtus import PathMtus
@@ -271,11 +272,12 @@ class UdpTable:
         ttl: int | None = None,
     ) -> None:
         """Send a datagram for a socket (HOT): the usual ones take a short way."""
-        if len(payload) > udp.MAX_PAYLOAD_BYTES:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         host = self._host
         if fields is None:
             fields = socket.fields
+        if len(payload) > udp.MAX_PAYLOAD_BYTES:
+            route = self._find_way(socket, dst, dst_port, fields).route
+            raise _too_large(socket, dst, self.mtu_of(route, dst, fields, now))
         if fields is not USUAL:
             way = self._find_way(socket, dst, dst_port, fields)
         else:
@@ -304,20 +306,13 @@ class UdpTable:
         mtu_bytes = self.mtu_of(route, dst, fields, now)
         discover = fields.mtu_discover
         if size > mtu_bytes and discover in (PMTU_DO, PMTU_PROBE, PMTU_INTERFACE):
-            if socket.receives_errors:
-                number = errno.EMSGSIZE
-                socket.queue_error(
-                    QueuedError(
-                        number, ORIGIN_LOCAL, 0, 0, mtu_bytes, UNSPECIFIED, (dst, dst_port), payload
-                    )
-                )
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            raise _too_large(socket, dst, mtu_bytes)
         port = socket.local_port
         data = udp.pack(src, dst, port, dst_port, payload, summed=fields.checksum)
         if ttl is None:
             ttl = fields.group_ttl if is_multicast(dst) else socket.ttl
         host.counters["udp_datagrams_out"] += 1
-        if ttl or not is_multicast(dst):  # with a TTL of 0 it does not leave the host
+        if ttl or not is_multicast(dst) or route.interface.neighbors is None:  # 0: stays here
             egress.send_packet(
                 host,
                 route,
@@ -371,11 +366,11 @@ class UdpTable:
         ttl: int | None = None,
     ) -> None:
         """Send datagrams for a socket, in bursts where the port takes them."""
-        if any(len(datagram) > udp.MAX_PAYLOAD_BYTES for datagram in datagrams):
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         if fields is None:
             fields = socket.fields
         way = self._find_way(socket, dst, dst_port, fields)
+        if any(len(datagram) > udp.MAX_PAYLOAD_BYTES for datagram in datagrams):
+            raise _too_large(socket, dst, self.mtu_of(way.route, dst, fields, now))
         host = self._host
         # Whoever looks on sees each datagram: a burst is nothing that has been on any wire.
         most_bytes = 0
@@ -404,7 +399,7 @@ class UdpTable:
             raise OSError(errno.EACCES, f"{format_ip4(dst)} is broadcast; the socket must allow it")
         src = fields.source or socket.local
         if not host.is_own(src):  # all of them, or one that means many
-            src = dst if dst in host.addresses else route.source
+            src = host.source_towards(dst, route)
         if is_loopback(src) and route.interface.neighbors is not None:
             raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
         ports = socket.local_port, dst_port
@@ -452,3 +447,18 @@ def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> i
 
 def _specificity(socket: UdpSocket) -> tuple[bool, bool]:
     return socket.remote is not None, socket.local != UNSPECIFIED
+
+
+def _too_large(socket: UdpSocket, dst: Ip4, mtu_bytes: int) -> OSError:
+    """Queue the error, where errors are asked for, and return it.
+
+    As Linux does it: without the payload, and with the port of the partner, not of one datagram.
+    """
+    number = errno.EMSGSIZE
+    if socket.receives_errors:
+        port = socket.remote[1] if socket.remote is not None else 0
+        mtu_bytes = min(mtu_bytes, 0xFFFF)
+        socket.queue_error(
+            QueuedError(number, ORIGIN_LOCAL, 0, 0, mtu_bytes, UNSPECIFIED, (dst, port), b"")
+        )
+    return error_of(number)

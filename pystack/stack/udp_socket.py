@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
 MAX_ERRORS: Final = 64  # that wait for their reader (IP_RECVERR); the next one is only counted
-_DATAGRAM_COST_BYTES: Final = 128  # what a waiting datagram takes beside its payload, about
 
 # IP_MTU_DISCOVER, by Linux's numbers
 PMTU_DONT: Final = 0  # never DF: routers may cut, as RFC 791 has it
@@ -31,6 +30,20 @@ PMTU_INTERFACE: Final = 4  # never DF; EMSGSIZE for what is larger than the link
 # Where a queued error comes from: SO_EE_ORIGIN_LOCAL and SO_EE_ORIGIN_ICMP
 ORIGIN_LOCAL: Final = 1
 ORIGIN_ICMP: Final = 2
+
+
+def buffer_bytes(payload_bytes: int) -> int:
+    """Return what a waiting datagram takes of its socket's buffer: what it takes on Linux.
+
+    There it lies in a block of 576, 1,024, 2,048, ... or 16,384 bytes, with 379 bytes beside the
+    payload and 256 for what describes it; above that in pages of its own (skb->truesize).
+    """
+    block_bytes = payload_bytes + 379
+    if block_bytes <= 576:
+        return 832
+    if block_bytes <= 16_384:
+        return 256 + (1 << (block_bytes - 1).bit_length())
+    return payload_bytes + 832
 
 
 @dataclass(slots=True, frozen=True)
@@ -164,7 +177,7 @@ class UdpSocket:
         if not self._received:
             return None
         datagram = self._received.popleft()
-        self._queued_bytes -= len(datagram[0]) + _DATAGRAM_COST_BYTES
+        self._queued_bytes -= buffer_bytes(len(datagram[0]))
         if self._arrivals is not None:
             self.arrival = self._arrivals.popleft()
         return datagram
@@ -249,8 +262,8 @@ class UdpSocket:
         self, payload: bytes, src: Ip4, src_port: int, arrival: Arrival | None = None
     ) -> bool:
         """Queue a datagram for the owner; False where there is no room."""
-        cost = len(payload) + _DATAGRAM_COST_BYTES
-        if self._queued_bytes + cost > self.receive_buffer_bytes:
+        cost = buffer_bytes(len(payload))
+        if self._queued_bytes and self._queued_bytes + cost > self.receive_buffer_bytes:
             self.dropped += 1
             return False
         self._queued_bytes += cost
@@ -267,7 +280,7 @@ class UdpSocket:
         """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
         parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
         count = len(parts)
-        cost = len(payload) + count * _DATAGRAM_COST_BYTES
+        cost = (count - 1) * buffer_bytes(each_bytes) + buffer_bytes(len(parts[-1]))
         if self._queued_bytes + cost > self.receive_buffer_bytes:
             return count, sum(not self.deliver(part, src, src_port) for part in parts)
         self._queued_bytes += cost

@@ -92,7 +92,7 @@ def close(conn: Connection, now: float) -> None:
 
 def release(conn: Connection, now: float) -> None:
     """CLOSE by a user who will not read either."""
-    conn.released = True
+    conn.released = conn.is_deaf = True
     unread = conn.receive_buffer.readable_bytes or conn.receive_buffer.ranges
     if unread and conn.state in _PEER_MAY_WRITE:
         abort(conn, now)  # RFC 2525 section 2.17: the peer should know that data was lost

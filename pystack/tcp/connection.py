@@ -64,6 +64,7 @@ class Connection:
         "fast_opened",
         "gso_max_bytes",
         "held_ack",
+        "is_deaf",
         "local_port",
         "losses",
         "outbox",
@@ -114,12 +115,12 @@ class Connection:
             raise ConfigError(f"an MSS of {mtu_mss} bytes leaves no room for data")
         self.config = config
         self.shared = Shared() if shared is None else shared
-        self.local_port = local_port
-        self.remote_port = remote_port
+        self.local_port, self.remote_port = local_port, remote_port
         self.gso_max_bytes = gso_max_bytes
         self.state = TcpState.CLOSED
         self.passive = self.deferred = False  # opened by a listener; which waits for its text
-        self.released = False  # the user has gone: nobody reads, nobody waits
+        # The user has gone: nobody reads, nobody waits; or he will neither send nor read any more
+        self.released = self.is_deaf = False
         self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
         self.soft_error: int | None = None  # errno of the last one; None: none since the last ACK
         self.tcb = Tcb(iss, mtu_mss, ts_offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from pystack.tcp import ack_policy, ecn, output, sack, timers
@@ -44,12 +45,12 @@ def take_text(conn: Connection, seg: Segment, now: float) -> None:
     payload = seg.payload
     if not payload:
         return
-    if conn.released:
+    if conn.is_deaf:
         # RFC 1122 section 4.2.2.13: nobody will read it, and the peer should know. The reset is as
         # if there were no connection, as Linux's: the peer finds it at the number that it expects.
         conn.drops.append("tcp_text_after_close")
         output.answer_with_reset(conn, seg)
-        conn.finish(None)
+        conn.finish(None if conn.released else errno.ECONNRESET)
         return
     tcb = conn.tcb
     if tcb.ecn:

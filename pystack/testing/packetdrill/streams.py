@@ -361,6 +361,7 @@ class Stream:
         if how != VALUES["SHUT_RD"]:
             self._write_shut = True
             self.program.world.host.tcp.close(self.socket, self.program.now)
+        self.socket.connection.is_deaf = self._read_shut and self._write_shut
         self._changed()
         return Outcome(0)
 

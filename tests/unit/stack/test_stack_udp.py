@@ -150,7 +150,7 @@ def test_an_empty_datagram_is_a_datagram(bench: Bench) -> None:
 
 def test_the_receive_buffer_is_bounded_and_says_what_it_loses(bench: Bench) -> None:
     socket = bench.host.udp.bind(HERE, 7)
-    socket.receive_buffer_bytes = 3000
+    socket.receive_buffer_bytes = 5000  # two of 1000 bytes take 2304 each
     for number in range(5):
         bench.arrive(udp_frame(bytes([number]) * 1000))
     assert bench.drops() == ["udp_receive_buffer_full"] * 3
@@ -161,10 +161,19 @@ def test_the_receive_buffer_is_bounded_and_says_what_it_loses(bench: Bench) -> N
 
 def test_a_flood_of_empty_datagrams_fills_the_buffer_too(bench: Bench) -> None:
     socket = bench.host.udp.bind(HERE, 7)
-    socket.receive_buffer_bytes = 12_800
+    socket.receive_buffer_bytes = 83_200
     for _ in range(300):
         bench.arrive(udp_frame(b""))
     assert len(payloads(socket)) == 100
+
+
+def test_a_datagram_larger_than_the_receive_buffer_has_it_for_itself(bench: Bench) -> None:
+    socket = bench.host.udp.bind(HERE, 7)
+    socket.receive_buffer_bytes = 1000
+    for _ in range(2):
+        bench.arrive(udp_frame(bytes(1400)))
+    assert bench.drops() == ["udp_receive_buffer_full"]
+    assert payloads(socket) == [bytes(1400)]
 
 
 def test_the_owner_is_told_when_there_is_something(bench: Bench) -> None:
