@@ -383,10 +383,10 @@ class Tcb:
         self.persist_backoff = 0  # zero-window probes since the window was last open
         self.challenged_at = -math.inf  # when a segment that can't be right was last answered
         self.flight_at = 0.0  # since when something is on the way, where that is so
-        self.waiting_at = math.inf  # since when text or a FIN waits for its ACK; infinity: none
+        self.waiting_at = NEVER  # since when text or a FIN waits for its ACK
         self.busy_s = 0.0  # how long that was so altogether
         # The same for text that only the peer's window holds back
-        self.window_limited_at = math.inf
+        self.window_limited_at = NEVER
         self.window_limited_s = 0.0
         self.heard_at = 0.0  # when a segment last came in
         self.stalled_at = 0.0  # since when the peer acknowledges nothing, or takes nothing
