@@ -59,16 +59,6 @@ class Ways:
         self._hops_to: dict[tuple[str, ...], dict[str, int]] = {}
         self._island, self._segments_of = self._islands()
 
-    def to(self, segment: int) -> dict[str, Way]:
-        """Return the first step to a segment from each node that has one and needs one."""
-        ways: dict[str, Way] = {}
-        for name, own in self._interfaces.items():
-            if segment not in own:
-                way = self._step(name, self._doors(name), self._on[segment])
-                if way is not None:
-                    ways[name] = way
-        return ways
-
     def only(self, name: str) -> Way | None:
         """Return the one way on from a host that leads anywhere; None: there are several, or none.
 

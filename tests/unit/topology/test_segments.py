@@ -147,12 +147,20 @@ def test_a_router_takes_only_steps_that_bring_it_nearer() -> None:
     segments = [["a", "r1"], ["r1", "r2", "r3"], ["r2", "b"]]
     interfaces = {"a": [0], "b": [2], "r1": [0, 1], "r2": [1, 2], "r3": [1]}
     ways = Ways(segments, interfaces, ["r1", "r2", "r3"])
-    assert ways.to(2) == {"a": Way(0, "r1"), "r1": Way(1, "r2"), "r3": Way(0, "r2")}
+    steps = {name: dict(ways.steps(name)).get(2) for name in interfaces}
+    assert steps == {
+        "a": Way(0, "r1"),
+        "b": None,  # it is there
+        "r1": Way(1, "r2"),
+        "r2": None,
+        "r3": Way(0, "r2"),
+    }
 
 
 def test_a_segment_that_nobody_leads_to_is_no_way() -> None:
     ways = Ways([["a"], ["b"]], {"a": [0], "b": [1]}, [])
-    assert ways.to(1) == {}
+    assert not dict(ways.steps("a"))
+    assert ways.only("a") is None
 
 
 def test_the_default_is_the_way_that_most_blocks_take_and_of_equals_the_first() -> None:
