@@ -33,7 +33,7 @@ _ANY_STAMP: Final = TX_SOFTWARE | TX_SCHED | TX_ACK
 
 # Time stamps that wait for their reader, and writes that wait to be acknowledged; of what comes
 # then stamps are only counted, and zero-copy calls refused, as with Linux's optmem_max.
-MOST_NOTICES: Final = 1024
+MAX_NOTICES: Final = 1024
 _NUMBERS: Final = 0xFFFFFFFF
 
 
@@ -92,7 +92,7 @@ class Notices:
 
     def check_room(self, *, zero_copy: bool) -> None:
         """Raise OSError (ENOBUFS) where one more zero-copy call could not be remembered."""
-        if zero_copy and self.zero_copy and len(self._unacknowledged) >= MOST_NOTICES:
+        if zero_copy and self.zero_copy and len(self._unacknowledged) >= MAX_NOTICES:
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
 
     def written(self, connection: Connection, *, zero_copy: bool) -> None:
@@ -113,7 +113,7 @@ class Notices:
 
     def _remember(self, marks: deque[_Mark], mark: _Mark) -> None:
         # Small writes share a segment in Linux too, and then the stamps of most of them are lost.
-        if len(marks) < MOST_NOTICES:
+        if len(marks) < MAX_NOTICES:
             marks.append(mark)
         else:
             self.lost += 1
@@ -147,7 +147,7 @@ class Notices:
     def _add(self, kind: Kind, mark: _Mark, now: float) -> None:
         if not mark.flags & SOFTWARE:
             return
-        if len(self.queue) < MOST_NOTICES:
+        if len(self.queue) < MAX_NOTICES:
             alone = bool(mark.flags & OPT_TSONLY)
             self.queue.append(Notice(kind, now, mark.key, mark.key, alone))
         else:

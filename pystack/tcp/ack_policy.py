@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pystack.tcp.tcb import Tcb
 
 # How many of its buffers a connection may promise to take, where windows are rounded up
-MOST_BUFFERS: Final = 2
+MAX_BUFFERS: Final = 2
 # What a reader is given room for while the host is short of memory; as Linux.
 PRESSED_SEGMENTS: Final = 4
 TICK_S: Final = 0.001  # of Linux's clock: the shortest delay of an ACK
@@ -150,7 +150,7 @@ def _rounded_up(conn: Connection, offered: int, shift: int) -> int:
     """
     field = offered + (1 << shift) - 1 >> shift
     if field << shift > offered:
-        most_bytes = MOST_BUFFERS * conn.tcb.rcv_buf_bytes + (1 << shift)
+        most_bytes = MAX_BUFFERS * conn.tcb.rcv_buf_bytes + (1 << shift)
         if conn.receive_buffer.readable_bytes + (field << shift) > most_bytes:
             return offered >> shift
     return field

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from pystack.stack import notices
-from pystack.stack.notices import MOST_NOTICES, Kind, Notices
+from pystack.stack.notices import MAX_NOTICES, Kind, Notices
 from pystack.tcp.connection import Connection
 from pystack.tcp.tcb import TcpConfig
 
@@ -32,17 +32,17 @@ class Bench:
 
 def test_of_stamps_beyond_the_bound_nothing_is_kept() -> None:
     bench = Bench(notices.TX_SCHED | notices.TX_ACK | notices.SOFTWARE | notices.OPT_TSONLY)
-    for _ in range(3 * MOST_NOTICES):
+    for _ in range(3 * MAX_NOTICES):
         bench.write(zero_copy=False)
-    assert len(bench.notices._unsent) == len(bench.notices._unacknowledged) == MOST_NOTICES
+    assert len(bench.notices._unsent) == len(bench.notices._unacknowledged) == MAX_NOTICES
     bench.acknowledge_all()
-    assert len(bench.notices.queue) == MOST_NOTICES
-    assert bench.notices.lost == 4 * MOST_NOTICES + MOST_NOTICES
+    assert len(bench.notices.queue) == MAX_NOTICES
+    assert bench.notices.lost == 4 * MAX_NOTICES + MAX_NOTICES
 
 
 def test_zero_copy_calls_beyond_the_bound_are_refused() -> None:
     bench = Bench()
-    for _ in range(MOST_NOTICES):
+    for _ in range(MAX_NOTICES):
         bench.write(zero_copy=True)
     with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
         bench.write(zero_copy=True)
@@ -50,18 +50,18 @@ def test_zero_copy_calls_beyond_the_bound_are_refused() -> None:
     bench.write(zero_copy=False)  # copied by the program itself: nothing to remember
     bench.acknowledge_all()
     (notice,) = bench.notices.queue
-    assert (notice.kind, notice.first, notice.last) == (Kind.COPIED, 0, MOST_NOTICES - 1)
+    assert (notice.kind, notice.first, notice.last) == (Kind.COPIED, 0, MAX_NOTICES - 1)
     bench.write(zero_copy=True)
 
 
 def test_a_queue_full_of_stamps_loses_no_zero_copy_call() -> None:
     bench = Bench(notices.TX_ACK | notices.SOFTWARE | notices.OPT_TSONLY)
-    for _ in range(2 * MOST_NOTICES):
+    for _ in range(2 * MAX_NOTICES):
         bench.write(zero_copy=False)
         bench.acknowledge_all()
     for _ in range(3):
         bench.write(zero_copy=True)
         bench.acknowledge_all()
-    assert len(bench.notices.queue) == MOST_NOTICES + 1
+    assert len(bench.notices.queue) == MAX_NOTICES + 1
     last = bench.notices.queue[-1]
     assert (last.kind, last.first, last.last) == (Kind.COPIED, 0, 2)
