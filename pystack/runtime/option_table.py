@@ -409,7 +409,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _tcp(6, "TCP_KEEPCNT", LINUX),
     _tcp(7, "TCP_SYNCNT", LINUX, "7 where it is not set, not 6"),
     _tcp(8, "TCP_LINGER2", LINUX),
-    _row(TCP, 9, "TCP_DEFER_ACCEPT", LINUX, "counted in SYN-ACKs, whose time-outs grow to 60 s"),
+    _tcp(9, "TCP_DEFER_ACCEPT", LINUX, "counted in SYN-ACKs, whose time-outs grow to 60 s"),
     _tcp(10, "TCP_WINDOW_CLAMP", OTHER, "bounds the receive buffer, what is unread included"),
     _tcp(11, "TCP_INFO", OTHER, "232 bytes; fields without a counterpart are 0", access="r"),
     _tcp(12, "TCP_QUICKACK", LINUX, form=_SWITCH, default=1),

@@ -8,6 +8,7 @@ import errno
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import trio
@@ -195,7 +196,7 @@ class TapPort:
         if self._backlog:
             self.counters.add("tap_closed", len(self._backlog))
             self._backlog.clear()
-        if trio.lowlevel.in_trio_run():
+        with suppress(RuntimeError):  # outside of Trio nobody waits for it
             trio.lowlevel.notify_closing(self._fd)
         self._fd = -1  # a number that nobody gets after us: what is still sent is counted
         self._device.close()

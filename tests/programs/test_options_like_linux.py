@@ -189,6 +189,13 @@ def test_each_option_has_one_row_for_each_kind_of_socket() -> None:
     assert len(seen) == len(set(seen))
 
 
+def test_options_of_tcp_are_a_streams_and_those_of_udp_a_datagrams() -> None:
+    assert {row.kinds for row in OPTIONS if row.level == TCP} == {STREAM}
+    assert {row.kinds for row in OPTIONS if row.level == UDP if row.how is not How.REFUSED} == {
+        DATAGRAM
+    }
+
+
 @pytest.mark.parametrize("row", [row for row in OPTIONS if row.how is How.OTHERWISE])
 def test_a_difference_has_its_words(row: Option) -> None:
     assert row.note
