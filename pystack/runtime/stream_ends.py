@@ -320,6 +320,8 @@ class StreamEnd(SocketEnd):
             record_ends=bool(flags & MSG_EOR),
             zero_copy=bool(flags & MSG_ZEROCOPY),
         )
+        if not written and not send_space.must_wait(connected.connection):
+            return self.try_send(view, flags)  # it let go what MSG_MORE had held back
         return written or None
 
     def try_receive(self, size: int, flags: int, *, woken: bool = False) -> Received | None:

@@ -100,7 +100,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
                     raise self._broken() from error
                 if not view:
                     return
-                await self._writer.wait()
+                if send_space.must_wait(self._socket.connection):
+                    await self._writer.wait()
         finally:
             self._sending = False
 

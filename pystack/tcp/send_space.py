@@ -45,6 +45,16 @@ def writable(conn: Connection) -> bool:
     return lowat is None or buffer.end - conn.tcb.snd_nxt <= lowat // 2
 
 
+def must_wait(conn: Connection) -> bool:
+    """Tell, after a write that was not taken whole, whether its user has to wait for the rest.
+
+    What was queued may have gone out with that very write, and who does not wait yet hears of no
+    room that this has made.
+    """
+    conn.write_blocked = room_bytes(conn) == 0
+    return conn.write_blocked
+
+
 def wake_writer(conn: Connection) -> None:
     """Tell a user who waits for room."""
     if writable(conn):

@@ -351,3 +351,25 @@ def test_what_came_before_a_reset_may_still_be_read() -> None:
             await client.receive_some()
 
     in_network(program)
+
+
+@both_times
+def test_little_that_may_be_unsent_does_not_stop_a_sender(run: Callable[[Program], None]) -> None:
+    # What a write queues goes out with it, and the room that this makes is told to nobody yet.
+    async def program(net: pystack.Network) -> None:
+        wire = pair(net)
+        wire.configure(TcpConfig(notsent_lowat_bytes=1000))
+        ours, theirs = await connected(wire)
+        received = bytearray()
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read_all, theirs, received)
+                await ours.send_all(bytes(100_000))
+                await ours.send_eof()
+        assert len(received) == 100_000
+
+    async def read_all(stream: TcpStream, received: bytearray) -> None:
+        async for data in stream:
+            received += data
+
+    run(program)

@@ -415,3 +415,14 @@ def test_options_are_remembered_and_inherited() -> None:
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, None)
 
     in_virtual_time(main)
+
+
+def test_room_that_a_write_itself_makes_is_used() -> None:
+    async def program(opened: Stream, accepted: Stream) -> None:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 1)
+        assert await opened.send(b"a", socket.MSG_MORE) == 1
+        with trio.fail_after(0.1):  # without MSG_MORE the byte goes, and there is room again
+            assert await opened.send(b"bc") == 1
+        assert await accepted.recv(10) == b"a"
+
+    on_two_hosts(program)
