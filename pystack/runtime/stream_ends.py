@@ -36,7 +36,7 @@ from pystack.runtime.stream_options import NO_PEER, OVER, peer_is_done
 from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
-from pystack.tcp import fast_open
+from pystack.tcp import fast_open, send_space
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
