@@ -37,7 +37,7 @@ from pystack.runtime.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_space
-from pystack.tcp.events import Signal
+from pystack.tcp.events import Signal, SoftError
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
 
@@ -396,10 +396,10 @@ class StreamEnd(SocketEnd):
         if signal is not Signal.READABLE:
             self.became_writable()
 
-    def _on_error(self, number: int) -> None:
+    def _on_error(self, error: SoftError) -> None:
         # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
-        if self.flag(IP, numbers.IP_RECVERR):
-            self.soft_error = number
+        if error.reason == "icmp" and self.flag(IP, numbers.IP_RECVERR):
+            self.soft_error = error.number
             self.became_readable()
             self.became_writable()
 

@@ -18,7 +18,7 @@ from pystack.runtime.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.stack import ip_fields
 from pystack.tcp import send_space, urgent
-from pystack.tcp.events import Signal
+from pystack.tcp.events import Signal, SoftError
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
@@ -295,7 +295,11 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._socket.on_error = None
             return
         name = self.remote_address[0]
-        self._socket.on_error = lambda number: report(OSError(number, os.strerror(number), name))
+
+        def tell(error: SoftError) -> None:
+            report(OSError(error.number, os.strerror(error.number), name))
+
+        self._socket.on_error = tell
 
     def _on_signal(self, signal: Signal) -> None:
         if signal is not Signal.WRITABLE:

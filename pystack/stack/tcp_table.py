@@ -409,7 +409,7 @@ class TcpTable:
             if route.interface.neighbors is not None:
                 route.interface.neighbors.doubt(route.next_hop(socket.remote), now)
         if socket.on_error is not None:
-            socket.on_error(event.number)
+            socket.on_error(event)
         if host.observers:
             host.notify(
                 TcpSoftError(

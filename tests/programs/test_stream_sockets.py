@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from worlds import in_virtual_time, pair
 
+IP_RECVERR = 11
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 Stream = trio.socket.SocketType
 
@@ -426,3 +427,21 @@ def test_room_that_a_write_itself_makes_is_used() -> None:
         assert await accepted.recv(10) == b"a"
 
     on_two_hosts(program)
+
+
+def test_silence_is_no_error_of_ip_recverr() -> None:
+    # Linux tells what ICMP says, and nothing of a segment that goes again and again.
+    async def main() -> None:
+        async with pair(delay="20ms") as world:
+            listening = await world.server.run(listener)
+            opened = await world.client.run(connected)
+            await listening.accept()
+            opened.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            world.link.down()
+            await opened.send(b"text")
+            with trio.move_on_after(30) as waited:
+                await opened.recv(1)
+            assert waited.cancelled_caught
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+    in_virtual_time(main)
