@@ -1,7 +1,7 @@
 """A congestion control of one's own: a polite one, which gives way as soon as a queue builds up.
 
 It is the idea of LEDBAT (RFC 6817): hold the queue at 25 ms, so that whoever fills it goes first.
-It must be known by its name: `pip install ./examples`, `python examples/custom_congestion.py`.
+It must be known by its name: `scripts/python -m pip install ./examples` goes first.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """A loss recovery of one's own: that of 1981 (RFC 793), with nothing but the retransmission timer.
 
 What fast retransmit (1990) and RACK with SACK (2021) are worth: a megabyte over a lossy line.
-It must be known by its name: `pip install ./examples`, `python examples/custom_recovery.py`.
+It must be known by its name: `scripts/python -m pip install ./examples` goes first.
 """
 
 from dataclasses import replace

@@ -109,12 +109,16 @@ def all_commands() -> list[Command]:
 
 def lay_out(page: Path, folder: Path) -> None:
     """Put into `folder` what the reader has there: the checkout, and the files of the page."""
-    for entry in ROOT.iterdir():
-        if not entry.name.startswith("."):
-            (folder / entry.name).symlink_to(entry)
+    files: dict[str, str] = {}  # a file that stands there twice is what it became in the end
     for block in blocks(page):
         if block.file:
-            (folder / block.file).write_text(block.text)
+            files[block.file] = block.text
+    for entry in ROOT.iterdir():
+        # A reader may have made the page's files in the checkout: they stay as they are.
+        if not entry.name.startswith(".") and entry.name not in files:
+            (folder / entry.name).symlink_to(entry)
+    for name, text in files.items():
+        (folder / name).write_text(text)
 
 
 def environment() -> dict[str, str]:

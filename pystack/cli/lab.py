@@ -40,7 +40,7 @@ def check_command(file: _File) -> None:
     )
 
 
-@lab.command("show")
+@lab.command("show", short_help="Show what is joined with what.")
 def show_command(
     file: _File,
     *,
@@ -60,7 +60,7 @@ def show_command(
         raise ConfigError(f"cannot write {svg}: {error.strerror}") from None
 
 
-@lab.command("run")
+@lab.command("run", short_help="Run a lab, to its end or until a signal.")
 def run_command(
     file: _File,
     *,

@@ -26,7 +26,7 @@ def _add_up(app: typer.Typer) -> None:
 def _add_plugins(app: typer.Typer) -> None:
     from pystack.cli.plugins import plugins_command
 
-    app.command("plugins")(plugins_command)
+    app.command("plugins", short_help="List the plug-ins, and whose they are.")(plugins_command)
 
 
 def _add_run(app: typer.Typer) -> None:
@@ -34,14 +34,16 @@ def _add_run(app: typer.Typer) -> None:
 
     # Whatever stands after the program's name is the program's.
     settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-    app.command("run", context_settings=settings)(run_command)
+    title = "Run a Python program with pystack."
+    app.command("run", short_help=title, context_settings=settings)(run_command)
 
 
 def _add_packetdrill(app: typer.Typer) -> None:
     from pystack.cli.packetdrill import packetdrill_command
 
     settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    app.command("packetdrill", context_settings=settings)(packetdrill_command)
+    title = "Run packetdrill scripts in virtual time."
+    app.command("packetdrill", short_help=title, context_settings=settings)(packetdrill_command)
 
 
 def _add_lab(app: typer.Typer) -> None:
@@ -95,7 +97,13 @@ def main() -> None:
     except Exception as error:
         # typer's own errors of usage; which class that is differs between its versions
         if hasattr(error, "format_message"):
-            _exit(error.format_message(), 2)
+            message: str = error.format_message()
+            if message.startswith(
+                "Usage:"
+            ):  # nothing was asked for: the help, which is no sentence
+                print(message, file=sys.stderr)
+                sys.exit(2)
+            _exit(message, 2)
         if not _is_out_of_files(error):
             raise
         _exit("this process may open no more files: raise the limit (ulimit -n)", 1)

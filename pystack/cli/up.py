@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import trio
 import typer
@@ -77,8 +77,11 @@ _Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
 ]
 # tc-netem(8)'s words, each for both directions: 50 ms of delay make 100 ms of round trip
-_Word = Annotated[str | None, typer.Option(metavar="WORDS", help="As netem's; each way.")]
 _Count = Annotated[int | None, typer.Option(metavar="PACKETS", help="As netem's; each way.")]
+
+
+def _words(example: str) -> Any:  # noqa: ANN401 - as typer.Option is
+    return typer.Option(metavar="WORDS", help=f"As netem's, such as {example}; each way.")
 
 
 def up_command(
@@ -101,17 +104,17 @@ def up_command(
     verbose: _Verbose = 0,
     observe: Observe = None,
     port: _Port = None,
-    delay: _Word = None,
-    jitter: _Word = None,
-    distribution: _Word = None,
-    loss: _Word = None,
-    duplicate: _Word = None,
-    corrupt: _Word = None,
-    reorder: _Word = None,
+    delay: Annotated[str | None, _words("50ms")] = None,
+    jitter: Annotated[str | None, _words("5ms")] = None,
+    distribution: Annotated[str | None, _words("normal")] = None,
+    loss: Annotated[str | None, _words("1%")] = None,
+    duplicate: Annotated[str | None, _words("1%")] = None,
+    corrupt: Annotated[str | None, _words("0.1%")] = None,
+    reorder: Annotated[str | None, _words("25%")] = None,
     gap: _Count = None,
-    rate: _Word = None,
+    rate: Annotated[str | None, _words("10mbit")] = None,
     limit: _Count = None,
-    qdisc: _Word = None,
+    qdisc: Annotated[str | None, _words("fq_codel")] = None,
 ) -> None:
     """Be a host on a TAP device, until SIGINT, SIGTERM or SIGHUP."""
     text = {"delay": delay, "jitter": jitter, "distribution": distribution, "loss": loss}

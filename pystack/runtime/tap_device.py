@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from pystack.core.addresses import Ip4, Prefix, format_ip4
@@ -45,8 +46,14 @@ VNET_HEADER_BYTES: Final = 10  # struct virtio_net_hdr
 
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFTXQLEN: Final = 0x8942
-_SIOCSIFTXQLEN: Final = 0x8943
 _IFF_UP: Final = 0x1
+# <linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_link.h>
+_NLM_F_REQUEST: Final = 1
+_RTM_NEWLINK: Final = 16
+_IFLA_TXQLEN: Final = 13
+_MESSAGE: Final = struct.Struct("=IHHII")  # struct nlmsghdr
+_LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg
+_NUMBER: Final = struct.Struct("=HHI")  # struct rtattr, and its value
 _KERNELS_QUEUE_FRAMES: Final = 1000  # DEFAULT_TX_QUEUE_LEN
 # With offload, where a bulk flow fills no queue but its window: what 1000 clients say at once, and
 # their SYNs, has room. 32 flows made 4 Gbit/s over the kernel's own length and make 12 over this.
@@ -204,7 +211,10 @@ def _why_not(name: str, error: OSError) -> str:
         case errno.EMFILE:
             return f"{name} cannot be opened: {OUT_OF_FILES}"
         case errno.EACCES:
-            return "no permission to open /dev/net/tun: run it as root (sudo)"
+            return (
+                "no permission to open /dev/net/tun: run it as the machine's root (sudo), or let "
+                "users open it, as most systems do (sudo chmod 666 /dev/net/tun)"
+            )
         case errno.EPERM if exists:
             return f"{name} belongs to another user: run it as root (sudo), or choose another name"
         case errno.EPERM:
@@ -337,9 +347,19 @@ def _lengthen_queue(name: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16si20x", os.fsencode(name), 0)
         (frames,) = struct.unpack_from("16xi", fcntl.ioctl(any_socket, _SIOCGIFTXQLEN, request))
-        if frames == _KERNELS_QUEUE_FRAMES:
-            request = struct.pack("16si20x", os.fsencode(name), _QUEUE_FRAMES)
-            _ioctl(any_socket.fileno(), _SIOCSIFTXQLEN, request)
+    if frames != _KERNELS_QUEUE_FRAMES:
+        return
+    # By rtnetlink(7): the ioctl of this name is for the machine's own root alone, and not for that
+    # of a user namespace.
+    link = _LINK.pack(socket.AF_UNSPEC, 0, socket.if_nametoindex(name), 0, 0)
+    length = _NUMBER.pack(_NUMBER.size, _IFLA_TXQLEN, _QUEUE_FRAMES)
+    size = _MESSAGE.size + len(link) + len(length)
+    message = _MESSAGE.pack(size, _RTM_NEWLINK, _NLM_F_REQUEST, 1, 0) + link + length
+    with (
+        suppress(OSError),
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel,
+    ):
+        kernel.sendto(message, (0, 0))
 
 
 def _is_up(name: str) -> bool:

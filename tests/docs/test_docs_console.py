@@ -7,6 +7,7 @@ the commands that take a real TAP.
 import subprocess
 from pathlib import Path
 
+import doc_blocks
 import pytest
 from doc_blocks import PAGES, Command, all_commands, difference, environment, lay_out
 
@@ -15,6 +16,19 @@ COMMANDS = [command for command in all_commands() if not command.why_not and not
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 5
+
+
+def test_what_a_reader_made_in_the_checkout_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, folder = tmp_path / "checkout", tmp_path / "folder"
+    checkout.mkdir()
+    folder.mkdir()
+    (checkout / "hello.py").write_text("the reader's own")
+    monkeypatch.setattr(doc_blocks, "ROOT", checkout)
+    lay_out(next(page for page in PAGES if page.name == "README.md"), folder)
+    assert (checkout / "hello.py").read_text() == "the reader's own"
+    assert "pystack.run(main)" in (folder / "hello.py").read_text()
 
 
 @pytest.mark.parametrize(

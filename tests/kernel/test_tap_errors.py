@@ -1,5 +1,6 @@
 """Every reason why a TAP cannot be had is one sentence that says what to do."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,18 @@ def test_no_device_node(netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch
     real = pytun.TunTapDevice
     monkeypatch.setattr(pytun, "TunTapDevice", lambda **words: real(**words, dev="/dev/nothing"))
     assert refusal(netns).startswith("there is no /dev/net/tun: load the kernel's module")
+
+
+def test_a_device_node_for_root_alone(
+    netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pytun
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(pytun, "TunTapDevice", refuse)
+    assert "sudo chmod 666 /dev/net/tun" in refusal(netns)
 
 
 def test_no_pytun(netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

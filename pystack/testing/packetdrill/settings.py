@@ -97,7 +97,7 @@ class Settings:
             return None
         if value is None:
             if name in _KNOWN:
-                raise ConfigError(f"--{name} wants a value")
+                raise ConfigError(f"--{name} wants a value: --{name}=VALUE")
             return f"--{name} is not known"
         return self._apply_value(name, value)
 

@@ -1,9 +1,13 @@
 """What `pystack up` imports: only what it needs, for people wait for it."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
 
 # The emulator, labs and services that nobody has asked for take longer to import than all the rest.
 NOT_NEEDED = (
@@ -49,3 +53,19 @@ def test_whatever_is_not_a_command_sees_all_of_them(words: list[str]) -> None:
             f"\n  {name} " in said.stdout + said.stderr
             for name in ("up", "lab", "plugins", "packetdrill")
         )
+
+
+@pytest.mark.parametrize("words", [(), ("lab",)])
+def test_no_words_at_all_get_the_help_and_status_2(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", "from pystack.cli.start import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: ")
+    assert "..." not in done.stderr.partition("Commands:")[2]  # each is told in a whole sentence
+
+
+def test_tests_of_ctrl_c_work_where_it_is_ignored() -> None:
+    test = "tests/unit/cli/test_run_command.py::test_an_interrupt_that_waited_ends_it_too"
+    run = f"trap '' INT; exec {shlex.quote(sys.executable)} -m pytest -q -p no:cacheprovider {test}"
+    done = subprocess.run(["sh", "-c", run], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
