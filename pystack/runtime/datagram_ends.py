@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -432,7 +433,7 @@ class DatagramEnd(SocketEnd):
 
     def _leave(self, interface: Interface, group: Ip4) -> None:
         del self._groups[interface, group]
-        if interface.groups.get(group):  # else its host has lost its power meanwhile
+        with suppress(OSError):  # its host has lost its power meanwhile, and has forgotten
             self.host.stack.groups.leave(interface, group, self.host.now())
 
     # what is told of a datagram

@@ -171,7 +171,6 @@ class Host:
         self.observers.clear()
         self.tcp.break_all(errno.ENETDOWN, self.scheduler.now)
         self.udp.break_all(errno.ENETDOWN)
-        self.tcp.clear()
         self.reassembly.clear()
         self.groups.clear()
         for interface in self.interfaces:

@@ -67,10 +67,6 @@ class TcpMemory:
             self._cut_is_due = True
             self._host.scheduler.call_soon(self._relieve)
 
-    def clear(self) -> None:
-        """Forget all: the power is off."""
-        self.orphans.clear()
-
     def _relieve(self, now: float) -> None:
         """Cut, in the order that the module's docstring gives."""
         self._cut_is_due = False

@@ -221,25 +221,19 @@ class TcpTable:
         """Return how many connections there are, those in TIME-WAIT included."""
         return len(self.sockets) + len(self.time_waits.records)
 
-    def clear(self) -> None:
-        """Forget all connections and timers without a word to anybody: the power is off."""
-        for socket in self:
-            self._forget(socket)
-        self._marked.clear()
-        self._later.clear()
-        self.time_waits.clear()
-        self.memory.clear()
-        self.fast_open.clear()
-        self.listeners.by_port.clear()
-        self.ports.clear()
-
     def break_all(self, error: int, now: float) -> None:
-        """End all connections and listeners here with an errno, without a word to anybody else."""
+        """End all connections and listeners with an errno, without a word to the network.
+
+        Nothing is remembered, and no timer is left.
+        """
         for socket in self:
             socket.connection.finish(error)
             socket.connection.outbox.clear()
-            self.pump(socket, now)
+            self.pump(socket, now)  # which forgets it
+        self._marked.clear()
+        self._later.clear()
         self.time_waits.clear()
+        self.fast_open.clear()
         self.listeners.break_all()
         self.ports.clear()
 

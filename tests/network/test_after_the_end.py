@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 import pystack
+from pystack.core.addresses import ALL_HOSTS
 
 SOL = socket.SOL_SOCKET
 
@@ -222,3 +223,22 @@ def test_a_program_whose_own_fault_shows_at_the_end_is_heard() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         pystack.run(main)
     assert caught.group_contains(ValueError, match="its own")
+
+
+@pytest.mark.parametrize("group", ["224.0.0.1", "239.1.2.3"])
+def test_a_socket_leaves_its_groups_after_its_host_has_forgotten_them(group: str) -> None:
+    async def join_and_wait(host: pystack.TrioHost) -> None:
+        where = socket.inet_aton(group) + socket.inet_aton("10.0.0.1")
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as member:
+            await member.bind(("", 9))
+            member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, where)
+            host.power_off()
+        assert list(host.interfaces[1].groups) == [ALL_HOSTS]
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("host", address="10.0.0.1/24")
+            net.link(host, net.host("other"))
+            await host.run(join_and_wait, host)
+
+    pystack.run(main)
