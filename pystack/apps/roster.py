@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeGuard
 
 import trio
 
@@ -19,7 +19,6 @@ WINDOW_S: Final = 5.0
 GRACE_S: Final = 2.0  # nobody is called slow before
 
 
-@runtime_checkable
 class MovingStream(Protocol):
     """A stream that tells who is at its other end, and how much has moved."""
 
@@ -47,13 +46,13 @@ class Connection:
     def rate_bps(self, now: float) -> float:
         """Return what it has moved of late; infinite where nobody can tell."""
         at, before_bytes = self.marks[0]
-        if not isinstance(self.stream, MovingStream) or now - at < GRACE_S:
+        if not _tells(self.stream) or now - at < GRACE_S:
             return inf
         return (self.stream.moved_bytes - before_bytes) * 8 / (now - at)
 
     def mark(self, now: float) -> None:
         """Remember how much it has moved."""
-        moved_bytes = self.stream.moved_bytes if isinstance(self.stream, MovingStream) else 0
+        moved_bytes = self.stream.moved_bytes if _tells(self.stream) else 0
         self.marks = self.marks[1], (now, moved_bytes)
 
 
@@ -70,7 +69,7 @@ class Roster:
     def enter(self, stream: trio.abc.HalfCloseableStream) -> Connection:
         """Add a connection."""
         now = trio.current_time()
-        address = stream.remote_address[0] if isinstance(stream, MovingStream) else ""
+        address = stream.remote_address[0] if _tells(stream) else ""
         connection = Connection(stream, address, marks=((now, 0), (now, 0)))
         self._by_address.setdefault(address, {})[connection] = None
         self._count += 1
@@ -116,7 +115,7 @@ class Roster:
         """Return when one has left, or when it is time to look for a slow one again."""
         left = self._left
         # Where nobody can be slow there is nothing to look for.
-        knows = any(isinstance(each.stream, MovingStream) for each in self._all())
+        knows = any(_tells(each.stream) for each in self._all())
         with trio.move_on_after(GRACE_S if knows else inf):
             await left.wait()
 
@@ -128,3 +127,8 @@ class Roster:
             self._marked_at = now
             for each in self._all():
                 each.mark(now)
+
+
+def _tells(stream: object) -> TypeGuard[MovingStream]:
+    # To ask a protocol takes 5 us, as long as a segment.
+    return hasattr(stream, "moved_bytes") and hasattr(stream, "remote_address")

@@ -171,7 +171,7 @@ class Scheduler:
         return live_until, until, kinds - {""}
 
     def run_due(
-        self, now: float, stop: Callable[[], bool] | None = None, *, to_the_end: bool = True
+        self, now: float, stop: Callable[[], object] | None = None, *, to_the_end: bool = True
     ) -> None:
         """Run all that is due up to `now`, each at its own instant, in order.
 
@@ -180,7 +180,6 @@ class Scheduler:
         it is `now` afterwards, or with `to_the_end=False` the instant of the last event.
         """
         heap = self._heap
-        self._serial += self._serial & 1  # an event of upkeep that raised has left it odd
         if self._next:
             self.advance(now)
             self._soon += self._next
@@ -192,12 +191,12 @@ class Scheduler:
         while heap and heap[0][0] <= now:
             when, serial, fn, argument = heappop(heap)
             if fn is not None:
-                at = self.now
-                if when > at:
-                    self.now = at = when
-                if is_upkeep := serial & 1:
-                    self._serial += 1
-                fn(argument, at)
+                if when > self.now:
+                    self.now = when
+                if serial & 1:
+                    self._run_upkeep(fn, argument, self.now)
+                else:
+                    fn(argument, self.now)
             else:
                 assert isinstance(argument, Handle)
                 handle_fn = argument.fn
@@ -206,20 +205,28 @@ class Scheduler:
                 argument.fn = None
                 if when > self.now:
                     self.now = when
-                is_upkeep = serial & 1 if argument.upkeep is None else bool(argument.upkeep())
-                if is_upkeep:
-                    self._serial += 1
+                upkeep = argument.upkeep
+                if serial & 1 if upkeep is None else upkeep():
+                    self._run_upkeep(handle_fn, self.now)
                 else:
                     self.live_at = when
-                handle_fn(self.now)
+                    handle_fn(self.now)
             if self._soon:
                 self._run_soon()
-            if is_upkeep:
-                self._serial += self._serial & 1
             if stop is not None and stop():
                 return
-        if to_the_end and now < math.inf:
-            self.advance(now)
+        if to_the_end and self.now < now < math.inf:
+            self.now = now
+
+    def _run_upkeep(self, fn: Callable[..., None], *arguments: object) -> None:
+        """Run an event of upkeep and what it wants done at once: all they ask for is upkeep too."""
+        self._serial |= 1
+        try:
+            fn(*arguments)
+            if self._soon:
+                self._run_soon()
+        finally:
+            self._serial += self._serial & 1
 
     def _run_soon(self) -> None:
         while self._soon:

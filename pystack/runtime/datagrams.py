@@ -106,9 +106,10 @@ class UdpSocket:
         For what is to be fast: a checkpoint takes as long as a datagram's whole way through the
         stack. Who takes many without one keeps all others waiting.
         """
-        self._check_open()
-        self._raise_error()
-        datagram = self._socket.receive()
+        socket = self._socket
+        if self._closed or socket.error is not None or socket.broken is not None:
+            self._raise_error()
+        datagram = socket.receive()
         if datagram is None:
             return None
         payload, src, port = datagram
@@ -121,9 +122,10 @@ class UdpSocket:
 
     def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram; UDP never waits, so this is `send_to` without the checkpoint."""
-        self._check_open()
-        self._raise_error()
-        self._socket.send_to(data, self._host.resolve(address[0]), address[1], self._host.now())
+        socket = self._socket
+        if self._closed or socket.error is not None or socket.broken is not None:
+            self._raise_error()
+        socket.send_to(data, self._host.resolve(address[0]), address[1], self._host.now())
 
     async def send_many_to(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
         """Send datagrams in order, for less than it costs to send each by itself.
@@ -137,7 +139,6 @@ class UdpSocket:
 
     def send_many_to_nowait(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
         """Do what `send_many_to` does, without the checkpoint."""
-        self._check_open()
         self._raise_error()
         resolved = self._host.resolve(address[0]), address[1]
         self._socket.send_many(datagrams, *resolved, self._host.now())
@@ -147,7 +148,6 @@ class UdpSocket:
         if self._socket.remote is None:
             raise RuntimeError("send needs a connected socket: call connect, or use send_to")
         await trio.lowlevel.checkpoint()
-        self._check_open()
         self._raise_error()
         self._socket.send_to(data, *self._socket.remote, self._host.now())
 
@@ -180,6 +180,7 @@ class UdpSocket:
             raise trio.BrokenResourceError(f"{self._host.name}: {reason}")
 
     def _raise_error(self) -> None:
+        self._check_open()
         error = self._socket.take_error()
         if error is not None:
             raise error

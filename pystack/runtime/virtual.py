@@ -95,7 +95,7 @@ class VirtualDriver:
         self._task: trio.lowlevel.Task | None = None  # that of `run`; None: it does not run
         self._error: BaseException | None = None  # to be told of by `run`; None: there was none
         self._is_ending = False  # there was an error, and the program may clean up
-        self._is_task_ready: Callable[[], bool] = bool
+        self._is_task_ready: Callable[[], object] = bool
 
     def now(self) -> float:
         """Return the world's time: it does not move while a task runs."""
@@ -128,7 +128,7 @@ class VirtualDriver:
             entries.idempotent_queue,
         )
         # What comes from outside (Ctrl-C, a thread's call) is for a task of Trio's to see to.
-        self._is_task_ready = lambda: bool(woken or ready or calls or other_calls)
+        self._is_task_ready = lambda: woken or ready or calls or other_calls
         self._task = trio.lowlevel.current_task()
         try:
             await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
@@ -155,10 +155,16 @@ class VirtualDriver:
             woken.popleft().resume()
             return True
         try:
-            if deadline <= self.until and deadline < math.inf:
-                self._context.run(scheduler.run_due, deadline, self._is_task_ready)
+            is_task_ready, until = self._is_task_ready, self.until
+            if deadline <= until and deadline < math.inf:
+                self._context.run(scheduler.run_due, deadline, is_task_ready)
             else:
-                self._context.run(self._run_on, deadline)
+                # Nearly always a task is ready soon (HOT)
+                began_at = scheduler.now
+                reach = min(began_at + _FIRST_LOOK_S, until)
+                self._context.run(scheduler.run_due, reach, is_task_ready, to_the_end=False)
+                if not woken and not is_task_ready():
+                    self._context.run(self._run_on, deadline, began_at)
         except BaseException as error:
             # Of an event (pytest's outcomes and SystemExit are no Exceptions), or of a signal.
             if self._is_ending and isinstance(error, DeadlockError):
@@ -171,15 +177,17 @@ class VirtualDriver:
             woken.popleft().resume()
         return True
 
-    def _run_on(self, deadline: float) -> None:
+    def _run_on(self, deadline: float, began_at: float) -> None:
         """Run events until a task is ready. No deadline is near that would end that.
+
+        All within `_FIRST_LOOK_S` from `began_at` has run.
 
         Raises DeadlockError where only upkeep goes on: where all there was has run, and nothing
         but upkeep came of it, several times over. So what is under way has arrived by then, and
         what a probe may find (a window update that was lost) was found.
         """
         scheduler, is_task_ready, until = self.scheduler, self._is_task_ready, self.until
-        rounds, look_s, began_at = 0, _FIRST_LOOK_S, scheduler.now
+        rounds, look_s = 0, _FIRST_LOOK_S
         reach = began_at + look_s
         while scheduler.next_at() <= until:
             scheduler.run_due(min(reach, until), is_task_ready, to_the_end=False)

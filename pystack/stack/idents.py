@@ -32,10 +32,9 @@ class IdentCounter:
     def take(self, now: float, count: int = 1) -> int:
         """Return the first of `count` identifications (HOT)."""
         ident = self._ident + 1
-        if now > self._at:
-            idle_ticks = int((now - self._at) * TICKS_PER_S)
-            if idle_ticks:
-                ident += self._rng.randrange(idle_ticks)
+        idle_ticks = int((now - self._at) * TICKS_PER_S)
+        if idle_ticks:
+            ident += int(self._rng.random() * idle_ticks)  # randrange takes six times as long
             self._at = now
         self._ident = ident + count - 1 & 0xFFFF
         return ident & 0xFFFF

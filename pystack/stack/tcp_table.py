@@ -323,8 +323,8 @@ class TcpTable:
         if socket.notices is not None:
             socket.notices.settle(connection, now)
         sending, reading = connection.send_buffer, connection.receive_buffer
-        held_bytes = sending.end - sending.start + reading.readable_bytes
-        held_bytes += SENT_BYTES * len(getattr(connection.recovery, "held", ()))
+        sent = getattr(connection.recovery, "held", ())  # one of a plug-in may not tell
+        held_bytes = sending.end - sending.start + reading.readable_bytes + SENT_BYTES * len(sent)
         if reading.ranges:
             held_bytes += reading.out_of_order.cost_bytes
         if held_bytes != socket.held_bytes:

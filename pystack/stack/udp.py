@@ -124,7 +124,8 @@ class UdpTable:
         host = self._host
         if (
             socket.local not in (UNSPECIFIED, dst)
-            or not socket.is_plain
+            or socket.arrivals is not None  # `is_plain`, in place
+            or socket.device is not None
             or (socket.remote is not None and socket.remote != (src, src_port))
             or (
                 self._heard.get((src, dst, interface)) != host.routes.changes

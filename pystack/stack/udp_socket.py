@@ -97,13 +97,13 @@ class UdpSocket:
     """One bound, perhaps connected, UDP port. Made by `UdpTable.bind`."""
 
     __slots__ = (
-        "_arrivals",
         "_queued_bytes",
         "_received",
         "_table",
         "all_groups",
         "allow_broadcast",
         "arrival",
+        "arrivals",
         "broken",
         "device",
         "dropped",
@@ -148,7 +148,7 @@ class UdpSocket:
         self._received: deque[tuple[bytes, Ip4, int]] = deque()
         self._queued_bytes = 0
         self.arrival: Arrival | None = None  # of the last datagram received; None: not asked for
-        self._arrivals: deque[Arrival | None] | None = None  # None: nobody has asked for them
+        self.arrivals: deque[Arrival | None] | None = None  # None: nobody has asked for them
 
     @property
     def readable(self) -> bool:
@@ -163,14 +163,14 @@ class UdpSocket:
     @property
     def is_plain(self) -> bool:
         """Tell whether the short way in may serve it: it has no wishes."""
-        return self._arrivals is None and self.device is None
+        return self.arrivals is None and self.device is None
 
     def want_arrivals(self, *, wanted: bool) -> None:
         """Keep an `Arrival` for each datagram from now on, or no more."""
         if not wanted:
-            self._arrivals = self.arrival = None
-        elif self._arrivals is None:
-            self._arrivals = deque([None] * len(self._received))
+            self.arrivals = self.arrival = None
+        elif self.arrivals is None:
+            self.arrivals = deque([None] * len(self._received))
 
     def receive(self) -> tuple[bytes, Ip4, int] | None:
         """Return (payload, source address, source port) of the oldest datagram, if there is one."""
@@ -178,16 +178,16 @@ class UdpSocket:
             return None
         datagram = self._received.popleft()
         self._queued_bytes -= buffer_bytes(len(datagram[0]))
-        if self._arrivals is not None:
-            self.arrival = self._arrivals.popleft()
+        if self.arrivals is not None:
+            self.arrival = self.arrivals.popleft()
         return datagram
 
     def peek(self) -> tuple[bytes, Ip4, int] | None:
         """Return what `receive` would, and leave it there."""
         if not self._received:
             return None
-        if self._arrivals is not None:
-            self.arrival = self._arrivals[0]
+        if self.arrivals is not None:
+            self.arrival = self.arrivals[0]
         return self._received[0]
 
     def take_error(self) -> OSError | None:
@@ -268,8 +268,8 @@ class UdpSocket:
             return False
         self._queued_bytes += cost
         self._received.append((payload, src, src_port))
-        if self._arrivals is not None:
-            self._arrivals.append(arrival)
+        if self.arrivals is not None:
+            self.arrivals.append(arrival)
         if self.on_readable is not None:
             self.on_readable()
         return True

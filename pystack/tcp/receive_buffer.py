@@ -41,8 +41,12 @@ class ReceiveBuffer:
             self._chunks = deque()
         if size >= _GATHER_BELOW_BYTES:
             self._tail = None
-            if size < _COPY_BELOW_BYTES and type(payload) is memoryview:
-                payload = _unpinned(payload)
+            if (  # `_unpinned`, in place (HOT)
+                type(payload) is memoryview
+                and size < _COPY_BELOW_BYTES
+                and len(payload.obj) > 2 * size  # type: ignore[arg-type]
+            ):
+                payload = bytes(payload)
             self._chunks.append(payload)
             return
         if self._tail is None or len(self._tail) >= _GATHER_UP_TO_BYTES:

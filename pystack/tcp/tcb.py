@@ -411,4 +411,4 @@ class Tcb:
         After RFC 5961 section 5.2, but never before what was sent: in a young connection the
         largest window reaches further back.
         """
-        return max(self.snd_una - self.max_snd_wnd, self.iss + 1) <= ack <= self.snd_nxt
+        return self.iss < ack <= self.snd_nxt and ack >= self.snd_una - self.max_snd_wnd

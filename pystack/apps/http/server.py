@@ -262,7 +262,7 @@ class _Connection:
             await self._send(http.send(go_on))
             self._enter(_Phase.WORK, inf)
         parts: list[bytes] = []
-        size_bytes = 0
+        size_bytes = received_bytes = 0
         try:
             # Small chunks that came together are handed on together.
             while size_bytes < GATHER_BYTES:
@@ -272,12 +272,16 @@ class _Connection:
                     await self._turn.wait()
                 event = self._feed.next_event()
                 while event is h11.NEED_DATA and not parts:
-                    self._feed.add(await self._receive_body())
+                    received = await self._receive_body()
+                    received_bytes = len(received)
+                    self._feed.add(received)
                     event = self._feed.next_event()
                 if not isinstance(event, h11.Data):
                     break
                 parts.append(event.data)
                 size_bytes += len(event.data)
+                if size_bytes == received_bytes:
+                    break  # that was all: to ask h11 for more takes as long as a segment
         except HttpError:
             self._must_close = True
             raise

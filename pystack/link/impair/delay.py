@@ -94,7 +94,10 @@ class Propagation:
     def go_on_after(self, last_at: float) -> None:
         """Keep the order of a line with another delay before, whose last frame arrives then."""
         self.last_at = last_at
-        self._held_until = math.inf if last_at > NEVER else NEVER
+        if last_at > NEVER and self._in_order == self._fixed:
+            self._held_until = math.inf
+            self._in_order = self._fixed_behind
+            self.arrival = self._or_at_once if self._config.reorder else self._in_order
 
     def rewind(self, sent_at: float, last_at: float) -> None:
         """Forget the frames after one that was sent, and arrives, at these instants."""
@@ -102,13 +105,14 @@ class Propagation:
         self.last_at = last_at
 
     def _fixed(self, sent_at: float, busy_s: float) -> float:
-        at = sent_at + self._delay_s
-        if at < self._held_until:
-            return self._catch_up(at, busy_s)
-        self.last_at = at
+        self.last_at = at = sent_at + self._delay_s
         return (at * 1e11 + 6755399441055744.0 - 6755399441055744.0) / 1e11  # `snap`, in place
 
-    def _catch_up(self, at: float, busy_s: float) -> float:
+    def _fixed_behind(self, sent_at: float, busy_s: float) -> float:
+        # The frames of the line that this one goes on for: until it has caught up with them.
+        at = sent_at + self._delay_s
+        if at >= self._held_until:
+            return self._fixed(sent_at, busy_s)
         if at + GRACE_S >= self.last_at + busy_s:
             self._held_until = NEVER
         return self._after_last(at, busy_s)
