@@ -62,6 +62,8 @@ class VirtualTimeoutError(PystackError, TimeoutError):
 class VirtualClock(trio.abc.Clock):
     """Trio's clock in a run of virtual time: it shows what the scheduler says."""
 
+    is_virtual = True
+
     def __init__(self) -> None:
         self.scheduler = Scheduler(0.0)
         self.driver = VirtualDriver(self.scheduler)
