@@ -177,7 +177,10 @@ class UdpSocket:
         if not self._received:
             return None
         datagram = self._received.popleft()
-        self._queued_bytes -= buffer_bytes(len(datagram[0]))
+        if self._received:
+            self._queued_bytes -= buffer_bytes(len(datagram[0]))
+        else:
+            self._queued_bytes = 0
         if self.arrivals is not None:
             self.arrival = self.arrivals.popleft()
         return datagram
