@@ -183,6 +183,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         form=_NAME,
         size=0,
     ),
+    _row(SOCKET, 62, "SO_BINDTOIFINDEX", NO, "see SO_BINDTODEVICE"),
     _row(SOCKET, 26, "SO_ATTACH_FILTER", NO, _NO_FILTERS),
     _row(SOCKET, 27, "SO_DETACH_FILTER", NO, _NO_FILTERS),
     _row(SOCKET, 28, "SO_PEERNAME", LINUX, form=_STRUCT, size=16, access="r"),
