@@ -166,11 +166,11 @@ class DatagramEnd(SocketEnd):
         self, view: memoryview, destination: To | None, flags: int, messages: Sequence[Message] = ()
     ) -> int:
         """Send a datagram, or a part of one (MSG_MORE, UDP_CORK)."""
+        udp = self._opened()  # it has a port afterwards, whatever comes of this
         if flags & MSG_OOB:
             raise error_of(errno.EOPNOTSUPP)
         if len(view) > 0xFFFF:
             raise error_of(errno.EMSGSIZE)
-        udp = self._opened()
         error = udp.take_error()
         if error is not None:
             raise error

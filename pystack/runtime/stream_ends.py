@@ -329,7 +329,7 @@ class StreamEnd(SocketEnd):
         connected = self.socket
         if flags & MSG_ERRQUEUE:
             return error_queue.take(self)
-        if connected is None and self.read_shut and self.listener is None:
+        if connected is None and self.read_shut and not (self.listener or flags & MSG_OOB):
             return Received(b"", 0)
         if connected is None or self.deferred:
             out_of_line = flags & MSG_OOB and self.listener is None
@@ -339,7 +339,8 @@ class StreamEnd(SocketEnd):
         if woken and not self.is_readable():
             return None
         data = urgent_byte.read(self, connected, size, peek=bool(flags & MSG_PEEK))
-        if data or size == 0:
+        # Nothing is asked for: returns once there is something
+        if data or (size == 0 and connected.connection.receive_buffer.readable_bytes):
             return Received(b"" if flags & MSG_TRUNC else data, len(data))
         if connected.connection.state is TcpState.SYN_SENT:
             return None

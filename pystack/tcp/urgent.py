@@ -36,4 +36,7 @@ def pointer_arrived(conn: Connection, seg: Segment, seq: int) -> None:
 def unread_bytes(conn: Connection) -> int:
     """Return how much there is to be read up to the end of what is urgent, arrived or not."""
     tcb = conn.tcb
-    return max(0, tcb.rcv_up - (tcb.rcv_nxt - conn.receive_buffer.readable_bytes))
+    end = tcb.rcv_nxt
+    if tcb.rcv_fin_seq is not None:
+        end = min(end, tcb.rcv_fin_seq)  # the FIN is no text
+    return max(0, tcb.rcv_up - (end - conn.receive_buffer.readable_bytes))

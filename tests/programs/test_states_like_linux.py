@@ -193,6 +193,40 @@ async def nothing_sent_after_a_reset(ask: Ask) -> None:
 
 
 @program
+async def nothing_received(ask: Ask) -> None:
+    _, client, accepted = await connected()
+    await ask(lambda: client.recvmsg(0))
+    await accepted.send(b"text")
+    await trio.sleep(0.003)
+    await ask(lambda: client.recvmsg(0))
+    await ask(lambda: client.recv(9))
+    reset(accepted)
+    await trio.sleep(0.003)
+    await ask(lambda: client.recvmsg(0))
+    await ask(lambda: client.recvmsg(0))
+    shut = tcp()
+    await ask(lambda: shut.shutdown(socket.SHUT_RD))
+    await ask(lambda: shut.recv(1, socket.MSG_OOB))
+    port = udp()
+    await ask(lambda: port.send(b"x", socket.MSG_OOB))
+    await ask(lambda: port.getsockname()[1] != 0)
+
+
+@program
+async def the_urgent_byte_and_the_end(ask: Ask) -> None:
+    for size in (1, 2, 5, 5000):
+        _, client, accepted = await connected()
+        await client.send(bytes(size), socket.MSG_OOB)
+        client.shutdown(socket.SHUT_WR)
+        await trio.sleep(0.003)
+        await ask(accepted.is_readable)
+        await ask(lambda: accepted.recv(9000))  # noqa: B023
+        await ask(lambda: accepted.recv(9000))  # noqa: B023
+        await ask(lambda: accepted.recv(1, socket.MSG_OOB))  # noqa: B023
+        await ask(lambda: accepted.recv(9000))  # noqa: B023
+
+
+@program
 async def datagrams_from_the_usual_address(ask: Ask) -> None:
     for to in ("127.0.0.77", "127.0.0.1", ""):
         receiver, unconnected, partner = udp(), udp(), udp()
