@@ -38,17 +38,17 @@ Address = tuple[str, int] | None  # None: of a stream, or of nobody
 _CMSG_HEADER_BYTES: Final = 16
 MAX_PORT: Final = 0xFFFF
 
-# Flags of send and recv, by Linux's numbers
-MSG_OOB: Final = 0x1
-MSG_PEEK: Final = 0x2
-MSG_DONTROUTE: Final = 0x4
-MSG_CTRUNC: Final = 0x8
-MSG_TRUNC: Final = 0x20
-MSG_EOR: Final = 0x80
-MSG_MORE: Final = 0x8000
-MSG_ERRQUEUE: Final = 0x2000
-MSG_ZEROCOPY: Final = 0x4000000
-MSG_FASTOPEN: Final = 0x20000000
+# Flags of send and recv: the platform's numbers, and Linux's of those that it does not have
+MSG_OOB: Final = int(getattr(socket, "MSG_OOB", 0x1))
+MSG_PEEK: Final = int(getattr(socket, "MSG_PEEK", 0x2))
+MSG_DONTROUTE: Final = int(getattr(socket, "MSG_DONTROUTE", 0x4))
+MSG_CTRUNC: Final = int(getattr(socket, "MSG_CTRUNC", 0x8))
+MSG_TRUNC: Final = int(getattr(socket, "MSG_TRUNC", 0x20))
+MSG_EOR: Final = int(getattr(socket, "MSG_EOR", 0x80))
+MSG_MORE: Final = int(getattr(socket, "MSG_MORE", 0x8000))
+MSG_ERRQUEUE: Final = int(getattr(socket, "MSG_ERRQUEUE", 0x2000))
+MSG_ZEROCOPY: Final = int(getattr(socket, "MSG_ZEROCOPY", 0x4000000))
+MSG_FASTOPEN: Final = int(getattr(socket, "MSG_FASTOPEN", 0x20000000))
 # Linux looks at none but its own, and neither do we; what would promise something is refused.
 # MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL mean nothing to sockets that never block.
 _REFUSED_FLAGS: Final = MSG_FASTOPEN
