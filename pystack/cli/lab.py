@@ -12,6 +12,7 @@ from pystack.apps.lab import check_services, start_services
 from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Lines, interruptible, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
+from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
 from pystack.runtime.lab import LabOptions, ProgramError, check_devices, ports_of, run_lab
 from pystack.topology.building import build
@@ -34,10 +35,8 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="The lab, in TOML.")
 def check_command(file: _File) -> None:
     """Say whether a file is right; nothing of it is run."""
     spec = _load(file)
-    print(
-        f"{spec.path} is right: {len(spec.nodes)} nodes, {len(spec.links)} links, "
-        f"{len(spec.timeline)} instants"
-    )
+    nodes, links = counted(len(spec.nodes), "node"), counted(len(spec.links), "link")
+    print(f"{spec.path} is right: {nodes}, {links}, {counted(len(spec.timeline), 'instant')}")
 
 
 @lab.command("show", short_help="Show what is joined with what.")

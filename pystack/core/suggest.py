@@ -27,6 +27,11 @@ def suggest(word: object, known: Iterable[str]) -> str:
     return f" (there are: {', '.join(names)})" if names else ""
 
 
+def counted(number: int, thing: str) -> str:
+    """Return "1 link", "2 links"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _alike(word: object, name: str) -> float:
     # This way round, as `get_close_matches` does: it is not symmetric.
     return difflib.SequenceMatcher(None, name, str(word)).ratio()

@@ -23,7 +23,7 @@ import trio
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.plugin_words import Chosen
-from pystack.core.suggest import suggest
+from pystack.core.suggest import counted, suggest
 from pystack.link.port import Port
 from pystack.runtime.attach import Namespace
 from pystack.runtime.exception_groups import unwrapped
@@ -327,10 +327,9 @@ class _Lab:
 
     def _tell_ready(self, net: Network) -> None:
         how = "virtual time" if self._options.virtual else "real time"
-        nodes, links = len(self._spec.nodes), len(self._spec.links)
-        self._on_line(
-            f"ready: {self._spec.path}: {nodes} nodes, {links} links, seed {net.seed}, {how}"
-        )
+        nodes = counted(len(self._spec.nodes), "node")
+        links = counted(len(self._spec.links), "link")
+        self._on_line(f"ready: {self._spec.path}: {nodes}, {links}, seed {net.seed}, {how}")
         for node in net.topology.nodes.values():
             if node.addresses:
                 addresses = " ".join(

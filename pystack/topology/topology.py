@@ -406,7 +406,9 @@ class Topology:
         if not isinstance(name, str):
             raise ConfigError(f"the name of a node is a text, not {name!r}")
         if not name or name == "localhost" or any(character.isspace() for character in name):
-            raise ConfigError(f"{name!r} cannot be the name of a node")
+            raise ConfigError(
+                f"{name!r} cannot be the name of a node: a text without spaces, and not 'localhost'"
+            )
         if name.replace(".", "").isdigit():
             raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
         if name in self.nodes:

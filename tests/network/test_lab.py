@@ -37,7 +37,7 @@ def test_programs_run_on_their_hosts_and_the_lab_ends_with_them(run: Run) -> Non
         f"programs = [{program('echo', 7)}]",
     )
     assert run(text) == [
-        "ready: lab.toml: 2 nodes, 1 links, seed 7, virtual time",
+        "ready: lab.toml: 2 nodes, 1 link, seed 7, virtual time",
         "  a 10.0.0.1/24",
         "  b 10.0.0.2/24",
         "a heard one",
@@ -124,7 +124,7 @@ def test_a_lab_ends_when_its_time_is_over(run: Run, tmp_path: Path) -> None:
 def test_real_time_runs_the_same_file(run: Run) -> None:
     text = PAIR % (program("talk", "b", 7, ["one"]), f"programs = [{program('echo', 7)}]")
     lines = run(text, virtual=False)
-    assert lines[0] == "ready: lab.toml: 2 nodes, 1 links, seed 7, real time"
+    assert lines[0] == "ready: lab.toml: 2 nodes, 1 link, seed 7, real time"
     assert lines[-1] == "a heard one"
 
 

@@ -42,7 +42,7 @@ def lab(tmp_path: Path) -> Path:
 def test_check_says_that_a_file_is_right(lab: Path) -> None:
     done = pystack("check", lab)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{lab} is right: 2 nodes, 1 links, 0 instants\n"
+    assert done.stdout == f"{lab} is right: 2 nodes, 1 link, 0 instants\n"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_show_draws_it(lab: Path, tmp_path: Path) -> None:
 def test_run_shows_the_error_of_a_program(lab: Path) -> None:
     done = pystack("run", lab, "--virtual")
     assert done.returncode == 1
-    assert done.stdout.startswith(f"ready: {lab}: 2 nodes, 1 links, seed 7, virtual time\n")
+    assert done.stdout.startswith(f"ready: {lab}: 2 nodes, 1 link, seed 7, virtual time\n")
     assert "KeyError: 'nothing there'" in done.stderr
     last = done.stderr.splitlines()[-1]
     assert last == (f"pystack: {lab}:3: the program lab_programs_for_tests:fails on a failed")

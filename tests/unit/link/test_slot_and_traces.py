@@ -84,7 +84,7 @@ def test_a_wrong_trace_file_is_refused(tmp_path: Path, text: str, match: str) ->
 
 
 def test_a_trace_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot read the delivery trace /nowhere"):
+    with pytest.raises(ConfigError, match="cannot read the delivery trace /nowhere: No such file"):
         parse_trace("/nowhere")
 
 
