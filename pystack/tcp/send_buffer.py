@@ -13,6 +13,10 @@ _GATHER_BELOW_BYTES: Final = 4096  # smaller writes are copied together ...
 _GATHER_UP_TO_BYTES: Final = 65536  # ... up to that
 
 
+# What all buffers have that have no records. It takes nothing in.
+_NO_RECORDS: Final[list[int]] = []
+
+
 class SendBuffer:
     """Bytes from `start` (the first not acknowledged) to `end` (the next to be written)."""
 
@@ -23,7 +27,7 @@ class SendBuffer:
         self.end = start
         self._chunks: list[memoryview | bytearray] = []
         self._starts: list[int] = []  # the sequence number of each chunk's first byte
-        self.record_ends: list[int] = []  # what stands before and behind shares no segment
+        self.record_ends = _NO_RECORDS  # what stands before and behind shares no segment
         self._tail: bytearray | None = None  # the last chunk, while small writes may join it
 
     def __len__(self) -> int:
@@ -46,6 +50,8 @@ class SendBuffer:
     def end_record(self) -> None:
         """Let no segment have what is held so far and what comes later (MSG_EOR)."""
         if self.end > self.start and self.end not in self.record_ends[-1:]:
+            if self.record_ends is _NO_RECORDS:
+                self.record_ends = []
             self.record_ends.append(self.end)
 
     def in_record(self, seq: int, size: int) -> int:

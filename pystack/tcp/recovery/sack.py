@@ -48,6 +48,10 @@ _SECOND_ACK: Final = 2  # step 3 is to come
 MAX_DUPLICATE_THRESHOLD: Final = 300  # segments; as Linux's tcp_max_reordering
 
 
+# What all have until the peer has selectively acknowledged something. It takes nothing in.
+_NONE_YET: Final[list[tuple[int, int]]] = []
+
+
 class SackRecovery(Tracking):
     """The scoreboard's owner: marks what is lost, and knows when all is repaired."""
 
@@ -91,7 +95,7 @@ class SackRecovery(Tracking):
         self.newest_end = tcb.iss
         # (SEQ, size) of the highest records that are selectively acknowledged, ascending: as many
         # as `dup_thresh` can ever ask for
-        self._highest: list[tuple[int, int]] = []
+        self._highest = _NONE_YET
         self._guessed = tcb.iss  # before it there is nothing for NextSeg's rule (3)
         self._judged = tcb.iss  # all before it has been looked at by `_detect`
         self._high_rxt = tcb.iss  # RFC 6675's HighRxt
@@ -256,6 +260,8 @@ class SackRecovery(Tracking):
     def _selected(self, record: Record) -> None:
         """Keep the highest in mind, so that `_detect` need not look for them."""
         highest = self._highest
+        if highest is _NONE_YET:
+            highest = self._highest = []
         if len(highest) < MAX_DUPLICATE_THRESHOLD:
             insort(highest, (record.seq, record.size))
         elif record.seq > highest[0][0]:
