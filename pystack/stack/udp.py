@@ -157,8 +157,11 @@ class UdpTable:
     def _burst_arrived(
         self, socket: UdpSocket, payload: bytes, src: Ip4, src_port: int, frame: Frame
     ) -> bool:
-        """Deliver a burst, unless its checksums are there to be verified; no observer looks on."""
-        if frame.checksum != CHECKSUM_PARTIAL:
+        """Deliver a burst; no observer looks on. Not one whose checksums are there to be verified.
+
+        Nor one that is none: a plug-in's port may say whatever it likes of a frame.
+        """
+        if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes < 0 or not payload:
             return False
         counters = self._host.counters
         count, lost = socket.deliver_burst(payload, frame.gso_bytes, src, src_port)

@@ -34,7 +34,8 @@ class Typing:
         )
         argv = [*shell[:2], f"cd '{self.folder}' && export {words} && exec {shell[2]}"]
         if not stays:
-            return self.namespace.run(argv).stdout.decode().splitlines()
+            # 100 MB take more than a minute where QEMU translates every instruction.
+            return self.namespace.run(argv, timeout_s=600).stdout.decode().splitlines()
         self.end()
         self.up = self.namespace.popen(argv)
         return [read_line(self.up)]
