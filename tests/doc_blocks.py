@@ -90,7 +90,7 @@ def of_language(language: str) -> list[Block]:
 def commands(block: Block) -> list[Command]:
     """Return what a console block lets its reader type; a trailing backslash goes on."""
     found: list[Command] = []
-    lines = iter(block.text.replace("\\\n", "").splitlines())
+    lines = block.text.replace("\\\n", "").splitlines()
     typed, output = "", list[str]()
     for line in [*lines, "$ "]:
         if not line.startswith("$ "):
