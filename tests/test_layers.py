@@ -18,11 +18,13 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # For each part of the package, what it may import of the rest; its own modules always.
 # A name stands for the module and all below it.
 _BELOW_RUNTIME: Final = tuple(
-    f"pystack.{layer}" for layer in ("core", "wire", "tcp", "observe", "link", "stack", "topology")
+    f"pystack.{layer}"
+    for layer in ("core", "wire", "dns", "tcp", "observe", "link", "stack", "topology")
 )
 LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.core": (),
     "pystack.wire": ("pystack.core",),
+    "pystack.dns": ("pystack.core", "pystack.wire"),
     "pystack.tcp": ("pystack.core", "pystack.wire"),
     "pystack.observe": ("pystack.core", "pystack.wire"),
     "pystack.link": ("pystack.core", "pystack.wire", "pystack.observe.observer"),
@@ -43,7 +45,9 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.runtime": _BELOW_RUNTIME,
     "pystack.apps": (
         "pystack.core",
+        "pystack.wire.dns",
         "pystack.wire.slow",
+        "pystack.dns",
         "pystack.tcp.info",
         "pystack.stack.host",
         "pystack.runtime",
@@ -67,6 +71,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "trio": ("pystack.runtime.", "pystack.apps.", "pystack.cli.", "pystack.testing."),
     "dpkt": ("pystack.wire.slow", "pystack.observe."),
+    "dns": ("pystack.wire.dns",),
     "pytun": ("pystack.runtime.tap",),
     "h11": ("pystack.apps.",),
     "hypercorn": ("pystack.apps.asgi",),

@@ -1,0 +1,1 @@
+"""Names: who asks for them and who answers, without I/O or clock."""
