@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 import trio
 
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
-from pystack.apps.simple import Chargen, Daytime, Discard, Echo
+from pystack.apps.simple import Chargen, Daytime, Discard, Echo, Time
 from pystack.apps.world import utc_now
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
@@ -117,6 +117,7 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "discard": lambda options: Discard(),
     "chargen": lambda options: Chargen(options.rng),
     "daytime": lambda options: Daytime(options.utc_now),
+    "time": lambda options: Time(options.utc_now),
     "iperf3": _iperf3,
 }
 

@@ -1,4 +1,4 @@
-"""Echo (RFC 862), discard (RFC 863), character generator (RFC 864) and daytime (RFC 867).
+"""Echo (RFC 862), discard (RFC 863), characters (RFC 864), daytime (RFC 867) and time (RFC 868).
 
 Over UDP, what answers any datagram can be set upon another such service, and the two never stop;
 `pystack.apps.answering` sees to it that they are not asked about the datagrams of such a one.
@@ -21,6 +21,8 @@ SEND_S: Final = 60.0  # a peer that reads nothing for so long is given up
 # At once, for each call costs: with 64 KiB a connection moves a third as much, with 7 KB a tenth.
 RECEIVE_BYTES: Final = 1024 * 1024
 SEND_BYTES: Final = 256 * 1024
+
+SECONDS_TO_1970: Final = 2_208_988_800  # from where RFC 868 counts, the beginning of 1900
 
 CHARGEN_LINE_CHARS: Final = 72
 CHARGEN_MAX_DATAGRAM: Final = 512  # RFC 864: "a random number (between 0 and 512)"
@@ -134,6 +136,28 @@ class Daytime:
         return daytime_line(self._utc_now())
 
 
+class Time:
+    """Tells how many seconds there have been since 1900."""
+
+    name: Final = "time"
+    tcp_port: Final = 37
+    udp_port: Final = 37
+    answers_anything: Final = True
+
+    def __init__(self, utc_now: Callable[[], float]) -> None:
+        self._utc_now = utc_now
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Send the number and end."""
+        with _Patience(stream) as patient:
+            await patient.send(time_number(self._utc_now()))
+        await patient.give_up_if_deaf()
+
+    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+        """Return the number, whatever was sent."""
+        return time_number(self._utc_now())
+
+
 def chargen_line(number: int) -> bytes:
     """Return line `number` of the pattern of RFC 864: each begins one character further on."""
     start = number % len(_PRINTABLE)
@@ -146,6 +170,11 @@ def daytime_line(utc_s: float) -> bytes:
     t = datetime.fromtimestamp(utc_s, UTC)
     day, month = _DAYS[t.weekday()], _MONTHS[t.month - 1]
     return f"{day}, {month} {t.day}, {t.year} {t:%H:%M:%S}-UTC\r\n".encode("ascii")
+
+
+def time_number(utc_s: float) -> bytes:
+    """Return the time as RFC 868 has it: 32 bits, which begin anew in 2036."""
+    return ((int(utc_s) + SECONDS_TO_1970) % 2**32).to_bytes(4, "big")
 
 
 class _Patience:

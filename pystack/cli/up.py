@@ -42,7 +42,7 @@ _Serve = Annotated[
     typer.Option(
         metavar="NAME[:PORT]",
         help="Service to offer: http (the default), iperf3, echo, discard, chargen, daytime, "
-        "or one that a plug-in adds. May be repeated.",
+        "time, or one that a plug-in adds. May be repeated.",
     ),
 ]
 _Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")]

@@ -6,12 +6,13 @@ from up import StackUp
 
 pytestmark = pytest.mark.kernel
 
-SERVE = [word for name in ("echo", "discard", "chargen", "daytime") for word in ("--serve", name)]
+NAMES = ["echo", "discard", "chargen", "daytime", "time"]
+SERVE = [word for name in NAMES for word in ("--serve", name)]
 
 
 @pytest.mark.parametrize("client", ["tcp_services", "udp_services"])
-def test_echo_discard_chargen_and_daytime(
+def test_the_simple_services_answer_rightly(
     netns: NetworkNamespace, stack_up: StackUp, offload: str, client: str
 ) -> None:
     stack_up(*SERVE, offload)
-    assert netns.python(client).split() == ["echo", "discard", "chargen", "daytime"]
+    assert netns.python(client).split() == NAMES

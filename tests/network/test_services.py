@@ -55,6 +55,7 @@ PAIRS = [
     ("echo:7000", "echo:8000"),
     ("echo:7000", "daytime:8000"),
     ("daytime:7000", "daytime:8000"),
+    ("time:7000", "echo:8000"),
     ("chargen:7000", "echo:8000"),
 ]
 

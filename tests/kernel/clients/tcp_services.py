@@ -1,9 +1,10 @@
-"""Talks to echo, discard, chargen and daytime over TCP; prints the name of each that is right."""
+"""Talks to the simple services over TCP; prints the name of each that is right."""
 
 import random
 import re
 import socket
 import threading
+import time as clock
 
 PRINTABLE = bytes(range(0x20, 0x7F)) * 2
 
@@ -46,6 +47,12 @@ def daytime() -> None:
         assert re.fullmatch(rb"\w+, \w+ \d+, \d{4} \d\d:\d\d:\d\d-UTC\r\n", line), line
 
 
-for service in (echo, discard, chargen, daytime):
+def time() -> None:
+    with connect(37) as connection:
+        number = connection.makefile("rb").read()
+        assert abs(int.from_bytes(number, "big") - 2_208_988_800 - clock.time()) < 60, number
+
+
+for service in (echo, discard, chargen, daytime, time):
     service()
     print(service.__name__)

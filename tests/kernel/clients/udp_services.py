@@ -1,7 +1,8 @@
-"""Talks to echo, discard, chargen and daytime over UDP; prints the name of each that is right."""
+"""Talks to the simple services over UDP; prints the name of each that is right."""
 
 import re
 import socket
+import time
 
 PRINTABLE = bytes(range(0x20, 0x7F)) * 2
 
@@ -43,3 +44,8 @@ print("chargen")
 
 assert re.fullmatch(rb"\w+, \w+ \d+, \d{4} \d\d:\d\d:\d\d-UTC\r\n", exchange(13, b"x"))
 print("daytime")
+
+number = exchange(37, b"")
+assert len(number) == 4
+assert abs(int.from_bytes(number, "big") - 2_208_988_800 - time.time()) < 60, number
+print("time")

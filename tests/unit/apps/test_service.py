@@ -50,7 +50,7 @@ def test_a_port_given_holds_for_both_protocols() -> None:
 
 
 def test_all_services_go_together_and_one_may_be_there_twice() -> None:
-    names = ["http", "http:8080", "echo", "discard", "chargen", "daytime"]
+    names = ["http", "http:8080", "echo", "discard", "chargen", "daytime", "time"]
     assert len(place_services(names)) == len(names)
 
 

@@ -1,4 +1,4 @@
-"""The simple services, RFC 862, 863, 864 and 867."""
+"""The simple services, RFC 862, 863, 864, 867 and 868."""
 
 from random import Random
 
@@ -15,8 +15,10 @@ from pystack.apps.simple import (
     Daytime,
     Discard,
     Echo,
+    Time,
     chargen_line,
     daytime_line,
+    time_number,
 )
 
 PEER = ("10.0.0.1", 40000)
@@ -124,6 +126,30 @@ async def test_daytime_sends_one_line_and_ends() -> None:
     await service.handle_tcp(server)
     assert await client.receive_some() == b"Wednesday, February 10, 1982 17:37:43-UTC\r\n"
     assert service.answer_udp(b"", PEER, 0.0) == daytime_line(UTC_S)
+
+
+@pytest.mark.trio
+async def test_time_sends_four_bytes_and_ends() -> None:
+    client, server = trio.testing.memory_stream_pair()
+    service = Time(lambda: UTC_S)
+    await service.handle_tcp(server)
+    assert await client.receive_some() == time_number(UTC_S)
+    assert service.answer_udp(b"", PEER, 0.0) == time_number(UTC_S)
+
+
+@pytest.mark.parametrize(
+    ("utc_s", "number"),
+    [  # the examples of RFC 868: 1970, 1976, 1980, May 1983
+        (0, 2_208_988_800),
+        (189_302_400, 2_398_291_200),
+        (315_532_800, 2_524_521_600),
+        (420_595_200, 2_629_584_000),
+        (2**32 - 2_208_988_800 - 0.5, 2**32 - 1),
+        (2**32 - 2_208_988_800, 0),
+    ],
+)
+def test_time_is_counted_from_1900_and_begins_anew_in_2036(utc_s: float, number: int) -> None:
+    assert int.from_bytes(time_number(utc_s), "big") == number
 
 
 def test_over_udp_echo_returns_and_discard_does_not() -> None:
