@@ -21,7 +21,7 @@ from pystack.apps.http.conditions import check_page
 from pystack.apps.http.listing import listing_page
 from pystack.apps.http.messages import BodyError, BodySource, HttpError, Request, Response
 from pystack.apps.http.ranges import Representation, answer
-from pystack.apps.http.tree import Tree, split_path
+from pystack.apps.tree import Tree, split_path
 
 SMALL_BYTES: Final = 64 * 1024
 CHUNK_BYTES: Final = 256 * 1024
@@ -60,10 +60,10 @@ _GONE_ERRNOS: Final = frozenset(
 
 
 class FileSite:
-    """A handler that serves what lies below `root`."""
+    """A handler that serves what lies below `root`; hidden files with `dotfiles` only."""
 
-    def __init__(self, root: Path) -> None:
-        self._tree = Tree(root)
+    def __init__(self, root: Path, *, dotfiles: bool = False) -> None:
+        self._tree = Tree(root, dotfiles=dotfiles)
 
     async def __call__(self, request: Request) -> Response:
         """Answer GET or HEAD."""

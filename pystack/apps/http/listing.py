@@ -1,13 +1,14 @@
 """The page that lists a directory."""
 
 import os
+import stat
 from datetime import UTC, datetime
 from html import escape
 from typing import Final, TypeAlias
 from urllib.parse import quote_from_bytes
 
 from pystack.apps.http.style import LISTING_STYLE
-from pystack.apps.http.tree import Tree
+from pystack.apps.tree import Tree
 from pystack.apps.turns import current_turn
 
 MAX_ENTRIES: Final = 10_000  # so that no directory makes a page that nobody can read
@@ -58,25 +59,17 @@ async def _entries(tree: Tree, descriptor: int, segments: list[bytes]) -> tuple[
     entries: list[_Entry] = []
     left_out = 0
     turn = current_turn()
-    with os.scandir(descriptor) as found:
-        for item in found:
-            if turn.spend(_ENTRY_UNITS):
-                await turn.wait()
-            name = os.fsencode(item.name)
-            if name.startswith(b".") or b"\\" in name:
-                continue  # not served either
-            if len(entries) == MAX_ENTRIES:
-                left_out += 1
-                continue
-            try:
-                if item.is_symlink() and tree.resolve([*segments, name]) is None:
-                    continue
-                status = item.stat()
-                is_directory = item.is_dir()
-            except OSError:
-                continue  # a link to nothing, or gone in between
-            row = _row(name, status, is_directory=is_directory)
-            entries.append((not is_directory, _text(name).casefold(), row))
+    for name, status in tree.entries(descriptor, segments):
+        if turn.spend(_ENTRY_UNITS):
+            await turn.wait()
+        if status is None:
+            continue
+        if len(entries) == MAX_ENTRIES:
+            left_out += 1
+            continue
+        is_directory = stat.S_ISDIR(status.st_mode)
+        row = _row(name, status, is_directory=is_directory)
+        entries.append((not is_directory, _text(name).casefold(), row))
     return entries, left_out
 
 

@@ -36,8 +36,8 @@ _PATTERN: Final = bytes(range(_PERIOD)) * (_CHUNK_PERIODS + 1)
 class Site:
     """A handler: the built-in resources, and the files below `root` where one is given."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        self._files = None if root is None else FileSite(root)
+    def __init__(self, root: Path | None = None, *, dotfiles: bool = False) -> None:
+        self._files = None if root is None else FileSite(root, dotfiles=dotfiles)
 
     async def __call__(self, request: Request) -> Response:
         """Route one request."""

@@ -106,7 +106,7 @@ async def test_a_file_that_may_not_be_read_is_a_403(
     def refuse(self: object, segments: list[bytes]) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pystack.apps.http.tree.Tree.open", refuse)
+    monkeypatch.setattr("pystack.apps.tree.Tree.open", refuse)
     assert (await fetch(root, "/a.txt")).status == 403
 
 
