@@ -41,6 +41,31 @@ def test_udp_service_answers_stays_silent_and_refuses() -> None:
     ]
 
 
+def test_tcp_and_udp_tells_holes_from_waiting_the_same_for_each_seed() -> None:
+    output = run([sys.executable, str(EXAMPLES / "tcp_and_udp.py")])
+    assert output == run([sys.executable, str(EXAMPLES / "tcp_and_udp.py"), "1"])
+    head, *rows = [(line[:23].strip(), *line[23:].split()) for line in output.splitlines()]
+    assert head == ("", "UDP", "TCP")
+    found = {words: (int(udp), int(tcp)) for words, udp, tcp in rows[:7]}
+    assert found["arrived"][1] == 1000
+    assert 920 < found["arrived"][0] < 980
+    assert found["lost for good"] == (1000 - found["arrived"][0], 0)
+    assert found["sent again"][0] == 0
+    assert 30 < found["sent again"][1] < 100
+    assert 30 < found["after a later one"][0] < 100
+    assert found["after a later one"][1] == 0
+    assert found["waited"][0] == 0
+    assert found["waited"][1] > 300
+    assert found["ms, 99 %"][0] == 20
+    assert found["ms, 99 %"][1] > 60  # the line, there and back and there
+    udp, tcp = (dict(row[column].split(":") for row in rows[7:]) for column in (1, 2))
+    assert list(tcp) == [str(number) for number in range(12)]
+    missing = next(number for number in range(12) if str(number) not in udp)
+    assert udp[str(missing + 1)] == "20"
+    # What is lost is there a round trip and three messages later, and the next ones with it.
+    assert [int(tcp[str(missing + more)]) for more in range(4)] == [70, 65, 60, 55]
+
+
 def test_bufferbloat_is_there_with_a_long_queue_and_gone_with_fq_codel() -> None:
     output = run([sys.executable, str(EXAMPLES / "bufferbloat.py")])
     found = re.findall(r"ping 40 ms, beside the upload (\d+) ms;\s+([\d.]+) Mbit/s", output)
