@@ -8,11 +8,12 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 import trio
 
 from pystack.apps.answering import Answering, DatagramSocket
+from pystack.apps.ending import cut
 from pystack.apps.roster import Connection, Roster
 from pystack.apps.service import Service, SpeaksFirst
 from pystack.apps.troubles import in_words, own_fault
@@ -158,7 +159,7 @@ class _Door:
                 raise rest from None
         finally:
             if connection.is_shed:
-                await _cut(stream)
+                await cut(stream)
             elif not closed:
                 await _close(stream)
             self._roster.leave(connection)
@@ -176,18 +177,6 @@ async def _answer(answering: Answering, socket: DatagramSocket) -> None:
         await answering.run()
     finally:
         await _close(socket)
-
-
-async def _cut(stream: trio.abc.HalfCloseableStream) -> None:
-    """End it at once: by a reset, where the stream has one."""
-    if isinstance(stream, _Abortable):
-        stream.abort()
-    await trio.aclose_forcefully(stream)
-
-
-@runtime_checkable
-class _Abortable(Protocol):
-    def abort(self) -> None: ...
 
 
 async def _close(resource: trio.abc.AsyncResource | DatagramSocket) -> None:

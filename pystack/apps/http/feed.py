@@ -49,6 +49,11 @@ class Feed:
             self._lines = 0
         return event
 
+    @property
+    def rest(self) -> bytes:
+        """Return what has come after the request that was read last."""
+        return self.http.trailing_data[0] + self._unfed
+
     def skip_blank_lines(self) -> bool:
         """Drop blank lines between pipelined requests; return whether more than that is there.
 

@@ -15,6 +15,8 @@ from pystack.core.errors import PystackError
 
 BodySource: TypeAlias = bytes | Iterable[bytes] | AsyncIterable[bytes]
 Handler: TypeAlias = Callable[["Request"], Awaitable["Response"]]
+# Goes on with a connection in another protocol: with the stream, and what of it was read already.
+Takeover: TypeAlias = Callable[[trio.abc.HalfCloseableStream, bytes], Awaitable[None]]
 
 REASONS: Final[dict[int, bytes]] = {
     status.value: status.phrase.encode("ascii") for status in HTTPStatus
@@ -98,6 +100,9 @@ class Response:
     content_type: str | None = None  # None: no such header
     headers: Sequence[tuple[str, str]] = ()
     content_length: int | None = None  # None: that of `body` where it is bytes, else unknown
+    # With status 101 and its `Upgrade`: whom the connection belongs to after this answer, for good.
+    # The server closes it when that returns. HTTP/1.1 only; None: it stays the server's.
+    takeover: Takeover | None = None
 
     @classmethod
     def text(cls, text: str, status: int = 200) -> "Response":

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from email.utils import formatdate
 from enum import Enum
 from math import inf
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import h11
 import trio
 
 from pystack import __version__
+from pystack.apps.ending import cut, linger
 from pystack.apps.http.feed import Feed
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.messages import (
@@ -28,9 +29,11 @@ from pystack.apps.http.messages import (
     HttpError,
     Request,
     Response,
+    Takeover,
     close_body,
 )
 from pystack.apps.http.target import is_authority, split_target
+from pystack.apps.troubles import OF_A_PEER
 from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
 from pystack.apps.world import utc_now as world_utc_now
 
@@ -48,7 +51,7 @@ GATHER_BYTES: Final = 4096
 
 _SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))
 _CLOSE: Final = (b"Connection", b"close")
-_BODILESS: Final = frozenset({204, 304})
+_BODILESS: Final = frozenset({101, 204, 304})
 _log: Final = logging.getLogger("pystack.apps.http")
 
 
@@ -74,11 +77,6 @@ class _Phase(Enum):
     BODY = "reading a request's body"
     WORK = "in the handler"
     SEND = "sending"
-
-
-@runtime_checkable
-class _Abortable(Protocol):
-    def abort(self) -> None: ...
 
 
 class _Connection:
@@ -137,7 +135,7 @@ class _Connection:
                 await self._stream.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _log.debug("the client went away: %r", error)
-            await self._cut()
+            await cut(self._stream)
 
     def _begin_request(self) -> None:
         """Forget the request before: nothing of it may concern the next."""
@@ -171,6 +169,9 @@ class _Connection:
             _log.exception("the handler failed")
             self._must_close = True
             response = HttpError(500, "The server's program failed; its log says why.").response()
+        if response.takeover is not None:
+            await self._hand_over(response, response.takeover)
+            return False
         if not await self._respond(response):
             return False
         return await self._ready_for_next()
@@ -332,7 +333,7 @@ class _Connection:
             await self._send_whole(self._feed.http.send(head), response)
         except BodyError as error:
             _log.warning("an answer was cut short: %s", error)
-            await self._cut()
+            await cut(self._stream)
             return False
         except Exception:
             if self._broken:
@@ -340,11 +341,24 @@ class _Connection:
             # The handler broke its word about the length, or its body failed halfway, or a file
             # shrank. The client must not take what it has for the whole: a reset.
             _log.exception("an answer could not be sent whole")
-            await self._cut()
+            await cut(self._stream)
             return False
         finally:
             await close_body(response.body)
         return True
+
+    async def _hand_over(self, response: Response, takeover: Takeover) -> None:
+        """Say that the protocol changes, and leave the connection to who speaks the other one."""
+        early = self._feed.rest
+        await self._send(self._feed.http.send(self._head(response)))
+        self._enter(_Phase.WORK, inf)
+        try:
+            await takeover(self._stream, early)
+        except OF_A_PEER as error:
+            raise trio.BrokenResourceError from error
+        except Exception:
+            _log.exception("who took the connection over failed")
+            raise trio.BrokenResourceError from None
 
     async def _send_whole(self, head: bytes, response: Response) -> None:
         http, body = self._feed.http, response.body
@@ -360,7 +374,7 @@ class _Connection:
                 head = b""
             await self._send(head + data + end)
 
-    def _head(self, response: Response) -> h11.Response:
+    def _head(self, response: Response) -> h11.Response | h11.InformationalResponse:
         now_s = int(self._utc_now())
         if now_s != self._date_s:
             self._date_s = now_s
@@ -377,7 +391,8 @@ class _Connection:
         if self._must_close:
             headers.append(_CLOSE)
         reason = REASONS.get(response.status, b"")
-        return h11.Response(status_code=response.status, headers=headers, reason=reason)
+        kind = h11.Response if response.status >= 200 else h11.InformationalResponse
+        return kind(status_code=response.status, headers=headers, reason=reason)
 
     async def _send_stream(self, head: bytes, body: Iterable[bytes] | AsyncIterable[bytes]) -> None:
         pending: bytes | None = head  # goes out with the first chunk
@@ -457,37 +472,21 @@ class _Connection:
             return
         may_answer = self._feed.http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
         if self._phase is _Phase.SEND or not may_answer:
-            await self._cut()
+            await cut(self._stream)
             return
         self._must_close = True
         self._scope = trio.CancelScope()
         with self._scope:
             await self._respond(HttpError(408, "The request took too long to arrive.").response())
         if self._scope.cancelled_caught:
-            await self._cut()
+            await cut(self._stream)
         else:
             await self._linger()
 
     async def _linger(self) -> None:
-        """End our side, and read on for a while, RFC 9112 section 9.6."""
-        left = self._limits.linger_bytes
-        with trio.move_on_after(self._limits.linger_s):
-            await self._stream.send_eof()
-            while left > 0:
-                data = await self._stream.receive_some(RECEIVE_BYTES)
-                if not data:
-                    return
-                left -= len(data)
-        await self._cut()
-
-    async def _cut(self) -> None:
-        """End the connection at once: by a reset where the stream has one.
-
-        Else what is queued would be kept for a client that takes nothing, as long as it likes.
-        """
-        if isinstance(self._stream, _Abortable):
-            self._stream.abort()
-        await trio.aclose_forcefully(self._stream)
+        limits = self._limits
+        if not await linger(self._stream, timeout_s=limits.linger_s, max_bytes=limits.linger_bytes):
+            await cut(self._stream)
 
     def _enter(self, phase: _Phase, timeout_s: float) -> None:
         self._phase = phase

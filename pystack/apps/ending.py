@@ -1,0 +1,39 @@
+"""How connections end: at once, or so that the peer still sees what it was told last."""
+
+from typing import Final, Protocol, runtime_checkable
+
+import trio
+
+RECEIVE_BYTES: Final = 64 * 1024
+
+
+@runtime_checkable
+class _Abortable(Protocol):
+    def abort(self) -> None: ...
+
+
+async def cut(stream: trio.abc.HalfCloseableStream) -> None:
+    """End it at once: by a reset, where the stream has one.
+
+    Else what is queued would be kept for a peer that takes nothing, as long as it likes.
+    """
+    if isinstance(stream, _Abortable):
+        stream.abort()
+    await trio.aclose_forcefully(stream)
+
+
+async def linger(stream: trio.abc.HalfCloseableStream, *, timeout_s: float, max_bytes: int) -> bool:
+    """End our side, and read on until the peer ends its own, RFC 9112 section 9.6.
+
+    A close in front of bytes that nobody has read would be a reset, which can overtake what was
+    sent last. False: after `timeout_s` or `max_bytes` the peer had not ended.
+    """
+    left = max_bytes
+    with trio.move_on_after(timeout_s):
+        await stream.send_eof()
+        while left > 0:
+            data = await stream.receive_some(RECEIVE_BYTES)
+            if not data:
+                return True
+            left -= len(data)
+    return False
