@@ -9,7 +9,6 @@ from collections import Counter
 import trio
 
 import pystack
-from pystack.apps.lab import start_services
 from pystack.tcp.congestion.base import AckSample, ControlDefaults, LossSample
 
 
@@ -46,7 +45,7 @@ async def main() -> None:
     async with pystack.Network(seed=1) as net:
         server, switch, sent = net.host("server"), net.switch("switch"), Counter[str]()
         net.link(switch, server, delay="20ms", rate="10mbit", limit=100)
-        await start_services(server, ["discard"], seed=1)
+        await pystack.serve(server, "discard")
         for name in ("polite", "cubic"):
             net.link(host := net.host(name, congestion=name), switch)
             host.start_soon(upload, name, sent)

@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pystack.apps.hosting import serve
     from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
     from pystack.runtime.attach import Namespace, TapNode
     from pystack.runtime.datagrams import UdpSocket
@@ -64,6 +65,7 @@ __all__ = [
     "WireError",
     "__version__",
     "run",
+    "serve",
     "tap_host",
     "unsealed",
 ]
@@ -91,6 +93,7 @@ _HOMES: Final = {
     "VirtualTimeoutError": "pystack.runtime.virtual",
     "WireError": "pystack.core.errors",
     "run": "pystack.runtime.virtual",
+    "serve": "pystack.apps.hosting",
     "tap_host": "pystack.runtime.tap_host",
     "unsealed": "pystack.runtime.seal",
 }

@@ -63,7 +63,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.testing": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
     "pystack.__main__": ("pystack.cli",),
     # The public names, gathered: a layer of its own, above runtime.
-    "pystack.__init__": (*_BELOW_RUNTIME, "pystack.runtime"),
+    "pystack.__init__": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.apps.hosting"),
 }
 
 # The libraries that are not Python's own, and the modules (by the beginning of the name) that may
@@ -74,6 +74,12 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "dns": ("pystack.wire.dns",),
     "pytun": ("pystack.runtime.tap",),
     "h11": ("pystack.apps.",),
+    "h2": ("pystack.apps.",),
+    "wsproto": ("pystack.apps.",),
+    "trustme": ("pystack.apps.",),
+    "cryptography": ("pystack.apps.",),
+    "httpx": ("pystack.apps.",),
+    "dns": ("pystack.wire.dns",),
     "hypercorn": ("pystack.apps.asgi",),
     "anyio": ("pystack.runtime.anyio_listener",),
     "typer": ("pystack.cli.",),

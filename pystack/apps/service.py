@@ -4,7 +4,7 @@ A plug-in is an entry point in the group `pystack.service`: its name is what `--
 loads to a function that makes a `Service` from `ServiceOptions`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -18,6 +18,7 @@ from pystack.apps.world import utc_now
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
 from pystack.core.suggest import suggest
+from pystack.runtime.host import TrioHost
 
 ENTRY_POINT_GROUP: Final = "pystack.service"
 
@@ -86,14 +87,60 @@ class AnswersAnything(Protocol):
         ...
 
 
+@runtime_checkable
+class UsesHost(Protocol):
+    """A service that also has this opens ports and streams of its own on the host."""
+
+    def use_host(self, host: TrioHost) -> None:
+        """Take the host that it is served on; called once, before anything is served.
+
+        From here on files may be written: the process is who it is to be.
+        """
+        ...
+
+
+@runtime_checkable
+class HasLifespan(Protocol):
+    """A service that also has this runs a task of its own beside the serving."""
+
+    async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run until cancelled; the ports are opened when it has said that it is `started`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """Who a server is to those who come with TLS."""
+
+    certificate: Path | None = None  # with its chain, in PEM; None: one is made
+    key: Path | None = None  # None: it is in the certificate's file
+    ca: Path | None = (
+        None  # where to write whom to trust, if the certificate is made; None: nowhere
+    )
+    names: tuple[str, ...] = ()  # for which it is made, besides the host's own name and addresses
+    keylog: Path | None = None  # what Wireshark needs to decrypt, NSS key log format; None: nowhere
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What services may be told; each takes what concerns it."""
 
     root: Path | None = None  # the directory to serve; None: the built-in pages alone
+    writable: bool = False  # clients may change what is below root
+    dotfiles: bool = False  # hidden files are served too
     limits: Limits = DEFAULT_LIMITS  # of HTTP connections
     utc_now: Callable[[], float] = utc_now  # seconds since 1970; in virtual time since it began
     rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
+    host_name: str = "pystack"  # in greetings, names of files, certificates
+    addresses: tuple[str, ...] = ()  # of the host
+    accounts: Mapping[str, str] = field(default_factory=dict)  # password of each user; or anybody
+    tls: TlsOptions = TlsOptions()
+    # Domains whose mail is taken, besides the host's own; "*": anybody's, which is kept here too
+    mail_for: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test 300 A 10.77.0.5"
+    faults: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test late 2s"
+    asgi: str | None = None  # "module:app"; None: there is no application
+    asgi_tls: bool = False
 
 
 ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
@@ -102,7 +149,7 @@ ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
 def _http(options: ServiceOptions) -> Service:
     from pystack.apps.http.service import HttpService  # imported by those who serve it
 
-    return HttpService(options.root, options.limits, options.utc_now)
+    return HttpService(options)
 
 
 def _iperf3(_options: ServiceOptions) -> Service:
@@ -110,6 +157,8 @@ def _iperf3(_options: ServiceOptions) -> Service:
 
     return Iperf3()
 
+
+_NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "http": _http,
@@ -120,6 +169,19 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "time": lambda options: Time(options.utc_now),
     "iperf3": _iperf3,
 }
+
+
+ALL: Final = "all"  # every built-in one that can be had by its name alone
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A service that is asked for."""
+
+    name: str
+    port: int | None  # None: its usual one
+    text: str  # as it was asked for
+    options: ServiceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +200,8 @@ def known_names() -> list[str]:
 
 def parse_serve(text: str) -> tuple[str, int | None]:
     """Read `NAME[:PORT]`; no port means the service's usual one."""
+    if text == ALL:
+        return ALL, None
     name, colon, port_text = text.partition(":")
     if name not in BUILT_IN and name not in (names := known_names()):
         raise ConfigError(f"there is no service {name!r}{suggest(name, names)}")
@@ -149,38 +213,48 @@ def parse_serve(text: str) -> tuple[str, int | None]:
     return name, int(port_text)
 
 
-def may_use_root(text: str) -> bool:
-    """Tell whether the service of `NAME[:PORT]` takes files from `root`; a plug-in's may."""
-    name, _ = parse_serve(text)
-    return name == "http" or name not in BUILT_IN
-
-
 def make_service(name: str, options: ServiceOptions) -> Service:
     """Build the service called `name`; a built-in one wins over a plug-in of that name."""
     return find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)
 
 
 def place_services(
-    requests: Sequence[str], options: ServiceOptions | None = None
+    requests: Sequence[str | Request], options: ServiceOptions | None = None
 ) -> list[Placement]:
-    """Build what `--serve` asks for; with nothing asked for, HTTP.
+    """Build what is asked for; with nothing asked for, HTTP.
 
     A port given with the name holds for both protocols. Two may not claim one port.
     """
     options = options if options is not None else ServiceOptions()
     claims: dict[tuple[str, int], str] = {}  # protocol and port -> as asked for
     placements: list[Placement] = []
-    for text in requests or ("http",):
-        name, port = parse_serve(text)
-        service = make_service(name, options)
-        tcp_port = service.tcp_port if port is None or service.tcp_port is None else port
-        udp_port = service.udp_port if port is None or service.udp_port is None else port
+    for request in _whole(requests or ("http",), options):
+        service = make_service(request.name, request.options)
+        tcp_port = service.tcp_port
+        udp_port = service.udp_port
+        if request.port is not None:
+            tcp_port = None if tcp_port is None else request.port
+            udp_port = None if udp_port is None else request.port
         for protocol, number in (("TCP", tcp_port), ("UDP", udp_port)):
             if number is None:
                 continue
             if (protocol, number) in claims:
                 other = claims[protocol, number]
-                raise ConfigError(f"{other!r} and {text!r} both claim {protocol} port {number}")
-            claims[protocol, number] = text
+                raise ConfigError(
+                    f"{other!r} and {request.text!r} both claim {protocol} port {number}"
+                )
+            claims[protocol, number] = request.text
         placements.append(Placement(service, tcp_port, udp_port))
     return placements
+
+
+def _whole(requests: Sequence[str | Request], options: ServiceOptions) -> Iterator[Request]:
+    """Yield what is asked for, one service each."""
+    for asked in requests:
+        request = Request(*parse_serve(asked), asked, options) if isinstance(asked, str) else asked
+        if request.name != ALL:
+            yield request
+            continue
+        for name in BUILT_IN:
+            if name not in _NEEDS_MORE:
+                yield Request(name, None, name, request.options)

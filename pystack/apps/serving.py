@@ -5,8 +5,9 @@ Whatever a handler raises ends its own connection and nothing else.
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 
@@ -15,10 +16,11 @@ import trio
 from pystack.apps.answering import Answering, DatagramSocket
 from pystack.apps.ending import cut
 from pystack.apps.roster import Connection, Roster
-from pystack.apps.service import Service, SpeaksFirst
+from pystack.apps.service import HasLifespan, Placement, Service, SpeaksFirst, UsesHost
 from pystack.apps.troubles import in_words, own_fault
 from pystack.apps.turns import begin_turn
 from pystack.core.counters import Counters
+from pystack.runtime.host import TrioHost
 
 MAX_CONNECTIONS: Final = 1024  # at once; then see `pystack.apps.roster`
 FIN_GRACE_S: Final = 2.0  # what a connection gets for its FIN when the service is stopped
@@ -30,22 +32,8 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.E
 _log: Final = logging.getLogger("pystack.apps")
 
 
-class ServingHost(Protocol):
-    """Just what is needed of a host. What `counters` it has is told what was refused."""
-
-    async def open_tcp_listeners(
-        self, port: int
-    ) -> Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]]:
-        """Listen on all addresses."""
-        ...
-
-    async def open_udp_socket(self, port: int) -> DatagramSocket:
-        """Bind on all addresses."""
-        ...
-
-
 async def serve(
-    host: ServingHost,
+    host: TrioHost,
     service: Service,
     *,
     tcp_port: int | None,
@@ -55,13 +43,54 @@ async def serve(
 ) -> None:
     """Serve until cancelled; None for a port leaves that side out.
 
-    A port that cannot be had is an `OSError` here, before anything is served.
+    A port that cannot be had is an `OSError` here, before anything is served. What else a service
+    does at its start may raise too.
 
     With `max_connections` open, whoever comes takes the place of one that hardly moves, or waits.
 
     Cancelled, it closes the listeners, gives every open connection its FIN, and is done after
     `FIN_GRACE_S` at the latest.
     """
+    if isinstance(service, UsesHost):
+        service.use_host(host)
+    if not isinstance(service, HasLifespan):
+        await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
+        return
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.live)
+        await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
+
+
+async def start(host: TrioHost, placements: Iterable[Placement]) -> None:
+    """Serve on a host of a network, until that ends; return when all answer. Raises OSError."""
+    for placement in placements:
+        await host.start(partial(serve_placed, host, placement))
+
+
+async def serve_placed(
+    host: TrioHost,
+    placement: Placement,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve where it has been placed: see `serve`."""
+    await serve(
+        host,
+        placement.service,
+        tcp_port=placement.tcp_port,
+        udp_port=placement.udp_port,
+        task_status=task_status,
+    )
+
+
+async def _serve_ports(
+    host: TrioHost,
+    service: Service,
+    tcp_port: int | None,
+    udp_port: int | None,
+    max_connections: int,
+    task_status: trio.TaskStatus[None],
+) -> None:
     listeners = () if tcp_port is None else await host.open_tcp_listeners(tcp_port)
     try:
         socket = None if udp_port is None else await host.open_udp_socket(udp_port)

@@ -1,21 +1,25 @@
 """One host on a TAP device, with services: what `pystack up` runs."""
 
+from __future__ import annotations
+
 import gc
+import json
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from pystack.apps.service import Placement
-from pystack.apps.serving import serve
+from pystack.apps.serving import serve_placed
 from pystack.core.addresses import format_ip4
-from pystack.runtime.host import TrioHost
 from pystack.runtime.ports import has_nobody
 from pystack.runtime.signals import ending_signals
 from pystack.runtime.tap_host import TapHostConfig, tap_host
 
+_BROWSED: Final = {"http": 80, "https": 443, "ftp": 21}
 FIN_GRACE_S: Final = 2.0  # what open connections get to finish when the program is told to end
 
 _log: Final = logging.getLogger("pystack.up")
@@ -24,24 +28,24 @@ _log: Final = logging.getLogger("pystack.up")
 async def up(
     config: TapHostConfig,
     placements: Sequence[Placement],
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[Ready], None],
     when_open: Callable[[], object] = lambda: None,
 ) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP.
 
     Raises DeviceError when the device can't be had, or vanishes.
 
-    `on_ready` gets one line as soon as everything answers; `when_open` is called as soon as root
-    is not needed any more.
+    `on_ready` is told as soon as everything answers; `when_open` is called as soon as root is not
+    needed any more.
     """
     with trio.open_signal_receiver(*ending_signals()) as signals:
         async with tap_host(config, when_open=when_open) as host:
             async with trio.open_nursery() as services:
                 for placement in placements:
-                    await services.start(_serve, host, placement)
+                    await services.start(serve_placed, host, placement)
                 # This stays: looking through it, Python's collector would stop the host for 30 ms.
                 gc.freeze()
-                on_ready(_describe(config, placements))
+                on_ready(Ready(config, placements))
                 number = await anext(aiter(signals))
                 _log.info("%s: closing", signal.Signals(number).name)
                 services.cancel_scope.cancel()
@@ -57,33 +61,51 @@ async def _ignore(signals: AsyncIterator[int]) -> None:
         _log.info("%s: closing already", signal.Signals(number).name)
 
 
-async def _serve(
-    host: TrioHost,
-    placement: Placement,
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    await serve(
-        host,
-        placement.service,
-        tcp_port=placement.tcp_port,
-        udp_port=placement.udp_port,
-        task_status=task_status,
-    )
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What there is when all is ready: device, address, and what is served where."""
 
+    config: TapHostConfig
+    placements: Sequence[Placement]
 
-def _describe(config: TapHostConfig, placements: Sequence[Placement]) -> str:
-    """Return the line that says that all is ready: device, address, and what is served where."""
-    address = format_ip4(config.address[0])
-    if config.port is not None and has_nobody(config.port):
-        # No address to turn to: there is nobody who could.
-        names = [f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in placements]
-        return " ".join([f"ready: {config.interface} on the {config.port.title},", *names])
-    words = [f"ready: {config.interface} {address}"]
-    for placement in placements:
+    def text(self) -> str:
+        """Return it as a line for people."""
+        interface, port = self.config.interface, self.config.port
+        names = [self._place(placement) for placement in self.placements]
+        if port is not None and has_nobody(port):
+            # No address to turn to: there is nobody who could.
+            names = [
+                f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in self.placements
+            ]
+            return " ".join([f"ready: {interface} on the {port.title},", *names])
+        return " ".join([f"ready: {interface} {self._address}", *names])
+
+    def json(self) -> str:
+        """Return it as a line for programs."""
+        services = [
+            {
+                "name": placement.service.name,
+                "tcp_port": placement.tcp_port,
+                "udp_port": placement.udp_port,
+                "url": self._url(placement),
+            }
+            for placement in self.placements
+        ]
+        line = {"ready": self.config.interface, "address": self._address, "services": services}
+        return json.dumps(line)
+
+    @property
+    def _address(self) -> str:
+        return format_ip4(self.config.address[0])
+
+    def _place(self, placement: Placement) -> str:
         port = placement.tcp_port or placement.udp_port
-        if placement.service.name == "http":
-            words.append(f"http://{address}/" if port == 80 else f"http://{address}:{port}/")
-        else:
-            words.append(f"{placement.service.name}:{port}")
-    return " ".join(words)
+        return self._url(placement) or f"{placement.service.name}:{port}"
+
+    def _url(self, placement: Placement) -> str | None:
+        """Return where a browser finds it; None: it is not for browsers."""
+        usual = _BROWSED.get(placement.service.name)
+        if usual is None:
+            return None
+        port = placement.tcp_port
+        return f"{placement.service.name}://{self._address}{'' if port == usual else f':{port}'}/"

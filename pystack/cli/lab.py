@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pystack.apps.lab import check_services, start_services
+from pystack.apps.hosting import check_services, start_services
 from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Lines, interruptible, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
@@ -129,7 +129,7 @@ def _load(file: Path) -> LabSpec:
     ports_of(spec)
     for node in spec.nodes.values():
         try:
-            check_services(node.serve)
+            check_services(node.serve, Path(spec.path).parent)
         except ConfigError as error:
             raise ConfigError(f"{spec.path}:{node.line}: {node.name}: {error}") from None
     return spec

@@ -5,6 +5,7 @@ shows for a program that SIGPIPE has ended. Python ignores that signal, and so d
 from any pipe or socket of a lab's programs, and a host on a TAP device has connections to close.
 """
 
+import json
 import logging
 import os
 import select
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from datetime import UTC, datetime
 from typing import Final, TextIO
 
 READER_GONE_STATUS: Final = 128 + signal.SIGPIPE
@@ -153,6 +155,21 @@ class Log(logging.Handler):
         """Give what waits a little more time."""
         self._lines.close()
         super().close()
+
+
+class JsonFormatter(logging.Formatter):
+    """Makes each record a line of JSON; a message that is one already stays as it is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        message = record.getMessage()
+        if message.startswith("{"):
+            return message
+        at = datetime.fromtimestamp(record.created, UTC).isoformat()
+        line = {"time": at, "level": record.levelname.lower(), "message": message}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 def _is_gone(descriptor: int) -> bool:

@@ -4,16 +4,19 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import trio
 import typer
 
-from pystack.apps.service import Placement, ServiceOptions, may_use_root, place_services
-from pystack.apps.up import up
+from pystack.apps.service import BUILT_IN, Placement, ServiceOptions, parse_serve, place_services
+from pystack.apps.up import Ready, up
+from pystack.apps.words import check_use, read_words
 from pystack.cli.observe import Observe, checked
-from pystack.cli.output import Log
-from pystack.core.errors import ConfigError, DeviceError
+from pystack.cli.output import JsonFormatter, Log
+from pystack.cli.words import NETEM, SERVICES, Words, takes
+from pystack.core.addresses import format_ip4
+from pystack.core.errors import DeviceError
 from pystack.core.rng import component_rng
 from pystack.runtime.privileges import give_up, is_the_machines_root, whom_to_be
 from pystack.runtime.tap_host import (
@@ -41,11 +44,13 @@ _Serve = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[:PORT]",
-        help="Service to offer: http (the default), iperf3, echo, discard, chargen, daytime, "
-        "time, or one that a plug-in adds. May be repeated.",
+        help=f"Service to offer, http if none is named: {', '.join(BUILT_IN)}, one that a plug-in "
+        "adds, or all. May be repeated.",
     ),
 ]
-_Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory that http serves.")]
+_Json = Annotated[
+    bool, typer.Option("--json", help="Say that all is ready, and log, in lines of JSON.")
+]
 _Pcap = Annotated[
     str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
 ]
@@ -76,14 +81,9 @@ _Port = Annotated[
 _Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
 ]
-# tc-netem(8)'s words, each for both directions: 50 ms of delay make 100 ms of round trip
-_Count = Annotated[int | None, typer.Option(metavar="PACKETS", help="As netem's; each way.")]
 
 
-def _words(example: str) -> Any:  # noqa: ANN401 - as typer.Option is
-    return typer.Option(metavar="WORDS", help=f"As netem's, such as {example}; each way.")
-
-
+@takes(words=NETEM, service_words=SERVICES)
 def up_command(
     interface: Annotated[
         str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
@@ -95,7 +95,7 @@ def up_command(
     mac: _MacAddress = DEFAULT_MAC,
     mtu: _Mtu = 1500,
     serve: _Serve = None,
-    root: _Root = None,
+    json: _Json = False,
     pcap: _Pcap = None,
     seed: _Seed = None,
     offload: _Offload = True,
@@ -104,22 +104,10 @@ def up_command(
     verbose: _Verbose = 0,
     observe: Observe = None,
     port: _Port = None,
-    delay: Annotated[str | None, _words("50ms")] = None,
-    jitter: Annotated[str | None, _words("5ms")] = None,
-    distribution: Annotated[str | None, _words("normal")] = None,
-    loss: Annotated[str | None, _words("1%")] = None,
-    duplicate: Annotated[str | None, _words("1%")] = None,
-    corrupt: Annotated[str | None, _words("0.1%")] = None,
-    reorder: Annotated[str | None, _words("25%")] = None,
-    gap: _Count = None,
-    rate: Annotated[str | None, _words("10mbit")] = None,
-    limit: _Count = None,
-    qdisc: Annotated[str | None, _words("fq_codel")] = None,
+    words: Words,
+    service_words: Words,
 ) -> None:
     """Be a host on a TAP device, until SIGINT, SIGTERM or SIGHUP."""
-    text = {"delay": delay, "jitter": jitter, "distribution": distribution, "loss": loss}
-    text |= {"duplicate": duplicate, "corrupt": corrupt, "reorder": reorder, "rate": rate}
-    words = {**text, "gap": gap, "limit": limit, "qdisc": qdisc}
     config = TapHostConfig.parse(
         interface,
         address=address,
@@ -132,12 +120,14 @@ def up_command(
         offload=offload,
         congestion=congestion,
         verbosity=verbose,
+        json=json,
         observe=checked(observe),
         port=port,
-        words={word: value for word, value in words.items() if value is not None},
+        words=words,
     )
-    placements = _placements(serve or ["http"], root, config.seed)
-    _run(config, placements, verbose, user, root)
+    placements = _placements(serve, service_words, config)
+    root = service_words.get("root")
+    _run(config, placements, user, root if isinstance(root, Path) else None)
 
 
 def _giving_up_root(user: str | None, root: Path | None) -> Callable[[], None]:
@@ -153,29 +143,39 @@ def _giving_up_root(user: str | None, root: Path | None) -> Callable[[], None]:
     return when_open
 
 
-def _placements(serve: Sequence[str], root: Path | None, seed: int) -> list[Placement]:
-    if root is not None and not any(map(may_use_root, serve)):
-        raise ConfigError(f"--root {root} is for http, which is not served: add --serve http")
-    return place_services(serve, ServiceOptions(root=root, rng=component_rng(seed, "services")))
+def _placements(
+    serve: Sequence[str] | None, words: Words, config: TapHostConfig
+) -> list[Placement]:
+    asked = [*(serve or ())]
+    if "app" in words:
+        asked.append("asgi")
+    asked = asked or ["http"]
+    names = [parse_serve(text)[0] for text in asked]
+    check_use(words, names, lambda word: SERVICES[word].spelling(word))
+    options = ServiceOptions(
+        rng=component_rng(config.seed, "services"),
+        addresses=(format_ip4(config.address[0]),),
+    )
+    return place_services(asked, read_words(words, options))
 
 
 def _run(
     config: TapHostConfig,
     placements: Sequence[Placement],
-    verbose: int,
     user: str | None,
     root: Path | None,
 ) -> None:
     when_open = _giving_up_root(user, root)
 
-    def on_ready(line: str) -> None:
-        print(line, flush=True)
+    def on_ready(ready: Ready) -> None:
+        print(ready.json() if config.json else ready.text(), flush=True)
         if user is None and is_the_machines_root():
             _log.warning("running as root, without capabilities; --user NAME lets it be another")
 
-    level = logging.INFO if verbose else logging.WARNING
+    level = logging.INFO if config.verbosity else logging.WARNING
     log = Log()
-    logging.basicConfig(handlers=[log], level=level, format="%(message)s")
+    log.setFormatter(JsonFormatter() if config.json else logging.Formatter("%(message)s"))
+    logging.basicConfig(handlers=[log], level=level)
     trio.run(up, config, placements, on_ready, when_open)
     if log.is_broken:
         raise BrokenPipeError

@@ -129,12 +129,25 @@ class TrioHost:
         return self._stack.name
 
     @property
+    def seed(self) -> int:
+        """Return that of its world."""
+        return self._stack.seed
+
+    @property
     def address(self) -> str:
         """Return its first address on a real link, as text."""
-        for interface in self.stack.interfaces:
-            if interface.neighbors is not None:
-                return format_ip4(interface.address)
+        for address in self.addresses:
+            return address
         raise ConfigError(f"{self.name} has no link yet, and so no address")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return its addresses on real links, as text."""
+        return tuple(
+            format_ip4(interface.address)
+            for interface in self.stack.interfaces
+            if interface.neighbors is not None
+        )
 
     @property
     def interfaces(self) -> list[Interface]:

@@ -37,11 +37,20 @@ from pystack.runtime.virtual import run as run_in_virtual_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
 from pystack.topology.reading import describe
-from pystack.topology.spec import REAL_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec, ProgramSpec
+from pystack.topology.spec import (
+    REAL_KINDS,
+    EventSpec,
+    LabSpec,
+    LinkSpec,
+    NodeSpec,
+    ProgramSpec,
+    Words,
+)
 
 ProgramFn = Callable[..., Awaitable[object]]
-# Starts the services of a host (`pystack.apps` knows them); they are given by their words.
-ServeFn = Callable[[TrioHost, Sequence[str], int], Awaitable[None]]
+# Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
+# which names of files are relative to the path.
+ServeFn = Callable[[TrioHost, Sequence[str | Words], Path, int], Awaitable[None]]
 
 
 class ProgramError(PystackError):
@@ -188,7 +197,8 @@ class _Lab:
 
     async def _start_served(self, net: Network, node: NodeSpec) -> None:
         if node.serve:
-            await self._serve(net.hosts[node.name], node.serve, net.seed)
+            folder = Path(self._spec.path).parent
+            await self._serve(net.hosts[node.name], node.serve, folder, net.seed)
 
     async def _start_services(self, net: Network, node: NodeSpec) -> None:
         for name, program, function in self._services:

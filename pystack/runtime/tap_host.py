@@ -24,6 +24,7 @@ from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.link.port import Port
+from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
@@ -63,6 +64,7 @@ class TapHostConfig:
     offload: bool = True
     congestion: str = "cubic"
     verbosity: int = 0  # 1: a line per event; 2: also one per packet
+    json: bool = False  # those lines are JSON
     port: Chosen[Port] | None = None  # None: a TAP device of the interface's name
     observe: tuple[str, ...] = ()  # observers by their names and words
     trouble: PipeConfig | None = None  # on the way to the kernel and back; None: nothing is
@@ -82,6 +84,7 @@ class TapHostConfig:
         offload: bool = True,
         congestion: str = "cubic",
         verbosity: int = 0,
+        json: bool = False,
         port: str | None = None,
         observe: tuple[str, ...] = (),
         words: Mapping[str, object] | None = None,
@@ -120,6 +123,7 @@ class TapHostConfig:
             offload=offload,
             congestion=congestion,
             verbosity=verbosity,
+            json=json,
             port=None if port is None else read_port(port),
             observe=observe,
             trouble=_read_trouble(words) if words else None,
@@ -240,7 +244,8 @@ def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> Non
         host.observe(writer)
     if config.verbosity:
         packets = config.verbosity > 1
-        host.observe(LogObserver(_events.info, packets, offset_s))
+        kind = JsonObserver if config.json else LogObserver
+        host.observe(kind(_events.info, packets, offset_s))
     scene = Scene(
         say=_events.warning,  # shown with any verbosity
         began_at=trio.current_time(),

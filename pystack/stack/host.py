@@ -47,6 +47,7 @@ class Host:
     def __init__(self, name: str, scheduler: Scheduler, seed: int) -> None:
         self.name = name
         self.scheduler = scheduler
+        self.seed = seed
         self.rng: Random = component_rng(seed, f"host/{name}")
         self.counters = Counters()
         self.observers: list[Observer] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pystack.core.addresses import format_ip4
-from pystack.topology.spec import EventSpec, LabSpec, LinkSpec
+from pystack.topology.spec import EventSpec, LabSpec, LinkSpec, Words
 from pystack.topology.topology import Topology
 
 _OWN_WORDS = ("preset", "mtu_bytes")
@@ -69,7 +69,7 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
             tuple(f"{format_ip4(address)}/{prefix.length}" for address, prefix in known),
             (
                 *(_value(node.words[word]) for word in node.words if word == "port"),
-                *node.serve,
+                *map(_service, node.serve),
                 *(program.run for program in node.programs),
             ),
         )
@@ -185,6 +185,15 @@ def _line(link: LinkSpec) -> Line:
 def _words(words: Mapping[str, object]) -> list[str]:
     """Return words with their values as one would say them."""
     return [word if value is True else f"{word} {_value(value)}" for word, value in words.items()]
+
+
+def _service(asked: str | Words) -> str:
+    """Return a service as the command takes it, and its words."""
+    if isinstance(asked, str):
+        return asked
+    rest = {word: value for word, value in asked.items() if word not in ("name", "port")}
+    name = str(asked.get("name")) + (f":{asked['port']}" if "port" in asked else "")
+    return " ".join([name, *_words(rest)])
 
 
 def _value(value: object) -> str:

@@ -124,13 +124,19 @@ class _Reader:
         )
 
     def _observers(self, path: Path, value: object) -> Iterable[str | Mapping[str, object]]:
-        for at, item in enumerate(self._doc.items(path, value)):
-            here = (*path, at)
-            words = self._doc.table(here, item, None) if isinstance(item, dict) else None
-            asked = self._doc.text(here, item) if words is None else words
-            with self._doc.placed(here):
+        for at, asked in enumerate(self._named(path, value)):
+            with self._doc.placed((*path, at)):
                 read_observer(asked)
             yield asked
+
+    def _named(self, path: Path, value: object) -> list[str | Mapping[str, object]]:
+        """Return a list of what is asked for by texts, or by tables of a name and words."""
+        return [
+            self._doc.table((*path, at), item, None)
+            if isinstance(item, dict)
+            else self._doc.text((*path, at), item)
+            for at, item in enumerate(self._doc.items(path, value))
+        ]
 
     def _node(self, path: Path, name: str, kind: str, value: object) -> NodeSpec:
         table = self._doc.table(path, value, _NODE_WORDS[kind])
@@ -142,7 +148,7 @@ class _Reader:
             address=self._address((*path, "address"), table.get("address")),
             words=self._further(path, table),
             routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
-            serve=tuple(self._doc.texts((*path, "serve"), table.get("serve", []))),
+            serve=tuple(self._named((*path, "serve"), table.get("serve", []))),
             programs=tuple(self._programs((*path, "programs"), kind, table.get("programs", []))),
             restart=self._doc.switch((*path, "restart"), table.get("restart", True)),
             line=self._doc.line(path),

@@ -30,7 +30,8 @@ class NodeSpec:
     address: AddressWords = None  # None: the network gives it one
     words: Words = field(default_factory=dict)  # further words of the Python call
     routes: tuple[tuple[str, str, int], ...] = ()  # destination, via, line
-    serve: tuple[str, ...] = ()  # services, as `pystack up --serve` takes them
+    # services: as `pystack up --serve` takes them, or their names and words
+    serve: tuple[str | Words, ...] = ()
     programs: tuple[ProgramSpec, ...] = ()
     restart: bool = True  # what ran when its power went runs again when that comes back
     line: int

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from lab_runs import Run
 
-from pystack.apps.lab import start_services
+from pystack.apps.hosting import start_services
 from pystack.runtime.lab import LabOptions, run_lab
 from pystack.topology.file import load
 

@@ -9,8 +9,8 @@ import trio
 
 import pystack
 from pystack import Iperf3Error, Network, TrioHost
+from pystack.apps.hosting import serve
 from pystack.apps.iperf3 import Iperf3
-from pystack.apps.lab import start_services
 from pystack.runtime.iperf3 import protocol
 from pystack.runtime.iperf3.parameters import Parameters
 from pystack.runtime.iperf3.protocol import Problem, State
@@ -31,7 +31,7 @@ def between(scenario: Scenario, **words: object) -> None:
         async with Network(seed=7) as net:
             client, server = net.host("client"), net.host("server")
             net.link(client, server, **words)  # type: ignore[arg-type]
-            await start_services(server, ["iperf3"], 7)
+            await serve(server, "iperf3")
             await scenario(client, server)
 
     pystack.run(main)
@@ -121,7 +121,7 @@ def test_udp_counts_what_the_link_has_lost(reverse: bool) -> None:
     async def main() -> None:
         async with Network(seed=7) as net:
             client, server = net.host("client"), net.host("server")
-            await start_services(server, ["iperf3"], 7)
+            await serve(server, "iperf3")
             link = net.link(client, server, delay="5ms")
             # The control connection has no losses to mend, and the count is the datagrams' alone.
             net.at("1s", lambda: link.set(loss="5%"))
@@ -295,7 +295,7 @@ def test_no_stranger_joins_a_test() -> None:
             switch = net.switch("switch")
             for host in (client, stranger, server):
                 net.link(host, switch, delay="1ms")
-            await start_services(server, ["iperf3"], 7)
+            await serve(server, "iperf3")
             control = await opened(client, Parameters(udp=True).pack())
             await protocol.expect_state(control, State.CREATE_STREAMS)
             async with await stranger.open_udp_socket() as socket:
@@ -369,7 +369,7 @@ def test_a_client_that_goes_away_anywhere_locks_nobody_out(
             switch = net.switch("switch")
             for host in (gone, client, server):
                 net.link(host, switch, delay="5ms", rate="100mbit")
-            await start_services(server, ["iperf3"], 7)
+            await serve(server, "iperf3")
             streams = await go_as_far_as(step, gone)
             if way == "is without power":
                 gone.power_off()

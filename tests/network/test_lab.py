@@ -6,7 +6,7 @@ import dpkt
 import pytest
 from lab_runs import Run
 
-from pystack.apps.lab import start_services
+from pystack.apps.hosting import start_services
 from pystack.core.errors import ConfigError
 from pystack.runtime.lab import LabOptions, ProgramError, run_lab
 from pystack.runtime.virtual import DeadlockError

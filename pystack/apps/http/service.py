@@ -18,10 +18,10 @@ class HttpService:
     tcp_port: Final = 80
     udp_port: Final = None
 
-    def __init__(self, root: Path | None, limits: Limits, utc_now: Callable[[], float]) -> None:
-        self._site = Site(root)
-        self._limits = limits
-        self._utc_now = utc_now
+    def __init__(self, options: ServiceOptions) -> None:
+        self._site = Site(options.root, options.dotfiles)
+        self._limits = options.limits
+        self._utc_now = options.utc_now
 
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""

@@ -1,0 +1,54 @@
+"""Services on the hosts of a network: what a lab's file asks for with `serve`, or a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from pystack.apps.service import Request, ServiceOptions, place_services
+from pystack.apps.serving import start
+from pystack.apps.words import ServiceWords, read_request, read_words
+from pystack.core.errors import ConfigError
+from pystack.core.rng import component_rng
+from pystack.runtime.host import TrioHost
+
+Asked = str | Mapping[str, object]
+
+
+async def serve(host: TrioHost, *names: str, **words: Unpack[ServiceWords]) -> None:
+    """Serve on a host until the network ends or its power goes; return when all answer.
+
+    `names`: as `pystack up --serve` takes them ("https", "ftp:2121"). The words are those of its
+    other options (`--root`: `root=`), and hold for all of them. Raises ConfigError, OSError.
+    """
+    if not names:
+        raise ConfigError("nothing is named that is to be served")
+    options = read_words(words, _options(host, host.seed))
+    await start(host, place_services(names, options))
+
+
+async def start_services(host: TrioHost, asked: Sequence[Asked], folder: Path, seed: int) -> None:
+    """Start services on a host ("http", {"name": "ftp", "port": 2121}), until they answer.
+
+    `folder`: files that the words name are relative to it. Raises ConfigError, OSError.
+    """
+    await start(host, place_services(_requests(asked, _options(host, seed), folder)))
+
+
+def check_services(asked: Sequence[Asked], folder: Path) -> None:
+    """Raise ConfigError for services that there are not, or that claim one port."""
+    if asked:
+        place_services(_requests(asked, ServiceOptions(), folder))
+
+
+def _requests(asked: Sequence[Asked], options: ServiceOptions, folder: Path) -> list[Request]:
+    return [read_request(each, options, folder) for each in asked]
+
+
+def _options(host: TrioHost, seed: int) -> ServiceOptions:
+    return ServiceOptions(
+        rng=component_rng(seed, f"services/{host.name}"),
+        host_name=host.name,
+        addresses=host.addresses,
+    )

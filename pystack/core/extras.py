@@ -1,0 +1,29 @@
+"""What only some services need, and who has only the core of pystack does not have."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from pystack.core.errors import ConfigError
+
+# Library (its import name) -> the extra of pystack-net that brings it.
+EXTRAS: Final = {
+    "cryptography": "tls",
+    "dns": "dns",
+    "h2": "http2",
+    "httpx": "http",
+    "hypercorn": "asgi",
+    "trustme": "tls",
+    "wsproto": "ws",
+}
+
+
+def need(library: str, what: str) -> ModuleType:
+    """Import a library that `what` needs. Raises ConfigError, which says how to get it."""
+    try:
+        return import_module(library)
+    except ModuleNotFoundError as error:
+        top = library.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != top:
+            raise  # it is there, and lacks something itself
+        raise ConfigError(f"{what} needs {top}: pip install 'pystack-net[{EXTRAS[top]}]'") from None
