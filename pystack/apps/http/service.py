@@ -1,14 +1,12 @@
 """HTTP as a service of a host."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import trio
 
-from pystack.apps.http.limits import Limits
 from pystack.apps.http.server import serve_connection
 from pystack.apps.http.site import Site
+from pystack.apps.service import ServiceOptions
 
 
 class HttpService:
@@ -19,7 +17,7 @@ class HttpService:
     udp_port: Final = None
 
     def __init__(self, options: ServiceOptions) -> None:
-        self._site = Site(options.root, options.dotfiles)
+        self._site = Site(options.root, dotfiles=options.dotfiles)
         self._limits = options.limits
         self._utc_now = options.utc_now
 
