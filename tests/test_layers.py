@@ -79,7 +79,6 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "trustme": ("pystack.apps.",),
     "cryptography": ("pystack.apps.",),
     "httpx": ("pystack.apps.",),
-    "dns": ("pystack.wire.dns",),
     "hypercorn": ("pystack.apps.asgi",),
     "anyio": ("pystack.runtime.anyio_listener",),
     "typer": ("pystack.cli.",),
