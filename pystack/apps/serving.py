@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
