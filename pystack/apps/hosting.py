@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from pystack.apps.service import Request, ServiceOptions, place_services
+from pystack.apps.options import ServiceOptions
+from pystack.apps.service import Request, place_services
 from pystack.apps.serving import start
 from pystack.apps.words import ServiceWords, read_request, read_words
 from pystack.core.errors import ConfigError

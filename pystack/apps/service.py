@@ -4,17 +4,14 @@ A plug-in is an entry point in the group `pystack.service`: its name is what `--
 loads to a function that makes a `Service` from `ServiceOptions`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from random import Random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
-from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
+from pystack.apps.options import ServiceOptions as ServiceOptions
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo, Time
-from pystack.apps.world import utc_now
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import find, installed
 from pystack.core.suggest import suggest
@@ -106,41 +103,6 @@ class HasLifespan(Protocol):
     async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run until cancelled; the ports are opened when it has said that it is `started`."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsOptions:
-    """Who a server is to those who come with TLS."""
-
-    certificate: Path | None = None  # with its chain, in PEM; None: one is made
-    key: Path | None = None  # None: it is in the certificate's file
-    ca: Path | None = (
-        None  # where to write whom to trust, if the certificate is made; None: nowhere
-    )
-    names: tuple[str, ...] = ()  # for which it is made, besides the host's own name and addresses
-    keylog: Path | None = None  # what Wireshark needs to decrypt, NSS key log format; None: nowhere
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceOptions:
-    """What services may be told; each takes what concerns it."""
-
-    root: Path | None = None  # the directory to serve; None: the built-in pages alone
-    writable: bool = False  # clients may change what is below root
-    dotfiles: bool = False  # hidden files are served too
-    limits: Limits = DEFAULT_LIMITS  # of HTTP connections
-    utc_now: Callable[[], float] = utc_now  # seconds since 1970; in virtual time since it began
-    rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
-    host_name: str = "pystack"  # in greetings, names of files, certificates
-    addresses: tuple[str, ...] = ()  # of the host
-    accounts: Mapping[str, str] = field(default_factory=dict)  # password of each user; or anybody
-    tls: TlsOptions = TlsOptions()
-    # Domains whose mail is taken, besides the host's own; "*": anybody's, which is kept here too
-    mail_for: tuple[str, ...] = ()
-    records: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test 300 A 10.77.0.5"
-    faults: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test late 2s"
-    asgi: str | None = None  # "module:app"; None: there is no application
-    asgi_tls: bool = False
 
 
 ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]

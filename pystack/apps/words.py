@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypedDict
 
-from pystack.apps.service import ALL, BUILT_IN, Request, ServiceOptions, parse_serve
+from pystack.apps.options import ServiceOptions
+from pystack.apps.service import ALL, BUILT_IN, Request, parse_serve
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 

@@ -6,7 +6,7 @@ import trio
 
 from pystack.apps.http.server import serve_connection
 from pystack.apps.http.site import Site
-from pystack.apps.service import ServiceOptions
+from pystack.apps.options import ServiceOptions
 
 
 class HttpService:

@@ -1,0 +1,44 @@
+"""What services may be told."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
+from pystack.apps.world import utc_now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """Who a server is to those who come with TLS."""
+
+    certificate: Path | None = None  # with its chain, in PEM; None: one is made
+    key: Path | None = None  # None: it is in the certificate's file
+    ca: Path | None = (
+        None  # where to write whom to trust, if the certificate is made; None: nowhere
+    )
+    names: tuple[str, ...] = ()  # for which it is made, besides the host's own name and addresses
+    keylog: Path | None = None  # what Wireshark needs to decrypt, NSS key log format; None: nowhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """What services may be told; each takes what concerns it."""
+
+    root: Path | None = None  # the directory to serve; None: the built-in pages alone
+    writable: bool = False  # clients may change what is below root
+    dotfiles: bool = False  # hidden files are served too
+    limits: Limits = DEFAULT_LIMITS  # of HTTP connections
+    utc_now: Callable[[], float] = utc_now  # seconds since 1970; in virtual time since it began
+    rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
+    host_name: str = "pystack"  # in greetings, names of files, certificates
+    addresses: tuple[str, ...] = ()  # of the host
+    accounts: Mapping[str, str] = field(default_factory=dict)  # password of each user; or anybody
+    tls: TlsOptions = TlsOptions()
+    # Domains whose mail is taken, besides the host's own; "*": anybody's, which is kept here too
+    mail_for: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test 300 A 10.77.0.5"
+    faults: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test late 2s"
+    asgi: str | None = None  # "module:app"; None: there is no application
+    asgi_tls: bool = False
