@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 from pystack.core.addresses import format_ip4, format_mac
-from pystack.core.errors import WireError
+from pystack.core.errors import ConfigError, WireError
 from pystack.observe import summary_icmp, summary_ip6
 from pystack.wire import arp, ethernet, ipv4, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
@@ -88,15 +88,25 @@ def transport(proto: int, src: str, dst: str, data: memoryview, *, fragment: boo
 def _known_udp(src_port: int, dst_port: int, data: memoryview) -> str | None:
     """Return what a DNS or DHCP message says; None where it is neither, or not whole."""
     ports = {src_port, dst_port}
-    if _DNS_PORTS.isdisjoint(ports) and _DHCP_PORTS.isdisjoint(ports):
-        return None
-    from pystack.wire import slow  # here, for it brings all of dpkt: 25 ms that few need
-
-    describe = slow.describe_dhcp if _DNS_PORTS.isdisjoint(ports) else slow.describe_dns
+    payload = data[udp.HEADER_BYTES :]
     try:
-        return describe(data[udp.HEADER_BYTES :])
+        if not _DNS_PORTS.isdisjoint(ports):
+            return _dns(payload)
+        if not _DHCP_PORTS.isdisjoint(ports):
+            from pystack.wire import slow  # here, for it brings all of dpkt: 25 ms that few need
+
+            return slow.describe_dhcp(payload)
     except WireError:
-        return None
+        pass
+    return None
+
+
+def _dns(payload: memoryview) -> str:
+    try:
+        from pystack.observe import summary_dns  # 50 ms, and an extra
+    except ConfigError:
+        return f"DNS, length {len(payload)} (what it says: pip install 'pystack-net[dns]')"
+    return summary_dns.describe(bytes(payload))
 
 
 def _arp(data: memoryview) -> str:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip4, format_ip4, parse_ip4
 from pystack.core.errors import WireError
-from pystack.wire import dns
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.topology.topology import Topology
+    from pystack.wire.dns import Question, Record
 
-_ADDRESS_BYTES: Final = 4
+PORT: Final = 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +67,35 @@ def names_of(topology: Topology) -> Names:
 
 def answer(data: bytes, names: Names) -> bytes:
     """Return the answer to a query. Raises WireError for what is none, and gets no answer."""
-    query = dns.parse_query(data)
-    if not query.is_standard:
-        return dns.pack_answer(query, dns.NOT_IMPLEMENTED)
-    if query.klass not in (dns.IN, dns.ANY):
-        return dns.pack_answer(query, dns.REFUSED)
-    backwards = dns.reversed_address(query.name)
-    if backwards is not None:
-        return _answer_backwards(query, names.name_of(backwards))
-    address = names.address_of(query.name)
-    if address is None:
-        return dns.pack_answer(query, dns.NAME_ERROR)
-    if query.kind in (dns.A, dns.ANY):
-        record = dns.A, address.to_bytes(_ADDRESS_BYTES, "big")
-        return dns.pack_answer(query, dns.NO_ERROR, record)
-    # There is such a host, but nothing of that kind is known of it (RFC 2308 section 2.2): for
-    # AAAA the way to say that it has IPv4 only.
-    return dns.pack_answer(query, dns.NO_ERROR)
+    from pystack.wire import dns
+
+    query = dns.parse_message(data)
+    if query.is_response:
+        raise WireError("dns_not_a_query")
+    if not query.questions:
+        raise WireError("dns_no_question")
+    [question] = query.questions
+    records: tuple[Record, ...] = ()
+    rcode = dns.NO_ERROR
+    if query.opcode != dns.QUERY:
+        rcode = dns.NOT_IMPLEMENTED
+    elif question.klass not in (dns.IN, dns.ANY_CLASS):
+        rcode = dns.REFUSED
+    else:
+        found = _records_of(question, names)
+        rcode, records = (dns.NAME_ERROR, ()) if found is None else (rcode, found)
+    reply = dns.Message(
+        ident=query.ident,
+        is_response=True,
+        opcode=query.opcode,
+        rcode=rcode,
+        authoritative=True,
+        recursion_desired=query.recursion_desired,
+        recursion_available=True,
+        questions=query.questions,
+        answers=records,
+    )
+    return dns.pack_message(reply, dns.UDP_BYTES)
 
 
 async def serve_dns(
@@ -93,7 +105,7 @@ async def serve_dns(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer queries on a host, for ever. Raises OSError(EADDRINUSE) where it has a DNS already."""
-    async with await host.open_udp_socket(dns.PORT) as socket:
+    async with await host.open_udp_socket(PORT) as socket:
         task_status.started()
         while True:
             try:
@@ -106,12 +118,24 @@ async def serve_dns(
                 host.counters.add("dns_unanswerable")
 
 
-def _answer_backwards(query: dns.Query, name: str | None) -> bytes:
-    if name is None:
-        return dns.pack_answer(query, dns.NAME_ERROR)
-    if query.kind not in (dns.PTR, dns.ANY):
-        return dns.pack_answer(query, dns.NO_ERROR)
-    try:
-        return dns.pack_answer(query, dns.NO_ERROR, (dns.PTR, dns.pack_name(name)))
-    except ValueError:  # a name that only the lab can say
-        return dns.pack_answer(query, dns.NAME_ERROR)
+def _records_of(question: Question, names: Names) -> tuple[Record, ...] | None:
+    """Return what answers a question; None: there is no such name."""
+    from pystack.wire import dns
+
+    backwards = dns.reversed_address(question.name)
+    if backwards is not None and "." in backwards:
+        name = names.name_of(parse_ip4(backwards))
+        if name is None:
+            return None
+        try:
+            found = dns.record(question.name, dns.PTR, 0, name)
+        except ValueError:  # a name that only the lab can say
+            return None
+    else:
+        address = names.address_of(question.name)
+        if address is None:
+            return None
+        found = dns.record(question.name, dns.A, 0, format_ip4(address))
+    # There is such a host, but perhaps nothing of that kind is known of it (RFC 2308 section 2.2):
+    # for AAAA the way to say that it has IPv4 only.
+    return (found,) if question.kind in (found.kind, dns.ANY) else ()

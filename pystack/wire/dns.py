@@ -1,129 +1,475 @@
-"""DNS messages (RFC 1035), as far as a server needs them that answers from a table of hosts.
+"""DNS messages (RFC 1035, RFC 6891): bytes to values and back. The one codec of the project.
 
-One question in, one answer out. Hostile bytes raise only `WireError`: a query has no compressed
-names, so what is one here is not followed but refused, and nothing can go in circles.
+Names and data are dnspython's, which has all kinds of them; the frame of a message is read here,
+for `dns.message` sorts what it reads into sets, which nobody needs here and costs as much again.
+Hostile bytes raise only `WireError`. What a message may cost is bounded: names follow 16 pointers
+at most, which lead backwards, and have so many labels together; there is one question, and no more
+records than the caller allows.
+
+A name is text here: in lower case, without the dot at its end, "" for the root; what is no letter,
+digit or sign in it is written "\\.", "\\032" as in zone files, so two names are the same if and
+only if their texts are.
+
+dnspython is an extra: importing this module without it raises `ConfigError`.
 """
 
+from __future__ import annotations
+
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Final
 
-from pystack.core.addresses import Ip4
 from pystack.core.errors import WireError
+from pystack.core.extras import need
+
+try:
+    import dns.exception
+    import dns.name
+    import dns.rdata
+    import dns.rdataclass
+    import dns.rdatatype
+    import dns.reversename
+    import dns.wire
+except ModuleNotFoundError:
+    need("dns", "DNS")
+    raise
 
 PORT: Final = 53
 
-# RFC 1035 section 3.2.2, RFC 3596 section 2.1, RFC 1035 section 3.2.3, and class IN of 3.2.4
+# The registry of RFC 6895: types and classes that are told apart here; others by number
 A: Final = 1
+NS: Final = 2
+CNAME: Final = 5
+SOA: Final = 6
 PTR: Final = 12
+MX: Final = 15
+TXT: Final = 16
 AAAA: Final = 28
+SRV: Final = 33
+OPT: Final = 41
 ANY: Final = 255
 IN: Final = 1
+ANY_CLASS: Final = 255
 
-# RFC 1035 section 4.1.1
+QUERY: Final = 0  # the only opcode that is answered here
+
 NO_ERROR: Final = 0
-NOT_IMPLEMENTED: Final = 4
+FORMAT_ERROR: Final = 1
+SERVER_FAILURE: Final = 2
 NAME_ERROR: Final = 3  # "NXDOMAIN"
+NOT_IMPLEMENTED: Final = 4
 REFUSED: Final = 5
+BAD_VERSION: Final = 16  # RFC 6891 section 9
+
+MAX_BYTES: Final = 65535  # of a message, by TCP; by UDP what both sides can take
+UDP_BYTES: Final = 512  # that every side can take (RFC 1035 section 4.2.1)
+EDNS_BYTES: Final = 1232  # what needs no fragments on any path of IPv6, as all servers have it
+MAX_RECORDS: Final = 1024  # in a message that is read
+MAX_LABELS: Final = 16 * 1024  # of all names in it: of one byte each, two may stand for 127
+MAX_TTL_S: Final = 2**31 - 1  # RFC 2181 section 8
+
+_RCODES: Final = {
+    NO_ERROR: "NOERROR",
+    FORMAT_ERROR: "FORMERR",
+    SERVER_FAILURE: "SERVFAIL",
+    NAME_ERROR: "NXDOMAIN",
+    NOT_IMPLEMENTED: "NOTIMP",
+    REFUSED: "REFUSED",
+    BAD_VERSION: "BADVERS",
+}
 
 _QR: Final = 0x8000  # it is a response
-_OPCODE: Final = 0x7800
 _AA: Final = 0x0400  # from who knows, not from hearsay
+_TC: Final = 0x0200
 _RD: Final = 0x0100
 _RA: Final = 0x0080
+_OPCODE_SHIFT: Final = 11
+_DNSSEC_OK: Final = 0x8000
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _QUESTION_TAIL: Final = struct.Struct("!HH")
-_RECORD: Final = struct.Struct("!HHHIH")  # after the name: type, class, TTL, length of data
-_NAME_OF_QUESTION: Final = 0xC000 | 12  # RFC 1035 section 4.1.4: a pointer to byte 12
-_LABEL_MAX_BYTES: Final = 63
-_NAME_MAX_BYTES: Final = 255
+_RECORD: Final = struct.Struct("!HHIH")  # after the name: type, class, TTL, length of data
+_LENGTH: Final = struct.Struct("!H")
+_OPT_BYTES: Final = 1 + _RECORD.size
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One question, and what the answer has to repeat of it."""
+@dataclass(slots=True)
+class Question:
+    """What is asked."""
+
+    name: str
+    kind: int
+    klass: int = IN
+    # As it stands in the message: the letters' case is the asker's own, and is given back.
+    spelled: dns.name.Name | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(slots=True)
+class Record:
+    """One resource record. Make it with `record`."""
+
+    name: str
+    kind: int
+    ttl_s: int
+    data: dns.rdata.Rdata = field(repr=False)
+    klass: int = IN
+
+    @property
+    def text(self) -> str:
+        """Return the data as a zone file has it: "10 mail.example.test."."""
+        return self.data.to_text()
+
+    @property
+    def address(self) -> str | None:
+        """Return the address; None where it is neither A nor AAAA."""
+        # Of class CH, A has a number of another sort.
+        is_address = self.kind in (A, AAAA) and self.klass == IN
+        return getattr(self.data, "address", None) if is_address else None
+
+    @property
+    def target(self) -> str | None:
+        """Return the name that it leads to; None where it is no CNAME, NS, PTR, MX or SRV."""
+        word = "exchange" if self.kind == MX else "target"
+        name = getattr(self.data, word, None) if self.kind in _WITH_TARGET else None
+        return None if name is None else _text_of(name)
+
+    @property
+    def soa_minimum_s(self) -> int | None:
+        """Return how long "no such thing" may be kept (RFC 2308); None where it is no SOA."""
+        return getattr(self.data, "minimum", None) if self.kind == SOA else None
+
+    def __str__(self) -> str:
+        """Return its line in a zone file."""
+        return f"{self.name}. {self.ttl_s} IN {kind_name(self.kind)} {self.text}"
+
+
+_WITH_TARGET: Final = frozenset({CNAME, NS, PTR, MX, SRV})
+
+
+@dataclass(slots=True)
+class Edns:
+    """What the OPT record says (RFC 6891). Options, cookies among them, are not looked at."""
+
+    payload_bytes: int = EDNS_BYTES  # that the sender can take by UDP
+    version: int = 0
+    dnssec_ok: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """A query or a response."""
 
     ident: int
-    name: str  # in lower case, without the dot at its end; "" is the root
-    kind: int
-    klass: int
-    is_standard: bool  # False: an update, a status request, ...
-    recursion_desired: bool
-    question: bytes  # as it stands in the message: the letters' case is the asker's own
+    is_response: bool = False
+    opcode: int = QUERY
+    rcode: int = NO_ERROR  # with the upper bits that EDNS has
+    authoritative: bool = False
+    truncated: bool = False
+    recursion_desired: bool = False
+    recursion_available: bool = False
+    questions: tuple[Question, ...] = ()
+    answers: tuple[Record, ...] = ()
+    authority: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()  # without the OPT record
+    edns: Edns | None = None
 
 
-def parse_query(data: bytes) -> Query:
-    """Read a query. Raises WireError for anything else, answers included."""
+def parse_message(data: bytes, max_records: int = MAX_RECORDS) -> Message:
+    """Read a message. Raises WireError for what is none, or has more than a message needs."""
     if len(data) < _HEADER.size:
         raise WireError("dns_truncated")
-    ident, flags, questions, _, _, _ = _HEADER.unpack_from(data)
-    if flags & _QR:
-        raise WireError("dns_not_a_query")
-    if questions != 1:
-        raise WireError("dns_not_one_question")
-    name, end = _parse_name(data, _HEADER.size)
-    if len(data) < end + _QUESTION_TAIL.size:
-        raise WireError("dns_truncated")
-    kind, klass = _QUESTION_TAIL.unpack_from(data, end)
-    question = bytes(data[_HEADER.size : end + _QUESTION_TAIL.size])
-    return Query(ident, name, kind, klass, not flags & _OPCODE, bool(flags & _RD), question)
+    ident, flags, *counts = _HEADER.unpack_from(data)
+    if counts[0] > 1:
+        raise WireError("dns_many_questions")  # RFC 9619: there is one
+    if sum(counts[1:]) > max_records:
+        raise WireError("dns_many_records")
+    message = Message(
+        ident=ident,
+        is_response=bool(flags & _QR),
+        opcode=flags >> _OPCODE_SHIFT & 0xF,
+        rcode=flags & 0xF,
+        authoritative=bool(flags & _AA),
+        truncated=bool(flags & _TC),
+        recursion_desired=bool(flags & _RD),
+        recursion_available=bool(flags & _RA),
+    )
+    parser = _Parser(data, _HEADER.size)
+    try:
+        if counts[0]:
+            name = parser.get_name(None, True)
+            kind, klass = parser.get_struct("!HH")
+            message.questions = (Question(_text_of(name), kind, klass, name),)
+        message.answers = _parse_records(parser, counts[1], None)
+        message.authority = _parse_records(parser, counts[2], None)
+        message.additional = _parse_records(parser, counts[3], message)
+    except WireError:
+        raise
+    except Exception as error:  # FormError, and what the readers of rare kinds did not foresee
+        reason = "dns_many_labels" if parser.labels > MAX_LABELS else "dns_malformed"
+        raise WireError(reason) from error
+    if parser.remaining():
+        raise WireError("dns_trailing_bytes")
+    return message
 
 
-def pack_answer(query: Query, rcode: int, record: tuple[int, bytes] | None = None) -> bytes:
-    """Return the answer to a query, with one record (its type and data) or none.
+def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a message: whole, or with the flag TC and no records.
 
-    It may not be kept: its time to live is 0 (RFC 1035 section 3.2.1).
+    Additional records are left out, the last first, where only they are too many.
     """
-    flags = _QR | _AA | _RA | (_RD if query.recursion_desired else 0) | rcode
-    message = _HEADER.pack(query.ident, flags, 1, 0 if record is None else 1, 0, 0)
-    message += query.question
-    if record is None:
-        return message
-    kind, data = record
-    return message + _RECORD.pack(_NAME_OF_QUESTION, kind, IN, 0, len(data)) + data
+    room = max_bytes - (_OPT_BYTES if message.edns is not None else 0)
+    out = BytesIO()
+    out.write(bytes(_HEADER.size))
+    compress: dict[dns.name.Name, int] = {}
+    for question in message.questions:
+        spelled = question.spelled or _name_of(question.name)
+        spelled.to_wire(out, compress)
+        out.write(_QUESTION_TAIL.pack(question.kind, question.klass))
+    end_of_question = out.tell()
+    counts = [len(message.questions), 0, 0, 0]
+    truncated = message.truncated
+    for section, records in enumerate((message.answers, message.authority), 1):
+        counts[section] = _pack_records(out, compress, records, room)
+        if counts[section] < len(records):
+            truncated = True
+            break
+    if truncated and not message.truncated:
+        # Who gets half of a set could take it for all of it, and a stranger's address is sent
+        # no more than was asked for.
+        counts[1] = counts[2] = 0
+        out.truncate(end_of_question)
+        out.seek(end_of_question)
+    elif not truncated:
+        counts[3] = _pack_records(out, compress, message.additional, room)
+    if message.edns is not None:
+        edns = message.edns
+        flags = message.rcode >> 4 << 24 | edns.version << 16 | edns.dnssec_ok * _DNSSEC_OK
+        out.write(b"\0" + _RECORD.pack(OPT, edns.payload_bytes, flags, 0))
+        counts[3] += 1
+    flags = (
+        message.is_response * _QR
+        | message.opcode << _OPCODE_SHIFT
+        | message.authoritative * _AA
+        | truncated * _TC
+        | message.recursion_desired * _RD
+        | message.recursion_available * _RA
+        | message.rcode & 0xF
+    )
+    out.seek(0)
+    out.write(_HEADER.pack(message.ident, flags, *counts))
+    return out.getvalue()
 
 
-def pack_name(name: str) -> bytes:
-    """Return a name as records have it. Raises ValueError where it cannot be one."""
-    labels = [label.encode("ascii") for label in name.rstrip(".").split(".") if name]
-    if any(not 0 < len(label) <= _LABEL_MAX_BYTES for label in labels):
-        raise ValueError(f"{name!r} is no name for DNS: a part has 1 to 63 letters")
-    packed = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
-    if len(packed) > _NAME_MAX_BYTES:
-        raise ValueError(f"{name!r} is too long for DNS")
-    return packed
+def pack_query(
+    ident: int,
+    name: str,
+    kind: int | str,
+    *,
+    recursion_desired: bool = True,
+    payload_bytes: int | None = EDNS_BYTES,
+) -> bytes:
+    """Return a query. `payload_bytes`: what answers by UDP may have; None: without EDNS.
+
+    Raises ValueError for what is no name, or no kind of record.
+    """
+    number = kind_of(kind) if isinstance(kind, str) else kind
+    message = Message(
+        ident=ident,
+        recursion_desired=recursion_desired,
+        questions=(Question(canonical(name), number),),
+        edns=None if payload_bytes is None else Edns(payload_bytes),
+    )
+    return pack_message(message)
 
 
-def reversed_address(name: str) -> Ip4 | None:
-    """Return the address that "4.3.2.10.in-addr.arpa" asks for (RFC 1035 3.5); None for others."""
-    labels = name.split(".")
-    if len(labels) != 6 or labels[4:] != ["in-addr", "arpa"]:
+def pack_refusal(data: bytes, rcode: int) -> bytes | None:
+    """Return an answer to what cannot be read: a header alone. None: it was no query either."""
+    if len(data) < _HEADER.size:
         return None
-    value = 0
-    for label in reversed(labels[:4]):
-        if not (label.isascii() and label.isdigit() and len(label) <= 3) or int(label) > 255:
+    ident, flags, *_ = _HEADER.unpack_from(data)
+    if flags & _QR:
+        return None
+    kept = flags & (0xF << _OPCODE_SHIFT | _RD)
+    return _HEADER.pack(ident, _QR | kept | rcode, 0, 0, 0, 0)
+
+
+def without_records(response: bytes) -> bytes:
+    """Return a response cut down to its question, with the flag TC: the answer is there by TCP."""
+    message = parse_message(response)
+    message.truncated = True
+    message.answers = message.authority = message.additional = ()
+    return pack_message(message)
+
+
+def record(name: str, kind: int | str, ttl_s: int, text: str) -> Record:
+    """Return a record; `text` is its data as in a zone file. Raises ValueError in words.
+
+    All names are whole: a dot at the end makes no difference.
+    """
+    number = kind_of(kind) if isinstance(kind, str) else kind
+    if not 0 <= ttl_s <= MAX_TTL_S:
+        raise ValueError(f"a time to live of {ttl_s} s is outside 0 to {MAX_TTL_S}")
+    try:
+        its_type = dns.rdatatype.RdataType.make(number)
+        data = dns.rdata.from_text(
+            dns.rdataclass.IN, its_type, text, origin=dns.name.root, relativize=False
+        )
+    except (dns.exception.DNSException, ValueError, OverflowError) as error:
+        words = str(error) or type(error).__name__
+        raise ValueError(f"{text!r} is no data of {kind_name(number)}: {words}") from error
+    return Record(canonical(name), number, ttl_s, data)
+
+
+def canonical(name: str) -> str:
+    """Return a name as names are here; other alphabets by IDNA. Raises ValueError for no name."""
+    return _text_of(_name_of(name))
+
+
+def reversed_name(address: str) -> str:
+    """Return the name whose PTR is an address's name (RFC 1035 section 3.5, RFC 3596 2.5)."""
+    try:
+        return _text_of(dns.reversename.from_address(address))
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{address!r} is no address") from error
+
+
+def reversed_address(name: str) -> str | None:
+    """Return the address that "4.3.2.10.in-addr.arpa" asks for; None for other names."""
+    if not name.endswith((".in-addr.arpa", ".ip6.arpa")):
+        return None
+    try:
+        return dns.reversename.to_address(_name_of(name))
+    except (dns.exception.DNSException, ValueError):
+        return None
+
+
+def kind_name(kind: int) -> str:
+    """Return "AAAA" for 28; "TYPE65280" for what has no name."""
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(kind))
+
+
+def kind_of(name: str) -> int:
+    """Return 28 for "AAAA", in any case. Raises ValueError."""
+    try:
+        return int(dns.rdatatype.from_text(name))
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{name!r} is no type of DNS records") from error
+
+
+def rcode_name(rcode: int) -> str:
+    """Return "NXDOMAIN" for 3."""
+    return _RCODES.get(rcode, f"RCODE{rcode}")
+
+
+def frame(message: bytes) -> bytes:
+    """Return a message as a TCP stream carries it, its length in front (RFC 1035 4.2.2)."""
+    return _LENGTH.pack(len(message)) + message
+
+
+class Framer:
+    """Cuts the bytes of a TCP stream into messages."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what has come; then call `next` until it returns None."""
+        self._held += data
+
+    def next(self) -> bytes | None:
+        """Return the next whole message."""
+        length = self.next_bytes
+        if length is None or len(self._held) < _LENGTH.size + length:
             return None
-        value = value << 8 | int(label)
-    return Ip4(value)
+        end = _LENGTH.size + length
+        message = bytes(self._held[_LENGTH.size : end])
+        del self._held[:end]
+        return message
+
+    @property
+    def next_bytes(self) -> int | None:
+        """Return how long the next message says it is; None: not known yet."""
+        return None if len(self._held) < _LENGTH.size else int.from_bytes(self._held[:2], "big")
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much of it is here; 0: the stream is between two messages."""
+        return len(self._held)
 
 
-def _parse_name(data: bytes, at: int) -> tuple[str, int]:
-    """Return the name that begins there, and where it has ended."""
-    labels: list[str] = []
-    start = at
-    while True:
-        if at >= len(data):
-            raise WireError("dns_truncated")
-        size = data[at]
-        at += 1
-        if not size:
-            return ".".join(labels), at
-        if size > _LABEL_MAX_BYTES:
-            raise WireError("dns_compressed_question")
-        label = data[at : at + size]
-        at += size
-        if len(label) < size or at - start >= _NAME_MAX_BYTES:
-            raise WireError("dns_truncated" if len(label) < size else "dns_long_name")
-        # Of other alphabets than ASCII there are no names here; they are told apart all the same.
-        labels.append(label.decode("latin-1").lower())
+def _text_of(name: dns.name.Name) -> str:
+    # dnspython writes the root as a dot even where it is to leave the last one out.
+    return "" if len(name) <= 1 else name.to_text(omit_final_dot=True).lower()
+
+
+def _name_of(text: str) -> dns.name.Name:
+    try:
+        return dns.name.from_text(text)
+    except (dns.exception.DNSException, ValueError) as error:
+        words = str(error) or type(error).__name__
+        raise ValueError(f"{text!r} is no name for DNS: {words}") from error
+
+
+class _Parser(dns.wire.Parser):
+    """Counts what names cost: a pointer to a long one is short."""
+
+    labels = 0
+
+    def get_name(
+        self, origin: dns.name.Name | None = None, decompress: bool = False
+    ) -> dns.name.Name:
+        name = super().get_name(origin, decompress)
+        self.labels += len(name)
+        if self.labels > MAX_LABELS:
+            raise dns.exception.FormError
+        return name
+
+
+def _parse_records(parser: _Parser, count: int, opt_of: Message | None) -> tuple[Record, ...]:
+    """Read one section; what its OPT record says goes to `opt_of`, None where none may be."""
+    records: list[Record] = []
+    for _ in range(count):
+        name = parser.get_name(None, True)
+        kind, klass, ttl_s, size = parser.get_struct("!HHIH")
+        with parser.restrict_to(size):
+            if kind == OPT:
+                parser.get_remaining()
+                if opt_of is None or opt_of.edns is not None or len(name) > 1:
+                    raise WireError("dns_bad_opt")
+                opt_of.edns = Edns(klass, ttl_s >> 16 & 0xFF, bool(ttl_s & _DNSSEC_OK))
+                opt_of.rcode |= ttl_s >> 24 << 4
+                continue
+            data = dns.rdata.from_wire_parser(
+                dns.rdataclass.RdataClass.make(klass), dns.rdatatype.RdataType.make(kind), parser
+            )
+        ttl_s = ttl_s if ttl_s <= MAX_TTL_S else 0  # RFC 2181 section 8
+        records.append(Record(_text_of(name), kind, ttl_s, data, klass))
+    return tuple(records)
+
+
+def _pack_records(
+    out: BytesIO, compress: dict[dns.name.Name, int], records: Iterable[Record], room: int
+) -> int:
+    """Write as many records as there is room for; return how many."""
+    count = 0
+    for each in records:
+        start = out.tell()
+        _name_of(each.name).to_wire(out, compress)
+        fixed = out.tell()
+        out.write(bytes(_RECORD.size))
+        each.data.to_wire(out, compress)
+        end = out.tell()
+        if end > room:
+            out.truncate(start)
+            out.seek(start)
+            break
+        out.seek(fixed)
+        size = end - fixed - _RECORD.size
+        out.write(_RECORD.pack(each.kind, each.klass, each.ttl_s, size))
+        out.seek(end)
+        count += 1
+    return count

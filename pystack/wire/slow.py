@@ -14,22 +14,6 @@ from pystack.core.addresses import format_ip4, format_mac
 from pystack.core.errors import WireError
 from pystack.wire.checksum import Buffer
 
-# RFC 1035 section 3.2.2 and the registry after it; others by number
-_DNS_TYPES: Final = {
-    1: "A",
-    2: "NS",
-    5: "CNAME",
-    6: "SOA",
-    12: "PTR",
-    15: "MX",
-    16: "TXT",
-    28: "AAAA",
-    33: "SRV",
-    41: "OPT",
-    65: "HTTPS",
-    255: "ANY",
-}
-_DNS_ERRORS: Final = {1: " FormErr", 2: " ServFail", 3: " NXDomain", 4: " NotImp", 5: " Refused"}
 _DHCP_TYPES: Final = {
     1: "Discover",
     2: "Offer",
@@ -43,20 +27,6 @@ _DHCP_TYPES: Final = {
 _DHCP_MESSAGE_TYPE: Final = 53  # RFC 2132 section 9.6
 
 
-def describe_dns(data: Buffer) -> str:
-    """Return a DNS message (RFC 1035) in a few words; WireError where it is none."""
-    message = _parse(dpkt.dns.DNS, data, "dns_malformed")
-    number = f"{message.id}{'+' if message.rd and not message.qr else ''}"
-    if not message.qr:
-        asked = ", ".join(f"{_type(q.type)}? {_printable(q.name)}." for q in message.qd)
-        return f"{number} {asked or '[no question]'} ({len(data)})"
-    counts = f"{len(message.an)}/{len(message.ns)}/{len(message.ar)}"
-    star = "*" if message.aa else ""
-    answers = ", ".join(_answer(record) for record in message.an)
-    error = _DNS_ERRORS.get(message.rcode, "")
-    return f"{number}{error}{star} {counts}{' ' if answers else ''}{answers} ({len(data)})"
-
-
 def describe_dhcp(data: Buffer) -> str:
     """Return a BOOTP or DHCP message (RFC 2131) in a few words; WireError where it is none."""
     message = _parse(dpkt.dhcp.DHCP, data, "dhcp_malformed")
@@ -66,24 +36,6 @@ def describe_dhcp(data: Buffer) -> str:
     yours = f", your address {format_ip4(message.yiaddr)}" if message.yiaddr else ""
     station = format_mac(bytes(message.chaddr)[:6])
     return f"BOOTP/DHCP, {side}{kind} from {station}{yours}, length {len(data)}"
-
-
-def _answer(record: Any) -> str:
-    kind = _type(record.type)
-    if record.type == 1 and len(record.rdata) == 4:
-        return f"{kind} {format_ip4(int.from_bytes(record.rdata, 'big'))}"
-    if record.type == 5:
-        return f"{kind} {_printable(record.cname)}."
-    return kind
-
-
-def _type(number: int) -> str:
-    return _DNS_TYPES.get(number, f"Type{number}")
-
-
-def _printable(text: str) -> str:
-    # What a stranger wrote goes to a terminal.
-    return "".join(letter if " " < letter < "\x7f" else "?" for letter in text)
 
 
 def _parse(kind: Any, data: Buffer, reason: str) -> Any:
