@@ -10,6 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen, read
+from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import Event, FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
@@ -61,6 +62,11 @@ def _log(scene: Scene, *, packets: bool = False) -> Observer:
     return LogObserver(scene.say, packets, scene.wall_clock_offset_s, hosts=scene.has_hosts)
 
 
+def _json(scene: Scene, *, packets: bool = False) -> Observer:
+    """`json [packets]`: the same for programs, each line an object."""
+    return JsonObserver(scene.say, packets, scene.wall_clock_offset_s)
+
+
 class _Ladder:
     """`ladder [rungs N]`: in the end, the last of what was seen as a diagram."""
 
@@ -88,6 +94,7 @@ class _Ladder:
 BUILT_IN: Final[dict[str, Callable[..., Observer]]] = {
     "pcap": _pcap,
     "log": _log,
+    "json": _json,
     "ladder": _Ladder,
 }
 

@@ -61,7 +61,7 @@ def stack_up(netns: namespaces.NetworkNamespace, tmp_path: Path) -> Iterator[Sta
             argv = [sys.executable, "-m", "pystack", "up", interface, *user, *arguments]
             process = netns.popen(argv, stderr=file)
         stack = Stack(process, log)
-        assert stack.ready.startswith("ready:"), f"{stack.ready!r}\n{stack.log}"
+        assert stack.ready.startswith(("ready:", '{"ready":')), f"{stack.ready!r}\n{stack.log}"
         stacks.append(stack)
         return stack
 

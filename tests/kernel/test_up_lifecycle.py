@@ -1,5 +1,6 @@
 """How `pystack up` begins and ends: signals, devices that are taken or go away, wrong options."""
 
+import json
 import os
 import shutil
 import signal
@@ -29,6 +30,27 @@ def sentence(stderr: bytes) -> str:
 
 def test_the_ready_line_says_where_to_look(netns: NetworkNamespace, stack_up: StackUp) -> None:
     assert stack_up().ready == "ready: tap0 10.77.0.2 http://10.77.0.2/"
+
+
+def test_for_programs_the_ready_line_and_the_log_are_json(
+    netns: NetworkNamespace, stack_up: StackUp
+) -> None:
+    stack = stack_up("--json", "-v", "--serve", "http:8080", "--serve", "echo")
+    assert json.loads(stack.ready) == {
+        "ready": "tap0",
+        "address": "10.77.0.2",
+        "services": [
+            {"name": "http", "tcp_port": 8080, "udp_port": None, "url": "http://10.77.0.2:8080/"},
+            {"name": "echo", "tcp_port": 7, "udp_port": 7, "url": None},
+        ],
+    }
+    netns.run(["curl", "-s", f"{URL}:8080"])
+    assert stack.stop() == 0
+    lines = [json.loads(line) for line in stack.log.splitlines()]
+    assert all("time" in line for line in lines)
+    states = [line["new"] for line in lines if line.get("event") == "TcpStateChanged"]
+    assert "ESTABLISHED" in states
+    assert any(line.get("message") == "SIGTERM: closing" for line in lines)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -86,3 +86,10 @@ async def calls(host: pystack.TrioHost, other: str, times: int) -> None:
         except OSError:
             told = "refuses"
         print(f"{trio.current_time():.1f} {host.name}: {other} {told}")
+
+
+async def fetches(host: pystack.TrioHost, other: str, port: int, path: str) -> None:
+    async with await trio.open_tcp_stream(other, port) as stream:
+        await stream.send_all(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        whole = b"".join([data async for data in stream])
+        print(whole.decode().partition("\r\n\r\n")[2])

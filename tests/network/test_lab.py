@@ -1,5 +1,7 @@
 """A lab's file runs: its programs, its services and its timeline, in virtual and in real time."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import dpkt
@@ -199,3 +201,38 @@ def test_the_queue_of_the_example_keeps_the_third_host_fast(
     assert max(took_ms) < 80  # 34 ms are the way alone
     assert len(rates) == 2
     assert 8.5 < sum(rates) <= 11
+
+
+def test_a_service_with_words_finds_its_files_beside_the_lab(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / ".page").write_text("a page that is hidden")
+    text = PAIR % (
+        program("fetches", "b", 8080, "/.page"),
+        'serve = [{ name = "http", port = 8080, root = "files", dotfiles = true }]',
+    )
+    assert "a page that is hidden" in run(text)
+
+
+@pytest.mark.parametrize(
+    ("service", "complaint"),
+    [
+        ('{ name = "http", rot = "x" }', "services have no word 'rot'; did you mean 'root'?"),
+        ("{ port = 80 }", "a service needs its 'name', not None"),
+        ("7", "hosts.b.serve #1 must be a text in quotes, not a whole number"),
+        ('{ name = "http", root = "nowhere" }', "is not a directory"),
+    ],
+)
+def test_a_wrong_word_of_a_service_is_told_before_anything_runs(
+    tmp_path: Path, service: str, complaint: str
+) -> None:
+    path = tmp_path / "lab.toml"
+    path.write_text(PAIR % ("", f"serve = [{service}]"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pystack", "lab", "check", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "lab.toml:" in done.stderr

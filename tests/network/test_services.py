@@ -1,6 +1,7 @@
 """Services in an emulated network: dates, loops, made-up senders, full houses."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -111,3 +112,29 @@ def test_a_host_that_is_full_sheds_who_only_holds_on() -> None:
     status, shed = pystack.run(main)
     assert status == b"200"
     assert shed == 11
+
+
+def test_a_service_is_served_on_a_host_by_its_name_and_words(tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_text("a page")
+    (tmp_path / ".hidden").write_text("hidden")
+
+    async def main() -> list[int]:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server)
+            await pystack.serve(server, "http:8080", root=tmp_path, dotfiles=True)
+            await pystack.serve(server, "http", root=tmp_path)
+            statuses = []
+            for port, path in ((8080, "page.txt"), (8080, ".hidden"), (80, ".hidden")):
+                async with await client.open_tcp_stream("server", port) as stream:
+                    await stream.send_all(f"GET /{path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+                    statuses.append(int((await stream.receive_some()).split()[1]))
+            with pytest.raises(OSError, match="TCP port 80 is taken on server"):
+                await pystack.serve(server, "http")
+            with pytest.raises(pystack.ConfigError, match="nothing is named"):
+                await pystack.serve(server)
+            with pytest.raises(pystack.ConfigError, match="no word 'rot'; did you mean 'root'"):
+                await pystack.serve(server, "http:81", rot="x")  # type: ignore[call-arg]
+            return statuses
+
+    assert pystack.run(main) == [200, 200, 404]
