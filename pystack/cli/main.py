@@ -52,6 +52,13 @@ def _add_lab(app: typer.Typer) -> None:
     app.add_typer(lab)
 
 
+def _add_ping(app: typer.Typer) -> None:
+    from pystack.cli.ping import ping_command
+
+    title = "See who answers, and how fast: ping on the stack."
+    app.command("ping", short_help=title)(ping_command)
+
+
 # Each imports what it needs when it is the one that is asked for: `pystack up` has no use for the
 # half of the package that labs are made of, and to import it takes as long as all the rest.
 _COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
@@ -60,6 +67,7 @@ _COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
     "run": _add_run,
     "packetdrill": _add_packetdrill,
     "lab": _add_lab,
+    "ping": _add_ping,
 }
 
 

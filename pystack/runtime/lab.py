@@ -57,6 +57,17 @@ class ProgramError(PystackError):
     """Programs of a lab have failed. The cause is the own error of one that ended it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A program from outside that runs on a host of the lab in place of all that are to end.
+
+    The lab's services are there, its timeline happens, and it ends when the guest does.
+    """
+
+    host: str
+    run: Callable[[TrioHost], Awaitable[object]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabOptions:
     """How a lab is to be run."""
@@ -68,6 +79,7 @@ class LabOptions:
     observe: tuple[str, ...] = ()  # observers, besides the file's
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
+    guest: Guest | None = None  # None: the lab's own programs run
 
 
 def run_lab(
@@ -118,6 +130,8 @@ class _Lab:
             for program in node.programs
             if program.command
         ]
+        if options.guest is not None:
+            self._programs, self._commands = [], []
         # For each host, one for each time that its power comes back: everything has started again.
         self.failures: list[str] = []  # of those that may not fail, in words
         self._boots: dict[str, list[trio.Event]] = {}
@@ -133,7 +147,8 @@ class _Lab:
                     f"{self._spec.path}:{node.line}: the {node.kind} {node.name} lives in real "
                     "time; run the lab without --virtual"
                 )
-        if not self._programs and self._options.for_s is None:
+        ends = self._programs or self._options.guest is not None
+        if not ends and self._options.for_s is None:
             raise ConfigError(
                 f"{self._spec.path} has no program that ends, and in virtual time it would never "
                 "end: say how long, with --for"
@@ -168,7 +183,8 @@ class _Lab:
                 await self._start_services(net, node)
             for attached in net.attached.values():
                 await attached.up()
-            self._tell_ready(net)
+            if self._options.guest is None:  # it has the floor
+                self._tell_ready(net)
             for event in self._spec.timeline:
                 self._plan(net, event)
             with trio.move_on_after(
@@ -218,6 +234,10 @@ class _Lab:
 
     async def _run_programs(self, net: Network) -> None:
         """Run all programs that are to end, to their end; for ever where there are none."""
+        if self._options.guest is not None:
+            host = net.hosts[self._options.guest.host]
+            await host.run(self._options.guest.run, host)
+            return
         if not self._programs and not self._commands:
             await trio.sleep_forever()
         async with trio.open_nursery() as nursery:

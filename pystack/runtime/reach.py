@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -19,7 +21,33 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 1.0
 PAYLOAD_BYTES: Final = 56  # as ping(8)
+MAX_PAYLOAD_BYTES: Final = 65507  # what an IPv4 packet has room for
+DEFAULT_TTL: Final = 64
 MAX_HOPS: Final = 30  # as traceroute(8)
+# Answers that wait for their reader: others can send as many as they like.
+MAX_UNREAD: Final = 1024
+
+# By the code of DESTINATION_UNREACHABLE and of TIME_EXCEEDED: iputils' words, which other programs
+# look for.
+_UNREACHABLE: Final = (
+    "Destination Net Unreachable",
+    "Destination Host Unreachable",
+    "Destination Protocol Unreachable",
+    "Destination Port Unreachable",
+    "Frag needed and DF set",
+    "Source Route Failed",
+    "Destination Net Unknown",
+    "Destination Host Unknown",
+    "Source Host Isolated",
+    "Destination Net Prohibited",
+    "Destination Host Prohibited",
+    "Destination Net Unreachable for Type of Service",
+    "Destination Host Unreachable for Type of Service",
+    "Packet filtered",
+    "Precedence Violation",
+    "Precedence Cutoff",
+)
+_EXCEEDED: Final = ("Time to live exceeded", "Frag reassembly time exceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +60,119 @@ class Hop:
     reached: bool  # the answer is the destination's own
 
 
-@dataclass(slots=True)
-class _Answer:
-    """A reply (kind is ECHO_REPLY), or an ICMP error."""
+@dataclass(frozen=True, slots=True)
+class EchoAnswer:
+    """A reply (`kind` is `icmp.ECHO_REPLY`), or an ICMP error about a request."""
 
     kind: int
     code: int
-    address: Ip4
+    address: Ip4  # whose word it is; of an error that this host itself made, its own
+    seq: int  # of the request
+    ttl: int  # with which a reply came; 0 for an error
+    payload: bytes  # of a reply
+    mtu_bytes: int  # of the next hop, where the code is FRAGMENTATION_NEEDED; else 0
     at: float
+
+    @property
+    def is_reply(self) -> bool:
+        """Tell whether it is the answer that was asked for."""
+        return self.kind == icmp.ECHO_REPLY
+
+
+class Echoes:
+    """Echo requests of one identifier, which nobody else on the host has, and what comes of them.
+
+    For the length of a `with` block.
+    """
+
+    def __init__(self, host: TrioHost) -> None:
+        self._host = host
+        self._layer = host.stack.icmp
+        self._ident = 0  # none yet
+        self._waiter = Waiter(host.driver)
+        self._answers: deque[EchoAnswer] = deque()
+
+    def __enter__(self) -> Echoes:
+        """Take an identifier. OSError: all are taken."""
+        taken = self._layer.echo_sinks
+        self._ident = next((number for number in range(1, 0x10000) if number not in taken), 0)
+        if not self._ident:
+            raise OSError(errno.EADDRINUSE, "all 65,535 identifiers of echo requests are in use")
+        self._layer.echo_sinks[self._ident] = self._on_reply
+        self._layer.echo_error_sinks[self._ident] = self._on_error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Hear of nothing any more."""
+        del self._layer.echo_sinks[self._ident]
+        del self._layer.echo_error_sinks[self._ident]
+
+    def send(self, remote: Ip4, seq: int, payload: bytes, *, ttl: int = DEFAULT_TTL) -> float:
+        """Send one request; return the instant. `seq` counts modulo 65,536. OSError: no route."""
+        now = self._host.now()
+        if not self._layer.send_echo(remote, self._ident, seq & 0xFFFF, payload, now, ttl=ttl):
+            raise self._host.stack.no_route(remote)
+        return now
+
+    async def receive(self) -> EchoAnswer:
+        """Wait for the next answer, to whichever request."""
+        while not self._answers:
+            await self._waiter.wait()
+        return self._answers.popleft()
+
+    def _on_reply(self, message: icmp.IcmpMessage, src: Ip4, ttl: int, now: float) -> None:
+        payload = bytes(message.payload)
+        self._take(EchoAnswer(message.kind, 0, src, message.seq, ttl, payload, 0, now))
+
+    def _on_error(self, error: IcmpError, now: float) -> None:
+        # Whose request is quoted: it has its identifier, and so its sequence number too.
+        seq = int.from_bytes(error.quoted.payload[6:8], "big")
+        self._take(
+            EchoAnswer(error.kind, error.code, error.reporter, seq, 0, b"", error.mtu_bytes, now)
+        )
+
+    def _take(self, answer: EchoAnswer) -> None:
+        if len(self._answers) >= MAX_UNREAD:
+            self._host.counters.add("icmp_answers_unread")
+            return
+        self._answers.append(answer)
+        self._waiter.wake()
+
+
+def error_in_words(error: EchoAnswer) -> str:
+    """Return what an ICMP error says, as ping(8) does."""
+    if error.kind == icmp.DESTINATION_UNREACHABLE and error.code < len(_UNREACHABLE):
+        words = _UNREACHABLE[error.code]
+        is_too_big = error.code == icmp.FRAGMENTATION_NEEDED
+        return f"{words} (mtu = {error.mtu_bytes})" if is_too_big else words
+    if error.kind == icmp.TIME_EXCEEDED and error.code < len(_EXCEEDED):
+        return _EXCEEDED[error.code]
+    if error.kind == icmp.PARAMETER_PROBLEM:
+        return "Parameter problem"
+    return f"ICMP error of type {error.kind}, code {error.code}"
+
+
+def payload_of(size_bytes: int) -> bytes:
+    """Return what a request carries: 0, 1, 2 ... ValueError: a packet has no room for so much."""
+    if not 0 <= size_bytes <= MAX_PAYLOAD_BYTES:
+        raise ValueError("an echo request carries 0 to 65,507 bytes")
+    return bytes(at & 0xFF for at in range(size_bytes))
 
 
 async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) -> float:
     """Send one request; return the round trip in seconds. TimeoutError, OSError."""
-    if not 0 <= payload_bytes <= 65507:
-        raise ValueError("an echo request carries 0 to 65,507 bytes")
+    payload = payload_of(payload_bytes)
     host.stack.check_up()
     sent_at = host.now()
-    answer = await _ask(host, name, payload_bytes, 64, timeout_s)
+    answer = await _ask(host, name, payload, DEFAULT_TTL, timeout_s)
     if answer is None:
         raise TimeoutError(errno.ETIMEDOUT, f"no echo reply from {name}")
-    if answer.kind != icmp.ECHO_REPLY:
+    if not answer.is_reply:
         number = icmp.error_number(answer.kind, answer.code) or errno.EPROTO
         reporter = format_ip4(answer.address)
         raise OSError(number, f"{os.strerror(number)}: {reporter} says so of {name}")
@@ -63,45 +184,27 @@ async def traceroute(host: TrioHost, name: str, max_hops: int, timeout_s: float)
     hops: list[Hop] = []
     for ttl in range(1, max_hops + 1):
         sent_at = host.now()
-        answer = await _ask(host, name, PAYLOAD_BYTES, ttl, timeout_s)
+        answer = await _ask(host, name, payload_of(PAYLOAD_BYTES), ttl, timeout_s)
         if answer is None:
             hops.append(Hop(ttl, None, None, reached=False))
             continue
-        reached = answer.kind == icmp.ECHO_REPLY
-        hops.append(Hop(ttl, format_ip4(answer.address), answer.at - sent_at, reached))
+        rtt_s = answer.at - sent_at
+        hops.append(Hop(ttl, format_ip4(answer.address), rtt_s, answer.is_reply))
         if answer.kind != icmp.TIME_EXCEEDED:
             break
     return hops
 
 
 async def _ask(
-    host: TrioHost, name: str, payload_bytes: int, ttl: int, timeout_s: float
-) -> _Answer | None:
+    host: TrioHost, name: str, payload: bytes, ttl: int, timeout_s: float
+) -> EchoAnswer | None:
     """Send one request, and return what is answered; None for silence."""
-    layer, remote = host.stack.icmp, host.resolve(name)
-    waiter = Waiter(host.driver)
-    payload = bytes(at & 0xFF for at in range(payload_bytes))
-    answers: list[_Answer] = []
-
-    def on_reply(message: icmp.IcmpMessage, src: Ip4, _ttl: int, now: float) -> None:
-        if message.payload == payload:
-            answers.append(_Answer(icmp.ECHO_REPLY, 0, src, now))
-            waiter.wake()
-
-    def on_error(error: IcmpError, now: float) -> None:
-        answers.append(_Answer(error.kind, error.code, error.reporter, now))
-        waiter.wake()
-
-    ident = next(number for number in range(1, 0x10000) if number not in layer.echo_sinks)
-    layer.echo_sinks[ident] = on_reply
-    layer.echo_error_sinks[ident] = on_error
-    try:
-        if not layer.send_echo(remote, ident, 1, payload, host.now(), ttl=ttl):
-            raise host.stack.no_route(remote)
+    remote = host.resolve(name)
+    with Echoes(host) as echoes:
+        echoes.send(remote, 1, payload, ttl=ttl)
         with trio.move_on_after(timeout_s):
-            while not answers:
-                await waiter.wait()
-        return answers[0] if answers else None
-    finally:
-        del layer.echo_sinks[ident]
-        del layer.echo_error_sinks[ident]
+            while True:
+                answer = await echoes.receive()
+                if not answer.is_reply or answer.payload == payload:
+                    return answer
+    return None

@@ -1,0 +1,152 @@
+"""Where a client stands: on a host on a TAP device, or on one end of a virtual link.
+
+A third place, a host of a lab's file, is `pystack.runtime.lab`'s (`LabOptions.guest`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import trio
+
+from pystack.apps.hosting import serve
+from pystack.core.addresses import Prefix, format_ip4, is_loopback, parse_ip4
+from pystack.core.errors import ConfigError
+from pystack.runtime import socket_factory
+from pystack.runtime.exception_groups import unwrapped
+from pystack.runtime.host import TrioHost
+from pystack.runtime.network import Network
+from pystack.runtime.signals import ending_signals
+from pystack.runtime.tap_host import TapHostConfig, tap_host
+from pystack.runtime.virtual import run as run_in_virtual_time
+
+T = TypeVar("T")
+Client = Callable[[TrioHost], Awaitable[T]]
+
+FIN_GRACE_S: Final = 2.0  # what the last connections get to finish on a TAP device
+DEFAULT_SEED: Final = 1  # of a virtual link: who says none sees the same run every time
+_CLIENT_NAMES: Final = ("client", "here")
+_PREFIX_BITS: Final = 24  # of the network that is made up round an address
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who is to be at the other end of a virtual link, and what it serves."""
+
+    name: str  # or its address
+    services: tuple[str, ...] = ()  # as `--serve` takes them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkWorld:
+    """A client, and for each server a link to it, in virtual time."""
+
+    servers: Sequence[Server]
+    words: Mapping[str, Any] = field(default_factory=dict)  # of tc-netem(8), for each direction
+    # of services, for all that the servers have
+    service_words: Mapping[str, Any] = field(default_factory=dict)
+    mtu_bytes: int = 1500
+    seed: int = DEFAULT_SEED
+    congestion: str | None = None  # None: the default
+    pcap: str | None = None  # None: no capture
+    observe: tuple[str, ...] = ()
+
+    def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
+        """Run a client to its end. Raises ConfigError, and what the client raises."""
+        return run_in_virtual_time(self._run, client, on_line, seed=self.seed)
+
+    async def _run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
+        async with Network(seed=self.seed) as net:
+            here = self._build(net)
+            if self.pcap is not None:
+                net.capture(self.pcap)
+            for observer in self.observe:
+                net.observe(observer, say=on_line)
+            for server in self.servers:
+                if server.services:
+                    there = net.hosts[_host_name(server)]
+                    await serve(there, *server.services, **self.service_words)
+            return await here.run(client, here)
+
+    def _build(self, net: Network) -> TrioHost:
+        taken = {_host_name(server) for server in self.servers}
+        name = next(name for name in _CLIENT_NAMES if name not in taken)
+        here = net.host(name, congestion=self.congestion)
+        for server in self.servers:
+            address = _address_of(server)
+            there = net.host(
+                _host_name(server),
+                address=None if address is None else f"{address}/{_PREFIX_BITS}",
+                congestion=self.congestion,
+            )
+            net.link(here, there, mtu_bytes=self.mtu_bytes, **self.words)
+        if not self.servers:  # it talks to itself
+            net.link(here, net.host("nobody"), mtu_bytes=self.mtu_bytes, **self.words)
+        return here
+
+
+def servers_of(wanted: Sequence[Server]) -> list[Server]:
+    """Return who has to be there, each once and with all its services; none is this host itself."""
+    services: dict[str, dict[str, None]] = {}
+    for server in wanted:
+        address = _address_of(server)
+        if server.name != "localhost" and not (address and is_loopback(parse_ip4(address))):
+            services.setdefault(server.name, {}).update(dict.fromkeys(server.services))
+    return [Server(name, tuple(words)) for name, words in services.items()]
+
+
+def _address_of(server: Server) -> str | None:
+    """Return the address that a server is called by; None: it has a name."""
+    try:
+        address = parse_ip4(server.name)
+    except ConfigError:
+        return None
+    prefix = Prefix.of(address, _PREFIX_BITS)
+    if address in (prefix.network, prefix.broadcast):
+        raise ConfigError(f"{server.name} is no host's address in {prefix}")
+    return format_ip4(address)
+
+
+def _host_name(server: Server) -> str:
+    address = _address_of(server)
+    return server.name if address is None else f"at-{address.replace('.', '-')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapWorld:
+    """A host on a TAP device, in real time."""
+
+    config: TapHostConfig
+    when_open: Callable[[], object] = lambda: None  # gives root up
+
+    def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
+        """Run a client to its end. Raises DeviceError, KeyboardInterrupt, and what it raises."""
+        try:
+            return trio.run(self._run, client)
+        except BaseExceptionGroup as group:
+            error = unwrapped(group)
+        raise error
+
+    async def _run(self, client: Client[T]) -> T:
+        results: list[T] = []
+        with trio.open_signal_receiver(*ending_signals()) as signals:
+            async with tap_host(self.config, when_open=self.when_open) as host:
+                socket_factory.install()
+                try:
+                    async with trio.open_nursery() as nursery:
+
+                        async def watch() -> None:
+                            await anext(aiter(signals))
+                            nursery.cancel_scope.cancel()
+
+                        nursery.start_soon(watch)
+                        results.append(await host.run(client, host))
+                        nursery.cancel_scope.cancel()
+                finally:
+                    socket_factory.uninstall()
+                await host.close_connections(FIN_GRACE_S)
+        if not results:
+            raise KeyboardInterrupt
+        return results[0]

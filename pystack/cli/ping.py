@@ -1,0 +1,137 @@
+"""The command `pystack ping`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+from pystack.apps.clients import pinging
+from pystack.apps.clients.pinging import PingEvent, PingOptions, PingSummary
+from pystack.apps.clients.worlds import Server
+from pystack.cli.vantage import Vantage, standing, to_stderr
+from pystack.cli.words import Words
+from pystack.core.units import parse_time_s
+from pystack.runtime import reach
+from pystack.runtime.host import TrioHost
+
+TROUBLE: Final = 2  # neither an answer nor silence: no such name, no route
+# Where time is made up, nobody could press Ctrl-C: so many are sent unless it is said.
+VIRTUAL_COUNT: Final = 4
+
+
+@standing
+def ping_command(
+    name: Annotated[str, typer.Argument(metavar="HOST", help="Name or address.")],
+    *,
+    count: Annotated[
+        int | None, typer.Option("-c", "--count", metavar="N", help="Send so many.")
+    ] = None,
+    interval: Annotated[
+        str, typer.Option("-i", "--interval", metavar="TIME", help="From one to the next.")
+    ] = "1",
+    size: Annotated[
+        int, typer.Option("-s", "--size", metavar="BYTES", help="What a request carries.")
+    ] = reach.PAYLOAD_BYTES,
+    wait: Annotated[
+        str, typer.Option("-W", "--timeout", metavar="TIME", help="Wait so long for the last one.")
+    ] = "10",
+    deadline: Annotated[
+        str | None, typer.Option("-w", "--deadline", metavar="TIME", help="End after so long.")
+    ] = None,
+    ttl: Annotated[
+        int, typer.Option("-t", "--ttl", metavar="HOPS", help="How far a request may go.")
+    ] = reach.DEFAULT_TTL,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the summary alone.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Show a line of JSON for each answer, and the summary.")
+    ] = False,
+    place: Words,
+    words: Words,
+    service_words: Words,
+) -> int:
+    """Send ICMP echo requests, and show who answers, in the manner of ping(8).
+
+    Without more words over a virtual link to HOST, in virtual time. Exit status: 0 where there was
+    an answer, 1 where there was none (with -w and -c: fewer than COUNT), 2 for other trouble.
+    """
+    vantage = Vantage.of(place, words, service_words)
+    if count is None and deadline is None and vantage.is_virtual:
+        count = VIRTUAL_COUNT
+    options = PingOptions(
+        count=count,
+        interval_s=_time_s(interval),
+        size_bytes=size,
+        wait_s=_time_s(wait),
+        deadline_s=None if deadline is None else _time_s(deadline),
+        ttl=ttl,
+    )
+    ping = _Ping(name, options, quiet=quiet, as_json=as_json)
+    try:
+        return vantage.world([Server(name)]).run(ping.run, to_stderr)
+    except KeyboardInterrupt:
+        if ping.summary is None:
+            raise
+        return ping.summary.status(options)
+
+
+class _Ping:
+    """What is printed of one run."""
+
+    def __init__(self, name: str, options: PingOptions, *, quiet: bool, as_json: bool) -> None:
+        self.summary: PingSummary | None = None  # None: not begun
+        self._name, self._options = name, options
+        self._quiet, self._as_json = quiet, as_json
+
+    async def run(self, host: TrioHost) -> int:
+        """Ping, and return the exit status."""
+        try:
+            address = await pinging.resolved(host, self._name)
+        except socket.gaierror:
+            return _trouble(f"{self._name}: Name or service not known")
+        self.summary = PingSummary(self._name, address)
+        if not self._as_json:
+            _print(pinging.heading(self.summary, self._options))
+        try:
+            await pinging.ping(host, self.summary, self._options, self._tell)
+        except OSError as error:
+            return _trouble(error.strerror or str(error))
+        finally:
+            if self.summary.sent:
+                self._close(self.summary)
+        return self.summary.status(self._options)
+
+    def _tell(self, event: PingEvent) -> None:
+        assert self.summary is not None
+        if self._as_json:
+            _print(json.dumps(asdict(event)))
+        elif not self._quiet:
+            _print(pinging.line(event, self.summary))
+
+    def _close(self, summary: PingSummary) -> None:
+        if self._as_json:
+            _print(json.dumps(summary.to_json()))
+            return
+        for line in pinging.closing(summary):
+            _print(line)
+
+
+def _time_s(text: str) -> float:
+    """Read a time; as ping(8) has it, a bare number is in seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        return parse_time_s(text)
+
+
+def _trouble(text: str) -> int:
+    print(f"pystack ping: {text}", file=sys.stderr)
+    return TROUBLE
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,219 @@
+"""Where a client stands: the options that `get`, `ping`, `dig` and their like share, in one table.
+
+With `--via tap0` on a TAP device, with `--lab FILE` on a host of that lab, and otherwise at one end
+of a virtual link whose other end is the server that is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from pystack.apps.clients.worlds import (
+    DEFAULT_SEED,
+    Client,
+    LinkWorld,
+    Server,
+    TapWorld,
+    servers_of,
+)
+from pystack.apps.hosting import start_services
+from pystack.apps.service import parse_serve
+from pystack.apps.words import check_use
+from pystack.cli.observe import checked
+from pystack.cli.words import NETEM, SERVICES, Option, Words, takes
+from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
+from pystack.link.config import PipeConfig
+from pystack.runtime.host import TrioHost
+from pystack.runtime.lab import Guest, LabOptions, run_lab
+from pystack.runtime.privileges import give_up, whom_to_be
+from pystack.runtime.tap_host import DEFAULT_ADDRESS, TapHostConfig
+from pystack.topology.file import load
+from pystack.topology.spec import REAL_KINDS, LabSpec
+
+T = TypeVar("T")
+
+
+class Way(Enum):
+    """Where a client can stand, by what says so."""
+
+    TAP = "--via"
+    LAB = "--lab"
+    LINK = "a virtual link"
+
+
+PLACE: Final[Mapping[str, Option]] = {
+    "via": Option(str, "Stand on this TAP device, as `pystack up` does (root).", "IFNAME"),
+    "lab": Option(Path, "Stand on a host of this lab, whose services are started.", "FILE"),
+    "from_": Option(str, "On this one; else 'client', or the first.", "HOST", "--from"),
+    "real_time": Option(bool, "Let the lab run in real time, not in virtual time."),
+    "address": Option(str, f"The client's; else {DEFAULT_ADDRESS}.", "ADDRESS"),
+    "host_address": Option(str, "The kernel's end of the TAP, 'auto' or 'none'.", "ADDRESS"),
+    "gateway": Option(str, "Router for what is not on the link.", "IP"),
+    "user": Option(str, "Who to be once the device is open.", "NAME"),
+    "mtu": Option(int, "Largest IP packet.", "BYTES"),
+    "serve": Option(list[str], "Service of the other end, besides.", "NAME[:PORT]"),
+    "congestion": Option(str, "Congestion control.", "NAME"),
+    "seed": Option(int, "Of all that is left to chance.", "N"),
+    "pcap": Option(str, "Capture all frames, for Wireshark.", "FILE"),
+    "observe": Option(list[str], "Who looks on, such as 'log packets'.", "'NAME WORDS'"),
+}
+# Those that are not for every place
+_FOR: Final[Mapping[str, frozenset[Way]]] = {
+    **dict.fromkeys(("address", "host_address", "gateway", "user"), frozenset({Way.TAP})),
+    **dict.fromkeys(("from_", "real_time"), frozenset({Way.LAB})),
+    **dict.fromkeys(("mtu", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
+    **dict.fromkeys(("serve", *SERVICES), frozenset({Way.LINK})),
+}
+_OPTIONS: Final = {**PLACE, **NETEM, **SERVICES}
+_SAID: Final = {
+    Way.TAP: "a TAP device",
+    Way.LAB: "a host of a lab",
+    Way.LINK: "a virtual link",
+}
+
+standing: Final = takes(place=PLACE, words=NETEM, service_words=SERVICES)
+
+
+class World(Protocol):
+    """A place to stand."""
+
+    def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
+        """Run a client there, to its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vantage:
+    """What was said about the place."""
+
+    way: Way
+    given: Mapping[str, Any]  # of PLACE
+    words: Words  # of netem
+    service_words: Words
+
+    @classmethod
+    def of(cls, place: Words, words: Words, service_words: Words) -> Vantage:
+        """Check that all that was said goes together. Raises ConfigError."""
+        if "via" in place and "lab" in place:
+            raise ConfigError("--via and --lab are two places: say one of them")
+        way = Way.TAP if "via" in place else Way.LAB if "lab" in place else Way.LINK
+        for word in (*place, *words, *service_words):
+            ways = _FOR.get(word, frozenset(Way))
+            if way not in ways:
+                where = " or ".join(other.value for other in Way if other in ways)
+                spelling = _OPTIONS[word].spelling(word)
+                raise ConfigError(f"{spelling} is for {where}; the client is on {_SAID[way]}")
+        return cls(way, place, words, service_words)
+
+    @property
+    def is_virtual(self) -> bool:
+        """Tell whether time is made up there."""
+        return self.way is Way.LINK or (self.way is Way.LAB and "real_time" not in self.given)
+
+    def world(self, servers: Sequence[Server]) -> World:
+        """Return the place; `servers` are those to be there if it is made up. ConfigError."""
+        match self.way:
+            case Way.TAP:
+                return TapWorld(config=self._tap_config(), when_open=self._giving_up_root())
+            case Way.LAB:
+                return self._lab()
+        # What is wrong with the words is found now, and not when the run has begun.
+        PipeConfig.parse(**self.words)
+        more = tuple(self.given.get("serve", ()))
+        wanted = [Server(server.name, (*server.services, *more)) for server in servers]
+        names = [parse_serve(text)[0] for server in wanted for text in server.services]
+        check_use(self.service_words, names, lambda word: SERVICES[word].spelling(word))
+        return LinkWorld(
+            servers=servers_of(wanted),
+            words=self.words,
+            service_words=self.service_words,
+            mtu_bytes=self.given.get("mtu", 1500),
+            seed=self.given.get("seed", DEFAULT_SEED),
+            congestion=self.given.get("congestion"),
+            pcap=self.given.get("pcap"),
+            observe=checked(self.given.get("observe")),
+        )
+
+    def _tap_config(self) -> TapHostConfig:
+        host_address = self.given.get("host_address", "auto")
+        return TapHostConfig.parse(
+            self.given["via"],
+            address=self.given.get("address", DEFAULT_ADDRESS),
+            host_address=None if host_address == "none" else host_address,
+            gateway=self.given.get("gateway"),
+            mtu_bytes=self.given.get("mtu", 1500),
+            seed=self.given.get("seed"),
+            pcap=self.given.get("pcap"),
+            congestion=self.given.get("congestion", "cubic"),
+            observe=checked(self.given.get("observe")),
+            words=self.words,
+        )
+
+    def _giving_up_root(self) -> Callable[[], None]:
+        account = whom_to_be(self.given.get("user"), os.environ)
+        return lambda: give_up(account)
+
+    def _lab(self) -> LabWorld:
+        spec = load(self.given["lab"])
+        options = LabOptions(
+            virtual=self.is_virtual,
+            seed=self.given.get("seed"),
+            pcap=self.given.get("pcap"),
+            observe=checked(self.given.get("observe")),
+        )
+        for node in spec.nodes.values():
+            if node.kind in REAL_KINDS and self.is_virtual:
+                raise ConfigError(
+                    f"{spec.path}:{node.line}: the {node.kind} {node.name} lives in real time: "
+                    "say --real-time"
+                )
+        return LabWorld(spec, options, _host_of(spec, self.given.get("from_")))
+
+
+@dataclass(frozen=True, slots=True)
+class LabWorld:
+    """A host of a lab."""
+
+    spec: LabSpec
+    options: LabOptions
+    host: str
+
+    def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
+        """Run a client there. Raises what `run_lab` raises, KeyboardInterrupt."""
+        results: list[T] = []
+
+        async def guest(host: TrioHost) -> None:
+            results.append(await client(host))
+
+        options = replace(self.options, guest=Guest(self.host, guest))
+        run_lab(self.spec, options, start_services, on_line)
+        if not results:  # in real time a signal ends a lab in order
+            raise KeyboardInterrupt
+        return results[0]
+
+
+def _host_of(spec: LabSpec, wanted: str | None) -> str:
+    hosts = [node.name for node in spec.nodes.values() if node.kind in ("host", "router")]
+    if wanted is None:
+        if not hosts:
+            raise ConfigError(f"{spec.path} has no host that a client could stand on")
+        return "client" if "client" in hosts else hosts[0]
+    if wanted in hosts:
+        return wanted
+    if wanted in spec.nodes:
+        raise ConfigError(
+            f"--from {wanted}: it is a {spec.nodes[wanted].kind}, and no host of ours"
+        )
+    raise ConfigError(f"--from {wanted}: {spec.path} has no such host{suggest(wanted, hosts)}")
+
+
+def to_stderr(line: str) -> None:
+    """Print what observers say: standard output is for what the client gets."""
+    print(line, file=sys.stderr, flush=True)
