@@ -17,7 +17,7 @@ class HttpService:
     udp_port: Final = None
 
     def __init__(self, options: ServiceOptions) -> None:
-        self._site = Site(options.root, dotfiles=options.dotfiles)
+        self._site = Site(options.root, dotfiles=options.dotfiles, utc_now=options.utc_now)
         self._limits = options.limits
         self._utc_now = options.utc_now
 

@@ -1,12 +1,13 @@
 """The site that `--serve http` serves: the page about the request, uploads, test data, files.
 
-`/upload`, `/bytes/N`, `/connection` and `/connection.json` are always there. `/` is the page about
-the very request it answers, or the directory given as root.
+`/upload`, `/bytes/N`, `/connection`, `/connection.json` and what is below `/ws/` are always there.
+`/` is the page about the very request it answers, or the directory given as root.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,9 @@ from pystack.apps.http.messages import BodySource, HttpError, Request, Response
 from pystack.apps.http.page import page
 from pystack.apps.http.ranges import Representation, answer
 from pystack.apps.http.story import story_of
+from pystack.apps.world import utc_now as world_utc_now
+from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 
 MAX_BYTES: Final = 1 << 40  # 1 TiB, for /bytes/N
 
@@ -36,8 +40,15 @@ _PATTERN: Final = bytes(range(_PERIOD)) * (_CHUNK_PERIODS + 1)
 class Site:
     """A handler: the built-in resources, and the files below `root` where one is given."""
 
-    def __init__(self, root: Path | None = None, *, dotfiles: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        dotfiles: bool = False,
+        utc_now: Callable[[], float] = world_utc_now,
+    ) -> None:
         self._files = None if root is None else FileSite(root, dotfiles=dotfiles)
+        self._answer_web_socket = _web_sockets(utc_now)
 
     async def __call__(self, request: Request) -> Response:
         """Route one request."""
@@ -55,6 +66,8 @@ class Site:
             return await _upload(request)
         if path.startswith("/bytes/"):
             return _bytes(request)
+        if path.startswith("/ws/"):
+            return self._answer_web_socket(request)
         if path == "/connection.json":
             check_page(request)
             return _fresh(Response.json(story_of(request).as_json()))
@@ -62,8 +75,23 @@ class Site:
             check_page(request)
             return _fresh(Response.html(page(story_of(request))))
         if self._files is None:
-            raise HttpError(404, "Try / or /connection.json, /bytes/1000, or a POST to /upload.")
+            raise HttpError(404, "Try /, /connection.json, /bytes/1000, /ws/, or POST to /upload.")
         return await self._files(request)
+
+
+def _web_sockets(utc_now: Callable[[], float]) -> Callable[[Request], Response]:
+    # Now and not at the first request: who has given root up may not be able to read libraries.
+    try:
+        need("wsproto", "WebSocket")
+    except ConfigError as error:
+        return partial(_refuse, str(error))
+    from pystack.apps.websocket.endpoints import answer as answer_web_socket
+
+    return partial(answer_web_socket, utc_now=utc_now)
+
+
+def _refuse(why: str, _request: Request) -> Response:
+    raise HttpError(501, f"{why}.")
 
 
 async def _upload(request: Request) -> Response:
