@@ -120,6 +120,12 @@ def _iperf3(_options: ServiceOptions) -> Service:
     return Iperf3()
 
 
+def _tftp(options: ServiceOptions) -> Service:
+    from pystack.apps.tftp.service import Tftp
+
+    return Tftp(options)
+
+
 _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
@@ -130,6 +136,7 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "daytime": lambda options: Daytime(options.utc_now),
     "time": lambda options: Time(options.utc_now),
     "iperf3": _iperf3,
+    "tftp": _tftp,
 }
 
 

@@ -1,0 +1,108 @@
+"""A client of TFTP: just enough to fetch and to bring files over lines of all kinds."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import trio
+
+import pystack
+from pystack.wire import tftp
+
+PORT: Final = 69
+TIMEOUT_S: Final = 1.0
+TRIES: Final = 12
+
+
+class TftpError(Exception):
+    """The server said no, or nothing any more."""
+
+
+class Talk:
+    """Both ends of one transfer, as the client knows them."""
+
+    def __init__(self, socket: pystack.UdpSocket, server: str) -> None:
+        self.socket = socket
+        self.peer = (server, PORT)
+        self.options: Mapping[str, str] = {}
+
+    async def ask(self, packet: bytes) -> tftp.Packet:
+        """Send, and send again; return what comes, TftpError if that is nothing."""
+        for _ in range(TRIES):
+            await self.socket.send_to(packet, self.peer)
+            answer = await self.next()
+            if answer is not None:
+                return answer
+        raise TftpError("no answer")
+
+    async def next(self, wait_s: float = TIMEOUT_S) -> tftp.Packet | None:
+        """Return what comes in time."""
+        with trio.move_on_after(wait_s):
+            while True:
+                payload, sender = await self.socket.receive_from()
+                if sender[0] != self.peer[0] or (self.peer[1] not in (PORT, sender[1])):
+                    continue
+                packet = tftp.parse(payload)
+                if isinstance(packet, tftp.Error):
+                    raise TftpError(f"{packet.code}: {packet.text}")
+                self.peer = sender
+                return packet
+        return None
+
+
+async def fetch(
+    client: pystack.TrioHost,
+    server: str,
+    name: bytes,
+    options: Mapping[str, str] | None = None,
+    mode: str = "octet",
+) -> bytes:
+    """Return a file. Raises TftpError."""
+    async with await client.open_udp_socket() as socket:
+        talk = Talk(socket, server)
+        size, window = 512, 1
+        packet = await talk.ask(tftp.pack_request(tftp.Request(False, name, mode, options or {})))
+        found, block, since = b"", 0, 0
+        if isinstance(packet, tftp.OptionAck):
+            talk.options = packet.options
+            size = int(packet.options.get("blksize", 512))
+            window = int(packet.options.get("windowsize", 1))
+            packet = await talk.ask(tftp.pack_ack(0))
+        while True:
+            if isinstance(packet, tftp.Data):
+                since += 1
+                if packet.block == (block + 1) & 0xFFFF:
+                    found += packet.payload
+                    block += 1
+                    if len(packet.payload) < size:
+                        await socket.send_to(tftp.pack_ack(block), talk.peer)
+                        return found
+            if since < window:
+                following = await talk.next()
+                if following is not None:
+                    packet = following
+                    continue
+            since = 0
+            packet = await talk.ask(tftp.pack_ack(block))
+
+
+async def bring(
+    client: pystack.TrioHost,
+    server: str,
+    name: bytes,
+    data: bytes,
+    options: Mapping[str, str] | None = None,
+    mode: str = "octet",
+) -> None:
+    """Send a file. Raises TftpError."""
+    async with await client.open_udp_socket() as socket:
+        talk = Talk(socket, server)
+        packet = await talk.ask(tftp.pack_request(tftp.Request(True, name, mode, options or {})))
+        size = 512
+        if isinstance(packet, tftp.OptionAck):
+            size = int(packet.options.get("blksize", 512))
+        for block in range(1, len(data) // size + 2):
+            payload = data[(block - 1) * size : block * size]
+            while True:
+                packet = await talk.ask(tftp.pack_data(block, payload))
+                if isinstance(packet, tftp.Ack) and packet.block == block & 0xFFFF:
+                    break
