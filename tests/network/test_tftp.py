@@ -10,7 +10,7 @@ import trio
 from tftp_client import TftpError
 
 import pystack
-from pystack.wire import tftp
+from pystack.apps.tftp import packets
 
 Program = Callable[[pystack.TrioHost, pystack.TrioHost], Awaitable[None]]
 TEXT = Random(1).randbytes(5000)
@@ -66,10 +66,10 @@ def test_options_are_told_as_they_are_taken(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         asked = {"blksize": "60000", "TSIZE": "0", "timeout": "3", "windowsize": "99", "x": "y"}
         async with await client.open_udp_socket() as socket:
-            request = tftp.Request(False, b"text", "OCTET", asked)
-            await socket.send_to(tftp.pack_request(request), (server.address, 69))
-            packet = tftp.parse((await socket.receive_from())[0])
-        assert packet == tftp.OptionAck(
+            request = packets.Request(False, b"text", "OCTET", asked)
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
+            packet = packets.parse((await socket.receive_from())[0])
+        assert packet == packets.OptionAck(
             {"blksize": "1468", "tsize": "5000", "timeout": "3", "windowsize": "32"}
         )
 
@@ -91,17 +91,17 @@ def test_a_window_of_blocks_is_acknowledged_once(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         asked = {"windowsize": "4"}
         async with await client.open_udp_socket() as socket:
-            request = tftp.Request(True, b"new", "octet", asked)
-            await socket.send_to(tftp.pack_request(request), (server.address, 69))
+            request = packets.Request(True, b"new", "octet", asked)
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
             offer, peer = await socket.receive_from()
-            assert tftp.parse(offer) == tftp.OptionAck(asked)
+            assert packets.parse(offer) == packets.OptionAck(asked)
             for block in range(1, 10):
                 payload = TEXT[(block - 1) * 512 : block * 512]
-                await socket.send_to(tftp.pack_data(block, payload), peer)
-            answers = [tftp.parse((await socket.receive_from())[0]) for _ in range(2)]
-            assert answers == [tftp.Ack(4), tftp.Ack(8)]
-            await socket.send_to(tftp.pack_data(10, b""), peer)
-            assert tftp.parse((await socket.receive_from())[0]) == tftp.Ack(10)
+                await socket.send_to(packets.pack_data(block, payload), peer)
+            answers = [packets.parse((await socket.receive_from())[0]) for _ in range(2)]
+            assert answers == [packets.Ack(4), packets.Ack(8)]
+            await socket.send_to(packets.pack_data(10, b""), peer)
+            assert packets.parse((await socket.receive_from())[0]) == packets.Ack(10)
         assert (root / "new").read_bytes() == TEXT[: 9 * 512]
 
     run(root, program, writable=True)
@@ -122,14 +122,14 @@ def test_netascii_has_lines_of_the_net_on_the_way_and_those_of_here_in_files(roo
 @pytest.mark.parametrize(
     ("name", "is_write", "mode", "code"),
     [
-        (b"nothing", False, "octet", tftp.NOT_FOUND),
-        (b"", False, "octet", tftp.NOT_FOUND),
-        (b"../../../etc/passwd", False, "octet", tftp.NOT_FOUND),
-        (b".hidden", False, "octet", tftp.NOT_FOUND),
-        (b"below", False, "octet", tftp.ACCESS_VIOLATION),
-        (b"text", False, "mail", tftp.ILLEGAL),
-        (b"x" * 300, False, "octet", tftp.NOT_FOUND),
-        (b"new", True, "octet", tftp.ACCESS_VIOLATION),
+        (b"nothing", False, "octet", packets.NOT_FOUND),
+        (b"", False, "octet", packets.NOT_FOUND),
+        (b"../../../etc/passwd", False, "octet", packets.NOT_FOUND),
+        (b".hidden", False, "octet", packets.NOT_FOUND),
+        (b"below", False, "octet", packets.ACCESS_VIOLATION),
+        (b"text", False, "mail", packets.ILLEGAL),
+        (b"x" * 300, False, "octet", packets.NOT_FOUND),
+        (b"new", True, "octet", packets.ACCESS_VIOLATION),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_code(
@@ -168,10 +168,10 @@ def test_without_a_root_there_is_no_file() -> None:
 def test_an_upload_that_is_given_up_leaves_nothing(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         async with await client.open_udp_socket() as socket:
-            request = tftp.Request(True, b"text", "octet", {})
-            await socket.send_to(tftp.pack_request(request), (server.address, 69))
+            request = packets.Request(True, b"text", "octet", {})
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
             _, peer = await socket.receive_from()
-            await socket.send_to(tftp.pack_data(1, b"x" * 512), peer)
+            await socket.send_to(packets.pack_data(1, b"x" * 512), peer)
             await trio.sleep(60)
         assert (root / "text").read_bytes() == TEXT
 
@@ -184,17 +184,17 @@ def test_an_acknowledgment_that_comes_twice_is_answered_once(root: Path) -> None
 
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         async with await client.open_udp_socket() as socket:
-            request = tftp.Request(False, b"text", "octet", {})
-            await socket.send_to(tftp.pack_request(request), (server.address, 69))
+            request = packets.Request(False, b"text", "octet", {})
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
             blocks = []
             with trio.move_on_after(0.9):
                 while True:
                     payload, peer = await socket.receive_from()
-                    packet = tftp.parse(payload)
-                    assert isinstance(packet, tftp.Data)
+                    packet = packets.parse(payload)
+                    assert isinstance(packet, packets.Data)
                     blocks.append(packet.block)
                     for _ in range(2):
-                        await socket.send_to(tftp.pack_ack(packet.block), peer)
+                        await socket.send_to(packets.pack_ack(packet.block), peer)
         assert blocks == list(range(1, 11))
 
     run(root, program)
@@ -203,15 +203,15 @@ def test_an_acknowledgment_that_comes_twice_is_answered_once(root: Path) -> None
 def test_what_is_lost_is_sent_again_later_and_later_and_given_up(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         async with await client.open_udp_socket() as socket:
-            request = tftp.Request(False, b"text", "octet", {})
-            await socket.send_to(tftp.pack_request(request), (server.address, 69))
+            request = packets.Request(False, b"text", "octet", {})
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
             at = []
             with trio.move_on_after(100):
                 while True:
                     _, peer = await socket.receive_from()
                     at.append(round(trio.current_time(), 3))
                     if len(at) == 1:
-                        await socket.send_to(tftp.pack_ack(1), peer)
+                        await socket.send_to(packets.pack_ack(1), peer)
             _, *later = at
             assert [round(each - later[0], 3) for each in later] == [0, 1, 3, 7, 15, 23]
 
@@ -220,7 +220,7 @@ def test_what_is_lost_is_sent_again_later_and_later_and_given_up(root: Path) -> 
 
 def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        request = tftp.pack_request(tftp.Request(False, b"text", "octet", {}))
+        request = packets.pack_request(packets.Request(False, b"text", "octet", {}))
         for _ in range(50):  # as if from a victim's ports
             async with await client.open_udp_socket() as socket:
                 await socket.send_to(request, (server.address, 69))
@@ -236,15 +236,17 @@ def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
 def test_a_stranger_does_not_disturb_a_transfer(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         async with await client.open_udp_socket() as socket, await client.open_udp_socket() as odd:
-            request = tftp.Request(False, b"even", "octet", {})
-            await socket.send_to(tftp.pack_request(request), (server.address, 69))
+            request = packets.Request(False, b"even", "octet", {})
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
             _, peer = await socket.receive_from()
-            await odd.send_to(tftp.pack_ack(1), peer)
-            packet = tftp.parse((await odd.receive_from())[0])
-            assert packet == tftp.Error(tftp.UNKNOWN_ID, "unknown transfer")
-            await odd.send_to(tftp.pack_error(0, "stop"), peer)
-            await socket.send_to(tftp.pack_ack(1), peer)
-            assert tftp.parse((await socket.receive_from())[0]) == tftp.Data(2, TEXT[512:1024])
+            await odd.send_to(packets.pack_ack(1), peer)
+            packet = packets.parse((await odd.receive_from())[0])
+            assert packet == packets.Error(packets.UNKNOWN_ID, "unknown transfer")
+            await odd.send_to(packets.pack_error(0, "stop"), peer)
+            await socket.send_to(packets.pack_ack(1), peer)
+            assert packets.parse((await socket.receive_from())[0]) == packets.Data(
+                2, TEXT[512:1024]
+            )
 
     run(root, program)
 

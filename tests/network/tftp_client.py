@@ -6,7 +6,7 @@ from typing import Final
 import trio
 
 import pystack
-from pystack.wire import tftp
+from pystack.apps.tftp import packets
 
 PORT: Final = 69
 TIMEOUT_S: Final = 1.0
@@ -25,7 +25,7 @@ class Talk:
         self.peer = (server, PORT)
         self.options: Mapping[str, str] = {}
 
-    async def ask(self, packet: bytes) -> tftp.Packet:
+    async def ask(self, packet: bytes) -> packets.Packet:
         """Send, and send again; return what comes, TftpError if that is nothing."""
         for _ in range(TRIES):
             await self.socket.send_to(packet, self.peer)
@@ -34,15 +34,15 @@ class Talk:
                 return answer
         raise TftpError("no answer")
 
-    async def next(self, wait_s: float = TIMEOUT_S) -> tftp.Packet | None:
+    async def next(self, wait_s: float = TIMEOUT_S) -> packets.Packet | None:
         """Return what comes in time."""
         with trio.move_on_after(wait_s):
             while True:
                 payload, sender = await self.socket.receive_from()
                 if sender[0] != self.peer[0] or (self.peer[1] not in (PORT, sender[1])):
                     continue
-                packet = tftp.parse(payload)
-                if isinstance(packet, tftp.Error):
+                packet = packets.parse(payload)
+                if isinstance(packet, packets.Error):
                     raise TftpError(f"{packet.code}: {packet.text}")
                 self.peer = sender
                 return packet
@@ -60,21 +60,23 @@ async def fetch(
     async with await client.open_udp_socket() as socket:
         talk = Talk(socket, server)
         size, window = 512, 1
-        packet = await talk.ask(tftp.pack_request(tftp.Request(False, name, mode, options or {})))
+        packet = await talk.ask(
+            packets.pack_request(packets.Request(False, name, mode, options or {}))
+        )
         found, block, since = b"", 0, 0
-        if isinstance(packet, tftp.OptionAck):
+        if isinstance(packet, packets.OptionAck):
             talk.options = packet.options
             size = int(packet.options.get("blksize", 512))
             window = int(packet.options.get("windowsize", 1))
-            packet = await talk.ask(tftp.pack_ack(0))
+            packet = await talk.ask(packets.pack_ack(0))
         while True:
-            if isinstance(packet, tftp.Data):
+            if isinstance(packet, packets.Data):
                 since += 1
                 if packet.block == (block + 1) & 0xFFFF:
                     found += packet.payload
                     block += 1
                     if len(packet.payload) < size:
-                        await socket.send_to(tftp.pack_ack(block), talk.peer)
+                        await socket.send_to(packets.pack_ack(block), talk.peer)
                         return found
             if since < window:
                 following = await talk.next()
@@ -82,7 +84,7 @@ async def fetch(
                     packet = following
                     continue
             since = 0
-            packet = await talk.ask(tftp.pack_ack(block))
+            packet = await talk.ask(packets.pack_ack(block))
 
 
 async def bring(
@@ -96,13 +98,15 @@ async def bring(
     """Send a file. Raises TftpError."""
     async with await client.open_udp_socket() as socket:
         talk = Talk(socket, server)
-        packet = await talk.ask(tftp.pack_request(tftp.Request(True, name, mode, options or {})))
+        packet = await talk.ask(
+            packets.pack_request(packets.Request(True, name, mode, options or {}))
+        )
         size = 512
-        if isinstance(packet, tftp.OptionAck):
+        if isinstance(packet, packets.OptionAck):
             size = int(packet.options.get("blksize", 512))
         for block in range(1, len(data) // size + 2):
             payload = data[(block - 1) * size : block * size]
             while True:
-                packet = await talk.ask(tftp.pack_data(block, payload))
-                if isinstance(packet, tftp.Ack) and packet.block == block & 0xFFFF:
+                packet = await talk.ask(packets.pack_data(block, payload))
+                if isinstance(packet, packets.Ack) and packet.block == block & 0xFFFF:
                     break

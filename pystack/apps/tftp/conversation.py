@@ -12,8 +12,8 @@ import trio
 from pystack.apps.tftp.transfer import Receiving, Side, TransferError
 from pystack.apps.turns import Turn
 from pystack.core.errors import WireError
-from pystack.wire import tftp
-from pystack.wire.tftp import Packet
+from pystack.apps.tftp import packets
+from pystack.apps.tftp.packets import Packet
 
 TRIES: Final = 6  # then the peer has gone
 FIRST_TRIES: Final = 3  # as long as it has never been heard of
@@ -83,36 +83,36 @@ class Conversation:
                 deadline = now + self._wait_s(tries)
                 self.send(socket, side.again())
                 continue
-            if isinstance(packet, tftp.Error):
+            if isinstance(packet, packets.Error):
                 _log.debug("tftp: %s port %d has ended it: %s", *self.peer, packet.text)
                 return
             before = side.progress
-            packets = side.take(packet)
-            if self._turn.spend(_PACKET_UNITS * (1 + len(packets))):
+            answers = side.take(packet)
+            if self._turn.spend(_PACKET_UNITS * (1 + len(answers))):
                 await self._turn.wait()
-            self.send(socket, packets)
+            self.send(socket, answers)
             # What is nothing new wins no time.
             if side.progress > before:
                 tries, deadline = 1, now + self._wait_s(1)
                 if now - began > GRACE_S + SLOWEST_S * side.progress:
-                    raise TransferError(tftp.UNDEFINED, "too slow")
+                    raise TransferError(packets.UNDEFINED, "too slow")
 
     async def linger(self, socket: Socket) -> None:
         """Say once more that all has come, to a peer that has not heard it."""
         deadline = trio.current_time() + LINGER_S
         while (packet := await self._next(socket, deadline)) is not None:
-            if isinstance(packet, tftp.Error):
+            if isinstance(packet, packets.Error):
                 return
             self.send(socket, self._side.take(packet))
 
-    def send(self, socket: Socket, packets: Sequence[bytes]) -> None:
+    def send(self, socket: Socket, ready: Sequence[bytes]) -> None:
         """Send them, if all of them may go to somebody who may not have asked for them."""
-        if packets and not self._side.progress:
-            excess_bytes = sum(map(len, packets)) - self._asked_bytes
+        if ready and not self._side.progress:
+            excess_bytes = sum(map(len, ready)) - self._asked_bytes
             self._asked_bytes = 0
             if excess_bytes > 0 and not self._may_send(excess_bytes, self.peer[0]):
                 return
-        for packet in packets:
+        for packet in ready:
             try:
                 socket.send_to_nowait(packet, self.peer)
             except OSError as error:
@@ -131,7 +131,7 @@ class Conversation:
                     self._refuse(socket, payload, sender)
                     continue
                 try:
-                    return tftp.parse(payload)
+                    return packets.parse(payload)
                 except WireError as error:
                     self._count(error.reason)
         return None
@@ -139,7 +139,7 @@ class Conversation:
     def _refuse(self, socket: Socket, payload: bytes, sender: tuple[str, int]) -> None:
         """Tell somebody else that this is not a transfer with him; this one goes on."""
         self._count("tftp_unknown_transfer")
-        answer = tftp.pack_error(tftp.UNKNOWN_ID, "unknown transfer")
+        answer = packets.pack_error(packets.UNKNOWN_ID, "unknown transfer")
         # An error is never answered, else two could go on for ever.
         is_error = payload[:2] == answer[:2]
         if not is_error and self._may_send(len(answer) - len(payload), sender[0]):

@@ -26,7 +26,7 @@ from pystack.apps.tree import Tree, join_path
 from pystack.apps.troubles import in_words, own_fault
 from pystack.core.errors import WireError
 from pystack.runtime.host import TrioHost
-from pystack.wire import tftp
+from pystack.apps.tftp import packets
 
 MAX_TRANSFERS: Final = 64
 MAX_TRANSFERS_OF_ONE: Final = 8  # of one address
@@ -34,13 +34,15 @@ MAX_LINGERING: Final = 256  # transfers that are done, and whose last answer may
 MAX_FILE_BYTES: Final = 4 * 1024**3  # to be taken
 
 _CODES: Final[Mapping[int | None, int]] = {
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG), tftp.NOT_FOUND),
+    **dict.fromkeys(
+        (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG), packets.NOT_FOUND
+    ),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.EINVAL, errno.ENXIO),
-        tftp.ACCESS_VIOLATION,
+        packets.ACCESS_VIOLATION,
     ),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), tftp.DISK_FULL),
-    errno.EEXIST: tftp.EXISTS,
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), packets.DISK_FULL),
+    errno.EEXIST: packets.EXISTS,
 }
 _MODES: Final = frozenset({"octet", "netascii"})
 _log: Final = logging.getLogger("pystack.apps")
@@ -84,21 +86,21 @@ class Tftp:
     def answer_udp(self, payload: bytes, peer: _Peer, now: float) -> bytes | None:
         """Begin a transfer, or return why not."""
         try:
-            packet = tftp.parse(payload)
+            packet = packets.parse(payload)
         except WireError as error:
             self._count(error.reason)
             return None
-        if isinstance(packet, tftp.Error) or peer in self._transfers:
+        if isinstance(packet, packets.Error) or peer in self._transfers:
             return None  # errors end it; a request that came twice is answered already
-        if not isinstance(packet, tftp.Request):
+        if not isinstance(packet, packets.Request):
             self._count("tftp_unknown_transfer")
-            return tftp.pack_error(tftp.UNKNOWN_ID, "unknown transfer")
+            return packets.pack_error(packets.UNKNOWN_ID, "unknown transfer")
         if (
             len(self._transfers) >= MAX_TRANSFERS
             or self._of_address[peer[0]] >= MAX_TRANSFERS_OF_ONE
         ):
             self._count("tftp_transfers_refused")
-            return tftp.pack_error(tftp.UNDEFINED, "too many transfers, try again later")
+            return packets.pack_error(packets.UNDEFINED, "too many transfers, try again later")
         try:
             with ExitStack() as files:
                 begin = self._write if packet.is_write else self._read
@@ -110,7 +112,7 @@ class Tftp:
         except TransferError as error:
             return error.packet
         except OSError as error:
-            return tftp.pack_error(_CODES.get(error.errno, tftp.UNDEFINED), in_words(error))
+            return packets.pack_error(_CODES.get(error.errno, packets.UNDEFINED), in_words(error))
         return None
 
     def _start(self, talk: Conversation, files: ExitStack) -> None:
@@ -129,8 +131,8 @@ class Tftp:
                     except TransferError as error:
                         talk.send(socket, [error.packet])
                     except OSError as error:
-                        code = _CODES.get(error.errno, tftp.UNDEFINED)
-                        talk.send(socket, [tftp.pack_error(code, in_words(error))])
+                        code = _CODES.get(error.errno, packets.UNDEFINED)
+                        talk.send(socket, [packets.pack_error(code, in_words(error))])
                     self._forget(talk.peer)
                     if talk.may_be_asked_again and self._lingering < MAX_LINGERING:
                         self._lingering += 1
@@ -165,24 +167,24 @@ class Tftp:
 
     # files
 
-    def _read(self, request: tftp.Request, files: ExitStack) -> tuple[Side, float]:
+    def _read(self, request: packets.Request, files: ExitStack) -> tuple[Side, float]:
         tree, path = self._place(request)
         descriptor = tree.open(path)
         files.callback(os.close, descriptor)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise TransferError(tftp.ACCESS_VIOLATION, "not a file")
+            raise TransferError(packets.ACCESS_VIOLATION, "not a file")
         netascii = request.mode == "netascii"
         terms = agree(request, None if netascii else status.st_size)
         return Sending(Source(descriptor, netascii=netascii).read, terms), terms.timeout_s
 
-    def _write(self, request: tftp.Request, files: ExitStack) -> tuple[Side, float]:
+    def _write(self, request: packets.Request, files: ExitStack) -> tuple[Side, float]:
         if not self._writable:
-            raise TransferError(tftp.ACCESS_VIOLATION, "files can be read only")
+            raise TransferError(packets.ACCESS_VIOLATION, "files can be read only")
         tree, path = self._place(request)
         size = request.options.get("tsize", "")
         if size.isascii() and size.isdigit() and (len(size) > 12 or int(size) > MAX_FILE_BYTES):
-            raise TransferError(tftp.DISK_FULL, "the file is too large")
+            raise TransferError(packets.DISK_FULL, "the file is too large")
         new = files.enter_context(tree.new_file(path))
         netascii = request.mode == "netascii"
         sink = Sink(new.descriptor, netascii=netascii, max_bytes=MAX_FILE_BYTES)
@@ -194,10 +196,10 @@ class Tftp:
 
         return Receiving(sink.write, finish, terms), terms.timeout_s
 
-    def _place(self, request: tftp.Request) -> tuple[Tree, list[bytes]]:
+    def _place(self, request: packets.Request) -> tuple[Tree, list[bytes]]:
         if request.mode not in _MODES:
-            raise TransferError(tftp.ILLEGAL, "the modes are octet and netascii")
+            raise TransferError(packets.ILLEGAL, "the modes are octet and netascii")
         path = join_path([], request.name)
         if self._tree is None or not path:
-            raise TransferError(tftp.NOT_FOUND, "no such file")
+            raise TransferError(packets.NOT_FOUND, "no such file")
         return self._tree, path

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from pystack.wire import tftp
-from pystack.wire.tftp import Ack, Data, Packet
+from pystack.apps.tftp import packets
+from pystack.apps.tftp.packets import Ack, Data, Packet
 
 BLOCK_BYTES: Final = 512
 # What fits a packet on Ethernet: of a larger one each fragment that is lost costs all of it.
@@ -31,7 +31,7 @@ class TransferError(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
-        self.packet = tftp.pack_error(code, text)
+        self.packet = packets.pack_error(code, text)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Terms:
     offer: bytes = b""  # the packet that says so; empty: nothing was asked for that we know
 
 
-def agree(request: tftp.Request, size_bytes: int | None) -> Terms:
+def agree(request: packets.Request, size_bytes: int | None) -> Terms:
     """Take what we can of what is asked for; what is wrong or unknown is as if not there.
 
     `size_bytes`: of the file to send, where it is known; None: say nothing about it.
@@ -65,7 +65,7 @@ def agree(request: tftp.Request, size_bytes: int | None) -> Terms:
         elif name == "tsize" and number >= 0 and (request.is_write or size_bytes):
             taken[name] = text if request.is_write else str(size_bytes)
     if taken:
-        terms.offer = tftp.pack_option_ack(taken)
+        terms.offer = packets.pack_option_ack(taken)
     return terms
 
 
@@ -121,7 +121,7 @@ class Sending:
             payload = self._read(self._terms.block_bytes)
             self._at_end = len(payload) < self._terms.block_bytes
             number = self._first + len(self._under_way)
-            self._under_way.append(tftp.pack_data(number, payload))
+            self._under_way.append(packets.pack_data(number, payload))
 
 
 class Receiving:
@@ -136,7 +136,7 @@ class Receiving:
         self._write = write
         self._finish = finish
         self._terms = terms
-        self._answer = terms.offer or tftp.pack_ack(0)
+        self._answer = terms.offer or packets.pack_ack(0)
         self._unacknowledged = 0
         self._is_gap_told = False
 
@@ -161,7 +161,7 @@ class Receiving:
             self._is_gap_told = True
             return self._acknowledge()
         if len(packet.payload) > self._terms.block_bytes:
-            raise TransferError(tftp.ILLEGAL, "the block is longer than was agreed")
+            raise TransferError(packets.ILLEGAL, "the block is longer than was agreed")
         self._write(packet.payload)
         self.progress += 1
         self._unacknowledged += 1
@@ -175,7 +175,7 @@ class Receiving:
 
     def _acknowledge(self) -> list[bytes]:
         self._unacknowledged = 0
-        self._answer = tftp.pack_ack(self.progress)
+        self._answer = packets.pack_ack(self.progress)
         return [self._answer]
 
 
@@ -228,7 +228,7 @@ class Sink:
     def _put(self, data: bytes) -> None:
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
-            raise TransferError(tftp.DISK_FULL, "the file is too large")
+            raise TransferError(packets.DISK_FULL, "the file is too large")
         left = memoryview(data)
         while left:
             left = left[os.write(self._descriptor, left) :]
