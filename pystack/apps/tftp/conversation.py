@@ -9,11 +9,11 @@ from typing import Final, Protocol
 
 import trio
 
+from pystack.apps.tftp import packets
+from pystack.apps.tftp.packets import Packet
 from pystack.apps.tftp.transfer import Receiving, Side, TransferError
 from pystack.apps.turns import Turn
 from pystack.core.errors import WireError
-from pystack.apps.tftp import packets
-from pystack.apps.tftp.packets import Packet
 
 TRIES: Final = 6  # then the peer has gone
 FIRST_TRIES: Final = 3  # as long as it has never been heard of

@@ -20,13 +20,13 @@ import trio
 
 from pystack.apps.options import ServiceOptions
 from pystack.apps.reflection import Excess
+from pystack.apps.tftp import packets
 from pystack.apps.tftp.conversation import Conversation
 from pystack.apps.tftp.transfer import Receiving, Sending, Side, Sink, Source, TransferError, agree
 from pystack.apps.tree import Tree, join_path
 from pystack.apps.troubles import in_words, own_fault
 from pystack.core.errors import WireError
 from pystack.runtime.host import TrioHost
-from pystack.apps.tftp import packets
 
 MAX_TRANSFERS: Final = 64
 MAX_TRANSFERS_OF_ONE: Final = 8  # of one address

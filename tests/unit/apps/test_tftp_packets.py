@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pystack.core.errors import WireError
 from pystack.apps.tftp import packets
+from pystack.core.errors import WireError
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
 NAME = st.binary(max_size=100).map(lambda name: name.replace(b"\0", b"x"))
