@@ -126,6 +126,12 @@ def _tftp(options: ServiceOptions) -> Service:
     return Tftp(options)
 
 
+def _smtp(options: ServiceOptions) -> Service:
+    from pystack.apps.smtp.service import SmtpService
+
+    return SmtpService(options)
+
+
 _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
@@ -137,6 +143,7 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "time": lambda options: Time(options.utc_now),
     "iperf3": _iperf3,
     "tftp": _tftp,
+    "smtp": _smtp,
 }
 
 

@@ -5,11 +5,15 @@ import time
 import trio
 
 
+def is_virtual() -> bool:
+    """Tell whether time is virtual here."""
+    # Not asked for its class: a stack in real time need not import virtual time.
+    return getattr(trio.lowlevel.current_clock(), "is_virtual", False)
+
+
 def utc_now() -> float:
     """Return the seconds since 1970.
 
     In virtual time they are those since the run began, so that each run has the same dates.
     """
-    clock = trio.lowlevel.current_clock()
-    # Not asked for its class: a stack in real time need not import virtual time.
-    return clock.current_time() if getattr(clock, "is_virtual", False) else time.time()
+    return trio.current_time() if is_virtual() else time.time()
