@@ -114,6 +114,12 @@ def _http(options: ServiceOptions) -> Service:
     return HttpService(options)
 
 
+def _ftp(options: ServiceOptions) -> Service:
+    from pystack.apps.ftp.service import FtpService
+
+    return FtpService(options)
+
+
 def _iperf3(_options: ServiceOptions) -> Service:
     from pystack.apps.iperf3 import Iperf3
 
@@ -126,13 +132,8 @@ def _tftp(options: ServiceOptions) -> Service:
     return Tftp(options)
 
 
-def _smtp(options: ServiceOptions) -> Service:
-    from pystack.apps.smtp.service import SmtpService
-
-    return SmtpService(options)
-
-
 _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
+_NEEDS_ROOT: Final = frozenset({"ftp"})
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "http": _http,
@@ -141,13 +142,13 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "chargen": lambda options: Chargen(options.rng),
     "daytime": lambda options: Daytime(options.utc_now),
     "time": lambda options: Time(options.utc_now),
+    "ftp": _ftp,
     "iperf3": _iperf3,
     "tftp": _tftp,
-    "smtp": _smtp,
 }
 
 
-ALL: Final = "all"  # every built-in one that can be had by its name alone
+ALL: Final = "all"  # every built-in one that can be had with the options that there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,7 @@ def _whole(requests: Sequence[str | Request], options: ServiceOptions) -> Iterat
         if request.name != ALL:
             yield request
             continue
+        left_out = _NEEDS_MORE if request.options.root else _NEEDS_MORE | _NEEDS_ROOT
         for name in BUILT_IN:
-            if name not in _NEEDS_MORE:
+            if name not in left_out:
                 yield Request(name, None, name, request.options)

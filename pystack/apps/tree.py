@@ -108,21 +108,30 @@ class Tree:
     ) -> Iterator[tuple[bytes, os.stat_result | None]]:
         """Go through the open directory at `segments`, in the order that the system has.
 
-        A name comes with what `stat` says of it; with None it is not to be shown: it is hidden, a
+        A name comes with what `look` says of it; with None it is not to be shown: it is hidden, a
         link that leads nowhere or out, or gone meanwhile. (It comes all the same, for going by
         thousands of them is work too.)
         """
         with os.scandir(descriptor) as found:
             for item in found:
                 name = os.fsencode(item.name)
-                status = None
-                if self.shows(name):
-                    with suppress(OSError):
-                        if item.is_symlink():
-                            status = self.stat([*segments, name])
-                        else:
-                            status = item.stat(follow_symlinks=False)
-                yield name, status
+                yield name, self.look(descriptor, segments, name)
+
+    def look(
+        self, descriptor: int, segments: Sequence[bytes], name: bytes
+    ) -> os.stat_result | None:
+        """Return what `stat` says of a name in the open directory at `segments`.
+
+        None: it is not to be shown.
+        """
+        if not self.shows(name):
+            return None
+        try:
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            is_link = stat.S_ISLNK(status.st_mode)
+            return self.stat([*segments, name]) if is_link else status
+        except OSError:
+            return None
 
     def resolve(self, segments: Sequence[bytes]) -> list[bytes] | None:
         """Return the segments, links followed; None: they lead out, or to what is hidden."""

@@ -5,15 +5,15 @@ import time
 import trio
 
 
-def is_virtual() -> bool:
-    """Tell whether time is virtual here."""
-    # Not asked for its class: a stack in real time need not import virtual time.
-    return getattr(trio.lowlevel.current_clock(), "is_virtual", False)
-
-
 def utc_now() -> float:
     """Return the seconds since 1970.
 
     In virtual time they are those since the run began, so that each run has the same dates.
     """
     return trio.current_time() if is_virtual() else time.time()
+
+
+def is_virtual() -> bool:
+    """Tell whether time is made up, so that each run must do the same things in the same order."""
+    # Not asked for its class: a stack in real time need not import virtual time.
+    return getattr(trio.lowlevel.current_clock(), "is_virtual", False)

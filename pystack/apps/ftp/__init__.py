@@ -1,0 +1,1 @@
+"""FTP (RFC 959) as a service of a host."""

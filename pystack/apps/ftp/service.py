@@ -1,0 +1,71 @@
+"""FTP as a service of a host."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from pystack.apps.ftp.commands import COMMANDS
+from pystack.apps.ftp.session import Session, Site
+from pystack.apps.options import ServiceOptions, TlsOptions
+from pystack.apps.tls import TlsServer
+from pystack.apps.tree import Tree
+from pystack.core.errors import ConfigError
+from pystack.core.extras import need
+from pystack.runtime.host import TrioHost
+
+_log: Final = logging.getLogger("pystack.apps.ftp")
+
+
+class FtpService:
+    """The files below a directory, by FTP."""
+
+    name: Final = "ftp"
+    tcp_port: Final = 21
+    udp_port: Final = None
+
+    def __init__(self, options: ServiceOptions) -> None:
+        """Raises ConfigError: there is no directory, a certificate that is of no use."""
+        if options.root is None:
+            raise ConfigError("ftp serves the files of a directory: say which (root)")
+        self._tree = Tree(options.root, dotfiles=options.dotfiles)
+        self._options = options
+        self._tls = _tls_server(options)
+        self._site: Site | None = None  # None: no host yet
+
+    def use_host(self, host: TrioHost) -> None:
+        """Take the host that data connections are opened on."""
+        if self._tls is not None:
+            self._tls.use_host(host)
+        self._site = Site(
+            tree=self._tree,
+            writable=self._options.writable,
+            accounts=dict(self._options.accounts),
+            host=host,
+            host_name=self._options.host_name,
+            counters=host.counters,
+            tls=self._tls,
+            commands=COMMANDS,
+        )
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Serve one session."""
+        assert self._site is not None
+        await Session(self._site, stream).run()
+
+    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
+        """FTP has no UDP side."""
+        return None
+
+
+def _tls_server(options: ServiceOptions) -> TlsServer | None:
+    """Return what AUTH TLS needs; None where it needs a library that is not there."""
+    try:
+        need("trustme", "AUTH TLS")
+    except ConfigError as error:
+        if options.tls == TlsOptions():
+            _log.info("%s", error)
+            return None
+    return TlsServer(options)
