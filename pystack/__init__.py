@@ -8,6 +8,7 @@ A map of the package, each layer importing only from those above it in this list
     observe    what was seen: events, captures, one line per packet
     link       what frames travel on: ports, links in memory
     stack      one host's layers: the way in, the way out, tables
+    dns        names: the resolver's and the server's side, sans-IO
     topology   many hosts: switches, routers, addresses and routes for all, files, timelines
     runtime    the Trio boundary: real and virtual time, TAP devices, streams
     apps       services on a host: HTTP, echo and the like
