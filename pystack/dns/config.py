@@ -1,0 +1,164 @@
+"""How a host looks names up: what resolv.conf(5) says, in its words and with its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
+from pystack.core.units import parse_time_s
+
+PORT: Final = 53
+# What an answer by UDP may have: so much goes through nearly every path in one packet
+# (the DNS flag day of 2020).
+EDNS_BYTES: Final = 1232
+MAX_NDOTS: Final = 15  # RES_MAXNDOTS
+MAX_SERVERS: Final = 16
+_MAX_SEARCH: Final = 32
+_LABEL_BYTES: Final = 63  # RFC 1035 section 2.3.4
+_NAME_BYTES: Final = 253  # as text, without the dot at its end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolverConfig:
+    """Whom a host asks for names, and how patiently. Raises ConfigError for what cannot be."""
+
+    servers: tuple[str, ...]  # addresses, or names of hosts in the network; also "10.0.0.9:5353"
+    search: tuple[str, ...] = ()  # domains that short names are looked for in
+    ndots: int = 1  # with so many dots a name is first tried as it stands
+    timeout_s: float = 5.0  # for each try
+    attempts: int = 2  # rounds through all servers
+    rotate: bool = False  # begin with another server each time
+    use_tcp: bool = False  # ask by TCP at once ("use-vc")
+    edns_bytes: int | None = EDNS_BYTES  # None: without EDNS, so 512 bytes
+    recurse: bool = True  # let the server ask others for us
+    cache_entries: int = 1000  # 0: nothing is kept
+
+    def __post_init__(self) -> None:
+        """Check it."""
+        if not 1 <= len(self.servers) <= MAX_SERVERS:
+            raise ConfigError(f"a resolver has 1 to {MAX_SERVERS} servers, not {len(self.servers)}")
+        for server in self.servers:
+            split_server(server)
+        if len(self.search) > _MAX_SEARCH:
+            raise ConfigError(f"a search list has {_MAX_SEARCH} domains at most")
+        for domain in self.search:
+            if plain(domain) is None:
+                raise ConfigError(f"{domain!r} is no domain to search")
+        if not 0 <= self.ndots <= MAX_NDOTS:
+            raise ConfigError(f"ndots is 0 to {MAX_NDOTS}, not {self.ndots}")
+        if not 0 < self.timeout_s < float("inf"):
+            raise ConfigError(f"a resolver's timeout is more than 0, not {self.timeout_s} s")
+        if not 1 <= self.attempts <= 100:
+            raise ConfigError(f"attempts is 1 to 100, not {self.attempts}")
+        if self.edns_bytes is not None and not 512 <= self.edns_bytes <= 65535:
+            raise ConfigError(f"edns is 512 to 65535 bytes, not {self.edns_bytes}")
+        if self.cache_entries < 0:
+            raise ConfigError(f"a cache has 0 entries or more, not {self.cache_entries}")
+
+
+# The words of a table, and the fields that they are.
+_WORDS: Final[Mapping[str, str]] = {
+    "servers": "servers",
+    "search": "search",
+    "ndots": "ndots",
+    "timeout": "timeout_s",
+    "attempts": "attempts",
+    "rotate": "rotate",
+    "use_tcp": "use_tcp",
+    "edns": "edns_bytes",
+    "cache": "cache_entries",
+}
+_SWITCHES: Final = ("rotate", "use_tcp")
+
+# "ns1"; several; or {servers = ["ns1"], search = ["example.test"], timeout = "1s"}
+ResolverWords = str | Sequence[str] | Mapping[str, object] | ResolverConfig
+
+
+def parse_resolver(words: object) -> ResolverConfig:
+    """Read what a user says of a host's resolver. Raises ConfigError."""
+    if isinstance(words, ResolverConfig):
+        return words
+    if isinstance(words, str):
+        return ResolverConfig(servers=(words,))
+    if isinstance(words, Mapping):
+        return _of_table(words)
+    if isinstance(words, Sequence) and not isinstance(words, bytes):
+        return ResolverConfig(servers=_texts("dns", words))
+    raise ConfigError(f"dns is a name server, several, or a table of words, not {words!r}")
+
+
+def _of_table(table: Mapping[str, object]) -> ResolverConfig:
+    found: dict[str, object] = {}
+    for word, value in table.items():
+        if word not in _WORDS:
+            raise ConfigError(f"dns has no word {word!r}{suggest(str(word), _WORDS)}")
+        field = _WORDS[word]
+        if word in ("servers", "search"):
+            found[field] = _texts(word, [value] if isinstance(value, str) else value)
+        elif word == "timeout":
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise ConfigError(f'timeout is a time like "2s", not {value!r}')
+            found[field] = parse_time_s(value)
+        elif word in _SWITCHES:
+            if not isinstance(value, bool):
+                raise ConfigError(f"{word} is true or false, not {value!r}")
+            found[field] = value
+        elif word == "edns" and value is False:
+            found[field] = None
+        elif isinstance(value, bool) or not isinstance(value, int):
+            raise ConfigError(f"{word} is a whole number, not {value!r}")
+        else:
+            found[field] = value
+    if "servers" not in found:
+        raise ConfigError("dns needs its servers")
+    return ResolverConfig(**found)  # type: ignore[arg-type]
+
+
+def _texts(word: str, values: object) -> tuple[str, ...]:
+    if not isinstance(values, Sequence) or not all(isinstance(value, str) for value in values):
+        raise ConfigError(f"{word} is a list of texts, not {values!r}")
+    return tuple(values)
+
+
+def split_server(text: str) -> tuple[str, int]:
+    """Return name or address, and port, of "ns1" or "10.0.0.9:5353". Raises ConfigError."""
+    name, colon, port = text.partition(":")
+    if not name:
+        raise ConfigError(f"{text!r} is no name server")
+    if not colon:
+        return name, PORT
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ConfigError(f"{text!r}: {port!r} is not a port; a port is 1 to 65535")
+    return name, int(port)
+
+
+def plain(name: str) -> str | None:
+    """Return a name as it is asked for: ASCII, lower case, no dot at its end; None: it is none."""
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode("ascii")
+        except UnicodeError:
+            return None
+    name = name.removesuffix(".").lower()
+    labels = name.split(".")
+    if len(name) > _NAME_BYTES or not all(0 < len(label) <= _LABEL_BYTES for label in labels):
+        return None
+    return name if name.isprintable() and " " not in name and "\\" not in name else None
+
+
+def candidates(name: str, config: ResolverConfig) -> list[str]:
+    """Return what to ask for, in order, when a program wants `name` (search and ndots).
+
+    Empty where it cannot be a name.
+    """
+    own = plain(name)
+    if own is None:
+        return []
+    if name.endswith("."):
+        return [own]
+    found = [f"{own}.{plain(domain)}" for domain in config.search]
+    found = [longer for longer in found if len(longer) <= _NAME_BYTES]
+    return [own, *found] if own.count(".") >= config.ndots else [*found, own]
