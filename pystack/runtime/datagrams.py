@@ -118,7 +118,7 @@ class UdpSocket:
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram. Raises OSError (EMSGSIZE, ENETUNREACH, EACCES), also an earlier's."""
         await trio.lowlevel.checkpoint()
-        self.send_to_nowait(data, address)
+        self.send_to_nowait(data, await self._looked_up(address))
 
     def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram; UDP never waits, so this is `send_to` without the checkpoint."""
@@ -135,7 +135,7 @@ class UdpSocket:
         `send_to` does; then none was sent.
         """
         await trio.lowlevel.checkpoint()
-        self.send_many_to_nowait(datagrams, address)
+        self.send_many_to_nowait(datagrams, await self._looked_up(address))
 
     def send_many_to_nowait(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
         """Do what `send_many_to` does, without the checkpoint."""
@@ -150,6 +150,12 @@ class UdpSocket:
         await trio.lowlevel.checkpoint()
         self._raise_error()
         self._socket.send_to(data, *self._socket.remote, self._host.now())
+
+    async def _looked_up(self, address: tuple[str, int]) -> tuple[str, int]:
+        """Return an address that can be sent to at once."""
+        if self._host.resolver is None:
+            return address
+        return format_ip4(await self._host.look_up(address[0])), address[1]
 
     async def aclose(self) -> None:
         """Close the port."""

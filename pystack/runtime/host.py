@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
@@ -20,8 +21,9 @@ from pystack.core.addresses import (
     parse_ip4,
 )
 from pystack.core.errors import ConfigError
+from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.loopback import LoopbackPort
-from pystack.runtime import reach, streams
+from pystack.runtime import attempts, reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver import Driver, Waiter
 from pystack.runtime.programs import Programs
@@ -36,8 +38,10 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
     from pystack.observe.observer import Observer
+    from pystack.runtime.dig import DigAnswer, DigWords
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
+    from pystack.runtime.stub_resolver import StubResolver
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
@@ -115,6 +119,7 @@ class TrioHost:
         self._names = names
         self._place = place
         self.programs = Programs(self, None if place is None else place.nursery)
+        self.resolver: StubResolver | None = None  # None: names are in the network's own table
 
     @property
     def stack(self) -> Host:
@@ -195,8 +200,72 @@ class TrioHost:
         """Return the world's time in seconds."""
         return self.driver.now()
 
+    # names
+
+    @property
+    def dns(self) -> ResolverConfig | None:
+        """Return whom it asks for names; None: the network's own table, without a packet.
+
+        To be set to a name server ("ns1", "10.0.0.9"), several, or a table of words such as
+        {"servers": ["ns1"], "search": ["example.test"], "timeout": "1s"}. Raises ConfigError.
+        """
+        return None if self.resolver is None else self.resolver.config
+
+    @dns.setter
+    def dns(self, words: ResolverWords | None) -> None:
+        if words is None:
+            self.resolver = None
+            return
+        from pystack.runtime.stub_resolver import StubResolver  # needs a library, as nothing else
+
+        self.resolver = StubResolver(self, parse_resolver(words))
+
     def resolve(self, name: str) -> Ip4:
-        """Return the address of a name or of an address in text. OSError where nobody knows it."""
+        """Return the address of a name or of an address in text. OSError where nobody knows it.
+
+        For where nothing can be waited for: a host that asks name servers knows only itself so.
+        """
+        if self.resolver is None:
+            return self.known_address(name)
+        found = self.own_address(name)
+        if found is None:
+            raise OSError(
+                errno.EAGAIN,
+                f"{self.name} asks name servers, which takes time: `await host.look_up({name!r})`",
+            )
+        return found
+
+    async def look_up(self, name: str) -> Ip4:
+        """Return the first address of a name, asking name servers where the host has some.
+
+        Raises OSError: `socket.gaierror` where they know none, or do not answer.
+        """
+        return (await self.look_up_all(name))[0]
+
+    async def look_up_all(self, name: str) -> tuple[Ip4, ...]:
+        """Return all addresses of a name, in the order in which they are to be tried. OSError."""
+        if self.resolver is None:
+            return (self.known_address(name),)
+        own = self.own_address(name)
+        if own is not None:
+            return (own,)
+        found = await self.resolver.addresses(name)
+        return tuple(map(parse_ip4, found.addresses))
+
+    def own_address(self, name: str) -> Ip4 | None:
+        """Return what needs no look-up: its own name, localhost, addresses in text."""
+        plain = name.removesuffix(".").lower()
+        if plain == "localhost" or plain.endswith(".localhost"):  # RFC 6761 section 6.3
+            return LOOPBACK
+        if plain == self.name.lower():
+            return self.known_address(self.name)
+        try:
+            return parse_ip4(name)
+        except ConfigError:
+            return None
+
+    def known_address(self, name: str) -> Ip4:
+        """Return the address that the network's own table has. OSError where it has none."""
         if name == "localhost":
             return LOOPBACK
         found = self._names(name) if self._names is not None else None
@@ -206,6 +275,24 @@ class TrioHost:
             return parse_ip4(name)
         except ConfigError:
             raise OSError(errno.ENOENT, self.why_unknown(name)) from None
+
+    def forget(self) -> None:
+        """Lose what is remembered of names, as when the power goes."""
+        if self.resolver is not None:
+            self.resolver.forget()
+
+    async def dig(
+        self, name: str, kind: str = "A", *, server: str | None = None, **words: Unpack[DigWords]
+    ) -> DigAnswer:
+        """Ask a name server, and return all that it says and how long it took: as dig(1).
+
+        `server`: a name or an address, with ":5353" after it for another port; None: the host's
+        own. The words are those of `pystack.runtime.dig.DigWords`. Raises TimeoutError, OSError,
+        ConfigError.
+        """
+        from pystack.runtime import dig  # needs a library, as nothing else
+
+        return await dig.dig(self, name, kind, server=server, **words)
 
     def why_unknown(self, name: str) -> str:
         """Return why a name has no address here, as a sentence."""
@@ -275,6 +362,8 @@ class TrioHost:
     ) -> TcpStream:
         """Connect to a port of a host. Raises OSError (refused, timed out, unreachable ...).
 
+        Where a name server gives several addresses, the next is tried beside the others after a
+        quarter of a second, or when one fails; the first to answer it is.
         `congestion` is the name of this connection's control; None: that of the host.
         `source_route`: stations that every packet is to visit on its way, in order (RFC 791); most
         routers, ours among them, pass on no such packets.
@@ -282,18 +371,21 @@ class TrioHost:
         that has given us a cookie before (RFC 7413), and so may be taken twice: it should be a
         request that does no harm when repeated. Otherwise it is sent after the handshake.
         """
-        local = UNSPECIFIED if local_address is None else self.resolve(local_address)
+        local = UNSPECIFIED if local_address is None else await self.look_up(local_address)
         config = None if congestion is None else replace(self.tcp.config, congestion=congestion)
-        hops = tuple(self.resolve(station) for station in source_route)
-        return await streams.connect(
-            self,
-            self.resolve(host),
-            port,
-            local=local,
-            local_port=local_port,
-            config=config,
-            source_route=SourceRoute(hops) if hops else None,
-            text=None if fast_open is None else memoryview(fast_open).cast("B"),
+        hops = [await self.look_up(station) for station in source_route]
+        return await attempts.first_that_opens(
+            partial(
+                streams.connect,
+                self,
+                port=port,
+                local=local,
+                local_port=local_port,
+                config=config,
+                source_route=SourceRoute(tuple(hops)) if hops else None,
+                text=None if fast_open is None else memoryview(fast_open).cast("B"),
+            ),
+            await self.look_up_all(host),
         )
 
     async def open_tcp_listeners(
@@ -304,13 +396,13 @@ class TrioHost:
         A list, as `trio.open_tcp_listeners` gives it; here it always has one. Raises OSError.
         """
         await trio.lowlevel.checkpoint()
-        local = UNSPECIFIED if host is None else self.resolve(host)
+        local = UNSPECIFIED if host is None else await self.look_up(host)
         return [TcpListener(self, self.stack.tcp.listen(local, port, backlog))]
 
     async def open_udp_socket(self, port: int = 0, *, host: str | None = None) -> UdpSocket:
         """Bind a UDP port, on all addresses or on that of `host`; 0: any free one. OSError."""
         await trio.lowlevel.checkpoint()
-        local = UNSPECIFIED if host is None else self.resolve(host)
+        local = UNSPECIFIED if host is None else await self.look_up(host)
         return UdpSocket(self, self.stack.udp.bind(local, port))
 
     async def close_connections(self, grace_s: float) -> None:

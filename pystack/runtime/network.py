@@ -18,6 +18,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
+from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.observer import FrameSeen, Observer
@@ -173,22 +174,36 @@ class Network:
     # building
 
     def host(
-        self, name: str, *, address: Addresses = None, congestion: str | None = None
+        self,
+        name: str,
+        *,
+        address: Addresses = None,
+        congestion: str | None = None,
+        dns: ResolverWords | None = None,
     ) -> TrioHost:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
-        `congestion` names the control of its connections; None: the default, CUBIC. Raises
-        ConfigError for a name or an address that is taken, or cannot be.
+        `congestion` names the control of its connections; None: the default, CUBIC. `dns`: the name
+        server that it asks, or several, or a table of words (see `TrioHost.dns`); None: it finds
+        names in the network's own table, without a packet. Raises ConfigError for a name or an
+        address that is taken, or cannot be.
         """
         config = _tcp_words(congestion)
-        return self._add(self.topology.host(name, address), config)
+        asks = None if dns is None else parse_resolver(dns)
+        return self._add(self.topology.host(name, address), config, asks)
 
     def router(
-        self, name: str, *, address: Addresses = None, congestion: str | None = None
+        self,
+        name: str,
+        *,
+        address: Addresses = None,
+        congestion: str | None = None,
+        dns: ResolverWords | None = None,
     ) -> TrioHost:
         """Add a router: a host that forwards, and can run programs as well. Raises ConfigError."""
         config = _tcp_words(congestion)
-        return self._add(self.topology.router(name, address), config)
+        asks = None if dns is None else parse_resolver(dns)
+        return self._add(self.topology.router(name, address), config, asks)
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -347,6 +362,7 @@ class Network:
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
             self.hosts[name].programs.power_off()
+            self.hosts[name].forget()
 
     def power_on(self, node: NodeLike) -> None:
         """Give it power again, and an empty memory."""
@@ -433,9 +449,10 @@ class Network:
         hosts, switches, links = len(self.hosts), len(self.switches), len(self.links)
         return f"<Network of hosts: {hosts}, switches: {switches}, links: {links}>"
 
-    def _add(self, stack: Host, config: TcpConfig) -> TrioHost:
+    def _add(self, stack: Host, config: TcpConfig, asks: ResolverConfig | None) -> TrioHost:
         stack.tcp.config = config
         host = TrioHost(stack, self.driver, self.topology.resolve, self)
+        host.dns = asks
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)
         return host

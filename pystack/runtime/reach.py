@@ -168,8 +168,9 @@ async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) 
     """Send one request; return the round trip in seconds. TimeoutError, OSError."""
     payload = payload_of(payload_bytes)
     host.stack.check_up()
+    remote = await host.look_up(name)
     sent_at = host.now()
-    answer = await _ask(host, name, payload, DEFAULT_TTL, timeout_s)
+    answer = await _ask(host, remote, payload, DEFAULT_TTL, timeout_s)
     if answer is None:
         raise TimeoutError(errno.ETIMEDOUT, f"no echo reply from {name}")
     if not answer.is_reply:
@@ -181,10 +182,11 @@ async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) 
 
 async def traceroute(host: TrioHost, name: str, max_hops: int, timeout_s: float) -> list[Hop]:
     """Send requests that can go 1, 2, ... hops, until the destination or an error answers."""
+    remote = await host.look_up(name)
     hops: list[Hop] = []
     for ttl in range(1, max_hops + 1):
         sent_at = host.now()
-        answer = await _ask(host, name, payload_of(PAYLOAD_BYTES), ttl, timeout_s)
+        answer = await _ask(host, remote, payload_of(PAYLOAD_BYTES), ttl, timeout_s)
         if answer is None:
             hops.append(Hop(ttl, None, None, reached=False))
             continue
@@ -196,10 +198,9 @@ async def traceroute(host: TrioHost, name: str, max_hops: int, timeout_s: float)
 
 
 async def _ask(
-    host: TrioHost, name: str, payload: bytes, ttl: int, timeout_s: float
+    host: TrioHost, remote: Ip4, payload: bytes, ttl: int, timeout_s: float
 ) -> EchoAnswer | None:
     """Send one request, and return what is answered; None for silence."""
-    remote = host.resolve(name)
     with Echoes(host) as echoes:
         echoes.send(remote, 1, payload, ttl=ttl)
         with trio.move_on_after(timeout_s):

@@ -1,4 +1,8 @@
-"""getaddrinfo and getnameinfo on a host of ours: names of the network's hosts, and no others."""
+"""getaddrinfo and getnameinfo on a host of ours.
+
+They know the names of the network's hosts, and no others; on a host with name servers (`host.dns`)
+they ask those, and know only the host itself.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,9 @@ _KINDS: Final = (
     (socket.SOCK_STREAM, int(socket.IPPROTO_TCP)),
     (socket.SOCK_DGRAM, int(socket.IPPROTO_UDP)),
 )
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_A: Final = 1  # types of records: pystack.wire.dns, which needs its library, says the same
+_AAAA: Final = 28
 _EAI_ADDRFAMILY: Final = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)
 
 AddressInfo4 = tuple[
@@ -62,7 +69,7 @@ class HostResolver(trio.abc.HostnameResolver):
         here = current_host.get()
         if here is not None:
             await trio.lowlevel.checkpoint()
-            return [*look_up(here, host, port, family, type, proto, flags)]
+            return await look_up(here, host, port, family, type, proto, flags)
         if self.previous is not None:
             return await self.previous.getaddrinfo(host, port, family, type, proto, flags)
         seal.check(f"a real look-up of {_text(host)!r}")
@@ -77,7 +84,7 @@ class HostResolver(trio.abc.HostnameResolver):
         here = current_host.get()
         if here is not None:
             await trio.lowlevel.checkpoint()
-            return _name_of(sockaddr, flags)
+            return await _name_of(here, sockaddr, flags)
         if self.previous is not None:
             return await self.previous.getnameinfo(sockaddr, flags)
         seal.check(f"a real look-up of {sockaddr[0]!r}")
@@ -86,7 +93,7 @@ class HostResolver(trio.abc.HostnameResolver):
         )
 
 
-def look_up(
+async def look_up(
     here: TrioHost,
     host: bytes | str | None,
     port: bytes | str | int | None,
@@ -94,38 +101,83 @@ def look_up(
     kind: int = 0,
     proto: int = 0,
     flags: int = 0,
-) -> list[AddressInfo4]:
+) -> list[AddressInfo4 | AddressInfo6]:
     """Return what getaddrinfo(3) would, on the host `here`. Raises `socket.gaierror`."""
-    if family not in (socket.AF_UNSPEC, socket.AF_INET):
+    families = _FAMILIES if here.resolver is not None else (socket.AF_INET,)
+    if family != socket.AF_UNSPEC and family not in families:
         raise socket.gaierror(_EAI_ADDRFAMILY, f"{_text(host)!r} has IPv4 addresses only")
     number = _port_of(port)
     name = _text(host) if host else ""
-    found = _address_of(here, name, flags)
-    canonical = name if flags & socket.AI_CANONNAME else ""
-    entries: list[AddressInfo4] = [
-        (socket.AF_INET, each, its_proto, canonical, (format_ip4(found), number))
+    kinds = [
+        (each, its_proto)
         for each, its_proto in _KINDS
         if kind in (0, each) and proto in (0, its_proto)
     ]
-    if not entries:
+    if not kinds:
         raise socket.gaierror(socket.EAI_SOCKTYPE, f"no sockets of type {kind}, protocol {proto}")
+    canonical, addresses = await _addresses_of(here, name, family, flags)
+    entries = [
+        _entry(address, number, each, its_proto, canonical if flags & socket.AI_CANONNAME else "")
+        for address in addresses
+        for each, its_proto in kinds
+    ]
     return entries
 
 
-def _address_of(here: TrioHost, name: str, flags: int) -> Ip4:
+def _entry(
+    address: str, port: int, kind: socket.SocketKind, proto: int, canonical: str
+) -> AddressInfo4 | AddressInfo6:
+    if ":" in address:
+        return socket.AF_INET6, kind, proto, canonical, (address, port, 0, 0)
+    return socket.AF_INET, kind, proto, canonical, (address, port)
+
+
+async def _addresses_of(
+    here: TrioHost, name: str, family: int, flags: int
+) -> tuple[str, tuple[str, ...]]:
+    """Return the canonical name and the addresses, best first."""
+    number = _numeric(name, flags)
+    if number is not None:
+        return name, (_only_ip4(name, number, family),)
+    if flags & socket.AI_NUMERICHOST:
+        raise _unknown(here, name)
+    resolver = here.resolver
+    for spelling in _spellings(name):
+        try:
+            own = here.known_address(spelling) if resolver is None else here.own_address(spelling)
+        except OSError:
+            continue
+        if own is not None:
+            return name, (_only_ip4(name, own, family),)
+    if resolver is None:
+        raise _unknown(here, name)
+    found = await resolver.addresses(name, _wanted(family, flags))
+    return found.canonical, found.addresses
+
+
+def _numeric(name: str, flags: int) -> Ip4 | None:
     if not name:
         return UNSPECIFIED if flags & socket.AI_PASSIVE else LOOPBACK
     try:
         return parse_ip4(name)
     except ConfigError:
-        if flags & socket.AI_NUMERICHOST:
-            raise _unknown(here, name) from None
-    for spelling in _spellings(name):
-        try:
-            return here.resolve(spelling)
-        except OSError:
-            continue
-    raise _unknown(here, name)
+        return None
+
+
+def _only_ip4(name: str, address: Ip4, family: int) -> str:
+    if family == socket.AF_INET6:
+        raise socket.gaierror(_EAI_ADDRFAMILY, f"{name!r} has an IPv4 address only")
+    return format_ip4(address)
+
+
+def _wanted(family: int, flags: int) -> tuple[int, ...]:
+    """Return the kinds of records to ask for."""
+    if family == socket.AF_INET6:
+        return (_AAAA,)
+    # With AI_ADDRCONFIG only what the host has addresses of itself: that is IPv4.
+    if family == socket.AF_INET or flags & socket.AI_ADDRCONFIG:
+        return (_A,)
+    return (_A, _AAAA)
 
 
 def _unknown(here: TrioHost, name: str) -> socket.gaierror:
@@ -161,18 +213,26 @@ def _port_of(port: bytes | str | int | None) -> int:
         raise socket.gaierror(socket.EAI_SERVICE, f"no service {text!r}") from None
 
 
-def _name_of(sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int) -> tuple[str, str]:
+async def _name_of(
+    here: TrioHost, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+) -> tuple[str, str]:
     address, port = sockaddr[0], sockaddr[1]
-    name = address
-    if not flags & socket.NI_NUMERICHOST and is_loopback(parse_ip4(address)):
-        name = "localhost"
-    if flags & socket.NI_NAMEREQD and name == address:
+    found = None if flags & socket.NI_NUMERICHOST else await _host_name_of(here, address)
+    if found is None and flags & socket.NI_NAMEREQD:
         raise socket.gaierror(socket.EAI_NONAME, f"{address} has no name")
     service = str(port)
     if not flags & socket.NI_NUMERICSERV:
         with suppress(OSError):  # a port without a name is given as a number
             service = socket.getservbyport(port, "udp" if flags & socket.NI_DGRAM else "tcp")
-    return name, service
+    return found or address, service
+
+
+async def _host_name_of(here: TrioHost, address: str) -> str | None:
+    if ":" not in address and is_loopback(parse_ip4(address)):
+        return "localhost"
+    if here.resolver is None:
+        return None
+    return here.name if address in here.addresses else await here.resolver.name_of(address)
 
 
 def _text(name: bytes | str | None) -> str:
