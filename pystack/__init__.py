@@ -3,7 +3,8 @@
 A map of the package, each layer importing only from those above it in this list::
 
     core       values and time: the scheduler's heap, addresses, units, chance, counters
-    wire       bytes to values and back: Ethernet, ARP, IPv4, ICMP, UDP, TCP
+    wire       bytes to values and back: Ethernet, ARP, IPv4, ICMP, UDP, TCP, DNS
+    dns        names: who asks for them and who answers, sans-IO
     tcp        the TCP engine, sans-IO: RFC 9293 in files that follow its sections
     observe    what was seen: events, captures, one line per packet
     link       what frames travel on: ports, links in memory

@@ -10,7 +10,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.dns.answers import Question, Status
 from pystack.dns.config import EDNS_BYTES, ResolverConfig, split_server
-from pystack.dns.exchange import Exchange
+from pystack.dns.exchange import Exchange, Server
 from pystack.runtime.lookups import HostTold, Lookup
 from pystack.wire import dns
 
@@ -110,13 +110,6 @@ async def dig(
         if host.dns is None:
             raise ConfigError(f"{host.name} has no name server: say which to ask")
         server = host.dns.servers[0]
-    server_name, port = split_server(server)
-    try:
-        address = format_ip4(host.known_address(server_name))
-    except OSError:  # the network has no such host: perhaps its own servers know one
-        if host.dns is None:
-            raise
-        address = format_ip4(await host.look_up(server_name))
     config = ResolverConfig(
         servers=(server,),
         timeout_s=timeout_s,
@@ -125,11 +118,10 @@ async def dig(
         edns_bytes=edns_bytes,
         recurse=recurse,
     )
+    place = await _place_of(host, server)
     rng = component_rng(host.seed, f"dig/{host.name}/{host.counters['dns_digs']}")
     host.counters.add("dns_digs")
-    exchange = Exchange(
-        question, [(address, port)], config, rng, HostTold(host), takes_failures=True
-    )
+    exchange = Exchange(question, [place], config, rng, HostTold(host), takes_failures=True)
     lookup = Lookup(host, exchange, lambda _lookup, _now: None)
     began_at = host.now()
     try:
@@ -138,21 +130,34 @@ async def dig(
     finally:
         lookup.close()
     host.stack.check_up()
-    message = exchange.message
-    if answer.status is Status.TIMED_OUT or message is None:
+    if answer.status is Status.TIMED_OUT or exchange.message is None:
         raise TimeoutError(f"no answer from {server} to {exchange.sent} queries")
+    return _said(exchange, exchange.message, host.now() - began_at)
+
+
+async def _place_of(host: TrioHost, server: str) -> Server:
+    name, port = split_server(server)
+    try:
+        return format_ip4(host.known_address(name)), port
+    except OSError:  # the network has no such host: perhaps its own servers know one
+        if host.dns is None:
+            raise
+    return format_ip4(await host.look_up(name)), port
+
+
+def _said(exchange: Exchange, message: dns.Message, took_s: float) -> DigAnswer:
     return DigAnswer(
         status=dns.rcode_name(message.rcode),
         ident=message.ident,
         flags=_flags(message),
-        question=(question.name, dns.kind_name(question.kind)),
+        question=(exchange.question.name, dns.kind_name(exchange.question.kind)),
         answer=_records(message.answers),
         authority=_records(message.authority),
         additional=_records(message.additional),
         edns_bytes=None if message.edns is None else message.edns.payload_bytes,
-        server=(address, port),
+        server=exchange.server,
         over="tcp" if exchange.came_by_tcp else "udp",
-        took_s=host.now() - began_at,
+        took_s=took_s,
         size_bytes=exchange.message_bytes,
         sent=exchange.sent,
     )
