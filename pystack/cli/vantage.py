@@ -56,7 +56,7 @@ PLACE: Final[Mapping[str, Option]] = {
     "address": Option(str, f"The client's; else {DEFAULT_ADDRESS}.", "ADDRESS"),
     "host_address": Option(str, "The kernel's end of the TAP, 'auto' or 'none'.", "ADDRESS"),
     "gateway": Option(str, "Router for what is not on the link.", "IP"),
-    "user": Option(str, "Who to be once the device is open.", "NAME"),
+    "run_as": Option(str, "Who to be once the device is open; else who called sudo.", "NAME"),
     "mtu": Option(int, "Largest IP packet.", "BYTES"),
     "serve": Option(list[str], "Service of the other end, besides.", "NAME[:PORT]"),
     "congestion": Option(str, "Congestion control.", "NAME"),
@@ -66,7 +66,7 @@ PLACE: Final[Mapping[str, Option]] = {
 }
 # Those that are not for every place
 _FOR: Final[Mapping[str, frozenset[Way]]] = {
-    **dict.fromkeys(("address", "host_address", "gateway", "user"), frozenset({Way.TAP})),
+    **dict.fromkeys(("address", "host_address", "gateway", "run_as"), frozenset({Way.TAP})),
     **dict.fromkeys(("from_", "real_time"), frozenset({Way.LAB})),
     **dict.fromkeys(("mtu", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
     **dict.fromkeys(("serve", *SERVICES), frozenset({Way.LINK})),
@@ -157,7 +157,7 @@ class Vantage:
         )
 
     def _giving_up_root(self) -> Callable[[], None]:
-        account = whom_to_be(self.given.get("user"), os.environ)
+        account = whom_to_be(self.given.get("run_as"), os.environ)
         return lambda: give_up(account)
 
     def _lab(self) -> LabWorld:

@@ -119,11 +119,13 @@ class Echoes:
             raise self._host.stack.no_route(remote)
         return now
 
-    async def receive(self) -> EchoAnswer:
-        """Wait for the next answer, to whichever request."""
-        while not self._answers:
-            await self._waiter.wait()
-        return self._answers.popleft()
+    async def receive_until(self, deadline: float) -> EchoAnswer | None:
+        """Wait for the next answer, to whichever request; None: none came, not at that instant."""
+        with trio.move_on_at(deadline):
+            while not self._answers:
+                await self._waiter.wait()
+        # What comes with the deadline has come: the deadline ends the waiting, and no more.
+        return self._answers.popleft() if self._answers else None
 
     def _on_reply(self, message: icmp.IcmpMessage, src: Ip4, ttl: int, now: float) -> None:
         payload = bytes(message.payload)
@@ -202,10 +204,8 @@ async def _ask(
 ) -> EchoAnswer | None:
     """Send one request, and return what is answered; None for silence."""
     with Echoes(host) as echoes:
-        echoes.send(remote, 1, payload, ttl=ttl)
-        with trio.move_on_after(timeout_s):
-            while True:
-                answer = await echoes.receive()
-                if not answer.is_reply or answer.payload == payload:
-                    return answer
+        deadline = echoes.send(remote, 1, payload, ttl=ttl) + timeout_s
+        while answer := await echoes.receive_until(deadline):
+            if not answer.is_reply or answer.payload == payload:
+                return answer
     return None

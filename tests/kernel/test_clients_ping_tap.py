@@ -21,7 +21,7 @@ COUNTED: Final = re.compile(
     r"time (\d+)ms"
 )
 TIMES: Final = re.compile(r"rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms")
-OURS: Final = (sys.executable, "-m", "pystack", "ping", "--user", "root", "--via", "tap1")
+OURS: Final = (sys.executable, "-m", "pystack", "ping", "--run-as", "root", "--via", "tap1")
 
 
 def read(output: str) -> list[tuple[str, ...]]:

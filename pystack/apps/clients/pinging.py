@@ -182,8 +182,9 @@ class _Pinging:
                     self._send(echoes)
                     next_at += options.interval_s
                 wake_at = next_at if self._is_to_send() else math.inf
-                with trio.move_on_at(min(wake_at, self._end_at)):
-                    self._take(await echoes.receive())
+                answer = await echoes.receive_until(min(wake_at, self._end_at))
+                if answer is not None:
+                    self._take(answer)
 
     def _is_to_send(self) -> bool:
         options = self._options
