@@ -223,7 +223,8 @@ async def _converse(
         outcome.ended_at = round(trio.current_time() - began_at, 3)
         nursery.cancel_scope.cancel()
     outcome.head, _, rest = received.partition(b"\r\n\r\n")
-    outcome.frames = parse(rest) if b" 101 " in outcome.head else []
+    if b" 101 " in outcome.head and reads:
+        outcome.frames = parse(rest)
 
 
 def ask(request: bytes) -> str:

@@ -32,6 +32,8 @@ COMPRESSED_FEED_BYTES: Final = 256
 BYTES_A_UNIT: Final = 8 * 1024  # of work, see `pystack.apps.turns`; a frame is one besides
 DEFLATED_BYTES_A_UNIT: Final = 1024
 
+SOON_S: Final = 1.0
+BUSY_S: Final = 1.0  # a handler that has not listened for so long does not hear answers to pings
 _GOODBYE_S: Final = 1.0  # for the last frame of a server that is told to end
 
 _log: Final = logging.getLogger("pystack.apps.websocket")
@@ -70,6 +72,7 @@ class WebSocket:
         "_is_listening",
         "_is_torn",
         "_limits",
+        "_listened_at",
         "_parts",
         "_payloads",
         "_pinged_at",
@@ -110,7 +113,7 @@ class WebSocket:
         self._sending_since = inf  # inf: nothing is being sent
         self._is_torn = False  # a frame went out halfway
         self._is_listening = False  # it waits for the peer
-        self._heard_at = trio.current_time()
+        self._listened_at = self._heard_at = trio.current_time()
         self._pinged_at = inf  # inf: nothing is asked
         self._turn = current_turn()
 
@@ -229,7 +232,8 @@ class WebSocket:
                     return False
         finally:
             self._is_listening = False
-        self._heard_at = trio.current_time()
+            self._listened_at = trio.current_time()
+        self._heard_at = self._listened_at
         self._pinged_at = inf
         if not data:
             self._end(_Ending.GONE)
@@ -312,31 +316,40 @@ class WebSocket:
             asked = self._pinged_at != inf
             quiet_at = self._pinged_at + limits.pong_s if asked else self._heard_at + limits.ping_s
             deaf_at = self._sending_since + limits.send_s
-            # While something is being sent no question can be asked.
-            await trio.sleep_until(deaf_at if deaf_at != inf else quiet_at)
+            # While something is being sent no question can be asked: soon, then.
+            soonest_at = trio.current_time() + (SOON_S if deaf_at != inf else 0.0)
+            await trio.sleep_until(min(deaf_at, max(quiet_at, soonest_at)))
             now = trio.current_time()
             if now >= self._sending_since + limits.send_s:
-                self._end(_Ending.DEAF)
-                self._scope.cancel()
+                self._give_up(_Ending.DEAF)
                 return
             if self._sending_since != inf:
                 continue
-            if not self._is_listening:  # then it is not the peer that is silent
+            is_busy = not self._is_listening and now - self._listened_at > BUSY_S
+            if is_busy:  # then it is not the peer that is silent
                 self._heard_at, self._pinged_at = now, inf
             elif now >= self._pinged_at + limits.pong_s:
-                self._end(_Ending.SILENT, CloseReason.POLICY_VIOLATION, "no answer to a ping")
-                self._scope.cancel()
+                self._give_up(_Ending.SILENT, CloseReason.POLICY_VIOLATION, "no answer to a ping")
                 return
             elif self._pinged_at == inf and now >= self._heard_at + limits.ping_s:
                 self._pinged_at = now
-                await self._ask(now)
+                if not await self._ask(now):
+                    self._give_up(_Ending.DEAF)
+                    return
 
-    async def _ask(self, now: float) -> None:
-        try:
-            async with self._sending:
-                await self._write(self._packed(()) + self._proto.ping(b"%d" % now))
-        except OF_A_PEER as error:
-            _log.debug("the peer went away: %r", error)
+    async def _ask(self, now: float) -> bool:
+        """Send a ping; False: not even that could be sent."""
+        with trio.move_on_after(self._limits.send_s) as scope:
+            try:
+                async with self._sending:
+                    await self._write(self._packed(()) + self._proto.ping(b"%d" % now))
+            except OF_A_PEER as error:
+                _log.debug("the peer went away: %r", error)
+        return not scope.cancelled_caught
+
+    def _give_up(self, how: _Ending, code: int = CloseReason.NORMAL_CLOSURE, why: str = "") -> None:
+        self._end(how, code, why)
+        self._scope.cancel()
 
     async def _finish(self) -> None:
         """Close: with the handshake of section 7.1.2, or without where the peer isn't up to it."""
