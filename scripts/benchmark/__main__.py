@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from benchmark import aims, machine, report, rows, solo, spaces
+from benchmark import aims, machine, report, rows, service_rows, solo, spaces
 from benchmark.row import Row
 from benchmark.subjects import COLUMNS, Subjects
 
@@ -72,7 +72,7 @@ def load(path: Path) -> report.Results:
 
 def main() -> int:
     """Run the bench; 1 if something broke."""
-    known = [*rows.rows(), *solo.rows()]
+    known = [*rows.rows(), *service_rows.rows(), *solo.rows()]
     options = parse(known)
     if options.list:
         for row in known:

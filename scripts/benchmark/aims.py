@@ -1,7 +1,7 @@
 """What is aimed for, beside what was found. A miss is told, and is no error: this is no test.
 
-An aim is for a figure itself, or for its ratio to that of the bare loop with the same offload, so
-that one which a machine is too slow for can be told from one that the code is.
+An aim is for a figure itself, or for its ratio to that of the bare loop with the same offload or to
+another figure, so that one which a machine is too slow for can be told from one that the code is.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +25,7 @@ class Aim:
     sign: str = ">="  # or "<=", "<"
     column: str = WITH
     of_bare: bool = False  # a ratio to the bare loop's figure
+    of: str = ""  # a ratio to this figure, in the same column
 
     def word(self, value: float) -> str:
         """Return one word for a figure."""
@@ -38,10 +39,17 @@ class Aim:
         """Return what was found; None: it was not measured."""
         columns = found.get(self.figure, {})
         mine = columns.get(self.column)
-        if not self.of_bare:
+        if self.of:
+            other = found.get(self.of, {}).get(self.column)
+        elif self.of_bare:
+            other = columns.get(BARE[PYSTACK.index(self.column)])
+        else:
             return mine
-        bare = columns.get(BARE[PYSTACK.index(self.column)])
-        return mine / bare if mine is not None and bare else None
+        return mine / other if mine is not None and other else None
+
+    def unit(self, figure: Figure) -> str:
+        """Return what it is in."""
+        return f"of {self.of}" if self.of else "of bare" if self.of_bare else figure.unit
 
 
 AIMS: Final = (
@@ -56,6 +64,10 @@ AIMS: Final = (
     Aim("crr-1", 1200),
     Aim("crr-16", 4000),
     Aim("http", 4000),
+    Aim("websocket", 0.7, of="rr-1"),
+    Aim("ftp", 0.6, of="http-file"),
+    Aim("https", 0.5, of_bare=True),
+    Aim("smtp", 500),
     Aim("udp-echo", 0.5, of_bare=True),
     Aim("ping", 2, "<=", of_bare=True),
     Aim("ping-up-p99", 3000, "<"),
@@ -97,9 +109,8 @@ def judge(rows: Sequence[Row], found: Found, before: Found | None = None) -> lis
         value = aim.value(found)
         figure = figures.get(aim.figure)
         if value is not None and figure is not None:
-            unit = "of bare" if aim.of_bare else figure.unit
             was = None if before is None else aim.value(before)
-            judged.append(Judged(aim, _title(aim, figure), unit, value, was))
+            judged.append(Judged(aim, _title(aim, figure), aim.unit(figure), value, was))
     return judged
 
 
@@ -109,10 +120,10 @@ def lines(judged: Sequence[Judged], width: int, number: Callable[[float], str]) 
         return
     compared = any(one.was is not None for one in judged)
     yield ""
-    yield f"{'aim':{width}} {'':>7} {'aim':>10} {'is':>10}" + f"{'was':>19}" * compared
+    yield f"{'aim':{width}} {'':>12} {'aim':>10} {'is':>10}" + f"{'was':>19}" * compared
     for one in judged:
         aim, wanted = one.aim, f"{one.aim.sign} {number(one.aim.limit)}"
-        line = f"{one.title:{width}} {one.unit:>7} {wanted:>10} {number(one.value):>10}"
+        line = f"{one.title:{width}} {one.unit:>12} {wanted:>10} {number(one.value):>10}"
         line += f"  {aim.word(one.value):8}"
         if one.was is not None:
             line += f" {number(one.was):>8}  {aim.word(one.was)}"

@@ -3,17 +3,20 @@
     python -m benchmark.kernel_server
 
 Says `ready` and serves until its standard input ends. Bulk has a thread for each connection, whose
-time goes by inside the kernel; requests have one thread and epoll.
+time goes by inside the kernel; requests have one thread and epoll. What else is there to compare
+services with runs beside it (`benchmark.kernel_services`).
 """
 
 import select
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
-from benchmark import ports
+from benchmark import kernel_services, ports
 
 BACKLOG = 1024
 
@@ -98,8 +101,15 @@ def main() -> None:
     threaded(ports.SOURCE, source)
     for serve in (echo, echo_datagrams):
         threading.Thread(target=serve, daemon=True).start()
-    print("ready", flush=True)
-    sys.stdin.read()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        ports.lay_out(root)
+        root.chmod(0o555)  # else vsftpd lets nobody in
+        others = kernel_services.start(Path(folder), root)
+        print("ready", flush=True)
+        sys.stdin.read()
+        kernel_services.end(others)
+        root.chmod(0o755)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,18 @@ Says `ready` and serves until its standard input ends.
 """
 
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
-from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
 
 import pystack
 from benchmark import ports
-from pystack.apps.service import place_services
-from pystack.apps.serving import serve
+from pystack.apps.options import ServiceOptions
+from pystack.apps.service import BUILT_IN, place_services
+from pystack.apps.serving import serve_placed
 
 Handler = Callable[[pystack.TcpStream], Awaitable[None]]
 
@@ -96,12 +98,24 @@ async def main(number: str, offload: str) -> None:
             nursery.start_soon(tcp, host, port, handle)
         nursery.start_soon(held, host)
         nursery.start_soon(datagrams, host)
-        for place in place_services((f"http:{ports.HTTP}", f"echo:{ports.SERVICE}", "iperf3")):
-            ports_of_it = {"tcp_port": place.tcp_port, "udp_port": place.udp_port}
-            await nursery.start(partial(serve, host, place.service, **ports_of_it))
-        print("ready", flush=True)
-        await trio.lowlevel.wait_readable(sys.stdin)
+        with tempfile.TemporaryDirectory() as folder:
+            for place in place_services(SERVICES, options(Path(folder), host)):
+                await nursery.start(serve_placed, host, place)
+            print("ready", flush=True)
+            await trio.lowlevel.wait_readable(sys.stdin)
         nursery.cancel_scope.cancel()
+
+
+def options(root: Path, host: pystack.TrioHost) -> ServiceOptions:
+    """Return what the services are told."""
+    ports.lay_out(root)
+    return ServiceOptions(
+        root=root,
+        host_name="bench.test",
+        addresses=host.addresses,
+        mail_for=("*",),
+        records=(f"{ports.NAME} 300 A 10.0.0.1",),
+    )
 
 
 HANDLERS: Final = {
@@ -111,6 +125,13 @@ HANDLERS: Final = {
     ports.FIXED: fixed,
     ports.WAITED: sink,
 }
+
+SERVICES: Final = (
+    f"http:{ports.HTTP}",
+    f"echo:{ports.SERVICE}",
+    "iperf3",
+    *(name for name in ("https", "ftp", "smtp", "dns") if name in BUILT_IN),
+)
 
 if __name__ == "__main__":
     trio.run(main, *sys.argv[1:])

@@ -25,6 +25,7 @@ COLUMNS: Final = (
 PYSTACK: Final = COLUMNS[:2]
 BARE: Final = COLUMNS[2:4]
 KERNEL: Final = COLUMNS[4:]
+TLS: Final = "tls"  # what is bare beside a service with TLS: Python's ssl over the loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,22 @@ class Subjects:
         word = "offload" if offload else "no-offload"
         if column in KERNEL:
             argv = spaces.module("kernel_server")
+        elif bare == TLS:
+            argv = spaces.module("tls_server", number)
         elif column in BARE:
             argv = spaces.module("bare", bare, number, word)
         else:
             argv = spaces.module("pystack_server", number, word)
         running = until.enter_context(
-            spaces.program(argv, SERVER, unshare=column in KERNEL, kill=column in BARE)
+            spaces.program(
+                argv, SERVER, unshare=column in KERNEL, kill=column in BARE and bare != TLS
+            )
         )
         running.line()
         subject = Subject(number, running)
         if column in KERNEL:
             spaces.join(number, running.pid, offload=offload)
-        elif column in BARE:
+        elif column in BARE and bare != TLS:
             # Bare loops know nothing of ARP.
             interface, mac = ports.interface(number), ports.MAC
             spaces.ip("neigh", "replace", subject.address, "lladdr", mac, "dev", interface)
@@ -92,16 +97,16 @@ class Subjects:
 
 
 def load_argv(
-    mode: str, subject: Subject, port: int, connections: int, seconds: float
+    mode: str, subject: Subject, port: int, connections: int, seconds: float, module: str = "load"
 ) -> list[str]:
     """Return the command that runs a client."""
-    return spaces.module("load", mode, subject.address, port, connections, seconds, subject.pid)
+    return spaces.module(module, mode, subject.address, port, connections, seconds, subject.pid)
 
 
 def load(
-    mode: str, subject: Subject, port: int, connections: int, seconds: float
+    mode: str, subject: Subject, port: int, connections: int, seconds: float, module: str = "load"
 ) -> dict[str, float]:
     """Run a client to its end."""
-    argv = load_argv(mode, subject, port, connections, seconds)
+    argv = load_argv(mode, subject, port, connections, seconds, module)
     with spaces.program(argv, CLIENT) as running:
         return running.result()

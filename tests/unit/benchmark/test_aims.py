@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from benchmark import __main__ as command
-from benchmark import aims, report, rows, solo
+from benchmark import aims, report, rows, service_rows, solo
 from benchmark.subjects import BARE, PYSTACK
 
-ROWS = [*rows.rows(), *solo.rows()]
+ROWS = [*rows.rows(), *service_rows.rows(), *solo.rows()]
 WITH, WITHOUT = PYSTACK
 
 
@@ -22,13 +22,14 @@ def results(**found: dict[str, float]) -> report.Results:
 def table(now: report.Results, before: report.Results | None = None) -> list[list[str]]:
     """Return the last words of each line of the table, from the aim's sign on."""
     lines = [line for line in report.aim_lines(ROWS, now, before) if line]
-    return [line[report._WIDTH + 8 :].split() for line in lines]
+    return [line[report._WIDTH + 13 :].split() for line in lines]
 
 
 def test_every_aim_is_for_a_figure_and_a_column_that_a_row_has() -> None:
     columns = {figure.name: row.columns for row in ROWS for figure in row.figures}
     for aim in aims.AIMS:
         assert aim.column in columns[aim.figure]
+        assert not aim.of or aim.column in columns[aim.of]
         assert not aim.of_bare or BARE[PYSTACK.index(aim.column)] in columns[aim.figure]
 
 
@@ -53,6 +54,15 @@ def test_a_ratio_is_to_the_bare_loop_with_the_same_offload() -> None:
         [">=", "6,000", "5,000", "missed"],
         [">=", "300", "900", "reached"],
     ]
+
+
+def test_a_ratio_may_be_to_another_figure() -> None:
+    now = results(websocket={WITH: 800.0}, rr_1={WITH: 1000.0})
+    assert table(now)[1:] == [
+        [">=", "4,000", "1,000", "missed"],
+        [">=", "0.7", "0.8", "reached"],
+    ]
+    assert [one.unit for one in aims.judge(ROWS, now.found)] == ["/s", "of rr-1"]
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
