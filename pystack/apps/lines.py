@@ -8,10 +8,11 @@ of commands is answered by one segment. What a peer does wrong is a `PeerError`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import trio
 
+from pystack.apps.ending import cut, linger
 from pystack.apps.troubles import PeerError
 from pystack.apps.turns import BULK_BYTES_A_UNIT, current_turn
 from pystack.core.errors import ConfigError
@@ -62,11 +63,6 @@ class LineRules:
         for name, value in (("max_bytes", self.max_bytes), ("send_s", self.send_s)):
             if not value > 0:
                 raise ConfigError(f"{name} is {value}; it must be greater than 0")
-
-
-@runtime_checkable
-class _Abortable(Protocol):
-    def abort(self) -> None: ...
 
 
 class Lines:
@@ -180,31 +176,24 @@ class Lines:
     async def finish(self) -> None:
         """Send what was not sent, end our side, and read on for a while before closing.
 
-        To close with input unread would be a reset, and a peer that was sent away would not see
-        the last reply. A peer that goes on for too long is cut.
+        A peer that was sent away while it was sending sees the last reply then.
         """
-        left = LINGER_BYTES
         self.take_rest()
         try:
-            with trio.move_on_after(LINGER_S):
+            with trio.move_on_after(LINGER_S) as scope:
                 await self.flush()
-                await self._stream.send_eof()
-                while left > 0:
-                    self._turn.renew()
-                    data = await self._stream.receive_some(BULK_RECEIVE_BYTES)
-                    if not data:
-                        await self._stream.aclose()
-                        return
-                    left -= len(data)
+            if not scope.cancelled_caught and await linger(
+                self._stream, timeout_s=LINGER_S, max_bytes=LINGER_BYTES
+            ):
+                await self._stream.aclose()
+                return
         except (trio.BrokenResourceError, trio.ClosedResourceError, DeafPeerError):
             pass  # it has gone: that is what was wanted
         await self.cut()
 
     async def cut(self) -> None:
         """End the connection at once: by a reset where the stream has one."""
-        if isinstance(self._stream, _Abortable):
-            self._stream.abort()
-        await trio.aclose_forcefully(self._stream)
+        await cut(self._stream)
 
     # below
 

@@ -132,6 +132,12 @@ def _tftp(options: ServiceOptions) -> Service:
     return Tftp(options)
 
 
+def _smtp(options: ServiceOptions) -> Service:
+    from pystack.apps.smtp.service import SmtpService
+
+    return SmtpService(options)
+
+
 _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 _NEEDS_ROOT: Final = frozenset({"ftp"})
 
@@ -144,6 +150,7 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "time": lambda options: Time(options.utc_now),
     "ftp": _ftp,
     "iperf3": _iperf3,
+    "smtp": _smtp,
     "tftp": _tftp,
 }
 
