@@ -38,6 +38,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.topology": (
         "pystack.core",
         "pystack.wire",
+        "pystack.dns.config",
         "pystack.link",
         "pystack.stack",
         "pystack.observe",

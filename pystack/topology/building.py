@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from pystack.core.addresses import parse_prefix
+from pystack.core.addresses import parse_ip4, parse_prefix
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
+from pystack.core.suggest import suggest
+from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.topology import presets
@@ -62,6 +64,8 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
     for node in spec.nodes.values():
         with _placed(document, (_TABLES[node.kind], node.name), "address"):
             _check_addresses(topology, node)
+        with _placed(document, (_TABLES[node.kind], node.name), "dns"):
+            _check_servers(topology, node)
     for at, event in enumerate(spec.timeline):
         with _placed(document, ("timeline", at), event.action):
             _check_event(topology, spec, event)
@@ -107,6 +111,21 @@ def _check_addresses(topology: Topology, node: NodeSpec) -> None:
     links = len(topology.node(node.name).ends)
     if isinstance(node.address, list) and len(node.address) > links:
         raise ConfigError(f"{len(node.address)} addresses, and {node.name} has links: {links}")
+
+
+def _check_servers(topology: Topology, node: NodeSpec) -> None:
+    """Raise ConfigError for a name server that there is not."""
+    asks = node.words.get("dns")
+    for server in asks.servers if isinstance(asks, ResolverConfig) else ():
+        name, _port = split_server(server)
+        if topology.resolve(name) is None:
+            try:
+                parse_ip4(name)
+            except ConfigError:
+                hint = suggest(name, topology.nodes)
+                is_node = name in topology.nodes
+                why = "has no link, and so no address" if is_node else f"is no node here{hint}"
+                raise ConfigError(f"{node.name} cannot ask {name!r}: it {why}") from None
 
 
 def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pystack.core.addresses import format_ip4
-from pystack.topology.spec import EventSpec, LabSpec, LinkSpec, Words
+from pystack.dns.config import ResolverConfig
+from pystack.topology.spec import EventSpec, LabSpec, LinkSpec, NodeSpec, Words
 from pystack.topology.topology import Topology
 
 _OWN_WORDS = ("preset", "mtu_bytes")
@@ -69,6 +70,7 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
             tuple(f"{format_ip4(address)}/{prefix.length}" for address, prefix in known),
             (
                 *(_value(node.words[word]) for word in node.words if word == "port"),
+                *_asks(node),
                 *map(_service, node.serve),
                 *(program.run for program in node.programs),
             ),
@@ -185,6 +187,12 @@ def _line(link: LinkSpec) -> Line:
 def _words(words: Mapping[str, object]) -> list[str]:
     """Return words with their values as one would say them."""
     return [word if value is True else f"{word} {_value(value)}" for word, value in words.items()]
+
+
+def _asks(node: NodeSpec) -> tuple[str, ...]:
+    """Return whom a node asks for names."""
+    asks = node.words.get("dns")
+    return (f"dns {' '.join(asks.servers)}",) if isinstance(asks, ResolverConfig) else ()
 
 
 def _service(asked: str | Words) -> str:

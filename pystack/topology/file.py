@@ -27,6 +27,7 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
+from pystack.dns.config import parse_resolver
 from pystack.link.config import WORDS
 from pystack.observe.registry import read_observer
 from pystack.topology import presets
@@ -48,8 +49,8 @@ from pystack.topology.toml_places import Path
 
 _TOP: Final = ("seed", "subnet", "observe", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "host": ("address", "congestion", "routes", "serve", "programs", "restart"),
-    "router": ("address", "congestion", "routes", "serve", "programs", "restart"),
+    "host": ("address", "congestion", "dns", "routes", "serve", "programs", "restart"),
+    "router": ("address", "congestion", "dns", "routes", "serve", "programs", "restart"),
     "switch": ("ageing", "table_entries"),
     "tap": ("address",),
     "namespace": ("address", "programs"),
@@ -160,6 +161,9 @@ class _Reader:
             self._doc.whole((*path, "table_entries"), table["table_entries"])
         if "congestion" in table:
             words["congestion"] = self._doc.text((*path, "congestion"), table["congestion"])
+        if "dns" in table:
+            with self._doc.placed((*path, "dns")):
+                words["dns"] = parse_resolver(table["dns"])
         return words
 
     def _address(self, path: Path, value: object) -> AddressWords:
