@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 
 from pystack.apps.reflection import PRIVILEGED_PORTS, Excess, sockets_of_this_run
-from pystack.apps.service import AnswersAnything, Service
+from pystack.apps.service import AnswersAnything, Service, Shortens
 from pystack.core.counters import Counters
 
 # Then others run: more would keep them waiting for a millisecond.
@@ -112,11 +112,19 @@ class Answering:
         except Exception:
             _log.exception("%s: a datagram was not answered", self._service.name)
             return None
-        excess_bytes = len(answer or b"") - len(payload)
-        if excess_bytes > 0 and not self._excess.allows(excess_bytes, peer[0], now):
-            self._counters.add("udp_answers_withheld")
-            return None
-        return answer
+        if answer is None or self._may_send(answer, payload, peer, now):
+            return answer
+        if isinstance(self._service, Shortens):
+            answer = self._service.shorten(answer)
+            if answer is not None and self._may_send(answer, payload, peer, now):
+                self._counters.add("udp_answers_shortened")
+                return answer
+        self._counters.add("udp_answers_withheld")
+        return None
+
+    def _may_send(self, answer: bytes, payload: bytes, peer: tuple[str, int], now: float) -> bool:
+        excess_bytes = len(answer) - len(payload)
+        return excess_bytes <= 0 or self._excess.allows(excess_bytes, peer[0], now)
 
     def _would_loop(self, peer: tuple[str, int]) -> bool:
         """Tell whether the sender is such a service itself, or looks like one."""

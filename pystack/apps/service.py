@@ -13,6 +13,7 @@ import trio
 from pystack.apps.options import ServiceOptions as ServiceOptions
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo, Time
 from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 from pystack.core.plugins import find, installed
 from pystack.core.suggest import suggest
 from pystack.runtime.host import TrioHost
@@ -85,6 +86,18 @@ class AnswersAnything(Protocol):
 
 
 @runtime_checkable
+class Shortens(Protocol):
+    """A service that also has this says by UDP that its answer is to be had by TCP.
+
+    It is asked to for those who have had all that an address may have: see `reflection.py`.
+    """
+
+    def shorten(self, answer: bytes) -> bytes | None:
+        """Return a short answer in the place of one; None: there is none."""
+        ...
+
+
+@runtime_checkable
 class UsesHost(Protocol):
     """A service that also has this opens ports and streams of its own on the host."""
 
@@ -120,6 +133,13 @@ def _ftp(options: ServiceOptions) -> Service:
     return FtpService(options)
 
 
+def _dns(options: ServiceOptions) -> Service:
+    need("dns", "the service dns")
+    from pystack.apps.dns import DnsService
+
+    return DnsService(options)
+
+
 def _iperf3(_options: ServiceOptions) -> Service:
     from pystack.apps.iperf3 import Iperf3
 
@@ -142,6 +162,7 @@ _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 _NEEDS_ROOT: Final = frozenset({"ftp"})
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
+    "dns": _dns,
     "http": _http,
     "echo": lambda options: Echo(),
     "discard": lambda options: Discard(),

@@ -8,7 +8,7 @@ server that is on the lab's side of their link.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,10 +16,10 @@ import trio
 
 from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4, parse_ip4
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.extras import need
 from pystack.core.plugin_words import Chosen
 from pystack.link.patch import Patch, SideDoor
 from pystack.runtime import ifconfig, namespaces
-from pystack.runtime.dns_service import names_of, serve_dns
 from pystack.runtime.host import TrioHost
 from pystack.runtime.namespaces import Holder, Stdio, Word
 from pystack.runtime.ports import RunningPort, Socket, needs_real_time
@@ -28,6 +28,7 @@ from pystack.runtime.tap_device import check_name
 from pystack.stack.host import Host
 
 if TYPE_CHECKING:
+    from pystack.dns.server import DnsServer
     from pystack.link.port import Port
     from pystack.runtime.driver import Driver
     from pystack.topology.nodes import Station
@@ -245,6 +246,8 @@ class Namespace(Attached):
     ) -> None:
         """`dns`: let its programs know the lab's names, which takes a mount namespace too."""
         super().__init__(lab, name, address)
+        if dns:
+            need("dns", "a namespace whose programs know the lab's names")
         self._dns = dns
         self._offload = offload
         self._holder: Holder | None = None  # None: not up
@@ -362,7 +365,7 @@ class Namespace(Attached):
         Patch(door, self.station)
         server = _side_host(self._lab, self.name, door.station)
         assert self._lab.nursery is not None
-        await self._lab.nursery.start(serve_dns, server, names_of(self._lab.topology))
+        await self._lab.nursery.start(*self._dns_on(server))
 
     async def _serve_names(self) -> Ip4:
         """Have a DNS server on the gateway, where the lab has it; return the server's address."""
@@ -371,9 +374,16 @@ class Namespace(Attached):
             if gateway is not None and gateway in router.stack.addresses:
                 # Where the port is taken, it runs already, or it is the lab's own: good as well.
                 with suppress(OSError, trio.BrokenResourceError):
-                    await router.start(serve_dns, router, names_of(self._lab.topology))
+                    await router.start(*self._dns_on(router))
                 return gateway
         return SIDE_DNS
+
+    def _dns_on(self, host: TrioHost) -> tuple[Callable[..., Awaitable[None]], TrioHost, DnsServer]:
+        """Return what is to be started on a host, so that it answers for the lab's names."""
+        from pystack.runtime import dns_service  # it needs an extra
+
+        names = dns_service.names_of(self._lab.topology)
+        return dns_service.serve_dns, host, dns_service.make_server(host, names=names)
 
 
 def _side_host(lab: Lab, name: str, port: Port) -> TrioHost:

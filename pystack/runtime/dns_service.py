@@ -1,141 +1,341 @@
-"""The lab's DNS: a service on UDP port 53 of any host of ours that knows the hosts' names.
+"""A DNS server on a host: its sockets, and what leaves late. What it answers is `pystack.dns`'s.
 
-For real programs that joined: programs on hosts of ours have their names looked up without a
-packet. Answers may not be kept, for the lab can change at any time.
+It needs dnspython, so this is imported by those who have or want a server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import Ip4, format_ip4, parse_ip4
-from pystack.core.errors import WireError
+from pystack.core.addresses import format_ip4
+from pystack.core.counters import Counters
+from pystack.core.rng import component_rng
+from pystack.core.units import parse_time_s
+from pystack.dns.names import Names
+from pystack.dns.server import DnsServer
+from pystack.wire import dns
 
 if TYPE_CHECKING:
+    from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.host import TrioHost
+    from pystack.runtime.streams import TcpListener
     from pystack.topology.topology import Topology
-    from pystack.wire.dns import Question, Record
 
-PORT: Final = 53
+IDLE_S: Final = 10.0  # RFC 7766 section 6.2.3 has "a few seconds"; a query has as long to be whole
+SEND_S: Final = 10.0  # a client that reads nothing for so long is given up
+MAX_QUERY_BYTES: Final = 4096  # a longer one ends its connection
+MAX_LATE: Final = 1024  # answers that are yet to leave; by TCP, of a connection
+MAX_LATE_BY_TCP: Final = 64
+MAX_CONNECTIONS: Final = 256  # on a host of a network; `pystack.apps.roster` has its own
 
+_RECEIVE_BYTES: Final = 16 * 1024
+_GATHERED_BYTES: Final = 64 * 1024  # of answers that are sent at once
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What is called how. Asked for each query, so it may change."""
-
-    address_of: Callable[[str], Ip4 | None]  # of a name in lower case; None: nobody has it
-    name_of: Callable[[Ip4], str | None]  # None: nobody has that address
+Address = tuple[str, int]
 
 
 def names_of(topology: Topology) -> Names:
     """Return the names of all nodes, whatever their letters' case is (RFC 4343)."""
-
-    in_lower_case: dict[str, str] = {}
+    in_dns: dict[str, str] = {}
     counted = 0
 
     def known_as(name: str) -> str | None:
         # Made anew when nodes have come or gone: a query takes no longer the more there are.
         nonlocal counted
-        found = in_lower_case.get(name)
+        found = in_dns.get(name)
         if counted != len(topology.nodes) or (found is not None and found not in topology.nodes):
             counted = len(topology.nodes)
-            in_lower_case.clear()
+            in_dns.clear()
             for known in topology.nodes:
-                in_lower_case.setdefault(known.lower(), known)
-        return in_lower_case.get(name)
+                with suppress(ValueError):  # a name that only a network can say
+                    in_dns.setdefault(dns.canonical(known), known)
+        return in_dns.get(name)
 
-    def address_of(name: str) -> Ip4 | None:
-        known = known_as(name)
-        if known is not None:
-            return topology.resolve(known)
-        base, _, interface = name.rpartition(".")
-        known = known_as(base)  # "client.eth1"
-        return None if known is None else topology.resolve(f"{known}.{interface}")
+    def addresses_of(name: str) -> tuple[str, ...] | None:
+        topology.settle()
+        known, interface = known_as(name), ""
+        if known is None:
+            base, _, interface = name.rpartition(".")  # "client.eth1"
+            known = known_as(base) if base else None
+        if known is None:
+            return None
+        return (
+            tuple(
+                format_ip4(address)
+                for end in topology.nodes[known].ends
+                if not interface or end.name == interface
+                for address, _prefix in end.addresses
+            )
+            or None
+        )
 
-    def name_of(address: Ip4) -> str | None:
-        for name, node in topology.nodes.items():
-            if any(address == own for own, _ in node.addresses):
-                return name
-        return None
+    def name_of(address: str) -> str | None:
+        topology.settle()
+        return topology.names_by_address().get(address)
 
-    return Names(address_of, name_of)
+    def all_names() -> Iterable[str]:
+        known_as("")
+        return [name for name in in_dns if addresses_of(name) is not None]
+
+    return Names(addresses_of, name_of, all_names)
 
 
-def answer(data: bytes, names: Names) -> bytes:
-    """Return the answer to a query. Raises WireError for what is none, and gets no answer."""
-    from pystack.wire import dns
+async def start_dns(
+    host: TrioHost,
+    *,
+    records: Iterable[str] = (),
+    faults: Iterable[str] = (),
+    names: Names | None = None,
+    ttl: str | float = 0,
+    port: int = dns.PORT,
+) -> DnsServer:
+    """Serve DNS on a host until its power or the network goes; return the server, which answers.
 
-    query = dns.parse_message(data)
-    if query.is_response:
-        raise WireError("dns_not_a_query")
-    if not query.questions:
-        raise WireError("dns_no_question")
-    [question] = query.questions
-    records: tuple[Record, ...] = ()
-    rcode = dns.NO_ERROR
-    if query.opcode != dns.QUERY:
-        rcode = dns.NOT_IMPLEMENTED
-    elif question.klass not in (dns.IN, dns.ANY_CLASS):
-        rcode = dns.REFUSED
-    else:
-        found = _records_of(question, names)
-        rcode, records = (dns.NAME_ERROR, ()) if found is None else (rcode, found)
-    reply = dns.Message(
-        ident=query.ident,
-        is_response=True,
-        opcode=query.opcode,
-        rcode=rcode,
-        authoritative=True,
-        recursion_desired=query.recursion_desired,
-        recursion_available=True,
-        questions=query.questions,
-        answers=records,
+    Words as `make_server` has them. Raises ConfigError, OSError.
+    """
+    server = make_server(host, records=records, faults=faults, names=names, ttl=ttl)
+    await host.start(serve_dns, host, server, port)
+    return server
+
+
+def make_server(
+    host: TrioHost,
+    *,
+    records: Iterable[str] = (),
+    faults: Iterable[str] = (),
+    names: Names | None = None,
+    ttl: str | float = 0,
+) -> DnsServer:
+    """Return a server for `serve_dns`. Raises ConfigError.
+
+    `names`: those of the network, `names_of(topology)`; None: records alone. `ttl`: how long the
+    network's names may be kept, "30s"; records have their own.
+    """
+    return DnsServer(
+        records=records,
+        faults=faults,
+        names=names,
+        ttl_s=round(parse_time_s(ttl)),
+        host_name=host.name,
+        rng=component_rng(host.seed, f"dns/{host.name}"),
+        counters=host.counters,
     )
-    return dns.pack_message(reply, dns.UDP_BYTES)
 
 
 async def serve_dns(
     host: TrioHost,
-    names: Names,
+    server: DnsServer,
+    port: int = dns.PORT,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer queries on a host, for ever. Raises OSError(EADDRINUSE) where it has a DNS already."""
-    async with await host.open_udp_socket(PORT) as socket:
-        task_status.started()
+    """Answer queries on a host, by UDP and TCP, for ever. Raises OSError(EADDRINUSE).
+
+    Raises trio.BrokenResourceError when its power has gone.
+    """
+    gone: trio.BrokenResourceError | None = None  # None: not yet
+    async with await host.open_udp_socket(port) as socket:
+        listeners = await host.open_tcp_listeners(port)
+        async with trio.open_nursery() as nursery:
+            late = LateAnswers(socket.send_to_nowait)
+            nursery.start_soon(late.run)
+            limit = trio.CapacityLimiter(MAX_CONNECTIONS)
+            for listener in listeners:
+                nursery.start_soon(_accept, listener, server, limit, nursery)
+            task_status.started()
+            try:
+                await _answer_datagrams(socket, server, late)
+            except trio.BrokenResourceError as error:
+                gone = error
+            nursery.cancel_scope.cancel()
+    if gone is not None:
+        raise gone
+
+
+async def _answer_datagrams(socket: UdpSocket, server: DnsServer, late: LateAnswers) -> None:
+    while True:
+        try:
+            data, client = await socket.receive_from()
+            answer = late.answer(server, data, client)
+            if answer is not None:
+                await socket.send_to(answer, client)
+        except OSError:
+            # A client has gone before its answer came; ICMP says so, and nobody else cares.
+            server.counters.add("dns_unanswerable")
+
+
+class LateAnswers:
+    """Answers by UDP that are not to leave at once. None holds up another."""
+
+    def __init__(self, send: Callable[[bytes, Address], None]) -> None:
+        """`send` may raise OSError."""
+        self._send = send
+        # When, a number, what, to whom, and who counts it
+        self._heap: list[tuple[float, int, bytes, Address, Counters]] = []
+        self._numbers = count()
+        self._changed = trio.Event()
+
+    def answer(self, server: DnsServer, data: bytes, client: Address) -> bytes | None:
+        """Return the answer that is to leave now; None: there is none, or it leaves later."""
+        reply = server.answer(data)
+        if reply is None or not reply.after_s:
+            return None if reply is None else reply.data
+        if len(self._heap) >= MAX_LATE:
+            server.counters.add("dns_late_dropped")
+            return None
+        due = trio.current_time() + reply.after_s
+        heappush(self._heap, (due, next(self._numbers), reply.data, client, server.counters))
+        self._changed.set()
+        return None
+
+    async def run(self) -> None:
+        """Send what is due, for ever."""
+        while True:
+            while self._heap and self._heap[0][0] <= trio.current_time():
+                _, _, data, client, counters = heappop(self._heap)
+                try:
+                    self._send(data, client)
+                except OSError:
+                    counters.add("dns_unanswerable")
+            self._changed = trio.Event()
+            with trio.move_on_at(self._heap[0][0] if self._heap else inf):
+                await self._changed.wait()
+
+
+async def _no_turn() -> None:
+    return
+
+
+async def converse(
+    stream: trio.abc.HalfCloseableStream,
+    server: DnsServer,
+    before_answer: Callable[[], Awaitable[None]] = _no_turn,
+) -> None:
+    """Answer the queries of a TCP connection until its peer ends it, or says nothing.
+
+    Each answer leaves when it is there, so one that is late holds up no other (RFC 7766 6.2.1.1).
+    `before_answer` is awaited before the work for each query. The caller closes the stream.
+    """
+    conversation = _Conversation(stream, server, before_answer)
+    async with trio.open_nursery() as nursery:
+        await conversation.run(nursery)
+
+
+class _Conversation:
+    """One TCP connection."""
+
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        server: DnsServer,
+        before_answer: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._stream = stream
+        self._server = server
+        self._before_answer = before_answer
+        self._framer = dns.Framer()
+        self._sending = trio.Lock()
+        self._late = trio.CapacityLimiter(MAX_LATE_BY_TCP)
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Read and answer; returns with late answers still to come in the nursery."""
+        whole_at = trio.current_time()  # when the last query had come
+        while True:
+            data: bytes | bytearray = b""
+            with trio.move_on_at(whole_at + IDLE_S):
+                data = await self._stream.receive_some(_RECEIVE_BYTES)
+            if not data:
+                if self._framer.held_bytes:
+                    self._server.counters.add("dns_truncated")
+                return
+            self._framer.feed(data)
+            if await self._answer_held(nursery):
+                whole_at = trio.current_time()
+            if (self._framer.next_bytes or 0) > MAX_QUERY_BYTES:
+                self._server.counters.add("dns_long_query")
+                return
+
+    async def _answer_held(self, nursery: trio.Nursery) -> bool:
+        """Answer all queries that have come whole; False: there was none."""
+        gathered = bytearray()
+        any_came = False
+        while (self._framer.next_bytes or 0) <= MAX_QUERY_BYTES:
+            query = self._framer.next()
+            if query is None:
+                break
+            any_came = True
+            await self._before_answer()
+            reply = self._server.answer(query, by_tcp=True)
+            if reply is None:
+                continue
+            if reply.after_s:
+                if self._late.available_tokens < 1 and gathered:
+                    await self._send(gathered)
+                    gathered = bytearray()
+                token = object()
+                await self._late.acquire_on_behalf_of(token)
+                due = trio.current_time() + reply.after_s
+                nursery.start_soon(self._send_late, reply.data, due, token)
+                continue
+            gathered += dns.frame(reply.data)
+            if len(gathered) >= _GATHERED_BYTES:
+                await self._send(gathered)
+                gathered = bytearray()
+        if gathered:
+            await self._send(gathered)
+        return any_came
+
+    async def _send_late(self, data: bytes, due: float, token: object) -> None:
+        await trio.sleep_until(due)
+        await self._send(dns.frame(data))
+        self._late.release_on_behalf_of(token)
+
+    async def _send(self, data: bytes | bytearray) -> None:
+        try:
+            with trio.fail_after(SEND_S):
+                async with self._sending:
+                    await self._stream.send_all(data)
+        except trio.TooSlowError:
+            self._server.counters.add("dns_deaf_client")
+            await trio.aclose_forcefully(self._stream)
+            raise trio.BrokenResourceError("the client reads no answers") from None
+
+
+async def _accept(
+    listener: TcpListener, server: DnsServer, limit: trio.CapacityLimiter, nursery: trio.Nursery
+) -> None:
+    async with listener:
         while True:
             try:
-                data, client = await socket.receive_from()
-                await socket.send_to(answer(data, names), client)
-            except WireError as error:
-                host.counters.add(error.reason)
-            except OSError:
-                # A client has gone before its answer came; ICMP says so, and nobody else cares.
-                host.counters.add("dns_unanswerable")
+                stream = await listener.accept()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return  # with the host's power
+            if limit.available_tokens < 1:
+                server.counters.add("dns_connections_refused")
+                await trio.aclose_forcefully(stream)
+                continue
+            token = object()
+            limit.acquire_on_behalf_of_nowait(token)
+            nursery.start_soon(_converse, stream, server, limit, token)
 
 
-def _records_of(question: Question, names: Names) -> tuple[Record, ...] | None:
-    """Return what answers a question; None: there is no such name."""
-    from pystack.wire import dns
-
-    backwards = dns.reversed_address(question.name)
-    if backwards is not None and "." in backwards:
-        name = names.name_of(parse_ip4(backwards))
-        if name is None:
-            return None
-        try:
-            found = dns.record(question.name, dns.PTR, 0, name)
-        except ValueError:  # a name that only the lab can say
-            return None
-    else:
-        address = names.address_of(question.name)
-        if address is None:
-            return None
-        found = dns.record(question.name, dns.A, 0, format_ip4(address))
-    # There is such a host, but perhaps nothing of that kind is known of it (RFC 2308 section 2.2):
-    # for AAAA the way to say that it has IPv4 only.
-    return (found,) if question.kind in (found.kind, dns.ANY) else ()
+async def _converse(
+    stream: trio.abc.HalfCloseableStream,
+    server: DnsServer,
+    limit: trio.CapacityLimiter,
+    token: object,
+) -> None:
+    try:
+        async with stream:
+            await converse(stream, server)
+    except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        server.counters.add("dns_unanswerable")
+    finally:
+        limit.release_on_behalf_of(token)

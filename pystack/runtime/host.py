@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
+    from pystack.topology.topology import Topology
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -72,6 +73,11 @@ class Place(Protocol):
     """What a host asks of the network that it is in."""
 
     nursery: trio.Nursery | None  # for its programs
+
+    @property
+    def topology(self) -> Topology:
+        """Return what the network is made of."""
+        ...
 
     def settle(self) -> None:
         """Give addresses and routes to what has none yet; at once where there is nothing to do."""
@@ -132,6 +138,11 @@ class TrioHost:
     def name(self) -> str:
         """Return its name."""
         return self._stack.name
+
+    @property
+    def topology(self) -> Topology | None:
+        """Return what the network that it is in is made of; None: it stands alone."""
+        return None if self._place is None else self._place.topology
 
     @property
     def seed(self) -> int:

@@ -6,7 +6,6 @@ import trio
 import pystack
 from pystack.apps.serving import serve
 from pystack.apps.simple import Echo
-from pystack.runtime.dns_service import serve_dns
 
 GONE = ["closed port", "silent neighbour", "own closed port"]
 
@@ -35,23 +34,5 @@ def test_echo_goes_on_serving(how: str) -> None:
                 await alive.send_to(b"and me", ("server", 7))
                 with trio.fail_after(5):
                     assert (await alive.receive_from())[0] == b"and me"
-
-    pystack.run(main)
-
-
-def test_a_dns_service_ends_with_the_power_and_does_not_spin() -> None:
-    async def main() -> None:
-        async with pystack.Network(seed=1) as net:
-            server = net.host("server")
-            net.link(server, net.host("client"))
-            async with trio.open_nursery() as nursery:
-
-                async def service() -> None:
-                    with pytest.raises(trio.BrokenResourceError):
-                        await serve_dns(server, dict)  # type: ignore[arg-type,return-value]
-
-                nursery.start_soon(service)
-                await trio.sleep(1)
-                server.power_off()
 
     pystack.run(main)
