@@ -28,7 +28,8 @@ from pystack.link.port import Port
 from pystack.runtime.attach import Namespace
 from pystack.runtime.exception_groups import unwrapped
 from pystack.runtime.host import TrioHost
-from pystack.runtime.network import Network, NetworkLink
+from pystack.runtime.network import Network
+from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import needs_real_time, read_port
 from pystack.runtime.privileges import as_who_called_sudo
 from pystack.runtime.signals import ending_signals

@@ -29,6 +29,8 @@ from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.driver import Driver, wall_clock_offset_s
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lateness import Lateness
+from pystack.runtime.name_servers import Askers, NameServer, make_answers
+from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
 from pystack.runtime.realtime import RealtimeDriver
 from pystack.runtime.spool import open_spool
@@ -45,30 +47,7 @@ from pystack.topology.topology import Addresses, Topology, Words
 DEFAULT_SUBNET: Final = "10.0.0.0/24"
 
 # What a link can join: the things themselves, or their names.
-NodeLike = TrioHost | Switch | Station | Attached | str
-
-
-class NetworkLink(Link):
-    """A link of a network."""
-
-    network: Network
-
-    def down(self, direction: str | None = None) -> None:
-        """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
-        super().down(direction)
-        self.network.topology.link_changed(self)
-
-    def up(self, direction: str | None = None) -> None:
-        """Mend it, in one direction or in both."""
-        super().up(direction)
-        self.network.topology.link_changed(self)
-
-    def capture(self, path: str | Path) -> None:
-        """Write every frame that is put on the link, at either end, to a pcap file. OSError.
-
-        Each is there once, at the instant it enters: also those that the link then loses.
-        """
-        self.network.capture_link(self, path)
+NodeLike = TrioHost | Switch | Station | Attached | NameServer | str
 
 
 class Network:
@@ -96,6 +75,7 @@ class Network:
         self.resources = ExitStack()  # ports that we have made, and close when we end
         self._closing: list[ClosingObserver] = []  # those we have made, in that order
         self._observers: list[Observer] = []  # of everything
+        self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
 
     async def __aenter__(self) -> Network:
         """Find out which kind of time this is, and let it pass for the network."""
@@ -183,10 +163,9 @@ class Network:
     ) -> TrioHost:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
-        `congestion` names the control of its connections; None: the default, CUBIC. `dns`: the name
-        server that it asks, or several, or a table of words (see `TrioHost.dns`); None: it finds
-        names in the network's own table, without a packet. Raises ConfigError for a name or an
-        address that is taken, or cannot be.
+        `congestion` names the control of its connections; None: the default, CUBIC. `dns`: whom it
+        asks for names (see `TrioHost.dns`); None: the network's own table, without a packet.
+        Raises ConfigError for a name or an address that is taken, or cannot be.
         """
         config = _tcp_words(congestion)
         asks = None if dns is None else parse_resolver(dns)
@@ -287,6 +266,32 @@ class Network:
                 self.attached[self._name(node)].linked()
         return link
 
+    def dns(
+        self,
+        server: TrioHost | str,
+        *,
+        records: Iterable[str] = (),
+        faults: Iterable[str] = (),
+        hosts: Iterable[TrioHost | str] | None = None,
+        names: bool = True,
+        ttl: str | float = 0,
+        **words: object,
+    ) -> NameServer:
+        """Have a host serve DNS (a new one, where there is none so called), and others ask it.
+
+        `hosts` do from now on; None: all that were given no server, also those that come later. It
+        knows `records` ("www.example.test 60 A 10.0.0.9") and, to be kept for `ttl`, the network's
+        own `names`; `faults` ("www.example.test late 2s") are what it does wrong. `words`: those of
+        `TrioHost.dns`. It comes up by itself; `await net.dns(...)` waits for that. ConfigError.
+        """
+        name = self._name(server)
+        askers = Askers(self, name, hosts, words)
+        answers = make_answers(self, name, records, faults, names=names, ttl=ttl)
+        host = self.hosts.get(name) or self.host(name)
+        self._asked = askers.ask(host, self._asked)
+        assert self.nursery is not None
+        return NameServer(host, answers, self.nursery)
+
     def attach(self, host: TrioHost, port: Port | PortLike) -> None:
         """Plug a host into any port, as its next interface. See `port` for texts. ConfigError."""
         name = self._name(host)
@@ -318,7 +323,7 @@ class Network:
         self.topology.route(name, destination, via)
 
     def has_node(self, name: str) -> bool:
-        """Tell whether there is a node of that name."""
+        """Tell whether there is such a node."""
         return name in self.topology.nodes
 
     def settle(self) -> None:
@@ -452,7 +457,7 @@ class Network:
     def _add(self, stack: Host, config: TcpConfig, asks: ResolverConfig | None) -> TrioHost:
         stack.tcp.config = config
         host = TrioHost(stack, self.driver, self.topology.resolve, self)
-        host.dns = asks
+        host.dns = self._asked if asks is None else asks
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)
         return host
@@ -466,6 +471,7 @@ class Network:
     def _name(self, node: NodeLike) -> str:
         if isinstance(node, str):
             return node
+        node = node.host if isinstance(node, NameServer) else node
         if not isinstance(node, NodeLike):
             raise ConfigError(f"{node!r} is no node: neither a thing of the network nor its name")
         # By identity, and without a look at a host's stack, which would settle what is half built.

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import pystack
-from pystack.runtime.network import NetworkLink
+from pystack.runtime.network_link import NetworkLink
 
 Program = Callable[[pystack.TrioHost, NetworkLink], Awaitable[None]]
 

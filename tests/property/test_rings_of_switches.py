@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pystack
 from pystack.observe.observer import Event, FrameSeen
-from pystack.runtime.network import NetworkLink
+from pystack.runtime.network_link import NetworkLink
 from pystack.wire import ethernet
 from pystack.wire.frame import Frame
 

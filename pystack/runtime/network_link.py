@@ -1,0 +1,34 @@
+"""A link as its network knows it: what happens to it, the network hears."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pystack.link.link import Link
+
+if TYPE_CHECKING:
+    from pystack.runtime.network import Network
+
+
+class NetworkLink(Link):
+    """A link of a network."""
+
+    network: Network
+
+    def down(self, direction: str | None = None) -> None:
+        """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
+        super().down(direction)
+        self.network.topology.link_changed(self)
+
+    def up(self, direction: str | None = None) -> None:
+        """Mend it, in one direction or in both."""
+        super().up(direction)
+        self.network.topology.link_changed(self)
+
+    def capture(self, path: str | Path) -> None:
+        """Write every frame that is put on the link, at either end, to a pcap file. OSError.
+
+        Each is there once, at the instant it enters: also those that the link then loses.
+        """
+        self.network.capture_link(self, path)
