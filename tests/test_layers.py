@@ -79,6 +79,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "wsproto": ("pystack.apps.",),
     "trustme": ("pystack.apps.",),
     "cryptography": ("pystack.apps.",),
+    "httpcore": ("pystack.apps.clients.",),
     "httpx": ("pystack.apps.",),
     "hypercorn": ("pystack.apps.asgi",),
     "anyio": ("pystack.runtime.anyio_listener",),

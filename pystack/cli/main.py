@@ -52,6 +52,12 @@ def _add_lab(app: typer.Typer) -> None:
     app.add_typer(lab)
 
 
+def _add_get(app: typer.Typer) -> None:
+    from pystack.cli.get import get_command
+
+    app.command("get", short_help="Get URLs: curl on the stack.")(get_command)
+
+
 def _add_ping(app: typer.Typer) -> None:
     from pystack.cli.ping import ping_command
 
@@ -67,6 +73,7 @@ _COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
     "run": _add_run,
     "packetdrill": _add_packetdrill,
     "lab": _add_lab,
+    "get": _add_get,
     "ping": _add_ping,
 }
 

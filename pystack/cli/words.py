@@ -31,6 +31,7 @@ class Option:
     help: str
     metavar: str | None = None
     flag: str | None = None  # how it is called; None: as its word
+    short: str | None = None  # its other name, such as "-o"; None: it has none
 
     def spelling(self, word: str) -> str:
         """Return how it is written."""
@@ -123,7 +124,8 @@ def _is_given(value: object) -> bool:
 
 
 def _parameter(word: str, option: Option) -> inspect.Parameter:
-    info = typer.Option(option.spelling(word), metavar=option.metavar, help=option.help)
+    names = [name for name in (option.short, option.spelling(word)) if name is not None]
+    info = typer.Option(*names, metavar=option.metavar, help=option.help)
     is_switch = option.kind is bool
     return inspect.Parameter(
         word,

@@ -11,6 +11,7 @@ EXTRAS: Final = {
     "cryptography": "tls",
     "dns": "dns",
     "h2": "http2",
+    "httpcore": "http",
     "httpx": "http",
     "hypercorn": "asgi",
     "trustme": "tls",

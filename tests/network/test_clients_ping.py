@@ -12,6 +12,7 @@ import pytest
 import pystack
 from pystack.apps.clients import pinging
 from pystack.apps.clients.pinging import PingEvent, PingOptions, PingSummary
+from pystack.cli.main import main
 from pystack.link.impair.drop import Drop
 from pystack.link.link import Link
 from pystack.runtime.reach import MAX_UNREAD, Echoes
@@ -325,10 +326,20 @@ def test_a_lab_is_a_place_to_stand(tmp_path: Path) -> None:
         (["bad name"], "bad name"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
+def test_what_cannot_be_is_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
     lab = tmp_path / "lab.toml"
     lab.write_text(LAB)
-    done = command(*[str(lab) if word == "LAB" else word for word in words])
-    assert (done.returncode, done.stdout) == (2, "")
-    assert sentence in done.stderr
-    assert done.stderr.count("\n") == 1
+    given = [str(lab) if word == "LAB" else word for word in words]
+    monkeypatch.setattr(sys, "argv", ["pystack", "ping", *given])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    shown, said = capsys.readouterr()
+    assert (caught.value.code, shown) == (2, "")
+    assert sentence in said
+    assert said.count("\n") == 1

@@ -1,0 +1,46 @@
+"""What goes wrong for a client, with curl's exit statuses (curl(1), EXIT CODES)."""
+
+from enum import IntEnum
+
+from pystack.core.errors import PystackError
+
+
+class Status(IntEnum):
+    """Those that there are here, by curl's numbers."""
+
+    OK = 0
+    UNSUPPORTED_PROTOCOL = 1
+    USAGE = 2
+    MALFORMED_URL = 3
+    UNKNOWN_HOST = 6
+    CANNOT_CONNECT = 7
+    WEIRD_REPLY = 8
+    FTP_DENIED = 9
+    FTP_WEIRD_PASV = 13
+    PARTIAL_FILE = 18
+    HTTP_ERROR = 22  # with -f
+    WRITE_ERROR = 23
+    UPLOAD_REFUSED = 25
+    READ_ERROR = 26
+    TIMED_OUT = 28
+    RANGE_REFUSED = 33
+    TLS_FAILED = 35
+    TOO_MANY_REDIRECTS = 47
+    NO_REPLY = 52
+    SEND_FAILED = 55
+    RECEIVE_FAILED = 56
+    BAD_CERTIFICATE = 60
+    BAD_ENCODING = 61
+    TLS_REFUSED = 64  # asked for with --ssl-reqd, and not to be had
+    LOGIN_DENIED = 67
+    BAD_CA_FILE = 77
+    NO_SUCH_FILE = 78
+    HTTP2_ERROR = 92
+
+
+class ClientError(PystackError):
+    """A transfer that failed. Its text is the sentence for the user."""
+
+    def __init__(self, status: Status, text: str) -> None:
+        super().__init__(text)
+        self.status = status

@@ -1,0 +1,164 @@
+"""The command `pystack get`: what is written where, and what it ends with."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pystack.cli.main import main
+
+
+def command(
+    *arguments: str | Path, cwd: Path | None = None, data: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pystack", "get", *map(str, arguments)],
+        input=data,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
+    )
+
+
+Here = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Return the command as a function in this process, which is faster."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pystack", "get", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_link_and_the_server_are_made_as_the_url_asks() -> None:
+    done = command(
+        *("http://shop:8080/bytes/10", "--delay", "40ms", "-o", "/dev/null"),
+        *("-w", r"%{http_code} %{time_connect} %{time_total} %{remote_ip}:%{remote_port}\n"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "200 0.160000 0.240000 10.0.0.2:8080\n"
+
+
+def test_the_body_goes_to_standard_output_and_verbose_beside_it() -> None:
+    done = command("http://server/bytes/5", "-sv", "--http1.1")
+    assert (done.returncode, len(done.stdout)) == (0, 5)
+    assert done.stderr.splitlines()[2].endswith(" > GET /bytes/5 HTTP/1.1")
+
+
+def test_files_are_named_by_their_urls_and_several_urls_by_o(tmp_path: Path) -> None:
+    done = command("http://a/bytes/7", "http://b/bytes/9", "-o", "first", "-O", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == {"first": 7, "9": 9}
+
+
+def test_a_root_is_served_and_a_file_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("a page")
+    words = ("http://server/page", "--root", tmp_path)
+    assert command(*words).stdout == "a page"
+    assert command(*words, "-r", "2-").stdout == "page"
+    done = command("http://server/upload", "-T", tmp_path / "page")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["bytes"] == 6
+    assert json.loads(command("http://server/upload", "-T", "-", data="abc").stdout)["bytes"] == 3
+
+
+def test_json_takes_the_place_of_the_body(tmp_path: Path) -> None:
+    done = command("http://server/bytes/50", "http://server/none", "--json", "--delay", "10ms")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first["http_code"], first["size_download"], first["time_connect"]) == (200, 50, 0.04)
+    assert (second["http_code"], second["num_connects"], second["urlnum"]) == (404, 0, 1)
+
+
+def test_what_is_posted_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "form").write_text("b=2\n")
+    url = "http://server/upload"
+    done = command(url, "-d", "a=1", "-d", f"@{tmp_path / 'form'}", "-o", "-")
+    assert json.loads(done.stdout)["bytes"] == len("a=1&b=2")
+    done = command(url, "--data-binary", "@-", data="x\ny\n")
+    assert json.loads(done.stdout)["bytes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (("gopher://server/",), 1, "(1) Protocol 'gopher' is not one of http, https, ws, wss"),
+        (("http://server:x/",), 3, "(3) http://server:x/: "),
+        (("http://server/none", "-f"), 22, "(22) The requested URL returned error: 404"),
+        (("http://server/", "-o", "/none/x"), 23, "(23) cannot write /none/x: No such file"),
+        (("http://server/", "-O"), 23, "(23) Remote file name has no length"),
+        (("http://server/", "-T", "/none"), 26, "(26) cannot open '/none': No such file"),
+        (("http://server/", "-d", "@/none"), 26, "(26) cannot open '/none': No such file"),
+        (
+            ("http://server/", "--loss", "100%", "-m", "2"),
+            28,
+            "(28) Operation timed out after 2000",
+        ),
+        (("http://localhost/",), 7, "(7) Failed to connect to localhost port 80 after 0 ms"),
+    ],
+)
+def test_exit_statuses_are_curls(
+    here: Here, words: tuple[str, ...], status: int, sentence: str
+) -> None:
+    found, _, said = here(*words)
+    assert found == status, said
+    assert said.startswith(f"pystack get: {sentence}")
+    assert said.count("\n") == 1
+    assert here(*words, "-s")[::2] == (status, "")
+    assert here(*words, "-sS")[2] == said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("http://server/", "--colour"), "No such option: --colour"),
+        ((), "Missing argument 'URL...'"),
+        (("http://server/", "-o", "a", "-o", "b"), "there are more -o than URLs"),
+        (("http://server/", "-I", "-d", "x"), "say one"),
+        (("http://server/", "-T", "x", "-d", "x"), "say one"),
+        (("http://server/", "--http1.1", "--http2"), "say one of them"),
+        (("http://server/", "-m", "soon"), "'soon' is not a time"),
+        (("http://server/", "-w", "@/none"), "-w @/none: cannot read it"),
+        (("http://server/", "-H", "none"), "-H 'none' is no header"),
+        (("http://server/", "--writable"), "--writable is for ftp or tftp"),
+        (("http://server/", "--via", "tap0", "--root", "x"), "--root is for a virtual link"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(here: Here, words: tuple[str, ...], sentence: str) -> None:
+    status, shown, said = here(*words)
+    assert (status, shown) == (2, "")
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_a_lab_serves_what_its_file_says(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.toml"
+    lab.write_text(
+        '[hosts.client]\n[hosts.server]\nserve = ["http"]\n'
+        '[[links]]\nbetween = ["client", "server"]\ndelay = "25ms"\n'
+    )
+    words = ("http://server/bytes/3", "--lab", lab, "-o", "/dev/null", "-w", "%{time_total}")
+    done = command(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0.150000", "")
+    done = command(*words, "--real-time")
+    assert done.returncode == 0, done.stderr
+    assert 0.15 < float(done.stdout) < 10
+
+
+def test_nobody_reads_any_more() -> None:
+    line = f"{sys.executable} -m pystack get http://server/bytes/3000000 | head -c 10 | wc -c"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("10\n", "")
