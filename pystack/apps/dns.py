@@ -22,7 +22,8 @@ from pystack.wire import dns
 if TYPE_CHECKING:
     from pystack.apps.service import SendingSocket
 
-QUERY_UNITS: Final = 20  # about 200 us for one
+QUERY_UNITS: Final = 10
+ANSWER_BYTES_A_UNIT: Final = 16  # an address of many
 
 
 class DnsService:
@@ -58,8 +59,9 @@ class DnsService:
         """Answer the queries of one connection."""
         turn = current_turn()
 
-        async def before_answer() -> None:
-            if turn.spend(QUERY_UNITS):
+        async def before_answer(last_bytes: int) -> None:
+            # How long an answer is shows only when it is there: it is paid for with the next one.
+            if turn.spend(QUERY_UNITS + last_bytes // ANSWER_BYTES_A_UNIT):
                 await turn.wait()
 
         await converse(stream, self._server, before_answer)

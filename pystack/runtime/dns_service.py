@@ -209,19 +209,20 @@ class LateAnswers:
                 await self._changed.wait()
 
 
-async def _no_turn() -> None:
-    return
+async def _no_turn(_last_bytes: int) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 async def converse(
     stream: trio.abc.HalfCloseableStream,
     server: DnsServer,
-    before_answer: Callable[[], Awaitable[None]] = _no_turn,
+    before_answer: Callable[[int], Awaitable[None]] = _no_turn,
 ) -> None:
     """Answer the queries of a TCP connection until its peer ends it, or says nothing.
 
     Each answer leaves when it is there, so one that is late holds up no other (RFC 7766 6.2.1.1).
-    `before_answer` is awaited before the work for each query. The caller closes the stream.
+    `before_answer` is awaited before the work for each query, and told how long the answer to the
+    one before was. The caller closes the stream.
     """
     conversation = _Conversation(stream, server, before_answer)
     async with trio.open_nursery() as nursery:
@@ -235,12 +236,13 @@ class _Conversation:
         self,
         stream: trio.abc.HalfCloseableStream,
         server: DnsServer,
-        before_answer: Callable[[], Awaitable[None]],
+        before_answer: Callable[[int], Awaitable[None]],
     ) -> None:
         self._stream = stream
         self._server = server
         self._before_answer = before_answer
         self._framer = dns.Framer()
+        self._last_bytes = 0  # of the last answer
         self._sending = trio.Lock()
         self._late = trio.CapacityLimiter(MAX_LATE_BY_TCP)
 
@@ -271,8 +273,9 @@ class _Conversation:
             if query is None:
                 break
             any_came = True
-            await self._before_answer()
+            await self._before_answer(self._last_bytes)
             reply = self._server.answer(query, by_tcp=True)
+            self._last_bytes = 0 if reply is None else len(reply.data)
             if reply is None:
                 continue
             if reply.after_s:

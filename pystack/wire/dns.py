@@ -16,7 +16,7 @@ dnspython is an extra: importing this module without it raises `ConfigError`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
@@ -52,9 +52,7 @@ OPT: Final = 41
 ANY: Final = 255
 IN: Final = 1
 ANY_CLASS: Final = 255
-
 QUERY: Final = 0  # the only opcode that is answered here
-
 NO_ERROR: Final = 0
 FORMAT_ERROR: Final = 1
 SERVER_FAILURE: Final = 2
@@ -92,6 +90,9 @@ _HEADER: Final = struct.Struct("!HHHHHH")
 _QUESTION_TAIL: Final = struct.Struct("!HH")
 _RECORD: Final = struct.Struct("!HHIH")  # after the name: type, class, TTL, length of data
 _LENGTH: Final = struct.Struct("!H")
+_LEAST_RECORD_BYTES: Final = 1 + _RECORD.size
+_POINTER: Final = 0xC000
+_POINTER_MAX: Final = 0x3FFF
 _OPT_BYTES: Final = 1 + _RECORD.size
 
 
@@ -223,15 +224,20 @@ def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
     out = BytesIO()
     out.write(bytes(_HEADER.size))
     compress: dict[dns.name.Name, int] = {}
+    owners: dict[str, bytes] = {}
     for question in message.questions:
         spelled = question.spelled or _name_of(question.name)
+        _note_owner(owners, question.name, out.tell())
         spelled.to_wire(out, compress)
         out.write(_QUESTION_TAIL.pack(question.kind, question.klass))
     end_of_question = out.tell()
     counts = [len(message.questions), 0, 0, 0]
     truncated = message.truncated
     for section, records in enumerate((message.answers, message.authority), 1):
-        counts[section] = _pack_records(out, compress, records, room)
+        if len(records) * _LEAST_RECORD_BYTES > room:
+            truncated = True  # without the work
+            break
+        counts[section] = _pack_records(out, compress, owners, records, room)
         if counts[section] < len(records):
             truncated = True
             break
@@ -242,7 +248,7 @@ def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
         out.truncate(end_of_question)
         out.seek(end_of_question)
     elif not truncated:
-        counts[3] = _pack_records(out, compress, message.additional, room)
+        counts[3] = _pack_records(out, compress, owners, message.additional, room)
     if message.edns is not None:
         edns = message.edns
         flags = message.rcode >> 4 << 24 | edns.version << 16 | edns.dnssec_ok * _DNSSEC_OK
@@ -451,14 +457,31 @@ def _parse_records(parser: _Parser, count: int, opt_of: Message | None) -> tuple
     return tuple(records)
 
 
+def _note_owner(owners: dict[str, bytes], name: str, at: int) -> None:
+    """Remember how a name that begins there is written from now on (RFC 1035 section 4.1.4)."""
+    if name and at <= _POINTER_MAX:
+        owners.setdefault(name, _LENGTH.pack(_POINTER | at))
+
+
 def _pack_records(
-    out: BytesIO, compress: dict[dns.name.Name, int], records: Iterable[Record], room: int
+    out: BytesIO,
+    compress: dict[dns.name.Name, int],
+    owners: dict[str, bytes],
+    records: Sequence[Record],
+    room: int,
 ) -> int:
-    """Write as many records as there is room for; return how many."""
-    count = 0
-    for each in records:
+    """Write as many records as there is room for; return how many.
+
+    `owners`: pointers to the names that records have, which spares what `compress` costs.
+    """
+    for count, each in enumerate(records):
         start = out.tell()
-        _name_of(each.name).to_wire(out, compress)
+        owner = owners.get(each.name)
+        if owner is None:
+            _note_owner(owners, each.name, start)
+            _name_of(each.name).to_wire(out, compress)
+        else:
+            out.write(owner)
         fixed = out.tell()
         out.write(bytes(_RECORD.size))
         each.data.to_wire(out, compress)
@@ -466,10 +489,9 @@ def _pack_records(
         if end > room:
             out.truncate(start)
             out.seek(start)
-            break
+            return count
         out.seek(fixed)
         size = end - fixed - _RECORD.size
         out.write(_RECORD.pack(each.kind, each.klass, each.ttl_s, size))
         out.seek(end)
-        count += 1
-    return count
+    return len(records)

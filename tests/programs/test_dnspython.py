@@ -12,6 +12,8 @@ import pytest
 import trio
 from worlds import Status, in_virtual_time, pair
 
+import pystack
+
 ZONE = {"www.example.": ["192.0.2.1", "192.0.2.2"]}
 LONG = "long.example."
 LONG_TEXTS = [f'"{number:03} {"x" * 200}"' for number in range(20)]
@@ -119,3 +121,72 @@ def test_a_server_that_does_not_run_is_silence_as_on_linux() -> None:
             await dns.asyncquery.udp(query, "10.0.0.1", timeout=1.0)
 
     run(program)
+
+
+# --- against the service `dns`
+
+RECORDS = [
+    "www.example.test 60 A 192.0.2.1",
+    "www.example.test 60 A 192.0.2.2",
+    "alias.example.test 60 CNAME www.example.test",
+    *(f'long.example.test 60 TXT "{number:03} {"x" * 200}"' for number in range(20)),
+]
+
+
+def run_served(program: Callable[[], Awaitable[None]], *faults: str, **words: str) -> list[int]:
+    """Run a program against our service; return how many queries were answered, and faulty."""
+    counted: list[int] = []
+
+    async def main() -> None:
+        async with pair(**words) as world:
+            await pystack.serve(world.server, "dns", records=RECORDS, faults=faults)
+            await world.client.run(program)
+            counters = world.server.counters
+            counted.extend((counters["dns_answered"], counters["dns_faults"]))
+
+    in_virtual_time(main)
+    return counted
+
+
+def test_our_service_is_asked_until_it_answers() -> None:
+    async def program() -> None:
+        for _ in range(20):
+            answer = await resolver().resolve("alias.example.test.", "A")
+            assert sorted(record.address for record in answer) == ["192.0.2.1", "192.0.2.2"]
+            assert answer.canonical_name.to_text() == "www.example.test."
+        with pytest.raises(dns.resolver.NXDOMAIN):
+            await resolver().resolve("nothing.example.test.", "A")
+        with pytest.raises(dns.resolver.NoAnswer):
+            await resolver().resolve("www.example.test.", "AAAA")
+        with pytest.raises(dns.resolver.NoNameservers, match="REFUSED"):
+            await resolver().resolve("version.bind.", "TXT", rdclass="CH")
+        reverse = await resolver().resolve_address("10.0.0.1")
+        assert reverse[0].to_text() == "client."
+
+    answered, faulty = run_served(program, delay="20ms", loss="20%")
+    assert answered > 23  # each once, and some again
+    assert faulty == 0
+
+
+def test_a_long_answer_of_our_service_is_fetched_over_tcp() -> None:
+    async def program() -> None:
+        for _ in range(3):
+            answer = await resolver().resolve("long.example.test.", "TXT")
+            assert len(answer) == len(LONG_TEXTS)
+
+    run_served(program, delay="20ms", loss="5%")
+
+
+def test_faults_of_our_service_are_seen_and_gone_through() -> None:
+    async def program() -> None:
+        answer = await resolver().resolve("www.example.test.", "A")
+        assert next(record.address for record in answer) == "192.0.2.99"
+        with pytest.raises(dns.resolver.NoNameservers, match="SERVFAIL"):
+            await resolver().resolve("alias.example.test.", "A")
+        began = trio.current_time()
+        assert len(await resolver().resolve("long.example.test.", "TXT")) == len(LONG_TEXTS)
+        # By UDP and by TCP, each half a second late
+        assert 1.0 <= trio.current_time() - began < 1.2
+
+    faults = "www.example.test dead 192.0.2.99", "alias.example.test servfail"
+    run_served(program, *faults, "long.example.test late 500ms", delay="10ms")
