@@ -140,6 +140,12 @@ def _dns(options: ServiceOptions) -> Service:
     return DnsService(options)
 
 
+def _https(options: ServiceOptions) -> Service:
+    from pystack.apps.http.service import HttpsService
+
+    return HttpsService(options)
+
+
 def _iperf3(_options: ServiceOptions) -> Service:
     from pystack.apps.iperf3 import Iperf3
 
@@ -164,6 +170,7 @@ _NEEDS_ROOT: Final = frozenset({"ftp"})
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "dns": _dns,
     "http": _http,
+    "https": _https,
     "echo": lambda options: Echo(),
     "discard": lambda options: Discard(),
     "chargen": lambda options: Chargen(options.rng),

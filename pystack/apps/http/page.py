@@ -10,6 +10,7 @@ from pystack.apps.http.ladder import ladder
 from pystack.apps.http.story import Connection, Story
 from pystack.apps.http.style import PAGE_STYLE
 from pystack.apps.http.wording import count, counted, duration, host_port, safe
+from pystack.apps.tls_stream import TlsInfo
 
 _ICON: Final = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
@@ -41,6 +42,7 @@ def page(story: Story) -> str:
 <p class="lead">{_lead(story)}</p>
 </header>
 {below}
+{"" if story.tls is None else _security(story.tls)}
 {_application(story)}
 {_footer()}
 </div>
@@ -87,6 +89,13 @@ def _envelopes(story: Story, connection: Connection) -> str:
     remote, local = connection.remote_address, connection.local_address
     to = '<span class="arrow">\u2192</span>'
     line = f"{story.method} {_short(story.target)} HTTP/{story.version}"
+    request = f"""<div class="box http"><b>HTTP request</b>
+<span class="v">{safe(line)}</span>
+</div>"""
+    if story.tls is not None:
+        request = f"""<div class="box sec"><b>TLS record</b>
+<span class="v">{safe(story.tls.cipher)}</span>
+{request}</div>"""
     return f"""<figure>
 <div class="box link"><b>Ethernet frame</b>
 <span class="v">{safe(link.remote_mac or "?")}{to}{safe(link.local_mac)}</span>
@@ -94,9 +103,7 @@ def _envelopes(story: Story, connection: Connection) -> str:
 <span class="v">{safe(remote[0])}{to}{safe(local[0])}</span>
 <div class="box tcp"><b>TCP segment</b>
 <span class="v">port {remote[1]}{to}port {local[1]}</span>
-<div class="box http"><b>HTTP request</b>
-<span class="v">{safe(line)}</span>
-</div></div></div></div>
+{request}</div></div></div>
 <figcaption>An envelope in an envelope in an envelope: each layer puts its own header before what
 the layer above gives it, and looks at nothing else. The answer travels in the same way, with the
 addresses turned round.</figcaption>
@@ -274,6 +281,41 @@ def _variables(connection: Connection) -> list[tuple[str, str, str]]:
     ]
 
 
+def _security(tls: TlsInfo) -> str:
+    if tls.is_resumed:
+        how = (
+            "You have been here before: with a ticket from an earlier connection you have resumed "
+            "its session, so no certificate had to be shown and nothing signed."
+        )
+    else:
+        how = (
+            "This host showed its certificate and signed the handshake with the key that belongs "
+            "to it. Whether you believe that certificate is for your side to decide."
+        )
+    rows = [
+        ("Version", safe(tls.version), "1.3 takes one round trip, 1.2 takes two."),
+        ("Cipher", safe(tls.cipher), "What hides the bytes, and shows whether they were changed."),
+        (
+            "Name asked for <small>SNI</small>",
+            safe(_short(tls.server_name)) if tls.server_name else "none",
+            "Whom you said you wanted to talk to, in clear; an address is not said.",
+        ),
+        (
+            "Protocol inside <small>ALPN</small>",
+            safe(tls.alpn) if tls.alpn else "none",
+            "Which of the protocols that you offered this host chose; h2 is HTTP/2.",
+        ),
+        ("Resumed", _yes(tls.is_resumed), "Whether keys of an earlier connection were built on."),
+    ]
+    return f"""<section class="sec">
+<p class="eyebrow">Between layers 4 and 7 · security</p>
+<h2>TLS: nobody on the way can read or change it</h2>
+<p>After the TCP handshake came another: both sides agreed on keys that nobody who was listening can
+know. Since then whatever TCP carries is cut into records, each encrypted and sealed. {how}</p>
+{_table(rows)}
+</section>"""
+
+
 def _application(story: Story) -> str:
     lines = "".join(
         f'\n<span class="n">{safe(name)}:</span> {safe(value)}' for name, value in story.headers
@@ -289,12 +331,23 @@ def _application(story: Story) -> str:
     return f"""<section class="http">
 <p class="eyebrow">Layers 5 to 7 · application</p>
 <h2>HTTP: what you asked for</h2>
-<p>To TCP, this is {"just" if story.connection else "only"} a row of bytes. The server and your
-program read it as a question: a line with a method, a target and a version; then headers; then an
-empty line.</p>
+<p>To TCP, this is {"just" if story.connection else "only"} a row of bytes. {_form(story)}</p>
 <pre><b>{safe(story.method)} {safe(story.target)} HTTP/{safe(story.version)}</b>{lines}</pre>
 <p>{nth}</p>
 </section>"""
+
+
+def _form(story: Story) -> str:
+    if story.version == "2":
+        return (
+            "The server and your program read it as frames, each of which belongs to a numbered "
+            "stream, so that many questions can be under way at once. This one came as a HEADERS "
+            "frame: fields only, and compressed; the method and the target are fields too."
+        )
+    return (
+        "The server and your program read it as a question: a line with a method, a target and a "
+        "version; then headers; then an empty line."
+    )
 
 
 def _footer() -> str:

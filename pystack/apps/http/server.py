@@ -9,7 +9,6 @@ and write would cost 9 us each; moving a deadline costs 2.
 
 import logging
 from collections.abc import AsyncIterable, Callable, Iterable
-from email.utils import formatdate
 from enum import Enum
 from math import inf
 from typing import Final
@@ -17,8 +16,23 @@ from typing import Final
 import h11
 import trio
 
-from pystack import __version__
 from pystack.apps.ending import cut, linger
+from pystack.apps.http.exchange import (
+    BODILESS,
+    BYTES_A_UNIT,
+    FAILED,
+    REQUEST_UNITS,
+    SEND_BYTES,
+    WRITE_BYTES,
+    Heads,
+    Patience,
+    check_expectation,
+    check_host,
+    check_method,
+    declared_length,
+    read_fields,
+    too_long,
+)
 from pystack.apps.http.feed import Feed
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.messages import (
@@ -32,26 +46,20 @@ from pystack.apps.http.messages import (
     Takeover,
     close_body,
 )
-from pystack.apps.http.target import is_authority, split_target
+from pystack.apps.http.target import split_target
 from pystack.apps.troubles import OF_A_PEER
 from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
 from pystack.apps.world import utc_now as world_utc_now
+from pystack.core.counters import Counters
 
 RECEIVE_BYTES: Final = 64 * 1024
-SEND_BYTES: Final = 64 * 1024  # what `Limits.send_s` is given for
-# At once: each write ends with a segment that is not full, and whose frame costs as much as one of
-# 64 KiB. In pieces of 64 KiB a download takes twice the processor time.
-WRITE_BYTES: Final = 4 * SEND_BYTES
 JOIN_BYTES: Final = 64 * 1024  # a body up to this size goes out together with its head
 DRAIN_BYTES: Final = 64 * 1024  # an unread body up to this size is read, to keep the connection
 
-REQUEST_UNITS: Final = 28  # of work, see `pystack.apps.turns`: its head, the answer's, the sending
-BYTES_A_UNIT: Final = 8 * 1024
 GATHER_BYTES: Final = 4096
+TLS_HANDSHAKE: Final = b"\x16\x03"  # how it begins, RFC 8446 section 5.1
 
-_SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))
 _CLOSE: Final = (b"Connection", b"close")
-_BODILESS: Final = frozenset({101, 204, 304})
 _log: Final = logging.getLogger("pystack.apps.http")
 
 
@@ -61,14 +69,18 @@ async def serve_connection(
     *,
     limits: Limits = DEFAULT_LIMITS,
     utc_now: Callable[[], float] = world_utc_now,
+    received: bytes = b"",
+    counters: Counters | None = None,
 ) -> None:
     """Answer the requests that arrive on `stream` until either side has had enough; close it.
+
+    `received`: what has been read from it already. `counters`: the host's.
 
     `utc_now` gives the seconds since 1970 for the Date header: those of the machine, and in virtual
     time those since the run began. A client that goes away ends the call quietly. When the call is
     cancelled, the stream is the caller's to close.
     """
-    await _Connection(stream, handler, limits, utc_now).run()
+    await _Connection(stream, handler, limits, utc_now, received, counters).run()
 
 
 class _Phase(Enum):
@@ -83,16 +95,16 @@ class _Connection:
     __slots__ = (
         "_body_bytes",
         "_broken",
-        "_date",
-        "_date_s",
+        "_counters",
         "_declared_bytes",
         "_feed",
         "_handler",
         "_head_only",
+        "_heads",
         "_limits",
         "_must_close",
         "_number",
-        "_patience_s",
+        "_patience",
         "_phase",
         "_scope",
         "_stream",
@@ -106,12 +118,17 @@ class _Connection:
         handler: Handler,
         limits: Limits,
         utc_now: Callable[[], float],
+        received: bytes,
+        counters: Counters | None,
     ) -> None:
+        self._counters = Counters() if counters is None else counters
         self._stream = stream
         self._handler = handler
         self._limits = limits
         self._utc_now = utc_now
         self._feed = Feed(limits)
+        if received:
+            self._feed.add(received)
         self._scope = trio.CancelScope()
         self._phase = _Phase.IDLE
         self._turn = begin_turn(stream)
@@ -119,8 +136,7 @@ class _Connection:
         self._begin_request()
         self._must_close = False
         self._broken = False  # the peer has gone
-        self._date_s = -1
-        self._date = b""
+        self._heads = Heads(utc_now)
 
     async def run(self) -> None:
         try:
@@ -142,7 +158,7 @@ class _Connection:
         self._body_bytes = 0  # read so far
         self._declared_bytes = 0  # Content-Length; 0 for none
         self._head_only = False
-        self._patience_s = self._limits.body_s  # how much longer its body is waited for
+        self._patience = Patience(self._limits)
 
     async def _serve_one(self) -> bool:
         """Answer one request; False: the connection is done."""
@@ -168,7 +184,7 @@ class _Connection:
                 raise
             _log.exception("the handler failed")
             self._must_close = True
-            response = HttpError(500, "The server's program failed; its log says why.").response()
+            response = FAILED.response()
         if response.takeover is not None:
             await self._hand_over(response, response.takeover)
             return False
@@ -193,6 +209,9 @@ class _Connection:
                 data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
                 if not data:
                     continue
+                if self._number == 0 and data.startswith(TLS_HANDSHAKE):
+                    self._counters.add("http_tls_to_clear_port")
+                    raise HttpError(400, "That is TLS, and this port takes HTTP in clear.")
             self._feed.add(data)
             event = self._feed.next_event()
             if event is h11.NEED_DATA and self._phase is _Phase.IDLE:
@@ -203,25 +222,15 @@ class _Connection:
         """Make the request, or refuse it for its head alone."""
         self._number += 1
         self._head_only = event.method == b"HEAD"
-        fields: dict[bytes, bytes] = {}
-        head_bytes = len(event.target)
-        for name, value in event.headers:
-            head_bytes += len(name) + len(value) + 4
-            fields[name] = fields[name] + b", " + value if name in fields else bytes(value)
-        if len(event.target) > self._limits.target_bytes:
-            raise HttpError(414, f"The limit is {self._limits.target_bytes} bytes.")
-        if head_bytes > self._limits.header_bytes:
-            raise HttpError(431, f"The limit is {self._limits.header_bytes} bytes.")
+        fields = read_fields(event.target, event.headers, self._limits)
         if event.http_version[:2] != b"1.":
             raise HttpError(505, "This server speaks HTTP/1.0 and HTTP/1.1.")
-        if event.method == b"CONNECT":
-            raise HttpError(501, "This server is no proxy.")
+        check_method(event.method)
         if b"content-length" in fields or b"transfer-encoding" in fields:
             self._admit_body(fields, event.http_version)
         else:
             self._feed.http.next_event()  # the end of the message: h11 wants it to be fetched
-        if not is_authority(fields.get(b"host", b"").decode("latin-1")):
-            raise HttpError(400, "What Host says is no host.")
+        check_host(fields.get(b"host", b""))
         target = event.target.decode("ascii")
         path, query = split_target(target)
         return Request(
@@ -247,11 +256,8 @@ class _Connection:
             if version == b"1.0":
                 raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding.")
         else:
-            self._declared_bytes = int(fields[b"content-length"])
-            if self._declared_bytes > self._limits.body_bytes:
-                raise HttpError(413, f"The limit is {self._limits.body_bytes} bytes.")
-        if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
-            raise HttpError(417, "The only expectation known here is 100-continue.")
+            self._declared_bytes = declared_length(fields, self._limits)
+        check_expectation(fields)
 
     async def next_body_chunk(self) -> bytes | None:
         """Return the next part of the request's body, None at its end (`ChunkSource`)."""
@@ -292,18 +298,16 @@ class _Connection:
         self._body_bytes += size_bytes
         if self._body_bytes > self._limits.body_bytes:
             self._must_close = True
-            raise HttpError(413, f"The limit is {self._limits.body_bytes} bytes.")
+            raise too_long(self._limits)
         return bytes(parts[0]) if len(parts) == 1 else b"".join(parts) or None
 
     async def _receive_body(self) -> bytes:
         """Return more of a body from a client that keeps to the least rate."""
-        began_at, limits = trio.current_time(), self._limits
-        self._enter(_Phase.BODY, self._patience_s)
+        began_at = trio.current_time()
+        self._enter(_Phase.BODY, self._patience.left_s)
         data = await self._receive()
         self._enter(_Phase.WORK, inf)
-        earned_s = len(data) * 8 / limits.least_rate_bps
-        left_s = self._patience_s - (trio.current_time() - began_at) + earned_s
-        self._patience_s = min(left_s, limits.body_s)
+        self._patience.received(len(data), trio.current_time() - began_at)
         # What is done with the bytes is work too: to hash 64 KiB takes as long as 30 chunks do.
         self._turn.spend(len(data) // BYTES_A_UNIT)
         return data
@@ -362,7 +366,7 @@ class _Connection:
 
     async def _send_whole(self, head: bytes, response: Response) -> None:
         http, body = self._feed.http, response.body
-        if self._head_only or response.status in _BODILESS:
+        if self._head_only or response.status in BODILESS:
             await self._send(head + http.send(h11.EndOfMessage()))
         elif not isinstance(body, bytes):
             await self._send_stream(head, body)
@@ -375,19 +379,7 @@ class _Connection:
             await self._send(head + data + end)
 
     def _head(self, response: Response) -> h11.Response | h11.InformationalResponse:
-        now_s = int(self._utc_now())
-        if now_s != self._date_s:
-            self._date_s = now_s
-            self._date = formatdate(now_s, usegmt=True).encode("ascii")
-        headers = [(b"Date", self._date), _SERVER]
-        if response.content_type is not None:
-            headers.append((b"Content-Type", response.content_type.encode("latin-1")))
-        length = response.content_length
-        if length is None and isinstance(response.body, bytes):
-            length = len(response.body)
-        if length is not None and response.status not in _BODILESS:
-            headers.append((b"Content-Length", b"%d" % length))
-        headers.extend((n.encode("latin-1"), v.encode("latin-1")) for n, v in response.headers)
+        headers = self._heads.fields(response)
         if self._must_close:
             headers.append(_CLOSE)
         reason = REASONS.get(response.status, b"")

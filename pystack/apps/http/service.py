@@ -1,30 +1,115 @@
-"""HTTP as a service of a host."""
+"""HTTP and HTTPS as services of a host."""
 
-from typing import Final
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.http.server import serve_connection
 from pystack.apps.http.site import Site
 from pystack.apps.options import ServiceOptions
+from pystack.core.counters import Counters
+from pystack.core.errors import ConfigError
+from pystack.core.extras import need
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+
+_log: Final = logging.getLogger("pystack.apps")
 
 
 class HttpService:
     """The site of `site`, with the files below `root` where one is given."""
 
-    name: Final = "http"
-    tcp_port: Final = 80
+    name: str = "http"
+    tcp_port: int = 80
     udp_port: Final = None
 
     def __init__(self, options: ServiceOptions) -> None:
         self._site = Site(options.root, dotfiles=options.dotfiles, utc_now=options.utc_now)
         self._limits = options.limits
         self._utc_now = options.utc_now
+        self._counters = Counters()
+
+    def use_host(self, host: TrioHost) -> None:
+        """Count with the host's counters."""
+        self._counters = host.counters
 
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""
-        await serve_connection(stream, self._site, limits=self._limits, utc_now=self._utc_now)
+        await serve_connection(
+            stream,
+            self._site,
+            limits=self._limits,
+            utc_now=self._utc_now,
+            counters=self._counters,
+        )
 
     def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """HTTP/1 has no UDP side."""
+        """HTTP/1 and HTTP/2 have no UDP side."""
         return None
+
+
+class HttpsService(HttpService):
+    """The same through TLS: HTTP/1.1, and HTTP/2 for whoever asks for it by ALPN."""
+
+    name: str = "https"
+    tcp_port: int = 443
+
+    def __init__(self, options: ServiceOptions) -> None:
+        from pystack.apps.tls import TlsServer  # imported by those who serve it
+
+        super().__init__(options)
+        try:
+            need("h2.connection", "HTTP/2")
+            alpn = ["h2", "http/1.1"]
+        except ConfigError as error:
+            _log.warning("https speaks HTTP/1.1 alone: %s", error)
+            alpn = ["http/1.1"]
+        self._tls = TlsServer(options, alpn=alpn)
+
+    def use_host(self, host: TrioHost) -> None:
+        """Make the certificate, if none was given. Raises ConfigError."""
+        super().use_host(host)
+        self._tls.use_host(host)
+        if self._tls.advice is not None:
+            _log.warning("https: %s", self._tls.advice)
+
+    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Serve one connection. Raises TlsError."""
+        from pystack.apps.tls import ClearTextError
+
+        try:
+            tls = await self._tls.accept(stream)
+        except ClearTextError as error:
+            await serve_connection(
+                stream,
+                _refuse_clear_text,
+                limits=self._limits,
+                utc_now=self._utc_now,
+                received=error.received,
+                counters=self._counters,
+            )
+            return
+        if tls.tls.alpn == "h2":
+            from pystack.apps.http import http2
+
+            await http2.serve_connection(
+                tls,
+                self._site,
+                limits=self._limits,
+                utc_now=self._utc_now,
+                counters=self._counters,
+            )
+        else:
+            await super().handle_tcp(tls)
+
+
+async def _refuse_clear_text(_request: Request) -> Response:
+    """Say so in clear, as nginx does: whoever speaks no TLS can read nothing else."""
+    raise HttpError(
+        400, "That is HTTP in clear, and this port takes it through TLS.", [("Connection", "close")]
+    )

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import trio
 
 from pystack.apps.http.messages import Request
+from pystack.apps.tls_stream import TlsInfo, TlsStream
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 
@@ -66,6 +67,7 @@ class Story:
     number: int  # of the request on its connection, from 1
     received_at: float
     connection: Connection | None  # None: the stream cannot tell
+    tls: TlsInfo | None  # None: it was in clear
 
     def as_json(self) -> dict[str, object]:
         """Return the story as values that JSON has."""
@@ -75,6 +77,7 @@ class Story:
         return {
             "world_time_s": self.now,
             **below,
+            "security": None if self.tls is None else _tls_json(self.tls),
             "application": {
                 "protocol": f"HTTP/{self.version}",
                 "method": self.method,
@@ -89,7 +92,9 @@ class Story:
 def story_of(request: Request) -> Story:
     """Tell the story of `request` as it stands now."""
     stream = request.stream
-    connection = None
+    connection = tls = None
+    if isinstance(stream, TlsStream):
+        tls, stream = stream.tls, stream.transport
     if isinstance(stream, TellingStream):
         connection = Connection(
             stream.link,
@@ -107,7 +112,18 @@ def story_of(request: Request) -> Story:
         number=request.number,
         received_at=request.received_at,
         connection=connection,
+        tls=tls,
     )
+
+
+def _tls_json(tls: TlsInfo) -> dict[str, object]:
+    return {
+        "protocol": tls.version,
+        "cipher": tls.cipher,
+        "alpn": tls.alpn,
+        "server_name": tls.server_name,
+        "resumed": tls.is_resumed,
+    }
 
 
 def _connection_json(connection: Connection) -> dict[str, object]:

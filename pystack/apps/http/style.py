@@ -5,10 +5,10 @@ from typing import Final
 _COLOURS: Final = """
 :root{color-scheme:light dark;--paper:#faf9f6;--card:#fff;--ink:#1d2129;--soft:#5b6472;
 --line:#e2ded5;--code:#f2efe8;--link:#a35a00;--link-bg:#fdf3e1;--net:#00756a;--net-bg:#e2f4f1;
---tcp:#3c4fc4;--tcp-bg:#e9ecfd;--http:#b02a63;--http-bg:#fce8f0}
+--tcp:#3c4fc4;--tcp-bg:#e9ecfd;--http:#b02a63;--http-bg:#fce8f0;--sec:#7a3fb0;--sec-bg:#f3e8fb}
 @media(prefers-color-scheme:dark){:root{--paper:#14161b;--card:#1b1e25;--ink:#e7e6e2;--soft:#9aa3b2;
 --line:#2e333d;--code:#23272f;--link:#f0b25c;--link-bg:#2c2417;--net:#4fd0c0;--net-bg:#152b29;
---tcp:#98a6ff;--tcp-bg:#1f2440;--http:#ff85b3;--http-bg:#361d29}}
+--tcp:#98a6ff;--tcp-bg:#1f2440;--http:#ff85b3;--http-bg:#361d29;--sec:#cf9cff;--sec-bg:#2b1c3a}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);-webkit-text-size-adjust:100%;
 font:1.0625rem/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",
@@ -39,7 +39,8 @@ background:var(--card);border:1px solid var(--line);border-radius:1rem;
 border-top:4px solid var(--c)}
 section .eyebrow{color:var(--c);margin:0 0 .2rem}
 .link{--c:var(--link);--bg:var(--link-bg)}.net{--c:var(--net);--bg:var(--net-bg)}
-.tcp{--c:var(--tcp);--bg:var(--tcp-bg)}.http{--c:var(--http);--bg:var(--http-bg)}
+.tcp{--c:var(--tcp);--bg:var(--tcp-bg)}.sec{--c:var(--sec);--bg:var(--sec-bg)}
+.http{--c:var(--http);--bg:var(--http-bg)}
 figure{margin:1.6rem 0}
 figcaption{margin-top:.7rem;font-size:.9rem;color:var(--soft);text-wrap:pretty}
 .box{background:var(--bg);border:1.5px solid var(--c);border-radius:.75rem;
