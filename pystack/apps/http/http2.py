@@ -19,7 +19,7 @@ from typing import Final
 import h2.events as events
 import trio
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import DenialOfServiceError, ProtocolError
 from h2.settings import SettingCodes, Settings
@@ -61,7 +61,8 @@ async def serve_connection(
 
     As `pystack.apps.http.server.serve_connection`. Cancelled, it still says GOAWAY.
     """
-    await Connection(stream, handler, limits, utc_now, counters or Counters()).run()
+    known = Counters() if counters is None else counters
+    await Connection(stream, handler, limits, utc_now, known).run()
 
 
 class Connection:
@@ -148,7 +149,9 @@ class Connection:
             _log.debug("the client broke the protocol: %s", error)
             is_bomb = isinstance(error, DenialOfServiceError)
             self._counters.add("http2_header_blocks_refused" if is_bomb else "http2_errors")
-            self.kick()  # h2 has said GOAWAY
+            if self.h2.state_machine.state is not ConnectionState.CLOSED:
+                self._end(error.error_code)
+            self.kick()  # h2 may have said so itself
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _log.debug("the client went away: %r", error)
             self._broken = True
@@ -177,6 +180,8 @@ class Connection:
                     else:
                         self._take(event)
             self.kick()
+            if self._queue:
+                self._work.set()  # perhaps there is room for what they have now
             while len(self._control) > MAX_CONTROL_BYTES:
                 await self._is_sent.wait()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from h2.exceptions import FrameTooLargeError
+
 from pystack.apps.http.limits import Limits
 from pystack.core.errors import PystackError
 
@@ -58,9 +60,9 @@ class Frames:
         self._at = 0
 
     def next(self) -> tuple[int, bytes] | None:
-        """Return the type of the next frame and all of it; None: it is not here. FloodError.
+        """Return the type of the next frame and all of it; None: it is not here yet.
 
-        Of one that is too long, the head, which is enough for h2 to refuse it.
+        Raises FloodError, FrameTooLargeError.
         """
         data, at = self._data, self._at
         if not self._has_preface:
@@ -73,7 +75,9 @@ class Frames:
             return None
         length = int.from_bytes(data[at : at + 3], "big")
         kind, flags = data[at + 3], data[at + 4]
-        end = at + _HEADER_BYTES + (length if length <= MAX_FRAME_BYTES else 0)
+        if length > MAX_FRAME_BYTES:  # h2 would wait for all of it before it says so
+            raise FrameTooLargeError(f"a frame of {length} bytes")
+        end = at + _HEADER_BYTES + length
         if len(data) < end:
             return None
         self._at = end
