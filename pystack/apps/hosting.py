@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from pystack.apps.options import ServiceOptions
-from pystack.apps.service import Request, place_services
+from pystack.apps.service import Request, Service, place_services
 from pystack.apps.serving import start
 from pystack.apps.words import ServiceWords, read_request, read_words
 from pystack.core.errors import ConfigError
@@ -17,8 +17,11 @@ from pystack.runtime.host import TrioHost
 Asked = str | Mapping[str, object]
 
 
-async def serve(host: TrioHost, *names: str, **words: Unpack[ServiceWords]) -> None:
+async def serve(host: TrioHost, *names: str, **words: Unpack[ServiceWords]) -> list[Service]:
     """Serve on a host until the network ends or its power goes; return when all answer.
+
+    What is returned are the services, in the order of their names, for programs that look into
+    one: `SmtpService.messages` are those that it was sent.
 
     `names`: as `pystack up --serve` takes them ("https", "ftp:2121"). The words are those of its
     other options (`--root`: `root=`), and hold for all of them. Raises ConfigError, OSError.
@@ -26,7 +29,9 @@ async def serve(host: TrioHost, *names: str, **words: Unpack[ServiceWords]) -> N
     if not names:
         raise ConfigError("nothing is named that is to be served")
     options = read_words(words, _options(host, host.seed))
-    await start(host, place_services(names, options))
+    placements = place_services(names, options)
+    await start(host, placements)
+    return [placement.service for placement in placements]
 
 
 async def start_services(host: TrioHost, asked: Sequence[Asked], folder: Path, seed: int) -> None:

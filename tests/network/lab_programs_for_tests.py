@@ -93,3 +93,13 @@ async def fetches(host: pystack.TrioHost, other: str, port: int, path: str) -> N
         await stream.send_all(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         whole = b"".join([data async for data in stream])
         print(whole.decode().partition("\r\n\r\n")[2])
+
+
+async def sends_mail(host: pystack.TrioHost, server: str, port: int, recipient: str) -> None:
+    mail = f"MAIL FROM:<a@{host.name}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\nhello\r\n.\r\n"
+    async with await trio.open_tcp_stream(server, port) as stream:
+        await stream.send_all(f"EHLO {host.name}\r\n{mail}".encode())
+        received = b""
+        while b"354" not in received or received.count(b"\n") < 12:
+            received += await stream.receive_some()
+        print(received.decode().splitlines()[-1])
