@@ -52,6 +52,12 @@ def _add_lab(app: typer.Typer) -> None:
     app.add_typer(lab)
 
 
+def _add_dig(app: typer.Typer) -> None:
+    from pystack.cli.dig import dig_command
+
+    app.command("dig", short_help="Ask name servers: dig on the stack.")(dig_command)
+
+
 def _add_get(app: typer.Typer) -> None:
     from pystack.cli.get import get_command
 
@@ -73,6 +79,7 @@ _COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
     "run": _add_run,
     "packetdrill": _add_packetdrill,
     "lab": _add_lab,
+    "dig": _add_dig,
     "get": _add_get,
     "ping": _add_ping,
 }

@@ -83,6 +83,14 @@ class Programs:
         try:
             with scope:
                 yield scope
+        except BaseExceptionGroup as group:
+            # Of its tasks one may have met with what is broken, and others with their cancellation.
+            rest = group.split(lambda error: self._comes_of_the_end(error))[1]
+            if rest is not None:
+                explain(rest)
+                if rest.exceptions != group.exceptions:
+                    raise rest from None
+                raise
         except Exception as error:
             if not self._comes_of_the_end(error):
                 explain(error)
@@ -101,6 +109,8 @@ class Programs:
             return False
         if isinstance(error, BaseExceptionGroup):
             return all(map(self._comes_of_the_end, error.exceptions))
+        if not isinstance(error, Exception):
+            return False  # a cancellation, say, is for whoever has cancelled
         # A library may have made an error of its own of it.
         broken = isinstance(error, trio.BrokenResourceError)
         down = isinstance(error, OSError) and error.errno == errno.ENETDOWN

@@ -242,3 +242,17 @@ def test_a_socket_leaves_its_groups_after_its_host_has_forgotten_them(group: str
             await host.run(join_and_wait, host)
 
     pystack.run(main)
+
+
+@pytest.mark.parametrize("service", ["dns", "echo", "iperf3"])
+def test_an_error_while_services_begin_is_told_alone(service: str) -> None:
+    # Of a service's tasks one meets with what is broken, and others with their cancellation.
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server)
+            await pystack.serve(server, service)
+            raise pystack.ConfigError("of the block's own")
+
+    with pytest.raises(pystack.ConfigError, match="of the block's own"):
+        pystack.run(main)

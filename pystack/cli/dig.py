@@ -1,0 +1,78 @@
+"""The command `pystack dig`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Annotated, Final
+
+import typer
+
+from pystack.apps.clients.worlds import Server
+from pystack.apps.world import utc_now
+from pystack.cli.vantage import Vantage, Way, standing, to_stderr
+from pystack.cli.words import Words
+from pystack.core.extras import need
+from pystack.runtime.host import TrioHost
+
+DEFAULT_SERVER: Final = "server"  # of a virtual link, where nobody names one
+
+
+@standing
+def dig_command(
+    asked: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[@SERVER] NAME [TYPE] [+SWITCH]..."),
+    ] = None,
+    *,
+    reverse: Annotated[
+        str | None, typer.Option("-x", metavar="ADDRESS", help="Ask for the name of an address.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("-t", metavar="TYPE", help="Type of the records: A, MX ...")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("-p", min=1, max=65535, metavar="PORT", help="The server's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Show it as a line of JSON.")] = False,
+    place: Words,
+    words: Words,
+    service_words: Words,
+) -> int:
+    """Ask a name server, and show what it says, in the manner of dig(1).
+
+    Switches: +tcp +short +norecurse +noedns +bufsize=N +time=N +tries=N +noall +answer and the
+    like. Without more words over a virtual link to @SERVER, which knows the network's names and
+    those of --record, in virtual time. Exit status: 0 for any answer, 9 where none came.
+    """
+    need("dns", "pystack dig")
+    from pystack.apps.clients import digging
+
+    request = digging.read_request(asked or (), reverse=reverse, kind=kind, port=port)
+    vantage = Vantage.of(place, words, service_words)
+    if request.server is None and vantage.way is Way.LINK:
+        request = replace(request, server=DEFAULT_SERVER)
+
+    async def client(host: TrioHost) -> int:
+        try:
+            answer = await digging.ask(host, request)
+        except OSError as error:
+            lines = digging.heading(request) if "cmd" in request.shown else []
+            if as_json:
+                lines = [json.dumps({"error": str(error)})]
+            else:
+                lines += digging.nothing_came(request, error)
+            print("\n".join(lines), flush=True)
+            return digging.NO_REPLY
+        if as_json:
+            lines = [json.dumps(asdict(answer))]
+        elif request.short:
+            lines = digging.in_short(answer)
+        else:
+            lines = digging.in_full(answer, request, utc_now())
+        for line in lines:
+            print(line)
+        return digging.ANSWERED
+
+    server = Server(request.server or DEFAULT_SERVER, (f"dns:{request.port}",))
+    return vantage.world([server]).run(client, to_stderr)
