@@ -13,6 +13,8 @@ from typing import Final, Protocol, TypeGuard
 
 import trio
 
+from pystack.apps.turns import Turn
+
 LEAST_RATE_BPS: Final = 1000.0  # in both directions together
 # Rates are those since the last but one of instants that are so far apart.
 WINDOW_S: Final = 5.0
@@ -41,6 +43,7 @@ class Connection:
     address: str  # of the peer; "" where the stream does not tell
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     is_shed: bool = False
+    turn: Turn | None = None  # None: it is not served yet
     marks: tuple[tuple[float, int], tuple[float, int]] = ((0.0, 0), (0.0, 0))
 
     def rate_bps(self, now: float) -> float:
@@ -48,12 +51,15 @@ class Connection:
         at, before_bytes = self.marks[0]
         if not _tells(self.stream) or now - at < GRACE_S:
             return inf
-        return (self.stream.moved_bytes - before_bytes) * 8 / (now - at)
+        return (self._moved_bytes() - before_bytes) * 8 / (now - at)
 
     def mark(self, now: float) -> None:
         """Remember how much it has moved."""
-        moved_bytes = self.stream.moved_bytes if _tells(self.stream) else 0
-        self.marks = self.marks[1], (now, moved_bytes)
+        self.marks = self.marks[1], (now, self._moved_bytes())
+
+    def _moved_bytes(self) -> int:
+        elsewhere_bytes = 0 if self.turn is None else self.turn.moved_bytes
+        return elsewhere_bytes + (self.stream.moved_bytes if _tells(self.stream) else 0)
 
 
 class Roster:

@@ -170,7 +170,7 @@ class _Door:
     async def _converse(self, connection: Connection) -> None:
         stream = connection.stream
         closed = False
-        begin_turn(stream)
+        connection.turn = begin_turn(stream)
         try:
             with connection.scope:
                 await self._service.handle_tcp(stream)

@@ -90,6 +90,7 @@ class TlsServer:
         *,
         received: bytes = b"",
         timeout_s: float = HANDSHAKE_S,
+        tickets: bool = True,
     ) -> TlsStream:
         """Begin TLS as the server. `received`: what has been read already beyond STARTTLS.
 
@@ -97,6 +98,10 @@ class TlsServer:
         not to be taken for what came by TLS. Raises TlsError, BrokenResourceError, and
         ClearTextError, with what was received, where the other end does not speak TLS at all. The
         stream stays the caller's to close then.
+
+        `tickets`: give the client what it can resume the session with. In TLS 1.3 that comes after
+        the handshake; a client that only sends, and closes without having read it, resets the
+        connection, and what it has sent last is lost.
         """
         counters = self._counters
         if received:
@@ -104,7 +109,10 @@ class TlsServer:
             raise TlsError("something came in clear after the command that begins TLS")
         self._prepare()
         assert self._context is not None
+        usual = self._context.num_tickets
+        self._context.num_tickets = usual if tickets else 0  # each connection takes it at its start
         tls = TlsStream(stream, self._context, server_side=True, counters=counters)
+        self._context.num_tickets = usual
         try:
             with trio.move_on_after(timeout_s) as scope:
                 await tls.do_handshake()

@@ -38,7 +38,7 @@ _turn: Final[ContextVar[Turn]] = ContextVar("pystack.apps.turn")
 class Turn:
     """That of one connection, or of whatever else a stranger feeds."""
 
-    __slots__ = ("_address", "_next_units", "_rounds", "_turns", "_used_units")
+    __slots__ = ("_address", "_next_units", "_rounds", "_turns", "_used_units", "moved_bytes")
 
     def __init__(self, address: str = "") -> None:
         """`address`: of the peer; those of one address share its part."""
@@ -47,6 +47,7 @@ class Turn:
         self._used_units = 0
         self._next_units = 0  # what was reserved last
         self._rounds = 1  # to wait for
+        self.moved_bytes = 0  # beside the connection itself: over those that it has opened
 
     def renew(self) -> None:
         """Begin a new slice: right before what lets others run anyway, a read."""

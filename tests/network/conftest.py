@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ftp_client import BIG
 from lab_runs import Run
 
 from pystack.apps.hosting import start_services
@@ -25,3 +26,16 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         return capsys.readouterr().out.replace(str(path), "lab.toml").splitlines()
 
     return run_text
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a directory for FTP to serve, with what is to be served and what is not."""
+    root = tmp_path / "root"
+    (root / "sub" / "deep").mkdir(parents=True)
+    (root / "hello").write_bytes(b"hello\n")
+    (root / "big").write_bytes(BIG)
+    (root / ".hidden").write_bytes(b"hidden")
+    (root / "out").symlink_to("/etc")
+    (root / "link").symlink_to("sub")
+    return root

@@ -1,13 +1,19 @@
 """A small FTP client on Trio, for tests: it does what it is told, right or wrong."""
 
+import os
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
 import pystack
+from pystack.apps.hosting import serve
 from pystack.runtime.streams import TcpListener
+
+BIG = bytes(range(251)) * 4000  # a million bytes
 
 
 @dataclass
@@ -123,4 +129,57 @@ class Control:
         return opening
 
 
+async def drain(data: trio.abc.ReceiveStream) -> bytes:
+    """Receive up to the end."""
+    received = bytearray()
+    while part := await data.receive_some():
+        received += part
+    return bytes(received)
+
+
+async def all_codes(control: Control) -> list[int]:
+    """Return those of the replies up to the end."""
+    codes = []
+    with suppress(EOFError):
+        while True:
+            codes.append((await control.answer()).code)
+    return codes
+
+
+def open_below(folder: Path) -> list[str]:
+    """Return what is open there."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [each for each in found if each.startswith(str(folder))]
+
+
 Talk = Callable[[Control], Awaitable[None]]
+
+
+def run(
+    root: Path,
+    talk: Talk,
+    *,
+    login: bool = True,
+    link: dict[str, str] | None = None,
+    **words: object,
+) -> pystack.TrioHost:
+    """Have a client talk to a server; return the server's host."""
+    hosts = []
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, **(link or {"delay": "5ms"}))  # type: ignore[arg-type]
+            hosts.append(server)
+            await serve(server, "ftp", root=root, **words)  # type: ignore[misc]
+            control = Control(client, await client.open_tcp_stream("server", 21))
+            with trio.fail_after(3600):
+                if login:
+                    await control.login()
+                await talk(control)
+
+    pystack.run(main)
+    return hosts[0]

@@ -35,6 +35,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def is_over(self) -> bool:
+        """Tell whether there will be none any more."""
+        ...
+
+    @property
     def connects_first(self) -> bool:
         """Tell whether the connection has to be there before the client is told of it."""
         ...
@@ -71,6 +76,11 @@ class Passive:
     def is_open(self) -> bool:
         """Tell whether the client has come."""
         return self._stream is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nobody has come, and nobody will."""
+        return self._done.is_set() and self._stream is None
 
     async def run(self) -> None:
         """Let the client in; for `LISTEN_S`, or until `close`."""
@@ -113,6 +123,7 @@ class Active:
     """A port of the client's that we are to connect to."""
 
     is_open: Final = False
+    is_over: Final = False
     connects_first: Final = True
 
     def __init__(self, host: TrioHost, local: tuple[str, int], target: tuple[str, int]) -> None:

@@ -263,7 +263,7 @@ class Session:
         `lingers`: what is sent last is to arrive. The replies are all made here.
         """
         channel, self.channel = self.channel, None
-        if channel is None:
+        if channel is None or channel.is_over:
             raise RefusedError(425, "PASV, EPSV, PORT or EPRT has to come first")
         transfer = _Transfer(self, channel, job, lingers=lingers)
         self._progress = transfer.progress
@@ -336,7 +336,7 @@ class Session:
         """Return the data connection as the client wants it: in TLS, or as it is."""
         if not self.protects_data or self.site.tls is None:
             return stream
-        return await self.site.tls.accept(stream)
+        return await self.site.tls.accept(stream, tickets=False)
 
 
 class _Transfer:

@@ -56,6 +56,7 @@ async def send(
             with trio.fail_after(DATA_S * -(-len(piece) // PATIENCE_BYTES)):
                 await stream.send_all(piece)
             progress.bytes += len(piece)
+            turn.moved_bytes += len(piece)
 
 
 async def receive(
@@ -78,6 +79,7 @@ async def receive(
         if not data:
             break
         progress.bytes += len(data)
+        turn.moved_bytes += len(data)
         if turn.spend(len(data) // BULK_BYTES_A_UNIT):
             await turn.wait()
         if ascii_lines:
