@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from pystack.wire.dns import CNAME, NAME_ERROR, SOA, Message, Record
+from pystack.wire.dns import CNAME, IN, NAME_ERROR, SOA, Message, Record
 
 # Aliases that are followed for one name. RFC 1034 section 3.6.2 says that there should be none of
 # aliases, section 5.2.2 that a resolver is to notice a circle; glibc and unbound stop here or near.
@@ -97,7 +97,7 @@ def read(message: Message, question: Question, server: str = "") -> Answer:
 
 
 def _of(records: tuple[Record, ...], name: str, kind: int) -> list[Record]:
-    return [record for record in records if record.kind == kind and record.name == name]
+    return [it for it in records if it.kind == kind and it.name == name and it.klass == IN]
 
 
 def _kept(ttls: list[int], most: int = _MAX_TTL_S) -> int:

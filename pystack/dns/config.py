@@ -155,7 +155,7 @@ def candidates(name: str, config: ResolverConfig) -> list[str]:
     Empty where it cannot be a name.
     """
     own = plain(name)
-    if own is None:
+    if own is None or ":" in name:  # an address of IPv6 is not looked up
         return []
     if name.endswith("."):
         return [own]

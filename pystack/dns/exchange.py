@@ -109,6 +109,10 @@ class Exchange:
         self.told.count("dns_stream_failed")
         return self._next(now)
 
+    def give_up(self) -> None:
+        """End it without an answer."""
+        self._finish(Answer(Status.TIMED_OUT))
+
     def arrived(self, data: bytes, server: Server, now: float, *, over_tcp: bool) -> Send | None:
         """Take a message from `server`; return what is to be sent next, if anything is."""
         if self.answer is not None:

@@ -149,6 +149,9 @@ class Lookup:
                 break
             server = format_ip4(error.dst[0]), error.dst[1]
             self._go_on(self.exchange.unreachable(server, now), now)
+        if not self._closed and socket is not None and socket.broken is not None:
+            self.exchange.give_up()  # the host has no power, or no network, any more
+            self._go_on(None, now)
         stream = self._stream
         if stream is None or self._closed:
             return

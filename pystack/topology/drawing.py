@@ -192,7 +192,7 @@ def _words(words: Mapping[str, object]) -> list[str]:
 def _asks(node: NodeSpec) -> tuple[str, ...]:
     """Return whom a node asks for names."""
     asks = node.words.get("dns")
-    return (f"dns {' '.join(asks.servers)}",) if isinstance(asks, ResolverConfig) else ()
+    return (f"asks {' '.join(asks.servers)}",) if isinstance(asks, ResolverConfig) else ()
 
 
 def _service(asked: str | Words) -> str:

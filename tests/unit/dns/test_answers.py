@@ -60,6 +60,12 @@ def test_what_a_server_adds_of_other_names_is_not_believed() -> None:
     assert answer.records == ()
 
 
+def test_a_record_of_another_class_is_of_another_world() -> None:
+    chaos = dns.record(WWW.name, "A", 60, "6.6.6.6")
+    chaos.klass = 3
+    assert read(dns.Message(ident=1, answers=(chaos,)), WWW).status is Status.NO_DATA
+
+
 def test_an_alias_alone_is_to_be_asked_for_further() -> None:
     answer = message("www.example.test 30 CNAME elsewhere.test")
     assert answer.goes_on

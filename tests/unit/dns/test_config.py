@@ -91,6 +91,7 @@ def test_a_server_may_have_a_port() -> None:
         ("a..b", 1, []),
         ("x" * 64, 1, []),
         ("a b", 1, []),
+        ("2001:db8::1", 1, []),
         (".".join(["x" * 49] * 5), 9, [".".join(["x" * 49] * 5)]),  # too long with more behind
     ],
 )

@@ -63,4 +63,4 @@ def test_what_cannot_be_is_told_with_its_line(text: str, sentence: str) -> None:
 
 def test_a_drawing_shows_whom_a_host_asks() -> None:
     spec = parse(with_dns('dns = ["ns1", "192.0.2.1"]'))
-    assert drawing_of(spec, build(spec)).boxes["client"].notes == ("dns ns1 192.0.2.1",)
+    assert drawing_of(spec, build(spec)).boxes["client"].notes == ("asks ns1 192.0.2.1",)
