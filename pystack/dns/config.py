@@ -17,6 +17,7 @@ EDNS_BYTES: Final = 1232
 MAX_NDOTS: Final = 15  # RES_MAXNDOTS
 MAX_SERVERS: Final = 16
 _MAX_SEARCH: Final = 32
+_MAX_NAMESERVERS: Final = 3  # MAXNS of glibc
 _LABEL_BYTES: Final = 63  # RFC 1035 section 2.3.4
 _NAME_BYTES: Final = 253  # as text, without the dot at its end
 
@@ -75,6 +76,8 @@ _SWITCHES: Final = ("rotate", "use_tcp")
 
 # "ns1"; several; or {servers = ["ns1"], search = ["example.test"], timeout = "1s"}
 ResolverWords = str | Sequence[str] | Mapping[str, object] | ResolverConfig
+# Of real programs: the same; True: the lab's own names, without a server of the user's; False: none
+AskWords = bool | ResolverWords
 
 
 def parse_resolver(words: object) -> ResolverConfig:
@@ -162,3 +165,24 @@ def candidates(name: str, config: ResolverConfig) -> list[str]:
     found = [f"{own}.{plain(domain)}" for domain in config.search]
     found = [longer for longer in found if len(longer) <= _NAME_BYTES]
     return [own, *found] if own.count(".") >= config.ndots else [*found, own]
+
+
+def resolv_conf(config: ResolverConfig, addresses: Sequence[str]) -> str:
+    """Return the file resolv.conf(5) that says the same; `addresses` are those of its servers.
+
+    Raises ConfigError for what a C library cannot do.
+    """
+    if len(addresses) > _MAX_NAMESERVERS:
+        raise ConfigError(f"a C library asks {_MAX_NAMESERVERS} name servers, no more")
+    for server in config.servers:
+        if split_server(server)[1] != PORT:
+            raise ConfigError(f"{server!r}: a C library asks name servers at port {PORT} alone")
+    timeout_s = max(1, round(config.timeout_s))  # whole seconds there
+    options = [f"ndots:{config.ndots}", f"timeout:{timeout_s}", f"attempts:{config.attempts}"]
+    options += ["rotate"] if config.rotate else []
+    options += ["use-vc"] if config.use_tcp else []
+    options += [] if config.edns_bytes is None else ["edns0"]
+    lines = [f"nameserver {address}" for address in addresses]
+    # "search .": no domain is to be tried first; glibc would take the machine's.
+    lines += [f"search {' '.join(config.search) or '.'}", f"options {' '.join(options)}", ""]
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4, parse_ip4
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.plugin_words import Chosen
+from pystack.dns.config import AskWords, parse_resolver, resolv_conf, split_server
 from pystack.link.patch import Patch, SideDoor
 from pystack.runtime import ifconfig, namespaces
 from pystack.runtime.host import TrioHost
@@ -241,14 +242,20 @@ class Namespace(Attached):
         name: str,
         address: Addresses = None,
         *,
-        dns: bool = True,
+        dns: AskWords = True,
         offload: bool = False,
     ) -> None:
-        """`dns`: let its programs know the lab's names, which takes a mount namespace too."""
+        """`dns`: let its programs know the lab's names, which takes a mount namespace too.
+
+        Or whom they are to ask for names, over the lab's network: see `TrioHost.dns`.
+        """
+        self._asks = None if isinstance(dns, bool) else parse_resolver(dns)
+        if self._asks is not None:
+            resolv_conf(self._asks, self._asks.servers)  # raises
         super().__init__(lab, name, address)
-        if dns:
+        self._dns = dns is True
+        if self._dns:
             need("dns", "a namespace whose programs know the lab's names")
-        self._dns = dns
         self._offload = offload
         self._holder: Holder | None = None  # None: not up
         self._configured: object = None  # what the kernel was told last; None: nothing yet
@@ -325,7 +332,7 @@ class Namespace(Attached):
             resources.push_async_callback(self._reap)
             holder, device = await resources.enter_async_context(
                 namespaces.open_namespace(
-                    self.name, station, dns=server if self._dns else None, offload=self._offload
+                    self.name, station, resolv_conf=self._resolv_conf(server), offload=self._offload
                 )
             )
             port = TapPort(device, station.mtu_bytes)
@@ -377,6 +384,24 @@ class Namespace(Attached):
                     await router.start(*self._dns_on(router))
                 return gateway
         return SIDE_DNS
+
+    def _resolv_conf(self, server: Ip4) -> str | None:
+        """Return whom programs are to ask for names; None: whom the machine asks."""
+        if self._dns:
+            return f"nameserver {format_ip4(server)}\nsearch .\n"
+        if self._asks is None:
+            return None
+        return resolv_conf(self._asks, [self._address_of(name) for name in self._asks.servers])
+
+    def _address_of(self, server: str) -> str:
+        name, _port = split_server(server)
+        found = self._lab.topology.resolve(name)
+        if found is not None:
+            return format_ip4(found)
+        try:
+            return format_ip4(parse_ip4(name))
+        except ConfigError:
+            raise ConfigError(f"{self.name} cannot ask {name!r}: it has no address here") from None
 
     def _dns_on(self, host: TrioHost) -> tuple[Callable[..., Awaitable[None]], TrioHost, DnsServer]:
         """Return what is to be started on a host, so that it answers for the lab's names."""

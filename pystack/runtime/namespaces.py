@@ -110,11 +110,12 @@ class Holder:
 
 @asynccontextmanager
 async def open_namespace(
-    name: str, station: Station, *, dns: Ip4 | None, offload: bool
+    name: str, station: Station, *, resolv_conf: str | None, offload: bool
 ) -> AsyncIterator[tuple[Holder, TapDevice]]:
     """Have a namespace for the length of the block, with a TAP in it that is not configured yet.
 
-    `dns`: the server that its programs are to ask; None: they are left with the machine's files.
+    `resolv_conf`: whom its programs are to ask for names; None: they are left with the machine's
+    files.
     Raises DeviceError.
     """
     holder = await Holder.start()
@@ -125,7 +126,7 @@ async def open_namespace(
             mac=format_mac(station.mac),
             mtu_bytes=station.mtu_bytes,
             offload=offload,
-            files={} if dns is None else _files(name, dns),
+            files={} if resolv_conf is None else _files(resolv_conf),
         )
         yield holder, TapDevice(PassedTun(fd), offload=offload)
     finally:
@@ -180,11 +181,10 @@ def check_command(
     return words, directory
 
 
-def _files(name: str, dns: Ip4) -> dict[str, str | None]:
+def _files(resolv_conf: str) -> dict[str, str | None]:
     """Return what programs inside are to read in place of the machine's own files."""
     files: dict[str, str | None] = {
-        # "search .": no domain is to be tried first; glibc would take the machine's.
-        "/etc/resolv.conf": f"nameserver {format_ip4(dns)}\nsearch .\n",
+        "/etc/resolv.conf": resolv_conf,
         "/etc/hosts": "127.0.0.1 localhost\n",
         # A daemon that answers for the machine would be asked before any DNS server: its socket is
         # a file, and does not care for network namespaces.

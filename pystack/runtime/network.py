@@ -18,7 +18,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
-from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
+from pystack.dns.config import AskWords, ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.observer import FrameSeen, Observer
@@ -208,12 +208,12 @@ class Network:
         return tap
 
     def namespace(
-        self, name: str, *, address: Addresses = None, dns: bool = True, offload: bool = False
+        self, name: str, *, address: Addresses = None, dns: AskWords = True, offload: bool = False
     ) -> Namespace:
         """Add a network namespace of the machine, in which real programs run: `namespace.run`.
 
-        Its default route, and with `dns` its names, are the lab's. It is made when it is first
-        needed, as root or else in a user namespace. Real time only. Raises ConfigError.
+        Its default route, and with `dns` its names, are the lab's; `dns` may be whom it asks, too.
+        It is made when needed, as root or else in a user namespace. Real time only. ConfigError.
         """
         namespace = Namespace(self, name, address, dns=dns, offload=offload)
         self.attached[name] = namespace

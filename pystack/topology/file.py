@@ -53,7 +53,7 @@ _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "router": ("address", "congestion", "dns", "routes", "serve", "programs", "restart"),
     "switch": ("ageing", "table_entries"),
     "tap": ("address",),
-    "namespace": ("address", "programs"),
+    "namespace": ("address", "dns", "programs"),
     "port": ("port", "address"),
 }
 LINK_WORDS: Final = sorted(WORDS)
@@ -147,7 +147,7 @@ class _Reader:
             name=name,
             kind=kind,
             address=self._address((*path, "address"), table.get("address")),
-            words=self._further(path, table),
+            words=self._further(path, kind, table),
             routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
             serve=tuple(self._named((*path, "serve"), table.get("serve", []))),
             programs=tuple(self._programs((*path, "programs"), kind, table.get("programs", []))),
@@ -155,13 +155,15 @@ class _Reader:
             line=self._doc.line(path),
         )
 
-    def _further(self, path: Path, table: Mapping[str, object]) -> dict[str, object]:
+    def _further(self, path: Path, kind: str, table: Mapping[str, object]) -> dict[str, object]:
         words = {key: table[key] for key in ("ageing", "table_entries", "port") if key in table}
         if "table_entries" in table:
             self._doc.whole((*path, "table_entries"), table["table_entries"])
         if "congestion" in table:
             words["congestion"] = self._doc.text((*path, "congestion"), table["congestion"])
-        if "dns" in table:
+        if "dns" in table and isinstance(table["dns"], bool) and kind == "namespace":
+            words["dns"] = table["dns"]
+        elif "dns" in table:
             with self._doc.placed((*path, "dns")):
                 words["dns"] = parse_resolver(table["dns"])
         return words

@@ -3,7 +3,14 @@
 import pytest
 
 from pystack.core.errors import ConfigError
-from pystack.dns.config import ResolverConfig, candidates, parse_resolver, plain, split_server
+from pystack.dns.config import (
+    ResolverConfig,
+    candidates,
+    parse_resolver,
+    plain,
+    resolv_conf,
+    split_server,
+)
 
 
 def test_the_defaults_are_those_of_resolv_conf() -> None:
@@ -107,3 +114,29 @@ def test_a_name_is_253_letters_at_most() -> None:
     assert len(longest) == 253
     assert plain(longest) == longest
     assert plain(longest + "y") is None
+
+
+def test_the_same_in_a_file_for_a_c_library() -> None:
+    config = parse_resolver(
+        {"servers": ["ns1", "ns2"], "search": ["a.test", "b.test"], "timeout": "300ms"}
+    )
+    assert resolv_conf(config, ["10.0.0.1", "10.0.0.2"]).splitlines() == [
+        "nameserver 10.0.0.1",
+        "nameserver 10.0.0.2",
+        "search a.test b.test",
+        "options ndots:1 timeout:1 attempts:2 edns0",
+    ]
+    config = parse_resolver({"servers": "ns1", "rotate": True, "use_tcp": True, "edns": False})
+    assert resolv_conf(config, ["10.0.0.1"]).splitlines()[1:] == [
+        "search .",
+        "options ndots:1 timeout:5 attempts:2 rotate use-vc",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"), [("ns1:5353", "at port 53 alone"), (["a", "b", "c", "d"], "3 name serv")]
+)
+def test_what_a_c_library_cannot_do_is_a_sentence(words: object, sentence: str) -> None:
+    config = parse_resolver(words)
+    with pytest.raises(ConfigError, match=sentence):
+        resolv_conf(config, config.servers)
