@@ -23,7 +23,7 @@ NOT_RUN: Final = {
     r"pytest -q( --pystack-seeds 100)?$": "has a test of its own: test_documented.py",
 }
 _ON_A_TAP: Final = re.compile(
-    r"(sudo )?(scripts/pystack up|curl|ping|iperf3|head -c \d+ /dev/zero)\b"
+    r"(sudo )?(scripts/pystack up|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"
 )
 _FENCE: Final = re.compile(r"^```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 import typer
 
+from pystack.dns.faults import WORDS as FAULT_WORDS
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -83,7 +85,10 @@ SERVICES: Final[Mapping[str, Option]] = {
         list[str], "A record that dns knows. May be repeated.", "'NAME [TTL] TYPE DATA'", "--record"
     ),
     "faults": Option(
-        list[str], "What dns does wrong. May be repeated.", "'NAME FAULT'", "--dns-fault"
+        list[str],
+        f"What dns does wrong: {', '.join(FAULT_WORDS)}. May be repeated.",
+        "'NAME WORD [VALUE]...'",
+        "--dns-fault",
     ),
     "app": Option(str, "Serve an ASGI application.", "MODULE:APP", "--asgi"),
     "app_tls": Option(bool, "Serve that over TLS.", flag="--asgi-tls"),

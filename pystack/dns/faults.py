@@ -14,8 +14,7 @@ from typing import Final, TypedDict
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_probability, parse_time_s
-from pystack.dns.records import ancestors_of
-from pystack.wire import dns
+from pystack.dns.names import ancestors_of
 
 ALL: Final = "*"
 EXAMPLE: Final = "www.example.test late 2s"
@@ -181,6 +180,8 @@ def _key_of(name: str) -> str:
         raise ConfigError(f"it begins with a name; '* {name}' is for all")
     if name == ALL:
         return ALL
+    from pystack.wire import dns  # the words are the command's too, which may do without
+
     try:
         return dns.canonical(name)
     except ValueError as error:

@@ -56,25 +56,3 @@ def _first_word(text: str) -> tuple[str, str]:
 def _ttl_s(text: str) -> int:
     """Return seconds, of "300", "5m", "1h30m"."""
     return sum(int(number) * _UNITS_S[unit.lower()] for number, unit in _TTL_PART.findall(text))
-
-
-def parent_of(name: str) -> str:
-    """Return a name without its first label; that of the root is the root."""
-    return name[_first_label_end(name) + 1 :]
-
-
-def _first_label_end(name: str) -> int:
-    """Return where the first label ends: at a dot that stands for itself."""
-    at = 0
-    while at < len(name) and name[at] != ".":
-        at += 2 if name[at] == "\\" else 1
-    return at
-
-
-def ancestors_of(name: str) -> list[str]:
-    """Return a name, the one above it, and so on, up to the root."""
-    found = [name]
-    while name:
-        name = parent_of(name)
-        found.append(name)
-    return found

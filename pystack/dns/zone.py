@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pystack.core.errors import ConfigError
-from pystack.dns.names import Names
-from pystack.dns.records import ancestors_of, parent_of, parse_record
+from pystack.dns.names import Names, ancestors_of, parent_of
+from pystack.dns.records import parse_record
 from pystack.wire import dns
 
 MAX_RECORDS_OF_A_SET: Final = 1000  # which is sent as one message

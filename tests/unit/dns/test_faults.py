@@ -1,5 +1,7 @@
 """The faults of a DNS server in words."""
 
+from pathlib import Path
+
 import pytest
 
 from pystack.core.errors import ConfigError
@@ -62,3 +64,10 @@ def test_a_name_has_one_fault() -> None:
 
 def test_each_word_makes_a_field_of_its_own() -> None:
     assert sorted(word.field for word in WORDS.values()) == sorted(Fault.__dataclass_fields__)
+
+
+def test_the_manual_has_the_table_of_the_words() -> None:
+    page = (Path(__file__).parents[3] / "docs/services.md").read_text()
+    lines = ["| Word | |", "|---|---|"]
+    lines += [f"| `{name} {word.value}` | {word.help} |" for name, word in WORDS.items()]
+    assert "\n".join(lines) in page

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from pystack.core.errors import ConfigError
-from pystack.dns.records import ancestors_of, parse_record
+from pystack.dns.names import ancestors_of
+from pystack.dns.records import parse_record
 from pystack.dns.server import DnsServer
 
 
