@@ -40,6 +40,11 @@ class DnsService:
         self._late = LateAnswers(self._send)
         self._socket: SendingSocket | None = None  # None: not served yet
 
+    @property
+    def server(self) -> DnsServer:
+        """Return what answers, for `server.fault(...)` and `server.set(...)`."""
+        return self._server
+
     def use_host(self, host: TrioHost) -> None:
         """Learn its names: those of its network, or its own."""
         topology = host.topology

@@ -258,6 +258,10 @@ class Zones:
         self._apexes = {
             name: sets[dns.SOA][0] for name, sets in self._sets.items() if dns.SOA in sets
         }
+        for name in self._sets:
+            # What the user says is not as short-lived as a network: also where the root is ours.
+            if parent_of(name) and not name.endswith(".arpa"):
+                self._cover(name, _usual_apex(name))
         if self._names is not None:
             if self._names.are_all:
                 self._apexes.setdefault("", self._made_soa("", self._ttl_s))

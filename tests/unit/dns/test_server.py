@@ -269,6 +269,18 @@ def test_a_network_is_all_there_is() -> None:
     assert len(ask(asked, "www.example.test").answer) == 1
 
 
+def test_in_a_network_too_the_users_zones_say_how_long_there_is_none() -> None:
+    asked = server("www.example.test A 10.0.0.5", "alone A 10.0.0.6", names=network())
+    for name, kind, apex, ttl_s in (
+        ("www.example.test", "AAAA", "example.test.", 60),
+        ("nothing.example.test", "A", "example.test.", 60),
+        ("alone", "AAAA", ".", 0),
+        ("server", "AAAA", ".", 0),
+    ):
+        [soa] = ask(asked, name, kind).authority
+        assert (soa.name.to_text(), soa.ttl) == (apex, ttl_s)
+
+
 def test_an_address_of_the_network_has_its_name() -> None:
     asked = server(names=network())
     assert texts(ask(asked, "1.1.0.10.in-addr.arpa", "PTR").answer) == [
