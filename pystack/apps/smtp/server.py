@@ -209,7 +209,7 @@ class _Connection:
                 is_extended=session.is_extended, is_tls=session.is_tls, is_utf8=envelope.is_utf8
             ),
             host_name=server.policy.host_name,
-            ident=f"{int(utc_s):x}.{server.messages}",
+            ident=f"{int(utc_s)}.{server.messages}",
         )
         try:
             await server.store.keep(message)
