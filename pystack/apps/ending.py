@@ -5,6 +5,8 @@ from typing import Final, Protocol, runtime_checkable
 import trio
 
 RECEIVE_BYTES: Final = 64 * 1024
+# What was sent last may be lost several times, and a retransmission wait long for its turn.
+DELIVERY_S: Final = 60.0
 
 
 @runtime_checkable
@@ -26,14 +28,28 @@ async def linger(stream: trio.abc.HalfCloseableStream, *, timeout_s: float, max_
     """End our side, and read on until the peer ends its own, RFC 9112 section 9.6.
 
     A close in front of bytes that nobody has read would be a reset, which can overtake what was
-    sent last. False: after `timeout_s` or `max_bytes` the peer had not ended.
+    sent last. False: after `timeout_s` or `max_bytes` the peer had not ended. The time is longer,
+    up to `DELIVERY_S`, as long as the peer has not got what was sent to it.
     """
     left = max_bytes
-    with trio.move_on_after(timeout_s):
-        await stream.send_eof()
-        while left > 0:
-            data = await stream.receive_some(RECEIVE_BYTES)
-            if not data:
-                return True
-            left -= len(data)
-    return False
+    latest = trio.current_time() + max(timeout_s, DELIVERY_S)
+    is_ended = False
+    while True:
+        with trio.move_on_after(timeout_s) as scope:
+            if not is_ended:
+                await stream.send_eof()
+                is_ended = True
+            while left > 0:
+                data = await stream.receive_some(RECEIVE_BYTES)
+                if not data:
+                    return True
+                left -= len(data)
+        is_late = trio.current_time() >= latest
+        if not scope.cancelled_caught or is_late or not _undelivered_bytes(stream):
+            return False
+
+
+def _undelivered_bytes(stream: trio.abc.HalfCloseableStream) -> int:
+    """Return how much the peer has not acknowledged, where the stream can tell."""
+    count: int = getattr(stream, "unacknowledged_bytes", 0)
+    return count

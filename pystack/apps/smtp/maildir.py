@@ -2,8 +2,8 @@
 
 A power cut leaves whole messages in `new` and, perhaps, parts of others in `tmp`, where nobody
 looks. So the order is: write, fsync the file, link it into `new`, fsync `new`; then the client may
-be told. Several messages that come together go through it together, since the disk takes about as
-long for all of them as for one.
+be told. Several messages that come together go through it together: a journal that is asked by
+several threads at once writes once for all of them, and so the disk takes as long as for one.
 
 All here blocks; `pystack.apps.smtp.delivery` has it done by a thread.
 """
@@ -13,7 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Final, Protocol
 from pystack.core.errors import ConfigError
 
 NAME: Final = "Maildir"
+MAX_THREADS: Final = 8  # that wait for the disk
 LEAVING_S: Final = 36 * 3600.0  # what lies in tmp for so long belongs to nobody, as by convention
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -89,11 +91,21 @@ class Delivery:
     name: str = ""
 
 
+_Written = tuple[Delivery, int]  # and the descriptor of its file
+
+
+class _Map(Protocol):
+    def __call__(
+        self, function: Callable[[_Written], None], items: Sequence[_Written], /
+    ) -> Iterator[None]: ...
+
+
 class Maildir:
     """The one below `root`. One thread at a time uses it."""
 
     def __init__(self, root: Path, host_name: str, files: Files = os) -> None:
         """Raises ConfigError where `root` is no directory."""
+        self._pool: ThreadPoolExecutor | None = None  # None: more than one was never asked for
         if not root.is_dir():
             raise ConfigError(f"root {str(root)!r} is not a directory")
         self._root = os.fspath(root.resolve(strict=True))
@@ -115,7 +127,10 @@ class Maildir:
                 self._files.close(descriptor)
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
-        """Write them; each is told in its `error` if it could not be. Raises nothing."""
+        """Write them; each is told in its `error` if it could not be. Raises nothing.
+
+        In real time several are synchronized by threads.
+        """
         try:
             with self._folders() as folders:
                 self._deliver(deliveries, folders["tmp"], folders["new"])
@@ -125,7 +140,7 @@ class Maildir:
 
     def _deliver(self, deliveries: Sequence[Delivery], tmp: int, new: int) -> None:
         files = self._files
-        written: list[tuple[Delivery, int]] = []
+        written: list[_Written] = []
         there: list[Delivery] = []
         try:
             for each in deliveries:
@@ -133,13 +148,8 @@ class Maildir:
                     written.append((each, self._create(each, tmp)))
                     _write_all(files, written[-1][1], each.content)
         finally:
-            for each, descriptor in written:
-                with _failing(each):
-                    try:
-                        if each.error is None:
-                            files.fsync(descriptor)
-                    finally:
-                        files.close(descriptor)
+            for _ in self._at_once(written)(self._synchronize, written):
+                pass
         for each, _ in written:
             if each.error is None:
                 with _failing(each):
@@ -154,6 +164,23 @@ class Maildir:
             for each in there:
                 self._remove(each.name, new)
             raise
+
+    def _at_once(self, written: Sequence[_Written]) -> _Map:
+        """Return what calls a function for each: in threads where there are several, and time."""
+        if len(written) < 2 or written[0][0].process is None:
+            return map
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(MAX_THREADS, "maildir")
+        return self._pool.map
+
+    def _synchronize(self, written: _Written) -> None:
+        delivery, descriptor = written
+        with _failing(delivery):
+            try:
+                if delivery.error is None:
+                    self._files.fsync(descriptor)
+            finally:
+                self._files.close(descriptor)
 
     def _create(self, delivery: Delivery, tmp: int) -> int:
         while True:

@@ -6,6 +6,7 @@ its name by one of the directory. Of all the rest, anything may be there or not.
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,10 +42,13 @@ class FakeDisk:
         self.before_call = before_call
         self.open_nodes: dict[int, Node] = {}
         self._last = 100
+        self._lock = threading.Lock()
 
     def _call(self, name: str) -> None:
-        self.calls += 1
-        self.before_call(self.calls, name)
+        with self._lock:  # several threads may synchronize at once
+            self.calls += 1
+            number = self.calls
+        self.before_call(number, name)
 
     def open(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         self._call("open")
