@@ -17,7 +17,7 @@ async def test_a_message_is_taken() -> None:
             "EHLO client.example", "MAIL FROM:<a@b>", f"RCPT TO:<c@{HOST}>", "DATA"
         ) == [
             f"250-{HOST} greets client.example\n250-PIPELINING\n250-SIZE 10485760\n250-8BITMIME\n"
-            "250-SMTPUTF8\n250-ENHANCEDSTATUSCODES\n250 HELP",
+            "250-SMTPUTF8\n250-STARTTLS\n250-ENHANCEDSTATUSCODES\n250 HELP",
             "250 2.1.0 a@b OK",
             f"250 2.1.5 c@{HOST} OK",
             "354 Go on, and end with a dot on a line of its own",
@@ -60,7 +60,7 @@ WRONG_ORDER = [
     (["EHLO c", "MAIL FROM:<a@b>", "RSET", "RCPT TO:<c@mail.example>"], "503 5.5.1"),
     (["EHLO c", "MAIL FROM:<a@b>", "EHLO c", "RCPT TO:<c@mail.example>"], "503 5.5.1"),
     (["EHLO c", "MAIL FROM:<a@b>", "HELO c", "RCPT TO:<c@mail.example>"], "503 5.5.1"),
-    (["STARTTLS"], "502 5.5.1"),
+    (["STARTTLS"], "503 5.5.1"),
 ]
 
 
