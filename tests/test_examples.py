@@ -41,6 +41,22 @@ def test_udp_service_answers_stays_silent_and_refuses() -> None:
     ]
 
 
+def test_name_lookups_shows_what_a_name_costs_and_what_it_does_to_a_connection() -> None:
+    lines = run([sys.executable, str(EXAMPLES / "name_lookups.py")]).splitlines()
+    assert [line[:31].rstrip() for line in lines] == [
+        "new            40 ms  2 queries",
+        "known          20 ms  0 queries",
+        "lost once    5040 ms  4 queries",
+        "late         2040 ms  2 queries",
+        "dead          290 ms  2 queries",
+        "nxdomain       20 ms  2 queries",
+        "lost        10000 ms  4 queries",
+    ]
+    assert all(line.endswith("connected") for line in lines[:5])
+    assert "no such name" in lines[5]
+    assert "no answer from ns1" in lines[6]
+
+
 def test_tcp_and_udp_tells_holes_from_waiting_the_same_for_each_seed() -> None:
     output = run([sys.executable, str(EXAMPLES / "tcp_and_udp.py")])
     assert output == run([sys.executable, str(EXAMPLES / "tcp_and_udp.py"), "1"])
