@@ -1,12 +1,17 @@
 """FTP clients that others wrote against `pystack up --serve ftp` on a real TAP."""
 
 import hashlib
+import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from netns import NetworkNamespace
+from netns import TIMEOUT_S, NetworkNamespace, read_line
 from up import StackUp
+
+from pystack.runtime.privileges import is_the_machines_root
 
 pytestmark = pytest.mark.kernel
 
@@ -147,3 +152,61 @@ bye
     assert len(list(tmp_path.glob("file-1*"))) == 11, said
     assert (root / "sub" / "deep" / "file-2").read_bytes() == bytes([2]) * 4000, said
     assert not (root / "sub" / "deep" / "file-3").exists(), said
+
+
+def test_a_full_disk_is_said_and_what_fits_stays(netns: NetworkNamespace, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    (tmp_path / "file").write_bytes(BIG)
+    up = f"{sys.executable} -m pystack up tap0 --user root --serve ftp --writable --root {small}"
+    script = f"mount -t tmpfs -o size=3m none {small} && exec {up}"
+    process = netns.popen(["unshare", "--mount", "sh", "-c", script])
+    assert read_line(process).startswith("ready:")
+    argv = ["curl", "-sSv", "-T", str(tmp_path / "file"), f"{URL}/up"]
+    said = netns.run(argv, expect=None).stderr
+    assert b"452 No space left on device" in said
+    assert curl(netns, f"{URL}/up") == BIG[: 3 << 20]
+    process.terminate()
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_many_at_once(netns: NetworkNamespace, up: Path, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(BIG[:300_000])
+    programs = []
+    for number in range(40):
+        here = tmp_path / f"here-{number}"
+        away = ["-T", str(tmp_path / "file"), f"{URL}/up-{number}"]
+        programs.append(netns.popen(["curl", "-sS", "-o", str(here), f"{URL}/a%20b"]))
+        programs.append(netns.popen(["curl", "-sS", *away]))
+    assert [program.wait(TIMEOUT_S) for program in programs] == [0] * 80
+    for number in range(40):
+        assert (tmp_path / f"here-{number}").read_bytes() == b"blank"
+        assert (root / f"up-{number}").read_bytes() == BIG[:300_000]
+
+
+@pytest.mark.skipif(not is_the_machines_root(), reason="only the machine's root can be another")
+def test_uploads_belong_to_whom_the_process_is(netns: NetworkNamespace, tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp())
+    os.chown(folder, 54321, 54321)
+    argv = [
+        "env",
+        "SUDO_UID=54321",
+        "SUDO_GID=54321",
+        sys.executable,
+        "-m",
+        "pystack",
+        "up",
+        "tap0",
+    ]
+    process = netns.popen([*argv, "--serve", "ftp", "--writable", "--root", str(folder)])
+    try:
+        assert read_line(process).startswith("ready:")
+        (tmp_path / "file").write_bytes(b"up")
+        curl(netns, "-Q", "MKD made", "-T", str(tmp_path / "file"), f"{URL}/up")
+        for name in ("up", "made"):
+            assert (folder / name).stat().st_uid == 54321
+        process.terminate()
+        assert process.wait(TIMEOUT_S) == 0
+    finally:
+        shutil.rmtree(folder)

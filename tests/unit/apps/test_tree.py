@@ -1,7 +1,9 @@
 """No path leads out of the root, and none to a hidden file; not to write there either."""
 
 import os
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -439,3 +441,45 @@ def test_a_link_exchanged_between_look_and_use_leads_nowhere(
     with pytest.raises(OSError, match=r"symbolic links|directory"):
         tree.open_to_write([b"new-by-link"])
     assert [each.name for each in (mine / "outside").iterdir()] == ["file"]
+
+
+def test_a_directory_that_becomes_a_link_again_and_again_leads_nowhere(mine: Path) -> None:
+    root, tree = mine / "root", Tree(mine / "root")
+    (root / "flip").mkdir()
+    (root / "flip" / "file").write_text("inside")
+    (root / "link-out").symlink_to("../outside")
+    done = threading.Event()
+
+    def exchange() -> None:
+        while not done.is_set():
+            os.rename(root / "flip", root / "kept")
+            os.rename(root / "link-out", root / "flip")
+            os.rename(root / "flip", root / "link-out")
+            os.rename(root / "kept", root / "flip")
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    opened = 0
+    try:
+        for _ in range(3000):
+            with suppress(OSError):
+                descriptor = tree.open([b"flip", b"file"])
+                assert os.read(descriptor, 100) == b"inside"
+                os.close(descriptor)
+                opened += 1
+            with suppress(OSError):
+                write(tree.open_to_write([b"flip", b"file"]), b"inside")
+            with suppress(OSError):
+                tree.rename([b"flip", b"file"], [b"flip", b"other"])
+            with suppress(OSError):
+                tree.rename([b"flip", b"other"], [b"flip", b"file"])
+            with suppress(OSError):
+                tree.remove([b"flip", b"new"])
+            with suppress(OSError):
+                os.close(tree.create([b"flip", b"new"]))
+    finally:
+        done.set()
+        thread.join()
+    assert opened
+    assert [each.name for each in (mine / "outside").iterdir()] == ["file"]
+    assert (mine / "outside" / "file").read_text() == "precious"
