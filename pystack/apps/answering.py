@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 import trio
 
-from pystack.apps.reflection import PRIVILEGED_PORTS, Excess, sockets_of_this_run
+from pystack.apps.reflection import PRIVILEGED_PORTS, Excess, excess_bytes, sockets_of_this_run
 from pystack.apps.service import AnswersAnything, Service, Shortens
 from pystack.core.counters import Counters
 
@@ -123,8 +123,8 @@ class Answering:
         return None
 
     def _may_send(self, answer: bytes, payload: bytes, peer: tuple[str, int], now: float) -> bool:
-        excess_bytes = len(answer) - len(payload)
-        return excess_bytes <= 0 or self._excess.allows(excess_bytes, peer[0], now)
+        excess = excess_bytes(payload, answer)
+        return not excess or self._excess.allows(excess, peer[0], now)
 
     def _would_loop(self, peer: tuple[str, int]) -> bool:
         """Tell whether the sender is such a service itself, or looks like one."""

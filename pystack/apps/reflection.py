@@ -1,8 +1,9 @@
 """What a UDP service may not be used for: as a reflector, or against another one (CERT CA-1996-01).
 
 The sender of a datagram is who it says it is only if nobody lies. So what an answer is longer than
-its question is bounded for each address, and what would answer anything does not answer what may
-answer anything too: two of them would never stop.
+its question is bounded for each address, but for what is too little to be of use to anybody; and
+what would answer anything does not answer what may answer anything too: two of them would never
+stop.
 """
 
 from __future__ import annotations
@@ -20,9 +21,19 @@ from pystack.runtime.host import TrioHost
 BURST_BYTES: Final = 16 * 1024
 REFILL_BYTES_PER_S: Final = 4 * 1024
 MAX_ADDRESSES: Final = 4096
+HEADER_BYTES: Final = 28  # IPv4 and UDP
+FREE_PART: Final = (
+    0.5  # of the question's packet; RFC 9000 section 8.1 lets answers be three times it
+)
 PRIVILEGED_PORTS: Final = 1024  # below it servers speak, not clients, as FreeBSD's inetd has it
 
 _serving: Final[trio.lowlevel.RunVar[Sockets]] = trio.lowlevel.RunVar("pystack.apps.reflection")
+
+
+def excess_bytes(question: bytes, answer: bytes) -> int:
+    """Return what of an answer counts as more than was asked; 0: nothing."""
+    more = len(answer) - len(question)
+    return more if more > FREE_PART * (HEADER_BYTES + len(question)) else 0
 
 
 class Excess:

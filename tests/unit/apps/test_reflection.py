@@ -9,6 +9,7 @@ from pystack.apps.reflection import (
     MAX_ADDRESSES,
     REFILL_BYTES_PER_S,
     Excess,
+    excess_bytes,
     sockets_of_this_run,
 )
 
@@ -16,11 +17,20 @@ from pystack.apps.reflection import (
 @given(st.lists(st.tuples(st.integers(1, 70_000), st.floats(0, 2))))
 def test_an_address_gets_no_more_than_its_part(questions: list[tuple[int, float]]) -> None:
     excess, now, sent_bytes = Excess(), 100.0, 0
-    for excess_bytes, pause_s in questions:
+    for more_bytes, pause_s in questions:
         now += pause_s
-        if excess.allows(excess_bytes, "10.0.0.1", now):
-            sent_bytes += excess_bytes
+        if excess.allows(more_bytes, "10.0.0.1", now):
+            sent_bytes += more_bytes
         assert sent_bytes <= BURST_BYTES + (now - 100.0) * REFILL_BYTES_PER_S + 1
+
+
+def test_what_is_half_as_long_again_on_the_wire_is_free() -> None:
+    question = bytes(34)  # "www.example.test" to a DNS: with an address, 16 bytes more
+    assert excess_bytes(question, bytes(34 + 16)) == 0
+    assert excess_bytes(question, bytes(34 + 31)) == 0
+    assert excess_bytes(question, bytes(34 + 32)) == 32
+    assert excess_bytes(b"", bytes(15)) == 15
+    assert excess_bytes(question, b"") == 0
 
 
 def test_addresses_have_parts_of_their_own_and_old_ones_are_forgotten() -> None:
