@@ -93,6 +93,33 @@ def test_what_it_writes_belongs_to_that_user(
     assert found.st_size > 1000
 
 
+def test_what_its_services_write_belongs_to_that_user(
+    netns: NetworkNamespace, up_behind_sudo: UpAs, folder: Path
+) -> None:
+    (folder / "files").mkdir()
+    for path in (folder, folder / "files"):
+        os.chown(path, SOMEBODY, SOMEBODY)
+    ca, keys = folder / "ca.pem", folder / "keys"
+    words = ["--root", str(folder / "files"), "--writable", "--ca", str(ca), "--keylog", str(keys)]
+    serve = ["--serve", "https", "--serve", "ftp", "--serve", "smtp"]
+    process = up_behind_sudo(*serve, *words)
+    assert read_line(process).startswith("ready:")
+    curl = ["curl", "-sSf", "--cacert", str(ca)]
+    netns.run([*curl, "https://10.77.0.2/bytes/5"])
+    letter = folder / "letter"
+    letter.write_text("Subject: one\r\n\r\none\r\n")
+    netns.run([*curl, "-T", str(letter), "ftp://10.77.0.2/uploaded"])
+    mail = ["--mail-from", "a@example.com", "--mail-rcpt", "b@pystack"]
+    netns.run([*curl, *mail, "-T", str(letter), "smtp://10.77.0.2"])
+    end(process)
+    (message,) = (folder / "files" / "Maildir" / "new").iterdir()
+    for written in (ca, keys, folder / "files" / "uploaded", message, message.parent):
+        found = written.stat()
+        assert (found.st_uid, found.st_gid) == (SOMEBODY, SOMEBODY), written
+        assert found.st_size > 0
+    assert keys.stat().st_mode & 0o077 == 0  # who reads them reads everything
+
+
 @pytest.mark.parametrize("virtual", [[], ["--virtual"]])
 def test_so_does_what_a_lab_writes(
     netns: NetworkNamespace, folder: Path, virtual: list[str]
