@@ -25,13 +25,13 @@ async def first_that_opens(connect: ConnectFn, addresses: Sequence[Ip4]) -> TcpS
     """
     if len(addresses) == 1:
         return await connect(addresses[0])
-    errors: dict[Ip4, OSError] = {}
+    errors: dict[Ip4, Exception] = {}
     opened: list[TcpStream] = []
 
     async def attempt(address: Ip4, failed: trio.Event) -> None:
         try:
             stream = await connect(address)
-        except OSError as error:
+        except Exception as error:  # to be raised as it is, and not in a group
             errors[address] = error
             failed.set()
             return

@@ -132,7 +132,9 @@ class Lookup:
 
     def _look_soon(self) -> None:
         """Look at what has come when the stack is done with it: an answer may lead to a query."""
-        if not self._looking:
+        if self._socket is not None and self._socket.broken is not None:
+            self._look(self._host.now())  # at once: of a network that has ended, time may stand
+        elif not self._looking:
             self._looking = True
             scheduler = self._host.driver.scheduler
             scheduler.call_at(scheduler.now, self._look, no_upkeep)
@@ -175,6 +177,7 @@ class _Stream:
     ) -> None:
         """Raises OSError where there is no way there."""
         self.server = send.server
+        self._stack = host.stack
         self._table = host.tcp
         self._framer = dns.Framer()
         address, port = send.server
@@ -202,6 +205,8 @@ class _Stream:
     def close(self, now: float) -> None:
         """End it: in order where the answer has come, else by a reset."""
         self._socket.on_signal = None
+        if self._stack.closed or not self._stack.powered:
+            return  # whoever ends the host ends its connections
         if self._is_done:
             self._table.release(self._socket, now)
         else:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 import trio
 
 from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 from pystack.core.rng import component_rng
 from pystack.core.units import parse_time_s
-from pystack.dns.config import ResolverConfig, parse_resolver
+from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 
 if TYPE_CHECKING:
     from pystack.dns.faults import FaultWords
@@ -91,6 +92,14 @@ class NameServer:
             await dns_service.serve_dns(self.host, self.answers, task_status=task_status)
         finally:
             self._is_up = False
+
+
+def read_asks(words: ResolverWords | None) -> ResolverConfig | None:
+    """Read whom a host is to ask, before anything is made of it. Raises ConfigError."""
+    if words is None:
+        return None
+    need("dns", "a host that asks name servers")
+    return parse_resolver(words)
 
 
 def make_answers(

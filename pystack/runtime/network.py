@@ -18,7 +18,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.plugin_words import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
-from pystack.dns.config import AskWords, ResolverConfig, ResolverWords, parse_resolver
+from pystack.dns.config import AskWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.observer import FrameSeen, Observer
@@ -29,7 +29,7 @@ from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.driver import Driver, wall_clock_offset_s
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lateness import Lateness
-from pystack.runtime.name_servers import Askers, NameServer, make_answers
+from pystack.runtime.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
 from pystack.runtime.realtime import RealtimeDriver
@@ -168,7 +168,7 @@ class Network:
         Raises ConfigError for a name or an address that is taken, or cannot be.
         """
         config = _tcp_words(congestion)
-        asks = None if dns is None else parse_resolver(dns)
+        asks = read_asks(dns)
         return self._add(self.topology.host(name, address), config, asks)
 
     def router(
@@ -181,7 +181,7 @@ class Network:
     ) -> TrioHost:
         """Add a router: a host that forwards, and can run programs as well. Raises ConfigError."""
         config = _tcp_words(congestion)
-        asks = None if dns is None else parse_resolver(dns)
+        asks = read_asks(dns)
         return self._add(self.topology.router(name, address), config, asks)
 
     def switch(

@@ -301,3 +301,59 @@ def test_a_server_that_is_not_there_is_a_sentence() -> None:
                 net.host("wrong", dns={"servers": "ns1", "serch": "x"})
 
     run(main)
+
+
+@pytest.mark.parametrize("use_tcp", [False, True])
+@pytest.mark.parametrize("run_it", [pystack.run, trio.run], ids=["virtual time", "real time"])
+def test_a_look_up_ends_with_its_network(
+    run_it: Callable[[Callable[[], Awaitable[None]]], None], *, use_tcp: bool
+) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            errors: list[object] = []
+
+            async def ask(host: pystack.TrioHost) -> None:
+                errors.append((await took(host.look_up(WWW)))[0])
+
+            async with world(delay="1ms", use_tcp=use_tcp) as w:
+                await w.serve(lambda _query: None, by_tcp=lambda _query: None)
+                nursery.start_soon(ask, w.client)
+                await trio.sleep(0.05)
+                assert w.client.stack.udp.sockets
+            assert w.client.stack.udp.sockets == {}
+        assert [getattr(error, "errno", None) for error in errors] == [errno.ENETDOWN]
+
+    with_a_bound = trio.fail_after  # real time only: what hangs would do so for ever
+
+    async def bounded() -> None:
+        with with_a_bound(30):
+            await main()
+
+    run_it(bounded)
+
+
+def test_a_server_that_cannot_be_found_on_the_link_is_left_when_arp_gives_up() -> None:
+    async def main() -> None:
+        async with world() as w:
+            zone = Zone.of(*ZONE)
+            await w.serve(zone.reply)
+            w.client.dns = ["10.0.0.99", "ns1"]
+            assert await took(w.client.look_up(WWW)) == (parse_ip4("10.0.0.80"), 3.08)
+            w.client.dns = ["192.0.2.1", "ns1"]  # no route there
+            assert await took(w.client.look_up(WWW)) == (parse_ip4("10.0.0.80"), 0.08)
+            assert w.client.counters["dns_server_unreachable"] == 2
+
+    run(main)
+
+
+def test_a_name_server_may_ask_itself() -> None:
+    async def main() -> None:
+        async with world() as w:
+            zone = Zone.of(*ZONE)
+            await w.serve(zone.reply)
+            for words in ("ns1", "127.0.0.1"):
+                w.servers[0].dns = words
+                assert await took(w.servers[0].look_up(WWW)) == (parse_ip4("10.0.0.80"), 0.0)
+            assert len(zone.asked) == 2
+
+    run(main)
