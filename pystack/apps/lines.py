@@ -7,6 +7,7 @@ of commands is answered by one segment. What a peer does wrong is a `PeerError`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,7 @@ LINE_RECEIVE_BYTES: Final = 16 * 1024
 BULK_RECEIVE_BYTES: Final = 64 * 1024
 GATHER_BYTES: Final = 16 * 1024  # so much is sent even though more commands are there
 MAX_SKIPPED_BYTES: Final = 1024 * 1024  # of a line that is too long; who sends more is cut off
+LAST_WORD_S: Final = 0.5
 LINGER_S: Final = 5.0  # how long a peer that was sent away is listened to
 LINGER_BYTES: Final = 64 * 1024 * 1024
 
@@ -72,7 +74,7 @@ class Lines:
     stream is fit for closing only.
     """
 
-    __slots__ = ("_buffer", "_out", "_rules", "_searched", "_stream", "_turn")
+    __slots__ = ("_buffer", "_is_sending", "_out", "_rules", "_searched", "_stream", "_turn")
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, rules: LineRules) -> None:
         self._stream = stream
@@ -81,6 +83,7 @@ class Lines:
         self._buffer = bytearray()
         self._searched = 0  # so many of its first bytes are no LF
         self._out = bytearray()  # replies that are not sent yet
+        self._is_sending = False
 
     # lines
 
@@ -166,12 +169,23 @@ class Lines:
             return
         data = bytes(self._out)
         self._out.clear()
+        self._is_sending = True
         with trio.move_on_after(self._rules.send_s) as scope:
             await self._stream.send_all(data)
+            self._is_sending = False
         if scope.cancelled_caught:
             raise DeafPeerError(f"took no reply for {self._rules.send_s:g} s")
 
     # the end
+
+    async def last_word(self, data: bytes) -> None:
+        """Send it although the task is cancelled, for a moment, unless a reply is half sent."""
+        if not self._is_sending:
+            with (
+                trio.move_on_after(LAST_WORD_S, shield=True),
+                suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+            ):
+                await self._stream.send_all(data)
 
     async def finish(self) -> None:
         """Send what was not sent, end our side, and read on for a while before closing.

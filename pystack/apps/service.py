@@ -5,7 +5,7 @@ loads to a function that makes a `Service` from `ServiceOptions`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import trio
@@ -166,6 +166,7 @@ def _smtp(options: ServiceOptions) -> Service:
 
 _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 _NEEDS_ROOT: Final = frozenset({"ftp"})
+_WRITES: Final = frozenset({"smtp"})  # below a root, which not everybody means who has one served
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "dns": _dns,
@@ -268,6 +269,8 @@ def _whole(requests: Sequence[str | Request], options: ServiceOptions) -> Iterat
             yield request
             continue
         left_out = _NEEDS_MORE if request.options.root else _NEEDS_MORE | _NEEDS_ROOT
+        without_root = replace(request.options, root=None)
         for name in BUILT_IN:
             if name not in left_out:
-                yield Request(name, None, name, request.options)
+                must_not = name in _WRITES and not request.options.writable
+                yield Request(name, None, name, without_root if must_not else request.options)

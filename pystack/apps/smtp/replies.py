@@ -32,6 +32,7 @@ def reply(code: int, enhanced: str, *lines: str) -> Reply:
 START_DATA: Final = reply(354, "", "Go on, and end with a dot on a line of its own")
 READY_FOR_TLS: Final = reply(220, "2.0.0", "Ready to start TLS")
 BYE: Final = reply(221, "2.0.0", "Bye")
+CLOSING: Final = reply(421, "4.3.2", "The service ends: closing")
 TOO_SLOW: Final = reply(421, "4.4.2", "Waited too long: closing")
 TOO_MANY_ERRORS: Final = reply(421, "4.7.0", "Too many errors: closing")
 NO_COMMAND_HERE: Final = reply(421, "4.7.0", "This is SMTP, and that is not: closing")

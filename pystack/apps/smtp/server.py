@@ -111,6 +111,9 @@ class _Connection:
             await self._refuse("smtp_long_lines", session.refuse(replies.LINE_TOO_LONG))
         except BadLineError:
             await self._refuse("smtp_bad_lines", session.refuse(replies.BAD_LINE))
+        except trio.Cancelled:
+            await self._lines.last_word(replies.CLOSING.pack())  # RFC 5321 (3.8)
+            raise
         else:
             if line is None:
                 return False

@@ -65,6 +65,11 @@ class SmtpService:
         )
 
     @property
+    def has_maildir(self) -> bool:
+        """Tell whether messages go into one; else they stay in memory."""
+        return self._maildir is not None
+
+    @property
     def messages(self) -> list[Message]:
         """Those that are kept in memory, in the order of their coming; they may be taken out."""
         return self._memory.messages

@@ -145,7 +145,8 @@ def canonical_literal(text: str) -> str:
 
 
 def literal_of(address: str) -> str:
-    """Return the canonical literal of an address in text."""
+    """Return the canonical literal of an address in text; a zone is left out."""
+    address, _, _zone = address.partition("%")
     return canonical_literal(f"[IPv6:{address}]" if ":" in address else f"[{address}]")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from pystack.apps import service
 from pystack.apps.service import ServiceOptions, known_names, parse_serve, place_services
+from pystack.apps.smtp import SmtpService
 from pystack.core.errors import ConfigError
 
 
@@ -110,3 +111,14 @@ def test_a_plug_in_is_a_service_like_any_other() -> None:
 def test_a_plug_in_that_does_not_load_is_named() -> None:
     with pytest.raises(ConfigError, match=r"'broken' \(no\.such\.module:Thing\)"):
         place_services(["broken"])
+
+
+def test_all_of_them_write_nothing_below_a_root_that_is_not_writable(tmp_path: Path) -> None:
+    for writable in (False, True):
+        options = ServiceOptions(root=tmp_path, writable=writable)
+        (smtp,) = [
+            each.service for each in place_services(["all"], options) if each.service.name == "smtp"
+        ]
+        assert isinstance(smtp, SmtpService)
+        assert smtp.has_maildir is writable
+    assert list(tmp_path.iterdir()) == []

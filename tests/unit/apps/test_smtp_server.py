@@ -12,7 +12,7 @@ from smtp_talk import HOST, MESSAGE, TRANSACTION, Talk, exchange, files, smtp_se
 from test_smtp_content import FALSE_ENDS, SMUGGLED
 from test_turns import MOST_CALLS, ticking
 
-from pystack.apps.lines import DeafPeerError
+from pystack.apps.lines import LAST_WORD_S, DeafPeerError
 from pystack.apps.options import ServiceOptions, TlsOptions
 from pystack.apps.smtp import SmtpLimits
 from pystack.apps.smtp.service import SmtpService
@@ -104,6 +104,32 @@ async def test_who_ends_its_side_anywhere_leaves_nothing(said: bytes) -> None:
     service = smtp_service()
     await exchange(service, said)
     assert service.messages == []
+
+
+async def test_who_waits_is_told_when_the_service_ends() -> None:
+    client, server = trio.testing.memory_stream_pair()
+    conversation = Talk(client)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(smtp_service().handle_tcp, server)
+        await conversation.reply()
+        await conversation.ask("EHLO c")
+        await conversation.send(b"MAIL FR")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await server.aclose()
+    assert await conversation.rest() == ["421 4.3.2 The service ends: closing"]
+
+
+async def test_a_reply_that_is_half_sent_is_not_followed_by_another(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    _, server = trio.testing.lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(smtp_service().handle_tcp, server)
+        await trio.testing.wait_all_tasks_blocked()
+        began_at = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began_at < LAST_WORD_S
 
 
 # hostile bytes
