@@ -6,7 +6,8 @@ held against the root and the rule below, and then walked in the same way. (open
 links below the root by itself, but also those to files that are hidden.)
 
 Hidden files (a dot first) are as good as not there unless the tree is made with `dotfiles`: they
-are not opened, listed, made or renamed, by a link neither. `.well-known` is not one (RFC 8615).
+are not opened, listed, made or renamed, by a link neither. `.well-known` is not one (RFC 8615);
+`Maildir` is, for the mail that the service smtp keeps there is nobody's to read who only asks.
 
 What does not fit is an OSError of the system's: ENOENT, EACCES, EEXIST, ENOSPC ...
 """
@@ -35,6 +36,7 @@ _FORBIDDEN: Final = frozenset(b"/\\\0")
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 _MAX_LINKS: Final = 40  # on the way, as Linux has it
 _MAX_DEPTH: Final = 256  # deeper there is nothing; to look for it would only take time
+_MAIL: Final = b"Maildir"
 _FILE_MODE: Final = 0o666  # less the process's umask
 _DIRECTORY_MODE: Final = 0o777
 
@@ -70,7 +72,7 @@ def join_path(at: Sequence[bytes], path: bytes) -> list[bytes] | None:
 
 def is_hidden(name: bytes) -> bool:
     """Tell whether a name stands for a file that is not served unless asked for."""
-    return name.startswith(b".") and name != b".well-known"
+    return (name.startswith(b".") and name != b".well-known") or name == _MAIL
 
 
 class Tree:

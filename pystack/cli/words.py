@@ -64,7 +64,7 @@ NETEM: Final[Mapping[str, Option]] = {
 SERVICES: Final[Mapping[str, Option]] = {
     "root": Option(Path, "Directory that http, ftp and the like serve.", "DIR"),
     "writable": Option(bool, "Let clients change what is in --root."),
-    "dotfiles": Option(bool, "Serve hidden files too."),
+    "dotfiles": Option(bool, "Serve hidden files, and mail, too."),
     "accounts": Option(
         list[str],
         "Who may use ftp; else everybody may. May be repeated.",

@@ -39,6 +39,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "nowhere").symlink_to("nothing-there")
     (root / ".git").mkdir()
     (root / ".git" / "config").write_text("open")
+    (root / "Maildir" / "new").mkdir(parents=True)
+    (root / "Maildir" / "new" / "mail").write_text("open")
+    (root / "to-mail").symlink_to("Maildir/new/mail")
     (root / "to-hidden").symlink_to(".hidden")
     (root / "to-hidden-directory").symlink_to(".git")
     (root / "into-hidden-directory").symlink_to(root / ".git" / "config")
@@ -88,6 +91,8 @@ HIDDEN = [
     "/to-hidden-directory/config",
     "/into-hidden-directory",
     "/to-link-to-hidden",
+    "/Maildir/new/mail",
+    "/to-mail",
 ]
 
 
