@@ -85,17 +85,17 @@ def _accounts(word: str, value: object, folder: Path) -> Mapping[str, str]:
 
 
 _FILES: Final = frozenset({"http", "https", "ftp", "tftp"})
-_TLS: Final = frozenset({"https", "smtp", "ftp", "asgi"})
+TLS_SERVICES: Final = frozenset({"https", "smtp", "ftp", "asgi"})
 _WORDS: Final[Mapping[str, _Word]] = {
     "root": _Word(_path, _FILES | {"smtp"}, "root"),
     "writable": _Word(_switch, frozenset({"ftp", "tftp"}), "writable"),
     "dotfiles": _Word(_switch, _FILES, "dotfiles"),
     "accounts": _Word(_accounts, frozenset({"ftp"}), "accounts"),
-    "cert": _Word(_path, _TLS, "tls.certificate"),
-    "key": _Word(_path, _TLS, "tls.key"),
-    "ca": _Word(_path, _TLS, "tls.ca"),
-    "tls_names": _Word(_texts, _TLS, "tls.names"),
-    "keylog": _Word(_path, _TLS, "tls.keylog"),
+    "cert": _Word(_path, TLS_SERVICES, "tls.certificate"),
+    "key": _Word(_path, TLS_SERVICES, "tls.key"),
+    "ca": _Word(_path, TLS_SERVICES, "tls.ca"),
+    "tls_names": _Word(_texts, TLS_SERVICES, "tls.names"),
+    "keylog": _Word(_path, TLS_SERVICES, "tls.keylog"),
     "mail_for": _Word(_texts, frozenset({"smtp"}), "mail_for"),
     "records": _Word(_texts, frozenset({"dns"}), "records"),
     "faults": _Word(_texts, frozenset({"dns"}), "faults"),

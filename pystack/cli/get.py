@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
@@ -26,6 +27,7 @@ from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.clients.url import Url
 from pystack.apps.clients.worlds import Server
 from pystack.apps.clients.write_out import as_dict, written_out
+from pystack.apps.words import TLS_SERVICES
 from pystack.cli.vantage import Vantage, standing, to_stderr
 from pystack.cli.words import Option, Words, takes
 from pystack.core.errors import ConfigError
@@ -88,7 +90,12 @@ def get_command(
     """
     vantage = Vantage.of(place, words, service_words)
     getting = _Getting(urls, asked, is_virtual=vantage.is_virtual)
-    return vantage.world(getting.servers()).run(getting.run, to_stderr)
+    with TemporaryDirectory(prefix="pystack-") as folder:
+        servers = getting.servers()
+        ca = Path(folder, "ca.pem") if any(map(_is_tls, servers)) else None
+        world, trusted = vantage.world_and_authority(servers, ca)
+        getting.trust(trusted)
+        return world.run(getting.run, to_stderr)
 
 
 class _Getting:
@@ -112,6 +119,11 @@ class _Getting:
             service = url.service
             found.append(Server(url.host, () if service is None else (service,)))
         return found
+
+    def trust(self, path: Path | None) -> None:
+        """Trust the world's own authority, unless it was said whom to trust. None: it has none."""
+        if path is not None and self._options.cacert is None:
+            self._options = replace(self._options, trusted=(path,))
 
     async def run(self, host: TrioHost) -> int:
         """Do all transfers; return the status of the last one, as curl does."""
@@ -216,6 +228,10 @@ def _options(asked: Mapping[str, Any]) -> GetOptions:
         mail_from=asked.get("mail_from", ""),
         mail_rcpt=tuple(asked.get("mail_rcpt", ())),
     )
+
+
+def _is_tls(server: Server) -> bool:
+    return any(service.partition(":")[0] in TLS_SERVICES for service in server.services)
 
 
 def _is_talk(text: str) -> bool:

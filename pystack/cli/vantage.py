@@ -6,6 +6,7 @@ of a virtual link whose other end is the server that is asked for.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +125,8 @@ class Vantage:
                 return TapWorld(config=self._tap_config(), when_open=self._giving_up_root())
             case Way.LAB:
                 return self._lab()
+        # Services tell how they can be trusted and the like: here it is the client who speaks.
+        logging.getLogger("pystack").setLevel(logging.ERROR)
         # What is wrong with the words is found now, and not when the run has begun.
         PipeConfig.parse(**self.words)
         more = tuple(self.given.get("serve", ()))
@@ -140,6 +143,19 @@ class Vantage:
             pcap=self.given.get("pcap"),
             observe=checked(self.given.get("observe")),
         )
+
+    def world_and_authority(
+        self, servers: Sequence[Server], ca: Path | None
+    ) -> tuple[World, Path | None]:
+        """Return the place, and a file that will hold whom its servers' certificates are signed by.
+
+        `ca`: where to write that if it is made up, and nobody has said another place. None: there
+        is no such file, as for a server whose certificate was given.
+        """
+        if self.way is not Way.LINK or ca is None or "cert" in self.service_words:
+            return self.world(servers), None
+        words = {"ca": ca, **self.service_words}
+        return replace(self, service_words=words).world(servers), Path(str(words["ca"]))
 
     def _tap_config(self) -> TapHostConfig:
         host_address = self.given.get("host_address", "auto")

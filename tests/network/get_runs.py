@@ -92,6 +92,25 @@ def handling(handle: Handler, port: int = 80) -> Prepare:
     return prepare
 
 
+def scripted(*steps: tuple[str | None, str], port: int) -> Prepare:
+    """Let the server answer lines: what is to begin each (None: no line is read), and the reply."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        data = b""
+        for expected, reply in steps:
+            if expected is not None:
+                while b"\r\n" not in data:
+                    more = await stream.receive_some()
+                    if not more:
+                        return
+                    data += more
+                line, _, data = data.partition(b"\r\n")
+                assert line.decode().startswith(expected), (line, expected)
+            await stream.send_all(reply.encode())
+
+    return handling(handle, port)
+
+
 def run_get(
     prepare: Prepare,
     *urls: str,

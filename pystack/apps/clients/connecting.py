@@ -21,13 +21,14 @@ TlsStream = trio.SSLStream[TcpStream]
 _SHARE: Final = 0.5
 
 
-async def look_up(job: Job, name: str) -> list[str]:
+async def look_up(job: Job, name: str, *, is_first: bool = True) -> list[str]:
     """Return the addresses of a name, best first. Raises ClientError."""
     try:
         found = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         raise ClientError(Status.UNKNOWN_HOST, f"Could not resolve host: {name}") from None
-    job.transfer.mark("namelookup", job.now())
+    if is_first:
+        job.transfer.mark("namelookup", job.now())
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -38,7 +39,7 @@ async def connect(job: Job, name: str, port: int, *, is_first: bool = True) -> T
     """
     began_at, options = job.now(), job.options
     with trio.move_on_after(options.connect_timeout_s):
-        addresses = await look_up(job, name)
+        addresses = await look_up(job, name, is_first=is_first)
         stream = await _connect_to_any(job, name, port, addresses)
         job.transfer.num_connects += 1
         if is_first:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from pystack.apps.clients import ftp, smtp
 from pystack.apps.clients.desk import Sink, Source, Talk
 from pystack.apps.clients.job import GetOptions, Job
 from pystack.apps.clients.transfer import Transfer
@@ -70,10 +71,15 @@ class Getter:
         match job.url.scheme:
             case "http" | "https":
                 await self._http_client().run(job)
+            case "ws" | "wss":
+                need("wsproto", "a client of WebSocket")
+                from pystack.apps.clients import websocket
+
+                await websocket.run(job)
+            case "ftp" | "ftps":
+                await ftp.run(job)
             case _:
-                raise ClientError(
-                    Status.UNSUPPORTED_PROTOCOL, f"Protocol {job.url.scheme!r} not supported"
-                )
+                await smtp.run(job)
 
     def _http_client(self) -> HttpClient:
         if self._http is None:

@@ -21,6 +21,7 @@ from pystack.apps.clients.connecting import TlsStream, client_context, connect, 
 from pystack.apps.clients.decoding import ACCEPTED, Decoder
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions, Job
+from pystack.apps.clients.streams import why
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.clients.url import Url
 from pystack.runtime.streams import TcpStream
@@ -340,7 +341,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         try:
             data = bytes(await self._stream.receive_some(max_bytes))
         except trio.BrokenResourceError as error:
-            raise ClientError(Status.RECEIVE_FAILED, f"Recv failure: {_why(error)}") from None
+            raise ClientError(Status.RECEIVE_FAILED, f"Recv failure: {why(error)}") from None
         if data and self._network.is_awaiting:
             self._network.first_byte_came()
         return data
@@ -351,7 +352,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             await self._stream.send_all(buffer)
         except trio.BrokenResourceError as error:
             # A server may have said why before it hung up: httpcore looks.
-            raise httpcore.WriteError(f"Send failure: {_why(error)}") from None
+            raise httpcore.WriteError(f"Send failure: {why(error)}") from None
 
     async def aclose(self) -> None:
         """Close it."""
@@ -374,14 +375,6 @@ class _Stream(httpcore.AsyncNetworkStream):
         if info == "is_readable":
             return self._tcp.info().state.name != "ESTABLISHED"
         return self._tls if info == "ssl_object" else None
-
-
-def _why(error: trio.BrokenResourceError) -> str:
-    """Return what a broken stream says of its end, as the system would."""
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return str(error) or "the connection broke"
 
 
 def _explained(error: Exception) -> ClientError:
