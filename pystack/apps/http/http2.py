@@ -259,7 +259,8 @@ class Connection:
 
     def enqueue(self, exchange: Exchange) -> None:
         """Have sent what it has, in its turn."""
-        self._queue.append(exchange)
+        if exchange not in self._queue:
+            self._queue.append(exchange)
         self._work.set()
 
     def kick(self) -> None:
@@ -278,10 +279,9 @@ class Connection:
                 self._control += self.h2.data_to_send()
                 exchange = self._next_to_send()
                 if exchange is not None:
-                    size = self._write_part(exchange)
-                    if turn.spend(size // BULK_BYTES_A_UNIT):
+                    self._take_part(exchange)
+                    if turn.spend(len(self._control) // BULK_BYTES_A_UNIT):
                         await turn.wait()
-                    self._control += self.h2.data_to_send()
                 if not self._control:
                     await self._work.wait()
                     self._work = trio.Event()
@@ -291,22 +291,21 @@ class Connection:
                 if not self._control:
                     self._is_sent.set()
                     self._is_sent = trio.Event()
-                if exchange is not None and not exchange.has_more:
-                    exchange.wake()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
             _log.debug("the client went away: %r", error)
             self._broken = True
             scope.cancel()
 
-    def _write_part(self, exchange: Exchange) -> int:
-        """Give h2 some of what a stream has; return how much."""
+    def _take_part(self, exchange: Exchange) -> None:
+        """Put some of what a stream has behind what goes before it."""
         try:
-            size = exchange.write(WRITE_BYTES)
+            frames = exchange.take_frames(WRITE_BYTES)
         except ProtocolError:  # the stream, or all of it, has ended meanwhile
             exchange.take_reset()
-            return 0
+            return
+        self._control += b"".join(frames)
+        self._control += self.h2.data_to_send()
         self._frames.made_progress()
-        return size
 
     async def _write(self, data: bytearray) -> None:
         self._is_writing = True

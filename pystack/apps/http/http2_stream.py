@@ -135,24 +135,34 @@ class Exchange:
         """Tell whether the client has room for something of it."""
         return not self._pending or self._window() > 0
 
-    def write(self, max_bytes: int) -> int:
-        """Give h2 what may be sent, so much at most; return how much it was."""
+    def take_frames(self, max_bytes: int) -> list[bytes | memoryview]:
+        """Return what may be sent, so much at most, in frames. The last of all is left to h2.
+
+        h2 takes 8 us and three copies for each, half of the time that TLS and TCP have together. As
+        DATA that ends nothing changes no state, all that h2 needs to know is how much it was.
+        """
         h2, pending = self._connection.h2, self._pending
         size = min(len(pending), self._window(), max_bytes)
-        step = h2.max_outbound_frame_size
-        ends = self._end_pending and size == len(pending)
-        for start in range(0, size, step):
-            stop = min(start + step, size)
-            h2.send_data(self.number, bytes(pending[start:stop]), ends and stop == size)
-        if ends and not size:
-            h2.end_stream(self.number)
-        self._pending = pending[size:]
-        self._end_pending = self._end_pending and not ends
-        return size
-
-    def wake(self) -> None:
-        """Go on: all that was to be sent is."""
-        self._sent.set()
+        frames: list[bytes | memoryview] = []
+        step, number = h2.max_outbound_frame_size, self.number.to_bytes(4, "big")
+        last = pending[size:size]
+        if self._end_pending and size == len(pending):
+            start = max(0, size - 1) // step * step
+            size, last = start, pending[start:]
+        if size:
+            for start in range(0, size, step):
+                length = min(step, size - start)
+                frames.append(length.to_bytes(3, "big") + b"\0\0" + number)
+                frames.append(pending[start : start + length])
+            h2.outbound_flow_control_window -= size
+            h2.streams[self.number].outbound_flow_control_window -= size
+        self._pending = pending[size + len(last) :]
+        if not self._pending:
+            if self._end_pending:
+                self._end_pending = False
+                h2.send_data(self.number, bytes(last), end_stream=True)
+            self._sent.set()
+        return frames
 
     def _window(self) -> int:
         return max(0, self._connection.h2.local_flow_control_window(self.number))
@@ -320,7 +330,7 @@ class Exchange:
             await self._send(chunk, ends=False)
 
     async def _send(self, data: bytes, *, ends: bool) -> None:
-        """Return when it is on its way; each 64 KiB of it in `Limits.send_s`."""
+        """Return when the last of it is on its way; each 64 KiB of it in `Limits.send_s`."""
         self._enter(
             _Phase.SEND, self._connection.limits.send_s * max(1, -(-len(data) // SEND_BYTES))
         )

@@ -116,17 +116,19 @@ async def test_trailers_end_a_request() -> None:
 
 
 async def test_streams_share_the_connection() -> None:
-    settings = {"INITIAL_WINDOW_SIZE": 1 << 23}
-    async with talking(Site(), settings=settings) as client:
+    paths = ["/bytes/2000000", "/bytes/2000000", "/bytes/2000000", "/bytes/10"]
+    async with talking(Site(), settings={"INITIAL_WINDOW_SIZE": 0}) as client:
         client.h2.increment_flow_control_window(1 << 24)
-        numbers = [await client.request("/bytes/2000000") for _ in range(3)]
-        small = await client.request("/bytes/10")
-        await client.answer(small)
-        assert not any(client.answers[number].ended for number in numbers)
-        for number in numbers:
-            assert len((await client.answer(number)).body) == 2_000_000
-    first_of_last = client.order.index(numbers[2])
-    assert first_of_last < len(client.order) - 1 - client.order[::-1].index(numbers[0])
+        numbers = [await client.request(path) for path in paths]
+        await client.until(lambda: all(client.answers[number].status for number in numbers))
+        client.h2.update_settings({4: 1 << 23})  # all may go at once
+        await client.flush()
+        lengths = [len((await client.answer(number)).body) for number in numbers]
+    assert lengths == [2_000_000] * 3 + [10]
+    last = {number: index for index, number in enumerate(client.order)}
+    assert max(client.order.index(number) for number in numbers) < min(
+        last[number] for number in numbers[:3]
+    )
 
 
 async def test_a_stream_without_window_does_not_hold_up_the_others() -> None:
