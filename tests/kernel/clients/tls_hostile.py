@@ -48,12 +48,11 @@ for said in (
     hello()[:-1] + b"\0",
     hello(20_000)[:5] + rng.randbytes(20_000),
 ):
-    with connect() as stream:
-        with suppress(ConnectionError):
-            stream.sendall(said)
-            stream.shutdown(socket.SHUT_WR)
-            while stream.recv(65536):
-                pass
+    with connect() as stream, suppress(ConnectionError):
+        stream.sendall(said)
+        stream.shutdown(socket.SHUT_WR)
+        while stream.recv(65536):
+            pass
 
 for size in (None, 600, 4_000, 16_000):  # by the byte, and answered nevertheless
     with connect() as stream:
