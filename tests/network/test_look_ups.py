@@ -338,3 +338,30 @@ def test_dig_says_all_that_there_is_and_keeps_nothing() -> None:
                 await w.client.dig(WWW, server="10.0.0.80:54", attempts=2)
 
     run(main)
+
+
+def test_addresses_of_the_own_network_come_first_and_equals_as_the_server_has_them() -> None:
+    async def main() -> None:
+        async with world() as w:
+            far, near = ("203.0.113.9", "198.51.100.9"), ("10.0.0.81", "10.0.0.80")
+            lines = [f"{WWW} 60 A {address}" for address in (*far, *near)]
+            await w.serve(Zone.of(f"{WWW} 60 AAAA 2001:db8::1", *lines).reply)
+            w.client.route("default", via="10.0.0.80")
+            found = await w.client.run(trio.socket.getaddrinfo, WWW, 80, 0, socket.SOCK_STREAM)
+            assert [entry[4][0] for entry in found] == [*near, *far, "2001:db8::1"]
+
+    run(main)
+
+
+def test_iperf3_finds_its_server_by_packets() -> None:
+    async def main() -> None:
+        async with world(delay="1ms") as w:
+            zone = Zone.of(*ZONE)
+            await w.serve(zone.reply)
+            await pystack.serve(w.net.hosts["web"], "iperf3")
+            for words in ({"udp": True}, {}):
+                result = await w.client.iperf3(WWW, time_s=1, **words)  # type: ignore[arg-type]
+                assert result.received.total_bytes > 0
+            assert asked(zone) == [(WWW, "A")]
+
+    run(main)

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -155,3 +156,37 @@ def test_httpx_and_trio_websocket_look_names_up_by_packets() -> None:
                 await w.client.run(httpx.AsyncClient().get, "http://nobody.example.test/")
 
     pystack.run(main, seed=7)
+
+
+def test_look_ups_that_are_given_up_at_any_moment_leave_nothing() -> None:
+    def leavings(seed: int) -> list[object]:
+        left: list[object] = []
+
+        async def main() -> None:
+            async with world(seed=seed, servers=2, timeout="1s", cache=2) as w:
+                rng = Random(seed)
+                zone = Zone.of(*LINES)
+                for number in (0, 1):
+                    await w.serve(zone.reply, number, by_tcp=zone.reply)
+                w.net.link_between("client", "switch").set(loss="20%")
+
+                async def ask(begins_s: float, name: str, patience_s: float) -> None:
+                    await trio.sleep(begins_s)
+                    with trio.move_on_after(patience_s):
+                        await _look_up(w.client, name)
+
+                async with trio.open_nursery() as nursery:
+                    for _ in range(30):
+                        name = rng.choice((WWW, "alias.example.test", MANY, "nobody.example.test"))
+                        nursery.start_soon(ask, rng.uniform(0, 2), name, rng.choice((0.05, 0.5, 3)))
+                assert w.client.resolver is not None
+                left.append((w.client.stack.udp.sockets, w.client.resolver._lookups))
+                assert len(w.client.resolver.cache) <= 2
+                await trio.sleep(300)
+                left.append((w.client.connections(), len(w.net.driver.scheduler)))
+
+        pystack.run(main, seed=seed)
+        return left
+
+    for seed in range(30):
+        assert leavings(seed) == [({}, {}), ([], 0)]

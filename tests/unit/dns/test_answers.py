@@ -1,6 +1,10 @@
 """What a message says in answer to a question."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pystack.dns.answers import MAX_ALIASES, Answer, LoopError, Question, Status, read
 from pystack.wire import dns
@@ -114,3 +118,34 @@ def test_a_long_time_to_live_is_a_day() -> None:
 def test_aliases_in_a_circle_or_without_an_end_are_refused(lines: list[str]) -> None:
     with pytest.raises(LoopError):
         message(*lines)
+
+
+NAMES = st.sampled_from([WWW.name, "a.test", "b.test", "c.test"])
+LINES = st.one_of(
+    st.tuples(NAMES, st.just("A"), st.sampled_from(["10.0.0.8", "10.0.0.9"])),
+    st.tuples(NAMES, st.just("CNAME"), NAMES),
+    st.tuples(NAMES, st.just("TXT"), st.just("hello")),
+)
+
+
+@given(st.lists(LINES, max_size=12), st.sampled_from([dns.NO_ERROR, dns.NAME_ERROR]))
+def test_whatever_a_server_says_what_is_believed_hangs_together(
+    lines: list[tuple[str, str, str]], rcode: int
+) -> None:
+    records = tuple(dns.record(name, kind, 60, data) for name, kind, data in lines)
+    said = dns.Message(ident=1, is_response=True, rcode=rcode, answers=records)
+    try:
+        answer = read(said, WWW)
+    except LoopError:
+        assert any(record.kind == dns.CNAME for record in records)
+        return
+    chain = [WWW.name, *answer.aliases]
+    assert len({*chain}) == len(chain)
+    for one, other in pairwise(chain):
+        assert any(it.name == one and it.target == other for it in records)
+    if answer.status is Status.FOUND:
+        assert answer.records
+        assert {record.name for record in answer.records} == {chain[-1]}
+    else:
+        assert not any(it.name == chain[-1] and it.kind == dns.A for it in records)
+        assert answer.goes_on == (rcode == dns.NO_ERROR and len(chain) > 1)
