@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 
 from pystack.apps.reflection import PRIVILEGED_PORTS, Excess, excess_bytes, sockets_of_this_run
-from pystack.apps.service import AnswersAnything, Service, Shortens
+from pystack.apps.service import AnswersAnything, Service, Shortens, TakesLonger
 from pystack.core.counters import Counters
 
 # Then others run: more would keep them waiting for a millisecond.
@@ -61,6 +61,9 @@ class Answering:
         self._excess = Excess()
         self._sockets = sockets_of_this_run()
         self._answers_anything = isinstance(service, AnswersAnything)
+        self._in_a_row = _DATAGRAMS_IN_A_ROW
+        if isinstance(service, TakesLonger):
+            self._in_a_row = service.datagrams_in_a_row
 
     async def run(self) -> None:
         """Answer until the socket is closed."""
@@ -77,7 +80,7 @@ class Answering:
                 row: list[_Datagram] = []
                 try:
                     row.append(await socket.receive_from())
-                    while len(row) < _DATAGRAMS_IN_A_ROW:
+                    while len(row) < self._in_a_row:
                         datagram = socket.receive_from_nowait()
                         if datagram is None:
                             break

@@ -32,6 +32,7 @@ class DnsService:
     name: Final = "dns"
     tcp_port: Final = dns.PORT
     udp_port: Final = dns.PORT
+    datagrams_in_a_row: Final = 4  # 100 us each, and a millisecond for the longest
 
     def __init__(self, options: ServiceOptions) -> None:
         """Raises ConfigError for bad records and faults."""

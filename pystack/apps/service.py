@@ -86,6 +86,16 @@ class AnswersAnything(Protocol):
 
 
 @runtime_checkable
+class TakesLonger(Protocol):
+    """A service that also has this needs more than some 30 us for a datagram."""
+
+    @property
+    def datagrams_in_a_row(self) -> int:
+        """How many it answers before others run."""
+        ...
+
+
+@runtime_checkable
 class Shortens(Protocol):
     """A service that also has this says by UDP that its answer is to be had by TCP.
 

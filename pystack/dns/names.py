@@ -20,23 +20,15 @@ class Names:
     are_all: bool = True
 
 
-def parent_of(name: str) -> str:
-    """Return a name without its first label; that of the root is the root."""
-    return name[_first_label_end(name) + 1 :]
-
-
-def _first_label_end(name: str) -> int:
-    """Return where the first label ends: at a dot that stands for itself."""
-    at = 0
-    while at < len(name) and name[at] != ".":
-        at += 2 if name[at] == "\\" else 1
-    return at
-
-
 def ancestors_of(name: str) -> list[str]:
     """Return a name, the one above it, and so on, up to the root."""
     found = [name]
-    while name:
-        name = parent_of(name)
-        found.append(name)
-    return found
+    at = 0
+    while True:
+        at = name.find(".", at) + 1
+        if not at:
+            return [*found, ""] if name else found
+        before = name[: at - 1]
+        # A dot that stands for itself has an even number of backslashes before it.
+        if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+            found.append(name[at:])

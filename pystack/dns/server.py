@@ -19,6 +19,7 @@ from pystack.dns.zone import Found, Zones
 from pystack.wire import dns
 
 MAX_QUERY_RECORDS: Final = 8  # beside its question; one of them is used, OPT
+MAX_QUERY_LABELS: Final = 160  # a name has up to 127; those of the other records are short
 
 _OPCODE_AT: Final = 2  # byte of the header, and the bits of it
 _IS_RESPONSE: Final = 0x80
@@ -102,7 +103,7 @@ class DnsServer:
             self.counters.add("dns_other_opcode")
             return self._refuse(data, dns.NOT_IMPLEMENTED)
         try:
-            query = dns.parse_message(data, MAX_QUERY_RECORDS)
+            query = dns.parse_message(data, MAX_QUERY_RECORDS, MAX_QUERY_LABELS)
         except WireError as error:
             self.counters.add(error.reason)
             return self._refuse(data, dns.FORMAT_ERROR)

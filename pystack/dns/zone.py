@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pystack.core.errors import ConfigError
-from pystack.dns.names import Names, ancestors_of, parent_of
+from pystack.dns.names import Names, ancestors_of
 from pystack.dns.records import parse_record
 from pystack.wire import dns
 
@@ -99,18 +99,20 @@ class Zones:
         name = question.name
         passed = {name}
         while True:
-            apex = self._apex_of(name)
+            above = ancestors_of(name)
+            apex = self._apex_of(above)
             if apex is None:
                 if not found.answers:
                     found.rcode, found.authoritative = dns.REFUSED, False
                 return found
-            referral = self._referral(name, apex)
+            above = above[: above.index(apex) + 1]  # no further than that
+            referral = self._referral(above)
             if referral is not None:
                 found.authority = list(referral)
                 found.authoritative = bool(found.answers)
                 self._add_addresses(found, referral)
                 return found
-            sets = self._at(name, apex, stale)
+            sets = self._at(above, stale)
             if sets is None or not self._take(found, name, sets, question.kind):
                 found.rcode = dns.NAME_ERROR if sets is None else dns.NO_ERROR
                 found.authority = [self._denial(apex)]
@@ -127,7 +129,7 @@ class Zones:
 
     def deny(self, name: str) -> Found:
         """Return the answer that there is no such name, whether there is or not."""
-        apex = self._apex_of(name)
+        apex = self._apex_of(ancestors_of(name))
         return Found(dns.NAME_ERROR, authority=[] if apex is None else [self._denial(apex)])
 
     def _take(self, found: Found, name: str, sets: _Sets, kind: int) -> bool:
@@ -148,8 +150,12 @@ class Zones:
         ]
         return bool(records)
 
-    def _at(self, name: str, apex: str, stale: bool) -> _Sets | None:
-        """Return what there is at a name, a wildcard's too; None: there is no such name."""
+    def _at(self, above: list[str], stale: bool) -> _Sets | None:
+        """Return what there is at a name, a wildcard's too; None: there is no such name.
+
+        `above`: the name, and those above it up to its zone's.
+        """
+        name, apex = above[0], above[-1]
         sets = self._own(name, stale)
         if sets is None:
             sets = self._of_network(name, stale)
@@ -158,12 +164,9 @@ class Zones:
         is_new = stale and name in self._sets
         if sets is not None or (name in self._nodes and not is_new):
             return sets or {}
-        above = name  # RFC 4592 section 3.3.1: the nearest that exists is the one that counts
-        while above != apex:
-            above = parent_of(above)
-            if above in self._nodes or above == apex:
-                return self._own(f"*.{above}" if above else "*", stale)
-        return None
+        # RFC 4592 section 3.3.1: the nearest that exists is the one that counts
+        nearest = next((each for each in above[1:] if each in self._nodes), apex)
+        return self._own(f"*.{nearest}" if nearest else "*", stale)
 
     def _own(self, name: str, stale: bool) -> _Sets | None:
         sets = self._sets.get(name)
@@ -209,13 +212,12 @@ class Zones:
             if (dns.AAAA if ":" in each else dns.A) == kind
         )
 
-    def _referral(self, name: str, apex: str) -> tuple[dns.Record, ...] | None:
+    def _referral(self, above: list[str]) -> tuple[dns.Record, ...] | None:
         """Return the servers of a part of the zone that was given away; None: it is ours."""
-        cut: tuple[dns.Record, ...] | None = None
-        while name != apex:
-            cut = self._sets.get(name, {}).get(dns.NS) or cut  # the one nearest to the apex
-            name = parent_of(name)
-        return cut
+        for each in reversed(above[:-1]):  # the one nearest to the apex
+            if (servers := self._sets.get(each, {}).get(dns.NS)) is not None:
+                return servers
+        return None
 
     def _add_addresses(self, found: Found, records: Iterable[dns.Record]) -> None:
         """Add the addresses of those that mail, services and zones are with."""
@@ -232,8 +234,8 @@ class Zones:
         soa = self._apexes[apex]
         return replace(soa, ttl_s=min(soa.ttl_s, soa.soa_minimum_s or 0))
 
-    def _apex_of(self, name: str) -> str | None:
-        return next((each for each in ancestors_of(name) if each in self._apexes), None)
+    def _apex_of(self, above: list[str]) -> str | None:
+        return next((each for each in above if each in self._apexes), None)
 
     def _add(self, records: Iterable[dns.Record]) -> None:
         """Add records to those of their names and kinds. Raises ConfigError."""
@@ -260,7 +262,7 @@ class Zones:
         }
         for name in self._sets:
             # What the user says is not as short-lived as a network: also where the root is ours.
-            if parent_of(name) and not name.endswith(".arpa"):
+            if "." in name and not name.endswith(".arpa"):
                 self._cover(name, _usual_apex(name))
         if self._names is not None:
             if self._names.are_all:
@@ -276,7 +278,7 @@ class Zones:
 
     def _cover(self, name: str, apex: str) -> None:
         """Begin a zone for a name that is in none."""
-        if self._apex_of(name) is None:
+        if self._apex_of(ancestors_of(name)) is None:
             self._apexes[apex] = self._made_soa(apex, NEGATIVE_TTL_S)
 
     def _made_soa(self, apex: str, ttl_s: int) -> dns.Record:

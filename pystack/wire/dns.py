@@ -23,6 +23,8 @@ from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.core.extras import need
+from pystack.wire.dns_framing import Framer as Framer
+from pystack.wire.dns_framing import frame as frame
 
 try:
     import dns.exception
@@ -91,6 +93,7 @@ _QUESTION_TAIL: Final = struct.Struct("!HH")
 _RECORD: Final = struct.Struct("!HHIH")  # after the name: type, class, TTL, length of data
 _LENGTH: Final = struct.Struct("!H")
 _LEAST_RECORD_BYTES: Final = 1 + _RECORD.size
+_COMPRESSED_LABELS: Final = 16
 _POINTER: Final = 0xC000
 _POINTER_MAX: Final = 0x3FFF
 _OPT_BYTES: Final = 1 + _RECORD.size
@@ -177,7 +180,9 @@ class Message:
     edns: Edns | None = None
 
 
-def parse_message(data: bytes, max_records: int = MAX_RECORDS) -> Message:
+def parse_message(
+    data: bytes, max_records: int = MAX_RECORDS, max_labels: int = MAX_LABELS
+) -> Message:
     """Read a message. Raises WireError for what is none, or has more than a message needs."""
     if len(data) < _HEADER.size:
         raise WireError("dns_truncated")
@@ -197,6 +202,7 @@ def parse_message(data: bytes, max_records: int = MAX_RECORDS) -> Message:
         recursion_available=bool(flags & _RA),
     )
     parser = _Parser(data, _HEADER.size)
+    parser.labels_left = max_labels
     try:
         if counts[0]:
             name = parser.get_name(None, True)
@@ -208,7 +214,7 @@ def parse_message(data: bytes, max_records: int = MAX_RECORDS) -> Message:
     except WireError:
         raise
     except Exception as error:  # FormError, and what the readers of rare kinds did not foresee
-        reason = "dns_many_labels" if parser.labels > MAX_LABELS else "dns_malformed"
+        reason = "dns_many_labels" if parser.labels_left < 0 else "dns_malformed"
         raise WireError(reason) from error
     if parser.remaining():
         raise WireError("dns_trailing_bytes")
@@ -228,7 +234,7 @@ def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
     for question in message.questions:
         spelled = question.spelled or _name_of(question.name)
         _note_owner(owners, question.name, out.tell())
-        spelled.to_wire(out, compress)
+        _write_name(out, compress, spelled)
         out.write(_QUESTION_TAIL.pack(question.kind, question.klass))
     end_of_question = out.tell()
     counts = [len(message.questions), 0, 0, 0]
@@ -369,44 +375,6 @@ def rcode_name(rcode: int) -> str:
     return _RCODES.get(rcode, f"RCODE{rcode}")
 
 
-def frame(message: bytes) -> bytes:
-    """Return a message as a TCP stream carries it, its length in front (RFC 1035 4.2.2)."""
-    return _LENGTH.pack(len(message)) + message
-
-
-class Framer:
-    """Cuts the bytes of a TCP stream into messages."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take what has come; then call `next` until it returns None."""
-        self._held += data
-
-    def next(self) -> bytes | None:
-        """Return the next whole message."""
-        length = self.next_bytes
-        if length is None or len(self._held) < _LENGTH.size + length:
-            return None
-        end = _LENGTH.size + length
-        message = bytes(self._held[_LENGTH.size : end])
-        del self._held[:end]
-        return message
-
-    @property
-    def next_bytes(self) -> int | None:
-        """Return how long the next message says it is; None: not known yet."""
-        return None if len(self._held) < _LENGTH.size else int.from_bytes(self._held[:2], "big")
-
-    @property
-    def held_bytes(self) -> int:
-        """Return how much of it is here; 0: the stream is between two messages."""
-        return len(self._held)
-
-
 def _text_of(name: dns.name.Name) -> str:
     # dnspython writes the root as a dot even where it is to leave the last one out.
     return "" if len(name) <= 1 else name.to_text(omit_final_dot=True).lower()
@@ -423,14 +391,14 @@ def _name_of(text: str) -> dns.name.Name:
 class _Parser(dns.wire.Parser):
     """Counts what names cost: a pointer to a long one is short."""
 
-    labels = 0
+    labels_left = 0
 
     def get_name(
         self, origin: dns.name.Name | None = None, decompress: bool = False
     ) -> dns.name.Name:
         name = super().get_name(origin, decompress)
-        self.labels += len(name)
-        if self.labels > MAX_LABELS:
+        self.labels_left -= len(name)
+        if self.labels_left < 0:
             raise dns.exception.FormError
         return name
 
@@ -457,6 +425,15 @@ def _parse_records(parser: _Parser, count: int, opt_of: Message | None) -> tuple
     return tuple(records)
 
 
+def _write_name(out: BytesIO, compress: dict[dns.name.Name, int], name: dns.name.Name) -> None:
+    # What dnspython does for compression grows with the square of a name's labels, and a stranger
+    # may ask for 127.
+    if len(name) > _COMPRESSED_LABELS:
+        out.write(name.to_wire() or b"")
+    else:
+        name.to_wire(out, compress)
+
+
 def _note_owner(owners: dict[str, bytes], name: str, at: int) -> None:
     """Remember how a name that begins there is written from now on (RFC 1035 section 4.1.4)."""
     if name and at <= _POINTER_MAX:
@@ -479,7 +456,7 @@ def _pack_records(
         owner = owners.get(each.name)
         if owner is None:
             _note_owner(owners, each.name, start)
-            _name_of(each.name).to_wire(out, compress)
+            _write_name(out, compress, _name_of(each.name))
         else:
             out.write(owner)
         fixed = out.tell()

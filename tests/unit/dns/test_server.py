@@ -1,5 +1,7 @@
 """What the DNS server answers; dnspython reads it."""
 
+import sys
+
 import dns.edns
 import dns.flags
 import dns.message
@@ -353,3 +355,27 @@ def test_any_name_gets_an_answer_that_dnspython_reads(draw: st.DataObject) -> No
     answer = dns.message.from_wire(reply.data)
     assert answer.question[0].name.labels == name.labels
     assert answer.rcode() != dns.rcode.SERVFAIL
+
+
+def test_a_long_name_is_not_much_more_work_than_a_short_one() -> None:
+    asked = server(*ZONE, names=network(), faults=["*.example.org lost"])
+
+    def calls(labels: int) -> int:
+        count = 0
+
+        def note(_frame: object, event: str, _arg: object) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        name = dns.name.Name((b"a",) * labels + (b"example", b"test", b""))
+        query = dns.message.make_query(name, "A").to_wire()
+        sys.setprofile(note)
+        try:
+            asked.answer(query)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(1)
+    # What grew with the square of its labels took a hundred times as long.
+    assert calls(119) < 10 * calls(1)
