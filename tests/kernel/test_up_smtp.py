@@ -9,7 +9,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from netns import NetworkNamespace
+from netns import NetworkNamespace, read_line
 from up import StackUp
 
 pytestmark = pytest.mark.kernel
@@ -161,3 +161,20 @@ def test_files_belong_to_who_the_program_is(
         assert owners == {"nobody"}
     finally:
         shutil.rmtree(shared)
+
+
+def test_killed_in_the_middle_it_has_kept_all_that_it_said_and_nothing_by_halves(
+    netns: NetworkNamespace, stack_up: StackUp, root: Path
+) -> None:
+    stack = stack_up("--serve", "smtp", "--root", str(root))
+    client = netns.popen_python("smtp_many")
+    said = [read_line(client) for _ in range(100)]
+    stack.process.kill()
+    stack.wait()
+    out, _ = client.communicate(timeout=60)
+    said += out.decode().split()
+    kept = mails(root)
+    texts = {str(mail["Subject"]): str(mail.get_payload()) for mail in kept}
+    assert len(texts) == len(kept)
+    assert all(texts[number] == f"{number}\n" * 500 + "end\n" for number in texts)
+    assert {number.strip() for number in said} <= texts.keys()

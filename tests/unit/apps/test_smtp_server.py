@@ -317,6 +317,20 @@ async def test_what_is_no_tls_ends_the_connection(ca: Path, said: bytes) -> None
         await conversation.send(said)
 
 
+async def test_tls_that_is_cut_off_ends_no_message(ca: Path) -> None:
+    """Whoever is in the middle can end the connection, and must not be able to end the text."""
+    service = tls_service(ca)
+    async with talk(service) as client:
+        await client.ask("STARTTLS")
+        safe = Talk(await tls_client(client.stream, trusting(ca), HOST))
+        await safe.ask("EHLO c")
+        await safe.send(TRANSACTION + MESSAGE)
+        await safe.replies(3)
+        await client.stream.send_eof()  # a FIN, and no close_notify
+        await trio.testing.wait_all_tasks_blocked()
+    assert service.messages == []
+
+
 async def test_starttls_needs_ehlo_and_nothing_behind_it(ca: Path) -> None:
     async with talk(tls_service(ca), is_greeted=False) as client:
         answers = await client.ask("STARTTLS", "HELO c", "STARTTLS", "EHLO c", "STARTTLS now")
