@@ -128,6 +128,16 @@ class HasLifespan(Protocol):
         ...
 
 
+@runtime_checkable
+class HasScheme(Protocol):
+    """A service that also has this is for browsers, by URLs that do not begin with its name."""
+
+    @property
+    def scheme(self) -> str:
+        """Return what they begin with: http, https."""
+        ...
+
+
 ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
 
 
@@ -174,11 +184,19 @@ def _smtp(options: ServiceOptions) -> Service:
     return SmtpService(options)
 
 
+def _asgi(options: ServiceOptions) -> Service:
+    need("hypercorn", "asgi")
+    from pystack.apps.asgi.service import AsgiService
+
+    return AsgiService(options)
+
+
 _NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
 _NEEDS_ROOT: Final = frozenset({"ftp"})
 _WRITES: Final = frozenset({"smtp"})  # below a root, which not everybody means who has one served
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
+    "asgi": _asgi,
     "dns": _dns,
     "http": _http,
     "https": _https,

@@ -20,6 +20,7 @@ from pystack.apps.service import HasLifespan, Placement, Service, SpeaksFirst, U
 from pystack.apps.troubles import in_words, own_fault
 from pystack.apps.turns import begin_turn
 from pystack.core.counters import Counters
+from pystack.runtime.exception_groups import unwrapped
 from pystack.runtime.host import TrioHost
 
 MAX_CONNECTIONS: Final = 1024  # at once; then see `pystack.apps.roster`
@@ -56,9 +57,12 @@ async def serve(
     if not isinstance(service, HasLifespan):
         await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
         return
-    async with trio.open_nursery() as nursery:
-        await nursery.start(service.live)
-        await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(service.live)
+            await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
+    except ExceptionGroup as group:
+        raise unwrapped(group) from None
 
 
 async def start(host: TrioHost, placements: Iterable[Placement]) -> None:

@@ -12,9 +12,10 @@ from typing import Final
 
 import trio
 
-from pystack.apps.service import Placement
+from pystack.apps.service import HasScheme, Placement
 from pystack.apps.serving import serve_placed
 from pystack.core.addresses import format_ip4
+from pystack.runtime.exception_groups import unwrapped
 from pystack.runtime.ports import has_nobody
 from pystack.runtime.signals import ending_signals
 from pystack.runtime.tap_host import TapHostConfig, tap_host
@@ -33,26 +34,31 @@ async def up(
 ) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP.
 
-    Raises DeviceError when the device can't be had, or vanishes.
+    Raises DeviceError when the device can't be had, or vanishes; ConfigError and OSError for what
+    services can't have.
 
     `on_ready` is told as soon as everything answers; `when_open` is called as soon as root is not
     needed any more.
     """
-    with trio.open_signal_receiver(*ending_signals()) as signals:
-        async with tap_host(config, when_open=when_open) as host:
-            async with trio.open_nursery() as services:
-                for placement in placements:
-                    await services.start(serve_placed, host, placement)
-                # This stays: looking through it, Python's collector would stop the host for 30 ms.
-                gc.freeze()
-                on_ready(Ready(config, placements))
-                number = await anext(aiter(signals))
-                _log.info("%s: closing", signal.Signals(number).name)
-                services.cancel_scope.cancel()
-            async with trio.open_nursery() as impatient:
-                impatient.start_soon(_ignore, signals)
-                await host.close_connections(FIN_GRACE_S)
-                impatient.cancel_scope.cancel()
+    try:
+        with trio.open_signal_receiver(*ending_signals()) as signals:
+            async with tap_host(config, when_open=when_open) as host:
+                async with trio.open_nursery() as services:
+                    for placement in placements:
+                        await services.start(serve_placed, host, placement)
+                    # This stays; to look through it would stop the host for 30 ms each time.
+                    gc.freeze()
+                    on_ready(Ready(config, placements))
+                    number = await anext(aiter(signals))
+                    _log.info("%s: closing", signal.Signals(number).name)
+                    services.cancel_scope.cancel()
+                async with trio.open_nursery() as impatient:
+                    impatient.start_soon(_ignore, signals)
+                    await host.close_connections(FIN_GRACE_S)
+                    impatient.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        # What a service can't have (a port, a file, an application) comes through nurseries.
+        raise unwrapped(group) from None
 
 
 async def _ignore(signals: AsyncIterator[int]) -> None:
@@ -104,8 +110,11 @@ class Ready:
 
     def _url(self, placement: Placement) -> str | None:
         """Return where a browser finds it; None: it is not for browsers."""
-        usual = _BROWSED.get(placement.service.name)
+        scheme = placement.service.name
+        if isinstance(placement.service, HasScheme):
+            scheme = placement.service.scheme
+        usual = _BROWSED.get(scheme)
         if usual is None:
             return None
         port = placement.tcp_port
-        return f"{placement.service.name}://{self._address}{'' if port == usual else f':{port}'}/"
+        return f"{scheme}://{self._address}{'' if port == usual else f':{port}'}/"

@@ -35,7 +35,7 @@ def test_a_port_is_1_to_65535(text: str) -> None:
 def test_an_unknown_name_is_told_the_nearest_or_all_there_are() -> None:
     with pytest.raises(ConfigError, match=r"no service 'htpp'; did you mean 'http'\?$"):
         parse_serve("htpp:80")
-    with pytest.raises(ConfigError, match=r"'zzz' \(there are: chargen, daytime, discard"):
+    with pytest.raises(ConfigError, match=r"'zzz' \(there are: asgi, chargen, daytime, discard"):
         parse_serve("zzz")
 
 

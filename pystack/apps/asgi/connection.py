@@ -1,0 +1,284 @@
+"""One connection of an ASGI application, by hypercorn's protocol code, with bounds of our own.
+
+hypercorn reads and sends without time-outs, lets what it can't parse be somebody else's traceback,
+and waits for ever to hand a body to an application that has gone; here it doesn't.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import Any, Final, NamedTuple
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, ConnectionState, Scope
+
+from pystack.apps.ending import cut, linger
+from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
+from pystack.apps.troubles import OF_A_PEER, PeerError, own_fault
+from pystack.apps.turns import current_turn
+from pystack.core.counters import Counters
+
+RECEIVE_BYTES: Final = 16 * 1024  # wsproto may make a thousand times as much of it at once
+SEND_BYTES: Final = 64 * 1024
+BYTES_A_UNIT: Final = 8 * 1024
+READ_UNITS: Final = 8  # what the protocol does with a read; the application has its own task
+
+_LAST: Final = frozenset({"http.disconnect", "websocket.disconnect"})
+_log: Final = logging.getLogger("pystack.apps.asgi")
+
+
+class Ends(NamedTuple):
+    """Who talks to whom, and in which protocol."""
+
+    client: tuple[str, int] | None
+    server: tuple[str, int] | None
+    is_tls: bool
+    alpn: str | None = None
+
+
+class AsgiConnection(TCPServer):
+    """hypercorn's server of a connection, whose every wait has an end."""
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: ConnectionState,
+        stream: trio.abc.HalfCloseableStream,
+        ends: Ends,
+        counters: Counters,
+    ) -> None:
+        super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]
+        self._stream = stream
+        self._ends = ends
+        self._counters = counters
+        self._turn = current_turn()
+        self._reading = trio.CancelScope()
+        self._tasks = _Tasks(counters, self._give_up)
+        self._patience_s = LIMITS.body_s  # for the rest of a request's body
+        self._is_over = False  # the protocol has said so
+        self._is_broken = False  # nothing more can be sent
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        ends = self._ends
+        try:
+            async with self._tasks as tasks:
+                self._task_group = tasks
+                self.protocol = ProtocolWrapper(
+                    self.app,
+                    self.config,
+                    self.context,
+                    tasks,
+                    ConnectionState(self.state),
+                    ends.is_tls,
+                    ends.client,
+                    ends.server,
+                    self.protocol_send,
+                    ends.alpn or "http/1.1",
+                )
+                await self.protocol.initiate()
+                await self.idle_task.restart(tasks, self._idle_timeout)
+                with self._reading:
+                    await self._read_data()
+                if self._is_over and not self._is_broken:
+                    await self._see_it_out()
+                await self._tell_closed()
+        finally:
+            if self._is_broken:
+                await cut(self._stream)
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what the protocol wants done."""
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Closed):
+            self._is_over = True
+            self._reading.cancel()
+            await self._tell_closed()
+        elif isinstance(event, Updated):
+            if event.idle:
+                await self.idle_task.restart(self._task_group, self._idle_timeout)
+            else:
+                self._patience_s = LIMITS.body_s
+                await self.idle_task.stop()
+
+    def _give_up(self) -> None:
+        """Cut it off: no answer can be made any more."""
+        self._is_broken = True
+        self._reading.cancel()
+
+    async def _see_it_out(self) -> None:
+        """End our side; a client that still sends sees what it was answered."""
+        with suppress(*OF_A_PEER):
+            self._is_broken = not await linger(
+                self._stream, timeout_s=LIMITS.linger_s, max_bytes=LIMITS.linger_bytes
+            )
+
+    # reading
+
+    async def _read_data(self) -> None:
+        while True:
+            self._turn.renew()
+            began_at = trio.current_time()
+            timeout_s = self._timeout_s(began_at)
+            data = b""
+            with trio.move_on_after(timeout_s) as scope, suppress(*OF_A_PEER):
+                data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
+            if scope.cancelled_caught:
+                if self._awaits_body():
+                    self._counters.add("asgi_slow_bodies")
+                    self._is_broken = True
+                return
+            if self._awaits_body():
+                earned_s = len(data) * 8 / LIMITS.least_rate_bps
+                left_s = self._patience_s - (trio.current_time() - began_at) + earned_s
+                self._patience_s = min(left_s, LIMITS.body_s)
+            if self._turn.spend(READ_UNITS + len(data) // BYTES_A_UNIT):
+                await self._turn.wait()
+            if not await self._take(data) or not data:
+                return
+
+    def _timeout_s(self, now: float) -> float:
+        """Return for how long the client may say nothing: as long as it likes, if it is answered.
+
+        hypercorn bounds the wait for a request too, but forgets it in some states: after a
+        handshake that it has refused, or when HTTP/2 begins and there are no streams.
+        """
+        if self._awaits_body():
+            return self._patience_s
+        tasks = self._tasks
+        idle_s = self.config.keep_alive_timeout
+        return inf if tasks.running else max(tasks.quiet_since + idle_s - now, 0.0)
+
+    def _awaits_body(self) -> bool:
+        protocol = self.protocol.protocol
+        if not isinstance(protocol, H11Protocol):
+            return False
+        connection = protocol.connection
+        return isinstance(connection, h11.Connection) and connection.their_state is h11.SEND_BODY
+
+    async def _take(self, data: bytes) -> bool:
+        """Hand it to the protocol; False: it can make nothing of that."""
+        try:
+            await self.protocol.handle(RawData(data))
+        except Exception as error:
+            if own_fault(error) is not None:
+                # Only what the peer has sent is looked at here; the application has its own task.
+                self._counters.add("asgi_protocol_errors")
+                _log.debug("what a client sent is not understood: %r", error)
+                self._is_broken = True
+            return False
+        return True
+
+    # sending and ending
+
+    async def _send(self, data: bytes) -> None:
+        """Send it; ConnectionResetError, as ASGI has it, where the client takes nothing more."""
+        async with self.send_lock:
+            if not self._is_broken:
+                timeout_s = LIMITS.send_s * max(1, -(-len(data) // SEND_BYTES))
+                with trio.move_on_after(timeout_s) as scope, suppress(*OF_A_PEER):
+                    self._is_broken = True
+                    await self._stream.send_all(data)
+                    self._is_broken = False
+                if scope.cancelled_caught:
+                    self._counters.add("asgi_deaf_clients")
+        if self._is_broken:
+            self._give_up()
+            raise ConnectionResetError("the client has gone")
+
+    async def _tell_closed(self) -> None:
+        with suppress(*OF_A_PEER):
+            await self.protocol.handle(Closed())
+
+    async def _initiate_server_close(self) -> None:
+        """End a connection that is idle."""
+        await self._tell_closed()
+        self._reading.cancel()
+
+
+class _Tasks(TaskGroup):
+    """hypercorn's, whose applications need not read what is sent to them."""
+
+    def __init__(self, counters: Counters, give_up: Callable[[], None]) -> None:
+        super().__init__()
+        self._counters = counters
+        self._give_up = give_up
+        self.is_over = False  # nothing goes any more
+        self.running = 0  # applications
+        self.quiet_since = trio.current_time()  # that instant none has been running
+
+    async def spawn_app(
+        self,
+        app: AppWrapper,
+        config: Config,
+        scope: Scope,
+        send: Callable[[Any], Awaitable[None]],
+    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        """Run an application; return what hands messages to it."""
+        put, take = trio.open_memory_channel[ASGIReceiveEvent](config.max_app_queue_size)
+
+        async def put_if_taken(message: ASGIReceiveEvent) -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                if message["type"] not in _LAST:
+                    await put.send(message)
+                    return
+                try:
+                    put.send_nowait(message)
+                except trio.WouldBlock:
+                    put.close()  # it ends after what the application has not read
+
+        self.running += 1
+        self.spawn(self._run, app, scope, take, send)
+        return put_if_taken
+
+    async def _run(
+        self,
+        app: AppWrapper,
+        scope: Scope,
+        take: trio.MemoryReceiveChannel[ASGIReceiveEvent],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        sending = partial(self._send, send) if scope["type"] == "websocket" else send
+        try:
+            with take:
+                await app(
+                    scope, take.receive, sending, trio.to_thread.run_sync, trio.from_thread.run
+                )
+        except Exception as error:
+            fault = own_fault(error)
+            if fault is not None:
+                _log.error("the application failed", exc_info=fault)
+        finally:
+            self.running -= 1
+            self.quiet_since = trio.current_time()
+        if not self.is_over:
+            with suppress(*OF_A_PEER):
+                await send(None)
+
+    async def _send(self, send: Callable[[Any], Awaitable[None]], message: ASGISendEvent) -> None:
+        """Send; what hypercorn only finds wrong with a handshake now is no fault of who accepts."""
+        try:
+            await send(message)
+        except (ValueError, h11.LocalProtocolError) as error:
+            is_peers = isinstance(error, ValueError) or "pending proposal" in str(error)
+            if message["type"] != "websocket.accept" or not is_peers:
+                raise
+            self._counters.add("asgi_protocol_errors")
+            self.is_over = True
+            self._give_up()
+            raise PeerError(f"no handshake of a WebSocket: {error}") from None
