@@ -52,6 +52,16 @@ def test_a_host_serves_what_pystack_has(run: Run) -> None:
     assert run(text)[-1] == "HTTP/1.1 200 OK"
 
 
+def test_a_host_serves_names_with_faults(run: Run) -> None:
+    record, fault = "www.example.test 60 A 10.0.0.2", "www.example.test late 200ms"
+    served = f'serve = ["http", {{ name = "dns", records = ["{record}"], faults = ["{fault}"] }}]'
+    text = PAIR % (program("fetch", "www.example.test"), served)
+    text = text.replace("[hosts.a]", '[hosts.a]\ndns = "b"')
+    assert run(text)[-1] == "HTTP/1.1 200 OK"
+    with pytest.raises(ConfigError, match="there is no fault 'slow'"):
+        run(text.replace(fault, "www.example.test slow"))
+
+
 TIMELINE = """
 [hosts.c]
 [[links]]

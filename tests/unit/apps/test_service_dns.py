@@ -9,6 +9,7 @@ import pytest
 import trio
 
 import pystack
+from pystack.apps.dns import DnsService
 from pystack.apps.service import ServiceOptions, make_service
 from pystack.core.errors import ConfigError
 from pystack.wire.dns import Framer, frame
@@ -97,3 +98,42 @@ def test_what_is_late_leaves_late_and_holds_up_nothing() -> None:
 def test_bad_words_are_told_when_it_is_made(options: ServiceOptions, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make_service("dns", options)
+
+
+def test_chance_is_the_seeds() -> None:
+    def answered(seed: int) -> list[bool]:
+        got: list[bool] = []
+
+        async def main() -> None:
+            async with pystack.Network(seed=seed) as net:
+                client, host = net.host("client"), net.host("server")
+                net.link(client, host, delay="10ms")
+                await pystack.serve(host, "dns", records=RECORDS, faults=["* lost 50%"])
+                async with await client.open_udp_socket() as socket:
+                    for _ in range(40):
+                        query = dns.message.make_query("www.example.test", "A", id=7)
+                        await socket.send_to(query.to_wire(), (host.address, 53))
+                        with trio.move_on_after(1) as waiting:
+                            await socket.receive_from()
+                        got.append(not waiting.cancelled_caught)
+
+        pystack.run(main)
+        return got
+
+    assert answered(1) == answered(1)
+    assert answered(1) != answered(2)
+    assert 10 < sum(answered(1)) < 30
+
+
+def test_a_program_looks_into_it() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, host = net.host("client"), net.host("server")
+            net.link(client, host)
+            (service,) = await pystack.serve(host, "dns", records=RECORDS)
+            assert isinstance(service, DnsService)
+            service.server.set("www.example.test 60 A 10.77.0.99")
+            found = await client.dig("www.example.test", server=host.address)
+            assert [each.text for each in found.answer] == ["10.77.0.99"]
+
+    pystack.run(main)

@@ -9,10 +9,13 @@ import dns.message
 import dns.rcode
 import pytest
 import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pystack
 from pystack.dns.server import DnsServer
-from pystack.runtime.dns_service import IDLE_S, MAX_LATE, names_of, serve_dns, start_dns
+from pystack.runtime.dns_service import IDLE_S, MAX_LATE, converse, names_of, serve_dns, start_dns
 from pystack.runtime.host import TrioHost
 from pystack.wire.dns import Framer, frame
 
@@ -292,3 +295,49 @@ def test_a_port_that_is_taken_is_told() -> None:
             await start_dns(host, records=["www"])
 
     on_a_server(program)
+
+
+@given(st.data())
+def test_hostile_bytes_on_a_connection_end_it_at_most(draw: st.DataObject) -> None:
+    pieces = draw.draw(
+        st.lists(
+            st.one_of(
+                st.binary(max_size=40),
+                st.binary(max_size=40).map(frame),
+                st.sampled_from([frame(query(name)) for name in ("www.example.test", "nothing")]),
+                st.just(b"\xff\xff"),
+            ),
+            max_size=8,
+        )
+    )
+    text = b"".join(pieces)
+    size = draw.draw(st.integers(1, 50))
+    got = bytearray()
+
+    async def main() -> None:
+        ours, theirs = trio.testing.memory_stream_pair()
+        server = DnsServer(records=RECORDS, faults=["nothing late 1s"], rng=Random(1))
+
+        async def serve() -> None:
+            await converse(theirs, server)
+            await theirs.aclose()
+
+        async def send() -> None:
+            with suppress(trio.BrokenResourceError):
+                for at in range(0, len(text), size):
+                    await ours.send_all(text[at : at + size])
+                await ours.send_eof()
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve)
+                nursery.start_soon(send)
+                async for data in ours:
+                    got.extend(data)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    framer = Framer()
+    framer.feed(got)
+    while (message := framer.next()) is not None:
+        assert dns.message.from_wire(message).flags & dns.flags.QR
+    assert framer.held_bytes == 0
