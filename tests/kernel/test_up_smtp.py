@@ -4,6 +4,7 @@ import mailbox
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from email.message import Message
 from pathlib import Path
@@ -161,6 +162,20 @@ def test_files_belong_to_who_the_program_is(
         assert owners == {"nobody"}
     finally:
         shutil.rmtree(shared)
+
+
+def test_a_directory_that_no_mail_can_go_into_is_told_at_the_start(
+    netns: NetworkNamespace, tmp_path: Path
+) -> None:
+    shared = Path("/var/tmp") / f"smtp-{tmp_path.name}-{time.monotonic_ns()}"
+    shared.mkdir()  # root's
+    try:
+        words = ["--serve", "smtp", "--root", str(shared), "--user", "nobody"]
+        said = netns.run([sys.executable, "-m", "pystack", "up", "tap0", *words], expect=2).stderr
+    finally:
+        shared.rmdir()
+    complaint = "there can be no Maildir: [Errno 13] Permission denied: 'Maildir'"
+    assert said.decode() == f"pystack: {complaint}\n"
 
 
 def test_killed_in_the_middle_it_has_kept_all_that_it_said_and_nothing_by_halves(
