@@ -36,24 +36,30 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps messages as long as the program runs, in `messages`; a program may take them out."""
+    """Keeps the last messages, in `messages`; a program may take them out."""
 
     def __init__(self, max_bytes: int, max_messages: int) -> None:
         self.messages: list[Message] = []
+        self.forgotten = 0  # so many had to make room
         self._max_bytes = max_bytes
         self._max_messages = max_messages
         self._counted = 0, 0  # so many messages have so many bytes
 
     async def keep(self, message: Message) -> None:
-        """Keep it if there is room."""
+        """Keep it; the oldest make room. One that is bigger than all of it is a NoRoomError."""
+        if len(message.data) > self._max_bytes:
+            raise NoRoomError("there is no room in memory")
         messages = self.messages
         count, kept_bytes = self._counted
         if count != len(messages):
             kept_bytes = sum(len(each.data) for each in messages)
-        kept_bytes += len(message.data)
-        if len(messages) >= self._max_messages or kept_bytes > self._max_bytes:
-            raise NoRoomError("there is no room in memory")
         messages.append(message)
+        kept_bytes += len(message.data)
+        while kept_bytes > self._max_bytes or len(messages) > self._max_messages:
+            kept_bytes -= len(messages.pop(0).data)
+            if not self.forgotten:
+                _log.warning("smtp: memory is full: from now on the oldest messages are forgotten")
+            self.forgotten += 1
         self._counted = len(messages), kept_bytes
 
 

@@ -14,6 +14,11 @@ class Reply:
     enhanced: str  # such as "5.5.1"; "" where there is none: greeting, HELO, EHLO, 3xx
     lines: tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """Return its last line, without the end."""
+        return self.pack().decode("utf-8").splitlines()[-1]
+
     def pack(self) -> bytes:
         """Return the bytes that are sent."""
         status = f"{self.enhanced} " if self.enhanced else ""

@@ -6,6 +6,7 @@ adds what costs time: time-outs, least rates, TLS, and waiting for the disk befo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ from pystack.apps.smtp.replies import Reply, reply
 from pystack.apps.smtp.session import Policy, Session, Step
 from pystack.apps.turns import Turn, current_turn
 from pystack.core.counters import Counters
+
+_log: Final = logging.getLogger("pystack.apps")
 
 CONTENT_BYTES_A_UNIT: Final = 16 * 1024  # of work, see `pystack.apps.turns`
 DELIVERY_UNITS: Final = 10
@@ -214,15 +217,27 @@ class _Connection:
             host_name=server.policy.host_name,
             ident=f"{int(utc_s)}.{server.messages}",
         )
+        answer = await self._keep(message)
+        _log.info(
+            "smtp: %d bytes from <%s> for <%s>: %s",
+            len(data),
+            message.sender,
+            ">, <".join(message.recipients),
+            answer.text,
+        )
+        return answer
+
+    async def _keep(self, message: Message) -> Reply:
+        counters = self._server.counters
         try:
-            await server.store.keep(message)
+            await self._server.store.keep(message)
         except NoRoomError:
-            server.counters.add("smtp_no_room")
+            counters.add("smtp_no_room")
             return replies.NO_ROOM
         except DeliveryError:
-            server.counters.add("smtp_not_written")
+            counters.add("smtp_not_written")
             return replies.NOT_WRITTEN
-        server.counters.add("smtp_messages")
+        counters.add("smtp_messages")
         return reply(250, "2.6.0", f"{message.ident} Message kept")
 
     # replies

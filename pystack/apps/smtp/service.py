@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class SmtpService:
     """Takes mail for the host and sends none on.
 
-    With `root` messages go into the Maildir there; else they stay in `messages`, within bounds.
+    With `root` messages go into the Maildir there; else the last ones stay in `messages`.
     """
 
     name: Final = "smtp"
@@ -71,7 +71,10 @@ class SmtpService:
 
     @property
     def messages(self) -> list[Message]:
-        """Those that are kept in memory, in the order of their coming; they may be taken out."""
+        """Those that are in memory, in the order of their coming; they may be taken out.
+
+        Within `SmtpLimits.kept_bytes` and `kept_messages`: the oldest are forgotten.
+        """
         return self._memory.messages
 
     def use_host(self, host: TrioHost) -> None:

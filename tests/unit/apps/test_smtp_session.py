@@ -4,7 +4,6 @@ import pytest
 from smtp_talk import HOST, MESSAGE, TRANSACTION, exchange, smtp_service, talk
 
 from pystack.apps.smtp import SmtpLimits
-from pystack.apps.smtp.service import SmtpService
 from pystack.core.errors import ConfigError
 
 pytestmark = pytest.mark.trio
@@ -239,23 +238,36 @@ async def test_a_browser_is_sent_away_before_its_form_can_give_commands(line: st
     assert service.messages == []
 
 
-async def test_memory_is_bounded_and_may_be_emptied() -> None:
-    service = smtp_service(limits=SmtpLimits(kept_bytes=2 * len(MESSAGE)))
-    raw = TRANSACTION + MESSAGE + b".\r\n"
-
-    async def codes(service: SmtpService, count: int) -> list[str]:
-        answers = await exchange(service, b"EHLO c\r\n" + raw * count)
-        return [answer[:9] for answer in answers[4::4]]
-
-    assert await codes(service, 3) == ["250 2.6.0", "250 2.6.0", "452 4.3.1"]
+@pytest.mark.parametrize(
+    "limits", [SmtpLimits(kept_bytes=3 * len(MESSAGE) - 1), SmtpLimits(kept_messages=2)]
+)
+async def test_memory_holds_the_last_messages(
+    limits: SmtpLimits, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = smtp_service(limits=limits)
+    raw = b"EHLO c\r\n" + (TRANSACTION + MESSAGE + b".\r\n") * 5
+    assert [answer[:3] for answer in (await exchange(service, raw))[4::4]] == ["250"] * 5
+    assert [message.ident for message in service.messages] == ["1.4", "1.5"]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "smtp: memory is full: from now on the oldest messages are forgotten"
+    ]
     service.messages.clear()
-    assert await codes(service, 1) == ["250 2.6.0"]
+    await exchange(service, raw)
+    assert [message.ident for message in service.messages] == ["1.9", "1.10"]
 
 
-async def test_the_number_of_messages_in_memory_is_bounded() -> None:
-    service = smtp_service(limits=SmtpLimits(kept_messages=1))
-    raw = b"EHLO c\r\n" + (TRANSACTION + MESSAGE + b".\r\n") * 2
-    assert [answer[:3] for answer in (await exchange(service, raw))[4::4]] == ["250", "452"]
+async def test_a_message_that_memory_cannot_hold_is_a_452() -> None:
+    service = smtp_service(limits=SmtpLimits(kept_bytes=len(MESSAGE) - 1))
+    raw = b"EHLO c\r\n" + TRANSACTION + MESSAGE + b".\r\n"
+    assert (await exchange(service, raw))[-1][:9] == "452 4.3.1"
+
+
+async def test_the_log_says_what_has_come(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    await exchange(smtp_service(), b"EHLO c\r\n" + TRANSACTION + MESSAGE + b".\r\n")
+    assert caplog.messages == [
+        f"smtp: {len(MESSAGE)} bytes from <a@b> for <c@mail.example>: 250 2.6.0 1.1 Message kept"
+    ]
 
 
 async def test_limits_are_positive() -> None:
