@@ -1,5 +1,6 @@
 """The service `asgi`: an application by its name, and clients that mean it no good."""
 
+import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -290,6 +291,39 @@ def test_what_is_not_understood_ends_with_the_connection_and_not_in_the_log(
     assert b" 200 " not in received.partition(b"\r\n")[0]
     assert "Traceback" not in caplog.text
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+EXTENSIONS = "Sec-WebSocket-Extensions"
+POST = b"POST /read HTTP/1.1\r\nHost: x\r\n"
+REFUSED = {
+    "both kinds of lengths":
+        (POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "chunks of HTTP/1.0":
+        (b"POST /x HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "a host that is none": (b"GET / HTTP/1.1\r\nHost: a b/@\r\n\r\n", 400),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "a proxy": (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "an expectation": (POST + b"Content-Length: 1\r\nExpect: 200-ok\r\n\r\nx", 417),
+    "a long target": (b"GET /" + b"a" * 12_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    "a long head": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    "many lines": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 300 + b"\r\n", 431),
+    "HTTP/2.0 in the old way": (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+    "window bits":
+        (handshake("/", f"{EXTENSIONS}: permessage-deflate; server_max_window_bits=x"), 400),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_application_does_not_see_what_our_own_server_refuses(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw, status = REFUSED[case]
+    more = b"" if case == "window bits" else b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    received, ended_s = said(raw + more)
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert len(re.findall(rb"HTTP/1.1 \d", received)) == 1  # what follows may be part of it
+    assert ended_s < 6
+    assert not caplog.records
 
 
 def test_a_client_that_ends_its_side_gets_its_answer() -> None:

@@ -7,6 +7,7 @@ and waits for ever to hand a body to an application that has gone; here it doesn
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -24,6 +25,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, ConnectionState, Scope
 
+from pystack.apps.asgi.gate import refusal, refuse
 from pystack.apps.ending import cut, linger
 from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
 from pystack.apps.troubles import OF_A_PEER, PeerError, own_fault
@@ -36,6 +38,8 @@ BYTES_A_UNIT: Final = 8 * 1024
 READ_UNITS: Final = 8  # what the protocol does with a read; the application has its own task
 
 _LAST: Final = frozenset({"http.disconnect", "websocket.disconnect"})
+# What h11 says of the state that it is in, and not of what it shall send.
+_STATE: Final = re.compile("state|pending proposal")
 _log: Final = logging.getLogger("pystack.apps.asgi")
 
 
@@ -69,6 +73,7 @@ class AsgiConnection(TCPServer):
         self._reading = trio.CancelScope()
         self._tasks = _Tasks(counters, self._give_up)
         self._patience_s = LIMITS.body_s  # for the rest of a request's body
+        self._may_read = True
         self._is_over = False  # the protocol has said so
         self._is_broken = False  # nothing more can be sent
 
@@ -94,6 +99,8 @@ class AsgiConnection(TCPServer):
                 await self.idle_task.restart(tasks, self._idle_timeout)
                 with self._reading:
                     await self._read_data()
+                self._may_read = False
+                await self.idle_task.stop()
                 if self._is_over and not self._is_broken:
                     await self._see_it_out()
                 await self._tell_closed()
@@ -110,7 +117,7 @@ class AsgiConnection(TCPServer):
             self._reading.cancel()
             await self._tell_closed()
         elif isinstance(event, Updated):
-            if event.idle:
+            if event.idle and self._may_read:
                 await self.idle_task.restart(self._task_group, self._idle_timeout)
             else:
                 self._patience_s = LIMITS.body_s
@@ -255,10 +262,15 @@ class _Tasks(TaskGroup):
     ) -> None:
         sending = partial(self._send, send) if scope["type"] == "websocket" else send
         try:
+            refused = refusal(scope)
             with take:
-                await app(
-                    scope, take.receive, sending, trio.to_thread.run_sync, trio.from_thread.run
-                )
+                if refused is not None:
+                    self._counters.add("asgi_requests_refused")
+                    await refuse(refused, scope, send)
+                else:
+                    await app(
+                        scope, take.receive, sending, trio.to_thread.run_sync, trio.from_thread.run
+                    )
         except Exception as error:
             fault = own_fault(error)
             if fault is not None:
@@ -267,16 +279,26 @@ class _Tasks(TaskGroup):
             self.running -= 1
             self.quiet_since = trio.current_time()
         if not self.is_over:
-            with suppress(*OF_A_PEER):
-                await send(None)
+            await self._finish(send)
+
+    async def _finish(self, send: Callable[[Any], Awaitable[None]]) -> None:
+        """Say that the application has ended."""
+        try:
+            await send(None)
+        except Exception as error:
+            if own_fault(error) is not None:
+                # The client has brought hypercorn into a state in which it can't even say so.
+                self._counters.add("asgi_protocol_errors")
+                _log.debug("an answer cannot be ended: %r", error)
+                self._give_up()
 
     async def _send(self, send: Callable[[Any], Awaitable[None]], message: ASGISendEvent) -> None:
         """Send; what hypercorn only finds wrong with a handshake now is no fault of who accepts."""
         try:
             await send(message)
         except (ValueError, h11.LocalProtocolError) as error:
-            is_peers = isinstance(error, ValueError) or "pending proposal" in str(error)
-            if message["type"] != "websocket.accept" or not is_peers:
+            is_accept = message["type"] == "websocket.accept"
+            if not (is_accept if isinstance(error, ValueError) else _STATE.search(str(error))):
                 raise
             self._counters.add("asgi_protocol_errors")
             self.is_over = True
