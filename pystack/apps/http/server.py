@@ -257,6 +257,7 @@ class _Connection:
                 raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding.")
         else:
             self._declared_bytes = declared_length(fields, self._limits)
+            self._feed.expect_body(self._declared_bytes)
         check_expectation(fields)
 
     async def next_body_chunk(self) -> bytes | None:
