@@ -436,6 +436,21 @@ def test_three_wrong_passwords_are_enough(root: Path) -> None:
     assert host.counters["ftp_logins_refused"] == 3
 
 
+def test_hidden_files_are_for_those_who_ask_for_them(root: Path) -> None:
+    async def hidden(control: Control) -> None:
+        assert await control.code("SIZE .hidden") == 550
+        assert b".hidden" not in await control.get("LIST -a")
+
+    async def shown(control: Control) -> None:
+        assert await control.get("RETR .hidden") == b"hidden"
+        assert b".hidden" in await control.get("NLST")
+        await control.put("STOR .new", b"new")
+
+    run(root, hidden)
+    run(root, shown, dotfiles=True, writable=True)
+    assert (root / ".new").read_bytes() == b"new"
+
+
 def test_it_needs_a_directory() -> None:
     async def main() -> None:
         async with pystack.Network(seed=1) as net:

@@ -252,10 +252,13 @@ def test_what_comes_during_a_transfer_is_answered_or_kept(root: Path) -> None:
     run(root, talk, link={"delay": "5ms", "rate": "10mbit"})
 
 
-def test_quit_during_a_transfer_waits_for_its_end(root: Path) -> None:
+@pytest.mark.parametrize("ends", [False, True])
+def test_quit_during_a_transfer_waits_for_its_end(root: Path, *, ends: bool) -> None:
     async def talk(control: Control) -> None:
         data = await control.passive()
         await control.send("RETR huge", "QUIT")
+        if ends:
+            await control.stream.send_eof()
         assert await drain(data) == HUGE
         assert [(await control.answer()).code for _ in range(3)][1:] == [226, 221]
 

@@ -301,9 +301,11 @@ class Session:
 
     async def _heed(self, line: bytes | None, transfer: _Transfer) -> None:
         """Look at what has come during a transfer."""
-        if line is None:  # RFC 959 section 3.2: as if it had been ABOR and QUIT
-            self.is_over = True
-            transfer.abort()
+        if line is None:
+            # RFC 959 section 3.2: as if it had been ABOR and QUIT, unless QUIT was said.
+            if not any(split_command(held)[0] == "QUIT" for held in self._held):
+                self.is_over = True
+                transfer.abort()
             await transfer.done.wait()
             return
         verb, argument = split_command(without_telnet(line)[0])
