@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.apps.options import ServiceOptions
+from pystack.apps.reflection import Excess, excess_bytes
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
 from pystack.dns.names import Names
@@ -39,6 +40,7 @@ class DnsService:
         self._options = options
         self._server = self._make(None, Counters())
         self._late = LateAnswers(self._send)
+        self._excess = Excess()
         self._socket: SendingSocket | None = None  # None: not served yet
 
     @property
@@ -74,7 +76,17 @@ class DnsService:
 
     def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
         """Return the answer that leaves now."""
-        return self._late.answer(self._server, payload, peer)
+        reply = self._server.answer(payload)
+        if reply is None or not reply.after_s:
+            return None if reply is None else reply.data
+        # Nobody else sees it, so its length is bounded here.
+        data, counters = reply.data, self._server.counters
+        excess = excess_bytes(payload, data)
+        if excess and not self._excess.allows(excess, peer[0], now):
+            counters.add("udp_answers_shortened")
+            data = dns.without_records(data)
+        self._late.hold(data, peer, reply.after_s, counters)
+        return None
 
     def shorten(self, answer: bytes) -> bytes | None:
         """Return an answer that is no longer than its question: come by TCP."""

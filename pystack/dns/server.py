@@ -123,21 +123,28 @@ class DnsServer:
 
     def _answer_wrongly(self, query: dns.Message, fault: Fault, room: int) -> Reply | None:
         [question] = query.questions
-        self.counters.add("dns_faults")
-        if self._happens(fault.lost):
+        if self._happens("lost", fault.lost):
             return None
-        if self._happens(fault.servfail):
+        if self._happens("servfail", fault.servfail):
             found = Found(dns.SERVER_FAILURE, authoritative=False)
+        elif self._happens("nxdomain", fault.nxdomain):
+            found = self._zones.deny(question.name)
         else:
-            found = self._zones.look_up(question, stale=self._happens(fault.stale))
-            if self._happens(fault.nxdomain):
-                found = self._zones.deny(question.name)
-            else:
-                found.answers = _with_addresses(found.answers, fault)
+            found = self._zones.look_up(question, stale=self._happens("stale", fault.stale))
+            before = found.answers
+            found.answers = _with_addresses(before, fault)
+            if found.answers != before:
+                self.counters.add("dns_fault_address")
+        if fault.late_s:
+            self.counters.add("dns_fault_late")
         return Reply(dns.pack_message(self._response(query, found), room), fault.late_s)
 
-    def _happens(self, probability: float) -> bool:
-        return probability > 0 and self._rng.random() < probability
+    def _happens(self, word: str, probability: float) -> bool:
+        """Let chance say whether a fault happens, and count it if it does."""
+        happens = probability > 0 and self._rng.random() < probability
+        if happens:
+            self.counters.add(f"dns_fault_{word}")
+        return happens
 
     def _response(self, query: dns.Message, found: Found) -> dns.Message:
         edns = query.edns

@@ -163,9 +163,11 @@ async def _answer_datagrams(socket: UdpSocket, server: DnsServer, late: LateAnsw
     while True:
         try:
             data, client = await socket.receive_from()
-            answer = late.answer(server, data, client)
-            if answer is not None:
-                await socket.send_to(answer, client)
+            reply = server.answer(data)
+            if reply is not None and reply.after_s:
+                late.hold(reply.data, client, reply.after_s, server.counters)
+            elif reply is not None:
+                await socket.send_to(reply.data, client)
         except OSError:
             # A client has gone before its answer came; ICMP says so, and nobody else cares.
             server.counters.add("dns_unanswerable")
@@ -182,18 +184,14 @@ class LateAnswers:
         self._numbers = count()
         self._changed = trio.Event()
 
-    def answer(self, server: DnsServer, data: bytes, client: Address) -> bytes | None:
-        """Return the answer that is to leave now; None: there is none, or it leaves later."""
-        reply = server.answer(data)
-        if reply is None or not reply.after_s:
-            return None if reply is None else reply.data
+    def hold(self, data: bytes, client: Address, after_s: float, counters: Counters) -> None:
+        """Take an answer that is to leave so much later."""
         if len(self._heap) >= MAX_LATE:
-            server.counters.add("dns_late_dropped")
-            return None
-        due = trio.current_time() + reply.after_s
-        heappush(self._heap, (due, next(self._numbers), reply.data, client, server.counters))
+            counters.add("dns_late_dropped")
+            return
+        due = trio.current_time() + after_s
+        heappush(self._heap, (due, next(self._numbers), data, client, counters))
         self._changed.set()
-        return None
 
     async def run(self) -> None:
         """Send what is due, for ever."""

@@ -71,6 +71,19 @@ def test_who_asks_for_more_than_an_address_may_have_is_sent_to_tcp() -> None:
     serving(program)
 
 
+def test_what_is_late_is_bounded_as_well() -> None:
+    async def program(client: pystack.TrioHost, _ask: Ask) -> None:
+        query = dns.message.make_query("www.example.test", "A", use_edns=0).to_wire()
+        async with await client.open_udp_socket() as socket:
+            for _ in range(100):
+                await socket.send_to(query, ("10.0.0.2", 53))
+            answers = [(await socket.receive_from())[0] for _ in range(100)]
+        whole = sum(len(answer) > len(query) for answer in answers)
+        assert 40 < whole < 60  # 16 KiB of them
+
+    serving(program, "www.example.test late 2s")
+
+
 def test_what_is_late_leaves_late_and_holds_up_nothing() -> None:
     async def program(_client: pystack.TrioHost, ask: Ask) -> None:
         await ask("client")

@@ -15,6 +15,7 @@ def test_an_answer_that_is_lost_is_none() -> None:
     asked = wrong("www.example.test lost")
     query = dns.message.make_query("www.example.test", "A").to_wire()
     assert asked.answer(query) is None
+    assert asked.counters["dns_fault_lost"] == 1
     assert len(ask(asked, "mail.example.test").answer) == 1
 
 
