@@ -99,14 +99,14 @@ class DnsServer:
         if len(data) > _OPCODE_AT and data[_OPCODE_AT] & _IS_RESPONSE:
             self.counters.add("dns_not_a_query")
             return None
-        if len(data) > _OPCODE_AT and data[_OPCODE_AT] & _OPCODE:
-            self.counters.add("dns_other_opcode")
-            return self._refuse(data, dns.NOT_IMPLEMENTED)
         try:
             query = dns.parse_message(data, MAX_QUERY_RECORDS, MAX_QUERY_LABELS)
         except WireError as error:
             self.counters.add(error.reason)
-            return self._refuse(data, dns.FORMAT_ERROR)
+            # What an update holds, say, is not for us to read.
+            is_other = len(data) > _OPCODE_AT and data[_OPCODE_AT] & _OPCODE
+            refusal = dns.pack_refusal(data, dns.NOT_IMPLEMENTED if is_other else dns.FORMAT_ERROR)
+            return None if refusal is None else Reply(refusal)
         room = dns.MAX_BYTES if by_tcp else _room_by_udp(query)
         rcode = _why_not(query)
         if rcode is not None:
@@ -151,6 +151,7 @@ class DnsServer:
         return dns.Message(
             ident=query.ident,
             is_response=True,
+            opcode=query.opcode,
             rcode=found.rcode,
             authoritative=found.authoritative,
             recursion_desired=query.recursion_desired,
@@ -163,15 +164,13 @@ class DnsServer:
             edns=None if edns is None else dns.Edns(dns.EDNS_BYTES, 0, edns.dnssec_ok),
         )
 
-    def _refuse(self, data: bytes, rcode: int) -> Reply | None:
-        refusal = dns.pack_refusal(data, rcode)
-        return None if refusal is None else Reply(refusal)
-
 
 def _why_not(query: dns.Message) -> int | None:
     """Return the code of what is wrong with a query; None: it can be answered."""
     if query.edns is not None and query.edns.version > 0:
         return dns.BAD_VERSION
+    if query.opcode != dns.QUERY:
+        return dns.NOT_IMPLEMENTED
     if not query.questions:
         return dns.FORMAT_ERROR
     [question] = query.questions

@@ -9,6 +9,7 @@ import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rrset
+import dns.update
 import pytest
 from dns_asking import SOA, ZONE, ask, code, network, server, texts
 from hypothesis import given
@@ -188,14 +189,22 @@ def test_what_is_no_record_is_not_asked_for(zone: DnsServer, kind: str, rcode: s
 def test_other_classes_and_operations_are_refused(zone: DnsServer) -> None:
     chaos = ask(zone, "version.bind", "TXT", rdclass="CH")
     assert code(chaos) == "REFUSED"
-    query = dns.message.make_query("www.example.test", "A")
-    for opcode in (dns.opcode.STATUS, dns.opcode.NOTIFY, dns.opcode.UPDATE):
+    query = dns.message.make_query("www.example.test", "A", use_edns=0)
+    for opcode in (dns.opcode.IQUERY, dns.opcode.STATUS, dns.opcode.NOTIFY):
         query.set_opcode(opcode)
-        reply = zone.answer(query.to_wire())
-        assert reply is not None
-        answer = dns.message.from_wire(reply.data)
-        assert (answer.rcode(), answer.opcode()) == (dns.rcode.NOTIMP, opcode)
-    assert zone.counters["dns_other_opcode"] == 3
+        for junk, edns in ((b"", 0), (b"junk", -1)):  # what cannot be read has no question either
+            reply = zone.answer(query.to_wire() + junk)
+            assert reply is not None
+            answer = dns.message.from_wire(reply.data)
+            assert (answer.rcode(), answer.opcode()) == (dns.rcode.NOTIMP, opcode)
+            assert answer.edns == edns
+    update = dns.update.UpdateMessage("example.test")
+    update.add("www", 300, "A", "10.0.0.1")
+    reply = zone.answer(update.to_wire())
+    assert reply is not None
+    assert dns.message.from_wire(reply.data).rcode() == dns.rcode.NOTIMP
+    # The first was of another class.
+    assert (zone.counters["dns_refused"], zone.counters["dns_trailing_bytes"]) == (5, 3)
 
 
 def test_what_is_no_query_is_answered_by_its_code_or_not_at_all(zone: DnsServer) -> None:
