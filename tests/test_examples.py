@@ -57,6 +57,19 @@ def test_name_lookups_shows_what_a_name_costs_and_what_it_does_to_a_connection()
     assert "no answer from ns1" in lines[6]
 
 
+def test_where_time_goes_tells_each_step_of_each_line() -> None:
+    lines = run([sys.executable, str(EXAMPLES / "where_time_goes.py")]).splitlines()
+    assert lines[0].split() == ["in", "ms", "name", "TCP", "TLS", "first", "total"]
+    rows = [(*line[:20].split(), *map(float, line[20:].split())) for line in lines[1:]]
+    assert [row[:2] for row in rows[::2]] == [
+        (name, "first") for name in ("dc", "dsl", "lte", "satellite-geo")
+    ]
+    for _, turn, *instants in rows:
+        assert instants == sorted(instants)
+        assert (instants[0] == 0) == (turn == "again")
+    assert 600 < rows[7][5] < 700  # once more by satellite: one round trip to the first byte
+
+
 def test_tcp_and_udp_tells_holes_from_waiting_the_same_for_each_seed() -> None:
     output = run([sys.executable, str(EXAMPLES / "tcp_and_udp.py")])
     assert output == run([sys.executable, str(EXAMPLES / "tcp_and_udp.py"), "1"])

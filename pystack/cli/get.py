@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 
@@ -20,7 +21,7 @@ from pystack.apps.clients.desk import (
     StandardOutput,
     open_source,
 )
-from pystack.apps.clients.getting import Getter
+from pystack.apps.clients.getting import Getter, load
 from pystack.apps.clients.job import GetOptions
 from pystack.apps.clients.transfer import Transfer
 from pystack.apps.clients.trouble import ClientError, Status
@@ -28,7 +29,7 @@ from pystack.apps.clients.url import Url
 from pystack.apps.clients.worlds import Server
 from pystack.apps.clients.write_out import as_dict, written_out
 from pystack.apps.words import TLS_SERVICES
-from pystack.cli.vantage import Vantage, standing, to_stderr
+from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Option, Words, takes
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_time_s
@@ -90,10 +91,11 @@ def get_command(
     """
     vantage = Vantage.of(place, words, service_words)
     getting = _Getting(urls, asked, is_virtual=vantage.is_virtual)
+    servers = getting.servers()
+    if vantage.way is not Way.LINK or not any(map(_is_tls, servers)):
+        return vantage.world(servers).run(getting.run, to_stderr)
     with TemporaryDirectory(prefix="pystack-") as folder:
-        servers = getting.servers()
-        ca = Path(folder, "ca.pem") if any(map(_is_tls, servers)) else None
-        world, trusted = vantage.world_and_authority(servers, ca)
+        world, trusted = vantage.world_and_authority(servers, Path(folder, "ca.pem"))
         getting.trust(trusted)
         return world.run(getting.run, to_stderr)
 
@@ -116,6 +118,7 @@ class _Getting:
                 url = Url.parse(text)
             except ClientError:
                 continue
+            load(url.scheme)
             service = url.service
             found.append(Server(url.host, () if service is None else (service,)))
         return found
@@ -140,7 +143,7 @@ class _Getting:
         return status
 
     async def _one(self, getter: Getter, text: str, sink: Sink) -> int:
-        source = self._source()
+        source, text = self._source(), _named(text, self._asked.get("upload_file", "-"))
         try:
             transfer = await getter.get(text, sink, source)
         finally:
@@ -236,6 +239,13 @@ def _is_tls(server: Server) -> bool:
 
 def _is_talk(text: str) -> bool:
     return text.lower().startswith(("ws://", "wss://"))
+
+
+def _named(text: str, file: str) -> str:
+    """Return the URL that a file is uploaded to: in a directory it keeps its name."""
+    is_mail = text.lower().startswith(("smtp:", "smtps:"))
+    is_directory = text.endswith("/") and text.count("/") > 2
+    return text + quote(Path(file).name) if file != "-" and is_directory and not is_mail else text
 
 
 def _data(text: str, *, strip: bool) -> bytes:

@@ -144,15 +144,13 @@ class Vantage:
             observe=checked(self.given.get("observe")),
         )
 
-    def world_and_authority(
-        self, servers: Sequence[Server], ca: Path | None
-    ) -> tuple[World, Path | None]:
-        """Return the place, and a file that will hold whom its servers' certificates are signed by.
+    def world_and_authority(self, servers: Sequence[Server], ca: Path) -> tuple[World, Path | None]:
+        """Return a virtual link, and a file that will hold who signs its servers' certificates.
 
-        `ca`: where to write that if it is made up, and nobody has said another place. None: there
-        is no such file, as for a server whose certificate was given.
+        `ca`: where to write that, unless another place was said. None: there is no such file, for
+        the certificate was given.
         """
-        if self.way is not Way.LINK or ca is None or "cert" in self.service_words:
+        if "cert" in self.service_words:
             return self.world(servers), None
         words = {"ca": ca, **self.service_words}
         return replace(self, service_words=words).world(servers), Path(str(words["ca"]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
 from pystack.cli.main import main
 
@@ -72,6 +73,29 @@ def test_a_root_is_served_and_a_file_uploaded(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert json.loads(done.stdout)["bytes"] == 6
     assert json.loads(command("http://server/upload", "-T", "-", data="abc").stdout)["bytes"] == 3
+
+
+def test_an_upload_into_a_directory_keeps_its_name(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "a b").write_text("text")
+    (tmp_path / "root").mkdir()
+    words = ("--root", tmp_path / "root", "--writable", "-T", tmp_path / "a b")
+    assert here("ftp://server/", *words) == (0, "", "")
+    assert (tmp_path / "root" / "a b").read_text() == "text"
+
+
+def test_the_worlds_own_certificates_are_trusted_unless_others_are(
+    here: Here, tmp_path: Path
+) -> None:
+    words = ("https://server/bytes/5", "-o", "/dev/null", "-w", "%{http_version}")
+    assert here(*words) == (0, "2", "")
+    assert here(*words, "--ca", tmp_path / "ca.pem", "--cacert", tmp_path / "ca.pem")[0] == 0
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    assert here(*words, "--cacert", tmp_path / "other.pem")[0] == 60
+    assert here(*words, "--cacert", "/none")[0] == 77
+    certificate = trustme.CA().issue_cert("server")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
+    assert here(*words, "--cert", tmp_path / "cert.pem")[0] == 60
+    assert here(*words, "--cert", tmp_path / "cert.pem", "-k")[:2] == (0, "2")
 
 
 def test_json_takes_the_place_of_the_body(tmp_path: Path) -> None:

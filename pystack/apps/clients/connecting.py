@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - `getaddrinfo` asks for it when it may be too late
 import errno
 import os
 import socket

@@ -68,11 +68,15 @@ class Getter:
             await self._http.aclose()
 
     async def _run(self, job: Job) -> None:
+        load(job.url.scheme)
         match job.url.scheme:
             case "http" | "https":
-                await self._http_client().run(job)
+                from pystack.apps.clients.http import HttpClient
+
+                if self._http is None:
+                    self._http = HttpClient(self._options)
+                await self._http.run(job)
             case "ws" | "wss":
-                need("wsproto", "a client of WebSocket")
                 from pystack.apps.clients import websocket
 
                 await websocket.run(job)
@@ -81,13 +85,19 @@ class Getter:
             case _:
                 await smtp.run(job)
 
-    def _http_client(self) -> HttpClient:
-        if self._http is None:
-            need("httpcore", "a client of HTTP")
-            from pystack.apps.clients.http import HttpClient
 
-            self._http = HttpClient(self._options)
-        return self._http
+def load(scheme: str) -> None:
+    """Import the library that speaks a protocol. Raises ConfigError where it is missing.
+
+    It is done anyway when it is needed; but who has given root up by then may not be able to read
+    Python's own files any more.
+    """
+    if scheme in ("http", "https"):
+        need("httpcore", "a client of HTTP")
+        import pystack.apps.clients.http
+    elif scheme in ("ws", "wss"):
+        need("wsproto", "a client of WebSocket")
+        import pystack.apps.clients.websocket  # noqa: F401
 
 
 def _too_slow(transfer: Transfer, now: float) -> ClientError:

@@ -1,7 +1,8 @@
 """WebSocket (RFC 6455) line by line: a line in is a message, a message is a line out.
 
-wsproto speaks it. When there are no more lines the closing handshake begins; what still comes
-before the other side has closed is shown.
+wsproto speaks it. When there are no more lines and the other side has heard them all, which its
+answer to a ping tells, the closing handshake begins: many servers answer nothing that they read
+together with it. What still comes before the other side has closed is shown.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from wsproto.events import (
     Event,
     Message,
     Ping,
+    Pong,
     RejectConnection,
     RejectData,
     Request,
@@ -62,6 +64,7 @@ class _Talk:
         self._is_open = False
         self._refused = 0  # with this status
         self._end: CloseConnection | None = None  # None: nobody has closed yet
+        self._heard = trio.Event()  # the other side has had all lines
         self._trouble: Exception | None = None  # what ends it; None: nothing so far
 
     async def run(self) -> None:
@@ -120,6 +123,9 @@ class _Talk:
             size += len(line)
             self._job.transfer.size_upload = size
             await self._say(_message(line))
+        await self._say(Ping())
+        with trio.move_on_after(_GOODBYE_S):
+            await self._heard.wait()
         if self._end is None:
             await self._say(CloseConnection(code=1000))
             await trio.sleep(_GOODBYE_S)
@@ -173,6 +179,8 @@ class _Talk:
                 data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
                 job.transfer.size_download += len(data)
                 await job.sink.write(data + (b"\n" if event.message_finished else b""))
+            case Pong():
+                self._heard.set()
             case Ping():
                 await self._say(event.response())
             case CloseConnection():
