@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
@@ -74,8 +74,18 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 _SWITCHES: Final = ("rotate", "use_tcp")
 
+
+class Named(Protocol):
+    """A host, or a name server of the network."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        ...
+
+
 # "ns1"; several; or {servers = ["ns1"], search = ["example.test"], timeout = "1s"}
-ResolverWords = str | Sequence[str] | Mapping[str, object] | ResolverConfig
+ResolverWords = str | Named | Sequence[str | Named] | Mapping[str, object] | ResolverConfig
 # Of real programs: the same; True: the lab's own names, without a server of the user's; False: none
 AskWords = bool | ResolverWords
 
@@ -84,12 +94,13 @@ def parse_resolver(words: object) -> ResolverConfig:
     """Read what a user says of a host's resolver. Raises ConfigError."""
     if isinstance(words, ResolverConfig):
         return words
-    if isinstance(words, str):
-        return ResolverConfig(servers=(words,))
     if isinstance(words, Mapping):
         return _of_table(words)
-    if isinstance(words, Sequence) and not isinstance(words, bytes):
-        return ResolverConfig(servers=_texts("dns", words))
+    if isinstance(words, Sequence) and not isinstance(words, str | bytes):
+        return ResolverConfig(servers=_texts("dns", [_name_of(each) for each in words]))
+    name = _name_of(words)
+    if isinstance(name, str):
+        return ResolverConfig(servers=(name,))
     raise ConfigError(f"dns is a name server, several, or a table of words, not {words!r}")
 
 
@@ -99,7 +110,11 @@ def _of_table(table: Mapping[str, object]) -> ResolverConfig:
         if word not in _WORDS:
             raise ConfigError(f"dns has no word {word!r}{suggest(str(word), _WORDS)}")
         field = _WORDS[word]
-        if word in ("servers", "search"):
+        if word == "servers":
+            if isinstance(value, Mapping | ResolverConfig):
+                raise ConfigError(f"servers are names and addresses, not {value!r}")
+            found[field] = parse_resolver(value).servers
+        elif word == "search":
             found[field] = _texts(word, [value] if isinstance(value, str) else value)
         elif word == "timeout":
             if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -118,6 +133,12 @@ def _of_table(table: Mapping[str, object]) -> ResolverConfig:
     if "servers" not in found:
         raise ConfigError("dns needs its servers")
     return ResolverConfig(**found)  # type: ignore[arg-type]
+
+
+def _name_of(server: object) -> object:
+    """Return the name of a host, for the host itself; of what is none, that."""
+    name = getattr(server, "name", None)
+    return name if isinstance(name, str) else server
 
 
 def _texts(word: str, values: object) -> tuple[str, ...]:

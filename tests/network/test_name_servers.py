@@ -98,6 +98,19 @@ def test_or_just_some() -> None:
     run(main)
 
 
+def test_a_server_may_be_given_as_what_it_is() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=7) as net:
+            ns1, ns2 = net.host("ns1"), net.dns("ns2", hosts=[])
+            assert net.host("a", dns=ns1).dns == net.host("b", dns="ns1").dns
+            assert net.host("c", dns=[ns2, "ns1"]).dns == net.host("d", dns=["ns2", "ns1"]).dns
+            client = net.host("client", dns={"servers": [ns1, ns2], "timeout": "1s"})
+            assert client.dns is not None
+            assert client.dns.servers == ("ns1", "ns2")
+
+    run(main)
+
+
 def test_it_comes_up_by_itself_and_a_router_can_be_one() -> None:
     async def main() -> None:
         async with pystack.Network(seed=7) as net:

@@ -59,6 +59,7 @@ def test_a_table_says_all_of_it() -> None:
         ("", "no name server"),
         ("ns1:dns", "not a port"),
         ("ns1:0", "not a port"),
+        ({"servers": {"servers": "ns1"}}, "names and addresses"),
         ({"servers": "ns1", "serch": []}, "did you mean 'search'"),
         ({"search": ["a"]}, "needs its servers"),
         ({"servers": "ns1", "timeout": "soon"}, "time"),
