@@ -179,8 +179,13 @@ class Lines:
     # the end
 
     async def last_word(self, data: bytes) -> None:
-        """Send it although the task is cancelled, for a moment, unless a reply is half sent."""
+        """Send it behind all replies, although the task is cancelled, if none is half sent.
+
+        That takes a moment at most.
+        """
         if not self._is_sending:
+            data = bytes(self._out) + data
+            self._out.clear()
             with (
                 trio.move_on_after(LAST_WORD_S, shield=True),
                 suppress(trio.BrokenResourceError, trio.ClosedResourceError),

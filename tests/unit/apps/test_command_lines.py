@@ -216,6 +216,16 @@ async def test_who_takes_nothing_at_the_end_is_cut(autojump_clock: trio.testing.
         await client.send_all(b"x")
 
 
+async def test_the_last_word_goes_behind_the_replies_that_were_not_sent() -> None:
+    client, server = trio.testing.memory_stream_pair()
+    lines = Lines(server, STRICT)
+    await lines.reply(b"250 kept\r\n")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await lines.last_word(b"421 closing\r\n")
+    assert await client.receive_some() == b"250 kept\r\n421 closing\r\n"
+
+
 @pytest.mark.parametrize("raw", [b"\r\n" * 100_000, b"\n" * 100_000, b"a\r\n" * 60_000])
 async def test_however_many_lines_come_at_once_others_run_soon(raw: bytes) -> None:
     client, server = trio.testing.memory_stream_pair()
