@@ -33,6 +33,19 @@ def test_pythons_websockets_asyncio_and_blocking(
     assert saw["blocking"] == {"big": True, "too big": 1009}
 
 
+def test_through_tls_and_over_http2_not(
+    netns: NetworkNamespace, stack_up: StackUp, tmp_path: Path
+) -> None:
+    ca = str(tmp_path / "ca.pem")
+    stack_up("--serve", "https", "--ca", ca)
+    saw = json.loads(netns.python("websockets_library", "wss://10.77.0.2/ws", ca))
+    assert saw["asyncio"]["big"]
+    assert saw["asyncio"]["close"] == [1000, ""]
+    assert saw["blocking"] == {"big": True, "too big": 1009}
+    argv = ["curl", "-sS", "--http2", "--cacert", ca, "https://10.77.0.2/ws/echo"]
+    assert b"over HTTP/1.1" in netns.run(argv).stdout
+
+
 def test_curl_is_told_what_a_websocket_wants(netns: NetworkNamespace, stack_up: StackUp) -> None:
     stack_up()
     said = netns.run(["curl", "--silent", "--include", f"{URL}/ws/echo"]).stdout.decode()

@@ -61,7 +61,9 @@ def test_it_is_the_whole_message_that_counts_and_the_next_begins_anew() -> None:
 def test_the_usual_limit_is_16_mib_and_a_frame_that_says_more_need_not_come() -> None:
     outcome = talk(frame(BINARY, length=b"\x7f" + (2**24 + 1).to_bytes(8, "big")))
     assert outcome.close == (1009, "a message of more than 16777216 bytes")
-    assert code_of(talk(frame(TEXT, length=b"\x7f" + (2**62).to_bytes(8, "big")))) == 1009
+    outcome = talk(frame(TEXT, length=b"\x7f" + (2**62).to_bytes(8, "big")))
+    assert code_of(outcome) == 1009
+    assert outcome.counters == {"websocket_too_big": 1}
 
 
 def test_a_bomb_is_1009_at_the_limit_of_what_it_holds() -> None:
@@ -94,6 +96,7 @@ def test_a_silent_peer_is_asked_after_30_s_and_let_go_after_20_more() -> None:
     assert outcome.close == (1008, "no answer to a ping")
     assert outcome.ended_at == 50.04
     assert not outcome.is_reset
+    assert outcome.counters == {"websocket_silent": 1}
 
 
 def test_a_peer_that_answers_pings_may_be_silent_for_ever() -> None:
@@ -120,6 +123,7 @@ def test_a_peer_that_takes_nothing_is_cut_off_after_a_minute() -> None:
     many = frame(BINARY, bytes(1 << 20)) * 4
     outcome = talk(many, reads=False)
     assert outcome.is_reset
+    assert outcome.counters == {"websocket_deaf": 1}
 
 
 def test_who_takes_the_time_slowly_is_told_less_and_not_what_is_past() -> None:

@@ -145,6 +145,7 @@ def test_what_breaks_the_protocol_is_1002_after_what_came_before_it(case: str) -
     assert b"after" not in [each.payload for each in outcome.frames]
     assert outcome.close is not None
     assert outcome.close[0] == 1002
+    assert outcome.counters == {"websocket_refused": 1}
     assert not any(each.opcode == PONG for each in outcome.frames)
     assert not outcome.is_reset
 

@@ -40,6 +40,7 @@ class Outcome:
     frames: list[Frame] = field(default_factory=list)
     ended_at: float = 0.0  # after the handshake was sent
     is_reset: bool = False
+    counters: dict[str, int] = field(default_factory=dict)  # of the server, of WebSockets
 
     @property
     def close(self) -> tuple[int, str] | None:
@@ -177,6 +178,8 @@ def talk(
             request = handshake(path, *headers)
             await _converse(stream, request, pieces, outcome, reads, ends, together)
             await stream.aclose()
+            counted = server.counters.items()
+            outcome.counters = {k: v for k, v in counted if k.startswith("websocket_")}
             all_.cancel_scope.cancel()
 
     in_virtual_time(main)

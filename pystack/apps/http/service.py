@@ -36,7 +36,7 @@ class HttpService:
 
     def use_host(self, host: TrioHost) -> None:
         """Count with the host's counters."""
-        self._counters = host.counters
+        self._counters = self._site.counters = host.counters
 
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""

@@ -18,6 +18,7 @@ from pystack.apps.http.page import page
 from pystack.apps.http.ranges import Representation, answer
 from pystack.apps.http.story import story_of
 from pystack.apps.world import utc_now as world_utc_now
+from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 
@@ -49,6 +50,7 @@ class Site:
     ) -> None:
         self._files = None if root is None else FileSite(root, dotfiles=dotfiles)
         self._answer_web_socket = _web_sockets(utc_now)
+        self.counters = Counters()  # of WebSockets that were ended; the host's, where there is one
 
     async def __call__(self, request: Request) -> Response:
         """Route one request."""
@@ -67,7 +69,7 @@ class Site:
         if path.startswith("/bytes/"):
             return _bytes(request)
         if path.startswith("/ws/"):
-            return self._answer_web_socket(request)
+            return self._answer_web_socket(request, self.counters)
         if path == "/connection.json":
             check_page(request)
             return _fresh(Response.json(story_of(request).as_json()))
@@ -79,7 +81,7 @@ class Site:
         return await self._files(request)
 
 
-def _web_sockets(utc_now: Callable[[], float]) -> Callable[[Request], Response]:
+def _web_sockets(utc_now: Callable[[], float]) -> Callable[[Request, Counters], Response]:
     # Now and not at the first request: who has given root up may not be able to read libraries.
     try:
         need("wsproto", "WebSocket")
@@ -87,10 +89,13 @@ def _web_sockets(utc_now: Callable[[], float]) -> Callable[[Request], Response]:
         return partial(_refuse, str(error))
     from pystack.apps.websocket.endpoints import answer as answer_web_socket
 
-    return partial(answer_web_socket, utc_now=utc_now)
+    def answer_now(request: Request, counters: Counters) -> Response:
+        return answer_web_socket(request, utc_now, counters)
+
+    return answer_now
 
 
-def _refuse(why: str, _request: Request) -> Response:
+def _refuse(why: str, _request: Request, _counters: Counters) -> Response:
     raise HttpError(501, f"{why}.")
 
 

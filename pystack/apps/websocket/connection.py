@@ -22,6 +22,7 @@ from pystack.apps.turns import current_turn
 from pystack.apps.websocket.limits import WebSocketLimits
 from pystack.apps.websocket.offers import Deflate
 from pystack.apps.websocket.payloads import Payloads
+from pystack.core.counters import Counters
 
 RECEIVE_BYTES: Final = 64 * 1024
 GATHER_BYTES: Final = 64 * 1024  # parts that came together are handed on together, up to this
@@ -59,11 +60,19 @@ class _Ending(Enum):
     OURS = "our side ends it"
 
 
+_COUNTED: Final = {
+    _Ending.REFUSED: "websocket_refused",
+    _Ending.SILENT: "websocket_silent",
+    _Ending.DEAF: "websocket_deaf",
+}
+
+
 class WebSocket:
     """An open WebSocket."""
 
     __slots__ = (
         "_close",
+        "_counters",
         "_ending",
         "_feed_bytes",
         "_frames",
@@ -93,10 +102,12 @@ class WebSocket:
         early: bytes,
         deflate: Deflate | None,
         limits: WebSocketLimits,
+        counters: Counters | None = None,
     ) -> None:
-        """`early`: what of the stream was read already."""
+        """`early`: what of the stream was read already; `counters`: are told why peers went."""
         self._stream = stream
         self._limits = limits
+        self._counters = Counters() if counters is None else counters
         self._feed_bytes = FEED_BYTES if deflate is None else COMPRESSED_FEED_BYTES
         self._unit_bytes = BYTES_A_UNIT if deflate is None else DEFLATED_BYTES_A_UNIT
         self._payloads = Payloads(limits.message_bytes, deflate)
@@ -285,6 +296,7 @@ class WebSocket:
             if not is_over:
                 await self._say_goodbye()
         self._end(_Ending.OURS)
+        self._count()
         try:
             await self._finish()
         except OF_A_PEER as error:
@@ -300,6 +312,12 @@ class WebSocket:
                 return
             _log.error("a handler of a WebSocket failed", exc_info=fault)
             self._end(_Ending.REFUSED, CloseReason.INTERNAL_ERROR, "the server's program failed")
+
+    def _count(self) -> None:
+        name = _COUNTED.get(self._ending)
+        if name is not None:
+            is_too_big = self._close[0] == CloseReason.MESSAGE_TOO_BIG
+            self._counters.add("websocket_too_big" if is_too_big else name)
 
     def _end(self, how: _Ending, code: int = CloseReason.NORMAL_CLOSURE, reason: str = "") -> None:
         """Note how it ends; the first to say so is right, but for a peer that has gone."""

@@ -12,24 +12,25 @@ from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.websocket.connection import Part, WebSocket
 from pystack.apps.websocket.handshake import web_socket
 from pystack.apps.websocket.page import PAGE, POLICY
+from pystack.core.counters import Counters
 
 LEAST_INTERVAL_S: Final = 0.05
 MOST_INTERVAL_S: Final = 3600.0
 USUAL_INTERVAL_S: Final = 1.0
 
 
-def answer(request: Request, utc_now: Callable[[], float]) -> Response:
+def answer(request: Request, utc_now: Callable[[], float], counters: Counters) -> Response:
     """Answer a request for something below `/ws/`. Raises HttpError."""
     match request.path:
         case "/ws/echo":
-            return web_socket(request, echo)
+            return web_socket(request, echo, counters=counters)
         case "/ws/time":
             interval_s = _interval_s(request.query)
 
             async def tell(socket: WebSocket) -> None:
                 await tell_time(socket, interval_s, utc_now)
 
-            return web_socket(request, tell)
+            return web_socket(request, tell, counters=counters)
         case "/ws/":
             response = Response.html(PAGE)
             response.headers = [("Cache-Control", "no-store"), ("Content-Security-Policy", POLICY)]

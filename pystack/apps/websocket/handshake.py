@@ -11,6 +11,7 @@ from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.websocket.connection import Talk, WebSocket
 from pystack.apps.websocket.limits import DEFAULT_LIMITS, WebSocketLimits
 from pystack.apps.websocket.offers import OfferError, agree
+from pystack.core.counters import Counters
 
 VERSION: Final = "13"
 
@@ -21,7 +22,11 @@ _VERSION: Final = ("Sec-WebSocket-Version", VERSION)
 
 
 def web_socket(
-    request: Request, talk: Talk, *, limits: WebSocketLimits = DEFAULT_LIMITS
+    request: Request,
+    talk: Talk,
+    *,
+    limits: WebSocketLimits = DEFAULT_LIMITS,
+    counters: Counters | None = None,
 ) -> Response:
     """Return the answer that makes a WebSocket of the request's connection, for `talk` to use.
 
@@ -40,7 +45,7 @@ def web_socket(
         headers.append(("Sec-WebSocket-Extensions", str(deflate)))
 
     async def take_over(stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
-        await WebSocket(stream, early, deflate, limits).run(talk)
+        await WebSocket(stream, early, deflate, limits, counters).run(talk)
 
     return Response(101, headers=headers, takeover=take_over)
 
