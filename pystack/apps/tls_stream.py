@@ -347,6 +347,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         return self._ssl.getpeercert(binary_form=True)
 
     @property
+    def unacknowledged_bytes(self) -> int:
+        """Return how much the peer has not acknowledged. AttributeError where that is not told."""
+        return _telling(self.transport).unacknowledged_bytes
+
+    @property
     def local_address(self) -> tuple[str, int]:
         """Return (address, port) of this end. AttributeError where the transport does not tell."""
         return _telling(self.transport).local_address
@@ -391,6 +396,9 @@ class _TellingStream(Protocol):
 
     @property
     def moved_bytes(self) -> int: ...
+
+    @property
+    def unacknowledged_bytes(self) -> int: ...
 
 
 def _telling(stream: object) -> _TellingStream:

@@ -36,7 +36,7 @@ class Progress:
 
 async def send(
     stream: trio.abc.HalfCloseableStream,
-    chunks: AsyncIterator[bytes],
+    chunks: AsyncIterator[bytes | memoryview],
     progress: Progress,
     *,
     ascii_lines: bool = False,
@@ -47,7 +47,7 @@ async def send(
     """
     turn = current_turn()
     async for chunk in chunks:
-        data = chunk.replace(b"\n", b"\r\n") if ascii_lines else chunk
+        data = bytes(chunk).replace(b"\n", b"\r\n") if ascii_lines else chunk
         view = memoryview(data)
         for start in range(0, len(data), SEND_BYTES):
             piece = view[start : start + SEND_BYTES]

@@ -19,7 +19,7 @@ import trio
 
 from pystack.apps.http.conditions import check_page
 from pystack.apps.http.listing import listing_page
-from pystack.apps.http.messages import BodyError, BodySource, HttpError, Request, Response
+from pystack.apps.http.messages import BodyError, BodySource, HttpError, Part, Request, Response
 from pystack.apps.http.ranges import Representation, answer
 from pystack.apps.tree import Tree, split_path
 
@@ -172,9 +172,12 @@ class FileBody:
 
     BodyError when the file is changed meanwhile: half of the one version and half of the other is
     neither.
+
+    The parts are views of one buffer, each good until the next is asked for: memory that is new
+    for each costs as much as the reading.
     """
 
-    __slots__ = ("_at", "_descriptor", "_status", "_stop")
+    __slots__ = ("_at", "_buffer", "_descriptor", "_status", "_stop")
 
     def __init__(
         self, descriptor: int, start: int, stop: int, status: os.stat_result | None = None
@@ -182,17 +185,18 @@ class FileBody:
         """`status`: what it was when the answer's head was made; None: what it is."""
         self._descriptor = descriptor
         self._at = start
+        self._buffer = memoryview(b"")
         self._stop = stop
         self._status = os.fstat(descriptor) if status is None else status
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[Part]:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Part:
         if self._at >= self._stop:
             raise StopAsyncIteration
         size = min(CHUNK_BYTES, self._stop - self._at)
-        data = self._read_cached(size)
+        data: Part | None = self._read_cached(size)
         if data is None:
             data = await trio.to_thread.run_sync(os.pread, self._descriptor, size, self._at)
         if not data:
@@ -207,11 +211,13 @@ class FileBody:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _read_cached(self, size: int) -> bytes | None:
+    def _read_cached(self, size: int) -> memoryview | None:
         """Return the next part if no disk must be waited for; None: it must, or may have to."""
-        buffer = bytearray(size)
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(size))
+        buffer = self._buffer[:size]
         try:
             count = os.preadv(self._descriptor, [buffer], self._at, os.RWF_NOWAIT)
         except (OSError, AttributeError):  # EAGAIN; or a system or file system that can't tell
             return None
-        return bytes(buffer) if count == size else bytes(buffer[:count])
+        return buffer[:count]

@@ -27,7 +27,15 @@ from pystack.apps.http.exchange import (
     read_fields,
     too_long,
 )
-from pystack.apps.http.messages import Body, BodyError, HttpError, Request, Response, close_body
+from pystack.apps.http.messages import (
+    Body,
+    BodyError,
+    HttpError,
+    Part,
+    Request,
+    Response,
+    close_body,
+)
 from pystack.apps.http.target import split_target
 from pystack.apps.turns import begin_turn
 
@@ -323,13 +331,13 @@ class Exchange:
             raise BodyError(f"it is {left} bytes shorter than it was said to be")
         await self._send(b"", ends=True)
 
-    async def _send_chunk(self, chunk: bytes, left: float) -> None:
+    async def _send_chunk(self, chunk: Part, left: float) -> None:
         if left < 0:
             raise BodyError(f"it is {-left} bytes longer than it was said to be")
         if chunk:
             await self._send(chunk, ends=False)
 
-    async def _send(self, data: bytes, *, ends: bool) -> None:
+    async def _send(self, data: Part, *, ends: bool) -> None:
         """Return when the last of it is on its way; each 64 KiB of it in `Limits.send_s`."""
         self._enter(
             _Phase.SEND, self._connection.limits.send_s * max(1, -(-len(data) // SEND_BYTES))

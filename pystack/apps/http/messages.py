@@ -13,7 +13,10 @@ import trio
 
 from pystack.core.errors import PystackError
 
-BodySource: TypeAlias = bytes | Iterable[bytes] | AsyncIterable[bytes]
+# A view is lent: it holds until the next part is asked for.
+Part: TypeAlias = bytes | memoryview
+Parts: TypeAlias = Iterable[Part] | AsyncIterable[Part]
+BodySource: TypeAlias = bytes | Parts
 Handler: TypeAlias = Callable[["Request"], Awaitable["Response"]]
 # Goes on with a connection in another protocol: with the stream, and what of it was read already.
 Takeover: TypeAlias = Callable[[trio.abc.HalfCloseableStream, bytes], Awaitable[None]]
@@ -91,7 +94,7 @@ class Request:
 class Response:
     """An answer. The server adds Date, Server, the length or chunking, and Connection.
 
-    The body is bytes, or an iterable or asynchronous iterable of bytes that is sent as it comes;
+    The body is bytes, or an iterable or asynchronous iterable of parts that is sent as it comes;
     an iterable with a known `content_length` is sent with that length, otherwise in chunks.
     """
 

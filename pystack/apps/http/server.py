@@ -8,10 +8,10 @@ and write would cost 9 us each; moving a deadline costs 2.
 """
 
 import logging
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable
 from enum import Enum
 from math import inf
-from typing import Final
+from typing import Final, cast
 
 import h11
 import trio
@@ -41,6 +41,8 @@ from pystack.apps.http.messages import (
     BodyError,
     Handler,
     HttpError,
+    Part,
+    Parts,
     Request,
     Response,
     Takeover,
@@ -387,7 +389,7 @@ class _Connection:
         kind = h11.Response if response.status >= 200 else h11.InformationalResponse
         return kind(status_code=response.status, headers=headers, reason=reason)
 
-    async def _send_stream(self, head: bytes, body: Iterable[bytes] | AsyncIterable[bytes]) -> None:
+    async def _send_stream(self, head: bytes, body: Parts) -> None:
         pending: bytes | None = head  # goes out with the first chunk
         if isinstance(body, AsyncIterable):
             async for chunk in body:
@@ -400,11 +402,11 @@ class _Connection:
         if pending is not None or end:
             await self._send((pending or b"") + end)
 
-    async def _send_chunk(self, pending: bytes | None, chunk: bytes) -> bytes | None:
+    async def _send_chunk(self, pending: bytes | None, chunk: Part) -> bytes | None:
         """Send a part of the body, after the head where that is pending; return what is pending."""
         if not chunk:
             return pending
-        parts = self._feed.http.send_with_data_passthrough(h11.Data(chunk)) or []
+        parts = self._feed.http.send_with_data_passthrough(h11.Data(cast("bytes", chunk))) or []
         if pending is not None:
             parts.insert(0, pending)
         # One part is the caller's own object: a big body with a length is never copied here.
