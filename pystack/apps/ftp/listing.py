@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from fnmatch import translate
+from heapq import merge
 from typing import Final, TypeAlias
 
 from pystack.apps.ftp.limits import LISTED
@@ -17,6 +18,7 @@ from pystack.apps.turns import current_turn
 
 FACTS: Final = ("type", "size", "modify", "perm", "unix.mode")
 CHUNK_BYTES: Final = 64 * 1024
+RUN_NAMES: Final = 1024  # are sorted in a third of a millisecond
 
 _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
@@ -26,6 +28,7 @@ _RECENT_S: Final = 183 * 86400  # later, and in the future, LIST tells the year 
 _LAST_S: Final = 253402300799  # of the year 9999
 _BREAKS: Final = frozenset(b"\r\n\0")
 _NAME_UNITS: Final = 1  # of work, see `pystack.apps.turns`: to read, to sort, to look at
+_PATTERN_BYTE_UNITS: Final = 1  # to compile it
 _WILDCARDS: Final = frozenset(b"*?[")
 
 Line: TypeAlias = Callable[[bytes, os.stat_result], bytes]
@@ -80,16 +83,14 @@ class Listing:
         self._tree = tree
         self._segments = segments
         self._descriptor = descriptor
-        self._matches = None if pattern is None else re.compile(translate(_text(pattern))).match
+        self._pattern = pattern
         self.left_out = 0  # names beyond `LISTED`
 
     async def chunks(self, line: Line) -> AsyncGenerator[bytes, None]:
         """Go through it; several lines at once."""
         turn = current_turn()
-        names = await self._names()
-        names.sort()
         chunk = bytearray()
-        for name in names:
+        for name in merge(*await self._sorted_runs()):
             if turn.spend(_NAME_UNITS):
                 await turn.wait()
             status = self._tree.look(self._descriptor, self._segments, name)
@@ -102,10 +103,17 @@ class Listing:
         if chunk:
             yield bytes(chunk)
 
-    async def _names(self) -> list[bytes]:
+    async def _sorted_runs(self) -> list[list[bytes]]:
+        """Return the names in runs, each sorted: to sort them all would hold others up."""
         turn = current_turn()
+        runs: list[list[bytes]] = []
         names: list[bytes] = []
-        matches = self._matches
+        count = 0
+        matches = None
+        if self._pattern is not None:
+            if turn.spend(len(self._pattern) * _PATTERN_BYTE_UNITS):
+                await turn.wait()
+            matches = re.compile(translate(_text(self._pattern))).match
         with os.scandir(self._descriptor) as found:
             for number, item in enumerate(found):
                 # 16 names take as long as one that is looked at
@@ -116,11 +124,17 @@ class Listing:
                     continue
                 if matches is not None and not matches(_text(name)):
                     continue
-                if len(names) == LISTED:
+                if count == LISTED:
                     self.left_out += 1
                     continue
+                count += 1
                 names.append(name)
-        return names
+                if len(names) == RUN_NAMES:
+                    names.sort()
+                    runs.append(names)
+                    names = []
+        names.sort()
+        return [*runs, names]
 
     def close(self) -> None:
         """Let go of the directory."""
