@@ -232,7 +232,12 @@ async def _host_name_of(here: TrioHost, address: str) -> str | None:
         return "localhost"
     if here.resolver is None:
         return None
-    return here.name if address in here.addresses else await here.resolver.name_of(address)
+    if address in here.addresses:
+        return here.name
+    try:
+        return await here.resolver.name_of(address)
+    except ValueError:  # no address: one with a zone, "fe80::1%eth0"
+        return None
 
 
 def _text(name: bytes | str | None) -> str:

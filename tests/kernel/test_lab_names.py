@@ -1,6 +1,9 @@
 """Real programs in a lab ask the lab's name server, over the lab's links."""
 
+import shutil
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import trio
@@ -53,5 +56,51 @@ def test_whom_it_asks_must_be_somebody() -> None:
         net.link(browser, other)
         with pytest.raises(pystack.ConfigError, match="browser cannot ask 'ns9'"):
             await browser.up()
+
+    run(main)
+
+
+@pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="no dnsmasq here (dnsmasq-base)")
+def test_a_host_of_ours_asks_a_real_server_also_by_tcp() -> None:
+    many = [f"--address=/many.test/10.0.9.{last}" for last in range(1, 120)]
+    options = [
+        *(
+            "-k",
+            "--no-resolv",
+            "--no-hosts",
+            "--user=root",
+            "--pid-file=",
+            "--local=/example.test/",
+        ),
+        *("--host-record=www.example.test,10.0.0.80,2001:db8::80", "--local-ttl=30"),
+        "--cname=alias.example.test,www.example.test",
+        *many,
+    ]
+
+    async def main(net: pystack.Network) -> None:
+        client, real = net.host("client", dns="real"), net.namespace("real", dns=False)
+        net.link(client, real, delay="10ms")
+        await real.up()
+        server = await real.open_process(
+            ["dnsmasq", *options, f"--listen-address={real.address}", "--bind-interfaces"]
+        )
+        while client.counters["dns_cache_hits"] == 0:  # until it listens, and what it said is kept
+            with suppress(OSError):
+                await client.look_up("www.example.test")
+            await trio.sleep(0.05)
+        entries = await client.run(trio.socket.getaddrinfo, "alias.example.test", 80, 0, 1)
+        assert [entry[4][0] for entry in entries] == ["10.0.0.80", "2001:db8::80"]
+        assert len(await client.look_up_all("many.test")) == 119
+        assert client.counters["dns_truncated"] == client.counters["dns_queries_tcp"] == 1
+        name = await client.run(trio.socket.getnameinfo, ("10.0.0.80", 80), socket.NI_NUMERICSERV)
+        assert name == ("www.example.test", "80")
+        for name, number in (
+            ("nobody.example.test", socket.EAI_NONAME),
+            ("elsewhere.org", socket.EAI_AGAIN),  # REFUSED
+        ):
+            with pytest.raises(socket.gaierror) as caught:
+                await client.look_up(name)
+            assert caught.value.errno == number
+        server.terminate()
 
     run(main)

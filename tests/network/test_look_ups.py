@@ -257,6 +257,7 @@ def test_getnameinfo_asks_for_the_name_of_an_address() -> None:
             assert await took(name_of("10.0.0.80")) == (WWW, 0.08)
             assert await name_of("10.0.0.99") == "10.0.0.99"
             assert await name_of("127.0.0.1") == "localhost"
+            assert await name_of("fe80::1%eth0") == "fe80::1%eth0"
             assert await name_of(w.client.address) == "client"
             assert await name_of("10.0.0.80", socket.NI_NUMERICHOST) == "10.0.0.80"
             with pytest.raises(socket.gaierror, match="no name"):
