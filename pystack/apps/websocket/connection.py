@@ -26,6 +26,7 @@ from pystack.core.counters import Counters
 
 RECEIVE_BYTES: Final = 64 * 1024
 GATHER_BYTES: Final = 64 * 1024  # parts that came together are handed on together, up to this
+GATHER_FRAMES: Final = 64  # and up to so many parts, or answers to pings
 HOLD_BYTES: Final = 16 * 1024  # a part of a frame that is smaller waits for more of the frame
 FEED_BYTES: Final = 16 * 1024  # at once to wsproto, which works on it for 0.1 ms
 # Of what may become a thousand times as much, 0.25 MB
@@ -136,6 +137,10 @@ class WebSocket:
         """
         size_bytes = 0
         while self._ending is _Ending.NOT_YET and size_bytes < GATHER_BYTES:
+            if len(self._parts) >= GATHER_FRAMES:
+                break
+            if len(self._pongs) >= GATHER_FRAMES:
+                await self.send()
             try:
                 frame = next(self._frames, None)
             except ParseFailed as error:
@@ -162,6 +167,10 @@ class WebSocket:
         if self._ending is _Ending.GONE:
             await trio.lowlevel.checkpoint()
             return
+        # To make a frame takes as long as to read one; that of a single one is reckoned with.
+        more_frames = len(parts) + len(self._pongs) - 1
+        if more_frames > 0 and self._turn.spend(more_frames):
+            await self._turn.wait()
         try:
             self._sending.acquire_nowait()
         except trio.WouldBlock:

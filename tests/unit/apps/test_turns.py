@@ -5,6 +5,7 @@ made from one step of a task that only ticks to its next. A thousand are about 0
 """
 
 import sys
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -26,6 +27,17 @@ pytestmark = pytest.mark.trio
 
 MOST_CALLS = 40_000  # from tick to tick: some 8 ms
 CHUNKED = get("/upload", "Transfer-Encoding: chunked", method="POST")
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+UPGRADE = ("Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {KEY}")
+WEBSOCKET = get("/ws/echo", *UPGRADE, "Sec-WebSocket-Version: 13")
+DEFLATED = get(
+    "/ws/echo",
+    *UPGRADE,
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover",
+)
+MASK = bytes(4)
 
 
 class Ticker:
@@ -95,6 +107,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+_PACKER = zlib.compressobj(9, zlib.DEFLATED, -15)
+PACKED = _PACKER.compress(bytes(400_000)) + _PACKER.flush(zlib.Z_SYNC_FLUSH)[:-4]
 WORST = {
     "chunks of one byte": CHUNKED + b"1\r\na\r\n" * 8000 + b"0\r\n\r\n",
     "chunks with extensions": CHUNKED + b"1;a=b\r\na\r\n" * 4000 + b"0\r\n\r\n",
@@ -111,7 +125,16 @@ WORST = {
     "deep paths": get("/" + "1/" * 4000) * 4,
     "paths of encoded bytes": get("/" + "%41" * 2500) * 4,
     "listings": get("/"),
-}
+    "pings": WEBSOCKET + (b"\x89\x80" + MASK) * 10_000,
+    "messages of nothing": WEBSOCKET + (b"\x81\x80" + MASK) * 10_000,
+    "fragments of one byte":
+        WEBSOCKET + b"\x01\x80" + MASK + (b"\x00\x81" + MASK + b"a") * 9000,
+    "messages in fragments": WEBSOCKET + (b"\x02\x81" + MASK + b"a\x80\x80" + MASK) * 5000,
+    "small compressed messages": DEFLATED + (b"\xc1\x83" + MASK + b"\x4a\x04\x00") * 7000,
+    "large compressed messages":
+        DEFLATED + (b"\xc2\xfe" + len(PACKED).to_bytes(2, "big") + MASK + PACKED) * 20,
+    "ends of compressed streams": DEFLATED + b"\x42\xfe\xff\x00" + MASK + b"\x03\x00" * 32_640,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WORST)
@@ -124,7 +147,13 @@ async def test_whatever_one_connection_sends_others_run_soon(root: Path, name: s
 
 @pytest.mark.parametrize(
     ("name", "connections"),
-    [("chunks of one byte", 20), ("pipelined requests", 60), ("headers", 60), ("listings", 5)],
+    [
+        ("chunks of one byte", 20),
+        ("pipelined requests", 60),
+        ("headers", 60),
+        ("listings", 5),
+        ("pings", 60),
+    ],
 )
 async def test_a_crowd_holds_up_others_no_longer(root: Path, name: str, connections: int) -> None:
     site, raw = Site(root), WORST[name][:12_000]
