@@ -50,7 +50,7 @@ def dig_command(
 
     request = digging.read_request(asked or (), reverse=reverse, kind=kind, port=port)
     vantage = Vantage.of(place, words, service_words)
-    if request.server is None and vantage.way is Way.LINK:
+    if request.server is None and vantage.way is Way.LINK and "dns" not in place:
         request = replace(request, server=DEFAULT_SERVER)
 
     async def client(host: TrioHost) -> int:
@@ -74,5 +74,6 @@ def dig_command(
             print(line)
         return digging.ANSWERED
 
-    server = Server(request.server or DEFAULT_SERVER, (f"dns:{request.port}",))
-    return vantage.world([server]).run(client, to_stderr)
+    asked_one = [] if request.server is None else [request.server]
+    servers = [Server(name, (f"dns:{request.port}",)) for name in asked_one]
+    return vantage.world(servers).run(client, to_stderr)

@@ -29,7 +29,9 @@ from pystack.apps.words import check_use
 from pystack.cli.observe import checked
 from pystack.cli.words import NETEM, SERVICES, Option, Words, takes
 from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 from pystack.core.suggest import suggest
+from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lab import Guest, LabOptions, run_lab
@@ -58,6 +60,7 @@ PLACE: Final[Mapping[str, Option]] = {
     "host_address": Option(str, "The kernel's end of the TAP, 'auto' or 'none'.", "ADDRESS"),
     "gateway": Option(str, "Router for what is not on the link.", "IP"),
     "run_as": Option(str, "Who to be once the device is open; else who called sudo.", "NAME"),
+    "dns": Option(list[str], "Ask it for names. May be repeated.", "SERVER"),
     "mtu": Option(int, "Largest IP packet.", "BYTES"),
     "serve": Option(list[str], "Service of the other end, besides.", "NAME[:PORT]"),
     "congestion": Option(str, "Congestion control.", "NAME"),
@@ -69,7 +72,7 @@ PLACE: Final[Mapping[str, Option]] = {
 _FOR: Final[Mapping[str, frozenset[Way]]] = {
     **dict.fromkeys(("address", "host_address", "gateway", "run_as"), frozenset({Way.TAP})),
     **dict.fromkeys(("from_", "real_time"), frozenset({Way.LAB})),
-    **dict.fromkeys(("mtu", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
+    **dict.fromkeys(("dns", "mtu", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
     **dict.fromkeys(("serve", *SERVICES), frozenset({Way.LINK})),
 }
 _OPTIONS: Final = {**PLACE, **NETEM, **SERVICES}
@@ -122,7 +125,9 @@ class Vantage:
         """Return the place; `servers` are those to be there if it is made up. ConfigError."""
         match self.way:
             case Way.TAP:
-                return TapWorld(config=self._tap_config(), when_open=self._giving_up_root())
+                return TapWorld(
+                    config=self._tap_config(), when_open=self._giving_up_root(), dns=self._dns()
+                )
             case Way.LAB:
                 return self._lab()
         # Services tell how they can be trusted and the like: here it is the client who speaks.
@@ -131,12 +136,14 @@ class Vantage:
         PipeConfig.parse(**self.words)
         more = tuple(self.given.get("serve", ()))
         wanted = [Server(server.name, (*server.services, *more)) for server in servers]
+        wanted += [Server(name, (f"dns:{port}",)) for name, port in map(split_server, self._dns())]
         names = [parse_serve(text)[0] for server in wanted for text in server.services]
         check_use(self.service_words, names, lambda word: SERVICES[word].spelling(word))
         return LinkWorld(
             servers=servers_of(wanted),
             words=self.words,
             service_words=self.service_words,
+            dns=self._dns(),
             mtu_bytes=self.given.get("mtu", 1500),
             seed=self.given.get("seed", DEFAULT_SEED),
             congestion=self.given.get("congestion"),
@@ -154,6 +161,14 @@ class Vantage:
             return self.world(servers), None
         words = {"ca": ca, **self.service_words}
         return replace(self, service_words=words).world(servers), Path(str(words["ca"]))
+
+    def _dns(self) -> tuple[str, ...]:
+        """Return whom to ask for names; nobody: then those of the world are known."""
+        asked = tuple(self.given.get("dns", ()))
+        if asked:
+            need("dns", "--dns")
+            ResolverConfig(servers=asked)  # what is wrong with it is found now
+        return asked
 
     def _tap_config(self) -> TapHostConfig:
         host_address = self.given.get("host_address", "auto")

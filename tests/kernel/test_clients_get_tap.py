@@ -204,7 +204,9 @@ def test_our_own_services_on_another_tap(servers: Servers, stack_up: StackUp) ->
     root = servers.folder / "root"
     root.mkdir()
     (root / "file").write_text("a file")
-    stack_up("--serve", "http", "--serve", "ftp", "--root", str(root), "--gateway", KERNEL)
+    services = [word for name in ("http", "ftp", "dns") for word in ("--serve", name)]
+    name = ("--record", "www.example.test A 10.77.0.2")
+    stack_up(*services, *name, "--root", str(root), "--gateway", KERNEL)
     servers.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
     place = (
         "--address",
@@ -216,6 +218,10 @@ def test_our_own_services_on_another_tap(servers: Servers, stack_up: StackUp) ->
     )
     assert servers.get("http://10.77.0.2/file", *place)[0] == b"a file"
     assert servers.get("ftp://10.77.0.2/file", *place, "--delay", "2ms")[0] == b"a file"
+    # From a name to a page.
+    asking = (*place, "--dns", "10.77.0.2")
+    assert servers.get("http://www.example.test/file", *asking)[0] == b"a file"
+    servers.get("http://none.example.test/file", *asking, expect=6)
 
 
 @pytest.mark.parametrize(

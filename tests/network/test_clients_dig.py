@@ -73,6 +73,7 @@ def test_short_is_the_data_alone(dig: Here) -> None:
     assert mail.startswith("5 mx")
     assert dig("-x", "10.0.0.1", "+short")[1] == ["client."]
     assert dig("client", "-t", "a", "+short", "-p", "5353")[1] == ["10.0.0.1"]
+    assert dig("client", "+short", "--dns", "ns1")[1] == ["10.0.0.1"]
 
 
 def test_by_tcp_it_is_told_so_and_takes_a_handshake_more(dig: Here) -> None:

@@ -98,6 +98,19 @@ def test_the_worlds_own_certificates_are_trusted_unless_others_are(
     assert here(*words, "--cert", tmp_path / "cert.pem", "-k")[:2] == (0, "2")
 
 
+def test_names_can_be_asked_for_by_packets(here: Here) -> None:
+    words = ("http://shop/bytes/5", "-o", "/dev/null", "--dns", "ns1", "--delay", "40ms")
+    format_ = ("-w", "%{time_namelookup} %{time_connect} %{time_total} %{remote_ip}")
+    assert here(*words, *format_) == (0, "0.160000 0.320000 0.400000 10.0.0.2", "")
+    assert here(*words, "--dns-fault", "* nxdomain")[0] == 6
+    assert here(*words, "--dns-fault", "* late 1s", *format_)[1].startswith("1.160000 ")
+    two = ("--record", "shop A 10.0.0.77", "--record", "shop A 10.0.0.2")
+    status, shown, _ = here(*words, *two, *format_)
+    assert (status, shown) == (0, "0.160000 3.320000 3.400000 10.0.0.2")
+    # Of one that is dead, nothing else is left.
+    assert here(*words, *two[:2])[0] == 7
+
+
 def test_json_takes_the_place_of_the_body(tmp_path: Path) -> None:
     done = command("http://server/bytes/50", "http://server/none", "--json", "--delay", "10ms")
     first, second = map(json.loads, done.stdout.splitlines())

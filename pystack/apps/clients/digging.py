@@ -116,6 +116,8 @@ def in_short(answer: DigAnswer) -> list[str]:
 def in_full(answer: DigAnswer, request: DigRequest, utc_now: float) -> list[str]:
     """Return dig's lines; `utc_now`: seconds since 1970."""
     lines: list[str] = []
+    if answer.over == "tcp" and not request.tcp and "comments" in request.shown:
+        lines.append(";; Truncated, retrying in TCP mode.")
     if "cmd" in request.shown:
         lines += heading(request)
     if "comments" in request.shown:

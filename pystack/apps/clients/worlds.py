@@ -45,6 +45,7 @@ class LinkWorld:
 
     servers: Sequence[Server]
     words: Mapping[str, Any] = field(default_factory=dict)  # of tc-netem(8), for each direction
+    dns: tuple[str, ...] = ()  # of the servers, whom the client asks for names; (): it knows them
     # of services, for all that the servers have
     service_words: Mapping[str, Any] = field(default_factory=dict)
     mtu_bytes: int = 1500
@@ -73,7 +74,7 @@ class LinkWorld:
     def _build(self, net: Network) -> TrioHost:
         taken = {_host_name(server) for server in self.servers}
         name = next(name for name in _CLIENT_NAMES if name not in taken)
-        here = net.host(name, congestion=self.congestion)
+        here = net.host(name, congestion=self.congestion, dns=self.dns or None)
         for server in self.servers:
             address = _address_of(server)
             there = net.host(
@@ -119,6 +120,7 @@ class TapWorld:
     """A host on a TAP device, in real time."""
 
     config: TapHostConfig
+    dns: tuple[str, ...] = ()  # addresses; (): only addresses are known
     when_open: Callable[[], object] = lambda: None  # gives root up
 
     def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
@@ -133,6 +135,7 @@ class TapWorld:
         results: list[T] = []
         with trio.open_signal_receiver(*ending_signals()) as signals:
             async with tap_host(self.config, when_open=self.when_open) as host:
+                host.dns = self.dns or None
                 socket_factory.install()
                 try:
                     async with trio.open_nursery() as nursery:
