@@ -18,7 +18,9 @@ from pystack.apps.turns import current_turn
 
 FACTS: Final = ("type", "size", "modify", "perm", "unix.mode")
 CHUNK_BYTES: Final = 64 * 1024
-RUN_NAMES: Final = 1024  # are sorted in a third of a millisecond
+RUN_NAMES: Final = (
+    1024  # are sorted in 0.1 ms; 200,000 at once in 0.3 s, which others would wait for
+)
 
 _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
