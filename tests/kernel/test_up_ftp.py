@@ -210,3 +210,20 @@ def test_uploads_belong_to_whom_the_process_is(netns: NetworkNamespace, tmp_path
         assert process.wait(TIMEOUT_S) == 0
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_stopped_in_the_middle_it_keeps_what_came(
+    netns: NetworkNamespace, stack_up: StackUp, root: Path, tmp_path: Path, direction: str
+) -> None:
+    stack = stack_up("--serve", "ftp", "--root", str(root), "--writable")
+    (tmp_path / "file").write_bytes(BIG)
+    way = ["-T", str(tmp_path / "file"), f"{URL}/up"] if direction == "up" else [f"{URL}/big"]
+    client = netns.popen(["curl", "-sS", "--limit-rate", "2M", "-o", str(tmp_path / "got"), *way])
+    part = root / "up" if direction == "up" else tmp_path / "got"
+    while client.poll() is None and not (part.exists() and part.stat().st_size):
+        os.sched_yield()
+    assert stack.stop() == 0
+    assert client.wait(TIMEOUT_S) != 0
+    assert BIG.startswith(part.read_bytes())
+    assert stack.log == ""

@@ -209,6 +209,22 @@ def test_a_reset_in_an_upload_is_no_end(root: Path) -> None:
     run(root, talk, link={"delay": "5ms", "rate": "10mbit"}, writable=True)
 
 
+def test_active_connections_come_from_the_port_below(root: Path) -> None:
+    async def talk(control: Control) -> None:
+        listener = await control.listen()
+        address = control.host.address.replace(".", ",")
+        port = listener.address[1]
+        for expected in (20, None):  # the same again: what is left of the first is in the way
+            assert await control.code(f"PORT {address},{port >> 8},{port & 255}") == 200
+            await control.send("RETR hello")
+            data = await listener.accept()
+            assert expected in (None, data.remote_address[1])
+            assert await drain(data) == b"hello\n"
+            assert [(await control.answer()).code for _ in range(2)] == [125, 226]
+
+    run(root, talk)
+
+
 # ABOR
 
 

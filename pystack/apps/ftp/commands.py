@@ -26,6 +26,7 @@ from pystack.apps.ftp.data import Active, Passive, open_passive
 from pystack.apps.ftp.listing import FACTS, facts_of, timestamp
 from pystack.apps.ftp.replies import RefusedError, quoted, shown
 from pystack.apps.ftp.transfers import appe, list_, mlsd, nlst, retr, stat_path, stor, stou
+from pystack.apps.world import away
 
 if TYPE_CHECKING:
     from pystack.apps.ftp.session import Session
@@ -295,18 +296,18 @@ async def _mlst(session: Session, argument: bytes) -> None:
 
 
 async def _dele(session: Session, argument: bytes) -> None:
-    session.site.tree.remove(session.path(argument))
+    await away(session.site.tree.remove, session.path(argument))
     await session.say(250, "It is gone")
 
 
 async def _mkd(session: Session, argument: bytes) -> None:
     segments = session.path(argument, is_new=True)
-    session.site.tree.make_directory(segments)
+    await away(session.site.tree.make_directory, segments)
     await session.say(257, f"{quoted(segments)} was made")
 
 
 async def _rmd(session: Session, argument: bytes) -> None:
-    session.site.tree.remove_directory(session.path(argument))
+    await away(session.site.tree.remove_directory, session.path(argument))
     await session.say(250, "The directory is gone")
 
 
@@ -320,7 +321,8 @@ async def _rnfr(session: Session, argument: bytes) -> None:
 async def _rnto(session: Session, argument: bytes) -> None:
     if session.choices.rename_from is None:
         raise RefusedError(503, "RNFR has to come right before")
-    session.site.tree.rename(session.choices.rename_from, session.path(argument, is_new=True))
+    new = session.path(argument, is_new=True)
+    await away(session.site.tree.rename, session.choices.rename_from, new)
     await session.say(250, "It has its new name")
 
 

@@ -17,7 +17,7 @@ import trio
 
 from pystack.apps.ftp.limits import DATA_S
 from pystack.apps.turns import BULK_BYTES_A_UNIT, current_turn
-from pystack.apps.world import is_virtual
+from pystack.apps.world import away
 
 RECEIVE_BYTES: Final = 1024 * 1024
 # As in HTTP: each write ends with a segment that is not full.
@@ -101,7 +101,11 @@ class FileSink:
         self._parts: list[bytes] = []
         self._size_bytes = 0
         self._has_failed = False
-        self._in_threads = not is_virtual()
+
+    async def begin(self) -> None:
+        """Take away what is behind that place, now that there is somebody who sends. OSError."""
+        if self._at is not None and os.fstat(self._descriptor).st_size > self._at:
+            await away(os.ftruncate, self._descriptor, self._at)
 
     async def write(self, data: bytes) -> None:
         """Write it, now or together with what follows. OSError."""
@@ -109,12 +113,12 @@ class FileSink:
             self._parts.append(data)
             self._size_bytes += len(data)
             if self._size_bytes >= WRITE_BYTES:
-                await self._flush()
+                await away(self._write_parts)
 
     async def finish(self) -> None:
         """Write what is not written yet, and close. OSError."""
         if self._size_bytes > SMALL_BYTES:
-            await self._flush()
+            await away(self._write_parts)
         else:
             self._write_parts()
         descriptor, self._descriptor = self._descriptor, -1
@@ -130,13 +134,6 @@ class FileSink:
         descriptor, self._descriptor = self._descriptor, -1
         with suppress(OSError):
             os.close(descriptor)
-
-    async def _flush(self) -> None:
-        if self._in_threads:
-            # Cancelled, this has either not begun or is done when it returns.
-            await trio.to_thread.run_sync(self._write_parts)
-        else:
-            self._write_parts()
 
     def _write_parts(self) -> None:
         parts, self._parts, self._size_bytes = self._parts, [], 0

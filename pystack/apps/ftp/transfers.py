@@ -217,8 +217,7 @@ async def _take(
     ascii_lines = session.choices.ascii_lines
 
     async def job(stream: trio.abc.HalfCloseableStream, progress: Progress) -> str:
-        if at is not None:
-            os.ftruncate(descriptor, at)  # only now that there is somebody who sends
+        await sink.begin()
         await receive(stream, sink, progress, ascii_lines=ascii_lines)
         return f"{progress.bytes} bytes taken"
 
