@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
 from pystack.runtime.driver import Waiter
-from pystack.stack.udp_socket import ORIGIN_LOCAL
+from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack import udp_socket
     from pystack.wire.checksum import Buffer
+
+_MAX_PLACES: Final = 4096  # peers who are answered from another address; then all are forgotten
 
 
 class DatagramError(NamedTuple):
@@ -35,7 +38,10 @@ class UdpSocket:
         self._socket = socket
         self._reader = Waiter(host.driver)
         self._closed = False
+        # By peers who wrote to another address than ours to them come from: the one to answer from
+        self._places: dict[tuple[Ip4, int], DatagramFields] = {}
         socket.on_readable = self._reader.wake
+        self._keep_places()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -49,7 +55,9 @@ class UdpSocket:
         route = self._host.routes.lookup(remote)
         if route is None:
             raise self._host.stack.no_route(remote)
-        self._socket.connect(remote, address[1], self._host.stack.source_towards(remote, route))
+        place = self._places.get((remote, address[1]))
+        usual = self._host.stack.source_towards(remote, route)
+        self._socket.connect(remote, address[1], usual if place is None else place.source)
 
     def disconnect(self) -> None:
         """Take datagrams from anybody again."""
@@ -88,6 +96,9 @@ class UdpSocket:
 
         Raises OSError for what ICMP told of an earlier datagram: where there is a partner, that
         his port is closed (ECONNREFUSED); else only with `set_receive_errors`.
+
+        What is sent to that sender afterwards is from the address that it wrote to, of several that
+        the host has (RFC 1122 section 4.1.3.5): else it would be a stranger's answer.
         """
         if self._reader.busy:
             raise trio.BusyResourceError("another task is receiving from this socket")
@@ -98,6 +109,7 @@ class UdpSocket:
             datagram = self.receive_from_nowait()
             if datagram is not None:
                 return datagram
+            self._keep_places()
             await self._reader.wait()
 
     def receive_from_nowait(self) -> tuple[bytes, tuple[str, int]] | None:
@@ -113,7 +125,32 @@ class UdpSocket:
         if datagram is None:
             return None
         payload, src, port = datagram
+        if socket.arrival is not None:
+            self._note_place((src, port), socket.arrival.dst)
         return payload, (format_ip4(src), port)
+
+    def _keep_places(self) -> None:
+        """See from now on which address datagrams are sent to, where that can differ.
+
+        Hosts with one address beside that of the loopback, nearly all, are spared what it costs.
+        """
+        socket = self._socket
+        if socket.arrivals is None and len(self._host.stack.addresses) > 2:
+            socket.want_arrivals(wanted=socket.local == UNSPECIFIED)
+
+    def _note_place(self, peer: tuple[Ip4, int], dst: Ip4) -> None:
+        stack = self._host.stack
+        route = stack.routes.lookup(peer[0])
+        if dst not in stack.addresses or (
+            route is not None and dst == stack.source_towards(peer[0], route)
+        ):
+            self._places.pop(peer, None)
+            return
+        known = self._places.get(peer)
+        if known is None or known.source != dst:
+            if len(self._places) >= _MAX_PLACES:
+                self._places.clear()
+            self._places[peer] = replace(self._socket.fields, source=dst)
 
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram. Raises OSError (EMSGSIZE, ENETUNREACH, EACCES), also an earlier's."""
@@ -125,7 +162,9 @@ class UdpSocket:
         socket = self._socket
         if self._closed or socket.error is not None or socket.broken is not None:
             self._raise_error()
-        socket.send_to(data, self._host.resolve(address[0]), address[1], self._host.now())
+        dst, port = self._host.resolve(address[0]), address[1]
+        fields = self._places.get((dst, port)) if self._places else None
+        socket.send_to(data, dst, port, self._host.now(), fields)
 
     async def send_many_to(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
         """Send datagrams in order, for less than it costs to send each by itself.
@@ -141,7 +180,7 @@ class UdpSocket:
         """Do what `send_many_to` does, without the checkpoint."""
         self._raise_error()
         resolved = self._host.resolve(address[0]), address[1]
-        self._socket.send_many(datagrams, *resolved, self._host.now())
+        self._socket.send_many(datagrams, *resolved, self._host.now(), self._places.get(resolved))
 
     async def send(self, data: bytes) -> None:
         """Send one datagram to the connected partner."""
