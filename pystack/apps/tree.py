@@ -207,6 +207,23 @@ class Tree:
         finally:
             os.close(from_directory)
 
+    def change(
+        self, segments: Sequence[bytes], *, mode: int | None = None, modified_s: float | None = None
+    ) -> None:
+        """Give what is there other permissions, another time of its last change (since 1970)."""
+        if not segments:
+            raise error_of(errno.EBUSY)  # the root itself
+        descriptor = self._open(segments, _LOOK)
+        try:
+            # Linux opens by O_PATH what may not be read, and then takes no fchmod(2).
+            place = f"/proc/self/fd/{descriptor}" if _PATH_ONLY else descriptor
+            if mode is not None:
+                os.chmod(place, mode)
+            if modified_s is not None:
+                os.utime(place, (modified_s, modified_s))
+        finally:
+            os.close(descriptor)
+
     def sync_directory(self, segments: Sequence[bytes]) -> None:
         """Have the names in a directory on the disk before this returns. It may take long."""
         descriptor = self._open(segments, _READ | os.O_DIRECTORY)

@@ -123,6 +123,14 @@ def test_lftp_mirrors_both_ways(
     assert contents(here) == contents(root)
     netns.run(["lftp", "-c", f"{settings} open {URL}; mirror -R --parallel=4 {here} /copy"])
     assert contents(root / "copy") == contents(here)
+    old = here / "sub" / "deep" / "file-1"
+    old.chmod(0o600)
+    os.utime(old, (1.5e9, 1.5e9))
+    netns.run(["lftp", "-c", f"{settings} open {URL}; mirror -R {here} /again"])
+    status = (root / "again" / "sub" / "deep" / "file-1").stat()
+    assert (status.st_mode & 0o777, status.st_mtime) == (0o600, 1.5e9)
+    again = netns.run(["lftp", "-c", f"{settings} open {URL}; mirror -R -v {here} /again"])
+    assert b"Transferring" not in again.stdout
 
 
 @needs("tnftp")

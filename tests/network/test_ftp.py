@@ -99,8 +99,11 @@ ANSWERS = [
     ("PROT P", 503),
     ("CCC", 533),
     ("AUTH KERBEROS", 504),
-    ("SITE CHMOD 777 hello", 500),
-    ("SITE", 500),
+    ("SITE CHMOD 777 hello", 550),
+    ("SITE CHMOD", 501),
+    ("SITE HELP", 500),
+    ("SITE", 501),
+    ("MFMT 20200229123005 hello", 550),
     ("REIN", 502),
     ("SMNT x", 502),
     ("HOST x", 502),
@@ -165,6 +168,16 @@ def test_what_is_answered_to_those_who_may_write(root: Path) -> None:
         ("RMD newer", 250),
         ("RMD sub", 550),
         ("RMD /", 450),
+        ("SITE CHMOD 640 hello", 200),
+        ("SITE CHMOD 4777 hello", 501),
+        ("SITE CHMOD 888 hello", 501),
+        ("SITE CHMOD 777 out/passwd", 550),
+        ("SITE CHMOD 777 .hidden", 550),
+        ("MFMT 20200229123005 hello", 213),
+        ("MFMT 20200230123005 hello", 501),
+        ("MFMT 0 hello", 501),
+        ("MFMT 20200229123005", 501),
+        ("MFMT 20200229123005 out/passwd", 550),
         ("DELE sub", 550),
         ("DELE out", 250),  # the link, not what it leads to
         ("DELE .hidden", 550),
@@ -181,7 +194,9 @@ def test_what_is_answered_to_those_who_may_write(root: Path) -> None:
         assert [(command, await control.code(command)) for command, _ in said] == said
 
     run(root, talk, writable=True)
-    assert Path("/etc/passwd").exists()
+    status = (root / "hello").stat()
+    assert (status.st_mode & 0o7777, status.st_mtime) == (0o640, 1582979405)
+    assert Path("/etc/passwd").stat().st_mode & 0o777 == 0o644
     assert sorted(path.name for path in root.iterdir()) == [
         ".hidden",
         "big",

@@ -6,6 +6,7 @@ What is known and not done here is answered by 502, what is not known by 500.
 from __future__ import annotations
 
 import hmac
+import re
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from pystack.apps.ftp.addresses import (
     protocol_of,
 )
 from pystack.apps.ftp.data import Active, Passive, open_passive
-from pystack.apps.ftp.listing import FACTS, facts_of, timestamp
+from pystack.apps.ftp.listing import FACTS, facts_of, parse_timestamp, timestamp
 from pystack.apps.ftp.replies import RefusedError, quoted, shown
 from pystack.apps.ftp.transfers import appe, list_, mlsd, nlst, retr, stat_path, stor, stou
 from pystack.apps.world import away
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 Run = Callable[["Session", bytes], Awaitable[None]]
 
+_READ_ONLY: Final = "Nothing may be changed here"
+_MODE: Final = re.compile(rb"0?[0-7]{1,3}")  # no set-user-ID and the like
 _ANONYMOUS: Final = frozenset({"anonymous", "ftp"})
 
 
@@ -53,7 +56,7 @@ class Command:
         if self.needs_argument and not argument:
             raise RefusedError(501, "That command takes an argument")
         if self.writes and not session.site.writable:
-            raise RefusedError(550, "Nothing may be changed here")
+            raise RefusedError(550, _READ_ONLY)
 
 
 # who it is
@@ -364,14 +367,44 @@ async def _help(session: Session, _argument: bytes) -> None:
 
 async def _feat(session: Session, _argument: bytes) -> None:
     facts = "".join(f"{fact}{'*' if fact in session.choices.facts else ''};" for fact in FACTS)
-    features = ["EPRT", "EPSV", "MDTM", f"MLST {facts}", "REST STREAM", "SIZE", "TVFS", "UTF8"]
+    features = [
+        "EPRT",
+        "EPSV",
+        "MDTM",
+        "MFMT",
+        f"MLST {facts}",
+        "REST STREAM",
+        "SIZE",
+        "TVFS",
+        "UTF8",
+    ]
     if session.site.tls is not None:
         features += ["AUTH TLS", "PBSZ", "PROT"]
     await session.say(211, "Extensions:", *sorted(features), "End")
 
 
-async def _site(session: Session, _argument: bytes) -> NoReturn:
-    raise RefusedError(500, "There are no commands of this site")
+async def _site(session: Session, argument: bytes) -> None:
+    name, _, rest = argument.partition(b" ")
+    mode, _, path = rest.partition(b" ")
+    # What a mirror needs, as others have it; without it `lftp mirror -R` ends with an error.
+    if name.upper() != b"CHMOD":
+        raise RefusedError(500, "SITE CHMOD is all there is")
+    if not _MODE.fullmatch(mode) or not path:
+        raise RefusedError(501, "SITE CHMOD takes a mode, 0 to 777, and a name")
+    if not session.site.writable:
+        raise RefusedError(550, _READ_ONLY)
+    session.site.tree.change(session.path(path), mode=int(mode, 8))
+    await session.say(200, f"Its mode is {mode.decode('ascii')}")
+
+
+async def _mfmt(session: Session, argument: bytes) -> None:
+    """Set the time of a file's last change (draft-somers-ftp-mfxx, which mirrors use)."""
+    told, _, path = argument.partition(b" ")
+    if not path:
+        raise RefusedError(501, "MFMT takes YYYYMMDDHHMMSS and a name")
+    segments = session.path(path)
+    session.site.tree.change(segments, modified_s=parse_timestamp(told))
+    await session.say(213, f"Modify={shown(told)}; {shown(b'/' + b'/'.join(segments))}")
 
 
 async def _missing(session: Session, _argument: bytes) -> NoReturn:
@@ -427,6 +460,7 @@ COMMANDS: Final = {
     "MLST": Command(run=_mlst),
     "SIZE": _file(_size),
     "MDTM": _file(_mdtm),
+    "MFMT": _change(_mfmt),
     "RETR": _file(retr),
     "STOR": _change(stor, makes_name=True),
     "STOU": Command(run=stou, writes=True, makes_name=True),
@@ -445,7 +479,7 @@ COMMANDS: Final = {
     "NOOP": _open(_noop),
     "HELP": _open(_help),
     "FEAT": _open(_feat),
-    "SITE": Command(run=_site),
+    "SITE": _file(_site),
     **dict.fromkeys(
         ("ADAT", "CONF", "ENC", "HOST", "LANG", "LPRT", "LPSV", "MIC", "REIN", "SMNT"), _MISSING
     ),

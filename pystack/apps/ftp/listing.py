@@ -8,11 +8,13 @@ import re
 import stat
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import datetime
 from fnmatch import translate
 from heapq import merge
 from typing import Final, TypeAlias
 
 from pystack.apps.ftp.limits import LISTED
+from pystack.apps.ftp.replies import RefusedError
 from pystack.apps.tree import Tree
 from pystack.apps.turns import current_turn
 
@@ -31,6 +33,7 @@ _LAST_S: Final = 253402300799  # of the year 9999
 _BREAKS: Final = frozenset(b"\r\n\0")
 _NAME_UNITS: Final = 1  # of work, see `pystack.apps.turns`: to read, to sort, to look at
 _PATTERN_BYTE_UNITS: Final = 1  # to compile it
+_TIMESTAMP: Final = re.compile(rb"[0-9]{14}")
 _WILDCARDS: Final = frozenset(b"*?[")
 
 Line: TypeAlias = Callable[[bytes, os.stat_result], bytes]
@@ -68,6 +71,16 @@ def timestamp(status: os.stat_result) -> str:
     t = time.gmtime(_seconds(status))
     day = f"{t.tm_year:04}{t.tm_mon:02}{t.tm_mday:02}"
     return f"{day}{t.tm_hour:02}{t.tm_min:02}{t.tm_sec:02}"
+
+
+def parse_timestamp(text: bytes) -> float:
+    """Return the seconds since 1970 of such a time. Raises RefusedError."""
+    try:
+        if not _TIMESTAMP.fullmatch(text):
+            raise ValueError
+        return datetime.strptime(text.decode("ascii") + "Z", "%Y%m%d%H%M%S%z").timestamp()
+    except ValueError:
+        raise RefusedError(501, "A time is YYYYMMDDHHMMSS") from None
 
 
 def has_wildcard(name: bytes) -> bool:

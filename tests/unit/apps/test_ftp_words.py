@@ -247,7 +247,7 @@ async def obey(tree: Tree, commands: list[bytes]) -> bytes:
 
 VERBS = st.sampled_from(
     b"CWD CWD CDUP SIZE MDTM MLST STAT RETR STOR APPE DELE MKD RMD RNFR RNTO LIST NLST MLSD "
-    b"STOU".split()
+    b"STOU MFMT".split()
 )
 PIECES = st.sampled_from(
     b"||..|..|.|up|beside|secret|etc|passwd|dir|sub|deep|file|hidden|.git|new|loop|root|root-beside|x|"

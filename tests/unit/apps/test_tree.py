@@ -337,6 +337,9 @@ def test_files_are_written_where_they_are(mine: Path) -> None:
     tree.remove([b"link"])
     assert (root / "file").exists()
     assert tree.stat([b"file"]).st_size == 7
+    tree.change([b"file"], mode=0, modified_s=5)
+    tree.change([b"file"], mode=0o600)  # also what may not be read
+    assert (tree.stat([b"file"]).st_mode & 0o7777, tree.stat([b"file"]).st_mtime) == (0o600, 5)
 
 
 WRITERS: list[Callable[[Tree, list[bytes]], object]] = [
@@ -349,6 +352,8 @@ WRITERS: list[Callable[[Tree, list[bytes]], object]] = [
     lambda tree, path: tree.remove_directory(path),
     lambda tree, path: tree.rename(path, [b"mine"]),
     lambda tree, path: tree.rename([b"file"], path),
+    lambda tree, path: tree.change(path, mode=0o777),
+    lambda tree, path: tree.change(path, modified_s=5),
 ]
 
 
