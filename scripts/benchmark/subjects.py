@@ -74,7 +74,7 @@ class Subjects:
         word = "offload" if offload else "no-offload"
         if column in KERNEL:
             argv = spaces.module("kernel_server")
-        elif bare == TLS:
+        elif column in BARE and bare == TLS:
             argv = spaces.module("tls_server", number)
         elif column in BARE:
             argv = spaces.module("bare", bare, number, word)
