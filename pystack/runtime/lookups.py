@@ -155,13 +155,13 @@ class Lookup:
             self.exchange.give_up()  # the host has no power, or no network, any more
             self._go_on(None, now)
         stream = self._stream
-        if stream is None or self._closed:
-            return
-        message = stream.read(now)
-        if message is not None:
+        while stream is not None and stream is self._stream and not self._closed:
+            message = stream.read(now)
+            if message is None:
+                if stream.has_ended:
+                    self._go_on(self.exchange.stream_failed(now), now)
+                return
             self._take(message, stream.server, now, over_tcp=True)
-        elif stream.has_ended:
-            self._go_on(self.exchange.stream_failed(now), now)
 
     def _take(self, data: bytes, server: tuple[str, int], now: float, *, over_tcp: bool) -> None:
         send = self.exchange.arrived(data, server, now, over_tcp=over_tcp)

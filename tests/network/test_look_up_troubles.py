@@ -357,3 +357,26 @@ def test_a_name_server_may_ask_itself() -> None:
             assert len(zone.asked) == 2
 
     run(main)
+
+
+def test_by_tcp_too_a_wrong_message_is_dropped_and_the_right_one_behind_it_counts() -> None:
+    async def main() -> None:
+        async with world(use_tcp=True) as w:
+            zone = Zone.of(*ZONE)
+
+            async def converse(stream: trio.SocketStream) -> None:
+                framer = dns.Framer()
+                async for data in stream:
+                    framer.feed(data)
+                    query = dns.parse_message(framer.next() or b"")
+                    right, wrong = zone.reply(query), zone.reply(query)
+                    wrong.ident ^= 1
+                    messages = (b"?", dns.pack_message(wrong), dns.pack_message(right))
+                    await stream.send_all(b"".join(map(dns.frame, messages)))
+
+            await w.servers[0].start(trio.serve_tcp, converse, 53)
+            assert await took(w.client.look_up(WWW)) == (parse_ip4("10.0.0.80"), 0.16)
+            assert w.client.counters["dns_answer_malformed"] == 1
+            assert w.client.counters["dns_answer_wrong_ident"] == 1
+
+    run(main)
