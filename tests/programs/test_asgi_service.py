@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import h2.connection
 import httpx
 import pytest
 import trio
@@ -60,7 +61,9 @@ async def app(scope, receive, send):
     if scope["path"] == "/fail":
         raise RuntimeError("a mistake of the application")
     if scope["path"] == "/slow":
+        happened.append("slow begins")
         await trio.sleep(5)
+        happened.append("slow ends")
     text = f"{scope['scheme']} {scope['path']} {len(body)} {scope['client'][0]}".encode()
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": text})
@@ -385,5 +388,24 @@ def test_a_close_is_answered() -> None:
         assert [each.payload for each in frames if each.opcode == TEXT] == [b"X"]
         await stream.send_all(closing())
         assert b"\x88\x02\x03\xe8" in await read_to_end(stream)
+
+    run(program)
+
+
+def test_streams_that_are_reset_at_once_are_no_way_round_their_number() -> None:
+    async def program(client: pystack.TrioHost) -> None:
+        peer = h2.connection.H2Connection()
+        peer.initiate_connection()
+        stream = await client.open_tcp_stream("server", 80)
+        fields = {":method": "GET", ":path": "/slow", ":scheme": "http", ":authority": "x"}
+        for number in range(1, 801, 2):
+            peer.send_headers(number, [*fields.items()], end_stream=True)
+            peer.reset_stream(number)
+        await stream.send_all(peer.data_to_send())
+        await trio.sleep(3)
+        assert happened().count("slow begins") == 100
+        await trio.sleep(30)
+        assert happened().count("slow ends") == 400
+        await stream.aclose()
 
     run(program)

@@ -35,6 +35,9 @@ from pystack.core.counters import Counters
 RECEIVE_BYTES: Final = 16 * 1024  # wsproto may make a thousand times as much of it at once
 SEND_BYTES: Final = 64 * 1024
 BYTES_A_UNIT: Final = 8 * 1024
+# Applications of one connection at once. HTTP/2 bounds its streams, but not those that a client
+# has reset, whose applications still run (CVE-2023-44487).
+MAX_RUNNING: Final = 100
 READ_UNITS: Final = 8  # what the protocol does with a read; the application has its own task
 
 _LAST: Final = frozenset({"http.disconnect", "websocket.disconnect"})
@@ -227,6 +230,7 @@ class _Tasks(TaskGroup):
         self._give_up = give_up
         self.is_over = False  # nothing goes any more
         self.running = 0  # applications
+        self._one_ended = trio.lowlevel.ParkingLot()
         self.quiet_since = trio.current_time()  # that instant none has been running
 
     async def spawn_app(
@@ -249,6 +253,8 @@ class _Tasks(TaskGroup):
                 except trio.WouldBlock:
                     put.close()  # it ends after what the application has not read
 
+        while self.running >= MAX_RUNNING:
+            await self._one_ended.park()
         self.running += 1
         self.spawn(self._run, app, scope, take, send)
         return put_if_taken
@@ -277,6 +283,7 @@ class _Tasks(TaskGroup):
                 _log.error("the application failed", exc_info=fault)
         finally:
             self.running -= 1
+            self._one_ended.unpark()
             self.quiet_since = trio.current_time()
         if not self.is_over:
             await self._finish(send)
