@@ -22,6 +22,14 @@ class TlsOptions:
     keylog: Path | None = None  # what Wireshark needs to decrypt, NSS key log format; None: nowhere
 
 
+@dataclass(frozen=True, slots=True)
+class AppName:
+    """What an ASGI application is called."""
+
+    text: str  # "module:app"
+    folder: Path = Path()  # where its module is, if it is not installed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """What services may be told; each takes what concerns it."""
@@ -40,5 +48,5 @@ class ServiceOptions:
     mail_for: tuple[str, ...] = ()
     records: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test 300 A 10.77.0.5"
     faults: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test late 2s"
-    asgi: str | None = None  # "module:app"; None: there is no application
+    asgi: AppName | None = None  # None: there is no application
     asgi_tls: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypedDict
 
-from pystack.apps.options import ServiceOptions
+from pystack.apps.options import AppName, ServiceOptions
 from pystack.apps.service import ALL, BUILT_IN, Request, parse_serve
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
@@ -84,6 +84,10 @@ def _accounts(word: str, value: object, folder: Path) -> Mapping[str, str]:
     return accounts
 
 
+def _app(word: str, value: object, folder: Path) -> AppName:
+    return AppName(_text(word, value, folder), folder)
+
+
 _FILES: Final = frozenset({"http", "https", "ftp", "tftp"})
 TLS_SERVICES: Final = frozenset({"https", "smtp", "ftp", "asgi"})
 _WORDS: Final[Mapping[str, _Word]] = {
@@ -99,7 +103,7 @@ _WORDS: Final[Mapping[str, _Word]] = {
     "mail_for": _Word(_texts, frozenset({"smtp"}), "mail_for"),
     "records": _Word(_texts, frozenset({"dns"}), "records"),
     "faults": _Word(_texts, frozenset({"dns"}), "faults"),
-    "app": _Word(_text, frozenset({"asgi"}), "asgi"),
+    "app": _Word(_app, frozenset({"asgi"}), "asgi"),
     "app_tls": _Word(_switch, frozenset({"asgi"}), "asgi_tls"),
 }
 _HERE: Final = Path()

@@ -16,7 +16,9 @@ from ws_frames import TEXT, closing, frame, handshake, parse
 
 import pystack
 from pystack.apps.asgi import AsgiStartupError
-from pystack.apps.service import ServiceOptions, place_services
+from pystack.apps.options import AppName, ServiceOptions
+from pystack.apps.service import place_services
+from pystack.apps.words import read_request
 
 APP = """
 import trio
@@ -208,6 +210,20 @@ def test_a_name_that_leads_nowhere_is_a_mistake(
     assert ("Traceback" in caplog.text) == (name in ("broken:app", "lacking:app"))
 
 
+def test_in_a_lab_it_is_beside_the_labs_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    table = {"name": "asgi", "app": "its_module:app"}
+    with pytest.raises(pystack.ConfigError, match="there is no module 'its_module', in the curr"):
+        place_services([read_request(table, ServiceOptions())])
+    place_services([read_request(table, ServiceOptions(), tmp_path)])
+    with pytest.raises(pystack.ConfigError, match=f"no module 'nowhere', in {tmp_path} or inst"):
+        place_services([read_request({**table, "app": "nowhere:app"}, ServiceOptions(), tmp_path)])
+
+
 def test_without_a_name_there_is_nothing_to_serve() -> None:
     with pytest.raises(pystack.ConfigError, match="asgi needs an application"):
         place_services(["asgi"], ServiceOptions())
@@ -218,7 +234,7 @@ def test_all_leaves_it_out() -> None:
 
 
 def test_it_is_imported_when_it_is_served_and_not_before() -> None:
-    place_services(["asgi"], ServiceOptions(asgi="broken:app"))
+    place_services(["asgi"], ServiceOptions(asgi=AppName("broken:app")))
     assert "broken" not in sys.modules
 
 

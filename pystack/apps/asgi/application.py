@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from hypercorn.app_wrappers import ASGIWrapper
 
+from pystack.apps.options import AppName
 from pystack.apps.troubles import PeerError
 from pystack.core.errors import ConfigError
 
@@ -38,20 +39,21 @@ class AsyncioNeededError(ConfigError):
     """The application says at its start that it can't run on Trio."""
 
 
-def check_name(text: str) -> tuple[str, str]:
-    """Return module and attribute of `module:app`, without importing it. Raises ConfigError."""
+def check_name(name: AppName) -> tuple[str, str]:
+    """Return module and attribute, without importing anything. Raises ConfigError."""
+    text = name.text
     module, colon, attribute = text.partition(":")
     if not colon or not _NAME.fullmatch(module) or not _NAME.fullmatch(attribute):
         raise ConfigError(f"an ASGI application is MODULE:APP, as in main:app, not {text!r}")
-    _look_here_too()
+    _look_there_too(name.folder)
     if find_spec(module.partition(".")[0]) is None:
-        raise ConfigError(f"there is no module {module!r}, in the current directory or installed")
+        raise ConfigError(f"there is no module {module!r}, in {_words(name.folder)} or installed")
     return module, attribute
 
 
-def load(text: str) -> Application:
+def load(app: AppName) -> Application:
     """Import the application. Raises ConfigError; what the module itself raises is in the log."""
-    name, path = check_name(text)
+    name, path = check_name(app)
     try:
         found: object = import_module(name)
     except Exception as error:
@@ -65,7 +67,7 @@ def load(text: str) -> Application:
             raise ConfigError(f"there is no {path!r} in the module {name!r}")
         found = getattr(found, part)
     if not callable(found):
-        raise ConfigError(f"{text!r} is no ASGI application: it is a {type(found).__name__}")
+        raise ConfigError(f"{app.text!r} is no ASGI application: it is a {type(found).__name__}")
     return found
 
 
@@ -140,10 +142,14 @@ async def _refuse(send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _look_here_too() -> None:
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+def _look_there_too(folder: Path) -> None:
+    there = str(folder.resolve())
+    if there not in sys.path:
+        sys.path.insert(0, there)
+
+
+def _words(folder: Path) -> str:
+    return "the current directory" if folder == Path() else str(folder)
 
 
 def _is_part(missing: str | None, name: str) -> bool:

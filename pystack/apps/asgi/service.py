@@ -33,7 +33,7 @@ class AsgiService:
         if options.asgi is None:
             raise ConfigError("asgi needs an application: --asgi MODULE:APP, or app = in a lab")
         check_name(options.asgi)
-        self._title = options.asgi
+        self._name = options.asgi
         self._tls = TlsServer(options, alpn=("h2", "http/1.1")) if options.asgi_tls else None
         self._app: ASGIWrapper | None = None  # None: it is not imported yet
         self._counters = Counters()
@@ -56,7 +56,7 @@ class AsgiService:
             self._tls.use_host(host)
             if self._tls.advice is not None:
                 _log.warning("asgi: %s", self._tls.advice)
-        self._app = wrapped(load(self._title), self._title)
+        self._app = wrapped(load(self._name), self._name.text)
 
     async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Be the application's lifespan. Raises AsgiStartupError, ConfigError."""
