@@ -233,6 +233,26 @@ def test_redirections_that_lead_nowhere(path: str, status: int, sentence: str) -
     assert (run.one.exit_status, run.one.error) == (status, sentence)
 
 
+@pytest.mark.parametrize(
+    ("location", "status", "told"),
+    [
+        ("//[", 3, ""),
+        ("http://server:99999/", 3, "http://server:99999/"),
+        ("javascript:x", 3, "javascript:x"),
+        ("gopher://x/", 1, "gopher://x/"),
+        ("\xff", 47, "http://server/\xff"),
+        ("#part", 47, "http://server/#part"),
+    ],
+)
+def test_locations_that_are_none(location: str, status: int, told: str) -> None:
+    head = f"HTTP/1.1 302 Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    reply = head.encode("latin-1")
+    run = run_get(answering(reply, reply), GET, options=GetOptions(follow=True, max_redirects=1))
+    assert run.one.exit_status == status
+    run = run_get(answering(reply), GET)
+    assert (run.one.exit_status, run.one.redirect_url) == (0, told)
+
+
 def test_without_following_it_is_told_where_it_would_go() -> None:
     reply = b"HTTP/1.1 302 Go\r\nLocation: ../b?c\r\nContent-Length: 0\r\n\r\n"
     run = run_get(answering(reply), "http://server/a/x")

@@ -10,8 +10,8 @@ import re
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterable, Iterable
+from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urljoin
 
 import httpcore
 import trio
@@ -107,10 +107,10 @@ class HttpClient:
         locations = job.transfer.headers.get("location", ())
         if head.status not in _REDIRECTS or not locations:
             return None
-        target = urljoin(url.text, locations[0])
         if self._options.follow:
-            return target
-        job.transfer.redirect_url = target
+            return url.joined(locations[0])
+        with suppress(ClientError):  # it leads nowhere
+            job.transfer.redirect_url = url.joined(locations[0])
         return None
 
     async def _take_body(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from pystack.apps.clients.trouble import ClientError, Status
 
@@ -72,6 +72,13 @@ class Url:
             user=None if parts.username is None else unquote(parts.username),
             password=None if parts.password is None else unquote(parts.password),
         )
+
+    def joined(self, reference: str) -> str:
+        """Return what a reference means on this page (RFC 3986 section 5). Raises ClientError."""
+        try:
+            return urljoin(self.text, reference)
+        except ValueError as error:
+            raise _malformed(f"{reference[:80]!r} is no URL: {error}") from None
 
     @property
     def target(self) -> str:
