@@ -40,10 +40,10 @@ def test_a_c_librarys_resolver_asks_over_a_slow_link_and_meets_its_faults() -> N
         await browser.run(["getent", "ahostsv4", "warm.up"], check=False)  # ARP
         found = await browser.run(["getent", "ahostsv4", "www"])
         assert found.stdout.split()[0] == "10.0.0.80"
-        assert 0.4 <= await seconds(browser.run(["getent", "ahostsv4", "www"])) < 1.5
+        assert await seconds(browser.run(["getent", "ahostsv4", "www"])) >= 0.4
         assert (await browser.run(["getent", "ahostsv4", "nobody"], check=False)).returncode == 2
         names.fault("www.example.test", late="1s")
-        assert 1.4 <= await seconds(browser.run(["getent", "ahostsv4", "www"])) < 3
+        assert await seconds(browser.run(["getent", "ahostsv4", "www"])) >= 1.4
 
     run(main)
 
