@@ -35,6 +35,8 @@ _WRITE: Final = _ALWAYS | os.O_WRONLY | os.O_NONBLOCK
 _FORBIDDEN: Final = frozenset(b"/\\\0")
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 _MAX_LINKS: Final = 40  # on the way, as Linux has it
+# Each link has all before it looked at anew, which takes some 15 us a name.
+_MAX_LOOKS: Final = 1024
 _MAX_DEPTH: Final = 256  # deeper there is nothing; to look for it would only take time
 _MAIL: Final = b"Maildir"
 _FILE_MODE: Final = 0o666  # less the process's umask
@@ -235,12 +237,15 @@ class Tree:
     # below the root
 
     def _open(self, segments: Sequence[bytes], flags: int, mode: int = _FILE_MODE) -> int:
-        path = list(segments)
+        path, looks = list(segments), 0
         for _ in range(_MAX_LINKS):
             try:
                 return self._walk(path, flags, mode)
             except _StoppedError as stopped:
                 count = stopped.count
+                looks += count
+                if looks > _MAX_LOOKS:
+                    break
                 inside = self.resolve(path[:count])
                 if inside is None or inside == path[:count]:  # out of the root; no link
                     raise error_of(stopped.errno) from None

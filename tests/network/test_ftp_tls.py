@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from ftp_client import BIG, Control
+from ftp_client import BIG, Control, drain
 
 import pystack
 from pystack.apps.hosting import serve
@@ -143,5 +143,30 @@ def test_a_data_connection_without_tls_is_refused(root: Path, how: str) -> None:
         assert code == (426 if how == "cut" else 522)
         assert (root / "up").read_bytes() == (b"half" if how == "cut" else b"")
         assert await control.code("NOOP") == 200
+
+    run(root, talk)
+
+
+def test_a_transfer_in_tls_is_aborted_and_the_session_goes_on(root: Path) -> None:
+    (root / "huge").write_bytes(BIG * 15)
+
+    async def talk(control: SecretControl) -> None:
+        await control.begin_tls()
+        await control.code("USER anonymous")
+        await control.code("PASS x")
+        await control.code("TYPE I")
+        await control.protect()
+        for _ in range(2):
+            raw = await control.passive()
+            await control.send("RETR huge")
+            await control.answer()
+            data = await control.secret(raw)
+            await data.receive_some()
+            assert await control.code("NOOP") == 200
+            await control.send("ABOR")
+            assert [(await control.answer()).code for _ in range(2)] == [426, 226]
+            with pytest.raises(trio.BrokenResourceError):
+                await drain(data)
+        assert await transfer(control, "RETR hello", None) == b"hello\n"
 
     run(root, talk)
