@@ -22,6 +22,7 @@ MAC: Final = "02:00:00:00:00:02"  # of whoever is behind a TAP
 CHUNK_BYTES: Final = 1 << 20  # of what a server sends in bulk, as of what a client does
 BIG_FILE: Final = "big"  # is what is served in bulk
 BIG_FILE_BYTES: Final = 64 << 20  # all of them zeros
+MADE: Final = "bytes/10000000000"  # what HTTP makes as it goes
 NAME: Final = "www.bench.test"  # which the DNS knows
 FIXED_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello there\n"
 

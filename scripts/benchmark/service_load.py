@@ -2,11 +2,11 @@
 
     python -m benchmark.service_load MODE ADDRESS PORT CONNECTIONS SECONDS PID
 
-Prints what `benchmark.load` prints. `http-file` and `https` fetch one file over and over on a
-connection that they keep, `http2` on one each time, `ftp` on a data connection each time; `tls`
-only reads; `websocket` sends 64 bytes and waits for as many, on connections that it keeps;
-`smtp` delivers messages of 1 KB, `dns` keeps 32 questions under way. What comes is thrown away,
-clear text inside the kernel (MSG_TRUNC).
+Prints what `benchmark.load` prints. `http-file` and `https-file` fetch one file over and over on a
+connection that they keep, `https` what is made as it goes, `http2` the file on a connection each
+time, `ftp` on a data connection each time; `tls` only reads; `websocket` sends 64 bytes and waits
+for as many, on connections that it keeps; `smtp` delivers messages of 1 KB, `dns` keeps 32
+questions under way. What comes is thrown away, clear text inside the kernel (MSG_TRUNC).
 """
 
 import json
@@ -83,10 +83,12 @@ def over_tls(peer: Peer, alpn: list[str]) -> Iterator[ssl.SSLSocket]:
         yield stream
 
 
-def http(peer: Peer, _connections: int, window: Window, *, tls: bool) -> dict[str, float]:
-    """Fetch the file again and again; return bits per second."""
+def http(
+    peer: Peer, _connections: int, window: Window, *, tls: bool, path: str = ports.BIG_FILE
+) -> dict[str, float]:
+    """Fetch it again and again; return bits per second."""
     opening = over_tls(peer, ["http/1.1"]) if tls else connected(peer)
-    request = f"GET /{ports.BIG_FILE} HTTP/1.1\r\nHost: {peer[0]}\r\n\r\n".encode()
+    request = f"GET /{path} HTTP/1.1\r\nHost: {peer[0]}\r\n\r\n".encode()
     count = 0
     with opening as stream:
         read = encrypted(stream) if isinstance(stream, ssl.SSLSocket) else clear(stream)
@@ -169,7 +171,7 @@ def ftp(peer: Peer, _connections: int, window: Window) -> dict[str, float]:
             port = re.search(r"\|\|\|(\d+)\|", say("EPSV", "229"))
             assert port is not None
             with connected((peer[0], int(port[1]))) as data:
-                say(f"RETR {ports.BIG_FILE}", "150")
+                say(f"RETR {ports.BIG_FILE}", "1")  # 125 or 150
                 count += counted(clear(data), window)
             if time.perf_counter() < window.end_at:
                 reply(lines, "226")
@@ -287,7 +289,8 @@ def dns(peer: Peer, _connections: int, window: Window) -> dict[str, float]:
 
 MODES: Final[dict[str, Callable[[Peer, int, Window], dict[str, float]]]] = {
     "http-file": partial(http, tls=False),
-    "https": partial(http, tls=True),
+    "https": partial(http, tls=True, path=ports.MADE),
+    "https-file": partial(http, tls=True),
     "http2": http2,
     "tls": tls_source,
     "ftp": ftp,

@@ -24,18 +24,21 @@ def row(
     """Return a row that a client of `benchmark.service_load` measures."""
 
     def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
-        is_bare = column in BARE
-        subject = all_subjects.get(column, TLS)
-        how = TLS if is_bare else mode
+        how, bare = (TLS, TLS) if column in BARE else (mode, "")
+        subject = all_subjects.get(column, bare)
         return subjects.load(how, subject, port, connections, seconds, "service_load")
 
     return Row(mode, columns, measure, (Figure(mode, title, unit, "per_s", scale),))
 
 
-def bulk(mode: str, title: str, port: int, peer: str, *, bare: bool = False) -> Row:
-    """Return a row of a large file; `peer` is who may serve it on the kernel's sockets."""
-    columns = (*PYSTACK[:1], *(BARE[:1] if bare else ()), *(KERNEL[:1] if has(peer) else ()))
-    return row(mode, title, port, unit="Mbit/s", scale=1e6, columns=columns)
+def bulk(mode: str, title: str, port: int, *others: str) -> Row:
+    """Return a row of bulk transfer, beside those columns."""
+    return row(mode, title, port, unit="Mbit/s", scale=1e6, columns=(*PYSTACK[:1], *others))
+
+
+def beside(program: str) -> tuple[str, ...]:
+    """Return the column of a server on the kernel's sockets, if it is installed."""
+    return KERNEL[:1] if has(program) else ()
 
 
 def has(program: str) -> bool:
@@ -47,12 +50,11 @@ def rows() -> list[Row]:
     """Return them in the order of the table."""
     return [
         row("websocket", "WebSocket echo 64 B", ports.HTTP),
-        bulk("http-file", "a file by HTTP (kernel: nginx)", ports.HTTP, "nginx"),
-        bulk("ftp", "a file by FTP (kernel: vsftpd)", ports.FTP, "vsftpd"),
-        bulk(
-            "https", "a file by HTTPS (bare: ssl, kernel: nginx)", ports.HTTPS, "nginx", bare=True
-        ),
-        bulk("http2", "a file by HTTP/2 (kernel: nginx)", ports.HTTPS, "nginx"),
+        bulk("http-file", "a file by HTTP (kernel: nginx)", ports.HTTP, *beside("nginx")),
+        bulk("ftp", "a file by FTP (kernel: vsftpd)", ports.FTP, *beside("vsftpd")),
+        bulk("https", "HTTPS down, 1 flow (bare: Python's ssl)", ports.HTTPS, BARE[0]),
+        bulk("https-file", "a file by HTTPS (kernel: nginx)", ports.HTTPS, *beside("nginx")),
+        bulk("http2", "a file by HTTP/2 (kernel: nginx)", ports.HTTPS, *beside("nginx")),
         row("smtp", "messages by SMTP, 8 clients", ports.SMTP, connections=8),
         row("dns", "questions to the DNS, by UDP", ports.DNS),
     ]

@@ -81,9 +81,7 @@ class Subjects:
         else:
             argv = spaces.module("pystack_server", number, word)
         running = until.enter_context(
-            spaces.program(
-                argv, SERVER, unshare=column in KERNEL, kill=column in BARE and bare != TLS
-            )
+            spaces.program(argv, SERVER, unshare=column in KERNEL, kill=column in BARE)
         )
         running.line()
         subject = Subject(number, running)

@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,25 +17,21 @@ from benchmark import identity, kernel_server, ports
 
 
 def main(number: str) -> None:
-    """Serve until the standard input ends."""
+    """Serve until it is ended."""
     address = ports.far(number).partition("/")[0]
     subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     with tempfile.TemporaryDirectory() as folder:
         context.load_cert_chain(*identity.written_to(Path(folder), address))
 
-    def serve() -> None:
-        chunk = bytes(ports.CHUNK_BYTES)
-        while True:
-            stream, _ = listener.accept()
-            with suppress(OSError), context.wrap_socket(stream, server_side=True) as secure:
-                while True:
-                    secure.sendall(chunk)
-
     listener = kernel_server.listening(ports.HTTPS)
-    threading.Thread(target=serve, daemon=True).start()
+    chunk = bytes(ports.CHUNK_BYTES)
     print("ready", flush=True)
-    sys.stdin.read()
+    while True:
+        stream, _ = listener.accept()
+        with suppress(OSError), context.wrap_socket(stream, server_side=True) as secure:
+            while True:
+                secure.sendall(chunk)
 
 
 if __name__ == "__main__":
