@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -254,3 +255,24 @@ def test_a_file_belongs_to_who_it_runs_as(site: Servers) -> None:
     assert path.read_bytes() == (site.folder / "page").read_bytes()
     assert path.stat().st_uid == pwd.getpwnam("nobody").pw_uid
     shutil.rmtree(folder)
+
+
+def test_ctrl_c_ends_a_transfer_in_order(site: Servers) -> None:
+    url = f"http://{KERNEL}:8000/page"
+    process = site.namespace.popen([*OURS, url, "--rate", "100kbit", "-v", "-o", "/dev/null"])
+    assert process.stderr is not None
+    while b"Content-Length" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert not site.namespace.run(["ip", "-o", "link", "show", "type", "tun"]).stdout
+
+
+def test_a_reader_that_goes_away_ends_it(site: Servers) -> None:
+    script = 'set -o pipefail; "$@" | head -c 1000 | wc -c; exit "${PIPESTATUS[0]}"'
+    argv = ["bash", "-c", script, "bash", *OURS, f"http://{KERNEL}:8000/page"]
+    done = site.namespace.run(argv, expect=None)
+    assert (done.stdout, done.stderr) == (b"1000\n", b"")
+    assert done.returncode == 141
