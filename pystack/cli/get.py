@@ -34,6 +34,7 @@ from pystack.cli.words import Option, Words, takes
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_time_s
 from pystack.runtime.host import TrioHost
+from pystack.runtime.virtual import DeadlockError
 
 # curl's, with its names and its meaning
 CURL: Final[Mapping[str, Option]] = {
@@ -91,6 +92,15 @@ def get_command(
     """
     vantage = Vantage.of(place, words, service_words)
     getting = _Getting(urls, asked, is_virtual=vantage.is_virtual)
+    try:
+        return _run(getting, vantage)
+    except DeadlockError as error:
+        # Nobody in the world will ever say anything more: what curl would wait for, for ever.
+        getting.complain(Status.TIMED_OUT, str(error))
+        return int(Status.TIMED_OUT)
+
+
+def _run(getting: _Getting, vantage: Vantage) -> int:
     servers = getting.servers()
     if vantage.way is not Way.LINK or not any(map(_is_tls, servers)):
         return vantage.world(servers).run(getting.run, to_stderr)
@@ -138,7 +148,7 @@ class _Getting:
                 status = await self._one(getter, text, self._sink(number, text))
             await getter.aclose()
         except ClientError as error:
-            self._complain(error.status, str(error))
+            self.complain(error.status, str(error))
             return int(error.status)
         return status
 
@@ -150,7 +160,7 @@ class _Getting:
             if source is not None:
                 source.close()
         if transfer.exit_status:
-            self._complain(transfer.exit_status, transfer.error)
+            self.complain(transfer.exit_status, transfer.error)
         self._tell(transfer)
         return transfer.exit_status
 
@@ -161,7 +171,8 @@ class _Getting:
             file = sys.stdout if stream == "stdout" else sys.stderr
             print(part, end="", file=file, flush=True)
 
-    def _complain(self, status: int, text: str) -> None:
+    def complain(self, status: int, text: str) -> None:
+        """Say what went wrong, unless it is not to be said."""
         if "silent" not in self._asked or "show_error" in self._asked:
             print(f"pystack get: ({int(status)}) {text}", file=sys.stderr, flush=True)
 

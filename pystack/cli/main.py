@@ -14,7 +14,7 @@ import typer
 
 from pystack import __version__
 from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
-from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.errors import ConfigError, DeviceError, PystackError
 
 
 def _add_up(app: typer.Typer) -> None:
@@ -109,6 +109,8 @@ def main() -> None:
         sys.stdout.flush()
     except (ConfigError, DeviceError) as error:
         _exit(str(error), 2 if isinstance(error, ConfigError) else 1)
+    except PystackError as error:
+        _exit(str(error), 1)
     except (BrokenPipeError, SystemExit):  # the second is what typer makes of the first
         if not reader_is_gone():
             raise

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
+
+import trio
 
 from pystack.apps.clients.worlds import (
     DEFAULT_SEED,
@@ -28,13 +31,13 @@ from pystack.apps.service import parse_serve
 from pystack.apps.words import check_use
 from pystack.cli.observe import checked
 from pystack.cli.words import NETEM, SERVICES, Option, Words, takes
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
 from pystack.runtime.host import TrioHost
-from pystack.runtime.lab import Guest, LabOptions, run_lab
+from pystack.runtime.lab import Guest, LabOptions, ProgramError, run_lab
 from pystack.runtime.privileges import give_up, whom_to_be
 from pystack.runtime.tap_host import DEFAULT_ADDRESS, TapHostConfig
 from pystack.topology.file import load
@@ -215,14 +218,21 @@ class LabWorld:
     host: str
 
     def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
-        """Run a client there. Raises what `run_lab` raises, KeyboardInterrupt."""
+        """Run a client there. Raises DeviceError, and what `run_lab` raises; KeyboardInterrupt."""
         results: list[T] = []
 
         async def guest(host: TrioHost) -> None:
             results.append(await client(host))
 
         options = replace(self.options, guest=Guest(self.host, guest))
-        run_lab(self.spec, options, start_services, on_line)
+        try:
+            run_lab(self.spec, options, start_services, on_line)
+        except trio.BrokenResourceError:
+            raise DeviceError(f"{self.spec.path}: {self.host} has lost its power") from None
+        except ProgramError as error:
+            # The traceback of the user's own program, which is what there is to be mended.
+            traceback.print_exception(error.__cause__)
+            raise DeviceError(str(error)) from None
         if not results:  # in real time a signal ends a lab in order
             raise KeyboardInterrupt
         return results[0]

@@ -193,6 +193,54 @@ def test_a_lab_serves_what_its_file_says(tmp_path: Path) -> None:
     assert 0.15 < float(done.stdout) < 10
 
 
+_SILENT = """
+import trio
+
+async def hang(stream):
+    await trio.sleep_forever()
+
+async def silent(host, *, task_status):
+    await trio.serve_tcp(hang, 80, task_status=task_status)
+
+async def broken(host, *, task_status):
+    task_status.started()
+    await trio.sleep(1)
+    raise KeyError("a bug")
+"""
+_LAB = """
+[hosts.client]
+[hosts.server]
+programs = [{ run = "%s:%s" }]
+[[links]]
+between = ["client", "server"]
+[[timeline]]
+at = "5s"
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "event", "status", "last"),
+    [
+        ("silent", "heal = true", 28, "nothing can ever happen again"),
+        ("silent", 'power_off = "client"', 1, "lab.toml: client has lost its power"),
+        ("broken", "heal = true", 1, ":broken on server failed"),
+    ],
+)
+def test_a_lab_that_ends_before_the_transfer_does_is_one_sentence(
+    here: Here, tmp_path: Path, program: str, event: str, status: int, last: str
+) -> None:
+    module = f"silent_program_{program}_{event[:4]}"
+    (tmp_path / f"{module}.py").write_text(_SILENT)
+    (tmp_path / "lab.toml").write_text(_LAB % (module, program, event))
+    url = "http://server/" if program == "silent" else "http://10.0.0.99/"  # 3 s of ARP
+    found, shown, said = here(url, "--lab", tmp_path / "lab.toml")
+    assert (found, shown) == (status, "")
+    assert last in said.splitlines()[-1]
+    # Of the user's own program there is its traceback, too.
+    assert ("Traceback" in said) == (program == "broken")
+
+
 def test_nobody_reads_any_more() -> None:
     line = f"{sys.executable} -m pystack get http://server/bytes/3000000 | head -c 10 | wc -c"
     done = subprocess.run(
