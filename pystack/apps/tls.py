@@ -24,7 +24,6 @@ from pystack.apps.options import ServiceOptions, TlsOptions
 from pystack.apps.tls_stream import (
     HANDSHAKE_S,
     ClearTextError,
-    NamedObject,
     TlsError,
     TlsInfo,
     TlsStream,
@@ -151,16 +150,6 @@ def _context() -> ssl.SSLContext:
     # Compression gives secrets away by its size (CRIME); to negotiate anew costs the server alone.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.sslobject_class = NamedObject
-
-    def on_name(
-        tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, _context: ssl.SSLContext
-    ) -> None:
-        # Whatever name it is, the certificate is the one that there is; the client judges.
-        if isinstance(tls, NamedObject):
-            tls.asked_name = name
-
-    context.sni_callback = on_name
     return context
 
 

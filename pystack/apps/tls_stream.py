@@ -23,6 +23,8 @@ RECORD_BYTES: Final = 16 * 1024  # RFC 8446 section 5.1: no record has more
 # What is encrypted and sent as one: each write ends with a segment that is not full.
 WRITE_BYTES: Final = 256 * 1024
 DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
+EARLY_BYTES: Final = 32 * 1024  # the first of a connection
+EARLY_RECORD_BYTES: Final = 4 * 1024
 HANDSHAKE_S: Final = 10.0
 HANDSHAKE_BYTES: Final = 128 * 1024  # from the peer; a chain of certificates has a tenth of it
 ALERT_S: Final = 1.0  # to get the word out why we do not go on
@@ -52,12 +54,6 @@ class TlsInfo:
     server_name: str | None  # as the client asked for it (SNI); None: it did not
 
 
-class NamedObject(ssl.SSLObject):
-    """OpenSSL's state of one connection, and the name that the client has asked for."""
-
-    asked_name: str | None = None
-
-
 class TlsStream(trio.abc.HalfCloseableStream):
     """One end of a TLS connection. Made by `TlsServer.accept` and `tls_client`.
 
@@ -66,9 +62,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
     """
 
     __slots__ = (
+        "_asked_name",
         "_at_eof",
         "_closed",
         "_counters",
+        "_early_bytes",
         "_error",
         "_flushing",
         "_incoming",
@@ -99,6 +97,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._ssl = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name
         )
+        self._asked_name = server_name
+        self._early_bytes = EARLY_BYTES  # that are still to be sent in short records
         self._plain = b""  # decrypted and not yet asked for; only after `send_eof`
         self._at_eof = False
         self._error: str | None = None  # why nothing goes any more
@@ -112,11 +112,14 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def do_handshake(self) -> None:
         """Agree on keys. Raises TlsError, BrokenResourceError; ClearTextError of a server."""
         turn = current_turn()
+        hello = b""  # what the client has said first
         received_bytes = 0
         while True:
             try:
                 self._ssl.do_handshake()
                 await self._flush()
+                if self._ssl.server_side:
+                    self._asked_name = asked_name(hello)
                 return
             except ssl.SSLWantReadError:
                 await self._flush()
@@ -132,6 +135,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 await turn.wait()
             if not received_bytes and self._ssl.server_side and data[:1].isalpha():
                 raise ClearTextError(bytes(data))
+            if received_bytes < RECORD_BYTES:
+                hello += data
             received_bytes += len(data)
             if received_bytes > HANDSHAKE_BYTES:
                 raise TlsError("the peer's part of the TLS handshake is too long")
@@ -159,12 +164,25 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._check_may_send()
         if data:  # OpenSSL has no record for nothing
             try:
-                self._ssl.write(data)
+                if self._early_bytes > 0:
+                    self._write_early(data)
+                else:
+                    self._ssl.write(data)
             except ssl.SSLError as error:
                 raise self._broken(in_words(error)) from error
             await self._flush()
         else:
             await trio.lowlevel.checkpoint()
+
+    def _write_early(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt in short records: none can be read before the last segment of it is there.
+
+        The first window of a connection has ten segments, and a whole record needs twelve.
+        """
+        view = memoryview(data)
+        self._early_bytes -= len(view)
+        for start in range(0, len(view), EARLY_RECORD_BYTES):
+            self._ssl.write(view[start : start + EARLY_RECORD_BYTES])
 
     async def _flush(self) -> None:
         """Send what OpenSSL has for the peer; in order, whichever task has made it."""
@@ -331,14 +349,13 @@ class TlsStream(trio.abc.HalfCloseableStream):
     @property
     def tls(self) -> TlsInfo:
         """Return what the handshake has agreed on."""
-        name = getattr(self._ssl, "asked_name", None) or self._ssl.server_hostname
         cipher = self._ssl.cipher()
         return TlsInfo(
             self._ssl.version() or "none",
             "none" if cipher is None else cipher[0],
             self._ssl.selected_alpn_protocol(),
             bool(self._ssl.session_reused),
-            name,
+            self._asked_name,
         )
 
     @property
@@ -408,6 +425,35 @@ def _telling(stream: object) -> _TellingStream:
 def can_abort(stream: object) -> TypeGuard[AbortableStream]:
     """Tell whether it has an `abort`."""
     return hasattr(stream, "abort")
+
+
+def asked_name(said: bytes) -> str | None:
+    """Return the name that a ClientHello asks for (RFC 8446 section 4.1.2, RFC 6066 section 3).
+
+    None: for none, or it is no name. Read here and not in OpenSSL's callback: CPython decodes the
+    name before it calls, and writes a traceback to standard error for one that is not ASCII.
+    """
+    hello, at = b"", 0
+    while len(said) >= at + 5 and said[at] == 22:  # the records of handshakes
+        length = int.from_bytes(said[at + 3 : at + 5], "big")
+        hello += said[at + 5 : at + 5 + length]
+        at += 5 + length
+    try:
+        place = 38  # behind type, length, version and random
+        place += 1 + hello[place]  # session
+        place += 2 + int.from_bytes(hello[place : place + 2], "big")  # ciphers
+        place += 1 + hello[place]  # compression
+        place += 2
+        while place + 4 <= len(hello):
+            kind = int.from_bytes(hello[place : place + 2], "big")
+            length = int.from_bytes(hello[place + 2 : place + 4], "big")
+            if kind == 0:  # server_name: a list with one entry, a host's name
+                name = hello[place + 9 : place + 4 + length].decode("ascii")
+                return name if name.isprintable() and name else None
+            place += 4 + length
+    except (IndexError, UnicodeDecodeError):
+        pass
+    return None
 
 
 def in_words(error: ssl.SSLError) -> str:

@@ -9,10 +9,12 @@ import trio.testing
 import trustme
 
 from pystack.apps.tls_stream import (
+    EARLY_RECORD_BYTES,
     HANDSHAKE_BYTES,
     ClearTextError,
     TlsError,
     TlsStream,
+    asked_name,
     tls_client,
 )
 from pystack.core.counters import Counters
@@ -237,3 +239,58 @@ async def test_a_client_gives_up_a_server_that_says_nothing(autojump_clock: obje
     with pytest.raises(TlsError, match="within 7 s"):
         await tls_client(inner_client, ssl.create_default_context(), "server.test", timeout_s=7)
     assert trio.current_time() - began_at == pytest.approx(7)
+
+
+def hello_for(name: str | None) -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("name", ["server.test", "x", None])
+async def test_the_name_asked_for_is_read_from_the_hello(name: str | None) -> None:
+    hello = hello_for(name)
+    assert asked_name(hello) == name
+    payload = hello[5:]
+    crumbs = b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in payload)
+    assert asked_name(crumbs) == name
+    for end in range(len(hello)):
+        asked_name(hello[:end])
+
+
+async def test_a_name_that_is_none_is_not_told(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hello = hello_for("serverx.test")
+    assert asked_name(hello.replace(b"serverx", b"ser\xf9erx")) is None
+    assert asked_name(hello.replace(b"serverx", b"serve\0x")) is None
+    inner, client = trio.testing.memory_stream_pair()
+    server = TlsStream(inner, pair.server, server_side=True)
+    await client.send_all(hello.replace(b"serverx", b"ser\xf9erx"))
+    await client.send_eof()
+    with pytest.raises(TlsError):
+        await server.do_handshake()
+    assert capsys.readouterr().err == ""
+
+
+async def test_the_first_records_are_short(pair: Pair) -> None:
+    server, client = await pair.streams()
+    await server.send_all(bytes(100_000))
+    lengths: list[int] = []
+    received = b""
+    while sum(lengths) < 100_000:
+        received += await client.transport.receive_some()
+        lengths = []
+        left = received
+        while len(left) >= 5:
+            length = int.from_bytes(left[3:5], "big")
+            lengths.append(length)
+            left = left[5 + length :]
+    # Tickets come before in TLS 1.3; a tag, and in 1.2 a nonce, go with each.
+    assert max(lengths[:8]) <= EARLY_RECORD_BYTES + 32
+    await server.send_all(bytes(50_000))
+    last = await client.transport.receive_some()
+    assert int.from_bytes(last[3:5], "big") > 16_000
