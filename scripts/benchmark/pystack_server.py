@@ -5,6 +5,7 @@
 Says `ready` and serves until its standard input ends.
 """
 
+import logging
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -134,4 +135,5 @@ SERVICES: Final = (
 )
 
 if __name__ == "__main__":
+    logging.getLogger("pystack").setLevel(logging.ERROR)  # the table is all that is to be read
     trio.run(main, *sys.argv[1:])

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import asgi_app_for_tests
 import ftp_client
 import tftp_client
 import trio
@@ -23,6 +24,7 @@ from pystack.apps.troubles import PeerError
 
 FILE: Final = "file"
 NAME: Final = "www.example.test"
+APP: Final = "asgi_app_for_tests:app"
 RECORD: Final = f"{NAME} 300 A 192.0.2.7"
 TEXT_RECORDS: Final = tuple(
     f'long.example.test 300 TXT "{"x" * 200}{number}"' for number in range(8)
@@ -52,6 +54,7 @@ class Place:
     root: Path
     rng: Random
     file: bytes  # what FILE holds
+    asgi_port: int = 80
 
     @property
     def address(self) -> str:
@@ -96,6 +99,13 @@ async def http(place: Place) -> None:
     async with await place.connect(80) as stream:
         await stream.send_all(b"GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         _page(await to_end(stream), place.file)
+
+
+async def asgi(place: Place) -> None:
+    """Fetch what an application answers."""
+    async with await place.connect(place.asgi_port) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        _page(await to_end(stream), asgi_app_for_tests.BODY)
 
 
 async def http_upload(place: Place) -> None:
@@ -443,6 +453,7 @@ async def iperf3(place: Place) -> None:
 
 
 CLIENTS: Final[dict[str, tuple[Client, ...]]] = {
+    "asgi": (asgi,),
     "http": (http, http_upload, websocket),
     "https": (https, http2),
     "dns": (dns, dns_tcp, dns_long),

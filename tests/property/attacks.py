@@ -64,6 +64,7 @@ def trusting() -> ssl.SSLContext:
 
 # What a service takes, by its name. Each is sent to all the others too.
 SESSIONS: Final[dict[str, bytes]] = {
+    "asgi": _HTTP,
     "chargen": b"",
     "daytime": b"",
     "discard": b"thrown away",

@@ -21,7 +21,7 @@ from attacks import Attack, Target
 
 import pystack
 from pystack.apps import reflection
-from pystack.apps.options import ServiceOptions
+from pystack.apps.options import AppName, ServiceOptions
 from pystack.apps.service import BUILT_IN, Placement, place_services
 from pystack.apps.serving import start
 
@@ -39,7 +39,12 @@ RECORDS: Final = (service_clients.RECORD, *service_clients.TEXT_RECORDS)
 
 def placed(name: str, root: Path) -> Placement:
     options = ServiceOptions(
-        root=root, writable=True, host_name="server", mail_for=("*",), records=RECORDS
+        root=root,
+        writable=True,
+        host_name="server",
+        mail_for=("*",),
+        records=RECORDS,
+        asgi=AppName(service_clients.APP, Path(service_clients.__file__).parent),
     )
     (placement,) = place_services([name], options)
     return placement
@@ -48,10 +53,9 @@ def placed(name: str, root: Path) -> Placement:
 def names(*, udp: bool) -> Iterator[str]:
     """Return the services that have such a side."""
     for name in BUILT_IN:
-        if name != "asgi":  # it has no side without an application
-            (service,) = place_services([name], ServiceOptions(root=Path(__file__).parent))
-            if (service.udp_port if udp else service.tcp_port) is not None:
-                yield name
+        service = placed(name, Path(__file__).parent)
+        if (service.udp_port if udp else service.tcp_port) is not None:
+            yield name
 
 
 # Who has another client by UDP
