@@ -1,10 +1,12 @@
 """How connections end: at once, or so that the peer still sees what it was told last."""
 
+from contextlib import suppress
 from typing import Final, Protocol, runtime_checkable
 
 import trio
 
 RECEIVE_BYTES: Final = 64 * 1024
+GOODBYE_S: Final = 1.0  # for the last word of who is being cancelled
 # What was sent last may be lost several times, and a retransmission wait long for its turn.
 DELIVERY_S: Final = 60.0
 
@@ -22,6 +24,15 @@ async def cut(stream: trio.abc.HalfCloseableStream) -> None:
     if isinstance(stream, _Abortable):
         stream.abort()
     await trio.aclose_forcefully(stream)
+
+
+async def end_orderly(stream: trio.abc.HalfCloseableStream) -> None:
+    """Close it while being cancelled: TLS says that nothing is to come, where a FIN is no end."""
+    with (
+        trio.move_on_after(GOODBYE_S, shield=True),
+        suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+    ):
+        await stream.aclose()
 
 
 async def linger(stream: trio.abc.HalfCloseableStream, *, timeout_s: float, max_bytes: int) -> bool:

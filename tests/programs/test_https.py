@@ -63,6 +63,28 @@ def test_requests_of_each_kind(tmp_path: Path, http2: bool) -> None:
     in_virtual_time(main)
 
 
+def test_hosts_that_name_one_file_have_one_authority(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+
+    async def talk() -> None:
+        context = ssl.create_default_context(cafile=str(ca))
+        async with httpx.AsyncClient(verify=context, timeout=60) as client:
+            for place in ("one", "two", "two:8443"):
+                assert (await client.get(f"https://{place}/bytes/3")).content == PATTERN[:3]
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            one, two, client = net.host("one"), net.host("two"), net.host("client")
+            switch = net.switch("switch")
+            for node in (one, two, client):
+                net.link(node, switch, delay="1ms")
+            for host, names in ((one, ["https"]), (two, ["https", "https:8443"])):
+                await pystack.serve(host, *names, ca=str(ca))
+            await client.run(talk)
+
+    in_virtual_time(main)
+
+
 def test_a_hundred_requests_at_once_on_one_connection(tmp_path: Path) -> None:
     async def talk(world: Pair, context: ssl.SSLContext) -> None:
         async with httpx.AsyncClient(verify=context, http2=True, timeout=120) as client:

@@ -24,7 +24,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import DenialOfServiceError, ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from pystack.apps.ending import cut, linger
+from pystack.apps.ending import cut, end_orderly, linger
 from pystack.apps.http.exchange import REQUEST_UNITS, SEND_BYTES, WRITE_BYTES, Heads
 from pystack.apps.http.http2_frames import DATA, HEADERS, MAX_FRAME_BYTES, FloodError, Frames
 from pystack.apps.http.http2_stream import Exchange
@@ -91,6 +91,7 @@ class Connection:
         self._work = trio.Event()  # for the sender
         self._is_sent = trio.Event()  # all of `_control`
         self._is_writing = False
+        self.is_cut = False  # an answer was under way when all of it was cancelled
         self._broken = False  # the peer has gone, or was cut
         self._reading = trio.CancelScope()
         # With what is to come in one piece; None: with nothing
@@ -352,6 +353,8 @@ class Connection:
         ):
             self.h2.close_connection()
             await self.stream.send_all(bytes(self._control) + self.h2.data_to_send())
+        if not self.is_cut:
+            await end_orderly(self.stream)
 
 
 def _make_h2(limits: Limits) -> H2Connection:

@@ -185,6 +185,9 @@ class Exchange:
                 await self._serve()
             if self._scope.cancelled_caught and not self._is_reset:
                 await self._time_out()
+        except trio.Cancelled:
+            self._connection.is_cut = True
+            raise
         except ProtocolError as error:
             # The connection is ending, or this stream was ended by what came meanwhile.
             _log.debug("an answer could not be sent: %s", error)

@@ -16,7 +16,7 @@ from typing import Final, cast
 import h11
 import trio
 
-from pystack.apps.ending import cut, linger
+from pystack.apps.ending import cut, end_orderly, linger
 from pystack.apps.http.exchange import (
     BODILESS,
     BYTES_A_UNIT,
@@ -80,7 +80,7 @@ async def serve_connection(
 
     `utc_now` gives the seconds since 1970 for the Date header: those of the machine, and in virtual
     time those since the run began. A client that goes away ends the call quietly. When the call is
-    cancelled, the stream is the caller's to close.
+    cancelled, the stream is the caller's to close, unless nothing was under way.
     """
     await _Connection(stream, handler, limits, utc_now, received, counters).run()
 
@@ -151,6 +151,10 @@ class _Connection:
                 await self._linger()
             with trio.move_on_after(self._limits.send_s):
                 await self._stream.aclose()
+        except trio.Cancelled:
+            if self._phase is _Phase.IDLE:
+                await end_orderly(self._stream)
+            raise
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _log.debug("the client went away: %r", error)
             await cut(self._stream)

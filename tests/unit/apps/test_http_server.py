@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pystack import __version__
 from pystack.apps.http import HttpError, Limits, Request, Response, serve_connection
+from pystack.core.counters import Counters
 
 pytestmark = pytest.mark.trio
 
@@ -389,3 +390,15 @@ async def test_a_chunked_body_arrives_whole_however_it_is_cut(
         await exchange([*pieces[:50], b"".join(pieces[50:])], read), "PUT", "GET"
     )
     assert (first.body, second.status) == (b"".join(chunks), 200)
+
+
+async def test_tls_that_comes_to_a_clear_port_is_told_so_and_counted() -> None:
+    counters = Counters()
+    client, server = trio.testing.memory_stream_pair()
+    await client.send_all(b"\x16\x03\x01\x00\xfa\x01\x00\x00\xf6\x03\x03" + bytes(200))
+    await client.send_eof()
+    await serve_connection(server, hello, counters=counters)
+    (answer,) = answers(await read_to_end(client), "GET")
+    assert answer.status == 400
+    assert answer.body.endswith(b"That is TLS, and this port takes HTTP in clear.\n")
+    assert counters == {"http_tls_to_clear_port": 1}

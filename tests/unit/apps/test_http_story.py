@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 
@@ -11,9 +12,12 @@ import trio.testing
 from http_talk import Answer, answers, ask, get, read_to_end
 from telling import HANDSHAKE, INFO, IRS, ISS, TellingStream
 
-from pystack.apps.http import serve_connection
+from pystack.apps.http import Request, Response, serve_connection
+from pystack.apps.http.page import page
 from pystack.apps.http.site import Site
+from pystack.apps.http.story import Story, story_of
 from pystack.apps.http.wording import count, counted, duration, host_port, safe
+from pystack.apps.tls_stream import TlsInfo
 from pystack.runtime.linkinfo import LinkInfo
 
 VOID = {"meta", "link", "br", "line", "path"}
@@ -173,3 +177,25 @@ def test_words() -> None:
     assert host_port(("fe80::1", 80)) == "[fe80::1]:80"
     assert safe("<é\x00\n>") == "&lt;é\\x00\\n&gt;"
     assert re.fullmatch(r"[ -~]+", safe("\x7f\x80\u202e"))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_the_page_tells_of_tls_and_of_http_2(resumed: bool) -> None:
+    client, inner = trio.testing.memory_stream_pair()
+    await client.send_all(get("/", "X: y"))
+    await client.send_eof()
+    stories: list[Story] = []
+
+    async def tell(request: Request) -> Response:
+        stories.append(story_of(request))
+        return Response()
+
+    await serve_connection(TellingStream(inner), tell)
+    tls = TlsInfo("TLSv1.2", "ECDHE-<x>", "h2", resumed, "a.test")
+    shown = checked(page(replace(stories[0], tls=tls, version="2")))
+    for words in ("TLS record", "TLSv1.2", "ECDHE-<x>", "a.test", "h2", "numbered stream"):
+        assert words in shown.text
+    assert ("You have been here before" in shown.text) is resumed
+    assert ("showed its certificate" in shown.text) is not resumed
+    assert "TLS record" not in checked(page(stories[0])).text

@@ -1,13 +1,16 @@
 """TLS over streams in memory: Trio's conformance checks, and what is particular to TLS."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 import trustme
+from h2.connection import H2Connection
 
+from pystack.apps.http import Request, Response, http2, server
 from pystack.apps.tls_stream import (
     EARLY_RECORD_BYTES,
     HANDSHAKE_BYTES,
@@ -294,3 +297,39 @@ async def test_the_first_records_are_short(pair: Pair) -> None:
     await server.send_all(bytes(50_000))
     last = await client.transport.receive_some()
     assert int.from_bytes(last[3:5], "big") > 16_000
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("http", [server.serve_connection, http2.serve_connection])
+async def test_a_service_that_is_stopped_says_close_notify_where_nothing_is_under_way(
+    pair: Pair, http: Callable[..., Awaitable[None]], busy: bool
+) -> None:
+    started = trio.Event()
+
+    async def wait(_request: Request) -> Response:
+        started.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    at_server, client = await pair.streams()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(http, at_server, wait))
+        if busy and http is server.serve_connection:
+            await client.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await started.wait()
+        elif busy:
+            talk = H2Connection()
+            talk.initiate_connection()
+            names = (":method", ":scheme", ":authority", ":path")
+            head = list(zip(names, ("GET", "https", "x", "/"), strict=True))
+            talk.send_headers(1, head, end_stream=True)
+            await client.send_all(talk.data_to_send())
+            await started.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await at_server.transport.aclose()  # as the caller does
+    if busy:
+        with pytest.raises(trio.BrokenResourceError, match="without a close_notify"):
+            await read_to_end(client)
+    else:
+        await read_to_end(client)
