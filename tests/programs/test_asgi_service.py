@@ -4,6 +4,7 @@ import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import h2.connection
@@ -18,6 +19,7 @@ import pystack
 from pystack.apps.asgi import AsgiStartupError
 from pystack.apps.options import AppName, ServiceOptions
 from pystack.apps.service import place_services
+from pystack.apps.serving import serve
 from pystack.apps.words import read_request
 
 APP = """
@@ -425,3 +427,27 @@ def test_streams_that_are_reset_at_once_are_no_way_round_their_number() -> None:
         await stream.aclose()
 
     run(program)
+
+
+def test_a_websocket_that_is_closed_takes_no_place_any_more() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=7) as net, trio.open_nursery() as nursery:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="20ms")
+            (placed,) = place_services(["asgi"], ServiceOptions(asgi=AppName("its_module:app")))
+            run = partial(serve, tcp_port=80, udp_port=None, max_connections=1)
+            await nursery.start(run, server, placed.service)
+            stream = await client.open_tcp_stream("server", 80)
+            await stream.send_all(handshake("/"))
+            assert b" 101 " in await stream.receive_some()
+            await stream.send_all(closing())
+            await read_to_end(stream)
+            await stream.aclose()
+            began_at = trio.current_time()
+            stream = await client.open_tcp_stream("server", 80)
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in await stream.receive_some()
+            assert trio.current_time() - began_at < 0.2
+            nursery.cancel_scope.cancel()
+
+    in_virtual_time(main)

@@ -32,7 +32,9 @@ from pystack.apps.troubles import OF_A_PEER, PeerError, own_fault
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
 
-RECEIVE_BYTES: Final = 16 * 1024  # wsproto may make a thousand times as much of it at once
+RECEIVE_BYTES: Final = 16 * 1024
+# At once, of frames: hundreds may be in it, and wsproto may make a thousand times as much of it.
+PIECE_BYTES: Final = 2 * 1024
 SEND_BYTES: Final = 64 * 1024
 BYTES_A_UNIT: Final = 8 * 1024
 # Applications of one connection at once. HTTP/2 bounds its streams, but not those that a client
@@ -107,6 +109,8 @@ class AsgiConnection(TCPServer):
                 if self._is_over and not self._is_broken:
                     await self._see_it_out()
                 await self._tell_closed()
+                await self._tasks.all_ended()
+                self._tasks.cancel()  # pings that nobody would hear
         finally:
             if self._is_broken:
                 await cut(self._stream)
@@ -157,10 +161,21 @@ class AsgiConnection(TCPServer):
                 earned_s = len(data) * 8 / LIMITS.least_rate_bps
                 left_s = self._patience_s - (trio.current_time() - began_at) + earned_s
                 self._patience_s = min(left_s, LIMITS.body_s)
-            if self._turn.spend(READ_UNITS + len(data) // BYTES_A_UNIT):
-                await self._turn.wait()
-            if not await self._take(data) or not data:
+            if not await self._take_in_turns(data):
                 return
+
+    async def _take_in_turns(self, data: bytes) -> bool:
+        """Hand all of it to the protocol; False: there is no more to come."""
+        size = RECEIVE_BYTES if self._h11() is not None else PIECE_BYTES
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            if self._turn.spend(READ_UNITS + len(piece) // BYTES_A_UNIT):
+                await self._turn.wait()
+            if not await self._take(piece):
+                return False
+        if not data:
+            await self._take(data)
+        return bool(data)
 
     def _timeout_s(self, now: float) -> float:
         """Return for how long the client may say nothing: as long as it likes, if it is answered.
@@ -175,11 +190,15 @@ class AsgiConnection(TCPServer):
         return inf if tasks.running else max(tasks.quiet_since + idle_s - now, 0.0)
 
     def _awaits_body(self) -> bool:
+        connection = self._h11()
+        return connection is not None and connection.their_state is h11.SEND_BODY
+
+    def _h11(self) -> h11.Connection | None:
+        """Return the state of HTTP/1; None: it is a WebSocket, or HTTP/2."""
         protocol = self.protocol.protocol
         if not isinstance(protocol, H11Protocol):
-            return False
-        connection = protocol.connection
-        return isinstance(connection, h11.Connection) and connection.their_state is h11.SEND_BODY
+            return None
+        return protocol.connection if isinstance(protocol.connection, h11.Connection) else None
 
     async def _take(self, data: bytes) -> bool:
         """Hand it to the protocol; False: it can make nothing of that."""
@@ -233,6 +252,16 @@ class _Tasks(TaskGroup):
         self._one_ended = trio.lowlevel.ParkingLot()
         self.quiet_since = trio.current_time()  # that instant none has been running
 
+    async def all_ended(self) -> None:
+        """Wait until no application runs."""
+        while self.running:
+            await self._one_ended.park()
+
+    def cancel(self) -> None:
+        """End what hypercorn has started beside them."""
+        assert self._nursery is not None
+        self._nursery.cancel_scope.cancel()
+
     async def spawn_app(
         self,
         app: AppWrapper,
@@ -266,27 +295,35 @@ class _Tasks(TaskGroup):
         take: trio.MemoryReceiveChannel[ASGIReceiveEvent],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
+        try:
+            with take:
+                await self._answer(app, scope, take.receive, send)
+            if not self.is_over:
+                await self._finish(send)
+        finally:
+            self.running -= 1
+            self._one_ended.unpark_all()
+            self.quiet_since = trio.current_time()
+
+    async def _answer(
+        self,
+        app: AppWrapper,
+        scope: Scope,
+        receive: Callable[[], Awaitable[ASGIReceiveEvent]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
         sending = partial(self._send, send) if scope["type"] == "websocket" else send
         try:
             refused = refusal(scope)
-            with take:
-                if refused is not None:
-                    self._counters.add("asgi_requests_refused")
-                    await refuse(refused, scope, send)
-                else:
-                    await app(
-                        scope, take.receive, sending, trio.to_thread.run_sync, trio.from_thread.run
-                    )
+            if refused is None:
+                await app(scope, receive, sending, trio.to_thread.run_sync, trio.from_thread.run)
+            else:
+                self._counters.add("asgi_requests_refused")
+                await refuse(refused, scope, send)
         except Exception as error:
             fault = own_fault(error)
             if fault is not None:
                 _log.error("the application failed", exc_info=fault)
-        finally:
-            self.running -= 1
-            self._one_ended.unpark()
-            self.quiet_since = trio.current_time()
-        if not self.is_over:
-            await self._finish(send)
 
     async def _finish(self, send: Callable[[Any], Awaitable[None]]) -> None:
         """Say that the application has ended."""
