@@ -13,6 +13,7 @@ from pystack.apps.world import utc_now
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Words
 from pystack.core.extras import need
+from pystack.dns.config import PORT
 from pystack.runtime.host import TrioHost
 
 DEFAULT_SERVER: Final = "server"  # of a virtual link, where nobody names one
@@ -75,5 +76,6 @@ def dig_command(
         return digging.ANSWERED
 
     asked_one = [] if request.server is None else [request.server]
-    servers = [Server(name, (f"dns:{request.port}",)) for name in asked_one]
+    service = "dns" if request.port == PORT else f"dns:{request.port}"
+    servers = [Server(name, (service,)) for name in asked_one]
     return vantage.world(servers).run(client, to_stderr)

@@ -91,7 +91,7 @@ class _Ping:
         """Ping, and return the exit status."""
         try:
             address = await pinging.resolved(host, self._name)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # the second: no name can be like that
             return _trouble(f"{self._name}: Name or service not known")
         self.summary = PingSummary(self._name, address)
         if not self._as_json:

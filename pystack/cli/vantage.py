@@ -34,7 +34,7 @@ from pystack.cli.words import NETEM, SERVICES, Option, Words, takes
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
-from pystack.dns.config import ResolverConfig, split_server
+from pystack.dns.config import PORT, ResolverConfig, split_server
 from pystack.link.config import PipeConfig
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lab import Guest, LabOptions, ProgramError, run_lab
@@ -139,7 +139,8 @@ class Vantage:
         PipeConfig.parse(**self.words)
         more = tuple(self.given.get("serve", ()))
         wanted = [Server(server.name, (*server.services, *more)) for server in servers]
-        wanted += [Server(name, (f"dns:{port}",)) for name, port in map(split_server, self._dns())]
+        for name, port in map(split_server, self._dns()):
+            wanted.append(Server(name, ("dns" if port == PORT else f"dns:{port}",)))
         names = [parse_serve(text)[0] for server in wanted for text in server.services]
         check_use(self.service_words, names, lambda word: SERVICES[word].spelling(word))
         return LinkWorld(

@@ -93,6 +93,25 @@ def test_what_w_says_has_curls_names_and_meaning(site: Servers) -> None:
     assert (ours["remote_ip"], ours["local_ip"]) == (KERNEL, "10.77.0.2")
 
 
+def test_so_it_is_with_tls_and_http2(servers: Servers, stack_up: StackUp) -> None:
+    ca = str(servers.folder / "ca.pem")
+    stack_up("--serve", "https", "--ca", ca, "--gateway", KERNEL)
+    servers.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    words = ("-o", "/dev/null", "-w", "%{json}", "--cacert", ca, "https://10.77.0.2/bytes/5000")
+    real = json.loads(curl(servers, *words)[0])
+    place = ("--address", "10.78.0.2/24", "--gateway", "10.78.0.1")
+    ours = json.loads(servers.get("-s", *words, *place)[0])
+    same = ("http_code", "http_version", "num_connects", "num_headers", "scheme", "size_download")
+    same = (*same, "size_header", "content_type", "exitcode", "method", "remote_ip", "remote_port")
+    assert {name: ours[name] for name in same} == {name: real[name] for name in same}
+    assert (ours["http_version"], ours["exitcode"]) == ("2", 0)
+    steps = ["namelookup", "connect", "appconnect", "pretransfer", "starttransfer", "total"]
+    for said in (real, ours):
+        times = [said[f"time_{step}"] for step in steps]
+        assert times == sorted(times)
+        assert said["time_appconnect"] > said["time_connect"]
+
+
 def test_verbose_is_parsed_by_who_parses_curls(site: Servers) -> None:
     words = ("-o", "/dev/null", "--trace-time", "-v", "http://127.0.0.1:8000/page")
     real = curl(site, *words)[1]

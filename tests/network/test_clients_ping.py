@@ -307,6 +307,14 @@ def test_a_lab_is_a_place_to_stand(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_name_that_none_can_be_is_trouble_too(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.toml"
+    lab.write_text(LAB)
+    done = command("x" * 70, "--lab", lab)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"pystack ping: {'x' * 70}: Name or service not known\n"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

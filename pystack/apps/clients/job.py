@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from pystack.apps.clients.desk import Sink, Source, Talk
 from pystack.apps.clients.transfer import Transfer
 from pystack.apps.clients.url import Url
 from pystack.core.errors import ConfigError
 from pystack.runtime.host import TrioHost
+
+# 'Name: value', 'Name:' or 'Name;', of a name that is a token (RFC 9110 section 5.6.2)
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?::[^\r\n\0]*|;[ \t]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,10 @@ class GetOptions:
         if self.head and self.data is not None:
             raise ConfigError("-I asks for the head of a page, and -d posts something: say one")
         for line in self.headers:
-            if any(letter in line for letter in "\r\n\0") or not (":" in line or ";" in line):
+            if not _HEADER.fullmatch(line):
                 raise ConfigError(f"-H {line!r} is no header: it is 'Name: value'")
+        if self.max_redirects < 0:
+            raise ConfigError(f"--max-redirs {self.max_redirects}: a number is not below 0")
         for name, seconds in (
             ("--connect-timeout", self.connect_timeout_s),
             ("--max-time", self.max_time_s),

@@ -100,7 +100,9 @@ class Url:
     def service(self) -> str | None:
         """Return the service that answers it, as `--serve` takes it; None: there is none."""
         name = SERVICES.get(self.scheme)
-        return None if name is None else f"{name}:{self.port}"
+        if name is None or self.port == PORTS[self.scheme]:
+            return name
+        return f"{name}:{self.port}"
 
     @property
     def is_tls(self) -> bool:
