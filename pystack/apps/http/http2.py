@@ -357,8 +357,14 @@ class Connection:
             await end_orderly(self.stream)
 
 
+class _H2(H2Connection):
+    """h2, which remembers fewer of the streams that have ended: it would be 65,536."""
+
+    MAX_CLOSED_STREAMS = 1000
+
+
 def _make_h2(limits: Limits) -> H2Connection:
-    connection = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+    connection = _H2(H2Configuration(client_side=False, header_encoding=None))
     head_bytes = limits.header_bytes + ENTRY_BYTES * limits.header_lines
     connection.local_settings = Settings(
         client=False,

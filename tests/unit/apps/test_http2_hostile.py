@@ -1,5 +1,6 @@
 """HTTP/2 from clients that mean no good: refused by the protocol's own codes, and counted."""
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -210,6 +211,33 @@ async def test_requests_that_are_taken_back_at_once_end_the_connection() -> None
         await client.read_raw()
     assert client.goaway is ErrorCodes.ENHANCE_YOUR_CALM
     assert counters == {"http2_rapid_resets": 1}
+    assert started < 250
+
+
+@pytest.mark.parametrize(
+    "offence",
+    [
+        lambda number: frame(DATA, 0, number, b"after the end"),
+        lambda number: frame(WINDOW, 0, number, b"\x7f\xff\xff\xff"),
+        lambda number: get(number),
+    ],
+    ids=["data", "window", "headers"],
+)
+async def test_making_the_server_reset_is_no_way_round(offence: Callable[[int], bytes]) -> None:
+    """CVE-2025-8671: the client offends against a stream, and it is the server that resets it."""
+    started = 0
+
+    async def count(_request: Request) -> Response:
+        nonlocal started
+        started += 1
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with talking(count, begins=False) as client:
+        said = b"".join(get(number) + offence(number) for number in range(1, 4001, 2))
+        await client.stream.send_all(BEGINNING + said)
+        await client.read_raw()
+    assert client.goaway is not None
     assert started < 250
 
 
