@@ -121,6 +121,11 @@ class Exchange:
         if server not in self.servers:
             self.told.drop("dns_answer_from_stranger", data, now)
             return None
+        # Before it is read: that may take 40 ms, and who guesses idents sends many.
+        ident = int.from_bytes(data[:2], "big")
+        if len(data) > 1 and not any(query.ident == ident for query in self._pending):
+            self.told.drop("dns_answer_wrong_ident", data, now)
+            return None
         try:
             message = dns.parse_message(data)
         except WireError:

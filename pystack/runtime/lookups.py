@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pystack.stack.udp_socket import UdpSocket
 
 _READ_BYTES: Final = 65_537  # the longest message, and then some
+_MOST_MESSAGES: Final = 16  # on a connection with one query; then its server is no better than none
 
 
 class HostTold:
@@ -157,15 +158,19 @@ class Lookup:
         stream = self._stream
         while stream is not None and stream is self._stream and not self._closed:
             message = stream.read(now)
-            if message is None:
-                if stream.has_ended:
-                    self._go_on(self.exchange.stream_failed(now), now)
+            if message is None and not stream.has_ended:
+                return
+            if message is None or stream.messages > _MOST_MESSAGES:
+                self._go_on(self.exchange.stream_failed(now), now)
                 return
             self._take(message, stream.server, now, over_tcp=True)
 
     def _take(self, data: bytes, server: tuple[str, int], now: float, *, over_tcp: bool) -> None:
         send = self.exchange.arrived(data, server, now, over_tcp=over_tcp)
-        if send is not None or self.exchange.answer is not None:
+        is_taken = send is not None or self.exchange.answer is not None
+        if self._stream is not None and over_tcp:
+            self._stream.is_done = is_taken
+        if is_taken:
             self._go_on(send, now)
 
 
@@ -186,7 +191,8 @@ class _Stream:
             parse_ip4(address), port, now, text=memoryview(dns.frame(send.data))
         )
         self._socket.on_signal = lambda _signal: on_signal()
-        self._is_done = False
+        self.is_done = False  # the answer has come
+        self.messages = 0  # so many have come
         self._table.pump(self._socket, now)
 
     @property
@@ -196,10 +202,12 @@ class _Stream:
         return connection.state is TcpState.CLOSED or connection.at_eof
 
     def read(self, now: float) -> bytes | None:
-        """Return the first message, when all of it is there."""
-        self._framer.feed(self._table.read(self._socket, _READ_BYTES, now))
+        """Return the next message, when all of it is there."""
         message = self._framer.next()
-        self._is_done = message is not None
+        if message is None:  # not before: what is held is bounded so
+            self._framer.feed(self._table.read(self._socket, _READ_BYTES, now))
+            message = self._framer.next()
+        self.messages += message is not None
         return message
 
     def close(self, now: float) -> None:
@@ -207,7 +215,7 @@ class _Stream:
         self._socket.on_signal = None
         if self._stack.closed or not self._stack.powered:
             return  # whoever ends the host ends its connections
-        if self._is_done:
+        if self.is_done:
             self._table.release(self._socket, now)
         else:
             self._table.abort(self._socket, now)

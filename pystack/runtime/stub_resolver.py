@@ -230,7 +230,8 @@ class StubResolver:
             servers = ", ".join(self.config.servers)
             return socket.gaierror(socket.EAI_AGAIN, f"{name!r}: no answer from {servers}")
         if (failed := by_status.get(Status.FAILED)) is not None and failed.rcode is not None:
-            why = dns.rcode_name(failed.rcode)
+            is_cut = failed.rcode == dns.NO_ERROR  # by TCP too
+            why = "a truncated answer" if is_cut else dns.rcode_name(failed.rcode)
             return socket.gaierror(socket.EAI_AGAIN, f"{name!r}: {why}, says {failed.server}")
         if (circle := by_status.get(Status.LOOP)) is not None:
             why = f"the aliases of {name!r} lead in a circle, says {circle.server}"

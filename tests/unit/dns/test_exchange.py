@@ -258,6 +258,15 @@ def test_a_forged_answer_is_dropped_by_name_and_the_right_one_still_counts(
     assert told.dropped[1:] == ["dns_answer_late"]
 
 
+def test_an_answer_with_a_guessed_ident_is_not_read() -> None:
+    """It may have 16,000 labels, which take 40 ms; who guesses has thousands of them."""
+    made, told, send = begun()
+    malformed = bytearray(answer_to(send)[:-3])
+    malformed[0] ^= 1
+    assert made.arrived(bytes(malformed), ONE, 10.05, over_tcp=False) is None
+    assert told.dropped == ["dns_answer_wrong_ident"]
+
+
 def test_the_case_of_letters_does_not_matter() -> None:
     made, _, send = begun()
     data = answer_to(send).replace(b"\3www\7example", b"\3WwW\7eXample", 1)
