@@ -273,3 +273,51 @@ def test_bad_lines_only_take_longer(root: Path, options: dict[str, str], seed: i
 
     line = {"loss": "10%", "duplicate": "10%", "reorder": "10%", "corrupt": "1%", "seed": seed}
     run(root, program, writable=True, **line)
+
+
+def test_what_lingers_does_not_end_the_next_transfer_of_its_peer(root: Path) -> None:
+    """A client may use one port for all: who wrote a file and reads another has one transfer."""
+
+    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+        async with await client.open_udp_socket() as socket:
+            write = packets.pack_request(packets.Request(True, b"new", "octet", {}))
+            read = packets.pack_request(packets.Request(False, b"text", "octet", {}))
+            await socket.send_to(write, (server.address, 69))
+            _, peer = await socket.receive_from()
+            await socket.send_to(packets.pack_data(1, b"all of it"), peer)
+            assert packets.parse((await socket.receive_from())[0]) == packets.Ack(1)
+            await socket.send_to(read, (server.address, 69))
+            await trio.sleep(6)  # the first one does not linger any more
+            before = server.counters["udp_datagrams_out"]
+            await socket.send_to(read, (server.address, 69))
+            await trio.sleep(0.5)
+            # It is the same request: nothing is begun, nothing sent.
+            assert server.counters["udp_datagrams_out"] == before
+
+    run(root, program, writable=True)
+
+
+def test_those_who_never_asked_make_room_for_those_who_do(root: Path) -> None:
+    """64 requests with made-up senders would hold all places, for 90 s where they say so."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            server, switch = net.host("server"), net.switch("switch")
+            net.link(server, switch, delay="10ms")
+            hosts = [net.host(f"h{number}") for number in range(9)]
+            for host in hosts:
+                net.link(host, switch)
+            await pystack.serve(server, "tftp", root=root)
+            request = packets.Request(False, b"text", "octet", {"timeout": "30"})
+            async with trio.open_nursery() as nursery:
+                for host in hosts[:8]:
+                    for _ in range(8):
+                        socket = await host.open_udp_socket()
+                        nursery.start_soon(
+                            socket.send_to, packets.pack_request(request), (server.address, 69)
+                        )
+            await trio.sleep(1.5)
+            assert await tftp_client.fetch(hosts[8], server.address, b"text") == TEXT
+            assert server.counters["tftp_transfers_shed"] == 1
+
+    pystack.run(main, until=3600)

@@ -17,6 +17,7 @@ from pystack.core.errors import WireError
 
 TRIES: Final = 6  # then the peer has gone
 FIRST_TRIES: Final = 3  # as long as it has never been heard of
+UNHEARD_S: Final = 1.0  # then it makes room for others
 MAX_WAIT_S: Final = 8.0  # waits double up to this, or are what was agreed
 LINGER_S: Final = 5.0
 GRACE_S: Final = 60.0
@@ -55,6 +56,8 @@ class Conversation:
         `count`: counts what has happened, by its name.
         """
         self.peer = peer
+        self.scope = trio.CancelScope()  # of the task that carries it out
+        self._began_at = trio.current_time()
         self._side = side
         self._timeout_s = timeout_s
         self._may_send = may_send
@@ -67,9 +70,13 @@ class Conversation:
         """Tell whether the end may not have arrived, and the peer will ask for it."""
         return isinstance(self._side, Receiving) and self._side.is_done
 
+    def is_unheard(self, now: float) -> bool:
+        """Tell whether the peer had time to answer, and did not: it may never have asked."""
+        return not self._side.progress and now - self._began_at > UNHEARD_S
+
     async def run(self, socket: Socket) -> None:
         """Go on until all is there, or the peer is not. Raises TransferError, OSError."""
-        side, began = self._side, trio.current_time()
+        side, began = self._side, self._began_at
         self.send(socket, side.begin())
         tries, deadline = 1, began + self._wait_s(1)
         while not side.is_done:

@@ -65,7 +65,7 @@ class Tftp:
         self._writable = options.writable
         self._host: TrioHost | None = None
         self._nursery: trio.Nursery | None = None
-        self._transfers: set[_Peer] = set()
+        self._transfers: dict[_Peer, Conversation] = {}  # in the order of their coming
         self._of_address: Counter[str] = Counter()
         self._lingering = 0
         self._excess = Excess()
@@ -95,10 +95,7 @@ class Tftp:
         if not isinstance(packet, packets.Request):
             self._count("tftp_unknown_transfer")
             return packets.pack_error(packets.UNKNOWN_ID, "unknown transfer")
-        if (
-            len(self._transfers) >= MAX_TRANSFERS
-            or self._of_address[peer[0]] >= MAX_TRANSFERS_OF_ONE
-        ):
+        if not self._has_room(peer[0], now):
             self._count("tftp_transfers_refused")
             return packets.pack_error(packets.UNDEFINED, "too many transfers, try again later")
         try:
@@ -115,16 +112,30 @@ class Tftp:
             return packets.pack_error(_CODES.get(error.errno, packets.UNDEFINED), in_words(error))
         return None
 
+    def _has_room(self, address: str, now: float) -> bool:
+        """Tell whether one more may begin; of all, one that nobody seems to want makes room."""
+        if self._of_address[address] >= MAX_TRANSFERS_OF_ONE:
+            return False
+        if len(self._transfers) >= MAX_TRANSFERS:
+            unheard = (talk for talk in self._transfers.values() if talk.is_unheard(now))
+            talk = next(unheard, None)
+            if talk is None:
+                return False
+            talk.scope.cancel()
+            self._forget(talk)
+            self._count("tftp_transfers_shed")
+        return True
+
     def _start(self, talk: Conversation, files: ExitStack) -> None:
         assert self._nursery is not None
-        self._transfers.add(talk.peer)
+        self._transfers[talk.peer] = talk
         self._of_address[talk.peer[0]] += 1
         self._nursery.start_soon(self._run, talk, files)
 
     async def _run(self, talk: Conversation, files: ExitStack) -> None:
         assert self._host is not None
         try:
-            with files:
+            with files, talk.scope:
                 async with await self._host.open_udp_socket() as socket:
                     try:
                         await talk.run(socket)
@@ -133,7 +144,7 @@ class Tftp:
                     except OSError as error:
                         code = _CODES.get(error.errno, packets.UNDEFINED)
                         talk.send(socket, [packets.pack_error(code, in_words(error))])
-                    self._forget(talk.peer)
+                    self._forget(talk)
                     if talk.may_be_asked_again and self._lingering < MAX_LINGERING:
                         self._lingering += 1
                         try:
@@ -145,11 +156,13 @@ class Tftp:
             if fault is not None:
                 _log.error("tftp: a transfer failed", exc_info=fault)
         finally:
-            self._forget(talk.peer)
+            self._forget(talk)
 
-    def _forget(self, peer: _Peer) -> None:
-        if peer in self._transfers:
-            self._transfers.remove(peer)
+    def _forget(self, talk: Conversation) -> None:
+        """Take it out; twice is nothing: the peer's next one may be there already."""
+        peer = talk.peer
+        if self._transfers.get(peer) is talk:
+            del self._transfers[peer]
             self._of_address[peer[0]] -= 1
             if not self._of_address[peer[0]]:
                 del self._of_address[peer[0]]
