@@ -47,16 +47,16 @@ class MemoryStore:
 
     async def keep(self, message: Message) -> None:
         """Keep it; the oldest make room. One that is bigger than all of it is a NoRoomError."""
-        if len(message.data) > self._max_bytes:
+        if message.held_bytes > self._max_bytes:
             raise NoRoomError("there is no room in memory")
         messages = self.messages
         count, kept_bytes = self._counted
         if count != len(messages):
-            kept_bytes = sum(len(each.data) for each in messages)
+            kept_bytes = sum(each.held_bytes for each in messages)
         messages.append(message)
-        kept_bytes += len(message.data)
+        kept_bytes += message.held_bytes
         while kept_bytes > self._max_bytes or len(messages) > self._max_messages:
-            kept_bytes -= len(messages.pop(0).data)
+            kept_bytes -= messages.pop(0).held_bytes
             if not self.forgotten:
                 _log.warning("smtp: memory is full: from now on the oldest messages are forgotten")
             self.forgotten += 1

@@ -22,7 +22,9 @@ class SmtpLimits:
     refused_bytes: int = 64 * 1024 * 1024  # so much of such a message is read to find its end
     send_s: float = 60.0  # for the client to take replies
     held_bytes: int = 64 * 1024 * 1024  # of all messages that are not kept yet; more is 452
-    kept_bytes: int = 64 * 1024 * 1024  # of all messages in memory; the oldest make room
+    kept_bytes: int = (
+        64 * 1024 * 1024
+    )  # of all messages in memory, with envelopes; the oldest make room
     kept_messages: int = 10_000  # there
 
     def __post_init__(self) -> None:

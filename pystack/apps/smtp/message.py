@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from email.utils import formatdate
+from typing import Final
 
 from pystack.apps.smtp.syntax import literal_of
+
+_TEXT_BYTES: Final = 64  # of an object and a reference to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,11 @@ class Message:
     protocol: str  # "SMTP", "ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS", RFC 3848 and 6531
     host_name: str  # of the server
     ident: str  # a number of the server's own
+
+    @property
+    def held_bytes(self) -> int:
+        """Return about what it takes in memory: a hundred recipients weigh more than a line."""
+        return len(self.data) + sum(map(_held_bytes, (self.sender, self.helo, *self.recipients)))
 
     def trace(self) -> bytes:
         """Return the fields that go before the message, lines ended by CR LF.
@@ -47,3 +55,8 @@ def protocol_name(*, is_extended: bool, is_tls: bool, is_utf8: bool) -> str:
     if not is_extended:
         return "SMTPS" if is_tls else "SMTP"
     return f"{'UTF8SMTP' if is_utf8 else 'ESMTP'}{'S' if is_tls else ''}"
+
+
+def _held_bytes(text: str) -> int:
+    # One letter that is not ASCII may make all of them four bytes wide.
+    return _TEXT_BYTES + len(text) * (1 if text.isascii() else 4)

@@ -238,8 +238,11 @@ async def test_a_browser_is_sent_away_before_its_form_can_give_commands(line: st
     assert service.messages == []
 
 
+HELD_BYTES = len(MESSAGE) + 3 * 64 + len("a@bcc@mail.example")  # envelope and greeting too
+
+
 @pytest.mark.parametrize(
-    "limits", [SmtpLimits(kept_bytes=3 * len(MESSAGE) - 1), SmtpLimits(kept_messages=2)]
+    "limits", [SmtpLimits(kept_bytes=3 * HELD_BYTES - 1), SmtpLimits(kept_messages=2)]
 )
 async def test_memory_holds_the_last_messages(
     limits: SmtpLimits, caplog: pytest.LogCaptureFixture
@@ -254,6 +257,19 @@ async def test_memory_holds_the_last_messages(
     service.messages.clear()
     await exchange(service, raw)
     assert [message.ident for message in service.messages] == ["1.9", "1.10"]
+
+
+async def test_recipients_count_for_what_memory_holds() -> None:
+    """A hundred long ones are 30 KB: ten thousand messages of a line would take 300 MB."""
+    one = b"MAIL FROM:<a@b>\r\n"
+    for number in range(100):
+        domain = b".".join([b"d" * 60] * 3)
+        one += b"RCPT TO:<%03d%s@%s>\r\n" % (number, b"x" * 60, domain)
+    service = smtp_service(None, "*", limits=SmtpLimits(kept_bytes=100_000))
+    raw = b"EHLO c\r\n" + (one + b"DATA\r\n.\r\n") * 5
+    assert (await exchange(service, raw)).count("250 2.6.0 1.5 Message kept") == 1
+    assert [message.ident for message in service.messages] == ["1.3", "1.4", "1.5"]
+    assert all(len(message.recipients) == 100 for message in service.messages)
 
 
 async def test_a_message_that_memory_cannot_hold_is_a_452() -> None:
