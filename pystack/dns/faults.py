@@ -76,9 +76,12 @@ def _part(value: Value) -> float:
 
 def _address(value: Value) -> str:
     try:
-        return str(ip_address(str(value)))
+        address = str(ip_address(str(value)))
     except ValueError:
         raise ConfigError(f"{value!r} is no address") from None
+    if "%" in address:
+        raise ConfigError(f"{value!r}: a record's address has no zone")
+    return address
 
 
 # The one table of the words: of the command, of TOML and of Python; the manual's is made of it.

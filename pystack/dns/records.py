@@ -16,7 +16,8 @@ DEFAULT_TTL_S: Final = 300
 FORM: Final = "NAME [TTL] TYPE DATA"
 EXAMPLE: Final = "www.example.test 300 A 10.77.0.5"
 
-_TTL: Final = re.compile(r"(?:\d+[smhdw]?)+", re.ASCII | re.IGNORECASE)
+# A number ends with its unit or the text: else a long one could be cut in any number of ways.
+_TTL: Final = re.compile(r"(?:\d+[smhdw])*\d*", re.ASCII | re.IGNORECASE)
 _TTL_PART: Final = re.compile(r"(\d+)([smhdw]?)", re.ASCII | re.IGNORECASE)
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 # Of a message or a query, and never in a zone (RFC 6895 section 3.1)
@@ -31,7 +32,7 @@ def parse_record(text: str) -> dns.Record:
     try:
         while True:
             word, after = _first_word(rest)
-            if ttl_s is None and _TTL.fullmatch(word):
+            if ttl_s is None and word and _TTL.fullmatch(word):
                 ttl_s = _ttl_s(word)
             elif not has_class and word.upper() == "IN":
                 has_class = True

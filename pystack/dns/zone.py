@@ -316,7 +316,8 @@ def _check(new: dns.Record, sets: _Sets, there: Mapping[object, dns.Record]) -> 
 
 def _usual_apex(name: str) -> str:
     """Return where the zone of a name begins, if nobody says."""
-    above = ancestors_of(name)  # with the root, which is nobody's
+    # Of a wildcard, that of what is at its place
+    above = ancestors_of(name.removeprefix("*.") if name != "*" else "")
     if name.endswith(".arpa"):
         return above[1]
     return above[max(len(above) - 3, 0)]

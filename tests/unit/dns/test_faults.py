@@ -39,6 +39,7 @@ def test_a_fault_is_a_name_and_words(text: str, name: str, fault: Fault) -> None
         ("www lost 1% 2%", "there is no fault '2%'"),
         ("www lost lost", "'lost' is said twice"),
         ("www wrong web", "'web' is no address"),
+        ("www wrong fe80::1%eth0", "a record's address has no zone"),
         ("www dead", "'dead' needs its ADDRESS"),
         ("a..b lost", "'a..b' is no name"),
     ],

@@ -399,3 +399,12 @@ def test_a_long_name_is_not_much_more_work_than_a_short_one() -> None:
     calls(1)
     # What grew with the square of its labels took a hundred times as long.
     assert calls(119) < 10 * calls(1)
+
+
+@pytest.mark.parametrize(
+    ("record", "name"), [("*.test A 10.0.0.9", "www.test"), ("* A 10.0.0.9", "www.example.test")]
+)
+def test_a_wildcard_below_a_short_name_is_in_the_zone_of_what_it_stands_for(
+    record: str, name: str
+) -> None:
+    assert texts(ask(server(record), name).answer) == [f"{name}. 300 IN A 10.0.0.9"]
