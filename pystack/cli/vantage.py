@@ -6,7 +6,6 @@ of a virtual link whose other end is the server that is asked for.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -24,6 +23,7 @@ from pystack.apps.clients.worlds import (
     LinkWorld,
     Server,
     TapWorld,
+    quiet_services,
     servers_of,
 )
 from pystack.apps.hosting import start_services
@@ -133,8 +133,6 @@ class Vantage:
                 )
             case Way.LAB:
                 return self._lab()
-        # Services tell how they can be trusted and the like: here it is the client who speaks.
-        logging.getLogger("pystack").setLevel(logging.ERROR)
         # What is wrong with the words is found now, and not when the run has begun.
         PipeConfig.parse(**self.words)
         more = tuple(self.given.get("serve", ()))
@@ -227,7 +225,8 @@ class LabWorld:
 
         options = replace(self.options, guest=Guest(self.host, guest))
         try:
-            run_lab(self.spec, options, start_services, on_line)
+            with quiet_services():
+                run_lab(self.spec, options, start_services, on_line)
         except trio.BrokenResourceError:
             raise DeviceError(f"{self.spec.path}: {self.host} has lost its power") from None
         except ProgramError as error:

@@ -5,7 +5,9 @@ A third place, a host of a lab's file, is `pystack.runtime.lab`'s (`LabOptions.g
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -56,7 +58,8 @@ class LinkWorld:
 
     def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
         """Run a client to its end. Raises ConfigError, and what the client raises."""
-        return run_in_virtual_time(self._run, client, on_line, seed=self.seed)
+        with quiet_services():
+            return run_in_virtual_time(self._run, client, on_line, seed=self.seed)
 
     async def _run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
         async with Network(seed=self.seed) as net:
@@ -86,6 +89,21 @@ class LinkWorld:
         if not self.servers:  # it talks to itself
             net.link(here, net.host("nobody"), mtu_bytes=self.mtu_bytes, **self.words)
         return here
+
+
+@contextmanager
+def quiet_services() -> Iterator[None]:
+    """Let services tell of their own faults alone, and not how they can be trusted, and the like.
+
+    It is the client who speaks.
+    """
+    log = logging.getLogger("pystack.apps")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def servers_of(wanted: Sequence[Server]) -> list[Server]:
