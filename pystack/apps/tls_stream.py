@@ -23,6 +23,9 @@ RECORD_BYTES: Final = 16 * 1024  # RFC 8446 section 5.1: no record has more
 # What is encrypted and sent as one: each write ends with a segment that is not full.
 WRITE_BYTES: Final = 256 * 1024
 DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
+# Read in one go, which is what a write of ours has: records of a byte take as long as long ones.
+MAX_RECORDS: Final = 32
+MAX_ANSWERS_BYTES: Final = 64 * 1024  # of OpenSSL's own to a peer that takes nothing
 EARLY_BYTES: Final = 32 * 1024  # the first of a connection
 EARLY_RECORD_BYTES: Final = 4 * 1024
 HANDSHAKE_S: Final = 10.0
@@ -267,7 +270,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
             if self._closed:
                 raise trio.ClosedResourceError("this stream was closed here")
             data = self._read(limit)
-            if self._outgoing.pending and not self._sending:
+            pending_bytes = self._outgoing.pending
+            if pending_bytes > (MAX_ANSWERS_BYTES if self._sending else 0):
                 # An answer to what came, such as new keys, or an alert
                 await (self._send_alert() if self._error else self._flush())
                 has_waited = True
@@ -296,7 +300,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
         if not first or not incoming.pending or len(first) >= limit:
             return first
         parts, size = [first], len(first)
-        while size < limit and incoming.pending and (more := self._read_record(limit - size)):
+        while size < limit and incoming.pending and len(parts) < MAX_RECORDS:
+            more = self._read_record(limit - size)
+            if not more:
+                break
             parts.append(more)
             size += len(more)
         return b"".join(parts)

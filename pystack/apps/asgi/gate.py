@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from hypercorn.typing import Scope
 
+from pystack.apps.http.exchange import check_method
 from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
 from pystack.apps.http.messages import HttpError
 from pystack.apps.http.target import is_authority
@@ -38,8 +39,11 @@ def refusal(scope: Scope) -> HttpError | None:
         return HttpError(431, f"The limits are {limits}.")
     if version not in _VERSIONS:
         return HttpError(505, "This server speaks HTTP/1.0, HTTP/1.1 and HTTP/2.")
-    if scope["type"] == "http" and scope["method"] == "CONNECT":
-        return HttpError(501, "This server is no proxy.")
+    if scope["type"] == "http":
+        try:
+            check_method(scope["method"].encode("latin-1"))
+        except HttpError as error:
+            return error
     if b"transfer-encoding" in fields and version.startswith("1"):
         # RFC 9112 section 6.1: either is how requests are smuggled past a proxy.
         if b"content-length" in fields:

@@ -3,6 +3,7 @@
 Limits of the head, the body's waiting, and what the server puts before a handler's own headers.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Final
@@ -21,6 +22,7 @@ BYTES_A_UNIT: Final = 8 * 1024  # of a body, which somebody has to make somethin
 
 BODILESS: Final = frozenset({101, 204, 304})
 FAILED: Final = HttpError(500, "The server's program failed; its log says why.")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))
 
 
@@ -41,7 +43,9 @@ def read_fields(
 
 
 def check_method(method: bytes) -> None:
-    """Refuse what asks for more than an answer. HttpError: 501."""
+    """Refuse what is no method, or asks for more than an answer. HttpError: 400, 501."""
+    if not _TOKEN.fullmatch(method):  # h2 lets pass what h11 does not
+        raise HttpError(400, "That is no method.")
     if method == b"CONNECT":
         raise HttpError(501, "This server is no proxy.")
 
@@ -51,8 +55,8 @@ def declared_length(fields: dict[bytes, bytes], limits: Limits) -> int:
     text = fields.get(b"content-length", b"0")
     if not text.isdigit():
         raise HttpError(400, "Content-Length is a number.")
-    length = int(text[-20:])
-    if length > limits.body_bytes:
+    length = int(text[:20])
+    if len(text) > 20 or length > limits.body_bytes:
         raise too_long(limits)
     return length
 

@@ -194,6 +194,8 @@ class Connection:
         self._reading.deadline = inf
         self._requests += 1
         exchange = Exchange(self, event.stream_id, event.headers, self._requests)
+        if event.stream_ended is not None:  # it is known before the handler is asked
+            exchange.take_end()
         self._exchanges[event.stream_id] = exchange
         nursery.start_soon(exchange.serve)
         # A round of Trio's loop for each, so that handlers begin in the order of their requests.

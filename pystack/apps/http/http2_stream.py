@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import deque
 from collections.abc import AsyncIterable, Iterable
 from enum import Enum
 from math import inf
@@ -67,8 +66,8 @@ class Exchange:
     """A request, what has come of its body, and what of its answer is still to be sent."""
 
     __slots__ = (
+        "_body",
         "_body_bytes",
-        "_chunks",
         "_connection",
         "_declared_bytes",
         "_end_pending",
@@ -79,6 +78,7 @@ class Exchange:
         "_must_go_on",
         "_news",
         "_ordinal",
+        "_padding_bytes",
         "_patience",
         "_pending",
         "_phase",
@@ -102,7 +102,9 @@ class Exchange:
         self._ordinal = ordinal
         self._scope = trio.CancelScope()
         self._phase = _Phase.WORK
-        self._chunks: deque[tuple[bytes, int]] = deque()  # and the part of the window that it took
+        # One buffer, for each frame of a byte would be an object of a hundred
+        self._body = bytearray()  # not read by the handler yet
+        self._padding_bytes = 0  # that came with it, and took a part of the window too
         self._has_ended = False  # the request
         self._is_reset = False
         self._news = trio.Event()  # of the body
@@ -119,7 +121,8 @@ class Exchange:
 
     def take_data(self, data: bytes, size_bytes: int) -> None:
         """Take a part of the body; `size_bytes` of the window."""
-        self._chunks.append((data, size_bytes))
+        self._body += data
+        self._padding_bytes += size_bytes - len(data)
         self._news.set()
 
     def take_end(self) -> None:
@@ -193,8 +196,7 @@ class Exchange:
             _log.debug("an answer could not be sent: %s", error)
         finally:
             self._pending, self._end_pending = memoryview(b""), False
-            for _, size_bytes in self._chunks:
-                self._connection.acknowledge(self.number, size_bytes)
+            self._acknowledge(len(self._body))
             self._connection.leave(self)
 
     async def _serve(self) -> None:
@@ -226,6 +228,10 @@ class Exchange:
         self._declared_bytes = declared_length(fields, limits)
         self._must_go_on = check_expectation(fields) and not self._has_ended
         check_host(fields.get(b"host", b""))
+        if self._declared_bytes and self._has_ended and not self._body:
+            raise _too_short()
+        if target[:1] != b"/" and (method, target) != (b"OPTIONS", b"*"):
+            raise HttpError(400, "The target of a request begins with a slash.")
         if not _TARGET.fullmatch(target):
             raise HttpError(400, "The target has a character that no target has.")
         path, query = split_target(target.decode("ascii"))
@@ -250,30 +256,31 @@ class Exchange:
             self._must_go_on = False
             self._connection.h2.send_headers(self.number, [(b":status", b"100")])
             self._connection.kick()
-        while not self._chunks and not self._has_ended:
+        while not self._body and not self._has_ended:
             began_at = trio.current_time()
             self._enter(_Phase.BODY, self._patience.left_s)
             self._news = trio.Event()
             await self._news.wait()
             self._enter(_Phase.WORK, inf)
-            count = sum(len(data) for data, _ in self._chunks)
-            self._patience.received(count, trio.current_time() - began_at)
-        parts: list[bytes] = []
-        size = taken_bytes = 0
-        while self._chunks and size < CHUNK_BYTES:
-            data, window_bytes = self._chunks.popleft()
-            parts.append(data)
-            size += len(data)
-            taken_bytes += window_bytes
-        self._connection.acknowledge(self.number, taken_bytes)
-        self._body_bytes += size
+            self._patience.received(len(self._body), trio.current_time() - began_at)
+            self._acknowledge(0)
+        data = bytes(self._body[:CHUNK_BYTES])
+        del self._body[:CHUNK_BYTES]
+        self._acknowledge(len(data))
+        self._body_bytes += len(data)
         if self._body_bytes > self._connection.limits.body_bytes:
             raise too_long(self._connection.limits)
-        if self._turn.spend(max(1, size // BYTES_A_UNIT)):
+        if self._turn.spend(max(1, len(data) // BYTES_A_UNIT)):
             await self._turn.wait()
-        if not size:
-            return None if self._has_ended and not self._chunks else await self.next_body_chunk()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        # h2 counts what ends with DATA, not what trailers end.
+        if not data and self._body_bytes < self._declared_bytes:
+            raise _too_short()
+        return data or None
+
+    def _acknowledge(self, read_bytes: int) -> None:
+        """Let the client send as much again as was read, and the padding that came."""
+        self._connection.acknowledge(self.number, read_bytes + self._padding_bytes)
+        self._padding_bytes = 0
 
     # answering
 
@@ -384,3 +391,8 @@ class Exchange:
     def _enter(self, phase: _Phase, timeout_s: float) -> None:
         self._phase = phase
         self._scope.deadline = inf if timeout_s == inf else trio.current_time() + timeout_s
+
+
+def _too_short() -> HttpError:
+    """Return the refusal of a request that is malformed, RFC 9113 section 8.1.1."""
+    return HttpError(400, "The body is shorter than Content-Length says.")

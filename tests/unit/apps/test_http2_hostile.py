@@ -1,5 +1,7 @@
 """HTTP/2 from clients that mean no good: refused by the protocol's own codes, and counted."""
 
+import gc
+import sys
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -9,7 +11,7 @@ import trio
 import trio.testing
 from h2.errors import ErrorCodes
 from hpack import Encoder
-from http2_talk import PREFACE, Client, frame, talking
+from http2_talk import PREFACE, Answer, Client, frame, talking
 
 from pystack.apps.http import Request, Response
 from pystack.apps.http.http2 import MAX_STREAMS, serve_connection
@@ -419,3 +421,68 @@ async def test_frames_at_random_never_raise(seed: int, caplog: pytest.LogCapture
         await client.stream.send_eof()
         await client.stream.receive_some(1)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("padded", [False, True])
+async def test_a_body_by_drops_takes_no_more_memory_than_its_bytes(padded: bool) -> None:
+    drop = frame(DATA, 0x8 if padded else 0, 1, b"\1x\0" if padded else b"x")
+    async with talking(wait_for_ever) as client:
+        await client.stream.send_all(get(1, flags=END_HEADERS))
+        await client.stream.send_all(frame(PING, 0, 0, b"before--"))
+        await said(client, b"before--")
+        gc.collect()
+        blocks = sys.getallocatedblocks()
+        for _ in range(300):
+            await client.stream.send_all(drop * 100)
+        await client.stream.send_all(frame(PING, 0, 0, b"after---"))
+        await said(client, b"after---")
+        gc.collect()
+        assert sys.getallocatedblocks() - blocks < 5000
+
+
+async def said(client: Client, words: bytes) -> None:
+    received = b""
+    while words not in received:
+        received += await client.stream.receive_some()
+
+
+SHORT = (b"content-length", b"5")
+MALFORMED = {
+    "two_words_of_method": (head(method=b"GET /x HTTP/1.1"), END_STREAM, b"", 400),
+    "no_method": (head(method=b""), END_STREAM, b"", 400),
+    "method_of_odd_bytes": (head(method=b"G\xffT"), END_STREAM, b"", 400),
+    "absolute_target": (head(b"http://elsewhere/"), END_STREAM, b"", 400),
+    "star_without_options": (head(b"*"), END_STREAM, b"", 400),
+    "no_body_for_its_length": (head(b"/", SHORT), END_STREAM, b"", 400),
+    "trailers_before_the_length": (
+        head(b"/", SHORT),
+        0,
+        frame(DATA, 0, 1, b"abc") + frame(HEADERS, 5, 1, Encoder().encode([(b"x", b"y")])),
+        400,
+    ),
+    "a_length_of_22_digits": (
+        head(b"/", (b"content-length", b"1" + b"0" * 20 + b"5")),
+        END_STREAM,
+        b"",
+        413,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_malformed_request_reaches_no_handler_as_if_it_were_whole(name: str) -> None:
+    block, flags, more, status = MALFORMED[name]
+    seen: list[bytes] = []
+
+    async def read(request: Request) -> Response:
+        seen.append(await request.body.read())
+        return Response()
+
+    async with talking(read) as client:
+        # h2 is to know of the stream that the answer comes on
+        client.h2.send_headers(1, client.head(), end_stream=True)
+        client.h2.data_to_send()
+        client.answers[1] = Answer()
+        await client.stream.send_all(frame(HEADERS, END_HEADERS | flags, 1, block) + more)
+        answer = await client.answer(1)
+    assert (answer.status, seen) == (status, [])

@@ -14,6 +14,8 @@ from pystack.apps.http import Request, Response, http2, server
 from pystack.apps.tls_stream import (
     EARLY_RECORD_BYTES,
     HANDSHAKE_BYTES,
+    MAX_ANSWERS_BYTES,
+    MAX_RECORDS,
     ClearTextError,
     TlsError,
     TlsStream,
@@ -333,3 +335,43 @@ async def test_a_service_that_is_stopped_says_close_notify_where_nothing_is_unde
             await read_to_end(client)
     else:
         await read_to_end(client)
+
+
+async def test_records_of_a_byte_are_read_a_few_at_a_time(pair: Pair) -> None:
+    """Otherwise all others would wait for ten thousand of them, which take 50 ms."""
+    server, client = await pair.streams()
+    for _ in range(1000):
+        await client.send_all(b"x")
+    sizes: list[int] = []
+    while sum(sizes) < 1000:
+        sizes.append(len(await server.receive_some(65536)))
+    assert max(sizes) <= MAX_RECORDS
+
+
+async def test_answers_of_openssl_to_who_takes_nothing_are_bounded(pair: Pair) -> None:
+    """New keys and alerts are written for as long as the peer asks; it is not heard then."""
+    inner_server, inner_client = trio.testing.memory_stream_pair()
+    server, client = await pair.over(inner_server, inner_client)
+    takes = trio.Event()
+    inner_server.send_stream.send_all_hook = takes.wait
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.send_all, b"an answer")
+        await trio.testing.wait_all_tasks_blocked()
+        server._outgoing.write(bytes(MAX_ANSWERS_BYTES))  # as if there had been thousands
+        await client.send_all(b"more")
+        received: list[bytes] = []
+
+        async def hear() -> None:
+            received.append(await server.receive_some())
+            received.append(await server.receive_some())
+
+        nursery.start_soon(hear)
+        await trio.testing.wait_all_tasks_blocked()
+        assert received == [b"more"]
+        server._outgoing.write(b"and one")
+        await client.send_all(b"and more")
+        await trio.testing.wait_all_tasks_blocked()
+        assert received == [b"more"]
+        takes.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert received == [b"more", b"and more"]
