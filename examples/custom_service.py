@@ -7,19 +7,18 @@ file), `pystack up tap0 --serve finger` offers it, and so does `serve = ["finger
 import trio
 
 import pystack
-from pystack.apps.service import ServiceOptions
+from pystack.apps.service import Service, ServiceOptions
 from pystack.apps.serving import serve
 
 PEOPLE = {"jon": "Jon Postel, editor of RFC 793", "van": "Van Jacobson, author of RFC 1323"}
 PATIENCE_S = 30
 
 
-class Finger:
+class Finger(Service):
     """Answers one line on TCP port 79; one object serves all connections."""
 
     name = "finger"
     tcp_port = 79
-    udp_port = None
 
     def __init__(self, options: ServiceOptions) -> None:
         self.people = PEOPLE  # the options have what services may be told; this one needs nothing
@@ -33,10 +32,6 @@ class Finger:
         user = question.decode("ascii", "replace").strip()
         answer = self.people.get(user, f"nobody here is called {user!r}")
         await stream.send_all(f"{answer}\r\n".encode())
-
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """Finger knows no datagrams."""
-        return None
 
 
 async def main() -> None:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import trio
 
+from pystack.apps.base import SendingSocket, Service
 from pystack.apps.reflection import PRIVILEGED_PORTS, Excess, excess_bytes, sockets_of_this_run
-from pystack.apps.service import AnswersAnything, Service, Shortens, TakesLonger
-from pystack.core.counters import Counters
 
-# Then others run: more would keep them waiting for a millisecond.
-_DATAGRAMS_IN_A_ROW: Final = 32
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+
 _log: Final = logging.getLogger("pystack.apps")
 
 _Datagram: TypeAlias = tuple[bytes, tuple[str, int]]  # payload, sender
 
 
-class DatagramSocket(Protocol):
+class DatagramSocket(SendingSocket, Protocol):
     """Just what is needed of a bound UDP socket."""
 
     async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
@@ -33,14 +32,6 @@ class DatagramSocket(Protocol):
         """Return it if it has come already."""
         ...
 
-    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram."""
-        ...
-
-    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
-        """Send all of them, or none and raise OSError."""
-        ...
-
     async def aclose(self) -> None:
         """Give the port back."""
         ...
@@ -49,21 +40,17 @@ class DatagramSocket(Protocol):
 class Answering:
     """One service on one UDP port of a host."""
 
-    def __init__(
-        self, host: object, service: Service, socket: DatagramSocket, port: int, counters: Counters
-    ) -> None:
-        """`counters`: those that tell what was not answered, and why."""
+    def __init__(self, host: TrioHost, service: Service, socket: DatagramSocket, port: int) -> None:
+        """The host's counters tell what was not answered, and why."""
         self._host = host
         self._service = service
         self._socket = socket
         self._port = port
-        self._counters = counters
+        self._counters = host.counters
         self._excess = Excess()
         self._sockets = sockets_of_this_run()
-        self._answers_anything = isinstance(service, AnswersAnything)
-        self._in_a_row = _DATAGRAMS_IN_A_ROW
-        if isinstance(service, TakesLonger):
-            self._in_a_row = service.datagrams_in_a_row
+        self._answers_anything = service.answers_anything
+        self._in_a_row = service.datagrams_in_a_row
 
     async def run(self) -> None:
         """Answer until the socket is closed."""
@@ -117,11 +104,10 @@ class Answering:
             return None
         if answer is None or self._may_send(answer, payload, peer, now):
             return answer
-        if isinstance(self._service, Shortens):
-            answer = self._service.shorten(answer)
-            if answer is not None and self._may_send(answer, payload, peer, now):
-                self._counters.add("udp_answers_shortened")
-                return answer
+        answer = self._service.shorten(answer)
+        if answer is not None and self._may_send(answer, payload, peer, now):
+            self._counters.add("udp_answers_shortened")
+            return answer
         self._counters.add("udp_answers_withheld")
         return None
 

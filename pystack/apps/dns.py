@@ -6,10 +6,11 @@ TCP, where nobody can lie about an address: see `pystack.apps.reflection`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
+from pystack.apps.base import SendingSocket, Service
 from pystack.apps.options import ServiceOptions
 from pystack.apps.reflection import Excess, excess_bytes
 from pystack.apps.turns import current_turn
@@ -20,22 +21,18 @@ from pystack.runtime.dns_service import LateAnswers, converse, names_of
 from pystack.runtime.host import TrioHost
 from pystack.wire import dns
 
-if TYPE_CHECKING:
-    from pystack.apps.service import SendingSocket
-
 QUERY_UNITS: Final = 10
 ANSWER_BYTES_A_UNIT: Final = 16  # an address of many
 
 
-class DnsService:
+class DnsService(Service):
     """Answers for the names of the network, or of its own host alone, and for given records."""
 
     name: Final = "dns"
     tcp_port: Final = dns.PORT
     udp_port: Final = dns.PORT
-    datagrams_in_a_row: Final = (
-        1  # of 0.1 ms, and up to 1; more at once made pings wait 7 ms, not 1
-    )
+    # Of 0.1 ms, and up to 1; more at once made pings wait 7 ms, not 1.
+    datagrams_in_a_row: Final = 1
 
     def __init__(self, options: ServiceOptions) -> None:
         """Raises ConfigError for bad records and faults."""
@@ -60,7 +57,7 @@ class DnsService:
         """Take the socket for what leaves late."""
         self._socket = socket
 
-    async def live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Send what leaves late."""
         task_status.started()
         await self._late.run()

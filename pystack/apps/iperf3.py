@@ -10,12 +10,13 @@ with.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
+from pystack.apps.base import SendingSocket, Service
 from pystack.core.counters import Counters
 from pystack.runtime.iperf3 import datagrams, protocol, text
 from pystack.runtime.iperf3.client import directions
@@ -37,15 +38,7 @@ _LOOK_S: Final = 1.0
 _log: Final = logging.getLogger("pystack.apps")
 
 
-class SendingSocket(Protocol):
-    """Just what is needed to send datagrams that answer nothing."""
-
-    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
-        """Send datagrams."""
-        ...
-
-
-class Iperf3:
+class Iperf3(Service):
     """Serves tests, one after the other."""
 
     name: Final = "iperf3"

@@ -66,10 +66,10 @@ class Sockets:
     __slots__ = ("_hosts",)
 
     def __init__(self) -> None:
-        self._hosts: dict[int, list[object]] = {}  # by port
+        self._hosts: dict[int, list[TrioHost]] = {}  # by port
 
     @contextmanager
-    def served(self, host: object, port: int) -> Iterator[None]:
+    def served(self, host: TrioHost, port: int) -> Iterator[None]:
         """Keep that in mind while the block is running."""
         hosts = self._hosts.setdefault(port, [])
         hosts.append(host)
@@ -93,7 +93,5 @@ def sockets_of_this_run() -> Sockets:
         return sockets
 
 
-def _addresses(host: object) -> set[str]:
-    if not isinstance(host, TrioHost):
-        return set()
+def _addresses(host: TrioHost) -> set[str]:
     return {format_ip4(own) for interface in host.interfaces for own, _ in interface.addresses}

@@ -1,4 +1,4 @@
-"""What a service is, and the services known by name: built in, or from installed plug-ins.
+"""The services known by name: built in, or from installed plug-ins.
 
 A plug-in is an entry point in the group `pystack.service`: its name is what `--serve` takes, and it
 loads to a function that makes a `Service` from `ServiceOptions`.
@@ -6,136 +6,17 @@ loads to a function that makes a `Service` from `ServiceOptions`.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Final, TypeAlias
 
-import trio
-
+from pystack.apps.base import Service as Service
 from pystack.apps.options import ServiceOptions as ServiceOptions
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo, Time
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.plugins import find, installed
 from pystack.core.suggest import suggest
-from pystack.runtime.host import TrioHost
 
 ENTRY_POINT_GROUP: Final = "pystack.service"
-
-
-class Service(Protocol):
-    """Answers on a TCP port, a UDP port, or both. One object serves all connections."""
-
-    @property
-    def name(self) -> str:
-        """What `--serve` takes."""
-        ...
-
-    @property
-    def tcp_port(self) -> int | None:
-        """The usual port; None: there is no TCP side."""
-        ...
-
-    @property
-    def udp_port(self) -> int | None:
-        """The usual port; None: there is no UDP side."""
-        ...
-
-    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
-        """Serve one connection. The caller closes the stream.
-
-        May raise `trio.BrokenResourceError`: a peer that goes away is nothing special.
-        """
-        ...
-
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """Return the answer to one datagram, None for no answer. Must not block."""
-        ...
-
-
-class SendingSocket(Protocol):
-    """A bound UDP socket that sends what answers nothing."""
-
-    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram. Raises OSError."""
-        ...
-
-    def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
-        """Send all of them, for less than each by itself costs; or none, and raise OSError."""
-        ...
-
-
-@runtime_checkable
-class SpeaksFirst(Protocol):
-    """A service that also has this sends datagrams by itself, and not only answers."""
-
-    def use_socket(self, socket: SendingSocket) -> None:
-        """Take the socket that its UDP side is served on; called once, before any datagram."""
-        ...
-
-
-@runtime_checkable
-class AnswersAnything(Protocol):
-    """A service that also has this answers whatever comes by UDP, and so could do so for ever.
-
-    It is not asked about datagrams that seem to be from another such service.
-    """
-
-    @property
-    def answers_anything(self) -> Literal[True]:
-        """True; it is having it that counts."""
-        ...
-
-
-@runtime_checkable
-class TakesLonger(Protocol):
-    """A service that also has this needs more than some 30 us for a datagram."""
-
-    @property
-    def datagrams_in_a_row(self) -> int:
-        """How many it answers before others run."""
-        ...
-
-
-@runtime_checkable
-class Shortens(Protocol):
-    """A service that also has this says by UDP that its answer is to be had by TCP.
-
-    It is asked to for those who have had all that an address may have: see `reflection.py`.
-    """
-
-    def shorten(self, answer: bytes) -> bytes | None:
-        """Return a short answer in the place of one; None: there is none."""
-        ...
-
-
-@runtime_checkable
-class UsesHost(Protocol):
-    """A service that also has this opens ports and streams of its own on the host."""
-
-    def use_host(self, host: TrioHost) -> None:
-        """Take the host that it is served on; called once, before anything is served.
-
-        From here on files may be written: the process is who it is to be.
-        """
-        ...
-
-
-@runtime_checkable
-class HasLifespan(Protocol):
-    """A service that also has this runs a task of its own beside the serving."""
-
-    async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Run until cancelled; the ports are opened when it has said that it is `started`."""
-        ...
-
-
-@runtime_checkable
-class HasScheme(Protocol):
-    """A service that also has this is for browsers, by URLs that do not begin with its name."""
-
-    @property
-    def scheme(self) -> str:
-        """Return what they begin with: http, https."""
-        ...
 
 
 ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
@@ -190,10 +71,6 @@ def _asgi(options: ServiceOptions) -> Service:
 
     return AsgiService(options)
 
-
-_NEEDS_MORE: Final = frozenset({"asgi"})  # than its name: an application
-_NEEDS_ROOT: Final = frozenset({"ftp"})
-_WRITES: Final = frozenset({"smtp"})  # below a root, which not everybody means who has one served
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
     "asgi": _asgi,
@@ -256,7 +133,10 @@ def parse_serve(text: str) -> tuple[str, int | None]:
 
 def make_service(name: str, options: ServiceOptions) -> Service:
     """Build the service called `name`; a built-in one wins over a plug-in of that name."""
-    return find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)
+    service = find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)
+    if not isinstance(service, Service):
+        raise ConfigError(f"{name!r} is no service: its class does not come of {Service.__name__}")
+    return service
 
 
 def place_services(
@@ -293,12 +173,19 @@ def _whole(requests: Sequence[str | Request], options: ServiceOptions) -> Iterat
     """Yield what is asked for, one service each."""
     for asked in requests:
         request = Request(*parse_serve(asked), asked, options) if isinstance(asked, str) else asked
-        if request.name != ALL:
+        if request.name == ALL:
+            yield from _all(request.options)
+        else:
             yield request
-            continue
-        left_out = _NEEDS_MORE if request.options.root else _NEEDS_MORE | _NEEDS_ROOT
-        without_root = replace(request.options, root=None)
-        for name in BUILT_IN:
-            if name not in left_out:
-                must_not = name in _WRITES and not request.options.writable
-                yield Request(name, None, name, without_root if must_not else request.options)
+
+
+def _all(options: ServiceOptions) -> Iterator[Request]:
+    """Yield every built-in one that can be had with the options."""
+    left_out = {"asgi"}  # it has the port of http
+    if options.root is None:
+        left_out.add("ftp")  # it has nothing but files
+    # Mail is written below a root, which not everybody means who has one served.
+    mail = options if options.writable else replace(options, root=None)
+    for name in BUILT_IN:
+        if name not in left_out:
+            yield Request(name, None, name, mail if name == "smtp" else options)

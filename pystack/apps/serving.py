@@ -16,7 +16,7 @@ import trio
 from pystack.apps.answering import Answering, DatagramSocket
 from pystack.apps.ending import cut
 from pystack.apps.roster import Connection, Roster
-from pystack.apps.service import HasLifespan, Placement, Service, SpeaksFirst, UsesHost
+from pystack.apps.service import Placement, Service
 from pystack.apps.troubles import in_words, own_fault
 from pystack.apps.turns import begin_turn
 from pystack.core.counters import Counters
@@ -52,15 +52,24 @@ async def serve(
     Cancelled, it closes the listeners, gives every open connection its FIN, and is done after
     `FIN_GRACE_S` at the latest.
     """
-    if isinstance(service, UsesHost):
-        service.use_host(host)
-    if not isinstance(service, HasLifespan):
-        await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
-        return
+    service.use_host(host)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(service.live)
-            await _serve_ports(host, service, tcp_port, udp_port, max_connections, task_status)
+            listeners = () if tcp_port is None else await host.open_tcp_listeners(tcp_port)
+            try:
+                socket = None if udp_port is None else await host.open_udp_socket(udp_port)
+            except BaseException:
+                for listener in listeners:
+                    await _close(listener)
+                raise
+            door = _Door(service, max_connections, nursery, host.counters)
+            for listener in listeners:
+                nursery.start_soon(door.accept, listener)
+            if socket is not None and udp_port is not None:
+                service.use_socket(socket)
+                nursery.start_soon(_answer, Answering(host, service, socket, udp_port), socket)
+            task_status.started()
     except ExceptionGroup as group:
         raise unwrapped(group) from None
 
@@ -85,36 +94,6 @@ async def serve_placed(
         udp_port=placement.udp_port,
         task_status=task_status,
     )
-
-
-async def _serve_ports(
-    host: TrioHost,
-    service: Service,
-    tcp_port: int | None,
-    udp_port: int | None,
-    max_connections: int,
-    task_status: trio.TaskStatus[None],
-) -> None:
-    listeners = () if tcp_port is None else await host.open_tcp_listeners(tcp_port)
-    try:
-        socket = None if udp_port is None else await host.open_udp_socket(udp_port)
-    except BaseException:
-        for listener in listeners:
-            await _close(listener)
-        raise
-    found = getattr(host, "counters", None)
-    counters = found if isinstance(found, Counters) else Counters()
-    async with trio.open_nursery() as nursery:
-        door = _Door(service, max_connections, nursery, counters)
-        for listener in listeners:
-            nursery.start_soon(door.accept, listener)
-        if socket is not None and udp_port is not None:
-            if isinstance(service, SpeaksFirst):
-                service.use_socket(socket)
-            nursery.start_soon(
-                _answer, Answering(host, service, socket, udp_port, counters), socket
-            )
-        task_status.started()
 
 
 class _Door:

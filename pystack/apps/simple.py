@@ -14,6 +14,7 @@ from typing import Final, Self
 
 import trio
 
+from pystack.apps.base import Service
 from pystack.apps.turns import BULK_BYTES_A_UNIT, current_turn
 
 IDLE_S: Final = 600.0  # a connection on which nothing arrives for so long is closed
@@ -35,7 +36,7 @@ _MONTHS: Final = (
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))  # 95 characters, space included
 
 
-class Echo:
+class Echo(Service):
     """Sends back what it is sent."""
 
     name: Final = "echo"
@@ -55,7 +56,7 @@ class Echo:
         return payload
 
 
-class Discard:
+class Discard(Service):
     """Throws away what it is sent."""
 
     name: Final = "discard"
@@ -68,12 +69,8 @@ class Discard:
             while await patient.receive():
                 pass
 
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """Answer nothing."""
-        return None
 
-
-class Chargen:
+class Chargen(Service):
     """Sends lines of characters for as long as somebody takes them."""
 
     name: Final = "chargen"
@@ -114,7 +111,7 @@ class Chargen:
         scope.cancel()
 
 
-class Daytime:
+class Daytime(Service):
     """Tells the date and the time."""
 
     name: Final = "daytime"
@@ -136,7 +133,7 @@ class Daytime:
         return daytime_line(self._utc_now())
 
 
-class Time:
+class Time(Service):
     """Tells how many seconds there have been since 1900."""
 
     name: Final = "time"

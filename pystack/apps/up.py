@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from pystack.apps.service import HasScheme, Placement
+from pystack.apps.service import Placement
 from pystack.apps.serving import serve_placed
 from pystack.core.addresses import format_ip4
 from pystack.runtime.exception_groups import unwrapped
@@ -110,9 +110,7 @@ class Ready:
 
     def _url(self, placement: Placement) -> str | None:
         """Return where a browser finds it; None: it is not for browsers."""
-        scheme = placement.service.name
-        if isinstance(placement.service, HasScheme):
-            scheme = placement.service.scheme
+        scheme = placement.service.scheme
         usual = _BROWSED.get(scheme)
         if usual is None:
             return None

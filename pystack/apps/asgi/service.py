@@ -13,6 +13,7 @@ from pystack.apps.asgi.application import check_name, load, wrapped
 from pystack.apps.asgi.connection import Ends
 from pystack.apps.asgi.lifespan import while_alive
 from pystack.apps.asgi.serving import Connections, quiet_config
+from pystack.apps.base import Service
 from pystack.apps.options import ServiceOptions
 from pystack.apps.tls import TlsServer
 from pystack.core.counters import Counters
@@ -22,11 +23,10 @@ from pystack.runtime.host import TrioHost
 _log: Final = logging.getLogger("pystack.apps")
 
 
-class AsgiService:
+class AsgiService(Service):
     """The application that `module:app` names."""
 
     name: Final = "asgi"
-    udp_port: Final = None
 
     def __init__(self, options: ServiceOptions) -> None:
         """Raises ConfigError where no application is named, or there is no such module."""
@@ -82,7 +82,3 @@ class AsgiService:
         tls = await self._tls.accept(stream)
         await self._connections.serve(tls, Ends(client, server, True, tls.tls.alpn))
         await tls.aclose()
-
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """HTTP has no UDP side here."""
-        return None

@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from pystack.apps.base import Service
 from pystack.apps.ftp.commands import COMMANDS
 from pystack.apps.ftp.session import Session, Site
 from pystack.apps.options import ServiceOptions, TlsOptions
@@ -19,12 +20,11 @@ from pystack.runtime.host import TrioHost
 _log: Final = logging.getLogger("pystack.apps.ftp")
 
 
-class FtpService:
+class FtpService(Service):
     """The files below a directory, by FTP."""
 
     name: Final = "ftp"
     tcp_port: Final = 21
-    udp_port: Final = None
 
     def __init__(self, options: ServiceOptions) -> None:
         """Raises ConfigError: there is no directory, a certificate that is of no use."""
@@ -54,10 +54,6 @@ class FtpService:
         """Serve one session."""
         assert self._site is not None
         await Session(self._site, stream).run()
-
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """FTP has no UDP side."""
-        return None
 
 
 def _tls_server(options: ServiceOptions) -> TlsServer | None:

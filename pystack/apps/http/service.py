@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.apps.base import Service
 from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.http.server import serve_connection
 from pystack.apps.http.site import Site
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("pystack.apps")
 
 
-class HttpService:
+class HttpService(Service):
     """The site of `site`, with the files below `root` where one is given."""
 
     name: str = "http"
     tcp_port: int = 80
-    udp_port: Final = None
 
     def __init__(self, options: ServiceOptions) -> None:
         self._site = Site(options.root, dotfiles=options.dotfiles, utc_now=options.utc_now)
@@ -47,10 +47,6 @@ class HttpService:
             utc_now=self._utc_now,
             counters=self._counters,
         )
-
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """HTTP/1 and HTTP/2 have no UDP side."""
-        return None
 
 
 class HttpsService(HttpService):

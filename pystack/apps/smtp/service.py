@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.apps.base import Service
 from pystack.apps.options import ServiceOptions, TlsOptions
 from pystack.apps.smtp.delivery import MaildirStore, MemoryStore
 from pystack.apps.smtp.limits import DEFAULT_SMTP_LIMITS, SmtpLimits
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pystack.apps.tls import TlsServer
 
 
-class SmtpService:
+class SmtpService(Service):
     """Takes mail for the host and sends none on.
 
     With `root` messages go into the Maildir there; else the last ones stay in `messages`.
@@ -37,7 +38,6 @@ class SmtpService:
 
     name: Final = "smtp"
     tcp_port: Final = 25
-    udp_port: Final = None
 
     def __init__(self, options: ServiceOptions, limits: SmtpLimits = DEFAULT_SMTP_LIMITS) -> None:
         """Raises ConfigError."""
@@ -94,10 +94,6 @@ class SmtpService:
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""
         await self._server.serve(stream)
-
-    def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
-        """SMTP has no UDP side."""
-        return None
 
 
 def _tls_server(options: ServiceOptions) -> TlsServer | None:

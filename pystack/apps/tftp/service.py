@@ -18,6 +18,7 @@ from typing import Final
 
 import trio
 
+from pystack.apps.base import Service
 from pystack.apps.options import ServiceOptions
 from pystack.apps.reflection import Excess
 from pystack.apps.tftp import packets
@@ -50,11 +51,10 @@ _log: Final = logging.getLogger("pystack.apps")
 _Peer = tuple[str, int]
 
 
-class Tftp:
+class Tftp(Service):
     """Trivial File Transfer Protocol."""
 
     name: Final = "tftp"
-    tcp_port: Final = None
     udp_port: Final = 69
 
     def __init__(self, options: ServiceOptions) -> None:
@@ -79,9 +79,6 @@ class Tftp:
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             await trio.sleep_forever()
-
-    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
-        """There is no TCP side."""
 
     def answer_udp(self, payload: bytes, peer: _Peer, now: float) -> bytes | None:
         """Begin a transfer, or return why not."""

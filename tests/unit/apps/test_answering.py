@@ -1,11 +1,13 @@
 """How many datagrams a service answers before others run."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import trio
 
 from pystack.apps.answering import Answering
+from pystack.apps.base import Service
 from pystack.apps.simple import Echo
 from pystack.core.counters import Counters
 
@@ -34,19 +36,16 @@ class FullSocket:
     async def aclose(self) -> None: ...
 
 
-class Slow:
+class Slow(Service):
     """Says that it needs long for each."""
 
     name = "slow"
-    tcp_port = None
     udp_port = 53
     datagrams_in_a_row = 4
 
     def __init__(self, socket: FullSocket) -> None:
         self.socket = socket
         self.rows: list[int] = []  # how many there were when others had run
-
-    async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None: ...
 
     def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
         self.rows.append(len(self.socket.waiting))
@@ -57,8 +56,9 @@ class Slow:
 def test_others_run_after_as_many_as_a_service_says(slow: bool, rows: list[int]) -> None:
     async def main() -> None:
         socket = FullSocket(20)
+        host = SimpleNamespace(counters=Counters(), interfaces=[])
         service = Slow(socket) if slow else Echo()
-        answering = Answering(object(), service, socket, 53, Counters())
+        answering = Answering(host, service, socket, 53)
         seen: list[int] = []
         receive_from = socket.receive_from
 

@@ -1,5 +1,7 @@
 """A UDP service is of no use to who lies about an address."""
 
+from types import SimpleNamespace
+
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from pystack.apps.reflection import (
     excess_bytes,
     sockets_of_this_run,
 )
+from pystack.core.addresses import Ip4
 
 
 @given(st.lists(st.tuples(st.integers(1, 70_000), st.floats(0, 2))))
@@ -45,8 +48,12 @@ def test_addresses_have_parts_of_their_own_and_old_ones_are_forgotten() -> None:
 def test_what_is_served_is_known_as_long_as_it_is() -> None:
     async def main() -> None:
         sockets = sockets_of_this_run()
-        with sockets.served(object(), 7000):
-            assert not sockets.has("10.0.0.1", 7000)  # a host that does not tell its addresses
+        host = SimpleNamespace(interfaces=[SimpleNamespace(addresses=[(Ip4(0x0A000001), None)])])
+        with sockets.served(host, 7000):
+            assert sockets.has("10.0.0.1", 7000)
+            assert not sockets.has("10.0.0.2", 7000)
+            assert not sockets.has("10.0.0.1", 7001)
+        assert not sockets.has("10.0.0.1", 7000)
         assert sockets_of_this_run() is sockets
 
     trio.run(main)

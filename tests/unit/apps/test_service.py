@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pystack.apps import service
-from pystack.apps.service import ServiceOptions, known_names, parse_serve, place_services
+from pystack.apps.service import Service, ServiceOptions, known_names, parse_serve, place_services
 from pystack.apps.smtp import SmtpService
 from pystack.core.errors import ConfigError
 
@@ -73,16 +73,12 @@ def test_a_wrong_root_is_found_when_the_service_is_built(tmp_path: Path) -> None
         place_services(["http"], ServiceOptions(root=tmp_path / "nothing"))
 
 
-class Quote:
+class Quote(Service):
     name = "quote"
-    tcp_port = None
     udp_port = 17
 
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
-
-    async def handle_tcp(self, stream: object) -> None:
-        raise NotImplementedError
 
     def answer_udp(self, payload: bytes, peer: tuple[str, int], now: float) -> bytes | None:
         return b"To be"
@@ -93,6 +89,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     points = EntryPoints(
         [
             EntryPoint("quote", f"{__name__}:Quote", service.ENTRY_POINT_GROUP),
+            EntryPoint("odd", "builtins:repr", service.ENTRY_POINT_GROUP),
             EntryPoint("broken", "no.such.module:Thing", service.ENTRY_POINT_GROUP),
         ]
     )
@@ -111,6 +108,12 @@ def test_a_plug_in_is_a_service_like_any_other() -> None:
 def test_a_plug_in_that_does_not_load_is_named() -> None:
     with pytest.raises(ConfigError, match=r"'broken' \(no\.such\.module:Thing\)"):
         place_services(["broken"])
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plug_in_that_makes_no_service_is_named() -> None:
+    with pytest.raises(ConfigError, match="'odd' is no service: its class does not come of Servi"):
+        place_services(["odd"])
 
 
 def test_all_of_them_write_nothing_below_a_root_that_is_not_writable(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ class FakeHost:
         self.listener = FakeListener()
         self.datagrams = FakeDatagrams()
         self.counters = Counters()
+        self.interfaces: list[object] = []
 
     async def open_tcp_listeners(self, port: int) -> list[FakeListener]:
         return [self.listener]
