@@ -8,19 +8,16 @@ AssertionError.
 import re
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
-from random import Random
 from typing import Final
 
 import asgi_app_for_tests
 import ftp_client
 import tftp_client
 import trio
+from service_place import NotServedError, Place, to_end
 
 import pystack
 from pystack.apps.tls import tls_client
-from pystack.apps.troubles import PeerError
 
 FILE: Final = "file"
 NAME: Final = "www.example.test"
@@ -30,51 +27,9 @@ TEXT_RECORDS: Final = tuple(
     f'long.example.test 300 TXT "{"x" * 200}{number}"' for number in range(8)
 )
 UDP_TRIES: Final = 12
-CLEAN: Final = (
-    PeerError,
-    OSError,
-    EOFError,
-    trio.BrokenResourceError,
-    trio.EndOfChannel,
-    pystack.Iperf3Error,
-    tftp_client.TftpError,
-)
-
-
-class NotServedError(PeerError):
-    """The server said no in its protocol's own words, or ended before the end."""
-
-
-@dataclass(slots=True)
-class Place:
-    """Where a client is, and what there is to get."""
-
-    client: pystack.TrioHost
-    server: pystack.TrioHost
-    root: Path
-    rng: Random
-    file: bytes  # what FILE holds
-    asgi_port: int = 80
-
-    @property
-    def address(self) -> str:
-        """Return where the server is."""
-        return self.server.address
-
-    async def connect(self, port: int) -> pystack.TcpStream:
-        """Open a connection."""
-        return await self.client.open_tcp_stream(self.address, port)
 
 
 Client = Callable[[Place], Awaitable[None]]
-
-
-async def to_end(stream: trio.abc.ReceiveStream) -> bytes:
-    """Return all that comes."""
-    parts = []
-    while data := await stream.receive_some(65536):
-        parts.append(bytes(data))
-    return b"".join(parts)
 
 
 def _is_ok(head: bytes) -> None:
@@ -128,12 +83,14 @@ def trusting(*alpn: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(alpn)
+    if alpn:
+        context.set_alpn_protocols(alpn)
     return context
 
 
 _HTTPS: Final = trusting("http/1.1")
 _HTTP2: Final = trusting("h2")
+_PLAIN: Final = trusting()
 
 
 async def https(place: Place) -> None:
@@ -240,7 +197,7 @@ async def dns_long(place: Place) -> None:
     assert len(answer.answer) == len(TEXT_RECORDS)
 
 
-async def smtp(place: Place) -> None:
+async def smtp(place: Place, *, tls: bool = False) -> None:
     """Deliver a message; it is there whole, or not at all, and there if the server said so."""
     text = b"".join(
         b"." * place.rng.randrange(3) + place.rng.randbytes(20).hex().encode() + b"\r\n"
@@ -256,6 +213,7 @@ async def smtp(place: Place) -> None:
             for data, code in (
                 (b"", 220),
                 (b"EHLO client\r\n", 250),
+                *(((b"STARTTLS\r\n", 220), (b"EHLO client\r\n", 250)) if tls else ()),
                 (b"MAIL FROM:<a@example.test>\r\n", 250),
                 (b"RCPT TO:<b@example.test>\r\n", 250),
                 (b"DATA\r\n", 354),
@@ -263,10 +221,12 @@ async def smtp(place: Place) -> None:
                 (b"QUIT\r\n", 221),
             ):
                 if data:
-                    await stream.send_all(data)
+                    await control.stream.send_all(data)
                 answer = await control.answer()
                 if answer.code != code:
                     raise NotServedError(answer.text)
+                if data.startswith(b"STARTTLS"):
+                    control.stream = await tls_client(stream, _PLAIN, "server", timeout_s=120)
                 said = "taken" if data.startswith(b"Subject") else said
     finally:
         found = [
@@ -277,6 +237,11 @@ async def smtp(place: Place) -> None:
         wanted = message.replace(b"\r\n", b"\n")
         assert all(each.replace(b"\r\n", b"\n").endswith(wanted) for each in found)
         assert len(found) == 1 or (said != "taken" and len(found) <= 1)
+
+
+async def smtp_tls(place: Place) -> None:
+    """Deliver a message inside TLS."""
+    await smtp(place, tls=True)
 
 
 async def _ftp_in(place: Place, stream: pystack.TcpStream) -> ftp_client.Control:
@@ -314,6 +279,30 @@ async def ftp_down(place: Place) -> None:
         await _ftp_code(control, "", 226)
         assert received == place.file
         await _ftp_code(control, "QUIT", 221)
+
+
+async def ftp_tls(place: Place) -> None:
+    """Fetch a file, commands and data inside TLS."""
+    async with await place.connect(21) as stream:
+        control = ftp_client.Control(place.client, stream)
+        await _ftp_code(control, "", 220)
+        await _ftp_code(control, "AUTH TLS", 234)
+        control.stream = await tls_client(stream, _PLAIN, "server", timeout_s=120)
+        for command, code in (
+            ("USER anonymous", 331),
+            ("PASS me@", 230),
+            ("PBSZ 0", 200),
+            ("PROT P", 200),
+            ("TYPE I", 200),
+        ):
+            await _ftp_code(control, command, code)
+        async with await _ftp_passive(place, control) as data:
+            await _ftp_code(control, f"RETR {FILE}", 125, 150)
+            async with await tls_client(data, _PLAIN, "server", timeout_s=120) as inside:
+                received = await to_end(inside)
+        assert place.file.startswith(received)
+        await _ftp_code(control, "", 226)
+        assert received == place.file
 
 
 async def ftp_up(place: Place) -> None:
@@ -457,8 +446,8 @@ CLIENTS: Final[dict[str, tuple[Client, ...]]] = {
     "http": (http, http_upload, websocket),
     "https": (https, http2),
     "dns": (dns, dns_tcp, dns_long),
-    "smtp": (smtp,),
-    "ftp": (ftp_down, ftp_up),
+    "smtp": (smtp, smtp_tls),
+    "ftp": (ftp_down, ftp_up, ftp_tls),
     "tftp": (tftp_down, tftp_up),
     "echo": (echo, echo_udp),
     "discard": (discard,),

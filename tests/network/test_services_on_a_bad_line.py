@@ -15,7 +15,8 @@ from typing import Final
 import pytest
 import service_clients
 import trio
-from service_clients import CLEAN, CLIENTS, Client, Place
+from service_clients import CLIENTS, Client
+from service_place import CLEAN, Place
 
 import pystack
 from pystack.apps.service import BUILT_IN

@@ -10,7 +10,7 @@ from pystack.apps.tftp import packets
 
 PORT: Final = 69
 TIMEOUT_S: Final = 1.0
-TRIES: Final = 12
+TRIES: Final = 40  # longer than the server tries, whose waits double
 
 
 class TftpError(Exception):

@@ -16,6 +16,7 @@ from typing import Final
 import attacks
 import pytest
 import service_clients
+import service_place
 import trio
 from attacks import Attack, Target
 
@@ -97,7 +98,7 @@ async def world(name: str, root: Path, attack: Attack, *, inside_tls: bool) -> N
             net.link(host, lan, delay="1ms")
         placement = placed(name, root)
         await start(server, [placement])
-        place = service_clients.Place(client, server, root, rng, file)
+        place = service_place.Place(client, server, root, rng, file)
         await serves(name, place)
         await trio.sleep(100)  # whatever that leaves behind is gone
         gc.collect()
@@ -132,7 +133,7 @@ async def world(name: str, root: Path, attack: Attack, *, inside_tls: bool) -> N
 
 async def serves(
     name: str,
-    place: service_clients.Place,
+    place: service_place.Place,
     over: Mapping[str, tuple[service_clients.Client, ...]] = service_clients.CLIENTS,
 ) -> None:
     """Be served as an honest client is."""
@@ -168,7 +169,7 @@ def test_a_service_bears_any_datagram(
             net.link(attacker, server, delay="1ms")
             placement = placed(name, tmp_path)
             await start(server, [placement])
-            place = service_clients.Place(attacker, server, tmp_path, rng, file)
+            place = service_place.Place(attacker, server, tmp_path, rng, file)
             await serves(name, place, over=UDP_CLIENTS)
             await trio.sleep(100)
             gc.collect()
@@ -189,7 +190,7 @@ def test_a_service_bears_any_datagram(
 
 
 async def shoot(
-    place: service_clients.Place, port: int | None, rng: Random, name: str
+    place: service_place.Place, port: int | None, rng: Random, name: str
 ) -> tuple[int, int]:
     """Send it all, from ports of all kinds, and return how much has gone and come, in bytes."""
     assert port is not None
