@@ -22,6 +22,7 @@ from pystack.dns.config import AskWords, parse_resolver, resolv_conf, split_serv
 from pystack.link.patch import Patch, SideDoor
 from pystack.runtime import ifconfig, namespaces
 from pystack.runtime.host import TrioHost
+from pystack.runtime.name_servers import make_answers
 from pystack.runtime.namespaces import Holder, Stdio, Word
 from pystack.runtime.ports import RunningPort, Socket, needs_real_time
 from pystack.runtime.tap import TapPort
@@ -407,8 +408,7 @@ class Namespace(Attached):
         """Return what is to be started on a host, so that it answers for the lab's names."""
         from pystack.runtime import dns_service  # it needs an extra
 
-        names = dns_service.names_of(self._lab.topology)
-        return dns_service.serve_dns, host, dns_service.make_server(host, names=names)
+        return dns_service.serve_dns, host, make_answers(self._lab, host.name)
 
 
 def _side_host(lab: Lab, name: str, port: Port) -> TrioHost:

@@ -16,8 +16,6 @@ import trio
 
 from pystack.core.addresses import format_ip4
 from pystack.core.counters import Counters
-from pystack.core.rng import component_rng
-from pystack.core.units import parse_time_s
 from pystack.dns.names import Names
 from pystack.dns.server import DnsServer
 from pystack.wire import dns
@@ -87,48 +85,6 @@ def names_of(topology: Topology) -> Names:
     return Names(addresses_of, name_of, all_names)
 
 
-async def start_dns(
-    host: TrioHost,
-    *,
-    records: Iterable[str] = (),
-    faults: Iterable[str] = (),
-    names: Names | None = None,
-    ttl: str | float = 0,
-    port: int = dns.PORT,
-) -> DnsServer:
-    """Serve DNS on a host until its power or the network goes; return the server, which answers.
-
-    Words as `make_server` has them. Raises ConfigError, OSError.
-    """
-    server = make_server(host, records=records, faults=faults, names=names, ttl=ttl)
-    await host.start(serve_dns, host, server, port)
-    return server
-
-
-def make_server(
-    host: TrioHost,
-    *,
-    records: Iterable[str] = (),
-    faults: Iterable[str] = (),
-    names: Names | None = None,
-    ttl: str | float = 0,
-) -> DnsServer:
-    """Return a server for `serve_dns`. Raises ConfigError.
-
-    `names`: those of the network, `names_of(topology)`; None: records alone. `ttl`: how long the
-    network's names may be kept, "30s"; records have their own.
-    """
-    return DnsServer(
-        records=records,
-        faults=faults,
-        names=names,
-        ttl_s=round(parse_time_s(ttl)),
-        host_name=host.name,
-        rng=component_rng(host.seed, f"dns/{host.name}"),
-        counters=host.counters,
-    )
-
-
 async def serve_dns(
     host: TrioHost,
     server: DnsServer,
@@ -136,10 +92,11 @@ async def serve_dns(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer queries on a host, by UDP and TCP, for ever. Raises OSError(EADDRINUSE).
+    """Answer queries on a host, by UDP and TCP, for ever, and count there. OSError(EADDRINUSE).
 
     Raises trio.BrokenResourceError when its power has gone.
     """
+    server.counters = host.counters
     gone: trio.BrokenResourceError | None = None  # None: not yet
     async with await host.open_udp_socket(port) as socket:
         listeners = await host.open_tcp_listeners(port)

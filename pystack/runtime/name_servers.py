@@ -17,6 +17,7 @@ from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 if TYPE_CHECKING:
     from pystack.dns.faults import FaultWords
     from pystack.dns.server import DnsServer
+    from pystack.runtime.attach import Lab
     from pystack.runtime.host import TrioHost
     from pystack.runtime.network import Network
 
@@ -27,7 +28,6 @@ class NameServer:
     def __init__(self, host: TrioHost, answers: DnsServer, nursery: trio.Nursery) -> None:
         self.host = host
         self.answers = answers
-        answers.counters = host.counters
         self._coming_up = trio.Lock()
         self._is_up = False
         self._is_awaited = False  # True: whoever awaits it hears what is wrong
@@ -103,15 +103,18 @@ def read_asks(words: ResolverWords | None) -> ResolverConfig | None:
 
 
 def make_answers(
-    net: Network,
+    net: Lab,
     name: str,
-    records: Iterable[str],
-    faults: Iterable[str],
     *,
-    names: bool,
-    ttl: str | float,
+    records: Iterable[str] = (),
+    faults: Iterable[str] = (),
+    names: bool = True,
+    ttl: str | float = 0,
 ) -> DnsServer:
-    """Return what a server is to answer, before there is its host. Raises ConfigError."""
+    """Return what the host `name` is to answer, perhaps before it is there. Raises ConfigError.
+
+    `names`: also those of the network, which may be kept for `ttl` ("30s"); records have their own.
+    """
     from pystack.dns.server import DnsServer
     from pystack.runtime.dns_service import names_of
 

@@ -286,7 +286,7 @@ class Network:
         """
         name = self._name(server)
         askers = Askers(self, name, hosts, words)
-        answers = make_answers(self, name, records, faults, names=names, ttl=ttl)
+        answers = make_answers(self, name, records=records, faults=faults, names=names, ttl=ttl)
         host = self.hosts.get(name) or self.host(name)
         self._asked = askers.ask(host, self._asked)
         assert self.nursery is not None

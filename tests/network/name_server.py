@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,17 @@ import pystack
 from pystack.runtime.host import TrioHost
 from pystack.wire import dns
 
+WWW = "www.example.test"
+ZONE = (
+    f"{WWW} 60 A 10.0.0.80",
+    "six.example.test 60 AAAA 2001:db8::80",
+    "both.example.test 60 A 10.0.0.80",
+    "both.example.test 60 AAAA 2001:db8::80",
+    "alias.example.test 60 CNAME www.example.test",
+    "away.example.test 60 CNAME www.elsewhere.test",
+    "text.example.test 60 TXT hello",
+    "80.0.0.10.in-addr.arpa 60 PTR www.example.test",
+)
 SOA = "ns1.example.test. root.example.test. 1 3600 600 86400 {minimum}"
 ReplyFn = Callable[[dns.Message], dns.Message | None]
 
@@ -148,3 +159,23 @@ async def serve(
             said = reply(dns.parse_message(data))
             if said is not None:
                 await socket.send_to(dns.pack_message(said, max_bytes), client)
+
+
+def run(program: Callable[[], Awaitable[None]], seed: int = 7) -> None:
+    """Run it in virtual time."""
+    pystack.run(program, seed=seed)
+
+
+async def took(call: Awaitable[object]) -> tuple[object, float]:
+    """Return what a call gives (or its error) and how long it took."""
+    began_at = trio.current_time()
+    try:
+        result = await call
+    except OSError as error:
+        result = error
+    return result, round(trio.current_time() - began_at, 9)
+
+
+def asked(zone: Zone) -> list[tuple[str, str]]:
+    """Return names and kinds that a server was asked for."""
+    return [(name, kind) for _, name, kind in zone.asked]

@@ -8,43 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from name_server import Zone, response, world
+from name_server import WWW, ZONE, Zone, asked, response, run, took, world
 
 import pystack
 from pystack.core.addresses import parse_ip4
 from pystack.wire import dns
-
-WWW = "www.example.test"
-ZONE = (
-    f"{WWW} 60 A 10.0.0.80",
-    "six.example.test 60 AAAA 2001:db8::80",
-    "both.example.test 60 A 10.0.0.80",
-    "both.example.test 60 AAAA 2001:db8::80",
-    "alias.example.test 60 CNAME www.example.test",
-    "away.example.test 60 CNAME www.elsewhere.test",
-    "text.example.test 60 TXT hello",
-    "80.0.0.10.in-addr.arpa 60 PTR www.example.test",
-)
-
-
-def run(program: Callable[[], Awaitable[None]], seed: int = 7) -> None:
-    """Run it in virtual time."""
-    pystack.run(program, seed=seed)
-
-
-async def took(call: Awaitable[object]) -> tuple[object, float]:
-    """Return what a call gives (or its error) and how long it took."""
-    began_at = trio.current_time()
-    try:
-        result = await call
-    except OSError as error:
-        result = error
-    return result, round(trio.current_time() - began_at, 9)
-
-
-def asked(zone: Zone) -> list[tuple[str, str]]:
-    """Return names and kinds that a server was asked for."""
-    return [(name, kind) for _, name, kind in zone.asked]
 
 
 def test_a_lost_query_is_sent_again_after_the_time_out() -> None:

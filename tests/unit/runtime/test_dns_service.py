@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import pystack
 from pystack.dns.server import DnsServer
-from pystack.runtime.dns_service import IDLE_S, MAX_LATE, converse, names_of, serve_dns, start_dns
+from pystack.runtime.dns_service import IDLE_S, MAX_LATE, converse, names_of, serve_dns
 from pystack.runtime.host import TrioHost
+from pystack.runtime.name_servers import make_answers
 from pystack.wire.dns import Framer, frame
 
 RECORDS = [
@@ -34,8 +35,8 @@ def on_a_server(program: Program, *faults: str, delay: str = "10ms") -> None:
         async with pystack.Network(seed=1) as net:
             client, host = net.host("client"), net.host("server")
             net.link(client, host, delay=delay)
-            names = names_of(net.topology)
-            server = await start_dns(host, records=RECORDS, faults=faults, names=names)
+            server = make_answers(net, "server", records=RECORDS, faults=faults)
+            await host.start(serve_dns, host, server)
             await program(client, host, server)
 
     pystack.run(main)
@@ -287,12 +288,12 @@ def test_it_ends_with_the_power_and_its_connections_too() -> None:
 
 
 def test_a_port_that_is_taken_is_told() -> None:
-    async def program(_client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: TrioHost, host: TrioHost, server: DnsServer) -> None:
         with pytest.raises(OSError, match="taken"):
-            await start_dns(host)
-        assert await start_dns(host, port=5353) is not None
-        with pytest.raises(pystack.ConfigError):
-            await start_dns(host, records=["www"])
+            await host.start(serve_dns, host, server)
+        await host.start(serve_dns, host, server, 5353)
+        said = await client.dig("www.example.test", server="server:5353")
+        assert [each.text for each in said.answer] == ["10.77.0.5"]
 
     on_a_server(program)
 
