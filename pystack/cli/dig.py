@@ -75,7 +75,6 @@ def dig_command(
             print(line)
         return digging.ANSWERED
 
-    asked_one = [] if request.server is None else [request.server]
     service = "dns" if request.port == PORT else f"dns:{request.port}"
-    servers = [Server(name, (service,)) for name in asked_one]
+    servers = [] if request.server is None else [Server(request.server, (service,))]
     return vantage.world(servers).run(client, to_stderr)

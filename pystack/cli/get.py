@@ -30,9 +30,8 @@ from pystack.apps.clients.worlds import Server
 from pystack.apps.clients.write_out import as_dict, written_out
 from pystack.apps.words import TLS_SERVICES
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
-from pystack.cli.words import Option, Words, takes
+from pystack.cli.words import Option, Words, bare_seconds, takes
 from pystack.core.errors import ConfigError
-from pystack.core.units import parse_time_s
 from pystack.runtime.host import TrioHost
 from pystack.runtime.virtual import DeadlockError
 
@@ -237,8 +236,8 @@ def _options(asked: Mapping[str, Any]) -> GetOptions:
         insecure="insecure" in asked,
         cacert=asked.get("cacert"),
         require_tls="ssl_reqd" in asked,
-        connect_timeout_s=_time_s(asked.get("connect_timeout", "300")),
-        max_time_s=None if max_time is None else _time_s(max_time),
+        connect_timeout_s=bare_seconds(asked.get("connect_timeout", "300")),
+        max_time_s=None if max_time is None else bare_seconds(max_time),
         mail_from=asked.get("mail_from", ""),
         mail_rcpt=tuple(asked.get("mail_rcpt", ())),
     )
@@ -280,14 +279,6 @@ def _text_of(text: str) -> str:
         return sys.stdin.read() if text == "@-" else Path(text[1:]).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"-w {text}: cannot read it: {error}") from None
-
-
-def _time_s(text: str) -> float:
-    """Read a time; as curl has it, a bare number is in seconds."""
-    try:
-        return float(text)
-    except ValueError:
-        return parse_time_s(text)
 
 
 def _warn(text: str) -> None:

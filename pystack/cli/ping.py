@@ -14,8 +14,7 @@ from pystack.apps.clients import pinging
 from pystack.apps.clients.pinging import PingEvent, PingOptions, PingSummary
 from pystack.apps.clients.worlds import Server
 from pystack.cli.vantage import Vantage, standing, to_stderr
-from pystack.cli.words import Words
-from pystack.core.units import parse_time_s
+from pystack.cli.words import Words, bare_seconds
 from pystack.runtime import reach
 from pystack.runtime.host import TrioHost
 
@@ -64,10 +63,10 @@ def ping_command(
         count = VIRTUAL_COUNT
     options = PingOptions(
         count=count,
-        interval_s=_time_s(interval),
+        interval_s=bare_seconds(interval),
         size_bytes=size,
-        wait_s=_time_s(wait),
-        deadline_s=None if deadline is None else _time_s(deadline),
+        wait_s=bare_seconds(wait),
+        deadline_s=None if deadline is None else bare_seconds(deadline),
         ttl=ttl,
     )
     ping = _Ping(name, options, quiet=quiet, as_json=as_json)
@@ -118,14 +117,6 @@ class _Ping:
             return
         for line in pinging.closing(summary):
             _print(line)
-
-
-def _time_s(text: str) -> float:
-    """Read a time; as ping(8) has it, a bare number is in seconds."""
-    try:
-        return float(text)
-    except ValueError:
-        return parse_time_s(text)
 
 
 def _trouble(text: str) -> int:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 import typer
 
+from pystack.core.units import parse_time_s
 from pystack.dns.faults import WORDS as FAULT_WORDS
 
 P = ParamSpec("P")
@@ -122,6 +123,14 @@ def takes(**tables: Mapping[str, Option]) -> Callable[[Callable[P, T]], Callable
         return with_words
 
     return decorate
+
+
+def bare_seconds(text: str) -> float:
+    """Read a time; a bare number is in seconds, as curl and ping(8) have it. Raises ConfigError."""
+    try:
+        return float(text)
+    except ValueError:
+        return parse_time_s(text)
 
 
 def _is_given(value: object) -> bool:

@@ -217,7 +217,9 @@ def spread(took_s: list[float]) -> dict[str, float]:
     }
 
 
-MODES: Final[dict[str, Callable[[Peer, int, Window], dict[str, float]]]] = {
+Load = Callable[[Peer, int, Window], dict[str, float]]
+
+MODES: Final[dict[str, Load]] = {
     "up": partial(bulk, up=True),
     "down": partial(bulk, up=False),
     "rr": request_response,
@@ -227,11 +229,11 @@ MODES: Final[dict[str, Callable[[Peer, int, Window], dict[str, float]]]] = {
 }
 
 
-def main() -> None:
-    """Run one load."""
+def main(modes: dict[str, Load] = MODES) -> None:
+    """Run one load of `modes`."""
     mode, address, port, connections, seconds, pid = sys.argv[1:]
     window = Window(float(seconds), int(pid))
-    found = MODES[mode]((address, int(port)), int(connections), window)
+    found = modes[mode]((address, int(port)), int(connections), window)
     print(json.dumps(found), flush=True)
 
 

@@ -9,11 +9,9 @@ for as many, on connections that it keeps; `smtp` delivers messages of 1 KB, `dn
 questions under way. What comes is thrown away, clear text inside the kernel (MSG_TRUNC).
 """
 
-import json
 import re
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +20,17 @@ from functools import partial
 from typing import Final
 
 from benchmark import ports
-from benchmark.load import MESSAGE, OUTSTANDING, TIMEOUT_S, Peer, Window, connected, spread
+from benchmark.load import (
+    MESSAGE,
+    OUTSTANDING,
+    TIMEOUT_S,
+    Load,
+    Peer,
+    Window,
+    connected,
+    main,
+    spread,
+)
 
 BUFFER_BYTES: Final = 1 << 18
 # HTTP/2
@@ -287,7 +295,7 @@ def dns(peer: Peer, _connections: int, window: Window) -> dict[str, float]:
     return {**window.rate(answered), "lost": lost}
 
 
-MODES: Final[dict[str, Callable[[Peer, int, Window], dict[str, float]]]] = {
+MODES: Final[dict[str, Load]] = {
     "http-file": partial(http, tls=False),
     "https": partial(http, tls=True, path=ports.MADE),
     "https-file": partial(http, tls=True),
@@ -300,13 +308,5 @@ MODES: Final[dict[str, Callable[[Peer, int, Window], dict[str, float]]]] = {
 }
 
 
-def main() -> None:
-    """Run one load."""
-    mode, address, port, connections, seconds, pid = sys.argv[1:]
-    window = Window(float(seconds), int(pid))
-    found = MODES[mode]((address, int(port)), int(connections), window)
-    print(json.dumps(found), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(MODES)

@@ -25,9 +25,11 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, ConnectionState, Scope
 
-from pystack.apps.asgi.gate import refusal, refuse
+from pystack.apps.asgi.gate import check, refuse
 from pystack.apps.ending import cut, linger
 from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
+from pystack.apps.http.messages import HttpError
+from pystack.apps.patience import Patience
 from pystack.apps.troubles import OF_A_PEER, PeerError, own_fault
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
@@ -77,7 +79,7 @@ class AsgiConnection(TCPServer):
         self._turn = current_turn()
         self._reading = trio.CancelScope()
         self._tasks = _Tasks(counters, self._give_up)
-        self._patience_s = LIMITS.body_s  # for the rest of a request's body
+        self._patience = _patience()  # for the rest of a request's body
         self._may_read = True
         self._is_over = False  # the protocol has said so
         self._is_broken = False  # nothing more can be sent
@@ -127,7 +129,7 @@ class AsgiConnection(TCPServer):
             if event.idle and self._may_read:
                 await self.idle_task.restart(self._task_group, self._idle_timeout)
             else:
-                self._patience_s = LIMITS.body_s
+                self._patience = _patience()
                 await self.idle_task.stop()
 
     def _give_up(self) -> None:
@@ -158,9 +160,7 @@ class AsgiConnection(TCPServer):
                     self._is_broken = True
                 return
             if self._awaits_body():
-                earned_s = len(data) * 8 / LIMITS.least_rate_bps
-                left_s = self._patience_s - (trio.current_time() - began_at) + earned_s
-                self._patience_s = min(left_s, LIMITS.body_s)
+                self._patience.received(len(data), trio.current_time() - began_at)
             if not await self._take_in_turns(data):
                 return
 
@@ -184,7 +184,7 @@ class AsgiConnection(TCPServer):
         handshake that it has refused, or when HTTP/2 begins and there are no streams.
         """
         if self._awaits_body():
-            return self._patience_s
+            return self._patience.left_s
         tasks = self._tasks
         idle_s = self.config.keep_alive_timeout
         return inf if tasks.running else max(tasks.quiet_since + idle_s - now, 0.0)
@@ -238,6 +238,10 @@ class AsgiConnection(TCPServer):
         """End a connection that is idle."""
         await self._tell_closed()
         self._reading.cancel()
+
+
+def _patience() -> Patience:
+    return Patience(LIMITS.body_s, LIMITS.least_rate_bps)
 
 
 class _Tasks(TaskGroup):
@@ -314,12 +318,13 @@ class _Tasks(TaskGroup):
     ) -> None:
         sending = partial(self._send, send) if scope["type"] == "websocket" else send
         try:
-            refused = refusal(scope)
-            if refused is None:
-                await app(scope, receive, sending, trio.to_thread.run_sync, trio.from_thread.run)
-            else:
+            try:
+                check(scope)
+            except HttpError as error:
                 self._counters.add("asgi_requests_refused")
-                await refuse(refused, scope, send)
+                await refuse(error, scope, send)
+                return
+            await app(scope, receive, sending, trio.to_thread.run_sync, trio.from_thread.run)
         except Exception as error:
             fault = own_fault(error)
             if fault is not None:

@@ -11,52 +11,41 @@ from typing import Any, Final
 
 from hypercorn.typing import Scope
 
-from pystack.apps.http.exchange import check_method
+from pystack.apps.http.exchange import (
+    check_expectation,
+    check_framing,
+    check_host,
+    check_method,
+    read_fields,
+)
 from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
 from pystack.apps.http.messages import HttpError
-from pystack.apps.http.target import is_authority
 
 # wsproto, and so the application's `accept`, breaks at any other.
 _WRONG_BITS: Final = re.compile(rb"_max_window_bits[ \t]*=(?![ \t]*[0-9]{1,2}[ \t]*(?:[;,]|$))")
 _VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})
 
 
-def refusal(scope: Scope) -> HttpError | None:
-    """Return why a request is refused for its head; None: it is not."""
+def check(scope: Scope) -> None:
+    """Refuse a request for its head. Raises HttpError."""
     if scope["type"] == "lifespan":
-        return None
-    fields: dict[bytes, bytes] = {}
-    head_bytes = 0
+        return
     headers = list(scope["headers"])
-    for name, value in headers:
-        head_bytes += len(name) + len(value) + 4
-        fields[name] = fields[name] + b", " + value if name in fields else bytes(value)
+    if len(headers) > LIMITS.header_lines:
+        raise HttpError(431, f"The limit is {LIMITS.header_lines} lines.")
+    target = scope["raw_path"] + b"?" + scope["query_string"]
+    fields = read_fields(target.removesuffix(b"?"), headers, LIMITS)
     version = scope["http_version"]
-    if len(scope["raw_path"]) + len(scope["query_string"]) > LIMITS.target_bytes:
-        return HttpError(414, f"The limit is {LIMITS.target_bytes} bytes.")
-    if len(headers) > LIMITS.header_lines or head_bytes > LIMITS.header_bytes:
-        limits = f"{LIMITS.header_lines} lines and {LIMITS.header_bytes} bytes"
-        return HttpError(431, f"The limits are {limits}.")
     if version not in _VERSIONS:
-        return HttpError(505, "This server speaks HTTP/1.0, HTTP/1.1 and HTTP/2.")
+        raise HttpError(505, "This server speaks HTTP/1.0, HTTP/1.1 and HTTP/2.")
     if scope["type"] == "http":
-        try:
-            check_method(scope["method"].encode("latin-1"))
-        except HttpError as error:
-            return error
-    if b"transfer-encoding" in fields and version.startswith("1"):
-        # RFC 9112 section 6.1: either is how requests are smuggled past a proxy.
-        if b"content-length" in fields:
-            return HttpError(400, "Content-Length and Transfer-Encoding exclude each other.")
-        if version == "1.0":
-            return HttpError(400, "HTTP/1.0 has no Transfer-Encoding.")
-    if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
-        return HttpError(417, "The only expectation known here is 100-continue.")
+        check_method(scope["method"].encode())
+    if version.startswith("1"):
+        check_framing(fields, version)
+    check_expectation(fields)
     if _WRONG_BITS.search(fields.get(b"sec-websocket-extensions", b"")):
-        return HttpError(400, "What Sec-WebSocket-Extensions offers is impossible.")
-    if not is_authority(fields.get(b"host", b"").decode("latin-1")):
-        return HttpError(400, "What Host says is no host.")
-    return None
+        raise HttpError(400, "What Sec-WebSocket-Extensions offers is impossible.")
+    check_host(fields.get(b"host", b""))
 
 
 async def refuse(error: HttpError, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import trio
 
 from pystack.apps.clients.connecting import TlsStream, connect, start_tls
-from pystack.apps.clients.control import Control, Reply
+from pystack.apps.clients.control import Control
 from pystack.apps.clients.job import Job
 from pystack.apps.clients.streams import receive, send
 from pystack.apps.clients.trouble import ClientError, Status
@@ -96,7 +96,7 @@ class _Session:
                 text = "Server denied you to change to the given directory"
                 raise ClientError(Status.FTP_DENIED, text)
         await self._control.command("TYPE A")
-        data, _ = await self._open("LIST", Status.WEIRD_REPLY, "LIST failed")
+        data = await self._open("LIST", Status.WEIRD_REPLY, "LIST failed")
         await self._take(data, None)
 
     async def _size(self) -> None:
@@ -110,14 +110,12 @@ class _Session:
     async def _get(self) -> None:
         first, count = _range_of(self._job.options.range_text)
         await self._control.command("TYPE I")
-        data, _ = await self._open(
-            f"RETR {self._path}", Status.NO_SUCH_FILE, "RETR response", first
-        )
+        data = await self._open(f"RETR {self._path}", Status.NO_SUCH_FILE, "RETR response", first)
         await self._take(data, count)
 
     async def _put(self) -> None:
         await self._control.command("TYPE I")
-        data, _ = await self._open(f"STOR {self._path}", Status.UPLOAD_REFUSED, "Failed FTP upload")
+        data = await self._open(f"STOR {self._path}", Status.UPLOAD_REFUSED, "Failed FTP upload")
         job, source = self._job, self._job.source
         assert source is not None
         try:
@@ -157,7 +155,7 @@ class _Session:
 
     async def _open(
         self, command: str, status: Status, what: str, first: int = 0
-    ) -> tuple[TcpStream | TlsStream, Reply]:
+    ) -> TcpStream | TlsStream:
         """Open a connection for data, and let the command use it. Raises ClientError."""
         job, control = self._job, self._control
         port = await self._passive_port()
@@ -176,7 +174,7 @@ class _Session:
         except BaseException:
             await trio.aclose_forcefully(data)
             raise
-        return data, reply
+        return data
 
     async def _passive_port(self) -> int:
         reply = await self._control.command("EPSV")

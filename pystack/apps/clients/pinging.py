@@ -59,7 +59,7 @@ class PingEvent:
     address: str
     bytes: int = 0  # of the ICMP message of a reply; 0 for an error
     ttl: int = 0  # of a reply; 0 for an error
-    time_ms: float | None = None  # None: an error, or to a request that nobody remembers
+    time_ms: float | None = None  # None: an error
     duplicate: bool = False
     error: str | None = None  # what the reporter says; None: it is a reply
     truncated: bool = False  # it brought less back than it was given, or something else
@@ -222,10 +222,9 @@ class _Pinging:
             )
             return
         sent_at = self._sent_at.get(answer.seq)
-        duplicate = answer.seq in self._answered
-        time_ms = None
         if sent_at is None:  # to nothing that was sent: somebody makes it up
             return
+        duplicate = answer.seq in self._answered
         self._answered.add(answer.seq)
         time_ms = 1000 * (answer.at - sent_at)
         summary.add_rtt(time_ms)
@@ -259,9 +258,8 @@ def line(event: PingEvent, summary: PingSummary) -> str:
         who = f"{summary.name} ({event.address})"
     if event.error is not None:
         return f"From {who} icmp_seq={event.seq} {event.error}"
-    text = f"{event.bytes} bytes from {who}: icmp_seq={event.seq} ttl={event.ttl}"
-    if event.time_ms is not None:
-        text += f" time={_time(event.time_ms)} ms"
+    time = _time(event.time_ms or 0.0)
+    text = f"{event.bytes} bytes from {who}: icmp_seq={event.seq} ttl={event.ttl} time={time} ms"
     if event.duplicate:
         text += " (DUP!)"
     return f"{text} (truncated)" if event.truncated else text

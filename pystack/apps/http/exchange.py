@@ -1,6 +1,6 @@
 """What a request and its answer have in common in HTTP/1.1 and HTTP/2 (RFC 9110).
 
-Limits of the head, the body's waiting, and what the server puts before a handler's own headers.
+Limits of the head, and what the server puts before a handler's own headers.
 """
 
 import re
@@ -50,6 +50,16 @@ def check_method(method: bytes) -> None:
         raise HttpError(501, "This server is no proxy.")
 
 
+def check_framing(fields: dict[bytes, bytes], version: str) -> None:
+    """Refuse how requests are smuggled past a proxy (RFC 9112 section 6.1). HttpError: 400."""
+    if b"transfer-encoding" not in fields:
+        return
+    if b"content-length" in fields:
+        raise HttpError(400, "Content-Length and Transfer-Encoding exclude each other.")
+    if version == "1.0":
+        raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding.")
+
+
 def declared_length(fields: dict[bytes, bytes], limits: Limits) -> int:
     """Return the length that a body is said to have, 0 for none. HttpError: 400, 413."""
     text = fields.get(b"content-length", b"0")
@@ -78,21 +88,6 @@ def check_host(host: bytes) -> None:
     """Refuse what is no host. HttpError: 400."""
     if not is_authority(host.decode("latin-1")):
         raise HttpError(400, "What Host says is no host.")
-
-
-class Patience:
-    """How much longer the rest of a request's body is waited for."""
-
-    __slots__ = ("_limits", "left_s")
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.left_s = limits.body_s
-
-    def received(self, count: int, waited_s: float) -> None:
-        """Take note of bytes, and of the time that they took to come."""
-        earned_s = count * 8 / self._limits.least_rate_bps
-        self.left_s = min(self.left_s - waited_s + earned_s, self._limits.body_s)
 
 
 class Heads:

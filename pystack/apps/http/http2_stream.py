@@ -18,7 +18,6 @@ from pystack.apps.http.exchange import (
     BYTES_A_UNIT,
     FAILED,
     SEND_BYTES,
-    Patience,
     check_expectation,
     check_host,
     check_method,
@@ -36,6 +35,7 @@ from pystack.apps.http.messages import (
     close_body,
 )
 from pystack.apps.http.target import split_target
+from pystack.apps.patience import Patience
 from pystack.apps.turns import begin_turn
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Exchange:
         self._must_go_on = False  # the client waits for 100
         self._declared_bytes = 0
         self._body_bytes = 0  # read so far
-        self._patience = Patience(connection.limits)
+        limits = connection.limits
+        self._patience = Patience(limits.body_s, limits.least_rate_bps)
         self._pending = memoryview(b"")
         self._end_pending = False
         self._sent = trio.Event()

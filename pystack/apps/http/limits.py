@@ -1,13 +1,13 @@
 """How much, and for how long, one HTTP connection may ask of the server."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
-from pystack.core.errors import ConfigError
+from pystack.apps.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Bounds):
     """Bounds of one connection. Times are in the world's seconds."""
 
     header_bytes: int = 16 * 1024  # request line and headers together; more is 431
@@ -23,12 +23,6 @@ class Limits:
     send_s: float = 60.0  # for the client to take each 64 KiB of the answer; then a reset
     linger_s: float = 5.0  # how long a refused client is listened to, so that it sees the answer
     linger_bytes: int = 64 << 20
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not value > 0:
-                raise ConfigError(f"limit {field.name} is {value}; it must be greater than 0")
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -75,7 +75,7 @@ class Request:
     target: str  # as on the wire
     path: str  # of the target, without the query, still percent-encoded; "*" for `OPTIONS *`
     query: str  # without the question mark
-    version: str  # "1.0", "1.1"
+    version: str  # "1.0", "1.1", "2"
     raw_headers: list[tuple[bytes, bytes]]  # names as they were written
     fields: dict[bytes, bytes]  # names in lower case, repeated ones joined by commas
     number: int  # 1 for the first request on its connection
@@ -127,7 +127,8 @@ class Response:
 class BodyError(PystackError):
     """A body that cannot be sent to its end; raised while it is being read.
 
-    The connection is reset, so that the client does not take what it has got for the whole.
+    The connection, in HTTP/2 the stream, is reset, so that the client does not take what it has got
+    for the whole.
     """
 
 

@@ -25,8 +25,8 @@ from pystack.apps.http.exchange import (
     SEND_BYTES,
     WRITE_BYTES,
     Heads,
-    Patience,
     check_expectation,
+    check_framing,
     check_host,
     check_method,
     declared_length,
@@ -49,6 +49,7 @@ from pystack.apps.http.messages import (
     close_body,
 )
 from pystack.apps.http.target import split_target
+from pystack.apps.patience import Patience
 from pystack.apps.troubles import OF_A_PEER
 from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
 from pystack.apps.world import utc_now as world_utc_now
@@ -164,7 +165,7 @@ class _Connection:
         self._body_bytes = 0  # read so far
         self._declared_bytes = 0  # Content-Length; 0 for none
         self._head_only = False
-        self._patience = Patience(self._limits)
+        self._patience = Patience(self._limits.body_s, self._limits.least_rate_bps)
 
     async def _serve_one(self) -> bool:
         """Answer one request; False: the connection is done."""
@@ -233,7 +234,7 @@ class _Connection:
             raise HttpError(505, "This server speaks HTTP/1.0 and HTTP/1.1.")
         check_method(event.method)
         if b"content-length" in fields or b"transfer-encoding" in fields:
-            self._admit_body(fields, event.http_version)
+            self._admit_body(fields, event.http_version.decode("ascii"))
         else:
             self._feed.http.next_event()  # the end of the message: h11 wants it to be fetched
         check_host(fields.get(b"host", b""))
@@ -254,14 +255,9 @@ class _Connection:
             self._utc_now(),
         )
 
-    def _admit_body(self, fields: dict[bytes, bytes], version: bytes) -> None:
-        if b"transfer-encoding" in fields:
-            # RFC 9112 section 6.1: either is how requests are smuggled past a proxy.
-            if b"content-length" in fields:
-                raise HttpError(400, "Content-Length and Transfer-Encoding exclude each other.")
-            if version == b"1.0":
-                raise HttpError(400, "HTTP/1.0 has no Transfer-Encoding.")
-        else:
+    def _admit_body(self, fields: dict[bytes, bytes], version: str) -> None:
+        check_framing(fields, version)
+        if b"transfer-encoding" not in fields:
             self._declared_bytes = declared_length(fields, self._limits)
             self._feed.expect_body(self._declared_bytes)
         check_expectation(fields)

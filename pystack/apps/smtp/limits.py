@@ -1,13 +1,13 @@
 """How much, and for how long, one SMTP client may ask of the server."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
-from pystack.core.errors import ConfigError
+from pystack.apps.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpLimits:
+class SmtpLimits(Bounds):
     """Bounds of one connection, and of all. Times are in the world's seconds."""
 
     size_bytes: int = 10 * 1024 * 1024  # of a message, told as SIZE; more is 552
@@ -22,16 +22,8 @@ class SmtpLimits:
     refused_bytes: int = 64 * 1024 * 1024  # so much of such a message is read to find its end
     send_s: float = 60.0  # for the client to take replies
     held_bytes: int = 64 * 1024 * 1024  # of all messages that are not kept yet; more is 452
-    kept_bytes: int = (
-        64 * 1024 * 1024
-    )  # of all messages in memory, with envelopes; the oldest make room
+    kept_bytes: int = 64 * 1024 * 1024  # of all in memory, with envelopes; the oldest make room
     kept_messages: int = 10_000  # there
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not value > 0:
-                raise ConfigError(f"limit {field.name} is {value}; it must be greater than 0")
 
 
 DEFAULT_SMTP_LIMITS: Final = SmtpLimits()

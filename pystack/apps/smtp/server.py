@@ -22,6 +22,7 @@ from pystack.apps.lines import (
     LineTooLongError,
     SilentPeerError,
 )
+from pystack.apps.patience import Patience
 from pystack.apps.smtp import replies
 from pystack.apps.smtp.content import ContentReader, Flaw
 from pystack.apps.smtp.delivery import DeliveryError, NoRoomError, Store
@@ -165,13 +166,13 @@ class _Connection:
     async def _read_content(self, reader: ContentReader, held: _Held) -> bool | None:
         """Read to the end of the message; False: no further than it makes sense; None: it ended."""
         limits, lines = self._server.limits, self._lines
-        patience_s, refused_bytes = limits.content_s, 0
+        patience, refused_bytes = Patience(limits.content_s, limits.least_rate_bps), 0
         while True:
             began_at = trio.current_time()
             if reader.flaw is not None:
-                patience_s = min(patience_s, limits.refused_s)
+                patience.left_s = min(patience.left_s, limits.refused_s)
             try:
-                chunk = await lines.peek(patience_s)
+                chunk = await lines.peek(patience.left_s)
             except SilentPeerError:
                 if reader.flaw is None:
                     raise
@@ -192,9 +193,7 @@ class _Connection:
                 return True
             if refused_bytes > limits.refused_bytes:
                 return False
-            earned_s = size_bytes * 8 / limits.least_rate_bps
-            waited_s = trio.current_time() - began_at
-            patience_s = min(patience_s - waited_s + earned_s, limits.content_s)
+            patience.received(size_bytes, trio.current_time() - began_at)
 
     async def _deliver(self, data: bytes) -> Reply:
         session, server = self._session, self._server
