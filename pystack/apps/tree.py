@@ -16,9 +16,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
@@ -101,11 +100,8 @@ class Tree:
 
     def stat(self, segments: Sequence[bytes]) -> os.stat_result:
         """Return what is known of what is there; of what a link leads to."""
-        descriptor = self._open(segments, _LOOK)
-        try:
+        with self._opened(segments, _LOOK) as descriptor:
             return os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
 
     def entries(
         self, descriptor: int, segments: Sequence[bytes]
@@ -175,39 +171,23 @@ class Tree:
 
     def make_directory(self, segments: Sequence[bytes], mode: int = _DIRECTORY_MODE) -> None:
         """Make a directory."""
-        directory, name = self._open_parent(segments)
-        try:
+        with self._parent(segments) as (directory, name):
             os.mkdir(name, mode, dir_fd=directory)
-        finally:
-            os.close(directory)
 
     def remove(self, segments: Sequence[bytes]) -> None:
         """Remove a file, or a link: not what it leads to."""
-        directory, name = self._open_parent(segments)
-        try:
+        with self._parent(segments) as (directory, name):
             os.unlink(name, dir_fd=directory)
-        finally:
-            os.close(directory)
 
     def remove_directory(self, segments: Sequence[bytes]) -> None:
         """Remove an empty directory."""
-        directory, name = self._open_parent(segments)
-        try:
+        with self._parent(segments) as (directory, name):
             os.rmdir(name, dir_fd=directory)
-        finally:
-            os.close(directory)
 
     def rename(self, old: Sequence[bytes], new: Sequence[bytes]) -> None:
         """Give a file, a directory or a link another name; a file of that name is replaced."""
-        from_directory, old_name = self._open_parent(old)
-        try:
-            to_directory, new_name = self._open_parent(new)
-            try:
-                os.rename(old_name, new_name, src_dir_fd=from_directory, dst_dir_fd=to_directory)
-            finally:
-                os.close(to_directory)
-        finally:
-            os.close(from_directory)
+        with self._parent(old) as (source, old_name), self._parent(new) as (target, new_name):
+            os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
 
     def change(
         self, segments: Sequence[bytes], *, mode: int | None = None, modified_s: float | None = None
@@ -215,24 +195,18 @@ class Tree:
         """Give what is there other permissions, another time of its last change (since 1970)."""
         if not segments:
             raise error_of(errno.EBUSY)  # the root itself
-        descriptor = self._open(segments, _LOOK)
-        try:
+        with self._opened(segments, _LOOK) as descriptor:
             # Linux opens by O_PATH what may not be read, and then takes no fchmod(2).
             place = f"/proc/self/fd/{descriptor}" if _PATH_ONLY else descriptor
             if mode is not None:
                 os.chmod(place, mode)
             if modified_s is not None:
                 os.utime(place, (modified_s, modified_s))
-        finally:
-            os.close(descriptor)
 
     def sync_directory(self, segments: Sequence[bytes]) -> None:
         """Have the names in a directory on the disk before this returns. It may take long."""
-        descriptor = self._open(segments, _READ | os.O_DIRECTORY)
-        try:
+        with self._opened(segments, _READ | os.O_DIRECTORY) as descriptor:
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     # below the root
 
@@ -251,6 +225,23 @@ class Tree:
                     raise error_of(stopped.errno) from None
                 path = inside + path[count:]
         raise error_of(errno.ELOOP)
+
+    @contextmanager
+    def _opened(self, segments: Sequence[bytes], flags: int) -> Iterator[int]:
+        descriptor = self._open(segments, flags)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _parent(self, segments: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Open the directory that the last segment is to be in, and give that one too."""
+        directory, name = self._open_parent(segments)
+        try:
+            yield directory, name
+        finally:
+            os.close(directory)
 
     def _open_parent(self, segments: Sequence[bytes]) -> tuple[int, bytes]:
         """Return a descriptor for the directory that the last segment is to be in, and that."""
@@ -342,12 +333,7 @@ class NewFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.discard()
 
 

@@ -13,8 +13,8 @@ from pystack.apps.world import utc_now
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Words
 from pystack.core.extras import need
-from pystack.dns.config import PORT
 from pystack.runtime.host import TrioHost
+from pystack.wire.dns_framing import PORT
 
 DEFAULT_SERVER: Final = "server"  # of a virtual link, where nobody names one
 

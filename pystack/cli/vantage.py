@@ -34,7 +34,7 @@ from pystack.cli.words import NETEM, SERVICES, Option, Words, takes
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
-from pystack.dns.config import PORT, ResolverConfig, split_server
+from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lab import Guest, LabOptions, ProgramError, run_lab
@@ -42,6 +42,7 @@ from pystack.runtime.privileges import give_up, whom_to_be
 from pystack.runtime.tap_host import DEFAULT_ADDRESS, TapHostConfig
 from pystack.topology.file import load
 from pystack.topology.spec import REAL_KINDS, LabSpec
+from pystack.wire.dns_framing import PORT
 
 T = TypeVar("T")
 

@@ -9,11 +9,8 @@ from typing import Final, Protocol
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
+from pystack.wire.dns_framing import EDNS_BYTES, MAX_BYTES, PORT, UDP_BYTES
 
-PORT: Final = 53
-# What an answer by UDP may have: so much goes through nearly every path in one packet
-# (the DNS flag day of 2020).
-EDNS_BYTES: Final = 1232
 MAX_NDOTS: Final = 15  # RES_MAXNDOTS
 MAX_SERVERS: Final = 16
 _MAX_SEARCH: Final = 32
@@ -54,8 +51,8 @@ class ResolverConfig:
             raise ConfigError(f"a resolver's timeout is more than 0, not {self.timeout_s} s")
         if not 1 <= self.attempts <= 100:
             raise ConfigError(f"attempts is 1 to 100, not {self.attempts}")
-        if self.edns_bytes is not None and not 512 <= self.edns_bytes <= 65535:
-            raise ConfigError(f"edns is 512 to 65535 bytes, not {self.edns_bytes}")
+        if self.edns_bytes is not None and not UDP_BYTES <= self.edns_bytes <= MAX_BYTES:
+            raise ConfigError(f"edns is {UDP_BYTES} to {MAX_BYTES} bytes, not {self.edns_bytes}")
         if self.cache_entries < 0:
             raise ConfigError(f"a cache has 0 entries or more, not {self.cache_entries}")
 

@@ -9,10 +9,11 @@ from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.dns.answers import Question, Status
-from pystack.dns.config import EDNS_BYTES, ResolverConfig, split_server
+from pystack.dns.config import ResolverConfig, split_server
 from pystack.dns.exchange import Exchange, Server
 from pystack.runtime.lookups import HostTold, Lookup
 from pystack.wire import dns
+from pystack.wire.dns_framing import EDNS_BYTES
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost

@@ -103,9 +103,9 @@ async def serve_dns(
         async with trio.open_nursery() as nursery:
             late = LateAnswers(socket.send_to_nowait)
             nursery.start_soon(late.run)
-            limit = trio.CapacityLimiter(MAX_CONNECTIONS)
+            room = trio.Semaphore(MAX_CONNECTIONS)
             for listener in listeners:
-                nursery.start_soon(_accept, listener, server, limit, nursery)
+                nursery.start_soon(_accept, listener, server, room, nursery)
             task_status.started()
             try:
                 await _answer_datagrams(socket, server, late)
@@ -199,7 +199,7 @@ class _Conversation:
         self._framer = dns.Framer()
         self._last_bytes = 0  # of the last answer
         self._sending = trio.Lock()
-        self._late = trio.CapacityLimiter(MAX_LATE_BY_TCP)
+        self._late = trio.Semaphore(MAX_LATE_BY_TCP)
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Read and answer; returns with late answers still to come in the nursery."""
@@ -234,13 +234,12 @@ class _Conversation:
             if reply is None:
                 continue
             if reply.after_s:
-                if self._late.available_tokens < 1 and gathered:
+                if not self._late.value and gathered:
                     await self._send(gathered)
                     gathered = bytearray()
-                token = object()
-                await self._late.acquire_on_behalf_of(token)
+                await self._late.acquire()
                 due = trio.current_time() + reply.after_s
-                nursery.start_soon(self._send_late, reply.data, due, token)
+                nursery.start_soon(self._send_late, reply.data, due)
                 continue
             gathered += dns.frame(reply.data)
             if len(gathered) >= _GATHERED_BYTES:
@@ -250,10 +249,10 @@ class _Conversation:
             await self._send(gathered)
         return any_came
 
-    async def _send_late(self, data: bytes, due: float, token: object) -> None:
+    async def _send_late(self, data: bytes, due: float) -> None:
         await trio.sleep_until(due)
         await self._send(dns.frame(data))
-        self._late.release_on_behalf_of(token)
+        self._late.release()
 
     async def _send(self, data: bytes | bytearray) -> None:
         try:
@@ -267,7 +266,7 @@ class _Conversation:
 
 
 async def _accept(
-    listener: TcpListener, server: DnsServer, limit: trio.CapacityLimiter, nursery: trio.Nursery
+    listener: TcpListener, server: DnsServer, room: trio.Semaphore, nursery: trio.Nursery
 ) -> None:
     async with listener:
         while True:
@@ -275,20 +274,17 @@ async def _accept(
                 stream = await listener.accept()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return  # with the host's power
-            if limit.available_tokens < 1:
+            try:
+                room.acquire_nowait()
+            except trio.WouldBlock:
                 server.counters.add("dns_connections_refused")
                 await trio.aclose_forcefully(stream)
                 continue
-            token = object()
-            limit.acquire_on_behalf_of_nowait(token)
-            nursery.start_soon(_converse, stream, server, limit, token)
+            nursery.start_soon(_converse, stream, server, room)
 
 
 async def _converse(
-    stream: trio.abc.HalfCloseableStream,
-    server: DnsServer,
-    limit: trio.CapacityLimiter,
-    token: object,
+    stream: trio.abc.HalfCloseableStream, server: DnsServer, room: trio.Semaphore
 ) -> None:
     try:
         async with stream:
@@ -296,4 +292,4 @@ async def _converse(
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         server.counters.add("dns_unanswerable")
     finally:
-        limit.release_on_behalf_of(token)
+        room.release()

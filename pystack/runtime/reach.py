@@ -6,7 +6,6 @@ import errno
 import os
 from collections import deque
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -102,12 +101,7 @@ class Echoes:
         self._layer.echo_error_sinks[self._ident] = self._on_error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Hear of nothing any more."""
         del self._layer.echo_sinks[self._ident]
         del self._layer.echo_error_sinks[self._ident]

@@ -23,6 +23,10 @@ from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.core.extras import need
+from pystack.wire.dns_framing import EDNS_BYTES as EDNS_BYTES
+from pystack.wire.dns_framing import MAX_BYTES as MAX_BYTES
+from pystack.wire.dns_framing import PORT as PORT
+from pystack.wire.dns_framing import UDP_BYTES as UDP_BYTES
 from pystack.wire.dns_framing import Framer as Framer
 from pystack.wire.dns_framing import frame as frame
 
@@ -37,8 +41,6 @@ try:
 except ModuleNotFoundError:
     need("dns", "DNS")
     raise
-
-PORT: Final = 53
 
 # The registry of RFC 6895: types and classes that are told apart here; others by number
 A: Final = 1
@@ -63,9 +65,6 @@ NOT_IMPLEMENTED: Final = 4
 REFUSED: Final = 5
 BAD_VERSION: Final = 16  # RFC 6891 section 9
 
-MAX_BYTES: Final = 65535  # of a message, by TCP; by UDP what both sides can take
-UDP_BYTES: Final = 512  # that every side can take (RFC 1035 section 4.2.1)
-EDNS_BYTES: Final = 1232  # what needs no fragments on any path of IPv6, as all servers have it
 MAX_RECORDS: Final = 1024  # in a message that is read
 MAX_LABELS: Final = 16 * 1024  # of all names in it: of one byte each, two may stand for 127
 MAX_TTL_S: Final = 2**31 - 1  # RFC 2181 section 8

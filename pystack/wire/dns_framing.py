@@ -1,7 +1,15 @@
-"""DNS messages in a TCP stream: each with its length in front (RFC 1035 section 4.2.2)."""
+"""How DNS messages travel: the port, the room by UDP, the length in front by TCP (RFC 1035 4.2).
+
+Unlike `dns.py` this needs no library.
+"""
 
 import struct
 from typing import Final
+
+PORT: Final = 53
+MAX_BYTES: Final = 65535  # of a message, by TCP; by UDP what both sides can take
+UDP_BYTES: Final = 512  # that every side can take (RFC 1035 section 4.2.1)
+EDNS_BYTES: Final = 1232  # one packet on nearly every path, as all servers have it (flag day 2020)
 
 _LENGTH: Final = struct.Struct("!H")
 
