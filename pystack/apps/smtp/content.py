@@ -63,9 +63,11 @@ class ContentReader:
         self.flaw = flaw
         self._text = bytearray()
 
-    def text(self) -> bytes:
-        """Return the message, its lines ended by CR LF."""
-        return bytes(self._text)
+    def take_text(self) -> bytes:
+        """Return the message, its lines ended by CR LF, and keep nothing of it."""
+        text = bytes(self._text)
+        self._text = bytearray()
+        return text
 
     @property
     def size_bytes(self) -> int:

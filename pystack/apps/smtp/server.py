@@ -153,7 +153,7 @@ class _Connection:
             if is_whole is None:
                 return False
             if reader.flaw is None:
-                answer = await self._deliver(reader.text())
+                answer = await self._deliver(reader.take_text())
             else:
                 code, enhanced, counter = _REFUSALS[reader.flaw]
                 self._server.counters.add(counter)
