@@ -1,30 +1,33 @@
 """What a host remembers of names: answers for their time to live, and that there were none.
 
-RFC 1034 section 5.3.3, RFC 2308. It never has more than so many entries: the one that was looked
-for longest ago goes first.
+RFC 1034 section 5.3.3, RFC 2308. It never has more than so many entries, nor many times as many
+records, of which one answer may have a thousand: what was looked for longest ago goes first.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.dns.answers import Answer, Question, Status
+from pystack.wire.dns import MAX_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ANY_KIND = 0  # of a name that there is not: it has nothing of any kind
+RECORDS_AN_ENTRY: Final = 8  # on average
+_ANY_KIND: Final = 0  # of a name that there is not: it has nothing of any kind
 
 
 class Cache:
     """Answers by their questions, each until its time is over."""
 
-    __slots__ = ("_entries", "_limit")
+    __slots__ = ("_entries", "_limit", "_records")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[Question, tuple[float, Answer]] = OrderedDict()
+        self._records = 0  # of all entries
 
     def find(self, question: Question, now: float) -> Answer | None:
         """Return what is known and still holds."""
@@ -35,7 +38,7 @@ class Cache:
             if now < entry[0]:
                 self._entries.move_to_end(key)
                 return entry[1]
-            del self._entries[key]
+            self._drop(key)
         return None
 
     def keep(self, question: Question, answer: Answer, now: float) -> None:
@@ -44,14 +47,22 @@ class Cache:
             return
         if answer.status is Status.NO_NAME and not answer.aliases:
             question = Question(question.name, _ANY_KIND)
+        self._drop(question)
         self._entries[question] = now + answer.ttl_s, answer
-        self._entries.move_to_end(question)
-        while len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+        self._records += len(answer.records)
+        most = self._limit * RECORDS_AN_ENTRY + MAX_RECORDS  # whatever is learnt has room
+        while len(self._entries) > self._limit or self._records > most:
+            self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
         """Forget all."""
         self._entries.clear()
+        self._records = 0
+
+    def _drop(self, question: Question) -> None:
+        entry = self._entries.pop(question, None)
+        if entry is not None:
+            self._records -= len(entry[1].records)
 
     def __len__(self) -> int:
         """Return how many there are, those included whose time is over."""

@@ -88,3 +88,22 @@ def test_it_never_has_more_than_its_limit_nor_what_is_over(
             ends[question] = now + ttl_s
         assert len(cache) <= 5
         now += later
+
+
+def test_answers_of_a_thousand_records_count_for_what_they_are() -> None:
+    """Each takes 300 KB: a thousand of them would be 300 MB."""
+    cache, many = Cache(100), dns.MAX_RECORDS
+    records = tuple(
+        dns.record("www.test", "A", 60, f"10.0.{n >> 8}.{n & 255}") for n in range(many)
+    )
+    for number in range(5):
+        cache.keep(Question(f"{number}.test", dns.A), Answer(Status.FOUND, records, ttl_s=60), 0.0)
+    assert [name for name, _ in cache] == ["4.test"]  # of 8 records each a hundred have room
+    for number in range(101):
+        question = Question(f"small{number}.test", dns.A)
+        cache.keep(question, Answer(Status.FOUND, records[:8], ttl_s=60), 1.0)
+    assert len(cache) == 100
+    for question in cache:
+        assert cache.find(question, 100.0) is None
+    cache.keep(Question("last.test", dns.A), Answer(Status.FOUND, records, ttl_s=60), 100.0)
+    assert len(cache) == 1
