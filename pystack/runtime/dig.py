@@ -11,7 +11,7 @@ from pystack.core.rng import component_rng
 from pystack.dns.answers import Question, Status
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.dns.exchange import Exchange, Server
-from pystack.runtime.lookups import HostTold, Lookup
+from pystack.runtime.lookups import HostTold, Lookup, check_up
 from pystack.wire import dns
 from pystack.wire.dns_framing import EDNS_BYTES
 
@@ -119,6 +119,7 @@ async def dig(
         edns_bytes=edns_bytes,
         recurse=recurse,
     )
+    await check_up(host)
     place = await _place_of(host, server)
     rng = component_rng(host.seed, f"dig/{host.name}/{host.counters['dns_digs']}")
     host.counters.add("dns_digs")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import trio
+
 from pystack.core.addresses import UNSPECIFIED, format_ip4, parse_ip4
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.dns.exchange import Exchange, Send
@@ -41,6 +43,15 @@ class HostTold:
         self._host.stack.drop(name, now, data=data)
 
 
+async def check_up(host: TrioHost) -> None:
+    """Raise OSError (ENETDOWN) where a host has no power, having let others run."""
+    try:
+        host.stack.check_up()
+    except OSError:
+        await trio.lowlevel.checkpoint()
+        raise
+
+
 class Lookup:
     """One exchange, from its first query to its answer."""
 
@@ -60,7 +71,7 @@ class Lookup:
         self._closed = False
 
     def begin(self) -> None:
-        """Send the first query. Raises OSError (ENETDOWN) where the host has no power."""
+        """Send the first query. Raises OSError where there is no port for it."""
         self._socket = self._host.stack.udp.bind(UNSPECIFIED, 0)  # any port (RFC 5452 section 9.2)
         self._socket.receives_errors = True
         self._socket.on_readable = self._look_soon
@@ -68,7 +79,10 @@ class Lookup:
         self._go_on(self.exchange.begin(now), now)
 
     async def wait(self) -> Answer:
-        """Return the answer when it is there."""
+        """Return the answer when it is there. A checkpoint, whatever has happened."""
+        if self.exchange.answer is not None:
+            # It was over at once, with no way to any server: who tries again lets others run.
+            await trio.lowlevel.checkpoint()
         while self.exchange.answer is None:
             waiter = Waiter(self._host.driver)
             self._waiters.append(waiter)

@@ -22,7 +22,7 @@ from pystack.dns.answers import MAX_ALIASES, Answer, Question, Status
 from pystack.dns.cache import Cache
 from pystack.dns.config import ResolverConfig, candidates, split_server
 from pystack.dns.exchange import Exchange, Server
-from pystack.runtime.lookups import HostTold, Lookup
+from pystack.runtime.lookups import HostTold, Lookup, check_up
 from pystack.wire import dns
 from pystack.wire.dns import PTR, A
 
@@ -73,6 +73,7 @@ class StubResolver:
 
     async def ask(self, questions: Iterable[Question]) -> list[Answer]:
         """Return what the servers say, or have said, to each of the questions."""
+        await check_up(self._host)
         answers: dict[Question, Answer] = {}
         questions = list(questions)
         with ExitStack() as stack:

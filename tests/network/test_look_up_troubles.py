@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 from name_server import WWW, ZONE, Zone, asked, response, run, took, world
+import trio.testing
+from name_server import Zone, response, world
 
 import pystack
 from pystack.core.addresses import parse_ip4
@@ -346,5 +348,24 @@ def test_by_tcp_too_a_wrong_message_is_dropped_and_the_right_one_behind_it_count
             assert await took(w.client.look_up(WWW)) == (parse_ip4("10.0.0.80"), 0.16)
             assert w.client.counters["dns_answer_malformed"] == 1
             assert w.client.counters["dns_answer_wrong_ident"] == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_powered", [True, False])
+def test_who_tries_again_and_again_lets_others_run_where_a_look_up_fails_at_once(
+    is_powered: bool,
+) -> None:
+    """In virtual time nothing else would: a program that retries would hold up the world."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=7) as net:
+            client = net.host("client", address="10.0.0.1/24", dns="10.9.9.9")
+            net.link(client, net.host("other"))
+            if not is_powered:
+                client.power_off()
+            for call in (client.look_up, client.dig):
+                with trio.testing.assert_checkpoints(), pytest.raises(OSError):  # noqa: PT011
+                    await call(WWW)
 
     run(main)
