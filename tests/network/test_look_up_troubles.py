@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from name_server import WWW, ZONE, Zone, asked, response, run, took, world
 import trio.testing
-from name_server import Zone, response, world
+from name_server import WWW, ZONE, Zone, asked, response, run, took, world
 
 import pystack
 from pystack.core.addresses import parse_ip4
