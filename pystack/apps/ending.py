@@ -39,8 +39,8 @@ async def linger(stream: trio.abc.HalfCloseableStream, *, timeout_s: float, max_
     """End our side, and read on until the peer ends its own, RFC 9112 section 9.6.
 
     A close in front of bytes that nobody has read would be a reset, which can overtake what was
-    sent last. False: after `timeout_s` or `max_bytes` the peer had not ended. The time is longer,
-    up to `DELIVERY_S`, as long as the peer has not got what was sent to it.
+    sent last. False: after `timeout_s` or `max_bytes` the peer had not ended, and was `cut` off.
+    The time is longer, up to `DELIVERY_S`, as long as the peer has not got what was sent to it.
     """
     left = max_bytes
     latest = trio.current_time() + max(timeout_s, DELIVERY_S)
@@ -56,11 +56,7 @@ async def linger(stream: trio.abc.HalfCloseableStream, *, timeout_s: float, max_
                     return True
                 left -= len(data)
         is_late = trio.current_time() >= latest
-        if not scope.cancelled_caught or is_late or not _undelivered_bytes(stream):
+        undelivered_bytes: int = getattr(stream, "unacknowledged_bytes", 0)  # where it can tell
+        if not scope.cancelled_caught or is_late or not undelivered_bytes:
+            await cut(stream)
             return False
-
-
-def _undelivered_bytes(stream: trio.abc.HalfCloseableStream) -> int:
-    """Return how much the peer has not acknowledged, where the stream can tell."""
-    count: int = getattr(stream, "unacknowledged_bytes", 0)
-    return count

@@ -201,14 +201,12 @@ class Lines:
         try:
             with trio.move_on_after(LINGER_S) as scope:
                 await self.flush()
-            if not scope.cancelled_caught and await linger(
-                self._stream, timeout_s=LINGER_S, max_bytes=LINGER_BYTES
-            ):
+            if scope.cancelled_caught:
+                await self.cut()
+            elif await linger(self._stream, timeout_s=LINGER_S, max_bytes=LINGER_BYTES):
                 await self._stream.aclose()
-                return
         except (trio.BrokenResourceError, trio.ClosedResourceError, DeafPeerError):
-            pass  # it has gone: that is what was wanted
-        await self.cut()
+            await self.cut()  # it has gone: that is what was wanted
 
     async def cut(self) -> None:
         """End the connection at once: by a reset where the stream has one."""

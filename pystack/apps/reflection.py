@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from pystack.apps.world import of_this_run
 from pystack.core.addresses import format_ip4
 from pystack.runtime.host import TrioHost
 
@@ -85,12 +86,7 @@ class Sockets:
 
 def sockets_of_this_run() -> Sockets:
     """Return those of the Trio run that this is called in."""
-    try:
-        return _serving.get()
-    except LookupError:
-        sockets = Sockets()
-        _serving.set(sockets)
-        return sockets
+    return of_this_run(_serving, Sockets)
 
 
 def _addresses(host: TrioHost) -> set[str]:

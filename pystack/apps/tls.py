@@ -15,6 +15,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,7 @@ from pystack.apps.tls_stream import (
     in_words,
     tls_client,
 )
+from pystack.apps.world import of_this_run
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
@@ -134,7 +136,7 @@ class TlsServer:
             return
         if self._context is None:
             self._context = _context()
-            made = _made_in_this_run()
+            made = of_this_run(_made, _Made)
             leaf = made.certificate(self._title, self._names, self._tls.ca)
             _load_pem(self._context, leaf)
         if self._alpn:
@@ -142,6 +144,16 @@ class TlsServer:
         if self._tls.keylog is not None:
             _log_keys(self._context, self._tls.keylog)
         self._is_ready = True
+
+
+def optional_tls(options: ServiceOptions) -> TlsServer | None:
+    """Return what begins TLS for who asks for it on a clear connection. Raises ConfigError.
+
+    None: a library is missing, and nobody has said a word of TLS.
+    """
+    if options.tls == TlsOptions() and find_spec("trustme") is None:
+        return None
+    return TlsServer(options)
 
 
 def _context() -> ssl.SSLContext:
@@ -183,15 +195,6 @@ class _Made:
 
 
 _made: Final[trio.lowlevel.RunVar[_Made]] = trio.lowlevel.RunVar("pystack.apps.tls")
-
-
-def _made_in_this_run() -> _Made:
-    try:
-        return _made.get()
-    except LookupError:
-        made = _Made()
-        _made.set(made)
-        return made
 
 
 def _names(options: ServiceOptions) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ from typing import Final
 
 import trio
 
+from pystack.apps.world import of_this_run
+
 BULK_BYTES_A_UNIT: Final = 128 * 1024  # of what is only moved
 # So little that who goes on takes no more of a round than somebody else's brief connection does,
 # which needs about a dozen. What is longer in one piece is done after as many rounds as it has
@@ -43,7 +45,7 @@ class Turn:
     def __init__(self, address: str = "") -> None:
         """`address`: of the peer; those of one address share its part."""
         self._address = address
-        self._turns = _of_this_run()
+        self._turns = of_this_run(_turns, _told_of_rounds)
         self._used_units = 0
         self._next_units = 0  # what was reserved last
         self._rounds = 1  # to wait for
@@ -153,11 +155,7 @@ def begin_turn(stream: object) -> Turn:
     return turn
 
 
-def _of_this_run() -> Turns:
-    try:
-        return _turns.get()
-    except LookupError:
-        turns = Turns()
-        _turns.set(turns)
-        trio.lowlevel.add_instrument(turns)
-        return turns
+def _told_of_rounds() -> Turns:
+    turns = Turns()
+    trio.lowlevel.add_instrument(turns)
+    return turns

@@ -1,4 +1,4 @@
-"""The date in the world that a program runs in."""
+"""The world that a program runs in: its date, its disk, and what there is one of in a Trio run."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,16 @@ import trio
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+def of_this_run(variable: trio.lowlevel.RunVar[T], make: Callable[[], T]) -> T:
+    """Return the variable's value in this Trio run; at the first call it is made."""
+    try:
+        return variable.get()
+    except LookupError:
+        value = make()
+        variable.set(value)
+        return value
 
 
 def utc_now() -> float:

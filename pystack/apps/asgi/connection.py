@@ -140,9 +140,7 @@ class AsgiConnection(TCPServer):
     async def _see_it_out(self) -> None:
         """End our side; a client that still sends sees what it was answered."""
         with suppress(*OF_A_PEER):
-            self._is_broken = not await linger(
-                self._stream, timeout_s=LIMITS.linger_s, max_bytes=LIMITS.linger_bytes
-            )
+            await linger(self._stream, timeout_s=LIMITS.linger_s, max_bytes=LIMITS.linger_bytes)
 
     # reading
 

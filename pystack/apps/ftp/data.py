@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import trio
 
-from pystack.apps.ending import cut, linger
+from pystack.apps.ending import linger
 from pystack.apps.ftp.limits import (
     BACKLOG,
     CONNECT_S,
@@ -166,11 +166,8 @@ async def open_passive(host: TrioHost, local: str, client: str) -> Passive:
 
 async def let_go(stream: trio.abc.HalfCloseableStream) -> None:
     """End a connection whose last part is on its way, or cut it off if nobody takes that."""
-    has_ended = False
     try:
-        has_ended = await linger(stream, timeout_s=LINGER_S, max_bytes=LINGER_BYTES)
-        if not has_ended:
-            await cut(stream)
+        await linger(stream, timeout_s=LINGER_S, max_bytes=LINGER_BYTES)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # by a reset: it has gone
     finally:

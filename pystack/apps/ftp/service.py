@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 import trio
@@ -10,14 +9,11 @@ import trio
 from pystack.apps.base import Service
 from pystack.apps.ftp.commands import COMMANDS
 from pystack.apps.ftp.session import Session, Site
-from pystack.apps.options import ServiceOptions, TlsOptions
-from pystack.apps.tls import TlsServer
+from pystack.apps.options import ServiceOptions
+from pystack.apps.tls import optional_tls
 from pystack.apps.tree import Tree
 from pystack.core.errors import ConfigError
-from pystack.core.extras import need
 from pystack.runtime.host import TrioHost
-
-_log: Final = logging.getLogger("pystack.apps.ftp")
 
 
 class FtpService(Service):
@@ -32,7 +28,7 @@ class FtpService(Service):
             raise ConfigError("ftp serves the files of a directory: say which (root)")
         self._tree = Tree(options.root, dotfiles=options.dotfiles)
         self._options = options
-        self._tls = _tls_server(options)
+        self._tls = optional_tls(options)
         self._site: Site | None = None  # None: no host yet
 
     def use_host(self, host: TrioHost) -> None:
@@ -54,14 +50,3 @@ class FtpService(Service):
         """Serve one session."""
         assert self._site is not None
         await Session(self._site, stream).run()
-
-
-def _tls_server(options: ServiceOptions) -> TlsServer | None:
-    """Return what AUTH TLS needs; None where it needs a library that is not there."""
-    try:
-        need("trustme", "AUTH TLS")
-    except ConfigError as error:
-        if options.tls == TlsOptions():
-            _log.info("%s", error)
-            return None
-    return TlsServer(options)

@@ -120,10 +120,8 @@ class Connection:
             return
         try:
             limits = self.limits
-            if may_be_sending and not await linger(
-                self.stream, timeout_s=limits.linger_s, max_bytes=limits.linger_bytes
-            ):
-                await cut(self.stream)
+            if may_be_sending:
+                await linger(self.stream, timeout_s=limits.linger_s, max_bytes=limits.linger_bytes)
             with trio.move_on_after(limits.send_s):
                 await self.stream.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

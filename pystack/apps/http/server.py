@@ -480,8 +480,7 @@ class _Connection:
 
     async def _linger(self) -> None:
         limits = self._limits
-        if not await linger(self._stream, timeout_s=limits.linger_s, max_bytes=limits.linger_bytes):
-            await cut(self._stream)
+        await linger(self._stream, timeout_s=limits.linger_s, max_bytes=limits.linger_bytes)
 
     def _enter(self, phase: _Phase, timeout_s: float) -> None:
         self._phase = phase

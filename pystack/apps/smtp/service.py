@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from pystack.apps.base import Service
-from pystack.apps.options import ServiceOptions, TlsOptions
+from pystack.apps.options import ServiceOptions
 from pystack.apps.smtp.delivery import MaildirStore, MemoryStore
 from pystack.apps.smtp.limits import DEFAULT_SMTP_LIMITS, SmtpLimits
 from pystack.apps.smtp.maildir import NAME, Maildir
@@ -22,12 +21,10 @@ from pystack.apps.smtp.syntax import (
     canonical_literal,
     literal_of,
 )
+from pystack.apps.tls import TlsServer, optional_tls
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.runtime.host import TrioHost
-
-if TYPE_CHECKING:
-    from pystack.apps.tls import TlsServer
 
 
 class SmtpService(Service):
@@ -52,7 +49,7 @@ class SmtpService(Service):
             max_recipients=limits.recipients,
             max_errors=limits.errors,
         )
-        tls = _tls_server(options)
+        tls = optional_tls(options)
         self._tls = tls  # None: there is no STARTTLS
         self._server = Server(
             policy=policy,
@@ -94,15 +91,6 @@ class SmtpService(Service):
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""
         await self._server.serve(stream)
-
-
-def _tls_server(options: ServiceOptions) -> TlsServer | None:
-    """Return what begins TLS; None: the extra is not installed, and nobody has asked for TLS."""
-    if find_spec("trustme") is None and options.tls == TlsOptions():
-        return None
-    from pystack.apps.tls import TlsServer
-
-    return TlsServer(options)
 
 
 def _starter(tls: TlsServer) -> StartTls:

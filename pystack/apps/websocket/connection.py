@@ -389,10 +389,10 @@ class WebSocket:
                 await self._write(self._packed(()) + self._proto.close(*self._close))
                 is_over = self._ending is not _Ending.OURS or await self._sees_close()
         # The server ends TCP first, section 7.1.1.
-        left_s = limits.close_s
-        if is_over and await linger(stream, timeout_s=left_s, max_bytes=limits.close_bytes):
-            return
-        await cut(stream)
+        if is_over:
+            await linger(stream, timeout_s=limits.close_s, max_bytes=limits.close_bytes)
+        else:
+            await cut(stream)
 
     async def _sees_close(self) -> bool:
         """Read on until the peer says Close too; False: it says something else, or too much."""

@@ -13,10 +13,17 @@ class Deaf:
     def __init__(self, acknowledged_at: float) -> None:
         self._at = acknowledged_at
         self.ends = 0
+        self.is_cut = False
 
     @property
     def unacknowledged_bytes(self) -> int:
         return 0 if trio.current_time() >= self._at else 14
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:
         self.ends += 1
@@ -37,3 +44,4 @@ async def test_the_last_words_are_waited_for_as_long_as_they_may_be_under_way(
     assert not await linger(stream, timeout_s=5.0, max_bytes=1000)  # type: ignore[arg-type]
     assert trio.current_time() == pytest.approx(took_s)
     assert stream.ends == 1
+    assert stream.is_cut
