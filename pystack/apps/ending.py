@@ -16,13 +16,18 @@ class _Abortable(Protocol):
     def abort(self) -> None: ...
 
 
+def abort(stream: trio.abc.HalfCloseableStream) -> None:
+    """End the connection by a reset, where the stream has one."""
+    if isinstance(stream, _Abortable):
+        stream.abort()
+
+
 async def cut(stream: trio.abc.HalfCloseableStream) -> None:
     """End it at once: by a reset, where the stream has one.
 
     Else what is queued would be kept for a peer that takes nothing, as long as it likes.
     """
-    if isinstance(stream, _Abortable):
-        stream.abort()
+    abort(stream)
     await trio.aclose_forcefully(stream)
 
 

@@ -25,6 +25,7 @@ from pystack.apps.options import ServiceOptions, TlsOptions
 from pystack.apps.tls_stream import (
     HANDSHAKE_S,
     ClearTextError,
+    HandshakeTimeoutError,
     TlsError,
     TlsInfo,
     TlsStream,
@@ -115,17 +116,16 @@ class TlsServer:
         tls = TlsStream(stream, self._context, server_side=True, counters=counters)
         self._context.num_tickets = usual
         try:
-            with trio.move_on_after(timeout_s) as scope:
-                await tls.do_handshake()
+            await tls.do_handshake(timeout_s)
         except ClearTextError:
             counters.add("tls_clear_text")
+            raise
+        except HandshakeTimeoutError:
+            counters.add("tls_handshakes_timed_out")
             raise
         except TlsError:
             counters.add("tls_handshakes_failed")
             raise
-        if scope.cancelled_caught:
-            counters.add("tls_handshakes_timed_out")
-            raise TlsError(f"no TLS handshake within {timeout_s:g} s")
         counters.add("tls_handshakes")
         if tls.tls.is_resumed:
             counters.add("tls_sessions_resumed")

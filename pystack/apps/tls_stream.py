@@ -11,10 +11,11 @@ import operator
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol, SupportsIndex, TypeGuard, cast
+from typing import Final, Protocol, SupportsIndex, cast
 
 import trio
 
+from pystack.apps.ending import abort
 from pystack.apps.troubles import PeerError
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
@@ -36,6 +37,13 @@ HANDSHAKE_UNITS: Final = 30  # of work, see `pystack.apps.turns`: keys, a signat
 
 class TlsError(PeerError):
     """A handshake that came to nothing."""
+
+
+class HandshakeTimeoutError(TlsError):
+    """A handshake that was not done in time."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"no TLS handshake within {timeout_s:g} s")
 
 
 class ClearTextError(TlsError):
@@ -112,8 +120,14 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._flushing = False
         self._waiting = trio.lowlevel.ParkingLot()  # for the end of somebody else's flush
 
-    async def do_handshake(self) -> None:
+    async def do_handshake(self, timeout_s: float = HANDSHAKE_S) -> None:
         """Agree on keys. Raises TlsError, BrokenResourceError; ClearTextError of a server."""
+        with trio.move_on_after(timeout_s) as scope:
+            await self._shake_hands()
+        if scope.cancelled_caught:
+            raise HandshakeTimeoutError(timeout_s)
+
+    async def _shake_hands(self) -> None:
         turn = current_turn()
         hello = b""  # what the client has said first
         received_bytes = 0
@@ -340,8 +354,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     def abort(self) -> None:
         """End the connection at once: by a reset where the transport has one."""
         self._closed = True
-        if can_abort(self.transport):
-            self.transport.abort()
+        abort(self.transport)
 
     async def _send_alert(self) -> None:
         """Tell the peer why, if it takes it."""
@@ -366,9 +379,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
         )
 
     @property
-    def peer_certificate(self) -> bytes | None:
-        """Return the other end's certificate in DER; None: it has shown none."""
-        return self._ssl.getpeercert(binary_form=True)
+    def ssl_object(self) -> ssl.SSLObject:
+        """Return OpenSSL's own, for what `tls` does not tell."""
+        return self._ssl
 
     @property
     def unacknowledged_bytes(self) -> int:
@@ -403,14 +416,6 @@ class TlsStream(trio.abc.HalfCloseableStream):
         return trio.BrokenResourceError(words)
 
 
-class AbortableStream(Protocol):
-    """A stream that can be ended by a reset."""
-
-    def abort(self) -> None:
-        """End it."""
-        ...
-
-
 class _TellingStream(Protocol):
     @property
     def local_address(self) -> tuple[str, int]: ...
@@ -427,11 +432,6 @@ class _TellingStream(Protocol):
 
 def _telling(stream: object) -> _TellingStream:
     return cast("_TellingStream", stream)
-
-
-def can_abort(stream: object) -> TypeGuard[AbortableStream]:
-    """Tell whether it has an `abort`."""
-    return hasattr(stream, "abort")
 
 
 def asked_name(said: bytes) -> str | None:
@@ -483,8 +483,5 @@ async def tls_client(
     the caller's to close then.
     """
     tls = TlsStream(stream, context, server_side=False, server_name=server_name)
-    with trio.move_on_after(timeout_s) as scope:
-        await tls.do_handshake()
-    if scope.cancelled_caught:
-        raise TlsError(f"no TLS handshake within {timeout_s:g} s")
+    await tls.do_handshake(timeout_s)
     return tls

@@ -1,12 +1,14 @@
 """`pystack get` over https, WebSocket, FTP and SMTP in virtual time."""
 
 import io
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from get_runs import Handler, handling, run_get, scripted, serving
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +82,26 @@ def test_a_handshake_that_stops_is_28() -> None:
 
 def test_a_clear_reply_of_a_server_with_tls_is_heard() -> None:
     run = run_get(serving("https:80"), "http://server/")
-    assert run.one.exit_status in (0, 1, 52, 56)
+    assert (run.one.exit_status, run.one.http_code) == (0, 400)
+    assert b"That is HTTP in clear" in run.body
+
+
+def test_what_ends_without_close_notify_was_cut_and_is_not_whole() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("server").configure_cert(context)
+
+    async def cut(stream: trio.SocketStream) -> None:
+        tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+        await tls.receive_some()
+        await tls.send_all(b"HTTP/1.0 200 OK\r\n\r\nas long as it")
+        await stream.aclose()
+
+    run = run_get(handling(cut, 443), "https://server/", options=INSECURE)
+    assert run.body == b"as long as it"
+    assert (run.one.exit_status, run.one.error) == (
+        56,
+        "Recv failure: the connection was cut: it ended without a close_notify",
+    )
 
 
 # WebSocket

@@ -23,7 +23,6 @@ from pystack.runtime.virtual import VirtualClock
 
 Listeners: TypeAlias = list[trio.abc.Listener[Any]]  # of plain streams
 
-HANDSHAKE_S: Final = 10.0
 SHUTDOWN_S: Final = 10.0  # what an application gets to end
 IDLE_S: Final = 15.0  # between requests, a head included: there is one bound for both
 PING_S: Final = 30.0  # between pings of a WebSocket
@@ -105,8 +104,7 @@ async def _converse(
                 await connections.serve(stream, Ends(client, server, False))
                 return
             tls = TlsStream(stream, context, server_side=True)
-            with trio.fail_after(HANDSHAKE_S):
-                await tls.do_handshake()
+            await tls.do_handshake()
             await connections.serve(tls, Ends(client, server, True, tls.tls.alpn))
             await tls.aclose()
     except* OF_A_PEER as group:

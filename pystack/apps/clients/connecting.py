@@ -8,15 +8,16 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import trio
 
 from pystack.apps.clients.job import GetOptions, Job
 from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.tls_stream import HandshakeTimeoutError, TlsError, TlsStream, tls_client
 from pystack.runtime.streams import TcpStream
 
-TlsStream = trio.SSLStream[TcpStream]
+_Names = tuple[tuple[tuple[str, str], ...], ...]  # of a subject, as `getpeercert` has it
 
 # Where a name has several addresses, none but the last may take all of the time that there is.
 _SHARE: Final = 0.5
@@ -88,24 +89,18 @@ async def start_tls(
     if alpn:
         context.set_alpn_protocols(list(alpn))
         job.talk.note(f"ALPN: offers {','.join(alpn)}")
-    tls = trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
-    began_at = job.now()
+    timeout_s = job.options.connect_timeout_s
     try:
-        with trio.move_on_after(job.options.connect_timeout_s):
-            await tls.do_handshake()
-            if is_first:
-                job.transfer.mark("appconnect", job.now())
-            _tell_tls(job, tls, asked_alpn=bool(alpn))
-            return tls
-    except trio.BrokenResourceError as error:
+        tls = await tls_client(stream, context, name, timeout_s=timeout_s)
+    except BaseException as error:
         stream.abort()
-        raise _tls_failed(error, name) from None
-    except BaseException:
-        stream.abort()
+        if isinstance(error, TlsError | trio.BrokenResourceError):
+            raise _tls_failed(error, name, timeout_s) from None
         raise
-    stream.abort()
-    took_ms = round(1000 * (job.now() - began_at))
-    raise ClientError(Status.TIMED_OUT, f"SSL connection timeout after {took_ms} milliseconds")
+    if is_first:
+        job.transfer.mark("appconnect", job.now())
+    _tell_tls(job, tls.ssl_object, asked_alpn=bool(alpn))
+    return tls
 
 
 def client_context(options: GetOptions) -> ssl.SSLContext:
@@ -127,7 +122,7 @@ def client_context(options: GetOptions) -> ssl.SSLContext:
     return context
 
 
-def _tell_tls(job: Job, tls: TlsStream, *, asked_alpn: bool) -> None:
+def _tell_tls(job: Job, tls: ssl.SSLObject, *, asked_alpn: bool) -> None:
     version, (cipher, _, _) = tls.version(), tls.cipher() or ("?", "", 0)
     job.talk.note(f"SSL connection using {version} / {cipher}")
     agreed = tls.selected_alpn_protocol()
@@ -140,15 +135,22 @@ def _tell_tls(job: Job, tls: TlsStream, *, asked_alpn: bool) -> None:
         job.talk.note(" SSL certificate is not verified, continuing anyway.")
         return
     job.talk.note("Server certificate:")
-    for key, shown in (("subject", "subject"), ("issuer", "issuer")):
-        names = [f"{kind}={value}" for part in certificate.get(key, ()) for kind, value in part]
-        job.talk.note(f" {shown}: {'; '.join(names)}")
+    for key in ("subject", "issuer"):
+        parts = cast("_Names", certificate.get(key, ()))
+        names = [f"{kind}={value}" for part in parts for kind, value in part]
+        job.talk.note(f" {key}: {'; '.join(names)}")
     job.talk.note(f" start date: {certificate.get('notBefore', '')}")
     job.talk.note(f" expire date: {certificate.get('notAfter', '')}")
     job.talk.note(" SSL certificate verify ok.")
 
 
-def _tls_failed(error: trio.BrokenResourceError, name: str) -> ClientError:
+def _tls_failed(
+    error: TlsError | trio.BrokenResourceError, name: str, timeout_s: float
+) -> ClientError:
+    if isinstance(error, HandshakeTimeoutError):
+        took_ms = round(1000 * timeout_s)
+        text = f"SSL connection timeout after {took_ms} milliseconds"
+        return ClientError(Status.TIMED_OUT, text)
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         if "ostname mismatch" in cause.verify_message or "IP address mismatch" in (

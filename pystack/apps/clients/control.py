@@ -7,10 +7,11 @@ from typing import Final
 
 import trio
 
-from pystack.apps.clients.connecting import TlsStream, start_tls
+from pystack.apps.clients.connecting import start_tls
 from pystack.apps.clients.job import Job
 from pystack.apps.clients.streams import receive, send
 from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream
 
 MAX_LINE_BYTES: Final = 8192

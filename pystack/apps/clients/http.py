@@ -17,13 +17,14 @@ import httpcore
 import trio
 
 from pystack import __version__
-from pystack.apps.clients.connecting import TlsStream, client_context, connect, start_tls
+from pystack.apps.clients.connecting import client_context, connect, start_tls
 from pystack.apps.clients.decoding import ACCEPTED, Decoder
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions, Job
-from pystack.apps.clients.streams import why
+from pystack.apps.clients.streams import receive, why
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.clients.url import Url
+from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream
 
 Body = bytes | Source | None
@@ -338,10 +339,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         trouble, self._network.trouble = self._network.trouble, None
         if trouble is not None:
             raise trouble
-        try:
-            data = bytes(await self._stream.receive_some(max_bytes))
-        except trio.BrokenResourceError as error:
-            raise ClientError(Status.RECEIVE_FAILED, f"Recv failure: {why(error)}") from None
+        data = await receive(self._stream, max_bytes)
         if data and self._network.is_awaiting:
             self._network.first_byte_came()
         return data
@@ -374,7 +372,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         """Return what httpcore asks for: what TLS agreed on, and whether the server has gone."""
         if info == "is_readable":
             return self._tcp.info().state.name != "ESTABLISHED"
-        return self._tls if info == "ssl_object" else None
+        if info == "ssl_object" and self._tls is not None:
+            return self._tls.ssl_object
+        return None
 
 
 def _explained(error: Exception) -> ClientError:

@@ -19,10 +19,10 @@ async def send(stream: trio.abc.SendStream, data: bytes) -> None:
         raise ClientError(Status.SEND_FAILED, f"Send failure: {why(error)}") from None
 
 
-async def receive(stream: trio.abc.ReceiveStream) -> bytes:
+async def receive(stream: trio.abc.ReceiveStream, max_bytes: int = PIECE_BYTES) -> bytes:
     """Return what came; empty at its end. Raises ClientError."""
     try:
-        return bytes(await stream.receive_some(PIECE_BYTES))
+        return bytes(await stream.receive_some(max_bytes))
     except trio.BrokenResourceError as error:
         raise ClientError(Status.RECEIVE_FAILED, f"Recv failure: {why(error)}") from None
 

@@ -28,10 +28,11 @@ from wsproto.events import (
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.utilities import ProtocolError
 
-from pystack.apps.clients.connecting import TlsStream, connect, start_tls
+from pystack.apps.clients.connecting import connect, start_tls
 from pystack.apps.clients.job import Job
 from pystack.apps.clients.streams import receive, send
 from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream
 
 _GOOD_ENDS: Final = frozenset({1000, 1001, 1005})

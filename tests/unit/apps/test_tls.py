@@ -87,7 +87,7 @@ async def test_services_of_a_host_have_one_certificate_and_hosts_of_a_run_one_au
         server = TlsServer(options, alpn=("h2",) if not seen else ())
         server._prepare()
         _, client = await handshake(server, trusting(ca), host)
-        seen.append(client.peer_certificate)
+        seen.append(client.ssl_object.getpeercert(binary_form=True))
     assert seen[0] == seen[1] != seen[2]
 
 
@@ -115,8 +115,9 @@ async def test_a_certificate_that_is_given_is_shown(tmp_path: Path, in_one: bool
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _, client = await handshake(server, context, None)
-    assert client.peer_certificate is not None
-    shown = x509.load_der_x509_certificate(client.peer_certificate)
+    der = client.ssl_object.getpeercert(binary_form=True)
+    assert der is not None
+    shown = x509.load_der_x509_certificate(der)
     names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["given.test"]
     assert server.advice is None
