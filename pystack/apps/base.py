@@ -20,6 +20,10 @@ class SendingSocket(Protocol):
         """Send one datagram. Raises OSError."""
         ...
 
+    def asked_at(self, peer: tuple[str, int]) -> str | None:
+        """Return the address of ours that a peer wrote to; None: the one that he is sent from."""
+        ...
+
     def send_many_to_nowait(self, datagrams: Sequence[bytes], address: tuple[str, int]) -> None:
         """Send all of them, for less than each by itself costs; or none, and raise OSError."""
         ...

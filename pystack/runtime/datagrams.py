@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, parse_ip4
 from pystack.runtime.driver import Waiter
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
@@ -151,6 +151,14 @@ class UdpSocket:
             if len(self._places) >= _MAX_PLACES:
                 self._places.clear()
             self._places[peer] = replace(self._socket.fields, source=dst)
+
+    def asked_at(self, peer: tuple[str, int]) -> str | None:
+        """Return the address of ours that a peer wrote to; None: the one that he is sent from.
+
+        For what goes on with him at another port, which has to be at that address too.
+        """
+        fields = self._places.get((parse_ip4(peer[0]), peer[1])) if self._places else None
+        return None if fields is None else format_ip4(fields.source)
 
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram. Raises OSError (EMSGSIZE, ENETUNREACH, EACCES), also an earlier's."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import tftp_client
 import trio
 
 import pystack
@@ -51,6 +53,18 @@ def test_a_router_answers_as_a_name_server_at_all_of_its_addresses() -> None:
                 client.dns = address
                 assert format_ip4(await client.look_up("other")) == net.hosts["other"].address
             assert client.counters["dns_answer_from_stranger"] == 0
+
+    run(main)
+
+
+def test_a_transfer_goes_on_at_the_address_that_was_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+
+    async def main() -> None:
+        async with routed() as (_, client, router):
+            await pystack.serve(router, "tftp", root=tmp_path)
+            for address in router.addresses:
+                assert await tftp_client.fetch(client, address, b"file") == b"text"
 
     run(main)
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from pystack.apps.base import Service
+from pystack.apps.base import SendingSocket, Service
 from pystack.apps.options import ServiceOptions
 from pystack.apps.reflection import Excess
 from pystack.apps.tftp import packets
@@ -64,6 +64,7 @@ class Tftp(Service):
             self._tree = Tree(options.root, dotfiles=options.dotfiles)
         self._writable = options.writable
         self._host: TrioHost | None = None
+        self._socket: SendingSocket | None = None  # None: not served yet
         self._nursery: trio.Nursery | None = None
         self._transfers: dict[_Peer, Conversation] = {}  # in the order of their coming
         self._of_address: Counter[str] = Counter()
@@ -73,6 +74,10 @@ class Tftp(Service):
     def use_host(self, host: TrioHost) -> None:
         """Take the host that transfers have their ports on."""
         self._host = host
+
+    def use_socket(self, socket: SendingSocket) -> None:
+        """Take the one that requests come to."""
+        self._socket = socket
 
     async def live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Be where transfers run."""
@@ -131,9 +136,11 @@ class Tftp(Service):
 
     async def _run(self, talk: Conversation, files: ExitStack) -> None:
         assert self._host is not None
+        # A client takes what comes from another of our addresses for a stranger's.
+        at = None if self._socket is None else self._socket.asked_at(talk.peer)
         try:
             with files, talk.scope:
-                async with await self._host.open_udp_socket() as socket:
+                async with await self._host.open_udp_socket(host=at) as socket:
                     try:
                         await talk.run(socket)
                     except TransferError as error:
