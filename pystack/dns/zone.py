@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from pystack.core.errors import ConfigError
@@ -221,7 +222,8 @@ class Zones:
 
     def _add_addresses(self, found: Found, records: Iterable[dns.Record]) -> None:
         """Add the addresses of those that mail, services and zones are with."""
-        for name in dict.fromkeys(each.target for each in records if each.kind in _TO_HOSTS):
+        to_hosts = islice((each for each in records if each.kind in _TO_HOSTS), MAX_ADDITIONAL)
+        for name in dict.fromkeys(each.target for each in to_hosts):
             if name is None:
                 continue
             sets = self._own(name, False) or self._of_network(name) or {}

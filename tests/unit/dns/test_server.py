@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
+from pystack.dns.names import Names
 from pystack.dns.server import DnsServer
 
 
@@ -408,3 +409,18 @@ def test_a_wildcard_below_a_short_name_is_in_the_zone_of_what_it_stands_for(
     record: str, name: str
 ) -> None:
     assert texts(ask(server(record), name).answer) == [f"{name}. 300 IN A 10.0.0.9"]
+
+
+def test_of_many_hosts_the_addresses_of_the_first_alone_are_looked_for() -> None:
+    """Else a question of 40 bytes costs 12 ms, to be answered with the flag TC."""
+    asked: list[str] = []
+
+    def addresses_of(name: str) -> tuple[str, ...] | None:
+        asked.append(name)
+        return None
+
+    names = Names(addresses_of, lambda _: None, list)
+    many = server(*(f"example.test MX {n} mail{n}.example.test" for n in range(900)), names=names)
+    asked.clear()
+    assert ask(many, "example.test", "MX").flags & dns.flags.TC
+    assert len([name for name in asked if name.startswith("mail")]) == 32
