@@ -4,13 +4,9 @@ import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import h2.config
-import h2.connection
-import h2.events
 import httpx
 import pytest
 import trio
@@ -408,76 +404,6 @@ def test_a_close_is_answered() -> None:
         assert [each.payload for each in frames if each.opcode == TEXT] == [b"X"]
         await stream.send_all(closing())
         assert b"\x88\x02\x03\xe8" in await read_to_end(stream)
-
-    run(program)
-
-
-def test_streams_that_are_reset_at_once_are_no_way_round_their_number() -> None:
-    async def program(client: pystack.TrioHost) -> None:
-        peer = h2.connection.H2Connection()
-        peer.initiate_connection()
-        stream = await client.open_tcp_stream("server", 80)
-        fields = {":method": "GET", ":path": "/slow", ":scheme": "http", ":authority": "x"}
-        for number in range(1, 801, 2):
-            peer.send_headers(number, [*fields.items()], end_stream=True)
-            peer.reset_stream(number)
-        await stream.send_all(peer.data_to_send())
-        await trio.sleep(3)
-        assert happened().count("slow begins") == 100
-        await trio.sleep(30)
-        assert happened().count("slow ends") == 400
-        await stream.aclose()
-
-    run(program)
-
-
-def h2_frame(kind: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, 0)) + stream.to_bytes(4, "big") + payload
-
-
-IDLE_FRAMES = {
-    "PING": h2_frame(6, 0, bytes(8)),
-    "SETTINGS": h2_frame(4, 0, b""),
-    "PRIORITY": h2_frame(2, 1, b"\0\0\0\3\1"),
-    "WINDOW_UPDATE": h2_frame(8, 0, b"\0\0\0\1"),
-    "of no known type": h2_frame(0x42, 0, b""),
-}
-
-
-@pytest.mark.parametrize("name", IDLE_FRAMES)
-def test_a_flood_of_frames_of_no_use_ends_the_connection(name: str) -> None:
-    async def program(client: pystack.TrioHost) -> None:
-        peer = h2.connection.H2Connection()
-        peer.initiate_connection()
-        stream = await client.open_tcp_stream("server", 80)
-        fields = {":method": "GET", ":path": "/slow", ":scheme": "http", ":authority": "x"}
-        peer.send_headers(1, [*fields.items()], end_stream=True)
-        await stream.send_all(peer.data_to_send() + IDLE_FRAMES[name] * 2000)
-        received = b""
-        with trio.fail_after(10), suppress(trio.BrokenResourceError):
-            while data := await stream.receive_some():
-                received += data
-        events = peer.receive_data(received)
-        assert not [each for each in events if isinstance(each, h2.events.ResponseReceived)]
-
-    run(program)
-
-
-def test_a_malformed_method_does_not_reach_the_application() -> None:
-    async def program(client: pystack.TrioHost) -> None:
-        config = h2.config.H2Configuration(validate_outbound_headers=False)
-        peer = h2.connection.H2Connection(config)
-        peer.initiate_connection()
-        stream = await client.open_tcp_stream("server", 80)
-        fields = {":method": "GET /slow", ":path": "/", ":scheme": "http", ":authority": "x"}
-        peer.send_headers(1, [*fields.items()], end_stream=True)
-        await stream.send_all(peer.data_to_send())
-        events: list[h2.events.Event] = []
-        while not any(isinstance(each, h2.events.StreamEnded) for each in events):
-            events += peer.receive_data(bytes(await stream.receive_some()))
-        (answer,) = (each for each in events if isinstance(each, h2.events.ResponseReceived))
-        assert dict(answer.headers)[b":status"] == b"400"
-        await stream.aclose()
 
     run(program)
 

@@ -123,12 +123,14 @@ class _Session:
             while chunk := await source.chunk():
                 await send(data, chunk)
                 job.transfer.size_upload += len(chunk)
-            await data.aclose()
+            # Closed only afterwards: with tickets of TLS unread, a close is a reset, and what was
+            # sent last may be lost.
+            await data.send_eof()
+            reply = await self._control.reply()
         except trio.BrokenResourceError as error:
             raise ClientError(Status.SEND_FAILED, f"Send failure: {error}") from None
         finally:
             await trio.aclose_forcefully(data)
-        reply = await self._control.reply()
         if not reply.is_good:
             raise ClientError(Status.UPLOAD_REFUSED, f"Failed FTP upload: {reply.code}")
 

@@ -1,0 +1,133 @@
+"""What servers of ill will do to `pystack get`: cut TLS, lie, and write to the terminal."""
+
+import io
+import ssl
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trustme
+from get_runs import handling, run_get
+
+from pystack.apps.clients.desk import Source
+from pystack.apps.clients.job import GetOptions
+from pystack.link.link import Link
+from pystack.runtime.host import TrioHost
+
+INSECURE = GetOptions(insecure=True, require_tls=True, max_time_s=30.0)
+OK = b"HTTP/1.1 200 OK\r\n"
+BODY = bytes(range(256)) * 40
+
+
+@pytest.fixture(scope="module")
+def context() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("server").configure_cert(made)
+    return made
+
+
+async def shaken(stream: trio.SocketStream, context: ssl.SSLContext) -> trio.SSLStream:  # type: ignore[type-arg]
+    tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+    await tls.do_handshake()
+    return tls
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (OK + b"\r\nhalf of it", 56),  # as long as the connection: whoever cuts it cuts the body
+        (OK + b"Content-Length: 5\r\n\r\nwhole", 0),
+        (OK + b"Content-Length: 9\r\n\r\nhalf", 56),
+    ],
+)
+def test_an_answer_through_tls_that_is_cut_is_not_taken_for_whole(
+    answer: bytes, status: int, context: ssl.SSLContext
+) -> None:
+    async def handle(stream: trio.SocketStream) -> None:
+        tls = await shaken(stream, context)
+        await tls.receive_some()
+        await tls.send_all(answer)
+        await stream.send_eof()  # and no close_notify
+        await trio.sleep(1)
+
+    run = run_get(handling(handle, 443), "https://server/", options=INSECURE)
+    assert run.one.exit_status == status
+    assert run.body == answer.partition(b"\r\n\r\n")[2]
+
+
+DataHandler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+def ftps(context: ssl.SSLContext, use_data: DataHandler) -> Callable[..., Awaitable[None]]:
+    """Return what prepares a server of FTP that does with a data connection what it is told."""
+
+    async def prepare(server: TrioHost, _link: Link) -> None:
+        done = trio.Event()
+
+        async def data(stream: trio.SocketStream) -> None:
+            await use_data(stream)
+            done.set()
+            await trio.sleep(1)
+
+        async def control(stream: trio.SocketStream) -> None:
+            inner: trio.abc.Stream = stream
+            await inner.send_all(b"220 hello\r\n")
+            said = b""
+            while True:
+                while b"\r\n" not in said:
+                    more = await inner.receive_some()
+                    if not more:
+                        return
+                    said += more
+                line, _, said = said.partition(b"\r\n")
+                word = line.split()[0]
+                replies = {b"AUTH": b"234 go", b"USER": b"230 in", b"EPSV": b"229 (|||4000|)"}
+                if word in (b"RETR", b"STOR"):
+                    await inner.send_all(b"150 comes\r\n")
+                    await done.wait()
+                    await inner.send_all(b"226 all of it\r\n")
+                    continue
+                await inner.send_all(replies.get(word, b"200 yes") + b"\r\n")
+                if word == b"AUTH":
+                    inner = await shaken(stream, context)
+
+        await server.start(trio.serve_tcp, control, 21)
+        await server.start(trio.serve_tcp, data, 4000)
+
+    return prepare
+
+
+def test_a_file_by_ftp_through_tls_that_is_cut_is_not_taken_for_whole(
+    context: ssl.SSLContext,
+) -> None:
+    async def cut(stream: trio.SocketStream) -> None:
+        tls = await shaken(stream, context)
+        await tls.send_all(b"half of it")
+        await stream.send_eof()
+
+    run = run_get(ftps(context, cut), "ftp://server/file", options=INSECURE)
+    assert run.one.exit_status == 56
+    assert "close_notify" in run.one.error
+
+
+def test_an_upload_by_ftp_is_whole_though_the_tickets_of_the_server_are_not_read(
+    context: ssl.SSLContext,
+) -> None:
+    received: list[bytes] = []
+
+    async def take(stream: trio.SocketStream) -> None:
+        tls = await shaken(stream, context)  # TLS 1.3: two tickets go to the client
+        await trio.sleep(0.5)
+        while data := await tls.receive_some(1000):
+            received.append(bytes(data))
+            await trio.sleep(0.1)
+
+    run = run_get(
+        ftps(context, take),
+        "ftp://server/file",
+        options=INSECURE,
+        source=lambda: Source(io.BytesIO(BODY), size_bytes=len(BODY), is_virtual=True),
+        delay="20ms",
+    )
+    assert (run.one.exit_status, run.one.error) == (0, "")
+    assert b"".join(received) == BODY
