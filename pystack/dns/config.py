@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -57,21 +57,6 @@ class ResolverConfig:
             raise ConfigError(f"a cache has 0 entries or more, not {self.cache_entries}")
 
 
-# The words of a table, and the fields that they are.
-_WORDS: Final[Mapping[str, str]] = {
-    "servers": "servers",
-    "search": "search",
-    "ndots": "ndots",
-    "timeout": "timeout_s",
-    "attempts": "attempts",
-    "rotate": "rotate",
-    "use_tcp": "use_tcp",
-    "edns": "edns_bytes",
-    "cache": "cache_entries",
-}
-_SWITCHES: Final = ("rotate", "use_tcp")
-
-
 class Named(Protocol):
     """A host, or a name server of the network."""
 
@@ -106,30 +91,57 @@ def _of_table(table: Mapping[str, object]) -> ResolverConfig:
     for word, value in table.items():
         if word not in _WORDS:
             raise ConfigError(f"dns has no word {word!r}{suggest(str(word), _WORDS)}")
-        field = _WORDS[word]
-        if word == "servers":
-            if isinstance(value, Mapping | ResolverConfig):
-                raise ConfigError(f"servers are names and addresses, not {value!r}")
-            found[field] = parse_resolver(value).servers
-        elif word == "search":
-            found[field] = _texts(word, [value] if isinstance(value, str) else value)
-        elif word == "timeout":
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise ConfigError(f'timeout is a time like "2s", not {value!r}')
-            found[field] = parse_time_s(value)
-        elif word in _SWITCHES:
-            if not isinstance(value, bool):
-                raise ConfigError(f"{word} is true or false, not {value!r}")
-            found[field] = value
-        elif word == "edns" and value is False:
-            found[field] = None
-        elif isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{word} is a whole number, not {value!r}")
-        else:
-            found[field] = value
+        field, read = _WORDS[word]
+        found[field] = read(word, value)
     if "servers" not in found:
         raise ConfigError("dns needs its servers")
     return ResolverConfig(**found)  # type: ignore[arg-type]
+
+
+def _servers(_word: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, Mapping | ResolverConfig):
+        raise ConfigError(f"servers are names and addresses, not {value!r}")
+    return parse_resolver(value).servers
+
+
+def _domains(word: str, value: object) -> tuple[str, ...]:
+    return _texts(word, [value] if isinstance(value, str) else value)
+
+
+def _time_s(word: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigError(f'{word} is a time like "2s", not {value!r}')
+    return parse_time_s(value)
+
+
+def _switch(word: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{word} is true or false, not {value!r}")
+    return value
+
+
+def _number(word: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{word} is a whole number, not {value!r}")
+    return value
+
+
+def _edns(word: str, value: object) -> int | None:
+    return None if value is False else _number(word, value)
+
+
+# The words of a table: the fields that they are, and how they are read.
+_WORDS: Final[Mapping[str, tuple[str, Callable[[str, object], object]]]] = {
+    "servers": ("servers", _servers),
+    "search": ("search", _domains),
+    "ndots": ("ndots", _number),
+    "timeout": ("timeout_s", _time_s),
+    "attempts": ("attempts", _number),
+    "rotate": ("rotate", _switch),
+    "use_tcp": ("use_tcp", _switch),
+    "edns": ("edns_bytes", _edns),
+    "cache": ("cache_entries", _number),
+}
 
 
 def _name_of(server: object) -> object:

@@ -90,8 +90,10 @@ class Control:
         assert said.code == 200, said
         return listener
 
-    async def get(self, command: str | bytes, *, active: bool = False) -> bytes:
-        """Do a command that sends something; return what."""
+    async def opened(
+        self, command: str | bytes, *, active: bool
+    ) -> tuple[trio.abc.HalfCloseableStream, Answer]:
+        """Do a command that moves something; return the data connection, and what it says of it."""
         if active:
             listener = await self.listen()
             await self.send(command)
@@ -102,6 +104,11 @@ class Control:
             await self.send(command)
         opening = await self.answer()
         assert opening.code in (125, 150), opening
+        return data, opening
+
+    async def get(self, command: str | bytes, *, active: bool = False) -> bytes:
+        """Do a command that sends something; return what."""
+        data, _ = await self.opened(command, active=active)
         parts = []
         while part := await data.receive_some():
             parts.append(part)
@@ -112,16 +119,7 @@ class Control:
 
     async def put(self, command: str | bytes, content: bytes, *, active: bool = False) -> Answer:
         """Do a command that takes something; return what it says at first."""
-        if active:
-            listener = await self.listen()
-            await self.send(command)
-            data = await listener.accept()
-            listener.close()
-        else:
-            data = await self.passive()
-            await self.send(command)
-        opening = await self.answer()
-        assert opening.code in (125, 150), opening
+        data, opening = await self.opened(command, active=active)
         await data.send_all(content)
         await data.aclose()
         said = await self.answer()

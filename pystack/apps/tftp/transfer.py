@@ -217,8 +217,7 @@ class Sink:
         if self._netascii:
             data = self._carry + data
             self._carry = b"\r" if data.endswith(b"\r") else b""
-            data = data.removesuffix(self._carry) if self._carry else data
-            data = data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\r")
+            data = data.removesuffix(self._carry).replace(b"\r\n", b"\n").replace(b"\r\0", b"\r")
         self._put(data)
 
     def finish(self) -> None:
