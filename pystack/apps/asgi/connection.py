@@ -27,6 +27,7 @@ from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Connec
 
 from pystack.apps.asgi.gate import check, refuse
 from pystack.apps.ending import cut, linger
+from pystack.apps.http.http2_frames import DATA, HEADERS, FloodError, Frames
 from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
 from pystack.apps.http.messages import HttpError
 from pystack.apps.patience import Patience
@@ -42,8 +43,11 @@ BYTES_A_UNIT: Final = 8 * 1024
 # Applications of one connection at once. HTTP/2 bounds its streams, but not those that a client
 # has reset, whose applications still run (CVE-2023-44487).
 MAX_RUNNING: Final = 100
+FRAME_UNITS: Final = 2  # of HTTP/2
 READ_UNITS: Final = 8  # what the protocol does with a read; the application has its own task
 
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_ANSWERS: Final = (bytes((DATA,)), bytes((HEADERS,)))
 _LAST: Final = frozenset({"http.disconnect", "websocket.disconnect"})
 # What h11 says of the state that it is in, and not of what it shall send.
 _STATE: Final = re.compile("state|pending proposal")
@@ -78,6 +82,8 @@ class AsgiConnection(TCPServer):
         self._counters = counters
         self._turn = current_turn()
         self._reading = trio.CancelScope()
+        self._has_begun = False
+        self._frames: Frames | None = None  # None: it is HTTP/1
         self._tasks = _Tasks(counters, self._give_up)
         self._patience = _patience()  # for the rest of a request's body
         self._may_read = True
@@ -200,8 +206,19 @@ class AsgiConnection(TCPServer):
 
     async def _take(self, data: bytes) -> bool:
         """Hand it to the protocol; False: it can make nothing of that."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._choose_protocol(data)
         try:
-            await self.protocol.handle(RawData(data))
+            if self._frames is None or not data:
+                await self.protocol.handle(RawData(data))
+            else:
+                await self._take_frames(self._frames, data)
+        except FloodError as error:
+            self._counters.add(error.counter)
+            _log.debug("a flood: %s", error)
+            self._is_broken = True
+            return False
         except Exception as error:
             if own_fault(error) is not None:
                 # Only what the peer has sent is looked at here; the application has its own task.
@@ -211,11 +228,30 @@ class AsgiConnection(TCPServer):
             return False
         return True
 
+    def _choose_protocol(self, first: bytes) -> None:
+        """Speak HTTP/2 from the first byte, or never: its frames are to be looked at."""
+        if self._ends.alpn == "h2" or first.startswith(_PREFACE):
+            self._frames = Frames(LIMITS)
+        elif isinstance(self.protocol.protocol, H11Protocol):
+            setattr(self.protocol.protocol, "_check_protocol", _stay)  # noqa: B010
+
+    async def _take_frames(self, frames: Frames, data: bytes) -> None:
+        """Hand HTTP/2 on frame by frame: there may be a thousand in 16 KiB."""
+        frames.add(data)
+        while (frame := frames.next()) is not None:
+            kind, raw = frame
+            if self._turn.spend(READ_UNITS if kind == HEADERS else FRAME_UNITS):
+                await self._turn.wait()
+            await self.protocol.handle(RawData(raw))
+
     # sending and ending
 
     async def _send(self, data: bytes) -> None:
         """Send it; ConnectionResetError, as ASGI has it, where the client takes nothing more."""
         async with self.send_lock:
+            # By the type of the first frame; answers to PING and SETTINGS are no progress
+            if self._frames is not None and data[3:4] in _ANSWERS:
+                self._frames.made_progress()
             if not self._is_broken:
                 timeout_s = LIMITS.send_s * max(1, -(-len(data) // SEND_BYTES))
                 with trio.move_on_after(timeout_s) as scope, suppress(*OF_A_PEER):
@@ -351,3 +387,7 @@ class _Tasks(TaskGroup):
             self.is_over = True
             self._give_up()
             raise PeerError(f"no handshake of a WebSocket: {error}") from None
+
+
+async def _stay(_request: h11.Request) -> None:
+    """Speak HTTP/1 on: who upgrades to h2c is answered, as RFC 9113 section 3.1 lets us."""

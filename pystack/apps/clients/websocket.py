@@ -143,13 +143,20 @@ class _Talk:
         if not self._has_head:
             self._note_head(data)
         try:
-            self._ws.receive_data(data or None)
+            self._feed(data)
             for event in self._ws.events():
                 await self._take(event)
         except ProtocolError as error:
             raise ClientError(Status.WEIRD_REPLY, f"Weird server reply: {error}") from None
         if not data and self._end is None:
             self._end = CloseConnection(code=1006, reason="the connection ended")
+
+    def _feed(self, data: bytes) -> None:
+        """Hand it to wsproto. Raises ClientError, ProtocolError."""
+        try:
+            self._ws.receive_data(data or None)
+        except (ValueError, IndexError) as error:  # extensions with parameters that are none
+            raise ClientError(Status.WEIRD_REPLY, f"Weird server reply: {error}") from None
 
     def _note_head(self, data: bytes) -> None:
         """Show the response as soon as all of it is there."""
