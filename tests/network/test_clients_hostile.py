@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trustme
-from get_runs import handling, run_get
+from get_runs import handling, run_get, scripted
+from wsproto.utilities import generate_accept_token
 
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions
@@ -131,3 +132,43 @@ def test_an_upload_by_ftp_is_whole_though_the_tickets_of_the_server_are_not_read
     )
     assert (run.one.exit_status, run.one.error) == (0, "")
     assert b"".join(received) == BODY
+
+
+def accepting(*frames: bytes, extensions: str = "") -> Callable[..., Awaitable[None]]:
+    """Return what prepares a server that takes a handshake, and then says this."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += await stream.receive_some()
+        (key,) = (
+            line[19:] for line in asked.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key")
+        )
+        token = generate_accept_token(key)
+        await stream.send_all(
+            b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + token + b"\r\n" + extensions.encode() + b"\r\n"
+        )
+        await stream.send_all(b"".join(frames))
+        await trio.sleep(1)
+
+    return handling(handle, 80)
+
+
+@pytest.mark.parametrize("bits", ["=99", "=x", ""])
+def test_extensions_with_parameters_that_are_none_are_a_weird_reply(bits: str) -> None:
+    words = f"permessage-deflate; server_max_window_bits{bits}"
+    offer = f"Sec-WebSocket-Extensions: {words}\r\n"
+    run = run_get(accepting(extensions=offer), "ws://server/", options=GetOptions(compressed=True))
+    assert run.one.exit_status == 8
+
+
+def test_the_words_of_a_server_do_not_reach_the_terminal_as_commands() -> None:
+    reason = b"\x1b[2Jgone\x07"
+    close = b"\x88" + bytes((2 + len(reason),)) + b"\x0f\xa0" + reason
+    run = run_get(accepting(close, extensions="X-Title: \x1b]0;mine\x07\r\n"), "ws://server/")
+    assert run.one.error == r"WebSocket closed by the server: 4000 \x1b[2Jgone\x07"
+    assert not any("\x1b" in line for line in run.talk)
+    scripts = scripted((None, "220 \x1b[2J\x9b2J hello\r\n"), ("USER", "530 no\r\n"), port=21)
+    run = run_get(scripts, "ftp://server/x")
+    assert any(r"220 \x1b[2J" in line for line in run.talk)

@@ -43,9 +43,11 @@ BYTES_A_UNIT: Final = 8 * 1024
 # Applications of one connection at once. HTTP/2 bounds its streams, but not those that a client
 # has reset, whose applications still run (CVE-2023-44487).
 MAX_RUNNING: Final = 100
-FRAME_UNITS: Final = 2  # of HTTP/2
+FRAME_UNITS: Final = 2  # of HTTP/2, for what is neither headers nor a part of a body
+DATA_UNITS: Final = 4
 READ_UNITS: Final = 8  # what the protocol does with a read; the application has its own task
 
+_UNITS: Final = {HEADERS: READ_UNITS, DATA: DATA_UNITS}
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _ANSWERS: Final = (bytes((DATA,)), bytes((HEADERS,)))
 _LAST: Final = frozenset({"http.disconnect", "websocket.disconnect"})
@@ -240,7 +242,7 @@ class AsgiConnection(TCPServer):
         frames.add(data)
         while (frame := frames.next()) is not None:
             kind, raw = frame
-            if self._turn.spend(READ_UNITS if kind == HEADERS else FRAME_UNITS):
+            if self._turn.spend(_UNITS.get(kind, FRAME_UNITS)):
                 await self._turn.wait()
             await self.protocol.handle(RawData(raw))
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, Protocol
 
 import trio
 
-from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.clients.trouble import ClientError, Status, printable
 from pystack.runtime.host import TrioHost
 
 CHUNK_BYTES: Final = 1 << 16
@@ -44,7 +44,7 @@ class Talk:
         if self._say is not None:
             stamp = self._stamp()
             for line in lines:
-                self._say(f"{stamp} {mark} {line}")
+                self._say(f"{stamp} {mark} {printable(line)}")
 
     def _stamp(self) -> str:
         if not self._host.driver.is_virtual:

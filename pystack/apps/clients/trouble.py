@@ -1,6 +1,8 @@
 """What goes wrong for a client, with curl's exit statuses (curl(1), EXIT CODES)."""
 
+import re
 from enum import IntEnum
+from typing import Final
 
 from pystack.core.errors import PystackError
 
@@ -38,9 +40,21 @@ class Status(IntEnum):
     HTTP2_ERROR = 92
 
 
+# But for the tabulator
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
 class ClientError(PystackError):
     """A transfer that failed. Its text is the sentence for the user."""
 
     def __init__(self, status: Status, text: str) -> None:
-        super().__init__(text)
+        super().__init__(printable(text))
         self.status = status
+
+
+def printable(text: str) -> str:
+    """Return it with what a terminal would take for a command written as `\\x1b`.
+
+    Much of what is told of a transfer are the words of a server.
+    """
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
