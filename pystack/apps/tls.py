@@ -36,6 +36,7 @@ from pystack.apps.world import of_this_run
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
+from pystack.core.idna import to_ascii
 
 if TYPE_CHECKING:
     import trustme
@@ -221,8 +222,8 @@ def _identity(name: str) -> str:
         pass
     try:
         star, dot, rest = name.rpartition("*.")
-        ascii_name = star + dot + rest.rstrip(".").encode("idna").decode("ascii").lower()
-    except UnicodeError:
+        ascii_name = star + dot + to_ascii(rest.rstrip(".")).lower()
+    except ValueError:
         ascii_name = ""
     if len(ascii_name) > 253 or not _NAME.fullmatch(ascii_name):
         raise ConfigError(f"no certificate can be made for {name!r}: that is no host's name")

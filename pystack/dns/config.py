@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pystack.core.errors import ConfigError
+from pystack.core.idna import to_ascii
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.wire.dns_framing import EDNS_BYTES, MAX_BYTES, PORT, UDP_BYTES
@@ -170,11 +171,10 @@ def split_server(text: str) -> tuple[str, int]:
 
 def plain(name: str) -> str | None:
     """Return a name as it is asked for: ASCII, lower case, no dot at its end; None: it is none."""
-    if not name.isascii():
-        try:
-            name = name.encode("idna").decode("ascii")
-        except UnicodeError:
-            return None
+    try:
+        name = to_ascii(name)
+    except ValueError:
+        return None
     name = name.removesuffix(".").lower()
     labels = name.split(".")
     if len(name) > _NAME_BYTES or not all(0 < len(label) <= _LABEL_BYTES for label in labels):

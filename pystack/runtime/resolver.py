@@ -21,6 +21,7 @@ from pystack.core.addresses import (
     parse_ip4,
 )
 from pystack.core.errors import ConfigError
+from pystack.core.idna import from_ascii
 from pystack.runtime import seal
 from pystack.runtime.current import current_host
 
@@ -194,8 +195,8 @@ def _spellings(name: str) -> list[str]:
     lower = plain.lower()
     spellings = [plain, lower]
     if "xn--" in lower:
-        with suppress(UnicodeError):  # it may only look like IDNA
-            spellings.append(lower.encode("ascii").decode("idna"))
+        with suppress(ValueError):  # it may only look like IDNA
+            spellings.append(from_ascii(lower))
     if lower.endswith(".localhost"):
         spellings.append("localhost")  # RFC 6761 section 6.3
     return spellings

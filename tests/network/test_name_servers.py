@@ -236,3 +236,23 @@ def test_in_real_time_it_is_the_same() -> None:
             assert (await net.hosts["client"].dig(WWW)).status == "NOERROR"
 
     trio.run(main)
+
+
+@pytest.mark.parametrize("has_server", [False, True])
+def test_names_of_other_alphabets_are_found_however_they_are_asked_for(has_server: bool) -> None:
+    """Trio and httpx ask for "xn--gre-6ka8i"; a program of ours may say "größe"."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=7) as net:
+            client, other, switch = net.host("client"), net.host("größe"), net.switch("switch")
+            net.link(client, switch)
+            net.link(other, switch)
+            if has_server:
+                server = await net.dns("ns1", records=["straße.example.test A 10.9.9.9"])
+                net.link(server.host, switch)
+                assert format_ip4(await client.look_up("straße.example.test")) == "10.9.9.9"
+            assert format_ip4(await client.look_up("größe")) == other.address
+            found = await client.run(trio.socket.getaddrinfo, "größe", 80)
+            assert found[0][4] == (other.address, 80)
+
+    pystack.run(main, seed=7)

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from pystack.apps.clients.trouble import ClientError, Status
+from pystack.core.idna import to_ascii
 
 PORTS: Final = {
     "http": 80,
@@ -118,8 +119,8 @@ def _guess(text: str) -> str:
 
 def _ascii(host: str, text: str) -> str:
     try:
-        name = host.encode("idna").decode() if not host.isascii() else host
-    except UnicodeError:
+        name = to_ascii(host)
+    except ValueError:
         name = ""
     # What IDNA makes of a letter may be one that no name has.
     if not name or any(letter <= " " or letter in _NOT_IN_NAMES for letter in name):
