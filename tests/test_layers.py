@@ -75,6 +75,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "dns": ("pystack.wire.dns",),
     "pytun": ("pystack.runtime.tap",),
     "h11": ("pystack.apps.",),
+    "idna": ("pystack.core.idna",),
     "h2": ("pystack.apps.",),
     "wsproto": ("pystack.apps.",),
     "trustme": ("pystack.apps.",),
