@@ -112,16 +112,6 @@ class Lines:
             raise BadLineError("a line with a byte that none may hold: " + _shown(line, rules))
         return line
 
-    @property
-    def has_line(self) -> bool:
-        """Tell whether the next line is there already: pipelined."""
-        return self._buffer.find(b"\n", self._searched) >= 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether nothing has been received that was not asked for yet."""
-        return not self._buffer
-
     def take_rest(self) -> bytes:
         """Return what was received and not asked for yet, and forget it.
 

@@ -146,14 +146,12 @@ class Tree:
 
     # writing
 
-    def open_to_write(
-        self, segments: Sequence[bytes], *, create: bool = True, append: bool = False
-    ) -> int:
-        """Return a descriptor to write a regular file; nothing of what it holds is taken away.
+    def open_to_write(self, segments: Sequence[bytes], *, append: bool = False) -> int:
+        """Return a descriptor to write a regular file, made where there is none.
 
-        `create`: make it where it is not there. `append`: all that is written goes to the end.
+        Nothing of what it holds is taken away. `append`: all that is written goes to the end.
         """
-        flags = _WRITE | (os.O_CREAT if create else 0) | (os.O_APPEND if append else 0)
+        flags = _WRITE | os.O_CREAT | (os.O_APPEND if append else 0)
         return _regular(self._open(segments, flags))
 
     def create(self, segments: Sequence[bytes], mode: int = _FILE_MODE) -> int:
@@ -202,11 +200,6 @@ class Tree:
                 os.chmod(place, mode)
             if modified_s is not None:
                 os.utime(place, (modified_s, modified_s))
-
-    def sync_directory(self, segments: Sequence[bytes]) -> None:
-        """Have the names in a directory on the disk before this returns. It may take long."""
-        with self._opened(segments, _READ | os.O_DIRECTORY) as descriptor:
-            os.fsync(descriptor)
 
     # below the root
 
@@ -297,25 +290,10 @@ class NewFile:
             except FileExistsError:  # one that is being written, or was when the power went
                 number += 1
 
-    def keep(self, *, durable: bool = False, replace: bool = True) -> None:
-        """Put it in its place. Without `replace`: FileExistsError where there is something.
-
-        `durable`: file and name are on the disk when this returns; it may take long.
-        """
-        if durable:
-            os.fsync(self.descriptor)
+    def keep(self) -> None:
+        """Put it in its place; what was there is replaced."""
         here = self._directory
-        if replace:
-            os.rename(self._hidden_name, self._name, src_dir_fd=here, dst_dir_fd=here)
-        else:
-            os.link(self._hidden_name, self._name, src_dir_fd=here, dst_dir_fd=here)
-            os.unlink(self._hidden_name, dir_fd=here)
-        if durable:
-            directory = os.open(b".", _READ | os.O_DIRECTORY, dir_fd=here)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        os.rename(self._hidden_name, self._name, src_dir_fd=here, dst_dir_fd=here)
         self._close()
 
     def discard(self) -> None:

@@ -18,7 +18,6 @@ BITS: Final = 128
 _MAPPED: Final = 0xFFFF << 32  # ::ffff:0:0/96
 
 # Scopes, by the numbers of multicast addresses (RFC 4291 section 2.7)
-INTERFACE_LOCAL: Final = 1
 LINK_LOCAL: Final = 2
 SITE_LOCAL: Final = 5
 GLOBAL: Final = 14
