@@ -121,6 +121,8 @@ def parse_serve(text: str) -> tuple[str, int | None]:
     if text == ALL:
         return ALL, None
     name, colon, port_text = text.partition(":")
+    if name == ALL:
+        raise ConfigError(f"{text!r}: all of them have ports of their own: {ALL!r} takes none")
     if name not in BUILT_IN and name not in (names := known_names()):
         raise ConfigError(f"there is no service {name!r}{suggest(name, names)}")
     if not colon:

@@ -149,9 +149,14 @@ def check_use(
         if not takers & there:
             raise ConfigError(
                 f"{spelling(name)} is for {_either(takers)}, "
-                f"{'which is not' if len(takers) == 1 else 'none of which is'} served: add --serve "
-                f"{'http' if 'http' in takers else min(takers)}"
+                f"{'which is not' if len(takers) == 1 else 'none of which is'} served: add "
+                + _serving("http" if "http" in takers else min(takers))
             )
+
+
+def _serving(name: str) -> str:
+    """Return the option that serves it, which is its own for what is more than a name."""
+    return "--asgi MODULE:APP" if name == "asgi" else f"--serve {name}"
 
 
 def read_request(

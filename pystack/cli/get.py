@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
@@ -101,7 +102,7 @@ def get_command(
 
 def _run(getting: _Getting, vantage: Vantage) -> int:
     servers = getting.servers()
-    if vantage.way is not Way.LINK or not any(map(_is_tls, servers)):
+    if vantage.way is not Way.LINK or not getting.needs_authority(servers):
         return vantage.world(servers).run(getting.run, to_stderr)
     with TemporaryDirectory(prefix="pystack-") as folder:
         world, trusted = vantage.world_and_authority(servers, Path(folder, "ca.pem"))
@@ -131,6 +132,17 @@ class _Getting:
             service = url.service
             found.append(Server(url.host, () if service is None else (service,)))
         return found
+
+    def needs_authority(self, servers: Sequence[Server]) -> bool:
+        """Tell whether one of the servers is to have a certificate, and somebody who signs it.
+
+        FTP and SMTP begin in clear. Where no certificate can be made they stay so, unless TLS is
+        asked for: then it is said what is missing.
+        """
+        names = {service.partition(":")[0] for server in servers for service in server.services}
+        if self._options.require_tls or find_spec("trustme") is not None:
+            return not TLS_SERVICES.isdisjoint(names)
+        return "https" in names
 
     def trust(self, path: Path | None) -> None:
         """Trust the world's own authority, unless it was said whom to trust. None: it has none."""
@@ -241,10 +253,6 @@ def _options(asked: Mapping[str, Any]) -> GetOptions:
         mail_from=asked.get("mail_from", ""),
         mail_rcpt=tuple(asked.get("mail_rcpt", ())),
     )
-
-
-def _is_tls(server: Server) -> bool:
-    return any(service.partition(":")[0] in TLS_SERVICES for service in server.services)
 
 
 def _is_talk(text: str) -> bool:

@@ -17,6 +17,7 @@ EXTRAS: Final = {
     "trustme": "tls",
     "wsproto": "ws",
 }
+_CALLED: Final = {"dns": "dnspython"}  # import name -> the name that it is known by, if another
 
 
 def need(library: str, what: str) -> ModuleType:
@@ -27,4 +28,7 @@ def need(library: str, what: str) -> ModuleType:
         top = library.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != top:
             raise  # it is there, and lacks something itself
-        raise ConfigError(f"{what} needs {top}: pip install 'pystack-net[{EXTRAS[top]}]'") from None
+        library = _CALLED.get(top, top)
+        raise ConfigError(
+            f"{what} needs {library}: pip install 'pystack-net[{EXTRAS[top]}]'"
+        ) from None

@@ -25,6 +25,7 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.dns.config import parse_resolver
@@ -166,6 +167,11 @@ class _Reader:
         elif "dns" in table:
             with self._doc.placed((*path, "dns")):
                 words["dns"] = parse_resolver(table["dns"])
+                if kind != "namespace":
+                    need("dns", "a host that asks name servers")
+        if kind == "namespace" and table.get("dns", True) is True:
+            with self._doc.placed(path):
+                need("dns", "a namespace whose programs know the lab's names")
         return words
 
     def _address(self, path: Path, value: object) -> AddressWords:

@@ -98,6 +98,31 @@ def test_the_worlds_own_certificates_are_trusted_unless_others_are(
     assert here(*words, "--cert", tmp_path / "cert.pem", "-k")[:2] == (0, "2")
 
 
+def test_a_clear_conversation_needs_no_certificate(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)  # as where that is not installed
+    (tmp_path / "letter").write_text("hello")
+    ftp = "ftp://server/letter", "--root", tmp_path
+    assert here(*ftp) == (0, "hello", "")
+    mail = (
+        "smtp://server",
+        "-T",
+        tmp_path / "letter",
+        "--mail-from",
+        "a@b",
+        "--mail-rcpt",
+        "c@server",
+    )
+    assert here(*mail) == (0, "", "")
+    status, _, error = here(*ftp, "--ssl-reqd")
+    assert (status, error) == (
+        2,
+        "pystack: TLS without a certificate of your own needs trustme: "
+        "pip install 'pystack-net[tls]'\n",
+    )
+
+
 def test_names_can_be_asked_for_by_packets(here: Here) -> None:
     words = ("http://shop/bytes/5", "-o", "/dev/null", "--dns", "ns1", "--delay", "40ms")
     format_ = ("-w", "%{time_namelookup} %{time_connect} %{time_total} %{remote_ip}")

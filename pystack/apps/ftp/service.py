@@ -25,7 +25,7 @@ class FtpService(Service):
     def __init__(self, options: ServiceOptions) -> None:
         """Raises ConfigError: there is no directory, a certificate that is of no use."""
         if options.root is None:
-            raise ConfigError("ftp serves the files of a directory: say which (root)")
+            raise ConfigError("ftp needs a directory to serve: --root DIR, or root = in a lab")
         self._tree = Tree(options.root, dotfiles=options.dotfiles)
         self._options = options
         self._tls = optional_tls(options)

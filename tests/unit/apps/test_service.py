@@ -32,6 +32,11 @@ def test_a_port_is_1_to_65535(text: str) -> None:
         parse_serve(text)
 
 
+def test_all_of_them_take_no_port() -> None:
+    with pytest.raises(ConfigError, match="'all:80': all of them have ports of their own"):
+        parse_serve("all:80")
+
+
 def test_an_unknown_name_is_told_the_nearest_or_all_there_are() -> None:
     with pytest.raises(ConfigError, match=r"no service 'htpp'; did you mean 'http'\?$"):
         parse_serve("htpp:80")

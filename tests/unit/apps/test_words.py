@@ -86,11 +86,16 @@ def spelling(word: str) -> str:
     return SERVICES[word].spelling(word)
 
 
+def test_an_application_is_served_by_its_own_option() -> None:
+    with pytest.raises(ConfigError, match=r"^--asgi-tls is for asgi.*: add --asgi MODULE:APP$"):
+        check_use({"app_tls": True}, ["http"], lambda word: SERVICES[word].spelling(word))
+
+
 def test_all_is_every_service_that_needs_no_more_than_its_name() -> None:
     names = [placement.service.name for placement in place_services(["all"])]
     assert {"http", "echo", "discard", "chargen", "daytime", "iperf3"} <= set(names)
     assert "asgi" not in names
     with pytest.raises(ConfigError, match="both claim TCP port 80"):
         place_services(["all", "http"])
-    with pytest.raises(ConfigError, match="no service 'all'"):
+    with pytest.raises(ConfigError, match="'all' takes none"):
         parse_serve("all:80")
