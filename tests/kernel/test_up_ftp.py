@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from netns import TIMEOUT_S, NetworkNamespace, read_line
-from up import StackUp
+from up import StackUp, needs
 
 from pystack.runtime.privileges import is_the_machines_root
 
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.kernel
 HOST = "10.77.0.2"
 URL = f"ftp://{HOST}"
 BIG = bytes(range(251)) * 40_000  # ten million bytes
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        shutil.which(program) is None, reason=f"{program} is not installed here"
-    )
 
 
 @pytest.fixture

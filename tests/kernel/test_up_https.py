@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 import pytest
 import trustme
 from netns import TIMEOUT_S, NetworkNamespace
-from up import Stack, StackUp
+from up import Stack, StackUp, needs
 
 pytestmark = pytest.mark.kernel
 
@@ -52,14 +51,6 @@ class Site:
 @pytest.fixture
 def site(netns: NetworkNamespace, stack_up: StackUp, tmp_path: Path) -> Site:
     return Site(netns, stack_up, tmp_path)
-
-
-def needs(program: str) -> str:
-    """Return its path; where it is not installed, the test is skipped, and says so."""
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -189,21 +180,22 @@ def test_pythons_own_client(site: Site, netns: NetworkNamespace, offload: str) -
     assert netns.python("https_libraries", ADDRESS, site.ca) == "ok\n"
 
 
+@needs("nghttp")
+@needs("h2load")
 def test_nghttp_and_h2load(site: Site, netns: NetworkNamespace) -> None:
-    nghttp, h2load = needs("nghttp"), needs("h2load")
     site.up()
-    out = netns.run([nghttp, "--no-verify-peer", f"{URL}/bytes/100000"]).stdout
+    out = netns.run(["nghttp", "--no-verify-peer", f"{URL}/bytes/100000"]).stdout
     assert out.endswith(pattern(100_000))
-    argv = [h2load, "-n", "2000", "-c", "10", "-m", "50", f"{URL}/bytes/1000"]
+    argv = ["h2load", "-n", "2000", "-c", "10", "-m", "50", f"{URL}/bytes/1000"]
     told = netns.run(argv).stdout.decode()
     assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in told
     assert "Application protocol: h2" in told
-    argv = [h2load, "--h1", "-n", "500", "-c", "10", f"{URL}/bytes/1000"]
+    argv = ["h2load", "--h1", "-n", "500", "-c", "10", f"{URL}/bytes/1000"]
     assert "500 succeeded, 0 failed" in netns.run(argv).stdout.decode()
 
 
+@needs("tshark")
 def test_tshark_decrypts_with_the_key_log(site: Site, tmp_path: Path) -> None:
-    tshark = needs("tshark")
     keys, pcap = tmp_path / "keys", tmp_path / "run.pcap"
     stack = site.up("--keylog", str(keys), "--pcap", str(pcap))
     for version in ("1.2", "1.3"):
@@ -211,7 +203,7 @@ def test_tshark_decrypts_with_the_key_log(site: Site, tmp_path: Path) -> None:
             words = ["--tlsv" + version, "--tls-max", version, http]
             site.curl(*words, f"{URL}/bytes/1{version[-1]}{http[-1]}")
     assert stack.stop() == 0
-    argv = [tshark, "-r", str(pcap), "-o", f"tls.keylog_file:{keys}", "-T", "fields"]
+    argv = ["tshark", "-r", str(pcap), "-o", f"tls.keylog_file:{keys}", "-T", "fields"]
     fields = ["-e", "http.request.uri", "-e", "http2.headers.path"]
     shown = subprocess.run(
         [*argv, *fields], check=True, capture_output=True, timeout=TIMEOUT_S

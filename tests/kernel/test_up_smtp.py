@@ -11,18 +11,12 @@ from pathlib import Path
 
 import pytest
 from netns import NetworkNamespace, read_line
-from up import StackUp
+from up import StackUp, needs
 
 pytestmark = pytest.mark.kernel
 
 HOST = "10.77.0.2"
 TEXT = b"Subject: hello\r\n\r\none\r\n.\r\n..two\r\n\r\nthree\r\n"
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        shutil.which(program) is None, reason=f"{program} is not installed here"
-    )
 
 
 @pytest.fixture

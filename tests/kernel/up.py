@@ -1,5 +1,6 @@
 """`pystack up` as a program that tests start, talk to and end."""
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -7,8 +8,16 @@ from pathlib import Path
 from typing import Final
 
 import netns as namespaces
+import pytest
 
 URL: Final = "http://10.77.0.2"
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Leave a test out where a program is not installed, and say so."""
+    return pytest.mark.skipif(
+        shutil.which(program) is None, reason=f"{program} is not installed here"
+    )
 
 
 class Stack:

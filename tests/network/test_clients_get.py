@@ -43,7 +43,8 @@ def test_a_second_url_goes_by_the_same_connection() -> None:
     assert (first.num_connects, second.num_connects) == (1, 0)
     assert second.times_s["connect"] == 0.0
     assert out("%{time_starttransfer}", run) == "0.080000"
-    assert second.local_port == 0 or second.local_port == first.local_port
+    assert (second.local_ip, second.local_port) == (first.local_ip, first.local_port)
+    assert (second.remote_ip, second.remote_port) == ("10.0.0.2", 80)
     assert any("Re-used existing connection" in line for line in run.talk)
 
 
@@ -365,7 +366,7 @@ def test_a_server_that_answers_early_and_hangs_up_is_heard() -> None:
         return Source(io.BytesIO(bytes(5_000_000)), size_bytes=5_000_000, is_virtual=True)
 
     run = run_get(handling(handle), GET, source=source, delay="5ms")
-    assert (run.one.exit_status, run.one.http_code) in ((0, 413), (56, 0), (55, 0))
+    assert (run.one.exit_status, run.one.http_code) == (0, 413)
 
 
 def test_one_of_several_addresses_that_is_dead_costs_half_of_the_time() -> None:

@@ -155,9 +155,10 @@ def test_a_peer_that_does_not_answer_close_is_waited_for_5_s() -> None:
 
 
 def test_a_peer_that_goes_on_sending_after_our_close_is_read_no_further() -> None:
-    limits = WebSocketLimits(close_bytes=1 << 20)
-    outcome = talk(frame(3), bytes(4 << 20), limits=limits)
-    assert outcome.is_reset or code_of(outcome) == 1002
+    for close_bytes, is_reset in ((1 << 20, True), (5 << 20, False)):
+        limits = WebSocketLimits(close_bytes=close_bytes)
+        outcome = talk(frame(3), bytes(4 << 20), limits=limits, reads=False, ends=True)
+        assert outcome.is_reset == is_reset
 
 
 def test_a_mistake_of_the_handler_is_1011_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -38,7 +38,6 @@ from pystack.core.counters import Counters
 RECEIVE_BYTES: Final = 16 * 1024
 # At once, of frames: hundreds may be in it, and wsproto may make a thousand times as much of it.
 PIECE_BYTES: Final = 2 * 1024
-SEND_BYTES: Final = 64 * 1024
 BYTES_A_UNIT: Final = 8 * 1024
 # Applications of one connection at once. HTTP/2 bounds its streams, but not those that a client
 # has reset, whose applications still run (CVE-2023-44487).
@@ -255,7 +254,7 @@ class AsgiConnection(TCPServer):
             if self._frames is not None and data[3:4] in _ANSWERS:
                 self._frames.made_progress()
             if not self._is_broken:
-                timeout_s = LIMITS.send_s * max(1, -(-len(data) // SEND_BYTES))
+                timeout_s = LIMITS.sending_s(len(data))
                 with trio.move_on_after(timeout_s) as scope, suppress(*OF_A_PEER):
                     self._is_broken = True
                     await self._stream.send_all(data)

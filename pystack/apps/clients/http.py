@@ -89,6 +89,10 @@ class HttpClient:
             try:
                 if transfer.num_connects == connects:
                     job.talk.note(f"Re-used existing connection with host {request.url.host}")
+                    stream = response.extensions["network_stream"]
+                    assert isinstance(stream, httpcore.AsyncNetworkStream)
+                    ends = map(stream.get_extra_info, ("client_addr", "server_addr"))
+                    transfer.connected(*ends)
                 head = _Head(response)
                 head.note(job)
                 location = self._location(job, head, request.url)
@@ -369,11 +373,16 @@ class _Stream(httpcore.AsyncNetworkStream):
         return _Stream(self._job, self._tcp, self._network, tls)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's
-        """Return what httpcore asks for: what TLS agreed on, and whether the server has gone."""
-        if info == "is_readable":
-            return self._tcp.info().state.name != "ESTABLISHED"
-        if info == "ssl_object" and self._tls is not None:
-            return self._tls.ssl_object
+        """Return what is asked for: what TLS agreed on, whether the server has gone, both ends."""
+        match info:
+            case "is_readable":
+                return self._tcp.info().state.name != "ESTABLISHED"
+            case "ssl_object":
+                return None if self._tls is None else self._tls.ssl_object
+            case "client_addr":
+                return self._tcp.local_address
+            case "server_addr":
+                return self._tcp.remote_address
         return None
 
 

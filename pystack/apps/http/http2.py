@@ -25,7 +25,7 @@ from h2.exceptions import DenialOfServiceError, ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from pystack.apps.ending import cut, end_orderly, linger
-from pystack.apps.http.exchange import REQUEST_UNITS, SEND_BYTES, WRITE_BYTES, Heads
+from pystack.apps.http.exchange import REQUEST_UNITS, WRITE_BYTES, Heads
 from pystack.apps.http.http2_frames import DATA, HEADERS, MAX_FRAME_BYTES, FloodError, Frames
 from pystack.apps.http.http2_stream import Exchange
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
@@ -310,7 +310,7 @@ class Connection:
 
     async def _write(self, data: bytearray) -> None:
         self._is_writing = True
-        with trio.fail_after(self.limits.send_s * -(-len(data) // SEND_BYTES)):
+        with trio.fail_after(self.limits.sending_s(len(data))):
             await self.stream.send_all(data)
         self._is_writing = False
 

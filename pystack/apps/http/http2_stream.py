@@ -17,7 +17,6 @@ from pystack.apps.http.exchange import (
     BODILESS,
     BYTES_A_UNIT,
     FAILED,
-    SEND_BYTES,
     check_expectation,
     check_host,
     check_method,
@@ -350,9 +349,7 @@ class Exchange:
 
     async def _send(self, data: Part, *, ends: bool) -> None:
         """Return when the last of it is on its way; each 64 KiB of it in `Limits.send_s`."""
-        self._enter(
-            _Phase.SEND, self._connection.limits.send_s * max(1, -(-len(data) // SEND_BYTES))
-        )
+        self._enter(_Phase.SEND, self._connection.limits.sending_s(len(data)))
         self._pending, self._end_pending = memoryview(data), ends
         self._sent = trio.Event()
         self._connection.enqueue(self)

@@ -5,6 +5,8 @@ from typing import Final
 
 from pystack.apps.bounds import Bounds
 
+SEND_BYTES: Final = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Bounds):
@@ -20,9 +22,13 @@ class Limits(Bounds):
     # What of a body's waiting is made good by what comes, so that a byte now and then is no way to
     # hold a connection for ever; then 408. The head has `header_s` for all of it.
     least_rate_bps: float = 1000.0
-    send_s: float = 60.0  # for the client to take each 64 KiB of the answer; then a reset
+    send_s: float = 60.0  # for the client to take each `SEND_BYTES` of the answer; then a reset
     linger_s: float = 5.0  # how long a refused client is listened to, so that it sees the answer
     linger_bytes: int = 64 << 20
+
+    def sending_s(self, count: int) -> float:
+        """Return how long the client may take over so many bytes."""
+        return self.send_s * max(1, -(-count // SEND_BYTES))
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -22,7 +22,6 @@ from pystack.apps.http.exchange import (
     BYTES_A_UNIT,
     FAILED,
     REQUEST_UNITS,
-    SEND_BYTES,
     WRITE_BYTES,
     Heads,
     check_expectation,
@@ -34,7 +33,7 @@ from pystack.apps.http.exchange import (
     too_long,
 )
 from pystack.apps.http.feed import Feed
-from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
+from pystack.apps.http.limits import DEFAULT_LIMITS, SEND_BYTES, Limits
 from pystack.apps.http.messages import (
     REASONS,
     Body,
@@ -425,7 +424,7 @@ class _Connection:
                 if self._turn.spend(len(piece) // BULK_BYTES_A_UNIT):
                     self._enter(_Phase.WORK, inf)
                     await self._turn.wait()
-                self._enter(_Phase.SEND, self._limits.send_s * -(-len(piece) // SEND_BYTES))
+                self._enter(_Phase.SEND, self._limits.sending_s(len(piece)))
                 await self._stream.send_all(piece)
         except trio.BrokenResourceError:
             self._broken = True
