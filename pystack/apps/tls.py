@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import ssl
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.idna import to_ascii
+from pystack.core.opening import open_unfollowed
 
 if TYPE_CHECKING:
     import trustme
@@ -187,10 +189,8 @@ class _Made:
 
             authority = trustme.CA(organization_name="pystack")
             if path is not None:
-                try:
-                    path.write_bytes(authority.cert_pem.bytes())
-                except OSError as error:
-                    raise ConfigError(f"ca {path} cannot be written: {error.strerror}") from error
+                with _ours("ca", path, os.O_TRUNC, 0o666) as descriptor:
+                    os.write(descriptor, authority.cert_pem.bytes())
             self._authorities[path] = authority
         return self._authorities[path]
 
@@ -284,8 +284,28 @@ def _file_in_memory(data: bytes) -> Iterator[str]:
 
 def _log_keys(context: ssl.SSLContext, path: Path) -> None:
     """Write the secrets of every connection to a file that is the user's alone to read."""
+    with _ours("keylog", path, os.O_APPEND, 0o600) as descriptor:
+        again = f"/proc/self/fd/{descriptor}"  # the very file that was looked at
+        context.keylog_filename = again if os.path.exists(again) else str(path)
+
+
+@contextmanager
+def _ours(what: str, path: Path, flags: int, mode: int) -> Iterator[int]:
+    """Open a file to be written that is nobody else's: they would read the secrets, or say whom we
+    trust. Raises ConfigError, also for what fails while it is open.
+    """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-        context.keylog_filename = str(path)
+        flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        descriptor = open_unfollowed(str(path), flags & ~os.O_TRUNC, mode)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                if status.st_uid != os.geteuid():
+                    raise ConfigError(f"{what} {path} belongs to another user")
+                if flags & os.O_TRUNC:
+                    os.ftruncate(descriptor, 0)
+            yield descriptor
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise ConfigError(f"keylog {path} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{what} {path} cannot be written: {error.strerror}") from error

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pystack.core.errors import OutputError
+from pystack.core.opening import open_unfollowed
 
 Say = Callable[[str], object]  # takes a sentence that people are to see
 
@@ -97,7 +98,7 @@ def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
     """
     try:
         # Truncated once it is known to be a file: for the rest it means nothing.
-        fd = _open(path, _FLAGS if wait else _FLAGS | _NO_WAIT)
+        fd = open_unfollowed(path, _FLAGS if wait else _FLAGS | _NO_WAIT)
         if stat.S_ISREG(os.fstat(fd).st_mode):
             os.ftruncate(fd, 0)
     except OSError as error:
@@ -108,15 +109,3 @@ def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
             why = "it is a symbolic link of another user, which root does not follow"
         raise OutputError(f"cannot write {what}: {why}") from None
     return fd
-
-
-def _open(path: str, flags: int) -> int:
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return os.open(path, flags, 0o666)
-    # In this order: what is looked at first can be another thing by the time that it is opened.
-    try:
-        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if error.errno != errno.ELOOP or os.lstat(path).st_uid != 0:
-            raise
-    return os.open(path, flags, 0o666)

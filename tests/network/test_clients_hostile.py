@@ -2,12 +2,13 @@
 
 import io
 import ssl
+import zlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trustme
-from get_runs import handling, run_get, scripted
+from get_runs import Memory, handling, run_get, scripted
 from wsproto.utilities import generate_accept_token
 
 from pystack.apps.clients.desk import Source
@@ -172,3 +173,37 @@ def test_the_words_of_a_server_do_not_reach_the_terminal_as_commands() -> None:
     scripts = scripted((None, "220 \x1b[2J\x9b2J hello\r\n"), ("USER", "530 no\r\n"), port=21)
     run = run_get(scripts, "ftp://server/x")
     assert any(r"220 \x1b[2J" in line for line in run.talk)
+
+
+def message(payload: bytes, *, first: int = 0xC2) -> bytes:
+    """Return a whole message in one frame, compressed unless `first` says otherwise."""
+    assert 126 <= len(payload) < 1 << 16
+    return bytes((first, 126)) + len(payload).to_bytes(2, "big") + payload
+
+
+def test_a_bomb_in_a_websocket_comes_out_a_little_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+
+    async def write(_self: Memory, data: bytes) -> None:
+        sizes.append(len(data))
+
+    monkeypatch.setattr(Memory, "write", write)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = deflate.compress(bytes(50 << 20)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    # What comes first opens the windows, so that the bomb comes in few segments.
+    frames = [message(bytes(60_000), first=0x82)] * 20 + [message(bomb[:-4])]
+    run = run_get(
+        accepting(
+            *frames,
+            b"\x88\x02\x03\xe8",
+            b"and more after Close" * 100,
+            extensions="Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        ),
+        "ws://server/",
+        options=GetOptions(compressed=True),
+    )
+    assert (run.one.exit_status, run.one.error) == (0, "")
+    assert sum(sizes) - 20 * 60_001 == (50 << 20) + 1
+    assert max(sizes) < 2 << 20

@@ -36,6 +36,7 @@ from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream
 
 _GOOD_ENDS: Final = frozenset({1000, 1001, 1005})
+_FEED_BYTES: Final = 1024
 _GOODBYE_S: Final = 5.0  # what the other side gets for its half of the closing handshake
 
 
@@ -142,10 +143,15 @@ class _Talk:
             raise ClientError(Status.NO_REPLY, "Empty reply from server")
         if not self._has_head:
             self._note_head(data)
+        # Of what is compressed, a thousand times as much may come out at once.
+        pieces = [data[at : at + _FEED_BYTES] for at in range(0, len(data), _FEED_BYTES)]
         try:
-            self._feed(data)
-            for event in self._ws.events():
-                await self._take(event)
+            for piece in pieces or [data]:
+                if self._end is not None:  # what comes after Close is nothing
+                    break
+                self._feed(piece)
+                for event in self._ws.events():
+                    await self._take(event)
         except ProtocolError as error:
             raise ClientError(Status.WEIRD_REPLY, f"Weird server reply: {error}") from None
         if not data and self._end is None:

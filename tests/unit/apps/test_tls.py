@@ -179,6 +179,36 @@ async def test_files_that_cannot_be_written_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.trio
+@pytest.mark.parametrize("word", ["ca", "keylog"])
+async def test_a_file_of_another_user_is_not_written(
+    tmp_path: Path, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("as it was")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    server = TlsServer(told(**{word: theirs}))
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        server._prepare()
+    assert theirs.read_text() == "as it was"
+
+
+@pytest.mark.trio
+@pytest.mark.skipif(os.getuid() != 0, reason="giving a link to another user takes root")
+@pytest.mark.parametrize("word", ["ca", "keylog"])
+async def test_root_does_not_follow_a_link_of_another_user(tmp_path: Path, word: str) -> None:
+    aim, link = tmp_path / "aim", tmp_path / "link"
+    link.symlink_to(aim)
+    os.lchown(link, 12345, 12345)
+    server = TlsServer(told(**{word: link}))
+    with pytest.raises(ConfigError, match="cannot be written"):
+        server._prepare()
+    assert not aim.exists()
+    os.lchown(link, 0, 0)
+    TlsServer(told(**{word: link}))._prepare()
+    assert aim.exists()
+
+
+@pytest.mark.trio
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_session_is_resumed(tmp_path: Path, version: ssl.TLSVersion) -> None:
     server = TlsServer(told(ca=tmp_path / "ca"), alpn=("h2", "http/1.1"))
