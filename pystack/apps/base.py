@@ -1,4 +1,4 @@
-"""What a service is: the class that those built in and those of plug-ins are made from."""
+"""What a service is: the base class of those that are built in and of plug-ins'."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SendingSocket(Protocol):
 class Service:
     """Answers on a TCP port, a UDP port, or both. One object serves all connections.
 
-    A name, and what it has for its ports, is all that one must bring.
+    A subclass needs its name, and a port with the method for it; everything else has a default.
     """
 
     @property

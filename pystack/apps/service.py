@@ -137,7 +137,9 @@ def make_service(name: str, options: ServiceOptions) -> Service:
     """Build the service called `name`; a built-in one wins over a plug-in of that name."""
     service = find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)
     if not isinstance(service, Service):
-        raise ConfigError(f"{name!r} is no service: its class does not come of {Service.__name__}")
+        raise ConfigError(
+            f"{name!r} makes no service: that is a subclass of pystack.apps.service.Service"
+        )
     return service
 
 

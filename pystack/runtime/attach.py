@@ -396,13 +396,10 @@ class Namespace(Attached):
 
     def _address_of(self, server: str) -> str:
         name, _port = split_server(server)
-        found = self._lab.topology.resolve(name)
-        if found is not None:
-            return format_ip4(found)
-        try:
-            return format_ip4(parse_ip4(name))
-        except ConfigError:
-            raise ConfigError(f"{self.name} cannot ask {name!r}: it has no address here") from None
+        found = self._lab.topology.address_of(name)
+        if found is None:
+            raise ConfigError(f"{self.name} cannot ask {name!r}: it has no address here")
+        return format_ip4(found)
 
     def _dns_on(self, host: TrioHost) -> tuple[Callable[..., Awaitable[None]], TrioHost, DnsServer]:
         """Return what is to be started on a host, so that it answers for the lab's names."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from pystack.core.addresses import parse_ip4, parse_prefix
+from pystack.core.addresses import parse_prefix
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.core.suggest import suggest
@@ -118,14 +118,11 @@ def _check_servers(topology: Topology, node: NodeSpec) -> None:
     asks = node.words.get("dns")
     for server in asks.servers if isinstance(asks, ResolverConfig) else ():
         name, _port = split_server(server)
-        if topology.resolve(name) is None:
-            try:
-                parse_ip4(name)
-            except ConfigError:
-                hint = suggest(name, topology.nodes)
-                is_node = name in topology.nodes
-                why = "has no link, and so no address" if is_node else f"is no node here{hint}"
-                raise ConfigError(f"{node.name} cannot ask {name!r}: it {why}") from None
+        if topology.address_of(name) is None:
+            hint = suggest(name, topology.nodes)
+            is_node = name in topology.nodes
+            why = "has no link, and so no address" if is_node else f"is no node here{hint}"
+            raise ConfigError(f"{node.name} cannot ask {name!r}: it {why}")
 
 
 def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:

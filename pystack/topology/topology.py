@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -201,6 +202,14 @@ class Topology:
             return self.nodes[name]
         except KeyError:
             raise ConfigError(f"there is no node {name!r}{suggest(name, self.nodes)}") from None
+
+    def address_of(self, text: str) -> Ip4 | None:
+        """Return what `resolve` does; of an address in text, that itself."""
+        found = self.resolve(text)
+        if found is None:
+            with suppress(ConfigError):
+                found = parse_ip4(text)
+        return found
 
     def resolve(self, name: str) -> Ip4 | None:
         """Return the first address of "client", or that of "client.eth1"; None: nobody has it."""

@@ -117,7 +117,7 @@ def test_a_plug_in_that_does_not_load_is_named() -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plug_in_that_makes_no_service_is_named() -> None:
-    with pytest.raises(ConfigError, match="'odd' is no service: its class does not come of Servi"):
+    with pytest.raises(ConfigError, match="'odd' makes no service: that is a subclass of"):
         place_services(["odd"])
 
 
