@@ -1,12 +1,21 @@
 """Services by name: --serve, the registry, plug-ins."""
 
+import re
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
 from pystack.apps import service
-from pystack.apps.service import Service, ServiceOptions, known_names, parse_serve, place_services
+from pystack.apps.options import AppName
+from pystack.apps.service import (
+    BUILT_IN,
+    Service,
+    ServiceOptions,
+    known_names,
+    parse_serve,
+    place_services,
+)
 from pystack.apps.smtp import SmtpService
 from pystack.core.errors import ConfigError
 
@@ -99,6 +108,24 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
     )
     monkeypatch.setattr("importlib.metadata.entry_points", points.select)
+
+
+def test_the_table_in_the_docs_has_each_with_its_ports(tmp_path: Path) -> None:
+    lines = Path("docs/services.md").read_text().splitlines()
+    shown = {
+        name: line.split("|")[2]
+        for line in lines
+        if line.startswith("| `")
+        for name in re.findall("`([a-z0-9]+)`", line.split("|")[1])
+    }
+    options = ServiceOptions(
+        root=tmp_path, asgi=AppName("asgi_app_for_tests:app", Path("tests/network"))
+    )
+    for name in BUILT_IN:
+        (placement,) = place_services([name], options)
+        assert str(placement.tcp_port or placement.udp_port) in re.findall(r"\d+", shown[name])
+        is_by_udp = placement.udp_port is not None
+        assert ("UDP" in shown[name]) == is_by_udp, name
 
 
 @pytest.mark.usefixtures("plugins")
