@@ -101,8 +101,7 @@ def _of(records: tuple[Record, ...], name: str, kind: int) -> list[Record]:
 
 
 def _kept(ttls: list[int], most: int = _MAX_TTL_S) -> int:
-    # RFC 2181 section 8: with the top bit set it is 0.
-    return min([0 if ttl >= 1 << 31 else ttl for ttl in ttls] + [most])
+    return min([*ttls, most])
 
 
 def _negative_ttl_s(message: Message) -> int | None:

@@ -24,7 +24,6 @@ MAX_QUERY_LABELS: Final = 160  # a name has up to 127; those of the other record
 _OPCODE_AT: Final = 2  # byte of the header, and the bits of it
 _IS_RESPONSE: Final = 0x80
 _OPCODE: Final = 0x78
-_ADDRESSES: Final = (dns.A, dns.AAAA)
 # What is asked for that is no record (RFC 6895 section 3.1)
 _NO_ANSWER: Final = {
     41: dns.FORMAT_ERROR,  # OPT
@@ -189,19 +188,15 @@ def _with_addresses(answers: list[dns.Record], fault: Fault) -> list[dns.Record]
     """Return answers with the addresses that a fault gives them."""
     answers = list(answers)
     if fault.wrong is not None:
-        kind = _kind_of(fault.wrong)
+        kind = dns.kind_of_address(fault.wrong)
         right = [each for each in answers if each.kind == kind]
         if right:
-            answers = [each for each in answers if each.kind not in _ADDRESSES]
+            answers = [each for each in answers if each.kind not in dns.ADDRESS_KINDS]
             answers.append(dns.record(right[0].name, kind, right[0].ttl_s, fault.wrong))
     if fault.dead is not None:
-        kind = _kind_of(fault.dead)
+        kind = dns.kind_of_address(fault.dead)
         for at, each in enumerate(answers):
             if each.kind == kind:
                 answers.insert(at, dns.record(each.name, kind, each.ttl_s, fault.dead))
                 break
     return answers
-
-
-def _kind_of(address: str) -> int:
-    return dns.AAAA if ":" in address else dns.A

@@ -22,7 +22,6 @@ MAX_CHAIN: Final = 16  # of aliases
 MAX_ADDITIONAL: Final = 32
 NEGATIVE_TTL_S: Final = 60  # of zones without an SOA record of the user's
 
-_ADDRESSES: Final = (dns.A, dns.AAAA)
 _TO_HOSTS: Final = frozenset({dns.MX, dns.SRV, dns.NS})  # whose targets' addresses are added
 
 _Sets = Mapping[int, tuple[dns.Record, ...]]  # what is at a name, by kind
@@ -140,7 +139,7 @@ class Zones:
         elif kind not in sets:
             kind = dns.CNAME
         records = sets.get(kind, ())
-        if len(records) > 1 and kind in _ADDRESSES and records[0].name in self._sets:
+        if len(records) > 1 and kind in dns.ADDRESS_KINDS and records[0].name in self._sets:
             whose = records[0].name, kind
             first = self._turns.get(whose, 0) % len(records)
             self._turns[whose] = first + 1
@@ -192,11 +191,11 @@ class Zones:
             return None
         seen = self._seen.get(name, addresses)
         self._seen[name] = addresses
-        for kind in _ADDRESSES if seen != addresses else ():
+        for kind in dns.ADDRESS_KINDS if seen != addresses else ():
             self._before[name, kind] = self._address_records(name, kind, seen)
         return {
             kind: records
-            for kind in _ADDRESSES
+            for kind in dns.ADDRESS_KINDS
             if (
                 records := self._before.get((name, kind), ())
                 if stale and (name, kind) in self._before
@@ -210,7 +209,7 @@ class Zones:
         return tuple(
             dns.record(name, kind, self._ttl_s, each)
             for each in addresses
-            if (dns.AAAA if ":" in each else dns.A) == kind
+            if dns.kind_of_address(each) == kind
         )
 
     def _referral(self, above: list[str]) -> tuple[dns.Record, ...] | None:
@@ -227,7 +226,7 @@ class Zones:
             if name is None:
                 continue
             sets = self._own(name, False) or self._of_network(name) or {}
-            for kind in _ADDRESSES:
+            for kind in dns.ADDRESS_KINDS:
                 room = MAX_ADDITIONAL - len(found.additional)
                 found.additional += sets.get(kind, ())[:room]
 

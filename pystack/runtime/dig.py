@@ -63,13 +63,11 @@ class DigAnswer:
 
     def to_text(self) -> str:
         """Return it in the manner of dig(1)."""
-        counts = (1, len(self.answer), len(self.authority))
-        query, answer, authority = counts
         additional = len(self.additional) + (self.edns_bytes is not None)
         lines = [
             f";; ->>HEADER<<- opcode: QUERY, status: {self.status}, id: {self.ident}",
-            f";; flags: {' '.join(self.flags)}; QUERY: {query}, ANSWER: {answer}, "
-            f"AUTHORITY: {authority}, ADDITIONAL: {additional}",
+            f";; flags: {' '.join(self.flags)}; QUERY: 1, ANSWER: {len(self.answer)}, "
+            f"AUTHORITY: {len(self.authority)}, ADDITIONAL: {additional}",
             "",
         ]
         if self.edns_bytes is not None:

@@ -117,12 +117,11 @@ async def look_up(
     if not kinds:
         raise socket.gaierror(socket.EAI_SOCKTYPE, f"no sockets of type {kind}, protocol {proto}")
     canonical, addresses = await _addresses_of(here, name, family, flags)
-    entries = [
+    return [
         _entry(address, number, each, its_proto, canonical if flags & socket.AI_CANONNAME else "")
         for address in addresses
         for each, its_proto in kinds
     ]
-    return entries
 
 
 def _entry(

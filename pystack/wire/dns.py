@@ -56,6 +56,7 @@ OPT: Final = 41
 ANY: Final = 255
 IN: Final = 1
 ANY_CLASS: Final = 255
+ADDRESS_KINDS: Final = (A, AAAA)
 QUERY: Final = 0  # the only opcode that is answered here
 NO_ERROR: Final = 0
 FORMAT_ERROR: Final = 1
@@ -128,7 +129,7 @@ class Record:
     def address(self) -> str | None:
         """Return the address; None where it is neither A nor AAAA."""
         # Of class CH, A has a number of another sort.
-        is_address = self.kind in (A, AAAA) and self.klass == IN
+        is_address = self.kind in ADDRESS_KINDS and self.klass == IN
         return getattr(self.data, "address", None) if is_address else None
 
     @property
@@ -354,6 +355,11 @@ def reversed_address(name: str) -> str | None:
         return dns.reversename.to_address(_name_of(name))
     except (dns.exception.DNSException, ValueError):
         return None
+
+
+def kind_of_address(text: str) -> int:
+    """Return the kind of the records that hold such an address: A or AAAA."""
+    return AAAA if ":" in text else A
 
 
 def kind_name(kind: int) -> str:

@@ -383,4 +383,4 @@ except ConfigError as error:
     line, sentence = run.stdout.splitlines()
     assert line.startswith("IP 10.0.0.1.40000 > 10.0.0.2.53: DNS, length 29 (")
     assert line.endswith("pip install 'pystack-net[dns]')")
-    assert sentence == "DNS needs dns: pip install 'pystack-net[dns]'"
+    assert sentence == "DNS needs dnspython: pip install 'pystack-net[dns]'"
