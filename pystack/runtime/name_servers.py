@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pystack.runtime.attach import Lab
     from pystack.runtime.host import TrioHost
     from pystack.runtime.network import Network
+    from pystack.stack.udp import UdpTable
 
 
 class NameServer:
@@ -29,7 +30,8 @@ class NameServer:
         self.host = host
         self.answers = answers
         self._coming_up = trio.Lock()
-        self._is_up = False
+        # The ports that it has; None: none. A host whose power comes back has others.
+        self._served: UdpTable | None = None
         self._is_awaited = False  # True: whoever awaits it hears what is wrong
         nursery.start_soon(self._up_by_itself)
 
@@ -46,9 +48,9 @@ class NameServer:
     async def up(self) -> None:
         """Wait until it answers; after the host's power had gone, let it answer again. OSError."""
         async with self._coming_up:
-            if not self._is_up:
+            stack = self.host.stack
+            if not stack.powered or self._served is not stack.udp:
                 await self.host.start(self._serve)
-                self._is_up = True
 
     def set(self, *records: str) -> None:
         """Put records in the place of those of their names and kinds: `DnsServer.set`."""
@@ -88,10 +90,12 @@ class NameServer:
     async def _serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         from pystack.runtime import dns_service
 
+        ports = self._served = self.host.stack.udp
         try:
             await dns_service.serve_dns(self.host, self.answers, task_status=task_status)
         finally:
-            self._is_up = False
+            if self._served is ports:  # and not those of the next one already
+                self._served = None
 
 
 def read_asks(words: ResolverWords | None) -> ResolverConfig | None:

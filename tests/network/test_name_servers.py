@@ -256,3 +256,26 @@ def test_names_of_other_alphabets_are_found_however_they_are_asked_for(has_serve
             assert found[0][4] == (other.address, 80)
 
     pystack.run(main, seed=7)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 5])
+def test_it_comes_up_again_however_soon_after_its_power(rounds: int) -> None:
+    """Also while the one before has not noticed yet that its ports are gone."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=7) as net:
+            client = net.host("client")
+            server = await net.dns("ns1", records=["www.example.test 0 A 10.0.0.9"])
+            net.link(client, server.host)
+            for _ in range(2):
+                server.host.power_off()
+                for _ in range(rounds):
+                    await trio.lowlevel.checkpoint()
+                server.host.power_on()
+                await server.up()
+                assert format_ip4(await client.look_up("www.example.test")) == "10.0.0.9"
+                await trio.sleep(1)
+                await server.up()  # it is
+                assert len(server.host.stack.udp.sockets) == 1
+
+    pystack.run(main, seed=7)
