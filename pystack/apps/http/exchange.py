@@ -20,6 +20,8 @@ REQUEST_UNITS: Final = 28  # of work, see `pystack.apps.turns`: its head, the an
 BYTES_A_UNIT: Final = 8 * 1024  # of a body, which somebody has to make something of
 
 BODILESS: Final = frozenset({101, 204, 304})
+DRAIN_BYTES: Final = 64 * 1024  # a body up to this size is waited for, though nobody reads it
+LATE: Final = HttpError(408, "The request took too long to arrive.")
 FAILED: Final = HttpError(500, "The server's program failed; its log says why.")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _SERVER: Final = (b"Server", f"pystack/{__version__}".encode("ascii"))

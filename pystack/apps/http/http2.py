@@ -200,21 +200,20 @@ class Connection:
         await trio.lowlevel.checkpoint()
 
     def _take(self, event: events.Event) -> None:
+        # None: it has gone, or the event is of the whole connection
+        exchange = self._exchanges.get(getattr(event, "stream_id", 0))
         match event:
             case events.DataReceived():
-                exchange = self._exchanges.get(event.stream_id or 0)
                 size = event.flow_controlled_length or 0
                 if exchange is None:
                     self.acknowledge(event.stream_id or 0, size)
                 else:
                     exchange.take_data(bytes(event.data or b""), size)
-            case events.StreamEnded():
-                if (exchange := self._exchanges.get(event.stream_id or 0)) is not None:
-                    exchange.take_end()
-            case events.StreamReset():
-                if (exchange := self._exchanges.get(event.stream_id or 0)) is not None:
-                    exchange.take_reset()
-                    self._count_reset()
+            case events.StreamEnded() if exchange is not None:
+                exchange.take_end()
+            case events.StreamReset() if exchange is not None:
+                exchange.take_reset()
+                self._count_reset()
             case events.RemoteSettingsChanged():
                 # Our own headers would fill whatever table a client offers.
                 if self.h2.encoder.header_table_size > TABLE_BYTES:

@@ -16,7 +16,9 @@ from h2.exceptions import ProtocolError
 from pystack.apps.http.exchange import (
     BODILESS,
     BYTES_A_UNIT,
+    DRAIN_BYTES,
     FAILED,
+    LATE,
     check_expectation,
     check_host,
     check_method,
@@ -40,7 +42,6 @@ from pystack.apps.turns import begin_turn
 if TYPE_CHECKING:
     from pystack.apps.http.http2 import Connection
 
-DRAIN_BYTES: Final = 64 * 1024  # a body up to this size is waited for, though nobody reads it
 CHUNK_BYTES: Final = 64 * 1024  # what came together is handed on together
 
 # RFC 9113 section 8.2.2: they are about a connection, and this one is not the handler's.
@@ -374,10 +375,9 @@ class Exchange:
         """The deadline of some phase has passed: tell the client where that helps."""
         _log.debug("time-out while %s", self._phase.value)
         if self._phase is _Phase.BODY and not self._has_begun_answer:
-            late = HttpError(408, "The request took too long to arrive.").response()
             self._scope = trio.CancelScope()
             with self._scope:
-                await self._respond(late)
+                await self._respond(LATE.response())
             self._reset(ErrorCodes.NO_ERROR)
         else:
             self._reset(ErrorCodes.CANCEL)

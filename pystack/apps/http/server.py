@@ -20,7 +20,9 @@ from pystack.apps.ending import cut, end_orderly, linger
 from pystack.apps.http.exchange import (
     BODILESS,
     BYTES_A_UNIT,
+    DRAIN_BYTES,
     FAILED,
+    LATE,
     REQUEST_UNITS,
     WRITE_BYTES,
     Heads,
@@ -56,7 +58,6 @@ from pystack.core.counters import Counters
 
 RECEIVE_BYTES: Final = 64 * 1024
 JOIN_BYTES: Final = 64 * 1024  # a body up to this size goes out together with its head
-DRAIN_BYTES: Final = 64 * 1024  # an unread body up to this size is read, to keep the connection
 
 GATHER_BYTES: Final = 4096
 TLS_HANDSHAKE: Final = b"\x16\x03"  # how it begins, RFC 8446 section 5.1
@@ -471,7 +472,7 @@ class _Connection:
         self._must_close = True
         self._scope = trio.CancelScope()
         with self._scope:
-            await self._respond(HttpError(408, "The request took too long to arrive.").response())
+            await self._respond(LATE.response())
         if self._scope.cancelled_caught:
             await cut(self._stream)
         else:
