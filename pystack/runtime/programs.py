@@ -85,7 +85,8 @@ class Programs:
                 yield scope
         except BaseExceptionGroup as group:
             # Of its tasks one may have met with what is broken, and others with their cancellation.
-            rest = group.split(self._comes_of_the_end)[1]
+            # Python 3.11 takes a function there, and no method.
+            rest = group.split(lambda error: self._comes_of_the_end(error))[1]
             if rest is not None:
                 explain(rest)
                 if rest.exceptions != group.exceptions:
