@@ -5,8 +5,8 @@ It needs dnspython, so this is imported by those who have or want a server.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -23,7 +23,7 @@ from pystack.wire import dns
 if TYPE_CHECKING:
     from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.host import TrioHost
-    from pystack.runtime.streams import TcpListener
+    from pystack.runtime.streams import TcpListener, TcpStream
     from pystack.topology.topology import Topology
 
 IDLE_S: Final = 10.0  # RFC 7766 section 6.2.3 has "a few seconds"; a query has as long to be whole
@@ -103,9 +103,9 @@ async def serve_dns(
         async with trio.open_nursery() as nursery:
             late = LateAnswers(socket.send_to_nowait)
             nursery.start_soon(late.run)
-            room = trio.Semaphore(MAX_CONNECTIONS)
+            guests = _Guests(server)
             for listener in listeners:
-                nursery.start_soon(_accept, listener, server, room, nursery)
+                nursery.start_soon(_accept, listener, server, guests, nursery)
             task_status.started()
             try:
                 await _answer_datagrams(socket, server, late)
@@ -265,8 +265,43 @@ class _Conversation:
             raise trio.BrokenResourceError("the client reads no answers") from None
 
 
+class _Guests:
+    """The open connections. Of too many the oldest goes, of the address that has most of them."""
+
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+        self._scopes: dict[str, list[trio.CancelScope]] = {}  # by address
+        self._count = 0
+
+    @contextmanager
+    def entered(self, address: str) -> Iterator[None]:
+        """Be one of them while the block is running, unless another takes the place."""
+        if self._count >= MAX_CONNECTIONS:
+            most = max(self._scopes, key=lambda each: len(self._scopes[each]))
+            oldest = self._scopes[most][0]
+            oldest.cancel()
+            self._leave(most, oldest)
+            self._server.counters.add("dns_connections_shed")
+        with trio.CancelScope() as scope:
+            self._scopes.setdefault(address, []).append(scope)
+            self._count += 1
+            try:
+                yield
+            finally:
+                self._leave(address, scope)
+
+    def _leave(self, address: str, scope: trio.CancelScope) -> None:
+        """Take it out; twice is nothing."""
+        theirs = self._scopes.get(address, [])
+        if scope in theirs:
+            theirs.remove(scope)
+            self._count -= 1
+            if not theirs:
+                del self._scopes[address]
+
+
 async def _accept(
-    listener: TcpListener, server: DnsServer, room: trio.Semaphore, nursery: trio.Nursery
+    listener: TcpListener, server: DnsServer, guests: _Guests, nursery: trio.Nursery
 ) -> None:
     async with listener:
         while True:
@@ -274,22 +309,13 @@ async def _accept(
                 stream = await listener.accept()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return  # with the host's power
-            try:
-                room.acquire_nowait()
-            except trio.WouldBlock:
-                server.counters.add("dns_connections_refused")
-                await trio.aclose_forcefully(stream)
-                continue
-            nursery.start_soon(_converse, stream, server, room)
+            nursery.start_soon(_converse, stream, server, guests)
 
 
-async def _converse(
-    stream: trio.abc.HalfCloseableStream, server: DnsServer, room: trio.Semaphore
-) -> None:
+async def _converse(stream: TcpStream, server: DnsServer, guests: _Guests) -> None:
     try:
-        async with stream:
-            await converse(stream, server)
+        with guests.entered(stream.remote_address[0]):
+            async with stream:
+                await converse(stream, server)
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         server.counters.add("dns_unanswerable")
-    finally:
-        room.release()

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 import pystack
 from pystack.dns.server import DnsServer
-from pystack.runtime.dns_service import IDLE_S, MAX_LATE, converse, names_of, serve_dns
+from pystack.runtime.dns_service import (
+    IDLE_S,
+    MAX_CONNECTIONS,
+    MAX_LATE,
+    converse,
+    names_of,
+    serve_dns,
+)
 from pystack.runtime.host import TrioHost
 from pystack.runtime.name_servers import make_answers
 from pystack.wire.dns import Framer, frame
@@ -342,3 +349,33 @@ def test_hostile_bytes_on_a_connection_end_it_at_most(draw: st.DataObject) -> No
     while (message := framer.next()) is not None:
         assert dns.message.from_wire(message).flags & dns.flags.QR
     assert framer.held_bytes == 0
+
+
+def test_whoever_holds_all_connections_loses_the_oldest_to_who_comes() -> None:
+    """Else one host in a laboratory keeps the long answers, which come by TCP, from all others."""
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            server, switch = net.host("server"), net.switch("switch")
+            client, greedy = net.host("client"), net.host("greedy")
+            for host in (server, client, greedy):
+                net.link(host, switch)
+            answers = make_answers(net, "server", records=RECORDS)
+            await server.start(serve_dns, server, answers)
+            held = [
+                await greedy.open_tcp_stream(server.address, 53) for _ in range(MAX_CONNECTIONS)
+            ]
+            client.dns = server.address
+            assert len(await client.look_up_all("many.example.test")) == 300
+            assert server.counters["dns_connections_shed"] == 1
+            await held[-1].send_all(frame(query("www.example.test")))
+            assert (await messages(held[-1], 1))[0].answer
+            assert await held[0].receive_some() == b""
+            await trio.sleep(IDLE_S + 1)
+            more = [
+                await greedy.open_tcp_stream(server.address, 53) for _ in range(MAX_CONNECTIONS)
+            ]
+            assert len(more) == MAX_CONNECTIONS
+            assert server.counters["dns_connections_shed"] == 1  # those that went left their places
+
+    pystack.run(main)
