@@ -18,6 +18,7 @@ from pystack.core.errors import PystackError
 DATA: Final = 0
 HEADERS: Final = 1
 RST_STREAM: Final = 3
+SETTINGS: Final = 4
 CONTINUATION: Final = 9
 PREFACE: Final = -1  # no frame, but what comes before all of them
 
@@ -27,6 +28,7 @@ _END_HEADERS: Final = 0x4
 MAX_FRAME_BYTES: Final = 16 * 1024  # the least that there may be, and what is announced
 # Frames in a row that ask for nothing and bring nothing: PING, SETTINGS, PRIORITY, empty DATA
 MAX_IDLE_FRAMES: Final = 1000
+MAX_SETTINGS_BYTES: Final = 6 * 64
 MAX_CONTINUATIONS: Final = 16
 BLOCK_FACTOR: Final = 2  # a block of headers may be so many times as long as they are themselves
 
@@ -108,5 +110,8 @@ class Frames:
             self._idle = 0
         else:
             self._idle += 1
+            # There are ten settings; a frame of 2,700 takes h2 20 ms
+            if kind == SETTINGS and length > MAX_SETTINGS_BYTES:
+                raise FloodError("http2_floods", "settings without end")
             if self._idle > MAX_IDLE_FRAMES:
                 raise FloodError("http2_floods", "frames that are of no use, without end")

@@ -82,8 +82,12 @@ async def test_a_long_answer_keeps_to_the_clients_windows(window: int) -> None:
 
 async def test_long_frames_are_sent_to_who_wants_them() -> None:
     settings = {"INITIAL_WINDOW_SIZE": 1 << 20, "MAX_FRAME_SIZE": 1 << 16}
-    async with talking(Site(), settings=settings) as client:
-        assert len((await client.ask("/bytes/60000")).body) == 60_000
+
+    async def answer(_request: Request) -> Response:
+        return Response(200, bytes(60_000))
+
+    async with talking(answer, settings=settings) as client:
+        assert len((await client.ask("/")).body) == 60_000
     assert len(client.order) == 1
 
 

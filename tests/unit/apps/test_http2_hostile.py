@@ -141,6 +141,7 @@ async def test_data_after_the_end_of_a_request_costs_its_stream() -> None:
 FLOODS = {
     "ping": frame(PING, 0, 0, bytes(8)),
     "settings": frame(SETTINGS),
+    "settings_of_a_frame": frame(SETTINGS, 0, 0, b"\0\4\0\1\0\0" * 2700),
     "priority": frame(PRIORITY, 0, 3, b"\x00\x00\x00\x01\x10"),
     "unknown": frame(77, 0, 0, b"?"),
     "window": frame(WINDOW, 0, 0, b"\x00\x00\x00\x01"),
@@ -153,7 +154,8 @@ FLOODS = {
 async def test_a_flood_of_frames_that_are_of_no_use_ends_the_connection(name: str) -> None:
     counters = Counters()
     async with talking(wait_for_ever, counters=counters, begins=False) as client:
-        await client.stream.send_all(BEGINNING + get(1, flags=4) + FLOODS[name] * 2000)
+        count = 1 if name == "settings_of_a_frame" else 2000
+        await client.stream.send_all(BEGINNING + get(1, flags=4) + FLOODS[name] * count)
         await client.read_raw()
     assert client.goaway is ErrorCodes.ENHANCE_YOUR_CALM
     assert counters == {"http2_floods": 1}

@@ -83,6 +83,17 @@ async def test_any_part_of_the_pattern_is_that_part_of_the_whole(start: int, siz
     assert data == whole[start % PERIOD :][:size]
 
 
+async def test_chunks_of_the_pattern_are_of_one_buffer_for_all() -> None:
+    """A hundred streams of each of a thousand clients may hold one, and never take it."""
+    views = [
+        chunk
+        for start in (0, 7, 250)
+        for chunk in pattern(start, start + 1_000_000)  # type: ignore[union-attr]
+    ]
+    assert len({id(view.obj) for view in views if isinstance(view, memoryview)}) == 1
+    assert all(isinstance(view, memoryview) for view in views)
+
+
 @pytest.mark.parametrize(
     ("method", "target", "allow"),
     [
