@@ -106,7 +106,7 @@ class Zones:
                     found.rcode, found.authoritative = dns.REFUSED, False
                 return found
             above = above[: above.index(apex) + 1]  # no further than that
-            referral = self._referral(above)
+            referral = self._referral(above, question.kind)
             if referral is not None:
                 found.authority = list(referral)
                 found.authoritative = bool(found.answers)
@@ -212,9 +212,11 @@ class Zones:
             if dns.kind_of_address(each) == kind
         )
 
-    def _referral(self, above: list[str]) -> tuple[dns.Record, ...] | None:
+    def _referral(self, above: list[str], kind: int) -> tuple[dns.Record, ...] | None:
         """Return the servers of a part of the zone that was given away; None: it is ours."""
-        for each in reversed(above[:-1]):  # the one nearest to the apex
+        # What signs such a part is for the zone above it to say, RFC 4035 section 3.1.4.1.
+        below = above[1:-1] if kind == dns.DS else above[:-1]
+        for each in reversed(below):  # the one nearest to the apex
             if (servers := self._sets.get(each, {}).get(dns.NS)) is not None:
                 return servers
         return None

@@ -53,6 +53,7 @@ TXT: Final = 16
 AAAA: Final = 28
 SRV: Final = 33
 OPT: Final = 41
+DS: Final = 43  # RFC 4034
 ANY: Final = 255
 IN: Final = 1
 ANY_CLASS: Final = 255

@@ -103,7 +103,7 @@ class Control:
             data = await self.passive()
             await self.send(command)
         opening = await self.answer()
-        assert opening.code in (125, 150), opening
+        assert opening.code == 150, opening
         return data, opening
 
     async def get(self, command: str | bytes, *, active: bool = False) -> bytes:

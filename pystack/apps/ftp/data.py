@@ -30,11 +30,6 @@ class Channel(Protocol):
     """The way to a data connection that the client has asked for."""
 
     @property
-    def is_open(self) -> bool:
-        """Tell whether the connection is there already."""
-        ...
-
-    @property
     def is_over(self) -> bool:
         """Tell whether there will be none any more."""
         ...
@@ -71,11 +66,6 @@ class Passive:
     def port(self) -> int:
         """Return the port that the client is to come to."""
         return self._listener.address[1]
-
-    @property
-    def is_open(self) -> bool:
-        """Tell whether the client has come."""
-        return self._stream is not None
 
     @property
     def is_over(self) -> bool:
@@ -122,7 +112,6 @@ class Passive:
 class Active:
     """A port of the client's that we are to connect to."""
 
-    is_open: Final = False
     is_over: Final = False
     connects_first: Final = True
 

@@ -268,10 +268,11 @@ class Session:
         transfer = _Transfer(self, channel, job, lingers=lingers)
         self._progress = transfer.progress
         try:
-            stream = await channel.open() if channel.connects_first else None
-            transfer.stream = stream
-            is_open = stream is not None or channel.is_open
-            await self.say(125 if is_open else 150, opening)
+            if channel.connects_first:
+                transfer.stream = await channel.open()
+            # 150 also where RFC 959 would have 125, as vsftpd, pure-ftpd and ProFTPD do: clients
+            # (ftplib, curl) read the size out of a 150 alone.
+            await self.say(150, opening)
             await self.lines.flush()
             await self._run(transfer)
         finally:

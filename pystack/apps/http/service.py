@@ -61,6 +61,10 @@ class HttpsService(HttpService):
         super().__init__(options)
         try:
             need("h2.connection", "HTTP/2")
+            # Now, and not when it is first spoken: whoever has given up root by then may not be
+            # able to read it.
+            import pystack.apps.http.http2  # noqa: F401
+
             alpn = ["h2", "http/1.1"]
         except ConfigError as error:
             _log.warning("https speaks HTTP/1.1 alone: %s", error)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from pystack.apps.ftp.addresses import check_target, parse_eprt, parse_port, pasv_text
 from pystack.apps.ftp.commands import COMMANDS
-from pystack.apps.ftp.listing import FACTS, facts_of, list_line
+from pystack.apps.ftp.listing import FACTS, facts_of, list_line, parse_timestamp
 from pystack.apps.ftp.replies import RefusedError, doubled, quoted, reply, without_telnet
 from pystack.apps.ftp.session import Session, Site
 from pystack.apps.ftp.transfer import FileSink, Progress, receive
@@ -42,6 +43,16 @@ def test_no_text_makes_a_reply_of_its_own(lines: list[str]) -> None:
     assert data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r") == len(lines)
     ends = [line for line in data.split(b"\r\n") if line.startswith(b"211 ")]
     assert ends == [data.split(b"\r\n")[-2]]
+
+
+def test_a_time_is_read_without_another_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Who has given up root by then may not be able to read what Python has not imported yet.
+    monkeypatch.setitem(sys.modules, "_strptime", None)
+    assert parse_timestamp(b"20200229123005") == 1_582_979_405
+    assert parse_timestamp(b"19691231235959") == -1
+    for nonsense in (b"20200230123005", b"20200229246060", b"2020022912300", b"2020022912300x"):
+        with pytest.raises(RefusedError, match="YYYYMMDDHHMMSS"):
+            parse_timestamp(nonsense)
 
 
 def test_telnet_commands_are_taken_out() -> None:

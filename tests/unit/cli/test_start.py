@@ -36,6 +36,11 @@ def test_up_imports_nothing_that_it_does_not_need() -> None:
     assert imported_after(code).isdisjoint(NOT_NEEDED)
 
 
+def test_who_will_speak_http_2_has_read_it_before_root_is_given_up() -> None:
+    code = "from pystack.apps.service import place_services; place_services(['https'])"
+    assert "pystack.apps.http.http2" in imported_after(code)
+
+
 def test_the_package_itself_imports_next_to_nothing() -> None:
     modules = imported_after("import pystack")
     assert [name for name in modules if name.startswith("pystack.")] == []

@@ -136,6 +136,16 @@ def test_a_part_that_was_given_away_is_referred_to(zone: DnsServer) -> None:
     assert texts(reply.additional) == ["ns.given.example.test. 60 IN A 10.77.0.54"]
 
 
+def test_what_signs_a_part_is_for_the_zone_above_to_say(zone: DnsServer) -> None:
+    reply = ask(zone, "given.example.test", "DS")  # RFC 4035 section 3.1.4.1
+    assert (code(reply), reply.answer) == ("NOERROR", [])
+    assert reply.flags & dns.flags.AA
+    assert [each.rdtype.name for each in reply.authority] == ["SOA"]
+    reply = ask(zone, "www.given.example.test", "DS")  # for who the part was given to
+    assert not reply.flags & dns.flags.AA
+    assert [each.rdtype.name for each in reply.authority] == ["NS"]
+
+
 # --- what is not
 
 
