@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from pystack.apps.base import Service as Service
 from pystack.apps.options import ServiceOptions as ServiceOptions
 from pystack.apps.simple import Chargen, Daytime, Discard, Echo, Time
+from pystack.core.addresses import is_port
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.plugins import find, installed
@@ -118,17 +119,14 @@ def known_names() -> list[str]:
 
 def parse_serve(text: str) -> tuple[str, int | None]:
     """Read `NAME[:PORT]`; no port means the service's usual one."""
-    if text == ALL:
-        return ALL, None
     name, colon, port_text = text.partition(":")
-    if name == ALL:
+    if name == ALL and colon:
         raise ConfigError(f"{text!r}: all of them have ports of their own: {ALL!r} takes none")
-    if name not in BUILT_IN and name not in (names := known_names()):
+    if name != ALL and name not in BUILT_IN and name not in (names := known_names()):
         raise ConfigError(f"there is no service {name!r}{suggest(name, names)}")
     if not colon:
         return name, None
-    is_number = port_text.isascii() and port_text.isdigit() and len(port_text) <= 5
-    if not is_number or not 1 <= int(port_text) <= 65535:
+    if not is_port(port_text):
         raise ConfigError(f"{text!r}: {port_text!r} is not a port; a port is 1 to 65535")
     return name, int(port_text)
 

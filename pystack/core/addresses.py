@@ -82,6 +82,11 @@ def is_loopback(address: int) -> bool:
     return address >> 24 == 127
 
 
+def is_port(text: str) -> bool:
+    """Tell whether these are the digits of a port that can be asked for: 1 to 65535."""
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
+
+
 def is_usable_source(address: int) -> bool:
     """Tell whether it may name the sender of a packet: one host, somewhere (RFC 1122 3.2.1.3)."""
     return not (address >> 24 == 0 or address >> 28 >= 0xE)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pystack.core.addresses import is_port
 from pystack.core.errors import ConfigError
 from pystack.core.idna import to_ascii
 from pystack.core.suggest import suggest
@@ -164,7 +165,7 @@ def split_server(text: str) -> tuple[str, int]:
         raise ConfigError(f"{text!r} is no name server")
     if not colon:
         return name, PORT
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+    if not is_port(port):
         raise ConfigError(f"{text!r}: {port!r} is not a port; a port is 1 to 65535")
     return name, int(port)
 

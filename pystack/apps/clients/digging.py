@@ -185,7 +185,8 @@ def _switch(text: str, said: _Said) -> None:
 
 
 def _number(name: str, value: str, said: _Said) -> None:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= 65535):
+    is_number = value.isascii() and value.isdigit() and len(value) <= 9
+    if not is_number or not 1 <= int(value) <= 65535:
         raise ConfigError(f"+{name}={value}: it takes a number, 1 to 65535")
     number = int(value)
     match name:
