@@ -345,7 +345,7 @@ def test_compressed_is_unfolded_and_counted_as_it_came(coding: str) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [(b"br", b"x"), (b"gzip", b"no gzip"), (b"gzip", gzip.compress(b"x")[:-2])],
+    [(b"br", b"x"), (b"gzip", b"no gzip"), (b"gzip", gzip.compress(b"x", mtime=0)[:-2])],
 )
 def test_a_coding_that_cannot_be_read_is_61(encoding: bytes, body: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n"
