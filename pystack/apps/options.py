@@ -7,6 +7,7 @@ from random import Random
 
 from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.world import utc_now
+from pystack.core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +51,9 @@ class ServiceOptions:
     faults: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test late 2s"
     asgi: AppName | None = None  # None: there is no application
     asgi_tls: bool = False
+
+    def needed_root(self, name: str) -> Path:
+        """Return the root, without which the service `name` has nothing. Raises ConfigError."""
+        if self.root is None:
+            raise ConfigError(f"{name} needs a directory to serve: --root DIR, or root = in a lab")
+        return self.root

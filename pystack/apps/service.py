@@ -185,7 +185,7 @@ def _all(options: ServiceOptions) -> Iterator[Request]:
     """Yield every built-in one that can be had with the options."""
     left_out = {"asgi"}  # it has the port of http
     if options.root is None:
-        left_out.add("ftp")  # it has nothing but files
+        left_out |= {"ftp", "tftp"}  # they have nothing but files
     # Mail is written below a root, which not everybody means who has one served.
     mail = options if options.writable else replace(options, root=None)
     for name in BUILT_IN:

@@ -76,7 +76,8 @@ CURL: Final[Mapping[str, Option]] = {
 @takes(asked=CURL)
 def get_command(
     urls: Annotated[
-        list[str], typer.Argument(metavar="URL...", help="http, https, ws, wss, ftp, smtp.")
+        list[str],
+        typer.Argument(metavar="URL...", help="http, https, ws, wss, ftp, ftps, smtp, smtps."),
     ],
     *,
     asked: Words,

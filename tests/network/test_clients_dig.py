@@ -150,7 +150,7 @@ def test_a_host_of_a_lab_asks_its_own_server(dig: Here, tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         ((), "no name is given that is to be asked for"),
-        (("x", "y"), "'y': there is one name to ask for already"),
+        (("x", "y"), "'y' is no type, and there is a name to ask for already"),
         (("x", "+shrt"), "there is no +shrt; did you mean '+short'?"),
         (("x", "+time=0"), "+time=0: it takes a number"),
         (("x", "+time"), "+time=: it takes a number"),

@@ -28,15 +28,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(root: Path | None, program: Program, *, writable: bool = False, **line: object) -> None:
+def run(root: Path, program: Program, *, writable: bool = False, **line: object) -> None:
     async def main() -> None:
         async with pystack.Network(seed=1) as net:
             client, server = net.host("client"), net.host("server")
             net.link(client, server, **{"delay": "10ms", **line})  # type: ignore[arg-type]
-            if root is None:
-                await pystack.serve(server, "tftp")
-            else:
-                await pystack.serve(server, "tftp", root=root, writable=writable)
+            await pystack.serve(server, "tftp", root=root, writable=writable)
             await program(client, server)
 
     pystack.run(main, until=3600)
@@ -155,14 +152,6 @@ def test_not_everything_can_be_written(root: Path, name: bytes) -> None:
 
     run(root, program, writable=True)
     assert not list(root.glob(".*part"))
-
-
-def test_without_a_root_there_is_no_file() -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        with pytest.raises(TftpError, match=r"^1: no such file"):
-            await tftp_client.fetch(client, server.address, b"text")
-
-    run(None, program)
 
 
 def test_an_upload_that_is_given_up_leaves_nothing(root: Path) -> None:

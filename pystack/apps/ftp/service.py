@@ -12,7 +12,6 @@ from pystack.apps.ftp.session import Session, Site
 from pystack.apps.options import ServiceOptions
 from pystack.apps.tls import optional_tls
 from pystack.apps.tree import Tree
-from pystack.core.errors import ConfigError
 from pystack.runtime.host import TrioHost
 
 
@@ -24,9 +23,7 @@ class FtpService(Service):
 
     def __init__(self, options: ServiceOptions) -> None:
         """Raises ConfigError: there is no directory, a certificate that is of no use."""
-        if options.root is None:
-            raise ConfigError("ftp needs a directory to serve: --root DIR, or root = in a lab")
-        self._tree = Tree(options.root, dotfiles=options.dotfiles)
+        self._tree = Tree(options.needed_root(self.name), dotfiles=options.dotfiles)
         self._options = options
         self._tls = optional_tls(options)
         self._site: Site | None = None  # None: no host yet

@@ -58,10 +58,8 @@ class Tftp(Service):
     udp_port: Final = 69
 
     def __init__(self, options: ServiceOptions) -> None:
-        """Raises ConfigError: the root is no directory."""
-        self._tree = None
-        if options.root is not None:
-            self._tree = Tree(options.root, dotfiles=options.dotfiles)
+        """Raises ConfigError: there is no directory."""
+        self._tree = Tree(options.needed_root(self.name), dotfiles=options.dotfiles)
         self._writable = options.writable
         self._host: TrioHost | None = None
         self._socket: SendingSocket | None = None  # None: not served yet
@@ -217,6 +215,6 @@ class Tftp(Service):
         if request.mode not in _MODES:
             raise TransferError(packets.ILLEGAL, "the modes are octet and netascii")
         path = join_path([], request.name)
-        if self._tree is None or not path:
+        if not path:
             raise TransferError(packets.NOT_FOUND, "no such file")
         return self._tree, path

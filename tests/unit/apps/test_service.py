@@ -41,9 +41,10 @@ def test_a_port_is_1_to_65535(text: str) -> None:
         parse_serve(text)
 
 
-def test_all_of_them_take_no_port() -> None:
-    with pytest.raises(ConfigError, match="'all:80': all of them have ports of their own"):
-        parse_serve("all:80")
+@pytest.mark.parametrize("name", ["ftp", "tftp"])
+def test_what_has_nothing_but_files_needs_a_root(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} needs a directory to serve: --root DIR"):
+        place_services([name])
 
 
 def test_an_unknown_name_is_told_the_nearest_or_all_there_are() -> None:
