@@ -40,8 +40,9 @@ class UdpSocket:
         self._closed = False
         # By peers who wrote to another address than ours to them come from: the one to answer from
         self._places: dict[tuple[Ip4, int], DatagramFields] = {}
+        # Hosts with one beside that of the loopback, nearly all, are spared what places cost.
+        self._addresses = host.stack.addresses
         socket.on_readable = self._reader.wake
-        self._keep_places()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -109,7 +110,6 @@ class UdpSocket:
             datagram = self.receive_from_nowait()
             if datagram is not None:
                 return datagram
-            self._keep_places()
             await self._reader.wait()
 
     def receive_from_nowait(self) -> tuple[bytes, tuple[str, int]] | None:
@@ -125,18 +125,9 @@ class UdpSocket:
         if datagram is None:
             return None
         payload, src, port = datagram
-        if socket.arrival is not None:
-            self._note_place((src, port), socket.arrival.dst)
+        if len(self._addresses) > 2 and socket.local == UNSPECIFIED:
+            self._note_place((src, port), socket.arrived_at)
         return payload, (format_ip4(src), port)
-
-    def _keep_places(self) -> None:
-        """See from now on which address datagrams are sent to, where that can differ.
-
-        Hosts with one address beside that of the loopback, nearly all, are spared what it costs.
-        """
-        socket = self._socket
-        if socket.arrivals is None and len(self._host.stack.addresses) > 2:
-            socket.want_arrivals(wanted=socket.local == UNSPECIFIED)
 
     def _note_place(self, peer: tuple[Ip4, int], dst: Ip4) -> None:
         stack = self._host.stack
@@ -163,7 +154,9 @@ class UdpSocket:
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram. Raises OSError (EMSGSIZE, ENETUNREACH, EACCES), also an earlier's."""
         await trio.lowlevel.checkpoint()
-        self.send_to_nowait(data, await self._looked_up(address))
+        if self._host.resolver is not None:
+            address = await self._looked_up(address)
+        self.send_to_nowait(data, address)
 
     def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram; UDP never waits, so this is `send_to` without the checkpoint."""
@@ -182,7 +175,9 @@ class UdpSocket:
         `send_to` does; then none was sent.
         """
         await trio.lowlevel.checkpoint()
-        self.send_many_to_nowait(datagrams, await self._looked_up(address))
+        if self._host.resolver is not None:
+            address = await self._looked_up(address)
+        self.send_many_to_nowait(datagrams, address)
 
     def send_many_to_nowait(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
         """Do what `send_many_to` does, without the checkpoint."""
@@ -199,9 +194,7 @@ class UdpSocket:
         self._socket.send_to(data, *self._socket.remote, self._host.now())
 
     async def _looked_up(self, address: tuple[str, int]) -> tuple[str, int]:
-        """Return an address that can be sent to at once."""
-        if self._host.resolver is None:
-            return address
+        """Return an address that can be sent to at once, of a host that asks name servers."""
         return format_ip4(await self._host.look_up(address[0])), address[1]
 
     async def aclose(self) -> None:

@@ -152,8 +152,9 @@ class TrioHost:
     @property
     def address(self) -> str:
         """Return its first address on a real link, as text."""
-        for address in self.addresses:
-            return address
+        for interface in self.stack.interfaces:  # not all of `addresses`: it is asked for often
+            if interface.neighbors is not None:
+                return format_ip4(interface.address)
         raise ConfigError(f"{self.name} has no link yet, and so no address")
 
     @property

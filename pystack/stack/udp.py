@@ -135,10 +135,10 @@ class UdpTable:
             return False
         counters = host.counters
         if frame.gso_bytes:
-            return self._burst_arrived(socket, payload, src, src_port, frame)
+            return self._burst_arrived(socket, payload, src, src_port, dst, frame)
         counters["ip_packets_in"] += 1
         counters["udp_datagrams_in"] += 1
-        if not socket.deliver(payload, src, src_port):
+        if not socket.deliver(payload, src, src_port, dst):
             host.drop(
                 "udp_receive_buffer_full", now, interface, frame.data[ethernet.HEADER_BYTES :]
             )
@@ -155,7 +155,7 @@ class UdpTable:
         return True
 
     def _burst_arrived(
-        self, socket: UdpSocket, payload: bytes, src: Ip4, src_port: int, frame: Frame
+        self, socket: UdpSocket, payload: bytes, src: Ip4, src_port: int, dst: Ip4, frame: Frame
     ) -> bool:
         """Deliver a burst; no observer looks on. Not one whose checksums are there to be verified.
 
@@ -164,7 +164,7 @@ class UdpTable:
         if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes < 0 or not payload:
             return False
         counters = self._host.counters
-        count, lost = socket.deliver_burst(payload, frame.gso_bytes, src, src_port)
+        count, lost = socket.deliver_burst(payload, frame.gso_bytes, src, src_port, dst)
         counters["frames_in"] += count - 1  # each is counted as if it had come alone
         counters["ip_packets_in"] += count
         counters["udp_datagrams_in"] += count
@@ -198,7 +198,7 @@ class UdpTable:
                 number = self._host.interfaces.index(interface) + 1
                 options = bytes(packet.options)
                 arrival = Arrival(packet.dst, number, packet.ttl, packet.tos, now, options)
-            if not socket.deliver(payload, src, src_port, arrival):
+            if not socket.deliver(payload, src, src_port, packet.dst, arrival):
                 self._host.drop("udp_receive_buffer_full", now, data=packet.raw)
 
     def _choose(self, found: list[UdpSocket], dst: Ip4, src: Ip4, src_port: int) -> UdpSocket:

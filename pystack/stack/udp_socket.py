@@ -104,6 +104,7 @@ class UdpSocket:
         "allow_broadcast",
         "arrival",
         "arrivals",
+        "arrived_at",
         "broken",
         "device",
         "dropped",
@@ -145,8 +146,10 @@ class UdpSocket:
         self.all_groups = True  # False: hears none that it has not joined itself
         self.dropped = 0  # datagrams that there was no room for
         self.ways: dict[tuple[Ip4, int], egress.DatagramWay] = {}  # by destination
-        self._received: deque[tuple[bytes, Ip4, int]] = deque()
+        # Payload, from whom, and to which address of this host
+        self._received: deque[tuple[bytes, Ip4, int, Ip4]] = deque()
         self._queued_bytes = 0
+        self.arrived_at = UNSPECIFIED  # where the last datagram received was sent to
         self.arrival: Arrival | None = None  # of the last datagram received; None: not asked for
         self.arrivals: deque[Arrival | None] | None = None  # None: nobody has asked for them
 
@@ -176,14 +179,14 @@ class UdpSocket:
         """Return (payload, source address, source port) of the oldest datagram, if there is one."""
         if not self._received:
             return None
-        datagram = self._received.popleft()
+        payload, src, port, self.arrived_at = self._received.popleft()
         if self._received:
-            self._queued_bytes -= buffer_bytes(len(datagram[0]))
+            self._queued_bytes -= buffer_bytes(len(payload))
         else:
             self._queued_bytes = 0
         if self.arrivals is not None:
             self.arrival = self.arrivals.popleft()
-        return datagram
+        return payload, src, port
 
     def peek(self) -> tuple[bytes, Ip4, int] | None:
         """Return what `receive` would, and leave it there."""
@@ -191,7 +194,8 @@ class UdpSocket:
             return None
         if self.arrivals is not None:
             self.arrival = self.arrivals[0]
-        return self._received[0]
+        payload, src, port, self.arrived_at = self._received[0]
+        return payload, src, port
 
     def take_error(self) -> OSError | None:
         """Return what went wrong, once; always, where there is no host any more."""
@@ -262,7 +266,7 @@ class UdpSocket:
         self.on_readable = None
 
     def deliver(
-        self, payload: bytes, src: Ip4, src_port: int, arrival: Arrival | None = None
+        self, payload: bytes, src: Ip4, src_port: int, dst: Ip4, arrival: Arrival | None = None
     ) -> bool:
         """Queue a datagram for the owner; False where there is no room."""
         cost = buffer_bytes(len(payload))
@@ -270,7 +274,7 @@ class UdpSocket:
             self.dropped += 1
             return False
         self._queued_bytes += cost
-        self._received.append((payload, src, src_port))
+        self._received.append((payload, src, src_port, dst))
         if self.arrivals is not None:
             self.arrivals.append(arrival)
         if self.on_readable is not None:
@@ -278,16 +282,16 @@ class UdpSocket:
         return True
 
     def deliver_burst(
-        self, payload: bytes, each_bytes: int, src: Ip4, src_port: int
+        self, payload: bytes, each_bytes: int, src: Ip4, src_port: int, dst: Ip4
     ) -> tuple[int, int]:
         """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
         parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
         count = len(parts)
         cost = (count - 1) * buffer_bytes(each_bytes) + buffer_bytes(len(parts[-1]))
         if self._queued_bytes + cost > self.receive_buffer_bytes:
-            return count, sum(not self.deliver(part, src, src_port) for part in parts)
+            return count, sum(not self.deliver(part, src, src_port, dst) for part in parts)
         self._queued_bytes += cost
-        self._received.extend([(part, src, src_port) for part in parts])
+        self._received.extend([(part, src, src_port, dst) for part in parts])
         if self.on_readable is not None:
             self.on_readable()
         return count, 0
