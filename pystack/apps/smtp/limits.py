@@ -11,8 +11,8 @@ class SmtpLimits(Bounds):
     """Bounds of one connection, and of all. Times are in the world's seconds."""
 
     size_bytes: int = 10 * 1024 * 1024  # of a message, told as SIZE; more is 552
-    recipients: int = 100  # of a message; more is 452
-    errors: int = 10  # in a row; then 421
+    recipients: int = 100  # of a message, RFC 5321 (4.5.3.1.8) has so many at least; more is 452
+    errors: int = 10  # in a row without a message; with the next it is 421
     line_bytes: int = 2048  # of a command; RFC 5321 (4.5.3.1.4) has 512 at least; more is 500
     command_s: float = 300.0  # for the next command, RFC 5321 (4.5.3.2.7); then 421
     content_s: float = 180.0  # the longest silence inside a message, (4.5.3.2.5); then 421

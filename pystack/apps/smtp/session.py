@@ -13,6 +13,7 @@ from typing import Final
 
 from pystack.apps.lines import split_command
 from pystack.apps.smtp import replies
+from pystack.apps.smtp.limits import DEFAULT_SMTP_LIMITS
 from pystack.apps.smtp.replies import Reply, reply
 from pystack.apps.smtp.syntax import (
     NULL_SENDER,
@@ -25,8 +26,6 @@ from pystack.apps.smtp.syntax import (
 )
 
 ANYBODY: Final = "*"  # among the domains whose mail is taken
-MAX_RECIPIENTS: Final = 100  # RFC 5321 (4.5.3.1.8): at least
-MAX_ERRORS: Final = 10  # in a row without a message; with the next the session ends
 MAX_SIZE_DIGITS: Final = 20  # RFC 1870 (3)
 
 # What those say who take this for another protocol, or are made to by a web page.
@@ -56,8 +55,8 @@ class Policy:
     # Whose mail is taken: names in small letters and canonical literals; "*": anybody's.
     domains: frozenset[str]
     size_bytes: int
-    max_recipients: int = MAX_RECIPIENTS
-    max_errors: int = MAX_ERRORS
+    max_recipients: int = DEFAULT_SMTP_LIMITS.recipients
+    max_errors: int = DEFAULT_SMTP_LIMITS.errors
 
     def takes(self, mailbox: Mailbox) -> bool:
         """Tell whether mail for it is for here. A Postmaster without a domain is."""

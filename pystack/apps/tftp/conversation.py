@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
@@ -14,6 +14,7 @@ from pystack.apps.tftp.packets import Packet
 from pystack.apps.tftp.transfer import Receiving, Side, TransferError
 from pystack.apps.turns import Turn
 from pystack.core.errors import WireError
+from pystack.runtime.datagrams import UdpSocket
 
 TRIES: Final = 6  # then the peer has gone
 FIRST_TRIES: Final = 3  # as long as it has never been heard of
@@ -25,18 +26,6 @@ SLOWEST_S: Final = 10.0  # for each block on average, when the grace is over
 _PACKET_UNITS: Final = 5  # of work: it takes about 50 us
 
 _log: Final = logging.getLogger("pystack.apps")
-
-
-class Socket(Protocol):
-    """Just what is needed of a UDP socket."""
-
-    async def receive_from(self) -> tuple[bytes, tuple[str, int]]:
-        """Return the next datagram and its sender."""
-        ...
-
-    def send_to_nowait(self, data: bytes, address: tuple[str, int]) -> None:
-        """Send one datagram. Raises OSError."""
-        ...
 
 
 class Conversation:
@@ -74,7 +63,7 @@ class Conversation:
         """Tell whether the peer had time to answer, and did not: it may never have asked."""
         return not self._side.progress and now - self._began_at > UNHEARD_S
 
-    async def run(self, socket: Socket) -> None:
+    async def run(self, socket: UdpSocket) -> None:
         """Go on until all is there, or the peer is not. Raises TransferError, OSError."""
         side, began = self._side, self._began_at
         self.send(socket, side.begin())
@@ -104,7 +93,7 @@ class Conversation:
                 if now - began > GRACE_S + SLOWEST_S * side.progress:
                     raise TransferError(packets.UNDEFINED, "too slow")
 
-    async def linger(self, socket: Socket) -> None:
+    async def linger(self, socket: UdpSocket) -> None:
         """Say once more that all has come, to a peer that has not heard it."""
         deadline = trio.current_time() + LINGER_S
         while (packet := await self._next(socket, deadline)) is not None:
@@ -112,7 +101,7 @@ class Conversation:
                 return
             self.send(socket, self._side.take(packet))
 
-    def send(self, socket: Socket, ready: Sequence[bytes]) -> None:
+    def send(self, socket: UdpSocket, ready: Sequence[bytes]) -> None:
         """Send them, if all of them may go to somebody who may not have asked for them."""
         if ready and not self._side.progress:
             excess_bytes = sum(map(len, ready)) - self._asked_bytes
@@ -129,7 +118,7 @@ class Conversation:
         doubled_s = self._timeout_s * float(1 << (tries - 1))
         return max(self._timeout_s, min(doubled_s, MAX_WAIT_S))
 
-    async def _next(self, socket: Socket, deadline: float) -> Packet | None:
+    async def _next(self, socket: UdpSocket, deadline: float) -> Packet | None:
         """Return the next packet of the peer's; None: there is none in time."""
         with trio.CancelScope(deadline=deadline):
             while True:
@@ -143,7 +132,7 @@ class Conversation:
                     self._count(error.reason)
         return None
 
-    def _refuse(self, socket: Socket, payload: bytes, sender: tuple[str, int]) -> None:
+    def _refuse(self, socket: UdpSocket, payload: bytes, sender: tuple[str, int]) -> None:
         """Tell somebody else that this is not a transfer with him; this one goes on."""
         self._count("tftp_unknown_transfer")
         answer = packets.pack_error(packets.UNKNOWN_ID, "unknown transfer")
