@@ -103,6 +103,35 @@ def test_what_goes_wrong_has_curls_status(
     assert run.one.error.startswith(sentence)
 
 
+@pytest.mark.parametrize("then", ["close", "reset"])
+def test_a_kept_connection_that_ends_under_a_request_is_replaced(then: str) -> None:
+    # The server has read the second request, and ends: nobody could have seen it before.
+    run = run_get(answering(OK, b"", then=then), GET, GET, delay="40ms")
+    first, second = run.transfers
+    assert (second.exit_status, second.error, run.body) == (0, "", b"hi")
+    assert second.remote_port == 80
+    assert second.local_port != first.local_port
+    assert out("%{num_connects} %{time_starttransfer}", run) == "1 0.240000"
+    assert any("Connection died, retrying a fresh connect" in line for line in run.talk)
+
+
+def test_what_was_posted_is_not_posted_again_unasked() -> None:
+    run = run_get(answering(OK, b""), GET, GET, options=GetOptions(data=b"x=1"), delay="40ms")
+    assert [each.exit_status for each in run.transfers] == [0, 52]
+
+
+def test_a_connection_that_never_answers_is_not_tried_for_ever() -> None:
+    run = run_get(answering(b""), GET, GET, delay="40ms")
+    assert [each.exit_status for each in run.transfers] == [52, 52]
+    assert [each.num_connects for each in run.transfers] == [1, 1]
+
+
+def test_http_2_without_an_answer_is_an_empty_reply() -> None:
+    options = GetOptions(http="2-prior-knowledge")
+    run = run_get(answering(b""), GET, options=options, delay="1ms")
+    assert (run.one.exit_status, run.one.error) == (52, "Empty reply from server")
+
+
 async def _nobody(_server: TrioHost, _link: Link) -> None:
     pass
 

@@ -237,6 +237,14 @@ def test_a_file_a_part_of_it_and_its_size(files: Path) -> None:
     assert run.body == (files / "big").read_bytes()
 
 
+def test_a_file_that_ends_before_the_range_is_36() -> None:
+    # vsftpd takes any REST, sends nothing and says that all is well.
+    steps = (*LOGIN, ("TYPE", "200 k\r\n"), ("SIZE", "213 6\r\n"))
+    run = run_get(scripted(*steps, port=21), "ftp://server/x", options=GetOptions(range_text="7-"))
+    assert run.one.exit_status == 36
+    assert run.one.error == "Offset (7) was beyond file size (6)"
+
+
 def test_a_directory_is_listed(files: Path) -> None:
     run = run_get(serving("ftp", root=files), "ftp://server/dir/")
     assert run.one.exit_status == 0

@@ -111,6 +111,12 @@ class _Session:
     async def _get(self) -> None:
         first, count = _range_of(self._job.options.range_text)
         await self._control.command("TYPE I")
+        if first:
+            # Servers differ: vsftpd sends nothing of a file that ends before, and says all is well.
+            size = await self._control.command(f"SIZE {self._path}")
+            if size.code == 213 and (text := size.text.strip()).isdigit() and int(text) < first:
+                sentence = f"Offset ({first}) was beyond file size ({text})"
+                raise ClientError(Status.BAD_RESUME, sentence)
         data = await self._open(f"RETR {self._path}", Status.NO_SUCH_FILE, "RETR response", first)
         await self._take(data, count)
 

@@ -33,6 +33,8 @@ USER_AGENT: Final = f"pystack/{__version__}"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD: Final = frozenset({307, 308})
 _COUNTED: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
+_DEAD: Final = frozenset({Status.NO_REPLY, Status.SEND_FAILED, Status.RECEIVE_FAILED})
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _PRIOR_KNOWLEDGE: Final = "2-prior-knowledge"
 
 
@@ -82,7 +84,26 @@ class HttpClient:
         await self._pool.aclose()
 
     async def _exchange(self, job: Job, request: _Request) -> str | None:
-        """Send a request and take its response; return where to go on, None: nowhere."""
+        """Send a request and take its response; return where to go on, None: nowhere.
+
+        A server may close a connection that was kept just when the next request is under way: then
+        once more, on another one, as curl does. Unlike curl's, a POST is not (RFC 9110 section
+        9.2.2): nobody knows what the server has done.
+        """
+        transfer, network = job.transfer, self._network
+        while True:
+            before = transfer.num_connects, transfer.size_upload
+            network.has_heard = False
+            try:
+                return await self._exchange_once(job, request)
+            except ClientError as error:
+                is_dead = error.status in _DEAD and transfer.num_connects == before[0]
+                if not is_dead or network.has_heard or not request.may_be_repeated:
+                    raise
+            transfer.size_upload = before[1]
+            job.talk.note("Connection died, retrying a fresh connect")
+
+    async def _exchange_once(self, job: Job, request: _Request) -> str | None:
         transfer, connects = job.transfer, job.transfer.num_connects
         try:
             response = await self._pool.handle_async_request(request.build())
@@ -101,7 +122,7 @@ class HttpClient:
                 with trio.CancelScope(shield=True):
                     await response.aclose()
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _explained(error) from None
+            raise _explained(error, has_heard=self._network.has_heard) from None
         number = max(transfer.num_connects - 1, 0)
         job.talk.note(f"Connection #{number} to host {request.url.host} left intact")
         return location
@@ -174,6 +195,11 @@ class _Request:
         self.url = url
         self._job, self._method, self._body, self._network = job, method, body, network
         self._headers = _header_of(job, url, body)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Tell whether twice is as good as once, and we still have what it sends."""
+        return self._method in _IDEMPOTENT and not isinstance(self._body, Source)
 
     def build(self) -> httpcore.Request:
         """Return it for httpcore."""
@@ -303,6 +329,7 @@ class _Network(httpcore.AsyncNetworkBackend):
     def __init__(self) -> None:
         self.job: Job | None = None  # None: none was begun
         self.is_awaiting = False  # a response: its first byte is to be noted
+        self.has_heard = False  # anything from the server, since the request was begun
         self.trouble: ClientError | None = None  # what ends the next read; None: nothing
 
     def first_byte_came(self) -> None:
@@ -344,8 +371,10 @@ class _Stream(httpcore.AsyncNetworkStream):
         if trouble is not None:
             raise trouble
         data = await receive(self._stream, max_bytes)
-        if data and self._network.is_awaiting:
-            self._network.first_byte_came()
+        if data:
+            self._network.has_heard = True
+            if self._network.is_awaiting:
+                self._network.first_byte_came()
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -386,10 +415,10 @@ class _Stream(httpcore.AsyncNetworkStream):
         return None
 
 
-def _explained(error: Exception) -> ClientError:
+def _explained(error: Exception, *, has_heard: bool) -> ClientError:
     """Return curl's word for what httpcore met with."""
     text = str(error)
-    if "without sending a response" in text:
+    if "without sending a response" in text or (text == "Server disconnected" and not has_heard):
         return ClientError(Status.NO_REPLY, "Empty reply from server")
     if "without sending complete message body" in text:
         found = _COUNTED.search(text)

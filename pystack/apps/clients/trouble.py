@@ -27,6 +27,7 @@ class Status(IntEnum):
     TIMED_OUT = 28
     RANGE_REFUSED = 33
     TLS_FAILED = 35
+    BAD_RESUME = 36
     TOO_MANY_REDIRECTS = 47
     NO_REPLY = 52
     SEND_FAILED = 55
