@@ -63,6 +63,8 @@ async def app(scope, receive, send):
                 break
     if scope["path"] == "/fail":
         raise RuntimeError("a mistake of the application")
+    if scope["path"] == "/exit":
+        raise SystemExit(3)
     if scope["path"] == "/slow":
         happened.append("slow begins")
         await trio.sleep(5)
@@ -268,6 +270,18 @@ def test_one_that_asks_for_it_later_is_told_of_once(caplog: pytest.LogCaptureFix
     told = [record for record in caplog.records if "asyncio" in record.getMessage()]
     assert len(told) == 1
     assert "Traceback" not in caplog.text
+
+
+def test_an_application_that_wants_to_exit_does_not_end_the_server() -> None:
+    async def program(client: pystack.TrioHost) -> None:
+        for path, status in (("exit", b"500"), ("after", b"200")):
+            stream = await client.open_tcp_stream("server", 80)
+            await stream.send_all(
+                f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+            )
+            assert (await read_to_end(stream)).startswith(b"HTTP/1.1 " + status)
+
+    run(program)
 
 
 def test_a_mistake_of_the_application_is_500_and_in_the_log(

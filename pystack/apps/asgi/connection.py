@@ -359,7 +359,10 @@ class _Tasks(TaskGroup):
                 self._counters.add("asgi_requests_refused")
                 await refuse(error, scope, send)
                 return
-            await app(scope, receive, sending, trio.to_thread.run_sync, trio.from_thread.run)
+            try:
+                await app(scope, receive, sending, trio.to_thread.run_sync, trio.from_thread.run)
+            except SystemExit as error:  # one request is no reason to end the server
+                raise RuntimeError(f"the application wants to exit: {error}") from error
         except Exception as error:
             fault = own_fault(error)
             if fault is not None:
