@@ -103,7 +103,7 @@ async def serve_dns(
         async with trio.open_nursery() as nursery:
             late = LateAnswers(socket.send_to_nowait)
             nursery.start_soon(late.run)
-            guests = _Guests(server)
+            guests = Guests(server)
             for listener in listeners:
                 nursery.start_soon(_accept, listener, server, guests, nursery)
             task_status.started()
@@ -265,13 +265,19 @@ class _Conversation:
             raise trio.BrokenResourceError("the client reads no answers") from None
 
 
-class _Guests:
+class Guests:
     """The open connections. Of too many the oldest goes, of the address that has most of them."""
 
     def __init__(self, server: DnsServer) -> None:
         self._server = server
         self._scopes: dict[str, list[trio.CancelScope]] = {}  # by address
         self._count = 0
+        self._turn = trio.Lock()
+
+    async def take_turn(self, _last_bytes: int) -> None:
+        """Let others run; of all connections one goes on in each round of Trio's loop."""
+        async with self._turn:
+            await trio.lowlevel.checkpoint()
 
     @contextmanager
     def entered(self, address: str) -> Iterator[None]:
@@ -301,7 +307,7 @@ class _Guests:
 
 
 async def _accept(
-    listener: TcpListener, server: DnsServer, guests: _Guests, nursery: trio.Nursery
+    listener: TcpListener, server: DnsServer, guests: Guests, nursery: trio.Nursery
 ) -> None:
     async with listener:
         while True:
@@ -312,10 +318,10 @@ async def _accept(
             nursery.start_soon(_converse, stream, server, guests)
 
 
-async def _converse(stream: TcpStream, server: DnsServer, guests: _Guests) -> None:
+async def _converse(stream: TcpStream, server: DnsServer, guests: Guests) -> None:
     try:
         with guests.entered(stream.remote_address[0]):
             async with stream:
-                await converse(stream, server)
+                await converse(stream, server, guests.take_turn)
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         server.counters.add("dns_unanswerable")

@@ -19,6 +19,7 @@ from pystack.runtime.dns_service import (
     IDLE_S,
     MAX_CONNECTIONS,
     MAX_LATE,
+    Guests,
     converse,
     names_of,
     serve_dns,
@@ -379,3 +380,39 @@ def test_whoever_holds_all_connections_loses_the_oldest_to_who_comes() -> None:
             assert server.counters["dns_connections_shed"] == 1  # those that went left their places
 
     pystack.run(main)
+
+
+class AnsweredARound(trio.abc.Instrument):
+    """How many queries were answered in one round of Trio's loop, at most."""
+
+    def __init__(self, server: DnsServer) -> None:
+        self.most = 0
+        self._server = server
+        self._before = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        count = self._server.counters["dns_answered"]
+        self.most = max(self.most, count - self._before)
+        self._before = count
+
+
+def test_many_connections_full_of_queries_hold_up_nobody_longer_than_one() -> None:
+    """In virtual time they go on one by one anyhow; so this is without a network."""
+
+    async def main() -> None:
+        server = DnsServer(records=RECORDS, rng=Random(1))
+        guests, rounds = Guests(server), AnsweredARound(server)
+        trio.lowlevel.add_instrument(rounds)
+        async with trio.open_nursery() as nursery:
+            clients = []
+            for _ in range(20):
+                client, stream = trio.testing.memory_stream_pair()
+                await client.send_all(frame(query("www.example.test")) * 10)
+                clients.append(client)
+                nursery.start_soon(converse, stream, server, guests.take_turn)
+            for client in clients:
+                assert len(await messages(client, 10)) == 10
+            nursery.cancel_scope.cancel()
+        assert rounds.most == 1
+
+    trio.run(main)
