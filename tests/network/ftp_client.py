@@ -109,13 +109,11 @@ class Control:
     async def get(self, command: str | bytes, *, active: bool = False) -> bytes:
         """Do a command that sends something; return what."""
         data, _ = await self.opened(command, active=active)
-        parts = []
-        while part := await data.receive_some():
-            parts.append(part)
+        received = await drain(data)
         await data.aclose()
         said = await self.answer()
         assert said.code == 226, said
-        return b"".join(parts)
+        return received
 
     async def put(self, command: str | bytes, content: bytes, *, active: bool = False) -> Answer:
         """Do a command that takes something; return what it says at first."""

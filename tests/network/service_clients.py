@@ -244,11 +244,19 @@ async def smtp_tls(place: Place) -> None:
     await smtp(place, tls=True)
 
 
-async def _ftp_in(place: Place, stream: pystack.TcpStream) -> ftp_client.Control:
+async def _ftp_in(
+    place: Place, stream: pystack.TcpStream, *, tls: bool = False
+) -> ftp_client.Control:
     control = ftp_client.Control(place.client, stream)
     await _ftp_code(control, "", 220)
+    if tls:
+        await _ftp_code(control, "AUTH TLS", 234)
+        control.stream = await tls_client(stream, _PLAIN, "server", timeout_s=120)
     await _ftp_code(control, "USER anonymous", 331)
     await _ftp_code(control, "PASS me@", 230)
+    if tls:
+        await _ftp_code(control, "PBSZ 0", 200)
+        await _ftp_code(control, "PROT P", 200)
     await _ftp_code(control, "TYPE I", 200)
     return control
 
@@ -268,13 +276,17 @@ async def _ftp_passive(place: Place, control: ftp_client.Control) -> pystack.Tcp
     return await place.connect(int(said.text.split("|||")[1].split("|")[0]))
 
 
-async def ftp_down(place: Place) -> None:
+async def ftp_down(place: Place, *, tls: bool = False) -> None:
     """Fetch a file."""
     async with await place.connect(21) as stream:
-        control = await _ftp_in(place, stream)
+        control = await _ftp_in(place, stream, tls=tls)
         async with await _ftp_passive(place, control) as data:
             await _ftp_code(control, f"RETR {FILE}", 125, 150)
-            received = await to_end(data)
+            if tls:
+                async with await tls_client(data, _PLAIN, "server", timeout_s=120) as inside:
+                    received = await to_end(inside)
+            else:
+                received = await to_end(data)
         assert place.file.startswith(received)
         await _ftp_code(control, "", 226)
         assert received == place.file
@@ -283,26 +295,7 @@ async def ftp_down(place: Place) -> None:
 
 async def ftp_tls(place: Place) -> None:
     """Fetch a file, commands and data inside TLS."""
-    async with await place.connect(21) as stream:
-        control = ftp_client.Control(place.client, stream)
-        await _ftp_code(control, "", 220)
-        await _ftp_code(control, "AUTH TLS", 234)
-        control.stream = await tls_client(stream, _PLAIN, "server", timeout_s=120)
-        for command, code in (
-            ("USER anonymous", 331),
-            ("PASS me@", 230),
-            ("PBSZ 0", 200),
-            ("PROT P", 200),
-            ("TYPE I", 200),
-        ):
-            await _ftp_code(control, command, code)
-        async with await _ftp_passive(place, control) as data:
-            await _ftp_code(control, f"RETR {FILE}", 125, 150)
-            async with await tls_client(data, _PLAIN, "server", timeout_s=120) as inside:
-                received = await to_end(inside)
-        assert place.file.startswith(received)
-        await _ftp_code(control, "", 226)
-        assert received == place.file
+    await ftp_down(place, tls=True)
 
 
 async def ftp_up(place: Place) -> None:

@@ -12,8 +12,10 @@ from random import Random
 from typing import Final
 
 import trio
+from service_clients import trusting
 
 import pystack
+from pystack.apps.ending import abort
 from pystack.apps.tls import tls_client
 from pystack.runtime.network_link import NetworkLink
 
@@ -47,19 +49,10 @@ _FTP: Final = (
 def client_hello() -> bytes:
     """Return how TLS begins."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = trusting()
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context = trusting("h2", "http/1.1")
     with suppress(ssl.SSLWantReadError):
         context.wrap_bio(incoming, outgoing, server_hostname="server").do_handshake()
     return outgoing.read()
-
-
-def trusting() -> ssl.SSLContext:
-    """Return the context of a client that believes anybody."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 # What a service takes, by its name. Each is sent to all the others too.
@@ -217,7 +210,7 @@ async def a_reset_anywhere(target: Target) -> None:
             with suppress(*GONE), trio.move_on_after(10):
                 await stream.send_all(text)
             await trio.sleep(target.rng.choice([0, 0.005, 0.1]))
-            getattr(stream, "abort")()  # noqa: B009
+            abort(stream)
 
 
 async def silence_anywhere(target: Target) -> None:
