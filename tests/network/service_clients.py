@@ -141,7 +141,9 @@ async def http2(place: Place) -> None:
 async def websocket(place: Place) -> None:
     """Have messages of many sizes echoed."""
     from wsproto import ConnectionType, WSConnection
-    from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Request
+    from wsproto.connection import ConnectionState
+    from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Request
+    from wsproto.frame_protocol import CloseReason
 
     messages = [place.rng.randbytes(size) for size in (0, 1, 125, 126, 2000, 5000)]
     async with await place.connect(80) as stream:
@@ -164,7 +166,12 @@ async def websocket(place: Place) -> None:
                             if len(echoed) == len(messages):
                                 assert echoed == messages
                                 await stream.send_all(talk.send(CloseConnection(code=1000)))
+                    case Ping() if talk.state is ConnectionState.OPEN:
+                        await stream.send_all(talk.send(event.response()))
                     case CloseConnection():
+                        assert echoed == messages[: len(echoed)]
+                        if event.code == CloseReason.POLICY_VIOLATION:  # our pongs were lost
+                            raise NotServedError(event.reason)
                         assert event.code == 1000
                         assert echoed == messages
                         return

@@ -177,6 +177,17 @@ def accepting(after: Handler) -> Handler:
     return handle
 
 
+def test_a_ping_that_crosses_our_close_is_not_answered() -> None:
+    async def ping_late(stream: trio.SocketStream) -> None:
+        await trio.sleep(6)  # the client has begun to close
+        await stream.send_all(b"\x89\x02hi")
+        await trio.sleep(1)
+        await stream.send_all(b"\x88\x02\x03\xe8")
+
+    run = run_get(handling(accepting(ping_late)), "ws://server/", source=said(b""))
+    assert (run.one.exit_status, run.one.error) == (0, "")
+
+
 def test_a_server_that_closes_with_trouble_says_why() -> None:
     async def close(stream: trio.SocketStream) -> None:
         await stream.send_all(b"\x81\x02hi" + b"\x88\x06\x03\xf3oops")

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -195,10 +196,10 @@ class _Talk:
                 await job.sink.write(data + (b"\n" if event.message_finished else b""))
             case Pong():
                 self._heard.set()
-            case Ping():
+            case Ping() if self._ws.state is ConnectionState.OPEN:
                 await self._say(event.response())
             case CloseConnection():
-                if self._ws.state.name == "REMOTE_CLOSING":
+                if self._ws.state is ConnectionState.REMOTE_CLOSING:
                     await self._say(event.response())
                 self._end = event
 
