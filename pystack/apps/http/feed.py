@@ -52,6 +52,7 @@ class Feed:
         if data and (self._unfed or data.count(b"\n") > self._limits.header_lines):
             self._keep(self._pending + data)
         else:
+            self._lines += data.count(b"\n")
             self.http.receive_data(data)
 
     @property
@@ -63,7 +64,7 @@ class Feed:
 
     def next_event(self) -> Event:
         """Return what h11 makes of it. HttpError for a head, or trailers, of too many lines."""
-        event = self.http.next_event()
+        event = self._checked(self.http.next_event())
         while event is h11.NEED_DATA and self._unfed:
             piece = self._unfed[self._at : self._at + PIECE_BYTES]
             self._at += len(piece)
@@ -71,11 +72,20 @@ class Feed:
                 self._keep(b"")
             self._lines += piece.count(b"\n")
             self.http.receive_data(piece)
-            event = self.http.next_event()
-            if event is h11.NEED_DATA and self._lines > self._limits.header_lines:
-                raise HttpError(431, f"The limit is {self._limits.header_lines} lines.")
-        if event is not h11.NEED_DATA:
+            event = self._checked(self.http.next_event())
+        return event
+
+    def _checked(self, event: Event) -> Event:
+        """Count the lines: of a head or trailers that are not whole yet, or of whole ones."""
+        lines = 0
+        if event is h11.NEED_DATA:
+            lines = self._lines - 2  # not fields: that of the request, or those of the last chunk
+        else:
             self._lines = 0
+            if isinstance(event, h11.Request | h11.EndOfMessage):
+                lines = len(event.headers)
+        if lines > self._limits.header_lines:
+            raise HttpError(431, f"The limit is {self._limits.header_lines} lines.")
         return event
 
     @property

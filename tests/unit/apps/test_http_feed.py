@@ -75,3 +75,19 @@ def test_however_it_is_cut_it_is_the_same(cuts: list[int], chunked: bool) -> Non
             event = feed.next_event()
     assert received == content
     assert feed.rest == b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 100, 600, 16384])
+def test_a_head_has_as_many_lines_however_it_comes(piece_bytes: int) -> None:
+    def come(fields: int) -> None:
+        feed = Feed(Limits())
+        text = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * (fields - 1) + b"\r\n"
+        for start in range(0, len(text), piece_bytes):
+            feed.add(text[start : start + piece_bytes])
+            event = feed.next_event()
+        assert isinstance(event, h11.Request)
+
+    come(100)
+    for fields in (101, 2000):
+        with pytest.raises(HttpError, match="100 lines"):
+            come(fields)
