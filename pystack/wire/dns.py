@@ -18,8 +18,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
-from typing import Final
+from typing import Final, TypeAlias
 
 from pystack.core.errors import WireError
 from pystack.core.extras import need
@@ -92,12 +93,14 @@ _DNSSEC_OK: Final = 0x8000
 _HEADER: Final = struct.Struct("!HHHHHH")
 _QUESTION_TAIL: Final = struct.Struct("!HH")
 _RECORD: Final = struct.Struct("!HHIH")  # after the name: type, class, TTL, length of data
-_LENGTH: Final = struct.Struct("!H")
 _LEAST_RECORD_BYTES: Final = 1 + _RECORD.size
 _COMPRESSED_LABELS: Final = 16
+_NAMELESS: Final = frozenset({A, AAAA, TXT})  # no names in their data, to be compressed
 _POINTER: Final = 0xC000
 _POINTER_MAX: Final = 0x3FFF
 _OPT_BYTES: Final = 1 + _RECORD.size
+
+_Places: TypeAlias = dict[dns.name.Name, int] | None  # of names; None: none comes again
 
 
 @dataclass(slots=True)
@@ -206,9 +209,9 @@ def parse_message(
     parser.labels_left = max_labels
     try:
         if counts[0]:
-            name = parser.get_name(None, True)
+            text, name = parser.get_asked()
             kind, klass = parser.get_struct("!HH")
-            message.questions = (Question(_text_of(name), kind, klass, name),)
+            message.questions = (Question(text, kind, klass, name),)
         message.answers = _parse_records(parser, counts[1], None)
         message.authority = _parse_records(parser, counts[2], None)
         message.additional = _parse_records(parser, counts[3], message)
@@ -227,10 +230,11 @@ def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
 
     Additional records are left out, the last first, where only they are too many.
     """
+    parts = message.answers, message.authority, message.additional
     room = max_bytes - (_OPT_BYTES if message.edns is not None else 0)
     out = BytesIO()
     out.write(bytes(_HEADER.size))
-    compress: dict[dns.name.Name, int] = {}
+    compress: _Places = {} if {each.kind for part in parts for each in part} - _NAMELESS else None
     owners: dict[str, bytes] = {}
     for question in message.questions:
         spelled = question.spelled or _name_of(question.name)
@@ -240,7 +244,7 @@ def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
     end_of_question = out.tell()
     counts = [len(message.questions), 0, 0, 0]
     truncated = message.truncated
-    for section, records in enumerate((message.answers, message.authority), 1):
+    for section, records in enumerate(parts[:2], 1):
         if len(records) * _LEAST_RECORD_BYTES > room:
             truncated = True  # without the work
             break
@@ -408,6 +412,22 @@ class _Parser(dns.wire.Parser):
             raise dns.exception.FormError
         return name
 
+    def get_asked(self) -> tuple[str, dns.name.Name]:
+        """Return the name of a question, which is most likely asked for again."""
+        start = end = self.current
+        while 0 < self.wire[end] < 64:  # labels; a pointer is no less than that
+            end += 1 + self.wire[end]
+        if self.wire[end]:
+            name = self.get_name(None, True)
+            return _text_of(name), name
+        self.current = end + 1
+        return _asked(self.wire[start : self.current])
+
+
+@lru_cache(maxsize=1024)
+def _asked(wire: bytes) -> tuple[str, dns.name.Name]:
+    return _text_of(name := dns.name.from_wire(wire, 0)[0]), name
+
 
 def _parse_records(parser: _Parser, count: int, opt_of: Message | None) -> tuple[Record, ...]:
     """Read one section; what its OPT record says goes to `opt_of`, None where none may be."""
@@ -431,10 +451,10 @@ def _parse_records(parser: _Parser, count: int, opt_of: Message | None) -> tuple
     return tuple(records)
 
 
-def _write_name(out: BytesIO, compress: dict[dns.name.Name, int], name: dns.name.Name) -> None:
+def _write_name(out: BytesIO, compress: _Places, name: dns.name.Name) -> None:
     # What dnspython does for compression grows with the square of a name's labels, and a stranger
     # may ask for 127.
-    if len(name) > _COMPRESSED_LABELS:
+    if compress is None or len(name) > _COMPRESSED_LABELS:
         out.write(name.to_wire() or b"")
     else:
         name.to_wire(out, compress)
@@ -443,12 +463,12 @@ def _write_name(out: BytesIO, compress: dict[dns.name.Name, int], name: dns.name
 def _note_owner(owners: dict[str, bytes], name: str, at: int) -> None:
     """Remember how a name that begins there is written from now on (RFC 1035 section 4.1.4)."""
     if name and at <= _POINTER_MAX:
-        owners.setdefault(name, _LENGTH.pack(_POINTER | at))
+        owners.setdefault(name, (_POINTER | at).to_bytes(2, "big"))
 
 
 def _pack_records(
     out: BytesIO,
-    compress: dict[dns.name.Name, int],
+    compress: _Places,
     owners: dict[str, bytes],
     records: Sequence[Record],
     room: int,

@@ -46,6 +46,20 @@ def test_a_query_is_read_with_its_name_in_lower_case_and_its_case_kept() -> None
     assert b"\3wWw\7Example\4TEST\0" in codec.pack_message(query)
 
 
+def test_a_name_that_is_asked_for_again_has_its_own_case_and_counts_as_before() -> None:
+    for text in ("wWw.Example.TEST.", "WWW.example.test.", "wWw.Example.TEST."):
+        query = codec.parse_message(dns.message.make_query(text, "A").to_wire())
+        [question] = query.questions
+        assert (question.name, str(question.spelled)) == ("www.example.test", text)
+
+
+def test_a_question_that_points_into_its_own_header_is_read_as_before() -> None:
+    # To a length of one, a letter and the root: the counts of records, as it happens
+    header = struct.pack("!HHHHHH", 0x0161, 0, 1, 0, 0, 0)
+    query = codec.parse_message(header + b"\xc0\x00" + struct.pack("!HH", codec.A, codec.IN))
+    assert query.questions == (codec.Question("a", codec.A),)
+
+
 def test_edns_tells_size_version_and_dnssec() -> None:
     data = dns.message.make_query(
         "a.", "A", use_edns=1, payload=4096, want_dnssec=True, options=[]
