@@ -9,6 +9,7 @@ import pytest
 import trio
 import trustme
 from get_runs import Memory, handling, run_get, scripted
+from hpack import Encoder
 from wsproto.utilities import generate_accept_token
 
 from pystack.apps.clients.desk import Source
@@ -208,3 +209,44 @@ def test_a_bomb_in_a_websocket_comes_out_a_little_at_a_time(
     assert (run.one.exit_status, run.one.error) == (0, "")
     assert sum(sizes) - 20 * 60_001 == (50 << 20) + 1
     assert max(sizes) < 2 << 20
+
+
+def h2_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    head = len(payload).to_bytes(3, "big") + bytes((kind, flags))
+    return head + stream.to_bytes(4, "big") + payload
+
+
+def h2_head(*fields: tuple[bytes, bytes], flags: int = 5) -> bytes:
+    return h2_frame(1, flags, 1, Encoder().encode([*fields]))
+
+
+HTTP2_ANSWERS = {
+    "a status of letters": (h2_head((b":status", b"2x0")), 8),
+    "an empty status": (h2_head((b":status", b"")), 8),
+    "a status of twenty digits": (h2_head((b":status", b"9" * 20)), 8),
+    "two lines in a field": (h2_head((b":status", b"200"), (b"x", b"a\r\nset-cookie: b")), 8),
+    "a length of letters": (h2_head((b":status", b"200"), (b"content-length", b"a")), 16),
+    "less than the length": (
+        h2_head((b":status", b"200"), (b"content-length", b"5"), flags=4)
+        + h2_frame(0, 1, 1, b"abc"),
+        16,
+    ),
+    "data before the head": (h2_frame(0, 0, 1, b"x"), 16),
+    "settings that are none": (h2_frame(4, 0, 0, b"\0\4\xff\xff\xff\xff"), 16),
+    "a reset": (h2_frame(3, 0, 1, bytes((0, 0, 0, 7))), 92),
+    "a good one": (h2_head((b":status", b"200")), 0),
+}
+
+
+@pytest.mark.parametrize("name", HTTP2_ANSWERS)
+def test_an_answer_of_http_2_that_is_none_has_a_status_of_its_own(name: str) -> None:
+    frames, status = HTTP2_ANSWERS[name]
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(h2_frame(4, 0, 0, b"") + frames)
+        await trio.sleep(1)
+
+    options = GetOptions(http="2-prior-knowledge", max_time_s=30.0)
+    run = run_get(handling(handle, 80), "http://server/", options=options)
+    assert (run.one.exit_status, run.one.error == "") == (status, status == 0)

@@ -106,7 +106,10 @@ class HttpClient:
     async def _exchange_once(self, job: Job, request: _Request) -> str | None:
         transfer, connects = job.transfer, job.transfer.num_connects
         try:
-            response = await self._pool.handle_async_request(request.build())
+            try:
+                response = await self._pool.handle_async_request(request.build())
+            except ValueError as error:  # of a status that is no number
+                raise ClientError(Status.WEIRD_REPLY, f"Weird server reply: {error}") from None
             try:
                 if transfer.num_connects == connects:
                     job.talk.note(f"Re-used existing connection with host {request.url.host}")
@@ -296,6 +299,10 @@ class _Head:
         self._fields = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers
         ]
+        # httpcore has h2 look at none of it.
+        whole = "".join(name + value for name, value in self._fields)
+        if not 100 <= self.status <= 999 or any(letter in whole for letter in "\r\n\0"):
+            raise ClientError(Status.WEIRD_REPLY, "Weird server reply: that is no head")
         version = response.extensions.get("http_version", b"HTTP/1.1")
         reason = response.extensions.get("reason_phrase", b"")
         assert isinstance(version, bytes)
@@ -430,6 +437,8 @@ def _explained(error: Exception, *, has_heard: bool) -> ClientError:
         return ClientError(Status.PARTIAL_FILE, sentence)
     if "illegal status line" in text:
         return ClientError(Status.UNSUPPORTED_PROTOCOL, "Received HTTP/0.9 when not allowed")
+    if isinstance(error, httpcore.LocalProtocolError) and has_heard:  # so httpcore calls it
+        return ClientError(Status.HTTP2_FRAMING, f"Error in the HTTP2 framing layer: {text}")
     if isinstance(error, httpcore.LocalProtocolError):
         return ClientError(Status.USAGE, f"no such request can be sent: {text}")
     if "error_code" in text or "StreamReset" in text:

@@ -19,6 +19,7 @@ class Status(IntEnum):
     WEIRD_REPLY = 8
     FTP_DENIED = 9
     FTP_WEIRD_PASV = 13
+    HTTP2_FRAMING = 16
     PARTIAL_FILE = 18
     HTTP_ERROR = 22  # with -f
     WRITE_ERROR = 23
