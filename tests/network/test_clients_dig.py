@@ -102,6 +102,9 @@ def test_sections_can_be_chosen(dig: Here) -> None:
         "",
         "www.example.test.\t300\tIN\tA\t10.0.0.9",
     ]
+    # Columns are counted without the semicolon, as BIND's dig does.
+    lines = dig("_sip._tcp.example.test", "SRV", "+noall", "+question", *RECORDS)[1]
+    assert lines[0] == ";_sip._tcp.example.test.\t\tIN\tSRV"
 
 
 def test_silence_is_9(dig: Here) -> None:

@@ -127,7 +127,7 @@ def in_full(answer: DigAnswer, request: DigRequest, utc_now: float) -> list[str]
             lines += [";; OPT PSEUDOSECTION:", edns]
     if "question" in request.shown:
         name, kind = answer.question
-        lines += [";; QUESTION SECTION:", f"{_padded(f';{name}.', 4)}IN\t{kind}", ""]
+        lines += [";; QUESTION SECTION:", f";{_padded(f'{name}.', 4)}IN\t{kind}", ""]
     sections = (
         ("answer", answer.answer),
         ("authority", answer.authority),
