@@ -104,7 +104,7 @@ def test_sections_can_be_chosen(dig: Here) -> None:
     ]
     # Columns are counted without the semicolon, as BIND's dig does.
     lines = dig("_sip._tcp.example.test", "SRV", "+noall", "+question", *RECORDS)[1]
-    assert lines[0] == ";_sip._tcp.example.test.\t\tIN\tSRV"
+    assert ";_sip._tcp.example.test.\t\tIN\tSRV" in lines
 
 
 def test_silence_is_9(dig: Here) -> None:

@@ -1,6 +1,7 @@
 """TFTP over emulated lines: files there and back, options, refusals, and who asks too much."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
@@ -82,6 +83,39 @@ def test_files_are_taken_whole(root: Path, options: dict[str, str]) -> None:
 
     run(root, program, writable=True)
     assert not list(root.glob(".*part"))
+
+
+def test_who_has_been_stopped_takes_up_no_room(root: Path) -> None:
+    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+        for _ in range(20):
+            async with await client.open_udp_socket() as socket:
+                request = packets.Request(False, b"text", "octet", {})
+                await socket.send_to(packets.pack_request(request), (server.address, 69))
+                data, peer = await socket.receive_from()
+                assert isinstance(packets.parse(data), packets.Data)
+                await socket.send_to(packets.pack_ack(1), peer)  # and its port is closed
+            await trio.sleep(0.1)  # the next block is answered by ICMP
+        assert server.counters["tftp_transfers_refused"] == 0
+
+    run(root, program)
+
+
+def test_a_stranger_who_has_gone_disturbs_no_transfer(root: Path) -> None:
+    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+        async with await client.open_udp_socket() as socket:
+            request = packets.Request(False, b"even", "octet", {})
+            await socket.send_to(packets.pack_request(request), (server.address, 69))
+            _, peer = await socket.receive_from()
+            async with await client.open_udp_socket() as stranger:
+                await stranger.send_to(packets.pack_ack(1), peer)
+            await trio.sleep(0.1)  # the refusal has found a closed port
+            began = trio.current_time()
+            await socket.send_to(packets.pack_ack(1), peer)
+            data, _ = await socket.receive_from()
+            assert packets.parse(data) == packets.Data(2, TEXT[512:1024])
+            assert trio.current_time() - began == pytest.approx(0.02)
+
+    run(root, program)
 
 
 def test_a_window_of_blocks_is_acknowledged_once(root: Path) -> None:
@@ -210,11 +244,12 @@ def test_what_is_lost_is_sent_again_later_and_later_and_given_up(root: Path) -> 
 def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         request = packets.pack_request(packets.Request(False, b"text", "octet", {}))
-        for _ in range(50):  # as if from a victim's ports
-            async with await client.open_udp_socket() as socket:
+        async with AsyncExitStack() as ports:
+            for _ in range(50):  # as if from a victim's ports, which are there and say nothing
+                socket = await ports.enter_async_context(await client.open_udp_socket())
                 await socket.send_to(request, (server.address, 69))
                 await trio.sleep(0.1)
-        await trio.sleep(100)
+            await trio.sleep(100)
         # 8 transfers at once of one address; what they send is bounded by bytes besides.
         assert server.counters["tftp_transfers_refused"] > 20
         assert server.counters["udp_datagrams_out"] < 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -53,6 +54,7 @@ class Conversation:
         self._count = count
         self._asked_bytes = asked_bytes
         self._turn = Turn(peer[0])
+        self._is_port_closed = False  # the peer's, as its host has told
 
     @property
     def may_be_asked_again(self) -> bool:
@@ -72,7 +74,7 @@ class Conversation:
             packet = await self._next(socket, deadline)
             now = trio.current_time()
             if packet is None:
-                if tries >= (TRIES if side.progress else FIRST_TRIES):
+                if self._is_port_closed or tries >= (TRIES if side.progress else FIRST_TRIES):
                     _log.debug("tftp: %s port %d has gone", *self.peer)
                     return
                 tries += 1
@@ -108,6 +110,7 @@ class Conversation:
             self._asked_bytes = 0
             if excess_bytes > 0 and not self._may_send(excess_bytes, self.peer[0]):
                 return
+        self._look_for_errors(socket)  # else the next call raises one, and sends nothing
         for packet in ready:
             try:
                 socket.send_to_nowait(packet, self.peer)
@@ -121,8 +124,13 @@ class Conversation:
     async def _next(self, socket: UdpSocket, deadline: float) -> Packet | None:
         """Return the next packet of the peer's; None: there is none in time."""
         with trio.CancelScope(deadline=deadline):
-            while True:
-                payload, sender = await socket.receive_from()
+            while not self._is_port_closed:
+                try:
+                    payload, sender = await socket.receive_from()
+                except OSError:
+                    if not self._look_for_errors(socket):
+                        raise
+                    continue
                 if sender != self.peer:
                     self._refuse(socket, payload, sender)
                     continue
@@ -131,6 +139,19 @@ class Conversation:
                 except WireError as error:
                     self._count(error.reason)
         return None
+
+    def _look_for_errors(self, socket: UdpSocket) -> bool:
+        """Hear what ICMP has told; return whether that was anything.
+
+        A client that has been stopped has no port any more: waiting for it would keep its place
+        from its next transfer. What is told of strangers disturbs nothing.
+        """
+        was_told = False
+        while (error := socket.take_error_details()) is not None:
+            was_told = True
+            if error.number == errno.ECONNREFUSED and error.destination == self.peer:
+                self._is_port_closed = True
+        return was_told
 
     def _refuse(self, socket: UdpSocket, payload: bytes, sender: tuple[str, int]) -> None:
         """Tell somebody else that this is not a transfer with him; this one goes on."""
