@@ -32,14 +32,18 @@ def read_fields(
 ) -> dict[bytes, bytes]:
     """Return the headers by their names, which are in lower case. HttpError: 414, 431."""
     fields: dict[bytes, bytes] = {}
-    head_bytes = len(target)
+    head_bytes, lines = len(target), 0
     for name, value in headers:
         head_bytes += len(name) + len(value) + 4
-        fields[name] = fields[name] + b", " + value if name in fields else bytes(value)
+        lines += 1
+        comma = b"; " if name == b"cookie" else b", "  # RFC 9113 section 8.2.3
+        fields[name] = fields[name] + comma + value if name in fields else bytes(value)
     if len(target) > limits.target_bytes:
         raise HttpError(414, f"The limit is {limits.target_bytes} bytes.")
     if head_bytes > limits.header_bytes:
         raise HttpError(431, f"The limit is {limits.header_bytes} bytes.")
+    if lines > limits.header_lines:
+        raise HttpError(431, f"The limit is {limits.header_lines} lines.")
     return fields
 
 

@@ -38,12 +38,14 @@ async def test_the_handler_sees_what_it_sees_in_http_1() -> None:
         return Response()
 
     async with talking(look) as client:
-        await client.ask("/x?y=1", ("x-twice", "a"), ("x-twice", "b"))
+        crumbs = (("cookie", "c=1"), ("cookie", "d=2"))
+        await client.ask("/x?y=1", ("x-twice", "a"), ("x-twice", "b"), *crumbs)
         await client.ask("/z", method="PUT", body=b"")
     first, second = seen
     assert (first.method, first.path, first.query, first.version) == ("GET", "/x", "y=1", "2")
     assert first.header("Host") == "test"
     assert first.header("X-Twice") == "a, b"
+    assert first.header("Cookie") == "c=1; d=2"
     assert (b":path", b"/x?y=1") in first.raw_headers
     assert (first.number, second.number) == (1, 2)
     assert (second.method, second.path) == ("PUT", "/z")

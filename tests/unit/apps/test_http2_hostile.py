@@ -182,6 +182,12 @@ async def test_a_bomb_of_headers_is_refused() -> None:
     assert counters == {"http2_header_blocks_refused": 1}
 
 
+async def test_a_head_has_as_many_lines_as_in_http_1() -> None:
+    async with talking() as client:
+        assert (await client.ask("/", *[("x", "y")] * 100)).status == 200
+        assert (await client.ask("/", *[("x", "y")] * 101)).status == 431
+
+
 async def test_heads_over_the_limits_are_answered() -> None:
     async with talking(limits=Limits(header_bytes=3000, target_bytes=1000)) as client:
         assert (await client.ask("/", ("x", "y" * 3000))).status == 431
