@@ -171,7 +171,8 @@ class AsgiConnection(TCPServer):
 
     async def _take_in_turns(self, data: bytes) -> bool:
         """Hand all of it to the protocol; False: there is no more to come."""
-        size = RECEIVE_BYTES if self._h11() is not None else PIECE_BYTES
+        is_cut_anyway = self._h11() is not None or self._frames is not None
+        size = RECEIVE_BYTES if is_cut_anyway else PIECE_BYTES
         for start in range(0, len(data), size):
             piece = data[start : start + size]
             if self._turn.spend(READ_UNITS + len(piece) // BYTES_A_UNIT):
