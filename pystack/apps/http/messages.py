@@ -77,7 +77,7 @@ class Request:
     query: str  # without the question mark
     version: str  # "1.0", "1.1", "2"
     raw_headers: list[tuple[bytes, bytes]]  # names as they were written
-    fields: dict[bytes, bytes]  # names in lower case, repeated ones joined by commas
+    fields: dict[bytes, bytes]  # names in lower case, repeated ones joined (RFC 9110 5.3)
     number: int  # 1 for the first request on its connection
     received_at: float  # when its head was complete; the world's time
     stream: trio.abc.Stream  # the connection; for looking at, not for reading or writing
