@@ -196,10 +196,12 @@ def _asks(node: NodeSpec) -> tuple[str, ...]:
 
 
 def _service(asked: str | Words) -> str:
-    """Return a service as the command takes it, and its words."""
+    """Return a service as the command takes it, and its words; no passwords of its accounts."""
     if isinstance(asked, str):
         return asked
     rest = {word: value for word, value in asked.items() if word not in ("name", "port")}
+    if "accounts" in rest:
+        rest["accounts"] = True
     name = str(asked.get("name")) + (f":{asked['port']}" if "port" in asked else "")
     return " ".join([name, *_words(rest)])
 

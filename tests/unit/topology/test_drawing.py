@@ -151,3 +151,10 @@ def test_words_of_the_file_stay_text_in_an_svg() -> None:
 @pytest.mark.parametrize("text", [TRAIN, RING, tree(3, 4)])
 def test_the_same_file_gives_the_same_drawing(text: str) -> None:
     assert as_svg(drawing(text)) == as_svg(drawing(text))
+
+
+def test_a_service_is_shown_with_its_words_and_without_passwords() -> None:
+    words = '{ name = "ftp", port = 2121, root = "files", writable = true, accounts = ["ann:pw"] }'
+    spec = parse(f'[hosts.server]\nserve = ["http:8080", {words}]\n')
+    notes = drawing_of(spec, build(spec)).boxes["server"].notes
+    assert notes == ("http:8080", "ftp:2121 root files writable accounts")
