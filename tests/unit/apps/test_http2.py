@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 from http2_talk import Client, hello, talking
+from hyperframe.frame import DataFrame
 
 from pystack.apps.http import Handler, HttpError, Request, Response
 from pystack.apps.http.http2 import serve_connection
@@ -158,6 +159,28 @@ async def test_a_window_that_goes_below_nothing_comes_back() -> None:
         client.h2.increment_flow_control_window(2600, number)
         await client.flush()
         assert len((await client.answer(number)).body) == 3000
+
+
+async def test_nothing_of_a_body_that_comes_is_packed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed: list[int] = []
+    pack_again = DataFrame._body_repr  # of which h2 makes a line of its log for each frame
+
+    def noted(frame: DataFrame) -> str:
+        packed.append(len(frame.serialize_body()))
+        return pack_again(frame)
+
+    monkeypatch.setattr(DataFrame, "_body_repr", noted)
+
+    async def take(request: Request) -> Response:
+        return Response.text(str(len(await request.body.read())))
+
+    async with talking(take) as client:
+        packed.clear()
+        answer = await client.ask("/", method="PUT", body=PATTERN * 40)
+    assert answer.body == b"10040"
+    assert 0 in packed
 
 
 async def test_the_client_is_told_to_go_on_when_its_body_is_wanted() -> None:
