@@ -77,6 +77,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "h11": ("pystack.apps.",),
     "idna": ("pystack.core.idna",),
     "h2": ("pystack.apps.",),
+    "hyperframe": ("pystack.apps.http.http2",),  # the frames that h2 hands about
     "wsproto": ("pystack.apps.",),
     "trustme": ("pystack.apps.",),
     "cryptography": ("pystack.apps.",),
