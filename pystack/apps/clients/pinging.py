@@ -278,6 +278,8 @@ def closing(summary: PingSummary) -> list[str]:
     if summary.received:
         times = (summary.min_ms, summary.avg_ms, summary.max_ms, summary.mdev_ms)
         lines.append(f"rtt min/avg/max/mdev = {'/'.join(f'{ms:.3f}' for ms in times)} ms")
+    else:
+        lines.append("")  # as iputils ends
     return lines
 
 

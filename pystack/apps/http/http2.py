@@ -174,6 +174,11 @@ class Connection:
                 units = {HEADERS: REQUEST_UNITS, DATA: DATA_UNITS}.get(kind, FRAME_UNITS)
                 if turn.spend(units):
                     await turn.wait()
+                if frames.is_farewell(raw):
+                    # h2 would send nothing more; but what it has asked for, the client still wants.
+                    if not self._exchanges:
+                        return
+                    continue
                 for event in self.h2.receive_data(raw):
                     if isinstance(event, events.RequestReceived):
                         await self._start(event, nursery)

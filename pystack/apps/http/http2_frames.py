@@ -19,10 +19,12 @@ DATA: Final = 0
 HEADERS: Final = 1
 RST_STREAM: Final = 3
 SETTINGS: Final = 4
+GOAWAY: Final = 7
 CONTINUATION: Final = 9
 PREFACE: Final = -1  # no frame, but what comes before all of them
 
-_PREFACE_BYTES: Final = 24
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_PREFACE_BYTES: Final = len(_PREFACE)
 _HEADER_BYTES: Final = 9
 _END_HEADERS: Final = 0x4
 MAX_FRAME_BYTES: Final = 16 * 1024  # the least that there may be, and what is announced
@@ -68,10 +70,10 @@ class Frames:
         """
         data, at = self._data, self._at
         if not self._has_preface:
-            if len(data) < _PREFACE_BYTES:
+            if len(data) < _PREFACE_BYTES and _PREFACE.startswith(data):
                 return None
             self._has_preface = True
-            self._at = _PREFACE_BYTES
+            self._at = min(_PREFACE_BYTES, len(data))
             return PREFACE, data[:_PREFACE_BYTES]
         if len(data) - at < _HEADER_BYTES:
             return None
@@ -85,6 +87,12 @@ class Frames:
         self._at = end
         self._count(kind, flags, length)
         return kind, data[at:end]
+
+    @staticmethod
+    def is_farewell(frame: bytes) -> bool:
+        """Tell whether it is a GOAWAY that complains of nothing (section 6.8)."""
+        is_whole = len(frame) >= _HEADER_BYTES + 8 and not any(frame[5:9])
+        return is_whole and frame[3] == GOAWAY and not any(frame[13:17])
 
     @property
     def is_in_block(self) -> bool:

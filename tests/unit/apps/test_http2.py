@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
-from http2_talk import Client, hello, talking
+from http2_talk import GOAWAY, Client, frame, hello, talking
 from hyperframe.frame import DataFrame
 
 from pystack.apps.http import Handler, HttpError, Request, Response
@@ -309,6 +309,25 @@ async def test_a_request_that_is_taken_back_ends_its_handler() -> None:
         await client.flush()
         await ended.wait()
         assert not client.closed
+
+
+async def test_who_says_goodbye_still_gets_what_it_has_asked_for() -> None:
+    async with talking(Site(), settings={"INITIAL_WINDOW_SIZE": 0}) as client:
+        number = await client.request("/bytes/200000")
+        await client.stream.send_all(frame(GOAWAY, 0, 0, bytes(8)))
+        await client.until(lambda: client.answers[number].status)
+        client.h2.increment_flow_control_window(1 << 20)
+        client.h2.update_settings({4: 1 << 20})  # only now its body may go
+        await client.flush()
+        assert len((await client.answer(number)).body) == 200_000
+
+
+async def test_what_is_no_preface_is_seen_before_all_of_it_could_have_come() -> None:
+    async with talking(hello, begins=False) as client:
+        await client.stream.send_all(b"GET / HTTP/1.1\r\n\r\n")  # and then it waits
+        await client.read_raw()
+    assert client.goaway is not None
+    assert client.goaway.name == "PROTOCOL_ERROR"
 
 
 async def test_a_server_that_is_stopped_says_goaway() -> None:
