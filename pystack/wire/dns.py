@@ -2,13 +2,11 @@
 
 Names and data are dnspython's, which has all kinds of them; the frame of a message is read here,
 for `dns.message` sorts what it reads into sets, which nobody needs here and costs as much again.
-Hostile bytes raise only `WireError`. What a message may cost is bounded: names follow 16 pointers
-at most, which lead backwards, and have so many labels together; there is one question, and no more
-records than the caller allows.
+Hostile bytes raise only `WireError`. What a message may cost is bounded: names follow 16 pointers,
+which lead backwards, and have so many labels; there is one question, and so many records.
 
-A name is text here: in lower case, without the dot at its end, "" for the root; what is no letter,
-digit or sign in it is written "\\.", "\\032" as in zone files, so two names are the same if and
-only if their texts are.
+A name is text here: in lower case, without the dot at its end, "" for the root, other signs as in
+zone files ("\\.", "\\032"): two names are the same if and only if their texts are.
 
 dnspython is an extra: importing this module without it raises `ConfigError`.
 """
@@ -39,6 +37,8 @@ try:
     import dns.rdatatype
     import dns.reversename
     import dns.wire
+
+    from pystack.wire.dns_idna import CODEC
 except ModuleNotFoundError:
     need("dns", "DNS")
     raise
@@ -331,7 +331,7 @@ def record(name: str, kind: int | str, ttl_s: int, text: str) -> Record:
     try:
         its_type = dns.rdatatype.RdataType.make(number)
         data = dns.rdata.from_text(
-            dns.rdataclass.IN, its_type, text, origin=dns.name.root, relativize=False
+            dns.rdataclass.IN, its_type, text, dns.name.root, False, idna_codec=CODEC
         )
     except (dns.exception.DNSException, ValueError, OverflowError) as error:
         words = str(error) or type(error).__name__
@@ -392,7 +392,7 @@ def _text_of(name: dns.name.Name) -> str:
 
 def _name_of(text: str) -> dns.name.Name:
     try:
-        return dns.name.from_text(text)
+        return dns.name.from_text(text, idna_codec=CODEC)
     except (dns.exception.DNSException, ValueError) as error:
         words = str(error) or type(error).__name__
         raise ValueError(f"{text!r} is no name for DNS: {words}") from error
