@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -160,7 +161,8 @@ def test_a_full_disk_is_said_and_what_fits_stays(netns: NetworkNamespace, tmp_pa
     small = tmp_path / "small"
     small.mkdir()
     (tmp_path / "file").write_bytes(BIG)
-    up = f"{sys.executable} -m pystack up tap0 --user root --serve ftp --writable --root {small}"
+    python = shlex.quote(sys.executable)
+    up = f"{python} -m pystack up tap0 --user root --serve ftp --writable --root {small}"
     script = f"mount -t tmpfs -o size=3m none {small} && exec {up}"
     process = netns.popen(["unshare", "--mount", "sh", "-c", script])
     assert read_line(process).startswith("ready:")

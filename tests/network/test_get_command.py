@@ -268,7 +268,8 @@ def test_a_lab_that_ends_before_the_transfer_does_is_one_sentence(
 
 
 def test_nobody_reads_any_more() -> None:
-    line = f"{shlex.quote(sys.executable)} -m pystack get http://server/bytes/3000000 | head -c 10 | wc -c"
+    python = shlex.quote(sys.executable)
+    line = f"{python} -m pystack get http://server/bytes/3000000 | head -c 10 | wc -c"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False
     )
