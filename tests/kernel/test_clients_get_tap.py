@@ -139,7 +139,8 @@ def test_nginx_serves_it_whole_in_parts_and_packed(servers: Servers) -> None:
     root.mkdir()
     (root / "text.html").write_text("to and fro " * 5000)
     (servers.folder / "nginx.conf").write_text(
-        f"daemon off; pid {servers.folder}/nginx.pid; error_log stderr;\nuser root;\nevents {{}}\n"
+        f"daemon off; master_process off; pid {servers.folder}/nginx.pid; error_log stderr;\n"
+        f"user root;\nevents {{}}\n"
         f"http {{ access_log off; gzip on; gzip_min_length 1; default_type text/html;\n"
         f"server {{ listen 8001; root {root}; location /go {{ return 302 /text.html; }} }} }}\n"
     )
