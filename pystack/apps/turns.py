@@ -31,7 +31,7 @@ BULK_BYTES_A_UNIT: Final = 128 * 1024  # of what is only moved
 # which needs about a dozen. What is longer in one piece is done after as many rounds as it has
 # slices.
 SLICE_UNITS: Final = 4
-ROUND_UNITS: Final = 1176
+ROUND_UNITS: Final = 1104
 
 _turns: Final[trio.lowlevel.RunVar[Turns]] = trio.lowlevel.RunVar("pystack.apps.turns")
 _turn: Final[ContextVar[Turn]] = ContextVar("pystack.apps.turn")

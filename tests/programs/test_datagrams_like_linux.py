@@ -3,6 +3,7 @@
 What Linux answers is not written down: it is asked. Where a difference is meant, it says so.
 """
 
+import os
 import socket
 import struct
 
@@ -221,5 +222,7 @@ MEANT: dict[tuple[str, int], str] = {
 @real_linux
 @pytest.mark.parametrize("written", PROGRAMS, ids=lambda written: written.__name__)
 def test_a_program_gets_linuxs_answers(written: Program) -> None:
+    if written is the_device and os.geteuid() != 0:
+        pytest.skip("Linux lets only root change or undo SO_BINDTODEVICE")
     meant = {number for known, number in MEANT if known == written.__name__}
     assert differing(written, meant) == {}

@@ -4,6 +4,7 @@
 """
 
 import errno
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -92,6 +93,12 @@ async def ask_all(kind: socket.SocketKind) -> dict[tuple[int, int], dict[str, st
     return found
 
 
+def is_for_root_alone(answers: dict[str, str]) -> bool:
+    """Tell whether Linux keeps an option from who runs the tests; hosts of ours are root's."""
+    refusals = ("EACCES", "EPERM")
+    return os.geteuid() != 0 and any(answer.startswith(refusals) for answer in answers.values())
+
+
 @real_linux
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_an_option_that_works_as_linuxs_answers_as_linuxs(kind: socket.SocketKind) -> None:
@@ -100,6 +107,8 @@ def test_an_option_that_works_as_linuxs_answers_as_linuxs(kind: socket.SocketKin
     for key, answers in ours.items():
         row = ROWS.get((kind, *key))
         if row is None or row.how is How.REFUSED or row.name in MEANT:
+            continue
+        if is_for_root_alone(real[key]):
             continue
         found = {
             value: (real[key][value], said)
