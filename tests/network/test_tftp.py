@@ -1,7 +1,7 @@
 """TFTP over emulated lines: files there and back, options, refusals, and who asks too much."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -40,6 +40,16 @@ def run(root: Path, program: Program, *, writable: bool = False, **line: object)
     pystack.run(main, until=3600)
 
 
+@asynccontextmanager
+async def asking(
+    client: pystack.TrioHost, server: pystack.TrioHost, request: packets.Request
+) -> AsyncIterator[pystack.UdpSocket]:
+    """Give a socket from which a transfer has been asked for."""
+    async with await client.open_udp_socket() as socket:
+        await socket.send_to(packets.pack_request(request), (server.address, 69))
+        yield socket
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -63,9 +73,9 @@ def test_files_come_whole(root: Path, options: dict[str, str]) -> None:
 def test_options_are_told_as_they_are_taken(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         asked = {"blksize": "60000", "TSIZE": "0", "timeout": "3", "windowsize": "99", "x": "y"}
-        async with await client.open_udp_socket() as socket:
-            request = packets.Request(False, b"text", "OCTET", asked)
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        async with asking(
+            client, server, packets.Request(False, b"text", "OCTET", asked)
+        ) as socket:
             packet = packets.parse((await socket.receive_from())[0])
         assert packet == packets.OptionAck(
             {"blksize": "1468", "tsize": "5000", "timeout": "3", "windowsize": "32"}
@@ -88,9 +98,9 @@ def test_files_are_taken_whole(root: Path, options: dict[str, str]) -> None:
 def test_who_has_been_stopped_takes_up_no_room(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         for _ in range(20):
-            async with await client.open_udp_socket() as socket:
-                request = packets.Request(False, b"text", "octet", {})
-                await socket.send_to(packets.pack_request(request), (server.address, 69))
+            async with asking(
+                client, server, packets.Request(False, b"text", "octet", {})
+            ) as socket:
                 data, peer = await socket.receive_from()
                 assert isinstance(packets.parse(data), packets.Data)
                 await socket.send_to(packets.pack_ack(1), peer)  # and its port is closed
@@ -102,9 +112,7 @@ def test_who_has_been_stopped_takes_up_no_room(root: Path) -> None:
 
 def test_a_stranger_who_has_gone_disturbs_no_transfer(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        async with await client.open_udp_socket() as socket:
-            request = packets.Request(False, b"even", "octet", {})
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        async with asking(client, server, packets.Request(False, b"even", "octet", {})) as socket:
             _, peer = await socket.receive_from()
             async with await client.open_udp_socket() as stranger:
                 await stranger.send_to(packets.pack_ack(1), peer)
@@ -121,9 +129,7 @@ def test_a_stranger_who_has_gone_disturbs_no_transfer(root: Path) -> None:
 def test_a_window_of_blocks_is_acknowledged_once(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
         asked = {"windowsize": "4"}
-        async with await client.open_udp_socket() as socket:
-            request = packets.Request(True, b"new", "octet", asked)
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        async with asking(client, server, packets.Request(True, b"new", "octet", asked)) as socket:
             offer, peer = await socket.receive_from()
             assert packets.parse(offer) == packets.OptionAck(asked)
             for block in range(1, 10):
@@ -190,9 +196,7 @@ def test_not_everything_can_be_written(root: Path, name: bytes) -> None:
 
 def test_an_upload_that_is_given_up_leaves_nothing(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        async with await client.open_udp_socket() as socket:
-            request = packets.Request(True, b"text", "octet", {})
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        async with asking(client, server, packets.Request(True, b"text", "octet", {})) as socket:
             _, peer = await socket.receive_from()
             await socket.send_to(packets.pack_data(1, b"x" * 512), peer)
             await trio.sleep(60)
@@ -206,9 +210,7 @@ def test_an_acknowledgment_that_comes_twice_is_answered_once(root: Path) -> None
     """Else every packet is repeated to the end of the file: the Sorcerer's Apprentice."""
 
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        async with await client.open_udp_socket() as socket:
-            request = packets.Request(False, b"text", "octet", {})
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        async with asking(client, server, packets.Request(False, b"text", "octet", {})) as socket:
             blocks = []
             with trio.move_on_after(0.9):
                 while True:
@@ -225,9 +227,7 @@ def test_an_acknowledgment_that_comes_twice_is_answered_once(root: Path) -> None
 
 def test_what_is_lost_is_sent_again_later_and_later_and_given_up(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        async with await client.open_udp_socket() as socket:
-            request = packets.Request(False, b"text", "octet", {})
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        async with asking(client, server, packets.Request(False, b"text", "octet", {})) as socket:
             at = []
             with trio.move_on_after(100):
                 while True:
@@ -259,9 +259,8 @@ def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
 
 def test_a_stranger_does_not_disturb_a_transfer(root: Path) -> None:
     async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
-        async with await client.open_udp_socket() as socket, await client.open_udp_socket() as odd:
-            request = packets.Request(False, b"even", "octet", {})
-            await socket.send_to(packets.pack_request(request), (server.address, 69))
+        request = packets.Request(False, b"even", "octet", {})
+        async with asking(client, server, request) as socket, await client.open_udp_socket() as odd:
             _, peer = await socket.receive_from()
             await odd.send_to(packets.pack_ack(1), peer)
             packet = packets.parse((await odd.receive_from())[0])
