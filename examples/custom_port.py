@@ -12,7 +12,7 @@ import trio
 
 import pystack
 from pystack.link.port import FrameSink
-from pystack.runtime.driver import Driver
+from pystack.runtime.driver.driver import Driver
 from pystack.runtime.ports import Socket
 from pystack.wire.frame import Frame
 

@@ -16,9 +16,10 @@ A map of the package, each layer importing only from those above it in this list
     cli        the command
     testing    the pytest plug-in, packetdrill scripts (it imports all but the command)
 
-The way of a packet in: `runtime/tap.py` or `link/pipe.py`, `stack/ingress.py` from top to bottom,
-`stack/tcp_table.py`, `tcp/arrives.py`, `runtime/streams.py`. The way out: `runtime/streams.py`,
-`stack/tcp_table.py` (the pump), `tcp/output.py`, `stack/egress.py` from top to bottom, the port.
+The way of a packet in: `runtime/device/tap.py` or `link/pipe.py`, `stack/ingress.py` from top to
+bottom, `stack/tcp_table.py`, `tcp/arrives.py`, `runtime/streams.py`. The way out:
+`runtime/streams.py`, `stack/tcp_table.py` (the pump), `tcp/output.py`, `stack/egress.py` from top
+to bottom, the port.
 """
 
 import os
@@ -30,16 +31,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pystack.apps.hosting import serve
     from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
-    from pystack.runtime.attach import Namespace, TapNode
     from pystack.runtime.datagrams import UdpSocket
+    from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+    from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, run
     from pystack.runtime.host import TrioHost
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.protocol import Iperf3Error
+    from pystack.runtime.lab.attach import Namespace, TapNode
     from pystack.runtime.network import Network
-    from pystack.runtime.seal import SealedError, unsealed
+    from pystack.runtime.socket.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpListener, TcpStream
-    from pystack.runtime.tap_host import TapHostConfig, tap_host
-    from pystack.runtime.virtual import DeadlockError, VirtualTimeoutError, run
     from pystack.tcp.info import TcpInfo
     from pystack.tcp.states import TcpState
 
@@ -76,28 +77,28 @@ __all__ = [
 # and the pytest plug-in, which is in this package, is there in every run of pytest.
 _HOMES: Final = {
     "ConfigError": "pystack.core.errors",
-    "DeadlockError": "pystack.runtime.virtual",
+    "DeadlockError": "pystack.runtime.driver.virtual",
     "DeviceError": "pystack.core.errors",
     "Iperf3Error": "pystack.runtime.iperf3.protocol",
     "Iperf3Result": "pystack.runtime.iperf3.client",
-    "Namespace": "pystack.runtime.attach",
+    "Namespace": "pystack.runtime.lab.attach",
     "Network": "pystack.runtime.network",
     "PystackError": "pystack.core.errors",
-    "SealedError": "pystack.runtime.seal",
-    "TapHostConfig": "pystack.runtime.tap_host",
-    "TapNode": "pystack.runtime.attach",
+    "SealedError": "pystack.runtime.socket.seal",
+    "TapHostConfig": "pystack.runtime.device.tap_host",
+    "TapNode": "pystack.runtime.lab.attach",
     "TcpInfo": "pystack.tcp.info",
     "TcpListener": "pystack.runtime.streams",
     "TcpState": "pystack.tcp.states",
     "TcpStream": "pystack.runtime.streams",
     "TrioHost": "pystack.runtime.host",
     "UdpSocket": "pystack.runtime.datagrams",
-    "VirtualTimeoutError": "pystack.runtime.virtual",
+    "VirtualTimeoutError": "pystack.runtime.driver.virtual",
     "WireError": "pystack.core.errors",
-    "run": "pystack.runtime.virtual",
+    "run": "pystack.runtime.driver.virtual",
     "serve": "pystack.apps.hosting",
-    "tap_host": "pystack.runtime.tap_host",
-    "unsealed": "pystack.runtime.seal",
+    "tap_host": "pystack.runtime.device.tap_host",
+    "unsealed": "pystack.runtime.socket.seal",
 }
 
 if not TYPE_CHECKING:

@@ -21,8 +21,8 @@ from pystack.core.rng import component_rng
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.runtime import network
-from pystack.runtime.alarm import DeadlineAlarm
-from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.driver.alarm import DeadlineAlarm
+from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.wire.frame import Frame
 
 DELAY_S = 0.01

@@ -17,8 +17,8 @@ from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
 from pystack.dns.names import Names
 from pystack.dns.server import DnsServer
-from pystack.runtime.dns_service import LateAnswers, converse, names_of
 from pystack.runtime.host import TrioHost
+from pystack.runtime.names.dns_service import LateAnswers, converse, names_of
 from pystack.wire import dns
 
 QUERY_UNITS: Final = 10

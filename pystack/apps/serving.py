@@ -20,7 +20,7 @@ from pystack.apps.service import Placement, Service
 from pystack.apps.troubles import in_words, own_fault
 from pystack.apps.turns import begin_turn
 from pystack.core.counters import Counters
-from pystack.runtime.exception_groups import unwrapped
+from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.host import TrioHost
 
 MAX_CONNECTIONS: Final = 1024  # at once; then see `pystack.apps.roster`

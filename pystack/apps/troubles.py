@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from pystack.core.errors import PystackError
-from pystack.runtime.exception_groups import unwrapped
+from pystack.runtime.driver.exception_groups import unwrapped
 
 
 class PeerError(PystackError):

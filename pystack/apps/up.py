@@ -15,10 +15,10 @@ import trio
 from pystack.apps.service import Placement
 from pystack.apps.serving import serve_placed
 from pystack.core.addresses import format_ip4
-from pystack.runtime.exception_groups import unwrapped
+from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+from pystack.runtime.driver.exception_groups import unwrapped
+from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.ports import has_nobody
-from pystack.runtime.signals import ending_signals
-from pystack.runtime.tap_host import TapHostConfig, tap_host
 
 _BROWSED: Final = {"http": 80, "https": 443, "ftp": 21}
 FIN_GRACE_S: Final = 2.0  # what open connections get to finish when the program is told to end

@@ -33,8 +33,8 @@ from pystack.apps.words import TLS_SERVICES
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Option, Words, bare_seconds, takes
 from pystack.core.errors import ConfigError
+from pystack.runtime.driver.virtual import DeadlockError
 from pystack.runtime.host import TrioHost
-from pystack.runtime.virtual import DeadlockError
 
 # curl's, with its names and its meaning
 CURL: Final[Mapping[str, Option]] = {

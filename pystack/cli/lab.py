@@ -14,7 +14,7 @@ from pystack.cli.output import Lines, interruptible, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
-from pystack.runtime.lab import LabOptions, ProgramError, check_devices, ports_of, run_lab
+from pystack.runtime.lab.lab import LabOptions, ProgramError, check_devices, ports_of, run_lab
 from pystack.topology.building import build
 from pystack.topology.drawing import as_text, drawing_of
 from pystack.topology.file import load

@@ -18,8 +18,8 @@ from pystack.cli.words import NETEM, SERVICES, Words, takes
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import DeviceError
 from pystack.core.rng import component_rng
-from pystack.runtime.privileges import give_up, is_the_machines_root, whom_to_be
-from pystack.runtime.tap_host import (
+from pystack.runtime.device.privileges import give_up, is_the_machines_root, whom_to_be
+from pystack.runtime.device.tap_host import (
     DEFAULT_ADDRESS,
     DEFAULT_MAC,
     TapHostConfig,

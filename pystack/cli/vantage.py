@@ -36,10 +36,10 @@ from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
+from pystack.runtime.device.privileges import give_up, whom_to_be
+from pystack.runtime.device.tap_host import DEFAULT_ADDRESS, TapHostConfig
 from pystack.runtime.host import TrioHost
-from pystack.runtime.lab import Guest, LabOptions, ProgramError, run_lab
-from pystack.runtime.privileges import give_up, whom_to_be
-from pystack.runtime.tap_host import DEFAULT_ADDRESS, TapHostConfig
+from pystack.runtime.lab.lab import Guest, LabOptions, ProgramError, run_lab
 from pystack.topology.file import load
 from pystack.topology.spec import REAL_KINDS, LabSpec
 from pystack.wire.dns_framing import PORT

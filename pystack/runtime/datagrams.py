@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import trio
 
 from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, parse_ip4
-from pystack.runtime.driver import Waiter
+from pystack.runtime.driver.driver import Waiter
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from pystack.core.addresses import (
 from pystack.core.errors import ConfigError
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.loopback import LoopbackPort
-from pystack.runtime import attempts, reach, streams
+from pystack.runtime import reach, streams
 from pystack.runtime.datagrams import UdpSocket
-from pystack.runtime.driver import Driver, Waiter
-from pystack.runtime.programs import Programs
+from pystack.runtime.driver.driver import Driver, Waiter
+from pystack.runtime.lab.programs import Programs
+from pystack.runtime.names import attempts
 from pystack.runtime.streams import TcpListener, TcpStream
 from pystack.stack.host import Host
 from pystack.stack.neighbors import Neighbor
@@ -38,10 +39,10 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
     from pystack.observe.observer import Observer
-    from pystack.runtime.dig import DigAnswer, DigWords
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
-    from pystack.runtime.stub_resolver import StubResolver
+    from pystack.runtime.names.dig import DigAnswer, DigWords
+    from pystack.runtime.names.stub_resolver import StubResolver
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
@@ -228,7 +229,9 @@ class TrioHost:
         if words is None:
             self.resolver = None
             return
-        from pystack.runtime.stub_resolver import StubResolver  # needs a library, as nothing else
+        from pystack.runtime.names.stub_resolver import (
+            StubResolver,
+        )  # needs a library, as nothing else
 
         self.resolver = StubResolver(self, parse_resolver(words))
 
@@ -299,10 +302,10 @@ class TrioHost:
         """Ask a name server, and return all that it says and how long it took: as dig(1).
 
         `server`: a name or an address, with ":5353" after it for another port; None: the host's
-        own. The words are those of `pystack.runtime.dig.DigWords`. Raises TimeoutError, OSError,
+        own. The words are those of `DigWords`. Raises TimeoutError, OSError,
         ConfigError.
         """
-        from pystack.runtime import dig  # needs a library, as nothing else
+        from pystack.runtime.names import dig  # needs a library, as nothing else
 
         return await dig.dig(self, name, kind, server=server, **words)
 

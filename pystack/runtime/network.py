@@ -24,17 +24,17 @@ from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.observer import FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
-from pystack.runtime import seal, socket_factory
-from pystack.runtime.attach import Attached, Namespace, PortNode, TapNode
-from pystack.runtime.driver import Driver, wall_clock_offset_s
+from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
+from pystack.runtime.driver.lateness import Lateness
+from pystack.runtime.driver.realtime import RealtimeDriver
+from pystack.runtime.driver.spool import open_spool
+from pystack.runtime.driver.virtual import VirtualClock
 from pystack.runtime.host import TrioHost
-from pystack.runtime.lateness import Lateness
-from pystack.runtime.name_servers import Askers, NameServer, make_answers, read_asks
+from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
+from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
-from pystack.runtime.realtime import RealtimeDriver
-from pystack.runtime.spool import open_spool
-from pystack.runtime.virtual import VirtualClock
+from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host
 from pystack.tcp.tcb import TcpConfig
 from pystack.topology.addressing import parse_subnet
@@ -59,7 +59,7 @@ class Network:
         """`seed`: of everything that is left to chance; None: one that nobody knows.
 
         `subnet`: addresses that nobody gives come from it. `seal`: let what would reach the
-        machine's own network fail (`pystack.runtime.seal`). Raises ConfigError.
+        machine's own network fail (`pystack.runtime.socket.seal`). Raises ConfigError.
         """
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed

@@ -17,8 +17,8 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port
 from pystack.link.replay import ReplayPort, read_pcap
-from pystack.runtime.driver import Driver
-from pystack.runtime.tap import TapPort
+from pystack.runtime.device.tap import TapPort
+from pystack.runtime.driver.driver import Driver
 from pystack.wire.frame import Frame
 
 GROUP: Final = "pystack.port"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.core.addresses import Ip4, format_ip4
-from pystack.runtime.driver import Waiter
+from pystack.runtime.driver.driver import Waiter
 from pystack.wire import icmp
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, SupportsIndex
 import trio
 
 from pystack.core.addresses import Ip4, format_ip4, format_mac
-from pystack.runtime.driver import Waiter
+from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.stack import ip_fields
 from pystack.tcp import send_space, urgent

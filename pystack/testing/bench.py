@@ -11,9 +11,9 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.observe.ladder import LadderRecorder
-from pystack.runtime.exception_groups import unwrapped
+from pystack.runtime.driver.exception_groups import unwrapped
+from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
 from pystack.runtime.network import DEFAULT_SUBNET, Network
-from pystack.runtime.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
 
 RUNGS: Final = 40  # of the ladder that a failure shows
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from benchmark import ports
 from pystack.core.addresses import parse_host_address
-from pystack.runtime.tap_device import VNET_HEADER_BYTES, open_tap
+from pystack.runtime.device.tap_device import VNET_HEADER_BYTES, open_tap
 from pystack.wire import ipv4, tcp
 from pystack.wire.checksum import checksum
 

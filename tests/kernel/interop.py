@@ -14,7 +14,7 @@ import trio
 from netns import NetworkNamespace
 
 from pystack import TcpStream, TrioHost
-from pystack.runtime.tap_host import TapHostConfig, tap_host
+from pystack.runtime.device.tap_host import TapHostConfig, tap_host
 
 OURS: Final = "10.77.0.2"
 KERNEL: Final = "10.77.0.1"

@@ -16,7 +16,7 @@ import trustme
 from netns import NetworkNamespace, wait_until
 from up import StackUp
 
-from pystack.runtime.privileges import is_the_machines_root
+from pystack.runtime.device.privileges import is_the_machines_root
 
 pytestmark = pytest.mark.kernel
 

@@ -17,8 +17,8 @@ from netns import NetworkNamespace
 
 from pystack.core.addresses import parse_interface_address, parse_ip4, parse_mac
 from pystack.core.errors import DeviceError
-from pystack.runtime.tap import TapPort
-from pystack.runtime.tap_device import takes_big_tcp
+from pystack.runtime.device.tap import TapPort
+from pystack.runtime.device.tap_device import takes_big_tcp
 from pystack.wire import arp, ethernet, ipv4, tcp, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed
 

@@ -12,8 +12,8 @@ from netns import NetworkNamespace
 
 from pystack.core.addresses import parse_interface_address
 from pystack.core.errors import ConfigError, DeviceError, PystackError
-from pystack.runtime import tap_device
-from pystack.runtime.tap import TapPort
+from pystack.runtime.device import tap_device
+from pystack.runtime.device.tap import TapPort
 
 pytestmark = pytest.mark.kernel
 

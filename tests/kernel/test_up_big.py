@@ -10,7 +10,7 @@ import pytest
 from netns import NetworkNamespace
 from up import StackUp
 
-from pystack.runtime.tap_device import takes_big_tcp
+from pystack.runtime.device.tap_device import takes_big_tcp
 
 pytestmark = pytest.mark.kernel
 

@@ -12,7 +12,7 @@ import pytest
 from netns import TIMEOUT_S, NetworkNamespace, read_line
 from up import StackUp, needs
 
-from pystack.runtime.privileges import is_the_machines_root
+from pystack.runtime.device.privileges import is_the_machines_root
 
 pytestmark = pytest.mark.kernel
 

@@ -14,7 +14,7 @@ import pytest
 from netns import NetworkNamespace, read_line
 from up import URL, StackUp
 
-from pystack.runtime.privileges import is_the_machines_root
+from pystack.runtime.device.privileges import is_the_machines_root
 
 pytestmark = [
     pytest.mark.kernel,

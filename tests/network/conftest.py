@@ -7,7 +7,7 @@ from ftp_client import BIG
 from lab_runs import Run
 
 from pystack.apps.hosting import start_services
-from pystack.runtime.lab import LabOptions, run_lab
+from pystack.runtime.lab.lab import LabOptions, run_lab
 from pystack.topology.file import load
 
 HERE = Path(__file__).resolve().parent

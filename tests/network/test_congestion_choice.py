@@ -8,7 +8,7 @@ import trio
 
 import pystack
 from pystack.core.errors import ConfigError
-from pystack.runtime.tap_host import TapHostConfig
+from pystack.runtime.device.tap_host import TapHostConfig
 from pystack.tcp.congestion.registry import BUILT_IN
 from pystack.tcp.tcb import TcpConfig
 from pystack.topology.building import build

@@ -285,7 +285,7 @@ def test_dig_says_all_that_there_is_and_keeps_nothing() -> None:
             zone = Zone.of(*ZONE)
             await w.serve(zone.reply, by_tcp=zone.reply)
             said, took_s = await took(w.client.dig("alias.example.test", server="ns1"))
-            assert isinstance(said, pystack.runtime.dig.DigAnswer)  # type: ignore[attr-defined]
+            assert isinstance(said, pystack.runtime.names.dig.DigAnswer)  # type: ignore[attr-defined]
             assert (said.status, said.flags, said.over) == ("NOERROR", ("qr", "aa", "rd"), "udp")
             assert [str(record) for record in said.answer] == [
                 "alias.example.test.\t60\tIN\tCNAME\twww.example.test.",

@@ -12,7 +12,7 @@ import trio
 
 import pystack
 from pystack.core.addresses import Ip4, format_ip4
-from pystack.runtime.name_servers import NameServer
+from pystack.runtime.names.name_servers import NameServer
 
 WWW = "www.example.test"
 RECORDS = (f"{WWW} 60 A 10.0.0.80", f"{WWW} 60 A 10.0.0.81")

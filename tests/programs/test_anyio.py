@@ -12,7 +12,7 @@ from h11_server import serve as serve_http
 from worlds import Status, echo, in_virtual_time, pair
 
 import pystack
-from pystack.runtime.anyio_listener import create_tcp_listener
+from pystack.runtime.socket.anyio_listener import create_tcp_listener
 
 DATA = b"0123456789" * 20000
 

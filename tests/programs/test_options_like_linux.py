@@ -15,8 +15,8 @@ import pytest
 import trio
 from like_linux import Socket, on_both, on_ours, real_linux
 
-from pystack.runtime import option_numbers
-from pystack.runtime.option_table import (
+from pystack.runtime.socket import option_numbers
+from pystack.runtime.socket.option_table import (
     BOTH,
     DATAGRAM,
     IP,

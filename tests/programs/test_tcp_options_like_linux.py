@@ -16,8 +16,8 @@ from like_linux import on_both, on_linux_since
 from worlds import in_virtual_time
 
 import pystack
-from pystack.runtime.option_table import OPTIONS, How, Option
-from pystack.runtime.option_table import TCP as LEVEL
+from pystack.runtime.socket.option_table import OPTIONS, How, Option
+from pystack.runtime.socket.option_table import TCP as LEVEL
 
 FAST_OPEN = Path("/proc/sys/net/ipv4/tcp_fastopen")
 TCP = socket.IPPROTO_TCP

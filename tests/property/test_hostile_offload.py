@@ -26,7 +26,7 @@ from pystack.observe.ladder import LadderRecorder
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter
 from pystack.observe.summary import summarize
-from pystack.runtime import virtio_net
+from pystack.runtime.device import virtio_net
 from pystack.stack.host import Host
 from pystack.topology.doors import Guard
 from pystack.topology.switch import Switch

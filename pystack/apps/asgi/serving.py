@@ -19,7 +19,7 @@ from pystack.apps.asgi.lifespan import while_alive
 from pystack.apps.tls import TlsStream
 from pystack.apps.troubles import OF_A_PEER, in_words
 from pystack.core.counters import Counters
-from pystack.runtime.virtual import VirtualClock
+from pystack.runtime.driver.virtual import VirtualClock
 
 Listeners: TypeAlias = list[trio.abc.Listener[Any]]  # of plain streams
 

@@ -10,8 +10,8 @@ from typing import Final
 from pystack import __version__
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
-from pystack.runtime.dig import DigAnswer, DigRecord
 from pystack.runtime.host import TrioHost
+from pystack.runtime.names.dig import DigAnswer, DigRecord
 from pystack.wire import dns
 
 ANSWERED: Final = 0  # also by "no such name"

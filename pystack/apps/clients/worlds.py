@@ -1,6 +1,6 @@
 """Where a client stands: on a host on a TAP device, or on one end of a virtual link.
 
-A third place, a host of a lab's file, is `pystack.runtime.lab`'s (`LabOptions.guest`).
+A third place, a host of a lab's file, is `pystack.runtime.lab.lab`'s (`LabOptions.guest`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import trio
 from pystack.apps.hosting import serve
 from pystack.core.addresses import Prefix, format_ip4, is_loopback, parse_ip4
 from pystack.core.errors import ConfigError
-from pystack.runtime import socket_factory
-from pystack.runtime.exception_groups import unwrapped
+from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+from pystack.runtime.driver.exception_groups import unwrapped
+from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.driver.virtual import run as run_in_virtual_time
 from pystack.runtime.host import TrioHost
 from pystack.runtime.network import Network
-from pystack.runtime.signals import ending_signals
-from pystack.runtime.tap_host import TapHostConfig, tap_host
-from pystack.runtime.virtual import run as run_in_virtual_time
+from pystack.runtime.socket import socket_factory
 
 T = TypeVar("T")
 Client = Callable[[TrioHost], Awaitable[T]]

@@ -6,8 +6,8 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pystack.runtime import tcp_sockopts
-from pystack.runtime.tcp_sockopts import Changes
+from pystack.runtime.socket import tcp_sockopts
+from pystack.runtime.socket.tcp_sockopts import Changes
 from pystack.stack import ip_fields
 from pystack.tcp.tcb import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES

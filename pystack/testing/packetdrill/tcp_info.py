@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from pystack.runtime.tcp_info_struct import known_fields
+from pystack.runtime.socket.tcp_info_struct import known_fields
 from pystack.tcp.connection import Connection
 
 _HEADERS_BYTES: Final = 40

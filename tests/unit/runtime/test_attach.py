@@ -4,7 +4,7 @@ import pytest
 import trio
 
 import pystack
-from pystack.runtime.namespaces import check_command
+from pystack.runtime.lab.namespaces import check_command
 
 
 @pytest.mark.parametrize(

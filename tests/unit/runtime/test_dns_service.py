@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import pystack
 from pystack.dns.server import DnsServer
-from pystack.runtime.dns_service import (
+from pystack.runtime.host import TrioHost
+from pystack.runtime.names.dns_service import (
     IDLE_S,
     MAX_CONNECTIONS,
     MAX_LATE,
@@ -24,8 +25,7 @@ from pystack.runtime.dns_service import (
     names_of,
     serve_dns,
 )
-from pystack.runtime.host import TrioHost
-from pystack.runtime.name_servers import make_answers
+from pystack.runtime.names.name_servers import make_answers
 from pystack.wire.dns import Framer, frame
 
 RECORDS = [

@@ -11,8 +11,8 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.observe.observer import Event, FellBehind
-from pystack.runtime.lateness import Lateness, hides_s
-from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.driver.lateness import Lateness, hides_s
+from pystack.runtime.driver.realtime import RealtimeDriver
 
 
 class Listener:

@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 import pystack
-from pystack.runtime.driver import Waiter
-from pystack.runtime.realtime import RealtimeDriver
+from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.driver.realtime import RealtimeDriver
 
 pytestmark = pytest.mark.trio
 

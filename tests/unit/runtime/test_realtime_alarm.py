@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from pystack.runtime.alarm import Alarm, DeadlineAlarm, TimerfdAlarm
-from pystack.runtime.driver import Waiter
-from pystack.runtime.realtime import RealtimeDriver, best_alarm
+from pystack.runtime.driver.alarm import Alarm, DeadlineAlarm, TimerfdAlarm
+from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.driver.realtime import RealtimeDriver, best_alarm
 
 
 def run_for(seconds: float, set_up: Callable[[RealtimeDriver], None]) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from pystack.core.errors import OutputError
 from pystack.observe.output import OutputFile, open_output
-from pystack.runtime.spool import Spool
+from pystack.runtime.driver.spool import Spool
 
 RECORD = bytes(range(256)) * 40
 TIMEOUT_S = 30.0
@@ -74,7 +74,7 @@ def test_a_reader_that_sleeps_costs_records_and_never_time(fifo: Path) -> None:
 def test_a_reader_that_never_wakes_up_does_not_keep_the_end(
     fifo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pystack.runtime.spool._END_S", 0.05)
+    monkeypatch.setattr("pystack.runtime.driver.spool._END_S", 0.05)
     said: list[str] = []
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     spool = Spool("the file", str(fifo), say=said.append)

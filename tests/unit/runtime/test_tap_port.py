@@ -11,9 +11,9 @@ import trio
 import trio.testing
 
 from pystack.core.addresses import parse_ip4
-from pystack.runtime.tap import TapPort
-from pystack.runtime.tap_device import TapDevice, takes_big_tcp
-from pystack.runtime.virtio_net import header_of
+from pystack.runtime.device.tap import TapPort
+from pystack.runtime.device.tap_device import TapDevice, takes_big_tcp
+from pystack.runtime.device.virtio_net import header_of
 from pystack.wire import ethernet, ipv4, segment_frame, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed, cut_down, split
 

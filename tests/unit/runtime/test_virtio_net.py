@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pystack.core.addresses import parse_ip4
 from pystack.core.errors import WireError
-from pystack.runtime.virtio_net import (
+from pystack.runtime.device.virtio_net import (
     frame_of,
     frames_of,
     header_of,

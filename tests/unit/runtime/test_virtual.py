@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from trio._core import _run as trio_run
 
 import pystack
-from pystack.runtime.driver import Waiter
-from pystack.runtime.virtual import VirtualClock, VirtualDriver
+from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.driver.virtual import VirtualClock, VirtualDriver
 
 
 def driver() -> VirtualDriver:
@@ -324,8 +324,9 @@ def order_of_equals(seed: int) -> list[int]:
 GUARD = (
     "trio's private switch for deterministic scheduling has changed. Read how trio's _core/_run.py "
     "orders a batch of tasks now (it was: sort by task._counter and _r.shuffle(batch) where "
-    "_ALLOW_DETERMINISTIC_SCHEDULING is true) and make _seeded_trio in pystack/runtime/virtual.py "
-    "do the same, or say in pyproject.toml which versions of trio work"
+    "_ALLOW_DETERMINISTIC_SCHEDULING is true) and make _seeded_trio in "
+    "pystack/runtime/driver/virtual.py do the same, or say in pyproject.toml which versions of "
+    "trio work"
 )
 
 

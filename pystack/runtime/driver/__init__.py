@@ -1,0 +1,1 @@
+"""Drivers: how the world's time passes, in real and in virtual time."""

@@ -1,0 +1,123 @@
+"""The driver of real time: the machine's clock, one alarm for the next thing on the heap.
+
+A machine wakes late: Trio's sleep by up to 1 ms, a timer descriptor by what it takes to get a
+processor and to go through Trio's loop, 0.1 to 0.2 ms. So the alarm goes off a little early, and
+the rest is waited for awake, with a look at everything else that has become ready on the way. That
+costs processor time only while something is about to happen: a driver with nothing to do sleeps.
+Whatever happens late all the same carries the instant that it was meant for, so lateness never adds
+up. `scripts/bench_realtime.py` measures it, and `RealtimeDriver.lateness` while it runs: a machine
+that is later than a link's delay can hide emulates another network (`runtime/driver/lateness.py`).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from pystack.core.scheduler import Scheduler
+from pystack.runtime.driver.alarm import Alarm, DeadlineAlarm, TimerfdAlarm
+from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.driver.lateness import Lateness
+
+# How much too early to be woken. Half of all wake-ups on the machine this was measured on (two
+# virtual processors) take less than this; a longer lead gains little and costs more waiting awake.
+LEAD_S: Final = 150e-6
+# What is as near as this is not worth one more round of Trio's loop (15 to 40 us).
+_SPIN_S: Final = 30e-6
+
+
+class RealtimeDriver:
+    """Runs the heap against Trio's clock. `run` must be running for timers to fire."""
+
+    is_virtual = False
+
+    def __init__(
+        self,
+        *,
+        make_alarm: Callable[[], Alarm] | None = None,
+        lead_s: float = LEAD_S,
+    ) -> None:
+        """`make_alarm`: None for the best one that works with the clock of this Trio run.
+
+        `lead_s`: how long before each event to wake up, and wait awake; 0: never. Only the
+        machine's own clock can be waited for like that: for any other it is 0.
+        """
+        self.scheduler = Scheduler(trio.current_time())
+        is_machine_clock = _is_machine_clock(trio.lowlevel.current_clock())
+        self._lead_s = lead_s if is_machine_clock else 0.0
+        self.lateness = Lateness()
+        self._make_alarm = make_alarm or (best_alarm if is_machine_clock else DeadlineAlarm)
+
+    def now(self) -> float:
+        """Return Trio's time; it never runs behind what the heap has done."""
+        return self.scheduler.advance(trio.current_time())
+
+    def batch_done(self, now: float) -> None:
+        """Run what is due, that is: the pump for the batch."""
+        self._run_due(now)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Let the task run in Trio's next round."""
+        waiter.resume()
+
+    def _run_due(self, now: float) -> None:
+        late_s = self.scheduler.late_s(now)
+        if late_s:
+            self.lateness.note(late_s, now)
+        self.scheduler.run_due(now)
+
+    async def run(self) -> None:
+        """Run for ever: fire what is due, sleep until the next."""
+        scheduler, lead_s = self.scheduler, self._lead_s
+        alarm = self._make_alarm()
+        alarm_at = math.inf  # what it was last set to
+
+        def set_alarm(when: float) -> None:
+            nonlocal alarm_at
+            alarm_at = when - lead_s
+            alarm.set(alarm_at)
+
+        def earlier(when: float) -> None:
+            # To set a timer descriptor may take 20 us (on a virtual machine). One that goes off
+            # before is as good, and so is one that has gone off: the loop below looks anew then.
+            if when - lead_s < alarm_at:
+                set_alarm(when)
+
+        scheduler.on_earlier = earlier
+        try:
+            while True:
+                now = trio.current_time()
+                self._run_due(now)
+                next_at = scheduler.next_at()
+                if next_at - now > lead_s:
+                    if alarm_at <= now or next_at - lead_s < alarm_at:
+                        set_alarm(next_at)
+                    await alarm.wait()
+                else:
+                    await trio.lowlevel.checkpoint()
+                    _spin_until(scheduler)
+        finally:
+            scheduler.on_earlier = None
+            alarm.close()
+
+
+def best_alarm() -> Alarm:
+    """Return an alarm on a timer descriptor, or Trio's own sleep where there is none."""
+    try:
+        return TimerfdAlarm()
+    except OSError:
+        return DeadlineAlarm()
+
+
+def _is_machine_clock(clock: trio.abc.Clock) -> bool:
+    # Trio's class is private, and has no subclasses. A MockClock may stand still for ever.
+    return type(clock).__name__ == "SystemClock"
+
+
+def _spin_until(scheduler: Scheduler) -> None:
+    """Wait in place for the next event, if it is that near."""
+    next_at = scheduler.next_at()
+    if next_at - trio.current_time() < _SPIN_S:
+        while trio.current_time() < next_at:
+            pass

@@ -1,0 +1,357 @@
+"""The driver of virtual time: nothing waits, and the same seed gives the same run.
+
+Time stands still while any task can run. When none can, Trio asks its clock how long to sleep, and
+there the driver acts: it wakes the next task that something has happened for; when there is none,
+it moves time on to the next event of the heap or the next of Trio's deadlines, and stops there as
+soon as a task is to be woken. So tasks run one after the other in an order that the world
+determines, not the scheduler, and a task that waits for a frame costs one turn of Trio's loop.
+
+Two things of Trio's are used that are private: who waits for all tasks to be blocked (they go on
+before time does), and the switch that Trio keeps for Hypothesis, which seeds the random order of
+tasks that become ready together. Tests tell when they have changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from pathlib import Path
+from random import Random
+from typing import Final, TypeVar, TypeVarTuple
+
+import trio
+from trio._core import _run as trio_run
+
+from pystack.core.errors import ConfigError, PystackError
+from pystack.core.scheduler import Scheduler
+from pystack.core.units import parse_time_s
+from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.hints import explain
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sleep
+
+
+# How often all that is to happen may have happened, to nobody's benefit, before it is called dead.
+_ROUNDS: Final = 3
+# How far to go without a look at what is to happen: nearly all waits are shorter.
+_FIRST_LOOK_S: Final = 1.0
+
+# With its slash at the end; the checkout around it may have the same name.
+_PACKAGE: Final = str(Path(__file__).parent.parent / "_")[:-1]
+_TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
+
+
+class DeadlockError(PystackError, RuntimeError):
+    """Nothing can ever happen again: all tasks wait, no event and no deadline is left.
+
+    None but upkeep, that is: window probes and keep-alives that are answered go on for ever, and
+    bring nobody further.
+    """
+
+
+class VirtualTimeoutError(PystackError, TimeoutError):
+    """The run has not ended within the virtual time that it was given."""
+
+
+class VirtualClock(trio.abc.Clock):
+    """Trio's clock in a run of virtual time: it shows what the scheduler says."""
+
+    is_virtual = True
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(0.0)
+        self.driver = VirtualDriver(self.scheduler)
+
+    def start_clock(self) -> None:
+        """Begin at 0; there is nothing to start."""
+
+    def current_time(self) -> float:
+        """Return the world's time."""
+        return self.scheduler.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Let time pass: Trio asks whenever no task can run, and looks again after what is told.
+
+        It looks at its descriptors first in any case, so 0 is right for all that happened here.
+        """
+        if deadline <= self.scheduler.now or self.driver.go_on(deadline):
+            return 0.0
+        return _FOREVER_S
+
+
+class VirtualDriver:
+    """Lets virtual time pass."""
+
+    is_virtual = True
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.until = math.inf  # where time ends, and the run with it
+        self._woken: deque[Waiter] = deque()
+        self._task: trio.lowlevel.Task | None = None  # that of `run`; None: it does not run
+        self._error: BaseException | None = None  # to be told of by `run`; None: there was none
+        self._is_ending = False  # there was an error, and the program may clean up
+        self._is_task_ready: Callable[[], object] = bool
+
+    def now(self) -> float:
+        """Return the world's time: it does not move while a task runs."""
+        return self.scheduler.now
+
+    def batch_done(self, now: float) -> None:
+        """Run what is due."""
+        self.scheduler.run_due(now)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Queue the task: they are woken one at a time, in this order."""
+        if waiter not in self._woken:
+            self._woken.append(waiter)
+
+    async def run(self) -> BaseException:
+        """Let time pass until something goes wrong, and return that.
+
+        That is DeadlockError, VirtualTimeoutError, and whatever an event raises. The task itself
+        only waits: its context is the events'. It may be called again after an error, for a
+        program that has to clean up.
+        """
+        self._context = copy_context()
+        self._runner = runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+        self._threads = trio.to_thread.current_default_thread_limiter()
+        entries = runner.entry_queue
+        woken, ready, calls, other_calls = (
+            self._woken,
+            runner.runq,
+            entries.queue,
+            entries.idempotent_queue,
+        )
+        # What comes from outside (Ctrl-C, a thread's call) is for a task of Trio's to see to.
+        self._is_task_ready = lambda: woken or ready or calls or other_calls
+        self._task = trio.lowlevel.current_task()
+        try:
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+        finally:
+            self._task = None
+        error, self._error = self._error, None
+        assert error is not None
+        return error
+
+    def go_on(self, deadline: float) -> bool:
+        """Wake a task or move time on, at most to Trio's next deadline; False: it stands still."""
+        task = self._task
+        if (
+            task is None
+            # They go on before time does: a test that waits for quiet, a function from a thread.
+            or self._runner.waiting_for_idle
+            or self._runner.entry_queue.size()
+            # Until it is done: how long that takes, the world is not to see.
+            or (self._threads.borrowed_tokens and _a_thread_works())
+        ):
+            return False
+        scheduler, woken = self.scheduler, self._woken
+        if woken:
+            woken.popleft().resume()
+            return True
+        try:
+            is_task_ready, until = self._is_task_ready, self.until
+            if deadline <= until and deadline < math.inf:
+                self._context.run(scheduler.run_due, deadline, is_task_ready)
+            else:
+                # Nearly always a task is ready soon (HOT)
+                began_at = scheduler.now
+                reach = min(began_at + _FIRST_LOOK_S, until)
+                self._context.run(scheduler.run_due, reach, is_task_ready, to_the_end=False)
+                if not woken and not is_task_ready():
+                    self._context.run(self._run_on, deadline, began_at)
+        except BaseException as error:
+            # Of an event (pytest's outcomes and SystemExit are no Exceptions), or of a signal.
+            if self._is_ending and isinstance(error, DeadlockError):
+                raise  # it cannot even clean up: Trio itself has to give up
+            self._error, self._is_ending = error, True
+            trio.lowlevel.reschedule(task)
+            return True
+        # At the deadline, Trio cancels what it is the deadline of before a task is woken.
+        if woken and scheduler.now < deadline and not self._runner.runq:
+            woken.popleft().resume()
+        return True
+
+    def _run_on(self, deadline: float, began_at: float) -> None:
+        """Run events until a task is ready. No deadline is near that would end that.
+
+        All within `_FIRST_LOOK_S` from `began_at` has run.
+
+        Raises DeadlockError where only upkeep goes on: where all there was has run, and nothing
+        but upkeep came of it, several times over. So what is under way has arrived by then, and
+        what a probe may find (a window update that was lost) was found.
+        """
+        scheduler, is_task_ready, until = self.scheduler, self._is_task_ready, self.until
+        rounds, look_s = 0, _FIRST_LOOK_S
+        reach = began_at + look_s
+        while scheduler.next_at() <= until:
+            scheduler.run_due(min(reach, until), is_task_ready, to_the_end=False)
+            if is_task_ready():
+                return
+            live_until, reach, kinds = scheduler.outlook()
+            if reach == -math.inf:
+                break
+            if deadline < math.inf:
+                rounds = 0  # a task wakes by itself, later than time ends
+            elif live_until > -math.inf:
+                rounds, look_s = 0, 2 * look_s
+                reach = max(live_until, scheduler.now + look_s)
+            elif rounds < _ROUNDS:
+                rounds += 1
+            else:
+                since = max(began_at, scheduler.live_at)
+                raise DeadlockError(
+                    f"nothing can ever happen again: since {since:.6g} s there have been only "
+                    f"{_upkeep(kinds)}; waiting for ever: {waiting_tasks(self._task)}"
+                )
+        if deadline == math.inf == scheduler.next_at():
+            raise DeadlockError(
+                f"nothing can ever happen again; waiting for ever: {waiting_tasks(self._task)}"
+            )
+        self.until, until = math.inf, scheduler.advance(until)  # a program may clean up
+        text = f"the run did not end within {until:g} s of virtual time"
+        live_until, _, kinds = scheduler.outlook()
+        if kinds and live_until == -math.inf:
+            since = max(began_at, scheduler.live_at)
+            text += f", and since {since:.6g} s there have been only {_upkeep(kinds)}"
+        raise VirtualTimeoutError(f"{text}; these wait: {waiting_tasks(self._task)}")
+
+
+def run(
+    async_fn: Callable[[*Ts], Awaitable[T]],
+    *args: *Ts,
+    seed: int = 0,
+    until: str | float | None = None,
+) -> T:
+    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals.
+
+    `until`: the virtual time that it gets (60, "60s"); None: as much as it takes. Raises what the
+    program raises, DeadlockError, and VirtualTimeoutError; ConfigError for a time that is none.
+    """
+    clock = VirtualClock()
+    if until is not None:
+        clock.driver.until = parse_until(until)
+    # Errors come out as they are: the nursery is nobody's business, so it gets none to wrap.
+    errors: list[BaseException] = []
+
+    async def main() -> T:
+        async with trio.open_nursery() as nursery:
+            driving = trio.CancelScope(shield=True)  # for as long as the program cleans up
+            nursery.start_soon(drive, driving, nursery.cancel_scope)
+            try:
+                result = await async_fn(*args)
+            except BaseException as error:  # SystemExit as well; a Cancelled is raised on below
+                explain(error)
+                errors.append(error)
+            driving.cancel()
+        if errors:
+            raise errors[0]
+        return result
+
+    async def drive(driving: trio.CancelScope, program: trio.CancelScope) -> None:
+        with driving:
+            while True:
+                errors.append(await clock.driver.run())
+                program.cancel()
+
+    with _seeded_trio(seed):
+        try:
+            return trio.run(main, clock=clock, strict_exception_groups=True)
+        except trio.TrioInternalError as error:
+            # A signal's handler may raise anywhere, in the middle of Trio too.
+            cause = errors[0] if errors else error.__cause__
+            if not errors and isinstance(cause, Exception | None):
+                raise
+            assert cause is not None
+            raise cause from None
+
+
+def parse_until(until: str | float) -> float:
+    """Return how long a run may take, in seconds of virtual time. Raises ConfigError."""
+    until_s = parse_time_s(until)
+    if not until_s > 0:
+        raise ConfigError(f"a run needs some time: until={until!r} is none")
+    return until_s
+
+
+def _upkeep(kinds: set[str]) -> str:
+    """Return them as a part of a sentence: "keep-alives and window probes"."""
+    return " and ".join(f"{kind}s" for kind in sorted(kinds)) or "frames that lead to nothing"
+
+
+@contextmanager
+def _seeded_trio(seed: int) -> Iterator[None]:
+    # As trio's own Hypothesis plug-in does it: sort each batch, then shuffle it with a known seed.
+    old_flag, old_random = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    trio_run._r = Random(seed)
+    try:
+        yield
+    finally:
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = old_flag  # type: ignore[misc]
+        trio_run._r = old_random
+
+
+def _a_thread_works() -> bool:
+    # The tasks are looked through only while there are threads: it costs.
+    return any(_parked_by(task) == "to_thread_run_sync" for task in _all_tasks())
+
+
+def waiting_tasks(beside: trio.lowlevel.Task | None = None) -> str:
+    """Return every task that waits for something else than its children, and where: a message.
+
+    `beside`: one that is not meant; None: the one that asks.
+    """
+    beside = beside or trio.lowlevel.current_task()
+    waiting = [
+        f"{task.name} in {_place(task)}"
+        for task in _all_tasks()
+        # A task at the end of its nursery waits for tasks that are named themselves; one that
+        # waits for all to be blocked, as the driver, does not wait for anything to happen.
+        if task is not beside
+        and _parked_by(task) not in ("_nested_child_finished", "wait_all_tasks_blocked")
+        and task.name != _TRIOS_OWN_TASK
+    ]
+    return "; ".join(sorted(waiting)) or "nothing"
+
+
+def _all_tasks() -> Iterator[trio.lowlevel.Task]:
+    root = trio.lowlevel.current_root_task()
+    tasks = [root] if root is not None else []
+    while tasks:
+        task = tasks.pop()
+        for nursery in task.child_nurseries:
+            tasks.extend(nursery.child_tasks)
+        yield task
+
+
+def _parked_by(task: trio.lowlevel.Task) -> str:
+    """Return the name of the function that made the task wait; empty if it does not."""
+    caller = ""
+    for frame, _ in task.iter_await_frames():
+        if frame.f_code.co_name == "wait_task_rescheduled":
+            return caller
+        caller = frame.f_code.co_name
+    return ""
+
+
+def _place(task: trio.lowlevel.Task) -> str:
+    """Return where the program's own code waits, and for which call of this package."""
+    place, call = "?", ""
+    for frame, line in task.iter_await_frames():
+        code = frame.f_code
+        if "/trio/" in code.co_filename or code is Waiter.wait.__code__:
+            continue
+        if code.co_filename.startswith(_PACKAGE):
+            call = f", in {code.co_qualname}"
+        else:
+            file = code.co_filename.rpartition("/")[2]
+            place, call = f"{code.co_qualname} ({file}:{line})", ""
+    return place + call

@@ -1,0 +1,1 @@
+"""Labs: networks from files, with real programs, devices and namespaces in them."""

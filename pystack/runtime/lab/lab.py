@@ -1,0 +1,437 @@
+"""Running a lab's file: its network, its timeline and its programs, in real or in virtual time.
+
+A program is an async function `program(host, *args)` in a module beside the file. One that takes
+`task_status` is a service, as for `nursery.start`: it runs in the background, and everything else
+waits until it has started. The lab ends when all other programs have; without any, it goes on.
+
+What runs on a host when its power goes starts again when the timeline brings that back, services
+first, as on a machine that boots.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from pystack.core.addresses import format_ip4
+from pystack.core.errors import ConfigError, PystackError
+from pystack.core.plugin_words import Chosen
+from pystack.core.suggest import counted, suggest
+from pystack.link.port import Port
+from pystack.runtime.device.privileges import as_who_called_sudo
+from pystack.runtime.device.tap_device import check_name
+from pystack.runtime.driver.exception_groups import unwrapped
+from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.driver.virtual import run as run_in_virtual_time
+from pystack.runtime.host import TrioHost
+from pystack.runtime.lab.attach import Namespace
+from pystack.runtime.network import Network
+from pystack.runtime.network_link import NetworkLink
+from pystack.runtime.ports import needs_real_time, read_port
+from pystack.topology.building import turned
+from pystack.topology.drawing import tell
+from pystack.topology.reading import describe
+from pystack.topology.spec import (
+    REAL_KINDS,
+    EventSpec,
+    LabSpec,
+    LinkSpec,
+    NodeSpec,
+    ProgramSpec,
+    Words,
+)
+
+ProgramFn = Callable[..., Awaitable[object]]
+# Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
+# which names of files are relative to the path.
+ServeFn = Callable[[TrioHost, Sequence[str | Words], Path, int], Awaitable[None]]
+
+
+class ProgramError(PystackError):
+    """Programs of a lab have failed. The cause is the own error of one that ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A program from outside that runs on a host of the lab in place of all that are to end.
+
+    The lab's services are there, its timeline happens, and it ends when the guest does.
+    """
+
+    host: str
+    run: Callable[[TrioHost], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabOptions:
+    """How a lab is to be run."""
+
+    virtual: bool = False
+    for_s: float | None = None  # None: until its programs end, or a signal comes
+    seed: int | None = None  # None: the file's; if it has none, a new one
+    pcap: str | None = None  # None: no capture
+    observe: tuple[str, ...] = ()  # observers, besides the file's
+    # What is told of a program that failed, after which the others go on; None: it ends the lab.
+    on_failure: Callable[[ProgramError], object] | None = None
+    guest: Guest | None = None  # None: the lab's own programs run
+
+
+def run_lab(
+    spec: LabSpec, options: LabOptions, serve: ServeFn, on_line: Callable[[str], None]
+) -> None:
+    """Run a lab to its end. `on_line` gets what happens, line by line, `ready:` first.
+
+    Raises ConfigError, DeviceError; ProgramError, also at the end, where a program had failed and
+    the others went on; DeadlockError in virtual time.
+    """
+    lab = _Lab(spec, options, serve, on_line)
+    try:
+        if options.virtual:
+            run_in_virtual_time(lab.run, seed=lab.seed or 0)
+        else:
+            trio.run(lab.until_signal)
+    except BaseExceptionGroup as group:
+        error = unwrapped(group)
+    else:
+        if lab.failures:
+            raise ProgramError(f"{spec.path}: failed: {', '.join(lab.failures)}")
+        return
+    raise error
+
+
+class _Lab:
+    """One run of a lab. What can be found wrong before anything happens is found in `__init__`."""
+
+    def __init__(
+        self,
+        spec: LabSpec,
+        options: LabOptions,
+        serve: ServeFn,
+        on_line: Callable[[str], None],
+    ) -> None:
+        self._spec = spec
+        self._options = options
+        self._serve = serve
+        self._on_line = on_line
+        self.seed = spec.seed if options.seed is None else options.seed
+        self._links: list[tuple[LinkSpec, NetworkLink]] = []
+        functions = import_programs(spec)
+        self._services = [item for item in functions if is_service(item[2])]
+        self._programs = [item for item in functions if not is_service(item[2])]
+        self._commands = [
+            (node.name, program)
+            for node in spec.nodes.values()
+            for program in node.programs
+            if program.command
+        ]
+        if options.guest is not None:
+            self._programs, self._commands = [], []
+        # For each host, one for each time that its power comes back: everything has started again.
+        self.failures: list[str] = []  # of those that may not fail, in words
+        self._boots: dict[str, list[trio.Event]] = {}
+        self._power_ons: Counter[str] = Counter()
+        if options.virtual:
+            self._check_virtual()
+
+    def _check_virtual(self) -> None:
+        for node in self._spec.nodes.values():
+            is_real = node.kind == "port" and needs_real_time(ports_of(self._spec)[node.name])
+            if is_real or node.kind in REAL_KINDS:
+                raise ConfigError(
+                    f"{self._spec.path}:{node.line}: the {node.kind} {node.name} lives in real "
+                    "time; run the lab without --virtual"
+                )
+        ends = self._programs or self._options.guest is not None
+        if not ends and self._options.for_s is None:
+            raise ConfigError(
+                f"{self._spec.path} has no program that ends, and in virtual time it would never "
+                "end: say how long, with --for"
+            )
+
+    async def until_signal(self) -> None:
+        """Run in real time, until it ends, or SIGINT, SIGTERM or SIGHUP comes."""
+        with trio.open_signal_receiver(*ending_signals()) as signals:
+            async with trio.open_nursery() as nursery:
+
+                async def watch() -> None:
+                    await anext(aiter(signals))
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(watch)
+                await self.run()
+                nursery.cancel_scope.cancel()
+
+    async def run(self) -> None:
+        """Build the network, and run what is on it."""
+        async with Network(seed=self.seed, subnet=self._spec.subnet) as net:
+            self._build(net)
+            with as_who_called_sudo():
+                if self._options.pcap is not None:
+                    net.capture(self._options.pcap)
+                for observer in (*self._spec.observe, *self._options.observe):
+                    net.observe(observer, say=self._on_line)
+            net.settle()
+            for node in self._spec.nodes.values():
+                await self._start_served(net, node)
+            for node in self._spec.nodes.values():
+                await self._start_services(net, node)
+            for attached in net.attached.values():
+                await attached.up()
+            if self._options.guest is None:  # it has the floor
+                self._tell_ready(net)
+            for event in self._spec.timeline:
+                self._plan(net, event)
+            with trio.move_on_after(
+                float("inf") if self._options.for_s is None else self._options.for_s
+            ):
+                await self._run_programs(net)
+
+    def _build(self, net: Network) -> None:
+        for node in self._spec.nodes.values():
+            words = {**node.words}
+            if node.address is not None:
+                words["address"] = node.address
+            getattr(net, node.kind)(node.name, **words)
+        for link in self._spec.links:
+            made = net.link(
+                link.a,
+                link.b,
+                a_to_b=link.a_to_b,
+                b_to_a=link.b_to_a,
+                **link.words,  # type: ignore[arg-type]
+            )
+            self._links.append((link, made))
+        for node in self._spec.nodes.values():
+            for destination, via, _line in node.routes:
+                net.route(node.name, destination, via)
+
+    async def _start_served(self, net: Network, node: NodeSpec) -> None:
+        if node.serve:
+            folder = Path(self._spec.path).parent
+            await self._serve(net.hosts[node.name], node.serve, folder, net.seed)
+
+    async def _start_services(self, net: Network, node: NodeSpec) -> None:
+        for name, program, function in self._services:
+            if name == node.name:
+                host = net.hosts[name]
+                await host.start(self._whole(program, function), host)
+
+    async def _boot(self, net: Network, node: NodeSpec, is_up: trio.Event) -> None:
+        """Start the services of a host whose power is back, then let its programs go on."""
+        try:
+            await self._start_served(net, node)
+            await self._start_services(net, node)
+        except trio.BrokenResourceError:
+            if net.hosts[node.name].stack.powered:
+                raise
+        is_up.set()
+
+    async def _run_programs(self, net: Network) -> None:
+        """Run all programs that are to end, to their end; for ever where there are none."""
+        if self._options.guest is not None:
+            host = net.hosts[self._options.guest.host]
+            await host.run(self._options.guest.run, host)
+            return
+        if not self._programs and not self._commands:
+            await trio.sleep_forever()
+        async with trio.open_nursery() as nursery:
+            for name, program, function in self._programs:
+                nursery.start_soon(self._run_program, net.hosts[name], program, function)
+            for name, program in self._commands:
+                nursery.start_soon(self._run_command, net, name, program)
+
+    async def _run_program(self, host: TrioHost, program: ProgramSpec, function: ProgramFn) -> None:
+        boots = self._boots.get(host.name, [])
+        while True:
+            try:
+                await host.run(self._whole(program, function), host)
+                return
+            except ProgramError as error:
+                cause = error.__cause__
+                if program.may_fail:
+                    what = f"{type(cause).__name__}: {cause}"
+                    self._on_line(f"{host.name}: {program.run} failed: {what}")
+                elif self._options.on_failure is not None:
+                    self._options.on_failure(error)
+                    self.failures.append(f"{program.run} on {host.name}")
+                else:
+                    raise
+                return
+            except trio.BrokenResourceError:  # its own errors are ProgramErrors: the power went
+                self._on_line(f"{host.name} has no power: {program.run} ended")
+            # Power may have come back at the same instant, before this task has its turn.
+            number = self._power_ons[host.name] - host.stack.powered
+            if number >= len(boots):
+                return
+            await boots[number].wait()
+
+    async def _run_command(self, net: Network, name: str, program: ProgramSpec) -> None:
+        namespace = net.attached[name]
+        assert isinstance(namespace, Namespace)
+        try:
+            done = await namespace.run(program.command, capture=False, check=False)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._spec.path}:{program.line}: cannot run {program.run}: {error.strerror}"
+            ) from None
+        if done.returncode:
+            how = f"status {done.returncode}"
+            self._on_line(f"{name}: {program.run} ended with {how}")
+            if not program.may_fail:
+                self.failures.append(f"{program.run} on {name} ({how})")
+
+    def _whole(self, program: ProgramSpec, function: ProgramFn) -> ProgramFn:
+        """Return the function with its arguments, and with errors that say whose they are."""
+
+        async def run(host: TrioHost, **words: object) -> None:
+            try:
+                await function(host, *program.args, **words)
+            except Exception as error:
+                if isinstance(error, trio.BrokenResourceError) and not host.stack.powered:
+                    raise
+                raise self._failed(program, host) from error
+
+        return run
+
+    def _failed(self, program: ProgramSpec, host: TrioHost) -> ProgramError:
+        return ProgramError(
+            f"{self._spec.path}:{program.line}: the program {program.run} on {host.name} failed"
+        )
+
+    def _plan(self, net: Network, event: EventSpec) -> None:
+        if event.action == "power_on" and event.node in net.hosts and self._restarts(event.node):
+            self._boots.setdefault(event.node, []).append(trio.Event())
+
+        def happen() -> None:
+            self._on_line(tell(event))
+            self._do(net, event)
+
+        net.at(event.at_s, happen)
+
+    def _do(self, net: Network, event: EventSpec) -> None:
+        """Let one entry of the timeline happen."""
+        match event.action:
+            case "partition":
+                net.partition(*event.groups)
+            case "heal":
+                net.heal()
+            case "power_off":
+                assert event.node is not None
+                net.power_off(event.node)
+            case "power_on":
+                assert event.node is not None
+                self._power_on(net, event.node)
+            case _:
+                assert event.link is not None
+                for spec, link in self._links:
+                    if {spec.a, spec.b} == set(event.link):
+                        is_turned = event.link[0] != spec.a
+                        if event.action == "set":
+                            link.set(**turned(event.words, is_turned))  # type: ignore[arg-type]
+                        else:
+                            direction = event.direction and next(
+                                iter(turned({event.direction: None}, is_turned))
+                            )
+                            getattr(link, event.action)(direction)
+
+    def _power_on(self, net: Network, name: str) -> None:
+        was_off = name in net.hosts and not net.hosts[name].stack.powered
+        net.power_on(name)
+        if name in self._boots:
+            is_up = self._boots[name][self._power_ons[name]]
+            self._power_ons[name] += 1
+            if was_off:
+                assert net.nursery is not None
+                net.nursery.start_soon(self._boot, net, self._spec.nodes[name], is_up)
+            else:
+                is_up.set()
+
+    def _restarts(self, name: str) -> bool:
+        return self._spec.nodes[name].restart
+
+    def _tell_ready(self, net: Network) -> None:
+        how = "virtual time" if self._options.virtual else "real time"
+        nodes = counted(len(self._spec.nodes), "node")
+        links = counted(len(self._spec.links), "link")
+        self._on_line(f"ready: {self._spec.path}: {nodes}, {links}, seed {net.seed}, {how}")
+        for node in net.topology.nodes.values():
+            if node.addresses:
+                addresses = " ".join(
+                    f"{format_ip4(address)}/{prefix.length}" for address, prefix in node.addresses
+                )
+                self._on_line(f"  {node.name} {addresses}")
+
+
+def check_devices(spec: LabSpec) -> None:
+    """Raise ConfigError for interfaces that no device can be called after."""
+    for node in spec.nodes.values():
+        if node.kind == "tap":
+            try:
+                check_name(node.name)
+            except ConfigError as error:
+                raise ConfigError(f"{spec.path}:{node.line}: {error}") from None
+
+
+def ports_of(spec: LabSpec) -> dict[str, Chosen[Port]]:
+    """Return what is inside of each port node. Raises ConfigError."""
+    found: dict[str, Chosen[Port]] = {}
+    for node in spec.nodes.values():
+        if node.kind == "port":
+            words = node.words["port"]
+            try:
+                if not isinstance(words, str | Mapping):
+                    raise ConfigError(f"port must be a text or a table, not {describe(words)}")
+                found[node.name] = read_port(words)
+            except ConfigError as error:
+                raise ConfigError(f"{spec.path}:{node.line}: {node.name}: {error}") from None
+    return found
+
+
+def import_programs(spec: LabSpec) -> list[tuple[str, ProgramSpec, ProgramFn]]:
+    """Return every Python program with the name of its host and its function. ConfigError.
+
+    Modules are looked for beside the file first.
+    """
+    beside = str(Path(spec.path).resolve().parent)
+    if beside not in sys.path:
+        sys.path.insert(0, beside)
+    return [
+        (node.name, program, _function(spec, program))
+        for node in spec.nodes.values()
+        for program in node.programs
+        if not program.command
+    ]
+
+
+def is_service(function: ProgramFn) -> bool:
+    """Tell whether a program says when it has started, as `nursery.start` wants it."""
+    return "task_status" in inspect.signature(function).parameters
+
+
+def _function(spec: LabSpec, program: ProgramSpec) -> ProgramFn:
+    module_name, _, name = program.run.partition(":")
+    where = f"{spec.path}:{program.line}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ProgramError(f"{where}: the module {module_name} failed") from error
+        raise ConfigError(
+            f"{where}: there is no module {module_name!r} (it is looked for beside the file first)"
+        ) from None
+    except Exception as error:
+        raise ProgramError(f"{where}: the module {module_name} failed") from error
+    function: ProgramFn | None = getattr(module, name, None)
+    if function is None:
+        known = [word for word, value in vars(module).items() if inspect.iscoroutinefunction(value)]
+        raise ConfigError(f"{where}: {module_name} has no {name!r}{suggest(name, known)}")
+    if not inspect.iscoroutinefunction(function):
+        raise ConfigError(f"{where}: {program.run} is not an async function")
+    return function

@@ -1,0 +1,276 @@
+"""The program behind a network namespace: it makes one, keeps it, and ends all that ran in it.
+
+Run by its path, not as a module: `hold FD` talks over the Unix socket FD with `namespaces.py`, and
+lives until the other end of that closes, as it does whenever the lab's process ends, in whatever
+way. `enter PID DIRECTORY KINDS COMMAND...` becomes a command inside the namespaces of process PID.
+
+The TAP device is made here, inside, and its descriptor handed out; so the lab itself stays where it
+is and needs no privilege. Without root, everything happens in a user namespace, as whose owner the
+lab's user is root there, and nobody outside.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from pystack.runtime.device.tap_device import TapDevice
+
+# <sched.h>, <sys/mount.h>
+_CLONE_NEWNS: Final = 0x00020000
+_CLONE_NEWUTS: Final = 0x04000000
+_CLONE_NEWUSER: Final = 0x10000000
+_CLONE_NEWNET: Final = 0x40000000
+_MS_BIND: Final = 0x1000
+_MS_REC: Final = 0x4000
+_MS_PRIVATE: Final = 0x40000
+
+_MESSAGE_BYTES: Final = 65536
+# How long programs have for a tidy end (SIGTERM) before there is none to be had (SIGKILL).
+_GRACE_S: Final = 0.5
+_GIVE_UP_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.01
+
+
+def main(argv: Sequence[str]) -> None:
+    """Do what the first word says."""
+    match argv:
+        case ["hold", fd]:
+            hold(socket.socket(fileno=int(fd)))
+        case ["enter", pid, directory, kinds, *command]:
+            enter(int(pid), directory, kinds.split(","), command)
+        case _:
+            sys.exit("this program is pystack's own: use Network.namespace")
+
+
+def hold(control: socket.socket) -> None:
+    """Make the namespace that is asked for, configure it as told, end it at the end."""
+    # Ctrl-C is for the lab, which then closes its end of the socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    before = _net_of("self")
+    request = json.loads(control.recv(_MESSAGE_BYTES))
+    try:
+        kinds = isolate(mounts=bool(request["files"]))
+        set_up(request)
+        device = _open_tap(request)
+    except OSError as error:
+        _say(control, error=_sentence(error))
+        return
+    _say(control, fds=[device.fd], kinds=kinds)
+    try:
+        while message := control.recv(_MESSAGE_BYTES):
+            try:
+                configure(json.loads(message))
+                _say(control)
+            except OSError as error:
+                _say(control, error=_sentence(error))
+    except OSError:
+        pass  # the other end has gone in the middle of a word: it is the end all the same
+    if _net_of("self") != before:  # to be very sure that nothing of the machine's own is ended
+        end_all(_net_of("self"))
+
+
+def isolate(*, mounts: bool) -> list[str]:
+    """Leave the machine's network (and mounts) for new ones; return the kinds of what is new."""
+    flags = _CLONE_NEWNET | _CLONE_NEWUTS | (_CLONE_NEWNS if mounts else 0)
+    kinds = ["net", "uts", *(["mnt"] if mounts else [])]
+    if os.geteuid() == 0:
+        try:
+            _call("unshare", flags)
+        except OSError as error:
+            # Root without its powers, as in most containers, is a user like any other.
+            if error.errno != errno.EPERM:
+                raise
+        else:
+            return kinds
+    user, group = os.geteuid(), os.getegid()
+    _call("unshare", _CLONE_NEWUSER | flags)
+    Path("/proc/self/setgroups").write_text("deny")  # user_namespaces(7): before the next but one
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    return ["user", *kinds]
+
+
+def set_up(request: dict[str, object]) -> None:
+    """Give the namespace its name, its files, and what a network namespace starts without."""
+    socket.sethostname(str(request["name"]))
+    files = request["files"]
+    assert isinstance(files, dict)
+    if files:
+        _hide_files(files)
+    # A lab of IPv4: the kernel would fill it with router solicitations and multicast reports.
+    _sysctl("ipv6/conf/default/disable_ipv6", "1")
+    _load_pystack()
+    from pystack.runtime.device import ifconfig
+
+    ifconfig.set_up("lo")
+
+
+def configure(request: dict[str, object]) -> None:
+    """Put the TAP on the lab's link: address, gateway, and where the names are known."""
+    from pystack.core.addresses import Prefix, parse_interface_address, parse_ip4
+    from pystack.runtime.device import ifconfig
+
+    interface = str(request["interface"])
+    ifconfig.set_mtu(interface, int(str(request["mtu_bytes"])))
+    ifconfig.set_address(interface, *parse_interface_address(str(request["address"])))
+    ifconfig.delete_default_routes(interface)
+    if request["gateway"] is not None:
+        via = parse_ip4(str(request["gateway"]))
+        ifconfig.add_route(Prefix.of(0, 0), via=via, interface=interface)
+    if request["on_link"] is not None:
+        host = Prefix.of(parse_ip4(str(request["on_link"])), 32)
+        ifconfig.add_route(host, via=None, interface=interface)
+
+
+def enter(pid: int, directory: str, kinds: Sequence[str], command: Sequence[str]) -> NoReturn:
+    """Become a command in the namespaces of a process."""
+    # All are opened first: once in the user namespace, /proc/PID may be out of reach.
+    opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
+    root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_CLOEXEC)
+    for fd in opened:
+        _call("setns", fd, 0)
+    if "mnt" in kinds:
+        # Entering led to the very root of the mounts, which is another one where a chroot is used.
+        os.fchdir(root)
+        os.chroot(".")
+    os.chdir(directory)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would keep that
+    try:
+        os.execvp(command[0], list(command))
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(127 if error.errno == errno.ENOENT else 126)  # as a shell says it
+
+
+def end_all(net: int) -> None:
+    """End every process of a network namespace but this one: politely, then surely."""
+    start = time.monotonic()
+    victims = _processes(net)
+    for pid in victims:
+        _signal(pid, signal.SIGTERM)
+    while victims and time.monotonic() - start < _GIVE_UP_S:
+        if time.monotonic() - start > _GRACE_S:
+            for pid in victims:
+                _signal(pid, signal.SIGKILL)
+        time.sleep(_LOOK_AGAIN_S)
+        victims = _processes(net)
+
+
+def _processes(net: int) -> list[int]:
+    """Return the ids of all other processes whose network namespace it is."""
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in pids if pid != os.getpid() and _net_of(pid) == net]
+
+
+def _net_of(pid: int | str) -> int:
+    """Return the number of the network namespace of a process; 0 where it has none (any more)."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except OSError:
+        return 0
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(OSError):  # it has ended by itself
+        os.kill(pid, number)
+
+
+def _hide_files(files: dict[str, str | None]) -> None:
+    """Show other contents for some files to the programs in this mount namespace, and only there.
+
+    What does not exist stays away; None in place of contents hides a whole directory.
+    """
+    try:
+        _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise OSError(
+                errno.EINVAL, "in a chroot, files cannot be hidden: pass dns=False"
+            ) from None
+        raise
+    with tempfile.TemporaryDirectory(prefix="pystack-") as folder:
+        for number, (path, contents) in enumerate(files.items()):
+            if not os.path.exists(path):
+                continue
+            source = Path(folder, str(number))
+            if contents is None:
+                source.mkdir()
+            else:
+                source.write_text(contents)
+            target = os.fsencode(os.path.realpath(path))
+            _call("mount", os.fsencode(source), target, None, _MS_BIND, None)
+    # The names are gone with the folder; what is mounted lives on as long as it is.
+
+
+def _open_tap(request: dict[str, object]) -> "TapDevice":
+    from pystack.core.addresses import parse_mac
+    from pystack.runtime.device import ifconfig
+    from pystack.runtime.device.tap_device import open_tap
+
+    interface = str(request["interface"])
+    mtu_bytes = int(str(request["mtu_bytes"]))
+    offload = bool(request["offload"])
+    device = open_tap(interface, mtu_bytes=mtu_bytes, host_address=None, offload=offload)
+    ifconfig.set_mac(interface, parse_mac(str(request["mac"])))
+    return device
+
+
+def _load_pystack() -> None:
+    """Make single modules of the package importable without all the rest, Trio first of all.
+
+    Importing `pystack` takes a third of a second; what is needed of it here, a twentieth.
+    """
+    package = types.ModuleType("pystack")
+    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["pystack"] = package
+
+
+def _sysctl(name: str, value: str) -> None:
+    # Read-only in many containers, and not there in a kernel without IPv6: nothing depends on it.
+    with suppress(OSError):
+        Path("/proc/sys/net", name).write_text(value)
+
+
+def _call(name: str, *arguments: int | bytes | None) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), name)
+
+
+def _say(control: socket.socket, *, fds: Sequence[int] = (), **words: object) -> None:
+    socket.send_fds(control, [json.dumps(words).encode()], list(fds))
+
+
+def _sentence(error: OSError) -> str:
+    if error.filename is None:
+        return error.strerror or str(error)
+    match error.errno:
+        case errno.EPERM | errno.EACCES:
+            return (
+                "no permission to make a network namespace: run it as root (sudo), or have root "
+                "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
+                "kernel.apparmor_restrict_unprivileged_userns=0)"
+            )
+        case errno.ENOSPC:
+            return "no more namespaces are allowed here: see sysctl user.max_user_namespaces"
+        case errno.ENOSYS | errno.EINVAL:
+            return "this kernel has no network namespaces for users: run it as root (sudo)"
+    return f"a network namespace cannot be made: {error}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,197 @@
+"""A node of the lab that is a network namespace of Linux, in which real programs run.
+
+It has one interface, `eth0`: a TAP device whose other end is the node's link. Its default route and
+its DNS are the lab's. A small process of its own (`namespace_process.py`) holds it open; when that
+sees the lab end, in whatever way, it ends what still runs inside, and the namespace is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from pystack.core.addresses import Ip4, format_ip4, format_mac
+from pystack.core.errors import DeviceError
+from pystack.runtime.device.tap_device import TapDevice
+from pystack.runtime.lab import namespace_process
+
+if TYPE_CHECKING:
+    from pystack.topology.nodes import Station
+
+INTERFACE: Final = "eth0"
+_MESSAGE_BYTES: Final = 65536
+# Longer than the holder takes to end programs that do not want to end.
+_END_S: Final = 8.0
+_NSSWITCH: Final = Path("/etc/nsswitch.conf")
+
+Word = str | os.PathLike[str]
+Stdio = int | None  # a descriptor, subprocess.PIPE, DEVNULL, STDOUT; None: the lab's own
+
+
+class Holder:
+    """The process that holds a namespace open, and the way to talk with it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: trio.socket.SocketType) -> None:
+        self._process = process
+        self._control = control
+        self._talking = trio.Lock()
+        self.kinds: list[str] = []  # of the namespaces that it has of its own; set by `start`
+
+    @classmethod
+    async def start(cls) -> Holder:
+        """Start it; it makes nothing yet."""
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", namespace_process.__file__, "hold", str(its.fileno())]
+        with its:
+            try:
+                process = await trio.to_thread.run_sync(
+                    lambda: subprocess.Popen(
+                        command,
+                        pass_fds=[its.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        # So that Ctrl-C at a terminal does not reach it.
+                        start_new_session=True,
+                    )
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return cls(process, trio.socket.from_stdlib_socket(ours))
+
+    async def ask(self, **request: object) -> list[int]:
+        """Let it do something; return the descriptors that it hands over. Raises DeviceError."""
+        async with self._talking:
+            await self._control.send(json.dumps(request).encode())
+            data, ancillary, _, _ = await self._control.recvmsg(
+                _MESSAGE_BYTES, socket.CMSG_SPACE(4)
+            )
+        fds = [
+            int.from_bytes(cargo[at : at + 4], sys.byteorder)
+            for level, kind, cargo in ancillary
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+            for at in range(0, len(cargo) - len(cargo) % 4, 4)
+        ]
+        answer: dict[str, Any] = (
+            json.loads(data) if data else {"error": "the namespace's process has gone"}
+        )
+        if "error" in answer:
+            for fd in fds:
+                os.close(fd)
+            raise DeviceError(answer["error"])
+        self.kinds = answer.get("kinds", self.kinds)
+        return fds
+
+    def command(self, words: Sequence[str], directory: str) -> list[str]:
+        """Return the command that becomes `words` inside of the namespace."""
+        pid, kinds = str(self._process.pid), ",".join(self.kinds)
+        enter = [sys.executable, "-I", "-S", namespace_process.__file__, "enter"]
+        return [*enter, pid, directory, kinds, *words]
+
+    async def aclose(self) -> None:
+        """End the namespace and all that runs in it, also when this is cancelled."""
+        self._control.close()  # that is its signal
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(_END_S):
+                await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
+            if self._process.poll() is None:
+                self._process.kill()
+                await trio.to_thread.run_sync(self._process.wait)
+
+
+@asynccontextmanager
+async def open_namespace(
+    name: str, station: Station, *, resolv_conf: str | None, offload: bool
+) -> AsyncIterator[tuple[Holder, TapDevice]]:
+    """Have a namespace for the length of the block, with a TAP in it that is not configured yet.
+
+    `resolv_conf`: whom its programs are to ask for names; None: they are left with the machine's
+    files.
+    Raises DeviceError.
+    """
+    holder = await Holder.start()
+    try:
+        [fd] = await holder.ask(
+            name=name,
+            interface=INTERFACE,
+            mac=format_mac(station.mac),
+            mtu_bytes=station.mtu_bytes,
+            offload=offload,
+            files={} if resolv_conf is None else _files(resolv_conf),
+        )
+        yield holder, TapDevice(PassedTun(fd), offload=offload)
+    finally:
+        await holder.aclose()
+
+
+async def configure(holder: Holder, station: Station, on_link: Ip4 | None) -> None:
+    """Give the TAP what the lab has for the station: address and gateway, as they are now.
+
+    `on_link`: an address beyond the station's block that is on its link. Raises DeviceError.
+    """
+    assert station.address is not None
+    address, prefix = station.address
+    await holder.ask(
+        interface=INTERFACE,
+        mtu_bytes=station.mtu_bytes,
+        address=f"{format_ip4(address)}/{prefix.length}",
+        gateway=None if station.gateway is None else format_ip4(station.gateway),
+        on_link=None if on_link is None else format_ip4(on_link),
+    )
+
+
+class PassedTun:
+    """A TAP device that another process has opened, by its descriptor."""
+
+    name = INTERFACE
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def close(self) -> None:
+        """Give it back."""
+        os.close(self._fd)
+
+
+def check_command(
+    command: Sequence[Word], env: Mapping[str, str] | None, cwd: Word | None
+) -> tuple[list[str], str]:
+    """Return a command's words and its directory. Raises FileNotFoundError, TypeError."""
+    if isinstance(command, str) or not command:
+        raise TypeError('a command is a list of words: ["curl", "http://server/"]')
+    words = [os.fspath(word) for word in command]
+    directory = os.getcwd() if cwd is None else os.path.abspath(cwd)
+    path = None if env is None else env.get("PATH")
+    # Said here, for what is started is a program of ours, and it exists.
+    if os.sep not in words[0] and shutil.which(words[0], path=path) is None:
+        raise FileNotFoundError(2, f"there is no program {words[0]!r} (is it installed?)")
+    return words, directory
+
+
+def _files(resolv_conf: str) -> dict[str, str | None]:
+    """Return what programs inside are to read in place of the machine's own files."""
+    files: dict[str, str | None] = {
+        "/etc/resolv.conf": resolv_conf,
+        "/etc/hosts": "127.0.0.1 localhost\n",
+        # A daemon that answers for the machine would be asked before any DNS server: its socket is
+        # a file, and does not care for network namespaces.
+        "/var/run/nscd": None,
+    }
+    if _NSSWITCH.exists():
+        lines = _NSSWITCH.read_text(errors="replace").splitlines()
+        kept = [line for line in lines if not line.lstrip().startswith("hosts:")]
+        files[str(_NSSWITCH)] = "\n".join([*kept, "hosts: files dns", ""])
+    return files

@@ -1,0 +1,1 @@
+"""Names: getaddrinfo on a host, the resolver behind it, and servers that answer."""

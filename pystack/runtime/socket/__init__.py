@@ -1,0 +1,1 @@
+"""Sockets as BSD has them, over a host's stack: what `trio.socket` gives a program."""

@@ -1,0 +1,130 @@
+"""SOCK_DGRAM on a host of ours: what a program sees of UDP through `trio.socket`."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import trio
+
+from pystack.core.addresses import format_ip4
+from pystack.core.errors import error_of
+from pystack.runtime.socket.datagram_ends import DatagramEnd, Message
+from pystack.runtime.socket.socket_options import view_of
+from pystack.runtime.socket.sockets import (
+    MSG_FASTOPEN,
+    MSG_ZEROCOPY,
+    HostSocket,
+    Received,
+    check_flags,
+)
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+
+
+class DatagramSocket(HostSocket):
+    """A UDP socket; it gets its port when bound, or when it first sends."""
+
+    _end: DatagramEnd
+
+    @classmethod
+    def make(cls, host: TrioHost, proto: int = 0) -> DatagramSocket:
+        """Return a new socket of a host."""
+        return cls(DatagramEnd(host, proto))
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        if self._closed:
+            return "<DatagramSocket closed>"
+        return f"<DatagramSocket {self._host.name} {self.getsockname()}>"
+
+    async def bind(self, address: object) -> None:
+        """Take a local address and port (0: any free one). OSError: EADDRINUSE, EADDRNOTAVAIL."""
+        self._check_open()
+        local, port = await self._resolve(address, local=True)
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        self._end.bind(local, port)
+
+    async def connect(self, address: object) -> None:
+        """Take one partner: `send` goes to it, datagrams and errors of others are not heard."""
+        self._check_open()
+        remote, port = await self._resolve(address, local=False)
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        self._end.connect(remote, port)
+
+    def listen(self, backlog: int = 0) -> None:
+        """Refuse: UDP has no connections (EOPNOTSUPP)."""
+        self._check_open()
+        raise error_of(errno.EOPNOTSUPP)
+
+    async def accept(self) -> tuple[HostSocket, tuple[str, int]]:
+        """Refuse: UDP has no connections (EOPNOTSUPP)."""
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        raise error_of(errno.EOPNOTSUPP)
+
+    def getsockname(self) -> tuple[str, int]:
+        """Return (address, port) of this end; ("0.0.0.0", 0) before it has one."""
+        self._check_open()
+        local, port = self._end.name()
+        return format_ip4(local), port
+
+    def getpeername(self) -> tuple[str, int]:
+        """Return (address, port) of the partner. OSError (ENOTCONN) where there is none."""
+        self._check_open()
+        remote, port = self._end.peer()
+        return format_ip4(remote), port
+
+    def shutdown(self, flag: int) -> None:
+        """End sending, receiving or both. OSError (ENOTCONN) without a partner."""
+        self._check_open()
+        self._end.shutdown(flag)
+
+    async def send(self, data: object, flags: int = 0, /) -> int:
+        """Send one datagram to the partner. OSError: EDESTADDRREQ, and what ICMP told."""
+        return await self.sendmsg([data], (), flags)
+
+    async def sendto(self, data: object, *rest: object) -> int:
+        """Send one datagram: data, perhaps flags, address. OSError: EMSGSIZE, ENETUNREACH, ..."""
+        if len(rest) not in (1, 2):
+            raise TypeError(
+                f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
+            )
+        flags = rest[0] if len(rest) == 2 else 0
+        if not isinstance(flags, int):
+            raise TypeError("the flags of sendto are a number")
+        return await self.sendmsg([data], (), flags, rest[-1])
+
+    async def sendmsg(
+        self,
+        buffers: Iterable[object],
+        ancdata: Iterable[Message] = (),
+        flags: int = 0,
+        address: object = None,
+        /,
+    ) -> int:
+        """Send the buffers as one datagram, or cut into several by UDP_SEGMENT.
+
+        Control messages: IP_TTL, IP_TOS, IP_PKTINFO, UDP_SEGMENT; EINVAL for others. Else OSError
+        as `sendto`.
+        """
+        messages = tuple(ancdata)
+        check_flags(flags, MSG_FASTOPEN | MSG_ZEROCOPY)
+        parts = [view_of(part) for part in buffers]
+        view = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+        self._check_open()
+        to = None if address is None else await self._resolve(address, local=False)
+        return await self._attempt(
+            self._writer, lambda: self._end.try_send(view, to, flags, messages)
+        )
+
+    async def wait_writable(self) -> None:
+        """Return at once: UDP never waits."""
+        await self._attempt(self._writer, lambda: True)
+
+    async def _receive(self, size: int, flags: int) -> Received:
+        return await self._attempt(self._reader, lambda: self._end.try_receive(size, flags))

@@ -1,0 +1,113 @@
+"""Error queues of sockets (MSG_ERRQUEUE): what their entries look like to recvmsg, as in Linux.
+
+A datagram socket's has errors (IP_RECVERR), a stream's what is told of its text: time stamps
+(SO_TIMESTAMPING) and zero-copy notifications (MSG_ZEROCOPY).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import format_ip4
+from pystack.core.errors import error_of
+from pystack.runtime.driver.driver import wall_clock_offset_s
+from pystack.runtime.socket.option_numbers import (
+    IP_RECVERR,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPING_NEW,
+    SO_ZEROCOPY,
+)
+from pystack.runtime.socket.option_table import IP, SOCKET, Option
+from pystack.runtime.socket.socket_ends import packed_address
+from pystack.runtime.socket.sockets import MSG_ERRQUEUE, MSG_TRUNC, Received
+from pystack.stack import notices
+from pystack.stack.extended_errors import extended_error_of
+from pystack.stack.notices import Kind, Notice, Notices
+from pystack.stack.udp_socket import ORIGIN_ICMP, QueuedError
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+    from pystack.runtime.socket.stream_ends import StreamEnd
+
+_STAMPS: Final = (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW)
+_KNOWN_STAMPS: Final = (
+    notices.TX_SOFTWARE
+    | notices.SOFTWARE
+    | notices.OPT_ID
+    | notices.TX_SCHED
+    | notices.TX_ACK
+    | notices.OPT_TSONLY
+    | notices.OPT_ID_TCP
+)
+_TIMES: Final = struct.Struct("@6l")
+_NOBODY: Final = bytes(16)  # who is to blame, as an address
+
+
+def of_datagram(queued: QueuedError, size: int) -> Received:
+    """Return an error of a datagram socket as recvmsg(2) gives it: ip(7), IP_RECVERR."""
+    data = extended_error_of(queued).pack()
+    from_icmp = queued.origin == ORIGIN_ICMP
+    data += packed_address(queued.offender, 0) if from_icmp else _NOBODY
+    return Received(
+        queued.payload[:size],
+        min(len(queued.payload), size),
+        [(IP, IP_RECVERR, data)],
+        MSG_ERRQUEUE | (MSG_TRUNC if len(queued.payload) > size else 0),
+        (format_ip4(queued.dst[0]), queued.dst[1]),
+    )
+
+
+def set_option(end: StreamEnd, row: Option, number: int) -> None:
+    """Let a stream have notices, where the option is one of theirs. OSError (EINVAL)."""
+    if row.level != SOCKET or row.number not in (*_STAMPS, SO_ZEROCOPY):
+        return
+    queue = end.notices = end.notices or Notices(lambda: _told(end))
+    connected = end.socket
+    if row.number == SO_ZEROCOPY:
+        queue.zero_copy = number != 0
+    else:
+        if number & ~_KNOWN_STAMPS:
+            raise error_of(errno.EINVAL)
+        try:
+            queue.stamp(number, None if connected is None else connected.connection)
+        except ValueError:
+            raise error_of(errno.EINVAL) from None
+    if connected is not None:
+        connected.notices = queue
+
+
+def adopted(end: StreamEnd) -> None:
+    """A stream has its connection now: it is to tell of it what the options asked for."""
+    number = end.options.number
+    flags = number(SOCKET, SO_TIMESTAMPING) or number(SOCKET, SO_TIMESTAMPING_NEW)
+    if end.notices is None and (flags or number(SOCKET, SO_ZEROCOPY)):
+        end.notices = Notices(lambda: _told(end))  # as its listener had it
+        end.notices.flags, end.notices.zero_copy = flags, bool(number(SOCKET, SO_ZEROCOPY))
+    if end.socket is not None:
+        end.socket.notices = end.notices
+
+
+def take(end: StreamEnd) -> Received | None:
+    """Return the oldest entry of a stream's queue; None: there is none now."""
+    if end.notices is None or not end.notices.queue:
+        return None
+    notice = end.notices.queue.popleft()
+    error = IP, IP_RECVERR, extended_error_of(notice).pack() + _NOBODY
+    if notice.kind is Kind.COPIED:
+        return Received(b"", 0, [error], MSG_ERRQUEUE)
+    # The packet itself, which Linux hands back, is not kept: it counts as cut off.
+    flags = MSG_ERRQUEUE if notice.alone else MSG_ERRQUEUE | MSG_TRUNC
+    return Received(b"", 0, [_stamp(end.host, notice), error], flags)
+
+
+def _told(end: StreamEnd) -> None:
+    end.became_readable()
+    end.became_writable()
+
+
+def _stamp(host: TrioHost, notice: Notice) -> tuple[int, int, bytes]:
+    at = notice.at + wall_clock_offset_s(host.driver)
+    seconds, rest = divmod(round(at * 1e9), 1_000_000_000)
+    return SOCKET, SO_TIMESTAMPING, _TIMES.pack(seconds, rest, 0, 0, 0, 0)

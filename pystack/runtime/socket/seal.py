@@ -1,0 +1,200 @@
+"""The seal: what would leave the emulated network in silence is an error that tells the way out.
+
+Python's audit events (PEP 578) tell of every socket and process that is made. One hook looks at
+them; it can't be taken away again, so it asks each time whether the code that runs now is sealed
+in: on a host of a sealed network (also in `trio.to_thread`), or, where time is virtual, anywhere in
+the run, and in any thread that was started since.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import trio
+
+from pystack.core.errors import PystackError
+from pystack.runtime.current import current_host
+from pystack.runtime.driver.driver import Driver
+from pystack.runtime.driver.virtual import VirtualClock
+
+_AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
+_NUMERIC: Final = socket.AI_NUMERICHOST
+
+_SOCKETS: Final = frozenset(
+    {
+        "socket.__new__",
+        "socket.bind",
+        "socket.connect",
+        "socket.sendto",
+        "socket.sendmsg",
+    }
+)
+_NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+_PROCESSES: Final = frozenset(
+    {"subprocess.Popen", "os.system", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty"}
+)
+_WATCHED: Final = _SOCKETS | _NAMES | _PROCESSES
+
+
+class _World:
+    """A world with sealed networks in it."""
+
+    def __init__(self) -> None:
+        self.networks = 0
+        # Threads that were there before are none of its business: a debugger's, for one. Those in
+        # which Trio runs what it is given are used again and again.
+        self.strangers = frozenset(
+            thread.ident for thread in threading.enumerate() if not thread.name.startswith("Trio")
+        )
+
+
+_worlds: Final[WeakKeyDictionary[Driver, _World]] = WeakKeyDictionary()
+_broken: Final[ContextVar[bool]] = ContextVar("pystack_seal_broken", default=False)
+
+
+class SealedError(PystackError, RuntimeError):
+    """A program in a sealed network wanted something of the machine's own.
+
+    It is no OSError, so that no retry logic takes it for a network that fails.
+    """
+
+
+@contextmanager
+def unsealed() -> Iterator[None]:
+    """Let this block (and tasks that it starts) use the machine's sockets, threads, processes."""
+    token = _broken.set(True)
+    try:
+        yield
+    finally:
+        _broken.reset(token)
+
+
+def seal(driver: Driver) -> None:
+    """Seal a world, once more: each needs its `unseal`."""
+    _add_hook()
+    _worlds.setdefault(driver, _World()).networks += 1
+
+
+def unseal(driver: Driver) -> None:
+    """Take back one `seal`; without one, nothing happens."""
+    world = _worlds.get(driver)
+    if world is not None:
+        world.networks -= 1
+        if world.networks == 0:
+            del _worlds[driver]
+
+
+def check(what: str) -> None:
+    """Raise SealedError where the code that runs now is sealed in; `what` would leave."""
+    where = _sealed_in()
+    if where is not None:
+        raise SealedError(f"{what} {where[0]} would reach the machine's real network. {where[1]}")
+
+
+def _sealed_in() -> tuple[str, str] | None:
+    """Return the place of the code that runs now, and the way out; None where it is not sealed."""
+    if not _worlds or _broken.get():
+        return None
+    host = current_host.get()
+    if host is not None:
+        return (f"on host {host.name!r}", _WAY_OUT_ON_HOST) if host.driver in _worlds else None
+    try:
+        clock = trio.lowlevel.current_clock()
+    except RuntimeError:  # no Trio here: another thread
+        for driver, world in _worlds.items():
+            if driver.is_virtual and threading.get_ident() not in world.strangers:
+                return "in a thread beside the virtual time", _WAY_OUT_OF_THREAD
+        return None
+    if isinstance(clock, VirtualClock) and clock.driver in _worlds:
+        return "in virtual time, on no host,", _WAY_OUT
+    return None
+
+
+@functools.cache
+def _add_hook() -> None:
+    sys.addaudithook(_on_audit)
+
+
+# The default argument outlives the module's names, which go first when the interpreter ends.
+def _on_audit(
+    event: str, args: tuple[object, ...], watched: frozenset[str] | None = _WATCHED
+) -> None:
+    if watched is not None and event in watched and _WATCHED:
+        _judge(event, args)
+
+
+def _judge(event: str, args: tuple[object, ...]) -> None:
+    if event in _SOCKETS:
+        # A pair of Unix sockets reaches nobody; loops and threads are woken through them.
+        if event != "socket.__new__" or args[1] != _AF_UNIX:
+            check(_SOCKET_WORDS.get(event, "a real socket"))
+    elif event in _NAMES:
+        if not _is_numeric(args):
+            check(f"a real look-up of {_text(args[0])!r}")
+    elif current_host.get() is not None and (where := _sealed_in()) is not None:
+        # Only programs on hosts: a test may start what it likes.
+        raise SealedError(
+            f"a process started {where[0]} would be in the machine's real network, not in the "
+            "emulated one. Real programs join in real time: see net.namespace(). If it needs "
+            "no network: `with pystack.unsealed(): ...`, or Network(seal=False)."
+        )
+
+
+_WAY_OUT: Final = (
+    "Put the program on a host: `await host.run(async_fn, ...)`. If the real network is meant: "
+    "`with pystack.unsealed(): ...`, or Network(seal=False)."
+)
+_WAY_OUT_ON_HOST: Final = (
+    "Trio's own sockets stay inside: trio.open_tcp_stream, trio.serve_tcp, trio.socket and what is "
+    "built on them (httpx, AnyIO's connect_tcp ...). For an ASGI application there is "
+    "pystack.apps.asgi.serve, for an AnyIO listener "
+    "pystack.runtime.socket.anyio_listener.create_tcp_listener. If the real network is meant: "
+    "`with pystack.unsealed(): ...`, or Network(seal=False)."
+)
+_WAY_OUT_OF_THREAD: Final = (
+    "trio.to_thread.run_sync keeps a thread on its host, trio.from_thread.run calls Trio from it. "
+    "If the real network is meant: `with pystack.unsealed(): ...` in that thread, or "
+    "Network(seal=False)."
+)
+_SOCKET_WORDS: Final = {
+    "socket.__new__": "a real socket opened",
+    "socket.bind": "a real socket bound",
+    "socket.connect": "a real socket connected",
+}
+
+
+def _is_numeric(args: tuple[object, ...]) -> bool:
+    """Tell whether a look-up can do without the network.
+
+    Trio tries every name as a number first; the event does not tell its flags, but `getaddrinfo`
+    is a function of Python's, and its frame does.
+    """
+    if args[0] is None:
+        return True
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    flags = frame.f_locals.get("flags", 0) if frame.f_code.co_name == "getaddrinfo" else 0
+    if isinstance(flags, int) and flags & _NUMERIC:
+        return True
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, _text(args[0]))
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def _text(name: object) -> str:
+    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)

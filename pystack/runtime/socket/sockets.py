@@ -1,0 +1,388 @@
+"""Sockets as `trio.socket` knows them, on a host of ours: what stream and datagram sockets share.
+
+They are made by `socket_factory.py`, where a program asks Trio for a socket and is on a host. What
+the BSD calls mean is Linux's word, with the errors of its man pages: socket(7), tcp(7), udp(7).
+Each is a descriptor of an end (`socket_ends.py`), of which there may be several.
+
+Every call that may wait keeps Trio's two promises: it is a checkpoint, and what has been done is
+never cancelled.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterable
+from operator import index
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, TypeVar, overload
+
+import trio
+
+from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4, parse_ip4
+from pystack.core.errors import ConfigError, error_of
+from pystack.runtime.current import current_host
+from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.socket.option_table import linux_number
+from pystack.runtime.socket.socket_ends import SocketEnd
+from pystack.runtime.socket.socket_options import ReadinessFd, view_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+T = TypeVar("T")
+_ErrorType = type[BaseException]  # in the class below, `type` is an attribute
+
+ControlMessage = tuple[int, int, bytes]  # level, type, data
+Address = tuple[str, int] | None  # None: of a stream, or of nobody
+_CMSG_HEADER_BYTES: Final = 16
+MAX_PORT: Final = 0xFFFF
+
+# Flags of send and recv: the platform's numbers, and Linux's of those that it does not have
+MSG_OOB: Final = int(getattr(socket, "MSG_OOB", 0x1))
+MSG_PEEK: Final = int(getattr(socket, "MSG_PEEK", 0x2))
+MSG_DONTROUTE: Final = int(getattr(socket, "MSG_DONTROUTE", 0x4))
+MSG_CTRUNC: Final = int(getattr(socket, "MSG_CTRUNC", 0x8))
+MSG_TRUNC: Final = int(getattr(socket, "MSG_TRUNC", 0x20))
+MSG_EOR: Final = int(getattr(socket, "MSG_EOR", 0x80))
+MSG_MORE: Final = int(getattr(socket, "MSG_MORE", 0x8000))
+MSG_ERRQUEUE: Final = int(getattr(socket, "MSG_ERRQUEUE", 0x2000))
+MSG_ZEROCOPY: Final = int(getattr(socket, "MSG_ZEROCOPY", 0x4000000))
+MSG_FASTOPEN: Final = int(getattr(socket, "MSG_FASTOPEN", 0x20000000))
+# Linux looks at none but its own, and neither do we; what would promise something is refused.
+# MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL mean nothing to sockets that never block.
+_REFUSED_FLAGS: Final = MSG_FASTOPEN
+
+
+def check_flags(flags: int, refused: int = _REFUSED_FLAGS) -> None:
+    """Raise OSError (EOPNOTSUPP) for flags of send that would not be kept."""
+    if flags & refused:
+        raise OSError(errno.EOPNOTSUPP, f"the flags {flags:#x} are not supported here")
+
+
+class Received(NamedTuple):
+    """What one call has received."""
+
+    data: bytes
+    size: int  # as it is told: with MSG_TRUNC it may be more
+    messages: list[ControlMessage] = []  # noqa: RUF012 - nobody writes to it
+    flags: int = 0
+    sender: Address = None
+
+
+class HostSocket(trio.socket.SocketType):
+    """A descriptor of a socket; what it stands for is its end, which `dup` shares.
+
+    Names of methods and attributes are those of `trio.socket.SocketType`.
+    """
+
+    _end: SocketEnd
+
+    def __init__(self, end: SocketEnd) -> None:
+        super().__init__()
+        self._end = end
+        self._host = end.host
+        self._reader = Waiter(end.host.driver)
+        self._writer = Waiter(end.host.driver)
+        self._closed = False
+        self._fd: ReadinessFd | None = None  # None: nobody has asked for a descriptor
+        end.descriptors.append(self)
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Return AF_INET."""
+        return socket.AF_INET
+
+    @property
+    def type(self) -> socket.SocketKind:
+        """Return SOCK_STREAM or SOCK_DGRAM, without flags."""
+        return self._end.kind
+
+    @property
+    def proto(self) -> int:
+        """Return the protocol as it was asked for, 0 for the usual one."""
+        return self._end.proto
+
+    @property
+    def did_shutdown_SHUT_WR(self) -> bool:  # noqa: N802 - Trio's name
+        """Tell whether sending was shut down."""
+        return self._end.write_shut
+
+    @property
+    def _sock(self) -> Self:
+        # AnyIO reads addresses and options of this attribute of Trio's sockets.
+        return self
+
+    def fileno(self) -> int:
+        """Return a descriptor that poll() finds readable when the socket is; -1 once closed.
+
+        It carries no data and is good for nothing but to be looked at.
+        """
+        if self._closed:
+            return -1
+        if self._fd is None:
+            self._fd = ReadinessFd()
+            self._show_readiness()
+        return self._fd.fd
+
+    def detach(self) -> int:
+        """Refuse: there is no descriptor that the operating system knows as this socket."""
+        self._refuse("detach")
+
+    def dup(self) -> Self:
+        """Return another descriptor of the same socket, which ends when all are closed."""
+        self._check_open()
+        return type(self)(self._end)
+
+    def share(self, process_id: int) -> bytes:
+        """Refuse, as `detach`."""
+        self._refuse("share")
+
+    def get_inheritable(self) -> bool:
+        """Return False: no other process can have it."""
+        return False
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        """Take False; True cannot be."""
+        if inheritable:
+            self._refuse("set_inheritable")
+
+    @overload
+    def getsockopt(self, level: int, optname: int) -> int: ...
+
+    @overload
+    def getsockopt(self, level: int, optname: int, buflen: int) -> bytes: ...
+
+    def getsockopt(self, level: int, optname: int, buflen: int | None = None) -> int | bytes:
+        """Return an option: a number, or bytes where a length is given. OSError when closed."""
+        self._check_open()
+        return self._end.get_option(level, linux_number(level, optname), buflen)
+
+    @overload
+    def setsockopt(self, level: int, optname: int, value: object) -> None: ...
+
+    @overload
+    def setsockopt(self, level: int, optname: int, value: None, optlen: int) -> None: ...
+
+    def setsockopt(
+        self, level: int, optname: int, value: object, optlen: int | None = None
+    ) -> None:
+        """Set an option. OSError (ENOPROTOOPT) for those that are none here: `option_table.py`."""
+        self._check_open()
+        if (value is None) is (optlen is None):
+            raise TypeError("setsockopt takes a value, or None and a length")
+        data = bytes(optlen or 0) if value is None else value
+        self._end.set_option(level, linux_number(level, optname), data)
+
+    def close(self) -> None:
+        """Close; tasks that wait in a call on it get `trio.ClosedResourceError`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end.let_go(self)
+        self._reader.wake()
+        self._writer.wake()
+        if self._fd is not None:
+            self._fd.close()
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: _ErrorType | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Give the descriptor back, if there is one: its number would be lost for good."""
+        fd = getattr(self, "_fd", None)
+        if fd is not None:
+            fd.close()
+
+    # what its end tells
+
+    def became_readable(self) -> None:
+        """Wake who receives here."""
+        self._reader.wake()
+        self._show_readiness()
+
+    def became_writable(self) -> None:
+        """Wake who sends here."""
+        self._writer.wake()
+
+    def is_readable(self) -> bool:
+        """Tell whether receiving or accepting would return (or raise) at once."""
+        return self._closed or self._end.is_readable()
+
+    # receiving, in all ways of socket(2)
+
+    async def recv(self, buflen: int, flags: int = 0, /) -> bytes:
+        """Return what has arrived, `buflen` bytes at most; empty at a stream's end of data."""
+        if index(buflen) < 0:
+            raise ValueError("negative buffersize in recv")
+        if buflen == 0:  # as CPython: nobody is asked for that
+            await trio.lowlevel.checkpoint()
+            return b""
+        data, size, *_ = await self._receive(buflen, flags)
+        return data if len(data) == size else data.ljust(size, b"\0")  # MSG_TRUNC tells of more
+
+    async def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive into a buffer; return how many bytes."""
+        size = _room_in(view_of(buffer), nbytes)
+        if size == 0:
+            await trio.lowlevel.checkpoint()
+            return 0
+        return (await self.recvfrom_into(buffer, nbytes, flags))[0]
+
+    async def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
+        """Receive as `recv` does, and tell a datagram's sender; a stream tells none."""
+        if index(bufsize) < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        received = await self._receive(bufsize, flags)
+        return received.data.ljust(received.size, b"\0"), received.sender
+
+    async def recvfrom_into(
+        self, buffer: object, nbytes: int = 0, flags: int = 0
+    ) -> tuple[int, Address]:
+        """Receive into a buffer; return how many bytes, and a datagram's sender."""
+        view = view_of(buffer)
+        received = await self._receive(_room_in(view, nbytes), flags)
+        view[: len(received.data)] = received.data
+        return received.size, received.sender
+
+    async def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[ControlMessage], int, Address]:
+        """Receive with control messages, as far as `ancbufsize` has room for them.
+
+        Flags that may come back: MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE, MSG_OOB.
+        """
+        if index(bufsize) < 0 or index(ancbufsize) < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        received = await self._receive(bufsize, flags)
+        messages, cut = _fitting(received.messages, ancbufsize)
+        data = received.data.ljust(min(received.size, bufsize), b"\0")
+        return data, messages, received.flags | cut, received.sender
+
+    async def recvmsg_into(
+        self, buffers: Iterable[object], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[ControlMessage], int, Address]:
+        """Receive into buffers, one after the other, with control messages as `recvmsg`."""
+        views = [view_of(buffer) for buffer in buffers]
+        received = await self._receive(sum(map(len, views)), flags)
+        rest = received.data
+        for view in views:
+            part, rest = rest[: len(view)], rest[len(view) :]
+            view[: len(part)] = part
+        messages, cut = _fitting(received.messages, ancbufsize)
+        return received.size, messages, received.flags | cut, received.sender
+
+    # for the two kinds of sockets
+
+    async def _receive(self, size: int, flags: int) -> Received:
+        """Receive once. OSError."""
+        raise NotImplementedError
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise error_of(errno.EBADF)
+
+    def _show_readiness(self) -> None:
+        if self._fd is not None and not self._closed:
+            self._fd.show(self._end.is_readable())
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise OSError(errno.EOPNOTSUPP, f"{what}: this socket exists inside pystack only")
+
+    async def _attempt(self, waiter: Waiter, attempt: Callable[[], T | None]) -> T:
+        """Do `attempt`, again after each time that `waiter` was woken, until it returns something.
+
+        Raises OSError (EBADF) on a closed socket, ClosedResourceError when that happens meanwhile.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._check_open()
+            result = attempt()
+        except BaseException:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            raise
+        if result is not None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        while result is None:
+            await waiter.wait()
+            if self._closed:
+                raise trio.ClosedResourceError("another task closed this socket")
+            result = attempt()
+        self._show_readiness()
+        return result
+
+    async def _resolve(self, address: object, *, local: bool) -> tuple[Ip4, int]:
+        """Return an address of the BSD calls as numbers. May not be a checkpoint."""
+        if not isinstance(address, tuple) or len(address) != 2:
+            raise ValueError("address should be a (host, port) tuple")
+        name, port = address
+        if name == "<broadcast>":
+            found = LIMITED_BROADCAST
+        elif name is None or name == "":
+            found = UNSPECIFIED if local else LOOPBACK
+        else:
+            number = _as_number(name)
+            if number is None or not hasattr(port, "__index__"):
+                name, port = await self._look_up(name, port, local=local)
+                number = parse_ip4(name)
+            found = number
+        port = index(port)
+        if not 0 <= port <= MAX_PORT:
+            raise OverflowError(f"port must be 0-65535, not {port}")
+        return found, port
+
+    async def _look_up(self, name: str, port: object, *, local: bool) -> tuple[str, int]:
+        # On the socket's host, wherever the caller is.
+        token = current_host.set(self._host)
+        try:
+            found = await trio.socket.getaddrinfo(
+                name,
+                port if isinstance(port, int | str | bytes) else None,
+                socket.AF_INET,
+                self._end.kind,
+                self._end.proto,
+                socket.AI_PASSIVE if local else 0,
+            )
+        finally:
+            current_host.reset(token)
+        address, number, *_ = found[0][4]
+        return str(address), int(number)
+
+
+def _room_in(view: memoryview, nbytes: int) -> int:
+    if nbytes < 0:
+        raise ValueError("negative buffersize in recv_into")
+    if nbytes > len(view):
+        raise ValueError("buffer too small for requested bytes")
+    return nbytes or len(view)
+
+
+def _fitting(messages: list[ControlMessage], room: int) -> tuple[list[ControlMessage], int]:
+    """Return the control messages that there is room for, and MSG_CTRUNC if that is not all."""
+    kept: list[ControlMessage] = []
+    for message in messages:
+        if _CMSG_HEADER_BYTES + len(message[2]) > room:
+            return kept, MSG_CTRUNC
+        room = max(room - _CMSG_HEADER_BYTES - (len(message[2]) + 7) // 8 * 8, 0)
+        kept.append(message)
+    return kept, 0
+
+
+def _as_number(name: object) -> Ip4 | None:
+    text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+    if not isinstance(text, str):
+        raise TypeError(f"a host is a str or bytes, not {name!r}")
+    try:
+        return parse_ip4(text)
+    except ConfigError:
+        return None

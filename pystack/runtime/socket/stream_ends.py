@@ -1,0 +1,485 @@
+"""What a SOCK_STREAM socket of a host is: unbound, bound, listening, connecting or connected."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.errors import error_of
+from pystack.runtime.socket import (
+    error_queue,
+    stream_options,
+    stream_readiness,
+    tcp_sockopts,
+    urgent_byte,
+)
+from pystack.runtime.socket import option_numbers as numbers
+from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
+from pystack.runtime.socket.socket_ends import SocketEnd
+from pystack.runtime.socket.socket_options import SocketOptions
+from pystack.runtime.socket.sockets import (
+    MSG_EOR,
+    MSG_ERRQUEUE,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    MSG_ZEROCOPY,
+    Received,
+)
+from pystack.runtime.socket.stream_opening import route_of, with_fast_open
+from pystack.runtime.socket.stream_options import NO_PEER, OVER, peer_is_done
+from pystack.runtime.socket.tcp_sockopts import Changes
+from pystack.stack import ip_fields
+from pystack.stack.tcp_ports import Binding
+from pystack.tcp import fast_open, send_space
+from pystack.tcp.events import Signal, SoftError
+from pystack.tcp.states import TcpState
+from pystack.wire.ip_options import find_source_route
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import TrioHost
+    from pystack.stack.notices import Notices
+    from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.listener import Listener
+    from pystack.tcp.tcb import TcpConfig
+
+_OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
+
+
+class _State(Enum):
+    """What `connect` thinks of, as Linux's socket_state for sockets that do not block."""
+
+    UNCONNECTED = 0
+    CONNECTING = 1  # until another call has seen that it came about, or not
+    CONNECTED = 2
+    DISCONNECTING = 3
+
+
+class StreamEnd(SocketEnd):
+    """A TCP socket; its calls make it what it is."""
+
+    def __init__(
+        self, host: TrioHost, proto: int = 0, options: SocketOptions | None = None
+    ) -> None:
+        super().__init__(host, socket.SOCK_STREAM, proto, options)
+        self.bound: tuple[Ip4, int] | None = None  # None: not bound
+        self._binding: Binding | None = None  # None: the host holds no port for it
+        self.listener: Listener[TcpSocket] | None = None  # None: not listening
+        self.socket: TcpSocket | None = None  # None: not connected, nor about to be
+        self._state = _State.UNCONNECTED
+        self.deferred = False  # connected as far as it knows: the SYN waits for the first text
+        self._port_given = False  # by `bind`
+        self._bound_again = False  # since the connection that there was is over
+        self._last_port = 0  # of a connection that did not come about, or of a listener that ended
+        self.notices: Notices | None = None  # None: nothing is told of what is sent
+        self._error_told = False
+        self.waits_for_more = self.options.is_set(SOCKET, numbers.SO_RCVLOWAT)
+        self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
+        self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
+        self.soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
+
+    # addresses
+
+    def name(self) -> tuple[Ip4, int]:
+        """Return address and port of this end; zeros before it has any."""
+        if self.socket is not None and not self._bound_again:
+            return self.socket.local, self.socket.connection.local_port
+        local, port = self.bound or (UNSPECIFIED, 0)
+        return local, port or self._last_port
+
+    def peer(self) -> tuple[Ip4, int]:
+        """Return address and port of the other end. OSError (ENOTCONN)."""
+        connected = self.socket
+        if connected is None or connected.connection.state in NO_PEER:
+            raise error_of(errno.ENOTCONN)
+        return connected.remote, connected.connection.remote_port
+
+    def bind(self, local: Ip4, port: int) -> None:
+        """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
+        self.check_local(local)
+        connected = self.socket
+        in_use = connected is not None and connected.connection.state not in OVER
+        has_port = self.bound is not None and self.bound[1] != 0
+        if has_port or in_use or self.listener is not None:
+            raise error_of(errno.EINVAL)
+        self._port_given, self._bound_again = port != 0, connected is not None
+        self._last_port = 0
+        if port or not self.flag(IP, numbers.IP_BIND_ADDRESS_NO_PORT):
+            port = self._take_port(local, port).port
+        self.bound = local, port
+
+    def _take_port(self, local: Ip4, port: int) -> Binding:
+        wanted = Binding(
+            local,
+            port,
+            reuse_address=self.flag(SOCKET, numbers.SO_REUSEADDR),
+            reuse_port=self.flag(SOCKET, numbers.SO_REUSEPORT),
+            device=self.device,
+        )
+        self._binding = self.host.tcp.ports.bind(wanted, foreign=self.flag(IP, numbers.IP_FREEBIND))
+        return self._binding
+
+    def listen(self, backlog: int) -> None:
+        """Let connections in. OSError: EADDRINUSE, EINVAL."""
+        if self._state is not _State.UNCONNECTED:
+            raise error_of(errno.EINVAL)
+        if self.listener is not None:
+            self.listener.backlog = backlog
+            return
+        local, port = self.bound or (UNSPECIFIED, 0)
+        binding = self._binding or self._take_port(local, port)
+        self.bound = local, binding.port
+        self.listener = self.host.tcp.listeners.listen(binding, backlog)
+        self.listener.on_ready = self.became_readable
+        self._inherit()
+
+    def _inherit(self) -> None:
+        """Let a listener's connections have what was set on it."""
+        if self.listener is not None:
+            self.listener.configure(**self.changes)
+            self.listener.device = self.device
+
+    # connections
+
+    def accept(self) -> StreamEnd | None:
+        """Return the next connection; None: there is none now. OSError (EINVAL)."""
+        if self.listener is None:
+            raise error_of(errno.EINVAL)
+        if self.listener.broken:
+            raise error_of(errno.ENETDOWN, self.host.name)
+        if not self.listener.ready:
+            return None
+        ready = self.listener.ready.popleft()
+        ready.listener = None
+        accepted = StreamEnd(self.host, self.proto, self.options.copy())
+        accepted.changes = dict(self.changes)
+        accepted.device = self.device
+        accepted._state = _State.CONNECTED
+        accepted._adopt(ready)
+        return accepted
+
+    def connect(self, remote: Ip4, port: int, text: memoryview | None = None) -> TcpSocket:
+        """Begin to open a connection. OSError: EISCONN, EALREADY, ENETUNREACH and the like.
+
+        `text`: for the SYN, if may be (MSG_FASTOPEN); None: there is none yet.
+        """
+        if self.listener is not None or self._state is _State.CONNECTED:
+            raise error_of(errno.EISCONN)
+        if self._state is _State.DISCONNECTING:
+            raise error_of(errno.EINVAL)
+        if self.socket is not None:
+            return self._connect_again(self.socket)
+        table, now = self.host.tcp, self.host.now()
+        local, local_port = self.bound or (UNSPECIFIED, 0)
+        source_route = find_source_route(self.options.data(IP, numbers.IP_OPTIONS))
+        fast = text is not None or self.flag(TCP, numbers.TCP_FASTOPEN_CONNECT)
+        config = self.config if self.changes or fast else None
+        opening_socket = table.connect(
+            remote,
+            port,
+            now,
+            local=local,
+            local_port=local_port,
+            config=with_fast_open(config) if config is not None and fast else config,
+            source_route=source_route,
+            route=route_of(self, remote),
+            text=memoryview(b"") if fast and text is None else text,
+        )
+        opening_socket.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
+        opening_socket.reuse_port = self.flag(SOCKET, numbers.SO_REUSEPORT)
+        self._state, self._bound_again = _State.CONNECTING, False
+        if self._binding is not None and self._binding.local == UNSPECIFIED:
+            self._binding.local = opening_socket.local  # its port is free at the others again
+        self._adopt(opening_socket)
+        room_bytes = fast_open.text_room_bytes(opening_socket.connection)
+        self.deferred = fast and text is None and room_bytes > 0
+        if not self.deferred:
+            table.pump(opening_socket, now)
+        return opening_socket
+
+    def _connect_again(self, before: TcpSocket) -> TcpSocket:
+        """Be told once what became of the first `connect`; after that it is EISCONN, or begins."""
+        if before.connection.state in _OPENING:
+            raise error_of(errno.EALREADY)
+        if before.connection.state in OVER:
+            self._last_port = before.connection.local_port
+            number = self.take_error() or errno.ECONNABORTED
+            self.socket, self._state = None, _State.UNCONNECTED
+            self._disconnected()
+            raise error_of(number)
+        self._state = _State.CONNECTED
+        return before
+
+    def _disconnected(self) -> None:
+        self.read_shut = self.write_shut = False
+        if self._binding is not None and self.bound is not None:
+            self._binding.local = self.bound[0]
+
+    def shutdown(self, how: int) -> None:
+        """End sending, receiving or both; before there is a connection, for the one to come.
+
+        OSError (ENOTCONN): there is none; what was said holds all the same, as on Linux.
+        """
+        if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
+            raise error_of(errno.EINVAL)
+        if self._state is _State.CONNECTING and self.socket is not None:
+            none_yet = self.socket.connection.state in OVER | _OPENING
+            self._state = _State.DISCONNECTING if none_yet else _State.CONNECTED
+        if self.listener is not None:
+            if how != socket.SHUT_WR:
+                self._stop_listening(keep_port=True)
+                self._disconnected()
+                self.became_readable()
+            return
+        connected = self.socket
+        if connected is not None and connected.connection.state is TcpState.SYN_SENT:
+            self._give_up(connected)
+            return
+        if connected is not None and connected.connection.state in OVER:
+            connected = None
+        if how != socket.SHUT_WR:
+            self.read_shut = True
+            self.became_readable()
+        if how != socket.SHUT_RD:
+            self.write_shut = True
+            if connected is not None:
+                self.host.tcp.close(connected, self.host.now())
+            self.became_writable()
+        if connected is None:
+            raise error_of(errno.ENOTCONN)
+        connected.connection.is_deaf = self.read_shut and self.write_shut
+
+    def _give_up(self, opening: TcpSocket) -> None:
+        """Not to be opened any more: who waits for it is told, and may try again, as on Linux."""
+        self._last_port = opening.connection.local_port
+        self.socket, self._state, self.soft_error = None, _State.UNCONNECTED, errno.ECONNRESET
+        opening.on_signal = opening.on_error = None
+        self.host.tcp.abort(opening, self.host.now())
+        self._disconnected()
+        self.became_readable()
+        self.became_writable()
+
+    def release(self) -> None:
+        """Close the connection, or the port."""
+        self._stop_listening(keep_port=False)
+        if self._binding is not None:
+            self.host.tcp.ports.release(self._binding)
+        if self.socket is None:
+            return
+        table, now = self.host.tcp, self.host.now()
+        if self.options.resets_on_close:
+            table.abort(self.socket, now)
+        else:
+            table.release(self.socket, now)
+        self.socket.on_signal = None
+
+    def _stop_listening(self, *, keep_port: bool) -> None:
+        if self.listener is None:
+            return
+        keep_port = keep_port and self._port_given  # as Linux: one that was only found is lost
+        listeners, now = self.host.tcp.listeners, self.host.now()
+        listeners.unlisten(self.listener, now, keep_port=keep_port)
+        self.listener = None
+        if not keep_port and self.bound is not None:
+            self._last_port = self.bound[1]  # getsockname goes on saying it, as on Linux
+            self._binding, self.bound = None, (self.bound[0], 0)
+
+    # data; None: not now
+
+    def try_send(self, view: memoryview, flags: int) -> int | None:
+        """Queue as much as there is room for."""
+        connected = self.socket
+        if connected is not None and self.deferred:
+            self.deferred = False
+            view = view[: fast_open.text_room_bytes(connected.connection)]
+            return self.host.tcp.write(connected, view, self.host.now())
+        if connected is not None and connected.connection.state is TcpState.SYN_SENT:
+            return None
+        number = self.take_error()
+        if number:
+            raise error_of(number)
+        if connected is None or self.write_shut:
+            raise error_of(errno.EPIPE)
+        if not view:
+            if connected.connection.state in OVER:
+                raise error_of(errno.EPIPE)
+            return 0
+        # None while there is no room; BrokenPipeError after the end.
+        table, now = self.host.tcp, self.host.now()
+        written = table.write(
+            connected,
+            view,
+            now,
+            urgent=bool(flags & MSG_OOB),
+            more_comes=bool(flags & MSG_MORE),
+            record_ends=bool(flags & MSG_EOR),
+            zero_copy=bool(flags & MSG_ZEROCOPY),
+        )
+        if not written and not send_space.must_wait(connected.connection):
+            return self.try_send(view, flags)  # it let go what MSG_MORE had held back
+        return written or None
+
+    def try_receive(self, size: int, flags: int, *, woken: bool = False) -> Received | None:
+        """Take what has arrived. `woken`: as much as SO_RCVLOWAT says should be there."""
+        connected = self.socket
+        if flags & MSG_ERRQUEUE:
+            return error_queue.take(self)
+        if connected is None and self.read_shut and not (self.listener or flags & MSG_OOB):
+            return Received(b"", 0)
+        if connected is None or self.deferred:
+            out_of_line = flags & MSG_OOB and self.listener is None
+            raise error_of(errno.EINVAL if out_of_line else errno.ENOTCONN)
+        if flags & MSG_OOB:
+            return self._try_urgent(connected, size, flags)
+        if woken and not self.is_readable():
+            return None
+        data = urgent_byte.read(self, connected, size, peek=bool(flags & MSG_PEEK))
+        # Nothing is asked for: returns once there is something
+        if data or (size == 0 and connected.connection.receive_buffer.readable_bytes):
+            return Received(b"" if flags & MSG_TRUNC else data, len(data))
+        if connected.connection.state is TcpState.SYN_SENT:
+            return None
+        if not peer_is_done(connected) or self.soft_error:
+            number = self.take_error()
+            if number:
+                raise error_of(number)
+        at_end = self.read_shut or connected.connection.at_eof
+        return Received(b"", 0) if at_end else None
+
+    def _try_urgent(self, connected: TcpSocket, size: int, flags: int) -> Received | None:
+        """MSG_OOB: the last byte of what the peer calls urgent, once."""
+        if self.flag(SOCKET, numbers.SO_OOBINLINE):
+            raise error_of(errno.EINVAL)
+        received = urgent_byte.look(connected, size, taken=self._urgent_taken)
+        if received is not None and not flags & MSG_PEEK:
+            self._urgent_taken = connected.connection.tcb.rcv_up
+        return received
+
+    def is_readable(self) -> bool:
+        """Tell whether receiving or accepting would return (or raise) at once."""
+        return stream_readiness.is_readable(self)
+
+    def try_writable(self) -> bool | None:
+        """Tell whether sending would not have to wait; None: not now."""
+        return stream_readiness.try_writable(self)
+
+    # what lies below
+
+    def _adopt(self, connected: TcpSocket) -> None:
+        self.socket = connected
+        self._error_told = False
+        self._urgent_taken = 0
+        connected.on_signal = self._on_signal
+        connected.on_error = self._on_error
+        error_queue.adopted(self)
+        number = self.options.number
+        for name in tcp_sockopts.SWITCHES:
+            key = TCP, name
+            tcp_sockopts.switch(connected.connection, key, number(*key))
+        if not number(TCP, numbers.TCP_QUICKACK):
+            tcp_sockopts.switch(connected.connection, (TCP, numbers.TCP_QUICKACK), 0)
+        if self.options.is_set(IP, numbers.IP_TOS):
+            ip_fields.set_tos(connected, number(IP, numbers.IP_TOS))
+        self._set_ttl(number(IP, numbers.IP_TTL) if self.options.is_set(IP, numbers.IP_TTL) else -1)
+
+    def _set_ttl(self, ttl: int) -> None:
+        if self.socket is not None and 1 <= ttl <= 255:
+            ip_fields.set_ttl(self.socket, ttl)
+
+    def _on_signal(self, signal: Signal) -> None:
+        if signal is not Signal.WRITABLE:
+            self.became_readable()
+        if signal is not Signal.READABLE:
+            self.became_writable()
+
+    def _on_error(self, error: SoftError) -> None:
+        # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
+        if error.reason == "icmp" and self.flag(IP, numbers.IP_RECVERR):
+            self.soft_error = error.number
+            self.became_readable()
+            self.became_writable()
+
+    def take_error(self) -> int:
+        """Return what went wrong, for SO_ERROR, once; 0 for nothing."""
+        if self.soft_error:
+            number, self.soft_error = self.soft_error, 0
+            return number
+        if self.socket is None or self._error_told:
+            return 0
+        number = self.socket.connection.error or 0
+        self._error_told = number != 0
+        return number
+
+    # options
+
+    def most_waited_for(self) -> int:
+        """Return the most that SO_RCVLOWAT can be: half of what the buffer may grow to."""
+        return self.config.receive_limit_bytes // 2
+
+    @property
+    def config(self) -> TcpConfig:
+        """Return what its connection has, or will have."""
+        if self.socket is not None:
+            return self.socket.connection.config
+        return replace(self.host.tcp.config, **self.changes)  # type: ignore[arg-type]
+
+    def known_option(self, row: Option) -> int | str | bytes | None:
+        """Return an option that says something of the socket; None for one just remembered."""
+        known = stream_options.known(self, row)
+        return super().known_option(row) if known is None else known
+
+    def option_set(self, row: Option, data: bytes, number: int) -> int | None:
+        """Do what an option means; return what is remembered, None: the value itself. OSError."""
+        key = row.key
+        found = super().option_set(row, data, number)
+        error_queue.set_option(self, row, number)
+        self.waits_for_more |= key == (SOCKET, numbers.SO_RCVLOWAT)
+        changes = tcp_sockopts.changes(
+            key,
+            number,
+            data,
+            self.config,
+            listening=self.listener is not None,
+            connected=self.socket is not None,
+        )
+        if changes:
+            self._change(changes)
+        if self._binding is not None:
+            if key == (SOCKET, numbers.SO_REUSEADDR):
+                self._binding.reuse_address = number != 0
+            elif key == (SOCKET, numbers.SO_REUSEPORT):
+                self._binding.reuse_port = number != 0
+        if self.socket is not None and not changes:
+            connection = self.socket.connection
+            if tcp_sockopts.switch(connection, key, number):
+                self.host.tcp.pump(self.socket, self.host.now())
+            elif key == (IP, numbers.IP_TOS):
+                ip_fields.set_tos(self.socket, number)
+            elif key == (IP, numbers.IP_TTL):
+                self._set_ttl(self.host.tcp.config.ttl if number == -1 else number)
+        return found
+
+    def _change(self, changes: Changes) -> None:
+        self.changes.update(changes)
+        if self.socket is not None:
+            self.socket.connection.configure(self.host.now(), **changes)
+        self._inherit()
+
+    def resize(self, name: int, size_bytes: int) -> None:
+        """Have a buffer of that size, which follows no window any more."""
+        which = "send" if name == numbers.SO_SNDBUF else "receive"
+        self._change({f"{which}_buffer_bytes": size_bytes, f"{which}_buffer_max_bytes": size_bytes})
+        if self.socket is not None and which == "receive":
+            self.socket.connection.set_receive_buffer(size_bytes)
+
+    def bind_to(self, name: str) -> None:
+        """Be of one interface alone; with "" of all again. OSError (ENODEV)."""
+        super().bind_to(name)
+        if self._binding is not None:
+            self._binding.device = self.device
+        self._inherit()
