@@ -62,7 +62,7 @@ def set_up(interface: str) -> None:
 def set_address(interface: str, address: Ip4, prefix: Prefix) -> None:
     """Give an interface its address, in place of the first one that it had."""
     name = os.fsencode(interface)
-    for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, prefix.mask)):
+    for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, prefix.netmask)):
         _ioctl(request, _IFREQ_SOCKADDR.pack(name, _sockaddr(value)))
 
 
@@ -91,7 +91,7 @@ def _route(request: int, prefix: Prefix, via: Ip4 | None, interface: str) -> Non
         0,
         _sockaddr(prefix.network),
         _sockaddr(via or 0),
-        _sockaddr(prefix.mask),
+        _sockaddr(prefix.netmask),
         flags,
         0,
         0,

@@ -296,7 +296,7 @@ def _check_ways(name: str, peers: Sequence[Ip4]) -> None:
 
 
 def _configure_address(tun: _TunTap, ip4: Ip4, prefix: Prefix) -> Callable[[], object]:
-    address, netmask = format_ip4(ip4), format_ip4(prefix.mask)
+    address, netmask = format_ip4(ip4), format_ip4(prefix.netmask)
     before: tuple[str, str] | None = None  # it has none yet
     try:
         before = tun.addr, tun.netmask
