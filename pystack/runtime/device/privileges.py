@@ -92,7 +92,7 @@ def give_up(account: Account | None) -> None:
         whom = "root without its powers" if account is None else account.name
         raise DeviceError(f"cannot become {whom}: {error.strerror}") from None
     # Modules are imported when they are first needed.
-    home = Path(__file__).parent.parent
+    home = Path(__file__).parents[2]
     if account is not None and not os.access(home, os.R_OK | os.X_OK):
         raise DeviceError(
             f"{account.name} may not read {home}, where pystack is: have it elsewhere, or be "

@@ -43,7 +43,7 @@ _ROUNDS: Final = 3
 _FIRST_LOOK_S: Final = 1.0
 
 # With its slash at the end; the checkout around it may have the same name.
-_PACKAGE: Final = str(Path(__file__).parent.parent / "_")[:-1]
+_PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
 

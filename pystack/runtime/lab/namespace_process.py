@@ -234,7 +234,7 @@ def _load_pystack() -> None:
     Importing `pystack` takes a third of a second; what is needed of it here, a twentieth.
     """
     package = types.ModuleType("pystack")
-    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    package.__path__ = [str(Path(__file__).resolve().parents[2])]
     sys.modules["pystack"] = package
 
 
