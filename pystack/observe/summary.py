@@ -7,11 +7,12 @@ of bytes has a line: what is cut off is shown as `[|tcp]`, what is malformed by 
 import struct
 from typing import Final
 
-from pystack.core.addresses import format_ip4, format_mac
+from pystack.core.addresses import UNSPECIFIED, format_ip4, format_mac
 from pystack.core.errors import ConfigError, WireError
 from pystack.observe import summary_icmp, summary_ip6
 from pystack.wire import arp, ethernet, ipv4, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
+from pystack.wire.packet import Packet
 
 _VLAN: Final = 0x8100
 _TOTAL_LENGTH: Final = struct.Struct("!2xH")
@@ -162,10 +163,7 @@ def _udp(data: memoryview, fragment: bool) -> str:
 
 
 def _tcp(data: memoryview) -> str:
-    packet = ipv4.Ipv4Packet()
-    packet.payload = data
-    packet.checksum_good = True
-    packet.tos = 0  # not shown
+    packet = Packet(4, UNSPECIFIED, UNSPECIFIED, ipv4.TCP, data, 0, checksum_good=True)
     try:
         segment = tcp.parse(packet)
     except WireError as error:

@@ -6,6 +6,7 @@ from typing import Final
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import WireError
 from pystack.wire import icmp, ipv4
+from pystack.wire.packet import Packet
 
 _REDIRECT: Final = 5
 _ECHOES: Final = {icmp.ECHO: "echo request", icmp.ECHO_REPLY: "echo reply"}
@@ -80,7 +81,7 @@ def _error(kind: int, code: int, rest: int, quote: memoryview) -> str:
     return _unreachable(code, rest, dst, packet)
 
 
-def _unreachable(code: int, rest: int, dst: str, packet: ipv4.Ipv4Packet) -> str:
+def _unreachable(code: int, rest: int, dst: str, packet: Packet) -> str:
     if code == icmp.PROTOCOL_UNREACHABLE:
         return f"{dst} protocol {packet.proto} unreachable"
     if code == icmp.PORT_UNREACHABLE:

@@ -19,6 +19,7 @@ from pystack.wire import ethernet, icmp, ipv4
 from pystack.wire.checksum import partial_sum, update
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
 from pystack.wire.ip_options import OptionError, recorded, records
+from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -85,7 +86,7 @@ def at_once(host: Host, frame: Frame, now: float) -> bool:
 
 
 def packet_arrived(
-    host: Host, interface: Interface, packet: ipv4.Ipv4Packet, frame: Frame, now: float
+    host: Host, interface: Interface, packet: Packet, frame: Frame, now: float
 ) -> None:
     """Forward a packet that is for no address of this host, or say why not."""
     # RFC 1812 5.3.4: what came to many of a link goes no further.
@@ -143,7 +144,7 @@ def _refusal(host: Host, src: Ip4, dst: Ip4) -> str:
     return ""
 
 
-def _carries(interface: Interface, packet: ipv4.Ipv4Packet, frame: Frame) -> bool:
+def _carries(interface: Interface, packet: Packet, frame: Frame) -> bool:
     """Tell whether a super-frame can go out whole, and its pieces fit. WireError: it is none."""
     piece_bytes = headers_bytes(frame, packet) - _IP + frame.gso_bytes
     port = interface.port
@@ -156,7 +157,7 @@ def _to_route(
     host: Host,
     interface: Interface,
     route: Route,
-    packet: ipv4.Ipv4Packet,
+    packet: Packet,
     frame: Frame,
     now: float,
 ) -> None:

@@ -8,12 +8,14 @@ import sys
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Final
 
 from pystack.core.scheduler import Handle, Scheduler
 from pystack.wire.ecn import CE, NOT_ECT
 from pystack.wire.ip_options import copied
-from pystack.wire.ipv4 import HEADER_BYTES, MAX_PACKET_BYTES, Ipv4Packet
+from pystack.wire.ipv4 import HEADER_BYTES, MAX_PACKET_BYTES
+from pystack.wire.packet import FRAGMENT, Packet
 
 TIMEOUT_S: Final = 60.0  # RFC 1122 section 3.3.2: 60 to 120 s
 MAX_BYTES: Final = 4 * 1024 * 1024  # of all datagrams that wait; as Linux's ipfrag_high_thresh
@@ -48,7 +50,7 @@ class _Datagram:
         self.starts: list[int] = []  # sorted
         self.pieces: list[bytearray] = []  # in the same order
         # The one at offset 0, of which no more is kept than an error would quote; None: not here
-        self.first: Ipv4Packet | None = None
+        self.first: Packet | None = None
         self.total_bytes: int | None = None  # None until the last fragment is here
         self.have_bytes = 0
         self.ecn_seen = 0  # a bit for each ECN codepoint that a piece had
@@ -138,7 +140,7 @@ class Reassembly:
         self,
         scheduler: Scheduler,
         drop: Callable[[str, float, bytes], None],
-        on_expired: Callable[[Ipv4Packet, float], None],
+        on_expired: Callable[[Packet, float], None],
     ) -> None:
         """`drop` counts by reason; `on_expired` gets the first fragment of what ran out of time."""
         self._scheduler = scheduler
@@ -148,7 +150,7 @@ class Reassembly:
         self._datagrams: OrderedDict[_Key, _Datagram] = OrderedDict()
         self._cost_bytes = 0
 
-    def add(self, packet: Ipv4Packet, now: float) -> Ipv4Packet | None:
+    def add(self, packet: Packet, now: float) -> Packet | None:
         """Take a fragment; return the whole datagram when this was the last missing piece."""
         key = (packet.src, packet.dst, packet.proto, packet.ident)
         offset, length = packet.fragment_offset_bytes, len(packet.payload)
@@ -210,7 +212,7 @@ class Reassembly:
         if datagram.first is not None:
             self._on_expired(datagram.first, now)
 
-    def _reject(self, key: _Key, reason: str, now: float, packet: Ipv4Packet) -> None:
+    def _reject(self, key: _Key, reason: str, now: float, packet: Packet) -> None:
         self._forget(key)
         self._drop(reason, now, packet.quoted)
 
@@ -228,39 +230,29 @@ class Reassembly:
         return datagram
 
 
-def _sensible(packet: Ipv4Packet, offset: int, length: int) -> bool:
+def _sensible(packet: Packet, offset: int, length: int) -> bool:
     # All but the last are multiples of 8, and nothing ends above what a datagram can hold.
     if packet.more_fragments and (length % 8 or length == 0):
         return False
     return packet.header_bytes + offset + length <= MAX_PACKET_BYTES
 
 
-def _head(packet: Ipv4Packet) -> Ipv4Packet:
+def _head(packet: Packet) -> Packet:
     """Return a packet without its payload: what is kept of it must not keep its whole frame."""
-    head = Ipv4Packet()
-    head.src, head.dst, head.proto = packet.src, packet.dst, packet.proto
-    head.tos, head.ttl, head.ident = packet.tos, packet.ttl, packet.ident
-    head.flags_offset, head.header_bytes = packet.flags_offset, packet.header_bytes
+    head = copy(packet)
     head.raw = memoryview(packet.quoted)
     head.payload = head.raw[head.header_bytes :]
-    head.checksum_good, head.to_many = packet.checksum_good, packet.to_many
     return head
 
 
-def _whole(datagram: _Datagram, first: Ipv4Packet) -> Ipv4Packet:
-    payload = b"".join(datagram.pieces)
-    whole = Ipv4Packet()
-    whole.src, whole.dst, whole.proto = first.src, first.dst, first.proto
+def _whole(datagram: _Datagram, first: Packet) -> Packet:
+    # What an ICMP error would quote is in the first fragment.
+    whole = copy(first)
     # Marked in part is marked (RFC 3168 section 5.3).
     whole.tos = first.tos | CE if datagram.ecn_seen & _CE_SEEN else first.tos
-    whole.ttl, whole.ident = first.ttl, first.ident
-    whole.flags_offset = 0
-    whole.header_bytes = first.header_bytes
-    # What an ICMP error would quote is in the first fragment.
-    whole.raw = first.raw
-    whole.payload = memoryview(payload)
+    whole.flags_offset &= ~FRAGMENT
+    whole.payload = memoryview(b"".join(datagram.pieces))
     whole.checksum_good = False
-    whole.to_many = first.to_many
     return whole
 
 

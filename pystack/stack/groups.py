@@ -17,6 +17,7 @@ from pystack.core.scheduler import Handle
 from pystack.stack import egress
 from pystack.stack.routes import Route
 from pystack.wire import igmp, ipv4
+from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -99,7 +100,7 @@ class Groups:
         for interface in self._host.interfaces:
             interface.groups = {ALL_HOSTS: 1}
 
-    def packet_arrived(self, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
+    def packet_arrived(self, interface: Interface, packet: Packet, now: float) -> None:
         """Take a router's query, or another member's report."""
         message = igmp.parse(packet.payload)
         if interface.neighbors is None or not packet.to_many:

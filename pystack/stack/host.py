@@ -34,6 +34,7 @@ from pystack.stack.routes import Route, RouteTable
 from pystack.stack.tcp_table import TcpTable
 from pystack.stack.udp import UdpTable
 from pystack.wire import icmp, ipv4
+from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.link.port import Port
@@ -247,7 +248,7 @@ class Host:
     def _drop_fragment(self, reason: str, now: float, data: bytes) -> None:
         self.drop(reason, now, None, data)
 
-    def _reassembly_expired(self, first: ipv4.Ipv4Packet, now: float) -> None:
+    def _reassembly_expired(self, first: Packet, now: float) -> None:
         self.icmp.send_error(first, icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIME_EXCEEDED, now)
 
     def _neighbor_failed(self, packet: bytes, now: float) -> None:

@@ -20,6 +20,7 @@ from pystack.wire.ip_options import (
     recorded,
     time_stamp,
 )
+from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -38,7 +39,7 @@ class IcmpError:
     code: int
     mtu_bytes: int  # of the next hop, where the code is FRAGMENTATION_NEEDED; else 0
     reporter: Ip4  # who said so; this host itself where no neighbour answered
-    quoted: ipv4.Ipv4Packet  # the start of the packet
+    quoted: Packet  # the start of the packet
 
 
 # (message, source, whole IP packet's TTL, now)
@@ -84,7 +85,7 @@ class Icmp:
         egress.transmit(host, out, Frame(reply), now)
         return True
 
-    def packet_arrived(self, packet: ipv4.Ipv4Packet, now: float) -> None:
+    def packet_arrived(self, packet: Packet, now: float) -> None:
         """Answer an echo request; give replies and errors to whom they belong."""
         message = icmp.parse(packet.payload)
         if packet.to_many and message.kind not in icmp.REQUESTS:
@@ -129,7 +130,7 @@ class Icmp:
         return True
 
     def send_error(
-        self, packet: ipv4.Ipv4Packet, kind: int, code: int, now: float, *, rest: int = 0
+        self, packet: Packet, kind: int, code: int, now: float, *, rest: int = 0
     ) -> None:
         """Tell the sender of `packet` what became of it, where RFC 1122 3.2.2 lets us."""
         host = self._host
@@ -158,7 +159,7 @@ class Icmp:
         quoted = ipv4.parse_quoted(memoryview(packet))
         self._dispatch(IcmpError(kind, code, 0, quoted.src, quoted), now)
 
-    def _answer_echo(self, packet: ipv4.Ipv4Packet, message: icmp.IcmpMessage, now: float) -> None:
+    def _answer_echo(self, packet: Packet, message: icmp.IcmpMessage, now: float) -> None:
         if packet.to_many:
             # RFC 1122 3.2.2.6 leaves it open; as Linux's icmp_echo_ignore_broadcasts.
             self._host.drop("icmp_echo_to_many", now, data=packet.raw)
@@ -167,9 +168,7 @@ class Icmp:
         if self._answer(packet, reply, now):
             self._host.counters.add("icmp_echoes")
 
-    def _answer_timestamp(
-        self, packet: ipv4.Ipv4Packet, message: icmp.IcmpMessage, now: float
-    ) -> None:
+    def _answer_timestamp(self, packet: Packet, message: icmp.IcmpMessage, now: float) -> None:
         """Answer by the clock of the world, which knows of no midnight (RFC 1122 3.2.2.8)."""
         if packet.to_many or not self._host.answers_timestamps:
             self._host.drop("icmp_timestamp_refused", now, data=packet.raw)
@@ -178,7 +177,7 @@ class Icmp:
         if self._answer(packet, reply, now):
             self._host.counters.add("icmp_timestamps")
 
-    def _answer(self, packet: ipv4.Ipv4Packet, reply: bytes, now: float) -> bool:
+    def _answer(self, packet: Packet, reply: bytes, now: float) -> bool:
         """Send a reply back, with the options that the request had recorded (RFC 1122 3.2.2.6)."""
         host, options, to = self._host, b"", packet.src
         if packet.header_bytes > ipv4.HEADER_BYTES:
@@ -197,7 +196,7 @@ class Icmp:
         )
         return True
 
-    def _answer_options(self, packet: ipv4.Ipv4Packet, now: float) -> tuple[bytes, Ip4]:
+    def _answer_options(self, packet: Packet, now: float) -> tuple[bytes, Ip4]:
         """Return the options of a reply, and where it goes first."""
         host = self._host
         told = recorded(packet.options, packet.dst, host.addresses, round(now * 1000))
@@ -207,7 +206,7 @@ class Icmp:
             return options, packet.src
         return pack_source_route(found.back, packet.src) + options, found.back.hops[0]
 
-    def bad_option(self, packet: ipv4.Ipv4Packet, error: OptionError, now: float) -> None:
+    def bad_option(self, packet: Packet, error: OptionError, now: float) -> None:
         """Tell the sender which byte of the options is wrong (RFC 792, parameter problem)."""
         pointer = ipv4.HEADER_BYTES + error.at
         self.send_error(packet, icmp.PARAMETER_PROBLEM, 0, now, rest=pointer << 24)
@@ -245,7 +244,7 @@ class Icmp:
         return True
 
 
-def _echo_ident(quoted: ipv4.Ipv4Packet) -> int:
+def _echo_ident(quoted: Packet) -> int:
     """Return the identifier of a request that an error quotes; -1: it is something else."""
     payload = quoted.payload
     if len(payload) < icmp.HEADER_BYTES or payload[0] != icmp.ECHO:

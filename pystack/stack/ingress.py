@@ -34,6 +34,7 @@ from pystack.wire.frame import (
     split,
 )
 from pystack.wire.ip_options import find_source_route
+from pystack.wire.packet import Packet
 from pystack.wire.tcp import SYN
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _arp_arrived(
 
 
 def _ipv4_arrived(
-    host: Host, interface: Interface, packet: ipv4.Ipv4Packet, frame: Frame, now: float
+    host: Host, interface: Interface, packet: Packet, frame: Frame, now: float
 ) -> None:
     """Network layer: is it for this host, is it whole, and whom does it go to?"""
     dst, src = packet.dst, packet.src

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.tcp.negotiation import MIN_TEXT_BYTES
 from pystack.wire import ipv4
 from pystack.wire.ip_options import MAX_HOPS, SourceRoute, find_source_route
+from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -74,7 +75,7 @@ def refusal(host: Host, route: SourceRoute, mtu_bytes: int) -> int:
     return 0
 
 
-def options_arrived(host: Host, socket: TcpSocket, packet: ipv4.Ipv4Packet) -> None:
+def options_arrived(host: Host, socket: TcpSocket, packet: Packet) -> None:
     """Learn from the options of a packet that was for this connection (RFC 9293 section 3.9.2.1).
 
     Who is reached by a source route answers by the same way back, and by the newest one. The user's

@@ -20,8 +20,9 @@ from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb, TcpConfig
-from pystack.wire import ethernet, ipv4, segment_frame, tcp, tcp_options
+from pystack.wire import ethernet, segment_frame, tcp, tcp_options
 from pystack.wire.frame import Frame
+from pystack.wire.packet import Packet
 from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Listeners:
     def segment_arrived(
         self,
         interface: Interface,
-        packet: ipv4.Ipv4Packet,
+        packet: Packet,
         segment: tcp.Segment,
         ends: bytes,
         now: float,
@@ -256,7 +257,7 @@ class Listeners:
     def _syn_arrived(
         self,
         listener: Listener[TcpSocket],
-        packet: ipv4.Ipv4Packet,
+        packet: Packet,
         segment: tcp.Segment,
         now: float,
         predecessor: Tcb | TimeWait | None,
@@ -368,7 +369,7 @@ class Listeners:
     def _cookie_arrived(
         self,
         listener: Listener[TcpSocket],
-        packet: ipv4.Ipv4Packet,
+        packet: Packet,
         segment: tcp.Segment,
         ends: bytes,
         now: float,
@@ -398,7 +399,7 @@ class Listeners:
         return True
 
     def _answer_stranger(
-        self, packet: ipv4.Ipv4Packet, segment: tcp.Segment, now: float, *, known_port: bool
+        self, packet: Packet, segment: tcp.Segment, now: float, *, known_port: bool
     ) -> None:
         """RFC 9293 section 3.10.7.1: no connection, so RST, but never an RST for an RST."""
         host = self._host

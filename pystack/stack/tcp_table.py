@@ -39,6 +39,7 @@ from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, TcpConfig
 from pystack.wire import icmp, ipv4, tcp
 from pystack.wire.ip_options import SourceRoute
+from pystack.wire.packet import Packet
 from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class TcpTable:
 
     # what the network brings
 
-    def packet_arrived(self, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
+    def packet_arrived(self, interface: Interface, packet: Packet, now: float) -> None:
         """Give a segment to its connection, to a listener, or answer it as a stranger's."""
         segment = tcp.parse(packet)
         host = self._host

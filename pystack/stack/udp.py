@@ -39,6 +39,7 @@ from pystack.stack.udp_socket import (
 from pystack.tcp.path_mtu import MIN_PACKET_BYTES
 from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL
+from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -172,7 +173,7 @@ class UdpTable:
             counters.add("udp_receive_buffer_full", lost)
         return True
 
-    def packet_arrived(self, interface: Interface, packet: ipv4.Ipv4Packet, now: float) -> None:
+    def packet_arrived(self, interface: Interface, packet: Packet, now: float) -> None:
         """Give a datagram to its socket; to every one that matches where it came to many."""
         datagram = udp.parse(packet)
         src, src_port = packet.src, datagram.src_port

@@ -13,6 +13,7 @@ from typing import Final
 from pystack.core.errors import WireError
 from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
+from pystack.wire.packet import Packet
 
 # Who answers for the transport checksum inside a frame
 CHECKSUM_UNKNOWN: Final = 0  # it is in its place; whoever receives it has to verify it
@@ -89,7 +90,7 @@ class SuperFrame(Frame):
         return len(self.head) + len(self.payload) + sum(map(len, self.more))
 
 
-def headers_bytes(frame: Frame, packet: ipv4.Ipv4Packet) -> int:
+def headers_bytes(frame: Frame, packet: Packet) -> int:
     """Return how many bytes the headers of a super-frame with this packet have, Ethernet's too.
 
     Whoever made it may have been wrong about it, or hostile: WireError (`frame_bad_gso`).
@@ -217,7 +218,7 @@ def split(frame: Frame) -> list[Frame]:
     return frames
 
 
-def _split_udp(frame: Frame, packet: ipv4.Ipv4Packet) -> list[Frame]:
+def _split_udp(frame: Frame, packet: Packet) -> list[Frame]:
     datagram = udp.parse(packet)
     link_header = frame.data[:_IP]
     payload = datagram.payload
@@ -238,7 +239,7 @@ def _split_udp(frame: Frame, packet: ipv4.Ipv4Packet) -> list[Frame]:
     ]
 
 
-def _piece(link_header: bytes, packet: ipv4.Ipv4Packet, body: bytes, number: int) -> Frame:
+def _piece(link_header: bytes, packet: Packet, body: bytes, number: int) -> Frame:
     header = ipv4.pack_header(
         packet.src,
         packet.dst,

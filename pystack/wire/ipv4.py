@@ -3,9 +3,12 @@
 import struct
 from typing import Final
 
-from pystack.core.addresses import Ip4
 from pystack.core.errors import WireError
 from pystack.wire.checksum import checksum
+from pystack.wire.packet import DONT_FRAGMENT as DONT_FRAGMENT
+from pystack.wire.packet import FRAGMENT as FRAGMENT
+from pystack.wire.packet import MORE_FRAGMENTS as MORE_FRAGMENTS
+from pystack.wire.packet import Packet
 
 ICMP: Final = 1
 IGMP: Final = 2
@@ -17,79 +20,11 @@ MAX_PACKET_BYTES: Final = 65535
 MIN_MTU_BYTES: Final = 68  # RFC 791 section 3.2: every module must forward that much whole
 DEFAULT_TTL: Final = 64  # RFC 1700, as Linux
 
-DONT_FRAGMENT: Final = 0x4000
-MORE_FRAGMENTS: Final = 0x2000
-_OFFSET_MASK: Final = 0x1FFF
-FRAGMENT: Final = MORE_FRAGMENTS | _OFFSET_MASK  # a whole datagram has none of these bits
-
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
 PLAIN: Final = 0x45  # version 4, five words: no options
 
 
-class Ipv4Packet:
-    """One packet as it arrived. `raw` is the whole of it, without the link's padding."""
-
-    __slots__ = (
-        "checksum_good",
-        "dst",
-        "flags_offset",
-        "header_bytes",
-        "ident",
-        "payload",
-        "proto",
-        "raw",
-        "src",
-        "to_many",
-        "tos",
-        "ttl",
-    )
-
-    src: Ip4
-    dst: Ip4
-    proto: int
-    tos: int  # DSCP and the two ECN bits (RFC 2474, 3168)
-    ttl: int
-    ident: int
-    flags_offset: int
-    header_bytes: int
-    raw: memoryview
-    payload: memoryview
-    # True: whoever carried the packet vouches for the transport checksum, which may not be filled.
-    checksum_good: bool
-    to_many: bool  # it came by a broadcast or multicast, of the link or of IP
-
-    @property
-    def fragment_offset_bytes(self) -> int:
-        """Return where in the datagram the payload belongs."""
-        return (self.flags_offset & _OFFSET_MASK) * 8
-
-    @property
-    def more_fragments(self) -> bool:
-        """Tell whether this is not the datagram's last fragment."""
-        return bool(self.flags_offset & MORE_FRAGMENTS)
-
-    @property
-    def is_fragment(self) -> bool:
-        """Tell whether this is less than a whole datagram."""
-        return bool(self.flags_offset & FRAGMENT)
-
-    @property
-    def total_length(self) -> int:
-        """Return what the header says of the packet's bytes; a quoted one is cut short of it."""
-        return self.raw[2] << 8 | self.raw[3]
-
-    @property
-    def options(self) -> memoryview:
-        """Return the header's options, padding included; empty for nearly every packet."""
-        return self.raw[HEADER_BYTES : self.header_bytes]
-
-    @property
-    def quoted(self) -> bytes:
-        """Return what an ICMP error about it quotes: the header and 8 bytes (RFC 792)."""
-        return bytes(self.raw[: self.header_bytes + 8])
-
-
-def parse(data: memoryview, *, checksum_good: bool = False, to_many: bool = False) -> Ipv4Packet:
+def parse(data: memoryview, *, checksum_good: bool = False, to_many: bool = False) -> Packet:
     """Read a packet without copying; padding after its total length is cut off."""
     if len(data) < HEADER_BYTES:
         raise WireError("ip_truncated")
@@ -109,23 +44,23 @@ def parse(data: memoryview, *, checksum_good: bool = False, to_many: bool = Fals
         total_length = len(data)  # a super-frame larger than the field can say, `SuperFrame`
     if checksum(data[:header_bytes]):
         raise WireError("ip_bad_checksum")
-    packet = Ipv4Packet()
-    packet.src = src
-    packet.dst = dst
-    packet.proto = proto
-    packet.tos = tos
-    packet.ttl = ttl
-    packet.ident = ident
-    packet.flags_offset = flags_offset
-    packet.header_bytes = header_bytes
-    packet.raw = data[:total_length]
-    packet.payload = data[header_bytes:total_length]
-    packet.checksum_good = checksum_good
-    packet.to_many = to_many
-    return packet
+    return Packet(
+        4,
+        src,
+        dst,
+        proto,
+        data[:total_length],
+        header_bytes,
+        tos=tos,
+        ttl=ttl,
+        ident=ident,
+        flags_offset=flags_offset,
+        checksum_good=checksum_good,
+        to_many=to_many,
+    )
 
 
-def parse_quoted(data: memoryview) -> Ipv4Packet:
+def parse_quoted(data: memoryview) -> Packet:
     """Read the start of a packet that an ICMP error quotes: shorter than it says it is."""
     if len(data) < HEADER_BYTES:
         raise WireError("icmp_quote_truncated")
@@ -133,14 +68,18 @@ def parse_quoted(data: memoryview) -> Ipv4Packet:
     header_bytes = (version_ihl & 0xF) * 4
     if version_ihl >> 4 != 4 or not HEADER_BYTES <= header_bytes <= len(data):
         raise WireError("icmp_quote_malformed")
-    packet = Ipv4Packet()
-    packet.src, packet.dst, packet.proto = src, dst, proto
-    packet.tos, packet.ttl, packet.ident, packet.flags_offset = tos, ttl, ident, flags_offset
-    packet.header_bytes = header_bytes
-    packet.raw = data
-    packet.payload = data[header_bytes:]
-    packet.checksum_good = packet.to_many = False
-    return packet
+    return Packet(
+        4,
+        src,
+        dst,
+        proto,
+        data,
+        header_bytes,
+        tos=tos,
+        ttl=ttl,
+        ident=ident,
+        flags_offset=flags_offset,
+    )
 
 
 def pack_header(

@@ -6,7 +6,8 @@ from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
-from pystack.wire.ipv4 import TCP, Ipv4Packet
+from pystack.wire.ipv4 import TCP
+from pystack.wire.packet import Packet
 
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -102,7 +103,7 @@ class Segment:
         )
 
 
-def parse(packet: Ipv4Packet) -> Segment:
+def parse(packet: Packet) -> Segment:
     """Read a segment without copying and verify its checksum."""
     data = packet.payload
     length = len(data)

@@ -6,7 +6,8 @@ from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
-from pystack.wire.ipv4 import UDP, Ipv4Packet
+from pystack.wire.ipv4 import UDP
+from pystack.wire.packet import Packet
 
 HEADER_BYTES: Final = 8
 MAX_PAYLOAD_BYTES: Final = 65507  # 65,535 less the IPv4 and UDP headers
@@ -25,7 +26,7 @@ class UdpDatagram:
     payload: memoryview
 
 
-def parse(packet: Ipv4Packet) -> UdpDatagram:
+def parse(packet: Packet) -> UdpDatagram:
     """Read and verify a datagram. A checksum of 0 means that the sender made none (RFC 768)."""
     data = packet.payload
     if len(data) < HEADER_BYTES:

@@ -19,12 +19,13 @@ from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import TcpConfig
 from pystack.wire import arp, icmp, ipv4, tcp
 from pystack.wire.ip_options import SourceRoute, find_source_route, pack_source_route
+from pystack.wire.packet import Packet
 
 FIRST, SECOND, THIRD = (parse_ip4(f"10.0.0.{number}") for number in (21, 22, 23))
 AF11 = 0x28  # a Diffserv field, in its place
 
 
-def opened(bench: TcpBench, route: SourceRoute | None = None) -> tuple[TcpSocket, ipv4.Ipv4Packet]:
+def opened(bench: TcpBench, route: SourceRoute | None = None) -> tuple[TcpSocket, Packet]:
     """Open a connection to PEER; return it and its SYN."""
     for station in (FIRST, SECOND, THIRD):
         bench.know_peer(station)
@@ -37,7 +38,7 @@ def opened(bench: TcpBench, route: SourceRoute | None = None) -> tuple[TcpSocket
     return socket, syn
 
 
-def packets(bench: TcpBench) -> list[ipv4.Ipv4Packet]:
+def packets(bench: TcpBench) -> list[Packet]:
     """Return the IP packets sent since the last time, checked by our own reader."""
     return [
         ipv4.parse(memoryview(frame.data)[14:])
@@ -46,7 +47,7 @@ def packets(bench: TcpBench) -> list[ipv4.Ipv4Packet]:
     ]
 
 
-def segment_of(packet: ipv4.Ipv4Packet) -> tcp.Segment:
+def segment_of(packet: Packet) -> tcp.Segment:
     """Read a segment; its checksum is over the last destination of a source route."""
     first, route = packet.dst, find_source_route(packet.options)
     if route is not None:

@@ -12,6 +12,7 @@ from pystack.core.addresses import format_ip4
 from pystack.core.errors import WireError
 from pystack.wire import arp, ethernet, icmp, ipv4, tcp, udp
 from pystack.wire.frame import Frame
+from pystack.wire.packet import Packet as IpPacket
 
 _PROTOCOLS: Final = {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv4.ICMP: "ICMP"}
 _ETHERTYPES: Final = {ethernet.ARP: "ARP", ethernet.IPV6: "IPv6", ethernet.IPV4: "IPv4"}
@@ -71,7 +72,7 @@ class Packet:
             # Rules are asked before anybody verifies: a wrong checksum hides nothing from them.
             self._parse_ipv4(ipv4.parse(rest, checksum_good=True))
 
-    def _parse_ipv4(self, packet: ipv4.Ipv4Packet) -> None:
+    def _parse_ipv4(self, packet: IpPacket) -> None:
         self.proto = _PROTOCOLS.get(packet.proto, "IPv4")
         self.src, self.dst = format_ip4(packet.src), format_ip4(packet.dst)
         self.ttl, self.tos, self.fragment = packet.ttl, packet.tos, packet.is_fragment

@@ -19,6 +19,7 @@ from pystack.testing.packetdrill.script import (
     UdpPart,
 )
 from pystack.wire import icmp, ipv4, tcp, tcp_options, udp
+from pystack.wire.packet import Packet as IpPacket
 
 _LETTERS: Final = (
     (tcp.FIN, "F"),
@@ -51,7 +52,7 @@ class Seen:
         return Packet(False, IpPart(EcnCheck.TOS, self.tos, self.ttl), None, self.part)
 
 
-def seen(packet: ipv4.Ipv4Packet, flow: Flow, at_s: float) -> Seen:
+def seen(packet: IpPacket, flow: Flow, at_s: float) -> Seen:
     """Read what the host sent. A WireError would be the host's fault: its packets are right."""
     match packet.proto:
         case ipv4.TCP:

@@ -19,6 +19,7 @@ from pystack.testing.packetdrill.settings import Settings
 from pystack.testing.packetdrill.streams import Stream
 from pystack.testing.packetdrill.world import World
 from pystack.wire import ipv4, tcp
+from pystack.wire.packet import Packet as IpPacket
 
 _FIRST_PEER_PORT: Final = 40000
 
@@ -69,7 +70,7 @@ class Subject:
         self.connection()  # remembered, for when it is over
         return flow
 
-    def for_outbound(self, line: Packet, packet: ipv4.Ipv4Packet) -> Flow | None:
+    def for_outbound(self, line: Packet, packet: IpPacket) -> Flow | None:
         """Return the connection that a sent packet belongs to, if the line is about that one."""
         if line.ports is not None:
             source, destination = line.ports
@@ -83,7 +84,7 @@ class Subject:
             _note_outbound(tcp.parse(packet), line, flow)
         return flow
 
-    def owns(self, packet: ipv4.Ipv4Packet) -> bool:
+    def owns(self, packet: IpPacket) -> bool:
         """Tell whether a sent packet belongs to the connection that the script is about."""
         return self.flow is not None and _owns(self.flow, packet)
 
@@ -150,7 +151,7 @@ def _proto(line: Packet) -> int:
             raise MismatchError("an ICMP message belongs to a socket, and there is none yet")
 
 
-def _owns(flow: Flow, packet: ipv4.Ipv4Packet) -> bool:
+def _owns(flow: Flow, packet: IpPacket) -> bool:
     if (packet.src, packet.dst) != (flow.local_ip, flow.remote_ip):
         return False
     if packet.proto == ipv4.ICMP:

@@ -19,6 +19,7 @@ from pystack.testing.packetdrill.cookies import LinuxCookies
 from pystack.testing.packetdrill.settings import Settings
 from pystack.wire import arp, ethernet, ipv4
 from pystack.wire.frame import Frame
+from pystack.wire.packet import Packet as IpPacket
 
 START: Final = 1000.0  # the world's time at the script's zero; exact in a float
 # Of Fast Open, where nothing sets tcp_fastopen_key: that of the public collections
@@ -33,7 +34,7 @@ class Sent:
     """A packet that the host has sent."""
 
     at: float
-    packet: ipv4.Ipv4Packet
+    packet: IpPacket
 
 
 class _Tun:

@@ -15,7 +15,7 @@ from stack_bench import HERE, PEER, Bench, frame_of, ip_packet
 from pystack.core.scheduler import Scheduler
 from pystack.stack.fragments import MAX_BYTES, MAX_PIECES, Reassembly, cut
 from pystack.wire import icmp, ipv4, udp
-from pystack.wire.ipv4 import Ipv4Packet
+from pystack.wire.packet import Packet
 
 MORE = ipv4.MORE_FRAGMENTS
 
@@ -27,7 +27,7 @@ class Assembler:
         self.scheduler = Scheduler(0.0)
         self.dropped: list[str] = []
         self.tos: int | None = None  # of the last whole datagram; None: the last piece made none
-        self.expired: list[tuple[float, Ipv4Packet]] = []
+        self.expired: list[tuple[float, Packet]] = []
         self.table = Reassembly(
             self.scheduler,
             lambda reason, _now, _data: self.dropped.append(reason),

@@ -4,6 +4,7 @@ from pystack.core.addresses import BROADCAST_MAC, Ip4, Mac, parse_ip4
 from pystack.link.port import FrameSink
 from pystack.wire import arp, ethernet, icmp, ipv4, udp
 from pystack.wire.frame import Frame
+from pystack.wire.packet import Packet
 
 
 def mac(number: int) -> Mac:
@@ -43,7 +44,7 @@ class Wire:
         self.sent.clear()
         return frames
 
-    def packets(self) -> list[ipv4.Ipv4Packet]:
+    def packets(self) -> list[Packet]:
         """Return the IP packets among what was sent since the last time."""
         return [
             ipv4.parse(memoryview(data)[14:]) for data in self.take() if data[12:14] == b"\x08\x00"
@@ -88,7 +89,7 @@ def datagram(
     return ethernet.pack(to, mac(1), ethernet.IPV4, header + body)
 
 
-def icmp_of(packet: ipv4.Ipv4Packet) -> tuple[int, int, int, Ip4]:
+def icmp_of(packet: Packet) -> tuple[int, int, int, Ip4]:
     """Return (type, code, the four bytes after, source) of an ICMP message."""
     message = icmp.parse(packet.payload)
     return message.kind, message.code, message.rest, packet.src

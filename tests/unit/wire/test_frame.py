@@ -20,6 +20,7 @@ from pystack.wire.frame import (
     cut_down,
     split,
 )
+from pystack.wire.packet import Packet
 
 SRC, DST = 0x0A000001, 0x0A000002
 DST_MAC, SRC_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
@@ -54,7 +55,7 @@ def udp_frame(payload: bytes, *, gso_bytes: int, checksum: bytes | None = None) 
     return Frame(data, CHECKSUM_UNKNOWN if checksum is None else CHECKSUM_PARTIAL, gso_bytes)
 
 
-def packet_in(frame: Frame) -> ipv4.Ipv4Packet:
+def packet_in(frame: Frame) -> Packet:
     """Read what is in a frame as a stranger would: all checksums are verified."""
     assert frame.data[:14] == DST_MAC + SRC_MAC + b"\x08\x00"
     return ipv4.parse(memoryview(frame.data)[14:])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pystack.core.errors import WireError
 from pystack.wire import ipv4, tcp
 from pystack.wire.checksum import pseudo_header_sum
+from pystack.wire.packet import Packet
 
 addresses = st.integers(0, 2**32 - 1)
 ports = st.integers(0, 0xFFFF)
@@ -29,7 +30,7 @@ segments = st.builds(
 )
 
 
-def packet_of(data: bytes, *, src: int = SRC, dst: int = DST) -> ipv4.Ipv4Packet:
+def packet_of(data: bytes, *, src: int = SRC, dst: int = DST) -> Packet:
     return ipv4.parse(memoryview(ipv4.pack_header(src, dst, ipv4.TCP, len(data)) + data))
 
 

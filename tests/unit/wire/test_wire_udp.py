@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pystack.core.errors import WireError
 from pystack.wire import ipv4, udp
 from pystack.wire.checksum import checksum, pseudo_header_sum
+from pystack.wire.packet import Packet
 
 addresses = st.integers(0, 2**32 - 1)
 ports = st.integers(0, 0xFFFF)
@@ -15,7 +16,7 @@ ports = st.integers(0, 0xFFFF)
 SRC, DST = 0x0A000001, 0x0A000002
 
 
-def packet_of(datagram: bytes, *, src: int = SRC, dst: int = DST) -> ipv4.Ipv4Packet:
+def packet_of(datagram: bytes, *, src: int = SRC, dst: int = DST) -> Packet:
     header = ipv4.pack_header(src, dst, ipv4.UDP, len(datagram))
     return ipv4.parse(memoryview(header + datagram))
 
