@@ -90,4 +90,4 @@ def sockets_of_this_run() -> Sockets:
 
 
 def _addresses(host: TrioHost) -> set[str]:
-    return {format_ip4(own) for interface in host.interfaces for own, _ in interface.addresses}
+    return {format_ip4(own.address) for interface in host.interfaces for own in interface.addresses}

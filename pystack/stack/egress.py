@@ -235,7 +235,7 @@ def send_arp(host: Host, interface: Interface, dst: Mac, packet: bytes, now: flo
 def solicit(host: Host, interface: Interface, target: Ip4, mac: Mac | None, now: float) -> None:
     """Ask who has `target`: everyone, or only the station that had it (RFC 1122 2.3.2.1)."""
     source = next(
-        (address for address, prefix in interface.addresses if target in prefix), interface.address
+        (own.address for own in interface.addresses if target in own.prefix), interface.address
     )
     request = arp.pack(arp.REQUEST, interface.mac, source, target)
     send_arp(host, interface, BROADCAST_MAC if mac is None else mac, request, now)

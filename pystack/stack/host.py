@@ -28,7 +28,7 @@ from pystack.stack.fragments import Reassembly
 from pystack.stack.groups import Groups
 from pystack.stack.icmp import Icmp
 from pystack.stack.idents import Identifications
-from pystack.stack.interface import Interface
+from pystack.stack.interface import Interface, InterfaceAddress
 from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
 from pystack.stack.routes import Route, RouteTable
 from pystack.stack.tcp_table import TcpTable
@@ -88,7 +88,8 @@ class Host:
         neighbors = None
         if not is_loopback(address):
             neighbors = NeighborTable(self.scheduler, self.rng, self.counters)
-        interface = Interface(name, port, mac, port.mtu_bytes, neighbors)
+        index = len(self.interfaces) + 1
+        interface = Interface(name, index, port, mac, port.mtu_bytes, neighbors)
         if neighbors is not None:
             neighbors.solicit = lambda target, known, now: egress.solicit(
                 self, interface, target, known, now
@@ -120,12 +121,12 @@ class Host:
         if loopback is not interface:
             own = Prefix.of(address, 32)
             wanted[own] = Route(own, loopback, None, address)
-        if any(known == prefix for _, known in interface.addresses):
+        if any(known.prefix == prefix for known in interface.addresses):
             del wanted[prefix]  # a second address in one block
         for block in wanted:
             if (taken := self.routes.find(block)) is not None:
                 raise ConfigError(f"there is a route to {block} already: {taken}")
-        interface.add_address(address, prefix)
+        interface.add_address(InterfaceAddress(address, prefix))
         self.addresses[address] = interface
         if prefix.has_broadcast:
             self._broadcasts.add(prefix.broadcast)
@@ -155,9 +156,9 @@ class Host:
         """Tell every link which addresses are here: twice, for the first may be lost."""
         for interface in self.interfaces:
             if interface.neighbors is not None:
-                for address, _ in interface.addresses:
-                    egress.announce(self, interface, address, now)
-                    again = partial(egress.announce, self, interface, address)
+                for own in interface.addresses:
+                    egress.announce(self, interface, own.address, now)
+                    again = partial(egress.announce, self, interface, own.address)
                     self._announcements.append(
                         self.scheduler.call_at(now + ANNOUNCE_INTERVAL_S, again)
                     )

@@ -173,11 +173,11 @@ def _arp_arrived(
     host: Host, interface: Interface, packet: arp.ArpPacket, now: float, data: bytes
 ) -> None:
     # RFC 826, "Packet Reception"; the checks of the sender are RFC 5227's and common sense.
-    for_us = any(packet.tpa == address for address, _ in interface.addresses)
+    for_us = interface.find(packet.tpa) is not None
     if packet.sha == ZERO_MAC or packet.sha[0] & 1:
         host.drop("arp_bad_sender", now, interface, data)
         return
-    if any(packet.spa == address for address, _ in interface.addresses):
+    if interface.find(packet.spa) is not None:
         host.drop("arp_address_conflict", now, interface, data)  # RFC 5227 2.4: we keep it
         return
     if packet.sha == interface.mac:  # what was sent there would come to us
@@ -188,7 +188,7 @@ def _arp_arrived(
         if not is_usable_source(packet.spa) or interface.is_many(packet.spa):
             host.drop("arp_bad_sender", now, interface, data)
             return
-        if not any(packet.spa in prefix for _, prefix in interface.addresses):
+        if not any(packet.spa in own.prefix for own in interface.addresses):
             host.drop("arp_other_network", now, interface, data)
             return
         assert interface.neighbors is not None

@@ -1,19 +1,54 @@
 """Interface: a host's end of a Port, with its addresses on that link."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 from pystack.core.addresses import (
     ALL_HOSTS,
     LIMITED_BROADCAST,
-    Ip4,
+    Ip,
     Mac,
     Prefix,
-    format_ip4,
+    format_ip,
     format_mac,
     is_multicast,
 )
 from pystack.link.port import Port
 from pystack.stack.neighbors import NeighborTable
+
+
+class AddressState(Enum):
+    """How far an address may be used (RFC 4862 section 5.5.4); one of IPv4 is always preferred."""
+
+    TENTATIVE = "tentative"  # asked for on the link: not ours yet
+    PREFERRED = "preferred"
+    DEPRECATED = "deprecated"  # by what uses it already; nothing new begins with it
+    DUPLICATED = "dadfailed"  # another station has it: never used
+
+
+@dataclass(slots=True, eq=False)
+class InterfaceAddress:
+    """One address of an interface, with the block that its link has."""
+
+    address: Ip  # with the interface's zone where it is link-local
+    prefix: Prefix
+    state: AddressState = AddressState.PREFERRED
+    preferred_until: float = math.inf
+    valid_until: float = math.inf
+    is_temporary: bool = False  # RFC 8981
+    is_automatic: bool = False  # made of a router's prefix (RFC 4862 section 5.5.3)
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether packets may come and go by it."""
+        return self.state in (AddressState.PREFERRED, AddressState.DEPRECATED)
+
+    def __str__(self) -> str:
+        """Return it in the manner of `ip address`."""
+        text = f"{format_ip(self.address)}/{self.prefix.length}"
+        return text if self.state is AddressState.PREFERRED else f"{text} {self.state.value}"
 
 
 class Interface:
@@ -23,6 +58,7 @@ class Interface:
         "_addresses",
         "_broadcasts",
         "groups",
+        "index",
         "mac",
         "mtu_bytes",
         "name",
@@ -33,36 +69,48 @@ class Interface:
     def __init__(
         self,
         name: str,
+        index: int,
         port: Port,
         mac: Mac,
         mtu_bytes: int,
         neighbors: NeighborTable | None,
     ) -> None:
         self.name = name
+        self.index = index  # 1 for a host's first: the zone of its link-local addresses
         self.port = port
         self.mac = mac
         self.mtu_bytes = mtu_bytes
         self.neighbors = neighbors  # None: a link without stations to find (loopback)
-        self._addresses: list[tuple[Ip4, Prefix]] = []
+        self._addresses: list[InterfaceAddress] = []
         self._broadcasts = {LIMITED_BROADCAST}
         # How often each multicast group that is heard here was joined, see `groups.py`
         self.groups = {ALL_HOSTS: 1}
 
     @property
-    def addresses(self) -> Sequence[tuple[Ip4, Prefix]]:
+    def addresses(self) -> Sequence[InterfaceAddress]:
         """Return the addresses; the first is the source that is preferred."""
         return self._addresses
 
-    def add_address(self, address: Ip4, prefix: Prefix) -> None:
+    def add_address(self, own: InterfaceAddress) -> None:
         """Have one more."""
-        self._addresses.append((address, prefix))
-        if prefix.has_broadcast:
-            self._broadcasts.add(prefix.broadcast)
+        self._addresses.append(own)
+        if own.prefix.has_broadcast:
+            self._broadcasts.add(own.prefix.broadcast)
+
+    def remove_address(self, own: InterfaceAddress) -> None:
+        """Have one less."""
+        self._addresses.remove(own)
+        blocks = [known.prefix for known in self._addresses if known.prefix.has_broadcast]
+        self._broadcasts = {LIMITED_BROADCAST, *(block.broadcast for block in blocks)}
+
+    def find(self, address: int) -> InterfaceAddress | None:
+        """Return the entry of an address; None: it is not one of this interface."""
+        return next((own for own in self._addresses if own.address == address), None)
 
     @property
-    def address(self) -> Ip4:
+    def address(self) -> Ip:
         """Return the preferred source address on this link."""
-        return self._addresses[0][0]
+        return self._addresses[0].address
 
     def is_broadcast(self, address: int) -> bool:
         """Tell whether the address means every host on this link."""
@@ -78,8 +126,6 @@ class Interface:
 
     def __repr__(self) -> str:
         """Return it in the manner of `ip address`."""
-        own = " ".join(
-            f"{format_ip4(address)}/{block.length}" for address, block in self._addresses
-        )
+        own = " ".join(map(str, self._addresses))
         mac = "" if self.neighbors is None else f" ether {format_mac(self.mac)}"
         return f"<{self.name} {own} mtu {self.mtu_bytes}{mac}>"

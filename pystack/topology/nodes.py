@@ -135,7 +135,9 @@ class End:
         device = self.node.device
         if isinstance(device, Station):
             return [] if device.address is None else [device.address]
-        return [] if self.interface is None else list(self.interface.addresses)
+        if self.interface is None:
+            return []
+        return [(own.address, own.prefix) for own in self.interface.addresses]
 
     def replug(self) -> None:
         """Put between the node and its port what belongs there now."""

@@ -219,7 +219,8 @@ class StubResolver:
         if source == UNSPECIFIED:
             return None
         bits = next(
-            (prefix.length for own, prefix in route.interface.addresses if own == source), _IP4_BITS
+            (own.prefix.length for own in route.interface.addresses if own.address == source),
+            _IP4_BITS,
         )
         mapped = order.number_of(format_ip4(source))
         return order.Source(mapped, order.BITS - _IP4_BITS + bits)

@@ -89,7 +89,7 @@ def test_several_segments_get_block_after_block(subnet: str, blocks: list[str]) 
         net.host(f"h{number}")
         join(net, (f"h{number}", "r"))
     net.settle()
-    assert [str(interface.addresses[0][1]) for interface in router.interfaces[1:]] == blocks
+    assert [str(interface.addresses[0].prefix) for interface in router.interfaces[1:]] == blocks
 
 
 def test_blocks_by_hand_are_left_out_of_those_given_automatically() -> None:
