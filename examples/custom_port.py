@@ -11,32 +11,30 @@ from functools import partial
 import trio
 
 import pystack
-from pystack.link.port import FrameSink
+from pystack.link.port import PortBase
 from pystack.runtime.driver.driver import Driver
 from pystack.runtime.ports import Socket
 from pystack.wire.frame import Frame
 
 
-class UdpTunnel:
-    # Not in virtual time; no super-frames; checksums have to be in place.
-    real_time, gso_max_bytes, fills_checksums = True, 0, False
+class UdpTunnel(PortBase):
+    real_time = True  # not in virtual time
 
     def __init__(self, place: Socket, *, local: str | int, remote: str | int) -> None:
-        self.mtu_bytes = place.mtu_bytes
-        self.counters = {"tunnel_refused": 0}  # every loss has a name
+        super().__init__(place.mtu_bytes)
         self.udp = socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.udp.bind(("127.0.0.1", int(local)))
         self.remote = ("127.0.0.1", int(remote))
-        self.close = self.udp.close
 
-    def attach(self, sink: FrameSink) -> None:
-        self.sink = sink
+    def close(self) -> None:
+        super().close()
+        self.udp.close()
 
     def send(self, frame: Frame, now: float) -> None:
         try:
             self.udp.sendto(frame.data, self.remote)
         except OSError:  # it is full, and a Port never waits
-            self.counters["tunnel_refused"] += 1
+            self.counters.add("tunnel_refused")  # every loss has a name
 
     async def run(self, driver: Driver) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
@@ -13,7 +13,7 @@ from pystack.link.config import PipeConfig, update_both
 from pystack.link.impair.base import HARMLESS
 from pystack.link.impair.packet import Predicate
 from pystack.link.pipe import Pipe
-from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink
+from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Send, refusing
 from pystack.link.qdisc.base import is_mark
 from pystack.observe.observer import Dropped, Observer
 from pystack.wire.frame import Frame
@@ -24,14 +24,6 @@ B_TO_A: Final = "b_to_a"
 DIRECTIONS: Final = (A_TO_B, B_TO_A)
 
 PERFECT: Final = PipeConfig()
-
-
-class Send(Protocol):
-    """What `Port.send` is, for a port that borrows it."""
-
-    def __call__(self, frame: Frame, now: float) -> None:
-        """Send a frame."""
-        ...
 
 
 class LinkPort:
@@ -53,7 +45,7 @@ class LinkPort:
         self.send: Send = outgoing.send
         self._count = count
         self._incoming = incoming
-        incoming.sink = partial(self._refuse, "port_unplugged")
+        incoming.sink = refusing(count, "port_unplugged")
 
     def attach(self, sink: FrameSink) -> None:
         """Give what arrives to `sink`."""
@@ -63,10 +55,7 @@ class LinkPort:
     def close(self) -> None:
         """Unplug: what is sent and what arrives from now on is counted `port_closed`."""
         self.closed = True
-        self.send = self._incoming.sink = partial(self._refuse, "port_closed")
-
-    def _refuse(self, reason: str, frame: Frame, now: float) -> None:
-        self._count(reason)
+        self.send = self._incoming.sink = refusing(self._count, "port_closed")
 
 
 class Link:

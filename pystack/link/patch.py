@@ -8,18 +8,17 @@ untouched where the other port takes them, else they are cut and filled here.
 from pystack.core.addresses import Mac
 from pystack.core.counters import Counters
 from pystack.core.errors import WireError
-from pystack.link.port import FrameSink, Port, takes_whole
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, split
+from pystack.link.port import Port, PortBase, takes_whole
+from pystack.link.wrap import WrappedPort
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
 
 
 class Patch:
     """Whatever arrives at one of two ports is sent on the other. Made, it works."""
 
-    __slots__ = ("_one", "_other", "closed", "counters")
+    __slots__ = ("closed", "counters")
 
     def __init__(self, one: Port, other: Port) -> None:
-        self._one = one
-        self._other = other
         self.closed = False
         self.counters = Counters()  # patch_closed, and why a super-frame could not be cut
         one.attach(lambda frame, now: self._pass_on(other, frame, now))
@@ -32,92 +31,49 @@ class Patch:
     def _pass_on(self, port: Port, frame: Frame, now: float) -> None:
         if self.closed:
             self.counters.add("patch_closed")
-        elif frame.gso_bytes and not takes_whole(port, frame):
-            try:
-                pieces = split(frame)
-            except WireError as error:
-                self.counters.add(error.reason)
-                return
-            for piece in pieces:
-                port.send(piece, now)
-        elif frame.checksum == CHECKSUM_PARTIAL and not port.fills_checksums:
-            self._complete(port, frame, now)
-        else:
+            return
+        cuts = frame.gso_bytes and not takes_whole(port, frame)
+        fills = frame.checksum == CHECKSUM_PARTIAL and not port.fills_checksums
+        if not (cuts or fills):
             port.send(frame, now)
-
-    def _complete(self, port: Port, frame: Frame, now: float) -> None:
+            return
         try:
-            whole = completed(frame)
+            pieces = split(frame)
         except WireError as error:
             self.counters.add(error.reason)
             return
-        port.send(whole, now)
+        for piece in pieces:
+            port.send(piece, now)
 
 
-class SideDoor:
+class SideDoor(WrappedPort):
     """A port with one more station beside it, which nobody on the other side ever sees.
 
-    `self` leads to the inner port, as a wrapper does; `self.station` is the port for the other one.
-    Frames of the inner port for the station's MAC go there alone, those for everybody go there too.
+    `self` leads to the inner port; `self.station` is the port for the other station. Frames of the
+    inner port for the station's MAC go there alone, those for everybody go there too.
     """
 
     def __init__(self, inner: Port, mac: Mac) -> None:
-        self.inner = inner
-        self.mtu_bytes = inner.mtu_bytes
-        self.gso_max_bytes = inner.gso_max_bytes
-        self.fills_checksums = inner.fills_checksums
         self.station = _SidePort(inner)
         self._mac = mac
-        self._sink: FrameSink | None = None  # None: nobody is plugged in (yet)
-        inner.attach(self._arrived)
-
-    def attach(self, sink: FrameSink) -> None:
-        """Give what arrives, and is not for the station, to `sink`."""
-        self._sink = sink
-
-    def send(self, frame: Frame, now: float) -> None:
-        """Send a frame to the inner port."""
-        self.inner.send(frame, now)
-
-    def close(self) -> None:
-        """Close what is inside."""
-        self.inner.close()
-
-    def _arrived(self, frame: Frame, now: float) -> None:
-        to = frame.data[:6]
-        if to == self._mac:
-            self.station.deliver(frame, now)
-            return
-        if to[:1] and to[0] & 1:
-            self.station.deliver(frame, now)
-        if self._sink is not None:
-            self._sink(frame, now)
-
-
-class _SidePort:
-    """Where the station beside a port is plugged in."""
-
-    fills_checksums = False
-    gso_max_bytes = 0
-
-    def __init__(self, inner: Port) -> None:
-        self.mtu_bytes = inner.mtu_bytes
-        self._inner = inner
-        self._sink: FrameSink | None = None  # None: nobody is plugged in (yet), or any more
-
-    def attach(self, sink: FrameSink) -> None:
-        """Give what is for the station to `sink`."""
-        self._sink = sink
-
-    def send(self, frame: Frame, now: float) -> None:
-        """Send a frame to the inner port."""
-        self._inner.send(frame, now)
+        super().__init__(inner)
+        self.gso_max_bytes = inner.gso_max_bytes
+        self.fills_checksums = inner.fills_checksums
 
     def deliver(self, frame: Frame, now: float) -> None:
-        """Hand a frame to the station."""
-        if self._sink is not None:
-            self._sink(frame, now)
+        """Hand a frame on to whom it is for."""
+        to = frame.data[:6]
+        if to == self._mac:
+            self.station.sink(frame, now)
+            return
+        if to[:1] and to[0] & 1:
+            self.station.sink(frame, now)
+        self.sink(frame, now)
 
-    def close(self) -> None:
-        """Hear nothing any more."""
-        self._sink = None
+
+class _SidePort(PortBase):
+    """Where the station beside a port is plugged in."""
+
+    def __init__(self, inner: Port) -> None:
+        super().__init__(inner.mtu_bytes)
+        self.send = inner.send

@@ -7,6 +7,7 @@ Port. A host does not know what it is plugged into.
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from pystack.core.counters import Counters
 from pystack.wire.frame import Frame, is_burst
 
 DEFAULT_MTU_BYTES: Final = 1500  # what Ethernet carries, RFC 894
@@ -33,6 +34,45 @@ class Port(Protocol):
     def close(self) -> None:
         """Send and deliver nothing any more. A second close does nothing."""
         ...
+
+
+class Send(Protocol):
+    """What `Port.send` is, for a port that borrows it."""
+
+    def __call__(self, frame: Frame, now: float) -> None:
+        """Send a frame."""
+        ...
+
+
+class PortBase:
+    """What ports have in common: who is plugged in. What arrives for nobody is counted."""
+
+    __slots__ = ("closed", "counters", "mtu_bytes", "sink")
+
+    gso_max_bytes = 0
+    fills_checksums = False
+
+    def __init__(self, mtu_bytes: int, counters: Counters | None = None) -> None:
+        self.mtu_bytes = mtu_bytes
+        self.counters = Counters() if counters is None else counters
+        self.closed = False
+        # Takes each frame that arrives; port_unplugged until somebody has attached.
+        self.sink: FrameSink = refusing(self.counters.add, "port_unplugged")
+
+    def attach(self, sink: FrameSink) -> None:
+        """From now on give every frame that arrives to `sink`."""
+        if not self.closed:
+            self.sink = sink
+
+    def close(self) -> None:
+        """Deliver nothing any more: what arrives is counted as port_closed."""
+        self.closed = True
+        self.sink = refusing(self.counters.add, "port_closed")
+
+
+def refusing(count: Callable[[str], None], reason: str) -> Send:
+    """Return a sink for frames that nobody takes, which counts them."""
+    return lambda frame, now: count(reason)
 
 
 def uso_max_bytes(port: Port) -> int:

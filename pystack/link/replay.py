@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
-from pystack.link.port import FrameSink
+from pystack.link.port import FrameSink, PortBase
 from pystack.wire.frame import Frame
 
 _FILE_HEADER_BYTES: Final = 24
@@ -58,27 +57,23 @@ def read_pcap(path: str | Path) -> Recording:
     return recording
 
 
-class ReplayPort:
+class ReplayPort(PortBase):
     """A port whose other end is the past: it begins when somebody is plugged in."""
 
-    gso_max_bytes = 0
     fills_checksums = True  # nobody looks at what is sent here
 
     def __init__(
         self, scheduler: Scheduler, recording: Recording, *, mtu_bytes: int = 1500
     ) -> None:
-        self.mtu_bytes = mtu_bytes
-        self.counters = Counters()
+        super().__init__(mtu_bytes)
         self._scheduler = scheduler
         self._recording = sorted(recording, key=lambda entry: entry[0])
-        self._sink: FrameSink | None = None  # None: nobody is plugged in (yet), or any more
-        self._began_at = 0.0
+        self._began_at: float | None = None  # None: nobody has been plugged in yet
 
     def attach(self, sink: FrameSink) -> None:
         """Give the frames to `sink`, the first one at this instant."""
-        begins = self._sink is None
-        self._sink = sink
-        if begins:
+        super().attach(sink)
+        if self._began_at is None:
             self._began_at = self._scheduler.now
             self._expect(0)
 
@@ -88,16 +83,17 @@ class ReplayPort:
 
     def close(self) -> None:
         """Deliver nothing any more."""
-        self._sink = None
+        super().close()
         self._recording = []
 
     def _expect(self, number: int) -> None:
         if number < len(self._recording):
+            assert self._began_at is not None
             # One event at a time: a long recording does not fill the heap.
             at = self._began_at + self._recording[number][0]
             self._scheduler.post(at, self._deliver, number)
 
     def _deliver(self, number: int, now: float) -> None:
-        if self._sink is not None:
-            self._sink(Frame(self._recording[number][1]), now)
+        if not self.closed:
+            self.sink(Frame(self._recording[number][1]), now)
             self._expect(number + 1)

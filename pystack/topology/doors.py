@@ -93,8 +93,8 @@ class Guard(_Door):
         """Deliver it, unless it is from one of them."""
         if _ends(frame)[0] in self._shut_out:
             self._drop(frame, now)
-        elif self._sink is not None:
-            self._sink(frame, now)
+        else:
+            self.sink(frame, now)
 
 
 def _ends(frame: Frame) -> tuple[int | None, int | None]:

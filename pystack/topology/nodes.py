@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4
-from pystack.core.counters import Counters
-from pystack.link.port import FrameSink, Port
+from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
 from pystack.topology.doors import ClosedDoor, Guard, Tap, TapFn
@@ -18,7 +17,7 @@ from pystack.wire.frame import Frame
 HostAddress = tuple[Ip4, Prefix]
 
 
-class Station:
+class Station(PortBase):
     """The place of something that has a stack of its own: a TAP device, a network namespace.
 
     It is a Port: whoever brings the stack attaches to it and sends through it. The topology gives
@@ -26,50 +25,32 @@ class Station:
     """
 
     def __init__(self, name: str, mac: Mac) -> None:
+        super().__init__(DEFAULT_MTU_BYTES)  # the link's, once there is one
         self.name = name
-        self.mac = mac  # an own one, for whoever needs one
-        self.mtu_bytes = 1500  # this and the next two: the link's, once there is one
-        self.gso_max_bytes = 0
-        self.fills_checksums = False
+        self.mac = mac  # for whoever needs one
         self.address: HostAddress | None = None  # None: no link yet
         self.gateway: Ip4 | None = None  # None: there is no router on its segment
-        self.counters = Counters()
-        self._port: Port | None = None  # None: no link yet
-        self._sink: FrameSink | None = None  # None: nobody is here yet
+        self._send: FrameSink = refusing(self.counters.add, "station_no_link")
 
     def plug(self, port: Port) -> None:
         """Take the port that leads to the network."""
-        self._port = port
         self.mtu_bytes = port.mtu_bytes
         self.gso_max_bytes = port.gso_max_bytes
         self.fills_checksums = port.fills_checksums
-        port.attach(self._deliver)
-
-    def attach(self, sink: FrameSink) -> None:
-        """Give what comes from the network to `sink`."""
-        self._sink = sink
+        self._send = port.send
+        port.attach(self._arrived)
 
     def send(self, frame: Frame, now: float) -> None:
         """Send a frame into the network."""
-        if self._port is None:
-            self.counters.add("station_no_link")
-        else:
-            self._port.send(frame, now)
+        self._send(frame, now)
 
-    def close(self) -> None:
-        """Hear nothing any more."""
-        self._sink = None
+    def _arrived(self, frame: Frame, now: float) -> None:
+        self.sink(frame, now)
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
         own = "no address" if self.address is None else format_ip4(self.address[0])
         return f"<Station {self.name} {own}>"
-
-    def _deliver(self, frame: Frame, now: float) -> None:
-        if self._sink is None:
-            self.counters.add("station_absent")
-        else:
-            self._sink(frame, now)
 
 
 @dataclass(eq=False, slots=True)
@@ -78,7 +59,7 @@ class Node:
 
     name: str
     device: Host | Switch | Station
-    order: int  # the how many-th it was made
+    order: int  # its place in the order of making
     wanted: tuple[HostAddress | None, ...] = ()  # by hand, for eth0, eth1 ...; None: automatic
     ends: list[End] = field(default_factory=list)
     # Routes by hand: those that wait for the next settling, and the blocks of all.

@@ -21,7 +21,6 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.patch import Patch, SideDoor
-from pystack.link.wrap import ShapedPort
 from pystack.observe.ladder import LadderRecorder
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter
@@ -233,8 +232,9 @@ def test_what_stands_between_ports_passes_them_on_or_counts_them() -> None:
     scheduler = Scheduler(0.0)
     outside, inside = Offload(0), Offload(65_000)
     patch = Patch(outside, inside)
-    shaped = ShapedPort(Offload(0), Link(scheduler, 1, "shaped"))
-    shaped.attach(lambda _frame, _now: None)
+    link, shaped = Link(scheduler, 1, "shaped"), Offload(0)
+    Patch(shaped, link.b)
+    link.a.attach(lambda _frame, _now: None)
     door = SideDoor(Offload(0), PEER_MAC)
     guard = Guard(Offload(0), frozenset({PEER}), lambda _frame, _now: None)
     guard.attach(lambda _frame, _now: None)
@@ -246,8 +246,8 @@ def test_what_stands_between_ports_passes_them_on_or_counts_them() -> None:
         now = 0.001 * number
         inside.sink(frame, now)
         outside.sink(frame, now)
-        shaped.send(frame, now)
-        shaped.inner.sink(frame, now)  # type: ignore[attr-defined]
+        link.a.send(frame, now)
+        shaped.sink(frame, now)
         door.send(frame, now)
         guard.send(frame, now)
         guard.deliver(frame, now)

@@ -14,9 +14,8 @@ from typing import Final, Protocol
 import trio
 
 from pystack.core.addresses import Ip4, Prefix
-from pystack.core.counters import Counters
 from pystack.core.errors import DeviceError, WireError
-from pystack.link.port import FrameSink
+from pystack.link.port import PortBase
 from pystack.runtime.device import virtio_net
 from pystack.runtime.device.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap, takes_big_tcp
 from pystack.wire import ipv4, udp
@@ -61,7 +60,7 @@ class BatchDriver(Protocol):
         ...
 
 
-class TapPort:
+class TapPort(PortBase):
     """A TAP device of Linux as a Port."""
 
     __slots__ = (
@@ -71,11 +70,8 @@ class TapPort:
         "_has_backlog",
         "_header_of",
         "_offload",
-        "_sink",
-        "counters",
         "fills_checksums",
         "gso_max_bytes",
-        "mtu_bytes",
         "name",
         "offloads",
         "uso_max_bytes",
@@ -83,8 +79,8 @@ class TapPort:
 
     def __init__(self, device: TapDevice, mtu_bytes: int, *, big: bool = False) -> None:
         """`big`: the kernel takes super-frames of more than 64 KiB."""
+        super().__init__(mtu_bytes)
         self.name = device.name
-        self.mtu_bytes = mtu_bytes
         self.uso_max_bytes = udp.MAX_PAYLOAD_BYTES if device.cuts_datagrams else 0
         self.gso_max_bytes = 0
         if device.offload:
@@ -93,15 +89,13 @@ class TapPort:
         self.offloads = device.granted + ", packets of 512 KiB" * big  # in words
         # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;
         # tap_cut_down: one of more than 64 KiB that was sent in smaller ones;
-        # tap_unattached, tap_oversize, tap_unknown_gso, tap_bad_gso: frames that were not delivered
-        self.counters = Counters()
+        # tap_oversize, tap_unknown_gso, tap_bad_gso: frames that were not delivered
         self._device: TapDevice | None = device  # None: closed
         self._fd = device.fd
         self._offload = device.offload
         self._header_of = (
             virtio_net.header_of if device.cuts_datagrams else virtio_net.header_without_uso
         )
-        self._sink: FrameSink = self._nobody
         self._backlog: deque[tuple[Buffer, ...]] = deque()
         self._has_backlog = trio.Event()
 
@@ -125,10 +119,6 @@ class TapPort:
         new_enough = device.offload and takes_big_tcp(os.uname().release)
         big = new_enough and host_address is not None
         return cls(device, mtu_bytes, big=big)
-
-    def attach(self, sink: FrameSink) -> None:
-        """From now on give every frame that arrives to `sink`."""
-        self._sink = sink
 
     def send(self, frame: Frame, now: float) -> None:
         """Write one frame, queue it, or count its loss. Never raises, never waits."""
@@ -193,6 +183,7 @@ class TapPort:
         """Give the device back. A second close does nothing."""
         if self._device is None:
             return
+        super().close()
         if self._backlog:
             self.counters.add("tap_closed", len(self._backlog))
             self._backlog.clear()
@@ -287,7 +278,7 @@ class TapPort:
             if frame is None:
                 self._deliver_pieces(raw, now)
                 continue
-            self._sink(frame, now)
+            self.sink(frame, now)
             if frame.gso_bytes and is_burst(frame):
                 burst_bytes += size
                 if burst_bytes > _BURSTS_BYTES:
@@ -302,10 +293,7 @@ class TapPort:
             self.counters.add(error.reason)
             return
         for piece in pieces:
-            self._sink(piece, now)
-
-    def _nobody(self, frame: Frame, now: float) -> None:
-        self.counters.add("tap_unattached")
+            self.sink(piece, now)
 
 
 def _keep_freed_memory() -> None:

@@ -228,12 +228,13 @@ def _read_trouble(words: Mapping[str, object]) -> PipeConfig:
 
 def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: RealtimeDriver) -> Port:
     from pystack.link.link import Link
-    from pystack.link.wrap import ShapedPort
+    from pystack.link.patch import Patch
 
     both = (trouble, trouble)
     link = Link(driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes)
     driver.lateness.links.append(link)
-    return ShapedPort(port, link)
+    Patch(port, link.b)
+    return link.a
 
 
 def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> None:

@@ -9,9 +9,9 @@ from pystack import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
+from pystack.link.patch import Patch
 from pystack.link.port import FrameSink, Port
 from pystack.link.replay import ReplayPort, read_pcap
-from pystack.link.wrap import ShapedPort
 from pystack.observe.observer import Dropped, Event
 from pystack.observe.pcap import PcapWriter
 from pystack.wire import tcp
@@ -205,21 +205,20 @@ class PlainPort:
         self.closed = True
 
 
-def test_a_shaped_port_delays_both_ways_and_fills_checksums_in() -> None:
+def test_a_link_before_a_port_delays_both_ways_and_fills_checksums_in() -> None:
     scheduler, inner = Scheduler(), PlainPort()
     config = PipeConfig(delay_s=0.05)
-    port = ShapedPort(inner, Link(scheduler, 7, "tap0", config, config))
+    link = Link(scheduler, 7, "tap0", config, config)
+    Patch(inner, link.b)
+    port = link.a
     arrived: list[float] = []
     port.attach(lambda frame, now: arrived.append(now))
     port.send(tcp_frame(payload=b"hello", partial=True), 0.0)
     inner.sink(tcp_frame(), 0.0)
     scheduler.run_due(1.0)
-    assert port.mtu_bytes == 1280
     assert arrived == [0.05]
     ((at, frame),) = inner.sent
     assert (at, frame.data) == (0.05, tcp_frame(payload=b"hello").data)
-    port.close()
-    assert inner.closed
 
 
 def test_what_a_capture_holds_arrives_again_at_its_instants(tmp_path: Path) -> None:

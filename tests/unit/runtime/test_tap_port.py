@@ -218,7 +218,7 @@ async def test_frames_that_nobody_takes_are_counted(ends: Ends) -> None:
         while not driver.batches:
             await trio.lowlevel.checkpoint()
         port.close()
-    assert port.counters == {"tap_unattached": 1}
+    assert port.counters == {"port_unplugged": 1}
 
 
 def test_a_super_frame_goes_out_whole_with_offload_and_in_pieces_without(
