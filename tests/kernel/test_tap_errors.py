@@ -1,25 +1,25 @@
 """Every reason why a TAP cannot be had is one sentence that says what to do."""
 
-import errno
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
-import pytun  # before privileges are given up: nobody may not be able to read it
 from netns import NetworkNamespace
 
 from pystack.core.addresses import parse_interface_address
 from pystack.core.errors import ConfigError, DeviceError, PystackError
-from pystack.runtime.device import tap_device
+from pystack.runtime.device import tap_device, tun
 from pystack.runtime.device.tap import TapPort
 
 pytestmark = pytest.mark.kernel
 
 HOST: Final = parse_interface_address("10.77.0.1/24")
 NOBODY: Final = 65534
-assert pytun
 
 
 def refusal(
@@ -45,11 +45,28 @@ def unprivileged() -> Iterator[None]:
     except OSError:
         pytest.skip("this user namespace has no second user to be")
     try:
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK, effective_ids=True):
-            pytest.skip("/dev/net/tun is for root alone here")
         yield
     finally:
         os.seteuid(0)
+
+
+@pytest.fixture
+def node_for_all(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every user open a device, as most systems do."""
+    # Not in pytest's folder, which others may not look into.
+    with tempfile.TemporaryDirectory(prefix="pystack-") as folder:
+        os.chmod(folder, 0o711)
+        node = Path(folder, "tun")
+        try:
+            os.mknod(node, stat.S_IFCHR, os.stat(tun._CLONE).st_rdev)
+            node.chmod(0o666)
+            node.open("r+b", buffering=0).close()
+        except OSError as error:
+            if os.stat(tun._CLONE).st_mode & 0o006 != 0o006:
+                pytest.skip(f"/dev/net/tun is for root alone here, and no other can be: {error}")
+        else:
+            monkeypatch.setattr(tun, "_CLONE", str(node))
+        yield
 
 
 def refusal_for_nobody(netns: NetworkNamespace) -> str:
@@ -121,28 +138,33 @@ def test_an_mtu_that_the_kernel_does_not_take(netns: NetworkNamespace) -> None:
 
 
 def test_no_device_node(netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pytun
-
-    real = pytun.TunTapDevice
-    monkeypatch.setattr(pytun, "TunTapDevice", lambda **words: real(**words, dev="/dev/nothing"))
+    monkeypatch.setattr(tun, "_CLONE", "/dev/nothing")
     assert refusal(netns).startswith("there is no /dev/net/tun: load the kernel's module")
 
 
 def test_a_device_node_for_root_alone(
+    netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    node = tmp_path / "tun"
+    node.touch(mode=0)
+    monkeypatch.setattr(tun, "_CLONE", str(node))
+    assert "sudo chmod 666 /dev/net/tun" in refusal_for_nobody(netns)
+
+
+def test_a_device_node_that_is_something_else(
     netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pytun
-
-    def refuse(**_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(pytun, "TunTapDevice", refuse)
-    assert "sudo chmod 666 /dev/net/tun" in refusal(netns)
+    monkeypatch.setattr(tun, "_CLONE", "/dev/null")
+    assert refusal(netns) == (
+        "the kernel does not make the interface tap0: Inappropriate ioctl for device"
+    )
 
 
-def test_no_pytun(netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pytun", None)
-    assert "TAP devices need Linux and the package python-pytun" in refusal(netns)
+def test_another_platform_than_linux(
+    netns: NetworkNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tap_device.sys, "platform", "darwin")
+    assert refusal(netns) == "TAP devices are Linux's: there is none on this platform (darwin)"
 
 
 def test_a_kernel_without_offload_is_taken_as_it_is(
@@ -155,6 +177,7 @@ def test_a_kernel_without_offload_is_taken_as_it_is(
     port.close()
 
 
+@pytest.mark.usefixtures("node_for_all")
 def test_no_privilege_to_make_an_interface(netns: NetworkNamespace) -> None:
     assert refusal_for_nobody(netns) == (
         "no permission to make the interface tap0: run it as root (sudo), or have root make it "
@@ -162,6 +185,7 @@ def test_no_privilege_to_make_an_interface(netns: NetworkNamespace) -> None:
     )
 
 
+@pytest.mark.usefixtures("node_for_all")
 def test_a_tap_of_another_user(netns: NetworkNamespace) -> None:
     add_tap_of(netns, 1)
     assert refusal_for_nobody(netns) == (
@@ -169,6 +193,7 @@ def test_a_tap_of_another_user(netns: NetworkNamespace) -> None:
     )
 
 
+@pytest.mark.usefixtures("node_for_all")
 def test_a_tap_of_ones_own_needs_no_privilege_where_all_is_as_wanted(
     netns: NetworkNamespace,
 ) -> None:

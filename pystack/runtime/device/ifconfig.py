@@ -5,7 +5,7 @@ namespace that the caller is in. Raises OSError.
 """
 
 import ctypes
-import fcntl
+import errno
 import os
 import socket
 import struct
@@ -13,16 +13,21 @@ from contextlib import suppress
 from typing import Final
 
 from pystack.core.addresses import Ip4, Mac, Prefix
+from pystack.runtime.device import tun
 
 # <linux/sockios.h>
 _SIOCADDRT: Final = 0x890B
 _SIOCDELRT: Final = 0x890C
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
+_SIOCGIFADDR: Final = 0x8915
 _SIOCSIFADDR: Final = 0x8916
+_SIOCGIFNETMASK: Final = 0x891B
 _SIOCSIFNETMASK: Final = 0x891C
+_SIOCGIFMTU: Final = 0x8921
 _SIOCSIFMTU: Final = 0x8922
 _SIOCSIFHWADDR: Final = 0x8924
+_SIOCGIFTXQLEN: Final = 0x8942
 _IFF_UP: Final = 0x1
 _ARPHRD_ETHER: Final = 1
 _RTF_UP: Final = 0x1
@@ -54,9 +59,40 @@ def set_mtu(interface: str, mtu_bytes: int) -> None:
 
 def set_up(interface: str) -> None:
     """Bring an interface up."""
+    flags = _flags(interface) | _IFF_UP
+    _ioctl(_SIOCSIFFLAGS, _IFREQ_FLAGS.pack(os.fsencode(interface), flags))
+
+
+def is_up(interface: str) -> bool:
+    """Tell whether somebody has brought it up."""
+    return bool(_flags(interface) & _IFF_UP)
+
+
+def mtu_of(interface: str) -> int:
+    """Return an interface's MTU in bytes."""
+    return _number(_SIOCGIFMTU, interface)
+
+
+def queue_of(interface: str) -> int:
+    """Return how many frames may wait for an interface (txqueuelen)."""
+    return _number(_SIOCGIFTXQLEN, interface)
+
+
+def address_of(interface: str) -> tuple[Ip4, Prefix] | None:
+    """Return an interface's first address with its block; None: it has none."""
     name = os.fsencode(interface)
-    _, flags = _IFREQ_FLAGS.unpack(_ioctl(_SIOCGIFFLAGS, _IFREQ_FLAGS.pack(name, 0)))
-    _ioctl(_SIOCSIFFLAGS, _IFREQ_FLAGS.pack(name, flags | _IFF_UP))
+    values: list[int] = []
+    for request in (_SIOCGIFADDR, _SIOCGIFNETMASK):
+        try:
+            answer = _ioctl(request, _IFREQ_SOCKADDR.pack(name, bytes(_SOCKADDR_IN.size)))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return None
+            raise
+        _, _, packed = _SOCKADDR_IN.unpack(_IFREQ_SOCKADDR.unpack(answer)[1])
+        values.append(int.from_bytes(packed, "big"))
+    address, mask = values
+    return Ip4(address), Prefix.of(address & mask, mask.bit_count())
 
 
 def set_address(interface: str, address: Ip4, prefix: Prefix) -> None:
@@ -64,6 +100,11 @@ def set_address(interface: str, address: Ip4, prefix: Prefix) -> None:
     name = os.fsencode(interface)
     for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, prefix.netmask)):
         _ioctl(request, _IFREQ_SOCKADDR.pack(name, _sockaddr(value)))
+
+
+def remove_address(interface: str) -> None:
+    """Take an interface's first address away."""
+    _ioctl(_SIOCSIFADDR, _IFREQ_SOCKADDR.pack(os.fsencode(interface), _sockaddr(0)))
 
 
 def add_route(prefix: Prefix, *, via: Ip4 | None, interface: str) -> None:
@@ -105,10 +146,22 @@ def _route(request: int, prefix: Prefix, via: Ip4 | None, interface: str) -> Non
     _ioctl(request, entry)
 
 
+def _flags(interface: str) -> int:
+    answer = _ioctl(_SIOCGIFFLAGS, _IFREQ_FLAGS.pack(os.fsencode(interface), 0))
+    flags: int = _IFREQ_FLAGS.unpack(answer)[1]
+    return flags
+
+
+def _number(request: int, interface: str) -> int:
+    answer = _ioctl(request, _IFREQ_INT.pack(os.fsencode(interface), 0))
+    number: int = _IFREQ_INT.unpack(answer)[1]
+    return number
+
+
 def _sockaddr(address: int) -> bytes:
     return _SOCKADDR_IN.pack(socket.AF_INET, 0, address.to_bytes(4, "big"))
 
 
 def _ioctl(request: int, argument: bytes) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        return fcntl.ioctl(control, request, argument)
+        return tun.ioctl(control.fileno(), request, argument)

@@ -1,28 +1,25 @@
 """Opening a TAP of Linux: the device, the kernel's end of it, and the offloads that it grants.
 
-Made with pytun, which has no ioctl for offloads, opens blocking and lets children inherit: the
-rest is done here. An existing persistent device is taken over; then only what differs is changed,
-so that a user to whom it belongs needs no privilege if root has set it up as wanted. Whatever goes
-wrong is one sentence of a `DeviceError` that says what to do.
+An existing persistent device is taken over; then only what differs is changed, so that a user to
+whom it belongs needs no privilege if root has set it up as wanted. Whatever goes wrong is one
+sentence of a `DeviceError` that says what to do.
 """
 
 import errno
-import fcntl
 import os
 import re
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 from pystack.core.addresses import Ip4, Prefix, format_ip4
 from pystack.core.errors import ConfigError, DeviceError
-from pystack.runtime.device import routing
+from pystack.runtime.device import ifconfig, routing, tun
 
-# <linux/if_tun.h>, as _IOW is encoded everywhere but on MIPS, PowerPC and SPARC
-_TUNSETOFFLOAD: Final = 0x400454D0
-_TUNSETVNETHDRSZ: Final = 0x400454D8
+# <linux/if_tun.h>
 _TUN_F_CSUM: Final = 0x01
 _TUN_F_TSO4: Final = 0x02
 _TUN_F_TSO_ECN: Final = 0x08
@@ -44,9 +41,6 @@ _WORDS: Final = {
 }
 VNET_HEADER_BYTES: Final = 10  # struct virtio_net_hdr
 
-_SIOCGIFFLAGS: Final = 0x8913
-_SIOCGIFTXQLEN: Final = 0x8942
-_IFF_UP: Final = 0x1
 # <linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_link.h>
 _NLM_F_REQUEST: Final = 1
 _RTM_NEWLINK: Final = 16
@@ -64,34 +58,15 @@ _NAME_MAX_BYTES: Final = 15  # IFNAMSIZ less the terminating zero
 OUT_OF_FILES: Final = "this process may open no more files (the limit is `ulimit -n`)"
 
 
-class OpenTap(Protocol):
-    """What is needed of a device once it is set up."""
-
-    name: str
-
-    def close(self) -> None: ...
-    def fileno(self) -> int: ...
-
-
-class _TunTap(OpenTap, Protocol):
-    """What is used of pytun's device."""
-
-    addr: str
-    netmask: str
-    mtu: int
-
-    def up(self) -> None: ...
-
-
 class TapDevice:
     """An open TAP, its descriptor non-blocking and closed on exec."""
 
     __slots__ = ("_tun", "fd", "name", "offload", "offloads")
 
-    def __init__(self, tun: OpenTap, *, offload: bool, offloads: int = 0) -> None:
-        self._tun: OpenTap | None = tun  # None: closed
-        self.fd = tun.fileno()
-        self.name = tun.name  # not what was asked for where that was "tap%d"
+    def __init__(self, opened: tun.OpenTun, *, offload: bool, offloads: int = 0) -> None:
+        self._tun: tun.OpenTun | None = opened  # None: closed
+        self.fd = opened.fileno()
+        self.name = opened.name
         self.offload = offload  # every frame has a virtio_net_hdr before it, both ways
         self.offloads = offloads  # what the kernel has granted: TUN_F_*
 
@@ -112,7 +87,7 @@ class TapDevice:
         if self.offload:
             # A persistent device would go on making super-frames, also for a next owner who does
             # not know what they are.
-            _ioctl(self.fd, _TUNSETOFFLOAD, 0)
+            tun.set_offload(self.fd, 0, 0)
         self._tun.close()
         self._tun = None
 
@@ -137,27 +112,23 @@ def open_tap(
     """
     check_name(name)
     if offload:
-        tun = _attach(name, vnet_header=True)
-        device = TapDevice(tun, offload=True)
+        device = TapDevice(_attach(name, vnet_header=True), offload=True)
         device.offloads = _enable_offload(device.fd)
         if not device.offloads:
             device.close()
             offload = False
     if not offload:
-        tun = _attach(name, vnet_header=False)
-        device = TapDevice(tun, offload=False)
-        _ioctl(device.fd, _TUNSETOFFLOAD, 0)  # a persistent one may have some left over
+        device = TapDevice(_attach(name, vnet_header=False), offload=False)
+        tun.set_offload(device.fd, 0, 0)  # a persistent one may have some left over
     try:
-        os.set_blocking(device.fd, False)
-        os.set_inheritable(device.fd, False)
-        undo = _configure(tun, mtu_bytes, host_address)
+        undo = _configure(device.name, mtu_bytes, host_address)
         try:
-            _check_ways(tun.name, peers)
+            _check_ways(device.name, peers)
         except BaseException:
             undo()
             raise
         if offload:
-            _lengthen_queue(tun.name)
+            _lengthen_queue(device.name)
     except BaseException:
         device.close()
         raise
@@ -181,23 +152,15 @@ def check_name(name: str) -> None:
         raise ConfigError(f"the interface name {name!r} {problem}; choose one like tap0")
 
 
-def _attach(name: str, *, vnet_header: bool) -> _TunTap:
-    try:
-        import pytun  # Linux only, and not needed for anything else
-    except ModuleNotFoundError:
+def _attach(name: str, *, vnet_header: bool) -> tun.OpenTun:
+    if sys.platform != "linux":
         raise DeviceError(
-            "TAP devices need Linux and the package python-pytun: pip install python-pytun"
-        ) from None
-    except ImportError as error:  # it is there: an architecture that it is not for, no descriptor
-        raise DeviceError(f"the package python-pytun does not load: {error}") from None
-    flags = pytun.IFF_TAP | pytun.IFF_NO_PI
-    if vnet_header:
-        flags |= pytun.IFF_VNET_HDR
+            f"TAP devices are Linux's: there is none on this platform ({sys.platform})"
+        )
     try:
-        tun: _TunTap = pytun.TunTapDevice(name=name, flags=flags)
+        return tun.attach(name, tap=True, vnet_header=vnet_header)
     except OSError as error:
         raise DeviceError(_why_not(name, error)) from None
-    return tun
 
 
 def _why_not(name: str, error: OSError) -> str:
@@ -242,35 +205,25 @@ def _exists(name: str) -> bool:
 
 def _enable_offload(fd: int) -> int:
     """Return what the kernel grants, at best all; 0 for nothing."""
-    if not _ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES)):
-        return 0
-    return next((flags for flags in _OFFLOADS if _ioctl(fd, _TUNSETOFFLOAD, flags)), 0)
-
-
-def _ioctl(fd: int, request: int, argument: int | bytes) -> bool:
-    try:
-        fcntl.ioctl(fd, request, argument)
-    except OSError:
-        return False
-    return True
+    return next((flags for flags in _OFFLOADS if tun.set_offload(fd, flags, VNET_HEADER_BYTES)), 0)
 
 
 def _configure(
-    tun: _TunTap, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | None
+    name: str, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | None
 ) -> Callable[[], object]:
     """Change what differs; return what takes the address back, from a device that stays."""
-    name = tun.name
     undo: Callable[[], object] = _nothing
-    if tun.mtu != mtu_bytes:
-
-        def set_mtu() -> None:
-            tun.mtu = mtu_bytes
-
-        _change(name, f"an MTU of {mtu_bytes}", f"ip link set {name} mtu {mtu_bytes}", set_mtu)
+    if ifconfig.mtu_of(name) != mtu_bytes:
+        _change(
+            name,
+            f"an MTU of {mtu_bytes}",
+            f"ip link set {name} mtu {mtu_bytes}",
+            lambda: ifconfig.set_mtu(name, mtu_bytes),
+        )
     if host_address is not None:
-        undo = _configure_address(tun, *host_address)
-    if not _is_up(name):
-        _change(name, "to be up", f"ip link set {name} up", tun.up)
+        undo = _configure_address(name, *host_address)
+    if not ifconfig.is_up(name):
+        _change(name, "to be up", f"ip link set {name} up", lambda: ifconfig.set_up(name))
     return undo
 
 
@@ -295,43 +248,27 @@ def _check_ways(name: str, peers: Sequence[Ip4]) -> None:
         raise DeviceError(problem)
 
 
-def _configure_address(tun: _TunTap, ip4: Ip4, prefix: Prefix) -> Callable[[], object]:
-    address, netmask = format_ip4(ip4), format_ip4(prefix.netmask)
-    before: tuple[str, str] | None = None  # it has none yet
-    try:
-        before = tun.addr, tun.netmask
-    except OSError as error:
-        if error.errno != errno.EADDRNOTAVAIL:
-            raise
-    if before == (address, netmask):
+def _configure_address(name: str, ip4: Ip4, prefix: Prefix) -> Callable[[], object]:
+    before = ifconfig.address_of(name)
+    if before == (ip4, prefix):
         return _nothing
-
-    def set_address() -> None:
-        tun.addr = address  # with the netmask of its class, which is why that comes second
-        tun.netmask = netmask
-
-    text = f"{address}/{prefix.length}"
+    text = f"{format_ip4(ip4)}/{prefix.length}"
     _change(
-        tun.name,
+        name,
         f"the address {text}",
-        f"ip address add {text} dev {tun.name}",
-        set_address,
+        f"ip address add {text} dev {name}",
+        lambda: ifconfig.set_address(name, ip4, prefix),
     )
-
-    def undo() -> None:
-        if before is None:
-            tun.addr = "0.0.0.0"
-        else:
-            tun.addr, tun.netmask = before
-
-    return undo
+    if before is None:
+        return lambda: ifconfig.remove_address(name)
+    return lambda: ifconfig.set_address(name, *before)
 
 
 def _nothing() -> None:
     """There is nothing to take back."""
 
 
-def _change(name: str, what: str, command: str, change: Callable[[], None]) -> None:
+def _change(name: str, what: str, command: str, change: Callable[[], object]) -> None:
     try:
         change()
     except OSError as error:
@@ -344,10 +281,7 @@ def _change(name: str, what: str, command: str, change: Callable[[], None]) -> N
 
 def _lengthen_queue(name: str) -> None:
     """Let more frames wait for us, unless somebody has chosen how many, or we may not."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        request = struct.pack("16si20x", os.fsencode(name), 0)
-        (frames,) = struct.unpack_from("16xi", fcntl.ioctl(any_socket, _SIOCGIFTXQLEN, request))
-    if frames != _KERNELS_QUEUE_FRAMES:
+    if ifconfig.queue_of(name) != _KERNELS_QUEUE_FRAMES:
         return
     # By rtnetlink(7): the ioctl of this name is for the machine's own root alone, and not for that
     # of a user namespace.
@@ -360,10 +294,3 @@ def _lengthen_queue(name: str) -> None:
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel,
     ):
         kernel.sendto(message, (0, 0))
-
-
-def _is_up(name: str) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        request = struct.pack("16sH22x", os.fsencode(name), 0)
-        flags: int = struct.unpack_from("16xH", fcntl.ioctl(probe, _SIOCGIFFLAGS, request))[0]
-    return bool(flags & _IFF_UP)

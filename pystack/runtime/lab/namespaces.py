@@ -23,6 +23,7 @@ import trio
 from pystack.core.addresses import Ip4, format_ip4, format_mac
 from pystack.core.errors import DeviceError
 from pystack.runtime.device.tap_device import TapDevice
+from pystack.runtime.device.tun import OpenTun
 from pystack.runtime.lab import namespace_process
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def open_namespace(
             offload=offload,
             files={} if resolv_conf is None else _files(resolv_conf),
         )
-        yield holder, TapDevice(PassedTun(fd), offload=offload)
+        yield holder, TapDevice(OpenTun(INTERFACE, fd), offload=offload)
     finally:
         await holder.aclose()
 
@@ -147,23 +148,6 @@ async def configure(holder: Holder, station: Station, on_link: Ip4 | None) -> No
         gateway=None if station.gateway is None else format_ip4(station.gateway),
         on_link=None if on_link is None else format_ip4(on_link),
     )
-
-
-class PassedTun:
-    """A TAP device that another process has opened, by its descriptor."""
-
-    name = INTERFACE
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._fd
-
-    def close(self) -> None:
-        """Give it back."""
-        os.close(self._fd)
 
 
 def check_command(
