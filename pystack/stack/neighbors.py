@@ -1,4 +1,7 @@
-"""The neighbours on one link: ARP (RFC 826) with the states of Linux's NUD (after RFC 4861).
+"""The neighbours on one link, of both IP versions, with the states of Linux's NUD (RFC 4861 7.3).
+
+The states and their timers stand here once. ARP (RFC 826) and neighbor discovery are two ways to
+ask (`solicit`) and two kinds of answers (`heard`, `answered`).
 
 An entry is believed for a while (REACHABLE), then used on trial (STALE, DELAY) and asked again
 (PROBE). Ageing costs nothing while nobody sends: it is looked at when an entry is used. Packets for
@@ -15,10 +18,11 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from pystack.core.addresses import Ip4, Mac, format_ip4, format_mac
+from pystack.core.addresses import Ip, Mac, format_ip, format_mac, is_v6
 from pystack.core.counters import Counters
 from pystack.core.rng import Random
 from pystack.core.scheduler import Handle, Scheduler
@@ -51,6 +55,8 @@ class NeighborState(Enum):
 
 # Where the station is believed to be there, with proof or without
 _BELIEVED: Final = frozenset({NeighborState.REACHABLE, NeighborState.STALE, NeighborState.DELAY})
+# Where it is waited for
+_ASKED: Final = frozenset({NeighborState.INCOMPLETE, NeighborState.DELAY, NeighborState.PROBE})
 
 # A packet that waits, and how to send it once the station is known.
 Held = tuple[bytes, Callable[[Mac, float], None]]
@@ -63,6 +69,7 @@ class Neighbor:
         "address",
         "held",
         "held_bytes",
+        "is_router",
         "mac",
         "probes",
         "proven",
@@ -71,10 +78,11 @@ class Neighbor:
         "timer",
     )
 
-    def __init__(self, address: Ip4) -> None:
+    def __init__(self, address: Ip) -> None:
         self.address = address
         self.state = NeighborState.INCOMPLETE
         self.mac: Mac | None = None  # None: not known (yet)
+        self.is_router = False  # True: it has said so (IPv6 alone)
         self.proven = False  # True: it has answered, and has not been given up since
         self.held: deque[Held] = deque()
         self.held_bytes = 0
@@ -85,7 +93,16 @@ class Neighbor:
     def __repr__(self) -> str:
         """Return it in the manner of `ip neighbour`."""
         mac = "" if self.mac is None else f" lladdr {format_mac(self.mac)}"
-        return f"<{format_ip4(self.address)}{mac} {self.state.value}>"
+        router = " router" if self.is_router else ""
+        return f"<{format_ip(self.address)}{mac}{router} {self.state.value}>"
+
+
+@dataclass(slots=True)
+class Timing:
+    """What routers may set for the IPv6 neighbours of a link (RFC 4861 section 6.3.4)."""
+
+    reachable_s: float = BASE_REACHABLE_S
+    retrans_s: float = RETRANS_S
 
 
 class NeighborTable:
@@ -98,12 +115,14 @@ class NeighborTable:
         "_proven",
         "_rng",
         "_scheduler",
+        "_timing4",
         "_unproven",
         "_waited_for",
         "on_changed",
         "on_dropped",
         "on_failed",
         "solicit",
+        "timing6",
     )
 
     def __init__(self, scheduler: Scheduler, rng: Random, counters: Counters) -> None:
@@ -116,9 +135,11 @@ class NeighborTable:
         self._unproven: OrderedDict[int, Neighbor] = OrderedDict()
         self._waited_for: OrderedDict[int, Neighbor] = OrderedDict()  # by packets, the oldest first
         self._held_bytes = 0
+        self._timing4 = Timing()
+        self.timing6 = Timing()
         # The four ways out, set by the host that owns the table:
         # ask for an address, by broadcast or (with a MAC) the station that had it;
-        self.solicit: Callable[[Ip4, Mac | None, float], None] = lambda _address, _mac, _now: None
+        self.solicit: Callable[[Ip, Mac | None, float], None] = lambda _address, _mac, _now: None
         # a packet was given up;
         self.on_failed: Callable[[bytes, float], None] = lambda _packet, _now: None
         # a packet was thrown away, for a reason that is counted;
@@ -128,7 +149,7 @@ class NeighborTable:
         # an entry changed its state.
         self.on_changed: Callable[[Neighbor, NeighborState, float], None] | None = None
 
-    def lookup(self, address: Ip4, now: float) -> Mac | None:
+    def lookup(self, address: Ip, now: float) -> Mac | None:
         """Return where to send a frame for `address`; None where it has to be looked for first."""
         entry = self._entries.get(address)
         if entry is None or entry.mac is None:
@@ -137,12 +158,12 @@ class NeighborTable:
             self._use_old(entry, now)
         return entry.mac
 
-    def peek(self, address: Ip4) -> Mac | None:
+    def peek(self, address: Ip) -> Mac | None:
         """Return what is known of a station, without using it: its state stays."""
         entry = self._entries.get(address)
         return None if entry is None else entry.mac
 
-    def doubt(self, address: Ip4, now: float) -> None:
+    def doubt(self, address: Ip, now: float) -> None:
         """A transport gets no answer by way of this station: ask whether it is still there.
 
         The "negative advice" of RFC 1122 section 3.3.1.4. Nothing is forgotten until it is silent.
@@ -155,7 +176,7 @@ class NeighborTable:
         self._enter(entry, NeighborState.PROBE, now)
         self._probe(entry, now)
 
-    def hold(self, address: Ip4, packet: bytes, send: Callable[[Mac, float], None]) -> None:
+    def hold(self, address: Ip, packet: bytes, send: Callable[[Mac, float], None]) -> None:
         """Keep a packet until `address` is found: then `send(mac, now)`; start looking for it."""
         now = self._scheduler.now
         entry = self._entries.get(address)
@@ -183,27 +204,72 @@ class NeighborTable:
         RFC 826: an entry that exists is updated by any packet; a new one is made only when the
         packet is for us (a reply that nobody asked for makes none).
         """
+        if packet.op != arp.REPLY or not for_us:
+            self.heard(packet.spa, packet.sha, now, create=for_us)
+            return
         entry = self._entries.get(packet.spa)
-        solicited = packet.op == arp.REPLY and for_us
+        # A reply that nobody waits for says where the station is, not that it hears us.
+        if entry is not None and entry.state in _ASKED:
+            self.answered(packet.spa, packet.sha, now, solicited=True)
+        else:
+            self.heard(packet.spa, packet.sha, now, create=False)
+
+    def heard(self, address: Ip, mac: Mac, now: float, *, create: bool) -> None:
+        """Learn where a station is from what it says without having been asked.
+
+        An ARP request, and the source's link-layer address of neighbor discovery (RFC 4861
+        sections 6.2.6, 6.3.4, 7.2.3 and 8.3). `create`: also of one that is not known yet.
+        """
+        entry = self._entries.get(address)
         if entry is None:
-            if not for_us or solicited:
+            if not create:
                 return
-            entry = self._insert(packet.spa, now)
-        changed = entry.mac != packet.sha
-        entry.mac = packet.sha
-        if solicited and entry.state in (
-            NeighborState.INCOMPLETE,
-            NeighborState.DELAY,
-            NeighborState.PROBE,
-        ):
-            self._set_timer(entry, None)
-            entry.reachable_until = now + BASE_REACHABLE_S * self._rng.uniform(0.5, 1.5)
-            self._enter(entry, NeighborState.REACHABLE, now)
-        elif changed or entry.state is NeighborState.FAILED:
-            self._set_timer(entry, None)
-            entry.reachable_until = -math.inf
-            self._enter(entry, NeighborState.STALE, now)
+            entry = self._insert(address, now)
+        if entry.mac != mac or entry.state is NeighborState.FAILED:
+            entry.mac = mac
+            self._distrust(entry, now)
         self._release(entry, now)
+
+    def answered(
+        self,
+        address: Ip,
+        mac: Mac | None,
+        now: float,
+        *,
+        solicited: bool,
+        override: bool = True,
+    ) -> None:
+        """Take what a station, or another for it, answers (RFC 4861 section 7.2.5).
+
+        `mac` is None where an answer has none. `solicited`: we have asked, so it hears us;
+        without `override` it may not take the place of what is known. Of a station that nobody
+        has looked for, nothing is learned.
+        """
+        entry = self._entries.get(address)
+        if entry is None:
+            return
+        known = entry.mac  # None: looked for, or given up
+        if mac is None:
+            mac = known
+        if mac is None:
+            return
+        if known is not None and mac != known and not override:
+            if entry.state is NeighborState.REACHABLE:
+                self._distrust(entry, now)
+            return
+        entry.mac = mac
+        if solicited:
+            self._set_timer(entry, None)
+            timing = self.timing6 if is_v6(address) else self._timing4
+            entry.reachable_until = now + timing.reachable_s * self._rng.uniform(0.5, 1.5)
+            self._enter(entry, NeighborState.REACHABLE, now)
+        elif mac != known:
+            self._distrust(entry, now)
+        self._release(entry, now)
+
+    def find(self, address: Ip) -> Neighbor | None:
+        """Return the entry of a station; None: nothing is known of it."""
+        return self._entries.get(address)
 
     def entries(self, now: float) -> list[Neighbor]:
         """Return what is known, REACHABLE ones that have run out shown as STALE."""
@@ -235,6 +301,12 @@ class NeighborTable:
             entry.probes = 0
             self._set_timer(entry, now + DELAY_FIRST_PROBE_S)
 
+    def _distrust(self, entry: Neighbor, now: float) -> None:
+        """Use what is known of a station on trial from now on."""
+        self._set_timer(entry, None)
+        entry.reachable_until = -math.inf
+        self._enter(entry, NeighborState.STALE, now)
+
     def _timeout(self, entry: Neighbor, now: float) -> None:
         entry.timer = None
         if entry.probes < MAX_PROBES:
@@ -256,7 +328,8 @@ class NeighborTable:
 
     def _probe(self, entry: Neighbor, now: float) -> None:
         entry.probes += 1
-        self._set_timer(entry, now + RETRANS_S)
+        timing = self.timing6 if is_v6(entry.address) else self._timing4
+        self._set_timer(entry, now + timing.retrans_s)
         self.solicit(entry.address, entry.mac, now)
 
     def _release(self, entry: Neighbor, now: float) -> None:
@@ -283,7 +356,7 @@ class NeighborTable:
             del self._waited_for[entry.address]
         self.on_dropped("neighbor_queue_full", packet, now)
 
-    def _insert(self, address: Ip4, now: float) -> Neighbor:
+    def _insert(self, address: Ip, now: float) -> Neighbor:
         if len(self._entries) >= TABLE_ENTRIES:
             self._evict(self._unproven, now)
         entry = self._entries[address] = self._unproven[address] = Neighbor(address)
