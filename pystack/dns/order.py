@@ -1,88 +1,48 @@
 """In which order several addresses of a name are tried (RFC 6724), for both IP versions.
 
-An address is 16 bytes as a number; those of IPv4 are mapped into ::ffff:0:0/96, as the RFC has it.
-Nothing is asked here: the caller knows which source address leads to which destination.
+Nothing is asked here: the caller knows which source address leads to which destination. What both
+that and this rest on is `core/address_policy.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import cmp_to_key
-from ipaddress import IPv4Address, ip_address
-from typing import Final
 
-from pystack.core.errors import ConfigError
-
-BITS: Final = 128
-_MAPPED: Final = 0xFFFF << 32  # ::ffff:0:0/96
-
-# Scopes, by the numbers of multicast addresses (RFC 4291 section 2.7)
-LINK_LOCAL: Final = 2
-SITE_LOCAL: Final = 5
-GLOBAL: Final = 14
-
-# Section 2.1: prefix, length, precedence, label; the longest prefix that fits holds.
-_POLICY: Final = tuple(
-    (int(ip_address(prefix)), length, precedence, label)
-    for prefix, length, precedence, label in (
-        ("::1", 128, 50, 0),
-        ("::ffff:0:0", 96, 35, 4),
-        ("::", 96, 1, 3),
-        ("2001::", 32, 5, 5),
-        ("2002::", 16, 30, 2),
-        ("3ffe::", 16, 1, 12),
-        ("fec0::", 10, 1, 11),
-        ("fc00::", 7, 3, 13),
-        ("::", 0, 40, 1),
-    )
+from pystack.core.address_policy import (
+    BITS,
+    GLOBAL,
+    LINK_LOCAL,
+    SITE_LOCAL,
+    Source,
+    best_source,
+    common_bits,
+    home_rank,
+    is_ip4,
+    number,
+    policy,
+    scope,
 )
+from pystack.core.addresses import parse_ip
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An address of this host, with what the rules ask of one."""
-
-    address: int
-    prefix_bits: int  # of its network: 0 to 128, 96 more than in IPv4
-    deprecated: bool = False
-    is_home: bool = False  # of a mobile node, also at home: both False where there is no mobility
-    is_care_of: bool = False
-    encapsulated: bool = False  # the way there is a tunnel
-    temporary: bool = False  # RFC 8981
-    interface: str = ""
+__all__ = [
+    "BITS",
+    "GLOBAL",
+    "LINK_LOCAL",
+    "SITE_LOCAL",
+    "Source",
+    "best_source",
+    "common_bits",
+    "in_order",
+    "is_ip4",
+    "number_of",
+    "scope",
+]
 
 
 def number_of(text: str) -> int:
     """Return an address of either version as a number. Raises ConfigError."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise ConfigError(f"{text!r} is no IP address") from None
-    number = int(address)
-    return _MAPPED | number if isinstance(address, IPv4Address) else number
-
-
-def is_ip4(address: int) -> bool:
-    """Tell whether it is an IPv4 address, mapped."""
-    return address >> 32 == 0xFFFF
-
-
-def scope(address: int) -> int:
-    """Return how far an address reaches (sections 3.1 to 3.3)."""
-    if is_ip4(address):
-        top = address >> 16 & 0xFFFF
-        return LINK_LOCAL if top == 0xA9FE or top >> 8 == 127 else GLOBAL
-    if address >> 120 == 0xFF:
-        return address >> 112 & 0xF
-    if address >> 118 == 0xFE80 >> 6 or address == 1:
-        return LINK_LOCAL
-    return SITE_LOCAL if address >> 118 == 0xFEC0 >> 6 else GLOBAL
-
-
-def common_bits(a: int, b: int, most: int = BITS) -> int:
-    """Return how many bits two addresses have in common from the left, `most` at most."""
-    return min(BITS - (a ^ b).bit_length(), most)
+    return number(parse_ip(text))
 
 
 def in_order(destinations: Iterable[int], source_of: Callable[[int], Source | None]) -> list[int]:
@@ -103,15 +63,15 @@ _Ranked = tuple[tuple[int, ...], int, Source | None]
 def _rank(address: int, source: Source | None) -> tuple[int, ...]:
     """Return rules 1 to 8 as numbers, of which the smaller is better."""
     if source is None:
-        precedence, _label = _policy(address)
+        precedence, _label = policy(address)
         return (1, 0, 0, 0, 0, -precedence, 0, scope(address))
-    precedence, label = _policy(address)
+    precedence, label = policy(address)
     return (
         0,  # rule 1: avoid unusable destinations
         scope(address) != scope(source.address),  # rule 2
         source.deprecated,  # rule 3
-        _home_rank(source),  # rule 4
-        label != _policy(source.address)[1],  # rule 5
+        home_rank(source),  # rule 4
+        label != policy(source.address)[1],  # rule 5
         -precedence,  # rule 6
         source.encapsulated,  # rule 7
         scope(address),  # rule 8
@@ -134,48 +94,3 @@ def _near(address: int, source: Source | None) -> int:
     # Blocks of IPv4 are given out all over the world: outside of one's own network what they have
     # in common says nothing. So glibc has it too; and a rotation of distant addresses stays one.
     return 0 if is_ip4(address) and bits < source.prefix_bits else bits
-
-
-def _home_rank(source: Source) -> int:
-    if source.is_home and source.is_care_of:
-        return 0
-    return 2 if source.is_care_of else 1
-
-
-def _policy(address: int) -> tuple[int, int]:
-    """Return precedence and label."""
-    for prefix, length, precedence, label in _POLICY:
-        if common_bits(prefix, address) >= length:
-            return precedence, label
-    raise AssertionError("the last prefix is ::/0")
-
-
-def best_source(
-    destination: int, candidates: Sequence[Source], interface: str = ""
-) -> Source | None:
-    """Return the source address for a destination (section 5); None: there is no candidate.
-
-    `interface`: the one that leads there. Rules 5.5 (next hops that have given out prefixes) and 4
-    (mobile nodes) beside those that `Source` knows are not for hosts like ours.
-    """
-    candidates = [one for one in candidates if is_ip4(one.address) == is_ip4(destination)]
-    if not candidates:
-        return None
-    reach = scope(destination)
-    label = _policy(destination)[1]
-
-    def rank(source: Source) -> tuple[int, ...]:
-        own = scope(source.address)
-        return (
-            source.address != destination,  # rule 1
-            # rule 2: the smallest scope that is large enough; else the largest that there is
-            *((0, own) if own >= reach else (1, -own)),
-            source.deprecated,  # rule 3
-            _home_rank(source),  # rule 4
-            bool(interface) and source.interface != interface,  # rule 5
-            _policy(source.address)[1] != label,  # rule 6
-            source.temporary is False and not is_ip4(destination),  # rule 7
-            -common_bits(source.address, destination, source.prefix_bits),  # rule 8
-        )
-
-    return min(candidates, key=rank)

@@ -147,7 +147,7 @@ def test_scopes(text: str, reach: int) -> None:
 
 
 def test_what_is_no_address_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no IP address"):
+    with pytest.raises(ConfigError, match="not an IP address"):
         number_of("www")
 
 

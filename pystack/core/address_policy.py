@@ -1,0 +1,125 @@
+"""Which address goes with which (RFC 6724): the policy table, and the choice of a source.
+
+An address is 16 bytes as a number here (`number`); those of IPv4 are mapped into ::ffff:0:0/96, as
+the RFC has it. A host chooses the source of its packets by `best_source`; the order in which the
+addresses of a name are tried, which needs the same table, is in `dns/order.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pystack.core.addresses import Ip, is_v6, mapped, parse_ip6
+
+BITS: Final = 128
+_BITS: Final = (1 << BITS) - 1
+
+# Scopes, by the numbers of multicast addresses (RFC 4291 section 2.7)
+LINK_LOCAL: Final = 2
+SITE_LOCAL: Final = 5
+GLOBAL: Final = 14
+
+# Section 2.1: prefix, length, precedence, label; the longest prefix that fits holds.
+_POLICY: Final = tuple(
+    (parse_ip6(prefix) & _BITS, length, precedence, label)
+    for prefix, length, precedence, label in (
+        ("::1", 128, 50, 0),
+        ("::ffff:0:0", 96, 35, 4),
+        ("::", 96, 1, 3),
+        ("2001::", 32, 5, 5),
+        ("2002::", 16, 30, 2),
+        ("3ffe::", 16, 1, 12),
+        ("fec0::", 10, 1, 11),
+        ("fc00::", 7, 3, 13),
+        ("::", 0, 40, 1),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An address of this host, with what the rules ask of one."""
+
+    address: int
+    prefix_bits: int  # of its network: 0 to 128, 96 more than in IPv4
+    deprecated: bool = False
+    is_home: bool = False  # of a mobile node, also at home: both False where there is no mobility
+    is_care_of: bool = False
+    encapsulated: bool = False  # the way there is a tunnel
+    temporary: bool = False  # RFC 8981
+    interface: str = ""
+
+
+def number(address: int) -> int:
+    """Return an address of either version as a number of 128 bits, without a zone."""
+    return (address if is_v6(address) else mapped(Ip(address))) & _BITS
+
+
+def is_ip4(address: int) -> bool:
+    """Tell whether it is an IPv4 address, mapped."""
+    return address >> 32 == 0xFFFF
+
+
+def scope(address: int) -> int:
+    """Return how far an address reaches (sections 3.1 to 3.3)."""
+    if is_ip4(address):
+        top = address >> 16 & 0xFFFF
+        return LINK_LOCAL if top == 0xA9FE or top >> 8 == 127 else GLOBAL
+    if address >> 120 == 0xFF:
+        return address >> 112 & 0xF
+    if address >> 118 == 0xFE80 >> 6 or address == 1:
+        return LINK_LOCAL
+    return SITE_LOCAL if address >> 118 == 0xFEC0 >> 6 else GLOBAL
+
+
+def common_bits(a: int, b: int, most: int = BITS) -> int:
+    """Return how many bits two addresses have in common from the left, `most` at most."""
+    return min(BITS - (a ^ b).bit_length(), most)
+
+
+def home_rank(source: Source) -> int:
+    """Return rule 4 as a number: home before care-of addresses."""
+    if source.is_home and source.is_care_of:
+        return 0
+    return 2 if source.is_care_of else 1
+
+
+def policy(address: int) -> tuple[int, int]:
+    """Return precedence and label."""
+    for prefix, length, precedence, label in _POLICY:
+        if common_bits(prefix, address) >= length:
+            return precedence, label
+    raise AssertionError("the last prefix is ::/0")
+
+
+def best_source(
+    destination: int, candidates: Sequence[Source], interface: str = ""
+) -> Source | None:
+    """Return the source address for a destination (section 5); None: there is no candidate.
+
+    `interface`: the one that leads there. Rules 5.5 (next hops that have given out prefixes) and 4
+    (mobile nodes) beside those that `Source` knows are not for hosts like ours.
+    """
+    candidates = [one for one in candidates if is_ip4(one.address) == is_ip4(destination)]
+    if not candidates:
+        return None
+    reach = scope(destination)
+    label = policy(destination)[1]
+
+    def rank(source: Source) -> tuple[int, ...]:
+        own = scope(source.address)
+        return (
+            source.address != destination,  # rule 1
+            # rule 2: the smallest scope that is large enough; else the largest that there is
+            *((0, own) if own >= reach else (1, -own)),
+            source.deprecated,  # rule 3
+            home_rank(source),  # rule 4
+            bool(interface) and source.interface != interface,  # rule 5
+            policy(source.address)[1] != label,  # rule 6
+            source.temporary is False and not is_ip4(destination),  # rule 7
+            -common_bits(source.address, destination, source.prefix_bits),  # rule 8
+        )
+
+    return min(candidates, key=rank)
