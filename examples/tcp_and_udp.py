@@ -24,7 +24,7 @@ async def exchange(name: str, seed: int) -> list[str | int]:
         (listener,), socket = await server.open_tcp_listeners(9), await server.open_udp_socket(9)
         stream, outbox = await client.open_tcp_stream("server", 9), await client.open_udp_socket()
         outbox.connect(("server", 9))
-        stream.set_no_delay(True)
+        stream.set_no_delay()
         inbox, send = await listener.accept(), stream.send_all if over_tcp else outbox.send
         link.set(loss="5%", reorder="5%")  # the two know each other; now the line goes bad
         began = trio.current_time()

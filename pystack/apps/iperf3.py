@@ -170,7 +170,7 @@ class _Test:
             return False
         if len(self._flows) == len(self._directions):
             return False
-        stream.set_no_delay(parameters.no_delay)
+        stream.set_no_delay(no_delay=parameters.no_delay)
         index = len(self._flows)
         sends = not self._directions[index]
         self._add(TcpFlow(stream, stream_number(index), parameters, sends=sends))

@@ -65,7 +65,7 @@ class UdpSocket:
         self._check_open()
         self._socket.disconnect()
 
-    def set_receive_errors(self, wanted: bool) -> None:
+    def set_receive_errors(self, *, wanted: bool = True) -> None:
         """Have all errors raised, also soft ones and without a partner (IP_RECVERR).
 
         Without that a connected socket hears of hard errors (the port is closed), and one that

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, SupportsIndex
 import trio
 
 from pystack.core.addresses import Ip4, format_ip4, format_mac
+from pystack.core.errors import ConfigError
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.stack import ip_fields
@@ -238,12 +239,12 @@ class TcpStream(trio.abc.HalfCloseableStream):
             None if route.gateway is None else format_ip4(route.gateway),
         )
 
-    def set_no_delay(self, no_delay: bool) -> None:
+    def set_no_delay(self, *, no_delay: bool = True) -> None:
         """Let short segments go at once (TCP_NODELAY), or wait for the ACK of the last one."""
         self._socket.connection.set_no_delay(no_delay=no_delay)
         self._host.tcp.pump(self._socket, self._host.now())
 
-    def set_cork(self, corked: bool) -> None:
+    def set_cork(self, *, corked: bool = True) -> None:
         """Hold short segments back for more, 200 ms at most (TCP_CORK); or let them go."""
         self._socket.connection.cork(corked=corked)
         self._host.tcp.pump(self._socket, self._host.now())
@@ -272,17 +273,27 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._configure(notsent_lowat_bytes=size_bytes)
 
     def set_linger(self, seconds: float | None) -> None:
-        """With 0 `close` resets the connection (SO_LINGER); else it goes on in the background."""
+        """With 0 `close` resets the connection (SO_LINGER); else it goes on in the background.
+
+        None: SO_LINGER is off, as at first. ConfigError: less than 0, or no number.
+        """
+        if seconds is not None and not seconds >= 0:
+            raise ConfigError(f"a stream lingers for 0 seconds or more, not {seconds}")
         self._reset_on_close = seconds == 0
 
     def set_diffserv(self, dscp: int) -> None:
-        """Mark all that is sent from now on, 0 to 63 (RFC 2474); queues may look at it."""
+        """Mark all that is sent from now on, 0 to 63 (RFC 2474); queues may look at it.
+
+        ConfigError: out of range.
+        """
         if not 0 <= dscp <= 63:
-            raise ValueError(f"a Diffserv code point is 0 to 63, not {dscp}")
+            raise ConfigError(f"a Diffserv code point is 0 to 63, not {dscp}")
         ip_fields.set_tos(self._socket, dscp << 2)
 
     def set_ttl(self, ttl: int) -> None:
-        """Let what is sent from now on pass `ttl` - 1 routers at most. OSError: not 1 to 255."""
+        """Let what is sent from now on pass `ttl` - 1 routers. ConfigError: not 1 to 255."""
+        if not 1 <= ttl <= 255:
+            raise ConfigError(f"a TTL is 1 to 255, not {ttl}")
         ip_fields.set_ttl(self._socket, ttl)
 
     def report_soft_errors(self, report: Callable[[OSError], None] | None) -> None:

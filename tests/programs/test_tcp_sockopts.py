@@ -10,6 +10,8 @@ import pytest
 import trio
 from worlds import DELAY_S, echo, in_virtual_time, pair
 
+import pystack
+
 TCP = socket.IPPROTO_TCP
 MSG_FASTOPEN = 0x20000000
 TCP_FASTOPEN_CONNECT = 30
@@ -165,6 +167,26 @@ def test_a_stream_with_linger_zero_resets_when_it_is_closed() -> None:
             with pytest.raises(trio.BrokenResourceError) as caught:
                 await accepted.receive_some()
             assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+    in_virtual_time(main)
+
+
+def test_a_stream_refuses_what_is_out_of_range() -> None:
+    async def main() -> None:
+        async with pair(**CLEAN) as (_net, client, server, _link):
+            await server.open_tcp_listeners(80)
+            stream = await client.open_tcp_stream("server", 80)
+            for seconds in (-3, -0.1, float("nan")):
+                with pytest.raises(pystack.ConfigError, match="lingers"):
+                    stream.set_linger(seconds)
+            for ttl in (-1, 0, 256):
+                with pytest.raises(pystack.ConfigError, match="TTL"):
+                    stream.set_ttl(ttl)
+            with pytest.raises(pystack.ConfigError, match="Diffserv"):
+                stream.set_diffserv(64)
+            stream.set_linger(None)
+            with pytest.raises(TypeError):
+                stream.set_no_delay(False)  # type: ignore[misc]
 
     in_virtual_time(main)
 

@@ -139,7 +139,7 @@ class Tftp(Service):
         try:
             with files, talk.scope:
                 async with await self._host.open_udp_socket(host=at) as socket:
-                    socket.set_receive_errors(True)
+                    socket.set_receive_errors()
                     try:
                         await talk.run(socket)
                     except TransferError as error:

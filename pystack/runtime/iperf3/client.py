@@ -150,7 +150,7 @@ async def _open_tcp(
     cookie: bytes,
 ) -> Flow:
     stream = await host.open_tcp_stream(*ends[1])
-    stream.set_no_delay(parameters.no_delay)
+    stream.set_no_delay(no_delay=parameters.no_delay)
     await stream.send_all(cookie)
     return TcpFlow(stream, number, parameters, sends=sends)
 

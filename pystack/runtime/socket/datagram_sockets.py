@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pystack.core.addresses import format_ip4
 from pystack.core.errors import error_of
 from pystack.runtime.socket.datagram_ends import DatagramEnd, Message
-from pystack.runtime.socket.socket_options import view_of
 from pystack.runtime.socket.sockets import (
     MSG_FASTOPEN,
     MSG_ZEROCOPY,
     HostSocket,
     Received,
     check_flags,
+    joined,
 )
 
 if TYPE_CHECKING:
@@ -40,21 +39,9 @@ class DatagramSocket(HostSocket):
             return "<DatagramSocket closed>"
         return f"<DatagramSocket {self._host.name} {self.getsockname()}>"
 
-    async def bind(self, address: object) -> None:
-        """Take a local address and port (0: any free one). OSError: EADDRINUSE, EADDRNOTAVAIL."""
-        self._check_open()
-        local, port = await self._resolve(address, local=True)
-        await trio.lowlevel.checkpoint()
-        self._check_open()
-        self._end.bind(local, port)
-
     async def connect(self, address: object) -> None:
         """Take one partner: `send` goes to it, datagrams and errors of others are not heard."""
-        self._check_open()
-        remote, port = await self._resolve(address, local=False)
-        await trio.lowlevel.checkpoint()
-        self._check_open()
-        self._end.connect(remote, port)
+        self._end.connect(*await self._resolve_open(address, local=False))
 
     def listen(self, backlog: int = 0) -> None:
         """Refuse: UDP has no connections (EOPNOTSUPP)."""
@@ -67,37 +54,9 @@ class DatagramSocket(HostSocket):
         self._check_open()
         raise error_of(errno.EOPNOTSUPP)
 
-    def getsockname(self) -> tuple[str, int]:
-        """Return (address, port) of this end; ("0.0.0.0", 0) before it has one."""
-        self._check_open()
-        local, port = self._end.name()
-        return format_ip4(local), port
-
-    def getpeername(self) -> tuple[str, int]:
-        """Return (address, port) of the partner. OSError (ENOTCONN) where there is none."""
-        self._check_open()
-        remote, port = self._end.peer()
-        return format_ip4(remote), port
-
-    def shutdown(self, flag: int) -> None:
-        """End sending, receiving or both. OSError (ENOTCONN) without a partner."""
-        self._check_open()
-        self._end.shutdown(flag)
-
     async def send(self, data: object, flags: int = 0, /) -> int:
         """Send one datagram to the partner. OSError: EDESTADDRREQ, and what ICMP told."""
         return await self.sendmsg([data], (), flags)
-
-    async def sendto(self, data: object, *rest: object) -> int:
-        """Send one datagram: data, perhaps flags, address. OSError: EMSGSIZE, ENETUNREACH, ..."""
-        if len(rest) not in (1, 2):
-            raise TypeError(
-                f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
-            )
-        flags = rest[0] if len(rest) == 2 else 0
-        if not isinstance(flags, int):
-            raise TypeError("the flags of sendto are a number")
-        return await self.sendmsg([data], (), flags, rest[-1])
 
     async def sendmsg(
         self,
@@ -114,8 +73,7 @@ class DatagramSocket(HostSocket):
         """
         messages = tuple(ancdata)
         check_flags(flags, MSG_FASTOPEN | MSG_ZEROCOPY)
-        parts = [view_of(part) for part in buffers]
-        view = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+        view = joined(buffers)
         self._check_open()
         to = None if address is None else await self._resolve(address, local=False)
         return await self._attempt(

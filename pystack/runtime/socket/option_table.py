@@ -1,15 +1,17 @@
 """The options of socket(7), ip(7), udp(7) and tcp(7): one table, which docs/sockets.md shows.
 
-What is not in it, or refused in it, is ENOPROTOOPT: an option is never swallowed. Numbers are
-Linux's, as not every platform names all of them.
+Each line has its number (Linux's, as not every platform names all of them), its name, what becomes
+of it here, how its value looks, and after the colon what is to be said of it; lines that begin with
+blanks go on with the one before. What is not in it, or refused in it, is ENOPROTOOPT: an option is
+never swallowed.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import Final
 
 SOCKET: Final = int(socket.SOL_SOCKET)
@@ -62,400 +64,216 @@ class Option:
         return self.level, self.number
 
 
-LINUX, OTHER, NO = How.AS_LINUX, How.OTHERWISE, How.REFUSED
-_SWITCH, _STRUCT, _NAME = Form.SWITCH, Form.STRUCT, Form.NAME
+_TABLE: Final = """\
+SOL_SOCKET
+1 SO_DEBUG linux switch: remembered
+2 SO_REUSEADDR linux switch: without it a port is EADDRINUSE while connections of it live or are in
+    TIME-WAIT
+3 SO_TYPE linux read-only
+4 SO_ERROR linux read-only
+5 SO_DONTROUTE linux switch: also MSG_DONTROUTE
+6 SO_BROADCAST linux switch: EACCES without it
+7 SO_SNDBUF linux: doubled when read, 4,608 at least; a stream holds as many bytes as were asked
+    for, a datagram socket never waits
+8 SO_RCVBUF linux: doubled when read, 2,304 at least; the window of a stream is what was asked for,
+    and it grows no more; accepted sockets have the listener's
+9 SO_KEEPALIVE linux switch
+10 SO_OOBINLINE linux switch
+11 SO_NO_CHECK linux datagrams switch: no checksum is sent
+12 SO_PRIORITY otherwise: remembered, and set by IP_TOS as on Linux; no queue of a host looks at it
+13 SO_LINGER linux struct size=8: 0 s: closing resets; more: as sockets that do not block, close
+    returns at once
+14 SO_BSDCOMPAT linux: does nothing
+15 SO_REUSEPORT linux switch: connections and datagrams are shared out by a hash of both ends
+16 SO_PASSCRED refused: is about processes of one machine
+17 SO_PEERCRED refused: is about processes of one machine
+18 SO_RCVLOWAT linux default=1: who waits is woken by so many bytes; what is there is returned
+19 SO_SNDLOWAT linux read-only default=1: always 1
+20 SO_RCVTIMEO linux struct size=16: remembered
+21 SO_SNDTIMEO linux struct size=16: remembered
+25 SO_BINDTODEVICE linux name size=0: `lo`, `eth0` ... of the host; ENODEV for others
+62 SO_BINDTOIFINDEX refused: see SO_BINDTODEVICE
+26 SO_ATTACH_FILTER refused: there are no packet filters
+27 SO_DETACH_FILTER refused: there are no packet filters
+28 SO_PEERNAME linux struct read-only size=16
+29 SO_TIMESTAMP linux datagrams switch: also SO_TIMESTAMP_NEW; the world's time, since 1970 where it
+    is real
+63 SO_TIMESTAMP_NEW linux datagrams switch
+30 SO_ACCEPTCONN linux read-only
+31 SO_PEERSEC refused: is about processes of one machine
+32 SO_SNDBUFFORCE linux write-only
+33 SO_RCVBUFFORCE linux write-only
+34 SO_PASSSEC refused: is about processes of one machine
+35 SO_TIMESTAMPNS linux datagrams switch: also SO_TIMESTAMPNS_NEW
+64 SO_TIMESTAMPNS_NEW linux datagrams switch
+36 SO_MARK otherwise: remembered; no route depends on it
+37 SO_TIMESTAMPING otherwise streams: when text was handed down, left, and was acknowledged; the
+    packet is not handed back, EINVAL for all that takes a card, and for stamps of what is received
+65 SO_TIMESTAMPING_NEW otherwise streams: as SO_TIMESTAMPING
+37 SO_TIMESTAMPING refused datagrams: there is no card whose queues it could be about
+65 SO_TIMESTAMPING_NEW refused datagrams: there is no card whose queues it could be about
+38 SO_PROTOCOL linux read-only
+39 SO_DOMAIN linux read-only
+40 SO_RXQ_OVFL linux datagrams switch: how many datagrams there was no room for, with the next
+41 SO_WIFI_STATUS refused: there is no card whose queues it could be about
+42 SO_PEEK_OFF refused: MSG_PEEK begins at the first byte
+43 SO_NOFCS refused: there is no card whose queues it could be about
+44 SO_LOCK_FILTER refused: there are no packet filters
+45 SO_SELECT_ERR_QUEUE refused: there is no POLLPRI
+46 SO_BUSY_POLL refused: there is no card whose queues it could be about
+47 SO_MAX_PACING_RATE refused: see `TcpConfig.pacing`
+49 SO_INCOMING_CPU refused: there is no card whose queues it could be about
+50 SO_ATTACH_BPF refused: there are no packet filters
+51 SO_ATTACH_REUSEPORT_CBPF refused: there are no packet filters
+52 SO_ATTACH_REUSEPORT_EBPF refused: there are no packet filters
+55 SO_MEMINFO refused
+56 SO_INCOMING_NAPI_ID refused: there is no card whose queues it could be about
+57 SO_COOKIE refused
+60 SO_ZEROCOPY linux streams within=0..1: MSG_ZEROCOPY copies, and its notification says so
+60 SO_ZEROCOPY refused datagrams: what is sent is copied once
+61 SO_TXTIME refused: there is no queue that would keep it
+IPPROTO_IP
+1 IP_TOS linux: a stream leaves the two bits of ECN alone
+2 IP_TTL linux default=64: 1 to 255, -1: the usual one
+3 IP_HDRINCL refused: for raw sockets
+4 IP_OPTIONS otherwise streams struct size=0: source routes only, and before connecting
+4 IP_OPTIONS refused datagrams
+5 IP_ROUTER_ALERT refused: for raw sockets
+6 IP_RECVOPTS linux datagrams switch
+7 IP_RETOPTS refused
+8 IP_PKTINFO linux datagrams switch: also in sendmsg, where it chooses source and device
+9 IP_PKTOPTIONS refused
+10 IP_MTU_DISCOVER otherwise datagrams within=0..5: 0 unless set (Linux: 1), so that routers cut
+    what is too large
+10 IP_MTU_DISCOVER otherwise streams default=1 within=1..2: 1 and 2, which are the same, for TCP
+    looks for the path's MTU always
+11 IP_RECVERR linux switch: datagrams: with a queue of errors (MSG_ERRQUEUE), 64 long; streams: soft
+    errors at once
+12 IP_RECVTTL linux datagrams switch: and IP_TTL in sendmsg
+13 IP_RECVTOS linux datagrams switch: and IP_TOS in sendmsg
+14 IP_MTU linux read-only
+15 IP_FREEBIND linux switch: bind to an address that is not here
+16 IP_IPSEC_POLICY refused
+17 IP_XFRM_POLICY refused
+18 IP_PASSSEC refused
+19 IP_TRANSPARENT refused
+20 IP_RECVORIGDSTADDR linux datagrams switch
+21 IP_MINTTL refused
+22 IP_NODEFRAG refused: for raw sockets
+23 IP_CHECKSUM refused
+24 IP_BIND_ADDRESS_NO_PORT linux streams switch
+25 IP_RECVFRAGSIZE refused
+26 IP_RECVERR_RFC4884 refused
+32 IP_MULTICAST_IF linux datagrams struct: an address, ip_mreq or ip_mreqn
+33 IP_MULTICAST_TTL linux datagrams default=1 within=-1..255
+34 IP_MULTICAST_LOOP linux datagrams switch default=1
+35 IP_ADD_MEMBERSHIP linux datagrams struct write-only size=8: ip_mreq or ip_mreqn; reported to
+    routers (IGMPv2)
+36 IP_DROP_MEMBERSHIP linux datagrams struct write-only size=8
+37 IP_UNBLOCK_SOURCE refused: groups have all sources (IGMPv2)
+38 IP_BLOCK_SOURCE refused: groups have all sources (IGMPv2)
+39 IP_ADD_SOURCE_MEMBERSHIP refused: groups have all sources (IGMPv2)
+40 IP_DROP_SOURCE_MEMBERSHIP refused: groups have all sources (IGMPv2)
+41 IP_MSFILTER refused: groups have all sources (IGMPv2)
+42 MCAST_JOIN_GROUP linux datagrams struct write-only size=24
+45 MCAST_LEAVE_GROUP linux datagrams struct write-only size=24
+49 IP_MULTICAST_ALL linux datagrams default=1 within=0..1: 0: only groups that this socket has
+    joined
+50 IP_UNICAST_IF refused: see SO_BINDTODEVICE
+51 IP_LOCAL_PORT_RANGE refused
+IPPROTO_UDP
+1 UDP_CORK linux datagrams switch: also MSG_MORE
+100 UDP_ENCAP refused
+101 UDP_NO_CHECK6_TX refused
+102 UDP_NO_CHECK6_RX refused
+103 UDP_SEGMENT linux datagrams within=0..65535: also in sendmsg; up to 128 datagrams
+104 UDP_GRO otherwise datagrams switch: remembered; datagrams come one by one, which it allows
+IPPROTO_TCP
+1 TCP_NODELAY linux switch: set, it flushes what a cork holds
+2 TCP_MAXSEG linux: offered in the SYN, and bounds what is sent
+3 TCP_CORK linux switch: 200 ms at most
+4 TCP_KEEPIDLE linux
+5 TCP_KEEPINTVL linux
+6 TCP_KEEPCNT linux
+7 TCP_SYNCNT linux: 7 where it is not set, not 6
+8 TCP_LINGER2 linux
+9 TCP_DEFER_ACCEPT linux: counted in SYN-ACKs, whose time-outs grow to 60 s
+10 TCP_WINDOW_CLAMP otherwise: bounds the receive buffer, what is unread included
+11 TCP_INFO otherwise read-only: 232 bytes; fields without a counterpart are 0
+12 TCP_QUICKACK linux switch default=1
+13 TCP_CONGESTION linux name size=1: the names of `pystack plugins`; reno is newreno
+14 TCP_MD5SIG refused
+16 TCP_THIN_LINEAR_TIMEOUTS refused
+17 TCP_THIN_DUPACK linux: without any effect, as there since 4.16
+18 TCP_USER_TIMEOUT linux
+19 TCP_REPAIR refused
+20 TCP_REPAIR_QUEUE refused
+21 TCP_QUEUE_SEQ refused
+22 TCP_REPAIR_OPTIONS refused
+23 TCP_FASTOPEN otherwise: enough by itself; on a host with `fast_open` 0 is off
+24 TCP_TIMESTAMP refused
+25 TCP_NOTSENT_LOWAT linux
+26 TCP_CC_INFO refused
+27 TCP_SAVE_SYN refused
+28 TCP_SAVED_SYN refused
+29 TCP_REPAIR_WINDOW refused
+30 TCP_FASTOPEN_CONNECT linux: enough by itself
+31 TCP_ULP refused: TLS is the program's: `trio.SSLStream`
+32 TCP_MD5SIG_EXT refused
+33 TCP_FASTOPEN_KEY refused
+34 TCP_FASTOPEN_NO_COOKIE linux
+35 TCP_ZEROCOPY_RECEIVE refused
+36 TCP_INQ refused
+37 TCP_TX_DELAY refused: the link's `delay`
+38 TCP_AO_ADD_KEY refused
+39 TCP_AO_DEL_KEY refused
+40 TCP_AO_INFO refused
+41 TCP_AO_GET_KEYS refused
+42 TCP_AO_REPAIR refused
+43 TCP_IS_MPTCP linux read-only: always 0
+44 TCP_RTO_MAX_MS otherwise: 60 s where it is not set, not 120; to the millisecond
+45 TCP_RTO_MIN_US refused
+46 TCP_DELACK_MAX_US refused
+"""
+_LEVELS: Final = {"SOL_SOCKET": SOCKET, "IPPROTO_IP": IP, "IPPROTO_TCP": TCP, "IPPROTO_UDP": UDP}
+_HOW: Final = {"linux": How.AS_LINUX, "otherwise": How.OTHERWISE, "refused": How.REFUSED}
+_KINDS: Final = {"streams": STREAM, "datagrams": DATAGRAM}
+_USUAL_KINDS: Final = {SOCKET: BOTH, IP: BOTH, TCP: STREAM, UDP: BOTH}
+_ACCESS: Final = {"read-only": "r", "write-only": "w"}
+_FORMS: Final = {form.value: form for form in Form}
 
 
-def _row(
-    level: int,
-    number: int,
-    name: str,
-    how: How,
-    note: str = "",
-    *,
-    on: frozenset[int] = BOTH,
-    form: Form = Form.NUMBER,
-    access: str = "rw",
-    size: int = 4,
-    default: int = 0,
-    within: tuple[int, int] | None = None,
-) -> Option:
-    least, most = (None, None) if within is None else within
+def _row(level: int, line: str) -> Option:
+    head, _, note = line.partition(": ")
+    number, name, how, *words = head.split()
+    found = {key: value for key, _, value in (word.partition("=") for word in words)}
+    least, _, most = found.get("within", "").partition("..")
     return Option(
         level=level,
-        number=number,
+        number=int(number),
         name=name,
-        how=how,
-        kinds=on,
+        how=_HOW[how],
+        kinds=next((_KINDS[word] for word in words if word in _KINDS), _USUAL_KINDS[level]),
         note=note,
-        form=form,
-        access=access,
-        size=size,
-        default=default,
-        least=least,
-        most=most,
+        form=next((_FORMS[word] for word in words if word in _FORMS), Form.NUMBER),
+        access=next((_ACCESS[word] for word in words if word in _ACCESS), "rw"),
+        size=int(found.get("size", 4)),
+        default=int(found.get("default", 0)),
+        least=int(least) if least else None,
+        most=int(most) if most else None,
     )
 
 
-_tcp = partial(_row, TCP, on=STREAM)
+def _rows() -> Iterator[Option]:
+    level = SOCKET
+    for line in _TABLE.replace("\n    ", " ").splitlines():
+        if line in _LEVELS:
+            level = _LEVELS[line]
+        else:
+            yield _row(level, line)
 
-_NO_FILTERS = "there are no packet filters"
-_NO_CARD = "there is no card whose queues it could be about"
-_LOCAL_ONLY = "is about processes of one machine"
 
-OPTIONS: Final[tuple[Option, ...]] = (
-    _row(SOCKET, 1, "SO_DEBUG", LINUX, "remembered", form=_SWITCH),
-    _row(
-        SOCKET,
-        2,
-        "SO_REUSEADDR",
-        LINUX,
-        "without it a port is EADDRINUSE while connections of it live or are in TIME-WAIT",
-        form=_SWITCH,
-    ),
-    _row(SOCKET, 3, "SO_TYPE", LINUX, access="r"),
-    _row(SOCKET, 4, "SO_ERROR", LINUX, access="r"),
-    _row(SOCKET, 5, "SO_DONTROUTE", LINUX, "also MSG_DONTROUTE", form=_SWITCH),
-    _row(SOCKET, 6, "SO_BROADCAST", LINUX, "EACCES without it", form=_SWITCH),
-    _row(
-        SOCKET,
-        7,
-        "SO_SNDBUF",
-        LINUX,
-        "doubled when read, 4,608 at least; a stream holds as many bytes as were asked for, "
-        "a datagram socket never waits",
-    ),
-    _row(
-        SOCKET,
-        8,
-        "SO_RCVBUF",
-        LINUX,
-        "doubled when read, 2,304 at least; the window of a stream is what was asked for, and it "
-        "grows no more; accepted sockets have the listener's",
-    ),
-    _row(SOCKET, 9, "SO_KEEPALIVE", LINUX, form=_SWITCH),
-    _row(SOCKET, 10, "SO_OOBINLINE", LINUX, form=_SWITCH),
-    _row(SOCKET, 11, "SO_NO_CHECK", LINUX, "no checksum is sent", on=DATAGRAM, form=_SWITCH),
-    _row(
-        SOCKET,
-        12,
-        "SO_PRIORITY",
-        OTHER,
-        "remembered, and set by IP_TOS as on Linux; no queue of a host looks at it",
-    ),
-    _row(
-        SOCKET,
-        13,
-        "SO_LINGER",
-        LINUX,
-        "0 s: closing resets; more: as sockets that do not block, close returns at once",
-        form=_STRUCT,
-        size=8,
-    ),
-    _row(SOCKET, 14, "SO_BSDCOMPAT", LINUX, "does nothing"),
-    _row(
-        SOCKET,
-        15,
-        "SO_REUSEPORT",
-        LINUX,
-        "connections and datagrams are shared out by a hash of both ends",
-        form=_SWITCH,
-    ),
-    _row(SOCKET, 16, "SO_PASSCRED", NO, _LOCAL_ONLY),
-    _row(SOCKET, 17, "SO_PEERCRED", NO, _LOCAL_ONLY),
-    _row(
-        SOCKET,
-        18,
-        "SO_RCVLOWAT",
-        LINUX,
-        "who waits is woken by so many bytes; what is there is returned",
-        default=1,
-    ),
-    _row(SOCKET, 19, "SO_SNDLOWAT", LINUX, "always 1", access="r", default=1),
-    _row(SOCKET, 20, "SO_RCVTIMEO", LINUX, "remembered", form=_STRUCT, size=16),
-    _row(SOCKET, 21, "SO_SNDTIMEO", LINUX, "remembered", form=_STRUCT, size=16),
-    _row(
-        SOCKET,
-        25,
-        "SO_BINDTODEVICE",
-        LINUX,
-        "`lo`, `eth0` ... of the host; ENODEV for others",
-        form=_NAME,
-        size=0,
-    ),
-    _row(SOCKET, 62, "SO_BINDTOIFINDEX", NO, "see SO_BINDTODEVICE"),
-    _row(SOCKET, 26, "SO_ATTACH_FILTER", NO, _NO_FILTERS),
-    _row(SOCKET, 27, "SO_DETACH_FILTER", NO, _NO_FILTERS),
-    _row(SOCKET, 28, "SO_PEERNAME", LINUX, form=_STRUCT, size=16, access="r"),
-    _row(
-        SOCKET,
-        29,
-        "SO_TIMESTAMP",
-        LINUX,
-        "also SO_TIMESTAMP_NEW; the world's time, since 1970 where it is real",
-        on=DATAGRAM,
-        form=_SWITCH,
-    ),
-    _row(SOCKET, 63, "SO_TIMESTAMP_NEW", LINUX, on=DATAGRAM, form=_SWITCH),
-    _row(SOCKET, 30, "SO_ACCEPTCONN", LINUX, access="r"),
-    _row(SOCKET, 31, "SO_PEERSEC", NO, _LOCAL_ONLY),
-    _row(SOCKET, 32, "SO_SNDBUFFORCE", LINUX, access="w"),
-    _row(SOCKET, 33, "SO_RCVBUFFORCE", LINUX, access="w"),
-    _row(SOCKET, 34, "SO_PASSSEC", NO, _LOCAL_ONLY),
-    _row(
-        SOCKET,
-        35,
-        "SO_TIMESTAMPNS",
-        LINUX,
-        "also SO_TIMESTAMPNS_NEW",
-        on=DATAGRAM,
-        form=_SWITCH,
-    ),
-    _row(SOCKET, 64, "SO_TIMESTAMPNS_NEW", LINUX, on=DATAGRAM, form=_SWITCH),
-    _row(SOCKET, 36, "SO_MARK", OTHER, "remembered; no route depends on it"),
-    _row(
-        SOCKET,
-        37,
-        "SO_TIMESTAMPING",
-        OTHER,
-        "when text was handed down, left, and was acknowledged; the packet is not handed back, "
-        "EINVAL for all that takes a card, and for stamps of what is received",
-        on=STREAM,
-    ),
-    _row(SOCKET, 65, "SO_TIMESTAMPING_NEW", OTHER, "as SO_TIMESTAMPING", on=STREAM),
-    _row(SOCKET, 37, "SO_TIMESTAMPING", NO, _NO_CARD, on=DATAGRAM),
-    _row(SOCKET, 65, "SO_TIMESTAMPING_NEW", NO, _NO_CARD, on=DATAGRAM),
-    _row(SOCKET, 38, "SO_PROTOCOL", LINUX, access="r"),
-    _row(SOCKET, 39, "SO_DOMAIN", LINUX, access="r"),
-    _row(
-        SOCKET,
-        40,
-        "SO_RXQ_OVFL",
-        LINUX,
-        "how many datagrams there was no room for, with the next",
-        on=DATAGRAM,
-        form=_SWITCH,
-    ),
-    _row(SOCKET, 41, "SO_WIFI_STATUS", NO, _NO_CARD),
-    _row(SOCKET, 42, "SO_PEEK_OFF", NO, "MSG_PEEK begins at the first byte"),
-    _row(SOCKET, 43, "SO_NOFCS", NO, _NO_CARD),
-    _row(SOCKET, 44, "SO_LOCK_FILTER", NO, _NO_FILTERS),
-    _row(SOCKET, 45, "SO_SELECT_ERR_QUEUE", NO, "there is no POLLPRI"),
-    _row(SOCKET, 46, "SO_BUSY_POLL", NO, _NO_CARD),
-    _row(SOCKET, 47, "SO_MAX_PACING_RATE", NO, "see `TcpConfig.pacing`"),
-    _row(SOCKET, 49, "SO_INCOMING_CPU", NO, _NO_CARD),
-    _row(SOCKET, 50, "SO_ATTACH_BPF", NO, _NO_FILTERS),
-    _row(SOCKET, 51, "SO_ATTACH_REUSEPORT_CBPF", NO, _NO_FILTERS),
-    _row(SOCKET, 52, "SO_ATTACH_REUSEPORT_EBPF", NO, _NO_FILTERS),
-    _row(SOCKET, 55, "SO_MEMINFO", NO),
-    _row(SOCKET, 56, "SO_INCOMING_NAPI_ID", NO, _NO_CARD),
-    _row(SOCKET, 57, "SO_COOKIE", NO),
-    _row(
-        SOCKET,
-        60,
-        "SO_ZEROCOPY",
-        LINUX,
-        "MSG_ZEROCOPY copies, and its notification says so",
-        on=STREAM,
-        within=(0, 1),
-    ),
-    _row(SOCKET, 60, "SO_ZEROCOPY", NO, "what is sent is copied once", on=DATAGRAM),
-    _row(SOCKET, 61, "SO_TXTIME", NO, "there is no queue that would keep it"),
-    _row(IP, 1, "IP_TOS", LINUX, "a stream leaves the two bits of ECN alone"),
-    _row(IP, 2, "IP_TTL", LINUX, "1 to 255, -1: the usual one", default=64),
-    _row(IP, 3, "IP_HDRINCL", NO, "for raw sockets"),
-    _row(
-        IP,
-        4,
-        "IP_OPTIONS",
-        OTHER,
-        "source routes only, and before connecting",
-        on=STREAM,
-        form=_STRUCT,
-        size=0,
-    ),
-    _row(IP, 4, "IP_OPTIONS", NO, on=DATAGRAM),
-    _row(IP, 5, "IP_ROUTER_ALERT", NO, "for raw sockets"),
-    _row(IP, 6, "IP_RECVOPTS", LINUX, on=DATAGRAM, form=_SWITCH),
-    _row(IP, 7, "IP_RETOPTS", NO),
-    _row(
-        IP,
-        8,
-        "IP_PKTINFO",
-        LINUX,
-        "also in sendmsg, where it chooses source and device",
-        on=DATAGRAM,
-        form=_SWITCH,
-    ),
-    _row(IP, 9, "IP_PKTOPTIONS", NO),
-    _row(
-        IP,
-        10,
-        "IP_MTU_DISCOVER",
-        OTHER,
-        "0 unless set (Linux: 1), so that routers cut what is too large",
-        on=DATAGRAM,
-        within=(0, 5),
-    ),
-    _row(
-        IP,
-        10,
-        "IP_MTU_DISCOVER",
-        OTHER,
-        "1 and 2, which are the same, for TCP looks for the path's MTU always",
-        on=STREAM,
-        default=1,
-        within=(1, 2),
-    ),
-    _row(
-        IP,
-        11,
-        "IP_RECVERR",
-        LINUX,
-        "datagrams: with a queue of errors (MSG_ERRQUEUE), 64 long; streams: soft errors at once",
-        form=_SWITCH,
-    ),
-    _row(IP, 12, "IP_RECVTTL", LINUX, "and IP_TTL in sendmsg", on=DATAGRAM, form=_SWITCH),
-    _row(IP, 13, "IP_RECVTOS", LINUX, "and IP_TOS in sendmsg", on=DATAGRAM, form=_SWITCH),
-    _row(IP, 14, "IP_MTU", LINUX, access="r"),
-    _row(IP, 15, "IP_FREEBIND", LINUX, "bind to an address that is not here", form=_SWITCH),
-    _row(IP, 16, "IP_IPSEC_POLICY", NO),
-    _row(IP, 17, "IP_XFRM_POLICY", NO),
-    _row(IP, 18, "IP_PASSSEC", NO),
-    _row(IP, 19, "IP_TRANSPARENT", NO),
-    _row(
-        IP,
-        20,
-        "IP_RECVORIGDSTADDR",
-        LINUX,
-        on=DATAGRAM,
-        form=_SWITCH,
-    ),
-    _row(IP, 21, "IP_MINTTL", NO),
-    _row(IP, 22, "IP_NODEFRAG", NO, "for raw sockets"),
-    _row(IP, 23, "IP_CHECKSUM", NO),
-    _row(IP, 24, "IP_BIND_ADDRESS_NO_PORT", LINUX, on=STREAM, form=_SWITCH),
-    _row(IP, 25, "IP_RECVFRAGSIZE", NO),
-    _row(IP, 26, "IP_RECVERR_RFC4884", NO),
-    _row(
-        IP,
-        32,
-        "IP_MULTICAST_IF",
-        LINUX,
-        "an address, ip_mreq or ip_mreqn",
-        on=DATAGRAM,
-        form=_STRUCT,
-        size=4,
-    ),
-    _row(IP, 33, "IP_MULTICAST_TTL", LINUX, on=DATAGRAM, default=1, within=(-1, 255)),
-    _row(IP, 34, "IP_MULTICAST_LOOP", LINUX, on=DATAGRAM, form=_SWITCH, default=1),
-    _row(
-        IP,
-        35,
-        "IP_ADD_MEMBERSHIP",
-        LINUX,
-        "ip_mreq or ip_mreqn; reported to routers (IGMPv2)",
-        on=DATAGRAM,
-        form=_STRUCT,
-        size=8,
-        access="w",
-    ),
-    _row(IP, 36, "IP_DROP_MEMBERSHIP", LINUX, on=DATAGRAM, form=_STRUCT, size=8, access="w"),
-    _row(IP, 37, "IP_UNBLOCK_SOURCE", NO, "groups have all sources (IGMPv2)"),
-    _row(IP, 38, "IP_BLOCK_SOURCE", NO, "groups have all sources (IGMPv2)"),
-    _row(IP, 39, "IP_ADD_SOURCE_MEMBERSHIP", NO, "groups have all sources (IGMPv2)"),
-    _row(IP, 40, "IP_DROP_SOURCE_MEMBERSHIP", NO, "groups have all sources (IGMPv2)"),
-    _row(IP, 41, "IP_MSFILTER", NO, "groups have all sources (IGMPv2)"),
-    _row(IP, 42, "MCAST_JOIN_GROUP", LINUX, on=DATAGRAM, form=_STRUCT, size=24, access="w"),
-    _row(IP, 45, "MCAST_LEAVE_GROUP", LINUX, on=DATAGRAM, form=_STRUCT, size=24, access="w"),
-    _row(
-        IP,
-        49,
-        "IP_MULTICAST_ALL",
-        LINUX,
-        "0: only groups that this socket has joined",
-        on=DATAGRAM,
-        default=1,
-        within=(0, 1),
-    ),
-    _row(IP, 50, "IP_UNICAST_IF", NO, "see SO_BINDTODEVICE"),
-    _row(IP, 51, "IP_LOCAL_PORT_RANGE", NO),
-    _row(UDP, 1, "UDP_CORK", LINUX, "also MSG_MORE", on=DATAGRAM, form=_SWITCH),
-    _row(UDP, 100, "UDP_ENCAP", NO),
-    _row(UDP, 101, "UDP_NO_CHECK6_TX", NO),
-    _row(UDP, 102, "UDP_NO_CHECK6_RX", NO),
-    _row(
-        UDP,
-        103,
-        "UDP_SEGMENT",
-        LINUX,
-        "also in sendmsg; up to 128 datagrams",
-        on=DATAGRAM,
-        within=(0, 0xFFFF),
-    ),
-    _row(
-        UDP,
-        104,
-        "UDP_GRO",
-        OTHER,
-        "remembered; datagrams come one by one, which it allows",
-        on=DATAGRAM,
-        form=_SWITCH,
-    ),
-    _tcp(1, "TCP_NODELAY", LINUX, "set, it flushes what a cork holds", form=_SWITCH),
-    _tcp(2, "TCP_MAXSEG", LINUX, "offered in the SYN, and bounds what is sent"),
-    _tcp(3, "TCP_CORK", LINUX, "200 ms at most", form=_SWITCH),
-    _tcp(4, "TCP_KEEPIDLE", LINUX),
-    _tcp(5, "TCP_KEEPINTVL", LINUX),
-    _tcp(6, "TCP_KEEPCNT", LINUX),
-    _tcp(7, "TCP_SYNCNT", LINUX, "7 where it is not set, not 6"),
-    _tcp(8, "TCP_LINGER2", LINUX),
-    _tcp(9, "TCP_DEFER_ACCEPT", LINUX, "counted in SYN-ACKs, whose time-outs grow to 60 s"),
-    _tcp(10, "TCP_WINDOW_CLAMP", OTHER, "bounds the receive buffer, what is unread included"),
-    _tcp(11, "TCP_INFO", OTHER, "232 bytes; fields without a counterpart are 0", access="r"),
-    _tcp(12, "TCP_QUICKACK", LINUX, form=_SWITCH, default=1),
-    _tcp(
-        13,
-        "TCP_CONGESTION",
-        LINUX,
-        "the names of `pystack plugins`; reno is newreno",
-        form=_NAME,
-        size=1,
-    ),
-    _tcp(14, "TCP_MD5SIG", NO),
-    _tcp(16, "TCP_THIN_LINEAR_TIMEOUTS", NO),
-    _tcp(17, "TCP_THIN_DUPACK", LINUX, "without any effect, as there since 4.16"),
-    _tcp(18, "TCP_USER_TIMEOUT", LINUX),
-    _tcp(19, "TCP_REPAIR", NO),
-    _tcp(20, "TCP_REPAIR_QUEUE", NO),
-    _tcp(21, "TCP_QUEUE_SEQ", NO),
-    _tcp(22, "TCP_REPAIR_OPTIONS", NO),
-    _tcp(23, "TCP_FASTOPEN", OTHER, "enough by itself; on a host with `fast_open` 0 is off"),
-    _tcp(24, "TCP_TIMESTAMP", NO),
-    _tcp(25, "TCP_NOTSENT_LOWAT", LINUX),
-    _tcp(26, "TCP_CC_INFO", NO),
-    _tcp(27, "TCP_SAVE_SYN", NO),
-    _tcp(28, "TCP_SAVED_SYN", NO),
-    _tcp(29, "TCP_REPAIR_WINDOW", NO),
-    _tcp(30, "TCP_FASTOPEN_CONNECT", LINUX, "enough by itself"),
-    _tcp(31, "TCP_ULP", NO, "TLS is the program's: `trio.SSLStream`"),
-    _tcp(32, "TCP_MD5SIG_EXT", NO),
-    _tcp(33, "TCP_FASTOPEN_KEY", NO),
-    _tcp(34, "TCP_FASTOPEN_NO_COOKIE", LINUX),
-    _tcp(35, "TCP_ZEROCOPY_RECEIVE", NO),
-    _tcp(36, "TCP_INQ", NO),
-    _tcp(37, "TCP_TX_DELAY", NO, "the link's `delay`"),
-    _tcp(38, "TCP_AO_ADD_KEY", NO),
-    _tcp(39, "TCP_AO_DEL_KEY", NO),
-    _tcp(40, "TCP_AO_INFO", NO),
-    _tcp(41, "TCP_AO_GET_KEYS", NO),
-    _tcp(42, "TCP_AO_REPAIR", NO),
-    _tcp(43, "TCP_IS_MPTCP", LINUX, "always 0", access="r"),
-    _tcp(44, "TCP_RTO_MAX_MS", OTHER, "60 s where it is not set, not 120; to the millisecond"),
-    _tcp(45, "TCP_RTO_MIN_US", NO),
-    _tcp(46, "TCP_DELACK_MAX_US", NO),
-)
-
+OPTIONS: Final = tuple(_rows())
 _BY_KEY: Final = {(kind, *row.key): row for row in OPTIONS for kind in row.kinds}
 
 

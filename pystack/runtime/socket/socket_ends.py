@@ -10,12 +10,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.core.addresses import Ip4, format_ip4
+from pystack.core.addresses import Ip4, Prefix, format_ip4
 from pystack.core.errors import error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, SOCKET, Option
 from pystack.runtime.socket.socket_options import SocketOptions, as_bytes, as_number
 from pystack.stack.interface import Interface
+from pystack.stack.routes import Route
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
@@ -80,6 +81,21 @@ class SocketEnd:
         stack, foreign = self.host.stack, self.flag(IP, numbers.IP_FREEBIND)
         if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
             raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
+
+    def route_to(self, remote: Ip4) -> Route | None:
+        """Return a route of the socket's own, by its options; None: the host's. OSError."""
+        routes = self.host.stack.routes
+        if self.device is not None:
+            route = routes.lookup_by(self.device, remote)
+            found = route or Route(Prefix.of(remote, 32), self.device, None, self.device.address)
+        else:
+            known = routes.lookup(remote)
+            if known is None or not self.flag(SOCKET, numbers.SO_DONTROUTE):
+                return None
+            found = known
+        if found.gateway is not None and self.flag(SOCKET, numbers.SO_DONTROUTE):
+            raise error_of(errno.ENETUNREACH)
+        return found
 
     # options
 
@@ -184,7 +200,23 @@ class SocketEnd:
         """Return the most that SO_RCVLOWAT can be."""
         return _MAX_NUMBER
 
+    def shown(self, address: Ip4, port: int) -> tuple[str, int]:
+        """Return an address as the BSD calls give it."""
+        return format_ip4(address), port
+
     # for the two kinds
+
+    def name(self) -> tuple[Ip4, int]:
+        """Return address and port of this end; zeros before it has any."""
+        raise NotImplementedError
+
+    def bind(self, local: Ip4, port: int) -> None:
+        """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
+        raise NotImplementedError
+
+    def shutdown(self, how: int) -> None:
+        """End sending, receiving or both. OSError: ENOTCONN, EINVAL."""
+        raise NotImplementedError
 
     def peer(self) -> tuple[Ip4, int]:
         """Return address and port of the other end. OSError (ENOTCONN)."""

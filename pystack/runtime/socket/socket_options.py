@@ -185,7 +185,7 @@ class ReadinessFd:
             self.fd, self._write_fd = os.pipe()
         self._shown = False
 
-    def show(self, readable: bool) -> None:
+    def show(self, *, readable: bool) -> None:
         """Make poll() say so."""
         if readable == self._shown:
             return

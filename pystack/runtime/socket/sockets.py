@@ -34,7 +34,8 @@ T = TypeVar("T")
 _ErrorType = type[BaseException]  # in the class below, `type` is an attribute
 
 ControlMessage = tuple[int, int, bytes]  # level, type, data
-Address = tuple[str, int] | None  # None: of a stream, or of nobody
+SocketAddress = tuple[str, int]
+Address = SocketAddress | None  # None: of a stream, or of nobody
 _CMSG_HEADER_BYTES: Final = 16
 MAX_PORT: Final = 0xFFFF
 
@@ -219,6 +220,28 @@ class HostSocket(trio.socket.SocketType):
         """Tell whether receiving or accepting would return (or raise) at once."""
         return self._closed or self._end.is_readable()
 
+    # addresses
+
+    async def bind(self, address: object) -> None:
+        """Take a local address and port (0: any free one). OSError: EADDRINUSE, EADDRNOTAVAIL."""
+        local = await self._resolve_open(address, local=True)
+        self._end.bind(*local)
+
+    def getsockname(self) -> SocketAddress:
+        """Return the address of this end; zeros before it has one."""
+        self._check_open()
+        return self._end.shown(*self._end.name())
+
+    def getpeername(self) -> SocketAddress:
+        """Return the address of the other end. OSError (ENOTCONN) where there is none."""
+        self._check_open()
+        return self._end.shown(*self._end.peer())
+
+    def shutdown(self, flag: int) -> None:
+        """End sending, receiving or both. OSError (ENOTCONN) without another end."""
+        self._check_open()
+        self._end.shutdown(flag)
+
     # receiving, in all ways of socket(2)
 
     async def recv(self, buflen: int, flags: int = 0, /) -> bytes:
@@ -282,7 +305,29 @@ class HostSocket(trio.socket.SocketType):
         messages, cut = _fitting(received.messages, ancbufsize)
         return received.size, messages, received.flags | cut, received.sender
 
+    async def sendto(self, data: object, *rest: object) -> int:
+        """Send data, with perhaps flags, to an address. OSError: EMSGSIZE, ENETUNREACH, ...
+
+        A stream ignores the address, as on Linux, unless MSG_FASTOPEN is among the flags.
+        """
+        if len(rest) not in (1, 2):
+            raise TypeError(
+                f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
+            )
+        return await self.sendmsg([data], (), index(rest[0]) if len(rest) == 2 else 0, rest[-1])  # type: ignore[arg-type] # what is no number raises TypeError
+
     # for the two kinds of sockets
+
+    async def sendmsg(
+        self,
+        buffers: Iterable[object],
+        ancdata: Iterable[tuple[int, int, object]] = (),
+        flags: int = 0,
+        address: object = None,
+        /,
+    ) -> int:
+        """Send the buffers as one, with control messages. OSError."""
+        raise NotImplementedError
 
     async def _receive(self, size: int, flags: int) -> Received:
         """Receive once. OSError."""
@@ -294,7 +339,7 @@ class HostSocket(trio.socket.SocketType):
 
     def _show_readiness(self) -> None:
         if self._fd is not None and not self._closed:
-            self._fd.show(self._end.is_readable())
+            self._fd.show(readable=self._end.is_readable())
 
     def _refuse(self, what: str) -> NoReturn:
         raise OSError(errno.EOPNOTSUPP, f"{what}: this socket exists inside pystack only")
@@ -320,6 +365,14 @@ class HostSocket(trio.socket.SocketType):
             result = attempt()
         self._show_readiness()
         return result
+
+    async def _resolve_open(self, address: object, *, local: bool) -> tuple[Ip4, int]:
+        """Return an address as `_resolve` does, having let others run, of a socket still open."""
+        self._check_open()
+        found = await self._resolve(address, local=local)
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        return found
 
     async def _resolve(self, address: object, *, local: bool) -> tuple[Ip4, int]:
         """Return an address of the BSD calls as numbers. May not be a checkpoint."""
@@ -357,6 +410,12 @@ class HostSocket(trio.socket.SocketType):
             current_host.reset(token)
         address, number, *_ = found[0][4]
         return str(address), int(number)
+
+
+def joined(buffers: Iterable[object]) -> memoryview:
+    """Return what is to be sent, of several buffers, as one."""
+    views = [view_of(buffer) for buffer in buffers]
+    return views[0] if len(views) == 1 else memoryview(b"".join(views))
 
 
 def _room_in(view: memoryview, nbytes: int) -> int:

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.core.errors import error_of
-from pystack.runtime.socket import (
-    error_queue,
-    stream_options,
-    stream_readiness,
-    tcp_sockopts,
-    urgent_byte,
-)
+from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket.socket_ends import SocketEnd
@@ -31,9 +25,8 @@ from pystack.runtime.socket.sockets import (
     MSG_ZEROCOPY,
     Received,
 )
-from pystack.runtime.socket.stream_opening import route_of, with_fast_open
-from pystack.runtime.socket.stream_options import NO_PEER, OVER, peer_is_done
-from pystack.runtime.socket.tcp_sockopts import Changes
+from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
+from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_space
@@ -187,7 +180,7 @@ class StreamEnd(SocketEnd):
             local_port=local_port,
             config=with_fast_open(config) if config is not None and fast else config,
             source_route=source_route,
-            route=route_of(self, remote),
+            route=self.route_to(remote),
             text=memoryview(b"") if fast and text is None else text,
         )
         opening_socket.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
@@ -338,7 +331,7 @@ class StreamEnd(SocketEnd):
             return self._try_urgent(connected, size, flags)
         if woken and not self.is_readable():
             return None
-        data = urgent_byte.read(self, connected, size, peek=bool(flags & MSG_PEEK))
+        data = stream_state.read(self, connected, size, peek=bool(flags & MSG_PEEK))
         # Nothing is asked for: returns once there is something
         if data or (size == 0 and connected.connection.receive_buffer.readable_bytes):
             return Received(b"" if flags & MSG_TRUNC else data, len(data))
@@ -355,18 +348,18 @@ class StreamEnd(SocketEnd):
         """MSG_OOB: the last byte of what the peer calls urgent, once."""
         if self.flag(SOCKET, numbers.SO_OOBINLINE):
             raise error_of(errno.EINVAL)
-        received = urgent_byte.look(connected, size, taken=self._urgent_taken)
+        received = stream_state.look_at_urgent(connected, size, taken=self._urgent_taken)
         if received is not None and not flags & MSG_PEEK:
             self._urgent_taken = connected.connection.tcb.rcv_up
         return received
 
     def is_readable(self) -> bool:
         """Tell whether receiving or accepting would return (or raise) at once."""
-        return stream_readiness.is_readable(self)
+        return stream_state.is_readable(self)
 
     def try_writable(self) -> bool | None:
         """Tell whether sending would not have to wait; None: not now."""
-        return stream_readiness.try_writable(self)
+        return stream_state.try_writable(self)
 
     # what lies below
 
@@ -430,7 +423,7 @@ class StreamEnd(SocketEnd):
 
     def known_option(self, row: Option) -> int | str | bytes | None:
         """Return an option that says something of the socket; None for one just remembered."""
-        known = stream_options.known(self, row)
+        known = stream_state.known_option(self, row)
         return super().known_option(row) if known is None else known
 
     def option_set(self, row: Option, data: bytes, number: int) -> int | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import LOOPBACK, UNSPECIFIED, format_ip4
+from pystack.core.addresses import LOOPBACK, UNSPECIFIED
 from pystack.core.errors import error_of
 from pystack.runtime.socket.socket_options import view_of
-from pystack.runtime.socket.sockets import MSG_FASTOPEN, HostSocket, Received, check_flags
+from pystack.runtime.socket.sockets import MSG_FASTOPEN, HostSocket, Received, check_flags, joined
 from pystack.runtime.socket.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState
 
@@ -45,32 +45,10 @@ class StreamSocket(HostSocket):
         state = "idle" if end.listener is None else "listening"
         return f"<StreamSocket {self._host.name} {self.getsockname()} {state}>"
 
-    # addresses
-
-    async def bind(self, address: object) -> None:
-        """Take a local address and port (0: any free one). OSError: EADDRINUSE and the like."""
-        self._check_open()
-        local, port = await self._resolve(address, local=True)
-        await trio.lowlevel.checkpoint()
-        self._check_open()
-        self._end.bind(local, port)
-
     def listen(self, backlog: int = _DEFAULT_BACKLOG) -> None:
         """Let connections in. OSError: EADDRINUSE, EINVAL."""
         self._check_open()
         self._end.listen(backlog)
-
-    def getsockname(self) -> tuple[str, int]:
-        """Return (address, port) of this end; ("0.0.0.0", 0) before it has one."""
-        self._check_open()
-        local, port = self._end.name()
-        return format_ip4(local), port
-
-    def getpeername(self) -> tuple[str, int]:
-        """Return (address, port) of the other end. OSError (ENOTCONN) where there is none."""
-        self._check_open()
-        remote, port = self._end.peer()
-        return format_ip4(remote), port
 
     # connections
 
@@ -78,7 +56,7 @@ class StreamSocket(HostSocket):
         """Return the next connection and its other end. OSError (EINVAL) without `listen`."""
         end = await self._attempt(self._reader, self._end.accept)
         assert end.socket is not None
-        return type(self)(end), end.socket.remote_address
+        return type(self)(end), end.shown(end.socket.remote, end.socket.connection.remote_port)
 
     async def connect(self, address: object) -> None:
         """Open a connection. Cancelled, the socket is closed, as Trio's are.
@@ -91,10 +69,7 @@ class StreamSocket(HostSocket):
         """Open a connection with that text to send; return how much of it was taken."""
         end = self._end
         try:
-            self._check_open()
-            remote, port = await self._resolve(address, local=False)
-            await trio.lowlevel.checkpoint()
-            self._check_open()
+            remote, port = await self._resolve_open(address, local=False)
             opening = end.connect(LOOPBACK if remote == UNSPECIFIED else remote, port, text)
             taken = len(opening.connection.send_buffer)
             while opening.connection.state in _OPENING and not end.deferred:
@@ -109,11 +84,6 @@ class StreamSocket(HostSocket):
             raise OSError(number, f"Error connecting to {address!r}: {os.strerror(number)}")
         return taken
 
-    def shutdown(self, flag: int) -> None:
-        """End sending, receiving or both. OSError (ENOTCONN) without a connection."""
-        self._check_open()
-        self._end.shutdown(flag)
-
     # data
 
     async def send(self, data: object, flags: int = 0, /) -> int:
@@ -121,21 +91,6 @@ class StreamSocket(HostSocket):
         check_flags(flags)
         view = view_of(data)
         return await self._attempt(self._writer, lambda: self._end.try_send(view, flags))
-
-    async def sendto(self, data: object, *rest: object) -> int:
-        """Send as `send` does; the address is ignored, as it is by Linux.
-
-        With MSG_FASTOPEN it connects there, with the first of the data in the SYN, if may be.
-        """
-        if len(rest) not in (1, 2):
-            raise TypeError(
-                f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
-            )
-        flags = rest[0] if len(rest) == 2 else 0
-        if isinstance(flags, int) and flags & MSG_FASTOPEN:
-            check_flags(flags & ~MSG_FASTOPEN)
-            return await self._open(rest[-1], memoryview(bytes(view_of(data))))
-        return await self.send(data, flags if isinstance(flags, int) else 0)
 
     async def sendmsg(
         self,
@@ -145,12 +100,16 @@ class StreamSocket(HostSocket):
         address: object = None,
         /,
     ) -> int:
-        """Send the buffers as one. OSError (EOPNOTSUPP) for ancillary data."""
+        """Send the buffers as one. OSError (EOPNOTSUPP) for ancillary data.
+
+        With MSG_FASTOPEN it connects to the address, with the first of the data in the SYN.
+        """
         if tuple(ancdata):
             raise error_of(errno.EOPNOTSUPP, "ancillary data")
-        data = b"".join(bytes(view_of(part)) for part in buffers)
+        data = joined(buffers)
         if address is not None and flags & MSG_FASTOPEN:
-            return await self.sendto(data, flags, address)
+            check_flags(flags & ~MSG_FASTOPEN)
+            return await self._open(address, memoryview(bytes(data)))
         return await self.send(data, flags)
 
     async def _receive(self, size: int, flags: int) -> Received:

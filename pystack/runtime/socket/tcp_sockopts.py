@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import ConfigError, error_of
@@ -167,6 +168,13 @@ def changes(
         case numbers.TCP_RTO_MAX_MS:
             return {"max_rto_s": _within(number, _MAX_RTO_MS, _MIN_RTO_MAX_MS) / 1000}
     return {}
+
+
+def with_fast_open(config: TcpConfig) -> TcpConfig:
+    """Return what a client's connection has that asks for Fast Open, whatever its host does."""
+    if config.fast_open in ("client", "both"):
+        return config
+    return replace(config, fast_open="both" if config.fast_open == "server" else "client")
 
 
 def switch(conn: Connection, key: Key, number: int) -> bool:

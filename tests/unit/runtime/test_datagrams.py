@@ -178,7 +178,7 @@ def test_an_unconnected_socket_hears_nothing_of_it() -> None:
 def test_who_asks_hears_that_a_neighbour_is_not_there_after_three_seconds() -> None:
     async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
         async with await a.open_udp_socket() as socket:
-            socket.set_receive_errors(True)
+            socket.set_receive_errors()
             await trio.sleep(7)
             await socket.send_to(b"anybody?", ("10.0.0.99", 9))
             with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted

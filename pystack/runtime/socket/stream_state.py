@@ -1,0 +1,142 @@
+"""What a SOCK_STREAM socket is read as: its options, whether it is ready, its data and urgent byte.
+
+The urgent byte is what BSD programs know: read out of line by MSG_OOB, left out of the rest. For
+TCP it stays in line (RFC 6093); it is the last byte before where the peer's pointer points.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.errors import error_of
+from pystack.runtime.socket import option_numbers as numbers
+from pystack.runtime.socket import tcp_sockopts
+from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
+from pystack.runtime.socket.sockets import MSG_OOB, MSG_TRUNC, Received
+from pystack.tcp import send_space, urgent
+from pystack.tcp.states import TcpState
+
+if TYPE_CHECKING:
+    from pystack.runtime.socket.stream_ends import StreamEnd
+    from pystack.stack.tcp_socket import TcpSocket
+
+# Linux has no socket in TIME-WAIT: for its user it is closed.
+OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
+NO_PEER: Final = OVER | {TcpState.SYN_SENT}
+_HEADERS_BYTES: Final = 40
+
+
+def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
+    """Return an option that says something of a stream; None for others."""
+    if row.key == (SOCKET, numbers.SO_ACCEPTCONN):
+        return int(end.listener is not None)
+    connected = end.socket
+    if row.key == (IP, numbers.IP_MTU):
+        if connected is None or connected.connection.state in NO_PEER:
+            raise error_of(errno.ENOTCONN)
+        path_mss = connected.connection.tcb.path_mss
+        mtu_bytes = connected.route.interface.mtu_bytes
+        return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + _HEADERS_BYTES)
+    if connected is not None:
+        if row.key == (IP, numbers.IP_TTL):
+            return connected.ip.ttl
+        if row.key == (IP, numbers.IP_TOS):
+            return connected.ip.tos
+    elif row.key == (IP, numbers.IP_TTL) and end.options.number(*row.key) < 1:
+        return end.host.tcp.config.ttl
+    if row.level == SOCKET and not end.options.is_set(*row.key):
+        if row.number == numbers.SO_SNDBUF:
+            opened = None if connected is None else connected.connection
+            size = end.config.send_buffer_bytes
+            return size if opened is None else send_space.limit_bytes(opened)
+        if row.number == numbers.SO_RCVBUF:
+            if connected is None:
+                return end.config.receive_buffer_bytes
+            return connected.connection.tcb.rcv_buf_bytes
+    opened = None if connected is None else connected.connection
+    found = tcp_sockopts.read(row.key, end.config, opened)
+    if found is None and row.key == (TCP, numbers.TCP_INFO):
+        return tcp_sockopts.info_without_connection(listening=end.listener is not None)
+    return found
+
+
+def peer_is_done(connected: TcpSocket) -> bool:
+    """Tell whether the peer's end of data has come, and all before it."""
+    tcb = connected.connection.tcb
+    return tcb.rcv_fin_seq is not None and tcb.rcv_nxt > tcb.rcv_fin_seq
+
+
+def is_readable(end: StreamEnd) -> bool:
+    """Tell whether receiving or accepting would return (or raise) at once."""
+    if end.listener is not None:
+        return bool(end.listener.ready) or end.listener.broken
+    if end.socket is None:
+        return True  # as poll() finds a socket that is not connected: POLLHUP
+    connection = end.socket.connection
+    waiting = connection.receive_buffer.readable_bytes
+    if waiting and connection.tcb.rcv_up and not end.flag(SOCKET, numbers.SO_OOBINLINE):
+        waiting -= offset_of_urgent(end.socket) == 0
+    # Never more than half of the buffer as it is, or it could wait for ever
+    most = max(1, connection.tcb.rcv_buf_bytes // 2)
+    wanted = min(end.options.number(SOCKET, numbers.SO_RCVLOWAT), most) if end.waits_for_more else 1
+    return (
+        end.read_shut
+        or waiting >= wanted
+        or peer_is_done(end.socket)
+        or bool(end.soft_error or (end.notices and end.notices.queue))
+        or connection.state in OVER
+    )
+
+
+def try_writable(end: StreamEnd) -> bool | None:
+    """Tell whether sending would not have to wait; None: not now, and it will be told when."""
+    connected = end.socket
+    if end.listener is not None:
+        return None  # as poll(2) says
+    if connected is None or end.write_shut or end.deferred:
+        return True
+    connection = connected.connection
+    # As for poll(2) in Linux, a good part of the buffer must be free: as for WRITABLE.
+    if connection.state is TcpState.CLOSED or (
+        connection.state is not TcpState.SYN_SENT and send_space.writable(connection)
+    ):
+        return True
+    connection.write_blocked = True
+    return None
+
+
+def offset_of_urgent(connected: TcpSocket) -> int:
+    """Return how far before the urgent byte reading is; -1: there is none ahead."""
+    return urgent.unread_bytes(connected.connection) - 1
+
+
+def read(end: StreamEnd, connected: TcpSocket, size: int, *, peek: bool) -> bytes:
+    """Read, but not beyond the urgent byte, which is left out unless it is wanted in line."""
+    table, now = end.host.tcp, end.host.now()
+    if not peek and not connected.connection.tcb.rcv_up:  # nearly always
+        return table.read(connected, size, now)
+    offset, skipped = offset_of_urgent(connected), 0
+    if offset > 0:
+        size = min(size, offset)
+    elif offset == 0 and not end.flag(SOCKET, numbers.SO_OOBINLINE):
+        skipped = 1
+    if peek:
+        return connected.connection.receive_buffer.peek(skipped + size)[skipped:]
+    if skipped:
+        table.read(connected, 1, now)
+    return table.read(connected, size, now)
+
+
+def look_at_urgent(connected: TcpSocket, size: int, *, taken: int) -> Received | None:
+    """Return the urgent byte; None: it has not come yet. OSError (EINVAL): there is none.
+
+    `taken`: the end of the urgent text whose byte was read already.
+    """
+    connection, offset = connected.connection, offset_of_urgent(connected)
+    if offset < 0 or connection.tcb.rcv_up == taken:
+        raise error_of(errno.EINVAL)
+    data = connection.receive_buffer.peek(offset + 1)[offset:]
+    if not data:
+        return None
+    return Received(data[:size], min(size, 1), [], MSG_OOB | (0 if size else MSG_TRUNC))
