@@ -18,6 +18,7 @@ from pystack.cli.words import NETEM, SERVICES, Words, takes
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import DeviceError
 from pystack.core.rng import component_rng
+from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, is_the_machines_root, whom_to_be
 from pystack.runtime.device.tap_host import (
     DEFAULT_ADDRESS,
@@ -123,7 +124,7 @@ def up_command(
         json=json,
         observe=checked(observe),
         port=port,
-        words=words,
+        words=as_words(words),
     )
     placements = _placements(serve, service_words, config)
     root = service_words.get("root")

@@ -36,6 +36,7 @@ from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
+from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, whom_to_be
 from pystack.runtime.device.tap_host import DEFAULT_ADDRESS, TapHostConfig
 from pystack.runtime.host import TrioHost
@@ -135,7 +136,7 @@ class Vantage:
             case Way.LAB:
                 return self._lab()
         # What is wrong with the words is found now, and not when the run has begun.
-        PipeConfig.parse(**self.words)
+        PipeConfig.parse(**as_words(self.words))
         more = tuple(self.given.get("serve", ()))
         wanted = [Server(server.name, (*server.services, *more)) for server in servers]
         for name, port in map(split_server, self._dns()):
@@ -185,7 +186,7 @@ class Vantage:
             pcap=self.given.get("pcap"),
             congestion=self.given.get("congestion", "cubic"),
             observe=checked(self.given.get("observe")),
-            words=self.words,
+            words=as_words(self.words),
         )
 
     def _giving_up_root(self) -> Callable[[], None]:

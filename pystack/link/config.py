@@ -2,18 +2,17 @@
 
     PipeConfig.parse(delay="20ms", jitter="2ms", loss="1%", rate="10mbit", limit=100)
 
-A number is in the unit of the result: seconds, bits per second, bytes, 0..1. A text says its unit.
-Where netem puts several values after a word, so may the text: delay="20ms 5ms 25%", loss="gemodel
-1% 10%". A word that would do nothing is refused (`pystack.link.idle`).
+The words are those of the table in `words.py`; here is what their values mean. Where netem puts
+several values after a word, so may the text: delay="20ms 5ms 25%", loss="gemodel 1% 10%". A word
+that would do nothing is refused (`pystack.link.idle`).
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Unpack
 
 from pystack.core.errors import ConfigError
-from pystack.core.suggest import suggest
 from pystack.core.units import (
     parse_probability,
     parse_rate_bps,
@@ -31,6 +30,7 @@ from pystack.link.impair.slot import Slot, parse_slot
 from pystack.link.impair.trace import DelayTrace, DeliveryTrace, parse_delay_trace, parse_trace
 from pystack.link.qdisc.base import QdiscFactory
 from pystack.link.transmit import DEFAULT_LIMIT_PACKETS, Rate
+from pystack.link.words import NetemWords, unknown_word
 from pystack.wire.ipv4 import MIN_MTU_BYTES
 
 
@@ -98,20 +98,20 @@ class PipeConfig:
             raise ConfigError("cell_overhead is of each cell: give cell_size")
 
     @classmethod
-    def parse(cls, **words: object) -> "PipeConfig":
+    def parse(cls, **words: Unpack[NetemWords]) -> "PipeConfig":
         """Return the configuration that the words say. Raises ConfigError."""
         config = cls().updated(**words)
         _refuse_idle((config, words))
         return config
 
-    def updated(self, **words: object) -> "PipeConfig":
-        """Return this one with the words' changes; None for a word takes it back."""
+    def updated(self, **words: Unpack[NetemWords]) -> "PipeConfig":
+        """Return this one with the words' changes; None for a word takes it back. ConfigError."""
         if "loss" in words and "loss_correlation" not in words:
             words = {"loss_correlation": None, **words}
         fields: dict[str, object] = {}
         for word, value in words.items():
             if word not in _WORDS:
-                raise _unknown(word)
+                raise unknown_word(word)
             parse, names = _WORDS[word]
             if value is None:
                 fields.update({name: _DEFAULTS[name] for name in names})
@@ -156,15 +156,16 @@ class PipeConfig:
 
 def update_both(
     configs: tuple[PipeConfig, PipeConfig],
-    words: Mapping[str, object],
-    a_to_b: Mapping[str, object] | None,
-    b_to_a: Mapping[str, object] | None,
+    words: NetemWords,
+    a_to_b: NetemWords | None,
+    b_to_a: NetemWords | None,
 ) -> tuple[PipeConfig, PipeConfig]:
     """Return both directions with these words' changes: those for both, then each one's own.
 
     Raises ConfigError, also for a word that would do nothing in any direction it is said for.
     """
-    forth, back = {**words, **(a_to_b or {})}, {**words, **(b_to_a or {})}
+    forth: NetemWords = {**words, **(a_to_b or {})}
+    back: NetemWords = {**words, **(b_to_a or {})}
     updated = configs[0].updated(**forth), configs[1].updated(**back)
     _refuse_idle((updated[0], forth), (updated[1], back))
     return updated
@@ -277,15 +278,10 @@ _WORDS: Final[dict[str, tuple[_Parse, tuple[str, ...]]]] = {
     "impairments": (_list_of_impairments, ("impairments",)),
     "seed": (_text(_count), ("seed",)),
 }
-WORDS: Final = frozenset(_WORDS)
 
 _DEFAULTS: Final[dict[str, object]] = {
     field.name: field.default for field in dataclasses.fields(PipeConfig)
 }
-
-
-def _unknown(word: str) -> ConfigError:
-    return ConfigError(f"a link does not know the word {word!r}{suggest(word, sorted(_WORDS))}")
 
 
 def _wrong(word: str, value: object, error: Exception) -> ConfigError:

@@ -1,8 +1,8 @@
 """Link: two ports joined by two pipes, each direction with its own behaviour and its own chance."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Unpack
 
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
@@ -15,6 +15,7 @@ from pystack.link.impair.packet import Predicate
 from pystack.link.pipe import Pipe
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Send, refusing
 from pystack.link.qdisc.base import is_mark
+from pystack.link.words import NetemWords
 from pystack.observe.observer import Dropped, Observer
 from pystack.wire.frame import Frame
 from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
@@ -116,9 +117,9 @@ class Link:
     def set(
         self,
         *,
-        a_to_b: Mapping[str, object] | None = None,
-        b_to_a: Mapping[str, object] | None = None,
-        **words: object,
+        a_to_b: NetemWords | None = None,
+        b_to_a: NetemWords | None = None,
+        **words: Unpack[NetemWords],
     ) -> None:
         """Change these words, in both directions or in one; the others stay as they are.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Unpack
 
 import trio
 
@@ -21,6 +21,7 @@ from pystack.core.scheduler import Handle
 from pystack.dns.config import AskWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
+from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.registry import ClosingObserver, Scene, read_observer
@@ -42,7 +43,7 @@ from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
-from pystack.topology.topology import Addresses, Topology, Words
+from pystack.topology.topology import Addresses, Topology
 
 DEFAULT_SUBNET: Final = "10.0.0.0/24"
 
@@ -235,10 +236,10 @@ class Network:
         b: NodeLike,
         *,
         preset: str | None = None,
-        a_to_b: Words | None = None,
-        b_to_a: Words | None = None,
+        a_to_b: NetemWords | None = None,
+        b_to_a: NetemWords | None = None,
         mtu_bytes: int = DEFAULT_MTU_BYTES,
-        **words: object,
+        **words: Unpack[NetemWords],
     ) -> NetworkLink:
         """Join two nodes by a link, which behaves as the words of tc-netem(8) say.
 

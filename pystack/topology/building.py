@@ -14,6 +14,7 @@ from pystack.core.suggest import suggest
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
+from pystack.link.words import as_words
 from pystack.topology import presets
 from pystack.topology.reading import Document
 from pystack.topology.spec import KINDS, STATION_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
@@ -138,7 +139,7 @@ def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:
                 assert isinstance(given, dict)
                 both = {key: words[key] for key in words if key not in ("a_to_b", "b_to_a")}
                 # Not whether a word would do nothing: its partner may come with an earlier event.
-                PipeConfig().updated(**{**sent, **both, **given})
+                PipeConfig().updated(**as_words({**sent, **both, **given}))
     if event.groups or event.action == "partition":
         topology.partition(event.groups).heal()
     if event.node is not None and spec.nodes[event.node].kind in STATION_KINDS:
@@ -177,5 +178,5 @@ def _placed_link(document: Document | None, path: Path, link: LinkSpec) -> Itera
             for word, value in words.items():
                 if word not in ("preset", "mtu_bytes"):
                     with _placed(document, where, word):
-                        PipeConfig().updated(**{word: value})
+                        PipeConfig().updated(**as_words({word: value}))
         document.fail(path, f"{link.a} - {link.b}: {error}")

@@ -29,7 +29,7 @@ from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.dns.config import parse_resolver
-from pystack.link.config import WORDS
+from pystack.link.words import WORDS, NetemWords, as_words
 from pystack.observe.registry import read_observer
 from pystack.topology import presets
 from pystack.topology.addressing import parse_subnet
@@ -58,7 +58,8 @@ _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "port": ("port", "address"),
 }
 LINK_WORDS: Final = sorted(WORDS)
-_FILES: Final = ("trace", "delay_trace", "distribution")  # words whose value may be a file's name
+# Words whose value may be a file's name
+_FILES: Final = frozenset(name for name, word in WORDS.items() if "FILE" in word.values)
 _LINK_OWN: Final = ("between", "preset", "mtu_bytes", "a_to_b", "b_to_a")
 _EVENT_WORDS: Final = ("at", "link", "direction", *ACTIONS)
 _DIRECTIONS: Final = ("a_to_b", "b_to_a")
@@ -246,8 +247,8 @@ class _Reader:
             line=self._doc.line(path),
         )
 
-    def _one_way(self, path: Path, value: object) -> dict[str, object]:
-        return self._link_words(path, self._doc.table(path, value, None), ())
+    def _one_way(self, path: Path, value: object) -> NetemWords:
+        return as_words(self._link_words(path, self._doc.table(path, value, None), ()))
 
     def _link_words(
         self, path: Path, words: Mapping[str, object], others: Sequence[str]

@@ -7,12 +7,11 @@ tail and long, as those of real modems are. A word that is given beside a preset
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Unpack
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
-
-Words = Mapping[str, object]
+from pystack.link.words import NetemWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +19,8 @@ class Preset:
     """One kind of line. `up` is from the subscriber, the first node that `link` is given."""
 
     about: str
-    up: Words
-    down: Words
+    up: NetemWords
+    down: NetemWords
 
 
 def _line(
@@ -29,7 +28,7 @@ def _line(
     *,
     rates: tuple[str, str],  # up, down
     limits: tuple[int, int],  # packets that wait for the line, up and down
-    **both: object,
+    **both: Unpack[NetemWords],
 ) -> Preset:
     (rate_up, rate_down), (limit_up, limit_down) = rates, limits
     return Preset(
@@ -114,7 +113,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
 }
 
 
-def words_of(name: str | None) -> tuple[Words, Words]:
+def words_of(name: str | None) -> tuple[NetemWords, NetemWords]:
     """Return a preset's words up and down; none for None. ConfigError where there is no such."""
     if name is None:
         return {}, {}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pystack.link.words import NetemWords
+
 Words = Mapping[str, object]
 AddressWords = str | list[str] | None
 
@@ -44,8 +46,8 @@ class LinkSpec:
     a: str
     b: str
     words: Words  # for both directions; also preset and mtu_bytes
-    a_to_b: Words
-    b_to_a: Words
+    a_to_b: NetemWords
+    b_to_a: NetemWords
     line: int
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from pystack.core.addresses import (
     LOOPBACK,
@@ -32,6 +32,7 @@ from pystack.link.config import PipeConfig, update_both
 from pystack.link.link import Link
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import DEFAULT_MTU_BYTES
+from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
@@ -50,7 +51,6 @@ LinkT = TypeVar("LinkT", bound=Link)
 
 # One address ("10.0.0.9/24"), or one for each of eth0, eth1 ...; None: the next that is free.
 Addresses = str | Sequence[str | None] | None
-Words = Mapping[str, object]
 
 
 @dataclass(eq=False, slots=True)
@@ -111,11 +111,11 @@ class Topology:
         b: str,
         *,
         preset: str | None = None,
-        a_to_b: Words | None = None,
-        b_to_a: Words | None = None,
+        a_to_b: NetemWords | None = None,
+        b_to_a: NetemWords | None = None,
         mtu_bytes: int = DEFAULT_MTU_BYTES,
         make: type[LinkT],
-        **words: object,
+        **words: Unpack[NetemWords],
     ) -> LinkT:
         """Join two nodes by a link; `make` is its class.
 

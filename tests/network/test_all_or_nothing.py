@@ -8,7 +8,7 @@ import trio
 
 import pystack
 from pystack.core.errors import ConfigError
-from pystack.link.config import WORDS
+from pystack.link.words import WORDS
 from pystack.stack.host import Host
 
 Act = Callable[[pystack.Network], object]

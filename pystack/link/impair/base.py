@@ -5,7 +5,7 @@ nothing to know of pipes. The built-in ones are `Stage`s, which hand a frame on 
 make no tuple for it; `as_impairment` makes such a stage an impairment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from pystack.core.rng import Random
@@ -36,6 +36,9 @@ class Impairment(Protocol):
 
 # Makes an impairment, once its words are known: each direction of a link has one of its own.
 ImpairmentFactory = Callable[[Random], Impairment]
+
+# How one asks for a stage: its name with its words, or what makes it (a class, a function).
+ImpairmentLike = str | Mapping[str, object] | ImpairmentFactory
 
 
 class Stage:

@@ -1,6 +1,6 @@
 """What a queueing discipline is: it decides what waits, in which order, and what is thrown away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from pystack.core.rng import Random
@@ -51,6 +51,9 @@ class Qdisc(Protocol):
 
 # Makes a queue, once its words are known: a pipe has one queue, a link two, each of its own.
 QdiscFactory = Callable[[Random], Qdisc]
+
+# How one asks for a queue: its name with its words, or what makes it (a class, a function).
+QdiscLike = str | Mapping[str, object] | QdiscFactory
 
 
 def is_mark(reason: str) -> bool:

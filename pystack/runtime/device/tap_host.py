@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -37,6 +37,7 @@ from pystack.tcp.congestion.registry import congestion_control
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
+    from pystack.link.words import NetemWords
 
 DEFAULT_ADDRESS: Final = "10.77.0.2/24"
 DEFAULT_MAC: Final = "02:00:00:00:00:02"  # locally administered
@@ -87,7 +88,7 @@ class TapHostConfig:
         json: bool = False,
         port: str | None = None,
         observe: tuple[str, ...] = (),
-        words: Mapping[str, object] | None = None,
+        words: NetemWords | None = None,
     ) -> TapHostConfig:
         """Read addresses from text, and check that all fits together. Raises ConfigError.
 
@@ -220,7 +221,7 @@ def _tell_offload(config: TapHostConfig, port: Port) -> None:
 # The emulator is only imported where it is asked for: a tenth of a second of `pystack up`.
 
 
-def _read_trouble(words: Mapping[str, object]) -> PipeConfig:
+def _read_trouble(words: NetemWords) -> PipeConfig:
     from pystack.link.config import PipeConfig
 
     return PipeConfig.parse(**words)

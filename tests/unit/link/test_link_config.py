@@ -6,8 +6,9 @@ import pytest
 from pipe_bench import Bench
 
 from pystack import ConfigError
-from pystack.link.config import WORDS, PipeConfig, update_both
+from pystack.link.config import PipeConfig, update_both
 from pystack.link.impair.loss import FourState, GilbertElliott, RandomLoss
+from pystack.link.words import WORDS
 
 
 def test_no_words_are_a_perfect_wire() -> None:

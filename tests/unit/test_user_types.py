@@ -1,0 +1,68 @@
+"""What a type checker says of a user's program: `mypy --strict`, as it is installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+pytest.importorskip("mypy", reason="mypy is in the extra `test`")
+
+ROOT: Final = Path(__file__).parents[2]
+PROGRAM: Final = """
+import pystack
+
+async def main() -> None:
+    async with pystack.Network(seed=7) as net:
+        a, b = net.host("a"), net.host("b")
+        link = net.link(a, b, delay="20ms", loss=0.01, a_to_b={"rate": "1mbit", "limit": 50})
+        link.set(loss="30%", b_to_a={"loss": None})
+        {line}
+
+pystack.run(main)
+"""
+
+
+def complaints(folder: Path, *lines: str) -> list[list[str]]:
+    """Return what mypy has to say of each line in a program, in one run for all."""
+    programs = [folder / f"program{number}.py" for number in range(len(lines))]
+    for program, line in zip(programs, lines, strict=True):
+        program.write_text(PROGRAM.replace("{line}", line))
+    # In the project's folder: there mypy remembers what it knows of the package.
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", *map(str, programs)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return [
+        [said for said in done.stdout.splitlines() if said.startswith(f"{program}:")]
+        for program in programs
+    ]
+
+
+# Lines that are wrong, and what is named in the one error about each.
+WRONG: Final = {
+    'net.link(a, b, dely="20ms")': 'keyword argument "dely" for "link" of "Network"',
+    "net.link(a, b, loss=object())": '"loss" to "link" of "Network"',
+    'net.link(a, b, a_to_b={"rte": "1mbit"})': '"a_to_b" to "link" of "Network"',
+    'link.set(los="1%")': 'keyword argument "los" for "set" of "Link"',
+    "link.set(ecn=5)": '"ecn" to "set" of "Link"',
+}
+RIGHT: Final = (
+    "link.set(qdisc='fq_codel limit 100', rate=1e6, drop=[3, 5])",
+    "link.set(drop=lambda packet: packet.dst_port == 53)",
+)
+
+
+def test_a_program_that_misspells_a_word_is_refused(tmp_path: Path) -> None:
+    said = complaints(tmp_path, *RIGHT, *WRONG)
+    for line, found in zip((*RIGHT, *WRONG), said, strict=True):
+        if line in RIGHT:
+            assert found == [], line
+        else:
+            errors = [each for each in found if ": error: " in each]
+            assert [WRONG[line] in each for each in errors] == [True], line
