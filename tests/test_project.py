@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,13 @@ import pytest
 import pystack
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+# Signs to look, not limits to obey: what is longer for a reason stands below with it.
 MAX_FILE_LINES: Final = 500
 MAX_FUNCTION_LINES: Final = 60
+LONG_FILES: Final = {
+    "pystack/runtime/network.py": "the whole face of a network, most of it docstrings",
+}
+LONG_FUNCTIONS: Final[Mapping[str, str]] = {}
 # Put together, so that this file does not find itself.
 UNFINISHED: Final = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 # What a document may name, and a reader may want to open: paths in code spans and blocks.
@@ -50,15 +55,15 @@ def text_of(path: Path) -> str | None:
         return None
 
 
-def long_functions(source: str) -> list[str]:
-    """Return the functions of `source` that are too long to be seen at once."""
-    return [
-        f"{node.lineno} {node.name}: {node.end_lineno - node.lineno + 1} lines"
+def long_functions(source: str) -> dict[str, int]:
+    """Return how long the functions of `source` are that are too long to be seen at once."""
+    return {
+        node.name: node.end_lineno - node.lineno + 1
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
-    ]
+    }
 
 
 def shell_scripts() -> list[Path]:
@@ -78,24 +83,28 @@ def documents() -> list[Path]:
 def test_files_hold_one_thing_each() -> None:
     sources = [path for path in project_files() if path.suffix in {".py", ".sh"}]
     lengths = {
-        path: len(path.read_text("utf-8").splitlines()) for path in [*sources, *shell_scripts()]
+        str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines())
+        for path in [*sources, *shell_scripts()]
     }
-    assert {path: n for path, n in lengths.items() if n > MAX_FILE_LINES} == {}
+    long = {path: n for path, n in lengths.items() if n > MAX_FILE_LINES}
+    # Both ways: a reason for what has become short again is a line too many.
+    assert long.keys() == LONG_FILES.keys(), long
 
 
 def test_functions_can_be_seen_at_once() -> None:
-    found = {
-        str(path.relative_to(ROOT)): long_functions(path.read_text("utf-8"))
+    long = {
+        f"{path.relative_to(ROOT)}:{name}": lines
         for path in project_files()
         if path.suffix == ".py"
+        for name, lines in long_functions(path.read_text("utf-8")).items()
     }
-    assert {path: functions for path, functions in found.items() if functions} == {}
+    assert long.keys() == LONG_FUNCTIONS.keys(), long
 
 
 def test_a_long_function_is_found() -> None:
     body = "    pass\n" * (MAX_FUNCTION_LINES - 1)
-    assert long_functions(f"def f():\n{body}") == []
-    assert long_functions(f"async def f():\n{body}    pass\n") == ["1 f: 61 lines"]
+    assert long_functions(f"def f():\n{body}") == {}
+    assert long_functions(f"async def f():\n{body}    pass\n") == {"f": 61}
 
 
 def test_nothing_is_left_for_later() -> None:

@@ -38,8 +38,9 @@ def complaints(folder: Path, *lines: str) -> list[list[str]]:
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
+    # By their names alone: of what it knows already, it names the folder of the run before.
     return [
-        [said for said in done.stdout.splitlines() if said.startswith(f"{program}:")]
+        [said for said in done.stdout.splitlines() if f"{program.name}:" in said]
         for program in programs
     ]
 
