@@ -37,7 +37,7 @@ REASSEMBLY_TIME_EXCEEDED: Final = 1
 
 HEADER_BYTES: Final = 8
 TIMESTAMP_BYTES: Final = 12  # originate, receive, transmit: behind a timestamp message's header
-_HEADER: Final = struct.Struct("!BBHI")
+HEADER: Final = struct.Struct("!BBHI")
 
 
 @dataclass(slots=True)
@@ -66,13 +66,13 @@ def parse(data: memoryview) -> IcmpMessage:
         raise WireError("icmp_truncated")
     if checksum(data):
         raise WireError("icmp_bad_checksum")
-    kind, code, _, rest = _HEADER.unpack_from(data)
+    kind, code, _, rest = HEADER.unpack_from(data)
     return IcmpMessage(kind, code, rest, data[HEADER_BYTES:])
 
 
 def pack(kind: int, code: int, rest: int, payload: Buffer) -> bytes:
     """Return a message with its checksum."""
-    message = bytearray(_HEADER.pack(kind, code, 0, rest))
+    message = bytearray(HEADER.pack(kind, code, 0, rest))
     message += payload
     message[2:4] = checksum(message).to_bytes(2, "big")
     return bytes(message)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip
+from pystack.wire.ipv6_ext import Chain
 
 DONT_FRAGMENT: Final = 0x4000
 MORE_FRAGMENTS: Final = 0x2000
@@ -19,6 +20,7 @@ class Packet:
     """One packet, read without copying. `raw` is the whole of it, without the link's padding."""
 
     __slots__ = (
+        "chain",
         "checksum_good",
         "dst",
         "flags_offset",
@@ -38,8 +40,8 @@ class Packet:
     def __init__(
         self,
         version: int,
-        src: Ip4,
-        dst: Ip4,
+        src: Ip,
+        dst: Ip,
         proto: int,
         raw: memoryview,
         header_bytes: int,
@@ -49,6 +51,7 @@ class Packet:
         ident: int = 0,
         flags_offset: int = 0,
         flow_label: int = 0,
+        chain: Chain | None = None,
         checksum_good: bool = False,
         to_many: bool = False,
     ) -> None:
@@ -65,6 +68,7 @@ class Packet:
         # The bits and the unit are IPv4's; of IPv6, where no router fragments, with DONT_FRAGMENT
         self.flags_offset = flags_offset
         self.flow_label = flow_label  # IPv6's; 0: none
+        self.chain = chain  # IPv6's extension headers; None: there are none
         # Whoever carried the packet vouches for the transport checksum, which may not be filled in.
         self.checksum_good = checksum_good
         self.to_many = to_many  # it came by a broadcast or multicast, of the link or of IP
