@@ -29,6 +29,12 @@ def _add_plugins(app: typer.Typer) -> None:
     app.command("plugins", short_help="List the plug-ins, and whose they are.")(plugins_command)
 
 
+def _add_counters(app: typer.Typer) -> None:
+    from pystack.cli.counters import counters_command
+
+    app.command("counters", short_help="Say what counters and drops mean.")(counters_command)
+
+
 def _add_run(app: typer.Typer) -> None:
     from pystack.cli.run import run_command
 
@@ -76,6 +82,7 @@ def _add_ping(app: typer.Typer) -> None:
 _COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
     "up": _add_up,
     "plugins": _add_plugins,
+    "counters": _add_counters,
     "run": _add_run,
     "packetdrill": _add_packetdrill,
     "lab": _add_lab,

@@ -8,7 +8,7 @@ from pystack.wire.frame import Frame
 
 # (reason, frame, now): each frame that is dropped or marked; the reason names a counter.
 # Reasons of marks end in "_mark" and the frame goes on; all others are drops. What each of them
-# means is in `reasons.py`. A marked frame is reported as it goes on, with CE set.
+# means is in `pystack/core/counters.toml`. A marked frame is reported as it goes on, with CE set.
 Report = Callable[[str, Frame, float], None]
 
 MARK_SUFFIX: Final = "_mark"
