@@ -17,6 +17,7 @@ TABLE: Final = "pystack/core/counters.toml"
 # What counts, drops or refuses under the name that is its first argument
 _COUNTING: Final = {
     "FloodError",
+    "HeaderFault",
     "OptionError",
     "WireError",
     "_count",
@@ -90,6 +91,8 @@ def counted(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 owner = ast.unparse(whose)
                 if verb in _COUNTING or owner.endswith(_COUNTED_BY.get(verb, "?")):
                     yield from ((node.lineno, name) for name in reasons(reason))
+            case ast.Call(func=ast.Name(id="refusing"), args=[_, reason]):
+                yield from ((node.lineno, name) for name in reasons(reason))
             case ast.Call(func=ast.Name(id=verb), args=[reason, *_]) if verb in _COUNTING:
                 yield from ((node.lineno, name) for name in reasons(reason))
             case ast.Subscript(value=whose, slice=reason):
