@@ -24,6 +24,7 @@ ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
 
 
 def _http(options: ServiceOptions) -> Service:
+    need("h11", "the service http")
     from pystack.apps.http.service import HttpService  # imported by those who serve it
 
     return HttpService(options)
@@ -43,6 +44,7 @@ def _dns(options: ServiceOptions) -> Service:
 
 
 def _https(options: ServiceOptions) -> Service:
+    need("h11", "the service https")
     from pystack.apps.http.service import HttpsService
 
     return HttpsService(options)
@@ -67,7 +69,7 @@ def _smtp(options: ServiceOptions) -> Service:
 
 
 def _asgi(options: ServiceOptions) -> Service:
-    need("hypercorn", "asgi")
+    need("hypercorn", "the service asgi")
     from pystack.apps.asgi.service import AsgiService
 
     return AsgiService(options)

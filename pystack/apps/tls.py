@@ -38,7 +38,7 @@ from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.idna import to_ascii
-from pystack.core.opening import open_unfollowed
+from pystack.core.opening import flag, open_unfollowed
 
 if TYPE_CHECKING:
     import trustme
@@ -295,12 +295,12 @@ def _ours(what: str, path: Path, flags: int, mode: int) -> Iterator[int]:
     trust. Raises ConfigError, also for what fails while it is open.
     """
     try:
-        flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        flags |= os.O_WRONLY | os.O_CREAT | flag("O_CLOEXEC")
         descriptor = open_unfollowed(str(path), flags & ~os.O_TRUNC, mode)
         try:
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode):
-                if status.st_uid != os.geteuid():
+                if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
                     raise ConfigError(f"{what} {path} belongs to another user")
                 if flags & os.O_TRUNC:
                     os.ftruncate(descriptor, 0)

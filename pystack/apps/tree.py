@@ -22,15 +22,17 @@ from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
 from pystack.core.errors import ConfigError, error_of
+from pystack.core.opening import flag
 
-_PATH_ONLY: Final = getattr(os, "O_PATH", 0)  # Linux's alone
-_ALWAYS: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+# Where a platform has not all of these, a Tree is refused.
+_PATH_ONLY: Final = flag("O_PATH")  # Linux's alone
+_ALWAYS: Final = flag("O_NOFOLLOW") | flag("O_CLOEXEC")
 # Looking a directory up needs no right to list it.
-_DIRECTORY: Final = _ALWAYS | os.O_DIRECTORY | _PATH_ONLY
+_DIRECTORY: Final = _ALWAYS | flag("O_DIRECTORY") | _PATH_ONLY
 # O_NONBLOCK: a named pipe must not stop the server before it is seen to be one.
-_READ: Final = _ALWAYS | os.O_RDONLY | os.O_NONBLOCK
-_LOOK: Final = _ALWAYS | os.O_NONBLOCK | _PATH_ONLY
-_WRITE: Final = _ALWAYS | os.O_WRONLY | os.O_NONBLOCK
+_READ: Final = _ALWAYS | os.O_RDONLY | flag("O_NONBLOCK")
+_LOOK: Final = _ALWAYS | flag("O_NONBLOCK") | _PATH_ONLY
+_WRITE: Final = _ALWAYS | os.O_WRONLY | flag("O_NONBLOCK")
 _FORBIDDEN: Final = frozenset(b"/\\\0")
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 _MAX_LINKS: Final = 40  # on the way, as Linux has it

@@ -18,7 +18,10 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-READER_GONE_STATUS: Final = 128 + signal.SIGPIPE
+READER_GONE_STATUS: Final = 128 + 13  # SIGPIPE, which not every platform has
+# Windows has no poll(2): there, whether somebody reads is found out by writing.
+_HAS_POLL: Final = hasattr(select, "poll")
+_PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)  # POSIX has at least 512
 _STREAMS: Final = (1, 2)
 _WAITING_BYTES: Final = 1 << 20
 _CLOSE_S: Final = 1.0
@@ -90,20 +93,15 @@ class Lines:
 
     def _written_at_once(self, data: bytes) -> bool:
         # A pipe that is ready takes so much without waiting (pipe(7)). A disk is never known to.
-        if self._is_file or len(data) > select.PIPE_BUF or not self._is_ready():
+        if self._is_file or len(data) > _PIPE_BUF or not _waited(self._descriptor, 0):
             return False
         return not self._rest_of(memoryview(data))
-
-    def _is_ready(self) -> bool:
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        return bool(poll.poll(0))
 
     def _rest_of(self, data: memoryview) -> memoryview:
         """Write; return what could not be, and is to be tried again."""
         try:
             while data:
-                data = data[os.write(self._descriptor, data[: select.PIPE_BUF]) :]
+                data = data[os.write(self._descriptor, data[:_PIPE_BUF]) :]
         except BrokenPipeError:
             self.is_broken = True
             # In order, as by the signal: connections are closed.
@@ -115,13 +113,11 @@ class Lines:
         return data[:0]
 
     def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
                 data = self._waiting.popleft()
-            poll.poll()
+            _waited(self._descriptor, None)
             rest = memoryview(data)
             while rest := self._rest_of(rest):
                 time.sleep(_TRY_AGAIN_S)
@@ -172,7 +168,18 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+def _waited(descriptor: int, most_ms: int | None) -> bool:
+    """Wait until it can be written to, or so long; tell whether it can."""
+    if not _HAS_POLL:
+        return most_ms is None  # whoever writes waits: a thread
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(most_ms))
+
+
 def _is_gone(descriptor: int) -> bool:
+    if not _HAS_POLL:
+        return False
     poll = select.poll()
     poll.register(descriptor, 0)  # errors are told always
     return any(event & select.POLLERR for _, event in poll.poll(0))

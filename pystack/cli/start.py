@@ -5,6 +5,10 @@ without the traceback of a half-done import.
 """
 
 import signal
+import sys
+
+from pystack.core.errors import ConfigError
+from pystack.core.extras import need
 
 
 def main() -> None:
@@ -12,7 +16,12 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # scripts/pystack lets it wait while Python starts; now it may come.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    try:
+        need("typer", "the command")
+    except ConfigError as error:
+        sys.exit(f"pystack: {error}")
     from pystack.cli.main import main as whole
 
     whole()

@@ -1,4 +1,4 @@
-"""What only some services need, and who has only the core of pystack does not have."""
+"""The libraries that not all need: who has none of the extras has pystack and Trio."""
 
 from importlib import import_module
 from types import ModuleType
@@ -10,11 +10,13 @@ from pystack.core.errors import ConfigError
 EXTRAS: Final = {
     "cryptography": "tls",
     "dns": "dns",
-    "h2": "http2",
+    "dpkt": "observe",
+    "h11": "http",
+    "h2": "http",
     "httpcore": "http",
-    "httpx": "http",
     "hypercorn": "asgi",
     "trustme": "tls",
+    "typer": "cli",
     "wsproto": "ws",
 }
 _CALLED: Final = {"dns": "dnspython"}  # import name -> the name that it is known by, if another

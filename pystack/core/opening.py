@@ -4,6 +4,12 @@ import errno
 import os
 
 
+def flag(name: str) -> int:
+    """Return one of os.open's flags by its name; 0 where the platform has no such flag."""
+    number: int = getattr(os, name, 0)
+    return number
+
+
 def open_unfollowed(path: str, flags: int, mode: int = 0o666) -> int:
     """Open it as open(2) does; but root follows no symbolic link of another user: ELOOP."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pystack.core.errors import OutputError
-from pystack.core.opening import open_unfollowed
+from pystack.core.opening import flag, open_unfollowed
 
 Say = Callable[[str], object]  # takes a sentence that people are to see
 
 _log: Final = logging.getLogger("pystack.capture")
-# 0 stands for what a system does not have, and does not need.
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | flag("O_CLOEXEC") | flag("O_BINARY")
+_NO_WAIT: Final = flag("O_NONBLOCK")
 
 
 def tell(sentence: str) -> None:

@@ -94,9 +94,7 @@ def _known_udp(src_port: int, dst_port: int, data: memoryview) -> str | None:
         if not _DNS_PORTS.isdisjoint(ports):
             return _dns(payload)
         if not _DHCP_PORTS.isdisjoint(ports):
-            from pystack.wire import slow  # here, for it brings all of dpkt: 25 ms that few need
-
-            return slow.describe_dhcp(payload)
+            return _dhcp(payload)
     except WireError:
         pass
     return None
@@ -108,6 +106,16 @@ def _dns(payload: memoryview) -> str:
     except ConfigError:
         return f"DNS, length {len(payload)} (what it says: pip install 'pystack-net[dns]')"
     return summary_dns.describe(bytes(payload))
+
+
+def _dhcp(payload: memoryview) -> str:
+    try:
+        from pystack.wire import slow  # here, for it brings all of dpkt: 25 ms, and an extra
+    except ConfigError:
+        return (
+            f"BOOTP/DHCP, length {len(payload)} (what it says: pip install 'pystack-net[observe]')"
+        )
+    return slow.describe_dhcp(payload)
 
 
 def _arp(data: memoryview) -> str:

@@ -8,11 +8,16 @@ what it should be raises `WireError` here, and nothing else.
 
 from typing import Any, Final
 
-import dpkt
-
 from pystack.core.addresses import format_ip4, format_mac
 from pystack.core.errors import WireError
+from pystack.core.extras import need
 from pystack.wire.checksum import Buffer
+
+try:
+    import dpkt
+except ModuleNotFoundError:
+    need("dpkt", "what DHCP says")
+    raise
 
 _DHCP_TYPES: Final = {
     1: "Discover",

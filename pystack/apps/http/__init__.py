@@ -9,8 +9,24 @@
 `files` serves a directory, `story` and `page` tell what happened to the very request they answer.
 """
 
+from typing import TYPE_CHECKING
+
 from pystack.apps.http.limits import Limits
 from pystack.apps.http.messages import Body, Handler, HttpError, Request, Response
-from pystack.apps.http.server import serve_connection
+from pystack.core.extras import need
+
+if TYPE_CHECKING:
+    from pystack.apps.http.server import serve_connection
+else:
+
+    def __getattr__(name: str) -> object:
+        """Return the server when it is first used: it is made of h11, which is an extra."""
+        if name != "serve_connection":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        need("h11", "pystack.apps.http")
+        from pystack.apps.http.server import serve_connection
+
+        return serve_connection
+
 
 __all__ = ["Body", "Handler", "HttpError", "Limits", "Request", "Response", "serve_connection"]

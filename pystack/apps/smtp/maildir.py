@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pystack.core.errors import ConfigError
+from pystack.core.opening import flag
 
 NAME: Final = "Maildir"
 MAX_THREADS: Final = 8  # that wait for the disk
 LEAVING_S: Final = 36 * 3600.0  # what lies in tmp for so long belongs to nobody, as by convention
 
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ALWAYS: Final = flag("O_NOFOLLOW") | flag("O_CLOEXEC")
+_DIRECTORY: Final = os.O_RDONLY | flag("O_DIRECTORY") | _ALWAYS
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _ALWAYS
 _FOLDERS: Final = ("tmp", "new", "cur")
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -106,6 +108,8 @@ class Maildir:
     def __init__(self, root: Path, host_name: str, files: Files = os) -> None:
         """Raises ConfigError where `root` is no directory."""
         self._pool: ThreadPoolExecutor | None = None  # None: more than one was never asked for
+        if os.open not in os.supports_dir_fd:
+            raise ConfigError("a Maildir needs an operating system with openat(2)")
         if not root.is_dir():
             raise ConfigError(f"root {str(root)!r} is not a directory")
         self._root = os.fspath(root.resolve(strict=True))

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pwd
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import ConfigError, DeviceError
+
+if TYPE_CHECKING:
+    import pwd
 
 _PR_SET_NO_NEW_PRIVS: Final = 38  # <linux/prctl.h>
 _CAPABILITY_VERSION_3: Final = 0x20080522  # <linux/capability.h>
 _ALL_IDS: Final = 0xFFFFFFFF
+_HAS_USERS: Final = hasattr(os, "geteuid")  # Windows' are another matter; pwd is missing there too
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class Account:
 
 def account_named(name: str) -> Account:
     """Return the account of a name or a number. Raises ConfigError."""
+    if not _HAS_USERS:
+        raise ConfigError("this platform has no users to become")
+    import pwd
+
     try:
         entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except (KeyError, OverflowError):
@@ -46,8 +53,10 @@ def account_named(name: str) -> Account:
 def account_behind_sudo(environ: Mapping[str, str]) -> Account | None:
     """Return who called sudo(8); None where it was root, or nobody."""
     uid, gid = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
-    if not (uid.isdecimal() and gid.isdecimal()) or int(uid) == 0:
+    if not (_HAS_USERS and uid.isdecimal() and gid.isdecimal()) or int(uid) == 0:
         return None
+    import pwd
+
     try:
         return _account(pwd.getpwuid(int(uid)))
     except KeyError:
@@ -73,7 +82,7 @@ def whom_to_be(wanted: str | None, environ: Mapping[str, str]) -> Account | None
 
 def is_the_machines_root() -> bool:
     """Tell whether we are root, and not only by name, in a user namespace of some other user."""
-    return os.geteuid() == 0 and _mapped_ids() == [(0, _ALL_IDS)]
+    return _HAS_USERS and os.geteuid() == 0 and _mapped_ids() == [(0, _ALL_IDS)]
 
 
 def give_up(account: Account | None) -> None:
@@ -126,7 +135,10 @@ def _account(entry: pwd.struct_passwd) -> Account:
 
 def _mapped_ids() -> list[tuple[int, int]]:
     """Return the users of our user namespace: first one and how many (user_namespaces(7))."""
-    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    try:
+        lines = Path("/proc/self/uid_map").read_text().splitlines()
+    except FileNotFoundError:  # a system without user namespaces
+        return [(0, _ALL_IDS)]
     return [(int(first), int(count)) for first, _outside, count in map(str.split, lines)]
 
 

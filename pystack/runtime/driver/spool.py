@@ -162,6 +162,8 @@ class Spool:
 
     def _wait_writable(self, fd: int) -> None:
         """Wait for a reader to read; not beyond the end."""
+        if not hasattr(select, "poll"):  # as on Windows, where the write itself waits
+            return
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
         while not poll.poll(_LOOK_AGAIN_S * 1000):

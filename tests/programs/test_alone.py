@@ -1,0 +1,122 @@
+"""Networks need Python and Trio alone, on any platform; what else is missing names its extra."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+HERE: Final = Path(__file__).parent
+ALONE: Final = "import alone; from pathlib import Path; alone.main(Path.cwd())"
+COMMAND: Final = "from pystack.cli.start import main; main()"
+# Of the modules that are made of an extra, each with what it needs; all the rest is Trio's alone.
+OF_EXTRAS: Final = {
+    "pystack.apps.asgi": "hypercorn",
+    "pystack.apps.clients.digging": "dnspython",
+    "pystack.apps.clients.http": "httpcore",
+    "pystack.apps.clients.websocket": "wsproto",
+    "pystack.apps.dns": "dnspython",
+    "pystack.apps.http.feed": "h11",
+    "pystack.apps.http.http2": "h2",
+    "pystack.apps.http.http2_frames": "h2",
+    "pystack.apps.http.http2_stream": "h2",
+    "pystack.apps.http.server": "h11",
+    "pystack.apps.http.service": "h11",
+    "pystack.apps.websocket": "wsproto",
+    "pystack.cli": "typer",
+    "pystack.dns": "dnspython",
+    "pystack.observe.summary_dns": "dnspython",
+    "pystack.runtime.names": "dnspython",
+    "pystack.runtime.socket.anyio_listener": "anyio",
+    "pystack.testing.plugin": "pytest",
+    "pystack.wire.dns": "dnspython",
+    "pystack.wire.dns_idna": "dnspython",
+    "pystack.wire.slow": "dpkt",
+}
+IMPORT_ALL: Final = """
+import importlib, pathlib, pystack
+top = pathlib.Path(pystack.__file__).parent
+for path in sorted(top.rglob("*.py")):
+    name = ".".join(("pystack", *path.relative_to(top).with_suffix("").parts))
+    try:
+        importlib.import_module(name.removesuffix(".__init__"))
+    except ModuleNotFoundError as error:
+        print(name, error.name.partition(".")[0])
+    except pystack.ConfigError as error:
+        print(name, str(error).partition(" needs ")[2].partition(":")[0])
+"""
+
+
+def run(
+    program: str, folder: Path, *arguments: str, before: str, status: int = 0
+) -> tuple[list[str], str]:
+    """Run a program in a Python of its own; return the lines that it printed, and its errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import bare; {before}\n{program}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.parametrize(
+    "before", ["bare.trio_alone()", "bare.trio_alone(); bare.no_posix()"], ids=["here", "elsewhere"]
+)
+def test_networks_labs_and_services_run_with_trio_alone(tmp_path: Path, before: str) -> None:
+    lines, errors = run(ALONE, tmp_path, before=before)
+    assert errors == ""
+    assert lines == [
+        "the service http needs h11: pip install 'pystack-net[http]'",
+        "the service https needs h11: pip install 'pystack-net[http]'",
+        "the service dns needs dnspython: pip install 'pystack-net[dns]'",
+        "the service asgi needs hypercorn: pip install 'pystack-net[asgi]'",
+        "pystack.apps.http needs h11: pip install 'pystack-net[http]'",
+        "IP 10.0.0.1.68 > 10.0.0.2.67: BOOTP/DHCP, length 8 "
+        "(what it says: pip install 'pystack-net[observe]')",
+        "all is well",
+    ]
+
+
+@pytest.mark.parametrize("before", ["", "; bare.no_posix()"], ids=["here", "elsewhere"])
+def test_every_module_needs_trio_alone_or_an_extra_that_is_its_own(
+    tmp_path: Path, before: str
+) -> None:
+    lines, _ = run(IMPORT_ALL, tmp_path, before="bare.trio_alone()" + before)
+    for line in lines:
+        module, _, library = line.partition(" ")
+        parts = module.split(".")
+        homes = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+        home = next((home for home in homes if home in OF_EXTRAS), None)
+        assert home is not None, f"{module} needs {library}"
+        assert library in (OF_EXTRAS[home], "dns"), line
+
+
+def test_the_command_says_what_it_is_made_of(tmp_path: Path) -> None:
+    before = "bare.trio_alone(); import sys; sys.argv[0] = 'pystack'"
+    _, errors = run(COMMAND, tmp_path, "--version", before=before, status=1)
+    assert errors == "pystack: the command needs typer: pip install 'pystack-net[cli]'\n"
+
+
+def test_the_command_runs_labs_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text(
+        'seed = 1\n[hosts.a]\n[hosts.b]\nserve = ["http"]\n[[links]]\nbetween = ["a", "b"]\n'
+    )
+    before = "bare.no_posix(); import sys; sys.argv[0] = 'pystack'"
+    words = ("lab", "run", "--virtual", "--for", "1s", "lab.toml")
+    lines, errors = run(COMMAND, tmp_path, *words, before=before)
+    assert lines[0] == "ready: lab.toml: 2 nodes, 1 link, seed 1, virtual time"
+    assert errors == ""
+    words = ("get", "http://b/connection.json", "--lab", "lab.toml", "--from", "a")
+    lines, _ = run(COMMAND, tmp_path, *words, before=before)
+    assert lines[0] == "{"
+    _, errors = run(COMMAND, tmp_path, "up", "tap0", before=before, status=1)
+    assert errors == (
+        "pystack: TAP devices are Linux's: there is none on this platform (elsewhere)\n"
+    )
