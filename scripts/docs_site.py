@@ -1,38 +1,184 @@
 """The site of the docs: the guides of docs/, README and what else they link to, and a reference.
 
-mkdocs.yml names this file as mkdocs's hook. The reference is made from what `pystack` and its named
-modules have in `__all__`; it is not in the checkout. `python scripts/docs_site.py` writes the pages
-of docs/ that are made from tables in the code.
+mkdocs.yml names this file twice: as mkdocs's hook, and as an extension of griffe, which reads the
+sources for the reference. The reference has what `pystack` and its named modules have in `__all__`;
+its pages are made while the site is built. A public name without a docstring, a link that leads
+nowhere and a reference to nothing fail the build.
 """
 
+import ast
+import re
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pystack.core.explanations import explanations
+import griffe
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from pygments.formatters import HtmlFormatter
+
+from pystack.link.words import WORDS
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-COUNTERS: Final = ROOT / "docs" / "counters.md"
+# The modules whose `__all__` is public, in the order of the reference
+PUBLIC_MODULES: Final = ("pystack",)
 
-_MADE: Final = "<!-- from here on made from pystack/core/counters.toml by scripts/docs --pages -->"
-
-
-def counters_page() -> str:
-    """Return docs/counters.md: its beginning as it is, and the table."""
-    lines = [COUNTERS.read_text("utf-8").partition(_MADE)[0] + _MADE]
-    section = ""
-    for name, explained in explanations().items():
-        if explained.section != section:
-            section = explained.section
-            lines += [
-                "",
-                f"## {section}",
-                "",
-                "| Counter | What it means | Source |",
-                "|---|---|---|",
-            ]
-        lines.append(f"| `{name}` | {explained.sentence} | {explained.source} |")
-    return "\n".join(lines) + "\n"
+_BESIDE: Final = {
+    "index.md": "README.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+}
+_LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
+_FENCE_WITH_FILE: Final = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
 
 
-if __name__ == "__main__":
-    COUNTERS.write_text(counters_page(), "utf-8")
+# what mkdocs calls
+
+
+def on_files(files: Files, config: "MkDocsConfig") -> Files:
+    """Add the pages that are not in docs/, and the reference."""
+    for page, source in _BESIDE.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
+    for page, text in reference_pages().items():
+        files.append(File.generated(config, page, content=text))
+    css = HtmlFormatter(style="default").get_style_defs(".codehilite, .highlight")
+    files.append(File.generated(config, "css/code.css", content=css))
+    return files
+
+
+def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: Files) -> str:
+    """Let a page that is made for the checkout lead to the pages of the site."""
+
+    def led(found: re.Match[str]) -> str:
+        text, target, anchor = found[1], found[2], found[3] or ""
+        if not target or "://" in target or target.startswith("mailto:"):
+            return found[0]
+        at = (ROOT if page.file.src_uri in _BESIDE else ROOT / "docs") / target
+        try:
+            name = at.resolve().relative_to(ROOT).as_posix()
+        except ValueError:
+            return found[0]  # mkdocs will say that it leads nowhere
+        site = {source: name for name, source in _BESIDE.items()}
+        inside = site.get(name, name.removeprefix("docs/"))
+        if files.get_file_from_path(inside) is None and at.exists():
+            return text  # a source, which is no part of the site
+        return f"[{text}]({inside}{anchor})"
+
+    markdown = _FENCE_WITH_FILE.sub(r"`\2`:\n\n```\1", markdown)
+    return _LINK.sub(led, markdown) if not page.file.src_uri.startswith("reference/") else markdown
+
+
+# the reference
+
+
+def reference_pages() -> dict[str, str]:
+    """Return the pages of the reference by their places in the site."""
+    pages: dict[str, str] = {}
+    index = [
+        "# Reference",
+        "",
+        "What is public, module by module; all else may change any day.",
+        "",
+    ]
+    for module in PUBLIC_MODULES:
+        names = [name for name in import_module(module).__all__ if not name.startswith("__")]
+        page = f"{module.partition('.')[2] or 'pystack'}.md"
+        index += [f"## [`{module}`]({page})", ""]
+        index += [f"- [`{name}`][{module}.{name}]" for name in names]
+        index.append("")
+        text = [f"# `{module}`", "", f"::: {module}", "    options:", "      members: false"]
+        text += ["      show_root_heading: false", ""]
+        for name in names:
+            text += [f"::: {module}.{name}", ""]
+        pages[f"reference/{page}"] = "\n".join(text)
+    pages["reference/index.md"] = "\n".join(index)
+    return pages
+
+
+class Docs(griffe.Extension):
+    """Takes what stands in comments beside attributes for their docstrings, as we write them.
+
+    Of a word of a link it is what `pystack.link.words` says.
+    """
+
+    def on_attribute_instance(
+        self, *, attr: griffe.Attribute, agent: object, **kwargs: object
+    ) -> None:
+        """Give an attribute its docstring."""
+        if attr.docstring is not None or attr.name.startswith("_") or attr.lineno is None:
+            return
+        if attr.parent is not None and attr.parent.name == "NetemWords":
+            attr.docstring = griffe.Docstring(_word_text(attr.name), parent=attr)
+            attr.annotation = getattr(attr.annotation, "slice", attr.annotation)
+            attr.annotation = getattr(attr.annotation, "elements", [attr.annotation])[0]
+            return
+        lines = attr.lines_collection[attr.filepath]
+        text = comment(lines, attr.lineno, attr.endlineno or attr.lineno)
+        if text:
+            attr.docstring = griffe.Docstring(text, parent=attr)
+
+    def on_package(self, *, pkg: griffe.Module, loader: object, **kwargs: object) -> None:
+        """Refuse public names without a docstring."""
+        missing = [
+            path
+            for module in PUBLIC_MODULES
+            for name in import_module(module).__all__
+            if not name.startswith("__")
+            for path in undocumented(pkg.modules_collection[f"{module}.{name}"])
+        ]
+        if missing:
+            raise PluginError(f"public names without a docstring: {', '.join(missing)}")
+
+
+def _word_text(name: str) -> str:
+    word = WORDS[name]
+    parts = [word.about]
+    if word.unit:
+        parts.append(f"A number is in {word.unit}.")
+    if word.default:
+        parts.append(f"Default: `{word.default}`.")
+    text = " ".join(parts)
+    if word.values:
+        text += f"\n\nAs a text: `{word.values}`, as in `{word.example}`."
+    return text.replace("](queues.md", "](../queues.md")
+
+
+def comment(lines: list[str], first: int, last: int) -> str:
+    """Return the comment behind an attribute, or that of whole lines before it."""
+    try:
+        at = ast.parse(_dedented(lines[first - 1 : last])).body[0].end_col_offset
+    except SyntaxError:
+        return ""
+    behind = lines[last - 1].strip()[at:].strip() if first == last else ""
+    if behind.startswith("#"):
+        return _sentence(behind[1:].strip())
+    above: list[str] = []
+    for line in reversed(lines[: first - 1]):
+        if not line.strip().startswith("#"):
+            break
+        above.insert(0, line.strip()[1:].strip())
+    return _sentence(" ".join(above))
+
+
+def _sentence(text: str) -> str:
+    word = text.partition(" ")[0].strip(",;:.")
+    return text[:1].upper() + text[1:] if word.isalpha() else text
+
+
+def _dedented(lines: list[str]) -> str:
+    return "\n".join([lines[0].strip(), *lines[1:]])
+
+
+def undocumented(found: griffe.Object | griffe.Alias) -> list[str]:
+    """Return what of a public thing, and in it, has no docstring; attributes may lack one."""
+    thing = found.final_target if isinstance(found, griffe.Alias) else found
+    missing = [] if thing.has_docstring or thing.is_attribute else [thing.path]
+    if thing.is_class:
+        for name, member in thing.members.items():
+            if not name.startswith("_") and not member.is_alias and not member.is_attribute:
+                missing += undocumented(member)
+    return missing

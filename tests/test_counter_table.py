@@ -169,7 +169,7 @@ words.add("l_m")
 
 def test_the_page_of_counters_is_made_from_the_table() -> None:
     made = subprocess.run(
-        [sys.executable, "-c", "import docs_site; print(docs_site.counters_page(), end='')"],
+        [sys.executable, "-c", "import docs_pages; print(docs_pages.counters_page(), end='')"],
         cwd=ROOT / "scripts",
         capture_output=True,
         text=True,

@@ -133,6 +133,7 @@ def test_constraints_are_exact_and_hold_every_requirement() -> None:
         *project["build-system"]["requires"],
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["test"],
+        *project["project"]["optional-dependencies"]["docs"],
     ]
     pinned = {plain_name(pin) for pin in pins}
     assert {plain_name(requirement) for requirement in wanted} - pinned == set()
