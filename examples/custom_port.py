@@ -13,15 +13,15 @@ import trio
 import pystack
 from pystack.link.port import PortBase
 from pystack.runtime.driver.driver import Driver
-from pystack.runtime.ports import Socket
+from pystack.runtime.ports import PortContext
 from pystack.wire.frame import Frame
 
 
 class UdpTunnel(PortBase):
     real_time = True  # not in virtual time
 
-    def __init__(self, place: Socket, *, local: str | int, remote: str | int) -> None:
-        super().__init__(place.mtu_bytes)
+    def __init__(self, context: PortContext, *, local: str | int, remote: str | int) -> None:
+        super().__init__(context.mtu_bytes)
         self.udp = socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.udp.bind(("127.0.0.1", int(local)))
         self.remote = ("127.0.0.1", int(remote))
@@ -37,10 +37,11 @@ class UdpTunnel(PortBase):
             self.counters.add("tunnel_refused")  # every loss has a name
 
     async def run(self, driver: Driver) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(self.udp)
+        await trio.lowlevel.wait_readable(self.udp)
+        while not self.closed:
             self.sink(Frame(self.udp.recv(65535)), driver.now())
             driver.batch_done(driver.now())
+            await trio.lowlevel.wait_readable(self.udp)
 
 
 async def main() -> None:

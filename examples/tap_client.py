@@ -30,7 +30,7 @@ class Hello(BaseHTTPRequestHandler):
 
 async def main() -> None:
     """Open the device, start the server on the kernel's side, fetch a page from the stack's."""
-    async with pystack.tap_host(pystack.TapHostConfig.parse("tap0")) as host:
+    async with pystack.tap_host(pystack.TapHostConfig("tap0")) as host:
         server = HTTPServer(("10.77.0.1", 8000), Hello)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         stream = await host.open_tcp_stream("10.77.0.1", 8000)

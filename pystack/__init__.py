@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pystack.apps.hosting import serve
     from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
     from pystack.runtime.datagrams import UdpSocket
-    from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+    from pystack.runtime.device.tap_config import TapHostConfig
+    from pystack.runtime.device.tap_host import tap_host
     from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, run
     from pystack.runtime.host import TrioHost
     from pystack.runtime.iperf3.client import Iperf3Result
@@ -85,7 +86,7 @@ _HOMES: Final = {
     "Network": "pystack.runtime.network",
     "PystackError": "pystack.core.errors",
     "SealedError": "pystack.runtime.socket.seal",
-    "TapHostConfig": "pystack.runtime.device.tap_host",
+    "TapHostConfig": "pystack.runtime.device.tap_config",
     "TapNode": "pystack.runtime.lab.attach",
     "TcpInfo": "pystack.tcp.info",
     "TcpListener": "pystack.runtime.streams",

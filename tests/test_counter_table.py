@@ -27,6 +27,7 @@ _COUNTING: Final = {
     "_report",
     "drop",
     "on_dropped",
+    "refusing",
     "report",
 }
 # And that of whose method, where the word is everybody's

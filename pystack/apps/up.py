@@ -14,8 +14,9 @@ import trio
 
 from pystack.apps.service import Placement
 from pystack.apps.serving import serve_placed
-from pystack.core.addresses import format_ip4
-from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+from pystack.core.addresses import format_ip, is_v6
+from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.ports import has_nobody
@@ -76,7 +77,7 @@ class Ready:
 
     def text(self) -> str:
         """Return it as a line for people."""
-        interface, port = self.config.interface, self.config.port
+        interface, port = self.config.interface, self.config.chosen_port
         names = [self._place(placement) for placement in self.placements]
         if port is not None and has_nobody(port):
             # No address to turn to: there is nobody who could.
@@ -84,7 +85,8 @@ class Ready:
                 f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in self.placements
             ]
             return " ".join([f"ready: {interface} on the {port.title},", *names])
-        return " ".join([f"ready: {interface} {self._address}", *names])
+        addresses = [format_ip(address) for address, _ in self.config.addresses]
+        return " ".join([f"ready: {interface}", *addresses, *names])
 
     def json(self) -> str:
         """Return it as a line for programs."""
@@ -97,12 +99,14 @@ class Ready:
             }
             for placement in self.placements
         ]
-        line = {"ready": self.config.interface, "address": self._address, "services": services}
+        addresses = [format_ip(address) for address, _ in self.config.addresses]
+        line = {
+            "ready": self.config.interface,
+            "address": addresses[0],
+            "addresses": addresses,
+            "services": services,
+        }
         return json.dumps(line)
-
-    @property
-    def _address(self) -> str:
-        return format_ip4(self.config.address[0])
 
     def _place(self, placement: Placement) -> str:
         port = placement.tcp_port or placement.udp_port
@@ -115,4 +119,6 @@ class Ready:
         if usual is None:
             return None
         port = placement.tcp_port
-        return f"{scheme}://{self._address}{'' if port == usual else f':{port}'}/"
+        address = self.config.addresses[0][0]
+        host = f"[{format_ip(address)}]" if is_v6(address) else format_ip(address)
+        return f"{scheme}://{host}{'' if port == usual else f':{port}'}/"

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import trio
 import typer
@@ -12,35 +12,17 @@ import typer
 from pystack.apps.service import BUILT_IN, Placement, ServiceOptions, parse_serve, place_services
 from pystack.apps.up import Ready, up
 from pystack.apps.words import check_use, read_words
-from pystack.cli.observe import Observe, checked
 from pystack.cli.output import JsonFormatter, Log
-from pystack.cli.words import NETEM, SERVICES, Words, takes
-from pystack.core.addresses import format_ip4
+from pystack.cli.words import NETEM, SERVICES, TAP, Words, takes
+from pystack.core.addresses import format_ip
 from pystack.core.errors import DeviceError
 from pystack.core.rng import component_rng
 from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, is_the_machines_root, whom_to_be
-from pystack.runtime.device.tap_host import (
-    DEFAULT_ADDRESS,
-    DEFAULT_MAC,
-    TapHostConfig,
-)
+from pystack.runtime.device.tap_config import TapHostConfig
 
 _log: Final = logging.getLogger("pystack.up")
 
-_Address = Annotated[str, typer.Option(help="The stack's address.")]
-_HostAddress = Annotated[
-    str,
-    typer.Option(
-        help="The kernel's end of the link; 'auto' is the first free one of the stack's network, "
-        "'none' leaves it without."
-    ),
-]
-_Gateway = Annotated[
-    str | None, typer.Option(metavar="IP", help="Router for everything that is not on the link.")
-]
-_MacAddress = Annotated[str, typer.Option(help="The stack's station address.")]
-_Mtu = Annotated[int, typer.Option(min=68, max=65521, metavar="BYTES", help="Largest IP packet.")]
 _Serve = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,19 +34,6 @@ _Serve = Annotated[
 _Json = Annotated[
     bool, typer.Option("--json", help="Say that all is ready, and log, in lines of JSON.")
 ]
-_Pcap = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
-]
-_Seed = Annotated[
-    int | None, typer.Option(help="Of all that is left to chance; else nobody knows it.")
-]
-_Offload = Annotated[
-    bool, typer.Option("--offload/--no-offload", help="Let the kernel cut and sum segments.")
-]
-_Congestion = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="Congestion control: cubic, newreno, bbr, dctcp, fixed:N."),
-]
 _User = Annotated[
     str | None,
     typer.Option(
@@ -72,60 +41,28 @@ _User = Annotated[
         help="Who to be once the device is open; else, with sudo, who called that.",
     ),
 ]
-_Port = Annotated[
-    str | None,
-    typer.Option(
-        metavar="'NAME WORDS'",
-        help="Be on another port than the TAP device IFNAME: one that a plug-in adds.",
-    ),
-]
 _Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
 ]
 
 
-@takes(words=NETEM, service_words=SERVICES)
+@takes(place=TAP, words=NETEM, service_words=SERVICES)
 def up_command(
     interface: Annotated[
         str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
     ],
     *,
-    address: _Address = DEFAULT_ADDRESS,
-    host_address: _HostAddress = "auto",
-    gateway: _Gateway = None,
-    mac: _MacAddress = DEFAULT_MAC,
-    mtu: _Mtu = 1500,
     serve: _Serve = None,
     json: _Json = False,
-    pcap: _Pcap = None,
-    seed: _Seed = None,
-    offload: _Offload = True,
-    congestion: _Congestion = "cubic",
     user: _User = None,
     verbose: _Verbose = 0,
-    observe: Observe = None,
-    port: _Port = None,
+    place: Words,
     words: Words,
     service_words: Words,
 ) -> None:
     """Be a host on a TAP device, until SIGINT, SIGTERM or SIGHUP."""
-    config = TapHostConfig.parse(
-        interface,
-        address=address,
-        host_address=None if host_address == "none" else host_address,
-        gateway=gateway,
-        mac=mac,
-        mtu_bytes=mtu,
-        seed=seed,
-        pcap=pcap,
-        offload=offload,
-        congestion=congestion,
-        verbosity=verbose,
-        json=json,
-        observe=checked(observe),
-        port=port,
-        words=as_words(words),
-    )
+    given: Any = place  # each of its kind, see the table
+    config = TapHostConfig(interface, **given, words=as_words(words), verbosity=verbose, json=json)
     placements = _placements(serve, service_words, config)
     root = service_words.get("root")
     _run(config, placements, user, root if isinstance(root, Path) else None)
@@ -155,7 +92,7 @@ def _placements(
     check_use(words, names, lambda word: SERVICES[word].spelling(word))
     options = ServiceOptions(
         rng=component_rng(config.seed, "services"),
-        addresses=(format_ip4(config.address[0]),),
+        addresses=tuple(format_ip(address) for address, _ in config.addresses),
     )
     return place_services(asked, read_words(words, options))
 

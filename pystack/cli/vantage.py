@@ -30,15 +30,16 @@ from pystack.apps.hosting import start_services
 from pystack.apps.service import parse_serve
 from pystack.apps.words import check_use
 from pystack.cli.observe import checked
-from pystack.cli.words import NETEM, SERVICES, Option, Words, takes
+from pystack.cli.words import NETEM, SERVICES, TAP, Option, Words, takes
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.link.config import PipeConfig
+from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, whom_to_be
-from pystack.runtime.device.tap_host import DEFAULT_ADDRESS, TapHostConfig
+from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.host import TrioHost
 from pystack.runtime.lab.lab import Guest, LabOptions, ProgramError, run_lab
 from pystack.topology.file import load
@@ -56,28 +57,24 @@ class Way(Enum):
     LINK = "a virtual link"
 
 
+# Clients have ports of their own, those of TCP and UDP.
+_TAP: Final = {word: option for word, option in TAP.items() if word != "port"}
 PLACE: Final[Mapping[str, Option]] = {
     "via": Option(str, "Stand on this TAP device, as `pystack up` does (root).", "IFNAME"),
     "lab": Option(Path, "Stand on a host of this lab, whose services are started.", "FILE"),
     "from_": Option(str, "On this one; else 'client', or the first.", "HOST", "--from"),
     "real_time": Option(bool, "Let the lab run in real time, not in virtual time."),
-    "address": Option(str, f"The client's; else {DEFAULT_ADDRESS}.", "ADDRESS"),
-    "host_address": Option(str, "The kernel's end of the TAP, 'auto' or 'none'.", "ADDRESS"),
-    "gateway": Option(str, "Router for what is not on the link.", "IP"),
     "run_as": Option(str, "Who to be once the device is open; else who called sudo.", "NAME"),
     "dns": Option(list[str], "Ask it for names. May be repeated.", "SERVER"),
-    "mtu": Option(int, "Largest IP packet.", "BYTES"),
     "serve": Option(list[str], "Service of the other end, besides.", "NAME[:PORT]"),
-    "congestion": Option(str, "Congestion control.", "NAME"),
-    "seed": Option(int, "Of all that is left to chance.", "N"),
-    "pcap": Option(str, "Capture all frames, for Wireshark.", "FILE"),
-    "observe": Option(list[str], "Who looks on, such as 'log packets'.", "'NAME WORDS'"),
+    **_TAP,
 }
 # Those that are not for every place
 _FOR: Final[Mapping[str, frozenset[Way]]] = {
-    **dict.fromkeys(("address", "host_address", "gateway", "run_as"), frozenset({Way.TAP})),
+    **dict.fromkeys((*_TAP, "run_as"), frozenset({Way.TAP})),
+    **dict.fromkeys(("seed", "pcap", "observe"), frozenset(Way)),
     **dict.fromkeys(("from_", "real_time"), frozenset({Way.LAB})),
-    **dict.fromkeys(("dns", "mtu", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
+    **dict.fromkeys(("dns", "mtu_bytes", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
     **dict.fromkeys(("serve", *SERVICES), frozenset({Way.LINK})),
 }
 _OPTIONS: Final = {**PLACE, **NETEM, **SERVICES}
@@ -148,7 +145,7 @@ class Vantage:
             words=self.words,
             service_words=self.service_words,
             dns=self._dns(),
-            mtu_bytes=self.given.get("mtu", 1500),
+            mtu_bytes=self.given.get("mtu_bytes", DEFAULT_MTU_BYTES),
             seed=self.given.get("seed", DEFAULT_SEED),
             congestion=self.given.get("congestion"),
             pcap=self.given.get("pcap"),
@@ -175,19 +172,8 @@ class Vantage:
         return asked
 
     def _tap_config(self) -> TapHostConfig:
-        host_address = self.given.get("host_address", "auto")
-        return TapHostConfig.parse(
-            self.given["via"],
-            address=self.given.get("address", DEFAULT_ADDRESS),
-            host_address=None if host_address == "none" else host_address,
-            gateway=self.given.get("gateway"),
-            mtu_bytes=self.given.get("mtu", 1500),
-            seed=self.given.get("seed"),
-            pcap=self.given.get("pcap"),
-            congestion=self.given.get("congestion", "cubic"),
-            observe=checked(self.given.get("observe")),
-            words=as_words(self.words),
-        )
+        given = {word: value for word, value in self.given.items() if word in _TAP}
+        return TapHostConfig(self.given["via"], **given, words=as_words(self.words))
 
     def _giving_up_root(self) -> Callable[[], None]:
         account = whom_to_be(self.given.get("run_as"), os.environ)

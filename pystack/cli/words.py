@@ -9,8 +9,9 @@ What is not given is not in it.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -19,6 +20,8 @@ import typer
 
 from pystack.core.units import parse_time_s
 from pystack.dns.faults import WORDS as FAULT_WORDS
+from pystack.link.words import WORDS, Word
+from pystack.runtime.device.tap_config import TapHostConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +33,7 @@ Words = Mapping[str, object]
 class Option:
     """One option of the command."""
 
-    kind: Any  # what typer makes of its text
+    kind: Any  # what typer makes of its text; bool: a switch
     help: str
     metavar: str | None = None
     flag: str | None = None  # how it is called; None: as its word
@@ -41,25 +44,26 @@ class Option:
         return self.flag or f"--{word.replace('_', '-')}"
 
 
-def _netem(example: str) -> Option:
-    return Option(str, f"As netem's, such as {example}; each way.", "WORDS")
+# What a host on a TAP device is asked to be
+TAP: Final[Mapping[str, Option]] = {
+    each.name: Option(**each.metadata) for each in fields(TapHostConfig) if each.metadata
+}
 
 
-_COUNT: Final = Option(int, "As netem's; each way.", "PACKETS")
+def _netem(word: Word) -> Option:
+    about = _MARKDOWN.sub(r"\1\2", word.about)
+    if not word.values:
+        return Option(bool, f"{about} Each way.")
+    several = " May be repeated." if word.repeats else ""
+    kind = list[str] if word.repeats else str
+    return Option(kind, f"{about} Such as '{word.example}', each way.{several}", word.values)
 
-# tc-netem(8)'s, each for both directions: 50 ms of delay make 100 ms of round trip
+
+_MARKDOWN: Final = re.compile(r"\[(.*?)\]\(.*?\)|`(.*?)`")
+# tc-netem(8)'s, each for both directions: 50 ms of delay make 100 ms of round trip. All of them but
+# two that the commands have for themselves.
 NETEM: Final[Mapping[str, Option]] = {
-    "delay": _netem("50ms"),
-    "jitter": _netem("5ms"),
-    "distribution": _netem("normal"),
-    "loss": _netem("1%"),
-    "duplicate": _netem("1%"),
-    "corrupt": _netem("0.1%"),
-    "reorder": _netem("25%"),
-    "gap": _COUNT,
-    "rate": _netem("10mbit"),
-    "limit": _COUNT,
-    "qdisc": _netem("fq_codel"),
+    name: _netem(word) for name, word in WORDS.items() if name not in ("seed", "mtu")
 }
 
 SERVICES: Final[Mapping[str, Option]] = {
@@ -134,16 +138,15 @@ def bare_seconds(text: str) -> float:
 
 
 def _is_given(value: object) -> bool:
-    return not (value is None or value is False or value == [])
+    return not (value is None or value == [])
 
 
 def _parameter(word: str, option: Option) -> inspect.Parameter:
     names = [name for name in (option.short, option.spelling(word)) if name is not None]
     info = typer.Option(*names, metavar=option.metavar, help=option.help)
-    is_switch = option.kind is bool
     return inspect.Parameter(
         word,
         inspect.Parameter.KEYWORD_ONLY,
-        default=False if is_switch else None,
-        annotation=Annotated[bool if is_switch else option.kind | None, info],
+        default=None,
+        annotation=Annotated[option.kind | None, info],
     )

@@ -46,7 +46,7 @@ class LinkPort:
         self.send: Send = outgoing.send
         self._count = count
         self._incoming = incoming
-        incoming.sink = refusing(count, "port_unplugged")
+        incoming.sink = refusing("port_unplugged", count)
 
     def attach(self, sink: FrameSink) -> None:
         """Give what arrives to `sink`."""
@@ -56,7 +56,7 @@ class LinkPort:
     def close(self) -> None:
         """Unplug: what is sent and what arrives from now on is counted `port_closed`."""
         self.closed = True
-        self.send = self._incoming.sink = refusing(self._count, "port_closed")
+        self.send = self._incoming.sink = refusing("port_closed", self._count)
 
 
 class Link:

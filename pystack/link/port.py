@@ -57,7 +57,7 @@ class PortBase:
         self.counters = Counters() if counters is None else counters
         self.closed = False
         # Takes each frame that arrives; port_unplugged until somebody has attached.
-        self.sink: FrameSink = refusing(self.counters.add, "port_unplugged")
+        self.sink: FrameSink = refusing("port_unplugged", self.counters.add)
 
     def attach(self, sink: FrameSink) -> None:
         """From now on give every frame that arrives to `sink`."""
@@ -67,10 +67,10 @@ class PortBase:
     def close(self) -> None:
         """Deliver nothing any more: what arrives is counted as port_closed."""
         self.closed = True
-        self.sink = refusing(self.counters.add, "port_closed")
+        self.sink = refusing("port_closed", self.counters.add)
 
 
-def refusing(count: Callable[[str], None], reason: str) -> Send:
+def refusing(reason: str, count: Callable[[str], None]) -> Send:
     """Return a sink for frames that nobody takes, which counts them."""
     return lambda frame, now: count(reason)
 

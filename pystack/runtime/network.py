@@ -34,7 +34,7 @@ from pystack.runtime.host import TrioHost
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
-from pystack.runtime.ports import PortLike, RunningPort, Socket, needs_real_time, read_port
+from pystack.runtime.ports import PortContext, PortLike, RunningPort, needs_real_time, read_port
 from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host
 from pystack.tcp.tcb import TcpConfig
@@ -301,7 +301,7 @@ class Network:
             if self.driver.is_virtual and needs_real_time(chosen):
                 raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
             scheduler = self.driver.scheduler
-            port = chosen.make(Socket(name=host.name, scheduler=scheduler, seed=self.seed))
+            port = chosen.make(PortContext(name=host.name, scheduler=scheduler, seed=self.seed))
             self.resources.callback(port.close)
             if isinstance(port, RunningPort):
                 assert self.nursery is not None

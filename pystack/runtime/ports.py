@@ -1,7 +1,8 @@
 """Ports by name: the built-in ones, and those of third parties (`pystack.port`).
 
-A plug-in is a factory: it gets the `Socket`, and its words by keyword. A port that has work of its
-own to do, such as waiting for a descriptor, has an async `run`, which runs until the network ends.
+A plug-in is a factory: it gets the `PortContext`, and its words by keyword. A port that has work of
+its own to do, such as waiting for a descriptor, has an async `run`, which goes on until the network
+ends.
 A factory whose attribute `real_time` is true is refused in virtual time.
 """
 
@@ -11,65 +12,48 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
-from pystack.core.addresses import Ip4, Prefix
+from pystack.core.addresses import Ip, Prefix
 from pystack.core.plugin_words import Chosen, read
 from pystack.core.scheduler import Scheduler
 from pystack.link.loopback import LoopbackPort
-from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port
+from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.link.replay import ReplayPort, read_pcap
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.driver.driver import Driver
-from pystack.wire.frame import Frame
 
 GROUP: Final = "pystack.port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Socket:
-    """Where a port is to be plugged in, as in a wall."""
+class PortContext:
+    """What a port is told about the place where it will be."""
 
     name: str  # of the node or the interface
     scheduler: Scheduler  # of the world
     seed: int  # of the world: for `core.rng.component_rng`, where a port needs chance
     mtu_bytes: int = DEFAULT_MTU_BYTES  # of what is on the near side
-    far_address: tuple[Ip4, Prefix] | None = None  # of whoever is on the far side; None: unknown
-    near_addresses: tuple[Ip4, ...] = ()  # of whoever is on the near side, as far as known
+    far_addresses: tuple[tuple[Ip, Prefix], ...] = ()  # of whoever is there; (): unknown
+    near_addresses: tuple[Ip, ...] = ()  # of whoever is on the near side, as far as known
     offload: bool = False  # super-frames are wanted where they can be had
 
 
 @runtime_checkable
-class RunningPort(Protocol):
+class RunningPort(Port, Protocol):
     """A port that has work of its own to do."""
-
-    mtu_bytes: int
-    gso_max_bytes: int
-    fills_checksums: bool
-
-    def attach(self, sink: FrameSink) -> None:
-        """Give every frame that arrives to `sink`."""
-        ...
-
-    def send(self, frame: Frame, now: float) -> None:
-        """Send one frame."""
-        ...
-
-    def close(self) -> None:
-        """Send and deliver nothing any more."""
-        ...
 
     async def run(self, driver: Driver) -> None:
         """Deliver what arrives; after each batch of frames, `driver.batch_done`."""
         ...
 
 
-def _loopback(socket: Socket) -> Port:
+def _loopback(context: PortContext) -> Port:
     """`loopback`: what is sent comes back."""
-    return LoopbackPort(socket.scheduler)
+    return LoopbackPort(context.scheduler)
 
 
-def _replay(socket: Socket, *, file: str) -> Port:
+def _replay(context: PortContext, *, file: str) -> Port:
     """`replay file FILE`: the frames of a capture arrive again, at their instants."""
-    return ReplayPort(socket.scheduler, read_pcap(file), mtu_bytes=socket.mtu_bytes)
+    return ReplayPort(context.scheduler, read_pcap(file), mtu_bytes=context.mtu_bytes)
 
 
 class _Tap:
@@ -77,19 +61,19 @@ class _Tap:
 
     real_time = True
 
-    def __call__(self, socket: Socket, *, device: str = "") -> Port:
+    def __call__(self, context: PortContext, *, device: str = "") -> Port:
         return TapPort.open(
-            device or socket.name,
-            mtu_bytes=socket.mtu_bytes,
-            host_address=socket.far_address,
-            offload=socket.offload,
+            device or context.name,
+            mtu_bytes=context.mtu_bytes,
+            host_addresses=context.far_addresses,
+            offload=context.offload,
             # Without an address of its own, the kernel is no end of this link (a bridge).
-            peers=() if socket.far_address is None else socket.near_addresses,
+            peers=context.near_addresses if context.far_addresses else (),
         )
 
 
 # How one asks for a port: its name with its words, or what makes it.
-PortLike = str | Mapping[str, object] | Callable[[Socket], Port]
+PortLike = str | Mapping[str, object] | Callable[[PortContext], Port]
 
 BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
     "loopback": _loopback,
@@ -99,9 +83,9 @@ BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
 
 
 def read_port(value: PortLike) -> Chosen[Port]:
-    """Return what makes a port of a `Socket`: from "replay file x.pcap", a mapping, or as it is.
+    """Return what makes a port of a `PortContext`. Raises ConfigError.
 
-    Raises ConfigError.
+    It is read from "replay file x.pcap", from a mapping, or taken as it is.
     """
     if isinstance(value, str | Mapping):
         return read(GROUP, value, BUILT_IN)

@@ -30,7 +30,7 @@ class Station(PortBase):
         self.mac = mac  # for whoever needs one
         self.address: HostAddress | None = None  # None: no link yet
         self.gateway: Ip4 | None = None  # None: there is no router on its segment
-        self._send: FrameSink = refusing(self.counters.add, "station_no_link")
+        self._send: FrameSink = refusing("station_no_link", self.counters.add)
 
     def plug(self, port: Port) -> None:
         """Take the port that leads to the network."""

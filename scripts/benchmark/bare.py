@@ -36,7 +36,7 @@ class Device:
         self.near = parse_host_address(ports.near(number))
         self.far = parse_host_address(ports.far(number))
         self.device = open_tap(
-            ports.interface(number), mtu_bytes=1500, host_address=self.near, offload=offload
+            ports.interface(number), mtu_bytes=1500, host_addresses=[self.near], offload=offload
         )
         self.fd = self.device.fd
         self.lead_bytes = VNET_HEADER_BYTES if self.device.offload else 0

@@ -87,7 +87,7 @@ async def datagrams(host: pystack.TrioHost) -> None:
 
 async def main(number: str, offload: str) -> None:
     """Serve until the standard input ends."""
-    config = pystack.TapHostConfig.parse(
+    config = pystack.TapHostConfig(
         ports.interface(number),
         address=ports.far(number),
         host_address=ports.near(number),

@@ -14,7 +14,8 @@ import trio
 from netns import NetworkNamespace
 
 from pystack import TcpStream, TrioHost
-from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.device.tap_host import tap_host
 
 OURS: Final = "10.77.0.2"
 KERNEL: Final = "10.77.0.1"
@@ -68,7 +69,7 @@ def run_with_kernel(
         netns.run(["tee", f"/proc/sys/net/ipv4/{name}"], data=str(value).encode())
 
     async def main() -> None:
-        config = TapHostConfig.parse("tap0", seed=11, offload=offload, words=words)
+        config = TapHostConfig("tap0", seed=11, offload=offload, words=words)
         with trio.fail_after(TIMEOUT_S):
             async with tap_host(config) as host:
                 host.tcp.config = replace(host.tcp.config, **(settings or {}))

@@ -48,7 +48,7 @@ def opened(
 ) -> Iterator[TapPort]:
     """Open tap0 with the kernel's usual address, and tell the kernel where 10.77.0.2 is."""
     with netns.entered():
-        port = TapPort.open("tap0", host_address=HOST, offload=offload, mtu_bytes=mtu_bytes)
+        port = TapPort.open("tap0", host_addresses=[HOST], offload=offload, mtu_bytes=mtu_bytes)
     try:
         netns.run(["ip", "neigh", "replace", "10.77.0.2", "lladdr", MAC_B.hex(":"), "dev", "tap0"])
         yield port
@@ -112,7 +112,7 @@ def test_the_kernels_end_has_its_address_and_mtu_and_is_up(netns: NetworkNamespa
 
 def test_without_a_host_address_the_kernels_end_has_none(netns: NetworkNamespace) -> None:
     with netns.entered():
-        port = TapPort.open("tap0", host_address=None)
+        port = TapPort.open("tap0", host_addresses=())
     assert ip4_addresses(netns) == []
     assert "UP" in interface(netns)["flags"]
     assert port.gso_max_bytes == 65_455  # whoever is behind it may not take larger ones

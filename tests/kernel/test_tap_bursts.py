@@ -195,7 +195,7 @@ def test_a_capture_has_each_datagram_with_its_checksum(
 def inside(netns: NetworkNamespace) -> Iterator[pystack.TapHostConfig]:
     """Let a host of ours open its TAP inside the namespace."""
     with netns.entered():
-        yield pystack.TapHostConfig.parse("tap0", seed=1)
+        yield pystack.TapHostConfig("tap0", seed=1)
 
 
 def test_without_observers_bursts_go_in_and_out_whole(

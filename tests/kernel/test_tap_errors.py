@@ -31,7 +31,7 @@ def refusal(
     """Return why the interface cannot be opened; nothing may be left open."""
     before = os.listdir("/proc/self/fd")
     with netns.entered(), pytest.raises(error) as caught:
-        TapPort.open(name, host_address=HOST, mtu_bytes=mtu_bytes)
+        TapPort.open(name, host_addresses=[HOST], mtu_bytes=mtu_bytes)
     assert os.listdir("/proc/self/fd") == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -71,7 +71,7 @@ def node_for_all(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def refusal_for_nobody(netns: NetworkNamespace) -> str:
     with netns.entered(), unprivileged(), pytest.raises(DeviceError) as caught:
-        TapPort.open("tap0", host_address=HOST)
+        TapPort.open("tap0", host_addresses=[HOST])
     return str(caught.value)
 
 
@@ -103,8 +103,8 @@ def test_a_name_that_no_interface_can_have(
 
 def test_a_numbered_name_is_the_kernels_to_choose(netns: NetworkNamespace) -> None:
     with netns.entered():
-        first = TapPort.open("lab%d", host_address=None)
-        second = TapPort.open("lab%d", host_address=None)
+        first = TapPort.open("lab%d", host_addresses=())
+        second = TapPort.open("lab%d", host_addresses=())
     assert (first.name, second.name) == ("lab0", "lab1")
     first.close()
     second.close()
@@ -112,7 +112,7 @@ def test_a_numbered_name_is_the_kernels_to_choose(netns: NetworkNamespace) -> No
 
 def test_a_device_that_another_program_has(netns: NetworkNamespace) -> None:
     with netns.entered():
-        port = TapPort.open("tap0", host_address=HOST)
+        port = TapPort.open("tap0", host_addresses=[HOST])
     assert refusal(netns) == (
         "tap0 is in use by another program (a second pystack up?): end that one, "
         "or choose another name"
@@ -172,7 +172,7 @@ def test_a_kernel_without_offload_is_taken_as_it_is(
 ) -> None:
     monkeypatch.setattr(tap_device, "_OFFLOADS", (0x40000000,))
     with netns.entered():
-        port = TapPort.open("tap0", host_address=HOST)
+        port = TapPort.open("tap0", host_addresses=[HOST])
     assert not port.fills_checksums
     port.close()
 
@@ -209,6 +209,6 @@ def test_a_tap_of_ones_own_needs_no_privilege_where_all_is_as_wanted(
     assert refusal_for_nobody(netns).endswith("or once: sudo ip link set tap0 mtu 1500")
     netns.run(["ip", "link", "set", "tap0", "mtu", "1500"])
     with netns.entered(), unprivileged():
-        port = TapPort.open("tap0", host_address=HOST)
+        port = TapPort.open("tap0", host_addresses=[HOST])
         assert port.fills_checksums
         port.close()

@@ -9,7 +9,7 @@ from netns import NetworkNamespace
 from up import URL, StackUp
 
 from pystack.core.addresses import parse_ip4
-from pystack.runtime.device.routing import Way, free_network, way_to
+from pystack.runtime.device.ifconfig import Way, free_network, way_to
 
 pytestmark = pytest.mark.kernel
 

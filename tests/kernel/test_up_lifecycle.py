@@ -39,6 +39,7 @@ def test_for_programs_the_ready_line_and_the_log_are_json(
     assert json.loads(stack.ready) == {
         "ready": "tap0",
         "address": "10.77.0.2",
+        "addresses": ["10.77.0.2"],
         "services": [
             {"name": "http", "tcp_port": 8080, "udp_port": None, "url": "http://10.77.0.2:8080/"},
             {"name": "echo", "tcp_port": 7, "udp_port": 7, "url": None},

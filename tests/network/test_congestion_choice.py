@@ -8,7 +8,7 @@ import trio
 
 import pystack
 from pystack.core.errors import ConfigError
-from pystack.runtime.device.tap_host import TapHostConfig
+from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.tcp.congestion.registry import BUILT_IN
 from pystack.tcp.tcb import TcpConfig
 from pystack.topology.building import build
@@ -77,12 +77,12 @@ def test_a_name_that_nobody_has_is_refused_when_it_is_said(name: str) -> None:
     with pytest.raises(ConfigError):
         TcpConfig(congestion=name)
     with pytest.raises(ConfigError):
-        TapHostConfig.parse("tap0", congestion=name)
+        TapHostConfig("tap0", congestion=name)
 
 
 def test_the_error_lists_the_names_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"there are: bbr, cubic, dctcp, fixed, newreno"):
-        TapHostConfig.parse("tap0", congestion="vegas")
+        TapHostConfig("tap0", congestion="vegas")
 
 
 def test_a_lab_says_it_for_each_host() -> None:

@@ -16,7 +16,8 @@ import trio
 from pystack.apps.hosting import serve
 from pystack.core.addresses import Prefix, format_ip4, is_loopback, parse_ip4
 from pystack.core.errors import ConfigError
-from pystack.runtime.device.tap_host import TapHostConfig, tap_host
+from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.driver.virtual import run as run_in_virtual_time

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import trio
 
-from pystack.core.addresses import Ip4, Prefix
+from pystack.core.addresses import Ip, Prefix
 from pystack.core.errors import DeviceError, WireError
 from pystack.link.port import PortBase
 from pystack.runtime.device import virtio_net
@@ -105,19 +105,19 @@ class TapPort(PortBase):
         name: str,
         *,
         mtu_bytes: int = 1500,
-        host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
+        host_addresses: Sequence[tuple[Ip, Prefix]],  # of the kernel's end; (): leave it as it is
         offload: bool = True,
-        peers: Sequence[Ip4] = (),  # on our side: the kernel must send what is for them here
+        peers: Sequence[Ip] = (),  # on our side: the kernel must send what is for them here
     ) -> "TapPort":
         """Make or take over the TAP of that name. Raises `ConfigError`, `DeviceError`."""
         device = open_tap(
-            name, mtu_bytes=mtu_bytes, host_address=host_address, offload=offload, peers=peers
+            name, mtu_bytes=mtu_bytes, host_addresses=host_addresses, offload=offload, peers=peers
         )
         if device.offload:
             _keep_freed_memory()
         # Only for the kernel itself, where it has an address: not for whoever is behind a bridge.
         new_enough = device.offload and takes_big_tcp(os.uname().release)
-        big = new_enough and host_address is not None
+        big = new_enough and bool(host_addresses)
         return cls(device, mtu_bytes, big=big)
 
     def send(self, frame: Frame, now: float) -> None:

@@ -9,15 +9,15 @@ import errno
 import os
 import re
 import socket
-import struct
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from pystack.core.addresses import Ip4, Prefix, format_ip4
+from pystack.core.addresses import Ip, Prefix, format_ip
 from pystack.core.errors import ConfigError, DeviceError
-from pystack.runtime.device import ifconfig, routing, tun
+from pystack.runtime.device import ifconfig, tun
 
 # <linux/if_tun.h>
 _TUN_F_CSUM: Final = 0x01
@@ -41,13 +41,6 @@ _WORDS: Final = {
 }
 VNET_HEADER_BYTES: Final = 10  # struct virtio_net_hdr
 
-# <linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_link.h>
-_NLM_F_REQUEST: Final = 1
-_RTM_NEWLINK: Final = 16
-_IFLA_TXQLEN: Final = 13
-_MESSAGE: Final = struct.Struct("=IHHII")  # struct nlmsghdr
-_LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg
-_NUMBER: Final = struct.Struct("=HHI")  # struct rtattr, and its value
 _KERNELS_QUEUE_FRAMES: Final = 1000  # DEFAULT_TX_QUEUE_LEN
 # With offload, where a bulk flow fills no queue but its window: what 1000 clients say at once, and
 # their SYNs, has room. 32 flows made 4 Gbit/s over the kernel's own length and make 12 over this.
@@ -102,9 +95,9 @@ def open_tap(
     name: str,
     *,
     mtu_bytes: int,
-    host_address: tuple[Ip4, Prefix] | None,  # of the kernel's end; None: leave it as it is
+    host_addresses: Sequence[tuple[Ip, Prefix]],  # of the kernel's end; (): leave it as it is
     offload: bool,
-    peers: Sequence[Ip4] = (),
+    peers: Sequence[Ip] = (),
 ) -> TapDevice:
     """Make or take over a TAP and bring it up. Raises ConfigError, DeviceError.
 
@@ -121,7 +114,7 @@ def open_tap(
         device = TapDevice(_attach(name, vnet_header=False), offload=False)
         tun.set_offload(device.fd, 0, 0)  # a persistent one may have some left over
     try:
-        undo = _configure(device.name, mtu_bytes, host_address)
+        undo = _configure(device.name, mtu_bytes, host_addresses)
         try:
             _check_ways(device.name, peers)
         except BaseException:
@@ -209,63 +202,62 @@ def _enable_offload(fd: int) -> int:
 
 
 def _configure(
-    name: str, mtu_bytes: int, host_address: tuple[Ip4, Prefix] | None
+    name: str, mtu_bytes: int, host_addresses: Sequence[tuple[Ip, Prefix]]
 ) -> Callable[[], object]:
-    """Change what differs; return what takes the address back, from a device that stays."""
-    undo: Callable[[], object] = _nothing
-    if ifconfig.mtu_of(name) != mtu_bytes:
+    """Change what differs; return what takes addresses back, from a device that stays."""
+    link = ifconfig.link(name)
+    if link.mtu_bytes != mtu_bytes:
         _change(
             name,
             f"an MTU of {mtu_bytes}",
             f"ip link set {name} mtu {mtu_bytes}",
-            lambda: ifconfig.set_mtu(name, mtu_bytes),
+            lambda: ifconfig.set_link(name, mtu_bytes=mtu_bytes),
         )
-    if host_address is not None:
-        undo = _configure_address(name, *host_address)
-    if not ifconfig.is_up(name):
-        _change(name, "to be up", f"ip link set {name} up", lambda: ifconfig.set_up(name))
+    known = ifconfig.addresses(name) if host_addresses else []
+    added = [address for address in host_addresses if address not in known]
+    for address, prefix in added:
+        text = f"{format_ip(address)}/{prefix.length}"
+        _change(
+            name,
+            f"the address {text}",
+            f"ip address add {text} dev {name}",
+            partial(ifconfig.add_address, name, address, prefix),
+        )
+    if not link.is_up:
+        _change(
+            name,
+            "to be up",
+            f"ip link set {name} up",
+            lambda: ifconfig.set_link(name, up=True),
+        )
+
+    def undo() -> None:
+        for address in added:
+            ifconfig.remove_address(name, *address)
+
     return undo
 
 
-def _check_ways(name: str, peers: Sequence[Ip4]) -> None:
+def _check_ways(name: str, peers: Sequence[Ip]) -> None:
     for peer in peers:
-        way = routing.way_to(peer)
+        way = ifconfig.way_to(peer)
         if way is not None and way.interface == name and not way.is_local:
             continue
         if way is None:
-            problem = f"the kernel has no way to {format_ip4(peer)}"
+            problem = f"the kernel has no way to {format_ip(peer)}"
         elif way.is_local:
-            problem = f"{format_ip4(peer)} is an address of this machine itself"
+            problem = f"{format_ip(peer)} is an address of this machine itself"
         else:
             problem = (
-                f"the kernel sends packets for {format_ip4(peer)} to {way.interface}, and not to "
+                f"the kernel sends packets for {format_ip(peer)} to {way.interface}, and not to "
                 f"{name} (a second pystack up, a VPN?)"
             )
-        free = routing.free_network(peer)
+        free = ifconfig.free_network(peer)
         if free is not None:
-            other = format_ip4(Ip4(free.network + 2))
-            problem += f"; {free} is free: --address {other}/24, or subnet in a lab"
+            other = f"{format_ip(free.network + 2)}/{free.length}"
+            subnet = "subnet6" if free.is_v6 else "subnet"
+            problem += f"; {free} is free: --address {other}, or {subnet} in a lab"
         raise DeviceError(problem)
-
-
-def _configure_address(name: str, ip4: Ip4, prefix: Prefix) -> Callable[[], object]:
-    before = ifconfig.address_of(name)
-    if before == (ip4, prefix):
-        return _nothing
-    text = f"{format_ip4(ip4)}/{prefix.length}"
-    _change(
-        name,
-        f"the address {text}",
-        f"ip address add {text} dev {name}",
-        lambda: ifconfig.set_address(name, ip4, prefix),
-    )
-    if before is None:
-        return lambda: ifconfig.remove_address(name)
-    return lambda: ifconfig.set_address(name, *before)
-
-
-def _nothing() -> None:
-    """There is nothing to take back."""
 
 
 def _change(name: str, what: str, command: str, change: Callable[[], object]) -> None:
@@ -281,16 +273,6 @@ def _change(name: str, what: str, command: str, change: Callable[[], object]) ->
 
 def _lengthen_queue(name: str) -> None:
     """Let more frames wait for us, unless somebody has chosen how many, or we may not."""
-    if ifconfig.queue_of(name) != _KERNELS_QUEUE_FRAMES:
-        return
-    # By rtnetlink(7): the ioctl of this name is for the machine's own root alone, and not for that
-    # of a user namespace.
-    link = _LINK.pack(socket.AF_UNSPEC, 0, socket.if_nametoindex(name), 0, 0)
-    length = _NUMBER.pack(_NUMBER.size, _IFLA_TXQLEN, _QUEUE_FRAMES)
-    size = _MESSAGE.size + len(link) + len(length)
-    message = _MESSAGE.pack(size, _RTM_NEWLINK, _NLM_F_REQUEST, 1, 0) + link + length
-    with (
-        suppress(OSError),
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel,
-    ):
-        kernel.sendto(message, (0, 0))
+    if ifconfig.link(name).queue_frames == _KERNELS_QUEUE_FRAMES:
+        with suppress(OSError):
+            ifconfig.set_link(name, queue_frames=_QUEUE_FRAMES)

@@ -27,7 +27,7 @@ from pystack.runtime.host import TrioHost
 from pystack.runtime.lab import namespaces
 from pystack.runtime.lab.namespaces import Holder, Stdio, Word
 from pystack.runtime.names.name_servers import make_answers
-from pystack.runtime.ports import RunningPort, Socket, needs_real_time
+from pystack.runtime.ports import PortContext, RunningPort, needs_real_time
 from pystack.stack.host import Host
 
 if TYPE_CHECKING:
@@ -146,12 +146,12 @@ class PortNode(Attached):
     async def _keep(self, *, task_status: trio.TaskStatus[None]) -> None:
         driver, station = self._lab.driver, self.station
         port = self._chosen.make(
-            Socket(
+            PortContext(
                 name=self.name,
                 scheduler=driver.scheduler,
                 seed=self._lab.seed,
                 mtu_bytes=station.mtu_bytes,
-                far_address=station.address,
+                far_addresses=() if station.address is None else (station.address,),
             )
         )
         self._lab.resources.callback(port.close)
@@ -185,7 +185,7 @@ class TapNode(Attached):
         port = TapPort.open(
             self.name,
             mtu_bytes=station.mtu_bytes,
-            host_address=station.address,
+            host_addresses=() if station.address is None else (station.address,),
             offload=self._offload,
             peers=self._neighbors(),
         )

@@ -115,7 +115,7 @@ def set_up(request: dict[str, object]) -> None:
     _load_pystack()
     from pystack.runtime.device import ifconfig
 
-    ifconfig.set_up("lo")
+    ifconfig.set_link("lo", up=True)
 
 
 def configure(request: dict[str, object]) -> None:
@@ -124,8 +124,8 @@ def configure(request: dict[str, object]) -> None:
     from pystack.runtime.device import ifconfig
 
     interface = str(request["interface"])
-    ifconfig.set_mtu(interface, int(str(request["mtu_bytes"])))
-    ifconfig.set_address(interface, *parse_interface_address(str(request["address"])))
+    ifconfig.set_link(interface, mtu_bytes=int(str(request["mtu_bytes"])))
+    ifconfig.set_addresses(interface, [parse_interface_address(str(request["address"]))])
     ifconfig.delete_default_routes(interface)
     if request["gateway"] is not None:
         via = parse_ip4(str(request["gateway"]))
@@ -223,8 +223,8 @@ def _open_tap(request: dict[str, object]) -> "TapDevice":
     interface = str(request["interface"])
     mtu_bytes = int(str(request["mtu_bytes"]))
     offload = bool(request["offload"])
-    device = open_tap(interface, mtu_bytes=mtu_bytes, host_address=None, offload=offload)
-    ifconfig.set_mac(interface, parse_mac(str(request["mac"])))
+    device = open_tap(interface, mtu_bytes=mtu_bytes, host_addresses=(), offload=offload)
+    ifconfig.set_link(interface, mac=parse_mac(str(request["mac"])))
     return device
 
 

@@ -17,7 +17,7 @@ async def main() -> None:
         if name in words:
             words[name] = bool(words[name])
     offload = sys.argv[1] == "--offload"
-    config = pystack.TapHostConfig.parse("tap0", seed=1, offload=offload)
+    config = pystack.TapHostConfig("tap0", seed=1, offload=offload)
     async with pystack.tap_host(config) as host:
         result = await host.iperf3("10.77.0.1", on_line=print, **words)  # type: ignore[arg-type]
     print(
