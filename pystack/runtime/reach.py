@@ -16,7 +16,7 @@ from pystack.wire import icmp
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
-    from pystack.stack.icmp import IcmpError
+    from pystack.stack.icmp_core import IcmpError
 
 TIMEOUT_S: Final = 1.0
 PAYLOAD_BYTES: Final = 56  # as ping(8)

@@ -27,13 +27,15 @@ from pystack.stack import egress, forward, ingress
 from pystack.stack.fragments import Reassembly
 from pystack.stack.groups import Groups
 from pystack.stack.icmp import Icmp
+from pystack.stack.icmp6 import Icmp6
+from pystack.stack.icmp_core import Allowance, Trouble
 from pystack.stack.idents import Identifications
 from pystack.stack.interface import Interface, InterfaceAddress
 from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
 from pystack.stack.routes import Route, RouteTable
 from pystack.stack.tcp_table import TcpTable
 from pystack.stack.udp import UdpTable
-from pystack.wire import icmp, ipv4
+from pystack.wire import ipv4
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -62,10 +64,17 @@ class Host:
         self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux
         self.powered = True
         self.closed = False
-        self.reassembly = Reassembly(scheduler, self._drop_fragment, self._reassembly_expired)
+        self.reassembly = Reassembly(
+            scheduler,
+            self._drop_fragment,
+            lambda first, at: self.tell(first, Trouble.REASSEMBLY_EXPIRED, at),
+            lambda packet, pointer, at: self.icmp6.malformed(packet, pointer, at),
+        )
         self.idents = Identifications(seed, f"host/{name}")
         self.groups = Groups(self)
-        self.icmp = Icmp(self)
+        allowance = Allowance(self.rng)
+        self.icmp = Icmp(self, allowance)
+        self.icmp6 = Icmp6(self, allowance)
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
         self._announcements: list[Handle] = []
@@ -199,7 +208,9 @@ class Host:
     def power_on(self) -> None:
         """Begin anew: empty tables, the same addresses and routes. Counters go on counting."""
         tcp_config = self.tcp.config
-        self.icmp = Icmp(self)
+        allowance = Allowance(self.rng)
+        self.icmp = Icmp(self, allowance)
+        self.icmp6 = Icmp6(self, allowance)
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
         self.tcp.config = tcp_config
@@ -228,6 +239,11 @@ class Host:
         """Tell whether one host can have this address: not nobody, and not many, on any link."""
         return is_usable_source(address) and address not in self._broadcasts
 
+    def tell(self, packet: Packet, trouble: Trouble, now: float, *, mtu_bytes: int = 0) -> None:
+        """Tell the sender of `packet` what became of it, in the words of its version."""
+        layer = self.icmp if packet.version == 4 else self.icmp6
+        layer.tell(packet, trouble, now, mtu_bytes=mtu_bytes)
+
     def drop(
         self,
         reason: str,
@@ -249,15 +265,13 @@ class Host:
     def _drop_fragment(self, reason: str, now: float, data: bytes) -> None:
         self.drop(reason, now, None, data)
 
-    def _reassembly_expired(self, first: Packet, now: float) -> None:
-        self.icmp.send_error(first, icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIME_EXCEEDED, now)
-
     def _neighbor_failed(self, packet: bytes, now: float) -> None:
         self.drop("neighbor_unreachable", now, None, packet)
         if self.forwarding and Ip4(int.from_bytes(packet[12:16], "big")) not in self.addresses:
             forward.lost(self, packet, now)
             return
-        self.icmp.local_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE, now)
+        quoted = ipv4.parse_quoted(memoryview(packet))
+        self.icmp.local_trouble(quoted, Trouble.HOST_UNREACHABLE, now)
 
     def _neighbor_changed(
         self, interface: Interface, entry: Neighbor, old: NeighborState, now: float

@@ -1,14 +1,12 @@
-"""ICMP of one host (RFC 792, RFC 1122 section 3.2.2): echo, errors sent, errors received."""
+"""ICMP of one host (RFC 792, RFC 1122 section 3.2.2): echo, timestamps, errors of IPv4."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar
 
-from pystack.core.addresses import Ip4
-from pystack.core.errors import WireError
+from pystack.core.addresses import Ip
 from pystack.stack import egress
+from pystack.stack.icmp_core import IcmpError, IcmpLayer, Trouble, Words
 from pystack.stack.senders import may_be_heard
 from pystack.wire import echo_frame, icmp, ipv4
 from pystack.wire.frame import Frame
@@ -23,41 +21,31 @@ from pystack.wire.ip_options import (
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
-    from pystack.stack.host import Host
     from pystack.stack.interface import Interface
 
-# Errors are a favour, and a tool of attacks: as Linux's icmp_msgs_per_sec and icmp_msgs_burst.
-ERRORS_PER_S: Final = 1000.0
-ERRORS_BURST: Final = 50.0
 
-
-@dataclass(slots=True)
-class IcmpError:
-    """An ICMP error about a packet that this host sent."""
-
-    kind: int
-    code: int
-    mtu_bytes: int  # of the next hop, where the code is FRAGMENTATION_NEEDED; else 0
-    reporter: Ip4  # who said so; this host itself where no neighbour answered
-    quoted: Packet  # the start of the packet
-
-
-# (message, source, whole IP packet's TTL, now)
-EchoReplySink = Callable[[icmp.IcmpMessage, Ip4, int, float], None]
-EchoErrorSink = Callable[[IcmpError, float], None]
-
-
-class Icmp:
+class Icmp(IcmpLayer):
     """The ICMP layer of one host."""
 
-    __slots__ = ("_errors_left", "_host", "_refilled_at", "echo_error_sinks", "echo_sinks")
+    __slots__ = ()
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._errors_left = ERRORS_BURST
-        self._refilled_at = 0.0
-        self.echo_sinks: dict[int, EchoReplySink] = {}  # by identifier: whoever pings
-        self.echo_error_sinks: dict[int, EchoErrorSink] = {}  # the same, for errors about requests
+    name = "icmp"
+    number = ipv4.ICMP
+    echo_request = icmp.ECHO
+    words: ClassVar[Words] = {
+        Trouble.NO_ROUTE: (icmp.DESTINATION_UNREACHABLE, icmp.NET_UNREACHABLE),
+        Trouble.HOST_UNREACHABLE: (icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE),
+        Trouble.PORT_UNREACHABLE: (icmp.DESTINATION_UNREACHABLE, icmp.PORT_UNREACHABLE),
+        Trouble.UNKNOWN_PROTOCOL: (icmp.DESTINATION_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE),
+        Trouble.PROHIBITED: (icmp.DESTINATION_UNREACHABLE, icmp.COMMUNICATION_PROHIBITED),
+        Trouble.TOO_BIG: (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED),
+        Trouble.HOPS_EXCEEDED: (icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED),
+        Trouble.REASSEMBLY_EXPIRED: (icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIME_EXCEEDED),
+    }
+
+    def pack(self, src: Ip, dst: Ip, kind: int, code: int, rest: int, payload: bytes) -> bytes:
+        """Return a message with its checksum, in which there are no addresses."""
+        return icmp.pack(kind, code, rest, payload)
 
     def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
         """Answer an echo request at once (HOT); False: the layers have to look at its frame."""
@@ -98,11 +86,7 @@ class Icmp:
         elif message.kind == icmp.TIMESTAMP_REPLY:
             self._host.drop("icmp_stray_reply", now, data=packet.raw)  # nobody here asks
         elif message.kind == icmp.ECHO_REPLY:
-            sink = self.echo_sinks.get(message.ident)
-            if sink is None:
-                self._host.drop("icmp_stray_reply", now, data=packet.raw)
-            else:
-                sink(message, packet.src, packet.ttl, now)
+            self._reply_arrived(packet, message, now)
         elif message.kind in (
             icmp.DESTINATION_UNREACHABLE,
             icmp.TIME_EXCEEDED,
@@ -118,17 +102,6 @@ class Icmp:
         else:
             self._host.drop("icmp_unknown_type", now, data=packet.raw)
 
-    def send_echo(
-        self, dst: Ip4, ident: int, seq: int, payload: bytes, now: float, *, ttl: int = 64
-    ) -> bool:
-        """Send an echo request; False where there is no route."""
-        route = self._host.routes.lookup(dst)
-        if route is None:
-            return False
-        message = icmp.pack(icmp.ECHO, 0, ident << 16 | seq, payload)
-        egress.send_packet(self._host, route, route.source, dst, ipv4.ICMP, message, now, ttl=ttl)
-        return True
-
     def send_error(
         self, packet: Packet, kind: int, code: int, now: float, *, rest: int = 0
     ) -> None:
@@ -142,22 +115,7 @@ class Icmp:
             not len(packet.payload) or packet.payload[0] in icmp.ERRORS
         ):
             return  # no errors about errors
-        route = host.routes.lookup(packet.src)
-        if route is None:
-            host.counters.add("icmp_no_route")
-            return
-        if not self._may_send_error(now):
-            host.counters.add("icmp_rate_limited")
-            return
-        message = icmp.pack(kind, code, rest, packet.quoted)
-        src = packet.dst if packet.dst in host.addresses else route.source
-        host.counters.add("icmp_errors_out")
-        egress.send_packet(host, route, src, packet.src, ipv4.ICMP, message, now)
-
-    def local_error(self, packet: bytes, kind: int, code: int, now: float) -> None:
-        """Treat a packet of our own that could not leave as if a router had said so."""
-        quoted = ipv4.parse_quoted(memoryview(packet))
-        self._dispatch(IcmpError(kind, code, 0, quoted.src, quoted), now)
+        self._send_about(packet, kind, code, rest, now)
 
     def _answer_echo(self, packet: Packet, message: icmp.IcmpMessage, now: float) -> None:
         if packet.to_many:
@@ -196,7 +154,7 @@ class Icmp:
         )
         return True
 
-    def _answer_options(self, packet: Packet, now: float) -> tuple[bytes, Ip4]:
+    def _answer_options(self, packet: Packet, now: float) -> tuple[bytes, Ip]:
         """Return the options of a reply, and where it goes first."""
         host = self._host
         told = recorded(packet.options, packet.dst, host.addresses, round(now * 1000))
@@ -210,43 +168,3 @@ class Icmp:
         """Tell the sender which byte of the options is wrong (RFC 792, parameter problem)."""
         pointer = ipv4.HEADER_BYTES + error.at
         self.send_error(packet, icmp.PARAMETER_PROBLEM, 0, now, rest=pointer << 24)
-
-    def _dispatch(self, error: IcmpError, now: float) -> None:
-        # RFC 1122 3.2.2: to the transport that sent the packet; it decides what to make of it.
-        self._host.counters.add("icmp_errors_in")
-        quoted = error.quoted
-        if not self._host.is_own(quoted.src) or quoted.fragment_offset_bytes:
-            self._host.drop("icmp_error_not_ours", now, data=quoted.raw)
-            return
-        try:
-            if quoted.proto == ipv4.TCP:
-                self._host.tcp.error_arrived(error, now)
-            elif quoted.proto == ipv4.UDP:
-                self._host.udp.error_arrived(error, now)
-            elif quoted.proto == ipv4.ICMP:
-                sink = self.echo_error_sinks.get(_echo_ident(quoted))
-                if sink is None:
-                    self._host.counters.add("icmp_error_unclaimed")
-                else:
-                    sink(error, now)
-        except WireError as wire_error:
-            self._host.drop(wire_error.reason, now, data=quoted.raw)
-
-    def _may_send_error(self, now: float) -> bool:
-        left = self._errors_left + (now - self._refilled_at) * ERRORS_PER_S
-        self._errors_left = min(left, ERRORS_BURST)
-        self._refilled_at = now
-        if self._errors_left < 1:
-            return False
-        # One on average: who provokes errors and counts them can't tell how many others got, and so
-        # which of our ports answered them (CVE-2020-25705); as Linux since 5.10.
-        self._errors_left -= self._host.rng.randrange(3)
-        return True
-
-
-def _echo_ident(quoted: Packet) -> int:
-    """Return the identifier of a request that an error quotes; -1: it is something else."""
-    payload = quoted.payload
-    if len(payload) < icmp.HEADER_BYTES or payload[0] != icmp.ECHO:
-        return -1
-    return payload[4] << 8 | payload[5]

@@ -14,7 +14,7 @@ from pystack.tcp import fast_open, path_mtu
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
-    from pystack.stack.icmp import IcmpError
+    from pystack.stack.icmp_core import IcmpError
     from pystack.stack.tcp_socket import TcpSocket
 
 MAX_PATHS: Final = 1024

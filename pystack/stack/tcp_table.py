@@ -44,7 +44,7 @@ from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
-    from pystack.stack.icmp import IcmpError
+    from pystack.stack.icmp_core import IcmpError
     from pystack.stack.interface import Interface
     from pystack.stack.routes import Route
 

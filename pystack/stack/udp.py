@@ -43,7 +43,7 @@ from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
-    from pystack.stack.icmp import IcmpError
+    from pystack.stack.icmp_core import IcmpError
     from pystack.stack.interface import Interface
     from pystack.wire.checksum import Buffer
     from pystack.wire.frame import Frame

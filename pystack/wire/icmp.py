@@ -31,6 +31,7 @@ PROTOCOL_UNREACHABLE: Final = 2
 PORT_UNREACHABLE: Final = 3
 FRAGMENTATION_NEEDED: Final = 4
 SOURCE_ROUTE_FAILED: Final = 5
+COMMUNICATION_PROHIBITED: Final = 13  # RFC 1812 section 5.2.7.1
 # codes of TIME_EXCEEDED
 TTL_EXCEEDED: Final = 0
 REASSEMBLY_TIME_EXCEEDED: Final = 1
@@ -133,7 +134,7 @@ _UNREACHABLE_ERRNO: Final = {
     10: errno.EHOSTUNREACH,
     11: errno.ENETUNREACH,  # for this type of service
     12: errno.EHOSTUNREACH,
-    13: errno.EHOSTUNREACH,  # communication prohibited (RFC 1812)
+    COMMUNICATION_PROHIBITED: errno.EHOSTUNREACH,
     14: errno.EHOSTUNREACH,  # precedence
     15: errno.EHOSTUNREACH,
 }

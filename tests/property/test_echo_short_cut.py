@@ -6,6 +6,7 @@ from stack_bench import FAR, GROUP, HERE, HERE_MAC, PEER, SUBNET_BROADCAST, Benc
 
 from pystack.core.addresses import BROADCAST_MAC, LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4
 from pystack.stack.icmp import Icmp
+from pystack.stack.icmp_core import Allowance
 from pystack.stack.interface import Interface
 from pystack.wire import icmp, ipv4
 from pystack.wire.frame import Frame
@@ -30,7 +31,7 @@ def outcome(frame: Frame, *, through: bool, routed: bool) -> tuple[list[bytes], 
     if routed:
         bench.host.set_gateway(PEER)
     if through:
-        bench.host.icmp = Layers(bench.host)
+        bench.host.icmp = Layers(bench.host, Allowance(bench.host.rng))
     bench.port.sink(frame, 1.0)
     bench.run(1.0)
     return [sent.data for sent in bench.taken()], bench.drops(), dict(bench.counters)
@@ -77,7 +78,7 @@ def test_the_usual_request_takes_the_short_cut() -> None:
 
     bench = Bench()
     bench.know_peer()
-    bench.host.icmp = Cut(bench.host)
+    bench.host.icmp = Cut(bench.host, Allowance(bench.host.rng))
     message = icmp.pack(icmp.ECHO, 0, 0x00010002, bytes(range(56)))
     packet = ipv4.pack_header(PEER, HERE, ipv4.ICMP, len(message)) + message
     bench.port.sink(Frame(frame_of(packet)), 1.0)

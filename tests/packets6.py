@@ -50,13 +50,14 @@ def packet6(
     src: int = A,
     dst: int = B,
     ttl: int = 64,
+    tos: int = 0,
 ) -> bytes:
     """Return a packet with these extension headers."""
     body, following = payload, proto
     for number, rest in reversed(headers):
         body = bytes((following,)) + rest + body
         following = number
-    return ipv6.pack_header(src, dst, following, len(body), ttl=ttl) + body
+    return ipv6.pack_header(src, dst, following, len(body), ttl=ttl, tos=tos) + body
 
 
 def parsed(data: bytes) -> Packet:
