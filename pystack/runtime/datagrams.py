@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, parse_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip, format_ip4
 from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.names.zones import Version, format_on, parse_on, version_of
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class UdpSocket:
         self._reader = Waiter(host.driver)
         self._closed = False
         # By peers who wrote to another address than ours to them come from: the one to answer from
-        self._places: dict[tuple[Ip4, int], DatagramFields] = {}
+        self._places: dict[tuple[Ip, int], DatagramFields] = {}
         # Hosts with one beside that of the loopback, nearly all, are spared what places cost.
         self._addresses = host.stack.addresses
         socket.on_readable = self._reader.wake
@@ -47,12 +48,12 @@ class UdpSocket:
     @property
     def address(self) -> tuple[str, int]:
         """Return the address (0.0.0.0 for all of the host's) and port it is bound to."""
-        return format_ip4(self._socket.local), self._socket.local_port
+        return self._text(self._socket.local), self._socket.local_port
 
     def connect(self, address: tuple[str, int]) -> None:
         """Take datagrams and errors from this partner only, and `send` to it. OSError: no way."""
         self._check_open()
-        remote = self._host.resolve(address[0])
+        remote = self._host.resolve(address[0], self._version)
         route = self._host.routes.lookup(remote)
         if route is None:
             raise self._host.stack.no_route(remote)
@@ -84,8 +85,8 @@ class UdpSocket:
         found = self._socket.take_queued_error()
         if found is None:
             return None
-        reporter = None if found.origin == ORIGIN_LOCAL else format_ip4(found.offender)
-        destination = format_ip4(found.dst[0]), found.dst[1]
+        reporter = None if found.origin == ORIGIN_LOCAL else self._text(found.offender)
+        destination = self._text(found.dst[0]), found.dst[1]
         return DatagramError(found.number, reporter, destination, found.payload)
 
     def allow_broadcast(self) -> None:
@@ -127,9 +128,9 @@ class UdpSocket:
         payload, src, port = datagram
         if len(self._addresses) > 2 and socket.local == UNSPECIFIED:
             self._note_place((src, port), socket.arrived_at)
-        return payload, (format_ip4(src), port)
+        return payload, (self._text(src) if src >> 32 else format_ip4(src), port)
 
-    def _note_place(self, peer: tuple[Ip4, int], dst: Ip4) -> None:
+    def _note_place(self, peer: tuple[Ip, int], dst: Ip) -> None:
         stack = self._host.stack
         route = stack.routes.lookup(peer[0])
         if dst not in stack.addresses or (
@@ -148,8 +149,10 @@ class UdpSocket:
 
         For what goes on with him at another port, which has to be at that address too.
         """
-        fields = self._places.get((parse_ip4(peer[0]), peer[1])) if self._places else None
-        return None if fields is None else format_ip4(fields.source)
+        if not self._places:
+            return None
+        fields = self._places.get((parse_on(self._host.stack, peer[0]), peer[1]))
+        return None if fields is None else self._text(fields.source)
 
     async def send_to(self, data: bytes, address: tuple[str, int]) -> None:
         """Send one datagram. Raises OSError (EMSGSIZE, ENETUNREACH, EACCES), also an earlier's."""
@@ -163,7 +166,7 @@ class UdpSocket:
         socket = self._socket
         if self._closed or socket.error is not None or socket.broken is not None:
             self._raise_error()
-        dst, port = self._host.resolve(address[0]), address[1]
+        dst, port = self._host.resolve(address[0], self._version), address[1]
         fields = self._places.get((dst, port)) if self._places else None
         socket.send_to(data, dst, port, self._host.now(), fields)
 
@@ -182,7 +185,7 @@ class UdpSocket:
     def send_many_to_nowait(self, datagrams: Sequence[Buffer], address: tuple[str, int]) -> None:
         """Do what `send_many_to` does, without the checkpoint."""
         self._raise_error()
-        resolved = self._host.resolve(address[0]), address[1]
+        resolved = self._host.resolve(address[0], self._version), address[1]
         self._socket.send_many(datagrams, *resolved, self._host.now(), self._places.get(resolved))
 
     async def send(self, data: bytes) -> None:
@@ -195,7 +198,7 @@ class UdpSocket:
 
     async def _looked_up(self, address: tuple[str, int]) -> tuple[str, int]:
         """Return an address that can be sent to at once, of a host that asks name servers."""
-        return format_ip4(await self._host.look_up(address[0])), address[1]
+        return self._text(await self._host.look_up(address[0], self._version)), address[1]
 
     async def aclose(self) -> None:
         """Close the port."""
@@ -216,6 +219,14 @@ class UdpSocket:
     async def __aexit__(self, *_exc: object) -> None:
         """Close the port."""
         await self.aclose()
+
+    @property
+    def _version(self) -> Version | None:
+        """Return the IP version that it can send by, as it is bound; None: both."""
+        return version_of(self._socket.local)
+
+    def _text(self, address: Ip) -> str:
+        return format_on(self._host.stack, address)
 
     def _check_open(self) -> None:
         if self._closed:

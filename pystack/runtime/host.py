@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,11 @@ from pystack.core.addresses import (
     LOOPBACK,
     UNSPECIFIED,
     ZERO_MAC,
-    Ip4,
+    Ip,
     Prefix,
     format_ip4,
+    is_link_local,
+    is_v6,
     parse_ip4,
 )
 from pystack.core.errors import ConfigError
@@ -28,6 +31,8 @@ from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter
 from pystack.runtime.lab.programs import Programs
 from pystack.runtime.names import attempts
+from pystack.runtime.names.known import KnownNames, Names
+from pystack.runtime.names.zones import Version, format_on
 from pystack.runtime.streams import TcpListener, TcpStream
 from pystack.stack.host import Host
 from pystack.stack.neighbors import Neighbor
@@ -60,9 +65,7 @@ _REAL_PROBE_SLACK_S: Final = 2e-3
 _FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
-def make_host(
-    name: str, driver: Driver, seed: int, names: Callable[[str], Ip4 | None] | None = None
-) -> TrioHost:
+def make_host(name: str, driver: Driver, seed: int, names: Names | None = None) -> TrioHost:
     """Return a host in no network, with nothing but its loopback."""
     stack = Host(name, driver.scheduler, seed)
     port = LoopbackPort(driver.scheduler)
@@ -112,10 +115,10 @@ class TrioHost:
         self,
         host: Host,
         driver: Driver,
-        names: Callable[[str], Ip4 | None] | None = None,
+        names: Names | None = None,
         place: Place | None = None,
     ) -> None:
-        """`names` gives the address of a name, None where it knows none.
+        """`names` gives the addresses of a name.
 
         `place`: the network that it is in; None: it stands alone.
         """
@@ -123,7 +126,7 @@ class TrioHost:
         if not driver.is_virtual:
             host.tcp.config = replace(host.tcp.config, probe_slack_s=_REAL_PROBE_SLACK_S)
         self.driver = driver
-        self._names = names
+        self.known = KnownNames(self, names)  # what can be told of names without asking
         self._place = place
         self.programs = Programs(self, None if place is None else place.nursery)
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
@@ -145,6 +148,10 @@ class TrioHost:
         """Return what the network that it is in is made of; None: it stands alone."""
         return None if self._place is None else self._place.topology
 
+    def has_node(self, name: str) -> bool:
+        """Tell whether its network has a node of that name, with an address or without."""
+        return self._place is not None and self._place.has_node(name)
+
     @property
     def seed(self) -> int:
         """Return that of its world."""
@@ -152,20 +159,34 @@ class TrioHost:
 
     @property
     def address(self) -> str:
-        """Return its first address on a real link, as text."""
+        """Return its first address on a real link, as text: the first of IPv4, if it has any."""
         for interface in self.stack.interfaces:  # not all of `addresses`: it is asked for often
             if interface.neighbors is not None:
-                return format_ip4(interface.address)
-        raise ConfigError(f"{self.name} has no link yet, and so no address")
+                for own in interface.addresses:
+                    if not is_v6(own.address):
+                        return format_ip4(own.address)
+        return self.address6
+
+    @property
+    def address6(self) -> str:
+        """Return its first IPv6 address on a real link; a link-local one where it has no other."""
+        own = [address for address in self._own_addresses() if is_v6(address)]
+        if not own:
+            raise ConfigError(f"{self.name} has no link yet, and so no address")
+        return format_on(self.stack, next((one for one in own if not is_link_local(one)), own[0]))
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return its addresses on real links, as text."""
-        return tuple(
-            format_ip4(interface.address)
+        """Return its addresses on real links, of both versions, as text ("fe80::1%eth0")."""
+        return tuple(format_on(self.stack, address) for address in self._own_addresses())
+
+    def _own_addresses(self) -> list[Ip]:
+        return [
+            own.address
             for interface in self.stack.interfaces
             if interface.neighbors is not None
-        )
+            for own in interface.addresses
+        ]
 
     @property
     def interfaces(self) -> list[Interface]:
@@ -235,61 +256,45 @@ class TrioHost:
 
         self.resolver = StubResolver(self, parse_resolver(words))
 
-    def resolve(self, name: str) -> Ip4:
+    def resolve(self, name: str, version: Version | None = None) -> Ip:
         """Return the address of a name or of an address in text. OSError where nobody knows it.
 
-        For where nothing can be waited for: a host that asks name servers knows only itself so.
+        `version`: 4 or 6; None: the one that is tried first (RFC 6724). For where nothing can be
+        waited for: a host that asks name servers knows only itself so.
         """
+        if name[:1].isdigit() and version != 6:  # nearly always what a datagram is sent to (HOT)
+            with suppress(ConfigError):
+                return parse_ip4(name)
         if self.resolver is None:
-            return self.known_address(name)
-        found = self.own_address(name)
-        if found is None:
+            return self.known.addresses(name, version)[0]
+        found = self.known.own(name, version)
+        if not found:
             raise OSError(
                 errno.EAGAIN,
                 f"{self.name} asks name servers, which takes time: `await host.look_up({name!r})`",
             )
-        return found
+        return found[0]
 
-    async def look_up(self, name: str) -> Ip4:
+    async def look_up(self, name: str, version: Version | None = None) -> Ip:
         """Return the first address of a name, asking name servers where the host has some.
 
         Raises OSError: `socket.gaierror` where they know none, or do not answer.
         """
-        return (await self.look_up_all(name))[0]
+        return (await self.look_up_all(name, version))[0]
 
-    async def look_up_all(self, name: str) -> tuple[Ip4, ...]:
-        """Return all addresses of a name, in the order in which they are to be tried. OSError."""
+    async def look_up_all(self, name: str, version: Version | None = None) -> tuple[Ip, ...]:
+        """Return all addresses of a name, in the order in which they are to be tried. OSError.
+
+        `version`: 4 or 6 alone; None: those that the host has addresses of itself.
+        """
         if self.resolver is None:
-            return (self.known_address(name),)
-        own = self.own_address(name)
-        if own is not None:
-            return (own,)
-        found = await self.resolver.addresses(name)
-        return tuple(map(parse_ip4, found.addresses))
-
-    def own_address(self, name: str) -> Ip4 | None:
-        """Return what needs no look-up: its own name, localhost, addresses in text."""
-        plain = name.removesuffix(".").lower()
-        if plain == "localhost" or plain.endswith(".localhost"):  # RFC 6761 section 6.3
-            return LOOPBACK
-        if plain == self.name.lower():
-            return self.known_address(self.name)
-        try:
-            return parse_ip4(name)
-        except ConfigError:
-            return None
-
-    def known_address(self, name: str) -> Ip4:
-        """Return the address that the network's own table has. OSError where it has none."""
-        if name == "localhost":
-            return LOOPBACK
-        found = self._names(name) if self._names is not None else None
-        if found is not None:
-            return found
-        try:
-            return parse_ip4(name)
-        except ConfigError:
-            raise OSError(errno.ENOENT, self.why_unknown(name)) from None
+            return self.known.addresses(name, version)
+        own = self.known.own(name, version)
+        if own:
+            return own
+        return (
+            await self.resolver.addresses(name, () if version is None else (version,))
+        ).addresses
 
     def forget(self) -> None:
         """Lose what is remembered of names, as when the power goes."""
@@ -308,12 +313,6 @@ class TrioHost:
         from pystack.runtime.names import dig  # needs a library, as nothing else
 
         return await dig.dig(self, name, kind, server=server, **words)
-
-    def why_unknown(self, name: str) -> str:
-        """Return why a name has no address here, as a sentence."""
-        if self._place is not None and self._place.has_node(name):
-            return f"{name!r} has no link yet, and so no address"
-        return f"{self.name} knows no host {name!r}"
 
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Run a program on this host, in this task: all of Trio's networking in it is the host's.

@@ -457,7 +457,7 @@ class Network:
 
     def _add(self, stack: Host, config: TcpConfig, asks: ResolverConfig | None) -> TrioHost:
         stack.tcp.config = config
-        host = TrioHost(stack, self.driver, self.topology.resolve, self)
+        host = TrioHost(stack, self.driver, self.topology.resolve_all, self)
         host.dns = self._asked if asks is None else asks
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import Ip4, format_ip4
+from pystack.core.addresses import Ip
 from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.names.zones import format_on
 from pystack.wire import icmp
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class EchoAnswer:
 
     kind: int
     code: int
-    address: Ip4  # whose word it is; of an error that this host itself made, its own
+    address: Ip  # whose word it is; of an error that this host itself made, its own
     seq: int  # of the request
     ttl: int  # with which a reply came; 0 for an error
     payload: bytes  # of a reply
@@ -106,7 +107,7 @@ class Echoes:
         del self._layer.echo_sinks[self._ident]
         del self._layer.echo_error_sinks[self._ident]
 
-    def send(self, remote: Ip4, seq: int, payload: bytes, *, ttl: int = DEFAULT_TTL) -> float:
+    def send(self, remote: Ip, seq: int, payload: bytes, *, ttl: int = DEFAULT_TTL) -> float:
         """Send one request; return the instant. `seq` counts modulo 65,536. OSError: no route."""
         now = self._host.now()
         if not self._layer.send_echo(remote, self._ident, seq & 0xFFFF, payload, now, ttl=ttl):
@@ -121,7 +122,7 @@ class Echoes:
         # What comes with the deadline has come: the deadline ends the waiting, and no more.
         return self._answers.popleft() if self._answers else None
 
-    def _on_reply(self, message: icmp.IcmpMessage, src: Ip4, ttl: int, now: float) -> None:
+    def _on_reply(self, message: icmp.IcmpMessage, src: Ip, ttl: int, now: float) -> None:
         payload = bytes(message.payload)
         self._take(EchoAnswer(message.kind, 0, src, message.seq, ttl, payload, 0, now))
 
@@ -171,7 +172,7 @@ async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) 
         raise TimeoutError(errno.ETIMEDOUT, f"no echo reply from {name}")
     if not answer.is_reply:
         number = icmp.error_number(answer.kind, answer.code) or errno.EPROTO
-        reporter = format_ip4(answer.address)
+        reporter = format_on(host.stack, answer.address)
         raise OSError(number, f"{os.strerror(number)}: {reporter} says so of {name}")
     return answer.at - sent_at
 
@@ -187,14 +188,14 @@ async def traceroute(host: TrioHost, name: str, max_hops: int, timeout_s: float)
             hops.append(Hop(ttl, None, None, reached=False))
             continue
         rtt_s = answer.at - sent_at
-        hops.append(Hop(ttl, format_ip4(answer.address), rtt_s, answer.is_reply))
+        hops.append(Hop(ttl, format_on(host.stack, answer.address), rtt_s, answer.is_reply))
         if answer.kind != icmp.TIME_EXCEEDED:
             break
     return hops
 
 
 async def _ask(
-    host: TrioHost, remote: Ip4, payload: bytes, ttl: int, timeout_s: float
+    host: TrioHost, remote: Ip, payload: bytes, ttl: int, timeout_s: float
 ) -> EchoAnswer | None:
     """Send one request, and return what is answered; None for silence."""
     with Echoes(host) as echoes:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, SupportsIndex
 
 import trio
 
-from pystack.core.addresses import Ip4, format_ip4, format_mac
+from pystack.core.addresses import Ip, format_mac
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
+from pystack.runtime.names.zones import format_on
 from pystack.stack import ip_fields
 from pystack.tcp import send_space, urgent
 from pystack.tcp.events import Signal, SoftError
@@ -216,12 +217,14 @@ class TcpStream(trio.abc.HalfCloseableStream):
     @property
     def local_address(self) -> tuple[str, int]:
         """Return (address, port) of this end."""
-        return self._socket.local_address
+        socket = self._socket
+        return format_on(self._host.stack, socket.local), socket.connection.local_port
 
     @property
     def remote_address(self) -> tuple[str, int]:
         """Return (address, port) of the other end."""
-        return self._socket.remote_address
+        socket = self._socket
+        return format_on(self._host.stack, socket.remote), socket.connection.remote_port
 
     @property
     def link(self) -> LinkInfo:
@@ -236,7 +239,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             format_mac(interface.mac),
             None if mac is None else format_mac(mac),
             interface.mtu_bytes,
-            None if route.gateway is None else format_ip4(route.gateway),
+            None if route.gateway is None else format_on(self._host.stack, route.gateway),
         )
 
     def set_no_delay(self, *, no_delay: bool = True) -> None:
@@ -362,7 +365,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
     @property
     def address(self) -> tuple[str, int]:
         """Return the address (0.0.0.0 for all of the host's) and port that it listens on."""
-        return format_ip4(self._listener.local), self._listener.local_port
+        return format_on(self._host.stack, self._listener.local), self._listener.local_port
 
     async def accept(self) -> TcpStream:
         """Return the next connection that was opened from outside.
@@ -407,10 +410,10 @@ class TcpListener(trio.abc.Listener[TcpStream]):
 
 async def connect(
     host: TrioHost,
-    remote: Ip4,
+    remote: Ip,
     port: int,
     *,
-    local: Ip4,
+    local: Ip,
     local_port: int,
     config: TcpConfig | None = None,
     source_route: SourceRoute | None = None,
@@ -446,7 +449,7 @@ async def connect(
         raise
     if connection.established_at is None:
         number = connection.error or 0
-        address = f"{format_ip4(remote)} port {port}"
+        address = f"{format_on(host.stack, remote)} port {port}"
         raise OSError(number, f"{os.strerror(number)}: {address}")
     stream = TcpStream(host, socket)
     if text is not None and len(text) > queued_bytes:

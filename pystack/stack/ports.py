@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, Ip, Ip4, format_ip4
 from pystack.core.rng import Random
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FIRST: Final = 32768  # as Linux's ip_local_port_range; RFC 6056 section 3.2 allows 1024 on
 LAST: Final = 60999
 COUNT: Final = LAST - FIRST + 1
+
+# The local address of who hears both versions; UNSPECIFIED hears IPv4 alone, UNSPECIFIED6 IPv6
+ANY: Final = Ip(-1)
 
 
 class Holder(Protocol):

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 from pystack.core.addresses import (
     LOOPBACK,
     ZERO_MAC,
+    Ip,
     Ip4,
     Mac,
     Prefix,
+    format_ip,
     format_ip4,
+    is_link_local,
     parse_host_address,
-    parse_ip4,
+    parse_ip,
     parse_prefix,
 )
 from pystack.core.errors import ConfigError
@@ -177,7 +180,7 @@ class Topology:
             raise ConfigError(f"{name} has a route to {destination} already")
         if via not in self.nodes:
             try:
-                parse_ip4(via)
+                parse_ip(via)
             except ConfigError:
                 hint = suggest(via, self.nodes)
                 raise ConfigError(f"{via!r} is neither a node nor an address{hint}") from None
@@ -203,32 +206,44 @@ class Topology:
         except KeyError:
             raise ConfigError(f"there is no node {name!r}{suggest(name, self.nodes)}") from None
 
-    def address_of(self, text: str) -> Ip4 | None:
+    def address_of(self, text: str) -> Ip | None:
         """Return what `resolve` does; of an address in text, that itself."""
         found = self.resolve(text)
         if found is None:
             with suppress(ConfigError):
-                found = parse_ip4(text)
+                found = parse_ip(text)
         return found
 
-    def resolve(self, name: str) -> Ip4 | None:
+    def resolve(self, name: str) -> Ip | None:
         """Return the first address of "client", or that of "client.eth1"; None: nobody has it."""
+        return next(iter(self.resolve_all(name)), None)
+
+    def resolve_all(self, name: str) -> tuple[Ip, ...]:
+        """Return the addresses of "client", or those of "client.eth1"; () where nobody has it.
+
+        They are those of the first link that has any; none is good on its link alone, for a name
+        does not say which link.
+        """
         base, dot, interface = name.rpartition(".")
         if name in self.nodes:
             base, dot = name, ""
         node = self.nodes.get(base)
         if node is None:
-            return None
+            return ()
         self.settle()
         for end in node.ends:
-            if (not dot or end.name == interface) and end.addresses:
-                return end.addresses[0][0]
-        return None
+            if not dot or end.name == interface:
+                found = tuple(
+                    own for own, _ in end.addresses if not (own >> 32 and is_link_local(own))
+                )
+                if found:
+                    return found
+        return ()
 
     def names_by_address(self) -> dict[str, str]:
         """Return the names of hosts and routers by their addresses, as they are now."""
         return {
-            format_ip4(address): name
+            format_ip(address): name
             for name, node in self.nodes.items()
             for address, _prefix in node.addresses
         }

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip
 
 if TYPE_CHECKING:
     from pystack.runtime.streams import TcpStream
 
 STAGGER_S: Final = 0.25  # "Connection Attempt Delay"; Trio's open_tcp_stream has the same
 
-ConnectFn = Callable[[Ip4], "Awaitable[TcpStream]"]
+ConnectFn = Callable[[Ip], "Awaitable[TcpStream]"]
 
 
-async def first_that_opens(connect: ConnectFn, addresses: Sequence[Ip4]) -> TcpStream:
+async def first_that_opens(connect: ConnectFn, addresses: Sequence[Ip]) -> TcpStream:
     """Connect to one of the addresses: to the first that can be had, in their order.
 
     The next is tried when the one before has failed, or has said nothing for `STAGGER_S`; those
@@ -25,10 +25,10 @@ async def first_that_opens(connect: ConnectFn, addresses: Sequence[Ip4]) -> TcpS
     """
     if len(addresses) == 1:
         return await connect(addresses[0])
-    errors: dict[Ip4, Exception] = {}
+    errors: dict[Ip, Exception] = {}
     opened: list[TcpStream] = []
 
-    async def attempt(address: Ip4, failed: trio.Event) -> None:
+    async def attempt(address: Ip, failed: trio.Event) -> None:
         try:
             stream = await connect(address)
         except Exception as error:  # to be raised as it is, and not in a group

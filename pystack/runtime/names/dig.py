@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.dns.answers import Question, Status
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.dns.exchange import Exchange, Server
 from pystack.runtime.names.lookups import HostTold, Lookup, check_up
+from pystack.runtime.names.zones import format_on
 from pystack.wire import dns
 from pystack.wire.dns_framing import EDNS_BYTES
 
@@ -138,11 +138,11 @@ async def dig(
 async def _place_of(host: TrioHost, server: str) -> Server:
     name, port = split_server(server)
     try:
-        return format_ip4(host.known_address(name)), port
+        return format_on(host.stack, host.known.addresses(name)[0]), port
     except OSError:  # the network has no such host: perhaps its own servers know one
         if host.dns is None:
             raise
-    return format_ip4(await host.look_up(name)), port
+    return format_on(host.stack, await host.look_up(name)), port
 
 
 def _said(exchange: Exchange, message: dns.Message, took_s: float) -> DigAnswer:

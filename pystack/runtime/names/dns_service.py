@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import format_ip
 from pystack.core.counters import Counters
 from pystack.dns.names import Names
 from pystack.dns.server import DnsServer
@@ -66,7 +66,7 @@ def names_of(topology: Topology) -> Names:
             return None
         return (
             tuple(
-                format_ip4(address)
+                format_ip(address)
                 for end in topology.nodes[known].ends
                 if not interface or end.name == interface
                 for address, _prefix in end.addresses

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import UNSPECIFIED, format_ip4, parse_ip4
+from pystack.core.addresses import UNSPECIFIED
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.dns.exchange import Exchange, Send
 from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.names.zones import format_on, parse_on
 from pystack.tcp.states import TcpState
 from pystack.wire import dns
 
@@ -131,7 +132,7 @@ class Lookup:
                 self._stream = _Stream(self._host, send, now, self._look_soon)
             else:
                 assert self._socket is not None
-                self._socket.send_to(send.data, parse_ip4(address), port, now)
+                self._socket.send_to(send.data, parse_on(self._host.stack, address), port, now)
         except OSError:
             return False
         return True
@@ -159,12 +160,12 @@ class Lookup:
         socket = self._socket
         while not self._closed and socket is not None and (found := socket.receive()) is not None:
             data, source, port = found
-            self._take(data, (format_ip4(source), port), now, over_tcp=False)
+            self._take(data, (format_on(self._host.stack, source), port), now, over_tcp=False)
         while not self._closed and socket is not None:
             error = socket.take_queued_error()
             if error is None:
                 break
-            server = format_ip4(error.dst[0]), error.dst[1]
+            server = format_on(self._host.stack, error.dst[0]), error.dst[1]
             self._go_on(self.exchange.unreachable(server, now), now)
         if not self._closed and socket is not None and socket.broken is not None:
             self.exchange.give_up()  # the host has no power, or no network, any more
@@ -202,7 +203,7 @@ class _Stream:
         address, port = send.server
         # The query is queued at once, and leaves with the handshake's last segment.
         self._socket: TcpSocket = self._table.connect(
-            parse_ip4(address), port, now, text=memoryview(dns.frame(send.data))
+            parse_on(host.stack, address), port, now, text=memoryview(dns.frame(send.data))
         )
         self._socket.on_signal = lambda _signal: on_signal()
         self.is_done = False  # the answer has come

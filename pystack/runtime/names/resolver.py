@@ -14,15 +14,23 @@ import trio
 
 from pystack.core.addresses import (
     LOOPBACK,
+    LOOPBACK6,
     UNSPECIFIED,
-    Ip4,
-    format_ip4,
+    UNSPECIFIED6,
+    Ip,
+    format_ip,
     is_loopback,
-    parse_ip4,
+    is_v6,
+    mapped,
+    unmapped,
+    without_zone,
+    zone_of,
 )
 from pystack.core.errors import ConfigError
 from pystack.core.idna import from_ascii
 from pystack.runtime.current import current_host
+from pystack.runtime.names.ordering import has_version
+from pystack.runtime.names.zones import Version, format_on, parse_on
 from pystack.runtime.socket import seal
 
 if TYPE_CHECKING:
@@ -33,9 +41,15 @@ _KINDS: Final = (
     (socket.SOCK_STREAM, int(socket.IPPROTO_TCP)),
     (socket.SOCK_DGRAM, int(socket.IPPROTO_UDP)),
 )
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
-_A: Final = 1  # types of records: pystack.wire.dns, which needs its library, says the same
-_AAAA: Final = 28
+# As plain numbers: those of `socket` are enums, of which each `&` takes as long as a call
+_PASSIVE: Final = int(socket.AI_PASSIVE)
+_CANONNAME: Final = int(socket.AI_CANONNAME)
+_NUMERICHOST: Final = int(socket.AI_NUMERICHOST)
+_NUMERICSERV: Final = int(socket.AI_NUMERICSERV)
+_V4MAPPED: Final = int(socket.AI_V4MAPPED)
+_ALL: Final = int(socket.AI_ALL)
+_ADDRCONFIG: Final = int(socket.AI_ADDRCONFIG)
+_FLAGS: Final = _PASSIVE | _CANONNAME | _NUMERICHOST | _NUMERICSERV | _V4MAPPED | _ALL | _ADDRCONFIG
 _EAI_ADDRFAMILY: Final = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)
 
 AddressInfo4 = tuple[
@@ -104,10 +118,12 @@ async def look_up(
     flags: int = 0,
 ) -> list[AddressInfo4 | AddressInfo6]:
     """Return what getaddrinfo(3) would, on the host `here`. Raises `socket.gaierror`."""
-    families = _FAMILIES if here.resolver is not None else (socket.AF_INET,)
-    if family != socket.AF_UNSPEC and family not in families:
-        raise socket.gaierror(_EAI_ADDRFAMILY, f"{_text(host)!r} has IPv4 addresses only")
-    number = _port_of(port)
+    flags = int(flags)
+    if flags & ~_FLAGS or (flags & _CANONNAME and not host):
+        raise socket.gaierror(socket.EAI_BADFLAGS, f"bad flags for a look-up: {flags:#x}")
+    if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+        raise socket.gaierror(socket.EAI_FAMILY, f"addresses of family {family} are not known")
+    number = _port_of(port, flags)
     name = _text(host) if host else ""
     kinds = [
         (each, its_proto)
@@ -117,71 +133,100 @@ async def look_up(
     if not kinds:
         raise socket.gaierror(socket.EAI_SOCKTYPE, f"no sockets of type {kind}, protocol {proto}")
     canonical, addresses = await _addresses_of(here, name, family, flags)
+    if not flags & _CANONNAME:
+        canonical = ""
     return [
-        _entry(address, number, each, its_proto, canonical if flags & socket.AI_CANONNAME else "")
+        _entry(address, number, each, its_proto, canonical)
         for address in addresses
         for each, its_proto in kinds
     ]
 
 
 def _entry(
-    address: str, port: int, kind: socket.SocketKind, proto: int, canonical: str
+    address: Ip, port: int, kind: socket.SocketKind, proto: int, canonical: str
 ) -> AddressInfo4 | AddressInfo6:
-    if ":" in address:
-        return socket.AF_INET6, kind, proto, canonical, (address, port, 0, 0)
-    return socket.AF_INET, kind, proto, canonical, (address, port)
+    if is_v6(address):
+        where = format_ip(without_zone(address)), port, 0, zone_of(address)
+        return socket.AF_INET6, kind, proto, canonical, where
+    return socket.AF_INET, kind, proto, canonical, (format_ip(address), port)
 
 
 async def _addresses_of(
     here: TrioHost, name: str, family: int, flags: int
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str, tuple[Ip, ...]]:
     """Return the canonical name and the addresses, best first."""
-    number = _numeric(name, flags)
+    if not name:
+        wild = UNSPECIFIED, UNSPECIFIED6
+        both = wild if flags & _PASSIVE else (LOOPBACK6, LOOPBACK)
+        return name, _of_family(both, name, family, flags)
+    number = _numeric(here, name)
     if number is not None:
-        return name, (_only_ip4(name, number, family),)
-    if flags & socket.AI_NUMERICHOST:
+        if family == socket.AF_INET:
+            number = unmapped(number)
+        return name, _of_family((number,), name, family, flags)
+    if flags & _NUMERICHOST:
         raise _unknown(here, name)
     resolver = here.resolver
     for spelling in _spellings(name):
         try:
-            own = here.known_address(spelling) if resolver is None else here.own_address(spelling)
+            own = here.known.addresses(spelling) if resolver is None else here.known.own(spelling)
         except OSError:
             continue
-        if own is not None:
-            return name, (_only_ip4(name, own, family),)
+        if own:
+            return name, _of_family(_configured(here, own, flags), name, family, flags)
     if resolver is None:
         raise _unknown(here, name)
-    found = await resolver.addresses(name, _wanted(family, flags))
-    return found.canonical, found.addresses
+    return await _asked(here, name, family, flags)
 
 
-def _numeric(name: str, flags: int) -> Ip4 | None:
-    if not name:
-        return UNSPECIFIED if flags & socket.AI_PASSIVE else LOOPBACK
+async def _asked(here: TrioHost, name: str, family: int, flags: int) -> tuple[str, tuple[Ip, ...]]:
+    """Return what name servers say."""
+    assert here.resolver is not None
+    versions: tuple[Version, ...] = (4, 6)
+    if family == socket.AF_INET:
+        versions = (4,)
+    elif family == socket.AF_INET6 and not flags & _V4MAPPED:
+        versions = (6,)
+    if flags & _ADDRCONFIG:
+        versions = tuple(it for it in versions if has_version(here.stack, v6=it == 6)) or (4,)
+    found = await here.resolver.addresses(name, versions)
+    return found.canonical, _of_family(found.addresses, name, family, flags)
+
+
+def _configured(here: TrioHost, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]:
+    """Leave out, with AI_ADDRCONFIG, what the host has no addresses of itself."""
+    if not flags & _ADDRCONFIG or len(found) == 1:
+        return found
+    own = [one for one in found if is_loopback(one) or has_version(here.stack, v6=is_v6(one))]
+    return tuple(own) or found
+
+
+def _numeric(here: TrioHost, name: str) -> Ip | None:
+    if ":" not in name and not name[:1].isdigit():  # a name: it costs no exception
+        return None
     try:
-        return parse_ip4(name)
+        return parse_on(here.stack, name)
     except ConfigError:
         return None
 
 
-def _only_ip4(name: str, address: Ip4, family: int) -> str:
-    if family == socket.AF_INET6:
-        raise socket.gaierror(_EAI_ADDRFAMILY, f"{name!r} has an IPv4 address only")
-    return format_ip4(address)
-
-
-def _wanted(family: int, flags: int) -> tuple[int, ...]:
-    """Return the kinds of records to ask for."""
-    if family == socket.AF_INET6:
-        return (_AAAA,)
-    # With AI_ADDRCONFIG only what the host has addresses of itself: that is IPv4.
-    if family == socket.AF_INET or flags & socket.AI_ADDRCONFIG:
-        return (_A,)
-    return (_A, _AAAA)
+def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tuple[Ip, ...]:
+    """Return those of a family; with AI_V4MAPPED those of IPv4 count as of IPv6 where need be."""
+    if family == socket.AF_UNSPEC:
+        return found
+    wanted = tuple(one for one in found if is_v6(one) is (family == socket.AF_INET6))
+    if family == socket.AF_INET6 and flags & _V4MAPPED:
+        others = tuple(mapped(one) for one in found if not is_v6(one))
+        if not wanted or flags & _ALL:
+            wanted += others
+    if not wanted:
+        version = "IPv4" if family == socket.AF_INET else "IPv6"
+        raise socket.gaierror(_EAI_ADDRFAMILY, f"{name!r} has no {version} address")
+    return wanted
 
 
 def _unknown(here: TrioHost, name: str) -> socket.gaierror:
-    return socket.gaierror(socket.EAI_NONAME, here.why_unknown(name))
+    return socket.gaierror(socket.EAI_NONAME, here.known.why_unknown(name))
 
 
 def _spellings(name: str) -> list[str]:
@@ -201,12 +246,14 @@ def _spellings(name: str) -> list[str]:
     return spellings
 
 
-def _port_of(port: bytes | str | int | None) -> int:
+def _port_of(port: bytes | str | int | None, flags: int) -> int:
     if port is None or isinstance(port, int):
         return port or 0
     text = _text(port)
     if text.isascii() and text.isdigit():
         return int(text)
+    if flags & _NUMERICSERV:
+        raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is not the number of a port")
     try:
         return socket.getservbyname(text)
     except OSError:
@@ -216,28 +263,34 @@ def _port_of(port: bytes | str | int | None) -> int:
 async def _name_of(
     here: TrioHost, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str]:
-    address, port = sockaddr[0], sockaddr[1]
+    text, port = sockaddr[0], sockaddr[1]
+    if len(sockaddr) > 3 and "%" not in text and sockaddr[3]:
+        text = f"{text}%{sockaddr[3]}"
+    try:
+        address = parse_on(here.stack, text)
+    except ConfigError:  # as glibc, which takes nothing but numbers here
+        raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is no address") from None
     found = None if flags & socket.NI_NUMERICHOST else await _host_name_of(here, address)
     if found is None and flags & socket.NI_NAMEREQD:
-        raise socket.gaierror(socket.EAI_NONAME, f"{address} has no name")
+        raise socket.gaierror(socket.EAI_NONAME, f"{text} has no name")
     service = str(port)
     if not flags & socket.NI_NUMERICSERV:
         with suppress(OSError):  # a port without a name is given as a number
             service = socket.getservbyport(port, "udp" if flags & socket.NI_DGRAM else "tcp")
-    return found or address, service
+    return found or format_on(here.stack, address), service
 
 
-async def _host_name_of(here: TrioHost, address: str) -> str | None:
-    if ":" not in address and is_loopback(parse_ip4(address)):
+async def _host_name_of(here: TrioHost, address: Ip) -> str | None:
+    address = unmapped(address)
+    if is_loopback(address):
         return "localhost"
     if here.resolver is None:
         return None
-    if address in here.addresses:
+    if here.stack.is_own(address):
         return here.name
-    try:
-        return await here.resolver.name_of(address)
-    except ValueError:  # no address: one with a zone, "fe80::1%eth0"
+    if zone_of(address):  # no name server knows what link that is
         return None
+    return await here.resolver.name_of(format_ip(address))
 
 
 def _text(name: bytes | str | None) -> str:

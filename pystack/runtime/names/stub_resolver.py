@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4
+from pystack.core.addresses import Ip, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
-from pystack.dns import order
 from pystack.dns.answers import MAX_ALIASES, Answer, Question, Status
 from pystack.dns.cache import Cache
 from pystack.dns.config import ResolverConfig, candidates, split_server
 from pystack.dns.exchange import Exchange, Server
 from pystack.runtime.names.lookups import HostTold, Lookup, check_up
+from pystack.runtime.names.ordering import has_version
+from pystack.runtime.names.zones import format_on
 from pystack.wire import dns
-from pystack.wire.dns import PTR, A
+from pystack.wire.dns import AAAA, PTR, A
 
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
 
 EAI_NODATA: Final = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
-_IP4_BITS: Final = 32
+_KINDS: Final = ((4, A), (6, AAAA))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Found:
     """The addresses of a name, in the order in which they are to be tried."""
 
     canonical: str
-    addresses: tuple[str, ...]  # of IPv4 and IPv6, as text
+    addresses: tuple[Ip, ...]  # of both versions
 
 
 class StubResolver:
@@ -53,11 +54,15 @@ class StubResolver:
         self._lookups: dict[Question, Lookup] = {}
         self._turns = 0
 
-    async def addresses(self, name: str, kinds: Sequence[int] = (A,)) -> Found:
+    async def addresses(self, name: str, versions: Sequence[int] = ()) -> Found:
         """Return the addresses of a name, best first. Raises `socket.gaierror`, OSError (ENETDOWN).
 
-        `kinds`: A, AAAA or both.
+        `versions`: 4, 6 or both; (): those that the host has addresses of itself.
         """
+        if not versions:
+            stack = self._host.stack
+            versions = [it for it, _ in _KINDS if has_version(stack, v6=it == 6)] or (4,)
+        kinds = [kind for version, kind in _KINDS if version in versions]
         return self._in_order(await self._search(name, kinds), name)
 
     async def name_of(self, address: str) -> str | None:
@@ -102,17 +107,17 @@ class StubResolver:
         found: list[Server] = []
         for text in self.config.servers:
             name, port = split_server(text)
-            found.append((format_ip4(self._address_of(name)), port))
+            found.append((format_on(self._host.stack, self._address_of(name)), port))
         if self.config.rotate:
             at = self._turns % len(found)
             self._turns += 1
             found = [*found[at:], *found[:at]]
         return found
 
-    def _address_of(self, name: str) -> Ip4:
+    def _address_of(self, name: str) -> Ip:
         """Return the address of a server: whoever told us whom to ask told us that as well."""
         try:
-            return self._host.known_address(name)
+            return self._host.known.addresses(name)[0]
         except OSError as error:
             raise ConfigError(f"{self._host.name} cannot ask {name!r}: {error.strerror}") from None
 
@@ -195,35 +200,14 @@ class StubResolver:
     # the end
 
     def _in_order(self, answers: dict[int, Answer], name: str) -> Found:
-        found = [
-            (order.number_of(record.address), record.address)
+        found = dict.fromkeys(
+            parse_ip(record.address)
             for answer in answers.values()
             for record in answer.records
             if record.address is not None
-        ]
-        texts = dict(found)
-        ranked = order.in_order(texts, self._source_of)
-        aliases = [answer.canonical for answer in answers.values() if answer.canonical]
-        return Found(aliases[0] if aliases else name, tuple(texts[number] for number in ranked))
-
-    def _source_of(self, destination: int) -> order.Source | None:
-        """Return what our packets to there come from; None: there is no way."""
-        if not order.is_ip4(destination):
-            return None  # hosts have IPv4 only
-        stack = self._host.stack
-        address = Ip4(destination & 0xFFFFFFFF)
-        route = stack.routes.lookup(address)
-        if route is None:
-            return None
-        source = stack.source_towards(address, route)
-        if source == UNSPECIFIED:
-            return None
-        bits = next(
-            (own.prefix.length for own in route.interface.addresses if own.address == source),
-            _IP4_BITS,
         )
-        mapped = order.number_of(format_ip4(source))
-        return order.Source(mapped, order.BITS - _IP4_BITS + bits)
+        aliases = [answer.canonical for answer in answers.values() if answer.canonical]
+        return Found(aliases[0] if aliases else name, self._host.known.in_order(tuple(found)))
 
     def _error(self, name: str, tried: Sequence[Answer]) -> socket.gaierror:
         """Return why a name has no address, as getaddrinfo(3) has it."""

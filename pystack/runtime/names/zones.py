@@ -1,0 +1,61 @@
+"""Addresses as programs on a host write and read them: a zone is an interface, "fe80::1%eth0".
+
+Below, a zone is the interface's number (`Interface.index`), as it is in a sockaddr_in6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pystack.core.addresses import (
+    UNSPECIFIED6,
+    Ip,
+    format_ip,
+    format_ip4,
+    is_v6,
+    parse_ip,
+    parse_ip6,
+    split_zone,
+    without_zone,
+    zone_of,
+)
+from pystack.core.errors import ConfigError
+from pystack.stack.ports import ANY
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+
+Version = Literal[4, 6]  # of IP
+
+
+def version_of(local: int) -> Version | None:
+    """Return the version that a socket speaks which is bound to an address; None: both."""
+    if local == ANY:
+        return None
+    return 6 if is_v6(local) else 4
+
+
+def parse_on(host: Host, text: str) -> Ip:
+    """Read an address of either version; a zone is an interface's name or number. ConfigError."""
+    if "%" not in text:
+        return parse_ip(text)
+    bare, zone = split_zone(text)
+    for interface in host.interfaces:
+        if interface.name == zone:
+            return parse_ip6(f"{bare}%{interface.index}")
+    found = parse_ip6(text)
+    if zone_of(found) > len(host.interfaces):
+        raise ConfigError(f"{text!r}: {host.name} has no interface {zone}")
+    return found
+
+
+def format_on(host: Host, address: int) -> str:
+    """Return the text of an address of either version, with the name of its zone; ANY is "::"."""
+    if not address >> 32:
+        return format_ip4(address)
+    if address == ANY:
+        return format_ip(UNSPECIFIED6)
+    zone = zone_of(address)
+    if not 0 < zone <= len(host.interfaces):
+        return format_ip(address)
+    return f"{format_ip(without_zone(address))}%{host.interfaces[zone - 1].name}"
