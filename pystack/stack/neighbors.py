@@ -238,25 +238,25 @@ class NeighborTable:
         *,
         solicited: bool,
         override: bool = True,
-    ) -> None:
+    ) -> bool:
         """Take what a station, or another for it, answers (RFC 4861 section 7.2.5).
 
         `mac` is None where an answer has none. `solicited`: we have asked, so it hears us;
         without `override` it may not take the place of what is known. Of a station that nobody
-        has looked for, nothing is learned.
+        has looked for, nothing is learned. Returns whether the answer was taken.
         """
         entry = self._entries.get(address)
         if entry is None:
-            return
+            return False
         known = entry.mac  # None: looked for, or given up
         if mac is None:
             mac = known
         if mac is None:
-            return
+            return False
         if known is not None and mac != known and not override:
             if entry.state is NeighborState.REACHABLE:
                 self._distrust(entry, now)
-            return
+            return False
         entry.mac = mac
         if solicited:
             self._set_timer(entry, None)
@@ -266,6 +266,7 @@ class NeighborTable:
         elif mac != known:
             self._distrust(entry, now)
         self._release(entry, now)
+        return True
 
     def find(self, address: Ip) -> Neighbor | None:
         """Return the entry of a station; None: nothing is known of it."""
