@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from pystack.observe.observer import (
+    AddressChanged,
     Dropped,
     Event,
     FellBehind,
@@ -76,6 +77,7 @@ class LogObserver:
 def describe(
     event: Dropped
     | NeighborChanged
+    | AddressChanged
     | TcpStateChanged
     | TcpRetransmitted
     | TcpSoftError
@@ -90,6 +92,9 @@ def describe(
         case NeighborChanged():
             mac = f" {event.mac}" if event.mac else ""
             return f"{event.interface} neighbor {event.address}{mac} {event.old} -> {event.new}"
+        case AddressChanged():
+            change = f"{event.old or 'new'} -> {event.new or 'gone'}"
+            return f"{event.interface} address {event.address} {change}"
         case TcpStateChanged():
             return f"{event.host} tcp {_ends(event)} {event.old} -> {event.new}"
         case TcpRetransmitted():

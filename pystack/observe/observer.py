@@ -46,6 +46,18 @@ class NeighborChanged:
 
 
 @dataclass(slots=True)
+class AddressChanged:
+    """An IPv6 address of an interface came, went, or may be used otherwise (RFC 4862)."""
+
+    at: float
+    host: str
+    interface: str
+    address: str  # with its prefix: "fd00::1/64"
+    old: str  # "tentative", "preferred", "deprecated", "dadfailed"; "": it is new
+    new: str  # "": it has gone
+
+
+@dataclass(slots=True)
 class TcpStateChanged:
     """A connection went from one state of RFC 9293 into another."""
 
@@ -122,6 +134,7 @@ Event = (
     FrameSeen
     | Dropped
     | NeighborChanged
+    | AddressChanged
     | TcpStateChanged
     | TcpRetransmitted
     | TcpSoftError

@@ -19,16 +19,14 @@ from pystack.core.addresses import (
     Ip,
     Mac,
     Prefix,
-    has_zone,
     is_link_local,
     is_multicast,
     solicited_node,
-    with_zone,
-    without_zone,
 )
 from pystack.stack import egress
-from pystack.stack.autoconf import Autoconfiguration, Ip6Config
+from pystack.stack.autoconf import Autoconfiguration
 from pystack.stack.interface import AddressState, Interface
+from pystack.stack.ip6_config import Ip6Config
 from pystack.stack.neighbors import Neighbor, NeighborState
 from pystack.stack.routes import Route
 from pystack.stack.sources import scoped, source_on
@@ -132,7 +130,7 @@ class Discovery:
         if not own.is_usable:
             # RFC 4862 section 5.4.3: another tries the same address out, or it is our own probe.
             if src == UNSPECIFIED6 and own.state is AddressState.TENTATIVE:
-                return self.link(interface).probe_heard(own, said.options.nonce, now)
+                return self.link(interface).own.probe_heard(own, said.options.nonce, now)
             return "nd_tentative_target"
         if src == UNSPECIFIED6:
             # Whoever tries our address out hears that it is taken, as do all that listen.
@@ -154,7 +152,7 @@ class Discovery:
         own = interface.find(target)
         if own is not None:
             if own.state is AddressState.TENTATIVE:
-                return self.link(interface).duplicate(own, now)
+                return self.link(interface).own.duplicate(own, now)
             return "nd_address_conflict"  # it is ours, and stays so
         neighbors = interface.neighbors
         assert neighbors is not None
@@ -276,9 +274,7 @@ class Discovery:
             self._host.drop("nd_no_source", now, interface)
             return
         dst = solicited_node(target) if mac is None else target
-        message = nd.pack_neighbor_solicitation(
-            own.address, dst, target, source_mac=interface.mac
-        )
+        message = nd.pack_neighbor_solicitation(own.address, dst, target, source_mac=interface.mac)
         self._host.counters.add("nd_solicitations_out")
         send(self._host, interface, own.address, dst, message, now)
 
@@ -299,6 +295,12 @@ class Discovery:
         self._host.counters.add("nd_router_solicitations_out")
         send(self._host, interface, src, ALL_ROUTERS6, message, now)
 
+    def announce(self, interface: Interface, address: Ip, now: float) -> None:
+        """Tell the link that this station has an address (RFC 4861 section 7.2.6)."""
+        own = interface.find(address)
+        if own is not None and own.is_usable:
+            self.advertise(interface, address, ALL_NODES6, now)
+
     def advertise(self, interface: Interface, address: Ip, dst: Ip, now: float) -> None:
         """Say where an address of ours is: to whoever asked, or to all (ALL_NODES6)."""
         message = nd.pack_neighbor_advertisement(
@@ -314,11 +316,7 @@ class Discovery:
         send(self._host, interface, address, dst, message, now)
 
 
-def send(
-    host: Host, interface: Interface, src: Ip, dst: Ip, message: bytes, now: float
-) -> None:
+def send(host: Host, interface: Interface, src: Ip, dst: Ip, message: bytes, now: float) -> None:
     """Send a message of ICMPv6 that no router passes on."""
     route = Route(_NOBODY, interface, None, src)
-    egress.send_packet(
-        host, route, src, dst, ipv6.ICMPV6, message, now, ttl=nd.HOP_LIMIT
-    )
+    egress.send_packet(host, route, src, dst, ipv6.ICMPV6, message, now, ttl=nd.HOP_LIMIT)

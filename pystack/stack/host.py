@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 from pystack.core.addresses import (
     LIMITED_BROADCAST,
-    Ip4,
+    LINK_LOCAL6,
+    UNSPECIFIED6,
+    V6,
+    Ip,
     Mac,
     Prefix,
-    format_ip4,
+    format_ip,
     format_mac,
+    is_link_local,
     is_loopback,
     is_multicast,
     is_usable_source,
+    is_v6,
+    solicited_node,
+    with_zone,
+    zone_of,
 )
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
@@ -24,6 +32,7 @@ from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import Handle, Scheduler
 from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
 from pystack.stack import egress, forward, ingress
+from pystack.stack.discovery import Discovery
 from pystack.stack.fragments import Reassembly
 from pystack.stack.groups import Groups
 from pystack.stack.icmp import Icmp
@@ -33,6 +42,7 @@ from pystack.stack.idents import Identifications
 from pystack.stack.interface import Interface, InterfaceAddress
 from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
 from pystack.stack.routes import Route, RouteTable
+from pystack.stack.sources import source_by
 from pystack.stack.tcp_table import TcpTable
 from pystack.stack.udp import UdpTable
 from pystack.wire import ipv4
@@ -56,7 +66,7 @@ class Host:
         self.observers: list[Observer] = []
         self.interfaces: list[Interface] = []
         self._interface_names: set[str] = set()
-        self.addresses: dict[Ip4, Interface] = {}
+        self.addresses: dict[Ip, Interface] = {}
         self._broadcasts = {LIMITED_BROADCAST}  # of all its links
         self.routes = RouteTable()
         self.forwarding = False  # True: a router, which passes on what is for others
@@ -72,6 +82,7 @@ class Host:
         )
         self.idents = Identifications(seed, f"host/{name}")
         self.groups = Groups(self)
+        self.discovery = Discovery(self)
         allowance = Allowance(self.rng)
         self.icmp = Icmp(self, allowance)
         self.icmp6 = Icmp6(self, allowance)
@@ -83,7 +94,7 @@ class Host:
         self,
         name: str,
         port: Port,
-        address: Ip4,
+        address: Ip,
         prefix: Prefix,
         mac: Mac,
     ) -> Interface:
@@ -100,8 +111,8 @@ class Host:
         index = len(self.interfaces) + 1
         interface = Interface(name, index, port, mac, port.mtu_bytes, neighbors)
         if neighbors is not None:
-            neighbors.solicit = lambda target, known, now: egress.solicit(
-                self, interface, target, known, now
+            neighbors.solicit = lambda target, known, now: self._solicit(
+                interface, target, known, now
             )
             neighbors.on_failed = self._neighbor_failed
             neighbors.on_dropped = lambda reason, packet, now: self.drop(
@@ -121,36 +132,77 @@ class Host:
         interface.port = port
         port.attach(partial(ingress.frame_arrived, self, interface))
 
-    def add_address(self, interface: Interface, address: Ip4, prefix: Prefix) -> None:
-        """Give an interface an address (the first one is preferred as a source)."""
+    def add_address(self, interface: Interface, address: Ip, prefix: Prefix) -> None:
+        """Give an interface an address (the first of a version is preferred as a source).
+
+        It may be used at once: who gives it knows that nobody else has it. Addresses of its own
+        making (IPv6) a host tries out before (`discovery`).
+        """
+        if is_v6(address) and is_link_local(address):
+            address = with_zone(address, interface.index)
         if address in self.addresses:
-            raise ConfigError(f"{self.name} has the address {format_ip4(address)} already")
-        wanted = {prefix: Route(prefix, interface, None, address)}
-        loopback = next((known for known in self.interfaces if known.neighbors is None), interface)
-        if loopback is not interface:
-            own = Prefix.of(address, 32)
-            wanted[own] = Route(own, loopback, None, address)
+            raise ConfigError(f"{self.name} has the address {format_ip(address)} already")
+        own = InterfaceAddress(address, prefix)
+        wanted = {} if zone_of(address) else {prefix: Route(prefix, interface, None, address)}
         if any(known.prefix == prefix for known in interface.addresses):
-            del wanted[prefix]  # a second address in one block
-        for block in wanted:
-            if (taken := self.routes.find(block)) is not None:
+            wanted.pop(prefix, None)  # a second address in one block
+        for block in (*wanted, _alone(address)):
+            if not zone_of(address) and (taken := self.routes.find(block)) is not None:
                 raise ConfigError(f"there is a route to {block} already: {taken}")
-        interface.add_address(InterfaceAddress(address, prefix))
+        interface.add_address(own)
+        self.assign(interface, own)
+        for route in wanted.values():
+            if self.routes.find(route.prefix) is None:
+                self.routes.add(route)
+
+    def assign(self, interface: Interface, own: InterfaceAddress) -> None:
+        """Let packets come and go by an address that the interface has."""
+        address, prefix = own.address, own.prefix
         self.addresses[address] = interface
         if prefix.has_broadcast:
             self._broadcasts.add(prefix.broadcast)
-        self.routes.changes += 1  # the ways to it have, even if the table has not
-        for route in wanted.values():
-            self.routes.add(route)
+        routes = self.routes
+        routes.forget()  # the ways to it have changed, even if the table has not
+        loopback = next((known for known in self.interfaces if known.neighbors is None), interface)
+        block = _alone(address)
+        if zone_of(address):
+            routes.add_link(Route(LINK_LOCAL6, interface, None, address))
+            routes.add_own(address, Route(block, loopback, None, address))
+        elif loopback is not interface and routes.find(block) is None:
+            routes.add(Route(block, loopback, None, address))
 
-    def no_route(self, dst: Ip4) -> OSError:
+    def remove_address(self, interface: Interface, own: InterfaceAddress) -> None:
+        """Take an address away from an interface; what is bound to it is not told."""
+        interface.remove_address(own)
+        if own.prefix.is_v6 and solicited_node(own.address) not in interface.groups:
+            self.groups.left(interface, solicited_node(own.address), self.scheduler.now)
+        if self.addresses.get(own.address) is not interface:
+            return  # it was never more than tried out
+        del self.addresses[own.address]
+        self._broadcasts = {LIMITED_BROADCAST}
+        for known in self.interfaces:
+            blocks = (each.prefix for each in known.addresses if each.prefix.has_broadcast)
+            self._broadcasts.update(block.broadcast for block in blocks)
+        self.routes.remove_own(own.address)
+        obsolete = [_alone(own.address)]
+        if not own.is_automatic and not any(
+            each.prefix == own.prefix for each in interface.addresses
+        ):
+            obsolete.append(own.prefix)
+        for block in obsolete:
+            route = self.routes.find(block)
+            if route is not None and route.source == own.address:
+                self.routes.remove(block)
+        self.routes.forget()
+
+    def no_route(self, dst: Ip) -> OSError:
         """Return the error of whoever wants to send there without a route."""
         has_link = any(known.neighbors is not None for known in self.interfaces)
         what = "no route there" if has_link else "no link"
         text = f"{os.strerror(errno.ENETUNREACH)}: {self.name} has {what}"
-        return OSError(errno.ENETUNREACH, text, format_ip4(dst))
+        return OSError(errno.ENETUNREACH, text, format_ip(dst))
 
-    def set_gateway(self, gateway: Ip4) -> None:
+    def set_gateway(self, gateway: Ip) -> None:
         """Send what is for no known network to the router at `gateway`."""
         on_link = self.routes.lookup(gateway)
         if (
@@ -158,16 +210,21 @@ class Host:
             or on_link.interface.neighbors is None
             or on_link.interface.is_many(gateway)
         ):
-            raise ConfigError(f"the gateway {format_ip4(gateway)} is not on a link of {self.name}")
-        self.routes.add(Route(Prefix.of(0, 0), on_link.interface, gateway, on_link.source))
+            raise ConfigError(f"the gateway {format_ip(gateway)} is not on a link of {self.name}")
+        default = Prefix.of(V6 if is_v6(gateway) else 0, 0)
+        self.routes.add(Route(default, on_link.interface, gateway, on_link.source))
 
     def announce(self, now: float) -> None:
         """Tell every link which addresses are here: twice, for the first may be lost."""
         for interface in self.interfaces:
             if interface.neighbors is not None:
+                self.groups.announce_all(interface, now)
                 for own in interface.addresses:
-                    egress.announce(self, interface, own.address, now)
-                    again = partial(egress.announce, self, interface, own.address)
+                    announce = partial(egress.announce, self)
+                    if own.prefix.is_v6:
+                        announce = partial(self.discovery.announce)
+                    announce(interface, own.address, now)
+                    again = partial(announce, interface, own.address)
                     self._announcements.append(
                         self.scheduler.call_at(now + ANNOUNCE_INTERVAL_S, again)
                     )
@@ -184,7 +241,8 @@ class Host:
         self.tcp.break_all(errno.ENETDOWN, self.scheduler.now)
         self.udp.break_all(errno.ENETDOWN)
         self.reassembly.clear()
-        self.groups.clear()
+        self.groups.clear()  # first: nobody is told that addresses go
+        self.discovery.clear()
         for interface in self.interfaces:
             if interface.neighbors is not None:
                 interface.neighbors.clear()
@@ -200,7 +258,8 @@ class Host:
         self.tcp.break_all(errno.ENETDOWN, now)
         self.udp.break_all(errno.ENETDOWN)
         self.reassembly.clear()
-        self.groups.clear()
+        self.groups.clear()  # first: nobody is told that addresses go
+        self.discovery.clear()
         for interface in self.interfaces:
             if interface.neighbors is not None:
                 interface.neighbors.clear()
@@ -221,21 +280,29 @@ class Host:
         if self.closed or not self.powered:
             raise OSError(errno.ENETDOWN, f"{os.strerror(errno.ENETDOWN)}: {self.name}")
 
-    def is_own(self, address: Ip4) -> bool:
+    def is_own(self, address: Ip) -> bool:
         """Tell whether packets to this address are for this host alone: 127.0.0.0/8 among them."""
         return address in self.addresses or (
             is_loopback(address) and address not in self._broadcasts
         )
 
-    def source_towards(self, dst: Ip4, route: Route) -> Ip4:
-        """Return the address that packets to there are from, where nobody has chosen one."""
-        return dst if dst in self.addresses else route.source
+    def source_towards(self, dst: Ip, route: Route) -> Ip:
+        """Return the address that packets to there are from, where nobody has chosen one.
 
-    def is_many(self, address: Ip4) -> bool:
+        UNSPECIFIED6: there is none that may be used (yet).
+        """
+        if dst in self.addresses:
+            return dst
+        if not is_v6(dst):
+            return route.source
+        own = source_by(self, route.interface, dst)
+        return UNSPECIFIED6 if own is None else own.address
+
+    def is_many(self, address: Ip) -> bool:
         """Tell whether an address means several hosts, on any link of this one."""
         return address in self._broadcasts or is_multicast(address)
 
-    def may_be_source(self, address: Ip4) -> bool:
+    def may_be_source(self, address: Ip) -> bool:
         """Tell whether one host can have this address: not nobody, and not many, on any link."""
         return is_usable_source(address) and address not in self._broadcasts
 
@@ -265,9 +332,15 @@ class Host:
     def _drop_fragment(self, reason: str, now: float, data: bytes) -> None:
         self.drop(reason, now, None, data)
 
+    def _solicit(self, interface: Interface, target: Ip, known: Mac | None, now: float) -> None:
+        if is_v6(target):
+            self.discovery.solicit(interface, target, known, now)
+        else:
+            egress.solicit(self, interface, target, known, now)
+
     def _neighbor_failed(self, packet: bytes, now: float) -> None:
         self.drop("neighbor_unreachable", now, None, packet)
-        if self.forwarding and Ip4(int.from_bytes(packet[12:16], "big")) not in self.addresses:
+        if self.forwarding and Ip(int.from_bytes(packet[12:16], "big")) not in self.addresses:
             forward.lost(self, packet, now)
             return
         quoted = ipv4.parse_quoted(memoryview(packet))
@@ -276,13 +349,15 @@ class Host:
     def _neighbor_changed(
         self, interface: Interface, entry: Neighbor, old: NeighborState, now: float
     ) -> None:
+        if is_v6(entry.address):
+            self.discovery.neighbor_changed(interface, entry, now)
         if self.observers:
             self.notify(
                 NeighborChanged(
                     now,
                     self.name,
                     interface.name,
-                    format_ip4(entry.address),
+                    format_ip(entry.address),
                     old.value,
                     entry.state.value,
                     None if entry.mac is None else format_mac(entry.mac),
@@ -291,4 +366,9 @@ class Host:
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
-        return f"<Host {self.name} {' '.join(format_ip4(address) for address in self.addresses)}>"
+        return f"<Host {self.name} {' '.join(format_ip(address) for address in self.addresses)}>"
+
+
+def _alone(address: Ip) -> Prefix:
+    """Return the block that holds nothing but an address."""
+    return Prefix.of(address, 128 if is_v6(address) else 32)

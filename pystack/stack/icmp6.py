@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pystack.core.addresses import Ip, is_link_local, is_multicast, with_zone
 from pystack.stack import egress
@@ -12,6 +12,9 @@ from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.interface import Interface
+
+_ND: Final = range(icmpv6.ROUTER_SOLICITATION, icmpv6.REDIRECT + 1)
+_MLD: Final = (icmpv6.MLD_QUERY, icmpv6.MLD_REPORT, icmpv6.MLD_DONE, icmpv6.MLD_REPORT_2)
 
 
 class Icmp6(IcmpLayer):
@@ -44,6 +47,10 @@ class Icmp6(IcmpLayer):
         kind = message.kind
         if kind == icmpv6.ECHO:
             self._answer_echo(packet, message, now)
+        elif kind in _ND:
+            host.discovery.packet_arrived(interface, packet, message, now)
+        elif kind in _MLD:
+            host.groups.mld_arrived(interface, packet, message, now)
         elif packet.to_many:
             # What answers us, or tells us of a packet of ours, was sent to us alone.
             host.drop("icmp6_to_many", now, interface, packet.raw)

@@ -1,12 +1,14 @@
 """Interface: a host's end of a Port, with its addresses on that link."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from pystack.core.addresses import (
     ALL_HOSTS,
+    ALL_NODES6,
     LIMITED_BROADCAST,
     Ip,
     Mac,
@@ -14,9 +16,11 @@ from pystack.core.addresses import (
     format_ip,
     format_mac,
     is_multicast,
+    solicited_node,
 )
 from pystack.link.port import Port
-from pystack.stack.neighbors import NeighborTable
+from pystack.stack.neighbors import NeighborTable, Timing
+from pystack.wire import ipv6
 
 
 class AddressState(Enum):
@@ -58,8 +62,10 @@ class Interface:
         "_addresses",
         "_broadcasts",
         "groups",
+        "hop_limit6",
         "index",
         "mac",
+        "mtu6_bytes",
         "mtu_bytes",
         "name",
         "neighbors",
@@ -83,8 +89,10 @@ class Interface:
         self.neighbors = neighbors  # None: a link without stations to find (loopback)
         self._addresses: list[InterfaceAddress] = []
         self._broadcasts = {LIMITED_BROADCAST}
+        self.mtu6_bytes = mtu_bytes  # of IPv6: a router may ask for less (RFC 4861 section 4.6.4)
+        self.hop_limit6 = ipv6.DEFAULT_HOP_LIMIT  # a router may say another one
         # How often each multicast group that is heard here was joined, see `groups.py`
-        self.groups = {ALL_HOSTS: 1}
+        self.groups = self.own_groups()
 
     @property
     def addresses(self) -> Sequence[InterfaceAddress]:
@@ -96,12 +104,33 @@ class Interface:
         self._addresses.append(own)
         if own.prefix.has_broadcast:
             self._broadcasts.add(own.prefix.broadcast)
+        if own.prefix.is_v6:
+            group = solicited_node(own.address)
+            self.groups[group] = self.groups.get(group, 0) + 1
 
     def remove_address(self, own: InterfaceAddress) -> None:
         """Have one less."""
         self._addresses.remove(own)
+        if own.prefix.is_v6:
+            group = solicited_node(own.address)
+            self.groups[group] -= 1
+            if not self.groups[group]:
+                del self.groups[group]
         blocks = [known.prefix for known in self._addresses if known.prefix.has_broadcast]
         self._broadcasts = {LIMITED_BROADCAST, *(block.broadcast for block in blocks)}
+
+    def own_groups(self) -> dict[Ip, int]:
+        """Return the groups that this interface hears for itself, and how often."""
+        groups = Counter((ALL_HOSTS, ALL_NODES6))
+        groups.update(solicited_node(own.address) for own in self._addresses if own.prefix.is_v6)
+        return dict(groups)
+
+    def reset_ip6(self) -> None:
+        """Forget what routers have said of the link."""
+        self.mtu6_bytes = self.mtu_bytes
+        self.hop_limit6 = ipv6.DEFAULT_HOP_LIMIT
+        if self.neighbors is not None:
+            self.neighbors.timing6 = Timing()
 
     def find(self, address: int) -> InterfaceAddress | None:
         """Return the entry of an address; None: it is not one of this interface."""

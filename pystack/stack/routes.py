@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4, Prefix, format_ip4
+from pystack.core.addresses import Ip, Prefix, format_ip, is_link_local, zone_of
 from pystack.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,30 +23,33 @@ class Route:
 
     prefix: Prefix
     interface: Interface
-    gateway: Ip4 | None  # None: the destination itself is on the link
-    source: Ip4  # the address that our packets to there come from
+    gateway: Ip | None  # None: the destination itself is on the link
+    source: Ip  # the address that our packets to there come from
 
-    def next_hop(self, dst: Ip4) -> Ip4:
+    def next_hop(self, dst: Ip) -> Ip:
         """Return the station on the link that gets the frame."""
         return dst if self.gateway is None else self.gateway
 
     def __str__(self) -> str:
         """Return it in the manner of `ip route`."""
-        via = "" if self.gateway is None else f" via {format_ip4(self.gateway)}"
+        via = "" if self.gateway is None else f" via {format_ip(self.gateway)}"
         name = "default" if self.prefix.length == 0 else str(self.prefix)
-        return f"{name}{via} dev {self.interface.name} src {format_ip4(self.source)}"
+        return f"{name}{via} dev {self.interface.name} src {format_ip(self.source)}"
 
 
 class RouteTable:
     """Routes of one host, the most specific first."""
 
-    __slots__ = ("_blocks", "_cache", "_routes", "changes", "pairs")
+    __slots__ = ("_blocks", "_cache", "_links", "_routes", "changes", "pairs")
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
         # For each length of prefix, the longest first: its mask, and the routes by their networks.
         # A stranger who asks for ever new addresses costs a look into each of these, not at all.
         self._blocks: list[tuple[int, dict[int, Route]]] = []
+        # Of link-local addresses of IPv6, which mean another station on each link: by zone, and
+        # those of this host by themselves
+        self._links: dict[int, Route] = {}
         self._cache: dict[int, Route | None] = {}
         # For `forward.py`: the route of packets by source and destination; empty after a change.
         self.pairs: dict[int, Route] = {}
@@ -66,7 +69,7 @@ class RouteTable:
             block = {}
             insort(self._blocks, (prefix.mask, block), key=lambda known: -known[0])
         block[prefix.network] = route
-        self._forget()
+        self.forget()
 
     def add_all(self, routes: Sequence[Route]) -> None:
         """Add many at once: all of them, or none where one is refused."""
@@ -75,7 +78,7 @@ class RouteTable:
                 self.add(route)
             return
         blocks = {mask: dict(block) for mask, block in self._blocks}
-        gateways: set[Ip4] = set()
+        gateways: set[Ip] = set()
         for route in routes:
             prefix, gateway = route.prefix, route.gateway
             block = blocks.setdefault(prefix.mask, {})
@@ -87,7 +90,7 @@ class RouteTable:
                 gateways.add(gateway)
         self._blocks = sorted(blocks.items(), key=lambda known: -known[0])
         self._routes = sorted((*self._routes, *routes), key=lambda known: -known.prefix.length)
-        self._forget()
+        self.forget()
 
     def remove(self, prefix: Prefix) -> None:
         """Remove the route to exactly that block."""
@@ -98,7 +101,25 @@ class RouteTable:
         for mask, block in self._blocks:
             if mask == prefix.mask:
                 del block[prefix.network]
-        self._forget()
+        self.forget()
+
+    def add_link(self, route: Route) -> None:
+        """Add the route to the link-local addresses of an interface's link."""
+        zone = route.interface.index
+        if zone not in self._links:
+            self._links[zone] = route
+            insort(self._routes, route, key=lambda known: -known.prefix.length)
+            self.forget()
+
+    def add_own(self, address: Ip, route: Route) -> None:
+        """Add the route to a link-local address of this host."""
+        self._links[address] = route
+        self.forget()
+
+    def remove_own(self, address: Ip) -> None:
+        """Remove it."""
+        if self._links.pop(address, None) is not None:
+            self.forget()
 
     def find(self, prefix: Prefix) -> Route | None:
         """Return the route to exactly that block; None where there is none."""
@@ -107,32 +128,38 @@ class RouteTable:
                 return block.get(prefix.network)
         return None
 
-    def lookup(self, dst: Ip4) -> Route | None:
+    def lookup(self, dst: Ip) -> Route | None:
         """Return the most specific route to an address; None where there is none."""
         try:
             return self._cache[dst]
         except KeyError:
             pass
         found = None
-        for mask, block in self._blocks:
-            found = block.get(dst & mask)
-            if found is not None:
-                break
+        if zone_of(dst):
+            found = self._links.get(dst) or self._links.get(zone_of(dst))
+        elif not dst >> 32 or not is_link_local(dst):  # without a zone it is nowhere
+            for mask, block in self._blocks:
+                found = block.get(dst & mask)
+                if found is not None:
+                    break
         if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         self._cache[dst] = found
         return found
 
-    def lookup_by(self, interface: Interface, dst: Ip4) -> Route | None:
+    def lookup_by(self, interface: Interface, dst: Ip) -> Route | None:
         """Return the most specific route to an address by one interface; None: there is none."""
+        if zone_of(dst) and zone_of(dst) != interface.index:
+            return None
         return next((r for r in self._routes if r.interface is interface and dst in r.prefix), None)
 
-    def _check_gateway(self, gateway: Ip4) -> None:
+    def _check_gateway(self, gateway: Ip) -> None:
         on_link = self.lookup(gateway)
         if on_link is None or on_link.gateway is not None:
-            raise ConfigError(f"the gateway {format_ip4(gateway)} is not on a link of this host")
+            raise ConfigError(f"the gateway {format_ip(gateway)} is not on a link of this host")
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget what was found before: a way may be another now."""
         self._cache.clear()
         self.pairs.clear()
         self.changes += 1

@@ -5,7 +5,7 @@ import errno
 import pytest
 from stack_bench import GROUP, HERE, HERE_MAC, PEER, PEER_MAC, Bench, frame_of, udp_frame
 
-from pystack.core.addresses import ALL_HOSTS, ALL_ROUTERS, UNSPECIFIED, Ip4, parse_ip4
+from pystack.core.addresses import ALL_HOSTS, ALL_NODES6, ALL_ROUTERS, UNSPECIFIED, Ip4, parse_ip4
 from pystack.stack.udp_socket import UdpSocket
 from pystack.wire import igmp, ipv4
 
@@ -198,5 +198,5 @@ def test_without_power_all_groups_are_left(bench: Bench, socket: UdpSocket) -> N
     bench.host.groups.join(bench.interface, SSDP, 0.0)
     bench.host.power_off(0.0)
     assert bench.scheduler.next_at() == float("inf")
-    assert bench.interface.groups == {ALL_HOSTS: 1}
+    assert bench.interface.groups == {ALL_HOSTS: 1, ALL_NODES6: 1}
     assert PEER_MAC not in [frame.data[:6] for frame in bench.taken()]

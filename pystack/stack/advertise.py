@@ -1,0 +1,198 @@
+"""What a router says of itself and of its links (RFC 4861 section 6.2).
+
+From time to time, at random in a range; soon after a host has asked, yet not more often than every
+three seconds to all; and with a lifetime of 0 when it stops, so that nobody goes on sending to it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import ALL_NODES6, ALL_ROUTERS6, is_link_local
+from pystack.core.errors import ConfigError
+from pystack.core.rng import component_rng
+from pystack.core.scheduler import Handle
+from pystack.stack import discovery
+from pystack.stack.sources import source_on
+from pystack.wire import ipv6, nd
+
+if TYPE_CHECKING:
+    from pystack.stack.host import Host
+    from pystack.stack.interface import Interface
+
+INITIAL_INTERVAL_S: Final = 16.0  # MAX_INITIAL_RTR_ADVERT_INTERVAL (RFC 4861 section 10)
+INITIALS: Final = 3  # MAX_INITIAL_RTR_ADVERTISEMENTS
+ANSWER_DELAY_S: Final = 0.5  # at most: MAX_RA_DELAY_TIME
+LEAST_BETWEEN_S: Final = 3.0  # MIN_DELAY_BETWEEN_RAS
+PREFIX_VALID_S: Final = 2_592_000  # AdvValidLifetime: 30 days
+PREFIX_PREFERRED_S: Final = 604_800  # AdvPreferredLifetime: 7 days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvertiseConfig:
+    """What is said on one link; the defaults are those of RFC 4861 section 6.2.1.
+
+    Durations are in seconds, but for those that end in `_ms`. Raises ConfigError.
+    """
+
+    max_interval_s: float = 600.0  # between two advertisements; 4 to 1800
+    min_interval_s: float | None = None  # None: a third of that
+    lifetime_s: int | None = None  # as default router, 0: it is none; None: three intervals
+    preference: int = 0  # -1, 0, 1: low, medium, high (RFC 4191)
+    hop_limit: int = 64  # 0, here and of the next three: nothing is said of it
+    reachable_ms: int = 0
+    retrans_ms: int = 0
+    mtu_bytes: int = 0
+    managed: bool = False  # addresses are to be had from DHCPv6
+    other: bool = False
+    # None: the blocks of the interface's own addresses, to be used on the link and for addresses
+    prefixes: tuple[nd.PrefixInformation, ...] | None = None
+    routes: tuple[nd.RouteInformation, ...] = ()
+    rdnss: tuple[nd.Rdnss, ...] = ()
+    dnssl: tuple[nd.Dnssl, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 4.0 <= self.max_interval_s <= 1800.0:
+            raise ConfigError(f"a router advertises every 4 to 1800 s, not {self.max_interval_s}")
+        if not 3.0 <= self.least_s <= 0.75 * max(self.max_interval_s, 4.0):
+            raise ConfigError(
+                f"min_interval_s is 3 s to three quarters of max_interval_s, not {self.least_s}"
+            )
+        if self.lifetime_s is not None and not 0 <= self.lifetime_s <= 65_535:
+            raise ConfigError(f"a router's lifetime is 0 to 65,535 s, not {self.lifetime_s}")
+        if self.preference not in (-1, 0, 1):
+            raise ConfigError(f"a router's preference is -1, 0 or 1, not {self.preference}")
+        if self.mtu_bytes and self.mtu_bytes < ipv6.MIN_MTU_BYTES:
+            raise ConfigError(f"an MTU of IPv6 is 1280 at least, not {self.mtu_bytes}")
+
+    @property
+    def least_s(self) -> float:
+        """Return the shortest time between two advertisements."""
+        if self.min_interval_s is not None:
+            return self.min_interval_s
+        return max(self.max_interval_s / 3, 3.0)
+
+    def advertisement(self, interface: Interface) -> nd.RouterAdvertisement:
+        """Return what is said on the link of an interface."""
+        prefixes = self.prefixes
+        if prefixes is None:
+            own = [each.prefix for each in interface.addresses if not is_link_local(each.address)]
+            prefixes = tuple(
+                nd.PrefixInformation(
+                    prefix,
+                    on_link=True,
+                    autonomous=prefix.length == 64,
+                    valid_s=PREFIX_VALID_S,
+                    preferred_s=PREFIX_PREFERRED_S,
+                )
+                for prefix in dict.fromkeys(own)
+                if prefix.is_v6
+            )
+        options = nd.NdOptions(
+            source_mac=interface.mac,
+            mtu_bytes=self.mtu_bytes,
+            prefixes=list(prefixes),
+            routes=list(self.routes),
+            rdnss=list(self.rdnss),
+            dnssl=list(self.dnssl),
+        )
+        lifetime_s = self.lifetime_s
+        if lifetime_s is None:
+            lifetime_s = math.ceil(3 * self.max_interval_s)
+        return nd.RouterAdvertisement(
+            self.hop_limit,
+            self.managed,
+            self.other,
+            self.preference,
+            lifetime_s,
+            self.reachable_ms,
+            self.retrans_ms,
+            options,
+        )
+
+
+class Advertiser:
+    """The advertisements of one router on one link."""
+
+    __slots__ = (
+        "_answer",
+        "_host",
+        "_interface",
+        "_last_at",
+        "_periodic",
+        "_rng",
+        "_sent",
+        "config",
+    )
+
+    def __init__(self, host: Host, interface: Interface, config: AdvertiseConfig) -> None:
+        self._host = host
+        self._interface = interface
+        self.config = config
+        self._rng = component_rng(host.seed, f"host/{host.name}/{interface.name}/advertisements")
+        self._periodic: Handle | None = None  # None: stopped
+        self._answer: Handle | None = None  # None: nobody has asked
+        self._last_at = -math.inf
+        self._sent = 0
+
+    def start(self, now: float) -> None:
+        """Begin: now, soon again, and then as configured."""
+        self._host.groups.join(self._interface, ALL_ROUTERS6, now)
+        self._sent = 0
+        self._say(now)
+
+    def stop(self, now: float) -> None:
+        """Tell all hosts that this is no router any more (RFC 4861 section 6.2.5)."""
+        if self._periodic is None:
+            return
+        self.clear()
+        self._send(replace(self.config, lifetime_s=0), now)
+        self._host.groups.leave(self._interface, ALL_ROUTERS6, now)
+
+    def clear(self) -> None:
+        """Say nothing any more."""
+        for timer in (self._periodic, self._answer):
+            if timer is not None:
+                timer.cancel()
+        self._periodic = self._answer = None
+
+    def solicited(self, now: float) -> None:
+        """Answer a host: to all, for others will ask as well (RFC 4861 section 6.2.6)."""
+        if self._answer is not None or self._periodic is None:
+            return
+        when = now + self._rng.uniform(0.0, ANSWER_DELAY_S)
+        when = max(when, self._last_at + LEAST_BETWEEN_S)
+        if when < self._periodic.when:
+            # Whoever asks waits for it: it is no more upkeep than the question was.
+            self._answer = self._host.scheduler.call_at(when, self._say)
+
+    def _say(self, now: float) -> None:
+        for timer in (self._periodic, self._answer):
+            if timer is not None:
+                timer.cancel()
+        self._answer = None
+        self._send(self.config, now)
+        wait_s = self._rng.uniform(self.config.least_s, self.config.max_interval_s)
+        if self._sent < INITIALS:
+            wait_s = min(wait_s, INITIAL_INTERVAL_S)
+        self._periodic = self._host.scheduler.call_at(now + wait_s, self._say, _advertising)
+
+    def _send(self, config: AdvertiseConfig, now: float) -> None:
+        host, interface = self._host, self._interface
+        own = source_on(interface, ALL_NODES6)
+        if own is None or not is_link_local(own.address):
+            host.drop("nd_no_source", now, interface)
+            return
+        self._sent += 1
+        self._last_at = now
+        message = nd.pack_router_advertisement(
+            own.address, ALL_NODES6, config.advertisement(interface)
+        )
+        host.counters.add("nd_router_advertisements_out")
+        discovery.send(host, interface, own.address, ALL_NODES6, message, now)
+
+
+def _advertising() -> str:
+    return "router advertisements"
