@@ -29,7 +29,11 @@ _LOST_WIDTH: Final = 6
 _GAP: Final = 4  # characters between two lifelines at the least, beside the names
 _DIRECTIONS: Final = ("a_to_b", "b_to_a")  # where a drop is a link's, this is its "interface"
 _OPTIONS: Final = re.compile(r", options \[[^\]]*\]")
-_ADDRESS: Final = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?=\b)")
+_ADDRESS: Final = re.compile(
+    r"\b\d{1,3}(?:\.\d{1,3}){3}\b"
+    # IPv6; what follows may be a colon, but no more of the address
+    r"|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?<=::))(?![0-9a-f]|:[0-9a-f:])"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +169,7 @@ def _lost_on_link(
 
 def _summary(frame: Frame) -> str:
     text = _OPTIONS.sub("", summarize(frame))
-    return text.removeprefix("IP ")
+    return text.removeprefix("IP ").removeprefix("IP6 ")
 
 
 def _note(event: Dropped | TcpRetransmitted) -> str:

@@ -63,7 +63,7 @@ def summarize(frame: Frame | bytes) -> str:
     if ethertype == ethernet.ARP:
         return f"ARP, {_arp(payload)}"
     if ethertype == ethernet.IPV6:
-        return f"IP6 {summary_ip6.describe(payload, transport)}"
+        return f"IP6 {summary_ip6.describe(payload, _transport)}"
     what = f"ethertype Unknown (0x{ethertype:04x})"
     if ethertype < ethernet.MIN_ETHERTYPE:
         what = "802.3"
@@ -75,12 +75,17 @@ def summarize_packet(data: bytes) -> str:
     return f"IP {_ip4(memoryview(data))}"
 
 
-def transport(proto: int, src: str, dst: str, data: memoryview, *, fragment: bool = False) -> str:
-    """Return what follows the IP header of a TCP or UDP packet, its addresses in front."""
+def _transport(proto: int, ends: tuple[str, str] | None, data: memoryview, fragment: bool) -> str:
+    """Return what TCP or UDP say, with the addresses and ports in front; of None without them.
+
+    `fragment`: less than the whole of a datagram is here.
+    """
     if len(data) < _PORTS.size:
-        return f"{src} > {dst}: [|{'tcp' if proto == ipv4.TCP else 'udp'}]"
+        cut_off = f"[|{'tcp' if proto == ipv4.TCP else 'udp'}]"
+        return cut_off if ends is None else f"{ends[0]} > {ends[1]}: {cut_off}"
     src_port, dst_port = _PORTS.unpack_from(data)
-    ports = f"{src}.{src_port} > {dst}.{dst_port}: "
+    src, dst = ("", "") if ends is None else (f"{ends[0]}.", f"{ends[1]}.")
+    ports = f"{src}{src_port} > {dst}{dst_port}: "
     if proto == ipv4.TCP:
         return ports + _tcp(data)
     return ports + (_known_udp(src_port, dst_port, data) or _udp(data, fragment))
@@ -153,7 +158,7 @@ def _ip4(data: memoryview) -> str:
         return f"{truncated}{src} > {dst}: ip-proto-{packet.proto}"
     if packet.proto in (ipv4.TCP, ipv4.UDP):
         fragment = packet.more_fragments or missing > 0
-        return truncated + transport(packet.proto, src, dst, payload, fragment=fragment)
+        return truncated + _transport(packet.proto, (src, dst), payload, fragment)
     if packet.proto == ipv4.ICMP:
         return f"{truncated}{src} > {dst}: {summary_icmp.describe(payload)}"
     return f"{truncated}{src} > {dst}: ip-proto-{packet.proto} {len(payload)}"

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import format_ip, format_ip4
 from pystack.core.errors import WireError
-from pystack.wire import arp, ethernet, icmp, ipv4, tcp, udp
+from pystack.wire import arp, ethernet, icmp, ipv4, ipv6, tcp, udp
 from pystack.wire.frame import Frame
 from pystack.wire.packet import Packet as IpPacket
 
-_PROTOCOLS: Final = {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv4.ICMP: "ICMP"}
+_PROTOCOLS: Final = {
+    4: {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv4.ICMP: "ICMP"},
+    6: {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv6.ICMPV6: "ICMPv6"},
+}
 _ETHERTYPES: Final = {ethernet.ARP: "ARP", ethernet.IPV6: "IPv6", ethernet.IPV4: "IPv4"}
 
 
@@ -42,9 +45,10 @@ class Packet:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.length = len(frame.data)  # bytes, Ethernet header included
-        # "TCP", "UDP", "ICMP", "ARP", "IPv6"; "IPv4" for another protocol in it; "" for all others
+        # "TCP", "UDP", "ICMP", "ICMPv6", "ARP"; "IPv4" or "IPv6" for another protocol in it; ""
+        # for all others
         self.proto = ""
-        self.src: str | None = None  # the address as text: "10.0.0.1"
+        self.src: str | None = None  # the address as text: "10.0.0.1", "fd00::1"
         self.dst: str | None = None
         self.ttl: int | None = None
         self.tos: int | None = None  # DSCP and ECN bits
@@ -54,8 +58,8 @@ class Packet:
         self.flags = ""  # of TCP, "SYN ACK" and the like, in the order of `wire.tcp.flag_names`
         self.seq: int | None = None  # of TCP, as on the wire
         self.ack: int | None = None
-        self.type: int | None = None  # of ICMP
-        self.payload = b""  # what TCP, UDP or ICMP carry
+        self.type: int | None = None  # of ICMP or ICMPv6
+        self.payload = b""  # what TCP, UDP, ICMP or ICMPv6 carry
         with suppress(WireError):  # what was read before the fault is there
             self._parse(memoryview(frame.data))
 
@@ -70,11 +74,13 @@ class Packet:
             self.src, self.dst = format_ip4(request.spa), format_ip4(request.tpa)
         elif ethertype == ethernet.IPV4:
             # Rules are asked before anybody verifies: a wrong checksum hides nothing from them.
-            self._parse_ipv4(ipv4.parse(rest, checksum_good=True))
+            self._parse_ip(ipv4.parse(rest, checksum_good=True))
+        elif ethertype == ethernet.IPV6:
+            self._parse_ip(ipv6.parse(rest, checksum_good=True))
 
-    def _parse_ipv4(self, packet: IpPacket) -> None:
-        self.proto = _PROTOCOLS.get(packet.proto, "IPv4")
-        self.src, self.dst = format_ip4(packet.src), format_ip4(packet.dst)
+    def _parse_ip(self, packet: IpPacket) -> None:
+        self.proto = _PROTOCOLS[packet.version].get(packet.proto, f"IPv{packet.version}")
+        self.src, self.dst = format_ip(packet.src), format_ip(packet.dst)
         self.ttl, self.tos, self.fragment = packet.ttl, packet.tos, packet.is_fragment
         if packet.fragment_offset_bytes:
             return
@@ -88,7 +94,7 @@ class Packet:
             datagram = udp.parse(packet)
             self.src_port, self.dst_port = datagram.src_port, datagram.dst_port
             self.payload = bytes(datagram.payload)
-        elif packet.proto == ipv4.ICMP and len(packet.payload) >= icmp.HEADER_BYTES:
+        elif self.proto in ("ICMP", "ICMPv6") and len(packet.payload) >= icmp.HEADER_BYTES:
             self.type = packet.payload[0]
             self.payload = bytes(packet.payload[icmp.HEADER_BYTES :])
 

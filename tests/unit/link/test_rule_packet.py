@@ -2,10 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from packets6 import A, B, Header, destination, fragment, hop_by_hop, packet6
 from pipe_bench import tcp_frame, udp_frame
 
 from pystack.link.impair.packet import Packet
-from pystack.wire import arp, ethernet, ipv4, tcp
+from pystack.wire import arp, ethernet, ipv4, ipv6, tcp, udp
 from pystack.wire.frame import Frame
 
 
@@ -43,6 +44,23 @@ def test_a_later_fragment_has_no_ports() -> None:
     packet = ipv4.pack_header(1, 2, ipv4.UDP, 8, flags_offset=100) + bytes(8)
     seen = Packet(Frame(ethernet.pack(b"\2" * 6, b"\2" * 6, ethernet.IPV4, packet)))
     assert (seen.proto, seen.fragment, seen.src_port) == ("UDP", True, None)
+
+
+def test_ipv6_looks_the_same_whatever_headers_come_first() -> None:
+    def seen(headers: list[Header], proto: int, payload: bytes) -> Packet:
+        packet = packet6(headers, proto, payload, src=A, dst=B, ttl=9, tos=0xB8)
+        return Packet(Frame(ethernet.pack(b"\2" * 6, b"\2" * 6, ethernet.IPV6, packet)))
+
+    for headers in ([], [destination()], [hop_by_hop(), destination()]):
+        datagram = seen(headers, ipv4.UDP, udp.pack(A, B, 5000, 53, b"query"))
+        assert (datagram.proto, datagram.src, datagram.dst) == ("UDP", "fe80::a", "fe80::b")
+        assert (datagram.src_port, datagram.dst_port, datagram.payload) == (5000, 53, b"query")
+        assert (datagram.ttl, datagram.tos, datagram.fragment) == (9, 0xB8, False)
+    ping = seen([], ipv6.ICMPV6, b"\x80" + bytes(8))
+    assert (ping.proto, ping.type, ping.payload) == ("ICMPv6", 128, b"\0")
+    assert seen([], 47, bytes(8)).proto == "IPv6"
+    later = seen([fragment(5, more=True)], ipv4.UDP, bytes(8))
+    assert (later.proto, later.fragment, later.src_port) == ("UDP", True, None)
 
 
 @given(st.binary(max_size=120), st.sampled_from([b"", b"\x08\x00\x45", b"\x08\x06", b"\x86\xdd"]))

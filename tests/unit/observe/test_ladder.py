@@ -1,6 +1,8 @@
 """The ladder: one rung for each hop of a frame, with what became of it."""
 
-from pystack.observe.ladder import LadderRecorder
+import pytest
+
+from pystack.observe.ladder import LadderRecorder, Rung, draw
 from pystack.observe.observer import Dropped, Event, FrameSeen, TcpRetransmitted, TcpStateChanged
 from pystack.wire import ethernet, ipv4, udp
 from pystack.wire.frame import Frame
@@ -116,6 +118,26 @@ def test_drops_and_retransmissions_are_marks_at_their_host() -> None:
         "|             *  * eth0 drop udp_no_socket",
         "*             |  * tcp a.1 > b.2 retransmit (rto) seq 5, length 10",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("fd00::1.5 > fd00::2.7: UDP, length 1", "a.5 > b.7: UDP, length 1"),
+        ("fd00::1 > fd00::2: ICMP6, echo request", "a > b: ICMP6, echo request"),
+        (
+            ":: > ff02::1:ff00:2: who has fd00::2, length 8",
+            ":: > ff02::1:ff00:2: who has b, length 8",
+        ),
+        ("fd00::12 > fd00::2:1: fd00::1", "fd00::12 > fd00::2:1: a"),
+        ("10.0.0.1.5 > 10.0.0.11.7: seq 1:5", "v4.5 > 10.0.0.11.7: seq 1:5"),
+        ("is-at 02:00:00:00:00:01, fe80::", "is-at 02:00:00:00:00:01, link"),
+    ],
+)
+def test_addresses_of_both_versions_are_shown_by_their_names(text: str, named: str) -> None:
+    names = {"fd00::1": "a", "fd00::2": "b", "10.0.0.1": "v4", "fe80::": "link"}
+    (_, line) = draw([Rung(0.0, "h", text)], names=names)
+    assert line.endswith(f"  {named}")
 
 
 def test_only_the_last_rungs_are_drawn() -> None:

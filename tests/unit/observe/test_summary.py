@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import sample_frames as frames
+import sample_frames6 as frames6
 from hypothesis import given
 from hypothesis import strategies as st
+from packets6 import packet6
 
 from pystack.observe.pcap import PcapWriter, open_capture
 from pystack.observe.summary import summarize, summarize_packet
-from pystack.wire import ethernet, ipv4, tcp, tcp_options
+from pystack.wire import ethernet, ipv4, mld, tcp, tcp_options
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 
 
@@ -73,6 +75,55 @@ def test_what_is_cut_off_or_malformed_says_so(frame: bytes, line: str) -> None:
     assert summarize(frame) == line
 
 
+def packet_line(number: int, payload: bytes) -> str:
+    return summarize(frames6.frame6(packet6([], number, payload, src=frames6.A, dst=frames6.B)))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (packet_line(132, b"abcd"), "ip-proto-132 4"),
+        (packet_line(6, b"abc"), "[|tcp]"),
+        (packet_line(58, b"abc"), "[|icmp6]"),
+        (packet_line(0, b"\x11\7"), "[|hbhopt]"),
+        (packet_line(60, b"\x11\7"), "[|dstopt]"),
+        (packet_line(43, b"\x11"), "[|rt6]"),
+        (packet_line(44, b"\x11\7"), "[|frag6]"),
+        (packet_line(60, b"\6\0\1\4\0\0\0\0ab"), "DSTOPT [|tcp]"),
+        (
+            summarize(frames6.error6(1, 1)),
+            "ICMP6, destination unreachable, unreachable prohibited fd00::a, length 59",
+        ),
+        (
+            summarize(frames6.error6(1, 5)),
+            "ICMP6, destination unreachable, source address fd00::b failed policy, length 59",
+        ),
+        (
+            summarize(frames6.error6(1, 4, 0, packet6([], 6, b"a"))),
+            "ICMP6, destination unreachable, unreachable port [|icmp6], length 49",
+        ),
+        (summarize(frames6.error6(100)), "ICMP6, unknown icmp6 type (100), length 59"),
+    ],
+)
+def test_of_ipv6_too(line: str, expected: str) -> None:
+    assert line == f"IP6 fd00::a > fd00::b: {expected}"
+
+
+def test_frames_of_ipv6_that_are_cut_off_say_so() -> None:
+    assert summarize(frames6.datagram6(b"abc")[:30]) == "IP6 [|ip6]"
+    assert summarize(frames6.segment6(tcp.SYN)[:70]) == (
+        "IP6 truncated-ip6 - 4 bytes missing! fd00::a.40324 > fd00::b.80: [|tcp]"
+    )
+
+
+def test_version_1_of_listener_discovery_has_its_group_and_time() -> None:
+    query = mld.pack_query(frames6.LINK, frames6.ALL, mld.MldQuery(10.0, frames6.GROUP, 1))
+    assert summarize(frames6.listener_frame(query)) == (
+        "IP6 fe80::1 > ff02::1: HBH ICMP6, multicast listener query max resp delay: 10000 "
+        "addr: ff02::fb, length 24"
+    )
+
+
 def test_control_characters_do_not_reach_the_terminal() -> None:
     frame = frames.tcp_frame(tcp.ACK, b"GET /\x1b[2J HTTP/1.1\r\n")
     assert summarize(frame).endswith(": HTTP: GET /.[2J HTTP/1.1")
@@ -83,7 +134,7 @@ def test_lines_equal_those_of_tcpdump(tmp_path: Path) -> None:
     if tcpdump is None:
         pytest.skip("tcpdump is not installed: nothing to hold the lines against")
     path = tmp_path / "frames.pcap"
-    all_frames = frames.ordinary_frames()
+    all_frames = frames.ordinary_frames() + frames6.ordinary_frames6()
     writer = PcapWriter(open_capture(str(path)))
     for frame in all_frames:
         writer.write(Frame(frame), 0.0)
@@ -108,7 +159,7 @@ def test_any_bytes_have_a_line(data: bytes) -> None:
 
 
 @given(
-    st.sampled_from(frames.ordinary_frames()),
+    st.sampled_from(frames.ordinary_frames() + frames6.ordinary_frames6()),
     st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=4),
     st.integers(0, 200),
 )
