@@ -1,7 +1,7 @@
 """A congestion control of one's own: a polite one, which gives way as soon as a queue builds up.
 
 It is the idea of LEDBAT (RFC 6817): hold the queue at 25 ms, so that whoever fills it goes first.
-It must be known by its name: `scripts/python -m pip install ./examples` goes first.
+As a plug-in (see `pyproject.toml` beside this file), `congestion="polite"` finds it.
 """
 
 from collections import Counter
@@ -46,8 +46,8 @@ async def main() -> None:
         server, switch, sent = net.host("server"), net.switch("switch"), Counter[str]()
         net.link(switch, server, delay="20ms", rate="10mbit", limit=100)
         await pystack.serve(server, "discard")
-        for name in ("polite", "cubic"):
-            net.link(host := net.host(name, congestion=name), switch)
+        for name, control in (("polite", Polite), ("cubic", "cubic")):
+            net.link(host := net.host(name, congestion=control), switch)
             host.start_soon(upload, name, sent)
             await trio.sleep(20)
             print(*(f"{key} {sent[key] * 8 / 20e6:.1f} Mbit/s" for key in sorted(sent)[::-1]))

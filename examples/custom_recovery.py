@@ -1,15 +1,15 @@
 """A loss recovery of one's own: that of 1981 (RFC 793), with nothing but the retransmission timer.
 
 What fast retransmit (1990) and RACK with SACK (2021) are worth: a megabyte over a lossy line.
-It must be known by its name: `scripts/python -m pip install ./examples` goes first.
+As a plug-in (see `pyproject.toml` beside this file), `recovery="timer_only"` finds it.
 """
-
-from dataclasses import replace
 
 import trio
 
 import pystack
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.recovery.newreno import NewRenoRecovery
+from pystack.tcp.recovery.registry import RecoveryLike
 from pystack.wire.tcp import Segment
 
 SIZE_BYTES = 1_000_000
@@ -34,17 +34,18 @@ async def swallow(stream: trio.SocketStream) -> None:
         pass
 
 
-async def main(recovery: str) -> None:
+async def main(name: str, recovery: RecoveryLike) -> None:
     async with pystack.Network(seed=1) as net:
-        client, server = net.host("client"), net.host("server")
+        tcp = TcpConfig(recovery=recovery, sack=name == "rack")
+        client, server = net.host("client", tcp=tcp), net.host("server")
         net.link(client, server, delay="20ms", rate="10mbit", a_to_b={"loss": "1%"})
-        client.tcp.config = replace(client.tcp.config, recovery=recovery, sack=recovery == "rack")
         await server.start(trio.serve_tcp, swallow, 80)
         await client.run(upload)
         sent_again = sum(n for key, n in client.counters.items() if "retransmits" in key)
-        print(f"{recovery:10} {trio.current_time():5.1f} s, {sent_again} segments again")
+        print(f"{name:10} {trio.current_time():5.1f} s, {sent_again} segments again")
 
 
 if __name__ == "__main__":
-    for name in ("timer_only", "newreno", "rack"):
-        pystack.run(main, name)
+    pystack.run(main, "timer_only", TimerOnly)
+    for each in ("newreno", "rack"):
+        pystack.run(main, each, each)

@@ -29,7 +29,7 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.port import FrameSink
 from pystack.stack.host import Host
 from pystack.stack.tcp_socket import TcpSocket
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 from pystack.wire import arp, ethernet
 from pystack.wire.frame import Frame
 

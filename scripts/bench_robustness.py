@@ -36,8 +36,8 @@ from pystack.stack import fragments, icmp, idents, neighbors, path_mtus, routes
 from pystack.stack.host import Host
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import out_of_order
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.listener import MAX_BACKLOG
-from pystack.tcp.tcb import TcpConfig
 from pystack.topology.switch import TABLE_ENTRIES, Switch
 from pystack.wire import arp, ethernet, ipv4, segment_frame, tcp, udp
 from pystack.wire import icmp as icmp_wire

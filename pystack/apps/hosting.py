@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 from pystack.apps.options import ServiceOptions
-from pystack.apps.service import Request, Service, place_services
+from pystack.apps.service import Request, Service, ServiceLike, place_services
 from pystack.apps.serving import start
 from pystack.apps.words import ServiceWords, read_request, read_words
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.runtime.host import TrioHost
 
-Asked = str | Mapping[str, object]
 
-
-async def serve(host: TrioHost, *names: str, **words: Unpack[ServiceWords]) -> list[Service]:
+async def serve(
+    host: TrioHost, *services: ServiceLike, **words: Unpack[ServiceWords]
+) -> list[Service]:
     """Serve on a host until the network ends or its power goes; return when all answer.
 
-    What is returned are the services, in the order of their names, for programs that look into
-    one: `SmtpService.messages` are those that it was sent.
+    What is returned are the services, in the order in which they were asked for, for programs that
+    look into one: `SmtpService.messages` are those that it was sent.
 
-    `names`: as `pystack up --serve` takes them ("https", "ftp:2121"). The words are those of its
-    other options (`--root`: `root=`), and hold for all of them. Raises ConfigError, OSError.
+    `services`: names as `pystack up --serve` takes them ("https", "ftp:2121"), tables of a lab's
+    file ({"name": "ftp", "port": 2121}), subclasses of `Service` or services themselves. The words
+    are those of the command's other options (`--root`: `root=`), and hold for all of them. Raises
+    ConfigError, OSError.
     """
-    if not names:
+    if not services:
         raise ConfigError("nothing is named that is to be served")
     options = read_words(words, _options(host, host.seed))
-    placements = place_services(names, options)
+    placements = place_services(_requests(services, options, Path()))
     await start(host, placements)
     return [placement.service for placement in placements]
 
 
-async def start_services(host: TrioHost, asked: Sequence[Asked], folder: Path, seed: int) -> None:
+async def start_services(
+    host: TrioHost, asked: Sequence[ServiceLike], folder: Path, seed: int
+) -> None:
     """Start services on a host ("http", {"name": "ftp", "port": 2121}), until they answer.
 
     `folder`: files that the words name are relative to it. Raises ConfigError, OSError.
@@ -42,13 +46,13 @@ async def start_services(host: TrioHost, asked: Sequence[Asked], folder: Path, s
     await start(host, place_services(_requests(asked, _options(host, seed), folder)))
 
 
-def check_services(asked: Sequence[Asked], folder: Path) -> None:
+def check_services(asked: Sequence[ServiceLike], folder: Path) -> None:
     """Raise ConfigError for services that there are not, or that claim one port."""
     if asked:
         place_services(_requests(asked, ServiceOptions(), folder))
 
 
-def _requests(asked: Sequence[Asked], options: ServiceOptions, folder: Path) -> list[Request]:
+def _requests(asked: Sequence[ServiceLike], options: ServiceOptions, folder: Path) -> list[Request]:
     return [read_request(each, options, folder) for each in asked]
 
 

@@ -4,7 +4,7 @@ A plug-in is an entry point in the group `pystack.service`: its name is what `--
 loads to a function that makes a `Service` from `ServiceOptions`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -14,13 +14,14 @@ from pystack.apps.simple import Chargen, Daytime, Discard, Echo, Time
 from pystack.core.addresses import is_port
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
-from pystack.core.plugins import find, installed
+from pystack.core.plugins import Chosen, Group
 from pystack.core.suggest import suggest
 
-ENTRY_POINT_GROUP: Final = "pystack.service"
-
-
 ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
+
+# How one asks for a service: "ftp:2121", {"name": "ftp", "port": 2121}, what makes it of the
+# `ServiceOptions`, such as its class, or itself.
+ServiceLike: TypeAlias = str | Mapping[str, object] | ServiceFactory | Service
 
 
 def _http(options: ServiceOptions) -> Service:
@@ -92,6 +93,8 @@ BUILT_IN: Final[dict[str, ServiceFactory]] = {
 }
 
 
+SERVICES: Final = Group[Service]("service", BUILT_IN, "handle_tcp")
+
 ALL: Final = "all"  # every built-in one that can be had with the options that there are
 
 
@@ -103,6 +106,7 @@ class Request:
     port: int | None  # None: its usual one
     text: str  # as it was asked for
     options: ServiceOptions
+    chosen: Chosen[Service] | None = None  # None: it is asked for by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +118,12 @@ class Placement:
     udp_port: int | None
 
 
-def known_names() -> list[str]:
-    """Return the names that `--serve` takes."""
-    return sorted({*BUILT_IN, *installed(ENTRY_POINT_GROUP)})
-
-
 def parse_serve(text: str) -> tuple[str, int | None]:
     """Read `NAME[:PORT]`; no port means the service's usual one."""
     name, colon, port_text = text.partition(":")
     if name == ALL and colon:
         raise ConfigError(f"{text!r}: all of them have ports of their own: {ALL!r} takes none")
-    if name != ALL and name not in BUILT_IN and name not in (names := known_names()):
+    if name != ALL and name not in BUILT_IN and name not in (names := SERVICES.names):
         raise ConfigError(f"there is no service {name!r}{suggest(name, names)}")
     if not colon:
         return name, None
@@ -133,9 +132,12 @@ def parse_serve(text: str) -> tuple[str, int | None]:
     return name, int(port_text)
 
 
-def make_service(name: str, options: ServiceOptions) -> Service:
-    """Build the service called `name`; a built-in one wins over a plug-in of that name."""
-    service = find(ENTRY_POINT_GROUP, name, BUILT_IN)(options)
+def make_service(asked: str | Chosen[Service], options: ServiceOptions) -> Service:
+    """Build a service; by its name, a built-in one goes before a plug-in. Raises ConfigError."""
+    if isinstance(asked, str):
+        name, service = asked, SERVICES.find(asked)(options)
+    else:
+        name, service = asked.title, asked(options)
     if not isinstance(service, Service):
         raise ConfigError(
             f"{name!r} makes no service: that is a subclass of pystack.apps.service.Service"
@@ -154,7 +156,7 @@ def place_services(
     claims: dict[tuple[str, int], str] = {}  # protocol and port -> as asked for
     placements: list[Placement] = []
     for request in _whole(requests or ("http",), options):
-        service = make_service(request.name, request.options)
+        service = make_service(request.chosen or request.name, request.options)
         tcp_port = service.tcp_port
         udp_port = service.udp_port
         if request.port is not None:

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from pystack.apps.options import AppName, ServiceOptions
-from pystack.apps.service import ALL, BUILT_IN, Request, parse_serve
+from pystack.apps.service import (
+    ALL,
+    BUILT_IN,
+    SERVICES,
+    Request,
+    Service,
+    ServiceLike,
+    parse_serve,
+)
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 
@@ -159,20 +167,25 @@ def _serving(name: str) -> str:
     return "--asgi MODULE:APP" if name == "asgi" else f"--serve {name}"
 
 
-def read_request(
-    asked: str | Mapping[str, object], options: ServiceOptions, folder: Path = _HERE
-) -> Request:
-    """Read what is asked for: "ftp:2121", or a table of `name`, `port` and words. ConfigError."""
+def read_request(asked: ServiceLike, options: ServiceOptions, folder: Path = _HERE) -> Request:
+    """Read what is asked for: "ftp:2121", a table of `name`, `port` and words, a class.
+
+    Raises ConfigError.
+    """
     if isinstance(asked, str):
         return Request(*parse_serve(asked), asked, options)
-    name, port = asked.get("name"), asked.get("port")
-    if not isinstance(name, str):
-        raise ConfigError(f"a service needs its 'name', not {name!r}")
+    table = asked if isinstance(asked, Mapping) else {"name": asked}
+    name, port = table.get("name"), table.get("port")
     if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
         raise ConfigError(f"'port' is a number, not {port!r}")
+    words = {word: value for word, value in table.items() if word not in ("name", "port")}
+    if callable(name) or isinstance(name, Service):
+        chosen = SERVICES.read(name)
+        return Request(chosen.title, port, chosen.title, read_words(words, options, folder), chosen)
+    if not isinstance(name, str):
+        raise ConfigError(f"a service needs its 'name', not {name!r}")
     text = name if port is None else f"{name}:{port}"
     parsed = parse_serve(text)
-    words = {word: value for word, value in asked.items() if word not in ("name", "port")}
     return Request(*parsed, text, read_words(words, options, folder, only_for=parsed[0]))
 
 

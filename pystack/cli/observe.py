@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from pystack.observe.registry import read_observer
+from pystack.observe.registry import OBSERVERS
 
 Observe: TypeAlias = Annotated[
     list[str] | None,
@@ -19,5 +19,5 @@ Observe: TypeAlias = Annotated[
 def checked(observers: list[str] | None) -> tuple[str, ...]:
     """Return what was asked for. Raises ConfigError for what there is not."""
     for text in observers or ():
-        read_observer(text)
+        OBSERVERS.read(text)
     return tuple(observers or ())

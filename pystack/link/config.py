@@ -25,7 +25,7 @@ from pystack.link.impair.delay import DelayConfig
 from pystack.link.impair.distribution import Table, parse_distribution
 from pystack.link.impair.drop import Drop, parse_drop
 from pystack.link.impair.loss import LossModel, RandomLoss, parse_loss
-from pystack.link.impair.registry import parse_impairment
+from pystack.link.impair.registry import IMPAIRMENTS
 from pystack.link.impair.slot import Slot, parse_slot
 from pystack.link.impair.trace import DelayTrace, DeliveryTrace, parse_delay_trace, parse_trace
 from pystack.link.qdisc.base import QdiscFactory
@@ -220,22 +220,15 @@ def _loss(value: object) -> tuple[object, ...]:
 
 
 def _list_of_impairments(value: object) -> tuple[object, ...]:
-    if isinstance(value, str | Mapping) or callable(value):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        raise TypeError("it takes a list of impairments")
-    return (tuple(parse_impairment(item) for item in value),)
+    items = value if isinstance(value, list | tuple) else [value]
+    return (tuple(map(IMPAIRMENTS.read, items)),)
 
 
 def _qdisc(value: object) -> tuple[object, ...]:
-    if callable(value):
-        return (value,)
-    if not isinstance(value, str | Mapping):
-        raise TypeError("it takes a text like 'fq_codel limit 100', a mapping, or a factory")
     # Imported here: the queues are many, and most links have none of them.
-    from pystack.link.qdisc.registry import parse_qdisc
+    from pystack.link.qdisc.registry import QDISCS
 
-    return (parse_qdisc(value),)
+    return (QDISCS.read(value),)
 
 
 _probability: Final = _text(parse_probability)

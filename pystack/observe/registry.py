@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import ConfigError
-from pystack.core.plugin_words import Chosen, read
+from pystack.core.plugins import Group
 from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import Event, FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
-
-GROUP: Final = "pystack.observer"
 
 
 @runtime_checkable
@@ -99,9 +97,10 @@ BUILT_IN: Final[dict[str, Callable[..., Observer]]] = {
 }
 
 
-def read_observer(value: str | Mapping[str, object]) -> Chosen[Observer]:
-    """Return what makes an observer of a `Scene`, from "log packets" or a mapping. ConfigError."""
-    return read(GROUP, value, BUILT_IN)
+OBSERVERS: Final = Group[Observer]("observer", BUILT_IN, "on_event")
+
+# How one asks for an observer: its name with its words, what makes it of a `Scene`, or itself.
+ObserverLike = Observer | str | Mapping[str, object] | Callable[[Scene], Observer]
 
 
 def _count(word: str, value: str | int) -> int:

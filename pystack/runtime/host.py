@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
     from pystack.stack.routes import RouteTable
     from pystack.stack.tcp_table import TcpTable
+    from pystack.tcp.congestion.registry import ControlLike
     from pystack.topology.topology import Topology
 
 T = TypeVar("T")
@@ -370,7 +371,7 @@ class TrioHost:
         *,
         local_address: str | None = None,
         local_port: int = 0,
-        congestion: str | None = None,
+        congestion: ControlLike | None = None,
         source_route: Sequence[str] = (),
         fast_open: bytes | bytearray | memoryview | None = None,
     ) -> TcpStream:
@@ -378,7 +379,7 @@ class TrioHost:
 
         Where a name server gives several addresses, the next is tried beside the others after a
         quarter of a second, or when one fails; the first to answer it is.
-        `congestion` is the name of this connection's control; None: that of the host.
+        `congestion`: this connection's control, as for `Network.host`; None: that of the host.
         `source_route`: stations that every packet is to visit on its way, in order (RFC 791); most
         routers, ours among them, pass on no such packets.
         `fast_open`: what to send first. With `TcpConfig.fast_open` it goes in the SYN to a server

@@ -6,8 +6,9 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Unpack
@@ -15,16 +16,16 @@ from typing import Final, Unpack
 import trio
 
 from pystack.core.errors import ConfigError
-from pystack.core.plugin_words import Chosen
+from pystack.core.plugins import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
 from pystack.dns.config import AskWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
-from pystack.link.port import DEFAULT_MTU_BYTES, Port
+from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen, Observer
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
-from pystack.observe.registry import ClosingObserver, Scene, read_observer
+from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike, Scene
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
@@ -34,10 +35,11 @@ from pystack.runtime.host import TrioHost
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
-from pystack.runtime.ports import PortContext, PortLike, RunningPort, needs_real_time, read_port
+from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
 from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig, TcpLimits
+from pystack.tcp.congestion.registry import ControlLike
 from pystack.topology.addressing import parse_subnet
 from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
@@ -159,31 +161,37 @@ class Network:
         name: str,
         *,
         address: Addresses = None,
-        congestion: str | None = None,
+        tcp: TcpConfig | None = None,
+        tcp_limits: TcpLimits | None = None,
+        congestion: ControlLike | None = None,
         dns: ResolverWords | None = None,
     ) -> TrioHost:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
-        `congestion` names the control of its connections; None: the default, CUBIC. `dns`: whom it
-        asks for names (see `TrioHost.dns`); None: the network's own table, without a packet.
+        `tcp`: what its connections are given, `tcp_limits`: what they may do together; None: the
+        defaults. `congestion`: their control, in place of that in `tcp`: a name with its words, a
+        class, or what makes one of the largest segment in bytes. `dns`: whom it asks for names (see
+        `TrioHost.dns`); None: the network's own table, without a packet.
         Raises ConfigError for a name or an address that is taken, or cannot be.
         """
-        config = _tcp_words(congestion)
+        config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(self.topology.host(name, address), config, asks)
+        return self._add(self.topology.host(name, address), config, limits, asks)
 
     def router(
         self,
         name: str,
         *,
         address: Addresses = None,
-        congestion: str | None = None,
+        tcp: TcpConfig | None = None,
+        tcp_limits: TcpLimits | None = None,
+        congestion: ControlLike | None = None,
         dns: ResolverWords | None = None,
     ) -> TrioHost:
-        """Add a router: a host that forwards, and can run programs as well. Raises ConfigError."""
-        config = _tcp_words(congestion)
+        """Add a router: a host that forwards, and can run programs as well. See `host`."""
+        config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(self.topology.router(name, address), config, asks)
+        return self._add(self.topology.router(name, address), config, limits, asks)
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -226,7 +234,7 @@ class Network:
         Whoever is on the far side of the port has an address of the link that this gets. It comes
         up by itself. Raises ConfigError.
         """
-        node = PortNode(self, name, read_port(port), address)
+        node = PortNode(self, name, PORTS.read(port), address)
         self.attached[name] = node
         return node
 
@@ -293,20 +301,23 @@ class Network:
         assert self.nursery is not None
         return NameServer(host, answers, self.nursery)
 
-    def attach(self, host: TrioHost, port: Port | PortLike) -> None:
-        """Plug a host into any port, as its next interface. See `port` for texts. ConfigError."""
+    def attach(self, host: TrioHost, port: PortLike) -> None:
+        """Plug a host into any port, as its next interface. See `port` for texts.
+
+        A port that is given itself is its giver's to run and to close. Raises ConfigError.
+        """
         name = self._name(host)
-        if isinstance(port, str | Mapping) or callable(port):
-            chosen = read_port(port)
-            if self.driver.is_virtual and needs_real_time(chosen):
-                raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
-            scheduler = self.driver.scheduler
-            port = chosen.make(PortContext(name=host.name, scheduler=scheduler, seed=self.seed))
-            self.resources.callback(port.close)
-            if isinstance(port, RunningPort):
+        chosen = PORTS.read(port)
+        if self.driver.is_virtual and needs_real_time(chosen):
+            raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
+        scheduler = self.driver.scheduler
+        made = chosen(PortContext(name=host.name, scheduler=scheduler, seed=self.seed))
+        if not chosen.is_itself:
+            self.resources.callback(made.close)
+            if isinstance(made, RunningPort):
                 assert self.nursery is not None
-                self.nursery.start_soon(self._run_port, port)
-        self.topology.attach(name, port)
+                self.nursery.start_soon(self._run_port, made)
+        self.topology.attach(name, made)
 
     async def _run_port(self, port: RunningPort) -> None:
         self.settle()  # who comes from outside is asking for addresses too
@@ -388,19 +399,18 @@ class Network:
 
     def observe(
         self,
-        observer: Observer | str | Mapping[str, object],
+        observer: ObserverLike,
         *,
         say: Callable[[str], object] = print,
     ) -> None:
         """Tell `observer` of everything from here on: on hosts, switches, and of drops on links.
 
         It may be the name of one with its words: "log packets", "ladder", "pcap file run.pcap", or
-        a plug-in's (`pystack.observer`); `say` takes the lines that such a one has to say.
-        Raises ConfigError, DeviceError.
+        a plug-in's (`pystack.observer`); or what makes one of a `Scene`, such as its class. `say`
+        takes the lines that such a one has to say. Raises ConfigError, DeviceError.
         """
-        if isinstance(observer, str | Mapping):
-            observer = self._made(read_observer(observer), say)
-        _check_observer(observer)
+        chosen = OBSERVERS.read(observer)
+        observer = self._made(chosen, say)
         self._observers.append(observer)
         if self.lateness is not None:
             self.lateness.observers.append(observer)
@@ -442,10 +452,11 @@ class Network:
             names=self.topology.names_by_address,
             once=self.topology.is_first,
         )
-        observer = chosen.make(scene)
+        observer = chosen(scene)
+        if chosen.is_itself:
+            return observer
         if isinstance(observer, PcapWriter) and observer.once is not None:
             self.topology.tap_stations(observer.write)
-        _check_observer(observer)
         if isinstance(observer, ClosingObserver):
             self._closing.append(observer)
         return observer
@@ -455,8 +466,10 @@ class Network:
         hosts, switches, links = len(self.hosts), len(self.switches), len(self.links)
         return f"<Network of hosts: {hosts}, switches: {switches}, links: {links}>"
 
-    def _add(self, stack: Host, config: TcpConfig, asks: ResolverConfig | None) -> TrioHost:
-        stack.tcp.config = config
+    def _add(
+        self, stack: Host, config: TcpConfig, limits: TcpLimits, asks: ResolverConfig | None
+    ) -> TrioHost:
+        stack.tcp.config, stack.tcp.limits = config, limits
         host = TrioHost(stack, self.driver, self.topology.resolve_all, self)
         host.dns = self._asked if asks is None else asks
         self.hosts[stack.name] = host
@@ -488,13 +501,18 @@ class Network:
         return self._timeline
 
 
-def _tcp_words(congestion: str | None) -> TcpConfig:
-    return TcpConfig() if congestion is None else TcpConfig(congestion=congestion)
+def _tcp(config: TcpConfig | None, congestion: ControlLike | None) -> TcpConfig:
+    config = TcpConfig() if config is None else config
+    if not isinstance(config, TcpConfig):
+        raise ConfigError(f"tcp is a pystack.TcpConfig, not {config!r}")
+    return config if congestion is None else replace(config, congestion=congestion)
 
 
-def _check_observer(observer: Observer) -> None:
-    if not callable(getattr(observer, "on_event", None)):
-        raise ConfigError(f"{observer!r} is no observer: it has no method on_event")
+def _tcp_limits(limits: TcpLimits | None) -> TcpLimits:
+    limits = TcpLimits() if limits is None else limits
+    if not isinstance(limits, TcpLimits):
+        raise ConfigError(f"tcp_limits is a pystack.TcpLimits, not {limits!r}")
+    return limits
 
 
 def _not_open() -> ConfigError:

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.addresses import Ip, Prefix
-from pystack.core.plugin_words import Chosen, read
+from pystack.core.plugins import Chosen, Group
 from pystack.core.scheduler import Scheduler
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.link.replay import ReplayPort, read_pcap
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.driver.driver import Driver
-
-GROUP: Final = "pystack.port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +70,8 @@ class _Tap:
         )
 
 
-# How one asks for a port: its name with its words, or what makes it.
-PortLike = str | Mapping[str, object] | Callable[[PortContext], Port]
+# How one asks for a port: its name with its words, what makes it of a `PortContext`, or itself.
+PortLike = Port | str | Mapping[str, object] | Callable[[PortContext], Port]
 
 BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
     "loopback": _loopback,
@@ -82,14 +80,7 @@ BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
 }
 
 
-def read_port(value: PortLike) -> Chosen[Port]:
-    """Return what makes a port of a `PortContext`. Raises ConfigError.
-
-    It is read from "replay file x.pcap", from a mapping, or taken as it is.
-    """
-    if isinstance(value, str | Mapping):
-        return read(GROUP, value, BUILT_IN)
-    return Chosen(f"port {getattr(value, '__name__', value)}", value, {})
+PORTS: Final = Group[Port]("port", BUILT_IN, "attach")
 
 
 def needs_real_time(chosen: Chosen[Port]) -> bool:

@@ -29,7 +29,7 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.tcp_socket import TcpSocket
-    from pystack.tcp.tcb import TcpConfig
+    from pystack.tcp.config import TcpConfig
 
 # What one `receive_some` returns at most unless told: several super-frames, for each call costs.
 DEFAULT_RECEIVE_BYTES: Final = 256 * 1024

@@ -266,13 +266,13 @@ class Host:
 
     def power_on(self) -> None:
         """Begin anew: empty tables, the same addresses and routes. Counters go on counting."""
-        tcp_config = self.tcp.config
+        before = self.tcp
         allowance = Allowance(self.rng)
         self.icmp = Icmp(self, allowance)
         self.icmp6 = Icmp6(self, allowance)
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
-        self.tcp.config = tcp_config
+        self.tcp.config, self.tcp.limits = before.config, before.limits
         self.powered = True
 
     def check_up(self) -> None:

@@ -15,11 +15,12 @@ from pystack.stack.tcp_ports import Binding
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWait, may_follow
 from pystack.tcp import syn_cookie, timestamps
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.listener import Listener
 from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb, TcpConfig
+from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb
 from pystack.wire import ethernet, segment_frame, tcp, tcp_options
 from pystack.wire.frame import Frame
 from pystack.wire.packet import Packet
@@ -163,7 +164,7 @@ class Listeners:
             or route is None
             or segment_frame.ends(frame.data) in table.time_waits.records
             or listener.accept_queue_full
-            or (listener.syn_queue_full and not table.config.syn_cookies)
+            or (listener.syn_queue_full and not table.limits.syn_cookies)
             or not may_be_heard(host, interface, src, dst)
         ):
             return False
@@ -171,7 +172,7 @@ class Listeners:
         host.counters["tcp_segments_in"] += 1
         self._shed(listener, now)
         ends = dst, segment.dst_port, src, segment.src_port
-        if listener.syn_queue_full or table.config.syn_cookies == 2:
+        if listener.syn_queue_full or table.limits.syn_cookies == 2:
             self._send_cookie(listener, ends, route, segment, now)
         else:
             self._open(listener, ends, route, segment, now)
@@ -272,11 +273,11 @@ class Listeners:
             host.drop("tcp_listen_overflow", now, data=packet.raw)
             return
         self._shed(listener, now)
-        config = self._table.config
+        cookies = self._table.limits.syn_cookies
         ends = packet.dst, segment.dst_port, packet.src, segment.src_port
         # A successor's number must be beyond its predecessor's, which a cookie need not be.
-        if predecessor is None and (listener.syn_queue_full or config.syn_cookies == 2):
-            if config.syn_cookies:
+        if predecessor is None and (listener.syn_queue_full or cookies == 2):
+            if cookies:
                 self._send_cookie(listener, ends, route, segment, now)
             else:
                 host.drop("tcp_syn_queue_full", now, data=packet.raw)
@@ -375,8 +376,8 @@ class Listeners:
         now: float,
     ) -> bool:
         """Open a connection where an ACK brings back a cookie of ours; False: it does not."""
-        host, config = self._host, self._table.config
-        if now - listener.cookie_sent_at > syn_cookie.VALID_S and config.syn_cookies != 2:
+        host, cookies = self._host, self._table.limits.syn_cookies
+        if now - listener.cookie_sent_at > syn_cookie.VALID_S and cookies != 2:
             return False
         irs, cookie = segment.seq - 1 & MASK, segment.ack - 1 & MASK
         mss = syn_cookie.check(self._cookie_key, ends, irs, cookie, now)

@@ -3,7 +3,7 @@
 Counted is what is really held, as Linux's truesize: the texts in all buffers, `CONNECTION_BYTES`
 for each connection, `RANGE_BYTES` for each range beyond a gap, `SENT_BYTES` for each piece on the
 way. What a buffer keeps pins no more than twice its size. Above the second
-of `TcpConfig.memory_bytes` the host is pressed: no window is opened beyond a few segments, send
+of `TcpLimits.memory_bytes` the host is pressed: no window is opened beyond a few segments, send
 buffers are short, and everything goes on, slowly. Above the third, until it is below the second:
 
 1. connections whose user has gone are reset, the one that was left first, first;
@@ -50,12 +50,12 @@ class TcpMemory:
         a flood of them should not take the last data from those who do.
         """
         self.orphans[socket] = None
-        if len(self.orphans) > self._table.config.max_orphans:
+        if len(self.orphans) > self._table.limits.max_orphans:
             self._cut(next(iter(self.orphans)), "tcp_orphan_cut", now)
 
     def changed(self, now: float) -> None:
         """More is held than is good, or it was so before."""
-        low, pressure, high = self._table.config.memory_bytes
+        low, pressure, high = self._table.limits.memory_bytes
         memory = self._table.shared.memory
         if memory.pressed and memory.used_bytes <= low:
             memory.pressed = False
@@ -70,7 +70,7 @@ class TcpMemory:
     def _relieve(self, now: float) -> None:
         """Cut, in the order that the module's docstring gives."""
         self._cut_is_due = False
-        _, pressure, high = self._table.config.memory_bytes
+        _, pressure, high = self._table.limits.memory_bytes
         memory = self._table.shared.memory
         if memory.used_bytes <= high:
             return

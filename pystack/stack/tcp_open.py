@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.routes import Route
     from pystack.stack.tcp_table import TcpTable
-    from pystack.tcp.tcb import TcpConfig
+    from pystack.tcp.config import TcpConfig
 
 HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
 

@@ -31,12 +31,13 @@ from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.stack.train import Train
 from pystack.tcp import path as icmp_errors
+from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.events import Measured, Repair, Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import MASK, unwrap
 from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig
+from pystack.tcp.tcb import NEVER
 from pystack.wire import icmp, ipv4, tcp
 from pystack.wire.ip_options import SourceRoute
 from pystack.wire.packet import Packet
@@ -76,20 +77,22 @@ class TcpTable:
         self.time_waits = TimeWaits(host, self)
         self.memory = TcpMemory(host, self)
         self.path_mtus = PathMtus()
-        self.config = TcpConfig()
+        self.config = TcpConfig()  # of new connections
+        self.limits = TcpLimits()
         self._opener = Opener(host, self)
         self.fast_open = FastOpenTable(self._opener.secret(b"fast open"))
         self.listeners = Listeners(host, self, self._opener)
 
     @property
-    def config(self) -> TcpConfig:
-        """Return what new connections are given, and the limits of all together."""
-        return self._config
+    def limits(self) -> TcpLimits:
+        """Return what all connections may do together; it may be changed."""
+        return self._limits
 
-    @config.setter
-    def config(self, config: TcpConfig) -> None:
-        self._config = config
-        self.shared.memory.alarm_bytes = config.memory_bytes[1]
+    @limits.setter
+    def limits(self, limits: TcpLimits) -> None:
+        self._limits = limits
+        self.shared.memory.alarm_bytes = limits.memory_bytes[1]
+        self.shared.challenges.per_s = limits.challenge_acks_per_s
 
     # what the network brings
 

@@ -101,7 +101,7 @@ class TimeWaits:
     def add(self, socket: TcpSocket, now: float) -> None:
         """Keep a record of a connection that has entered TIME-WAIT; it itself is forgotten."""
         config = self._table.config
-        if len(self.records) >= config.max_time_waits:
+        if len(self.records) >= self._table.limits.max_time_waits:
             self._host.counters.add("tcp_time_wait_overflow")
             return
         self._keep(socket.ends, TimeWait(socket, now + 2 * config.msl_s))
@@ -127,7 +127,7 @@ class TimeWaits:
         record = self.records.get(ends)
         if record is None:
             return True
-        mode = self._table.config.time_wait_reuse
+        mode = self._table.limits.time_wait_reuse
         return (
             (mode == 1 or (mode == 2 and is_loopback(record.remote)))
             and record.timestamps
@@ -206,7 +206,7 @@ class TimeWaits:
             return
         record.challenged_at = now
         shared = self._table.shared
-        if not shared.challenges.take(self._table.config.challenge_acks_per_s, now):
+        if not shared.challenges.take(now):
             self._host.drop("tcp_challenge_limited_host", now)
             return
         shared.counters.add("tcp_challenge_acks")

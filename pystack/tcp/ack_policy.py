@@ -104,7 +104,7 @@ def challenge(conn: Connection, now: float) -> None:
         return
     tcb.challenged_at = now
     shared = conn.shared
-    if not shared.challenges.take(conn.config.challenge_acks_per_s, now):
+    if not shared.challenges.take(now):
         conn.drops.append("tcp_challenge_limited_host")
         return
     shared.counters.add("tcp_challenge_acks")

@@ -19,6 +19,7 @@ from typing import Any
 
 from pystack.core.errors import ConfigError
 from pystack.tcp import arrives, calls, handshake, options, output, timers
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import unopened_control
 from pystack.tcp.events import Event, Signal, StateChange
@@ -36,7 +37,7 @@ from pystack.tcp.seq import HALF, MASK
 from pystack.tcp.shared import Shared
 from pystack.tcp.snapshot import snapshot
 from pystack.tcp.states import LEGAL, TcpState
-from pystack.tcp.tcb import Tcb, TcpConfig
+from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import Segment
 from pystack.wire.tcp_options import FastOpenCookie
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 
 MAX_BACKLOG: Final = 4096  # as Linux's somaxconn
 DEFAULT_BACKLOG: Final = 1024

@@ -17,16 +17,17 @@ class ChallengeLimit:
     many others got, and so which numbers he guessed right (CVE-2016-5696).
     """
 
-    __slots__ = ("_left", "_rng", "_second")
+    __slots__ = ("_left", "_rng", "_second", "per_s")
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, per_s: int = 1000) -> None:
+        self.per_s = per_s  # `TcpLimits.challenge_acks_per_s`
         self._rng = rng
         self._second = _NO_SECOND
         self._left = 0
 
-    def take(self, per_s: int, now: float) -> bool:
+    def take(self, now: float) -> bool:
         """Tell whether one more may be sent now."""
-        second = int(now)
+        per_s, second = self.per_s, int(now)
         if second != self._second:
             self._second = second
             self._left = (per_s + 1) // 2 + self._rng.randrange(per_s) if per_s else 0

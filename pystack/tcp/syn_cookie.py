@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pystack.tcp import handshake
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.isn import keyed_hash
 from pystack.tcp.seq import MASK
-from pystack.tcp.tcb import MAX_WINDOW_SHIFT, TcpConfig
+from pystack.tcp.tcb import MAX_WINDOW_SHIFT
 from pystack.wire import tcp_options
 from pystack.wire.tcp import ACK, CWR, ECE, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions

@@ -41,7 +41,7 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
             _add_node(topology, node)
         if "congestion" in node.words:
             with _placed(document, path, "congestion"):
-                topology.set_congestion(node.name, str(node.words["congestion"]))
+                topology.set_congestion(node.name, node.words["congestion"])
     for at, link in enumerate(spec.links):
         with _placed_link(document, ("links", at), link):
             topology.link(

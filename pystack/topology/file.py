@@ -30,7 +30,7 @@ from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.dns.config import parse_resolver
 from pystack.link.words import WORDS, NetemWords, as_words
-from pystack.observe.registry import read_observer
+from pystack.observe.registry import OBSERVERS
 from pystack.topology import presets
 from pystack.topology.addressing import parse_subnet
 from pystack.topology.building import build
@@ -129,7 +129,7 @@ class _Reader:
     def _observers(self, path: Path, value: object) -> Iterable[str | Mapping[str, object]]:
         for at, asked in enumerate(self._named(path, value)):
             with self._doc.placed((*path, at)):
-                read_observer(asked)
+                OBSERVERS.read(asked)
             yield asked
 
     def _named(self, path: Path, value: object) -> list[str | Mapping[str, object]]:
@@ -162,7 +162,10 @@ class _Reader:
         if "table_entries" in table:
             self._doc.whole((*path, "table_entries"), table["table_entries"])
         if "congestion" in table:
-            words["congestion"] = self._doc.text((*path, "congestion"), table["congestion"])
+            asked = table["congestion"]
+            if not isinstance(asked, dict):
+                asked = self._doc.text((*path, "congestion"), asked)
+            words["congestion"] = asked
         if "dns" in table and isinstance(table["dns"], bool) and kind == "namespace":
             words["dns"] = table["dns"]
         elif "dns" in table:

@@ -164,11 +164,12 @@ class Topology:
         self._portals.add((name, self._add_end(name, port).name))
         self._changed()
 
-    def set_congestion(self, name: str, congestion: str) -> None:
-        """Choose the congestion control of a host's connections by its name. ConfigError."""
+    def set_congestion(self, name: str, congestion: object) -> None:
+        """Choose the congestion control of a host's connections. Raises ConfigError."""
         device = self.node(name).device
         assert isinstance(device, Host)
-        device.tcp.config = replace(device.tcp.config, congestion=congestion)
+        config = replace(device.tcp.config, congestion=congestion)  # type: ignore[arg-type]
+        device.tcp.config = config
 
     def route(self, name: str, destination: str, via: str) -> None:
         """Add a route by hand: to "10.9.0.0/16", or "default", via an address or a node's name."""

@@ -3,7 +3,7 @@
 import pytest
 from script import Script
 
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 from pystack.wire import tcp_options
 
 

@@ -6,8 +6,8 @@ import pytest
 from script import Script
 from test_states import REACH
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 
 CLOSING_ALREADY = (
     TcpState.FIN_WAIT_1,

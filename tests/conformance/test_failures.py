@@ -14,9 +14,9 @@ from pystack.core.errors import ConfigError
 from pystack.observe.observer import TcpSoftError
 from pystack.stack.neighbors import NeighborState
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.events import SoftError
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire import arp, icmp, ipv4, tcp
 
 IP_RECVERR = 11

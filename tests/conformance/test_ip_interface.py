@@ -15,8 +15,8 @@ from pystack.core.errors import ConfigError
 from pystack.observe.observer import FrameSeen
 from pystack.stack import ip_fields
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire import arp, icmp, ipv4, tcp
 from pystack.wire.ip_options import SourceRoute, find_source_route, pack_source_route
 from pystack.wire.packet import Packet

@@ -6,8 +6,8 @@ import pytest
 from script import Script
 from tcp_bench import ANY, PEER_ISS, TcpBench
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK
 
 

@@ -16,6 +16,7 @@ from netns import NetworkNamespace
 from pystack import TcpStream, TrioHost
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
+from pystack.tcp.config import TcpLimits
 
 OURS: Final = "10.77.0.2"
 KERNEL: Final = "10.77.0.1"
@@ -61,6 +62,7 @@ def run_with_kernel(
     *,
     sysctls: Mapping[str, int | str] | None = None,
     settings: Mapping[str, Any] | None = None,  # of our TcpConfig
+    limits: TcpLimits | None = None,
     words: Mapping[str, object] | None = None,  # netem's, on the way in both directions
     offload: bool = True,
 ) -> None:
@@ -73,6 +75,7 @@ def run_with_kernel(
         with trio.fail_after(TIMEOUT_S):
             async with tap_host(config) as host:
                 host.tcp.config = replace(host.tcp.config, **(settings or {}))
+                host.tcp.limits = limits or TcpLimits()
                 try:
                     await program(host)
                 except Exception as error:  # out of here it would come as a group

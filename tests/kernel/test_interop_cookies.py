@@ -16,6 +16,7 @@ from interop import (
 from netns import NetworkNamespace
 
 from pystack import TrioHost
+from pystack.tcp.config import TcpLimits
 
 pytestmark = pytest.mark.kernel
 
@@ -42,7 +43,7 @@ def test_with_timestamps_a_cookie_brings_back_all_that_the_kernel_offered(
         netns,
         program,
         sysctls={"tcp_sack": sack, "tcp_ecn": ecn, "tcp_window_scaling": scaling},
-        settings={"syn_cookies": 2},
+        limits=TcpLimits(syn_cookies=2),
     )
 
 
@@ -57,7 +58,7 @@ def test_without_timestamps_only_the_mss_comes_back(netns: NetworkNamespace) -> 
             assert (info.snd_mss_bytes, seen.number("mss")) == (1460, 1460)
             await close_both(ours, theirs)
 
-    run_with_kernel(netns, program, sysctls={"tcp_timestamps": 0}, settings={"syn_cookies": 2})
+    run_with_kernel(netns, program, sysctls={"tcp_timestamps": 0}, limits=TcpLimits(syn_cookies=2))
 
 
 def test_a_burst_beyond_the_backlog_is_served_whole(netns: NetworkNamespace) -> None:

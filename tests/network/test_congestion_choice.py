@@ -9,8 +9,8 @@ import trio
 import pystack
 from pystack.core.errors import ConfigError
 from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.registry import BUILT_IN
-from pystack.tcp.tcb import TcpConfig
 from pystack.topology.building import build
 from pystack.topology.file import parse
 

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 import pystack
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.info import TcpInfo
-from pystack.tcp.tcb import TcpConfig
 
 SIZE_BYTES = 5_000_000
 

@@ -8,7 +8,7 @@ from wires import PORT, Pair, Trouble, in_network, pair
 
 import pystack
 from pystack.stack.fast_open import PERIOD_S
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 from pystack.wire import ipv4, tcp
 from pystack.wire.frame import Frame
 

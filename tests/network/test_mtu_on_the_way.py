@@ -4,7 +4,7 @@ import pytest
 import trio
 
 import pystack
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 
 PORT = 9
 SIZE = 300_000

@@ -10,8 +10,8 @@ from wires import PORT, Pair, connected, in_network, pair, read_to_end
 
 import pystack
 from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 
 # Two segments: a window of that is used up at once, with nothing left for an override.
 # Two full segments, which without the option have 1460 bytes

@@ -6,7 +6,7 @@ from wires import Pair, connected, in_network, pair
 
 import pystack
 from pystack.runtime.streams import TcpStream
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 from pystack.wire.frame import Frame
 
 MEGABYTES_10 = 10_000_000

@@ -9,9 +9,9 @@ from wires import Pair, Trouble, connected, in_network, pair, read_to_end
 
 import pystack
 from pystack.runtime.streams import TcpStream
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 
 SEEDS_IN_A_CHUNK = 24
 # Where three of ten frames are lost, ARP's too, fifteen tries in a row can fail: no giving up here.

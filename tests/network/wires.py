@@ -12,7 +12,7 @@ from pystack.link.port import Port
 from pystack.link.wrap import WrappedPort
 from pystack.runtime.host import TrioHost
 from pystack.runtime.streams import TcpStream
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 from pystack.wire import ethernet
 from pystack.wire.frame import Frame
 

@@ -14,11 +14,12 @@ from typing import Final
 
 from pystack.core.errors import WireError
 from pystack.observe.pcap import PcapWriter
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal
 from pystack.tcp.output import reset_for
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig
+from pystack.tcp.tcb import NEVER
 from pystack.wire import ethernet, ipv4, tcp
 from pystack.wire.frame import Frame, split
 

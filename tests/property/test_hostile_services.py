@@ -119,7 +119,7 @@ async def world(name: str, root: Path, attack: Attack, *, inside_tls: bool) -> N
             nursery.cancel_scope.cancel()
         # What the attacker holds is still open; the server has ended it all.
         assert not server.tcp.sockets, f"left: {list(server.tcp.sockets.values())[:3]}"
-        most = server.tcp.config.memory_bytes[-1] if name in SENDS_UNASKED else MAX_HELD_BYTES
+        most = server.tcp.limits.memory_bytes[-1] if name in SENDS_UNASKED else MAX_HELD_BYTES
         assert max(held) <= most
         assert trio.lowlevel.current_statistics().tasks_living <= tasks
         target.kept.clear()

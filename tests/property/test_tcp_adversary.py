@@ -12,8 +12,9 @@ from random import Random
 import pytest
 from adversary import Channel, Plan, Setup, World
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig
+from pystack.tcp.tcb import NEVER
 
 SEEDS = int(os.environ.get("PYSTACK_SEEDS", "60"))
 BATCH = 20

@@ -13,9 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pystack.tcp import path_mtu
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
 from pystack.tcp.states import MAY_SEND
-from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.tcp.tcb import NEVER, Timer
 from pystack.wire.tcp import ACK, FIN, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions, pack
 

@@ -1,19 +1,17 @@
 """Impairments by name: the built-in ones, and those of third parties (`pystack.impairment`)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from pystack.core.errors import ConfigError
-from pystack.core.plugin_words import read
+from pystack.core.plugins import Group
 from pystack.core.rng import Random
 from pystack.core.units import parse_probability
-from pystack.link.impair.base import Impairment, ImpairmentFactory, as_impairment
+from pystack.link.impair.base import Impairment, as_impairment
 from pystack.link.impair.corrupt import Corrupt
 from pystack.link.impair.drop import parse_drop
 from pystack.link.impair.duplicate import Duplicate
 from pystack.link.impair.loss import parse_loss
-
-GROUP: Final = "pystack.impairment"
 
 # What an entry point of the group loads to: a factory that takes its words by keyword.
 NamedFactory = Callable[..., Impairment]
@@ -46,16 +44,6 @@ BUILT_IN: Final[dict[str, NamedFactory]] = {
 }
 
 
-def parse_impairment(value: object) -> ImpairmentFactory:
-    """Return a factory from "name", "name word value ...", {"name": ..., word: ...}, or itself.
-
-    It is tried out once, so that wrong words are a ConfigError here and not when a frame comes.
-    """
-    if isinstance(value, str | Mapping):
-        chosen = read(GROUP, value, BUILT_IN)
-        chosen.make(Random(0))
-        return chosen.make
-    if callable(value):
-        factory: ImpairmentFactory = value
-        return factory
-    raise ConfigError(f"{value!r} is no impairment: a name with its words, or a factory of the rng")
+IMPAIRMENTS: Final = Group[Impairment](
+    "impairment", BUILT_IN, "apply", trial=(Random(0),), each="direction of a link"
+)

@@ -2,18 +2,17 @@
 
 `parse_qdisc("fq_codel limit 1000 target 5ms noecn")` and
 `parse_qdisc({"kind": "fq_codel", "limit": 1000, "target": "5ms", "ecn": False})` mean the same.
-How words are read is in `core/plugin_words.py`.
+How words are read is in `core/plugins.py`.
 """
 
 from collections.abc import Callable, Mapping
-from inspect import signature
 from typing import Final
 
 from pystack.core.errors import ConfigError
-from pystack.core.plugin_words import read
+from pystack.core.plugins import Chosen, Group
 from pystack.core.rng import Random, component_rng
 from pystack.link.qdisc import words
-from pystack.link.qdisc.base import Qdisc, QdiscFactory
+from pystack.link.qdisc.base import Qdisc, QdiscLike
 from pystack.link.qdisc.codel import Codel, codel
 from pystack.link.qdisc.dualpi2 import DualPi2, dualpi2
 from pystack.link.qdisc.fifo import Fifo, bfifo, pfifo, pfifo_head_drop
@@ -23,9 +22,6 @@ from pystack.link.qdisc.prio import DEFAULT_BANDS, DEFAULT_PRIOMAP, Prio
 from pystack.link.qdisc.red import Red, red
 from pystack.link.qdisc.tbf import tbf
 from pystack.link.qdisc.words import Word
-
-GROUP: Final = "pystack.qdisc"
-KIND: Final = "kind"  # the word of a mapping that names the queue, as in tc
 
 # What a configuration may hold: text or a number; a flag; several of them, or other queues.
 Value = object
@@ -66,6 +62,15 @@ BUILT_IN: Final[dict[str, Callable[..., Qdisc]]] = {
 }
 
 
+QDISCS: Final = Group[Qdisc](
+    "qdisc",
+    BUILT_IN,
+    "enqueue",
+    trial=(component_rng(0, "qdisc/check"),),
+    each="direction of a link",
+    name_words=("kind", "name"),  # tc's word first
+)
+
 # What gives a frame whenever it has one, and is asked
 _WORK_CONSERVING: Final = (Fifo, Red, Codel, FqCodel, Pie, DualPi2)
 
@@ -77,20 +82,6 @@ def is_work_conserving(qdisc: Qdisc) -> bool:
     return type(qdisc) in _WORK_CONSERVING
 
 
-def parse_qdisc(value: str | Mapping[str, Value] | QdiscFactory) -> QdiscFactory:
-    """Return what makes the queue, each time it is called with a random source.
-
-    From tc's text, from a mapping with `kind`, or a factory as it is. Everything is checked here:
-    ConfigError for a queue or a word that does not exist (with the nearest right one) and for
-    values that can't be.
-    """
-    if not isinstance(value, str | Mapping):
-        return value
-    chosen = read(GROUP, value, BUILT_IN, name_word=KIND)
-    flags = signature(chosen.factory).parameters
-    for word, item in chosen.words.items():
-        is_flag = isinstance(flags[word].default, bool)
-        if isinstance(item, bool) != is_flag or not isinstance(item, str | int | float | tuple):
-            raise ConfigError(f"{chosen.title}: {word!r} can't be {item!r}")
-    chosen.make(component_rng(0, "qdisc/check"))
-    return chosen.make
+def parse_qdisc(value: QdiscLike) -> Chosen[Qdisc]:
+    """Return what makes the queue, each time it is called with a random source. ConfigError."""
+    return QDISCS.read(value)

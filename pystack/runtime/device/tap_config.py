@@ -22,12 +22,12 @@ from pystack.core.addresses import (
     parse_mac,
 )
 from pystack.core.errors import ConfigError
-from pystack.core.plugin_words import Chosen
+from pystack.core.plugins import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.link.port import DEFAULT_MTU_BYTES, Port
-from pystack.observe.registry import read_observer
+from pystack.observe.registry import OBSERVERS
 from pystack.runtime.device.tap_device import check_name
-from pystack.runtime.ports import read_port
+from pystack.runtime.ports import PORTS
 from pystack.tcp.congestion.registry import congestion_control
 
 if TYPE_CHECKING:
@@ -150,13 +150,13 @@ class TapHostConfig:
         if not addresses:
             raise ConfigError("a host needs an address")
         for text in self.observe:
-            read_observer(text)
+            OBSERVERS.read(text)
         read = {
             "addresses": addresses,
             "host_addresses": _host_addresses(_texts(self.host_address), addresses),
             "gateways": _gateways(_texts(self.gateway), addresses),
             "station": parse_mac(self.mac),
-            "chosen_port": None if self.port is None else read_port(self.port),
+            "chosen_port": None if self.port is None else PORTS.read(self.port),
             "trouble": _read_trouble(self.words) if self.words else None,
         }
         for name, value in read.items():

@@ -17,12 +17,12 @@ from pystack.link.port import Port
 from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter
-from pystack.observe.registry import ClosingObserver, Scene, read_observer
+from pystack.observe.registry import OBSERVERS, ClosingObserver, Scene
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.host import TrioHost, make_host
-from pystack.runtime.ports import PortContext, RunningPort, read_port
+from pystack.runtime.ports import PORTS, PortContext, RunningPort
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
@@ -90,8 +90,8 @@ async def tap_host(
 
 
 def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
-    chosen = config.chosen_port or read_port("tap")
-    return chosen.make(
+    chosen = config.chosen_port or PORTS.read("tap")
+    return chosen(
         PortContext(
             name=config.interface,
             scheduler=driver.scheduler,
@@ -143,7 +143,7 @@ def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> Non
         names=lambda: {format_ip(address): host.name for address, _ in config.addresses},
     )
     for text in config.observe:
-        observer = read_observer(text).make(scene)
+        observer = OBSERVERS.read(text)(scene)
         if isinstance(observer, ClosingObserver):
             resources.callback(observer.close)
         host.observe(observer)

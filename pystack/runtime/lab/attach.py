@@ -17,7 +17,7 @@ import trio
 from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4, parse_ip4
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
-from pystack.core.plugin_words import Chosen
+from pystack.core.plugins import Chosen
 from pystack.dns.config import AskWords, parse_resolver, resolv_conf, split_server
 from pystack.link.patch import Patch, SideDoor
 from pystack.runtime.device import ifconfig
@@ -145,7 +145,7 @@ class PortNode(Attached):
 
     async def _keep(self, *, task_status: trio.TaskStatus[None]) -> None:
         driver, station = self._lab.driver, self.station
-        port = self._chosen.make(
+        port = self._chosen(
             PortContext(
                 name=self.name,
                 scheduler=driver.scheduler,

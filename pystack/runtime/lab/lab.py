@@ -22,7 +22,7 @@ import trio
 
 from pystack.core.addresses import format_ip4
 from pystack.core.errors import ConfigError, PystackError
-from pystack.core.plugin_words import Chosen
+from pystack.core.plugins import Chosen
 from pystack.core.suggest import counted, suggest
 from pystack.link.port import Port
 from pystack.runtime.device.privileges import as_who_called_sudo
@@ -34,7 +34,7 @@ from pystack.runtime.host import TrioHost
 from pystack.runtime.lab.attach import Namespace
 from pystack.runtime.network import Network
 from pystack.runtime.network_link import NetworkLink
-from pystack.runtime.ports import needs_real_time, read_port
+from pystack.runtime.ports import PORTS, needs_real_time
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
 from pystack.topology.reading import describe
@@ -388,7 +388,7 @@ def ports_of(spec: LabSpec) -> dict[str, Chosen[Port]]:
             try:
                 if not isinstance(words, str | Mapping):
                     raise ConfigError(f"port must be a text or a table, not {describe(words)}")
-                found[node.name] = read_port(words)
+                found[node.name] = PORTS.read(words)
             except ConfigError as error:
                 raise ConfigError(f"{spec.path}:{node.line}: {node.name}: {error}") from None
     return found

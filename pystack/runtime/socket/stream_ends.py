@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from pystack.runtime.host import TrioHost
     from pystack.stack.notices import Notices
     from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.config import TcpConfig
     from pystack.tcp.listener import Listener
-    from pystack.tcp.tcb import TcpConfig
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 

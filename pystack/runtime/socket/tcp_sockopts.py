@@ -16,14 +16,14 @@ from pystack.core.errors import ConfigError, error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.tcp_info_struct import INFO_BYTES, STATES, pack_tcp_info
 from pystack.tcp import ack_policy
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import ControlLike, congestion_control
 from pystack.tcp.listener import MAX_BACKLOG
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, NEVER, Timer
 
 if TYPE_CHECKING:
+    from pystack.tcp.config import TcpConfig
     from pystack.tcp.connection import Connection
-    from pystack.tcp.tcb import TcpConfig
 
 TCP: Final = int(socket.IPPROTO_TCP)
 # That hold for a socket before it is connected
@@ -65,6 +65,11 @@ def _control(name: bytes) -> str:
     except ConfigError as error:
         raise OSError(errno.ENOENT, str(error)) from None
     return text
+
+
+def _control_name(value: ControlLike) -> str:
+    name = value if isinstance(value, str) else congestion_control(value).name
+    return _OUR_NAMES.get(name, name)
 
 
 def _user_timeout(number: int) -> float | None:
@@ -241,7 +246,7 @@ _OF_CONFIG: Final[dict[int, Callable[[TcpConfig], int | str]]] = {
     numbers.TCP_SYNCNT: lambda config: config.syn_retries,
     numbers.TCP_LINGER2: lambda config: round(config.fin_wait_2_s) or -1,
     numbers.TCP_DEFER_ACCEPT: lambda config: _deferred_s(config.defer_accept_retries),
-    numbers.TCP_CONGESTION: lambda config: _OUR_NAMES.get(config.congestion, config.congestion),
+    numbers.TCP_CONGESTION: lambda config: _control_name(config.congestion),
     numbers.TCP_THIN_DUPACK: lambda _config: 0,
     numbers.TCP_USER_TIMEOUT: lambda config: round((config.user_timeout_s or 0.0) * 1000),
     numbers.TCP_FASTOPEN: lambda config: (

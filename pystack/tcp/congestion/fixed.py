@@ -1,6 +1,5 @@
 """A window that never moves: for tests, and to see what congestion control is for."""
 
-from functools import partial
 from typing import Final
 
 from pystack.core.errors import ConfigError
@@ -22,15 +21,12 @@ class Fixed(ControlDefaults):
     name = "fixed"
     ssthresh_bytes = INITIAL_SSTHRESH_BYTES
 
-    def __init__(self, smss_bytes: int, segments: int = DEFAULT_SEGMENTS) -> None:
-        self.cwnd_bytes = segments * smss_bytes
-
-    @classmethod
-    def configured(cls, setting: str) -> "partial[Fixed]":
-        """Return what makes windows of that many segments: `fixed:20`."""
-        if not setting.isdecimal() or not int(setting):
-            raise ConfigError(f"fixed:{setting}: after the colon goes a number of segments")
-        return partial(cls, segments=int(setting))
+    def __init__(self, smss_bytes: int, segments: str | int = DEFAULT_SEGMENTS) -> None:
+        """`segments`: from 1 on. Raises ConfigError."""
+        number = str(segments)
+        if not number.isdecimal() or not int(number):
+            raise ConfigError(f"{segments!r} is not a number of segments")
+        self.cwnd_bytes = int(number) * smss_bytes
 
     def on_ack(self, sample: AckSample) -> None:
         """Whatever was acknowledged, the window stays."""

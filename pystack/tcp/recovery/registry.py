@@ -1,30 +1,50 @@
-"""The loss recoveries by name: the built-in ones, and those of the entry points."""
+"""The loss recoveries by name, and how one is asked for."""
 
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from typing import Final
 
-from pystack.core.plugins import find
+from pystack.core.plugins import Chosen, Group
 from pystack.tcp.recovery.base import LossRecovery, RecoveryFactory
-from pystack.tcp.recovery.names import AUTO, GROUP
 from pystack.tcp.recovery.newreno import NewRenoRecovery
 from pystack.tcp.recovery.rack import RackRecovery
 from pystack.tcp.recovery.sack import SackRecovery
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.tcb import Tcb
 
+# How one asks for a recovery: its name with its words, or what makes it of a `Tcb` and its
+# `RttEstimator`.
+RecoveryLike = str | Mapping[str, object] | RecoveryFactory
+
+AUTO: Final = "auto"  # RACK-TLP where SACK was agreed on, else NewReno
 BUILT_IN: Final[dict[str, RecoveryFactory]] = {
+    AUTO: RackRecovery,
     "newreno": NewRenoRecovery,
     "sack": SackRecovery,
     "rack": RackRecovery,
 }
-_NEED_SACK: Final = frozenset({AUTO, "sack", "rack"})
+
+RECOVERIES: Final = Group[LossRecovery](
+    "recovery", BUILT_IN, "next_lost", given=2, each="connection"
+)
 
 
-def loss_recovery(name: str, tcb: Tcb, rtt: RttEstimator) -> LossRecovery:
-    """Make a connection's loss recovery; ConfigError if unknown.
+def chosen_recovery(value: RecoveryLike) -> Chosen[LossRecovery]:
+    """Return what makes a connection's loss recovery. Raises ConfigError."""
+    return _recovery(value) if isinstance(value, Hashable) else RECOVERIES.read(value)
 
-    "auto" is RACK-TLP. Where SACK was not agreed on, what needs it gives way to NewReno.
+
+@lru_cache(maxsize=64)  # each connection asks
+def _recovery(value: Hashable) -> Chosen[LossRecovery]:
+    return RECOVERIES.read(value)
+
+
+def loss_recovery(value: RecoveryLike, tcb: Tcb, rtt: RttEstimator) -> LossRecovery:
+    """Make a connection's loss recovery. Raises ConfigError.
+
+    Where SACK was not agreed on, what needs it (`needs_sack`) gives way to NewReno.
     """
-    if name in _NEED_SACK and not tcb.sack_permitted:
+    chosen = chosen_recovery(value)
+    if not tcb.sack_permitted and getattr(chosen.factory, "needs_sack", False):
         return NewRenoRecovery(tcb, rtt)
-    factory = find(GROUP, "rack" if name == AUTO else name, BUILT_IN)
-    return factory(tcb, rtt)
+    return chosen(tcb, rtt)

@@ -78,6 +78,8 @@ class SackRecovery(Tracking):
         "reordering_seen",
     )
 
+    needs_sack = True  # where that was not agreed on, NewReno takes its place
+
     name = "sack"
     counts_delivered = True
 

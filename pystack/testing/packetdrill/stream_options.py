@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.runtime.socket import tcp_sockopts
 from pystack.runtime.socket.tcp_sockopts import Changes
 from pystack.stack import ip_fields
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.cookies import KEY_BYTES
 from pystack.testing.packetdrill.sysctls import (

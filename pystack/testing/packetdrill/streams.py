@@ -14,17 +14,17 @@ from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.stack.notices import Notices
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import fast_open, send_space, urgent
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import MAY_WRITE, TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
 from pystack.testing.packetdrill.inject import pattern
 from pystack.testing.packetdrill.messages import Message, of_notice, of_waiting
 from pystack.testing.packetdrill.stream_options import StreamOptions
-from pystack.testing.packetdrill.sysctls import tcp_config
+from pystack.testing.packetdrill.sysctls import tcp_config, tcp_limits
 from pystack.testing.packetdrill.world import START
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
@@ -95,7 +95,8 @@ class Stream:
 
     def use_config(self) -> None:
         """Let connections that come into being now do what this socket asks for."""
-        self.program.world.host.tcp.config = self.config
+        tcp = self.program.world.host.tcp
+        tcp.config, tcp.limits = self.config, tcp_limits(self.program.sysctls)
 
     def accept(self) -> Steps:
         """Wait for a connection; the outcome's value is 0, `accepted` has the socket."""

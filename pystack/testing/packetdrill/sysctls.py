@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
+from pystack.tcp.config import Mode, TcpConfig, TcpLimits
 from pystack.tcp.congestion.registry import congestion_control
-from pystack.tcp.tcb import TcpConfig
 from pystack.testing.packetdrill.cookies import keys_of
 
 # What the shell files that the public scripts begin with are known to set.
@@ -133,6 +133,22 @@ def tcp_config(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return config
 
 
+def tcp_limits(sysctls: Sysctls) -> TcpLimits:
+    """Return what the host's connections may do together, after the sysctls."""
+    usual = TcpLimits()
+    return TcpLimits(
+        max_orphans=sysctls.number("tcp_max_orphans", usual.max_orphans),
+        max_time_waits=sysctls.number("tcp_max_tw_buckets", usual.max_time_waits),
+        challenge_acks_per_s=sysctls.number("tcp_challenge_ack_limit", usual.challenge_acks_per_s),
+        time_wait_reuse=_mode(sysctls.number("tcp_tw_reuse", usual.time_wait_reuse)),
+        syn_cookies=_mode(sysctls.number("tcp_syncookies", usual.syn_cookies)),
+    )
+
+
+def _mode(number: int) -> Mode:
+    return 0 if number <= 0 else 1 if number == 1 else 2
+
+
 def _lines(text: str) -> Iterator[str]:
     for line in text.replace("\\\n", " ").splitlines():
         stripped = line.partition(" #")[0].strip()
@@ -235,10 +251,6 @@ def _window_scaling(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     return replace(config, window_scaling=bool(sysctls.number("tcp_window_scaling", 1)))
 
 
-def _syn_cookies(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    return replace(config, syn_cookies=min(sysctls.number("tcp_syncookies", 1), 2))
-
-
 def _ecn(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
     match sysctls.number("tcp_ecn", 2):
         case 0:
@@ -247,11 +259,6 @@ def _ecn(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
             return replace(config, ecn="request")
         case _:  # 2, and the modes of accurate ECN, which there is not
             return replace(config, ecn="accept")
-
-
-def _time_wait_reuse(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    number = sysctls.number("tcp_tw_reuse", config.time_wait_reuse)
-    return replace(config, time_wait_reuse=min(max(number, 0), 2))
 
 
 def _advise_retries(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
@@ -265,17 +272,7 @@ def _recovery(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
 
 
 def _mtu_probing(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    return replace(config, mtu_probing=min(max(sysctls.number("tcp_mtu_probing", 0), 0), 2))
-
-
-def _limits(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
-    acks = sysctls.number("tcp_challenge_ack_limit", config.challenge_acks_per_s)
-    return replace(
-        config,
-        max_orphans=sysctls.number("tcp_max_orphans", config.max_orphans),
-        max_time_waits=sysctls.number("tcp_max_tw_buckets", config.max_time_waits),
-        challenge_acks_per_s=acks,
-    )
+    return replace(config, mtu_probing=_mode(sysctls.number("tcp_mtu_probing", 0)))
 
 
 def _fin_timeout(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
@@ -347,15 +344,10 @@ _APPLY: Final[dict[str, Callable[[Sysctls, TcpConfig], TcpConfig]]] = {
     "tcp_timestamps": _timestamps,
     "tcp_sack": _sack,
     "tcp_window_scaling": _window_scaling,
-    "tcp_syncookies": _syn_cookies,
     "tcp_ecn": _ecn,
     "tcp_mtu_probing": _mtu_probing,
     "tcp_recovery": _recovery,
-    "tcp_tw_reuse": _time_wait_reuse,
     "tcp_retries1": _advise_retries,
-    "tcp_max_orphans": _limits,
-    "tcp_max_tw_buckets": _limits,
-    "tcp_challenge_ack_limit": _limits,
     "tcp_fastopen": _fast_open,
     "tcp_keepalive_time": _keepalive,
     "tcp_keepalive_intvl": _keepalive,
@@ -375,7 +367,16 @@ _AS_IT_IS: Final = {
     "tcp_no_metrics_save": {"0", "1"},
 }
 _OFFLOAD: Final = frozenset({"tcp_min_tso_segs", "tcp_tso_win_divisor"})
-_OF_THE_HOST: Final = frozenset({"tcp_fastopen_key"})  # which no TcpConfig has
+_OF_THE_HOST: Final = frozenset(  # which no TcpConfig has
+    {
+        "tcp_fastopen_key",
+        "tcp_max_orphans",
+        "tcp_max_tw_buckets",
+        "tcp_challenge_ack_limit",
+        "tcp_tw_reuse",
+        "tcp_syncookies",
+    }
+)
 KNOWN: Final = frozenset(_APPLY) | frozenset(_AS_IT_IS) | _OFFLOAD | _OF_THE_HOST
 
 

@@ -10,9 +10,9 @@ from pystack.apps import service
 from pystack.apps.options import AppName
 from pystack.apps.service import (
     BUILT_IN,
+    SERVICES,
     Service,
     ServiceOptions,
-    known_names,
     parse_serve,
     place_services,
 )
@@ -103,9 +103,9 @@ class Quote(Service):
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     points = EntryPoints(
         [
-            EntryPoint("quote", f"{__name__}:Quote", service.ENTRY_POINT_GROUP),
-            EntryPoint("odd", "builtins:repr", service.ENTRY_POINT_GROUP),
-            EntryPoint("broken", "no.such.module:Thing", service.ENTRY_POINT_GROUP),
+            EntryPoint("quote", f"{__name__}:Quote", service.SERVICES.entry_points),
+            EntryPoint("odd", "builtins:repr", service.SERVICES.entry_points),
+            EntryPoint("broken", "no.such.module:Thing", service.SERVICES.entry_points),
         ]
     )
     monkeypatch.setattr("importlib.metadata.entry_points", points.select)
@@ -131,7 +131,7 @@ def test_the_table_in_the_docs_has_each_with_its_ports(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plug_in_is_a_service_like_any_other() -> None:
-    assert "quote" in known_names()
+    assert "quote" in SERVICES.names
     (placement,) = place_services(["quote:1717"])
     assert placement.service.answer_udp(b"", ("10.0.0.1", 5), 0.0) == b"To be"
     assert (placement.tcp_port, placement.udp_port) == (None, 1717)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from pystack.core.errors import ConfigError
-from pystack.core.plugin_words import Chosen, read
+from pystack.core.plugins import Chosen, Group
 
 Made = tuple[object, ...]
 
@@ -23,7 +23,7 @@ def plain(given: int) -> Made:
 
 
 def choose(value: str | Mapping[str, object]) -> Chosen[Made]:
-    return read("pystack.impairment", value, {"thing": thing, "plain": plain})
+    return Group("impairment", {"thing": thing, "plain": plain}, "count").read(value)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def choose(value: str | Mapping[str, object]) -> Chosen[Made]:
 def test_a_text_and_a_mapping_say_the_same(value: str | Mapping[str, object]) -> None:
     chosen = choose(value)
     assert chosen.title == "impairment thing"
-    assert chosen.make(7) == (7, "3", False, ("a", "b"), "c d")
+    assert chosen(7) == (7, "3", False, ("a", "b"), "c d")
 
 
 def test_what_is_not_said_is_as_the_factory_has_it() -> None:
-    assert choose("thing size 3").make(7) == (7, "3", True, (), "")
-    assert choose("plain").make(7) == (7,)
+    assert choose("thing size 3")(7) == (7, "3", True, (), "")
+    assert choose("plain")(7) == (7,)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ def test_what_is_not_said_is_as_the_factory_has_it() -> None:
         ("thng size 3", "there is no impairment 'thng'; did you mean 'thing'?"),
         ("thing sze 3", "impairment thing has no word 'sze'; did you mean 'size'?"),
         ("plain size 3", "impairment plain has no word 'size'; it takes none"),
+        ("plain:3", "impairment 'plain' has nothing to set: 'plain:3'"),
         ("thing given 3", "impairment thing has no word 'given' (there are: size, fast, parts"),
         ("thing size", "impairment thing: 'size' needs a value"),
         ("thing parts size 3", "impairment thing: 'parts' needs a value"),
@@ -73,4 +74,4 @@ def test_a_mistake_is_told_in_a_sentence(value: str | dict[str, object], sentenc
 
 def test_an_error_of_the_factory_says_whose_it_is() -> None:
     with pytest.raises(ConfigError, match=r"^impairment thing: too huge$"):
-        choose("thing size huge").make(7)
+        choose("thing size huge")(7)

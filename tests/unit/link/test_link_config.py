@@ -6,9 +6,18 @@ import pytest
 from pipe_bench import Bench
 
 from pystack import ConfigError
+from pystack.core.rng import Random
 from pystack.link.config import PipeConfig, update_both
 from pystack.link.impair.loss import FourState, GilbertElliott, RandomLoss
+from pystack.link.qdisc.fifo import Fifo
 from pystack.link.words import WORDS
+
+
+class Mine(Fifo):
+    """A third party's queue."""
+
+    def __init__(self, _rng: Random) -> None:
+        super().__init__()
 
 
 def test_no_words_are_a_perfect_wire() -> None:
@@ -128,7 +137,7 @@ def test_a_queue_is_asked_for_in_tc_s_words_or_as_a_mapping() -> None:
         ({"impairments": ["nosuch"]}, "no impairment 'nosuch'"),
         ({"impairments": ["loss modl 1%"]}, "did you mean 'model'"),
         ({"impairments": ["loss"]}, "impairment loss needs the word 'model'"),
-        ({"impairments": 5}, "a list of impairments"),
+        ({"impairments": 5}, "5 is no impairment: it takes a name with its words"),
         ({"impairments": [{"probability": 1}]}, "needs its 'name'"),
     ],
 )
@@ -169,7 +178,7 @@ def test_a_word_that_would_do_nothing_is_refused(words: dict[str, object], match
         {"limit": 10, "trace": [1]},
         {"qdisc": "tbf rate 1mbit burst 2kb limit 9kb"},
         {"qdisc": 'prio qdiscs "tbf rate 1mbit burst 2kb limit 9kb"'},
-        {"qdisc": lambda rng: object()},  # of a plug-in nobody knows whether it shapes
+        {"qdisc": Mine},  # of a plug-in nobody knows whether it shapes
         {"jitter": 0, "loss_correlation": 0, "limit": 1000, "distribution": "uniform"},
     ],
 )

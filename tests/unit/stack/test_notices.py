@@ -6,8 +6,8 @@ import pytest
 
 from pystack.stack import notices
 from pystack.stack.notices import MAX_NOTICES, Kind, Notices
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
-from pystack.tcp.tcb import TcpConfig
 
 
 class Bench:

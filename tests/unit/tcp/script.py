@@ -16,12 +16,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
 from pystack.tcp.seq import MASK
 from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig
+from pystack.tcp.tcb import NEVER
 from pystack.wire import ecn, tcp, tcp_options
 from pystack.wire.checksum import Buffer
 

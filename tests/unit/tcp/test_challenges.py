@@ -6,9 +6,9 @@ from tcp_bench import ANY, PEER_ISS, TcpBench
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpLimits
 from pystack.tcp.shared import ChallengeLimit
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK, RST, SYN
 
 
@@ -24,7 +24,7 @@ def connections(bench: TcpBench, count: int) -> list[TcpSocket]:
 
 @pytest.mark.rfc("5961", "7")
 def test_all_connections_together_are_limited_too(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig(challenge_acks_per_s=10)
+    bench.table.limits = TcpLimits(challenge_acks_per_s=10)
     for socket in connections(bench, 30):
         port = socket.connection.remote_port
         bench.segment(RST, ports=(port, 80), seq=PEER_ISS + 100)
@@ -78,17 +78,15 @@ def test_the_true_peer_answers_the_challenge_and_is_believed(bench: TcpBench) ->
 
 
 def test_how_many_are_sent_in_a_second_cannot_be_known() -> None:
-    limit = ChallengeLimit(component_rng(1, "challenges"))
-    counts = [
-        sum(limit.take(100, second + at / 1000) for at in range(200)) for second in range(200)
-    ]
+    limit = ChallengeLimit(component_rng(1, "challenges"), 100)
+    counts = [sum(limit.take(second + at / 1000) for at in range(200)) for second in range(200)]
     assert min(counts) >= 50
     assert max(counts) < 150
     assert len(set(counts)) > 60
 
 
 def test_a_limit_of_none_sends_none(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig(challenge_acks_per_s=0)
+    bench.table.limits = TcpLimits(challenge_acks_per_s=0)
     connections(bench, 1)
     bench.segment(RST, seq=PEER_ISS + 100)
     assert bench.sent() == []
@@ -97,4 +95,4 @@ def test_a_limit_of_none_sends_none(bench: TcpBench) -> None:
 
 def test_a_limit_is_no_negative_number() -> None:
     with pytest.raises(ConfigError, match="challenge_acks_per_s"):
-        TcpConfig(challenge_acks_per_s=-1)
+        TcpLimits(challenge_acks_per_s=-1)

@@ -5,6 +5,7 @@ from controls import MSS, grown, one_window, sample
 from script import Script
 
 from pystack.core.errors import ConfigError
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import LossSample, Opening
 from pystack.tcp.congestion.cubic import Cubic
 from pystack.tcp.congestion.dctcp import Dctcp
@@ -12,7 +13,6 @@ from pystack.tcp.congestion.fixed import Fixed
 from pystack.tcp.congestion.newreno import NewReno
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.congestion.window import WindowControl
-from pystack.tcp.tcb import TcpConfig
 
 Control = type[NewReno | Cubic | Dctcp]
 CONTROLS = [NewReno, Cubic, Dctcp]

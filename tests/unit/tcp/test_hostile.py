@@ -8,8 +8,9 @@ import pytest
 from script import ISS, PEER_ISS, Script
 from test_states import REACH
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import LEGAL, MAY_SEND, TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.tcp.tcb import NEVER, Timer
 from pystack.wire import tcp as wire
 from pystack.wire.tcp_options import TcpOptions, pack
 

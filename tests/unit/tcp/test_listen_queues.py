@@ -8,9 +8,9 @@ from tcp_bench import ANY, PEER_ISS, TcpBench, calls_of
 from pystack.core.errors import ConfigError
 from pystack.stack.tcp_ports import Binding
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.listener import MAX_BACKLOG, Listener
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
 
 
@@ -97,7 +97,7 @@ def test_a_reset_is_taken_whatever_the_queues_say(bench: TcpBench) -> None:
 
 
 def test_without_cookies_a_full_syn_queue_ignores_syns(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig(syn_cookies=0)
+    bench.table.limits = TcpLimits(syn_cookies=0)
     listener = bench.table.listen(ANY, 80, backlog=1)
     for port in (5000, 5001):
         bench.half_open_from(port)
@@ -134,7 +134,7 @@ def test_in_a_calm_queue_nobody_gives_way(bench: TcpBench) -> None:
 @pytest.mark.parametrize("value", [-1, 3])
 def test_syn_cookies_are_never_when_needed_or_always(value: int) -> None:
     with pytest.raises(ConfigError, match="syn_cookies"):
-        TcpConfig(syn_cookies=value)
+        TcpLimits(syn_cookies=value)
 
 
 @pytest.mark.parametrize("fast", [False, True])

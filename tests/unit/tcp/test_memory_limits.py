@@ -13,11 +13,11 @@ from pystack.core.errors import ConfigError
 from pystack.stack.tcp_memory import CONNECTION_BYTES, SENT_BYTES
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.ack_policy import PRESSED_SEGMENTS
+from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.out_of_order import MAX_RANGES, RANGE_BYTES, most_ranges
 from pystack.tcp.send_space import PRESSED_SEND_BUFFER_BYTES
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN
 from pystack.wire.tcp_options import TcpOptions
 
@@ -52,7 +52,7 @@ def text(bench: TcpBench, socket: TcpSocket, size: int, *, gap: int = 0, wnd: in
 
 
 def limits(bench: TcpBench, *, low: int, pressure: int, high: int, orphans: int = 100) -> None:
-    bench.table.config = TcpConfig(memory_bytes=(low, pressure, high), max_orphans=orphans)
+    bench.table.limits = TcpLimits(memory_bytes=(low, pressure, high), max_orphans=orphans)
 
 
 def used(bench: TcpBench) -> int:
@@ -277,7 +277,7 @@ def test_readers_who_do_not_read_can_not_pin_more_than_the_limit(bench: TcpBench
 @pytest.mark.parametrize("bad", [(2, 1, 3), (0, 3, 2), (-1, 1, 1)])
 def test_thresholds_ascend(bad: tuple[int, int, int]) -> None:
     with pytest.raises(ConfigError, match="memory_bytes"):
-        TcpConfig(memory_bytes=bad)
+        TcpLimits(memory_bytes=bad)
 
 
 # What a peer can do to have much held where little is counted, and what of it is held at most
@@ -289,9 +289,8 @@ class Held:
 
     def __init__(self, bench: TcpBench, count: int) -> None:
         self.bench = bench
-        bench.table.config = TcpConfig(
-            receive_buffer_max_bytes=8 << 20, memory_bytes=(1 << 30,) * 3
-        )
+        bench.table.config = TcpConfig(receive_buffer_max_bytes=8 << 20)
+        bench.table.limits = TcpLimits(memory_bytes=(1 << 30,) * 3)
         self.sockets = opened(bench, count)
         self.counted = used(bench)
         gc.collect()

@@ -5,8 +5,8 @@ from script import Script, pattern
 from test_states import open_passively
 
 from pystack.core.errors import ConfigError
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.negotiation import window_shift
-from pystack.tcp.tcb import TcpConfig
 
 
 def send_much(tcp: Script) -> int:

@@ -7,9 +7,9 @@ import pytest
 from tcp_bench import ANY, PEER_ISS, TcpBench
 
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
 from pystack.wire.tcp_options import FastOpenCookie, TcpOptions
 
@@ -29,8 +29,8 @@ class Chaos:
             fast_open=rng.choice(SERVERS),
             fast_open_cookieless=rng.choice(SERVERS),
             fast_open_pending=rng.choice((0, 1, 3)),
-            syn_cookies=rng.randrange(3),
         )
+        self.bench.table.limits = TcpLimits(syn_cookies=rng.choice((0, 1, 2)))
         self.listener: Listener[TcpSocket] = self.bench.table.listen(ANY, 80, rng.choice((0, 4)))
         self.listener.configure(
             defer_accept_retries=rng.choice((0, 3)),

@@ -3,10 +3,11 @@
 import pytest
 from script import START, Script
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.newreno import NewReno
 from pystack.tcp.pacing import Pacer
 from pystack.tcp.seq import MASK
-from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.tcp.tcb import NEVER, Timer
 
 MSS = 1000
 

@@ -8,9 +8,9 @@ from tcp_bench import PEER_ISS, TcpBench
 
 from pystack.stack.path_mtus import MAX_PATHS, PathMtus
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
 from pystack.tcp.path_mtu import BASE_MSS_BYTES, RAISE_AFTER_S
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire import icmp, ipv4
 from pystack.wire.frame import split
 from pystack.wire.tcp import ACK, SYN, Segment

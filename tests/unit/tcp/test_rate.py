@@ -3,11 +3,11 @@
 import pytest
 from script import Script
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import AckSample, LostSegment, RateSample
 from pystack.tcp.congestion.newreno import NewReno
 from pystack.tcp.rate import RateEstimator
 from pystack.tcp.scoreboard import Scoreboard
-from pystack.tcp.tcb import TcpConfig
 
 MSS = 1000
 

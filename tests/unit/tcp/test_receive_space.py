@@ -4,8 +4,8 @@ import pytest
 from script import Script
 
 from pystack.core.errors import ConfigError
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.seq import MASK
-from pystack.tcp.tcb import TcpConfig
 
 KIB = 1024
 TIMED = "mss 1460,sackOK,TS val 500 ecr 1000,wscale 7"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from script import Script, pattern
 
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 
 
 def small() -> Script:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from script import Script
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.recovery.rack import RackRecovery
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import Segment
 
 MSS = 1000

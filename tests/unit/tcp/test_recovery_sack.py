@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from script import Script
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.recovery.base import DUPLICATE_THRESHOLD
 from pystack.tcp.recovery.sack import SackRecovery
 from pystack.tcp.scoreboard import EVER_RETRANSMITTED, LOST, SACKED
-from pystack.tcp.tcb import TcpConfig
 
 MSS = 1000
 CONFIG = TcpConfig(congestion="newreno", timestamps=False, recovery="sack")

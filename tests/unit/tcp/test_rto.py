@@ -5,9 +5,10 @@ import errno
 import pytest
 from script import START, Script
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.tcp.tcb import NEVER, Timer
 
 
 @pytest.mark.rfc("6298", "2.1")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from script import ISS, Script, pattern
 
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 
 PLAIN = TcpConfig(congestion="newreno", timestamps=False, quick_acks=0)
 

@@ -7,8 +7,9 @@ from script import Script
 
 from pystack.core.errors import ConfigError
 from pystack.tcp import send_space
+from pystack.tcp.config import SEND_BUFFER_BYTES, SEND_BUFFER_MAX_BYTES, TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, SEND_BUFFER_BYTES, SEND_BUFFER_MAX_BYTES, TcpConfig, Timer
+from pystack.tcp.tcb import NEVER, Timer
 
 
 def opened(**changes: object) -> Script:

@@ -6,8 +6,9 @@ import pytest
 from script import Script
 from test_states import open_actively
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import NEVER, TcpConfig, Timer
+from pystack.tcp.tcb import NEVER, Timer
 from pystack.wire.tcp import PSH
 
 

@@ -10,9 +10,9 @@ from tcp_bench import ANY, PEER_ISS, TcpBench, calls_of
 
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import syn_cookie
+from pystack.tcp.config import TcpLimits
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire import tcp_options
 from pystack.wire.tcp import ACK, CWR, ECE, PSH, RST, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions
@@ -24,7 +24,7 @@ LINUX = TcpOptions(mss=1460, wscale=7, sack_permitted=True, timestamps=(77_000, 
 @pytest.fixture
 def bench() -> TcpBench:
     bench = TcpBench()
-    bench.table.config = TcpConfig(syn_cookies=2)
+    bench.table.limits = TcpLimits(syn_cookies=2)
     return bench
 
 
@@ -198,7 +198,7 @@ def test_a_forged_cookie_is_a_strangers(off: int, bench: TcpBench) -> None:
 def test_cookies_are_sent_when_the_syn_queue_is_full_and_believed_for_two_minutes(
     bench: TcpBench,
 ) -> None:
-    bench.table.config = TcpConfig()
+    bench.table.limits = TcpLimits()
     listener = bench.table.listen(ANY, 80, backlog=1)
     for port in (5000, 5001):
         bench.half_open_from(port)
@@ -216,7 +216,7 @@ def test_cookies_are_sent_when_the_syn_queue_is_full_and_believed_for_two_minute
 
 
 def test_an_ack_is_no_cookie_where_none_was_sent(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig()
+    bench.table.limits = TcpLimits()
     bench.table.listen(ANY, 80)
     bench.segment(ACK, seq=PEER_ISS + 1, ack=77)
     assert [segment.flags for segment in bench.sent()] == [RST]
@@ -237,7 +237,7 @@ def test_a_cookie_for_a_full_accept_queue_is_ignored_not_refused(bench: TcpBench
 
 
 def test_a_flood_of_syns_keeps_nobody_out_and_holds_no_memory(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig()
+    bench.table.limits = TcpLimits()
     listener = bench.table.listen(ANY, 80, backlog=10)
     for port in range(20_000, 20_500):
         bench.segment(SYN, ports=(port, 80))
@@ -252,7 +252,7 @@ def test_a_flood_of_syns_keeps_nobody_out_and_holds_no_memory(bench: TcpBench) -
 
 
 def test_a_successor_of_time_wait_gets_a_number_beyond_its_predecessors(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig()
+    bench.table.limits = TcpLimits()
     listener = bench.table.listen(ANY, 80, backlog=0)
     socket = bench.accept_from(5000, listener)
     listener.ready.clear()

@@ -8,7 +8,7 @@ from tcp_bench import ANY, PEER_ISS, TcpBench, make
 
 from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, Mac
 from pystack.stack.tcp_listen import Listeners
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpLimits
 from pystack.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN
 from pystack.wire.tcp_options import TcpOptions
 
@@ -61,7 +61,7 @@ def syn_queue_full(bench: TcpBench) -> None:
 
 
 def cookies_always(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig(syn_cookies=2)
+    bench.table.limits = TcpLimits(syn_cookies=2)
 
 
 def the_same_twice(bench: TcpBench) -> None:

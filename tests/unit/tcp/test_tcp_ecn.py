@@ -4,7 +4,7 @@ import pytest
 from script import Script
 
 from pystack.core.errors import ConfigError
-from pystack.tcp.tcb import TcpConfig
+from pystack.tcp.config import TcpConfig
 
 PLAIN = {
     "congestion": "newreno",

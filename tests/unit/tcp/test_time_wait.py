@@ -12,8 +12,8 @@ from pystack.core.addresses import LOOPBACK
 from pystack.core.errors import ConfigError
 from pystack.observe.observer import TcpStateChanged
 from pystack.stack.time_wait import TimeWait
+from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire import tcp_options
 from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN
 from pystack.wire.tcp_options import TcpOptions
@@ -226,7 +226,7 @@ def test_what_is_older_by_its_timestamp_is_refused_and_answered_with_ours(bench:
 
 
 def test_their_number_is_bounded(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig(max_time_waits=1)
+    bench.table.limits = TcpLimits(max_time_waits=1)
     to_time_wait(bench)
     listener = bench.table.listeners.by_port[80][0]
     socket = bench.accept_from(5001, listener)
@@ -249,7 +249,7 @@ def test_their_number_is_bounded(bench: TcpBench) -> None:
 def test_an_outgoing_connection_takes_its_place_only_with_timestamps(
     mode: int, stamps: bool, later: float, reused: bool, bench: TcpBench
 ) -> None:
-    bench.table.config = TcpConfig(time_wait_reuse=mode)
+    bench.table.limits = TcpLimits(time_wait_reuse=mode)
     record = to_time_wait(bench, stamps=stamps)
     bench.run(later)
     if not reused:
@@ -287,7 +287,7 @@ def test_on_the_loopback_ports_come_back_soon(bench: TcpBench) -> None:
 )
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
-        TcpConfig(**settings)  # type: ignore[arg-type]
+        TcpLimits(**settings)  # type: ignore[arg-type]
 
 
 def test_when_the_power_goes_they_go_too(bench: TcpBench) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from script import ISS, PEER_ISS, PEER_TS_BASE, Script, pattern
 
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.seq import MASK
-from pystack.tcp.tcb import TcpConfig
 from pystack.tcp.timestamps import MAX_IDLE_S
 from pystack.wire.tcp import ACK, Segment
 from pystack.wire.tcp_options import parse

@@ -4,9 +4,10 @@ import pytest
 from script import Script
 
 from pystack.tcp import timestamps
+from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.newreno import NewReno
 from pystack.tcp.recovery.undo import Undo
-from pystack.tcp.tcb import Tcb, TcpConfig
+from pystack.tcp.tcb import Tcb
 from pystack.wire.tcp import ACK, Segment
 
 MSS = 1000

@@ -5,9 +5,9 @@ from stack_bench import FAR, GATEWAY
 from tcp_bench import ANY, PEER_ISS, TcpBench
 
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.tcp.config import TcpLimits
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import TcpConfig
 from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
 from pystack.wire.tcp_options import TcpOptions
 
@@ -42,7 +42,7 @@ def test_a_syn_with_a_false_address_is_answered_a_few_times_and_shortly(bench: T
 
 
 def test_a_cookie_is_answered_once_and_never_again(bench: TcpBench) -> None:
-    bench.table.config = TcpConfig(syn_cookies=2)
+    bench.table.limits = TcpLimits(syn_cookies=2)
     bench.table.listen(ANY, 80)
     bench.segment(SYN, options=LINUX)
     assert sent_bytes(bench) <= SYN_BYTES

@@ -77,7 +77,7 @@ def test_queues_go_into_bands_from_text_and_from_mappings() -> None:
 
 
 def test_a_factory_is_taken_as_it_is() -> None:
-    assert parse_qdisc(lifo) is lifo
+    assert parse_qdisc(lifo).factory is lifo
 
 
 def test_a_third_partys_queue_is_found_and_its_words_are_known(
