@@ -13,7 +13,7 @@ from pystack.link.impair.base import Departures
 from pystack.link.loopback import LoopbackPort
 from pystack.link.qdisc.fifo import Fifo
 from pystack.observe.observer import Event
-from pystack.runtime.ports import Socket
+from pystack.runtime.ports import PortContext
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.congestion.fixed import Fixed
 from pystack.tcp.recovery.newreno import NewRenoRecovery
@@ -184,7 +184,7 @@ def test_a_port_may_be_a_class_or_itself() -> None:
             net.attach(b, lambda socket: LoopbackPort(socket.scheduler))
             names: list[str] = []
 
-            def make(socket: Socket) -> LoopbackPort:
+            def make(socket: PortContext) -> LoopbackPort:
                 names.append(socket.name)
                 return LoopbackPort(socket.scheduler)
 
