@@ -39,7 +39,7 @@ from pystack.tcp import out_of_order
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.listener import MAX_BACKLOG
 from pystack.topology.switch import TABLE_ENTRIES, Switch
-from pystack.wire import arp, ethernet, ipv4, segment_frame, tcp, udp
+from pystack.wire import arp, ethernet, ip, ipv4, tcp, udp
 from pystack.wire import icmp as icmp_wire
 from pystack.wire.frame import Frame
 
@@ -189,8 +189,7 @@ def text_beyond_gaps() -> tuple[FrameSink, Scheduler, Callable[[int], Frame]]:
 
     world.port.sink(segment(tcp.SYN, 999, 0), 0.0)
     world.scheduler.run_due(0.0)
-    answer = segment_frame.parse(world.port.last, PEER_MAC)
-    assert answer is not None
+    answer = tcp.parse(ip.packet_of(world.port.last.data, checksum_good=True))
     world.port.sink(segment(tcp.ACK, 1000, answer.seq + 1), 0.0)
     world.scheduler.run_due(0.0)
     socket: TcpSocket = listener.ready[0]

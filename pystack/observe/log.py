@@ -40,7 +40,6 @@ class LogObserver:
         self._packets = packets
         self._offset_s = wall_clock_offset_s
         self._hosts = hosts
-        self._knows_of_ip6 = False
 
     def on_event(self, event: Event) -> None:
         """Log the event; a frame only if packets are wanted."""
@@ -52,12 +51,6 @@ class LogObserver:
                 self._log(event, line)
         elif not isinstance(event, TcpMeasured):  # there is one for each ACK
             line = describe(event).removeprefix(f"{event.host} " if self._hosts else "")
-            if isinstance(event, Dropped) and event.reason == "eth_ipv6":
-                # Whoever has an interface sends them all the time; nobody has asked for any.
-                if self._knows_of_ip6:
-                    return
-                self._knows_of_ip6 = True
-                line += ": IPv6 is not spoken here; of the next ones there is no line"
             self._log(event, line)
 
     def _log(self, event: Event, line: str) -> None:

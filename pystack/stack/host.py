@@ -24,6 +24,7 @@ from pystack.core.addresses import (
     is_v6,
     solicited_node,
     with_zone,
+    without_zone,
     zone_of,
 )
 from pystack.core.counters import Counters
@@ -31,7 +32,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import Handle, Scheduler
 from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
-from pystack.stack import egress, forward, ingress
+from pystack.stack import egress, ingress
 from pystack.stack.discovery import Discovery
 from pystack.stack.fragments import Reassembly
 from pystack.stack.groups import Groups
@@ -45,7 +46,7 @@ from pystack.stack.routes import Route, RouteTable
 from pystack.stack.sources import source_by
 from pystack.stack.tcp_table import TcpTable
 from pystack.stack.udp import UdpTable
-from pystack.wire import ipv4
+from pystack.wire import ip, ipv4
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Host:
             neighbors.solicit = lambda target, known, now: self._solicit(
                 interface, target, known, now
             )
-            neighbors.on_failed = self._neighbor_failed
+            neighbors.on_failed = partial(self._neighbor_failed, interface)
             neighbors.on_dropped = lambda reason, packet, now: self.drop(
                 reason, now, interface, packet
             )
@@ -280,6 +281,17 @@ class Host:
         if self.closed or not self.powered:
             raise OSError(errno.ENETDOWN, f"{os.strerror(errno.ENETDOWN)}: {self.name}")
 
+    def zoned(self, interface: Interface, address: Ip) -> Ip:
+        """Return an address of a packet that came by an interface, of its link where it is of one.
+
+        A link-local address means one station on each link; an own one is known on the loopback.
+        """
+        if not is_v6(address) or not is_link_local(address):
+            return address
+        if interface.neighbors is not None:
+            return with_zone(address, interface.index)
+        return next((own for own in self.addresses if without_zone(own) == address), address)
+
     def is_own(self, address: Ip) -> bool:
         """Tell whether packets to this address are for this host alone: 127.0.0.0/8 among them."""
         return address in self.addresses or (
@@ -338,13 +350,16 @@ class Host:
         else:
             egress.solicit(self, interface, target, known, now)
 
-    def _neighbor_failed(self, packet: bytes, now: float) -> None:
-        self.drop("neighbor_unreachable", now, None, packet)
-        if self.forwarding and Ip(int.from_bytes(packet[12:16], "big")) not in self.addresses:
-            forward.lost(self, packet, now)
-            return
-        quoted = ipv4.parse_quoted(memoryview(packet))
-        self.icmp.local_trouble(quoted, Trouble.HOST_UNREACHABLE, now)
+    def _neighbor_failed(self, interface: Interface, data: bytes, now: float) -> None:
+        self.drop("neighbor_unreachable", now, None, data)
+        packet = ip.parse(data)
+        packet.src = self.zoned(interface, packet.src)
+        packet.dst = self.zoned(interface, packet.dst)
+        if self.forwarding and packet.src not in self.addresses:
+            self.tell(packet, Trouble.HOST_UNREACHABLE, now)  # RFC 1812 section 5.2.7.1
+        else:
+            layer = self.icmp6 if packet.version == 6 else self.icmp
+            layer.local_trouble(packet, Trouble.HOST_UNREACHABLE, now)
 
     def _neighbor_changed(
         self, interface: Interface, entry: Neighbor, old: NeighborState, now: float

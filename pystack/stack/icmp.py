@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pystack.core.addresses import Ip
 from pystack.stack import egress
 from pystack.stack.icmp_core import IcmpError, IcmpLayer, Trouble, Words
-from pystack.stack.senders import may_be_heard
-from pystack.wire import echo_frame, icmp, ipv4
-from pystack.wire.frame import Frame
+from pystack.wire import icmp, ipv4
 from pystack.wire.ip_options import (
     OptionError,
     find_source_route,
@@ -21,7 +19,7 @@ from pystack.wire.ip_options import (
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
-    from pystack.stack.interface import Interface
+    pass
 
 
 class Icmp(IcmpLayer):
@@ -46,32 +44,6 @@ class Icmp(IcmpLayer):
     def pack(self, src: Ip, dst: Ip, kind: int, code: int, rest: int, payload: bytes) -> bytes:
         """Return a message with its checksum, in which there are no addresses."""
         return icmp.pack(kind, code, rest, payload)
-
-    def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
-        """Answer an echo request at once (HOT); False: the layers have to look at its frame."""
-        request = echo_frame.parse(frame, interface.mac)
-        if request is None:
-            return False
-        src, dst = request[:2]
-        host = self._host
-        if not may_be_heard(host, interface, src, dst):
-            return False
-        route = host.routes.lookup(src)
-        if route is None:
-            return False
-        out = route.interface
-        if out.neighbors is None or out.is_many(src) or request[3] > out.mtu_bytes:
-            return False
-        mac = out.neighbors.lookup(src if route.gateway is None else route.gateway, now)
-        if mac is None:
-            return False
-        counters = host.counters
-        counters["ip_packets_in"] += 1
-        counters["icmp_echoes"] += 1
-        ident = host.idents.of(dst, src, ipv4.ICMP).take(now)
-        reply = echo_frame.answer(frame.data, request, out.mac, mac, ident)
-        egress.transmit(host, out, Frame(reply), now)
-        return True
 
     def packet_arrived(self, packet: Packet, now: float) -> None:
         """Answer an echo request; give replies and errors to whom they belong."""

@@ -1,8 +1,8 @@
 """THE WAY IN: what happens to a frame from the port to the transport layer, top to bottom.
 
-A segment of a known connection, a datagram for an open port or an echo request that looks as nearly
-all do takes a short cut through the layers: the checks are the same, but all at once. Whatever else
-it may be, the layers find out.
+A frame that looks as nearly all do is read once (`wire/headers.py`); a segment of a known
+connection, a datagram for an open port and what is to be passed on go on at once from there.
+Whatever else it may be, the layers find out.
 
 Every `return` before the end has dropped something, and says so to `host.drop` by name.
 """
@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
     UNSPECIFIED,
+    UNSPECIFIED6,
     ZERO_MAC,
-    Ip4,
     is_loopback,
     is_usable_source,
 )
 from pystack.core.errors import WireError
 from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
-from pystack.stack.train import Train, may_begin
+from pystack.stack.icmp_core import Trouble
+from pystack.stack.pairs import forged
 from pystack.tcp.states import TcpState
-from pystack.wire import arp, datagram_frame, echo_frame, ethernet, icmp, ipv4, segment_frame
+from pystack.wire import arp, ethernet, icmp, ip, ipv4, ipv6, ipv6_ext, tcp
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
@@ -33,9 +34,10 @@ from pystack.wire.frame import (
     is_burst,
     split,
 )
+from pystack.wire.headers import ENDS4, ENDS6, Plain, read
 from pystack.wire.ip_options import find_source_route
-from pystack.wire.packet import Packet
-from pystack.wire.tcp import SYN
+from pystack.wire.packet import FRAGMENT, Packet
+from pystack.wire.train import BULK, Train, is_apart
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -43,50 +45,88 @@ if TYPE_CHECKING:
     from pystack.stack.tcp_socket import TcpSocket
 
 _ETHERNET: Final = ethernet.HEADER
-# Of a TCP segment without IP options: where its flags are
-_FLAGS: Final = slice(47, 48)
-_DST: Final = slice(30, 34)
-_SYN_ALONE: Final = bytes((SYN,))
+_IP: Final = (ethernet.IPV4, ethernet.IPV6)
+_TCP: Final = ipv4.TCP
 _ESTABLISHED: Final = TcpState.ESTABLISHED
+_TIME_WAIT: Final = TcpState.TIME_WAIT
 
 
 def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) -> None:
-    """Data link layer: is it for this station, and what does it carry?"""
+    """Take a frame: at once, where it is plain, and known what to do with it."""
     host.counters["frames_in"] += 1
     if host.observers:
-        if is_burst(frame):
+        if frame.gso_bytes and is_burst(frame):
             _each_arrived(host, interface, frame, now)
             return
         host.notify(FrameSeen(now, host.name, interface.name, False, frame))
-    socket = host.tcp.sockets.get(segment_frame.ends(frame.head))
-    if (
-        socket is not None
-        and socket.route.interface is interface
-        and _segment_arrived(host, interface, socket, frame, now)
-    ):
-        host.counters["ip_packets_in"] += 1
-        host.counters["tcp_segments_in"] += 1
-        return
-    data = frame.data
+    try:
+        if isinstance(frame, SuperFrame) and _train_goes_on(host, interface, frame):
+            return
+        plain = read(frame, interface.mac)
+        if plain is not None:
+            proto, ends = plain[:2]
+            if proto == _TCP:
+                socket = host.tcp.sockets.get(ends)
+                if (
+                    socket is not None
+                    and socket.way.interface is interface
+                    and socket.connection.state is not _TIME_WAIT
+                ):
+                    _segment_arrived(host, socket, frame, plain, now)
+                    return
+            elif proto == ipv4.UDP and host.udp.frame_arrived(interface, frame, plain, now):
+                return
+            if host.forwarding and forward.at_once(host, interface, frame, plain, now):
+                return
+        _link_layer(host, interface, frame, now)
+    except WireError as error:
+        host.drop(error.reason, now, interface, frame.data)
+
+
+def _train_goes_on(host: Host, interface: Interface, frame: SuperFrame) -> bool:
+    """Tell whether a super-frame was added to what its connection has of this batch (HOT)."""
+    head, sockets = frame.head, host.tcp.sockets
+    socket = sockets.get(head[ENDS4]) or sockets.get(head[ENDS6])
     if (
         socket is None
-        and data[_FLAGS] == _SYN_ALONE
-        and host.tcp.listeners.frame_arrived(interface, frame, now)
+        or socket.train is None
+        or socket.way.interface is not interface
+        or not socket.train.add(frame)
     ):
-        return
-    if datagram_frame.may_be(data) and host.udp.frame_arrived(interface, frame, now):
-        return
-    _through_the_layers(host, interface, frame, now)
+        return False
+    host.counters["ip_packets_in"] += 1
+    host.counters["tcp_segments_in"] += 1
+    return True
 
 
-def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: float) -> None:
-    """Take a frame that no short way is for: whatever is wrong with it is found and named here."""
+def _segment_arrived(host: Host, socket: TcpSocket, frame: Frame, plain: Plain, now: float) -> None:
+    """Give a plain segment to its connection (HOT)."""
+    _, ends, tos, _, start, end = plain
+    host.counters["ip_packets_in"] += 1
+    addresses = None
+    if frame.checksum == CHECKSUM_UNKNOWN:
+        addresses = int.from_bytes(ends[:-4], "big")
+    head = frame.head
+    # A super-frame's text lies apart, unless somebody has to look at all of it.
+    apart = end > len(head) and addresses is None and len(head) >= start + tcp.HEADER_BYTES
+    data = head if apart else frame.data
+    segment = tcp.read(memoryview(data), start, end, addresses, tos)
+    if apart and isinstance(frame, SuperFrame):
+        if not is_apart(segment, frame, start):
+            segment = tcp.read(memoryview(frame.data), start, end, addresses, tos)
+        else:
+            segment.payload = memoryview(frame.payload)
+            if segment.flags in BULK and socket.connection.state is _ESTABLISHED:
+                host.counters["tcp_segments_in"] += 1
+                host.tcp.hold(socket, Train(segment, frame), now)
+                return
+    host.counters["tcp_segments_in"] += 1
+    host.tcp.segment_arrived(socket, segment, now)
+
+
+def _link_layer(host: Host, interface: Interface, frame: Frame, now: float) -> None:
+    """Data link layer: is it for this station, and what does it carry?"""
     data = frame.data
-    if is_burst(frame) and not (host.forwarding and _is_for_others(host, data)):
-        _each_arrived(host, interface, frame, now)
-        return
-    if echo_frame.may_be(data) and host.icmp.frame_arrived(interface, frame, now):
-        return
     if len(data) < ethernet.HEADER_BYTES:
         host.drop("eth_runt", now, interface, data)
         return
@@ -98,41 +138,24 @@ def _through_the_layers(host: Host, interface: Interface, frame: Frame, now: flo
     if src[0] & 1:
         host.drop("eth_bad_source", now, interface, data)
         return
-    if (
-        host.forwarding
-        and ethertype == ethernet.IPV4
-        and not to_many
-        and forward.at_once(host, frame, now)
-    ):
-        return
-    try:
-        if ethertype == ethernet.IPV4:
-            if frame.checksum == CHECKSUM_PARTIAL and datagram_frame.may_be(data):
-                # An ICMP error quotes the field: as on a cable, it has to be filled in there.
-                frame = completed(frame)
-                data = frame.data
-            packet = ipv4.parse(
-                memoryview(data)[ethernet.HEADER_BYTES :],
-                checksum_good=frame.checksum != CHECKSUM_UNKNOWN,
-                to_many=to_many,
-            )
-            _ipv4_arrived(host, interface, packet, frame, now)
-        elif ethertype == ethernet.ARP and interface.neighbors is not None:
-            arp_packet = arp.parse(memoryview(data)[ethernet.HEADER_BYTES :])
-            _arp_arrived(host, interface, arp_packet, now, data)
-        elif ethertype == ethernet.IPV6:
-            host.drop("eth_ipv6", now, interface, data)
-        elif ethertype < ethernet.MIN_ETHERTYPE:
-            host.drop("eth_802_3_length", now, interface, data)
-        else:
-            host.drop("eth_unknown_type", now, interface, data)
-    except WireError as error:
-        host.drop(error.reason, now, interface, data)
-
-
-def _is_for_others(host: Host, data: bytes) -> bool:
-    dst = Ip4(int.from_bytes(data[_DST], "big"))
-    return dst not in host.addresses and not host.is_many(dst)
+    if ethertype in _IP:
+        good = frame.checksum != CHECKSUM_UNKNOWN
+        packet = ip.packet_of(data, checksum_good=good, to_many=to_many)
+        if packet.proto == ipv4.UDP and frame.checksum == CHECKSUM_PARTIAL:
+            # An ICMP error quotes the field: as on a cable, it has to be filled in there.
+            frame = completed(frame)
+            packet = ip.packet_of(frame.data, checksum_good=True, to_many=to_many)
+        if packet.version == 6:
+            packet.src = host.zoned(interface, packet.src)
+            packet.dst = host.zoned(interface, packet.dst)
+        _ip_arrived(host, interface, packet, frame, now)
+    elif ethertype == ethernet.ARP and interface.neighbors is not None:
+        arp_packet = arp.parse(memoryview(data)[ethernet.HEADER_BYTES :])
+        _arp_arrived(host, interface, arp_packet, now, data)
+    elif ethertype < ethernet.MIN_ETHERTYPE:
+        host.drop("eth_802_3_length", now, interface, data)
+    else:
+        host.drop("eth_unknown_type", now, interface, data)
 
 
 def _each_arrived(host: Host, interface: Interface, burst: Frame, now: float) -> None:
@@ -146,27 +169,6 @@ def _each_arrived(host: Host, interface: Interface, burst: Frame, now: float) ->
         return
     for piece in pieces:
         frame_arrived(host, interface, piece, now)
-
-
-def _segment_arrived(
-    host: Host, interface: Interface, socket: TcpSocket, frame: Frame, now: float
-) -> bool:
-    """Take the short cut to a connection; False: it is for the layers to look at."""
-    super_frame = frame if isinstance(frame, SuperFrame) else None
-    if super_frame is not None and socket.train is not None and socket.train.add(super_frame):
-        return True
-    segment = segment_frame.parse(frame, interface.mac)
-    if segment is None or segment.flags & SYN:
-        return False
-    if (
-        super_frame is not None
-        and may_begin(segment, super_frame)
-        and socket.connection.state is _ESTABLISHED
-    ):
-        host.tcp.hold(socket, Train(segment, super_frame), now)
-    else:
-        host.tcp.segment_arrived(socket, segment, now)
-    return True
 
 
 def _arp_arrived(
@@ -201,17 +203,19 @@ def _arp_arrived(
         host.counters["arp_for_others"] += 1
 
 
-def _ipv4_arrived(
-    host: Host, interface: Interface, packet: Packet, frame: Frame, now: float
-) -> None:
+def _ip_arrived(host: Host, interface: Interface, packet: Packet, frame: Frame, now: float) -> None:
     """Network layer: is it for this host, is it whole, and whom does it go to?"""
-    dst, src = packet.dst, packet.src
+    dst = packet.dst
+    fault = None if packet.chain is None else packet.chain.fault
     # All of 127.0.0.0/8, but for what means many
     own_loopback = interface.neighbors is None and host.is_own(dst)
     if dst not in host.addresses and not own_loopback:
         if not interface.is_many(dst):
             if host.forwarding:
-                forward.packet_arrived(host, interface, packet, frame, now)
+                if fault is not None and fault.every_hop:
+                    host.icmp6.refuse(interface, packet, fault, now)
+                else:
+                    forward.packet_arrived(host, interface, packet, frame, now)
                 return
             # RFC 1122 3.2.1.3 (g): nobody on a link has such an address
             reason = "ip_martian" if is_loopback(dst) else "ip_for_others"
@@ -226,10 +230,16 @@ def _ipv4_arrived(
         # RFC 1122 section 3.3.6: of the link's many, each would take it for its own.
         host.drop("ip_unicast_to_many", now, interface, packet.raw)
         return
-    if reason := _forged(host, interface, src, dst):
+    if reason := forged(host, interface, packet.src, dst):
         host.drop(reason, now, interface, packet.raw)
         return
-    if packet.header_bytes > ipv4.HEADER_BYTES:
+    if frame.gso_bytes and is_burst(frame):
+        _each_arrived(host, interface, frame, now)
+        return
+    if fault is not None:
+        host.icmp6.refuse(interface, packet, fault, now)
+        return
+    if packet.version == 4 and packet.header_bytes > ipv4.HEADER_BYTES:
         route = find_source_route(packet.options)
         if route is not None and not route.done:
             # It is to go on from here, and we pass on none (RFC 1122 section 3.3.5).
@@ -238,35 +248,35 @@ def _ipv4_arrived(
                 packet, icmp.DESTINATION_UNREACHABLE, icmp.SOURCE_ROUTE_FAILED, now
             )
             return
-    if packet.is_fragment:
+    if packet.flags_offset & FRAGMENT:
         host.counters["ip_fragments_in"] += 1
         whole = host.reassembly.add(packet, now)
         if whole is None:
             return
         packet = whole
+        if packet.chain is not None and packet.chain.fault is not None:
+            host.icmp6.refuse(interface, packet, packet.chain.fault, now)
+            return
     host.counters["ip_packets_in"] += 1
+    _transport_arrived(host, interface, packet, now)
+
+
+def _transport_arrived(host: Host, interface: Interface, packet: Packet, now: float) -> None:
     proto = packet.proto
-    if proto == ipv4.TCP:
+    if packet.version == 6 and proto == ipv6.ICMPV6:
+        host.icmp6.packet_arrived(interface, packet, now)
+    elif packet.src == UNSPECIFIED6:  # who has no address yet asks for one, and no more
+        host.drop("ip_bad_source", now, interface, packet.raw)
+    elif proto == ipv4.TCP:
         host.tcp.packet_arrived(interface, packet, now)
     elif proto == ipv4.UDP:
         host.udp.packet_arrived(interface, packet, now)
-    elif proto == ipv4.ICMP:
+    elif packet.version == 4 and proto == ipv4.ICMP:
         host.icmp.packet_arrived(packet, now)
-    elif proto == ipv4.IGMP:
+    elif packet.version == 4 and proto == ipv4.IGMP:
         host.groups.packet_arrived(interface, packet, now)
+    elif packet.version == 6 and proto == ipv6_ext.NO_NEXT_HEADER:
+        host.drop("ip6_no_next_header", now, interface, packet.raw)
     else:
         host.drop("ip_unknown_protocol", now, interface, packet.raw)
-        host.icmp.send_error(packet, icmp.DESTINATION_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE, now)
-
-
-def _forged(host: Host, interface: Interface, src: Ip4, dst: Ip4) -> str:
-    """Return why no packet for this host has these addresses; "" where it may."""
-    if not host.may_be_source(src):
-        return "ip_bad_source"
-    if interface.neighbors is not None and (
-        is_loopback(src)  # RFC 1122 3.2.1.3 (g)
-        or is_loopback(dst)
-        or src in host.addresses  # what we send to ourselves never leaves the loopback
-    ):
-        return "ip_martian"
-    return ""
+        host.tell(packet, Trouble.UNKNOWN_PROTOCOL, now)

@@ -9,6 +9,7 @@ import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from pystack.stack.way import Way
 from pystack.tcp.negotiation import MIN_TEXT_BYTES
 from pystack.wire import ipv4
 from pystack.wire.ip_options import MAX_HOPS, SourceRoute, find_source_route
@@ -94,4 +95,4 @@ def options_arrived(host: Host, socket: TcpSocket, packet: Packet) -> None:
         host.counters.add("tcp_source_route_refused")
     elif back != fields.source_route:
         set_source_route(socket, back, by_user=False)
-        socket.route = route
+        socket.way = Way(host, route, socket.local, socket.remote)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.core.addresses import UNSPECIFIED, Ip, Ip4, format_ip4
+from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, format_ip
 from pystack.core.rng import Random
 
 if TYPE_CHECKING:
@@ -19,14 +19,25 @@ FIRST: Final = 32768  # as Linux's ip_local_port_range; RFC 6056 section 3.2 all
 LAST: Final = 60999
 COUNT: Final = LAST - FIRST + 1
 
-# The local address of who hears both versions; UNSPECIFIED hears IPv4 alone, UNSPECIFIED6 IPv6
+# Where no address of ours is named: UNSPECIFIED is all of IPv4, UNSPECIFIED6 all of IPv6, this both
 ANY: Final = Ip(-1)
+_ALL: Final = frozenset((UNSPECIFIED, UNSPECIFIED6, ANY))
+
+
+def locals_of(dst: Ip) -> tuple[Ip, Ip, Ip]:
+    """Return the addresses that a socket is bound to which hears what comes for `dst`."""
+    return dst, UNSPECIFIED6 if dst >> 32 else UNSPECIFIED, ANY
+
+
+def names_one(local: int) -> bool:
+    """Tell whether this is an address of ours, not all of them."""
+    return local not in _ALL
 
 
 class Holder(Protocol):
     """Whoever holds a port: a binding, a connection or what is left of one, a UDP socket."""
 
-    local: Ip4
+    local: Ip
     reuse_address: bool
     reuse_port: bool
 
@@ -43,7 +54,7 @@ def collide(
     `devices` are those that each of them is bound to; None: to none. `listening`: the old one
     takes what comes for the port, so that SO_REUSEADDR is not enough.
     """
-    if UNSPECIFIED not in (new.local, old.local) and new.local != old.local:
+    if new.local not in locals_of(old.local) and old.local not in locals_of(new.local):
         return False
     if None not in devices and devices[0] is not devices[1]:
         return False
@@ -52,7 +63,7 @@ def collide(
     return not (new.reuse_port and old.reuse_port)
 
 
-def check_bindable(host: Host, local: Ip4, port: int, *, foreign: bool) -> None:
+def check_bindable(host: Host, local: Ip, port: int, *, foreign: bool) -> None:
     """Raise OSError for what no socket of a host can be bound to: ENETDOWN, EINVAL, EADDRNOTAVAIL.
 
     `foreign`: the address need not be one of the host's.
@@ -60,8 +71,8 @@ def check_bindable(host: Host, local: Ip4, port: int, *, foreign: bool) -> None:
     host.check_up()
     if not 0 <= port <= 0xFFFF:
         raise OSError(errno.EINVAL, f"{port} is not a port")
-    if not (foreign or local == UNSPECIFIED or host.is_own(local) or host.is_many(local)):
-        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
+    if not (foreign or local in _ALL or host.is_own(local) or host.is_many(local)):
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip(local))
 
 
 class EphemeralPorts:

@@ -12,6 +12,7 @@ from pystack.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from pystack.stack.interface import Interface
+    from pystack.stack.pairs import Pair
 
 # Answers are remembered by destination; when that many are, all are forgotten.
 CACHE_LIMIT: Final = 4096
@@ -51,8 +52,8 @@ class RouteTable:
         # those of this host by themselves
         self._links: dict[int, Route] = {}
         self._cache: dict[int, Route | None] = {}
-        # For `forward.py`: the route of packets by source and destination; empty after a change.
-        self.pairs: dict[int, Route] = {}
+        # What becomes of packets by source and destination, see `pairs.py`; empty after a change
+        self.pairs: dict[bytes, Pair] = {}
         self.changes = 0  # how often the table has changed: what was found before may be wrong
 
     def add(self, route: Route) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import struct
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.addresses import UNSPECIFIED, Ip
 from pystack.stack import egress
-from pystack.stack.ports import Shares
-from pystack.stack.senders import may_be_heard
+from pystack.stack.ports import Shares, locals_of, names_one
 from pystack.stack.tcp_open import Opener, fields_of
 from pystack.stack.tcp_ports import Binding
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWait, may_follow
+from pystack.stack.way import Way
 from pystack.tcp import syn_cookie, timestamps
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.listener import Listener
@@ -21,10 +20,9 @@ from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb
-from pystack.wire import ethernet, segment_frame, tcp, tcp_options
-from pystack.wire.frame import Frame
+from pystack.wire import tcp, tcp_options
+from pystack.wire.headers import pack_ends
 from pystack.wire.packet import Packet
-from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
 # When SYN-ACKs that nobody answers are given up early: as Linux's reqsk_timer_handler
 _CALM: Final = 8
 _SHED_RETRIES: Final = 2
-
-_ADDRESSES: Final = struct.Struct("!II")
-_ADDRESSES_AT: Final = ethernet.HEADER_BYTES + 12
 
 
 class Listeners:
@@ -118,9 +113,9 @@ class Listeners:
 
     def find(
         self,
-        local: Ip4,
+        local: Ip,
         port: int,
-        remote: tuple[Ip4, int] = (UNSPECIFIED, 0),
+        remote: tuple[Ip, int] = (UNSPECIFIED, 0),
         interface: Interface | None = None,
     ) -> Listener[TcpSocket] | None:
         """Return the listener for connections to there: of the very address, else of all.
@@ -131,14 +126,15 @@ class Listeners:
         known = self.by_port.get(port)
         if known is None:
             return None
+        locals_ = locals_of(local)
         if len(known) == 1:  # nearly always (HOT)
             (listener,) = known
-            if listener.device is None and listener.local in (local, UNSPECIFIED):
+            if listener.device is None and listener.local in locals_:
                 return listener
         found = [
             listener
             for listener in known
-            if listener.local in (local, UNSPECIFIED)
+            if listener.local in locals_
             and (interface is None or listener.device in (None, interface))
         ]
         if not found:
@@ -146,37 +142,6 @@ class Listeners:
         most = max(map(_specificity, found))
         found = [listener for listener in found if _specificity(listener) == most]
         return found[0 if len(found) == 1 else self._shares.choose(local, *remote, len(found))]
-
-    def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
-        """Take a SYN that begins a connection as nearly all do (HOT); False: nothing has changed.
-
-        Whatever is not plain about it goes the way through the layers, with the same result.
-        """
-        segment = segment_frame.parse(frame, interface.mac)
-        if segment is None:
-            return False
-        host, table = self._host, self._table
-        src, dst = _ADDRESSES.unpack_from(frame.data, _ADDRESSES_AT)
-        listener = self.find(dst, segment.dst_port, (src, segment.src_port), interface)
-        route = host.routes.lookup(src)
-        if (
-            listener is None
-            or route is None
-            or segment_frame.ends(frame.data) in table.time_waits.records
-            or listener.accept_queue_full
-            or (listener.syn_queue_full and not table.limits.syn_cookies)
-            or not may_be_heard(host, interface, src, dst)
-        ):
-            return False
-        host.counters["ip_packets_in"] += 1
-        host.counters["tcp_segments_in"] += 1
-        self._shed(listener, now)
-        ends = dst, segment.dst_port, src, segment.src_port
-        if listener.syn_queue_full or table.limits.syn_cookies == 2:
-            self._send_cookie(listener, ends, route, segment, now)
-        else:
-            self._open(listener, ends, route, segment, now)
-        return True
 
     def segment_arrived(
         self,
@@ -245,7 +210,7 @@ class Listeners:
         self._table.pump(socket, now)
         return True
 
-    def _gives_way(self, old: Tcb | TimeWait, local: Ip4, segment: tcp.Segment) -> bool:
+    def _gives_way(self, old: Tcb | TimeWait, local: Ip, segment: tcp.Segment) -> bool:
         if (
             segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) != tcp.SYN
             or not may_follow(old, segment, stamped=self._table.config.timestamps)
@@ -287,7 +252,7 @@ class Listeners:
     def _open(
         self,
         listener: Listener[TcpSocket],
-        ends: tuple[Ip4, int, Ip4, int],
+        ends: tuple[Ip, int, Ip, int],
         route: Route,
         segment: tcp.Segment,
         now: float,
@@ -339,7 +304,7 @@ class Listeners:
     def _send_cookie(
         self,
         listener: Listener[TcpSocket],
-        ends: tuple[Ip4, int, Ip4, int],
+        ends: tuple[Ip, int, Ip, int],
         route: Route,
         segment: tcp.Segment,
         now: float,
@@ -365,7 +330,8 @@ class Listeners:
         listener.cookie_sent_at = now
         host.counters.add("tcp_syn_cookies_sent")
         syn_ack = answer.segment(segment, theirs, cookie, clock)
-        egress.send_segment(host, route, local, remote, syn_ack, now, fields_of(config))
+        way = self._opener.way(route, *ends)
+        egress.send_segment(host, way, syn_ack, now, fields_of(config))
 
     def _cookie_arrived(
         self,
@@ -411,8 +377,9 @@ class Listeners:
         route = host.routes.lookup(packet.src)
         if route is not None:
             reset = reset_for(segment)
-            egress.send_segment(host, route, packet.dst, packet.src, reset, now)
+            way = Way(host, route, packet.dst, packet.src)
+            egress.send_segment(host, way, reset, now)
 
 
 def _specificity(listener: Listener[TcpSocket]) -> tuple[bool, bool]:
-    return listener.local != UNSPECIFIED, listener.device is not None
+    return names_one(listener.local), listener.device is not None

@@ -7,24 +7,24 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, format_ip4, is_loopback
+from pystack.core.addresses import UNSPECIFIED, Ip, format_ip, is_loopback, is_unspecified, is_v6
 from pystack.stack import ip_fields
-from pystack.stack.ports import EphemeralPorts
+from pystack.stack.path_mtus import sizes_to
+from pystack.stack.ports import EphemeralPorts, names_one
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.stack.way import Way
 from pystack.tcp.connection import Connection
 from pystack.tcp.isn import Offsets, offsets
 from pystack.tcp.seq import MASK
-from pystack.wire import ipv4, tcp
+from pystack.wire import ipv4
+from pystack.wire.headers import pack_ends
 from pystack.wire.ip_options import SourceRoute
-from pystack.wire.segment_frame import pack_ends
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.routes import Route
     from pystack.stack.tcp_table import TcpTable
     from pystack.tcp.config import TcpConfig
-
-HEADERS_BYTES: Final = ipv4.HEADER_BYTES + tcp.HEADER_BYTES
 
 # How far a successor's numbers begin beyond those of a connection in TIME-WAIT; as Linux
 _BEYOND: Final = 0x10001
@@ -43,11 +43,11 @@ class Opener:
 
     def connect(
         self,
-        remote: Ip4,
+        remote: Ip,
         remote_port: int,
         now: float,
         *,
-        local: Ip4 = UNSPECIFIED,
+        local: Ip = UNSPECIFIED,
         local_port: int = 0,
         config: TcpConfig | None = None,
         source_route: SourceRoute | None = None,
@@ -66,12 +66,12 @@ class Opener:
             raise OSError(errno.EINVAL, f"{local_port} is not a port")
         first = remote if source_route is None or not source_route.hops else source_route.hops[0]
         route = route or host.routes.lookup(first)
-        if route is None or host.is_many(remote) or remote == UNSPECIFIED:
+        if route is None or host.is_many(remote) or is_unspecified(remote):
             raise host.no_route(remote)
         if source_route is not None:
             number = ip_fields.refusal(host, source_route, route.interface.mtu_bytes)
             if number:
-                raise OSError(number, "there is no such source route", format_ip4(remote))
+                raise OSError(number, "there is no such source route", format_ip(remote))
         local = self._find_local(local, remote, route)
         table, local_given = self._table, local_port != 0
 
@@ -102,15 +102,16 @@ class Opener:
             self._queue(socket, text, now)
         return socket
 
-    def _find_local(self, local: Ip4, remote: Ip4, route: Route) -> Ip4:
+    def _find_local(self, local: Ip, remote: Ip, route: Route) -> Ip:
         """Return the address of our end. OSError: EADDRNOTAVAIL, EINVAL."""
         host = self._host
-        if local == UNSPECIFIED:
+        if not names_one(local):
             local = host.source_towards(remote, route)
         elif not host.is_own(local):
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip4(local))
-        if is_loopback(local) and route.interface.neighbors is not None:
-            raise OSError(errno.EINVAL, f"{format_ip4(local)} does not leave the host")
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip(local))
+        leaves = route.interface.neighbors is not None
+        if is_v6(local) != is_v6(remote) or (leaves and is_loopback(local)):
+            raise OSError(errno.EINVAL, f"{format_ip(local)} does not lead there")
         return local
 
     def _queue(self, socket: TcpSocket, text: memoryview, now: float) -> None:
@@ -125,7 +126,7 @@ class Opener:
         connection.write(text, now)
 
     def _successor_iss(
-        self, local: Ip4, local_port: int, remote: Ip4, remote_port: int
+        self, local: Ip, local_port: int, remote: Ip, remote_port: int
     ) -> int | None:
         """Return a number beyond those of the one in TIME-WAIT that gives way; None: none does."""
         ends = pack_ends(remote, local, remote_port, local_port)
@@ -140,15 +141,15 @@ class Opener:
         """Return a key of this host's own, for one purpose."""
         return hashlib.blake2s(purpose, key=self._isn_key).digest()
 
-    def offsets(self, local: Ip4, local_port: int, remote: Ip4, remote_port: int) -> Offsets:
+    def offsets(self, local: Ip, local_port: int, remote: Ip, remote_port: int) -> Offsets:
         """Return what nobody can guess of a connection's numbers and timestamps."""
         return offsets(self._isn_key, local, local_port, remote, remote_port)
 
     def make(
         self,
-        local: Ip4,
+        local: Ip,
         local_port: int,
-        remote: Ip4,
+        remote: Ip,
         remote_port: int,
         route: Route,
         now: float,
@@ -161,18 +162,29 @@ class Opener:
         `iss`: its first number; None: one that nobody can guess.
         """
         own = self.offsets(local, local_port, remote, remote_port)
+        way = self.way(route, local, local_port, remote, remote_port)
+        sizes = sizes_to(remote)
         connection = Connection(
             config or self._table.config,
             local_port,
             remote_port,
             iss=own.initial_number(now) if iss is None else iss,
-            mtu_mss=route.interface.mtu_bytes - HEADERS_BYTES,
-            gso_max_bytes=route.interface.port.gso_max_bytes,
+            mtu_mss=way.mtu_bytes - sizes.headers_bytes,
+            gso_max_bytes=way.gso_max_bytes,
             ts_offset=own.timestamp,
             shared=self._table.shared,
             path_mss=self._table.path_mtus.mss_to(remote, now),
+            sizes=sizes,
         )
-        return TcpSocket(connection, local, remote, route, fields_of(connection.config))
+        return TcpSocket(connection, way, fields_of(connection.config))
+
+    def way(self, route: Route, local: Ip, local_port: int, remote: Ip, remote_port: int) -> Way:
+        """Return the way of all segments of a connection."""
+        label = 0
+        if remote >> 32:
+            ends = local, local_port, remote, remote_port
+            label = self._host.idents.flow_label(ipv4.TCP, ends)
+        return Way(self._host, route, local, remote, label)
 
 
 def fields_of(config: TcpConfig) -> ip_fields.IpFields:

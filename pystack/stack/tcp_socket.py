@@ -6,21 +6,22 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4, format_ip4
+from pystack.core.addresses import format_ip
 from pystack.core.scheduler import Handle
 from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.stack.notices import Notices
-from pystack.stack.train import Train
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal, SoftError
 from pystack.tcp.info import HandshakeSegment
 from pystack.tcp.listener import Listener
 from pystack.tcp.seq import MASK
 from pystack.wire import tcp, tcp_options
-from pystack.wire.segment_frame import pack_ends
+from pystack.wire.headers import pack_ends
+from pystack.wire.train import Train
 
 if TYPE_CHECKING:
     from pystack.stack.routes import Route
+    from pystack.stack.way import Way
 
 # at, sent, flags, seq, ack, wnd; then the options. Every connection has three of them, few are
 # ever looked at.
@@ -47,20 +48,19 @@ class TcpSocket:
         "remote",
         "reuse_address",
         "reuse_port",
-        "route",
         "timer",
         "train",
+        "way",
     )
 
-    def __init__(
-        self, connection: Connection, local: Ip4, remote: Ip4, route: Route, ip: IpFields = PLAIN
-    ) -> None:
+    def __init__(self, connection: Connection, way: Way, ip: IpFields = PLAIN) -> None:
         self.connection = connection
         # What frames for it have in common: its key in the table
-        self.ends = pack_ends(remote, local, connection.remote_port, connection.local_port)
-        self.local = local
-        self.remote = remote
-        self.route = route
+        ports = connection.remote_port, connection.local_port
+        self.ends = pack_ends(way.dst, way.src, *ports)
+        self.local = way.src
+        self.remote = way.dst
+        self.way = way
         self.ip = ip
         self.reuse_address = self.reuse_port = False  # who else may have its port, `tcp_ports.py`
         self.listener: Listener[TcpSocket] | None = None  # until it is established, or gone
@@ -80,14 +80,19 @@ class TcpSocket:
         return tuple(_unpacked(note) for note in self.notes)
 
     @property
+    def route(self) -> Route:
+        """Return the route of its segments."""
+        return self.way.route
+
+    @property
     def local_address(self) -> tuple[str, int]:
         """Return (address, port) of this end."""
-        return format_ip4(self.local), self.connection.local_port
+        return format_ip(self.local), self.connection.local_port
 
     @property
     def remote_address(self) -> tuple[str, int]:
         """Return (address, port) of the other end."""
-        return format_ip4(self.remote), self.connection.remote_port
+        return format_ip(self.remote), self.connection.remote_port
 
 
 def note_handshake(socket: TcpSocket, segment: tcp.Segment, now: float, *, sent: bool) -> None:

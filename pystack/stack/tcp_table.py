@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.addresses import UNSPECIFIED, Ip
 from pystack.observe.observer import (
     TcpMeasured,
     TcpRepair,
@@ -29,7 +29,6 @@ from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_ports import Binding, TcpPorts
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
-from pystack.stack.train import Train
 from pystack.tcp import path as icmp_errors
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.events import Measured, Repair, Retransmission, Signal, SoftError, StateChange
@@ -39,9 +38,10 @@ from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER
 from pystack.wire import icmp, ipv4, tcp
+from pystack.wire.headers import pack_ends
 from pystack.wire.ip_options import SourceRoute
 from pystack.wire.packet import Packet
-from pystack.wire.segment_frame import pack_ends
+from pystack.wire.train import Train
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -52,13 +52,6 @@ if TYPE_CHECKING:
 _HANDSHAKE_STATES: Final = frozenset({TcpState.CLOSED, TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 
 _OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
-
-
-# RFC 9293 section 3.9.2.2; FRAGMENTATION_NEEDED, the third of them, is path MTU discovery's.
-_HARD_ERRORS: Final = frozenset(
-    (icmp.DESTINATION_UNREACHABLE, code)
-    for code in (icmp.PROTOCOL_UNREACHABLE, icmp.PORT_UNREACHABLE)
-)
 
 
 class TcpTable:
@@ -160,26 +153,26 @@ class TcpTable:
         if socket is None or not icmp_errors.concerns(socket.connection, seq):
             self._host.drop("tcp_error_unclaimed", now, data=quoted.raw)
             return
-        if (error.kind, error.code) == (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
+        if error.too_big:
             endless = unwrap(seq, socket.connection.tcb.snd_nxt)
             self.path_mtus.claimed(socket, endless, error, now)
-        else:
-            number = icmp.error_number(error.kind, error.code)
-            if number is not None:
-                hard = (error.kind, error.code) in _HARD_ERRORS
-                waits = socket.connection.fast_opened and socket.listener is not None
-                icmp_errors.unreachable(socket.connection, number, hard=hard, not_accepted=waits)
+        elif (number := error.number) is not None:
+            # RFC 9293 section 3.9.2.2: these are hard, and `too_big` is path MTU discovery's.
+            waits = socket.connection.fast_opened and socket.listener is not None
+            icmp_errors.unreachable(
+                socket.connection, number, hard=error.refused, not_accepted=waits
+            )
         self.mark(socket)
 
     # what users ask for
 
     def connect(
         self,
-        remote: Ip4,
+        remote: Ip,
         remote_port: int,
         now: float,
         *,
-        local: Ip4 = UNSPECIFIED,
+        local: Ip = UNSPECIFIED,
         local_port: int = 0,
         config: TcpConfig | None = None,
         source_route: SourceRoute | None = None,
@@ -203,7 +196,7 @@ class TcpTable:
             route=route,
         )
 
-    def listen(self, local: Ip4, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
+    def listen(self, local: Ip, port: int, backlog: int = DEFAULT_BACKLOG) -> Listener[TcpSocket]:
         """Open a port for connections, 0 for any free one.
 
         OSError: ENETDOWN, EADDRINUSE, EADDRNOTAVAIL, EINVAL.
@@ -311,9 +304,7 @@ class TcpTable:
             fields = socket.ip
             if path is not None and path.cut_on_the_way:
                 fields = replace(fields, dont_fragment=False)
-            egress.send_segment(
-                self._host, socket.route, socket.local, socket.remote, segment, now, fields
-            )
+            egress.send_segment(self._host, socket.way, segment, now, fields)
             left -= 1
             if not left:
                 if not socket.marked:
@@ -405,7 +396,7 @@ class TcpTable:
         if event.reason == "retransmitting":
             host.counters.add("tcp_retransmits_advised")
             if route.interface.neighbors is not None:
-                route.interface.neighbors.doubt(route.next_hop(socket.remote), now)
+                route.interface.neighbors.doubt(socket.way.next_hop, now)
         if socket.on_error is not None:
             socket.on_error(event)
         if host.observers:

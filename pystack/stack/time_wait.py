@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4, format_ip4, is_loopback
+from pystack.core.addresses import Ip, format_ip, is_loopback
 from pystack.core.scheduler import Handle
 from pystack.observe.observer import TcpStateChanged
 from pystack.stack import egress
@@ -21,9 +21,9 @@ from pystack.wire.tcp_options import ALIGNED_TIMESTAMPS, TIMESTAMPS_LEAD
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
-    from pystack.stack.routes import Route
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.stack.tcp_table import TcpTable
+    from pystack.stack.way import Way
 
 _REUSE_AFTER_S: Final = 1.0  # the peer's timestamps must have moved on; as Linux's tcp_tw_reuse
 
@@ -41,22 +41,22 @@ class TimeWait:
         "remote_port",
         "reuse_address",
         "reuse_port",
-        "route",
         "snd_nxt",
         "timestamps",
         "ts_offset",
         "ts_recent",
         "ts_recent_at",
         "until",
+        "way",
         "wnd",
     )
 
     def __init__(self, socket: TcpSocket, until: float) -> None:
         connection = socket.connection
         tcb = connection.tcb
-        self.route: Route = socket.route
-        self.local: Ip4 = socket.local
-        self.remote: Ip4 = socket.remote
+        self.way: Way = socket.way
+        self.local: Ip = socket.local
+        self.remote: Ip = socket.remote
         self.local_port = connection.local_port
         self.reuse_address = socket.reuse_address
         self.reuse_port = socket.reuse_port
@@ -192,8 +192,8 @@ class TimeWaits:
                 TcpStateChanged(
                     now,
                     self._host.name,
-                    (format_ip4(record.local), record.local_port),
-                    (format_ip4(record.remote), record.remote_port),
+                    (format_ip(record.local), record.local_port),
+                    (format_ip(record.remote), record.remote_port),
                     TcpState.TIME_WAIT.value,
                     TcpState.CLOSED.value,
                 )
@@ -226,4 +226,4 @@ class TimeWaits:
             record.wnd,
             options,
         )
-        egress.send_segment(self._host, record.route, record.local, record.remote, ack, now)
+        egress.send_segment(self._host, record.way, ack, now)

@@ -9,23 +9,32 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
     LIMITED_BROADCAST,
-    UNSPECIFIED,
-    Ip4,
+    Ip,
     Prefix,
-    format_ip4,
+    format_ip,
     is_loopback,
     is_multicast,
+    is_unspecified,
+    is_v6,
+    without_zone,
+    zone_of,
 )
-from pystack.core.errors import error_of
 from pystack.link.port import uso_max_bytes
-from pystack.stack import egress
-from pystack.stack.path_mtus import PathMtus
-from pystack.stack.ports import Shares, check_bindable, collide, random_port
+from pystack.stack import egress, udp_errors
+from pystack.stack.icmp_core import Trouble
+from pystack.stack.pairs import Pair, learn
+from pystack.stack.path_mtus import PathMtus, least_mtu
+from pystack.stack.ports import (
+    Shares,
+    check_bindable,
+    collide,
+    locals_of,
+    names_one,
+    random_port,
+)
 from pystack.stack.routes import Route
-from pystack.stack.senders import may_be_heard
+from pystack.stack.udp_errors import too_large
 from pystack.stack.udp_socket import (
-    ORIGIN_ICMP,
-    ORIGIN_LOCAL,
     PMTU_DO,
     PMTU_INTERFACE,
     PMTU_PROBE,
@@ -33,12 +42,12 @@ from pystack.stack.udp_socket import (
     USUAL,
     Arrival,
     DatagramFields,
-    QueuedError,
     UdpSocket,
 )
-from pystack.tcp.path_mtu import MIN_PACKET_BYTES
-from pystack.wire import datagram_frame, ethernet, icmp, ipv4, udp
-from pystack.wire.frame import CHECKSUM_PARTIAL
+from pystack.stack.way import Way
+from pystack.wire import ethernet, icmp, ip, ipv4, ipv6, udp
+from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN
+from pystack.wire.headers import V6_END, Plain
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -49,25 +58,22 @@ if TYPE_CHECKING:
     from pystack.wire.frame import Frame
 
 _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten
-_HEARD_LIMIT: Final = 4096  # the same, for each host
 
 
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_heard", "_host", "_shares", "path_mtus", "sockets")
+    __slots__ = ("_host", "_shares", "path_mtus", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.sockets: dict[int, list[UdpSocket]] = {}  # by their local ports
         self._shares = Shares(host.rng)
         self.path_mtus = PathMtus()  # of those who ask for it: IP_MTU_DISCOVER
-        # Source and destination of datagrams that nothing was wrong with: what `routes.changes` was
-        self._heard: dict[tuple[Ip4, Ip4, Interface], int] = {}
 
     def bind(
         self,
-        local: Ip4,
+        local: Ip,
         port: int,
         *,
         reuse_address: bool = False,
@@ -112,60 +118,53 @@ class UdpTable:
             socket.broken = error
             socket.fail(OSError(error, os.strerror(error)))
 
-    def frame_arrived(self, interface: Interface, frame: Frame, now: float) -> bool:
-        """Deliver a datagram at once (HOT); False: the layers have to look at its frame."""
-        found = datagram_frame.parse(frame, interface.mac)
-        if found is None:
-            return False
-        src, dst, src_port, dst_port, payload = found
-        sockets = self.sockets.get(dst_port)
+    def frame_arrived(self, interface: Interface, frame: Frame, plain: Plain, now: float) -> bool:
+        """Deliver a plain datagram at once (HOT); False: the layers have to look at its frame."""
+        _, ends, _, _, start, end = plain
+        sockets = self.sockets.get(int.from_bytes(ends[-2:], "big"))
         if sockets is None or len(sockets) != 1:
             return False
         (socket,) = sockets
-        host = self._host
+        host, addresses = self._host, ends[:-4]
+        pair = host.routes.pairs.get(addresses)
+        if pair is None or pair.interface is not interface:
+            pair = learn(host, interface, addresses)
         if (
-            socket.local not in (UNSPECIFIED, dst)
+            not pair.heard
+            or socket.local not in pair.locals
             or socket.arrivals is not None  # `is_plain`, in place
             or socket.device is not None
-            or (socket.remote is not None and socket.remote != (src, src_port))
-            or (
-                self._heard.get((src, dst, interface)) != host.routes.changes
-                and not self._may_be_heard(interface, src, dst)
-            )
+            or (socket.remote is not None and socket.remote[0] != pair.src)
+            or (socket.remote is not None and ends[-4:-2] != socket.remote[1].to_bytes(2, "big"))
         ):
             return False
-        counters = host.counters
         if frame.gso_bytes:
-            return self._burst_arrived(socket, payload, src, src_port, dst, frame)
+            return self._burst_arrived(socket, frame, plain, pair)
+        counters = host.counters
         counters["ip_packets_in"] += 1
+        data = frame.data
+        known = frame.checksum != CHECKSUM_UNKNOWN
+        addresses_sum = None if known else int.from_bytes(addresses, "big")
+        src_port, _, end = udp.read(data, start, end, addresses_sum, v6=start == V6_END)
         counters["udp_datagrams_in"] += 1
-        if not socket.deliver(payload, src, src_port, dst):
-            host.drop(
-                "udp_receive_buffer_full", now, interface, frame.data[ethernet.HEADER_BYTES :]
-            )
+        if not socket.deliver(data[start + udp.HEADER_BYTES : end], pair.src, src_port, pair.dst):
+            host.drop("udp_receive_buffer_full", now, interface, data[ethernet.HEADER_BYTES :])
         return True
 
-    def _may_be_heard(self, interface: Interface, src: Ip4, dst: Ip4) -> bool:
-        """Tell whether nothing is wrong with these addresses here; if so, remember it."""
-        host = self._host
-        if not may_be_heard(host, interface, src, dst):
-            return False
-        if len(self._heard) >= _HEARD_LIMIT:
-            self._heard.clear()
-        self._heard[src, dst, interface] = host.routes.changes
-        return True
-
-    def _burst_arrived(
-        self, socket: UdpSocket, payload: bytes, src: Ip4, src_port: int, dst: Ip4, frame: Frame
-    ) -> bool:
+    def _burst_arrived(self, socket: UdpSocket, frame: Frame, plain: Plain, pair: Pair) -> bool:
         """Deliver a burst; no observer looks on. Not one whose checksums are there to be verified.
 
         Nor one that is none: a plug-in's port may say whatever it likes of a frame.
         """
-        if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes < 0 or not payload:
+        data, (*_, start, end) = frame.data, plain
+        if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes < 0:
+            return False
+        src_port, _, end = udp.read(data, start, end, None, v6=start == V6_END)
+        payload = data[start + udp.HEADER_BYTES : end]
+        if not payload:
             return False
         counters = self._host.counters
-        count, lost = socket.deliver_burst(payload, frame.gso_bytes, src, src_port, dst)
+        count, lost = socket.deliver_burst(payload, frame.gso_bytes, pair.src, src_port, pair.dst)
         counters["frames_in"] += count - 1  # each is counted as if it had come alone
         counters["ip_packets_in"] += count
         counters["udp_datagrams_in"] += count
@@ -185,9 +184,7 @@ class UdpTable:
         ]
         if not found:
             self._host.drop("udp_no_port", now, data=packet.raw)
-            self._host.icmp.send_error(
-                packet, icmp.DESTINATION_UNREACHABLE, icmp.PORT_UNREACHABLE, now
-            )
+            self._host.tell(packet, Trouble.PORT_UNREACHABLE, now)
             return
         if not packet.to_many and len(found) > 1:
             found = [self._choose(found, packet.dst, src, src_port)]
@@ -202,7 +199,7 @@ class UdpTable:
             if not socket.deliver(payload, src, src_port, packet.dst, arrival):
                 self._host.drop("udp_receive_buffer_full", now, data=packet.raw)
 
-    def _choose(self, found: list[UdpSocket], dst: Ip4, src: Ip4, src_port: int) -> UdpSocket:
+    def _choose(self, found: list[UdpSocket], dst: Ip, src: Ip, src_port: int) -> UdpSocket:
         """Return who gets what several could have.
 
         The most specific; of equals the newest, or with SO_REUSEPORT one by a number that is the
@@ -217,60 +214,27 @@ class UdpTable:
         return sharing[self._shares.choose(dst, src, src_port, len(sharing))]
 
     def error_arrived(self, error: IcmpError, now: float) -> None:
-        """Tell the socket that sent the packet (RFC 1122 4.1.3.3), as udp(7) of Linux has it.
-
-        Who has asked for errors (IP_RECVERR) hears of all, and has them queued. Else a connected
-        socket hears of hard ones, and an unconnected one of none: a server should not end because
-        a client has gone.
-        """
-        quoted = error.quoted
-        src_port, dst_port = icmp.quoted_ports(quoted.payload)
+        """Tell the socket that sent the packet (RFC 1122 4.1.3.3)."""
+        src_port, dst_port = icmp.quoted_ports(error.quoted.payload)
         found = [
             socket
             for socket in self.sockets.get(src_port, ())
-            if socket.local in (UNSPECIFIED, quoted.src)
-            and socket.remote in (None, (quoted.dst, dst_port))
+            if socket.local in locals_of(error.quoted.src)
+            and socket.remote in (None, (error.quoted.dst, dst_port))
         ]
-        number = icmp.error_number(error.kind, error.code)
-        counters = self._host.counters
-        if not found or number is None:
-            counters.add("udp_error_unclaimed")
+        if not found or error.number is None:
+            self._host.counters.add("udp_error_unclaimed")
             return
         socket = max(reversed(found), key=_specificity)
-        hard = icmp.is_hard(error.kind, error.code)
-        info = 0
-        if (error.kind, error.code) == (icmp.DESTINATION_UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
-            hard = self._path_narrows(socket, error, now)
-            if not hard:
-                counters.add("udp_error_not_heard")
-                return
-            info = error.mtu_bytes
-        if socket.receives_errors:
-            payload = bytes(quoted.payload[udp.HEADER_BYTES :])
-            to = quoted.dst, dst_port
-            queued = QueuedError(
-                number, ORIGIN_ICMP, error.kind, error.code, info, error.reporter, to, payload
-            )
-            if not socket.queue_error(queued):
-                counters.add("udp_error_queue_full")
-        elif not (hard and socket.remote is not None):
-            counters.add("udp_error_not_heard")
-            return
-        socket.fail(OSError(number, os.strerror(number), format_ip4(quoted.dst)))
-
-    def _path_narrows(self, socket: UdpSocket, error: IcmpError, now: float) -> bool:
-        """Learn what a router says of the path; False: the socket does not care for it."""
-        if socket.fields.mtu_discover not in (PMTU_WANT, PMTU_DO, PMTU_PROBE):
-            return False
-        if error.mtu_bytes < error.quoted.total_length:
-            self.path_mtus.learn(error.quoted.dst, max(error.mtu_bytes, MIN_PACKET_BYTES), now)
-        return True
+        reason = udp_errors.arrived(socket, self.path_mtus, error, dst_port, now)
+        if reason:
+            self._host.counters.add(reason)
 
     def send(
         self,
         socket: UdpSocket,
         payload: bytes,
-        dst: Ip4,
+        dst: Ip,
         dst_port: int,
         now: float,
         fields: DatagramFields | None = None,
@@ -280,40 +244,46 @@ class UdpTable:
         host = self._host
         if fields is None:
             fields = socket.fields
-        if len(payload) > udp.MAX_PAYLOAD_BYTES:
-            route = self._find_way(socket, dst, dst_port, fields).route
-            raise _too_large(socket, dst, self.mtu_of(route, dst, fields, now))
-        if fields is not USUAL:
-            way = self._find_way(socket, dst, dst_port, fields)
-        else:
+        if fields is USUAL:
             known = socket.ways.get((dst, dst_port))
-            if known is None or known.changes != host.routes.changes or known.local != socket.local:
-                known = self._find_way(socket, dst, dst_port, fields)
-            way = known
-            if egress.send_datagram(host, way, payload, now, ttl or socket.ttl):
+            if known is None or known[0].changes != host.routes.changes or known[1] != socket.local:
+                known = self._find_way(socket, dst, dst_port, fields), socket.local
+            way = known[0]
+            size = way.template.bytes_of_ip + udp.HEADER_BYTES + len(payload)
+            if (
+                way.mac is None  # a neighbour's: else it may be for many, or for us
+                and size <= way.mtu_bytes
+                and not (way.is_v6 and size > ipv6.MIN_MTU_BYTES and self.path_mtus)
+            ):
                 host.counters["udp_datagrams_out"] += 1
+                ports = socket.local_port, dst_port
+                egress.send_datagram(host, way, ports, payload, now, ttl or socket.ttl)
                 return
+        else:
+            way = self._find_way(socket, dst, dst_port, fields)
         self._send_otherwise(socket, way, payload, dst, dst_port, now, fields, ttl)
 
     def _send_otherwise(
         self,
         socket: UdpSocket,
-        way: egress.DatagramWay,
+        way: Way,
         payload: bytes,
-        dst: Ip4,
+        dst: Ip,
         dst_port: int,
         now: float,
         fields: DatagramFields,
         ttl: int | None,
     ) -> None:
         host, src, route = self._host, way.src, way.route
-        size = ipv4.HEADER_BYTES + udp.HEADER_BYTES + len(payload)
+        size = way.template.bytes_of_ip + udp.HEADER_BYTES + len(payload)
         mtu_bytes = self.mtu_of(route, dst, fields, now)
         discover = fields.mtu_discover
-        if size > mtu_bytes and discover in (PMTU_DO, PMTU_PROBE, PMTU_INTERFACE):
-            raise _too_large(socket, dst, mtu_bytes)
+        if len(payload) > max_payload(dst) or (
+            size > mtu_bytes and discover in (PMTU_DO, PMTU_PROBE, PMTU_INTERFACE)
+        ):
+            raise too_large(socket, dst, mtu_bytes)
         port = socket.local_port
-        data = udp.pack(src, dst, port, dst_port, payload, summed=fields.checksum)
+        data = udp.pack(src, dst, port, dst_port, payload, summed=fields.checksum or way.is_v6)
         if ttl is None:
             ttl = fields.group_ttl if is_multicast(dst) else socket.ttl
         host.counters["udp_datagrams_out"] += 1
@@ -329,34 +299,39 @@ class UdpTable:
                 ttl=ttl,
                 tos=fields.tos,
                 dont_fragment=discover in (PMTU_DO, PMTU_PROBE)
-                or (discover == PMTU_WANT and mtu_bytes > MIN_PACKET_BYTES),
+                or (discover == PMTU_WANT and mtu_bytes > least_mtu(dst)),
                 mtu_bytes=mtu_bytes,
+                flow_label=way.flow_label,
             )
         if route.interface.neighbors is not None and route.interface.is_many(dst):
             self._hear_own(route.interface, src, dst, data, now, fields, ttl)
 
-    def mtu_of(self, route: Route, dst: Ip4, fields: DatagramFields, now: float) -> int:
+    def mtu_of(self, route: Route, dst: Ip, fields: DatagramFields, now: float) -> int:
         """Return the MTU that datagrams to there have to keep, as far as is known."""
         mtu_bytes = route.interface.mtu_bytes
-        if fields.mtu_discover in (PMTU_WANT, PMTU_DO):
+        # No router cuts what is of IPv6: its sender has to know.
+        heeded = is_v6(dst) and fields.mtu_discover not in (PMTU_PROBE, PMTU_INTERFACE)
+        if heeded or fields.mtu_discover in (PMTU_WANT, PMTU_DO):
             mtu_bytes = min(mtu_bytes, self.path_mtus.mtu_to(dst, now) or mtu_bytes)
         return mtu_bytes
 
     def _hear_own(
         self,
         interface: Interface,
-        src: Ip4,
-        dst: Ip4,
+        src: Ip,
+        dst: Ip,
         data: bytes,
         now: float,
         fields: DatagramFields,
         ttl: int,
     ) -> None:
         """Give the host's own sockets what it sends to all, or to a group that it is in itself."""
-        if is_multicast(dst) and not (fields.group_loop and interface.hears(dst)):
+        if is_multicast(dst) and not (fields.group_loop and interface.hears(without_zone(dst))):
             return
-        header = ipv4.pack_header(src, dst, ipv4.UDP, len(data), ttl=ttl, tos=fields.tos)
-        packet = ipv4.parse(memoryview(header + data), checksum_good=True, to_many=True)
+        pack = ipv6.pack_header if is_v6(dst) else ipv4.pack_header
+        header = pack(src, dst, ipv4.UDP, len(data), ttl=ttl, tos=fields.tos)
+        packet = ip.parse(header + data)
+        packet.src, packet.checksum_good, packet.to_many = src, True, True
         # Not at once: the sender is in the middle of a call.
         self._host.scheduler.call_soon(lambda at: self.packet_arrived(interface, packet, at))
 
@@ -364,7 +339,7 @@ class UdpTable:
         self,
         socket: UdpSocket,
         datagrams: Sequence[Buffer],
-        dst: Ip4,
+        dst: Ip,
         dst_port: int,
         now: float,
         fields: DatagramFields | None = None,
@@ -374,8 +349,8 @@ class UdpTable:
         if fields is None:
             fields = socket.fields
         way = self._find_way(socket, dst, dst_port, fields)
-        if any(len(datagram) > udp.MAX_PAYLOAD_BYTES for datagram in datagrams):
-            raise _too_large(socket, dst, self.mtu_of(way.route, dst, fields, now))
+        if any(len(datagram) > max_payload(dst) for datagram in datagrams):
+            raise too_large(socket, dst, self.mtu_of(way.route, dst, fields, now))
         host = self._host
         # Whoever looks on sees each datagram: a burst is nothing that has been on any wire.
         most_bytes = 0
@@ -386,37 +361,61 @@ class UdpTable:
             count = _burst_length(datagrams, at, most_bytes)
             burst = datagrams[at : at + count]
             at += count
-            if count > 1 and egress.send_burst(host, way, burst, now, ttl or socket.ttl):
-                host.counters["udp_datagrams_out"] += count
+            if count > 1 and self._send_burst(socket, way, dst_port, burst, now, ttl):
                 continue
             for datagram in burst:
                 self.send(socket, bytes(datagram), dst, dst_port, now, fields, ttl)
 
-    def _find_way(
-        self, socket: UdpSocket, dst: Ip4, dst_port: int, fields: DatagramFields
-    ) -> egress.DatagramWay:
+    def _send_burst(
+        self,
+        socket: UdpSocket,
+        way: Way,
+        dst_port: int,
+        datagrams: Sequence[Buffer],
+        now: float,
+        ttl: int | None,
+    ) -> bool:
+        """Send datagrams of one size (the last may be shorter) as one frame; False: it can't be."""
+        host, each_bytes = self._host, len(datagrams[0])
+        size = way.template.bytes_of_ip + udp.HEADER_BYTES + each_bytes
+        if way.mac is not None or size > way.mtu_bytes or way.find_station(now) is None:
+            return False
+        ports, payload = (socket.local_port, dst_port), b"".join(datagrams)
+        ttl = ttl or socket.ttl
+        egress.send_datagram(host, way, ports, payload, now, ttl, gso_bytes=each_bytes)
+        host.counters["frames_out"] += len(datagrams) - 1
+        host.counters["udp_datagrams_out"] += len(datagrams)
+        return True
+
+    def _find_way(self, socket: UdpSocket, dst: Ip, dst_port: int, fields: DatagramFields) -> Way:
         """Return the way of datagrams to there; remember a usual one. Raises OSError."""
         if not 0 < dst_port <= 0xFFFF:
             raise OSError(errno.EINVAL, f"{dst_port} is not a port that can be sent to")
         host = self._host
         route = self.find_route(socket.local, dst, fields)
         if route.interface.is_broadcast(dst) and not socket.allow_broadcast:
-            raise OSError(errno.EACCES, f"{format_ip4(dst)} is broadcast; the socket must allow it")
+            raise OSError(errno.EACCES, f"{format_ip(dst)} is broadcast; the socket must allow it")
         src = fields.source or socket.local
         if not host.is_own(src):  # all of them, or one that means many
             src = host.source_towards(dst, route)
         if is_loopback(src) and route.interface.neighbors is not None:
-            raise OSError(errno.EINVAL, f"{format_ip4(src)} cannot be heard of on a link")
-        ports = socket.local_port, dst_port
-        way = egress.DatagramWay(host, route, socket.local, src, dst, ports)
+            raise OSError(errno.EINVAL, f"{format_ip(src)} cannot be heard of on a link")
+        if is_v6(src) != is_v6(dst):
+            raise host.no_route(dst)
+        label = 0
+        if is_multicast(dst):  # the link has been found
+            dst = without_zone(dst)
+        if is_v6(dst):
+            label = host.idents.flow_label(ipv4.UDP, (src, socket.local_port, dst, dst_port))
+        way = Way(host, route, src, dst, label)
         # What is allowed in broadcasts may change.
         if fields is USUAL and not route.interface.is_broadcast(dst):
             if len(socket.ways) >= _WAYS_LIMIT:
                 socket.ways.clear()
-            socket.ways[dst, dst_port] = way
+            socket.ways[dst, dst_port] = way, socket.local
         return way
 
-    def find_route(self, local: Ip4, dst: Ip4, fields: DatagramFields) -> Route:
+    def find_route(self, local: Ip, dst: Ip, fields: DatagramFields) -> Route:
         """Return the route of datagrams from a socket. OSError (ENETUNREACH): there is none.
 
         Where the link was chosen, by device or for multicast, the destination is taken to be on it
@@ -426,15 +425,29 @@ class UdpTable:
         device = fields.device
         if device is None and (is_multicast(dst) or dst == LIMITED_BROADCAST):
             device = fields.group_device or host.addresses.get(local)
+            if 0 < zone_of(dst) <= len(host.interfaces):
+                device = host.interfaces[zone_of(dst) - 1]
         if device is None:
             route = host.routes.lookup(dst)
         else:
             route = host.routes.lookup_by(device, dst)
             if route is None or is_multicast(dst):
-                route = Route(Prefix.of(dst, 32), device, None, device.address)
-        if route is None or dst == UNSPECIFIED or (fields.on_link_only and route.gateway):
+                prefix = Prefix.of(dst, 128 if is_v6(dst) else 32)
+                route = Route(prefix, device, None, _source_on(device, dst))
+        if route is None or is_unspecified(dst) or (fields.on_link_only and route.gateway):
             raise host.no_route(dst)
         return route
+
+
+def max_payload(dst: Ip) -> int:
+    """Return the largest payload of a datagram: what IP's field for the length has room for."""
+    return udp.MAX_PAYLOAD_BYTES + 20 if is_v6(dst) else udp.MAX_PAYLOAD_BYTES
+
+
+def _source_on(interface: Interface, dst: Ip) -> Ip:
+    """Return an address of an interface, of the destination's version if there is one."""
+    found = (own.address for own in interface.addresses if own.prefix.is_v6 == is_v6(dst))
+    return next(found, interface.address)
 
 
 def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> int:
@@ -451,19 +464,4 @@ def _burst_length(datagrams: Sequence[Buffer], start: int, most_bytes: int) -> i
 
 
 def _specificity(socket: UdpSocket) -> tuple[bool, bool]:
-    return socket.remote is not None, socket.local != UNSPECIFIED
-
-
-def _too_large(socket: UdpSocket, dst: Ip4, mtu_bytes: int) -> OSError:
-    """Queue the error, where errors are asked for, and return it.
-
-    As Linux does it: without the payload, and with the port of the partner, not of one datagram.
-    """
-    number = errno.EMSGSIZE
-    if socket.receives_errors:
-        port = socket.remote[1] if socket.remote is not None else 0
-        mtu_bytes = min(mtu_bytes, 0xFFFF)
-        socket.queue_error(
-            QueuedError(number, ORIGIN_LOCAL, 0, 0, mtu_bytes, UNSPECIFIED, (dst, port), b"")
-        )
-    return error_of(number)
+    return socket.remote is not None, names_one(socket.local)

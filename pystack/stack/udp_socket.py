@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4, is_multicast
+from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast
+from pystack.stack.ports import locals_of, names_one
 from pystack.wire import ipv4
 
 if TYPE_CHECKING:
-    from pystack.stack import egress
     from pystack.stack.interface import Interface
     from pystack.stack.udp import UdpTable
+    from pystack.stack.way import Way
     from pystack.wire.checksum import Buffer
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
@@ -27,9 +28,10 @@ PMTU_DO: Final = 2  # DF always; EMSGSIZE for what is larger than the path's MTU
 PMTU_PROBE: Final = 3  # DF always, whatever is known of the path
 PMTU_INTERFACE: Final = 4  # never DF; EMSGSIZE for what is larger than the link's MTU
 
-# Where a queued error comes from: SO_EE_ORIGIN_LOCAL and SO_EE_ORIGIN_ICMP
+# Where a queued error comes from: SO_EE_ORIGIN_LOCAL, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
 ORIGIN_LOCAL: Final = 1
 ORIGIN_ICMP: Final = 2
+ORIGIN_ICMP6: Final = 3
 
 
 def buffer_bytes(payload_bytes: int) -> int:
@@ -57,7 +59,7 @@ class DatagramFields:
     mtu_discover: int = PMTU_DONT
     checksum: bool = True  # False: none is sent (SO_NO_CHECK)
     on_link_only: bool = False  # no router is asked to pass it on (SO_DONTROUTE)
-    source: Ip4 = UNSPECIFIED  # that of this datagram (IP_PKTINFO); UNSPECIFIED: the socket's
+    source: Ip = UNSPECIFIED  # that of this datagram (IP_PKTINFO); UNSPECIFIED: the socket's
     device: Interface | None = None  # None: the one that the routes say
     group_device: Interface | None = None  # the same for multicast (IP_MULTICAST_IF)
     group_ttl: int = 1  # of multicast (IP_MULTICAST_TTL)
@@ -71,7 +73,7 @@ USUAL: Final = DatagramFields()
 class Arrival:
     """What is told of a datagram beside its sender, to whoever asked for it."""
 
-    dst: Ip4
+    dst: Ip
     interface: int  # its number on the host, from 1
     ttl: int
     tos: int
@@ -88,8 +90,8 @@ class QueuedError:
     kind: int  # of the ICMP message, and its code; 0 for local ones
     code: int
     info: int  # the MTU, where that is the trouble
-    offender: Ip4  # who said so; UNSPECIFIED: this host
-    dst: tuple[Ip4, int]  # where the datagram was to go
+    offender: Ip  # who said so; UNSPECIFIED: this host
+    dst: tuple[Ip, int]  # where the datagram was to go
     payload: bytes  # as much of it as was quoted
 
 
@@ -100,6 +102,7 @@ class UdpSocket:
         "_queued_bytes",
         "_received",
         "_table",
+        "_wildcard",
         "all_groups",
         "allow_broadcast",
         "arrival",
@@ -125,12 +128,13 @@ class UdpSocket:
         "ways",
     )
 
-    def __init__(self, table: UdpTable, local: Ip4, local_port: int) -> None:
+    def __init__(self, table: UdpTable, local: Ip, local_port: int) -> None:
         self._table = table
-        self.local = local  # UNSPECIFIED: every address of the host
+        self.local = local  # one that `locals_of` knows of: every address of the host
+        self._wildcard = UNSPECIFIED if names_one(local) else local
         self.local_port = local_port
-        self.local_was_given = local != UNSPECIFIED  # by the user, not by `connect`
-        self.remote: tuple[Ip4, int] | None = None  # None: not connected
+        self.local_was_given = names_one(local)  # by the user, not by `connect`
+        self.remote: tuple[Ip, int] | None = None  # None: not connected
         self.error: OSError | None = None  # what ICMP told, for the owner's next call
         self.broken: int | None = None  # errno of every call from now on: the host has no power
         self.errors: deque[QueuedError] = deque()
@@ -142,12 +146,13 @@ class UdpSocket:
         self.ttl = ipv4.DEFAULT_TTL
         self.fields: DatagramFields = USUAL
         self.device: Interface | None = None  # hears nothing from elsewhere; None: hears all
-        self.groups: dict[tuple[Interface, Ip4], None] = {}  # multicast that it has joined
+        self.groups: dict[tuple[Interface, Ip], None] = {}  # multicast that it has joined
         self.all_groups = True  # False: hears none that it has not joined itself
         self.dropped = 0  # datagrams that there was no room for
-        self.ways: dict[tuple[Ip4, int], egress.DatagramWay] = {}  # by destination
+        # By destination; each with the local address, for who is connected has another
+        self.ways: dict[tuple[Ip, int], tuple[Way, Ip]] = {}
         # Payload, from whom, and to which address of this host
-        self._received: deque[tuple[bytes, Ip4, int, Ip4]] = deque()
+        self._received: deque[tuple[bytes, Ip, int, Ip]] = deque()
         self._queued_bytes = 0
         self.arrived_at = UNSPECIFIED  # where the last datagram received was sent to
         self.arrival: Arrival | None = None  # of the last datagram received; None: not asked for
@@ -175,7 +180,7 @@ class UdpSocket:
         elif self.arrivals is None:
             self.arrivals = deque([None] * len(self._received))
 
-    def receive(self) -> tuple[bytes, Ip4, int] | None:
+    def receive(self) -> tuple[bytes, Ip, int] | None:
         """Return (payload, source address, source port) of the oldest datagram, if there is one."""
         if not self._received:
             return None
@@ -188,7 +193,7 @@ class UdpSocket:
             self.arrival = self.arrivals.popleft()
         return payload, src, port
 
-    def peek(self) -> tuple[bytes, Ip4, int] | None:
+    def peek(self) -> tuple[bytes, Ip, int] | None:
         """Return what `receive` would, and leave it there."""
         if not self._received:
             return None
@@ -215,10 +220,10 @@ class UdpSocket:
             self.error = OSError(number, os.strerror(number))
         return found
 
-    def connect(self, remote: Ip4, port: int, source: Ip4) -> None:
+    def connect(self, remote: Ip, port: int, source: Ip) -> None:
         """Take one partner. `source`: the address to send from, unless it was bound to one."""
         self.remote = remote, port
-        if self.local == UNSPECIFIED:
+        if not names_one(self.local):
             # udp(7): the source address is chosen now; programs ask getsockname for it.
             self.local = source
 
@@ -226,12 +231,12 @@ class UdpSocket:
         """Hear from anybody again, at every address unless it was bound to one."""
         self.remote = None
         if not self.local_was_given:
-            self.local = UNSPECIFIED
+            self.local = self._wildcard
 
     def send_to(
         self,
         payload: bytes,
-        dst: Ip4,
+        dst: Ip,
         dst_port: int,
         now: float,
         fields: DatagramFields | None = None,
@@ -246,7 +251,7 @@ class UdpSocket:
     def send_many(
         self,
         datagrams: Sequence[Buffer],
-        dst: Ip4,
+        dst: Ip,
         dst_port: int,
         now: float,
         fields: DatagramFields | None = None,
@@ -266,7 +271,7 @@ class UdpSocket:
         self.on_readable = None
 
     def deliver(
-        self, payload: bytes, src: Ip4, src_port: int, dst: Ip4, arrival: Arrival | None = None
+        self, payload: bytes, src: Ip, src_port: int, dst: Ip, arrival: Arrival | None = None
     ) -> bool:
         """Queue a datagram for the owner; False where there is no room."""
         cost = buffer_bytes(len(payload))
@@ -282,7 +287,7 @@ class UdpSocket:
         return True
 
     def deliver_burst(
-        self, payload: bytes, each_bytes: int, src: Ip4, src_port: int, dst: Ip4
+        self, payload: bytes, each_bytes: int, src: Ip, src_port: int, dst: Ip
     ) -> tuple[int, int]:
         """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
         parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
@@ -296,11 +301,11 @@ class UdpSocket:
             self.on_readable()
         return count, 0
 
-    def hears(self, dst: Ip4, interface: Interface) -> bool:
+    def hears(self, dst: Ip, interface: Interface) -> bool:
         """Tell whether what came to this address by that link is for it."""
         if self.device is not None and self.device is not interface:
             return False
-        if self.local not in (UNSPECIFIED, dst):
+        if self.local not in locals_of(dst):
             return False
         return self.all_groups or not is_multicast(dst) or (interface, dst) in self.groups
 

@@ -37,7 +37,7 @@ from pystack.tcp.seq import HALF, MASK
 from pystack.tcp.shared import Shared
 from pystack.tcp.snapshot import snapshot
 from pystack.tcp.states import LEGAL, TcpState
-from pystack.tcp.tcb import Tcb
+from pystack.tcp.tcb import SIZES4, IpSizes, Tcb
 from pystack.wire.tcp import Segment
 from pystack.wire.tcp_options import FastOpenCookie
 
@@ -105,12 +105,12 @@ class Connection:
         ts_offset: int = 0,
         shared: Shared | None = None,
         path_mss: int | None = None,
+        sizes: IpSizes = SIZES4,
     ) -> None:
         """`mtu_mss`: largest payload for the link's MTU; `gso_max_bytes`: what the port can cut.
 
         `ts_offset` sets the clock of the timestamps option off from the world's; `shared` is what
-        it has in common with the host's other connections; `path_mss` is what they have found out
-        of the path's MTU.
+        the host's connections have in common; `path_mss` what they know of the path's MTU.
         """
         if mtu_mss < 1:
             raise ConfigError(f"an MSS of {mtu_mss} bytes leaves no room for data")
@@ -124,7 +124,7 @@ class Connection:
         self.released = self.is_deaf = False
         self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
         self.soft_error: int | None = None  # errno of the last one; None: none since the last ACK
-        self.tcb = Tcb(iss, mtu_mss, ts_offset)
+        self.tcb = Tcb(iss, mtu_mss, ts_offset, sizes)
         self.tcb.no_delay = config.no_delay
         self.tcb.rcv_buf_max_bytes = config.receive_limit_bytes
         self.tcb.rcv_buf_bytes = min(config.receive_buffer_bytes, self.tcb.rcv_buf_max_bytes)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES
 from pystack.wire.tcp import Segment
 from pystack.wire.tcp_options import MAX_BYTES, FastOpenCookie, TcpOptions
 
@@ -89,7 +88,7 @@ def answered(conn: Connection, theirs: TcpOptions) -> None:
     if cookie is None or not cookie.value:
         cookie = request.cookie
     if cookie is None or cookie.value:
-        request.learned(cookie, theirs.mss or DEFAULT_SEND_MSS_BYTES)
+        request.learned(cookie, theirs.mss or conn.tcb.sizes.default_mss)
 
 
 def too_big(conn: Connection, claimed_mss: int) -> bool:

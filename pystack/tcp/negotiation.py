@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import ecn, fast_open, path_mtu, timestamps
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, MAX_WINDOW_SHIFT
+from pystack.tcp.tcb import MAX_WINDOW_SHIFT
 from pystack.wire.tcp_options import TcpOptions, pack
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:
     elif tcb.timestamps:
         tcb.ts_recent = theirs.timestamps[0]
         tcb.ts_recent_at = now
-    mss = DEFAULT_SEND_MSS_BYTES if theirs.mss is None else max(theirs.mss, MIN_SEND_MSS_BYTES)
+    mss = tcb.sizes.default_mss if theirs.mss is None else max(theirs.mss, MIN_SEND_MSS_BYTES)
     # The MSS option does not count options, so they come off the text (RFC 6691): RFC 9293 section
     # 3.7.1, Eff.snd.MSS.
     tcb.options_bytes = timestamps.OPTION_BYTES * tcb.timestamps + tcb.ip_option_bytes

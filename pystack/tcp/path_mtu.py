@@ -7,7 +7,8 @@ as probes until the largest is found that gets through. A probe that is lost tel
 congestion.
 
 No claim makes packets smaller than 552 bytes, which few paths need and an attacker would like. On a
-path that takes less, they go without DF, and its routers cut them; as Linux does. A connection
+path that takes less, they go without DF, and its routers cut them; as Linux does. Every path of
+IPv6 takes 1280. A connection
 whose segments are as large as the handshake allows has no `PathMtu`.
 """
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
     from pystack.tcp.tcb import Tcb
 
-MIN_PACKET_BYTES: Final = 552  # as Linux's min_pmtu; of the whole packet, its headers included
-HEADERS_BYTES: Final = 40  # IP's and TCP's, without options
 BASE_MSS_BYTES: Final = 1024  # what gets through nearly everywhere; as Linux's tcp_base_mss
 RAISE_AFTER_S: Final = 600.0  # RFC 1191 section 6.3: ten minutes; as Linux's mtu_expires
 FLOOR_MSS_BYTES: Final = 48  # how small a black hole makes them; as Linux's tcp_mtu_probe_floor
@@ -174,7 +173,7 @@ def _rest_if_found(tcb: Tcb, path: PathMtu, now: float) -> None:
 
 def _floor(tcb: Tcb) -> int:
     """Return the text of the smallest packets that a claim can ask for."""
-    return MIN_PACKET_BYTES - HEADERS_BYTES - tcb.options_bytes
+    return tcb.sizes.least_mss - tcb.options_bytes
 
 
 def _believe(conn: Connection, claimed_mss: int, now: float) -> None:

@@ -5,7 +5,7 @@ scaling.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from pystack.tcp.path_mtu import PathMtu
 
@@ -31,6 +31,20 @@ class Timer:
 
 
 NEVER: Final = math.inf
+
+
+class IpSizes(NamedTuple):
+    """What of segments' sizes is the IP version's."""
+
+    headers_bytes: int  # IP's and TCP's, without options
+    default_mss: int  # where the peer tells none: RFC 9293 section 3.7.1, MUST-15
+    # No claim makes segments smaller, options included: of packets of 552 bytes (as Linux's
+    # min_pmtu), and of IPv6's least MTU, which all links take (RFC 8201 section 4)
+    least_mss: int
+
+
+SIZES4: Final = IpSizes(40, DEFAULT_SEND_MSS_BYTES, 552 - 40)
+SIZES6: Final = IpSizes(60, 1280 - 60, 1280 - 60)
 
 
 class Tcb:
@@ -89,6 +103,7 @@ class Tcb:
         "rtt_at",
         "rtt_seq",
         "sack_permitted",
+        "sizes",
         "snd_mss",
         "snd_nxt",
         "snd_sml",
@@ -115,7 +130,7 @@ class Tcb:
         "window_limited_s",
     )
 
-    def __init__(self, iss: int, mtu_mss: int, ts_offset: int = 0) -> None:
+    def __init__(self, iss: int, mtu_mss: int, ts_offset: int = 0, sizes: IpSizes = SIZES4) -> None:
         # send sequence variables
         self.iss = iss
         self.snd_una = iss
@@ -136,11 +151,12 @@ class Tcb:
         self.rcv_up = 0  # where the peer's urgent data ends; 0: there was none
         self.rcv_fin_seq: int | None = None  # of the peer's FIN; None until it was seen
         self.last_ack_sent = 0
-        self.ack_mss = DEFAULT_SEND_MSS_BYTES  # the largest segment that the peer has sent so far
+        self.ack_mss = sizes.default_mss  # the largest segment that the peer has sent so far
 
         # agreed on in the handshake
         self.mtu_mss = mtu_mss  # what the interface's MTU lets us take, and send at most
-        self.snd_mss = DEFAULT_SEND_MSS_BYTES
+        self.sizes = sizes
+        self.snd_mss = sizes.default_mss
         self.rcv_mss = mtu_mss
         self.ip_option_bytes = 0  # what each of our packets has of them: less room for text
         self.snd_wind_shift: int | None = None  # None: window scaling was not agreed on

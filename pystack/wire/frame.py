@@ -7,11 +7,11 @@ shorter). Whatever cannot carry them calls `split`; whatever shows bytes to a st
 device without offload) calls `completed`. Everybody else passes them on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pystack.core.errors import WireError
-from pystack.wire import ethernet, ipv4, tcp, udp
+from pystack.wire import ethernet, ip, ipv4, ipv6, tcp, udp
 from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
 from pystack.wire.packet import Packet
 
@@ -25,10 +25,13 @@ SUPER_TEXT_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
 
 _IP: Final = ethernet.HEADER_BYTES
 _TYPE: Final = slice(12, 14)
-_IDENT: Final = slice(_IP + 4, _IP + 6)
-_IS_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
-_PROTOCOL: Final = slice(_IP + 9, _IP + 10)
+_IS_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_PROTOCOL4: Final = slice(_IP + 9, _IP + 10)
+_PROTOCOL6: Final = slice(_IP + 6, _IP + 7)
 _IS_UDP: Final = bytes((ipv4.UDP,))
+_SUMMED: Final = (ipv4.TCP, ipv4.UDP)
+# In an IPv4 packet without options
+_IDENT: Final = slice(_IP + 4, _IP + 6)
 _TCP: Final = _IP + ipv4.HEADER_BYTES
 _SEQ: Final = slice(_TCP + 4, _TCP + 8)
 _FLAGS: Final = _TCP + 13
@@ -51,7 +54,10 @@ class Frame:
 
 def is_burst(frame: Frame) -> bool:
     """Tell whether a frame is a super-frame of datagrams."""
-    return frame.gso_bytes > 0 and frame.head[_PROTOCOL] == _IS_UDP
+    if frame.gso_bytes <= 0:
+        return False
+    head = frame.head
+    return head[_PROTOCOL6 if head[_TYPE] == _IS_IPV6 else _PROTOCOL4] == _IS_UDP
 
 
 class SuperFrame(Frame):
@@ -103,7 +109,7 @@ def headers_bytes(frame: Frame, packet: Packet) -> int:
     if (
         frame.gso_bytes < 1
         or packet.is_fragment
-        or packet.proto not in (ipv4.TCP, ipv4.UDP)
+        or packet.proto not in _SUMMED
         or not (tcp.HEADER_BYTES if packet.proto == ipv4.TCP else end) <= end <= size
         or start + end + frame.gso_bytes > _IP + ipv4.MAX_PACKET_BYTES
     ):
@@ -156,13 +162,10 @@ def completed(frame: Frame) -> Frame:
     if frame.checksum != CHECKSUM_PARTIAL:
         return frame
     data = bytearray(frame.data)
-    packet = ipv4.parse(memoryview(data)[_IP:])
-    if packet.proto not in (ipv4.TCP, ipv4.UDP) or packet.is_fragment or data[_TYPE] != _IS_IPV4:
-        raise WireError("frame_no_checksum_field")
+    packet = ip.packet_of(data)
     at = 16 if packet.proto == ipv4.TCP else 6
-    start = _IP + packet.header_bytes
-    payload = memoryview(data)[start : _IP + len(packet.raw)]
-    if at + 2 > len(payload):
+    payload = packet.payload
+    if packet.proto not in _SUMMED or packet.is_fragment or at + 2 > len(payload):
         raise WireError("frame_no_checksum_field")
     payload[at : at + 2] = b"\0\0"
     pseudo = pseudo_header_sum(packet.src, packet.dst, packet.proto, len(payload))
@@ -183,20 +186,19 @@ def split(frame: Frame) -> list[Frame]:
     """
     if not frame.gso_bytes:
         return [completed(frame)]
-    data = memoryview(frame.data)
     # Its pieces get checksums of their own: what was in it has to be right, or it would be no more.
-    packet = ipv4.parse(data[_IP:], checksum_good=frame.checksum != CHECKSUM_UNKNOWN)
+    packet = ip.packet_of(frame.data, checksum_good=frame.checksum != CHECKSUM_UNKNOWN)
     headers_bytes(frame, packet)
-    if data[_TYPE] != _IS_IPV4:
-        raise WireError("frame_bad_gso")
-    if packet.proto == ipv4.UDP:
-        return _split_udp(frame, packet)
+    bodies = (_datagrams if packet.proto == ipv4.UDP else _segments)(packet, frame.gso_bytes)
+    link_header = frame.data[:_IP]
+    return [_piece(link_header, packet, body, number) for number, body in enumerate(bodies)]
+
+
+def _segments(packet: Packet, each_bytes: int) -> Iterator[bytes]:
     segment = tcp.parse(packet)
-    link_header = bytes(data[:_IP])
-    frames: list[Frame] = []
     total = len(segment.payload)
-    for at in range(0, total, frame.gso_bytes) or (0,):
-        payload = segment.payload[at : at + frame.gso_bytes]
+    for at in range(0, total, each_bytes) or (0,):
+        payload = segment.payload[at : at + each_bytes]
         flags = segment.flags
         if at:
             flags &= ~tcp.CWR
@@ -213,34 +215,23 @@ def split(frame: Frame) -> list[Frame]:
             payload,
             up=segment.up,
         )
-        body = tcp.pack_header(piece, packet.src, packet.dst) + payload
-        frames.append(_piece(link_header, packet, body, len(frames)))
-    return frames
+        yield tcp.pack_header(piece, packet.src, packet.dst) + payload
 
 
-def _split_udp(frame: Frame, packet: Packet) -> list[Frame]:
+def _datagrams(packet: Packet, each_bytes: int) -> Iterator[bytes]:
     datagram = udp.parse(packet)
-    link_header = frame.data[:_IP]
-    payload = datagram.payload
-    return [
-        _piece(
-            link_header,
-            packet,
-            udp.pack(
-                packet.src,
-                packet.dst,
-                datagram.src_port,
-                datagram.dst_port,
-                payload[at : at + frame.gso_bytes],
-            ),
-            number,
-        )
-        for number, at in enumerate(range(0, len(payload), frame.gso_bytes) or (0,))
-    ]
+    payload, ports = datagram.payload, (datagram.src_port, datagram.dst_port)
+    for at in range(0, len(payload), each_bytes) or (0,):
+        yield udp.pack(packet.src, packet.dst, *ports, payload[at : at + each_bytes])
 
 
 def _piece(link_header: bytes, packet: Packet, body: bytes, number: int) -> Frame:
-    header = ipv4.pack_header(
+    if packet.version == 6:
+        header = bytearray(packet.raw[: packet.header_bytes])
+        behind = len(header) - ipv6.HEADER_BYTES + len(body)
+        header[4:6] = behind.to_bytes(2, "big")
+        return Frame(link_header + header + body, CHECKSUM_GOOD)
+    header4 = ipv4.pack_header(
         packet.src,
         packet.dst,
         packet.proto,
@@ -251,4 +242,4 @@ def _piece(link_header: bytes, packet: Packet, body: bytes, number: int) -> Fram
         tos=packet.tos,
         options=bytes(packet.options),
     )
-    return Frame(link_header + header + body, CHECKSUM_GOOD)
+    return Frame(link_header + header4 + body, CHECKSUM_GOOD)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pystack.core.errors import WireError
-from pystack.wire.checksum import Buffer, checksum, pseudo_header_sum
+from pystack.wire.checksum import Buffer, address_sum, checksum
 from pystack.wire.ipv4 import TCP
 from pystack.wire.packet import Packet
 
@@ -105,20 +105,29 @@ class Segment:
 
 def parse(packet: Packet) -> Segment:
     """Read a segment without copying and verify its checksum."""
-    data = packet.payload
-    length = len(data)
+    text = packet.payload
+    addresses = None if packet.checksum_good else address_sum(packet.src, packet.dst)
+    return read(text, 0, len(text), addresses, packet.tos)
+
+
+def read(data: memoryview, start: int, end: int, addresses: int | None, tos: int) -> Segment:
+    """Read the segment that lies there, without copying (HOT).
+
+    `addresses`: their sum, to verify the checksum with; None: it is known to be good. `tos`: of the
+    IP header. WireError: what is wrong with it.
+    """
+    length = end - start
     if length < HEADER_BYTES:
         raise WireError("tcp_truncated")
-    src_port, dst_port, seq, ack, offset_flags, wnd, _, up = _HEADER.unpack_from(data)
+    src_port, dst_port, seq, ack, offset_flags, wnd, _, up = _HEADER.unpack_from(data, start)
     header_bytes = offset_flags >> 10 & 0x3C
     if not HEADER_BYTES <= header_bytes <= length:
         raise WireError("tcp_bad_offset")
-    if not packet.checksum_good and checksum(
-        data, pseudo_header_sum(packet.src, packet.dst, TCP, length)
-    ):
+    if addresses is not None and checksum(data[start:end], addresses + TCP + length):
         raise WireError("tcp_bad_checksum")
-    options = data[HEADER_BYTES:header_bytes] if header_bytes > HEADER_BYTES else b""
-    return Segment(
+    text_at = start + header_bytes
+    options = data[start + HEADER_BYTES : text_at] if header_bytes > HEADER_BYTES else b""
+    segment = Segment(
         src_port,
         dst_port,
         seq,
@@ -126,45 +135,40 @@ def parse(packet: Packet) -> Segment:
         offset_flags & 0x1FF,
         wnd,
         options,
-        data[header_bytes:],
+        data[text_at:end],
         up=up,
-        ecn=packet.tos & 3,
     )
+    segment.ecn = tos & 3
+    return segment
 
 
 def pack_header(segment: Segment, src: int, dst: int, *, partial: bool = False) -> bytes:
     """Return the header of a segment with its checksum.
 
     With `partial`, the field holds the sum over the pseudo-header alone, which is what a device
-    that fills checksums in expects (virtio's NEEDS_CSUM).
+    that fills checksums in expects (virtio's NEEDS_CSUM); only so may there be `segment.more`.
     """
+    return pack(segment, address_sum(src, dst), partial=partial)
+
+
+def pack(segment: Segment, addresses: int, *, partial: bool) -> bytes:
+    """Return what `pack_header` does, by the sum of the two addresses (HOT)."""
     options = segment.options
     header_bytes = HEADER_BYTES + len(options)
-    length = header_bytes + len(segment.payload)
     seq, ack = segment.seq & 0xFFFFFFFF, segment.ack & 0xFFFFFFFF
+    src_port, dst_port, wnd, up = segment.src_port, segment.dst_port, segment.wnd, segment.up
     offset_flags = header_bytes << 10 | segment.flags
-    pseudo = pseudo_header_sum(src, dst, TCP, length)
+    length = header_bytes + (segment.text_bytes if segment.more else len(segment.payload))
+    pseudo = addresses + TCP + length
     if partial:
         check = (pseudo - 1) % 0xFFFF + 1
     else:
-        sums = (
-            pseudo
-            + segment.src_port
-            + segment.dst_port
-            + (seq >> 16)
-            + (seq & 0xFFFF)
-            + (ack >> 16)
-            + (ack & 0xFFFF)
-            + offset_flags
-            + segment.wnd
-            + segment.up
-        )
+        # seq and ack as they are: 2**16 is 1 modulo 0xFFFF, so their halves need no adding up.
+        sums = pseudo + src_port + dst_port + seq + ack + offset_flags + wnd + up
         if options:
             sums += int.from_bytes(options, "big")
         check = checksum(segment.payload, sums)
-    header = _HEADER.pack(
-        segment.src_port, segment.dst_port, seq, ack, offset_flags, segment.wnd, check, segment.up
-    )
+    header = _HEADER.pack(src_port, dst_port, seq, ack, offset_flags, wnd, check, up)
     return header + options if options else header
 
 

@@ -76,19 +76,6 @@ def test_real_time_is_shown_as_the_time_of_day_here(caplog: pytest.LogCaptureFix
     assert record.getMessage()[5:] == ":20.250000 h drop no_route"
 
 
-def test_the_kernels_talk_in_ipv6_is_told_of_once() -> None:
-    lines: list[str] = []
-    observer = LogObserver(lines.append, packets=False)
-    for at in (0.0, 1.0, 2.0):
-        observer.on_event(Dropped(at, "h", "tap0", "eth_ipv6", bytes(70)))
-    observer.on_event(Dropped(3.0, "h", "tap0", "eth_unknown_type", bytes(60)))
-    assert lines == [
-        "00:00:00.000000 tap0 drop eth_ipv6 (70 bytes): IPv6 is not spoken here; "
-        "of the next ones there is no line",
-        "00:00:03.000000 tap0 drop eth_unknown_type (60 bytes)",
-    ]
-
-
 def test_where_there_are_several_hosts_each_line_says_whose_it_is() -> None:
     said: list[str] = []
     observer = LogObserver(said.append, packets=True, hosts=True)

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import pytest
 import trio
 import trio.testing
+from tcp_frames import headers_of
 
 from pystack.core.addresses import parse_ip4
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.device.tap_device import TapDevice, takes_big_tcp
 from pystack.runtime.device.virtio_net import header_of
-from pystack.wire import ethernet, ipv4, segment_frame, tcp
+from pystack.wire import ethernet, ipv4, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed, cut_down, split
 
 A, B = parse_ip4("10.77.0.1"), parse_ip4("10.77.0.2")
@@ -88,7 +89,7 @@ def big_frame() -> SuperFrame:
     text = memoryview(bytes(range(250)) * 900)
     segment = tcp.Segment(1, 2, 2**32 - 100, 4, tcp.ACK, 5, b"", text[:90_000])
     segment.more = (text[90_000:],)
-    headers, *_ = segment_frame.pack(segment, A, B, bytes(6), bytes(6), partial=True)
+    headers = headers_of(segment, A, B, bytes(6), bytes(6), partial=True)
     return SuperFrame(headers, segment.payload, CHECKSUM_PARTIAL, 1460, segment.more)
 
 

@@ -17,12 +17,19 @@ from stack_bench import (
     udp_frame,
 )
 
-from pystack.core.addresses import BROADCAST_MAC, LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED
+from pystack.core.addresses import (
+    BROADCAST_MAC,
+    LIMITED_BROADCAST,
+    LOOPBACK,
+    UNSPECIFIED,
+    parse_ip6,
+)
 from pystack.observe.observer import Dropped, FrameSeen
-from pystack.wire import arp, ethernet, ipv4, udp
+from pystack.wire import arp, ethernet, ipv4, ipv6, udp
 from pystack.wire.checksum import checksum
 from pystack.wire.frame import Frame
 
+PEER6, FAR6, GROUP6 = (parse_ip6(text) for text in ("fd00::2", "fd00:1::9", "ff02::99"))
 GROUP_MAC = bytes.fromhex("01005e0000fb")
 GOOD_IP = ip_packet(b"data", proto=253)
 
@@ -47,10 +54,18 @@ FRAMES_AND_REASONS = {
     "unknown type": (frame_of(b"", ethertype=0x88CC), "eth_unknown_type"),
     "802.3 length": (frame_of(bytes(46), ethertype=46), "eth_802_3_length"),
     "highest length": (frame_of(bytes(46), ethertype=0x05FF), "eth_802_3_length"),
-    "IPv6": (frame_of(bytes(40), ethertype=ethernet.IPV6), "eth_ipv6"),
+    "IPv6 version": (frame_of(bytes(40), ethertype=ethernet.IPV6), "ip6_bad_version"),
+    "IPv6 for others": (
+        frame_of(ipv6.pack_header(PEER6, FAR6, ipv4.UDP, 0), ethertype=ethernet.IPV6),
+        "ip_for_others",
+    ),
     "IPv6 to a group": (
-        frame_of(bytes(40), dst=bytes.fromhex("333300000001"), ethertype=ethernet.IPV6),
-        "eth_ipv6",
+        frame_of(
+            ipv6.pack_header(PEER6, GROUP6, ipv4.UDP, 0),
+            dst=bytes.fromhex("333300000099"),
+            ethertype=ethernet.IPV6,
+        ),
+        "ip_group_not_joined",
     ),
     "header only": (frame_of(b""), "ip_truncated"),
     "IP cut short": (frame_of(GOOD_IP[:19]), "ip_truncated"),

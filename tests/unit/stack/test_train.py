@@ -1,11 +1,12 @@
 """Super-frames of one batch that continue one another reach their connection as one segment."""
 
 import pytest
-from stack_bench import HERE, PEER, PEER_MAC, Bench, frame_of, ip_packet
+from stack_bench import HERE, PEER, Bench, frame_of, ip_packet
+from tcp_frames import segment_in
 
 from pystack.observe.observer import FrameSeen
 from pystack.stack.tcp_socket import TcpSocket
-from pystack.wire import ipv4, segment_frame, tcp
+from pystack.wire import ipv4, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN, SuperFrame
 
 PORT, PEER_PORT = 80, 5000
@@ -20,8 +21,7 @@ class Peer:
         self.bench = bench
         self.listener = bench.host.tcp.listen(HERE, PORT)
         self._arrive(tcp.SYN, PEER_ISS, 0)
-        answer = segment_frame.parse(bench.taken()[-1], PEER_MAC)
-        assert answer is not None
+        answer = segment_in(bench.taken()[-1])
         self.ack = answer.seq + 1
         self._arrive(tcp.ACK, PEER_ISS + 1, self.ack)
         self.socket: TcpSocket = self.listener.ready[0]
@@ -88,8 +88,7 @@ def test_one_ack_for_all_of_them(peer: Peer) -> None:
     peer.bench.taken()
     peer.batch(*(peer.frame(2000 * n, bytes(2000)) for n in range(4)))
     (frame,) = peer.bench.taken()
-    answer = segment_frame.parse(frame, PEER_MAC)
-    assert answer is not None
+    answer = segment_in(frame)
     assert answer.ack == (PEER_ISS + 1 + 8000) & 0xFFFFFFFF
 
 

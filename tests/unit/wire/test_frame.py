@@ -7,9 +7,10 @@ import dpkt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tcp_frames import headers_of
 
 from pystack.core.errors import WireError
-from pystack.wire import ethernet, ipv4, segment_frame, tcp, udp
+from pystack.wire import ethernet, ipv4, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_GOOD,
     CHECKSUM_PARTIAL,
@@ -184,9 +185,8 @@ def big_frame(flags: int) -> SuperFrame:
     text = memoryview(BIG)
     segment = tcp.Segment(1, 2, 2**32 - 70_000, 4, flags, 5, options, text[:100_000])
     segment.more = (text[100_000:100_001], text[100_001:])
-    parts = segment_frame.pack(segment, SRC, DST, SRC_MAC, DST_MAC, partial=True)
-    head = b"".join(parts[:2])
-    return SuperFrame(head, parts[2], CHECKSUM_PARTIAL, 1448, segment.more)
+    head = headers_of(segment, SRC, DST, SRC_MAC, DST_MAC, partial=True)
+    return SuperFrame(head, segment.payload, CHECKSUM_PARTIAL, 1448, segment.more)
 
 
 def test_a_packet_beyond_64_kib_has_no_length_and_is_read_all_the_same() -> None:
