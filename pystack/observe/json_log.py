@@ -17,7 +17,7 @@ class JsonObserver:
     """An observer that hands on a line for each event, as `LogObserver` does."""
 
     def __init__(
-        self, say: Callable[[str], object], packets: bool, wall_clock_offset_s: float = 0.0
+        self, say: Callable[[str], object], *, packets: bool, wall_clock_offset_s: float = 0.0
     ) -> None:
         """`say` takes each line; `packets`: there is one for each frame too."""
         self._say = say

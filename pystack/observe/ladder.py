@@ -222,7 +222,7 @@ def _lifelines(rung: Rung, hosts: Sequence[str], columns: Sequence[int], width: 
             _arrow(row, start, columns[hosts.index(name)])
     else:
         end = columns[hosts.index(rung.towards)] if rung.towards else None
-        _lost(row, start, end, len(hosts) > 1 and start < columns[-1])
+        _lost(row, start, end, room_right=len(hosts) > 1 and start < columns[-1])
     return "".join(row)
 
 
@@ -233,7 +233,7 @@ def _arrow(row: list[str], start: int, end: int) -> None:
     row[end - step] = ">" if step > 0 else "<"
 
 
-def _lost(row: list[str], start: int, end: int | None, room_right: bool) -> None:
+def _lost(row: list[str], start: int, end: int | None, *, room_right: bool) -> None:
     """Draw the beginning of an arrow. `end`: where it was to arrive; None: nobody knows."""
     step = 1 if (end > start if end is not None else room_right) else -1
     for distance in range(1, _LOST_WIDTH):

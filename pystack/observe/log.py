@@ -31,9 +31,9 @@ class LogObserver:
     def __init__(
         self,
         say: Callable[[str], object],  # takes each line
+        *,
         packets: bool,
         wall_clock_offset_s: float = 0.0,  # what to add to the world's time for seconds since 1970
-        *,
         hosts: bool = False,  # there are several: each line says whose it is
     ) -> None:
         self._say = say

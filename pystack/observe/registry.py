@@ -57,12 +57,17 @@ def _pcap(
 
 def _log(scene: Scene, *, packets: bool = False) -> Observer:
     """`log [packets]`: a line for each event, and if wanted for each packet."""
-    return LogObserver(scene.say, packets, scene.wall_clock_offset_s, hosts=scene.has_hosts)
+    return LogObserver(
+        scene.say,
+        packets=packets,
+        wall_clock_offset_s=scene.wall_clock_offset_s,
+        hosts=scene.has_hosts,
+    )
 
 
 def _json(scene: Scene, *, packets: bool = False) -> Observer:
     """`json [packets]`: the same for programs, each line an object."""
-    return JsonObserver(scene.say, packets, scene.wall_clock_offset_s)
+    return JsonObserver(scene.say, packets=packets, wall_clock_offset_s=scene.wall_clock_offset_s)
 
 
 class _Ladder:

@@ -347,15 +347,26 @@ class Network:
     # what happens to it
 
     def now(self) -> float:
-        """Return the seconds since the network was opened."""
-        return self._times().now()
+        """Return the world's time in seconds: that of all hosts, and `trio.current_time()`."""
+        return self.driver.now()
+
+    @property
+    def opened_at(self) -> float:
+        """Return when it was opened, in the world's time."""
+        return self._times().origin
 
     def at(self, when: str | float, fn: Callable[[], object]) -> Handle:
-        """Call `fn()` at `when`, counted from the network's opening; `cancel` takes it back.
+        """Call `fn()` at `when`: an instant of `now`, or a text ("5s") since the network's opening.
 
-        An error in it ends the run. Raises ConfigError for what has passed already.
+        In virtual time, where a network is mostly opened at 0, the two are the same. What is
+        returned has a `cancel`. An error in `fn` ends the run. Raises ConfigError for what has
+        passed already.
         """
         return self._times().at(when, fn)
+
+    def after(self, delay: str | float, fn: Callable[[], object]) -> Handle:
+        """Call `fn()` so long from now: seconds, or a text ("5s"). See `at`."""
+        return self._times().after(delay, fn)
 
     def timeline(self, steps: Iterable[Step]) -> list[Handle]:
         """Call several functions, each at its time: [(5, fn), ("8s", other)]. See `at`."""
@@ -446,7 +457,7 @@ class Network:
     def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
         scene = Scene(
             say=say,
-            began_at=self._times().origin,
+            began_at=self.opened_at,
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
             open_file=self._open_file,
             names=self.topology.names_by_address,

@@ -90,7 +90,7 @@ def joining(spec: LabSpec, ends: tuple[str, str]) -> list[LinkSpec]:
     return [link for link in spec.links if {link.a, link.b} == set(ends)]
 
 
-def turned(words: Mapping[str, object], is_turned: bool) -> dict[str, object]:
+def turned(words: Mapping[str, object], *, is_turned: bool) -> dict[str, object]:
     """Return the words of `set` with the two directions changed, if that is what they mean."""
     other = {"a_to_b": "b_to_a", "b_to_a": "a_to_b"}
     return {other.get(word, word) if is_turned else word: words[word] for word in words}
@@ -133,7 +133,7 @@ def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:
         if not links:
             raise ConfigError(f"there is no link between {event.link[0]} and {event.link[1]}")
         for link in links:
-            words = turned(event.words, event.link[0] != link.a)
+            words = turned(event.words, is_turned=event.link[0] != link.a)
             for direction, sent in zip(("a_to_b", "b_to_a"), _directions(link), strict=True):
                 given = words.get(direction, {})
                 assert isinstance(given, dict)

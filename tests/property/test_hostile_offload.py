@@ -131,7 +131,11 @@ def test_a_host_takes_them_all(watched: bool) -> None:
     target.host.observers.clear()
     ladder = LadderRecorder()
     if watched:
-        target.host.observers += [LogObserver(lines.append, True), PcapWriter(io.BytesIO()), ladder]
+        target.host.observers += [
+            LogObserver(lines.append, packets=True),
+            PcapWriter(io.BytesIO()),
+            ladder,
+        ]
     for number, frame in enumerate(frames("host", 3000)):
         now = 0.001 * number
         target.scheduler.run_due(now)
@@ -219,7 +223,7 @@ def test_a_link_with_every_stage_carries_them_or_counts_them() -> None:
     link = Link(scheduler, 1, "link", config, config)
     arrived: list[Frame] = []
     link.b.attach(lambda frame, _now: arrived.append(frame))
-    link.observers.append(LogObserver(lambda _line: None, True))
+    link.observers.append(LogObserver(lambda _line: None, packets=True))
     for number, frame in enumerate(frames("link", 3000)):
         scheduler.run_due(0.001 * number)
         link.a.send(frame, 0.001 * number)

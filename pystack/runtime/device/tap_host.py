@@ -133,7 +133,7 @@ def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> Non
     if config.verbosity:
         packets = config.verbosity > 1
         kind = JsonObserver if config.json else LogObserver
-        host.observe(kind(_events.info, packets, offset_s))
+        host.observe(kind(_events.info, packets=packets, wall_clock_offset_s=offset_s))
     scene = Scene(
         say=_events.warning,  # shown with any verbosity
         began_at=trio.current_time(),

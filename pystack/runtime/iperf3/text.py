@@ -71,7 +71,9 @@ def summary_lines(
             is_here = flow.sends is is_sender
             if is_here or there is not None:
                 stream = here[index] if is_here or there is None else there[index]
-                yield _line(parameters, flow, stream, _told(parameters, stream, is_sender), end)
+                yield _line(
+                    parameters, flow, stream, _told(parameters, stream, is_sender=is_sender), end
+                )
     for is_sender in (True, False):
         for sends in (True, False):
             of_these = [i for i, flow in enumerate(flows) if flow.sends is sends]
@@ -80,10 +82,10 @@ def summary_lines(
                 continue
             flow = flows[of_these[0]]
             total = summed([streams[i] for i in of_these])
-            yield _line(parameters, flow, total, _told(parameters, total, is_sender), end)
+            yield _line(parameters, flow, total, _told(parameters, total, is_sender=is_sender), end)
 
 
-def _told(parameters: Parameters, stream: StreamResult, is_sender: bool) -> str:
+def _told(parameters: Parameters, stream: StreamResult, *, is_sender: bool) -> str:
     rest = _rest(parameters, stream, sends=is_sender, jitter=True)
     return f"{rest:{0 if parameters.udp else 15}}  {'sender' if is_sender else 'receiver'}"
 

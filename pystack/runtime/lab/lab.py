@@ -313,7 +313,7 @@ class _Lab:
             self._on_line(tell(event))
             self._do(net, event)
 
-        net.at(event.at_s, happen)
+        net.at(net.opened_at + event.at_s, happen)
 
     def _do(self, net: Network, event: EventSpec) -> None:
         """Let one entry of the timeline happen."""
@@ -334,10 +334,10 @@ class _Lab:
                     if {spec.a, spec.b} == set(event.link):
                         is_turned = event.link[0] != spec.a
                         if event.action == "set":
-                            link.set(**turned(event.words, is_turned))  # type: ignore[arg-type]
+                            link.set(**turned(event.words, is_turned=is_turned))  # type: ignore[arg-type]
                         else:
                             direction = event.direction and next(
-                                iter(turned({event.direction: None}, is_turned))
+                                iter(turned({event.direction: None}, is_turned=is_turned))
                             )
                             getattr(link, event.action)(direction)
 

@@ -143,7 +143,7 @@ class HostSocket(trio.socket.SocketType):
         """Return False: no other process can have it."""
         return False
 
-    def set_inheritable(self, inheritable: bool) -> None:
+    def set_inheritable(self, inheritable: bool) -> None:  # noqa: FBT001 - the standard library's
         """Take False; True cannot be."""
         if inheritable:
             self._refuse("set_inheritable")

@@ -13,7 +13,7 @@ ENDS = (("10.77.0.2", 80), ("10.77.0.1", 40324))
 
 def objects_of(events: list[Event], packets: bool, offset_s: float = 0.0) -> list[object]:
     lines: list[str] = []
-    observer = JsonObserver(lines.append, packets, offset_s)
+    observer = JsonObserver(lines.append, packets=packets, wall_clock_offset_s=offset_s)
     for event in events:
         observer.on_event(event)
     return [json.loads(line) for line in lines]
