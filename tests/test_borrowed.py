@@ -1,0 +1,263 @@
+"""What we use of other libraries that they do not promise to keep: one list, held against them.
+
+A library may change such a name in any release. Then this is the test that says so, and where it is
+used, before a stranger of our users does.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from functools import reduce
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Final, NamedTuple
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+class Borrowed(NamedTuple):
+    """Names of one class or module that are not public, or public and nowhere documented."""
+
+    library: str  # its distribution
+    owner: str  # "module" or "module:Class"
+    names: tuple[str, ...]  # attributes, also those that only its methods set
+    used_in: str  # below pystack/
+
+
+BORROWED: Final = (
+    # The order of tasks that are ready at once, and whether all of them wait
+    Borrowed(
+        "trio",
+        "trio._core._run",
+        ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r", "GLOBAL_RUN_CONTEXT"),
+        "runtime/driver/virtual.py",
+    ),
+    Borrowed(
+        "trio",
+        "trio._core._run:Runner",
+        ("runq", "waiting_for_idle", "entry_queue"),
+        "runtime/driver/virtual.py",
+    ),
+    Borrowed("trio", "trio._core._entry_queue:EntryQueue", ("size",), "runtime/driver/virtual.py"),
+    # By the names of their functions: what a task waits for
+    Borrowed("trio", "trio._core._traps", ("wait_task_rescheduled",), "runtime/driver/virtual.py"),
+    Borrowed("trio", "trio._threads", ("to_thread_run_sync",), "runtime/driver/virtual.py"),
+    # AnyIO looks for Python's socket there; ours has the name too
+    Borrowed("trio", "trio._socket:_SocketType", ("_sock",), "runtime/socket/anyio_listener.py"),
+    # A connection of our own under hypercorn's protocols
+    Borrowed(
+        "hypercorn",
+        "hypercorn.trio.tcp_server:TCPServer",
+        (
+            *("app", "config", "context", "idle_task", "protocol", "send_lock", "state"),
+            *("_idle_timeout", "_initiate_server_close", "_read_data", "protocol_send", "run"),
+        ),
+        "apps/asgi/connection.py",
+    ),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.trio.task_group:TaskGroup",
+        ("_nursery", "spawn", "spawn_app"),
+        "apps/asgi/connection.py",
+    ),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.protocol:ProtocolWrapper",
+        ("handle", "initiate", "protocol"),
+        "apps/asgi/connection.py",
+    ),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.protocol.h11:H11Protocol",
+        ("_check_protocol", "connection"),
+        "apps/asgi/connection.py",
+    ),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.events",
+        ("Closed", "Event", "RawData", "Updated"),
+        "apps/asgi/connection.py",
+    ),
+    Borrowed(
+        "hypercorn", "hypercorn.trio.worker_context", ("WorkerContext",), "apps/asgi/connection.py"
+    ),
+    Borrowed("hypercorn", "hypercorn.app_wrappers", ("ASGIWrapper",), "apps/asgi/application.py"),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.trio.lifespan:Lifespan",
+        ("app", "asgi_send", "handle_lifespan", "wait_for_shutdown", "wait_for_startup"),
+        "apps/asgi/lifespan.py",
+    ),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.utils",
+        ("LifespanFailureError", "LifespanTimeoutError"),
+        "apps/asgi/lifespan.py",
+    ),
+    Borrowed(
+        "hypercorn",
+        "hypercorn.typing",
+        ("AppWrapper", "ASGIReceiveEvent", "ASGISendEvent", "ConnectionState", "Scope"),
+        "apps/asgi/connection.py",
+    ),
+    Borrowed("hypercorn", "hypercorn.typing", ("LifespanState",), "apps/asgi/lifespan.py"),
+    # Frames that are not written in hexadecimal for a log, and fewer closed streams in memory
+    Borrowed(
+        "h2",
+        "h2.connection:H2Connection",
+        ("_receive_frame", "MAX_CLOSED_STREAMS"),
+        "apps/http/http2.py",
+    ),
+    Borrowed("hyperframe", "hyperframe.frame:Frame", ("serialize_body",), "apps/http/http2.py"),
+    # Payloads that are bounded while they are inflated
+    Borrowed(
+        "wsproto",
+        "wsproto.frame_protocol",
+        (
+            "CloseReason",
+            "Frame",
+            "FrameDecoder",
+            "FrameProtocol",
+            "Opcode",
+            "ParseFailed",
+            "RsvBits",
+        ),
+        "apps/websocket/",
+    ),
+    # Names of strangers, whose pointers are bounded
+    Borrowed("dnspython", "dns.wire:Parser", ("current", "get_name", "wire"), "wire/dns.py"),
+    # Tests by Hypothesis in virtual time, beside pytest-trio
+    Borrowed(
+        "pytest-trio", "pytest_trio.plugin", ("_trio_test_runner_wrapped",), "testing/plugin.py"
+    ),
+    # Python's own
+    Borrowed("", "sys", ("_getframe",), "runtime/socket/seal.py"),
+)
+# The words of what we call by position, or in place of which others are called
+SIGNATURES: Final = {
+    ("hypercorn", "hypercorn.protocol:ProtocolWrapper.__init__"): (
+        "self app config context task_group state ssl client server send alpn_protocol"
+    ),
+    ("hypercorn", "hypercorn.trio.tcp_server:TCPServer.__init__"): (
+        "self app config context state stream"
+    ),
+    ("hypercorn", "hypercorn.trio.task_group:TaskGroup.spawn_app"): "self app config scope send",
+    ("h2", "h2.connection:H2Connection._receive_frame"): "self frame",
+    ("hyperframe", "hyperframe.frame:Frame.serialize_body"): "self",
+    ("dnspython", "dns.wire:Parser.get_name"): "self origin decompress",
+}
+# Of types alone, for type checkers, which run with one version
+FOR_TYPES: Final = {"_Decompress", "_Compress"}
+
+
+def what_to_do(library: str, name: str, used_in: str) -> str:
+    at = f"{library} {version(library)}" if library else "this Python"
+    return (
+        f"{at} has another {name}, or none. pystack/{used_in} uses it: see what stands in its "
+        "place and use that, or say in pyproject.toml below which version it is as it was"
+    )
+
+
+def owner_of(path: str) -> object:
+    module, _, attributes = path.partition(":")
+    start: object = import_module(module)
+    return reduce(getattr, attributes.split(".") if attributes else (), start)
+
+
+def code_of(owner: object) -> Iterator[CodeType]:
+    """Yield all code of a class or a module, of functions inside of functions too."""
+    waiting = [
+        each.__code__
+        for part in (owner.__mro__ if isinstance(owner, type) else (owner,))
+        for each in vars(part).values()
+        if isinstance(each, FunctionType)
+    ]
+    while waiting:
+        code = waiting.pop()
+        yield code
+        waiting += [each for each in code.co_consts if isinstance(each, CodeType)]
+
+
+def has(owner: object, name: str) -> bool:
+    """Tell whether it has the name, or its code sets or asks for it."""
+    known = {*dir(owner), *getattr(owner, "__annotations__", ()), *getattr(owner, "__slots__", ())}
+    return name in known or any(
+        name in (*code.co_names, *(each for each in code.co_consts if isinstance(each, str)))
+        for code in code_of(owner)
+    )
+
+
+@pytest.mark.parametrize("row", BORROWED, ids=lambda row: row.owner)
+def test_what_is_borrowed_is_there_and_used(row: Borrowed) -> None:
+    owner = owner_of(row.owner)
+    place = ROOT / "pystack" / row.used_in
+    files = [place] if place.is_file() else sorted(place.glob("*.py"))
+    text = "".join(file.read_text("utf-8") for file in files)
+    for name in row.names:
+        assert has(owner, name), what_to_do(row.library, f"{row.owner}.{name}", row.used_in)
+        assert name in text, (
+            f"pystack/{row.used_in} does not use {name} any more: take it off the list"
+        )
+
+
+@pytest.mark.parametrize(("library", "function"), SIGNATURES, ids=lambda word: word)
+def test_what_is_called_takes_what_it_took(library: str, function: str) -> None:
+    words = " ".join(inspect.signature(owner_of(function)).parameters)  # type: ignore[arg-type]
+    expected = SIGNATURES[library, function]
+    used_in = next(row.used_in for row in BORROWED if row.owner == function.rpartition(".")[0])
+    assert words == expected, what_to_do(library, f"{function}({expected})", used_in)
+
+
+def test_nothing_is_borrowed_beside_the_list() -> None:
+    owners = {row.owner.rpartition(":")[2] for row in BORROWED}
+    listed = {name for row in BORROWED for name in row.names} | owners | FOR_TYPES
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "pystack").rglob("*.py")}
+    own = {name for tree in trees.values() for name in names_made(tree)}
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path, tree in trees.items()
+        for line, name in private_uses(tree)
+        if name not in own | listed
+    ]
+    assert found == [], "names of others that they keep to themselves: put them on the list"
+
+
+def names_made(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a module of ours makes."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node.name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.Attribute(attr=name, ctx=ast.Store(), value=ast.Name(id="self" | "cls")):
+                yield name
+
+
+def private_uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield where something is used that begins with an underscore, or is hypercorn's."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names, lineno=line):
+                is_private = any(part.startswith("_") for part in module.split("."))
+                is_hypercorns = module.startswith("hypercorn.") and module != "hypercorn.config"
+                if module != "__future__" and not module.startswith("pystack"):
+                    for each in names:
+                        if is_private or is_hypercorns or each.name.startswith("_"):
+                            yield line, each.name
+            case ast.Attribute(attr=name, lineno=line) if is_private_name(name):
+                yield line, name
+            case ast.Call(
+                func=ast.Name(id="getattr" | "setattr" | "delattr"),
+                args=[_, ast.Constant(value=str(name)), *_],
+                lineno=line,
+            ) if is_private_name(name):
+                yield line, name
+
+
+def is_private_name(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
