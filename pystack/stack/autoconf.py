@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pystack.core.addresses import LINK_LOCAL6, V6, Ip, Prefix, is_link_local
+from pystack.core.addresses import LINK_LOCAL6, UNSPECIFIED6, V6, Ip, Prefix, is_link_local
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
 from pystack.stack.neighbors import NeighborState
 from pystack.stack.own_addresses import START_DELAY_S, OwnAddresses, until
 from pystack.stack.routes import Route
-from pystack.stack.sources import scoped
+from pystack.stack.sources import scoped, source_on
 from pystack.wire import ipv6, nd
 
 if TYPE_CHECKING:
@@ -221,7 +221,8 @@ class Autoconfiguration:
             routes.remove(prefix)
         elif routes.find(prefix) is not None:
             return  # one that was given by hand, or of another link, is not to be outdone
-        source = self._interface.addresses[0].address
+        own = source_on(self._interface, prefix.network)
+        source = UNSPECIFIED6 if own is None else own.address
         route = self._installed[prefix] = Route(prefix, self._interface, router, source)
         routes.add(route)
 

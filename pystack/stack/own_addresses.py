@@ -260,6 +260,7 @@ class OwnAddresses:
         deprecated = now >= own.preferred_until
         self._host.assign(self._interface, own)
         self._become(own, AddressState.DEPRECATED if deprecated else AddressState.PREFERRED, now)
+        self._on_changed(now)
 
     def _remove(self, own: InterfaceAddress, now: float) -> None:
         trial = self._trials.pop(own, None)

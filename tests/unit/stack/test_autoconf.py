@@ -121,7 +121,7 @@ def test_what_is_not_link_local_is_no_router(bench: Bench6, src: Ip) -> None:
 def test_a_router_is_used_as_long_as_it_says(bench: Bench6) -> None:
     bench.advertised(lifetime_s=100, at=10.0)
     assert gateway(bench) == "fe80::f1%2"
-    assert bench.routes()[-1] == "default via fe80::f1%2 dev eth0 src fe80::1%2"
+    assert bench.routes()[-1] == "default via fe80::f1%2 dev eth0 src fd00::1"
     entry = bench.neighbors.find(zoned(ROUTER))
     assert entry is not None
     assert (entry.state.value, entry.is_router) == ("STALE", True)
@@ -268,7 +268,7 @@ def test_whoever_says_he_is_many_routers_fills_no_memory(bench: Bench6) -> None:
         address = Ip(V6 | 0xFE80 << 112 | 0x1000 + number)
         bench.advertised(
             address,
-            prefixes=[prefix_said(f"2001:db8:{number:x}::/64", autonomous=False)],
+            prefixes=[prefix_said(f"2001:db8:{number + 1:x}::/64", autonomous=False)],
             rdnss=[nd.Rdnss(100, (Ip(FAR6 + number),))],
             dnssl=[nd.Dnssl(100, (f"n{number}.example",))],
         )
