@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Unpack
+from typing import Unpack
 
 import trio
 
@@ -40,14 +40,12 @@ from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.congestion.registry import ControlLike
-from pystack.topology.addressing import parse_subnet
+from pystack.topology.addressing import DEFAULT_IP, IpVersions, parse_subnets
 from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Addresses, Topology
-
-DEFAULT_SUBNET: Final = "10.0.0.0/24"
 
 # What a link can join: the things themselves, or their names.
 NodeLike = TrioHost | Switch | Station | Attached | NameServer | str
@@ -57,16 +55,23 @@ class Network:
     """Hosts and what is between them. `async with` opens it, and ends it without a word."""
 
     def __init__(
-        self, *, seed: int | None = None, subnet: str = DEFAULT_SUBNET, seal: bool = False
+        self,
+        *,
+        seed: int | None = None,
+        ip: IpVersions = DEFAULT_IP,
+        subnet: str | None = None,
+        subnet6: str | None = None,
+        seal: bool = False,
     ) -> None:
         """`seed`: of everything that is left to chance; None: one that nobody knows.
 
-        `subnet`: addresses that nobody gives come from it. `seal`: let what would reach the
-        machine's own network fail (`pystack.runtime.socket.seal`). Raises ConfigError.
+        `ip`: the IP versions that there are: "both", "4" or "6" alone. `subnet`, `subnet6`:
+        addresses that nobody gives come from them; None: 10.0.0.0/24, fd00::/64. `seal`: let what
+        would reach the machine's own network fail (`pystack.runtime.socket.seal`). ConfigError.
         """
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
-        self.subnet = parse_subnet(subnet)
+        self.subnets = parse_subnets(ip, subnet, subnet6)
         self.hosts: dict[str, TrioHost] = {}  # routers too
         self.switches: dict[str, Switch] = {}
         self.links: list[NetworkLink] = []
@@ -93,7 +98,7 @@ class Network:
             self._driver = driver
             self.nursery.start_soon(driver.run)
         scheduler = self._driver.scheduler
-        self._topology = Topology(scheduler, self.seed, self.subnet)
+        self._topology = Topology(scheduler, self.seed, *self.subnets)
         self._timeline = Timeline(scheduler, scheduler.now)
         socket_factory.install()
         if self.seal:
@@ -161,6 +166,7 @@ class Network:
         name: str,
         *,
         address: Addresses = None,
+        address6: Addresses = None,
         tcp: TcpConfig | None = None,
         tcp_limits: TcpLimits | None = None,
         congestion: ControlLike | None = None,
@@ -168,6 +174,7 @@ class Network:
     ) -> TrioHost:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
+        `address` is of IPv4, `address6` of IPv6 ("fd00::9/64").
         `tcp`: what its connections are given, `tcp_limits`: what they may do together; None: the
         defaults. `congestion`: their control, in place of that in `tcp`: a name with its words, a
         class, or what makes one of the largest segment in bytes. `dns`: whom it asks for names (see
@@ -176,13 +183,14 @@ class Network:
         """
         config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(self.topology.host(name, address), config, limits, asks)
+        return self._add(self.topology.host(name, address, address6), config, limits, asks)
 
     def router(
         self,
         name: str,
         *,
         address: Addresses = None,
+        address6: Addresses = None,
         tcp: TcpConfig | None = None,
         tcp_limits: TcpLimits | None = None,
         congestion: ControlLike | None = None,
@@ -191,7 +199,7 @@ class Network:
         """Add a router: a host that forwards, and can run programs as well. See `host`."""
         config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(self.topology.router(name, address), config, limits, asks)
+        return self._add(self.topology.router(name, address, address6), config, limits, asks)
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -202,39 +210,61 @@ class Network:
         switch.observers.extend(self._observers)
         return switch
 
-    def station(self, name: str, *, address: Addresses = None) -> Station:
+    def station(
+        self, name: str, *, address: Addresses = None, address6: Addresses = None
+    ) -> Station:
         """Add a place for something that has a stack of its own. Raises ConfigError."""
-        return self.topology.station(name, address)
+        return self.topology.station(name, address, address6)
 
-    def tap(self, name: str, *, address: Addresses = None, offload: bool = False) -> TapNode:
+    def tap(
+        self,
+        name: str,
+        *,
+        address: Addresses = None,
+        address6: Addresses = None,
+        offload: bool = False,
+    ) -> TapNode:
         """Add a TAP device of the machine: its kernel is a station on the link that this gets.
 
-        The kernel's end has an address of the segment, unless given, and routes to the lab's other
+        The kernel's end has addresses of the segment, unless given, and routes to the lab's other
         segments. It comes up by itself; `await tap.up()` waits for it. Real time only. ConfigError.
         """
-        tap = TapNode(self, name, address, offload=offload)
+        tap = TapNode(self, name, (address, address6), offload=offload)
         self.attached[name] = tap
         return tap
 
     def namespace(
-        self, name: str, *, address: Addresses = None, dns: AskWords = True, offload: bool = False
+        self,
+        name: str,
+        *,
+        address: Addresses = None,
+        address6: Addresses = None,
+        dns: AskWords = True,
+        offload: bool = False,
     ) -> Namespace:
         """Add a network namespace of the machine, in which real programs run: `namespace.run`.
 
         Its default route, and with `dns` its names, are the lab's; `dns` may be whom it asks, too.
         It is made when needed, as root or else in a user namespace. Real time only. ConfigError.
         """
-        namespace = Namespace(self, name, address, dns=dns, offload=offload)
+        namespace = Namespace(self, name, (address, address6), dns=dns, offload=offload)
         self.attached[name] = namespace
         return namespace
 
-    def port(self, name: str, port: PortLike, *, address: Addresses = None) -> PortNode:
+    def port(
+        self,
+        name: str,
+        port: PortLike,
+        *,
+        address: Addresses = None,
+        address6: Addresses = None,
+    ) -> PortNode:
         """Add a node whose inside is a port: "replay file x.pcap", or one that a plug-in adds.
 
-        Whoever is on the far side of the port has an address of the link that this gets. It comes
+        Whoever is on the far side of the port has addresses of the link that this gets. It comes
         up by itself. Raises ConfigError.
         """
-        node = PortNode(self, name, PORTS.read(port), address)
+        node = PortNode(self, name, PORTS.read(port), (address, address6))
         self.attached[name] = node
         return node
 

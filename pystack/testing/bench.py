@@ -13,7 +13,9 @@ from pystack.core.errors import ConfigError
 from pystack.observe.ladder import LadderRecorder
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
-from pystack.runtime.network import DEFAULT_SUBNET, Network
+from pystack.runtime.network import Network
+from pystack.topology.addressing import DEFAULT_IP, IpVersions
+from pystack.topology.spec import SubnetWords
 
 RUNGS: Final = 40  # of the ladder that a failure shows
 
@@ -26,7 +28,9 @@ class Bench:
         seed: int,
         capture: Path | None,
         *,
-        subnet: str = DEFAULT_SUBNET,
+        ip: IpVersions = DEFAULT_IP,
+        subnet: str | None = None,
+        subnet6: str | None = None,
         seal: bool = True,
         timeout_s: str | float | None = None,
     ) -> None:
@@ -39,7 +43,11 @@ class Bench:
         self.seed = seed
         self.capture = capture
         self.failed = False
-        self._subnet = subnet
+        self._subnets: SubnetWords = {"ip": ip}
+        if subnet is not None:
+            self._subnets["subnet"] = subnet
+        if subnet6 is not None:
+            self._subnets["subnet6"] = subnet6
         self._seal = seal
         self._timeout_s = timeout_s
         self._network: Network | None = None  # None: the test takes none
@@ -52,7 +60,7 @@ class Bench:
 
     def make_network(self) -> Network:
         """Return the network for the test that is to come, not open yet."""
-        self._network = Network(seed=self.seed, subnet=self._subnet, seal=self._seal)
+        self._network = Network(seed=self.seed, seal=self._seal, **self._subnets)
         self._was_opened = False
         self._given = self._given or self._network
         return self._network

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pystack.runtime.network import Network
     from pystack.testing.bench import Bench
 
-_WORDS: Final = ("seed", "subnet", "seal", "timeout_s")
+_WORDS: Final = ("seed", "ip", "subnet", "subnet6", "seal", "timeout_s")
 _DEFAULT_SEED: Final = 0
 _MAX_SEEDS: Final = 100_000
 _SEED_FIXTURE: Final = "pystack_seed"
@@ -63,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker."""
     config.addinivalue_line(
         "markers",
-        "pystack(seed=0, subnet='10.0.0.0/24', seal=True, timeout_s=None): "
+        "pystack(seed=0, ip='both', subnet='10.0.0.0/24', subnet6='fd00::/64', seal=True, "
+        "timeout_s=None): "
         "run an async test in virtual time, and say how its network is to be",
     )
 

@@ -1,12 +1,17 @@
-"""Addresses for all: each segment gets a block, each end of a link there one address of it."""
+"""Addresses for all: each segment gets a block, each end of a link there one address of it.
+
+Once for each IP version that the network has, by the same rules.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from pystack.core.addresses import (
-    Ip4,
+    V6,
+    Ip,
     Prefix,
+    is_link_local,
     is_loopback,
     is_usable_source,
     parse_prefix,
@@ -14,62 +19,106 @@ from pystack.core.addresses import (
 from pystack.core.errors import ConfigError
 from pystack.topology.nodes import End, HostAddress
 
-BLOCK_LENGTH: Final = 24  # of a segment's block, where there are several segments
+IpVersions = Literal["both", "4", "6"]
+IP_VERSIONS: Final = ("both", "4", "6")
+DEFAULT_IP: Final = "4"
+DEFAULT_SUBNET: Final = "10.0.0.0/24"
+# Unique local (RFC 4193), and short to read rather than random: a lab's addresses leave it for
+# nowhere but the machine that it runs on.
+DEFAULT_SUBNET6: Final = "fd00::/64"
+# Of a segment's block, where there are several segments; and what is above the last one, where a
+# host may have an address
+_BLOCK_LENGTH: Final = {False: 24, True: 64}
+_END: Final = {False: 0xE0000000, True: V6 | 0xFE80 << 112}
 
 
-def parse_subnet(text: str) -> Prefix:
-    """Read the block that addresses come from, "10.0.0.0/24". Raises ConfigError."""
-    subnet = parse_prefix(text)
-    if not is_usable_source(subnet.network) or is_loopback(subnet.network):
-        raise ConfigError(f"no host can have an address of the subnet {text}")
-    return subnet
+def parse_subnets(
+    ip: str = DEFAULT_IP, subnet: str | None = None, subnet6: str | None = None
+) -> tuple[Prefix, ...]:
+    """Read the blocks that addresses come from, one for each IP version. Raises ConfigError.
+
+    `ip`: the versions that there are, "both", "4" or "6"; `subnet`, `subnet6`: None: the default.
+    """
+    if ip not in IP_VERSIONS:
+        raise ConfigError(f"ip is one of {', '.join(IP_VERSIONS)}, and not {ip!r}")
+    found: list[Prefix] = []
+    for v6, word, text, default in (
+        (False, "subnet", subnet, DEFAULT_SUBNET),
+        (True, "subnet6", subnet6, DEFAULT_SUBNET6),
+    ):
+        version = "6" if v6 else "4"
+        if ip not in ("both", version):
+            if text is not None:
+                raise ConfigError(f"{word} is of IPv{version}, and the network has IPv{ip} alone")
+            continue
+        block = parse_prefix(default if text is None else text)
+        if block.is_v6 != v6:
+            other = "subnet" if v6 else "subnet6"
+            raise ConfigError(f"{word} is of IPv{version}; {text} belongs to {other}")
+        if not is_usable_source(block.network + v6) or is_loopback(block.network + v6):
+            raise ConfigError(f"no host can have an address of the subnet {text}")
+        if v6 and is_link_local(block.network):
+            raise ConfigError(f"{text} is for a link alone: no router passes it on")
+        found.append(block)
+    return tuple(found)
 
 
-def assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> list[tuple[End, HostAddress]]:
-    """Return an address for every end that has none yet, segment by segment.
+def assign(
+    segments: Sequence[Sequence[End]], subnets: Sequence[Prefix]
+) -> list[tuple[End, list[HostAddress]]]:
+    """Return the addresses, one of each subnet, for every end that has none yet.
 
     A block that is given by hand, or was given before, stays. Of the others, one segment that is
-    alone gets the whole subnet; several get the blocks of /24 that the subnet begins with, one
-    after the other (or as large as the subnet, where that is smaller). Raises ConfigError.
+    alone gets the whole subnet; several get the blocks of /24 (of IPv6 /64) that the subnet begins
+    with, one after the other (or as large as the subnet, where that is smaller). ConfigError.
     """
-    blocks = [_given_blocks(members) for members in segments]
+    found: dict[End, list[HostAddress]] = {}
+    for subnet in subnets:
+        for end, address in _assign(segments, subnet):
+            found.setdefault(end, []).append(address)
+    return list(found.items())
+
+
+def _assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> Iterator[tuple[End, HostAddress]]:
+    v6 = subnet.is_v6
+    blocks = [_given_blocks(members, v6) for members in segments]
     _check_apart(blocks, segments)
     free = _free_blocks(subnet, [block for own in blocks for block in own])
-    found: list[tuple[End, HostAddress]] = []
     for members, own in zip(segments, blocks, strict=True):
         if not own:
             own.append(subnet if len(segments) == 1 else next(free))
-        taken = {address for end in members for address, _ in _has_or_wants(end)}
-        candidates = iter(range(own[0].network, own[0].broadcast + 1))
+        taken = {address[0] for end in members if (address := _has_or_wants(end, v6))}
+        candidates = iter(range(own[0].network, last_of(own[0]) + 1))
         for end in members:
-            if end.addresses:
-                continue
-            wanted = _wanted(end)
-            found.append((end, wanted or (_next(own[0], candidates, taken, end), own[0])))
-    return found
+            if end.given_of(v6) is None:
+                wanted = _has_or_wants(end, v6)
+                yield end, wanted or (_next(own[0], candidates, taken, end), own[0])
 
 
-def _wanted(end: End) -> HostAddress | None:
-    wanted = end.node.wanted
+def last_of(block: Prefix) -> int:
+    """Return the highest address of a block."""
+    return block.network | (1 << (128 if block.is_v6 else 32) - block.length) - 1
+
+
+def _has_or_wants(end: End, v6: bool) -> HostAddress | None:
+    given = end.given_of(v6)
+    if given is not None:
+        return given
+    wanted = end.node.wanted[v6]
     return wanted[end.number] if end.number < len(wanted) else None
 
 
-def _has_or_wants(end: End) -> list[HostAddress]:
-    wanted = _wanted(end)
-    return end.addresses or ([] if wanted is None else [wanted])
-
-
-def _given_blocks(members: Sequence[End]) -> list[Prefix]:
+def _given_blocks(members: Sequence[End], v6: bool) -> list[Prefix]:
     """Return the blocks of a segment that are fixed, those in use first."""
-    in_use = [prefix for end in members for _, prefix in end.addresses]
-    wanted = [prefix for end in members for _, prefix in _has_or_wants(end)]
+    in_use = [given[1] for end in members if (given := end.given_of(v6))]
+    wanted = [address[1] for end in members if (address := _has_or_wants(end, v6))]
     return list(dict.fromkeys((*in_use, *wanted)))
 
 
 def _check_apart(blocks: Sequence[Sequence[Prefix]], segments: Sequence[Sequence[End]]) -> None:
-    in_order = sorted((block.network, block.length) for own in blocks for block in own)
+    in_order = sorted((block.network, last_of(block)) for own in blocks for block in own)
     # Blocks lie inside one another or apart: where two overlap, two neighbours do.
-    if all(other[0] > one[0] | (0xFFFFFFFF >> one[1]) for one, other in pairwise(in_order)):
+    if all(other[0] > one[1] for one, other in pairwise(in_order)):
         return
     seen: list[tuple[Prefix, Sequence[End]]] = []
     for own, members in zip(blocks, segments, strict=True):
@@ -86,32 +135,37 @@ def _check_apart(blocks: Sequence[Sequence[Prefix]], segments: Sequence[Sequence
 
 def _free_blocks(subnet: Prefix, known: Sequence[Prefix]) -> Iterator[Prefix]:
     """Go through the blocks for segments that none of the known ones overlaps."""
-    length = max(subnet.length, BLOCK_LENGTH)
-    mask = Prefix.of(0, length).mask
-    inside = {block.network & mask for block in known if block.length >= length}
-    around: dict[int, set[int]] = {}  # by their masks
-    for block in known:
-        if block.length < length:
-            around.setdefault(block.mask, set()).add(block.network)
+    usual = _BLOCK_LENGTH[subnet.is_v6]
+    length = max(subnet.length, usual)
+    block = Prefix.of(subnet.network, length)
+    size = last_of(block) + 1 - block.network
+    inside = {other.network & block.mask for other in known if other.length >= length}
+    around: dict[int, dict[int, Prefix]] = {}  # by their masks
+    for other in known:
+        if other.length < length:
+            around.setdefault(other.mask, {})[other.network] = other
     number: int = subnet.network
-    while number <= 0xDFFFFFFF:  # what is above is no host's
-        if subnet.length < BLOCK_LENGTH and number not in subnet:
+    while number < _END[subnet.is_v6]:
+        if subnet.length < usual and number not in subnet:
             break
-        wide = [wider for wider, networks in around.items() if number & wider in networks]
+        wide = [found for mask, its in around.items() if (found := its.get(Ip(number & mask)))]
         if wide:
-            number = (number | ~wide[0] & 0xFFFFFFFF) + 1
+            number = last_of(wide[0]) + 1
             continue
         if number not in inside:
             yield Prefix.of(number, length)
-        number += 1 << (32 - length)
+        number += size
     raise ConfigError(f"the subnet {subnet} has no block of /{length} left for another segment")
 
 
-def _next(block: Prefix, candidates: Iterator[int], taken: set[Ip4], end: End) -> Ip4:
-    special = (block.network, block.broadcast) if block.has_broadcast else ()
+def _next(block: Prefix, candidates: Iterator[int], taken: set[Ip], end: End) -> Ip:
+    # Of IPv6 the lowest means any router of the block (RFC 4291 section 2.6.1).
+    special: set[int] = {block.network} if block.is_v6 and block.length < 127 else set()
+    if block.has_broadcast:
+        special = {block.network, last_of(block)}
     for number in candidates:
         if number not in taken and number not in special:
-            return Ip4(number)
+            return Ip(number)
     raise ConfigError(f"the block {block} has no free address left for {end.node.name}")
 
 

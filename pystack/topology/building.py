@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from pystack.core.addresses import parse_prefix
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.core.suggest import suggest
@@ -16,6 +15,7 @@ from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.words import as_words
 from pystack.topology import presets
+from pystack.topology.addressing import parse_subnets
 from pystack.topology.reading import Document
 from pystack.topology.spec import KINDS, STATION_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
 from pystack.topology.switch import Switch
@@ -30,14 +30,17 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
 
     Raises ConfigError: with the line, if `document` is what `spec` was read from.
     """
-    topology = Topology(Scheduler(), spec.seed or 0, parse_prefix(spec.subnet))
+    topology = Topology(Scheduler(), spec.seed or 0, *parse_subnets(**spec.subnets))
     for node in spec.nodes.values():
         path = (_TABLES[node.kind], node.name)
         if node.kind == "switch":
             for word, value in node.words.items():
                 with _placed(document, path, word):
                     Switch(node.name, **{word: value})  # type: ignore[arg-type]
-        with _placed(document, path, "address"):
+        for word, said in node.addresses.items():
+            with _placed(document, path, word):
+                topology.read_addresses(node.name, said, word)
+        with _placed(document, path, *list(node.addresses)[:1]):
             _add_node(topology, node)
         if "congestion" in node.words:
             with _placed(document, path, "congestion"):
@@ -63,8 +66,11 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
             raise
         document.fail(_where_it_breaks(spec, str(error)), str(error))
     for node in spec.nodes.values():
-        with _placed(document, (_TABLES[node.kind], node.name), "address"):
-            _check_addresses(topology, node)
+        links = len(topology.node(node.name).ends)
+        for word, said in node.addresses.items():
+            if isinstance(said, list) and len(said) > links:
+                with _placed(document, (_TABLES[node.kind], node.name), word):
+                    raise ConfigError(f"{len(said)} addresses, and {node.name} has links: {links}")
         with _placed(document, (_TABLES[node.kind], node.name), "dns"):
             _check_servers(topology, node)
     for at, event in enumerate(spec.timeline):
@@ -99,19 +105,13 @@ def turned(words: Mapping[str, object], *, is_turned: bool) -> dict[str, object]
 def _add_node(topology: Topology, node: NodeSpec) -> None:
     match node.kind:
         case "host":
-            topology.host(node.name, node.address)
+            topology.host(node.name, **node.addresses)
         case "router":
-            topology.router(node.name, node.address)
+            topology.router(node.name, **node.addresses)
         case "switch":
             topology.switch(Switch(node.name, **node.words))  # type: ignore[arg-type]
         case _:
-            topology.station(node.name, node.address)
-
-
-def _check_addresses(topology: Topology, node: NodeSpec) -> None:
-    links = len(topology.node(node.name).ends)
-    if isinstance(node.address, list) and len(node.address) > links:
-        raise ConfigError(f"{len(node.address)} addresses, and {node.name} has links: {links}")
+            topology.station(node.name, **node.addresses)
 
 
 def _check_servers(topology: Topology, node: NodeSpec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import format_ip
 from pystack.dns.config import ResolverConfig
 from pystack.topology.spec import EventSpec, LabSpec, LinkSpec, NodeSpec, Words
 from pystack.topology.topology import Topology
@@ -63,11 +63,11 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
     """Return what is to be drawn of a lab. `topology`: built from it, and settled."""
     boxes = {}
     for node in spec.nodes.values():
-        known = topology.node(node.name).addresses
+        known = topology.node(node.name).given
         boxes[node.name] = Box(
             node.name,
             node.kind,
-            tuple(f"{format_ip4(address)}/{prefix.length}" for address, prefix in known),
+            tuple(f"{format_ip(address)}/{prefix.length}" for address, prefix in known),
             (
                 *(_value(node.words[word]) for word in node.words if word == "port"),
                 *_asks(node),
@@ -77,7 +77,7 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
         )
     seed = "a new seed each time" if spec.seed is None else f"seed {spec.seed}"
     return Drawing(
-        f"{spec.path}: {spec.subnet}, {seed}",
+        f"{spec.path}: {', '.join(map(str, topology.subnets))}, {seed}",
         boxes,
         tuple(_line(link) for link in spec.links),
         tuple(tell(event) for event in spec.timeline),

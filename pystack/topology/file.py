@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Final, cast
 
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
@@ -32,12 +32,11 @@ from pystack.dns.config import parse_resolver
 from pystack.link.words import WORDS, NetemWords, as_words
 from pystack.observe.registry import OBSERVERS
 from pystack.topology import presets
-from pystack.topology.addressing import parse_subnet
+from pystack.topology.addressing import DEFAULT_IP, parse_subnets
 from pystack.topology.building import build
 from pystack.topology.reading import Document, describe
 from pystack.topology.spec import (
     ACTIONS,
-    DEFAULT_SUBNET,
     KINDS,
     AddressWords,
     EventSpec,
@@ -45,17 +44,20 @@ from pystack.topology.spec import (
     LinkSpec,
     NodeSpec,
     ProgramSpec,
+    SubnetWords,
 )
 from pystack.topology.toml_places import Path
 
-_TOP: Final = ("seed", "subnet", "observe", *KINDS, "links", "timeline")
+_SUBNETS: Final = ("ip", "subnet", "subnet6")
+_ADDRESSES: Final = ("address", "address6")
+_TOP: Final = ("seed", *_SUBNETS, "observe", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "host": ("address", "congestion", "dns", "routes", "serve", "programs", "restart"),
-    "router": ("address", "congestion", "dns", "routes", "serve", "programs", "restart"),
+    "host": (*_ADDRESSES, "congestion", "dns", "routes", "serve", "programs", "restart"),
+    "router": (*_ADDRESSES, "congestion", "dns", "routes", "serve", "programs", "restart"),
     "switch": ("ageing", "table_entries"),
-    "tap": ("address",),
-    "namespace": ("address", "dns", "programs"),
-    "port": ("port", "address"),
+    "tap": _ADDRESSES,
+    "namespace": (*_ADDRESSES, "dns", "programs"),
+    "port": ("port", *_ADDRESSES),
 }
 LINK_WORDS: Final = sorted(WORDS)
 # Words whose value may be a file's name
@@ -97,9 +99,7 @@ class _Reader:
     def lab(self) -> LabSpec:
         root = self._doc.table((), self._doc.root, _TOP)
         seed = root.get("seed")
-        subnet = self._doc.text(("subnet",), root.get("subnet", DEFAULT_SUBNET))
-        with self._doc.placed(("subnet",)):
-            parse_subnet(subnet)
+        subnets = self._subnets(root)
         nodes: dict[str, NodeSpec] = {}
         for table, kind in KINDS.items():
             for name, value in self._doc.table((table,), root.get(table, {}), None).items():
@@ -113,7 +113,7 @@ class _Reader:
         return LabSpec(
             path=self._doc.name,
             seed=None if seed is None else self._doc.whole(("seed",), seed),
-            subnet=subnet,
+            subnets=subnets,
             observe=tuple(self._observers(("observe",), root.get("observe", []))),
             nodes=nodes,
             links=tuple(
@@ -148,7 +148,11 @@ class _Reader:
         return NodeSpec(
             name=name,
             kind=kind,
-            address=self._address((*path, "address"), table.get("address")),
+            addresses={
+                word: self._address((*path, word), table[word])
+                for word in _ADDRESSES
+                if word in table
+            },
             words=self._further(path, kind, table),
             routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
             serve=tuple(self._named((*path, "serve"), table.get("serve", []))),
@@ -178,9 +182,15 @@ class _Reader:
                 need("dns", "a namespace whose programs know the lab's names")
         return words
 
+    def _subnets(self, root: Mapping[str, object]) -> SubnetWords:
+        said = {word: self._doc.text((word,), root[word]) for word in _SUBNETS if word in root}
+        ip = said.get("ip", DEFAULT_IP)
+        for word, text in said.items():
+            with self._doc.placed((word,)):
+                parse_subnets(**{"ip": ip, word: text})
+        return cast(SubnetWords, said)
+
     def _address(self, path: Path, value: object) -> AddressWords:
-        if value is None:
-            return None
         return (
             self._doc.texts(path, value) if isinstance(value, list) else self._doc.text(path, value)
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4
+from pystack.core.addresses import Ip, Mac, Prefix, format_ip, without_zone
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
@@ -14,22 +14,22 @@ from pystack.topology.router import Router
 from pystack.topology.switch import Switch
 from pystack.wire.frame import Frame
 
-HostAddress = tuple[Ip4, Prefix]
+HostAddress = tuple[Ip, Prefix]
 
 
 class Station(PortBase):
     """The place of something that has a stack of its own: a TAP device, a network namespace.
 
     It is a Port: whoever brings the stack attaches to it and sends through it. The topology gives
-    it an address and a gateway, which its owner hands on.
+    it addresses and gateways, which its owner hands on.
     """
 
     def __init__(self, name: str, mac: Mac) -> None:
         super().__init__(DEFAULT_MTU_BYTES)  # the link's, once there is one
         self.name = name
         self.mac = mac  # for whoever needs one
-        self.address: HostAddress | None = None  # None: no link yet
-        self.gateway: Ip4 | None = None  # None: there is no router on its segment
+        self.addresses: tuple[HostAddress, ...] = ()  # one of each IP version; (): no link yet
+        self.gateways: tuple[Ip, ...] = ()  # likewise; (): there is no router on its segment
         self._send: FrameSink = refusing("station_no_link", self.counters.add)
 
     def plug(self, port: Port) -> None:
@@ -49,7 +49,7 @@ class Station(PortBase):
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
-        own = "no address" if self.address is None else format_ip4(self.address[0])
+        own = " ".join(format_ip(address) for address, _ in self.addresses) or "no address"
         return f"<Station {self.name} {own}>"
 
 
@@ -60,13 +60,14 @@ class Node:
     name: str
     device: Host | Switch | Station
     order: int  # its place in the order of making
-    wanted: tuple[HostAddress | None, ...] = ()  # by hand, for eth0, eth1 ...; None: automatic
+    # By hand, for eth0, eth1 ... (None: automatic), of IPv4 and of IPv6
+    wanted: tuple[Sequence[HostAddress | None], Sequence[HostAddress | None]] = ((), ())
     ends: list[End] = field(default_factory=list)
     # Routes by hand: those that wait for the next settling, and the blocks of all.
     pending_routes: list[tuple[Prefix, str]] = field(default_factory=list)
     given_routes: set[Prefix] = field(default_factory=set)
     # Routes that the topology has filled in: block to end and gateway.
-    filled_routes: dict[Prefix, tuple[End, Ip4]] = field(default_factory=dict)
+    filled_routes: dict[Prefix, tuple[End, Ip]] = field(default_factory=dict)
     powered: bool = True
 
     @property
@@ -80,8 +81,13 @@ class Node:
         return isinstance(self.device, Router)
 
     @property
-    def addresses(self) -> list[HostAddress]:
-        """Return all addresses that it has, those of eth0 first."""
+    def given(self) -> list[HostAddress]:
+        """Return the addresses that the topology has given it, those of eth0 first."""
+        return [address for end in self.ends for address in end.given]
+
+    @property
+    def addresses(self) -> list[Ip]:
+        """Return all addresses that it has now, in packets' form: also those for a link alone."""
         return [address for end in self.ends for address in end.addresses]
 
     def drop(self, reason: str, frame: Frame, now: float) -> None:
@@ -100,6 +106,8 @@ class End:
     number: int  # among the node's ends
     port: Port
     order: int  # among all ends: the order of the links
+    # What the topology has given it, one address of each IP version; none of a switch
+    given: tuple[HostAddress, ...] = ()
     interface: Interface | None = None  # None: not settled yet, or no host's
     taps: list[TapFn] = field(default_factory=list)
     shut_out: frozenset[int] = frozenset()  # addresses on the other side of a partition
@@ -111,14 +119,15 @@ class End:
         return f"eth{self.number}"
 
     @property
-    def addresses(self) -> list[HostAddress]:
-        """Return the addresses here; none before settling, and none of a switch."""
-        device = self.node.device
-        if isinstance(device, Station):
-            return [] if device.address is None else [device.address]
+    def addresses(self) -> list[Ip]:
+        """Return the addresses here as they are now, without zones; none of a switch."""
         if self.interface is None:
-            return []
-        return [(own.address, own.prefix) for own in self.interface.addresses]
+            return [address for address, _ in self.given]
+        return [without_zone(own.address) for own in self.interface.addresses]
+
+    def given_of(self, v6: bool) -> HostAddress | None:
+        """Return the address that was given of a version; None: not yet, or there is none."""
+        return next((own for own in self.given if own[1].is_v6 == v6), None)
 
     def replug(self) -> None:
         """Put between the node and its port what belongs there now."""

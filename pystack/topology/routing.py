@@ -2,13 +2,14 @@
 
 A host gets a default route over the router that leads to most blocks, and single routes to what is
 nearer by another. A router gets a route to each block and no default, so that it can say of all
-else that it is unreachable. What was given by hand stays, and stands in for a route to that block.
+else that it is unreachable. The ways are the same for both IP versions, and worked out once. What
+was given by hand stays, and stands in for a route to that block.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from pystack.core.addresses import Ip4, Prefix, parse_ip4
+from pystack.core.addresses import V6, Ip, Prefix, is_v6, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.stack.host import Host
 from pystack.stack.routes import Route
@@ -16,11 +17,14 @@ from pystack.topology.nodes import End, Node, Station
 from pystack.topology.router import Way, Ways, common_way
 
 DEFAULT: Final = Prefix.of(0, 0)
+DEFAULT6: Final = Prefix.of(V6, 0)
 
-_Wanted = dict[Prefix, tuple[End, Ip4]]
+_Wanted = dict[Prefix, tuple[End, Ip]]
 
 
-def fill(nodes: Mapping[str, Node], segments: Sequence[Sequence[End]]) -> None:
+def fill(
+    nodes: Mapping[str, Node], segments: Sequence[Sequence[End]], subnets: Sequence[Prefix]
+) -> None:
     """Give every node of the network its routes. Raises ConfigError for one by hand that fails."""
     number_of = {end: number for number, members in enumerate(segments) for end in members}
     speaking = [node for node in nodes.values() if not node.is_switch]
@@ -31,13 +35,14 @@ def fill(nodes: Mapping[str, Node], segments: Sequence[Sequence[End]]) -> None:
         [node.name for node in speaking if node.is_router],
     )
     blocks = [
-        tuple(dict.fromkeys(prefix for end in members for _, prefix in end.addresses))
+        tuple(dict.fromkeys(prefix for end in members for _, prefix in end.given))
         for members in segments
     ]
     doors = [
         {end.node.name: end for end in reversed(members) if end.node.is_router}
         for members in segments
     ]
+    defaults = [DEFAULT6 if subnet.is_v6 else DEFAULT for subnet in subnets]
     shared: dict[tuple[int, ...], dict[Prefix, Way]] = {}  # by hosts that stand in one place
     for node in speaking:
         own = interfaces[node.name]
@@ -45,22 +50,22 @@ def fill(nodes: Mapping[str, Node], segments: Sequence[Sequence[End]]) -> None:
         if node.is_router:
             steps = _steps(ways, node.name, blocks)
         elif (way := ways.only(node.name)) is not None:
-            steps = [(DEFAULT, way)]
+            steps = [(default, way) for default in defaults]
         elif ways.has_choice(node.name):
             place = tuple(own)
             if place not in shared:
-                shared[place] = _with_default(dict(_steps(ways, node.name, blocks)))
+                found = dict(_steps(ways, node.name, blocks))
+                shared[place] = _with_defaults(found, defaults)
             steps = shared[place].items()
         wanted: _Wanted = {}
         last: Way | None = None
-        through: tuple[End, Ip4] | None = None
+        through: dict[bool, tuple[End, Ip]] = {}
         for block, way in steps:
             if way is not last:  # mostly it is: segments come by the router that they are behind
                 last, end = way, node.ends[way.interface]
-                gateway = _gateway(end, doors[own[way.interface]][way.router])
-                through = None if gateway is None else (end, gateway)
-            if through is not None:
-                wanted[block] = through
+                through = dict(_gateways(end, doors[own[way.interface]][way.router]))
+            if block.is_v6 in through:
+                wanted[block] = through[block.is_v6]
         _apply(node, wanted)
         _add_given(nodes, node)
 
@@ -73,30 +78,34 @@ def _steps(
             yield block, way
 
 
-def _with_default(steps: dict[Prefix, Way]) -> dict[Prefix, Way]:
+def _with_defaults(steps: dict[Prefix, Way], defaults: Sequence[Prefix]) -> dict[Prefix, Way]:
     common = common_way(steps)
     if common is None:
         return steps
-    return {DEFAULT: common} | {block: way for block, way in steps.items() if way != common}
+    others = {block: way for block, way in steps.items() if way != common}
+    return dict.fromkeys(defaults, common) | others
 
 
-def _gateway(end: End, door: End) -> Ip4 | None:
-    """Return the router's address on the segment of `end`; None: they have no block in common."""
-    own = [prefix for _, prefix in end.addresses]
-    for address, _ in door.addresses:
+def _gateways(end: End, door: End) -> Iterator[tuple[bool, tuple[End, Ip]]]:
+    """Go through the router's addresses on the segment of `end`, one of each version at most.
+
+    Of a version in which they have no block in common there is none.
+    """
+    own = [prefix for _, prefix in end.given]
+    for address, _ in door.given:
         if any(address in prefix for prefix in own):
-            return address
-    return None
+            yield is_v6(address), (end, address)
 
 
 def _apply(node: Node, wanted: _Wanted) -> None:
     """Change only what is different: a route that stays keeps its connections."""
     device = node.device
     if isinstance(device, Station):
-        device.gateway = wanted[DEFAULT][1] if DEFAULT in wanted else None
+        defaults = [wanted[default] for default in (DEFAULT, DEFAULT6) if default in wanted]
+        device.gateways = tuple(gateway for _, gateway in defaults)
         return
     assert isinstance(device, Host)
-    own = {prefix for _, prefix in node.addresses}
+    own = {prefix for end in node.ends for _, prefix in end.given}
     for block in node.given_routes | own:
         wanted.pop(block, None)
     old = node.filled_routes
@@ -107,7 +116,9 @@ def _apply(node: Node, wanted: _Wanted) -> None:
     for block, (end, gateway) in wanted.items():
         if not old or old.get(block) != (end, gateway):
             assert end.interface is not None
-            added.append(Route(block, end.interface, gateway, end.interface.address))
+            source = end.given_of(block.is_v6)
+            assert source is not None
+            added.append(Route(block, end.interface, gateway, source[0]))
     device.routes.add_all(added)
     node.filled_routes = wanted
 
@@ -116,7 +127,7 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
     device = node.device
     while node.pending_routes and isinstance(device, Host):
         prefix, via = node.pending_routes[0]
-        gateway = _on_link(nodes, node, via)
+        gateway = _on_link(nodes, node, via, prefix.is_v6)
         on_link = None if gateway is None else device.routes.lookup(gateway)
         if gateway is None or on_link is None or on_link.gateway is not None:
             # It is refused once, and then forgotten: what is right can still be built.
@@ -127,12 +138,12 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
         del node.pending_routes[0]
 
 
-def _on_link(nodes: Mapping[str, Node], node: Node, via: str) -> Ip4 | None:
+def _on_link(nodes: Mapping[str, Node], node: Node, via: str, v6: bool) -> Ip | None:
     """Return the address that is meant by `via`; of a node, the one on a link of this one."""
     if via not in nodes:
-        return parse_ip4(via)
-    own = [prefix for _, prefix in node.addresses]
-    for address, _ in nodes[via].addresses:
-        if any(address in prefix for prefix in own):
+        return parse_ip(via)
+    own = [prefix for _, prefix in node.given]
+    for address, _ in nodes[via].given:
+        if is_v6(address) == v6 and any(address in prefix for prefix in own):
             return address
     return None

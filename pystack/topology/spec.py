@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypedDict
+
+if TYPE_CHECKING:
+    from pystack.topology.addressing import IpVersions
 
 from pystack.link.words import NetemWords
 
 Words = Mapping[str, object]
-AddressWords = str | list[str] | None
+AddressWords = str | list[str]
+
+
+class SubnetWords(TypedDict, total=False):
+    """What `Network` takes of addresses."""
+
+    ip: IpVersions
+    subnet: str
+    subnet6: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +40,8 @@ class NodeSpec:
 
     name: str
     kind: str
-    address: AddressWords = None  # None: the network gives it one
+    # "address" and "address6", as far as they are given; else the network gives it one
+    addresses: Mapping[str, AddressWords] = field(default_factory=dict)
     words: Words = field(default_factory=dict)  # further words of the Python call
     routes: tuple[tuple[str, str, int], ...] = ()  # destination, via, line
     # services: as `pystack up --serve` takes them, or their names and words
@@ -71,7 +83,7 @@ class LabSpec:
 
     path: str
     seed: int | None  # None: not given; every run takes another one
-    subnet: str
+    subnets: SubnetWords
     nodes: Mapping[str, NodeSpec]
     links: tuple[LinkSpec, ...]
     timeline: tuple[EventSpec, ...]
@@ -90,4 +102,3 @@ KINDS: Final[Mapping[str, str]] = {
 ACTIONS: Final = ("set", "down", "up", "partition", "heal", "power_off", "power_on")
 REAL_KINDS: Final = ("tap", "namespace")  # they need real time
 STATION_KINDS: Final = (*REAL_KINDS, "port")  # what is inside is not the network's
-DEFAULT_SUBNET: Final = "10.0.0.0/24"

@@ -17,12 +17,11 @@ from pystack.core.addresses import (
     LOOPBACK,
     ZERO_MAC,
     Ip,
-    Ip4,
     Mac,
     Prefix,
     format_ip,
-    format_ip4,
     is_link_local,
+    is_v6,
     parse_host_address,
     parse_ip,
     parse_prefix,
@@ -54,6 +53,7 @@ LinkT = TypeVar("LinkT", bound=Link)
 
 # One address ("10.0.0.9/24"), or one for each of eth0, eth1 ...; None: the next that is free.
 Addresses = str | Sequence[str | None] | None
+_BothAddresses = tuple[Addresses, Addresses]  # of IPv4 and of IPv6
 
 
 @dataclass(eq=False, slots=True)
@@ -68,13 +68,14 @@ class Cable:
 class Topology:
     """The nodes and links of one network. Sync; it owns the settling and nothing that runs."""
 
-    def __init__(self, scheduler: Scheduler, seed: int, subnet: Prefix) -> None:
+    def __init__(self, scheduler: Scheduler, seed: int, *subnets: Prefix) -> None:
+        """`subnets`: what addresses come from, one for each IP version that there is."""
         self.scheduler = scheduler
         self.seed = seed
-        self.subnet = subnet
+        self.subnets = subnets
         self.nodes: dict[str, Node] = {}
         self.cables: list[Cable] = []
-        self._owners: dict[Ip4, str] = {}  # of addresses, also of those that are only wanted yet
+        self._owners: dict[Ip, str] = {}  # of addresses, also of those that are only wanted yet
         self._link_names: Counter[str] = Counter()
         self._segments = segments.Segments()
         self._ends = 0
@@ -89,23 +90,23 @@ class Topology:
 
     # building
 
-    def host(self, name: str, address: Addresses = None) -> Host:
+    def host(self, name: str, address: Addresses = None, address6: Addresses = None) -> Host:
         """Add a host. Raises ConfigError for a name or an address that is taken or cannot be."""
-        return self._add_host(name, address, Host)
+        return self._add_host(name, (address, address6), Host)
 
-    def router(self, name: str, address: Addresses = None) -> Router:
+    def router(self, name: str, address: Addresses = None, address6: Addresses = None) -> Router:
         """Add a router."""
-        return self._add_host(name, address, Router)
+        return self._add_host(name, (address, address6), Router)
 
     def switch(self, switch: Switch) -> Switch:
         """Add a switch."""
-        self._add(switch.name, switch, None)
+        self._add(switch.name, switch, (None, None))
         return switch
 
-    def station(self, name: str, address: Addresses = None) -> Station:
+    def station(self, name: str, address: Addresses = None, address6: Addresses = None) -> Station:
         """Add a place for something that has its own stack."""
         station = Station(name, self._mac(name, 0))
-        self._add(name, station, address)
+        self._add(name, station, (address, address6))
         return station
 
     def link(
@@ -173,20 +174,26 @@ class Topology:
 
     def route(self, name: str, destination: str, via: str) -> None:
         """Add a route by hand: to "10.9.0.0/16", or "default", via an address or a node's name."""
-        prefix = routing.DEFAULT if destination == "default" else parse_prefix(destination)
         node = self.node(name)
         if not isinstance(node.device, Host):
             raise ConfigError(f"{name} has no routes: only hosts and routers do")
-        if prefix in node.given_routes:
-            raise ConfigError(f"{name} has a route to {destination} already")
         if via not in self.nodes:
             try:
-                parse_ip(via)
+                versions = [is_v6(parse_ip(via))]
             except ConfigError:
                 hint = suggest(via, self.nodes)
                 raise ConfigError(f"{via!r} is neither a node nor an address{hint}") from None
-        node.given_routes.add(prefix)
-        node.pending_routes.append((prefix, via))
+        else:
+            versions = [subnet.is_v6 for subnet in self.subnets]
+        if destination == "default":
+            prefixes = [routing.DEFAULT6 if v6 else routing.DEFAULT for v6 in versions]
+        else:
+            prefixes = [parse_prefix(destination)]
+        for prefix in prefixes:
+            if prefix in node.given_routes:
+                raise ConfigError(f"{name} has a route to {destination} already")
+        node.given_routes.update(prefixes)
+        node.pending_routes += [(prefix, via) for prefix in prefixes]
         if not self._was_settled:
             self._changed()
             return
@@ -216,14 +223,13 @@ class Topology:
         return found
 
     def resolve(self, name: str) -> Ip | None:
-        """Return the first address of "client", or that of "client.eth1"; None: nobody has it."""
+        """Return the first of what `resolve_all` does; None: nobody has the name."""
         return next(iter(self.resolve_all(name)), None)
 
     def resolve_all(self, name: str) -> tuple[Ip, ...]:
-        """Return the addresses of "client", or those of "client.eth1"; () where nobody has it.
+        """Return the address of "client", or of "client.eth1", of each IP version, IPv4 first.
 
-        They are those of the first link that has any; none is good on its link alone, for a name
-        does not say which link.
+        Of several interfaces it is the first one's. Nobody has the name: none.
         """
         base, dot, interface = name.rpartition(".")
         if name in self.nodes:
@@ -233,12 +239,8 @@ class Topology:
             return ()
         self.settle()
         for end in node.ends:
-            if not dot or end.name == interface:
-                found = tuple(
-                    own for own, _ in end.addresses if not (own >> 32 and is_link_local(own))
-                )
-                if found:
-                    return found
+            if (not dot or end.name == interface) and end.given:
+                return tuple(address for address, _ in end.given)
         return ()
 
     def names_by_address(self) -> dict[str, str]:
@@ -246,7 +248,7 @@ class Topology:
         return {
             format_ip(address): name
             for name, node in self.nodes.items()
-            for address, _prefix in node.addresses
+            for address in node.addresses
         }
 
     def links_between(self, a: str, b: str) -> list[Link]:
@@ -335,9 +337,9 @@ class Topology:
         self._rest()
         pairs = [(cable.a, cable.b) for cable in self.cables]
         found = segments.segments(self.nodes.values(), pairs)
-        for end, address in addressing.assign(found, self.subnet):
-            self._give(end, address)
-        routing.fill(self.nodes, found)
+        for end, addresses in addressing.assign(found, self.subnets):
+            self._give(end, addresses)
+        routing.fill(self.nodes, found, self.subnets)
         self._part()
         self.dirty = False  # not before: what was refused is refused again, until it is mended
 
@@ -364,15 +366,21 @@ class Topology:
             assert isinstance(end.node.device, Switch)
             end.node.device.renew(end.number, self._tree_number)
 
-    def _give(self, end: End, address: HostAddress) -> None:
+    def _give(self, end: End, addresses: Sequence[HostAddress]) -> None:
         device = end.node.device
-        self._owners[address[0]] = end.node.name
+        end.given = (*end.given, *addresses)
+        for address, _ in addresses:
+            self._owners[address] = end.node.name
         if isinstance(device, Station):
-            device.address = address
+            device.addresses = end.given
             end.replug()
         elif isinstance(device, Host):
             mac = self._mac(device.name, end.number)
-            end.interface = device.add_interface(end.name, end.port, *address, mac)
+            first, *others = addresses
+            # Nobody else can have them: they are not asked for on the link, and nobody is told.
+            end.interface = device.add_interface(end.name, end.port, *first, mac)
+            for other in others:
+                device.add_address(end.interface, *other)
             if end.taps or not end.node.powered:
                 end.replug()
 
@@ -386,7 +394,7 @@ class Topology:
                 address
                 for partition in self._partitions
                 for other in partition.others(node)
-                for address, _ in other.addresses
+                for address in other.addresses
             )
             for end in node.ends:
                 if end.shut_out != shut_out:
@@ -420,14 +428,14 @@ class Topology:
                 f"({twice[0].name}, {twice[1]}): one is enough, or a router belongs between them"
             )
 
-    def _add_host(self, name: str, address: Addresses, kind: type[HostT]) -> HostT:
+    def _add_host(self, name: str, addresses: _BothAddresses, kind: type[HostT]) -> HostT:
         host = kind(name, self.scheduler, self.seed)
-        self._add(name, host, address)
+        self._add(name, host, addresses)
         port = LoopbackPort(self.scheduler)
         host.add_interface("lo", port, LOOPBACK, Prefix.of(LOOPBACK, 8), ZERO_MAC)
         return host
 
-    def _add(self, name: str, device: Host | Switch | Station, address: Addresses) -> None:
+    def _add(self, name: str, device: Host | Switch | Station, addresses: _BothAddresses) -> None:
         if not isinstance(name, str):
             raise ConfigError(f"the name of a node is a text, not {name!r}")
         if not name or name == "localhost" or any(character.isspace() for character in name):
@@ -438,22 +446,42 @@ class Topology:
             raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
         if name in self.nodes:
             raise ConfigError(f"there is a node {name!r} already")
-        if not isinstance(address, str | Sequence | None):
-            raise ConfigError(
-                f"the address of {name} is a text like '10.0.0.9/24', not {address!r}"
-            )
-        texts = [address] if address is None or isinstance(address, str) else list(address)
-        wanted = tuple(None if text is None else parse_host_address(text) for text in texts)
-        taken: dict[Ip4, str] = {}
-        for want in wanted:
+        ip4 = self.read_addresses(name, addresses[0], "address")
+        ip6 = self.read_addresses(name, addresses[1], "address6")
+        taken: dict[Ip, str] = {}
+        for want in (*ip4, *ip6):
             if want is not None:
                 address_of = self._owners.get(want[0]) or taken.get(want[0])
                 if address_of is not None:
-                    text = format_ip4(want[0])
+                    text = format_ip(want[0])
                     raise ConfigError(f"{name} cannot have {text}: {address_of} has it")
                 taken[want[0]] = name
         self._owners |= taken
-        self.nodes[name] = Node(name, device, len(self.nodes), wanted)
+        self.nodes[name] = Node(name, device, len(self.nodes), (ip4, ip6))
+
+    def read_addresses(self, name: str, said: Addresses, word: str) -> list[HostAddress | None]:
+        """Read what was given for eth0, eth1 ... by "address" or "address6". ConfigError."""
+        v6 = word == "address6"
+        other, example = ("address", "fd00::9/64") if v6 else ("address6", "10.0.0.9/24")
+        if not isinstance(said, str | Sequence | None):
+            raise ConfigError(f"the {word} of {name} is a text like '{example}', not {said!r}")
+        texts = [said] if said is None or isinstance(said, str) else list(said)
+        found: list[HostAddress | None] = []
+        for text in texts:
+            if text is None:
+                found.append(None)
+                continue
+            wanted = parse_host_address(text)
+            if wanted[1].is_v6 != v6:
+                version = "4" if v6 else "6"
+                raise ConfigError(f"{text} is an address of IPv{version}: say it by {other}")
+            if not any(subnet.is_v6 == v6 for subnet in self.subnets):
+                version = "4" if v6 else "6"
+                raise ConfigError(f"{name} cannot have {text}: the network has IPv{version} alone")
+            if v6 and is_link_local(wanted[0]):
+                raise ConfigError(f"{name} has an address of the link {wanted[1]} by itself")
+            found.append(wanted)
+        return found
 
     def _add_end(self, name: str, port: Port) -> End:
         node = self.node(name)

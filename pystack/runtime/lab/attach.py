@@ -10,11 +10,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from pystack.core.addresses import Ip4, Mac, Prefix, format_ip4, parse_ip4
+from pystack.core.addresses import Ip, Mac, Prefix, format_ip, is_v6, parse_ip
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.plugins import Chosen
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
     from pystack.topology.topology import Addresses, Topology
 
 # Where the DNS server is when there is no router to be one: link-local (RFC 3927), so nobody's.
-SIDE_DNS: Final = parse_ip4("169.254.53.53")
+SIDE_DNS: Final = parse_ip("169.254.53.53")
+SIDE_DNS6: Final = parse_ip("fdff::53")  # likewise, where there is no IPv4: in no lab's usual block
 _MOST_NEIGHBORS: Final = 8
 _REAP_S: Final = 1.0  # for what was sent SIGKILL: only the kernel could hold it up
 _SIDE_MAC: Final = Mac(bytes.fromhex("020000000035"))
+
+
+BothAddresses = tuple["Addresses", "Addresses"]  # of IPv4 and of IPv6, as they were said
+_ANY: Final = (None, None)
 
 
 class Lab(Protocol):
@@ -67,7 +73,7 @@ class Lab(Protocol):
         """Give addresses and routes to what has none yet."""
         ...
 
-    def station(self, name: str, *, address: Addresses) -> Station:
+    def station(self, name: str, *, address: Addresses, address6: Addresses) -> Station:
         """Add a place for something that has a stack of its own. Raises ConfigError."""
         ...
 
@@ -77,13 +83,15 @@ class Attached:
 
     kind = "something real"  # in words, with its article
 
-    def __init__(self, lab: Lab, name: str, address: Addresses, *, real_time: bool = True) -> None:
+    def __init__(
+        self, lab: Lab, name: str, addresses: BothAddresses, *, real_time: bool = True
+    ) -> None:
         if lab.driver.is_virtual and real_time:
             raise ConfigError(
                 f"{self.kind} lives in real time, and this network in virtual time: run the "
                 "program with trio.run in place of pystack.run"
             )
-        self.station = lab.station(name, address=address)
+        self.station = lab.station(name, address=addresses[0], address6=addresses[1])
         self._lab = lab
         self._coming_up = trio.Lock()
         self._is_up = False
@@ -95,10 +103,14 @@ class Attached:
 
     @property
     def address(self) -> str:
-        """Return its address on the lab's link, as text."""
+        """Return its first address on the lab's link, as text: of IPv4, where the lab has that."""
+        return self.addresses[0]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return its addresses on the lab's link, one of each IP version, as text."""
         self._settle()
-        assert self.station.address is not None
-        return format_ip4(self.station.address[0])
+        return tuple(format_ip(address) for address, _ in self.station.addresses)
 
     async def up(self) -> None:
         """Bring it up, unless it is; return when it can be reached. ConfigError, DeviceError."""
@@ -123,7 +135,7 @@ class Attached:
 
     def _settle(self) -> None:
         self._lab.settle()
-        if self.station.address is None:
+        if not self.station.addresses:
             raise ConfigError(f"{self.name} has no link yet: join it with Network.link")
 
 
@@ -131,11 +143,11 @@ class PortNode(Attached):
     """Any port as a node: whoever is on its far side is a station on the lab's link."""
 
     def __init__(
-        self, lab: Lab, name: str, chosen: Chosen[Port], address: Addresses = None
+        self, lab: Lab, name: str, chosen: Chosen[Port], addresses: BothAddresses = _ANY
     ) -> None:
         """It comes up by itself as soon as it has a link."""
         self.kind = f"the {chosen.title}"
-        super().__init__(lab, name, address, real_time=needs_real_time(chosen))
+        super().__init__(lab, name, addresses, real_time=needs_real_time(chosen))
         self._chosen = chosen
 
     def linked(self) -> None:
@@ -151,7 +163,7 @@ class PortNode(Attached):
                 scheduler=driver.scheduler,
                 seed=self._lab.seed,
                 mtu_bytes=station.mtu_bytes,
-                far_addresses=() if station.address is None else (station.address,),
+                far_addresses=station.addresses,
             )
         )
         self._lab.resources.callback(port.close)
@@ -167,13 +179,13 @@ class TapNode(Attached):
     kind = "a TAP device"
 
     def __init__(
-        self, lab: Lab, name: str, address: Addresses = None, *, offload: bool = False
+        self, lab: Lab, name: str, addresses: BothAddresses = _ANY, *, offload: bool = False
     ) -> None:
         """Its name is the interface's. It comes up by itself as soon as it has a link."""
         check_name(name)
-        super().__init__(lab, name, address)
+        super().__init__(lab, name, addresses)
         self._offload = offload
-        self._routes: dict[Prefix, Ip4] = {}
+        self._routes: set[Prefix] = set()
 
     def linked(self) -> None:
         """Come up as soon as whoever builds the network lets other tasks run."""
@@ -185,7 +197,7 @@ class TapNode(Attached):
         port = TapPort.open(
             self.name,
             mtu_bytes=station.mtu_bytes,
-            host_addresses=() if station.address is None else (station.address,),
+            host_addresses=station.addresses,
             offload=self._offload,
             peers=self._neighbors(),
         )
@@ -200,37 +212,42 @@ class TapNode(Attached):
     async def _refresh(self) -> None:
         self._add_routes()
 
-    def _neighbors(self) -> list[Ip4]:
+    def _neighbors(self) -> list[Ip]:
         """Return who else is on the link: some, for they are asked about one by one.
 
         Nobody, if another TAP of the lab leads there too: the kernel can only choose one of them.
         """
-        assert self.station.address is not None
-        own, prefix = self.station.address
+        own = dict(self.station.addresses)
+        blocks = set(own.values())
         for other in self._lab.attached.values():
-            place = other.station.address
-            if other is not self and isinstance(other, TapNode) and place and place[1] == prefix:
-                return []
+            if other is not self and isinstance(other, TapNode):
+                if blocks & {prefix for _, prefix in other.station.addresses}:
+                    return []
         nodes = self._lab.topology.nodes.values()
-        found = (address for node in nodes for address, _ in node.addresses)
-        return [it for it in found if it in prefix and it != own][:_MOST_NEIGHBORS]
+        return [
+            address
+            for block in own.values()
+            for address in islice(
+                (it for node in nodes for it, at in node.given if at == block and it not in own),
+                _MOST_NEIGHBORS,
+            )
+        ]
 
     def _add_routes(self) -> None:
         """Let the kernel know how the lab's other segments are reached. Never its default route."""
-        gateway = self.station.gateway
-        if gateway is None:
-            return
-        assert self.station.address is not None
-        for node in self._lab.topology.nodes.values():
-            for _, prefix in node.addresses:
-                if prefix != self.station.address[1] and prefix not in self._routes:
+        own = {prefix for _, prefix in self.station.addresses}
+        for gateway in self.station.gateways:
+            for node in self._lab.topology.nodes.values():
+                for _, prefix in node.given:
+                    if prefix.is_v6 != is_v6(gateway) or prefix in own | self._routes:
+                        continue
                     try:
                         ifconfig.add_route(prefix, via=gateway, interface=self.name)
                     except OSError as error:
                         raise DeviceError(
                             f"{self.name} cannot be the way to {prefix}: {error.strerror}"
                         ) from None
-                    self._routes[prefix] = gateway
+                    self._routes.add(prefix)
 
 
 class Namespace(Attached):
@@ -242,7 +259,7 @@ class Namespace(Attached):
         self,
         lab: Lab,
         name: str,
-        address: Addresses = None,
+        addresses: BothAddresses = _ANY,
         *,
         dns: AskWords = True,
         offload: bool = False,
@@ -254,7 +271,7 @@ class Namespace(Attached):
         self._asks = None if isinstance(dns, bool) else parse_resolver(dns)
         if self._asks is not None:
             resolv_conf(self._asks, self._asks.servers)  # raises
-        super().__init__(lab, name, address)
+        super().__init__(lab, name, addresses)
         self._dns = dns is True
         if self._dns:
             need("dns", "a namespace whose programs know the lab's names")
@@ -339,7 +356,7 @@ class Namespace(Attached):
             )
             port = TapPort(device, station.mtu_bytes)
             resources.callback(port.close)
-            await self._plug(port, beside=server == SIDE_DNS)
+            await self._plug(port, server)
             await self._configure(holder)
             self._holder = holder
             task_status.started()
@@ -361,36 +378,41 @@ class Namespace(Attached):
 
     async def _configure(self, holder: Holder) -> None:
         station = self.station
-        wanted = (station.address, station.gateway, station.mtu_bytes)
+        wanted = (station.addresses, station.gateways, station.mtu_bytes)
         if wanted != self._configured:
-            await namespaces.configure(holder, station, SIDE_DNS)
+            await namespaces.configure(holder, station, self._side_dns)
             self._configured = wanted
 
-    async def _plug(self, port: TapPort, *, beside: bool) -> None:
-        if not beside:
+    @property
+    def _side_dns(self) -> Ip:
+        has_ipv4 = any(not prefix.is_v6 for _, prefix in self.station.addresses)
+        return SIDE_DNS if has_ipv4 else SIDE_DNS6
+
+    async def _plug(self, port: TapPort, server: Ip) -> None:
+        if server != self._side_dns:
             Patch(port, self.station)
             return
         door = SideDoor(port, _SIDE_MAC)
         Patch(door, self.station)
-        server = _side_host(self._lab, self.name, door.station)
+        side = _side_host(self._lab, self.name, door.station, server)
         assert self._lab.nursery is not None
-        await self._lab.nursery.start(*self._dns_on(server))
+        await self._lab.nursery.start(*self._dns_on(side))
 
-    async def _serve_names(self) -> Ip4:
+    async def _serve_names(self) -> Ip:
         """Have a DNS server on the gateway, where the lab has it; return the server's address."""
-        gateway = self.station.gateway
+        gateway = next(iter(self.station.gateways), None)
         for router in self._lab.hosts.values() if self._dns else ():
             if gateway is not None and gateway in router.stack.addresses:
                 # Where the port is taken, it runs already, or it is the lab's own: good as well.
                 with suppress(OSError, trio.BrokenResourceError):
                     await router.start(*self._dns_on(router))
                 return gateway
-        return SIDE_DNS
+        return self._side_dns
 
-    def _resolv_conf(self, server: Ip4) -> str | None:
+    def _resolv_conf(self, server: Ip) -> str | None:
         """Return whom programs are to ask for names; None: whom the machine asks."""
         if self._dns:
-            return f"nameserver {format_ip4(server)}\nsearch .\n"
+            return f"nameserver {format_ip(server)}\nsearch .\n"
         if self._asks is None:
             return None
         return resolv_conf(self._asks, [self._address_of(name) for name in self._asks.servers])
@@ -400,7 +422,7 @@ class Namespace(Attached):
         found = self._lab.topology.address_of(name)
         if found is None:
             raise ConfigError(f"{self.name} cannot ask {name!r}: it has no address here")
-        return format_ip4(found)
+        return format_ip(found)
 
     def _dns_on(self, host: TrioHost) -> tuple[Callable[..., Awaitable[None]], TrioHost, DnsServer]:
         """Return what is to be started on a host, so that it answers for the lab's names."""
@@ -409,9 +431,10 @@ class Namespace(Attached):
         return dns_service.serve_dns, host, make_answers(self._lab, host.name)
 
 
-def _side_host(lab: Lab, name: str, port: Port) -> TrioHost:
+def _side_host(lab: Lab, name: str, port: Port, address: Ip) -> TrioHost:
     """Return a host for the names of the lab, which only one station ever sees."""
     host = Host(f"dns of {name}", lab.driver.scheduler, lab.seed)
     # To it, every address is on the link: it answers whatever the station's is.
-    host.add_interface("eth0", port, SIDE_DNS, Prefix.of(0, 0), _SIDE_MAC)
+    everywhere = ifconfig.EVERYWHERE6 if is_v6(address) else ifconfig.EVERYWHERE
+    host.add_interface("eth0", port, address, everywhere, _SIDE_MAC)
     return TrioHost(host, lab.driver)

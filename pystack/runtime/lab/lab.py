@@ -20,7 +20,7 @@ from pathlib import Path
 
 import trio
 
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import format_ip
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.plugins import Chosen
 from pystack.core.suggest import counted, suggest
@@ -170,7 +170,7 @@ class _Lab:
 
     async def run(self) -> None:
         """Build the network, and run what is on it."""
-        async with Network(seed=self.seed, subnet=self._spec.subnet) as net:
+        async with Network(seed=self.seed, **self._spec.subnets) as net:
             self._build(net)
             with as_who_called_sudo():
                 if self._options.pcap is not None:
@@ -196,8 +196,7 @@ class _Lab:
     def _build(self, net: Network) -> None:
         for node in self._spec.nodes.values():
             words = {**node.words}
-            if node.address is not None:
-                words["address"] = node.address
+            words |= node.addresses
             getattr(net, node.kind)(node.name, **words)
         for link in self._spec.links:
             made = net.link(
@@ -362,9 +361,9 @@ class _Lab:
         links = counted(len(self._spec.links), "link")
         self._on_line(f"ready: {self._spec.path}: {nodes}, {links}, seed {net.seed}, {how}")
         for node in net.topology.nodes.values():
-            if node.addresses:
+            if given := node.given:
                 addresses = " ".join(
-                    f"{format_ip4(address)}/{prefix.length}" for address, prefix in node.addresses
+                    f"{format_ip(address)}/{prefix.length}" for address, prefix in given
                 )
                 self._on_line(f"  {node.name} {addresses}")
 

@@ -110,8 +110,10 @@ def set_up(request: dict[str, object]) -> None:
     assert isinstance(files, dict)
     if files:
         _hide_files(files)
-    # A lab of IPv4: the kernel would fill it with router solicitations and multicast reports.
-    _sysctl("ipv6/conf/default/disable_ipv6", "1")
+    # In a lab of IPv4 the kernel would send router solicitations and multicast reports.
+    _sysctl("ipv6/conf/default/disable_ipv6", "0" if request["ipv6"] else "1")
+    # Who is on the lab's link has its own address: there is none to be asked for, for a second.
+    _sysctl("ipv6/conf/default/accept_dad", "0")
     _load_pystack()
     from pystack.runtime.device import ifconfig
 
@@ -119,20 +121,24 @@ def set_up(request: dict[str, object]) -> None:
 
 
 def configure(request: dict[str, object]) -> None:
-    """Put the TAP on the lab's link: address, gateway, and where the names are known."""
-    from pystack.core.addresses import Prefix, parse_interface_address, parse_ip4
+    """Put the TAP on the lab's link: addresses, gateways, and where the names are known."""
+    from pystack.core.addresses import Prefix, is_v6, parse_interface_address, parse_ip
     from pystack.runtime.device import ifconfig
 
+    addresses, gateways = request["addresses"], request["gateways"]
+    assert isinstance(addresses, list)
+    assert isinstance(gateways, list)
     interface = str(request["interface"])
     ifconfig.set_link(interface, mtu_bytes=int(str(request["mtu_bytes"])))
-    ifconfig.set_addresses(interface, [parse_interface_address(str(request["address"]))])
+    ifconfig.set_addresses(interface, [parse_interface_address(text) for text in addresses])
     ifconfig.delete_default_routes(interface)
-    if request["gateway"] is not None:
-        via = parse_ip4(str(request["gateway"]))
-        ifconfig.add_route(Prefix.of(0, 0), via=via, interface=interface)
+    for via in map(parse_ip, gateways):
+        everywhere = ifconfig.EVERYWHERE6 if is_v6(via) else ifconfig.EVERYWHERE
+        ifconfig.add_route(everywhere, via=via, interface=interface)
     if request["on_link"] is not None:
-        host = Prefix.of(parse_ip4(str(request["on_link"])), 32)
-        ifconfig.add_route(host, via=None, interface=interface)
+        host = parse_ip(str(request["on_link"]))
+        block = Prefix.of(host, 128 if is_v6(host) else 32)
+        ifconfig.add_route(block, via=None, interface=interface)
 
 
 def enter(pid: int, directory: str, kinds: Sequence[str], command: Sequence[str]) -> NoReturn:

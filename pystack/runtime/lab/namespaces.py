@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from pystack.core.addresses import Ip4, format_ip4, format_mac
+from pystack.core.addresses import Ip, format_ip, format_mac
 from pystack.core.errors import DeviceError
 from pystack.runtime.device.tap_device import TapDevice
 from pystack.runtime.device.tun import OpenTun
@@ -127,6 +127,7 @@ async def open_namespace(
             mac=format_mac(station.mac),
             mtu_bytes=station.mtu_bytes,
             offload=offload,
+            ipv6=any(prefix.is_v6 for _, prefix in station.addresses),
             files={} if resolv_conf is None else _files(resolv_conf),
         )
         yield holder, TapDevice(OpenTun(INTERFACE, fd), offload=offload)
@@ -134,19 +135,17 @@ async def open_namespace(
         await holder.aclose()
 
 
-async def configure(holder: Holder, station: Station, on_link: Ip4 | None) -> None:
-    """Give the TAP what the lab has for the station: address and gateway, as they are now.
+async def configure(holder: Holder, station: Station, on_link: Ip | None) -> None:
+    """Give the TAP what the lab has for the station: addresses and gateways, as they are now.
 
     `on_link`: an address beyond the station's block that is on its link. Raises DeviceError.
     """
-    assert station.address is not None
-    address, prefix = station.address
     await holder.ask(
         interface=INTERFACE,
         mtu_bytes=station.mtu_bytes,
-        address=f"{format_ip4(address)}/{prefix.length}",
-        gateway=None if station.gateway is None else format_ip4(station.gateway),
-        on_link=None if on_link is None else format_ip4(on_link),
+        addresses=[f"{format_ip(own)}/{prefix.length}" for own, prefix in station.addresses],
+        gateways=[format_ip(gateway) for gateway in station.gateways],
+        on_link=None if on_link is None else format_ip(on_link),
     )
 
 

@@ -69,7 +69,7 @@ def names_of(topology: Topology) -> Names:
                 format_ip(address)
                 for end in topology.nodes[known].ends
                 if not interface or end.name == interface
-                for address, _prefix in end.addresses
+                for address, _prefix in end.given
             )
             or None
         )
