@@ -14,14 +14,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from pystack.core.addresses import (
+    LINK_LOCAL6,
     LOOPBACK,
+    LOOPBACK6,
     ZERO_MAC,
     Ip,
     Mac,
     Prefix,
+    eui64,
     format_ip,
     is_link_local,
     is_v6,
+    link_local,
     parse_host_address,
     parse_ip,
     parse_prefix,
@@ -381,6 +385,8 @@ class Topology:
             end.interface = device.add_interface(end.name, end.port, *first, mac)
             for other in others:
                 device.add_address(end.interface, *other)
+            if addresses[-1][1].is_v6:
+                device.add_address(end.interface, link_local(eui64(mac)), LINK_LOCAL6)
             if end.taps or not end.node.powered:
                 end.replug()
 
@@ -432,7 +438,9 @@ class Topology:
         host = kind(name, self.scheduler, self.seed)
         self._add(name, host, addresses)
         port = LoopbackPort(self.scheduler)
-        host.add_interface("lo", port, LOOPBACK, Prefix.of(LOOPBACK, 8), ZERO_MAC)
+        lo = host.add_interface("lo", port, LOOPBACK, Prefix.of(LOOPBACK, 8), ZERO_MAC)
+        if any(subnet.is_v6 for subnet in self.subnets):
+            host.add_address(lo, LOOPBACK6, Prefix.of(LOOPBACK6, 128))
         return host
 
     def _add(self, name: str, device: Host | Switch | Station, addresses: _BothAddresses) -> None:

@@ -219,10 +219,10 @@ class TapNode(Attached):
         """
         own = dict(self.station.addresses)
         blocks = set(own.values())
-        for other in self._lab.attached.values():
-            if other is not self and isinstance(other, TapNode):
-                if blocks & {prefix for _, prefix in other.station.addresses}:
-                    return []
+        others = [each for each in self._lab.attached.values() if isinstance(each, TapNode)]
+        for other in others:
+            if other is not self and blocks & {block for _, block in other.station.addresses}:
+                return []
         nodes = self._lab.topology.nodes.values()
         return [
             address

@@ -36,7 +36,7 @@ def test_it_is_a_node_with_a_name_a_link_and_an_address(add: str) -> None:
                 node.address  # noqa: B018 - asking for it is what fails
             net.link(node, net.host("host", address="10.0.0.1/24"))
             assert (node.name, node.address) == ("thing", "10.0.0.77")
-            assert net.topology.resolve("thing") == node.station.address[0]
+            assert net.topology.resolve("thing") == node.station.addresses[0][0]
             net.nursery.cancel_scope.cancel()  # before a TAP comes up by itself
 
     trio.run(main)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import format_ip
 from pystack.core.errors import ConfigError
 from pystack.topology.building import build
 from pystack.topology.file import load, parse
@@ -66,7 +66,7 @@ power_off = "server"
 
 def test_the_words_of_a_file_become_values() -> None:
     spec = parse(LAB)
-    assert (spec.seed, spec.subnet) == (7, "10.1.0.0/24")
+    assert (spec.seed, spec.subnets) == (7, {"subnet": "10.1.0.0/24"})
     assert [(node.kind, node.name) for node in spec.nodes.values()] == [
         ("host", "client"),
         ("router", "r1"),
@@ -97,7 +97,7 @@ def test_the_words_of_a_file_become_values() -> None:
 def test_a_file_that_is_right_can_be_built() -> None:
     topology = build(parse(LAB))
     assert {
-        node.name: [format_ip4(address) for address, _prefix in node.addresses]
+        node.name: [format_ip(address) for address, _prefix in node.given]
         for node in topology.nodes.values()
     } == {
         "client": ["10.1.0.1"],
@@ -105,6 +105,41 @@ def test_a_file_that_is_right_can_be_built() -> None:
         "sw": [],
         "server": ["10.1.1.1"],
     }
+
+
+def test_a_file_says_which_ip_versions_there_are() -> None:
+    text = LAB.replace('subnet = "10.1.0.0/24"', 'ip = "both"\nsubnet6 = "fd01::/64"').replace(
+        "[hosts.server]", '[hosts.server]\naddress6 = "fd77::1/64"'
+    )
+    spec = parse(text)
+    assert spec.subnets == {"ip": "both", "subnet6": "fd01::/64"}
+    assert spec.nodes["server"].addresses == {"address6": "fd77::1/64"}
+    given = build(spec).node("server").given
+    assert [format_ip(address) for address, _ in given] == ["10.1.1.1", "fd77::1"]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line", "sentence"),
+    [
+        ('"10.1.0.0/24"', "'fd00::/64'", 2, "subnet is of IPv4; fd00::/64 belongs to subnet6"),
+        ('subnet = "10.1.0.0/24"', "ip = '7'", 2, "ip is one of both, 4, 6, and not '7'"),
+        ('subnet = "10.1.0.0/24"', "ip = 6", 2, "ip must be a text in quotes"),
+        (
+            'subnet = "10.1.0.0/24"',
+            "ip = '6'\nsubnet6 = 'fd00::1/64'",
+            3,
+            "bits set below its mask",
+        ),
+        ("10.1.1.254/24", "fd00::1/64", 8, "say it by address6"),
+    ],
+)
+def test_the_line_of_a_wrong_version_is_told(
+    right: str, wrong: str, line: int, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(LAB.replace(right, wrong))
+    assert str(raised.value).startswith(f"lab.toml:{line}: ")
+    assert sentence in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def calls(shape: str, hosts: int) -> int:
         nonlocal count
         count += event == "call"
 
-    net = Topology(Scheduler(), 7, parse_prefix("10.0.0.0/8"))
+    net = Topology(Scheduler(), 7, parse_prefix("10.0.0.0/8"), parse_prefix("fd00::/64"))
     sys.setprofile(note)
     try:
         centre = ["c0"]

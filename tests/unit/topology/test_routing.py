@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pystack.core.addresses import Ip4, parse_prefix
+from pystack.core.addresses import Ip, parse_prefix
 from pystack.core.scheduler import Scheduler
 from pystack.link.link import Link
 from pystack.stack.host import Host
@@ -26,7 +26,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 def built(graph: Graph) -> tuple[Topology, list[Host]]:
     """Return a network of the graph with a host on each router, and the hosts."""
-    net = Topology(Scheduler(), 7, parse_prefix("10.0.0.0/16"))
+    net = Topology(Scheduler(), 7, parse_prefix("10.0.0.0/16"), parse_prefix("fd00::/64"))
     count, links = graph
     for number in range(count):
         net.router(f"r{number}")
@@ -40,13 +40,13 @@ def built(graph: Graph) -> tuple[Topology, list[Host]]:
     return net, hosts
 
 
-def walk(net: Topology, start: Host, dst: Ip4) -> int:
+def walk(net: Topology, start: Host, dst: Ip) -> int:
     """Follow the routes to an address; return how many routers were passed, at most 20."""
     owner = {
         address: node.device
         for node in net.nodes.values()
         if isinstance(node.device, Host)
-        for address, _ in node.addresses
+        for address, _ in node.given
     }
     at, passed = start, 0
     while dst not in at.addresses and passed < 20:
@@ -78,9 +78,10 @@ def test_every_host_reaches_every_other_by_a_shortest_way(graph: Graph) -> None:
         far = distances(graph, number)
         for other in range(len(hosts)):
             if other != number:
-                address = net.resolve(f"h{other}")
-                assert address is not None
-                assert walk(net, start, address) == far[other] + 1
+                addresses = net.resolve_all(f"h{other}")
+                assert len(addresses) == 2
+                for address in addresses:
+                    assert walk(net, start, address) == far[other] + 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -96,5 +97,5 @@ def test_the_same_network_has_the_same_routes(graph: Graph) -> None:
 @given(graphs())
 def test_every_address_is_given_once(graph: Graph) -> None:
     net, _ = built(graph)
-    addresses = [address for node in net.nodes.values() for address, _ in node.addresses]
-    assert len(addresses) == len(set(addresses)) == 2 * len(net.cables)
+    addresses = [address for node in net.nodes.values() for address, _ in node.given]
+    assert len(addresses) == len(set(addresses)) == 2 * 2 * len(net.cables)
