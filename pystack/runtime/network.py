@@ -40,12 +40,12 @@ from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.congestion.registry import ControlLike
-from pystack.topology.addressing import DEFAULT_IP, IpVersions, parse_subnets
+from pystack.topology.addressing import DEFAULT_IP, Addresses, IpVersions, parse_subnets
 from pystack.topology.nodes import Station
 from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
-from pystack.topology.topology import Addresses, Topology
+from pystack.topology.topology import Topology
 
 # What a link can join: the things themselves, or their names.
 NodeLike = TrioHost | Switch | Station | Attached | NameServer | str

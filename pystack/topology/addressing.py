@@ -14,11 +14,14 @@ from pystack.core.addresses import (
     is_link_local,
     is_loopback,
     is_usable_source,
+    parse_host_address,
     parse_prefix,
 )
 from pystack.core.errors import ConfigError
 from pystack.topology.nodes import End, HostAddress
 
+# One address ("10.0.0.9/24"), or one for each of eth0, eth1 ...; None: the next that is free.
+Addresses = str | Sequence[str | None] | None
 IpVersions = Literal["both", "4", "6"]
 IP_VERSIONS: Final = ("both", "4", "6")
 DEFAULT_IP: Final = "4"  # "both" as soon as TCP and UDP go over IPv6
@@ -61,6 +64,33 @@ def parse_subnets(
             raise ConfigError(f"{text} is for a link alone: no router passes it on")
         found.append(block)
     return tuple(found)
+
+
+def read_wanted(
+    name: str, said: Addresses, word: str, subnets: Sequence[Prefix]
+) -> list[HostAddress | None]:
+    """Read what a node was given for eth0, eth1 ... by "address" or "address6". ConfigError."""
+    v6 = word == "address6"
+    other, example = ("address", "fd00::9/64") if v6 else ("address6", "10.0.0.9/24")
+    if not isinstance(said, str | Sequence | None):
+        raise ConfigError(f"the {word} of {name} is a text like '{example}', not {said!r}")
+    texts = [said] if said is None or isinstance(said, str) else list(said)
+    found: list[HostAddress | None] = []
+    for text in texts:
+        if text is None:
+            found.append(None)
+            continue
+        wanted = parse_host_address(text)
+        version = "6" if wanted[1].is_v6 else "4"
+        if wanted[1].is_v6 != v6:
+            raise ConfigError(f"{text} is an address of IPv{version}: say it by {other}")
+        if not any(subnet.is_v6 == v6 for subnet in subnets):
+            alone = "4" if v6 else "6"
+            raise ConfigError(f"{name} cannot have {text}: the network has IPv{alone} alone")
+        if v6 and is_link_local(wanted[0]):
+            raise ConfigError(f"{name} has an address of the link {wanted[1]} by itself")
+        found.append(wanted)
+    return found
 
 
 def assign(

@@ -15,7 +15,7 @@ from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.words import as_words
 from pystack.topology import presets
-from pystack.topology.addressing import parse_subnets
+from pystack.topology.addressing import parse_subnets, read_wanted
 from pystack.topology.reading import Document
 from pystack.topology.spec import KINDS, STATION_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
 from pystack.topology.switch import Switch
@@ -39,7 +39,7 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
                     Switch(node.name, **{word: value})  # type: ignore[arg-type]
         for word, said in node.addresses.items():
             with _placed(document, path, word):
-                topology.read_addresses(node.name, said, word)
+                read_wanted(node.name, said, word, topology.subnets)
         with _placed(document, path, *list(node.addresses)[:1]):
             _add_node(topology, node)
         if "congestion" in node.words:

@@ -23,10 +23,8 @@ from pystack.core.addresses import (
     Prefix,
     eui64,
     format_ip,
-    is_link_local,
     is_v6,
     link_local,
-    parse_host_address,
     parse_ip,
     parse_prefix,
 )
@@ -42,6 +40,7 @@ from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
+from pystack.topology.addressing import Addresses
 from pystack.topology.nodes import End, HostAddress, Node, Station
 from pystack.topology.partition import Partition
 from pystack.topology.router import Router
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
 HostT = TypeVar("HostT", bound=Host)
 LinkT = TypeVar("LinkT", bound=Link)
 
-# One address ("10.0.0.9/24"), or one for each of eth0, eth1 ...; None: the next that is free.
-Addresses = str | Sequence[str | None] | None
 _BothAddresses = tuple[Addresses, Addresses]  # of IPv4 and of IPv6
 
 
@@ -454,8 +451,8 @@ class Topology:
             raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
         if name in self.nodes:
             raise ConfigError(f"there is a node {name!r} already")
-        ip4 = self.read_addresses(name, addresses[0], "address")
-        ip6 = self.read_addresses(name, addresses[1], "address6")
+        ip4 = addressing.read_wanted(name, addresses[0], "address", self.subnets)
+        ip6 = addressing.read_wanted(name, addresses[1], "address6", self.subnets)
         taken: dict[Ip, str] = {}
         for want in (*ip4, *ip6):
             if want is not None:
@@ -466,30 +463,6 @@ class Topology:
                 taken[want[0]] = name
         self._owners |= taken
         self.nodes[name] = Node(name, device, len(self.nodes), (ip4, ip6))
-
-    def read_addresses(self, name: str, said: Addresses, word: str) -> list[HostAddress | None]:
-        """Read what was given for eth0, eth1 ... by "address" or "address6". ConfigError."""
-        v6 = word == "address6"
-        other, example = ("address", "fd00::9/64") if v6 else ("address6", "10.0.0.9/24")
-        if not isinstance(said, str | Sequence | None):
-            raise ConfigError(f"the {word} of {name} is a text like '{example}', not {said!r}")
-        texts = [said] if said is None or isinstance(said, str) else list(said)
-        found: list[HostAddress | None] = []
-        for text in texts:
-            if text is None:
-                found.append(None)
-                continue
-            wanted = parse_host_address(text)
-            if wanted[1].is_v6 != v6:
-                version = "4" if v6 else "6"
-                raise ConfigError(f"{text} is an address of IPv{version}: say it by {other}")
-            if not any(subnet.is_v6 == v6 for subnet in self.subnets):
-                version = "4" if v6 else "6"
-                raise ConfigError(f"{name} cannot have {text}: the network has IPv{version} alone")
-            if v6 and is_link_local(wanted[0]):
-                raise ConfigError(f"{name} has an address of the link {wanted[1]} by itself")
-            found.append(wanted)
-        return found
 
     def _add_end(self, name: str, port: Port) -> End:
         node = self.node(name)

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from pystack.dns.server import DnsServer
     from pystack.link.port import Port
     from pystack.runtime.driver.driver import Driver
+    from pystack.topology.addressing import Addresses
     from pystack.topology.nodes import Station
-    from pystack.topology.topology import Addresses, Topology
+    from pystack.topology.topology import Topology
 
 # Where the DNS server is when there is no router to be one: link-local (RFC 3927), so nobody's.
 SIDE_DNS: Final = parse_ip("169.254.53.53")
