@@ -111,17 +111,17 @@ def assign(
 
 def _assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> Iterator[tuple[End, HostAddress]]:
     v6 = subnet.is_v6
-    blocks = [_given_blocks(members, v6) for members in segments]
+    blocks = [_given_blocks(members, v6=v6) for members in segments]
     _check_apart(blocks, segments)
     free = _free_blocks(subnet, [block for own in blocks for block in own])
     for members, own in zip(segments, blocks, strict=True):
         if not own:
             own.append(subnet if len(segments) == 1 else next(free))
-        taken = {address[0] for end in members if (address := _has_or_wants(end, v6))}
+        taken = {address[0] for end in members if (address := _has_or_wants(end, v6=v6))}
         candidates = iter(range(own[0].network, last_of(own[0]) + 1))
         for end in members:
-            if end.given_of(v6) is None:
-                wanted = _has_or_wants(end, v6)
+            if end.given_of(v6=v6) is None:
+                wanted = _has_or_wants(end, v6=v6)
                 yield end, wanted or (_next(own[0], candidates, taken, end), own[0])
 
 
@@ -130,18 +130,18 @@ def last_of(block: Prefix) -> int:
     return block.network | (1 << (128 if block.is_v6 else 32) - block.length) - 1
 
 
-def _has_or_wants(end: End, v6: bool) -> HostAddress | None:
-    given = end.given_of(v6)
+def _has_or_wants(end: End, *, v6: bool) -> HostAddress | None:
+    given = end.given_of(v6=v6)
     if given is not None:
         return given
     wanted = end.node.wanted[v6]
     return wanted[end.number] if end.number < len(wanted) else None
 
 
-def _given_blocks(members: Sequence[End], v6: bool) -> list[Prefix]:
+def _given_blocks(members: Sequence[End], *, v6: bool) -> list[Prefix]:
     """Return the blocks of a segment that are fixed, those in use first."""
-    in_use = [given[1] for end in members if (given := end.given_of(v6))]
-    wanted = [address[1] for end in members if (address := _has_or_wants(end, v6))]
+    in_use = [given[1] for end in members if (given := end.given_of(v6=v6))]
+    wanted = [address[1] for end in members if (address := _has_or_wants(end, v6=v6))]
     return list(dict.fromkeys((*in_use, *wanted)))
 
 

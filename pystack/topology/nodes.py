@@ -125,7 +125,7 @@ class End:
             return [address for address, _ in self.given]
         return [without_zone(own.address) for own in self.interface.addresses]
 
-    def given_of(self, v6: bool) -> HostAddress | None:
+    def given_of(self, *, v6: bool) -> HostAddress | None:
         """Return the address that was given of a version; None: not yet, or there is none."""
         return next((own for own in self.given if own[1].is_v6 == v6), None)
 

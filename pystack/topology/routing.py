@@ -116,7 +116,7 @@ def _apply(node: Node, wanted: _Wanted) -> None:
     for block, (end, gateway) in wanted.items():
         if not old or old.get(block) != (end, gateway):
             assert end.interface is not None
-            source = end.given_of(block.is_v6)
+            source = end.given_of(v6=block.is_v6)
             assert source is not None
             added.append(Route(block, end.interface, gateway, source[0]))
     device.routes.add_all(added)
@@ -127,7 +127,7 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
     device = node.device
     while node.pending_routes and isinstance(device, Host):
         prefix, via = node.pending_routes[0]
-        gateway = _on_link(nodes, node, via, prefix.is_v6)
+        gateway = _on_link(nodes, node, via, v6=prefix.is_v6)
         on_link = None if gateway is None else device.routes.lookup(gateway)
         if gateway is None or on_link is None or on_link.gateway is not None:
             # It is refused once, and then forgotten: what is right can still be built.
@@ -138,7 +138,7 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
         del node.pending_routes[0]
 
 
-def _on_link(nodes: Mapping[str, Node], node: Node, via: str, v6: bool) -> Ip | None:
+def _on_link(nodes: Mapping[str, Node], node: Node, via: str, *, v6: bool) -> Ip | None:
     """Return the address that is meant by `via`; of a node, the one on a link of this one."""
     if via not in nodes:
         return parse_ip(via)
