@@ -65,6 +65,10 @@ def packet_arrived(
     if reason := many or not_forwarded(host, packet.src, packet.dst):
         host.drop(reason, now, interface, packet.raw)
         return
+    chain = packet.chain
+    if chain is not None and chain.fault is not None and chain.fault.every_hop:
+        host.icmp6.refuse(interface, packet, chain.fault, now)
+        return
     if packet.ttl <= 1:
         host.drop("forward_ttl_exceeded", now, interface, packet.raw)
         host.tell(packet, Trouble.HOPS_EXCEEDED, now)

@@ -212,10 +212,7 @@ def _ip_arrived(host: Host, interface: Interface, packet: Packet, frame: Frame, 
     if dst not in host.addresses and not own_loopback:
         if not interface.is_many(dst):
             if host.forwarding:
-                if fault is not None and fault.every_hop:
-                    host.icmp6.refuse(interface, packet, fault, now)
-                else:
-                    forward.packet_arrived(host, interface, packet, frame, now)
+                forward.packet_arrived(host, interface, packet, frame, now)
                 return
             # RFC 1122 3.2.1.3 (g): nobody on a link has such an address
             reason = "ip_martian" if is_loopback(dst) else "ip_for_others"

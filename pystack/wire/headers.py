@@ -48,7 +48,7 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
     """
     data = frame.head
     size = len(data)
-    if size < V4_END:
+    if size < ENDS4.stop:
         return None
     fields = _READ4.unpack_from(data)
     dst_mac, src_mac, ethertype, version, tos, total_bytes, _, fragment, ttl, proto = fields
@@ -71,7 +71,7 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
 def _read6(frame: Frame) -> Plain | None:
     data = frame.head
     size = len(data)
-    if size < V6_END:
+    if size < ENDS6.stop:
         return None
     _, _, _, first, payload_bytes, proto, hops = _READ6.unpack_from(data)
     end = V6_END + payload_bytes
