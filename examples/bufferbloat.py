@@ -20,7 +20,7 @@ async def swallow(received: Counter[str], stream: trio.abc.ReceiveStream) -> Non
         received["bytes"] += len(data)
 
 
-async def upload(client: pystack.TrioHost) -> None:
+async def upload(client: pystack.Host) -> None:
     async with await client.open_tcp_stream("server", 9) as stream:
         while True:
             await stream.send_all(bytes(100_000))

@@ -9,7 +9,7 @@ import trio
 import pystack
 
 
-async def echo(host: pystack.TrioHost, port: int, *, task_status: trio.TaskStatus[object]) -> None:
+async def echo(host: pystack.Host, port: int, *, task_status: trio.TaskStatus[object]) -> None:
     """Send back what comes."""
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -19,7 +19,7 @@ async def echo(host: pystack.TrioHost, port: int, *, task_status: trio.TaskStatu
     await trio.serve_tcp(answer, port, task_status=task_status)
 
 
-async def ask(host: pystack.TrioHost, server: str, port: int, times: int) -> None:
+async def ask(host: pystack.Host, server: str, port: int, times: int) -> None:
     """Ask once in a second on one connection, and tell how long each answer took."""
     stream = await trio.open_tcp_stream(server, port)
     for number in range(1, times + 1):
@@ -31,7 +31,7 @@ async def ask(host: pystack.TrioHost, server: str, port: int, times: int) -> Non
         await trio.sleep_until(began + 1)
 
 
-async def sink(host: pystack.TrioHost, port: int, *, task_status: trio.TaskStatus[object]) -> None:
+async def sink(host: pystack.Host, port: int, *, task_status: trio.TaskStatus[object]) -> None:
     """Take what comes, and throw it away."""
 
     async def swallow(stream: trio.SocketStream) -> None:
@@ -41,7 +41,7 @@ async def sink(host: pystack.TrioHost, port: int, *, task_status: trio.TaskStatu
     await trio.serve_tcp(swallow, port, task_status=task_status)
 
 
-async def fill(host: pystack.TrioHost, server: str, port: int, seconds: float) -> None:
+async def fill(host: pystack.Host, server: str, port: int, seconds: float) -> None:
     """Send as much as goes for some seconds, and tell how much that was."""
     sent = 0
     stream = await trio.open_tcp_stream(server, port)

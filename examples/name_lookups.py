@@ -16,7 +16,7 @@ async def hang_up(stream: trio.SocketStream) -> None:
     """Serve nothing: here it is about getting there."""
 
 
-async def connect(what: str, client: pystack.TrioHost) -> None:
+async def connect(what: str, client: pystack.Host) -> None:
     """Connect to the web server by its name; say how long that took, or why it failed."""
     before, began_at = client.counters["dns_queries"], trio.current_time()
     try:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pystack
 
 
-async def show(client: pystack.TrioHost) -> None:
+async def show(client: pystack.Host) -> None:
     """Print the way to the server."""
     for hop in await client.traceroute("server", max_hops=6):
         if hop.address is None or hop.rtt_s is None:

@@ -21,7 +21,7 @@ async def swallow(received: Counter[str], stream: pystack.TcpStream) -> None:
         received[stream.remote_address[0]] += len(data)
 
 
-async def upload(client: pystack.TrioHost, congestion: str, delay_s: float) -> None:
+async def upload(client: pystack.Host, congestion: str, delay_s: float) -> None:
     """Send as fast as this congestion control lets TCP send."""
     await trio.sleep(delay_s)
     async with await client.open_tcp_stream("server", 9, congestion=congestion) as stream:

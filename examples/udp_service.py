@@ -20,7 +20,7 @@ async def price_service(socket: pystack.UdpSocket) -> None:
             await socket.send_to(PRICES[fruit], client)
 
 
-async def ask(client: pystack.TrioHost, fruit: bytes, port: int) -> str:
+async def ask(client: pystack.Host, fruit: bytes, port: int) -> str:
     """Ask up to three times, a second apart; a connected socket also hears of closed ports."""
     async with await client.open_udp_socket() as socket:
         socket.connect(("shop", port))

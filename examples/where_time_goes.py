@@ -15,7 +15,7 @@ LINES = ("dc", "dsl", "lte", "satellite-geo")
 STEPS = ("namelookup", "connect", "appconnect", "starttransfer")
 
 
-async def get(host: pystack.TrioHost) -> None:
+async def get(host: pystack.Host) -> None:
     getter = Getter(host, GetOptions(insecure=True))
     for turn in ("first", "again"):  # by the same connection
         done = await getter.get("https://server/bytes/200000", Nowhere())

@@ -16,6 +16,8 @@ A map of the package, each layer importing only from those above it in this list
     cli        the command
     testing    the pytest plug-in, packetdrill scripts (it imports all but the command)
 
+Public are the names here, in `pystack.events` and in `pystack.plugins`; all else may change.
+
 The way of a packet in: `runtime/device/tap.py` or `link/pipe.py`, `stack/ingress.py` from top to
 bottom, `stack/tcp_table.py`, `tcp/arrives.py`, `runtime/streams.py`. The way out:
 `runtime/streams.py`, `stack/tcp_table.py` (the pump), `tcp/output.py`, `stack/egress.py` from top
@@ -29,21 +31,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pystack.apps.base import Service
     from pystack.apps.hosting import serve
+    from pystack.apps.words import ServiceWords
     from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
+    from pystack.link.link import Link
+    from pystack.link.words import NetemWords
+    from pystack.observe.observer import Event, Observer
     from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.device.tap_config import TapHostConfig
     from pystack.runtime.device.tap_host import tap_host
     from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, run
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host, Router
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.protocol import Iperf3Error
-    from pystack.runtime.lab.attach import Namespace, TapNode
+    from pystack.runtime.lab.attach import Namespace, PortNode, TapNode
+    from pystack.runtime.names.name_servers import NameServer
     from pystack.runtime.network import Network
+    from pystack.runtime.network_link import NetworkLink
     from pystack.runtime.socket.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpListener, TcpStream
+    from pystack.tcp.config import TcpConfig, TcpLimits
     from pystack.tcp.info import TcpInfo
     from pystack.tcp.states import TcpState
+    from pystack.topology.nodes import Station
+    from pystack.topology.partition import Partition
+    from pystack.topology.switch import Switch
+    from pystack.wire.frame import Frame
 
 __version__ = "0.1.0"
 
@@ -51,19 +65,35 @@ __all__ = [
     "ConfigError",
     "DeadlockError",
     "DeviceError",
+    "Event",
+    "Frame",
+    "Host",
     "Iperf3Error",
     "Iperf3Result",
+    "Link",
+    "NameServer",
     "Namespace",
+    "NetemWords",
     "Network",
+    "NetworkLink",
+    "Observer",
+    "Partition",
+    "PortNode",
     "PystackError",
+    "Router",
     "SealedError",
+    "Service",
+    "ServiceWords",
+    "Station",
+    "Switch",
     "TapHostConfig",
     "TapNode",
+    "TcpConfig",
     "TcpInfo",
+    "TcpLimits",
     "TcpListener",
     "TcpState",
     "TcpStream",
-    "TrioHost",
     "UdpSocket",
     "VirtualTimeoutError",
     "WireError",
@@ -80,19 +110,35 @@ _HOMES: Final = {
     "ConfigError": "pystack.core.errors",
     "DeadlockError": "pystack.runtime.driver.virtual",
     "DeviceError": "pystack.core.errors",
+    "Event": "pystack.observe.observer",
+    "Frame": "pystack.wire.frame",
+    "Host": "pystack.runtime.host",
     "Iperf3Error": "pystack.runtime.iperf3.protocol",
     "Iperf3Result": "pystack.runtime.iperf3.client",
+    "Link": "pystack.link.link",
+    "NameServer": "pystack.runtime.names.name_servers",
     "Namespace": "pystack.runtime.lab.attach",
+    "NetemWords": "pystack.link.words",
     "Network": "pystack.runtime.network",
+    "NetworkLink": "pystack.runtime.network_link",
+    "Observer": "pystack.observe.observer",
+    "Partition": "pystack.topology.partition",
+    "PortNode": "pystack.runtime.lab.attach",
     "PystackError": "pystack.core.errors",
+    "Router": "pystack.runtime.host",
     "SealedError": "pystack.runtime.socket.seal",
+    "Service": "pystack.apps.base",
+    "ServiceWords": "pystack.apps.words",
+    "Station": "pystack.topology.nodes",
+    "Switch": "pystack.topology.switch",
     "TapHostConfig": "pystack.runtime.device.tap_config",
     "TapNode": "pystack.runtime.lab.attach",
+    "TcpConfig": "pystack.tcp.config",
     "TcpInfo": "pystack.tcp.info",
+    "TcpLimits": "pystack.tcp.config",
     "TcpListener": "pystack.runtime.streams",
     "TcpState": "pystack.tcp.states",
     "TcpStream": "pystack.runtime.streams",
-    "TrioHost": "pystack.runtime.host",
     "UdpSocket": "pystack.runtime.datagrams",
     "VirtualTimeoutError": "pystack.runtime.driver.virtual",
     "WireError": "pystack.core.errors",
@@ -101,11 +147,15 @@ _HOMES: Final = {
     "tap_host": "pystack.runtime.device.tap_host",
     "unsealed": "pystack.runtime.socket.seal",
 }
+# These are modules of public names too.
+_MODULES: Final = ("events", "plugins")
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Return one of the public names, from the module that it is in."""
+        if name in _MODULES:
+            return import_module(f"pystack.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'pystack' has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(_HOMES[name]), name)
@@ -113,7 +163,7 @@ if not TYPE_CHECKING:
 
     def __dir__() -> list[str]:
         """Return what there is, looked up already or not."""
-        return sorted({*globals(), *_HOMES})
+        return sorted({*globals(), *_HOMES, *_MODULES})
 
 
 def _namesakes() -> list[str]:

@@ -114,7 +114,7 @@ async def building(shape: str, count: int) -> tuple[float, float]:
     """Return the seconds of processor time to build so many hosts, and to settle them."""
     async with pystack.Network(seed=1, subnet="10.0.0.0/8") as net:
         began = time.process_time()
-        centre: list[pystack.TrioHost | Switch]
+        centre: list[pystack.Host | Switch]
         if shape == "switch":
             centre = [net.switch("sw", table_entries=2 * count)]
         else:

@@ -35,7 +35,7 @@ class Result:
     drops: int
 
 
-async def serve(server: pystack.TrioHost, handle: Callable[[pystack.TcpStream], object]) -> None:
+async def serve(server: pystack.Host, handle: Callable[[pystack.TcpStream], object]) -> None:
     """Run a handler for each connection; `handle` is an async function."""
     await trio.serve_listeners(handle, await server.open_tcp_listeners(PORT))  # type: ignore[arg-type]
 
@@ -46,7 +46,7 @@ async def swallow(stream: pystack.TcpStream) -> None:
         pass
 
 
-async def upload(client: pystack.TrioHost, server: str, size_bytes: int) -> None:
+async def upload(client: pystack.Host, server: str, size_bytes: int) -> None:
     """Send so much, and wait until the other end has read and closed."""
     async with await client.open_tcp_stream(server, PORT) as stream:
         left = size_bytes
@@ -63,7 +63,7 @@ async def respond(stream: pystack.TcpStream) -> None:
         await stream.send_all(RESPONSE)
 
 
-async def ask(client: pystack.TrioHost, times: int, start_s: float) -> None:
+async def ask(client: pystack.Host, times: int, start_s: float) -> None:
     """Ask every second, as often as told, on one connection."""
     start_at = trio.current_time() + start_s
     await trio.sleep_until(start_at)

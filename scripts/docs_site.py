@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # The modules whose `__all__` is public, in the order of the reference
-PUBLIC_MODULES: Final = ("pystack",)
+PUBLIC_MODULES: Final = ("pystack", "pystack.events", "pystack.plugins")
 
 _BESIDE: Final = {
     "index.md": "README.md",

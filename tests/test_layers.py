@@ -64,7 +64,21 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.testing": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
     "pystack.__main__": ("pystack.cli",),
     # The public names, gathered: a layer of its own, above runtime.
-    "pystack.__init__": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.apps.hosting"),
+    "pystack.__init__": (
+        *_BELOW_RUNTIME,
+        "pystack.runtime",
+        "pystack.apps.hosting",
+        "pystack.apps.base",
+        "pystack.apps.words",
+    ),
+    "pystack.events": ("pystack.observe.observer", "pystack.wire.frame"),
+    "pystack.plugins": (
+        *_BELOW_RUNTIME,
+        "pystack.runtime",
+        "pystack.apps.base",
+        "pystack.apps.options",
+        "pystack.apps.service",
+    ),
 }
 
 # The libraries that are not Python's own, and the modules (by the beginning of the name) that may

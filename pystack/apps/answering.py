@@ -14,7 +14,7 @@ from pystack.apps.base import SendingSocket, Service
 from pystack.apps.reflection import PRIVILEGED_PORTS, Excess, excess_bytes, sockets_of_this_run
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 _log: Final = logging.getLogger("pystack.apps")
 
@@ -40,7 +40,7 @@ class DatagramSocket(SendingSocket, Protocol):
 class Answering:
     """One service on one UDP port of a host."""
 
-    def __init__(self, host: TrioHost, service: Service, socket: DatagramSocket, port: int) -> None:
+    def __init__(self, host: Host, service: Service, socket: DatagramSocket, port: int) -> None:
         """The host's counters tell what was not answered, and why."""
         self._host = host
         self._service = service

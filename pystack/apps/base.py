@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 DATAGRAMS_IN_A_ROW: Final = 32  # more would keep others waiting for a millisecond
 
@@ -47,7 +47,7 @@ class Service:
 
     # where it is served
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Take the host that it is served on; called once, before anything is served.
 
         From here on files may be written: the process is who it is to be. Raises ConfigError.

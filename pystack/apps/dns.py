@@ -17,7 +17,7 @@ from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
 from pystack.dns.names import Names
 from pystack.dns.server import DnsServer
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.names.dns_service import LateAnswers, converse, names_of
 from pystack.wire import dns
 
@@ -47,7 +47,7 @@ class DnsService(Service):
         """Return what answers, for `server.fault(...)` and `server.set(...)`."""
         return self._server
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Learn its names: those of its network, or its own."""
         topology = host.topology
         names = _own_names(self._options) if topology is None else names_of(topology)

@@ -12,12 +12,10 @@ from pystack.apps.serving import start
 from pystack.apps.words import ServiceWords, read_request, read_words
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 
-async def serve(
-    host: TrioHost, *services: ServiceLike, **words: Unpack[ServiceWords]
-) -> list[Service]:
+async def serve(host: Host, *services: ServiceLike, **words: Unpack[ServiceWords]) -> list[Service]:
     """Serve on a host until the network ends or its power goes; return when all answer.
 
     What is returned are the services, in the order in which they were asked for, for programs that
@@ -36,9 +34,7 @@ async def serve(
     return [placement.service for placement in placements]
 
 
-async def start_services(
-    host: TrioHost, asked: Sequence[ServiceLike], folder: Path, seed: int
-) -> None:
+async def start_services(host: Host, asked: Sequence[ServiceLike], folder: Path, seed: int) -> None:
     """Start services on a host ("http", {"name": "ftp", "port": 2121}), until they answer.
 
     `folder`: files that the words name are relative to it. Raises ConfigError, OSError.
@@ -56,7 +52,7 @@ def _requests(asked: Sequence[ServiceLike], options: ServiceOptions, folder: Pat
     return [read_request(each, options, folder) for each in asked]
 
 
-def _options(host: TrioHost, seed: int) -> ServiceOptions:
+def _options(host: Host, seed: int) -> ServiceOptions:
     return ServiceOptions(
         rng=component_rng(seed, f"services/{host.name}"),
         host_name=host.name,

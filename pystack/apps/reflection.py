@@ -17,7 +17,7 @@ import trio
 
 from pystack.apps.world import of_this_run
 from pystack.core.addresses import format_ip4
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 BURST_BYTES: Final = 16 * 1024
 REFILL_BYTES_PER_S: Final = 4 * 1024
@@ -67,10 +67,10 @@ class Sockets:
     __slots__ = ("_hosts",)
 
     def __init__(self) -> None:
-        self._hosts: dict[int, list[TrioHost]] = {}  # by port
+        self._hosts: dict[int, list[Host]] = {}  # by port
 
     @contextmanager
-    def served(self, host: TrioHost, port: int) -> Iterator[None]:
+    def served(self, host: Host, port: int) -> Iterator[None]:
         """Keep that in mind while the block is running."""
         hosts = self._hosts.setdefault(port, [])
         hosts.append(host)
@@ -89,5 +89,5 @@ def sockets_of_this_run() -> Sockets:
     return of_this_run(_serving, Sockets)
 
 
-def _addresses(host: TrioHost) -> set[str]:
+def _addresses(host: Host) -> set[str]:
     return {format_ip4(own.address) for interface in host.interfaces for own in interface.addresses}

@@ -21,7 +21,7 @@ from pystack.apps.troubles import in_words, own_fault
 from pystack.apps.turns import begin_turn
 from pystack.core.counters import Counters
 from pystack.runtime.driver.exception_groups import unwrapped
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 MAX_CONNECTIONS: Final = 1024  # at once; then see `pystack.apps.roster`
 FIN_GRACE_S: Final = 2.0  # what a connection gets for its FIN when the service is stopped
@@ -34,7 +34,7 @@ _log: Final = logging.getLogger("pystack.apps")
 
 
 async def serve(
-    host: TrioHost,
+    host: Host,
     service: Service,
     *,
     tcp_port: int | None,
@@ -74,14 +74,14 @@ async def serve(
         raise unwrapped(group) from None
 
 
-async def start(host: TrioHost, placements: Iterable[Placement]) -> None:
+async def start(host: Host, placements: Iterable[Placement]) -> None:
     """Serve on a host of a network, until that ends; return when all answer. Raises OSError."""
     for placement in placements:
         await host.start(partial(serve_placed, host, placement))
 
 
 async def serve_placed(
-    host: TrioHost,
+    host: Host,
     placement: Placement,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,

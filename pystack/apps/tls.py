@@ -43,7 +43,7 @@ from pystack.core.opening import flag, open_unfollowed
 if TYPE_CHECKING:
     import trustme
 
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 __all__ = ["ClearTextError", "TlsError", "TlsInfo", "TlsServer", "TlsStream", "tls_client"]
 
@@ -84,7 +84,7 @@ class TlsServer:
             return "the certificate is signed by an authority of this run; --ca FILE writes it"
         return f"trust it with: curl --cacert {self._tls.ca} https://{place}/"
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Get ready to be asked; the process is who it is to be. Raises ConfigError."""
         self._counters = host.counters
         self._prepare()

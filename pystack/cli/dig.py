@@ -13,7 +13,7 @@ from pystack.apps.world import utc_now
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Words
 from pystack.core.extras import need
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.wire.dns_framing import PORT
 
 DEFAULT_SERVER: Final = "server"  # of a virtual link, where nobody names one
@@ -54,7 +54,7 @@ def dig_command(
     if request.server is None and vantage.way is Way.LINK and "dns" not in place:
         request = replace(request, server=DEFAULT_SERVER)
 
-    async def client(host: TrioHost) -> int:
+    async def client(host: Host) -> int:
         try:
             answer = await digging.ask(host, request)
         except OSError as error:

@@ -34,7 +34,7 @@ from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Option, Words, bare_seconds, takes
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.virtual import DeadlockError
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 # curl's, with its names and its meaning
 CURL: Final[Mapping[str, Option]] = {
@@ -150,7 +150,7 @@ class _Getting:
         if path is not None and self._options.cacert is None:
             self._options = replace(self._options, trusted=(path,))
 
-    async def run(self, host: TrioHost) -> int:
+    async def run(self, host: Host) -> int:
         """Do all transfers; return the status of the last one, as curl does."""
         say = to_stderr if "verbose" in self._asked else None
         status = 0

@@ -16,7 +16,7 @@ from pystack.apps.clients.worlds import Server
 from pystack.cli.vantage import Vantage, standing, to_stderr
 from pystack.cli.words import Words, bare_seconds
 from pystack.runtime import reach
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 TROUBLE: Final = 2  # neither an answer nor silence: no such name, no route
 # Where time is made up, nobody could press Ctrl-C: so many are sent unless it is said.
@@ -86,7 +86,7 @@ class _Ping:
         self._name, self._options = name, options
         self._quiet, self._as_json = quiet, as_json
 
-    async def run(self, host: TrioHost) -> int:
+    async def run(self, host: Host) -> int:
         """Ping, and return the exit status."""
         try:
             address = await pinging.resolved(host, self._name)

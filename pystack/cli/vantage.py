@@ -40,7 +40,7 @@ from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, whom_to_be
 from pystack.runtime.device.tap_config import TapHostConfig
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.lab.lab import Guest, LabOptions, ProgramError, run_lab
 from pystack.topology.file import load
 from pystack.topology.spec import REAL_KINDS, LabSpec
@@ -208,7 +208,7 @@ class LabWorld:
         """Run a client there. Raises DeviceError, and what `run_lab` raises; KeyboardInterrupt."""
         results: list[T] = []
 
-        async def guest(host: TrioHost) -> None:
+        async def guest(host: Host) -> None:
             results.append(await client(host))
 
         options = replace(self.options, guest=Guest(self.host, guest))

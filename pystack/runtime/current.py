@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 # None: the code is on no host, and networking is the machine's own.
-current_host: Final[ContextVar[TrioHost | None]] = ContextVar("pystack_host", default=None)
+current_host: Final[ContextVar[Host | None]] = ContextVar("pystack_host", default=None)

@@ -15,7 +15,7 @@ from pystack.runtime.names.zones import Version, format_on, parse_on, version_of
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.stack import udp_socket
     from pystack.wire.checksum import Buffer
 
@@ -34,7 +34,7 @@ class DatagramError(NamedTuple):
 class UdpSocket:
     """A bound UDP port; `connect` gives it one partner."""
 
-    def __init__(self, host: TrioHost, socket: udp_socket.UdpSocket) -> None:
+    def __init__(self, host: Host, socket: udp_socket.UdpSocket) -> None:
         self._host = host
         self._socket = socket
         self._reader = Waiter(host.driver)

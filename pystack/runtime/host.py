@@ -34,7 +34,7 @@ from pystack.runtime.names import attempts
 from pystack.runtime.names.known import KnownNames, Names
 from pystack.runtime.names.zones import Version, format_on
 from pystack.runtime.streams import TcpListener, TcpStream
-from pystack.stack.host import Host
+from pystack.stack.host import Host as StackHost
 from pystack.stack.neighbors import Neighbor
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.listener import DEFAULT_BACKLOG
@@ -66,12 +66,12 @@ _REAL_PROBE_SLACK_S: Final = 2e-3
 _FINISHED: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 
 
-def make_host(name: str, driver: Driver, seed: int, names: Names | None = None) -> TrioHost:
+def make_host(name: str, driver: Driver, seed: int, names: Names | None = None) -> Host:
     """Return a host in no network, with nothing but its loopback."""
-    stack = Host(name, driver.scheduler, seed)
+    stack = StackHost(name, driver.scheduler, seed)
     port = LoopbackPort(driver.scheduler)
     stack.add_interface("lo", port, LOOPBACK, _LOOPBACK_PREFIX, ZERO_MAC)
-    return TrioHost(stack, driver, names)
+    return Host(stack, driver, names)
 
 
 class Place(Protocol):
@@ -104,17 +104,17 @@ class Place(Protocol):
         """Add a route by hand."""
         ...
 
-    def capture_host(self, host: TrioHost, path: str | Path) -> None:
+    def capture_host(self, host: Host, path: str | Path) -> None:
         """Write what a host sees to a file."""
         ...
 
 
-class TrioHost:
+class Host:
     """One host, with its stack below and Trio's words above."""
 
     def __init__(
         self,
-        host: Host,
+        host: StackHost,
         driver: Driver,
         names: Names | None = None,
         place: Place | None = None,
@@ -133,7 +133,7 @@ class TrioHost:
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
 
     @property
-    def stack(self) -> Host:
+    def stack(self) -> StackHost:
         """Return its layers, with the addresses and routes that the network has given it."""
         if self._place is not None:
             self._place.settle()
@@ -347,7 +347,7 @@ class TrioHost:
         """Give it power again: an empty stack with the same addresses. Nothing runs by itself."""
         self._in_network().power_on(self.name)
 
-    def route(self, destination: str, *, via: str | TrioHost) -> None:
+    def route(self, destination: str, *, via: str | Host) -> None:
         """Add a route: to a block ("10.9.0.0/16") or "default", by an address or a neighbour.
 
         It goes before what the network would fill in for that block. Raises ConfigError.
@@ -475,3 +475,10 @@ class TrioHost:
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
         return repr(self._stack)
+
+
+class Router(Host):
+    """A host that forwards what is for others; see `Network.router`. It runs programs as well."""
+
+
+TrioHost = Host  # the old name, for what is being written now

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 import trio
 
@@ -31,13 +31,13 @@ from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.driver.virtual import VirtualClock
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
 from pystack.runtime.socket import seal, socket_factory
-from pystack.stack.host import Host
+from pystack.stack.host import Host as StackHost
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.congestion.registry import ControlLike
 from pystack.topology.addressing import DEFAULT_IP, Addresses, IpVersions, parse_subnets
@@ -47,8 +47,10 @@ from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Topology
 
+HostT = TypeVar("HostT", bound=Host)
+
 # What a link can join: the things themselves, or their names.
-NodeLike = TrioHost | Switch | Station | Attached | NameServer | str
+NodeLike = Host | Switch | Station | Attached | NameServer | str
 
 
 class Network:
@@ -72,7 +74,7 @@ class Network:
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
         self.subnets = parse_subnets(ip, subnet, subnet6)
-        self.hosts: dict[str, TrioHost] = {}  # routers too
+        self.hosts: dict[str, Host] = {}  # routers too
         self.switches: dict[str, Switch] = {}
         self.links: list[NetworkLink] = []
         self.attached: dict[str, Attached] = {}  # TAP devices and network namespaces
@@ -171,19 +173,19 @@ class Network:
         tcp_limits: TcpLimits | None = None,
         congestion: ControlLike | None = None,
         dns: ResolverWords | None = None,
-    ) -> TrioHost:
+    ) -> Host:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
         `address` is of IPv4, `address6` of IPv6 ("fd00::9/64").
         `tcp`: what its connections are given, `tcp_limits`: what they may do together; None: the
         defaults. `congestion`: their control, in place of that in `tcp`: a name with its words, a
         class, or what makes one of the largest segment in bytes. `dns`: whom it asks for names (see
-        `TrioHost.dns`); None: the network's own table, without a packet.
+        `Host.dns`); None: the network's own table, without a packet.
         Raises ConfigError for a name or an address that is taken, or cannot be.
         """
         config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(self.topology.host(name, address, address6), config, limits, asks)
+        return self._add(Host, self.topology.host(name, address, address6), config, limits, asks)
 
     def router(
         self,
@@ -195,11 +197,13 @@ class Network:
         tcp_limits: TcpLimits | None = None,
         congestion: ControlLike | None = None,
         dns: ResolverWords | None = None,
-    ) -> TrioHost:
+    ) -> Router:
         """Add a router: a host that forwards, and can run programs as well. See `host`."""
         config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(self.topology.router(name, address, address6), config, limits, asks)
+        return self._add(
+            Router, self.topology.router(name, address, address6), config, limits, asks
+        )
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -307,11 +311,11 @@ class Network:
 
     def dns(
         self,
-        server: TrioHost | str,
+        server: Host | str,
         *,
         records: Iterable[str] = (),
         faults: Iterable[str] = (),
-        hosts: Iterable[TrioHost | str] | None = None,
+        hosts: Iterable[Host | str] | None = None,
         names: bool = True,
         ttl: str | float = 0,
         **words: object,
@@ -321,7 +325,7 @@ class Network:
         `hosts` do from now on; None: all that were given no server, also those that come later. It
         knows `records` ("www.example.test 60 A 10.0.0.9") and, to be kept for `ttl`, the network's
         own `names`; `faults` ("www.example.test late 2s") are what it does wrong. `words`: those of
-        `TrioHost.dns`. It comes up by itself; `await net.dns(...)` waits for that. ConfigError.
+        `Host.dns`. It comes up by itself; `await net.dns(...)` waits for that. ConfigError.
         """
         name = self._name(server)
         askers = Askers(self, name, hosts, words)
@@ -331,7 +335,7 @@ class Network:
         assert self.nursery is not None
         return NameServer(host, answers, self.nursery)
 
-    def attach(self, host: TrioHost, port: PortLike) -> None:
+    def attach(self, host: Host, port: PortLike) -> None:
         """Plug a host into any port, as its next interface. See `port` for texts.
 
         A port that is given itself is its giver's to run and to close. Raises ConfigError.
@@ -361,7 +365,7 @@ class Network:
         return links[0]
 
     def route(self, name: str, destination: str, via: str) -> None:
-        """Add a route to a host or router: see `TrioHost.route`. Raises ConfigError."""
+        """Add a route to a host or router: see `Host.route`. Raises ConfigError."""
         self.topology.route(name, destination, via)
 
     def has_node(self, name: str) -> bool:
@@ -415,7 +419,7 @@ class Network:
         self.topology.heal()
 
     def power_off(self, node: NodeLike) -> None:
-        """Take the power from a host, a router or a switch: silence. See `TrioHost.power_off`."""
+        """Take the power from a host, a router or a switch: silence. See `Host.power_off`."""
         name = self._name(node)
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
@@ -462,7 +466,7 @@ class Network:
         for link in self.links:
             link.observers.append(observer)
 
-    def capture_host(self, host: TrioHost, path: str | Path) -> None:
+    def capture_host(self, host: Host, path: str | Path) -> None:
         """Write every frame that one host sends or gets."""
         host.observe(self._writer(path))
 
@@ -508,10 +512,15 @@ class Network:
         return f"<Network of hosts: {hosts}, switches: {switches}, links: {links}>"
 
     def _add(
-        self, stack: Host, config: TcpConfig, limits: TcpLimits, asks: ResolverConfig | None
-    ) -> TrioHost:
+        self,
+        kind: type[HostT],
+        stack: StackHost,
+        config: TcpConfig,
+        limits: TcpLimits,
+        asks: ResolverConfig | None,
+    ) -> HostT:
         stack.tcp.config, stack.tcp.limits = config, limits
-        host = TrioHost(stack, self.driver, self.topology.resolve_all, self)
+        host = kind(stack, self.driver, self.topology.resolve_all, self)
         host.dns = self._asked if asks is None else asks
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)

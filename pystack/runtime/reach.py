@@ -16,7 +16,7 @@ from pystack.runtime.names.zones import format_on
 from pystack.wire import icmp
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.stack.icmp_core import IcmpError
 
 TIMEOUT_S: Final = 1.0
@@ -85,7 +85,7 @@ class Echoes:
     For the length of a `with` block.
     """
 
-    def __init__(self, host: TrioHost) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
         self._layer = host.stack.icmp
         self._ident = 0  # none yet
@@ -161,7 +161,7 @@ def payload_of(size_bytes: int) -> bytes:
     return bytes(at & 0xFF for at in range(size_bytes))
 
 
-async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) -> float:
+async def ping(host: Host, name: str, payload_bytes: int, timeout_s: float) -> float:
     """Send one request; return the round trip in seconds. TimeoutError, OSError."""
     payload = payload_of(payload_bytes)
     host.stack.check_up()
@@ -177,7 +177,7 @@ async def ping(host: TrioHost, name: str, payload_bytes: int, timeout_s: float) 
     return answer.at - sent_at
 
 
-async def traceroute(host: TrioHost, name: str, max_hops: int, timeout_s: float) -> list[Hop]:
+async def traceroute(host: Host, name: str, max_hops: int, timeout_s: float) -> list[Hop]:
     """Send requests that can go 1, 2, ... hops, until the destination or an error answers."""
     remote = await host.look_up(name)
     hops: list[Hop] = []
@@ -195,7 +195,7 @@ async def traceroute(host: TrioHost, name: str, max_hops: int, timeout_s: float)
 
 
 async def _ask(
-    host: TrioHost, remote: Ip, payload: bytes, ttl: int, timeout_s: float
+    host: Host, remote: Ip, payload: bytes, ttl: int, timeout_s: float
 ) -> EchoAnswer | None:
     """Send one request, and return what is answered; None for silence."""
     with Echoes(host) as echoes:

@@ -27,7 +27,7 @@ from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import SourceRoute
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.config import TcpConfig
 
@@ -52,7 +52,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         "_writer",
     )
 
-    def __init__(self, host: TrioHost, socket: TcpSocket) -> None:
+    def __init__(self, host: Host, socket: TcpSocket) -> None:
         self._host = host
         self._socket = socket
         self._reader = Waiter(host.driver)
@@ -354,7 +354,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 class TcpListener(trio.abc.Listener[TcpStream]):
     """A port that is open for connections."""
 
-    def __init__(self, host: TrioHost, listener: Listener[TcpSocket]) -> None:
+    def __init__(self, host: Host, listener: Listener[TcpSocket]) -> None:
         self._host = host
         self._listener = listener
         self._waiter = Waiter(host.driver)
@@ -409,7 +409,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
 
 
 async def connect(
-    host: TrioHost,
+    host: Host,
     remote: Ip,
     port: int,
     *,

@@ -57,7 +57,7 @@ async def converse(handle: Handler, stream: pystack.TcpStream) -> None:
         pass
 
 
-async def tcp(host: pystack.TrioHost, port: int, handle: Handler) -> None:
+async def tcp(host: pystack.Host, port: int, handle: Handler) -> None:
     """Serve on a port, with a task for each connection."""
     (listener,) = await host.open_tcp_listeners(port, backlog=1024)
     async with trio.open_nursery() as nursery:
@@ -65,7 +65,7 @@ async def tcp(host: pystack.TrioHost, port: int, handle: Handler) -> None:
             nursery.start_soon(converse, handle, await listener.accept())
 
 
-async def held(host: pystack.TrioHost) -> None:
+async def held(host: pystack.Host) -> None:
     """Accept and keep, without a task."""
     (listener,) = await host.open_tcp_listeners(ports.HELD, backlog=1024)
     kept = []
@@ -73,7 +73,7 @@ async def held(host: pystack.TrioHost) -> None:
         kept.append(await listener.accept())
 
 
-async def datagrams(host: pystack.TrioHost) -> None:
+async def datagrams(host: pystack.Host) -> None:
     """Send back what comes."""
     socket = await host.open_udp_socket(ports.ECHO)
     while True:
@@ -107,7 +107,7 @@ async def main(number: str, offload: str) -> None:
         nursery.cancel_scope.cancel()
 
 
-def options(root: Path, host: pystack.TrioHost) -> ServiceOptions:
+def options(root: Path, host: pystack.Host) -> ServiceOptions:
     """Return what the services are told."""
     ports.lay_out(root)
     return ServiceOptions(

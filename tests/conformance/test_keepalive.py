@@ -10,7 +10,7 @@ import trio
 import pystack
 from pystack.runtime.network_link import NetworkLink
 
-Program = Callable[[pystack.TrioHost, NetworkLink], Awaitable[None]]
+Program = Callable[[pystack.Host, NetworkLink], Awaitable[None]]
 
 
 def beside_a_server(program: Program) -> None:
@@ -31,7 +31,7 @@ def beside_a_server(program: Program) -> None:
 @pytest.mark.rfc("9293", "MAY-5")
 @pytest.mark.parametrize("idle_s", [7.0, 300.0])
 def test_each_stream_has_its_own_keep_alives(idle_s: float) -> None:
-    async def program(client: pystack.TrioHost, link: NetworkLink) -> None:
+    async def program(client: pystack.Host, link: NetworkLink) -> None:
         asked = await client.open_tcp_stream("server", 80)
         other = await client.open_tcp_stream("server", 80)
         asked.set_keepalive(idle_s=idle_s, interval_s=1.0)
@@ -49,7 +49,7 @@ def test_each_stream_has_its_own_keep_alives(idle_s: float) -> None:
 @pytest.mark.rfc("9293", "MUST-24")
 @pytest.mark.rfc("9293", "MUST-27")
 def test_a_socket_asks_by_its_options_and_hears_that_the_peer_has_gone() -> None:
-    async def program(client: pystack.TrioHost, link: NetworkLink) -> None:
+    async def program(client: pystack.Host, link: NetworkLink) -> None:
         async def ask() -> None:
             with trio.socket.socket() as stream:
                 await stream.connect(("server", 80))

@@ -26,7 +26,7 @@ import pystack
 from pystack.apps.service import place_services
 from pystack.apps.serving import serve as serve_service
 from pystack.link.impair.base import Departures
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.wire.frame import Frame
 
 FRAGMENTS: Final = [
@@ -80,7 +80,7 @@ async def joined(net: pystack.Network) -> Names:
     client, server = net.host("client"), net.host("server")
     link = net.link(client, server, delay="5ms", rate="10mbit")
     for placed in place_services(["iperf3"]):
-        service: TrioHost = server
+        service: Host = server
         run = partial(serve_service, service, placed.service, tcp_port=5201, udp_port=5201)
         await server.start(run)
     more = {name: net.host(name) for name in ("phone", "shop")}

@@ -40,7 +40,7 @@ class Flow:
         assert self.stream is not None
         return self.stream.info()
 
-    async def send(self, client: pystack.TrioHost) -> None:
+    async def send(self, client: pystack.Host) -> None:
         """Connect, and send for ever."""
         await trio.sleep(self.start_s)
         self.stream = await client.open_tcp_stream("server", PORT, congestion=self.congestion)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import trio
 from netns import NetworkNamespace
 
-from pystack import TcpStream, TrioHost
+from pystack import Host, TcpStream
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
 from pystack.tcp.config import TcpLimits
@@ -30,7 +30,7 @@ def pattern(size: int, salt: int) -> bytes:
 
 
 Ends = tuple[TcpStream, trio.SocketStream]
-Opened = Callable[[TrioHost], AbstractAsyncContextManager[Ends]]
+Opened = Callable[[Host], AbstractAsyncContextManager[Ends]]
 UPLOAD: Final = pattern(1_000_000, 1)  # from us to the kernel
 DOWNLOAD: Final = pattern(1_000_000, 2)
 
@@ -58,7 +58,7 @@ class KernelInfo:
 
 def run_with_kernel(
     netns: NetworkNamespace,
-    program: Callable[[TrioHost], Awaitable[None]],
+    program: Callable[[Host], Awaitable[None]],
     *,
     sysctls: Mapping[str, int | str] | None = None,
     settings: Mapping[str, Any] | None = None,  # of our TcpConfig
@@ -104,7 +104,7 @@ def kernel_counts(netns: NetworkNamespace, file: str, title: str) -> dict[str, i
 
 
 @asynccontextmanager
-async def opened_by_kernel(host: TrioHost) -> AsyncIterator[Ends]:
+async def opened_by_kernel(host: Host) -> AsyncIterator[Ends]:
     """Let the kernel connect to us; give our end and its."""
     (listener,) = await host.open_tcp_listeners(PORT)
     async with listener:
@@ -115,7 +115,7 @@ async def opened_by_kernel(host: TrioHost) -> AsyncIterator[Ends]:
 
 
 @asynccontextmanager
-async def opened_by_us(host: TrioHost) -> AsyncIterator[Ends]:
+async def opened_by_us(host: Host) -> AsyncIterator[Ends]:
     """Connect to the kernel; give our end and its."""
     (listener,) = await trio.open_tcp_listeners(PORT, host=KERNEL)
     async with listener:

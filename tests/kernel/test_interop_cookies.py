@@ -15,7 +15,7 @@ from interop import (
 )
 from netns import NetworkNamespace
 
-from pystack import TrioHost
+from pystack import Host
 from pystack.tcp.config import TcpLimits
 
 pytestmark = pytest.mark.kernel
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.kernel
 def test_with_timestamps_a_cookie_brings_back_all_that_the_kernel_offered(
     sack: int, ecn: int, scaling: int, netns: NetworkNamespace
 ) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened_by_kernel(host) as (ours, theirs):
             assert host.counters["tcp_syn_cookies_received"] == 1
             await transfer(ours, theirs, bytes_each=60_000)
@@ -48,7 +48,7 @@ def test_with_timestamps_a_cookie_brings_back_all_that_the_kernel_offered(
 
 
 def test_without_timestamps_only_the_mss_comes_back(netns: NetworkNamespace) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened_by_kernel(host) as (ours, theirs):
             await transfer(ours, theirs, bytes_each=60_000)
             info, seen = ours.info(), kernel_info(netns)
@@ -62,7 +62,7 @@ def test_without_timestamps_only_the_mss_comes_back(netns: NetworkNamespace) -> 
 
 
 def test_a_burst_beyond_the_backlog_is_served_whole(netns: NetworkNamespace) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         (listener,) = await host.open_tcp_listeners(PORT, backlog=4)
         done: list[bytes] = []
 
@@ -93,7 +93,7 @@ def test_a_burst_beyond_the_backlog_is_served_whole(netns: NetworkNamespace) -> 
 def test_the_kernel_opens_the_same_ports_again_while_we_wait(
     timestamps: int, netns: NetworkNamespace
 ) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         (listener,) = await host.open_tcp_listeners(PORT)
         for _ in range(2):
             sock = trio.socket.socket()

@@ -18,7 +18,7 @@ from interop import (
 )
 from netns import NetworkNamespace
 
-from pystack import TrioHost
+from pystack import Host
 
 pytestmark = pytest.mark.kernel
 
@@ -40,7 +40,7 @@ def check(
     sack, timestamps, ecn, scaling = (a and b for a, b in zip(kernel, ours, strict=True))
     mss = 1460 - 12 * timestamps
 
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened(host) as (stream, theirs):
             await transfer(stream, theirs, bytes_each=60_000)
             info, seen = stream.info(), kernel_info(netns)
@@ -103,7 +103,7 @@ def test_the_same_without_offload(netns: NetworkNamespace, opened: Opened) -> No
 def test_the_smaller_mss_of_the_two_holds(
     netns: NetworkNamespace, opened: Opened, mtu: int, mss: int
 ) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         netns.run(["ip", "link", "set", "tap0", "mtu", str(mtu)])
         async with opened(host) as (stream, theirs):
             await transfer(stream, theirs, bytes_each=60_000)

@@ -16,7 +16,7 @@ from interop import (
 )
 from netns import NetworkNamespace, wait_until
 
-from pystack import TrioHost
+from pystack import Host
 from pystack.tcp.congestion.registry import BUILT_IN
 
 pytestmark = pytest.mark.kernel
@@ -29,7 +29,7 @@ CONTROLS = [*sorted(set(BUILT_IN) - {"fixed"}), "fixed:20"]
 def test_each_congestion_control_gets_everything_through_a_loss_of_two_percent(
     netns: NetworkNamespace, control: str, offload: bool
 ) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened_by_kernel(host) as (stream, theirs):
             # 690 segments: without a single loss once in a million runs
             await transfer(stream, theirs, bytes_each=1_000_000)
@@ -54,7 +54,7 @@ def test_each_congestion_control_gets_everything_through_a_loss_of_two_percent(
 def test_losses_are_repaired_with_and_without_sack_and_timestamps(
     netns: NetworkNamespace, opened: Opened, sack: int, timestamps: int
 ) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened(host) as (stream, theirs):
             await transfer(stream, theirs, bytes_each=1_000_000)
             assert stream.info().retransmits > 0
@@ -70,7 +70,7 @@ def test_losses_are_repaired_with_and_without_sack_and_timestamps(
 
 @pytest.mark.parametrize("opened", [opened_by_kernel, opened_by_us])
 def test_reordering_and_duplicates_cost_no_data(netns: NetworkNamespace, opened: Opened) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened(host) as (stream, theirs):
             await transfer(stream, theirs, bytes_each=1_000_000)
             assert stream.info().dsacks_sent > 0
@@ -82,7 +82,7 @@ def test_reordering_and_duplicates_cost_no_data(netns: NetworkNamespace, opened:
 
 
 def test_marks_of_a_queue_on_the_way_are_echoed_by_both_ends(netns: NetworkNamespace) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened_by_kernel(host) as (stream, theirs):
             await transfer(stream, theirs)
             info, seen = stream.info(), kernel_info(netns)
@@ -102,7 +102,7 @@ def test_marks_of_a_queue_on_the_way_are_echoed_by_both_ends(netns: NetworkNames
 
 
 def test_the_kernel_hears_of_our_reset_and_we_of_its(netns: NetworkNamespace) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         async with opened_by_kernel(host) as (stream, theirs):
             stream.abort()
             with pytest.raises(trio.BrokenResourceError, match="reset by peer"):
@@ -117,7 +117,7 @@ def test_the_kernel_hears_of_our_reset_and_we_of_its(netns: NetworkNamespace) ->
 
 
 def test_nothing_is_left_on_the_kernels_side(netns: NetworkNamespace) -> None:
-    async def program(host: TrioHost) -> None:
+    async def program(host: Host) -> None:
         for opened in (opened_by_kernel, opened_by_us):
             async with opened(host) as (stream, theirs):
                 await transfer(stream, theirs, bytes_each=1000)

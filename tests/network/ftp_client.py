@@ -31,7 +31,7 @@ class Answer:
 class Control:
     """A control connection."""
 
-    def __init__(self, host: pystack.TrioHost, stream: trio.abc.HalfCloseableStream) -> None:
+    def __init__(self, host: pystack.Host, stream: trio.abc.HalfCloseableStream) -> None:
         self.host = host
         self.stream = stream
         self._received = bytearray()
@@ -161,7 +161,7 @@ def run(
     login: bool = True,
     link: dict[str, str] | None = None,
     **words: object,
-) -> pystack.TrioHost:
+) -> pystack.Host:
     """Have a client talk to a server; return the server's host."""
     hosts = []
 

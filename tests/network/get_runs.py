@@ -11,11 +11,11 @@ from pystack.apps.clients.getting import Getter
 from pystack.apps.clients.job import GetOptions
 from pystack.apps.clients.transfer import Transfer
 from pystack.link.link import Link
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 # Prepares the server, and may change the link.
-Prepare = Callable[[TrioHost, Link], Awaitable[None]]
+Prepare = Callable[[Host, Link], Awaitable[None]]
 
 
 class Memory:
@@ -57,7 +57,7 @@ class Run:
 def serving(*services: str, **words: object) -> Prepare:
     """Let the server have these services."""
 
-    async def prepare(server: TrioHost, _link: Link) -> None:
+    async def prepare(server: Host, _link: Link) -> None:
         await pystack.serve(server, *services, **words)  # type: ignore[arg-type]
 
     return prepare
@@ -86,7 +86,7 @@ def answering(*replies: bytes, port: int = 80, then: str = "close") -> Prepare:
 def handling(handle: Handler, port: int = 80) -> Prepare:
     """Let the server serve this."""
 
-    async def prepare(server: TrioHost, _link: Link) -> None:
+    async def prepare(server: Host, _link: Link) -> None:
         await server.start(trio.serve_tcp, handle, port)
 
     return prepare

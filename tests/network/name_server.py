@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 import pystack
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.wire import dns
 
 WWW = "www.example.test"
@@ -33,8 +33,8 @@ class World:
     """A client behind a link of 40 ms, name servers, and two hosts that have names."""
 
     net: pystack.Network
-    client: TrioHost
-    servers: list[TrioHost]
+    client: Host
+    servers: list[Host]
 
     async def serve(self, reply: ReplyFn, number: int = 0, **words: object) -> None:
         """Answer on one of the servers."""
@@ -125,7 +125,7 @@ def response(
 
 
 async def serve(
-    host: TrioHost,
+    host: Host,
     reply: ReplyFn,
     *,
     by_tcp: ReplyFn | None = None,

@@ -30,8 +30,8 @@ class NotServedError(PeerError):
 class Place:
     """Where a client is, and what there is to get."""
 
-    client: pystack.TrioHost
-    server: pystack.TrioHost
+    client: pystack.Host
+    server: pystack.Host
     root: Path
     rng: Random
     file: bytes  # what FILE holds

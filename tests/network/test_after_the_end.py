@@ -18,7 +18,7 @@ class Held:
     """What a program may hold of a host."""
 
     def __init__(self) -> None:
-        self.host: pystack.TrioHost
+        self.host: pystack.Host
         self.stream: pystack.TcpStream
         self.listener: pystack.TcpListener
         self.socket: pystack.UdpSocket
@@ -227,7 +227,7 @@ def test_a_program_whose_own_fault_shows_at_the_end_is_heard() -> None:
 
 @pytest.mark.parametrize("group", ["224.0.0.1", "239.1.2.3"])
 def test_a_socket_leaves_its_groups_after_its_host_has_forgotten_them(group: str) -> None:
-    async def join_and_wait(host: pystack.TrioHost) -> None:
+    async def join_and_wait(host: pystack.Host) -> None:
         where = socket.inet_aton(group) + socket.inet_aton("10.0.0.1")
         with trio.socket.socket(type=socket.SOCK_DGRAM) as member:
             await member.bind(("", 9))

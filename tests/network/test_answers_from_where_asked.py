@@ -21,7 +21,7 @@ def run(program: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def routed() -> AsyncIterator[tuple[pystack.Network, pystack.TrioHost, pystack.TrioHost]]:
+async def routed() -> AsyncIterator[tuple[pystack.Network, pystack.Host, pystack.Host]]:
     """Open a network of a client and a router, whose first address is on another link."""
     async with pystack.Network(seed=7) as net:
         other, client, router = net.host("other"), net.host("client"), net.router("router")

@@ -15,7 +15,7 @@ from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions
 from pystack.apps.clients.write_out import written_out
 from pystack.link.link import Link
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 GET = "http://server/"
@@ -132,7 +132,7 @@ def test_http_2_without_an_answer_is_an_empty_reply() -> None:
     assert (run.one.exit_status, run.one.error) == (52, "Empty reply from server")
 
 
-async def _nobody(_server: TrioHost, _link: Link) -> None:
+async def _nobody(_server: Host, _link: Link) -> None:
     pass
 
 
@@ -300,7 +300,7 @@ def test_what_logs_in_is_for_the_first_host_alone() -> None:
             b"HTTP/1.1 " + code + b"\r\n" + location + b"Content-Length: 0\r\n\r\n"
         )
 
-    async def prepare(server: TrioHost, _link: Link) -> None:
+    async def prepare(server: Host, _link: Link) -> None:
         await server.start(trio.serve_tcp, handle, 80)
         await server.start(trio.serve_tcp, handle, 8080)
 
@@ -409,7 +409,7 @@ def test_one_of_several_addresses_that_is_dead_costs_half_of_the_time() -> None:
         async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
             raise NotImplementedError
 
-    async def prepare(server: TrioHost, _link: Link) -> None:
+    async def prepare(server: Host, _link: Link) -> None:
         await answering(OK)(server, _link)
         trio.socket.set_custom_hostname_resolver(Both())
 

@@ -15,7 +15,7 @@ from wsproto.utilities import generate_accept_token
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions
 from pystack.link.link import Link
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 INSECURE = GetOptions(insecure=True, require_tls=True, max_time_s=30.0)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -64,7 +64,7 @@ DataHandler = Callable[[trio.SocketStream], Awaitable[None]]
 def ftps(context: ssl.SSLContext, use_data: DataHandler) -> Callable[..., Awaitable[None]]:
     """Return what prepares a server of FTP that does with a data connection what it is told."""
 
-    async def prepare(server: TrioHost, _link: Link) -> None:
+    async def prepare(server: Host, _link: Link) -> None:
         done = trio.Event()
 
         async def data(stream: trio.SocketStream) -> None:

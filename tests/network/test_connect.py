@@ -9,7 +9,7 @@ import trio
 from wires import PORT, Trouble, connected, in_network, pair, read_to_end
 
 import pystack
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.streams import TcpListener, TcpStream
 from pystack.tcp.states import TcpState
 
@@ -112,7 +112,7 @@ def test_two_hosts_open_to_each_other_at_one_instant() -> None:
         wire = pair(net, delay_s=0.01)
         streams: dict[str, TcpStream] = {}
 
-        async def open_to(name: str, host: TrioHost) -> None:
+        async def open_to(name: str, host: Host) -> None:
             streams[name] = await host.open_tcp_stream(name, 4000, local_port=4000)
 
         async with trio.open_nursery() as nursery:

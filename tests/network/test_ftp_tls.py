@@ -34,7 +34,7 @@ class SecretControl(Control):
         return await tls_client(data, self.context, "server")
 
 
-def run(root: Path, talk: Talk, **words: object) -> pystack.TrioHost:
+def run(root: Path, talk: Talk, **words: object) -> pystack.Host:
     hosts = []
 
     async def main() -> None:

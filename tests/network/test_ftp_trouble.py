@@ -34,10 +34,10 @@ async def pour(stream: trio.abc.SendStream, part: bytes) -> None:
         await stream.send_all(part)
 
 
-Three = Callable[[pystack.Network, Control, pystack.TrioHost], Awaitable[None]]
+Three = Callable[[pystack.Network, Control, pystack.Host], Awaitable[None]]
 
 
-def run_three(root: Path, talk: Three, **words: object) -> pystack.TrioHost:
+def run_three(root: Path, talk: Three, **words: object) -> pystack.Host:
     """As `run`, with a third host on the same switch."""
     hosts = []
 
@@ -62,7 +62,7 @@ def run_three(root: Path, talk: Three, **words: object) -> pystack.TrioHost:
 
 
 def test_no_bounce(root: Path) -> None:
-    async def talk(net: pystack.Network, control: Control, other: pystack.TrioHost) -> None:
+    async def talk(net: pystack.Network, control: Control, other: pystack.Host) -> None:
         (listener,) = await other.open_tcp_listeners(5000)
         address = other.address.replace(".", ",")
         assert await control.code(f"PORT {address},19,136") == 504
@@ -79,7 +79,7 @@ def test_no_bounce(root: Path) -> None:
 
 
 def test_no_theft(root: Path) -> None:
-    async def talk(net: pystack.Network, control: Control, other: pystack.TrioHost) -> None:
+    async def talk(net: pystack.Network, control: Control, other: pystack.Host) -> None:
         port = port_of((await control.do("EPSV")).text)
         thief = await other.open_tcp_stream("server", port)
         with pytest.raises(trio.BrokenResourceError):

@@ -8,14 +8,14 @@ import pytest
 import trio
 
 import pystack
-from pystack import Iperf3Error, Network, TrioHost
+from pystack import Host, Iperf3Error, Network
 from pystack.apps.hosting import serve
 from pystack.apps.iperf3 import Iperf3
 from pystack.runtime.iperf3 import protocol
 from pystack.runtime.iperf3.parameters import Parameters
 from pystack.runtime.iperf3.protocol import Problem, State
 
-Scenario = Callable[[TrioHost, TrioHost], Awaitable[None]]
+Scenario = Callable[[Host, Host], Awaitable[None]]
 COOKIE = b"c" * 36 + b"\0"
 ONE_STREAM = {
     **dict.fromkeys(("bytes", "jitter", "errors", "packets", "start_time", "end_time"), 0),
@@ -39,7 +39,7 @@ def between(scenario: Scenario, **words: object) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_tcp_fills_the_line(reverse: bool) -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=5, reverse=reverse)
         # 1448 or 1460 of 1514 bytes are payload; slow start takes a while.
         assert 8.5e6 < result.received.bitrate_bps < 9.65e6
@@ -55,7 +55,7 @@ def test_tcp_fills_the_line(reverse: bool) -> None:
 def test_the_same_seed_gives_the_same_figures() -> None:
     texts = []
 
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         lines: list[str] = []
         await client.iperf3("server", time_s=2, parallel=2, on_line=lines.append)
         await client.iperf3("server", time_s=2, udp=True, bidirectional=True, on_line=lines.append)
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 
 
 def test_an_amount_has_arrived_when_the_test_ends() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=0, total_bytes=1_000_000)
         blocks = -(-1_000_000 // 131_072)
         assert result.sent.total_bytes == result.received.total_bytes == blocks * 131_072
@@ -82,7 +82,7 @@ def test_an_amount_has_arrived_when_the_test_ends() -> None:
 
 
 def test_parallel_streams_are_counted_each() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=3, parallel=4)
         assert [stream.number for stream in result.here.streams] == [1, 3, 4, 5]
         each = [stream.total_bytes for stream in result.there.streams]
@@ -94,7 +94,7 @@ def test_parallel_streams_are_counted_each() -> None:
 
 
 def test_both_directions_at_once_have_a_line_each() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=4, bidirectional=True)
         # The ACKs of each direction wait in the queue of the other: not both fill the line.
         assert max(result.received.bitrate_bps, result.received_back.bitrate_bps) > 8.5e6
@@ -106,7 +106,7 @@ def test_both_directions_at_once_have_a_line_each() -> None:
 
 
 def test_a_rate_is_kept() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         for udp in (False, True):
             result = await client.iperf3(
                 "server", time_s=4, udp=udp, bitrate_bps=2_000_000, block_bytes=1000
@@ -138,7 +138,7 @@ def test_udp_counts_what_the_link_has_lost(reverse: bool) -> None:
 
 
 def test_an_unlimited_sender_of_datagrams_lets_time_pass() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=1, udp=True, bitrate_bps=0)
         assert result.sent.packets == pytest.approx(128_000, rel=0.01)
         assert result.received.lost_packets > 0.9 * 128_000
@@ -147,7 +147,7 @@ def test_an_unlimited_sender_of_datagrams_lets_time_pass() -> None:
 
 
 def test_what_is_omitted_does_not_count() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=2, omit_s=1)
         assert [interval.omitted for interval in result.intervals] == [True, False, False]
         assert result.sent.total_bytes == sum(i.total_bytes for i in result.intervals[1:])
@@ -157,7 +157,7 @@ def test_what_is_omitted_does_not_count() -> None:
 
 
 def test_the_server_reports_in_words_where_it_is_asked() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         result = await client.iperf3("server", time_s=2, server_output=True)
         assert "Accepted connection from 10.0.0.1" in result.there.output
         assert "receiver" in str(result).partition("Server output:")[2]
@@ -168,7 +168,7 @@ def test_the_server_reports_in_words_where_it_is_asked() -> None:
 
 
 def test_a_second_client_is_told_to_come_again_later() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: client.iperf3("server", time_s=3))
             await trio.sleep(1)
@@ -181,7 +181,7 @@ def test_a_second_client_is_told_to_come_again_later() -> None:
 
 
 def test_a_server_that_loses_its_power_ends_the_test() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         async with trio.open_nursery() as nursery:
 
             async def test() -> None:
@@ -195,7 +195,7 @@ def test_a_server_that_loses_its_power_ends_the_test() -> None:
     between(scenario, delay="5ms")
 
 
-async def opened(client: TrioHost, parameters: dict[str, object]) -> pystack.TcpStream:
+async def opened(client: Host, parameters: dict[str, object]) -> pystack.TcpStream:
     """Begin a test by hand, up to where the streams are to be opened."""
     stream = await client.open_tcp_stream("server", protocol.PORT)
     await stream.send_all(COOKIE)
@@ -204,7 +204,7 @@ async def opened(client: TrioHost, parameters: dict[str, object]) -> pystack.Tcp
     return stream
 
 
-async def is_free(client: TrioHost) -> None:
+async def is_free(client: Host) -> None:
     """Show that the server takes the next test."""
     result = await client.iperf3("server", time_s=0, total_blocks=1)
     assert result.received.total_bytes
@@ -212,7 +212,7 @@ async def is_free(client: TrioHost) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\0\0\0\5{{{{{", b"\xff\xff\xff\xff", b"\0\0\0\2[]"])
 def test_parameters_that_are_none_are_an_error_and_the_server_goes_on(data: bytes) -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         stream = await client.open_tcp_stream("server", protocol.PORT)
         await stream.send_all(COOKIE)
         await protocol.expect_state(stream, State.PARAM_EXCHANGE)
@@ -227,7 +227,7 @@ def test_parameters_that_are_none_are_an_error_and_the_server_goes_on(data: byte
 
 
 def test_a_client_that_says_nothing_more_is_given_up() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         stream = await opened(client, Parameters(parallel=2).pack())
         began = trio.current_time()
         await protocol.expect_state(stream, State.CREATE_STREAMS)
@@ -241,7 +241,7 @@ def test_a_client_that_says_nothing_more_is_given_up() -> None:
 
 @pytest.mark.parametrize("said", [b"\x0c", b"\x07", b"\x63", b""])
 def test_a_test_that_is_broken_off_leaves_the_server_free(said: bytes) -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         control = await opened(client, Parameters(reverse=True).pack())
         await protocol.expect_state(control, State.CREATE_STREAMS)
         data = await client.open_tcp_stream("server", protocol.PORT)
@@ -260,7 +260,7 @@ def test_a_test_that_is_broken_off_leaves_the_server_free(said: bytes) -> None:
 
 @pytest.mark.parametrize("results", [{}, {"streams": 1}, {"streams": [{**ONE_STREAM, "id": 2}]}])
 def test_results_that_are_none_leave_the_server_free(results: dict[str, object]) -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         control = await opened(client, Parameters(udp=True).pack())
         await protocol.expect_state(control, State.CREATE_STREAMS)
         async with await client.open_udp_socket() as socket:
@@ -312,7 +312,7 @@ def test_no_stranger_joins_a_test() -> None:
 
 
 def test_wrong_words_are_refused_before_anything_is_sent() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         for words in ({"parallel": 0}, {"interval_s": 0}, {"reverse": True, "bidirectional": True}):
             with pytest.raises(pystack.ConfigError):
                 await client.iperf3("server", **words)  # type: ignore[arg-type]
@@ -321,7 +321,7 @@ def test_wrong_words_are_refused_before_anything_is_sent() -> None:
     between(scenario)
 
 
-async def go_as_far_as(step: int, client: TrioHost) -> list[pystack.TcpStream]:
+async def go_as_far_as(step: int, client: Host) -> list[pystack.TcpStream]:
     """Begin a test by hand; each step is after another message of the protocol."""
     control = await client.open_tcp_stream("server", protocol.PORT)
     streams = [control]
@@ -397,7 +397,7 @@ def test_a_client_that_goes_away_anywhere_locks_nobody_out(
 
 
 def test_a_client_that_is_heard_of_does_not_give_way() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(client.iperf3, "server", time_s=20, bitrate_bps=200_000))
             for _ in range(9):
@@ -409,7 +409,7 @@ def test_a_client_that_is_heard_of_does_not_give_way() -> None:
 
 
 def test_a_stream_of_the_servers_that_breaks_ends_the_clients_test() -> None:
-    async def scenario(client: TrioHost, server: TrioHost) -> None:
+    async def scenario(client: Host, server: Host) -> None:
         async def breaker() -> None:
             await trio.sleep(1)
             for socket in list(server.tcp)[1:]:

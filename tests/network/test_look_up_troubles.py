@@ -281,7 +281,7 @@ def test_a_look_up_ends_with_its_network(
         async with trio.open_nursery() as nursery:
             errors: list[object] = []
 
-            async def ask(host: pystack.TrioHost) -> None:
+            async def ask(host: pystack.Host) -> None:
                 errors.append((await took(host.look_up(WWW)))[0])
 
             async with world(delay="1ms", use_tcp=use_tcp) as w:

@@ -31,7 +31,7 @@ LINES = (
 WEB = (parse_ip4("10.0.0.80"),)
 
 
-async def _look_up(host: pystack.TrioHost, name: str) -> str:
+async def _look_up(host: pystack.Host, name: str) -> str:
     """Return what came of it, in a word."""
     began_at = trio.current_time()
     found: tuple[object, ...] = ()

@@ -13,7 +13,7 @@ import trio
 from name_server import World, response, world
 
 import pystack
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.wire import dns
 
 WWW = "www.example.test"
@@ -26,7 +26,7 @@ def truncated(query: dns.Message) -> dns.Message:
 
 
 async def talk_by_tcp(
-    host: TrioHost, talk: Talk, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    host: Host, talk: Talk, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Take a query of each connection, and let `talk` do with it what it likes."""
 

@@ -10,7 +10,7 @@ PORT = 9
 SIZE = 300_000
 
 
-async def upload(client: pystack.TrioHost, server: pystack.TrioHost) -> tuple[float, int]:
+async def upload(client: pystack.Host, server: pystack.Host) -> tuple[float, int]:
     """Send SIZE bytes; return how long it took, and the size of the segments at the end."""
     (listener,) = await server.open_tcp_listeners(PORT)
     began_at = trio.current_time()

@@ -21,34 +21,34 @@ def run(scene: Scene) -> None:
     pystack.run(main, until=1000)
 
 
-async def by_stream(host: pystack.TrioHost, to: str) -> None:
+async def by_stream(host: pystack.Host, to: str) -> None:
     await host.open_tcp_stream(to, 80)
 
 
-async def by_datagram(host: pystack.TrioHost, to: str) -> None:
+async def by_datagram(host: pystack.Host, to: str) -> None:
     await (await host.open_udp_socket()).send_to(b"x", (to, 9))
 
 
-async def by_connected_datagram(host: pystack.TrioHost, to: str) -> None:
+async def by_connected_datagram(host: pystack.Host, to: str) -> None:
     (await host.open_udp_socket()).connect((to, 9))
 
 
-async def by_ping(host: pystack.TrioHost, to: str) -> None:
+async def by_ping(host: pystack.Host, to: str) -> None:
     await host.ping(to)
 
 
-async def by_socket(host: pystack.TrioHost, to: str) -> None:
+async def by_socket(host: pystack.Host, to: str) -> None:
     await host.run(trio.socket.socket().connect, (to, 80))
 
 
-async def by_datagram_socket(host: pystack.TrioHost, to: str) -> None:
+async def by_datagram_socket(host: pystack.Host, to: str) -> None:
     async def send() -> None:
         await trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (to, 9))
 
     await host.run(send)
 
 
-async def by_socket_on_host(host: pystack.TrioHost, to: str) -> None:
+async def by_socket_on_host(host: pystack.Host, to: str) -> None:
     async def connect() -> None:
         await trio.socket.socket().connect((to, 80))
 
@@ -61,7 +61,7 @@ WAYS = (by_stream, by_datagram, by_connected_datagram, by_ping, by_datagram_sock
 @pytest.mark.parametrize("way", [*WAYS, by_socket_on_host])
 @pytest.mark.parametrize("to", ["10.0.0.2", "b"])
 def test_a_host_without_a_link_says_so_when_it_sends(
-    way: Callable[[pystack.TrioHost, str], Awaitable[None]], to: str
+    way: Callable[[pystack.Host, str], Awaitable[None]], to: str
 ) -> None:
     async def scene(net: pystack.Network) -> None:
         alone, b, c = net.host("alone"), net.host("b"), net.host("c")
@@ -75,7 +75,7 @@ def test_a_host_without_a_link_says_so_when_it_sends(
 
 @pytest.mark.parametrize("way", [*WAYS, by_socket_on_host])
 def test_a_name_of_a_host_without_a_link_says_so(
-    way: Callable[[pystack.TrioHost, str], Awaitable[None]],
+    way: Callable[[pystack.Host, str], Awaitable[None]],
 ) -> None:
     async def scene(net: pystack.Network) -> None:
         net.host("alone")

@@ -58,7 +58,7 @@ async def serve(listener: pystack.TcpListener, log: Log) -> None:
             nursery.start_soon(answer, await listener.accept(), log)
 
 
-async def ask(host: pystack.TrioHost, number: int, log: Log) -> None:
+async def ask(host: pystack.Host, number: int, log: Log) -> None:
     stream = await host.open_tcp_stream("server", 80)
     digest = hashlib.sha256()
     sent = pattern(number, 1000 * (number + 1))
@@ -81,7 +81,7 @@ async def echo_datagrams(socket: pystack.UdpSocket) -> None:
         await socket.send_to(data.swapcase(), sender)
 
 
-async def send_datagrams(host: pystack.TrioHost, log: Log) -> None:
+async def send_datagrams(host: pystack.Host, log: Log) -> None:
     socket = await host.open_udp_socket()
     for number in range(20):
         await socket.send_to(f"{host.name} {number}".encode(), ("server", 7))
@@ -92,7 +92,7 @@ async def send_datagrams(host: pystack.TrioHost, log: Log) -> None:
             say(log, f"{host.name} has no answer to {number}")
 
 
-async def tick(host: pystack.TrioHost, log: Log) -> None:
+async def tick(host: pystack.Host, log: Log) -> None:
     """Be awake at the same instants as all others; when it is over, send a last word."""
     socket = await host.open_udp_socket()
     try:
@@ -104,7 +104,7 @@ async def tick(host: pystack.TrioHost, log: Log) -> None:
         socket.send_to_nowait(f"{host.name} ends".encode(), ("server", 9))
 
 
-async def talk(hosts: dict[str, pystack.TrioHost], log: Log) -> None:
+async def talk(hosts: dict[str, pystack.Host], log: Log) -> None:
     async with trio.open_nursery() as services:
         server = hosts["server"]
         (listener,) = await server.open_tcp_listeners(80)

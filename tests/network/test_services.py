@@ -13,7 +13,7 @@ from pystack.apps.serving import serve
 from pystack.core.addresses import UNSPECIFIED
 
 
-async def start(host: pystack.TrioHost, *words: str, max_connections: int = 1024) -> None:
+async def start(host: pystack.Host, *words: str, max_connections: int = 1024) -> None:
     for placed in place_services(words):
         await host.start(
             partial(

@@ -47,14 +47,14 @@ class Mailer:
         return (await self.say(text + b".\r\n"))[0]
 
 
-async def connect(host: pystack.TrioHost, server: str = "server", port: int = 25) -> Mailer:
+async def connect(host: pystack.Host, server: str = "server", port: int = 25) -> Mailer:
     mailer = Mailer(await host.open_tcp_stream(server, port))
     await mailer.reply()
     await mailer.say(b"EHLO client\r\n")
     return mailer
 
 
-async def serve(host: pystack.TrioHost) -> SmtpService:
+async def serve(host: pystack.Host) -> SmtpService:
     (service,) = await pystack.serve(host, "smtp")
     assert isinstance(service, SmtpService)
     return service
@@ -89,7 +89,7 @@ def test_files_of_the_same_seed_are_the_same_files(tmp_path: Path) -> None:
                     net.link(client, switch, delay="20ms", jitter="5ms", loss="5%")
                     nursery.start_soon(send, client)
 
-    async def send(client: pystack.TrioHost) -> None:
+    async def send(client: pystack.Host) -> None:
         mailer = await connect(client)
         for number in range(4):
             await mailer.deliver(b"Subject: %d from %s\r\n\r\n" % (number, client.name.encode()))
@@ -138,7 +138,7 @@ def test_wherever_the_client_loses_its_power_nothing_half_sent_is_kept(
         )
 
 
-async def _send_until_dark(client: pystack.TrioHost) -> None:
+async def _send_until_dark(client: pystack.Host) -> None:
     mailer = await connect(client)
     while True:
         await mailer.deliver(TEXT)

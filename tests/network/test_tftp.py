@@ -13,7 +13,7 @@ from tftp_client import TftpError
 import pystack
 from pystack.apps.tftp import packets
 
-Program = Callable[[pystack.TrioHost, pystack.TrioHost], Awaitable[None]]
+Program = Callable[[pystack.Host, pystack.Host], Awaitable[None]]
 TEXT = Random(1).randbytes(5000)
 
 
@@ -42,7 +42,7 @@ def run(root: Path, program: Program, *, writable: bool = False, **line: object)
 
 @asynccontextmanager
 async def asking(
-    client: pystack.TrioHost, server: pystack.TrioHost, request: packets.Request
+    client: pystack.Host, server: pystack.Host, request: packets.Request
 ) -> AsyncIterator[pystack.UdpSocket]:
     """Give a socket from which a transfer has been asked for."""
     async with await client.open_udp_socket() as socket:
@@ -62,7 +62,7 @@ async def asking(
     ],
 )
 def test_files_come_whole(root: Path, options: dict[str, str]) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         for name in ("text", "even", "empty", "/text", "below/../below//deep"):
             found = await tftp_client.fetch(client, server.address, name.encode(), options)
             assert found == (root / name.lstrip("/")).read_bytes()
@@ -71,7 +71,7 @@ def test_files_come_whole(root: Path, options: dict[str, str]) -> None:
 
 
 def test_options_are_told_as_they_are_taken(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         asked = {"blksize": "60000", "TSIZE": "0", "timeout": "3", "windowsize": "99", "x": "y"}
         async with asking(
             client, server, packets.Request(False, b"text", "OCTET", asked)
@@ -86,7 +86,7 @@ def test_options_are_told_as_they_are_taken(root: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"blksize": "1468", "windowsize": "1"}])
 def test_files_are_taken_whole(root: Path, options: dict[str, str]) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         for size in (0, 1, 511, 512, 513, 5000, 1468 * 2):
             await tftp_client.bring(client, server.address, b"new", TEXT[:size], options)
             assert (root / "new").read_bytes() == TEXT[:size]
@@ -96,7 +96,7 @@ def test_files_are_taken_whole(root: Path, options: dict[str, str]) -> None:
 
 
 def test_who_has_been_stopped_takes_up_no_room(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         for _ in range(20):
             async with asking(
                 client, server, packets.Request(False, b"text", "octet", {})
@@ -111,7 +111,7 @@ def test_who_has_been_stopped_takes_up_no_room(root: Path) -> None:
 
 
 def test_a_stranger_who_has_gone_disturbs_no_transfer(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         async with asking(client, server, packets.Request(False, b"even", "octet", {})) as socket:
             _, peer = await socket.receive_from()
             async with await client.open_udp_socket() as stranger:
@@ -127,7 +127,7 @@ def test_a_stranger_who_has_gone_disturbs_no_transfer(root: Path) -> None:
 
 
 def test_a_window_of_blocks_is_acknowledged_once(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         asked = {"windowsize": "4"}
         async with asking(client, server, packets.Request(True, b"new", "octet", asked)) as socket:
             offer, peer = await socket.receive_from()
@@ -145,7 +145,7 @@ def test_a_window_of_blocks_is_acknowledged_once(root: Path) -> None:
 
 
 def test_netascii_has_lines_of_the_net_on_the_way_and_those_of_here_in_files(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         found = await tftp_client.fetch(client, server.address, b"lines", mode="netascii")
         assert found == b"one\r\ntwo\r\0\r\nthree\r\0"
         for size in (8, 9, 10, 11):  # a CR LF is cut in two somewhere
@@ -172,7 +172,7 @@ def test_netascii_has_lines_of_the_net_on_the_way_and_those_of_here_in_files(roo
 def test_what_cannot_be_is_refused_by_its_code(
     root: Path, name: bytes, is_write: bool, mode: str, code: int
 ) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         asking = (
             tftp_client.bring(client, server.address, name, b"x", mode=mode)
             if is_write
@@ -186,7 +186,7 @@ def test_what_cannot_be_is_refused_by_its_code(
 
 @pytest.mark.parametrize("name", [b".new", b"below", b"nowhere/new", b"text/new"])
 def test_not_everything_can_be_written(root: Path, name: bytes) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         with pytest.raises(TftpError, match=r"^[12]: "):
             await tftp_client.bring(client, server.address, name, b"x")
 
@@ -195,7 +195,7 @@ def test_not_everything_can_be_written(root: Path, name: bytes) -> None:
 
 
 def test_an_upload_that_is_given_up_leaves_nothing(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         async with asking(client, server, packets.Request(True, b"text", "octet", {})) as socket:
             _, peer = await socket.receive_from()
             await socket.send_to(packets.pack_data(1, b"x" * 512), peer)
@@ -209,7 +209,7 @@ def test_an_upload_that_is_given_up_leaves_nothing(root: Path) -> None:
 def test_an_acknowledgment_that_comes_twice_is_answered_once(root: Path) -> None:
     """Else every packet is repeated to the end of the file: the Sorcerer's Apprentice."""
 
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         async with asking(client, server, packets.Request(False, b"text", "octet", {})) as socket:
             blocks = []
             with trio.move_on_after(0.9):
@@ -226,7 +226,7 @@ def test_an_acknowledgment_that_comes_twice_is_answered_once(root: Path) -> None
 
 
 def test_what_is_lost_is_sent_again_later_and_later_and_given_up(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         async with asking(client, server, packets.Request(False, b"text", "octet", {})) as socket:
             at = []
             with trio.move_on_after(100):
@@ -242,7 +242,7 @@ def test_what_is_lost_is_sent_again_later_and_later_and_given_up(root: Path) -> 
 
 
 def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         request = packets.pack_request(packets.Request(False, b"text", "octet", {}))
         async with AsyncExitStack() as ports:
             for _ in range(50):  # as if from a victim's ports, which are there and say nothing
@@ -258,7 +258,7 @@ def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
 
 
 def test_a_stranger_does_not_disturb_a_transfer(root: Path) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         request = packets.Request(False, b"even", "octet", {})
         async with asking(client, server, request) as socket, await client.open_udp_socket() as odd:
             _, peer = await socket.receive_from()
@@ -278,7 +278,7 @@ def test_a_file_of_more_blocks_than_numbers_comes_whole(root: Path) -> None:
     size = 8 * 65_600 + 3
     (root / "long").write_bytes(TEXT[:1000] * (size // 1000) + TEXT[: size % 1000])
 
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         options = {"blksize": "8", "windowsize": "32"}
         found = await tftp_client.fetch(client, server.address, b"long", options)
         assert found == (root / "long").read_bytes()
@@ -289,7 +289,7 @@ def test_a_file_of_more_blocks_than_numbers_comes_whole(root: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"windowsize": "8"}, {"blksize": "1400", "tsize": "0"}])
 @pytest.mark.parametrize("seed", range(8))
 def test_bad_lines_only_take_longer(root: Path, options: dict[str, str], seed: int) -> None:
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         assert await tftp_client.fetch(client, server.address, b"text", options) == TEXT
         await tftp_client.bring(client, server.address, b"new", TEXT, {"blksize": "700"})
         assert (root / "new").read_bytes() == TEXT
@@ -301,7 +301,7 @@ def test_bad_lines_only_take_longer(root: Path, options: dict[str, str], seed: i
 def test_what_lingers_does_not_end_the_next_transfer_of_its_peer(root: Path) -> None:
     """A client may use one port for all: who wrote a file and reads another has one transfer."""
 
-    async def program(client: pystack.TrioHost, server: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
         async with await client.open_udp_socket() as socket:
             write = packets.pack_request(packets.Request(True, b"new", "octet", {}))
             read = packets.pack_request(packets.Request(False, b"text", "octet", {}))

@@ -19,7 +19,7 @@ def within(scenario: Callable[[Network], Awaitable[None]], **settings: object) -
     pystack.run(main)
 
 
-def routes(host: pystack.TrioHost) -> list[str]:
+def routes(host: pystack.Host) -> list[str]:
     """Return the routes that lead over a router."""
     return [str(route).partition(" src")[0] for route in host.routes if route.gateway is not None]
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 import pystack
-from pystack import ConfigError, Network, TrioHost
+from pystack import ConfigError, Host, Network
 
 
 def within(scenario: Callable[[Network], Awaitable[None]]) -> None:
@@ -19,7 +19,7 @@ def within(scenario: Callable[[Network], Awaitable[None]]) -> None:
     pystack.run(main)
 
 
-def star(net: Network, *names: str) -> list[TrioHost]:
+def star(net: Network, *names: str) -> list[Host]:
     """Return hosts around one switch, 1 ms from it."""
     switch = net.switch("sw")
     hosts = [net.host(name) for name in names]
@@ -28,7 +28,7 @@ def star(net: Network, *names: str) -> list[TrioHost]:
     return hosts
 
 
-async def reaches(a: TrioHost, b: TrioHost) -> bool:
+async def reaches(a: Host, b: Host) -> bool:
     try:
         await a.ping(b.name, timeout_s=1.5)  # longer than ARP waits to ask again
     except TimeoutError:
@@ -36,7 +36,7 @@ async def reaches(a: TrioHost, b: TrioHost) -> bool:
     return True
 
 
-async def echo(host: TrioHost, *, task_status: trio.TaskStatus[None]) -> None:
+async def echo(host: Host, *, task_status: trio.TaskStatus[None]) -> None:
     """Send back what comes, on port 7."""
     listeners = await host.open_tcp_listeners(7)
 

@@ -12,12 +12,12 @@ import pytest
 import trio
 
 import pystack
-from pystack import Network, TrioHost
+from pystack import Host, Network
 from pystack.link.link import Link
 from pystack.wire.frame import Frame
 
 
-def campus(net: Network, hosts: int, switches: int, routers: int) -> list[TrioHost]:
+def campus(net: Network, hosts: int, switches: int, routers: int) -> list[Host]:
     """Build hosts on switches, two switches to a router, and the routers in a ring."""
     ring = [net.router(f"r{number}") for number in range(routers)]
     leaves = [net.switch(f"sw{number}") for number in range(switches)]
@@ -66,7 +66,7 @@ async def scenario(net: Network) -> None:
     net.at(0.3, net.links[3].down)
     net.at(0.9, net.links[3].up)
 
-    async def serve(host: TrioHost, *, task_status: trio.TaskStatus[None]) -> None:
+    async def serve(host: Host, *, task_status: trio.TaskStatus[None]) -> None:
         listeners = await host.open_tcp_listeners(7)
         task_status.started()
         while True:
@@ -74,7 +74,7 @@ async def scenario(net: Network) -> None:
             async for data in stream:
                 await stream.send_all(data)
 
-    async def talk(client: TrioHost, server: str) -> None:
+    async def talk(client: Host, server: str) -> None:
         stream = await client.open_tcp_stream(server, 7)
         await stream.send_all(bytes(20_000))
         received = 0

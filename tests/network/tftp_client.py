@@ -50,7 +50,7 @@ class Talk:
 
 
 async def fetch(
-    client: pystack.TrioHost,
+    client: pystack.Host,
     server: str,
     name: bytes,
     options: Mapping[str, str] | None = None,
@@ -88,7 +88,7 @@ async def fetch(
 
 
 async def bring(
-    client: pystack.TrioHost,
+    client: pystack.Host,
     server: str,
     name: bytes,
     data: bytes,

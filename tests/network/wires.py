@@ -10,7 +10,7 @@ import pystack
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import Port
 from pystack.link.wrap import WrappedPort
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.streams import TcpStream
 from pystack.tcp.config import TcpConfig
 from pystack.wire import ethernet
@@ -61,8 +61,8 @@ class SpoiledPort(WrappedPort):
 class Pair:
     """Two hosts and the two directions between them."""
 
-    client: TrioHost
-    server: TrioHost
+    client: Host
+    server: Host
     to_server: SpoiledPort
     to_client: SpoiledPort
 

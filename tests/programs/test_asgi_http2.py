@@ -33,7 +33,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"slow"})
 """
 
-Program = Callable[[pystack.TrioHost], Awaitable[None]]
+Program = Callable[[pystack.Host], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def run(program: Program) -> None:
 
 
 def test_streams_that_are_reset_at_once_are_no_way_round_their_number() -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         peer = h2.connection.H2Connection()
         peer.initiate_connection()
         stream = await client.open_tcp_stream("server", 80)
@@ -95,7 +95,7 @@ IDLE_FRAMES = {
 
 @pytest.mark.parametrize("name", IDLE_FRAMES)
 def test_a_flood_of_frames_of_no_use_ends_the_connection(name: str) -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         peer = h2.connection.H2Connection()
         peer.initiate_connection()
         stream = await client.open_tcp_stream("server", 80)
@@ -113,7 +113,7 @@ def test_a_flood_of_frames_of_no_use_ends_the_connection(name: str) -> None:
 
 
 def test_a_malformed_method_does_not_reach_the_application() -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         config = h2.config.H2Configuration(validate_outbound_headers=False)
         peer = h2.connection.H2Connection(config)
         peer.initiate_connection()

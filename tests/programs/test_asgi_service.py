@@ -87,7 +87,7 @@ async def sleeps(scope, receive, send):
 number = 7
 """
 
-Program = Callable[[pystack.TrioHost], Awaitable[None]]
+Program = Callable[[pystack.Host], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,7 @@ def run(program: Program, app: str = "its_module:app", **words: object) -> None:
     in_virtual_time(main)
 
 
-async def nothing(_client: pystack.TrioHost) -> None:
+async def nothing(_client: pystack.Host) -> None:
     """Do it."""
 
 
@@ -138,7 +138,7 @@ def said(raw: bytes, *, eof: bool = False) -> tuple[bytes, float]:
     """Return what is answered to raw bytes, and after how long the server ended."""
     result: list[tuple[bytes, float]] = []
 
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         stream = await client.open_tcp_stream("server", 80)
         began_at = trio.current_time()
         await stream.send_all(raw)
@@ -156,7 +156,7 @@ def said(raw: bytes, *, eof: bool = False) -> tuple[bytes, float]:
 
 
 def test_an_application_with_its_lifespan() -> None:
-    async def program(_client: pystack.TrioHost) -> None:
+    async def program(_client: pystack.Host) -> None:
         assert happened() == ["lifespan.startup"]
         async with httpx.AsyncClient() as client:
             assert (await client.get("http://server/x")).text == "http /x 0 10.0.0.1"
@@ -168,7 +168,7 @@ def test_an_application_with_its_lifespan() -> None:
 
 
 def test_its_websockets() -> None:
-    async def program(_client: pystack.TrioHost) -> None:
+    async def program(_client: pystack.Host) -> None:
         async with open_websocket_url("ws://server/") as socket:
             await socket.send_message("hello")
             assert await socket.get_message() == "HELLO"
@@ -178,7 +178,7 @@ def test_its_websockets() -> None:
 
 
 def test_with_tls_it_is_at_443(tmp_path: Path) -> None:
-    async def program(_client: pystack.TrioHost) -> None:
+    async def program(_client: pystack.Host) -> None:
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         async with httpx.AsyncClient(verify=context) as client:
             assert (await client.get("https://server/x")).text == "https /x 0 10.0.0.1"
@@ -258,7 +258,7 @@ def test_one_that_asks_for_it_later_is_told_of_once(caplog: pytest.LogCaptureFix
     source = APP.replace('raise RuntimeError("a', 'import asyncio; asyncio.get_running_loop(); ("a')
     Path("its_module.py").write_text(source)
 
-    async def program(_client: pystack.TrioHost) -> None:
+    async def program(_client: pystack.Host) -> None:
         async with httpx.AsyncClient() as client:
             for _ in range(3):
                 reply = await client.get("http://server/fail")
@@ -273,7 +273,7 @@ def test_one_that_asks_for_it_later_is_told_of_once(caplog: pytest.LogCaptureFix
 
 
 def test_an_application_that_wants_to_exit_does_not_end_the_server() -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         for path, status in (("exit", b"500"), ("after", b"200")):
             stream = await client.open_tcp_stream("server", 80)
             await stream.send_all(
@@ -386,7 +386,7 @@ def test_an_application_need_not_read_what_it_is_sent() -> None:
 
 
 def test_an_endless_answer_ends_when_the_client_has_gone() -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         stream = await client.open_tcp_stream("server", 80)
         await stream.send_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
         await trio.sleep(1)
@@ -398,7 +398,7 @@ def test_an_endless_answer_ends_when_the_client_has_gone() -> None:
 
 
 def test_a_client_that_takes_nothing_is_cut_off_after_a_minute() -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         stream = await client.open_tcp_stream("server", 80)
         await stream.send_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
         await trio.sleep(3600)
@@ -408,7 +408,7 @@ def test_a_client_that_takes_nothing_is_cut_off_after_a_minute() -> None:
 
 
 def test_a_close_is_answered() -> None:
-    async def program(client: pystack.TrioHost) -> None:
+    async def program(client: pystack.Host) -> None:
         stream = await client.open_tcp_stream("server", 80)
         await stream.send_all(handshake("/"))
         assert b" 101 " in await stream.receive_some()

@@ -205,7 +205,7 @@ def test_a_server_that_is_told_to_end_says_1001() -> None:
 def test_a_thousand_at_once() -> None:
     answered = 0
 
-    async def one(client: pystack.TrioHost, number: int) -> None:
+    async def one(client: pystack.Host, number: int) -> None:
         nonlocal answered
         stream = await client.open_tcp_stream("server", 80)
         await stream.send_all(handshake() + frame(TEXT, b"%d" % number))

@@ -36,8 +36,8 @@ class Pair(NamedTuple):
     """Two hosts on one link."""
 
     net: pystack.Network
-    client: pystack.TrioHost
-    server: pystack.TrioHost
+    client: pystack.Host
+    server: pystack.Host
     link: Link
 
 

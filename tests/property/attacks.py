@@ -78,7 +78,7 @@ WITH_TLS: Final = frozenset({"https"})  # what they hear is also tried inside
 class Target:
     """The service, as a stranger sees it."""
 
-    attacker: pystack.TrioHost
+    attacker: pystack.Host
     address: str
     port: int
     session: bytes

@@ -19,15 +19,13 @@ _DATA: Final = (
 _RCODES: Final = (0, 0, 0, 0, 1, 2, 3, 4, 5, 9, 15)
 
 
-async def lie(host: pystack.TrioHost, rng: Random) -> None:
+async def lie(host: pystack.Host, rng: Random) -> None:
     """Serve lies at port 53, by UDP and TCP, until the network ends."""
     await host.start(partial(_by_udp, host, rng))
     await host.start(partial(_by_tcp, host, rng))
 
 
-async def _by_udp(
-    host: pystack.TrioHost, rng: Random, *, task_status: trio.TaskStatus[None]
-) -> None:
+async def _by_udp(host: pystack.Host, rng: Random, *, task_status: trio.TaskStatus[None]) -> None:
     async with await host.open_udp_socket(53) as socket:
         task_status.started()
         while True:
@@ -37,9 +35,7 @@ async def _by_udp(
                     await socket.send_to(answer(dns.parse_message(data), rng), client)
 
 
-async def _by_tcp(
-    host: pystack.TrioHost, rng: Random, *, task_status: trio.TaskStatus[None]
-) -> None:
+async def _by_tcp(host: pystack.Host, rng: Random, *, task_status: trio.TaskStatus[None]) -> None:
     async def serve(stream: pystack.TcpStream) -> None:
         framer = dns.Framer()
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):

@@ -146,7 +146,7 @@ async def serves(
                 await trio.sleep(2)
 
 
-async def watch(server: pystack.TrioHost, held: list[int]) -> None:
+async def watch(server: pystack.Host, held: list[int]) -> None:
     """Look again and again at how much the server holds for its connections."""
     began = trio.current_time()
     while True:

@@ -13,7 +13,7 @@ import pystack
 PATIENCE_S = 9.0  # two servers, two attempts, two candidates of the search list, two kinds, aliases
 
 
-async def ask(client: pystack.TrioHost, rng: Random, *names: str) -> bool:
+async def ask(client: pystack.Host, rng: Random, *names: str) -> bool:
     """Ask in one of the ways that there are; False: there was a clean failure."""
     name = rng.choice(names)
     try:
@@ -32,7 +32,7 @@ async def ask(client: pystack.TrioHost, rng: Random, *names: str) -> bool:
     return True
 
 
-async def leaves_nothing(client: pystack.TrioHost) -> None:
+async def leaves_nothing(client: pystack.Host) -> None:
     """Tell that it has no ports and no connections of look-ups any more."""
     assert not client.stack.udp.sockets
     await trio.sleep(130)  # TIME-WAIT, and the longest that a FIN is sent again

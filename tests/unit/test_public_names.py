@@ -1,10 +1,34 @@
-"""The public names are looked up late, and all of them are there."""
+"""The public names: looked up late, all of them there, each with a docstring."""
 
+import inspect
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Final
 
 import pytest
 
 import pystack
+
+MODULES: Final = ("pystack", "pystack.events", "pystack.plugins")
+NAMES: Final = [
+    (module, name)
+    for module in MODULES
+    for name in import_module(module).__all__
+    if not name.startswith("__")
+]
+# What a user may name in his own program, and would look for.
+WANTED: Final = {
+    "pystack": "Network Host Router Switch Station Link NetemWords Partition TcpConfig TcpLimits "
+    "TcpInfo TcpState TcpStream TcpListener UdpSocket Frame Observer Event Service ServiceWords "
+    "ConfigError DeviceError PystackError run serve tap_host TapHostConfig Namespace TapNode",
+    "pystack.events": "Event Observer Frame FrameSeen Dropped NeighborChanged TcpStateChanged "
+    "TcpRetransmitted TcpSoftError TcpRepair TcpMeasured FellBehind",
+    "pystack.plugins": "Port Impairment Qdisc CongestionControl LossRecovery Service Observer "
+    "AckSample LossSample ControlDefaults Scene PortContext ServiceOptions Departures Report",
+}
 
 
 def test_every_public_name_can_be_had_and_is_listed() -> None:
@@ -12,6 +36,42 @@ def test_every_public_name_can_be_had_and_is_listed() -> None:
     for name in pystack.__all__:
         assert getattr(pystack, name) is not None
         assert name in dir(pystack)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_a_user_looks_for_is_there_in_order(module: str) -> None:
+    names = import_module(module).__all__
+    assert set(WANTED[module].split()) <= set(names)
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES)
+def test_every_public_name_has_a_docstring_of_its_own(module: str, name: str) -> None:
+    thing = getattr(import_module(module), name)
+    if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+        return  # a type that has a name: the comment beside it is what the reference shows
+    assert thing.__doc__
+    assert not thing.__doc__.startswith(f"{name}("), "that is what dataclass makes"
+    for attribute, member in vars(thing).items():
+        if inspect.isfunction(member) and not attribute.startswith("_"):
+            assert member.__doc__, f"{name}.{attribute}"
+
+
+def test_the_modules_of_public_names_are_attributes_too() -> None:
+    code = "import pystack; print(pystack.events.Dropped.__name__, pystack.plugins.Port.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["Dropped", "Port"]
+    assert {"events", "plugins"} <= set(dir(pystack))
+
+
+def test_the_package_alone_imports_nothing_of_itself() -> None:
+    code = "import sys, pystack; print([m for m in sys.modules if m.startswith('pystack.')])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_name_that_is_not_there_is_an_ordinary_error() -> None:
@@ -24,3 +84,20 @@ def test_the_map_of_the_package_names_each_folder() -> None:
     folders = {path.parent.name for path in Path(pystack.__file__).parent.glob("*/__init__.py")}
     named = {line.split()[0] for line in pystack.__doc__.splitlines() if line.startswith("    ")}
     assert named == folders
+
+
+def test_the_things_of_a_network_are_of_the_public_kinds() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host, router, switch = net.host("a"), net.router("r"), net.switch("s")
+            link = net.link(host, switch)
+            net.link(router, switch)
+            assert type(host) is pystack.Host
+            assert type(router) is pystack.Router
+            assert type(switch) is pystack.Switch
+            assert isinstance(link, pystack.Link)
+            assert isinstance(net.station("t"), pystack.Station)
+            assert isinstance(net.partition("a", "r"), pystack.Partition)
+
+    pystack.run(main)
+    assert isinstance(pystack.plugins, ModuleType)

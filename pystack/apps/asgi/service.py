@@ -18,7 +18,7 @@ from pystack.apps.options import ServiceOptions
 from pystack.apps.tls import TlsServer
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 _log: Final = logging.getLogger("pystack.apps")
 
@@ -49,7 +49,7 @@ class AsgiService(Service):
         """How URLs of it begin."""
         return "http" if self._tls is None else "https"
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Import the application: now, for it is a program, and root is given up. ConfigError."""
         self._counters = host.counters
         if self._tls is not None:

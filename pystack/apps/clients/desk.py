@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Protocol
 import trio
 
 from pystack.apps.clients.trouble import ClientError, Status, printable
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 CHUNK_BYTES: Final = 1 << 16
 
@@ -23,7 +23,7 @@ class Talk:
     In real time it is the time of day, in virtual time that since the run began.
     """
 
-    def __init__(self, host: TrioHost, say: Callable[[str], object] | None) -> None:
+    def __init__(self, host: Host, say: Callable[[str], object] | None) -> None:
         """`say` gets the lines; None: nobody wants them."""
         self._host = host
         self._say = say

@@ -10,7 +10,7 @@ from typing import Final
 from pystack import __version__
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.names.dig import DigAnswer, DigRecord
 from pystack.wire import dns
 
@@ -94,7 +94,7 @@ def read_request(
     return replace(request, **said.fields)  # type: ignore[arg-type]
 
 
-async def ask(host: TrioHost, request: DigRequest) -> DigAnswer:
+async def ask(host: Host, request: DigRequest) -> DigAnswer:
     """Ask. Raises TimeoutError, OSError, ConfigError."""
     return await host.dig(
         request.name,

@@ -14,7 +14,7 @@ from pystack.apps.clients.transfer import Transfer
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.clients.url import Url
 from pystack.core.extras import need
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 if TYPE_CHECKING:
     from pystack.apps.clients.http import HttpClient
@@ -28,7 +28,7 @@ class Getter:
 
     def __init__(
         self,
-        host: TrioHost,
+        host: Host,
         options: GetOptions | None = None,
         say: Callable[[str], object] | None = None,
     ) -> None:

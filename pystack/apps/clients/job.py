@@ -11,7 +11,7 @@ from pystack.apps.clients.desk import Sink, Source, Talk
 from pystack.apps.clients.transfer import Transfer
 from pystack.apps.clients.url import Url
 from pystack.core.errors import ConfigError
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 # 'Name: value', 'Name:' or 'Name;', of a name that is a token (RFC 9110 section 5.6.2)
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?::[^\r\n\0]*|;[ \t]*)")
@@ -65,7 +65,7 @@ class GetOptions:
 class Job:
     """One URL, and what comes of it."""
 
-    host: TrioHost
+    host: Host
     url: Url
     options: GetOptions
     transfer: Transfer

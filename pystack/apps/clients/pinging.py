@@ -13,7 +13,7 @@ import trio
 from pystack.core.addresses import Ip4, format_ip4
 from pystack.core.errors import ConfigError
 from pystack.runtime import reach
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.reach import EchoAnswer, Echoes
 
 ICMP_HEADER_BYTES: Final = 8
@@ -136,14 +136,14 @@ class PingSummary:
         return 1 if wanted is not None and self.received < wanted else 0
 
 
-async def resolved(host: TrioHost, name: str) -> str:
+async def resolved(host: Host, name: str) -> str:
     """Return the address of a name, asked for from the host. Raises `socket.gaierror`."""
     found = await trio.socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_DGRAM)
     return str(found[0][4][0])
 
 
 async def ping(
-    host: TrioHost,
+    host: Host,
     summary: PingSummary,
     options: PingOptions,
     on_event: Callable[[PingEvent], object],
@@ -157,7 +157,7 @@ class _Pinging:
 
     def __init__(
         self,
-        host: TrioHost,
+        host: Host,
         summary: PingSummary,
         options: PingOptions,
         on_event: Callable[[PingEvent], object],

@@ -21,12 +21,12 @@ from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.network import Network
 from pystack.runtime.socket import socket_factory
 
 T = TypeVar("T")
-Client = Callable[[TrioHost], Awaitable[T]]
+Client = Callable[[Host], Awaitable[T]]
 
 FIN_GRACE_S: Final = 2.0  # what the last connections get to finish on a TAP device
 DEFAULT_SEED: Final = 1  # of a virtual link: who says none sees the same run every time
@@ -75,7 +75,7 @@ class LinkWorld:
                     await serve(there, *server.services, **self.service_words)
             return await here.run(client, here)
 
-    def _build(self, net: Network) -> TrioHost:
+    def _build(self, net: Network) -> Host:
         taken = {_host_name(server) for server in self.servers}
         name = next(name for name in _CLIENT_NAMES if name not in taken)
         here = net.host(name, congestion=self.congestion, dns=self.dns or None)

@@ -20,7 +20,7 @@ from pystack.apps.ftp.limits import (
     LISTEN_S,
 )
 from pystack.apps.ftp.replies import RefusedError
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.streams import TcpListener, TcpStream
 
 _PORT_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EINVAL})
@@ -53,7 +53,7 @@ class Passive:
 
     connects_first: Final = False
 
-    def __init__(self, host: TrioHost, listener: TcpListener, client: str) -> None:
+    def __init__(self, host: Host, listener: TcpListener, client: str) -> None:
         """`client`: the address that may come."""
         self._counters = host.counters
         self._listener = listener
@@ -115,7 +115,7 @@ class Active:
     is_over: Final = False
     connects_first: Final = True
 
-    def __init__(self, host: TrioHost, local: tuple[str, int], target: tuple[str, int]) -> None:
+    def __init__(self, host: Host, local: tuple[str, int], target: tuple[str, int]) -> None:
         """`local`: of the control connection."""
         self._host = host
         self._local = local
@@ -144,7 +144,7 @@ class Active:
         """Nothing is there before `open`."""
 
 
-async def open_passive(host: TrioHost, local: str, client: str) -> Passive:
+async def open_passive(host: Host, local: str, client: str) -> Passive:
     """Open a port at the address that the control connection came to. Raises RefusedError."""
     try:
         (listener,) = await host.open_tcp_listeners(0, host=local, backlog=BACKLOG)

@@ -12,7 +12,7 @@ from pystack.apps.ftp.session import Session, Site
 from pystack.apps.options import ServiceOptions
 from pystack.apps.tls import optional_tls
 from pystack.apps.tree import Tree
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 
 class FtpService(Service):
@@ -28,7 +28,7 @@ class FtpService(Service):
         self._tls = optional_tls(options)
         self._site: Site | None = None  # None: no host yet
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Take the host that data connections are opened on."""
         if self._tls is not None:
             self._tls.use_host(host)

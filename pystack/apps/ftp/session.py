@@ -34,7 +34,7 @@ from pystack.apps.lines import (
 from pystack.apps.tls import TlsError, TlsServer, TlsStream
 from pystack.apps.tree import Tree, join_path
 from pystack.core.counters import Counters
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 if TYPE_CHECKING:
     from pystack.apps.ftp.commands import Command
@@ -56,7 +56,7 @@ class Site:
     tree: Tree
     writable: bool
     accounts: dict[str, str]  # password of each user; none: anybody, as "anonymous"
-    host: TrioHost
+    host: Host
     host_name: str
     counters: Counters
     tls: TlsServer | None  # None: the libraries for it are not there

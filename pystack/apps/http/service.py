@@ -17,7 +17,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 _log: Final = logging.getLogger("pystack.apps")
 
@@ -34,7 +34,7 @@ class HttpService(Service):
         self._utc_now = options.utc_now
         self._counters = Counters()
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Count with the host's counters."""
         self._counters = self._site.counters = host.counters
 
@@ -71,7 +71,7 @@ class HttpsService(HttpService):
             alpn = ["http/1.1"]
         self._tls = TlsServer(options, alpn=alpn)
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Make the certificate, if none was given. Raises ConfigError."""
         super().use_host(host)
         self._tls.use_host(host)

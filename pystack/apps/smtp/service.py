@@ -24,7 +24,7 @@ from pystack.apps.smtp.syntax import (
 from pystack.apps.tls import TlsServer, optional_tls
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 
 class SmtpService(Service):
@@ -74,7 +74,7 @@ class SmtpService(Service):
         """
         return self._memory.messages
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Take mail for its addresses too, and see that there is a Maildir. Raises ConfigError."""
         server = self._server
         server.counters = host.counters

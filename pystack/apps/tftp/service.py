@@ -27,7 +27,7 @@ from pystack.apps.tftp.transfer import Receiving, Sending, Side, Sink, Source, T
 from pystack.apps.tree import Tree, join_path
 from pystack.apps.troubles import in_words, own_fault
 from pystack.core.errors import WireError
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 
 MAX_TRANSFERS: Final = 64
 MAX_TRANSFERS_OF_ONE: Final = 8  # of one address
@@ -61,7 +61,7 @@ class Tftp(Service):
         """Raises ConfigError: there is no directory."""
         self._tree = Tree(options.needed_root(self.name), dotfiles=options.dotfiles)
         self._writable = options.writable
-        self._host: TrioHost | None = None
+        self._host: Host | None = None
         self._socket: SendingSocket | None = None  # None: not served yet
         self._nursery: trio.Nursery | None = None
         self._transfers: dict[_Peer, Conversation] = {}  # in the order of their coming
@@ -69,7 +69,7 @@ class Tftp(Service):
         self._lingering = 0
         self._excess = Excess()
 
-    def use_host(self, host: TrioHost) -> None:
+    def use_host(self, host: Host) -> None:
         """Take the host that transfers have their ports on."""
         self._host = host
 

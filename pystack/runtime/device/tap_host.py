@@ -21,7 +21,7 @@ from pystack.observe.registry import OBSERVERS, ClosingObserver, Scene
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
-from pystack.runtime.host import TrioHost, make_host
+from pystack.runtime.host import Host, make_host
 from pystack.runtime.ports import PORTS, PortContext, RunningPort
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _events: Final = logging.getLogger("pystack")
 @asynccontextmanager
 async def tap_host(
     config: TapHostConfig, *, when_open: Callable[[], object] = lambda: None
-) -> AsyncIterator[TrioHost]:
+) -> AsyncIterator[Host]:
     """Open the device and run a host on it for the length of the block.
 
     `when_open` is called when the device is open and nothing else is: root can be given up there.
@@ -124,7 +124,7 @@ def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: Real
     return link.a
 
 
-def _observe(host: TrioHost, config: TapHostConfig, resources: ExitStack) -> None:
+def _observe(host: Host, config: TapHostConfig, resources: ExitStack) -> None:
     offset_s = time.time() - trio.current_time()
     if config.pcap is not None:
         writer = PcapWriter(open_spool(config.pcap), offset_s, interface=config.interface)

@@ -24,7 +24,7 @@ from pystack.runtime.iperf3.protocol import Iperf3Error, Problem, State
 from pystack.runtime.iperf3.results import EndResult, StreamResult, stream_number
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.runtime.streams import TcpStream
 
 _REPLY_S: Final = 1.0  # for the answer to a datagram that opens a stream; then it is sent again
@@ -91,14 +91,14 @@ class Iperf3Result:
 
 
 async def iperf3(
-    host: TrioHost,
+    host: Host,
     server: str,
     port: int,
     interval_s: float,
     on_line: Callable[[str], None] | None,  # None: nobody reads along
     **words: Unpack[Iperf3Words],
 ) -> Iperf3Result:
-    """Run a test. See `TrioHost.iperf3`."""
+    """Run a test. See `Host.iperf3`."""
     parameters = checked(**words)
     if interval_s <= 0:
         raise ConfigError(f"iperf3: an interval of {interval_s:g} s is none")
@@ -141,7 +141,7 @@ def directions(parameters: Parameters) -> list[bool]:
 
 
 async def _open_tcp(
-    host: TrioHost,
+    host: Host,
     ends: tuple[str, tuple[str, int]],  # this host's address, the server's and its port
     number: int,
     parameters: Parameters,
@@ -156,7 +156,7 @@ async def _open_tcp(
 
 
 async def _open_udp(
-    host: TrioHost,
+    host: Host,
     ends: tuple[str, tuple[str, int]],  # this host's address, the server's and its port
     number: int,
     parameters: Parameters,

@@ -24,12 +24,12 @@ from pystack.link.patch import Patch, SideDoor
 from pystack.runtime.device import ifconfig
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.device.tap_device import check_name
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.lab import namespaces
 from pystack.runtime.lab.namespaces import Holder, Stdio, Word
 from pystack.runtime.names.name_servers import make_answers
 from pystack.runtime.ports import PortContext, RunningPort, needs_real_time
-from pystack.stack.host import Host
+from pystack.stack.host import Host as StackHost
 
 if TYPE_CHECKING:
     from pystack.dns.server import DnsServer
@@ -54,7 +54,7 @@ _ANY: Final = (None, None)
 class Lab(Protocol):
     """What is needed of a network (`runtime/network.py`)."""
 
-    hosts: dict[str, TrioHost]
+    hosts: dict[str, Host]
     attached: dict[str, Attached]
     resources: ExitStack  # what is closed when it ends
     nursery: trio.Nursery | None  # None: not opened yet
@@ -267,15 +267,15 @@ class Namespace(Attached):
     ) -> None:
         """`dns`: let its programs know the lab's names, which takes a mount namespace too.
 
-        Or whom they are to ask for names, over the lab's network: see `TrioHost.dns`.
+        Or whom they are to ask for names, over the lab's network: see `Host.dns`.
         """
         self._asks = None if isinstance(dns, bool) else parse_resolver(dns)
         if self._asks is not None:
             resolv_conf(self._asks, self._asks.servers)  # raises
-        super().__init__(lab, name, addresses)
         self._dns = dns is True
         if self._dns:
             need("dns", "a namespace whose programs know the lab's names")
+        super().__init__(lab, name, addresses)
         self._offload = offload
         self._holder: Holder | None = None  # None: not up
         self._configured: object = None  # what the kernel was told last; None: nothing yet
@@ -425,17 +425,17 @@ class Namespace(Attached):
             raise ConfigError(f"{self.name} cannot ask {name!r}: it has no address here")
         return format_ip(found)
 
-    def _dns_on(self, host: TrioHost) -> tuple[Callable[..., Awaitable[None]], TrioHost, DnsServer]:
+    def _dns_on(self, host: Host) -> tuple[Callable[..., Awaitable[None]], Host, DnsServer]:
         """Return what is to be started on a host, so that it answers for the lab's names."""
         from pystack.runtime.names import dns_service  # it needs an extra
 
         return dns_service.serve_dns, host, make_answers(self._lab, host.name)
 
 
-def _side_host(lab: Lab, name: str, port: Port, address: Ip) -> TrioHost:
+def _side_host(lab: Lab, name: str, port: Port, address: Ip) -> Host:
     """Return a host for the names of the lab, which only one station ever sees."""
-    host = Host(f"dns of {name}", lab.driver.scheduler, lab.seed)
+    host = StackHost(f"dns of {name}", lab.driver.scheduler, lab.seed)
     # To it, every address is on the link: it answers whatever the station's is.
     everywhere = ifconfig.EVERYWHERE6 if is_v6(address) else ifconfig.EVERYWHERE
     host.add_interface("eth0", port, address, everywhere, _SIDE_MAC)
-    return TrioHost(host, lab.driver)
+    return Host(host, lab.driver)

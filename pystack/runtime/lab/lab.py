@@ -30,7 +30,7 @@ from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.lab.attach import Namespace
 from pystack.runtime.network import Network
 from pystack.runtime.network_link import NetworkLink
@@ -51,7 +51,7 @@ from pystack.topology.spec import (
 ProgramFn = Callable[..., Awaitable[object]]
 # Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
 # which names of files are relative to the path.
-ServeFn = Callable[[TrioHost, Sequence[str | Words], Path, int], Awaitable[None]]
+ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
 
 
 class ProgramError(PystackError):
@@ -66,7 +66,7 @@ class Guest:
     """
 
     host: str
-    run: Callable[[TrioHost], Awaitable[object]]
+    run: Callable[[Host], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +246,7 @@ class _Lab:
             for name, program in self._commands:
                 nursery.start_soon(self._run_command, net, name, program)
 
-    async def _run_program(self, host: TrioHost, program: ProgramSpec, function: ProgramFn) -> None:
+    async def _run_program(self, host: Host, program: ProgramSpec, function: ProgramFn) -> None:
         boots = self._boots.get(host.name, [])
         while True:
             try:
@@ -289,7 +289,7 @@ class _Lab:
     def _whole(self, program: ProgramSpec, function: ProgramFn) -> ProgramFn:
         """Return the function with its arguments, and with errors that say whose they are."""
 
-        async def run(host: TrioHost, **words: object) -> None:
+        async def run(host: Host, **words: object) -> None:
             try:
                 await function(host, *program.args, **words)
             except Exception as error:
@@ -299,7 +299,7 @@ class _Lab:
 
         return run
 
-    def _failed(self, program: ProgramSpec, host: TrioHost) -> ProgramError:
+    def _failed(self, program: ProgramSpec, host: Host) -> ProgramError:
         return ProgramError(
             f"{self._spec.path}:{program.line}: the program {program.run} on {host.name} failed"
         )

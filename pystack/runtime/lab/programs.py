@@ -14,7 +14,7 @@ from pystack.runtime.current import current_host
 from pystack.runtime.hints import explain
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -23,7 +23,7 @@ Ts = TypeVarTuple("Ts")
 class Programs:
     """What runs on one host."""
 
-    def __init__(self, host: TrioHost, nursery: trio.Nursery | None) -> None:
+    def __init__(self, host: Host, nursery: trio.Nursery | None) -> None:
         """`nursery`: the network's; None: a host without one runs only what its caller awaits."""
         self._host = host
         self._nursery = nursery

@@ -16,7 +16,7 @@ from pystack.wire import dns
 from pystack.wire.dns_framing import EDNS_BYTES
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 
 class DigWords(TypedDict, total=False):
@@ -89,7 +89,7 @@ class DigAnswer:
 
 
 async def dig(
-    host: TrioHost,
+    host: Host,
     name: str,
     kind: str = "A",
     *,
@@ -100,7 +100,7 @@ async def dig(
     timeout_s: float = 5.0,
     attempts: int = 3,
 ) -> DigAnswer:
-    """Put one question to one server. See `TrioHost.dig`.
+    """Put one question to one server. See `Host.dig`.
 
     An address with kind "PTR" is asked for by its reversed name.
     """
@@ -135,7 +135,7 @@ async def dig(
     return _said(exchange, exchange.message, host.now() - began_at)
 
 
-async def _place_of(host: TrioHost, server: str) -> Server:
+async def _place_of(host: Host, server: str) -> Server:
     name, port = split_server(server)
     try:
         return format_on(host.stack, host.known.addresses(name)[0]), port

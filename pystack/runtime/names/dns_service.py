@@ -22,7 +22,7 @@ from pystack.wire import dns
 
 if TYPE_CHECKING:
     from pystack.runtime.datagrams import UdpSocket
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.runtime.streams import TcpListener, TcpStream
     from pystack.topology.topology import Topology
 
@@ -86,7 +86,7 @@ def names_of(topology: Topology) -> Names:
 
 
 async def serve_dns(
-    host: TrioHost,
+    host: Host,
     server: DnsServer,
     port: int = dns.PORT,
     *,

@@ -12,7 +12,7 @@ from pystack.runtime.names.ordering import in_order
 from pystack.runtime.names.zones import Version, parse_on
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 _LOOPBACKS: Final = (LOOPBACK, LOOPBACK6)
 _MAX_ORDERS: Final = 1024
@@ -23,7 +23,7 @@ Names = Callable[[str], Sequence[Ip]]  # the addresses of a name; none: nobody i
 class KnownNames:
     """The names that a host knows, and in which order addresses are tried from there."""
 
-    def __init__(self, host: TrioHost, table: Names | None) -> None:
+    def __init__(self, host: Host, table: Names | None) -> None:
         """`table`: the network's; None: there is none."""
         self._host = host
         self._table = table

@@ -21,7 +21,7 @@ from pystack.wire import dns
 
 if TYPE_CHECKING:
     from pystack.dns.answers import Answer
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.stack.udp_socket import UdpSocket
 
@@ -32,7 +32,7 @@ _MOST_MESSAGES: Final = 16  # on a connection with one query; then its server is
 class HostTold:
     """Counts on a host, and shows its observers what was dropped."""
 
-    def __init__(self, host: TrioHost) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
 
     def count(self, name: str) -> None:
@@ -44,7 +44,7 @@ class HostTold:
         self._host.stack.drop(name, now, data=data)
 
 
-async def check_up(host: TrioHost) -> None:
+async def check_up(host: Host) -> None:
     """Raise OSError (ENETDOWN) where a host has no power, having let others run."""
     try:
         host.stack.check_up()
@@ -57,7 +57,7 @@ class Lookup:
     """One exchange, from its first query to its answer."""
 
     def __init__(
-        self, host: TrioHost, exchange: Exchange, on_end: Callable[[Lookup, float], None]
+        self, host: Host, exchange: Exchange, on_end: Callable[[Lookup, float], None]
     ) -> None:
         """`on_end` is told when the answer is there."""
         self.exchange = exchange
@@ -192,9 +192,7 @@ class Lookup:
 class _Stream:
     """A connection for one query (RFC 7766)."""
 
-    def __init__(
-        self, host: TrioHost, send: Send, now: float, on_signal: Callable[[], None]
-    ) -> None:
+    def __init__(self, host: Host, send: Send, now: float, on_signal: Callable[[], None]) -> None:
         """Raises OSError where there is no way there."""
         self.server = send.server
         self._stack = host.stack

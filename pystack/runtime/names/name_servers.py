@@ -17,7 +17,7 @@ from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 if TYPE_CHECKING:
     from pystack.dns.faults import FaultWords
     from pystack.dns.server import DnsServer
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.runtime.lab.attach import Lab
     from pystack.runtime.network import Network
     from pystack.stack.udp import UdpTable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class NameServer:
     """A host that serves DNS. What it answers may be changed at any time: `answers`."""
 
-    def __init__(self, host: TrioHost, answers: DnsServer, nursery: trio.Nursery) -> None:
+    def __init__(self, host: Host, answers: DnsServer, nursery: trio.Nursery) -> None:
         self.host = host
         self.answers = answers
         self._coming_up = trio.Lock()
@@ -139,7 +139,7 @@ class Askers:
         self,
         net: Network,
         server: str,
-        hosts: Iterable[TrioHost | str] | None,
+        hosts: Iterable[Host | str] | None,
         words: Mapping[str, object],
     ) -> None:
         """`hosts`: None: all that were told nothing. Raises ConfigError."""
@@ -150,7 +150,7 @@ class Askers:
             raise ConfigError(f"hosts is a list of hosts, like [{hosts!r}]")
         self._hosts = None if hosts is None else [_host_of(net, host) for host in hosts]
 
-    def ask(self, server: TrioHost, asked: ResolverConfig | None) -> ResolverConfig | None:
+    def ask(self, server: Host, asked: ResolverConfig | None) -> ResolverConfig | None:
         """Let them ask it, after those that they ask already.
 
         `asked`: whom those ask that were told nothing. Returns whom they ask now.
@@ -176,7 +176,7 @@ def _also(known: ResolverConfig | None, alone: ResolverConfig, *, keeps: bool) -
     return replace(known if keeps else alone, servers=servers)
 
 
-def _host_of(net: Network, host: TrioHost | str) -> TrioHost:
+def _host_of(net: Network, host: Host | str) -> Host:
     name = host if isinstance(host, str) else host.name
     if name not in net.hosts:
         raise ConfigError(f"{name!r} is no host of this network")

@@ -34,7 +34,7 @@ from pystack.runtime.names.zones import Version, format_on, parse_on
 from pystack.runtime.socket import seal
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 # What getaddrinfo(3) gives for each kind of socket: type and protocol.
 _KINDS: Final = (
@@ -109,7 +109,7 @@ class HostResolver(trio.abc.HostnameResolver):
 
 
 async def look_up(
-    here: TrioHost,
+    here: Host,
     host: bytes | str | None,
     port: bytes | str | int | None,
     family: int = 0,
@@ -152,7 +152,7 @@ def _entry(
 
 
 async def _addresses_of(
-    here: TrioHost, name: str, family: int, flags: int
+    here: Host, name: str, family: int, flags: int
 ) -> tuple[str, tuple[Ip, ...]]:
     """Return the canonical name and the addresses, best first."""
     if not name:
@@ -179,7 +179,7 @@ async def _addresses_of(
     return await _asked(here, name, family, flags)
 
 
-async def _asked(here: TrioHost, name: str, family: int, flags: int) -> tuple[str, tuple[Ip, ...]]:
+async def _asked(here: Host, name: str, family: int, flags: int) -> tuple[str, tuple[Ip, ...]]:
     """Return what name servers say."""
     assert here.resolver is not None
     versions: tuple[Version, ...] = (4, 6)
@@ -193,7 +193,7 @@ async def _asked(here: TrioHost, name: str, family: int, flags: int) -> tuple[st
     return found.canonical, _of_family(found.addresses, name, family, flags)
 
 
-def _configured(here: TrioHost, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]:
+def _configured(here: Host, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]:
     """Leave out, with AI_ADDRCONFIG, what the host has no addresses of itself."""
     if not flags & _ADDRCONFIG or len(found) == 1:
         return found
@@ -201,7 +201,7 @@ def _configured(here: TrioHost, found: tuple[Ip, ...], flags: int) -> tuple[Ip, 
     return tuple(own) or found
 
 
-def _numeric(here: TrioHost, name: str) -> Ip | None:
+def _numeric(here: Host, name: str) -> Ip | None:
     if ":" not in name and not name[:1].isdigit():  # a name: it costs no exception
         return None
     try:
@@ -225,7 +225,7 @@ def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tup
     return wanted
 
 
-def _unknown(here: TrioHost, name: str) -> socket.gaierror:
+def _unknown(here: Host, name: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_NONAME, here.known.why_unknown(name))
 
 
@@ -261,7 +261,7 @@ def _port_of(port: bytes | str | int | None, flags: int) -> int:
 
 
 async def _name_of(
-    here: TrioHost, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+    here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str]:
     text, port = sockaddr[0], sockaddr[1]
     if len(sockaddr) > 3 and "%" not in text and sockaddr[3]:
@@ -280,7 +280,7 @@ async def _name_of(
     return found or format_on(here.stack, address), service
 
 
-async def _host_name_of(here: TrioHost, address: Ip) -> str | None:
+async def _host_name_of(here: Host, address: Ip) -> str | None:
     address = unmapped(address)
     if is_loopback(address):
         return "localhost"

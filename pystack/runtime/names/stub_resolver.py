@@ -28,7 +28,7 @@ from pystack.wire import dns
 from pystack.wire.dns import AAAA, PTR, A
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 EAI_NODATA: Final = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
 _KINDS: Final = ((4, A), (6, AAAA))
@@ -45,7 +45,7 @@ class Found:
 class StubResolver:
     """Looks names up for the programs of one host."""
 
-    def __init__(self, host: TrioHost, config: ResolverConfig) -> None:
+    def __init__(self, host: Host, config: ResolverConfig) -> None:
         self.config = config
         self.cache = Cache(config.cache_entries)
         self._host = host

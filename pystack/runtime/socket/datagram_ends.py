@@ -38,7 +38,7 @@ from pystack.stack.udp_socket import (
 from pystack.wire.udp import MAX_LONG_BURST_DATAGRAMS, MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.stack.udp_socket import Arrival, UdpSocket
 
 _STAMPS: Final = {  # in microseconds?
@@ -71,7 +71,7 @@ Message = tuple[int, int, object]  # level, type, anything that has bytes
 class DatagramEnd(SocketEnd):
     """A UDP socket; it gets its port when bound, or when it first sends."""
 
-    def __init__(self, host: TrioHost, proto: int = 0) -> None:
+    def __init__(self, host: Host, proto: int = 0) -> None:
         super().__init__(host, socket.SOCK_DGRAM, proto)
         self.socket: UdpSocket | None = None  # None: no port yet
         self._fields = USUAL

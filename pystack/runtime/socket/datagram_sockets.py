@@ -20,7 +20,7 @@ from pystack.runtime.socket.sockets import (
 )
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 
 class DatagramSocket(HostSocket):
@@ -29,7 +29,7 @@ class DatagramSocket(HostSocket):
     _end: DatagramEnd
 
     @classmethod
-    def make(cls, host: TrioHost, proto: int = 0) -> DatagramSocket:
+    def make(cls, host: Host, proto: int = 0) -> DatagramSocket:
         """Return a new socket of a host."""
         return cls(DatagramEnd(host, proto))
 

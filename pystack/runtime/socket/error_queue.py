@@ -28,7 +28,7 @@ from pystack.stack.notices import Kind, Notice, Notices
 from pystack.stack.udp_socket import ORIGIN_ICMP, QueuedError
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.runtime.socket.stream_ends import StreamEnd
 
 _STAMPS: Final = (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW)
@@ -107,7 +107,7 @@ def _told(end: StreamEnd) -> None:
     end.became_writable()
 
 
-def _stamp(host: TrioHost, notice: Notice) -> tuple[int, int, bytes]:
+def _stamp(host: Host, notice: Notice) -> tuple[int, int, bytes]:
     at = notice.at + wall_clock_offset_s(host.driver)
     seconds, rest = divmod(round(at * 1e9), 1_000_000_000)
     return SOCKET, SO_TIMESTAMPING, _TIMES.pack(seconds, rest, 0, 0, 0, 0)

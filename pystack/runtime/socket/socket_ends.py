@@ -19,7 +19,7 @@ from pystack.stack.interface import Interface
 from pystack.stack.routes import Route
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 MAX_BUFFER_BYTES: Final = 4 << 20  # as Linux's rmem_max and wmem_max, since 6.17
 MIN_SEND_BUFFER_BYTES: Final = 4608  # SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF, as read
@@ -47,7 +47,7 @@ class SocketEnd:
 
     def __init__(
         self,
-        host: TrioHost,
+        host: Host,
         kind: socket.SocketKind,
         proto: int,
         options: SocketOptions | None = None,

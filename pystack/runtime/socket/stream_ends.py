@@ -35,7 +35,7 @@ from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
     from pystack.stack.notices import Notices
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.config import TcpConfig
@@ -56,9 +56,7 @@ class _State(Enum):
 class StreamEnd(SocketEnd):
     """A TCP socket; its calls make it what it is."""
 
-    def __init__(
-        self, host: TrioHost, proto: int = 0, options: SocketOptions | None = None
-    ) -> None:
+    def __init__(self, host: Host, proto: int = 0, options: SocketOptions | None = None) -> None:
         super().__init__(host, socket.SOCK_STREAM, proto, options)
         self.bound: tuple[Ip4, int] | None = None  # None: not bound
         self._binding: Binding | None = None  # None: the host holds no port for it

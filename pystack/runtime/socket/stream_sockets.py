@@ -17,7 +17,7 @@ from pystack.runtime.socket.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
-    from pystack.runtime.host import TrioHost
+    from pystack.runtime.host import Host
 
 _OPENING: Final = frozenset({TcpState.SYN_SENT, TcpState.SYN_RECEIVED})
 _DEFAULT_BACKLOG: Final = 128  # as Trio's
@@ -29,7 +29,7 @@ class StreamSocket(HostSocket):
     _end: StreamEnd
 
     @classmethod
-    def make(cls, host: TrioHost, proto: int = 0) -> StreamSocket:
+    def make(cls, host: Host, proto: int = 0) -> StreamSocket:
         """Return a new socket of a host."""
         return cls(StreamEnd(host, proto))
 

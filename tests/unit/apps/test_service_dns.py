@@ -21,7 +21,7 @@ RECORDS = [
 Ask = Callable[[str], Awaitable[dns.message.Message]]
 
 
-def serving(program: Callable[[pystack.TrioHost, Ask], Awaitable[None]], *faults: str) -> None:
+def serving(program: Callable[[pystack.Host, Ask], Awaitable[None]], *faults: str) -> None:
     """Run a program beside a host that serves records; `Ask` asks it by UDP."""
 
     async def main() -> None:
@@ -42,7 +42,7 @@ def serving(program: Callable[[pystack.TrioHost, Ask], Awaitable[None]], *faults
 
 
 def test_it_knows_its_records_and_the_names_of_its_network() -> None:
-    async def program(_client: pystack.TrioHost, ask: Ask) -> None:
+    async def program(_client: pystack.Host, ask: Ask) -> None:
         assert len((await ask("www.example.test")).answer[0]) == 21
         assert (await ask("client")).answer[0][0].to_text() == "10.0.0.1"
         assert (await ask("example.org")).rcode() == dns.rcode.NXDOMAIN
@@ -51,7 +51,7 @@ def test_it_knows_its_records_and_the_names_of_its_network() -> None:
 
 
 def test_who_asks_for_more_than_an_address_may_have_is_sent_to_tcp() -> None:
-    async def program(client: pystack.TrioHost, ask: Ask) -> None:
+    async def program(client: pystack.Host, ask: Ask) -> None:
         answers = [await ask("www.example.test") for _ in range(100)]
         whole = [each for each in answers if each.answer]
         short = [each for each in answers if each.flags & dns.flags.TC]
@@ -72,7 +72,7 @@ def test_who_asks_for_more_than_an_address_may_have_is_sent_to_tcp() -> None:
 
 
 def test_what_is_late_is_bounded_as_well() -> None:
-    async def program(client: pystack.TrioHost, _ask: Ask) -> None:
+    async def program(client: pystack.Host, _ask: Ask) -> None:
         query = dns.message.make_query("www.example.test", "A", use_edns=0).to_wire()
         async with await client.open_udp_socket() as socket:
             for _ in range(100):
@@ -85,7 +85,7 @@ def test_what_is_late_is_bounded_as_well() -> None:
 
 
 def test_what_is_late_leaves_late_and_holds_up_nothing() -> None:
-    async def program(_client: pystack.TrioHost, ask: Ask) -> None:
+    async def program(_client: pystack.Host, ask: Ask) -> None:
         await ask("client")
         began = trio.current_time()
         async with trio.open_nursery() as nursery:

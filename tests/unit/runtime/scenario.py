@@ -9,7 +9,7 @@ import trio
 import pystack
 
 
-async def serve(host: pystack.TrioHost, log: list[str]) -> None:
+async def serve(host: pystack.Host, log: list[str]) -> None:
     (listener,) = await host.open_tcp_listeners(80)
     async with trio.open_nursery() as nursery:
         while True:
@@ -23,7 +23,7 @@ async def answer(stream: pystack.TcpStream, log: list[str]) -> None:
         await stream.send_all(request * 2000)
 
 
-async def ask(host: pystack.TrioHost, number: int, log: list[str]) -> None:
+async def ask(host: pystack.Host, number: int, log: list[str]) -> None:
     stream = await host.open_tcp_stream("server", 80)
     async with stream:
         await stream.send_all(b"%d" % number)

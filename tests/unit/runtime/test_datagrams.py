@@ -9,7 +9,7 @@ import trio.testing
 
 import pystack
 
-Body = Callable[[pystack.TrioHost, pystack.TrioHost], Awaitable[None]]
+Body = Callable[[pystack.Host, pystack.Host], Awaitable[None]]
 
 
 def between(body: Body) -> None:
@@ -25,7 +25,7 @@ def between(body: Body) -> None:
 
 
 def test_a_datagram_arrives_with_its_sender_and_can_be_answered() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         async with await a.open_udp_socket() as client, await b.open_udp_socket(7) as server:
             await client.send_to(b"question", ("b", 7))
             assert await server.receive_from() == (b"question", ("10.0.0.1", client.address[1]))
@@ -38,7 +38,7 @@ def test_a_datagram_arrives_with_its_sender_and_can_be_answered() -> None:
 
 
 def test_a_socket_on_one_address_has_it() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         async with await a.open_udp_socket(9, host="a") as socket:
             assert socket.address == ("10.0.0.1", 9)
         with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is what is asserted
@@ -49,7 +49,7 @@ def test_a_socket_on_one_address_has_it() -> None:
 
 
 def test_a_cancelled_receive_loses_nothing_and_can_be_tried_again() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         async with await a.open_udp_socket() as client, await b.open_udp_socket(7) as server:
             with trio.move_on_after(1):
                 await server.receive_from()
@@ -69,7 +69,7 @@ def test_a_cancelled_receive_loses_nothing_and_can_be_tried_again() -> None:
 
 
 def test_closing_while_a_task_receives_raises_there() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         socket = await a.open_udp_socket(7)
 
         async def receive() -> None:
@@ -86,7 +86,7 @@ def test_closing_while_a_task_receives_raises_there() -> None:
 
 
 def test_a_closed_socket_does_nothing_but_close_again() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         socket = await a.open_udp_socket(7)
         socket.connect(("b", 9))
         await socket.aclose()
@@ -104,7 +104,7 @@ def test_a_closed_socket_does_nothing_but_close_again() -> None:
 
 
 def test_closing_is_a_checkpoint_that_closes_even_when_cancelled() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         socket = await a.open_udp_socket(7)
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -116,7 +116,7 @@ def test_closing_is_a_checkpoint_that_closes_even_when_cancelled() -> None:
 
 
 def test_two_tasks_may_not_receive_at_once() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         async with await a.open_udp_socket(7) as socket, trio.open_nursery() as nursery:
             nursery.start_soon(socket.receive_from)
             await trio.sleep(1)
@@ -128,7 +128,7 @@ def test_two_tasks_may_not_receive_at_once() -> None:
 
 
 def test_every_call_is_a_checkpoint() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         with trio.testing.assert_checkpoints():
             socket = await a.open_udp_socket()
         other = await b.open_udp_socket(7)
@@ -149,7 +149,7 @@ def test_every_call_is_a_checkpoint() -> None:
 
 
 def test_a_connected_socket_hears_that_nobody_has_the_port() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         async with await a.open_udp_socket() as socket:
             socket.connect(("b", 9))
             await socket.send(b"anybody?")
@@ -165,7 +165,7 @@ def test_a_connected_socket_hears_that_nobody_has_the_port() -> None:
 
 
 def test_an_unconnected_socket_hears_nothing_of_it() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         async with await a.open_udp_socket() as socket:
             await socket.send_to(b"anybody?", ("b", 9))
             with trio.move_on_after(5) as scope:
@@ -176,7 +176,7 @@ def test_an_unconnected_socket_hears_nothing_of_it() -> None:
 
 
 def test_who_asks_hears_that_a_neighbour_is_not_there_after_three_seconds() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         async with await a.open_udp_socket() as socket:
             socket.set_receive_errors()
             await trio.sleep(7)
@@ -195,7 +195,7 @@ def test_who_asks_hears_that_a_neighbour_is_not_there_after_three_seconds() -> N
 
 
 def test_without_asking_a_server_never_hears_of_clients_that_went() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         async with await a.open_udp_socket(7) as server, await b.open_udp_socket() as client:
             for gone in (("10.0.0.99", 9), ("b", 9), ("127.0.0.1", 9)):
                 await server.send_to(b"to one who has gone", gone)
@@ -207,7 +207,7 @@ def test_without_asking_a_server_never_hears_of_clients_that_went() -> None:
 
 
 def test_a_partner_is_taken_and_let_go() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         async with await a.open_udp_socket() as socket, await b.open_udp_socket(9) as other:
             socket.connect(("b", 8))
             assert socket.address[0] == "10.0.0.1"
@@ -242,7 +242,7 @@ def test_broadcast_needs_permission_and_reaches_every_host() -> None:
 
 
 def test_send_needs_a_partner() -> None:
-    async def body(a: pystack.TrioHost, _b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, _b: pystack.Host) -> None:
         async with await a.open_udp_socket() as socket:
             with pytest.raises(RuntimeError, match="connect"):
                 await socket.send(b"to whom?")
@@ -251,7 +251,7 @@ def test_send_needs_a_partner() -> None:
 
 
 def test_what_is_sent_is_what_it_was_at_that_time() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         async with await a.open_udp_socket() as client, await b.open_udp_socket(7) as server:
             for size in (10, 5000):
                 data = bytearray(b"x" * size)
@@ -264,7 +264,7 @@ def test_what_is_sent_is_what_it_was_at_that_time() -> None:
 
 
 def test_many_datagrams_arrive_each_by_itself_and_in_order() -> None:
-    async def body(a: pystack.TrioHost, b: pystack.TrioHost) -> None:
+    async def body(a: pystack.Host, b: pystack.Host) -> None:
         async with await a.open_udp_socket() as client, await b.open_udp_socket(7) as server:
             await client.send_to(b"who are you", ("b", 7))
             await server.receive_from()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import pystack
 from pystack.dns.server import DnsServer
-from pystack.runtime.host import TrioHost
+from pystack.runtime.host import Host
 from pystack.runtime.names.dns_service import (
     IDLE_S,
     MAX_CONNECTIONS,
@@ -33,7 +33,7 @@ RECORDS = [
     "slow.example.test 60 A 10.77.0.6",
     *(f"many.example.test 60 A 10.78.{n // 256}.{n % 256}" for n in range(300)),
 ]
-Program = Callable[[TrioHost, TrioHost, DnsServer], Awaitable[None]]
+Program = Callable[[Host, Host, DnsServer], Awaitable[None]]
 
 
 def on_a_server(program: Program, *faults: str, delay: str = "10ms") -> None:
@@ -91,7 +91,7 @@ def test_the_names_are_those_of_the_nodes_and_their_interfaces() -> None:
 
 
 def test_it_answers_each_client_and_counts_what_is_no_query() -> None:
-    async def program(client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, host: Host, _server: DnsServer) -> None:
         async with await client.open_udp_socket() as socket:
             for _ in range(2):
                 await socket.send_to(b"\0\1\x80" + bytes(9), ("server", 53))
@@ -105,7 +105,7 @@ def test_it_answers_each_client_and_counts_what_is_no_query() -> None:
 
 
 def test_a_client_that_has_gone_does_not_end_it() -> None:
-    async def program(client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, host: Host, _server: DnsServer) -> None:
         gone = await client.open_udp_socket()
         await gone.send_to(query("server"), ("server", 53))
         gone.close()
@@ -122,7 +122,7 @@ def test_a_client_that_has_gone_does_not_end_it() -> None:
 
 
 def test_a_long_answer_is_cut_by_udp_and_whole_by_tcp() -> None:
-    async def program(client: TrioHost, _host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, _host: Host, _server: DnsServer) -> None:
         async with await client.open_udp_socket() as socket:
             await socket.send_to(query("many.example.test"), ("server", 53))
             short = dns.message.from_wire((await socket.receive_from())[0])
@@ -137,7 +137,7 @@ def test_a_long_answer_is_cut_by_udp_and_whole_by_tcp() -> None:
 
 
 def test_queries_of_one_connection_are_answered_as_they_come() -> None:
-    async def program(client: TrioHost, _host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, _host: Host, _server: DnsServer) -> None:
         async with await client.open_tcp_stream("server", 53) as stream:
             stream_of_queries = b"".join(
                 frame(query("www.example.test", ident=number)) for number in range(100)
@@ -154,7 +154,7 @@ def test_queries_of_one_connection_are_answered_as_they_come() -> None:
 
 @pytest.mark.parametrize("said", [b"", b"\0", frame(query("www.example.test"))[:-1]])
 def test_a_connection_on_which_no_query_comes_is_ended(said: bytes) -> None:
-    async def program(client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, host: Host, _server: DnsServer) -> None:
         async with await client.open_tcp_stream("server", 53) as stream:
             await stream.send_all(said)
             began = trio.current_time()
@@ -166,7 +166,7 @@ def test_a_connection_on_which_no_query_comes_is_ended(said: bytes) -> None:
 
 
 def test_a_query_byte_by_byte_has_as_long_as_one_in_one_piece() -> None:
-    async def program(client: TrioHost, _host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, _host: Host, _server: DnsServer) -> None:
         async with await client.open_tcp_stream("server", 53) as stream:
             began = trio.current_time()
             async with trio.open_nursery() as nursery:
@@ -185,7 +185,7 @@ def test_a_query_byte_by_byte_has_as_long_as_one_in_one_piece() -> None:
 
 
 def test_a_query_that_is_too_long_ends_its_connection() -> None:
-    async def program(client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, host: Host, _server: DnsServer) -> None:
         async with await client.open_tcp_stream("server", 53) as stream:
             await stream.send_all(frame(query("www.example.test")) + frame(bytes(5000))[:10])
             [answer] = await messages(stream, 1)
@@ -197,7 +197,7 @@ def test_a_query_that_is_too_long_ends_its_connection() -> None:
 
 
 def test_who_reads_nothing_is_given_up() -> None:
-    async def program(client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, host: Host, _server: DnsServer) -> None:
         stream = await client.open_tcp_stream("server", 53)
         with trio.move_on_after(60), suppress(trio.BrokenResourceError):
             while True:
@@ -209,7 +209,7 @@ def test_who_reads_nothing_is_given_up() -> None:
 
 
 def test_what_is_late_holds_up_no_other() -> None:
-    async def program(client: TrioHost, _host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, _host: Host, _server: DnsServer) -> None:
         names = ["slow.example.test", "www.example.test"]
         came: list[tuple[int, float]] = []
         async with await client.open_udp_socket() as socket:
@@ -234,7 +234,7 @@ def test_what_is_late_holds_up_no_other() -> None:
 
 
 def test_no_more_than_so_many_answers_are_late() -> None:
-    async def program(client: TrioHost, host: TrioHost, _server: DnsServer) -> None:
+    async def program(client: Host, host: Host, _server: DnsServer) -> None:
         async with await client.open_udp_socket() as socket:
             for number in range(MAX_LATE + 50):
                 await socket.send_to(query("www.example.test", ident=number), ("server", 53))
@@ -250,7 +250,7 @@ def test_no_more_than_so_many_answers_are_late() -> None:
 
 
 def test_faults_and_records_change_while_it_runs() -> None:
-    async def program(client: TrioHost, _host: TrioHost, server: DnsServer) -> None:
+    async def program(client: Host, _host: Host, server: DnsServer) -> None:
         async with await client.open_udp_socket() as socket:
 
             async def addresses() -> list[str] | None:
@@ -296,7 +296,7 @@ def test_it_ends_with_the_power_and_its_connections_too() -> None:
 
 
 def test_a_port_that_is_taken_is_told() -> None:
-    async def program(client: TrioHost, host: TrioHost, server: DnsServer) -> None:
+    async def program(client: Host, host: Host, server: DnsServer) -> None:
         with pytest.raises(OSError, match="taken"):
             await host.start(serve_dns, host, server)
         await host.start(serve_dns, host, server, 5353)

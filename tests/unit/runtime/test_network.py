@@ -15,13 +15,13 @@ from pystack.core.instants import snap
 from pystack.observe.pcap import PcapWriter
 
 
-async def pair(net: pystack.Network, **link: str | float | int) -> list[pystack.TrioHost]:
+async def pair(net: pystack.Network, **link: str | float | int) -> list[pystack.Host]:
     hosts = [net.host("a"), net.host("b")]
     net.link(*hosts, **link)  # type: ignore[arg-type]
     return hosts
 
 
-def star(net: pystack.Network, hosts: list[pystack.TrioHost], **words: float) -> None:
+def star(net: pystack.Network, hosts: list[pystack.Host], **words: float) -> None:
     """Join hosts by a switch."""
     switch = net.switch("switch")
     for host in hosts:
