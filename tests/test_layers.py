@@ -253,7 +253,7 @@ def test_every_module_of_the_package_is_in_a_layer() -> None:
         ("pystack.core.units", "import pystack.wire.frame"),
         ("pystack.core.units", "from pystack import wire"),
         ("pystack.core.units", "import attrs"),
-        ("pystack.wire.tcp", "from pystack.tcp.seq import seq_add"),
+        ("pystack.wire.tcp", "from pystack.tcp.seq import unwrap"),
         ("pystack.wire.tcp", "import dpkt"),
         ("pystack.wire.tcp", "from . import udp"),
         ("pystack.wire.tcp", "from ..core import units"),

@@ -99,14 +99,6 @@ def parse_fraction(value: str | float) -> float:
     return _at_most_1(value, _parse(value, _PARTS, "a probability", "1%"))
 
 
-def format_rate(bps: float) -> str:
-    """Return a rate for the eye: "9.41 Gbit/s"."""
-    for factor, name in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if bps >= factor:
-            return f"{bps / factor:.3g} {name}"
-    return f"{bps:.3g} bit/s"
-
-
 def _at_most_1(value: str | float, probability: float) -> float:
     if probability > 1:
         raise ConfigError(f"the probability {value!r} is above 1 (a percentage needs its % sign)")

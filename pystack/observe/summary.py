@@ -12,6 +12,7 @@ from pystack.core.errors import ConfigError, WireError
 from pystack.observe import summary_icmp, summary_ip6
 from pystack.wire import arp, ethernet, ipv4, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
+from pystack.wire.options import END, walk
 from pystack.wire.packet import Packet
 
 _VLAN: Final = 0x8100
@@ -68,11 +69,6 @@ def summarize(frame: Frame | bytes) -> str:
     if ethertype < ethernet.MIN_ETHERTYPE:
         what = "802.3"
     return f"{format_mac(src)} > {format_mac(dst)}, {what}, length {len(data)}"
-
-
-def summarize_packet(data: bytes) -> str:
-    """Return the line of an IP packet that has no link header. Never raises."""
-    return f"IP {_ip4(memoryview(data))}"
 
 
 def _transport(proto: int, ends: tuple[str, str] | None, data: memoryview, fragment: bool) -> str:
@@ -203,21 +199,15 @@ def _tcp(data: memoryview) -> str:
 
 def _tcp_options(data: memoryview) -> str:
     words: list[str] = []
-    at = 0
-    while at < len(data):
-        kind = data[at]
-        if kind in (tcp_options.END, tcp_options.NO_OPERATION):
-            words.append("eol" if kind == tcp_options.END else "nop")
-            at += 1
-            if kind == tcp_options.END:
-                break
-            continue
-        length = data[at + 1] if at + 1 < len(data) else 0
-        if length < 2 or at + length > len(data):
-            words.append("[bad opt]")
-            break
-        words.append(_tcp_option(kind, data[at : at + length]))
-        at += length
+    end = 0
+    for kind, at, length in walk(data):
+        end = at + length
+        if length == 1:
+            words.append("eol" if kind == END else "nop")
+        else:
+            words.append(_tcp_option(kind, data[at:end]))
+    if end < len(data) and words[-1:] != ["eol"]:
+        words.append("[bad opt]")
     return ",".join(words)
 
 

@@ -16,13 +16,3 @@ HALF: Final = 1 << 31
 def unwrap(number: int, near: int) -> int:
     """Return the endless number that is `number` modulo 2**32 and lies closest to `near`."""
     return near + ((number - near + HALF) & MASK) - HALF
-
-
-def seq_add(number: int, count: int) -> int:
-    """Return a wire number moved on (or back) by `count`."""
-    return (number + count) & MASK
-
-
-def seq_diff(number: int, other: int) -> int:
-    """Return how far the wire number `number` is ahead of `other`: -2**31 to 2**31 - 1."""
-    return ((number - other + HALF) & MASK) - HALF

@@ -5,16 +5,15 @@ host ignores the options that it does not understand (RFC 1122 section 3.2.1.8).
 is to be filled in, and can't be, is one.
 """
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.addresses import Ip4
 from pystack.core.errors import WireError
 from pystack.wire.checksum import Buffer
+from pystack.wire.options import NO_OPERATION, walk
 
-END: Final = 0
-NO_OPERATION: Final = 1
 RECORD_ROUTE: Final = 7
 TIMESTAMP: Final = 68
 LOOSE_SOURCE_ROUTE: Final = 131
@@ -53,7 +52,7 @@ class SourceRoute:
 
 def find_source_route(data: Buffer) -> SourceRoute | None:
     """Return the source route among a header's options; None where there is none to go by."""
-    for kind, at, length in _walk(data):
+    for kind, at, length in walk(data):
         if kind in (LOOSE_SOURCE_ROUTE, STRICT_SOURCE_ROUTE):
             return _read(kind, bytes(data[at : at + length]))
     return None
@@ -69,7 +68,7 @@ def pack_source_route(route: SourceRoute, dst: Ip4) -> bytes:
 
 def records(data: Buffer) -> bool:
     """Tell whether any of a header's options is to be filled in by those whom it passes."""
-    return any(kind in (RECORD_ROUTE, TIMESTAMP) for kind, _, _ in _walk(data))
+    return any(kind in (RECORD_ROUTE, TIMESTAMP) for kind, _, _ in walk(data))
 
 
 def recorded(data: Buffer, here: Ip4, own: Container[Ip4], time_ms: int) -> bytes:
@@ -80,7 +79,7 @@ def recorded(data: Buffer, here: Ip4, own: Container[Ip4], time_ms: int) -> byte
     """
     found = bytearray(data)
     stamp = time_stamp(time_ms)
-    for kind, at, length in _walk(data):
+    for kind, at, length in walk(data):
         if kind == RECORD_ROUTE:
             _record(found, at, length, here.to_bytes(4, "big"), _FIRST)
         elif kind == TIMESTAMP:
@@ -104,23 +103,8 @@ def copied(data: Buffer) -> bytes:
 
 
 def _picked(data: Buffer, wanted: Callable[[int], bool]) -> bytes:
-    found = b"".join(bytes(data[at : at + size]) for kind, at, size in _walk(data) if wanted(kind))
+    found = b"".join(bytes(data[at : at + size]) for kind, at, size in walk(data) if wanted(kind))
     return found + bytes(-len(found) % 4)
-
-
-def _walk(data: Buffer) -> Iterator[tuple[int, int, int]]:
-    """Go through options of more than one byte: (type, where, length)."""
-    at, end = 0, len(data)
-    while at < end and data[at] != END:
-        kind = data[at]
-        if kind == NO_OPERATION:
-            at += 1
-            continue
-        length = data[at + 1] if at + 1 < end else 0
-        if length < 2 or at + length > end:
-            return
-        yield kind, at, length
-        at += length
 
 
 def _record(options: bytearray, at: int, length: int, entry: bytes, first: int) -> bool:

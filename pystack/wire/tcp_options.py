@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pystack.wire.checksum import Buffer
+from pystack.wire.options import NO_OPERATION, walk
 
-END: Final = 0
-NO_OPERATION: Final = 1
 MSS: Final = 2
 WINDOW_SCALE: Final = 3
 SACK_PERMITTED: Final = 4
@@ -81,8 +80,7 @@ class TcpOptions:
 def parse(data: Buffer) -> TcpOptions:
     """Read options up to their end, or up to the first that is malformed."""
     options = TcpOptions()
-    at, end = 0, len(data)
-    if end == _SYN.size:
+    if len(data) == _SYN.size:
         lead, mss, sack_lead, tsval, tsecr, wscale_lead, wscale = _SYN.unpack(data)
         if lead == _MSS_LEAD and sack_lead == _SACK_LEAD and wscale_lead == _WSCALE_LEAD:
             options.mss = mss
@@ -90,20 +88,9 @@ def parse(data: Buffer) -> TcpOptions:
             options.timestamps = tsval, tsecr
             options.wscale = wscale
             return options
-    while at < end:
-        kind = data[at]
-        if kind == END:
-            break
-        if kind == NO_OPERATION:
-            at += 1
-            continue
-        if at + 1 >= end:
-            break
-        length = data[at + 1]
-        if length < 2 or at + length > end:
-            break
-        _take(options, kind, memoryview(data)[at + 2 : at + length])
-        at += length
+    for kind, at, length in walk(data):
+        if length > 1:
+            _take(options, kind, memoryview(data)[at + 2 : at + length])
     return options
 
 

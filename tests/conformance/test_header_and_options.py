@@ -8,6 +8,7 @@ from tcp_bench import ANY, TcpBench
 from pystack.stack.tcp_table import TcpSocket
 from pystack.tcp.states import TcpState
 from pystack.wire import ipv4, tcp, tcp_options
+from pystack.wire.options import END, NO_OPERATION
 
 UNKNOWN = bytes.fromhex("fd0612345678")
 
@@ -174,7 +175,7 @@ def test_what_is_sent_has_lengths_that_add_up_and_ends_in_whole_words_or_zeros(
         assert data
         assert len(data) % 4 == 0
         at = 0
-        while at < len(data) and data[at] != tcp_options.END:
-            at += 1 if data[at] == tcp_options.NO_OPERATION else data[at + 1]
+        while at < len(data) and data[at] != END:
+            at += 1 if data[at] == NO_OPERATION else data[at + 1]
         assert at <= len(data)
         assert not any(data[at:])

@@ -17,7 +17,6 @@ from pystack.core.errors import PystackError
 # RFC 9113 section 6
 DATA: Final = 0
 HEADERS: Final = 1
-RST_STREAM: Final = 3
 SETTINGS: Final = 4
 GOAWAY: Final = 7
 CONTINUATION: Final = 9

@@ -22,8 +22,6 @@ from pystack.testing.packetdrill.seen import Seen
 from pystack.testing.packetdrill.settings import Settings
 from pystack.wire import ecn, tcp, tcp_options
 
-_ECN_BITS = tcp.ECE | tcp.CWR | tcp.AE
-
 
 def compare(line: Packet, actual: Seen, flow: Flow, settings: Settings, *, patterned: bool) -> None:
     """Raise MismatchError, with what differs, where the packet is not what the line says."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pystack.testing.packetdrill.cursor import Cursor
 from pystack.testing.packetdrill.lexer import Kind
 from pystack.testing.packetdrill.script import TcpOption
 from pystack.wire import tcp_options
+from pystack.wire.options import END, NO_OPERATION, walk
 
 MD5: Final = 19
 FAST_OPEN: Final = 34  # RFC 7413
@@ -56,25 +57,18 @@ def pack(options: Iterable[TcpOption]) -> bytes:
 
 def unpack(data: bytes) -> list[TcpOption]:
     """Return a header's options up to their end; one that is cut short is the last."""
-    return list(_unpack(data))
-
-
-def _unpack(data: bytes) -> Iterator[TcpOption]:
-    at = 0
-    while at < len(data):
-        kind = data[at]
-        if kind in (tcp_options.END, tcp_options.NO_OPERATION):
-            yield TcpOption(kind, None)
-            at += 1
-            if kind == tcp_options.END and not any(data[at:]):
-                return
-            continue
-        length = data[at + 1] if at + 1 < len(data) else 0
-        if length < 2:
-            yield TcpOption(kind, b"")
-            return
-        yield TcpOption(kind, data[at + 2 : at + length])
-        at += length
+    found: list[TcpOption] = []
+    end = 0
+    for kind, at, length in walk(data):
+        end = at + length
+        found.append(TcpOption(kind, data[at + 2 : end] if length > 1 else None))
+    rest = data[end:]
+    if found and found[-1].kind == END:
+        # Padding; what it is not made of is shown too.
+        return [*found, *unpack(rest)] if any(rest) else found
+    if rest:
+        found.append(TcpOption(rest[0], rest[2 : rest[1] if len(rest) > 1 else 0]))
+    return found
 
 
 def describe(options: Iterable[TcpOption]) -> str:
@@ -84,7 +78,7 @@ def describe(options: Iterable[TcpOption]) -> str:
 
 def _describe(option: TcpOption) -> str:
     kind, data = option.kind, option.data
-    if kind == tcp_options.END:
+    if kind == END:
         return "eol"
     if data is None:
         return "nop"
@@ -176,7 +170,7 @@ def _accurate_ecn(cursor: Cursor) -> TcpOption:
 
 def _any_kind(cursor: Cursor) -> TcpOption:
     kind = cursor.integer("an option's kind", 0xFF)
-    if kind in (tcp_options.END, tcp_options.NO_OPERATION):
+    if kind in (END, NO_OPERATION):
         return TcpOption(kind, None)
     return TcpOption(kind, _hexadecimal(cursor))
 
@@ -186,8 +180,8 @@ _ACCURATE_ECN_ORDER: Final = {
     ACCURATE_ECN_1: ("e1b", "ceb", "e0b"),
 }
 _READERS: Final[dict[str, Callable[[Cursor], TcpOption]]] = {
-    "nop": lambda _: TcpOption(tcp_options.NO_OPERATION, None),
-    "eol": lambda _: TcpOption(tcp_options.END, None),
+    "nop": lambda _: TcpOption(NO_OPERATION, None),
+    "eol": lambda _: TcpOption(END, None),
     "mss": _mss,
     "wscale": _wscale,
     "sackOK": lambda _: TcpOption(tcp_options.SACK_PERMITTED, b""),

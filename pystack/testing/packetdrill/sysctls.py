@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -378,8 +378,3 @@ _OF_THE_HOST: Final = frozenset(  # which no TcpConfig has
     }
 )
 KNOWN: Final = frozenset(_APPLY) | frozenset(_AS_IT_IS) | _OFFLOAD | _OF_THE_HOST
-
-
-def known_names() -> Iterable[str]:
-    """Return the sysctls that have an effect, in order."""
-    return sorted({*_APPLY, *_OF_THE_HOST})

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
 from pystack.core.units import (
-    format_rate,
     parse_fraction,
     parse_probability,
     parse_rate_bps,
@@ -200,11 +199,3 @@ def test_any_text_is_a_quantity_or_a_config_error(text: str) -> None:
     for parse in (parse_rate_bps, parse_time_s, parse_size_bytes, parse_probability):
         with contextlib.suppress(ConfigError):
             assert parse(text) >= 0
-
-
-@pytest.mark.parametrize(
-    ("bps", "text"),
-    [(9.41e9, "9.41 Gbit/s"), (12e6, "12 Mbit/s"), (1500, "1.5 kbit/s"), (7, "7 bit/s")],
-)
-def test_rates_for_the_eye(bps: float, text: str) -> None:
-    assert format_rate(bps) == text

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pystack.core.errors import WireError
 from pystack.observe import summary_dns
-from pystack.observe.summary import summarize_packet
+from pystack.observe.summary import summarize
 from pystack.wire import dns as codec
 from pystack.wire import udp
 from pystack.wire.ipv4 import UDP, pack_header
@@ -23,6 +23,7 @@ from pystack.wire.ipv4 import UDP, pack_header
 HEADER = struct.Struct("!HHHHHH")
 WWW = b"\3www\7example\4test\0"
 QUESTION = WWW + b"\0\1\0\1"
+ETHERNET = bytes(12) + b"\x08\0"
 
 
 def response(**fields: object) -> codec.Message:
@@ -359,7 +360,10 @@ def asked(**fields: object) -> dpkt.dns.DNS:
 def test_a_question_is_told_as_tcpdump_does() -> None:
     datagram = udp.pack(0x0A000001, 0x0A000002, 40000, 53, bytes(asked()))
     packet = pack_header(0x0A000001, 0x0A000002, UDP, len(datagram)) + datagram
-    assert summarize_packet(packet) == "IP 10.0.0.1.40000 > 10.0.0.2.53: 4660+ A? example.com. (29)"
+    assert (
+        summarize(ETHERNET + packet)
+        == "IP 10.0.0.1.40000 > 10.0.0.2.53: 4660+ A? example.com. (29)"
+    )
 
 
 def test_an_answer_counts_its_records_and_shows_addresses() -> None:
@@ -383,8 +387,8 @@ def test_without_dnspython_those_who_look_say_what_is_missing() -> None:
     program = f"""
 import sys
 sys.modules["dns"] = None
-from pystack.observe.summary import summarize_packet
-print(summarize_packet({packet!r}))
+from pystack.observe.summary import summarize
+print(summarize({ETHERNET + packet!r}))
 from pystack.core.errors import ConfigError
 try:
     import pystack.wire.dns
