@@ -33,8 +33,8 @@ _SUMMED: Final = (ipv4.TCP, ipv4.UDP)
 # In an IPv4 packet without options
 _IDENT: Final = slice(_IP + 4, _IP + 6)
 _TCP: Final = _IP + ipv4.HEADER_BYTES
-_SEQ: Final = slice(_TCP + 4, _TCP + 8)
-_FLAGS: Final = _TCP + 13
+_TCP6: Final = _IP + ipv6.HEADER_BYTES
+_FLAGS: Final = 13  # in a TCP header
 
 
 class Frame:
@@ -120,41 +120,53 @@ def headers_bytes(frame: Frame, packet: Packet) -> int:
 def cut_down(frame: SuperFrame, most_bytes: int) -> list[SuperFrame]:
     """Return super-frames of at most `most_bytes` of text each that carry what a larger one does.
 
-    It is one of TCP, its IP header has no options, and its checksum is CHECKSUM_PARTIAL. WireError
+    It is one of TCP, its IP header is a plain one, and its checksum is CHECKSUM_PARTIAL. WireError
     (`frame_bad_gso`): it is not.
     """
     head_bytes = len(frame.head)
+    is_v6 = frame.head[_TYPE] == _IS_IPV6
+    start = _TCP6 if is_v6 else _TCP
     if (
-        head_bytes < _TCP + tcp.HEADER_BYTES
-        or frame.head[_IP] != ipv4.PLAIN
-        or head_bytes != _TCP + (frame.head[_TCP + 12] >> 4) * 4
+        head_bytes < start + tcp.HEADER_BYTES
+        or (frame.head[_IP] >> 4 != 6 if is_v6 else frame.head[_IP] != ipv4.PLAIN)
+        or head_bytes != start + (frame.head[start + 12] >> 4) * 4
         or not 0 < frame.gso_bytes <= most_bytes
     ):
         raise WireError("frame_bad_gso")
     text = memoryview(b"".join((frame.payload, *frame.more)))
     step = most_bytes // frame.gso_bytes * frame.gso_bytes
-    seq = int.from_bytes(frame.head[_SEQ], "big")
-    addresses = sum(int.from_bytes(frame.head[at : at + 4], "big") for at in (_IP + 12, _IP + 16))
+    seq = int.from_bytes(frame.head[start + 4 : start + 8], "big")
+    # Source and destination end the IP header; 2**16 is 1 modulo 0xFFFF.
+    addresses = int.from_bytes(frame.head[start - (32 if is_v6 else 8) : start], "big")
     pieces = []
     for at in range(0, len(text), step):
         piece = text[at : at + step]
         head = bytearray(frame.head)
-        head[_IP + 2 : _IP + 4] = (len(head) - _IP + len(piece)).to_bytes(2, "big")
-        if any(head[_IDENT]):  # routers may cut it: each of its pieces has an identification
-            ident = int.from_bytes(head[_IDENT], "big") + at // frame.gso_bytes
-            head[_IDENT] = (ident & 0xFFFF or 1).to_bytes(2, "big")
-        head[_IP + 10 : _IP + 12] = bytes(2)
-        head[_IP + 10 : _IP + 12] = checksum(head[_IP:_TCP]).to_bytes(2, "big")
-        head[_SEQ] = (seq + at & 0xFFFFFFFF).to_bytes(4, "big")
-        pseudo = addresses + ipv4.TCP + len(head) - _TCP + len(piece)
-        at_sum = _TCP + tcp.CHECKSUM_OFFSET
+        tcp_bytes = head_bytes - start + len(piece)
+        if is_v6:
+            head[_IP + 4 : _IP + 6] = tcp_bytes.to_bytes(2, "big")
+        else:
+            _say_length(head, tcp_bytes, at // frame.gso_bytes)
+        head[start + 4 : start + 8] = (seq + at & 0xFFFFFFFF).to_bytes(4, "big")
+        at_sum = start + tcp.CHECKSUM_OFFSET
+        pseudo = addresses + ipv4.TCP + tcp_bytes
         head[at_sum : at_sum + 2] = ((pseudo - 1) % 0xFFFF + 1).to_bytes(2, "big")
         if at:
-            head[_FLAGS] &= ~tcp.CWR
+            head[start + _FLAGS] &= ~tcp.CWR
         if at + len(piece) < len(text):
-            head[_FLAGS] &= ~(tcp.FIN | tcp.PSH)
+            head[start + _FLAGS] &= ~(tcp.FIN | tcp.PSH)
         pieces.append(SuperFrame(bytes(head), piece, frame.checksum, frame.gso_bytes))
     return pieces
+
+
+def _say_length(head: bytearray, payload_bytes: int, number: int) -> None:
+    """Write into an IPv4 header how much it carries, as that many pieces after the first."""
+    head[_IP + 2 : _IP + 4] = (ipv4.HEADER_BYTES + payload_bytes).to_bytes(2, "big")
+    if any(head[_IDENT]):  # routers may cut it: each of its pieces has an identification
+        ident = int.from_bytes(head[_IDENT], "big") + number
+        head[_IDENT] = (ident & 0xFFFF or 1).to_bytes(2, "big")
+    head[_IP + 10 : _IP + 12] = bytes(2)
+    head[_IP + 10 : _IP + 12] = checksum(head[_IP:_TCP]).to_bytes(2, "big")
 
 
 def completed(frame: Frame) -> Frame:

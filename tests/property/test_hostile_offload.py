@@ -11,10 +11,15 @@ from contextlib import suppress
 from random import Random
 
 import pytest
+from hostile6 import CORPUS6, mended6, spoiled6
+from packets6 import destination, fragment, hop_by_hop, packet6, routing
 from stack_bench import HERE, HERE_MAC, OTHER_MAC, PEER, PEER_MAC, Bench, FakePort, frame_of
+from stack_bench6 import HERE as HERE6
+from stack_bench6 import message6
 from test_hostile_frames import CORPUS, Target, checksums_mended, segment_frame, spoiled
+from test_hostile_frames6 import Target6
 
-from pystack.core.addresses import Mac, parse_interface_address, parse_ip4
+from pystack.core.addresses import Mac, Prefix, parse_interface_address, parse_ip4, parse_ip6
 from pystack.core.errors import WireError
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Scheduler
@@ -29,7 +34,7 @@ from pystack.runtime.device import virtio_net
 from pystack.stack.host import Host
 from pystack.topology.doors import Guard
 from pystack.topology.switch import Switch
-from pystack.wire import arp, ipv4, tcp, udp
+from pystack.wire import arp, ethernet, ip, ipv4, nd, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     Frame,
@@ -40,6 +45,7 @@ from pystack.wire.frame import (
 )
 
 FAR = parse_ip4("10.1.0.2")
+FAR6 = parse_ip6("2001:db8::9")
 FAR_MAC = Mac(bytes.fromhex("020000000909"))
 SIZES = (-1, 0, 1, 7, 8, 536, 1448, 9000, 65_495, 65_535, 1 << 20)
 
@@ -68,6 +74,31 @@ def good(rng: Random, dst: int) -> bytes:
     return frame_of(ip_of(body, proto, dst, options, flags))
 
 
+def good6(rng: Random, dst: int) -> bytes:
+    """Return an IPv6 frame with a packet to `dst`, most of them large."""
+    src = parse_ip6("fd00::2")
+    text = rng.randbytes(rng.choice((0, 1, 5, 100, 3000, 20_000, 60_000)))
+    if rng.random() < 0.5:
+        segment = tcp.Segment(5000, 80, 7, 9, tcp.ACK | tcp.PSH, 1000, b"\1" * 12, text)
+        body, proto = tcp.pack_header(segment, src, dst) + text, ipv4.TCP
+    else:
+        body, proto = udp.pack(src, dst, 5000, 7, text), ipv4.UDP
+    if rng.random() < 0.3:
+        body = body[: rng.randrange(30)]
+    chains = (
+        [],
+        [],
+        [],
+        [hop_by_hop()],
+        [destination()],
+        [fragment(0, more=True)],
+        [routing(0, 1)],
+    )
+    proto = rng.choice((proto, proto, proto, proto, 58, 59, 132))
+    packet = packet6(rng.choice(chains), proto, body, src=src, dst=dst)
+    return frame_of(packet, ethertype=ethernet.IPV6)
+
+
 def lied_about(data: bytes, rng: Random) -> Frame:
     """Return a frame with these bytes and any offload state."""
     checksum, size = rng.randrange(3), rng.choice(SIZES)
@@ -84,16 +115,20 @@ def lied_about(data: bytes, rng: Random) -> Frame:
     return SuperFrame(data[:at], memoryview(data)[at:], checksum, size, more)
 
 
-def frames(seed: str, count: int, dst: int = HERE) -> Iterator[Frame]:
+def frames(seed: str, count: int, dst: int = HERE, dst6: int = HERE6) -> Iterator[Frame]:
+    """Yield frames of both versions."""
     rng = component_rng(11, seed)
     for _ in range(count):
-        data = good(rng, dst) if rng.random() < 0.6 else spoiled(rng.choice(CORPUS), rng)
+        if rng.random() < 0.5:
+            data = good(rng, dst) if rng.random() < 0.6 else spoiled(rng.choice(CORPUS), rng)
+        else:
+            data = good6(rng, dst6) if rng.random() < 0.6 else spoiled6(rng.choice(CORPUS6), rng)
         if rng.random() < 0.2:
             wrong = bytearray(data)
-            for at in rng.sample(range(12, 60), 3):
+            for at in rng.sample(range(12, 80), 3):
                 if at < len(wrong):
                     wrong[at] = rng.randrange(256)
-            data = checksums_mended(wrong)
+            data = mended6(bytearray(checksums_mended(wrong)))
         yield lied_about(data, rng)
 
 
@@ -108,7 +143,7 @@ def test_cutting_and_completing_raise_wire_error_at_most() -> None:
             cut += len(pieces) > 1
             assert all(not piece.gso_bytes for piece in pieces)
             for piece in pieces if frame.gso_bytes else ():
-                ipv4.parse(memoryview(piece.data)[14:])
+                ip.packet_of(piece.data)
         if isinstance(frame, SuperFrame):
             with suppress(WireError):
                 cut_down(frame, 65_455)
@@ -118,15 +153,43 @@ def test_cutting_and_completing_raise_wire_error_at_most() -> None:
     assert whole > 1000
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_super_frame_without_a_length_is_cut_into_some_that_have_one(version: int) -> None:
+    src, dst = (PEER, HERE) if version == 4 else (parse_ip6("fd00::2"), HERE6)
+    text = component_rng(1, "text").randbytes(150_000)
+    flags = tcp.ACK | tcp.PSH | tcp.CWR
+    segment = tcp.Segment(5000, 80, 2**32 - 9, 9, flags, 1000, b"\1" * 40, text)
+    header = tcp.pack_header(segment, src, dst)
+    if version == 4:
+        packet = ipv4.pack_header(src, dst, 6, 0, ident=9) + header
+    else:
+        packet = packet6([], 6, header, src=src, dst=dst)
+    kind = ethernet.IPV4 if version == 4 else ethernet.IPV6
+    head = frame_of(packet, ethertype=kind)
+    found = b""
+    pieces = cut_down(SuperFrame(head, text, CHECKSUM_PARTIAL, 1448), 65_455)
+    for piece in pieces:
+        read = ip.packet_of(completed(Frame(piece.data, CHECKSUM_PARTIAL)).data)
+        part = tcp.parse(read)
+        assert read.total_length == len(read.raw) <= 65_535 + 40
+        assert part.seq == (2**32 - 9 + len(found)) % 2**32
+        assert bool(part.flags & tcp.CWR) is (not found)
+        found += bytes(part.payload)
+        assert bool(part.flags & tcp.PSH) is (len(found) == len(text))
+    assert (len(pieces), found) == (3, text)
+    assert summarize(pieces[0])
+
+
 def test_a_cut_frame_keeps_the_options_of_its_packet() -> None:
     body = udp.pack(PEER, HERE, 5000, 7, bytes(300))
     frame = Frame(frame_of(ip_of(body, ipv4.UDP, HERE, b"\1\1\1\0")), CHECKSUM_PARTIAL, 100)
     assert [piece.data[14] for piece in split(frame)] == [0x46] * 3
 
 
+@pytest.mark.parametrize("kind", [Target, Target6])
 @pytest.mark.parametrize("watched", [False, True])
-def test_a_host_takes_them_all(watched: bool) -> None:
-    target = Target()
+def test_a_host_takes_them_all(watched: bool, kind: type[Target | Target6]) -> None:
+    target = kind()
     lines: list[str] = []
     target.host.observers.clear()
     ladder = LadderRecorder()
@@ -200,9 +263,15 @@ def test_a_router_passes_them_on_or_counts_them(near: int, far: int) -> None:
         address = parse_interface_address(f"10.{number}.0.1/16")
         mac = HERE_MAC if number == 0 else OTHER_MAC
         host.add_interface(f"eth{number}", port, *address, mac)
+    for interface, text in zip(host.interfaces, ("fd00::1", "2001:db8::1"), strict=True):
+        address = parse_ip6(text)
+        host.add_address(interface, address, Prefix.of(address, 64))
+    asked = nd.pack_neighbor_solicitation(FAR6, FAR6, parse_ip6("2001:db8::1"), source_mac=FAR_MAC)
     request = arp.pack(arp.REQUEST, FAR_MAC, FAR, parse_ip4("10.1.0.1"))
     ports[1].sink(Frame(OTHER_MAC + FAR_MAC + b"\x08\x06" + request), 0.0)
-    for number, frame in enumerate(frames("router", 3000, FAR)):
+    question = message6(asked, FAR6, parse_ip6("2001:db8::1"))
+    ports[1].sink(Frame(OTHER_MAC + FAR_MAC + b"\x86\xdd" + question), 0.0)
+    for number, frame in enumerate(frames("router", 3000, FAR, FAR6)):
         ports[0].sink(frame, 0.001 * number)
         scheduler.run_due(0.001 * number)
         ports[0].sent.clear()
@@ -266,12 +335,14 @@ def test_a_device_with_a_lying_header_raises_wire_error_at_most() -> None:
     bench = Bench()
     for _ in range(4000):
         data = good(rng, HERE) if rng.random() < 0.7 else spoiled(rng.choice(CORPUS), rng)
+        if rng.random() < 0.5:
+            data = good6(rng, HERE6) if rng.random() < 0.7 else spoiled6(rng.choice(CORPUS6), rng)
         header = virtio_net._HEADER.pack(
             rng.choice((0, 1, 2, 3)),
-            rng.choice((0, 1, 3, 4, 5, 0x81, 0x85)),
+            rng.choice((0, 1, 3, 4, 5, 0x81, 0x84, 0x85)),
             rng.choice((0, 34, 54, 66, 65_535)),
             rng.choice((0, 1, 536, 1448, 65_535)),
-            rng.choice((0, 14, 33, 34, 38, 60, 65_535)),
+            rng.choice((0, 14, 33, 34, 38, 54, 60, 65_535)),
             rng.choice((0, 6, 16, 65_535)),
         )
         raw = header + data
