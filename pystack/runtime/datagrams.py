@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from pystack.core.addresses import UNSPECIFIED, Ip, format_ip4
+from pystack.core.addresses import Ip, format_ip4, is_loopback, is_v6
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.names.zones import Version, format_on, parse_on, version_of
+from pystack.stack.ports import names_one
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class UdpSocket:
         self._closed = False
         # By peers who wrote to another address than ours to them come from: the one to answer from
         self._places: dict[tuple[Ip, int], DatagramFields] = {}
-        # Hosts with one beside that of the loopback, nearly all, are spared what places cost.
-        self._addresses = host.stack.addresses
+        # Whether the host has several addresses on links: of IPv4, of IPv6, with these routes.
+        # Those with one, nearly all of IPv4, are spared what places cost.
+        self._several = [False, False]
+        self._several_at = -1
         socket.on_readable = self._reader.wake
 
     @property
@@ -126,9 +129,17 @@ class UdpSocket:
         if datagram is None:
             return None
         payload, src, port = datagram
-        if len(self._addresses) > 2 and socket.local == UNSPECIFIED:
+        if self._several_at != self._host.stack.routes.changes:
+            self._count_addresses()
+        if self._several[src >> 32 != 0] and not names_one(socket.local):
             self._note_place((src, port), socket.arrived_at)
         return payload, (self._text(src) if src >> 32 else format_ip4(src), port)
+
+    def _count_addresses(self) -> None:
+        own = [address for address in self._host.stack.addresses if not is_loopback(address)]
+        sixes = sum(map(is_v6, own))
+        self._several = [len(own) - sixes > 1, sixes > 1]
+        self._several_at = self._host.stack.routes.changes
 
     def _note_place(self, peer: tuple[Ip, int], dst: Ip) -> None:
         stack = self._host.stack

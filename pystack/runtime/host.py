@@ -14,6 +14,7 @@ import trio
 
 from pystack.core.addresses import (
     LOOPBACK,
+    LOOPBACK6,
     UNSPECIFIED,
     ZERO_MAC,
     Ip,
@@ -32,10 +33,11 @@ from pystack.runtime.driver.driver import Driver, Waiter
 from pystack.runtime.lab.programs import Programs
 from pystack.runtime.names import attempts
 from pystack.runtime.names.known import KnownNames, Names
-from pystack.runtime.names.zones import Version, format_on
+from pystack.runtime.names.zones import Version, format_on, version_of
 from pystack.runtime.streams import TcpListener, TcpStream
 from pystack.stack.host import Host as StackHost
 from pystack.stack.neighbors import Neighbor
+from pystack.stack.ports import ANY
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.listener import DEFAULT_BACKLOG
 from pystack.tcp.states import TcpState
@@ -70,7 +72,8 @@ def make_host(name: str, driver: Driver, seed: int, names: Names | None = None) 
     """Return a host in no network, with nothing but its loopback."""
     stack = StackHost(name, driver.scheduler, seed)
     port = LoopbackPort(driver.scheduler)
-    stack.add_interface("lo", port, LOOPBACK, _LOOPBACK_PREFIX, ZERO_MAC)
+    lo = stack.add_interface("lo", port, LOOPBACK, _LOOPBACK_PREFIX, ZERO_MAC)
+    stack.add_address(lo, LOOPBACK6, Prefix.of(LOOPBACK6, 128))
     return Host(stack, driver, names)
 
 
@@ -377,8 +380,9 @@ class Host:
     ) -> TcpStream:
         """Connect to a port of a host. Raises OSError (refused, timed out, unreachable ...).
 
-        Where a name server gives several addresses, the next is tried beside the others after a
-        quarter of a second, or when one fails; the first to answer it is.
+        Where a name has several addresses, of one version of IP or of both, the next is tried
+        beside the others after a quarter of a second, or when one fails; the first to answer it is
+        (Happy Eyeballs, RFC 8305).
         `congestion`: this connection's control, as for `Network.host`; None: that of the host.
         `source_route`: stations that every packet is to visit on its way, in order (RFC 791); most
         routers, ours among them, pass on no such packets.
@@ -387,8 +391,9 @@ class Host:
         request that does no harm when repeated. Otherwise it is sent after the handshake.
         """
         local = UNSPECIFIED if local_address is None else await self.look_up(local_address)
+        version = None if local_address is None else version_of(local)
         config = None if congestion is None else replace(self.tcp.config, congestion=congestion)
-        hops = [await self.look_up(station) for station in source_route]
+        hops = [await self.look_up(station, 4) for station in source_route]
         return await attempts.first_that_opens(
             partial(
                 streams.connect,
@@ -400,24 +405,34 @@ class Host:
                 source_route=SourceRoute(tuple(hops)) if hops else None,
                 text=None if fast_open is None else memoryview(fast_open).cast("B"),
             ),
-            await self.look_up_all(host),
+            attempts.interleaved(await self.look_up_all(host, version)),
         )
 
     async def open_tcp_listeners(
         self, port: int, *, host: str | None = None, backlog: int = DEFAULT_BACKLOG
     ) -> list[TcpListener]:
-        """Open a port for connections, on all addresses or on that of `host`; 0: any free port.
+        """Open a port for connections, on all addresses or on those of `host`; 0: any free port.
 
-        A list, as `trio.open_tcp_listeners` gives it; here it always has one. Raises OSError.
+        A list, as `trio.open_tcp_listeners` gives it: without `host` of one, which hears both
+        versions of IP; else of one for each address, all on one port. Raises OSError.
         """
         await trio.lowlevel.checkpoint()
-        local = UNSPECIFIED if host is None else await self.look_up(host)
-        return [TcpListener(self, self.stack.tcp.listen(local, port, backlog))]
+        listeners: list[TcpListener] = []
+        try:
+            for local in (ANY,) if host is None else await self.look_up_all(host):
+                listener = TcpListener(self, self.stack.tcp.listen(local, port, backlog))
+                listeners.append(listener)
+                port = listener.address[1]
+        except OSError:
+            for listener in listeners:
+                listener.close()
+            raise
+        return listeners
 
     async def open_udp_socket(self, port: int = 0, *, host: str | None = None) -> UdpSocket:
-        """Bind a UDP port, on all addresses or on that of `host`; 0: any free one. OSError."""
+        """Bind a UDP port (0: any free one), on all addresses of both versions or on `host`'s."""
         await trio.lowlevel.checkpoint()
-        local = UNSPECIFIED if host is None else await self.look_up(host)
+        local = ANY if host is None else await self.look_up(host)
         return UdpSocket(self, self.stack.udp.bind(local, port))
 
     async def close_connections(self, grace_s: float) -> None:
@@ -438,12 +453,13 @@ class Host:
         *,
         payload_bytes: int = reach.PAYLOAD_BYTES,
         timeout_s: float = reach.TIMEOUT_S,
+        version: Version | None = None,
     ) -> float:
-        """Send an ICMP echo request; return the round trip in seconds.
+        """Send an ICMP echo request, by IP version 4 or 6; return the round trip in seconds.
 
         Raises TimeoutError for silence, OSError where somebody on the way says that it can't be.
         """
-        return await reach.ping(self, host, payload_bytes, timeout_s)
+        return await reach.ping(self, host, payload_bytes, timeout_s, version)
 
     async def iperf3(
         self,
@@ -464,13 +480,18 @@ class Host:
         return await client.iperf3(self, server, port, interval_s, on_line, **words)
 
     async def traceroute(
-        self, host: str, *, max_hops: int = reach.MAX_HOPS, timeout_s: float = reach.TIMEOUT_S
+        self,
+        host: str,
+        *,
+        max_hops: int = reach.MAX_HOPS,
+        timeout_s: float = reach.TIMEOUT_S,
+        version: Version | None = None,
     ) -> list[reach.Hop]:
         """Find the routers on the way: those that say where a request's hops were used up.
 
         Ends with the destination, with a router that knows no way, or after `max_hops`. OSError.
         """
-        return await reach.traceroute(self, host, max_hops, timeout_s)
+        return await reach.traceroute(self, host, max_hops, timeout_s, version)
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import Ip
+from pystack.core.addresses import Ip, is_v6
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.names.zones import format_on
-from pystack.wire import icmp
+from pystack.runtime.names.zones import Version, format_on
+from pystack.wire import icmp, icmpv6
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
@@ -48,6 +48,16 @@ _UNREACHABLE: Final = (
     "Precedence Cutoff",
 )
 _EXCEEDED: Final = ("Time to live exceeded", "Frag reassembly time exceeded")
+# The same of ICMPv6; and by the code of PARAMETER_PROBLEM
+_UNREACHABLE6: Final = (
+    "No route",
+    "Administratively prohibited",
+    "Beyond scope of source address",
+    "Address unreachable",
+    "Port unreachable",
+)
+_EXCEEDED6: Final = ("Hop limit", "Defragmentation failure")
+_PROBLEMS6: Final = ("Wrong header field", "Unknown header", "Unknown option")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class EchoAnswer:
-    """A reply (`kind` is `icmp.ECHO_REPLY`), or an ICMP error about a request."""
+    """A reply (`kind` is ECHO_REPLY), or an error about a request, in its version's numbers."""
 
     kind: int
     code: int
@@ -70,13 +80,19 @@ class EchoAnswer:
     seq: int  # of the request
     ttl: int  # with which a reply came; 0 for an error
     payload: bytes  # of a reply
-    mtu_bytes: int  # of the next hop, where the code is FRAGMENTATION_NEEDED; else 0
+    mtu_bytes: int  # of the next hop, where that is the trouble; else 0
     at: float
 
     @property
     def is_reply(self) -> bool:
         """Tell whether it is the answer that was asked for."""
-        return self.kind == icmp.ECHO_REPLY
+        return self.kind == (icmpv6.ECHO_REPLY if is_v6(self.address) else icmp.ECHO_REPLY)
+
+    @property
+    def hops_exceeded(self) -> bool:
+        """Tell whether a router on the way says that the request's hops were used up."""
+        exceeded = icmpv6.TIME_EXCEEDED if is_v6(self.address) else icmp.TIME_EXCEEDED
+        return self.kind == exceeded
 
 
 class Echoes:
@@ -87,30 +103,33 @@ class Echoes:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._layer = host.stack.icmp
+        self._layers = host.stack.icmp, host.stack.icmp6
         self._ident = 0  # none yet
         self._waiter = Waiter(host.driver)
         self._answers: deque[EchoAnswer] = deque()
 
     def __enter__(self) -> Echoes:
         """Take an identifier. OSError: all are taken."""
-        taken = self._layer.echo_sinks
+        taken = self._layers[0].echo_sinks.keys() | self._layers[1].echo_sinks.keys()
         self._ident = next((number for number in range(1, 0x10000) if number not in taken), 0)
         if not self._ident:
             raise OSError(errno.EADDRINUSE, "all 65,535 identifiers of echo requests are in use")
-        self._layer.echo_sinks[self._ident] = self._on_reply
-        self._layer.echo_error_sinks[self._ident] = self._on_error
+        for layer in self._layers:
+            layer.echo_sinks[self._ident] = self._on_reply
+            layer.echo_error_sinks[self._ident] = self._on_error
         return self
 
     def __exit__(self, *_error: object) -> None:
         """Hear of nothing any more."""
-        del self._layer.echo_sinks[self._ident]
-        del self._layer.echo_error_sinks[self._ident]
+        for layer in self._layers:
+            del layer.echo_sinks[self._ident]
+            del layer.echo_error_sinks[self._ident]
 
     def send(self, remote: Ip, seq: int, payload: bytes, *, ttl: int = DEFAULT_TTL) -> float:
         """Send one request; return the instant. `seq` counts modulo 65,536. OSError: no route."""
         now = self._host.now()
-        if not self._layer.send_echo(remote, self._ident, seq & 0xFFFF, payload, now, ttl=ttl):
+        layer = self._layers[is_v6(remote)]
+        if not layer.send_echo(remote, self._ident, seq & 0xFFFF, payload, now, ttl=ttl):
             raise self._host.stack.no_route(remote)
         return now
 
@@ -143,6 +162,8 @@ class Echoes:
 
 def error_in_words(error: EchoAnswer) -> str:
     """Return what an ICMP error says, as ping(8) does."""
+    if is_v6(error.address):
+        return _error6_in_words(error)
     if error.kind == icmp.DESTINATION_UNREACHABLE and error.code < len(_UNREACHABLE):
         words = _UNREACHABLE[error.code]
         is_too_big = error.code == icmp.FRAGMENTATION_NEEDED
@@ -154,6 +175,24 @@ def error_in_words(error: EchoAnswer) -> str:
     return f"ICMP error of type {error.kind}, code {error.code}"
 
 
+def _error6_in_words(error: EchoAnswer) -> str:
+    code = error.code
+    match error.kind:
+        case icmpv6.DESTINATION_UNREACHABLE:
+            return f"Destination unreachable: {_word(_UNREACHABLE6, code)}"
+        case icmpv6.PACKET_TOO_BIG:
+            return f"Packet too big: mtu={error.mtu_bytes}"
+        case icmpv6.TIME_EXCEEDED:
+            return f"Time exceeded: {_word(_EXCEEDED6, code)}"
+        case icmpv6.PARAMETER_PROBLEM:
+            return f"Parameter problem: {_word(_PROBLEMS6, code)}"
+    return f"ICMPv6 error of type {error.kind}, code {code}"
+
+
+def _word(words: tuple[str, ...], code: int) -> str:
+    return words[code] if code < len(words) else f"Unknown code {code}"
+
+
 def payload_of(size_bytes: int) -> bytes:
     """Return what a request carries: 0, 1, 2 ... ValueError: a packet has no room for so much."""
     if not 0 <= size_bytes <= MAX_PAYLOAD_BYTES:
@@ -161,25 +200,34 @@ def payload_of(size_bytes: int) -> bytes:
     return bytes(at & 0xFF for at in range(size_bytes))
 
 
-async def ping(host: Host, name: str, payload_bytes: int, timeout_s: float) -> float:
+async def ping(
+    host: Host,
+    name: str,
+    payload_bytes: int,
+    timeout_s: float,
+    version: Version | None = None,
+) -> float:
     """Send one request; return the round trip in seconds. TimeoutError, OSError."""
     payload = payload_of(payload_bytes)
     host.stack.check_up()
-    remote = await host.look_up(name)
+    remote = await host.look_up(name, version)
     sent_at = host.now()
     answer = await _ask(host, remote, payload, DEFAULT_TTL, timeout_s)
     if answer is None:
         raise TimeoutError(errno.ETIMEDOUT, f"no echo reply from {name}")
     if not answer.is_reply:
-        number = icmp.error_number(answer.kind, answer.code) or errno.EPROTO
+        number_of = icmpv6.error_number if is_v6(remote) else icmp.error_number
+        number = number_of(answer.kind, answer.code) or errno.EPROTO
         reporter = format_on(host.stack, answer.address)
         raise OSError(number, f"{os.strerror(number)}: {reporter} says so of {name}")
     return answer.at - sent_at
 
 
-async def traceroute(host: Host, name: str, max_hops: int, timeout_s: float) -> list[Hop]:
+async def traceroute(
+    host: Host, name: str, max_hops: int, timeout_s: float, version: Version | None = None
+) -> list[Hop]:
     """Send requests that can go 1, 2, ... hops, until the destination or an error answers."""
-    remote = await host.look_up(name)
+    remote = await host.look_up(name, version)
     hops: list[Hop] = []
     for ttl in range(1, max_hops + 1):
         sent_at = host.now()
@@ -189,7 +237,7 @@ async def traceroute(host: Host, name: str, max_hops: int, timeout_s: float) -> 
             continue
         rtt_s = answer.at - sent_at
         hops.append(Hop(ttl, format_on(host.stack, answer.address), rtt_s, answer.is_reply))
-        if answer.kind != icmp.TIME_EXCEEDED:
+        if not answer.hops_exceeded:
             break
     return hops
 

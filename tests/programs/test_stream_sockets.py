@@ -88,8 +88,8 @@ def test_flags_in_the_type_are_no_part_of_it() -> None:
 @pytest.mark.parametrize(
     ("family", "kind", "proto", "number"),
     [
-        (socket.AF_INET6, socket.SOCK_STREAM, 0, errno.EAFNOSUPPORT),
-        (socket.AF_INET6, socket.SOCK_DGRAM, 0, errno.EAFNOSUPPORT),
+        (socket.AF_INET6, socket.SOCK_RAW, 58, errno.ESOCKTNOSUPPORT),
+        (socket.AF_INET6, socket.SOCK_STREAM, 17, errno.EPROTONOSUPPORT),
         (socket.AF_INET, socket.SOCK_RAW, 1, errno.ESOCKTNOSUPPORT),
         (socket.AF_INET, socket.SOCK_STREAM, 17, errno.EPROTONOSUPPORT),
         (socket.AF_INET, socket.SOCK_DGRAM, 6, errno.EPROTONOSUPPORT),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import UNSPECIFIED
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.dns.exchange import Exchange, Send
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.names.zones import format_on, parse_on
+from pystack.stack.ports import ANY
 from pystack.tcp.states import TcpState
 from pystack.wire import dns
 
@@ -73,7 +73,7 @@ class Lookup:
 
     def begin(self) -> None:
         """Send the first query. Raises OSError where there is no port for it."""
-        self._socket = self._host.stack.udp.bind(UNSPECIFIED, 0)  # any port (RFC 5452 section 9.2)
+        self._socket = self._host.stack.udp.bind(ANY, 0)  # any port (RFC 5452 section 9.2)
         self._socket.receives_errors = True
         self._socket.on_readable = self._look_soon
         now = self._host.now()

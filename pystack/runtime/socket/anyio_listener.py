@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Final, cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, cast
 
 import anyio
 import anyio.abc
 import trio
 
 DEFAULT_BACKLOG: Final = 65536  # as AnyIO's; a host takes what it can
+_ADDRESSES: Final = (
+    anyio.abc.SocketAttribute.local_address,
+    anyio.abc.SocketAttribute.remote_address,
+)
 _DEFAULT_RECEIVE_BYTES: Final = 65536  # as AnyIO's
 
 
@@ -24,12 +30,19 @@ async def create_tcp_listener(
 ) -> HostListener:
     """Listen on a port of the host that this runs on; port 0: any free one. Raises OSError.
 
-    Run on no host, it listens on the machine, like AnyIO's own.
+    Without `local_host` it hears both versions of IP. Run on no host, it listens on the machine,
+    like AnyIO's own.
     """
-    listening = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found = await trio.socket.getaddrinfo(
+        local_host or "::", local_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, *_, address = found[0]
+    listening = trio.socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        await listening.bind((local_host or "0.0.0.0", local_port))
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, bool(local_host))
+        await listening.bind(address)
         listening.listen(backlog)
     except BaseException:
         listening.close()
@@ -102,8 +115,22 @@ class HostSocketStream(anyio.abc.SocketStream):
         await self._stream.aclose()
 
     @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """Return what AnyIO's have; an IPv4 address as it is, whichever the listener's family."""
+        found = dict(super().extra_attributes)
+        for name in _ADDRESSES:
+            if name in found:
+                found[name] = partial(_bare, found[name])
+        return found
+
+    @property
     def _raw_socket(self) -> socket.socket:
         return _raw(self._stream.socket)
+
+
+def _bare(address: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    host, *rest = address()
+    return (host.removeprefix("::ffff:") if "." in host else host, *rest)
 
 
 def _translated(error: Exception, of: trio.socket.SocketType) -> Exception:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import trio
 
 from pystack.core.errors import error_of
-from pystack.runtime.socket.datagram_ends import DatagramEnd, Message
+from pystack.runtime.socket.datagram_ends import DatagramEnd
+from pystack.runtime.socket.datagram_messages import Message
+from pystack.runtime.socket.socket_addresses import SocketAddress
 from pystack.runtime.socket.sockets import (
     MSG_FASTOPEN,
     MSG_ZEROCOPY,
@@ -29,9 +32,11 @@ class DatagramSocket(HostSocket):
     _end: DatagramEnd
 
     @classmethod
-    def make(cls, host: Host, proto: int = 0) -> DatagramSocket:
+    def make(
+        cls, host: Host, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> DatagramSocket:
         """Return a new socket of a host."""
-        return cls(DatagramEnd(host, proto))
+        return cls(DatagramEnd(host, proto, family))
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
@@ -48,7 +53,7 @@ class DatagramSocket(HostSocket):
         self._check_open()
         raise error_of(errno.EOPNOTSUPP)
 
-    async def accept(self) -> tuple[HostSocket, tuple[str, int]]:
+    async def accept(self) -> tuple[HostSocket, SocketAddress]:
         """Refuse: UDP has no connections (EOPNOTSUPP)."""
         await trio.lowlevel.checkpoint()
         self._check_open()

@@ -7,25 +7,26 @@ A datagram socket's has errors (IP_RECVERR), a stream's what is told of its text
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import format_ip4
 from pystack.core.errors import error_of
 from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.socket.option_numbers import (
     IP_RECVERR,
+    IPV6_RECVERR,
     SO_TIMESTAMPING,
     SO_TIMESTAMPING_NEW,
     SO_ZEROCOPY,
 )
-from pystack.runtime.socket.option_table import IP, SOCKET, Option
-from pystack.runtime.socket.socket_ends import packed_address
+from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, Option
+from pystack.runtime.socket.socket_addresses import packed, shown
 from pystack.runtime.socket.sockets import MSG_ERRQUEUE, MSG_TRUNC, Received
 from pystack.stack import notices
 from pystack.stack.extended_errors import extended_error_of
 from pystack.stack.notices import Kind, Notice, Notices
-from pystack.stack.udp_socket import ORIGIN_ICMP, QueuedError
+from pystack.stack.udp_socket import ORIGIN_LOCAL, QueuedError
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
@@ -45,17 +46,18 @@ _TIMES: Final = struct.Struct("@6l")
 _NOBODY: Final = bytes(16)  # who is to blame, as an address
 
 
-def of_datagram(queued: QueuedError, size: int) -> Received:
+def of_datagram(queued: QueuedError, size: int, family: int) -> Received:
     """Return an error of a datagram socket as recvmsg(2) gives it: ip(7), IP_RECVERR."""
     data = extended_error_of(queued).pack()
-    from_icmp = queued.origin == ORIGIN_ICMP
-    data += packed_address(queued.offender, 0) if from_icmp else _NOBODY
+    is_v6 = family == socket.AF_INET6
+    nobody = bytes(28 if is_v6 else 16)
+    data += nobody if queued.origin == ORIGIN_LOCAL else packed(queued.offender, 0, family)
     return Received(
         queued.payload[:size],
         min(len(queued.payload), size),
-        [(IP, IP_RECVERR, data)],
+        [(IPV6, IPV6_RECVERR, data) if is_v6 else (IP, IP_RECVERR, data)],
         MSG_ERRQUEUE | (MSG_TRUNC if len(queued.payload) > size else 0),
-        (format_ip4(queued.dst[0]), queued.dst[1]),
+        shown(*queued.dst, family),
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of socket(7), ip(7), udp(7) and tcp(7): one table, which docs/sockets.md shows.
+"""The options of socket(7), ip(7), ipv6(7), udp(7), tcp(7): one table, which docs/sockets.md shows.
 
 Each line has its number (Linux's, as not every platform names all of them), its name, what becomes
 of it here, how its value looks, and after the colon what is to be said of it; lines that begin with
@@ -16,6 +16,7 @@ from typing import Final
 
 SOCKET: Final = int(socket.SOL_SOCKET)
 IP: Final = int(socket.IPPROTO_IP)
+IPV6: Final = int(socket.IPPROTO_IPV6)
 TCP: Final = int(socket.IPPROTO_TCP)
 UDP: Final = int(socket.IPPROTO_UDP)
 
@@ -181,6 +182,74 @@ IPPROTO_IP
     joined
 50 IP_UNICAST_IF refused: see SO_BINDTODEVICE
 51 IP_LOCAL_PORT_RANGE refused
+IPPROTO_IPV6
+1 IPV6_ADDRFORM refused: a socket stays of its family
+2 IPV6_2292PKTINFO refused: of RFC 2292; see IPV6_PKTINFO
+3 IPV6_2292HOPOPTS refused: of RFC 2292
+4 IPV6_2292DSTOPTS refused: of RFC 2292
+5 IPV6_2292RTHDR refused: of RFC 2292
+6 IPV6_2292PKTOPTIONS refused: of RFC 2292
+7 IPV6_CHECKSUM refused: for raw sockets
+8 IPV6_2292HOPLIMIT refused: of RFC 2292; see IPV6_HOPLIMIT
+9 IPV6_NEXTHOP refused
+11 IPV6_FLOWINFO refused: flow labels are made by a hash of both ends (RFC 6437)
+16 IPV6_UNICAST_HOPS linux default=-1 within=-1..255: -1: the usual one
+17 IPV6_MULTICAST_IF linux datagrams: the number of an interface, 0: as the routes say
+18 IPV6_MULTICAST_HOPS linux datagrams default=1 within=-1..255
+19 IPV6_MULTICAST_LOOP linux datagrams default=1 within=0..1
+20 IPV6_JOIN_GROUP linux datagrams struct write-only size=20: ipv6_mreq; reported to routers (MLDv2)
+21 IPV6_LEAVE_GROUP linux datagrams struct write-only size=20
+22 IPV6_ROUTER_ALERT refused: for raw sockets
+23 IPV6_MTU_DISCOVER linux datagrams default=1 within=0..5: what is too large for the path is cut
+    here, with 2 and more it is EMSGSIZE; no router cuts
+23 IPV6_MTU_DISCOVER otherwise streams default=1 within=0..5: remembered, for TCP looks for the
+    path's MTU always
+24 IPV6_MTU otherwise read-only: of the path
+25 IPV6_RECVERR linux switch: as IP_RECVERR
+26 IPV6_V6ONLY linux switch: off unless set, so that `::` and ::ffff:0:0/96 are IPv4's too; before
+    binding
+27 IPV6_JOIN_ANYCAST refused
+28 IPV6_LEAVE_ANYCAST refused
+29 IPV6_MULTICAST_ALL linux datagrams switch default=1: 0: only groups that this socket has joined
+30 IPV6_ROUTER_ALERT_ISOLATE refused: for raw sockets
+31 IPV6_RECVERR_RFC4884 refused
+32 IPV6_FLOWLABEL_MGR refused: see IPV6_FLOWINFO
+33 IPV6_FLOWINFO_SEND refused: see IPV6_FLOWINFO
+34 IPV6_IPSEC_POLICY refused
+35 IPV6_XFRM_POLICY refused
+36 IPV6_HDRINCL refused: for raw sockets
+42 MCAST_JOIN_GROUP linux datagrams struct write-only size=136
+43 MCAST_BLOCK_SOURCE refused: groups have all sources
+44 MCAST_UNBLOCK_SOURCE refused: groups have all sources
+45 MCAST_LEAVE_GROUP linux datagrams struct write-only size=136
+46 MCAST_JOIN_SOURCE_GROUP refused: groups have all sources
+47 MCAST_LEAVE_SOURCE_GROUP refused: groups have all sources
+48 MCAST_MSFILTER refused: groups have all sources
+49 IPV6_RECVPKTINFO linux datagrams switch: and IPV6_PKTINFO in sendmsg
+50 IPV6_PKTINFO linux datagrams struct write-only size=20: source and interface of all that is sent;
+    in sendmsg of one datagram
+51 IPV6_RECVHOPLIMIT linux datagrams switch: and IPV6_HOPLIMIT in sendmsg
+52 IPV6_HOPLIMIT refused: is a control message
+53 IPV6_RECVHOPOPTS refused: no extension header is handed to programs
+54 IPV6_HOPOPTS refused: no extension header is sent
+55 IPV6_RTHDRDSTOPTS refused: no extension header is sent
+56 IPV6_RECVRTHDR refused: no extension header is handed to programs
+57 IPV6_RTHDR refused: no extension header is sent
+58 IPV6_RECVDSTOPTS refused: no extension header is handed to programs
+59 IPV6_DSTOPTS refused: no extension header is sent
+60 IPV6_RECVPATHMTU refused: see IPV6_RECVERR
+61 IPV6_PATHMTU refused: see IPV6_MTU
+62 IPV6_DONTFRAG linux switch: datagrams; EMSGSIZE for what does not go in one packet
+66 IPV6_RECVTCLASS linux datagrams switch: and IPV6_TCLASS in sendmsg
+67 IPV6_TCLASS linux within=-1..255: a stream leaves the two bits of ECN alone
+70 IPV6_AUTOFLOWLABEL refused: see IPV6_FLOWINFO
+72 IPV6_ADDR_PREFERENCES refused: sources are chosen by RFC 6724
+73 IPV6_MINHOPCOUNT refused
+74 IPV6_RECVORIGDSTADDR linux datagrams switch
+75 IPV6_TRANSPARENT refused
+76 IPV6_UNICAST_IF refused: see SO_BINDTODEVICE
+77 IPV6_RECVFRAGSIZE refused
+78 IPV6_FREEBIND linux switch: as IP_FREEBIND
 IPPROTO_UDP
 1 UDP_CORK linux datagrams switch: also MSG_MORE
 100 UDP_ENCAP refused
@@ -235,10 +304,15 @@ IPPROTO_TCP
 45 TCP_RTO_MIN_US refused
 46 TCP_DELACK_MAX_US refused
 """
-_LEVELS: Final = {"SOL_SOCKET": SOCKET, "IPPROTO_IP": IP, "IPPROTO_TCP": TCP, "IPPROTO_UDP": UDP}
+_LEVELS: Final = {
+    "SOL_SOCKET": SOCKET,
+    "IPPROTO_IP": IP,
+    "IPPROTO_IPV6": IPV6,
+    "IPPROTO_TCP": TCP,
+    "IPPROTO_UDP": UDP,
+}
 _HOW: Final = {"linux": How.AS_LINUX, "otherwise": How.OTHERWISE, "refused": How.REFUSED}
 _KINDS: Final = {"streams": STREAM, "datagrams": DATAGRAM}
-_USUAL_KINDS: Final = {SOCKET: BOTH, IP: BOTH, TCP: STREAM, UDP: BOTH}
 _ACCESS: Final = {"read-only": "r", "write-only": "w"}
 _FORMS: Final = {form.value: form for form in Form}
 
@@ -248,12 +322,13 @@ def _row(level: int, line: str) -> Option:
     number, name, how, *words = head.split()
     found = {key: value for key, _, value in (word.partition("=") for word in words)}
     least, _, most = found.get("within", "").partition("..")
+    usual_kinds = STREAM if level == TCP else BOTH
     return Option(
         level=level,
         number=int(number),
         name=name,
         how=_HOW[how],
-        kinds=next((_KINDS[word] for word in words if word in _KINDS), _USUAL_KINDS[level]),
+        kinds=next((_KINDS[word] for word in words if word in _KINDS), usual_kinds),
         note=note,
         form=next((_FORMS[word] for word in words if word in _FORMS), Form.NUMBER),
         access=next((_ACCESS[word] for word in words if word in _ACCESS), "rw"),

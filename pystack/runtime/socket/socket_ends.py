@@ -10,10 +10,19 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.core.addresses import Ip4, Prefix, format_ip4
+from pystack.core.addresses import UNSPECIFIED6, Ip, Prefix, is_v6
 from pystack.core.errors import error_of
+from pystack.runtime.names.zones import format_on
 from pystack.runtime.socket import option_numbers as numbers
-from pystack.runtime.socket.option_table import IP, SOCKET, Option
+from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, Option
+from pystack.runtime.socket.socket_addresses import (
+    Place,
+    SocketAddress,
+    is_wild,
+    nowhere,
+    packed,
+    shown,
+)
 from pystack.runtime.socket.socket_options import SocketOptions, as_bytes, as_number
 from pystack.stack.interface import Interface
 from pystack.stack.routes import Route
@@ -25,7 +34,6 @@ MAX_BUFFER_BYTES: Final = 4 << 20  # as Linux's rmem_max and wmem_max, since 6.1
 MIN_SEND_BUFFER_BYTES: Final = 4608  # SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF, as read
 MIN_RECEIVE_BUFFER_BYTES: Final = 2304
 _MAX_NUMBER: Final = (1 << 31) - 1
-_ADDRESS: Final = struct.Struct("=H")
 # SO_PRIORITY by the bits of IP_TOS: Linux's ip_tos2prio
 _PRIORITIES: Final = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
 
@@ -50,12 +58,15 @@ class SocketEnd:
         host: Host,
         kind: socket.SocketKind,
         proto: int,
+        family: socket.AddressFamily = socket.AF_INET,
         options: SocketOptions | None = None,
     ) -> None:
         self.host = host
         self.kind = kind
         self.proto = proto
-        self.options = SocketOptions(kind) if options is None else options
+        self.family = family
+        self.is_v6 = family == socket.AF_INET6
+        self.options = SocketOptions(kind, v6=self.is_v6) if options is None else options
         self.descriptors: list[Told] = []
         self.read_shut = self.write_shut = False
         self.device: Interface | None = None  # SO_BINDTODEVICE; None: all
@@ -76,18 +87,40 @@ class SocketEnd:
         for descriptor in self.descriptors:
             descriptor.became_writable()
 
-    def check_local(self, local: Ip4) -> None:
-        """Raise OSError (EADDRNOTAVAIL) for an address that it cannot be bound to."""
-        stack, foreign = self.host.stack, self.flag(IP, numbers.IP_FREEBIND)
-        if not (foreign or not local or stack.is_own(local) or stack.is_many(local)):
-            raise error_of(errno.EADDRNOTAVAIL, format_ip4(local))
+    @property
+    def v6_only(self) -> bool:
+        """Tell whether a socket of AF_INET6 keeps to IPv6."""
+        return self.flag(IPV6, numbers.IPV6_V6ONLY)
 
-    def route_to(self, remote: Ip4) -> Route | None:
+    @property
+    def everywhere(self) -> Ip:
+        """Return what stands for all addresses that it can hear at."""
+        return UNSPECIFIED6 if self.v6_only else nowhere(self.family)
+
+    def check_local(self, local: Ip) -> None:
+        """Raise OSError (EADDRNOTAVAIL) for an address that it cannot be bound to."""
+        stack = self.host.stack
+        if not (self.foreign or is_wild(local) or stack.is_own(local) or stack.is_many(local)):
+            raise error_of(errno.EADDRNOTAVAIL, format_on(stack, local))
+
+    @property
+    def receives_errors(self) -> bool:
+        """Tell whether it hears of all that ICMP says."""
+        if self.is_v6 and self.flag(IPV6, numbers.IPV6_RECVERR):
+            return True
+        return self.flag(IP, numbers.IP_RECVERR)
+
+    @property
+    def foreign(self) -> bool:
+        """Tell whether it may be bound to an address that is not here."""
+        return self.flag(IP, numbers.IP_FREEBIND) or self.flag(IPV6, numbers.IPV6_FREEBIND)
+
+    def route_to(self, remote: Ip) -> Route | None:
         """Return a route of the socket's own, by its options; None: the host's. OSError."""
         routes = self.host.stack.routes
         if self.device is not None:
             route = routes.lookup_by(self.device, remote)
-            found = route or Route(Prefix.of(remote, 32), self.device, None, self.device.address)
+            found = route or link_route(self.device, remote)
         else:
             known = routes.lookup(remote)
             if known is None or not self.flag(SOCKET, numbers.SO_DONTROUTE):
@@ -135,6 +168,11 @@ class SocketEnd:
             self.options.keep(*priority[:2])
             ecn = 0x03 if self.kind is socket.SOCK_STREAM else 0  # TCP's own two bits
             return number & 0xFF & ~ecn
+        if row.key == (IPV6, numbers.IPV6_TCLASS):
+            ecn = 0x03 if self.kind is socket.SOCK_STREAM else 0
+            return max(number, 0) & ~ecn
+        if row.key == (IPV6, numbers.IPV6_V6ONLY) and self.name()[1]:
+            raise error_of(errno.EINVAL)
         if row.level != SOCKET:
             return None
         match row.number:
@@ -182,7 +220,7 @@ class SocketEnd:
             case numbers.SO_TYPE:
                 return int(self.kind)
             case numbers.SO_DOMAIN:
-                return int(socket.AF_INET)
+                return int(self.family)
             case numbers.SO_BSDCOMPAT | numbers.SO_ACCEPTCONN:
                 return 0
             case numbers.SO_PROTOCOL:
@@ -193,24 +231,24 @@ class SocketEnd:
             case numbers.SO_BINDTODEVICE:
                 return b"" if self.device is None else self.device.name.encode() + b"\0"
             case numbers.SO_PEERNAME:
-                return packed_address(*self.peer())
+                return packed(*self.peer(), self.family)
         return None
 
     def most_waited_for(self) -> int:
         """Return the most that SO_RCVLOWAT can be."""
         return _MAX_NUMBER
 
-    def shown(self, address: Ip4, port: int) -> tuple[str, int]:
+    def shown(self, address: Ip, port: int) -> SocketAddress:
         """Return an address as the BSD calls give it."""
-        return format_ip4(address), port
+        return shown(address, port, self.family)
 
     # for the two kinds
 
-    def name(self) -> tuple[Ip4, int]:
+    def name(self) -> Place:
         """Return address and port of this end; zeros before it has any."""
         raise NotImplementedError
 
-    def bind(self, local: Ip4, port: int) -> None:
+    def bind(self, local: Ip, port: int) -> None:
         """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
         raise NotImplementedError
 
@@ -218,7 +256,7 @@ class SocketEnd:
         """End sending, receiving or both. OSError: ENOTCONN, EINVAL."""
         raise NotImplementedError
 
-    def peer(self) -> tuple[Ip4, int]:
+    def peer(self) -> Place:
         """Return address and port of the other end. OSError (ENOTCONN)."""
         raise NotImplementedError
 
@@ -243,7 +281,10 @@ def buffer_bytes(number: int, least: int, *, forced: bool) -> int:
     return max(min(2 * wanted, _MAX_NUMBER), least)
 
 
-def packed_address(address: Ip4, port: int) -> bytes:
-    """Return a struct sockaddr_in."""
-    family = _ADDRESS.pack(socket.AF_INET)
-    return family + port.to_bytes(2, "big") + address.to_bytes(4, "big") + bytes(8)
+def link_route(device: Interface, remote: Ip) -> Route:
+    """Return the route of a link that takes a destination to be on it."""
+    v6 = is_v6(remote)
+    source = next((own.address for own in device.addresses if is_v6(own.address) is v6), None)
+    if source is None:
+        raise error_of(errno.ENETUNREACH)
+    return Route(Prefix.of(remote, 128 if v6 else 32), device, None, source)

@@ -39,7 +39,7 @@ class HostSocketFactory(trio.abc.SocketFactory):
         type: int = socket.SOCK_STREAM,  # noqa: A002 - the caller's word
         proto: int = 0,
     ) -> trio.socket.SocketType:
-        """Return a new socket. OSError for what hosts have no sockets of (AF_INET6, SOCK_RAW)."""
+        """Return a new socket. OSError for what hosts have no sockets of (SOCK_RAW)."""
         here = current_host.get()
         # Sockets of other families (AF_UNIX) are not of the network; the seal judges them.
         if here is not None and family in _INTERNET:
@@ -99,12 +99,10 @@ def uninstall() -> None:
 def _make(family: int, kind: int, proto: int) -> HostSocket:
     here = current_host.get()
     assert here is not None
-    if family != socket.AF_INET:
-        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     if kind == socket.SOCK_STREAM and proto in (0, socket.IPPROTO_TCP):
-        return StreamSocket.make(here, proto)
+        return StreamSocket.make(here, proto, socket.AddressFamily(family))
     if kind == socket.SOCK_DGRAM and proto in (0, socket.IPPROTO_UDP):
-        return DatagramSocket.make(here, proto)
+        return DatagramSocket.make(here, proto, socket.AddressFamily(family))
     if kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
     raise OSError(errno.ESOCKTNOSUPPORT, f"no sockets of type {kind} on {here.name}")

@@ -13,6 +13,7 @@ from pystack.core.errors import error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import (
     IP,
+    IPV6,
     SOCKET,
     TCP,
     UDP,
@@ -38,10 +39,11 @@ TEXT_BYTES: Final = 16  # TCP_CA_NAME_MAX, IFNAMSIZ
 class SocketOptions:
     """The options of one socket of a kind, by level and name."""
 
-    __slots__ = ("_kind", "_values")
+    __slots__ = ("_kind", "_v6", "_values")
 
-    def __init__(self, kind: int) -> None:
+    def __init__(self, kind: int, *, v6: bool = False) -> None:
         self._kind = kind
+        self._v6 = v6
         self._values: dict[tuple[int, int], bytes] = {}
 
     def check(self, level: int, name: int, value: object) -> tuple[Option, bytes, int]:
@@ -53,15 +55,17 @@ class SocketOptions:
         is_short = len(data) < _NUMBER_BYTES
         if is_short and level == SOCKET and name != numbers.SO_BINDTODEVICE:
             raise error_of(errno.EINVAL)  # whatever it is: socket(7)
-        row = find_option(self._kind, level, name)
+        row = self._find(level, name)
         if row is None or ("w" not in row.access and not (is_short and level == TCP)):
             raise no_option(self._kind, level, name)
         if row.form in (Form.NUMBER, Form.SWITCH):
             # ip(7): a byte is enough there, and for most of them none is 0
             least = _NUMBER_BYTES if level != IP else int(name in _A_BYTE_AT_LEAST)
-            if len(data) < least:
+            if row.key == (IPV6, numbers.IPV6_DONTFRAG):  # the only one of ipv6(7)
+                data = data if not is_short else bytes(_NUMBER_BYTES)
+            elif len(data) < least:
                 raise error_of(errno.EINVAL)
-            number = int.from_bytes(data[:1], "big") if is_short else _number(data)
+            number = int.from_bytes(data[:1], "big") if len(data) < 4 else _number(data)
             if row.least is not None and row.most is not None:
                 _check_within(number, row.least, row.most)
             if row.form is Form.SWITCH:
@@ -87,7 +91,7 @@ class SocketOptions:
         data = self._values.get((level, name))
         if data is not None:
             return _number(data)
-        row = find_option(self._kind, level, name)
+        row = self._find(level, name)
         return 0 if row is None else row.default
 
     def data(self, level: int, name: int) -> bytes:
@@ -115,13 +119,16 @@ class SocketOptions:
 
     def check_readable(self, level: int, name: int) -> Option:
         """Return the row of an option to be read. OSError: ENOPROTOOPT, EOPNOTSUPP."""
-        row = find_option(self._kind, level, name)
+        row = self._find(level, name)
         if row is None or "r" not in row.access:
             wrong = {int(socket.SOCK_STREAM): UDP, int(socket.SOCK_DGRAM): TCP}[self._kind]
-            if level == wrong:
+            if level in (wrong, IPV6) and not self._v6:
                 raise error_of(errno.EOPNOTSUPP)
             raise no_option(self._kind, level, name)
         return row
+
+    def _find(self, level: int, name: int) -> Option | None:
+        return None if level == IPV6 and not self._v6 else find_option(self._kind, level, name)
 
     @property
     def resets_on_close(self) -> bool:
@@ -134,7 +141,7 @@ class SocketOptions:
 
     def copy(self) -> SocketOptions:
         """Return the options for an accepted connection: the listener's, as Linux does it."""
-        other = SocketOptions(self._kind)
+        other = SocketOptions(self._kind, v6=self._v6)
         other._values.update(self._values)
         return other
 

@@ -18,11 +18,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, TypeVar, ov
 
 import trio
 
-from pystack.core.addresses import LIMITED_BROADCAST, LOOPBACK, UNSPECIFIED, Ip4, parse_ip4
+from pystack.core.addresses import (
+    LIMITED_BROADCAST,
+    LOOPBACK,
+    LOOPBACK6,
+    UNSPECIFIED,
+    UNSPECIFIED6,
+    Ip,
+    has_zone,
+    with_zone,
+    zone_of,
+)
 from pystack.core.errors import ConfigError, error_of
 from pystack.runtime.current import current_host
 from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.names.zones import parse_on
 from pystack.runtime.socket.option_table import linux_number
+from pystack.runtime.socket.socket_addresses import Place, SocketAddress, local_place, remote_place
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import ReadinessFd, view_of
 
@@ -34,10 +46,12 @@ T = TypeVar("T")
 _ErrorType = type[BaseException]  # in the class below, `type` is an attribute
 
 ControlMessage = tuple[int, int, bytes]  # level, type, data
-SocketAddress = tuple[str, int]
 Address = SocketAddress | None  # None: of a stream, or of nobody
 _CMSG_HEADER_BYTES: Final = 16
 MAX_PORT: Final = 0xFFFF
+_MAX_FLOW: Final = 0xFFFFF
+_EMPTY: Final = (LOOPBACK, UNSPECIFIED)  # what no name stands for: of another end, of this one
+_EMPTY6: Final = (LOOPBACK6, UNSPECIFIED6)
 
 # Flags of send and recv: the platform's numbers, and Linux's of those that it does not have
 MSG_OOB: Final = int(getattr(socket, "MSG_OOB", 0x1))
@@ -91,8 +105,8 @@ class HostSocket(trio.socket.SocketType):
 
     @property
     def family(self) -> socket.AddressFamily:
-        """Return AF_INET."""
-        return socket.AF_INET
+        """Return AF_INET or AF_INET6."""
+        return self._end.family
 
     @property
     def type(self) -> socket.SocketKind:
@@ -224,8 +238,7 @@ class HostSocket(trio.socket.SocketType):
 
     async def bind(self, address: object) -> None:
         """Take a local address and port (0: any free one). OSError: EADDRINUSE, EADDRNOTAVAIL."""
-        local = await self._resolve_open(address, local=True)
-        self._end.bind(*local)
+        self._end.bind(*await self._resolve_open(address, local=True))
 
     def getsockname(self) -> SocketAddress:
         """Return the address of this end; zeros before it has one."""
@@ -366,7 +379,7 @@ class HostSocket(trio.socket.SocketType):
         self._show_readiness()
         return result
 
-    async def _resolve_open(self, address: object, *, local: bool) -> tuple[Ip4, int]:
+    async def _resolve_open(self, address: object, *, local: bool) -> Place:
         """Return an address as `_resolve` does, having let others run, of a socket still open."""
         self._check_open()
         found = await self._resolve(address, local=local)
@@ -374,42 +387,75 @@ class HostSocket(trio.socket.SocketType):
         self._check_open()
         return found
 
-    async def _resolve(self, address: object, *, local: bool) -> tuple[Ip4, int]:
-        """Return an address of the BSD calls as numbers. May not be a checkpoint."""
-        if not isinstance(address, tuple) or len(address) != 2:
-            raise ValueError("address should be a (host, port) tuple")
-        name, port = address
-        if name == "<broadcast>":
+    async def _resolve(self, address: object, *, local: bool) -> Place:
+        """Return an address of the BSD calls as it is below. May not be a checkpoint. OSError."""
+        is_v6 = self._end.is_v6
+        if not isinstance(address, tuple) or not 2 <= len(address) <= (4 if is_v6 else 2):
+            form = "(host, port, [flowinfo, [scopeid]])" if is_v6 else "(host, port)"
+            raise ValueError(f"address should be a {form} tuple")
+        name, port = address[:2]
+        if name == "<broadcast>" and not is_v6:
             found = LIMITED_BROADCAST
         elif name is None or name == "":
-            found = UNSPECIFIED if local else LOOPBACK
+            found = (_EMPTY6 if is_v6 else _EMPTY)[local]
         else:
-            number = _as_number(name)
+            number = self._as_number(name)
             if number is None or not hasattr(port, "__index__"):
                 name, port = await self._look_up(name, port, local=local)
-                number = parse_ip4(name)
+                number = parse_on(self._host.stack, name)
             found = number
         port = index(port)
         if not 0 <= port <= MAX_PORT:
             raise OverflowError(f"port must be 0-65535, not {port}")
+        if not is_v6:
+            return found, port
+        found = _with_scope(found, *address[2:])
+        device = self._end.device
+        if device is not None and has_zone(found) and not zone_of(found):
+            found = with_zone(found, device.index)
+        v6_only = self._end.v6_only
+        found = (local_place if local else remote_place)(found, v6_only=v6_only)
         return found, port
 
+    def _as_number(self, name: object) -> Ip | None:
+        text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+        if not isinstance(text, str):
+            raise TypeError(f"a host is a str or bytes, not {name!r}")
+        if self._end.is_v6 is not (":" in text):
+            return None
+        try:
+            return parse_on(self._host.stack, text)
+        except ConfigError:
+            return None
+
     async def _look_up(self, name: str, port: object, *, local: bool) -> tuple[str, int]:
+        end = self._end
+        flags = socket.AI_PASSIVE if local else 0
+        if end.is_v6 and not end.v6_only:
+            flags |= socket.AI_V4MAPPED
         # On the socket's host, wherever the caller is.
         token = current_host.set(self._host)
         try:
             found = await trio.socket.getaddrinfo(
                 name,
                 port if isinstance(port, int | str | bytes) else None,
-                socket.AF_INET,
-                self._end.kind,
-                self._end.proto,
-                socket.AI_PASSIVE if local else 0,
+                end.family,
+                end.kind,
+                end.proto,
+                flags,
             )
         finally:
             current_host.reset(token)
-        address, number, *_ = found[0][4]
-        return str(address), int(number)
+        address, number, *rest = found[0][4]
+        return f"{address}%{rest[1]}" if rest and rest[1] else str(address), int(number)
+
+
+def _with_scope(address: Ip, flow: object = 0, scope: object = 0) -> Ip:
+    """Return an address with what a tuple of four says beside it; a flow means nothing here."""
+    if not 0 <= index(flow) <= _MAX_FLOW:  # type: ignore[arg-type] # TypeError for no number
+        raise OverflowError("flowinfo must be 0-1048575.")
+    zone = index(scope)  # type: ignore[arg-type]
+    return with_zone(address, zone) if zone and has_zone(address) else address
 
 
 def joined(buffers: Iterable[object]) -> memoryview:
@@ -435,13 +481,3 @@ def _fitting(messages: list[ControlMessage], room: int) -> tuple[list[ControlMes
         room = max(room - _CMSG_HEADER_BYTES - (len(message[2]) + 7) // 8 * 8, 0)
         kept.append(message)
     return kept, 0
-
-
-def _as_number(name: object) -> Ip4 | None:
-    text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
-    if not isinstance(text, str):
-        raise TypeError(f"a host is a str or bytes, not {name!r}")
-    try:
-        return parse_ip4(text)
-    except ConfigError:
-        return None

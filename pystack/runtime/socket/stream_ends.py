@@ -8,11 +8,12 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.addresses import UNSPECIFIED, Ip, is_v6
 from pystack.core.errors import error_of
 from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
 from pystack.runtime.socket import option_numbers as numbers
-from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
+from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
+from pystack.runtime.socket.socket_addresses import Place, is_wild, nowhere
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import SocketOptions
 from pystack.runtime.socket.sockets import (
@@ -26,7 +27,7 @@ from pystack.runtime.socket.sockets import (
     Received,
 )
 from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
-from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
+from pystack.runtime.socket.tcp_sockopts import Changes, Key, with_fast_open
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_space
@@ -56,9 +57,15 @@ class _State(Enum):
 class StreamEnd(SocketEnd):
     """A TCP socket; its calls make it what it is."""
 
-    def __init__(self, host: Host, proto: int = 0, options: SocketOptions | None = None) -> None:
-        super().__init__(host, socket.SOCK_STREAM, proto, options)
-        self.bound: tuple[Ip4, int] | None = None  # None: not bound
+    def __init__(
+        self,
+        host: Host,
+        proto: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,
+        options: SocketOptions | None = None,
+    ) -> None:
+        super().__init__(host, socket.SOCK_STREAM, proto, family, options)
+        self.bound: Place | None = None  # None: not bound
         self._binding: Binding | None = None  # None: the host holds no port for it
         self.listener: Listener[TcpSocket] | None = None  # None: not listening
         self.socket: TcpSocket | None = None  # None: not connected, nor about to be
@@ -76,21 +83,21 @@ class StreamEnd(SocketEnd):
 
     # addresses
 
-    def name(self) -> tuple[Ip4, int]:
+    def name(self) -> Place:
         """Return address and port of this end; zeros before it has any."""
         if self.socket is not None and not self._bound_again:
             return self.socket.local, self.socket.connection.local_port
-        local, port = self.bound or (UNSPECIFIED, 0)
+        local, port = self.bound or (nowhere(self.family), 0)
         return local, port or self._last_port
 
-    def peer(self) -> tuple[Ip4, int]:
+    def peer(self) -> Place:
         """Return address and port of the other end. OSError (ENOTCONN)."""
         connected = self.socket
         if connected is None or connected.connection.state in NO_PEER:
             raise error_of(errno.ENOTCONN)
         return connected.remote, connected.connection.remote_port
 
-    def bind(self, local: Ip4, port: int) -> None:
+    def bind(self, local: Ip, port: int) -> None:
         """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
         self.check_local(local)
         connected = self.socket
@@ -104,7 +111,7 @@ class StreamEnd(SocketEnd):
             port = self._take_port(local, port).port
         self.bound = local, port
 
-    def _take_port(self, local: Ip4, port: int) -> Binding:
+    def _take_port(self, local: Ip, port: int) -> Binding:
         wanted = Binding(
             local,
             port,
@@ -112,7 +119,7 @@ class StreamEnd(SocketEnd):
             reuse_port=self.flag(SOCKET, numbers.SO_REUSEPORT),
             device=self.device,
         )
-        self._binding = self.host.tcp.ports.bind(wanted, foreign=self.flag(IP, numbers.IP_FREEBIND))
+        self._binding = self.host.tcp.ports.bind(wanted, foreign=self.foreign)
         return self._binding
 
     def listen(self, backlog: int) -> None:
@@ -122,7 +129,7 @@ class StreamEnd(SocketEnd):
         if self.listener is not None:
             self.listener.backlog = backlog
             return
-        local, port = self.bound or (UNSPECIFIED, 0)
+        local, port = self.bound or (self.everywhere, 0)
         binding = self._binding or self._take_port(local, port)
         self.bound = local, binding.port
         self.listener = self.host.tcp.listeners.listen(binding, backlog)
@@ -147,14 +154,14 @@ class StreamEnd(SocketEnd):
             return None
         ready = self.listener.ready.popleft()
         ready.listener = None
-        accepted = StreamEnd(self.host, self.proto, self.options.copy())
+        accepted = StreamEnd(self.host, self.proto, self.family, self.options.copy())
         accepted.changes = dict(self.changes)
         accepted.device = self.device
         accepted._state = _State.CONNECTED
         accepted._adopt(ready)
         return accepted
 
-    def connect(self, remote: Ip4, port: int, text: memoryview | None = None) -> TcpSocket:
+    def connect(self, remote: Ip, port: int, text: memoryview | None = None) -> TcpSocket:
         """Begin to open a connection. OSError: EISCONN, EALREADY, ENETUNREACH and the like.
 
         `text`: for the SYN, if may be (MSG_FASTOPEN); None: there is none yet.
@@ -167,6 +174,10 @@ class StreamEnd(SocketEnd):
             return self._connect_again(self.socket)
         table, now = self.host.tcp, self.host.now()
         local, local_port = self.bound or (UNSPECIFIED, 0)
+        if is_wild(local):
+            local = UNSPECIFIED
+        elif is_v6(local) is not is_v6(remote):
+            raise error_of(errno.ENETUNREACH)
         source_route = find_source_route(self.options.data(IP, numbers.IP_OPTIONS))
         fast = text is not None or self.flag(TCP, numbers.TCP_FASTOPEN_CONNECT)
         config = self.config if self.changes or fast else None
@@ -184,7 +195,7 @@ class StreamEnd(SocketEnd):
         opening_socket.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
         opening_socket.reuse_port = self.flag(SOCKET, numbers.SO_REUSEPORT)
         self._state, self._bound_again = _State.CONNECTING, False
-        if self._binding is not None and self._binding.local == UNSPECIFIED:
+        if self._binding is not None and is_wild(self._binding.local):
             self._binding.local = opening_socket.local  # its port is free at the others again
         self._adopt(opening_socket)
         room_bytes = fast_open.text_room_bytes(opening_socket.connection)
@@ -262,11 +273,10 @@ class StreamEnd(SocketEnd):
             self.host.tcp.ports.release(self._binding)
         if self.socket is None:
             return
-        table, now = self.host.tcp, self.host.now()
-        if self.options.resets_on_close:
-            table.abort(self.socket, now)
-        else:
-            table.release(self.socket, now)
+        table = self.host.tcp
+        (table.abort if self.options.resets_on_close else table.release)(
+            self.socket, self.host.now()
+        )
         self.socket.on_signal = None
 
     def _stop_listening(self, *, keep_port: bool) -> None:
@@ -301,11 +311,10 @@ class StreamEnd(SocketEnd):
                 raise error_of(errno.EPIPE)
             return 0
         # None while there is no room; BrokenPipeError after the end.
-        table, now = self.host.tcp, self.host.now()
-        written = table.write(
+        written = self.host.tcp.write(
             connected,
             view,
-            now,
+            self.host.now(),
             urgent=bool(flags & MSG_OOB),
             more_comes=bool(flags & MSG_MORE),
             record_ends=bool(flags & MSG_EOR),
@@ -374,9 +383,24 @@ class StreamEnd(SocketEnd):
             tcp_sockopts.switch(connected.connection, key, number(*key))
         if not number(TCP, numbers.TCP_QUICKACK):
             tcp_sockopts.switch(connected.connection, (TCP, numbers.TCP_QUICKACK), 0)
-        if self.options.is_set(IP, numbers.IP_TOS):
-            ip_fields.set_tos(connected, number(IP, numbers.IP_TOS))
-        self._set_ttl(number(IP, numbers.IP_TTL) if self.options.is_set(IP, numbers.IP_TTL) else -1)
+        if self.options.is_set(*self.tos_key):
+            ip_fields.set_tos(connected, max(number(*self.tos_key), 0))
+        self._set_ttl(number(*self.ttl_key) if self.options.is_set(*self.ttl_key) else -1)
+
+    @property
+    def tos_key(self) -> Key:
+        """Return the option that its packets have the type of service from."""
+        return (IPV6, numbers.IPV6_TCLASS) if self.speaks_v6 else (IP, numbers.IP_TOS)
+
+    @property
+    def ttl_key(self) -> Key:
+        """Return the option that its packets have the time to live from."""
+        return (IPV6, numbers.IPV6_UNICAST_HOPS) if self.speaks_v6 else (IP, numbers.IP_TTL)
+
+    @property
+    def speaks_v6(self) -> bool:
+        """Tell whether its connection is one of IPv6; not one to a mapped address."""
+        return self.is_v6 and (self.socket is None or is_v6(self.socket.remote))
 
     def _set_ttl(self, ttl: int) -> None:
         if self.socket is not None and 1 <= ttl <= 255:
@@ -390,7 +414,7 @@ class StreamEnd(SocketEnd):
 
     def _on_error(self, error: SoftError) -> None:
         # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
-        if error.reason == "icmp" and self.flag(IP, numbers.IP_RECVERR):
+        if error.reason == "icmp" and self.receives_errors:
             self.soft_error = error.number
             self.became_readable()
             self.became_writable()
@@ -409,7 +433,7 @@ class StreamEnd(SocketEnd):
     # options
 
     def most_waited_for(self) -> int:
-        """Return the most that SO_RCVLOWAT can be: half of what the buffer may grow to."""
+        """Return the most that SO_RCVLOWAT can be."""  # half of what the buffer may grow to
         return self.config.receive_limit_bytes // 2
 
     @property
@@ -449,9 +473,9 @@ class StreamEnd(SocketEnd):
             connection = self.socket.connection
             if tcp_sockopts.switch(connection, key, number):
                 self.host.tcp.pump(self.socket, self.host.now())
-            elif key == (IP, numbers.IP_TOS):
-                ip_fields.set_tos(self.socket, number)
-            elif key == (IP, numbers.IP_TTL):
+            elif key == self.tos_key:
+                ip_fields.set_tos(self.socket, max(number, 0))
+            elif key == self.ttl_key:
                 self._set_ttl(self.host.tcp.config.ttl if number == -1 else number)
         return found
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import LOOPBACK, UNSPECIFIED
 from pystack.core.errors import error_of
+from pystack.runtime.socket.socket_addresses import SocketAddress, destination
 from pystack.runtime.socket.socket_options import view_of
 from pystack.runtime.socket.sockets import MSG_FASTOPEN, HostSocket, Received, check_flags, joined
 from pystack.runtime.socket.stream_ends import StreamEnd
@@ -29,9 +30,11 @@ class StreamSocket(HostSocket):
     _end: StreamEnd
 
     @classmethod
-    def make(cls, host: Host, proto: int = 0) -> StreamSocket:
+    def make(
+        cls, host: Host, proto: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> StreamSocket:
         """Return a new socket of a host."""
-        return cls(StreamEnd(host, proto))
+        return cls(StreamEnd(host, proto, family))
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
@@ -39,7 +42,7 @@ class StreamSocket(HostSocket):
             return "<StreamSocket closed>"
         end = self._end
         if end.socket is not None:
-            remote = "{}:{}".format(*end.socket.remote_address)
+            remote = end.shown(end.socket.remote, end.socket.connection.remote_port)
             state = end.socket.connection.state.value
             return f"<StreamSocket {self._host.name} {self.getsockname()} - {remote} {state}>"
         state = "idle" if end.listener is None else "listening"
@@ -52,7 +55,7 @@ class StreamSocket(HostSocket):
 
     # connections
 
-    async def accept(self) -> tuple[StreamSocket, tuple[str, int]]:
+    async def accept(self) -> tuple[StreamSocket, SocketAddress]:
         """Return the next connection and its other end. OSError (EINVAL) without `listen`."""
         end = await self._attempt(self._reader, self._end.accept)
         assert end.socket is not None
@@ -70,7 +73,7 @@ class StreamSocket(HostSocket):
         end = self._end
         try:
             remote, port = await self._resolve_open(address, local=False)
-            opening = end.connect(LOOPBACK if remote == UNSPECIFIED else remote, port, text)
+            opening = end.connect(destination(remote), port, text)
             taken = len(opening.connection.send_buffer)
             while opening.connection.state in _OPENING and not end.deferred:
                 await self._writer.wait()

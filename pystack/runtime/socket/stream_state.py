@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.errors import error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket import tcp_sockopts
-from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
+from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
 from pystack.runtime.socket.sockets import MSG_OOB, MSG_TRUNC, Received
 from pystack.tcp import send_space, urgent
 from pystack.tcp.states import TcpState
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Linux has no socket in TIME-WAIT: for its user it is closed.
 OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 NO_PEER: Final = OVER | {TcpState.SYN_SENT}
-_HEADERS_BYTES: Final = 40
+_HEADERS4_BYTES: Final = 40  # of IP and TCP, without options
+_HEADERS_BYTES: Final = 60
 
 
 def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
@@ -32,18 +33,20 @@ def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
     if row.key == (SOCKET, numbers.SO_ACCEPTCONN):
         return int(end.listener is not None)
     connected = end.socket
-    if row.key == (IP, numbers.IP_MTU):
+    if row.key in ((IP, numbers.IP_MTU), (IPV6, numbers.IPV6_MTU)):
         if connected is None or connected.connection.state in NO_PEER:
             raise error_of(errno.ENOTCONN)
         path_mss = connected.connection.tcb.path_mss
         mtu_bytes = connected.route.interface.mtu_bytes
-        return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + _HEADERS_BYTES)
-    if connected is not None:
-        if row.key == (IP, numbers.IP_TTL):
-            return connected.ip.ttl
-        if row.key == (IP, numbers.IP_TOS):
-            return connected.ip.tos
-    elif row.key == (IP, numbers.IP_TTL) and end.options.number(*row.key) < 1:
+        headers_bytes = _HEADERS_BYTES if end.speaks_v6 else _HEADERS4_BYTES
+        return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + headers_bytes)
+    if connected is not None and row.key == end.ttl_key:
+        return connected.ip.ttl
+    if connected is not None and row.key == end.tos_key:
+        return connected.ip.tos
+    if row.key == (IP, numbers.IP_TTL) and end.options.number(*row.key) < 1:
+        return end.host.tcp.config.ttl
+    if row.key == (IPV6, numbers.IPV6_UNICAST_HOPS) and end.options.number(*row.key) < 0:
         return end.host.tcp.config.ttl
     if row.level == SOCKET and not end.options.is_set(*row.key):
         if row.number == numbers.SO_SNDBUF:
