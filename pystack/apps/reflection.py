@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from pystack.apps.world import of_this_run
-from pystack.core.addresses import format_ip4
+from pystack.core.addresses import format_ip
 from pystack.runtime.host import Host
 
 BURST_BYTES: Final = 16 * 1024
@@ -90,4 +90,4 @@ def sockets_of_this_run() -> Sockets:
 
 
 def _addresses(host: Host) -> set[str]:
-    return {format_ip4(own.address) for interface in host.interfaces for own in interface.addresses}
+    return {format_ip(own.address) for interface in host.interfaces for own in interface.addresses}

@@ -48,7 +48,8 @@ def test_addresses_have_parts_of_their_own_and_old_ones_are_forgotten() -> None:
 def test_what_is_served_is_known_as_long_as_it_is() -> None:
     async def main() -> None:
         sockets = sockets_of_this_run()
-        host = SimpleNamespace(interfaces=[SimpleNamespace(addresses=[(Ip4(0x0A000001), None)])])
+        own = SimpleNamespace(address=Ip4(0x0A000001))
+        host = SimpleNamespace(interfaces=[SimpleNamespace(addresses=[own])])
         with sockets.served(host, 7000):
             assert sockets.has("10.0.0.1", 7000)
             assert not sockets.has("10.0.0.2", 7000)
