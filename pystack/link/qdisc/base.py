@@ -1,5 +1,7 @@
 """What a queueing discipline is: it decides what waits, in which order, and what is thrown away."""
 
+import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -47,6 +49,53 @@ class Qdisc(Protocol):
     def backlog_bytes(self) -> int:
         """Return how many bytes wait (whole frames)."""
         ...
+
+
+class OneFifo:
+    """What queues share whose frames wait in one line: the line itself, as a Qdisc without a limit.
+
+    A subclass says what is let in, and what comes of it.
+    """
+
+    __slots__ = ("_bytes", "_frames", "report")
+
+    def __init__(self) -> None:
+        self.report: Report = ignore
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+
+    def enqueue(self, frame: Frame, now: float) -> None:
+        """Append it."""
+        self._frames.append(frame)
+        self._bytes += len(frame.data)
+
+    def dequeue(self, now: float) -> Frame | None:
+        """Return the oldest."""
+        if not self._frames:
+            return None
+        frame = self._frames.popleft()
+        self._bytes -= len(frame.data)
+        return frame
+
+    def next_at(self, now: float) -> float:
+        """Return `now` while there is something."""
+        return now if self._frames else math.inf
+
+    def drain(self, now: float) -> list[Frame]:
+        """Take out all that wait."""
+        frames = list(self._frames)
+        self._frames.clear()
+        self._bytes = 0
+        return frames
+
+    def __len__(self) -> int:
+        """Return how many frames wait."""
+        return len(self._frames)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Return how many bytes wait."""
+        return self._bytes
 
 
 # Makes a queue, once its words are known: a pipe has one queue, a link two, each of its own.

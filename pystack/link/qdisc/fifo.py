@@ -5,13 +5,12 @@ At the limit the frame that arrives is dropped (tail drop), or the oldest ones m
 """
 
 import math
-from collections import deque
 from typing import Final
 
 from pystack.core.rng import Random
 from pystack.core.units import parse_size_bytes
 from pystack.link.qdisc import words
-from pystack.link.qdisc.base import Report, ignore
+from pystack.link.qdisc.base import OneFifo
 from pystack.link.qdisc.words import Word
 from pystack.wire.frame import Frame
 
@@ -19,18 +18,10 @@ DEFAULT_LIMIT_PACKETS: Final = 1000  # tc-pfifo(8): the txqueuelen of Ethernet d
 DEFAULT_LIMIT_BYTES: Final = 1000 * 1514  # tc-bfifo(8): txqueuelen full frames
 
 
-class Fifo:
+class Fifo(OneFifo):
     """A queue limited in packets, in bytes, or both; infinity for no limit of that kind."""
 
-    __slots__ = (
-        "_bytes",
-        "_frames",
-        "_kind",
-        "head_drop",
-        "limit_bytes",
-        "limit_packets",
-        "report",
-    )
+    __slots__ = ("_kind", "head_drop", "limit_bytes", "limit_packets")
 
     def __init__(
         self,
@@ -39,13 +30,11 @@ class Fifo:
         limit_bytes: float = math.inf,
         head_drop: bool = False,
     ) -> None:
-        self.report: Report = ignore
+        super().__init__()
         self.limit_packets = limit_packets
         self.limit_bytes = limit_bytes
         self.head_drop = head_drop
         self._kind = "pfifo" if limit_packets < math.inf else "bfifo"
-        self._frames: deque[Frame] = deque()
-        self._bytes = 0
 
     def enqueue(self, frame: Frame, now: float) -> None:
         """Append it, or drop it or older ones at the limit."""
@@ -58,34 +47,6 @@ class Fifo:
             self._make_room(size, now)
         frames.append(frame)
         self._bytes += size
-
-    def dequeue(self, now: float) -> Frame | None:
-        """Return the oldest."""
-        if not self._frames:
-            return None
-        frame = self._frames.popleft()
-        self._bytes -= len(frame.data)
-        return frame
-
-    def next_at(self, now: float) -> float:
-        """Return `now` while there is something."""
-        return now if self._frames else math.inf
-
-    def drain(self, now: float) -> list[Frame]:
-        """Take out all that wait."""
-        frames = list(self._frames)
-        self._frames.clear()
-        self._bytes = 0
-        return frames
-
-    def __len__(self) -> int:
-        """Return how many frames wait."""
-        return len(self._frames)
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Return how many bytes wait."""
-        return self._bytes
 
     def _make_room(self, size: int, now: float) -> None:
         frames = self._frames

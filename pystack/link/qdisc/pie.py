@@ -6,7 +6,6 @@ which left last (section 4.3 allows it in place of an estimate from the departur
 default). Not here: `dq_rate_estimator`, and Linux's extra 2 % above a delay of 250 ms.
 """
 
-import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,7 @@ from typing import Final
 from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.link.qdisc import words
-from pystack.link.qdisc.base import Report, ignore
+from pystack.link.qdisc.base import OneFifo
 from pystack.link.qdisc.timer import LazyTimer
 from pystack.link.qdisc.words import Word
 from pystack.wire.ecn import mark_ce
@@ -59,14 +58,13 @@ class PieConfig:
     bytemode: bool = False  # the probability of a small frame is smaller in proportion
 
 
-class Pie:
+class Pie(OneFifo):
     """A FIFO with PIE in front."""
 
     __slots__ = (
         "_accu_prob",
-        "_bytes",
+        "_arrived_at",
         "_config",
-        "_frames",
         "_largest_bytes",
         "_rng",
         "_timer",
@@ -74,11 +72,10 @@ class Pie:
         "drop_prob",
         "qdelay_old_s",
         "qdelay_s",
-        "report",
     )
 
     def __init__(self, rng: Random, config: PieConfig) -> None:
-        self.report: Report = ignore
+        super().__init__()
         self.drop_prob = 0.0
         self.qdelay_s = 0.0  # of the last frame that left; 0 when it left nothing behind
         self.qdelay_old_s = 0.0  # at the last tick
@@ -87,8 +84,7 @@ class Pie:
         self._config = config
         self._rng = rng
         self._timer = LazyTimer(config.tupdate_s)
-        self._frames: deque[tuple[Frame, float]] = deque()
-        self._bytes = 0
+        self._arrived_at: deque[float] = deque()  # of each frame that waits
         self._largest_bytes = 0
 
     def enqueue(self, frame: Frame, now: float) -> None:
@@ -106,17 +102,17 @@ class Pie:
             if kept is None:
                 return
             frame = kept
-        self._frames.append((frame, now))
+        self._frames.append(frame)
+        self._arrived_at.append(now)
         self._bytes += size
 
     def dequeue(self, now: float) -> Frame | None:
         """Return the oldest, and learn the delay from it."""
         self.run_timer(now)
-        if not self._frames:
-            return None
-        frame, arrived_at = self._frames.popleft()
-        self._bytes -= len(frame.data)
-        self.qdelay_s = now - arrived_at if self._frames else 0.0
+        frame = super().dequeue(now)
+        if frame is not None:
+            arrived_at = self._arrived_at.popleft()
+            self.qdelay_s = now - arrived_at if self._frames else 0.0
         return frame
 
     def run_timer(self, now: float) -> None:
@@ -129,27 +125,12 @@ class Pie:
             if before == (self.drop_prob, self.qdelay_old_s, self.burst_allowance_s):
                 timer.skip_past(now)
 
-    def next_at(self, now: float) -> float:
-        """Return `now` while there is something."""
-        return now if self._frames else math.inf
-
     def drain(self, now: float) -> list[Frame]:
         """Take out all that wait."""
         self.run_timer(now)
-        frames = [frame for frame, _ in self._frames]
-        self._frames.clear()
-        self._bytes = 0
+        self._arrived_at.clear()
         self.qdelay_s = 0.0
-        return frames
-
-    def __len__(self) -> int:
-        """Return how many frames wait."""
-        return len(self._frames)
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Return how many bytes wait."""
-        return self._bytes
+        return super().drain(now)
 
     def _drop_early(self, size: int) -> bool:
         config = self._config

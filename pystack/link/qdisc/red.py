@@ -6,7 +6,6 @@ The names of the variables are the paper's (section 4): avg, count, p_b, p_a, w_
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +13,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.rng import Random
 from pystack.core.units import parse_rate_bps, parse_size_bytes
 from pystack.link.qdisc import words
-from pystack.link.qdisc.base import Report, ignore
+from pystack.link.qdisc.base import OneFifo
 from pystack.link.qdisc.words import Word
 from pystack.wire.ecn import mark_ce
 from pystack.wire.frame import Frame
@@ -47,19 +46,17 @@ class RedConfig:
             raise ConfigError("nodrop needs ecn")
 
 
-class Red:
+class Red(OneFifo):
     """A FIFO whose average length decides who is dropped or marked on arrival."""
 
-    __slots__ = ("_bytes", "_config", "_frames", "_q_time", "_rng", "avg", "count", "report")
+    __slots__ = ("_config", "_q_time", "_rng", "avg", "count")
 
     def __init__(self, rng: Random, config: RedConfig) -> None:
-        self.report: Report = ignore
+        super().__init__()
         self.avg = 0.0
         self.count = -1  # frames since the last mark; -1: the average was below min
         self._config = config
         self._rng = rng
-        self._frames: deque[Frame] = deque()
-        self._bytes = 0
         self._q_time = math.inf  # since when it is empty; inf: it is not, or never was used
 
     def enqueue(self, frame: Frame, now: float) -> None:
@@ -90,35 +87,17 @@ class Red:
 
     def dequeue(self, now: float) -> Frame | None:
         """Return the oldest."""
-        if not self._frames:
-            return None
-        frame = self._frames.popleft()
-        self._bytes -= len(frame.data)
-        if not self._frames:
+        frame = super().dequeue(now)
+        if frame is not None and not self._frames:
             self._q_time = now
         return frame
 
-    def next_at(self, now: float) -> float:
-        """Return `now` while there is something."""
-        return now if self._frames else math.inf
-
     def drain(self, now: float) -> list[Frame]:
         """Take out all that wait."""
-        frames = list(self._frames)
-        self._frames.clear()
-        self._bytes = 0
+        frames = super().drain(now)
         if frames:
             self._q_time = now
         return frames
-
-    def __len__(self) -> int:
-        """Return how many frames wait."""
-        return len(self._frames)
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Return how many bytes wait."""
-        return self._bytes
 
     def _average(self, now: float) -> None:
         config = self._config

@@ -7,14 +7,13 @@ since the bucket was full is counted in bytes, so nothing is lost to rounding, h
 """
 
 import math
-from collections import deque
 
 from pystack.core.errors import ConfigError
 from pystack.core.instants import GRACE_S
 from pystack.core.rng import Random
 from pystack.core.units import parse_rate_bps, parse_size_bytes, parse_time_s
 from pystack.link.qdisc import words
-from pystack.link.qdisc.base import Report, ignore
+from pystack.link.qdisc.base import OneFifo
 from pystack.link.qdisc.words import Word
 from pystack.wire.frame import Frame
 
@@ -44,18 +43,10 @@ class Bucket:
         self.full_at = self._since + self._taken_bytes * self.seconds_per_byte
 
 
-class Tbf:
+class Tbf(OneFifo):
     """A shaper with a FIFO, limited in bytes, in front of its buckets."""
 
-    __slots__ = (
-        "_buckets",
-        "_bytes",
-        "_frames",
-        "_mpu_bytes",
-        "largest_bytes",
-        "limit_bytes",
-        "report",
-    )
+    __slots__ = ("_buckets", "_mpu_bytes", "largest_bytes", "limit_bytes")
 
     def __init__(
         self,
@@ -71,6 +62,7 @@ class Tbf:
 
         Raises ConfigError for a bucket that no frame fits in, or a peak rate below the rate.
         """
+        super().__init__()
         if burst_bytes < 1 or mtu_bytes < 1:
             raise ConfigError("a bucket of 0 bytes lets nothing through")
         self._buckets = [Bucket(rate_bps, burst_bytes)]
@@ -82,10 +74,7 @@ class Tbf:
         if mpu_bytes > self.largest_bytes:
             raise ConfigError(f"an mpu of {mpu_bytes} bytes is larger than the bucket")
         self.limit_bytes = limit_bytes
-        self.report: Report = ignore
         self._mpu_bytes = mpu_bytes
-        self._frames: deque[Frame] = deque()
-        self._bytes = 0
 
     def enqueue(self, frame: Frame, now: float) -> None:
         """Append it, if there is room, and if there can ever be tokens for it."""
@@ -118,22 +107,6 @@ class Tbf:
             return math.inf
         cost = max(len(self._frames[0].data), self._mpu_bytes)
         return max(now, *[bucket.ready_at(cost) for bucket in self._buckets])
-
-    def drain(self, now: float) -> list[Frame]:
-        """Take out all that wait; no tokens are used."""
-        frames = list(self._frames)
-        self._frames.clear()
-        self._bytes = 0
-        return frames
-
-    def __len__(self) -> int:
-        """Return how many frames wait."""
-        return len(self._frames)
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Return how many bytes wait."""
-        return self._bytes
 
 
 def tbf(
