@@ -37,7 +37,7 @@ def packetdrill_command(
     lists them. Exit status: 0 when all scripts passed, 1 when one failed.
     """
     # Not before it is wanted: the other commands start faster without it.
-    from pystack.testing.packetdrill.report import run_all
+    from pystack.testing.packetdrill.runner import run_all
     from pystack.testing.packetdrill.settings import Settings
 
     settings = Settings(verbose=verbose, strict=strict)

@@ -17,7 +17,7 @@ from pystack.apps import service
 from pystack.apps.hosting import start_services
 from pystack.observe.summary import summarize
 from pystack.runtime.lab.lab import LabOptions, run_lab
-from pystack.testing.packetdrill.report import run_all
+from pystack.testing.packetdrill.runner import run_all
 from pystack.testing.packetdrill.settings import Settings
 from pystack.topology.file import load
 

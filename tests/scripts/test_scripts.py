@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pystack.testing.packetdrill.report import lines_of
-from pystack.testing.packetdrill.runner import run_file
+from pystack.testing.packetdrill.runner import lines_of, run_file
 from pystack.testing.packetdrill.settings import Settings
 
 SCRIPTS = Path(__file__).parent

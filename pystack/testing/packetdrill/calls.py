@@ -25,7 +25,16 @@ from pystack.testing.packetdrill.script import (
 from pystack.testing.packetdrill.streams import Stream
 from pystack.testing.packetdrill.values import address, data_of, number, optional_number, show
 
-_Maker = Callable[[Program, Call], Steps]
+# A call that may wait is stepped through; all others are done at once.
+_Maker = Callable[[Program, Call], Steps | Outcome]
+
+
+class _RefusedError(Exception):
+    """The call fails before anything is done; `number` is its errno."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def start(program: Program, call: Call) -> Steps:
@@ -33,13 +42,21 @@ def start(program: Program, call: Call) -> Steps:
     maker = _CALLS.get(call.name)
     if maker is None:
         raise MismatchError(f"{call.name} is none of the calls that are known: {', '.join(_CALLS)}")
-    return maker(program, call)
+    return _steps(maker, program, call)
+
+
+def _steps(maker: _Maker, program: Program, call: Call) -> Steps:
+    try:
+        made = maker(program, call)
+        return made if isinstance(made, Outcome) else (yield from made)
+    except _RefusedError as error:
+        return failed(error.number)
 
 
 # Each of the functions below takes a line's arguments apart for one call.
 
 
-def _socket(program: Program, call: Call) -> Steps:
+def _socket(program: Program, call: Call) -> Outcome:
     kind = number(_argument(call, 1))
     proto = optional_number(_argument(call, 2), 0)
     file: File
@@ -52,29 +69,21 @@ def _socket(program: Program, call: Call) -> Steps:
             return failed(errno.EPROTONOSUPPORT)
     file.nonblocking = bool(kind & VALUES["SOCK_NONBLOCK"])
     return Outcome(program.add(file, _wanted(call)))
-    yield
 
 
-def _bind(program: Program, call: Call) -> Steps:
+def _bind(program: Program, call: Call) -> Outcome:
     file = _socket_of(program, call)
-    if file is None:
-        return _bad_descriptor(program, call)
     settings = program.settings
     where = address(_argument(call, 1), (settings.local_ip, settings.bind_port))
     return file.bind(*(where or (Ip4(0), 0)))
-    yield
 
 
-def _listen(program: Program, call: Call) -> Steps:
-    file = _stream_of(program, call)
-    return failed(errno.EOPNOTSUPP) if file is None else file.listen(number(_argument(call, 1)))
-    yield
+def _listen(program: Program, call: Call) -> Outcome:
+    return _stream_of(program, call, errno.EOPNOTSUPP).listen(number(_argument(call, 1)))
 
 
 def _accept(program: Program, call: Call) -> Steps:
-    listening = _stream_of(program, call)
-    if listening is None:
-        return _bad_descriptor(program, call)
+    listening = _stream_of(program, call, _bad_descriptor(program, call))
     outcome = yield from listening.accept()
     if outcome.error:
         return outcome
@@ -86,8 +95,6 @@ def _accept(program: Program, call: Call) -> Steps:
 
 def _connect(program: Program, call: Call) -> Steps:
     file = _socket_of(program, call)
-    if file is None:
-        return _bad_descriptor(program, call)
     where = _remote(program, _argument(call, 1))
     if where is None:
         return file.disconnect()
@@ -137,8 +144,6 @@ def _send(
     to: tuple[Ip4, int] | None,
 ) -> Steps:
     file = _socket_of(program, call)
-    if file is None:
-        return _bad_descriptor(program, call)
     if isinstance(file, Datagrams):
         return (yield from file.send(size, text, None if file.remote else to))
     if flags & VALUES["MSG_FASTOPEN"] and to is not None:
@@ -154,9 +159,8 @@ def _read(program: Program, call: Call) -> Steps:
     return (yield from _receive(program, call, size, flags))
 
 
-def _open(program: Program, call: Call) -> Steps:
+def _open(program: Program, call: Call) -> Outcome:
     return Outcome(program.add(DataFile(), _wanted(call)))
-    yield
 
 
 def _sendfile(program: Program, call: Call) -> Steps:
@@ -183,8 +187,6 @@ def _recvmsg(program: Program, call: Call) -> Steps:
 
 def _receive(program: Program, call: Call, size: int, flags: int) -> Steps:
     file = _socket_of(program, call)
-    if file is None:
-        return _bad_descriptor(program, call)
     if flags & VALUES["MSG_ERRQUEUE"]:
         return file.queued_error(size)
     if isinstance(file, Datagrams):
@@ -199,29 +201,22 @@ def _close(program: Program, call: Call) -> Steps:
     return (yield from file.close())
 
 
-def _shutdown(program: Program, call: Call) -> Steps:
-    file = _stream_of(program, call)
-    return failed(errno.ENOTCONN) if file is None else file.shutdown(number(_argument(call, 1)))
-    yield
+def _shutdown(program: Program, call: Call) -> Outcome:
+    return _stream_of(program, call, errno.ENOTCONN).shutdown(number(_argument(call, 1)))
 
 
-def _fcntl(program: Program, call: Call) -> Steps:
-    file = program.files.get(number(_argument(call, 0)))
-    if file is None:
-        return failed(errno.EBADF)
+def _fcntl(program: Program, call: Call) -> Outcome:
+    file = _file_of(program, call)
     command = number(_argument(call, 1))
     if command == VALUES["F_GETFL"]:
         return Outcome(VALUES["O_RDWR"] | (VALUES["O_NONBLOCK"] if file.nonblocking else 0))
     if command == VALUES["F_SETFL"]:
         file.nonblocking = bool(number(_argument(call, 2)) & VALUES["O_NONBLOCK"])
     return Outcome(0)
-    yield
 
 
-def _ioctl(program: Program, call: Call) -> Steps:
-    file = program.files.get(number(_argument(call, 0)))
-    if file is None:
-        return failed(errno.EBADF)
+def _ioctl(program: Program, call: Call) -> Outcome:
+    file = _file_of(program, call)
     request = number(_argument(call, 1))
     if request == VALUES["FIONBIO"]:
         file.nonblocking = bool(number(_argument(call, 2)))
@@ -230,13 +225,10 @@ def _ioctl(program: Program, call: Call) -> Steps:
         return failed(errno.EINVAL)
     found = file.control(request)
     return failed(errno.EINVAL) if found is None else Outcome(0, written={2: [found]})
-    yield
 
 
-def _setsockopt(program: Program, call: Call) -> Steps:
+def _setsockopt(program: Program, call: Call) -> Outcome:
     file = _socket_of(program, call)
-    if file is None:
-        return _bad_descriptor(program, call)
     level, name = number(_argument(call, 1)), number(_argument(call, 2))
     value = _argument(call, 3)
     if isinstance(value, Listing) and len(value.items) == 1:
@@ -248,13 +240,10 @@ def _setsockopt(program: Program, call: Call) -> Steps:
     else:
         problem = file.set_option(level, name, _numbers(value))
     return failed(problem) if problem else Outcome(0)
-    yield
 
 
-def _getsockopt(program: Program, call: Call) -> Steps:
+def _getsockopt(program: Program, call: Call) -> Outcome:
     file = _socket_of(program, call)
-    if file is None:
-        return _bad_descriptor(program, call)
     level, name = number(_argument(call, 1)), number(_argument(call, 2))
     if isinstance(file, Datagrams):
         return Outcome(0, written={3: file.get_option(level, name)})
@@ -264,7 +253,6 @@ def _getsockopt(program: Program, call: Call) -> Steps:
     if isinstance(found, bytes):
         return Outcome(0, text=found)
     return Outcome(0, written={3: found})
-    yield
 
 
 def _poll(program: Program, call: Call) -> Steps:
@@ -276,28 +264,22 @@ def _poll(program: Program, call: Call) -> Steps:
     return (yield from poll(program, wanted, timeout_ms))
 
 
-def _epoll_create(program: Program, call: Call) -> Steps:
+def _epoll_create(program: Program, call: Call) -> Outcome:
     return Outcome(program.add(Epoll(program), _wanted(call)))
-    yield
 
 
-def _epoll_ctl(program: Program, call: Call) -> Steps:
-    epoll = program.files.get(number(_argument(call, 0)))
-    if not isinstance(epoll, Epoll):
-        return failed(errno.EBADF)
+def _epoll_ctl(program: Program, call: Call) -> Outcome:
+    epoll = _epoll_of(program, call)
     op, fd, event = number(_argument(call, 1)), number(_argument(call, 2)), _argument(call, 3)
     events = data = 0
     if isinstance(event, Structure):
         events = number(event.fields.get("events", 0))
         data = _epoll_data(event)
     return epoll.control(op, fd, events, data)
-    yield
 
 
 def _epoll_wait(program: Program, call: Call) -> Steps:
-    epoll = program.files.get(number(_argument(call, 0)))
-    if not isinstance(epoll, Epoll):
-        return failed(errno.EBADF)
+    epoll = _epoll_of(program, call)
     most, timeout_ms = number(_argument(call, 2)), number(_argument(call, 3))
     return (yield from epoll.wait(most, timeout_ms))
 
@@ -346,19 +328,36 @@ def _wanted(call: Call) -> int:
     return -1 if call.result is ANYTHING else number(call.result)
 
 
-def _socket_of(program: Program, call: Call) -> Stream | Datagrams | None:
+def _file_of(program: Program, call: Call) -> File:
     file = program.files.get(number(_argument(call, 0)))
-    return file if isinstance(file, Stream | Datagrams) else None
+    if file is None:
+        raise _RefusedError(errno.EBADF)
+    return file
 
 
-def _stream_of(program: Program, call: Call) -> Stream | None:
+def _socket_of(program: Program, call: Call) -> Stream | Datagrams:
+    file = _file_of(program, call)
+    if not isinstance(file, Stream | Datagrams):
+        raise _RefusedError(errno.ENOTSOCK)
+    return file
+
+
+def _stream_of(program: Program, call: Call, otherwise: int) -> Stream:
     file = program.files.get(number(_argument(call, 0)))
-    return file if isinstance(file, Stream) else None
+    if not isinstance(file, Stream):
+        raise _RefusedError(otherwise)
+    return file
 
 
-def _bad_descriptor(program: Program, call: Call) -> Outcome:
-    known = number(_argument(call, 0)) in program.files
-    return failed(errno.ENOTSOCK if known else errno.EBADF)
+def _epoll_of(program: Program, call: Call) -> Epoll:
+    file = program.files.get(number(_argument(call, 0)))
+    if not isinstance(file, Epoll):
+        raise _RefusedError(errno.EBADF)
+    return file
+
+
+def _bad_descriptor(program: Program, call: Call) -> int:
+    return errno.ENOTSOCK if number(_argument(call, 0)) in program.files else errno.EBADF
 
 
 def _remote(program: Program, expression: Expression) -> tuple[Ip4, int] | None:

@@ -332,8 +332,9 @@ def test_what_waits_for_all_stations_is_bounded_by_what_it_really_takes() -> Non
             bench.port.sent.clear()
             held = tracemalloc.get_traced_memory()[0] - before
             assert neighbors._held_bytes <= TABLE_QUEUE_BYTES
-            # Entries, timers, ways and identifications come to it: 2.0 kB each were measured
-            assert held <= neighbors._held_bytes + 600 * 2500
+            # Entries, timers, ways and identifications come to it: 2.0 kB each were measured with
+            # Python 3.11, 3.1 with 3.14
+            assert held <= neighbors._held_bytes + 600 * 3500
     finally:
         tracemalloc.stop()
     assert neighbors._held_bytes == sum(one.held_bytes for one in neighbors._entries.values())

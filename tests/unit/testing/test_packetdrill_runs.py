@@ -6,8 +6,7 @@ import pytest
 
 from pystack.core.errors import ConfigError
 from pystack.testing.packetdrill.play import Result
-from pystack.testing.packetdrill.report import lines_of, run_all, scripts_in
-from pystack.testing.packetdrill.runner import run_text
+from pystack.testing.packetdrill.runner import lines_of, run_all, run_text, scripts_in
 from pystack.testing.packetdrill.settings import Settings
 
 LISTEN = """
