@@ -20,33 +20,55 @@ from random import Random
 from typing import Final
 
 from pystack.core.addresses import (
+    ALL_NODES6,
     LOOPBACK,
     UNSPECIFIED,
     ZERO_MAC,
+    Ip,
     Ip4,
     Mac,
     Prefix,
+    multicast_mac,
     parse_interface_address,
     parse_ip4,
+    parse_ip6,
+    solicited_node,
+    with_zone,
 )
 from pystack.core.scheduler import Scheduler
 from pystack.link.loopback import LoopbackPort
 from pystack.link.port import FrameSink
-from pystack.stack import fragments, icmp, idents, neighbors, path_mtus, routes
+from pystack.stack import (
+    autoconf,
+    discovery,
+    fragments,
+    icmp_core,
+    idents,
+    neighbors,
+    path_mtus,
+    routes,
+)
 from pystack.stack.host import Host
+from pystack.stack.ip6_config import Ip6Config
+from pystack.stack.ports import ANY
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import out_of_order
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.listener import MAX_BACKLOG
 from pystack.topology.switch import TABLE_ENTRIES, Switch
-from pystack.wire import arp, ethernet, ip, ipv4, tcp, udp
+from pystack.wire import arp, ethernet, icmpv6, ip, ipv4, ipv6, nd, tcp, udp
 from pystack.wire import icmp as icmp_wire
 from pystack.wire.frame import Frame
+from pystack.wire.ipv6_ext import FRAGMENT
 
 HERE: Final = parse_ip4("10.0.0.1")
 PEER: Final = parse_ip4("10.0.0.2")
 GATEWAY: Final = parse_ip4("10.0.255.254")
 BEHIND: Final = parse_ip4("10.128.0.2")
+HERE6: Final = parse_ip6("fd00::1")
+PEER6: Final = parse_ip6("fd00::2")
+GATEWAY6: Final = parse_ip6("fe80::fe")
+BEHIND6: Final = parse_ip6("2001:db8::2")
 HERE_MAC: Final = Mac(bytes.fromhex("02000000000a"))
 PEER_MAC: Final = Mac(bytes.fromhex("02000000000b"))
 OTHER_MAC: Final = Mac(bytes.fromhex("02000000000c"))
@@ -88,7 +110,7 @@ class Port:
 
 
 class World:
-    """A host at 10.0.0.1/9 with a gateway that it knows, and a second link."""
+    """A host at 10.0.0.1/9 and fd00::1/16 with gateways that it knows, and a second link."""
 
     def __init__(self, *, forwarding: bool = False) -> None:
         self.scheduler = Scheduler(0.0)
@@ -111,6 +133,24 @@ class World:
             if port is self.far:
                 request = arp.pack(arp.REQUEST, PEER_MAC, station, parse_ip4("10.128.0.1"))
             port.sink(Frame(ethernet.pack(mac, PEER_MAC, ethernet.ARP, request)), 0.0)
+        self._speak_ipv6()
+
+    def _speak_ipv6(self) -> None:
+        near, far = self.host.interfaces[1:]
+        for interface, text in (
+            (near, "fe80::1/64"),
+            (near, "fd00::1/16"),
+            (far, "fe80::2/64"),
+            (far, "2001:db8::1/64"),
+        ):
+            self.host.add_address(interface, *parse_interface_address(text))
+        self.host.set_gateway(with_zone(GATEWAY6, near.index))
+        for port, mac, station, target in (
+            (self.port, HERE_MAC, PEER6, HERE6),
+            (self.port, HERE_MAC, GATEWAY6, HERE6),
+            (self.far, OTHER_MAC, BEHIND6, parse_ip6("2001:db8::1")),
+        ):
+            port.sink(solicitation(station, target, PEER_MAC, mac), 0.0)
 
 
 def ip_frame(payload: bytes, proto: int, src: int, dst: int = HERE, **fields: int) -> Frame:
@@ -134,8 +174,9 @@ def on_link(number: int) -> int:
 def of_host(frame: Callable[[int], Frame], **words: bool) -> Make:
     def make() -> tuple[FrameSink, Scheduler, Callable[[int], Frame]]:
         world = World(**words)
-        world.host.udp.bind(UNSPECIFIED, 7).receive_buffer_bytes = 1000
-        world.host.tcp.listen(UNSPECIFIED, 80, 1024)
+        world.host.discovery.config = Ip6Config(accept_ra=True, accept_redirects=True)
+        world.host.udp.bind(ANY, 7).receive_buffer_bytes = 1000
+        world.host.tcp.listen(ANY, 80, 1024)
         return world.port.sink, world.scheduler, frame
 
     return make
@@ -156,7 +197,7 @@ def piece(place: int, ident: int = 7) -> Frame:
     return ip_frame(bytes(8), ipv4.UDP, PEER, ident=ident, flags_offset=flags_offset)
 
 
-def in_order(order: str) -> Callable[[int], Frame]:
+def in_order(order: str, piece: Callable[[int, int], Frame] = piece) -> Callable[[int], Frame]:
     """Return the pieces of datagrams, 1,024 of each, in this order."""
     places = list(range(fragments.MAX_PIECES))
     if order == "backwards":
@@ -169,6 +210,72 @@ def in_order(order: str) -> Callable[[int], Frame]:
         return piece(places[place], datagrams & 0xFFFF)
 
     return frame
+
+
+def ip6_frame(body: bytes, proto: int, src: int, dst: int = HERE6, ttl: int = 64) -> Frame:
+    header = ipv6.pack_header(src, dst, proto, len(body), ttl=ttl)
+    return Frame(ethernet.pack(HERE_MAC, PEER_MAC, ethernet.IPV6, header + body))
+
+
+def solicitation(src: int, target: Ip, mac: Mac, to: Mac = HERE_MAC) -> Frame:
+    """Return the question of a station for one of our addresses."""
+    group = solicited_node(target)
+    body = nd.pack_neighbor_solicitation(src, group, target, source_mac=mac)
+    header = ipv6.pack_header(src, group, ipv6.ICMPV6, len(body), ttl=nd.HOP_LIMIT)
+    return Frame(ethernet.pack(to, mac, ethernet.IPV6, header + body))
+
+
+def echo6(src: int) -> Frame:
+    return ip6_frame(icmpv6.pack(src, HERE6, icmpv6.ECHO, 0, 1, bytes(56)), ipv6.ICMPV6, src)
+
+
+def datagram6(src: int, dst_port: int, dst: int = HERE6) -> Frame:
+    return ip6_frame(udp.pack(src, dst, 5000, dst_port, b"x"), ipv4.UDP, src, dst)
+
+
+def far_away6(number: int) -> int:
+    return parse_ip6("2001:db8:ffff::") + number
+
+
+def on_link6(number: int) -> int:
+    return parse_ip6("fd00:0:5::") + number
+
+
+def piece6(place: int, ident: int = 7) -> Frame:
+    """Return a fragment as `piece` does."""
+    header = ipv6.pack_fragment_header(ipv4.UDP, ipv4.MORE_FRAGMENTS | 2 * place + 1, ident)
+    return ip6_frame(header + bytes(8), FRAGMENT, PEER6)
+
+
+def advertisement(number: int) -> Frame:
+    """Return what one of ever new routers says, of ever new prefixes, routes and servers."""
+    router, prefix = parse_ip6("fe80:0:0:1::") + number, parse_ip6("2001:db8:1::") + (number << 64)
+    said = nd.RouterAdvertisement(
+        lifetime_s=1800,
+        options=nd.NdOptions(
+            prefixes=[nd.PrefixInformation(Prefix.of(prefix, 64), True, True, 86400, 14400)],
+            routes=[nd.RouteInformation(Prefix.of(prefix, 56), 0, 1800)],
+            rdnss=[nd.Rdnss(600, (Ip(prefix + 1),))],
+            dnssl=[nd.Dnssl(600, (f"d{number}.example",))],
+        ),
+    )
+    body = nd.pack_router_advertisement(router, ALL_NODES6, said)
+    header = ipv6.pack_header(router, ALL_NODES6, ipv6.ICMPV6, len(body), ttl=nd.HOP_LIMIT)
+    mac = multicast_mac(ALL_NODES6)
+    return Frame(ethernet.pack(mac, OTHER_MAC, ethernet.IPV6, header + body))
+
+
+def redirect(number: int) -> Frame:
+    """Return the gateway's word that there is a better one, for ever new destinations."""
+    better = nd.Redirect(parse_ip6("fe80::fd"), Ip(far_away6(number)), nd.NdOptions())
+    body = nd.pack_redirect(GATEWAY6, HERE6, better)
+    return ip6_frame(body, ipv6.ICMPV6, GATEWAY6, ttl=nd.HOP_LIMIT)
+
+
+def syn6(number: int) -> Frame:
+    src = far_away6(number)
+    segment = tcp.Segment(5000, 80, 7, 0, tcp.SYN, 1000, b"\x02\x04\x05\xa0")
+    return ip6_frame(tcp.pack_header(segment, src, HERE6), ipv4.TCP, src)
 
 
 def syn(number: int) -> Frame:
@@ -245,6 +352,14 @@ def paths() -> tuple[FrameSink, Scheduler, Callable[[int], Frame]]:
     return sink, Scheduler(0.0), lambda number: Frame(struct.pack("!I", far_away(number)))
 
 
+def made_up_nd(number: int) -> Frame:
+    return solicitation(on_link6(number), HERE6, OTHER_MAC)
+
+
+def looked_for6(number: int) -> Frame:
+    return echo6(on_link6(number))
+
+
 CASES: Final = (
     Case("neighbours, made up in ARP", neighbors.TABLE_ENTRIES, of_host(made_up_arp)),
     Case("neighbours, looked for", neighbors.TABLE_ENTRIES, of_host(lambda n: echo(on_link(n)))),
@@ -265,7 +380,36 @@ CASES: Final = (
         of_host(lambda n: datagram(far_away(n), 9, BEHIND), forwarding=True),
     ),
     Case("senders of datagrams", routes.CACHE_LIMIT, of_host(lambda n: datagram(far_away(n), 7))),
-    Case("ICMP errors", int(icmp.ERRORS_BURST), of_host(lambda n: datagram(far_away(n), 9))),
+    Case("ICMP errors", int(icmp_core.ERRORS_BURST), of_host(lambda n: datagram(far_away(n), 9))),
+    Case("neighbours, made up in ND", neighbors.TABLE_ENTRIES, of_host(made_up_nd)),
+    Case("neighbours of IPv6, looked for", neighbors.TABLE_ENTRIES, of_host(looked_for6)),
+    Case("pieces of IPv6", fragments.MAX_PIECES, of_host(in_order("forwards", piece6))),
+    Case("pieces of IPv6, backwards", fragments.MAX_PIECES, of_host(in_order("backwards", piece6))),
+    Case("pieces of IPv6, at random", fragments.MAX_PIECES, of_host(in_order("at random", piece6))),
+    Case(
+        "datagrams of IPv6 in pieces",
+        fragments.MAX_BYTES // fragments.DATAGRAM_COST_BYTES,
+        of_host(lambda n: piece6(0, n)),
+    ),
+    Case("destinations of IPv6", routes.CACHE_LIMIT, of_host(lambda n: echo6(far_away6(n)))),
+    Case(
+        "pairs of IPv6 (a router's)",
+        routes.CACHE_LIMIT,
+        of_host(lambda n: datagram6(far_away6(n), 9, BEHIND6), forwarding=True),
+    ),
+    Case(
+        "senders of datagrams of IPv6",
+        routes.CACHE_LIMIT,
+        of_host(lambda n: datagram6(far_away6(n), 7)),
+    ),
+    Case(
+        "ICMPv6 errors",
+        int(icmp_core.ERRORS_BURST),
+        of_host(lambda n: datagram6(far_away6(n), 9)),
+    ),
+    Case("routers and prefixes", autoconf.ROUTES, of_host(advertisement)),
+    Case("redirects", discovery.REDIRECTS, of_host(redirect)),
+    Case("SYN queue of IPv6", 1024, of_host(syn6)),
     Case("path MTUs", path_mtus.MAX_PATHS, paths),
     Case("SYN queue, then cookies", 1024, of_host(syn)),
     Case("text in SYNs, before an ACK", 2048, fast_openers),
@@ -326,7 +470,7 @@ def main() -> None:
     """Measure each and print."""
     wanted = sys.argv[1:]
     print(
-        f"{'list':<28}{'bound':>7}{'empty':>8}{'half':>7}{'full':>7}{'x4':>7}{'ratio':>7}"
+        f"{'list':<31}{'bound':>7}{'empty':>8}{'half':>7}{'full':>7}{'x4':>7}{'ratio':>7}"
         f"{'kB':>8}{'each':>7}"
     )
     for case in CASES:
@@ -337,7 +481,7 @@ def main() -> None:
         held = held_bytes(case)
         numbers = "".join(f"{cost:>7.1f}" for cost in best)
         print(
-            f"{case.name:<28}{case.bound:>7,} {numbers}{max(best) / best[0]:>7.1f}"
+            f"{case.name:<31}{case.bound:>7,} {numbers}{max(best) / best[0]:>7.1f}"
             f"{held / 1000:>8,.0f}{held / case.bound:>7,.0f}",
             flush=True,
         )
