@@ -124,8 +124,9 @@ class Autoconfiguration:
             self._solicited = None
         interface = self._interface
         assert interface.neighbors is not None
-        if said.hop_limit:
+        if said.hop_limit and said.hop_limit != interface.hop_limit6:
             interface.hop_limit6 = said.hop_limit
+            self._host.routes.forget()  # what was found before had another
         timing = interface.neighbors.timing6
         if said.reachable_ms:
             # RFC 4861 section 6.2.1: an hour at most

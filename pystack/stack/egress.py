@@ -201,6 +201,8 @@ def send_packet(
     mtu_bytes = mtu_bytes or way.mtu_bytes
     link_header = way.interface.mac + _ETHERTYPES[way.is_v6]
     if way.is_v6:
+        if ttl == ipv6.DEFAULT_HOP_LIMIT:
+            ttl = way.interface.hop_limit6
         fields = {"ttl": ttl, "tos": tos, "flow_label": flow_label}
         _send6(host, way, proto, payload, now, link_header, mtu_bytes, fields)
         return

@@ -48,7 +48,7 @@ class Way:
         elif route.gateway is not None:
             self.next_hop = route.gateway
         self.flow_label = flow_label
-        self.template = template(interface.mac, src, dst, flow_label)
+        self.template = template(interface.mac, src, dst, flow_label, interface.hop_limit6)
 
     @property
     def mtu_bytes(self) -> int:

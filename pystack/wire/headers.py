@@ -154,11 +154,19 @@ class Template4:
 class Template6:
     """The same of IPv6, with one flow label (RFC 6437)."""
 
-    __slots__ = ("_first", "_pair", "_src_mac", "sum")
+    __slots__ = ("_first", "_hop_limit", "_pair", "_src_mac", "sum")
 
     bytes_of_ip: Final = ipv6.HEADER_BYTES
 
-    def __init__(self, src_mac: Mac, src: Ip, dst: Ip, flow_label: int = 0) -> None:
+    def __init__(
+        self,
+        src_mac: Mac,
+        src: Ip,
+        dst: Ip,
+        flow_label: int = 0,
+        hop_limit: int = ipv6.DEFAULT_HOP_LIMIT,
+    ) -> None:
+        self._hop_limit = hop_limit  # of the link, for what has no hop limit of its own
         self._src_mac = src_mac
         self._pair = pack_pair(src, dst)
         self._first = 6 << 28 | flow_label
@@ -180,7 +188,7 @@ class Template6:
             self._first | tos << 20,
             payload_bytes if payload_bytes <= ipv6.MAX_PAYLOAD_BYTES else 0,
             proto,
-            ttl,
+            self._hop_limit if ttl == ipv6.DEFAULT_HOP_LIMIT else ttl,
             self._pair,
         )
 
@@ -188,10 +196,19 @@ class Template6:
 Template = Template4 | Template6
 
 
-def template(src_mac: Mac, src: Ip, dst: Ip, flow_label: int = 0) -> Template:
-    """Return that of packets from `src` to `dst`, which are of one version."""
+def template(
+    src_mac: Mac,
+    src: Ip,
+    dst: Ip,
+    flow_label: int = 0,
+    hop_limit: int = ipv6.DEFAULT_HOP_LIMIT,
+) -> Template:
+    """Return that of packets from `src` to `dst`, which are of one version.
+
+    `hop_limit` is what a link's routers say (RFC 4861 section 4.2), instead of IPv6's default.
+    """
     if dst >> 32:
-        return Template6(src_mac, src, dst, flow_label)
+        return Template6(src_mac, src, dst, flow_label, hop_limit)
     return Template4(src_mac, src, dst)
 
 

@@ -9,11 +9,13 @@ from bench6 import (
     HERE6,
     OTHER_ROUTER,
     OTHER_ROUTER_MAC,
+    PEER6,
     ROUTER,
     Bench6,
     prefix_said,
     zoned,
 )
+from stack_bench import PEER_MAC
 
 from pystack.core.addresses import (
     ALL_ROUTERS6,
@@ -223,6 +225,25 @@ def test_parameters_of_the_link(bench: Bench6) -> None:
     socket.send_to(b"data", parse_ip6("fd00::2"), 7, 0.0)
     bench.run(10.0)
     assert [at for at, _, _ in bench.solicitations()] == [0.0, 0.25, 0.5]
+
+
+@pytest.mark.rfc("4861", "4.2")
+def test_packets_have_the_hop_limit_that_the_router_says(bench: Bench6) -> None:
+    bench.neighbors.heard(PEER6, PEER_MAC, 0.0, create=True)
+    socket = bench.host.udp.bind(HERE6, 0)
+
+    def hop_limit(ttl: int | None = None) -> int:
+        socket.send_to(b"data", PEER6, 7, 0.0, ttl=ttl)
+        (frame,) = bench.taken()
+        return frame.data[14 + 7]
+
+    assert hop_limit() == 64
+    bench.advertised(hop_limit=32)
+    assert hop_limit() == 32
+    assert hop_limit(200) == 200
+    bench.hear(PEER6, HERE6, icmpv6.pack(PEER6, HERE6, icmpv6.ECHO, 0, 1, b"ping"))
+    (reply,) = bench.said(icmpv6.ECHO_REPLY)
+    assert reply.packet.ttl == 32
 
 
 @pytest.mark.rfc("4861", "6.3.4")
