@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from pystack.runtime.network_link import NetworkLink
     from pystack.runtime.socket.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpListener, TcpStream
+    from pystack.stack.advertise import AdvertiseConfig
+    from pystack.stack.ip6_config import Ip6Config
     from pystack.tcp.config import TcpConfig, TcpLimits
     from pystack.tcp.info import TcpInfo
     from pystack.tcp.states import TcpState
@@ -62,12 +64,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdvertiseConfig",
     "ConfigError",
     "DeadlockError",
     "DeviceError",
     "Event",
     "Frame",
     "Host",
+    "Ip6Config",
     "Iperf3Error",
     "Iperf3Result",
     "Link",
@@ -107,12 +111,14 @@ __all__ = [
 # The names are looked up when they are first used: the whole takes a third of a second to import,
 # and the pytest plug-in, which is in this package, is there in every run of pytest.
 _HOMES: Final = {
+    "AdvertiseConfig": "pystack.stack.advertise",
     "ConfigError": "pystack.core.errors",
     "DeadlockError": "pystack.runtime.driver.virtual",
     "DeviceError": "pystack.core.errors",
     "Event": "pystack.observe.observer",
     "Frame": "pystack.wire.frame",
     "Host": "pystack.runtime.host",
+    "Ip6Config": "pystack.stack.ip6_config",
     "Iperf3Error": "pystack.runtime.iperf3.protocol",
     "Iperf3Result": "pystack.runtime.iperf3.client",
     "Link": "pystack.link.link",

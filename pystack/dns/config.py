@@ -159,8 +159,19 @@ def _texts(word: str, values: object) -> tuple[str, ...]:
 
 
 def split_server(text: str) -> tuple[str, int]:
-    """Return name or address, and port, of "ns1" or "10.0.0.9:5353". Raises ConfigError."""
-    name, colon, port = text.partition(":")
+    """Return name or address, and port. Raises ConfigError.
+
+    Of "ns1", "10.0.0.9:5353", "fd00::53" or "[fd00::53]:5353".
+    """
+    if text.startswith("["):
+        name, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ConfigError(f"{text!r} is no name server")
+        colon, port = rest[:1], rest[1:]
+    elif text.count(":") > 1:
+        name, colon, port = text, "", ""
+    else:
+        name, colon, port = text.partition(":")
     if not name:
         raise ConfigError(f"{text!r} is no name server")
     if not colon:

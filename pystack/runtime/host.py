@@ -27,7 +27,7 @@ from pystack.core.addresses import (
 from pystack.core.errors import ConfigError
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.loopback import LoopbackPort
-from pystack.runtime import reach, streams
+from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter
 from pystack.runtime.lab.programs import Programs
@@ -35,7 +35,9 @@ from pystack.runtime.names import attempts
 from pystack.runtime.names.known import KnownNames, Names
 from pystack.runtime.names.zones import Version, format_on, version_of
 from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.stack.advertise import AdvertiseConfig
 from pystack.stack.host import Host as StackHost
+from pystack.stack.ip6_config import Ip6Config
 from pystack.stack.neighbors import Neighbor
 from pystack.stack.ports import ANY
 from pystack.tcp.info import TcpInfo
@@ -237,6 +239,21 @@ class Host:
     def now(self) -> float:
         """Return the world's time in seconds."""
         return self.driver.now()
+
+    # IPv6 by itself
+
+    def autoconfigure(self, config: Ip6Config | None = None) -> None:
+        """Let it configure its IPv6 itself from now on, on all its links (RFC 4862).
+
+        It makes link-local addresses where it has none, tries them out (which takes a second or
+        two), looks for routers, and believes what those say: addresses, routes, MTU, and name
+        servers, which are asked from then on unless `dns` was set. `config`: None: all of that, as
+        `Ip6Config(accept_ra=True)`.
+        """
+        stack = self.stack
+        stack.discovery.config = Ip6Config(accept_ra=True) if config is None else config
+        stack.discovery.on_names = partial(autoconf.ask_whom_routers_say, self)
+        stack.discovery.start(self.now())
 
     # names
 
@@ -500,6 +517,19 @@ class Host:
 
 class Router(Host):
     """A host that forwards what is for others; see `Network.router`. It runs programs as well."""
+
+    def advertise(self, config: AdvertiseConfig | None = None, *, interface: str = "") -> None:
+        """Tell hosts that this is a router, and what they need to know (RFC 4861 section 6.2).
+
+        On one link, or (without `interface`) on all that have an address of IPv6 beside the
+        link-local one. `config`: None: the prefixes of its own addresses, for 30 days. Said anew,
+        the later `config` holds. Raises ConfigError: there is no such link.
+        """
+        autoconf.advertise(self.stack, config or AdvertiseConfig(), interface, self.now())
+
+    def stop_advertising(self) -> None:
+        """Tell them that it is none any more. Nothing happens where it has not begun."""
+        autoconf.stop_advertising(self.stack, self.now())
 
 
 TrioHost = Host  # the old name, for what is being written now

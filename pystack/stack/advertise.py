@@ -7,10 +7,16 @@ three seconds to all; and with a lifetime of 0 when it stops, so that nobody goe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import ALL_NODES6, ALL_ROUTERS6, is_link_local
+from pystack.core.addresses import (
+    ALL_NODES6,
+    ALL_ROUTERS6,
+    is_link_local,
+    parse_ip6,
+    parse_prefix,
+)
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
@@ -26,8 +32,6 @@ INITIAL_INTERVAL_S: Final = 16.0  # MAX_INITIAL_RTR_ADVERT_INTERVAL (RFC 4861 se
 INITIALS: Final = 3  # MAX_INITIAL_RTR_ADVERTISEMENTS
 ANSWER_DELAY_S: Final = 0.5  # at most: MAX_RA_DELAY_TIME
 LEAST_BETWEEN_S: Final = 3.0  # MIN_DELAY_BETWEEN_RAS
-PREFIX_VALID_S: Final = 2_592_000  # AdvValidLifetime: 30 days
-PREFIX_PREFERRED_S: Final = 604_800  # AdvPreferredLifetime: 7 days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +51,15 @@ class AdvertiseConfig:
     mtu_bytes: int = 0
     managed: bool = False  # addresses are to be had from DHCPv6
     other: bool = False
-    # None: the blocks of the interface's own addresses, to be used on the link and for addresses
-    prefixes: tuple[nd.PrefixInformation, ...] | None = None
-    routes: tuple[nd.RouteInformation, ...] = ()
-    rdnss: tuple[nd.Rdnss, ...] = ()
-    dnssl: tuple[nd.Dnssl, ...] = ()
+    # None: the blocks of the interface's own addresses
+    prefixes: tuple[str, ...] | None = None
+    valid_s: int = 2_592_000  # of prefixes: 30 days; 2**32 - 1: for ever
+    preferred_s: int = 604_800  # 7 days
+    on_link: bool = True  # stations of these prefixes are on the link
+    autonomous: bool = True  # hosts make addresses of those of 64 bits
+    routes: tuple[str, ...] = ()  # what else leads over this router (RFC 4191): "2001:db8:f::/48"
+    name_servers: tuple[str, ...] = ()  # their addresses (RFC 8106)
+    search_domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 4.0 <= self.max_interval_s <= 1800.0:
@@ -66,6 +74,16 @@ class AdvertiseConfig:
             raise ConfigError(f"a router's preference is -1, 0 or 1, not {self.preference}")
         if self.mtu_bytes and self.mtu_bytes < ipv6.MIN_MTU_BYTES:
             raise ConfigError(f"an MTU of IPv6 is 1280 at least, not {self.mtu_bytes}")
+        if not 0 <= self.preferred_s <= self.valid_s <= nd.FOR_EVER:
+            raise ConfigError(
+                "a prefix is valid for 0 to 2**32 - 1 s, and preferred for no longer than that, "
+                f"not for {self.valid_s} and {self.preferred_s}"
+            )
+        for text in (*(self.prefixes or ()), *self.routes):
+            if not parse_prefix(text).is_v6:
+                raise ConfigError(f"{text!r} is no prefix of IPv6")
+        for text in self.name_servers:
+            parse_ip6(text)
 
     @property
     def least_s(self) -> float:
@@ -74,33 +92,42 @@ class AdvertiseConfig:
             return self.min_interval_s
         return max(self.max_interval_s / 3, 3.0)
 
-    def advertisement(self, interface: Interface) -> nd.RouterAdvertisement:
-        """Return what is said on the link of an interface."""
-        prefixes = self.prefixes
-        if prefixes is None:
-            own = [each.prefix for each in interface.addresses if not is_link_local(each.address)]
-            prefixes = tuple(
-                nd.PrefixInformation(
-                    prefix,
-                    on_link=True,
-                    autonomous=prefix.length == 64,
-                    valid_s=PREFIX_VALID_S,
-                    preferred_s=PREFIX_PREFERRED_S,
-                )
-                for prefix in dict.fromkeys(own)
-                if prefix.is_v6
-            )
-        options = nd.NdOptions(
-            source_mac=interface.mac,
-            mtu_bytes=self.mtu_bytes,
-            prefixes=list(prefixes),
-            routes=list(self.routes),
-            rdnss=list(self.rdnss),
-            dnssl=list(self.dnssl),
-        )
+    def advertisement(
+        self, interface: Interface, *, is_last: bool = False
+    ) -> nd.RouterAdvertisement:
+        """Return what is said on the link of an interface; `is_last`: by a router that stops."""
+        if self.prefixes is not None:
+            prefixes = [parse_prefix(text) for text in self.prefixes]
+        else:
+            own = [each for each in interface.addresses if each.prefix.is_v6]
+            prefixes = [each.prefix for each in own if not is_link_local(each.address)]
         lifetime_s = self.lifetime_s
         if lifetime_s is None:
             lifetime_s = math.ceil(3 * self.max_interval_s)
+        names_s = math.ceil(3 * self.max_interval_s)  # RFC 8106 section 5.1
+        if is_last:
+            lifetime_s = names_s = 0
+        servers = tuple(parse_ip6(text) for text in self.name_servers)
+        options = nd.NdOptions(
+            source_mac=interface.mac,
+            mtu_bytes=self.mtu_bytes,
+            prefixes=[
+                nd.PrefixInformation(
+                    prefix,
+                    on_link=self.on_link,
+                    autonomous=self.autonomous and prefix.length == 64,
+                    valid_s=self.valid_s,
+                    preferred_s=self.preferred_s,
+                )
+                for prefix in dict.fromkeys(prefixes)
+            ],
+            routes=[
+                nd.RouteInformation(parse_prefix(text), self.preference, lifetime_s)
+                for text in self.routes
+            ],
+            rdnss=[nd.Rdnss(names_s, servers)] if servers else [],
+            dnssl=[nd.Dnssl(names_s, self.search_domains)] if self.search_domains else [],
+        )
         return nd.RouterAdvertisement(
             self.hop_limit,
             self.managed,
@@ -148,7 +175,7 @@ class Advertiser:
         if self._periodic is None:
             return
         self.clear()
-        self._send(replace(self.config, lifetime_s=0), now)
+        self._send(now, is_last=True)
         self._host.groups.leave(self._interface, ALL_ROUTERS6, now)
 
     def clear(self) -> None:
@@ -173,13 +200,13 @@ class Advertiser:
             if timer is not None:
                 timer.cancel()
         self._answer = None
-        self._send(self.config, now)
+        self._send(now)
         wait_s = self._rng.uniform(self.config.least_s, self.config.max_interval_s)
         if self._sent < INITIALS:
             wait_s = min(wait_s, INITIAL_INTERVAL_S)
         self._periodic = self._host.scheduler.call_at(now + wait_s, self._say, _advertising)
 
-    def _send(self, config: AdvertiseConfig, now: float) -> None:
+    def _send(self, now: float, *, is_last: bool = False) -> None:
         host, interface = self._host, self._interface
         own = source_on(interface, ALL_NODES6)
         if own is None or not is_link_local(own.address):
@@ -188,7 +215,7 @@ class Advertiser:
         self._sent += 1
         self._last_at = now
         message = nd.pack_router_advertisement(
-            own.address, ALL_NODES6, config.advertisement(interface)
+            own.address, ALL_NODES6, self.config.advertisement(interface, is_last=is_last)
         )
         host.counters.add("nd_router_advertisements_out")
         discovery.send(host, interface, own.address, ALL_NODES6, message, now)

@@ -67,7 +67,7 @@ class Autoconfiguration:
         self._interface = interface
         # Its own: what IPv6 draws changes nothing of a host's other numbers.
         self._rng = component_rng(host.seed, f"host/{host.name}/{interface.name}/ip6")
-        self.own = OwnAddresses(host, interface, self._rng, self._rearm)
+        self.own = OwnAddresses(host, interface, self._rng, self._addresses_changed)
         self._offers: _Offers = {}
         self._installed: dict[Prefix, Route] = {}  # those of the offers that are in the table
         self._servers: dict[Ip, float] = {}  # until when
@@ -102,17 +102,16 @@ class Autoconfiguration:
 
     def clear(self) -> None:
         """Forget what others have said, and the addresses that came of it."""
-        now = self._host.scheduler.now
+        self.own.clear(self._host.scheduler.now)
+        self._offers.clear()
+        for prefix in list(self._installed):
+            self._choose(prefix)
+        self._servers.clear()
+        self._domains.clear()
         for timer in (self._expiry, self._solicited):
             if timer is not None:
                 timer.cancel()
         self._expiry = self._solicited = None
-        self.own.clear(now)
-        self._offers.clear()
-        self._servers.clear()
-        self._domains.clear()
-        for prefix in list(self._installed):
-            self._choose(prefix)
         self._interface.reset_ip6()
 
     # routers (RFC 4861 section 6.3)
@@ -149,12 +148,14 @@ class Autoconfiguration:
             for route in said.options.routes:
                 if not is_link_local(route.prefix.network):
                     self._offer(route.prefix, router, route.preference, route.lifetime_s, now)
+        before = self.name_servers, self.search_domains
         for each in said.options.rdnss:
             for server in each.servers:
                 self._keep(self._servers, scoped(interface, server), each.lifetime_s, now)
         for names in said.options.dnssl:
             for name in names.names:
                 self._keep(self._domains, name, names.lifetime_s, now)
+        self._names_changed(before)
         self._rearm(now)
 
     def router_gone(self, router: Ip, now: float) -> None:
@@ -222,10 +223,20 @@ class Autoconfiguration:
             routes.remove(prefix)
         elif routes.find(prefix) is not None:
             return  # one that was given by hand, or of another link, is not to be outdone
-        own = source_on(self._interface, prefix.network)
-        source = UNSPECIFIED6 if own is None else own.address
+        source = self._source(prefix)
+        # A router can be heard before there is an address of ours that leads to it.
+        routes.add_link(Route(LINK_LOCAL6, self._interface, None, UNSPECIFIED6))
         route = self._installed[prefix] = Route(prefix, self._interface, router, source)
         routes.add(route)
+
+    def _source(self, prefix: Prefix) -> Ip:
+        own = source_on(self._interface, prefix.network)
+        return UNSPECIFIED6 if own is None else own.address
+
+    def _addresses_changed(self, now: float) -> None:
+        for prefix, route in self._installed.items():
+            route.source = self._source(prefix)
+        self._rearm(now)
 
     def _is_lost(self, router: Ip | None) -> bool:
         """Tell whether a router is known not to answer (RFC 4861 section 6.3.6)."""
@@ -244,6 +255,10 @@ class Autoconfiguration:
             known[what] = until(lifetime_s, now)
         else:
             self._host.counters.add("nd_too_many_names")
+
+    def _names_changed(self, before: tuple[tuple[Ip, ...], tuple[str, ...]]) -> None:
+        if before != (self.name_servers, self.search_domains):
+            self._host.discovery.on_names()
 
     def _ends(self) -> Iterator[float]:
         """Go through the instants at which something here changes by itself."""
@@ -269,8 +284,10 @@ class Autoconfiguration:
         for key in [key for key, offer in self._offers.items() if now >= offer.until]:
             del self._offers[key]
             self._choose(key[0])
+        before = self.name_servers, self.search_domains
         _forget_old(self._servers, now)
         _forget_old(self._domains, now)
+        self._names_changed(before)
         self._rearm(now)
 
     # looking for routers (RFC 4861 section 6.3.7, RFC 7559)

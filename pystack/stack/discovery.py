@@ -9,6 +9,7 @@ wrong with a message by itself; nothing that was passed on by a router gets here
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
@@ -45,11 +46,14 @@ _NOBODY: Final = Prefix.of(V6, 128)
 class Discovery:
     """Neighbor discovery on all links of one host."""
 
-    __slots__ = ("_host", "_links", "_redirects", "advertisers", "config")
+    __slots__ = ("_host", "_links", "_redirects", "advertisers", "config", "is_started", "on_names")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.config = Ip6Config()
+        self.is_started = False  # True: this host configures itself
+        # Told when routers tell of other name servers or domains, or theirs have run out
+        self.on_names: Callable[[], None] = lambda: None
         self._links: dict[Interface, Autoconfiguration] = {}
         self.advertisers: dict[Interface, Advertiser] = {}  # a router's, where it advertises
         self._redirects: OrderedDict[Ip, Route] = OrderedDict()
@@ -64,9 +68,19 @@ class Discovery:
 
     def start(self, now: float) -> None:
         """Begin on every link: a link-local address where there is none, and look for routers."""
+        self.is_started = True
         for interface in self._host.interfaces:
             if interface.neighbors is not None:
                 self.link(interface).start(now)
+
+    def restart(self, now: float) -> None:
+        """Begin again where it had begun, if the power is still back."""
+        if not self._host.powered or self._host.closed:
+            return
+        if self.is_started:
+            self.start(now)
+        for advertiser in self.advertisers.values():
+            advertiser.start(now)
 
     def clear(self) -> None:
         """Forget what others have said, without a word: the power is off, or the host goes."""

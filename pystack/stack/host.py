@@ -275,6 +275,9 @@ class Host:
         self.tcp = TcpTable(self)
         self.tcp.config, self.tcp.limits = before.config, before.limits
         self.powered = True
+        if self.discovery.is_started or self.discovery.advertisers:
+            # In a moment: it is plugged in again after this.
+            self.scheduler.call_at(self.scheduler.now, self.discovery.restart)
 
     def check_up(self) -> None:
         """Raise OSError (ENETDOWN) where there is no power, or no network any more."""

@@ -86,9 +86,15 @@ class OwnAddresses:
         self._temporary: dict[InterfaceAddress, _Temporary] = {}
         self._retries: dict[tuple[Prefix, bool], Handle] = {}  # another is to be tried instead
 
-    def have_link_local(self, now: float) -> None:
-        """Make a link-local address, where there is none."""
-        if not any(is_link_local(own.address) for own in self._interface.addresses):
+    def have_link_local(self, now: float, *, at_once: bool = False) -> None:
+        """Make a link-local address, where there is none; `at_once`: without trying it out."""
+        own = (each for each in self._interface.addresses if each.prefix.is_v6)
+        if any(is_link_local(each.address) for each in own):
+            return
+        if at_once:
+            address = self._address_of(LINK_LOCAL6, 0, is_temporary=False)
+            self._host.add_address(self._interface, address, LINK_LOCAL6)
+        else:
             self._make(LINK_LOCAL6, math.inf, math.inf, now, is_automatic=False)
 
     def clear(self, now: float) -> None:
@@ -269,6 +275,7 @@ class OwnAddresses:
         self._temporary.pop(own, None)
         self._host.remove_address(self._interface, own)
         self._tell(own, own.state.value, now, gone=True)
+        self._on_changed(now)
 
     def _become(self, own: InterfaceAddress, state: AddressState, now: float) -> None:
         old, own.state = own.state, state

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip, Prefix, format_ip, is_link_local, zone_of
+from pystack.core.addresses import UNSPECIFIED6, Ip, Prefix, format_ip, is_link_local, zone_of
 from pystack.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,9 +105,16 @@ class RouteTable:
         self.forget()
 
     def add_link(self, route: Route) -> None:
-        """Add the route to the link-local addresses of an interface's link."""
+        """Add the route to the link-local addresses of an interface's link; the first one stays.
+
+        But for one that was made when the host had no such address itself yet.
+        """
         zone = route.interface.index
-        if zone not in self._links:
+        known = self._links.get(zone)
+        if known is not None and known.source == UNSPECIFIED6:
+            self._routes.remove(known)
+            known = None
+        if known is None:
             self._links[zone] = route
             insort(self._routes, route, key=lambda known: -known.prefix.length)
             self.forget()

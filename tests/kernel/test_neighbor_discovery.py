@@ -34,7 +34,6 @@ from pystack.stack.advertise import AdvertiseConfig, Advertiser
 from pystack.stack.host import Host
 from pystack.stack.interface import AddressState, Interface, InterfaceAddress
 from pystack.stack.ip6_config import Ip6Config
-from pystack.wire import nd
 
 pytestmark = pytest.mark.kernel
 
@@ -278,8 +277,8 @@ def test_the_kernel_is_configured_by_us(netns: NetworkNamespace) -> None:
         config = AdvertiseConfig(
             max_interval_s=10.0,
             mtu_bytes=1400,
-            rdnss=(nd.Rdnss(600, (parse_ip6("fd77::53"),)),),
-            routes=(nd.RouteInformation(Prefix.of(parse_ip6("2001:db8:f::"), 48), 1, 600),),
+            name_servers=("fd77::53",),
+            routes=("2001:db8:f::/48",),
         )
         advertiser = Advertiser(host, interface, config)
         host.discovery.advertisers[interface] = advertiser

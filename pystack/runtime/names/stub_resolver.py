@@ -53,6 +53,7 @@ class StubResolver:
         self._told = HostTold(host)
         self._lookups: dict[Question, Lookup] = {}
         self._turns = 0
+        self.is_automatic = False  # True: routers have said whom to ask (RFC 8106)
 
     async def addresses(self, name: str, versions: Sequence[int] = ()) -> Found:
         """Return the addresses of a name, best first. Raises `socket.gaierror`, OSError (ENETDOWN).

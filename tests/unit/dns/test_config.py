@@ -83,6 +83,13 @@ def test_what_cannot_be_is_a_sentence(words: object, sentence: str) -> None:
 def test_a_server_may_have_a_port() -> None:
     assert split_server("ns1") == ("ns1", 53)
     assert split_server("10.0.0.9:5353") == ("10.0.0.9", 5353)
+    assert split_server("fd00::53") == ("fd00::53", 53)
+    assert split_server("fe80::53%eth0") == ("fe80::53%eth0", 53)
+    assert split_server("[fd00::53]") == ("fd00::53", 53)
+    assert split_server("[fd00::53]:5353") == ("fd00::53", 5353)
+    for text in ("", "[fd00::53", "[]", "[fd00::53]5353", "[fd00::53]:0"):
+        with pytest.raises(ConfigError):
+            split_server(text)
     for port in ("", "0", "65536", "-1", "\u0661", "9" * 5000):
         with pytest.raises(ConfigError, match="is not a port; a port is 1 to 65535"):
             split_server(f"ns1:{port}")

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from bench6 import HERE_LINK, PEER_LINK, Bench6, prefix_said
+from bench6 import HERE_LINK, PEER_LINK, Bench6
 from stack_bench import HERE_MAC, PEER_MAC
 
 from pystack.core.addresses import ALL_NODES6, ALL_ROUTERS6, UNSPECIFIED6, Ip
@@ -64,7 +64,7 @@ def test_what_is_said(bench: Bench6) -> None:
 
 
 def test_what_is_said_can_be_chosen(bench: Bench6) -> None:
-    begin(bench, prefixes=(prefix_said("2001:db8:7::/64"),), lifetime_s=0)
+    begin(bench, prefixes=("2001:db8:7::/64",), lifetime_s=0)
     ((_, said), *_) = advertisements(bench)
     assert said.lifetime_s == 0
     assert [str(each.prefix) for each in said.options.prefixes] == ["2001:db8:7::/64"]
@@ -99,12 +99,14 @@ def test_many_who_ask_are_answered_together_and_not_more_often_than_every_three_
 
 @pytest.mark.rfc("4861", "6.2.5")
 def test_a_router_that_stops_says_so(bench: Bench6) -> None:
-    advertiser = begin(bench)
+    advertiser = begin(bench, routes=("2001:db8:f::/48",), name_servers=("fd00::53",))
     bench.run(50.0)
-    bench.said()
+    (_, before), *_ = advertisements(bench)
+    assert [each.lifetime_s for each in before.options.rdnss] == [1800]
     advertiser.stop(50.0)
     ((at, said),) = advertisements(bench)
     assert (at, said.lifetime_s) == (50.0, 0)
+    assert [each.lifetime_s for each in (*said.options.routes, *said.options.rdnss)] == [0, 0]
     assert ALL_ROUTERS6 not in bench.interface.groups
     bench.run(60.0)
     ask(bench, 60.0)
@@ -141,6 +143,12 @@ def test_advertisements_do_not_keep_a_world_going(bench: Bench6) -> None:
         {"lifetime_s": -1},
         {"preference": 2},
         {"mtu_bytes": 1279},
+        {"prefixes": ("10.0.0.0/24",)},
+        {"prefixes": ("fd00::1/64",)},
+        {"routes": ("fd00::",)},
+        {"name_servers": ("10.0.0.53",)},
+        {"valid_s": 10, "preferred_s": 20},
+        {"valid_s": 2**32},
     ],
 )
 def test_what_cannot_be_is_refused(words: dict[str, object]) -> None:

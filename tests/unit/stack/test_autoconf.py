@@ -177,6 +177,16 @@ def test_a_router_that_does_not_answer_is_left_for_another(bench: Bench6) -> Non
     assert gateway(bench) == "fe80::f1%2"
 
 
+def test_a_router_is_heard_before_the_host_has_an_address() -> None:
+    bench = Bench6((), accept_ra=True)
+    bench.discovery.start(0.0)
+    bench.advertised(at=0.1)
+    assert gateway(bench) == "fe80::f1%2"
+    bench.run(10.0)
+    (link_route,) = [line for line in bench.routes() if line.startswith("fe80::/64")]
+    assert link_route.endswith(format_ip(bench.interface.addresses[1].address))
+
+
 def test_a_gateway_that_was_given_by_hand_is_not_outdone(bench: Bench6) -> None:
     bench.host.set_gateway(parse_ip6("fd00::ff"))
     bench.advertised(preference=1)
