@@ -13,7 +13,7 @@ from pystack.core.addresses import BROADCAST_MAC, Ip, Mac
 from pystack.observe.observer import FrameSeen
 from pystack.stack.fragments import cut, cut6
 from pystack.stack.ip_fields import PLAIN, IpFields
-from pystack.stack.way import Way
+from pystack.stack.way import Way, find_way
 from pystack.wire import arp, ethernet, ipv4, ipv6, ipv6_ext, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
@@ -39,7 +39,8 @@ _TO_PACKET: Final = ethernet.HEADER_BYTES - 6  # from the source's MAC address t
 def send(
     host: Host,
     way: Way,
-    headers: tuple[Buffer, ...],
+    lower: bytes,
+    upper: bytes,
     payload: Buffer,
     now: float,
     checksum: int = CHECKSUM_UNKNOWN,
@@ -48,19 +49,19 @@ def send(
 ) -> None:
     """Data link layer: find the station, put the frame together, send it, or let it wait (HOT).
 
-    `headers` begin with the source's MAC address. `more` follows the payload in a super-frame,
-    whose text stays where it is; None: all goes into one piece, the one copy.
+    `lower` and `upper` are its headers, from the source's MAC address on. `more` follows the
+    payload in a super-frame, whose text stays where it is; None: all goes into one piece, the one
+    copy.
     """
-    mac = way.find_station(now)
+    mac = way.station(way.next_hop, now)
     if mac is None:
-        packet = b"".join((*headers, payload, *(more or ())))[_TO_PACKET:]
+        packet = b"".join((lower, upper, payload, *(more or ())))[_TO_PACKET:]
         _wait(host, way, packet, checksum, gso_bytes)
     elif more is None:
-        frame = Frame(b"".join((mac, *headers, payload)), checksum, gso_bytes)
+        frame = Frame(b"".join((mac, lower, upper, payload)), checksum, gso_bytes)
         transmit(host, way.interface, frame, now)
     else:
-        head = b"".join((mac, *headers))
-        super_frame = SuperFrame(head, payload, checksum, gso_bytes, more)
+        super_frame = SuperFrame(mac + lower + upper, payload, checksum, gso_bytes, more)
         transmit(host, way.interface, super_frame, now)
 
 
@@ -112,7 +113,7 @@ def send_segment(
     checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
     gso_bytes = segment.gso_bytes
     more = segment.more if gso_bytes else None
-    send(host, way, (lower, header), payload, now, checksum, gso_bytes, more)
+    send(host, way, lower, header, payload, now, checksum, gso_bytes, more)
 
 
 def _idents(host: Host, way: Way, segment: tcp.Segment, now: float) -> int:
@@ -155,24 +156,23 @@ def _send_by_source_route(
 def send_datagram(
     host: Host,
     way: Way,
-    ports: tuple[int, int],
+    src_port: int,
+    dst_port: int,
     payload: Buffer,
     now: float,
     ttl: int,
-    tos: int = 0,
     gso_bytes: int = 0,
 ) -> None:
     """Send a UDP datagram that fits, or with `gso_bytes` a burst of that size each (HOT)."""
-    partial = way.interface.port.fills_checksums
-    headers = way.template
-    header = udp.pack_header(*ports, payload, headers.sum, partial=partial)
-    ident = 0
+    headers, ident = way.template, 0
     if not way.is_v6:
         count = -(-len(payload) // gso_bytes) if gso_bytes else 1
-        ident = host.idents.of(way.src, way.dst, ipv4.UDP).take(now, count)
-    lower = headers.pack(ipv4.UDP, udp.HEADER_BYTES + len(payload), tos, ttl, ident)
+        ident = way.take_idents(host, ipv4.UDP, now, count)
+    partial = way.interface.port.fills_checksums
+    header = udp.pack_header(src_port, dst_port, payload, headers.sum, partial=partial)
+    lower = headers.pack(ipv4.UDP, udp.HEADER_BYTES + len(payload), 0, ttl, ident)
     checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
-    send(host, way, (lower, header), payload, now, checksum, gso_bytes)
+    send(host, way, lower, header, payload, now, checksum, gso_bytes)
 
 
 def send_packet(
@@ -197,7 +197,7 @@ def send_packet(
     `options` are those of an IPv4 header, whole words. `dont_fragment` goes on what is whole.
     `mtu_bytes` is the path's; None: that of the link. `ident`: None: the next one.
     """
-    way = Way(host, route, src, dst)
+    way = find_way(host, route, src, dst)
     mtu_bytes = mtu_bytes or way.mtu_bytes
     link_header = way.interface.mac + _ETHERTYPES[way.is_v6]
     if way.is_v6:
@@ -227,7 +227,7 @@ def send_packet(
             tos=tos,
             options=kept,
         )
-        send(host, way, (link_header, header), piece, now)
+        send(host, way, link_header, header, piece, now)
 
 
 def _send6(
@@ -243,14 +243,14 @@ def _send6(
     src, dst = way.src, way.dst
     if ipv6.HEADER_BYTES + len(payload) <= mtu_bytes:
         header = ipv6.pack_header(src, dst, proto, len(payload), **fields)
-        send(host, way, (link_header, header), payload, now)
+        send(host, way, link_header, header, payload, now)
         return
     ident = host.idents.of(src, dst, proto).take(now)
     for behind, piece in cut6(payload, mtu_bytes, proto, ident):
         size = len(behind) + len(piece)
         header = ipv6.pack_header(src, dst, ipv6_ext.FRAGMENT, size, **fields)
         host.counters["ip_fragments_out"] += 1
-        send(host, way, (link_header, header, behind), piece, now)
+        send(host, way, link_header, header + behind, piece, now)
 
 
 def send_arp(host: Host, interface: Interface, dst: Mac, packet: bytes, now: float) -> None:

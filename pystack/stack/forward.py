@@ -16,7 +16,7 @@ from pystack.stack.egress import send
 from pystack.stack.fragments import cut
 from pystack.stack.icmp_core import Trouble
 from pystack.stack.pairs import learn, not_forwarded
-from pystack.stack.way import Way
+from pystack.stack.way import Way, find_way
 from pystack.wire import ethernet, ip, ipv4
 from pystack.wire.checksum import update
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
@@ -52,7 +52,7 @@ def at_once(host: Host, interface: Interface, frame: Frame, plain: Plain, now: f
         return False
     host.counters["ip_forwarded"] += 1
     head, hops, rest = aged(frame.data, start, end)
-    send(host, way, (out.mac, head, hops), rest, now, frame.checksum)
+    send(host, way, out.mac + head, hops, rest, now, frame.checksum)
     return True
 
 
@@ -78,7 +78,7 @@ def packet_arrived(
         host.drop("forward_no_route", now, interface, packet.raw)
         host.tell(packet, Trouble.NO_ROUTE, now)
         return
-    way = Way(host, route, packet.src, packet.dst)
+    way = find_way(host, route, packet.src, packet.dst)
     if frame.gso_bytes and not _carries(route.interface, packet, frame):
         for piece in split(frame):
             whole = ip.packet_of(piece.data, checksum_good=True)
@@ -120,7 +120,7 @@ def _send_on(
         header = _aged(packet, options)
         host.counters["ip_forwarded"] += 1
         rest = packet.raw[packet.header_bytes :]
-        send(host, way, (link_header, header), rest, now, frame.checksum, frame.gso_bytes)
+        send(host, way, link_header, header, rest, now, frame.checksum, frame.gso_bytes)
         return
     if packet.flags_offset & DONT_FRAGMENT:
         host.drop("forward_needs_fragmentation", now, interface, packet.raw)
@@ -141,7 +141,7 @@ def _send_on(
             options=kept,
         )
         host.counters["ip_fragments_out"] += 1
-        send(host, way, (link_header, header), payload, now)
+        send(host, way, link_header, header, payload, now)
 
 
 def _aged(packet: Packet, options: bytes) -> bytes:

@@ -60,13 +60,13 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
             return
         host.notify(FrameSeen(now, host.name, interface.name, False, frame))
     try:
-        if isinstance(frame, SuperFrame) and _train_goes_on(host, interface, frame):
+        if frame.gso_bytes and _train_goes_on(host, interface, frame):
             return
         plain = read(frame, interface.mac)
         if plain is not None:
-            proto, ends = plain[:2]
+            proto = plain[0]
             if proto == _TCP:
-                socket = host.tcp.sockets.get(ends)
+                socket = host.tcp.sockets.get(plain[1])
                 if (
                     socket is not None
                     and socket.way.interface is interface
@@ -83,12 +83,13 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
         host.drop(error.reason, now, interface, frame.data)
 
 
-def _train_goes_on(host: Host, interface: Interface, frame: SuperFrame) -> bool:
+def _train_goes_on(host: Host, interface: Interface, frame: Frame) -> bool:
     """Tell whether a super-frame was added to what its connection has of this batch (HOT)."""
     head, sockets = frame.head, host.tcp.sockets
     socket = sockets.get(head[ENDS4]) or sockets.get(head[ENDS6])
     if (
-        socket is None
+        not isinstance(frame, SuperFrame)
+        or socket is None
         or socket.train is None
         or socket.way.interface is not interface
         or not socket.train.add(frame)

@@ -13,6 +13,7 @@ from pystack.core.errors import ConfigError
 if TYPE_CHECKING:
     from pystack.stack.interface import Interface
     from pystack.stack.pairs import Pair
+    from pystack.stack.way import Way
 
 # Answers are remembered by destination; when that many are, all are forgotten.
 CACHE_LIMIT: Final = 4096
@@ -41,7 +42,7 @@ class Route:
 class RouteTable:
     """Routes of one host, the most specific first."""
 
-    __slots__ = ("_blocks", "_cache", "_links", "_routes", "changes", "pairs")
+    __slots__ = ("_blocks", "_cache", "_links", "_routes", "changes", "pairs", "ways")
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
@@ -54,6 +55,8 @@ class RouteTable:
         self._cache: dict[int, Route | None] = {}
         # What becomes of packets by source and destination, see `pairs.py`; empty after a change
         self.pairs: dict[bytes, Pair] = {}
+        # Found by the routes, see `way.find_way`; empty after a change
+        self.ways: dict[tuple[Ip, Ip], Way] = {}
         self.changes = 0  # how often the table has changed: what was found before may be wrong
 
     def add(self, route: Route) -> None:
@@ -170,6 +173,7 @@ class RouteTable:
         """Forget what was found before: a way may be another now."""
         self._cache.clear()
         self.pairs.clear()
+        self.ways.clear()
         self.changes += 1
 
     def __iter__(self) -> Iterator[Route]:

@@ -12,7 +12,7 @@ from pystack.stack.tcp_open import Opener, fields_of
 from pystack.stack.tcp_ports import Binding
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWait, may_follow
-from pystack.stack.way import Way
+from pystack.stack.way import find_way
 from pystack.tcp import syn_cookie, timestamps
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.listener import Listener
@@ -330,7 +330,7 @@ class Listeners:
         listener.cookie_sent_at = now
         host.counters.add("tcp_syn_cookies_sent")
         syn_ack = answer.segment(segment, theirs, cookie, clock)
-        way = self._opener.way(route, *ends)
+        way = find_way(host, route, local, remote)
         egress.send_segment(host, way, syn_ack, now, fields_of(config))
 
     def _cookie_arrived(
@@ -377,7 +377,7 @@ class Listeners:
         route = host.routes.lookup(packet.src)
         if route is not None:
             reset = reset_for(segment)
-            way = Way(host, route, packet.dst, packet.src)
+            way = find_way(host, route, packet.dst, packet.src)
             egress.send_segment(host, way, reset, now)
 
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from pystack.wire.checksum import Buffer
     from pystack.wire.frame import Frame
 
+_IP: Final = ethernet.HEADER_BYTES
 _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all are forgotten
 
 
@@ -119,51 +120,50 @@ class UdpTable:
             socket.fail(OSError(error, os.strerror(error)))
 
     def frame_arrived(self, interface: Interface, frame: Frame, plain: Plain, now: float) -> bool:
-        """Deliver a plain datagram at once (HOT); False: the layers have to look at its frame."""
+        """Take a plain datagram for this host (HOT); False: it may be for another."""
         _, ends, _, _, start, end = plain
-        sockets = self.sockets.get(int.from_bytes(ends[-2:], "big"))
-        if sockets is None or len(sockets) != 1:
-            return False
-        (socket,) = sockets
         host, addresses = self._host, ends[:-4]
         pair = host.routes.pairs.get(addresses)
         if pair is None or pair.interface is not interface:
             pair = learn(host, interface, addresses)
-        if (
-            not pair.heard
-            or socket.local not in pair.locals
-            or socket.arrivals is not None  # `is_plain`, in place
-            or socket.device is not None
-            or (socket.remote is not None and socket.remote[0] != pair.src)
-            or (socket.remote is not None and ends[-4:-2] != socket.remote[1].to_bytes(2, "big"))
-        ):
+        if not pair.heard:
             return False
-        if frame.gso_bytes:
-            return self._burst_arrived(socket, frame, plain, pair)
-        counters = host.counters
+        counters, data = host.counters, frame.data
         counters["ip_packets_in"] += 1
-        data = frame.data
-        known = frame.checksum != CHECKSUM_UNKNOWN
-        addresses_sum = None if known else int.from_bytes(addresses, "big")
-        src_port, _, end = udp.read(data, start, end, addresses_sum, v6=start == V6_END)
-        counters["udp_datagrams_in"] += 1
-        if not socket.deliver(data[start + udp.HEADER_BYTES : end], pair.src, src_port, pair.dst):
-            host.drop("udp_receive_buffer_full", now, interface, data[ethernet.HEADER_BYTES :])
-        return True
+        summed = None
+        if frame.checksum == CHECKSUM_UNKNOWN:
+            summed = int.from_bytes(addresses, "big")
+        src_port, dst_port, end = udp.read(data, start, end, summed, v6=start == V6_END)
+        sockets = self.sockets.get(dst_port)
+        if sockets is not None and len(sockets) == 1:
+            (socket,) = sockets
+            if (
+                socket.local in pair.locals
+                and socket.arrivals is None  # `is_plain`, in place
+                and socket.device is None
+                and (socket.remote is None or socket.remote == (pair.src, src_port))
+            ):
+                payload = data[start + udp.HEADER_BYTES : end]
+                if frame.gso_bytes:
+                    return self._burst_arrived(socket, payload, src_port, frame, pair)
+                counters["udp_datagrams_in"] += 1
+                if not socket.deliver(payload, pair.src, src_port, pair.dst):
+                    host.drop("udp_receive_buffer_full", now, interface, data[_IP:])
+                return True
+        counters["ip_packets_in"] -= 1  # the layers do that
+        return False
 
-    def _burst_arrived(self, socket: UdpSocket, frame: Frame, plain: Plain, pair: Pair) -> bool:
+    def _burst_arrived(
+        self, socket: UdpSocket, payload: bytes, src_port: int, frame: Frame, pair: Pair
+    ) -> bool:
         """Deliver a burst; no observer looks on. Not one whose checksums are there to be verified.
 
         Nor one that is none: a plug-in's port may say whatever it likes of a frame.
         """
-        data, (*_, start, end) = frame.data, plain
-        if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes < 0:
-            return False
-        src_port, _, end = udp.read(data, start, end, None, v6=start == V6_END)
-        payload = data[start + udp.HEADER_BYTES : end]
-        if not payload:
-            return False
         counters = self._host.counters
+        counters["ip_packets_in"] -= 1
+        if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes < 0 or not payload:
+            return False
         count, lost = socket.deliver_burst(payload, frame.gso_bytes, pair.src, src_port, pair.dst)
         counters["frames_in"] += count - 1  # each is counted as if it had come alone
         counters["ip_packets_in"] += count
@@ -246,18 +246,20 @@ class UdpTable:
             fields = socket.fields
         if fields is USUAL:
             known = socket.ways.get((dst, dst_port))
-            if known is None or known[0].changes != host.routes.changes or known[1] != socket.local:
-                known = self._find_way(socket, dst, dst_port, fields), socket.local
-            way = known[0]
-            size = way.template.bytes_of_ip + udp.HEADER_BYTES + len(payload)
+            if known is None or known.changes != host.routes.changes:
+                known = self._find_way(socket, dst, dst_port, fields)
+            way = known
+            interface = way.interface
+            size = way.headers_bytes + len(payload)
             if (
-                way.mac is None  # a neighbour's: else it may be for many, or for us
-                and size <= way.mtu_bytes
+                way.to_neighbor  # else it may be for many, or for us
+                and size <= (interface.mtu6_bytes if way.is_v6 else interface.mtu_bytes)
                 and not (way.is_v6 and size > ipv6.MIN_MTU_BYTES and self.path_mtus)
             ):
                 host.counters["udp_datagrams_out"] += 1
-                ports = socket.local_port, dst_port
-                egress.send_datagram(host, way, ports, payload, now, ttl or socket.ttl)
+                egress.send_datagram(
+                    host, way, socket.local_port, dst_port, payload, now, ttl or socket.ttl
+                )
                 return
         else:
             way = self._find_way(socket, dst, dst_port, fields)
@@ -275,7 +277,7 @@ class UdpTable:
         ttl: int | None,
     ) -> None:
         host, src, route = self._host, way.src, way.route
-        size = way.template.bytes_of_ip + udp.HEADER_BYTES + len(payload)
+        size = way.headers_bytes + len(payload)
         mtu_bytes = self.mtu_of(route, dst, fields, now)
         discover = fields.mtu_discover
         if len(payload) > max_payload(dst) or (
@@ -377,12 +379,12 @@ class UdpTable:
     ) -> bool:
         """Send datagrams of one size (the last may be shorter) as one frame; False: it can't be."""
         host, each_bytes = self._host, len(datagrams[0])
-        size = way.template.bytes_of_ip + udp.HEADER_BYTES + each_bytes
-        if way.mac is not None or size > way.mtu_bytes or way.find_station(now) is None:
+        size = way.headers_bytes + each_bytes
+        if not way.to_neighbor or size > way.mtu_bytes or way.station(way.next_hop, now) is None:
             return False
-        ports, payload = (socket.local_port, dst_port), b"".join(datagrams)
+        port, payload = socket.local_port, b"".join(datagrams)
         ttl = ttl or socket.ttl
-        egress.send_datagram(host, way, ports, payload, now, ttl, gso_bytes=each_bytes)
+        egress.send_datagram(host, way, port, dst_port, payload, now, ttl, each_bytes)
         host.counters["frames_out"] += len(datagrams) - 1
         host.counters["udp_datagrams_out"] += len(datagrams)
         return True
@@ -412,7 +414,7 @@ class UdpTable:
         if fields is USUAL and not route.interface.is_broadcast(dst):
             if len(socket.ways) >= _WAYS_LIMIT:
                 socket.ways.clear()
-            socket.ways[dst, dst_port] = way, socket.local
+            socket.ways[dst, dst_port] = way
         return way
 
     def find_route(self, local: Ip, dst: Ip, fields: DatagramFields) -> Route:

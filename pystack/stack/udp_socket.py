@@ -149,8 +149,7 @@ class UdpSocket:
         self.groups: dict[tuple[Interface, Ip], None] = {}  # multicast that it has joined
         self.all_groups = True  # False: hears none that it has not joined itself
         self.dropped = 0  # datagrams that there was no room for
-        # By destination; each with the local address, for who is connected has another
-        self.ways: dict[tuple[Ip, int], tuple[Way, Ip]] = {}
+        self.ways: dict[tuple[Ip, int], Way] = {}  # by destination, from the local address
         # Payload, from whom, and to which address of this host
         self._received: deque[tuple[bytes, Ip, int, Ip]] = deque()
         self._queued_bytes = 0
@@ -226,12 +225,14 @@ class UdpSocket:
         if not names_one(self.local):
             # udp(7): the source address is chosen now; programs ask getsockname for it.
             self.local = source
+            self.ways.clear()
 
     def disconnect(self) -> None:
         """Hear from anybody again, at every address unless it was bound to one."""
         self.remote = None
         if not self.local_was_given:
             self.local = self._wildcard
+            self.ways.clear()
 
     def send_to(
         self,

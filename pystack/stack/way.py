@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip, Mac, is_v6, multicast_mac
+from pystack.wire import ipv4, ipv6, udp
 from pystack.wire.frame import SUPER_TEXT_BYTES
 from pystack.wire.headers import template
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
+    from pystack.stack.idents import IdentCounter
     from pystack.stack.routes import Route
+
+_LIMIT: Final = 4096  # remembered for each host; when that many are, all are forgotten
 
 
 class Way:
@@ -20,13 +26,16 @@ class Way:
         "changes",
         "dst",
         "flow_label",
+        "headers_bytes",
+        "idents",
         "interface",
         "is_v6",
-        "mac",
         "next_hop",
         "route",
         "src",
+        "station",
         "template",
+        "to_neighbor",
     )
 
     def __init__(self, host: Host, route: Route, src: Ip, dst: Ip, flow_label: int = 0) -> None:
@@ -38,16 +47,24 @@ class Way:
         self.dst = dst
         self.is_v6 = is_v6(dst)
         self.next_hop = dst
-        # The station that gets the frames, where it is known for good; None: a neighbour
-        self.mac: Mac | None = None
+        # Returns the station that gets the frames; None: that has to be found out first.
+        self.station: Callable[[Ip, float], Mac | None]
+        self.to_neighbor = False  # False: to all of them, to many, or to this host
         if interface.neighbors is None:
-            self.mac = ZERO_MAC
+            self.station = _always(ZERO_MAC)
         elif interface.is_many(dst):
             # What is for many is for this link: no gateway is asked to pass it on.
-            self.mac = BROADCAST_MAC if interface.is_broadcast(dst) else multicast_mac(dst)
-        elif route.gateway is not None:
-            self.next_hop = route.gateway
+            broadcast = interface.is_broadcast(dst)
+            self.station = _always(BROADCAST_MAC if broadcast else multicast_mac(dst))
+        else:
+            self.to_neighbor = True
+            self.station = interface.neighbors.lookup
+            if route.gateway is not None:
+                self.next_hop = route.gateway
+        self.idents: IdentCounter | None = None  # None: not needed yet
         self.flow_label = flow_label
+        # IP's and UDP's
+        self.headers_bytes = udp.HEADER_BYTES + (ipv6 if self.is_v6 else ipv4).HEADER_BYTES
         self.template = template(interface.mac, src, dst, flow_label, interface.hop_limit6)
 
     @property
@@ -62,11 +79,25 @@ class Way:
         most = self.interface.port.gso_max_bytes
         return min(most, SUPER_TEXT_BYTES) if self.is_v6 else most
 
-    def find_station(self, now: float) -> Mac | None:
-        """Return who gets the frames; None: that has to be found out first (HOT)."""
-        mac = self.mac
-        if mac is None:
-            neighbors = self.interface.neighbors
-            assert neighbors is not None
-            mac = neighbors.lookup(self.next_hop, now)
-        return mac
+    def take_idents(self, host: Host, proto: int, now: float, count: int = 1) -> int:
+        """Return the first of `count` identifications of IPv4 packets of a protocol."""
+        idents = self.idents
+        if idents is None:
+            idents = self.idents = host.idents.of(self.src, self.dst, proto)
+        return idents.take(now, count)
+
+
+@lru_cache(maxsize=256)
+def _always(mac: Mac) -> Callable[[Ip, float], Mac]:
+    return lambda _next_hop, _now: mac
+
+
+def find_way(host: Host, route: Route, src: Ip, dst: Ip) -> Way:
+    """Return the way of what is of no connection: the one that was found before, if it is known."""
+    ways = host.routes.ways
+    way = ways.get((src, dst))
+    if way is None or way.route is not route:
+        if len(ways) >= _LIMIT:
+            ways.clear()
+        way = ways[src, dst] = Way(host, route, src, dst)
+    return way

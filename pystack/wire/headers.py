@@ -50,8 +50,9 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
     size = len(data)
     if size < ENDS4.stop:
         return None
-    fields = _READ4.unpack_from(data)
-    dst_mac, src_mac, ethertype, version, tos, total_bytes, _, fragment, ttl, proto = fields
+    dst_mac, src_mac, ethertype, version, tos, total_bytes, _, fragment, ttl, proto = (
+        _READ4.unpack_from(data)
+    )
     if dst_mac != mac or src_mac[0] & 1:
         return None
     if ethertype == _IPV4:
@@ -113,8 +114,6 @@ class Template4:
 
     __slots__ = ("_dst", "_src", "_src_mac", "sum")
 
-    bytes_of_ip: Final = ipv4.HEADER_BYTES
-
     def __init__(self, src_mac: Mac, src: Ip, dst: Ip) -> None:
         self._src_mac = src_mac
         self._src = src
@@ -155,8 +154,6 @@ class Template6:
     """The same of IPv6, with one flow label (RFC 6437)."""
 
     __slots__ = ("_first", "_hop_limit", "_pair", "_src_mac", "sum")
-
-    bytes_of_ip: Final = ipv6.HEADER_BYTES
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ def read(
 
 
 def pack_header(
-    src_port: int, dst_port: int, payload: Buffer, addresses: int, *, partial: bool
+    src_port: int, dst_port: int, payload: Buffer, addresses: int, *, partial: bool = False
 ) -> bytes:
     """Return the header of a datagram with its checksum (HOT). `addresses`: their sum.
 
@@ -82,4 +82,4 @@ def pack(
     if not summed:
         return _HEADER.pack(src_port, dst_port, length, 0) + payload
     addresses = address_sum(src, dst)
-    return pack_header(src_port, dst_port, payload, addresses, partial=False) + payload
+    return pack_header(src_port, dst_port, payload, addresses) + payload

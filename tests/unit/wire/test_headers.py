@@ -111,6 +111,12 @@ def test_what_is_whole_is_left_to_nobody(pair: tuple[Ip, Ip]) -> None:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
+def test_what_has_no_room_for_ports_is_left_to_the_layers(pair: tuple[Ip, Ip]) -> None:
+    for size in range(4):
+        assert headers.read(Frame(packed(pair, bytes(size))), HERE) is None
+
+
+@pytest.mark.parametrize("pair", PAIRS)
 def test_the_text_of_a_super_frame_may_lie_apart(pair: tuple[Ip, Ip]) -> None:
     head = packed(pair, bytes(20) + bytes(3000))[:-3000]
     found = headers.read(SuperFrame(head, bytes(3000), CHECKSUM_PARTIAL, 1000), HERE)
