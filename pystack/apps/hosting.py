@@ -18,8 +18,8 @@ from pystack.runtime.host import Host
 async def serve(host: Host, *services: ServiceLike, **words: Unpack[ServiceWords]) -> list[Service]:
     """Serve on a host until the network ends or its power goes; return when all answer.
 
-    What is returned are the services, in the order in which they were asked for, for programs that
-    look into one: `SmtpService.messages` are those that it was sent.
+    Returns the services in the requested order, for programs that look into one:
+    `SmtpService.messages`, for example.
 
     `services`: names as `pystack up --serve` takes them ("https", "ftp:2121"), tables of a lab's
     file ({"name": "ftp", "port": 2121}), subclasses of `Service` or services themselves. The words

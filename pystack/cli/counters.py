@@ -14,10 +14,12 @@ from pystack.core.suggest import nearest
 def counters_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="A counter, or how its name begins (tcp_syn)."),
+        typer.Argument(
+            metavar="NAME...", help="A counter, or the beginning of its name (tcp_syn)."
+        ),
     ] = None,
 ) -> None:
-    """Say what counters and reasons for drops mean, all of them if none is named."""
+    """Explain counters and reasons for drops; all of them if none is named."""
     print("\n".join(explained(names or [""])))
 
 

@@ -27,24 +27,26 @@ def dig_command(
     ] = None,
     *,
     reverse: Annotated[
-        str | None, typer.Option("-x", metavar="ADDRESS", help="Ask for the name of an address.")
+        str | None, typer.Option("-x", metavar="ADDRESS", help="Look up the name of an address.")
     ] = None,
     kind: Annotated[
         str | None, typer.Option("-t", metavar="TYPE", help="Type of the records: A, MX ...")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("-p", min=1, max=65535, metavar="PORT", help="The server's.")
+        int | None, typer.Option("-p", min=1, max=65535, metavar="PORT", help="Port of the server.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Show it as a line of JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the answer as a line of JSON.")
+    ] = False,
     place: Words,
     words: Words,
     service_words: Words,
 ) -> int:
-    """Ask a name server, and show what it says, in the manner of dig(1).
+    """Query a name server and show the answer, in the manner of dig(1).
 
     Switches: +tcp +short +norecurse +noedns +bufsize=N +time=N +tries=N +noall +answer and the
-    like. Without more words over a virtual link to @SERVER, which knows the network's names and
-    those of --record, in virtual time. Exit status: 0 for any answer, 9 where none came.
+    like. By default this runs in virtual time, over a virtual link to @SERVER, which knows the
+    network's names and those of --record. Exit status: 0 for any answer, 9 if none came.
     """
     need("dns", "pystack dig")
     from pystack.apps.clients import digging

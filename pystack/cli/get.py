@@ -40,35 +40,37 @@ from pystack.runtime.host import Host
 CURL: Final[Mapping[str, Option]] = {
     "output": Option(list[str], "Write to a file, - for standard output.", "FILE", short="-o"),
     "remote_name": Option(bool, "Write to a file named as in the URL.", short="-O"),
-    "head": Option(bool, "Ask for the head alone.", short="-I"),
+    "head": Option(bool, "Ask for the head only.", short="-I"),
     "include": Option(bool, "Show the head of the response too.", short="-i"),
-    "header": Option(list[str], "Send it; 'Name:' leaves ours out.", "'NAME: VALUE'", short="-H"),
-    "data": Option(list[str], "Post it, as a form's.", "DATA|@FILE", short="-d"),
+    "header": Option(
+        list[str], "Send this header; 'Name:' removes a default one.", "'NAME: VALUE'", short="-H"
+    ),
+    "data": Option(list[str], "Post it as form data.", "DATA|@FILE", short="-d"),
     "data_binary": Option(list[str], "Post it as it is.", "DATA|@FILE"),
     "request": Option(str, "Use this method.", "METHOD", short="-X"),
     "upload_file": Option(str, "Upload it, - for standard input.", "FILE", short="-T"),
-    "user": Option(str, "Log in.", "USER:PASSWORD", short="-u"),
-    "user_agent": Option(str, "Say this of us.", "NAME", short="-A"),
+    "user": Option(str, "Log in with these.", "USER:PASSWORD", short="-u"),
+    "user_agent": Option(str, "Send this user agent.", "NAME", short="-A"),
     "location": Option(bool, "Follow redirections.", short="-L"),
-    "max_redirs": Option(int, "So many at most; 50.", "N"),
-    "fail": Option(bool, "Fail where HTTP says 400 or more.", short="-f"),
+    "max_redirs": Option(int, "Follow at most this many; default 50.", "N"),
+    "fail": Option(bool, "Fail if HTTP answers 400 or more.", short="-f"),
     "range": Option(str, "Get a part: 0-99, 100-, -100.", "RANGE", short="-r"),
-    "compressed": Option(bool, "Ask for it compressed, and unfold it."),
+    "compressed": Option(bool, "Ask for compression, and decompress."),
     "http1": Option(bool, "Speak HTTP/1.1.", flag="--http1.1"),
     "http2": Option(bool, "Speak HTTP/2 where TLS agrees on it (the default)."),
     "http2_prior_knowledge": Option(bool, "Speak HTTP/2 without asking."),
-    "insecure": Option(bool, "Let anybody be the server.", short="-k"),
-    "cacert": Option(Path, "Whom to trust, in PEM.", "FILE"),
+    "insecure": Option(bool, "Accept any certificate.", short="-k"),
+    "cacert": Option(Path, "Trust these authorities (PEM).", "FILE"),
     "ssl_reqd": Option(bool, "Insist on TLS, with FTP and SMTP."),
-    "mail_from": Option(str, "Whom a message is from.", "ADDRESS"),
-    "mail_rcpt": Option(list[str], "Whom it is for. May be repeated.", "ADDRESS"),
-    "connect_timeout": Option(str, "Give a connection so long.", "TIME"),
-    "max_time": Option(str, "Give a transfer so long.", "TIME", short="-m"),
-    "write_out": Option(str, "Print it afterwards: %{time_total} ...", "FORMAT", short="-w"),
-    "silent": Option(bool, "Say nothing of what went wrong.", short="-s"),
-    "show_error": Option(bool, "Do, though silent.", short="-S"),
+    "mail_from": Option(str, "Sender of the message.", "ADDRESS"),
+    "mail_rcpt": Option(list[str], "Recipient. May be repeated.", "ADDRESS"),
+    "connect_timeout": Option(str, "Time limit for connecting.", "TIME"),
+    "max_time": Option(str, "Time limit for the transfer.", "TIME", short="-m"),
+    "write_out": Option(str, "Print this afterwards: %{time_total} ...", "FORMAT", short="-w"),
+    "silent": Option(bool, "Show no error messages.", short="-s"),
+    "show_error": Option(bool, "Show errors even with -s.", short="-S"),
     "verbose": Option(bool, "Show what happens, and when.", short="-v"),
-    "json": Option(bool, "Print all that -w knows, in a line of JSON for each URL."),
+    "json": Option(bool, "Print all variables of -w, as a line of JSON for each URL."),
 }
 
 
@@ -85,11 +87,11 @@ def get_command(
     words: Words,
     service_words: Words,
 ) -> int:
-    """Get what URLs stand for, or put something there, in the manner of curl.
+    """Transfer from or to URLs, in the manner of curl.
 
-    Without more words over a virtual link to the host of the URL, which serves what the URL asks
-    for, in virtual time. Exit status: curl's; 6 no such host, 7 no connection, 22 with -f, 28 too
-    late, 60 a certificate that is not trusted.
+    By default this runs in virtual time, over a virtual link to the host of the URL, which serves
+    what the URL asks for. Exit status: as curl; 6 no such host, 7 no connection, 22 with -f, 28
+    timed out, 60 untrusted certificate.
     """
     vantage = Vantage.of(place, words, service_words)
     getting = _Getting(urls, asked, is_virtual=vantage.is_virtual)

@@ -33,21 +33,21 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="The lab, in TOML.")
 
 @lab.command("check")
 def check_command(file: _File) -> None:
-    """Say whether a file is right; nothing of it is run."""
+    """Check a file, without running anything in it."""
     spec = _load(file)
     nodes, links = counted(len(spec.nodes), "node"), counted(len(spec.links), "link")
     print(f"{spec.path} is right: {nodes}, {links}, {counted(len(spec.timeline), 'instant')}")
 
 
-@lab.command("show", short_help="Show what is joined with what.")
+@lab.command("show", short_help="Show the nodes and links.")
 def show_command(
     file: _File,
     *,
     svg: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Write a drawing there, as SVG.")
+        Path | None, typer.Option(metavar="OUT", help="Write a drawing to this file, as SVG.")
     ] = None,
 ) -> None:
-    """Show what is joined with what, which addresses there are, and what the links do."""
+    """Show the nodes and links, their addresses, and how the links behave."""
     spec = _load(file)
     drawing = drawing_of(spec, build(spec))
     if svg is None:
@@ -59,29 +59,29 @@ def show_command(
         raise ConfigError(f"cannot write {svg}: {error.strerror}") from None
 
 
-@lab.command("run", short_help="Run a lab, to its end or until a signal.")
+@lab.command("run", short_help="Run a lab.")
 def run_command(
     file: _File,
     *,
     virtual: Annotated[
-        bool, typer.Option("--virtual", help="In virtual time: no waiting, and repeatable.")
+        bool, typer.Option("--virtual", help="Run in virtual time: no waiting, and repeatable.")
     ] = False,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="End after so long, like 10s.")
+        str | None, typer.Option("--for", metavar="TIME", help="End after this time, such as 10s.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="In place of the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Use this seed instead of the file's.")] = None,
     pcap: Annotated[
         str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
     ] = None,
     keep_going: Annotated[
         bool,
-        typer.Option("--keep-going", help="When a program fails, let the others go on to the end."),
+        typer.Option("--keep-going", help="When a program fails, let the others run to the end."),
     ] = False,
     observe: Observe = None,
 ) -> int:
-    """Run a lab: until its programs have ended, or else until SIGINT, SIGTERM or SIGHUP.
+    """Run a lab until its programs have ended, or until SIGINT, SIGTERM or SIGHUP.
 
-    Exit status: 0, or 1 when a program failed, or a command ended with a status other than 0.
+    Exit status: 0, or 1 if a program failed or a command ended with a non-zero status.
     """
     spec = _load(file)
     options = LabOptions(

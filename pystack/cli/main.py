@@ -26,7 +26,9 @@ def _add_up(app: typer.Typer) -> None:
 def _add_plugins(app: typer.Typer) -> None:
     from pystack.cli.plugins import plugins_command
 
-    app.command("plugins", short_help="List the plug-ins, and whose they are.")(plugins_command)
+    app.command("plugins", short_help="List the plug-ins, and where they come from.")(
+        plugins_command
+    )
 
 
 def _add_counters(app: typer.Typer) -> None:
@@ -61,7 +63,7 @@ def _add_lab(app: typer.Typer) -> None:
 def _add_dig(app: typer.Typer) -> None:
     from pystack.cli.dig import dig_command
 
-    app.command("dig", short_help="Ask name servers: dig on the stack.")(dig_command)
+    app.command("dig", short_help="Query name servers: dig on the stack.")(dig_command)
 
 
 def _add_get(app: typer.Typer) -> None:
@@ -73,7 +75,7 @@ def _add_get(app: typer.Typer) -> None:
 def _add_ping(app: typer.Typer) -> None:
     from pystack.cli.ping import ping_command
 
-    title = "See who answers, and how fast: ping on the stack."
+    title = "See which hosts answer, and how fast: ping on the stack."
     app.command("ping", short_help=title)(ping_command)
 
 

@@ -10,7 +10,7 @@ Observe: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         metavar="'NAME WORDS'",
-        help="Who looks on: 'log packets', 'ladder', 'pcap file FILE', or one that a plug-in "
+        help="Observer to attach: 'log packets', 'ladder', 'pcap file FILE', or one that a plug-in "
         "adds. May be repeated.",
     ),
 ]

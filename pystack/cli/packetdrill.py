@@ -21,20 +21,18 @@ def packetdrill_command(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Fail for what is sent and never expected; compare PSH everywhere."
+            "--strict", help="Fail if anything unexpected is sent; compare PSH everywhere."
         ),
     ] = False,
     define: Annotated[
         list[str] | None,
-        typer.Option(
-            "--define", "-D", metavar="NAME=VALUE", help="A word that stands for another."
-        ),
+        typer.Option("--define", "-D", metavar="NAME=VALUE", help="Replace one word by another."),
     ] = None,
 ) -> int:
-    """Run packetdrill scripts in virtual time against a host of ours.
+    """Run packetdrill scripts in virtual time against a pystack host.
 
-    packetdrill's own options (--tolerance_usecs=N, --mtu=N, ...) are taken too; docs/packetdrill.md
-    lists them. Exit status: 0 when all scripts passed, 1 when one failed.
+    packetdrill's own options (--tolerance_usecs=N, --mtu=N, ...) are accepted too;
+    docs/packetdrill.md lists them. Exit status: 0 when all scripts passed, 1 when one failed.
     """
     # Not before it is wanted: the other commands start faster without it.
     from pystack.testing.packetdrill.runner import run_all

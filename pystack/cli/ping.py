@@ -28,35 +28,39 @@ def ping_command(
     name: Annotated[str, typer.Argument(metavar="HOST", help="Name or address.")],
     *,
     count: Annotated[
-        int | None, typer.Option("-c", "--count", metavar="N", help="Send so many.")
+        int | None, typer.Option("-c", "--count", metavar="N", help="Number of requests.")
     ] = None,
     interval: Annotated[
-        str, typer.Option("-i", "--interval", metavar="TIME", help="From one to the next.")
+        str, typer.Option("-i", "--interval", metavar="TIME", help="Time between requests.")
     ] = "1",
     size: Annotated[
-        int, typer.Option("-s", "--size", metavar="BYTES", help="What a request carries.")
+        int, typer.Option("-s", "--size", metavar="BYTES", help="Payload of a request.")
     ] = reach.PAYLOAD_BYTES,
     wait: Annotated[
-        str, typer.Option("-W", "--timeout", metavar="TIME", help="Wait so long for the last one.")
+        str,
+        typer.Option("-W", "--timeout", metavar="TIME", help="Time to wait for the last answer."),
     ] = "10",
     deadline: Annotated[
-        str | None, typer.Option("-w", "--deadline", metavar="TIME", help="End after so long.")
+        str | None, typer.Option("-w", "--deadline", metavar="TIME", help="End after this time.")
     ] = None,
     ttl: Annotated[
-        int, typer.Option("-t", "--ttl", metavar="HOPS", help="How far a request may go.")
+        int, typer.Option("-t", "--ttl", metavar="HOPS", help="Hops that a request may take.")
     ] = reach.DEFAULT_TTL,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the summary alone.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show only the summary.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Show a line of JSON for each answer, and the summary.")
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON for each answer, and one for the summary."
+        ),
     ] = False,
     place: Words,
     words: Words,
     service_words: Words,
 ) -> int:
-    """Send ICMP echo requests, and show who answers, in the manner of ping(8).
+    """Send ICMP echo requests and show the answers, in the manner of ping(8).
 
-    Without more words over a virtual link to HOST, in virtual time. Exit status: 0 where there was
-    an answer, 1 where there was none (with -w and -c: fewer than COUNT), 2 for other trouble.
+    By default this runs in virtual time, over a virtual link to HOST. Exit status: 0 if there was
+    an answer, 1 if there was none (with -w and -c: fewer than COUNT), 2 for other errors.
     """
     vantage = Vantage.of(place, words, service_words)
     if count is None and deadline is None and vantage.is_virtual:

@@ -23,7 +23,7 @@ GROUPS: Final[tuple[Group[Any], ...]] = (
 
 
 def plugins_command() -> None:
-    """List what can be plugged in, by group, and from where it comes."""
+    """List the available plug-ins, by group, and where they come from."""
     for group in GROUPS:
         print(group.entry_points)
         names = [(name, "built in") for name in group.built_in]

@@ -14,12 +14,14 @@ def run_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The program.")],
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARGUMENT...", help="What it finds in sys.argv, as it is."),
+        typer.Argument(
+            metavar="ARGUMENT...", help="Its arguments, passed on unchanged in sys.argv."
+        ),
     ] = None,
 ) -> None:
     """Run a Python program with the Python that pystack is installed in.
 
-    This process becomes it, so that its exit status, its signals and its tracebacks are its own.
+    This process becomes the program, so that its exit status, signals and tracebacks are its own.
     """
     if not file.is_file() or not os.access(file, os.R_OK):
         problem = "is no file that can be read" if file.exists() else "is not there"

@@ -27,29 +27,29 @@ _Serve = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[:PORT]",
-        help=f"Service to offer, http if none is named: {', '.join(BUILT_IN)}, one that a plug-in "
+        help=f"Service to offer; http if none is named: {', '.join(BUILT_IN)}, one that a plug-in "
         "adds, or all. May be repeated.",
     ),
 ]
 _Json = Annotated[
-    bool, typer.Option("--json", help="Say that all is ready, and log, in lines of JSON.")
+    bool, typer.Option("--json", help="Print the ready line and the log as lines of JSON.")
 ]
 _User = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Who to be once the device is open; else, with sudo, who called that.",
+        help="User to become once the device is open; default: the one who called sudo.",
     ),
 ]
 _Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet too.")
+    int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet as well.")
 ]
 
 
 @takes(place=TAP, words=NETEM, service_words=SERVICES)
 def up_command(
     interface: Annotated[
-        str, typer.Argument(metavar="IFNAME", help="TAP device to make or take over.")
+        str, typer.Argument(metavar="IFNAME", help="TAP device to create or take over.")
     ],
     *,
     serve: _Serve = None,
@@ -60,7 +60,7 @@ def up_command(
     words: Words,
     service_words: Words,
 ) -> None:
-    """Be a host on a TAP device, until SIGINT, SIGTERM or SIGHUP."""
+    """Run a host on a TAP device, until SIGINT, SIGTERM or SIGHUP."""
     given: Any = place  # each of its kind, see the table
     config = TapHostConfig(interface, **given, words=as_words(words), verbosity=verbose, json=json)
     placements = _placements(serve, service_words, config)

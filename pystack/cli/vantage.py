@@ -1,4 +1,4 @@
-"""Where a client stands: the options that `get`, `ping`, `dig` and their like share, in one table.
+"""Where a client runs: the options that `get`, `ping` and `dig` share, in one table.
 
 With `--via tap0` on a TAP device, with `--lab FILE` on a host of that lab, and otherwise at one end
 of a virtual link whose other end is the server that is asked for.
@@ -60,13 +60,15 @@ class Way(Enum):
 # Clients have ports of their own, those of TCP and UDP.
 _TAP: Final = {word: option for word, option in TAP.items() if word != "port"}
 PLACE: Final[Mapping[str, Option]] = {
-    "via": Option(str, "Stand on this TAP device, as `pystack up` does (root).", "IFNAME"),
-    "lab": Option(Path, "Stand on a host of this lab, whose services are started.", "FILE"),
-    "from_": Option(str, "On this one; else 'client', or the first.", "HOST", "--from"),
-    "real_time": Option(bool, "Let the lab run in real time, not in virtual time."),
-    "run_as": Option(str, "Who to be once the device is open; else who called sudo.", "NAME"),
-    "dns": Option(list[str], "Ask it for names. May be repeated.", "SERVER"),
-    "serve": Option(list[str], "Service of the other end, besides.", "NAME[:PORT]"),
+    "via": Option(str, "Run on this TAP device, as `pystack up` does (root).", "IFNAME"),
+    "lab": Option(Path, "Run on a host of this lab, whose services are started.", "FILE"),
+    "from_": Option(str, "The host to run on; default: 'client', or the first.", "HOST", "--from"),
+    "real_time": Option(bool, "Run the lab in real time, not in virtual time."),
+    "run_as": Option(
+        str, "User to become once the device is open; default: who called sudo.", "NAME"
+    ),
+    "dns": Option(list[str], "Name server to ask. May be repeated.", "SERVER"),
+    "serve": Option(list[str], "Additional service at the other end.", "NAME[:PORT]"),
     **_TAP,
 }
 # Those that are not for every place

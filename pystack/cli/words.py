@@ -56,7 +56,7 @@ def _netem(word: Word) -> Option:
         return Option(bool, f"{about} Each way.")
     several = " May be repeated." if word.repeats else ""
     kind = list[str] if word.repeats else str
-    return Option(kind, f"{about} Such as '{word.example}', each way.{several}", word.values)
+    return Option(kind, f"{about} For example '{word.example}', each way.{several}", word.values)
 
 
 _MARKDOWN: Final = re.compile(r"\[(.*?)\]\(.*?\)|`(.*?)`")
@@ -72,31 +72,31 @@ SERVICES: Final[Mapping[str, Option]] = {
     "dotfiles": Option(bool, "Serve hidden files, and mail, too."),
     "accounts": Option(
         list[str],
-        "Who may use ftp; else everybody may. May be repeated.",
+        "Account for ftp; default: anonymous. May be repeated.",
         "USER:PASSWORD",
         "--account",
     ),
-    "cert": Option(Path, "Certificate for TLS, in PEM; else one is made.", "FILE"),
-    "key": Option(Path, "Its key, if that is not in --cert.", "FILE"),
-    "ca": Option(Path, "Where to write whom clients are to trust.", "FILE"),
+    "cert": Option(Path, "Certificate for TLS, in PEM; default: one is made.", "FILE"),
+    "key": Option(Path, "Its key, unless it is in --cert.", "FILE"),
+    "ca": Option(Path, "Write the authority that clients are to trust here.", "FILE"),
     "tls_names": Option(
-        list[str], "Make the certificate for it too. May be repeated.", "NAME", "--tls-name"
+        list[str], "Additional name in the certificate. May be repeated.", "NAME", "--tls-name"
     ),
-    "keylog": Option(Path, "Where to write what Wireshark needs to decrypt TLS.", "FILE"),
+    "keylog": Option(Path, "Write the keys that Wireshark needs to decrypt TLS here.", "FILE"),
     "mail_for": Option(
-        list[str], "Take mail for it, * for any; it is kept. May be repeated.", "DOMAIN"
+        list[str], "Accept mail for this domain, * for any; it is kept. May be repeated.", "DOMAIN"
     ),
     "records": Option(
-        list[str], "A record that dns knows. May be repeated.", "'NAME [TTL] TYPE DATA'", "--record"
+        list[str], "Record that dns serves. May be repeated.", "'NAME [TTL] TYPE DATA'", "--record"
     ),
     "faults": Option(
         list[str],
-        f"What dns does wrong: {', '.join(FAULT_WORDS)}. May be repeated.",
+        f"Fault in what dns answers: {', '.join(FAULT_WORDS)}. May be repeated.",
         "'NAME WORD [VALUE]...'",
         "--dns-fault",
     ),
     "app": Option(str, "Serve an ASGI application.", "MODULE:APP", "--asgi"),
-    "app_tls": Option(bool, "Serve that over TLS.", flag="--asgi-tls"),
+    "app_tls": Option(bool, "Serve the ASGI application over TLS.", flag="--asgi-tls"),
 }
 
 

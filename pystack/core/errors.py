@@ -8,7 +8,7 @@ import os
 
 
 class PystackError(Exception):
-    """Base class of all errors that are pystack's own."""
+    """Base class of pystack's own errors."""
 
 
 class ConfigError(PystackError, ValueError):
@@ -16,7 +16,7 @@ class ConfigError(PystackError, ValueError):
 
 
 class DeviceError(PystackError, OSError):
-    """A device of the operating system cannot be had, or has gone."""
+    """A device of the operating system is not available, or has gone."""
 
 
 class OutputError(ConfigError, OSError):

@@ -121,9 +121,9 @@ class Link:
         b_to_a: NetemWords | None = None,
         **words: Unpack[NetemWords],
     ) -> None:
-        """Change these words, in both directions or in one; the others stay as they are.
+        """Change these words, in both directions or in one; others stay as they are.
 
-        None for a word takes it back. Raises ConfigError, and then has changed nothing.
+        None for a word removes it. Raises ConfigError, and then has changed nothing.
         """
         old = self.a_to_b.config, self.b_to_a.config
         configs = update_both(old, words, a_to_b, b_to_a)
@@ -135,17 +135,17 @@ class Link:
                 pipe.configure(config)
 
     def down(self, direction: str | None = None) -> None:
-        """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
+        """Cut it, in one direction ("a_to_b") or in both. Frames in flight are lost."""
         for pipe in self._pipes(direction):
             pipe.down()
 
     def up(self, direction: str | None = None) -> None:
-        """Mend it, in one direction or in both."""
+        """Repair it, in one direction or in both."""
         for pipe in self._pipes(direction):
             pipe.up()
 
     def black_hole(self, predicate: Predicate | None, direction: str | None = None) -> None:
-        """Swallow every packet that the predicate holds for; None: no more."""
+        """Swallow every packet that matches the predicate; None: none."""
         for pipe in self._pipes(direction):
             pipe.black_hole(predicate)
 

@@ -48,18 +48,18 @@ class NetemWords(TypedDict, total=False):
         Word(
             "TIME [JITTER [CORRELATION]]",
             "seconds",
-            "Each frame is on its way for so long.",
+            "Time that each frame takes.",
             "0s",
             "50ms",
         ),
     ]
     jitter: Annotated[
         str | float | None,
-        Word("TIME [CORRELATION]", "seconds", "The delay is spread by so much.", "0s", "5ms"),
+        Word("TIME [CORRELATION]", "seconds", "Spread of the delay.", "0s", "5ms"),
     ]
     correlation: Annotated[
         str | float | None,
-        Word("PERCENT", "0..1", "How much each delay follows the one before.", "0%", "25%"),
+        Word("PERCENT", "0..1", "How much each delay depends on the previous one.", "0%", "25%"),
     ]
     distribution: Annotated[
         str | Path | None,
@@ -74,7 +74,7 @@ class NetemWords(TypedDict, total=False):
     ]
     reorder_by_jitter: Annotated[
         bool | None,
-        Word("", "", "A frame of less delay overtakes others, as in netem.", "", ""),
+        Word("", "", "Frames with less delay overtake others, as in netem.", "", ""),
     ]
     delay_trace: Annotated[
         "str | Path | DelayTrace | None",
@@ -85,7 +85,7 @@ class NetemWords(TypedDict, total=False):
         Word(
             "PERCENT [CORRELATION]",
             "0..1",
-            "This share of frames is not delayed, and so overtakes.",
+            "Share of frames that are not delayed, and so overtake others.",
             "0%",
             "25%",
         ),
@@ -93,12 +93,12 @@ class NetemWords(TypedDict, total=False):
     reorder_correlation: Annotated[
         str | float | None,
         Word(
-            "PERCENT", "0..1", "How much each of these chances follows the one before.", "0%", "50%"
+            "PERCENT", "0..1", "How much each reordering depends on the previous draw.", "0%", "50%"
         ),
     ]
     gap: Annotated[
         str | int | None,
-        Word("N", "frames", "Only each Nth frame may be reordered.", "1", "5"),
+        Word("N", "frames", "Only every Nth frame may be reordered.", "1", "5"),
     ]
     loss: Annotated[
         str | float | None,
@@ -106,25 +106,25 @@ class NetemWords(TypedDict, total=False):
             "[random] PERCENT [CORRELATION] | gemodel P [R [1-H [1-K]]] | "
             "state P13 [P31 [P32 [P23 [P14]]]]",
             "0..1",
-            "Frames are lost by chance.",
+            "Random loss of frames.",
             "0%",
             "1%",
         ),
     ]
     loss_correlation: Annotated[
         str | float | None,
-        Word("PERCENT", "0..1", "How much each random loss follows the one before.", "0%", "25%"),
+        Word("PERCENT", "0..1", "How much each loss depends on the previous draw.", "0%", "25%"),
     ]
     ecn: Annotated[
         bool | None,
-        Word("", "", "What would be lost is marked (CE) where it says that it may be.", "", ""),
+        Word("", "", "ECN-capable frames are marked (CE) instead of being lost.", "", ""),
     ]
     drop: Annotated[
         "str | int | Iterable[int] | Predicate | Drop | None",
         Word(
             "N[,N]...|PATTERN",
             "",
-            "Loss by intent: the positions `3,5`, a pattern `..x` that repeats; in Python also a "
+            "Deliberate loss: the positions `3,5`, a pattern `..x` that repeats; in Python also a "
             "list of positions, or a function of the packet.",
             "",
             "3,5",
@@ -132,45 +132,57 @@ class NetemWords(TypedDict, total=False):
     ]
     duplicate: Annotated[
         str | float | None,
-        Word("PERCENT [CORRELATION]", "0..1", "The frame comes twice.", "0%", "1%"),
+        Word("PERCENT [CORRELATION]", "0..1", "Share of frames that arrive twice.", "0%", "1%"),
     ]
     duplicate_correlation: Annotated[
         str | float | None,
-        Word("PERCENT", "0..1", "How much each duplicate follows the one before.", "0%", "25%"),
+        Word(
+            "PERCENT",
+            "0..1",
+            "How much each duplication depends on the previous draw.",
+            "0%",
+            "25%",
+        ),
     ]
     corrupt: Annotated[
         str | float | None,
         Word(
-            "PERCENT [CORRELATION]", "0..1", "One bit of the frame, any one, is turned.", "0%", "1%"
+            "PERCENT [CORRELATION]",
+            "0..1",
+            "Share of frames in which a random bit is flipped.",
+            "0%",
+            "1%",
         ),
     ]
     corrupt_correlation: Annotated[
         str | float | None,
-        Word("PERCENT", "0..1", "How much each of these follows the one before.", "0%", "25%"),
+        Word(
+            "PERCENT", "0..1", "How much each corruption depends on the previous draw.", "0%", "25%"
+        ),
     ]
     rate: Annotated[
         str | float | None,
         Word(
             "RATE [OVERHEAD [CELL_SIZE [CELL_OVERHEAD]]]",
             "bits per second",
-            "How fast frames go out.",
+            "Rate at which frames are sent.",
             "",
             "10mbit",
         ),
     ]
     overhead: Annotated[
         str | int | None,
-        Word("BYTES", "bytes", "Each packet is longer by so much, or shorter.", "0", "20"),
+        Word("BYTES", "bytes", "Bytes added to each packet; negative: removed.", "0", "20"),
     ]
     cell_size: Annotated[
         str | int | None,
         Word(
-            "BYTES", "bytes", "Packets go out in whole cells of this size: ATM has 48.", "0", "48"
+            "BYTES", "bytes", "Packets are sent in whole cells of this size: ATM has 48.", "0", "48"
         ),
     ]
     cell_overhead: Annotated[
         str | int | None,
-        Word("BYTES", "bytes", "Each cell is longer by so much: ATM has 5.", "0", "5"),
+        Word("BYTES", "bytes", "Bytes added to each cell: ATM has 5.", "0", "5"),
     ]
     slot: Annotated[
         str | None,
@@ -188,7 +200,7 @@ class NetemWords(TypedDict, total=False):
         Word(
             "N",
             "packets",
-            "So many may wait for the rate, where no `qdisc` is given.",
+            "Number of frames that may wait for the rate, if there is no `qdisc`.",
             "1000",
             "50",
         ),
@@ -198,22 +210,22 @@ class NetemWords(TypedDict, total=False):
         Word(
             "NAME [WORD VALUE]...",
             "",
-            "Another [queue](queues.md), with a limit of its own; in Python also a class or what "
-            "makes one.",
+            "Another [queue](queues.md), with its own limit; in Python also a class or other "
+            "callable.",
             "",
             "fq_codel limit 100",
         ),
     ]
     trace: Annotated[
         "str | Path | Sequence[int] | DeliveryTrace | None",
-        Word("FILE", "", "Mahimahi's: when a packet may go, in place of a rate.", "", "lte.up"),
+        Word("FILE", "", "Delivery trace as in Mahimahi, instead of a rate.", "", "lte.up"),
     ]
     mtu: Annotated[
         str | int | None,
         Word(
             "BYTES",
             "bytes",
-            "Larger packets vanish, and nobody is told: an MTU black hole.",
+            "Larger packets are dropped silently: an MTU black hole.",
             "",
             "1400",
         ),
@@ -223,7 +235,7 @@ class NetemWords(TypedDict, total=False):
         Word(
             "NAME [WORD VALUE]...",
             "",
-            "Stages of your own, one after the other; in Python also classes or what makes one.",
+            "Additional stages, one after the other; in Python also classes or other callables.",
             "",
             "loss model 1%",
             repeats=True,
@@ -234,7 +246,7 @@ class NetemWords(TypedDict, total=False):
         Word(
             "N",
             "",
-            "Of the chance of these words, the same on each link that has it (not the same in "
+            "Seed for these words, giving the same draws on each link that has it (not in "
             "both directions).",
             "",
             "7",
@@ -248,7 +260,7 @@ WORDS: Final[Mapping[str, Word]] = {
 
 
 def as_words(words: Mapping[str, object]) -> NetemWords:
-    """Take words that no type checker has seen, of a file or a command. ConfigError if unknown.
+    """Take words that no type checker has seen, from a file or a command. ConfigError if unknown.
 
     Their values are checked by whoever reads them.
     """

@@ -145,8 +145,8 @@ Event = (
 
 
 class Observer(Protocol):
-    """One that is told."""
+    """Receives events: an object with one method."""
 
     def on_event(self, event: Event) -> None:
-        """Take note of it. Called at the instant itself, in the order of things."""
+        """Take note of an event. Called at the very instant, in order."""
         ...

@@ -33,7 +33,7 @@ class DatagramError(NamedTuple):
 
 
 class UdpSocket:
-    """A bound UDP port; `connect` gives it one partner."""
+    """A bound UDP port; `connect` gives it a single peer."""
 
     def __init__(self, host: Host, socket: udp_socket.UdpSocket) -> None:
         self._host = host
@@ -54,7 +54,7 @@ class UdpSocket:
         return self._text(self._socket.local), self._socket.local_port
 
     def connect(self, address: tuple[str, int]) -> None:
-        """Take datagrams and errors from this partner only, and `send` to it. OSError: no way."""
+        """Take datagrams and errors only from this peer, and `send` to it. OSError: no route."""
         self._check_open()
         remote = self._host.resolve(address[0], self._version)
         route = self._host.routes.lookup(remote)
@@ -72,15 +72,15 @@ class UdpSocket:
     def set_receive_errors(self, *, wanted: bool = True) -> None:
         """Have all errors raised, also soft ones and without a partner (IP_RECVERR).
 
-        Without that a connected socket hears of hard errors (the port is closed), and one that
-        is not connected of none: a server should not end because a client has gone.
+        Otherwise a connected socket gets hard errors (the port is closed), and an unconnected one
+        gets none: a server should not end because a client has gone.
         """
         self._socket.receives_errors = wanted
         if not wanted:
             self._socket.errors.clear()
 
     def take_error_details(self) -> DatagramError | None:
-        """Return what is known of the oldest error; None: no more are known.
+        """Return the details of the oldest error; None: there are no more.
 
         Only with `set_receive_errors`; 64 are kept, and one is raised by the next call as well
         unless it was taken here before.

@@ -151,7 +151,7 @@ class Host:
 
     @property
     def topology(self) -> Topology | None:
-        """Return what the network that it is in is made of; None: it stands alone."""
+        """Return the topology of its network; None: it is in none."""
         return None if self._place is None else self._place.topology
 
     def has_node(self, name: str) -> bool:
@@ -160,7 +160,7 @@ class Host:
 
     @property
     def seed(self) -> int:
-        """Return that of its world."""
+        """Return the seed of its world."""
         return self._stack.seed
 
     @property
@@ -206,7 +206,7 @@ class Host:
 
     @property
     def neighbors(self) -> list[Neighbor]:
-        """Return what ARP knows, on all links."""
+        """Return the entries of the neighbor tables of all links."""
         return [
             neighbor
             for interface in self.stack.interfaces
@@ -216,7 +216,7 @@ class Host:
 
     @property
     def counters(self) -> Counters:
-        """Return what was counted: packets, and every drop by its name."""
+        """Return the counters: packets, and every drop by name."""
         return self.stack.counters
 
     @property
@@ -225,15 +225,15 @@ class Host:
         return self.stack.tcp
 
     def connections(self) -> list[TcpInfo]:
-        """Return a snapshot of every TCP connection, but for what is only left in TIME-WAIT."""
+        """Return a snapshot of every TCP connection, except those in TIME-WAIT."""
         return [socket.connection.info() for socket in self.stack.tcp]
 
     def observe(self, observer: Observer) -> None:
-        """Tell `observer` of everything from here on."""
+        """Report everything from now on to `observer`."""
         self._stack.observers.append(observer)
 
     def close(self) -> None:
-        """Unplug it for good: nothing is sent any more, and no timer is left."""
+        """Disconnect it for good: nothing is sent any more, and no timer is left."""
         self._stack.close()
 
     def now(self) -> float:
@@ -259,7 +259,7 @@ class Host:
 
     @property
     def dns(self) -> ResolverConfig | None:
-        """Return whom it asks for names; None: the network's own table, without a packet.
+        """Return its name servers; None: it uses the network's own table, without a packet.
 
         To be set to a name server ("ns1", "10.0.0.9"), several, or a table of words such as
         {"servers": ["ns1"], "search": ["example.test"], "timeout": "1s"}. Raises ConfigError.
@@ -278,7 +278,7 @@ class Host:
         self.resolver = StubResolver(self, parse_resolver(words))
 
     def resolve(self, name: str, version: Version | None = None) -> Ip:
-        """Return the address of a name or of an address in text. OSError where nobody knows it.
+        """Return the address of a name, or of an address in text. OSError if it is unknown.
 
         `version`: 4 or 6; None: the one that is tried first (RFC 6724). For where nothing can be
         waited for: a host that asks name servers knows only itself so.
@@ -325,7 +325,7 @@ class Host:
     async def dig(
         self, name: str, kind: str = "A", *, server: str | None = None, **words: Unpack[DigWords]
     ) -> DigAnswer:
-        """Ask a name server, and return all that it says and how long it took: as dig(1).
+        """Query a name server; return its whole answer and how long it took, like dig(1).
 
         `server`: a name or an address, with ":5353" after it for another port; None: the host's
         own. The words are those of `DigWords`. Raises TimeoutError, OSError,
@@ -336,7 +336,7 @@ class Host:
         return await dig.dig(self, name, kind, server=server, **words)
 
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-        """Run a program on this host, in this task: all of Trio's networking in it is the host's.
+        """Run a program on this host, in this task: all of its Trio networking is the host's.
 
         Tasks that it starts inherit that. When the host is powered off, it is cancelled, and this
         raises BrokenResourceError.
@@ -346,7 +346,7 @@ class Host:
     async def start(  # what it returns is the program's to say, as for `nursery.start`
         self, async_fn: Callable[..., Awaitable[object]], *args: object
     ) -> Any:  # noqa: ANN401
-        """Start a program on this host, as `nursery.start`: return what it says at its start.
+        """Start a program on this host, like `nursery.start`: return what it reports when started.
 
         It ends with the network, or with the host's power. An error in it ends the network.
         """
@@ -357,14 +357,14 @@ class Host:
         self.programs.start_soon(async_fn, args)
 
     def power_off(self) -> None:
-        """Take the power away: its programs are cancelled, its peers get silence, and no FIN.
+        """Cut its power: its programs are cancelled, and its peers get silence, not a FIN.
 
-        Streams and sockets that others hold of it break (BrokenResourceError, OSError ENETDOWN).
+        Its streams and sockets held by others break (BrokenResourceError, OSError ENETDOWN).
         """
         self._in_network().power_off(self.name)
 
     def power_on(self) -> None:
-        """Give it power again: an empty stack with the same addresses. Nothing runs by itself."""
+        """Restore its power: an empty stack, the same addresses. No program starts by itself."""
         self._in_network().power_on(self.name)
 
     def route(self, destination: str, *, via: str | Host) -> None:
@@ -376,7 +376,7 @@ class Host:
         self._in_network().route(self.name, destination, name)
 
     def capture(self, path: str | Path) -> None:
-        """Write every frame that it sends or gets to a pcap file, from here on. OSError."""
+        """Write every frame that it sends or receives to a pcap file, from now on. OSError."""
         self._in_network().capture_host(self, path)
 
     def _in_network(self) -> Place:
@@ -399,13 +399,12 @@ class Host:
 
         Where a name has several addresses, of one version of IP or of both, the next is tried
         beside the others after a quarter of a second, or when one fails; the first to answer it is
-        (Happy Eyeballs, RFC 8305).
-        `congestion`: this connection's control, as for `Network.host`; None: that of the host.
-        `source_route`: stations that every packet is to visit on its way, in order (RFC 791); most
-        routers, ours among them, pass on no such packets.
-        `fast_open`: what to send first. With `TcpConfig.fast_open` it goes in the SYN to a server
-        that has given us a cookie before (RFC 7413), and so may be taken twice: it should be a
-        request that does no harm when repeated. Otherwise it is sent after the handshake.
+        (Happy Eyeballs, RFC 8305). `congestion`: this connection's control, as for `Network.host`;
+        None: that of the host. `source_route`: hosts that every packet is to visit on its way, in
+        order (RFC 791); most routers, including ours, do not forward such packets. `fast_open`:
+        what to send first. With `TcpConfig.fast_open` it goes in the SYN to a server that has given
+        us a cookie before (RFC 7413), and so may be delivered twice: it should be a request that is
+        harmless when repeated. Otherwise it is sent after the handshake.
         """
         local = UNSPECIFIED if local_address is None else await self.look_up(local_address)
         version = None if local_address is None else version_of(local)
@@ -474,7 +473,7 @@ class Host:
     ) -> float:
         """Send an ICMP echo request, by IP version 4 or 6; return the round trip in seconds.
 
-        Raises TimeoutError for silence, OSError where somebody on the way says that it can't be.
+        Raises TimeoutError if there is no answer, OSError if a router or the host reports an error.
         """
         return await reach.ping(self, host, payload_bytes, timeout_s, version)
 
@@ -504,9 +503,9 @@ class Host:
         timeout_s: float = reach.TIMEOUT_S,
         version: Version | None = None,
     ) -> list[reach.Hop]:
-        """Find the routers on the way: those that say where a request's hops were used up.
+        """Find the routers on the path: those that report where a request's hops ran out.
 
-        Ends with the destination, with a router that knows no way, or after `max_hops`. OSError.
+        Ends with the destination, with a router that has no route, or after `max_hops`. OSError.
         """
         return await reach.traceroute(self, host, max_hops, timeout_s, version)
 

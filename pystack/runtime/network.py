@@ -54,7 +54,7 @@ NodeLike = Host | Switch | Station | Attached | NameServer | str
 
 
 class Network:
-    """Hosts and what is between them. `async with` opens it, and ends it without a word."""
+    """Hosts and what is between them. `async with` opens it, and stops all of it at the end."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Network:
         subnet6: str | None = None,
         seal: bool = False,
     ) -> None:
-        """`seed`: of everything that is left to chance; None: one that nobody knows.
+        """`seed`: for everything that is left to chance; None: a random one.
 
         `ip`: the IP versions that there are: "both", "4" or "6" alone. `subnet`, `subnet6`:
         addresses that nobody gives come from them; None: 10.0.0.0/24, fd00::/64. `seal`: let what
@@ -150,7 +150,7 @@ class Network:
 
     @property
     def lateness(self) -> Lateness | None:
-        """Return how late the machine runs; None in virtual time, where nothing is ever late."""
+        """Return how late the machine is; None in virtual time, where nothing is ever late."""
         driver = self.driver
         return driver.lateness if isinstance(driver, RealtimeDriver) else None
 
@@ -217,7 +217,7 @@ class Network:
     def station(
         self, name: str, *, address: Addresses = None, address6: Addresses = None
     ) -> Station:
-        """Add a place for something that has a stack of its own. Raises ConfigError."""
+        """Add a place for something with a stack of its own. Raises ConfigError."""
         return self.topology.station(name, address, address6)
 
     def tap(
@@ -265,8 +265,8 @@ class Network:
     ) -> PortNode:
         """Add a node whose inside is a port: "replay file x.pcap", or one that a plug-in adds.
 
-        Whoever is on the far side of the port has addresses of the link that this gets. It comes
-        up by itself. Raises ConfigError.
+        Whatever is on the far side of the port has addresses of the link that this node gets. It
+        comes up by itself. Raises ConfigError.
         """
         node = PortNode(self, name, PORTS.read(port), (address, address6))
         self.attached[name] = node
@@ -386,7 +386,7 @@ class Network:
 
     @property
     def opened_at(self) -> float:
-        """Return when it was opened, in the world's time."""
+        """Return when the network was opened, in the world's time."""
         return self._times().origin
 
     def at(self, when: str | float, fn: Callable[[], object]) -> Handle:
@@ -407,7 +407,7 @@ class Network:
         return self._times().timeline(steps)
 
     def partition(self, *groups: NodeLike | Iterable[NodeLike]) -> Partition:
-        """Let nothing through between groups of nodes (or single ones), at once, until it heals.
+        """Let nothing through between groups of nodes (or single ones), from now until it heals.
 
         `async with net.partition({a, b}, {c}): ...`, or without `async with` and with `net.heal()`.
         Raises ConfigError.
@@ -419,7 +419,7 @@ class Network:
         self.topology.heal()
 
     def power_off(self, node: NodeLike) -> None:
-        """Take the power from a host, a router or a switch: silence. See `Host.power_off`."""
+        """Cut the power of a host, a router or a switch: silence. See `Host.power_off`."""
         name = self._name(node)
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
@@ -427,13 +427,13 @@ class Network:
             self.hosts[name].forget()
 
     def power_on(self, node: NodeLike) -> None:
-        """Give it power again, and an empty memory."""
+        """Restore its power; its memory is empty."""
         self.topology.power_on(self._name(node))
 
     # seeing it
 
     def capture(self, path: str | Path) -> None:
-        """Write every frame of the network to a pcap file, from here on: once, as it is sent.
+        """Write every frame of the network to a pcap file from now on, once, when it is sent.
 
         One that is lost on its way is there too. A router sends each packet on in a frame of its
         own; a switch passes on the same. See also `capture` of hosts and links. Raises OSError.
@@ -448,7 +448,7 @@ class Network:
         *,
         say: Callable[[str], object] = print,
     ) -> None:
-        """Tell `observer` of everything from here on: on hosts, switches, and of drops on links.
+        """Report everything from now on to `observer`: on hosts and switches, and drops on links.
 
         It may be the name of one with its words: "log packets", "ladder", "pcap file run.pcap", or
         a plug-in's (`pystack.observer`); or what makes one of a `Scene`, such as its class. `say`
@@ -467,7 +467,7 @@ class Network:
             link.observers.append(observer)
 
     def capture_host(self, host: Host, path: str | Path) -> None:
-        """Write every frame that one host sends or gets."""
+        """Write every frame that a host sends or receives."""
         host.observe(self._writer(path))
 
     def capture_link(self, link: Link, path: str | Path) -> None:

@@ -17,12 +17,12 @@ class NetworkLink(Link):
     network: Network
 
     def down(self, direction: str | None = None) -> None:
-        """Cut it, in one direction ("a_to_b") or in both. What is on its way is lost."""
+        """Cut it, in one direction ("a_to_b") or in both. Frames in flight are lost."""
         super().down(direction)
         self.network.topology.link_changed(self)
 
     def up(self, direction: str | None = None) -> None:
-        """Mend it, in one direction or in both."""
+        """Repair it, in one direction or in both."""
         super().up(direction)
         self.network.topology.link_changed(self)
 

@@ -73,7 +73,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         await self._send(data, urgent=False)
 
     async def send_urgent(self, data: bytes | bytearray | memoryview) -> None:
-        """Send as `send_all` does, and tell the peer that all up to there is urgent (RFC 6093).
+        """Send as `send_all` does, and mark everything up to there as urgent (RFC 6093).
 
         It arrives in line with the rest; new programs have no use for it.
         """
@@ -81,7 +81,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     @property
     def urgent_bytes(self) -> int:
-        """Return how much is to be read up to the end of what the peer calls urgent."""
+        """Return how many bytes there are up to the end of what the peer marked as urgent."""
         return urgent.unread_bytes(self._socket.connection)
 
     async def _send(self, data: bytes | bytearray | memoryview, *, urgent: bool) -> None:
@@ -163,10 +163,10 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._host.tcp.close(self._socket, self._host.now())
 
     async def aclose(self) -> None:
-        """Close. What is queued is still sent; data that nobody has read makes it a reset.
+        """Close. Queued data is still sent; if received data is unread, the peer gets a reset.
 
-        Cancelled it does the same, as `trio.SocketStream`: `trio.serve_listeners` closes that way
-        after every handler. Use `abort` not to wait for a peer who takes nothing.
+        When cancelled it does the same, like `trio.SocketStream`: `trio.serve_listeners` closes
+        that way after every handler. Use `abort` to avoid waiting for a peer that reads nothing.
         """
         self.close()
         await trio.lowlevel.checkpoint()
@@ -183,7 +183,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._writer.wake()
 
     def abort(self) -> None:
-        """End the connection at once: the peer gets a reset, what is queued is thrown away."""
+        """End the connection at once: the peer gets a reset, and queued data is discarded."""
         if not self._closed:
             self._host.tcp.abort(self._socket, self._host.now())
             self.close()
@@ -194,18 +194,18 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     @property
     def written_bytes(self) -> int:
-        """Return how much `send_all` has taken so far; what is still queued is part of it."""
+        """Return how many bytes `send_all` has taken so far, including what is still queued."""
         connection = self._socket.connection
         return connection.send_buffer.end - connection.tcb.iss - 1
 
     @property
     def unacknowledged_bytes(self) -> int:
-        """Return how much of that has not been acknowledged by the peer."""
+        """Return how many of them the peer has not acknowledged."""
         return len(self._socket.connection.send_buffer)
 
     @property
     def moved_bytes(self) -> int:
-        """Return how much has arrived, here in order and at the other end acknowledged."""
+        """Return how many bytes have arrived: in order here, and acknowledged at the other end."""
         connection = self._socket.connection
         return connection.bytes_received + connection.bytes_acked
 
@@ -228,7 +228,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     @property
     def link(self) -> LinkInfo:
-        """Return what is known of the link that the connection's frames take."""
+        """Return what is known about the link that the connection's frames take."""
         route = self._socket.route
         interface = route.interface
         mac = None
@@ -257,8 +257,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
     ) -> None:
         """Ask a peer that is silent for `idle_s` whether it is still there; None: never.
 
-        Without an answer to so many probes, one every `interval_s`, it is gone. ConfigError for
-        what can't be.
+        After `count` unanswered probes, one every `interval_s`, it is considered gone. ConfigError
+        for invalid values.
         """
         changes: dict[str, object] = {"keepalive": idle_s is not None}
         if idle_s is not None:
@@ -268,7 +268,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._configure(**changes)
 
     def set_user_timeout(self, seconds: float | None) -> None:
-        """Give up a peer that acknowledges nothing for so long; None: after all retries."""
+        """Give up when the peer acknowledges nothing for this long; None: after all retries."""
         self._configure(user_timeout_s=seconds)
 
     def set_unsent_limit(self, size_bytes: int | None) -> None:
@@ -285,7 +285,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._reset_on_close = seconds == 0
 
     def set_diffserv(self, dscp: int) -> None:
-        """Mark all that is sent from now on, 0 to 63 (RFC 2474); queues may look at it.
+        """Set the DSCP of everything sent from now on, 0 to 63 (RFC 2474); queues may look at it.
 
         ConfigError: out of range.
         """
@@ -294,7 +294,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         ip_fields.set_tos(self._socket, dscp << 2)
 
     def set_ttl(self, ttl: int) -> None:
-        """Let what is sent from now on pass `ttl` - 1 routers. ConfigError: not 1 to 255."""
+        """Set the TTL of what is sent from now on. ConfigError: not 1 to 255."""
         if not 1 <= ttl <= 255:
             raise ConfigError(f"a TTL is 1 to 255, not {ttl}")
         ip_fields.set_ttl(self._socket, ttl)
@@ -302,8 +302,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
     def report_soft_errors(self, report: Callable[[OSError], None] | None) -> None:
         """Have `report` called with trouble that ends nothing, at once; None: hear no more of it.
 
-        That is what ICMP tells of the path, and that a segment was sent again and again without
-        an answer. The last of it is in `info().soft_error` too.
+        That is what ICMP reports about the path, and repeated retransmission without an answer. The
+        latest is also in `info().soft_error`.
         """
         if report is None:
             self._socket.on_error = None
@@ -352,7 +352,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
 
 class TcpListener(trio.abc.Listener[TcpStream]):
-    """A port that is open for connections."""
+    """A port that accepts connections."""
 
     def __init__(self, host: Host, listener: Listener[TcpSocket]) -> None:
         self._host = host
@@ -370,7 +370,7 @@ class TcpListener(trio.abc.Listener[TcpStream]):
     async def accept(self) -> TcpStream:
         """Return the next connection that was opened from outside.
 
-        Where several are there already, it lets other tasks run only after each sixteenth.
+        If several are waiting already, it lets other tasks run only after every sixteenth.
         """
         if self._waiter.busy:
             raise trio.BusyResourceError("another task is accepting on this listener")

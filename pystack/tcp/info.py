@@ -25,7 +25,7 @@ class HandshakeSegment:
 class TcpInfo:
     """A snapshot of one connection. Sizes in bytes, times in seconds.
 
-    What has a default is what a snapshot that was made by hand, for a test, need not name.
+    Fields with a default need not be given when a snapshot is made by hand, for a test.
     """
 
     state: TcpState

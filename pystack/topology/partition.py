@@ -16,7 +16,7 @@ from pystack.topology.nodes import Node
 
 
 class Partition:
-    """Holds from its making until `heal`; in a `with` or `async with` block, until its end."""
+    """Lasts from its creation until `heal`, or until the end of a `with` or `async with` block."""
 
     def __init__(self, groups: Sequence[Sequence[Node]], changed: Callable[[], None]) -> None:
         if len(groups) < 2 or not all(groups):
@@ -31,7 +31,7 @@ class Partition:
                     raise ConfigError(f"{node.name} is in two groups of a partition")
 
     def heal(self) -> None:
-        """End it. Doing so twice is nothing."""
+        """End it. A second call does nothing."""
         if self.active:
             self.active = False
             self._changed()
@@ -42,7 +42,7 @@ class Partition:
         return mine is not None and its is not None and mine != its
 
     def others(self, node: Node) -> Iterator[Node]:
-        """Go through the nodes that it keeps this one from."""
+        """Iterate over the nodes that it keeps this one from."""
         own = self._group_of.get(node)
         if own is not None:
             for number, group in enumerate(self.groups):

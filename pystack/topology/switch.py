@@ -48,7 +48,7 @@ class _Entry:
 
 
 class Switch:
-    """Forwards frames between its ports. It has no address, and nothing of it can be seen."""
+    """Forwards frames between its ports. It has no address, and is transparent."""
 
     def __init__(
         self,
@@ -57,9 +57,10 @@ class Switch:
         ageing: str | float = AGEING_S,
         table_entries: int = TABLE_ENTRIES,
     ) -> None:
-        """`ageing`: how long a station is remembered that is not heard (seconds, or "300s").
+        """`ageing`: how long a silent station is remembered (seconds, or "300s").
 
-        `table_entries`: how many stations are; one more is not learned, and frames to it flooded.
+        `table_entries`: how many are remembered; others are not learned, and frames to them
+        flooded.
         """
         self.ageing_s = parse_time_s(ageing)
         if not isinstance(table_entries, int) or table_entries < 1:
@@ -83,7 +84,7 @@ class Switch:
         return number
 
     def replug(self, number: int, port: Port) -> None:
-        """Put another port in the place of one."""
+        """Replace a port by another."""
         # What came over a link may have its checksum still to be filled in.
         if not port.fills_checksums:
             port = Completing(port, self._drop)
@@ -107,7 +108,7 @@ class Switch:
 
     @property
     def blocked(self) -> frozenset[int]:
-        """Return the ports that carry nothing, so that there is one way only."""
+        """Return the ports that carry nothing, so that there are no loops."""
         return frozenset(self._blocked)
 
     def forget(self) -> None:

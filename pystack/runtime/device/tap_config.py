@@ -59,7 +59,7 @@ class TapHostConfig:
         default=DEFAULT_ADDRESSES,
         metadata=_option(
             list[str],
-            f"The stack's address, in place of {' and '.join(DEFAULT_ADDRESSES)}. May be repeated.",
+            f"The stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}. May be repeated.",
             metavar="ADDRESS/LENGTH",
         ),
     )
@@ -67,8 +67,8 @@ class TapHostConfig:
         default=AUTO,
         metadata=_option(
             list[str],
-            "The kernel's end of the link; 'auto' is the first free one of each of the stack's "
-            "networks, 'none' leaves it without. May be repeated.",
+            "The kernel's address; 'auto' is the first free one of each of the stack's networks, "
+            "'none' is none. May be repeated.",
             metavar="ADDRESS/LENGTH",
         ),
     )
@@ -81,7 +81,7 @@ class TapHostConfig:
         ),
     )
     mac: str = field(
-        default=DEFAULT_MAC, metadata=_option(str, "The stack's station address.", metavar="MAC")
+        default=DEFAULT_MAC, metadata=_option(str, "The stack's MAC address.", metavar="MAC")
     )
     mtu_bytes: int = field(
         default=DEFAULT_MTU_BYTES,
@@ -89,7 +89,7 @@ class TapHostConfig:
     )
     seed: int = field(
         default_factory=fresh_seed,
-        metadata=_option(int, "Of all that is left to chance; else nobody knows it.", metavar="N"),
+        metadata=_option(int, "Seed for everything left to chance; default: random.", metavar="N"),
     )
     pcap: str | None = field(
         default=None, metadata=_option(str, "Capture all frames, for Wireshark.", metavar="FILE")
@@ -97,7 +97,7 @@ class TapHostConfig:
     offload: bool = field(
         default=True,
         metadata=_option(
-            bool, "Let the kernel cut and sum segments.", flag="--offload/--no-offload"
+            bool, "Let the kernel segment and fill in checksums.", flag="--offload/--no-offload"
         ),
     )
     congestion: str = field(
@@ -112,7 +112,7 @@ class TapHostConfig:
         default=None,
         metadata=_option(
             str,
-            "Be on another port than the TAP device IFNAME: one that a plug-in adds.",
+            "Use another port than the TAP device IFNAME: one that a plug-in adds.",
             metavar="'NAME WORDS'",
         ),
     )  # None: a TAP device of the interface's name
@@ -120,7 +120,7 @@ class TapHostConfig:
         default=(),
         metadata=_option(
             list[str],
-            "Who looks on: 'log packets', 'ladder', 'pcap file FILE', or one that a plug-in adds. "
+            "Observer: 'log packets', 'ladder', 'pcap file FILE', or one that a plug-in adds. "
             "May be repeated.",
             metavar="'NAME WORDS'",
         ),

@@ -42,7 +42,7 @@ async def tap_host(
     """Open the device and run a host on it for the length of the block.
 
     `when_open` is called when the device is open and nothing else is: root can be given up there.
-    Raises DeviceError when the device can't be had, or vanishes while the block runs.
+    Raises DeviceError if the device is not available, or vanishes while the block runs.
     """
     with ExitStack() as resources:
         driver = RealtimeDriver()

@@ -48,15 +48,15 @@ _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
 
 class DeadlockError(PystackError, RuntimeError):
-    """Nothing can ever happen again: all tasks wait, no event and no deadline is left.
+    """Nothing can ever happen again: all tasks wait, and no event or deadline is left.
 
-    None but upkeep, that is: window probes and keep-alives that are answered go on for ever, and
-    bring nobody further.
+    Upkeep does not count: window probes and keep-alives that are answered could go on for ever
+    without any progress.
     """
 
 
 class VirtualTimeoutError(PystackError, TimeoutError):
-    """The run has not ended within the virtual time that it was given."""
+    """The run did not end within the virtual time that it was given."""
 
 
 class VirtualClock(trio.abc.Clock):
@@ -230,10 +230,10 @@ def run(
     seed: int = 0,
     until: str | float | None = None,
 ) -> T:
-    """Run a program in virtual time, like `trio.run`; `seed` decides the order of equals.
+    """Run a program in virtual time, like `trio.run`; `seed` decides all ties.
 
     `until`: the virtual time that it gets (60, "60s"); None: as much as it takes. Raises what the
-    program raises, DeadlockError, and VirtualTimeoutError; ConfigError for a time that is none.
+    program raises, DeadlockError, and VirtualTimeoutError; ConfigError for an invalid time.
     """
     clock = VirtualClock()
     if until is not None:

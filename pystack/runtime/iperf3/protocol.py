@@ -81,7 +81,7 @@ _SENTENCES: Final = {
 
 
 class Iperf3Error(PystackError):
-    """A test that did not come off."""
+    """A test that could not be carried out."""
 
     def __init__(self, problem: int, detail: str = "") -> None:
         sentence = _SENTENCES[Problem(problem)] if problem in _SENTENCES else f"error {problem}"

@@ -61,9 +61,9 @@ _broken: Final[ContextVar[bool]] = ContextVar("pystack_seal_broken", default=Fal
 
 
 class SealedError(PystackError, RuntimeError):
-    """A program in a sealed network wanted something of the machine's own.
+    """A program in a sealed network tried to use something of the machine itself.
 
-    It is no OSError, so that no retry logic takes it for a network that fails.
+    It is not an OSError, so that no retry logic takes it for a network failure.
     """
 
 
