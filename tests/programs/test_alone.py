@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HERE: Final = Path(__file__).parent
 ALONE: Final = "import alone; from pathlib import Path; alone.main(Path.cwd())"
@@ -50,7 +53,7 @@ for path in sorted(top.rglob("*.py")):
 
 
 def run(
-    program: str, folder: Path, *arguments: str, before: str, status: int = 0
+    program: str, folder: Path, *arguments: str, before: str, status: int = 0, **environ: str
 ) -> tuple[list[str], str]:
     """Run a program in a Python of its own; return the lines that it printed, and its errors."""
     done = subprocess.run(
@@ -59,11 +62,32 @@ def run(
         text=True,
         timeout=120,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": str(HERE), **environ},
         check=False,
     )
     assert done.returncode == status, done.stderr
     return done.stdout.splitlines(), done.stderr
+
+
+def brought_by(*extras: str) -> list[str]:
+    """Return what can be imported where pystack was installed with these extras."""
+    found: dict[str, set[str]] = {}  # distributions, and the extras that are wanted of each
+    waiting = [("pystack-net", set(extras))]
+    while waiting:
+        name, wanted = waiting.pop()
+        if wanted <= found.get(name, {""}) - {""}:
+            continue
+        known = found.setdefault(name, {""})
+        known |= wanted
+        for needed in map(Requirement, metadata.requires(name) or ()):
+            marker = needed.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in known):
+                waiting.append((canonicalize_name(needed.name), needed.extras | {""}))
+    return [
+        module
+        for module, names in metadata.packages_distributions().items()
+        if any(canonicalize_name(name) in found for name in names)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +144,65 @@ def test_the_command_runs_labs_elsewhere(tmp_path: Path) -> None:
     assert errors == (
         "pystack: TAP devices are Linux's: there is none on this platform (elsewhere)\n"
     )
+
+
+LAB: Final = """
+seed = 1
+[hosts.a]
+[hosts.b]
+serve = ["http"{more}]
+[[links]]
+between = ["a", "b"]
+"""
+SITE: Final = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"from an application\\n"})
+"""
+GET: Final = ("get", "--lab", "lab.toml", "--from", "a")
+
+
+@pytest.mark.parametrize(
+    ("extras", "more", "words"),
+    [
+        (["tap"], "", (*GET, "http://b/bytes/9")),
+        (["tap", "tls"], ', "https"', (*GET, "-k", "https://b/bytes/9")),
+        (["tap", "ws"], "", (*GET, "ws://b/ws/time")),
+        (["tap", "dns"], ', "dns"', ("dig", "@b", "b", "--lab", "lab.toml", "--from", "a")),
+        (
+            ["tap", "asgi"],
+            ', {name = "asgi", port = 8, app = "greeting:app"}',
+            (*GET, "http://b:8/"),
+        ),
+        (["cli"], ', "smtp"', ("packetdrill", "close.pkt")),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_an_extra_brings_all_that_its_part_needs(
+    tmp_path: Path, extras: list[str], more: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "lab.toml").write_text(LAB.format(more=more))
+    (tmp_path / "close.pkt").write_text("0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n")
+    (tmp_path / "greeting.py").write_text(SITE)
+    names = ", ".join(map(repr, [*brought_by(*extras), "greeting"]))
+    before = f"bare.trio_alone({names}); import sys; sys.argv[0] = 'pystack'"
+    lines, errors = run(COMMAND, tmp_path, *words, before=before)
+    assert lines
+    assert errors == ""
+
+
+def test_tests_need_pytest_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "test_net.py").write_text(
+        "async def test_a_ping(net):\n"
+        "    a, b = net.host('a'), net.host('b')\n"
+        "    net.link(a, b, delay='1ms')\n"
+        "    assert await a.ping('b') < 1\n"
+    )
+    allowed = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "test_net")
+    before = f"bare.trio_alone{allowed}; import pytest, sys"
+    words = ["-q", "-p", "pystack.testing.plugin", "-p", "no:cacheprovider"]
+    program = f"sys.exit(pytest.main({words} + ['test_net.py']))"
+    environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    lines, _ = run(program, tmp_path, before=before, **environment)
+    assert lines[-1].startswith("1 passed")
