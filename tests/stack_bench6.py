@@ -38,11 +38,12 @@ class Bench6(Bench):
         host.add_address(self.interface, HERE_LINK, Prefix.of(HERE_LINK, 64))
         host.add_address(self.interface, address, Prefix.of(address, length))
         self.zone = self.interface.index
+        self.address = address
 
     def know(self, *stations: Ip, mac: Mac = PEER_MAC) -> None:
         """Let the host learn where stations are (the entries are STALE then)."""
         for station in stations or (PEER, PEER_LINK):
-            self.arrive(solicitation_frame(station, HERE, mac=mac))
+            self.arrive(solicitation_frame(station, self.address, mac=mac))
         self.taken()
 
     def join6(self, group: Ip) -> None:

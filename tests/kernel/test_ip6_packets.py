@@ -1,0 +1,188 @@
+"""IPv6 packets beside Linux: fragments there and back, and what the oddest of them are answered."""
+
+from typing import Final
+
+import pytest
+from netns import NetworkNamespace
+from packets6 import Header, destination, fragment, hop_by_hop, options, packet6, routing
+from stack_bench6 import Bench6, frame6
+from test_neighbor_discovery import MAC, World, in_world
+
+from pystack.core.addresses import parse_ip6, parse_mac
+from pystack.observe.observer import Event, FrameSeen
+from pystack.wire import ethernet, icmpv6, ipv6, udp
+from pystack.wire.frame import Frame
+from pystack.wire.ipv6_ext import DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ROUTING
+
+pytestmark = pytest.mark.kernel
+
+KERNEL: Final = parse_ip6("fd77::1")
+OURS: Final = parse_ip6("fd77::2")
+CLOSED: Final = 9  # a UDP port of both
+PING: Final = range(0x4000, 0x5000)  # identifiers of our marks
+
+
+@pytest.mark.parametrize("size", [1452, 1453, 4000, 60_000])
+def test_a_ping_of_any_size_goes_there_and_back(netns: NetworkNamespace, size: int) -> None:
+    async def test(world: World) -> None:
+        said = await world.run(f"ping -6 -c 2 -i 0.2 -W 5 -s {size} fd77::2")
+        assert " 0% packet loss" in said
+        fragments = world.host.counters["ip_fragments_in"], world.host.counters["ip_fragments_out"]
+        pieces = -(-(size + 8) // 1448) if size > 1452 else 0
+        assert fragments == (2 * pieces, 2 * pieces)
+
+    in_world(netns, test)
+
+
+def option(kind: int, body: bytes = b"\1\2") -> bytes:
+    return bytes((kind, len(body))) + body
+
+
+def datagram(headers: list[Header]) -> bytes:
+    data = udp.pack(OURS, KERNEL, 5000, CLOSED, b"sixteen bytes...")
+    return packet6(headers, 17, data, src=OURS, dst=KERNEL)
+
+
+def raw(number: int, body: bytes, headers: list[Header] | None = None) -> bytes:
+    return packet6(headers or [], number, body, src=OURS, dst=KERNEL)
+
+
+def jumbo() -> bytes:
+    data = bytearray(datagram([hop_by_hop(option(0xC2, (70_000).to_bytes(4, "big")))]))
+    data[4:6] = b"\0\0"
+    return bytes(data)
+
+
+WHOLE: Final = udp.pack(OURS, KERNEL, 5000, CLOSED, bytes(40))
+# Each may be answered by a datagram's "port unreachable", or by what is wrong with it.
+CASES: Final[dict[str, list[bytes]]] = {
+    "plain": [datagram([])],
+    "all headers": [datagram([hop_by_hop(), destination(), routing(0, 0), destination()])],
+    "options to skip": [datagram([hop_by_hop(option(0x1E)), destination(option(0x3E))])],
+    "destination option to drop": [datagram([destination(option(0x5E))])],
+    "destination option to answer": [datagram([destination(option(0x9E))])],
+    "destination option to answer to one": [datagram([destination(option(0xDE))])],
+    "hop-by-hop option to drop": [datagram([hop_by_hop(option(0x5E))])],
+    "hop-by-hop option to answer": [datagram([hop_by_hop(option(0x9E))])],
+    "an option behind another": [datagram([destination(option(0x1E) + option(0x9E))])],
+    "late hop-by-hop": [datagram([destination(), hop_by_hop()])],
+    "two hop-by-hop": [datagram([hop_by_hop(), hop_by_hop()])],
+    "routing type 0": [datagram([routing(0, 1)])],
+    "routing type 5": [datagram([routing(5, 1)])],
+    "routing type 5, done": [datagram([routing(5, 0)])],
+    "padding of eight": [datagram([(DESTINATION_OPTIONS, b"\1" + b"\1\6" + bytes(12))])],
+    "padding with text": [datagram([(DESTINATION_OPTIONS, b"\0\1\4abcd")])],
+    "option beyond its header": [datagram([(DESTINATION_OPTIONS, b"\0\x1e\x09" + bytes(4))])],
+    "eight options": [datagram([options(DESTINATION_OPTIONS, option(0x1E, b"") * 8)])],
+    "nine options": [datagram([options(DESTINATION_OPTIONS, option(0x1E, b"") * 9)])],
+    "header beyond the packet": [raw(DESTINATION_OPTIONS, b"\x11\7" + bytes(6))],
+    "hop-by-hop beyond the packet": [raw(HOP_BY_HOP, b"\x11\7" + bytes(6))],
+    "half a fragment header": [raw(FRAGMENT, b"\x11\0\0\0")],
+    "atomic fragment": [datagram([fragment(0, more=False)])],
+    "no next header": [raw(59, b"anything")],
+    "unknown protocol": [raw(201, b"anything")],
+    "unknown protocol behind headers": [raw(201, b"anything", [hop_by_hop(), destination()])],
+    "two fragments": [
+        raw(17, WHOLE[24:], [fragment(3, more=False, ident=2)]),
+        raw(17, WHOLE[:24], [fragment(0, more=True, ident=2)]),
+    ],
+    "fragment of odd length": [raw(17, WHOLE[:17], [fragment(0, more=True, ident=3)])],
+    "fragment beyond all datagrams": [raw(17, bytes(16), [fragment(8190, more=False, ident=4)])],
+    "first fragment without a header": [raw(17, b"", [fragment(0, more=True, ident=5)])],
+    "first fragment of half a TCP header": [raw(6, bytes(16), [fragment(0, more=True, ident=6)])],
+    "overlapping fragments": [
+        raw(17, WHOLE[:24], [fragment(0, more=True, ident=7)]),
+        raw(17, bytes(16), [fragment(2, more=True, ident=7)]),
+        raw(17, WHOLE[24:], [fragment(3, more=False, ident=7)]),
+    ],
+    "fragment twice": [
+        raw(17, WHOLE[:24], [fragment(0, more=True, ident=8)]),
+        raw(17, WHOLE[:24], [fragment(0, more=True, ident=8)]),
+        raw(17, WHOLE[24:], [fragment(3, more=False, ident=8)]),
+    ],
+    "routing header behind a fragment header": [
+        raw(
+            ROUTING,
+            bytes((17, 0, 5, 1)) + bytes(4) + WHOLE[:16],
+            [fragment(0, more=True, ident=9)],
+        ),
+        raw(ROUTING, WHOLE[16:], [fragment(3, more=False, ident=9)]),
+    ],
+    "an error about nobody's packet": [
+        raw(58, icmpv6.pack(OURS, KERNEL, 1, 4, 0, raw(17, bytes(8)))),
+    ],
+    "wrong checksum": [raw(17, WHOLE[:-1] + b"x")],
+    "no checksum": [raw(17, WHOLE[:6] + b"\0\0" + WHOLE[8:])],
+}
+Answer = tuple[int, int, int]
+
+
+def answers(packets: list[bytes]) -> list[Answer]:
+    """Return the errors among packets: type, code and what follows them."""
+    found: list[Answer] = []
+    for data in packets:
+        packet = ipv6.parse(memoryview(data))
+        if packet.proto != ipv6.ICMPV6:
+            continue
+        message = icmpv6.parse(packet)
+        if message.kind < icmpv6.FIRST_INFORMATIONAL:
+            found.append((message.kind, message.code, message.rest))
+    return found
+
+
+def ours(packets: list[bytes]) -> list[Answer]:
+    """Return what our host answers."""
+    bench = Bench6(address=KERNEL)
+    bench.know(OURS)
+    for packet in packets:
+        bench.arrive(frame6(packet))
+    return answers([bytes(packet.raw) for packet in bench.taken6()])
+
+
+def linux(netns: NetworkNamespace) -> dict[str, list[Answer]]:
+    """Return what the kernel answers to each."""
+    found: dict[str, list[Answer]] = {}
+
+    async def test(world: World) -> None:
+        # Errors to one destination come once a second else.
+        await world.run("sysctl -qw net.ipv6.icmp.ratelimit=0")
+        (link,) = await world.ip6("-0 link show tap0")
+        kernel_mac = parse_mac(link["address"])
+        heard: list[bytes] = []
+
+        class Ear:
+            def on_event(self, event: Event) -> None:
+                if isinstance(event, FrameSeen) and not event.sent:
+                    data = bytes(event.frame.data)
+                    if (
+                        data[12:14] == b"\x86\xdd"
+                        and data[38:54] == b"\xfd\x77" + bytes(13) + b"\2"
+                    ):
+                        heard.append(data[ethernet.HEADER_BYTES :])
+
+        world.host.observers.append(Ear())
+        for number, (name, packets) in enumerate(CASES.items()):
+            heard.clear()
+            mark = PING[number]
+            echo = icmpv6.pack(OURS, KERNEL, icmpv6.ECHO, 0, mark << 16, b"mark")
+            for packet in (*packets, raw(ipv6.ICMPV6, echo)):
+                frame = ethernet.pack(kernel_mac, MAC, ethernet.IPV6, packet)
+                world.interface.port.send(Frame(frame), world.now)
+            reply = mark.to_bytes(2, "big")
+            await world.here(
+                lambda reply=reply: any(
+                    data[40] == icmpv6.ECHO_REPLY and data[44:46] == reply for data in heard
+                ),
+                name,
+            )
+            found[name] = answers(heard)
+
+    in_world(netns, test)
+    return found
+
+
+def test_what_is_odd_is_answered_as_linux_answers_it(netns: NetworkNamespace) -> None:
+    theirs = linux(netns)
+    assert theirs["plain"] == [(1, 4, 0)]  # else it would be no test
+    assert sum(map(len, theirs.values())) > len(CASES) // 2
+    assert {name: ours(packets) for name, packets in CASES.items()} == theirs
