@@ -42,7 +42,7 @@ def arrived(
         if not hard:
             return "udp_error_not_heard"
         info = error.mtu_bytes
-    if socket.receives_errors:
+    if socket.wants_errors_of(quoted.dst):
         payload = bytes(quoted.payload[udp.HEADER_BYTES :])
         to = quoted.dst, dst_port
         origin = ORIGIN_ICMP6 if error.is_v6 else ORIGIN_ICMP
@@ -74,7 +74,7 @@ def too_large(socket: UdpSocket, dst: Ip, mtu_bytes: int) -> OSError:
     As Linux does it: without the payload, and with the port of the partner, not of one datagram.
     """
     number = errno.EMSGSIZE
-    if socket.receives_errors:
+    if socket.wants_errors_of(dst):
         port = socket.remote[1] if socket.remote is not None else 0
         mtu_bytes = min(mtu_bytes, 0xFFFF)
         socket.queue_error(

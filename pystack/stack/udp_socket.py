@@ -34,12 +34,15 @@ ORIGIN_ICMP: Final = 2
 ORIGIN_ICMP6: Final = 3
 
 
-def buffer_bytes(payload_bytes: int) -> int:
+def buffer_bytes(payload_bytes: int, src: int = UNSPECIFIED) -> int:
     """Return what a waiting datagram takes of its socket's buffer: what it takes on Linux.
 
     There it lies in a block of 576, 1,024, 2,048, ... or 16,384 bytes, with 379 bytes beside the
-    payload and 256 for what describes it; above that in pages of its own (skb->truesize).
+    payload (399 of IPv6) and 256 for what describes it; above that in pages of its own
+    (skb->truesize).
     """
+    if src >> 32:
+        payload_bytes += 20
     block_bytes = payload_bytes + 379
     if block_bytes <= 576:
         return 832
@@ -121,6 +124,7 @@ class UdpSocket:
         "on_readable",
         "receive_buffer_bytes",
         "receives_errors",
+        "receives_errors6",
         "remote",
         "reuse_address",
         "reuse_port",
@@ -139,6 +143,7 @@ class UdpSocket:
         self.broken: int | None = None  # errno of every call from now on: the host has no power
         self.errors: deque[QueuedError] = deque()
         self.receives_errors = False  # True: all errors are told, and queued (IP_RECVERR)
+        self.receives_errors6: bool | None = None  # the same of IPv6; None: as of IPv4
         self.on_readable: Callable[[], None] | None = None  # None: nobody wants to be told
         self.allow_broadcast = False
         self.reuse_address = self.reuse_port = False
@@ -185,7 +190,7 @@ class UdpSocket:
             return None
         payload, src, port, self.arrived_at = self._received.popleft()
         if self._received:
-            self._queued_bytes -= buffer_bytes(len(payload))
+            self._queued_bytes -= buffer_bytes(len(payload), src)
         else:
             self._queued_bytes = 0
         if self.arrivals is not None:
@@ -275,7 +280,7 @@ class UdpSocket:
         self, payload: bytes, src: Ip, src_port: int, dst: Ip, arrival: Arrival | None = None
     ) -> bool:
         """Queue a datagram for the owner; False where there is no room."""
-        cost = buffer_bytes(len(payload))
+        cost = buffer_bytes(len(payload), src)
         if self._queued_bytes and self._queued_bytes + cost > self.receive_buffer_bytes:
             self.dropped += 1
             return False
@@ -293,7 +298,7 @@ class UdpSocket:
         """Queue datagrams of one size, the last perhaps shorter; return (how many, no room for)."""
         parts = [payload[at : at + each_bytes] for at in range(0, len(payload), each_bytes)]
         count = len(parts)
-        cost = (count - 1) * buffer_bytes(each_bytes) + buffer_bytes(len(parts[-1]))
+        cost = (count - 1) * buffer_bytes(each_bytes, src) + buffer_bytes(len(parts[-1]), src)
         if self._queued_bytes + cost > self.receive_buffer_bytes:
             return count, sum(not self.deliver(part, src, src_port, dst) for part in parts)
         self._queued_bytes += cost
@@ -309,6 +314,11 @@ class UdpSocket:
         if self.local not in locals_of(dst):
             return False
         return self.all_groups or not is_multicast(dst) or (interface, dst) in self.groups
+
+    def wants_errors_of(self, dst: int) -> bool:
+        """Tell whether all errors about what was sent there are told (IP(V6)_RECVERR)."""
+        six = self.receives_errors6 if dst >> 32 else None
+        return self.receives_errors if six is None else six
 
     def fail(self, error: OSError) -> None:
         """Keep an error for the owner."""

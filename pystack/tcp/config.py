@@ -291,7 +291,7 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "keepalive_idle_s": _SOME_TIME,
     "keepalive_interval_s": _SOME_TIME,
     "keepalive_probes": _FROM_ONE,
-    "notsent_lowat_bytes": _Range(1, optional=True),
+    "notsent_lowat_bytes": _Range(1, (1 << 32) - 1, optional=True),
     "advise_retries": _FROM_ONE,
 }
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {

@@ -1,6 +1,7 @@
 """What the programs' tests share."""
 
 import pytest
+from like_linux import speech  # noqa: F401 - a fixture
 from worlds import Certificates
 
 

@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from inspect import isawaitable
 from typing import TypeVar
 
@@ -57,7 +57,7 @@ def on_ours(program: Callable[[], Awaitable[T]]) -> T:
     found: list[T] = []
 
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip="both") as net:
             net.link(net.host("a"), net.host("b"))
             found.append(await net.hosts["a"].run(program))
 
@@ -79,15 +79,39 @@ async def said(call: Callable[[], object]) -> str:
 
 
 MADE: list[Socket] = []  # to be closed
+# What programs of the comparison speak: IPv4, the same through sockets of IPv6, or IPv6
+SPEECHES = ("IPv4", "mapped", "IPv6")
+_speech = SPEECHES[0]
+_SIXES = {"0.0.0.0": "::", "127.0.0.1": "::1", "192.0.2.1": "2001:db8::1", "": ""}
+
+
+@pytest.fixture(params=SPEECHES)
+def speech(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Let `tcp`, `udp` and `at` be of one family after the other."""
+    global _speech
+    _speech = request.param
+    yield _speech
+    _speech = SPEECHES[0]
+
+
+def family() -> socket.AddressFamily:
+    return socket.AF_INET if _speech == "IPv4" else socket.AF_INET6
+
+
+def at(address: str, port: int) -> tuple[str, int]:
+    """Return the counterpart of an IPv4 address; IPv6 has but one of the loopback."""
+    if _speech == "mapped" and address:
+        address = f"::ffff:{address}"
+    return _SIXES.get(address, "::1") if _speech == "IPv6" else address, port
 
 
 def tcp() -> Socket:
-    MADE.append(trio.socket.socket())
+    MADE.append(trio.socket.socket(family()))
     return MADE[-1]
 
 
 def udp() -> Socket:
-    MADE.append(trio.socket.socket(type=socket.SOCK_DGRAM))
+    MADE.append(trio.socket.socket(family(), socket.SOCK_DGRAM))
     return MADE[-1]
 
 
@@ -106,7 +130,7 @@ async def listening(*options: tuple[int, int, int]) -> Socket:
     made = tcp()
     for option in options:
         made.setsockopt(*option)
-    await made.bind(("127.0.0.1", 0))
+    await made.bind(at("127.0.0.1", 0))
     made.listen(5)
     return made
 
@@ -120,8 +144,8 @@ async def connected() -> tuple[Socket, Socket, Socket]:
 
 async def partners() -> tuple[Socket, Socket]:
     one, two = udp(), udp()
-    await one.bind(("127.0.0.1", 0))
-    await two.bind(("127.0.0.1", 0))
+    await one.bind(at("127.0.0.1", 0))
+    await two.bind(at("127.0.0.1", 0))
     await one.connect(two.getsockname())
     await two.connect(one.getsockname())
     return one, two
@@ -151,8 +175,15 @@ def answers(written: Program) -> Callable[[], Awaitable[Answers]]:
     return run
 
 
+def hear_errors(made: Socket) -> None:
+    """Set IP_RECVERR, and IPV6_RECVERR where the socket has it."""
+    made.setsockopt(socket.IPPROTO_IP, 11, 1)
+    if made.family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, 25, 1)
+
+
 def without_ports(text: str) -> str:
-    return re.sub(r"\('([\d.]+)', \d{4,5}\)", r"('\1', port)", text)
+    return re.sub(r"\('([\da-f.:]+)', \d{4,5}(, 0, \d+)?\)", r"('\1', port\2)", text)
 
 
 def differing(written: Program, meant: set[int]) -> dict[int, tuple[str, str]]:

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 import trio
-from like_linux import Answers, Socket, on_both, real_linux, said, tcp, udp, without_ports
+from like_linux import Answers, Socket, at, on_both, real_linux, said, tcp, udp, without_ports
 
 SOL = socket.SOL_SOCKET
 UDP = socket.SOCK_DGRAM
@@ -55,8 +55,9 @@ class Chance:
 
 
 def _calls(tried: Socket, rng: Random) -> dict[str, Callable[[], object]]:
-    where = rng.choice(("127.0.0.1", "127.0.0.2", "0.0.0.0", "192.0.2.1")), rng.choice(PORTS)
-    to = "127.0.0.1", rng.choice(PORTS)
+    addresses = "127.0.0.1", "127.0.0.2", "0.0.0.0", "192.0.2.1"
+    where = at(rng.choice(addresses), rng.choice(PORTS))
+    to = at("127.0.0.1", rng.choice(PORTS))
     how = rng.choice((socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR))
     option = rng.choice((socket.SO_REUSEADDR, socket.SO_REUSEPORT, socket.SO_KEEPALIVE))
     flags = rng.choice((0, 0, socket.MSG_PEEK))
@@ -89,6 +90,7 @@ def _calls(tried: Socket, rng: Random) -> dict[str, Callable[[], object]]:
 
 @real_linux
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.usefixtures("speech")
 def test_calls_at_random_get_linuxs_answers(seed: int) -> None:
     async def run() -> Answers:
         chance = Chance(seed)

@@ -9,15 +9,7 @@ import struct
 
 import pytest
 import trio
-from like_linux import (
-    Ask,
-    Program,
-    Socket,
-    differing,
-    partners,
-    real_linux,
-    udp,
-)
+from like_linux import Ask, Program, Socket, at, differing, hear_errors, partners, real_linux, udp
 
 SOL, IP, TCP = socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_TCP
 UDP = socket.SOCK_DGRAM
@@ -41,8 +33,8 @@ async def datagrams(ask: Ask) -> None:
     await ask(one.accept)
     await ask(lambda: one.shutdown(socket.SHUT_RD))
     one = udp()
-    await ask(lambda: one.bind(("127.0.0.7", 0)))
-    await ask(lambda: one.bind(("127.0.0.7", 0)))
+    await ask(lambda: one.bind(at("127.0.0.7", 0)))
+    await ask(lambda: one.bind(at("127.0.0.7", 0)))
     where = one.getsockname()
     await ask(lambda: two.sendto(b"first", where))
     await ask(lambda: two.sendto(b"", where))
@@ -61,12 +53,12 @@ async def datagrams(ask: Ask) -> None:
         lambda: one.recvmsg(4, 0, socket.MSG_PEEK),
         lambda: one.recv(100),
         lambda: one.recv(9),
-        lambda: two.sendto(b"x", ("127.0.0.1", 0)),
+        lambda: two.sendto(b"x", at("127.0.0.1", 0)),
         lambda: two.sendto(bytes(65507), where),
         lambda: two.sendto(bytes(65508), where),
         lambda: two.sendto(b"x", socket.MSG_OOB, where),
         lambda: two.connect(where),
-        lambda: two.connect(("127.0.0.1", 9)),
+        lambda: two.connect(at("127.0.0.1", 9)),
         lambda: two.getpeername(),
         lambda: two.shutdown(socket.SHUT_WR),
         lambda: two.send(b"x"),
@@ -78,7 +70,7 @@ async def datagrams(ask: Ask) -> None:
 @program
 async def errors_of_datagrams(ask: Ask) -> None:
     closed = udp()
-    await closed.bind(("127.0.0.1", 0))
+    await closed.bind(at("127.0.0.1", 0))
     where = closed.getsockname()
     closed.close()
     unconnected, partner, asking = udp(), udp(), udp()
@@ -92,7 +84,7 @@ async def errors_of_datagrams(ask: Ask) -> None:
     await ask(lambda: partner.send(b"and sent"))
     await ask(lambda: partner.getsockopt(SOL, socket.SO_ERROR))
     await ask(lambda: partner.getsockopt(SOL, socket.SO_ERROR))
-    asking.setsockopt(IP, 11, 1)
+    hear_errors(asking)
     await ask(lambda: asking.sendto(b"anybody?", where))
     await ask(lambda: asking.recv(9))
     await ask(lambda: _told(asking, where[1]))
@@ -194,7 +186,7 @@ async def the_device(ask: Ask) -> None:
     await ask(lambda: made.setsockopt(SOL, 25, b"nosuch0"))
     await ask(lambda: made.setsockopt(SOL, 25, b"lo\0"))
     await ask(lambda: made.getsockopt(SOL, 25, 16))
-    await ask(lambda: made.bind(("127.0.0.1", 0)))
+    await ask(lambda: made.bind(at("127.0.0.1", 0)))
     other = udp()
     await other.sendto(b"heard", made.getsockname())
     await ask(lambda: made.recv(9))
@@ -205,10 +197,10 @@ async def the_device(ask: Ask) -> None:
 @program
 async def broadcasting(ask: Ask) -> None:
     made = udp()
-    await ask(lambda: made.sendto(b"x", ("127.255.255.255", 9)))
-    await ask(lambda: made.connect(("127.255.255.255", 9)))
+    await ask(lambda: made.sendto(b"x", at("127.255.255.255", 9)))
+    await ask(lambda: made.connect(at("127.255.255.255", 9)))
     made.setsockopt(SOL, socket.SO_BROADCAST, 1)
-    await ask(lambda: made.connect(("127.255.255.255", 9)))
+    await ask(lambda: made.connect(at("127.255.255.255", 9)))
 
 
 _QUOTES = "our ICMP errors quote 8 bytes of what they are about (RFC 792), Linux's up to 576"
@@ -221,8 +213,10 @@ MEANT: dict[tuple[str, int], str] = {
 
 @real_linux
 @pytest.mark.parametrize("written", PROGRAMS, ids=lambda written: written.__name__)
-def test_a_program_gets_linuxs_answers(written: Program) -> None:
+def test_a_program_gets_linuxs_answers(written: Program, speech: str) -> None:
     if written is the_device and os.geteuid() != 0:
         pytest.skip("Linux lets only root change or undo SO_BINDTODEVICE")
     meant = {number for known, number in MEANT if known == written.__name__}
+    if speech == "IPv6":  # ICMPv6 quotes all that there is room for
+        meant = set()
     assert differing(written, meant) == {}

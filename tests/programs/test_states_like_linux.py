@@ -1,6 +1,6 @@
 """Calls in states that programs seldom are in, on this machine's Linux and on a host of ours.
 
-What Linux answers is not written down: it is asked. No answer differs.
+What Linux answers is not written down: it is asked. Nothing that matters differs.
 """
 
 import errno
@@ -14,8 +14,10 @@ from like_linux import (
     Ask,
     Program,
     Socket,
+    at,
     connected,
     differing,
+    hear_errors,
     listening,
     partners,
     real_linux,
@@ -66,7 +68,7 @@ async def shut_down_before_there_is_a_connection(ask: Ask) -> None:
         # What a failed connection leaves is undone by the next but one.
         client = tcp()
         await ask(lambda: client.shutdown(how))  # noqa: B023
-        await ask(lambda: client.connect(("127.0.0.1", 9)))  # noqa: B023
+        await ask(lambda: client.connect(at("127.0.0.1", 9)))  # noqa: B023
         for _ in range(2):
             await ask(lambda: client.connect(server.getsockname()))  # noqa: B023
         await ask(lambda: client.send(b"x"))  # noqa: B023
@@ -77,7 +79,7 @@ async def shut_down_before_there_is_a_connection(ask: Ask) -> None:
 async def shut_down_while_connecting(ask: Ask) -> None:
     for how in SHUT:
         full, first, client = tcp(), tcp(), tcp()
-        await full.bind(("127.0.0.1", 0))
+        await full.bind(at("127.0.0.1", 0))
         full.listen(0)
         await first.connect(full.getsockname())
         told: list[str] = []
@@ -110,7 +112,7 @@ async def shut_down_while_connecting(ask: Ask) -> None:
 
 @program
 async def a_listener_that_ended(ask: Ask) -> None:
-    for address in (None, ("127.0.0.3", 0), ("0.0.0.0", 0)):
+    for address in (None, at("127.0.0.3", 0), at("0.0.0.0", 0)):
         server = tcp()
         if address is not None:
             await server.bind(address)
@@ -119,13 +121,13 @@ async def a_listener_that_ended(ask: Ask) -> None:
         await ask(lambda: server.shutdown(socket.SHUT_RD))  # noqa: B023
         await ask(lambda: server.getsockname() == name)  # noqa: B023
         await ask(lambda: server.recv(1))  # noqa: B023
-        await ask(lambda: server.bind(("127.0.0.5", 0)))  # noqa: B023
+        await ask(lambda: server.bind(at("127.0.0.5", 0)))  # noqa: B023
         await ask(server.getsockname)
-        await ask(lambda: server.bind(("127.0.0.5", 0)))  # noqa: B023
+        await ask(lambda: server.bind(at("127.0.0.5", 0)))  # noqa: B023
         await ask(lambda: server.listen(1))  # noqa: B023
     later = tcp()
     later.setsockopt(IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
-    for address in (("127.0.0.3", 0), ("127.0.0.4", 0)):
+    for address in (at("127.0.0.3", 0), at("127.0.0.4", 0)):
         await ask(lambda: later.bind(address))  # noqa: B023
         await ask(later.getsockname)
 
@@ -141,7 +143,7 @@ async def a_port_bound_everywhere_and_connected_from_one_address(ask: Ask) -> No
             for made, option in ((first, one), (second, two)):
                 if option:
                     made.setsockopt(SOL, option, 1)
-            await first.bind((local, 0))
+            await first.bind(at(local, 0))
             port = first.getsockname()[1]
             await first.connect(server.getsockname())
             (await server.accept())[0].close()
@@ -230,15 +232,15 @@ async def the_urgent_byte_and_the_end(ask: Ask) -> None:
 async def datagrams_from_the_usual_address(ask: Ask) -> None:
     for to in ("127.0.0.77", "127.0.0.1", ""):
         receiver, unconnected, partner = udp(), udp(), udp()
-        await receiver.bind((to, 0))
-        where = to or "127.0.0.9", receiver.getsockname()[1]
+        await receiver.bind(at(to, 0))
+        where = at(to or "127.0.0.9", receiver.getsockname()[1])
         await unconnected.sendto(b"x", where)
         await ask(lambda: receiver.recvfrom(9))  # noqa: B023
         await partner.connect(where)
         await ask(partner.getsockname)
         await partner.send(b"x")
         await ask(lambda: receiver.recvfrom(9))  # noqa: B023
-        await partner.connect(("127.0.0.3", 9))
+        await partner.connect(at("127.0.0.3", 9))
         await ask(partner.getsockname)
 
 
@@ -252,12 +254,12 @@ async def broadcasts_to_several(ask: Ask) -> None:
     sender, one, many = udp(), udp(), udp()
     sender.setsockopt(SOL, socket.SO_BROADCAST, 1)
     for address in ("127.255.255.255", "127.0.0.1"):
-        await ask(lambda: sender.sendto(b"b", (address, port)))  # noqa: B023
+        await ask(lambda: sender.sendto(b"b", at(address, port)))  # noqa: B023
         for hearer in hearers:
             await ask(lambda: hearer.recvfrom(9))  # noqa: B023
     # From a socket bound to the broadcast address itself
-    await one.bind(("127.0.0.1", 0))
-    await many.bind(("127.255.255.255", 0))
+    await one.bind(at("127.0.0.1", 0))
+    await many.bind(at("127.255.255.255", 0))
     await ask(lambda: many.sendto(b"z", one.getsockname()))
     await ask(lambda: one.recvfrom(9))
 
@@ -303,15 +305,17 @@ async def room_for_datagrams(ask: Ask) -> None:
 async def too_large_for_any_datagram(ask: Ask) -> None:
     for connect in (False, True):
         made = udp()
-        made.setsockopt(IP, 11, 1)  # IP_RECVERR
+        hear_errors(made)
         if connect:
-            await made.connect(("127.0.0.1", 9))
+            await made.connect(at("127.0.0.1", 9))
         for size in (65_508, 65_535, 65_536):
-            await ask(lambda: made.sendto(bytes(size), ("127.0.0.1", 8)))  # noqa: B023
+            await ask(lambda: made.sendto(bytes(size), at("127.0.0.1", 8)))  # noqa: B023
             await ask(lambda: _with_messages(made, MSG_ERRQUEUE))  # noqa: B023
 
 
 @real_linux
 @pytest.mark.parametrize("written", PROGRAMS, ids=lambda written: written.__name__)
-def test_a_program_gets_linuxs_answers(written: Program) -> None:
-    assert differing(written, set()) == {}
+def test_a_program_gets_linuxs_answers(written: Program, speech: str) -> None:
+    # The MTU that IPv6 is told with EMSGSIZE is that of `lo`: 65,536 on Linux, 65,535 here
+    of_lo = speech == "IPv6" and written is too_large_for_any_datagram
+    assert differing(written, {3, 5, 9, 11} if of_lo else set()) == {}

@@ -11,8 +11,10 @@ from like_linux import (
     Ask,
     Program,
     accept,
+    at,
     connected,
     differing,
+    family,
     kept,
     listening,
     partners,
@@ -48,12 +50,12 @@ async def a_new_stream(ask: Ask) -> None:
         lambda: made.shutdown(socket.SHUT_RDWR),
         lambda: made.shutdown(7),
         lambda: made.getsockopt(SOL, socket.SO_ERROR),
-        lambda: made.connect(("127.0.0.1", 0)),
+        lambda: made.connect(at("127.0.0.1", 0)),
         lambda: made.recv(1),
         lambda: made.send(b"x"),
         lambda: made.listen(1),
-        lambda: made.connect(("127.0.0.1", 0)),
-        lambda: made.connect(("127.0.0.1", 0)),
+        lambda: made.connect(at("127.0.0.1", 0)),
+        lambda: made.connect(at("127.0.0.1", 0)),
         made.close,
         made.getsockname,
     ):
@@ -63,14 +65,14 @@ async def a_new_stream(ask: Ask) -> None:
 @program
 async def binding_and_listening_twice(ask: Ask) -> None:
     one, two, three = tcp(), tcp(), tcp()
-    await ask(lambda: one.bind(("127.0.0.9", 0)))
-    await ask(lambda: one.bind(("127.0.0.9", 0)))
-    await ask(lambda: one.bind(("192.0.2.1", 0)))
-    await ask(lambda: two.bind(("192.0.2.1", 0)))
+    await ask(lambda: one.bind(at("127.0.0.9", 0)))
+    await ask(lambda: one.bind(at("127.0.0.9", 0)))
+    await ask(lambda: one.bind(at("192.0.2.1", 0)))
+    await ask(lambda: two.bind(at("192.0.2.1", 0)))
     where = one.getsockname()
     await ask(lambda: two.bind(where))
-    await ask(lambda: two.bind(("0.0.0.0", where[1])))
-    await ask(lambda: two.bind(("127.0.0.8", where[1])))
+    await ask(lambda: two.bind(at("0.0.0.0", where[1])))
+    await ask(lambda: two.bind(at("127.0.0.8", where[1])))
     await ask(lambda: one.listen(1))
     await ask(lambda: one.listen(2))
     await ask(lambda: one.connect(where))
@@ -85,7 +87,7 @@ async def binding_and_listening_twice(ask: Ask) -> None:
     await ask(lambda: two.connect(where))
     await ask(two.getpeername)
     await ask(lambda: two.listen(1))
-    await ask(lambda: two.bind(("127.0.0.1", 0)))
+    await ask(lambda: two.bind(at("127.0.0.1", 0)))
 
 
 @program
@@ -93,13 +95,13 @@ async def addresses_that_are_shared(ask: Ask) -> None:
     for kind in (socket.SOCK_STREAM, UDP):
         for first in (0, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
             for second in (0, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-                one, two = trio.socket.socket(type=kind), trio.socket.socket(type=kind)
+                one, two = (trio.socket.socket(family(), kind) for _ in range(2))
                 for each, option in ((one, first), (two, second)):
                     if option:
                         each.setsockopt(SOL, option, 1)
-                await one.bind(("127.0.0.1", 0))
+                await one.bind(at("127.0.0.1", 0))
                 port = one.getsockname()[1]
-                await ask(lambda: two.bind(("127.0.0.1", port)))  # noqa: B023 - called at once
+                await ask(lambda: two.bind(at("127.0.0.1", port)))  # noqa: B023 - called at once
                 if kind != UDP:
                     await ask(lambda: one.listen(1))  # noqa: B023
                     await ask(lambda: two.listen(1))  # noqa: B023
@@ -138,7 +140,7 @@ async def resets(ask: Ask) -> None:
     await ask(lambda: client.send(b"x"))
     await ask(client.getpeername)
     await ask(lambda: client.shutdown(socket.SHUT_WR))
-    await ask(lambda: client.connect(("127.0.0.1", 9)))
+    await ask(lambda: client.connect(at("127.0.0.1", 9)))
     _, client, accepted = await connected()
     reset(accepted)
     await trio.sleep(0.01)
@@ -220,8 +222,8 @@ async def receiving_in_all_ways(ask: Ask) -> None:
         lambda: accepted.recv(-1),
         lambda: accepted.recv(100),
         lambda: accepted.recv(100, socket.MSG_PEEK),
-        lambda: accepted.sendto(b"x", ("127.0.0.1", 1)),
-        lambda: accepted.sendto(b"x", 0, ("127.0.0.1", 1)),
+        lambda: accepted.sendto(b"x", at("127.0.0.1", 1)),
+        lambda: accepted.sendto(b"x", 0, at("127.0.0.1", 1)),
         lambda: client.recv(9),
         lambda: client.send(b""),
     ):
@@ -362,6 +364,7 @@ MEANT: dict[tuple[str, int], str] = {}
 
 @real_linux
 @pytest.mark.parametrize("written", PROGRAMS, ids=lambda written: written.__name__)
+@pytest.mark.usefixtures("speech")
 def test_a_program_gets_linuxs_answers(written: Program) -> None:
     meant = {number for known, number in MEANT if known == written.__name__}
     assert differing(written, meant) == {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from like_linux import on_both, on_linux_since
+from like_linux import at, family, on_both, on_linux_since
 from worlds import in_virtual_time
 
 import pystack
@@ -43,8 +43,8 @@ def said(call: Callable[[], object]) -> str:
 
 
 async def connected() -> tuple[Socket, Socket, Socket]:
-    listening, client = trio.socket.socket(), trio.socket.socket()
-    await listening.bind(("127.0.0.1", 0))
+    listening, client = trio.socket.socket(family()), trio.socket.socket(family())
+    await listening.bind(at("127.0.0.1", 0))
     listening.listen(5)
     await client.connect(listening.getsockname())
     accepted, _ = await listening.accept()
@@ -60,7 +60,7 @@ async def ask(tried: int, name: int) -> Answers:
     """Ask all of one option of a socket that is new, listens, connected or accepted (0 to 3)."""
     answers = {}
     for value in (None, *VALUES, *ODD):
-        sockets = (trio.socket.socket(), *await connected())
+        sockets = (trio.socket.socket(family()), *await connected())
         asked = sockets[tried]
         if value is None:
             answers["as it is"] = said(lambda asked=asked: asked.getsockopt(TCP, name))  # type: ignore[misc]
@@ -90,6 +90,7 @@ DIFFERENT: dict[tuple[int, int], tuple[str, ...]] = {
 @real_linux
 @pytest.mark.parametrize("tried", range(4), ids=("new", "listening", "connected", "accepted"))
 @pytest.mark.parametrize("option", WORKING, ids=lambda option: option.name)
+@pytest.mark.usefixtures("speech")
 def test_an_option_is_set_refused_and_read_as_by_linux(tried: int, option: Option) -> None:
     async def program() -> Answers:
         return await ask(tried, option.number)
@@ -120,8 +121,8 @@ def test_the_largest_segment_of_either_end_bounds_both() -> None:
     async def program() -> Answers:
         found = {}
         for of_client, of_listener in ((0, 700), (700, 0), (600, 700), (900, 300)):
-            listening, client = trio.socket.socket(), trio.socket.socket()
-            await listening.bind(("127.0.0.1", 0))
+            listening, client = trio.socket.socket(family()), trio.socket.socket(family())
+            await listening.bind(at("127.0.0.1", 0))
             listening.setsockopt(TCP, socket.TCP_MAXSEG, of_listener)
             client.setsockopt(TCP, socket.TCP_MAXSEG, of_client)
             listening.listen()
@@ -146,8 +147,8 @@ def is_ready(one: Socket) -> bool:
 @real_linux
 def test_a_listener_that_defers_is_ready_when_text_has_come() -> None:
     async def program() -> Answers:
-        listening, client = trio.socket.socket(), trio.socket.socket()
-        await listening.bind(("127.0.0.1", 0))
+        listening, client = trio.socket.socket(family()), trio.socket.socket(family())
+        await listening.bind(at("127.0.0.1", 0))
         listening.setsockopt(TCP, socket.TCP_DEFER_ACCEPT, 20)
         listening.listen()
         await client.connect(listening.getsockname())

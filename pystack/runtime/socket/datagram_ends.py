@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip, is_v6
+from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast, is_v6
 from pystack.core.errors import error_of
 from pystack.runtime.socket import error_queue
 from pystack.runtime.socket import option_numbers as numbers
@@ -85,9 +85,7 @@ class DatagramEnd(SocketEnd):
 
     def bind(self, local: Ip, port: int) -> None:
         """Take a port. OSError: EINVAL, EADDRINUSE, EADDRNOTAVAIL."""
-        self.check_local(local)
-        if self.socket is not None:
-            raise error_of(errno.EINVAL)
+        self.check_local(local, bound=self.socket is not None)
         self._open(local, port)
 
     def connect(self, remote: Ip, port: int) -> None:
@@ -156,7 +154,7 @@ class DatagramEnd(SocketEnd):
     ) -> int:
         """Send a datagram, or a part of one (MSG_MORE, UDP_CORK)."""
         udp = self._opened()  # it has a port afterwards, whatever comes of this
-        if flags & MSG_OOB:
+        if flags & MSG_OOB and not self.is_v6:
             raise error_of(errno.EOPNOTSUPP)
         if len(view) > 0xFFFF:
             raise error_of(errno.EMSGSIZE)
@@ -172,6 +170,8 @@ class DatagramEnd(SocketEnd):
             to = destination(where[0]), where[1]
             if self.is_v6:
                 self._check_version(udp, to[0])
+        if flags & MSG_OOB and not is_v6(to[0]):  # IPv6 does not look at it, as in Linux
+            raise error_of(errno.EOPNOTSUPP)
         if self._sends_plainly and not flags and not messages and self._corked is None:
             udp.send_to(bytes(view), *to, self.host.now(), *self.own_of(to[0]))
             return len(view)
@@ -217,11 +217,15 @@ class DatagramEnd(SocketEnd):
         """Return fields and TTL of datagrams to there; None: those of the port."""
         if self._mapped is None or is_v6(remote):
             return None, None
-        return self._mapped
+        fields, ttl = self._mapped
+        return fields, None if is_multicast(remote) else ttl
 
     def _check_version(self, udp: UdpSocket, remote: Ip) -> None:
-        """Raise OSError (ENETUNREACH) where it is bound to an address of the other version."""
-        if not is_wild(udp.local) and is_v6(udp.local) is not is_v6(remote):
+        """Raise OSError (ENETUNREACH) where what it is bound to is no source for IPv6's sockets."""
+        local = udp.local
+        if not is_wild(local) and (
+            is_v6(local) is not is_v6(remote) or (self.is_v6 and self.host.stack.is_many(local))
+        ):
             raise error_of(errno.ENETUNREACH)
 
     # the port
@@ -255,8 +259,10 @@ class DatagramEnd(SocketEnd):
         if self.is_v6:
             udp.all_groups = self.flag(IPV6, numbers.IPV6_MULTICAST_ALL)
         udp.ttl = self._ttl(*_HOPS if self.is_v6 else _TTL)
-        udp.receives_errors = self.receives_errors
-        if not udp.receives_errors:
+        udp.receives_errors = self.flag(IP, numbers.IP_RECVERR)
+        if self.is_v6:
+            udp.receives_errors6 = self.flag(IPV6, numbers.IPV6_RECVERR)
+        if not (udp.receives_errors or udp.receives_errors6):
             udp.errors.clear()
         udp.want_arrivals(wanted=any(options.number(*key) for key in ARRIVALS))
         if options.is_set(SOCKET, numbers.SO_RCVBUF):

@@ -75,7 +75,7 @@ def wishes(end: DatagramEnd, messages: Iterable[Message], flags: int, remote: Ip
             segment_bytes = _number_of(view, 2)
         elif level == IPV6 and end.is_v6:
             fields, ttl = _wish6(end, name, view, fields or usual, ttl, remote)
-        elif is_v6(remote):
+        elif is_v6(remote) and level != UDP:
             continue  # as Linux, which leaves to IPv4 what is for IPv4
         elif (level, name) == (IP, numbers.IP_TTL):
             ttl = _number_of(view, 4)

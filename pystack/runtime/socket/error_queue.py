@@ -22,7 +22,7 @@ from pystack.runtime.socket.option_numbers import (
 )
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, Option
 from pystack.runtime.socket.socket_addresses import packed, shown
-from pystack.runtime.socket.sockets import MSG_ERRQUEUE, MSG_TRUNC, Received
+from pystack.runtime.socket.sockets import MSG_ERRQUEUE, MSG_TRUNC, ControlMessage, Received
 from pystack.stack import notices
 from pystack.stack.extended_errors import extended_error_of
 from pystack.stack.notices import Kind, Notice, Notices
@@ -43,19 +43,16 @@ _KNOWN_STAMPS: Final = (
     | notices.OPT_ID_TCP
 )
 _TIMES: Final = struct.Struct("@6l")
-_NOBODY: Final = bytes(16)  # who is to blame, as an address
 
 
 def of_datagram(queued: QueuedError, size: int, family: int) -> Received:
     """Return an error of a datagram socket as recvmsg(2) gives it: ip(7), IP_RECVERR."""
-    data = extended_error_of(queued).pack()
-    is_v6 = family == socket.AF_INET6
-    nobody = bytes(28 if is_v6 else 16)
-    data += nobody if queued.origin == ORIGIN_LOCAL else packed(queued.offender, 0, family)
+    local = queued.origin == ORIGIN_LOCAL
+    offender = None if local else packed(queued.offender, 0, family)
     return Received(
         queued.payload[:size],
         min(len(queued.payload), size),
-        [(IPV6, IPV6_RECVERR, data) if is_v6 else (IP, IP_RECVERR, data)],
+        [_error(queued, family, offender)],
         MSG_ERRQUEUE | (MSG_TRUNC if len(queued.payload) > size else 0),
         shown(*queued.dst, family),
     )
@@ -96,12 +93,22 @@ def take(end: StreamEnd) -> Received | None:
     if end.notices is None or not end.notices.queue:
         return None
     notice = end.notices.queue.popleft()
-    error = IP, IP_RECVERR, extended_error_of(notice).pack() + _NOBODY
+    error = _error(notice, end.family)
     if notice.kind is Kind.COPIED:
         return Received(b"", 0, [error], MSG_ERRQUEUE)
     # The packet itself, which Linux hands back, is not kept: it counts as cut off.
     flags = MSG_ERRQUEUE if notice.alone else MSG_ERRQUEUE | MSG_TRUNC
     return Received(b"", 0, [_stamp(end.host, notice), error], flags)
+
+
+def _error(
+    entry: QueuedError | Notice, family: int, offender: bytes | None = None
+) -> ControlMessage:
+    """Return what an entry says, and the address of who said so; None: nobody."""
+    data = extended_error_of(entry).pack()
+    if family == socket.AF_INET:
+        return IP, IP_RECVERR, data + (offender or bytes(16))
+    return IPV6, IPV6_RECVERR, data + (offender or bytes(28))
 
 
 def _told(end: StreamEnd) -> None:

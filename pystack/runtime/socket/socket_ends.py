@@ -97,18 +97,18 @@ class SocketEnd:
         """Return what stands for all addresses that it can hear at."""
         return UNSPECIFIED6 if self.v6_only else nowhere(self.family)
 
-    def check_local(self, local: Ip) -> None:
-        """Raise OSError (EADDRNOTAVAIL) for an address that it cannot be bound to."""
+    def check_local(self, local: Ip, *, bound: bool) -> None:
+        """Raise OSError for an address that it cannot be bound to: EADDRNOTAVAIL, EINVAL.
+
+        `bound`: it is already; IPv6 looks at that first, as in Linux.
+        """
         stack = self.host.stack
+        if bound and self.is_v6:
+            raise error_of(errno.EINVAL)
         if not (self.foreign or is_wild(local) or stack.is_own(local) or stack.is_many(local)):
             raise error_of(errno.EADDRNOTAVAIL, format_on(stack, local))
-
-    @property
-    def receives_errors(self) -> bool:
-        """Tell whether it hears of all that ICMP says."""
-        if self.is_v6 and self.flag(IPV6, numbers.IPV6_RECVERR):
-            return True
-        return self.flag(IP, numbers.IP_RECVERR)
+        if bound:
+            raise error_of(errno.EINVAL)
 
     @property
     def foreign(self) -> bool:

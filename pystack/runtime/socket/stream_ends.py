@@ -12,7 +12,7 @@ from pystack.core.addresses import UNSPECIFIED, Ip, is_v6
 from pystack.core.errors import error_of
 from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
 from pystack.runtime.socket import option_numbers as numbers
-from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
+from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket.socket_addresses import Place, is_wild, nowhere
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import SocketOptions
@@ -27,7 +27,7 @@ from pystack.runtime.socket.sockets import (
     Received,
 )
 from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
-from pystack.runtime.socket.tcp_sockopts import Changes, Key, with_fast_open
+from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_space
@@ -99,12 +99,10 @@ class StreamEnd(SocketEnd):
 
     def bind(self, local: Ip, port: int) -> None:
         """Take an address and a port. OSError: EADDRNOTAVAIL, EINVAL, EADDRINUSE."""
-        self.check_local(local)
         connected = self.socket
         in_use = connected is not None and connected.connection.state not in OVER
         has_port = self.bound is not None and self.bound[1] != 0
-        if has_port or in_use or self.listener is not None:
-            raise error_of(errno.EINVAL)
+        self.check_local(local, bound=has_port or in_use or self.listener is not None)
         self._port_given, self._bound_again = port != 0, connected is not None
         self._last_port = 0
         if port or not self.flag(IP, numbers.IP_BIND_ADDRESS_NO_PORT):
@@ -383,24 +381,10 @@ class StreamEnd(SocketEnd):
             tcp_sockopts.switch(connected.connection, key, number(*key))
         if not number(TCP, numbers.TCP_QUICKACK):
             tcp_sockopts.switch(connected.connection, (TCP, numbers.TCP_QUICKACK), 0)
-        if self.options.is_set(*self.tos_key):
-            ip_fields.set_tos(connected, max(number(*self.tos_key), 0))
-        self._set_ttl(number(*self.ttl_key) if self.options.is_set(*self.ttl_key) else -1)
-
-    @property
-    def tos_key(self) -> Key:
-        """Return the option that its packets have the type of service from."""
-        return (IPV6, numbers.IPV6_TCLASS) if self.speaks_v6 else (IP, numbers.IP_TOS)
-
-    @property
-    def ttl_key(self) -> Key:
-        """Return the option that its packets have the time to live from."""
-        return (IPV6, numbers.IPV6_UNICAST_HOPS) if self.speaks_v6 else (IP, numbers.IP_TTL)
-
-    @property
-    def speaks_v6(self) -> bool:
-        """Tell whether its connection is one of IPv6; not one to a mapped address."""
-        return self.is_v6 and (self.socket is None or is_v6(self.socket.remote))
+        tos_key, ttl_key = stream_state.tos_key(self), stream_state.ttl_key(self)
+        if self.options.is_set(*tos_key):
+            ip_fields.set_tos(connected, max(number(*tos_key), 0))
+        self._set_ttl(number(*ttl_key) if self.options.is_set(*ttl_key) else -1)
 
     def _set_ttl(self, ttl: int) -> None:
         if self.socket is not None and 1 <= ttl <= 255:
@@ -414,7 +398,7 @@ class StreamEnd(SocketEnd):
 
     def _on_error(self, error: SoftError) -> None:
         # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
-        if error.reason == "icmp" and self.receives_errors:
+        if error.reason == "icmp" and self.flag(*stream_state.errors_key(self)):
             self.soft_error = error.number
             self.became_readable()
             self.became_writable()
@@ -473,9 +457,9 @@ class StreamEnd(SocketEnd):
             connection = self.socket.connection
             if tcp_sockopts.switch(connection, key, number):
                 self.host.tcp.pump(self.socket, self.host.now())
-            elif key == self.tos_key:
+            elif key == stream_state.tos_key(self):
                 ip_fields.set_tos(self.socket, max(number, 0))
-            elif key == self.ttl_key:
+            elif key == stream_state.ttl_key(self):
                 self._set_ttl(self.host.tcp.config.ttl if number == -1 else number)
         return found
 

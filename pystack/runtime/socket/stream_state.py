@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.addresses import is_v6
 from pystack.core.errors import error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket import tcp_sockopts
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
 from pystack.runtime.socket.sockets import MSG_OOB, MSG_TRUNC, Received
+from pystack.runtime.socket.tcp_sockopts import Key
 from pystack.tcp import send_space, urgent
 from pystack.tcp.states import TcpState
 
@@ -28,6 +30,26 @@ _HEADERS4_BYTES: Final = 40  # of IP and TCP, without options
 _HEADERS_BYTES: Final = 60
 
 
+def speaks_v6(end: StreamEnd) -> bool:
+    """Tell whether its connection is one of IPv6; not one to a mapped address."""
+    return end.is_v6 and (end.socket is None or is_v6(end.socket.remote))
+
+
+def tos_key(end: StreamEnd) -> Key:
+    """Return the option that its packets have the type of service from."""
+    return (IPV6, numbers.IPV6_TCLASS) if speaks_v6(end) else (IP, numbers.IP_TOS)
+
+
+def ttl_key(end: StreamEnd) -> Key:
+    """Return the option that its packets have the time to live from."""
+    return (IPV6, numbers.IPV6_UNICAST_HOPS) if speaks_v6(end) else (IP, numbers.IP_TTL)
+
+
+def errors_key(end: StreamEnd) -> Key:
+    """Return the option by which it hears of soft errors."""
+    return (IPV6, numbers.IPV6_RECVERR) if speaks_v6(end) else (IP, numbers.IP_RECVERR)
+
+
 def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
     """Return an option that says something of a stream; None for others."""
     if row.key == (SOCKET, numbers.SO_ACCEPTCONN):
@@ -38,11 +60,11 @@ def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
             raise error_of(errno.ENOTCONN)
         path_mss = connected.connection.tcb.path_mss
         mtu_bytes = connected.route.interface.mtu_bytes
-        headers_bytes = _HEADERS_BYTES if end.speaks_v6 else _HEADERS4_BYTES
+        headers_bytes = _HEADERS_BYTES if speaks_v6(end) else _HEADERS4_BYTES
         return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + headers_bytes)
-    if connected is not None and row.key == end.ttl_key:
+    if connected is not None and row.key == ttl_key(end):
         return connected.ip.ttl
-    if connected is not None and row.key == end.tos_key:
+    if connected is not None and row.key == tos_key(end):
         return connected.ip.tos
     if row.key == (IP, numbers.IP_TTL) and end.options.number(*row.key) < 1:
         return end.host.tcp.config.ttl
