@@ -5,6 +5,7 @@ import trio
 
 import pystack
 from pystack.tcp.config import TcpConfig
+from pystack.topology.addressing import IpVersions
 
 PORT = 9
 SIZE = 300_000
@@ -35,19 +36,22 @@ async def upload(client: pystack.Host, server: pystack.Host) -> tuple[float, int
     return trio.current_time() - began_at, mss
 
 
-def test_a_second_connection_begins_with_what_the_first_found() -> None:
+@pytest.mark.parametrize(("ip", "mtu_bytes", "headers_bytes"), [("4", 1000, 40), ("6", 1300, 60)])
+def test_a_second_connection_begins_with_what_the_first_found(
+    ip: IpVersions, mtu_bytes: int, headers_bytes: int
+) -> None:
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip=ip) as net:
             client, server = net.host("client"), net.host("server")
             router, other = net.router("r"), net.router("s")
             net.link(client, router, delay="5ms")
-            net.link(router, other, delay="5ms", mtu_bytes=1000)
+            net.link(router, other, delay="5ms", mtu_bytes=mtu_bytes)
             net.link(other, server, delay="5ms")
             lost = []
             for _ in range(2):
                 before = router.counters["forward_needs_fragmentation"]
                 _, mss = await upload(client, server)
-                assert mss == 1000 - 40 - 12
+                assert mss == mtu_bytes - headers_bytes - 12
                 lost.append(router.counters["forward_needs_fragmentation"] - before)
             assert lost[0] > 0
             assert lost[1] == 0
@@ -82,16 +86,21 @@ def test_paths_of_few_bytes_get_through_cut_by_the_routers_where_need_be(
     pystack.run(main)
 
 
-@pytest.mark.parametrize("largest", [600, 1100, 1300, 1492])
-def test_a_link_that_swallows_large_packets_is_got_over(largest: int) -> None:
+@pytest.mark.parametrize(
+    ("ip", "largest"),
+    [("4", 600), ("4", 1100), ("4", 1300), ("4", 1492), ("6", 1280), ("6", 1300), ("6", 1492)],
+)
+def test_a_link_that_swallows_large_packets_is_got_over(ip: IpVersions, largest: int) -> None:
+    headers_bytes = 40 if ip == "4" else 60
+
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip=ip) as net:
             client, server = net.host("client"), net.host("server")
             link = net.link(client, server, delay="10ms", mtu=str(largest))
             client.tcp.config = TcpConfig(mtu_probing=1)
             took_s, mss = await upload(client, server)
-            assert mss <= largest - 52
-            assert mss > 0.8 * (largest - 52)
+            assert mss <= largest - headers_bytes - 12
+            assert mss > 0.8 * (largest - headers_bytes - 12)
             assert took_s < 20
             assert link.counters["link_mtu"] > 0
 

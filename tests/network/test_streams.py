@@ -24,6 +24,10 @@ def in_virtual_time(program: Program) -> None:
     in_network(program)
 
 
+def over_ipv6(program: Program) -> None:
+    in_network(program, ip="6")
+
+
 def in_real_time(program: Program) -> None:
     async def main() -> None:
         async with pystack.Network(seed=0) as net:
@@ -32,7 +36,7 @@ def in_real_time(program: Program) -> None:
     trio.run(main)
 
 
-both_times = pytest.mark.parametrize("run", [in_virtual_time, in_real_time])
+both_times = pytest.mark.parametrize("run", [in_virtual_time, over_ipv6, in_real_time])
 
 
 @both_times

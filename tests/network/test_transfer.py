@@ -12,6 +12,7 @@ from pystack.runtime.streams import TcpStream
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.states import TcpState
+from pystack.topology.addressing import IpVersions
 
 SEEDS_IN_A_CHUNK = 24
 # Where three of ten frames are lost, ARP's too, fifteen tries in a row can fail: no giving up here.
@@ -66,7 +67,14 @@ def connections(wire: Pair) -> list[TcpInfo]:
 
 
 def one_seed(
-    seed: int, trouble: Trouble, config: TcpConfig, *, size: int, mtu_bytes: int, slow: bool
+    seed: int,
+    trouble: Trouble,
+    config: TcpConfig,
+    *,
+    size: int,
+    mtu_bytes: int,
+    slow: bool,
+    ip: IpVersions = "4",
 ) -> None:
     async def program(net: pystack.Network) -> None:
         wire = pair(net, trouble, seed=seed, delay_s=0.01, mtu_bytes=mtu_bytes)
@@ -84,26 +92,27 @@ def one_seed(
         assert len(net.driver.scheduler) == 0
 
     try:
-        in_network(program, seed=seed)
+        in_network(program, seed=seed, ip=ip)
     except BaseException as error:
         error.add_note(f"seed {seed}")
         raise
 
 
 @pytest.mark.parametrize("chunk", range(3))
-@pytest.mark.parametrize("mtu_bytes", [576, 1500])
+@pytest.mark.parametrize(("ip", "mtu_bytes"), [("4", 576), ("4", 1500), ("6", 1280)])
 @pytest.mark.parametrize("wire", WIRES)
 def test_data_arrives_whole_in_both_directions_at_once(
-    wire: str, mtu_bytes: int, chunk: int
+    wire: str, ip: IpVersions, mtu_bytes: int, chunk: int
 ) -> None:
     for seed in range(SEEDS_IN_A_CHUNK * chunk, SEEDS_IN_A_CHUNK * (chunk + 1)):
-        one_seed(seed, WIRES[wire], PATIENT, size=25_000, mtu_bytes=mtu_bytes, slow=False)
+        one_seed(seed, WIRES[wire], PATIENT, size=25_000, mtu_bytes=mtu_bytes, slow=False, ip=ip)
 
 
+@pytest.mark.parametrize("ip", ["4", "6"])
 @pytest.mark.parametrize("wire", ["perfect", "twice", "loss-5", "loss-15"])
-def test_with_tiny_buffers_and_a_slow_reader_too(wire: str) -> None:
+def test_with_tiny_buffers_and_a_slow_reader_too(wire: str, ip: IpVersions) -> None:
     for seed in range(SEEDS_IN_A_CHUNK):
-        one_seed(seed, WIRES[wire], TINY, size=12_000, mtu_bytes=1500, slow=True)
+        one_seed(seed, WIRES[wire], TINY, size=12_000, mtu_bytes=1500, slow=True, ip=ip)
 
 
 @pytest.mark.parametrize("congestion", ["cubic", "newreno", "bbr", "dctcp", "fixed", "fixed:1"])

@@ -13,15 +13,17 @@ from pystack.link.wrap import WrappedPort
 from pystack.runtime.host import Host
 from pystack.runtime.streams import TcpStream
 from pystack.tcp.config import TcpConfig
-from pystack.wire import ethernet
+from pystack.topology.addressing import IpVersions
+from pystack.wire import ethernet, ipv6
 from pystack.wire.frame import Frame
 
 PORT = 80
+_ARP, _IPV6 = (kind.to_bytes(2, "big") for kind in (ethernet.ARP, ethernet.IPV6))
 
 
 @dataclass(slots=True, kw_only=True)
 class Trouble:
-    """What may happen to a frame, as probabilities; ARP is left in peace."""
+    """What may happen to a frame, as probabilities; ARP and ICMPv6 are left in peace."""
 
     loss: float = 0.0
     duplicate: float = 0.0
@@ -41,7 +43,8 @@ class SpoiledPort(WrappedPort):
         self._rng = rng
 
     def send(self, frame: Frame, now: float) -> None:
-        if frame.data[12:14] != ethernet.IPV4.to_bytes(2, "big"):
+        kind = frame.data[12:14]
+        if kind == _ARP or (kind == _IPV6 and frame.data[20] == ipv6.ICMPV6):
             self.inner.send(frame, now)
             return
         self.frames += 1
@@ -108,11 +111,13 @@ async def connected(wire: Pair) -> tuple[TcpStream, TcpStream]:
     return stream, accepted[0]
 
 
-def in_network(program: Callable[[pystack.Network], Awaitable[None]], *, seed: int = 0) -> None:
-    """Run a program in a network in virtual time."""
+def in_network(
+    program: Callable[[pystack.Network], Awaitable[None]], *, seed: int = 0, ip: IpVersions = "4"
+) -> None:
+    """Run a program in a network of this IP version in virtual time."""
 
     async def main() -> None:
-        async with pystack.Network(seed=seed) as net:
+        async with pystack.Network(seed=seed, ip=ip) as net:
             await program(net)
 
     pystack.run(main, seed=seed)
