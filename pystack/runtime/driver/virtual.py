@@ -44,6 +44,7 @@ _FIRST_LOOK_S: Final = 1.0
 
 # With its slash at the end; the checkout around it may have the same name.
 _PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
+_TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
 
@@ -347,11 +348,11 @@ def _place(task: trio.lowlevel.Task) -> str:
     place, call = "?", ""
     for frame, line in task.iter_await_frames():
         code = frame.f_code
-        if "/trio/" in code.co_filename or code is Waiter.wait.__code__:
+        if code.co_filename.startswith(_TRIO) or code is Waiter.wait.__code__:
             continue
         if code.co_filename.startswith(_PACKAGE):
             call = f", in {code.co_qualname}"
         else:
-            file = code.co_filename.rpartition("/")[2]
+            file = Path(code.co_filename).name
             place, call = f"{code.co_qualname} ({file}:{line})", ""
     return place + call
