@@ -1,6 +1,7 @@
 """Neighbor discovery beside Linux's, over a real TAP: asked, answered, configured, defended."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import netns as namespaces
 import pytest
 import trio
 from netns import NetworkNamespace
-from up import needs
+from up import StackUp, needs
 
 from pystack.core.addresses import (
     LINK_LOCAL6,
@@ -154,10 +156,12 @@ def in_world(
 
 
 @contextmanager
-def radvd(netns: NetworkNamespace, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def radvd(
+    netns: NetworkNamespace, tmp_path: Path, *, prefix: str = "fd77::/64"
+) -> Iterator[subprocess.Popen[bytes]]:
     """Let the kernel's end be a router."""
     config = tmp_path / "radvd.conf"
-    config.write_text(RADVD)
+    config.write_text(RADVD.replace("fd77::/64", prefix))
     netns.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
     pid = tmp_path / "radvd.pid"
     program = shutil.which("radvd") or "radvd"
@@ -327,3 +331,20 @@ def test_a_bridge_that_listens_knows_our_groups(netns: NetworkNamespace) -> None
         assert world.host.counters["mld_out"] >= 2
 
     in_world(netns, test)
+
+
+@needs("radvd")
+@needs("curl")
+def test_up_serves_at_an_address_that_the_router_gave_it_a_prefix_for(
+    netns: NetworkNamespace, stack_up: StackUp, tmp_path: Path
+) -> None:
+    stack = stack_up("--accept-ra", "--no-offload", "-v", "--seed", "1")
+    netns.run(["ip", "-6", "address", "add", "fd77:1::1/64", "dev", "tap0", "nodad"])
+    with radvd(netns, tmp_path, prefix="fd77:1::/64"):
+        made = re.compile(r"address (fd77:1:[0-9a-f:]+)/64 tentative -> preferred")
+        namespaces.wait_until(lambda: made.search(stack.log) is not None, "an address")
+        found = made.search(stack.log)
+        assert found is not None
+        netns.run(["ping", "-6", "-c", "1", "-W", "5", found[1]])
+        page = netns.run(["curl", "-sgf", f"http://[{found[1]}]/"])
+        assert page.stdout

@@ -3,7 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from bench6 import HERE6, HERE_LINK, NET6, ROUTER, Bench6, frame6, mld_frame, prefix_said
+from discovery_bench import (
+    HERE6,
+    HERE_LINK,
+    NET6,
+    ROUTER,
+    DiscoveryBench,
+    frame6,
+    mld_frame,
+    prefix_said,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stack_bench import HERE_MAC, OTHER_MAC, PEER_MAC
@@ -127,16 +136,16 @@ messages = st.tuples(
 )
 
 
-def busy(began_s: float = 2.0) -> Bench6:
+def busy(began_s: float = 2.0) -> DiscoveryBench:
     """Return a host that listens to everything, so long after it began to configure itself."""
     given = ((HERE_LINK, LINK_LOCAL6), (HERE6, NET6)) if began_s else ()
-    bench = Bench6(given, accept_ra=True, accept_redirects=True, use_tempaddr=True)
+    bench = DiscoveryBench(given, accept_ra=True, accept_redirects=True, use_tempaddr=True)
     bench.discovery.start(0.0)
     bench.run(began_s)
     return bench
 
 
-def check(bench: Bench6) -> None:
+def check(bench: DiscoveryBench) -> None:
     """Hold the host against what nobody on a link may change."""
     host, interface = bench.host, bench.interface
     own = [each for each in interface.addresses if not each.is_automatic]

@@ -80,6 +80,14 @@ class TapHostConfig:
             metavar="IP",
         ),
     )
+    accept_ra: bool = field(
+        default=False,
+        metadata=_option(
+            bool,
+            "Let routers of the link configure IPv6 too: addresses, routes, name servers.",
+            flag="--accept-ra/--no-accept-ra",
+        ),
+    )
     mac: str = field(
         default=DEFAULT_MAC, metadata=_option(str, "The stack's MAC address.", metavar="MAC")
     )

@@ -79,6 +79,8 @@ async def tap_host(
             nursery.start_soon(driver.run)
             nursery.start_soon(carry_frames)
             host.stack.announce(driver.now())
+            if config.accept_ra:
+                host.autoconfigure()
             yield host
             nursery.cancel_scope.cancel()
         counted = {**host.counters, **getattr(port, "counters", {})}

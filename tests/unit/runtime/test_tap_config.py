@@ -86,6 +86,7 @@ def test_the_commands_options_are_the_fields_and_netems_words() -> None:
         "address",
         "host_address",
         "gateway",
+        "accept_ra",
         "mac",
         "mtu_bytes",
         "seed",

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from bench6 import HERE_LINK, PEER_LINK, Bench6
+from discovery_bench import HERE_LINK, PEER_LINK, DiscoveryBench
 from stack_bench import HERE_MAC, PEER_MAC
 
 from pystack.core.addresses import ALL_NODES6, ALL_ROUTERS6, UNSPECIFIED6, Ip
@@ -14,13 +14,13 @@ from pystack.wire import icmpv6, nd
 
 
 @pytest.fixture
-def bench() -> Bench6:
-    bench = Bench6()
+def bench() -> DiscoveryBench:
+    bench = DiscoveryBench()
     bench.host.forwarding = True
     return bench
 
 
-def begin(bench: Bench6, **words: object) -> Advertiser:
+def begin(bench: DiscoveryBench, **words: object) -> Advertiser:
     config = AdvertiseConfig(**words)  # type: ignore[arg-type]
     advertiser = Advertiser(bench.host, bench.interface, config)
     bench.discovery.advertisers[bench.interface] = advertiser
@@ -28,13 +28,13 @@ def begin(bench: Bench6, **words: object) -> Advertiser:
     return advertiser
 
 
-def ask(bench: Bench6, at: float, src: Ip = PEER_LINK) -> None:
+def ask(bench: DiscoveryBench, at: float, src: Ip = PEER_LINK) -> None:
     mac = None if src == UNSPECIFIED6 else PEER_MAC
     message = nd.pack_router_solicitation(src, ALL_ROUTERS6, source_mac=mac)
     bench.hear(src, ALL_ROUTERS6, message, at=at)
 
 
-def advertisements(bench: Bench6) -> list[tuple[float, nd.RouterAdvertisement]]:
+def advertisements(bench: DiscoveryBench) -> list[tuple[float, nd.RouterAdvertisement]]:
     found = bench.said(icmpv6.ROUTER_ADVERTISEMENT)
     for each in found:
         assert (each.src, each.dst, each.packet.ttl) == (HERE_LINK, ALL_NODES6, 255)
@@ -42,7 +42,7 @@ def advertisements(bench: Bench6) -> list[tuple[float, nd.RouterAdvertisement]]:
 
 
 @pytest.mark.rfc("4861", "6.2.4")
-def test_the_first_three_come_soon_and_then_as_configured(bench: Bench6) -> None:
+def test_the_first_three_come_soon_and_then_as_configured(bench: DiscoveryBench) -> None:
     begin(bench, max_interval_s=600.0)
     bench.run(10_000.0)
     ats = [at for at, _ in advertisements(bench)]
@@ -53,7 +53,7 @@ def test_the_first_three_come_soon_and_then_as_configured(bench: Bench6) -> None
     assert len(set(waits[2:])) > 10
 
 
-def test_what_is_said(bench: Bench6) -> None:
+def test_what_is_said(bench: DiscoveryBench) -> None:
     begin(bench, mtu_bytes=1400, preference=1, max_interval_s=100.0)
     ((_, said), *_) = advertisements(bench)
     assert (said.lifetime_s, said.preference, said.hop_limit) == (300, 1, 64)
@@ -63,7 +63,7 @@ def test_what_is_said(bench: Bench6) -> None:
     assert (prefix.valid_s, prefix.preferred_s) == (2_592_000, 604_800)
 
 
-def test_what_is_said_can_be_chosen(bench: Bench6) -> None:
+def test_what_is_said_can_be_chosen(bench: DiscoveryBench) -> None:
     begin(bench, prefixes=("2001:db8:7::/64",), lifetime_s=0)
     ((_, said), *_) = advertisements(bench)
     assert said.lifetime_s == 0
@@ -72,7 +72,7 @@ def test_what_is_said_can_be_chosen(bench: Bench6) -> None:
 
 @pytest.mark.rfc("4861", "6.2.6")
 @pytest.mark.parametrize("src", [PEER_LINK, UNSPECIFIED6])
-def test_who_asks_is_answered_within_half_a_second(bench: Bench6, src: Ip) -> None:
+def test_who_asks_is_answered_within_half_a_second(bench: DiscoveryBench, src: Ip) -> None:
     begin(bench)
     bench.run(100.0)
     bench.said()
@@ -84,7 +84,7 @@ def test_who_asks_is_answered_within_half_a_second(bench: Bench6, src: Ip) -> No
 
 @pytest.mark.rfc("4861", "6.2.6")
 def test_many_who_ask_are_answered_together_and_not_more_often_than_every_three_seconds(
-    bench: Bench6,
+    bench: DiscoveryBench,
 ) -> None:
     begin(bench)
     bench.run(100.0)
@@ -98,7 +98,7 @@ def test_many_who_ask_are_answered_together_and_not_more_often_than_every_three_
 
 
 @pytest.mark.rfc("4861", "6.2.5")
-def test_a_router_that_stops_says_so(bench: Bench6) -> None:
+def test_a_router_that_stops_says_so(bench: DiscoveryBench) -> None:
     advertiser = begin(bench, routes=("2001:db8:f::/48",), name_servers=("fd00::53",))
     bench.run(50.0)
     (_, before), *_ = advertisements(bench)
@@ -115,7 +115,7 @@ def test_a_router_that_stops_says_so(bench: Bench6) -> None:
 
 
 def test_a_host_does_not_answer_who_looks_for_routers() -> None:
-    bench = Bench6()
+    bench = DiscoveryBench()
     bench.host.groups.join(bench.interface, ALL_ROUTERS6, 0.0)
     ask(bench, 1.0)
     bench.run(10.0)
@@ -123,7 +123,7 @@ def test_a_host_does_not_answer_who_looks_for_routers() -> None:
     assert advertisements(bench) == []
 
 
-def test_advertisements_do_not_keep_a_world_going(bench: Bench6) -> None:
+def test_advertisements_do_not_keep_a_world_going(bench: DiscoveryBench) -> None:
     begin(bench)
     bench.run(100.0)
     live_until, until, kinds = bench.scheduler.outlook()

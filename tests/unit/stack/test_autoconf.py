@@ -4,14 +4,14 @@ import itertools
 import math
 
 import pytest
-from bench6 import (
+from discovery_bench import (
     FAR6,
     HERE6,
     OTHER_ROUTER,
     OTHER_ROUTER_MAC,
     PEER6,
     ROUTER,
-    Bench6,
+    DiscoveryBench,
     prefix_said,
     zoned,
 )
@@ -31,25 +31,25 @@ from pystack.wire import icmpv6, nd
 
 
 @pytest.fixture
-def bench() -> Bench6:
-    return Bench6(accept_ra=True)
+def bench() -> DiscoveryBench:
+    return DiscoveryBench(accept_ra=True)
 
 
-def link(bench: Bench6) -> Autoconfiguration:
+def link(bench: DiscoveryBench) -> Autoconfiguration:
     return bench.discovery.link(bench.interface)
 
 
-def gateway(bench: Bench6, dst: Ip = FAR6) -> str | None:
+def gateway(bench: DiscoveryBench, dst: Ip = FAR6) -> str | None:
     route = bench.host.routes.lookup(dst)
     return None if route is None or route.gateway is None else format_ip(route.gateway)
 
 
-def other(bench: Bench6, **words: object) -> None:
+def other(bench: DiscoveryBench, **words: object) -> None:
     bench.advertised(OTHER_ROUTER, mac=OTHER_ROUTER_MAC, **words)  # type: ignore[arg-type]
 
 
 @pytest.mark.rfc("4861", "6.3.7")
-def test_routers_are_looked_for_with_ever_longer_waits(bench: Bench6) -> None:
+def test_routers_are_looked_for_with_ever_longer_waits(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     bench.run(600.0)
     found = bench.said(icmpv6.ROUTER_SOLICITATION)
@@ -65,13 +65,13 @@ def test_routers_are_looked_for_with_ever_longer_waits(bench: Bench6) -> None:
     assert max(waits) <= 3960.0
 
 
-def _pairs(bench: Bench6) -> list[tuple[float, float]]:
+def _pairs(bench: DiscoveryBench) -> list[tuple[float, float]]:
     ats = [each.at for each in bench.said(icmpv6.ROUTER_SOLICITATION)]
     return list(itertools.pairwise(ats))
 
 
 @pytest.mark.rfc("4861", "6.3.7")
-def test_a_router_that_answers_is_looked_for_no_more(bench: Bench6) -> None:
+def test_a_router_that_answers_is_looked_for_no_more(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     bench.run(3.0)
     bench.said()
@@ -81,7 +81,7 @@ def test_a_router_that_answers_is_looked_for_no_more(bench: Bench6) -> None:
 
 
 def test_without_an_address_yet_routers_are_asked_by_nobody() -> None:
-    bench = Bench6((), accept_ra=True, dad_transmits=3)
+    bench = DiscoveryBench((), accept_ra=True, dad_transmits=3)
     bench.discovery.start(0.0)
     bench.run(2.0)
     (asked,) = bench.said(icmpv6.ROUTER_SOLICITATION)
@@ -89,7 +89,7 @@ def test_without_an_address_yet_routers_are_asked_by_nobody() -> None:
     assert nd.parse_router_solicitation(asked.packet, asked.message).source_mac is None
 
 
-def test_looking_for_routers_does_not_keep_a_world_going(bench: Bench6) -> None:
+def test_looking_for_routers_does_not_keep_a_world_going(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     bench.run(60.0)
     live_until, until, kinds = bench.scheduler.outlook()
@@ -99,13 +99,13 @@ def test_looking_for_routers_does_not_keep_a_world_going(bench: Bench6) -> None:
 
 
 def test_who_asks_for_no_routers_believes_none() -> None:
-    bench = Bench6()
+    bench = DiscoveryBench()
     bench.advertised(prefixes=[prefix_said()])
     assert bench.drops() == ["nd_routers_not_asked"]
     assert gateway(bench) is None
 
 
-def test_a_router_believes_no_router(bench: Bench6) -> None:
+def test_a_router_believes_no_router(bench: DiscoveryBench) -> None:
     bench.host.forwarding = True
     bench.advertised()
     assert bench.drops() == ["nd_routers_not_asked"]
@@ -113,14 +113,14 @@ def test_a_router_believes_no_router(bench: Bench6) -> None:
 
 @pytest.mark.rfc("4861", "6.1.2")
 @pytest.mark.parametrize("src", [HERE6, FAR6, parse_ip6("fd00::2")])
-def test_what_is_not_link_local_is_no_router(bench: Bench6, src: Ip) -> None:
+def test_what_is_not_link_local_is_no_router(bench: DiscoveryBench, src: Ip) -> None:
     bench.advertised(src)
     assert bench.drops() in (["nd_not_link_local"], ["ip_martian"])
     assert gateway(bench) is None
 
 
 @pytest.mark.rfc("4861", "6.3.4")
-def test_a_router_is_used_as_long_as_it_says(bench: Bench6) -> None:
+def test_a_router_is_used_as_long_as_it_says(bench: DiscoveryBench) -> None:
     bench.advertised(lifetime_s=100, at=10.0)
     assert gateway(bench) == "fe80::f1%2"
     assert bench.routes()[-1] == "default via fe80::f1%2 dev eth0 src fd00::1"
@@ -134,14 +134,14 @@ def test_a_router_is_used_as_long_as_it_says(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4861", "6.3.4")
-def test_a_router_that_stops_is_used_no_more(bench: Bench6) -> None:
+def test_a_router_that_stops_is_used_no_more(bench: DiscoveryBench) -> None:
     bench.advertised(at=10.0)
     bench.advertised(lifetime_s=0, at=20.0)
     assert gateway(bench) is None
 
 
 @pytest.mark.rfc("4861", "7.2.5")
-def test_a_router_that_becomes_a_host_is_used_no_more(bench: Bench6) -> None:
+def test_a_router_that_becomes_a_host_is_used_no_more(bench: DiscoveryBench) -> None:
     bench.advertised(at=10.0)
     bench.answered(ROUTER, router=True, at=11.0)
     assert gateway(bench) is not None
@@ -150,7 +150,7 @@ def test_a_router_that_becomes_a_host_is_used_no_more(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4191", "3.2")
-def test_the_preferred_router_is_used_and_of_equals_the_first(bench: Bench6) -> None:
+def test_the_preferred_router_is_used_and_of_equals_the_first(bench: DiscoveryBench) -> None:
     bench.advertised(at=1.0)
     other(bench, at=2.0)
     assert gateway(bench) == "fe80::f1%2"
@@ -164,7 +164,7 @@ def test_the_preferred_router_is_used_and_of_equals_the_first(bench: Bench6) -> 
 
 
 @pytest.mark.rfc("4861", "6.3.6")
-def test_a_router_that_does_not_answer_is_left_for_another(bench: Bench6) -> None:
+def test_a_router_that_does_not_answer_is_left_for_another(bench: DiscoveryBench) -> None:
     bench.advertised(at=1.0, preference=1)
     other(bench, at=1.0)
     socket = bench.host.udp.bind(HERE6, 0)
@@ -178,7 +178,7 @@ def test_a_router_that_does_not_answer_is_left_for_another(bench: Bench6) -> Non
 
 
 def test_a_router_is_heard_before_the_host_has_an_address() -> None:
-    bench = Bench6((), accept_ra=True)
+    bench = DiscoveryBench((), accept_ra=True)
     bench.discovery.start(0.0)
     bench.advertised(at=0.1)
     assert gateway(bench) == "fe80::f1%2"
@@ -187,7 +187,7 @@ def test_a_router_is_heard_before_the_host_has_an_address() -> None:
     assert link_route.endswith(format_ip(bench.interface.addresses[1].address))
 
 
-def test_a_gateway_that_was_given_by_hand_is_not_outdone(bench: Bench6) -> None:
+def test_a_gateway_that_was_given_by_hand_is_not_outdone(bench: DiscoveryBench) -> None:
     bench.host.set_gateway(parse_ip6("fd00::ff"))
     bench.advertised(preference=1)
     assert gateway(bench) == "fd00::ff"
@@ -196,7 +196,7 @@ def test_a_gateway_that_was_given_by_hand_is_not_outdone(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4861", "6.3.4")
-def test_a_prefix_is_on_the_link_as_long_as_it_is_said_to(bench: Bench6) -> None:
+def test_a_prefix_is_on_the_link_as_long_as_it_is_said_to(bench: DiscoveryBench) -> None:
     said = prefix_said(autonomous=False, valid_s=50, preferred_s=50)
     dst = parse_ip6("2001:db8:1::7")
     bench.advertised(prefixes=[said], at=10.0)
@@ -212,7 +212,7 @@ def test_a_prefix_is_on_the_link_as_long_as_it_is_said_to(bench: Bench6) -> None
 
 
 @pytest.mark.rfc("4191", "2.3")
-def test_routes_beside_the_default_one(bench: Bench6) -> None:
+def test_routes_beside_the_default_one(bench: DiscoveryBench) -> None:
     far = parse_prefix("2001:db8:f::/48")
     bench.advertised(at=1.0)
     other(bench, lifetime_s=0, routes=[nd.RouteInformation(far, 0, 100)], at=1.0)
@@ -223,7 +223,7 @@ def test_routes_beside_the_default_one(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4861", "6.3.4")
-def test_parameters_of_the_link(bench: Bench6) -> None:
+def test_parameters_of_the_link(bench: DiscoveryBench) -> None:
     bench.advertised(hop_limit=32, reachable_ms=60_000, retrans_ms=250, mtu_bytes=1400)
     assert bench.interface.hop_limit6 == 32
     assert bench.interface.mtu6_bytes == 1400
@@ -238,7 +238,7 @@ def test_parameters_of_the_link(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4861", "4.2")
-def test_packets_have_the_hop_limit_that_the_router_says(bench: Bench6) -> None:
+def test_packets_have_the_hop_limit_that_the_router_says(bench: DiscoveryBench) -> None:
     bench.neighbors.heard(PEER6, PEER_MAC, 0.0, create=True)
     socket = bench.host.udp.bind(HERE6, 0)
 
@@ -258,7 +258,7 @@ def test_packets_have_the_hop_limit_that_the_router_says(bench: Bench6) -> None:
 
 @pytest.mark.rfc("4861", "6.3.4")
 @pytest.mark.parametrize("mtu_bytes", [1, 1279, 1501, 0xFFFFFFFF])
-def test_an_mtu_that_cannot_be_is_not_taken(bench: Bench6, mtu_bytes: int) -> None:
+def test_an_mtu_that_cannot_be_is_not_taken(bench: DiscoveryBench, mtu_bytes: int) -> None:
     bench.advertised(mtu_bytes=mtu_bytes)
     assert bench.interface.mtu6_bytes == 1500
     assert bench.counters["nd_bad_mtu"] == 1
@@ -269,7 +269,7 @@ def test_an_mtu_that_cannot_be_is_not_taken(bench: Bench6, mtu_bytes: int) -> No
     [({"retrans_ms": 1}, (30.0, 0.01)), ({"reachable_ms": 0xFFFFFFFF}, (3600.0, 1.0))],
 )
 def test_times_that_would_hurt_are_bounded(
-    bench: Bench6, words: dict[str, int], expected: tuple[float, float]
+    bench: DiscoveryBench, words: dict[str, int], expected: tuple[float, float]
 ) -> None:
     bench.advertised(**words)  # type: ignore[arg-type]
     timing = bench.neighbors.timing6
@@ -277,7 +277,7 @@ def test_times_that_would_hurt_are_bounded(
 
 
 @pytest.mark.rfc("8106", "5")
-def test_name_servers_and_domains_are_known_as_long_as_is_said(bench: Bench6) -> None:
+def test_name_servers_and_domains_are_known_as_long_as_is_said(bench: DiscoveryBench) -> None:
     servers = parse_ip6("fd00::53"), parse_ip6("fe80::53")
     bench.advertised(
         rdnss=[nd.Rdnss(100, servers)], dnssl=[nd.Dnssl(200, ("lab.example", "example"))], at=1.0
@@ -293,7 +293,7 @@ def test_name_servers_and_domains_are_known_as_long_as_is_said(bench: Bench6) ->
 
 
 @pytest.mark.rfc("6583", "4.2")
-def test_whoever_says_he_is_many_routers_fills_no_memory(bench: Bench6) -> None:
+def test_whoever_says_he_is_many_routers_fills_no_memory(bench: DiscoveryBench) -> None:
     bench.advertised(at=0.0, preference=1)
     for number in range(500):
         address = Ip(V6 | 0xFE80 << 112 | 0x1000 + number)
@@ -310,7 +310,7 @@ def test_whoever_says_he_is_many_routers_fills_no_memory(bench: Bench6) -> None:
     assert bench.counters["nd_too_many_routes"] > 0
 
 
-def test_ends_of_lifetimes_do_not_keep_a_world_going(bench: Bench6) -> None:
+def test_ends_of_lifetimes_do_not_keep_a_world_going(bench: DiscoveryBench) -> None:
     bench.advertised(prefixes=[prefix_said()])
     bench.run(10.0)
     live_until, _, kinds = bench.scheduler.outlook()

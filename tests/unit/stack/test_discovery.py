@@ -1,7 +1,7 @@
 """Neighbor discovery (RFC 4861): asked and answered, its states, and who is not believed."""
 
 import pytest
-from bench6 import (
+from discovery_bench import (
     FAR6,
     HERE6,
     HERE_LINK,
@@ -11,7 +11,7 @@ from bench6 import (
     PEER_LINK,
     ROUTER,
     ROUTER_MAC,
-    Bench6,
+    DiscoveryBench,
     zoned,
 )
 from stack_bench import HERE_MAC, OTHER_MAC, PEER_MAC
@@ -32,30 +32,30 @@ GROUP_MAC = multicast_mac(solicited_node(PEER6))
 
 
 @pytest.fixture
-def bench() -> Bench6:
-    return Bench6()
+def bench() -> DiscoveryBench:
+    return DiscoveryBench()
 
 
-def send(bench: Bench6, at: float, dst: Ip = PEER6, payload: bytes = b"data") -> None:
+def send(bench: DiscoveryBench, at: float, dst: Ip = PEER6, payload: bytes = b"data") -> None:
     bench.run(at)
     socket = bench.host.udp.bind(HERE6, 0)
     socket.send_to(payload, dst, 7, at)
     socket.close()
 
 
-def entry(bench: Bench6, address: Ip = PEER6) -> Neighbor:
+def entry(bench: DiscoveryBench, address: Ip = PEER6) -> Neighbor:
     found = bench.neighbors.find(address)
     assert found is not None
     return found
 
 
-def known(bench: Bench6) -> tuple[str, bytes | None]:
+def known(bench: DiscoveryBench) -> tuple[str, bytes | None]:
     found = entry(bench)
     return found.state.value, found.mac
 
 
 @pytest.mark.rfc("4861", "7.2.2")
-def test_a_station_is_asked_for_by_its_group_and_what_waits_is_sent(bench: Bench6) -> None:
+def test_a_station_is_asked_for_by_its_group_and_what_waits_is_sent(bench: DiscoveryBench) -> None:
     send(bench, 1.0, payload=b"waiting")
     (asked,) = bench.said()
     assert (asked.at, asked.dst_mac) == (1.0, GROUP_MAC)
@@ -70,7 +70,7 @@ def test_a_station_is_asked_for_by_its_group_and_what_waits_is_sent(bench: Bench
 
 
 @pytest.mark.rfc("4861", "7.2.2")
-def test_a_station_is_asked_for_three_times_then_given_up(bench: Bench6) -> None:
+def test_a_station_is_asked_for_three_times_then_given_up(bench: DiscoveryBench) -> None:
     send(bench, 10.0)
     bench.run(100.0)
     assert bench.solicitations() == [(at, "fd00::2", GROUP_MAC) for at in (10.0, 11.0, 12.0)]
@@ -79,7 +79,7 @@ def test_a_station_is_asked_for_three_times_then_given_up(bench: Bench6) -> None
 
 
 @pytest.mark.rfc("4861", "7.3.3")
-def test_reachable_stale_delay_probe_and_answered(bench: Bench6) -> None:
+def test_reachable_stale_delay_probe_and_answered(bench: DiscoveryBench) -> None:
     send(bench, 0.0)
     bench.answered(at=0.0)
     assert 15.0 <= entry(bench).reachable_until <= 45.0
@@ -97,7 +97,7 @@ def test_reachable_stale_delay_probe_and_answered(bench: Bench6) -> None:
 @pytest.mark.parametrize(
     ("target", "src"), [(HERE6, PEER6), (HERE_LINK, PEER_LINK), (HERE6, PEER_LINK)]
 )
-def test_who_asks_is_answered_and_learned(bench: Bench6, target: Ip, src: Ip) -> None:
+def test_who_asks_is_answered_and_learned(bench: DiscoveryBench, target: Ip, src: Ip) -> None:
     bench.asked(target, src, at=3.0)
     (answer,) = bench.said()
     assert (answer.at, answer.dst_mac, answer.packet.ttl) == (3.0, PEER_MAC, 255)
@@ -110,14 +110,16 @@ def test_who_asks_is_answered_and_learned(bench: Bench6, target: Ip, src: Ip) ->
     assert (entry(bench, key).state.value, entry(bench, key).mac) == ("DELAY", PEER_MAC)
 
 
-def test_a_router_says_that_it_is_one(bench: Bench6) -> None:
+def test_a_router_says_that_it_is_one(bench: DiscoveryBench) -> None:
     bench.host.forwarding = True
     bench.asked()
     (answer,) = bench.said()
     assert nd.parse_neighbor_advertisement(answer.packet, answer.message).router
 
 
-def test_a_unicast_question_without_an_option_is_answered_to_whom_it_finds(bench: Bench6) -> None:
+def test_a_unicast_question_without_an_option_is_answered_to_whom_it_finds(
+    bench: DiscoveryBench,
+) -> None:
     bench.asked(dst=HERE6, mac=None, at=1.0)
     # Whoever asks is not known: it is asked for itself, and then answered.
     (asked,) = bench.said()
@@ -128,7 +130,7 @@ def test_a_unicast_question_without_an_option_is_answered_to_whom_it_finds(bench
 
 
 @pytest.mark.rfc("4862", "5.4.3")
-def test_an_address_of_ours_is_defended_against_who_tries_it_out(bench: Bench6) -> None:
+def test_an_address_of_ours_is_defended_against_who_tries_it_out(bench: DiscoveryBench) -> None:
     bench.asked(src=UNSPECIFIED6, nonce=b"sixbyt", at=2.0)
     (answer,) = bench.said()
     assert (answer.src, answer.dst) == (HERE6, ALL_NODES6)
@@ -144,7 +146,7 @@ def test_an_address_of_ours_is_defended_against_who_tries_it_out(bench: Bench6) 
 @pytest.mark.parametrize("solicited", [True, False])
 @pytest.mark.parametrize("mac", [PEER_MAC, OTHER_MAC, None])
 def test_an_advertisement_about_a_known_station(
-    bench: Bench6, state: str, override: bool, solicited: bool, mac: bytes | None
+    bench: DiscoveryBench, state: str, override: bool, solicited: bool, mac: bytes | None
 ) -> None:
     """All cases of the table in RFC 4861, appendix C, but for INCOMPLETE."""
     bench.neighbors.heard(PEER6, PEER_MAC, 0.0, create=True)
@@ -175,7 +177,7 @@ def test_an_advertisement_about_a_known_station(
     ],
 )
 def test_an_advertisement_about_a_station_that_is_looked_for(
-    bench: Bench6, words: dict[str, object], expected: tuple[str, bytes | None]
+    bench: DiscoveryBench, words: dict[str, object], expected: tuple[str, bytes | None]
 ) -> None:
     send(bench, 0.0)
     bench.answered(at=0.5, **words)  # type: ignore[arg-type]
@@ -183,7 +185,7 @@ def test_an_advertisement_about_a_station_that_is_looked_for(
 
 
 @pytest.mark.rfc("4861", "7.2.5")
-def test_of_a_station_that_nobody_asked_for_nothing_is_learned(bench: Bench6) -> None:
+def test_of_a_station_that_nobody_asked_for_nothing_is_learned(bench: DiscoveryBench) -> None:
     bench.answered(PEER6)
     bench.answered(PEER6, dst=ALL_NODES6, solicited=False)
     assert bench.drops() == ["nd_not_asked"] * 2
@@ -191,14 +193,14 @@ def test_of_a_station_that_nobody_asked_for_nothing_is_learned(bench: Bench6) ->
 
 
 @pytest.mark.rfc("4861", "7.2.6")
-def test_a_station_that_has_moved_tells_all(bench: Bench6) -> None:
+def test_a_station_that_has_moved_tells_all(bench: DiscoveryBench) -> None:
     bench.neighbors.heard(PEER6, PEER_MAC, 0.0, create=True)
     bench.answered(dst=ALL_NODES6, mac=OTHER_MAC, solicited=False)
     assert known(bench) == ("STALE", OTHER_MAC)
 
 
 @pytest.mark.rfc("4861", "7.2.6")
-def test_who_announces_itself_does_so_twice(bench: Bench6) -> None:
+def test_who_announces_itself_does_so_twice(bench: DiscoveryBench) -> None:
     bench.host.announce(1.0)
     bench.run(10.0)
     found = [
@@ -213,7 +215,7 @@ def test_who_announces_itself_does_so_twice(bench: Bench6) -> None:
 
 @pytest.mark.rfc("4861", "11.2")
 @pytest.mark.parametrize("ttl", [0, 1, 64, 254])
-def test_what_a_router_has_passed_on_is_refused(bench: Bench6, ttl: int) -> None:
+def test_what_a_router_has_passed_on_is_refused(bench: DiscoveryBench, ttl: int) -> None:
     send(bench, 0.0)
     bench.said()
     bench.asked(ttl=ttl)
@@ -226,13 +228,13 @@ def test_what_a_router_has_passed_on_is_refused(bench: Bench6, ttl: int) -> None
 
 
 @pytest.mark.parametrize("src", [FAR6, parse_ip6("fd00:1::2")])
-def test_who_is_not_on_the_link_is_no_neighbour(bench: Bench6, src: Ip) -> None:
+def test_who_is_not_on_the_link_is_no_neighbour(bench: DiscoveryBench, src: Ip) -> None:
     bench.asked(src=src)
     assert bench.drops() == ["nd_source_off_link"]
     assert bench.neighbors.find(src) is None
 
 
-def test_who_claims_our_mac_address_is_not_believed(bench: Bench6) -> None:
+def test_who_claims_our_mac_address_is_not_believed(bench: DiscoveryBench) -> None:
     bench.asked(mac=HERE_MAC)
     send(bench, 0.0)
     bench.answered(mac=HERE_MAC, at=0.5)
@@ -241,13 +243,13 @@ def test_who_claims_our_mac_address_is_not_believed(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4862", "5.4.4")
-def test_who_claims_our_address_is_counted_and_we_keep_it(bench: Bench6) -> None:
+def test_who_claims_our_address_is_counted_and_we_keep_it(bench: DiscoveryBench) -> None:
     bench.answered(HERE6, dst=ALL_NODES6, solicited=False)
     assert "nd_address_conflict" in bench.drops() or "ip_martian" in bench.drops()
     assert bench.host.addresses[HERE6] is bench.interface
 
 
-def test_a_target_that_nobody_here_has_is_counted(bench: Bench6) -> None:
+def test_a_target_that_nobody_here_has_is_counted(bench: DiscoveryBench) -> None:
     other = parse_ip6("fd00::ff:0:1")  # in the same solicited-node group
     bench.asked(other, dst=solicited_node(HERE6))
     assert bench.drops() == ["nd_for_others"]
@@ -255,7 +257,7 @@ def test_a_target_that_nobody_here_has_is_counted(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("6583", "4")
-def test_strangers_that_nobody_is_push_out_none_that_answers(bench: Bench6) -> None:
+def test_strangers_that_nobody_is_push_out_none_that_answers(bench: DiscoveryBench) -> None:
     """A scan of a /64 fills the table with stations that do not exist."""
     send(bench, 0.0)
     bench.answered(at=0.0)
@@ -267,7 +269,7 @@ def test_strangers_that_nobody_is_push_out_none_that_answers(bench: Bench6) -> N
 
 
 @pytest.mark.rfc("6583", "4")
-def test_who_asks_under_many_addresses_pushes_out_none_that_answers(bench: Bench6) -> None:
+def test_who_asks_under_many_addresses_pushes_out_none_that_answers(bench: DiscoveryBench) -> None:
     send(bench, 0.0)
     bench.answered(at=0.0)
     for number in range(2 * TABLE_ENTRIES):
@@ -280,20 +282,22 @@ def test_who_asks_under_many_addresses_pushes_out_none_that_answers(bench: Bench
 # redirects
 
 
-def redirect(bench: Bench6, src: Ip = ROUTER, target: Ip = OTHER_ROUTER, dst: Ip = FAR6) -> None:
+def redirect(
+    bench: DiscoveryBench, src: Ip = ROUTER, target: Ip = OTHER_ROUTER, dst: Ip = FAR6
+) -> None:
     said = nd.Redirect(target, dst, nd.NdOptions(target_mac=OTHER_MAC))
     message = nd.pack_redirect(src, HERE6, said)
     bench.hear(src, HERE6, message, mac=ROUTER_MAC)
 
 
-def first_hop(bench: Bench6, dst: Ip = FAR6) -> Ip | None:
+def first_hop(bench: DiscoveryBench, dst: Ip = FAR6) -> Ip | None:
     route = bench.host.routes.lookup(dst)
     assert route is not None
     return route.gateway
 
 
 @pytest.mark.rfc("4861", "8.3")
-def test_redirects_are_refused_unless_they_are_wanted(bench: Bench6) -> None:
+def test_redirects_are_refused_unless_they_are_wanted(bench: DiscoveryBench) -> None:
     bench.host.set_gateway(zoned(ROUTER))
     redirect(bench)
     assert bench.drops() == ["nd_redirect_refused"]
@@ -302,7 +306,7 @@ def test_redirects_are_refused_unless_they_are_wanted(bench: Bench6) -> None:
 
 @pytest.mark.rfc("4861", "8.3")
 def test_a_redirect_of_the_first_hop_is_followed_while_that_answers() -> None:
-    bench = Bench6(accept_redirects=True)
+    bench = DiscoveryBench(accept_redirects=True)
     bench.host.set_gateway(zoned(ROUTER))
     redirect(bench)
     assert bench.drops() == []
@@ -324,14 +328,14 @@ def test_a_redirect_of_the_first_hop_is_followed_while_that_answers() -> None:
     ],
 )
 def test_redirects_that_nobody_may_send(words: dict[str, Ip], reason: str) -> None:
-    bench = Bench6(accept_redirects=True)
+    bench = DiscoveryBench(accept_redirects=True)
     bench.host.set_gateway(zoned(ROUTER))
     redirect(bench, **words)
     assert bench.drops() == [reason]
 
 
 def test_redirects_are_bounded() -> None:
-    bench = Bench6(accept_redirects=True)
+    bench = DiscoveryBench(accept_redirects=True)
     bench.host.set_gateway(zoned(ROUTER))
     for number in range(1000):
         redirect(bench, dst=Ip(FAR6 + number))

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from bench6 import HERE_LINK, ROUTER, Bench6, mld_frame
+from discovery_bench import HERE_LINK, ROUTER, DiscoveryBench, mld_frame
 from stack_bench import GROUP
 
 from pystack.core.addresses import (
@@ -23,19 +23,19 @@ OWN = {solicited_node(HERE_LINK)}  # of both addresses
 
 
 @pytest.fixture
-def bench() -> Bench6:
-    return Bench6()
+def bench() -> DiscoveryBench:
+    return DiscoveryBench()
 
 
 def query(
-    bench: Bench6, group: Ip = UNSPECIFIED6, *, version: int = 2, within_s: float = 10.0
+    bench: DiscoveryBench, group: Ip = UNSPECIFIED6, *, version: int = 2, within_s: float = 10.0
 ) -> None:
     dst = ALL_NODES6 if group == UNSPECIFIED6 else group
     message = mld.pack_query(ROUTER, dst, mld.MldQuery(within_s, group, version))
     bench.arrive(mld_frame(ROUTER, dst, message))
 
 
-def reports(bench: Bench6) -> list[tuple[float, dict[Ip, int]]]:
+def reports(bench: DiscoveryBench) -> list[tuple[float, dict[Ip, int]]]:
     """Return what was reported in version 2: when, and the kind of each group's record."""
     found = []
     for each in bench.said(icmpv6.MLD_REPORT_2):
@@ -47,7 +47,7 @@ def reports(bench: Bench6) -> list[tuple[float, dict[Ip, int]]]:
 
 
 @pytest.mark.rfc("3810", "6.1")
-def test_a_join_is_reported_at_once_and_once_more_within_a_second(bench: Bench6) -> None:
+def test_a_join_is_reported_at_once_and_once_more_within_a_second(bench: DiscoveryBench) -> None:
     bench.host.groups.join(bench.interface, MDNS, 5.0)
     bench.run(100.0)
     (first, again) = reports(bench)
@@ -57,7 +57,7 @@ def test_a_join_is_reported_at_once_and_once_more_within_a_second(bench: Bench6)
 
 
 @pytest.mark.rfc("3810", "6.1")
-def test_so_is_a_leave(bench: Bench6) -> None:
+def test_so_is_a_leave(bench: DiscoveryBench) -> None:
     groups = bench.host.groups
     groups.join(bench.interface, MDNS, 0.0)
     groups.join(bench.interface, MDNS, 0.0)
@@ -72,7 +72,7 @@ def test_so_is_a_leave(bench: Bench6) -> None:
     assert 10.0 < again[0] <= 11.0
 
 
-def test_who_joins_again_does_not_leave_any_more(bench: Bench6) -> None:
+def test_who_joins_again_does_not_leave_any_more(bench: DiscoveryBench) -> None:
     groups = bench.host.groups
     groups.join(bench.interface, MDNS, 0.0)
     bench.run(10.0)
@@ -84,7 +84,7 @@ def test_who_joins_again_does_not_leave_any_more(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("3810", "6.2")
-def test_a_general_query_is_answered_by_one_report_of_all_groups(bench: Bench6) -> None:
+def test_a_general_query_is_answered_by_one_report_of_all_groups(bench: DiscoveryBench) -> None:
     for group in (MDNS, SITE):
         bench.host.groups.join(bench.interface, group, 0.0)
     bench.run(10.0)
@@ -98,7 +98,7 @@ def test_a_general_query_is_answered_by_one_report_of_all_groups(bench: Bench6) 
 
 
 @pytest.mark.rfc("3810", "6.2")
-def test_a_query_about_a_group_is_answered_by_its_members(bench: Bench6) -> None:
+def test_a_query_about_a_group_is_answered_by_its_members(bench: DiscoveryBench) -> None:
     bench.host.groups.join(bench.interface, MDNS, 0.0)
     bench.run(10.0)
     reports(bench)
@@ -116,14 +116,14 @@ def test_a_query_about_a_group_is_answered_by_its_members(bench: Bench6) -> None
 
 
 @pytest.mark.rfc("3810", "6")
-def test_of_all_nodes_and_of_what_stays_here_nothing_is_said(bench: Bench6) -> None:
+def test_of_all_nodes_and_of_what_stays_here_nothing_is_said(bench: DiscoveryBench) -> None:
     for group in (ALL_NODES6, parse_ip6("ff01::1"), parse_ip6("ff00::1")):
         bench.host.groups.join(bench.interface, group, 0.0)
     bench.run(10.0)
     assert bench.said() == []
 
 
-def test_more_groups_than_fit_are_reported_in_more_messages(bench: Bench6) -> None:
+def test_more_groups_than_fit_are_reported_in_more_messages(bench: DiscoveryBench) -> None:
     for number in range(200):
         bench.host.groups.join(bench.interface, Ip(SITE + number), 0.0)
     bench.run(10.0)
@@ -135,7 +135,7 @@ def test_more_groups_than_fit_are_reported_in_more_messages(bench: Bench6) -> No
 
 
 @pytest.mark.rfc("3810", "8.2.1")
-def test_to_a_router_of_version_1_it_is_version_1(bench: Bench6) -> None:
+def test_to_a_router_of_version_1_it_is_version_1(bench: DiscoveryBench) -> None:
     query(bench, version=1)
     bench.host.groups.join(bench.interface, MDNS, 0.0)
     bench.run(20.0)
@@ -151,7 +151,7 @@ def test_to_a_router_of_version_1_it_is_version_1(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("2710", "4")
-def test_in_version_1_another_members_report_is_enough(bench: Bench6) -> None:
+def test_in_version_1_another_members_report_is_enough(bench: DiscoveryBench) -> None:
     bench.host.groups.join(bench.interface, MDNS, 0.0)
     bench.run(10.0)
     query(bench, MDNS, version=1)
@@ -161,7 +161,9 @@ def test_in_version_1_another_members_report_is_enough(bench: Bench6) -> None:
     assert bench.said() == []
 
 
-def test_the_groups_of_addresses_are_heard_and_reported_by_announcing(bench: Bench6) -> None:
+def test_the_groups_of_addresses_are_heard_and_reported_by_announcing(
+    bench: DiscoveryBench,
+) -> None:
     assert set(bench.interface.groups) >= OWN
     bench.run(10.0)
     assert bench.said() == []
@@ -172,12 +174,12 @@ def test_the_groups_of_addresses_are_heard_and_reported_by_announcing(bench: Ben
 
 
 @pytest.mark.parametrize("group", [HERE_LINK, UNSPECIFIED6])
-def test_what_is_no_group_cannot_be_joined(bench: Bench6, group: Ip) -> None:
+def test_what_is_no_group_cannot_be_joined(bench: DiscoveryBench, group: Ip) -> None:
     with pytest.raises(OSError, match="no multicast group"):
         bench.host.groups.join(bench.interface, group, 0.0)
 
 
-def test_without_power_all_groups_are_left(bench: Bench6) -> None:
+def test_without_power_all_groups_are_left(bench: DiscoveryBench) -> None:
     bench.host.groups.join(bench.interface, MDNS, 0.0)
     bench.host.groups.join(bench.interface, GROUP, 0.0)
     query(bench)
@@ -187,7 +189,7 @@ def test_without_power_all_groups_are_left(bench: Bench6) -> None:
 
 
 @pytest.mark.parametrize("ttl", [0, 2, 64, 255])
-def test_queries_from_far_away_are_refused(bench: Bench6, ttl: int) -> None:
+def test_queries_from_far_away_are_refused(bench: DiscoveryBench, ttl: int) -> None:
     message = mld.pack_query(ROUTER, ALL_NODES6, mld.MldQuery(1.0, UNSPECIFIED6))
     bench.arrive(mld_frame(ROUTER, ALL_NODES6, message, ttl=ttl))
     bench.run(10.0)

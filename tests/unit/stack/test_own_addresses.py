@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from bench6 import Bench6, prefix_said, zoned
+from discovery_bench import DiscoveryBench, prefix_said, zoned
 from hypothesis import given
 from hypothesis import strategies as st
 from stack_bench import HERE_MAC
@@ -37,8 +37,8 @@ NEXT = link_local(SECOND)
 
 
 @pytest.fixture
-def bench() -> Bench6:
-    return Bench6(())
+def bench() -> DiscoveryBench:
+    return DiscoveryBench(())
 
 
 # duplicate address detection
@@ -46,7 +46,7 @@ def bench() -> Bench6:
 
 @pytest.mark.rfc("4862", "5.4.2")
 def test_a_link_local_address_is_tried_out_for_a_second_after_a_random_delay(
-    bench: Bench6,
+    bench: DiscoveryBench,
 ) -> None:
     bench.discovery.start(10.0)
     assert bench.states() == [(format_ip(zoned(MADE)), "tentative")]
@@ -65,7 +65,7 @@ def test_a_link_local_address_is_tried_out_for_a_second_after_a_random_delay(
     assert bench.host.addresses[zoned(MADE)] is bench.interface
 
 
-def test_its_group_is_reported_before_it_is_tried_out(bench: Bench6) -> None:
+def test_its_group_is_reported_before_it_is_tried_out(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     bench.run(5.0)
     report, probe = bench.said()[:2]
@@ -79,7 +79,7 @@ def test_its_group_is_reported_before_it_is_tried_out(bench: Bench6) -> None:
 
 @pytest.mark.parametrize("transmits", [0, 1, 3])
 def test_so_many_questions_are_asked_as_are_wanted(transmits: int) -> None:
-    bench = Bench6((), dad_transmits=transmits)
+    bench = DiscoveryBench((), dad_transmits=transmits)
     bench.discovery.start(0.0)
     bench.run(10.0)
     probes = bench.said(icmpv6.NEIGHBOR_SOLICITATION)
@@ -93,7 +93,7 @@ def test_so_many_questions_are_asked_as_are_wanted(transmits: int) -> None:
 @pytest.mark.rfc("4862", "5.4.3")
 @pytest.mark.parametrize("how", ["probe", "advertisement"])
 def test_an_address_that_another_has_is_given_up_and_the_next_is_tried(
-    bench: Bench6, how: str
+    bench: DiscoveryBench, how: str
 ) -> None:
     bench.discovery.start(0.0)
     if how == "probe":
@@ -115,7 +115,7 @@ def test_an_address_that_another_has_is_given_up_and_the_next_is_tried(
 
 @pytest.mark.rfc("4862", "5.4.5")
 def test_the_address_of_a_mac_that_another_has_is_never_used() -> None:
-    bench = Bench6((), addr_gen_mode="eui64")
+    bench = DiscoveryBench((), addr_gen_mode="eui64")
     bench.discovery.start(0.0)
     made = link_local(eui64(HERE_MAC))
     bench.answered(made, dst=ALL_NODES6, solicited=False, at=0.5)
@@ -125,7 +125,7 @@ def test_the_address_of_a_mac_that_another_has_is_never_used() -> None:
 
 
 @pytest.mark.rfc("7217", "6")
-def test_after_three_others_no_more_are_tried(bench: Bench6) -> None:
+def test_after_three_others_no_more_are_tried(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     for at in range(1, 20):
         bench.run(float(at))
@@ -137,7 +137,7 @@ def test_after_three_others_no_more_are_tried(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("7527", "4.2")
-def test_a_probe_that_comes_back_is_not_another_station(bench: Bench6) -> None:
+def test_a_probe_that_comes_back_is_not_another_station(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     bench.run(1.0)
     (probe,) = bench.said(icmpv6.NEIGHBOR_SOLICITATION)
@@ -149,7 +149,7 @@ def test_a_probe_that_comes_back_is_not_another_station(bench: Bench6) -> None:
 
 
 @pytest.mark.rfc("4862", "5.4")
-def test_who_asks_for_an_address_that_is_tried_out_gets_no_answer(bench: Bench6) -> None:
+def test_who_asks_for_an_address_that_is_tried_out_gets_no_answer(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
     bench.asked(MADE, parse_ip6("fe80::2"), at=0.5)
     assert bench.drops() == ["nd_tentative_target"]
@@ -159,7 +159,7 @@ def test_who_asks_for_an_address_that_is_tried_out_gets_no_answer(bench: Bench6)
 
 
 def test_an_address_that_is_given_is_used_at_once_and_says_nothing() -> None:
-    bench = Bench6()
+    bench = DiscoveryBench()
     bench.run(100.0)
     assert bench.port.sent == []
     assert bench.states() == [("fe80::1%2", "preferred"), ("fd00::1", "preferred")]
@@ -168,9 +168,9 @@ def test_an_address_that_is_given_is_used_at_once_and_says_nothing() -> None:
 # made of prefixes
 
 
-def ready(**config: object) -> Bench6:
+def ready(**config: object) -> DiscoveryBench:
     """Return a host that believes routers, and has its link-local address."""
-    bench = Bench6((), accept_ra=True, **config)
+    bench = DiscoveryBench((), accept_ra=True, **config)
     bench.discovery.start(0.0)
     bench.run(5.0)
     bench.said()
@@ -336,7 +336,7 @@ def test_no_identifier_is_a_reserved_one(seed: int) -> None:
 # temporary addresses
 
 
-def temporary(bench: Bench6) -> list[Ip]:
+def temporary(bench: DiscoveryBench) -> list[Ip]:
     return [own.address for own in bench.automatic() if own.is_temporary]
 
 

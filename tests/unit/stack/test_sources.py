@@ -1,7 +1,7 @@
 """Which of its addresses a host sends from (RFC 6724 section 5), of both versions."""
 
 import pytest
-from bench6 import Bench6, zoned
+from discovery_bench import DiscoveryBench, zoned
 
 from pystack.core.addresses import LINK_LOCAL6, UNSPECIFIED6, format_ip, parse_ip, parse_prefix
 from pystack.stack.interface import AddressState
@@ -13,7 +13,7 @@ GLOBAL = (parse_ip("2001:db8:1::1"), parse_prefix("2001:db8:1::/64"))
 NEARER = (parse_ip("2001:db8:2::1"), parse_prefix("2001:db8:2::/64"))
 
 
-def source(bench: Bench6, dst: str) -> str:
+def source(bench: DiscoveryBench, dst: str) -> str:
     address = parse_ip(dst)
     route = bench.host.routes.lookup(address)
     if route is None:
@@ -37,11 +37,11 @@ def source(bench: Bench6, dst: str) -> str:
     ],
 )
 def test_the_source_towards(dst: str, expected: str) -> None:
-    assert source(Bench6((LINK, ULA, GLOBAL, NEARER)), dst) == expected
+    assert source(DiscoveryBench((LINK, ULA, GLOBAL, NEARER)), dst) == expected
 
 
 def test_a_deprecated_address_is_the_last_choice() -> None:
-    bench = Bench6((LINK, GLOBAL, NEARER))
+    bench = DiscoveryBench((LINK, GLOBAL, NEARER))
     for own in bench.interface.addresses:
         if own.address == NEARER[0]:
             own.state = AddressState.DEPRECATED
@@ -54,7 +54,7 @@ def test_a_deprecated_address_is_the_last_choice() -> None:
 
 
 def test_what_is_tried_out_is_no_source() -> None:
-    bench = Bench6((), dad_transmits=1)
+    bench = DiscoveryBench((), dad_transmits=1)
     bench.discovery.start(0.0)
     assert source(bench, "ff02::1") == "::"
     bench.run(10.0)
@@ -63,7 +63,7 @@ def test_what_is_tried_out_is_no_source() -> None:
 
 
 def test_a_link_that_has_only_link_local_addresses_borrows() -> None:
-    bench = Bench6((LINK,))
+    bench = DiscoveryBench((LINK,))
     loopback = bench.host.interfaces[0]
     bench.host.add_address(loopback, parse_ip("2001:db8:7::1"), parse_prefix("2001:db8:7::1/128"))
     assert source(bench, "2001:db8:9::9") == "2001:db8:7::1"
@@ -71,7 +71,7 @@ def test_a_link_that_has_only_link_local_addresses_borrows() -> None:
 
 
 def test_an_address_that_is_taken_away_leaves_nothing_behind() -> None:
-    bench = Bench6((LINK, ULA))
+    bench = DiscoveryBench((LINK, ULA))
     before = bench.routes()
     bench.host.add_address(bench.interface, *GLOBAL)
     (own,) = [own for own in bench.interface.addresses if own.address == GLOBAL[0]]
@@ -83,7 +83,7 @@ def test_an_address_that_is_taken_away_leaves_nothing_behind() -> None:
 
 
 def test_link_local_addresses_mean_another_station_on_each_link() -> None:
-    bench = Bench6((LINK,))
+    bench = DiscoveryBench((LINK,))
     routes = bench.host.routes
     route = routes.lookup(zoned(parse_ip("fe80::9")))
     assert route is not None

@@ -68,7 +68,7 @@ class Said:
         return self.packet.dst
 
 
-class Bench6(Bench):
+class DiscoveryBench(Bench):
     """The host at fe80::1 and fd00::1/64 (`addresses=()`: with none of IPv6)."""
 
     def __init__(
