@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-# The modules whose `__all__` is public, in the order of the reference
-PUBLIC_MODULES: Final = ("pystack", "pystack.events", "pystack.plugins")
+# The modules whose `__all__` is public: the package, and those right in it
+PUBLIC_MODULES: Final = (
+    "pystack",
+    *sorted(f"pystack.{path.stem}" for path in ROOT.glob("pystack/[!_]*.py")),
+)
 
 _BESIDE: Final = {
     "index.md": "README.md",
@@ -37,6 +40,12 @@ _FENCE_WITH_FILE: Final = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
 
 
 # what mkdocs calls
+
+
+def on_config(config: "MkDocsConfig") -> None:
+    """Put the pages of the modules into the menu."""
+    [reference] = (entry["Reference"] for entry in config.nav or [] if "Reference" in entry)
+    reference[1:1] = [{module: f"reference/{page_of(module)}"} for module in PUBLIC_MODULES]
 
 
 def on_files(files: Files, config: "MkDocsConfig") -> Files:
@@ -76,27 +85,33 @@ def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files:
 
 
 def reference_pages() -> dict[str, str]:
-    """Return the pages of the reference by their places in the site."""
+    """Return the pages of the reference by their places in the site.
+
+    What has a place already is only named where a second module has it.
+    """
     pages: dict[str, str] = {}
-    index = [
-        "# Reference",
-        "",
-        "What is public, module by module; all else may change any day.",
-        "",
-    ]
+    places: dict[int, str] = {}  # by the identity of what has it
+    index = ["# Reference", "", "What is public, by module; everything else may change.", ""]
     for module in PUBLIC_MODULES:
-        names = [name for name in import_module(module).__all__ if not name.startswith("__")]
-        page = f"{module.partition('.')[2] or 'pystack'}.md"
-        index += [f"## [`{module}`]({page})", ""]
-        index += [f"- [`{name}`][{module}.{name}]" for name in names]
-        index.append("")
+        loaded = import_module(module)
+        names = [name for name in loaded.__all__ if not name.startswith("__")]
         text = [f"# `{module}`", "", f"::: {module}", "    options:", "      members: false"]
         text += ["      show_root_heading: false", ""]
+        index += [f"## [`{module}`]({page_of(module)})", ""]
         for name in names:
-            text += [f"::: {module}.{name}", ""]
-        pages[f"reference/{page}"] = "\n".join(text)
+            here = f"{module}.{name}"
+            place = places.setdefault(id(getattr(loaded, name)), here)
+            index.append(f"- [`{name}`][{place}]")
+            text += [f"::: {here}" if place == here else f"`{name}` is [`{place}`][{place}].", ""]
+        index.append("")
+        pages[f"reference/{page_of(module)}"] = "\n".join(text)
     pages["reference/index.md"] = "\n".join(index)
     return pages
+
+
+def page_of(module: str) -> str:
+    """Return the name of a module's page."""
+    return f"{module}.md"
 
 
 class Docs(griffe.Extension):
@@ -138,7 +153,7 @@ def _word_text(name: str) -> str:
     word = WORDS[name]
     parts = [word.about]
     if word.unit:
-        parts.append(f"A number is in {word.unit}.")
+        parts.append(f"A number is {'0 to 1' if word.unit == '0..1' else f'in {word.unit}'}.")
     if word.default:
         parts.append(f"Default: `{word.default}`.")
     text = " ".join(parts)

@@ -10,6 +10,8 @@ import griffe
 import pytest
 from doc_blocks import ROOT
 
+from pystack.link.words import WORDS
+
 
 @pytest.fixture
 def docs_site(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -76,6 +78,21 @@ def test_each_public_name_is_in_the_reference_once(docs_site: ModuleType) -> Non
     )
     assert set(entries.values()) == {1}
     assert entries["pystack.Network"] == 1
+
+
+def test_the_reference_explains_each_word_of_a_link(docs_site: ModuleType) -> None:
+    extensions = griffe.load_extensions(docs_site.Docs)
+    module = griffe.load("pystack.link.words", search_paths=[ROOT], extensions=extensions)
+    words = {
+        name: member.docstring.value
+        for name, member in module["NetemWords"].members.items()
+        if member.docstring is not None
+    }
+    assert words.keys() == WORDS.keys()
+    assert words["jitter"] == (
+        "Spread of the delay. A number is in seconds. Default: `0s`.\n\n"
+        "As a text: `TIME [CORRELATION]`, as in `5ms`."
+    )
 
 
 @pytest.mark.parametrize(
