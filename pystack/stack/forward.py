@@ -17,7 +17,7 @@ from pystack.stack.fragments import cut
 from pystack.stack.icmp_core import Trouble
 from pystack.stack.pairs import learn, not_forwarded
 from pystack.stack.way import Way, find_way
-from pystack.wire import ethernet, ip, ipv4
+from pystack.wire import ethernet, icmpv6, ip, ipv4
 from pystack.wire.checksum import update
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
 from pystack.wire.headers import Plain, aged
@@ -64,6 +64,10 @@ def packet_arrived(
     many = "forward_link_broadcast" if packet.to_many else ""
     if reason := many or not_forwarded(host, packet.src, packet.dst):
         host.drop(reason, now, interface, packet.raw)
+        if (
+            reason == "forward_beyond_scope"
+        ):  # of the addresses alone, RFC 4443 3.1 has a word for it
+            host.icmp6.send_error(packet, icmpv6.DESTINATION_UNREACHABLE, icmpv6.BEYOND_SCOPE, now)
         return
     chain = packet.chain
     if chain is not None and chain.fault is not None and chain.fault.every_hop:

@@ -15,6 +15,7 @@ from pystack.core.addresses import (
     is_loopback,
     is_multicast,
     is_usable_source,
+    is_v6,
 )
 from pystack.stack.ports import locals_of
 from pystack.stack.way import Way
@@ -77,10 +78,12 @@ def forged(host: Host, interface: Interface, src: Ip, dst: Ip) -> str:
 
 
 def not_forwarded(host: Host, src: Ip, dst: Ip) -> str:
-    """Return why a packet may not be passed on, without a word to its sender; "" where it may."""
+    """Return why no packet with these addresses may be passed on; "" where it may."""
     if host.is_many(dst):
         return "forward_broadcast"  # RFC 1812 5.3.5; RFC 2644: not the directed ones either
     # RFC 1812 5.3.7; RFC 3927 section 7; RFC 4291 section 2.5.6
+    if is_v6(src) and is_link_local(src):
+        return "forward_own_source" if src in host.addresses else "forward_beyond_scope"
     if not host.may_be_source(src) or is_loopback(src) or is_link_local(src):
         return "forward_bad_source"
     if src in host.addresses:

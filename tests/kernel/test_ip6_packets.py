@@ -5,10 +5,11 @@ from typing import Final
 import pytest
 from netns import NetworkNamespace
 from packets6 import Header, destination, fragment, hop_by_hop, options, packet6, routing
+from stack_bench import HERE_MAC, OTHER_MAC, FakePort
 from stack_bench6 import Bench6, frame6
-from test_neighbor_discovery import MAC, World, in_world
+from test_neighbor_discovery import LINK, MAC, World, in_world
 
-from pystack.core.addresses import parse_ip6, parse_mac
+from pystack.core.addresses import Prefix, pack_ip6, parse_ip6, parse_mac
 from pystack.observe.observer import Event, FrameSeen
 from pystack.wire import ethernet, icmpv6, ipv6, udp
 from pystack.wire.frame import Frame
@@ -130,6 +131,60 @@ def answers(packets: list[bytes]) -> list[Answer]:
     return found
 
 
+def onward(
+    dst: str,
+    headers: list[Header] | None = None,
+    *,
+    src: int = OURS,
+    ttl: int = 64,
+    size: int = 16,
+    number: int = 17,
+) -> list[bytes]:
+    """Return a packet that a router is to pass on."""
+    return [packet6(headers or [], number, bytes(size), src=src, dst=parse_ip6(dst), ttl=ttl)]
+
+
+# What a router answers; behind it are fd99::/64, over a link with an MTU of 1280, and nothing else.
+ROUTED: Final[dict[str, list[bytes]]] = {
+    "passed on": onward("fd99::9"),
+    "passed on for the last time": onward("fd99::9", ttl=2),
+    "too old": onward("fd99::9", ttl=1),
+    "as old as can be": onward("fd99::9", ttl=0),
+    "too old, in a fragment": onward("fd99::9", [fragment(9, more=False)], ttl=1),
+    "too large": onward("fd99::9", size=1241),
+    "just so": onward("fd99::9", size=1240),
+    "a fragment too large": onward("fd99::9", [fragment(0, more=True)], size=1240),
+    "to nowhere": onward("fd98::9"),
+    "from one link to another": onward("fd99::9", src=LINK),
+    "from nobody": onward("fd99::9", src=parse_ip6("::")),
+    "from many": onward("fd99::9", src=parse_ip6("ff0e::1")),
+    "from ::1": onward("fd99::9", src=parse_ip6("::1")),
+    "to ::1": onward("::1"),
+    "to a group elsewhere": onward("ff0e::1234"),
+    "option for the destination": onward("fd99::9", [destination(option(0x9E))]),
+    "option for all to skip": onward("fd99::9", [hop_by_hop(option(0x1E))]),
+    "option for all to drop": onward("fd99::9", [hop_by_hop(option(0x5E))]),
+    "option for all to answer": onward("fd99::9", [hop_by_hop(option(0x9E))]),
+    "routing header for the destination": onward("fd99::9", [routing(0, 1)]),
+    "late hop-by-hop for the destination": onward("fd99::9", [destination(), hop_by_hop()]),
+    "an error, too old": onward("fd99::9", ttl=1, number=58),
+    "unknown protocol": onward("fd99::9", number=201),
+}
+
+
+def ours_as_router(packets: list[bytes]) -> list[Answer]:
+    """Return what our router answers."""
+    bench = Bench6(address=KERNEL)
+    port = FakePort(1280)
+    block = Prefix.of(parse_ip6("fd99::1"), 64)
+    bench.host.add_interface("eth1", port, parse_ip6("fd99::1"), block, OTHER_MAC)
+    bench.host.forwarding = True
+    bench.know(OURS, LINK)
+    for packet in packets:
+        bench.arrive(frame6(packet, dst=None if packet[24] == 0xFF else HERE_MAC))
+    return answers([bytes(packet.raw) for packet in bench.taken6()])
+
+
 def ours(packets: list[bytes]) -> list[Answer]:
     """Return what our host answers."""
     bench = Bench6(address=KERNEL)
@@ -139,13 +194,16 @@ def ours(packets: list[bytes]) -> list[Answer]:
     return answers([bytes(packet.raw) for packet in bench.taken6()])
 
 
-def linux(netns: NetworkNamespace) -> dict[str, list[Answer]]:
+def linux(
+    netns: NetworkNamespace, cases: dict[str, list[bytes]], *prepare: str
+) -> dict[str, list[Answer]]:
     """Return what the kernel answers to each."""
     found: dict[str, list[Answer]] = {}
 
     async def test(world: World) -> None:
         # Errors to one destination come once a second else.
-        await world.run("sysctl -qw net.ipv6.icmp.ratelimit=0")
+        for command in ("sysctl -qw net.ipv6.icmp.ratelimit=0", *prepare):
+            await world.run(command)
         (link,) = await world.ip6("-0 link show tap0")
         kernel_mac = parse_mac(link["address"])
         heard: list[bytes] = []
@@ -154,14 +212,14 @@ def linux(netns: NetworkNamespace) -> dict[str, list[Answer]]:
             def on_event(self, event: Event) -> None:
                 if isinstance(event, FrameSeen) and not event.sent:
                     data = bytes(event.frame.data)
-                    if (
-                        data[12:14] == b"\x86\xdd"
-                        and data[38:54] == b"\xfd\x77" + bytes(13) + b"\2"
+                    if data[12:14] == b"\x86\xdd" and data[38:54] in (
+                        pack_ip6(OURS),
+                        pack_ip6(LINK),
                     ):
                         heard.append(data[ethernet.HEADER_BYTES :])
 
         world.host.observers.append(Ear())
-        for number, (name, packets) in enumerate(CASES.items()):
+        for number, (name, packets) in enumerate(cases.items()):
             heard.clear()
             mark = PING[number]
             echo = icmpv6.pack(OURS, KERNEL, icmpv6.ECHO, 0, mark << 16, b"mark")
@@ -182,7 +240,22 @@ def linux(netns: NetworkNamespace) -> dict[str, list[Answer]]:
 
 
 def test_what_is_odd_is_answered_as_linux_answers_it(netns: NetworkNamespace) -> None:
-    theirs = linux(netns)
+    theirs = linux(netns, CASES)
     assert theirs["plain"] == [(1, 4, 0)]  # else it would be no test
     assert sum(map(len, theirs.values())) > len(CASES) // 2
     assert {name: ours(packets) for name, packets in CASES.items()} == theirs
+
+
+def test_a_router_answers_as_linux_does(netns: NetworkNamespace) -> None:
+    theirs = linux(
+        netns,
+        ROUTED,
+        "sysctl -qw net.ipv6.conf.all.forwarding=1",
+        "ip link add far0 mtu 1280 type veth peer name far1",
+        "ip link set far0 up",
+        "ip link set far1 up",
+        "ip -6 address add fd99::1/64 dev far0 nodad",
+        "ip -6 neigh add fd99::9 lladdr 02:00:00:00:00:99 dev far0",
+    )
+    assert theirs["too large"] == [(icmpv6.PACKET_TOO_BIG, 0, 1280)]
+    assert {name: ours_as_router(packets) for name, packets in ROUTED.items()} == theirs
