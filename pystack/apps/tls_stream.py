@@ -19,6 +19,7 @@ from pystack.apps.ending import abort
 from pystack.apps.troubles import PeerError
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
+from pystack.core.errors import ConfigError
 
 RECORD_BYTES: Final = 16 * 1024  # RFC 8446 section 5.1: no record has more
 # What is encrypted and sent as one: each write ends with a segment that is not full.
@@ -269,7 +270,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """
         limit = DEFAULT_RECEIVE_BYTES if max_bytes is None else operator.index(max_bytes)
         if limit < 1:
-            raise ValueError("max_bytes must be at least 1")
+            raise ConfigError(f"max_bytes is {max_bytes}: it must be 1 or more")
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this stream")
         self._receiving = True

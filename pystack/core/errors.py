@@ -4,6 +4,7 @@ Wrong use raises at once. What comes from the network never raises into the call
 raise `WireError` inside the stack, which is caught at the layer's entry and counted by its reason.
 """
 
+import errno
 import os
 
 
@@ -21,6 +22,14 @@ class DeviceError(PystackError, OSError):
 
 class OutputError(ConfigError, OSError):
     """A file that was named cannot be written."""
+
+
+class RangeError(ConfigError, OSError):
+    """A value is outside of what there is, where sockets have EINVAL: both kinds of error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.errno, self.strerror = errno.EINVAL, text
 
 
 class WireError(PystackError):

@@ -7,7 +7,29 @@ see; one that raises stops the program, for a microscope that lies in silence is
 from dataclasses import dataclass
 from typing import Protocol
 
+from pystack.core.tcp_events import (
+    TcpMeasured,
+    TcpRepair,
+    TcpRetransmitted,
+    TcpSoftError,
+    TcpStateChanged,
+)
 from pystack.wire.frame import Frame
+
+__all__ = [
+    "AddressChanged",
+    "Dropped",
+    "Event",
+    "FellBehind",
+    "FrameSeen",
+    "NeighborChanged",
+    "Observer",
+    "TcpMeasured",
+    "TcpRepair",
+    "TcpRetransmitted",
+    "TcpSoftError",
+    "TcpStateChanged",
+]
 
 
 @dataclass(slots=True)
@@ -55,68 +77,6 @@ class AddressChanged:
     address: str  # with its prefix: "fd00::1/64"
     old: str  # "tentative", "preferred", "deprecated", "dadfailed"; "": it is new
     new: str  # "": it has gone
-
-
-@dataclass(slots=True)
-class TcpStateChanged:
-    """A connection went from one state of RFC 9293 into another."""
-
-    at: float
-    host: str
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    old: str
-    new: str
-
-
-@dataclass(slots=True)
-class TcpRetransmitted:
-    """A segment was sent again."""
-
-    at: float
-    host: str
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    reason: str  # "rto", "rack", "sack", "dupack", "tlp", "probe" or "syn"
-    seq: int  # as on the wire
-    payload_bytes: int
-
-
-@dataclass(slots=True)
-class TcpSoftError:
-    """A connection has trouble and goes on; its user is told too, who may have turned that off."""
-
-    at: float
-    host: str
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    number: int  # errno
-    reason: str  # "icmp", or "retransmitting": again and again without an answer
-
-
-@dataclass(slots=True)
-class TcpRepair:
-    """Loss recovery began or ended; the sizes are those after it."""
-
-    at: float
-    host: str
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    what: str  # "recovery", "timeout", "recovered", or "undo": it was for nothing
-    cwnd_bytes: int
-    ssthresh_bytes: int
-
-
-@dataclass(slots=True)
-class TcpMeasured:
-    """A connection measured a round trip, or has another congestion window."""
-
-    at: float
-    host: str
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    name: str  # "rtt_s" or "cwnd_bytes"
-    value: float
 
 
 @dataclass(slots=True)

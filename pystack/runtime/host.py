@@ -25,6 +25,7 @@ from pystack.core.addresses import (
     parse_ip4,
 )
 from pystack.core.errors import ConfigError
+from pystack.core.ranges import COUNT, DURATION
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.loopback import LoopbackPort
 from pystack.runtime import autoconf, reach, streams
@@ -430,8 +431,10 @@ class Host:
         """Open a port for connections, on all addresses or on those of `host`; 0: any free port.
 
         A list, as `trio.open_tcp_listeners` gives it: without `host` of one, which hears both
-        versions of IP; else of one for each address, all on one port. Raises OSError.
+        versions of IP; else of one for each address, all on one port. `backlog`: so many
+        may wait to be accepted, from 0 on. Raises OSError, ConfigError.
         """
+        COUNT.check("backlog", backlog)
         await trio.lowlevel.checkpoint()
         listeners: list[TcpListener] = []
         try:
@@ -452,7 +455,11 @@ class Host:
         return UdpSocket(self, self.stack.udp.bind(local, port))
 
     async def close_connections(self, grace_s: float) -> None:
-        """Give every connection its FIN; reset those that have not finished after `grace_s`."""
+        """Give every connection its FIN; reset those that have not finished after `grace_s`.
+
+        Seconds, from 0 on. Raises ConfigError.
+        """
+        DURATION.check("grace_s", grace_s)
         progress = Waiter(self.driver)
         for socket in self.tcp:
             self.tcp.release(socket, self.now())
@@ -471,9 +478,10 @@ class Host:
         timeout_s: float = reach.TIMEOUT_S,
         version: Version | None = None,
     ) -> float:
-        """Send an ICMP echo request, by IP version 4 or 6; return the round trip in seconds.
+        """Send an ICMP echo request of 0 to 65,507 bytes, by IP version 4 or 6; return the seconds.
 
-        Raises TimeoutError if there is no answer, OSError if a router or the host reports an error.
+        Raises TimeoutError if there is no answer, OSError if a router or the host reports an error,
+        ConfigError for what is out of range.
         """
         return await reach.ping(self, host, payload_bytes, timeout_s, version)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.core.addresses import Ip, is_v6
+from pystack.core.ranges import DURATION, TTL, Range
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.names.zones import Version, format_on
 from pystack.wire import icmp, icmpv6
@@ -194,9 +195,8 @@ def _word(words: tuple[str, ...], code: int) -> str:
 
 
 def payload_of(size_bytes: int) -> bytes:
-    """Return what a request carries: 0, 1, 2 ... ValueError: a packet has no room for so much."""
-    if not 0 <= size_bytes <= MAX_PAYLOAD_BYTES:
-        raise ValueError("an echo request carries 0 to 65,507 bytes")
+    """Return what a request carries: 0, 1, 2 ... ConfigError: a packet has no room for so much."""
+    Range(0, MAX_PAYLOAD_BYTES).check("payload_bytes", size_bytes)
     return bytes(at & 0xFF for at in range(size_bytes))
 
 
@@ -209,6 +209,7 @@ async def ping(
 ) -> float:
     """Send one request; return the round trip in seconds. TimeoutError, OSError."""
     payload = payload_of(payload_bytes)
+    DURATION.check("timeout_s", timeout_s)
     host.stack.check_up()
     remote = await host.look_up(name, version)
     sent_at = host.now()
@@ -227,6 +228,8 @@ async def traceroute(
     host: Host, name: str, max_hops: int, timeout_s: float, version: Version | None = None
 ) -> list[Hop]:
     """Send requests that can go 1, 2, ... hops, until the destination or an error answers."""
+    TTL.check("max_hops", max_hops)
+    DURATION.check("timeout_s", timeout_s)
     remote = await host.look_up(name, version)
     hops: list[Hop] = []
     for ttl in range(1, max_hops + 1):

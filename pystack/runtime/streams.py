@@ -15,12 +15,14 @@ import trio
 
 from pystack.core.addresses import Ip, format_mac
 from pystack.core.errors import ConfigError
+from pystack.core.ranges import DURATION, TTL, Range
+from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.runtime.names.zones import format_on
 from pystack.stack import ip_fields
 from pystack.tcp import send_space, urgent
-from pystack.tcp.events import Signal, SoftError
+from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
@@ -130,7 +132,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         """
         limit = DEFAULT_RECEIVE_BYTES if max_bytes is None else operator.index(max_bytes)
         if limit < 1:
-            raise ValueError("max_bytes must be at least 1")
+            raise ConfigError(f"max_bytes is {limit}: it must be 1 or more")
         if self._reader.busy:
             raise trio.BusyResourceError("another task is receiving from this stream")
         self._check_open()
@@ -280,8 +282,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
         None: SO_LINGER is off, as at first. ConfigError: less than 0, or no number.
         """
-        if seconds is not None and not seconds >= 0:
-            raise ConfigError(f"a stream lingers for 0 seconds or more, not {seconds}")
+        if seconds is not None and not DURATION.allows(seconds):
+            raise ConfigError(f"a stream lingers for 0 seconds or more, not {seconds!r}")
         self._reset_on_close = seconds == 0
 
     def set_diffserv(self, dscp: int) -> None:
@@ -289,14 +291,12 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
         ConfigError: out of range.
         """
-        if not 0 <= dscp <= 63:
-            raise ConfigError(f"a Diffserv code point is 0 to 63, not {dscp}")
+        Range(0, 63).check("a Diffserv code point", dscp)
         ip_fields.set_tos(self._socket, dscp << 2)
 
     def set_ttl(self, ttl: int) -> None:
         """Set the TTL of what is sent from now on. ConfigError: not 1 to 255."""
-        if not 1 <= ttl <= 255:
-            raise ConfigError(f"a TTL is 1 to 255, not {ttl}")
+        TTL.check("a TTL", ttl)
         ip_fields.set_ttl(self._socket, ttl)
 
     def report_soft_errors(self, report: Callable[[OSError], None] | None) -> None:
@@ -310,7 +310,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
             return
         name = self.remote_address[0]
 
-        def tell(error: SoftError) -> None:
+        def tell(error: TcpSoftError) -> None:
             report(OSError(error.number, os.strerror(error.number), name))
 
         self._socket.on_error = tell

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, format_ip
+from pystack.core.errors import RangeError
+from pystack.core.ranges import PORT
 from pystack.core.rng import Random
 
 if TYPE_CHECKING:
@@ -69,8 +71,8 @@ def check_bindable(host: Host, local: Ip, port: int, *, foreign: bool) -> None:
     `foreign`: the address need not be one of the host's.
     """
     host.check_up()
-    if not 0 <= port <= 0xFFFF:
-        raise OSError(errno.EINVAL, f"{port} is not a port")
+    if not PORT.allows(port):
+        raise RangeError(f"{port} is not a port")
     if not (foreign or local in _ALL or host.is_own(local) or host.is_many(local)):
         raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip(local))
 

@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip, format_ip, is_loopback, is_unspecified, is_v6
+from pystack.core.errors import RangeError
+from pystack.core.ranges import PORT
 from pystack.stack import ip_fields
 from pystack.stack.path_mtus import sizes_to
 from pystack.stack.ports import EphemeralPorts, names_one
@@ -60,10 +62,10 @@ class Opener:
         """
         host = self._host
         host.check_up()
-        if not 0 <= remote_port <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"{remote_port} is not a port that can be connected to")
-        if not 0 <= local_port <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"{local_port} is not a port")
+        if not PORT.allows(remote_port):
+            raise RangeError(f"{remote_port} is not a port that can be connected to")
+        if not PORT.allows(local_port):
+            raise RangeError(f"{local_port} is not a port")
         first = remote if source_route is None or not source_route.hops else source_route.hops[0]
         route = route or host.routes.lookup(first)
         if route is None or host.is_many(remote) or is_unspecified(remote):

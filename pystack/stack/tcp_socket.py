@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_ip
 from pystack.core.scheduler import Handle
+from pystack.core.tcp_events import TcpSoftError
 from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.stack.notices import Notices
 from pystack.tcp.connection import Connection
-from pystack.tcp.events import Signal, SoftError
+from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment
 from pystack.tcp.listener import Listener
 from pystack.tcp.seq import MASK
@@ -66,7 +67,7 @@ class TcpSocket:
         self.listener: Listener[TcpSocket] | None = None  # until it is established, or gone
         self.on_signal: Callable[[Signal], None] | None = None  # None: nobody wants to be told
         # Hears of soft errors (RFC 9293 section 3.9.1.8); None: nobody wants to.
-        self.on_error: Callable[[SoftError], None] | None = None
+        self.on_error: Callable[[TcpSoftError], None] | None = None
         self.timer: Handle | None = None  # None: no timer of the connection runs
         self.train: Train | None = None  # super-frames of this batch that it was not given yet
         self.held_bytes = 0  # what was last counted of its memory

@@ -13,13 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip
-from pystack.observe.observer import (
-    TcpMeasured,
-    TcpRepair,
-    TcpRetransmitted,
-    TcpSoftError,
-    TcpStateChanged,
-)
+from pystack.core.tcp_events import TcpRepair, TcpRetransmitted, TcpSoftError
 from pystack.stack import egress, ip_fields
 from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.path_mtus import PathMtus
@@ -31,9 +25,9 @@ from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.tcp import path as icmp_errors
 from pystack.tcp.config import TcpConfig, TcpLimits
-from pystack.tcp.events import Measured, Repair, Retransmission, Signal, SoftError, StateChange
+from pystack.tcp.events import Signal
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
-from pystack.tcp.seq import MASK, unwrap
+from pystack.tcp.seq import unwrap
 from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER
@@ -371,61 +365,27 @@ class TcpTable:
             if isinstance(event, Signal):
                 if socket.on_signal is not None:
                     socket.on_signal(event)
-            elif isinstance(event, StateChange):
-                if host.observers:
-                    host.notify(
-                        TcpStateChanged(
-                            now,
-                            host.name,
-                            socket.local_address,
-                            socket.remote_address,
-                            event.old.value,
-                            event.new.value,
-                        )
-                    )
-            elif isinstance(event, SoftError):
-                self._note_soft_error(socket, event, now)
-            elif isinstance(event, Repair | Measured):
-                if host.observers:
-                    host.notify(_shown(socket, host.name, event, now))
-            else:
-                self._note_retransmission(socket, event, now)
+                continue
+            if isinstance(event, TcpRetransmitted):
+                host.counters.add(f"tcp_retransmits_{event.reason}")
+            elif isinstance(event, TcpSoftError):
+                self._soft_error(socket, event, now)
+            elif isinstance(event, TcpRepair):
+                event.cwnd_bytes = connection.congestion.cwnd_bytes
+                event.ssthresh_bytes = connection.congestion.ssthresh_bytes
+            if host.observers:
+                event.at, event.host = now, host.name
+                event.local, event.remote = socket.local_address, socket.remote_address
+                host.notify(event)
 
-    def _note_soft_error(self, socket: TcpSocket, event: SoftError, now: float) -> None:
-        host, route = self._host, socket.route
+    def _soft_error(self, socket: TcpSocket, event: TcpSoftError, now: float) -> None:
         if event.reason == "retransmitting":
-            host.counters.add("tcp_retransmits_advised")
-            if route.interface.neighbors is not None:
-                route.interface.neighbors.doubt(socket.way.next_hop, now)
+            self._host.counters.add("tcp_retransmits_advised")
+            neighbors = socket.route.interface.neighbors
+            if neighbors is not None:
+                neighbors.doubt(socket.way.next_hop, now)
         if socket.on_error is not None:
             socket.on_error(event)
-        if host.observers:
-            host.notify(
-                TcpSoftError(
-                    now,
-                    host.name,
-                    socket.local_address,
-                    socket.remote_address,
-                    event.number,
-                    event.reason,
-                )
-            )
-
-    def _note_retransmission(self, socket: TcpSocket, event: Retransmission, now: float) -> None:
-        host = self._host
-        host.counters.add(f"tcp_retransmits_{event.reason}")
-        if host.observers:
-            host.notify(
-                TcpRetransmitted(
-                    now,
-                    host.name,
-                    socket.local_address,
-                    socket.remote_address,
-                    event.reason,
-                    event.seq & MASK,
-                    event.payload_bytes,
-                )
-            )
 
     # sockets
 
@@ -466,13 +426,3 @@ class TcpTable:
         if socket.listener is not None:
             socket.listener.forget(socket)
             socket.listener = None
-
-
-def _shown(
-    socket: TcpSocket, host: str, event: Repair | Measured, now: float
-) -> TcpRepair | TcpMeasured:
-    ends = socket.local_address, socket.remote_address
-    if isinstance(event, Measured):
-        return TcpMeasured(now, host, *ends, event.name, event.value)
-    congestion = socket.connection.congestion
-    return TcpRepair(now, host, *ends, event.what, congestion.cwnd_bytes, congestion.ssthresh_bytes)

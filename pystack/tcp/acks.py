@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.tcp_events import TcpMeasured, TcpRepair
 from pystack.tcp import ack_policy, ecn, fast_open, path_mtu, send_space, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
-from pystack.tcp.events import Measured, Repair
 from pystack.tcp.recovery.base import (
     BAD_SACK,
     LOSS,
@@ -135,17 +135,17 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
     if conn.shared.watchers:
         for flag, what in _REPAIRS:
             if flags & flag:
-                conn.events.append(Repair(what))
+                conn.events.append(TcpRepair(what=what))
 
 
 def show(conn: Connection, rtt_s: float | None) -> None:
     """Tell watchers of a measurement (None: there was none), and of a window that has changed."""
     if rtt_s is not None:
-        conn.events.append(Measured("rtt_s", rtt_s))
+        conn.events.append(TcpMeasured(name="rtt_s", value=rtt_s))
     cwnd_bytes = conn.congestion.cwnd_bytes
     if cwnd_bytes != conn.shown_cwnd_bytes:
         conn.shown_cwnd_bytes = cwnd_bytes
-        conn.events.append(Measured("cwnd_bytes", cwnd_bytes))
+        conn.events.append(TcpMeasured(name="cwnd_bytes", value=cwnd_bytes))
 
 
 def _nothing_new_acknowledged(

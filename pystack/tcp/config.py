@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pystack.core.errors import ConfigError
+from pystack.core.ranges import COUNT, FROM_ONE, TTL, Range
 from pystack.tcp.congestion.registry import CONTROLS, ControlLike, congestion_control
 from pystack.tcp.recovery.registry import AUTO, RECOVERIES, RecoveryLike, chosen_recovery
 
@@ -19,7 +20,6 @@ SEND_BUFFER_BYTES: Final = 1 << 20
 SEND_BUFFER_MAX_BYTES: Final = 8 << 20  # as much as a receive buffer grows to
 MAX_BUFFER_BYTES: Final = 1 << 30  # what a window can tell of: a quarter of the numbers
 MAX_ACK_DELAY_S: Final = 0.5  # RFC 9293 MUST-19
-_MANY: Final = 1 << 31  # more than anybody means
 
 Mode = Literal[0, 1, 2]  # mostly never, sometimes, always: as Linux's sysctls have it
 
@@ -232,67 +232,37 @@ class TcpLimits:
             raise ConfigError(f"memory_bytes is {sizes}: three sizes, none below the one before")
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """What a number may be."""
+_SIZE: Final = Range(1, MAX_BUFFER_BYTES)
+_TIME: Final = Range(0, 1e9, whole=False)
+_SOME_TIME: Final = Range(0, 1e9, whole=False, above=True)
 
-    least: float = 0
-    most: float = _MANY
-    whole: bool = True
-    above: bool = False  # `least` itself is too little
-    optional: bool = False  # None will do
-
-    def allows(self, value: object) -> bool:
-        if value is None:
-            return self.optional
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
-            return False
-        return self.least < value <= self.most or (value == self.least and not self.above)
-
-    def __str__(self) -> str:
-        least = "more than 0" if self.above else f"{self.least:g}"
-        if self.most == 1 << 30:
-            bounds = f"{least} to 2**30"
-        elif self.most < _MANY:
-            bounds = f"{least} to {self.most:g}"
-        else:
-            bounds = least if self.above else f"{least} or more"
-        return ("a whole number, " if self.whole else "") + bounds + (" or None" * self.optional)
-
-
-_COUNT: Final = _Range()
-_FROM_ONE: Final = _Range(1)
-_SIZE: Final = _Range(1, MAX_BUFFER_BYTES)
-_TIME: Final = _Range(0, 1e9, whole=False)
-_SOME_TIME: Final = _Range(0, 1e9, whole=False, above=True)
-
-_RANGES: Final[Mapping[str, _Range]] = {
+_RANGES: Final[Mapping[str, Range]] = {
     "send_buffer_bytes": _SIZE,
     "receive_buffer_bytes": _SIZE,
-    "receive_buffer_max_bytes": _Range(0, MAX_BUFFER_BYTES, optional=True),
-    "send_buffer_max_bytes": _Range(0, MAX_BUFFER_BYTES, optional=True),
+    "receive_buffer_max_bytes": Range(0, MAX_BUFFER_BYTES, optional=True),
+    "send_buffer_max_bytes": Range(0, MAX_BUFFER_BYTES, optional=True),
     "probe_slack_s": _TIME,
-    "fast_open_pending": _COUNT,
-    "delayed_ack_s": _Range(0, MAX_ACK_DELAY_S, whole=False),
-    "quick_acks": _COUNT,
+    "fast_open_pending": COUNT,
+    "delayed_ack_s": Range(0, MAX_ACK_DELAY_S, whole=False),
+    "quick_acks": COUNT,
     "msl_s": _TIME,
     "fin_wait_2_s": _TIME,
-    "syn_retries": _COUNT,
-    "syn_ack_retries": _COUNT,
-    "max_rto_s": _Range(1, 120, whole=False),
+    "syn_retries": COUNT,
+    "syn_ack_retries": COUNT,
+    "max_rto_s": Range(1, 120, whole=False),
     "challenge_interval_s": _TIME,
-    "retries": _COUNT,
-    "orphan_retries": _COUNT,
-    "window_clamp_bytes": _Range(1, optional=True),
-    "max_segment_bytes": _Range(1, optional=True),
-    "defer_accept_retries": _COUNT,
-    "ttl": _Range(1, 255),
-    "user_timeout_s": _Range(0, 1e9, whole=False, above=True, optional=True),
+    "retries": COUNT,
+    "orphan_retries": COUNT,
+    "window_clamp_bytes": Range(1, optional=True),
+    "max_segment_bytes": Range(1, optional=True),
+    "defer_accept_retries": COUNT,
+    "ttl": TTL,
+    "user_timeout_s": Range(0, 1e9, whole=False, above=True, optional=True),
     "keepalive_idle_s": _SOME_TIME,
     "keepalive_interval_s": _SOME_TIME,
-    "keepalive_probes": _FROM_ONE,
-    "notsent_lowat_bytes": _Range(1, (1 << 32) - 1, optional=True),
-    "advise_retries": _FROM_ONE,
+    "keepalive_probes": FROM_ONE,
+    "notsent_lowat_bytes": Range(1, (1 << 32) - 1, optional=True),
+    "advise_retries": FROM_ONE,
 }
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "ecn": ("off", "accept", "request"),
@@ -310,10 +280,10 @@ _SWITCHES: Final = (
     "keepalive",
     "soft_errors_end_opening",
 )
-_LIMIT_RANGES: Final[Mapping[str, _Range]] = {
-    "max_orphans": _COUNT,
-    "max_time_waits": _COUNT,
-    "challenge_acks_per_s": _COUNT,
+_LIMIT_RANGES: Final[Mapping[str, Range]] = {
+    "max_orphans": COUNT,
+    "max_time_waits": COUNT,
+    "challenge_acks_per_s": COUNT,
 }
 _LIMIT_CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "time_wait_reuse": (0, 1, 2),
@@ -323,14 +293,12 @@ _LIMIT_CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
 
 def _check(
     config: Any,  # noqa: ANN401 - by the names of its fields
-    ranges: Mapping[str, _Range],
+    ranges: Mapping[str, Range],
     choices: Mapping[str, tuple[object, ...]],
     switches: tuple[str, ...],
 ) -> None:
     for name, allowed in ranges.items():
-        value = getattr(config, name)
-        if not allowed.allows(value):
-            raise ConfigError(f"{name} is {value!r}: it must be {allowed}")
+        allowed.check(name, getattr(config, name))
     for name, known in choices.items():
         value = getattr(config, name)
         if isinstance(value, bool) or value not in known:

@@ -18,11 +18,12 @@ from dataclasses import replace
 from typing import Any
 
 from pystack.core.errors import ConfigError
+from pystack.core.tcp_events import TcpStateChanged
 from pystack.tcp import arrives, calls, handshake, options, output, timers
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import unopened_control
-from pystack.tcp.events import Event, Signal, StateChange
+from pystack.tcp.events import Event, Signal
 from pystack.tcp.fast_open import FastOpen
 from pystack.tcp.info import TcpInfo
 from pystack.tcp.pacing import Pacer
@@ -287,7 +288,7 @@ class Connection:
         assert state in LEGAL[old], f"{old.value} -> {state.value} is not in RFC 9293's diagram"
         self.state = state
         if self.shared.watchers:
-            self.events.append(StateChange(old, state))
+            self.events.append(TcpStateChanged(old=old.value, new=state.value))
 
     def signal(self, signal: Signal) -> None:
         """Tell the owner, once for a row of the same."""

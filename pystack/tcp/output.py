@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.tcp_events import TcpRetransmitted
 from pystack.tcp import (
     ack_policy,
     acks,
@@ -21,9 +22,9 @@ from pystack.tcp import (
     urgent,
 )
 from pystack.tcp.ack_policy import acknowledged, window_field
-from pystack.tcp.events import Retransmission
 from pystack.tcp.pacing import Pacer
 from pystack.tcp.recovery.base import Lost
+from pystack.tcp.seq import MASK
 from pystack.tcp.states import MAY_SEND, TcpState
 from pystack.tcp.tcb import NEVER, Timer
 from pystack.tcp.timers import arm_persist
@@ -62,7 +63,7 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # Like Linux, a probe is an ACK for a byte that was acknowledged long ago: it must be
         # answered, and it does not put a byte on the way that the peer has no room for.
         tcb.probe_now = False
-        conn.events.append(Retransmission("probe", tcb.snd_una - 1, 0))
+        conn.events.append(TcpRetransmitted(reason="probe", seq=tcb.snd_una - 1 & MASK))
         return _segment(conn, tcb.snd_una - 1, ACK, now)
     if tcb.ack_now and conn.state is not TcpState.CLOSED:
         return acknowledgement(conn, now)
@@ -118,7 +119,8 @@ def _syn(conn: Connection, now: float) -> Segment:
     else:
         tcb.rtt_seq = None  # Karn
         conn.retransmits += 1
-        conn.events.append(Retransmission("rto" if tcb.retries else "syn", tcb.iss, 0))
+        reason = "rto" if tcb.retries else "syn"
+        conn.events.append(TcpRetransmitted(reason=reason, seq=tcb.iss & MASK))
     tcb.snd_nxt = max(tcb.snd_nxt, tcb.iss + 1)
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK
@@ -175,7 +177,7 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     conn.retransmits += 1
     if tcb.path is not None:
         path_mtu.sent_again(conn, seq, now)
-    conn.events.append(Retransmission(reason, seq, text_bytes))
+    conn.events.append(TcpRetransmitted(reason=reason, seq=seq & MASK, payload_bytes=text_bytes))
     tcb.rtt_seq, tcb.karn_seq = None, tcb.snd_nxt  # Karn (RFC 6298 section 3)
     if tcb.timers[Timer.RETRANSMIT] == NEVER:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from pystack.tcp.events import SoftError
+from pystack.core.tcp_events import TcpSoftError
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
 
@@ -35,4 +35,4 @@ def unreachable(conn: Connection, number: int, *, hard: bool, not_accepted: bool
     else:
         conn.drops.append("tcp_soft_error")
         conn.soft_error = number
-        conn.events.append(SoftError(number, "icmp"))
+        conn.events.append(TcpSoftError(number=number, reason="icmp"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pystack.tcp import pacing, send_space, urgent
@@ -15,12 +14,8 @@ if TYPE_CHECKING:
 
 def snapshot(conn: Connection) -> TcpInfo:
     """Return all that a connection tells about itself, as it is now."""
-    return _with_send_side(conn, _basics(conn))
-
-
-def _basics(conn: Connection) -> TcpInfo:
-    tcb, rtt = conn.tcb, conn.rtt
-    scaled = tcb.snd_wind_shift is not None
+    tcb, rtt, recovery, rates = conn.tcb, conn.rtt, conn.recovery, conn.rates
+    loss = recovery.info()
     return TcpInfo(
         state=conn.state,
         congestion=conn.congestion.name,
@@ -34,7 +29,7 @@ def _basics(conn: Connection) -> TcpInfo:
         snd_mss_bytes=tcb.snd_mss,
         rcv_mss_bytes=tcb.rcv_mss,
         snd_wind_shift=tcb.snd_wind_shift,
-        rcv_wind_shift=tcb.rcv_wind_shift if scaled else None,
+        rcv_wind_shift=None if tcb.snd_wind_shift is None else tcb.rcv_wind_shift,
         sack_permitted=tcb.sack_permitted,
         timestamps=tcb.timestamps,
         ts_recent=tcb.ts_recent,
@@ -69,14 +64,7 @@ def _basics(conn: Connection) -> TcpInfo:
         ce_received=conn.ce_received,
         ece_received=conn.ece_received,
         established_at=conn.established_at,
-    )
-
-
-def _with_send_side(conn: Connection, basics: TcpInfo) -> TcpInfo:
-    tcb, recovery, rates = conn.tcb, conn.recovery, conn.rates
-    loss = recovery.info()
-    return replace(
-        basics,
+        # loss recovery and sending
         recovery=recovery.name,
         loss_state=loss.state,
         pipe_bytes=recovery.pipe_bytes(),

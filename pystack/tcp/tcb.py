@@ -177,11 +177,8 @@ class Tcb:
         self.cwr_seq = iss  # SND.NXT when the congestion window was last made smaller
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
-        self._nothing_has_come()
-        self._nothing_on_the_way(iss)
-        self._nothing_known_of_the_path()
 
-    def _nothing_has_come(self) -> None:
+        # acknowledging what comes
         self.quick_acks = 0  # so many more ACKs are not delayed
         self.ping_pong = False  # we answer what comes with text of ours: that takes the ACK along
         self.text_at = -math.inf  # when text last came in order
@@ -197,18 +194,18 @@ class Tcb:
         self.space_read = 0  # what he had read altogether ...
         self.space_at = 0.0  # ... when this round trip began
 
-    def _nothing_known_of_the_path(self) -> None:
+        # the path
         self.options_bytes = 0  # what each segment has of TCP and IP options: less room for text
         self.path_mss: int | None = None  # found by others before the handshake; None: nothing
         self.path: PathMtu | None = None  # None: segments are as large as the handshake allows
         self.full_seq: int | None = None  # end of the first full segment; None: none was sent yet
 
-    def _nothing_on_the_way(self, iss: int) -> None:
         # measurement of one segment's round trip
         self.rtt_seq: int | None = None  # its end; None: nothing is being measured
         self.rtt_at = 0.0
         self.karn_seq = iss  # SND.NXT when something was last sent again: up to here ACKs may lie
 
+        # sending
         self.no_delay = False  # True: short segments do not wait (TCP_NODELAY)
         self.cork = False  # True: they do, for more (TCP_CORK)
         self.more_comes = False  # True: the last write said so (MSG_MORE), and no ACK came since

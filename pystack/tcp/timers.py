@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.tcp_events import TcpRepair, TcpSoftError
 from pystack.tcp import acks, ecn, keepalive, path_mtu
-from pystack.tcp.events import Repair, SoftError
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
 
@@ -106,7 +106,7 @@ def _retransmit(conn: Connection, now: float) -> None:
         _give_up(conn)
         return
     if tcb.retries >= conn.config.advise_retries:  # R1
-        conn.events.append(SoftError(errno.ETIMEDOUT, "retransmitting"))
+        conn.events.append(TcpSoftError(number=errno.ETIMEDOUT, reason="retransmitting"))
     conn.rtt.back_off()
     if conn.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
         if conn.deferred and tcb.retries < conn.config.defer_accept_retries:
@@ -128,7 +128,7 @@ def _retransmit(conn: Connection, now: float) -> None:
     conn.recovery.on_rto(now)
     conn.prr = None
     if conn.shared.watchers:
-        conn.events.append(Repair("timeout"))
+        conn.events.append(TcpRepair(what="timeout"))
         acks.show(conn, None)
     tcb.rtt_seq = None
     tcb.timers[Timer.RETRANSMIT] = _not_after_user_timeout(conn, now + conn.rtt.rto_s)

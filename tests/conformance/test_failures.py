@@ -11,11 +11,10 @@ from tcp_bench import TcpBench
 
 import pystack
 from pystack.core.errors import ConfigError
-from pystack.observe.observer import TcpSoftError
+from pystack.core.tcp_events import TcpSoftError
 from pystack.stack.neighbors import NeighborState
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.config import TcpConfig
-from pystack.tcp.events import SoftError
 from pystack.tcp.states import TcpState
 from pystack.wire import arp, icmp, ipv4, tcp
 
@@ -55,11 +54,11 @@ def test_a_soft_error_is_told_and_ends_nothing(
     kind: int, code: int, number: int, bench: TcpBench
 ) -> None:
     socket, segment = sending(bench)
-    told: list[SoftError] = []
+    told: list[TcpSoftError] = []
     socket.on_error = told.append
     bench.icmp_about(code, segment, kind=kind)
     assert socket.connection.state is TcpState.ESTABLISHED
-    assert told == [SoftError(number, "icmp")]
+    assert told == [TcpSoftError(number=number, reason="icmp")]
     assert socket.connection.info().soft_error == number
     (event,) = (event for event in bench.events if isinstance(event, TcpSoftError))
     assert (event.number, event.reason, event.remote) == (number, "icmp", ("10.0.0.2", 80))
@@ -71,7 +70,7 @@ def test_a_soft_error_is_told_and_ends_nothing(
 @pytest.mark.rfc("9293", "SHLD-20")
 def test_a_user_who_wants_no_reports_gets_none(bench: TcpBench) -> None:
     socket, segment = sending(bench)
-    told: list[SoftError] = []
+    told: list[TcpSoftError] = []
     socket.on_error = told.append
     socket.on_error = None
     bench.icmp_about(icmp.HOST_UNREACHABLE, segment)
@@ -121,7 +120,7 @@ def test_after_three_retransmissions_the_neighbour_is_asked_and_the_user_told(
 ) -> None:
     bench.arrive(arp_frame(arp.REPLY, PEER_MAC, PEER, HERE, bench.interface.mac))
     socket, _ = sending(bench)
-    told: list[SoftError] = []
+    told: list[TcpSoftError] = []
     socket.on_error = told.append
     neighbors = bench.interface.neighbors
     assert neighbors is not None
@@ -131,7 +130,7 @@ def test_after_three_retransmissions_the_neighbour_is_asked_and_the_user_told(
     assert told == []
     bench.taken()
     bench.run(start + 7 * rto_s)
-    assert told == [SoftError(errno.ETIMEDOUT, "retransmitting")]
+    assert told == [TcpSoftError(number=errno.ETIMEDOUT, reason="retransmitting")]
     (entry,) = neighbors.entries(bench.scheduler.now)
     assert entry.state is NeighborState.PROBE
     kinds = [frame.data[12:14].hex() for frame in bench.taken()]

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import pystack
 from pystack.core.errors import ConfigError
 from pystack.link.words import WORDS
 from pystack.stack.host import Host
+from pystack.tcp.config import TcpConfig
+from pystack.tcp.congestion.fixed import Fixed
 
 Act = Callable[[pystack.Network], object]
 
@@ -63,6 +67,14 @@ WRONG: dict[str, Act] = {
     "host: third address": lambda net: net.host("new", address=["10.7.0.1/24", None, "x"]),
     "host: congestion": lambda net: net.host("new", congestion="nonesuch"),
     "host: congestion's type": lambda net: net.host("new", congestion=7),  # type: ignore[arg-type]
+    "host: congestion itself": lambda net: net.host("new", congestion=Fixed(1460)),  # type: ignore[arg-type]
+    "host: tcp": lambda net: net.host("new", tcp={"ttl": 5}),  # type: ignore[arg-type]
+    "host: tcp's value": lambda net: net.host("new", tcp=TcpConfig(ttl=0)),
+    "host: limits": lambda net: net.host("new", tcp_limits=TcpConfig()),  # type: ignore[arg-type]
+    "host: dns": lambda net: net.host("new", dns={"servers": ["a"], "tries": 2}),
+    "host: dns without servers": lambda net: net.host("new", dns=[]),
+    "host: IPv6 address": lambda net: net.host("new", address6="fd00::1/129"),
+    "host: address of IPv6 for IPv4": lambda net: net.host("new", address6="10.0.0.77/24"),
     "router: congestion": lambda net: net.router("new", congestion="nonesuch"),
     "router: address": lambda net: net.router("new", address="10.0.0.9/33"),
     "switch: name": lambda net: net.switch("sw"),
@@ -194,3 +206,63 @@ def test_a_capture_of_a_link_of_another_network_is_refused(tmp_path: Path) -> No
         assert not (tmp_path / "x.pcap").exists()
 
     pystack.run(main)
+
+
+# Builds, many of which cannot be: names that are taken or none, addresses, words of all kinds.
+_NAMES = st.sampled_from(["a", "b", "c", "sw", "r", "", "x y", "a.b"])
+_WORDS = st.dictionaries(
+    st.sampled_from(["delay", "loss", "rate", "limit", "qdisc", "jitter", "lots", "mtu"]),
+    st.sampled_from(["5ms", "1%", "1mbit", "pfifo limit 3", "x", 7, -1, None]),
+    max_size=2,
+)
+_HOST_WORDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "address": st.sampled_from(["10.0.0.9/24", "10.0.0.8/24", "10.0.0.300/24", "x", None]),
+        "congestion": st.sampled_from(["bbr", "fixed:3", "nonesuch", 5, Fixed]),
+        "dns": st.sampled_from([None, "a", ["a", "b"], {"server": "a"}]),
+    },
+)
+_BUILDS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["host", "router"]), st.tuples(_NAMES), _HOST_WORDS),
+        st.tuples(st.just("switch"), st.tuples(_NAMES), st.just({})),
+        st.tuples(st.just("link"), st.tuples(_NAMES, _NAMES), _WORDS),
+    ),
+    max_size=12,
+)
+
+
+def told(net: pystack.Network) -> object:
+    """Return what a network is in the end: addresses, routes and links."""
+    net.settle()
+    return (
+        {name: (host.addresses, list(map(str, host.routes))) for name, host in net.hosts.items()},
+        {name: host.tcp.config for name, host in net.hosts.items()},
+        [(link.name, link.a_to_b.config, link.b_to_a.config) for link in net.links],
+        list(net.switches),
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(_BUILDS)
+def test_what_was_refused_might_as_well_not_have_been_asked_for(
+    builds: list[tuple[str, tuple[str, ...], dict[str, object]]],
+) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net, pystack.Network(seed=1) as other:
+            for kind, names, words in builds:
+                before = state(net)
+                try:
+                    getattr(net, kind)(*names, **words)
+                except ConfigError:
+                    assert state(net) == before
+                else:
+                    getattr(other, kind)(*names, **words)
+            try:
+                seen = told(net)
+            except ConfigError:
+                return  # the whole of it cannot be settled
+            assert seen == told(other)
+
+    pystack.run(main, until=60)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from pystack.core.addresses import Ip, format_ip, format_mac
-from pystack.core.errors import DeviceError
+from pystack.core.errors import ConfigError, DeviceError
 from pystack.runtime.device.tap_device import TapDevice
 from pystack.runtime.device.tun import OpenTun
 from pystack.runtime.lab import namespace_process
@@ -152,9 +152,9 @@ async def configure(holder: Holder, station: Station, on_link: Ip | None) -> Non
 def check_command(
     command: Sequence[Word], env: Mapping[str, str] | None, cwd: Word | None
 ) -> tuple[list[str], str]:
-    """Return a command's words and its directory. Raises FileNotFoundError, TypeError."""
+    """Return a command's words and its directory. Raises FileNotFoundError, ConfigError."""
     if isinstance(command, str) or not command:
-        raise TypeError('a command is a list of words: ["curl", "http://server/"]')
+        raise ConfigError('a command is a list of words: ["curl", "http://server/"]')
     words = [os.fspath(word) for word in command]
     directory = os.getcwd() if cwd is None else os.path.abspath(cwd)
     path = None if env is None else env.get("PATH")

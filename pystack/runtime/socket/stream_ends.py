@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip, is_v6
 from pystack.core.errors import error_of
+from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
@@ -31,7 +32,7 @@ from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_space
-from pystack.tcp.events import Signal, SoftError
+from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
 
@@ -396,7 +397,7 @@ class StreamEnd(SocketEnd):
         if signal is not Signal.READABLE:
             self.became_writable()
 
-    def _on_error(self, error: SoftError) -> None:
+    def _on_error(self, error: TcpSoftError) -> None:
         # ip(7): with IP_RECVERR, TCP passes all errors on at once; else only those that end it.
         if error.reason == "icmp" and self.flag(*stream_state.errors_key(self)):
             self.soft_error = error.number

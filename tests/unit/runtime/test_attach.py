@@ -45,7 +45,7 @@ def test_it_is_a_node_with_a_name_a_link_and_an_address(add: str) -> None:
 def test_a_command_is_a_list_of_words() -> None:
     assert check_command(["sh", "-c", "true"], None, "/")[0] == ["sh", "-c", "true"]
     for wrong in ("true", [], ()):
-        with pytest.raises(TypeError, match=r'a command is a list of words: \["curl"'):
+        with pytest.raises(pystack.ConfigError, match=r'a command is a list of words: \["curl"'):
             check_command(wrong, None, None)
 
 

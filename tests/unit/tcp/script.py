@@ -16,9 +16,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from pystack.core.tcp_events import TcpRetransmitted, TcpSoftError, TcpStateChanged
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
-from pystack.tcp.events import Retransmission, Signal, SoftError, StateChange
+from pystack.tcp.events import Signal
 from pystack.tcp.seq import MASK
 from pystack.tcp.shared import Shared
 from pystack.tcp.states import TcpState
@@ -319,11 +320,11 @@ class Script:
         while (event := conn.next_event()) is not None:
             if isinstance(event, Signal):
                 self.signals.append(event)
-            elif isinstance(event, StateChange):
-                self.transitions.append((event.old, event.new))
-            elif isinstance(event, SoftError):
+            elif isinstance(event, TcpStateChanged):
+                self.transitions.append((TcpState(event.old), TcpState(event.new)))
+            elif isinstance(event, TcpSoftError):
                 self.errors.append(event.number)
-            elif isinstance(event, Retransmission):
+            elif isinstance(event, TcpRetransmitted):
                 self.sent_again.append(event.reason)
         self.drops += conn.drops
         conn.drops.clear()
