@@ -274,26 +274,17 @@ class TapPort(PortBase):
             if not lead_bytes:
                 frame = Frame(raw)
             elif size <= _SMALL_BYTES or (frame := virtio_net.super_frame_of(raw)) is None:
-                frame = virtio_net.frame_of(raw[:lead_bytes], raw[lead_bytes:])
-            if frame is None:
-                self._deliver_pieces(raw, now)
-                continue
+                try:
+                    frame = virtio_net.frame_of(raw[:lead_bytes], raw[lead_bytes:])
+                except WireError as error:
+                    self.counters.add(error.reason)
+                    continue
             self.sink(frame, now)
             if frame.gso_bytes and is_burst(frame):
                 burst_bytes += size
                 if burst_bytes > _BURSTS_BYTES:
                     return True
         return True
-
-    def _deliver_pieces(self, raw: bytes, now: float) -> None:
-        """Deliver a super-frame that nobody above knows in pieces, or count it."""
-        try:
-            pieces = virtio_net.frames_of(raw[:VNET_HEADER_BYTES], raw[VNET_HEADER_BYTES:])
-        except WireError as error:
-            self.counters.add(error.reason)
-            return
-        for piece in pieces:
-            self.sink(piece, now)
 
 
 def _keep_freed_memory() -> None:

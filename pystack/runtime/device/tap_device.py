@@ -22,15 +22,16 @@ from pystack.runtime.device import ifconfig, tun
 # <linux/if_tun.h>
 _TUN_F_CSUM: Final = 0x01
 _TUN_F_TSO4: Final = 0x02
+_TUN_F_TSO6: Final = 0x04
 _TUN_F_TSO_ECN: Final = 0x08
 # Both or neither, and since Linux 6.2 only. There is also TUN_F_UFO, which means nothing any more:
 # the kernel takes it, and sends large datagrams in fragments as ever.
 _TUN_F_USO: Final = 0x20 | 0x40
 # The best first. Without any, frames come and go as on a cable.
 _OFFLOADS: Final = (
-    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO_ECN | _TUN_F_USO,
-    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO_ECN,
-    _TUN_F_CSUM | _TUN_F_TSO4,
+    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_TSO_ECN | _TUN_F_USO,
+    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_TSO_ECN,
+    _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6,
     _TUN_F_CSUM,
 )
 _WORDS: Final = {
