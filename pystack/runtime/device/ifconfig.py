@@ -133,12 +133,15 @@ def set_addresses(interface: str, wanted: list[tuple[Ip, Prefix]]) -> None:
             add_address(interface, *address)
 
 
-def has_ipv6(interface: str = "default") -> bool:
-    """Tell whether the kernel has IPv6 there, and it is not switched off."""
+def enable_ipv6(interface: str) -> bool:
+    """Switch IPv6 on where it is off (as in many containers); False: the kernel has none there."""
+    switch = _IPV6 / interface / "disable_ipv6"
     try:
-        return (_IPV6 / interface / "disable_ipv6").read_text().strip() == "0"
+        if switch.read_text().strip() != "0":
+            switch.write_text("0")
     except OSError:
         return False
+    return True
 
 
 def add_route(prefix: Prefix, *, via: Ip | None, interface: str) -> None:

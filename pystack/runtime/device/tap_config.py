@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 HostAddress = tuple[Ip, Prefix]
 Texts = str | Sequence[str]
 
-DEFAULT_ADDRESSES: Final = ("10.77.0.2/24",)
+DEFAULT_ADDRESSES: Final = ("10.77.0.2/24", "fd77::2/64")
 DEFAULT_MAC: Final = "02:00:00:00:00:02"  # locally administered
 AUTO: Final = "auto"
 NONE: Final = "none"
@@ -59,7 +59,8 @@ class TapHostConfig:
         default=DEFAULT_ADDRESSES,
         metadata=_option(
             list[str],
-            f"The stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}. May be repeated.",
+            f"The stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}, besides that of "
+            "the link alone (fe80::). May be repeated.",
             metavar="ADDRESS/LENGTH",
         ),
     )
@@ -98,6 +99,10 @@ class TapHostConfig:
     seed: int = field(
         default_factory=fresh_seed,
         metadata=_option(int, "Seed for everything left to chance; default: random.", metavar="N"),
+    )
+    accept_ra: bool = field(
+        default=False,
+        metadata=_option(bool, "Look for IPv6 routers, and take the addresses that they offer."),
     )
     pcap: str | None = field(
         default=None, metadata=_option(str, "Capture all frames, for Wireshark.", metavar="FILE")

@@ -6,6 +6,7 @@ sentence of a `DeviceError` that says what to do.
 """
 
 import errno
+import logging
 import os
 import re
 import socket
@@ -15,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from pystack.core.addresses import Ip, Prefix, format_ip
+from pystack.core.addresses import Ip, Prefix, format_ip, is_v6
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.runtime.device import ifconfig, tun
 
@@ -49,6 +50,7 @@ _QUEUE_FRAMES: Final = 4096
 _NAME_MAX_BYTES: Final = 15  # IFNAMSIZ less the terminating zero
 
 
+_log: Final = logging.getLogger("pystack.tap")
 OUT_OF_FILES: Final = "this process may open no more files (the limit is `ulimit -n`)"
 
 
@@ -115,6 +117,8 @@ def open_tap(
         device = TapDevice(_attach(name, vnet_header=False), offload=False)
         tun.set_offload(device.fd, 0, 0)  # a persistent one may have some left over
     try:
+        if any(prefix.is_v6 for _, prefix in host_addresses):
+            host_addresses, peers = _as_the_kernel_can(device.name, host_addresses, peers)
         undo = _configure(device.name, mtu_bytes, host_addresses)
         try:
             _check_ways(device.name, peers)
@@ -237,6 +241,22 @@ def _configure(
             ifconfig.remove_address(name, *address)
 
     return undo
+
+
+def _as_the_kernel_can(
+    name: str, host_addresses: Sequence[tuple[Ip, Prefix]], peers: Sequence[Ip]
+) -> tuple[Sequence[tuple[Ip, Prefix]], Sequence[Ip]]:
+    """Return what is left where the kernel has no IPv6. DeviceError: nothing is."""
+    if ifconfig.enable_ipv6(name):
+        return host_addresses, peers
+    left = [own for own in host_addresses if not own[1].is_v6]
+    if not left:
+        raise DeviceError(
+            f"{name} can have no IPv6 address: this machine has no IPv6, or it is switched off "
+            f"(sysctl net.ipv6.conf.{name}.disable_ipv6)"
+        )
+    _log.warning("%s: this machine has no IPv6; its end has none", name)
+    return left, [peer for peer in peers if not is_v6(peer)]
 
 
 def _check_ways(name: str, peers: Sequence[Ip]) -> None:

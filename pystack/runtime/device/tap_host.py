@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import format_ip
+from pystack.core.addresses import LINK_LOCAL6, eui64, format_ip, link_local
 from pystack.core.errors import DeviceError
 from pystack.link.port import Port
 from pystack.observe.json_log import JsonObserver
@@ -59,7 +59,8 @@ async def tap_host(
         plug = port if config.trouble is None else _shaped(port, config, config.trouble, driver)
         first, *others = config.addresses
         interface = host.stack.add_interface(config.interface, plug, *first, config.station)
-        for address in others:
+        # Nobody else can have this one: whoever has the same MAC address could not be told apart.
+        for address in (*others, (link_local(eui64(config.station)), LINK_LOCAL6)):
             host.stack.add_address(interface, *address)
         resources.callback(host.stack.close)
         for gateway in config.gateways:
