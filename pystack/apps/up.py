@@ -14,7 +14,7 @@ import trio
 
 from pystack.apps.service import Placement
 from pystack.apps.serving import serve_placed
-from pystack.core.addresses import format_ip, is_v6
+from pystack.core.addresses import Ip, format_ip, is_v6
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
@@ -76,49 +76,49 @@ class Ready:
     placements: Sequence[Placement]
 
     def text(self) -> str:
-        """Return it as a line for people."""
+        """Return it as a line for people: each address, and what is to be had there."""
         interface, port = self.config.interface, self.config.chosen_port
-        names = [self._place(placement) for placement in self.placements]
+        names = [
+            f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in self.placements
+        ]
         if port is not None and has_nobody(port):
             # No address to turn to: there is nobody who could.
-            names = [
-                f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in self.placements
-            ]
             return " ".join([f"ready: {interface} on the {port.title},", *names])
-        addresses = [format_ip(address) for address, _ in self.config.addresses]
-        return " ".join([f"ready: {interface}", *addresses, *names])
+        words = [f"ready: {interface}"]
+        for address, _ in self.config.addresses:
+            words.append(format_ip(address))
+            for name, item in zip(names, self.placements, strict=True):
+                url = _url(item, address)
+                if url or name not in words:
+                    words.append(url or name)
+        return " ".join(words)
 
     def json(self) -> str:
         """Return it as a line for programs."""
-        services = [
-            {
-                "name": placement.service.name,
-                "tcp_port": placement.tcp_port,
-                "udp_port": placement.udp_port,
-                "url": self._url(placement),
-            }
-            for placement in self.placements
-        ]
-        addresses = [format_ip(address) for address, _ in self.config.addresses]
-        line = {
-            "ready": self.config.interface,
-            "address": addresses[0],
-            "addresses": addresses,
-            "services": services,
-        }
-        return json.dumps(line)
+        addresses = [address for address, _ in self.config.addresses]
+        services = []
+        for item in self.placements:
+            urls = [url for address in addresses if (url := _url(item, address))]
+            services.append(
+                {
+                    "name": item.service.name,
+                    "tcp_port": item.tcp_port,
+                    "udp_port": item.udp_port,
+                    "url": urls[0] if urls else None,
+                    "urls": urls,
+                }
+            )
+        texts = [format_ip(address) for address in addresses]
+        line = {"ready": self.config.interface, "address": texts[0], "addresses": texts}
+        return json.dumps({**line, "services": services})
 
-    def _place(self, placement: Placement) -> str:
-        port = placement.tcp_port or placement.udp_port
-        return self._url(placement) or f"{placement.service.name}:{port}"
 
-    def _url(self, placement: Placement) -> str | None:
-        """Return where a browser finds it; None: it is not for browsers."""
-        scheme = placement.service.scheme
-        usual = _BROWSED.get(scheme)
-        if usual is None:
-            return None
-        port = placement.tcp_port
-        address = self.config.addresses[0][0]
-        host = f"[{format_ip(address)}]" if is_v6(address) else format_ip(address)
-        return f"{scheme}://{host}{'' if port == usual else f':{port}'}/"
+def _url(placement: Placement, address: Ip) -> str | None:
+    """Return where a browser finds it; None: it is not for browsers."""
+    scheme = placement.service.scheme
+    usual = _BROWSED.get(scheme)
+    if usual is None:
+        return None
+    port = placement.tcp_port
+    host = f"[{format_ip(address)}]" if is_v6(address) else format_ip(address)
+    return f"{scheme}://{host}{'' if port == usual else f':{port}'}/"

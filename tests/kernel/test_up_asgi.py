@@ -37,7 +37,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_curl_and_websockets_in_clear(netns: NetworkNamespace, stack_up: StackUp) -> None:
     stack = stack_up("--asgi", "site_of_mine:app")
-    assert stack.ready == "ready: tap0 10.77.0.2 http://10.77.0.2/"
+    assert stack.ready == "ready: tap0 10.77.0.2 http://10.77.0.2/ fd77::2 http://[fd77::2]/"
     assert netns.run(["curl", "-sS", f"{URL}/"]).stdout == b"hello 10.77.0.1 by 1.1\n"
     assert netns.python("websockets_echo", "ws://10.77.0.2/ws/echo", "-") == "100\n"
 
@@ -47,7 +47,7 @@ def test_curl_and_websockets_with_tls(
 ) -> None:
     ca = str(tmp_path / "ca.pem")
     stack = stack_up("--asgi", "site_of_mine:app", "--asgi-tls", "--ca", ca)
-    assert stack.ready == "ready: tap0 10.77.0.2 https://10.77.0.2/"
+    assert stack.ready == "ready: tap0 10.77.0.2 https://10.77.0.2/ fd77::2 https://[fd77::2]/"
     for option, version in (("--http1.1", b"1.1"), ("--http2", b"2")):
         argv = ["curl", "-sS", option, "--cacert", ca, "https://10.77.0.2/"]
         assert netns.run(argv).stdout == b"hello 10.77.0.1 by " + version + b"\n"

@@ -57,7 +57,7 @@ def site(netns: NetworkNamespace, stack_up: StackUp, tmp_path: Path) -> Site:
 @pytest.mark.parametrize("http", ["--http1.1", "--http2"])
 def test_curl_downloads_with_each_version(site: Site, version: str, http: str) -> None:
     stack = site.up()
-    assert stack.ready == f"ready: tap0 {ADDRESS} {URL}/"
+    assert stack.ready == f"ready: tap0 {ADDRESS} {URL}/ fd77::2 https://[fd77::2]/"
     words = ["--tlsv" + version, "--tls-max", version, http]
     told = json.loads(site.curl(*words, f"{URL}/connection.json"))
     assert told["security"]["protocol"] == f"TLSv{version}"

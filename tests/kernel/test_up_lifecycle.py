@@ -29,7 +29,7 @@ def sentence(stderr: bytes) -> str:
 
 
 def test_the_ready_line_says_where_to_look(netns: NetworkNamespace, stack_up: StackUp) -> None:
-    assert stack_up().ready == "ready: tap0 10.77.0.2 http://10.77.0.2/"
+    assert stack_up().ready == "ready: tap0 10.77.0.2 http://10.77.0.2/ fd77::2 http://[fd77::2]/"
 
 
 def test_for_programs_the_ready_line_and_the_log_are_json(
@@ -39,10 +39,16 @@ def test_for_programs_the_ready_line_and_the_log_are_json(
     assert json.loads(stack.ready) == {
         "ready": "tap0",
         "address": "10.77.0.2",
-        "addresses": ["10.77.0.2"],
+        "addresses": ["10.77.0.2", "fd77::2"],
         "services": [
-            {"name": "http", "tcp_port": 8080, "udp_port": None, "url": "http://10.77.0.2:8080/"},
-            {"name": "echo", "tcp_port": 7, "udp_port": 7, "url": None},
+            {
+                "name": "http",
+                "tcp_port": 8080,
+                "udp_port": None,
+                "url": "http://10.77.0.2:8080/",
+                "urls": ["http://10.77.0.2:8080/", "http://[fd77::2]:8080/"],
+            },
+            {"name": "echo", "tcp_port": 7, "udp_port": 7, "url": None, "urls": []},
         ],
     }
     netns.run(["curl", "-s", f"{URL}:8080"])
