@@ -6,6 +6,7 @@ namespace that the caller is in. Raises OSError.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -139,7 +140,9 @@ def enable_ipv6(interface: str) -> bool:
     try:
         if switch.read_text().strip() != "0":
             switch.write_text("0")
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
         return False
     return True
 
