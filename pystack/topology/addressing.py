@@ -24,7 +24,7 @@ from pystack.topology.nodes import End, HostAddress
 Addresses = str | Sequence[str | None] | None
 IpVersions = Literal["both", "4", "6"]
 IP_VERSIONS: Final = ("both", "4", "6")
-DEFAULT_IP: Final = "4"  # "both" as soon as TCP and UDP go over IPv6
+DEFAULT_IP: Final = "both"
 DEFAULT_SUBNET: Final = "10.0.0.0/24"
 # Unique local (RFC 4193), and short to read rather than random: a lab's addresses leave it for
 # nowhere but the machine that it runs on.

@@ -40,8 +40,8 @@ def test_programs_run_on_their_hosts_and_the_lab_ends_with_them(run: Run) -> Non
     )
     assert run(text) == [
         "ready: lab.toml: 2 nodes, 1 link, seed 7, virtual time",
-        "  a 10.0.0.1/24",
-        "  b 10.0.0.2/24",
+        "  a 10.0.0.1/24 fd00::1/64",
+        "  b 10.0.0.2/24 fd00::2/64",
         "a heard one",
         "a heard two",
     ]

@@ -66,8 +66,8 @@ def test_show_draws_it(lab: Path, tmp_path: Path) -> None:
     done = pystack("show", lab)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[2:] == [
-        "host a  10.0.0.1/24  [lab_programs_for_tests:fails]",
-        "`-- host b  10.0.0.2/24  [http]   (delay 20ms)",
+        "host a  10.0.0.1/24 fd00::1/64  [lab_programs_for_tests:fails]",
+        "`-- host b  10.0.0.2/24 fd00::2/64  [http]   (delay 20ms)",
     ]
     done = pystack("show", lab, "--svg", tmp_path / "lab.svg")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -57,7 +57,7 @@ def test_names_of_the_network_and_records_are_looked_up_by_packets() -> None:
             assert await took(client.look_up(WWW)) == ("10.0.0.80", 0.0)
             info = (("10.0.0.80", 0), socket.NI_NUMERICSERV)
             assert (await client.run(trio.socket.getnameinfo, *info))[0] == "web"
-            assert names.host.counters["dns_answered"] == 4
+            assert names.host.counters["dns_answered"] == 7  # for both versions, where asked
             assert (names.name, names.address) == ("ns1", "10.0.0.53")
 
     run(main)
@@ -119,7 +119,7 @@ def test_it_comes_up_by_itself_and_a_router_can_be_one() -> None:
             net.link(client, names)
             net.link(web, "router")
             assert await took(client.look_up("web")) == (web.address, 0.0)
-            assert client.counters["dns_queries"] == 1
+            assert client.counters["dns_queries"] == 2  # A and AAAA
 
     run(main)
 

@@ -41,10 +41,14 @@ def test_one_segment_alone_has_the_whole_subnet() -> None:
     async def scenario(net: Network) -> None:
         a, b = net.host("a"), net.host("b")
         net.link(a, b)
-        assert [str(own.prefix) for own in a.interfaces[1].addresses] == ["172.16.0.0/12"]
-        assert b.address == "172.16.0.2"
+        assert [str(own.prefix) for own in a.interfaces[1].addresses] == [
+            "172.16.0.0/12",
+            "fd01::/48",
+            "fe80::/64",
+        ]
+        assert (b.address, b.address6) == ("172.16.0.2", "fd01::2")
 
-    within(scenario, subnet="172.16.0.0/12")
+    within(scenario, subnet="172.16.0.0/12", subnet6="fd01::/48")
 
 
 def test_each_of_several_segments_has_the_next_block() -> None:
@@ -134,8 +138,11 @@ def test_packets_take_the_way_with_the_fewest_hops() -> None:
         net.link(r4, b, delay="50ms")
         hops = await a.traceroute("b.eth1")
         assert [hop.address for hop in hops] == ["10.0.0.2", "10.0.4.2", "10.0.5.1"]
-        assert routes(a) == ["default via 10.0.0.2 dev eth0"]
+        hops = await a.traceroute("b.eth1", version=6)
+        assert [hop.address for hop in hops] == ["fd00::2", "fd00:0:0:4::2", "fd00:0:0:5::1"]
+        assert routes(a) == ["default via 10.0.0.2 dev eth0", "default via fd00::2 dev eth0"]
         assert "10.0.3.0/24 via 10.0.1.2 dev eth1" in routes(r1)
+        assert "fd00:0:0:3::/64 via fd00:0:0:1::2 dev eth1" in routes(r1)
 
     within(scenario)
 
@@ -149,7 +156,10 @@ def test_of_two_ways_of_one_length_the_older_router_is_taken() -> None:
             net.link(node, left)
         for node in (b, first, second):
             net.link(node, right)
-        assert routes(a) == [f"default via {second.address} dev eth0"]
+        assert routes(a) == [
+            f"default via {second.address} dev eth0",
+            f"default via {second.address6} dev eth0",
+        ]
 
     within(scenario)
 
@@ -182,12 +192,18 @@ def test_a_host_with_two_interfaces_uses_the_nearer_router_and_forwards_nothing(
         r1, r2 = net.router("r1"), net.router("r2")
         for left, right in ((a, r1), (a, r2), (r1, b), (r2, c)):
             net.link(left, right, delay="1ms")
-        assert routes(a) == ["10.0.3.0/24 via 10.0.1.2 dev eth1", "default via 10.0.0.2 dev eth0"]
-        assert await a.ping("b") == pytest.approx(0.008)
-        assert await a.ping("c") == pytest.approx(0.008)
-        # From b to c the only way would be through a, which is no router.
-        with pytest.raises(OSError, match="Network is unreachable"):
-            await b.ping("c")
+        assert sorted(routes(a)) == [
+            "10.0.3.0/24 via 10.0.1.2 dev eth1",
+            "default via 10.0.0.2 dev eth0",
+            "default via fd00::2 dev eth0",
+            "fd00:0:0:3::/64 via fd00:0:0:1::2 dev eth1",
+        ]
+        for version in (4, 6):
+            assert await a.ping("b", version=version) == pytest.approx(0.008)
+            assert await a.ping("c", version=version) == pytest.approx(0.008)
+            # From b to c the only way would be through a, which is no router.
+            with pytest.raises(OSError, match="Network is unreachable"):
+                await b.ping("c", version=version)
 
     within(scenario)
 

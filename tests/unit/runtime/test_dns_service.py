@@ -74,14 +74,20 @@ def test_the_names_are_those_of_the_nodes_and_their_interfaces() -> None:
             net.link(client, router)
             net.link(router, server)
             names = names_of(net.topology)
-            assert names.addresses_of("client") == ("10.0.0.1",)
-            assert names.addresses_of("r1") == ("10.0.0.2", "10.0.1.1")
-            assert names.addresses_of("r1.eth1") == ("10.0.1.1",)
-            assert names.addresses_of("xn--gre-6ka8i") == ("10.0.1.2",)
+            assert names.addresses_of("client") == ("10.0.0.1", "fd00::1")
+            assert names.addresses_of("r1") == (
+                "10.0.0.2",
+                "fd00::2",
+                "10.0.1.1",
+                "fd00:0:0:1::1",
+            )
+            assert names.addresses_of("r1.eth1") == ("10.0.1.1", "fd00:0:0:1::1")
+            assert names.addresses_of("xn--gre-6ka8i") == ("10.0.1.2", "fd00:0:0:1::2")
             assert names.addresses_of("r1.eth2") is None
             assert names.addresses_of("eth1") is None
             assert names.name_of("10.0.0.1") == "Client"
             assert names.name_of("10.0.1.1") == "r1"
+            assert names.name_of("fd00:0:0:1::1") == "r1"
             assert names.name_of("10.0.9.9") is None
             assert set(names.all_names()) == {"client", "r1", "xn--gre-6ka8i"}
             net.link(server, net.host("late"))

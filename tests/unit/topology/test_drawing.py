@@ -84,12 +84,12 @@ def tree(hosts: int, switches: int) -> str:
 
 def test_a_text_shows_nodes_links_and_timeline() -> None:
     assert as_text(drawing(TRAIN)) == [
-        "lab.toml: 10.0.0.0/24, seed 7",
+        "lab.toml: 10.0.0.0/24, fd00::/64, seed 7",
         "",
-        "router r1  10.0.0.2/24 10.0.1.1/24",
-        "|-- host client  10.0.0.1/24   (delay 20ms  <- rate 1mbit)",
+        "router r1  10.0.0.2/24 fd00::2/64 10.0.1.1/24 fd00:0:0:1::1/64",
+        "|-- host client  10.0.0.1/24 fd00::1/64   (delay 20ms  <- rate 1mbit)",
         "`-- switch sw",
-        "    `-- host server  10.0.1.2/24  [http]   (preset dc  -> loss 1%)",
+        "    `-- host server  10.0.1.2/24 fd00:0:0:1::2/64  [http]   (preset dc  -> loss 1%)",
         "",
         "host lonely",
         "",
@@ -102,7 +102,7 @@ def test_a_text_shows_nodes_links_and_timeline() -> None:
 
 def test_links_that_close_a_ring_are_listed() -> None:
     lines = as_text(drawing(RING))
-    assert lines[0] == "lab.toml: 10.0.0.0/24, a new seed each time"
+    assert lines[0] == "lab.toml: 10.0.0.0/24, fd00::/64, a new seed each time"
     assert lines[-3:] == ["and", "  r1 - r2", "  b - r4"]
     assert sum("router" in line for line in lines) == 4
 

@@ -100,10 +100,10 @@ def test_a_file_that_is_right_can_be_built() -> None:
         node.name: [format_ip(address) for address, _prefix in node.given]
         for node in topology.nodes.values()
     } == {
-        "client": ["10.1.0.1"],
-        "r1": ["10.1.0.254", "10.1.1.254"],
+        "client": ["10.1.0.1", "fd00::1"],
+        "r1": ["10.1.0.254", "fd00::2", "10.1.1.254", "fd00:0:0:1::1"],
         "sw": [],
-        "server": ["10.1.1.1"],
+        "server": ["10.1.1.1", "fd00:0:0:1::2"],
     }
 
 
