@@ -100,10 +100,6 @@ class TapHostConfig:
         default_factory=fresh_seed,
         metadata=_option(int, "Seed for everything left to chance; default: random.", metavar="N"),
     )
-    accept_ra: bool = field(
-        default=False,
-        metadata=_option(bool, "Look for IPv6 routers, and take the addresses that they offer."),
-    )
     pcap: str | None = field(
         default=None, metadata=_option(str, "Capture all frames, for Wireshark.", metavar="FILE")
     )  # None: no capture

@@ -90,7 +90,6 @@ def test_the_commands_options_are_the_fields_and_netems_words() -> None:
         "mac",
         "mtu_bytes",
         "seed",
-        "accept_ra",
         "pcap",
         "offload",
         "congestion",
