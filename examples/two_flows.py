@@ -1,4 +1,4 @@
-"""Two uploads share one bottleneck: who gets what depends on their congestion control.
+"""Two uploads share one bottleneck: whoever gets what depends on their congestion control.
 
 Run it with `python examples/two_flows.py`. For a minute two clients send as fast as TCP may, over
 4 Mbit/s and 300 ms there and back: far enough for CUBIC to outgrow NewReno. BBR does not fill the

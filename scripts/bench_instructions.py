@@ -68,7 +68,7 @@ class Recorder:
         self.frames: list[Frame] = []
 
     def attach(self, sink: FrameSink) -> None:
-        """Remember who wants frames."""
+        """Remember the sink."""
         self.sink = sink
 
     def send(self, frame: Frame, now: float) -> None:

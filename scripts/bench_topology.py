@@ -29,7 +29,7 @@ class Nowhere:
     sink: FrameSink
 
     def attach(self, sink: FrameSink) -> None:
-        """Remember who wants frames."""
+        """Remember the sink."""
         self.sink = sink
 
     def send(self, frame: Frame, now: float) -> None:

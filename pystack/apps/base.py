@@ -88,7 +88,7 @@ class Service:
     def shorten(self, answer: bytes) -> bytes | None:
         """Return a short answer that sends its reader to TCP; None: there is none.
 
-        It is asked for in the place of those that an address may have no more of, see
+        It is asked for instead of those that an address may have no more of, see
         `reflection.py`.
         """
         return None

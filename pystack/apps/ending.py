@@ -6,7 +6,7 @@ from typing import Final, Protocol, runtime_checkable
 import trio
 
 RECEIVE_BYTES: Final = 64 * 1024
-GOODBYE_S: Final = 1.0  # for the last word of who is being cancelled
+GOODBYE_S: Final = 1.0  # for the last word of a task that is being cancelled
 # What was sent last may be lost several times, and a retransmission wait long for its turn.
 DELIVERY_S: Final = 60.0
 

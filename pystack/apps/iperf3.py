@@ -178,7 +178,7 @@ class _Test:
         return True
 
     def opened_udp(self, peer: tuple[str, int]) -> bool:
-        """Make a stream of who has knocked; False: it is none of this test's."""
+        """Accept a connection as a stream of this test; False: it does not belong to it."""
         parameters, socket = self._parameters, self._socket
         if parameters is None or not parameters.udp or socket is None:
             return False

@@ -43,7 +43,7 @@ class Excess:
     __slots__ = ("_allowed",)
 
     def __init__(self) -> None:
-        # Address to bytes and since when; who was answered last is last
+        # Address to bytes and since when; the one answered last comes last
         self._allowed: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:

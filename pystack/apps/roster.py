@@ -22,7 +22,7 @@ GRACE_S: Final = 2.0  # nobody is called slow before
 
 
 class MovingStream(Protocol):
-    """A stream that tells who is at its other end, and how much has moved."""
+    """A stream that knows its peer's address, and how much has moved."""
 
     @property
     def remote_address(self) -> tuple[str, int]:
@@ -103,7 +103,7 @@ class Roster:
         most = max(self._by_address.values(), key=len)
         slowest = min(
             (each for each in most if each is not newcomer),
-            key=lambda each: each.rate_bps(now),  # the first of equals: who is there longest
+            key=lambda each: each.rate_bps(now),  # the first of equals: the oldest
             default=None,
         )
         self._mark(now)

@@ -150,7 +150,7 @@ class TlsServer:
 
 
 def optional_tls(options: ServiceOptions) -> TlsServer | None:
-    """Return what begins TLS for who asks for it on a clear connection. Raises ConfigError.
+    """Return what starts TLS on a clear-text connection at the client's request. ConfigError.
 
     None: a library is missing, and nobody has said a word of TLS.
     """

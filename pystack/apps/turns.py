@@ -1,4 +1,4 @@
-"""Who may work how long before others run: the one budget for all that a stranger feeds.
+"""How long each connection may work before others run: one budget for all input from strangers.
 
 Trio runs every task that can run, then looks for input, and so on: a *round*. What a service does
 in a round is in the hands of whoever sends to it: eleven thousand chunks of one byte come with one
@@ -58,7 +58,7 @@ class Turn:
     def spend(self, units: int) -> bool:
         """Reserve work; True: it must `wait` before."""
         is_over = self._used_units >= SLICE_UNITS
-        # Who has only come when the round was full has to wait for another, and for no more
+        # One that came when the round was already full has to wait for another, and for no more
         self._rounds = max(1, -(-units // SLICE_UNITS)) if is_over else 1
         is_full = self._turns.used_units >= ROUND_UNITS
         self._next_units = units
@@ -76,7 +76,7 @@ class Turns(trio.abc.Instrument):
     """All those of one Trio run, which tells it when a round begins.
 
     Who waits is called in the order of tags (start-time fair queueing): that of an address's next
-    one is one more than that of its last, and never less than that of who was called last.
+    one is one more than that of its last, and never less than that of whoever was called last.
     """
 
     __slots__ = ("_is_somebody_due", "_last_tag", "_numbers", "_tags", "_waiting", "used_units")
@@ -86,7 +86,7 @@ class Turns(trio.abc.Instrument):
         self._waiting: list[tuple[int, int, _Place]] = []  # a heap of tag, number, place
         self._numbers = count()
         self._tags: dict[str, int] = {}  # the last of each address
-        self._last_tag = 0  # of who was called last
+        self._last_tag = 0  # of the one called last
         self._is_somebody_due = False  # in the next round
 
     def after_io_wait(self, timeout: float) -> None:

@@ -124,7 +124,7 @@ class _Getting:
         self._format = _text_of(asked.get("write_out", ""))
 
     def servers(self) -> list[Server]:
-        """Return who has to be there, and what each is to serve; what is no URL is told later."""
+        """Return the servers needed, and what each is to serve; invalid URLs are reported later."""
         found = []
         for text in self._urls:
             try:

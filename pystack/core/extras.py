@@ -1,4 +1,4 @@
-"""The libraries that not all need: who has none of the extras has pystack and Trio."""
+"""The libraries that not everybody needs: without any extras, there are pystack and Trio."""
 
 from importlib import import_module
 from types import ModuleType

@@ -2,7 +2,8 @@
 
 A number has the unit of the result (seconds, bits per second, bytes, 0..1), so that the Python API
 takes 0.02 as well as "20ms". A text says its unit: "50" would be 50 microseconds to tc and 50
-seconds to who writes numbers, "1" one per cent or all. Bytes need none, and 0 is 0 in each unit.
+seconds to whoever writes numbers, "1" one per cent or all. Bytes need none, and 0 is 0 in each
+unit.
 """
 
 import math
@@ -105,7 +106,8 @@ def _at_most_1(value: str | float, probability: float) -> float:
     return probability
 
 
-# What a text without a unit would be: to tc, to who takes it for a number, and what to write
+# What a text without a unit would mean: to tc, to someone who takes it for a number, and what to
+# write
 def _bare_time(text: str) -> str:
     return f"{text} us (tc) or {text} s? Write {text}us, {text}ms or {text}s"
 

@@ -41,7 +41,7 @@ class Send(NamedTuple):
 
 
 class Told(Protocol):
-    """Who hears what was counted and what was dropped."""
+    """Receives what was counted and what was dropped."""
 
     def count(self, name: str) -> None:
         """Count something by name."""

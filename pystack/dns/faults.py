@@ -44,7 +44,7 @@ class Fault:
     servfail: float = 0.0
     nxdomain: float = 0.0
     stale: float = 0.0
-    wrong: str | None = None  # the address in the place of each; None: they are right
+    wrong: str | None = None  # the address instead of each; None: they are right
     dead: str | None = None  # the one that is added; None: none is
 
 
@@ -109,7 +109,7 @@ class Faults:
             self._by_name[name] = fault
 
     def set(self, name: str, fault: Fault | None) -> None:
-        """Put a fault in the place of the name's, None to take it out. Raises ConfigError."""
+        """Put a fault instead of the name's, None to take it out. Raises ConfigError."""
         key = _key_of(name)
         if fault is None:
             self._by_name.pop(key, None)

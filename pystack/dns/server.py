@@ -70,7 +70,7 @@ class DnsServer:
         self._rng = rng
 
     def set(self, *records: str) -> None:
-        """Put records in the place of those of their names and kinds, from now on.
+        """Put records instead of those of their names and kinds, from now on.
 
         "www.example.test 60 A 10.0.0.9". What was there before is what the fault `stale` gives.
         Raises ConfigError.
@@ -84,7 +84,7 @@ class DnsServer:
     def fault(self, name: str = ALL, **words: Unpack[FaultWords]) -> None:
         """Do something wrong from now on when a name is asked for, "*" for all.
 
-        `dns.fault("www", late="2s", lost="30%")`, in the place of what was wrong with it before;
+        `dns.fault("www", late="2s", lost="30%")`, instead of what was wrong with it before;
         without words, nothing is. Raises ConfigError.
         """
         self._faults.set(name, fault_of(words) if words else None)

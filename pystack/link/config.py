@@ -73,7 +73,7 @@ class PipeConfig:
     slot: Slot | None = None
     limit_packets: int = DEFAULT_LIMIT_PACKETS  # that wait, when `qdisc` is None
     qdisc: QdiscFactory | None = None  # None: pfifo
-    trace: DeliveryTrace | None = None  # in place of a rate
+    trace: DeliveryTrace | None = None  # instead of a rate
     mtu_bytes: int | None = None  # larger packets vanish; None: the link's own
     impairments: tuple[ImpairmentFactory, ...] = ()
     seed: int | None = None  # of this direction's chance; None: the network's, and the link's name

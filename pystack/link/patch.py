@@ -72,7 +72,7 @@ class SideDoor(WrappedPort):
 
 
 class _SidePort(PortBase):
-    """Where the station beside a port is plugged in."""
+    """Where the station next to a port is attached."""
 
     def __init__(self, inner: Port) -> None:
         super().__init__(inner.mtu_bytes)

@@ -106,7 +106,7 @@ class Pipe:
 
     @property
     def sink(self) -> FrameSink:
-        """Return who gets what arrives."""
+        """Return the receiver of what arrives."""
         return self._sink
 
     @sink.setter

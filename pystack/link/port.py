@@ -45,7 +45,7 @@ class Send(Protocol):
 
 
 class PortBase:
-    """What ports have in common: who is plugged in. What arrives for nobody is counted."""
+    """What ports have in common: an attached sink. Frames that arrive for nobody are counted."""
 
     __slots__ = ("closed", "counters", "mtu_bytes", "sink")
 

@@ -58,7 +58,7 @@ def read_pcap(path: str | Path) -> Recording:
 
 
 class ReplayPort(PortBase):
-    """A port whose other end is the past: it begins when somebody is plugged in."""
+    """A port whose other end is the past: it begins when a sink is attached."""
 
     fills_checksums = True  # nobody looks at what is sent here
 
@@ -68,7 +68,7 @@ class ReplayPort(PortBase):
         super().__init__(mtu_bytes)
         self._scheduler = scheduler
         self._recording = sorted(recording, key=lambda entry: entry[0])
-        self._began_at: float | None = None  # None: nobody has been plugged in yet
+        self._began_at: float | None = None  # None: nothing has been attached yet
 
     def attach(self, sink: FrameSink) -> None:
         """Give the frames to `sink`, the first one at this instant."""

@@ -56,8 +56,8 @@ def answer_expected(tcb: Tcb) -> None:
 def fin_arrived(conn: Connection, now: float) -> None:
     """The peer has ended its side, and the user has not: his own FIN takes the ACK along.
 
-    As Linux: who serves a request closes as soon as the client does. Else it goes within the delay;
-    where there was no text either, and so no request, by the next tick of its clock.
+    As Linux: whoever serves a request closes as soon as the client does. Else it goes within the
+    delay; where there was no text either, and so no request, by the next tick of its clock.
     """
     tcb = conn.tcb
     if not tcb.ack_now and tcb.timers[Timer.DELAYED_ACK] == NEVER:

@@ -91,7 +91,7 @@ def take_last(conn: Connection, seg: Segment, now: float) -> None:
 
 
 def _was_busy(conn: Connection, now: float) -> None:
-    """All that was on the way is acknowledged: count the time, where nothing waits to be sent."""
+    """All that was in flight is acknowledged: count the time, where nothing waits to be sent."""
     tcb, buffer = conn.tcb, conn.send_buffer
     if buffer.start == buffer.end and tcb.waiting_at <= now:
         tcb.busy_s += now - tcb.waiting_at
@@ -118,7 +118,7 @@ def react(conn: Connection, flags: int, flight_size_bytes: int, now: float) -> N
         conn.undos += 1
         congestion.on_undo(now)
     if flags & LOSS and not path_mtu.is_lost_probe(tcb):
-        # More than the window was on the way: limited transmit, which does not count (RFC 5681).
+        # More than the window was in flight: limited transmit, which does not count (RFC 5681).
         flight_size_bytes = min(flight_size_bytes, congestion.cwnd_bytes)
         congestion.on_loss(LossSample(now, flight_size_bytes))
         ecn.window_reduced(tcb)

@@ -160,7 +160,8 @@ def rst_ok(conn: Connection, seg: Segment, now: float) -> bool:
     elif conn.state in (TcpState.CLOSING, TcpState.LAST_ACK):
         conn.finish(None)
     else:
-        # As Linux's tcp_reset: who has read the peer's end of data just can't send any more.
+        # As Linux's tcp_reset: a user who has read the peer's end of data just cannot send any
+        # more.
         at_end = conn.state is TcpState.CLOSE_WAIT
         conn.finish(errno.EPIPE if at_end else errno.ECONNRESET)
     return False
@@ -201,7 +202,7 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
             handshake.step_over_syn(conn, seg)
         if tcb.fin_seq is not None:
             conn.enter(TcpState.FIN_WAIT_1)
-        if conn.fast_opened:  # there may be text of ours on the way already
+        if conn.fast_opened:  # there may be text of ours in flight already
             acks.take_ack(conn, seg, now)
     elif (
         conn.state is TcpState.LAST_ACK

@@ -91,7 +91,7 @@ def close(conn: Connection, now: float) -> None:
 
 
 def release(conn: Connection, now: float) -> None:
-    """CLOSE by a user who will not read either."""
+    """CLOSE by a user that will not read any more, either."""
     conn.released = conn.is_deaf = True
     unread = conn.receive_buffer.readable_bytes or conn.receive_buffer.ranges
     if unread and conn.state in _PEER_MAY_WRITE:

@@ -86,11 +86,11 @@ class TcpInfo:
     # loss recovery
     recovery: str = ""  # its name: "rack", "sack", "newreno", ...
     loss_state: str = "open"  # "open", "disorder", "recovery" or "loss", as Linux names them
-    pipe_bytes: int = 0  # RFC 6675's estimate of what is on the way
+    pipe_bytes: int = 0  # RFC 6675's estimate of what is in flight
     sacked_bytes: int = 0  # selectively acknowledged
-    lost_bytes: int = 0  # taken for lost, sent again or not
-    retransmitted_bytes: int = 0  # on the way again
-    reordering: int = 3  # segments that may overtake one before it is taken for lost
+    lost_bytes: int = 0  # considered lost, sent again or not
+    retransmitted_bytes: int = 0  # in flight again
+    reordering: int = 3  # segments that may overtake one before it is considered lost
     reordering_seen: bool = False
     reo_wnd_s: float = 0.0  # RFC 8985's window for reordering
     losses: int = 0  # times that a loss made the window smaller, time-outs included

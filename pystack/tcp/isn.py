@@ -33,7 +33,7 @@ def offsets(key: bytes, local: int, local_port: int, remote: int, remote_port: i
 
 
 def keyed_hash(key: bytes, data: bytes, size: int) -> bytes:
-    """Return `size` bytes (1 to 32) that nobody can tell who has not the key."""
+    """Return `size` bytes (1 to 32) that nobody can predict without the key."""
     keyed = _keyed(key, size).copy()
     keyed.update(data)
     return keyed.digest()

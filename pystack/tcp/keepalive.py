@@ -1,7 +1,7 @@
 """Keep-alive (RFC 9293 section 3.8.4, RFC 1122 section 4.2.3.6): is the silent peer still there?
 
 Off unless asked for. A probe is an ACK for a byte that was acknowledged long ago, which whoever has
-the connection answers. It is sent only where nothing else is on the way, or waits to be.
+the connection answers. It is sent only where nothing else is in flight, or waits to be.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
             return segment
     if tcb.probe_now:
         # Like Linux, a probe is an ACK for a byte that was acknowledged long ago: it must be
-        # answered, and it does not put a byte on the way that the peer has no room for.
+        # answered, and it does not put a byte in flight that the peer has no room for.
         tcb.probe_now = False
         conn.events.append(TcpRetransmitted(reason="probe", seq=tcb.snd_una - 1 & MASK))
         return _segment(conn, tcb.snd_una - 1, ACK, now)
@@ -225,7 +225,7 @@ def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment |
         if window_room < min(unsent, tcb.snd_mss) <= _room(conn) and now < tcb.window_limited_at:
             tcb.window_limited_at = now
         if tcb.snd_nxt == tcb.snd_una:
-            # nothing on the way whose ACK would wake us
+            # nothing in flight whose ACK would wake us
             arm_persist(conn, now, closed=window_room <= 0)
         return None
     seq = tcb.snd_nxt
@@ -290,10 +290,10 @@ def _note_user_limit(conn: Connection) -> None:
 
 
 def _room(conn: Connection) -> int:
-    """Return how much more may be on the way: where nothing is, one segment at least.
+    """Return how much more may be in flight: where nothing is, one segment at least.
 
     No window is smaller than that (RFC 5681 section 3.1, the loss window). But it is in bytes, and
-    segments may have become larger since. Where nothing is on the way, no ACK would make it grow.
+    segments may have become larger since. Where nothing is in flight, no ACK would make it grow.
     """
     pipe_bytes = conn.recovery.pipe_bytes()
     prr = conn.prr

@@ -47,7 +47,7 @@ class Pacer:
         return max(quantum_bytes, MIN_QUANTUM_SEGMENTS * conn.tcb.snd_mss)
 
     def on_sent(self, conn: Connection, size_bytes: int, now: float) -> None:
-        """So much was sent: it takes its time on the way."""
+        """Note that this much was sent: it occupies the path for a while."""
         takes_s = size_bytes * 8 / rate_bps(conn)
         if now < self.next_at:
             self.next_at += takes_s  # what had to go out at once, whatever the rate

@@ -77,7 +77,7 @@ def too_big(conn: Connection, seq: int, claimed_mss: int, now: float) -> bool:
 
 
 def timed_out(conn: Connection, now: float) -> None:
-    """The retransmission timer ran out, and what is on the way will be sent again."""
+    """The retransmission timer ran out, and what is in flight will be sent again."""
     tcb, path = conn.tcb, conn.tcb.path
     if path is not None and path.doubted is not None:
         seq, claimed_mss = path.doubted

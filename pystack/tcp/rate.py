@@ -45,7 +45,7 @@ class RateEstimator:
     def sent(self, record: Record, in_flight_bytes: int, now: float) -> None:
         """Stamp what goes out; `in_flight_bytes` with it."""
         if in_flight_bytes <= record.end - record.seq:
-            self._first_sent_at = self._delivered_at = now  # nothing else was on the way
+            self._first_sent_at = self._delivered_at = now  # nothing else was in flight
         record.stamp = RateStamp(
             self.delivered_bytes,
             self._delivered_at,

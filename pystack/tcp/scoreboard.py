@@ -2,12 +2,12 @@
 
 A record stands for what was sent at once: a segment, or a super-frame of up to 64 KiB. It is cut,
 at whole segments, when only a part of it turns out to be here, or is to be sent again. Records lie
-in the order of their numbers; those on the way, and not known to be here or lost, are also chained
+in the order of their numbers; those in flight, and not known to be here or lost, are also chained
 in the order in which they were last sent, which is the order that RACK thinks in. A mark in the
 chain parts what was sent before the newest that has arrived from the rest.
 
 The sums hold at any time: `sacked_bytes` are selectively acknowledged, `lost_bytes` are lost (sent
-again or not), `retransmitted_bytes` are on the way a second time.
+again or not), `retransmitted_bytes` are in flight a second time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 
 SACKED: Final = 1
 LOST: Final = 2
-RETRANSMITTED: Final = 4  # on the way again, and not known to be lost again
+RETRANSMITTED: Final = 4  # in flight again, and not known to be lost again
 EVER_RETRANSMITTED: Final = 8
 _GONE: Final = 16  # cumulatively acknowledged
 _TO_SEND_MASK: Final = LOST | RETRANSMITTED | SACKED | _GONE
@@ -120,7 +120,7 @@ class Scoreboard:
 
     @property
     def left_bytes(self) -> int:
-        """Return how much less than FlightSize is on the way."""
+        """Return how much less than FlightSize is in flight."""
         return self.sacked_bytes + self.lost_bytes - self.retransmitted_bytes
 
     def sent(self, seq: int, end: int, now: float) -> Record:
@@ -223,7 +223,7 @@ class Scoreboard:
         return None
 
     def retransmitted(self, seq: int, size: int, now: float) -> Record:
-        """Note that so much from `seq` on, within one record, is on the way again; return it."""
+        """Note that so much from `seq` on, within one record, is in flight again; return it."""
         records = self.records
         index = bisect_right(records, seq, key=_SEQ) - 1
         if records[index].seq < seq:

@@ -16,7 +16,7 @@ PRESSED_SEND_BUFFER_BYTES: Final = 16 << 10
 def limit_bytes(conn: Connection) -> int:
     """Return how large the send buffer may be now.
 
-    As Linux's, it holds two windows: one on the way, and one to be sent when that is acknowledged.
+    As Linux's, it holds two windows: one in flight, and one to be sent when that is acknowledged.
     """
     config = conn.config
     limit = config.send_buffer_bytes
@@ -56,7 +56,7 @@ def must_wait(conn: Connection) -> bool:
 
 
 def wake_writer(conn: Connection) -> None:
-    """Tell a user who waits for room."""
+    """Wake a user that waits for room."""
     if writable(conn):
         conn.write_blocked = False
         conn.signal(Signal.WRITABLE)

@@ -52,7 +52,7 @@ MAY_WRITE: Final = frozenset(
 )
 # Where the peer may still send text, section 3.10.7.4, seventh
 MAY_RECEIVE: Final = frozenset({TcpState.ESTABLISHED, TcpState.FIN_WAIT_1, TcpState.FIN_WAIT_2})
-# Where data and a FIN of ours may be on the way, and be sent (again)
+# Where data and a FIN of ours may be in flight, and be sent (again)
 MAY_SEND: Final = frozenset(
     {
         TcpState.ESTABLISHED,

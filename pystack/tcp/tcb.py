@@ -220,7 +220,7 @@ class Tcb:
         self.retries = 0  # timeouts, or zero-window probes, in a row without an answer
         self.persist_backoff = 0  # zero-window probes since the window was last open
         self.challenged_at = -math.inf  # when a segment that can't be right was last answered
-        self.flight_at = 0.0  # since when something is on the way, where that is so
+        self.flight_at = 0.0  # since when something is in flight, where that is so
         self.waiting_at = NEVER  # since when text or a FIN waits for its ACK
         self.busy_s = 0.0  # how long that was so altogether
         # The same for text that only the peer's window holds back
@@ -229,7 +229,7 @@ class Tcb:
         self.heard_at = 0.0  # when a segment last came in
         self.stalled_at = 0.0  # since when the peer acknowledges nothing, or takes nothing
         self.keepalive_probes = 0  # in a row without an answer
-        self.idle_at = 0.0  # since when nothing is on the way, where that is so
+        self.idle_at = 0.0  # since when nothing is in flight, where that is so
         self.cwnd_limited_seq = iss  # up to here, what was sent was all that cwnd allowed
         self.timers = [NEVER] * Timer.COUNT
 

@@ -117,7 +117,7 @@ def _retransmit(conn: Connection, now: float) -> None:
     if tcb.retries == 1 and tcb.snd_wnd:
         # RFC 5681 section 3.1: for a segment that was sent again before, ssthresh stays. Nor is it
         # congestion where the peer has taken its window back.
-        # What was lost before and not sent again is in FlightSize too, but was not on the way: no
+        # What was lost before and not sent again is in FlightSize too, but was not in flight: no
         # more was than the window allowed.
         on_the_way = min(tcb.flight_size_bytes, conn.congestion.cwnd_bytes)
         conn.losses += 1

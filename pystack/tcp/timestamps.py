@@ -104,7 +104,7 @@ def round_trip_s(tcb: Tcb, seg: Segment, now: float) -> float | None:
     """Return the round trip that an echo tells of, for an ACK of new data (section 4.1).
 
     None: the peer echoes nothing (0, as Linux has it), what we never sent, or what was sent before
-    all that was on the way.
+    all that was in flight.
     """
     if seg.tsval is None or not seg.tsecr:
         return None

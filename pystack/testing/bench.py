@@ -91,7 +91,7 @@ class Bench:
             error = unwrapped(raised) if isinstance(raised, BaseExceptionGroup) else raised
         if error is None:
             return
-        # These have the traceback of who has noticed it, which says nothing.
+        # Their traceback is that of whatever noticed it, which says nothing.
         is_noticed = isinstance(error, DeadlockError | VirtualTimeoutError)
         raise error.with_traceback(None) if is_noticed else error
 
@@ -122,7 +122,7 @@ class Bench:
     def _renewed(
         self, async_fn: Callable[[], Awaitable[object]]
     ) -> Callable[[], Awaitable[object]]:
-        """Return the test with a network that has not been used yet in place of the old one."""
+        """Return the test with a network that has not been used yet instead of the old one."""
         old = self._given
         if old is None or not isinstance(async_fn, partial):
             return async_fn

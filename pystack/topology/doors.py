@@ -1,4 +1,4 @@
-"""What may stand between a node and its link: ports that look on, hold back, or are shut.
+"""What may sit between a node and its link: ports that observe, hold back, or block.
 
 They are put there only while they are needed, so that a frame costs nothing more while not.
 """

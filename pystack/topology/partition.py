@@ -3,7 +3,7 @@
 Packets between hosts of different groups are lost at the doors of both, whatever lies between: on
 leaving by where they go, on arriving by where they come from. What was on its way when it began is
 lost as well, as by a cut. A link that joins nodes of two groups carries nothing at all, so that
-switches and routers can be members. Who is in no group reaches, and is reached by, everybody.
+switches and routers can be members. A node in no group reaches, and is reached by, all others.
 """
 
 from __future__ import annotations

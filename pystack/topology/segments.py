@@ -42,7 +42,7 @@ def segments(nodes: Iterable[Node], pairs: Iterable[Pair]) -> list[list[End]]:
 
 
 class Segments:
-    """Who is on a segment with whom, kept while links are made: each node may be there once."""
+    """Which nodes share a segment, kept while links are made: each node may be there once."""
 
     def __init__(self) -> None:
         self._joined: dict[Node, Node] = {}  # switches to others of their segment
@@ -62,7 +62,7 @@ class Segments:
             self._of(self._leader(other.node))[one.node] = one
 
     def twice(self, one: Node, other: Node) -> tuple[End, str] | None:
-        """Return who would be on one segment twice if these were joined; None: nobody.
+        """Return the node that would be on one segment twice if these were joined, if any.
 
         That is its end there, and the name of the other.
         """

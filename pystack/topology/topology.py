@@ -472,7 +472,7 @@ class Topology:
         if isinstance(node.device, Switch):
             node.device.plug(port)
             if not node.powered:
-                end.replug()  # it stands still, whatever is plugged in
+                end.replug()  # its time stands still, whatever is attached
         if isinstance(node.device, Station):
             end.taps.extend(self._station_taps)
         return end

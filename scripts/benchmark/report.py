@@ -28,7 +28,7 @@ class Results:
     # What the measurements said besides, as it came
     details: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
-    aims: list[dict[str, object]] = field(default_factory=list)  # for who reads the file
+    aims: list[dict[str, object]] = field(default_factory=list)  # for whoever reads the file
 
     def add(self, row: Row, column: str, measured: dict[str, float]) -> None:
         """Take the figures of one measurement."""

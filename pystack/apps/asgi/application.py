@@ -78,7 +78,7 @@ def wrapped(app: Application, name: str) -> ASGIWrapper:
 
 
 class _OnTrio:
-    """An application, with one sentence in place of a traceback each time it asks for asyncio."""
+    """An application, with one sentence instead of a traceback each time it asks for asyncio."""
 
     def __init__(self, app: Application, name: str) -> None:
         self._app = app

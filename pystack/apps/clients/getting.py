@@ -89,8 +89,8 @@ class Getter:
 def load(scheme: str) -> None:
     """Import the library that speaks a protocol. Raises ConfigError where it is missing.
 
-    It is done anyway when it is needed; but who has given root up by then may not be able to read
-    Python's own files any more.
+    It is done anyway when it is needed; but after giving up root the process may not be able to
+    read Python's own files any more.
     """
     if scheme in ("http", "https"):
         need("httpcore", "a client of HTTP")

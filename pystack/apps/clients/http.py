@@ -259,7 +259,7 @@ class _Upload:
 
 
 def _header_of(job: Job, url: Url, body: Body) -> list[tuple[str, str]]:
-    """Return the header fields, those of -H in the place of ours."""
+    """Return the header fields, those of -H instead of ours."""
     options = job.options
     fields = {"Host": url.authority}
     # What logs in at one host is not told to another.

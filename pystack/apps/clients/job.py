@@ -75,7 +75,7 @@ class Job:
     user: tuple[str, str] | None = field(init=False)  # None: nobody in particular
 
     def __post_init__(self) -> None:
-        """Find out who is to log in."""
+        """Find out which user is to log in."""
         said = self.options.user
         if said is not None:
             name, _, password = said.partition(":")

@@ -29,14 +29,14 @@ T = TypeVar("T")
 Client = Callable[[Host], Awaitable[T]]
 
 FIN_GRACE_S: Final = 2.0  # what the last connections get to finish on a TAP device
-DEFAULT_SEED: Final = 1  # of a virtual link: who says none sees the same run every time
+DEFAULT_SEED: Final = 1  # of a virtual link: without one, every run is the same
 _CLIENT_NAMES: Final = ("client", "here")
 _PREFIX_BITS: Final = 24  # of the network that is made up round an address
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Who is to be at the other end of a virtual link, and what it serves."""
+    """The host at the other end of a virtual link, and what it serves."""
 
     name: str  # or its address
     services: tuple[str, ...] = ()  # as `--serve` takes them
@@ -96,7 +96,7 @@ class LinkWorld:
 def quiet_services() -> Iterator[None]:
     """Let services tell of their own faults alone, and not how they can be trusted, and the like.
 
-    It is the client who speaks.
+    The client speaks first.
     """
     log = logging.getLogger("pystack.apps")
     before = log.level
@@ -108,7 +108,7 @@ def quiet_services() -> Iterator[None]:
 
 
 def servers_of(wanted: Sequence[Server]) -> list[Server]:
-    """Return who has to be there, each once and with all its services; none is this host itself."""
+    """Return the servers that are needed, each once and with all its services, but this host."""
     services: dict[str, dict[str, None]] = {}
     for server in wanted:
         address = _address_of(server)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _RULES: Final = LineRules(max_bytes=limits.LINE_BYTES, lf_ends=True, refused=b"")
 _FORBIDDEN: Final = frozenset(b"\r\0")
-_NO_COMMAND: Final = b"\0"  # in place of a line that was too long
+_NO_COMMAND: Final = b"\0"  # instead of a line that was too long
 _DURING_TRANSFER: Final = frozenset({"ABOR", "STAT", "NOOP"})
 _log: Final = logging.getLogger("pystack.apps.ftp")
 

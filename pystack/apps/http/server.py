@@ -355,7 +355,7 @@ class _Connection:
         return True
 
     async def _hand_over(self, response: Response, takeover: Takeover) -> None:
-        """Say that the protocol changes, and leave the connection to who speaks the other one."""
+        """Announce the new protocol, and hand the connection to whoever speaks it."""
         early = self._feed.rest
         await self._send(self._feed.http.send(self._head(response)))
         self._enter(_Phase.WORK, inf)

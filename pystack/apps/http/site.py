@@ -83,7 +83,7 @@ class Site:
 
 
 def _web_sockets(utc_now: Callable[[], float]) -> Callable[[Request, Counters], Response]:
-    # Now and not at the first request: who has given root up may not be able to read libraries.
+    # Now and not at the first request: after giving up root, libraries may not be readable.
     try:
         need("wsproto", "WebSocket")
     except ConfigError as error:

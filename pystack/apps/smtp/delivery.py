@@ -111,7 +111,7 @@ class MaildirStore:
             self._is_writing = False
             _done(batch)
             if self._waiting:
-                self._is_writing = True  # who comes meanwhile is to wait
+                self._is_writing = True  # messages that come meanwhile have to wait
                 self._waiting[0].called.set()
 
     async def _deliver(self, deliveries: list[Delivery]) -> None:

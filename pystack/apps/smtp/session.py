@@ -65,7 +65,7 @@ class Policy:
 
 @dataclass(slots=True)
 class Envelope:
-    """A mail transaction: who sends to whom."""
+    """A mail transaction: whoever sends to whom."""
 
     sender: Mailbox
     is_utf8: bool = False  # SMTPUTF8 was asked for

@@ -43,7 +43,7 @@ class SyntaxTroubleError(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """Who sends or gets mail. The null sender has neither part, Postmaster may have no domain."""
+    """A sender or recipient. The null sender has neither part, Postmaster may lack a domain."""
 
     local: str  # without quotes
     domain: str  # in small letters; an address literal in its brackets

@@ -1,8 +1,8 @@
 """The service `tftp`: files below a root, to be read, and to be written where that is allowed.
 
-A request comes to the well-known port; each transfer has a port and a task of its own. Who sends a
-request may not be who it says it is: until something comes back, what is sent is bounded as all
-answers by UDP are, and is given up sooner.
+A request comes to the well-known port; each transfer has a port and a task of its own. Whoever
+sends a request may not be who it says it is: until something comes back, what is sent is bounded as
+all answers by UDP are, and is given up sooner.
 """
 
 from __future__ import annotations

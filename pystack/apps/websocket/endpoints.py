@@ -45,7 +45,7 @@ async def echo(socket: WebSocket) -> None:
 
 
 async def tell_time(socket: WebSocket, interval_s: float, utc_now: Callable[[], float]) -> None:
-    """Send the time at once and at each interval; who sends anything is told that none is taken."""
+    """Send the time at once and at each interval; incoming messages are refused."""
     began_at, number = trio.current_time(), 0
     while socket.is_open:
         await socket.send(Part(time_text(utc_now())))

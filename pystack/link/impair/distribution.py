@@ -73,7 +73,7 @@ def read_table(path: str | Path) -> Table:
 
 @lru_cache
 def _built_in(name: str) -> Table:
-    # Imported here: only who asks for one of these pays the 10 ms that it takes.
+    # Imported here, so that only users of these pay the 10 ms that it takes.
     from statistics import NormalDist
 
     quantile: dict[str, Callable[[float], float]] = {

@@ -5,7 +5,7 @@ and bad, each with its own probability of loss. `state`: the four states of Sals
 Ordine ("Definition of a general and intuitive loss model for packet networks"): good (1), good
 within a burst (2), lost within a burst (3), lost alone (4).
 
-With `ecn` a frame that says it can be marked is marked (CE) in place of being lost.
+With `ecn` a frame that says it can be marked is marked (CE) instead of being lost.
 """
 
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ class FourState:
 
 LossModel = RandomLoss | GilbertElliott | FourState
 
-# The models, and how many probabilities each takes at the most
+# The models, and how many probabilities each takes at most
 _MOST: Final = {"random": 2, "gemodel": 4, "state": 5}
 _FORMS: Final = (
     "'1%', 'random 1% 25%', 'gemodel p [r [1-h [1-k]]]', 'state p13 [p31 [p32 [p23 [p14]]]]'"

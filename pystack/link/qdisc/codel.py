@@ -22,7 +22,7 @@ from pystack.wire.frame import Frame
 DEFAULT_TARGET_S: Final = 0.005  # RFC 8289 section 4.3
 DEFAULT_INTERVAL_S: Final = 0.1  # section 4.2
 DEFAULT_LIMIT_PACKETS: Final = 1000  # tc-codel(8)
-# Section 5.5: who comes back this soon goes on with the rate of drops that was needed last time.
+# Section 5.5: re-entering this soon continues with the rate of drops that was needed last time.
 _RECENT_INTERVALS: Final = 16
 
 
@@ -209,7 +209,7 @@ class Codel:
 
     @property
     def report(self) -> Report:
-        """Return who is told of drops and marks."""
+        """Return the receiver of reports about drops and marks."""
         return self._control.report
 
     @report.setter

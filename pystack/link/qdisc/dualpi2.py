@@ -5,7 +5,7 @@ C queue. One PI controller computes p' from the longer of the two delays. The C 
 marked with p' squared (Reno and CUBIC go with its square root), the L queue marked with k p', so
 that a flow of either kind gets the same rate. The names p', p_C, p_CL, k are the RFC's.
 
-Who is chosen is not left to chance: likelihoods are added up, as the RFC's `recur` does.
+The choice of frames is not left to chance: likelihoods accumulate, as in the RFC's `recur`.
 """
 
 import math
@@ -146,7 +146,7 @@ class DualPi2:
         return None
 
     def run_timer(self, now: float) -> None:
-        """Do the ticks up to `now`. Frames do it by themselves; for who reads the variables."""
+        """Do the ticks up to `now`. Frames do it by themselves; for whoever reads the variables."""
         timer = self._timer
         while timer.due_at - GRACE_S <= now:
             before = (self.base_prob, self._previous_delay_s)

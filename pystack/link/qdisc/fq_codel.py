@@ -91,7 +91,7 @@ class FqCodel:
 
     @property
     def report(self) -> Report:
-        """Return who is told of drops and marks."""
+        """Return the receiver of reports about drops and marks."""
         return self._control.report
 
     @report.setter

@@ -2,7 +2,7 @@
 
 Every `tupdate` a probability is moved on by how far the delay is from `target`, and by how much it
 has grown; frames are dropped, or marked, with it as they arrive. The delay is that of the frame
-which left last (section 4.3 allows it in place of an estimate from the departure rate; Linux's
+which left last (section 4.3 allows it instead of an estimate from the departure rate; Linux's
 default). Not here: `dq_rate_estimator`, and Linux's extra 2 % above a delay of 250 ms.
 """
 
@@ -116,7 +116,7 @@ class Pie(OneFifo):
         return frame
 
     def run_timer(self, now: float) -> None:
-        """Do the ticks up to `now`. Frames do it by themselves; for who reads the variables."""
+        """Do the ticks up to `now`. Frames do it by themselves; for whoever reads the variables."""
         timer = self._timer
         while timer.due_at - GRACE_S <= now:
             before = (self.drop_prob, self.qdelay_old_s, self.burst_allowance_s)

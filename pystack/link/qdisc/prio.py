@@ -45,7 +45,7 @@ class Prio:
 
     @property
     def report(self) -> Report:
-        """Return who is told of drops and marks in all bands."""
+        """Return the receiver of reports about drops and marks in all bands."""
         return self._report
 
     @report.setter

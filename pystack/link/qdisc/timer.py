@@ -1,4 +1,4 @@
-"""A periodic timer that nobody has to run: who uses it catches up before anything else happens.
+"""A periodic timer that nobody has to run: its user catches up before anything else happens.
 
 Between two frames nothing changes in a queue, so to do all ticks up to `now` at the next frame is
 the same as to do each at its own instant. A tick at the very instant of a frame comes before it.

@@ -86,6 +86,7 @@ async def tap_host(
             nursery.cancel_scope.cancel()
         counted = {**host.counters, **getattr(port, "counters", {})}
         _log.info("counted: %s", dict(sorted(counted.items())))
+        _log.info("`pystack counters NAME...` explains them")
         _log.info("late: %s", driver.lateness)
         # Out here, for the nursery would wrap it into a group.
         if problem is not None:

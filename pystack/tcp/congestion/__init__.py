@@ -1,1 +1,1 @@
-"""Congestion controls: how much may be on the way."""
+"""Congestion controls: how much may be in flight."""

@@ -26,7 +26,7 @@ class RateSample:
     newly_lost_bytes: int  # found lost by this acknowledgement
     lost_bytes: int  # C.lost - P.lost: found lost since that segment was sent
     in_flight_bytes: int  # C.inflight, after this acknowledgement
-    tx_in_flight_bytes: int  # P.tx_in_flight: on the way when that segment was sent
+    tx_in_flight_bytes: int  # P.tx_in_flight: in flight when that segment was sent
     app_limited: bool  # P.app_limited: what limited the rate was the user, not the path
 
 
@@ -58,13 +58,13 @@ class LossSample:
 
 @dataclass(slots=True)
 class LostSegment:
-    """A segment was taken for lost, by an acknowledgement or a timer; for whom `wants_rate`."""
+    """A segment was considered lost, by an acknowledgement or a timer; for whom `wants_rate`."""
 
     now: float
     seq: int  # of its first byte, unwrapped
     size_bytes: int
     delivered_bytes: int  # C.delivered: by the connection so far
-    tx_in_flight_bytes: int  # P.tx_in_flight: on the way when it was sent, itself included
+    tx_in_flight_bytes: int  # P.tx_in_flight: in flight when it was sent, itself included
     lost_bytes: int  # C.lost - P.lost: found lost since it was sent, itself included
     app_limited: bool  # P.app_limited
 
@@ -90,7 +90,7 @@ class CongestionControl(Protocol):
     name: str
     # True: samples carry a `RateSample`, for which the sender must keep a record of each segment.
     wants_rate: bool
-    # True: ECT is set, and `on_ack` sees ECE as it is on the wire, in place of RFC 3168's reaction
+    # True: ECT is set, and `on_ack` sees ECE as it is on the wire, instead of RFC 3168's reaction
     # once per window (DCTCP, RFC 8257).
     wants_ecn: bool
     # True: `cwnd_bytes` holds in recovery too; else PRR (RFC 6937) governs what recovery sends.
@@ -98,7 +98,7 @@ class CongestionControl(Protocol):
 
     @property
     def cwnd_bytes(self) -> int:
-        """Return how much may be on the way; at least one segment."""
+        """Return how much may be in flight; at least one segment."""
         ...
 
     @property
@@ -141,11 +141,11 @@ class CongestionControl(Protocol):
         ...
 
     def on_recovery_exit(self, now: float) -> None:
-        """All is acknowledged that was on the way when `on_loss` (or `on_rto`) was told."""
+        """All is acknowledged that was in flight when `on_loss` (or `on_rto`) was told."""
         ...
 
     def on_rto(self, now: float, flight_size_bytes: int) -> None:
-        """The retransmission timer ran out: all that was on the way is taken for lost."""
+        """The retransmission timer ran out: all that was in flight is considered lost."""
         ...
 
     def on_undo(self, now: float) -> None:
@@ -153,7 +153,7 @@ class CongestionControl(Protocol):
         ...
 
     def on_idle(self, now: float, idle_s: float, rto_s: float) -> None:
-        """Sending begins again after nothing was on the way for `idle_s`, however short.
+        """Sending begins again after nothing was in flight for `idle_s`, however short.
 
         What follows is the control's to decide (RFC 5681 section 4.1: nothing up to `rto_s`).
         """

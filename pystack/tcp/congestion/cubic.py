@@ -131,7 +131,7 @@ class Cubic(WindowControl):
         self.k = ((self.w_max - cwnd) / self._smss / C) ** (1 / 3)
 
     def _congestion_event(self) -> None:
-        """Section 4.7: who did not reach W_max again leaves room for others."""
+        """Section 4.7: whoever did not reach W_max again leaves room for others."""
         self._cubic_before = (
             self.w_max,
             self.k,

@@ -72,7 +72,7 @@ class WindowControl(ControlDefaults):
             self._avoid_congestion(sample)
 
     def on_loss(self, sample: LossSample) -> None:
-        """Back off from what was on the way, (4). What recovery sends is the sender's business."""
+        """Back off from what was in flight, (4). What recovery sends is the sender's business."""
         self._remember()
         smss = self._smss
         reduced = int(sample.flight_size_bytes * (self.beta_ecn if sample.ecn else self.beta))

@@ -15,7 +15,7 @@ from pystack.wire.tcp import Segment
 
 RESTART_TIMER: Final = 0x01  # start the retransmission timer afresh
 LOSS: Final = 0x02  # congestion: the first loss of this window of data
-RECOVERED: Final = 0x04  # all is acknowledged that was on the way when it was found
+RECOVERED: Final = 0x04  # all is acknowledged that was in flight when it was found
 UNDO: Final = 0x08  # it was none: reordering, or a time-out too early
 BAD_SACK: Final = 0x10  # a block told of what was never sent
 
@@ -40,8 +40,8 @@ class RecoveryInfo(NamedTuple):
     state: str  # "open", "disorder", "recovery" or "loss", as Linux names them
     sacked_bytes: int
     lost_bytes: int  # sent again or not
-    retransmitted_bytes: int  # on the way again
-    reordering: int  # segments that may overtake one before it is taken for lost
+    retransmitted_bytes: int  # in flight again
+    reordering: int  # segments that may overtake one before it is considered lost
     reordering_seen: bool
     reo_wnd_s: float  # RFC 8985's; 0 where there is none
 
@@ -59,7 +59,7 @@ class LossRecovery(Protocol):
 
     @property
     def held(self) -> Sequence[object]:
-        """Return what is remembered of what is on the way, counted as memory; it may be missing."""
+        """Return what is remembered of what is in flight, counted as memory; it may be missing."""
         ...
 
     @property
@@ -73,7 +73,7 @@ class LossRecovery(Protocol):
         ...
 
     def pipe_bytes(self) -> int:
-        """Return the estimate of what is on the way (RFC 6675's pipe): sent, and not known gone."""
+        """Return the estimate of what is in flight (RFC 6675's pipe): sent, and not known gone."""
         ...
 
     def next_lost(self) -> Lost | None:
@@ -108,7 +108,7 @@ class LossRecovery(Protocol):
         ...
 
     def on_rto(self, now: float) -> None:
-        """The retransmission timer ran out: what is on the way counts as lost."""
+        """The retransmission timer ran out: what is in flight counts as lost."""
         ...
 
     def measure(self, rates: RateEstimator) -> None:
@@ -116,7 +116,7 @@ class LossRecovery(Protocol):
         ...
 
     def on_too_big(self) -> None:
-        """All that is on the way was too large for the path: send it again, without haste."""
+        """All that is in flight was too large for the path: send it again, without haste."""
         ...
 
     def info(self) -> RecoveryInfo:

@@ -118,7 +118,7 @@ class NewRenoRecovery:
         return 0
 
     def on_rto(self, now: float) -> None:
-        """Everything on the way is lost, RFC 6582 section 4 and RFC 5681 section 3.1."""
+        """Everything in flight is lost, RFC 6582 section 4 and RFC 5681 section 3.1."""
         tcb = self._tcb
         self.newly_lost_bytes = self.pipe_bytes()
         self.in_recovery = False

@@ -1,6 +1,6 @@
 """Proportional Rate Reduction (RFC 9937, which obsoletes RFC 6937): the window in fast recovery.
 
-It takes what is on the way down to ssthresh evenly over one round trip, in place of half a round
+It takes what is in flight down to ssthresh evenly over one round trip, instead of half a round
 trip of silence; and where more was lost than that, it builds up to ssthresh again.
 """
 
@@ -18,7 +18,7 @@ class Prr:
     )
 
     def __init__(self, recover_fs: int, ssthresh_bytes: int, smss_bytes: int) -> None:
-        """`recover_fs`: what was on the way before the ACK that started it (RecoverFS)."""
+        """`recover_fs`: what was in flight before the ACK that started it (RecoverFS)."""
         self.recover_fs = max(recover_fs, 1)
         self._ssthresh_bytes = ssthresh_bytes
         self._smss_bytes = smss_bytes

@@ -72,7 +72,7 @@ class RackRecovery(SackRecovery):
                 return
         else:
             self._log.append((tcb.snd_nxt, now))
-        # Where more than a segment was on the way the timer is set already, and looks again when
+        # Where more than a segment was in flight the timer is set already, and looks again when
         # it runs out.
         self._probe_since = now
         if seq - tcb.snd_una <= tcb.snd_mss or tcb.timers[Timer.LOSS] == NEVER:
@@ -175,7 +175,7 @@ class RackRecovery(SackRecovery):
     def _detect(self, now: float) -> int:
         """Mark what is lost, and note when the last of what may be will be (step 5).
 
-        In the order of sending: who waits, all behind him wait for longer.
+        In the order of sending: if one waits, all behind it wait for longer.
         """
         board = self.board
         board.reached(self.newest_serial, self.newest_end)

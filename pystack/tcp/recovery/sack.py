@@ -35,7 +35,7 @@ from pystack.wire.tcp import Segment
 # The phases of recovery
 OPEN: Final = 0
 FAST: Final = 1  # a loss is being repaired that acknowledgements showed
-TIMEOUT: Final = 2  # what was on the way when the timer ran out is being sent again
+TIMEOUT: Final = 2  # what was in flight when the timer ran out is being sent again
 
 # Sums of instants differ from one another by less than this when they mean the same.
 EPSILON_S: Final = 1e-9
@@ -108,7 +108,7 @@ class SackRecovery(Tracking):
         self._undo = Undo(tcb)
         self._frto = _OFF
         self._frto_sent_at = 0.0  # nothing that the time-out took for lost was sent later
-        self._holding = False  # F-RTO sends new text in place of what seems lost
+        self._holding = False  # F-RTO sends new text instead of what seems lost
 
     @property
     def in_recovery(self) -> bool:
@@ -182,7 +182,7 @@ class SackRecovery(Tracking):
         return 0
 
     def on_rto(self, now: float) -> None:
-        """What is on the way is lost; but see by F-RTO whether it only came late."""
+        """What is in flight is lost; but see by F-RTO whether it only came late."""
         self._track()
         board = self.board
         if board.records and board.records[0].flags & SACKED:
@@ -271,7 +271,7 @@ class SackRecovery(Tracking):
             insort(highest, (record.seq, record.size))
 
     def _survives(self, record: Record, now: float) -> bool:
-        """Tell whether a record is too young to be taken for lost at a time-out."""
+        """Tell whether a record is too young to be considered lost at a time-out."""
         return False
 
     def _left_recovery(self, *, undone: bool) -> None:
@@ -282,9 +282,9 @@ class SackRecovery(Tracking):
     def _sort_blocks(
         self, seg: Segment
     ) -> tuple[list[tuple[int, int]] | None, tuple[int, int] | None]:
-        """Return the blocks that tell of data on the way, and what is reported as a duplicate.
+        """Return the blocks that tell of data in flight, and what is reported as a duplicate.
 
-        None in place of the former: there is one among them that can't be.
+        None instead of the former: there is one among them that can't be.
         """
         tcb, blocks, report = self._tcb, seg.sack_blocks, None
         if not blocks:
@@ -367,7 +367,7 @@ class SackRecovery(Tracking):
         return self.board.select(left, right, self._tcb.snd_mss, start)
 
     def _arrived(self, record: Record, seg: Segment, now: float) -> bool:
-        """A record is known to be here; True: the copy that a time-out has taken for lost."""
+        """A record is known to be here; True: the copy that a time-out has considered lost."""
         end, flags = record.end, record.flags
         self.delivered_bytes += end - record.seq
         if self.rates is not None:
@@ -435,7 +435,7 @@ class SackRecovery(Tracking):
         self._left_recovery(undone=undone)
 
     def _take_back(self) -> int:
-        """The loss was none: what seemed lost is on the way."""
+        """Nothing was lost: what seemed lost is still in flight."""
         self._undo.end()
         if self.phase == OPEN:
             self.reordering_seen = True

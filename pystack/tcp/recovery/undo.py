@@ -26,11 +26,11 @@ class Undo:
         self._marker: int | None = None  # SND.UNA when it began; None: there is nothing to undo
         self._sent_again = False
         self._tsval = 0  # of the first retransmission
-        self._oldest_tsval = 0  # of the first of those that are on the way now
+        self._oldest_tsval = 0  # of the first of those that are in flight now
         self._duplicates_due_bytes = 0  # sent again, and not reported as a duplicate
 
     def begin(self, out_bytes: int) -> None:
-        """A repair begins; so much that was sent again is on the way from the one before.
+        """A repair begins; so much that was sent again is in flight from the one before.
 
         Its ACKs are none of originals, though they are older than what this repair sends.
         """
@@ -44,7 +44,7 @@ class Undo:
         self._marker = None
 
     def on_retransmitted(self, size: int, out_bytes: int, now: float) -> None:
-        """So much was sent again, while `out_bytes` were on the way again."""
+        """So much was sent again, while `out_bytes` were in flight again."""
         if not out_bytes:
             self._oldest_tsval = timestamps.clock(self._tcb, now)
         if self._marker is None:

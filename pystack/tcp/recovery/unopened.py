@@ -1,4 +1,4 @@
-"""What a connection has for a loss recovery until its handshake is over: nothing is on the way.
+"""What a connection has for a loss recovery until its handshake is over: nothing is in flight.
 
 A SYN is sent again by the retransmission timer alone, so one object without variables serves all
 connections. A briefly lived one would else make two loss recoveries, the first for nothing.

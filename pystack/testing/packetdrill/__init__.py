@@ -1,4 +1,4 @@
-"""Scripts in packetdrill's language, run in virtual time against a host of ours.
+"""Scripts in packetdrill's language, run in virtual time against a pystack host.
 
 A script says what a peer sends, what a program asks of its sockets, and what must be seen on the
 wire, each with its time. `lexer` and `parser` (with `parse_call`, `parse_options`,

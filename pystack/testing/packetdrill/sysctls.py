@@ -1,7 +1,7 @@
 """Shell lines of a script: which sysctls they set, and what those mean for connections.
 
 Nothing is run. What a line does beside setting sysctls is reported as ignored, and so are sysctls
-that mean nothing to a host of ours.
+that mean nothing to a pystack host.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _ASSIGNMENT: Final = re.compile(
 )
 _MTU: Final = re.compile(r"\bip link set (?:dev )?\w+ (?:\w+ )*?mtu (\d+)")
 _PROC: Final = re.compile(r"/proc/sys/net/ipv4/(\w+)")
-# What a line may do that makes no difference to a host of ours, and is not worth a remark.
+# What a line may do that makes no difference to a pystack host, and is not worth a remark.
 _QUIET: Final = (
     "sysctl_restore",
     "set -e",

@@ -109,7 +109,7 @@ class Bbr(BbrState):
         self._bound_cwnd()
 
     def on_rto(self, now: float, flight_size_bytes: int) -> None:
-        """OnEnterRTO(): one segment, since all that was on the way counts as lost."""
+        """OnEnterRTO(): one segment, since all that was in flight counts as lost."""
         loss.note_loss(self)
         loss.save_state(self)
         self.in_recovery = self.recovery_in_round = True

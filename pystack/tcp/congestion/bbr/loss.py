@@ -30,7 +30,7 @@ def segment_lost(bbr: BbrState, lost: LostSegment) -> None:
 def inflight_too_high(
     bbr: BbrState, tx_in_flight_bytes: float, now: float, *, app_limited: bool
 ) -> None:
-    """HandleInflightTooHigh(): what was on the way then is the most that may be, from here on."""
+    """HandleInflightTooHigh(): what was in flight then is the most that may be, from here on."""
     bbr.prev_probe_too_high = True
     bbr.is_bw_probe_sample = False  # react once per probe
     if not app_limited:

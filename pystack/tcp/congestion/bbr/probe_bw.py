@@ -67,7 +67,7 @@ def update_cycle_phase(bbr: BbrState, rs: RateSample, now: float) -> None:
 
 
 def is_inflight_too_high(bbr: BbrState, lost_bytes: int, tx_in_flight_bytes: float) -> bool:
-    """Tell whether so much was lost of what was on the way that it was too much.
+    """Tell whether so much was lost of what was in flight that it was too much.
 
     More than LossThresh of it, that is, and more than chance explains. Of 160 segments at 1 % of
     random loss, 4 or more are lost in every tenth round trip, and the bound that this would set
