@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypedDict
 
 from pystack.core.addresses import is_port
 from pystack.core.errors import ConfigError
@@ -68,8 +68,27 @@ class Named(Protocol):
         ...
 
 
+class DnsWords(TypedDict, total=False):
+    """How name servers are asked: the words of `Network.dns`, as in resolv.conf(5)."""
+
+    search: str | Sequence[str]  # the domains that a short name is tried in
+    ndots: int  # with so many dots a name is tried as it is first
+    timeout: str | float  # of one question: "2s", or seconds
+    attempts: int  # how often each server is asked
+    rotate: bool  # begin with another server each time
+    use_tcp: bool  # ask by TCP alone
+    edns: int | Literal[False]  # how long an answer by UDP may be, in bytes; False: no EDNS
+    cache: int  # how many answers are kept; 0: none
+
+
+class DnsTable(DnsWords, total=False):
+    """The same with the servers: what a host's `dns` may be."""
+
+    servers: str | Named | Sequence[str | Named]  # their names or addresses, in order
+
+
 # "ns1"; several; or {servers = ["ns1"], search = ["example.test"], timeout = "1s"}
-ResolverWords = str | Named | Sequence[str | Named] | Mapping[str, object] | ResolverConfig
+ResolverWords = str | Named | Sequence[str | Named] | DnsTable | ResolverConfig
 # Of real programs: the same; True: the lab's own names, without a server of the user's; False: none
 AskWords = bool | ResolverWords
 

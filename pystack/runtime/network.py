@@ -19,7 +19,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
-from pystack.dns.config import AskWords, ResolverConfig, ResolverWords
+from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
@@ -318,7 +318,7 @@ class Network:
         hosts: Iterable[Host | str] | None = None,
         names: bool = True,
         ttl: str | float = 0,
-        **words: object,
+        **words: Unpack[DnsWords],
     ) -> NameServer:
         """Have a host serve DNS (a new one, where there is none so called), and others ask it.
 

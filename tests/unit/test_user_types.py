@@ -11,7 +11,47 @@ pytest.importorskip("mypy", reason="mypy is in the extra `test`")
 
 ROOT: Final = Path(__file__).parents[2]
 PROGRAM: Final = """
+from random import Random
+
 import pystack
+import pystack.events
+import pystack.plugins
+
+
+class Polite(pystack.plugins.ControlDefaults):
+    name = "polite"
+    cwnd_bytes = ssthresh_bytes = 10_000
+
+    def __init__(self, smss_bytes: int) -> None:
+        self.smss_bytes = smss_bytes
+
+    def on_ack(self, sample: pystack.plugins.AckSample) -> None: ...
+    def on_loss(self, sample: pystack.plugins.LossSample) -> None: ...
+    def on_rto(self, now: float, flight_size_bytes: int) -> None: ...
+
+
+class Watcher:
+    def __init__(self, scene: pystack.plugins.Scene | None = None) -> None: ...
+
+    def on_event(self, event: pystack.events.Event) -> None:
+        match event:
+            case pystack.events.Dropped(reason=reason):
+                print(reason.upper(), event.at)
+            case pystack.events.TcpRetransmitted():
+                print(event.local[0], event.seq + 1)
+
+
+class Queue:
+    report: pystack.plugins.Report = pystack.plugins.ignore
+    backlog_bytes = 0
+
+    def __init__(self, rng: Random) -> None: ...
+    def enqueue(self, frame: pystack.Frame, now: float) -> None: ...
+    def dequeue(self, now: float) -> pystack.Frame | None: return None
+    def next_at(self, now: float) -> float: return now
+    def drain(self, now: float) -> list[pystack.Frame]: return []
+    def __len__(self) -> int: return 0
+
 
 async def main() -> None:
     async with pystack.Network(seed=7) as net:
@@ -52,10 +92,22 @@ WRONG: Final = {
     'net.link(a, b, a_to_b={"rte": "1mbit"})': '"a_to_b" to "link" of "Network"',
     'link.set(los="1%")': 'keyword argument "los" for "set" of "Link"',
     "link.set(ecn=5)": '"ecn" to "set" of "Link"',
+    'net.dns("ns1", serch="test")': 'keyword argument "serch" for "dns" of "Network"',
+    'net.host("c", dns={"servers": ["b"], "tries": 2})': '"dns" to "host" of "Network"',
+    "net.host('c', tcp=pystack.TcpConfig(tll=5))": 'keyword argument "tll" for "TcpConfig"',
+    "net.host('c', congestion=5)": '"congestion" to "host" of "Network"',
+    "net.observe(5)": 'Argument 1 to "observe" of "Network"',
+    "await pystack.serve(a, 'http', rooot='x')": 'keyword argument "rooot" for "serve"',
+    "pystack.events.Droped": 'has no attribute "Droped"',
 }
 RIGHT: Final = (
     "link.set(qdisc='fq_codel limit 100', rate=1e6, drop=[3, 5])",
     "link.set(drop=lambda packet: packet.dst_port == 53)",
+    "net.dns('ns1', search='test', timeout='1s')",
+    "net.host('c', dns={'servers': [a, 'b'], 'attempts': 2}, tcp=pystack.TcpConfig(ttl=5))",
+    "net.host('c', congestion=Polite, tcp_limits=pystack.TcpLimits(syn_cookies=2))",
+    "net.observe(Watcher()); net.observe(Watcher); net.observe('log packets')",
+    "net.link(a, b, rate='1mbit', qdisc=lambda rng: Queue(rng))",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -12,7 +12,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.rng import component_rng
 from pystack.core.units import parse_time_s
-from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
+from pystack.dns.config import DnsWords, ResolverConfig, ResolverWords, parse_resolver
 
 if TYPE_CHECKING:
     from pystack.dns.faults import FaultWords
@@ -140,7 +140,7 @@ class Askers:
         net: Network,
         server: str,
         hosts: Iterable[Host | str] | None,
-        words: Mapping[str, object],
+        words: DnsWords,
     ) -> None:
         """`hosts`: None: all that were told nothing. Raises ConfigError."""
         self._net = net
