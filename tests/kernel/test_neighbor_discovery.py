@@ -336,9 +336,9 @@ def test_a_bridge_that_listens_knows_our_groups(netns: NetworkNamespace) -> None
 @needs("radvd")
 @needs("curl")
 def test_up_serves_at_an_address_that_the_router_gave_it_a_prefix_for(
-    netns: NetworkNamespace, stack_up: StackUp, tmp_path: Path
+    netns: NetworkNamespace, stack_up: StackUp, offload: str, tmp_path: Path
 ) -> None:
-    stack = stack_up("--accept-ra", "--no-offload", "-v", "--seed", "1")
+    stack = stack_up("--accept-ra", offload, "-v", "--seed", "1")
     netns.run(["ip", "-6", "address", "add", "fd77:1::1/64", "dev", "tap0", "nodad"])
     with radvd(netns, tmp_path, prefix="fd77:1::/64"):
         made = re.compile(r"address (fd77:1:[0-9a-f:]+)/64 tentative -> preferred")
