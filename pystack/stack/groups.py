@@ -29,11 +29,11 @@ from pystack.core.addresses import (
     UNSPECIFIED6,
     V6,
     Ip,
-    Ip4,
     Prefix,
     format_ip,
     is_link_local,
     is_multicast,
+    is_unspecified,
     is_v6,
 )
 from pystack.core.rng import Random, component_rng
@@ -94,13 +94,13 @@ class Groups:
         self._general: dict[Interface, Handle] = {}  # one of MLDv2 of all groups is
         self._last_reporter: set[_Member] = set()  # nobody else has reported since we did
 
-    def find_interface(self, group: Ip, address: Ip4) -> Interface:
-        """Return the interface with `address`; for 0.0.0.0, the one that `group` is routed by.
+    def find_interface(self, group: Ip, address: Ip) -> Interface:
+        """Return the interface with `address`; for 0.0.0.0 and ::, the one for `group`'s route.
 
         OSError (ENODEV): there is none.
         """
         found = self._host.addresses.get(address)
-        if found is None and not address:
+        if found is None and is_unspecified(address):
             route = self._host.routes.lookup(group)
             found = None if route is None else route.interface
         if found is None:

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED6, Ip, Prefix, format_ip, is_link_local, zone_of
+from pystack.core.addresses import (
+    UNSPECIFIED6,
+    V6,
+    Ip,
+    Prefix,
+    format_ip,
+    is_link_local,
+    is_multicast,
+    zone_of,
+)
 from pystack.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -153,6 +162,10 @@ class RouteTable:
                 found = block.get(dst & mask)
                 if found is not None:
                     break
+            if dst >> 32 and is_multicast(dst) and (found is None or not found.prefix.length):
+                # As Linux has ff00::/8 on every link: the first one is meant where none is said.
+                first = min((zone for zone in self._links if zone < V6), default=0)
+                found = self._links.get(first, found)
         if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         self._cache[dst] = found

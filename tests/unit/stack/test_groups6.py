@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from discovery_bench import HERE_LINK, ROUTER, DiscoveryBench, mld_frame
+from discovery_bench import HERE_LINK, ROUTER, DiscoveryBench, mld_frame, zoned
 from stack_bench import GROUP
 
 from pystack.core.addresses import (
@@ -195,3 +195,20 @@ def test_queries_from_far_away_are_refused(bench: DiscoveryBench, ttl: int) -> N
     bench.run(10.0)
     assert bench.drops() == ["mld_bad_hop_limit"]
     assert bench.said() == []
+
+
+@pytest.mark.parametrize("group", [MDNS, SITE])
+def test_without_an_interface_the_first_link_is_meant(bench: DiscoveryBench, group: Ip) -> None:
+    assert bench.host.groups.find_interface(group, UNSPECIFIED6) is bench.interface
+    bench.host.set_gateway(parse_ip6("fd00::ff"))
+    assert bench.host.groups.find_interface(group, UNSPECIFIED6) is bench.interface
+    route = bench.host.routes.lookup(group)
+    assert route is not None
+    assert route.gateway is None
+    assert bench.host.groups.find_interface(group, zoned(HERE_LINK)) is bench.interface
+
+
+def test_without_a_link_of_ipv6_there_is_no_interface_for_a_group() -> None:
+    bench = DiscoveryBench(())
+    with pytest.raises(OSError, match="no interface for the group ff02::fb"):
+        bench.host.groups.find_interface(MDNS, UNSPECIFIED6)
