@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -63,7 +64,7 @@ class RouteTable:
         self._links: dict[int, Route] = {}
         self._cache: dict[int, Route | None] = {}
         # What becomes of packets by source and destination, see `pairs.py`; empty after a change
-        self.pairs: dict[bytes, Pair] = {}
+        self.pairs: OrderedDict[bytes, Pair] = OrderedDict()
         # Found by the routes, see `way.find_way`; empty after a change
         self.ways: dict[tuple[Ip, Ip], Way] = {}
         self.changes = 0  # how often the table has changed: what was found before may be wrong
