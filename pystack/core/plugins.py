@@ -58,7 +58,7 @@ class Chosen(Generic[T_co]):
         anything with (TypeError, ValueError), and for what is none of the kind.
         """
         try:
-            made = self.factory(*given, **dict(self.words))
+            made = self.factory(*given, **dict(self.words)) if self.words else self.factory(*given)
         except (ConfigError, TypeError, ValueError) as error:
             raise ConfigError(f"{self.title}: {error}") from None
         if self.method and not hasattr(made, self.method):

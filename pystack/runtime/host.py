@@ -537,6 +537,3 @@ class Router(Host):
     def stop_advertising(self) -> None:
         """Tell them that it is none any more. Nothing happens where it has not begun."""
         autoconf.stop_advertising(self.stack, self.now())
-
-
-TrioHost = Host  # the old name, for what is being written now

@@ -36,7 +36,10 @@ CONTROLS: Final = Group[CongestionControl](
 
 def congestion_control(value: ControlLike) -> Chosen[CongestionControl]:
     """Return what makes a connection's control, given its SMSS in bytes. Raises ConfigError."""
-    return _control(value) if isinstance(value, Hashable) else CONTROLS.read(value)
+    try:
+        return _control(value)
+    except TypeError:  # what can be no key
+        return CONTROLS.read(value)
 
 
 @lru_cache(maxsize=64)  # each connection asks

@@ -31,7 +31,10 @@ RECOVERIES: Final = Group[LossRecovery](
 
 def chosen_recovery(value: RecoveryLike) -> Chosen[LossRecovery]:
     """Return what makes a connection's loss recovery. Raises ConfigError."""
-    return _recovery(value) if isinstance(value, Hashable) else RECOVERIES.read(value)
+    try:
+        return _recovery(value)
+    except TypeError:  # what can be no key
+        return RECOVERIES.read(value)
 
 
 @lru_cache(maxsize=64)  # each connection asks
