@@ -3,14 +3,16 @@
 from typing import Final
 
 import pytest
+import trio
 from netns import NetworkNamespace
 from packets6 import Header, destination, fragment, hop_by_hop, options, packet6, routing
 from stack_bench import HERE_MAC, OTHER_MAC, FakePort
 from stack_bench6 import Bench6, frame6
 from test_neighbor_discovery import LINK, MAC, World, in_world
 
-from pystack.core.addresses import Prefix, pack_ip6, parse_ip6, parse_mac
+from pystack.core.addresses import Ip, Prefix, pack_ip6, parse_ip6, parse_mac
 from pystack.observe.observer import Event, FrameSeen
+from pystack.stack.ports import ANY
 from pystack.wire import ethernet, icmpv6, ipv6, udp
 from pystack.wire.frame import Frame
 from pystack.wire.ipv6_ext import DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ROUTING
@@ -31,6 +33,22 @@ def test_a_ping_of_any_size_goes_there_and_back(netns: NetworkNamespace, size: i
         fragments = world.host.counters["ip_fragments_in"], world.host.counters["ip_fragments_out"]
         pieces = -(-(size + 8) // 1448) if size > 1452 else 0
         assert fragments == (2 * pieces, 2 * pieces)
+
+    in_world(netns, test)
+
+
+def test_datagrams_in_fragments_come_back_as_they_went(netns: NetworkNamespace) -> None:
+    async def test(world: World) -> None:
+        socket = world.host.udp.bind(ANY, 7)
+
+        def echo() -> None:
+            while (found := socket.receive()) is not None:
+                payload, src, src_port = found[:3]
+                socket.send_to(payload, Ip(src), src_port, world.now)
+
+        socket.on_readable = echo
+        said = await trio.to_thread.run_sync(lambda: netns.python("udp6_echoed", "fd77::2", 7))
+        assert said.split() == ["1", "1452", "1453", "9000", "65000"]
 
     in_world(netns, test)
 
