@@ -139,7 +139,7 @@ def test_listeners_of_a_host_are_its_own_also_on_its_loopback() -> None:
     async def local() -> None:
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(trio.serve_tcp, echo, 0)
-            (listener,) = listeners
+            listener, _of_ipv6 = listeners
             async with await trio.testing.open_stream_to_socket_listener(listener) as stream:
                 assert stream.socket.getpeername()[0] == "127.0.0.1"
                 await exchange(stream)
