@@ -41,6 +41,7 @@ from pystack.stack.ports import ANY
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.states import TcpState
 from pystack.wire import icmpv6, ipv4, ipv6, nd, tcp
+from pystack.wire.frame import Frame
 
 BACKLOG: Final = 16
 ACCEPTED: Final = ("ip_packets_in", "ip_fragments_in", "ip_forwarded")
@@ -239,6 +240,42 @@ def test_a_flood_from_ever_new_stations_stays_within_bounds_and_harms_nobody_kno
     target.check_bounds()
     assert neighbors.find(PEER) is known
     assert known.mac == PEER_MAC
+
+
+def test_a_scan_through_a_router_takes_no_place_of_who_is_there() -> None:
+    """RFC 6583: of 2**64 addresses behind a router nearly all are nobody's."""
+    rng = component_rng(17, "scan")
+    target = Target6(forwarding=True)
+    there = Ip(BEYOND + 1)
+    question = nd.pack_neighbor_solicitation(there, BEYOND, BEYOND, source_mac=OTHER_MAC)
+    target.other.sink(
+        Frame(
+            frame6(
+                packet6([], 58, question, src=there, dst=BEYOND, ttl=255),
+                dst=BEYOND_MAC,
+                src=OTHER_MAC,
+            )
+        ),
+        target.scheduler.now,
+    )
+    target.learned += 1
+    target.give(frame6(datagram6(b"hello", dst=there), dst=HERE_MAC))
+    answer = nd.pack_neighbor_advertisement(
+        there, BEYOND, there, mac=OTHER_MAC, router=False, solicited=True, override=True
+    )
+    target.run(target.scheduler.now + 6.0)  # it was believed on trial, and is asked by now
+    reply = packet6([], 58, answer, src=there, dst=BEYOND, ttl=255)
+    target.other.sink(Frame(frame6(reply, dst=BEYOND_MAC, src=OTHER_MAC)), target.scheduler.now)
+    target.learned += 1
+    for _ in range(6000):
+        nobody = Ip(BEYOND & ~0xFFFFFFFF | rng.getrandbits(32))
+        target.give(frame6(datagram6(b"?", dst=nobody), dst=HERE_MAC), after_s=0.0005)
+    target.check_bounds()
+    target.other.sent.clear()
+    target.give(frame6(datagram6(b"still there?", dst=there), dst=HERE_MAC))
+    (passed,) = [frame.data for _, frame in target.other.sent]
+    assert passed[:6] == OTHER_MAC
+    assert passed.endswith(b"still there?")
 
 
 def test_a_flood_of_router_advertisements_stays_within_bounds() -> None:

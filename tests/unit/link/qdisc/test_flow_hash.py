@@ -53,6 +53,18 @@ def test_the_same_seed_gives_the_same_slots_in_every_process() -> None:
     assert [spread.slot(frame(port=port)) for port in (1, 2, 3)] == [500, 477, 453]
 
 
+def test_no_two_flows_of_ipv6_meet_under_every_seed() -> None:
+    def packet(src: int, dst: int) -> Frame:
+        header = b"\x60\0\0\0\0\x08\x11\x40" + src.to_bytes(16, "big") + dst.to_bytes(16, "big")
+        return Frame(MACS + ethernet.IPV6.to_bytes(2, "big") + header + bytes(8))
+
+    # One is as much more as the other is less, where 2**127 counts as 1.
+    one = packet(0xFD << 120 | 5, 0xFD << 120 | 9)
+    other = packet(0xFD << 120 | 6, 0xFD << 120 | 7)
+    hashes = [FlowHash(Random(seed), 64) for seed in range(100)]
+    assert sum(spread.slot(one) == spread.slot(other) for spread in hashes) < 10
+
+
 def test_flows_spread_evenly_and_differently_for_each_seed() -> None:
     frames = [frame(100, port=port) for port in range(4096)]
     seen = []
