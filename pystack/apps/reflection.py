@@ -16,8 +16,9 @@ from typing import Final
 import trio
 
 from pystack.apps.world import of_this_run
-from pystack.core.addresses import format_ip
+from pystack.core.addresses import format_ip, without_zone
 from pystack.runtime.host import Host
+from pystack.runtime.names.zones import owner_of
 
 BURST_BYTES: Final = 16 * 1024
 REFILL_BYTES_PER_S: Final = 4 * 1024
@@ -52,6 +53,7 @@ class Excess:
 
     def allows(self, excess_bytes: int, address: str, now: float) -> bool:
         """Count an answer that is so much longer; False: it is not to be sent."""
+        address = owner_of(address)
         left_bytes, at = self._allowed.pop(address, (float(BURST_BYTES), now))
         left_bytes = min(BURST_BYTES, left_bytes + (now - at) * REFILL_BYTES_PER_S)
         allowed = excess_bytes <= left_bytes
@@ -81,7 +83,8 @@ class Sockets:
 
     def has(self, address: str, port: int) -> bool:
         """Tell whether one of them is there."""
-        return any(address in _addresses(host) for host in self._hosts.get(port, ()))
+        bare = address.partition("%")[0]
+        return any(bare in _addresses(host) for host in self._hosts.get(port, ()))
 
 
 def sockets_of_this_run() -> Sockets:
@@ -90,4 +93,8 @@ def sockets_of_this_run() -> Sockets:
 
 
 def _addresses(host: Host) -> set[str]:
-    return {format_ip(own.address) for interface in host.interfaces for own in interface.addresses}
+    return {
+        format_ip(without_zone(own.address))
+        for interface in host.interfaces
+        for own in interface.addresses
+    }

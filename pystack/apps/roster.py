@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeGuard
 import trio
 
 from pystack.apps.turns import Turn
+from pystack.runtime.names.zones import owner_of
 
 LEAST_RATE_BPS: Final = 1000.0  # in both directions together
 # Rates are those since the last but one of instants that are so far apart.
@@ -40,7 +41,7 @@ class Connection:
     """One connection and its task's scope."""
 
     stream: trio.abc.HalfCloseableStream
-    address: str  # of the peer; "" where the stream does not tell
+    address: str  # of the peer, of IPv6 its /64; "" where the stream does not tell
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     is_shed: bool = False
     turn: Turn | None = None  # None: it is not served yet
@@ -75,7 +76,7 @@ class Roster:
     def enter(self, stream: trio.abc.HalfCloseableStream) -> Connection:
         """Add a connection."""
         now = trio.current_time()
-        address = stream.remote_address[0] if _tells(stream) else ""
+        address = owner_of(stream.remote_address[0]) if _tells(stream) else ""
         connection = Connection(stream, address, marks=((now, 0), (now, 0)))
         self._by_address.setdefault(address, {})[connection] = None
         self._count += 1

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from pystack.apps.clients.worlds import Server
 from pystack.apps.world import utc_now
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
-from pystack.cli.words import Words
+from pystack.cli.words import Words, ip_version
 from pystack.core.extras import need
 from pystack.runtime.host import Host
 from pystack.wire.dns_framing import PORT
+
+if TYPE_CHECKING:
+    from pystack.apps.clients.digging import DigRequest
 
 DEFAULT_SERVER: Final = "server"  # of a virtual link, where nobody names one
 
@@ -32,6 +35,8 @@ def dig_command(
     kind: Annotated[
         str | None, typer.Option("-t", metavar="TYPE", help="Type of the records: A, MX ...")
     ] = None,
+    ipv4: Annotated[bool, typer.Option("-4", help="Ask by IPv4 alone.")] = False,
+    ipv6: Annotated[bool, typer.Option("-6", help="Ask by IPv6 alone.")] = False,
     port: Annotated[
         int | None, typer.Option("-p", min=1, max=65535, metavar="PORT", help="Port of the server.")
     ] = None,
@@ -52,6 +57,7 @@ def dig_command(
     from pystack.apps.clients import digging
 
     request = digging.read_request(asked or (), reverse=reverse, kind=kind, port=port)
+    request = replace(request, version=ip_version(ipv4=ipv4, ipv6=ipv6))
     vantage = Vantage.of(place, words, service_words)
     if request.server is None and vantage.way is Way.LINK and "dns" not in place:
         request = replace(request, server=DEFAULT_SERVER)
@@ -60,12 +66,7 @@ def dig_command(
         try:
             answer = await digging.ask(host, request)
         except OSError as error:
-            lines = digging.heading(request) if "cmd" in request.shown else []
-            if as_json:
-                lines = [json.dumps({"error": str(error)})]
-            else:
-                lines += digging.nothing_came(request, error)
-            print("\n".join(lines), flush=True)
+            _tell_failure(request, error, as_json=as_json)
             return digging.NO_REPLY
         if as_json:
             lines = [json.dumps(asdict(answer))]
@@ -80,3 +81,14 @@ def dig_command(
     service = "dns" if request.port == PORT else f"dns:{request.port}"
     servers = [] if request.server is None else [Server(request.server, (service,))]
     return vantage.world(servers).run(client, to_stderr)
+
+
+def _tell_failure(request: DigRequest, error: OSError, *, as_json: bool) -> None:
+    from pystack.apps.clients import digging
+
+    lines = digging.heading(request) if "cmd" in request.shown else []
+    if as_json:
+        lines = [json.dumps({"error": str(error)})]
+    else:
+        lines += digging.nothing_came(request, error)
+    print("\n".join(lines), flush=True)

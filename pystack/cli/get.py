@@ -31,7 +31,7 @@ from pystack.apps.clients.worlds import Server
 from pystack.apps.clients.write_out import as_dict, written_out
 from pystack.apps.words import TLS_SERVICES
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
-from pystack.cli.words import Option, Words, bare_seconds, takes
+from pystack.cli.words import Option, Words, bare_seconds, ip_version, takes
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.virtual import DeadlockError
 from pystack.runtime.host import Host
@@ -64,6 +64,8 @@ CURL: Final[Mapping[str, Option]] = {
     "ssl_reqd": Option(bool, "Insist on TLS, with FTP and SMTP."),
     "mail_from": Option(str, "Sender of the message.", "ADDRESS"),
     "mail_rcpt": Option(list[str], "Recipient. May be repeated.", "ADDRESS"),
+    "ipv4": Option(bool, "Connect by IPv4 alone.", short="-4"),
+    "ipv6": Option(bool, "Connect by IPv6 alone.", short="-6"),
     "connect_timeout": Option(str, "Time limit for connecting.", "TIME"),
     "max_time": Option(str, "Time limit for the transfer.", "TIME", short="-m"),
     "write_out": Option(str, "Print this afterwards: %{time_total} ...", "FORMAT", short="-w"),
@@ -251,6 +253,7 @@ def _options(asked: Mapping[str, Any]) -> GetOptions:
         insecure="insecure" in asked,
         cacert=asked.get("cacert"),
         require_tls="ssl_reqd" in asked,
+        version=ip_version(ipv4="ipv4" in asked, ipv6="ipv6" in asked),
         connect_timeout_s=bare_seconds(asked.get("connect_timeout", "300")),
         max_time_s=None if max_time is None else bare_seconds(max_time),
         mail_from=asked.get("mail_from", ""),

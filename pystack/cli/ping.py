@@ -14,9 +14,10 @@ from pystack.apps.clients import pinging
 from pystack.apps.clients.pinging import PingEvent, PingOptions, PingSummary
 from pystack.apps.clients.worlds import Server
 from pystack.cli.vantage import Vantage, standing, to_stderr
-from pystack.cli.words import Words, bare_seconds
+from pystack.cli.words import Words, bare_seconds, ip_version
 from pystack.runtime import reach
 from pystack.runtime.host import Host
+from pystack.runtime.names.zones import Version
 
 TROUBLE: Final = 2  # neither an answer nor silence: no such name, no route
 # Where time is made up, nobody could press Ctrl-C: so many are sent unless it is said.
@@ -46,6 +47,8 @@ def ping_command(
     ttl: Annotated[
         int, typer.Option("-t", "--ttl", metavar="HOPS", help="Hops that a request may take.")
     ] = reach.DEFAULT_TTL,
+    ipv4: Annotated[bool, typer.Option("-4", "--ipv4", help="By IPv4 alone.")] = False,
+    ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="By IPv6 alone.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show only the summary.")] = False,
     as_json: Annotated[
         bool,
@@ -73,7 +76,8 @@ def ping_command(
         deadline_s=None if deadline is None else bare_seconds(deadline),
         ttl=ttl,
     )
-    ping = _Ping(name, options, quiet=quiet, as_json=as_json)
+    version = ip_version(ipv4=ipv4, ipv6=ipv6)
+    ping = _Ping(name, options, version, quiet=quiet, as_json=as_json)
     try:
         return vantage.world([Server(name)]).run(ping.run, to_stderr)
     except KeyboardInterrupt:
@@ -85,15 +89,23 @@ def ping_command(
 class _Ping:
     """What is printed of one run."""
 
-    def __init__(self, name: str, options: PingOptions, *, quiet: bool, as_json: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: PingOptions,
+        version: Version | None,
+        *,
+        quiet: bool,
+        as_json: bool,
+    ) -> None:
         self.summary: PingSummary | None = None  # None: not begun
-        self._name, self._options = name, options
+        self._name, self._options, self._version = name, options, version
         self._quiet, self._as_json = quiet, as_json
 
     async def run(self, host: Host) -> int:
         """Ping, and return the exit status."""
         try:
-            address = await pinging.resolved(host, self._name)
+            address = await pinging.resolved(host, self._name, self._version)
         except (socket.gaierror, UnicodeError):  # the second: no name can be like that
             return _trouble(f"{self._name}: Name or service not known")
         self.summary = PingSummary(self._name, address)

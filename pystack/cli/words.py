@@ -18,10 +18,12 @@ from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 import typer
 
+from pystack.core.errors import ConfigError
 from pystack.core.units import parse_time_s
 from pystack.dns.faults import WORDS as FAULT_WORDS
 from pystack.link.words import WORDS, Word
 from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.names.zones import Version
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -135,6 +137,13 @@ def bare_seconds(text: str) -> float:
         return float(text)
     except ValueError:
         return parse_time_s(text)
+
+
+def ip_version(*, ipv4: bool, ipv6: bool) -> Version | None:
+    """Return what -4 and -6 ask for; None: neither does. Raises ConfigError."""
+    if ipv4 and ipv6:
+        raise ConfigError("-4 and -6: say one of them")
+    return 4 if ipv4 else 6 if ipv6 else None
 
 
 def _is_given(value: object) -> bool:

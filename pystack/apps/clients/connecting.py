@@ -15,6 +15,7 @@ import trio
 from pystack.apps.clients.job import GetOptions, Job
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.tls_stream import HandshakeTimeoutError, TlsError, TlsStream, tls_client
+from pystack.runtime.names.resolver import FAMILIES, text_of
 from pystack.runtime.streams import TcpStream
 
 _Names = tuple[tuple[tuple[str, str], ...], ...]  # of a subject, as `getpeercert` has it
@@ -25,13 +26,14 @@ _SHARE: Final = 0.5
 
 async def look_up(job: Job, name: str, *, is_first: bool = True) -> list[str]:
     """Return the addresses of a name, best first. Raises ClientError."""
+    family = FAMILIES[job.options.version]
     try:
-        found = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        found = await trio.socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         raise ClientError(Status.UNKNOWN_HOST, f"Could not resolve host: {name}") from None
     if is_first:
         job.transfer.mark("namelookup", job.now())
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(text_of(entry[4]) for entry in found))
 
 
 async def connect(job: Job, name: str, port: int, *, is_first: bool = True) -> TcpStream:
@@ -58,7 +60,8 @@ async def _connect_to_any(job: Job, name: str, port: int, addresses: Sequence[st
     began_at, error = job.now(), OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
     left_s = job.options.connect_timeout_s
     for address in addresses:
-        job.talk.note(f"  Trying {address}:{port}...")
+        shown = f"[{address}]" if ":" in address else address
+        job.talk.note(f"  Trying {shown}:{port}...")
         share_s = left_s if address == addresses[-1] else left_s * _SHARE
         with trio.move_on_after(share_s):
             try:

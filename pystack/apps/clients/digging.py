@@ -12,6 +12,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.runtime.host import Host
 from pystack.runtime.names.dig import DigAnswer, DigRecord
+from pystack.runtime.names.zones import Version
 from pystack.wire import dns
 
 ANSWERED: Final = 0  # also by "no such name"
@@ -34,6 +35,7 @@ class DigRequest:
     kind: str = "A"
     server: str | None = None  # None: the host's own
     port: int = dns.PORT
+    version: Version | None = None  # of IP; None: the one that is tried first
     tcp: bool = False
     recurse: bool = True
     edns_bytes: int | None = 1232
@@ -48,7 +50,8 @@ class DigRequest:
         """Return server and port as `host.dig` takes them."""
         if self.server is None or self.port == dns.PORT:
             return self.server
-        return f"{self.server}:{self.port}"
+        server = f"[{self.server}]" if ":" in self.server else self.server
+        return f"{server}:{self.port}"
 
 
 @dataclass(slots=True)
@@ -100,6 +103,7 @@ async def ask(host: Host, request: DigRequest) -> DigAnswer:
         request.name,
         request.kind,
         server=request.place,
+        version=request.version,
         tcp=request.tcp,
         recurse=request.recurse,
         edns_bytes=request.edns_bytes,

@@ -12,6 +12,7 @@ from pystack.apps.clients.transfer import Transfer
 from pystack.apps.clients.url import Url
 from pystack.core.errors import ConfigError
 from pystack.runtime.host import Host
+from pystack.runtime.names.zones import Version
 
 # 'Name: value', 'Name:' or 'Name;', of a name that is a token (RFC 9110 section 5.6.2)
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?::[^\r\n\0]*|;[ \t]*)")
@@ -39,6 +40,7 @@ class GetOptions:
     cacert: Path | None = None
     require_tls: bool = False  # --ssl-reqd, of FTP and SMTP
     trusted: tuple[Path, ...] = ()  # the world's own authorities, besides
+    version: Version | None = None  # -4, -6
     connect_timeout_s: float = 300.0
     max_time_s: float | None = None
     mail_from: str = ""

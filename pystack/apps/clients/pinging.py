@@ -10,10 +10,12 @@ from typing import Final
 
 import trio
 
-from pystack.core.addresses import Ip4, format_ip4
+from pystack.core.addresses import Ip
 from pystack.core.errors import ConfigError
 from pystack.runtime import reach
 from pystack.runtime.host import Host
+from pystack.runtime.names.resolver import FAMILIES, text_of
+from pystack.runtime.names.zones import Version, format_on, parse_on
 from pystack.runtime.reach import EchoAnswer, Echoes
 
 ICMP_HEADER_BYTES: Final = 8
@@ -136,10 +138,10 @@ class PingSummary:
         return 1 if wanted is not None and self.received < wanted else 0
 
 
-async def resolved(host: Host, name: str) -> str:
+async def resolved(host: Host, name: str, version: Version | None = None) -> str:
     """Return the address of a name, asked for from the host. Raises `socket.gaierror`."""
-    found = await trio.socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_DGRAM)
-    return str(found[0][4][0])
+    found = await trio.socket.getaddrinfo(name, None, FAMILIES[version], socket.SOCK_DGRAM)
+    return format_on(host.stack, parse_on(host.stack, text_of(found[0][4])))
 
 
 async def ping(
@@ -165,7 +167,7 @@ class _Pinging:
         self._host, self._summary, self._options = host, summary, options
         self._on_event = on_event
         self._payload = reach.payload_of(options.size_bytes)
-        self._remote: Ip4 = host.resolve(summary.address)
+        self._remote: Ip = host.resolve(summary.address)
         self._sent_at: dict[int, float] = {}  # by sequence number, those of the last 65,536
         self._answered: set[int] = set()
         self._end_at = math.inf
@@ -214,7 +216,7 @@ class _Pinging:
             self._end_at = at + (known_s if summary.received else options.wait_s)
 
     def _take(self, answer: EchoAnswer) -> None:
-        summary, address = self._summary, format_ip4(answer.address)
+        summary, address = self._summary, format_on(self._host.stack, answer.address)
         if not answer.is_reply:
             summary.errors += 1
             self._on_event(
@@ -247,6 +249,8 @@ class _Pinging:
 
 def heading(summary: PingSummary, options: PingOptions) -> str:
     """Return the first line."""
+    if ":" in summary.address:
+        return f"PING {summary.name}({summary.address}) {options.size_bytes} data bytes"
     whole = options.size_bytes + ICMP_HEADER_BYTES + IP_HEADER_BYTES
     return f"PING {summary.name} ({summary.address}) {options.size_bytes}({whole}) bytes of data."
 

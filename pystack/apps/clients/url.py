@@ -38,7 +38,7 @@ class Url:
 
     text: str
     scheme: str
-    host: str  # in ASCII, without the brackets of an IPv6 address
+    host: str  # in ASCII, without the brackets of an IPv6 address; its zone is "%eth0"
     port: int
     path: str  # begins with a slash
     query: str
@@ -66,7 +66,7 @@ class Url:
         return cls(
             text=whole,
             scheme=scheme,
-            host=_ascii(host, text),
+            host=_ascii(host.replace("%25", "%", 1) if ":" in host else host, text),
             port=port or PORTS[scheme],
             path=quote(parts.path or "/", safe=_KEPT),
             query=quote(parts.query, safe=_KEPT),
@@ -89,7 +89,8 @@ class Url:
     @property
     def authority(self) -> str:
         """Return host and port, the latter if it is not the usual one: for the field Host."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        # A zone means something on this host alone (RFC 6874 section 4).
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import trio
 
 from pystack.apps.hosting import serve
-from pystack.core.addresses import Prefix, format_ip4, is_loopback, parse_ip4
+from pystack.core.addresses import Prefix, format_ip, is_loopback, is_v6, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
@@ -32,6 +32,7 @@ FIN_GRACE_S: Final = 2.0  # what the last connections get to finish on a TAP dev
 DEFAULT_SEED: Final = 1  # of a virtual link: without one, every run is the same
 _CLIENT_NAMES: Final = ("client", "here")
 _PREFIX_BITS: Final = 24  # of the network that is made up round an address
+_PREFIX6_BITS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class LinkWorld:
             return run_in_virtual_time(self._run, client, on_line, seed=self.seed)
 
     async def _run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
-        async with Network(seed=self.seed) as net:
+        async with Network(seed=self.seed, ip="both") as net:
             here = self._build(net)
             if self.pcap is not None:
                 net.capture(self.pcap)
@@ -80,10 +81,11 @@ class LinkWorld:
         name = next(name for name in _CLIENT_NAMES if name not in taken)
         here = net.host(name, congestion=self.congestion, dns=self.dns or None)
         for server in self.servers:
-            address = _address_of(server)
+            address, address6 = _addresses(server)
             there = net.host(
                 _host_name(server),
-                address=None if address is None else f"{address}/{_PREFIX_BITS}",
+                address=address,
+                address6=address6,
                 congestion=self.congestion,
             )
             net.link(here, there, mtu_bytes=self.mtu_bytes, **self.words)
@@ -112,7 +114,7 @@ def servers_of(wanted: Sequence[Server]) -> list[Server]:
     services: dict[str, dict[str, None]] = {}
     for server in wanted:
         address = _address_of(server)
-        if server.name != "localhost" and not (address and is_loopback(parse_ip4(address))):
+        if server.name != "localhost" and not (address and is_loopback(parse_ip(address))):
             services.setdefault(server.name, {}).update(dict.fromkeys(server.services))
     return [Server(name, tuple(words)) for name, words in services.items()]
 
@@ -120,18 +122,30 @@ def servers_of(wanted: Sequence[Server]) -> list[Server]:
 def _address_of(server: Server) -> str | None:
     """Return the address that a server is called by; None: it has a name."""
     try:
-        address = parse_ip4(server.name)
+        address = parse_ip(server.name)
     except ConfigError:
         return None
+    if is_v6(address):
+        return format_ip(address)
     prefix = Prefix.of(address, _PREFIX_BITS)
     if address in (prefix.network, prefix.broadcast):
         raise ConfigError(f"{server.name} is no host's address in {prefix}")
-    return format_ip4(address)
+    return format_ip(address)
+
+
+def _addresses(server: Server) -> tuple[str | None, str | None]:
+    """Return the addresses of both versions that a server is called by; None: any will do."""
+    address = _address_of(server)
+    if address is None:
+        return None, None
+    if ":" in address:
+        return None, f"{address}/{_PREFIX6_BITS}"
+    return f"{address}/{_PREFIX_BITS}", None
 
 
 def _host_name(server: Server) -> str:
     address = _address_of(server)
-    return server.name if address is None else f"at-{address.replace('.', '-')}"
+    return server.name if address is None else f"at-{address.replace('.', '-').replace(':', '-')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 from pystack.apps.ftp.replies import RefusedError
+from pystack.core.addresses import format_ip, parse_ip
+from pystack.core.errors import ConfigError
 
 _PORT: Final = re.compile(
     rb"([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}),"
@@ -39,15 +41,26 @@ def parse_eprt(argument: bytes, protocol: int) -> tuple[str, int]:
     return parts[2].decode("latin-1"), port
 
 
-def check_target(address: str, port: int, client: str) -> None:
-    """Raise RefusedError unless data may be sent there: to the client itself, to no service.
+def own_target(address: str, port: int, client: str) -> tuple[str, int]:
+    """Return where data are to be sent, the client's address as we know it, with its zone.
+
+    Raises RefusedError unless data may be sent there: to the client itself, to no service.
 
     Else anybody could have us connect, and say what they like, to anybody (RFC 2577 section 3).
     """
-    if address != client:
+    bare = client.partition("%")[0]
+    if address != bare and _canonical(address) != bare:
         raise RefusedError(504, "Data connections go to the client itself only")
     if port < _LEAST_PORT:
         raise RefusedError(504, f"Data connections go to ports from {_LEAST_PORT} on only")
+    return client, port
+
+
+def _canonical(address: str) -> str:
+    try:
+        return format_ip(parse_ip(address))
+    except ConfigError:
+        return ""
 
 
 def pasv_text(address: str, port: int) -> str:

@@ -17,7 +17,7 @@ import trio
 
 from pystack.apps.ftp import limits
 from pystack.apps.ftp.addresses import (
-    check_target,
+    own_target,
     parse_eprt,
     parse_port,
     pasv_text,
@@ -194,7 +194,7 @@ async def _eprt(session: Session, argument: bytes) -> None:
 
 async def _aim(session: Session, target: tuple[str, int]) -> None:
     try:
-        check_target(*target, session.client)
+        target = own_target(*target, session.client)
     except RefusedError:
         session.site.counters.add("ftp_bounces_refused")
         raise

@@ -11,7 +11,7 @@ from pystack.dns.answers import Question, Status
 from pystack.dns.config import ResolverConfig, split_server
 from pystack.dns.exchange import Exchange, Server
 from pystack.runtime.names.lookups import HostTold, Lookup, check_up
-from pystack.runtime.names.zones import format_on
+from pystack.runtime.names.zones import Version, format_on
 from pystack.wire import dns
 from pystack.wire.dns_framing import EDNS_BYTES
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class DigWords(TypedDict, total=False):
     """How to ask; see `dig` for what holds where a word is missing."""
 
+    version: Version | None  # of IP, 4 or 6; None: the one that is tried first
     tcp: bool  # by TCP at once
     recurse: bool  # with the flag RD
     edns_bytes: int | None  # what an answer by UDP may have; None: without EDNS
@@ -94,6 +95,7 @@ async def dig(
     kind: str = "A",
     *,
     server: str | None = None,
+    version: Version | None = None,
     tcp: bool = False,
     recurse: bool = True,
     edns_bytes: int | None = EDNS_BYTES,
@@ -118,7 +120,7 @@ async def dig(
         recurse=recurse,
     )
     await check_up(host)
-    place = await _place_of(host, server)
+    place = await _place_of(host, server, version)
     rng = component_rng(host.seed, f"dig/{host.name}/{host.counters['dns_digs']}")
     host.counters.add("dns_digs")
     exchange = Exchange(question, [place], config, rng, HostTold(host), takes_failures=True)
@@ -135,14 +137,14 @@ async def dig(
     return _said(exchange, exchange.message, host.now() - began_at)
 
 
-async def _place_of(host: Host, server: str) -> Server:
+async def _place_of(host: Host, server: str, version: Version | None) -> Server:
     name, port = split_server(server)
     try:
-        return format_on(host.stack, host.known.addresses(name)[0]), port
+        return format_on(host.stack, host.known.addresses(name, version)[0]), port
     except OSError:  # the network has no such host: perhaps its own servers know one
         if host.dns is None:
             raise
-    return format_on(host.stack, await host.look_up(name)), port
+    return format_on(host.stack, await host.look_up(name, version)), port
 
 
 def _said(exchange: Exchange, message: dns.Message, took_s: float) -> DigAnswer:

@@ -18,6 +18,7 @@ from pystack.core.addresses import format_ip
 from pystack.core.counters import Counters
 from pystack.dns.names import Names
 from pystack.dns.server import DnsServer
+from pystack.runtime.names.zones import owner_of
 from pystack.wire import dns
 
 if TYPE_CHECKING:
@@ -320,7 +321,7 @@ async def _accept(
 
 async def _converse(stream: TcpStream, server: DnsServer, guests: Guests) -> None:
     try:
-        with guests.entered(stream.remote_address[0]):
+        with guests.entered(owner_of(stream.remote_address[0])):
             async with stream:
                 await converse(stream, server, guests.take_turn)
     except* (trio.BrokenResourceError, trio.ClosedResourceError):

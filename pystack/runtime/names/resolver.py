@@ -64,6 +64,19 @@ AddressInfo6 = tuple[
 ]
 
 
+FAMILIES: Final[dict[Version | None, socket.AddressFamily]] = {
+    None: socket.AF_UNSPEC,
+    4: socket.AF_INET,
+    6: socket.AF_INET6,
+}
+
+
+def text_of(where: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> str:
+    """Return the address of what getaddrinfo gave, in text: "fe80::1%2" where it has a scope."""
+    scope = where[3] if len(where) > 3 else 0
+    return f"{where[0]}%{scope}" if scope else str(where[0])
+
+
 class HostResolver(trio.abc.HostnameResolver):
     """Asks the host that the caller is on; on none, whoever was asked before."""
 

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 Version = Literal[4, 6]  # of IP
 
 
+def owner_of(text: str) -> str:
+    """Return what stands for whoever has an address, where addresses are counted: of IPv6 its /64.
+
+    Who has one address of IPv6 has as many as it likes: a network has /64 at least (RFC 7421).
+    """
+    if ":" not in text:
+        return text
+    return format_ip(parse_ip6(text.partition("%")[0]) >> 64 << 64)
+
+
 def version_of(local: int) -> Version | None:
     """Return the version that a socket speaks which is bound to an address; None: both."""
     if local == ANY:

@@ -79,7 +79,7 @@ def unsealed() -> Iterator[None]:
 
 def seal(driver: Driver) -> None:
     """Seal a world, once more: each needs its `unseal`."""
-    _add_hook()
+    add_hook()
     _worlds.setdefault(driver, _World()).networks += 1
 
 
@@ -119,7 +119,8 @@ def _sealed_in() -> tuple[str, str] | None:
 
 
 @functools.cache
-def _add_hook() -> None:
+def add_hook() -> None:
+    """Have the hook look on from now on."""
     sys.addaudithook(_on_audit)
 
 
@@ -137,6 +138,9 @@ def _judge(event: str, args: tuple[object, ...]) -> None:
         if event != "socket.__new__" or args[1] != _AF_UNIX:
             check(_SOCKET_WORDS.get(event, "a real socket"))
     elif event in _NAMES:
+        if current_host.get() is not None and "%" in _text(args[0]):
+            # Trio asks the machine first, whose `eth0` is another one than the host's.
+            raise socket.gaierror(socket.EAI_NONAME, "a zone is the host's own to know")
         if not _is_numeric(args):
             check(f"a real look-up of {_text(args[0])!r}")
     elif current_host.get() is not None and (where := _sealed_in()) is not None:

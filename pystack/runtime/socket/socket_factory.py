@@ -56,6 +56,7 @@ class _Installed:
 
     def __init__(self) -> None:
         self.networks = 1
+        seal.add_hook()
         self.factory = HostSocketFactory(None)
         self.resolver = HostResolver(None)
         self.factory.previous = trio.socket.set_custom_socket_factory(self.factory)

@@ -16,7 +16,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pystack.apps.ftp.addresses import check_target, parse_eprt, parse_port, pasv_text
+from pystack.apps.ftp.addresses import own_target, parse_eprt, parse_port, pasv_text
 from pystack.apps.ftp.commands import COMMANDS
 from pystack.apps.ftp.listing import FACTS, facts_of, list_line, parse_timestamp
 from pystack.apps.ftp.replies import RefusedError, doubled, quoted, reply, without_telnet
@@ -108,10 +108,10 @@ def test_nonsense_is_no_address(argument: bytes) -> None:
 )
 def test_data_goes_to_the_client_alone(address: str, port: int, *, is_right: bool) -> None:
     if is_right:
-        check_target(address, port, "10.0.0.1")
+        own_target(address, port, "10.0.0.1")
         return
     with pytest.raises(RefusedError, match="504"):
-        check_target(address, port, "10.0.0.1")
+        own_target(address, port, "10.0.0.1")
 
 
 # listings
