@@ -74,9 +74,10 @@ class DiscoveryBench(Bench):
     def __init__(
         self,
         addresses: Sequence[tuple[Ip, Prefix]] = ((HERE_LINK, LINK_LOCAL6), (HERE6, NET6)),
+        mtu_bytes: int = 1500,
         **config: object,
     ) -> None:
-        super().__init__()
+        super().__init__(mtu_bytes=mtu_bytes)
         for address, prefix in addresses:
             self.host.add_address(self.interface, address, prefix)
         self.discovery = self.host.discovery

@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pystack.core.addresses import LINK_LOCAL6, UNSPECIFIED6, V6, Ip, Prefix, is_link_local
+from pystack.core.addresses import (
+    LINK_LOCAL6,
+    UNSPECIFIED6,
+    V6,
+    Ip,
+    Prefix,
+    is_link_local,
+    is_loopback,
+    is_multicast,
+)
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
 from pystack.stack.neighbors import NeighborState
@@ -146,7 +155,9 @@ class Autoconfiguration:
             self._prefix_said(prefix, now)
         if self._host.discovery.config.accept_ra_rt_info:
             for route in said.options.routes:
-                if not is_link_local(route.prefix.network):
+                if not _may_be_said(route.prefix):
+                    self._host.counters.add("nd_bad_prefix")
+                else:
                     self._offer(route.prefix, router, route.preference, route.lifetime_s, now)
         before = self.name_servers, self.search_domains
         for each in said.options.rdnss:
@@ -171,7 +182,7 @@ class Autoconfiguration:
     def _prefix_said(self, said: nd.PrefixInformation, now: float) -> None:
         """Take a prefix of the link (RFC 4861 section 6.3.4)."""
         prefix = said.prefix
-        bad = prefix == LINK_LOCAL6 or said.preferred_s > said.valid_s
+        bad = not _may_be_said(prefix) or said.preferred_s > said.valid_s
         if bad or (said.autonomous and prefix.length != 64):
             self._host.counters.add("nd_bad_prefix")
         if bad:
@@ -303,6 +314,16 @@ class Autoconfiguration:
         if self._solicits < 2 * SOLICITS + 5:
             self._solicits += 1
         self._solicit_at(now + wait_s * self._rng.uniform(0.9, 1.1))
+
+
+def _may_be_said(prefix: Prefix) -> bool:
+    """Tell whether a router may say where a block is: not of what is its station's, or no place's.
+
+    Nor where one station is: it might be ourselves.
+    """
+    network = prefix.network
+    local = is_link_local(network) or is_multicast(network) or is_loopback(network)
+    return not local and prefix.length < 128
 
 
 def _forget_old(known: dict[T, float], now: float) -> None:

@@ -70,7 +70,7 @@ class Discovery:
         """Begin on every link: a link-local address where there is none, and look for routers."""
         self.is_started = True
         for interface in self._host.interfaces:
-            if interface.neighbors is not None:
+            if interface.neighbors is not None and interface.carries_ip6:
                 self.link(interface).start(now)
 
     def restart(self, now: float) -> None:
@@ -89,7 +89,7 @@ class Discovery:
         for advertiser in self.advertisers.values():
             advertiser.clear()
         for destination in list(self._redirects):
-            self._forget_redirect(destination)
+            self.forget_redirect(destination)
 
     def name_servers(self) -> tuple[Ip, ...]:
         """Return the name servers that routers have told of (RFC 8106), the first heard first."""
@@ -107,8 +107,8 @@ class Discovery:
         self, interface: Interface, packet: Packet, message: IcmpMessage, now: float
     ) -> None:
         """Take a message of kinds 133 to 137. WireError: it is not valid."""
-        if interface.neighbors is None:
-            self._host.drop("nd_on_loopback", now, interface, packet.raw)
+        if interface.neighbors is None or not interface.carries_ip6:
+            self._host.drop("nd_without_link", now, interface, packet.raw)
             return
         src = scoped(interface, packet.src)
         match message.kind:
@@ -237,9 +237,9 @@ class Discovery:
                 return "nd_bad_link_address"
             assert interface.neighbors is not None
             interface.neighbors.heard(target, said.options.target_mac, now, create=True)
-        self._forget_redirect(destination)
+        self.forget_redirect(destination)
         while len(self._redirects) >= REDIRECTS:
-            self._forget_redirect(next(iter(self._redirects)))
+            self.forget_redirect(next(iter(self._redirects)))
         block = Prefix.of(destination, 128)
         if host.routes.find(block) is None:
             gateway = None if said.target == destination else target
@@ -248,7 +248,8 @@ class Discovery:
             host.routes.add(better)
         return ""
 
-    def _forget_redirect(self, destination: Ip) -> None:
+    def forget_redirect(self, destination: Ip) -> None:
+        """Send to a destination as before a router told of a better way, if one did."""
         route = self._redirects.pop(destination, None)
         if route is not None:
             self._host.routes.remove(route.prefix)
@@ -277,7 +278,7 @@ class Discovery:
         if entry.state is NeighborState.FAILED:
             for destination, route in list(self._redirects.items()):
                 if route.next_hop(destination) == entry.address and route.interface is interface:
-                    self._forget_redirect(destination)
+                    self.forget_redirect(destination)
 
     # what this host says
 

@@ -46,7 +46,7 @@ from pystack.stack.routes import Route, RouteTable
 from pystack.stack.sources import source_by
 from pystack.stack.tcp_table import TcpTable
 from pystack.stack.udp import UdpTable
-from pystack.wire import ip, ipv4
+from pystack.wire import ip, ipv4, ipv6
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -143,6 +143,11 @@ class Host:
             address = with_zone(address, interface.index)
         if address in self.addresses:
             raise ConfigError(f"{self.name} has the address {format_ip(address)} already")
+        if prefix.is_v6 and not interface.carries_ip6:
+            raise ConfigError(
+                f"{interface.name} of {self.name} has an MTU of {interface.mtu_bytes} bytes; "
+                f"IPv6 needs {ipv6.MIN_MTU_BYTES}"
+            )
         own = InterfaceAddress(address, prefix)
         wanted = {} if zone_of(address) else {prefix: Route(prefix, interface, None, address)}
         if any(known.prefix == prefix for known in interface.addresses):

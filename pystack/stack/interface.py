@@ -95,6 +95,11 @@ class Interface:
         self.groups = self.own_groups()
 
     @property
+    def carries_ip6(self) -> bool:
+        """Tell whether its link is wide enough for IPv6 (RFC 8200 section 5)."""
+        return self.mtu_bytes >= ipv6.MIN_MTU_BYTES
+
+    @property
     def addresses(self) -> Sequence[InterfaceAddress]:
         """Return the addresses; the first is the source that is preferred."""
         return self._addresses

@@ -264,6 +264,7 @@ class OwnAddresses:
     def _ready(self, own: InterfaceAddress, now: float) -> None:
         own.state = AddressState.TENTATIVE
         deprecated = now >= own.preferred_until
+        self._host.discovery.forget_redirect(own.address)
         self._host.assign(self._interface, own)
         self._become(own, AddressState.DEPRECATED if deprecated else AddressState.PREFERRED, now)
         self._on_changed(now)

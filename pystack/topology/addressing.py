@@ -19,6 +19,7 @@ from pystack.core.addresses import (
 )
 from pystack.core.errors import ConfigError
 from pystack.topology.nodes import End, HostAddress
+from pystack.wire.ipv6 import MIN_MTU_BYTES
 
 # One address ("10.0.0.9/24"), or one for each of eth0, eth1 ...; None: the next that is free.
 Addresses = str | Sequence[str | None] | None
@@ -104,7 +105,11 @@ def assign(
     """
     found: dict[End, list[HostAddress]] = {}
     for subnet in subnets:
-        for end, address in _assign(segments, subnet):
+        wide = segments
+        if subnet.is_v6:
+            alone = len(subnets) == 1
+            wide = [members for members in segments if _carries_ip6(members, needed=alone)]
+        for end, address in _assign(wide, subnet):
             found.setdefault(end, []).append(address)
     return list(found.items())
 
@@ -123,6 +128,23 @@ def _assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> Iterator[tuple
             if end.given_of(v6=v6) is None:
                 wanted = _has_or_wants(end, v6=v6)
                 yield end, wanted or (_next(own[0], candidates, taken, end), own[0])
+
+
+def _carries_ip6(members: Sequence[End], *, needed: bool) -> bool:
+    """Tell whether a segment's links are wide enough for IPv6 (RFC 8200 section 5). ConfigError.
+
+    `needed`: the network has nothing else.
+    """
+    narrow = next((end for end in members if end.port.mtu_bytes < MIN_MTU_BYTES), None)
+    if narrow is None:
+        return True
+    for end in members:
+        if needed or _has_or_wants(end, v6=True) is not None:
+            raise ConfigError(
+                f"{end.node.name} cannot have an IPv6 address on a link of "
+                f"{narrow.port.mtu_bytes} bytes: IPv6 needs 1280"
+            )
+    return False
 
 
 def last_of(block: Prefix) -> int:

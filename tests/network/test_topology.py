@@ -7,6 +7,7 @@ import trio
 
 import pystack
 from pystack import ConfigError, Network
+from pystack.topology.addressing import IpVersions
 
 
 def within(scenario: Callable[[Network], Awaitable[None]], **settings: object) -> None:
@@ -397,3 +398,31 @@ def test_two_links_of_a_host_into_one_segment_are_refused() -> None:
         assert len(net.links) == 1
 
     within(scenario)
+
+
+@pytest.mark.rfc("8200", "5")
+def test_a_link_too_narrow_for_ipv6_has_ipv4_alone() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            a, router, b = net.host("a"), net.router("r"), net.host("b")
+            net.link(a, router, mtu_bytes=1279)
+            net.link(router, b, mtu_bytes=1280)
+            assert a.addresses == ("10.0.0.1",)
+            assert next(text for text in b.addresses if ":" in text).startswith("fd00::")
+            assert await a.ping("b") < 1.0
+
+    pystack.run(main)
+
+
+@pytest.mark.parametrize(("ip", "address6"), [("6", None), ("both", "fd00::9/64")])
+def test_ipv6_alone_or_by_hand_on_a_link_too_narrow_for_it_is_refused(
+    ip: IpVersions, address6: str | None
+) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1, ip=ip) as net:
+            a, b = net.host("a", address6=address6), net.host("b")
+            net.link(a, b, mtu_bytes=576)
+            with pytest.raises(pystack.ConfigError, match="a link of 576 bytes: IPv6 needs 1280"):
+                _ = a.addresses
+
+    pystack.run(main)

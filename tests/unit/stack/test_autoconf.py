@@ -26,6 +26,7 @@ from pystack.core.addresses import (
     parse_ip6,
     parse_prefix,
 )
+from pystack.core.errors import ConfigError
 from pystack.stack.autoconf import Autoconfiguration
 from pystack.wire import icmpv6, nd
 
@@ -220,6 +221,27 @@ def test_routes_beside_the_default_one(bench: DiscoveryBench) -> None:
     assert gateway(bench, parse_ip6("2001:db8:f::1")) == "fe80::f2%2"
     bench.run(101.0)
     assert gateway(bench, parse_ip6("2001:db8:f::1")) == "fe80::f1%2"
+
+
+@pytest.mark.parametrize("text", ["fe80::/64", "ff00::/8", "::1/128", "2001:db8::9/128"])
+def test_routes_that_no_router_may_tell(bench: DiscoveryBench, text: str) -> None:
+    before = bench.routes()
+    bench.advertised(lifetime_s=0, routes=[nd.RouteInformation(parse_prefix(text), 1, 100)])
+    assert bench.routes() == before
+    assert bench.counters["nd_bad_prefix"] == 1
+
+
+@pytest.mark.rfc("8200", "5")
+def test_a_link_that_is_too_narrow_for_ipv6_has_none() -> None:
+    bench = DiscoveryBench((), mtu_bytes=1279, accept_ra=True)
+    with pytest.raises(ConfigError, match="IPv6 needs 1280"):
+        bench.host.add_address(bench.interface, HERE6, parse_prefix("fd00::/64"))
+    bench.discovery.start(0.0)
+    bench.advertised(prefixes=[prefix_said()], at=1.0)
+    bench.run(10.0)
+    assert bench.drops() == ["nd_without_link"]
+    assert bench.states() == []
+    assert bench.said() == []
 
 
 @pytest.mark.rfc("4861", "6.3.4")

@@ -263,6 +263,10 @@ def test_a_lifetime_without_an_end() -> None:
         prefix_said("2001:db8:1::/65"),
         prefix_said("2001:db8:1::/48"),
         prefix_said("::/0"),
+        prefix_said("ff00::/8"),
+        prefix_said("fe80::/16"),
+        prefix_said("::1/128"),
+        prefix_said("2001:db8:1::9/128"),
     ],
 )
 def test_prefixes_of_which_no_address_is_made(said: nd.PrefixInformation) -> None:
