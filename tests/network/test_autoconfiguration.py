@@ -105,6 +105,23 @@ def test_a_router_tells_whom_to_ask_for_names() -> None:
     pystack.run(main)
 
 
+@pytest.mark.rfc("8106", "5")
+def test_names_are_asked_of_whom_the_router_says() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=7) as net:
+            (a, b), router = build(net)
+            await net.dns(b, records=["www.example 60 AAAA 2001:db8:1::80"], hosts=[])
+            router.advertise(
+                AdvertiseConfig(name_servers=(b.address6,), search_domains=("example",))
+            )
+            a.autoconfigure()
+            await trio.sleep(5)
+            assert await a.look_up("www") == parse_ip6("2001:db8:1::80")
+            assert b.counters["udp_datagrams_in"] > 0
+
+    pystack.run(main)
+
+
 def test_name_servers_that_were_chosen_stay() -> None:
     async def main() -> None:
         async with pystack.Network(seed=7, ip="4") as net:
