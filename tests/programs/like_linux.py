@@ -73,7 +73,13 @@ async def said(call: Callable[[], object]) -> str:
             return repr(await result if isawaitable(result) else result)
         except OSError as error:
             return errno.errorcode.get(error.errno or 0, repr(error))
-        except (trio.ClosedResourceError, trio.BusyResourceError, ValueError, TypeError) as error:
+        except (
+            trio.ClosedResourceError,
+            trio.BusyResourceError,
+            ArithmeticError,
+            ValueError,
+            TypeError,
+        ) as error:
             return type(error).__name__
     return "waits"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, is_v6, unmapped
+from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, is_mapped, is_v6, unmapped
 from pystack.core.errors import error_of
 from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.socket import option_numbers as numbers
@@ -127,9 +127,11 @@ def _wish6(
 ) -> tuple[DatagramFields, int | None]:
     """Return fields and hop limit with what a control message of ipv6(7) says. OSError."""
     if name == numbers.IPV6_PKTINFO:
+        if not is_v6(remote) and not is_mapped(unpacked_ip6(view[:16].tobytes().ljust(16, b"\0"))):
+            raise error_of(errno.EINVAL)
         return sent_by6(end, view, fields), ttl
     if not is_v6(remote):
-        raise error_of(errno.EINVAL, "control message")
+        return fields, ttl  # nobody's: as Linux
     number = _number_of(view, 4)
     if name in (numbers.IPV6_HOPLIMIT, numbers.IPV6_TCLASS) and not -1 <= number <= 255:
         raise error_of(errno.EINVAL)

@@ -10,7 +10,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.core.addresses import UNSPECIFIED6, Ip, Prefix, is_v6
+from pystack.core.addresses import UNSPECIFIED6, Ip, Prefix, is_v6, zone_of
 from pystack.core.errors import error_of
 from pystack.runtime.names.zones import format_on
 from pystack.runtime.socket import option_numbers as numbers
@@ -105,6 +105,8 @@ class SocketEnd:
         stack = self.host.stack
         if bound and self.is_v6:
             raise error_of(errno.EINVAL)
+        if zone_of(local) > len(stack.interfaces) and not is_wild(local):
+            raise error_of(errno.ENODEV)
         if not (self.foreign or is_wild(local) or stack.is_own(local) or stack.is_many(local)):
             raise error_of(errno.EADDRNOTAVAIL, format_on(stack, local))
         if bound:
