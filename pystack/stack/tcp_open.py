@@ -111,9 +111,10 @@ class Opener:
             local = host.source_towards(remote, route)
         elif not host.is_own(local):
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip(local))
-        leaves = route.interface.neighbors is not None
-        if is_v6(local) != is_v6(remote) or (leaves and is_loopback(local)):
-            raise OSError(errno.EINVAL, f"{format_ip(local)} does not lead there")
+        if is_v6(local) != is_v6(remote):
+            raise OSError(errno.EINVAL, f"{format_ip(local)} is of another IP version")
+        if is_loopback(local) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip(local)} does not leave the host")
         return local
 
     def _queue(self, socket: TcpSocket, text: memoryview, now: float) -> None:
