@@ -166,8 +166,10 @@ def send_datagram(
     """Send a UDP datagram that fits, or with `gso_bytes` a burst of that size each (HOT)."""
     headers, ident = way.template, 0
     if not way.is_v6:
-        count = -(-len(payload) // gso_bytes) if gso_bytes else 1
-        ident = way.take_idents(host, ipv4.UDP, now, count)
+        idents = way.idents
+        if idents is None:
+            idents = way.idents = host.idents.of(way.src, way.dst, ipv4.UDP)
+        ident = idents.take(now, -(-len(payload) // gso_bytes) if gso_bytes else 1)
     partial = way.interface.port.fills_checksums
     header = udp.pack_header(src_port, dst_port, payload, headers.sum, partial=partial)
     lower = headers.pack(ipv4.UDP, udp.HEADER_BYTES + len(payload), 0, ttl, ident)

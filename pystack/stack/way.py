@@ -61,7 +61,7 @@ class Way:
             self.station = interface.neighbors.lookup
             if route.gateway is not None:
                 self.next_hop = route.gateway
-        self.idents: IdentCounter | None = None  # None: not needed yet
+        self.idents: IdentCounter | None = None  # of UDP over IPv4; None: not needed yet
         self.flow_label = flow_label
         # IP's and UDP's
         self.headers_bytes = udp.HEADER_BYTES + (ipv6 if self.is_v6 else ipv4).HEADER_BYTES
@@ -78,13 +78,6 @@ class Way:
         """Return how much text a super-frame may have, whose length IPv6 must have a number for."""
         most = self.interface.port.gso_max_bytes
         return min(most, SUPER_TEXT_BYTES) if self.is_v6 else most
-
-    def take_idents(self, host: Host, proto: int, now: float, count: int = 1) -> int:
-        """Return the first of `count` identifications of IPv4 packets of a protocol."""
-        idents = self.idents
-        if idents is None:
-            idents = self.idents = host.idents.of(self.src, self.dst, proto)
-        return idents.take(now, count)
 
 
 @lru_cache(maxsize=256)

@@ -26,8 +26,9 @@ _FRAGMENT: Final = ipv4.FRAGMENT
 # Both as far as the protocol; behind that IPv4 has its checksum, and each its addresses
 _READ4: Final = struct.Struct("!6s6sHBBHHHBB")
 _READ6: Final = struct.Struct("!6s6sHIHBB")
-_WRITE4: Final = struct.Struct("!6sHHHHHHHII")  # bytes in pairs
-_WRITE6: Final = struct.Struct("!6sHIHBB32s")
+# From the source's MAC address on, in the largest pieces that stay what they are
+_WRITE4: Final = struct.Struct("!8sHHHHHH8s")
+_WRITE6: Final = struct.Struct("!8sIHBB32s")
 # IPv6's protocols of extension headers (RFC 8200 section 4; RFC 4302), and the one of no payload
 _NOT_PLAIN: Final = frozenset((0, 43, 44, 51, 59, 60, 135, 139, 140, 253, 254))
 _PAIR4: Final = struct.Struct("!II")
@@ -112,12 +113,11 @@ def pack_ends(src: int, dst: int, src_port: int, dst_port: int) -> bytes:
 class Template4:
     """What all IPv4 packets from one address to another have in common, from one station."""
 
-    __slots__ = ("_dst", "_src", "_src_mac", "sum")
+    __slots__ = ("_link", "_pair", "sum")
 
     def __init__(self, src_mac: Mac, src: Ip, dst: Ip) -> None:
-        self._src_mac = src_mac
-        self._src = src
-        self._dst = dst
+        self._link = src_mac + _IPV4.to_bytes(2, "big")
+        self._pair = _PAIR4.pack(src, dst)
         self.sum = src + dst  # for the pseudo-header, see `address_sum`
 
     def pack(
@@ -137,23 +137,21 @@ class Template4:
         # src and dst as they are: 2**16 is 1 modulo 0xFFFF, so their halves need no adding up.
         total = version_tos + total_bytes + ident + flags_offset + ttl_proto + self.sum
         return _WRITE4.pack(
-            self._src_mac,
-            _IPV4,
+            self._link,
             version_tos,
             total_bytes,
             ident,
             flags_offset,
             ttl_proto,
-            (0xFFFF - total % 0xFFFF) % 0xFFFF,
-            self._src,
-            self._dst,
+            -total % 0xFFFF,
+            self._pair,
         )
 
 
 class Template6:
     """The same of IPv6, with one flow label (RFC 6437)."""
 
-    __slots__ = ("_first", "_hop_limit", "_pair", "_src_mac", "sum")
+    __slots__ = ("_first", "_hop_limit", "_link", "_pair", "sum")
 
     def __init__(
         self,
@@ -164,7 +162,7 @@ class Template6:
         hop_limit: int = ipv6.DEFAULT_HOP_LIMIT,
     ) -> None:
         self._hop_limit = hop_limit  # of the link, for what has no hop limit of its own
-        self._src_mac = src_mac
+        self._link = src_mac + ethernet.IPV6.to_bytes(2, "big")
         self._pair = pack_pair(src, dst)
         self._first = 6 << 28 | flow_label
         self.sum = address_sum(src, dst)
@@ -180,8 +178,7 @@ class Template6:
     ) -> bytes:
         """Return the headers of a frame; IPv6 has no place for the last two."""
         return _WRITE6.pack(
-            self._src_mac,
-            ethernet.IPV6,
+            self._link,
             self._first | tos << 20,
             payload_bytes if payload_bytes <= ipv6.MAX_PAYLOAD_BYTES else 0,
             proto,
