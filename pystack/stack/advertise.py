@@ -166,7 +166,8 @@ class Advertiser:
 
     def start(self, now: float) -> None:
         """Begin: now, soon again, and then as configured."""
-        self._host.groups.join(self._interface, ALL_ROUTERS6, now)
+        if self._periodic is None:
+            self._host.groups.join(self._interface, ALL_ROUTERS6, now)
         self._sent = 0
         self._say(now)
 

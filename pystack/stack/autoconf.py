@@ -304,6 +304,8 @@ class Autoconfiguration:
     # looking for routers (RFC 4861 section 6.3.7, RFC 7559)
 
     def _solicit_at(self, when: float) -> None:
+        if self._solicited is not None:
+            self._solicited.cancel()
         upkeep = _looking if self._solicits >= SOLICITS else None
         self._solicited = self._host.scheduler.call_at(when, self._solicit, upkeep)
 

@@ -114,6 +114,17 @@ def test_a_router_that_stops_says_so(bench: DiscoveryBench) -> None:
     assert advertisements(bench) == []
 
 
+def test_who_begins_again_says_the_new_and_is_in_the_group_once(bench: DiscoveryBench) -> None:
+    advertiser = begin(bench)
+    bench.run(5.0)
+    advertiser.config = AdvertiseConfig(hop_limit=9)
+    advertiser.start(5.0)
+    bench.run(6.0)
+    assert [(at, said.hop_limit) for at, said in advertisements(bench)] == [(0.0, 64), (5.0, 9)]
+    advertiser.stop(6.0)
+    assert ALL_ROUTERS6 not in bench.interface.groups
+
+
 def test_a_host_does_not_answer_who_looks_for_routers() -> None:
     bench = DiscoveryBench()
     bench.host.groups.join(bench.interface, ALL_ROUTERS6, 0.0)

@@ -71,6 +71,13 @@ def _pairs(bench: DiscoveryBench) -> list[tuple[float, float]]:
     return list(itertools.pairwise(ats))
 
 
+def test_who_begins_twice_looks_for_routers_once(bench: DiscoveryBench) -> None:
+    bench.discovery.start(0.0)
+    bench.discovery.start(0.0)
+    bench.run(3.0)
+    assert len(bench.said(icmpv6.ROUTER_SOLICITATION)) == 1
+
+
 @pytest.mark.rfc("4861", "6.3.7")
 def test_a_router_that_answers_is_looked_for_no_more(bench: DiscoveryBench) -> None:
     bench.discovery.start(0.0)
