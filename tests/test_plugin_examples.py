@@ -210,7 +210,7 @@ def test_pystack_up_is_a_host_at_the_end_of_a_tunnel(
     ) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline() == "ready: tunnel0 10.77.0.2 finger:79\n"
+            assert process.stdout.readline() == "ready: tunnel0 10.77.0.2 finger:79 fd77::2\n"
             assert trio.run(ask) == b"Van Jacobson, author of RFC 1323\r\n"
             process.terminate()
             _, told = process.communicate(timeout=20)
