@@ -3,20 +3,19 @@
 A map of the package, each layer importing only from those above it in this list::
 
     core       values and time: the scheduler's heap, addresses, units, chance, counters
-    wire       bytes to values and back: Ethernet, ARP, IPv4, ICMP, UDP, TCP, DNS
-    dns        names: who asks for them and who answers, sans-IO
+    wire       bytes to values and back: Ethernet, ARP, IPv4, IPv6, ICMP, ND, UDP, TCP, DNS
+    dns        names: the resolver's and the server's side, sans-IO
     tcp        the TCP engine, sans-IO: RFC 9293 in files that follow its sections
     observe    what was seen: events, captures, one line per packet
     link       what frames travel on: ports, links in memory
     stack      one host's layers: the way in, the way out, tables
-    dns        names: the resolver's and the server's side, sans-IO
     topology   many hosts: switches, routers, addresses and routes for all, files, timelines
     runtime    the Trio boundary: real and virtual time, TAP devices, streams
     apps       services on a host: HTTP, echo and the like
     cli        the command
     testing    the pytest plug-in, packetdrill scripts (it imports all but the command)
 
-Public are the names here, in `pystack.events` and in `pystack.plugins`; all else may change.
+The names here, in `pystack.events` and in `pystack.plugins` are public; all else may change.
 
 The way of a packet in: `runtime/device/tap.py` or `link/pipe.py`, `stack/ingress.py` from top to
 bottom, `stack/tcp_table.py`, `tcp/arrives.py`, `runtime/streams.py`. The way out:

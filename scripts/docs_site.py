@@ -120,6 +120,11 @@ class Docs(griffe.Extension):
     Of a word of a link it is what `pystack.link.words` says.
     """
 
+    def on_instance(self, *, obj: griffe.Object, **kwargs: object) -> None:
+        """Let a block of code be one in Markdown too: `::` begins it in the sources."""
+        if obj.docstring is not None:
+            obj.docstring.value = obj.docstring.value.replace("::\n\n", ":\n\n")
+
     def on_attribute_instance(
         self, *, attr: griffe.Attribute, agent: object, **kwargs: object
     ) -> None:
