@@ -109,7 +109,7 @@ class Faults:
             self._by_name[name] = fault
 
     def set(self, name: str, fault: Fault | None) -> None:
-        """Put a fault instead of the name's, None to take it out. Raises ConfigError."""
+        """Replace the fault of a name; None: remove it. Raises ConfigError."""
         key = _key_of(name)
         if fault is None:
             self._by_name.pop(key, None)

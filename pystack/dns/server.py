@@ -70,7 +70,7 @@ class DnsServer:
         self._rng = rng
 
     def set(self, *records: str) -> None:
-        """Put records instead of those of their names and kinds, from now on.
+        """Replace the records of their names and kinds, from now on.
 
         "www.example.test 60 A 10.0.0.9". What was there before is what the fault `stale` gives.
         Raises ConfigError.

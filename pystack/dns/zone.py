@@ -62,7 +62,7 @@ class Zones:
             self._of_network(name)
 
     def set(self, *lines: str) -> None:
-        """Put records instead of all of their names and kinds. Raises ConfigError."""
+        """Replace all records of their names and kinds. Raises ConfigError."""
         records = [parse_record(line) for line in lines]
         places = dict.fromkeys((each.name, each.kind) for each in records)
         before = {name: dict(sets) for name, sets in self._sets.items()}

@@ -27,7 +27,7 @@ class DatagramError(NamedTuple):
     """What is known of an error about one datagram."""
 
     number: int  # errno
-    reporter: str | None  # the address of who said so; None: this host, before it was sent
+    reporter: str | None  # the address that reported it; None: this host, before it was sent
     destination: tuple[str, int]  # where the datagram was to go
     payload: bytes  # as much of it as was quoted
 
@@ -120,7 +120,7 @@ class UdpSocket:
         """Return what `receive_from` would, if there is something already; else None.
 
         For what is to be fast: a checkpoint takes as long as a datagram's whole way through the
-        stack. Who takes many without one keeps all others waiting.
+        stack. A task that takes many without one keeps all others waiting.
         """
         socket = self._socket
         if self._closed or socket.error is not None or socket.broken is not None:

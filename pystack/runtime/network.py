@@ -178,7 +178,7 @@ class Network:
 
         `address` is of IPv4, `address6` of IPv6 ("fd00::9/64").
         `tcp`: what its connections are given, `tcp_limits`: what they may do together; None: the
-        defaults. `congestion`: their control, in place of that in `tcp`: a name with its words, a
+        defaults. `congestion`: their control, instead of that in `tcp`: a name with its words, a
         class, or what makes one of the largest segment in bytes. `dns`: whom it asks for names (see
         `Host.dns`); None: the network's own table, without a packet.
         Raises ConfigError for a name or an address that is taken, or cannot be.
@@ -354,7 +354,7 @@ class Network:
         self.topology.attach(name, made)
 
     async def _run_port(self, port: RunningPort) -> None:
-        self.settle()  # who comes from outside is asking for addresses too
+        self.settle()  # a port to the outside needs addresses too
         await port.run(self.driver)
 
     def link_between(self, a: NodeLike, b: NodeLike) -> Link:

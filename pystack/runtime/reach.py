@@ -63,7 +63,7 @@ _PROBLEMS6: Final = ("Wrong header field", "Unknown header", "Unknown option")
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Who answered a request that could go so many hops."""
+    """The router or host that answered a request with this many hops."""
 
     ttl: int
     address: str | None  # None: nobody did

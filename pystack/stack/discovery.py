@@ -1,4 +1,4 @@
-"""Neighbor discovery of one host (RFC 4861): who is where on a link of IPv6, asked and answered.
+"""Neighbor discovery of one host (RFC 4861): who has which address on a link.
 
 What the states of a neighbour are is `neighbors.py`'s, as for ARP; what routers say of a link, and
 which addresses come of it, is `autoconf.py`'s. Here the messages come in, each held against what

@@ -2,7 +2,7 @@
 
 `at_once` carries the common case (HOT): a plain packet, between addresses that are known, over a
 link that it fits. All else goes the long way, `packet_arrived`, where every packet that ends
-here is counted by name and, where the RFCs ask for it, its sender is told. Who asks by an
+here is counted by name and, where the RFCs ask for it, its sender is told. Whoever asks by an
 IP option gets its route recorded, and the time; no source route is followed (RFC 7126 section 4.3).
 """
 

@@ -82,7 +82,7 @@ class Language(Protocol):
 
 
 class Groups:
-    """Who is in which group on which link."""
+    """Which groups are joined on which link."""
 
     __slots__ = ("_general", "_host", "_igmp", "_last_reporter", "_mld", "_timers")
 

@@ -71,7 +71,7 @@ class Host:
         self._broadcasts = {LIMITED_BROADCAST}  # of all its links
         self.routes = RouteTable()
         self.forwarding = False  # True: a router, which passes on what is for others
-        self.accepts_source_routes = False  # True: who comes by one is answered by the same way
+        self.accepts_source_routes = False  # True: whoever comes by one is answered by the same way
         self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux
         self.powered = True
         self.closed = False

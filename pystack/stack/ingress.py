@@ -263,7 +263,7 @@ def _transport_arrived(host: Host, interface: Interface, packet: Packet, now: fl
     proto = packet.proto
     if packet.version == 6 and proto == ipv6.ICMPV6:
         host.icmp6.packet_arrived(interface, packet, now)
-    elif packet.src == UNSPECIFIED6:  # who has no address yet asks for one, and no more
+    elif packet.src == UNSPECIFIED6:  # a station without an address asks for one, and does no more
         host.drop("ip_bad_source", now, interface, packet.raw)
     elif proto == ipv4.TCP:
         host.tcp.packet_arrived(interface, packet, now)

@@ -158,5 +158,6 @@ class Notices:
         if tail is not None and tail.kind is Kind.COPIED and tail.last + 1 & _NUMBERS == call:
             tail.last = call
         else:
-            # However full it is: who waits for his memory waits for ever. No stamp comes behind it.
+            # However full it is: whoever waits for his memory waits for ever. No stamp comes behind
+            # it.
             self.queue.append(Notice(Kind.COPIED, now, call, call, alone=True))

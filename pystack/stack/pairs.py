@@ -65,7 +65,7 @@ def learn(host: Host, interface: Interface, pair: bytes) -> Pair:
 
 def forged(host: Host, interface: Interface, src: Ip, dst: Ip) -> str:
     """Return why no packet for this host has these addresses; "" where it may."""
-    # Who has no IPv6 address yet asks for one, of many.
+    # A station without an IPv6 address yet asks for one, by multicast.
     if not host.may_be_source(src) and not (src == UNSPECIFIED6 and is_multicast(dst)):
         return "ip_bad_source"
     if interface.neighbors is not None and (

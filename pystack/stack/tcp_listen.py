@@ -200,7 +200,7 @@ class Listeners:
         return False
 
     def supersedes(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> bool:
-        """Tell whether a segment begins a new connection in the place of one in TIME-WAIT."""
+        """Tell whether a segment begins a new connection that replaces one in TIME-WAIT."""
         connection = socket.connection
         if connection.state is not TcpState.TIME_WAIT or not self._gives_way(
             connection.tcb, socket.local, segment

@@ -1,6 +1,6 @@
 """Which TCP ports of a host are taken, and by whom they may be shared (socket(7), SO_REUSEADDR).
 
-A port is held by who has bound it, and by every connection that it has, those in TIME-WAIT too.
+A port is held by whatever has bound it, and by its connections, including those in TIME-WAIT.
 The rules are those of Linux's inet_csk_bind_conflict.
 """
 

@@ -122,7 +122,7 @@ class Bench:
     def _renewed(
         self, async_fn: Callable[[], Awaitable[object]]
     ) -> Callable[[], Awaitable[object]]:
-        """Return the test with a network that has not been used yet instead of the old one."""
+        """Return the test with an unused network instead of the old one."""
         old = self._given
         if old is None or not isinstance(async_fn, partial):
             return async_fn

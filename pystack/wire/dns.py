@@ -253,7 +253,7 @@ def pack_message(message: Message, max_bytes: int = MAX_BYTES) -> bytes:
             truncated = True
             break
     if truncated and not message.truncated:
-        # Who gets half of a set could take it for all of it, and a stranger's address is sent
+        # The reader of half a set could take it for all of it, and a stranger's address is sent
         # no more than was asked for.
         counts[1] = counts[2] = 0
         out.truncate(end_of_question)

@@ -164,7 +164,7 @@ async def stat_path(session: Session, argument: bytes) -> None:
 
 
 async def stor(session: Session, argument: bytes) -> None:
-    """Take a file instead of the one that there is, or its rest from where REST has said."""
+    """Take a file that replaces the existing one, or its rest from where REST has said."""
     segments = session.path(argument, is_new=True)
     start = session.take_restart()
     descriptor = session.site.tree.open_to_write(segments)

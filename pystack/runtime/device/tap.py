@@ -262,7 +262,7 @@ class TapPort(PortBase):
                 # next, and meanwhile those run who were woken.
                 return taken_bytes > _BULK_BYTES
             except OSError as error:
-                if self._device is None:  # closed by who was given the last frame
+                if self._device is None:  # closed by the receiver of the last frame
                     return False
                 raise DeviceError(_why_ended(self.name, error)) from None
             size = len(raw)

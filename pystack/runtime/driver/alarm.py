@@ -28,7 +28,7 @@ class Alarm(Protocol):
     """Wakes one task at an instant of Trio's clock."""
 
     def set(self, when: float) -> None:
-        """Go off at `when`, in place of what was set before; infinity: not at all."""
+        """Go off at `when`, instead of what was set before; infinity: not at all."""
         ...
 
     async def wait(self) -> None:
@@ -50,7 +50,7 @@ class DeadlineAlarm:
         self._scope: trio.CancelScope | None = None  # None: nobody waits
 
     def set(self, when: float) -> None:
-        """Move the alarm, also of who waits already."""
+        """Move the alarm, even for a task that waits already."""
         self._when = when
         if self._scope is not None:
             self._scope.deadline = when
@@ -89,7 +89,7 @@ class TimerfdAlarm:
         self._setting = (ctypes.c_long * 4)()
 
     def set(self, when: float) -> None:
-        """Move the alarm, also of who waits already. What has gone off is forgotten with it."""
+        """Move the alarm, even for a task that waits already. A pending wake-up is forgotten."""
         if when == math.inf:
             seconds, nanoseconds = 0, 0  # disarmed
         else:

@@ -7,7 +7,7 @@ another network than the one that was asked for, and has to say so.
 
 Links are concerned that take time. Each counts `late`: how often the driver was seen later than the
 link's delay (and than 1 ms, which every machine is now and then). Observers are told (`FellBehind`)
-when it begins, once a second at the most. The log is warned once, when a fifth of a second was so.
+when it begins, once a second at most. The log is warned once, when a fifth of a second was so.
 """
 
 from __future__ import annotations

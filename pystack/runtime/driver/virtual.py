@@ -6,8 +6,8 @@ it moves time on to the next event of the heap or the next of Trio's deadlines, 
 soon as a task is to be woken. So tasks run one after the other in an order that the world
 determines, not the scheduler, and a task that waits for a frame costs one turn of Trio's loop.
 
-Two things of Trio's are used that are private: who waits for all tasks to be blocked (they go on
-before time does), and the switch that Trio keeps for Hypothesis, which seeds the random order of
+Two private parts of Trio are used: the waiters for all tasks to be blocked (they go on before time
+does), and the switch that Trio keeps for Hypothesis, which seeds the random order of
 tasks that become ready together. Tests tell when they have changed.
 """
 

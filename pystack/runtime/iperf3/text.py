@@ -11,7 +11,7 @@ from pystack.runtime.iperf3.parameters import Parameters
 from pystack.runtime.iperf3.results import NO_RETRANSMITS, StreamResult
 
 RULE: Final = "- " * 24 + "-"
-SUM: Final = -1  # in place of a stream's number
+SUM: Final = -1  # instead of a stream's number
 _BYTE_UNITS: Final = (" Bytes", " KBytes", " MBytes", " GBytes", " TBytes")
 _BIT_UNITS: Final = (" bits", " Kbits", " Mbits", " Gbits", " Tbits")
 

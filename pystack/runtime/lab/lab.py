@@ -60,7 +60,7 @@ class ProgramError(PystackError):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A program from outside that runs on a host of the lab in place of all that are to end.
+    """A program from outside that runs on a host of the lab instead of all that are to end.
 
     The lab's services are there, its timeline happens, and it ends when the guest does.
     """

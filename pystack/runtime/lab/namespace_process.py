@@ -112,7 +112,8 @@ def set_up(request: dict[str, object]) -> None:
         _hide_files(files)
     # In a lab of IPv4 the kernel would send router solicitations and multicast reports.
     _sysctl("ipv6/conf/default/disable_ipv6", "0" if request["ipv6"] else "1")
-    # Who is on the lab's link has its own address: there is none to be asked for, for a second.
+    # Nodes on the lab's link have their own addresses: no duplicate address detection, which takes
+    # a second.
     _sysctl("ipv6/conf/default/accept_dad", "0")
     _load_pystack()
     from pystack.runtime.device import ifconfig
@@ -197,7 +198,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def _hide_files(files: dict[str, str | None]) -> None:
     """Show other contents for some files to the programs in this mount namespace, and only there.
 
-    What does not exist stays away; None in place of contents hides a whole directory.
+    What does not exist stays away; None instead of contents hides a whole directory.
     """
     try:
         _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)

@@ -165,7 +165,7 @@ def check_command(
 
 
 def _files(resolv_conf: str) -> dict[str, str | None]:
-    """Return what programs inside are to read in place of the machine's own files."""
+    """Return what programs inside are to read instead of the machine's own files."""
     files: dict[str, str | None] = {
         "/etc/resolv.conf": resolv_conf,
         "/etc/hosts": "127.0.0.1 localhost\n",

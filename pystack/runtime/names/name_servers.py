@@ -53,7 +53,7 @@ class NameServer:
                 await self.host.start(self._serve)
 
     def set(self, *records: str) -> None:
-        """Put records in the place of those of their names and kinds: `DnsServer.set`."""
+        """Replace the records of their names and kinds: `DnsServer.set`."""
         self.answers.set(*records)
 
     def remove(self, name: str, kind: str | None = None) -> None:
@@ -133,7 +133,7 @@ def make_answers(
 
 
 class Askers:
-    """Who is to ask a server, and how; first it is found out, then it is done."""
+    """Which hosts are to ask a server, and how; all is checked before anything is changed."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""getaddrinfo and getnameinfo on a host of ours.
+"""getaddrinfo and getnameinfo on a pystack host.
 
 They know the names of the network's hosts, and no others; on a host with name servers (`host.dns`)
 they ask those, and know only the host itself.

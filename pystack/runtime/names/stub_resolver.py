@@ -140,7 +140,7 @@ class StubResolver:
                 return answers
             tried += answers.values()
             if any(answer.status is Status.TIMED_OUT for answer in answers.values()):
-                break  # as glibc: who does not answer this will not answer the next
+                break  # as glibc: a server that does not answer this will not answer the next
         raise self._error(name, tried)
 
     async def _follow(self, name: str, kinds: Sequence[int]) -> dict[int, Answer]:

@@ -1,4 +1,4 @@
-"""SOCK_DGRAM on a host of ours: what a program sees of UDP through `trio.socket`."""
+"""SOCK_DGRAM on a pystack host: what a program sees of UDP through `trio.socket`."""
 
 from __future__ import annotations
 

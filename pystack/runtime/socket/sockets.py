@@ -1,4 +1,4 @@
-"""Sockets as `trio.socket` knows them, on a host of ours: what stream and datagram sockets share.
+"""Sockets as `trio.socket` knows them, on a pystack host: what stream and datagram sockets share.
 
 They are made by `socket_factory.py`, where a program asks Trio for a socket and is on a host. What
 the BSD calls mean is Linux's word, with the errors of its man pages: socket(7), tcp(7), udp(7).

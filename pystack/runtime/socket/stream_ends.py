@@ -256,7 +256,7 @@ class StreamEnd(SocketEnd):
         connected.connection.is_deaf = self.read_shut and self.write_shut
 
     def _give_up(self, opening: TcpSocket) -> None:
-        """Not to be opened any more: who waits for it is told, and may try again, as on Linux."""
+        """The opening has failed: its waiters are told, and may try again, as on Linux."""
         self._last_port = opening.connection.local_port
         self.socket, self._state, self.soft_error = None, _State.UNCONNECTED, errno.ECONNRESET
         opening.on_signal = opening.on_error = None

@@ -1,4 +1,4 @@
-"""SOCK_STREAM on a host of ours: what a program sees of TCP through `trio.socket`."""
+"""SOCK_STREAM on a pystack host: what a program sees of TCP through `trio.socket`."""
 
 from __future__ import annotations
 
