@@ -62,11 +62,6 @@ class SmtpService(Service):
         )
 
     @property
-    def has_maildir(self) -> bool:
-        """Tell whether messages go into one; else they stay in memory."""
-        return self._maildir is not None
-
-    @property
     def messages(self) -> list[Message]:
         """Those that are in memory, in the order of their coming; they may be taken out.
 

@@ -41,7 +41,7 @@ def parse_call(cursor: Cursor) -> Call:
         errno_name = cursor.take().text
     if cursor.is_symbol("("):
         _note(cursor)
-    return Call(name.text, arguments, result, errno_name, end_s, end_s is not None)
+    return Call(name.text, arguments, result, errno_name, end_s)
 
 
 def _note(cursor: Cursor) -> None:

@@ -170,8 +170,6 @@ class Call:
     errno_name: str | None  # None: it is to succeed, or to fail anyhow
     end_s: float | None  # when it is to return; None: at once
 
-    blocking: bool = False
-
 
 @dataclass(frozen=True, slots=True)
 class Command:

@@ -156,5 +156,5 @@ def test_all_of_them_write_nothing_below_a_root_that_is_not_writable(tmp_path: P
             each.service for each in place_services(["all"], options) if each.service.name == "smtp"
         ]
         assert isinstance(smtp, SmtpService)
-        assert smtp.has_maildir is writable
+        assert (smtp._maildir is not None) is writable
     assert list(tmp_path.iterdir()) == []
