@@ -24,12 +24,16 @@ def on_a_host(program: Callable[[], Awaitable[None]], name: str = "server") -> N
 
 def test_a_name_is_an_entry_for_each_kind_of_socket() -> None:
     async def program() -> None:
+        six = ("fd00::2", 80, 0, 0)
         assert await trio.socket.getaddrinfo("server", 80) == [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.2", 80)),
             (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("10.0.0.2", 80)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", six),
+            (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", six),
         ]
         assert await trio.socket.getaddrinfo("server", 80, type=socket.SOCK_DGRAM) == [
             (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("10.0.0.2", 80)),
+            (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", six),
         ]
         assert await trio.socket.getaddrinfo("server", 80, socket.AF_INET, 0, 6) == [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.2", 80)),
@@ -93,15 +97,15 @@ def test_names_have_no_case_may_end_in_a_dot_and_need_not_be_ascii(
     ("asked", "address"),
     [
         ("client", "10.0.0.1"),
-        ("localhost", "127.0.0.1"),
-        ("api.localhost", "127.0.0.1"),
+        ("localhost", "::1"),  # as on Linux: RFC 6724 has it first
+        ("api.localhost", "::1"),
         ("10.9.8.7", "10.9.8.7"),
     ],
 )
 def test_a_host_knows_itself(asked: str, address: str) -> None:
     async def program() -> None:
         found = await trio.socket.getaddrinfo(asked, 80)
-        assert found[0][4] == (address, 80)
+        assert found[0][4][:2] == (address, 80)
 
     on_a_host(program)
 
@@ -112,7 +116,8 @@ def test_a_host_knows_itself(asked: str, address: str) -> None:
         (("nobody", 80), socket.EAI_NONAME),
         (("example.com", 80), socket.EAI_NONAME),
         (("server", "no-such-service"), socket.EAI_SERVICE),
-        (("server", 80, socket.AF_INET6), socket.EAI_ADDRFAMILY),
+        (("10.0.0.2", 80, socket.AF_INET6), socket.EAI_ADDRFAMILY),
+        (("fd00::2", 80, socket.AF_INET), socket.EAI_ADDRFAMILY),
         (("server", 80, 0, 0, 0, socket.AI_NUMERICHOST), socket.EAI_NONAME),
     ],
 )

@@ -43,7 +43,7 @@ async def leaves_nothing(client: pystack.Host) -> None:
 def test_whatever_servers_say_a_look_up_ends(seed: int) -> None:
     async def main() -> None:
         rng = Random(seed)
-        async with pystack.Network(seed=seed) as net:
+        async with pystack.Network(seed=seed, ip="4") as net:
             words = {"timeout": "200ms", "search": ["example.test"]}
             client = net.host("client", dns={"servers": ["ns1", "ns2"], **words})
             switch = net.switch("switch")
@@ -73,7 +73,7 @@ def test_look_ups_end_while_power_and_links_come_and_go(seed: int) -> None:
 
     async def main() -> None:
         rng = Random(seed)
-        async with pystack.Network(seed=seed) as net:
+        async with pystack.Network(seed=seed, ip="4") as net:
             client, switch = net.host("client"), net.switch("switch")
             links = [net.link(client, switch, delay="20ms", loss="3%")]
             servers = []
