@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pystack.stack.routes import Route
     from pystack.wire.checksum import Buffer
 
-_ETHERTYPES: Final = (ethernet.IPV4.to_bytes(2, "big"), ethernet.IPV6.to_bytes(2, "big"))
 _TO_PACKET: Final = ethernet.HEADER_BYTES - 6  # from the source's MAC address to the packet
 
 
@@ -67,10 +66,10 @@ def send(
 
 def _wait(host: Host, way: Way, packet: bytes, checksum: int, gso_bytes: int) -> None:
     interface = way.interface
-    rest_of_header = interface.mac + _ETHERTYPES[way.is_v6]
+    link_header = way.template.link
 
     def send_held(found: Mac, later: float) -> None:
-        frame = Frame(b"".join((found, rest_of_header, packet)), checksum, gso_bytes)
+        frame = Frame(b"".join((found, link_header, packet)), checksum, gso_bytes)
         transmit(host, interface, frame, later)
 
     assert interface.neighbors is not None
@@ -201,7 +200,7 @@ def send_packet(
     """
     way = find_way(host, route, src, dst)
     mtu_bytes = mtu_bytes or way.mtu_bytes
-    link_header = way.interface.mac + _ETHERTYPES[way.is_v6]
+    link_header = way.template.link
     if way.is_v6:
         if ttl == ipv6.DEFAULT_HOP_LIMIT:
             ttl = way.interface.hop_limit6

@@ -8,7 +8,6 @@ IP option gets its route recorded, and the time; no source route is followed (RF
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Final
 
 from pystack.link.port import uso_max_bytes
@@ -18,7 +17,6 @@ from pystack.stack.icmp_core import Trouble
 from pystack.stack.pairs import learn, not_forwarded
 from pystack.stack.way import Way, find_way
 from pystack.wire import ethernet, icmpv6, ip, ipv4
-from pystack.wire.checksum import update
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
 from pystack.wire.headers import Plain, aged
 from pystack.wire.ip_options import OptionError, recorded, records
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
 
 _IP: Final = ethernet.HEADER_BYTES
-_TTL_CHECKSUM: Final = struct.Struct("!HH")
-_ONE_HOP: Final = 0x100  # of the TTL, in the word that it shares with the protocol
 
 
 def at_once(host: Host, interface: Interface, frame: Frame, plain: Plain, now: float) -> bool:
@@ -119,9 +115,9 @@ def _send_on(
             host.drop(error.reason, now, interface, packet.raw)
             host.icmp.bad_option(packet, error, now)
             return
-    link_header = out.mac + frame.data[12:_IP]
+    link_header = way.template.link
     if fits:
-        header = _aged(packet, options)
+        header = ip.aged(packet, options)
         host.counters["ip_forwarded"] += 1
         rest = packet.raw[packet.header_bytes :]
         send(host, way, link_header, header, rest, now, frame.checksum, frame.gso_bytes)
@@ -146,26 +142,3 @@ def _send_on(
         )
         host.counters["ip_fragments_out"] += 1
         send(host, way, link_header, header, payload, now)
-
-
-def _aged(packet: Packet, options: bytes) -> bytes:
-    """Return the packet's headers with one hop less to live.
-
-    `options` are IPv4's as they are to be now; the checksum is brought up to date (RFC 1624).
-    """
-    patched = bytearray(packet.raw[: packet.header_bytes])
-    if packet.version == 6:
-        patched[7] -= 1
-        return bytes(patched)
-    old, check = _TTL_CHECKSUM.unpack_from(patched, 8)
-    word = old - _ONE_HOP
-    was = bytes(packet.options)
-    if options != was:
-        patched[ipv4.HEADER_BYTES :] = options
-        check = update(check, _sum(was), _sum(options))
-    _TTL_CHECKSUM.pack_into(patched, 8, word, update(check, old, word))
-    return bytes(patched)
-
-
-def _sum(words: bytes) -> int:
-    return int.from_bytes(words, "big") % 0xFFFF

@@ -331,6 +331,8 @@ class Listeners:
         host.counters.add("tcp_syn_cookies_sent")
         syn_ack = answer.segment(segment, theirs, cookie, clock)
         way = find_way(host, route, local, remote)
+        if way.is_v6:  # with the flow label that all of the connection has
+            way = self._opener.way(route, *ends)
         egress.send_segment(host, way, syn_ack, now, fields_of(config))
 
     def _cookie_arrived(

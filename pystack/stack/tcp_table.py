@@ -143,7 +143,7 @@ class TcpTable:
         quoted = error.quoted
         src_port, dst_port = icmp.quoted_ports(quoted.payload)
         socket = self.sockets.get(pack_ends(quoted.dst, quoted.src, dst_port, src_port))
-        seq = int.from_bytes(quoted.payload[4:8], "big")
+        seq = tcp.quoted_seq(quoted.payload)
         if socket is None or not icmp_errors.concerns(socket.connection, seq):
             self._host.drop("tcp_error_unclaimed", now, data=quoted.raw)
             return

@@ -113,10 +113,10 @@ def pack_ends(src: int, dst: int, src_port: int, dst_port: int) -> bytes:
 class Template4:
     """What all IPv4 packets from one address to another have in common, from one station."""
 
-    __slots__ = ("_link", "_pair", "sum")
+    __slots__ = ("_pair", "link", "sum")
 
     def __init__(self, src_mac: Mac, src: Ip, dst: Ip) -> None:
-        self._link = src_mac + _IPV4.to_bytes(2, "big")
+        self.link = src_mac + _IPV4.to_bytes(2, "big")
         self._pair = _PAIR4.pack(src, dst)
         self.sum = src + dst  # for the pseudo-header, see `address_sum`
 
@@ -137,7 +137,7 @@ class Template4:
         # src and dst as they are: 2**16 is 1 modulo 0xFFFF, so their halves need no adding up.
         total = version_tos + total_bytes + ident + flags_offset + ttl_proto + self.sum
         return _WRITE4.pack(
-            self._link,
+            self.link,
             version_tos,
             total_bytes,
             ident,
@@ -151,7 +151,7 @@ class Template4:
 class Template6:
     """The same of IPv6, with one flow label (RFC 6437)."""
 
-    __slots__ = ("_first", "_hop_limit", "_link", "_pair", "sum")
+    __slots__ = ("_first", "_hop_limit", "_pair", "link", "sum")
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Template6:
         hop_limit: int = ipv6.DEFAULT_HOP_LIMIT,
     ) -> None:
         self._hop_limit = hop_limit  # of the link, for what has no hop limit of its own
-        self._link = src_mac + ethernet.IPV6.to_bytes(2, "big")
+        self.link = src_mac + ethernet.IPV6.to_bytes(2, "big")
         self._pair = pack_pair(src, dst)
         self._first = 6 << 28 | flow_label
         self.sum = address_sum(src, dst)
@@ -178,7 +178,7 @@ class Template6:
     ) -> bytes:
         """Return the headers of a frame; IPv6 has no place for the last two."""
         return _WRITE6.pack(
-            self._link,
+            self.link,
             self._first | tos << 20,
             payload_bytes if payload_bytes <= ipv6.MAX_PAYLOAD_BYTES else 0,
             proto,

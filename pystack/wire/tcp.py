@@ -172,6 +172,11 @@ def pack(segment: Segment, addresses: int, *, partial: bool) -> bytes:
     return header + options if options else header
 
 
+def quoted_seq(payload: memoryview) -> int:
+    """Return the sequence number of a segment of which an ICMP error quotes 8 bytes at least."""
+    return int.from_bytes(payload[4:8], "big")
+
+
 def flag_names(flags: int) -> str:
     """Return "SYN ACK" and the like."""
     names = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE")

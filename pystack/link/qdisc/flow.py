@@ -3,38 +3,13 @@
 from typing import Final
 
 from pystack.core.rng import Random
-from pystack.wire import ethernet
+from pystack.wire.flow import flow_key
 from pystack.wire.frame import Frame
 
-_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
-_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
-_IP: Final = ethernet.HEADER_BYTES
-_PLAIN: Final = 0x45  # IPv4 without options: the ports come right after the addresses
-# Protocols that begin with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
-_WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
 _PRIME: Final = (1 << 127) - 1  # above all keys of IPv4
 _LONG_PRIME: Final = (1 << 521) - 1  # and of IPv6
 _LONG_KEY_BYTES: Final = 16
 _MAX_KNOWN: Final = 4096  # flows whose slot is kept; then it is forgotten and computed again
-
-
-def flow_key(frame: Frame) -> bytes:
-    """Return what tells flows apart: protocol, addresses and ports; fragments go without ports.
-
-    What isn't IP counts as one flow for each pair of stations and type.
-    """
-    data = frame.data
-    kind = data[12:14]
-    if kind == _IPV4 and len(data) >= _IP + 24:
-        proto = data[_IP + 9]
-        unfragmented = not (data[_IP + 6] & 0x3F or data[_IP + 7])
-        if data[_IP] == _PLAIN and unfragmented and proto in _WITH_PORTS:
-            return data[_IP + 9 : _IP + 10] + data[_IP + 12 : _IP + 24]
-        return data[_IP + 9 : _IP + 10] + data[_IP + 12 : _IP + 20]
-    if kind == _IPV6 and len(data) >= _IP + 44:
-        end = _IP + 44 if data[_IP + 6] in _WITH_PORTS else _IP + 40
-        return data[_IP + 6 : _IP + 7] + data[_IP + 8 : end]
-    return data[:14]
 
 
 class FlowHash:

@@ -5,8 +5,9 @@ from collections import Counter
 from queue_frames import frame
 
 from pystack.core.rng import Random, component_rng
-from pystack.link.qdisc.flow import FlowHash, flow_key
+from pystack.link.qdisc.flow import FlowHash
 from pystack.wire import ethernet, ipv4
+from pystack.wire.flow import flow_key
 from pystack.wire.frame import Frame
 
 MACS = b"\x02" * 6 + b"\x04" * 6

@@ -15,8 +15,8 @@ from pystack.core.explanations import explanations
 from pystack.core.rng import Random
 from pystack.link.qdisc import registry
 from pystack.link.qdisc.base import Qdisc, is_mark
-from pystack.link.qdisc.flow import flow_key
 from pystack.link.qdisc.registry import parse_qdisc
+from pystack.wire.flow import flow_key
 from pystack.wire.frame import Frame
 
 EXPLAINED = {name for name, it in explanations().items() if it.section == "Queues"}
