@@ -35,8 +35,8 @@ def dig_command(
     kind: Annotated[
         str | None, typer.Option("-t", metavar="TYPE", help="Type of the records: A, MX ...")
     ] = None,
-    ipv4: Annotated[bool, typer.Option("-4", help="Ask by IPv4 alone.")] = False,
-    ipv6: Annotated[bool, typer.Option("-6", help="Ask by IPv6 alone.")] = False,
+    ipv4: Annotated[bool, typer.Option("-4", help="Use IPv4 only.")] = False,
+    ipv6: Annotated[bool, typer.Option("-6", help="Use IPv6 only.")] = False,
     port: Annotated[
         int | None, typer.Option("-p", min=1, max=65535, metavar="PORT", help="Port of the server.")
     ] = None,

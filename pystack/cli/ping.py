@@ -47,8 +47,8 @@ def ping_command(
     ttl: Annotated[
         int, typer.Option("-t", "--ttl", metavar="HOPS", help="Hops that a request may take.")
     ] = reach.DEFAULT_TTL,
-    ipv4: Annotated[bool, typer.Option("-4", "--ipv4", help="By IPv4 alone.")] = False,
-    ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="By IPv6 alone.")] = False,
+    ipv4: Annotated[bool, typer.Option("-4", "--ipv4", help="Use IPv4 only.")] = False,
+    ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="Use IPv6 only.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show only the summary.")] = False,
     as_json: Annotated[
         bool,
