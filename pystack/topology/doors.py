@@ -5,12 +5,19 @@ They are put there only while they are needed, so that a frame costs nothing mor
 
 import struct
 from collections.abc import Callable
+from typing import Final
 
+from pystack.core.addresses import unpack_ip6
 from pystack.core.errors import WireError
 from pystack.link.port import Port
 from pystack.link.wrap import WrappedPort
-from pystack.wire import arp, ethernet, ipv4
+from pystack.wire import arp, ethernet, icmpv6, ip, ipv6
 from pystack.wire.frame import Frame, split
+
+_TYPE: Final = slice(12, 14)
+_ARP: Final = ethernet.ARP.to_bytes(2, "big")
+_SOLICITATION: Final = bytes((icmpv6.NEIGHBOR_SOLICITATION,))
+_TARGET_END: Final = 24  # of its message
 
 TapFn = Callable[[Frame, float], None]
 DropFn = Callable[[Frame, float], None]
@@ -98,17 +105,19 @@ class Guard(_Door):
 
 
 def _ends(frame: Frame) -> tuple[int | None, int | None]:
-    """Return who a frame's packet is from and for; None: it has no such addresses."""
+    """Return who a frame is from and for; None: it has no such addresses.
+
+    Of a question about an address, by ARP or neighbor discovery, that is whom it asks for.
+    """
     data = memoryview(frame.data)
     try:
-        _, _, ethertype = ethernet.HEADER.unpack_from(data)
-        rest = data[ethernet.HEADER_BYTES :]
-        if ethertype == ethernet.IPV4:
-            packet = ipv4.parse(rest)
-            return packet.src, packet.dst
-        if ethertype == ethernet.ARP:
-            question = arp.parse(rest)
+        if data[_TYPE] == _ARP:
+            question = arp.parse(data[ethernet.HEADER_BYTES :])
             return question.spa, question.tpa
+        packet = ip.packet_of(frame.data)
+        text = packet.payload
+        if packet.proto == ipv6.ICMPV6 and text[:1] == _SOLICITATION and len(text) >= _TARGET_END:
+            return packet.src, unpack_ip6(text[8:_TARGET_END])
     except (WireError, struct.error):
-        pass  # damaged: whoever gets it drops it, and says why
-    return None, None
+        return None, None  # damaged: whoever gets it drops it, and says why
+    return packet.src, packet.dst
