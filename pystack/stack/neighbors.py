@@ -396,3 +396,25 @@ class NeighborTable:
             if when is None
             else self._scheduler.call_at(when, lambda now: self._timeout(entry, now))
         )
+
+
+class OneNeighbor(NeighborTable):
+    """Who is on a link without stations, such as a TUN device: whoever it is, at its other end.
+
+    Nobody is asked for, and nothing is remembered.
+    """
+
+    def __init__(self, scheduler: Scheduler, rng: Random, counters: Counters, station: Mac) -> None:
+        super().__init__(scheduler, rng, counters)
+        self._station = station
+
+    def lookup(self, address: Ip, now: float) -> Mac | None:
+        """Return the other end."""
+        return self._station
+
+    def peek(self, address: Ip) -> Mac | None:
+        """Return the other end."""
+        return self._station
+
+    def doubt(self, address: Ip, now: float) -> None:
+        """There is nobody else who could be asked."""

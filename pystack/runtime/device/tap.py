@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import trio
 
@@ -108,15 +108,21 @@ class TapPort(PortBase):
         host_addresses: Sequence[tuple[Ip, Prefix]],  # of the kernel's end; (): leave it as it is
         offload: bool = True,
         peers: Sequence[Ip] = (),  # on our side: the kernel must send what is for them here
-    ) -> "TapPort":
-        """Make or take over the TAP of that name. Raises `ConfigError`, `DeviceError`."""
+        tap: bool = True,
+    ) -> Self:
+        """Make or take over the TAP (else: the TUN) of that name. `ConfigError`, `DeviceError`."""
         device = open_tap(
-            name, mtu_bytes=mtu_bytes, host_addresses=host_addresses, offload=offload, peers=peers
+            name,
+            mtu_bytes=mtu_bytes,
+            host_addresses=host_addresses,
+            offload=offload,
+            peers=peers,
+            tap=tap,
         )
         if device.offload:
             _keep_freed_memory()
         # Only for the kernel itself, where it has an address: not for whoever is behind a bridge.
-        new_enough = device.offload and takes_big_tcp(os.uname().release)
+        new_enough = tap and device.offload and takes_big_tcp(os.uname().release)
         big = new_enough and bool(host_addresses)
         return cls(device, mtu_bytes, big=big)
 
@@ -247,6 +253,9 @@ class TapPort(PortBase):
                 if more:
                     await trio.lowlevel.checkpoint()
 
+    def _read(self, most_bytes: int) -> bytes:
+        return os.read(self._fd, most_bytes)
+
     def _deliver_batch(self, now: float) -> bool:
         """Deliver what is there, up to a batch; True if there may be more, or soon will be."""
         lead_bytes = VNET_HEADER_BYTES if self._offload else 0
@@ -256,7 +265,7 @@ class TapPort(PortBase):
             try:
                 # As fast as to read into a buffer that is there already, and what was read needs
                 # no second copy.
-                raw = os.read(self._fd, most)
+                raw = self._read(most)
             except BlockingIOError:
                 # In a bulk transfer, to look once more costs less than to wait for what comes
                 # next, and meanwhile those run who were woken.

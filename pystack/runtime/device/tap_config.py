@@ -117,6 +117,12 @@ class TapHostConfig:
             metavar="NAME",
         ),
     )
+    tun: bool = field(
+        default=False,
+        metadata=_option(
+            bool, "IFNAME is a TUN device, for bare IP packets: without MAC addresses, ARP and ND."
+        ),
+    )
     port: str | None = field(
         default=None,
         metadata=_option(
@@ -150,6 +156,8 @@ class TapHostConfig:
         """Read addresses from text, and check that all fits together. Raises ConfigError."""
         if self.port is None:
             check_name(self.interface)
+        elif self.tun:
+            raise ConfigError("a TUN device and another port are two things: say one of them")
         if self.mtu_bytes not in MTU_BYTES:
             raise ConfigError(
                 f"an MTU is {MTU_BYTES[0]} to {MTU_BYTES[-1]} bytes, not {self.mtu_bytes}"

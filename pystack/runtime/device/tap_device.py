@@ -101,20 +101,21 @@ def open_tap(
     host_addresses: Sequence[tuple[Ip, Prefix]],  # of the kernel's end; (): leave it as it is
     offload: bool,
     peers: Sequence[Ip] = (),
+    tap: bool = True,
 ) -> TapDevice:
-    """Make or take over a TAP and bring it up. Raises ConfigError, DeviceError.
+    """Make or take over a TAP, or else a TUN, and bring it up. Raises ConfigError, DeviceError.
 
     `peers`: who is on our side of it. That the kernel sends packets for them elsewhere is an error.
     """
     check_name(name)
     if offload:
-        device = TapDevice(_attach(name, vnet_header=True), offload=True)
+        device = TapDevice(_attach(name, tap=tap, vnet_header=True), offload=True)
         device.offloads = _enable_offload(device.fd)
         if not device.offloads:
             device.close()
             offload = False
     if not offload:
-        device = TapDevice(_attach(name, vnet_header=False), offload=False)
+        device = TapDevice(_attach(name, tap=tap, vnet_header=False), offload=False)
         tun.set_offload(device.fd, 0, 0)  # a persistent one may have some left over
     try:
         if any(prefix.is_v6 for _, prefix in host_addresses):
@@ -150,18 +151,18 @@ def check_name(name: str) -> None:
         raise ConfigError(f"the interface name {name!r} {problem}; choose one like tap0")
 
 
-def _attach(name: str, *, vnet_header: bool) -> tun.OpenTun:
+def _attach(name: str, *, tap: bool, vnet_header: bool) -> tun.OpenTun:
     if sys.platform != "linux":
         raise DeviceError(
             f"TAP devices are Linux's: there is none on this platform ({sys.platform})"
         )
     try:
-        return tun.attach(name, tap=True, vnet_header=vnet_header)
+        return tun.attach(name, tap=tap, vnet_header=vnet_header)
     except OSError as error:
-        raise DeviceError(_why_not(name, error)) from None
+        raise DeviceError(_why_not(name, error, "tap" if tap else "tun")) from None
 
 
-def _why_not(name: str, error: OSError) -> str:
+def _why_not(name: str, error: OSError, mode: str) -> str:
     exists = _exists(name)
     match error.errno:
         case errno.ENOENT | errno.ENODEV | errno.ENXIO:
@@ -181,7 +182,7 @@ def _why_not(name: str, error: OSError) -> str:
         case errno.EPERM:
             return (
                 f"no permission to make the interface {name}: run it as root (sudo), or have root "
-                f"make it for you: ip tuntap add {name} mode tap user $USER"
+                f"make it for you: ip tuntap add {name} mode {mode} user $USER"
             )
         case errno.EBUSY:
             return (
@@ -189,7 +190,8 @@ def _why_not(name: str, error: OSError) -> str:
                 "or choose another name"
             )
         case errno.EINVAL if exists:
-            return f"{name} exists and is not a TAP with a single queue: choose another name"
+            kind = mode.upper()
+            return f"{name} exists and is not a {kind} with a single queue: choose another name"
     return f"the kernel does not make the interface {name}: {error.strerror or error}"
 
 

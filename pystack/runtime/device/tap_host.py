@@ -19,10 +19,12 @@ from pystack.observe.log import LogObserver
 from pystack.observe.pcap import PcapWriter
 from pystack.observe.registry import OBSERVERS, ClosingObserver, Scene
 from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.device.tun_port import PEER_MAC, TunPort
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.host import Host, make_host
 from pystack.runtime.ports import PORTS, PortContext, RunningPort
+from pystack.stack.neighbors import OneNeighbor
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
@@ -60,6 +62,9 @@ async def tap_host(
         first, *others = config.addresses
         interface = host.stack.add_interface(config.interface, plug, *first, config.station)
         # Nobody else can have this one: whoever has the same MAC address could not be told apart.
+        if config.tun:
+            tables = driver.scheduler, host.stack.rng, host.stack.counters
+            interface.neighbors = OneNeighbor(*tables, PEER_MAC)
         for address in (*others, (link_local(eui64(config.station)), LINK_LOCAL6)):
             host.stack.add_address(interface, *address)
         resources.callback(host.stack.close)
@@ -79,7 +84,8 @@ async def tap_host(
 
             nursery.start_soon(driver.run)
             nursery.start_soon(carry_frames)
-            host.stack.announce(driver.now())
+            if not config.tun:
+                host.stack.announce(driver.now())
             if config.accept_ra:
                 host.autoconfigure()
             yield host
@@ -94,6 +100,17 @@ async def tap_host(
 
 
 def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
+    if config.tun:
+        tun = TunPort.open(
+            config.interface,
+            mtu_bytes=config.mtu_bytes,
+            host_addresses=config.host_addresses,
+            offload=config.offload,
+            peers=[address for address, _ in config.addresses] if config.host_addresses else (),
+            tap=False,
+        )
+        tun.use(config.station)
+        return tun
     chosen = config.chosen_port or PORTS.read("tap")
     return chosen(
         PortContext(

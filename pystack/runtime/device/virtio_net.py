@@ -167,3 +167,13 @@ def _filled(data: bytes, start: int, offset: int) -> bytes:
     at = start + offset
     check = checksum(memoryview(data)[start:]) or 0xFFFF
     return data[:at] + check.to_bytes(2, "big") + data[at + 2 :]
+
+
+def moved(header: bytes, by_bytes: int) -> bytes:
+    """Return the header for a frame before which so many bytes are put, or taken away."""
+    flags, gso_type, headers_bytes, gso_bytes, start, offset = _HEADER.unpack(header)
+    if not flags & _NEEDS_CSUM:
+        return header
+    headers_bytes = max(headers_bytes + by_bytes, 0) if headers_bytes else 0
+    start = max(start + by_bytes, 0) & 0xFFFF
+    return _HEADER.pack(flags, gso_type, headers_bytes & 0xFFFF, gso_bytes, start, offset)
