@@ -32,7 +32,8 @@ async def main(folder: str) -> None:
 
 async def serve(web: pystack.Namespace, folder: str) -> None:
     """Start a web server; return when it listens."""
-    command = [sys.executable, "-u", "-m", "http.server", "80", "--directory", folder]
+    command = [sys.executable, "-u", "-m", "http.server", "80", "--bind", "::"]
+    command += ["--directory", folder]
     server = await web.open_process(command, stdout=PIPE, stderr=DEVNULL)
     assert server.stdout is not None
     await server.stdout.receive_some()  # "Serving HTTP on ..."

@@ -36,9 +36,10 @@ async def main() -> None:
         for name in ("client", "web", "ns1"):
             net.link(net.host(name), switch, delay="5ms")
         client, web = net.hosts["client"], net.hosts["web"]
-        names = await net.dns("ns1", records=[f"{NAME} 60 A {web.address}"])
+        kind = "AAAA" if ":" in web.address else "A"
+        names = await net.dns("ns1", records=[f"{NAME} 60 {kind} {web.address}"])
         await web.start(trio.serve_tcp, hang_up, 80)
-        for name in ("ns1", "web"):  # ARP: so that all have found each other
+        for name in ("ns1", "web"):  # so that all have found each other
             await client.ping(net.hosts[name].address)
         await connect("new", client)
         await connect("known", client)
@@ -46,7 +47,7 @@ async def main() -> None:
         net.link_between("client", switch).down()
         net.at(net.now() + 1, net.link_between("client", switch).up)
         await connect("lost once", client)
-        faults = {"late": "2s", "dead": "10.0.0.99", "nxdomain": True, "lost": True}
+        faults = {"late": "2s", "dead": f"{web.address[:-1]}99", "nxdomain": True, "lost": True}
         for word, value in faults.items():
             await trio.sleep(60)
             names.fault(NAME, **{word: value})

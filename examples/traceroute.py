@@ -16,7 +16,7 @@ async def show(client: pystack.Host) -> None:
         if hop.address is None or hop.rtt_s is None:
             print(f"{hop.ttl:2}  *")
         else:
-            print(f"{hop.ttl:2}  {hop.address:10} {hop.rtt_s * 1000:6.1f} ms")
+            print(f"{hop.ttl:2}  {hop.address:14} {hop.rtt_s * 1000:6.1f} ms")
 
 
 async def main() -> None:

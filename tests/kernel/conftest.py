@@ -74,6 +74,22 @@ def stack_up(netns: namespaces.NetworkNamespace, tmp_path: Path) -> Iterator[Sta
         assert "Traceback" not in stack.log, stack.log
 
 
+@pytest.fixture(params=["10.77.0.2", "fd77::2"], ids=["ipv4", "ipv6"])
+def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return where the stack is: tests that ask for it run over both IP versions.
+
+    `clients/` read it from the environment.
+    """
+    monkeypatch.setenv("STACK_ADDRESS", request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def url(address: str) -> str:
+    """Return where the stack's http is; curl takes the brackets as they are (`-g`)."""
+    return f"http://[{address}]" if ":" in address else f"http://{address}"
+
+
 @pytest.fixture(params=["--offload", "--no-offload"])
 def offload(request: pytest.FixtureRequest) -> str:
     """Return the option: tests that ask for it run with both."""

@@ -14,12 +14,12 @@ BYTES: Final = 3_000_000
 
 
 def still_serves(netns: NetworkNamespace) -> bool:
-    answer = netns.run(["curl", "-sSf", f"{URL}/bytes/100000"]).stdout
+    answer = netns.run(["curl", "-g", "-sSf", f"{URL}/bytes/100000"]).stdout
     return answer == pattern(100_000)
 
 
 def test_a_client_that_half_closes_gets_its_whole_answer(
-    netns: NetworkNamespace, stack_up: StackUp, offload: str
+    netns: NetworkNamespace, stack_up: StackUp, offload: str, address: str
 ) -> None:
     stack_up(offload)
     status, count, digest = netns.python("half_close", BYTES).splitlines()
@@ -39,7 +39,7 @@ def test_a_client_that_stops_reading_shuts_the_window_is_probed_and_goes_on(
 
 
 def test_a_client_that_is_killed_harms_nobody(
-    netns: NetworkNamespace, stack_up: StackUp, offload: str
+    netns: NetworkNamespace, stack_up: StackUp, offload: str, address: str
 ) -> None:
     stack_up(offload)
     client = netns.popen_python("download", 100_000_000)
@@ -49,7 +49,9 @@ def test_a_client_that_is_killed_harms_nobody(
     assert still_serves(netns)
 
 
-def test_a_client_that_resets_harms_nobody(netns: NetworkNamespace, stack_up: StackUp) -> None:
+def test_a_client_that_resets_harms_nobody(
+    netns: NetworkNamespace, stack_up: StackUp, address: str
+) -> None:
     stack_up()
     client = netns.popen_python("download", 100_000_000)
     assert read_line(client) == "started"
@@ -59,7 +61,7 @@ def test_a_client_that_resets_harms_nobody(netns: NetworkNamespace, stack_up: St
 
 
 def test_a_client_cut_off_in_the_middle_goes_on_when_the_link_is_back(
-    netns: NetworkNamespace, stack_up: StackUp, offload: str
+    netns: NetworkNamespace, stack_up: StackUp, offload: str, address: str
 ) -> None:
     stack_up(offload)
     client = netns.popen_python("download", 30_000_000)
@@ -74,7 +76,7 @@ def test_a_client_cut_off_in_the_middle_goes_on_when_the_link_is_back(
 
 
 def test_a_client_that_vanishes_for_good_does_not_hold_up_the_end(
-    netns: NetworkNamespace, stack_up: StackUp
+    netns: NetworkNamespace, stack_up: StackUp, address: str
 ) -> None:
     stack = stack_up()
     client = netns.popen_python("download", 100_000_000)

@@ -29,6 +29,7 @@ from pystack.observe.registry import OBSERVERS
 from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.ports import PORTS
 from pystack.tcp.congestion.registry import congestion_control
+from pystack.wire import ipv6
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
@@ -163,7 +164,14 @@ class TapHostConfig:
                 f"an MTU is {MTU_BYTES[0]} to {MTU_BYTES[-1]} bytes, not {self.mtu_bytes}"
             )
         congestion_control(self.congestion)  # unknown: said now, not at the first connection
-        addresses = _apart(map(parse_host_address, _texts(self.address)))
+        said = _texts(self.address)
+        addresses = _apart(map(parse_host_address, said))
+        if self.mtu_bytes < ipv6.MIN_MTU_BYTES and any(prefix.is_v6 for _, prefix in addresses):
+            if tuple(said) != DEFAULT_ADDRESSES:
+                raise ConfigError(
+                    f"IPv6 needs an MTU of {ipv6.MIN_MTU_BYTES} bytes, not {self.mtu_bytes}"
+                )
+            addresses = tuple(own for own in addresses if not own[1].is_v6)
         if not addresses:
             raise ConfigError("a host needs an address")
         for text in self.observe:

@@ -25,6 +25,7 @@ from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.host import Host, make_host
 from pystack.runtime.ports import PORTS, PortContext, RunningPort
 from pystack.stack.neighbors import OneNeighbor
+from pystack.wire import ipv6
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
@@ -65,8 +66,11 @@ async def tap_host(
         if config.tun:
             tables = driver.scheduler, host.stack.rng, host.stack.counters
             interface.neighbors = OneNeighbor(*tables, PEER_MAC)
-        for address in (*others, (link_local(eui64(config.station)), LINK_LOCAL6)):
+        for address in others:
             host.stack.add_address(interface, *address)
+        if config.mtu_bytes >= ipv6.MIN_MTU_BYTES:
+            own = link_local(eui64(config.station))
+            host.stack.add_address(interface, own, LINK_LOCAL6)
         resources.callback(host.stack.close)
         for gateway in config.gateways:
             host.stack.set_gateway(gateway)

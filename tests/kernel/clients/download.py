@@ -5,12 +5,15 @@ SHA-256 of the body.
 """
 
 import hashlib
+import os
 import socket
 import struct
 import sys
 
+ADDRESS = os.environ.get("STACK_ADDRESS", "10.77.0.2")
+
 count = int(sys.argv[1])
-with socket.create_connection(("10.77.0.2", 80), timeout=60) as connection:
+with socket.create_connection((ADDRESS, 80), timeout=60) as connection:
     connection.sendall(f"GET /bytes/{count} HTTP/1.0\r\n\r\n".encode())
     stream = connection.makefile("rb")
     while stream.readline() != b"\r\n":

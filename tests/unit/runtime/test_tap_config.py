@@ -71,6 +71,8 @@ def test_there_is_a_gateway_for_each_version() -> None:
         ({"address": "fd00::9/64", "gateway": "fd00::9"}, "no router in the stack's network"),
         ({"gateway": ["10.77.0.7", "10.77.0.8"]}, "a second one of its IP version"),
         ({"mtu_bytes": 67}, "an MTU is 68"),
+        ({"mtu_bytes": 1279, "address": "fd00::9/64"}, "IPv6 needs an MTU of 1280 bytes"),
+        ({"tun": True, "port": "loopback"}, "say one of them"),
         ({"congestion": "vegas"}, "vegas"),
         ({"observe": ["nobody"]}, "nobody"),
         ({"words": {"limit": 100}}, "limit would have no effect"),
@@ -93,6 +95,7 @@ def test_the_commands_options_are_the_fields_and_netems_words() -> None:
         "pcap",
         "offload",
         "congestion",
+        "tun",
         "port",
         "observe",
     ]
