@@ -24,6 +24,7 @@ from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.host import Host, make_host
 from pystack.runtime.ports import PORTS, PortContext, RunningPort
+from pystack.stack.host import Host as StackHost
 from pystack.stack.neighbors import OneNeighbor
 from pystack.wire import ipv6
 
@@ -60,20 +61,8 @@ async def tap_host(
         _observe(host, config, resources)
         driver.lateness.observers = host.stack.observers
         plug = port if config.trouble is None else _shaped(port, config, config.trouble, driver)
-        first, *others = config.addresses
-        interface = host.stack.add_interface(config.interface, plug, *first, config.station)
-        # Nobody else can have this one: whoever has the same MAC address could not be told apart.
-        if config.tun:
-            tables = driver.scheduler, host.stack.rng, host.stack.counters
-            interface.neighbors = OneNeighbor(*tables, PEER_MAC)
-        for address in others:
-            host.stack.add_address(interface, *address)
-        if config.mtu_bytes >= ipv6.MIN_MTU_BYTES:
-            own = link_local(eui64(config.station))
-            host.stack.add_address(interface, own, LINK_LOCAL6)
+        _plug(host.stack, plug, config)
         resources.callback(host.stack.close)
-        for gateway in config.gateways:
-            host.stack.set_gateway(gateway)
         problem: DeviceError | None = None
         async with trio.open_nursery() as nursery:
 
@@ -101,6 +90,22 @@ async def tap_host(
         # Out here, for the nursery would wrap it into a group.
         if problem is not None:
             raise problem
+
+
+def _plug(stack: StackHost, port: Port, config: TapHostConfig) -> None:
+    """Give the host its interface, with addresses and gateways."""
+    first, *others = config.addresses
+    interface = stack.add_interface(config.interface, port, *first, config.station)
+    if config.tun:
+        tables = stack.scheduler, stack.rng, stack.counters
+        interface.neighbors = OneNeighbor(*tables, PEER_MAC)
+    if config.mtu_bytes >= ipv6.MIN_MTU_BYTES:
+        # Nobody else has it: whoever has the same MAC address could not be told apart anyway.
+        others.append((link_local(eui64(config.station)), LINK_LOCAL6))
+    for address in others:
+        stack.add_address(interface, *address)
+    for gateway in config.gateways:
+        stack.set_gateway(gateway)
 
 
 def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:
