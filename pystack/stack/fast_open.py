@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip
 from pystack.tcp.fast_open import FastOpen
 from pystack.wire import tcp_options
 from pystack.wire.tcp_options import FastOpenCookie
@@ -36,10 +36,10 @@ class FastOpenTable:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._cookies: dict[Ip4, tuple[FastOpenCookie, int]] = {}
-        self._avoided: dict[Ip4, float] = {}  # where text in a SYN was lost, until when
+        self._cookies: dict[Ip, tuple[FastOpenCookie, int]] = {}
+        self._avoided: dict[Ip, float] = {}  # where text in a SYN was lost, until when
 
-    def request(self, server: Ip4, now: float, *, cookieless: bool) -> FastOpen | None:
+    def request(self, server: Ip, now: float, *, cookieless: bool) -> FastOpen | None:
         """Return what an active open is to show; None: for a while nothing."""
         until = self._avoided.get(server)
         if until is not None:
@@ -87,18 +87,18 @@ class FastOpenTable:
         self._cookies.clear()
         self._avoided.clear()
 
-    def cookie_of(self, local: Ip4, remote: Ip4, period: int) -> bytes:
+    def cookie_of(self, local: Ip, remote: Ip, period: int) -> bytes:
         """Return the cookie that a client shows to one of our addresses, in a key's time."""
         name = f"{local} {remote} {period}".encode()
         return hashlib.blake2s(name, key=self._key, digest_size=COOKIE_BYTES).digest()
 
-    def _learned(self, server: Ip4, cookie: FastOpenCookie | None, mss: int) -> None:
+    def _learned(self, server: Ip, cookie: FastOpenCookie | None, mss: int) -> None:
         known, _ = self._cookies.pop(server, (_NEW, 0))
         if len(self._cookies) >= MAX_COOKIES:
             del self._cookies[next(iter(self._cookies))]
         self._cookies[server] = (known if cookie is None else cookie, mss)
 
-    def _failed(self, server: Ip4, now: float) -> None:
+    def _failed(self, server: Ip, now: float) -> None:
         if len(self._avoided) >= MAX_COOKIES:
             del self._avoided[next(iter(self._avoided))]
         self._avoided[server] = now + AVOID_S

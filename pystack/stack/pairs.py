@@ -45,7 +45,7 @@ class Pair:
         if dst in host.addresses:
             by_link = interface.neighbors is not None
             self.heard = by_link and not forged(host, interface, src, dst)
-        elif not not_forwarded(host, src, dst):
+        elif host.forwarding and not not_forwarded(host, src, dst):
             route = host.routes.lookup(dst)
             if route is not None and route.interface.neighbors is not None:
                 self.way = Way(host, route, src, dst)

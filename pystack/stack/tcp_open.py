@@ -66,14 +66,7 @@ class Opener:
             raise RangeError(f"{remote_port} is not a port that can be connected to")
         if not PORT.allows(local_port):
             raise RangeError(f"{local_port} is not a port")
-        first = remote if source_route is None or not source_route.hops else source_route.hops[0]
-        route = route or host.routes.lookup(first)
-        if route is None or host.is_many(remote) or is_unspecified(remote):
-            raise host.no_route(remote)
-        if source_route is not None:
-            number = ip_fields.refusal(host, source_route, route.interface.mtu_bytes)
-            if number:
-                raise OSError(number, "there is no such source route", format_ip(remote))
+        route = self._find_route(remote, source_route, route)
         local = self._find_local(local, remote, route)
         table, local_given = self._table, local_port != 0
 
@@ -103,6 +96,23 @@ class Opener:
         if text is not None:
             self._queue(socket, text, now)
         return socket
+
+    def _find_route(
+        self, remote: Ip, source_route: SourceRoute | None, route: Route | None
+    ) -> Route:
+        """Return the route to there, or to the first station on the way. OSError: there is none."""
+        host = self._host
+        if source_route is not None and is_v6(remote):  # RFC 5095: there is no more such a thing
+            raise OSError(errno.EINVAL, "IPv6 has no source route", format_ip(remote))
+        first = remote if source_route is None or not source_route.hops else source_route.hops[0]
+        route = route or host.routes.lookup(first)
+        if route is None or host.is_many(remote) or is_unspecified(remote):
+            raise host.no_route(remote)
+        if source_route is not None:
+            number = ip_fields.refusal(host, source_route, route.interface.mtu_bytes)
+            if number:
+                raise OSError(number, "there is no such source route", format_ip(remote))
+        return route
 
     def _find_local(self, local: Ip, remote: Ip, route: Route) -> Ip:
         """Return the address of our end. OSError: EADDRNOTAVAIL, EINVAL."""

@@ -10,7 +10,7 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip
 from pystack.stack.ports import Holder, check_bindable, collide, random_port
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Binding:
 
     def __init__(
         self,
-        local: Ip4,
+        local: Ip,
         port: int,
         *,
         reuse_address: bool = False,

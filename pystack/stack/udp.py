@@ -401,10 +401,10 @@ class UdpTable:
         src = fields.source or socket.local
         if not host.is_own(src):  # all of them, or one that means many
             src = host.source_towards(dst, route)
-        if is_loopback(src) and route.interface.neighbors is not None:
-            raise OSError(errno.EINVAL, f"{format_ip(src)} cannot be heard of on a link")
         if is_v6(src) != is_v6(dst):
             raise host.no_route(dst)
+        if is_loopback(src) and route.interface.neighbors is not None:
+            raise OSError(errno.EINVAL, f"{format_ip(src)} cannot be heard of on a link")
         label = 0
         if is_multicast(dst):  # the link has been found
             dst = without_zone(dst)

@@ -12,6 +12,7 @@ from pystack.core.addresses import (
     UNSPECIFIED6,
     Ip,
     parse_ip,
+    parse_ip4,
     with_zone,
     zone_of,
 )
@@ -19,7 +20,8 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack import egress
 from pystack.stack.ports import ANY
 from pystack.tcp.states import TcpState
-from pystack.wire import icmpv6, ipv4, ipv6, tcp
+from pystack.wire import icmpv6, ipv4, ipv6, tcp, udp
+from pystack.wire.ip_options import SourceRoute
 
 TEXT = bytes(range(256)) * 800
 both_versions = pytest.mark.parametrize("version", ADDRESSES)
@@ -280,3 +282,40 @@ def test_flow_labels_are_ipv6_s_one_for_each_connection(version: str) -> None:
         assert len(of_one) == 1
         labels |= of_one
     assert labels == {0} if version == "IPv4" else 0 not in labels and len(labels) == 2
+
+
+def test_a_datagram_over_ipv6_has_a_checksum() -> None:
+    world = World.on_one_link("IPv6")
+    world.watch(world.server)
+    server, client = world.server.udp.bind(ANY, 7), world.client.udp.bind(ANY, 0)
+    client.send_to(b"so that they know each other", world.there, 7, world.now)
+    world.run()
+    assert server.receive() is not None
+    data = bytearray(udp.pack(world.here, world.there, 5000, 7, b"text"))
+    data[6:8] = b"\0\0"
+    route = world.client.routes.lookup(world.there)
+    assert route is not None
+    ends = world.here, world.there
+    egress.send_packet(world.client, route, *ends, ipv4.UDP, bytes(data), world.now)
+    world.run()
+    assert server.receive() is None
+    assert world.drops(world.server) == ["udp_no_checksum"]
+
+
+def test_a_source_route_is_ipv4_s() -> None:
+    world = World.on_one_link("IPv6")
+    with pytest.raises(OSError, match="source route") as caught:
+        world.client.tcp.connect(
+            world.there, 80, world.now, source_route=SourceRoute((parse_ip4("10.0.0.9"),))
+        )
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_both_ends_of_a_connection_are_of_one_version() -> None:
+    world = World.on_one_link("IPv6")
+    with pytest.raises(OSError, match="another IP version") as caught:
+        world.client.tcp.connect(world.there, 80, world.now, local=LOOPBACK)
+    assert caught.value.errno == errno.EINVAL
+    with pytest.raises(OSError, match="unreachable") as caught:
+        world.client.udp.bind(LOOPBACK, 0).send_to(b"x", world.there, 7, world.now)
+    assert caught.value.errno == errno.ENETUNREACH
