@@ -240,8 +240,8 @@ class Topology:
             return ()
         self.settle()
         for end in node.ends:
-            if (not dot or end.name == interface) and end.given:
-                return tuple(address for address, _ in end.given)
+            if end.given and (not dot or end.name == interface):
+                return tuple([address for address, _ in end.given])
         return ()
 
     def names_by_address(self) -> dict[str, str]:

@@ -52,7 +52,8 @@ async def serve_anyio(port: int, *, task_status: Status) -> None:
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         async with stream:
-            assert stream.extra(anyio.abc.SocketAttribute.remote_address)[0] == "10.0.0.1"
+            # AnyIO tries IPv6 first
+            assert stream.extra(anyio.abc.SocketAttribute.remote_address)[0] == "fd00::1"
             async for data in stream:
                 await stream.send(data)
 

@@ -227,8 +227,9 @@ def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tup
     """Return those of a family; with AI_V4MAPPED those of IPv4 count as of IPv6 where need be."""
     if family == socket.AF_UNSPEC:
         return found
-    wanted = tuple(one for one in found if is_v6(one) is (family == socket.AF_INET6))
-    if family == socket.AF_INET6 and flags & _V4MAPPED:
+    six = family == socket.AF_INET6
+    wanted = tuple([one for one in found if (one >> 32 != 0) is six])
+    if six and flags & _V4MAPPED:
         others = tuple(mapped(one) for one in found if not is_v6(one))
         if not wanted or flags & _ALL:
             wanted += others
