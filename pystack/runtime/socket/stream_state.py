@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 # Linux has no socket in TIME-WAIT: for its user it is closed.
 OVER: Final = frozenset({TcpState.CLOSED, TcpState.TIME_WAIT})
 NO_PEER: Final = OVER | {TcpState.SYN_SENT}
-_HEADERS4_BYTES: Final = 40  # of IP and TCP, without options
-_HEADERS_BYTES: Final = 60
 
 
 def speaks_v6(end: StreamEnd) -> bool:
@@ -58,10 +56,10 @@ def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
     if row.key in ((IP, numbers.IP_MTU), (IPV6, numbers.IPV6_MTU)):
         if connected is None or connected.connection.state in NO_PEER:
             raise error_of(errno.ENOTCONN)
-        path_mss = connected.connection.tcb.path_mss
+        tcb = connected.connection.tcb
+        path_mss = tcb.path_mss
         mtu_bytes = connected.route.interface.mtu_bytes
-        headers_bytes = _HEADERS_BYTES if speaks_v6(end) else _HEADERS4_BYTES
-        return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + headers_bytes)
+        return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + tcb.sizes.headers_bytes)
     if connected is not None and row.key == ttl_key(end):
         return connected.ip.ttl
     if connected is not None and row.key == tos_key(end):
