@@ -27,7 +27,7 @@ async def serve(host: Host, *services: ServiceLike, **words: Unpack[ServiceWords
     ConfigError, OSError.
     """
     if not services:
-        raise ConfigError("nothing is named that is to be served")
+        raise ConfigError("no service was named")
     options = read_words(words, _options(host, host.seed))
     placements = place_services(_requests(services, options, Path()))
     await start(host, placements)

@@ -247,13 +247,13 @@ def _load(context: ssl.SSLContext, tls: TlsOptions) -> None:
             raise ConfigError(f"there is no {what} in PEM in {path}")
 
     def on_password() -> str:
-        raise ConfigError(f"the private key in {key} is encrypted; give it in clear")
+        raise ConfigError(f"the private key in {key} is encrypted; decrypt it first")
 
     try:
         context.load_cert_chain(certificate, key, on_password)
     except ssl.SSLError as error:
         raise ConfigError(
-            f"certificate {certificate} and key {key} are of no use: {in_words(error)}"
+            f"certificate {certificate} and key {key} cannot be used: {in_words(error)}"
         ) from error
 
 

@@ -222,7 +222,7 @@ def _options(asked: Mapping[str, Any]) -> GetOptions:
     """Raises ConfigError."""
     posts = "data" in asked or "data_binary" in asked
     if "upload_file" in asked and (posts or "head" in asked):
-        raise ConfigError("-T uploads, -d posts and -I asks for a head: say one of them")
+        raise ConfigError("-T uploads, -d posts and -I asks for a head: use only one of them")
     if posts and "head" in asked:
         raise ConfigError("-I asks for the head of a page, and -d posts something: say one")
     versions = [
@@ -235,7 +235,7 @@ def _options(asked: Mapping[str, Any]) -> GetOptions:
         if word in asked
     ]
     if len(versions) > 1:
-        raise ConfigError("--http1.1, --http2 and --http2-prior-knowledge: say one of them")
+        raise ConfigError("--http1.1, --http2 and --http2-prior-knowledge: use only one of them")
     max_time = asked.get("max_time")
     return GetOptions(
         method=asked.get("request"),

@@ -110,7 +110,7 @@ class Vantage:
     def of(cls, place: Words, words: Words, service_words: Words) -> Vantage:
         """Check that all that was said goes together. Raises ConfigError."""
         if "via" in place and "lab" in place:
-            raise ConfigError("--via and --lab are two places: say one of them")
+            raise ConfigError("--via and --lab are two places: use only one of them")
         way = Way.TAP if "via" in place else Way.LAB if "lab" in place else Way.LINK
         for word in (*place, *words, *service_words):
             ways = _FOR.get(word, frozenset(Way))
@@ -232,14 +232,12 @@ def _host_of(spec: LabSpec, wanted: str | None) -> str:
     hosts = [node.name for node in spec.nodes.values() if node.kind in ("host", "router")]
     if wanted is None:
         if not hosts:
-            raise ConfigError(f"{spec.path} has no host that a client could stand on")
+            raise ConfigError(f"{spec.path} has no host that a client could run on")
         return "client" if "client" in hosts else hosts[0]
     if wanted in hosts:
         return wanted
     if wanted in spec.nodes:
-        raise ConfigError(
-            f"--from {wanted}: it is a {spec.nodes[wanted].kind}, and no host of ours"
-        )
+        raise ConfigError(f"--from {wanted}: it is a {spec.nodes[wanted].kind}, not a pystack host")
     raise ConfigError(f"--from {wanted}: {spec.path} has no such host{suggest(wanted, hosts)}")
 
 

@@ -142,7 +142,7 @@ def bare_seconds(text: str) -> float:
 def ip_version(*, ipv4: bool, ipv6: bool) -> Version | None:
     """Return what -4 and -6 ask for; None: neither does. Raises ConfigError."""
     if ipv4 and ipv6:
-        raise ConfigError("-4 and -6: say one of them")
+        raise ConfigError("-4 and -6: use only one of them")
     return 4 if ipv4 else 6 if ipv6 else None
 
 

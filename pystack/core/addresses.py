@@ -387,5 +387,7 @@ def parse_host_address(text: str) -> tuple[Ip, Prefix]:
     if not is_usable_source(address) or is_loopback(address):
         raise ConfigError(f"{text!r} cannot be the address of a host")
     if prefix.has_broadcast and address in (prefix.network, prefix.broadcast):
-        raise ConfigError(f"{text!r} is the network's own or its broadcast address, not a host's")
+        raise ConfigError(
+            f"{text!r} is the network's own or its broadcast address, not that of a host"
+        )
     return address, prefix

@@ -93,7 +93,9 @@ class PipeConfig:
         if self.seed is not None and self.seed < 0:
             raise ConfigError(f"a seed of {self.seed} is below 0")
         if self.mtu_bytes is not None and self.mtu_bytes < MIN_MTU_BYTES:
-            raise ConfigError(f"an MTU of {self.mtu_bytes} is below IPv4's least, {MIN_MTU_BYTES}")
+            raise ConfigError(
+                f"an MTU of {self.mtu_bytes} is below IPv4's minimum, {MIN_MTU_BYTES}"
+            )
         if self.cell_overhead_bytes and not self.cell_bytes:
             raise ConfigError("cell_overhead is of each cell: give cell_size")
 

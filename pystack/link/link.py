@@ -78,7 +78,7 @@ class Link:
         is_whole = isinstance(mtu_bytes, int)
         if not is_whole or not MIN_MTU_BYTES <= mtu_bytes <= MAX_PACKET_BYTES:
             raise ConfigError(
-                f"an MTU of {mtu_bytes!r} bytes is not possible: IPv4 wants {MIN_MTU_BYTES} to "
+                f"an MTU of {mtu_bytes!r} bytes is not possible: IPv4 needs {MIN_MTU_BYTES} to "
                 f"{MAX_PACKET_BYTES}"
             )
         self.name = name

@@ -73,7 +73,7 @@ class AdvertiseConfig:
         if self.preference not in (-1, 0, 1):
             raise ConfigError(f"a router's preference is -1, 0 or 1, not {self.preference}")
         if self.mtu_bytes and self.mtu_bytes < ipv6.MIN_MTU_BYTES:
-            raise ConfigError(f"an MTU of IPv6 is 1280 at least, not {self.mtu_bytes}")
+            raise ConfigError(f"an IPv6 MTU is at least 1280, not {self.mtu_bytes}")
         if not 0 <= self.preferred_s <= self.valid_s <= nd.FOR_EVER:
             raise ConfigError(
                 "a prefix is valid for 0 to 2**32 - 1 s, and preferred for no longer than that, "
@@ -81,7 +81,7 @@ class AdvertiseConfig:
             )
         for text in (*(self.prefixes or ()), *self.routes):
             if not parse_prefix(text).is_v6:
-                raise ConfigError(f"{text!r} is no prefix of IPv6")
+                raise ConfigError(f"{text!r} is not an IPv6 prefix")
         for text in self.name_servers:
             parse_ip6(text)
 

@@ -62,7 +62,7 @@ def parse_subnets(
         if not is_usable_source(block.network + v6) or is_loopback(block.network + v6):
             raise ConfigError(f"no host can have an address of the subnet {text}")
         if v6 and is_link_local(block.network):
-            raise ConfigError(f"{text} is for a link alone: no router passes it on")
+            raise ConfigError(f"{text} is for a link alone: no router forwards it")
         found.append(block)
     return tuple(found)
 

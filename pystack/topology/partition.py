@@ -20,7 +20,7 @@ class Partition:
 
     def __init__(self, groups: Sequence[Sequence[Node]], changed: Callable[[], None]) -> None:
         if len(groups) < 2 or not all(groups):
-            raise ConfigError("a partition parts two groups or more, and none of them empty")
+            raise ConfigError("a partition separates two or more groups, none of them empty")
         self.groups = [tuple(group) for group in groups]
         self.active = True
         self._changed = changed

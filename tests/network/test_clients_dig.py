@@ -145,14 +145,14 @@ def test_a_host_of_a_lab_asks_its_own_server(dig: Here, tmp_path: Path) -> None:
     status, lines, said = dig("bare", "+short", "--lab", lab)
     assert (status, lines, said) == (0, ["10.0.0.3"], "")
     status, _, said = dig("bare", "--lab", lab, "--from", "bare")
-    assert (status, said) == (2, "pystack: bare has no name server: say which to ask\n")
+    assert (status, said) == (2, "pystack: bare has no name server: name one to ask\n")
     assert dig("bare", "+short", "@ns1", "--lab", lab, "--from", "bare")[1] == ["10.0.0.3"]
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "no name is given that is to be asked for"),
+        ((), "no name to look up was given"),
         (("x", "y"), "'y' is no type, and there is a name to ask for already"),
         (("x", "+shrt"), "there is no +shrt; did you mean '+short'?"),
         (("x", "+time=0"), "+time=0: it takes a number"),

@@ -319,7 +319,7 @@ def test_a_name_that_none_can_be_is_trouble_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["b", "--lab", "LAB", "--from", "s"], "--from s: it is a switch, and no host of ours"),
+        (["b", "--lab", "LAB", "--from", "s"], "--from s: it is a switch, not a pystack host"),
         (["b", "--lab", "LAB", "--from", "aa"], "has no such host; did you mean 'a'?"),
         (["b", "--lab", "LAB", "--delay", "1ms"], "--delay is for --via or a virtual link; the"),
         (["b", "--lab", "LAB", "--via", "tap0"], "--via and --lab are two places"),
@@ -328,7 +328,7 @@ def test_a_name_that_none_can_be_is_trouble_too(tmp_path: Path) -> None:
         (["b", "--gateway", "10.0.0.1"], "--gateway is for --via; the client is on a virtual link"),
         (["b", "--dela", "1ms"], "No such option: --dela"),
         (["b", "--delay", "soon"], "delay = 'soon' is not possible"),
-        (["b", "-c", "0"], "-c 0: at least one request is to be sent"),
+        (["b", "-c", "0"], "-c 0: at least one request must be sent"),
         (["b", "-i", "x"], "'x' is not a time"),
         (["b", "--serve", "htp"], "there is no service 'htp'; did you mean 'http'?"),
         (["10.0.0.255"], "10.0.0.255 is no host's address in 10.0.0.0/24"),

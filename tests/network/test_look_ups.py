@@ -300,7 +300,7 @@ def test_dig_says_all_that_there_is_and_keeps_nothing() -> None:
             assert w.client.counters["dns_cache_hits"] == 0
             with pytest.raises(pystack.ConfigError, match="no type"):
                 await w.client.dig(WWW, "B")
-            with pytest.raises(pystack.ConfigError, match="say which to ask"):
+            with pytest.raises(pystack.ConfigError, match="name one to ask"):
                 await w.net.hosts["web"].dig(WWW)
             with pytest.raises(TimeoutError, match=r"no answer from .*:54 to 2 queries"):
                 await w.client.dig(WWW, server="10.0.0.80:54", attempts=2)

@@ -89,7 +89,7 @@ def read_request(
         if not _is_kind(kind):
             raise ConfigError(f"-t {kind}: there is no such type of records")
     if not said.name:
-        raise ConfigError("no name is given that is to be asked for")
+        raise ConfigError("no name to look up was given")
     if port is not None:
         said.fields["port"] = port
     more = () if reverse is None else ("-x", reverse)

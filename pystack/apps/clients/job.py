@@ -60,7 +60,7 @@ class GetOptions:
             ("--max-time", self.max_time_s),
         ):
             if seconds is not None and not seconds > 0:
-                raise ConfigError(f"{name} {seconds:g}: it is to be longer than nothing")
+                raise ConfigError(f"{name} {seconds:g}: it must be longer than 0")
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ class PingOptions:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.count is not None and self.count < 1:
-            raise ConfigError(f"-c {self.count}: at least one request is to be sent")
+            raise ConfigError(f"-c {self.count}: at least one request must be sent")
         if not self.interval_s >= 0.001:
             raise ConfigError(f"-i {self.interval_s:g}: the least interval is 1 ms")
         if not 0 <= self.size_bytes <= reach.MAX_PAYLOAD_BYTES:

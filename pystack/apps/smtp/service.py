@@ -111,4 +111,4 @@ def _domain(text: str) -> str:
             return text.lower()
     except SyntaxTroubleError:
         pass
-    raise ConfigError(f"{text!r} is no domain whose mail could be taken; '*' is any")
+    raise ConfigError(f"{text!r} is not a domain whose mail could be accepted; '*' is any")

@@ -90,7 +90,7 @@ class Attached:
         if lab.driver.is_virtual and real_time:
             raise ConfigError(
                 f"{self.kind} lives in real time, and this network in virtual time: run the "
-                "program with trio.run in place of pystack.run"
+                "program with trio.run instead of pystack.run"
             )
         self.station = lab.station(name, address=addresses[0], address6=addresses[1])
         self._lab = lab

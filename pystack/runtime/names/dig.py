@@ -109,7 +109,7 @@ async def dig(
     question = _question(name, kind)
     if server is None:
         if host.dns is None:
-            raise ConfigError(f"{host.name} has no name server: say which to ask")
+            raise ConfigError(f"{host.name} has no name server: name one to ask")
         server = host.dns.servers[0]
     config = ResolverConfig(
         servers=(server,),

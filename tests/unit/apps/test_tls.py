@@ -146,11 +146,11 @@ def _of_another(folder: Path) -> None:
         (lambda f: (f / "cert.pem").write_text("x"), {}, "no certificate in PEM in .*cert.pem"),
         (lambda f: (f / "key.pem").write_bytes(b"\0"), {}, "no private key in PEM in .*key.pem"),
         (_encrypted, {}, "private key in .*key.pem is encrypted"),
-        (_of_another, {}, "are of no use: key values mismatch"),
+        (_of_another, {}, "cannot be used: key values mismatch"),
         (
             lambda f: (f / "cert.pem").write_text("-----BEGIN CERTIFICATE-----\nx\n"),
             {},
-            "are of no use: ",
+            "cannot be used: ",
         ),
         (_nothing, {"ca": Path("ca.pem")}, "ca is for a certificate that is made"),
         (_nothing, {"names": ("x.test",)}, "names is for a certificate that is made"),

@@ -17,7 +17,7 @@ def test_nothing_real_joins_a_network_in_virtual_time(add: str, what: str) -> No
                 getattr(net, add)("thing")
             assert str(caught.value) == (
                 f"{what} lives in real time, and this network in virtual time: run the program "
-                "with trio.run in place of pystack.run"
+                "with trio.run instead of pystack.run"
             )
             # Nor is half of it there: the name is free.
             net.host("thing")
