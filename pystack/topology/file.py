@@ -50,10 +50,11 @@ from pystack.topology.toml_places import Path
 
 _SUBNETS: Final = ("ip", "subnet", "subnet6")
 _ADDRESSES: Final = ("address", "address6")
+_HOST_WORDS: Final = ("congestion", "dns", "routes", "serve", "programs", "restart")
 _TOP: Final = ("seed", *_SUBNETS, "observe", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "host": (*_ADDRESSES, "congestion", "dns", "routes", "serve", "programs", "restart"),
-    "router": (*_ADDRESSES, "congestion", "dns", "routes", "serve", "programs", "restart"),
+    "host": (*_ADDRESSES, *_HOST_WORDS, "autoconfigure"),
+    "router": (*_ADDRESSES, *_HOST_WORDS, "advertise"),
     "switch": ("ageing", "table_entries"),
     "tap": _ADDRESSES,
     "namespace": (*_ADDRESSES, "dns", "programs"),
@@ -157,9 +158,17 @@ class _Reader:
             routes=tuple(self._routes((*path, "routes"), table.get("routes", []))),
             serve=tuple(self._named((*path, "serve"), table.get("serve", []))),
             programs=tuple(self._programs((*path, "programs"), kind, table.get("programs", []))),
+            autoconfigure=self._about_ip6(path, "autoconfigure", table),
+            advertise=self._about_ip6(path, "advertise", table),
             restart=self._doc.switch((*path, "restart"), table.get("restart", True)),
             line=self._doc.line(path),
         )
+
+    def _about_ip6(self, path: Path, word: str, table: Mapping[str, object]) -> bool:
+        wanted = self._doc.switch((*path, word), table.get(word, False))
+        if wanted and self._doc.root.get("ip") == "4":
+            self._doc.fail((*path, word), f"{word} is about IPv6, and the network has IPv4 alone")
+        return wanted
 
     def _further(self, path: Path, kind: str, table: Mapping[str, object]) -> dict[str, object]:
         words = {key: table[key] for key in ("ageing", "table_entries", "port") if key in table}

@@ -47,6 +47,8 @@ class NodeSpec:
     # services: as `pystack up --serve` takes them, or their names and words
     serve: tuple[str | Words, ...] = ()
     programs: tuple[ProgramSpec, ...] = ()
+    autoconfigure: bool = False  # a host: it takes what IPv6 routers offer
+    advertise: bool = False  # a router: it offers what IPv6 hosts need
     restart: bool = True  # what ran when its power went runs again when that comes back
     line: int
 

@@ -103,3 +103,8 @@ async def sends_mail(host: pystack.Host, server: str, port: int, recipient: str)
         while b"354" not in received or received.count(b"\n") < 12:
             received += await stream.receive_some()
         print(received.decode().splitlines()[-1])
+
+
+async def addresses_after(host: pystack.Host, seconds: float) -> None:
+    await trio.sleep(seconds)
+    print(host.name, *host.addresses)

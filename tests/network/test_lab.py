@@ -246,3 +246,23 @@ def test_a_wrong_word_of_a_service_is_told_before_anything_runs(
     assert done.returncode == 2
     assert complaint in done.stderr
     assert "lab.toml:" in done.stderr
+
+
+def test_a_host_of_a_lab_takes_what_its_router_offers(run: Run) -> None:
+    lines = run(
+        """
+ip = "6"
+seed = 7
+[routers.r]
+advertise = true
+[hosts.a]
+autoconfigure = true
+programs = [{ run = "lab_programs_for_tests:addresses_after", args = [5] }]
+[[links]]
+between = ["r", "a"]
+"""
+    )
+    own = lines[-1].split()
+    assert own[:2] == ["a", "fd00::2"]
+    assert [text.partition("::")[0] for text in own[2:]].count("fe80") == 1
+    assert len([text for text in own if text.startswith("fd00:")]) == 2  # one of its own making

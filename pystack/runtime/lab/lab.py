@@ -30,7 +30,7 @@ from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
-from pystack.runtime.host import Host
+from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Namespace
 from pystack.runtime.network import Network
 from pystack.runtime.network_link import NetworkLink
@@ -178,6 +178,12 @@ class _Lab:
                 for observer in (*self._spec.observe, *self._options.observe):
                     net.observe(observer, say=self._on_line)
             net.settle()
+            for node in self._spec.nodes.values():
+                host = net.hosts.get(node.name)
+                if node.advertise and isinstance(host, Router):
+                    host.advertise()
+                if node.autoconfigure and host is not None:
+                    host.autoconfigure()
             for node in self._spec.nodes.values():
                 await self._start_served(net, node)
             for node in self._spec.nodes.values():

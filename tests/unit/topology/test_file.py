@@ -131,6 +131,14 @@ def test_a_file_says_which_ip_versions_there_are() -> None:
             "bits set below its mask",
         ),
         ("10.1.1.254/24", "fd00::1/64", 8, "say it by address6"),
+        ("[hosts.server]", "[hosts.server]\nadvertise = true", 14, "no word 'advertise'"),
+        ("[hosts.server]", "[hosts.server]\nautoconfigure = 1", 14, "must be true or false"),
+        (
+            'subnet = "10.1.0.0/24"',
+            "ip = '4'\n[hosts.x]\nautoconfigure = true",
+            4,
+            "autoconfigure is about IPv6, and the network has IPv4 alone",
+        ),
     ],
 )
 def test_the_line_of_a_wrong_version_is_told(
