@@ -36,7 +36,6 @@ _OPT_WSCALE: Final = 4
 _OPT_ECN: Final = 8
 _OPT_ECN_SEEN: Final = 16
 _OPT_SYN_DATA: Final = 32
-_HEADERS_BYTES: Final = 40
 _WORD: Final = 0xFFFFFFFF
 _LONG: Final = (1 << 64) - 1
 # In the struct's order, by Linux's names without their tcpi_; `scales` are two half bytes.
@@ -112,14 +111,14 @@ _WITHOUT: Final = frozenset(
 )
 
 
-def pack_tcp_info(info: TcpInfo) -> bytes:
-    """Return the struct as getsockopt(2) gives it."""
-    return _STRUCT.pack(*_bytes(info), *_words(info), *_longs(info))
+def pack_tcp_info(info: TcpInfo, headers_bytes: int) -> bytes:
+    """Return the struct as getsockopt(2) gives it; `headers_bytes`: those of IP and TCP."""
+    return _STRUCT.pack(*_bytes(info), *_words(info, headers_bytes), *_longs(info))
 
 
-def known_fields(info: TcpInfo) -> dict[str, int]:
+def known_fields(info: TcpInfo, headers_bytes: int = 40) -> dict[str, int]:
     """Return the struct's fields by name (without tcpi_), but those that have no counterpart."""
-    values = zip(_NAMES, (*_bytes(info), *_words(info), *_longs(info)), strict=True)
+    values = zip(_NAMES, (*_bytes(info), *_words(info, headers_bytes), *_longs(info)), strict=True)
     return {name: value for name, value in values if name not in _WITHOUT}
 
 
@@ -137,7 +136,7 @@ def _bytes(info: TcpInfo) -> tuple[int, ...]:
     )
 
 
-def _words(info: TcpInfo) -> tuple[int, ...]:
+def _words(info: TcpInfo, headers_bytes: int) -> tuple[int, ...]:
     mss = max(info.snd_mss_bytes, 1)
     return (
         _us(info.rto_s),
@@ -153,7 +152,7 @@ def _words(info: TcpInfo) -> tuple[int, ...]:
         0,  # last_ack_sent
         0,  # last_data_recv
         0,  # last_ack_recv
-        info.rcv_mss_bytes + _HEADERS_BYTES,  # pmtu
+        info.rcv_mss_bytes + headers_bytes,  # pmtu
         info.rcv_wnd_bytes,  # rcv_ssthresh
         _us(info.srtt_s),
         _us(info.rttvar_s),

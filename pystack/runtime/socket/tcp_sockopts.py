@@ -222,7 +222,7 @@ def read(key: Key, config: TcpConfig, conn: Connection | None) -> int | str | by
         case numbers.TCP_WINDOW_CLAMP:
             return config.window_clamp_bytes or conn.tcb.rcv_buf_max_bytes
         case numbers.TCP_INFO:
-            return pack_tcp_info(conn.info())
+            return pack_tcp_info(conn.info(), conn.tcb.sizes.headers_bytes)
         case numbers.TCP_QUICKACK:
             return int(not conn.tcb.ping_pong)
     return None
