@@ -131,7 +131,7 @@ def test_a_service_is_served_on_a_host_by_its_name_and_words(tmp_path: Path) -> 
                     statuses.append(int((await stream.receive_some()).split()[1]))
             with pytest.raises(OSError, match="TCP port 80 is taken on server"):
                 await pystack.serve(server, "http")
-            with pytest.raises(pystack.ConfigError, match="nothing is named"):
+            with pytest.raises(pystack.ConfigError, match="no service was named"):
                 await pystack.serve(server)
             with pytest.raises(pystack.ConfigError, match="no word 'rot'; did you mean 'root'"):
                 await pystack.serve(server, "http:81", rot="x")  # type: ignore[call-arg]
