@@ -25,6 +25,7 @@ from typing import Final
 import trio
 
 from pystack.apps.world import of_this_run
+from pystack.runtime.names.zones import owner_of
 
 BULK_BYTES_A_UNIT: Final = 128 * 1024  # of what is only moved
 # So little that who goes on takes no more of a round than somebody else's brief connection does,
@@ -43,8 +44,8 @@ class Turn:
     __slots__ = ("_address", "_next_units", "_rounds", "_turns", "_used_units", "moved_bytes")
 
     def __init__(self, address: str = "") -> None:
-        """`address`: of the peer; those of one address share its part."""
-        self._address = address
+        """`address`: of the peer; those of one address (of IPv6, of its /64) share its part."""
+        self._address = owner_of(address)
         self._turns = of_this_run(_turns, _told_of_rounds)
         self._used_units = 0
         self._next_units = 0  # what was reserved last

@@ -133,10 +133,9 @@ class OwnAddresses:
             self._renew(stable, said, now)
             self._renew_temporary(stable, now)
             return
-        if not said.valid_s:
-            return
-        if sum(own.is_automatic for own in self._interface.addresses) >= ADDRESSES:
-            self._host.counters.add("nd_too_many_addresses")
+        if not said.valid_s or (prefix, False) in self._retries:
+            return  # nothing to make, or the next one is to be tried in a moment
+        if self._have_all():
             return
         valid_until, preferred_until = until(said.valid_s, now), until(said.preferred_s, now)
         self._make(prefix, valid_until, preferred_until, now)
@@ -202,6 +201,8 @@ class OwnAddresses:
             )
 
         key = own.prefix, own.is_temporary
+        if key in self._retries:
+            self._retries[key].cancel()  # one in place of both
         self._retries[key] = self._host.scheduler.call_at(now + RETRY_DELAY_S, again)
         return "nd_duplicate_address"
 
@@ -290,6 +291,17 @@ class OwnAddresses:
             new = "" if gone else own.state.value
             host.notify(AddressChanged(now, host.name, self._interface.name, text, old, new))
 
+    def _have_all(self) -> bool:
+        """Tell whether there are as many addresses of routers' prefixes as there may be.
+
+        Those that are to be tried next count too: whoever says that all are taken makes no room.
+        """
+        made = sum(own.is_automatic for own in self._interface.addresses)
+        have_all = made + len(self._retries) >= ADDRESSES
+        if have_all:
+            self._host.counters.add("nd_too_many_addresses")
+        return have_all
+
     def _stable(self, prefix: Prefix) -> InterfaceAddress | None:
         """Return the address that was made of a router's prefix; None: there is none."""
         own = (each for each in self._interface.addresses if each.prefix == prefix)
@@ -322,14 +334,13 @@ class OwnAddresses:
         config = self._host.discovery.config
         # The desynchronizing factor is 0.4 of it at most (section 3.8).
         preferred_s = config.temp_preferred_s * (1 - self._rng.uniform(0.0, 0.4))
+        preferred_until = min(preferred_until, now + preferred_s)
+        # Section 3.4 (5): not one that would have a successor at once, nor one too many
+        if preferred_until - now <= self._regen_advance_s or self._have_all():
+            return
+        valid_until = min(valid_until, now + config.temp_valid_s)
         temporary = _Temporary(now, preferred_s)
-        self._make(
-            prefix,
-            min(valid_until, now + config.temp_valid_s),
-            min(preferred_until, now + preferred_s),
-            now,
-            temporary=temporary,
-        )
+        self._make(prefix, valid_until, preferred_until, now, temporary=temporary)
 
     def _renew_temporary(self, stable: InterfaceAddress, now: float) -> None:
         """Let temporary addresses live no longer than their prefix, nor than they may at all."""
@@ -353,10 +364,13 @@ class OwnAddresses:
 
     def _renewal_at(self, own: InterfaceAddress) -> float:
         """Return when a successor is due: REGEN_ADVANCE before the end (section 3.8)."""
+        return own.preferred_until - self._regen_advance_s
+
+    @property
+    def _regen_advance_s(self) -> float:
         assert self._interface.neighbors is not None
         retrans_s = self._interface.neighbors.timing6.retrans_s
-        transmits = self._host.discovery.config.dad_transmits
-        return own.preferred_until - (2.0 + RETRIES * transmits * retrans_s)
+        return 2.0 + RETRIES * self._host.discovery.config.dad_transmits * retrans_s
 
 
 def until(lifetime_s: int, now: float) -> float:

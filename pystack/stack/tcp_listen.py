@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip
 from pystack.stack import egress
+from pystack.stack.path_mtus import sizes_to
 from pystack.stack.ports import Shares, locals_of, names_one
 from pystack.stack.tcp_open import Opener, fields_of
 from pystack.stack.tcp_ports import Binding
@@ -19,7 +20,7 @@ from pystack.tcp.listener import Listener
 from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
-from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, Tcb
+from pystack.tcp.tcb import Tcb
 from pystack.wire import tcp, tcp_options
 from pystack.wire.headers import pack_ends
 from pystack.wire.packet import Packet
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # When SYN-ACKs that nobody answers are given up early: as Linux's reqsk_timer_handler
 _CALM: Final = 8
 _SHED_RETRIES: Final = 2
+_ANSWERS: Final = 1024  # that are remembered; when that many are, all are forgotten
 
 
 class Listeners:
@@ -51,11 +53,12 @@ class Listeners:
 
     def __init__(self, host: Host, table: TcpTable, opener: Opener) -> None:
         self._cookie_key = opener.secret(b"syn cookies")
-        # What SYN-ACKs with cookies say beside their numbers, by what SYNs ask for: with the MTU
-        # and the configuration that were last used
-        self._cookie_answers: tuple[
-            tuple[int, TcpConfig] | None, dict[syn_cookie.Asked, syn_cookie.Answer]
-        ] = (None, {})
+        # What SYN-ACKs with cookies say beside their numbers, by what SYNs ask for: with the
+        # configuration that was last used
+        self._cookie_answers: tuple[TcpConfig | None, dict[syn_cookie.Asked, syn_cookie.Answer]] = (
+            None,
+            {},
+        )
         self._host = host
         self._table = table
         self._opener = opener
@@ -314,13 +317,15 @@ class Listeners:
         local, local_port, remote, remote_port = ends
         theirs = tcp_options.parse(segment.options)
         name = pack_ends(remote, local, remote_port, local_port)
-        mss = theirs.mss or DEFAULT_SEND_MSS_BYTES
+        sizes, way = sizes_to(remote), find_way(host, route, local, remote)
+        mss = theirs.mss or sizes.default_mss
         cookie = syn_cookie.make(self._cookie_key, name, segment.seq, mss, now)
         config = listener.config(table.config)
-        asked = syn_cookie.Asked.by(segment, theirs, config, pressed=table.shared.memory.pressed)
-        where = route.interface.mtu_bytes, config
-        if self._cookie_answers[0] != where:
-            self._cookie_answers = where, {}
+        mtu_mss = way.mtu_bytes - sizes.headers_bytes
+        pressed = table.shared.memory.pressed
+        asked = syn_cookie.Asked.by(segment, theirs, config, mtu_mss, pressed=pressed)
+        if self._cookie_answers[0] != config or len(self._cookie_answers[1]) >= _ANSWERS:
+            self._cookie_answers = config, {}
         known = self._cookie_answers[1]
         answer = known.get(asked)
         if answer is None:  # a connection says once what it would answer
@@ -330,7 +335,6 @@ class Listeners:
         listener.cookie_sent_at = now
         host.counters.add("tcp_syn_cookies_sent")
         syn_ack = answer.segment(segment, theirs, cookie, clock)
-        way = find_way(host, route, local, remote)
         if way.is_v6:  # with the flow label that all of the connection has
             way = self._opener.way(route, *ends)
         egress.send_segment(host, way, syn_ack, now, fields_of(config))

@@ -22,8 +22,12 @@ from pystack.wire.tcp_options import TcpOptions
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
 
-# The MSS is rounded down to one of these; as Linux, whose choice is from measured SYNs.
+# The MSS is rounded down to one of these; as Linux, whose choice is from measured SYNs. By the
+# bytes of two ends, of either version of IP; those of IPv6 are of the least MTU, a tunnel's,
+# Ethernet's, and that of jumbo frames.
 MSS_BYTES: Final = (536, 1300, 1440, 1460)
+MSS6_BYTES: Final = (1220, 1420, 1440, 8940)
+_ENDS4_BYTES: Final = 12
 PERIOD_S: Final = 60.0  # the clock in a cookie
 MAX_AGE: Final = 2  # periods: a cookie is good for one to two minutes
 VALID_S: Final = PERIOD_S * MAX_AGE  # after the last one was sent, none can be good
@@ -39,7 +43,7 @@ _ECN_SETUP: Final = ECE | CWR  # RFC 3168 section 6.1.1
 
 def make(key: bytes, ends: bytes, irs: int, mss: int, now: float) -> int:
     """Return the initial sequence number that answers a SYN. `ends`: both addresses and ports."""
-    index = max((at for at, known in enumerate(MSS_BYTES) if known <= mss), default=0)
+    index = max((at for at, known in enumerate(_known(ends)) if known <= mss), default=0)
     period = int(now // PERIOD_S)
     tag = _tag(key, ends, irs, period) + index & _TAG_MASK
     # The peer's number keeps ours growing as theirs does (RFC 9293 section 3.4.1).
@@ -54,12 +58,18 @@ def check(key: bytes, ends: bytes, irs: int, cookie: int, now: float) -> int | N
     if age >= MAX_AGE:
         return None
     index = rest - _tag(key, ends, irs, period - age) & _TAG_MASK
-    return MSS_BYTES[index] if index < len(MSS_BYTES) else None
+    known = _known(ends)
+    return known[index] if index < len(known) else None
+
+
+def _known(ends: bytes) -> tuple[int, ...]:
+    return MSS_BYTES if len(ends) == _ENDS4_BYTES else MSS6_BYTES
 
 
 class Asked(NamedTuple):
     """What of a SYN, and of our own state, decides what its SYN-ACK says."""
 
+    mtu_mss: int  # what of a segment the link takes, which is less of IPv6
     timestamps: bool
     sack: bool
     scaled: bool
@@ -68,17 +78,19 @@ class Asked(NamedTuple):
     pressed: bool  # for memory: the window is small
 
     @classmethod
-    def by(cls, syn: Segment, theirs: TcpOptions, config: TcpConfig, *, pressed: bool) -> Asked:
+    def by(
+        cls, syn: Segment, theirs: TcpOptions, config: TcpConfig, mtu_mss: int, *, pressed: bool
+    ) -> Asked:
         """Return that of one SYN.
 
         Where the peer has no timestamps there is no place for its other options, and so they are
         not answered.
         """
         if theirs.timestamps is None or not config.timestamps:
-            return cls(False, False, False, SYN, 0, pressed)
+            return cls(mtu_mss, False, False, False, SYN, 0, pressed)
         scaled = theirs.wscale is not None
         flags = syn.flags & (SYN | _ECN_SETUP)
-        return cls(True, theirs.sack_permitted, scaled, flags, syn.ecn, pressed)
+        return cls(mtu_mss, True, theirs.sack_permitted, scaled, flags, syn.ecn, pressed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,7 @@ def answer(conn: Connection, syn: Segment, theirs: TcpOptions, now: float) -> An
 
     So what is offered is decided in one place, and found out once.
     """
-    asked = Asked.by(syn, theirs, conn.config, pressed=False)
+    asked = Asked.by(syn, theirs, conn.config, 0, pressed=False)
     offered = theirs if asked.timestamps else TcpOptions(mss=theirs.mss)
     alike = Segment(
         syn.src_port, syn.dst_port, syn.seq, 0, asked.flags, syn.wnd, tcp_options.pack(offered), b""

@@ -12,6 +12,7 @@ from tftp_client import TftpError
 
 import pystack
 from pystack.apps.tftp import packets
+from pystack.core.addresses import parse_ip6, parse_prefix
 
 Program = Callable[[pystack.Host, pystack.Host], Awaitable[None]]
 TEXT = Random(1).randbytes(5000)
@@ -253,6 +254,23 @@ def test_somebody_who_was_never_heard_gets_little(root: Path) -> None:
         # 8 transfers at once of one address; what they send is bounded by bytes besides.
         assert server.counters["tftp_transfers_refused"] > 20
         assert server.counters["udp_datagrams_out"] < 100
+
+    run(root, program)
+
+
+def test_a_network_full_of_addresses_has_no_more_transfers_than_one(root: Path) -> None:
+    async def program(client: pystack.Host, server: pystack.Host) -> None:
+        request = packets.pack_request(packets.Request(False, b"text", "octet", {}))
+        interface, block = client.stack.interfaces[1], parse_prefix("fd00::/64")
+        async with AsyncExitStack() as ports:
+            for number in range(0x100, 0x132):  # one /64
+                address = f"fd00::{number:x}"
+                client.stack.add_address(interface, parse_ip6(address), block)
+                opening = client.open_udp_socket(host=address)
+                socket = await ports.enter_async_context(await opening)
+                await socket.send_to(request, (server.address6, 69))
+                await trio.sleep(0.01)
+        assert server.counters["tftp_transfers_refused"] == 42
 
     run(root, program)
 

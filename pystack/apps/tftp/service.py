@@ -28,9 +28,10 @@ from pystack.apps.tree import Tree, join_path
 from pystack.apps.troubles import in_words, own_fault
 from pystack.core.errors import WireError
 from pystack.runtime.host import Host
+from pystack.runtime.names.zones import owner_of
 
 MAX_TRANSFERS: Final = 64
-MAX_TRANSFERS_OF_ONE: Final = 8  # of one address
+MAX_TRANSFERS_OF_ONE: Final = 8  # of one address, of IPv6 one /64
 MAX_LINGERING: Final = 256  # transfers that are done, and whose last answer may be asked for again
 MAX_FILE_BYTES: Final = 4 * 1024**3  # to be taken
 
@@ -65,7 +66,7 @@ class Tftp(Service):
         self._socket: SendingSocket | None = None  # None: not served yet
         self._nursery: trio.Nursery | None = None
         self._transfers: dict[_Peer, Conversation] = {}  # in the order of their coming
-        self._of_address: Counter[str] = Counter()
+        self._of_owner: Counter[str] = Counter()
         self._lingering = 0
         self._excess = Excess()
 
@@ -114,7 +115,7 @@ class Tftp(Service):
 
     def _has_room(self, address: str, now: float) -> bool:
         """Tell whether one more may begin; of all, one that nobody seems to want makes room."""
-        if self._of_address[address] >= MAX_TRANSFERS_OF_ONE:
+        if self._of_owner[owner_of(address)] >= MAX_TRANSFERS_OF_ONE:
             return False
         if len(self._transfers) >= MAX_TRANSFERS:
             unheard = (talk for talk in self._transfers.values() if talk.is_unheard(now))
@@ -129,7 +130,7 @@ class Tftp(Service):
     def _start(self, talk: Conversation, files: ExitStack) -> None:
         assert self._nursery is not None
         self._transfers[talk.peer] = talk
-        self._of_address[talk.peer[0]] += 1
+        self._of_owner[owner_of(talk.peer[0])] += 1
         self._nursery.start_soon(self._run, talk, files)
 
     async def _run(self, talk: Conversation, files: ExitStack) -> None:
@@ -166,9 +167,10 @@ class Tftp(Service):
         peer = talk.peer
         if self._transfers.get(peer) is talk:
             del self._transfers[peer]
-            self._of_address[peer[0]] -= 1
-            if not self._of_address[peer[0]]:
-                del self._of_address[peer[0]]
+            owner = owner_of(peer[0])
+            self._of_owner[owner] -= 1
+            if not self._of_owner[owner]:
+                del self._of_owner[owner]
 
     def _is_allowed(self, excess_bytes: int, address: str) -> bool:
         """Tell whether so much more may go to somebody who has not been heard of yet."""
