@@ -36,8 +36,7 @@ from pystack.core.addresses import (
     with_zone,
 )
 from pystack.core.scheduler import Scheduler
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import FrameSink
+from pystack.link.port import FrameSink, LoopbackPort
 from pystack.stack import (
     autoconf,
     discovery,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from pystack.core.explanations import explanations
+from pystack.core.counters import explanations
 from pystack.link.words import WORDS
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"

@@ -16,8 +16,7 @@ from pystack.core.addresses import (
     parse_ip4,
 )
 from pystack.core.scheduler import Scheduler
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import FrameSink
+from pystack.link.port import FrameSink, LoopbackPort
 from pystack.observe.observer import Dropped, Event, NeighborChanged
 from pystack.stack.groups import UNSOLICITED_REPORT_INTERVAL_S
 from pystack.stack.host import Host

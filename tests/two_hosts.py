@@ -15,8 +15,7 @@ from pystack.core.addresses import (
 from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import Port
+from pystack.link.port import LoopbackPort, Port
 from pystack.observe.observer import Dropped, Event, FrameSeen
 from pystack.stack.host import Host
 from pystack.stack.ports import ANY

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
+from pystack.apps.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.world import utc_now
 from pystack.core.errors import ConfigError
 

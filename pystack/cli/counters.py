@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pystack.core.counters import explanations
 from pystack.core.errors import ConfigError
-from pystack.core.explanations import explanations
 from pystack.core.suggest import nearest
 
 

@@ -24,11 +24,10 @@ from pystack.apps.clients.desk import (
 )
 from pystack.apps.clients.getting import Getter, load
 from pystack.apps.clients.job import GetOptions
-from pystack.apps.clients.transfer import Transfer
+from pystack.apps.clients.transfer import Transfer, as_dict, written_out
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.clients.url import Url
 from pystack.apps.clients.worlds import Server
-from pystack.apps.clients.write_out import as_dict, written_out
 from pystack.apps.words import TLS_SERVICES
 from pystack.cli.vantage import Vantage, Way, standing, to_stderr
 from pystack.cli.words import Option, Words, bare_seconds, ip_version, takes

@@ -9,8 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from pystack.apps.hosting import check_services, start_services
-from pystack.cli.observe import Observe, checked
 from pystack.cli.output import Lines, interruptible, reader_is_gone
+from pystack.cli.words import Observe, checked
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s

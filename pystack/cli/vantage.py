@@ -29,8 +29,7 @@ from pystack.apps.clients.worlds import (
 from pystack.apps.hosting import start_services
 from pystack.apps.service import parse_serve
 from pystack.apps.words import check_use
-from pystack.cli.observe import checked
-from pystack.cli.words import NETEM, SERVICES, TAP, Option, Words, takes
+from pystack.cli.words import NETEM, SERVICES, TAP, Option, Words, checked, takes
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest

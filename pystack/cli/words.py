@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import typer
 
@@ -22,6 +22,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.units import parse_time_s
 from pystack.dns.faults import WORDS as FAULT_WORDS
 from pystack.link.words import WORDS, Word
+from pystack.observe.registry import OBSERVERS
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.names.zones import Version
 
@@ -159,3 +160,20 @@ def _parameter(word: str, option: Option) -> inspect.Parameter:
         default=None,
         annotation=Annotated[option.kind | None, info],
     )
+
+
+Observe: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="'NAME WORDS'",
+        help="Observer to attach: 'log packets', 'ladder', 'pcap file FILE', or one that a plug-in "
+        "adds. May be repeated.",
+    ),
+]
+
+
+def checked(observers: list[str] | None) -> tuple[str, ...]:
+    """Return what was asked for. Raises ConfigError for what there is not."""
+    for text in observers or ():
+        OBSERVERS.read(text)
+    return tuple(observers or ())

@@ -8,8 +8,7 @@ untouched where the other port takes them, else they are cut and filled here.
 from pystack.core.addresses import Mac
 from pystack.core.counters import Counters
 from pystack.core.errors import WireError
-from pystack.link.port import Port, PortBase, takes_whole
-from pystack.link.wrap import WrappedPort
+from pystack.link.port import Port, PortBase, WrappedPort, takes_whole
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
 
 

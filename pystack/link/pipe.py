@@ -26,8 +26,7 @@ from pystack.link.impair.base import CustomStage, Exit, Stage
 from pystack.link.impair.corrupt import Corrupt
 from pystack.link.impair.delay import NEVER, Propagation
 from pystack.link.impair.drop import BlackHole
-from pystack.link.impair.duplicate import Duplicate
-from pystack.link.impair.loss import LossStage
+from pystack.link.impair.loss import Duplicate, LossStage
 from pystack.link.impair.packet import Predicate
 from pystack.link.impair.slot import SlotGate
 from pystack.link.impair.trace import TraceGate

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pystack.core.counters import Counters
+from pystack.core.scheduler import Scheduler
 from pystack.wire.frame import Frame, is_burst
 
 DEFAULT_MTU_BYTES: Final = 1500  # what Ethernet carries, RFC 894
@@ -89,3 +90,48 @@ def takes_whole(port: Port, frame: Frame) -> bool:
     if len(frame) > port.gso_max_bytes:
         return False
     return not is_burst(frame) or uso_max_bytes(port) > 0
+
+
+class WrappedPort(PortBase):
+    """Passes everything on. Override `send` or `deliver` to do something with it.
+
+    What a wrapper sees are ordinary frames, with their checksums in place, unless it says that it
+    takes more (`gso_max_bytes`, `fills_checksums`).
+    """
+
+    def __init__(self, inner: Port) -> None:
+        super().__init__(inner.mtu_bytes)
+        self.inner = inner
+        inner.attach(self.deliver)
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Take a frame on its way out."""
+        self.inner.send(frame, now)
+
+    def deliver(self, frame: Frame, now: float) -> None:
+        """Take a frame on its way in."""
+        self.sink(frame, now)
+
+    def close(self) -> None:
+        """Close what is inside."""
+        super().close()
+        self.inner.close()
+
+
+MTU_BYTES: Final = 65535  # what an IP packet can be
+
+
+class LoopbackPort(PortBase):
+    """A port whose other end is itself. Nothing leaves memory, so nothing needs a checksum."""
+
+    __slots__ = ("_scheduler",)
+
+    fills_checksums = True
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__(MTU_BYTES)
+        self._scheduler = scheduler
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Bring the frame back, as an event of its own: never from inside the sender."""
+        self._scheduler.call_at(now, lambda at: self.sink(frame, at))

@@ -27,7 +27,7 @@ from pystack.core.addresses import (
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
-from pystack.link.loopback import LoopbackPort
+from pystack.link.port import LoopbackPort
 from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter

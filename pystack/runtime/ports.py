@@ -15,8 +15,7 @@ from typing import Final, Protocol, runtime_checkable
 from pystack.core.addresses import Ip, Prefix
 from pystack.core.plugins import Chosen, Group
 from pystack.core.scheduler import Scheduler
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import DEFAULT_MTU_BYTES, Port
+from pystack.link.port import DEFAULT_MTU_BYTES, LoopbackPort, Port
 from pystack.link.replay import ReplayPort, read_pcap
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.driver.driver import Driver

@@ -21,7 +21,7 @@ from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.runtime.names.zones import format_on
 from pystack.stack import ip_fields
-from pystack.tcp import send_space, urgent
+from pystack.tcp import send_buffer, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.listener import Listener
@@ -104,7 +104,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
                     raise self._broken() from error
                 if not view:
                     return
-                if send_space.must_wait(self._socket.connection):
+                if send_buffer.must_wait(self._socket.connection):
                     await self._writer.wait()
         finally:
             self._sending = False
@@ -118,7 +118,9 @@ class TcpStream(trio.abc.HalfCloseableStream):
         try:
             await trio.lowlevel.checkpoint()
             connection = self._socket.connection
-            while connection.state is not TcpState.CLOSED and not send_space.room_bytes(connection):
+            while connection.state is not TcpState.CLOSED and not send_buffer.room_bytes(
+                connection
+            ):
                 connection.write_blocked = True
                 await self._writer.wait()
                 self._check_may_send()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.tcp_events import TcpMeasured, TcpRepair
-from pystack.tcp import ack_policy, ecn, fast_open, path_mtu, send_space, timestamps
+from pystack.tcp import ack_policy, ecn, fast_open, path_mtu, send_buffer, timestamps
 from pystack.tcp.congestion.base import AckSample, LossSample
 from pystack.tcp.recovery.base import (
     BAD_SACK,
@@ -268,4 +268,4 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
     if conn.shared.watchers:
         show(conn, rtt_s)
     if conn.write_blocked:
-        send_space.wake_writer(conn)
+        send_buffer.wake_writer(conn)

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pystack.tcp import ack_policy, handshake, keepalive, output, receive_space, send_space
+from pystack.tcp import ack_policy, handshake, output, receive_buffer, send_buffer, timers
 from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
 from pystack.tcp.tcb import Timer
 
@@ -27,7 +27,7 @@ def write(conn: Connection, data: memoryview, now: float, *, more_comes: bool = 
     if conn.state not in MAY_WRITE or conn.tcb.fin_seq is not None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
     conn.tcb.more_comes = conn.tcb.unpushed = more_comes
-    size = min(send_space.room_bytes(conn), len(data))
+    size = min(send_buffer.room_bytes(conn), len(data))
     if size > 0:
         if conn.tcb.waiting_at > now:
             conn.tcb.waiting_at = now
@@ -59,7 +59,7 @@ def configure(conn: Connection, now: float, **changes: Any) -> None:  # noqa: AN
     if conn.established_at is None or conn.state is TcpState.CLOSED:
         return  # it is read when the handshake is over
     if any(name.startswith("keepalive") for name in changes):
-        keepalive.arm(conn, now)
+        timers.arm_keepalive(conn, now)
     if "congestion" in changes:
         handshake.begin_control(conn, now, syn_lost=False)
 
@@ -68,7 +68,7 @@ def read(conn: Connection, max_bytes: int, now: float) -> bytes:
     """RECEIVE: give what is in order, and tell the peer of the room where it should know."""
     data = conn.receive_buffer.read(max_bytes)
     if data and conn.state in MAY_RECEIVE:
-        receive_space.user_has_read(conn, now)
+        receive_buffer.user_has_read(conn, now)
         ack_policy.data_was_read(conn)
     return data
 

@@ -25,18 +25,16 @@ from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import unopened_control
 from pystack.tcp.events import Event, Signal
 from pystack.tcp.fast_open import FastOpen
-from pystack.tcp.info import TcpInfo
+from pystack.tcp.info import TcpInfo, snapshot
 from pystack.tcp.pacing import Pacer
 from pystack.tcp.rate import RateEstimator
 from pystack.tcp.receive_buffer import ReceiveBuffer
-from pystack.tcp.recovery.base import LossRecovery
+from pystack.tcp.recovery.base import UNOPENED, LossRecovery
 from pystack.tcp.recovery.prr import Prr
-from pystack.tcp.recovery.unopened import UNOPENED
 from pystack.tcp.rtt import RttEstimator
 from pystack.tcp.send_buffer import SendBuffer
 from pystack.tcp.seq import HALF, MASK
 from pystack.tcp.shared import Shared
-from pystack.tcp.snapshot import snapshot
 from pystack.tcp.states import LEGAL, TcpState
 from pystack.tcp.tcb import SIZES4, IpSizes, Tcb
 from pystack.wire.tcp import Segment

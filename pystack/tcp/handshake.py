@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import acks, ecn, fast_open, keepalive, negotiation, receive_space, text
+from pystack.tcp import acks, ecn, fast_open, negotiation, receive_buffer, text, timers
 from pystack.tcp.congestion.base import Opening
 from pystack.tcp.congestion.registry import congestion_control
 from pystack.tcp.events import Signal
@@ -142,7 +142,7 @@ def established(conn: Connection, now: float) -> None:
     elif tcb.snd_nxt > tcb.snd_una:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     if conn.config.keepalive:
-        keepalive.arm(conn, now)
+        timers.arm_keepalive(conn, now)
     conn.established_at = now
     conn.enter(TcpState.ESTABLISHED)
     conn.signal(Signal.ESTABLISHED)
@@ -155,7 +155,7 @@ def _begin(conn: Connection, now: float, *, syn_lost: bool) -> None:
     conn.recovery = loss_recovery(conn.config.recovery, conn.tcb, conn.rtt)
     begin_control(conn, now, syn_lost=syn_lost)
     conn.tcb.idle_at = now
-    receive_space.begin(conn, now)
+    receive_buffer.begin(conn, now)
 
 
 def step_over_syn(conn: Connection, seg: Segment) -> None:

@@ -17,7 +17,7 @@ from pystack.tcp import (
     negotiation,
     path_mtu,
     sack,
-    send_space,
+    send_buffer,
     timestamps,
     urgent,
 )
@@ -269,7 +269,7 @@ def _note_new(conn: Connection, size: int, seg_len: int, now: float) -> None:
         conn.pacer.on_sent(conn, size, now)
     conn.congestion.on_sent(size, now)
     if conn.write_blocked and conn.config.notsent_lowat_bytes is not None:
-        send_space.wake_writer(conn)
+        send_buffer.wake_writer(conn)
 
 
 def _paced(conn: Connection, pacer: Pacer, size: int, now: float) -> int:

@@ -1,13 +1,20 @@
 """What the user has written and the peer has not acknowledged, by sequence number.
 
 Large immutable writes are kept as they are and sliced without a copy. Small ones are gathered, for
-a thousand writes of a byte must not become a thousand objects.
+a thousand writes of a byte must not become a thousand objects. How much may be queued grows with
+the window, or is less by the user's choice.
 """
 
-from bisect import bisect_left, bisect_right
-from typing import Final
+from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Final
+
+from pystack.tcp.events import Signal
 from pystack.wire.checksum import Buffer
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
 
 _GATHER_BELOW_BYTES: Final = 4096  # smaller writes are copied together ...
 _GATHER_UP_TO_BYTES: Final = 65536  # ... up to that
@@ -115,3 +122,56 @@ class SendBuffer:
     def _add_chunk(self, chunk: memoryview | bytearray) -> None:
         self._starts.append(self.end)
         self._chunks.append(chunk)
+
+
+# While the host is short of memory; as Linux's default, the second of tcp_wmem
+PRESSED_SEND_BUFFER_BYTES: Final = 16 << 10
+
+
+def limit_bytes(conn: Connection) -> int:
+    """Return how large the send buffer may be now.
+
+    As Linux's, it holds two windows: one in flight, and one to be sent when that is acknowledged.
+    """
+    config = conn.config
+    limit = config.send_buffer_bytes
+    if conn.shared.memory.pressed:
+        return min(limit, PRESSED_SEND_BUFFER_BYTES)
+    wanted = 2 * conn.congestion.cwnd_bytes
+    return min(wanted, config.send_limit_bytes) if wanted > limit else limit
+
+
+def room_bytes(conn: Connection) -> int:
+    """Return how much more may be queued now."""
+    buffer = conn.send_buffer
+    room = limit_bytes(conn) - len(buffer)
+    lowat = conn.config.notsent_lowat_bytes
+    if lowat is not None:
+        room = min(room, lowat - (buffer.end - max(conn.tcb.snd_nxt, buffer.start)))
+    return max(room, 0)
+
+
+def writable(conn: Connection) -> bool:
+    """Tell whether there is enough room to wake a user for it: a quarter, as Linux's third."""
+    buffer = conn.send_buffer
+    if len(buffer) > limit_bytes(conn) * 3 // 4:
+        return False
+    lowat = conn.config.notsent_lowat_bytes
+    return lowat is None or buffer.end - conn.tcb.snd_nxt <= lowat // 2
+
+
+def must_wait(conn: Connection) -> bool:
+    """Tell, after a write that was not taken whole, whether its user has to wait for the rest.
+
+    What was queued may have gone out with that very write, and who does not wait yet hears of no
+    room that this has made.
+    """
+    conn.write_blocked = room_bytes(conn) == 0
+    return conn.write_blocked
+
+
+def wake_writer(conn: Connection) -> None:
+    """Wake a user that waits for room."""
+    if writable(conn):
+        conn.write_blocked = False
+        conn.signal(Signal.WRITABLE)

@@ -183,7 +183,7 @@ class Tcb:
         self.ping_pong = False  # we answer what comes with text of ours: that takes the ACK along
         self.text_at = -math.inf  # when text last came in order
 
-        # the receive buffer's size, and what receive_space.py measures for it
+        # the receive buffer's size, and what receive_buffer.py measures for it
         self.rcv_buf_bytes = 0
         self.rcv_buf_max_bytes = 0
         self.rcv_rtt_s: float | None = None  # the round trip as we see it; None: not yet

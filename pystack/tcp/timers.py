@@ -1,4 +1,9 @@
-"""What the timers of a connection do when they run out (RFC 9293 section 3.10.8, RFC 6298)."""
+"""What the timers of a connection do when they run out (RFC 9293 section 3.10.8, RFC 6298).
+
+Keep-alive (RFC 9293 section 3.8.4, RFC 1122 section 4.2.3.6), which is off unless asked for, has
+its probes here too: an ACK for a byte that was acknowledged long ago, which whoever has the
+connection answers. One is sent only where nothing else is in flight, or waits to be.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.tcp_events import TcpRepair, TcpSoftError
-from pystack.tcp import acks, ecn, keepalive, path_mtu
+from pystack.tcp import acks, ecn, path_mtu
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
 
@@ -40,7 +45,7 @@ def expire(conn: Connection, now: float) -> None:
     if timers[Timer.PERSIST] <= now:
         _persist(conn, now)
     if timers[Timer.KEEPALIVE] <= now:
-        keepalive.expired(conn, now)
+        _keepalive(conn, now)
     if timers[Timer.CORK] <= now:
         timers[Timer.CORK] = NEVER
         conn.tcb.cork_over = True
@@ -65,7 +70,7 @@ def upkeep(conn: Connection) -> str:
             continue
         if number == Timer.PERSIST and tcb.persist_backoff and tcb.retries <= 1 and not bounded:
             kind = "window probe"
-        elif number == Timer.KEEPALIVE and keepalive.is_answered(conn):
+        elif number == Timer.KEEPALIVE and _keepalive_answered(conn):
             kind = kind or "keep-alive"
         else:
             return ""
@@ -177,3 +182,50 @@ def _retry_limit(conn: Connection) -> int:
             return max(config.syn_ack_retries, config.defer_accept_retries)
         return config.syn_ack_retries if conn.passive else config.syn_retries
     return config.orphan_retries if conn.released else config.retries
+
+
+def arm_keepalive(conn: Connection, now: float) -> None:
+    """Start or stop asking a silent peer, as the configuration says."""
+    conn.tcb.keepalive_probes = 0
+    conn.tcb.timers[Timer.KEEPALIVE] = (
+        now + conn.config.keepalive_idle_s if conn.config.keepalive else NEVER
+    )
+
+
+def _keepalive_answered(conn: Connection) -> bool:
+    """Tell whether no probe of ours is without an answer, but for one that was just sent."""
+    tcb = conn.tcb
+    if tcb.keepalive_probes <= 1:
+        return True
+    asked_at = tcb.timers[Timer.KEEPALIVE] - conn.config.keepalive_interval_s
+    return tcb.heard_at >= asked_at - _EPSILON_S
+
+
+def _keepalive(conn: Connection, now: float) -> None:
+    """The peer may have been silent for long enough: ask, or give up."""
+    tcb, config = conn.tcb, conn.config
+    timers = tcb.timers
+    timers[Timer.KEEPALIVE] = NEVER
+    if conn.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED, TcpState.TIME_WAIT):
+        return
+    silent_s = now - tcb.heard_at
+    if tcb.flight_size_bytes or conn.send_buffer.end > tcb.snd_nxt:
+        # The other timers look after that.
+        timers[Timer.KEEPALIVE] = now + config.keepalive_idle_s
+        return
+    if silent_s < config.keepalive_idle_s - _EPSILON_S:
+        tcb.keepalive_probes = 0
+        timers[Timer.KEEPALIVE] = tcb.heard_at + config.keepalive_idle_s
+        return
+    # As in Linux a user timeout, where there is one, takes the place of the number of probes.
+    patience_s = config.user_timeout_s
+    if tcb.keepalive_probes and (
+        tcb.keepalive_probes >= config.keepalive_probes
+        if patience_s is None
+        else silent_s >= patience_s - _EPSILON_S
+    ):
+        conn.abort(now, errno.ETIMEDOUT)
+        return
+    tcb.keepalive_probes += 1
+    tcb.probe_now = True
+    timers[Timer.KEEPALIVE] = now + config.keepalive_interval_s

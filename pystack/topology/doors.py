@@ -9,8 +9,7 @@ from typing import Final
 
 from pystack.core.addresses import unpack_ip6
 from pystack.core.errors import WireError
-from pystack.link.port import Port
-from pystack.link.wrap import WrappedPort
+from pystack.link.port import Port, WrappedPort
 from pystack.wire import arp, ethernet, icmpv6, ip, ipv6
 from pystack.wire.frame import Frame, split
 

@@ -34,8 +34,7 @@ from pystack.core.scheduler import Scheduler
 from pystack.core.suggest import suggest
 from pystack.link.config import PipeConfig, update_both
 from pystack.link.link import Link
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import DEFAULT_MTU_BYTES
+from pystack.link.port import DEFAULT_MTU_BYTES, LoopbackPort
 from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen
 from pystack.stack.host import Host

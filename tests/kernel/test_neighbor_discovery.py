@@ -29,7 +29,7 @@ from pystack.core.addresses import (
     parse_mac,
     without_zone,
 )
-from pystack.link.loopback import LoopbackPort
+from pystack.link.port import LoopbackPort
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.stack.advertise import AdvertiseConfig, Advertiser

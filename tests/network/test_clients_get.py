@@ -13,7 +13,7 @@ from get_runs import Run, answering, handling, run_get, serving
 import pystack
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions
-from pystack.apps.clients.write_out import written_out
+from pystack.apps.clients.transfer import written_out
 from pystack.link.link import Link
 from pystack.runtime.host import Host
 

@@ -10,7 +10,7 @@ from pystack.apps.service import Service
 from pystack.core.errors import ConfigError
 from pystack.core.rng import Random
 from pystack.link.impair.base import Departures
-from pystack.link.loopback import LoopbackPort
+from pystack.link.port import LoopbackPort
 from pystack.link.qdisc.fifo import Fifo
 from pystack.observe.observer import Event
 from pystack.runtime.ports import PortContext

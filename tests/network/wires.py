@@ -8,8 +8,7 @@ import trio
 
 import pystack
 from pystack.core.scheduler import Scheduler
-from pystack.link.port import Port
-from pystack.link.wrap import WrappedPort
+from pystack.link.port import Port, WrappedPort
 from pystack.runtime.host import Host
 from pystack.runtime.streams import TcpStream
 from pystack.tcp.config import TcpConfig

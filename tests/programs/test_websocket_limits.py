@@ -24,10 +24,10 @@ from ws_frames import (
 )
 
 import pystack
+from pystack.apps.limits import WebSocketLimits
 from pystack.apps.service import place_services
 from pystack.apps.serving import serve
 from pystack.apps.websocket.connection import Part, WebSocket
-from pystack.apps.websocket.limits import WebSocketLimits
 from pystack.core.errors import ConfigError
 
 DONE = closing()

@@ -11,10 +11,10 @@ from worlds import in_virtual_time, pair
 
 import pystack
 from pystack.apps.http import Request, Response, serve_connection
+from pystack.apps.limits import WebSocketLimits
 from pystack.apps.websocket.connection import Talk
 from pystack.apps.websocket.endpoints import echo
 from pystack.apps.websocket.handshake import web_socket
-from pystack.apps.websocket.limits import WebSocketLimits
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 section 1.3, as is what is accepted

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
+from pystack.apps.limits import DEFAULT_WEBSOCKET_LIMITS
 from pystack.apps.websocket.connection import WebSocket
 from pystack.apps.websocket.endpoints import echo
-from pystack.apps.websocket.limits import DEFAULT_LIMITS
 from pystack.apps.websocket.offers import Deflate, agree
 
 DEFLATE = agree("permessage-deflate; client_max_window_bits")
@@ -52,7 +52,7 @@ def echoed(pieces: Iterator[bytes], deflate: Deflate | None = None, *, keeps: bo
     wire = Wire(pieces, keeps=keeps)
 
     async def main() -> None:
-        await WebSocket(wire, b"", deflate, DEFAULT_LIMITS).run(echo)
+        await WebSocket(wire, b"", deflate, DEFAULT_WEBSOCKET_LIMITS).run(echo)
 
     trio.run(main)
     return wire

@@ -28,9 +28,9 @@ from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Connec
 from pystack.apps.asgi.gate import check, refuse
 from pystack.apps.ending import cut, linger
 from pystack.apps.http.http2_frames import DATA, HEADERS, FloodError, Frames
-from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
 from pystack.apps.http.messages import HttpError
-from pystack.apps.patience import Patience
+from pystack.apps.limits import DEFAULT_LIMITS as LIMITS
+from pystack.apps.limits import Patience
 from pystack.apps.troubles import OF_A_PEER, PeerError, own_fault
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters

@@ -18,8 +18,8 @@ from pystack.apps.http.exchange import (
     check_method,
     read_fields,
 )
-from pystack.apps.http.limits import DEFAULT_LIMITS as LIMITS
 from pystack.apps.http.messages import HttpError
+from pystack.apps.limits import DEFAULT_LIMITS as LIMITS
 
 # wsproto, and so the application's `accept`, breaks at any other.
 _WRONG_BITS: Final = re.compile(rb"_max_window_bits[ \t]*=(?![ \t]*[0-9]{1,2}[ \t]*(?:[;,]|$))")

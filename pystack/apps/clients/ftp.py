@@ -15,8 +15,7 @@ import trio
 from pystack.apps.clients.connecting import connect, start_tls
 from pystack.apps.clients.control import Control
 from pystack.apps.clients.job import Job
-from pystack.apps.clients.streams import receive, send
-from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.clients.trouble import ClientError, Status, receive, send
 from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream
 

@@ -21,8 +21,7 @@ from pystack.apps.clients.connecting import client_context, connect, start_tls
 from pystack.apps.clients.decoding import ACCEPTED, Decoder
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions, Job
-from pystack.apps.clients.streams import receive, why
-from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.clients.trouble import ClientError, Status, receive, why
 from pystack.apps.clients.url import Url
 from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream

@@ -10,8 +10,7 @@ import trio
 from pystack.apps.clients.connecting import connect
 from pystack.apps.clients.control import Control
 from pystack.apps.clients.job import Job
-from pystack.apps.clients.streams import send
-from pystack.apps.clients.trouble import ClientError, Status
+from pystack.apps.clients.trouble import ClientError, Status, send
 
 _ADDRESS: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]*")
 _END: Final = re.compile(rb"\r\n|\r|\n")

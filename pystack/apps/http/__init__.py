@@ -11,8 +11,8 @@
 
 from typing import TYPE_CHECKING
 
-from pystack.apps.http.limits import Limits
 from pystack.apps.http.messages import Body, Handler, HttpError, Request, Response
+from pystack.apps.limits import Limits
 from pystack.core.extras import need
 
 if TYPE_CHECKING:

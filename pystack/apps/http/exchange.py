@@ -9,9 +9,9 @@ from email.utils import formatdate
 from typing import Final
 
 from pystack import __version__
-from pystack.apps.http.limits import SEND_BYTES, Limits
 from pystack.apps.http.messages import HttpError, Response
 from pystack.apps.http.target import is_authority
+from pystack.apps.limits import SEND_BYTES, Limits
 
 # At once: each write ends with a segment that is not full, and whose frame costs as much as one of
 # 64 KiB. In pieces of 64 KiB a download takes twice the processor time.

@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 
 import h11
 
-from pystack.apps.http.limits import Limits
 from pystack.apps.http.messages import HttpError
+from pystack.apps.limits import Limits
 
 # What has more lines than a head may have comes in pieces of this size.
 PIECE_BYTES: Final = 1024

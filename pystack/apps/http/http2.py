@@ -28,8 +28,8 @@ from pystack.apps.ending import cut, end_orderly, linger
 from pystack.apps.http.exchange import REQUEST_UNITS, WRITE_BYTES, Heads
 from pystack.apps.http.http2_frames import DATA, HEADERS, MAX_FRAME_BYTES, FloodError, Frames
 from pystack.apps.http.http2_stream import Exchange
-from pystack.apps.http.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.http.messages import Handler
+from pystack.apps.limits import DEFAULT_LIMITS, Limits
 from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
 from pystack.apps.world import utc_now as world_utc_now
 from pystack.core.counters import Counters

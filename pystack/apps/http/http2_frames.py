@@ -11,7 +11,7 @@ from typing import Final
 
 from h2.exceptions import FrameTooLargeError
 
-from pystack.apps.http.limits import Limits
+from pystack.apps.limits import Limits
 from pystack.core.errors import PystackError
 
 # RFC 9113 section 6

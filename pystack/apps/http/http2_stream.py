@@ -36,7 +36,7 @@ from pystack.apps.http.messages import (
     close_body,
 )
 from pystack.apps.http.target import split_target
-from pystack.apps.patience import Patience
+from pystack.apps.limits import Patience
 from pystack.apps.turns import begin_turn
 
 if TYPE_CHECKING:

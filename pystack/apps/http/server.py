@@ -35,7 +35,6 @@ from pystack.apps.http.exchange import (
     too_long,
 )
 from pystack.apps.http.feed import Feed
-from pystack.apps.http.limits import DEFAULT_LIMITS, SEND_BYTES, Limits
 from pystack.apps.http.messages import (
     REASONS,
     Body,
@@ -50,7 +49,7 @@ from pystack.apps.http.messages import (
     close_body,
 )
 from pystack.apps.http.target import split_target
-from pystack.apps.patience import Patience
+from pystack.apps.limits import DEFAULT_LIMITS, SEND_BYTES, Limits, Patience
 from pystack.apps.troubles import OF_A_PEER
 from pystack.apps.turns import BULK_BYTES_A_UNIT, begin_turn
 from pystack.apps.world import utc_now as world_utc_now

@@ -4,6 +4,6 @@
 over a stream; `delivery` and `maildir` keep what came.
 """
 
-from pystack.apps.smtp.limits import SmtpLimits as SmtpLimits
+from pystack.apps.limits import SmtpLimits as SmtpLimits
 from pystack.apps.smtp.message import Message as Message
 from pystack.apps.smtp.service import SmtpService as SmtpService

@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from pystack.apps.limits import Patience, SmtpLimits
 from pystack.apps.lines import (
     BadLineError,
     DeafPeerError,
@@ -22,11 +23,9 @@ from pystack.apps.lines import (
     LineTooLongError,
     SilentPeerError,
 )
-from pystack.apps.patience import Patience
 from pystack.apps.smtp import replies
 from pystack.apps.smtp.content import ContentReader, Flaw
 from pystack.apps.smtp.delivery import DeliveryError, NoRoomError, Store
-from pystack.apps.smtp.limits import SmtpLimits
 from pystack.apps.smtp.message import Message, protocol_name
 from pystack.apps.smtp.replies import Reply, reply
 from pystack.apps.smtp.session import Policy, Session, Step

@@ -9,9 +9,9 @@ from typing import Final
 import trio
 
 from pystack.apps.base import Service
+from pystack.apps.limits import DEFAULT_SMTP_LIMITS, SmtpLimits
 from pystack.apps.options import ServiceOptions
 from pystack.apps.smtp.delivery import MaildirStore, MemoryStore
-from pystack.apps.smtp.limits import DEFAULT_SMTP_LIMITS, SmtpLimits
 from pystack.apps.smtp.maildir import NAME, Maildir
 from pystack.apps.smtp.message import Message
 from pystack.apps.smtp.server import Room, Server, StartTls

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
+from pystack.apps.limits import DEFAULT_SMTP_LIMITS
 from pystack.apps.lines import split_command
 from pystack.apps.smtp import replies
-from pystack.apps.smtp.limits import DEFAULT_SMTP_LIMITS
 from pystack.apps.smtp.replies import Reply, reply
 from pystack.apps.smtp.syntax import (
     NULL_SENDER,

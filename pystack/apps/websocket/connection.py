@@ -17,9 +17,9 @@ import trio
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
 
 from pystack.apps.ending import cut, linger
+from pystack.apps.limits import WebSocketLimits
 from pystack.apps.troubles import OF_A_PEER, own_fault
 from pystack.apps.turns import current_turn
-from pystack.apps.websocket.limits import WebSocketLimits
 from pystack.apps.websocket.offers import Deflate
 from pystack.apps.websocket.payloads import Payloads
 from pystack.core.counters import Counters

@@ -8,8 +8,8 @@ from typing import Final
 import trio
 
 from pystack.apps.http.messages import HttpError, Request, Response
+from pystack.apps.limits import DEFAULT_WEBSOCKET_LIMITS, WebSocketLimits
 from pystack.apps.websocket.connection import Talk, WebSocket
-from pystack.apps.websocket.limits import DEFAULT_LIMITS, WebSocketLimits
 from pystack.apps.websocket.offers import OfferError, agree
 from pystack.core.counters import Counters
 
@@ -25,7 +25,7 @@ def web_socket(
     request: Request,
     talk: Talk,
     *,
-    limits: WebSocketLimits = DEFAULT_LIMITS,
+    limits: WebSocketLimits = DEFAULT_WEBSOCKET_LIMITS,
     counters: Counters | None = None,
 ) -> Response:
     """Return the answer that makes a WebSocket of the request's connection, for `talk` to use.

@@ -207,3 +207,27 @@ class _FourStateStage(LossStage):
                 return 2
             return 1 if number < model.p32 + model.p31 else 3
         return 1
+
+
+class Duplicate(Stage):
+    """Doubles each frame with a probability, 0..1. A copy is not doubled again."""
+
+    __slots__ = ("_draw", "_probability", "loss")
+
+    def __init__(self, probability: float, correlation: float, rng: Random) -> None:
+        super().__init__()
+        self._probability = probability
+        self._draw = chance(rng, correlation)
+        self.loss: LossStage | None = None  # what follows, if it is that: a loss takes one of two
+
+    def send(self, frame: Frame, now: float) -> None:
+        """Hand it on once or twice."""
+        if self._draw() >= self._probability:
+            self.next(frame, now)
+            return
+        self.report("duplicate", frame, now)
+        if self.loss is not None:
+            self.loss.send_twice(frame, now)
+        else:
+            self.next(frame, now)
+            self.next(frame, now)

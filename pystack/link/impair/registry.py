@@ -10,8 +10,7 @@ from pystack.core.units import parse_probability
 from pystack.link.impair.base import Impairment, as_impairment
 from pystack.link.impair.corrupt import Corrupt
 from pystack.link.impair.drop import parse_drop
-from pystack.link.impair.duplicate import Duplicate
-from pystack.link.impair.loss import parse_loss
+from pystack.link.impair.loss import Duplicate, parse_loss
 
 # What an entry point of the group loads to: a factory that takes its words by keyword.
 NamedFactory = Callable[..., Impairment]

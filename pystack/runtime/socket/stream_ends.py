@@ -31,7 +31,7 @@ from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
 from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
 from pystack.stack import ip_fields
 from pystack.stack.tcp_ports import Binding
-from pystack.tcp import fast_open, send_space
+from pystack.tcp import fast_open, send_buffer
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import find_source_route
@@ -319,7 +319,7 @@ class StreamEnd(SocketEnd):
             record_ends=bool(flags & MSG_EOR),
             zero_copy=bool(flags & MSG_ZEROCOPY),
         )
-        if not written and not send_space.must_wait(connected.connection):
+        if not written and not send_buffer.must_wait(connected.connection):
             return self.try_send(view, flags)  # it let go what MSG_MORE had held back
         return written or None
 

@@ -16,7 +16,7 @@ from pystack.runtime.socket import tcp_sockopts
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
 from pystack.runtime.socket.sockets import MSG_OOB, MSG_TRUNC, Received
 from pystack.runtime.socket.tcp_sockopts import Key
-from pystack.tcp import send_space, urgent
+from pystack.tcp import send_buffer, urgent
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
         if row.number == numbers.SO_SNDBUF:
             opened = None if connected is None else connected.connection
             size = end.config.send_buffer_bytes
-            return size if opened is None else send_space.limit_bytes(opened)
+            return size if opened is None else send_buffer.limit_bytes(opened)
         if row.number == numbers.SO_RCVBUF:
             if connected is None:
                 return end.config.receive_buffer_bytes
@@ -122,7 +122,7 @@ def try_writable(end: StreamEnd) -> bool | None:
     connection = connected.connection
     # As for poll(2) in Linux, a good part of the buffer must be free: as for WRITABLE.
     if connection.state is TcpState.CLOSED or (
-        connection.state is not TcpState.SYN_SENT and send_space.writable(connection)
+        connection.state is not TcpState.SYN_SENT and send_buffer.writable(connection)
     ):
         return True
     connection.write_blocked = True

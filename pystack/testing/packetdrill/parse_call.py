@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-from pystack.testing.packetdrill.cursor import Cursor
-from pystack.testing.packetdrill.lexer import Kind
+from pystack.testing.packetdrill.lexer import Cursor, Kind
 from pystack.testing.packetdrill.script import (
     ANYTHING,
     Applied,

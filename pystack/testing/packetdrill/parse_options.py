@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pystack.testing.packetdrill.cursor import Cursor
-from pystack.testing.packetdrill.lexer import Kind
+from pystack.testing.packetdrill.lexer import Cursor, Kind
 from pystack.testing.packetdrill.script import TcpOption
 from pystack.wire import tcp_options
 from pystack.wire.options import END, NO_OPERATION, walk

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pystack.testing.packetdrill.cursor import Cursor
-from pystack.testing.packetdrill.lexer import Kind
+from pystack.testing.packetdrill.lexer import Cursor, Kind
 from pystack.testing.packetdrill.parse_options import parse_options
 from pystack.testing.packetdrill.script import (
     EcnCheck,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pystack.testing.packetdrill.cursor import Cursor
-from pystack.testing.packetdrill.lexer import Kind, Token, tokens
+from pystack.testing.packetdrill.lexer import Cursor, Kind, Token, tokens
 from pystack.testing.packetdrill.parse_call import parse_call
 from pystack.testing.packetdrill.parse_packet import parse_packet
 from pystack.testing.packetdrill.script import (

@@ -13,7 +13,7 @@ from typing import Final
 from pystack.core.addresses import UNSPECIFIED, Ip4
 from pystack.stack.notices import Notices
 from pystack.stack.tcp_socket import TcpSocket
-from pystack.tcp import fast_open, send_space, urgent
+from pystack.tcp import fast_open, send_buffer, urgent
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import Listener
@@ -265,7 +265,7 @@ class Stream:
                         more_comes=bool(flags & _MORE),
                         record_ends=bool(flags & _EOR),
                         zero_copy=bool(flags & _ZEROCOPY),
-                        goes_on=waits and send_space.room_bytes(socket.connection) < len(data),
+                        goes_on=waits and send_buffer.room_bytes(socket.connection) < len(data),
                     )
                 except BrokenPipeError:
                     return failed(self.take_error() or errno.EPIPE)
@@ -474,7 +474,7 @@ class Stream:
         assert self.socket is not None
         connection = self.socket.connection
         queued = len(connection.send_buffer)
-        room = send_space.limit_bytes(connection) - queued
+        room = send_buffer.limit_bytes(connection) - queued
         lowat = connection.config.notsent_lowat_bytes
         unsent = connection.send_buffer.end - connection.tcb.snd_nxt
         if room >= queued // 2 and (lowat is None or 2 * unsent < lowat):

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.apps.clients.decoding import PIECE_BYTES, Decoder
-from pystack.apps.clients.transfer import Transfer
+from pystack.apps.clients.transfer import VARIABLES, Transfer, as_dict, written_out
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.clients.url import PORTS, Url
-from pystack.apps.clients.write_out import VARIABLES, as_dict, written_out
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from hyperframe.frame import DataFrame
 
 from pystack.apps.http import Handler, HttpError, Request, Response
 from pystack.apps.http.http2 import serve_connection
-from pystack.apps.http.limits import Limits
 from pystack.apps.http.messages import BodyError
 from pystack.apps.http.site import Site
+from pystack.apps.limits import Limits
 
 pytestmark = pytest.mark.trio
 

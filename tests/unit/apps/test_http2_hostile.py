@@ -15,8 +15,8 @@ from http2_talk import PREFACE, Answer, Client, frame, talking
 
 from pystack.apps.http import Request, Response
 from pystack.apps.http.http2 import MAX_STREAMS, serve_connection
-from pystack.apps.http.limits import Limits
 from pystack.apps.http.site import Site
+from pystack.apps.limits import Limits
 from pystack.core.counters import Counters
 
 pytestmark = pytest.mark.trio

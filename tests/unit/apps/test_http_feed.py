@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.apps.http.feed import Feed
-from pystack.apps.http.limits import Limits
 from pystack.apps.http.messages import HttpError
+from pystack.apps.limits import Limits
 
 LINES = b"\n" * 65536  # a body with more lines than a head may have
 

@@ -3,8 +3,8 @@
 import pytest
 
 from pystack.cli.counters import counters_command, explained
+from pystack.core.counters import explanations
 from pystack.core.errors import ConfigError
-from pystack.core.explanations import explanations
 
 
 def test_a_counter_is_explained_with_its_source() -> None:

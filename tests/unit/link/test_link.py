@@ -7,9 +7,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link, LinkPort
-from pystack.link.loopback import LoopbackPort
-from pystack.link.port import Port
-from pystack.link.wrap import WrappedPort
+from pystack.link.port import LoopbackPort, Port, WrappedPort
 from pystack.wire import ethernet, ipv4, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 

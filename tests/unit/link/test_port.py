@@ -7,11 +7,9 @@ import pytest
 from pystack.core.addresses import ZERO_MAC
 from pystack.core.scheduler import Scheduler
 from pystack.link.link import Link
-from pystack.link.loopback import LoopbackPort
 from pystack.link.patch import SideDoor
-from pystack.link.port import PortBase
+from pystack.link.port import LoopbackPort, PortBase, WrappedPort
 from pystack.link.replay import ReplayPort
-from pystack.link.wrap import WrappedPort
 from pystack.topology.doors import Tap
 from pystack.topology.nodes import Station
 from pystack.wire.frame import Frame

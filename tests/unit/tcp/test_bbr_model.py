@@ -10,8 +10,8 @@ from sample_path import ISS, MSS, START
 
 from pystack.tcp.congestion.base import AckSample, LossSample, LostSegment, Opening, RateSample
 from pystack.tcp.congestion.bbr.control import Bbr
-from pystack.tcp.congestion.bbr.filters import MaxBwFilter, WindowedMax
 from pystack.tcp.congestion.bbr.parameters import Mode
+from pystack.tcp.congestion.bbr.state import MaxBwFilter, WindowedMax
 from pystack.tcp.congestion.registry import congestion_control
 
 RATE = RateSample(

@@ -15,7 +15,7 @@ from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.ack_policy import PRESSED_SEGMENTS
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.out_of_order import MAX_RANGES, RANGE_BYTES, most_ranges
-from pystack.tcp.send_space import PRESSED_SEND_BUFFER_BYTES
+from pystack.tcp.send_buffer import PRESSED_SEND_BUFFER_BYTES
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN

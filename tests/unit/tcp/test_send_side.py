@@ -6,7 +6,7 @@ import pytest
 from script import Script
 
 from pystack.core.errors import ConfigError
-from pystack.tcp import send_space
+from pystack.tcp import send_buffer
 from pystack.tcp.config import SEND_BUFFER_BYTES, SEND_BUFFER_MAX_BYTES, TcpConfig
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import NEVER, Timer
@@ -191,17 +191,17 @@ def test_it_can_be_switched_on_and_off_later() -> None:
 
 def test_the_send_buffer_holds_two_windows_up_to_its_limit() -> None:
     tcp = opened()
-    assert send_space.limit_bytes(tcp.conn) == SEND_BUFFER_BYTES
+    assert send_buffer.limit_bytes(tcp.conn) == SEND_BUFFER_BYTES
     tcp.conn.congestion.cwnd_bytes = 2_000_000  # type: ignore[misc]
-    assert send_space.limit_bytes(tcp.conn) == 4_000_000
+    assert send_buffer.limit_bytes(tcp.conn) == 4_000_000
     tcp.conn.congestion.cwnd_bytes = 1 << 30  # type: ignore[misc]
-    assert send_space.limit_bytes(tcp.conn) == SEND_BUFFER_MAX_BYTES
+    assert send_buffer.limit_bytes(tcp.conn) == SEND_BUFFER_MAX_BYTES
 
 
 def test_a_size_that_was_set_stays() -> None:
     tcp = opened(send_buffer_bytes=5000)
     tcp.conn.congestion.cwnd_bytes = 1 << 30  # type: ignore[misc]
-    assert send_space.limit_bytes(tcp.conn) == 5000
+    assert send_buffer.limit_bytes(tcp.conn) == 5000
 
 
 def test_not_more_is_queued_unsent_than_the_user_wants() -> None:

@@ -12,7 +12,7 @@ from pystack.core.addresses import (
     parse_ip4,
 )
 from pystack.core.scheduler import Scheduler
-from pystack.link.loopback import LoopbackPort
+from pystack.link.port import LoopbackPort
 from pystack.stack.routes import Route
 from pystack.topology.router import Router
 from pystack.topology.routing import DEFAULT

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from queue_frames import frame
 
-from pystack.core.explanations import explanations
+from pystack.core.counters import explanations
 from pystack.core.rng import Random
 from pystack.link.qdisc import registry
 from pystack.link.qdisc.base import Qdisc, is_mark
