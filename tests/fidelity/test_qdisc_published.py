@@ -31,7 +31,12 @@ def test_pie_holds_its_target_with_few_flows_and_with_many(count: int, settle_s:
     queue = WatchedQueue("pie target 20ms limit 200")
     flows = many(count)
     rates = run_flows(
-        *flows, seconds=settle_s + 25, settle_s=settle_s, rate=RATE_BPS, delay="50ms", qdisc=queue
+        *flows,
+        seconds=settle_s + 25,
+        settle_s=settle_s,
+        rate=RATE_BPS,
+        delay="50ms",
+        qdisc=queue.itself,
     )
     delays_s = queue.delays_s(settle_s)
     assert statistics.fmean(delays_s) == pytest.approx(0.020, rel=0.15)
@@ -43,7 +48,7 @@ def test_pie_holds_its_target_with_few_flows_and_with_many(count: int, settle_s:
 def test_a_long_queue_without_pie_is_always_full() -> None:
     # The other half of the same figures: drop-tail, 200 frames, 240 ms.
     queue = WatchedQueue("pfifo limit 200")
-    run_flows(*many(5), seconds=35, settle_s=15, rate=RATE_BPS, delay="50ms", qdisc=queue)
+    run_flows(*many(5), seconds=35, settle_s=15, rate=RATE_BPS, delay="50ms", qdisc=queue.itself)
     assert statistics.median(queue.delays_s(15)) > 0.15
 
 
@@ -52,7 +57,7 @@ def test_one_reno_flow_uses_as_much_of_a_codel_link_as_its_sawtooth_lets() -> No
     # (1 + f) / 2 of what the path holds to 1 + f, and the link is idle for a triangle of that.
     queue = WatchedQueue("codel limit 1000 target 5ms interval 100ms")
     (rate_bps,) = run_flows(
-        Flow("newreno"), seconds=75, settle_s=25, rate=RATE_BPS, delay="50ms", qdisc=queue
+        Flow("newreno"), seconds=75, settle_s=25, rate=RATE_BPS, delay="50ms", qdisc=queue.itself
     )
     f = 0.05
     used = 1 - (1 - f) ** 2 / (4 * (1 + f))
@@ -65,7 +70,9 @@ def test_codel_keeps_the_median_of_several_flows_below_its_target() -> None:
     # Nichols and Jacobson, "Controlling queue delay" (ACM Queue 2012): a standing queue goes, and
     # the short one that is left keeps the link busy.
     queue = WatchedQueue("codel limit 1000")
-    rates = run_flows(*many(4), seconds=40, settle_s=15, rate=RATE_BPS, delay="50ms", qdisc=queue)
+    rates = run_flows(
+        *many(4), seconds=40, settle_s=15, rate=RATE_BPS, delay="50ms", qdisc=queue.itself
+    )
     delays_s = queue.delays_s(15)
     assert delays_s[len(delays_s) // 2] < 0.005
     assert delays_s[len(delays_s) * 95 // 100] < 0.020
@@ -86,7 +93,7 @@ def test_dualpi2_gives_a_scalable_flow_its_share_and_next_to_no_delay() -> None:
         settle_s=10,
         rate="40mbit",
         delay="5ms",
-        qdisc=queue,
+        qdisc=queue.itself,
         server_congestion="dctcp",
     )
     assert sum(rates) > 0.95 * 4 * GOODPUT_BPS

@@ -9,7 +9,7 @@ from pystack.wire.frame import Frame
 
 
 class WatchedQueue:
-    """Any queue, from tc's text, with a look at what passes. A factory too: it makes itself."""
+    """Any queue, from tc's text, with a look at what passes."""
 
     def __init__(self, text: str) -> None:
         self._inner = parse_qdisc(text)(Random(1))
@@ -17,7 +17,8 @@ class WatchedQueue:
         self.reasons: Counter[str] = Counter()
         self.sojourns_s: list[tuple[float, float, Frame]] = []  # when it left, after how long
 
-    def __call__(self, rng: Random) -> "WatchedQueue":
+    def itself(self, _rng: Random) -> "WatchedQueue":
+        """Return it, where a link wants what makes a queue: one direction alone may have it."""
         return self
 
     @property

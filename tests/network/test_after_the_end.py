@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 import pystack
-from pystack.core.addresses import ALL_HOSTS
+from pystack.core.addresses import ALL_HOSTS, is_v6
 
 SOL = socket.SOL_SOCKET
 
@@ -233,7 +233,7 @@ def test_a_socket_leaves_its_groups_after_its_host_has_forgotten_them(group: str
             await member.bind(("", 9))
             member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, where)
             host.power_off()
-        assert list(host.interfaces[1].groups) == [ALL_HOSTS]
+        assert [heard for heard in host.interfaces[1].groups if not is_v6(heard)] == [ALL_HOSTS]
 
     async def main() -> None:
         async with pystack.Network(seed=1) as net:

@@ -126,7 +126,7 @@ def go(bench: Bench, steps: list[tuple[str, float]]) -> None:
             case "acknowledge":
                 bench.acknowledge(int(value))
             case "too_big":
-                claim = int(value) - path_mtu.HEADERS_BYTES - conn.tcb.options_bytes
+                claim = int(value) - conn.tcb.sizes.headers_bytes - conn.tcb.options_bytes
                 path_mtu.too_big(conn, conn.tcb.snd_una, claim, bench.now)
             case "cork":
                 conn.cork(corked=bool(value))
