@@ -136,12 +136,18 @@ def split_zone(text: str) -> tuple[str, str | None]:
 
 def parse_ip(text: str) -> Ip:
     """Read an address of either version."""
+    _check_text(text)
     if ":" in text:
         return parse_ip6(text)
     try:
         return parse_ip4(text)
     except ConfigError:
         raise ConfigError(f"{text!r} is not an IP address, like 10.0.0.1 or fd00::1") from None
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise ConfigError(f"an address is a text, like '10.0.0.1' or 'fd00::1', not {text!r}")
 
 
 @lru_cache(_KNOWN_TEXTS)
@@ -374,6 +380,7 @@ def parse_prefix(text: str) -> Prefix:
 
 def parse_interface_address(text: str) -> tuple[Ip, Prefix]:
     """Read "10.0.0.9/24" or "fd00::9/64": an address together with the block that its link has."""
+    _check_text(text)
     address_text, slash, length_text = text.partition("/")
     if not slash or not (length_text.isascii() and length_text.isdigit() and len(length_text) < 4):
         raise ConfigError(f"{text!r} is not an address with a prefix length, like 10.0.0.9/24")

@@ -40,6 +40,12 @@ class WireError(PystackError):
         self.reason = reason
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in a form that fits into a sentence."""
+    text = " ".join(str(error).split())
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def error_of(number: int, detail: str | None = None) -> OSError:
     """Return the OSError of an errno: of its subclass, where there is one."""
     text = os.strerror(number)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, one_line
 from pystack.core.suggest import suggest
 
 if TYPE_CHECKING:
@@ -54,13 +54,18 @@ class Chosen(Generic[T_co]):
     def __call__(self, *given: object) -> T_co:
         """Make one. `given`: the first arguments of its factory.
 
-        Raises ConfigError, which says whose it is, also for a value that the factory cannot do
-        anything with (TypeError, ValueError), and for what is none of the kind.
+        Raises ConfigError, which says whose it is, also for what else the factory raises (other
+        than OSError), and for what is none of the kind.
         """
         try:
             made = self.factory(*given, **dict(self.words)) if self.words else self.factory(*given)
         except (ConfigError, TypeError, ValueError) as error:
-            raise ConfigError(f"{self.title}: {error}") from None
+            raise ConfigError(f"{self.title}: {one_line(error)}") from None
+        except OSError:
+            raise
+        except Exception as error:  # whatever a stranger's code does; where, its cause tells
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise ConfigError(f"{self.title}: {what}") from error
         if self.method and not hasattr(made, self.method):
             kind = self.title.partition(" ")[0]
             raise ConfigError(f"{self.title}: {made!r} is no {kind}: it has no {self.method!r}")

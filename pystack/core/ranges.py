@@ -47,6 +47,12 @@ class Range:
         return ("a whole number, " if self.whole else "") + bounds + (" or None" * self.optional)
 
 
+def check_switch(name: str, value: object) -> None:
+    """Raise ConfigError for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}: it must be True or False")
+
+
 COUNT: Final = Range()
 FROM_ONE: Final = Range(1)
 TTL: Final = Range(1, 255)

@@ -13,7 +13,7 @@ __all__ = ["Random", "component_rng", "fresh_seed"]
 def component_rng(seed: int, name: str) -> Random:
     """Return the random source of the component `name`: the same for the same seed, everywhere."""
     # A hash, not hash(): that one differs from process to process.
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{name}".encode(errors="surrogatepass")).digest()
     return Random(int.from_bytes(digest[:16], "big"))
 
 

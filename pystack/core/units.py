@@ -143,7 +143,7 @@ def _parse(
             number = math.nan if isinstance(value, bool) else float(value)
         except OverflowError:
             number = math.inf
-        except TypeError:
+        except (TypeError, ValueError):
             raise ConfigError(f"{value!r} is not {what} (like {example!r}, or a number)") from None
     if not math.isfinite(number) or number < 0:
         raise ConfigError(f"{value!r} is not {what}: it must be 0 or more, and finite")

@@ -182,6 +182,8 @@ def split_server(text: str) -> tuple[str, int]:
 
     Of "ns1", "10.0.0.9:5353", "fd00::53" or "[fd00::53]:5353".
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"a name server is a text, like 'ns1', not {text!r}")
     if text.startswith("["):
         name, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):

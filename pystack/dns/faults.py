@@ -86,13 +86,13 @@ def _address(value: Value) -> str:
 
 # The one table of the words: of the command, of TOML and of Python; the manual's is made of it.
 WORDS: Final[Mapping[str, Word]] = {
-    "late": Word("TIME", "late_s", _late, "answers leave so much later"),
+    "late": Word("TIME", "late_s", _late, "answers are delayed by that much"),
     "lost": Word("[PART]", "lost", _part, "there is no answer"),
     "servfail": Word("[PART]", "servfail", _part, "the server says that it has failed"),
     "nxdomain": Word("[PART]", "nxdomain", _part, "there is no such name"),
     "wrong": Word("ADDRESS", "wrong", _address, "it has this address, and no other"),
     "dead": Word("ADDRESS", "dead", _address, "it has this address too, and first"),
-    "stale": Word("[PART]", "stale", _part, "it is as it was before its last change"),
+    "stale": Word("[PART]", "stale", _part, "the answer is what it was before the last change"),
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Unpack
 
 from pystack.core.counters import Counters
-from pystack.core.errors import WireError
+from pystack.core.errors import ConfigError, WireError
 from pystack.core.rng import Random
 from pystack.dns.faults import ALL, Fault, Faults, FaultWords, fault_of
 from pystack.dns.names import Names
@@ -64,8 +64,8 @@ class DnsServer:
         all, for a network can change at any time.
         """
         self.counters = Counters() if counters is None else counters
-        self._zones = Zones(records, names, ttl_s, host_name)
-        self._faults = Faults(tuple(faults))
+        self._zones = Zones(_texts("records", records), names, ttl_s, host_name)
+        self._faults = Faults(_texts("faults", faults))
         self._is_all = names is not None and names.are_all
         self._rng = rng
 
@@ -200,3 +200,11 @@ def _with_addresses(answers: list[dns.Record], fault: Fault) -> list[dns.Record]
                 answers.insert(at, dns.record(each.name, kind, each.ttl_s, fault.dead))
                 break
     return answers
+
+
+def _texts(word: str, lines: Iterable[str]) -> tuple[str, ...]:
+    found = list(lines) if isinstance(lines, Iterable) and not isinstance(lines, str) else [None]
+    texts = tuple(line for line in found if isinstance(line, str))
+    if len(texts) < len(found):
+        raise ConfigError(f"{word} is a list of texts, not {lines!r}")
+    return texts

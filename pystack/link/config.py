@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Unpack
 
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, one_line
 from pystack.core.units import (
     parse_probability,
     parse_rate_bps,
@@ -30,7 +30,7 @@ from pystack.link.impair.slot import Slot, parse_slot
 from pystack.link.impair.trace import DelayTrace, DeliveryTrace, parse_delay_trace, parse_trace
 from pystack.link.qdisc.base import QdiscFactory
 from pystack.link.transmit import DEFAULT_LIMIT_PACKETS, Rate
-from pystack.link.words import NetemWords, unknown_word
+from pystack.link.words import NetemWords, as_words, unknown_word
 from pystack.wire.ipv4 import MIN_MTU_BYTES
 
 
@@ -166,6 +166,13 @@ def update_both(
 
     Raises ConfigError, also for a word that would do nothing in any direction it is said for.
     """
+    for side in (a_to_b, b_to_a):
+        if not isinstance(side, Mapping | None):
+            raise ConfigError(
+                f"the words of one direction are {{word: value}}, like {{'loss': '1%'}}, "
+                f"not {side!r}"
+            )
+        as_words(side or {})
     forth: NetemWords = {**words, **(a_to_b or {})}
     back: NetemWords = {**words, **(b_to_a or {})}
     updated = configs[0].updated(**forth), configs[1].updated(**back)
@@ -280,4 +287,4 @@ _DEFAULTS: Final[dict[str, object]] = {
 
 
 def _wrong(word: str, value: object, error: Exception) -> ConfigError:
-    return ConfigError(f"{word} = {value!r} is not possible: {error}")
+    return ConfigError(f"{word} = {value!r} is not possible: {one_line(error)}")

@@ -107,4 +107,6 @@ def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
         if error.errno == errno.ELOOP and os.path.islink(path):
             why = "it is a symbolic link of another user, which root does not follow"
         raise OutputError(f"cannot write {what}: {why}") from None
+    except ValueError as error:  # a NUL, or what no encoding has
+        raise OutputError(f"cannot write {what!r}: {error}") from None
     return fd

@@ -19,6 +19,8 @@ _SERVERS: Final = 3  # asked, as MAXNS of glibc
 
 def advertise(stack: StackHost, config: AdvertiseConfig, name: str, now: float) -> None:
     """Begin on one link, or on all that have something to advertise. Raises ConfigError."""
+    if not isinstance(config, AdvertiseConfig):
+        raise ConfigError(f"what a router says is a pystack.AdvertiseConfig, not {config!r}")
     links = [one for one in stack.interfaces if one.neighbors is not None]
     chosen = [one for one in links if one.name == name] if name else _worth_it(links, config)
     if not chosen:

@@ -28,6 +28,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.port import LoopbackPort
+from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter
@@ -231,6 +232,8 @@ class Host:
 
     def observe(self, observer: Observer) -> None:
         """Report everything from now on to `observer`."""
+        if isinstance(observer, type) or not hasattr(observer, OBSERVERS.method):
+            raise ConfigError(f"{observer!r} is no observer: it has no {OBSERVERS.method!r}")
         self._stack.observers.append(observer)
 
     def close(self) -> None:
@@ -251,8 +254,11 @@ class Host:
         servers, which are asked from then on unless `dns` was set. `config`: None: all of that, as
         `Ip6Config(accept_ra=True)`.
         """
+        config = Ip6Config(accept_ra=True) if config is None else config
+        if not isinstance(config, Ip6Config):
+            raise ConfigError(f"how IPv6 is configured is a pystack.Ip6Config, not {config!r}")
         stack = self.stack
-        stack.discovery.config = Ip6Config(accept_ra=True) if config is None else config
+        stack.discovery.config = config
         stack.discovery.on_names = partial(autoconf.ask_whom_routers_say, self)
         stack.discovery.start(self.now())
 
@@ -284,7 +290,9 @@ class Host:
         `version`: 4 or 6; None: the one that is tried first (RFC 6724). For where nothing can be
         waited for: a host that asks name servers knows only itself so.
         """
-        if name[:1].isdigit() and version != 6:  # nearly always what a datagram is sent to (HOT)
+        if (
+            isinstance(name, str) and name[:1].isdigit() and version != 6
+        ):  # nearly always what a datagram is sent to (HOT)
             with suppress(ConfigError):
                 return parse_ip4(name)
         if self.resolver is None:
@@ -373,7 +381,7 @@ class Host:
 
         It goes before what the network would fill in for that block. Raises ConfigError.
         """
-        name = via if isinstance(via, str) else via.name
+        name = via.name if isinstance(via, Host) else via
         self._in_network().route(self.name, destination, name)
 
     def capture(self, path: str | Path) -> None:
@@ -407,6 +415,10 @@ class Host:
         us a cookie before (RFC 7413), and so may be delivered twice: it should be a request that is
         harmless when repeated. Otherwise it is sent after the handshake.
         """
+        if isinstance(source_route, str) or not isinstance(source_route, Sequence):
+            raise ConfigError(f"source_route is a list of hosts, not {source_route!r}")
+        if not isinstance(fast_open, bytes | bytearray | memoryview | None):
+            raise ConfigError(f"fast_open is bytes to send first, not {fast_open!r}")
         local = UNSPECIFIED if local_address is None else await self.look_up(local_address)
         version = None if local_address is None else version_of(local)
         config = None if congestion is None else replace(self.tcp.config, congestion=congestion)
@@ -532,7 +544,8 @@ class Router(Host):
         link-local one. `config`: None: the prefixes of its own addresses, for 30 days. Said anew,
         the later `config` holds. Raises ConfigError: there is no such link.
         """
-        autoconf.advertise(self.stack, config or AdvertiseConfig(), interface, self.now())
+        said = AdvertiseConfig() if config is None else config
+        autoconf.advertise(self.stack, said, interface, self.now())
 
     def stop_advertising(self) -> None:
         """Tell them that it is none any more. Nothing happens where it has not begun."""

@@ -6,6 +6,7 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,6 +18,7 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
+from pystack.core.ranges import Range, check_switch
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
@@ -71,6 +73,8 @@ class Network:
         addresses that nobody gives come from them; None: 10.0.0.0/24, fd00::/64. `seal`: let what
         would reach the machine's own network fail (`pystack.runtime.socket.seal`). ConfigError.
         """
+        check_switch("seal", seal)
+        Range(-math.inf, math.inf, optional=True).check("seed", seed)
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
         self.subnets = parse_subnets(ip, subnet, subnet6)
@@ -341,11 +345,13 @@ class Network:
         A port that is given itself is its giver's to run and to close. Raises ConfigError.
         """
         name = self._name(host)
+        if name not in self.hosts:
+            raise ConfigError(f"{name!r} is not a host: only those are plugged into ports")
         chosen = PORTS.read(port)
         if self.driver.is_virtual and needs_real_time(chosen):
             raise ConfigError(f"the {chosen.title} lives in real time: run with trio.run")
         scheduler = self.driver.scheduler
-        made = chosen(PortContext(name=host.name, scheduler=scheduler, seed=self.seed))
+        made = chosen(PortContext(name=name, scheduler=scheduler, seed=self.seed))
         if not chosen.is_itself:
             self.resources.callback(made.close)
             if isinstance(made, RunningPort):
@@ -473,12 +479,15 @@ class Network:
     def capture_link(self, link: Link, path: str | Path) -> None:
         """Write every frame that is put on a link."""
         if link not in self.links:
-            raise ConfigError(f"the link {link.name} is not of this network")
+            what = f"the link {link.name}" if isinstance(link, Link) else repr(link)
+            raise ConfigError(f"{what} is not of this network")
         self.topology.tap(link, self._writer(path).write)
 
     def _writer(
         self, path: str | Path, once: Callable[[FrameSeen], bool] | None = None
     ) -> PcapWriter:
+        if not isinstance(path, str | Path):
+            raise ConfigError(f"a capture goes to a file, whose path is a text, not {path!r}")
         file = self._open_file(str(path))
         writer = PcapWriter(file, wall_clock_offset_s(self.driver), once=once)
         self._closing.append(writer)

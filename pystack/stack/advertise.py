@@ -7,17 +7,25 @@ three seconds to all; and with a lifetime of 0 when it stops, so that nobody goe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
     ALL_NODES6,
     ALL_ROUTERS6,
+    ZERO_MAC,
+    Mac,
+    Prefix,
     is_link_local,
+    is_v6,
+    parse_ip,
     parse_ip6,
     parse_prefix,
 )
 from pystack.core.errors import ConfigError
+from pystack.core.ranges import Range, check_switch
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
 from pystack.stack import discovery
@@ -28,6 +36,18 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.interface import Interface
 
+_RANGES: Final = {
+    "max_interval_s": Range(4, 1800, whole=False),
+    "min_interval_s": Range(3, 1350, whole=False, optional=True),
+    "lifetime_s": Range(0, 65_535, optional=True),
+    "preference": Range(-1, 1),
+    "hop_limit": Range(0, 255),
+    "reachable_ms": Range(0, 3_600_000),  # RFC 4861 section 6.2.1
+    "retrans_ms": Range(0, nd.FOR_EVER),
+    "mtu_bytes": Range(0, 65_535),
+    "valid_s": Range(0, nd.FOR_EVER),
+    "preferred_s": Range(0, nd.FOR_EVER),
+}
 INITIAL_INTERVAL_S: Final = 16.0  # MAX_INITIAL_RTR_ADVERT_INTERVAL (RFC 4861 section 10)
 INITIALS: Final = 3  # MAX_INITIAL_RTR_ADVERTISEMENTS
 ANSWER_DELAY_S: Final = 0.5  # at most: MAX_RA_DELAY_TIME
@@ -62,28 +82,51 @@ class AdvertiseConfig:
     search_domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 4.0 <= self.max_interval_s <= 1800.0:
-            raise ConfigError(f"a router advertises every 4 to 1800 s, not {self.max_interval_s}")
+        for name, allowed in _RANGES.items():
+            allowed.check(name, getattr(self, name))
+        for name in ("managed", "other", "on_link", "autonomous"):
+            check_switch(name, getattr(self, name))
         if not 3.0 <= self.least_s <= 0.75 * max(self.max_interval_s, 4.0):
             raise ConfigError(
                 f"min_interval_s is 3 s to three quarters of max_interval_s, not {self.least_s}"
             )
-        if self.lifetime_s is not None and not 0 <= self.lifetime_s <= 65_535:
-            raise ConfigError(f"a router's lifetime is 0 to 65,535 s, not {self.lifetime_s}")
-        if self.preference not in (-1, 0, 1):
-            raise ConfigError(f"a router's preference is -1, 0 or 1, not {self.preference}")
-        if self.mtu_bytes and self.mtu_bytes < ipv6.MIN_MTU_BYTES:
+        if 0 < self.mtu_bytes < ipv6.MIN_MTU_BYTES:
             raise ConfigError(f"an IPv6 MTU is at least 1280, not {self.mtu_bytes}")
-        if not 0 <= self.preferred_s <= self.valid_s <= nd.FOR_EVER:
+        if self.preferred_s > self.valid_s:
             raise ConfigError(
-                "a prefix is valid for 0 to 2**32 - 1 s, and preferred for no longer than that, "
-                f"not for {self.valid_s} and {self.preferred_s}"
+                f"a prefix cannot be preferred for {self.preferred_s} s and valid for "
+                f"{self.valid_s} s"
             )
+        for name in ("prefixes", "routes", "name_servers", "search_domains"):
+            texts = getattr(self, name)
+            if not (isinstance(texts, list | tuple) or (texts is None and name == "prefixes")):
+                raise ConfigError(f"{name} is a list of texts, not {texts!r}")
         for text in (*(self.prefixes or ()), *self.routes):
             if not parse_prefix(text).is_v6:
                 raise ConfigError(f"{text!r} is not an IPv6 prefix")
         for text in self.name_servers:
-            parse_ip6(text)
+            if not is_v6(parse_ip(text)):
+                raise ConfigError(f"{text!r} is no address of IPv6")
+        for text in self.search_domains:
+            if not isinstance(text, str) or not nd.is_search_domain(text):
+                raise ConfigError(f"{text!r} is no search domain, like 'lab.example'")
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Raise ConfigError for what no one advertisement can say.
+
+        In fragments nobody would take it (RFC 6980), whatever the link's MTU is.
+        """
+        most = ipv6.MIN_MTU_BYTES - ipv6.HEADER_BYTES
+        size = "more than 2,040 bytes in one option"
+        with suppress(ValueError):
+            prefixes = [parse_prefix(text) for text in self.prefixes or ()]
+            said = self._said(prefixes, ZERO_MAC, is_last=False)
+            packed = nd.pack_router_advertisement(ALL_NODES6, ALL_NODES6, said)
+            if len(packed) <= most:
+                return
+            size = f"{len(packed)} bytes"
+        raise ConfigError(f"a router says at most {most} bytes at once, not {size}")
 
     @property
     def least_s(self) -> float:
@@ -101,6 +144,11 @@ class AdvertiseConfig:
         else:
             own = [each for each in interface.addresses if each.prefix.is_v6]
             prefixes = [each.prefix for each in own if not is_link_local(each.address)]
+        return self._said(prefixes, interface.mac, is_last=is_last)
+
+    def _said(
+        self, prefixes: Sequence[Prefix], mac: Mac, *, is_last: bool
+    ) -> nd.RouterAdvertisement:
         lifetime_s = self.lifetime_s
         if lifetime_s is None:
             lifetime_s = math.ceil(3 * self.max_interval_s)
@@ -109,7 +157,7 @@ class AdvertiseConfig:
             lifetime_s = names_s = 0
         servers = tuple(parse_ip6(text) for text in self.name_servers)
         options = nd.NdOptions(
-            source_mac=interface.mac,
+            source_mac=mac,
             mtu_bytes=self.mtu_bytes,
             prefixes=[
                 nd.PrefixInformation(

@@ -1,9 +1,12 @@
 """What a host does by itself in IPv6, as its owner wants it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
+from pystack.core.ranges import DURATION, Range, check_switch
+
+_BYTE: Final = Range(0, 255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,11 @@ class Ip6Config:
     accept_ra_rt_info: bool = True  # routes beside the default one (RFC 4191 section 2.3)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dad_transmits <= 255:
-            raise ConfigError(f"dad_transmits is 0 to 255, not {self.dad_transmits}")
+        for name in ("accept_ra", "use_tempaddr", "accept_redirects", "accept_ra_rt_info"):
+            check_switch(name, getattr(self, name))
+        _BYTE.check("dad_transmits", self.dad_transmits)
+        for name in ("temp_valid_s", "temp_preferred_s"):
+            DURATION.check(name, getattr(self, name))
         if self.addr_gen_mode not in ("stable-privacy", "eui64"):
             raise ConfigError(
                 f"addr_gen_mode is stable-privacy or eui64, not {self.addr_gen_mode!r}"

@@ -72,7 +72,7 @@ def check_bindable(host: Host, local: Ip, port: int, *, foreign: bool) -> None:
     """
     host.check_up()
     if not PORT.allows(port):
-        raise RangeError(f"{port} is not a port")
+        raise RangeError(f"{port!r} is not a port")
     if not (foreign or local in _ALL or host.is_own(local) or host.is_many(local)):
         raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), format_ip(local))
 

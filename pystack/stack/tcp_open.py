@@ -63,9 +63,9 @@ class Opener:
         host = self._host
         host.check_up()
         if not PORT.allows(remote_port):
-            raise RangeError(f"{remote_port} is not a port that can be connected to")
+            raise RangeError(f"{remote_port!r} is not a port that can be connected to")
         if not PORT.allows(local_port):
-            raise RangeError(f"{local_port} is not a port")
+            raise RangeError(f"{local_port!r} is not a port")
         route = self._find_route(remote, source_route, route)
         local = self._find_local(local, remote, route)
         table, local_given = self._table, local_port != 0

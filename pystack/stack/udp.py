@@ -393,7 +393,7 @@ class UdpTable:
     def _find_way(self, socket: UdpSocket, dst: Ip, dst_port: int, fields: DatagramFields) -> Way:
         """Return the way of datagrams to there; remember a usual one. Raises OSError."""
         if not 0 < dst_port <= 0xFFFF:
-            raise RangeError(f"{dst_port} is not a port that can be sent to")
+            raise RangeError(f"{dst_port!r} is not a port that can be sent to")
         host = self._host
         route = self.find_route(socket.local, dst, fields)
         if route.interface.is_broadcast(dst) and not socket.allow_broadcast:

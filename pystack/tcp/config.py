@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pystack.core.errors import ConfigError
-from pystack.core.ranges import COUNT, FROM_ONE, TTL, Range
+from pystack.core.ranges import COUNT, FROM_ONE, TTL, Range, check_switch
 from pystack.tcp.congestion.registry import CONTROLS, ControlLike, congestion_control
 from pystack.tcp.recovery.registry import AUTO, RECOVERIES, RecoveryLike, chosen_recovery
 
@@ -229,7 +229,7 @@ class TcpLimits:
             or not all(type(size) is int for size in sizes)
             or not 0 <= sizes[0] <= sizes[1] <= sizes[2]
         ):
-            raise ConfigError(f"memory_bytes is {sizes}: three sizes, none below the one before")
+            raise ConfigError(f"memory_bytes is {sizes!r}: three sizes, none below the one before")
 
 
 _SIZE: Final = Range(1, MAX_BUFFER_BYTES)
@@ -304,8 +304,7 @@ def _check(
         if isinstance(value, bool) or value not in known:
             raise ConfigError(f"{name} is {value!r}: it must be {_either(known)}")
     for name in switches:
-        if not isinstance(getattr(config, name), bool):
-            raise ConfigError(f"{name} is {getattr(config, name)!r}: it must be True or False")
+        check_switch(name, getattr(config, name))
 
 
 def _either(known: tuple[object, ...]) -> str:

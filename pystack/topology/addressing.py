@@ -59,7 +59,8 @@ def parse_subnets(
         if block.is_v6 != v6:
             other = "subnet" if v6 else "subnet6"
             raise ConfigError(f"{word} is of IPv{version}; {text} belongs to {other}")
-        if not is_usable_source(block.network + v6) or is_loopback(block.network + v6):
+        first = block.network + (v6 and block.length < 128)
+        if not is_usable_source(first) or is_loopback(first):
             raise ConfigError(f"no host can have an address of the subnet {text}")
         if v6 and is_link_local(block.network):
             raise ConfigError(f"{text} is for a link alone: no router forwards it")

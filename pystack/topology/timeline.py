@@ -62,8 +62,10 @@ class Timeline:
         """Call several functions, each at its time: [(5, fn), ("8s", other)]. All, or none."""
         handles: list[Handle] = []
         try:
-            for when, fn in steps:
-                handles.append(self.at(when, fn))
+            for step in steps if isinstance(steps, Iterable) else (steps,):
+                if not isinstance(step, tuple | list) or len(step) != 2:
+                    raise ConfigError(f"a step of a timeline is (time, function), not {step!r}")
+                handles.append(self.at(*step))
         except BaseException:
             for handle in handles:
                 handle.cancel()

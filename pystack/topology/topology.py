@@ -8,7 +8,7 @@ for an address, and again after changes: what was given stays, what is new gets 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -100,11 +100,13 @@ class Topology:
 
     def switch(self, switch: Switch) -> Switch:
         """Add a switch."""
+        self._check_name(switch.name)
         self._add(switch.name, switch, (None, None))
         return switch
 
     def station(self, name: str, address: Addresses = None, address6: Addresses = None) -> Station:
         """Add a place for something that has its own stack."""
+        self._check_name(name)
         station = Station(name, self._mac(name, 0))
         self._add(name, station, (address, address6))
         return station
@@ -127,12 +129,6 @@ class Topology:
         the preset, whose subscriber is `a`. Raises ConfigError.
         """
         self._check_link(a, b)
-        for side in (a_to_b, b_to_a):
-            if not isinstance(side, Mapping | None):
-                raise ConfigError(
-                    f"the words of one direction are {{word: value}}, like {{'loss': '1%'}}, "
-                    f"not {side!r}"
-                )
         up, down = presets.words_of(preset)
         preset_configs = PipeConfig.parse(**up), PipeConfig.parse(**down)
         configs = update_both(preset_configs, words, a_to_b, b_to_a)
@@ -177,11 +173,11 @@ class Topology:
         node = self.node(name)
         if not isinstance(node.device, Host):
             raise ConfigError(f"{name} has no routes: only hosts and routers do")
-        if via not in self.nodes:
+        if not isinstance(via, str) or via not in self.nodes:
             try:
                 versions = [is_v6(parse_ip(via))]
             except ConfigError:
-                hint = suggest(via, self.nodes)
+                hint = suggest(via, self.nodes) if isinstance(via, str) else ""
                 raise ConfigError(f"{via!r} is neither a node nor an address{hint}") from None
         else:
             versions = [subnet.is_v6 for subnet in self.subnets]
@@ -209,10 +205,11 @@ class Topology:
 
     def node(self, name: str) -> Node:
         """Return the node of that name. Raises ConfigError."""
-        try:
-            return self.nodes[name]
-        except KeyError:
-            raise ConfigError(f"there is no node {name!r}{suggest(name, self.nodes)}") from None
+        found = self.nodes.get(name) if isinstance(name, str) else None
+        if found is None:
+            hint = suggest(name, self.nodes) if isinstance(name, str) else ""
+            raise ConfigError(f"there is no node {name!r}{hint}")
+        return found
 
     def address_of(self, text: str) -> Ip | None:
         """Return what `resolve` does; of an address in text, that itself."""
@@ -431,6 +428,7 @@ class Topology:
             )
 
     def _add_host(self, name: str, addresses: _BothAddresses, kind: type[HostT]) -> HostT:
+        self._check_name(name)
         host = kind(name, self.scheduler, self.seed)
         self._add(name, host, addresses)
         port = LoopbackPort(self.scheduler)
@@ -439,17 +437,21 @@ class Topology:
             host.add_address(lo, LOOPBACK6, Prefix.of(LOOPBACK6, 128))
         return host
 
-    def _add(self, name: str, device: Host | Switch | Station, addresses: _BothAddresses) -> None:
+    def _check_name(self, name: str) -> None:
+        """Raise ConfigError for what no further node can be called."""
         if not isinstance(name, str):
             raise ConfigError(f"the name of a node is a text, not {name!r}")
-        if not name or name == "localhost" or any(character.isspace() for character in name):
+        spaced = not name.isprintable() or any(character.isspace() for character in name)
+        if not name or name == "localhost" or spaced:
             raise ConfigError(
                 f"{name!r} cannot be the name of a node: a text without spaces, and not 'localhost'"
             )
-        if name.replace(".", "").isdigit():
+        if name.replace(".", "").isdigit() or ":" in name:
             raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
         if name in self.nodes:
             raise ConfigError(f"there is a node {name!r} already")
+
+    def _add(self, name: str, device: Host | Switch | Station, addresses: _BothAddresses) -> None:
         ip4 = addressing.read_wanted(name, addresses[0], "address", self.subnets)
         ip6 = addressing.read_wanted(name, addresses[1], "address6", self.subnets)
         taken: dict[Ip, str] = {}

@@ -447,6 +447,15 @@ def _addresses(addresses: Sequence[int]) -> bytes:
     return b"".join(map(pack_ip6, addresses))
 
 
+def is_search_domain(name: str) -> bool:
+    """Tell whether it can be said in a list of domains, and is read there (RFC 8106 5.2)."""
+    try:
+        packed = _pack_name(name)
+    except ValueError:
+        return False
+    return _names(packed) == (name.rstrip(".").lower(),)
+
+
 def _pack_name(name: str) -> bytes:
     labels = (label.encode("ascii") for label in name.rstrip(".").split("."))
     return b"".join(bytes((len(label),)) + label for label in labels) + b"\0"

@@ -137,15 +137,19 @@ def open_tap(
 def check_name(name: str) -> None:
     """Raise ConfigError for what no interface can be called."""
     problem = ""
-    if not name:
+    if not isinstance(name, str):
+        problem = "is no text"
+    elif not name:
         problem = "is empty"
+    elif not name.isprintable():
+        problem = "has a character that cannot be printed"
     elif len(os.fsencode(name)) > _NAME_MAX_BYTES:
         problem = f"is longer than {_NAME_MAX_BYTES} bytes"
     elif name == "lo":
         problem = "is the loopback's"
     elif name.replace("%d", "", 1).count("%"):
         problem = "has a % that is not %d, for a number that the kernel chooses"
-    elif name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
+    elif name in (".", "..") or any(c in "/:" or c.isspace() for c in name):
         problem = "has a character that the kernel does not take (a slash, a colon, a space)"
     if problem:
         raise ConfigError(f"the interface name {name!r} {problem}; choose one like tap0")

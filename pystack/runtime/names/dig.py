@@ -166,6 +166,9 @@ def _said(exchange: Exchange, message: dns.Message, took_s: float) -> DigAnswer:
 
 
 def _question(name: str, kind: str) -> Question:
+    for what, text in (("name", name), ("kind", kind)):
+        if not isinstance(text, str):
+            raise ConfigError(f"a {what} to query is a text, not {text!r}")
     try:
         number = dns.kind_of(kind)
         if number == dns.PTR and not name.endswith(".arpa"):

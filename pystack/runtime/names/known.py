@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import LOOPBACK, LOOPBACK6, Ip, is_v6
 from pystack.core.errors import ConfigError
 from pystack.runtime.names.ordering import in_order
-from pystack.runtime.names.zones import Version, parse_on
+from pystack.runtime.names.zones import Version, check_asked, parse_on
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
@@ -32,6 +32,7 @@ class KnownNames:
 
     def own(self, name: str, version: Version | None = None) -> tuple[Ip, ...]:
         """Return what needs no look-up: its own name, localhost, addresses in text. OSError."""
+        check_asked(name, version)
         plain = name.removesuffix(".").lower()
         if plain == "localhost" or plain.endswith(".localhost"):  # RFC 6761 section 6.3
             return self.addresses("localhost", version)
@@ -45,6 +46,7 @@ class KnownNames:
 
     def addresses(self, name: str, version: Version | None = None) -> tuple[Ip, ...]:
         """Return the addresses that the network's own table has, best first. OSError: none."""
+        check_asked(name, version)
         found: Sequence[Ip] = ()
         if name == "localhost":
             found = [address for address in _LOOPBACKS if self._host.stack.is_own(address)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
+from pystack.core.ranges import Range, check_switch
 from pystack.core.rng import component_rng
 from pystack.core.units import parse_time_s
 from pystack.dns.config import DnsWords, ResolverConfig, ResolverWords, parse_resolver
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pystack.runtime.lab.attach import Lab
     from pystack.runtime.network import Network
     from pystack.stack.udp import UdpTable
+
+
+_TTL: Final = Range(0, (1 << 31) - 1)  # RFC 2181 section 8
 
 
 class NameServer:
@@ -122,11 +126,14 @@ def make_answers(
     from pystack.dns.server import DnsServer
     from pystack.runtime.names.dns_service import names_of
 
+    check_switch("names", names)
+    ttl_s = round(parse_time_s(ttl))
+    _TTL.check("ttl", ttl_s)
     return DnsServer(
         records=records,
         faults=faults,
         names=names_of(net.topology) if names else None,
-        ttl_s=round(parse_time_s(ttl)),
+        ttl_s=ttl_s,
         host_name=name,
         rng=component_rng(net.seed, f"dns/{name}"),
     )
@@ -146,7 +153,7 @@ class Askers:
         self._net = net
         self._alone = parse_resolver({**words, "servers": [server]})
         self._keeps = not words
-        if isinstance(hosts, str):
+        if isinstance(hosts, str) or not isinstance(hosts, Iterable | None):
             raise ConfigError(f"hosts is a list of hosts, like [{hosts!r}]")
         self._hosts = None if hosts is None else [_host_of(net, host) for host in hosts]
 
@@ -177,7 +184,8 @@ def _also(known: ResolverConfig | None, alone: ResolverConfig, *, keeps: bool) -
 
 
 def _host_of(net: Network, host: Host | str) -> Host:
-    name = host if isinstance(host, str) else host.name
-    if name not in net.hosts:
-        raise ConfigError(f"{name!r} is no host of this network")
-    return net.hosts[name]
+    name = host if isinstance(host, str) else getattr(host, "name", None)
+    found = net.hosts.get(name) if isinstance(name, str) else None
+    if found is None or (found is not host and not isinstance(host, str)):
+        raise ConfigError(f"{host!r} is no host of this network")
+    return found

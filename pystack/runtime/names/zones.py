@@ -38,6 +38,14 @@ def owner_of(text: str) -> str:
     return format_ip(parse_ip6(text.partition("%")[0]) >> 64 << 64)
 
 
+def check_asked(name: str, version: Version | None) -> None:
+    """Raise ConfigError for what is asked for that is no name, or no version of IP."""
+    if not isinstance(name, str):
+        raise ConfigError(f"a host's name or address is a text, not {name!r}")
+    if version not in (None, 4, 6):
+        raise ConfigError(f"version is {version!r}: it must be 4, 6 or None")
+
+
 def version_of(local: int) -> Version | None:
     """Return the version that a socket speaks which is bound to an address; None: both."""
     if local == ANY:

@@ -24,6 +24,8 @@ BUILT_IN: Final[dict[str, RecoveryFactory]] = {
     "rack": RackRecovery,
 }
 
+_TRIAL_ISS: Final = 1
+_TRIAL_MSS_BYTES: Final = 1460
 RECOVERIES: Final = Group[LossRecovery](
     "recovery", BUILT_IN, "next_lost", given=2, each="connection"
 )
@@ -34,12 +36,19 @@ def chosen_recovery(value: RecoveryLike) -> Chosen[LossRecovery]:
     try:
         return _recovery(value)
     except TypeError:  # what can be no key
-        return RECOVERIES.read(value)
+        return _tried(value)
 
 
 @lru_cache(maxsize=64)  # each connection asks
 def _recovery(value: Hashable) -> Chosen[LossRecovery]:
-    return RECOVERIES.read(value)
+    return _tried(value)
+
+
+def _tried(value: object) -> Chosen[LossRecovery]:
+    """Read it, and make one: what cannot be made is refused before a connection needs it."""
+    chosen = RECOVERIES.read(value)
+    chosen(Tcb(_TRIAL_ISS, _TRIAL_MSS_BYTES), RttEstimator())
+    return chosen
 
 
 def loss_recovery(value: RecoveryLike, tcb: Tcb, rtt: RttEstimator) -> LossRecovery:
