@@ -76,7 +76,10 @@ def run_flows(
     rates: list[float] = []
 
     async def main() -> None:
-        async with pystack.Network(seed=seed) as net, trio.open_nursery() as nursery:
+        async with (
+            pystack.Network(seed=seed, ip="4") as net,  # who connects is told by its one address
+            trio.open_nursery() as nursery,
+        ):
             server, switch = net.host("server", congestion=server_congestion), net.switch("switch")
             net.link(switch, server, a_to_b=words, b_to_a={"delay": words["delay"]})
             (listener,) = await server.open_tcp_listeners(PORT)
