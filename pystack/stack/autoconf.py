@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SOLICIT_INTERVAL_S: Final = 4.0  # RTR_SOLICITATION_INTERVAL; RFC 7559's IRT
 SOLICIT_MOST_S: Final = 3600.0  # RFC 7559's MRT
 SOLICITS: Final = 3  # MAX_RTR_SOLICITATIONS: those that a program may be waiting for
+# What says less has packets end on the way (CVE-2015-2922)
+LEAST_HOP_LIMIT: Final = 32
 ROUTES: Final = 64  # of routers, prefixes and what is behind them
 NAMES: Final = 16  # name servers, and domains
 DEFAULT: Final = Prefix.of(V6, 0)
@@ -48,10 +50,11 @@ class _Offer:
 
     preference: int
     until: float
+    said_by: Ip
 
 
 T = TypeVar("T")
-_Offers = dict[tuple[Prefix, Ip | None], _Offer]  # None: on the link
+_Router = Ip | None  # None: on the link
 
 
 class Autoconfiguration:
@@ -64,6 +67,7 @@ class Autoconfiguration:
         "_installed",
         "_interface",
         "_offers",
+        "_offers_to",
         "_rng",
         "_servers",
         "_solicited",
@@ -77,7 +81,8 @@ class Autoconfiguration:
         # Its own: what IPv6 draws changes nothing of a host's other numbers.
         self._rng = component_rng(host.seed, f"host/{host.name}/{interface.name}/ip6")
         self.own = OwnAddresses(host, interface, self._rng, self._addresses_changed)
-        self._offers: _Offers = {}
+        self._offers: dict[tuple[Prefix, _Router], _Offer] = {}  # the one known longest first
+        self._offers_to: dict[Prefix, dict[_Router, _Offer]] = {}  # the same by prefix
         self._installed: dict[Prefix, Route] = {}  # those of the offers that are in the table
         self._servers: dict[Ip, float] = {}  # until when
         self._domains: dict[str, float] = {}
@@ -99,7 +104,7 @@ class Autoconfiguration:
     def routers(self) -> tuple[Ip, ...]:
         """Return the default routers, the one that is used first."""
         chosen = self._installed.get(DEFAULT)
-        found = [router for prefix, router in self._offers if prefix == DEFAULT and router]
+        found = [router for router in self._offers_to.get(DEFAULT, ()) if router]
         return tuple(sorted(found, key=lambda it: chosen is None or it != chosen.gateway))
 
     def start(self, now: float) -> None:
@@ -113,6 +118,7 @@ class Autoconfiguration:
         """Forget what others have said, and the addresses that came of it."""
         self.own.clear(self._host.scheduler.now)
         self._offers.clear()
+        self._offers_to.clear()
         for prefix in list(self._installed):
             self._choose(prefix)
         self._servers.clear()
@@ -132,7 +138,9 @@ class Autoconfiguration:
             self._solicited = None
         interface = self._interface
         assert interface.neighbors is not None
-        if said.hop_limit and said.hop_limit != interface.hop_limit6:
+        if 0 < said.hop_limit < LEAST_HOP_LIMIT:
+            self._host.counters.add("nd_low_hop_limit")
+        elif said.hop_limit and said.hop_limit != interface.hop_limit6:
             interface.hop_limit6 = said.hop_limit
             self._host.routes.forget()  # what was found before had another
         timing = interface.neighbors.timing6
@@ -150,15 +158,16 @@ class Autoconfiguration:
                     self._host.routes.forget()  # what was found before had another
             else:
                 self._host.counters.add("nd_bad_mtu")
-        self._offer(DEFAULT, router, said.preference, said.lifetime_s, now)
+        self._offer(DEFAULT, router, router, said.preference, said.lifetime_s, now)
         for prefix in said.options.prefixes:
-            self._prefix_said(prefix, now)
+            self._prefix_said(prefix, router, now)
         if self._host.discovery.config.accept_ra_rt_info:
             for route in said.options.routes:
                 if not _may_be_said(route.prefix):
                     self._host.counters.add("nd_bad_prefix")
                 else:
-                    self._offer(route.prefix, router, route.preference, route.lifetime_s, now)
+                    where, lifetime_s = route.prefix, route.lifetime_s
+                    self._offer(where, router, router, route.preference, lifetime_s, now)
         before = self.name_servers, self.search_domains
         for each in said.options.rdnss:
             for server in each.servers:
@@ -171,15 +180,18 @@ class Autoconfiguration:
 
     def router_gone(self, router: Ip, now: float) -> None:
         """Take note that a station is a router no more (RFC 4861 section 7.2.5)."""
-        for prefix in [prefix for prefix, by in self._offers if by == router]:
-            self._offer(prefix, router, 0, 0, now)
+        for prefix in self._offered_by(router):
+            self._offer(prefix, router, router, 0, 0, now)
 
     def reachability_changed(self, station: Ip, now: float) -> None:
         """Take note that a station answers, or does so no more: it may be a router."""
-        for prefix in [prefix for prefix, by in self._offers if by == station]:
+        for prefix in self._offered_by(station):
             self._choose(prefix)
 
-    def _prefix_said(self, said: nd.PrefixInformation, now: float) -> None:
+    def _offered_by(self, router: Ip) -> list[Prefix]:
+        return [prefix for prefix, by in self._offers if by == router]
+
+    def _prefix_said(self, said: nd.PrefixInformation, by: Ip, now: float) -> None:
         """Take a prefix of the link (RFC 4861 section 6.3.4)."""
         prefix = said.prefix
         bad = not _may_be_said(prefix) or said.preferred_s > said.valid_s
@@ -188,33 +200,65 @@ class Autoconfiguration:
         if bad:
             return
         if said.on_link:
-            self._offer(prefix, None, 0, said.valid_s, now)
+            self._offer(prefix, None, by, 0, said.valid_s, now)
         if said.autonomous and prefix.length == 64:
             self.own.prefix_said(said, now)
 
     # routes
 
     def _offer(
-        self, prefix: Prefix, router: Ip | None, preference: int, lifetime_s: int, now: float
+        self,
+        prefix: Prefix,
+        router: _Router,
+        said_by: Ip,
+        preference: int,
+        lifetime_s: int,
+        now: float,
     ) -> None:
         """Take that a router (or the link itself) leads to a prefix, for so long; 0: no more."""
-        offers = self._offers
+        known = (prefix, router) in self._offers
         if not lifetime_s:
-            if offers.pop((prefix, router), None) is not None:
-                self._choose(prefix)
+            if known:
+                self._withdraw(prefix, router)
             return
-        if (prefix, router) not in offers and len(offers) >= ROUTES:
-            self._host.counters.add("nd_too_many_routes")
+        if not known and not self._make_room():
             return
         # RFC 4861 has 65,535 s of a router, which no number of a lifetime makes endless.
-        offers[prefix, router] = _Offer(preference, until(lifetime_s, now))
+        offer = _Offer(preference, until(lifetime_s, now), said_by)
+        self._offers[prefix, router] = offer
+        self._offers_to.setdefault(prefix, {})[router] = offer
         self._choose(prefix)
+
+    def _withdraw(self, prefix: Prefix, router: _Router) -> None:
+        del self._offers[prefix, router]
+        offers = self._offers_to[prefix]
+        del offers[router]
+        if not offers:
+            del self._offers_to[prefix]
+        self._choose(prefix)
+
+    def _make_room(self) -> bool:
+        """Tell whether there is room for one more; where all is taken, one may have to go.
+
+        Whoever makes up routers as fast as it likes must not keep those out that come later. The
+        first goes whose router has never answered, but for the default router in use.
+        """
+        if len(self._offers) < ROUTES:
+            return True
+        self._host.counters.add("nd_too_many_routes")
+        used = self._installed.get(DEFAULT)
+        for (prefix, router), offer in self._offers.items():
+            in_use = prefix == DEFAULT and used is not None and used.gateway == router
+            if not in_use and not self._has_answered(offer.said_by):
+                self._withdraw(prefix, router)
+                return True
+        return False
 
     def _choose(self, prefix: Prefix) -> None:
         """Have the best of the routes to a prefix in the table (RFC 4191 section 3.2)."""
         routes = self._host.routes
         installed = self._installed.get(prefix)
-        offered = [(by, offer) for (to, by), offer in self._offers.items() if to == prefix]
+        offered = self._offers_to.get(prefix)
         if not offered:
             if installed is not None:
                 del self._installed[prefix]
@@ -222,12 +266,12 @@ class Autoconfiguration:
             return
         used = None if installed is None else installed.gateway
 
-        def rank(one: tuple[Ip | None, _Offer]) -> tuple[bool, bool, int, bool]:
+        def rank(one: tuple[_Router, _Offer]) -> tuple[bool, bool, int, bool]:
             router, offer = one
             is_here = installed is not None and router == used
             return router is not None, self._is_lost(router), -offer.preference, not is_here
 
-        router = min(offered, key=rank)[0]
+        router = min(offered.items(), key=rank)[0]
         if installed is not None:
             if used == router:
                 return
@@ -256,6 +300,11 @@ class Autoconfiguration:
         assert self._interface.neighbors is not None
         entry = self._interface.neighbors.find(router)
         return entry is not None and entry.state is NeighborState.FAILED
+
+    def _has_answered(self, router: Ip) -> bool:
+        assert self._interface.neighbors is not None
+        entry = self._interface.neighbors.find(router)
+        return entry is not None and entry.proven
 
     # names, and the ends of things
 
@@ -292,9 +341,8 @@ class Autoconfiguration:
     def _expire(self, now: float) -> None:
         self._expiry = None
         self.own.expire(now)
-        for key in [key for key, offer in self._offers.items() if now >= offer.until]:
-            del self._offers[key]
-            self._choose(key[0])
+        for prefix, router in [key for key, offer in self._offers.items() if now >= offer.until]:
+            self._withdraw(prefix, router)
         before = self.name_servers, self.search_domains
         _forget_old(self._servers, now)
         _forget_old(self._domains, now)

@@ -339,6 +339,40 @@ def test_whoever_says_he_is_many_routers_fills_no_memory(bench: DiscoveryBench) 
     assert bench.counters["nd_too_many_routes"] > 0
 
 
+@pytest.mark.rfc("6583", "4.2")
+def test_made_up_routers_do_not_keep_out_one_that_comes_later(bench: DiscoveryBench) -> None:
+    for number in range(500):
+        fake = Ip(V6 | 0xFE80 << 112 | 0x1000 + number)
+        prefixes = [prefix_said(f"2001:db8:{number + 1:x}::/64", autonomous=False)]
+        bench.advertised(fake, lifetime_s=65_535, prefixes=prefixes, at=1.0)
+    bench.advertised(prefixes=[prefix_said("2001:db8:ffff::/64", autonomous=False)], at=2.0)
+    assert zoned(ROUTER) in link(bench).routers
+    assert bench.host.routes.find(parse_prefix("2001:db8:ffff::/64")) is not None
+
+
+@pytest.mark.rfc("6583", "4.2")
+def test_a_router_that_has_answered_stays_whoever_makes_up_others(bench: DiscoveryBench) -> None:
+    bench.advertised(prefixes=[prefix_said("2001:db8:ffff::/64", autonomous=False)], at=1.0)
+    socket = bench.host.udp.bind(HERE6, 0)
+    socket.send_to(b"data", FAR6, 7, 1.0)
+    bench.run(6.0)
+    bench.answered(ROUTER, router=True, at=6.0)
+    for number in range(500):
+        fake = Ip(V6 | 0xFE80 << 112 | 0x1000 + number)
+        bench.advertised(fake, preference=number % 3 - 1, at=7.0)
+    assert zoned(ROUTER) in link(bench).routers
+    assert bench.host.routes.find(parse_prefix("2001:db8:ffff::/64")) is not None
+
+
+@pytest.mark.parametrize("hop_limit", [1, 31])
+def test_a_hop_limit_with_which_nothing_gets_far_is_not_taken(
+    bench: DiscoveryBench, hop_limit: int
+) -> None:
+    bench.advertised(hop_limit=hop_limit)
+    assert bench.interface.hop_limit6 == 64
+    assert bench.counters["nd_low_hop_limit"] == 1
+
+
 def test_ends_of_lifetimes_do_not_keep_a_world_going(bench: DiscoveryBench) -> None:
     bench.advertised(prefixes=[prefix_said()])
     bench.run(10.0)
