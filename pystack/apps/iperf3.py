@@ -17,6 +17,7 @@ from typing import Final
 import trio
 
 from pystack.apps.base import SendingSocket, Service
+from pystack.apps.options import ServiceOptions
 from pystack.core.counters import Counters
 from pystack.runtime.iperf3 import datagrams, protocol, text
 from pystack.runtime.iperf3.client import directions
@@ -45,7 +46,7 @@ class Iperf3(Service):
     tcp_port: Final = protocol.PORT
     udp_port: Final = protocol.PORT
 
-    def __init__(self) -> None:
+    def __init__(self, _options: ServiceOptions) -> None:
         # iperf3_tests, iperf3_busy, iperf3_failed; iperf3_stray: datagrams of no test
         self.counters = Counters()
         self._test: _Test | None = None  # None: nobody is measuring

@@ -6,6 +6,7 @@ loads to a function that makes a `Service` from `ServiceOptions`.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Final, TypeAlias
 
 from pystack.apps.base import Service as Service
@@ -24,72 +25,33 @@ ServiceFactory: TypeAlias = Callable[[ServiceOptions], Service]
 ServiceLike: TypeAlias = str | Mapping[str, object] | ServiceFactory | Service
 
 
-def _http(options: ServiceOptions) -> Service:
-    need("h11", "the service http")
-    from pystack.apps.http.service import HttpService  # imported by those who serve it
+def _imported(service: str, place: str, *library: str) -> ServiceFactory:
+    """Return what makes a service. It is imported, and its library, by those who serve it."""
+    module, _, name = place.partition(":")
 
-    return HttpService(options)
+    def make(options: ServiceOptions) -> Service:
+        for needed in library:
+            need(needed, f"the service {service}")
+        made: Service = getattr(import_module(f"pystack.apps.{module}"), name)(options)
+        return made
 
-
-def _ftp(options: ServiceOptions) -> Service:
-    from pystack.apps.ftp.service import FtpService
-
-    return FtpService(options)
-
-
-def _dns(options: ServiceOptions) -> Service:
-    need("dns", "the service dns")
-    from pystack.apps.dns import DnsService
-
-    return DnsService(options)
-
-
-def _https(options: ServiceOptions) -> Service:
-    need("h11", "the service https")
-    from pystack.apps.http.service import HttpsService
-
-    return HttpsService(options)
-
-
-def _iperf3(_options: ServiceOptions) -> Service:
-    from pystack.apps.iperf3 import Iperf3
-
-    return Iperf3()
-
-
-def _tftp(options: ServiceOptions) -> Service:
-    from pystack.apps.tftp.service import Tftp
-
-    return Tftp(options)
-
-
-def _smtp(options: ServiceOptions) -> Service:
-    from pystack.apps.smtp.service import SmtpService
-
-    return SmtpService(options)
-
-
-def _asgi(options: ServiceOptions) -> Service:
-    need("hypercorn", "the service asgi")
-    from pystack.apps.asgi.service import AsgiService
-
-    return AsgiService(options)
+    return make
 
 
 BUILT_IN: Final[dict[str, ServiceFactory]] = {
-    "asgi": _asgi,
-    "dns": _dns,
-    "http": _http,
-    "https": _https,
+    "asgi": _imported("asgi", "asgi.service:AsgiService", "hypercorn"),
+    "dns": _imported("dns", "dns:DnsService", "dns"),
+    "http": _imported("http", "http.service:HttpService", "h11"),
+    "https": _imported("https", "http.service:HttpsService", "h11"),
     "echo": lambda options: Echo(),
     "discard": lambda options: Discard(),
     "chargen": lambda options: Chargen(options.rng),
     "daytime": lambda options: Daytime(options.utc_now),
     "time": lambda options: Time(options.utc_now),
-    "ftp": _ftp,
-    "iperf3": _iperf3,
-    "smtp": _smtp,
-    "tftp": _tftp,
+    "ftp": _imported("ftp", "ftp.service:FtpService"),
+    "iperf3": _imported("iperf3", "iperf3:Iperf3"),
+    "smtp": _imported("smtp", "smtp.service:SmtpService"),
+    "tftp": _imported("tftp", "tftp.service:Tftp"),
 }
 
 

@@ -18,8 +18,9 @@ values, one without a default is needed. Values of a text are texts: factories r
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
@@ -92,6 +93,13 @@ class Group(Generic[T]):
         if self.trial is not None:
             chosen(*self.trial)
         return chosen
+
+    def recall(self, value: object) -> Chosen[T]:
+        """Return the same as `read`, which was asked for it before, perhaps: as connections do."""
+        try:
+            return _recalled(self, value)
+        except TypeError:  # what can be no key
+            return self.read(value)
 
     def find(self, name: str) -> Callable[..., T]:
         """Return what makes the plug-in of that name; a built-in one goes before another's.
@@ -187,6 +195,11 @@ class Group(Generic[T]):
     @property
     def _a_kind(self) -> str:
         return f"an {self.kind}" if self.kind[0] in "aeio" else f"a {self.kind}"
+
+
+@lru_cache(maxsize=128)
+def _recalled(group: Group[T], value: Hashable) -> Chosen[T]:
+    return group.read(value)
 
 
 class _Words(Generic[T]):

@@ -9,7 +9,6 @@ switches and routers can be members. A node in no group reaches, and is reached 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 
 from pystack.core.errors import ConfigError
 from pystack.topology.nodes import Node
@@ -53,12 +52,7 @@ class Partition:
         """It holds already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Heal it."""
         self.heal()
 
@@ -66,11 +60,6 @@ class Partition:
         """It holds already."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         """Heal it."""
         self.heal()

@@ -25,12 +25,11 @@ class Preset:
 
 def _line(
     about: str,
-    *,
-    rates: tuple[str, str],  # up, down
-    limits: tuple[int, int],  # packets that wait for the line, up and down
+    up: tuple[str, int],  # the rate, and the packets that wait for it
+    down: tuple[str, int],
     **both: Unpack[NetemWords],
 ) -> Preset:
-    (rate_up, rate_down), (limit_up, limit_down) = rates, limits
+    (rate_up, limit_up), (rate_down, limit_down) = up, down
     return Preset(
         about=about,
         up={"rate": rate_up, "limit": limit_up, **both},
@@ -40,47 +39,37 @@ def _line(
 
 PRESETS: Final[Mapping[str, Preset]] = {
     "dsl": _line(
-        "ADSL over a copper pair",
-        rates=("1mbit", "8mbit"),
-        limits=(50, 150),
-        delay="20ms",
-        jitter="1ms",
+        "ADSL over a copper pair", ("1mbit", 50), ("8mbit", 150), delay="20ms", jitter="1ms"
     ),
-    "cable": _line(
-        "DOCSIS 3",
-        rates=("10mbit", "140mbit"),
-        limits=(300, 1500),
-        delay="10ms",
-        jitter="2ms",
-    ),
+    "cable": _line("DOCSIS 3", ("10mbit", 300), ("140mbit", 1500), delay="10ms", jitter="2ms"),
     "3g": _line(
         "HSPA+, good reception",
-        rates=("1.6mbit", "6mbit"),
-        limits=(100, 300),
+        ("1.6mbit", 100),
+        ("6mbit", 300),
         delay="32ms",
         jitter="8ms",
         distribution="normal",
     ),
     "lte": _line(
         "LTE, good reception",
-        rates=("12mbit", "20mbit"),
-        limits=(300, 500),
+        ("12mbit", 300),
+        ("20mbit", 500),
         delay="25ms",
         jitter="5ms",
         distribution="normal",
     ),
     "5g": _line(
         "5G in the middle band, good reception",
-        rates=("15mbit", "100mbit"),
-        limits=(400, 1500),
+        ("15mbit", 400),
+        ("100mbit", 1500),
         delay="9ms",
         jitter="3ms",
         distribution="normal",
     ),
     "wifi": _line(
         "a busy home or office: the hop through the air alone",
-        rates=("100mbit", "100mbit"),
-        limits=(500, 500),
+        ("100mbit", 500),
+        ("100mbit", 500),
         delay="3ms",
         jitter="2ms",
         distribution="pareto",
@@ -88,16 +77,16 @@ PRESETS: Final[Mapping[str, Preset]] = {
     ),
     "satellite-geo": _line(
         "a geostationary satellite",
-        rates=("3mbit", "20mbit"),
-        limits=(150, 800),
+        ("3mbit", 150),
+        ("20mbit", 800),
         delay="320ms",
         jitter="10ms",
         distribution="normal",
     ),
     "satellite-leo": _line(
         "satellites in a low orbit, as Starlink",
-        rates=("12mbit", "100mbit"),
-        limits=(200, 1000),
+        ("12mbit", 200),
+        ("100mbit", 1000),
         delay="22ms",
         jitter="5ms",
         distribution="normal",
@@ -105,8 +94,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
     ),
     "dc": _line(
         "two servers of one data centre",
-        rates=("10gbit", "10gbit"),
-        limits=(1000, 1000),
+        ("10gbit", 1000),
+        ("10gbit", 1000),
         delay="100us",
         jitter="10us",
     ),

@@ -11,6 +11,7 @@ import pystack
 from pystack import Host, Iperf3Error, Network
 from pystack.apps.hosting import serve
 from pystack.apps.iperf3 import Iperf3
+from pystack.apps.options import ServiceOptions
 from pystack.runtime.iperf3 import protocol
 from pystack.runtime.iperf3.parameters import Parameters
 from pystack.runtime.iperf3.protocol import Problem, State
@@ -280,7 +281,7 @@ def test_results_that_are_none_leave_the_server_free(results: dict[str, object])
 
 def test_datagrams_of_no_test_are_counted_and_not_answered() -> None:
     async def main() -> None:
-        service = Iperf3()
+        service = Iperf3(ServiceOptions())
         assert service.answer_udp(b"9876", ("10.0.0.1", 1000), 0.0) is None
         assert service.answer_udp(bytes(16), ("10.0.0.1", 1000), 0.0) is None
         assert service.counters["iperf3_stray"] == 2

@@ -3,7 +3,7 @@
 `fixed:20` is `fixed segments 20`: see `core/plugins.py`.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -36,15 +36,7 @@ CONTROLS: Final = Group[CongestionControl](
 
 def congestion_control(value: ControlLike) -> Chosen[CongestionControl]:
     """Return what makes a connection's control, given its SMSS in bytes. Raises ConfigError."""
-    try:
-        return _control(value)
-    except TypeError:  # what can be no key
-        return CONTROLS.read(value)
-
-
-@lru_cache(maxsize=64)  # each connection asks
-def _control(value: Hashable) -> Chosen[CongestionControl]:
-    return CONTROLS.read(value)
+    return CONTROLS.recall(value)
 
 
 @lru_cache(maxsize=64)

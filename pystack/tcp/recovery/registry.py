@@ -1,7 +1,6 @@
 """The loss recoveries by name, and how one is asked for."""
 
-from collections.abc import Hashable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Final
 
 from pystack.core.plugins import Chosen, Group
@@ -24,31 +23,19 @@ BUILT_IN: Final[dict[str, RecoveryFactory]] = {
     "rack": RackRecovery,
 }
 
-_TRIAL_ISS: Final = 1
-_TRIAL_MSS_BYTES: Final = 1460
 RECOVERIES: Final = Group[LossRecovery](
-    "recovery", BUILT_IN, "next_lost", given=2, each="connection"
+    "recovery",
+    BUILT_IN,
+    "next_lost",
+    given=2,
+    trial=(Tcb(iss=1, mtu_mss=1460), RttEstimator()),
+    each="connection",
 )
 
 
 def chosen_recovery(value: RecoveryLike) -> Chosen[LossRecovery]:
     """Return what makes a connection's loss recovery. Raises ConfigError."""
-    try:
-        return _recovery(value)
-    except TypeError:  # what can be no key
-        return _tried(value)
-
-
-@lru_cache(maxsize=64)  # each connection asks
-def _recovery(value: Hashable) -> Chosen[LossRecovery]:
-    return _tried(value)
-
-
-def _tried(value: object) -> Chosen[LossRecovery]:
-    """Read it, and make one: what cannot be made is refused before a connection needs it."""
-    chosen = RECOVERIES.read(value)
-    chosen(Tcb(_TRIAL_ISS, _TRIAL_MSS_BYTES), RttEstimator())
-    return chosen
+    return RECOVERIES.recall(value)
 
 
 def loss_recovery(value: RecoveryLike, tcb: Tcb, rtt: RttEstimator) -> LossRecovery:

@@ -13,7 +13,7 @@ from typing import Final
 
 from pystack.core.addresses import Ip4, Mac, Prefix
 from pystack.core.scheduler import Scheduler
-from pystack.link.port import FrameSink
+from pystack.link.port import PortBase
 from pystack.stack.host import Host
 from pystack.testing.packetdrill.cookies import LinuxCookies
 from pystack.testing.packetdrill.settings import Settings
@@ -37,21 +37,14 @@ class Sent:
     packet: IpPacket
 
 
-class _Tun:
+class _Tun(PortBase):
     """The device's port: ARP is answered here, packets go to the world."""
 
     def __init__(self, scheduler: Scheduler, gateway: Ip4, mtu_bytes: int) -> None:
-        self.mtu_bytes = mtu_bytes
-        self.gso_max_bytes = 0
-        self.fills_checksums = False
+        super().__init__(mtu_bytes)
         self.sent: deque[Sent] = deque()
-        self.sink: FrameSink = lambda _frame, _now: None
         self._scheduler = scheduler
         self._gateway = gateway
-
-    def attach(self, sink: FrameSink) -> None:
-        """Take the host's way in."""
-        self.sink = sink
 
     def send(self, frame: Frame, now: float) -> None:
         """Keep a packet; answer whoever asks for the gateway."""
@@ -78,10 +71,6 @@ class _Tun:
         request = arp.pack(arp.REQUEST, _GATEWAY_MAC, self._gateway, address)
         self._deliver_arp(request, now)
         self.sent.clear()
-
-    def close(self) -> None:
-        """Deliver nothing any more."""
-        self.sink = lambda _frame, _now: None
 
 
 class World:

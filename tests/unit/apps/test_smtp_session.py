@@ -170,7 +170,7 @@ async def test_who_asks_for_it_gets_mail_for_anybody() -> None:
 
 @pytest.mark.parametrize("domain", ["", "a b", "<a>", "@example.com", "[1.2.3]", "a,*", "*.com"])
 async def test_a_domain_that_is_none_is_found_when_the_service_is_built(domain: str) -> None:
-    with pytest.raises(ConfigError, match="is no domain"):
+    with pytest.raises(ConfigError, match="is not a domain"):
         smtp_service(None, domain)
 
 
