@@ -6,7 +6,8 @@ import errno
 from collections.abc import Callable
 from typing import Final
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip
+from pystack.stack.ports import ANY
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.datagrams import Datagrams
 from pystack.testing.packetdrill.errors import MismatchError
@@ -75,7 +76,7 @@ def _bind(program: Program, call: Call) -> Outcome:
     file = _socket_of(program, call)
     settings = program.settings
     where = address(_argument(call, 1), (settings.local_ip, settings.bind_port))
-    return file.bind(*(where or (Ip4(0), 0)))
+    return file.bind(*(where or (ANY, 0)))
 
 
 def _listen(program: Program, call: Call) -> Outcome:
@@ -141,7 +142,7 @@ def _send(
     size: int,
     text: bytes | None,
     flags: int,
-    to: tuple[Ip4, int] | None,
+    to: tuple[Ip, int] | None,
 ) -> Steps:
     file = _socket_of(program, call)
     if isinstance(file, Datagrams):
@@ -360,7 +361,7 @@ def _bad_descriptor(program: Program, call: Call) -> int:
     return errno.ENOTSOCK if number(_argument(call, 0)) in program.files else errno.EBADF
 
 
-def _remote(program: Program, expression: Expression) -> tuple[Ip4, int] | None:
+def _remote(program: Program, expression: Expression) -> tuple[Ip, int] | None:
     settings = program.settings
     return address(expression, (settings.remote_ip, settings.connect_port))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pystack.testing.packetdrill.errors import MismatchError
 from pystack.testing.packetdrill.flow import Flow
+from pystack.testing.packetdrill.icmp_words import on_the_wire
 from pystack.testing.packetdrill.inject import pattern
 from pystack.testing.packetdrill.parse_options import describe
 from pystack.testing.packetdrill.script import (
@@ -36,10 +37,10 @@ def compare(line: Packet, actual: Seen, flow: Flow, settings: Settings, *, patte
             if wanted.size != part.size:
                 differences.append(f"payload: {wanted.size} bytes expected, {part.size} came")
         case IcmpPart() as wanted, IcmpPart() as part:
-            if (wanted.kind, wanted.code) != (part.kind, part.code):
+            kind, code = on_the_wire(wanted.kind, wanted.code, is_v6=flow.is_v6)
+            if (kind, code) != (part.kind, part.code):
                 differences.append(
-                    f"type and code: {wanted.kind}, {wanted.code} expected, "
-                    f"{part.kind}, {part.code} came"
+                    f"type and code: {kind}, {code} expected, {part.kind}, {part.code} came"
                 )
         case _:
             differences.append("another protocol came")

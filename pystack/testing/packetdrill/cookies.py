@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip, is_v6, pack_ip6
 from pystack.stack.fast_open import FastOpenTable
 
 if TYPE_CHECKING:
@@ -40,10 +40,13 @@ class LinuxCookies(FastOpenTable):
         self._in_use = self.of_listener.get(listener, self.keys)
         return super().syn_arrived(listener, socket, syn, now)
 
-    def cookie_of(self, local: Ip4, remote: Ip4, period: int) -> bytes:
+    def cookie_of(self, local: Ip, remote: Ip, period: int) -> bytes:
         """Return the cookie of an address; before the first day that of the key before."""
         key = self._in_use[-KEY_BYTES:] if period < 0 else self._in_use[:KEY_BYTES]
-        pair = remote.to_bytes(4, "big") + local.to_bytes(4, "big")
+        if is_v6(local):
+            pair = pack_ip6(remote) + pack_ip6(local)
+        else:
+            pair = remote.to_bytes(4, "big") + local.to_bytes(4, "big")
         return siphash(key, pair).to_bytes(8, "little")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.addresses import Ip
+from pystack.stack.ports import ANY
 from pystack.stack.udp_socket import UdpSocket
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.files import Outcome, Program, Steps, failed
@@ -13,6 +14,10 @@ from pystack.testing.packetdrill.inject import pattern
 from pystack.testing.packetdrill.messages import of_queued
 
 _DONTWAIT: Final = VALUES["MSG_DONTWAIT"]
+_TTL: Final = (VALUES["SOL_IP"], VALUES["IP_TTL"])
+_HOPS: Final = (VALUES["SOL_IPV6"], VALUES["IPV6_UNICAST_HOPS"])
+_RECVERR: Final = (VALUES["SOL_IP"], VALUES["IP_RECVERR"])
+_RECVERR6: Final = (VALUES["SOL_IPV6"], VALUES["IPV6_RECVERR"])
 
 
 class Datagrams:
@@ -25,17 +30,17 @@ class Datagrams:
         self._options: dict[tuple[int, int], list[int]] = {}
 
     @property
-    def local(self) -> tuple[Ip4, int]:
+    def local(self) -> tuple[Ip, int]:
         """Return address and port of this end; zeros where it has none."""
         socket = self._socket
-        return (UNSPECIFIED, 0) if socket is None else (socket.local, socket.local_port)
+        return (ANY, 0) if socket is None else (socket.local, socket.local_port)
 
     @property
-    def remote(self) -> tuple[Ip4, int] | None:
+    def remote(self) -> tuple[Ip, int] | None:
         """Return whom it is connected to; None: nobody."""
         return None if self._socket is None else self._socket.remote
 
-    def bind(self, local: Ip4, port: int) -> Outcome:
+    def bind(self, local: Ip, port: int) -> Outcome:
         """Take a port."""
         if self._socket is not None:
             return failed(errno.EINVAL)
@@ -46,7 +51,7 @@ class Datagrams:
         self.program.on_subject(self)
         return Outcome(0)
 
-    def connect(self, remote: Ip4, port: int) -> Outcome:
+    def connect(self, remote: Ip, port: int) -> Outcome:
         """Send to, and hear from, one address only."""
         self._bound().remote = (remote, port)
         self.program.on_subject(self)
@@ -57,7 +62,7 @@ class Datagrams:
         self._bound().remote = None
         return Outcome(0)
 
-    def send(self, size: int, text: bytes | None, to: tuple[Ip4, int] | None) -> Steps:
+    def send(self, size: int, text: bytes | None, to: tuple[Ip, int] | None) -> Steps:
         """Send one datagram, to whom it is connected to where `to` is None."""
         socket = self._bound()
         if socket.error is not None:
@@ -108,10 +113,12 @@ class Datagrams:
         self._options[level, name] = values
         if (level, name) == (VALUES["SOL_SOCKET"], VALUES["SO_BROADCAST"]):
             self._bound().allow_broadcast = bool(values[0])
-        elif (level, name) == (VALUES["SOL_IP"], VALUES["IP_TTL"]):
+        elif (level, name) in (_TTL, _HOPS):
             self._bound().ttl = values[0]
-        elif (level, name) == (VALUES["SOL_IP"], VALUES["IP_RECVERR"]):
+        elif (level, name) == _RECVERR:
             self._bound().receives_errors = bool(values[0])
+        elif (level, name) == _RECVERR6:
+            self._bound().receives_errors6 = bool(values[0])
         return 0
 
     def get_option(self, level: int, name: int) -> list[int]:
@@ -140,7 +147,7 @@ class Datagrams:
 
     def _bound(self) -> UdpSocket:
         if self._socket is None:
-            self._socket = self.program.world.host.udp.bind(UNSPECIFIED, 0)
+            self._socket = self.program.world.host.udp.bind(ANY, 0)
         return self._socket
 
     def _take_error(self) -> int:

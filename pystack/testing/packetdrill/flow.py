@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pystack.core.addresses import Ip4
+from pystack.core.addresses import Ip, is_v6
 
 MASK: Final = 0xFFFFFFFF
 
@@ -32,9 +32,9 @@ class Numbers:
 class Flow:
     """One connection, or one pair of UDP ports."""
 
-    local_ip: Ip4
+    local_ip: Ip
     local_port: int
-    remote_ip: Ip4
+    remote_ip: Ip
     remote_port: int
     proto: int
     ours: Numbers = field(default_factory=Numbers)
@@ -44,6 +44,11 @@ class Flow:
     # Timestamps of the host: those of the script, and what they stood for
     ts_values: dict[int, int] = field(default_factory=dict)
     ts_base: tuple[int, int] | None = None  # script's and live value of the first; None: none yet
+
+    @property
+    def is_v6(self) -> bool:
+        """Tell which version of IP its packets have."""
+        return is_v6(self.local_ip)
 
     def outbound(self, ports: tuple[int, int] | None) -> tuple[int, int]:
         """Return source and destination port of what the host sends."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from pystack.testing.packetdrill.flow import MASK, Flow
+from pystack.testing.packetdrill.icmp_words import on_the_wire
 from pystack.testing.packetdrill.parse_options import pack
 from pystack.testing.packetdrill.script import IcmpPart, Packet, TcpOption, TcpPart, UdpPart
-from pystack.wire import icmp, ipv4, tcp, tcp_options, udp
+from pystack.wire import icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
 
 DEFAULT_TTL: Final = 255  # as the original's packets
 _QUOTED_BYTES: Final = 8  # RFC 792: what an error has of the packet behind its IP header
@@ -33,8 +35,9 @@ def packet_of(line: Packet, flow: Flow) -> bytes:
             proto = ipv4.UDP
             body = udp.pack(flow.remote_ip, flow.local_ip, src_port, dst_port, pattern(0, size))
         case IcmpPart() as part:
-            proto, body = ipv4.ICMP, _message(part, flow)
-    header = ipv4.pack_header(
+            proto = ipv6.ICMPV6 if flow.is_v6 else ipv4.ICMP
+            body = _message(part, flow)
+    header = _pack_header(flow)(
         flow.remote_ip,
         flow.local_ip,
         proto,
@@ -81,11 +84,18 @@ def _live_option(option: TcpOption, flow: Flow, *, syn: bool, acked: bool) -> Tc
     return option
 
 
+def _pack_header(flow: Flow) -> Callable[..., bytes]:
+    return ipv6.pack_header if flow.is_v6 else ipv4.pack_header
+
+
 def _message(part: IcmpPart, flow: Flow) -> bytes:
-    if part.kind in (icmp.ECHO, icmp.ECHO_REPLY):
-        return icmp.pack(part.kind, part.code, part.ident << 16, b"")
-    rest = part.mtu_bytes or 0
-    return icmp.pack(part.kind, part.code, rest, _quoted(part, flow))
+    kind, code = on_the_wire(part.kind, part.code, is_v6=flow.is_v6)
+    rest, body = part.ident << 16, b""
+    if part.kind not in (icmp.ECHO, icmp.ECHO_REPLY):
+        rest, body = part.mtu_bytes or 0, _quoted(part, flow)
+    if flow.is_v6:
+        return icmpv6.pack(flow.remote_ip, flow.local_ip, kind, code, rest, body)
+    return icmp.pack(kind, code, rest, body)
 
 
 def _quoted(part: IcmpPart, flow: Flow) -> bytes:
@@ -100,5 +110,5 @@ def _quoted(part: IcmpPart, flow: Flow) -> bytes:
         size = tcp.HEADER_BYTES + text_bytes
         seq = (part.quoted_seq + flow.ours.offset(syn=False)) & MASK
         start = ports + seq.to_bytes(4, "big")
-    header = ipv4.pack_header(flow.local_ip, flow.remote_ip, part.quoted_proto, size)
+    header = _pack_header(flow)(flow.local_ip, flow.remote_ip, part.quoted_proto, size)
     return header + start[:_QUOTED_BYTES]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from pystack.core.addresses import is_v6
 from pystack.stack.extended_errors import extended_error_of
 from pystack.stack.notices import Kind, Notice
 from pystack.stack.udp_socket import QueuedError
@@ -20,6 +21,7 @@ from pystack.testing.packetdrill.values import number, show
 _SOCKET: Final = VALUES["SOL_SOCKET"]
 _STAMP: Final = VALUES["SCM_TIMESTAMPING"]
 _ERROR: Final = (VALUES["SOL_IP"], VALUES["IP_RECVERR"])
+_ERROR6: Final = (VALUES["SOL_IPV6"], VALUES["IPV6_RECVERR"])
 _INQ: Final = (VALUES["SOL_TCP"], VALUES["TCP_CM_INQ"])
 _ERRQUEUE: Final = VALUES["MSG_ERRQUEUE"]
 _TRUNC: Final = VALUES["MSG_TRUNC"]
@@ -44,18 +46,18 @@ class Message:
     control: list[Control] = field(default_factory=list)
 
 
-def of_notice(notice: Notice, start_s: float) -> Message:
+def of_notice(notice: Notice, start_s: float, *, is_v6: bool) -> Message:
     """Return an entry of a stream's error queue; `start_s`: when the script began."""
     if notice.kind is Kind.COPIED:
-        return Message(_ERRQUEUE, [_error(notice)])
+        return Message(_ERRQUEUE, [_error(notice, is_v6=is_v6)])
     stamp = Control(_SOCKET, _STAMP, {}, notice.at - start_s)
     flags = _ERRQUEUE if notice.alone else _ERRQUEUE | _TRUNC  # the packet itself is not kept
-    return Message(flags, [stamp, _error(notice)])
+    return Message(flags, [stamp, _error(notice, is_v6=is_v6)])
 
 
 def of_queued(queued: QueuedError, *, cut: bool) -> Message:
     """Return an entry of a datagram socket's error queue."""
-    return Message(_ERRQUEUE | (_TRUNC if cut else 0), [_error(queued)])
+    return Message(_ERRQUEUE | (_TRUNC if cut else 0), [_error(queued, is_v6=is_v6(queued.dst[0]))])
 
 
 def of_waiting(waiting_bytes: int) -> Message:
@@ -63,8 +65,9 @@ def of_waiting(waiting_bytes: int) -> Message:
     return Message(0, [Control(*_INQ, {"": waiting_bytes})])
 
 
-def _error(entry: QueuedError | Notice) -> Control:
-    return Control(*_ERROR, dict(zip(_FIELDS, extended_error_of(entry), strict=True)))
+def _error(entry: QueuedError | Notice, *, is_v6: bool) -> Control:
+    level_and_kind = _ERROR6 if is_v6 else _ERROR
+    return Control(*level_and_kind, dict(zip(_FIELDS, extended_error_of(entry), strict=True)))
 
 
 def check_message(expected: Expression, actual: Message, tolerance_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pystack.testing.packetdrill import icmp_words
 from pystack.testing.packetdrill.lexer import Cursor, Kind
 from pystack.testing.packetdrill.parse_options import parse_options
 from pystack.testing.packetdrill.script import (
@@ -14,7 +15,7 @@ from pystack.testing.packetdrill.script import (
     TcpPart,
     UdpPart,
 )
-from pystack.wire import ecn, icmp, ipv4, tcp
+from pystack.wire import ecn, ipv4, tcp
 
 _FLAGS: Final = {
     ".": tcp.ACK,
@@ -30,36 +31,6 @@ _FLAGS: Final = {
 }
 _ECN: Final = {"noecn": ecn.NOT_ECT, "ect0": ecn.ECT_0, "ect1": ecn.ECT_1, "ce": ecn.CE}
 _ACE_DIGITS: Final = "01234567"
-_ICMP_TYPES: Final = {
-    "echo_reply": icmp.ECHO_REPLY,
-    "unreachable": icmp.DESTINATION_UNREACHABLE,
-    "source_quench": 4,
-    "redirect": 5,
-    "echo_request": icmp.ECHO,
-    "time_exceeded": icmp.TIME_EXCEEDED,
-    "parameter_problem": icmp.PARAMETER_PROBLEM,
-}
-_ICMP_CODES: Final = {
-    icmp.DESTINATION_UNREACHABLE: (
-        "net_unreachable",
-        "host_unreachable",
-        "protocol_unreachable",
-        "port_unreachable",
-        "frag_needed",
-        "source_route_failed",
-        "net_unknown",
-        "host_unknown",
-        "source_host_isolated",
-        "net_prohibited",
-        "host_prohibited",
-        "net_unreachable_for_tos",
-        "host_unreachable_for_tos",
-        "packet_filtered",
-        "precedence_violation",
-        "precedence_cutoff",
-    ),
-    icmp.TIME_EXCEEDED: ("ttl_exceeded", "frag_time_exceeded"),
-}
 
 
 def parse_packet(cursor: Cursor) -> Packet:
@@ -175,16 +146,18 @@ def _sequence(cursor: Cursor) -> tuple[int, int]:
 
 def _icmp(cursor: Cursor) -> IcmpPart:
     token = cursor.take()
-    if token.text not in _ICMP_TYPES:
-        raise cursor.fault(f"{token} is none of the ICMP types {', '.join(_ICMP_TYPES)}", token)
-    kind = _ICMP_TYPES[token.text]
-    code, mtu_bytes, ident = 0, None, 0
+    named = icmp_words.type_named(token.text)
+    if named is None:
+        known = ", ".join(icmp_words.TYPES)
+        raise cursor.fault(f"{token} is none of the ICMP types {known}", token)
+    kind, code = named
+    mtu_bytes, ident = None, 0
     if cursor.here.kind is Kind.WORD and cursor.here.text not in ("mtu", "id"):
         name = cursor.take()
-        names = _ICMP_CODES.get(kind, ())
-        if name.text not in names:
+        said = icmp_words.code_named(kind, name.text)
+        if said is None:
             raise cursor.fault(f"{name} is not a code of {token.text}", name)
-        code = names.index(name.text)
+        code = said
     if cursor.accept_word("mtu"):
         mtu_bytes = cursor.integer("the MTU", 0xFFFF)
     if cursor.accept_word("id"):

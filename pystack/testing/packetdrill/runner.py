@@ -73,12 +73,16 @@ def run_text(text: str, path: str, defaults: Settings) -> Result:
     result = Result(path)
     try:
         script = parse(text, path, settings.defines)
+        defines = dict(settings.defines)
         for line, name, value in script.options:
             result.line = line
             remark = settings.apply(name, value)
             if remark is not None:
                 result.remarks.append(f"{path}:{line}: ignored: {remark}")
         result.line = 0
+        settings.check()
+        if settings.defines != defines:
+            script = parse(text, path, settings.defines)  # the words of another version of IP
         if not settings.dry_run:
             Run(script, settings, result).play()
     except ScriptSyntaxError as error:

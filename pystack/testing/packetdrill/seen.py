@@ -18,7 +18,7 @@ from pystack.testing.packetdrill.script import (
     TcpPart,
     UdpPart,
 )
-from pystack.wire import icmp, ipv4, tcp, tcp_options, udp
+from pystack.wire import icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
 from pystack.wire.packet import Packet as IpPacket
 
 _LETTERS: Final = (
@@ -65,8 +65,8 @@ def seen(packet: IpPacket, flow: Flow, at_s: float) -> Seen:
             payload = bytes(datagram.payload)
             ports = datagram.src_port, datagram.dst_port
             return Seen(at_s, packet.tos, packet.ttl, ports, UdpPart(len(payload)), payload)
-        case ipv4.ICMP:
-            message = icmp.parse(packet.payload)
+        case ipv4.ICMP | ipv6.ICMPV6:
+            message = icmpv6.parse(packet) if flow.is_v6 else icmp.parse(packet.payload)
             about = IcmpPart(message.kind, message.code, None, message.ident, 0, 0, 0)
             return Seen(at_s, packet.tos, packet.ttl, (0, 0), about, bytes(message.payload))
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pystack.core.addresses import Ip4, parse_ip4
+from pystack.core.addresses import Ip, Ip4, is_v6, parse_ip, parse_ip6
 from pystack.core.errors import ConfigError
 
 # Options of the original that mean nothing here: there is no kernel, no wire and no second machine.
@@ -41,6 +41,9 @@ _ALWAYS: Final = "tcp_ts_ecr_scaled"
 
 _LOCAL_IP: Final = Ip4(0xC0A80001)  # 192.168.0.1
 _REMOTE_IP: Final = Ip4(0xC0000201)  # 192.0.2.1, of a network for examples (RFC 5737)
+# With ip_version=ipv6, as the public collections' own runners have them
+_LOCAL_IP6: Final = parse_ip6("fd3d:a0b:17d6::1")
+_REMOTE_IP6: Final = parse_ip6("fd3d:fa7b:d17d::1")
 
 
 # What the public collections' own runners define on the command line.
@@ -51,14 +54,20 @@ _USUAL_DEFINES: Final = {
     "CMSG_TYPE_RECVERR": "IP_RECVERR",
     "CODE": "host_unreachable",
 }
+_USUAL_DEFINES6: Final = {
+    "TFO_COOKIE": "c1d1e9742a47a9bc",
+    "TFO_COOKIE_ZERO": "82af1a8f9a205c34",
+    "CMSG_LEVEL_IP": "SOL_IPV6",
+    "CMSG_TYPE_RECVERR": "IPV6_RECVERR",
+}
 
 
 @dataclass(slots=True)
 class Settings:
     """How a script runs. Times in seconds."""
 
-    local_ip: Ip4 = _LOCAL_IP
-    remote_ip: Ip4 = _REMOTE_IP
+    local_ip: Ip = _LOCAL_IP
+    remote_ip: Ip = _REMOTE_IP
     bind_port: int = 8080
     connect_port: int = 8080
     mtu_bytes: int = 1500
@@ -106,12 +115,11 @@ class Settings:
             case "define":
                 pass  # the lexer has seen to it
             case "ip_version":
-                if value not in ("ipv4", "ipv4-mapped-ipv6"):
-                    raise ConfigError(f"--ip_version={value}: only ipv4 is there")
+                self._speak(value)
             case "local_ip":
-                self.local_ip = parse_ip4(value)
+                self.local_ip = parse_ip(value)
             case "remote_ip":
-                self.remote_ip = parse_ip4(value.partition("/")[0])
+                self.remote_ip = parse_ip(value.partition("/")[0])
             case "bind_port":
                 self.bind_port = _number(name, value, 1, 0xFFFF)
             case "connect_port":
@@ -134,7 +142,30 @@ class Settings:
                 return f"--{name} is not known"
         return None
 
+    def check(self) -> None:
+        """Raise ConfigError where the two ends can't speak with each other."""
+        if is_v6(self.local_ip) != is_v6(self.remote_ip):
+            raise ConfigError("local_ip and remote_ip are of different versions of IP")
 
+    def _speak(self, version: str) -> None:
+        """Take the usual addresses and words of a version, where no others were given."""
+        if version not in ("ipv4", "ipv4-mapped-ipv6", "ipv6"):
+            raise ConfigError(f"--ip_version={version}: there are ipv4, ipv4-mapped-ipv6 and ipv6")
+        before, after = _USUAL[version != "ipv6"], _USUAL[version == "ipv6"]
+        if self.local_ip == before[0]:
+            self.local_ip = after[0]
+        if self.remote_ip == before[1]:
+            self.remote_ip = after[1]
+        for word, stands_for in after[2].items():
+            if self.defines.get(word) == before[2][word]:
+                self.defines[word] = stands_for
+
+
+# Local and remote address, and what words stand for: of IPv4, of IPv6
+_USUAL: Final = (
+    (_LOCAL_IP, _REMOTE_IP, {word: _USUAL_DEFINES[word] for word in _USUAL_DEFINES6}),
+    (_LOCAL_IP6, _REMOTE_IP6, _USUAL_DEFINES6),
+)
 _FLAGS: Final = {
     "strict_segments": "strict_segments",
     "strict": "strict",

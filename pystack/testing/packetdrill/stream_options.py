@@ -27,6 +27,7 @@ _TCP: Final = VALUES["SOL_TCP"]
 _MIN_SNDBUF_BYTES: Final = 4608  # Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF
 _MIN_RCVBUF_BYTES: Final = 2304
 _IP: Final = VALUES["SOL_IP"]
+_IPV6: Final = VALUES["SOL_IPV6"]
 _CONGESTION: Final = VALUES["TCP_CONGESTION"]
 
 
@@ -153,7 +154,7 @@ class StreamOptions:
                 return known.encode("ascii")
             if isinstance(known, int):
                 return [known]
-        if level not in (_TCP, _IP, VALUES["SOL_IPV6"]):
+        if level not in (_TCP, _IP, _IPV6):
             return errno.EOPNOTSUPP
         return self._values.get((level, name)) or self._as_it_is(level, name)
 
@@ -224,11 +225,10 @@ class StreamOptions:
             stream.notices.zero_copy = bool(values[0])
         elif level == _TCP and stream.socket is not None:
             self._hand_on_tcp(stream.socket, name, values[0])
-        elif level == _IP and stream.socket is not None:
-            if name == VALUES["IP_TOS"]:
-                ip_fields.set_tos(stream.socket, values[0])
-            elif name == VALUES["IP_TTL"]:
-                ip_fields.set_ttl(stream.socket, values[0])
+        elif (level, name) in _TOS and stream.socket is not None:
+            ip_fields.set_tos(stream.socket, values[0])
+        elif (level, name) in _TTL and stream.socket is not None:
+            ip_fields.set_ttl(stream.socket, values[0])
 
     def _hand_on_tcp(self, socket: TcpSocket, name: int, value: int) -> None:
         connection, program = socket.connection, self._stream.program
@@ -242,13 +242,18 @@ def _key(level: int, name: int) -> tcp_sockopts.Key:
     return tcp_sockopts.KEEPALIVE if own else (level, name)
 
 
+# Of IPv4 and of IPv6; a socket of packetdrill has one version of them
+_TOS: Final = ((_IP, VALUES["IP_TOS"]), (_IPV6, VALUES["IPV6_TCLASS"]))
+_TTL: Final = ((_IP, VALUES["IP_TTL"]), (_IPV6, VALUES["IPV6_UNICAST_HOPS"]))
 _LIMITS: Final = {
     (_SOCKET, VALUES["SO_ZEROCOPY"]): (0, 1),
     (_TCP, VALUES["TCP_MAXSEG"]): (88, 32767),
     (_TCP, VALUES["TCP_FASTOPEN"]): (0, (1 << 31) - 1),
     (_IP, VALUES["IP_TTL"]): (1, 255),
+    (_IPV6, VALUES["IPV6_UNICAST_HOPS"]): (1, 255),
 }
 _DEFAULTS: Final = {
     (_IP, VALUES["IP_TTL"]): 64,
+    (_IPV6, VALUES["IPV6_UNICAST_HOPS"]): 64,
     (_IP, VALUES["IP_MTU_DISCOVER"]): 1,
 }

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip4
+from pystack.core.addresses import Ip, is_v6
 from pystack.stack.notices import Notices
+from pystack.stack.ports import ANY
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp import fast_open, send_buffer, urgent
 from pystack.tcp.config import TcpConfig
@@ -47,7 +48,7 @@ class Stream:
         self.program = program
         self.nonblocking = False
         self.options = StreamOptions(self)
-        self.bound: tuple[Ip4, int] | None = None  # None: not bound
+        self.bound: tuple[Ip, int] | None = None  # None: not bound
         self.listener: Listener[TcpSocket] | None = None  # None: not listening
         self.socket: TcpSocket | None = None  # None: not connected
         self.notices = Notices(self._changed)  # its error queue
@@ -68,7 +69,7 @@ class Stream:
             tcp_config(self.program.sysctls, TcpConfig(timestamps_required=False))
         )
 
-    def bind(self, local: Ip4, port: int) -> Outcome:
+    def bind(self, local: Ip, port: int) -> Outcome:
         """Bind to an address and port."""
         if self.bound is not None or self.socket is not None:
             return failed(errno.EINVAL)
@@ -83,7 +84,7 @@ class Stream:
         if self.listener is not None:
             self.listener.backlog = max(backlog, 1)
             return Outcome(0)
-        local, port = self.bound or (UNSPECIFIED, 0)
+        local, port = self.bound or (ANY, 0)
         # As in Linux the queue has room for one more than it is told.
         self.listener = tcp.listen(local, port, backlog + 1)
         self.bound = (local, self.listener.local_port)
@@ -119,7 +120,7 @@ class Stream:
         stream._adopt(ready)
         return stream
 
-    def connect(self, remote: Ip4, port: int) -> Steps:
+    def connect(self, remote: Ip, port: int) -> Steps:
         """Open a connection."""
         if self.listener is not None:
             return failed(errno.EISCONN)
@@ -147,11 +148,11 @@ class Stream:
             return failed(errno.EINPROGRESS)
         return (yield from self._opened())
 
-    def _open(self, remote: Ip4, port: int, *, fast: bool) -> int:
+    def _open(self, remote: Ip, port: int, *, fast: bool) -> int:
         """Make a connection that has sent nothing yet; `fast`: with a cookie. Return an errno."""
         program = self.program
         self.use_config()
-        local, local_port = self.bound or (UNSPECIFIED, self.options.local_port)
+        local, local_port = self.bound or (ANY, self.options.local_port)
         try:
             socket = program.world.host.tcp.connect(
                 remote,
@@ -178,7 +179,7 @@ class Stream:
         return Outcome(0)
 
     def connect_with(
-        self, remote: Ip4, port: int, size: int, text: bytes | None, flags: int
+        self, remote: Ip, port: int, size: int, text: bytes | None, flags: int
     ) -> Steps:
         """Open a connection with the first of its text in the SYN (MSG_FASTOPEN)."""
         if self._deferred:
@@ -346,7 +347,8 @@ class Stream:
         if not self.notices.queue:
             return failed(errno.EAGAIN)
         notice = self.notices.queue.popleft()
-        return Outcome(0, text=b"", message=of_notice(notice, START))
+        v6 = is_v6(self.program.settings.local_ip)
+        return Outcome(0, text=b"", message=of_notice(notice, START, is_v6=v6))
 
     # the end
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pystack.core.addresses import UNSPECIFIED
+from pystack.stack.ports import names_one
 from pystack.tcp.connection import Connection
 from pystack.testing.packetdrill.datagrams import Datagrams
 from pystack.testing.packetdrill.errors import MismatchError
@@ -18,7 +18,7 @@ from pystack.testing.packetdrill.script import IcmpPart, Packet, TcpPart, UdpPar
 from pystack.testing.packetdrill.settings import Settings
 from pystack.testing.packetdrill.streams import Stream
 from pystack.testing.packetdrill.world import World
-from pystack.wire import ipv4, tcp
+from pystack.wire import ipv4, ipv6, tcp
 from pystack.wire.packet import Packet as IpPacket
 
 _FIRST_PEER_PORT: Final = 40000
@@ -52,7 +52,7 @@ class Subject:
                 self._settings.remote_ip,
                 self._settings.connect_port,
             )
-            if local_ip == UNSPECIFIED:
+            if not names_one(local_ip):
                 local_ip = self._settings.local_ip
             self._begin(Flow(local_ip, local_port, remote_ip, remote_port, ipv4.UDP))
 
@@ -154,7 +154,7 @@ def _proto(line: Packet) -> int:
 def _owns(flow: Flow, packet: IpPacket) -> bool:
     if (packet.src, packet.dst) != (flow.local_ip, flow.remote_ip):
         return False
-    if packet.proto == ipv4.ICMP:
+    if packet.proto in (ipv4.ICMP, ipv6.ICMPV6):
         return True
     if packet.proto != flow.proto or len(packet.payload) < 4:
         return False

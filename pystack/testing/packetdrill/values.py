@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pystack.core.addresses import Ip4, parse_ip4
+from pystack.core.addresses import Ip, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.errors import MismatchError
@@ -42,7 +42,7 @@ def optional_number(expression: Expression, default: int) -> int:
     return default if expression is ANYTHING else number(expression)
 
 
-def address(expression: Expression, default: tuple[Ip4, int]) -> tuple[Ip4, int] | None:
+def address(expression: Expression, default: tuple[Ip, int]) -> tuple[Ip, int] | None:
     """Return a socket address; None for one of AF_UNSPEC, the default for `...`."""
     if expression is ANYTHING:
         return default
@@ -53,11 +53,11 @@ def address(expression: Expression, default: tuple[Ip4, int]) -> tuple[Ip4, int]
     fields = expression.fields
     if fields.get("sa_family") == Word("AF_UNSPEC"):
         return None
-    port = number(fields.get("sin_port", 0))
-    match fields.get("sin_addr"):
-        case Applied("inet_addr", (Text(data),)):
+    port = number(fields.get("sin_port", fields.get("sin6_port", 0)))
+    match fields.get("sin_addr", fields.get("sin6_addr")):
+        case Applied("inet_addr" | "inet_pton", (*_, Text(data))):
             try:
-                return parse_ip4(data.decode("latin-1")), port
+                return parse_ip(data.decode("latin-1")), port
             except ConfigError as error:
                 raise MismatchError(str(error)) from None
         case None:

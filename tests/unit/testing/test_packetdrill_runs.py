@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
+from pystack.testing.packetdrill import icmp_words
 from pystack.testing.packetdrill.play import Result
 from pystack.testing.packetdrill.runner import lines_of, run_all, run_text, scripts_in
 from pystack.testing.packetdrill.settings import Settings
@@ -144,7 +146,57 @@ def test_options_at_the_top_hold_for_the_script() -> None:
         "ignored: --speed has no meaning here",
         "ignored: --nonsense is not known",
     ]
-    assert run("--ip_version=ipv6\n" + LISTEN).problem == "--ip_version=ipv6: only ipv4 is there"
+    assert run("--ip_version=ipx\n" + LISTEN).problem == (
+        "--ip_version=ipx: there are ipv4, ipv4-mapped-ipv6 and ipv6"
+    )
+    assert run("--local_ip=fd00::1\n" + LISTEN).problem == (
+        "local_ip and remote_ip are of different versions of IP"
+    )
+
+
+def test_words_and_addresses_are_those_of_the_version() -> None:
+    settings = Settings()
+    settings.apply("ip_version", "ipv6")
+    assert (settings.local_ip, settings.remote_ip) == (
+        parse_ip("fd3d:a0b:17d6::1"),
+        parse_ip("fd3d:fa7b:d17d::1"),
+    )
+    assert settings.defines["CMSG_LEVEL_IP"] == "SOL_IPV6"
+    settings.apply("ip_version", "ipv4")
+    assert settings == Settings()
+    # What was given stays.
+    settings = Settings(remote_ip=parse_ip("2001:db8::1"), defines={"TFO_COOKIE": "1122"})
+    settings.apply("ip_version", "ipv6")
+    assert settings.remote_ip == parse_ip("2001:db8::1")
+    assert settings.defines == {"TFO_COOKIE": "1122"}
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "code"),
+    [
+        ("net_unreachable", 1, 0),
+        ("no_route", 1, 0),
+        ("host_prohibited", 1, 1),
+        ("address_unreachable", 1, 3),
+        ("host_unreachable", 1, 3),
+        ("port_unreachable", 1, 4),
+        ("protocol_unreachable", 4, 1),
+        ("frag_needed", 2, 0),
+    ],
+)
+def test_icmp_of_scripts_is_icmpv6_over_ipv6(word: str, kind: int, code: int) -> None:
+    found = icmp_words.code_named(3, word)
+    assert found is not None
+    assert icmp_words.on_the_wire(3, found, is_v6=True) == (kind, code)
+    assert icmp_words.on_the_wire(3, found, is_v6=False) == (3, found)
+
+
+def test_what_icmpv6_does_not_have_is_told() -> None:
+    text = "--ip_version=ipv6\n" + LISTEN + "+0 < S 0:0(0) win 1000\n+0 > S. 0:0(0) ack 1 <...>\n"
+    assert (
+        run(text + "+0 < icmp source_quench [0:0(0)]\n").problem
+        == "ICMPv6 has nothing for ICMP type 4, code 0"
+    )
 
 
 def test_scripts_are_found_below_directories(tmp_path: Path) -> None:
