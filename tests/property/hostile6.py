@@ -19,6 +19,7 @@ from stack_bench6 import (
     icmp6,
     message6,
 )
+from storm import PEER_ISS
 
 from pystack.core.addresses import Prefix, parse_ip6, solicited_node
 from pystack.core.errors import WireError
@@ -27,7 +28,6 @@ from pystack.wire.checksum import checksum, pseudo_header_sum
 from pystack.wire.ipv6_ext import HOP_BY_HOP
 
 GROUP: Final = parse_ip6("ff02::fb")
-PEER_ISS: Final = 2**32 - 100
 ALERT: Final[Header] = (HOP_BY_HOP, mld.ROUTER_ALERT[1:])
 UNKNOWN: Final = [bytes((kind, 2, 1, 2)) for kind in (0x1E, 0x5E, 0x9E, 0xDE)]
 # Whose packet is it? All that a host has to think twice about

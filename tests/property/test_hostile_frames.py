@@ -22,20 +22,12 @@ from stack_bench import (
     ip_packet,
     udp_frame,
 )
+from storm import ACCEPTED, PEER_ISS, Stormed
 
-from pystack.core.addresses import BROADCAST_MAC, UNSPECIFIED
+from pystack.core.addresses import BROADCAST_MAC
 from pystack.core.rng import component_rng
-from pystack.observe.observer import Dropped
-from pystack.stack.fragments import MAX_BYTES
-from pystack.stack.neighbors import QUEUE_PACKETS, TABLE_ENTRIES
-from pystack.stack.tcp_socket import TcpSocket
-from pystack.tcp.states import TcpState
 from pystack.wire import arp, icmp, ipv4, tcp, tcp_options, udp
 from pystack.wire.checksum import checksum, pseudo_header_sum
-
-BACKLOG: Final = 16
-ACCEPTED: Final = ("ip_packets_in", "ip_fragments_in", "arp_packets_in")
-PEER_ISS: Final = 2**32 - 100
 
 
 def segment_frame(
@@ -49,76 +41,26 @@ def segment_frame(
     return frame_of(ip_packet(data, ipv4.TCP))
 
 
-class Target(Bench):
-    """A host with everything on that a stranger can reach, one connection open."""
+class Target(Stormed):
+    """The host at IPv4 addresses."""
 
     def __init__(self) -> None:
         super().__init__("10.0.0.1/16")
         self.host.set_gateway(GATEWAY)
         for station in (PEER, GATEWAY):
             self.know_peer(station)
-        self.listener = self.host.tcp.listen(UNSPECIFIED, 80, BACKLOG)
-        self.socket = self.host.udp.bind(UNSPECIFIED, 7)
-        self.socket.receive_buffer_bytes = 20_000
-        self.frames = 0
-        self.learned = self.counters["frames_in"]
-        self.port_number = 4999
-        self.connection = self.open_connection()
+        self.serve()
 
-    def open_connection(self) -> TcpSocket:
-        """Let the peer connect from its next port, and our side send something."""
-        tcp_table, now = self.host.tcp, self.scheduler.now
-        while self.listener.ready:
-            tcp_table.abort(self.listener.ready.popleft(), now)
-        self.port_number += 1
+    def greet(self) -> None:
         self.give(arp_frame(arp.REQUEST, PEER_MAC, PEER, HERE))
-        self.taken()
-        self.give(segment_frame(tcp.SYN, seq=PEER_ISS, port=self.port_number))
+
+    def segment(self, flags: int, seq: int, ack: int = 0) -> bytes:
+        return segment_frame(flags, seq=seq, ack=ack, port=self.port_number)
+
+    def answered(self) -> int:
         (reply,) = self.taken_ip()
-        ack = reply.data.seq + 1 & 0xFFFFFFFF
-        self.give(segment_frame(tcp.ACK, seq=PEER_ISS + 1, ack=ack, port=self.port_number))
-        socket = self.listener.ready.popleft()
-        socket.listener = None  # as `accept` does
-        assert socket.connection.state is TcpState.ESTABLISHED
-        tcp_table.write(socket, memoryview(bytes(5000)), now)
-        return socket
-
-    def use_connection(self, rng: Random) -> None:
-        """Do what a user may do at this point: read, write, close; open it again when it died."""
-        tcp_table, now = self.host.tcp, self.scheduler.now
-        if self.connection.connection.state is TcpState.CLOSED:
-            self.connection = self.open_connection()
-        elif rng.random() < 0.1:
-            tcp_table.close(self.connection, now)
-        else:
-            tcp_table.read(self.connection, 1000, now)
-            if self.connection.connection.state in (TcpState.ESTABLISHED, TcpState.CLOSE_WAIT):
-                tcp_table.write(self.connection, memoryview(b"more"), now)
-
-    def give(self, frame: bytes, *, after_s: float = 0.0) -> None:
-        """Let a frame arrive, and check that it was counted and that all is within bounds."""
-        self.events.clear()
-        before = sum(self.counters[name] for name in ACCEPTED)
-        self.arrive(frame, at=self.scheduler.now + after_s)
-        self.frames += 1
-        accepted = sum(self.counters[name] for name in ACCEPTED) - before
-        dropped = sum(isinstance(event, Dropped) for event in self.events)
-        assert accepted + dropped >= 1, f"nobody counted {frame.hex()}"
-        assert self.counters["frames_in"] - self.learned == self.frames
-
-    def check_bounds(self) -> None:
-        neighbors = self.interface.neighbors
-        assert neighbors is not None
-        assert len(neighbors._entries) <= TABLE_ENTRIES
-        assert all(len(entry.held) <= QUEUE_PACKETS for entry in neighbors._entries.values())
-        assert self.host.reassembly._cost_bytes <= MAX_BYTES
-        assert len(self.listener.half_open) <= BACKLOG + 1
-        assert len(self.listener.ready) <= BACKLOG + 1
-        assert len(self.host.tcp) <= 2 * (BACKLOG + 1) + 2  # and the last one in TIME-WAIT
-        assert self.socket._queued_bytes <= 20_000
-        assert len(self.host.routes._cache) <= 4096
-        assert len(self.scheduler._heap) <= 4096
-        self.port.sent.clear()
+        seq: int = reply.data.seq
+        return seq
 
 
 def corpus() -> list[bytes]:
@@ -195,14 +137,7 @@ def aimed(frame: bytes, target: Target, rng: Random) -> bytes:
     """Let a segment hit the open connection: near its window, with an ACK that means something."""
     if len(frame) < 54 or frame[23] != ipv4.TCP or rng.random() < 0.3:
         return frame
-    tcb = target.connection.connection.tcb
-    data = bytearray(frame)
-    data[34:36] = target.port_number.to_bytes(2, "big")
-    seq = tcb.rcv_nxt + rng.choice((0, 0, 0, 1, -1, 100, 60_000, -(2**31)))
-    ack = rng.choice((tcb.snd_una, tcb.snd_nxt, tcb.snd_nxt + 1, rng.getrandbits(32)))
-    data[38:42] = (seq & 0xFFFFFFFF).to_bytes(4, "big")
-    data[42:46] = (ack & 0xFFFFFFFF).to_bytes(4, "big")
-    return checksums_mended(data)
+    return checksums_mended(target.aimed(frame, 34, rng))
 
 
 def test_twenty_thousand_spoiled_frames_raise_nothing_and_leave_the_host_small() -> None:
