@@ -7,8 +7,9 @@ sentence and status 1. A traceback is a bug.
 import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Final
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
@@ -17,81 +18,49 @@ from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 
 
-def _add_up(app: typer.Typer) -> None:
-    from pystack.cli.up import up_command
+class _Command(NamedTuple):
+    """A command, or a group of them."""
 
-    app.command("up")(up_command)
-
-
-def _add_plugins(app: typer.Typer) -> None:
-    from pystack.cli.plugins import plugins_command
-
-    app.command("plugins", short_help="List the plug-ins, and where they come from.")(
-        plugins_command
-    )
-
-
-def _add_counters(app: typer.Typer) -> None:
-    from pystack.cli.counters import counters_command
-
-    app.command("counters", short_help="Say what counters and drops mean.")(counters_command)
-
-
-def _add_run(app: typer.Typer) -> None:
-    from pystack.cli.run import run_command
-
-    # Whatever stands after the program's name is the program's.
-    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-    title = "Run a Python program with pystack."
-    app.command("run", short_help=title, context_settings=settings)(run_command)
-
-
-def _add_packetdrill(app: typer.Typer) -> None:
-    from pystack.cli.packetdrill import packetdrill_command
-
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    title = "Run packetdrill scripts in virtual time."
-    app.command("packetdrill", short_help=title, context_settings=settings)(packetdrill_command)
-
-
-def _add_lab(app: typer.Typer) -> None:
-    from pystack.cli.lab import lab
-
-    app.add_typer(lab)
-
-
-def _add_dig(app: typer.Typer) -> None:
-    from pystack.cli.dig import dig_command
-
-    app.command("dig", short_help="Query name servers: dig on the stack.")(dig_command)
-
-
-def _add_get(app: typer.Typer) -> None:
-    from pystack.cli.get import get_command
-
-    app.command("get", short_help="Get URLs: curl on the stack.")(get_command)
-
-
-def _add_ping(app: typer.Typer) -> None:
-    from pystack.cli.ping import ping_command
-
-    title = "See which hosts answer, and how fast: ping on the stack."
-    app.command("ping", short_help=title)(ping_command)
+    place: str  # its module of pystack.cli, and what is in that
+    about: str | None = None  # in one line; None: what its docstring says
+    settings: Mapping[str, bool] | None = None  # click's; None: the usual ones
 
 
 # Each imports what it needs when it is the one that is asked for: `pystack up` has no use for the
 # half of the package that labs are made of, and to import it takes as long as all the rest.
-_COMMANDS: Final[dict[str, Callable[[typer.Typer], None]]] = {
-    "up": _add_up,
-    "plugins": _add_plugins,
-    "counters": _add_counters,
-    "run": _add_run,
-    "packetdrill": _add_packetdrill,
-    "lab": _add_lab,
-    "dig": _add_dig,
-    "get": _add_get,
-    "ping": _add_ping,
+_COMMANDS: Final[Mapping[str, _Command]] = {
+    "up": _Command("up:up_command"),
+    "plugins": _Command("plugins:plugins_command", "List the plug-ins, and where they come from."),
+    "counters": _Command("counters:counters_command", "Say what counters and drops mean."),
+    "run": _Command(
+        "run:run_command",
+        "Run a Python program with pystack.",
+        # Whatever stands after the program's name is the program's.
+        {"ignore_unknown_options": True, "allow_interspersed_args": False},
+    ),
+    "packetdrill": _Command(
+        "packetdrill:packetdrill_command",
+        "Run packetdrill scripts in virtual time.",
+        {"ignore_unknown_options": True, "allow_extra_args": True},
+    ),
+    "lab": _Command("lab:lab"),
+    "dig": _Command("dig:dig_command", "Query name servers: dig on the stack."),
+    "get": _Command("get:get_command", "Get URLs: curl on the stack."),
+    "ping": _Command(
+        "ping:ping_command", "See which hosts answer, and how fast: ping on the stack."
+    ),
 }
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    place, about, settings = _COMMANDS[name]
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(f"pystack.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found)
+    else:
+        extra = None if settings is None else dict(settings)
+        app.command(name, short_help=about, context_settings=extra)(found)
 
 
 def make_app(first_word: str) -> typer.Typer:
@@ -107,7 +76,7 @@ def make_app(first_word: str) -> typer.Typer:
     )
     app.callback()(_root)
     for name in (first_word,) if first_word in _COMMANDS else _COMMANDS:
-        _COMMANDS[name](app)
+        _add(app, name)
     return app
 
 
