@@ -128,6 +128,7 @@ class Autoconfiguration:
                 timer.cancel()
         self._expiry = self._solicited = None
         self._interface.reset_ip6()
+        self._host.routes.forget()
 
     # routers (RFC 4861 section 6.3)
 

@@ -52,7 +52,8 @@ def send(
     payload in a super-frame, whose text stays where it is; None: all goes into one piece, the one
     copy.
     """
-    mac = way.station(way.next_hop, now)
+    neighbor = way.neighbor
+    mac = neighbor.mac if now < neighbor.use_until else way.station(now)
     if mac is None:
         packet = b"".join((lower, upper, payload, *(more or ())))[_TO_PACKET:]
         _wait(host, way, packet, checksum, gso_bytes)

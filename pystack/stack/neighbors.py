@@ -73,7 +73,7 @@ class Neighbor:
         "mac",
         "probes",
         "proven",
-        "reachable_until",
+        "use_until",
         "state",
         "timer",
     )
@@ -87,7 +87,9 @@ class Neighbor:
         self.held: deque[Held] = deque()
         self.held_bytes = 0
         self.probes = 0
-        self.reachable_until = -math.inf
+        # While this lies ahead it is in its table, frames go to `mac`, and that changes nothing:
+        # who has the entry (`Way`) need not ask.
+        self.use_until = -math.inf
         self.timer: Handle | None = None  # None: nothing to wait for in this state
 
     def __repr__(self) -> str:
@@ -154,7 +156,7 @@ class NeighborTable:
         entry = self._entries.get(address)
         if entry is None or entry.mac is None:
             return None
-        if now >= entry.reachable_until:
+        if now >= entry.use_until:
             self._use_old(entry, now)
         return entry.mac
 
@@ -171,7 +173,7 @@ class NeighborTable:
         entry = self._entries.get(address)
         if entry is None or entry.state not in _BELIEVED:
             return  # it is being asked already
-        entry.reachable_until = -math.inf
+        entry.use_until = math.inf
         entry.probes = 0
         self._enter(entry, NeighborState.PROBE, now)
         self._probe(entry, now)
@@ -261,7 +263,7 @@ class NeighborTable:
         if solicited:
             self._set_timer(entry, None)
             timing = self.timing6 if is_v6(address) else self._timing4
-            entry.reachable_until = now + timing.reachable_s * self._rng.uniform(0.5, 1.5)
+            entry.use_until = now + timing.reachable_s * self._rng.uniform(0.5, 1.5)
             self._enter(entry, NeighborState.REACHABLE, now)
         elif mac != known:
             self._distrust(entry, now)
@@ -275,7 +277,7 @@ class NeighborTable:
     def entries(self, now: float) -> list[Neighbor]:
         """Return what is known, REACHABLE ones that have run out shown as STALE."""
         for entry in self._entries.values():
-            if entry.state is NeighborState.REACHABLE and now >= entry.reachable_until:
+            if entry.state is NeighborState.REACHABLE and now >= entry.use_until:
                 self._enter(entry, NeighborState.STALE, now)
         return list(self._entries.values())
 
@@ -283,6 +285,7 @@ class NeighborTable:
         """Forget all and stop all timers; what was held is dropped."""
         for entry in self._entries.values():
             self._set_timer(entry, None)
+            entry.use_until = -math.inf
             if entry.held:
                 self._counters.add("neighbor_cleared", len(entry.held))
         self._entries.clear()
@@ -300,12 +303,13 @@ class NeighborTable:
             if not entry.proven:
                 self._unproven.move_to_end(entry.address)
             entry.probes = 0
+            entry.use_until = math.inf  # or until the timer says otherwise
             self._set_timer(entry, now + DELAY_FIRST_PROBE_S)
 
     def _distrust(self, entry: Neighbor, now: float) -> None:
         """Use what is known of a station on trial from now on."""
         self._set_timer(entry, None)
-        entry.reachable_until = -math.inf
+        entry.use_until = -math.inf
         self._enter(entry, NeighborState.STALE, now)
 
     def _timeout(self, entry: Neighbor, now: float) -> None:
@@ -315,7 +319,7 @@ class NeighborTable:
                 self._enter(entry, NeighborState.PROBE, now)
             self._probe(entry, now)
             return
-        entry.mac = None
+        entry.mac, entry.use_until = None, -math.inf
         held = self._take_held(entry)
         self._enter(entry, NeighborState.FAILED, now)
         self._counters.add("neighbor_failed")
@@ -367,6 +371,7 @@ class NeighborTable:
         """Forget the first of a part, and what waits for it."""
         address, entry = part.popitem(last=False)
         del self._entries[address]
+        entry.use_until = -math.inf
         self._set_timer(entry, None)
         for packet, _ in self._take_held(entry):
             self.on_dropped("neighbor_table_full", packet, now)

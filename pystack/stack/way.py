@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import BROADCAST_MAC, ZERO_MAC, Ip, Mac, is_v6, multicast_mac
+from pystack.core.addresses import (
+    BROADCAST_MAC,
+    UNSPECIFIED,
+    ZERO_MAC,
+    Ip,
+    Mac,
+    is_v6,
+    multicast_mac,
+)
+from pystack.stack.neighbors import Neighbor
 from pystack.wire import ipv4, ipv6, udp
 from pystack.wire.frame import SUPER_TEXT_BYTES
 from pystack.wire.headers import template
@@ -30,10 +39,11 @@ class Way:
         "idents",
         "interface",
         "is_v6",
+        "mtu_bytes",
+        "neighbor",
         "next_hop",
         "route",
         "src",
-        "station",
         "template",
         "to_neighbor",
     )
@@ -46,19 +56,20 @@ class Way:
         self.src = src
         self.dst = dst
         self.is_v6 = is_v6(dst)
+        self.mtu_bytes = interface.mtu6_bytes if self.is_v6 else interface.mtu_bytes
         self.next_hop = dst
-        # Returns the station that gets the frames; None: that has to be found out first.
-        self.station: Callable[[Ip, float], Mac | None]
+        # Gets the frames, as long as it is reachable; then `station` has to be asked.
+        self.neighbor: Neighbor
         self.to_neighbor = False  # False: to all of them, to many, or to this host
         if interface.neighbors is None:
-            self.station = _always(ZERO_MAC)
+            self.neighbor = _always(ZERO_MAC)
         elif interface.is_many(dst):
             # What is for many is for this link: no gateway is asked to pass it on.
             broadcast = interface.is_broadcast(dst)
-            self.station = _always(BROADCAST_MAC if broadcast else multicast_mac(dst))
+            self.neighbor = _always(BROADCAST_MAC if broadcast else multicast_mac(dst))
         else:
             self.to_neighbor = True
-            self.station = interface.neighbors.lookup
+            self.neighbor = _NOT_ASKED_YET
             if route.gateway is not None:
                 self.next_hop = route.gateway
         self.idents: IdentCounter | None = None  # of UDP over IPv4; None: not needed yet
@@ -67,11 +78,15 @@ class Way:
         self.headers_bytes = udp.HEADER_BYTES + (ipv6 if self.is_v6 else ipv4).HEADER_BYTES
         self.template = template(interface.mac, src, dst, flow_label, interface.hop_limit6)
 
-    @property
-    def mtu_bytes(self) -> int:
-        """Return the largest packet that the link takes."""
-        interface = self.interface
-        return interface.mtu6_bytes if self.is_v6 else interface.mtu_bytes
+    def station(self, now: float) -> Mac | None:
+        """Return the station that gets the frames; None: that has to be found out first."""
+        neighbors = self.interface.neighbors
+        if neighbors is None or not self.to_neighbor:
+            return self.neighbor.mac
+        mac = neighbors.lookup(self.next_hop, now)
+        if mac is not None:
+            self.neighbor = neighbors.find(self.next_hop) or _NOT_ASKED_YET
+        return mac
 
     @property
     def gso_max_bytes(self) -> int:
@@ -80,9 +95,15 @@ class Way:
         return min(most, SUPER_TEXT_BYTES) if self.is_v6 else most
 
 
+_NOT_ASKED_YET: Final = Neighbor(UNSPECIFIED)
+
+
 @lru_cache(maxsize=256)
-def _always(mac: Mac) -> Callable[[Ip, float], Mac]:
-    return lambda _next_hop, _now: mac
+def _always(mac: Mac) -> Neighbor:
+    """Return who never has to be asked for: nobody, all, or many."""
+    found = Neighbor(UNSPECIFIED)
+    found.mac, found.use_until = mac, math.inf
+    return found
 
 
 def find_way(host: Host, route: Route, src: Ip, dst: Ip) -> Way:

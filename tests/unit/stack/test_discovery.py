@@ -82,7 +82,7 @@ def test_a_station_is_asked_for_three_times_then_given_up(bench: DiscoveryBench)
 def test_reachable_stale_delay_probe_and_answered(bench: DiscoveryBench) -> None:
     send(bench, 0.0)
     bench.answered(at=0.0)
-    assert 15.0 <= entry(bench).reachable_until <= 45.0
+    assert 15.0 <= entry(bench).use_until <= 45.0
     send(bench, 100.0)
     bench.taken()
     bench.run(104.9)

@@ -130,7 +130,7 @@ def test_a_lost_station_that_speaks_is_believed_again(bench: Bench) -> None:
 def test_reachable_stale_delay_probe_failed(bench: Bench) -> None:
     send(bench, 0.0)
     reply(bench, 0.0)
-    until = entry(bench).reachable_until
+    until = entry(bench).use_until
     assert 15.0 <= until <= 45.0  # RFC 4861: 0.5 to 1.5 of 30 s
     bench.taken()
     send(bench, until - 0.001)
@@ -202,7 +202,7 @@ def test_entries_live_15_to_45_seconds_each_its_own(bench: Bench) -> None:
         address = parse_ip4(f"10.0.0.{number}")
         send(bench, 0.0, address)
         bench.arrive(arp_frame(arp.REPLY, PEER_MAC, address, HERE, HERE_MAC), at=0.0)
-        lives.add(entry(bench, address).reachable_until)
+        lives.add(entry(bench, address).use_until)
     assert len(lives) == 50
     assert all(15.0 <= life <= 45.0 for life in lives)
 
