@@ -18,7 +18,7 @@ from pystack.stack.pairs import learn, not_forwarded
 from pystack.stack.way import Way, find_way
 from pystack.wire import ethernet, icmpv6, ip, ipv4
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
-from pystack.wire.headers import Plain, aged
+from pystack.wire.headers import PAIR, Plain, aged
 from pystack.wire.ip_options import OptionError, recorded, records
 from pystack.wire.packet import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK, Packet
 
@@ -34,7 +34,7 @@ def at_once(host: Host, interface: Interface, frame: Frame, plain: Plain, now: f
     _, ends, _, ttl, start, end = plain
     if frame.gso_bytes or ttl < 2:
         return False
-    addresses = ends[:-4]
+    addresses = ends[PAIR]
     pair = host.routes.pairs.get(addresses)
     if pair is None or pair.interface is not interface:
         pair = learn(host, interface, addresses)

@@ -34,7 +34,7 @@ from pystack.wire.frame import (
     is_burst,
     split,
 )
-from pystack.wire.headers import ENDS4, ENDS6, Plain, read
+from pystack.wire.headers import ENDS4, ENDS6, PAIR, Plain, read
 from pystack.wire.ip_options import find_source_route
 from pystack.wire.packet import FRAGMENT, Packet
 from pystack.wire.train import BULK, Train, is_apart
@@ -106,7 +106,7 @@ def _segment_arrived(host: Host, socket: TcpSocket, frame: Frame, plain: Plain, 
     host.counters["ip_packets_in"] += 1
     addresses = None
     if frame.checksum == CHECKSUM_UNKNOWN:
-        addresses = int.from_bytes(ends[:-4], "big")
+        addresses = int.from_bytes(ends[PAIR], "big")
     head = frame.head
     # A super-frame's text lies apart, unless somebody has to look at all of it.
     apart = end > len(head) and addresses is None and len(head) >= start + tcp.HEADER_BYTES

@@ -73,9 +73,9 @@ class Neighbor:
         "mac",
         "probes",
         "proven",
-        "use_until",
         "state",
         "timer",
+        "use_until",
     )
 
     def __init__(self, address: Ip) -> None:

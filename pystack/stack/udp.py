@@ -48,7 +48,7 @@ from pystack.stack.udp_socket import (
 from pystack.stack.way import Way
 from pystack.wire import ethernet, icmp, ip, ipv4, ipv6, udp
 from pystack.wire.frame import CHECKSUM_PARTIAL, CHECKSUM_UNKNOWN
-from pystack.wire.headers import V6_END, Plain
+from pystack.wire.headers import PAIR, V6_END, Plain
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class UdpTable:
         """
         host = self._host
         check_bindable(host, local, port, foreign=foreign)
-        socket = UdpSocket(self, local, port)
+        socket = UdpSocket(host, self, local, port)
         socket.reuse_address, socket.reuse_port = reuse_address, reuse_port
         socket.device = device
         if port == 0:
@@ -123,7 +123,7 @@ class UdpTable:
     def frame_arrived(self, interface: Interface, frame: Frame, plain: Plain, now: float) -> bool:
         """Take a plain datagram for this host (HOT); False: it may be for another."""
         _, ends, _, _, start, end = plain
-        host, addresses = self._host, ends[:-4]
+        host, addresses = self._host, ends[PAIR]
         pair = host.routes.pairs.get(addresses)
         if pair is None or pair.interface is not interface:
             pair = learn(host, interface, addresses)
@@ -231,42 +231,7 @@ class UdpTable:
         if reason:
             self._host.counters.add(reason)
 
-    def send(
-        self,
-        socket: UdpSocket,
-        payload: bytes,
-        dst: Ip,
-        dst_port: int,
-        now: float,
-        fields: DatagramFields | None = None,
-        ttl: int | None = None,
-    ) -> None:
-        """Send a datagram for a socket (HOT): the usual ones take a short way."""
-        host = self._host
-        if fields is None:
-            fields = socket.fields
-        if fields is USUAL:
-            known = socket.ways.get((dst, dst_port))
-            if known is None or known.changes != host.routes.changes:
-                known = self._find_way(socket, dst, dst_port, fields)
-            way = known
-            interface = way.interface
-            size = way.headers_bytes + len(payload)
-            if (
-                way.to_neighbor  # else it may be for many, or for us
-                and size <= (interface.mtu6_bytes if way.is_v6 else interface.mtu_bytes)
-                and not (way.is_v6 and size > ipv6.MIN_MTU_BYTES and self.path_mtus)
-            ):
-                host.counters["udp_datagrams_out"] += 1
-                egress.send_datagram(
-                    host, way, socket.local_port, dst_port, payload, now, ttl or socket.ttl
-                )
-                return
-        else:
-            way = self._find_way(socket, dst, dst_port, fields)
-        self._send_otherwise(socket, way, payload, dst, dst_port, now, fields, ttl)
-
-    def _send_otherwise(
+    def send_otherwise(
         self,
         socket: UdpSocket,
         way: Way,
@@ -277,6 +242,7 @@ class UdpTable:
         fields: DatagramFields,
         ttl: int | None,
     ) -> None:
+        """Send a datagram that is for many, or too large, or not as usual. Raises OSError."""
         host, src, route = self._host, way.src, way.route
         size = way.headers_bytes + len(payload)
         mtu_bytes = self.mtu_of(route, dst, fields, now)
@@ -351,7 +317,7 @@ class UdpTable:
         """Send datagrams for a socket, in bursts where the port takes them."""
         if fields is None:
             fields = socket.fields
-        way = self._find_way(socket, dst, dst_port, fields)
+        way = self.find_way(socket, dst, dst_port, fields)
         if any(len(datagram) > max_payload(dst) for datagram in datagrams):
             raise too_large(socket, dst, self.mtu_of(way.route, dst, fields, now))
         host = self._host
@@ -367,7 +333,7 @@ class UdpTable:
             if count > 1 and self._send_burst(socket, way, dst_port, burst, now, ttl):
                 continue
             for datagram in burst:
-                self.send(socket, bytes(datagram), dst, dst_port, now, fields, ttl)
+                socket.send_to(bytes(datagram), dst, dst_port, now, fields, ttl)
 
     def _send_burst(
         self,
@@ -390,7 +356,7 @@ class UdpTable:
         host.counters["udp_datagrams_out"] += len(datagrams)
         return True
 
-    def _find_way(self, socket: UdpSocket, dst: Ip, dst_port: int, fields: DatagramFields) -> Way:
+    def find_way(self, socket: UdpSocket, dst: Ip, dst_port: int, fields: DatagramFields) -> Way:
         """Return the way of datagrams to there; remember a usual one. Raises OSError."""
         if not 0 < dst_port <= 0xFFFF:
             raise RangeError(f"{dst_port!r} is not a port that can be sent to")

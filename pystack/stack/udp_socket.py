@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast
+from pystack.stack.egress import send_datagram
 from pystack.stack.ports import locals_of, names_one
-from pystack.wire import ipv4
+from pystack.wire import ipv4, ipv6
 
 if TYPE_CHECKING:
+    from pystack.stack.host import Host
     from pystack.stack.interface import Interface
     from pystack.stack.udp import UdpTable
     from pystack.stack.way import Way
@@ -102,6 +104,7 @@ class UdpSocket:
     """One bound, perhaps connected, UDP port. Made by `UdpTable.bind`."""
 
     __slots__ = (
+        "_host",
         "_queued_bytes",
         "_received",
         "_table",
@@ -132,7 +135,8 @@ class UdpSocket:
         "ways",
     )
 
-    def __init__(self, table: UdpTable, local: Ip, local_port: int) -> None:
+    def __init__(self, host: Host, table: UdpTable, local: Ip, local_port: int) -> None:
+        self._host = host
         self._table = table
         self.local = local  # one that `locals_of` knows of: every address of the host
         self._wildcard = UNSPECIFIED if names_one(local) else local
@@ -248,11 +252,29 @@ class UdpSocket:
         fields: DatagramFields | None = None,
         ttl: int | None = None,
     ) -> None:
-        """Send one datagram. Raises OSError: EMSGSIZE, ENETUNREACH, EACCES (broadcast), EINVAL.
+        """Send one datagram (HOT). OSError: EMSGSIZE, ENETUNREACH, EACCES (broadcast), EINVAL.
 
         `fields` and `ttl` are those of this datagram; None: the socket's.
         """
-        self._table.send(self, payload, dst, dst_port, now, fields, ttl)
+        host, table = self._host, self._table
+        if fields is None:
+            fields = self.fields
+        if fields is USUAL:
+            way = self.ways.get((dst, dst_port))
+            if way is None or way.changes != host.routes.changes:
+                way = table.find_way(self, dst, dst_port, fields)
+            size = way.headers_bytes + len(payload)
+            if (
+                way.to_neighbor  # else it may be for many, or for us
+                and size <= way.mtu_bytes
+                and not (way.is_v6 and size > ipv6.MIN_MTU_BYTES and table.path_mtus)
+            ):
+                host.counters["udp_datagrams_out"] += 1
+                send_datagram(host, way, self.local_port, dst_port, payload, now, ttl or self.ttl)
+                return
+        else:
+            way = table.find_way(self, dst, dst_port, fields)
+        table.send_otherwise(self, way, payload, dst, dst_port, now, fields, ttl)
 
     def send_many(
         self,

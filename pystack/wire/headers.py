@@ -18,14 +18,18 @@ V6_END: Final = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES
 # What names the connection of a frame: both addresses and both ports, as they lie there
 ENDS4: Final = slice(26, 38)
 ENDS6: Final = slice(22, 58)
+PAIR: Final = slice(-4)  # of those, without the ports
 
 _IP: Final = ethernet.HEADER_BYTES
 _IPV4: Final = ethernet.IPV4
 _PLAIN: Final = ipv4.PLAIN
 _FRAGMENT: Final = ipv4.FRAGMENT
 # Both as far as the protocol; behind that IPv4 has its checksum, and each its addresses
-_READ4: Final = struct.Struct("!6s6sHBBHHHBB")
-_READ6: Final = struct.Struct("!6s6sHIHBB")
+_READ4: Final = struct.Struct("!6s6sHBBHHHBB").unpack_from
+_READ6: Final = struct.Struct("!6s6sHIHBB").unpack_from
+_LEAST4: Final = ENDS4.stop
+_LEAST6: Final = ENDS6.stop
+_HEADER4: Final = slice(_IP, V4_END)
 # From the source's MAC address on, in the largest pieces that stay what they are
 _WRITE4: Final = struct.Struct("!8sHHHHHH8s")
 _WRITE6: Final = struct.Struct("!8sIHBB32s")
@@ -49,11 +53,9 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
     """
     data = frame.head
     size = len(data)
-    if size < ENDS4.stop:
+    if size < _LEAST4:
         return None
-    dst_mac, src_mac, ethertype, version, tos, total_bytes, _, fragment, ttl, proto = (
-        _READ4.unpack_from(data)
-    )
+    dst_mac, src_mac, ethertype, version, tos, total_bytes, _, fragment, ttl, proto = _READ4(data)
     if dst_mac != mac or src_mac[0] & 1:
         return None
     if ethertype == _IPV4:
@@ -63,7 +65,7 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
             or fragment & _FRAGMENT
             or end < V4_END
             or (end > size and end != len(frame))
-            or int.from_bytes(data[_IP:V4_END], "big") % 0xFFFF
+            or int.from_bytes(data[_HEADER4], "big") % 0xFFFF
         ):
             return None
         return proto, data[ENDS4], tos, ttl, V4_END, end
@@ -73,9 +75,9 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
 def _read6(frame: Frame) -> Plain | None:
     data = frame.head
     size = len(data)
-    if size < ENDS6.stop:
+    if size < _LEAST6:
         return None
-    _, _, _, first, payload_bytes, proto, hops = _READ6.unpack_from(data)
+    _, _, _, first, payload_bytes, proto, hops = _READ6(data)
     end = V6_END + payload_bytes
     if first >> 28 != 6 or proto in _NOT_PLAIN or (end > size and end != len(frame)):
         return None

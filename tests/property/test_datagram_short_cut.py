@@ -27,7 +27,7 @@ def outcome(
     socket.remote = remote
     socket.receive_buffer_bytes = room_bytes
     if through:
-        bench.host.udp.sockets[7].append(UdpSocket(bench.host.udp, Ip4(1), 7))
+        bench.host.udp.sockets[7].append(UdpSocket(bench.host, bench.host.udp, Ip4(1), 7))
     bench.port.sink(frame, 1.0)
     bench.run(1.0)
     received: Received = []
