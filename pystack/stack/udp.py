@@ -347,7 +347,7 @@ class UdpTable:
         """Send datagrams of one size (the last may be shorter) as one frame; False: it can't be."""
         host, each_bytes = self._host, len(datagrams[0])
         size = way.headers_bytes + each_bytes
-        if not way.to_neighbor or size > way.mtu_bytes or way.station(way.next_hop, now) is None:
+        if not way.to_neighbor or size > way.mtu_bytes or way.station(now) is None:
             return False
         port, payload = socket.local_port, b"".join(datagrams)
         ttl = ttl or socket.ttl
