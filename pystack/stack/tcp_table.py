@@ -23,7 +23,9 @@ from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_ports import Binding, TcpPorts
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
+from pystack.stack.way import Way
 from pystack.tcp import path as icmp_errors
+from pystack.tcp import path_mtu
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
@@ -290,6 +292,8 @@ class TcpTable:
         connection = socket.connection
         if socket.train is not None:
             self._take_train(socket, socket.train, now)
+        if socket.way.changes != self._host.routes.changes:
+            self._find_way(socket, now)
         left = self.burst_segments
         while (segment := connection.poll_transmit(now)) is not None:
             if segment.flags & tcp.SYN or len(socket.notes) == 2:
@@ -329,6 +333,27 @@ class TcpTable:
             socket.timer = self._host.scheduler.call_at(
                 wanted_at, lambda at: self._timer_fired(socket, at), connection.upkeep
             )
+
+    def _find_way(self, socket: TcpSocket, now: float) -> None:
+        """Routes have changed, or a link: go by another router where this one has gone.
+
+        The link stays, for it may be the one that the socket is bound to. Where no route is left,
+        all goes on as before, and whoever is asked there says so.
+        """
+        way, routes = socket.way, self._host.routes
+        via = socket.ip.source_route
+        to = way.dst if via is None else via.hops[0]
+        route = routes.lookup(to)
+        if route is None or route.interface is not way.interface:
+            route = routes.lookup_by(way.interface, to)
+        way.changes = routes.changes
+        if route is None or (route is way.route and not way.is_v6):
+            return
+        socket.way = Way(self._host, route, way.src, way.dst, way.flow_label)
+        tcb = socket.connection.tcb
+        path_mtu.link_changed(
+            socket.connection, socket.way.mtu_bytes - tcb.sizes.headers_bytes, now
+        )
 
     def _timer_fired(self, socket: TcpSocket, now: float) -> None:
         socket.timer = None

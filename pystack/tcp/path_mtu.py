@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pystack.tcp.states import TcpState
+
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
     from pystack.tcp.tcb import Tcb
@@ -74,6 +76,24 @@ def too_big(conn: Connection, seq: int, claimed_mss: int, now: float) -> bool:
     _believe(conn, claimed_mss, now)
     conn.recovery.on_too_big()  # not congestion: the control is not told (RFC 1191 section 6.5)
     return True
+
+
+def link_changed(conn: Connection, mtu_mss: int, now: float) -> None:
+    """Our own link takes no more than this from now on: a router says so, and it is no claim.
+
+    What is in flight may be too large. Where the link takes more, segments stay as they are.
+    """
+    tcb = conn.tcb
+    if mtu_mss >= tcb.mtu_mss:
+        return
+    tcb.mtu_mss = mtu_mss
+    mss = mtu_mss - tcb.options_bytes
+    if conn.state is TcpState.SYN_SENT or mss >= tcb.snd_mss:
+        if tcb.path is not None:
+            tcb.path.limit = min(tcb.path.limit, mss)
+        return
+    _lower(conn, mss, mss, now + RAISE_AFTER_S).limit = mss
+    conn.recovery.on_too_big()
 
 
 def timed_out(conn: Connection, now: float) -> None:
