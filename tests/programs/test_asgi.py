@@ -113,7 +113,9 @@ def test_starlette_with_its_lifespan_over_a_lossy_link() -> None:
         async with httpx.AsyncClient(timeout=60) as client:
             for _ in range(5):
                 reply = await client.get("http://server/")
-                assert reply.json() == {"greeting": "hello", "client": "10.0.0.1"}
+                # Whichever version's SYN is not lost.
+                assert reply.json()["greeting"] == "hello"
+                assert reply.json()["client"] in ("10.0.0.1", "fd00::1")
                 assert "date" not in reply.headers  # it would be the machine's
             assert (await client.get("http://server/nothing")).status_code == 404
 

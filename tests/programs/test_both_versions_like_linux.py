@@ -174,6 +174,85 @@ async def groups(ask: Ask) -> None:
         await ask(lambda: one.setsockopt(IPV6, socket.IPV6_LEAVE_GROUP, value))  # noqa: B023
 
 
+@program
+async def zones_that_mean_nothing_and_none_where_one_is_needed(ask: Ask) -> None:
+    for host in ("fe80::1%1", "fe80::1%99", "::1%1", "::1%99", "ff02::1"):
+        for kind in (UDP, socket.SOCK_STREAM):
+            await ask(lambda: made(V6, kind).bind((host, 0)))  # noqa: B023
+    for host in ("fe80::1%1", "fe80::1%99", "::1%1"):
+        await ask(lambda: made(V6).connect((host, 9)))  # noqa: B023
+    await ask(lambda: made(V6, UDP).connect(("ff02::1", 9)))
+    for scope in (99, 2**31, 2**32 - 1, -1):
+        for host in ("fe80::1", "ff02::1", "::1"):
+            await ask(lambda: made(V6, UDP).bind((host, 0, 0, scope)))  # noqa: B023
+    await ask(lambda: made(V6, UDP).bind(("fe80::1", 0, 0, 2**32)))
+
+
+@program
+async def who_is_bound_to_an_address_keeps_to_its_version(ask: Ask) -> None:
+    for kind, host in itertools.product(
+        (UDP, socket.SOCK_STREAM), ("::1", "::", "::ffff:127.0.0.1", "ff02::1%1")
+    ):
+        one = made(V6, kind)
+        await ask(lambda: one.bind((host, 0)))  # noqa: B023
+        await ask(lambda: one.getsockopt(IPV6, socket.IPV6_V6ONLY))  # noqa: B023
+        await ask(lambda: one.connect(("::ffff:127.0.0.1", 9)))  # noqa: B023
+        two = made(V6, kind)
+        await two.bind(("::ffff:127.0.0.1", 0))
+        await ask(lambda: two.connect(("::", 9)))  # noqa: B023
+        await ask(two.getsockname)
+    server, client = made(V6), made(V6)
+    await server.bind(("::1", 0))
+    server.listen(1)
+    await client.connect(server.getsockname())
+    accepted = kept((await server.accept())[0])
+    for each in (server, client, accepted):
+        await ask(lambda: each.getsockopt(IPV6, socket.IPV6_V6ONLY))  # noqa: B023
+
+
+@program
+async def ports_and_partners_that_are_none(ask: Ask) -> None:
+    for family, host in ((V4, "127.0.0.1"), (V6, "::1")):
+        for kind in (UDP, socket.SOCK_STREAM):
+            for port in (1.5, [80]):
+                await ask(lambda: made(family, kind).bind((host, port)))  # noqa: B023
+                await ask(lambda: made(family, kind).connect((host, port)))  # noqa: B023
+        one = made(family, UDP)
+        await ask(lambda: one.bind((None, None)))  # noqa: B023
+        await ask(lambda: one.sendto(b"x", None))  # noqa: B023
+        await ask(lambda: one.shutdown(2))  # noqa: B023
+        await ask(lambda: one.send(b"x"))  # noqa: B023
+        nobody = made(family, UDP)
+        await ask(lambda: nobody.connect((host, 0)))  # noqa: B023
+        await ask(nobody.getpeername)
+        await ask(lambda: nobody.shutdown(2))  # noqa: B023
+
+
+@program
+async def names_of_what_is_no_address(ask: Ask) -> None:
+    for where in (
+        (),
+        ("::1",),
+        "x",
+        None,
+        ["::1", 80],
+        ("::1", None),
+        ("::1", "80"),
+        ("::1", -1),
+        ("::1", 80, 2**20),
+        ("::1", 80, 0, "x"),
+        (5, 80),
+        ("fe80::1", 80, 0, 1),
+        ("fe80::1%99", 80, 0, 1),
+        ("fe80::1", 80, 0, 99),
+        ("::1", 80, 0, 99, 5),
+    ):
+        flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        await ask(lambda: trio.socket.getnameinfo(where, flags))  # type: ignore[arg-type]  # noqa: B023
+    for port in (1.5, [80]):
+        await ask(lambda: trio.socket.getaddrinfo("::1", port))  # type: ignore[arg-type]  # noqa: B023
+
+
 @real_linux
 @pytest.mark.parametrize("written", PROGRAMS, ids=lambda written: written.__name__)
 def test_a_program_gets_linuxs_answers(written: Program) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from operator import index
 from typing import TYPE_CHECKING, Final, Literal
 
 import trio
@@ -26,11 +27,10 @@ from pystack.core.addresses import (
     without_zone,
     zone_of,
 )
-from pystack.core.errors import ConfigError
 from pystack.core.idna import from_ascii
 from pystack.runtime.current import current_host
 from pystack.runtime.names.ordering import has_version
-from pystack.runtime.names.zones import Version, format_on, parse_on
+from pystack.runtime.names.zones import Version, format_on, numeric_on
 from pystack.runtime.socket import seal
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ _V4MAPPED: Final = int(socket.AI_V4MAPPED)
 _ALL: Final = int(socket.AI_ALL)
 _ADDRCONFIG: Final = int(socket.AI_ADDRCONFIG)
 _FLAGS: Final = _PASSIVE | _CANONNAME | _NUMERICHOST | _NUMERICSERV | _V4MAPPED | _ALL | _ADDRCONFIG
+_MAX_PORT: Final = 0xFFFF
+_MAX_FLOW: Final = 0xFFFFF
 _EAI_ADDRFAMILY: Final = getattr(socket, "EAI_ADDRFAMILY", socket.EAI_NONAME)
 
 AddressInfo4 = tuple[
@@ -136,6 +138,8 @@ async def look_up(
         raise socket.gaierror(socket.EAI_BADFLAGS, f"bad flags for a look-up: {flags:#x}")
     if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
         raise socket.gaierror(socket.EAI_FAMILY, f"addresses of family {family} are not known")
+    if not host and port is None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     number = _port_of(port, flags)
     name = _text(host) if host else ""
     kinds = [
@@ -217,10 +221,7 @@ def _configured(here: Host, found: tuple[Ip, ...], flags: int) -> tuple[Ip, ...]
 def _numeric(here: Host, name: str) -> Ip | None:
     if ":" not in name and not name[:1].isdigit():  # a name: it costs no exception
         return None
-    try:
-        return parse_on(here.stack, name)
-    except ConfigError:
-        return None
+    return numeric_on(here.stack, name)
 
 
 def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tuple[Ip, ...]:
@@ -263,6 +264,8 @@ def _spellings(name: str) -> list[str]:
 def _port_of(port: bytes | str | int | None, flags: int) -> int:
     if port is None or isinstance(port, int):
         return port or 0
+    if not isinstance(port, str | bytes):
+        raise OSError("Int or String expected")  # CPython's words
     text = _text(port)
     if text.isascii() and text.isdigit():
         return int(text)
@@ -277,13 +280,12 @@ def _port_of(port: bytes | str | int | None, flags: int) -> int:
 async def _name_of(
     here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str]:
-    text, port = sockaddr[0], sockaddr[1]
-    if len(sockaddr) > 3 and "%" not in text and sockaddr[3]:
-        text = f"{text}%{sockaddr[3]}"
-    try:
-        address = parse_on(here.stack, text)
-    except ConfigError:  # as glibc, which takes nothing but numbers here
-        raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is no address") from None
+    text, port, scope = _parts_of(sockaddr)
+    if scope:  # it goes before a zone in the text
+        text = f"{text.partition('%')[0]}%{scope}"
+    address = numeric_on(here.stack, text)
+    if address is None:  # as glibc, which takes nothing but numbers here
+        raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is no address")
     found = None if flags & socket.NI_NUMERICHOST else await _host_name_of(here, address)
     if found is None and flags & socket.NI_NAMEREQD:
         raise socket.gaierror(socket.EAI_NONAME, f"{text} has no name")
@@ -292,6 +294,21 @@ async def _name_of(
         with suppress(OSError):  # a port without a name is given as a number
             service = socket.getservbyport(port, "udp" if flags & socket.NI_DGRAM else "tcp")
     return found or format_on(here.stack, address), service
+
+
+def _parts_of(sockaddr: object) -> tuple[str, int, int]:
+    """Return host, port and scope of what getnameinfo was given. TypeError, OverflowError."""
+    if not isinstance(sockaddr, tuple) or not 2 <= len(sockaddr) <= 4:
+        raise TypeError("getnameinfo() argument 1 must be a tuple of 2 to 4")
+    host, *numbers = sockaddr
+    if not isinstance(host, str):
+        raise TypeError(f"a host is a str, not {host!r}")
+    port, flow, scope = (*map(index, numbers), 0, 0)[:3]
+    if not 0 <= flow <= _MAX_FLOW:
+        raise OverflowError("getnameinfo(): flowinfo must be 0-1048575")
+    if not 0 <= port <= _MAX_PORT:
+        raise socket.gaierror(socket.EAI_SERVICE, "Servname not supported for ai_socktype")
+    return host, port, scope & 0xFFFFFFFF
 
 
 async def _host_name_of(here: Host, address: Ip) -> str | None:

@@ -12,10 +12,12 @@ from pystack.core.addresses import (
     Ip,
     format_ip,
     format_ip4,
+    has_zone,
     is_v6,
     parse_ip,
     parse_ip6,
     split_zone,
+    with_zone,
     without_zone,
     zone_of,
 )
@@ -65,6 +67,21 @@ def parse_on(host: Host, text: str) -> Ip:
     if zone_of(found) > len(host.interfaces):
         raise ConfigError(f"{text!r}: {host.name} has no interface {zone}")
     return found
+
+
+def numeric_on(host: Host, text: str) -> Ip | None:
+    """Read an address as getaddrinfo(3) does; None: it is none.
+
+    A zone that is a number is taken as it is, of an address that has no use for one, too.
+    """
+    bare, zone = split_zone(text)
+    try:
+        if zone is None or not (zone.isascii() and zone.isdigit() and len(zone) < 10):
+            return parse_on(host, text)
+        address = parse_ip6(bare)
+    except ConfigError:
+        return None
+    return with_zone(address, int(zone)) if has_zone(address) else address
 
 
 def format_on(host: Host, address: int) -> str:

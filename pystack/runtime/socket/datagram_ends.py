@@ -22,7 +22,13 @@ from pystack.runtime.socket.datagram_messages import (
 )
 from pystack.runtime.socket.group_options import GroupOptions
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, UDP, Option
-from pystack.runtime.socket.socket_addresses import Place, destination, is_wild, nowhere
+from pystack.runtime.socket.socket_addresses import (
+    Place,
+    check_zone,
+    destination,
+    is_wild,
+    nowhere,
+)
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.sockets import (
     MSG_ERRQUEUE,
@@ -87,11 +93,14 @@ class DatagramEnd(SocketEnd):
         """Take a port. OSError: EINVAL, EADDRINUSE, EADDRNOTAVAIL."""
         self.check_local(local, bound=self.socket is not None)
         self._open(local, port)
+        self.note_bound(local)
 
     def connect(self, remote: Ip, port: int) -> None:
         """Take one partner. OSError: ENETUNREACH, EACCES."""
-        remote = destination(remote)
         udp, stack = self._opened(), self.host.stack
+        remote = destination(remote, udp.local)
+        if self.groups.device is None:
+            check_zone(remote)
         self._check_version(udp, remote)
         route = stack.udp.find_route(udp.local, remote, udp.fields)
         if route.interface.is_broadcast(remote) and not udp.allow_broadcast:
@@ -161,13 +170,13 @@ class DatagramEnd(SocketEnd):
         error = udp.take_error()
         if error is not None:
             raise error
-        if self.write_shut:
-            raise error_of(errno.EPIPE)
         to = where or udp.remote
         if to is None:
             raise error_of(errno.EDESTADDRREQ)
+        if self.write_shut:
+            raise error_of(errno.EPIPE)
         if where is not None:
-            to = destination(where[0]), where[1]
+            to = destination(where[0], udp.local), where[1]
             if self.is_v6:
                 self._check_version(udp, to[0])
         if flags & MSG_OOB and not is_v6(to[0]):  # IPv6 does not look at it, as in Linux

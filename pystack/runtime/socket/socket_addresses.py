@@ -105,11 +105,20 @@ def remote_place(address: Ip, *, v6_only: bool) -> Ip:
     return address
 
 
-def destination(address: Ip) -> Ip:
-    """Return where a packet to this address goes: to 0.0.0.0 or :: means to the host itself."""
-    if address == UNSPECIFIED:
-        return LOOPBACK
-    return LOOPBACK6 if address == UNSPECIFIED6 else address
+def destination(address: Ip, local: Ip) -> Ip:
+    """Return where a packet to this address goes: to 0.0.0.0 or :: means to the host itself.
+
+    `local`: of the socket: bound to an IPv4 address, it means IPv4's loopback by ::, too.
+    """
+    if address == UNSPECIFIED6:
+        return LOOPBACK6 if is_v6(local) else LOOPBACK
+    return LOOPBACK if address == UNSPECIFIED else address
+
+
+def check_zone(address: Ip) -> None:
+    """Raise OSError (EINVAL) for a partner on a link that nobody has named, a group too."""
+    if has_zone(address) and not zone_of(address):
+        raise error_of(errno.EINVAL, "which link is meant? As in ff02::1%eth0")
 
 
 def _outside(address: Ip) -> Ip:

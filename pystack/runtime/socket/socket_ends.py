@@ -70,6 +70,7 @@ class SocketEnd:
         self.descriptors: list[Told] = []
         self.read_shut = self.write_shut = False
         self.device: Interface | None = None  # SO_BINDTODEVICE; None: all
+        self.bound_to_six = False  # to an address of IPv6: it keeps to that, as in Linux
 
     def let_go(self, descriptor: Told) -> None:
         """One descriptor was closed; with the last of them ends the socket."""
@@ -90,7 +91,7 @@ class SocketEnd:
     @property
     def v6_only(self) -> bool:
         """Tell whether a socket of AF_INET6 keeps to IPv6."""
-        return self.flag(IPV6, numbers.IPV6_V6ONLY)
+        return self.bound_to_six or self.flag(IPV6, numbers.IPV6_V6ONLY)
 
     @property
     def everywhere(self) -> Ip:
@@ -111,6 +112,10 @@ class SocketEnd:
             raise error_of(errno.EADDRNOTAVAIL, format_on(stack, local))
         if bound:
             raise error_of(errno.EINVAL)
+
+    def note_bound(self, local: Ip) -> None:
+        """Take note of the address that it was bound to."""
+        self.bound_to_six = self.is_v6 and is_v6(local) and not is_wild(local)
 
     @property
     def foreign(self) -> bool:
@@ -216,6 +221,8 @@ class SocketEnd:
 
     def known_option(self, row: Option) -> int | str | bytes | None:
         """Return an option that says something of the socket; None for one just remembered."""
+        if row.key == (IPV6, numbers.IPV6_V6ONLY):
+            return int(self.v6_only)
         if row.level != SOCKET:
             return None
         match row.number:

@@ -29,10 +29,10 @@ from pystack.core.addresses import (
     with_zone,
     zone_of,
 )
-from pystack.core.errors import ConfigError, error_of
+from pystack.core.errors import error_of
 from pystack.runtime.current import current_host
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.names.zones import parse_on
+from pystack.runtime.names.zones import numeric_on
 from pystack.runtime.socket.option_table import linux_number
 from pystack.runtime.socket.socket_addresses import Place, SocketAddress, local_place, remote_place
 from pystack.runtime.socket.socket_ends import SocketEnd
@@ -248,7 +248,10 @@ class HostSocket(trio.socket.SocketType):
     def getpeername(self) -> SocketAddress:
         """Return the address of the other end. OSError (ENOTCONN) where there is none."""
         self._check_open()
-        return self._end.shown(*self._end.peer())
+        remote, port = self._end.peer()
+        if not port:  # of a datagram socket, to which it is nobody
+            raise error_of(errno.ENOTCONN)
+        return self._end.shown(remote, port)
 
     def shutdown(self, flag: int) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without another end."""
@@ -327,6 +330,8 @@ class HostSocket(trio.socket.SocketType):
             raise TypeError(
                 f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
             )
+        if rest[-1] is None:
+            raise ValueError("sendto needs an address")
         return await self.sendmsg([data], (), index(rest[0]) if len(rest) == 2 else 0, rest[-1])  # type: ignore[arg-type] # what is no number raises TypeError
 
     # for the two kinds of sockets
@@ -396,13 +401,14 @@ class HostSocket(trio.socket.SocketType):
         name, port = address[:2]
         if name == "<broadcast>" and not is_v6:
             found = LIMITED_BROADCAST
-        elif name is None or name == "":
+        elif (name is None or name == "") and hasattr(port, "__index__"):
             found = (_EMPTY6 if is_v6 else _EMPTY)[local]
         else:
             number = self._as_number(name)
             if number is None or not hasattr(port, "__index__"):
                 name, port = await self._look_up(name, port, local=local)
-                number = parse_on(self._host.stack, name)
+                number = numeric_on(self._host.stack, name)
+                assert number is not None
             found = number
         port = index(port)
         if not 0 <= port <= MAX_PORT:
@@ -418,15 +424,14 @@ class HostSocket(trio.socket.SocketType):
         return found, port
 
     def _as_number(self, name: object) -> Ip | None:
+        if name is None or name == "":
+            return None
         text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
         if not isinstance(text, str):
             raise TypeError(f"a host is a str or bytes, not {name!r}")
         if self._end.is_v6 is not (":" in text):
             return None
-        try:
-            return parse_on(self._host.stack, text)
-        except ConfigError:
-            return None
+        return numeric_on(self._host.stack, text)
 
     async def _look_up(self, name: str, port: object, *, local: bool) -> tuple[str, int]:
         end = self._end
@@ -438,7 +443,7 @@ class HostSocket(trio.socket.SocketType):
         try:
             found = await trio.socket.getaddrinfo(
                 name,
-                port if isinstance(port, int | str | bytes) else None,
+                port,  # type: ignore[arg-type] # what is none is refused there
                 end.family,
                 end.kind,
                 end.proto,
@@ -454,7 +459,7 @@ def _with_scope(address: Ip, flow: object = 0, scope: object = 0) -> Ip:
     """Return an address with what a tuple of four says beside it; a flow means nothing here."""
     if not 0 <= index(flow) <= _MAX_FLOW:  # type: ignore[arg-type] # TypeError for no number
         raise OverflowError("flowinfo must be 0-1048575.")
-    zone = index(scope)  # type: ignore[arg-type]
+    zone = index(scope) & 0xFFFFFFFF  # type: ignore[arg-type] # as CPython packs it
     return with_zone(address, zone) if zone and has_zone(address) else address
 
 

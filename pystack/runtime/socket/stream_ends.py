@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip, is_v6
+from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast, is_v6
 from pystack.core.errors import error_of
 from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
@@ -104,11 +104,14 @@ class StreamEnd(SocketEnd):
         in_use = connected is not None and connected.connection.state not in OVER
         has_port = self.bound is not None and self.bound[1] != 0
         self.check_local(local, bound=has_port or in_use or self.listener is not None)
+        if is_v6(local) and not is_wild(local) and is_multicast(local):
+            raise error_of(errno.EINVAL)
         self._port_given, self._bound_again = port != 0, connected is not None
         self._last_port = 0
         if port or not self.flag(IP, numbers.IP_BIND_ADDRESS_NO_PORT):
             port = self._take_port(local, port).port
         self.bound = local, port
+        self.note_bound(local)
 
     def _take_port(self, local: Ip, port: int) -> Binding:
         wanted = Binding(
@@ -155,7 +158,7 @@ class StreamEnd(SocketEnd):
         ready.listener = None
         accepted = StreamEnd(self.host, self.proto, self.family, self.options.copy())
         accepted.changes = dict(self.changes)
-        accepted.device = self.device
+        accepted.device, accepted.bound_to_six = self.device, self.bound_to_six
         accepted._state = _State.CONNECTED
         accepted._adopt(ready)
         return accepted

@@ -73,7 +73,7 @@ class StreamSocket(HostSocket):
         end = self._end
         try:
             remote, port = await self._resolve_open(address, local=False)
-            opening = end.connect(destination(remote), port, text)
+            opening = end.connect(destination(remote, end.name()[0]), port, text)
             taken = len(opening.connection.send_buffer)
             while opening.connection.state in _OPENING and not end.deferred:
                 await self._writer.wait()
