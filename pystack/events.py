@@ -5,6 +5,13 @@ or the link that it is about. An event is made only where somebody looks, and is
 instant, in the order of things.
 """
 
+from pystack.core.tcp_events import (
+    TcpMeasured,
+    TcpRepair,
+    TcpRetransmitted,
+    TcpSoftError,
+    TcpStateChanged,
+)
 from pystack.observe.observer import (
     AddressChanged,
     Dropped,
@@ -13,11 +20,6 @@ from pystack.observe.observer import (
     FrameSeen,
     NeighborChanged,
     Observer,
-    TcpMeasured,
-    TcpRepair,
-    TcpRetransmitted,
-    TcpSoftError,
-    TcpStateChanged,
 )
 from pystack.wire.frame import Frame
 

@@ -293,11 +293,6 @@ def is_link_local(address: int) -> bool:
     return address >> 118 & 0x7FF == 0x7FA or address >> 16 == 0xA9FE
 
 
-def is_unique_local(address: int) -> bool:
-    """Tell whether it is in fc00::/7 (RFC 4193)."""
-    return address >> 121 & 0xFF == 0xFE
-
-
 def is_unspecified(address: int) -> bool:
     """Tell whether it is 0.0.0.0 or ::, nobody's."""
     return address in (UNSPECIFIED, UNSPECIFIED6)
@@ -339,11 +334,6 @@ class Prefix:
     def is_v6(self) -> bool:
         """Tell whether it is a block of IPv6 addresses."""
         return is_v6(self.network)
-
-    @property
-    def netmask(self) -> int:
-        """Return an IPv4 block's mask, as in 255.255.255.0."""
-        return self.mask & 0xFFFFFFFF
 
     @property
     def broadcast(self) -> Ip4:

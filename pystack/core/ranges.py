@@ -57,5 +57,4 @@ COUNT: Final = Range()
 FROM_ONE: Final = Range(1)
 TTL: Final = Range(1, 255)
 DURATION: Final = Range(0, math.inf, whole=False)  # seconds; infinity: for ever
-SOME_TIME: Final = Range(0, math.inf, whole=False, above=True)
 PORT: Final = Range(0, 0xFFFF)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 
-from pystack.observe.observer import Event, FrameSeen, TcpMeasured
+from pystack.core.tcp_events import TcpMeasured
+from pystack.observe.observer import Event, FrameSeen
 from pystack.observe.summary import summarize
 
 

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.log import describe
-from pystack.observe.observer import Dropped, Event, FrameSeen, TcpRetransmitted
+from pystack.observe.observer import Dropped, Event, FrameSeen
 from pystack.observe.summary import summarize
 from pystack.wire.frame import Frame
 

@@ -9,6 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import assert_never
 
+from pystack.core.tcp_events import (
+    TcpMeasured,
+    TcpRepair,
+    TcpRetransmitted,
+    TcpSoftError,
+    TcpStateChanged,
+)
 from pystack.observe.observer import (
     AddressChanged,
     Dropped,
@@ -16,11 +23,6 @@ from pystack.observe.observer import (
     FellBehind,
     FrameSeen,
     NeighborChanged,
-    TcpMeasured,
-    TcpRepair,
-    TcpRetransmitted,
-    TcpSoftError,
-    TcpStateChanged,
 )
 from pystack.observe.summary import summarize
 

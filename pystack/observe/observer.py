@@ -16,21 +16,6 @@ from pystack.core.tcp_events import (
 )
 from pystack.wire.frame import Frame
 
-__all__ = [
-    "AddressChanged",
-    "Dropped",
-    "Event",
-    "FellBehind",
-    "FrameSeen",
-    "NeighborChanged",
-    "Observer",
-    "TcpMeasured",
-    "TcpRepair",
-    "TcpRetransmitted",
-    "TcpSoftError",
-    "TcpStateChanged",
-]
-
 
 @dataclass(slots=True)
 class FrameSeen:

@@ -24,8 +24,7 @@ from pystack.stack.tcp_ports import Binding, TcpPorts
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
 from pystack.stack.way import Way
-from pystack.tcp import path as icmp_errors
-from pystack.tcp import path_mtu
+from pystack.tcp import icmp_errors, path_mtu
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener

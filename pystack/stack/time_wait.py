@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, format_ip, is_loopback
 from pystack.core.scheduler import Handle
-from pystack.observe.observer import TcpStateChanged
+from pystack.core.tcp_events import TcpStateChanged
 from pystack.stack import egress
 from pystack.tcp import timestamps
 from pystack.tcp.seq import HALF, MASK, unwrap

@@ -14,7 +14,8 @@ from random import Random
 import pytest
 from netns import NetworkNamespace
 
-from pystack.dns.order import Source, best_source, in_order, is_ip4, number_of
+from pystack.core.address_policy import Source, best_source, in_order, is_ip4, number
+from pystack.core.addresses import parse_ip
 
 pytestmark = pytest.mark.kernel
 
@@ -79,7 +80,7 @@ def test_addresses_come_in_the_order_of_the_c_librarys_getaddrinfo(
     known = (*FAR4, *NEAR4, *LINK4, *FAR6, *NEAR6)
     names = {f"case{number}.test": rng.sample(known, rng.randint(2, 8)) for number in range(CASES)}
     sources = [
-        Source(number_of(text), int(length) + (0 if ":" in text else 96))
+        Source(number(parse_ip(text)), int(length) + (0 if ":" in text else 96))
         for text, _, length in (address.partition("/") for address in addresses)
     ]
 
@@ -89,7 +90,7 @@ def test_addresses_come_in_the_order_of_the_c_librarys_getaddrinfo(
     theirs = order_of_glibc(addresses, names, tmp_path)
     for name, given in names.items():
         # glibc reads a file's addresses of IPv6 first, and of equals the first stays first
-        texts = sorted(given, key=lambda text: is_ip4(number_of(text)))
-        numbers = {number_of(text): text for text in texts}
+        texts = sorted(given, key=lambda text: is_ip4(number(parse_ip(text))))
+        numbers = {number(parse_ip(text)): text for text in texts}
         ours = [numbers[number] for number in in_order(numbers, source_of)]
         assert ours == theirs[name], given

@@ -3,7 +3,8 @@
 from wires import connected, in_network, pair, read_to_end
 
 import pystack
-from pystack.observe.observer import Event, TcpMeasured, TcpRepair, TcpRetransmitted
+from pystack.core.tcp_events import TcpMeasured, TcpRepair, TcpRetransmitted
+from pystack.observe.observer import Event
 from pystack.wire.frame import Frame
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from pystack.core import address_policy
 from pystack.core.address_policy import BITS, Source, number
 from pystack.core.addresses import UNSPECIFIED, Ip, is_link_local, is_v6
-from pystack.dns import order
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -20,7 +20,7 @@ def in_order(host: Host, addresses: Iterable[Ip]) -> tuple[Ip, ...]:
     numbers = {number(address): address for address in addresses}
     if len(numbers) < 2:
         return tuple(numbers.values())
-    ranked = order.in_order(numbers, lambda found: _source_towards(host, numbers[found]))
+    ranked = address_policy.in_order(numbers, lambda found: _source_towards(host, numbers[found]))
     return tuple(numbers[found] for found in ranked)
 
 

@@ -4,8 +4,9 @@ import json
 
 import sample_frames as frames
 
+from pystack.core.tcp_events import TcpMeasured, TcpStateChanged
 from pystack.observe.json_log import JsonObserver
-from pystack.observe.observer import Dropped, Event, FrameSeen, TcpMeasured, TcpStateChanged
+from pystack.observe.observer import Dropped, Event, FrameSeen
 from pystack.wire.frame import Frame
 
 ENDS = (("10.77.0.2", 80), ("10.77.0.1", 40324))

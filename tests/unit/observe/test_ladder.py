@@ -2,8 +2,9 @@
 
 import pytest
 
+from pystack.core.tcp_events import TcpRetransmitted, TcpStateChanged
 from pystack.observe.ladder import LadderRecorder, Rung, draw
-from pystack.observe.observer import Dropped, Event, FrameSeen, TcpRetransmitted, TcpStateChanged
+from pystack.observe.observer import Dropped, Event, FrameSeen
 from pystack.wire import ethernet, ipv4, udp
 from pystack.wire.frame import Frame
 

@@ -6,17 +6,9 @@ import logging
 import pytest
 import sample_frames as frames
 
+from pystack.core.tcp_events import TcpRetransmitted, TcpSoftError, TcpStateChanged
 from pystack.observe.log import LogObserver
-from pystack.observe.observer import (
-    Dropped,
-    Event,
-    FellBehind,
-    FrameSeen,
-    NeighborChanged,
-    TcpRetransmitted,
-    TcpSoftError,
-    TcpStateChanged,
-)
+from pystack.observe.observer import Dropped, Event, FellBehind, FrameSeen, NeighborChanged
 from pystack.wire.frame import Frame
 
 LOGGER = logging.getLogger("test-pystack")

@@ -10,7 +10,7 @@ from tcp_bench import ANY, PEER_ISS, TcpBench
 
 from pystack.core.addresses import LOOPBACK
 from pystack.core.errors import ConfigError
-from pystack.observe.observer import TcpStateChanged
+from pystack.core.tcp_events import TcpStateChanged
 from pystack.stack.time_wait import TimeWait
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.states import TcpState

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pystack.core.errors import ConfigError
-from pystack.dns.order import (
+from pystack.core.address_policy import (
     GLOBAL,
     LINK_LOCAL,
     SITE_LOCAL,
@@ -15,9 +14,15 @@ from pystack.dns.order import (
     best_source,
     common_bits,
     in_order,
-    number_of,
+    number,
     scope,
 )
+from pystack.core.addresses import parse_ip
+from pystack.core.errors import ConfigError
+
+
+def number_of(text: str) -> int:
+    return number(parse_ip(text))
 
 
 def source(text: str, **words: object) -> Source:
