@@ -71,7 +71,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.apps.base",
         "pystack.apps.words",
     ),
-    "pystack.events": ("pystack.observe.observer", "pystack.wire.frame"),
+    "pystack.events": ("pystack.core.tcp_events", "pystack.observe.observer", "pystack.wire.frame"),
     "pystack.plugins": (
         *_BELOW_RUNTIME,
         "pystack.runtime",
