@@ -165,12 +165,16 @@ class RouteTable:
                     break
             if dst >> 32 and is_multicast(dst) and (found is None or not found.prefix.length):
                 # As Linux has ff00::/8 on every link: the first one is meant where none is said.
-                first = min((zone for zone in self._links if zone < V6), default=0)
-                found = self._links.get(first, found)
+                found = self._links.get(self.first_link, found)
         if len(self._cache) >= CACHE_LIMIT:
             self._cache.clear()
         self._cache[dst] = found
         return found
+
+    @property
+    def first_link(self) -> int:
+        """Return the number of the first interface that leads to link-local addresses; 0: none."""
+        return min((zone for zone in self._links if zone < V6), default=0)
 
     def lookup_by(self, interface: Interface, dst: Ip) -> Route | None:
         """Return the most specific route to an address by one interface; None: there is none."""

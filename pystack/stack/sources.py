@@ -35,7 +35,7 @@ def source_by(host: Host, interface: Interface, dst: Ip) -> InterfaceAddress | N
     """
     own = source_on(interface, dst)
     reach = scope(number(dst))
-    if reach == LINK_LOCAL or (own is not None and scope(number(own.address)) >= GLOBAL):
+    if reach <= LINK_LOCAL or (own is not None and scope(number(own.address)) >= GLOBAL):
         return own
     others = [each for known in host.interfaces for each in known.addresses]
     wide = _best([each for each in others if scope(number(each.address)) >= GLOBAL], dst)

@@ -388,7 +388,7 @@ class UdpTable:
         """Return the route of datagrams from a socket. OSError (ENETUNREACH): there is none.
 
         Where the link was chosen, by device or for multicast, the destination is taken to be on it
-        if no route of that link says otherwise.
+        if no route of that link says otherwise; of IPv6 only groups are (RFC 4943).
         """
         host = self._host
         device = fields.device
@@ -400,7 +400,7 @@ class UdpTable:
             route = host.routes.lookup(dst)
         else:
             route = host.routes.lookup_by(device, dst)
-            if route is None or is_multicast(dst):
+            if is_multicast(dst) or (route is None and not is_v6(dst)):
                 prefix = Prefix.of(dst, 128 if is_v6(dst) else 32)
                 route = Route(prefix, device, None, _source_on(device, dst))
         if route is None or is_unspecified(dst) or (fields.on_link_only and route.gateway):

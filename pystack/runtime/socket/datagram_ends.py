@@ -7,7 +7,15 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast, is_v6
+from pystack.core.addresses import (
+    UNSPECIFIED,
+    Ip,
+    is_link_local,
+    is_multicast,
+    is_v6,
+    with_zone,
+    zone_of,
+)
 from pystack.core.errors import error_of
 from pystack.runtime.socket import error_queue
 from pystack.runtime.socket import option_numbers as numbers
@@ -99,13 +107,19 @@ class DatagramEnd(SocketEnd):
         """Take one partner. OSError: ENETUNREACH, EACCES."""
         udp, stack = self._opened(), self.host.stack
         remote = destination(remote, udp.local)
-        if self.groups.device is None:
-            check_zone(remote)
+        if self.groups.device is None or not is_multicast(remote):
+            check_zone(remote, self.device)
         self._check_version(udp, remote)
         route = stack.udp.find_route(udp.local, remote, udp.fields)
         if route.interface.is_broadcast(remote) and not udp.allow_broadcast:
             raise error_of(errno.EACCES)
         udp.connect(remote, port, stack.source_towards(remote, route))
+
+    def on_some_link(self, remote: Ip) -> Ip:
+        """Return a link-local address as one of a link: of the first where none was named."""
+        if is_v6(remote) and is_link_local(remote) and not zone_of(remote):
+            return with_zone(remote, self.host.stack.routes.first_link)
+        return remote
 
     def shutdown(self, how: int) -> None:
         """End sending, receiving or both; also without a partner, which is an error all the same.

@@ -81,6 +81,8 @@ class DatagramSocket(HostSocket):
         view = joined(buffers)
         self._check_open()
         to = None if address is None else await self._resolve(address, local=False)
+        if to is not None:
+            to = self._end.on_some_link(to[0]), to[1]
         return await self._attempt(
             self._writer, lambda: self._end.try_send(view, to, flags, messages)
         )

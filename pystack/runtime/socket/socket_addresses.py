@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
     LOOPBACK,
@@ -21,7 +21,6 @@ from pystack.core.addresses import (
     format_ip6,
     has_zone,
     is_mapped,
-    is_multicast,
     is_v6,
     mapped,
     pack_ip6,
@@ -33,6 +32,9 @@ from pystack.core.addresses import (
 )
 from pystack.core.errors import error_of
 from pystack.stack.ports import ANY
+
+if TYPE_CHECKING:
+    from pystack.stack.interface import Interface
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 Place = tuple[Ip, int]  # address and port
@@ -94,14 +96,11 @@ def local_place(address: Ip, *, v6_only: bool) -> Ip:
 
 
 def remote_place(address: Ip, *, v6_only: bool) -> Ip:
-    """Return whom a socket of AF_INET6 means. OSError: ENETUNREACH, EINVAL."""
+    """Return whom a socket of AF_INET6 means. OSError (ENETUNREACH)."""
     if is_mapped(address):
         if v6_only:
             raise error_of(errno.ENETUNREACH)
         return unmapped(address)
-    # For groups an option may say which link is meant.
-    if has_zone(address) and not zone_of(address) and not is_multicast(address):
-        raise error_of(errno.EINVAL, "which link is meant? As in fe80::1%eth0")
     return address
 
 
@@ -115,10 +114,17 @@ def destination(address: Ip, local: Ip) -> Ip:
     return LOOPBACK if address == UNSPECIFIED else address
 
 
-def check_zone(address: Ip) -> None:
-    """Raise OSError (EINVAL) for a partner on a link that nobody has named, a group too."""
-    if has_zone(address) and not zone_of(address):
+def check_zone(address: Ip, device: Interface | None) -> None:
+    """Raise OSError (EINVAL) for a partner on a link that nobody has named, a group too.
+
+    `device`: the only one that the socket is for; another link is as good as none.
+    """
+    if not has_zone(address):
+        return
+    if not zone_of(address):
         raise error_of(errno.EINVAL, "which link is meant? As in ff02::1%eth0")
+    if device is not None and zone_of(address) != device.index:
+        raise error_of(errno.EINVAL, f"the socket is for {device.name} alone")
 
 
 def _outside(address: Ip) -> Ip:

@@ -108,7 +108,10 @@ class SocketEnd:
             raise error_of(errno.EINVAL)
         if zone_of(local) > len(stack.interfaces) and not is_wild(local):
             raise error_of(errno.ENODEV)
-        if not (self.foreign or is_wild(local) or stack.is_own(local) or stack.is_many(local)):
+        own = stack.is_own(local)
+        if self.device is not None and is_v6(local):  # as in Linux, of IPv6 alone
+            own = stack.addresses.get(local) is self.device
+        if not (self.foreign or is_wild(local) or own or stack.is_many(local)):
             raise error_of(errno.EADDRNOTAVAIL, format_on(stack, local))
         if bound:
             raise error_of(errno.EINVAL)
@@ -291,9 +294,11 @@ def buffer_bytes(number: int, least: int, *, forced: bool) -> int:
 
 
 def link_route(device: Interface, remote: Ip) -> Route:
-    """Return the route of a link that takes a destination to be on it."""
-    v6 = is_v6(remote)
-    source = next((own.address for own in device.addresses if is_v6(own.address) is v6), None)
-    if source is None:
+    """Return the route of a link that takes a destination to be on it. OSError (ENETUNREACH).
+
+    Of IPv6 none does: hosts on a link know its prefixes (RFC 4943).
+    """
+    source = next((own.address for own in device.addresses if not is_v6(own.address)), None)
+    if source is None or is_v6(remote):
         raise error_of(errno.ENETUNREACH)
-    return Route(Prefix.of(remote, 128 if v6 else 32), device, None, source)
+    return Route(Prefix.of(remote, 32), device, None, source)

@@ -14,7 +14,7 @@ from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
-from pystack.runtime.socket.socket_addresses import Place, is_wild, nowhere
+from pystack.runtime.socket.socket_addresses import Place, check_zone, is_wild, nowhere
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import SocketOptions
 from pystack.runtime.socket.sockets import (
@@ -174,6 +174,8 @@ class StreamEnd(SocketEnd):
             raise error_of(errno.EINVAL)
         if self.socket is not None:
             return self._connect_again(self.socket)
+        if not is_multicast(remote):
+            check_zone(remote, self.device)
         table, now = self.host.tcp, self.host.now()
         local, local_port = self.bound or (UNSPECIFIED, 0)
         if is_wild(local):
