@@ -11,15 +11,42 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import ack_policy, acks, handshake, output, sack, timers, timestamps, urgent
 from pystack.tcp.events import Signal
+from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Timer
 from pystack.tcp.text import take_fin, take_text, trim
 from pystack.tcp.timestamps import OLDER
+from pystack.wire import tcp_options
 from pystack.wire.ecn import CE
 from pystack.wire.tcp import ACK, FIN, RST, SYN, URG, Segment
+from pystack.wire.tcp_options import ALIGNED_TIMESTAMPS, TIMESTAMPS_LEAD
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+    from pystack.tcp.tcb import Tcb
+
+
+_ALIGNED_BYTES: Final = ALIGNED_TIMESTAMPS.size
+
+
+def take_options(tcb: Tcb, seg: Segment) -> None:
+    """Fill in what options say, as far as the handshake agreed on it (HOT)."""
+    data = seg.options
+    if len(data) == _ALIGNED_BYTES:
+        lead, tsval, tsecr = ALIGNED_TIMESTAMPS.unpack_from(data)
+        if lead == TIMESTAMPS_LEAD:
+            if tcb.timestamps:
+                seg.tsval = tsval
+                seg.tsecr = tsecr
+            return
+    options = tcp_options.parse(data)
+    if tcb.timestamps and options.timestamps is not None:
+        seg.tsval, seg.tsecr = options.timestamps
+    if tcb.sack_permitted and options.sack_blocks:
+        near = tcb.snd_una
+        seg.sack_blocks = tuple(
+            (unwrap(left, near), unwrap(right, near)) for left, right in options.sack_blocks
+        )
 
 
 def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:

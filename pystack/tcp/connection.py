@@ -19,7 +19,7 @@ from typing import Any
 
 from pystack.core.errors import ConfigError
 from pystack.core.tcp_events import TcpStateChanged
-from pystack.tcp import arrives, calls, handshake, options, output, timers
+from pystack.tcp import arrives, calls, handshake, output, timers
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.registry import unopened_control
@@ -166,7 +166,7 @@ class Connection:
         near = tcb.snd_nxt
         seg.ack = near + ((seg.ack - near + HALF) & MASK) - HALF
         if seg.options:
-            options.take(tcb, seg)
+            arrives.take_options(tcb, seg)
         if self.state is TcpState.SYN_SENT:
             seg.seq &= MASK  # nothing is known of the peer's numbers yet
             handshake.segment_arrived(self, seg, now)

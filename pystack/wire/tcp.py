@@ -73,7 +73,7 @@ class Segment:
         self.more: Sequence[Buffer] = ()
         self.gso_bytes = gso_bytes  # > 0: the port is to cut the payload into pieces of this size
         self.ecn = ecn  # the two ECN bits of the IP header that it came, or is to go, with
-        # What the options said; `tcp/options.py` fills it in, as far as it was agreed on.
+        # What the options said; `tcp/arrives.py` fills it in, as far as it was agreed on.
         self.tsval: int | None = None  # None: there is no timestamp
         self.tsecr = 0
         self.sack_blocks: tuple[tuple[int, int], ...] = ()  # unwrapped, like `seq`

@@ -5,7 +5,7 @@ from collections import Counter
 from queue_frames import frame
 
 from pystack.core.rng import Random, component_rng
-from pystack.link.qdisc.flow import FlowHash
+from pystack.link.qdisc.fq_codel import FlowHash
 from pystack.wire import ethernet, ipv4
 from pystack.wire.flow import flow_key
 from pystack.wire.frame import Frame
