@@ -39,6 +39,7 @@ SOLICIT_MOST_S: Final = 3600.0  # RFC 7559's MRT
 SOLICITS: Final = 3  # MAX_RTR_SOLICITATIONS: those that a program may be waiting for
 # What says less has packets end on the way (CVE-2015-2922)
 LEAST_HOP_LIMIT: Final = 32
+ROUTES_OF_ONE: Final = 16  # of a router that has never answered
 ROUTES: Final = 64  # of routers, prefixes and what is behind them
 NAMES: Final = 16  # name servers, and domains
 DEFAULT: Final = Prefix.of(V6, 0)
@@ -195,7 +196,8 @@ class Autoconfiguration:
     def _prefix_said(self, said: nd.PrefixInformation, by: Ip, now: float) -> None:
         """Take a prefix of the link (RFC 4861 section 6.3.4)."""
         prefix = said.prefix
-        bad = not _may_be_said(prefix) or said.preferred_s > said.valid_s
+        # No link has all addresses; who says so of one would be everybody's default route.
+        bad = not _may_be_said(prefix) or not prefix.length or said.preferred_s > said.valid_s
         if bad or (said.autonomous and prefix.length != 64):
             self._host.counters.add("nd_bad_prefix")
         if bad:
@@ -222,7 +224,7 @@ class Autoconfiguration:
             if known:
                 self._withdraw(prefix, router)
             return
-        if not known and not self._make_room():
+        if not known and not self._make_room(said_by):
             return
         # RFC 4861 has 65,535 s of a router, which no number of a lifetime makes endless.
         offer = _Offer(preference, until(lifetime_s, now), said_by)
@@ -238,15 +240,19 @@ class Autoconfiguration:
             del self._offers_to[prefix]
         self._choose(prefix)
 
-    def _make_room(self) -> bool:
+    def _make_room(self, said_by: Ip) -> bool:
         """Tell whether there is room for one more; where all is taken, one may have to go.
 
         Whoever makes up routers as fast as it likes must not keep those out that come later. The
         first goes whose router has never answered, but for the default router in use.
         """
-        if len(self._offers) < ROUTES:
+        its_own = sum(offer.said_by == said_by for offer in self._offers.values())
+        has_part = its_own >= ROUTES_OF_ONE and not self._has_answered(said_by)
+        if len(self._offers) < ROUTES and not has_part:
             return True
         self._host.counters.add("nd_too_many_routes")
+        if has_part:
+            return False
         used = self._installed.get(DEFAULT)
         for (prefix, router), offer in self._offers.items():
             in_use = prefix == DEFAULT and used is not None and used.gateway == router

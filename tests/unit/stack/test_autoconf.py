@@ -364,6 +364,23 @@ def test_a_router_that_has_answered_stays_whoever_makes_up_others(bench: Discove
     assert bench.host.routes.find(parse_prefix("2001:db8:ffff::/64")) is not None
 
 
+def test_a_router_that_has_never_answered_has_a_part_of_the_table(bench: DiscoveryBench) -> None:
+    said = [prefix_said(f"2001:db8:{number:x}::/64", autonomous=False) for number in range(1, 41)]
+    before = len(bench.host.routes)
+    bench.advertised(prefixes=said, at=1.0)
+    assert len(bench.host.routes) == before + 16
+    bench.answered(ROUTER, router=True, at=2.0)
+    bench.advertised(prefixes=said, at=3.0)
+    assert len(bench.host.routes) == before + 41
+
+
+def test_no_link_has_all_addresses(bench: DiscoveryBench) -> None:
+    bench.advertised(at=1.0)
+    bench.advertised(OTHER_ROUTER, prefixes=[prefix_said("::/0", autonomous=False)], lifetime_s=0)
+    assert gateway(bench) == "fe80::f1%2"
+    assert bench.counters["nd_bad_prefix"] == 1
+
+
 @pytest.mark.parametrize("hop_limit", [1, 31])
 def test_a_hop_limit_with_which_nothing_gets_far_is_not_taken(
     bench: DiscoveryBench, hop_limit: int
