@@ -157,6 +157,7 @@ class World:
         self._tun.mtu_bytes = mtu_bytes
         interface = self.host.interfaces[-1]
         interface.mtu_bytes = interface.mtu6_bytes = mtu_bytes
+        self.host.routes.forget()  # ways remember it
 
     def run_until(self, elapsed_s: float) -> None:
         """Let all happen up to a time of the script."""

@@ -6,10 +6,12 @@ import pytest
 
 from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
+from pystack.stack.ports import ANY
 from pystack.testing.packetdrill import icmp_words
 from pystack.testing.packetdrill.play import Result
 from pystack.testing.packetdrill.runner import lines_of, run_all, run_text, scripts_in
 from pystack.testing.packetdrill.settings import Settings
+from pystack.testing.packetdrill.world import World
 
 LISTEN = """
 0  socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
@@ -209,3 +211,16 @@ def test_scripts_are_found_below_directories(tmp_path: Path) -> None:
     assert told[-2:] == [f"{tmp_path}/b/one.pkt: ok", "2 scripts: 1 passed, 1 failed"]
     with pytest.raises(ConfigError, match="there is no"):
         scripts_in([tmp_path / "c"])
+
+
+def test_a_device_has_its_new_mtu_for_whoever_has_sent_before() -> None:
+    settings = Settings()
+    world = World(settings)
+    socket = world.host.udp.bind(ANY, 5000)
+    socket.send_to(bytes(1000), settings.remote_ip, 9, world.now)
+    assert [sent.packet.is_fragment for sent in world.sent] == [False]
+    world.sent.clear()
+    world.set_mtu(600)
+    socket.send_to(bytes(1000), settings.remote_ip, 9, world.now)
+    assert [sent.packet.is_fragment for sent in world.sent] == [True, True]
+    world.close()
