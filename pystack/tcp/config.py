@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, FROM_ONE, TTL, Range, check_switch
-from pystack.tcp.congestion.registry import CONTROLS, ControlLike, congestion_control
-from pystack.tcp.recovery.registry import AUTO, RECOVERIES, RecoveryLike, chosen_recovery
+from pystack.tcp.congestion.registry import CONTROLS, ControlLike
+from pystack.tcp.recovery.registry import AUTO, RECOVERIES, RecoveryLike
 
 RECEIVE_BUFFER_BYTES: Final = 1 << 17  # as Linux's tcp_rmem
 RECEIVE_BUFFER_MAX_BYTES: Final = 8 << 20
@@ -170,8 +170,8 @@ class TcpConfig:
             object.__setattr__(self, "congestion", CONTROLS.read(self.congestion))
         if not isinstance(self.recovery, Hashable):
             object.__setattr__(self, "recovery", RECOVERIES.read(self.recovery))
-        congestion_control(self.congestion)
-        chosen_recovery(self.recovery)
+        CONTROLS.recall(self.congestion)
+        RECOVERIES.recall(self.recovery)
 
     @property
     def send_limit_bytes(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import acks, ecn, fast_open, negotiation, receive_buffer, text, timers
 from pystack.tcp.congestion.base import Opening
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import CONTROLS
 from pystack.tcp.events import Signal
 from pystack.tcp.output import answer_with_reset
 from pystack.tcp.pacing import pacer_for
@@ -168,7 +168,7 @@ def step_over_syn(conn: Connection, seg: Segment) -> None:
 def begin_control(conn: Connection, now: float, *, syn_lost: bool) -> None:
     """Make the congestion control that the configuration names, and what it asks for."""
     tcb = conn.tcb
-    congestion = conn.congestion = congestion_control(conn.config.congestion)(tcb.snd_mss)
+    congestion = conn.congestion = CONTROLS.recall(conn.config.congestion)(tcb.snd_mss)
     congestion.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss))
     if congestion.wants_rate:
         conn.rates = RateEstimator(now)

@@ -15,7 +15,7 @@ from pystack.tcp.congestion.base import (
     Opening,
     RateSample,
 )
-from pystack.tcp.congestion.registry import BUILT_IN, congestion_control
+from pystack.tcp.congestion.registry import BUILT_IN, CONTROLS
 
 MSS = 1460
 Event = tuple[str, float, int, bool]  # what, how long after the last, how many segments, a flag
@@ -97,7 +97,7 @@ class Teller:
 def test_a_window_is_a_window_whatever_is_told(
     name: str, events: list[Event], srtt_s: float | None, syn_lost: bool
 ) -> None:
-    control = congestion_control(name)(MSS)
+    control = CONTROLS.recall(name)(MSS)
     control.on_established(Opening(1000.0, srtt_s, syn_lost, sack=not syn_lost, seed=1))
     teller = Teller(control)
     for event in events:
@@ -115,7 +115,7 @@ def test_a_window_is_a_window_whatever_is_told(
 def test_the_same_events_make_the_same_windows(events: list[Event]) -> None:
     found = []
     for _ in range(2):
-        control = congestion_control("bbr")(MSS)
+        control = CONTROLS.recall("bbr")(MSS)
         control.on_established(Opening(1000.0, 0.1, syn_lost=False, sack=True, seed=7))
         teller = Teller(control)
         windows = []

@@ -28,7 +28,7 @@ from pystack.link.port import DEFAULT_MTU_BYTES, Port
 from pystack.observe.registry import OBSERVERS
 from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.ports import PORTS
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import CONTROLS
 from pystack.wire import ipv6
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class TapHostConfig:
             raise ConfigError(
                 f"an MTU is {MTU_BYTES[0]} to {MTU_BYTES[-1]} bytes, not {self.mtu_bytes}"
             )
-        congestion_control(self.congestion)  # unknown: said now, not at the first connection
+        CONTROLS.recall(self.congestion)  # unknown: said now, not at the first connection
         said = _texts(self.address)
         addresses = _apart(map(parse_host_address, said))
         if self.mtu_bytes < ipv6.MIN_MTU_BYTES and any(prefix.is_v6 for _, prefix in addresses):

@@ -16,7 +16,7 @@ from pystack.core.errors import ConfigError, error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.tcp_info_struct import INFO_BYTES, STATES, pack_tcp_info
 from pystack.tcp import ack_policy
-from pystack.tcp.congestion.registry import ControlLike, congestion_control
+from pystack.tcp.congestion.registry import CONTROLS, ControlLike
 from pystack.tcp.listener import MAX_BACKLOG
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import DEFAULT_SEND_MSS_BYTES, NEVER, Timer
@@ -61,14 +61,14 @@ def _control(name: bytes) -> str:
     text = name.split(b"\0")[0].decode("ascii", "replace")
     text = _LINUX_NAMES.get(text, text)
     try:
-        congestion_control(text)
+        CONTROLS.recall(text)
     except ConfigError as error:
         raise OSError(errno.ENOENT, str(error)) from None
     return text
 
 
 def _control_name(value: ControlLike) -> str:
-    name = value if isinstance(value, str) else congestion_control(value).name
+    name = value if isinstance(value, str) else CONTROLS.recall(value).name
     return _OUR_NAMES.get(name, name)
 
 

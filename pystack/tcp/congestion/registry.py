@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from pystack.core.plugins import Chosen, Group
+from pystack.core.plugins import Group
 from pystack.tcp.congestion.base import CongestionControl
 from pystack.tcp.congestion.bbr.control import Bbr
 from pystack.tcp.congestion.cubic import Cubic
@@ -34,11 +34,6 @@ CONTROLS: Final = Group[CongestionControl](
 )
 
 
-def congestion_control(value: ControlLike) -> Chosen[CongestionControl]:
-    """Return what makes a connection's control, given its SMSS in bytes. Raises ConfigError."""
-    return CONTROLS.recall(value)
-
-
 @lru_cache(maxsize=64)
 def unopened_control(value: str | ControlFactory, mss_bytes: int) -> CongestionControl:
     """Return what connections have that are only being opened: it is read, and told nothing.
@@ -46,4 +41,4 @@ def unopened_control(value: str | ControlFactory, mss_bytes: int) -> CongestionC
     Nothing is told to a control before `on_established`, so one serves them all; each gets its own
     when the handshake has settled the segment size.
     """
-    return congestion_control(value)(mss_bytes)
+    return CONTROLS.recall(value)(mss_bytes)

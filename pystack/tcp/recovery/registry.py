@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pystack.core.plugins import Chosen, Group
+from pystack.core.plugins import Group
 from pystack.tcp.recovery.base import LossRecovery, RecoveryFactory
 from pystack.tcp.recovery.newreno import NewRenoRecovery
 from pystack.tcp.recovery.rack import RackRecovery
@@ -33,17 +33,12 @@ RECOVERIES: Final = Group[LossRecovery](
 )
 
 
-def chosen_recovery(value: RecoveryLike) -> Chosen[LossRecovery]:
-    """Return what makes a connection's loss recovery. Raises ConfigError."""
-    return RECOVERIES.recall(value)
-
-
 def loss_recovery(value: RecoveryLike, tcb: Tcb, rtt: RttEstimator) -> LossRecovery:
     """Make a connection's loss recovery. Raises ConfigError.
 
     Where SACK was not agreed on, what needs it (`needs_sack`) gives way to NewReno.
     """
-    chosen = chosen_recovery(value)
+    chosen = RECOVERIES.recall(value)
     if not tcb.sack_permitted and getattr(chosen.factory, "needs_sack", False):
         return NewRenoRecovery(tcb, rtt)
     return chosen(tcb, rtt)

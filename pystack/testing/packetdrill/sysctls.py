@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from pystack.core.errors import ConfigError
 from pystack.tcp.config import Mode, TcpConfig, TcpLimits
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import CONTROLS
 from pystack.testing.packetdrill.cookies import keys_of
 
 # What the shell files that the public scripts begin with are known to set.
@@ -189,7 +189,7 @@ def _arithmetic(value: str) -> str:
 
 def _is_congestion_control(name: str) -> bool:
     try:
-        congestion_control(_CONGESTION_NAMES.get(name, name))
+        CONTROLS.recall(_CONGESTION_NAMES.get(name, name))
     except ConfigError:
         return False
     return True

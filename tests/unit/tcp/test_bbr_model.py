@@ -12,7 +12,7 @@ from pystack.tcp.congestion.base import AckSample, LossSample, LostSegment, Open
 from pystack.tcp.congestion.bbr.control import Bbr
 from pystack.tcp.congestion.bbr.parameters import Mode
 from pystack.tcp.congestion.bbr.state import MaxBwFilter, WindowedMax
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import CONTROLS
 
 RATE = RateSample(
     delivery_rate_bps=8e6,
@@ -224,7 +224,7 @@ def test_the_windowed_maximum_is_the_largest_of_the_last_rounds(
 
 
 def test_bbr_is_found_by_name_and_wants_rates() -> None:
-    made = congestion_control("bbr")(MSS)
+    made = CONTROLS.recall("bbr")(MSS)
     assert isinstance(made, Bbr)
     assert (made.name, made.wants_rate, made.owns_recovery) == ("bbr", True, True)
     assert not hasattr(made, "__dict__")

@@ -11,12 +11,12 @@ from pystack.tcp.congestion.cubic import Cubic
 from pystack.tcp.congestion.dctcp import Dctcp
 from pystack.tcp.congestion.fixed import Fixed
 from pystack.tcp.congestion.newreno import NewReno
-from pystack.tcp.congestion.registry import congestion_control
+from pystack.tcp.congestion.registry import CONTROLS
 from pystack.tcp.congestion.window import WindowControl
 
 Control = type[NewReno | Cubic | Dctcp]
-CONTROLS = [NewReno, Cubic, Dctcp]
-every_control = pytest.mark.parametrize("control", CONTROLS)
+KINDS = [NewReno, Cubic, Dctcp]
+every_control = pytest.mark.parametrize("control", KINDS)
 
 
 @pytest.mark.rfc("6928", "2")
@@ -240,7 +240,7 @@ def test_in_recovery_the_window_stands_still(control: Control) -> None:
     assert made.cwnd_bytes == before
 
 
-@pytest.mark.parametrize("made", [Fixed(MSS, segments=5), congestion_control("fixed:5")(MSS)])
+@pytest.mark.parametrize("made", [Fixed(MSS, segments=5), CONTROLS.recall("fixed:5")(MSS)])
 def test_a_fixed_window_stays(made: Fixed) -> None:
     made.on_established(Opening(0.0, 0.1, syn_lost=True, sack=True, seed=1))
     made.on_sent(MSS, 0.0)
@@ -264,24 +264,24 @@ def test_a_fixed_window_is_set_by_the_configuration() -> None:
 def test_the_controls_have_names() -> None:
     kinds = {"newreno": NewReno, "cubic": Cubic, "dctcp": Dctcp, "fixed": Fixed}
     for name, control in kinds.items():
-        assert congestion_control(name)(MSS).name == name
-        assert isinstance(congestion_control(name)(MSS), control)
+        assert CONTROLS.recall(name)(MSS).name == name
+        assert isinstance(CONTROLS.recall(name)(MSS), control)
 
 
 def test_a_name_that_nobody_has_is_a_config_error_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'cubic'"):
-        congestion_control("cubik")
+        CONTROLS.recall("cubik")
 
 
 @pytest.mark.parametrize("name", ["fixed:", "fixed:0", "fixed:-1", "fixed:many", "fixed:1.5"])
 def test_a_setting_that_makes_no_window_is_a_config_error(name: str) -> None:
     with pytest.raises(ConfigError, match="a number of segments"):
-        congestion_control(name)
+        CONTROLS.recall(name)
 
 
 def test_a_setting_for_a_control_without_any_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="'cubic' has nothing to set"):
-        congestion_control("cubic:1")
+        CONTROLS.recall("cubic:1")
 
 
 @every_control
