@@ -11,7 +11,7 @@ import trio
 
 from pystack.core.addresses import Ip, format_ip4, is_loopback, is_v6
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.names.zones import Version, format_on, parse_on, version_of
+from pystack.runtime.names.zones import format_on, parse_on, version_of
 from pystack.stack.ports import names_one
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
 
@@ -46,6 +46,9 @@ class UdpSocket:
         # Those with one, nearly all of IPv4, are spared what places cost.
         self._several = [False, False]
         self._several_at = -1
+        self._routes = host.stack.routes
+        # The IP version that it can send by, as it is bound; None: both
+        self._version = version_of(socket.local)
         socket.on_readable = self._reader.wake
 
     @property
@@ -63,11 +66,13 @@ class UdpSocket:
         place = self._places.get((remote, address[1]))
         usual = self._host.stack.source_towards(remote, route)
         self._socket.connect(remote, address[1], usual if place is None else place.source)
+        self._version = version_of(self._socket.local)
 
     def disconnect(self) -> None:
         """Take datagrams from anybody again."""
         self._check_open()
         self._socket.disconnect()
+        self._version = version_of(self._socket.local)
 
     def set_receive_errors(self, *, wanted: bool = True) -> None:
         """Have all errors raised, also soft ones and without a partner (IP_RECVERR).
@@ -129,7 +134,7 @@ class UdpSocket:
         if datagram is None:
             return None
         payload, src, port = datagram
-        if self._several_at != self._host.stack.routes.changes:
+        if self._several_at != self._routes.changes:
             self._count_addresses()
         if self._several[src >> 32 != 0] and not names_one(socket.local):
             self._note_place((src, port), socket.arrived_at)
@@ -139,7 +144,7 @@ class UdpSocket:
         own = [address for address in self._host.stack.addresses if not is_loopback(address)]
         sixes = sum(map(is_v6, own))
         self._several = [len(own) - sixes > 1, sixes > 1]
-        self._several_at = self._host.stack.routes.changes
+        self._several_at = self._routes.changes
 
     def _note_place(self, peer: tuple[Ip, int], dst: Ip) -> None:
         stack = self._host.stack
@@ -230,11 +235,6 @@ class UdpSocket:
     async def __aexit__(self, *_exc: object) -> None:
         """Close the port."""
         await self.aclose()
-
-    @property
-    def _version(self) -> Version | None:
-        """Return the IP version that it can send by, as it is bound; None: both."""
-        return version_of(self._socket.local)
 
     def _text(self, address: Ip) -> str:
         return format_on(self._host.stack, address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -290,11 +289,12 @@ class Host:
         `version`: 4 or 6; None: the one that is tried first (RFC 6724). For where nothing can be
         waited for: a host that asks name servers knows only itself so.
         """
-        if (
-            isinstance(name, str) and name[:1].isdigit() and version != 6
-        ):  # nearly always what a datagram is sent to (HOT)
-            with suppress(ConfigError):
+        # Nearly always what a datagram is sent to (HOT)
+        if isinstance(name, str) and name[:1].isdigit() and version != 6:
+            try:
                 return parse_ip4(name)
+            except ConfigError:
+                pass
         if self.resolver is None:
             return self.known.addresses(name, version)[0]
         found = self.known.own(name, version)
