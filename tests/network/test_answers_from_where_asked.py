@@ -23,7 +23,7 @@ def run(program: Callable[[], Awaitable[None]]) -> None:
 @asynccontextmanager
 async def routed() -> AsyncIterator[tuple[pystack.Network, pystack.Host, pystack.Host]]:
     """Open a network of a client and a router, whose first address is on another link."""
-    async with pystack.Network(seed=7) as net:
+    async with pystack.Network(seed=7, ip="4") as net:
         other, client, router = net.host("other"), net.host("client"), net.router("router")
         net.link(other, router)
         net.link(client, router, delay="5ms")
@@ -95,7 +95,7 @@ def test_several_at_once_and_late_ones_too_and_the_usual_address_comes_back() ->
 
 def test_a_second_link_that_comes_later_counts() -> None:
     async def main() -> None:
-        async with pystack.Network(seed=7) as net:
+        async with pystack.Network(seed=7, ip="4") as net:
             client, server = net.host("client"), net.router("server")
             net.link(client, server)
             await pystack.serve(server, "echo")
