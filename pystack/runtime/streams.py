@@ -20,7 +20,7 @@ from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.linkinfo import LinkInfo
 from pystack.runtime.names.zones import format_on
-from pystack.stack import ip_fields
+from pystack.stack import tcp_socket
 from pystack.tcp import send_buffer, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
@@ -294,12 +294,12 @@ class TcpStream(trio.abc.HalfCloseableStream):
         ConfigError: out of range.
         """
         Range(0, 63).check("a Diffserv code point", dscp)
-        ip_fields.set_tos(self._socket, dscp << 2)
+        tcp_socket.set_tos(self._socket, dscp << 2)
 
     def set_ttl(self, ttl: int) -> None:
         """Set the TTL of what is sent from now on. ConfigError: not 1 to 255."""
         TTL.check("a TTL", ttl)
-        ip_fields.set_ttl(self._socket, ttl)
+        tcp_socket.set_ttl(self._socket, ttl)
 
     def report_soft_errors(self, report: Callable[[OSError], None] | None) -> None:
         """Have `report` called with trouble that ends nothing, at once; None: hear no more of it.

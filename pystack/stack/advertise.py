@@ -28,7 +28,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.ranges import Range, check_switch
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
-from pystack.stack import discovery
+from pystack.stack import egress
 from pystack.stack.sources import source_on
 from pystack.wire import ipv6, nd
 
@@ -267,7 +267,7 @@ class Advertiser:
             own.address, ALL_NODES6, self.config.advertisement(interface, is_last=is_last)
         )
         host.counters.add("nd_router_advertisements_out")
-        discovery.send(host, interface, own.address, ALL_NODES6, message, now)
+        egress.send_on_link(host, interface, own.address, ALL_NODES6, message, now)
 
 
 def _advertising() -> str:

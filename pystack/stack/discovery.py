@@ -16,7 +16,6 @@ from pystack.core.addresses import (
     ALL_NODES6,
     ALL_ROUTERS6,
     UNSPECIFIED6,
-    V6,
     Ip,
     Mac,
     Prefix,
@@ -31,7 +30,7 @@ from pystack.stack.ip6_config import Ip6Config
 from pystack.stack.neighbors import Neighbor, NeighborState
 from pystack.stack.routes import Route
 from pystack.stack.sources import scoped, source_on
-from pystack.wire import icmpv6, ipv6, nd
+from pystack.wire import icmpv6, nd
 from pystack.wire.icmp import IcmpMessage
 from pystack.wire.packet import Packet
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from pystack.stack.host import Host
 
 REDIRECTS: Final = 256  # remembered; the oldest goes
-_NOBODY: Final = Prefix.of(V6, 128)
 
 
 class Discovery:
@@ -291,7 +289,7 @@ class Discovery:
         dst = solicited_node(target) if mac is None else target
         message = nd.pack_neighbor_solicitation(own.address, dst, target, source_mac=interface.mac)
         self._host.counters.add("nd_solicitations_out")
-        send(self._host, interface, own.address, dst, message, now)
+        egress.send_on_link(self._host, interface, own.address, dst, message, now)
 
     def probe(self, interface: Interface, target: Ip, nonce: bytes, now: float) -> None:
         """Ask whether anybody has an address that this host would like (RFC 4862 section 5.4.2)."""
@@ -300,7 +298,7 @@ class Discovery:
             UNSPECIFIED6, group, target, source_mac=None, nonce=nonce
         )
         self._host.counters.add("nd_probes_out")
-        send(self._host, interface, UNSPECIFIED6, group, message, now)
+        egress.send_on_link(self._host, interface, UNSPECIFIED6, group, message, now)
 
     def look_for_routers(self, interface: Interface, now: float) -> None:
         """Ask routers to say what they are (RFC 4861 section 6.3.7)."""
@@ -308,7 +306,7 @@ class Discovery:
         src, mac = (UNSPECIFIED6, None) if own is None else (own.address, interface.mac)
         message = nd.pack_router_solicitation(src, ALL_ROUTERS6, source_mac=mac)
         self._host.counters.add("nd_router_solicitations_out")
-        send(self._host, interface, src, ALL_ROUTERS6, message, now)
+        egress.send_on_link(self._host, interface, src, ALL_ROUTERS6, message, now)
 
     def announce(self, interface: Interface, address: Ip, now: float) -> None:
         """Tell the link that this station has an address (RFC 4861 section 7.2.6)."""
@@ -328,10 +326,4 @@ class Discovery:
             override=True,
         )
         self._host.counters.add("nd_advertisements_out")
-        send(self._host, interface, address, dst, message, now)
-
-
-def send(host: Host, interface: Interface, src: Ip, dst: Ip, message: bytes, now: float) -> None:
-    """Send a message of ICMPv6 that no router passes on."""
-    route = Route(_NOBODY, interface, None, src)
-    egress.send_packet(host, route, src, dst, ipv6.ICMPV6, message, now, ttl=nd.HOP_LIMIT)
+        egress.send_on_link(self._host, interface, address, dst, message, now)

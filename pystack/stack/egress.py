@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import BROADCAST_MAC, Ip, Mac
+from pystack.core.addresses import BROADCAST_MAC, UNSPECIFIED6, Ip, Mac, Prefix
 from pystack.observe.observer import FrameSeen
-from pystack.stack.fragments import cut, cut6
 from pystack.stack.ip_fields import PLAIN, IpFields
+from pystack.stack.routes import Route
 from pystack.stack.way import Way, find_way
-from pystack.wire import arp, ethernet, ipv4, ipv6, ipv6_ext, tcp, udp
+from pystack.wire import arp, ethernet, ip, ipv4, ipv6, ipv6_ext, nd, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
@@ -24,14 +24,14 @@ from pystack.wire.frame import (
     cut_down,
 )
 from pystack.wire.ip_options import SourceRoute, pack_source_route
-from pystack.wire.packet import DONT_FRAGMENT, MORE_FRAGMENTS
+from pystack.wire.packet import DONT_FRAGMENT
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
     from pystack.stack.interface import Interface
-    from pystack.stack.routes import Route
     from pystack.wire.checksum import Buffer
 
+_NOBODY: Final = Prefix.of(UNSPECIFIED6, 128)
 _TO_PACKET: Final = ethernet.HEADER_BYTES - 6  # from the source's MAC address to the packet
 
 
@@ -90,17 +90,17 @@ def transmit(host: Host, interface: Interface, frame: Frame, now: float) -> None
 
 
 def send_segment(
-    host: Host, way: Way, segment: tcp.Segment, now: float, ip: IpFields = PLAIN
+    host: Host, way: Way, segment: tcp.Segment, now: float, fields: IpFields = PLAIN
 ) -> None:
     """Send a TCP segment (HOT). It fits: its sender knows the MTU, and what the port can cut."""
-    if ip.source_route is not None:
-        _send_by_source_route(host, way, segment, now, ip, ip.source_route)
+    if fields.source_route is not None:
+        _send_by_source_route(host, way, segment, now, fields, fields.source_route)
         return
     partial = way.interface.port.fills_checksums
     if segment.more and not partial:
         segment.in_one_piece()  # the route is new, and its port can do less
     ident, flags_offset = 0, ipv4.DONT_FRAGMENT
-    if not ip.dont_fragment:
+    if not fields.dont_fragment:
         # RFC 1191: never in fragments; with that, the identification may be 0 (RFC 6864).
         ident, flags_offset = _idents(host, way, segment, now), 0
     headers = way.template
@@ -108,7 +108,12 @@ def send_segment(
     payload = segment.payload
     text_bytes = segment.text_bytes if segment.more else len(payload)
     lower = headers.pack(
-        ipv4.TCP, len(header) + text_bytes, ip.tos | segment.ecn, ip.ttl, ident, flags_offset
+        ipv4.TCP,
+        len(header) + text_bytes,
+        fields.tos | segment.ecn,
+        fields.ttl,
+        ident,
+        flags_offset,
     )
     checksum = CHECKSUM_PARTIAL if partial else CHECKSUM_UNKNOWN
     gso_bytes = segment.gso_bytes
@@ -128,7 +133,7 @@ def _send_by_source_route(
     way: Way,
     segment: tcp.Segment,
     now: float,
-    ip: IpFields,
+    fields: IpFields,
     source_route: SourceRoute,
 ) -> None:
     """Send a segment to the first station of its route; the option has the rest and `dst`.
@@ -136,19 +141,17 @@ def _send_by_source_route(
     The pseudo-header has the last address all the way (RFC 9293 section 3.1).
     """
     header = tcp.pack_header(segment, way.src, way.dst)
-    ident = 0 if ip.dont_fragment else _idents(host, way, segment, now)
+    ident = 0 if fields.dont_fragment else _idents(host, way, segment, now)
     send_packet(
         host,
-        way.route,
-        way.src,
-        source_route.hops[0],
+        find_way(host, way.route, way.src, source_route.hops[0]),
         ipv4.TCP,
         header + segment.payload,
         now,
-        ttl=ip.ttl,
-        tos=ip.tos | segment.ecn,
+        ttl=fields.ttl,
+        tos=fields.tos | segment.ecn,
         options=pack_source_route(source_route, way.dst),
-        dont_fragment=ip.dont_fragment,
+        dont_fragment=fields.dont_fragment,
         ident=ident,
     )
 
@@ -179,9 +182,7 @@ def send_datagram(
 
 def send_packet(
     host: Host,
-    route: Route,
-    src: Ip,
-    dst: Ip,
+    way: Way,
     proto: int,
     payload: bytes,
     now: float,
@@ -192,67 +193,84 @@ def send_packet(
     dont_fragment: bool = False,
     mtu_bytes: int | None = None,
     ident: int | None = None,
-    flow_label: int = 0,
 ) -> None:
     """Send a datagram of any protocol, in fragments where it is too large for the link.
 
     `options` are those of an IPv4 header, whole words. `dont_fragment` goes on what is whole.
     `mtu_bytes` is the path's; None: that of the link. `ident`: None: the next one.
     """
-    way = find_way(host, route, src, dst)
     mtu_bytes = mtu_bytes or way.mtu_bytes
-    link_header = way.template.link
-    if way.is_v6:
-        if ttl == ipv6.DEFAULT_HOP_LIMIT:
-            ttl = way.interface.hop_limit6
-        fields = {"ttl": ttl, "tos": tos, "flow_label": flow_label}
-        _send6(host, way, proto, payload, now, link_header, mtu_bytes, fields)
-        return
+    headers_bytes = (ipv6 if way.is_v6 else ipv4).HEADER_BYTES + len(options)
+    whole = headers_bytes + len(payload) <= mtu_bytes
     if ident is None:
-        ident = host.idents.of(src, dst, proto).take(now)
-    whole = ipv4.HEADER_BYTES + len(options) + len(payload) <= mtu_bytes
-    pieces = [(0, payload, False, options)] if whole else cut(payload, mtu_bytes, options)
-    for offset, piece, more, kept in pieces:
-        flags_offset = offset | (MORE_FRAGMENTS if more else 0)
-        if whole:
-            flags_offset = DONT_FRAGMENT if dont_fragment else 0
-        else:
+        ident = 0 if whole and way.is_v6 else host.idents.of(way.src, way.dst, proto).take(now)
+    if whole:
+        flags = DONT_FRAGMENT if dont_fragment else 0
+        lower = _lower(way, proto, len(payload), tos, ttl, ident, flags, options)
+        send(host, way, lower, b"", payload, now)
+    elif way.is_v6:
+        for header, text in ip.cut6(payload, mtu_bytes, proto, ident):
             host.counters["ip_fragments_out"] += 1
-        header = ipv4.pack_header(
-            src,
-            dst,
-            proto,
-            len(piece),
-            ident=ident,
-            flags_offset=flags_offset,
-            ttl=ttl,
-            tos=tos,
-            options=kept,
-        )
-        send(host, way, link_header, header, piece, now)
+            size = len(header) + len(text)
+            lower = way.template.pack(ipv6_ext.FRAGMENT, size, tos, ttl)
+            send(host, way, lower, header, text, now)
+    else:
+        send_cut(host, way, proto, payload, now, mtu_bytes, ttl, tos, ident, 0, options)
 
 
-def _send6(
+def send_cut(
     host: Host,
     way: Way,
     proto: int,
     payload: bytes,
     now: float,
-    link_header: bytes,
     mtu_bytes: int,
-    fields: dict[str, int],
+    ttl: int,
+    tos: int,
+    ident: int,
+    flags_offset: int,
+    options: bytes,
 ) -> None:
-    src, dst = way.src, way.dst
-    if ipv6.HEADER_BYTES + len(payload) <= mtu_bytes:
-        header = ipv6.pack_header(src, dst, proto, len(payload), **fields)
-        send(host, way, link_header, header, payload, now)
-        return
-    ident = host.idents.of(src, dst, proto).take(now)
-    for behind, piece in cut6(payload, mtu_bytes, proto, ident):
-        size = len(behind) + len(piece)
-        header = ipv6.pack_header(src, dst, ipv6_ext.FRAGMENT, size, **fields)
+    """Send what an IPv4 packet carries in fragments; `flags_offset`: of that one, maybe of one."""
+    for part, text, kept in ip.cut(payload, mtu_bytes, flags_offset, options):
         host.counters["ip_fragments_out"] += 1
-        send(host, way, link_header, header + behind, piece, now)
+        lower = _lower(way, proto, len(text), tos, ttl, ident, part, kept)
+        send(host, way, lower, b"", text, now)
+
+
+def _lower(
+    way: Way,
+    proto: int,
+    payload_bytes: int,
+    tos: int,
+    ttl: int,
+    ident: int,
+    flags_offset: int,
+    options: bytes,
+) -> bytes:
+    """Return the headers of a packet of either version, which may have IPv4's options."""
+    headers = way.template
+    if not options:
+        return headers.pack(proto, payload_bytes, tos, ttl, ident, flags_offset)
+    return headers.link + ipv4.pack_header(
+        way.src,
+        way.dst,
+        proto,
+        payload_bytes,
+        ident=ident,
+        flags_offset=flags_offset,
+        ttl=ttl,
+        tos=tos,
+        options=options,
+    )
+
+
+def send_on_link(
+    host: Host, interface: Interface, src: Ip, dst: Ip, message: bytes, now: float
+) -> None:
+    """Send a message of neighbor discovery, which no router passes on."""
+    way = Way(host, Route(_NOBODY, interface, None, src), src, dst)
+    send_packet(host, way, ipv6.ICMPV6, message, now, ttl=nd.HOP_LIMIT)
 
 
 def send_arp(host: Host, interface: Interface, dst: Mac, packet: bytes, now: float) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pystack.link.port import uso_max_bytes
+from pystack.stack import egress
 from pystack.stack.egress import send
-from pystack.stack.fragments import cut
 from pystack.stack.icmp_core import Trouble
 from pystack.stack.pairs import learn, not_forwarded
 from pystack.stack.way import Way, find_way
@@ -20,7 +20,7 @@ from pystack.wire import ethernet, icmpv6, ip, ipv4
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, headers_bytes, split
 from pystack.wire.headers import PAIR, Plain, aged
 from pystack.wire.ip_options import OptionError, recorded, records
-from pystack.wire.packet import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK, Packet
+from pystack.wire.packet import DONT_FRAGMENT, Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -35,7 +35,7 @@ def at_once(host: Host, interface: Interface, frame: Frame, plain: Plain, now: f
     if frame.gso_bytes or ttl < 2:
         return False
     addresses = ends[PAIR]
-    pair = host.routes.pairs.get(addresses)
+    pair = host.pairs.get(addresses)
     if pair is None or pair.interface is not interface:
         pair = learn(host, interface, addresses)
     way = pair.way
@@ -127,18 +127,16 @@ def _send_on(
         host.tell(packet, Trouble.TOO_BIG, now, mtu_bytes=out.mtu_bytes)  # RFC 1191 section 4
         return
     host.counters["ip_forwarded"] += 1
-    first = packet.flags_offset & OFFSET_MASK
-    for offset, payload, more, kept in cut(bytes(packet.payload), out.mtu_bytes, options):
-        header = ipv4.pack_header(
-            packet.src,
-            packet.dst,
-            packet.proto,
-            len(payload),
-            ident=packet.ident,
-            flags_offset=first + offset | (MORE_FRAGMENTS if more or packet.more_fragments else 0),
-            ttl=packet.ttl - 1,
-            tos=packet.tos,
-            options=kept,
-        )
-        host.counters["ip_fragments_out"] += 1
-        send(host, way, link_header, header, payload, now)
+    egress.send_cut(
+        host,
+        way,
+        packet.proto,
+        bytes(packet.payload),
+        now,
+        out.mtu_bytes,
+        packet.ttl - 1,
+        packet.tos,
+        packet.ident,
+        packet.flags_offset,
+        options,
+    )

@@ -1,4 +1,4 @@
-"""Fragmentation and reassembly of datagrams of both versions of IP.
+"""Reassembly of datagrams of both versions of IP; `wire/ip.py` cuts them, and joins the pieces.
 
 RFC 791 section 3.2, RFC 815, RFC 1122 section 3.3; RFC 8200 section 4.5. Reassembly is bounded in
 time, in bytes and in pieces, for both versions together. Fragments that overlap are the tool of
@@ -8,16 +8,14 @@ attacks only (RFC 1858, RFC 5722): the whole datagram is thrown away, without a 
 import sys
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from copy import copy
+from collections.abc import Callable
 from typing import Final
 
 from pystack.core.scheduler import Handle, Scheduler
-from pystack.wire import ipv4, ipv6, ipv6_ext
+from pystack.wire import ip
 from pystack.wire.ecn import CE, NOT_ECT
-from pystack.wire.ip_options import copied
 from pystack.wire.ipv4 import MAX_PACKET_BYTES
-from pystack.wire.packet import FRAGMENT, Packet
+from pystack.wire.packet import Packet
 
 TIMEOUT_S: Final = 60.0  # RFC 1122 section 3.3.2: 60 to 120 s; RFC 8200: 60 s
 MAX_BYTES: Final = 4 * 1024 * 1024  # of all datagrams that wait; as Linux's ipfrag_high_thresh
@@ -172,7 +170,7 @@ class Reassembly:
         proto = packet.proto if packet.version == 4 else _ALL_PROTOCOLS
         key = (packet.src, packet.dst, proto, packet.ident)
         offset, length = packet.fragment_offset_bytes, len(packet.payload)
-        if (wrong_at := _wrong_at(packet, offset, length)) is not None:
+        if (wrong_at := ip.impossible_at(packet, length, offset + length)) is not None:
             self._drop("frag_malformed", now, packet.quoted)
             if packet.version == 6:
                 self._on_malformed(packet, wrong_at, now)
@@ -204,7 +202,7 @@ class Reassembly:
         cost_bytes = datagram.cost_bytes
         datagram.insert(offset, packet.payload)
         if offset == 0 and datagram.first is None:
-            datagram.first = _head(packet)
+            datagram.first = ip.head_of(packet)
             datagram.cost_bytes += FIRST_COST_BYTES[packet.version] + len(datagram.first.raw)
         self._cost_bytes += datagram.cost_bytes - cost_bytes
         datagram.ecn_seen |= 1 << (packet.tos & CE)
@@ -213,7 +211,11 @@ class Reassembly:
                 self._reject(key, "frag_ecn_mixed", now, packet)
                 return None
             self._forget(key)
-            return _whole(datagram, datagram.first)
+            first, seen = datagram.first, datagram.ecn_seen
+            # Marked in part is marked (RFC 3168 section 5.3).
+            return ip.joined(
+                first, datagram.pieces, first.tos | CE if seen & _CE_SEEN else first.tos
+            )
         self._make_room(key, now)
         return None
 
@@ -249,89 +251,3 @@ class Reassembly:
         datagram.timer.cancel()
         self._cost_bytes -= datagram.cost_bytes
         return datagram
-
-
-def _wrong_at(packet: Packet, offset: int, length: int) -> int | None:
-    """Return which byte of the header makes a fragment impossible; None: it is as it should be.
-
-    All but the last are multiples of 8, and nothing ends above what a datagram can hold.
-    """
-    if packet.more_fragments and (length % 8 or length == 0):
-        return _LENGTH_AT[packet.version]
-    if packet.chain is None:
-        return 6 if packet.header_bytes + offset + length > MAX_PACKET_BYTES else None
-    fragment_at = packet.chain.fragment_at
-    if fragment_at - ipv6.HEADER_BYTES + offset + length > ipv6.MAX_PAYLOAD_BYTES:
-        return fragment_at + 2  # RFC 8200 section 4.5: the fragment offset
-    return None
-
-
-_LENGTH_AT: Final = {4: 2, 6: 4}
-
-
-def _head(packet: Packet) -> Packet:
-    """Return a packet without its payload: what is kept of it must not keep its whole frame."""
-    head = copy(packet)
-    head.raw = memoryview(packet.quoted)
-    head.payload = head.raw[head.header_bytes :]
-    return head
-
-
-def _whole(datagram: _Datagram, first: Packet) -> Packet:
-    # Marked in part is marked (RFC 3168 section 5.3).
-    tos = first.tos | CE if datagram.ecn_seen & _CE_SEEN else first.tos
-    if first.version == 6:
-        return _whole6(datagram, first, tos)
-    # What an ICMP error would quote is in the first fragment.
-    whole = copy(first)
-    whole.tos = tos
-    whole.flags_offset &= ~FRAGMENT
-    whole.payload = memoryview(b"".join(datagram.pieces))
-    whole.checksum_good = False
-    return whole
-
-
-def _whole6(datagram: _Datagram, first: Packet, tos: int) -> Packet:
-    """Read the packet that the fragments were cut from, with the headers that are in them."""
-    chain = first.chain
-    assert chain is not None
-    data = bytearray(first.raw[: chain.fragment_at])
-    data[chain.fragment_named_at] = first.proto
-    for piece in datagram.pieces:
-        data += piece
-    data[4:6] = (len(data) - ipv6.HEADER_BYTES).to_bytes(2, "big")
-    whole = ipv6.parse(memoryview(bytes(data)), to_many=first.to_many)
-    whole.src, whole.dst, whole.tos = first.src, first.dst, tos
-    if whole.chain is None:
-        whole.chain = ipv6_ext.walk(whole.raw, whole.proto)
-    whole.chain.fragmented = True
-    if whole.is_fragment:
-        # Fragments in fragments: once more would be once too often.
-        whole.flags_offset &= ~FRAGMENT
-        whole.chain.fault = ipv6_ext.HeaderFault("ip6_fragment_twice")
-    return whole
-
-
-def cut(
-    payload: bytes, mtu_bytes: int, options: bytes = b""
-) -> Iterator[tuple[int, bytes, bool, bytes]]:
-    """Cut a datagram's payload for an MTU, for IPv4.
-
-    Each piece: (offset in units of 8 bytes, payload, more follow, options). All options of the
-    header go with the first, those that say so with every one (RFC 791 section 3.1).
-    """
-    at, size = 0, len(payload)
-    while at < size:
-        step = (mtu_bytes - ipv4.HEADER_BYTES - len(options)) // 8 * 8
-        yield at // 8, payload[at : at + step], at + step < size, options
-        if not at:
-            options = copied(options)
-        at += step
-
-
-def cut6(payload: bytes, mtu_bytes: int, proto: int, ident: int) -> Iterator[tuple[bytes, bytes]]:
-    """Cut a packet's payload for an MTU, for IPv6: (fragment header, text) of each piece."""
-    step = (mtu_bytes - ipv6.HEADER_BYTES - ipv6_ext.FRAGMENT_BYTES) // 8 * 8
-    for at in range(0, len(payload), step):
-        more = ipv6_ext.MORE_FRAGMENTS if at + step < len(payload) else 0
-        yield ipv6.pack_fragment_header(proto, at // 8 | more, ident), payload[at : at + step]

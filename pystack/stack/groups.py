@@ -40,6 +40,7 @@ from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import Handle
 from pystack.stack import egress
 from pystack.stack.routes import Route
+from pystack.stack.way import Way
 from pystack.wire import igmp, ipv4, ipv6, ipv6_ext, mld
 from pystack.wire.icmp import IcmpMessage
 from pystack.wire.packet import Packet
@@ -318,9 +319,7 @@ class _Igmp:
         route = Route(_ALL_GROUPS, interface, None, src)
         egress.send_packet(
             host,
-            route,
-            src,
-            dst,
+            Way(host, route, src, dst),
             ipv4.IGMP,
             message,
             now,
@@ -394,9 +393,7 @@ class _Mld:
         route = Route(_ALL_GROUPS6, interface, None, src)
         egress.send_packet(
             host,
-            route,
-            src,
-            dst,
+            Way(host, route, src, dst),
             ipv6_ext.HOP_BY_HOP,
             mld.ROUTER_ALERT + message,
             now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,12 @@ from pystack.stack.icmp_core import Allowance, Trouble
 from pystack.stack.idents import Identifications
 from pystack.stack.interface import Interface, InterfaceAddress
 from pystack.stack.neighbors import Neighbor, NeighborState, NeighborTable
+from pystack.stack.pairs import Pair
 from pystack.stack.routes import Route, RouteTable
 from pystack.stack.sources import source_by
 from pystack.stack.tcp_table import TcpTable
 from pystack.stack.udp import UdpTable
+from pystack.stack.way import Way
 from pystack.wire import ip, ipv4, ipv6
 from pystack.wire.packet import Packet
 
@@ -69,7 +72,11 @@ class Host:
         self._interface_names: set[str] = set()
         self.addresses: dict[Ip, Interface] = {}
         self._broadcasts = {LIMITED_BROADCAST}  # of all its links
-        self.routes = RouteTable()
+        # What becomes of packets by source and destination, and by which ways they go: found by the
+        # routes (`pairs.learn`, `way.find_way`)
+        self.pairs: OrderedDict[bytes, Pair] = OrderedDict()
+        self.ways: dict[tuple[Ip, Ip], Way] = {}
+        self.routes = RouteTable(self.pairs, self.ways)
         self.forwarding = False  # True: a router, which passes on what is for others
         self.accepts_source_routes = False  # True: whoever comes by one is answered by the same way
         self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pystack.core.addresses import Ip
 from pystack.stack import egress
 from pystack.stack.icmp_core import IcmpError, IcmpLayer, Trouble, Words
+from pystack.stack.way import find_way
 from pystack.wire import icmp, ipv4
 from pystack.wire.ip_options import (
     OptionError,
@@ -17,9 +18,6 @@ from pystack.wire.ip_options import (
     time_stamp,
 )
 from pystack.wire.packet import Packet
-
-if TYPE_CHECKING:
-    pass
 
 
 class Icmp(IcmpLayer):
@@ -122,7 +120,13 @@ class Icmp(IcmpLayer):
             host.drop("icmp_no_route", now, data=packet.raw)
             return False
         egress.send_packet(
-            host, route, packet.dst, to, ipv4.ICMP, reply, now, tos=packet.tos, options=options
+            host,
+            find_way(host, route, packet.dst, to),
+            ipv4.ICMP,
+            reply,
+            now,
+            tos=packet.tos,
+            options=options,
         )
         return True
 

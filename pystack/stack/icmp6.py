@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from pystack.core.addresses import Ip, is_link_local, is_multicast, with_zone
 from pystack.stack import egress
 from pystack.stack.icmp_core import IcmpError, IcmpLayer, Trouble, Words
+from pystack.stack.way import find_way
 from pystack.wire import icmp, icmpv6, ipv6, ipv6_ext
 from pystack.wire.packet import Packet
 
@@ -127,7 +128,8 @@ class Icmp6(IcmpLayer):
         src = host.source_towards(to, route) if packet.to_many else packet.dst
         reply = icmpv6.pack(src, to, icmpv6.ECHO_REPLY, 0, message.rest, message.payload)
         host.counters.add("icmp6_echoes")
-        egress.send_packet(host, route, src, to, self.number, reply, now, tos=packet.tos)
+        way = find_way(host, route, src, to)
+        egress.send_packet(host, way, self.number, reply, now, tos=packet.tos)
 
 
 def _forbids_errors(packet: Packet) -> bool:

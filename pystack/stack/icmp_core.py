@@ -15,6 +15,7 @@ from pystack.core.addresses import Ip
 from pystack.core.errors import WireError
 from pystack.core.rng import Random
 from pystack.stack import egress
+from pystack.stack.way import find_way
 from pystack.wire import icmp, icmpv6, ipv4, ipv6_ext
 from pystack.wire.packet import Packet
 
@@ -151,7 +152,8 @@ class IcmpLayer:
             return False
         src = host.source_towards(dst, route)
         message = self.pack(src, dst, self.echo_request, 0, ident << 16 | seq, payload)
-        egress.send_packet(host, route, src, dst, self.number, message, now, ttl=ttl)
+        way = find_way(host, route, src, dst)
+        egress.send_packet(host, way, self.number, message, now, ttl=ttl)
         return True
 
     def tell(self, packet: Packet, trouble: Trouble, now: float, *, mtu_bytes: int = 0) -> None:
@@ -184,7 +186,7 @@ class IcmpLayer:
         src = packet.dst if packet.dst in host.addresses else host.source_towards(to, route)
         message = self.pack(src, to, kind, code, rest, packet.quoted)
         host.counters.add(f"{self.name}_errors_out")
-        egress.send_packet(host, route, src, to, self.number, message, now)
+        egress.send_packet(host, find_way(host, route, src, to), self.number, message, now)
 
     def _reply_arrived(self, packet: Packet, message: icmp.IcmpMessage, now: float) -> None:
         sink = self.echo_sinks.get(message.ident)

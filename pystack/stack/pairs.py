@@ -54,7 +54,7 @@ class Pair:
 def learn(host: Host, interface: Interface, pair: bytes) -> Pair:
     """Find out what becomes of packets with these addresses, and remember it."""
     src, dst = unpack_pair(pair)
-    pairs = host.routes.pairs
+    pairs = host.pairs
     if len(pairs) >= _LIMIT:
         pairs.popitem(last=False)
     found = pairs[pair] = Pair(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pystack.core.addresses import (
     UNSPECIFIED6,
@@ -22,8 +21,6 @@ from pystack.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from pystack.stack.interface import Interface
-    from pystack.stack.pairs import Pair
-    from pystack.stack.way import Way
 
 # Answers are remembered by destination; when that many are, all are forgotten.
 CACHE_LIMIT: Final = 4096
@@ -49,12 +46,21 @@ class Route:
         return f"{name}{via} dev {self.interface.name} src {format_ip(self.source)}"
 
 
+class Clearable(Protocol):
+    """What can be forgotten."""
+
+    def clear(self) -> None:
+        """Forget all."""
+        ...
+
+
 class RouteTable:
     """Routes of one host, the most specific first."""
 
-    __slots__ = ("_blocks", "_cache", "_links", "_routes", "changes", "pairs", "ways")
+    __slots__ = ("_blocks", "_cache", "_found", "_links", "_routes", "changes")
 
-    def __init__(self) -> None:
+    def __init__(self, *found: Clearable) -> None:
+        """`found`: what others have found by the routes, and is cleared when those change."""
         self._routes: list[Route] = []
         # For each length of prefix, the longest first: its mask, and the routes by their networks.
         # A stranger who asks for ever new addresses costs a look into each of these, not at all.
@@ -63,10 +69,7 @@ class RouteTable:
         # those of this host by themselves
         self._links: dict[int, Route] = {}
         self._cache: dict[int, Route | None] = {}
-        # What becomes of packets by source and destination, see `pairs.py`; empty after a change
-        self.pairs: OrderedDict[bytes, Pair] = OrderedDict()
-        # Found by the routes, see `way.find_way`; empty after a change
-        self.ways: dict[tuple[Ip, Ip], Way] = {}
+        self._found = found
         self.changes = 0  # how often the table has changed: what was found before may be wrong
 
     def add(self, route: Route) -> None:
@@ -190,8 +193,8 @@ class RouteTable:
     def forget(self) -> None:
         """Forget what was found before: a way may be another now."""
         self._cache.clear()
-        self.pairs.clear()
-        self.ways.clear()
+        for found in self._found:
+            found.clear()
         self.changes += 1
 
     def __iter__(self) -> Iterator[Route]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import UNSPECIFIED, Ip, format_ip, is_loopback, is_unspecified, is_v6
 from pystack.core.errors import RangeError
 from pystack.core.ranges import PORT
-from pystack.stack import ip_fields
+from pystack.stack import ip_fields, tcp_socket
 from pystack.stack.path_mtus import sizes_to
 from pystack.stack.ports import EphemeralPorts, names_one
 from pystack.stack.tcp_socket import TcpSocket
@@ -90,7 +90,7 @@ class Opener:
         # Who names a port is taken to have bound it with SO_REUSEADDR: others may listen on it.
         socket.reuse_address = local_given
         if source_route is not None:
-            ip_fields.set_source_route(socket, source_route, by_user=True)
+            tcp_socket.set_source_route(socket, source_route, by_user=True)
         table.add(socket)
         socket.connection.open_active(now)
         if text is not None:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_ip
 from pystack.core.scheduler import Handle
 from pystack.core.tcp_events import TcpSoftError
-from pystack.stack.ip_fields import PLAIN, IpFields
+from pystack.stack.ip_fields import ECN_BITS, PLAIN, IpFields, refusal
 from pystack.stack.notices import Notices
+from pystack.stack.way import Way
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment
 from pystack.tcp.listener import Listener
+from pystack.tcp.negotiation import MIN_TEXT_BYTES
 from pystack.tcp.seq import MASK
 from pystack.wire import tcp, tcp_options
 from pystack.wire.headers import pack_ends
+from pystack.wire.ip_options import SourceRoute, find_source_route
 from pystack.wire.train import Train
 
 if TYPE_CHECKING:
+    from pystack.stack.host import Host
     from pystack.stack.routes import Route
-    from pystack.stack.way import Way
+    from pystack.wire.packet import Packet
 
 # at, sent, flags, seq, ack, wnd; then the options. Every connection has three of them, few are
 # ever looked at.
@@ -94,6 +100,50 @@ class TcpSocket:
     def remote_address(self) -> tuple[str, int]:
         """Return (address, port) of the other end."""
         return format_ip(self.remote), self.connection.remote_port
+
+
+def set_tos(socket: TcpSocket, tos: int) -> None:
+    """Have the type of service in all segments from now on (IP_TOS; ECN's bits are left alone)."""
+    socket.ip = replace(socket.ip, tos=tos & 0xFF & ~ECN_BITS)
+
+
+def set_ttl(socket: TcpSocket, ttl: int) -> None:
+    """Have the time to live in all segments from now on (IP_TTL). OSError (EINVAL): 1 to 255."""
+    if not 1 <= ttl <= 255:
+        raise OSError(errno.EINVAL, f"a TTL is 1 to 255, not {ttl}")
+    socket.ip = replace(socket.ip, ttl=ttl)
+
+
+def set_source_route(socket: TcpSocket, route: SourceRoute, *, by_user: bool) -> None:
+    """Send all segments by way of these stations, and make room for the option that says so."""
+    fields = replace(socket.ip, source_route=route, by_user=by_user)
+    connection, tcb = socket.connection, socket.connection.tcb
+    tcb.ip_option_bytes = fields.option_bytes
+    tcb.snd_mss = max(tcb.snd_mss + socket.ip.option_bytes - fields.option_bytes, MIN_TEXT_BYTES)
+    connection.gso_max_bytes = 0  # a port may know how to cut packets without options alone
+    socket.ip = fields
+
+
+def options_arrived(host: Host, socket: TcpSocket, packet: Packet) -> None:
+    """Learn from the options of a packet that was for this connection (RFC 9293 section 3.9.2.1).
+
+    Who is reached by a source route answers by the same way back, and by the newest one. The user's
+    own goes before it. It is off by default, as Linux's accept_source_route: a stranger could have
+    the answers that are for another by way of itself (RFC 7126 section 4.3).
+    """
+    fields = socket.ip
+    if not host.accepts_source_routes or fields.by_user or not socket.connection.passive:
+        return
+    found = find_source_route(packet.options)
+    if found is None or not found.done or not found.hops:
+        return
+    back = found.back
+    route = host.routes.lookup(back.hops[0])
+    if route is None or refusal(host, back, route.interface.mtu_bytes):
+        host.counters.add("tcp_source_route_refused")
+    elif back != fields.source_route:
+        set_source_route(socket, back, by_user=False)
+        socket.way = Way(host, route, socket.local, socket.remote)
 
 
 def note_handshake(socket: TcpSocket, segment: tcp.Segment, now: float, *, sent: bool) -> None:

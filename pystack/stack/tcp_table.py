@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip
 from pystack.core.tcp_events import TcpRepair, TcpRetransmitted, TcpSoftError
-from pystack.stack import egress, ip_fields
+from pystack.stack import egress, tcp_socket
 from pystack.stack.fast_open import FastOpenTable
 from pystack.stack.path_mtus import PathMtus
 from pystack.stack.tcp_listen import Listeners
@@ -99,7 +99,7 @@ class TcpTable:
         else:
             self.listeners.segment_arrived(interface, packet, segment, ends, now, socket)
         if packet.header_bytes > ipv4.HEADER_BYTES and ends in self.sockets:
-            ip_fields.options_arrived(host, self.sockets[ends], packet)
+            tcp_socket.options_arrived(host, self.sockets[ends], packet)
 
     def segment_arrived(self, socket: TcpSocket, segment: tcp.Segment, now: float) -> None:
         """Give a segment to its connection, which is pumped when the batch is done (HOT)."""

@@ -124,7 +124,7 @@ class UdpTable:
         """Take a plain datagram for this host (HOT); False: it may be for another."""
         _, ends, _, _, start, end = plain
         host, addresses = self._host, ends[PAIR]
-        pair = host.routes.pairs.get(addresses)
+        pair = host.pairs.get(addresses)
         if pair is None or pair.interface is not interface:
             pair = learn(host, interface, addresses)
         if not pair.heard:
@@ -259,9 +259,7 @@ class UdpTable:
         if ttl or not is_multicast(dst) or route.interface.neighbors is None:  # 0: stays here
             egress.send_packet(
                 host,
-                route,
-                src,
-                dst,
+                way,
                 ipv4.UDP,
                 data,
                 now,
@@ -270,7 +268,6 @@ class UdpTable:
                 dont_fragment=discover in (PMTU_DO, PMTU_PROBE)
                 or (discover == PMTU_WANT and mtu_bytes > least_mtu(dst)),
                 mtu_bytes=mtu_bytes,
-                flow_label=way.flow_label,
             )
         if route.interface.neighbors is not None and route.interface.is_many(dst):
             self._hear_own(route.interface, src, dst, data, now, fields, ttl)

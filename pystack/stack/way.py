@@ -108,7 +108,7 @@ def _always(mac: Mac) -> Neighbor:
 
 def find_way(host: Host, route: Route, src: Ip, dst: Ip) -> Way:
     """Return the way of what is of no connection: the one that was found before, if it is known."""
-    ways = host.routes.ways
+    ways = host.ways
     way = ways.get((src, dst))
     if way is None or way.route is not route:
         if len(ways) >= _LIMIT:

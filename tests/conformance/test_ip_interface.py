@@ -13,7 +13,7 @@ import pystack
 from pystack.core.addresses import Ip4, parse_ip4
 from pystack.core.errors import ConfigError
 from pystack.observe.observer import FrameSeen
-from pystack.stack import ip_fields
+from pystack.stack import tcp_socket
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
@@ -86,7 +86,7 @@ def test_the_diffserv_field_is_the_users_and_may_change(bench: TcpBench) -> None
     socket.connection.tcb.no_delay = True
     sent = [syn, *packets(bench)]
     for tos in (AF11, 0xB8, 0):
-        ip_fields.set_tos(socket, tos)
+        tcp_socket.set_tos(socket, tos)
         bench.table.write(socket, memoryview(b"x"), bench.scheduler.now)
         (packet,) = packets(bench)
         assert packet.tos & 0xFC == tos
@@ -97,7 +97,7 @@ def test_the_diffserv_field_is_the_users_and_may_change(bench: TcpBench) -> None
 def test_the_diffserv_field_leaves_ecn_its_two_bits(bench: TcpBench) -> None:
     socket, _ = opened(bench)
     bench.taken()
-    ip_fields.set_tos(socket, AF11 | 0x03)
+    tcp_socket.set_tos(socket, AF11 | 0x03)
     bench.table.write(socket, memoryview(b"x"), bench.scheduler.now)
     (packet,) = packets(bench)
     assert packet.tos == AF11  # no ECN was agreed on
@@ -108,13 +108,13 @@ def test_the_ttl_is_the_hosts_or_the_connections(bench: TcpBench) -> None:
     bench.table.config = TcpConfig(ttl=17)
     socket, syn = opened(bench)
     bench.taken()
-    ip_fields.set_ttl(socket, 255)
+    tcp_socket.set_ttl(socket, 255)
     bench.table.write(socket, memoryview(b"x"), bench.scheduler.now)
     (packet,) = packets(bench)
     assert (syn.ttl, packet.ttl) == (17, 255)
     for ttl in (0, 256, -1):
         with pytest.raises(OSError, match="TTL"):
-            ip_fields.set_ttl(socket, ttl)
+            tcp_socket.set_ttl(socket, ttl)
         with pytest.raises(ConfigError, match="ttl"):
             TcpConfig(ttl=ttl)
 
@@ -125,7 +125,7 @@ def test_a_held_segment_has_its_fields_too(bench: TcpBench) -> None:
     bench.host.set_gateway(GATEWAY)
     bench.table.config = TcpConfig(ttl=17)
     socket = bench.table.connect(FAR, 80, 0.0)
-    ip_fields.set_tos(socket, AF11)
+    tcp_socket.set_tos(socket, AF11)
     bench.table.pump(socket, 0.0)  # the gateway is not known yet
     bench.taken()
     bench.arrive(arp_frame(arp.REPLY, OTHER_MAC, GATEWAY, HERE, bench.interface.mac))

@@ -19,6 +19,7 @@ from pystack.core.addresses import (
 from pystack.observe.observer import FrameSeen
 from pystack.stack import egress
 from pystack.stack.ports import ANY
+from pystack.stack.way import Way
 from pystack.tcp.states import TcpState
 from pystack.wire import icmpv6, ipv4, ipv6, tcp, udp
 from pystack.wire.ip_options import SourceRoute
@@ -261,8 +262,8 @@ def test_no_claim_makes_a_path_of_ipv6_narrower_than_1280(
     route = world.server.routes.lookup(world.here)
     assert route is not None
     message = icmpv6.pack(world.there, world.here, icmpv6.PACKET_TOO_BIG, 0, claimed, packet.quoted)
-    ends = world.there, world.here
-    egress.send_packet(world.server, route, *ends, ipv6.ICMPV6, message, world.now)
+    way = Way(world.server, route, world.there, world.here)
+    egress.send_packet(world.server, way, ipv6.ICMPV6, message, world.now)
     world.run(0.05)
     assert world.client.tcp.path_mtus.mtu_to(world.there, world.now) == believed
     mss = (believed or 1500) - 60 - 12
@@ -295,8 +296,8 @@ def test_a_datagram_over_ipv6_has_a_checksum() -> None:
     data[6:8] = b"\0\0"
     route = world.client.routes.lookup(world.there)
     assert route is not None
-    ends = world.here, world.there
-    egress.send_packet(world.client, route, *ends, ipv4.UDP, bytes(data), world.now)
+    way = Way(world.client, route, world.here, world.there)
+    egress.send_packet(world.client, way, ipv4.UDP, bytes(data), world.now)
     world.run()
     assert server.receive() is None
     assert world.drops(world.server) == ["udp_no_checksum"]

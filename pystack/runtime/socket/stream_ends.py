@@ -29,7 +29,7 @@ from pystack.runtime.socket.sockets import (
 )
 from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
 from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
-from pystack.stack import ip_fields
+from pystack.stack import tcp_socket
 from pystack.stack.tcp_ports import Binding
 from pystack.tcp import fast_open, send_buffer
 from pystack.tcp.events import Signal
@@ -389,12 +389,12 @@ class StreamEnd(SocketEnd):
             tcp_sockopts.switch(connected.connection, (TCP, numbers.TCP_QUICKACK), 0)
         tos_key, ttl_key = stream_state.tos_key(self), stream_state.ttl_key(self)
         if self.options.is_set(*tos_key):
-            ip_fields.set_tos(connected, max(number(*tos_key), 0))
+            tcp_socket.set_tos(connected, max(number(*tos_key), 0))
         self._set_ttl(number(*ttl_key) if self.options.is_set(*ttl_key) else -1)
 
     def _set_ttl(self, ttl: int) -> None:
         if self.socket is not None and 1 <= ttl <= 255:
-            ip_fields.set_ttl(self.socket, ttl)
+            tcp_socket.set_ttl(self.socket, ttl)
 
     def _on_signal(self, signal: Signal) -> None:
         if signal is not Signal.WRITABLE:
@@ -464,7 +464,7 @@ class StreamEnd(SocketEnd):
             if tcp_sockopts.switch(connection, key, number):
                 self.host.tcp.pump(self.socket, self.host.now())
             elif key == stream_state.tos_key(self):
-                ip_fields.set_tos(self.socket, max(number, 0))
+                tcp_socket.set_tos(self.socket, max(number, 0))
             elif key == stream_state.ttl_key(self):
                 self._set_ttl(self.host.tcp.config.ttl if number == -1 else number)
         return found

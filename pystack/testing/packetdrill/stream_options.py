@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.runtime.socket import tcp_sockopts
 from pystack.runtime.socket.tcp_sockopts import Changes
-from pystack.stack import ip_fields
+from pystack.stack import tcp_socket
 from pystack.tcp.config import TcpConfig
 from pystack.testing.packetdrill.constants import VALUES
 from pystack.testing.packetdrill.cookies import KEY_BYTES
@@ -226,9 +226,9 @@ class StreamOptions:
         elif level == _TCP and stream.socket is not None:
             self._hand_on_tcp(stream.socket, name, values[0])
         elif (level, name) in _TOS and stream.socket is not None:
-            ip_fields.set_tos(stream.socket, values[0])
+            tcp_socket.set_tos(stream.socket, values[0])
         elif (level, name) in _TTL and stream.socket is not None:
-            ip_fields.set_ttl(stream.socket, values[0])
+            tcp_socket.set_ttl(stream.socket, values[0])
 
     def _hand_on_tcp(self, socket: TcpSocket, name: int, value: int) -> None:
         connection, program = socket.connection, self._stream.program

@@ -6,9 +6,10 @@ from stack_bench import PEER, ip_packet
 
 from pystack.core.addresses import parse_ip6
 from pystack.core.scheduler import Scheduler
-from pystack.stack.fragments import Reassembly, cut, cut6
+from pystack.stack.fragments import Reassembly
 from pystack.wire import ipv4, ipv6
-from pystack.wire.packet import Packet
+from pystack.wire.ip import cut, cut6
+from pystack.wire.packet import MORE_FRAGMENTS, OFFSET_MASK, Packet
 
 MORE = ipv4.MORE_FRAGMENTS
 
@@ -47,7 +48,8 @@ def pieces_of(version: int, payload: bytes, mtu_bytes: int) -> list[tuple[int, b
     `mtu_bytes` is IPv4's; IPv6's is larger by what its headers are larger.
     """
     if version == 4:
-        return [(at, text, more) for at, text, more, _ in cut(payload, mtu_bytes)]
+        cuts = cut(payload, mtu_bytes, 0)
+        return [(at & OFFSET_MASK, text, bool(at & MORE_FRAGMENTS)) for at, text, _ in cuts]
     pieces = []
     for header, text in cut6(payload, mtu_bytes + 28, ipv4.UDP, 1):
         word = int.from_bytes(header[2:4], "big")

@@ -5,8 +5,8 @@ from assembling import MORE, Assembler
 from packets6 import destination, fragment, hop_by_hop, packet6
 from stack_bench import HERE, PEER, Bench, frame_of, ip_packet
 
-from pystack.stack.fragments import cut
 from pystack.wire import icmp, ipv4, ipv6, ipv6_ext, udp
+from pystack.wire.ip import cut
 
 
 @pytest.mark.rfc("8200", "4.5")
@@ -90,8 +90,7 @@ def test_a_checksum_over_the_whole_is_verified() -> None:
     data = bytearray(udp.pack(PEER, HERE, 5, 7, bytes(2000)))
     for wrong in (1, 0):
         data[1999] ^= wrong
-        for offset, piece, more, _ in cut(bytes(data), 1500):
-            flags_offset = offset | (MORE if more else 0)
+        for flags_offset, piece, _ in cut(bytes(data), 1500, 0):
             bench.arrive(frame_of(ip_packet(piece, flags_offset=flags_offset)))
         data[1999] ^= wrong
     assert bench.drops() == ["udp_bad_checksum"]

@@ -9,9 +9,9 @@ from packets6 import GLOBAL, A, B, Header, destination, hop_by_hop, packet6
 
 from pystack.core.addresses import Mac, Prefix, parse_ip6
 from pystack.observe.pcap import PcapWriter, open_capture
-from pystack.stack.fragments import cut6
 from pystack.wire import ethernet, icmpv6, ipv6, mld, nd, tcp, udp
 from pystack.wire.frame import Frame
+from pystack.wire.ip import cut6
 from pystack.wire.ipv6_ext import FRAGMENT, HOP_BY_HOP
 
 MAC = Mac(bytes.fromhex("020000000001"))
