@@ -317,11 +317,15 @@ class Listeners:
         local, local_port, remote, remote_port = ends
         theirs = tcp_options.parse(segment.options)
         name = pack_ends(remote, local, remote_port, local_port)
-        sizes, way = sizes_to(remote), find_way(host, route, local, remote)
+        sizes, interface = sizes_to(remote), route.interface
+        if remote >> 32:  # with the flow label that all of the connection has
+            way, mtu_bytes = self._opener.way(route, *ends), interface.mtu6_bytes
+        else:
+            way, mtu_bytes = find_way(host, route, local, remote), interface.mtu_bytes
         mss = theirs.mss or sizes.default_mss
         cookie = syn_cookie.make(self._cookie_key, name, segment.seq, mss, now)
         config = listener.config(table.config)
-        mtu_mss = way.mtu_bytes - sizes.headers_bytes
+        mtu_mss = mtu_bytes - sizes.headers_bytes
         pressed = table.shared.memory.pressed
         asked = syn_cookie.Asked.by(segment, theirs, config, mtu_mss, pressed=pressed)
         if self._cookie_answers[0] != config or len(self._cookie_answers[1]) >= _ANSWERS:
@@ -335,8 +339,6 @@ class Listeners:
         listener.cookie_sent_at = now
         host.counters.add("tcp_syn_cookies_sent")
         syn_ack = answer.segment(segment, theirs, cookie, clock)
-        if way.is_v6:  # with the flow label that all of the connection has
-            way = self._opener.way(route, *ends)
         egress.send_segment(host, way, syn_ack, now, fields_of(config))
 
     def _cookie_arrived(
