@@ -9,6 +9,7 @@ from pystack.core.addresses import Mac
 from pystack.core.counters import Counters
 from pystack.core.errors import WireError
 from pystack.link.port import Port, PortBase, WrappedPort, takes_whole
+from pystack.wire import ethernet
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
 
 
@@ -61,7 +62,7 @@ class SideDoor(WrappedPort):
 
     def deliver(self, frame: Frame, now: float) -> None:
         """Hand a frame on to whom it is for."""
-        to = frame.data[:6]
+        to = frame.data[ethernet.DST]
         if to == self._mac:
             self.station.sink(frame, now)
             return

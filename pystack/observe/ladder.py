@@ -22,6 +22,7 @@ from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.log import describe
 from pystack.observe.observer import Dropped, Event, FrameSeen
 from pystack.observe.summary import summarize
+from pystack.wire import ethernet
 from pystack.wire.frame import Frame
 
 MAX_LIFELINES: Final = 6  # of more hosts the names are written into the lines
@@ -120,7 +121,7 @@ def _rungs(events: Sequence[Event] | deque[Event]) -> list[Rung]:
     # the first that is still on its way arrives first.
     on_their_way: dict[bytes, list[Rung]] = {}
     stations = {
-        event.frame.data[6:12]: event.host
+        event.frame.data[ethernet.SRC]: event.host
         for event in events
         if isinstance(event, FrameSeen) and event.sent
     }
@@ -128,7 +129,7 @@ def _rungs(events: Sequence[Event] | deque[Event]) -> list[Rung]:
         match event:
             case FrameSeen(sent=True):
                 rung = Rung(event.at, event.host, _summary(event.frame), is_frame=True)
-                rung.towards = stations.get(event.frame.data[:6])
+                rung.towards = stations.get(event.frame.data[ethernet.DST])
                 rungs.append(rung)
                 on_their_way.setdefault(event.frame.data, []).append(rung)
             case FrameSeen():

@@ -13,8 +13,8 @@ from pystack.link.port import Port, WrappedPort
 from pystack.wire import arp, ethernet, icmpv6, ip, ipv6
 from pystack.wire.frame import Frame, split
 
-_TYPE: Final = slice(12, 14)
-_ARP: Final = ethernet.ARP.to_bytes(2, "big")
+_TYPE: Final = ethernet.TYPE
+_ARP: Final = ethernet.IS_ARP
 _SOLICITATION: Final = bytes((icmpv6.NEIGHBOR_SOLICITATION,))
 _TARGET_END: Final = 24  # of its message
 

@@ -22,6 +22,8 @@ from pystack.wire.frame import Frame
 AGEING_S: Final = 300.0  # IEEE 802.1D table 7-5, recommended; Linux's bridges too
 TABLE_ENTRIES: Final = 8192  # what a small switch has
 # IEEE 802.1D 7.12.6: 01:80:C2:00:00:00 to 0F (spanning tree, pause, LLDP) never leave a link.
+_DST: Final = ethernet.DST
+_SRC: Final = ethernet.SRC
 _RESERVED: Final = b"\x01\x80\xc2\x00\x00"
 
 
@@ -131,7 +133,7 @@ class Switch:
         if len(data) < ethernet.HEADER_BYTES:
             self._drop("eth_runt", frame, now)
             return
-        src = data[6:12]
+        src = data[_SRC]
         if src[0] & 1:
             self._drop("eth_bad_source", frame, now)
             return
@@ -162,7 +164,7 @@ class Switch:
                 self._drop("switch_reserved_address", frame, now)
                 return
         else:
-            entry = self._table.get(data[:6])
+            entry = self._table.get(data[_DST])
             if entry is not None:
                 if now - entry.heard_at < self.ageing_s:
                     if entry.port == number:
@@ -171,7 +173,7 @@ class Switch:
                     counters["frames_out"] += 1
                     self.ports[entry.port].send(frame, now)
                     return
-                del self._table[data[:6]]
+                del self._table[data[_DST]]
                 counters["switch_aged"] += 1
         self._flood(number, frame, now)
 

@@ -17,9 +17,9 @@ ECT_0: Final = 0b10
 CE: Final = 0b11  # congestion experienced
 _MASK: Final = 0b11
 
-_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
-_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
-_TYPE: Final = slice(12, 14)
+_IPV4: Final = ethernet.IS_IPV4
+_IPV6: Final = ethernet.IS_IPV6
+_TYPE: Final = ethernet.TYPE
 _IP: Final = ethernet.HEADER_BYTES
 _CHECKSUM: Final = _IP + 10
 _IPV4_END: Final = _IP + 20

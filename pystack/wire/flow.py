@@ -5,8 +5,8 @@ from typing import Final
 from pystack.wire import ethernet
 from pystack.wire.frame import Frame
 
-_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
-_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_IPV4: Final = ethernet.IS_IPV4
+_IPV6: Final = ethernet.IS_IPV6
 _IP: Final = ethernet.HEADER_BYTES
 _PLAIN: Final = 0x45  # IPv4 without options: the ports come right after the addresses
 # Protocols that begin with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
@@ -19,7 +19,7 @@ def flow_key(frame: Frame) -> bytes:
     What isn't IP counts as one flow for each pair of stations and type.
     """
     data = frame.data
-    kind = data[12:14]
+    kind = data[ethernet.TYPE]
     if kind == _IPV4 and len(data) >= _IP + 24:
         proto = data[_IP + 9]
         unfragmented = not (data[_IP + 6] & 0x3F or data[_IP + 7])
@@ -29,4 +29,4 @@ def flow_key(frame: Frame) -> bytes:
     if kind == _IPV6 and len(data) >= _IP + 44:
         end = _IP + 44 if data[_IP + 6] in _WITH_PORTS else _IP + 40
         return data[_IP + 6 : _IP + 7] + data[_IP + 8 : end]
-    return data[:14]
+    return data[: ethernet.HEADER_BYTES]

@@ -24,8 +24,8 @@ CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the
 SUPER_TEXT_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
 
 _IP: Final = ethernet.HEADER_BYTES
-_TYPE: Final = slice(12, 14)
-_IS_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_TYPE: Final = ethernet.TYPE
+_IS_IPV6: Final = ethernet.IS_IPV6
 _PROTOCOL4: Final = slice(_IP + 9, _IP + 10)
 _PROTOCOL6: Final = slice(_IP + 6, _IP + 7)
 _IS_UDP: Final = bytes((ipv4.UDP,))

@@ -37,10 +37,8 @@ _WRITE6: Final = struct.Struct("!8sIHBB32s")
 _NOT_PLAIN: Final = frozenset((0, 43, 44, 51, 59, 60, 135, 139, 140, 253, 254))
 _PAIR4: Final = struct.Struct("!II")
 _ENDS4: Final = struct.Struct("!IIHH")
-_TTL_CHECKSUM: Final = struct.Struct("!HH")
-_TTL_AT: Final = _IP + 8
-_HOPS_AT: Final = _IP + 7
-_ONE_HOP: Final = 0x100  # of the TTL, in the word that it shares with the protocol
+_TTL_AT: Final = _IP + ipv4.TTL_AT
+_HOPS_AT: Final = _IP + ipv6.HOPS_AT
 
 # protocol, addresses and ports (`ENDS4`, `ENDS6`), tos, ttl, where the payload starts and ends
 Plain = tuple[int, bytes, int, int, int, int]
@@ -118,7 +116,7 @@ class Template4:
     __slots__ = ("_pair", "link", "sum")
 
     def __init__(self, src_mac: Mac, src: Ip, dst: Ip) -> None:
-        self.link = src_mac + _IPV4.to_bytes(2, "big")
+        self.link = src_mac + ethernet.IS_IPV4
         self._pair = _PAIR4.pack(src, dst)
         self.sum = src + dst  # for the pseudo-header, see `address_sum`
 
@@ -164,7 +162,7 @@ class Template6:
         hop_limit: int = ipv6.DEFAULT_HOP_LIMIT,
     ) -> None:
         self._hop_limit = hop_limit  # of the link, for what has no hop limit of its own
-        self.link = src_mac + ethernet.IPV6.to_bytes(2, "big")
+        self.link = src_mac + ethernet.IS_IPV6
         self._pair = pack_pair(src, dst)
         self._first = 6 << 28 | flow_label
         self.sum = address_sum(src, dst)
@@ -212,10 +210,4 @@ def aged(data: bytes, start: int, end: int) -> tuple[bytes, bytes, bytes]:
     """Return a plain frame from its type to its end, in parts, with one hop less to live."""
     if start == V6_END:
         return data[12:_HOPS_AT], bytes((data[_HOPS_AT] - 1,)), data[_HOPS_AT + 1 : end]
-    ttl_proto, check = _TTL_CHECKSUM.unpack_from(data, _TTL_AT)
-    # RFC 1624: the sum of all words stays what it was, so 0x100 less there is 0x100 more here.
-    check += _ONE_HOP
-    if check >= 0xFFFF:
-        check -= 0xFFFF
-    older = _TTL_CHECKSUM.pack(ttl_proto - _ONE_HOP, check)
-    return data[12:_TTL_AT], older, data[_TTL_AT + 4 : end]
+    return data[12:_TTL_AT], ipv4.aged(data, _IP), data[_TTL_AT + 4 : end]

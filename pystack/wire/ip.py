@@ -1,6 +1,5 @@
 """The IP packet of a frame, whichever its version: read, aged by a hop, cut and joined."""
 
-import struct
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Final
@@ -11,15 +10,12 @@ from pystack.wire.checksum import update
 from pystack.wire.ip_options import copied
 from pystack.wire.packet import FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK, Packet
 
-_TYPE: Final = slice(12, 14)
-_TTL_CHECKSUM: Final = struct.Struct("!HH")
-_TTL_AT: Final = 8
-_HOPS_AT: Final = 7
+_TYPE: Final = ethernet.TYPE
+_CHECKSUM: Final = slice(10, 12)
 _LENGTH_AT: Final = {4: 2, 6: 4}
 _FRAGMENT_AT: Final = 6  # of IPv4: its flags and offset
-_ONE_HOP: Final = 0x100  # of the TTL, in the word that it shares with the protocol
-_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
-_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_IPV4: Final = ethernet.IS_IPV4
+_IPV6: Final = ethernet.IS_IPV6
 
 
 def packet_of(
@@ -48,15 +44,14 @@ def aged(packet: Packet, options: bytes) -> bytes:
     """
     patched = bytearray(packet.raw[: packet.header_bytes])
     if packet.version == 6:
-        patched[_HOPS_AT] -= 1
+        patched[ipv6.HOPS_AT] -= 1
         return bytes(patched)
-    old, check = _TTL_CHECKSUM.unpack_from(patched, _TTL_AT)
-    word = old - _ONE_HOP
     was = bytes(packet.options)
     if options != was:
         patched[ipv4.HEADER_BYTES :] = options
-        check = update(check, _sum(was), _sum(options))
-    _TTL_CHECKSUM.pack_into(patched, _TTL_AT, word, update(check, old, word))
+        check = update(int.from_bytes(patched[_CHECKSUM], "big"), _sum(was), _sum(options))
+        patched[_CHECKSUM] = check.to_bytes(2, "big")
+    patched[ipv4.TTL_AT : ipv4.TTL_AT + 4] = ipv4.aged(patched, 0)
     return bytes(patched)
 
 

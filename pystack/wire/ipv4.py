@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 from pystack.core.errors import WireError
-from pystack.wire.checksum import checksum
+from pystack.wire.checksum import Buffer, checksum
 from pystack.wire.packet import DONT_FRAGMENT as DONT_FRAGMENT
 from pystack.wire.packet import FRAGMENT as FRAGMENT
 from pystack.wire.packet import MORE_FRAGMENTS as MORE_FRAGMENTS
@@ -21,6 +21,9 @@ MIN_MTU_BYTES: Final = 68  # RFC 791 section 3.2: every module must forward that
 DEFAULT_TTL: Final = 64  # RFC 1700, as Linux
 
 _HEADER: Final = struct.Struct("!BBHHHBBHII")
+TTL_AT: Final = 8
+_TTL_CHECKSUM: Final = struct.Struct("!HH")
+_ONE_HOP: Final = 0x100  # of the TTL, in the word that it shares with the protocol
 PLAIN: Final = 0x45  # version 4, five words: no options
 
 
@@ -80,6 +83,16 @@ def parse_quoted(data: memoryview) -> Packet:
         ident=ident,
         flags_offset=flags_offset,
     )
+
+
+def aged(data: Buffer, start: int) -> bytes:
+    """Return TTL, protocol and checksum of the header there, with one hop less to live (HOT)."""
+    ttl_proto, check = _TTL_CHECKSUM.unpack_from(data, start + TTL_AT)
+    # RFC 1624: the sum of all words stays what it was, so 0x100 less there is 0x100 more here.
+    check += _ONE_HOP
+    if check >= 0xFFFF:
+        check -= 0xFFFF
+    return _TTL_CHECKSUM.pack(ttl_proto - _ONE_HOP, check)
 
 
 def pack_header(

@@ -17,6 +17,7 @@ HEADER_BYTES: Final = ipv6_ext.HEADER_BYTES
 MIN_MTU_BYTES: Final = 1280  # RFC 8200 section 5: of every link
 MAX_PAYLOAD_BYTES: Final = 65535
 DEFAULT_HOP_LIMIT: Final = 64  # as Linux
+HOPS_AT: Final = 7
 
 # Version, traffic class and flow label; payload length, next header, hop limit; both addresses
 _HEADER: Final = struct.Struct("!IHBBQQQQ")

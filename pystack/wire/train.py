@@ -14,8 +14,8 @@ from pystack.wire.headers import V4_END, V6_END
 from pystack.wire.tcp import Segment
 
 BULK: Final = frozenset((tcp.ACK, tcp.ACK | tcp.PSH))  # the flags of a train's segments
-_TYPE: Final = slice(12, 14)
-_IS_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_TYPE: Final = ethernet.TYPE
+_IS_IPV6: Final = ethernet.IS_IPV6
 
 
 class _Layout:

@@ -17,7 +17,7 @@ from pystack.wire.checksum import Buffer
 # Who the frames are from that the packets come in; locally administered
 PEER_MAC: Final = Mac(bytes.fromhex("020000000001"))
 _LINK_BYTES: Final = ethernet.HEADER_BYTES
-_IS_IP: Final = (ethernet.IPV4.to_bytes(2, "big"), ethernet.IPV6.to_bytes(2, "big"))
+_IS_IP: Final = (ethernet.IS_IPV4, ethernet.IS_IPV6)
 
 
 class TunPort(TapPort):

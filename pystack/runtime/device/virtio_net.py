@@ -25,9 +25,9 @@ _GSO_ECN: Final = 0x80
 _HEADER: Final = struct.Struct("=BBHHHH")
 
 _IP: Final = ethernet.HEADER_BYTES
-_TYPE: Final = slice(12, _IP)
-_IPV4: Final = ethernet.IPV4.to_bytes(2, "big")
-_IPV6: Final = ethernet.IPV6.to_bytes(2, "big")
+_TYPE: Final = ethernet.TYPE
+_IPV4: Final = ethernet.IS_IPV4
+_IPV6: Final = ethernet.IS_IPV6
 # Where the text of TCP or UDP starts after a header without options, or extension headers
 _TRANSPORT: Final = _IP + ipv4.HEADER_BYTES
 _TRANSPORT6: Final = _IP + ipv6.HEADER_BYTES

@@ -59,7 +59,7 @@ class _Tun(PortBase):
     def send(self, frame: Frame, now: float) -> None:
         """Keep a packet; answer whoever asks for the gateway."""
         data = memoryview(frame.data)
-        kind = int.from_bytes(data[12:14], "big")
+        kind = int.from_bytes(data[ethernet.TYPE], "big")
         payload = data[ethernet.HEADER_BYTES :]
         if kind in (ethernet.IPV4, ethernet.IPV6):
             packet = ip.parse(payload)
