@@ -307,6 +307,18 @@ class Host:
             return with_zone(address, interface.index)
         return next((own for own in self.addresses if without_zone(own) == address), address)
 
+    def route_by(self, device: Interface, dst: Ip) -> Route | None:
+        """Return the route of what may leave by one interface only; its own addresses are here."""
+        if self.addresses.get(dst) is device:
+            return self.routes.lookup(dst)
+        return self.routes.lookup_by(device, dst)
+
+    def came_by(self, interface: Interface, dst: Ip) -> Interface:
+        """Return by which interface a packet came: from this host itself, as in Linux, by the one
+        that has the address.
+        """
+        return self.addresses.get(dst, interface) if interface.neighbors is None else interface
+
     def is_own(self, address: Ip) -> bool:
         """Tell whether packets to this address are for this host alone: 127.0.0.0/8 among them."""
         return address in self.addresses or (

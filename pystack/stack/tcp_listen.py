@@ -168,7 +168,8 @@ class Listeners:
             waits.forget(ends)
             old = record
         host, other = self._host, (packet.src, segment.src_port)
-        listener = self.find(packet.dst, segment.dst_port, other, interface)
+        came_by = host.came_by(interface, packet.dst)
+        listener = self.find(packet.dst, segment.dst_port, other, came_by)
         kind = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)
         if listener is None:
             self._answer_stranger(packet, segment, now, known_port=False)

@@ -177,6 +177,7 @@ class UdpTable:
         """Give a datagram to its socket; to every one that matches where it came to many."""
         datagram = udp.parse(packet)
         src, src_port = packet.src, datagram.src_port
+        interface = self._host.came_by(interface, packet.dst)
         found = [
             socket
             for socket in self.sockets.get(datagram.dst_port, ())
@@ -396,7 +397,7 @@ class UdpTable:
         if device is None:
             route = host.routes.lookup(dst)
         else:
-            route = host.routes.lookup_by(device, dst)
+            route = host.route_by(device, dst)
             if is_multicast(dst) or (route is None and not is_v6(dst)):
                 prefix = Prefix.of(dst, 128 if is_v6(dst) else 32)
                 route = Route(prefix, device, None, _source_on(device, dst))

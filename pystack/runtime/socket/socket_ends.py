@@ -129,7 +129,7 @@ class SocketEnd:
         """Return a route of the socket's own, by its options; None: the host's. OSError."""
         routes = self.host.stack.routes
         if self.device is not None:
-            route = routes.lookup_by(self.device, remote)
+            route = self.host.stack.route_by(self.device, remote)
             found = route or link_route(self.device, remote)
         else:
             known = routes.lookup(remote)
