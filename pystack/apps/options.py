@@ -42,7 +42,8 @@ class ServiceOptions:
     utc_now: Callable[[], float] = utc_now  # seconds since 1970; in virtual time since it began
     rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
     host_name: str = "pystack"  # in greetings, names of files, certificates
-    addresses: tuple[str, ...] = ()  # of the host
+    # Of the host, for clients to be told: what is good on one link alone is left out (RFC 4472)
+    addresses: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)  # password of each user; or anybody
     tls: TlsOptions = TlsOptions()
     # Domains whose mail is taken, besides the host's own; "*": anybody's, which is kept here too
@@ -51,6 +52,11 @@ class ServiceOptions:
     faults: tuple[str, ...] = ()  # of the DNS, as text: "www.example.test late 2s"
     asgi: AppName | None = None  # None: there is no application
     asgi_tls: bool = False
+
+    def __post_init__(self) -> None:
+        """Leave out link-local addresses, which say their zone."""
+        told = tuple(address for address in self.addresses if "%" not in address)
+        object.__setattr__(self, "addresses", told)
 
     def needed_root(self, name: str) -> Path:
         """Return the root, without which the service `name` has nothing. Raises ConfigError."""

@@ -150,3 +150,8 @@ def test_a_program_looks_into_it() -> None:
             assert [each.text for each in found.answer] == ["10.77.0.99"]
 
     pystack.run(main)
+
+
+def test_no_one_is_told_an_address_of_one_link_alone() -> None:
+    options = ServiceOptions(addresses=("10.0.0.2", "fd00::2", "fe80::ff:fe00:2%eth0"))
+    assert options.addresses == ("10.0.0.2", "fd00::2")
