@@ -203,6 +203,7 @@ def test_who_is_counted_by_an_ipv6_address_is_its_block() -> None:
     assert owner_of("10.0.0.1") == "10.0.0.1"
     assert owner_of("2001:db8:1:2:3:4:5:6") == owner_of("2001:db8:1:2::9") == "2001:db8:1:2::"
     assert owner_of("fe80::1%eth0") == "fe80::"
+    assert owner_of("::ffff:10.0.0.1") == "10.0.0.1" != owner_of("::ffff:10.0.0.2")
 
 
 def command(

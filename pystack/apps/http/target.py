@@ -4,10 +4,13 @@ import re
 from typing import Final
 
 from pystack.apps.http.messages import HttpError
+from pystack.core.addresses import parse_ip6
+from pystack.core.errors import ConfigError
 
-# RFC 3986 section 3.2.2: an address in brackets or a name, and a port
+# RFC 3986 section 3.2.2: an address in brackets or a name, and a port. Clients ought to leave out a
+# zone, which means something to them alone (RFC 6874 section 4), and not all do.
 _AUTHORITY: Final = re.compile(
-    r"(?:\[[0-9A-Za-z:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(?P<port>[0-9]*))?",
+    r"(?:\[(?:(?P<ip6>[0-9A-Fa-f:.]+)(?:%[\w.~%-]+)?|[vV][0-9A-Fa-f]+\.[\w.:~-]+)\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(?P<port>[0-9]*))?",
     re.ASCII,
 )
 
@@ -15,7 +18,17 @@ _AUTHORITY: Final = re.compile(
 def is_authority(text: str) -> bool:
     """Tell whether this is a host, perhaps with a port; an empty one is, RFC 9110 section 7.2."""
     match = _AUTHORITY.fullmatch(text)
-    return match is not None and int((match["port"] or "0")[-6:]) <= 65535
+    if match is None or int((match["port"] or "0")[-6:]) > 65535:
+        return False
+    return match["ip6"] is None or _is_ip6(match["ip6"])
+
+
+def _is_ip6(text: str) -> bool:
+    try:
+        parse_ip6(text)
+    except ConfigError:
+        return False
+    return True
 
 
 def split_target(target: str) -> tuple[str, str]:

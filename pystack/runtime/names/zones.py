@@ -17,6 +17,7 @@ from pystack.core.addresses import (
     parse_ip,
     parse_ip6,
     split_zone,
+    unmapped,
     with_zone,
     without_zone,
     zone_of,
@@ -37,7 +38,8 @@ def owner_of(text: str) -> str:
     """
     if ":" not in text:
         return text
-    return format_ip(parse_ip6(text.partition("%")[0]) >> 64 << 64)
+    address = unmapped(parse_ip6(text.partition("%")[0]))
+    return format_ip(address >> 64 << 64 if is_v6(address) else address)
 
 
 def check_asked(name: str, version: Version | None) -> None:
