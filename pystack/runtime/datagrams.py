@@ -11,9 +11,10 @@ import trio
 
 from pystack.core.addresses import Ip, format_ip4, is_loopback, is_v6
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.names.zones import format_on, parse_on, version_of
+from pystack.runtime.names.zones import format_on, version_of
 from pystack.stack.ports import names_one
 from pystack.stack.udp_socket import ORIGIN_LOCAL, DatagramFields
+from pystack.stack.zones import parse_on
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host

@@ -7,12 +7,14 @@ was given by hand stays, and stands in for a route to that block.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
-from pystack.core.addresses import V6, Ip, Prefix, is_v6, parse_ip
+from pystack.core.addresses import V6, Ip, Prefix, has_zone, is_v6, parse_ip, split_zone
 from pystack.core.errors import ConfigError
 from pystack.stack.host import Host
 from pystack.stack.routes import Route
+from pystack.stack.zones import parse_on
 from pystack.topology.nodes import End, Node, Station
 from pystack.topology.router import Way, Ways, common_way
 
@@ -129,7 +131,12 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
         prefix, via = node.pending_routes[0]
         gateway = _on_link(nodes, node, via, v6=prefix.is_v6)
         on_link = None if gateway is None else device.routes.lookup(gateway)
-        if gateway is None or on_link is None or on_link.gateway is not None:
+        if (
+            gateway is None
+            or on_link is None
+            or on_link.gateway is not None
+            or on_link.interface.neighbors is None  # it is the node itself
+        ):
             # It is refused once, and then forgotten: what is right can still be built.
             del node.pending_routes[0]
             node.given_routes.discard(prefix)
@@ -138,10 +145,25 @@ def _add_given(nodes: Mapping[str, Node], node: Node) -> None:
         del node.pending_routes[0]
 
 
+def gateway_of(via: str) -> Ip:
+    """Read a gateway's address, as far as it can be before its links are there. ConfigError."""
+    bare, zone = split_zone(via) if isinstance(via, str) else (via, None)
+    address = parse_ip(bare)
+    if zone is not None and not has_zone(address):
+        raise ConfigError(f"{via!r}: only a link-local address has a zone")
+    return address
+
+
 def _on_link(nodes: Mapping[str, Node], node: Node, via: str, *, v6: bool) -> Ip | None:
-    """Return the address that is meant by `via`; of a node, the one on a link of this one."""
+    """Return the address that is meant by `via`; of a node, the one on a link of this one.
+
+    None: there is none.
+    """
     if via not in nodes:
-        return parse_ip(via)
+        assert isinstance(node.device, Host)
+        with suppress(ConfigError):  # there is no such interface
+            return parse_on(node.device, via)
+        return None
     own = [prefix for _, prefix in node.given]
     for address, _ in nodes[via].given:
         if is_v6(address) == v6 and any(address in prefix for prefix in own):

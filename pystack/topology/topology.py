@@ -175,7 +175,7 @@ class Topology:
             raise ConfigError(f"{name} has no routes: only hosts and routers do")
         if not isinstance(via, str) or via not in self.nodes:
             try:
-                versions = [is_v6(parse_ip(via))]
+                versions = [is_v6(routing.gateway_of(via))]
             except ConfigError:
                 hint = suggest(via, self.nodes) if isinstance(via, str) else ""
                 raise ConfigError(f"{via!r} is neither a node nor an address{hint}") from None
@@ -185,6 +185,8 @@ class Topology:
             prefixes = [routing.DEFAULT6 if v6 else routing.DEFAULT for v6 in versions]
         else:
             prefixes = [parse_prefix(destination)]
+            if via not in self.nodes and prefixes[0].is_v6 != versions[0]:
+                raise ConfigError(f"{destination} and {via} are of different versions of IP")
         for prefix in prefixes:
             if prefix in node.given_routes:
                 raise ConfigError(f"{name} has a route to {destination} already")
@@ -198,7 +200,8 @@ class Topology:
         try:
             self.settle()
         except ConfigError:
-            self.dirty = was_dirty
+            if not was_dirty:
+                self.settle()  # a route that it would have stood in for is filled in again
             raise
 
     # asking
@@ -257,10 +260,10 @@ class Topology:
 
     def power_off(self, name: str, now: float) -> None:
         """Take the power from a node: silence. Nothing happens where it is off already."""
-        self.settle()
         node = self.node(name)
         if isinstance(node.device, Station):
             raise ConfigError(f"{name} is not the network's to power off: take its link down")
+        self.settle()
         if not node.powered:
             return
         node.powered = False

@@ -182,6 +182,58 @@ def test_a_route_that_cannot_be_is_refused_once() -> None:
     pystack.run(main)
 
 
+@pytest.mark.parametrize(
+    ("destination", "via"),
+    [
+        ("default", "172.16.0.1"),
+        ("default", "b"),  # which is behind the router
+        ("::/0", "fd99::1"),
+        ("::/0", "fe80::1%eth7"),
+        ("0.0.0.0/0", "10.0.0.1"),  # its own address
+        ("::/0", "fd00::1"),
+        ("::/0", "10.0.0.2"),
+        ("10.9.0.0/16", "fd00::2"),
+        ("::/0", "fd00::2%eth0"),
+    ],
+)
+def test_a_route_that_is_refused_leaves_those_that_were_filled_in(
+    destination: str, via: str
+) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            a, r, b = net.host("a"), net.router("r"), net.host("b")
+            net.link(a, r)
+            net.link(r, b)
+            before = sorted(map(str, a.routes))
+            assert {"default via 10.0.0.2", "default via fd00::2"} <= {
+                route.partition(" dev")[0] for route in before
+            }
+            with pytest.raises(ConfigError):
+                a.route(destination, via=via)
+            assert sorted(map(str, a.routes)) == before
+            for version in (4, 6):
+                await a.ping("b", version=version)  # type: ignore[arg-type]
+
+    pystack.run(main, until=60)
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["new", "settled"])
+def test_a_gateway_may_be_a_link_local_address(settled: bool) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net, pystack.Network(seed=1) as same:
+            for each in (net, same):
+                each.link(each.host("a"), each.router("r"))
+                each.link("r", each.host("b"))
+            via = next(one for one in same.hosts["r"].addresses if one.endswith("%eth0"))
+            a = net.hosts["a"]
+            if settled:
+                net.settle()
+            a.route("fd99::/64", via=via)
+            assert f"fd99::/64 via {via.partition('%')[0]}%2 dev eth0" in str(a.routes)
+
+    pystack.run(main)
+
+
 def test_a_timeline_that_repeats_itself_does_not_grow() -> None:
     async def main() -> None:
         async with pystack.Network(seed=1) as net:

@@ -155,7 +155,7 @@ def test_the_run_is_the_one_that_it_always_was(tmp_path: Path) -> None:
     assert digests(tmp_path / "own.pcap", "4") == [CAPTURE, LOG]
 
 
-@pytest.mark.parametrize("ip", ["4", "6"])
+@pytest.mark.parametrize("ip", ["4", "6", "both"])
 def test_it_is_the_same_in_another_process_with_another_hash_seed(
     tmp_path: Path, ip: IpVersions
 ) -> None:

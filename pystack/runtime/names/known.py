@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import LOOPBACK, LOOPBACK6, Ip, is_v6
 from pystack.core.errors import ConfigError
 from pystack.runtime.names.ordering import in_order
-from pystack.runtime.names.zones import Version, check_asked, parse_on
+from pystack.runtime.names.zones import Version, check_asked
+from pystack.stack.zones import parse_on
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host

@@ -14,8 +14,9 @@ import trio
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.dns.exchange import Exchange, Send
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.names.zones import format_on, parse_on
+from pystack.runtime.names.zones import format_on
 from pystack.stack.ports import ANY
+from pystack.stack.zones import parse_on
 from pystack.tcp.states import TcpState
 from pystack.wire import dns
 

@@ -14,7 +14,6 @@ from pystack.core.addresses import (
     format_ip4,
     has_zone,
     is_v6,
-    parse_ip,
     parse_ip6,
     split_zone,
     unmapped,
@@ -24,6 +23,7 @@ from pystack.core.addresses import (
 )
 from pystack.core.errors import ConfigError
 from pystack.stack.ports import ANY
+from pystack.stack.zones import parse_on as parse_on  # for those above as well
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -55,20 +55,6 @@ def version_of(local: int) -> Version | None:
     if local == ANY:
         return None
     return 6 if is_v6(local) else 4
-
-
-def parse_on(host: Host, text: str) -> Ip:
-    """Read an address of either version; a zone is an interface's name or number. ConfigError."""
-    if "%" not in text:
-        return parse_ip(text)
-    bare, zone = split_zone(text)
-    for interface in host.interfaces:
-        if interface.name == zone:
-            return parse_ip6(f"{bare}%{interface.index}")
-    found = parse_ip6(text)
-    if zone_of(found) > len(host.interfaces):
-        raise ConfigError(f"{text!r}: {host.name} has no interface {zone}")
-    return found
 
 
 def numeric_on(host: Host, text: str) -> Ip | None:
