@@ -150,8 +150,8 @@ class Autoconfiguration:
             # RFC 4861 section 6.2.1: an hour at most
             timing.reachable_s = min(said.reachable_ms, 3_600_000) / 1000
         if said.retrans_ms:
-            # Nobody makes us flood the link, nor wait for a station for ever.
-            timing.retrans_s = min(max(said.retrans_ms, 10), 60_000) / 1000
+            # Nobody makes us flood the link, give up who is only slow, or wait for ever.
+            timing.retrans_s = min(max(said.retrans_ms, 250), 60_000) / 1000
         mtu_bytes = said.options.mtu_bytes
         if mtu_bytes:
             if ipv6.MIN_MTU_BYTES <= mtu_bytes <= interface.mtu_bytes:

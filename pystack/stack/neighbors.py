@@ -9,8 +9,8 @@ a station that is being looked for wait in a short queue; where nobody answers, 
 them back, so that their senders can be told.
 
 A stranger can make up as many stations as a network has addresses. So those that have answered have
-places of their own, which only others that answer can take; the rest is for whoever comes, and the
-oldest of them goes.
+places of their own, which only others that answer can take; the rest is for whoever comes, and of
+them the one goes that nothing was sent to for longest.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Neighbor:
         self.held_bytes = 0
         self.probes = 0
         # While this lies ahead it is in its table, frames go to `mac`, and that changes nothing:
-        # who has the entry (`Way`) need not ask.
+        # who has the entry (`Way`) need not ask. Of who has never answered it never does: each use
+        # puts off that its place goes to another.
         self.use_until = -math.inf
         self.timer: Handle | None = None  # None: nothing to wait for in this state
 
@@ -173,7 +174,7 @@ class NeighborTable:
         entry = self._entries.get(address)
         if entry is None or entry.state not in _BELIEVED:
             return  # it is being asked already
-        entry.use_until = math.inf
+        entry.use_until = math.inf if entry.proven else -math.inf
         entry.probes = 0
         self._enter(entry, NeighborState.PROBE, now)
         self._probe(entry, now)
@@ -184,10 +185,10 @@ class NeighborTable:
         entry = self._entries.get(address)
         if entry is None:
             entry = self._insert(address, now)
+        elif not entry.proven:
+            self._unproven.move_to_end(address)
         if entry.state is NeighborState.FAILED or entry.timer is None:
             entry.probes = 0
-            if not entry.proven:
-                self._unproven.move_to_end(address)
             self._enter(entry, NeighborState.INCOMPLETE, now)
             self._probe(entry, now)
         cost_bytes = len(packet) + _HELD_COST_BYTES
@@ -298,12 +299,13 @@ class NeighborTable:
         # RFC 4861 section 7.3.3: use it, and find out soon whether it is still true.
         if entry.state is NeighborState.REACHABLE:
             self._enter(entry, NeighborState.STALE, now)
+        if not entry.proven:
+            self._unproven.move_to_end(entry.address)
         if entry.state is NeighborState.STALE:
             self._enter(entry, NeighborState.DELAY, now)
-            if not entry.proven:
-                self._unproven.move_to_end(entry.address)
             entry.probes = 0
-            entry.use_until = math.inf  # or until the timer says otherwise
+            if entry.proven:
+                entry.use_until = math.inf  # or until the timer says otherwise
             self._set_timer(entry, now + DELAY_FIRST_PROBE_S)
 
     def _distrust(self, entry: Neighbor, now: float) -> None:

@@ -226,6 +226,25 @@ def test_a_flood_does_not_drive_out_a_station_that_is_in_use() -> None:
     assert entry(bench).mac == PEER_MAC
 
 
+@pytest.mark.rfc("6583", "6.4")
+@pytest.mark.parametrize("known", ["heard of", "looked for"])
+def test_who_is_sent_to_keeps_its_place_until_it_answers_however_late(known: str) -> None:
+    bench = Bench("10.0.0.1/8")
+    if known == "heard of":
+        bench.arrive(arp_frame(arp.REQUEST, PEER_MAC, PEER, HERE))
+    for number in range(3 * TABLE_ENTRIES):
+        if not number % 100:
+            send(bench, bench.scheduler.now)
+        send(bench, bench.scheduler.now, Ip4(parse_ip4("10.5.0.0") + number))
+    if known == "heard of":
+        assert entry(bench).mac == PEER_MAC
+        assert entry(bench).state is NeighborState.DELAY
+    asked = [packet.tpa for _, packet in bench.taken_arp() if packet.op == arp.REQUEST]
+    assert asked.count(PEER) == (known == "looked for")
+    reply(bench, bench.scheduler.now)
+    assert entry(bench).state is NeighborState.REACHABLE
+
+
 def strangers(bench: Bench, kind: str, count: int) -> None:
     """Let so many made-up stations of the link be heard of, or be looked for."""
     for number in range(count):
