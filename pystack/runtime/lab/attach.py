@@ -108,6 +108,15 @@ class Attached:
         return self.addresses[0]
 
     @property
+    def address6(self) -> str:
+        """Return its IPv6 address on the lab's link. Raises ConfigError where it has none."""
+        self._settle()
+        own = next((own for own, _ in self.station.addresses if is_v6(own)), None)
+        if own is None:
+            raise ConfigError(f"{self.name} has no IPv6 address")
+        return format_ip(own)
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Return its addresses on the lab's link, one of each IP version, as text."""
         self._settle()
