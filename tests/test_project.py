@@ -6,10 +6,12 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import pystack
 
@@ -141,6 +143,24 @@ def test_constraints_are_exact_and_hold_every_requirement() -> None:
     ]
     pinned = {plain_name(pin) for pin in pins}
     assert {plain_name(requirement) for requirement in wanted} - pinned == set()
+
+
+def test_every_pinned_version_runs_on_the_oldest_python() -> None:
+    """Debian 12 has Python 3.11.2, whatever the patch is of who renews the list."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    refused = {}
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        name, _, version = line.partition("==")
+        try:
+            installed = distribution(name) if version else None
+        except PackageNotFoundError:
+            continue  # what only builds, or another Python, needs
+        if installed is not None and installed.version == version:
+            pythons = installed.metadata.get("Requires-Python") or ""
+            if oldest not in SpecifierSet(pythons):
+                refused[line] = pythons
+    assert refused == {}
 
 
 def plain_name(requirement: str) -> str:

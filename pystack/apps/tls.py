@@ -226,7 +226,7 @@ def _identity(name: str) -> str:
     except ValueError:
         ascii_name = ""
     if len(ascii_name) > 253 or not _NAME.fullmatch(ascii_name):
-        raise ConfigError(f"no certificate can be made for {name!r}: that is no host's name")
+        raise ConfigError(f"no certificate can be made for {name!r}: that is not a host's name")
     return ascii_name
 
 

@@ -36,7 +36,7 @@ def check_command(file: _File) -> None:
     """Check a file, without running anything in it."""
     spec = _load(file)
     nodes, links = counted(len(spec.nodes), "node"), counted(len(spec.links), "link")
-    print(f"{spec.path} is right: {nodes}, {links}, {counted(len(spec.timeline), 'instant')}")
+    print(f"{spec.path} is right: {nodes}, {links}, {counted(len(spec.timeline), 'event')}")
 
 
 @lab.command("show", short_help="Show the nodes and links.")
@@ -69,7 +69,9 @@ def run_command(
     for_: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="End after this time, such as 10s.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Use this seed instead of the file's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Use this seed instead of the file's.", metavar="N")
+    ] = None,
     pcap: Annotated[
         str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
     ] = None,

@@ -15,6 +15,8 @@ from pystack.apps.clients.pinging import PingEvent, PingOptions, PingSummary
 from pystack.apps.clients.worlds import Server
 from pystack.cli.vantage import Vantage, standing, to_stderr
 from pystack.cli.words import Words, bare_seconds, ip_version
+from pystack.core.addresses import parse_ip
+from pystack.core.errors import ConfigError
 from pystack.runtime import reach
 from pystack.runtime.host import Host
 from pystack.runtime.names.zones import Version
@@ -107,7 +109,7 @@ class _Ping:
         try:
             address = await pinging.resolved(host, self._name, self._version)
         except (socket.gaierror, UnicodeError):  # the second: no name can be like that
-            return _trouble(f"{self._name}: Name or service not known")
+            return _trouble(f"{self._name}: {_why_unknown(self._name)}")
         self.summary = PingSummary(self._name, address)
         if not self._as_json:
             _print(pinging.heading(self.summary, self._options))
@@ -133,6 +135,15 @@ class _Ping:
             return
         for line in pinging.closing(summary):
             _print(line)
+
+
+def _why_unknown(name: str) -> str:
+    """Return ping(8)'s words; an address fails only where it is of the version not asked for."""
+    try:
+        parse_ip(name)
+    except ConfigError:
+        return "Name or service not known"
+    return "Address family for hostname not supported"
 
 
 def _trouble(text: str) -> int:

@@ -24,7 +24,7 @@ def run_command(
     This process becomes the program, so that its exit status, signals and tracebacks are its own.
     """
     if not file.is_file() or not os.access(file, os.R_OK):
-        problem = "is no file that can be read" if file.exists() else "is not there"
+        problem = "is not a readable file" if file.exists() else "is not there"
         raise ConfigError(f"the program {file} {problem}")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(file), *(arguments or ())])

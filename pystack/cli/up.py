@@ -42,7 +42,14 @@ _User = Annotated[
     ),
 ]
 _Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Show events; -vv: every packet as well.")
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="Show events; -vv: every packet as well.",
+    ),
 ]
 
 

@@ -134,6 +134,11 @@ def split_zone(text: str) -> tuple[str, str | None]:
     return bare, zone if percent else None
 
 
+def looks_like_address(text: str) -> bool:
+    """Tell whether a text is an address, if perhaps a mistyped one, and cannot be a name."""
+    return ":" in text or text.replace(".", "").isdigit()
+
+
 def parse_ip(text: str) -> Ip:
     """Read an address of either version."""
     _check_text(text)
@@ -373,7 +378,8 @@ def parse_interface_address(text: str) -> tuple[Ip, Prefix]:
     _check_text(text)
     address_text, slash, length_text = text.partition("/")
     if not slash or not (length_text.isascii() and length_text.isdigit() and len(length_text) < 4):
-        raise ConfigError(f"{text!r} is not an address with a prefix length, like 10.0.0.9/24")
+        example = "fd00::9/64" if ":" in text else "10.0.0.9/24"
+        raise ConfigError(f"{text!r} is not an address with a prefix length, like {example}")
     address = parse_ip(address_text)
     return address, Prefix.of(address, int(length_text))
 

@@ -46,7 +46,7 @@ class ResolverConfig:
             raise ConfigError(f"a search list has {_MAX_SEARCH} domains at most")
         for domain in self.search:
             if plain(domain) is None:
-                raise ConfigError(f"{domain!r} is no domain to search")
+                raise ConfigError(f"{domain!r} is not a domain to search")
         if not 0 <= self.ndots <= MAX_NDOTS:
             raise ConfigError(f"ndots is 0 to {MAX_NDOTS}, not {self.ndots}")
         if not 0 < self.timeout_s < float("inf"):
@@ -187,14 +187,14 @@ def split_server(text: str) -> tuple[str, int]:
     if text.startswith("["):
         name, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ConfigError(f"{text!r} is no name server")
+            raise ConfigError(f"{text!r} is not a name server")
         colon, port = rest[:1], rest[1:]
     elif text.count(":") > 1:
         name, colon, port = text, "", ""
     else:
         name, colon, port = text.partition(":")
     if not name:
-        raise ConfigError(f"{text!r} is no name server")
+        raise ConfigError(f"{text!r} is not a name server")
     if not colon:
         return name, PORT
     if not is_port(port):

@@ -78,7 +78,7 @@ def _address(value: Value) -> str:
     try:
         address = str(ip_address(str(value)))
     except ValueError:
-        raise ConfigError(f"{value!r} is no address") from None
+        raise ConfigError(f"{value!r} is not an address") from None
     if "%" in address:
         raise ConfigError(f"{value!r}: a record's address has no zone")
     return address
@@ -155,7 +155,7 @@ def parse_fault(text: str) -> tuple[str, Fault]:
                 raise ConfigError(f"{word!r} needs its {known.value}")
         return key, fault_of(words)
     except ConfigError as error:
-        raise ConfigError(f"{text!r} is no fault such as {EXAMPLE!r}: {error}") from None
+        raise ConfigError(f"{text!r} is not a fault such as {EXAMPLE!r}: {error}") from None
 
 
 def fault_of(words: Mapping[str, object]) -> Fault:

@@ -46,7 +46,7 @@ def parse_record(text: str) -> dns.Record:
             raise ValueError(f"{word.upper()} is for queries, and no record")
         return dns.record(name, kind, DEFAULT_TTL_S if ttl_s is None else ttl_s, after)
     except ValueError as error:
-        raise ConfigError(f"{text!r} is no record such as {EXAMPLE!r}: {error}") from None
+        raise ConfigError(f"{text!r} is not a record such as {EXAMPLE!r}: {error}") from None
 
 
 def _first_word(text: str) -> tuple[str, str]:

@@ -546,7 +546,7 @@ class Network:
             return node
         node = node.host if isinstance(node, NameServer) else node
         if not isinstance(node, NodeLike):
-            raise ConfigError(f"{node!r} is no node: neither a thing of the network nor its name")
+            raise ConfigError(f"{node!r} is not a node of the network, nor the name of one")
         # By identity, and without a look at a host's stack, which would settle what is half built.
         name = node.name
         known = self.hosts.get(name) or self.attached.get(name) or self.topology.node(name).device

@@ -114,7 +114,7 @@ class Groups:
         OSError (EINVAL): it is none.
         """
         if not is_multicast(group):
-            raise OSError(errno.EINVAL, f"{format_ip(group)} is no multicast group")
+            raise OSError(errno.EINVAL, f"{format_ip(group)} is not a multicast group")
         members = interface.groups
         members[group] = members.get(group, 0) + 1
         if members[group] == 1:

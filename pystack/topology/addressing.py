@@ -90,7 +90,9 @@ def read_wanted(
             alone = "4" if v6 else "6"
             raise ConfigError(f"{name} cannot have {text}: the network has IPv{alone} alone")
         if v6 and is_link_local(wanted[0]):
-            raise ConfigError(f"{name} has an address of the link {wanted[1]} by itself")
+            raise ConfigError(
+                f"{name} makes its link-local addresses itself: {text} cannot be given"
+            )
         found.append(wanted)
     return found
 

@@ -122,7 +122,7 @@ def _check_servers(topology: Topology, node: NodeSpec) -> None:
         if topology.address_of(name) is None:
             hint = suggest(name, topology.nodes)
             is_node = name in topology.nodes
-            why = "has no link, and so no address" if is_node else f"is no node here{hint}"
+            why = "has no link, and so no address" if is_node else f"is not a node here{hint}"
             raise ConfigError(f"{node.name} cannot ask {name!r}: it {why}")
 
 

@@ -360,7 +360,7 @@ class _Reader:
             return None
         text = self._doc.text(path, value)
         if text not in _DIRECTIONS:
-            self._doc.fail(path, f"{text!r} is no direction{suggest(text, _DIRECTIONS)}")
+            self._doc.fail(path, f"{text!r} is not a direction{suggest(text, _DIRECTIONS)}")
         return text
 
     def _pair(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> tuple[str, str]:

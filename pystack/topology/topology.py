@@ -25,6 +25,7 @@ from pystack.core.addresses import (
     format_ip,
     is_v6,
     link_local,
+    looks_like_address,
     parse_ip,
     parse_prefix,
 )
@@ -449,7 +450,7 @@ class Topology:
             raise ConfigError(
                 f"{name!r} cannot be the name of a node: a text without spaces, and not 'localhost'"
             )
-        if name.replace(".", "").isdigit() or ":" in name:
+        if looks_like_address(name) or "%" in name:
             raise ConfigError(f"{name!r} cannot be the name of a node: it looks like an address")
         if name in self.nodes:
             raise ConfigError(f"there is a node {name!r} already")

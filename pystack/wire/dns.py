@@ -335,7 +335,7 @@ def record(name: str, kind: int | str, ttl_s: int, text: str) -> Record:
         )
     except (dns.exception.DNSException, ValueError, OverflowError) as error:
         words = str(error) or type(error).__name__
-        raise ValueError(f"{text!r} is no data of {kind_name(number)}: {words}") from error
+        raise ValueError(f"{text!r} is not data of {kind_name(number)}: {words}") from error
     return Record(canonical(name), number, ttl_s, data)
 
 
@@ -349,7 +349,7 @@ def reversed_name(address: str) -> str:
     try:
         return _text_of(dns.reversename.from_address(address))
     except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{address!r} is no address") from error
+        raise ValueError(f"{address!r} is not an address") from error
 
 
 def reversed_address(name: str) -> str | None:
@@ -377,7 +377,7 @@ def kind_of(name: str) -> int:
     try:
         return int(dns.rdatatype.from_text(name))
     except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{name!r} is no type of DNS records") from error
+        raise ValueError(f"{name!r} is not a type of DNS records") from error
 
 
 def rcode_name(rcode: int) -> str:
@@ -395,7 +395,7 @@ def _name_of(text: str) -> dns.name.Name:
         return dns.name.from_text(text, idna_codec=CODEC)
     except (dns.exception.DNSException, ValueError) as error:
         words = str(error) or type(error).__name__
-        raise ValueError(f"{text!r} is no name for DNS: {words}") from error
+        raise ValueError(f"{text!r} is not a name for DNS: {words}") from error
 
 
 class _Parser(dns.wire.Parser):

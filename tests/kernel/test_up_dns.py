@@ -127,7 +127,7 @@ def test_curl_asks_it_by_itself(netns: NetworkNamespace, stack_up: StackUp) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--record", "www A"], "'www A' is no record such as"),
+        (["--record", "www A"], "'www A' is not a record such as"),
         (["--dns-fault", "www slow"], "there is no fault 'slow'"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_host_of_a_lab_asks_its_own_server(dig: Here, tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         ((), "no name to look up was given"),
-        (("x", "y"), "'y' is no type, and there is a name to ask for already"),
+        (("x", "y"), "'y' is not a type, and a name to ask for was already given"),
         (("x", "+shrt"), "there is no +shrt; did you mean '+short'?"),
         (("x", "+time=0"), "+time=0: it takes a number"),
         (("x", "+time"), "+time=: it takes a number"),

@@ -331,8 +331,14 @@ def test_a_name_that_none_can_be_is_trouble_too(tmp_path: Path) -> None:
         (["b", "-c", "0"], "-c 0: at least one request must be sent"),
         (["b", "-i", "x"], "'x' is not a time"),
         (["b", "--serve", "htp"], "there is no service 'htp'; did you mean 'http'?"),
-        (["10.0.0.255"], "10.0.0.255 is no host's address in 10.0.0.0/24"),
+        (["10.0.0.255"], "10.0.0.255 is not a host's address in 10.0.0.0/24"),
         (["bad name"], "bad name"),
+        (["fd00::zz"], "'fd00::zz' is not an IPv6 address"),
+        (["10.0.0.300"], "'10.0.0.300' is not an IP address"),
+        (["fe80::1"], "fe80::1 is a link-local address"),
+        (["fe80::1%eth0"], "fe80::1%eth0 is a link-local address"),
+        (["-6", "10.0.0.2"], "10.0.0.2: Address family for hostname not supported"),
+        (["-4", "fd00::2"], "fd00::2: Address family for hostname not supported"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(

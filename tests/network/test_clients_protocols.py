@@ -357,7 +357,7 @@ def test_a_message_by_tls(tmp_path: Path) -> None:
     [
         ({"mail_rcpt": ("you@elsewhere.example",)}, 55, "RCPT failed: 55"),
         ({"mail_rcpt": ()}, 2, "a message by SMTP takes -T FILE"),
-        ({"mail_from": "a>\r\nRCPT TO:<b"}, 2, "is no address of mail"),
+        ({"mail_from": "a>\r\nRCPT TO:<b"}, 2, "is not a mail address"),
         ({"user": "me:x"}, 67, "there is no logging in to SMTP here"),
     ],
 )

@@ -42,7 +42,7 @@ def lab(tmp_path: Path) -> Path:
 def test_check_says_that_a_file_is_right(lab: Path) -> None:
     done = pystack("check", lab)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{lab} is right: 2 nodes, 1 link, 0 instants\n"
+    assert done.stdout == f"{lab} is right: 2 nodes, 1 link, 0 events\n"
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_wrong_words_are_a_sentence() -> None:
                 ({"records": ["nonsense"]}, "nonsense"),
                 ({"faults": ["www sloow 2s"]}, "sloow"),
                 ({"hosts": "a"}, r"\['a'\]"),
-                ({"hosts": ["b"]}, "'b' is no host"),
+                ({"hosts": ["b"]}, "'b' is not a host"),
                 ({"serch": "x"}, "did you mean 'search'"),
             ):
                 with pytest.raises(pystack.ConfigError, match=sentence):

@@ -300,6 +300,8 @@ def test_what_is_added_later_gets_its_part_and_changes_nothing_else() -> None:
     [
         (lambda net: net.host("a b"), "cannot be the name"),
         (lambda net: net.host("10.0.0.5"), "looks like an address"),
+        (lambda net: net.host("fd00::zz"), "looks like an address"),
+        (lambda net: net.host("a%eth0"), "looks like an address"),
         (lambda net: (net.host("a"), net.router("a")), "a node 'a' already"),
         (lambda net: net.host("a", address="10.0.0.0/24"), "network's own"),
         (
@@ -317,8 +319,8 @@ def test_what_is_added_later_gets_its_part_and_changes_nothing_else() -> None:
         (lambda net: net.host("a").route("default", via="b"), "neither a node nor an address"),
         (lambda net: net.host(5), "name of a node is a text, not 5"),
         (lambda net: net.host("a", address=5), "is a text like '10.0.0.9/24', not 5"),
-        (lambda net: net.link(net.host("a"), 5), "5 is no node"),
-        (lambda net: net.power_off(None), "None is no node"),
+        (lambda net: net.link(net.host("a"), 5), "5 is not a node"),
+        (lambda net: net.power_off(None), "None is not a node"),
         (lambda net: net.link(net.host("a"), net.host("b"), a_to_b="1mbit"), "{word: value}, like"),
         (lambda net: net.link(net.host("a"), net.host("b"), preset=3), "no preset 3; did you"),
         (lambda net: net.link(net.host("a"), net.host("b"), mtu_bytes="9"), "an MTU of '9' bytes"),
@@ -328,7 +330,7 @@ def test_what_is_added_later_gets_its_part_and_changes_nothing_else() -> None:
         (lambda net: net.switch("s", ageing=[1]), r"\[1\] is not a time"),
         (lambda net: net.observe(5), "5 is no observer"),
         (lambda net: net.at(1, trio.sleep), "must be a plain function"),
-        (lambda net: net.partition({net.host("a")}), "two groups or more"),
+        (lambda net: net.partition({net.host("a")}), "two or more groups"),
         (lambda net: net.at(-1, print), "not a time"),
         (lambda net: net.at(1, 5), "must be a function"),
     ],

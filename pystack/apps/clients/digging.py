@@ -80,7 +80,9 @@ def read_request(
             said.fields["kind"] = word.upper()
         elif word.upper() != "IN":
             if said.name or reverse is not None:
-                raise ConfigError(f"{word!r} is no type, and there is a name to ask for already")
+                raise ConfigError(
+                    f"{word!r} is not a type, and a name to ask for was already given"
+                )
             said.name = word
     if reverse is not None:
         said.name, said.fields["kind"] = reverse, "PTR"

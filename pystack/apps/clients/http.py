@@ -301,7 +301,7 @@ class _Head:
         # httpcore has h2 look at none of it.
         whole = "".join(name + value for name, value in self._fields)
         if not 100 <= self.status <= 999 or any(letter in whole for letter in "\r\n\0"):
-            raise ClientError(Status.WEIRD_REPLY, "Weird server reply: that is no head")
+            raise ClientError(Status.WEIRD_REPLY, "Weird server reply: that is not a head")
         version = response.extensions.get("http_version", b"HTTP/1.1")
         reason = response.extensions.get("reason_phrase", b"")
         assert isinstance(version, bytes)

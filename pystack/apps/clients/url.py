@@ -54,15 +54,15 @@ class Url:
             parts = urlsplit(whole)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise _malformed(f"{text}: {error}") from None
+            raise _malformed(f"{text}: {_bare_ip6(whole) or error}") from None
         if scheme not in PORTS:
             raise ClientError(
                 Status.UNSUPPORTED_PROTOCOL, f"Protocol {scheme!r} is not one of {', '.join(PORTS)}"
             )
         if not host or any(ord(letter) <= 0x20 or letter == "\x7f" for letter in text):
-            raise _malformed(f"{text!r} is no URL: no host, or a letter that none may have")
+            raise _malformed(f"{text!r} is not a URL: no host, or a letter that none may have")
         if port == 0:
-            raise _malformed(f"{text}: port 0 is no port")
+            raise _malformed(f"{text}: port 0 cannot be used")
         return cls(
             text=whole,
             scheme=scheme,
@@ -79,7 +79,7 @@ class Url:
         try:
             return urljoin(self.text, reference)
         except ValueError as error:
-            raise _malformed(f"{reference[:80]!r} is no URL: {error}") from None
+            raise _malformed(f"{reference[:80]!r} is not a URL: {error}") from None
 
     @property
     def target(self) -> str:
@@ -112,6 +112,15 @@ class Url:
         return self.scheme in ("https", "wss", "ftps", "smtps")
 
 
+def _bare_ip6(url: str) -> str:
+    """Return what to write for an IPv6 address without brackets; empty: there is none."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if "[" in host or host.count(":") < 2:
+        return ""
+    return f"an IPv6 address needs brackets, as in {scheme}://[{host}]{slash}{path}"
+
+
 def _guess(text: str) -> str:
     """Return the scheme, as curl guesses it of the host's name."""
     first = text.partition(".")[0].lower()
@@ -125,7 +134,7 @@ def _ascii(host: str, text: str) -> str:
         name = ""
     # What IDNA makes of a letter may be one that no name has.
     if not name or any(letter <= " " or letter in _NOT_IN_NAMES for letter in name):
-        raise _malformed(f"{text}: {host!r} is no host's name")
+        raise _malformed(f"{text}: {host!r} is not a host's name")
     return name
 
 

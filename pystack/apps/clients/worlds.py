@@ -14,7 +14,16 @@ from typing import Any, Final, TypeVar
 import trio
 
 from pystack.apps.hosting import serve
-from pystack.core.addresses import Prefix, format_ip, is_loopback, is_v6, parse_ip
+from pystack.core.addresses import (
+    Prefix,
+    format_ip,
+    is_link_local,
+    is_loopback,
+    is_v6,
+    looks_like_address,
+    parse_ip,
+    split_zone,
+)
 from pystack.core.errors import ConfigError
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
@@ -121,15 +130,19 @@ def servers_of(wanted: Sequence[Server]) -> list[Server]:
 
 def _address_of(server: Server) -> str | None:
     """Return the address that a server is called by; None: it has a name."""
-    try:
-        address = parse_ip(server.name)
-    except ConfigError:
+    if not looks_like_address(server.name):
         return None
+    address = parse_ip(split_zone(server.name)[0])
     if is_v6(address):
+        if is_link_local(address):
+            raise ConfigError(
+                f"{server.name} is a link-local address, which hosts make themselves: "
+                "call the host by a name, or by another address"
+            )
         return format_ip(address)
     prefix = Prefix.of(address, _PREFIX_BITS)
     if address in (prefix.network, prefix.broadcast):
-        raise ConfigError(f"{server.name} is no host's address in {prefix}")
+        raise ConfigError(f"{server.name} is not a host's address in {prefix}")
     return format_ip(address)
 
 

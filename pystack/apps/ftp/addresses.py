@@ -37,7 +37,7 @@ def parse_eprt(argument: bytes, protocol: int) -> tuple[str, int]:
         raise RefusedError(522, f"Network protocol not supported, use ({protocol})")
     port = int(parts[3])
     if not 1 <= port <= 65535:
-        raise RefusedError(501, "That is no port")
+        raise RefusedError(501, "That is not a port")
     return parts[2].decode("latin-1"), port
 
 

@@ -267,7 +267,7 @@ async def _pwd(session: Session, _argument: bytes) -> None:
 async def _cwd(session: Session, argument: bytes) -> None:
     segments = session.path(argument)
     if not stat.S_ISDIR(session.site.tree.stat(segments).st_mode):
-        raise RefusedError(550, "That is no directory")
+        raise RefusedError(550, "That is not a directory")
     session.choices.directory = segments
     await session.say(250, f"The directory is {quoted(segments)} now")
 
@@ -279,7 +279,7 @@ async def _cdup(session: Session, _argument: bytes) -> None:
 async def _size(session: Session, argument: bytes) -> None:
     status = session.site.tree.stat(session.path(argument))
     if not stat.S_ISREG(status.st_mode):
-        raise RefusedError(550, "That is no file")
+        raise RefusedError(550, "That is not a file")
     if session.choices.ascii_lines:
         # RFC 3659 section 4: what would be transferred; one would have to read all of it to know.
         raise RefusedError(550, "SIZE goes with TYPE I only")

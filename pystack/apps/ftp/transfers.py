@@ -33,7 +33,7 @@ async def retr(session: Session, argument: bytes) -> None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(550, "That is no file")
+            raise RefusedError(550, "That is not a file")
         if start > status.st_size:
             raise RefusedError(554, f"It has {status.st_size} bytes only")
         body = FileBody(descriptor, start, status.st_size, status)
@@ -78,7 +78,7 @@ async def mlsd(session: Session, argument: bytes) -> None:
     """Send facts about what is in a directory (RFC 3659 section 7)."""
     segments = session.path(argument)
     if not stat.S_ISDIR(session.site.tree.stat(segments).st_mode):
-        raise RefusedError(501, "That is no directory")
+        raise RefusedError(501, "That is not a directory")
     facts, writable = session.choices.facts, session.site.writable
 
     def line(name: bytes, status: os.stat_result) -> bytes:

@@ -50,9 +50,9 @@ def read_fields(
 def check_method(method: bytes) -> None:
     """Refuse what is no method, or asks for more than an answer. HttpError: 400, 501."""
     if not _TOKEN.fullmatch(method):  # h2 lets pass what h11 does not
-        raise HttpError(400, "That is no method.")
+        raise HttpError(400, "That is not a method.")
     if method == b"CONNECT":
-        raise HttpError(501, "This server is no proxy.")
+        raise HttpError(501, "This server is not a proxy.")
 
 
 def check_framing(fields: dict[bytes, bytes], version: str) -> None:
@@ -92,7 +92,7 @@ def check_expectation(fields: dict[bytes, bytes]) -> bool:
 def check_host(host: bytes) -> None:
     """Refuse what is no host. HttpError: 400."""
     if not is_authority(host.decode("latin-1")):
-        raise HttpError(400, "What Host says is no host.")
+        raise HttpError(400, "What Host says is not a host.")
 
 
 class Heads:

@@ -65,7 +65,7 @@ def parse_path(text: str) -> tuple[Mailbox, str]:
     """
     match = _PATH.match(text)
     if match is None:
-        raise SyntaxTroubleError("that is no path: <local-part@domain> is meant")
+        raise SyntaxTroubleError("that is not a path: <local-part@domain> is meant")
     local, domain = match["local"], match["domain"]
     if len(match[0].encode()) > MAX_PATH_BYTES:
         raise SyntaxTroubleError(f"a path has at most {MAX_PATH_BYTES} bytes")
@@ -105,7 +105,7 @@ def parse_parameters(text: str) -> dict[str, str | None]:
     for word in text[1:].split(" "):
         match = _PARAMETER.fullmatch(word)
         if match is None:
-            raise SyntaxTroubleError("that is no parameter: KEYWORD or KEYWORD=VALUE is meant")
+            raise SyntaxTroubleError("that is not a parameter: KEYWORD or KEYWORD=VALUE is meant")
         keyword = match["keyword"].upper()
         if keyword in found:
             raise SyntaxTroubleError(f"{keyword} is there twice")
@@ -141,7 +141,7 @@ def canonical_literal(text: str) -> str:
             return f"[ipv6:{IPv6Address(inside[5:])}]"
         return f"[{IPv4Address(inside)}]"
     except AddressValueError:
-        raise SyntaxTroubleError(f"{text} is no address literal") from None
+        raise SyntaxTroubleError(f"{text} is not an address literal") from None
 
 
 def literal_of(address: str) -> str:

@@ -35,9 +35,11 @@ class Drop:
         self.predicate = predicate
         for position in self.positions or ():
             if type(position) is not int or position < 1:
-                raise ConfigError(f"{position!r} is no position of a frame: they count from 1")
+                raise ConfigError(f"{position!r} is not a position of a frame: they count from 1")
         if pattern is not None and (not pattern or set(pattern) - {".", "x"}):
-            raise ConfigError(f"{pattern!r} is no pattern: '.' passes and 'x' is dropped, as '..x'")
+            raise ConfigError(
+                f"{pattern!r} is not a pattern: '.' passes and 'x' is dropped, as '..x'"
+            )
 
     def stage(self) -> Stage:
         """Return a stage that drops like this, with a count of its own."""

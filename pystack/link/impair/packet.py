@@ -40,6 +40,7 @@ class Packet:
         "tos",
         "ttl",
         "type",
+        "version",
     )
 
     def __init__(self, frame: Frame) -> None:
@@ -48,6 +49,7 @@ class Packet:
         # "TCP", "UDP", "ICMP", "ICMPv6", "ARP"; "IPv4" or "IPv6" for another protocol in it; ""
         # for all others
         self.proto = ""
+        self.version: int | None = None  # of IP: 4 or 6
         self.src: str | None = None  # the address as text: "10.0.0.1", "fd00::1"
         self.dst: str | None = None
         self.ttl: int | None = None
@@ -79,6 +81,7 @@ class Packet:
             self._parse_ip(ipv6.parse(rest, checksum_good=True))
 
     def _parse_ip(self, packet: IpPacket) -> None:
+        self.version = packet.version
         self.proto = _PROTOCOLS[packet.version].get(packet.proto, f"IPv{packet.version}")
         self.src, self.dst = format_ip(packet.src), format_ip(packet.dst)
         self.ttl, self.tos, self.fragment = packet.ttl, packet.tos, packet.is_fragment

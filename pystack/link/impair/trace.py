@@ -90,7 +90,7 @@ def parse_delay_trace(value: str | Path | DelayTrace) -> DelayTrace:
     for number, line in _lines(value, "delay trace"):
         words = line.split()
         if len(words) != 2 or period is not None:
-            raise ConfigError(f"line {number} of the delay trace {value} is no time and a delay")
+            raise ConfigError(f"line {number} of the delay trace {value} is not a time and a delay")
         times_end = parse_time_s(words[0])
         if words[1] == "repeat":
             period = times_end

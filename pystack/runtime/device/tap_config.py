@@ -60,8 +60,8 @@ class TapHostConfig:
         default=DEFAULT_ADDRESSES,
         metadata=_option(
             list[str],
-            f"The stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}, besides that of "
-            "the link alone (fe80::). May be repeated.",
+            f"The stack's address, instead of {' and '.join(DEFAULT_ADDRESSES)}; a link-local "
+            "one (fe80::) comes in addition. May be repeated.",
             metavar="ADDRESS/LENGTH",
         ),
     )
@@ -246,7 +246,9 @@ def _gateways(said: Sequence[str], own: Sequence[HostAddress]) -> tuple[Ip, ...]
         blocks = [prefix for prefix in _blocks(own) if prefix.is_v6 == is_v6(gateway)]
         if not any(gateway in block for block in blocks) or any(gateway == it for it, _ in own):
             networks = " or ".join(map(str, blocks or _blocks(own)))
-            raise ConfigError(f"the gateway {text} is no router in the stack's network {networks}")
+            raise ConfigError(
+                f"the gateway {text} is not another station of the stack's network {networks}"
+            )
         if is_v6(gateway) in found:
             raise ConfigError(f"the gateway {text} is a second one of its IP version")
         found[is_v6(gateway)] = gateway

@@ -105,7 +105,7 @@ class Spool:
         self._fifo = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
         if not stat.S_ISFIFO(os.fstat(self._fifo).st_mode):
             os.close(self._fifo)
-            raise OutputError(f"cannot write {self.what}: it is no FIFO any more")
+            raise OutputError(f"cannot write {self.what}: it is not a FIFO any more")
         self._path = f"/proc/self/fd/{self._fifo}"
 
     def _let_fifo_go(self) -> None:

@@ -167,9 +167,9 @@ async def receive_json(
         data = await read_exactly(stream, size_bytes)
         value = json.loads(data) if data.count(b",") <= MAX_COMMAS else None
     except (ValueError, RecursionError):
-        raise Iperf3Error(problem, "what came is no JSON") from None
+        raise Iperf3Error(problem, "what came is not JSON") from None
     if not isinstance(value, dict):
-        raise Iperf3Error(problem, "what came is no JSON object")
+        raise Iperf3Error(problem, "what came is not a JSON object")
     return value
 
 
@@ -189,7 +189,7 @@ def number_in(value: dict[str, object], name: str, problem: Problem, default: fl
     if isinstance(found, bool):
         found = int(found)
     if not isinstance(found, int | float) or abs(found) > 2**64 or not math.isfinite(found):
-        raise Iperf3Error(problem, f"{name} is no number")
+        raise Iperf3Error(problem, f"{name} is not a number")
     return found - 2**64 if found >= 2**63 else found
 
 

@@ -187,5 +187,5 @@ def _host_of(net: Network, host: Host | str) -> Host:
     name = host if isinstance(host, str) else getattr(host, "name", None)
     found = net.hosts.get(name) if isinstance(name, str) else None
     if found is None or (found is not host and not isinstance(host, str)):
-        raise ConfigError(f"{host!r} is no host of this network")
+        raise ConfigError(f"{host!r} is not a host of this network")
     return found

@@ -285,7 +285,7 @@ async def _name_of(
         text = f"{text.partition('%')[0]}%{scope}"
     address = numeric_on(here.stack, text)
     if address is None:  # as glibc, which takes nothing but numbers here
-        raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is no address")
+        raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is not an address")
     found = None if flags & socket.NI_NUMERICHOST else await _host_name_of(here, address)
     if found is None and flags & socket.NI_NAMEREQD:
         raise socket.gaierror(socket.EAI_NONAME, f"{text} has no name")

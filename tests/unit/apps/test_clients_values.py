@@ -66,6 +66,12 @@ def test_what_is_no_url_has_curls_status(text: str, status: Status) -> None:
     assert caught.value.status is status
 
 
+def test_an_ip6_address_without_brackets_is_told_so() -> None:
+    for text in ("http://fd00::2/a", "fd00::2/a"):
+        with pytest.raises(ClientError, match=r"needs brackets, as in http://\[fd00::2\]/a"):
+            Url.parse(text)
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_url_or_a_clean_error(text: str) -> None:
     try:

@@ -104,7 +104,7 @@ def test_what_is_late_leaves_late_and_holds_up_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (ServiceOptions(records=("www",)), "'www' is no record"),
+        (ServiceOptions(records=("www",)), "'www' is not a record"),
         (ServiceOptions(faults=("www slow",)), "there is no fault 'slow'"),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_fault_is_a_name_and_words(text: str, name: str, fault: Fault) -> None
         ("www lost 130%", "above 1"),
         ("www lost 1% 2%", "there is no fault '2%'"),
         ("www lost lost", "'lost' is said twice"),
-        ("www wrong web", "'web' is no address"),
+        ("www wrong web", "'web' is not an address"),
         ("www wrong fe80::1%eth0", "a record's address has no zone"),
         ("www dead", "'dead' needs its ADDRESS"),
         ("a..b lost", "'a..b' is no name"),
@@ -48,7 +48,7 @@ def test_a_bad_fault_is_told_with_how_it_should_be(text: str, words: str) -> Non
     with pytest.raises(ConfigError) as caught:
         parse_fault(text)
     assert words in str(caught.value)
-    assert "is no fault such as 'www.example.test late 2s'" in str(caught.value)
+    assert "is not a fault such as 'www.example.test late 2s'" in str(caught.value)
 
 
 def test_values_of_programs_are_checked_too() -> None:

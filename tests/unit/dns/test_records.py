@@ -34,23 +34,23 @@ def test_a_record_is_a_line_of_a_zone_file(text: str, line: str) -> None:
         ("", "it is NAME [TTL] TYPE DATA"),
         ("www", "it is NAME [TTL] TYPE DATA"),
         ("www 300", "it is NAME [TTL] TYPE DATA"),
-        ("www A", "is no data of A"),
-        ("www A 10.0.0", "'10.0.0' is no data of A"),
-        ("www 300 400 A 10.0.0.1", "'400' is no type"),
+        ("www A", "is not data of A"),
+        ("www A 10.0.0", "'10.0.0' is not data of A"),
+        ("www 300 400 A 10.0.0.1", "'400' is not a type"),
         ("www 99999999999 A 10.0.0.1", "a time to live of 99999999999 s is outside"),
-        (f"www {'9' * 5000} A 10.0.0.1", "is no record"),
-        (f"www {'1' * 100}x A 10.0.0.1", "is no type"),  # read once, not in 2**100 ways
+        (f"www {'9' * 5000} A 10.0.0.1", "is not a record"),
+        (f"www {'1' * 100}x A 10.0.0.1", "is not a type"),  # read once, not in 2**100 ways
         ("www ANY x", "ANY is for queries"),
         ("www TYPE41 x", "TYPE41 is for queries"),
-        ("a..b A 10.0.0.1", "'a..b' is no name for DNS"),
-        ("A 10.0.0.1", "'10.0.0.1' is no type"),
+        ("a..b A 10.0.0.1", "'a..b' is not a name for DNS"),
+        ("A 10.0.0.1", "'10.0.0.1' is not a type"),
     ],
 )
 def test_a_bad_record_is_told_with_how_it_should_be(text: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_record(text)
     assert words in str(caught.value)
-    assert "is no record such as 'www.example.test 300 A 10.77.0.5'" in str(caught.value)
+    assert "is not a record such as 'www.example.test 300 A 10.77.0.5'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

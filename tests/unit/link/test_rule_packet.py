@@ -16,6 +16,7 @@ def test_a_segment() -> None:
     assert (packet.src_port, packet.dst_port, packet.flags) == (40000, 80, "SYN ACK")
     assert (packet.seq, packet.ack, packet.payload) == (77, 1, b"hi")
     assert (packet.length, packet.ttl, packet.tos, packet.fragment) == (56, 64, 0, False)
+    assert packet.version == 4
 
 
 def test_a_datagram() -> None:
@@ -28,6 +29,7 @@ def test_an_arp_request() -> None:
     data = arp.pack(arp.REQUEST, b"\2\0\0\0\0\1", 0x0A000001, 0x0A000002)
     packet = Packet(Frame(ethernet.pack(b"\xff" * 6, b"\2\0\0\0\0\1", ethernet.ARP, data)))
     assert (packet.proto, packet.src, packet.dst) == ("ARP", "10.0.0.1", "10.0.0.2")
+    assert packet.version is None
 
 
 def test_a_ping_and_a_protocol_that_is_neither() -> None:

@@ -201,7 +201,7 @@ def test_the_line_of_a_wrong_version_is_told(
         ("heal = true", 'heal = true\npower_on = "sw"', 40, "both heal and power_on"),
         ("heal = true", 'heal = true\ndirection = "a_to_b"', 43, "belongs to down and up"),
         ('["server", "sw"]]', '["client"]]', 38, "client is in two groups"),
-        ('direction = "a_to_b"', 'direction = "ab"', 47, "'ab' is no direction"),
+        ('direction = "a_to_b"', 'direction = "ab"', 47, "'ab' is not a direction"),
         ('power_off = "server"', 'power_off = "serve"', 51, "did you mean 'server'?"),
         ("[hosts.client]", "[hosts.client", 4, "this is not TOML: Expected ']'"),
     ],

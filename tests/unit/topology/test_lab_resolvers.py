@@ -47,7 +47,7 @@ def test_a_host_asks_a_server_or_several_or_as_a_table_says(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('dns = "ns2"', "client cannot ask 'ns2': it is no node here; did you mean 'ns1'?"),
+        ('dns = "ns2"', "client cannot ask 'ns2': it is not a node here; did you mean 'ns1'?"),
         ('dns = "alone"', "client cannot ask 'alone': it has no link, and so no address"),
         ("dns = 7", "dns is a name server, several, or a table of words, not 7"),
         ('dns = { servers = "ns1", tmeout = 1 }', "no word 'tmeout'; did you mean 'timeout'?"),

@@ -168,7 +168,12 @@ def test_a_subnet_that_cannot_be_is_refused(subnet: dict[str, str], problem: str
         ("both", "address6", "10.0.0.9/24", "10.0.0.9/24 is an address of IPv4: say it by address"),
         ("6", "address", "10.0.0.9/24", "a cannot have 10.0.0.9/24: the network has IPv6 alone"),
         ("4", "address6", "fd00::9/64", "a cannot have fd00::9/64: the network has IPv4 alone"),
-        ("6", "address6", "fe80::9/64", "a has an address of the link fe80::/64 by itself"),
+        (
+            "6",
+            "address6",
+            "fe80::9/64",
+            "a makes its link-local addresses itself: fe80::9/64 cannot be given",
+        ),
         ("6", "address6", "ff02::9/64", "cannot be the address of a host"),
     ],
 )

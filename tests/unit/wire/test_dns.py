@@ -289,19 +289,19 @@ def test_names_have_one_spelling(text: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 64, ".".join(["x" * 60] * 5), "a\\"])
 def test_a_name_that_dns_cannot_say_is_a_value_error(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name for DNS"):
+    with pytest.raises(ValueError, match="is not a name for DNS"):
         codec.canonical(name)
 
 
 @pytest.mark.parametrize(
     ("kind", "ttl_s", "text", "words"),
     [
-        ("A", 1, "10.0.0", "'10.0.0' is no data of A"),
-        ("A", 1, "10.0.0.1 10.0.0.2", "is no data of A"),
-        ("MX", 1, "mail", "is no data of MX"),
-        ("MX", 1, "70000 mail", "is no data of MX"),
-        ("TXT", 1, '"open', "is no data of TXT"),
-        ("WHAT", 1, "", "'WHAT' is no type of DNS records"),
+        ("A", 1, "10.0.0", "'10.0.0' is not data of A"),
+        ("A", 1, "10.0.0.1 10.0.0.2", "is not data of A"),
+        ("MX", 1, "mail", "is not data of MX"),
+        ("MX", 1, "70000 mail", "is not data of MX"),
+        ("TXT", 1, '"open', "is not data of TXT"),
+        ("WHAT", 1, "", "'WHAT' is not a type of DNS records"),
         ("A", -1, "10.0.0.1", "a time to live of -1 s"),
         ("A", 2**31, "10.0.0.1", "a time to live of 2147483648 s"),
     ],
