@@ -298,7 +298,7 @@ def test_dig_says_all_that_there_is_and_keeps_nothing() -> None:
             assert (await w.client.dig(WWW, tcp=True)).over == "tcp"
             assert len(await took(w.client.look_up(WWW))) == 2
             assert w.client.counters["dns_cache_hits"] == 0
-            with pytest.raises(pystack.ConfigError, match="no type"):
+            with pytest.raises(pystack.ConfigError, match="not a type"):
                 await w.client.dig(WWW, "B")
             with pytest.raises(pystack.ConfigError, match="name one to ask"):
                 await w.net.hosts["web"].dig(WWW)

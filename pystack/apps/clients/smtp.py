@@ -26,7 +26,7 @@ async def run(job: Job) -> None:
         raise ClientError(Status.LOGIN_DENIED, "there is no logging in to SMTP here")
     for address in (options.mail_from, *options.mail_rcpt):
         if not _ADDRESS.fullmatch(address.strip("<>")):
-            raise ClientError(Status.USAGE, f"{address!r} is not an address of mail")
+            raise ClientError(Status.USAGE, f"{address!r} is not a mail address")
     control = Control(job, await connect(job, url.host, url.port))
     try:
         await _hand_in(job, control)

@@ -155,10 +155,10 @@ def _of_another(folder: Path) -> None:
         (_nothing, {"ca": Path("ca.pem")}, "ca is for a certificate that is made"),
         (_nothing, {"names": ("x.test",)}, "names is for a certificate that is made"),
         (_nothing, {"certificate": None}, "key .* is given without its certificate"),
-        (_nothing, {"certificate": None, "key": None, "names": ("a b",)}, "no host's name"),
-        (_nothing, {"certificate": None, "key": None, "names": ("",)}, "no host's name"),
-        (_nothing, {"certificate": None, "key": None, "names": ("x" * 64,)}, "no host's name"),
-        (_nothing, {"certificate": None, "key": None, "names": ("a.*.b",)}, "no host's name"),
+        (_nothing, {"certificate": None, "key": None, "names": ("a b",)}, "not a host's name"),
+        (_nothing, {"certificate": None, "key": None, "names": ("",)}, "not a host's name"),
+        (_nothing, {"certificate": None, "key": None, "names": ("x" * 64,)}, "not a host's name"),
+        (_nothing, {"certificate": None, "key": None, "names": ("a.*.b",)}, "not a host's name"),
     ],
 )
 def test_what_does_not_fit_is_said_when_it_is_built(

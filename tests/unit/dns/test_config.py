@@ -56,7 +56,7 @@ def test_a_table_says_all_of_it() -> None:
         (7, "a name server, several, or a table"),
         ([], "1 to 16 servers"),
         (["ns1", 7], "a list of texts"),
-        ("", "no name server"),
+        ("", "not a name server"),
         ("ns1:dns", "not a port"),
         ("ns1:0", "not a port"),
         ({"servers": {"servers": "ns1"}}, "names and addresses"),
@@ -71,7 +71,7 @@ def test_a_table_says_all_of_it() -> None:
         ({"servers": "ns1", "rotate": 1}, "true or false"),
         ({"servers": "ns1", "edns": 100}, "edns"),
         ({"servers": "ns1", "cache": -1}, "cache"),
-        ({"servers": "ns1", "search": ["a..b"]}, "no domain"),
+        ({"servers": "ns1", "search": ["a..b"]}, "not a domain"),
         ({"servers": "ns1", "search": ["a"] * 33}, "32"),
     ],
 )

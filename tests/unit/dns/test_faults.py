@@ -41,7 +41,7 @@ def test_a_fault_is_a_name_and_words(text: str, name: str, fault: Fault) -> None
         ("www wrong web", "'web' is not an address"),
         ("www wrong fe80::1%eth0", "a record's address has no zone"),
         ("www dead", "'dead' needs its ADDRESS"),
-        ("a..b lost", "'a..b' is no name"),
+        ("a..b lost", "'a..b' is not a name"),
     ],
 )
 def test_a_bad_fault_is_told_with_how_it_should_be(text: str, words: str) -> None:

@@ -67,8 +67,14 @@ def test_there_is_a_gateway_for_each_version() -> None:
         ({"address": "fd00::9/64", "host_address": "fd01::1/64"}, "not in the stack's network"),
         ({"address": "fd00::9/64", "host_address": "10.0.0.1/24"}, "not in the stack's network"),
         ({"host_address": ["none", "10.77.0.1/24"]}, "either 'none' or an address"),
-        ({"address": "fd00::9/64", "gateway": "fd01::1"}, "no router in the stack's network"),
-        ({"address": "fd00::9/64", "gateway": "fd00::9"}, "no router in the stack's network"),
+        (
+            {"address": "fd00::9/64", "gateway": "fd01::1"},
+            "not another station of the stack's network",
+        ),
+        (
+            {"address": "fd00::9/64", "gateway": "fd00::9"},
+            "not another station of the stack's network",
+        ),
         ({"gateway": ["10.77.0.7", "10.77.0.8"]}, "a second one of its IP version"),
         ({"mtu_bytes": 67}, "an MTU is 68"),
         ({"mtu_bytes": 1279, "address": "fd00::9/64"}, "IPv6 needs an MTU of 1280 bytes"),
