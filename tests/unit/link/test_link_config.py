@@ -123,7 +123,7 @@ def test_a_queue_is_asked_for_in_tc_s_words_or_as_a_mapping() -> None:
         ({"limit": 0}, "lets nothing wait"),
         ({"limit": "1.5"}, "limit = '1.5'"),
         ({"limit": 1.5}, "whole number"),
-        ({"mtu": 20}, "below IPv4's least"),
+        ({"mtu": 20}, "below IPv4's minimum"),
         ({"trace": [1], "rate": "1mbit"}, "leave out rate and slot"),
         ({"trace": [1], "slot": "1ms"}, "leave out rate and slot"),
         ({"cell_overhead": 5}, "give cell_size"),
