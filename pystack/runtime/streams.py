@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, SupportsIndex
 
 import trio
@@ -18,7 +19,6 @@ from pystack.core.errors import ConfigError
 from pystack.core.ranges import DURATION, TTL, Range
 from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.linkinfo import LinkInfo
 from pystack.runtime.names.zones import format_on
 from pystack.stack import tcp_socket
 from pystack.tcp import send_buffer, urgent
@@ -38,6 +38,17 @@ DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
 # Those that came together are accepted together: a round of Trio's loop for each would be a
 # twentieth of what a connection with one request costs.
 _ACCEPTED_IN_A_ROW: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
+    """The link on which a connection's frames travel."""
+
+    interface: str
+    local_mac: str
+    remote_mac: str | None  # None: not resolved, or a link without such addresses
+    mtu_bytes: int  # largest IP packet
+    via: str | None  # the gateway's address; None: the peer is on this link
 
 
 class TcpStream(trio.abc.HalfCloseableStream):
@@ -233,17 +244,17 @@ class TcpStream(trio.abc.HalfCloseableStream):
     @property
     def link(self) -> LinkInfo:
         """Return what is known about the link that the connection's frames take."""
-        route = self._socket.route
-        interface = route.interface
+        way = self._socket.way
+        interface, gateway = way.interface, way.route.gateway
         mac = None
         if interface.neighbors is not None:
-            mac = interface.neighbors.peek(route.next_hop(self._socket.remote))
+            mac = interface.neighbors.peek(way.next_hop)
         return LinkInfo(
             interface.name,
             format_mac(interface.mac),
             None if mac is None else format_mac(mac),
-            interface.mtu_bytes,
-            None if route.gateway is None else format_on(self._host.stack, route.gateway),
+            way.mtu_bytes,
+            None if gateway is None else format_on(self._host.stack, gateway),
         )
 
     def set_no_delay(self, *, no_delay: bool = True) -> None:

@@ -16,6 +16,7 @@ from pystack.core.addresses import (
     format_ip,
     format_mac,
     is_multicast,
+    is_v6,
     solicited_node,
 )
 from pystack.link.port import Port
@@ -93,6 +94,10 @@ class Interface:
         self.hop_limit6 = ipv6.DEFAULT_HOP_LIMIT  # a router may say another one
         # How often each multicast group that is heard here was joined, see `groups.py`
         self.groups = self.own_groups()
+
+    def mtu_to(self, dst: Ip) -> int:
+        """Return the largest packet that may go to an address on, or behind, its link."""
+        return self.mtu6_bytes if is_v6(dst) else self.mtu_bytes
 
     @property
     def carries_ip6(self) -> bool:

@@ -27,7 +27,6 @@ from pystack.wire.train import Train
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
-    from pystack.stack.routes import Route
     from pystack.wire.packet import Packet
 
 # at, sent, flags, seq, ack, wnd; then the options. Every connection has three of them, few are
@@ -85,11 +84,6 @@ class TcpSocket:
     def handshake(self) -> tuple[HandshakeSegment, ...]:
         """Return the segments of the three-way handshake as they were seen here."""
         return tuple(_unpacked(note) for note in self.notes)
-
-    @property
-    def route(self) -> Route:
-        """Return the route of its segments."""
-        return self.way.route
 
     @property
     def local_address(self) -> tuple[str, int]:

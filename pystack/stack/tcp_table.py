@@ -405,7 +405,7 @@ class TcpTable:
     def _soft_error(self, socket: TcpSocket, event: TcpSoftError, now: float) -> None:
         if event.reason == "retransmitting":
             self._host.counters.add("tcp_retransmits_advised")
-            neighbors = socket.route.interface.neighbors
+            neighbors = socket.way.interface.neighbors
             if neighbors is not None:
                 neighbors.doubt(socket.way.next_hop, now)
         if socket.on_error is not None:

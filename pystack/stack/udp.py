@@ -275,7 +275,7 @@ class UdpTable:
 
     def mtu_of(self, route: Route, dst: Ip, fields: DatagramFields, now: float) -> int:
         """Return the MTU that datagrams to there have to keep, as far as is known."""
-        mtu_bytes = route.interface.mtu_bytes
+        mtu_bytes = route.interface.mtu_to(dst)
         # No router cuts what is of IPv6: its sender has to know.
         heeded = is_v6(dst) and fields.mtu_discover not in (PMTU_PROBE, PMTU_INTERFACE)
         if heeded or fields.mtu_discover in (PMTU_WANT, PMTU_DO):

@@ -56,7 +56,7 @@ class Way:
         self.src = src
         self.dst = dst
         self.is_v6 = is_v6(dst)
-        self.mtu_bytes = interface.mtu6_bytes if self.is_v6 else interface.mtu_bytes
+        self.mtu_bytes = interface.mtu_to(dst)
         self.next_hop = dst
         # Gets the frames, as long as it is reachable; then `station` has to be asked.
         self.neighbor: Neighbor
@@ -70,8 +70,7 @@ class Way:
         else:
             self.to_neighbor = True
             self.neighbor = _NOT_ASKED_YET
-            if route.gateway is not None:
-                self.next_hop = route.gateway
+            self.next_hop = route.next_hop(dst)
         self.idents: IdentCounter | None = None  # of UDP over IPv4; None: not needed yet
         self.flow_label = flow_label
         # IP's and UDP's

@@ -11,7 +11,7 @@ import trio
 
 from pystack.apps.http.messages import Request
 from pystack.apps.tls_stream import TlsInfo, TlsStream
-from pystack.runtime.linkinfo import LinkInfo
+from pystack.runtime.streams import LinkInfo
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 
 

@@ -58,7 +58,7 @@ def known_option(end: StreamEnd, row: Option) -> int | str | bytes | None:
             raise error_of(errno.ENOTCONN)
         tcb = connected.connection.tcb
         path_mss = tcb.path_mss
-        mtu_bytes = connected.route.interface.mtu_bytes
+        mtu_bytes = connected.way.mtu_bytes
         return mtu_bytes if path_mss is None else min(mtu_bytes, path_mss + tcb.sizes.headers_bytes)
     if connected is not None and row.key == ttl_key(end):
         return connected.ip.ttl

@@ -2,7 +2,7 @@
 
 import trio
 
-from pystack.runtime.linkinfo import LinkInfo
+from pystack.runtime.streams import LinkInfo
 from pystack.tcp.info import HandshakeSegment, TcpInfo
 from pystack.tcp.states import TcpState
 

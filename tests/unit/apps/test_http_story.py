@@ -18,7 +18,7 @@ from pystack.apps.http.site import Site
 from pystack.apps.http.story import Story, story_of
 from pystack.apps.http.wording import count, counted, duration, host_port, safe
 from pystack.apps.tls_stream import TlsInfo
-from pystack.runtime.linkinfo import LinkInfo
+from pystack.runtime.streams import LinkInfo
 
 VOID = {"meta", "link", "br", "line", "path"}
 
