@@ -16,6 +16,7 @@ from pystack.core.addresses import (
     Mac,
     Prefix,
     format_ip,
+    is_link_local,
     is_v6,
     parse_host_address,
     parse_ip,
@@ -244,7 +245,10 @@ def _gateways(said: Sequence[str], own: Sequence[HostAddress]) -> tuple[Ip, ...]
     for text in said:
         gateway = parse_ip(text)
         blocks = [prefix for prefix in _blocks(own) if prefix.is_v6 == is_v6(gateway)]
-        if not any(gateway in block for block in blocks) or any(gateway == it for it, _ in own):
+        # Routers of IPv6 mostly tell no other address; there is but one link.
+        near = is_v6(gateway) and is_link_local(gateway) and bool(blocks)
+        known = near or any(gateway in block for block in blocks)
+        if not known or any(gateway == it for it, _ in own):
             networks = " or ".join(map(str, blocks or _blocks(own)))
             raise ConfigError(
                 f"the gateway {text} is not another station of the stack's network {networks}"

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.core.addresses import LINK_LOCAL6, eui64, format_ip, link_local
+from pystack.core.addresses import (
+    LINK_LOCAL6,
+    eui64,
+    format_ip,
+    is_link_local,
+    is_v6,
+    link_local,
+    with_zone,
+)
 from pystack.core.errors import DeviceError
 from pystack.link.port import Port
 from pystack.observe.json_log import JsonObserver
@@ -105,7 +113,8 @@ def _plug(stack: StackHost, port: Port, config: TapHostConfig) -> None:
     for address in others:
         stack.add_address(interface, *address)
     for gateway in config.gateways:
-        stack.set_gateway(gateway)
+        near = is_v6(gateway) and is_link_local(gateway)
+        stack.set_gateway(with_zone(gateway, interface.index) if near else gateway)
 
 
 def _open(config: TapHostConfig, driver: RealtimeDriver) -> Port:

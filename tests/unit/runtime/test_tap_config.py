@@ -7,8 +7,12 @@ import pytest
 from pystack.cli.words import NETEM, TAP
 from pystack.core.addresses import format_ip
 from pystack.core.errors import ConfigError
+from pystack.core.scheduler import Scheduler
+from pystack.link.port import LoopbackPort
 from pystack.link.words import WORDS
 from pystack.runtime.device.tap_config import TapHostConfig
+from pystack.runtime.device.tap_host import _plug
+from pystack.stack.host import Host as StackHost
 
 
 def texts(config: TapHostConfig) -> tuple[list[str], list[str]]:
@@ -45,6 +49,16 @@ def test_the_kernels_end_has_the_first_free_address_of_each_network(
     said: dict[str, Any], own: list[str], kernels: list[str]
 ) -> None:
     assert texts(TapHostConfig("tap0", **said)) == (own, kernels)
+
+
+def test_a_gateway_of_ipv6_may_be_a_link_local_address() -> None:
+    config = TapHostConfig("tap0", address="fd00::9/64", gateway="fe80::1")
+    stack = StackHost("host", Scheduler(), 1)
+    _plug(stack, LoopbackPort(stack.scheduler), config)
+    routes = list(map(str, stack.routes))
+    assert any(route.startswith("default via fe80::1%1 dev tap0") for route in routes), routes
+    with pytest.raises(ConfigError, match="no router"):
+        TapHostConfig("tap0", address="10.0.0.9/24", gateway="fe80::1")
 
 
 def test_there_is_a_gateway_for_each_version() -> None:
