@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast
+from pystack.core.addresses import UNSPECIFIED, Ip, is_multicast, is_v6
 from pystack.stack.egress import send_datagram
 from pystack.stack.ports import locals_of, names_one
 from pystack.wire import ipv4, ipv6
@@ -231,7 +231,8 @@ class UdpSocket:
     def connect(self, remote: Ip, port: int, source: Ip) -> None:
         """Take one partner. `source`: the address to send from, unless it was bound to one."""
         self.remote = remote, port
-        if not names_one(self.local):
+        named = self.local_was_given or is_v6(self.local) is is_v6(remote)
+        if not (names_one(self.local) and named):
             # udp(7): the source address is chosen now; programs ask getsockname for it.
             self.local = source
             self.ways.clear()

@@ -83,6 +83,34 @@ async def who_is_heard_by_whom(ask: Ask) -> None:
 
 
 @program
+async def partners_of_one_version_after_the_other(ask: Ask) -> None:
+    places = ("::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0")
+    for kind, only, bound in itertools.product(
+        (socket.SOCK_STREAM, UDP), (False, True), (False, True)
+    ):
+        for first, second in itertools.product(places, places):
+            one = made(V6, kind, v6_only=only)
+            call = one.bind if bound else one.connect
+            await ask(lambda: call((first, 0 if bound else 9)))  # noqa: B023
+            await ask(lambda: one.getsockname()[1] != 0)  # noqa: B023
+            await ask(lambda: one.connect((second, 9)))  # noqa: B023
+            await ask(lambda: one.getsockname()[1] != 0)  # noqa: B023
+            await ask(one.getpeername)
+            if kind == UDP and bound:
+                await ask(lambda: one.getsockname()[0])  # noqa: B023
+                await ask(lambda: one.sendto(b"x", (first, 9)))  # noqa: B023
+            one.close()
+        heard = made(V6, kind, v6_only=only)
+        if kind != UDP:
+            await heard.bind(("::1", 0))
+            heard.listen(1)
+            await ask(lambda: heard.connect(("::ffff:127.0.0.1", 9)))  # noqa: B023
+        else:
+            await ask(lambda: heard.sendto(b"x", ("::ffff:127.0.0.1", 9)))  # noqa: B023
+            await ask(lambda: heard.getsockname()[1] != 0)  # noqa: B023
+
+
+@program
 async def what_is_no_address(ask: Ask) -> None:
     for kind in (socket.SOCK_STREAM, UDP):
         for address in (

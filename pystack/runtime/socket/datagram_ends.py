@@ -109,7 +109,9 @@ class DatagramEnd(SocketEnd):
         remote = destination(remote, udp.local)
         if self.groups.device is None or not is_multicast(remote):
             check_zone(remote, self.device)
-        self._check_version(udp, remote)
+        if udp.local_was_given or not is_v6(udp.local):
+            self._check_version(udp, remote)
+        self.check_family(remote)
         route = stack.udp.find_route(udp.local, remote, udp.fields)
         if route.interface.is_broadcast(remote) and not udp.allow_broadcast:
             raise error_of(errno.EACCES)
@@ -244,8 +246,11 @@ class DatagramEnd(SocketEnd):
         return fields, None if is_multicast(remote) else ttl
 
     def _check_version(self, udp: UdpSocket, remote: Ip) -> None:
-        """Raise OSError (ENETUNREACH) where what it is bound to is no source for IPv6's sockets."""
+        """Raise OSError where what it is bound to is no source: ENETUNREACH, EAFNOSUPPORT."""
+        self.check_family(remote)
         local = udp.local
+        if self.is_v6 and is_v6(remote) and not is_v6(local):
+            raise error_of(errno.EAFNOSUPPORT)
         if not is_wild(local) and (
             is_v6(local) is not is_v6(remote) or (self.is_v6 and self.host.stack.is_many(local))
         ):

@@ -95,13 +95,9 @@ def local_place(address: Ip, *, v6_only: bool) -> Ip:
     return address
 
 
-def remote_place(address: Ip, *, v6_only: bool) -> Ip:
-    """Return whom a socket of AF_INET6 means. OSError (ENETUNREACH)."""
-    if is_mapped(address):
-        if v6_only:
-            raise error_of(errno.ENETUNREACH)
-        return unmapped(address)
-    return address
+def remote_place(address: Ip) -> Ip:
+    """Return whom a socket of AF_INET6 means."""
+    return unmapped(address) if is_mapped(address) else address
 
 
 def destination(address: Ip, local: Ip) -> Ip:

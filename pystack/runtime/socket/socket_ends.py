@@ -125,6 +125,11 @@ class SocketEnd:
         """Tell whether it may be bound to an address that is not here."""
         return self.flag(IP, numbers.IP_FREEBIND) or self.flag(IPV6, numbers.IPV6_FREEBIND)
 
+    def check_family(self, remote: Ip) -> None:
+        """Raise OSError (ENETUNREACH) for IPv4 with IPV6_V6ONLY."""
+        if self.is_v6 and self.v6_only and not is_v6(remote):
+            raise error_of(errno.ENETUNREACH)
+
     def route_to(self, remote: Ip) -> Route | None:
         """Return a route of the socket's own, by its options; None: the host's. OSError."""
         routes = self.host.stack.routes

@@ -419,9 +419,9 @@ class HostSocket(trio.socket.SocketType):
         device = self._end.device
         if device is not None and has_zone(found) and not zone_of(found):
             found = with_zone(found, device.index)
-        v6_only = self._end.v6_only
-        found = (local_place if local else remote_place)(found, v6_only=v6_only)
-        return found, port
+        if local:
+            return local_place(found, v6_only=self._end.v6_only), port
+        return remote_place(found), port
 
     def _as_number(self, name: object) -> Ip | None:
         if name is None or name == "":

@@ -174,10 +174,13 @@ class StreamEnd(SocketEnd):
             raise error_of(errno.EINVAL)
         if self.socket is not None:
             return self._connect_again(self.socket)
+        self.check_family(remote)
         if not is_multicast(remote):
             check_zone(remote, self.device)
         table, now = self.host.tcp, self.host.now()
-        local, local_port = self.bound or (UNSPECIFIED, 0)
+        local, local_port = self.bound or (self.everywhere, 0)
+        if is_v6(remote) and not is_v6(local):
+            raise error_of(errno.EAFNOSUPPORT)
         if is_wild(local):
             local = UNSPECIFIED
         elif is_v6(local) is not is_v6(remote):
