@@ -57,7 +57,7 @@ def test_a_gateway_of_ipv6_may_be_a_link_local_address() -> None:
     _plug(stack, LoopbackPort(stack.scheduler), config)
     routes = list(map(str, stack.routes))
     assert any(route.startswith("default via fe80::1%1 dev tap0") for route in routes), routes
-    with pytest.raises(ConfigError, match="no router"):
+    with pytest.raises(ConfigError, match="fe80::1 is not another station"):
         TapHostConfig("tap0", address="10.0.0.9/24", gateway="fe80::1")
 
 
