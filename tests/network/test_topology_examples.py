@@ -16,14 +16,14 @@ def run(name: str) -> list[str]:
 
 def test_traceroute_shows_four_routers_and_then_the_cut() -> None:
     assert run("traceroute.py") == [
-        " 1  10.0.0.2      4.0 ms",
-        " 2  10.0.1.2     14.0 ms",
-        " 3  10.0.2.2     54.0 ms",
-        " 4  10.0.3.2     64.0 ms",
-        " 5  10.0.4.1     66.0 ms",
+        " 1  10.0.0.2          4.0 ms",
+        " 2  10.0.1.2         14.0 ms",
+        " 3  10.0.2.2         54.0 ms",
+        " 4  10.0.3.2         64.0 ms",
+        " 5  10.0.4.1         66.0 ms",
         "The link between r2 and r3 is cut:",
-        " 1  10.0.0.2      4.0 ms",
-        " 2  10.0.1.2     14.0 ms",
+        " 1  10.0.0.2          4.0 ms",
+        " 2  10.0.1.2         14.0 ms",
         " 3  *",
         " 4  *",
         " 5  *",
