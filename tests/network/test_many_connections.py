@@ -59,7 +59,7 @@ class Crowd:
 
 def in_network(program: object) -> None:
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip="4") as net:
             await program(net)  # type: ignore[operator]
 
     pystack.run(main)

@@ -149,15 +149,20 @@ def test_what_is_printed_can_be_read() -> None:
         net.link(r, b)
         await a.ping("b")
         assert str(a.routes).splitlines() == [
+            "::1/128 dev lo src ::1",
+            "fd00::1/128 dev lo src fd00::1",
+            "fd00::/64 dev eth0 src fd00::1",
+            "fe80::/64 dev eth0 src fe80::87:8fff:fe1f:70a0%2",
             "10.0.0.1/32 dev lo src 10.0.0.1",
             "10.0.0.0/24 dev eth0 src 10.0.0.1",
             "127.0.0.0/8 dev lo src 127.0.0.1",
             "default via 10.0.0.2 dev eth0 src 10.0.0.1",
+            "default via fd00::2 dev eth0 src fd00::1",
         ]
-        assert repr(a.routes) == f"<RouteTable of 4 routes>\n{a.routes}"
-        assert [repr(interface)[:34] for interface in a.interfaces] == [
-            "<lo 127.0.0.1/8 mtu 65535>",
-            "<eth0 10.0.0.1/24 mtu 1500 ether 0",
+        assert repr(a.routes) == f"<RouteTable of 9 routes>\n{a.routes}"
+        assert [repr(interface)[:74] for interface in a.interfaces] == [
+            "<lo 127.0.0.1/8 ::1/128 mtu 65535>",
+            "<eth0 10.0.0.1/24 fd00::1/64 fe80::87:8fff:fe1f:70a0%2/64 mtu 1500 ether 0",
         ]
         (neighbor,) = a.neighbors
         assert repr(neighbor).startswith("<10.0.0.2 lladdr 02:")
