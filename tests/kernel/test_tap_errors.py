@@ -90,7 +90,7 @@ def add_tap_of(netns: NetworkNamespace, user: int) -> None:
         ("a/b", "has a character that the kernel does not take"),
         ("a b", "has a character that the kernel does not take"),
         (".", "has a character that the kernel does not take"),
-        ("a\0b", "has a character that the kernel does not take"),
+        ("a\0b", "has a character that cannot be printed"),
         ("x%s", "has a % that is not %d"),
         ("lo", "is the loopback's"),
     ],
