@@ -75,7 +75,7 @@ class Host:
         # What becomes of packets by source and destination, and by which ways they go: found by the
         # routes (`pairs.learn`, `way.find_way`)
         self.pairs: OrderedDict[bytes, Pair] = OrderedDict()
-        self.ways: dict[tuple[Ip, Ip], Way] = {}
+        self.ways: OrderedDict[tuple[Ip, Ip], Way] = OrderedDict()
         self.routes = RouteTable(self.pairs, self.ways)
         self.forwarding = False  # True: a router, which passes on what is for others
         self.accepts_source_routes = False  # True: whoever comes by one is answered by the same way

@@ -14,7 +14,7 @@ from pystack.stack import ip_fields, tcp_socket
 from pystack.stack.path_mtus import sizes_to
 from pystack.stack.ports import EphemeralPorts, names_one
 from pystack.stack.tcp_socket import TcpSocket
-from pystack.stack.way import Way
+from pystack.stack.way import Way, find_way
 from pystack.tcp.connection import Connection
 from pystack.tcp.isn import Offsets, offsets
 from pystack.tcp.seq import MASK
@@ -192,11 +192,11 @@ class Opener:
         return TcpSocket(connection, way, fields_of(connection.config))
 
     def way(self, route: Route, local: Ip, local_port: int, remote: Ip, remote_port: int) -> Way:
-        """Return the way of all segments of a connection."""
-        label = 0
-        if remote >> 32:
-            ends = local, local_port, remote, remote_port
-            label = self._host.idents.flow_label(ipv4.TCP, ends)
+        """Return the way of a connection; those of IPv4 between one pair of addresses share it."""
+        if not remote >> 32:
+            return find_way(self._host, route, local, remote)
+        ends = local, local_port, remote, remote_port
+        label = self._host.idents.flow_label(ipv4.TCP, ends)
         return Way(self._host, route, local, remote, label)
 
 

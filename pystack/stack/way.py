@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pystack.stack.idents import IdentCounter
     from pystack.stack.routes import Route
 
-_LIMIT: Final = 4096  # remembered for each host; when that many are, all are forgotten
+_LIMIT: Final = 4096  # remembered for each host; then the oldest goes for a new one
 
 
 class Way:
@@ -106,11 +106,11 @@ def _always(mac: Mac) -> Neighbor:
 
 
 def find_way(host: Host, route: Route, src: Ip, dst: Ip) -> Way:
-    """Return the way of what is of no connection: the one that was found before, if it is known."""
+    """Return the way of what has no flow label of its own: found before, if it is known."""
     ways = host.ways
     way = ways.get((src, dst))
     if way is None or way.route is not route:
         if len(ways) >= _LIMIT:
-            ways.clear()
+            ways.popitem(last=False)
         way = ways[src, dst] = Way(host, route, src, dst)
     return way
