@@ -45,7 +45,7 @@ class UdpSocket:
         self._places: dict[tuple[Ip, int], DatagramFields] = {}
         # Whether the host has several addresses on links: of IPv4, of IPv6, with these routes.
         # Those with one, nearly all of IPv4, are spared what places cost.
-        self._several = [False, False]
+        self._several4 = self._several6 = False
         self._several_at = -1
         self._routes = host.stack.routes
         # The IP version that it can send by, as it is bound; None: both
@@ -137,14 +137,18 @@ class UdpSocket:
         payload, src, port = datagram
         if self._several_at != self._routes.changes:
             self._count_addresses()
-        if self._several[src >> 32 != 0] and not names_one(socket.local):
+        if src >> 32:
+            several, text = self._several6, self._text(src)
+        else:
+            several, text = self._several4, format_ip4(src)
+        if several and not names_one(socket.local):
             self._note_place((src, port), socket.arrived_at)
-        return payload, (self._text(src) if src >> 32 else format_ip4(src), port)
+        return payload, (text, port)
 
     def _count_addresses(self) -> None:
         own = [address for address in self._host.stack.addresses if not is_loopback(address)]
         sixes = sum(map(is_v6, own))
-        self._several = [len(own) - sixes > 1, sixes > 1]
+        self._several4, self._several6 = len(own) - sixes > 1, sixes > 1
         self._several_at = self._routes.changes
 
     def _note_place(self, peer: tuple[Ip, int], dst: Ip) -> None:
