@@ -112,15 +112,16 @@ async def partners_of_one_version_after_the_other(ask: Ask) -> None:
 
 @program
 async def what_is_no_address(ask: Ask) -> None:
+    # Ports that a plain user may bind
     for kind in (socket.SOCK_STREAM, UDP):
         for address in (
-            ("fe80::1", 9),
-            ("fe80::1", 9, 0, 77),
-            ("ff02::1", 9),
-            ("::ffff:127.0.0.1", 9),
-            ("::1", 9, 1 << 20, 0),
-            ("::1", 9, 0, 0, 0),
-            ("127.0.0.1", 9),
+            ("fe80::1", 9009),
+            ("fe80::1", 9009, 0, 77),
+            ("ff02::1", 9009),
+            ("::ffff:127.0.0.1", 9009),
+            ("::1", 9009, 1 << 20, 0),
+            ("::1", 9009, 0, 0, 0),
+            ("127.0.0.1", 9009),
             ("2001:db8::1", 0),
         ):
             for only in (False, True):
@@ -132,7 +133,7 @@ async def what_is_no_address(ask: Ask) -> None:
         late = made(V6, kind)
         await late.bind(("::1", 0))
         await ask(lambda: late.setsockopt(IPV6, socket.IPV6_V6ONLY, 1))  # noqa: B023
-        await ask(lambda: late.connect(("::ffff:127.0.0.1", 9)))  # noqa: B023
+        await ask(lambda: late.connect(("::ffff:127.0.0.1", 9009)))  # noqa: B023
         mapped = made(V6, kind)
         await mapped.bind(("::ffff:127.0.0.1", 0))
         await ask(lambda: mapped.getsockname()[0])  # noqa: B023
