@@ -193,11 +193,11 @@ class Opener:
 
     def way(self, route: Route, local: Ip, local_port: int, remote: Ip, remote_port: int) -> Way:
         """Return the way of a connection; those of IPv4 between one pair of addresses share it."""
-        if not remote >> 32:
-            return find_way(self._host, route, local, remote)
-        ends = local, local_port, remote, remote_port
-        label = self._host.idents.flow_label(ipv4.TCP, ends)
-        return Way(self._host, route, local, remote, label)
+        label = 0
+        if remote >> 32:
+            ends = local, local_port, remote, remote_port
+            label = self._host.idents.flow_label(ipv4.TCP, ends)
+        return find_way(self._host, route, local, remote, label)
 
 
 def fields_of(config: TcpConfig) -> ip_fields.IpFields:

@@ -54,6 +54,7 @@ class TcpSocket:
         "remote",
         "reuse_address",
         "reuse_port",
+        "routes_seen",
         "timer",
         "train",
         "way",
@@ -67,6 +68,7 @@ class TcpSocket:
         self.local = way.src
         self.remote = way.dst
         self.way = way
+        self.routes_seen = way.changes  # `RouteTable.changes`, when the way was last looked at
         self.ip = ip
         self.reuse_address = self.reuse_port = False  # who else may have its port, `tcp_ports.py`
         self.listener: Listener[TcpSocket] | None = None  # until it is established, or gone

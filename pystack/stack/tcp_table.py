@@ -23,7 +23,7 @@ from pystack.stack.tcp_open import Opener
 from pystack.stack.tcp_ports import Binding, TcpPorts
 from pystack.stack.tcp_socket import TcpSocket, note_handshake
 from pystack.stack.time_wait import TimeWaits
-from pystack.stack.way import Way
+from pystack.stack.way import find_way
 from pystack.tcp import icmp_errors, path_mtu
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.events import Signal
@@ -291,7 +291,7 @@ class TcpTable:
         connection = socket.connection
         if socket.train is not None:
             self._take_train(socket, socket.train, now)
-        if socket.way.changes != self._host.routes.changes:
+        if socket.routes_seen != self._host.routes.changes:
             self._find_way(socket, now)
         left = self.burst_segments
         while (segment := connection.poll_transmit(now)) is not None:
@@ -345,10 +345,10 @@ class TcpTable:
         route = routes.lookup(to)
         if route is None or route.interface is not way.interface:
             route = routes.lookup_by(way.interface, to)
-        way.changes = routes.changes
+        socket.routes_seen = routes.changes
         if route is None or (route is way.route and not way.is_v6):
             return
-        socket.way = Way(self._host, route, way.src, way.dst, way.flow_label)
+        socket.way = find_way(self._host, route, way.src, way.dst, way.flow_label)
         tcb = socket.connection.tcb
         path_mtu.link_changed(
             socket.connection, socket.way.mtu_bytes - tcb.sizes.headers_bytes, now

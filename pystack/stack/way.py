@@ -105,8 +105,10 @@ def _always(mac: Mac) -> Neighbor:
     return found
 
 
-def find_way(host: Host, route: Route, src: Ip, dst: Ip) -> Way:
-    """Return the way of what has no flow label of its own: found before, if it is known."""
+def find_way(host: Host, route: Route, src: Ip, dst: Ip, flow_label: int = 0) -> Way:
+    """Return the way; without a flow label of its own, the one that was found before, if known."""
+    if flow_label:
+        return Way(host, route, src, dst, flow_label)
     ways = host.ways
     way = ways.get((src, dst))
     if way is None or way.route is not route:

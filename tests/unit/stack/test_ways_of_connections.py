@@ -14,10 +14,10 @@ from discovery_bench import (
     frame6,
     prefix_said,
 )
-from stack_bench import PEER_MAC
+from stack_bench import FAR, GATEWAY, PEER, PEER_MAC, Bench
 from tcp_frames import segment_in
 
-from pystack.core.addresses import Ip
+from pystack.core.addresses import Ip, Prefix
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.states import TcpState
 from pystack.wire import ethernet, ipv6, tcp, tcp_options
@@ -150,3 +150,17 @@ def test_routers_that_outdo_each_other_move_a_connection_with_each_word(
         ack = Segment(80, socket.connection.local_port, ISS + 1, 0, ACK, 65535, b"", b"")
         ack.ack = socket.connection.tcb.snd_nxt & 0xFFFFFFFF
         arrive(bench, FAR6, ack, mac, 2.0)
+
+
+def test_all_connections_between_two_addresses_follow_the_routes() -> None:
+    bench = Bench()
+    bench.host.set_gateway(GATEWAY)
+    tcp_layer = bench.host.tcp
+    sockets = [tcp_layer.connect(FAR, port, 0.0) for port in (80, 81)]
+    assert sockets[0].way is sockets[1].way  # of IPv4 they have all in common
+    assert sockets[0].way.next_hop == GATEWAY
+    bench.host.routes.remove(Prefix.of(0, 0))
+    bench.host.set_gateway(PEER)
+    for socket in sockets:
+        tcp_layer.pump(socket, 0.0)
+        assert socket.way.next_hop == PEER
