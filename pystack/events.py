@@ -18,20 +18,30 @@ from pystack.observe.observer import (
     Event,
     FellBehind,
     FrameSeen,
+    LookUp,
+    Milestone,
     NeighborChanged,
     Observer,
+    RouteChosen,
 )
+from pystack.observe.passage import Change, Passage, PassageWatcher
 from pystack.wire.frame import Frame
 
 __all__ = [
     "AddressChanged",
+    "Change",
     "Dropped",
     "Event",
     "FellBehind",
     "Frame",
     "FrameSeen",
+    "LookUp",
+    "Milestone",
     "NeighborChanged",
     "Observer",
+    "Passage",
+    "PassageWatcher",
+    "RouteChosen",
     "TcpMeasured",
     "TcpRepair",
     "TcpRetransmitted",

@@ -28,8 +28,13 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.wire": ("pystack.core",),
     "pystack.dns": ("pystack.core", "pystack.wire"),
     "pystack.tcp": ("pystack.core", "pystack.wire"),
-    "pystack.observe": ("pystack.core", "pystack.wire"),
-    "pystack.link": ("pystack.core", "pystack.wire", "pystack.observe.observer"),
+    "pystack.observe": ("pystack.core", "pystack.wire", "pystack.dns.records"),
+    "pystack.link": (
+        "pystack.core",
+        "pystack.wire",
+        "pystack.observe.observer",
+        "pystack.observe.passage",
+    ),
     "pystack.stack": (
         "pystack.core",
         "pystack.wire",
@@ -53,6 +58,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.dns",
         "pystack.tcp.info",
         "pystack.stack.host",
+        "pystack.observe",
         "pystack.runtime",
         "pystack.__init__",
     ),
@@ -73,7 +79,12 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.apps.base",
         "pystack.apps.words",
     ),
-    "pystack.events": ("pystack.core.tcp_events", "pystack.observe.observer", "pystack.wire.frame"),
+    "pystack.events": (
+        "pystack.core.tcp_events",
+        "pystack.observe.observer",
+        "pystack.observe.passage",
+        "pystack.wire.frame",
+    ),
     "pystack.plugins": (
         *_BELOW_RUNTIME,
         "pystack.runtime",
@@ -100,6 +111,8 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "httpx": ("pystack.apps.",),
     "hypercorn": ("pystack.apps.asgi",),
     "anyio": ("pystack.runtime.socket.anyio_listener",),
+    "rich": ("pystack.cli.",),
+    "jinja2": ("pystack.apps.", "pystack.observe.explain."),
     "typer": ("pystack.cli.",),
     "pytest": ("pystack.testing.",),
 }

@@ -27,6 +27,7 @@ LONG_FILES: Final = {
 LONG_FUNCTIONS: Final[Mapping[str, str]] = {
     "pystack/tcp/tcb.py:__init__": "all variables of a connection, a line each",
     "pystack/tcp/info.py:snapshot": "all fields of `TcpInfo`, a line each",
+    "pystack/observe/log.py:describe": "a line for each kind of event",
 }
 # Put together, so that this file does not find itself.
 UNFINISHED: Final = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")

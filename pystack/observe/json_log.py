@@ -31,7 +31,7 @@ class JsonObserver:
             return
         line: dict[str, object] = {"time": self._time(event.at), "event": type(event).__name__}
         for each in fields(event):
-            if each.name != "at":
+            if each.name not in ("at", "frame"):
                 line[each.name] = _value(getattr(event, each.name))
         if isinstance(event, FrameSeen):
             line["frame"] = bytes(event.frame.data).hex()

@@ -22,7 +22,10 @@ from pystack.observe.observer import (
     Event,
     FellBehind,
     FrameSeen,
+    LookUp,
+    Milestone,
     NeighborChanged,
+    RouteChosen,
 )
 from pystack.observe.summary import summarize
 
@@ -73,6 +76,9 @@ def describe(
     event: Dropped
     | NeighborChanged
     | AddressChanged
+    | LookUp
+    | RouteChosen
+    | Milestone
     | TcpStateChanged
     | TcpRetransmitted
     | TcpSoftError
@@ -90,6 +96,21 @@ def describe(
         case AddressChanged():
             change = f"{event.old or 'new'} -> {event.new or 'gone'}"
             return f"{event.interface} address {event.address} {change}"
+        case LookUp():
+            server = f" by {event.server}" if event.server else ""
+            found = f": {', '.join(event.addresses)}" if event.addresses else ""
+            kind = f" {event.kind}" if event.kind else ""
+            detail = f" ({event.detail})" if event.detail else ""
+            return f"{event.host} name {event.name}{kind} {event.what}{server}{found}{detail}"
+        case RouteChosen():
+            if not event.prefix:
+                return f"{event.host} no route to {event.destination}"
+            return (
+                f"{event.interface} route to {event.destination} by {event.prefix} via "
+                f"{event.next_hop} from {event.source}"
+            )
+        case Milestone():
+            return f"{event.host} {event.what}{f' {event.detail}' if event.detail else ''}"
         case TcpStateChanged():
             return f"{event.host} tcp {_ends(event)} {event.old} -> {event.new}"
         case TcpRetransmitted():

@@ -37,6 +37,7 @@ class Dropped:
     interface: str | None  # None: not bound to one
     reason: str
     data: bytes  # what was dropped, as far as it is at hand; empty if it is not
+    frame: Frame | None = None  # the frame itself, where it was one (on a link); None: not at hand
 
 
 @dataclass(slots=True)
@@ -65,6 +66,48 @@ class AddressChanged:
 
 
 @dataclass(slots=True)
+class LookUp:
+    """A host looks a name up: in its own tables, or by asking a server."""
+
+    at: float
+    host: str
+    name: str
+    what: str  # "asked", "answered", "cached", "known" (a table, no packet), "failed"
+    kind: str = ""  # the type of record: "A", "AAAA"; "": any
+    server: str = ""  # who was asked; "": nobody
+    addresses: tuple[str, ...] = ()  # what came of it
+    detail: str = ""  # why it failed; for how long an answer holds
+
+
+@dataclass(slots=True)
+class RouteChosen:
+    """A host found out how to reach an address it sends to for the first time (or again)."""
+
+    at: float
+    host: str
+    destination: str
+    source: str  # the address of ours that was chosen for it
+    interface: str
+    prefix: str  # the route's, "0.0.0.0/0"; "": there is no route
+    next_hop: str  # the gateway, or the destination itself where it is on the link
+    detail: str = ""  # why this source (RFC 6724's rule), where there was a choice
+
+
+@dataclass(slots=True)
+class Milestone:
+    """A program got somewhere: what only it can know, such as that a response has begun."""
+
+    at: float
+    host: str
+    what: (
+        str  # "connect", "connected", "tls_begin", "tls_done", "request", "first_byte", "done" ...
+    )
+    detail: str = ""
+    local: tuple[str, int] | None = None  # the connection that it is about; None: of none
+    remote: tuple[str, int] | None = None
+
+
+@dataclass(slots=True)
 class FellBehind:
     """In real time: the machine runs later than a link's delay can hide. Once a second at most."""
 
@@ -80,6 +123,9 @@ Event = (
     | Dropped
     | NeighborChanged
     | AddressChanged
+    | LookUp
+    | RouteChosen
+    | Milestone
     | TcpStateChanged
     | TcpRetransmitted
     | TcpSoftError

@@ -1,0 +1,83 @@
+"""Recording: what was seen of a network, in order: what explanations and ladders are made of.
+
+It may come from a world of ours, with all that happened inside of the hosts, or from a capture of
+somebody else's, which knows frames at one or a few places and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pystack.observe.observer import Event, FrameSeen
+from pystack.observe.passage import SEEN, Passage
+
+# What a recording consists of, in the order in which it began
+Item = Passage | Event
+
+MOST_ITEMS: Final = 100_000
+
+
+@dataclass(slots=True)
+class Recording:
+    """Items in order, and who is who."""
+
+    items: Sequence[Item] = ()
+    names: Mapping[str, str] = field(default_factory=dict)  # of nodes, by their addresses
+    order: Sequence[str] = ()  # nodes from left to right
+    began_at: float = 0.0  # the instant that is shown as 0
+    wall_clock_offset_s: float = 0.0  # what to add to instants for seconds since 1970; 0: made up
+    knows_inside: bool = True  # events of the hosts are here too; False: frames alone
+    vantage: str = ""  # where frames were seen, if at one place alone: "the client's side" ...; ""
+    secrets: str = ""  # TLS secrets in NSS' key log format; "": none
+    left_out: int = 0  # items that found no room
+
+    def passages(self) -> Iterator[Passage]:
+        """Yield the frames alone."""
+        return (item for item in self.items if isinstance(item, Passage))
+
+
+class Recorder:
+    """An observer that keeps the last of what happens: `net.observe(Recorder())`."""
+
+    def __init__(self, items: int = MOST_ITEMS) -> None:
+        """`items`: how many are kept; the oldest go first, and are counted in `left_out`."""
+        self.left_out = 0
+        self._items: deque[Item] = deque(maxlen=items)
+        self._number = 0
+        self._linked: set[str] = set()  # links that tell of passages
+
+    def on_event(self, event: Event) -> None:
+        """Keep it, but for frames that a link tells of as well."""
+        if isinstance(event, FrameSeen):
+            return
+        self._keep(event)
+
+    def on_passage(self, passage: Passage) -> None:
+        """Keep it, when it begins."""
+        if not passage.number:
+            self._number += 1
+            passage.number = self._number
+            self._keep(passage)
+
+    def note_frame(self, event: FrameSeen) -> None:
+        """Keep what an interface saw, where there is no link that would tell."""
+        self._number += 1
+        place = f"{event.host}/{event.interface}"
+        sender, receiver = (event.host, "") if event.sent else ("", event.host)
+        self._keep(Passage(place, sender, receiver, event.frame, event.at, self._number, end=SEEN))
+
+    def items(self) -> list[Item]:
+        """Return what is kept, in order."""
+        return list(self._items)
+
+    def clear(self) -> None:
+        """Forget what was kept."""
+        self._items.clear()
+
+    def _keep(self, item: Item) -> None:
+        if len(self._items) == self._items.maxlen:
+            self.left_out += 1
+        self._items.append(item)
