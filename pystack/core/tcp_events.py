@@ -38,6 +38,12 @@ class TcpRetransmitted(TcpEvent):
     reason: str = ""
     seq: int = 0  # as on the wire
     payload_bytes: int = 0
+    # Why just then: the time-out ("rto") or the wait for a probe ("tlp") that ran out, 0.0: none
+    # did; the round trip (smoothed, 0.0: not measured; its deviation) and the window for reordering
+    timer_s: float = 0.0
+    srtt_s: float = 0.0
+    rttvar_s: float = 0.0
+    reo_wnd_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,6 +64,7 @@ class TcpRepair(TcpEvent):
     what: str = ""  # "recovery", "timeout", "recovered", or "undo": it was for nothing
     cwnd_bytes: int = 0
     ssthresh_bytes: int = 0
+    timer_s: float = 0.0  # of a time-out: how long it was; else 0.0
 
 
 @dataclass(slots=True)

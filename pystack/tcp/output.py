@@ -120,7 +120,7 @@ def _syn(conn: Connection, now: float) -> Segment:
         tcb.rtt_seq = None  # Karn
         conn.retransmits += 1
         reason = "rto" if tcb.retries else "syn"
-        conn.events.append(TcpRetransmitted(reason=reason, seq=tcb.iss & MASK))
+        conn.events.append(_sent_again(conn, reason, tcb.iss, 0))
     tcb.snd_nxt = max(tcb.snd_nxt, tcb.iss + 1)
     tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     flags = SYN if conn.state is TcpState.SYN_SENT else SYN | ACK
@@ -177,11 +177,27 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     conn.retransmits += 1
     if tcb.path is not None:
         path_mtu.sent_again(conn, seq, now)
-    conn.events.append(TcpRetransmitted(reason=reason, seq=seq & MASK, payload_bytes=text_bytes))
+    conn.events.append(_sent_again(conn, reason, seq, text_bytes))
     tcb.rtt_seq, tcb.karn_seq = None, tcb.snd_nxt  # Karn (RFC 6298 section 3)
     if tcb.timers[Timer.RETRANSMIT] == NEVER:
         tcb.timers[Timer.RETRANSMIT] = now + conn.rtt.rto_s
     return _text(conn, seq, text_bytes, now, fin=fin, again=True)
+
+
+def _sent_again(conn: Connection, reason: str, seq: int, text_bytes: int) -> TcpRetransmitted:
+    """Return what observers are told of a retransmission, with what made it due just now."""
+    if not conn.shared.watchers:
+        return TcpRetransmitted(reason=reason, seq=seq & MASK, payload_bytes=text_bytes)
+    rtt, loss = conn.rtt, conn.recovery.info()
+    return TcpRetransmitted(
+        reason=reason,
+        seq=seq & MASK,
+        payload_bytes=text_bytes,
+        timer_s=rtt.ran_out_s if reason == "rto" else loss.pto_s if reason == "tlp" else 0.0,
+        srtt_s=rtt.srtt_s or 0.0,
+        rttvar_s=rtt.rttvar_s,
+        reo_wnd_s=loss.reo_wnd_s,
+    )
 
 
 def _new_text(conn: Connection, now: float, *, probe: bool = False) -> Segment | None:

@@ -22,6 +22,7 @@ class RttEstimator:
     min_rtt_s: float | None = None  # None until the first sample
     max_rto_s: float = MAX_RTO_S
     rto_s: float = INITIAL_RTO_S  # backed off until the next sample
+    ran_out_s: float = 0.0  # the last timeout that ran out, before it was doubled
     probe_slack_s: float = 0.0  # what a tail loss probe waits longer: TcpConfig.probe_slack_s
 
     def sample(self, rtt_s: float, each_round_trip: int = 1) -> None:
@@ -43,6 +44,7 @@ class RttEstimator:
 
     def back_off(self) -> None:
         """Double the timeout, (5.5)."""
+        self.ran_out_s = self.rto_s
         self.rto_s = min(self.rto_s * 2, self.max_rto_s)
 
     def syn_was_lost(self) -> None:

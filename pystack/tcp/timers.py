@@ -133,7 +133,7 @@ def _retransmit(conn: Connection, now: float) -> None:
     conn.recovery.on_rto(now)
     conn.prr = None
     if conn.shared.watchers:
-        conn.events.append(TcpRepair(what="timeout"))
+        conn.events.append(TcpRepair(what="timeout", timer_s=conn.rtt.ran_out_s))
         acks.show(conn, None)
     tcb.rtt_seq = None
     tcb.timers[Timer.RETRANSMIT] = _not_after_user_timeout(conn, now + conn.rtt.rto_s)

@@ -1,5 +1,6 @@
 """What watchers see of loss recovery: its begin and end, round trips, and windows."""
 
+import pytest
 from wires import connected, in_network, pair, read_to_end
 
 import pystack
@@ -75,3 +76,15 @@ def test_every_round_trip_and_every_new_window_is_told_once() -> None:
     assert rtts
     assert all(0.03 < rtt_s < 0.2 for rtt_s in rtts)
     assert windows == sorted(set(windows))  # it only grew, and nothing is told twice
+
+
+def test_a_retransmission_says_which_timer_ran_out_and_how_it_was_computed() -> None:
+    watcher = watched({1, 2, 3}, 1448)
+    first, *timeouts = watcher.again
+    assert first.timer_s == 0.0
+    for again, backed_off in zip(timeouts, (1, 2), strict=True):
+        assert again.srtt_s == pytest.approx(0.04)  # the handshake's, of 20 ms each way
+        assert again.rttvar_s == pytest.approx(0.02)
+        assert again.timer_s == pytest.approx((0.04 + max(4 * 0.02, 0.2)) * backed_off)
+    waited = [event.timer_s for event in watcher.repairs if event.what == "timeout"]
+    assert waited == [again.timer_s for again in timeouts]

@@ -44,6 +44,7 @@ class RecoveryInfo(NamedTuple):
     reordering: int  # segments that may overtake one before it is considered lost
     reordering_seen: bool
     reo_wnd_s: float  # RFC 8985's; 0 where there is none
+    pto_s: float = 0.0  # how long the last tail loss probe was waited for; 0 where there was none
 
 
 class LossRecovery(Protocol):

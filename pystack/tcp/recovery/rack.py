@@ -14,6 +14,7 @@ from pystack.tcp.recovery.base import (
     RECOVERED,
     RESTART_TIMER,
     Lost,
+    RecoveryInfo,
 )
 from pystack.tcp.recovery.sack import EPSILON_S, FAST, OPEN, SackRecovery
 from pystack.tcp.rtt import RttEstimator
@@ -43,6 +44,7 @@ class RackRecovery(SackRecovery):
         "_stuck",
         "_tlp_end",
         "_tlp_is_retrans",
+        "pto_s",
         "reo_wnd_mult",
     )
 
@@ -60,6 +62,7 @@ class RackRecovery(SackRecovery):
         self._tlp_end: int | None = None  # SND.NXT when a probe was sent; None: none is out
         self._tlp_is_retrans = False
         self._probe_due = False
+        self.pto_s = 0.0  # how long the last probe was waited for
         self._report: tuple[int, int] | None = None  # the D-SACK of this ACK; None: it has none
 
     def on_sent(self, seq: int, now: float) -> None:
@@ -152,6 +155,10 @@ class RackRecovery(SackRecovery):
             self._dsack_round = self._tcb.snd_nxt
             self.reo_wnd_mult += 1
             self._persist = _REO_WND_PERSIST
+
+    def info(self) -> RecoveryInfo:
+        """Return a snapshot."""
+        return super().info()._replace(pto_s=self.pto_s)
 
     @property
     def reo_wnd_s(self) -> float:
@@ -251,6 +258,7 @@ class RackRecovery(SackRecovery):
             return 0  # something was sent, or acknowledged, after the timer was set
         self._track()
         self._probe_due = True
+        self.pto_s = now - self._probe_since
         return RESTART_TIMER
 
     def _last_sent(self) -> Lost:
