@@ -83,8 +83,8 @@ def test_a_retransmission_says_which_timer_ran_out_and_how_it_was_computed() -> 
     first, *timeouts = watcher.again
     assert first.timer_s == 0.0
     for again, backed_off in zip(timeouts, (1, 2), strict=True):
-        assert again.srtt_s == pytest.approx(0.04)  # the handshake's, of 20 ms each way
-        assert again.rttvar_s == pytest.approx(0.02)
-        assert again.timer_s == pytest.approx((0.04 + max(4 * 0.02, 0.2)) * backed_off)
+        assert again.srtt_s == pytest.approx(0.08)  # the handshake's, over two links of 20 ms
+        assert again.rttvar_s == pytest.approx(0.04)
+        assert again.timer_s == pytest.approx((0.08 + max(4 * 0.04, 0.2)) * backed_off)
     waited = [event.timer_s for event in watcher.repairs if event.what == "timeout"]
     assert waited == [again.timer_s for again in timeouts]
