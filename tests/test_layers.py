@@ -34,6 +34,9 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.wire",
         "pystack.observe.observer",
         "pystack.observe.passage",
+        "pystack.observe.capture_file",
+        "pystack.observe.input",
+        "pystack.observe.link_types",
     ),
     "pystack.stack": (
         "pystack.core",

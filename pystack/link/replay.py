@@ -1,59 +1,34 @@
 """Replay: a port on which the frames of a capture arrive again, at their instants.
 
-The capture is a pcap file of Ethernet frames (both byte orders, micro- or nanoseconds), as tcpdump,
-Wireshark and `pystack.observe.pcap` write them; not pcapng.
+The capture is a pcap or pcapng file of Ethernet frames, from whomever.
 """
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import FrameSink, PortBase
+from pystack.observe import link_types
+from pystack.observe.capture_file import read_capture
 from pystack.wire.frame import Frame
-
-_FILE_HEADER_BYTES: Final = 24
-_ETHERNET: Final = 1  # LINKTYPE_ETHERNET
-# The magic number as read in little endian: how the other numbers are written, and the time's unit
-_MAGIC: Final = {
-    0xA1B2C3D4: ("<", 1e-6),
-    0xA1B23C4D: ("<", 1e-9),
-    0xD4C3B2A1: (">", 1e-6),
-    0x4D3CB2A1: (">", 1e-9),
-}
 
 # Seconds since the first frame, and the bytes
 Recording = Sequence[tuple[float, bytes]]
 
 
 def read_pcap(path: str | Path) -> Recording:
-    """Return what a pcap file holds; frames that it holds in part are left out. ConfigError."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the capture {path}: {error.strerror}") from None
-    magic = int.from_bytes(data[:4], "little")
-    if len(data) < _FILE_HEADER_BYTES or magic not in _MAGIC:
-        raise ConfigError(f"{path} is not a pcap file")
-    order, unit_s = _MAGIC[magic]
-    if struct.unpack_from(f"{order}I", data, 20)[0] & 0xFFFF != _ETHERNET:
-        raise ConfigError(f"the capture {path} does not hold Ethernet frames")
-    header = struct.Struct(f"{order}IIII")
+    """Return what a capture file holds; frames that it holds in part are left out. ConfigError."""
     recording: list[tuple[float, bytes]] = []
-    first: tuple[int, int] | None = None
-    at = _FILE_HEADER_BYTES
-    while at + header.size <= len(data):
-        seconds, fraction, captured, length = header.unpack_from(data, at)
-        at += header.size
-        frame = data[at : at + captured]
-        at += captured
-        if first is None:
-            first = seconds, fraction
-        if len(frame) == captured == length:
-            time_s = seconds - first[0] + (fraction - first[1]) * unit_s
-            recording.append((max(time_s, 0.0), frame))
+    began_ns: int | None = None
+    with read_capture(path) as capture:
+        for frame in capture:
+            if frame.link_type != link_types.ETHERNET:
+                raise ConfigError(f"the capture {path} does not hold Ethernet frames")
+            if began_ns is None:
+                began_ns = frame.at_ns
+            if len(frame.data) == frame.original_length:
+                recording.append((max(frame.at_ns - began_ns, 0) / 1e9, frame.data))
     return recording
 
 
