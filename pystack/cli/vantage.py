@@ -23,10 +23,10 @@ from pystack.apps.clients.worlds import (
     LinkWorld,
     Server,
     TapWorld,
-    quiet_services,
     servers_of,
 )
 from pystack.apps.hosting import start_services
+from pystack.apps.quiet import quiet_services
 from pystack.apps.service import parse_serve
 from pystack.apps.words import check_use
 from pystack.cli.words import NETEM, SERVICES, TAP, Option, Words, checked, takes

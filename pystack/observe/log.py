@@ -7,7 +7,7 @@ clock's also where time is virtual.
 import errno
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from pystack.core.tcp_events import (
     TcpMeasured,
@@ -28,6 +28,21 @@ from pystack.observe.observer import (
     RouteChosen,
 )
 from pystack.observe.summary import summarize
+
+# What can be told in a line
+Told: TypeAlias = (
+    Dropped
+    | NeighborChanged
+    | AddressChanged
+    | LookUp
+    | RouteChosen
+    | Milestone
+    | TcpStateChanged
+    | TcpRetransmitted
+    | TcpSoftError
+    | TcpRepair
+    | FellBehind
+)
 
 
 class LogObserver:
@@ -72,19 +87,7 @@ class LogObserver:
         )
 
 
-def describe(
-    event: Dropped
-    | NeighborChanged
-    | AddressChanged
-    | LookUp
-    | RouteChosen
-    | Milestone
-    | TcpStateChanged
-    | TcpRetransmitted
-    | TcpSoftError
-    | TcpRepair
-    | FellBehind,
-) -> str:
+def describe(event: Told) -> str:
     """Return an event that is not a frame as one line without its time."""
     match event:
         case Dropped():

@@ -33,6 +33,11 @@ class Recording:
     vantage: str = ""  # where frames were seen, if at one place alone: "the client's side" ...; ""
     secrets: str = ""  # TLS secrets in NSS' key log format; "": none
     left_out: int = 0  # items that found no room
+    title: str = ""  # what was done: "http://server/"; "": nobody knows
+    outcome: str = ""  # what came of it, as far as the program knows: "200, 10,000 bytes"
+    client: str = ""  # the node that acted; "": not known
+    server: str = ""  # the node that it wanted something of
+    links: Sequence[tuple[str, str, str]] = ()  # two nodes, and how the link between them behaves
 
     def passages(self) -> Iterator[Passage]:
         """Yield the frames alone."""
@@ -47,16 +52,19 @@ class Recorder:
         self.left_out = 0
         self._items: deque[Item] = deque(maxlen=items)
         self._number = 0
-        self._linked: set[str] = set()  # links that tell of passages
+        self._hears_links = False  # True: links tell of passages
 
     def on_event(self, event: Event) -> None:
         """Keep it, but for frames that a link tells of as well."""
         if isinstance(event, FrameSeen):
+            if event.sent and not self._hears_links:
+                self.note_frame(event)
             return
         self._keep(event)
 
     def on_passage(self, passage: Passage) -> None:
         """Keep it, when it begins."""
+        self._hears_links = True
         if not passage.number:
             self._number += 1
             passage.number = self._number

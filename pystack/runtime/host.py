@@ -27,6 +27,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.port import LoopbackPort
+from pystack.observe.observer import Milestone
 from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
@@ -234,6 +235,22 @@ class Host:
         if isinstance(observer, type) or not hasattr(observer, OBSERVERS.method):
             raise ConfigError(f"{observer!r} is no observer: it has no {OBSERVERS.method!r}")
         self._stack.observers.append(observer)
+
+    def milestone(
+        self,
+        what: str,
+        detail: str = "",
+        local: tuple[str, int] | None = None,
+        remote: tuple[str, int] | None = None,
+    ) -> None:
+        """Tell observers that a program has got somewhere: "request", "first_byte", "done" ...
+
+        `local`, `remote`: address and port of the connection that it is about; None: of none.
+        Nothing is done where nobody looks.
+        """
+        if self._stack.observers:
+            now = self.driver.now()
+            self._stack.notify(Milestone(now, self.name, what, detail, local, remote))
 
     def close(self) -> None:
         """Disconnect it for good: nothing is sent any more, and no timer is left."""

@@ -5,15 +5,14 @@ A third place, a host of a lab's file, is `pystack.runtime.lab.lab`'s (`LabOptio
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import trio
 
 from pystack.apps.hosting import serve
+from pystack.apps.quiet import quiet_services
 from pystack.core.addresses import (
     Prefix,
     format_ip,
@@ -101,21 +100,6 @@ class LinkWorld:
         if not self.servers:  # it talks to itself
             net.link(here, net.host("nobody"), mtu_bytes=self.mtu_bytes, **self.words)
         return here
-
-
-@contextmanager
-def quiet_services() -> Iterator[None]:
-    """Let services tell of their own faults alone, and not how they can be trusted, and the like.
-
-    The client speaks first.
-    """
-    log = logging.getLogger("pystack.apps")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def servers_of(wanted: Sequence[Server]) -> list[Server]:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.apps.base import Service
-from pystack.apps.http.messages import HttpError, Request, Response
+from pystack.apps.http.messages import Handler, HttpError, Request, Response
 from pystack.apps.http.server import serve_connection
-from pystack.apps.http.site import Site
 from pystack.apps.options import ServiceOptions
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 
 if TYPE_CHECKING:
+    from pystack.apps.http.site import Site
     from pystack.runtime.host import Host
 
 _log: Final = logging.getLogger("pystack.apps")
@@ -28,21 +28,31 @@ class HttpService(Service):
     name: str = "http"
     tcp_port: int = 80
 
-    def __init__(self, options: ServiceOptions) -> None:
-        self._site = Site(options.root, dotfiles=options.dotfiles, utc_now=options.utc_now)
+    def __init__(self, options: ServiceOptions, handler: Handler | None = None) -> None:
+        """`handler`: answers instead of the site; None: the site does."""
+        self._site: Site | None = None  # None: somebody else answers
+        if handler is None:
+            from pystack.apps.http.site import Site  # with its pages, which nobody else needs
+
+            handler = self._site = Site(
+                options.root, dotfiles=options.dotfiles, utc_now=options.utc_now
+            )
+        self._handler = handler
         self._limits = options.limits
         self._utc_now = options.utc_now
         self._counters = Counters()
 
     def use_host(self, host: Host) -> None:
         """Count with the host's counters."""
-        self._counters = self._site.counters = host.counters
+        self._counters = host.counters
+        if self._site is not None:
+            self._site.counters = host.counters
 
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""
         await serve_connection(
             stream,
-            self._site,
+            self._handler,
             limits=self._limits,
             utc_now=self._utc_now,
             counters=self._counters,
@@ -55,10 +65,11 @@ class HttpsService(HttpService):
     name: str = "https"
     tcp_port: int = 443
 
-    def __init__(self, options: ServiceOptions) -> None:
+    def __init__(self, options: ServiceOptions, handler: Handler | None = None) -> None:
+        """`handler`: as for `HttpService`."""
         from pystack.apps.tls import TlsServer  # imported by those who serve it
 
-        super().__init__(options)
+        super().__init__(options, handler)
         try:
             need("h2.connection", "HTTP/2")
             # Now, and not when it is first spoken: whoever has given up root by then may not be
@@ -99,7 +110,7 @@ class HttpsService(HttpService):
 
             await http2.serve_connection(
                 tls,
-                self._site,
+                self._handler,
                 limits=self._limits,
                 utc_now=self._utc_now,
                 counters=self._counters,
