@@ -7,9 +7,10 @@ a renderer escapes, colours and wraps them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 Layer5 = Literal["application", "transport", "network", "data link", "physical"]
+Depth = Literal["story", "fields", "bytes"]  # how much is shown
 # OSI's, by number; a step may be about several of them
 LAYERS7: Final = {
     7: "application",
@@ -109,3 +110,38 @@ class Story:
     facts: dict[str, str] = field(default_factory=dict)  # "round trips": "4", "frames lost": "0"
     unknown: list[str] = field(default_factory=list)  # sentences: what this recording cannot know
     outcome: str = ""  # "200, 14,023 bytes", or what went wrong
+
+
+@dataclass(slots=True)
+class Difference:
+    """A figure or a fact in which two stories differ."""
+
+    name: str  # "total", "frames lost", "round trips"
+    left: str
+    right: str
+    text: str = ""  # why; "": that is plain
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Two stories side by side."""
+
+    left: Story
+    right: Story
+    names: tuple[str, str]  # what the two are: ("loss=0", "loss=5%"), ("tcp", "udp")
+    differences: list[Difference] = field(default_factory=list)
+    # Indices of steps that correspond, in order; None: the other story alone has such a step.
+    pairs: list[tuple[int | None, int | None]] = field(default_factory=list)
+    text: str = ""  # what it comes to, in some sentences
+
+
+class Drawn(Protocol):
+    """A ladder of what is told, as renderers ask for it (`observe/ladder.py` has it)."""
+
+    def lines(self, *, width: int, ascii_only: bool) -> list[str]:
+        """Return it as text."""
+        ...
+
+    def svg(self, *, fragment: bool) -> str:
+        """Return it as a picture. `fragment`: to stand in a page, which has its style."""
+        ...

@@ -1,0 +1,74 @@
+"""Explanations on standard output: in colour on a terminal, plain everywhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pystack.observe.explain.pieces import Paper, drawn
+from pystack.observe.explain.story import Comparison, Depth, Drawn, Story
+from pystack.observe.explain.text import as_text, lines_of
+
+_STYLES: Final[Mapping[str, str]] = {
+    "application": "magenta",
+    "transport": "blue",
+    "network": "green",
+    "data link": "yellow",
+    "physical": "red",
+    "title": "bold",
+    "bold": "bold",
+    "dim": "bright_black",
+    "bar": "cyan",
+    "trouble": "bold red",
+    "": "",
+}
+
+
+def show(
+    told: Story | Comparison, *, depth: Depth = "story", ladders: Sequence[Drawn] = ()
+) -> None:
+    """Print it: as wide as the terminal, with the characters that standard output can write.
+
+    Colours where standard output is a terminal that has some, and NO_COLOR is not set.
+    """
+    paper = Paper(_width(), ascii_only=not _writes_boxes())
+    if not _has_colours():
+        width, ascii_only = paper.width, paper.ascii_only
+        sys.stdout.write(
+            as_text(told, depth=depth, width=width, ascii_only=ascii_only, ladders=ladders)
+        )
+        return
+    # Only here: it takes as long to import as the whole run.
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, legacy_windows=False)
+    for line in lines_of(told, depth, paper, ladders):
+        pieces = [(drawn(text, paper), _STYLES[style]) for text, style in line]
+        console.print(Text.assemble(*pieces))
+
+
+def _has_colours() -> bool:
+    """Tell whether colours are wanted (no-color.org) and can be seen."""
+    return (
+        not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "") not in {"", "dumb"}
+        and sys.stdout.isatty()
+    )
+
+
+def _width() -> int:
+    """Return the terminal's columns, or what COLUMNS says, or 80."""
+    return shutil.get_terminal_size().columns
+
+
+def _writes_boxes() -> bool:
+    """Tell whether the encoding of standard output has the characters of boxes and arrows."""
+    try:
+        "┌┃█→·µ".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

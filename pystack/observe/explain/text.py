@@ -1,0 +1,284 @@
+"""A story as text for a terminal: a page or two to read, or every field and byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pystack.observe.explain.pieces import (
+    Line,
+    Paper,
+    beside,
+    clip,
+    ends,
+    fit,
+    flow,
+    plain,
+    table,
+    wrap,
+)
+from pystack.observe.explain.story import Comparison, Depth, Drawn, Span, Step, Story
+from pystack.observe.explain.text_frames import frame_lines
+from pystack.observe.explain.wording import (
+    cells,
+    duration,
+    fate,
+    harmless,
+    instant,
+    layers_short,
+    percent,
+    total_s,
+    who,
+)
+
+_MARGIN: Final = 11  # where times stand
+_LADDER_LINES: Final = 40
+_MOST_FRAMES: Final = 3  # of a step that are opened; of the others a line each
+_MOST_LISTED: Final = 12
+
+
+def as_text(
+    told: Story | Comparison,
+    *,
+    depth: Depth = "story",
+    width: int = 80,
+    ascii_only: bool = False,
+    ladders: Sequence[Drawn] = (),
+) -> str:
+    """Return it as text without colours. `ladders`: of the story, or of both; may be left out."""
+    paper = Paper(width, ascii_only)
+    return plain(lines_of(told, depth, paper, ladders), paper)
+
+
+def lines_of(
+    told: Story | Comparison, depth: Depth, paper: Paper, ladders: Sequence[Drawn]
+) -> Iterator[Line]:
+    """Yield the lines in pieces, their words fit for the paper."""
+    if isinstance(told, Comparison):
+        yield from _comparison(fit(told, paper), depth, paper, ladders)
+    else:
+        yield from _story(fit(told, paper), depth, paper, ladders)
+
+
+def _story(story: Story, depth: Depth, paper: Paper, ladders: Sequence[Drawn]) -> Iterator[Line]:
+    yield from _head(story, paper)
+    for number, step in enumerate(story.steps, 1):
+        yield []
+        yield from _step(story, number, step, depth, paper)
+    if story.waterfall:
+        yield []
+        yield from _waterfall(story, paper)
+    for ladder in ladders[:1]:
+        yield from _ladder(ladder, paper)
+    yield from _unknown(story, paper)
+
+
+def _head(story: Story, paper: Paper) -> Iterator[Line]:
+    yield from wrap(story.title, paper.columns, "title")
+    if story.outcome:
+        yield from wrap(f"{story.outcome}, after {duration(total_s(story))}", paper.columns, "bold")
+    else:
+        yield [(f"took {duration(total_s(story))}", "bold")]
+    if story.places:
+        yield []
+        yield from flow([[(name, "bold")] for name in story.places], paper.columns, " ── ")
+    if story.links:
+        rows = [(f"{one} ── {other}", words, "") for one, other, words in story.links]
+        yield from _indented(table(rows, paper.columns - 2))
+    if story.facts:
+        facts = [[(f"{name} ", "dim"), (value, "bold")] for name, value in story.facts.items()]
+        yield []
+        yield from flow(facts, paper.columns)
+
+
+def _indented(lines: Iterator[Line]) -> Iterator[Line]:
+    for line in lines:
+        yield [("  ", ""), *line]
+
+
+def _step(story: Story, number: int, step: Step, depth: Depth, paper: Paper) -> Iterator[Line]:
+    """Yield a step: when and how long in the margin, a bar in the layer's colour, and the words."""
+    columns = paper.columns - _MARGIN - 2
+    took = step.until - step.at
+    margin = [instant(story, step.at), f"+{duration(took)}" if took > 0 else ""]
+    for row, line in enumerate(_words(number, step, depth, columns)):
+        when = margin[row] if row < len(margin) else ""
+        yield [(when.rjust(_MARGIN - 1), "dim"), (" ┃ ", step.layer5), *line]
+
+
+def _words(number: int, step: Step, depth: Depth, columns: int) -> Iterator[Line]:
+    style = "trouble" if step.is_trouble else "title"
+    yield from wrap(f"{number}. {step.title}", columns, style)
+    tag: Line = [(layers_short(step.layer5, step.layer7), step.layer5)]
+    yield from ends([(who(step), "dim")], tag, columns)
+    yield from wrap(step.text, columns)
+    if depth == "story":
+        yield from _footer(step, columns)
+        return
+    yield from _more(step, columns)
+    for shown in step.frames[:_MOST_FRAMES]:
+        yield []
+        yield from frame_lines(shown, columns, with_bytes=depth == "bytes")
+    yield from _frames_left(step, columns)
+
+
+def _footer(step: Step, columns: int) -> Iterator[Line]:
+    """Yield who owns it, where it is written, and how to see it: in a line or two."""
+    items: list[Line] = [[(step.owner, "dim")]] if step.owner else []
+    items += [[(source, "dim")] for source in step.sources]
+    items += [[("$ ", "dim"), (command, "bold")] for command, _ in step.commands[:1]]
+    yield from flow(items, columns)
+
+
+def _more(step: Step, columns: int) -> Iterator[Line]:
+    """Yield all that is known of a step beside its text."""
+    if step.details:
+        yield []
+        yield from table(step.details, columns)
+    rows: list[tuple[str, Line]] = [(f"{node} is", [(now, "")]) for node, now in step.states]
+    rows += [("done by", [(step.owner, "")])] if step.owner else []
+    rows += [("written in", [(", ".join(step.sources), "")])] if step.sources else []
+    rows += [("Node", [(step.in_node, "")])] if step.in_node else []
+    rows += [("Python", [(step.in_python, "")])] if step.in_python else []
+    rows += [
+        ("see it", [(f"$ {command}", "bold"), (f"  {it}", "")]) for command, it in step.commands
+    ]
+    if rows:
+        yield []
+    names = max((cells(name) for name, _ in rows), default=0)
+    for name, words in rows:
+        cut = [[[(name, "dim")]], flow([words], columns - names - 2)]
+        yield from beside(cut, [names, columns - names - 2])
+
+
+def _frames_left(step: Step, columns: int) -> Iterator[Line]:
+    left = step.frames[_MOST_FRAMES:]
+    if left:
+        yield []
+    for shown in left[:_MOST_LISTED]:
+        yield from wrap(f"frame {shown.number}: {fate(shown)}", columns, "dim")
+    if len(left) > _MOST_LISTED:
+        yield [(f"and {len(left) - _MOST_LISTED} frames more", "dim")]
+
+
+def _waterfall(story: Story, paper: Paper, scale_s: float = 0.0) -> Iterator[Line]:
+    """Yield a bar for each span where it lies, and below what it consists of.
+
+    `scale_s`: what a bar over the whole width is; 0: the total.
+    """
+    total = total_s(story)
+    yield from ends([("Where the time went", "title")], [(duration(total), "bold")], paper.columns)
+    names = min(max(cells(span.name) for span in story.waterfall), 16)
+    room = paper.columns - names - 24
+    for span in story.waterfall:
+        bar = _bar(span, story, scale_s or total, room)
+        yield [
+            (f"  {clip(span.name, names)}", "bold"),
+            (" " * max(names + 2 - cells(span.name), 2), ""),
+            (f"{bar:<{room}}", "bar"),
+            (f"{duration(span.seconds):>11}{percent(span.seconds, total):>7}", ""),
+        ]
+        parts = [_part(part) for part in span.parts if part.seconds > 0]
+        if span.text:
+            parts.insert(0, [(span.text, "dim")])
+        for line in flow(parts, paper.columns - names - 6):
+            yield [(" " * (names + 4), ""), *line]
+
+
+def _part(span: Span) -> Line:
+    return [(f"{span.name} ", "dim"), (duration(span.seconds), "")]
+
+
+def _bar(span: Span, story: Story, scale_s: float, room: int) -> str:
+    """Return a bar at the place in the row that is the span's in time."""
+    if scale_s <= 0:
+        return ""
+    start = round((span.begin - story.began_at) / scale_s * room)
+    end = round((span.end - story.began_at) / scale_s * room)
+    start = min(max(start, 0), room - 1)
+    return " " * start + ("█" * (min(end, room) - start) or "▏")
+
+
+def _ladder(ladder: Drawn, paper: Paper) -> Iterator[Line]:
+    lines = ladder.lines(width=paper.width, ascii_only=paper.ascii_only)
+    if not lines:
+        return
+    yield []
+    yield [("Who sent what, downwards in time", "title")]
+    for line in lines[:_LADDER_LINES]:
+        yield [(harmless(line), "")]
+    if len(lines) > _LADDER_LINES:
+        yield [(f"… and {len(lines) - _LADDER_LINES} lines more", "dim")]
+
+
+def _unknown(story: Story, paper: Paper) -> Iterator[Line]:
+    if not story.unknown:
+        return
+    yield []
+    yield [("What this recording cannot tell", "title")]
+    for sentence in story.unknown:
+        yield from _item(sentence, paper.columns)
+
+
+def _item(sentence: str, columns: int) -> Iterator[Line]:
+    for number, line in enumerate(wrap(sentence, columns - 4)):
+        yield [("  - " if number == 0 else "    ", "dim"), *line]
+
+
+def _comparison(
+    told: Comparison, depth: Depth, paper: Paper, ladders: Sequence[Drawn]
+) -> Iterator[Line]:
+    columns = paper.columns
+    yield from wrap(f"{told.names[0]} and {told.names[1]}", columns, "title")
+    yield from wrap(told.text, columns)
+    yield []
+    yield from _differences(told, columns)
+    yield []
+    half = (columns - 2) // 2
+    heads = [
+        [*wrap(name, half, "title"), *wrap(story.title, half), *wrap(story.outcome, half, "bold")]
+        for name, story in zip(told.names, (told.left, told.right), strict=True)
+    ]
+    yield from beside(heads, [half, half])
+    for one, other in told.pairs:
+        yield []
+        cut = [_short(told.left, one, half), _short(told.right, other, half)]
+        yield from beside(cut, [half, half])
+    longest_s = max(total_s(told.left), total_s(told.right))
+    for name, story in zip(told.names, (told.left, told.right), strict=True):
+        if story.waterfall:
+            yield []
+            yield [(name, "title")]
+            yield from _waterfall(story, paper, longest_s)
+    if depth != "story":
+        for place, story in enumerate((told.left, told.right)):
+            yield []
+            yield [("═" * columns, "dim")]
+            yield from _story(story, depth, paper, ladders[place : place + 1])
+
+
+def _differences(told: Comparison, columns: int) -> Iterator[Line]:
+    rows = [("", *told.names, ""), *((d.name, d.left, d.right, d.text) for d in told.differences)]
+    widths = [min(max(cells(row[place]) for row in rows), columns // 4) for place in range(3)]
+    widths.append(max(columns - sum(widths) - 6, 8))
+    for number, row in enumerate(rows):
+        styles = ("dim", "title", "title", "") if number == 0 else ("dim", "bold", "bold", "")
+        cut = [
+            wrap(cell, width, style) for cell, width, style in zip(row, widths, styles, strict=True)
+        ]
+        yield from beside(cut, widths)
+
+
+def _short(story: Story, index: int | None, columns: int) -> list[Line]:
+    """Return a step of a comparison in a few lines; [] where the other story alone has it."""
+    if index is None:
+        return [[("┃ ", "dim"), ("nothing of the kind", "dim")]]
+    step = story.steps[index]
+    took = step.until - step.at
+    when = instant(story, step.at) + (f", +{duration(took)}" if took > 0 else "")
+    tag = layers_short(step.layer5, step.layer7)
+    lines = [
+        *flow([[(when, "dim")], [(tag, step.layer5)]], columns - 2, "  "),
+        *wrap(step.title, columns - 2, "trouble" if step.is_trouble else ""),
+    ]
+    return [[("┃ ", step.layer5), *line] for line in lines]

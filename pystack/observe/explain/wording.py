@@ -1,0 +1,123 @@
+"""Values as all the renderers write them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+from pystack.observe.explain.story import LAYERS7, Box, Header, Shown, Span, Step, Story
+
+# TCP/IP's five layers have no official numbers; books count them from below, as OSI does.
+LAYERS5: Final = ("physical", "data link", "network", "transport", "application")
+_MOST_LEVELS: Final = 3
+
+
+def harmless(text: str) -> str:
+    """Return text for a terminal: what has no shape on paper (controls, reversals) as an escape.
+
+    Much of what is told are words of strangers.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in {"W", "F"} else 1
+        for c in text
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in the unit that suits it, to three figures or a little more."""
+    size = abs(seconds)
+    if size < 5e-10:
+        return "0 ms"
+    if size < 1e-3:
+        return f"{_short(seconds * 1e6)} µs"
+    if size < 1:
+        return f"{_short(seconds * 1e3)} ms"
+    if size < 120:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
+    return f"{seconds / 60:.1f} min"
+
+
+def _short(number: float) -> str:
+    """Return it with one figure behind the point, or none where there is nothing to say."""
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def instant(story: Story, at: float) -> str:
+    """Return an instant as the reader sees it: since the story began, in milliseconds."""
+    return f"{(at - story.began_at) * 1e3:.1f} ms"
+
+
+def layers(layer5: str, layer7: Sequence[int]) -> str:
+    """Return a layer in both models, in one line: "transport (4 of 5) · OSI 4 transport"."""
+    osi = ", ".join(f"{number} {LAYERS7.get(number, '')}".rstrip() for number in layer7)
+    return f"TCP/IP {layer5}" + (f" · OSI {osi}" if osi else "")
+
+
+def layers_short(layer5: str, layer7: Sequence[int]) -> str:
+    """Return the same in a few characters: "transport · OSI 4"."""
+    return f"{layer5} · OSI {'+'.join(map(str, layer7))}" if layer7 else layer5
+
+
+def who(step: Step) -> str:
+    """Return who acts on whom: "client → router"."""
+    return " → ".join(step.actors)
+
+
+def byte_range(header: Header) -> str:
+    """Return where in the frame a field stands: "bytes 14-15", "byte 14, bits 0-3", or ""."""
+    if header.start_bit < 0 or header.bits <= 0:
+        return ""
+    first, last = header.start_bit // 8, (header.start_bit + header.bits - 1) // 8
+    if header.start_bit % 8 or header.bits % 8:
+        begin = header.start_bit % 8
+        end = (header.start_bit + header.bits - 1) % 8
+        if first == last:
+            bits = f"bit {begin}" if begin == end else f"bits {begin}-{end}"
+            return f"byte {first}, {bits}"
+        return f"bytes {first}-{last}, from bit {begin}"
+    return f"byte {first}" if first == last else f"bytes {first}-{last}"
+
+
+def sizes(box: Box) -> str:
+    """Return what a layer added to what it carries: "20 + 512 bytes"."""
+    return f"{box.header_bytes} + {box.payload_bytes} bytes"
+
+
+def spans(spans: Sequence[Span], level: int = 0) -> list[tuple[int, Span]]:
+    """Return spans and their parts in order, with the level of each."""
+    found: list[tuple[int, Span]] = []
+    for span in spans:
+        found.append((level, span))
+        if level < _MOST_LEVELS:
+            found += _below(span, level)
+    return found
+
+
+def _below(span: Span, level: int) -> list[tuple[int, Span]]:
+    return spans(span.parts, level + 1)
+
+
+def total_s(story: Story) -> float:
+    """Return how long it all took."""
+    return story.ended_at - story.began_at
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a part of a whole: "17 %"."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "0 %"
+
+
+def fate(shown: Shown) -> str:
+    """Return a frame in one line: who sent it to whom, what it is, and what befell it."""
+    way = f"{shown.sender or '?'} → {shown.receiver or '?'}"
+    return f"{way}  {shown.summary}" + (f" ({shown.fate})" if shown.fate else "")
