@@ -49,6 +49,7 @@ from pystack.wire.ip_options import SourceRoute
 
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
+    from pystack.link.link import Link
     from pystack.observe.observer import Observer
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
@@ -138,6 +139,8 @@ class Host:
         self._place = place
         self.programs = Programs(self, None if place is None else place.nursery)
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
+        # Where it is in no network: what is between it and its devices, if anything is
+        self.links: list[Link] = []
 
     @property
     def stack(self) -> StackHost:

@@ -177,6 +177,11 @@ class UdpSocket:
         )
 
     @property
+    def queued_bytes(self) -> int:
+        """Return what waits, in bytes of the receive buffer."""
+        return self._queued_bytes
+
+    @property
     def is_plain(self) -> bool:
         """Tell whether the short way in may serve it: it has no wishes."""
         return self.arrivals is None and self.device is None

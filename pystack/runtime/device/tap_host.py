@@ -38,6 +38,7 @@ from pystack.wire import ipv6
 
 if TYPE_CHECKING:
     from pystack.link.config import PipeConfig
+    from pystack.link.link import Link
 
 # Of ordinary frames, 12 us each: what ACKs permit is not sent in one go, for their successors and
 # all else would wait in the kernel's queue: pings 42 ms instead of 0.4, and some lost.
@@ -68,7 +69,11 @@ async def tap_host(
             host.tcp.burst_segments = _BURST_SEGMENTS
         _observe(host, config, resources)
         driver.lateness.observers = host.stack.observers
-        plug = port if config.trouble is None else _shaped(port, config, config.trouble, driver)
+        plug = port
+        if config.trouble is not None:
+            link = _shaped(port, config, config.trouble, driver)
+            host.links.append(link)
+            plug = link.a
         _plug(host.stack, plug, config)
         resources.callback(host.stack.close)
         problem: DeviceError | None = None
@@ -151,7 +156,7 @@ def _tell_offload(config: TapHostConfig, port: Port) -> None:
             _log.info("%s: the kernel offers no offload; going on without", config.interface)
 
 
-def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: RealtimeDriver) -> Port:
+def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: RealtimeDriver) -> Link:
     # The emulator is only imported where it is asked for: a tenth of a second of `pystack up`.
     from pystack.link.link import Link
     from pystack.link.patch import Patch
@@ -160,7 +165,7 @@ def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: Real
     link = Link(driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes)
     driver.lateness.links.append(link)
     Patch(port, link.b)
-    return link.a
+    return link
 
 
 def _observe(host: Host, config: TapHostConfig, resources: ExitStack) -> None:

@@ -1,0 +1,94 @@
+"""The calls that change something: links, power, partitions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pystack.core.suggest import suggest
+from pystack.link.link import A_TO_B
+from pystack.link.words import as_words
+from pystack.runtime.control import seen
+from pystack.runtime.control.errors import ControlError
+
+if TYPE_CHECKING:
+    from pystack.runtime.control.table import Given, Json
+    from pystack.runtime.control.world import World
+    from pystack.runtime.network import Network
+
+
+def link_set(world: World, given: Given) -> Json:
+    """Change words of tc-netem(8) of a link; return how it behaves now."""
+    joined = world.link(given["link"])
+    direction = given.get("direction")
+    words = {word: _value(value) for word, value in given.get("words", {}).items()}
+    if not words:
+        raise ControlError('link set needs words, like {"delay": "50ms"}')
+    said = as_words(words)
+    if direction is None:
+        joined.link.set(**said)
+    elif direction == A_TO_B:
+        joined.link.set(a_to_b=said)
+    else:
+        joined.link.set(b_to_a=said)
+    return seen.link_row(joined)
+
+
+def link_down(world: World, given: Given) -> Json:
+    """Cut a link, or one direction of it."""
+    joined = world.link(given["link"])
+    joined.link.down(given.get("direction"))
+    return seen.link_row(joined)
+
+
+def link_up(world: World, given: Given) -> Json:
+    """Mend it."""
+    joined = world.link(given["link"])
+    joined.link.up(given.get("direction"))
+    return seen.link_row(joined)
+
+
+def power_off(world: World, given: Given) -> Json:
+    """Cut a node's power."""
+    _network(world, "power off").power_off(_node(world, given["node"]))
+    return {"node": given["node"], "powered": False}
+
+
+def power_on(world: World, given: Given) -> Json:
+    """Restore it."""
+    _network(world, "power on").power_on(_node(world, given["node"]))
+    return {"node": given["node"], "powered": True}
+
+
+def partition(world: World, given: Given) -> Json:
+    """Part groups of nodes from each other."""
+    for group in given["groups"]:
+        for name in group:
+            _node(world, name)
+    _network(world, "partition").partition(*given["groups"])
+    return {"groups": given["groups"]}
+
+
+def heal(world: World, _given: Given) -> Json:
+    """End all partitions."""
+    _network(world, "heal").heal()
+    return {"groups": []}
+
+
+def _value(value: object) -> object:
+    """Return what a word of a command means: there every value is a text."""
+    if value in ("yes", "no", "none"):
+        return True if value == "yes" else None
+    return value
+
+
+def _network(world: World, call: str) -> Network:
+    if world.network is None:
+        raise ControlError(f"{call}: there is no network here, but one host on its device")
+    return world.network
+
+
+def _node(world: World, name: str) -> str:
+    net = world.network
+    if net is not None and name not in net.topology.nodes:
+        raise ControlError(f"there is no node {name!r}{suggest(name, net.topology.nodes)}")
+    return name

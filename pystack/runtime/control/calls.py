@@ -1,0 +1,127 @@
+"""The table of calls: names, arguments with their types and ranges, and what they are for.
+
+`pystack ctl --help`, docs/control.md and the sentences about wrong calls come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pystack.core.ranges import COUNT, PORT, Range
+from pystack.link.link import DIRECTIONS
+from pystack.runtime.control import acts, seen
+from pystack.runtime.control.table import Argument, Call
+from pystack.tcp.states import TcpState
+
+_HOST: Final = Argument("host", "text", "This host alone; all, if it is not said.")
+_LIMIT: Final = Argument(
+    "limit",
+    "number",
+    f"So many at most, up to {seen.MOST_ROWS}; {seen.DEFAULT_LIMIT} if it is not said.",
+    within=Range(1, seen.MOST_ROWS),
+)
+_OFFSET: Final = Argument("offset", "number", "Without the first so many.", within=COUNT)
+_LINK: Final = Argument("link", "text", "The link's name, such as client-server.", needed=True)
+_DIRECTION: Final = Argument(
+    "direction", "text", "One direction alone; both, if it is not said.", among=DIRECTIONS
+)
+_NODE: Final = Argument("node", "text", "A host, a router or a switch.", needed=True)
+_PAGED: Final = (_HOST, _LIMIT, _OFFSET)
+
+_TABLE: Final = (
+    Call("info", "What runs: version, seed, time, how many hosts and connections.", seen.info),
+    Call("hosts", "Hosts and routers, with their addresses.", seen.hosts),
+    Call(
+        "ss",
+        "TCP connections, as ss -ti: state, ends, queues, RTT, windows, timers, what limits each.",
+        seen.ss,
+        (
+            _HOST,
+            Argument(
+                "state",
+                "text",
+                "Those in this state.",
+                among=tuple(state.value for state in TcpState),
+            ),
+            Argument("port", "number", "Those with this port, at either end.", within=PORT),
+            Argument(
+                "order",
+                "text",
+                "Which come first; the oldest, if it is not said.",
+                among=("oldest", "newest", *seen.ORDERS),
+            ),
+            Argument("detail", "switch", "Every variable there is."),
+            _LIMIT,
+            _OFFSET,
+        ),
+        example="port=80 order=active limit=10",
+    ),
+    Call("listening", "Listeners of TCP and sockets of UDP, as ss -lun.", seen.listening, _PAGED),
+    Call("routes", "Routing tables, as ip route.", seen.routes, _PAGED, example="host=client"),
+    Call("neighbors", "Neighbour tables, as ip neigh.", seen.neighbors, _PAGED),
+    Call("addresses", "Interfaces and their addresses, as ip address.", seen.addresses, (_HOST,)),
+    Call(
+        "counters",
+        "What was counted: packets, and every drop by its name.",
+        seen.counters,
+        (_HOST, Argument("explain", "switch", "With a sentence about each.")),
+        example="explain=yes",
+    ),
+    Call("links", "Links: how they behave, what waits, what was counted.", seen.links),
+    Call(
+        "link set",
+        "Change words of tc-netem(8) of a link; a word with the value none is taken back.",
+        acts.link_set,
+        (
+            _LINK,
+            Argument("words", "words", 'Words and values: {"delay": "50ms"}.', needed=True),
+            _DIRECTION,
+        ),
+        changes=True,
+        example="client-server delay=50ms loss=1%",
+    ),
+    Call(
+        "link down",
+        "Cut a link: what is on its way is lost.",
+        acts.link_down,
+        (_LINK, _DIRECTION),
+        changes=True,
+        example="client-server",
+    ),
+    Call(
+        "link up",
+        "Mend a link.",
+        acts.link_up,
+        (_LINK, _DIRECTION),
+        changes=True,
+        example="client-server direction=a_to_b",
+    ),
+    Call(
+        "power off",
+        "Cut a node's power: silence, its programs end.",
+        acts.power_off,
+        (_NODE,),
+        changes=True,
+        example="server",
+    ),
+    Call(
+        "power on",
+        "Restore a node's power: its memory is empty.",
+        acts.power_on,
+        (_NODE,),
+        changes=True,
+        example="server",
+    ),
+    Call(
+        "partition",
+        "Let nothing through between groups of nodes.",
+        acts.partition,
+        (Argument("groups", "groups", 'Groups: [["a", "b"], ["c"]].', needed=True),),
+        changes=True,
+        example="a,b c",
+    ),
+    Call("heal", "End all partitions.", acts.heal, changes=True),
+)
+
+CALLS: Final[Mapping[str, Call]] = {call.name: call for call in _TABLE}
