@@ -15,8 +15,10 @@ from pystack.link.impair.packet import Predicate
 from pystack.link.pipe import Pipe
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Send, refusing
 from pystack.link.qdisc.base import is_mark
+from pystack.link.watch import Watch
 from pystack.link.words import NetemWords
 from pystack.observe.observer import Dropped, Observer
+from pystack.observe.passage import PassageWatcher
 from pystack.wire.frame import Frame
 from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
@@ -62,7 +64,18 @@ class LinkPort:
 class Link:
     """A cable between two ports, `a` and `b`."""
 
-    __slots__ = ("a", "a_to_b", "b", "b_to_a", "mtu_bytes", "name", "observers", "own_counters")
+    __slots__ = (
+        "_watchers",
+        "a",
+        "a_to_b",
+        "b",
+        "b_to_a",
+        "ends",
+        "mtu_bytes",
+        "name",
+        "observers",
+        "own_counters",
+    )
 
     def __init__(
         self,
@@ -83,7 +96,9 @@ class Link:
             )
         self.name = name
         self.mtu_bytes = mtu_bytes
+        self.ends = ("a", "b")  # the names of what it joins, as those who watch it are told
         self.observers: list[Observer] = []  # told of every drop
+        self._watchers: list[PassageWatcher] = []
         self.own_counters = Counters()  # of the ports
         self.a_to_b, self.b_to_a = (
             Pipe(
@@ -149,6 +164,22 @@ class Link:
         for pipe in self._pipes(direction):
             pipe.black_hole(predicate)
 
+    def watch(self, watcher: PassageWatcher) -> None:
+        """Tell `watcher` of each frame that is put on it from now on, and of how it ended."""
+        if watcher not in self._watchers:
+            self._watchers.append(watcher)
+            if len(self._watchers) == 1:
+                self._follow(self.a_to_b, *self.ends)
+                self._follow(self.b_to_a, *reversed(self.ends))
+
+    def unwatch(self, watcher: PassageWatcher) -> None:
+        """Tell it no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+            if not self._watchers:
+                for pipe in (self.a_to_b, self.b_to_a):
+                    pipe.watch(None)
+
     def close(self) -> None:
         """Unplug both ends."""
         self.a.close()
@@ -158,6 +189,9 @@ class Link:
         """Return it for an assertion's message."""
         down = self.a_to_b.is_down + self.b_to_a.is_down
         return f"<{type(self).__name__} {self.name} {('up', 'half down', 'down')[down]}>"
+
+    def _follow(self, pipe: Pipe, sender: str, receiver: str) -> None:
+        pipe.watch(Watch(self.name, sender, receiver, self._watchers, pipe.counters))
 
     def _pipes(self, direction: str | None) -> tuple[Pipe, ...]:
         if direction is None:
@@ -169,7 +203,7 @@ class Link:
     def _told(self, direction: str, reason: str, frame: Frame, now: float) -> None:
         if self.observers and reason not in HARMLESS and not is_mark(reason):
             for observer in self.observers:
-                observer.on_event(Dropped(now, self.name, direction, reason, frame.data))
+                observer.on_event(Dropped(now, self.name, direction, reason, frame.data, frame))
 
 
 def _nowhere(frame: Frame, now: float) -> None:

@@ -34,6 +34,7 @@ from pystack.link.port import FrameSink
 from pystack.link.qdisc.base import Qdisc, Report, ignore
 from pystack.link.qdisc.fifo import Fifo
 from pystack.link.transmit import Direct, Line, RateFifo, Served, Transmitter
+from pystack.link.watch import Watch
 from pystack.wire import ethernet
 from pystack.wire.frame import Frame, split
 
@@ -59,6 +60,7 @@ class Pipe:
         "_sink",
         "_stages",
         "_transmitter",
+        "_watch",
         "config",
         "counters",
         "is_down",
@@ -96,6 +98,7 @@ class Pipe:
         self._began_at: dict[object, float] = {}  # each trace that is being played
         self._mtu_bytes = mtu_bytes
         self._max_bytes = math.inf
+        self._watch: Watch | None = None  # None: nobody wants to know of each frame
         self._exit = Exit(sink)
         self._transmitter: Transmitter = Direct()
         self._first: FrameSink = self._lose
@@ -112,7 +115,7 @@ class Pipe:
     def sink(self, sink: FrameSink) -> None:
         self._sink = sink
         if not self.is_down:
-            self._exit.sink = sink
+            self._exit.sink = self._far_end()
 
     def send(self, frame: Frame, now: float) -> None:
         """Take a frame at the near end (HOT)."""
@@ -146,6 +149,8 @@ class Pipe:
             self._line.propagation = self._propagation()
             self._line.propagation.go_on_after(keep_order_after)
         self._connect(self._transmitter.free_at)
+        if self._watch is not None:
+            self._watch.waits_again(moved)
         for frame in moved:
             self._transmitter.send(frame, now)
 
@@ -158,7 +163,10 @@ class Pipe:
             return
         self.is_down = True
         now = self._scheduler.now
-        for frame in self._transmitter.reclaim(now):
+        waiting = self._transmitter.reclaim(now)
+        if self._watch is not None:
+            self._watch.waits_again(waiting)
+        for frame in waiting:
             self._lose(frame, now)
         del self._stages["transmit"]  # the frame that was being sent is lost too
         self._line.propagation.last_at = NEVER
@@ -168,11 +176,20 @@ class Pipe:
         """Mend it. What was on its way when it was cut stays lost."""
         if self.is_down:
             self.is_down = False
-            self._change_exit(self._sink)
+            self._change_exit(self._far_end())
 
     def black_hole(self, predicate: Predicate | None) -> None:
         """Swallow what the predicate holds for, and count it `black_hole`; None: nothing."""
         self._black_hole = None if predicate is None else BlackHole(predicate)
+        self._connect()
+
+    def watch(self, watch: Watch | None) -> None:
+        """Follow each frame that is put on it from now on; None: no more."""
+        self._watch = watch
+        line = Line(self._scheduler, self._line.propagation, self._exit)
+        self._line = line if watch is None else watch.line(line)
+        if watch is not None and not self.is_down:
+            self._exit.sink = self._far_end()  # and stays: there are frames of a watch's own
         self._connect()
 
     def waiting(self) -> int:
@@ -183,16 +200,26 @@ class Pipe:
         try:
             pieces = split(frame) if frame.gso_bytes else [frame]
         except WireError as error:
-            self._report(error.reason, frame, now)
+            self._refuse(error.reason, frame, now)
             return
         for piece in pieces:
             if len(piece.data) > self._max_bytes:
-                self._report("link_mtu", piece, now)
+                self._refuse("link_mtu", piece, now)
             else:
                 self._first(piece, now)
 
+    def _refuse(self, reason: str, frame: Frame, now: float) -> None:
+        self._report(reason, frame, now)
+        if self._watch is not None:
+            self._watch.refused(reason, frame, now)
+
+    def _far_end(self) -> FrameSink:
+        return self._sink if self._watch is None else self._watch.exit(self._sink)
+
     def _report(self, reason: str, frame: Frame, now: float) -> None:
         self.counters[reason] += 1
+        if self._watch is not None:
+            frame = self._watch.told(reason, frame, now)
         self._on_report(reason, frame, now)
 
     def _lose(self, frame: Frame, now: float) -> None:
@@ -227,11 +254,14 @@ class Pipe:
             stage.report = self._report
             if isinstance(stage, LossStage):
                 stage.ecn = config.ecn
+            if isinstance(stage, CustomStage):
+                stage.watch(None if self._watch is None else self._watch.impaired)
         transmitter = chain[-1]
         assert isinstance(transmitter, Transmitter)
         transmitter.connect(self._line)
         self._transmitter = transmitter
-        self._first = self._lose if self.is_down else chain[0].send
+        first: FrameSink = self._lose if self.is_down else chain[0].send
+        self._first = first if self._watch is None else self._watch.entrance(first)
 
     def _plan(self, free_at: float) -> _Plan:
         config, rng = self.config, self._rng

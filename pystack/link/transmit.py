@@ -11,11 +11,12 @@ last bit. `reclaim` takes back what still waits, for a new configuration.
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from pystack.core.instants import GRACE_S, NANOSECOND_S
-from pystack.core.scheduler import Scheduler
+from pystack.core.scheduler import Scheduler, T
 from pystack.link.impair.base import Exit, Stage
 from pystack.link.impair.delay import NEVER, Propagation
 from pystack.link.impair.slot import SlotGate
@@ -58,6 +59,16 @@ class Line:
         self.propagation = propagation
         self.exit = exit_
 
+    @property
+    def post(self) -> Callable[[float, Callable[[T, float], None], T], None]:
+        """Return what has a frame (or its box) delivered when it arrives."""
+        return self.scheduler.post
+
+    @property
+    def arrival(self) -> Callable[[float, float], float]:
+        """Return what tells when a frame arrives: see `Propagation`. Asked before each `post`."""
+        return self.propagation.arrival
+
 
 class Transmitter(Stage):
     """The base of the three. `connect` tells it the line, and may do so again."""
@@ -67,8 +78,8 @@ class Transmitter(Stage):
     def connect(self, line: Line) -> None:
         """Put frames on this line from now on."""
         self._line = line
-        self._post = line.scheduler.post
-        self._arrival = line.propagation.arrival
+        self._post = line.post
+        self._arrival = line.arrival
         self._deliver = line.exit.deliver
 
     @property

@@ -27,7 +27,9 @@ from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.port import LoopbackPort
+from pystack.observe.lookout import Lookout
 from pystack.observe.observer import Milestone
+from pystack.observe.passage import PassageWatcher
 from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
@@ -234,10 +236,23 @@ class Host:
         return [socket.connection.info() for socket in self.stack.tcp]
 
     def observe(self, observer: Observer) -> None:
-        """Report everything from now on to `observer`."""
+        """Report everything from now on to `observer`.
+
+        One with an `on_passage` is told of each frame on its links as well.
+        """
         if isinstance(observer, type) or not hasattr(observer, OBSERVERS.method):
             raise ConfigError(f"{observer!r} is no observer: it has no {OBSERVERS.method!r}")
-        self._stack.observers.append(observer)
+        self.observers.append(observer)
+        if isinstance(observer, PassageWatcher):
+            if self._place is not None:
+                self._place.topology.watch(observer, self.name)
+            else:
+                self.observers.append(Lookout(lambda host: (observer,)))
+
+    @property
+    def observers(self) -> list[Observer]:
+        """Return those who are told of what happens inside of it."""
+        return self._stack.observers
 
     def milestone(
         self,

@@ -7,7 +7,7 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen, Observer
+from pystack.observe.passage import PassageWatcher
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike, Scene
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
@@ -456,21 +457,35 @@ class Network:
     ) -> None:
         """Report everything from now on to `observer`: on hosts and switches, and drops on links.
 
+        One with an `on_passage` (`PassageWatcher`) is told of each frame on each link as well.
+
         It may be the name of one with its words: "log packets", "ladder", "pcap file run.pcap", or
         a plug-in's (`pystack.observer`); or what makes one of a `Scene`, such as its class. `say`
         takes the lines that such a one has to say. Raises ConfigError, DeviceError.
         """
         chosen = OBSERVERS.read(observer)
         observer = self._made(chosen, say)
-        self._observers.append(observer)
+        for told in self._told():
+            told.append(observer)
+        if isinstance(observer, PassageWatcher):
+            self.topology.watch(observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Report nothing more to it. Nothing happens where it is told nothing anyway."""
+        for told in self._told():
+            if observer in told:
+                told.remove(observer)
+        if isinstance(observer, PassageWatcher):
+            self.topology.unwatch(observer)
+
+    def _told(self) -> Iterator[list[Observer]]:
+        """Yield who is told, of each that tells; and whom those who are still to come will tell."""
+        yield self._observers
         if self.lateness is not None:
-            self.lateness.observers.append(observer)
-        for host in self.hosts.values():
-            host.observe(observer)
-        for switch in self.switches.values():
-            switch.observers.append(observer)
-        for link in self.links:
-            link.observers.append(observer)
+            yield self.lateness.observers
+        yield from (host.observers for host in self.hosts.values())
+        yield from (switch.observers for switch in self.switches.values())
+        yield from (link.observers for link in self.links)
 
     def capture_host(self, host: Host, path: str | Path) -> None:
         """Write every frame that a host sends or receives."""

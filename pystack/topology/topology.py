@@ -46,9 +46,11 @@ from pystack.topology.partition import Partition
 from pystack.topology.router import Router
 from pystack.topology.spanning import SpanningTree
 from pystack.topology.switch import Switch
+from pystack.topology.watching import Watching
 
 if TYPE_CHECKING:
     from pystack.link.port import Port
+    from pystack.observe.passage import PassageWatcher
     from pystack.topology.doors import TapFn
 
 HostT = TypeVar("HostT", bound=Host)
@@ -80,7 +82,7 @@ class Topology:
         self._link_names: Counter[str] = Counter()
         self._segments = segments.Segments()
         self._ends = 0
-        self._portals: set[tuple[str, str]] = set()  # interfaces that lead out of the network
+        self._watching = Watching()
         self._station_taps: list[TapFn] = []
         self._trunks: dict[Link, Cable] = {}  # those between two switches
         self._tree = SpanningTree()
@@ -142,6 +144,8 @@ class Topology:
             *configs,
             mtu_bytes=mtu_bytes,
         )
+        link.ends = (a, b)
+        self._watching.link_added(link)
         cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))
         self.cables.append(cable)
         self._link_names[name] += 1
@@ -159,7 +163,7 @@ class Topology:
 
     def attach(self, name: str, port: Port) -> None:
         """Plug a node into any port that is no link's."""
-        self._portals.add((name, self._add_end(name, port).name))
+        self._watching.portals.add((name, self._add_end(name, port).name))
         self._changed()
 
     def set_congestion(self, name: str, congestion: object) -> None:
@@ -307,6 +311,15 @@ class Topology:
         if self._was_settled and link in self._trunks:
             self._rest()
 
+    def watch(self, watcher: PassageWatcher, name: str | None = None) -> None:
+        """Tell of frames on all links (on those of a node), also on those still to come."""
+        links = [cable.link for cable in self.cables]
+        self._watching.add(watcher, name, self.nodes.values(), links)
+
+    def unwatch(self, watcher: PassageWatcher) -> None:
+        """Tell it no more."""
+        self._watching.remove(watcher, self.nodes.values(), [cable.link for cable in self.cables])
+
     def tap(self, link: Link, show: TapFn) -> None:
         """Show every frame that is put on a link, from both ends, before the link acts on it."""
         for cable in self.cables:
@@ -326,7 +339,7 @@ class Topology:
 
     def is_first(self, event: FrameSeen) -> bool:
         """Tell whether a frame has not been seen on another host before: it enters here."""
-        return event.sent or (event.host, event.interface) in self._portals
+        return event.sent or (event.host, event.interface) in self._watching.portals
 
     # settling
 
@@ -467,7 +480,8 @@ class Topology:
                     raise ConfigError(f"{name} cannot have {text}: {address_of} has it")
                 taken[want[0]] = name
         self._owners |= taken
-        self.nodes[name] = Node(name, device, len(self.nodes), (ip4, ip6))
+        self.nodes[name] = node = Node(name, device, len(self.nodes), (ip4, ip6))
+        self._watching.node_added(node)
 
     def _add_end(self, name: str, port: Port) -> End:
         node = self.node(name)

@@ -61,4 +61,4 @@ def mark_ce(frame: Frame) -> Frame | None:
         data[_CHECKSUM : _CHECKSUM + 2] = check.to_bytes(2, "big")
     else:
         data[_IP + 1] |= CE << 4
-    return Frame(bytes(data), frame.checksum, frame.gso_bytes)
+    return frame.replaced(bytes(data), frame.checksum, frame.gso_bytes)

@@ -7,6 +7,8 @@ shorter). Whatever cannot carry them calls `split`; whatever shows bytes to a st
 device without offload) calls `completed`. Everybody else passes them on.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -46,6 +48,14 @@ class Frame:
         self.data = self.head = data  # `head`: all headers at least, see `SuperFrame`
         self.checksum = checksum
         self.gso_bytes = gso_bytes  # payload bytes of each piece; 0: an ordinary frame
+
+    def replaced(self, data: bytes, checksum: int = CHECKSUM_UNKNOWN, gso_bytes: int = 0) -> Frame:
+        """Return the frame that goes on in this one's place, from whoever changes it on its way."""
+        return Frame(data, checksum, gso_bytes)
+
+    def again(self, now: float) -> Frame:
+        """Return a copy, from whoever makes two of one on their way: `now` there are two."""
+        return self
 
     def __len__(self) -> int:
         """Return its bytes, Ethernet header included."""

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 import pystack
+from pystack.observe.passage import Passage
 from pystack.topology.addressing import IpVersions
 
 # Whoever changes what hosts send, or when, puts in here what the failing test shows: after the
@@ -126,7 +127,20 @@ async def talk(hosts: dict[str, pystack.Host], log: Log) -> None:
         services.cancel_scope.cancel()
 
 
-async def main(path: Path, log: Log, ip: IpVersions) -> None:
+class Onlooker:
+    """Watches all there is."""
+
+    def __init__(self) -> None:
+        self.passages = 0
+
+    def on_event(self, event: object) -> None:
+        pass
+
+    def on_passage(self, passage: Passage) -> None:
+        self.passages += 1
+
+
+async def main(path: Path, log: Log, ip: IpVersions, onlooker: Onlooker | None = None) -> None:
     async with pystack.Network(seed=SEED, ip=ip) as net:
         switch = net.switch("switch")
         hosts = {name: net.host(name) for name in (*CLIENTS, "server")}
@@ -136,16 +150,18 @@ async def main(path: Path, log: Log, ip: IpVersions) -> None:
         net.at(0.4, last.down)
         net.at(0.6, last.up)
         net.capture(path)
+        if onlooker is not None:
+            net.observe(onlooker)
         await talk(hosts, log)
         for name, host in hosts.items():
             log.append(f"{name} {sorted(host.counters.items())}")
         log.append(f"{sorted(last.counters.items())}")
 
 
-def digests(path: Path, ip: IpVersions) -> list[str]:
+def digests(path: Path, ip: IpVersions, onlooker: Onlooker | None = None) -> list[str]:
     """Return the sha256 of the capture of a run, and that of its log."""
     log: Log = []
-    pystack.run(main, path, log, ip, seed=SEED)
+    pystack.run(main, path, log, ip, onlooker, seed=SEED)
     return [
         hashlib.sha256(data).hexdigest() for data in (path.read_bytes(), "\n".join(log).encode())
     ]
@@ -153,6 +169,12 @@ def digests(path: Path, ip: IpVersions) -> list[str]:
 
 def test_the_run_is_the_one_that_it_always_was(tmp_path: Path) -> None:
     assert digests(tmp_path / "own.pcap", "4") == [CAPTURE, LOG]
+
+
+def test_it_is_the_same_while_somebody_watches_each_frame(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+    assert digests(tmp_path / "own.pcap", "4", onlooker) == [CAPTURE, LOG]
+    assert onlooker.passages > 1000
 
 
 @pytest.mark.parametrize("ip", ["4", "6", "both"])

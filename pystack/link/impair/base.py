@@ -29,13 +29,15 @@ class Impairment(Protocol):
 
         Frames are not changed: a damaged one is a new one. Whoever changes what the transport's
         checksum covers starts from `wire.frame.completed(frame)` and makes a new frame of unknown
-        checksum, `Frame(data)`: the receiver verifies that one, and trusts the others.
+        checksum, `frame.replaced(data)`: the receiver verifies that one, and trusts the others.
         """
         ...
 
 
 # Makes an impairment, once its words are known: each direction of a link has one of its own.
 ImpairmentFactory = Callable[[Random], Impairment]
+
+Apply = Callable[[Frame, float], Departures]
 
 # How one asks for a stage: its name with its words, or what makes it (a class, a function).
 ImpairmentLike = str | Mapping[str, object] | ImpairmentFactory
@@ -58,12 +60,12 @@ class Stage:
 class CustomStage(Stage):
     """An impairment of the plug-in kind in a pipe."""
 
-    __slots__ = ("_apply", "_landing", "_name", "_scheduler")
+    __slots__ = ("_apply", "_impairment", "_landing", "_name", "_scheduler")
 
     def __init__(self, factory: ImpairmentFactory, rng: Random, scheduler: Scheduler) -> None:
         super().__init__()
-        impairment = factory(rng)
-        self._apply = impairment.apply
+        self._impairment = impairment = factory(rng)
+        self._apply: Apply = impairment.apply
         # The name of its counter: of the plug-in, or of the class
         name: object = getattr(impairment, "name", None)
         self._name = name if isinstance(name, str) else type(impairment).__name__
@@ -80,6 +82,11 @@ class CustomStage(Stage):
                 self.next(departing, now)
             else:
                 self._scheduler.post(at, self._landing.deliver, departing)
+
+    def watch(self, watched: Callable[[str, Impairment], Apply] | None) -> None:
+        """Have the impairment's work done by what this makes of it; None: by itself."""
+        own = self._impairment
+        self._apply = own.apply if watched is None else watched(self._name, own)
 
     def lose(self, sink: FrameSink) -> None:
         """Give to `sink` what was held back for later."""

@@ -37,4 +37,4 @@ def with_bit_turned(frame: Frame, bit: int) -> Frame:
     except WireError:
         data = bytearray(frame.data)  # nothing that has a checksum to fill in
     data[bit >> 3] ^= 1 << (bit & 7)
-    return Frame(bytes(data))
+    return frame.replaced(bytes(data))

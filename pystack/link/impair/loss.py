@@ -125,7 +125,7 @@ class LossStage(Stage):
         else:
             self.next(frame, now)
 
-    def send_twice(self, frame: Frame, now: float) -> None:
+    def send_twice(self, frame: Frame, copy: Frame, now: float) -> None:
         """Take a frame and its copy as netem does: a loss takes one of the two.
 
         netem draws while it holds both, and again when it puts the copy in by itself.
@@ -133,9 +133,9 @@ class LossStage(Stage):
         if not self.draw():
             self.next(frame, now)
         elif self._strike(frame, now):
-            self.next(frame, now)
+            self.next(copy, now)
             return
-        self.send(frame, now)
+        self.send(copy, now)
 
     def _strike(self, frame: Frame, now: float) -> bool:
         """Lose it, or hand it on with a mark; tell whether it is lost."""
@@ -227,7 +227,8 @@ class Duplicate(Stage):
             return
         self.report("duplicate", frame, now)
         if self.loss is not None:
-            self.loss.send_twice(frame, now)
+            self.loss.send_twice(frame, frame.again(now), now)
         else:
+            copy = frame.again(now)
             self.next(frame, now)
-            self.next(frame, now)
+            self.next(copy, now)

@@ -19,6 +19,7 @@ MARK_SUFFIX: Final = "_mark"
 class Qdisc(Protocol):
     """A queue in front of a transmitter. Sync, reads no clock, owns its random source.
 
+    A frame that takes another's place is `frame.replaced(...)`, so that its way can be followed.
     Instants given to it never go back. Sizes are those of whole frames, as in tc(8): 14 bytes of
     Ethernet and the packet.
     """

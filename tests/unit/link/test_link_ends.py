@@ -178,9 +178,10 @@ def test_every_drop_is_an_event_and_what_goes_on_is_none() -> None:
     watcher = Watcher()
     link.observers.append(watcher)
     link.a.send(numbered(1), 0.25)
-    link.a.send(numbered(2), 0.5)
+    second = numbered(2)
+    link.a.send(second, 0.5)
     scheduler.run_due(1.0)
-    assert watcher.events == [Dropped(0.5, "wan", "a_to_b", "drop", numbered(2).data)]
+    assert watcher.events == [Dropped(0.5, "wan", "a_to_b", "drop", second.data, second)]
 
 
 class PlainPort:
