@@ -245,7 +245,7 @@ class Host:
         self.observers.append(observer)
         if isinstance(observer, PassageWatcher):
             if self._place is not None:
-                self._place.topology.watch(observer, self.name)
+                self._place.topology.watching.add(observer, self.name)
             else:
                 self.observers.append(Lookout(lambda host: (observer,)))
 

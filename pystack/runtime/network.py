@@ -468,7 +468,7 @@ class Network:
         for told in self._told():
             told.append(observer)
         if isinstance(observer, PassageWatcher):
-            self.topology.watch(observer)
+            self.topology.watching.add(observer)
 
     def unobserve(self, observer: Observer) -> None:
         """Report nothing more to it. Nothing happens where it is told nothing anyway."""
@@ -476,7 +476,7 @@ class Network:
             if observer in told:
                 told.remove(observer)
         if isinstance(observer, PassageWatcher):
-            self.topology.unwatch(observer)
+            self.topology.watching.remove(observer)
 
     def _told(self) -> Iterator[list[Observer]]:
         """Yield who is told, of each that tells; and whom those who are still to come will tell."""

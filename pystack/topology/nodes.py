@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pystack.core.addresses import Ip, Mac, Prefix, format_ip, without_zone
+from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
@@ -147,6 +148,15 @@ class End:
             device.plug(port)
         elif self.interface is not None:
             device.plug(self.interface, port)
+
+
+@dataclass(eq=False, slots=True)
+class Cable:
+    """A link with the two ends that it joins."""
+
+    link: Link
+    a: End
+    b: End
 
 
 def _named(

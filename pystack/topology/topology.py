@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from pystack.core.addresses import (
@@ -41,7 +41,7 @@ from pystack.observe.observer import FrameSeen
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.addressing import Addresses
-from pystack.topology.nodes import End, HostAddress, Node, Station
+from pystack.topology.nodes import Cable, End, HostAddress, Node, Station
 from pystack.topology.partition import Partition
 from pystack.topology.router import Router
 from pystack.topology.spanning import SpanningTree
@@ -50,22 +50,12 @@ from pystack.topology.watching import Watching
 
 if TYPE_CHECKING:
     from pystack.link.port import Port
-    from pystack.observe.passage import PassageWatcher
     from pystack.topology.doors import TapFn
 
 HostT = TypeVar("HostT", bound=Host)
 LinkT = TypeVar("LinkT", bound=Link)
 
 _BothAddresses = tuple[Addresses, Addresses]  # of IPv4 and of IPv6
-
-
-@dataclass(eq=False, slots=True)
-class Cable:
-    """A link with the two ends that it joins."""
-
-    link: Link
-    a: End
-    b: End
 
 
 class Topology:
@@ -82,7 +72,7 @@ class Topology:
         self._link_names: Counter[str] = Counter()
         self._segments = segments.Segments()
         self._ends = 0
-        self._watching = Watching()
+        self.watching = Watching(self.nodes, self.cables)
         self._station_taps: list[TapFn] = []
         self._trunks: dict[Link, Cable] = {}  # those between two switches
         self._tree = SpanningTree()
@@ -145,7 +135,7 @@ class Topology:
             mtu_bytes=mtu_bytes,
         )
         link.ends = (a, b)
-        self._watching.link_added(link)
+        self.watching.link_added(link)
         cable = Cable(link, self._add_end(a, link.a), self._add_end(b, link.b))
         self.cables.append(cable)
         self._link_names[name] += 1
@@ -163,7 +153,7 @@ class Topology:
 
     def attach(self, name: str, port: Port) -> None:
         """Plug a node into any port that is no link's."""
-        self._watching.portals.add((name, self._add_end(name, port).name))
+        self.watching.portals.add((name, self._add_end(name, port).name))
         self._changed()
 
     def set_congestion(self, name: str, congestion: object) -> None:
@@ -311,15 +301,6 @@ class Topology:
         if self._was_settled and link in self._trunks:
             self._rest()
 
-    def watch(self, watcher: PassageWatcher, name: str | None = None) -> None:
-        """Tell of frames on all links (on those of a node), also on those still to come."""
-        links = [cable.link for cable in self.cables]
-        self._watching.add(watcher, name, self.nodes.values(), links)
-
-    def unwatch(self, watcher: PassageWatcher) -> None:
-        """Tell it no more."""
-        self._watching.remove(watcher, self.nodes.values(), [cable.link for cable in self.cables])
-
     def tap(self, link: Link, show: TapFn) -> None:
         """Show every frame that is put on a link, from both ends, before the link acts on it."""
         for cable in self.cables:
@@ -339,7 +320,7 @@ class Topology:
 
     def is_first(self, event: FrameSeen) -> bool:
         """Tell whether a frame has not been seen on another host before: it enters here."""
-        return event.sent or (event.host, event.interface) in self._watching.portals
+        return event.sent or (event.host, event.interface) in self.watching.portals
 
     # settling
 
@@ -481,7 +462,7 @@ class Topology:
                 taken[want[0]] = name
         self._owners |= taken
         self.nodes[name] = node = Node(name, device, len(self.nodes), (ip4, ip6))
-        self._watching.node_added(node)
+        self.watching.node_added(node)
 
     def _add_end(self, name: str, port: Port) -> End:
         node = self.node(name)

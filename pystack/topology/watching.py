@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pystack.observe.lookout import LOOPBACK, Lookout
@@ -10,45 +10,42 @@ from pystack.observe.lookout import LOOPBACK, Lookout
 if TYPE_CHECKING:
     from pystack.link.link import Link
     from pystack.observe.passage import PassageWatcher
-    from pystack.topology.nodes import Node
+    from pystack.topology.nodes import Cable, Node
 
 
 class Watching:
     """The watchers, each with the node whose links it watches (None: of all)."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Mapping[str, Node], cables: Sequence[Cable]) -> None:
+        """`nodes`, `cables`: the network's, also those that are still to come."""
+        self._nodes = nodes
+        self._cables = cables
         self._watchers: list[tuple[PassageWatcher, str | None]] = []
         self._lookout = Lookout(self._of, self._has_link)
         self.portals: set[tuple[str, str]] = set()  # interfaces that have a port that is no link's
 
-    def add(
-        self,
-        watcher: PassageWatcher,
-        name: str | None,
-        nodes: Iterable[Node],
-        links: Iterable[Link],
-    ) -> None:
-        """Let it watch these links, and those that are still to come."""
+    def add(self, watcher: PassageWatcher, name: str | None = None) -> None:
+        """Let it watch all links, or those of a node, also those that are still to come."""
         if (watcher, name) in self._watchers:
             return
         self._watchers.append((watcher, name))
         if len(self._watchers) == 1:
-            for node in nodes:
+            for node in self._nodes.values():
                 self.node_added(node)
-        for link in links:
+        for link in self._links():
             if name in (None, *link.ends):
                 link.watch(self._lookout)
                 link.watch(watcher)
 
-    def remove(self, watcher: PassageWatcher, nodes: Iterable[Node], links: Iterable[Link]) -> None:
+    def remove(self, watcher: PassageWatcher) -> None:
         """Let it watch no more."""
         self._watchers = [known for known in self._watchers if known[0] is not watcher]
-        for link in links:
+        for link in self._links():
             link.unwatch(watcher)
             if not any(self._at(link)):
                 link.unwatch(self._lookout)
         if not self._watchers:
-            for node in nodes:
+            for node in self._nodes.values():
                 observers = getattr(node.device, "observers", [])
                 if self._lookout in observers:
                     observers.remove(self._lookout)
@@ -63,6 +60,9 @@ class Watching:
         for watcher in self._at(link):
             link.watch(self._lookout)
             link.watch(watcher)
+
+    def _links(self) -> Iterator[Link]:
+        return (cable.link for cable in self._cables)
 
     def _at(self, link: Link) -> Iterator[PassageWatcher]:
         for watcher, name in self._watchers:
