@@ -106,6 +106,57 @@ def best_source(
     candidates = [one for one in candidates if is_ip4(one.address) == is_ip4(destination)]
     if not candidates:
         return None
+    return min(candidates, key=_by_rules(destination, interface))
+
+
+def why_source(destination: int, candidates: Sequence[Source], interface: str = "") -> str:
+    """Return the rule that decided between the best source and the next; "": there is no other."""
+    rank = _by_rules(destination, interface)
+    ranks = sorted(rank(one) for one in candidates if is_ip4(one.address) == is_ip4(destination))
+    return _deciding(ranks[:2], _SOURCE_RULES)
+
+
+def why_order(destinations: Sequence[int], source_of: Callable[[int], Source | None]) -> str:
+    """Return the rule that put the first of ordered destinations before the second; "": none."""
+    known = [(address, source_of(address)) for address in destinations[:2]]
+    ranks = [(*_rank(address, source), -_near(address, source)) for address, source in known]
+    if len({is_ip4(address) for address, _source in known}) > 1:
+        ranks = [rank[:-1] for rank in ranks]  # rule 9 is for addresses of one version
+    return _deciding(ranks, _ORDER_RULES)
+
+
+def _deciding(ranks: Sequence[tuple[int, ...]], rules: Sequence[str]) -> str:
+    if len(ranks) < 2:
+        return ""
+    pairs = zip(*ranks, rules[: len(ranks[0])], strict=True)
+    return next((f"RFC 6724 {rule}" for one, other, rule in pairs if one != other), "")
+
+
+_SOURCE_RULES: Final = (
+    "section 5 rule 1: it is the destination itself",
+    *("section 5 rule 2: it reaches as far as the destination",) * 2,
+    "section 5 rule 3: it is not deprecated",
+    "section 5 rule 4: it is a home address",
+    "section 5 rule 5: it is of the interface that leads there",
+    "section 5 rule 6: its label is that of the destination",
+    "section 5 rule 7: it is temporary",
+    "section 5 rule 8: it has the longest prefix in common with the destination",
+)
+_ORDER_RULES: Final = (
+    "section 6 rule 1: there is a way to it",
+    "section 6 rule 2: its scope is that of the source",
+    "section 6 rule 3: its source is not deprecated",
+    "section 6 rule 4: its source is a home address",
+    "section 6 rule 5: its label is that of the source",
+    "section 6 rule 6: it has the higher precedence",
+    "section 6 rule 7: no tunnel leads there",
+    "section 6 rule 8: its scope is smaller",
+    "section 6 rule 9: it has the longest prefix in common with its source",
+)
+
+
+def _by_rules(destination: int, interface: str) -> Callable[[Source], tuple[int, ...]]:
+    """Return what makes of a source the rules of section 5 as numbers, the smaller the better."""
     reach = scope(destination)
     label = policy(destination)[1]
 
@@ -123,7 +174,7 @@ def best_source(
             -common_bits(source.address, destination, source.prefix_bits),  # rule 8
         )
 
-    return min(candidates, key=rank)
+    return rank
 
 
 def in_order(destinations: Iterable[int], source_of: Callable[[int], Source | None]) -> list[int]:

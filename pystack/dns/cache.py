@@ -41,6 +41,13 @@ class Cache:
             self._drop(key)
         return None
 
+    def holds_for_s(self, question: Question, now: float) -> float:
+        """Return for how long what `find` has returned still holds; 0.0: it does not."""
+        for key in (question, Question(question.name, _ANY_KIND)):
+            if key in self._entries:
+                return max(self._entries[key][0] - now, 0.0)
+        return 0.0
+
     def keep(self, question: Question, answer: Answer, now: float) -> None:
         """Remember an answer for its time to live; what failed, or has none, is not kept."""
         if answer.ttl_s <= 0:  # also of what has failed

@@ -72,11 +72,15 @@ class LookUp:
     at: float
     host: str
     name: str
-    what: str  # "asked", "answered", "cached", "known" (a table, no packet), "failed"
+    # "asked" (each query), "answered", "cached", "known" (a table, no packet), "failed"; "ordered":
+    # several addresses have been put into the order in which they are tried
+    what: str
     kind: str = ""  # the type of record: "A", "AAAA"; "": any
     server: str = ""  # who was asked; "": nobody
     addresses: tuple[str, ...] = ()  # what came of it
-    detail: str = ""  # why it failed; for how long an answer holds
+    detail: str = ""  # why it failed; of an order, RFC 6724's rule
+    ttl_s: int | None = None  # for how long an answer holds (still); None: not known
+    took_s: float | None = None  # from the first query to the answer; None: there was none
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ class RouteChosen:
     prefix: str  # the route's, "0.0.0.0/0"; "": there is no route
     next_hop: str  # the gateway, or the destination itself where it is on the link
     detail: str = ""  # why this source (RFC 6724's rule), where there was a choice
+    mtu_bytes: int = 0  # the largest packet that gets there, as far as is known
 
 
 @dataclass(slots=True)

@@ -353,10 +353,13 @@ class Host:
         `version`: 4 or 6 alone; None: those that the host has addresses of itself.
         """
         if self.resolver is None:
-            return self.known.addresses(name, version)
-        own = self.known.own(name, version)
+            own = self.known.addresses(name, version)
+        else:
+            own = self.known.own(name, version)
         if own:
+            self.known.tell(name, own)
             return own
+        assert self.resolver is not None  # the network's table has it, or raises
         return (
             await self.resolver.addresses(name, () if version is None else (version,))
         ).addresses

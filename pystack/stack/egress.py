@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import BROADCAST_MAC, UNSPECIFIED6, Ip, Mac, Prefix
+from pystack.core.addresses import BROADCAST_MAC, Ip, Mac
 from pystack.observe.observer import FrameSeen
 from pystack.stack.ip_fields import PLAIN, IpFields
 from pystack.stack.routes import Route
-from pystack.stack.way import Way, find_way
+from pystack.stack.way import NOBODY, Way, find_way
 from pystack.wire import arp, ethernet, ip, ipv4, ipv6, ipv6_ext, nd, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pystack.stack.interface import Interface
     from pystack.wire.checksum import Buffer
 
-_NOBODY: Final = Prefix.of(UNSPECIFIED6, 128)
 _TO_PACKET: Final = ethernet.HEADER_BYTES - 6  # from the source's MAC address to the packet
 
 
@@ -269,7 +268,7 @@ def send_on_link(
     host: Host, interface: Interface, src: Ip, dst: Ip, message: bytes, now: float
 ) -> None:
     """Send a message of neighbor discovery, which no router passes on."""
-    way = Way(host, Route(_NOBODY, interface, None, src), src, dst)
+    way = Way(host, Route(NOBODY, interface, None, src), src, dst)
     send_packet(host, way, ipv6.ICMPV6, message, now, ttl=nd.HOP_LIMIT)
 
 

@@ -32,7 +32,7 @@ from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import Handle, Scheduler
-from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer
+from pystack.observe.observer import Dropped, Event, NeighborChanged, Observer, RouteChosen
 from pystack.stack import egress, ingress
 from pystack.stack.discovery import Discovery
 from pystack.stack.fragments import Reassembly
@@ -76,7 +76,9 @@ class Host:
         # routes (`pairs.learn`, `way.find_way`)
         self.pairs: OrderedDict[bytes, Pair] = OrderedDict()
         self.ways: OrderedDict[tuple[Ip, Ip], Way] = OrderedDict()
-        self.routes = RouteTable(self.pairs, self.ways)
+        # Those ways that observers know of, by the routes that they go by
+        self.told_ways: dict[tuple[Ip, Ip], Route] = {}
+        self.routes = RouteTable(self.pairs, self.ways, self.told_ways)
         self.forwarding = False  # True: a router, which passes on what is for others
         self.accepts_source_routes = False  # True: whoever comes by one is answered by the same way
         self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux
@@ -210,6 +212,9 @@ class Host:
 
     def no_route(self, dst: Ip) -> OSError:
         """Return the error of whoever wants to send there without a route."""
+        if self.observers:
+            now = self.scheduler.now
+            self.notify(RouteChosen(now, self.name, format_ip(dst), "", "", "", ""))
         has_link = any(known.neighbors is not None for known in self.interfaces)
         what = "no route there" if has_link else "no link"
         text = f"{os.strerror(errno.ENETUNREACH)}: {self.name} has {what}"

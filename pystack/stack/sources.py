@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pystack.core import address_policy
 from pystack.core.address_policy import GLOBAL, LINK_LOCAL, Source, best_source, number, scope
-from pystack.core.addresses import Ip, is_link_local, with_zone
+from pystack.core.addresses import Ip, is_link_local, is_v6, with_zone
 from pystack.stack.interface import AddressState, InterfaceAddress
 
 if TYPE_CHECKING:
@@ -42,16 +43,30 @@ def source_by(host: Host, interface: Interface, dst: Ip) -> InterfaceAddress | N
     return wide or own
 
 
+def why_source(host: Host, interface: Interface, dst: Ip, src: Ip) -> str:
+    """Return why packets to `dst` come from `src`: the rule; "": there was no choice, or no rule.
+
+    An address that a program has bound itself is none of the rules' doing.
+    """
+    if not is_v6(dst) or src not in host.addresses:
+        return ""
+    chosen = source_by(host, interface, dst)
+    if chosen is None or scoped(interface, chosen.address) != scoped(interface, src):
+        return ""
+    usable = [own for own in interface.addresses if own.is_usable and own.prefix.is_v6]
+    return address_policy.why_source(number(dst), [_candidate(own) for own in usable])
+
+
 def _best(addresses: Iterable[InterfaceAddress], dst: Ip) -> InterfaceAddress | None:
     found = {number(own.address): own for own in addresses if own.is_usable and own.prefix.is_v6}
-    candidates = [
-        Source(
-            address,
-            own.prefix.length,
-            deprecated=own.state is AddressState.DEPRECATED,
-            temporary=own.is_temporary,
-        )
-        for address, own in found.items()
-    ]
-    best = best_source(number(dst), candidates)
+    best = best_source(number(dst), [_candidate(own) for own in found.values()])
     return None if best is None else found[best.address]
+
+
+def _candidate(own: InterfaceAddress) -> Source:
+    return Source(
+        number(own.address),
+        own.prefix.length,
+        deprecated=own.state is AddressState.DEPRECATED,
+        temporary=own.is_temporary,
+    )

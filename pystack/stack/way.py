@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.addresses import (
     BROADCAST_MAC,
     UNSPECIFIED,
+    UNSPECIFIED6,
     ZERO_MAC,
     Ip,
     Mac,
+    Prefix,
+    format_ip,
+    is_unspecified,
     is_v6,
     multicast_mac,
 )
+from pystack.observe.observer import RouteChosen
 from pystack.stack.neighbors import Neighbor
+from pystack.stack.sources import why_source
 from pystack.wire import ipv4, ipv6, udp
 from pystack.wire.frame import SUPER_TEXT_BYTES
 from pystack.wire.headers import template
@@ -76,6 +82,8 @@ class Way:
         # IP's and UDP's
         self.headers_bytes = udp.HEADER_BYTES + (ipv6 if self.is_v6 else ipv4).HEADER_BYTES
         self.template = template(interface.mac, src, dst, flow_label, interface.hop_limit6)
+        if host.observers:
+            tell(host, self)
 
     def station(self, now: float) -> Mac | None:
         """Return the station that gets the frames; None: that has to be found out first."""
@@ -94,6 +102,36 @@ class Way:
         return min(most, SUPER_TEXT_BYTES) if self.is_v6 else most
 
 
+def tell(host: Host, way: Way) -> None:
+    """Tell observers of a way to one station: once, until the routes change.
+
+    Several ways between two addresses, as each connection of IPv6 has its own, are told of once.
+    """
+    interface, prefix = way.interface, way.route.prefix
+    if is_unspecified(way.src) or not (way.to_neighbor or interface.neighbors is None):
+        return
+    told = host.told_ways
+    if told.get((way.src, way.dst)) is way.route or prefix == NOBODY:
+        return
+    if len(told) >= _LIMIT:
+        told.clear()
+    told[way.src, way.dst] = way.route
+    host.notify(
+        RouteChosen(
+            host.scheduler.now,
+            host.name,
+            format_ip(way.dst),
+            format_ip(way.src),
+            interface.name,
+            str(prefix),
+            format_ip(way.next_hop),
+            why_source(host, interface, way.dst, way.src),
+            way.mtu_bytes,
+        )
+    )
+
+
+NOBODY: Final = Prefix.of(UNSPECIFIED6, 128)  # of what a station says on its link, by no route
 _NOT_ASKED_YET: Final = Neighbor(UNSPECIFIED)
 
 

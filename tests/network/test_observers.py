@@ -45,8 +45,12 @@ def test_a_ladder_is_drawn_in_the_end() -> None:
 
 def test_a_log_has_a_line_for_each_event_and_if_wanted_for_each_packet() -> None:
     events = pystack.run(pinged, "log")
-    assert all(" neighbor " in line for line in events)
-    assert events[0].startswith("00:00:00.020000 b eth0 neighbor 10.0.0.1 ")
+    assert events[0] == "00:00:00.000000 a name b known: 10.0.0.2, fd00::2"
+    ways = [line for line in events if " route to " in line]
+    assert [line.split()[1] for line in ways] == ["a", "b"]
+    arp = [line for line in events if " neighbor " in line]
+    assert len(arp) == len(events) - 3
+    assert arp[0].startswith("00:00:00.020000 b eth0 neighbor 10.0.0.1 ")
     lines = pystack.run(pinged, "log packets")
     assert len(lines) == len(events) + 8  # two frames of ARP, two of ICMP, each seen twice
     request = "10.0.0.1 > 10.0.0.2: ICMP echo request, id 1, seq 1, length 64"

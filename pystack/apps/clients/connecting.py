@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 import trio
@@ -22,6 +23,7 @@ _Names = tuple[tuple[tuple[str, str], ...], ...]  # of a subject, as `getpeercer
 
 # Where a name has several addresses, none but the last may take all of the time that there is.
 _SHARE: Final = 0.5
+_GOODBYE_S: Final = 2.0
 
 
 async def look_up(job: Job, name: str, *, is_first: bool = True) -> list[str]:
@@ -46,7 +48,10 @@ async def connect(job: Job, name: str, port: int, *, is_first: bool = True) -> T
         addresses = await look_up(job, name, is_first=is_first)
         stream = await _connect_to_any(job, name, port, addresses)
         job.transfer.num_connects += 1
+        ends = stream.local_address, stream.remote_address
+        job.tell("connected", "", ends)
         if is_first:
+            job.ends = ends
             job.transfer.mark("connect", job.now())
             job.transfer.connected(stream.local_address, stream.remote_address)
         address = stream.remote_address[0]
@@ -62,6 +67,7 @@ async def _connect_to_any(job: Job, name: str, port: int, addresses: Sequence[st
     for address in addresses:
         shown = f"[{address}]" if ":" in address else address
         job.talk.note(f"  Trying {shown}:{port}...")
+        job.host.milestone("connect", f"{shown}:{port}")
         share_s = left_s if address == addresses[-1] else left_s * _SHARE
         with trio.move_on_after(share_s):
             try:
@@ -70,6 +76,7 @@ async def _connect_to_any(job: Job, name: str, port: int, addresses: Sequence[st
                 error = failed
             text = os.strerror(error.errno) if error.errno else str(error)
             job.talk.note(f"connect to {address} port {port} failed: {text}")
+            job.host.milestone("connect_failed", f"{shown}:{port}: {text}")
         left_s = job.options.connect_timeout_s - (job.now() - began_at)
     took_ms = round(1000 * (job.now() - began_at))
     if isinstance(error, TimeoutError):
@@ -93,17 +100,33 @@ async def start_tls(
         context.set_alpn_protocols(list(alpn))
         job.talk.note(f"ALPN: offers {','.join(alpn)}")
     timeout_s = job.options.connect_timeout_s
+    ends = stream.local_address, stream.remote_address
+    job.tell("tls_begin", f"{name} ALPN {' '.join(alpn)}" if alpn else name, ends)
     try:
         tls = await tls_client(stream, context, name, timeout_s=timeout_s)
     except BaseException as error:
         stream.abort()
         if isinstance(error, TlsError | trio.BrokenResourceError):
-            raise _tls_failed(error, name, timeout_s) from None
+            failed = _tls_failed(error, name, timeout_s)
+            job.tell("tls_failed", str(failed), ends)
+            raise failed from None
         raise
+    job.tell("tls_done", _agreed(tls.ssl_object), ends)
     if is_first:
         job.transfer.mark("appconnect", job.now())
     _tell_tls(job, tls.ssl_object, asked_alpn=bool(alpn))
     return tls
+
+
+async def close_both_ways(tls: TlsStream) -> None:
+    """Say that no more comes, and wait for the other side to say so, but not for long.
+
+    Who closes at once answers that word with a reset.
+    """
+    with trio.move_on_after(_GOODBYE_S), suppress(trio.BrokenResourceError):
+        await tls.send_eof()
+        while await tls.receive_some():
+            pass
 
 
 def client_context(options: GetOptions) -> ssl.SSLContext:
@@ -123,6 +146,14 @@ def client_context(options: GetOptions) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _agreed(tls: ssl.SSLObject) -> str:
+    """Return what a handshake has agreed on: "TLSv1.3 TLS_AES_256_GCM_SHA384 ALPN h2"."""
+    cipher, _, _ = tls.cipher() or ("?", "", 0)
+    alpn = tls.selected_alpn_protocol()
+    words = [tls.version() or "?", cipher, *(("ALPN", alpn) if alpn else ())]
+    return " ".join([*words, *(("resumed",) if tls.session_reused else ())])
 
 
 def _tell_tls(job: Job, tls: ssl.SSLObject, *, asked_alpn: bool) -> None:

@@ -54,6 +54,7 @@ class Control:
         if any(letter in text for letter in "\r\n\0"):
             raise ClientError(Status.MALFORMED_URL, f"{text!r} would be more than one command")
         self._job.talk.sent([text if shown is None else shown])
+        self._job.tell("command", text if shown is None else shown)
         await send(self.stream, f"{text}\r\n".encode())
         return await self.reply()
 
@@ -74,6 +75,7 @@ class Control:
             lines.append(line[4:] if is_coded else line)
             if is_coded and mark != "-":
                 self._job.transfer.http_code = code
+                self._job.tell("reply", f"{code} {lines[-1]}".rstrip())
                 return Reply(code, tuple(lines))
         raise ClientError(Status.WEIRD_REPLY, "Weird server reply: it has no end")
 
@@ -89,6 +91,7 @@ class Control:
             code = self._job.transfer.http_code
             try:
                 await self.command(command)
+                self._job.tell("close")
                 await self.stream.aclose()
             except (ClientError, trio.BrokenResourceError):
                 pass  # all that was wanted is there

@@ -14,7 +14,7 @@ import trio
 
 from pystack.apps.clients.connecting import connect, start_tls
 from pystack.apps.clients.control import Control
-from pystack.apps.clients.job import Job
+from pystack.apps.clients.job import Ends, Job
 from pystack.apps.clients.trouble import ClientError, Status, receive, send
 from pystack.apps.tls_stream import TlsStream
 from pystack.runtime.streams import TcpStream
@@ -149,10 +149,12 @@ class _Session:
                     break
                 if not job.transfer.size_download:
                     job.transfer.mark("starttransfer", job.now())
+                    job.tell("first_byte", "", _ends_of(data))
                 chunk = chunk if count is None else chunk[: count - job.transfer.size_download]
                 job.transfer.size_download += len(chunk)
                 await job.sink.write(chunk)
             is_cut = count is not None and job.transfer.size_download >= count
+            job.tell("done", f"{job.transfer.size_download:,} bytes", _ends_of(data))
         finally:
             await trio.aclose_forcefully(data)
         reply = await self._control.reply()
@@ -196,6 +198,13 @@ class _Session:
             if high < 256 and low < 256 and high + low:
                 return high << 8 | low
         raise ClientError(Status.FTP_WEIRD_PASV, "the server opens no port for the data")
+
+
+def _ends_of(data: TcpStream | TlsStream) -> Ends:
+    """Return both ends of a connection for data."""
+    tcp = data.transport if isinstance(data, TlsStream) else data
+    assert isinstance(tcp, TcpStream)
+    return tcp.local_address, tcp.remote_address
 
 
 def _range_of(text: str | None) -> tuple[int, int | None]:

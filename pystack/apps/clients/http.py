@@ -17,7 +17,7 @@ import httpcore
 import trio
 
 from pystack import __version__
-from pystack.apps.clients.connecting import client_context, connect, start_tls
+from pystack.apps.clients.connecting import client_context, close_both_ways, connect, start_tls
 from pystack.apps.clients.decoding import ACCEPTED, Decoder
 from pystack.apps.clients.desk import Source
 from pystack.apps.clients.job import GetOptions, Job
@@ -120,6 +120,7 @@ class HttpClient:
                 head.note(job)
                 location = self._location(job, head, request.url)
                 await self._take_body(job, response, head, is_shown=location is None)
+                job.tell("done", f"{head.status}, {transfer.size_download:,} bytes")
             finally:
                 with trio.CancelScope(shield=True):
                     await response.aclose()
@@ -231,10 +232,12 @@ class _Request:
             lines += [f"{name}: {value}" for name, value in self._headers]
             job.transfer.size_request += sum(len(line.encode()) + 2 for line in lines) + 2
             job.talk.sent([*lines, ""])
+            self._network.announced = lines[0]
         elif event == "http11.receive_response_headers.started":
             self._network.is_awaiting = True
         elif event == "http2.receive_response_headers.complete":
             job.transfer.mark("starttransfer", job.now())
+            job.tell("first_byte")
 
 
 class _Upload:
@@ -337,12 +340,14 @@ class _Network(httpcore.AsyncNetworkBackend):
         self.is_awaiting = False  # a response: its first byte is to be noted
         self.has_heard = False  # anything from the server, since the request was begun
         self.trouble: ClientError | None = None  # what ends the next read; None: nothing
+        self.announced = ""  # the request line of what is written next; "": no request begins
 
     def first_byte_came(self) -> None:
         """Note it."""
         self.is_awaiting = False
         if self.job is not None:
             self.job.transfer.mark("starttransfer", self.job.now())
+            self.job.tell("first_byte")
 
     async def connect_tcp(
         self,
@@ -370,6 +375,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._job, self._network = job, network
         self._tcp, self._tls = tcp, tls
         self._stream: trio.abc.Stream = tcp if tls is None else tls
+        self._ends = tcp.local_address, tcp.remote_address
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what came; empty at its end."""
@@ -385,6 +391,8 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send it all."""
+        if self._network.announced:
+            self._begin_request()
         try:
             await self._stream.send_all(buffer)
         except trio.BrokenResourceError as error:
@@ -393,7 +401,18 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         """Close it."""
+        self._job.tell("close", "", self._ends)
+        if self._tls is not None and self._job.options.graceful:
+            await close_both_ways(self._tls)
         await self._stream.aclose()
+
+    def _begin_request(self) -> None:
+        """Tell of a request that goes out by this connection."""
+        line, self._network.announced = self._network.announced, ""
+        job = self._network.job
+        if job is not None:
+            job.ends = self._ends
+            job.tell("request", line)
 
     async def start_tls(
         self,

@@ -18,6 +18,9 @@ from pystack.runtime.names.zones import Version
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?::[^\r\n\0]*|;[ \t]*)")
 
 
+Ends = tuple[tuple[str, int], tuple[str, int]]  # addresses and ports: ours, the other's
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetOptions:
     """curl(1)'s options, for all URLs of a command. Raises ConfigError for what cannot be."""
@@ -43,6 +46,7 @@ class GetOptions:
     version: Version | None = None  # -4, -6
     connect_timeout_s: float = 300.0
     max_time_s: float | None = None
+    graceful: bool = False  # the end of TLS is waited for from the other side too, as curl 8.10
     mail_from: str = ""
     mail_rcpt: tuple[str, ...] = ()
 
@@ -75,6 +79,7 @@ class Job:
     sink: Sink
     source: Source | None = None  # None: nothing is uploaded, and nothing said
     user: tuple[str, str] | None = field(init=False)  # None: nobody in particular
+    ends: Ends | None = None  # of the connection that is in use; None: there is none yet
 
     def __post_init__(self) -> None:
         """Find out which user is to log in."""
@@ -90,3 +95,11 @@ class Job:
     def now(self) -> float:
         """Return the world's time."""
         return self.host.now()
+
+    def tell(self, what: str, detail: str = "", ends: Ends | None = None) -> None:
+        """Tell whoever looks on that it has got somewhere: see `Milestone`.
+
+        `ends`: of the connection that it is about; None: the one in use.
+        """
+        local, remote = ends or self.ends or (None, None)
+        self.host.milestone(what, detail, local, remote)

@@ -92,6 +92,7 @@ async def _send_message(job: Job, control: Control) -> None:
         job.transfer.size_upload += len(data)
         await send(control.stream, stuffing.feed(data))
     await send(control.stream, stuffing.end())
+    job.tell("message", f"sent, {job.transfer.size_upload:,} bytes")
 
 
 class Stuffing:

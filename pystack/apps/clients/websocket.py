@@ -29,7 +29,7 @@ from wsproto.events import (
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.utilities import ProtocolError
 
-from pystack.apps.clients.connecting import connect, start_tls
+from pystack.apps.clients.connecting import close_both_ways, connect, start_tls
 from pystack.apps.clients.job import Job
 from pystack.apps.clients.trouble import ClientError, Status, receive, send
 from pystack.apps.tls_stream import TlsStream
@@ -49,6 +49,9 @@ async def run(job: Job) -> None:
             assert isinstance(stream, TcpStream)
             stream = await start_tls(job, stream, url.host, alpn=("http/1.1",))
         await _Talk(job, stream).run()
+        job.tell("close")
+        if isinstance(stream, TlsStream) and job.options.graceful:
+            await close_both_ways(stream)
         with trio.move_on_after(_GOODBYE_S):
             await stream.aclose()
     finally:
@@ -84,6 +87,7 @@ class _Talk:
         assert self._end is not None
         code, reason = self._end.code, self._end.reason or ""
         job.talk.note(f"WebSocket closed: {int(code)} {reason}".rstrip())
+        job.tell("done", f"{int(code)} {reason}".rstrip())
         if code not in _GOOD_ENDS:
             text = f"WebSocket closed by the server: {int(code)} {reason}".rstrip()
             raise ClientError(Status.RECEIVE_FAILED, text)
@@ -116,6 +120,7 @@ class _Talk:
         job.transfer.mark("pretransfer", job.now())
         job.transfer.size_request = len(data)
         job.talk.sent(data.decode("latin-1").removesuffix("\r\n").split("\r\n"))
+        job.tell("request", f"GET {url.target} HTTP/1.1")
         await send(self._stream, data)
 
     async def _say_lines(self) -> None:
@@ -124,6 +129,7 @@ class _Talk:
         while source is not None and (line := await source.line()) is not None:
             size += len(line)
             self._job.transfer.size_upload = size
+            self._job.tell("message", f"sent, {len(line):,} bytes")
             await self._say(_message(line))
         await self._say(Ping())
         with trio.move_on_after(_GOODBYE_S):
@@ -168,6 +174,7 @@ class _Talk:
         """Show the response as soon as all of it is there."""
         if not self._head:
             self._job.transfer.mark("starttransfer", self._job.now())
+            self._job.tell("first_byte")
         self._head += data
         head, end, _ = bytes(self._head).partition(b"\r\n\r\n")
         if end:
@@ -181,6 +188,7 @@ class _Talk:
         match event:
             case AcceptConnection():
                 job.transfer.http_code, job.transfer.http_version = 101, "1.1"
+                job.tell("open")
                 self._is_open = True
             case RejectConnection():
                 job.transfer.http_code = self._refused = event.status_code
@@ -192,6 +200,8 @@ class _Talk:
             case Message():
                 data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
                 job.transfer.size_download += len(data)
+                if event.message_finished:
+                    job.tell("message", f"received, {len(data):,} bytes")
                 await job.sink.write(data + (b"\n" if event.message_finished else b""))
             case Pong():
                 self._heard.set()

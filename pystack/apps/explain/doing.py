@@ -61,7 +61,7 @@ async def _get(host: Host, errand: Errand) -> str:
     from pystack.apps.clients.job import GetOptions
 
     target, is_tls = errand.target, errand.target.scheme in TLS_SCHEMES
-    options = GetOptions(version=errand.version, max_time_s=MOST_S, http=errand.http)
+    options = GetOptions(version=errand.version, max_time_s=MOST_S, http=errand.http, graceful=True)
     if is_tls:
         assert errand.folder is not None
         options = replace(options, trusted=(ca_file(errand.folder),))

@@ -6,10 +6,11 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.addresses import LOOPBACK, LOOPBACK6, Ip, is_v6
+from pystack.core.addresses import LOOPBACK, LOOPBACK6, Ip, is_v6, looks_like_address
 from pystack.core.errors import ConfigError
+from pystack.observe.observer import LookUp
 from pystack.runtime.names.ordering import in_order
-from pystack.runtime.names.zones import Version, check_asked
+from pystack.runtime.names.zones import Version, check_asked, format_on
 from pystack.stack.zones import parse_on
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ class KnownNames:
             except ConfigError:
                 raise OSError(errno.ENOENT, self.why_unknown(name)) from None
         return self._of_version(found, name, version)
+
+    def tell(self, name: str, addresses: Sequence[Ip]) -> None:
+        """Tell observers of a name that was looked up here, without a packet."""
+        host = self._host
+        if host.stack.observers and not looks_like_address(name):
+            found = tuple(format_on(host.stack, address) for address in addresses)
+            host.stack.notify(LookUp(host.now(), host.name, name, "known", addresses=found))
 
     def in_order(self, addresses: tuple[Ip, ...]) -> tuple[Ip, ...]:
         """Return the addresses of a name as they are to be tried from here (RFC 6724)."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.core.scheduler import Handle, no_upkeep
+from pystack.dns.answers import Question, Status
 from pystack.dns.exchange import Exchange, Send
+from pystack.observe.observer import LookUp
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.names.zones import format_on
 from pystack.stack.ports import ANY
@@ -45,6 +47,39 @@ class HostTold:
         self._host.stack.drop(name, now, data=data)
 
 
+def tell_answer(
+    host: Host,
+    question: Question,
+    answer: Answer,
+    *,
+    took_s: float | None = None,
+    ttl_s: int | None = None,
+) -> None:
+    """Tell observers what is known of a question, if there are any.
+
+    `took_s`: None: it was kept from before, and holds for `ttl_s` longer.
+    """
+    if not host.stack.observers:
+        return
+    is_found = answer.status is Status.FOUND
+    found = tuple(record.address or record.text for record in answer.records)
+    what = "cached" if took_s is None else "answered" if is_found else "failed"
+    host.stack.notify(
+        LookUp(
+            host.now(),
+            host.name,
+            question.name,
+            what,
+            dns.kind_name(question.kind),
+            answer.server,
+            found,
+            "" if is_found else answer.status.value,
+            (answer.ttl_s or None) if ttl_s is None else ttl_s,
+            took_s,
+        )
+    )
+
+
 async def check_up(host: Host) -> None:
     """Raise OSError (ENETDOWN) where a host has no power, having let others run."""
     try:
@@ -71,13 +106,14 @@ class Lookup:
         self._timer: Handle | None = None  # None: it has ended
         self._looking = False
         self._closed = False
+        self._began_at = 0.0
 
     def begin(self) -> None:
         """Send the first query. Raises OSError where there is no port for it."""
         self._socket = self._host.stack.udp.bind(ANY, 0)  # any port (RFC 5452 section 9.2)
         self._socket.receives_errors = True
         self._socket.on_readable = self._look_soon
-        now = self._host.now()
+        now = self._began_at = self._host.now()
         self._go_on(self.exchange.begin(now), now)
 
     async def wait(self) -> Answer:
@@ -114,6 +150,9 @@ class Lookup:
                 send = self.exchange.unreachable(send.server, now)
         if self.exchange.answer is not None:
             self.close()
+            if self._host.stack.observers:
+                question, answer = self.exchange.question, self.exchange.answer
+                tell_answer(self._host, question, answer, took_s=now - self._began_at)
             self._on_end(self, now)
             for waiter in self._waiters:
                 waiter.wake()
@@ -136,7 +175,18 @@ class Lookup:
                 self._socket.send_to(send.data, parse_on(self._host.stack, address), port, now)
         except OSError:
             return False
+        if self._host.stack.observers:
+            self._tell_query(address, now, over_tcp=send.over_tcp)
         return True
+
+    def _tell_query(self, server: str, now: float, *, over_tcp: bool) -> None:
+        """Tell observers of a query; a name server that is asked again is."""
+        question, again = self.exchange.question, self.exchange.sent > 1
+        detail = ", ".join(["again"] * again + ["over TCP"] * over_tcp)
+        kind = dns.kind_name(question.kind)
+        self._host.stack.notify(
+            LookUp(now, self._host.name, question.name, "asked", kind, server, detail=detail)
+        )
 
     def _end_stream(self) -> None:
         if self._stream is not None:

@@ -24,6 +24,14 @@ def in_order(host: Host, addresses: Iterable[Ip]) -> tuple[Ip, ...]:
     return tuple(numbers[found] for found in ranked)
 
 
+def why_order(host: Host, ordered: Iterable[Ip]) -> str:
+    """Return the rule that put the first of them before the second; "": they are equal."""
+    numbers = {number(address): address for address in ordered}
+    return address_policy.why_order(
+        list(numbers), lambda found: _source_towards(host, numbers[found])
+    )
+
+
 def has_version(host: Host, *, v6: bool) -> bool:
     """Tell whether it has an address of that version that is good beyond its link (RFC 3493 6.1).
 

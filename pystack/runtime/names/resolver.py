@@ -190,6 +190,7 @@ async def _addresses_of(
         except OSError:
             continue
         if own:
+            here.known.tell(spelling, own)
             return name, _of_family(_configured(here, own, flags), name, family, flags)
     if resolver is None:
         raise _unknown(here, name)

@@ -6,6 +6,7 @@ those who want the same at the same time wait for one query.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,8 +22,9 @@ from pystack.dns.answers import MAX_ALIASES, Answer, Question, Status
 from pystack.dns.cache import Cache
 from pystack.dns.config import ResolverConfig, candidates, split_server
 from pystack.dns.exchange import Exchange, Server
-from pystack.runtime.names.lookups import HostTold, Lookup, check_up
-from pystack.runtime.names.ordering import has_version
+from pystack.observe.observer import LookUp
+from pystack.runtime.names.lookups import HostTold, Lookup, check_up, tell_answer
+from pystack.runtime.names.ordering import has_version, why_order
 from pystack.runtime.names.zones import format_on
 from pystack.wire import dns
 from pystack.wire.dns import AAAA, PTR, A
@@ -91,6 +93,9 @@ class StubResolver:
                 else:
                     self._told.count("dns_cache_hits")
                     answers[question] = known
+                    if self._host.stack.observers:
+                        left_s = self.cache.holds_for_s(question, self._host.now())
+                        tell_answer(self._host, question, known, ttl_s=math.floor(left_s))
             if not lookups:
                 await trio.lowlevel.checkpoint()
             for question, lookup in lookups.items():
@@ -208,7 +213,19 @@ class StubResolver:
             if record.address is not None
         )
         aliases = [answer.canonical for answer in answers.values() if answer.canonical]
-        return Found(aliases[0] if aliases else name, self._host.known.in_order(tuple(found)))
+        ordered = self._host.known.in_order(tuple(found))
+        if self._host.stack.observers and len(ordered) > 1:
+            self._tell_order(name, ordered)
+        return Found(aliases[0] if aliases else name, ordered)
+
+    def _tell_order(self, name: str, ordered: Sequence[Ip]) -> None:
+        """Tell observers in which order addresses are to be tried, and by which rule."""
+        host = self._host
+        found = tuple(format_on(host.stack, address) for address in ordered)
+        why = why_order(host.stack, ordered)
+        host.stack.notify(
+            LookUp(host.now(), host.name, name, "ordered", addresses=found, detail=why)
+        )
 
     def _error(self, name: str, tried: Sequence[Answer]) -> socket.gaierror:
         """Return why a name has no address, as getaddrinfo(3) has it."""
