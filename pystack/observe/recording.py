@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pystack.observe.observer import Event, FrameSeen
-from pystack.observe.passage import SEEN, Passage
+from pystack.observe.passage import Passage
 
 # What a recording consists of, in the order in which it began
 Item = Passage | Event
@@ -52,30 +52,18 @@ class Recorder:
         self.left_out = 0
         self._items: deque[Item] = deque(maxlen=items)
         self._number = 0
-        self._hears_links = False  # True: links tell of passages
 
     def on_event(self, event: Event) -> None:
-        """Keep it, but for frames that a link tells of as well."""
-        if isinstance(event, FrameSeen):
-            if event.sent and not self._hears_links:
-                self.note_frame(event)
-            return
-        self._keep(event)
+        """Keep it, but for frames, each of which is a passage as well."""
+        if not isinstance(event, FrameSeen):
+            self._keep(event)
 
     def on_passage(self, passage: Passage) -> None:
         """Keep it, when it begins."""
-        self._hears_links = True
         if not passage.number:
             self._number += 1
             passage.number = self._number
             self._keep(passage)
-
-    def note_frame(self, event: FrameSeen) -> None:
-        """Keep what an interface saw, where there is no link that would tell."""
-        self._number += 1
-        place = f"{event.host}/{event.interface}"
-        sender, receiver = (event.host, "") if event.sent else ("", event.host)
-        self._keep(Passage(place, sender, receiver, event.frame, event.at, self._number, end=SEEN))
 
     def items(self) -> list[Item]:
         """Return what is kept, in order."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pystack.link.link import Link
+from pystack.link.said import words_of
 
 if TYPE_CHECKING:
     from pystack.runtime.network import Network
@@ -25,6 +26,21 @@ class NetworkLink(Link):
         """Repair it, in one direction or in both."""
         super().up(direction)
         self.network.topology.link_changed(self)
+
+    @property
+    def said(self) -> str:
+        """Return how it behaves, in words: "delay 10ms, rate 50mbit"; "": it does nothing.
+
+        Where its directions differ, both: "a > b: ...; b > a: ...".
+        """
+        there, back = (
+            ", ".join(f"{word} {value}" for word, value in words_of(pipe.config).items())
+            for pipe in (self.a_to_b, self.b_to_a)
+        )
+        if there == back:
+            return there
+        a, b = self.ends
+        return f"{a} > {b}: {there or 'nothing'}; {b} > {a}: {back or 'nothing'}"
 
     def capture(self, path: str | Path) -> None:
         """Write every frame that is put on the link, at either end, to a pcap file. OSError.

@@ -9,7 +9,7 @@ translated: what the client is called at home it is called everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
@@ -69,7 +69,6 @@ class Laboratory:
     client: Host
     server: Host
     resolver: NameServer
-    order: Sequence[str]  # from left to right
 
 
 def build(
@@ -102,14 +101,7 @@ def build(
     for host in dict.fromkeys((server, resolver)):
         net.link(switch, host, **_AT_THE_SERVER)
     name_server = net.dns(resolver, hosts=[client], ttl=_NAMES_HOLD)
-    nodes = (client, home, provider, switch, server, resolver)
-    return Laboratory(
-        net=net,
-        client=client,
-        server=server,
-        resolver=name_server,
-        order=list(dict.fromkeys(node.name for node in nodes)),
-    )
+    return Laboratory(net=net, client=client, server=server, resolver=name_server)
 
 
 class _AddressWords(TypedDict, total=False):

@@ -14,6 +14,7 @@ import trio
 from pystack import TcpConfig
 from pystack.apps.explain.doing import Errand, run
 from pystack.apps.explain.laboratory import Laboratory, Line, build
+from pystack.apps.explain.places import links_of, order_of, title_of
 from pystack.apps.explain.serving import TLS_SCHEMES, keys_file, serve
 from pystack.apps.explain.site import PAGE_BYTES
 from pystack.apps.explain.target import Target, over, read_target
@@ -118,7 +119,7 @@ async def _run(asked: Asked, target: Target, folder: Path | None, recorder: Reco
         )
         outcome = await laboratory.client.run(run, laboratory.client, errand)
         await ends.wait()
-        return recording_of(recorder, laboratory, target, began_at, outcome)
+        return _recording(recorder, laboratory, target, began_at, outcome)
 
 
 class _Ends:
@@ -144,19 +145,21 @@ class _Ends:
         yield from self._net.hosts.values()
 
 
-def recording_of(
+def _recording(
     recorder: Recorder, laboratory: Laboratory, target: Target, began_at: float, outcome: str
 ) -> Recording:
     """Return what was recorded, with who is who."""
-    net = laboratory.net
+    net, client, items = laboratory.net, laboratory.client.name, recorder.items()
+    server = laboratory.resolver if target.scheme == "dns" else laboratory.server
     return Recording(
-        items=recorder.items(),
+        items=items,
         names=net.topology.names_by_address(),
-        order=laboratory.order,
+        order=order_of(net, client, server.name),
         began_at=began_at,
         left_out=recorder.left_out,
-        title=target.text,
+        title=title_of(target.text, items),
         outcome=outcome,
-        client=laboratory.client.name,
-        server=laboratory.resolver.name if target.scheme == "dns" else laboratory.server.name,
+        client=client,
+        server=server.name,
+        links=links_of(net),
     )

@@ -1,0 +1,51 @@
+"""Who is who in what was recorded: the order of nodes, what the links do, the title."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from pystack.observe.observer import Milestone
+from pystack.observe.recording import Item
+from pystack.runtime.network import Network
+
+
+def order_of(net: Network, first: str, last: str) -> list[str]:
+    """Return the nodes from left to right: the shortest way between two, and then the others.
+
+    Those follow by how far they are from the first.
+    """
+    beside: dict[str, list[str]] = {name: [] for name in net.topology.nodes}
+    for cable in net.topology.cables:
+        a, b = cable.a.node.name, cable.b.node.name
+        beside[a].append(b)
+        beside[b].append(a)
+    before: dict[str, str] = {first: first}  # for each node, the one that leads to the first
+    edge = deque([first])
+    while edge:
+        name = edge.popleft()
+        for other in beside.get(name, ()):
+            if other not in before:
+                before[other] = name
+                edge.append(other)
+    way = [last] if last in before else []
+    while way and way[-1] != first:
+        way.append(before[way[-1]])
+    return list(dict.fromkeys([*reversed(way), *before, *net.topology.nodes]))
+
+
+def links_of(net: Network) -> list[tuple[str, str, str]]:
+    """Return what each link joins, and how it behaves in words."""
+    return [(*link.ends, link.said) for link in net.links]
+
+
+def title_of(url: str, items: Iterable[Item]) -> str:
+    """Return what was done: "GET http://server/ over HTTP/1.1"."""
+    request = next(_requests(items), "").split()
+    if len(request) == 3 and url.startswith(("http:", "https:", "ws:", "wss:")):
+        return f"{request[0]} {url} over {request[2]}"
+    return url
+
+
+def _requests(items: Iterable[Item]) -> Iterator[str]:
+    return (it.detail for it in items if isinstance(it, Milestone) and it.what == "request")
