@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pystack.observe.explain.story import LAYERS7, Box, Header, Shown, Span, Step, Story
+from pystack.observe.explain.story import LAYERS7, Box, Header, Shown, Step, Story
 
 # TCP/IP's five layers have no official numbers; books count them from below, as OSI does.
 LAYERS5: Final = ("physical", "data link", "network", "transport", "application")
-_MOST_LEVELS: Final = 3
+# Whose doing a part of the time is: a bar has the colours of layers.
+SPAN_LAYERS: Final[Mapping[str, str]] = {
+    "propagation": "physical",
+    "serialization": "data link",
+    "queueing": "network",
+    "retransmission": "transport",
+}
 
 
 def harmless(text: str) -> str:
@@ -91,20 +97,6 @@ def byte_range(header: Header) -> str:
 def sizes(box: Box) -> str:
     """Return what a layer added to what it carries: "20 + 512 bytes"."""
     return f"{box.header_bytes} + {box.payload_bytes} bytes"
-
-
-def spans(spans: Sequence[Span], level: int = 0) -> list[tuple[int, Span]]:
-    """Return spans and their parts in order, with the level of each."""
-    found: list[tuple[int, Span]] = []
-    for span in spans:
-        found.append((level, span))
-        if level < _MOST_LEVELS:
-            found += _below(span, level)
-    return found
-
-
-def _below(span: Span, level: int) -> list[tuple[int, Span]]:
-    return spans(span.parts, level + 1)
 
 
 def total_s(story: Story) -> float:

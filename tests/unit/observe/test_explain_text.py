@@ -5,7 +5,7 @@ import sys
 
 import explained
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pystack.cli import explain_text
@@ -100,6 +100,7 @@ def test_no_line_is_wider_than_the_paper(depth: Depth, width: int) -> None:
         assert max(map(cells, text.splitlines())) <= Paper(width).columns
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=60) | st.just(HOSTILE), st.binary(max_size=80))
 def test_words_of_strangers_stay_words(words: str, payload: bytes) -> None:
     story = explained.story()

@@ -1,0 +1,242 @@
+"""Stories as one HTML page: it is whole, needs nothing beside itself, and can be read by all."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import chromium
+import explained
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pystack.observe.explain import page
+from pystack.observe.explain.page import as_html
+from pystack.observe.explain.story import Comparison, Header, Story
+
+CSS = (Path(page.__file__).with_name("pages") / "page.css").read_text("utf-8")
+HOSTILE = (
+    "\"'><script>alert(1)</script></style><img src=x onerror=alert(1)>{{ 7*7 }}\x00\u202e&amp;"
+)
+
+
+class Ladder:
+    """A picture that says so."""
+
+    def lines(self, *, width: int, ascii_only: bool) -> list[str]:
+        return ["rung"]
+
+    def svg(self, *, fragment: bool) -> str:
+        return '<svg><g data-number="7"><text>rung</text></g></svg>'
+
+
+class Outline(HTMLParser):
+    """The elements of a page and the names of their attributes, and what it says."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def with_words(words: str) -> Story:
+    """Return a story in which a stranger has said `words` wherever one can."""
+    story = explained.story()
+    story.title = story.outcome = words
+    story.places, story.links = [words], [(words, words, words)]
+    story.facts, story.unknown = {words: words}, [words]
+    story.waterfall[0].name = story.waterfall[0].text = story.waterfall[0].parts[0].text = words
+    step = story.steps[1]
+    step.title = step.text = step.owner = step.in_node = step.in_python = words
+    step.actors, step.sources = (words,), [words]
+    step.details, step.states = [(words, words, words)], [(words, words)]
+    step.commands = [(words, words)]
+    shown = step.frames[0]
+    shown.sender = shown.receiver = shown.summary = shown.fate = words
+    shown.boxes[3].title = words
+    shown.boxes[3].headers = [Header(words, words, words, 432, 8)]
+    return story
+
+
+def test_all_that_is_told_is_on_the_page() -> None:
+    said = " ".join(Outline(as_html(explained.story(), ladders=[Ladder()])).words)
+    for words in (
+        "GET http://server/ over HTTP/1.1", "200, 14,023 bytes", "20 ms each way, 1 % lost",
+        "client asks resolver for the address of server: 10.0.1.2", "RFC 1035 section 4",
+        "dig +noall +answer server", "the record, and how long it may be kept",
+        "dns.lookup runs getaddrinfo in a thread", "ESTABLISHED, 33 bytes in flight",
+        "IPv4 packet", "20 + 52 bytes", "time to live", "hops left", "lost: loss", "rung",
+        "What the server did between two frames.", "400 ms", "retransmission 200 ms",
+    ):  # fmt: skip
+        assert words in said
+
+
+def test_nothing_is_fetched_and_only_our_own_script_and_style_are_allowed() -> None:
+    text = as_html(explained.story(), ladders=[Ladder()])
+    elements = Outline(text).elements
+    tags = {tag for tag, _ in elements}
+    assert not tags & {"link", "img", "iframe", "object", "embed", "base", "form"}
+    names = {name for _, names in elements for name in names}
+    assert not {name for name in names if name.startswith("on") or name in {"src", "style", "href"}}
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy[1]
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=40) | st.just(HOSTILE))
+def test_words_of_strangers_add_no_element(words: str) -> None:
+    # what is empty may be left out, so both have some
+    plain, found = as_html(with_words("words")), as_html(with_words(f"w{words}"))
+    assert Outline(found).elements == Outline(plain).elements
+    assert all(c.isprintable() or c == "\n" for c in found)
+
+
+def test_words_of_strangers_add_nothing_to_a_comparison() -> None:
+    def told(words: str) -> Comparison:
+        found = explained.comparison()
+        found.left, found.names, found.text = with_words(words), (words, words), words
+        found.differences[0].name = found.differences[0].text = words
+        return found
+
+    assert Outline(as_html(told(HOSTILE))).elements == Outline(as_html(told("words"))).elements
+
+
+def _palettes() -> Iterator[dict[str, str]]:
+    for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]:
+        yield dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_that_of_wcag_aa_in_light_and_in_dark() -> None:
+    assert round(_contrast("#ffffff", "#000000"), 2) == 21
+    palettes = list(_palettes())
+    assert len(palettes) == 2
+    layers = ("application", "transport", "network", "data-link", "physical", "trouble")
+    for colours in palettes:
+        for ground in ("paper", "card", "well"):
+            for ink in ("ink", "soft", *layers):
+                ratio = _contrast(colours[ink], colours[ground])
+                assert ratio >= 4.5, f"{ink} on {ground}: {ratio:.2f}"
+            assert _contrast(colours["neutral"], colours[ground]) >= 3  # WCAG 1.4.11
+        # layers are told apart by their words first; but colours should help
+        assert len({colours[layer] for layer in layers}) == len(layers)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
+    if chromium.find() is None:
+        pytest.skip("no chromium here: the page of an explanation is not tried by a browser")
+    with chromium.Chromium(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+def _open(browser: chromium.Chromium, tmp_path: Path, told: Story | Comparison) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(as_html(told, ladders=[Ladder()]), "utf-8")
+    browser.open(file.as_uri())
+
+
+def test_a_browser_opens_a_step_layer_by_layer(browser: chromium.Chromium, tmp_path: Path) -> None:
+    browser.look(1280, 900)
+    _open(browser, tmp_path, explained.story())
+    assert browser.run("document.querySelectorAll('.closer[open]').length") == 0
+    for key in "jj":
+        browser.press(key)
+    assert browser.run("document.querySelector('.here').id") == "step-2"
+    opened = "[...document.querySelectorAll('.here .env[open]')].map(one => one.checkVisibility())"
+    counts = []
+    for _ in range(5):
+        browser.press("o")
+        counts.append(browser.run(f"{opened}.filter(Boolean).length"))
+    assert counts == [0, 1, 2, 3, 4]
+    assert browser.complaints == []
+
+
+def test_a_field_lights_its_bytes_and_a_byte_its_field(
+    browser: chromium.Chromium, tmp_path: Path
+) -> None:
+    browser.look(1280, 900)
+    _open(browser, tmp_path, explained.story())
+    browser.press("3")
+    browser.run("document.querySelector('#step-2 .env.network .field').focus()")
+    lit = "[...document.querySelectorAll('#step-2 .dump i.lit')].map(one => one.textContent)"
+    assert browser.run(lit) == ["45", "E"]
+    for _ in range(4):
+        browser.press("ArrowDown")
+    assert browser.run(lit) == ["00", "07", "·", "·"]
+    browser.run(
+        "document.querySelector('#step-2 .dump [data-at=\"22\"]')"
+        ".dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))"
+    )
+    field = "document.querySelector('#step-2 .field.lit span').textContent"
+    assert browser.run(field) == "time to live"
+    assert browser.complaints == []
+
+
+def test_words_and_layers_choose_steps(browser: chromium.Chromium, tmp_path: Path) -> None:
+    browser.look(1280, 900)
+    _open(browser, tmp_path, explained.story())
+    shown = "[...document.querySelectorAll('.step')].filter(one => !one.hidden).map(one => one.id)"
+    browser.press("/")
+    for key in "time":
+        browser.press(key)
+    browser.run("document.getElementById('search').value")
+    assert browser.run(shown) == ["step-1", "step-2", "step-3"]
+    for key in "r r":
+        browser.press(key)
+    assert browser.run(shown) == ["step-3"]
+    assert browser.run("document.querySelector('.found').textContent") == "1 of 3 steps"
+    browser.press("Escape")
+    browser.run("document.querySelector('.layer.transport').click()")
+    assert browser.run(shown) == ["step-1"]
+
+
+def test_an_arrow_of_the_ladder_leads_to_its_step(
+    browser: chromium.Chromium, tmp_path: Path
+) -> None:
+    _open(browser, tmp_path, explained.story())
+    browser.run(
+        "document.querySelector('.scroll [data-number]')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    assert browser.run("document.querySelector('.here').id") == "step-2"
+    assert browser.run("document.querySelector('#step-2 .frame').open") is True
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("told", [explained.story(), explained.comparison()], ids=["one", "two"])
+def test_a_phone_scrolls_downwards_alone(
+    browser: chromium.Chromium, tmp_path: Path, told: Story | Comparison, dark: bool
+) -> None:
+    browser.look(380, 800, dark=dark, still=True)
+    _open(browser, tmp_path, told)
+    browser.press("3")
+    browser.run("document.querySelectorAll('.frame').forEach(one => { one.open = true })")
+    assert browser.run("document.documentElement.scrollWidth") == 380
+    assert browser.complaints == []
+
+
+def test_hostile_words_run_nowhere(browser: chromium.Chromium, tmp_path: Path) -> None:
+    _open(browser, tmp_path, with_words(HOSTILE))
+    assert browser.run("document.title").startswith("\"'><script>alert(1)</script>")
+    assert browser.complaints == []
