@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pystack.observe.explain.pieces import Paper, drawn
+from pystack.observe.explain.pieces import Paper, drawn, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Story
-from pystack.observe.explain.text import as_text, lines_of
+from pystack.observe.explain.text import lines_of
 
 _STYLES: Final[Mapping[str, str]] = {
     "application": "magenta",
@@ -28,25 +28,29 @@ _STYLES: Final[Mapping[str, str]] = {
 
 
 def show(
-    told: Story | Comparison, *, depth: Depth = "story", ladders: Sequence[Drawn] = ()
+    told: Story | Comparison,
+    *,
+    depth: Depth = "story",
+    ladders: Sequence[Drawn] = (),
+    only: Sequence[str] = (),
 ) -> None:
     """Print it: as wide as the terminal, with the characters that standard output can write.
+
+    `only`: as of `as_text`. Raises ConfigError where that names what is not there.
 
     Colours where standard output is a terminal that has some, and NO_COLOR is not set.
     """
     paper = Paper(_width(), ascii_only=not _writes_boxes())
+    lines = lines_of(told, depth, paper, ladders, only)
     if not _has_colours():
-        width, ascii_only = paper.width, paper.ascii_only
-        sys.stdout.write(
-            as_text(told, depth=depth, width=width, ascii_only=ascii_only, ladders=ladders)
-        )
+        sys.stdout.write(plain(lines, paper))
         return
     # Only here: it takes as long to import as the whole run.
     from rich.console import Console
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, legacy_windows=False)
-    for line in lines_of(told, depth, paper, ladders):
+    for line in lines:
         pieces = [(drawn(text, paper), _STYLES[style]) for text, style in line]
         console.print(Text.assemble(*pieces))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
 from pystack.observe.explain.pieces import (
     Line,
     Paper,
@@ -44,33 +46,66 @@ def as_text(
     width: int = 80,
     ascii_only: bool = False,
     ladders: Sequence[Drawn] = (),
+    only: Sequence[str] = (),
 ) -> str:
-    """Return it as text without colours. `ladders`: of the story, or of both; may be left out."""
+    """Return it as text without colours. `ladders`: of the story, or of both; may be left out.
+
+    `only`: parts of it (`head`, `time`, `ladder`, `unknown`; of a comparison also `differences`
+    and `steps`) and kinds of steps; (): all. Raises ConfigError for what it does not have.
+    """
     paper = Paper(width, ascii_only)
-    return plain(lines_of(told, depth, paper, ladders), paper)
+    return plain(lines_of(told, depth, paper, ladders, only), paper)
 
 
 def lines_of(
-    told: Story | Comparison, depth: Depth, paper: Paper, ladders: Sequence[Drawn]
+    told: Story | Comparison,
+    depth: Depth,
+    paper: Paper,
+    ladders: Sequence[Drawn],
+    only: Sequence[str] = (),
 ) -> Iterator[Line]:
-    """Yield the lines in pieces, their words fit for the paper."""
+    """Return the lines in pieces, their words fit for the paper. Raises ConfigError, see above."""
+    told = fit(told, paper)
     if isinstance(told, Comparison):
-        yield from _comparison(fit(told, paper), depth, paper, ladders)
+        parts = _comparison(told, depth, paper, ladders)
     else:
-        yield from _story(fit(told, paper), depth, paper, ladders)
+        parts = _story(told, depth, paper, ladders)
+    return _spaced(_chosen(list(parts), only))
 
 
-def _story(story: Story, depth: Depth, paper: Paper, ladders: Sequence[Drawn]) -> Iterator[Line]:
-    yield from _head(story, paper)
+# A stretch of lines with its name: what `only` may choose.
+_Part = tuple[str, Iterator[Line]]
+
+
+def _chosen(parts: Sequence[_Part], only: Sequence[str]) -> list[Iterator[Line]]:
+    names = [name for name, _ in parts]
+    for word in only:
+        if word not in names:
+            raise ConfigError(f"this story has no {word!r}{suggest(word, dict.fromkeys(names))}")
+    return [lines for name, lines in parts if not only or name in only]
+
+
+def _spaced(parts: Iterable[Iterator[Line]]) -> Iterator[Line]:
+    """Yield parts with an empty line between them."""
+    begun = False
+    for lines in parts:
+        for number, line in enumerate(lines):
+            if begun and number == 0:
+                yield []
+            yield line
+            begun = True
+
+
+def _story(story: Story, depth: Depth, paper: Paper, ladders: Sequence[Drawn]) -> Iterator[_Part]:
+    yield "head", _head(story, paper)
     for number, step in enumerate(story.steps, 1):
-        yield []
-        yield from _step(story, number, step, depth, paper)
+        yield step.kind, _step(story, number, step, depth, paper)
     if story.waterfall:
-        yield []
-        yield from _waterfall(story, paper)
+        yield "time", _waterfall(story, paper)
     for ladder in ladders[:1]:
-        yield from _ladder(ladder, paper)
-    yield from _unknown(story, paper)
+        yield "ladder", _ladder(ladder, paper)
+    if story.unknown:
+        yield "unknown", _unknown(story, paper)
 
 
 def _head(story: Story, paper: Paper) -> Iterator[Line]:
@@ -203,7 +238,6 @@ def _ladder(ladder: Drawn, paper: Paper) -> Iterator[Line]:
     lines = ladder.lines(width=paper.width, ascii_only=paper.ascii_only)
     if not lines:
         return
-    yield []
     yield [("Who sent what, downwards in time", "title")]
     for line in lines[:_LADDER_LINES]:
         yield [(harmless(line), "")]
@@ -212,9 +246,6 @@ def _ladder(ladder: Drawn, paper: Paper) -> Iterator[Line]:
 
 
 def _unknown(story: Story, paper: Paper) -> Iterator[Line]:
-    if not story.unknown:
-        return
-    yield []
     yield [("What this recording cannot tell", "title")]
     for sentence in story.unknown:
         yield from _item(sentence, paper.columns)
@@ -227,13 +258,35 @@ def _item(sentence: str, columns: int) -> Iterator[Line]:
 
 def _comparison(
     told: Comparison, depth: Depth, paper: Paper, ladders: Sequence[Drawn]
-) -> Iterator[Line]:
-    columns = paper.columns
+) -> Iterator[_Part]:
+    yield "head", _heading(told, paper.columns)
+    yield "differences", _differences(told, paper.columns)
+    yield "steps", _pairs(told, paper.columns)
+    longest_s = max(total_s(told.left), total_s(told.right))
+    for place, story in enumerate((told.left, told.right)):
+        name = told.names[place]
+        if story.waterfall:
+            yield "time", _named(name, _waterfall(story, paper, longest_s))
+        if depth == "story":
+            for ladder in ladders[place : place + 1]:
+                yield "ladder", _named(name, _ladder(ladder, paper))
+    if depth != "story":
+        for place, story in enumerate((told.left, told.right)):
+            yield "steps", iter([[("═" * paper.columns, "dim")]])
+            yield from _story(story, depth, paper, ladders[place : place + 1])
+
+
+def _named(name: str, lines: Iterator[Line]) -> Iterator[Line]:
+    yield [(name, "title")]
+    yield from lines
+
+
+def _heading(told: Comparison, columns: int) -> Iterator[Line]:
     yield from wrap(f"{told.names[0]} and {told.names[1]}", columns, "title")
     yield from wrap(told.text, columns)
-    yield []
-    yield from _differences(told, columns)
-    yield []
+
+
+def _pairs(told: Comparison, columns: int) -> Iterator[Line]:
     half = (columns - 2) // 2
     heads = [
         [*wrap(name, half, "title"), *wrap(story.title, half), *wrap(story.outcome, half, "bold")]
@@ -244,17 +297,6 @@ def _comparison(
         yield []
         cut = [_short(told.left, one, half), _short(told.right, other, half)]
         yield from beside(cut, [half, half])
-    longest_s = max(total_s(told.left), total_s(told.right))
-    for name, story in zip(told.names, (told.left, told.right), strict=True):
-        if story.waterfall:
-            yield []
-            yield [(name, "title")]
-            yield from _waterfall(story, paper, longest_s)
-    if depth != "story":
-        for place, story in enumerate((told.left, told.right)):
-            yield []
-            yield [("═" * columns, "dim")]
-            yield from _story(story, depth, paper, ladders[place : place + 1])
 
 
 def _differences(told: Comparison, columns: int) -> Iterator[Line]:

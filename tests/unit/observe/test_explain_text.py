@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pystack.cli import explain_text
+from pystack.core.errors import ConfigError
 from pystack.observe.explain.pieces import Paper
 from pystack.observe.explain.story import Depth, Header
 from pystack.observe.explain.text import as_text
@@ -175,3 +176,24 @@ def test_what_cannot_be_encoded_is_written_in_ascii(monkeypatch: pytest.MonkeyPa
     explain_text.show(explained.story(), depth="bytes")
     stream.flush()
     assert stream.buffer.getvalue().isascii()
+
+
+def test_parts_may_be_chosen() -> None:
+    lines = as_text(explained.story(), width=84, only=["repair", "time"]).splitlines()
+    assert lines[0] == "  140.0 ms ┃ 3. The answer is lost, and sent again after 200 ms"
+    assert lines[4:6] == ["", f"Where the time went{'400 ms':>65}"]
+    only = as_text(explained.comparison(), only=["differences"]).splitlines()
+    assert only[1].split() == [
+        "total",
+        "200",
+        "ms",
+        "400",
+        "ms",
+        "one",
+        "time-out",
+        "of",
+        "200",
+        "ms",
+    ]
+    with pytest.raises(ConfigError, match=r"this story has no 'reqest'; did you mean 'request'\?"):
+        as_text(explained.story(), only=["reqest"])
