@@ -130,6 +130,19 @@ class Scheduler:
             heappop(heap)
         return heap[0][0] if heap else math.inf
 
+    def upcoming(self) -> tuple[object, object] | None:
+        """Return the function that `run_due` would call next, and its argument (or its handle).
+
+        None: nothing is planned, or what was put off by what ran last goes first.
+        """
+        if self._soon or self._next or self.next_at() == math.inf:
+            return None
+        _, _, fn, argument = self._heap[0]
+        if fn is None:
+            assert isinstance(argument, Handle)
+            return argument.fn, argument
+        return fn, argument
+
     def late_s(self, now: float) -> float:
         """Return for how long the first event on the heap has been due; 0 if it is not."""
         heap = self._heap

@@ -33,6 +33,7 @@ from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
+from pystack.runtime.driver.stepping import Stepped
 from pystack.runtime.driver.virtual import VirtualClock
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
@@ -412,6 +413,30 @@ class Network:
     def timeline(self, steps: Iterable[Step]) -> list[Handle]:
         """Call several functions, each at its time: [(5, fn), ("8s", other)]. See `at`."""
         return self._times().timeline(steps)
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether its time stands still."""
+        return self.driver.paused
+
+    def pause(self) -> None:
+        """Let its time stand still: nothing arrives and no timer goes off. Tasks that can run do.
+
+        In virtual time Trio's deadlines do not come either; in real time Trio's clock goes on, and
+        frames from outside wait in front of their devices.
+        """
+        self.driver.pause()
+
+    def resume(self) -> None:
+        """Let it go on from where it stands."""
+        self.driver.resume()
+
+    def step(self) -> Stepped:
+        """While it stands still, let the next event happen; return which. Raises ConfigError.
+
+        In virtual time that may be Trio's next deadline.
+        """
+        return self.driver.step()
 
     def partition(self, *groups: NodeLike | Iterable[NodeLike]) -> Partition:
         """Let nothing through between groups of nodes (or single ones), from now until it heals.

@@ -250,7 +250,8 @@ async def _ask(
 ) -> EchoAnswer | None:
     """Send one request, and return what is answered; None for silence."""
     with Echoes(host) as echoes:
-        deadline = echoes.send(remote, 1, payload, ttl=ttl) + timeout_s
+        echoes.send(remote, 1, payload, ttl=ttl)
+        deadline = trio.current_time() + timeout_s
         while answer := await echoes.receive_until(deadline):
             if not answer.is_reply or answer.payload == payload:
                 return answer

@@ -32,8 +32,12 @@ MAC_B: Final = parse_mac("02:00:00:00:00:02")
 class Driver:
     """Counts batches; the time is the number of batches so far."""
 
+    paused = False
+
     def __init__(self) -> None:
         self.batches = 0
+
+    async def goes_on(self) -> None: ...
 
     def now(self) -> float:
         return float(self.batches)

@@ -59,6 +59,15 @@ class BatchDriver(Protocol):
         """Run what has become due, and what the batch of frames has left to do."""
         ...
 
+    @property
+    def paused(self) -> bool:
+        """Tell whether time stands still, so that nothing is to be delivered."""
+        ...
+
+    async def goes_on(self) -> None:
+        """Return when it does not."""
+        ...
+
 
 class TapPort(PortBase):
     """A TAP device of Linux as a Port."""
@@ -245,6 +254,8 @@ class TapPort(PortBase):
                 await trio.lowlevel.wait_readable(self._fd)
             except trio.ClosedResourceError:
                 return
+            if driver.paused:
+                await driver.goes_on()  # the kernel's queue holds it, and counts what it drops
             more = True
             while more:
                 now = driver.now()

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import trio
 
+from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
+from pystack.runtime.driver.stepping import Stepped
 
 
 class Driver(Protocol):
@@ -35,10 +37,37 @@ class Driver(Protocol):
         """Let the task of `waiter` go on, now or as soon as it is its turn."""
         ...
 
+    @property
+    def paused(self) -> bool:
+        """Tell whether time stands still."""
+        ...
+
+    def pause(self) -> None:
+        """Let time stand still: no event happens, while tasks that can run do."""
+        ...
+
+    def resume(self) -> None:
+        """Let time go on."""
+        ...
+
+    def step(self) -> Stepped:
+        """While time stands still, let one event happen; return which. Raises ConfigError."""
+        ...
+
+    async def goes_on(self) -> None:
+        """Return when time does not stand still: for whoever brings frames from outside."""
+        ...
+
 
 def wall_clock_offset_s(driver: Driver) -> float:
     """Return what the world's time lacks to be that since 1970; 0 where it is made up."""
     return 0.0 if driver.is_virtual else time.time() - driver.now()
+
+
+def check_paused(driver: Driver) -> None:
+    """Raise ConfigError where time goes on: then there is no step."""
+    if not driver.paused:
+        raise ConfigError("time goes on: pause first, then step")
 
 
 class Waiter:

@@ -7,6 +7,9 @@ costs processor time only while something is about to happen: a driver with noth
 Whatever happens late all the same carries the instant that it was meant for, so lateness never adds
 up. `scripts/bench_realtime.py` measures it, and `RealtimeDriver.lateness` while it runs: a machine
 that is later than a link's delay can hide emulates another network (`runtime/driver/lateness.py`).
+
+It can be paused: then its world's time stands still, and is behind Trio's by as much from then on.
+Trio's own, in which programs sleep, goes on.
 """
 
 import math
@@ -17,8 +20,9 @@ import trio
 
 from pystack.core.scheduler import Scheduler
 from pystack.runtime.driver.alarm import Alarm, DeadlineAlarm, TimerfdAlarm
-from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.driver.driver import Waiter, check_paused
 from pystack.runtime.driver.lateness import Lateness
+from pystack.runtime.driver.stepping import Stepped, run_one
 
 # How much too early to be woken. Half of all wake-ups on the machine this was measured on (two
 # virtual processors) take less than this; a longer lead gains little and costs more waiting awake.
@@ -47,11 +51,17 @@ class RealtimeDriver:
         is_machine_clock = _is_machine_clock(trio.lowlevel.current_clock())
         self._lead_s = lead_s if is_machine_clock else 0.0
         self.lateness = Lateness()
+        self.paused = False  # True: time stands still
+        self._behind_s = 0.0  # the world's time is Trio's without all pauses
+        self._pauses = 0
+        self._goes_on = trio.Event()  # set when a pause ends
         self._make_alarm = make_alarm or (best_alarm if is_machine_clock else DeadlineAlarm)
 
     def now(self) -> float:
-        """Return Trio's time; it never runs behind what the heap has done."""
-        return self.scheduler.advance(trio.current_time())
+        """Return Trio's time, but for pauses; it never runs behind what the heap has done."""
+        if self.paused:
+            return self.scheduler.now
+        return self.scheduler.advance(trio.current_time() - self._behind_s)
 
     def batch_done(self, now: float) -> None:
         """Run what is due, that is: the pump for the batch."""
@@ -60,6 +70,30 @@ class RealtimeDriver:
     def wake(self, waiter: Waiter) -> None:
         """Let the task run in Trio's next round."""
         waiter.resume()
+
+    def pause(self) -> None:
+        """Let the world's time stand still. A second time is nothing."""
+        if not self.paused:
+            self.now()
+            self.paused, self._goes_on = True, trio.Event()
+
+    def resume(self) -> None:
+        """Let it go on from where it stands."""
+        if self.paused:
+            self._behind_s = trio.current_time() - self.scheduler.now
+            self._pauses += 1
+            self.paused = False
+            self._goes_on.set()
+
+    def step(self) -> Stepped:
+        """Let one event happen, at its own instant, where time stands still afterwards."""
+        check_paused(self)
+        return run_one(self.scheduler, math.inf)
+
+    async def goes_on(self) -> None:
+        """Return when time does not stand still: for whoever brings frames from outside."""
+        while self.paused:
+            await self._goes_on.wait()
 
     def _run_due(self, now: float) -> None:
         late_s = self.scheduler.late_s(now)
@@ -71,12 +105,13 @@ class RealtimeDriver:
         """Run for ever: fire what is due, sleep until the next."""
         scheduler, lead_s = self.scheduler, self._lead_s
         alarm = self._make_alarm()
-        alarm_at = math.inf  # what it was last set to
+        alarm_at = math.inf  # what it was last set to, in the world's time
+        pauses = self._pauses
 
         def set_alarm(when: float) -> None:
             nonlocal alarm_at
             alarm_at = when - lead_s
-            alarm.set(alarm_at)
+            alarm.set(alarm_at + self._behind_s)
 
         def earlier(when: float) -> None:
             # To set a timer descriptor may take 20 us (on a virtual machine). One that goes off
@@ -87,7 +122,11 @@ class RealtimeDriver:
         scheduler.on_earlier = earlier
         try:
             while True:
-                now = trio.current_time()
+                if self.paused:
+                    await self.goes_on()
+                if pauses != self._pauses:  # what it was set to has another meaning now
+                    pauses, alarm_at = self._pauses, math.inf
+                now = trio.current_time() - self._behind_s
                 self._run_due(now)
                 next_at = scheduler.next_at()
                 if next_at - now > lead_s:
@@ -96,7 +135,8 @@ class RealtimeDriver:
                     await alarm.wait()
                 else:
                     await trio.lowlevel.checkpoint()
-                    _spin_until(scheduler)
+                    if not self.paused:
+                        _spin_until(scheduler, self._behind_s)
         finally:
             scheduler.on_earlier = None
             alarm.close()
@@ -115,9 +155,9 @@ def _is_machine_clock(clock: trio.abc.Clock) -> bool:
     return type(clock).__name__ == "SystemClock"
 
 
-def _spin_until(scheduler: Scheduler) -> None:
+def _spin_until(scheduler: Scheduler, behind_s: float) -> None:
     """Wait in place for the next event, if it is that near."""
-    next_at = scheduler.next_at()
+    next_at = scheduler.next_at() + behind_s
     if next_at - trio.current_time() < _SPIN_S:
         while trio.current_time() < next_at:
             pass

@@ -16,10 +16,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from random import Random
+from threading import Lock
 from typing import Final, TypeVar, TypeVarTuple
 
 import trio
@@ -28,7 +30,8 @@ from trio._core import _run as trio_run
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Scheduler
 from pystack.core.units import parse_time_s
-from pystack.runtime.driver.driver import Waiter
+from pystack.runtime.driver.driver import Waiter, check_paused
+from pystack.runtime.driver.stepping import Stepped, run_one
 from pystack.runtime.hints import explain
 
 T = TypeVar("T")
@@ -41,6 +44,8 @@ _FOREVER_S = 10.0**9  # Trio wants a number; nothing but the driver ends its sle
 _ROUNDS: Final = 3
 # How far to go without a look at what is to happen: nearly all waits are shorter.
 _FIRST_LOOK_S: Final = 1.0
+# While time stands still: how long until a signal of the machine is seen to.
+_LOOK_UP_S: Final = 0.1
 
 # With its slash at the end; the checkout around it may have the same name.
 _PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
@@ -58,6 +63,51 @@ class DeadlockError(PystackError, RuntimeError):
 
 class VirtualTimeoutError(PystackError, TimeoutError):
     """The run did not end within the virtual time that it was given."""
+
+
+class Gate:
+    """What a run stops at, where somebody in another thread wants something, or time is paused.
+
+    It is queued like a task that is to be woken, which is how a run of events is ended; so while
+    nobody is there it costs nothing.
+    """
+
+    __slots__ = ("_calls", "_lock", "_woken", "attended")
+
+    def __init__(self, woken: deque[Waiter | Gate]) -> None:
+        self.attended = 0  # how many there are who may want something
+        self._woken = woken
+        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._lock = Lock()  # what is wanted, and the gate's places in the queue, belong together
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Want something. From any thread."""
+        with self._lock:
+            self._calls.put(call)
+            self._woken.append(self)
+
+    def resume(self) -> None:
+        """Do all that is wanted."""
+        wanted: list[Callable[[], object]] = []
+        with self._lock:
+            while not self._calls.empty():
+                wanted.append(self._calls.get_nowait())
+            self._leave()
+        for call in wanted:
+            call()
+
+    def wait(self) -> None:
+        """Do the next that is wanted; come back without, after a while."""
+        with suppress(Empty):
+            call = self._calls.get(timeout=_LOOK_UP_S)
+            call()
+        with self._lock:
+            self._leave()
+
+    def _leave(self) -> None:
+        # It would look as if a task were ready.
+        while self in self._woken:
+            self._woken.remove(self)
 
 
 class VirtualClock(trio.abc.Clock):
@@ -94,11 +144,14 @@ class VirtualDriver:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.until = math.inf  # where time ends, and the run with it
-        self._woken: deque[Waiter] = deque()
+        self._woken: deque[Waiter | Gate] = deque()
+        self._gate = Gate(self._woken)
+        self.paused = False  # True: time stands still
         self._task: trio.lowlevel.Task | None = None  # that of `run`; None: it does not run
         self._error: BaseException | None = None  # to be told of by `run`; None: there was none
         self._is_ending = False  # there was an error, and the program may clean up
         self._is_task_ready: Callable[[], object] = bool
+        self._context = copy_context()  # of events: that of `run`
 
     def now(self) -> float:
         """Return the world's time: it does not move while a task runs."""
@@ -112,6 +165,41 @@ class VirtualDriver:
         """Queue the task: they are woken one at a time, in this order."""
         if waiter not in self._woken:
             self._woken.append(waiter)
+
+    def pause(self) -> None:
+        """Let time stand still: no event happens, and no deadline comes. Tasks that can run do."""
+        if not self.paused:
+            self.paused = True
+            self._woken.append(self._gate)  # ends a run of events
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.paused = False
+
+    def step(self) -> Stepped:
+        """Let one event happen, or time move on to Trio's next deadline; then time stands still.
+
+        Tasks that it wakes run before the next one. It is what happens without a pause too, in the
+        same order, whoever steps.
+        """
+        check_paused(self)
+        waits_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
+        deadline = min(self.scheduler.now + waits_s, self.until)
+        return run_one(self.scheduler, deadline, self._context.run)
+
+    async def goes_on(self) -> None:
+        """Return at once: nothing comes from outside."""
+
+    def attend(self, *, attended: bool) -> None:
+        """Know that there is somebody in another thread, who may `post`; or that he has gone.
+
+        While time stands still, what he says is waited for.
+        """
+        self._gate.attended += 1 if attended else -1
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Have a function called in the world's thread, between two events. From any thread."""
+        self._gate.post(call)
 
     async def run(self) -> BaseException:
         """Let time pass until something goes wrong, and return that.
@@ -153,21 +241,21 @@ class VirtualDriver:
             or (self._threads.borrowed_tokens and _a_thread_works())
         ):
             return False
-        scheduler, woken = self.scheduler, self._woken
+        woken = self._woken
         if woken:
             woken.popleft().resume()
             return True
         try:
-            is_task_ready, until = self._is_task_ready, self.until
-            if deadline <= until and deadline < math.inf:
-                self._context.run(scheduler.run_due, deadline, is_task_ready)
-            else:
-                # Nearly always a task is ready soon (HOT)
-                began_at = scheduler.now
-                reach = min(began_at + _FIRST_LOOK_S, until)
-                self._context.run(scheduler.run_due, reach, is_task_ready, to_the_end=False)
-                if not woken and not is_task_ready():
-                    self._context.run(self._run_on, deadline, began_at)
+            if self.paused and self._stand(deadline):
+                return True
+            self._pass_time(deadline)
+            # Somebody in another thread wants something: time goes on at the same place after it.
+            while woken and woken[0] is self._gate:
+                self._gate.resume()
+                if self.paused and self._stand(deadline):
+                    return True
+                if not woken and not self._is_task_ready():
+                    self._pass_time(deadline)
         except BaseException as error:
             # Of an event (pytest's outcomes and SystemExit are no Exceptions), or of a signal.
             if self._is_ending and isinstance(error, DeadlockError):
@@ -176,9 +264,47 @@ class VirtualDriver:
             trio.lowlevel.reschedule(task)
             return True
         # At the deadline, Trio cancels what it is the deadline of before a task is woken.
-        if woken and scheduler.now < deadline and not self._runner.runq:
+        if woken and self.scheduler.now < deadline and not self._runner.runq:
             woken.popleft().resume()
         return True
+
+    def _pass_time(self, deadline: float) -> None:
+        """Run events until a task is ready, at most up to Trio's next deadline."""
+        scheduler, woken = self.scheduler, self._woken
+        is_task_ready, until = self._is_task_ready, self.until
+        if deadline <= until and deadline < math.inf:
+            self._context.run(scheduler.run_due, deadline, is_task_ready)
+        else:
+            # Nearly always a task is ready soon (HOT)
+            began_at = scheduler.now
+            reach = min(began_at + _FIRST_LOOK_S, until)
+            self._context.run(scheduler.run_due, reach, is_task_ready, to_the_end=False)
+            if not woken and not is_task_ready():
+                self._context.run(self._run_on, deadline, began_at)
+
+    def _stand(self, deadline: float) -> bool:
+        """Do what is asked for from other threads, until a task is ready or time may go on.
+
+        Returns whether Trio has something to do. Between two steps it has no turn unless one made
+        a task ready, as when time goes on by itself: so the order is the same. Raises
+        DeadlockError where nobody is there to let time go on.
+        """
+        gate, scheduler = self._gate, self.scheduler
+        gate.resume()
+        while self.paused:
+            if not gate.attended:
+                self.paused = False  # a program may clean up
+                raise DeadlockError(
+                    "time was paused, and nothing that could resume it goes on; waiting for ever: "
+                    f"{waiting_tasks(self._task)}"
+                )
+            gate.wait()
+            is_over = scheduler.now >= deadline and scheduler.next_at() > deadline
+            if is_over or self._is_task_ready():
+                return True
+            if not self.paused:
+                gate.resume()  # what came meanwhile may be a pause
+        return False
 
     def _run_on(self, deadline: float, began_at: float) -> None:
         """Run events until a task is ready. No deadline is near that would end that.

@@ -41,8 +41,12 @@ class SocketDevice:
 class Driver:
     """A driver whose time is the number of batches so far."""
 
+    paused = False
+
     def __init__(self) -> None:
         self.batches = 0
+
+    async def goes_on(self) -> None: ...
 
     def now(self) -> float:
         return float(self.batches)
