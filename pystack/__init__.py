@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pystack.core.errors import ConfigError, DeviceError, PystackError, WireError
     from pystack.link.link import Link
     from pystack.link.words import NetemWords
+    from pystack.observe.ladder import Ladder
     from pystack.observe.observer import Event, Observer
     from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.device.tap_config import TapHostConfig
@@ -75,6 +76,7 @@ __all__ = [
     "Ip6Config",
     "Iperf3Error",
     "Iperf3Result",
+    "Ladder",
     "Link",
     "NameServer",
     "Namespace",
@@ -120,6 +122,7 @@ _HOMES: Final = {
         ("core.errors", "ConfigError DeviceError PystackError WireError"),
         ("link.link", "Link"),
         ("link.words", "NetemWords"),
+        ("observe.ladder", "Ladder"),
         ("observe.observer", "Event Observer"),
         ("runtime.datagrams", "UdpSocket"),
         ("runtime.device.tap_config", "TapHostConfig"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pystack.observe.observer import Event, FrameSeen
-from pystack.observe.passage import Passage
+from pystack.observe.passage import SEEN, UNDER_WAY, Passage
 
 # What a recording consists of, in the order in which it began
 Item = Passage | Event
@@ -60,9 +60,9 @@ class Recorder:
 
     def on_passage(self, passage: Passage) -> None:
         """Keep it, when it begins."""
-        if not passage.number:
+        if passage.end in (UNDER_WAY, SEEN):  # else it is told a second time, when it has ended
             self._number += 1
-            passage.number = self._number
+            passage.number = passage.number or self._number  # another recorder may have counted it
             self._keep(passage)
 
     def items(self) -> list[Item]:

@@ -4,16 +4,19 @@ A plug-in is a factory: it gets the `Scene`, and its words by keyword. What it m
 `close`, which is called when the network, or the host on its device, ends.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import Group
+from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
-from pystack.observe.observer import Event, FrameSeen, Observer
+from pystack.observe.observer import Dropped, Event, FrameSeen, Observer
+from pystack.observe.passage import Passage
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
+from pystack.observe.recording import Recorder
 
 
 @runtime_checkable
@@ -41,6 +44,7 @@ class Scene:
     # Tells whether a frame is seen there for the first time; None: each is seen in one place only
     once: Callable[[FrameSeen], bool] | None = None
     names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
+    order: Callable[[], Sequence[str]] = tuple  # nodes from left to right; none: as they are seen
 
 
 def _pcap(
@@ -74,23 +78,35 @@ class _Ladder:
     """`ladder [rungs N]`: in the end, the last of what was seen as a diagram."""
 
     def __init__(self, scene: Scene, *, rungs: str | int = 40) -> None:
-        from pystack.observe.ladder import LadderRecorder  # only where one is drawn
-
         self._scene = scene
         self._rungs = _count("rungs", rungs)
-        self._recorder = LadderRecorder(3 * self._rungs)  # a rung: sent, lost or arrived, and more
+        self._recorder = Recorder(3 * self._rungs)  # of a rung: a frame, what was told of it
+        self._has_closed = False
 
     def on_event(self, event: Event) -> None:
-        self._recorder.on_event(event)
+        if isinstance(event, Dropped | TcpRetransmitted) and not self._has_closed:
+            self._recorder.on_event(event)
+
+    def on_passage(self, passage: Passage) -> None:
+        if not self._has_closed:
+            self._recorder.on_passage(passage)
 
     def close(self) -> None:
-        self._recorder.stop()
-        names = self._scene.names()
-        order = list(dict.fromkeys(names.values()))
-        origin = self._scene.began_at
-        for line in self._recorder.lines(
-            rungs=self._rungs, names=names, order=order, origin=origin
-        ):
+        from pystack.observe.ladder import TROUBLE, Ladder  # only where one is drawn
+
+        if self._has_closed:
+            return
+        self._has_closed = True
+        ladder = Ladder.of(
+            self._recorder.items(),
+            names=self._scene.names(),
+            order=self._scene.order(),
+            origin=self._scene.began_at,
+            last=self._rungs,
+            most=self._rungs,
+            notes=TROUBLE,
+        )
+        for line in ladder.lines(window=False):
             self._scene.say(line)
 
 

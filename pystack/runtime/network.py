@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import trio
 
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
-from pystack.core.ranges import Range, check_switch
+from pystack.core.ranges import FROM_ONE, Range, check_switch
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
@@ -28,6 +28,7 @@ from pystack.link.words import NetemWords
 from pystack.observe.observer import FrameSeen, Observer
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
+from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike, Scene
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
@@ -50,6 +51,9 @@ from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Topology
+
+if TYPE_CHECKING:
+    from pystack.observe.ladder import Ladder, LadderWords
 
 HostT = TypeVar("HostT", bound=Host)
 
@@ -91,6 +95,7 @@ class Network:
         self.resources = ExitStack()  # ports that we have made, and close when we end
         self._closing: list[ClosingObserver] = []  # those we have made, in that order
         self._observers: list[Observer] = []  # of everything
+        self._recorder: Recorder | None = None  # None: nothing is kept
         self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
 
     async def __aenter__(self) -> Network:
@@ -503,6 +508,57 @@ class Network:
         if isinstance(observer, PassageWatcher):
             self.topology.watching.remove(observer)
 
+    def record(self, items: int = MOST_ITEMS) -> Recorder:
+        """Keep what happens from now on, for `ladder` and `recording`: return what keeps it.
+
+        `items`: how many frames and events, from 1 on; the oldest go first. Where it is kept
+        already, as in a test of the pytest plug-in, that goes on. Raises ConfigError.
+        """
+        FROM_ONE.check("items", items)
+        if self._recorder is None:
+            recorder = Recorder(items)
+            self.observe(recorder)
+            self._recorder = recorder
+        return self._recorder
+
+    def recording(self) -> Recording:
+        """Return what was kept, as it is now. Raises ConfigError where `record` was not called."""
+        if self._recorder is None:
+            raise ConfigError("nothing was recorded: call net.record() before it happens")
+        return Recording(
+            self._recorder.items(),
+            self.topology.names_by_address(),
+            self._along_the_way(),
+            began_at=self.opened_at,
+            wall_clock_offset_s=wall_clock_offset_s(self.driver),
+            left_out=self._recorder.left_out,
+        )
+
+    def _along_the_way(self) -> list[str]:
+        """Return the nodes so that those with a link between them are side by side."""
+        from pystack.observe.ladder.order import along_the_way
+
+        cables = self.topology.cables
+        pairs = [(cable.a.node.name, cable.b.node.name) for cable in cables]
+        return along_the_way(list(self.topology.nodes), pairs)
+
+    def ladder(self, **words: Unpack[LadderWords]) -> Ladder:
+        """Return what was kept as a ladder: who sent what to whom, downwards in time.
+
+        `print(net.ladder())`, `net.ladder(last=20).svg()`; a notebook draws it. `words`: those of
+        `Ladder.of`. Raises ConfigError where `record` was not called.
+        """
+        from pystack.observe.ladder import Ladder  # only where one is drawn
+
+        return Ladder.of(self.recording(), **words)
+
+    def _repr_svg_(self) -> str:
+        """Return nodes, links and addresses as a drawing, for a notebook."""
+        from pystack.topology.drawing import drawing_of_topology
+        from pystack.topology.svg import as_svg
+
+        return as_svg(drawing_of_topology(self.topology))
+
     def _told(self) -> Iterator[list[Observer]]:
         """Yield who is told, of each that tells; and whom those who are still to come will tell."""
         yield self._observers
@@ -544,6 +600,7 @@ class Network:
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
             open_file=self._open_file,
             names=self.topology.names_by_address,
+            order=self._along_the_way,
             once=self.topology.is_first,
         )
         observer = chosen(scene)

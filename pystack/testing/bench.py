@@ -10,7 +10,8 @@ from typing import Final
 import trio
 
 from pystack.core.errors import ConfigError
-from pystack.observe.ladder import LadderRecorder
+from pystack.observe.ladder import TROUBLE, Ladder
+from pystack.observe.recording import Recording
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
 from pystack.runtime.network import Network
@@ -18,6 +19,7 @@ from pystack.topology.addressing import DEFAULT_IP, IpVersions
 from pystack.topology.spec import SubnetWords
 
 RUNGS: Final = 40  # of the ladder that a failure shows
+RECORDED: Final = 4000  # frames and events, for `net.ladder()`; the oldest go first
 
 
 class Bench:
@@ -53,10 +55,9 @@ class Bench:
         self._network: Network | None = None  # None: the test takes none
         self._given: Network | None = None  # what the fixture gave: the first one
         self._was_opened = False
-        self._recorder = LadderRecorder()
+        self._recording = Recording()
         self._origin = 0.0
         self._ended_at: float | None = None  # None: it has not run
-        self._names: dict[str, str] = {}
 
     def make_network(self) -> Network:
         """Return the network for the test that is to come, not open yet."""
@@ -100,7 +101,7 @@ class Bench:
     ) -> None:
         for instrument in instruments:
             trio.lowlevel.add_instrument(instrument)  # type: ignore[arg-type]
-        self._recorder = LadderRecorder()
+        self._recording = Recording()
         self._origin = trio.current_time()
         try:
             if self._network is None:
@@ -108,14 +109,14 @@ class Bench:
                 return
             self._was_opened = True
             async with self._network as net:
-                net.observe(self._recorder)
+                net.record(RECORDED)
                 if self.capture is not None:
                     net.capture(self.capture)
                 try:
                     await async_fn()
                 finally:
-                    self._recorder.stop()  # how the network closes is not part of the test
-                    self._names = net.topology.names_by_address()
+                    # As it is now: how the network closes is not part of the test.
+                    self._recording = net.recording()
         finally:
             self._ended_at = trio.current_time() - self._origin
 
@@ -138,10 +139,9 @@ class Bench:
             lines.append(f"pcap: {self.capture}")
         if self._ended_at is not None:
             lines.append(f"ended: at {self._ended_at:.6f} s of virtual time")
-        order = list(self._network.hosts) if self._network is not None else []
-        ladder = self._recorder.lines(
-            rungs=RUNGS, names=self._names, order=order, origin=self._origin
+        ladder = Ladder.of(
+            self._recording, origin=self._origin, last=RUNGS, most=RUNGS, notes=TROUBLE
         )
-        if ladder:
-            lines += ["the last that was seen:", "", *ladder]
+        if shown := ladder.lines(window=False):
+            lines += ["the last that was seen:", "", *shown]
         return lines

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from pystack.core.addresses import format_ip
 from pystack.dns.config import ResolverConfig
+from pystack.link.pipe import Pipe
+from pystack.link.said import words_of
+from pystack.stack.host import Host
+from pystack.topology.router import Router
 from pystack.topology.spec import EventSpec, LabSpec, LinkSpec, NodeSpec, Words
+from pystack.topology.switch import Switch
 from pystack.topology.topology import Topology
 
 _OWN_WORDS = ("preset", "mtu_bytes")
+_NODES: Final = ((Switch, "switch"), (Router, "router"), (Host, "host"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,36 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
         tuple(_line(link) for link in spec.links),
         tuple(tell(event) for event in spec.timeline),
     )
+
+
+def drawing_of_topology(topology: Topology) -> Drawing:
+    """Return what is to be drawn of a network as it is now: addresses only where it is settled."""
+    boxes = {}
+    for name, node in topology.nodes.items():
+        device = node.device
+        kind = next((word for kind, word in _NODES if isinstance(device, kind)), "station")
+        addresses = tuple(f"{format_ip(own)}/{prefix.length}" for own, prefix in node.given)
+        boxes[name] = Box(name, kind, addresses, () if node.powered else ("powered off",))
+    lines = []
+    for cable in topology.cables:
+        there, back = (_behaves(pipe) for pipe in (cable.link.a_to_b, cable.link.b_to_a))
+        both = tuple(words for words in there if words in back)
+        lines.append(
+            Line(
+                cable.a.node.name,
+                cable.b.node.name,
+                both,
+                tuple(words for words in there if words not in both),
+                tuple(words for words in back if words not in both),
+            )
+        )
+    subnets = ", ".join(map(str, topology.subnets))
+    return Drawing(f"{subnets}, seed {topology.seed}", boxes, tuple(lines))
+
+
+def _behaves(pipe: Pipe) -> list[str]:
+    words = [f"{word} {value}" for word, value in words_of(pipe.config).items()]
+    return [*words, "down"] if pipe.is_down else words
 
 
 def tell(event: EventSpec) -> str:

@@ -21,7 +21,7 @@ text.title{font-weight:bold}
 text.soft,text.label{fill:var(--soft)}
 rect{stroke:var(--ink);stroke-width:1.2;fill:var(--host)}
 rect.router{fill:var(--router)}rect.switch{fill:var(--switch)}
-rect.tap,rect.namespace,rect.port{fill:var(--real);stroke-dasharray:5 3}
+rect.tap,rect.namespace,rect.port,rect.station{fill:var(--real);stroke-dasharray:5 3}
 rect.paper{fill:var(--paper);stroke:none}
 line{stroke:var(--ink);stroke-width:1.4}
 """

@@ -26,9 +26,11 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.patch import Patch, SideDoor
-from pystack.observe.ladder import LadderRecorder
+from pystack.observe.ladder import Ladder
 from pystack.observe.log import LogObserver
+from pystack.observe.lookout import Lookout
 from pystack.observe.pcap import PcapWriter
+from pystack.observe.recording import Recorder
 from pystack.observe.summary import summarize
 from pystack.runtime.device import virtio_net
 from pystack.stack.host import Host
@@ -192,12 +194,13 @@ def test_a_host_takes_them_all(watched: bool, kind: type[Target | Target6]) -> N
     target = kind()
     lines: list[str] = []
     target.host.observers.clear()
-    ladder = LadderRecorder()
+    recorder = Recorder()
     if watched:
         target.host.observers += [
             LogObserver(lines.append, packets=True),
             PcapWriter(io.BytesIO()),
-            ladder,
+            recorder,
+            Lookout(lambda host: (recorder,)),
         ]
     for number, frame in enumerate(frames("host", 3000)):
         now = 0.001 * number
@@ -209,7 +212,10 @@ def test_a_host_takes_them_all(watched: bool, kind: type[Target | Target6]) -> N
     assert target.counters["frame_bad_gso"] > 10
     if watched:
         assert lines
+        ladder = Ladder.of(recorder.items())
         assert ladder.lines()
+        assert "</svg>" in ladder.svg()
+        assert sum(arrow.count for arrow in ladder.arrows) + ladder.left_out > 3000
 
 
 @pytest.mark.parametrize("watched", [False, True])

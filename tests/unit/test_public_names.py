@@ -21,9 +21,10 @@ NAMES: Final = [
 ]
 # What a user may name in his own program, and would look for.
 WANTED: Final = {
-    "pystack": "Network Host Router Switch Station Link NetemWords Partition TcpConfig TcpLimits "
-    "TcpInfo TcpState TcpStream TcpListener UdpSocket Frame Observer Event Service ServiceWords "
-    "ConfigError DeviceError PystackError run serve tap_host TapHostConfig Namespace TapNode",
+    "pystack": "Network Host Router Switch Station Link Ladder NetemWords Partition TcpConfig "
+    "TcpLimits TcpInfo TcpState TcpStream TcpListener UdpSocket Frame Observer Event Service "
+    "ServiceWords ConfigError DeviceError PystackError run serve tap_host TapHostConfig "
+    "Namespace TapNode",
     "pystack.events": "Event Observer Frame FrameSeen Dropped NeighborChanged TcpStateChanged "
     "TcpRetransmitted TcpSoftError TcpRepair TcpMeasured FellBehind",
     "pystack.plugins": "Port Impairment Qdisc CongestionControl LossRecovery Service Observer "
