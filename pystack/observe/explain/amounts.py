@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pystack.observe.explain.wording import duration as duration
+
 
 def span(seconds: float) -> str:
     """Return a length of time with three digits or four: "12.5 ms", "800 us", "1.203 s"."""

@@ -1,0 +1,192 @@
+"""How a step is put together: its words, what is known of its kind, its frames, the states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from pystack.core.errors import WireError
+from pystack.observe.dissect import dissect
+from pystack.observe.explain.amounts import duration
+from pystack.observe.explain.conversation import Conversation
+from pystack.observe.explain.kept import Kept
+from pystack.observe.explain.knowledge import table
+from pystack.observe.explain.seen import Seen
+from pystack.observe.explain.story import Shown, Step
+from pystack.observe.passage import LOST, SEEN, Passage
+from pystack.observe.summary import summarize
+from pystack.wire.frame import Frame, completed
+
+MOST_FRAMES: Final = 8  # that a step shows
+
+Detail = tuple[str, str, str]
+
+# Steps that begin at the same instant are told in this order, others after them
+_ORDER: Final = (
+    "resolve",
+    "resolve_cached",
+    "address",
+    "no_route",
+    "route",
+    "neighbor",
+    "neighbor6",
+    "syn",
+    "syn_ack",
+    "handshake",
+    "hop",
+    "loss",
+)
+
+
+def rank(kind: str) -> int:
+    """Return where a step of this kind stands among those of the same instant."""
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+
+
+# Why a frame did not arrive, by the name of its counter
+LOSSES: Final[Mapping[str, str]] = {
+    "loss": "the line lost it (netem's random loss)",
+    "loss_gemodel": "the line lost it in a burst (netem's Gilbert-Elliott model)",
+    "link_down": "the link was down",
+    "no_receiver": "nobody was at the other end",
+    "power_off": "the node was switched off",
+}
+
+
+class Words:
+    """Makes steps."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+
+    def step(
+        self,
+        kind: str,
+        at: float,
+        until: float,
+        title: str,
+        text: str,
+        *,
+        actors: Sequence[str] = (),
+        details: Iterable[Detail] = (),
+        frames: Iterable[Kept] = (),
+        states: Iterable[tuple[str, str]] = (),
+        values: Mapping[str, str] | None = None,
+        trouble: bool = False,
+        protocol: str = "",
+    ) -> Step:
+        """Return a step of a kind that the table of knowledge has; some are told by protocol."""
+        known = table().get(f"{kind}-{protocol}") or table()[kind]
+        filled = dict(values or {})
+        return Step(
+            kind,
+            at,
+            max(at, until),
+            title,
+            text,
+            known.layer5,
+            known.layer7,
+            tuple(actors),
+            list(details),
+            [self.shown(kept) for kept in list(frames)[:MOST_FRAMES]],
+            [(node, state) for node, state in states if state],
+            known.owner,
+            list(known.sources),
+            known.commands_with(filled),
+            known.node,
+            known.python,
+            trouble,
+        )
+
+    def shown(self, kept: Kept) -> Shown:
+        """Return a frame with its boxes."""
+        passage = kept.passage
+        data = _bytes_of(passage.frame)
+        return Shown(
+            passage.number,
+            passage.entered_at,
+            passage.sender or self.seen.who(kept.read.src),
+            passage.receiver or self.seen.who(kept.read.dst),
+            summarize(passage.frame),
+            dissect(data),
+            data,
+            fate(passage),
+        )
+
+    def states(self, conversation: Conversation, at: float) -> list[tuple[str, str]]:
+        """Return the states of both ends, as far as they are known."""
+        return [
+            (side.node, conversation.state_at(number, at))
+            for number, side in enumerate(conversation.sides)
+        ]
+
+    def values(self, conversation: Conversation) -> dict[str, str]:
+        """Return what commands about a connection have to name."""
+        client, server = conversation.sides
+        return {
+            "client": client.address,
+            "server": server.address,
+            "client_port": str(client.port),
+            "port": str(server.port),
+            "interface": self.interface(client.node, server.address),
+            "name": self.name_of(server.address),
+            "url_host": f"[{server.address}]" if ":" in server.address else server.address,
+            "version": "6" if ":" in server.address else "4",
+        }
+
+    def interface(self, node: str, destination: str) -> str:
+        """Return the interface by which a node sends there, as far as it is known; else "any"."""
+        for route in self.seen.routes:
+            if route.host == node and route.destination == destination and route.interface:
+                return route.interface
+        return "any"
+
+    def name_of(self, address: str) -> str:
+        """Return the name that somebody looked up for an address, or the address."""
+        for event in self.seen.look_ups:
+            if address in event.addresses:
+                return event.name
+        return self.seen.who(address)
+
+    def title(self) -> str:
+        """Return a title for a story that was given none."""
+        for conversation in self.seen.conversations.values():
+            client, server = conversation.sides
+            return f"{client.node} talks to {server.node} on TCP port {server.port}"
+        for exchange in self.seen.exchanges.values():
+            return f"{exchange.nodes[0]} sends datagrams to {exchange.nodes[1]}"
+        return "What was seen"
+
+
+def _bytes_of(frame: Frame) -> bytes:
+    """Return a frame as a stranger would see it; one in parts as it was handed down."""
+    if not frame.gso_bytes:
+        try:
+            return completed(frame).data
+        except WireError:
+            pass
+    return frame.data
+
+
+def fate(passage: Passage) -> str:
+    """Return what became of a frame on its link."""
+    if passage.lost:
+        return f"lost: {passage.lost}"
+    if passage.end == SEEN or passage.end == LOST or passage.arrives_at is None:
+        return ""
+    words = [f"arrived after {duration(passage.arrives_at - passage.entered_at)}"]
+    if passage.queued_s:
+        words.append(f"{duration(passage.queued_s)} of them in the queue")
+    words += [f"{change.what} {change.detail}".rstrip() for change in passage.changes]
+    if passage.refused:
+        words.append(f"refused there: {passage.refused}")
+    return ", ".join(words)
+
+
+def why_lost(reason: str) -> str:
+    """Return a counter's name in words."""
+    if reason in LOSSES:
+        return LOSSES[reason]
+    if reason.endswith(("_full", "_limit", "_overlimit")):
+        return f"the queue had no room ({reason})"
+    return f"dropped there, counted as `{reason}`"
