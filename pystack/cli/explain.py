@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from pystack.apps.explain.asked import SEED, Asked
 from pystack.apps.explain.laboratory import Line
-from pystack.apps.explain.record import SEED, Asked, record_asked
+from pystack.apps.explain.record import record_asked
 from pystack.cli.words import NETEM, Words, ip_version, takes
 from pystack.core.tcp_events import TcpMeasured
 from pystack.observe.log import Told, describe

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -39,8 +39,8 @@ from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, whom_to_be
 from pystack.runtime.device.tap_config import TapHostConfig
-from pystack.runtime.host import Host
-from pystack.runtime.lab.lab import Guest, LabOptions, ProgramError, run_lab
+from pystack.runtime.lab.lab import LabOptions, ProgramError, run_lab
+from pystack.runtime.network import Network
 from pystack.topology.file import load
 from pystack.topology.spec import REAL_KINDS, LabSpec
 from pystack.wire.dns_framing import PORT
@@ -132,7 +132,7 @@ class Vantage:
                     config=self._tap_config(), when_open=self._giving_up_root(), dns=self._dns()
                 )
             case Way.LAB:
-                return self._lab()
+                return self.lab_world()
         # What is wrong with the words is found now, and not when the run has begun.
         PipeConfig.parse(**as_words(self.words))
         more = tuple(self.given.get("serve", ()))
@@ -180,7 +180,8 @@ class Vantage:
         account = whom_to_be(self.given.get("run_as"), os.environ)
         return lambda: give_up(account)
 
-    def _lab(self) -> LabWorld:
+    def lab_world(self) -> LabWorld:
+        """Return the place on a lab. Raises ConfigError."""
         spec = load(self.given["lab"])
         options = LabOptions(
             virtual=self.is_virtual,
@@ -207,12 +208,23 @@ class LabWorld:
 
     def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
         """Run a client there. Raises DeviceError, and what `run_lab` raises; KeyboardInterrupt."""
+
+        async def run(net: Network) -> T:
+            host = net.hosts[self.host]
+            return await host.run(client, host)
+
+        return self.visit(run, on_line)
+
+    def visit(
+        self, visitor: Callable[[Network], Awaitable[T]], on_line: Callable[[str], None]
+    ) -> T:
+        """Let somebody do something with the whole lab while it runs. Raises as `run`."""
         results: list[T] = []
 
-        async def guest(host: Host) -> None:
-            results.append(await client(host))
+        async def guest(net: Network) -> None:
+            results.append(await visitor(net))
 
-        options = replace(self.options, guest=Guest(self.host, guest))
+        options = replace(self.options, guest=guest)
         try:
             with quiet_services():
                 run_lab(self.spec, options, start_services, on_line)

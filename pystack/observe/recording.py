@@ -38,6 +38,7 @@ class Recording:
     client: str = ""  # the node that acted; "": not known
     server: str = ""  # the node that it wanted something of
     links: Sequence[tuple[str, str, str]] = ()  # two nodes, and how the link between them behaves
+    unknown: list[str] = field(default_factory=list)  # sentences: what it cannot know
 
     def passages(self) -> Iterator[Passage]:
         """Yield the frames alone."""

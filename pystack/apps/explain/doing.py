@@ -36,6 +36,7 @@ class Errand:
     http: str | None = None  # "1.1", "2"; None: what is usual
     repeat: int = 1
     post_bytes: int | None = None  # None: nothing is posted
+    insecure: bool = False  # any certificate will do
     folder: Path | None = None  # with what is to be trusted; None: nothing is
 
 
@@ -61,9 +62,14 @@ async def _get(host: Host, errand: Errand) -> str:
     from pystack.apps.clients.job import GetOptions
 
     target, is_tls = errand.target, errand.target.scheme in TLS_SCHEMES
-    options = GetOptions(version=errand.version, max_time_s=MOST_S, http=errand.http, graceful=True)
-    if is_tls:
-        assert errand.folder is not None
+    options = GetOptions(
+        version=errand.version,
+        max_time_s=MOST_S,
+        http=errand.http,
+        graceful=True,
+        insecure=errand.insecure,
+    )
+    if is_tls and errand.folder is not None:
         options = replace(options, trusted=(ca_file(errand.folder),))
     if errand.http == "2" and not is_tls:
         options = replace(options, http="2-prior-knowledge")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import trio
 
-from pystack import TcpConfig
+from pystack.apps.explain.asked import Asked
 from pystack.apps.explain.doing import Errand, run
-from pystack.apps.explain.laboratory import Laboratory, Line, build
+from pystack.apps.explain.laboratory import Line, build
 from pystack.apps.explain.places import links_of, order_of, title_of
 from pystack.apps.explain.serving import TLS_SCHEMES, keys_file, serve
-from pystack.apps.explain.site import PAGE_BYTES
-from pystack.apps.explain.target import Target, over, read_target
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
@@ -26,68 +23,44 @@ from pystack.observe.observer import Event
 from pystack.observe.recording import Recorder, Recording
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
-from pystack.runtime.host import Host
-from pystack.runtime.names.zones import Version
 from pystack.runtime.network import Network
 
-SEED: Final = 1  # without another one, every run is the same
+if TYPE_CHECKING:
+    from pystack.apps.explain.target import Target
+    from pystack.runtime.host import Host
+    from pystack.runtime.names.zones import Version
+
 # For so long after the client is done the world runs on: until all connections have ended, of which
 # TIME-WAIT takes the longest (twice 30 s).
 _AFTERMATH_S: Final = 200.0
-_VERSIONS: Final[Mapping[Version | None, Literal["4", "6", "both"]]] = {
-    4: "4",
-    6: "6",
-    None: "both",
-}
-PROTOCOLS: Final = ("http/1.1", "h2", "tcp", "udp")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """All that can be said of a run in the small laboratory. Raises ConfigError, ClientError."""
-
-    url: str
-    line: Line = field(default_factory=Line)
-    version: Version | None = 4  # of IP; None: both are there
-    protocol: str | None = None  # of PROTOCOLS; None: what is usual
-    repeat: int = 1
-    size_bytes: int = PAGE_BYTES  # of what is served
-    post_bytes: int | None = None  # None: nothing is posted
-    seed: int = SEED
-    tcp: TcpConfig = field(default_factory=TcpConfig)
-
-    @property
-    def target(self) -> Target:
-        """Return what is to be done. Raises ConfigError, ClientError."""
-        target = read_target(self.url)
-        if self.protocol in ("tcp", "udp"):
-            target = over(target, self.protocol)
-        elif self.protocol is not None:
-            if self.protocol not in PROTOCOLS:
-                hint = suggest(self.protocol, PROTOCOLS)
-                raise ConfigError(f"there is no protocol {self.protocol!r}{hint}")
-            if target.scheme not in ("http", "https"):
-                raise ConfigError(f"{self.protocol} is for http and https, not {target.scheme}")
-        return target
+_Versions = Literal["4", "6", "both"]
+_VERSIONS: Final[Mapping[Version | None, _Versions]] = {4: "4", 6: "6", None: "both"}
 
 
 def record(url: str, line: Mapping[str, Any] | None = None, **words: Any) -> Recording:  # noqa: ANN401
     """Return what happens when a URL is fetched over a line with these words of tc-netem(8).
 
-    The other words are those of `Asked`. Raises ConfigError, ClientError.
+    The other words are those of `Asked`. Raises ConfigError.
     """
     return record_asked(Asked(url=url, line=Line(words=line or {}), **words))
 
 
-def record_asked(asked: Asked, recorder: Recorder | None = None) -> Recording:
-    """Run it in virtual time, from the look-up of the name to the end of TIME-WAIT."""
+def record_asked(asked: Asked) -> Recording:
+    """Run it in virtual time, from the look-up of the name to the end of TIME-WAIT. ConfigError."""
     target = asked.target
-    recorder = Recorder() if recorder is None else recorder
     with quiet_services(), _folder(target) as folder:
-        recording = run_in_virtual_time(_run, asked, target, folder, recorder, seed=asked.seed)
+        recording = run_in_virtual_time(_in_laboratory, asked, target, folder, seed=asked.seed)
         if target.scheme in TLS_SCHEMES and folder is not None:
             recording.secrets = keys_file(folder).read_text("ascii")
         return recording
+
+
+async def record_on(net: Network, client: str, asked: Asked) -> Recording:
+    """Do the errand on a host of a network that is there, with all that it has. ConfigError."""
+    target = asked.target
+    _check_there(net, client, target)
+    errand = _errand(asked, target, asked.version if net.driver.is_virtual else None, None)
+    return await _done(net, net.hosts[client], errand, _server_of(net, target))
 
 
 @contextmanager
@@ -100,26 +73,52 @@ def _folder(target: Target) -> Iterator[Path | None]:
         yield Path(name)
 
 
-async def _run(asked: Asked, target: Target, folder: Path | None, recorder: Recorder) -> Recording:
+async def _in_laboratory(asked: Asked, target: Target, folder: Path | None) -> Recording:
     version = target.version or asked.version
     async with Network(seed=asked.seed, ip=_VERSIONS[version]) as net:
         laboratory = build(net, target, asked.line, version=version, tcp=asked.tcp)
         await laboratory.resolver
         await serve(laboratory.server, target, asked.size_bytes, folder)
-        net.observe(recorder)
-        ends = _Ends(net)
-        began_at = net.now()
-        errand = Errand(
-            target=target,
-            version=version,
-            http={"http/1.1": "1.1", "h2": "2"}.get(asked.protocol or ""),
-            repeat=asked.repeat,
-            post_bytes=asked.post_bytes,
-            folder=folder,
-        )
-        outcome = await laboratory.client.run(run, laboratory.client, errand)
-        await ends.wait()
-        return _recording(recorder, laboratory, target, began_at, outcome)
+        if asked.pcap is not None:
+            net.capture(asked.pcap)
+        errand = _errand(asked, target, version, folder)
+        wanted = laboratory.resolver if target.scheme == "dns" else laboratory.server
+        return await _done(net, laboratory.client, errand, wanted.name)
+
+
+def _errand(asked: Asked, target: Target, version: Version | None, folder: Path | None) -> Errand:
+    return Errand(
+        target=target,
+        version=version,
+        http={"http/1.1": "1.1", "h2": "2"}.get(asked.protocol or ""),
+        repeat=asked.repeat,
+        post_bytes=asked.post_bytes,
+        insecure=asked.insecure,
+        folder=folder,
+    )
+
+
+async def _done(net: Network, client: Host, errand: Errand, server: str) -> Recording:
+    """Do the errand, and return what was seen of it until all connections had ended."""
+    recorder = Recorder()
+    net.observe(recorder)
+    ends = _Ends(net)
+    began_at = net.now()
+    outcome = await client.run(run, client, errand)
+    await ends.wait()
+    items = recorder.items()
+    return Recording(
+        items=items,
+        names=net.topology.names_by_address(),
+        order=order_of(net, client.name, server),
+        began_at=began_at,
+        left_out=recorder.left_out,
+        title=title_of(errand.target.text, items),
+        outcome=outcome,
+        client=client.name,
+        server=server,
+        links=links_of(net),
+    )
 
 
 class _Ends:
@@ -145,21 +144,16 @@ class _Ends:
         yield from self._net.hosts.values()
 
 
-def _recording(
-    recorder: Recorder, laboratory: Laboratory, target: Target, began_at: float, outcome: str
-) -> Recording:
-    """Return what was recorded, with who is who."""
-    net, client, items = laboratory.net, laboratory.client.name, recorder.items()
-    server = laboratory.resolver if target.scheme == "dns" else laboratory.server
-    return Recording(
-        items=items,
-        names=net.topology.names_by_address(),
-        order=order_of(net, client, server.name),
-        began_at=began_at,
-        left_out=recorder.left_out,
-        title=title_of(target.text, items),
-        outcome=outcome,
-        client=client,
-        server=server.name,
-        links=links_of(net),
-    )
+def _check_there(net: Network, client: str, target: Target) -> None:
+    """Raise ConfigError where the network has nobody that could be meant."""
+    wanted = target.server if target.scheme == "dns" else target.host
+    asks = net.hosts[client].dns is not None and target.scheme != "dns"
+    if not asks and net.topology.address_of(wanted) is None and not net.has_node(wanted):
+        hint = suggest(wanted, net.hosts)
+        raise ConfigError(f"{target.text}: the lab has no host {wanted!r}{hint}")
+
+
+def _server_of(net: Network, target: Target) -> str:
+    """Return the node that something is wanted of; "": it is not known yet."""
+    wanted = target.server if target.scheme == "dns" else target.host
+    return wanted if net.has_node(wanted) else net.topology.names_by_address().get(wanted, "")

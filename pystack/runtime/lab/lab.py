@@ -58,15 +58,9 @@ class ProgramError(PystackError):
     """Programs of a lab have failed. The cause is the own error of one that ended it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A program from outside that runs on a host of the lab instead of all that are to end.
-
-    The lab's services are there, its timeline happens, and it ends when the guest does.
-    """
-
-    host: str
-    run: Callable[[Host], Awaitable[object]]
+# A program from outside that runs instead of all those of the lab that are to end. Its services are
+# there, its timeline happens, and it ends when the guest does.
+Guest = Callable[[Network], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,8 +235,7 @@ class _Lab:
     async def _run_programs(self, net: Network) -> None:
         """Run all programs that are to end, to their end; for ever where there are none."""
         if self._options.guest is not None:
-            host = net.hosts[self._options.guest.host]
-            await host.run(self._options.guest.run, host)
+            await self._options.guest(net)
             return
         if not self._programs and not self._commands:
             await trio.sleep_forever()
