@@ -127,12 +127,12 @@ def _step(story: Story, step: Step, depth: Depth) -> Iterator[str]:
     if step.text:
         yield ""
         yield words(step.text)
-    foot = [words(step.owner)] if step.owner else []
+    foot = [f"_{words(step.owner)}_"] if step.owner.strip() else []
     foot += [words(source) for source in step.sources]
     foot += [code(f"$ {command}") for command, _ in step.commands[:1]]
     if foot:
         yield ""
-        yield f"_By_ {' · '.join(foot)}" if step.owner else " · ".join(foot)
+        yield " · ".join(foot)
     if depth != "story":
         yield from _more(step, depth)
 

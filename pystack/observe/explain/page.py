@@ -21,12 +21,14 @@ from pystack.observe.explain.wording import (
     byte_range,
     duration,
     fate,
+    figures,
     instant,
     percent,
     sizes,
     total_s,
     who,
 )
+from pystack.observe.ladder import svg_style
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,7 +56,7 @@ def as_html(
     `depth`: how much is open at first. `ladders`: of the story, or of both; may be left out.
     """
     markup = need("markupsafe", "an explanation as HTML").Markup
-    style = (_PAGES / "page.css").read_text("utf-8")
+    style = (_PAGES / "page.css").read_text("utf-8") + (svg_style() if ladders else "")
     script = (_PAGES / "page.js").read_text("utf-8")
     told = fit(told, Paper())
     stories = [told.left, told.right] if isinstance(told, Comparison) else [told]
@@ -96,6 +98,7 @@ def _environment() -> Environment:
         "dump": _dump,
         "duration": duration,
         "fate": fate,
+        "figures": figures,
         "instant": lambda at, story: instant(story, at),
         "part_slug": lambda name: _slug(SPAN_LAYERS.get(name, "neutral")),
         "percent": lambda seconds, story: percent(seconds, total_s(story)),

@@ -25,6 +25,7 @@ from pystack.observe.explain.wording import (
     cells,
     duration,
     fate,
+    figures,
     harmless,
     instant,
     layers_short,
@@ -120,10 +121,14 @@ def _head(story: Story, paper: Paper) -> Iterator[Line]:
     if story.links:
         rows = [(f"{one} ── {other}", words, "") for one, other, words in story.links]
         yield from _indented(table(rows, paper.columns - 2))
+    short, long = figures(story)
     if story.facts:
-        facts = [[(f"{name} ", "dim"), (value, "bold")] for name, value in story.facts.items()]
         yield []
-        yield from flow(facts, paper.columns)
+    yield from flow(
+        [[(f"{name} ", "dim"), (value, "bold")] for name, value in short], paper.columns
+    )
+    for name, value in long:
+        yield from wrap(f"{name}: {value}", paper.columns, "dim")
 
 
 def _indented(lines: Iterator[Line]) -> Iterator[Line]:

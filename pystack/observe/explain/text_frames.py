@@ -83,7 +83,10 @@ def _field(data: bytes, header: Header, style: str, columns: int) -> Iterator[Li
         words[0].append((f"  {header.meaning}", ""))
     room = columns - _BYTES_WIDTH
     if length(words[0]) > room:
-        words = wrap("  ".join(text.strip() for text, _ in words[0]), room)
+        first_line = wrap(f"{header.name}  {header.value}", room, "bold")
+        if length(words[0][:2]) <= room:
+            first_line = [words[0][:2]]
+        words = [*first_line, *wrap(header.meaning, room)]
     for number in range(max(len(rows), len(words))):
         line: Line = [
             (f"{first + number * _A_ROW:04x}  " if number < len(rows) else " " * 6, "dim")

@@ -10,6 +10,7 @@ from pystack.observe.explain.story import LAYERS7, Box, Header, Shown, Step, Sto
 
 # TCP/IP's five layers have no official numbers; books count them from below, as OSI does.
 LAYERS5: Final = ("physical", "data link", "network", "transport", "application")
+_FIGURE: Final = 24  # characters
 # Whose doing a part of the time is: a bar has the colours of layers.
 SPAN_LAYERS: Final[Mapping[str, str]] = {
     "propagation": "physical",
@@ -59,8 +60,15 @@ def _short(number: float) -> str:
 
 
 def instant(story: Story, at: float) -> str:
-    """Return an instant as the reader sees it: since the story began, in milliseconds."""
-    return f"{(at - story.began_at) * 1e3:.1f} ms"
+    """Return an instant as the reader sees it: since the story began."""
+    since = at - story.began_at
+    return f"{since * 1e3:.1f} ms" if since < 1 else f"{since:.3f} s"
+
+
+def figures(story: Story) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return a story's facts in two: figures, and what takes a sentence to say."""
+    short = [(name, value) for name, value in story.facts.items() if len(value) <= _FIGURE]
+    return short, [(name, value) for name, value in story.facts.items() if len(value) > _FIGURE]
 
 
 def layers(layer5: str, layer7: Sequence[int]) -> str:
