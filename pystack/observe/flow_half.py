@@ -1,0 +1,280 @@
+"""One direction of a connection of TCP as somebody on the way sees it: what each segment was.
+
+Nothing of the sender's state is known: what it must be is concluded from segments and their times.
+A retransmission's reason is what makes one due just then: duplicate or selective acknowledgments
+just before it ("fast"), silence ("rto"), or a short silence and the last segment alone ("tlp").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from pystack.observe.flow_reading import Read
+from pystack.wire import tcp
+
+SegmentKind = Literal[
+    "syn",
+    "syn-ack",
+    "ack",
+    "data",
+    "retransmission",
+    "spurious",
+    "duplicate",
+    "out of order",
+    "dup ack",
+    "window update",
+    "zero window",
+    "window probe",
+    "keep-alive",
+    "keep-alive ack",
+    "fin",
+    "rst",
+]
+Reason = Literal["rto", "fast", "tlp", ""]
+
+MOST_OUTSTANDING: Final = 4096  # segments whose acknowledgment is awaited, for each direction
+_MOST_RANGES: Final = 256  # holes; ranges that SACK has named
+_DUP_ACKS: Final = 3  # RFC 5681 section 3.2
+_MIN_RTO_S: Final = 0.2  # Linux's TCP_RTO_MIN, and ours; others have more (RFC 6298: 1 s)
+_NO_RTT_S: Final = 0.003  # reordering takes less than this, where no round trip is known
+_SPACE: Final = 1 << 32
+_MAX_SHIFT: Final = 14  # RFC 7323 section 2.3
+
+
+@dataclass(slots=True)
+class Sent:
+    """A segment that was seen and not acknowledged yet."""
+
+    seq: int
+    end: int
+    number: int
+    first_at: float
+    last_at: float
+    ident: int
+    tsval: int | None
+    again: bool = False  # it was sent more than once
+    fast: bool = False  # it was sent again because of acknowledgments
+
+
+@dataclass(slots=True)
+class Hole:
+    """Bytes that were passed over: lost before they came here, or overtaken."""
+
+    seq: int
+    end: int
+    at: float
+    tsval: int | None  # of the segment that passed them
+
+
+@dataclass(slots=True)
+class Half:
+    """What one side has sent. Sequence numbers are unwrapped: they only grow."""
+
+    known: bool = False  # a segment of it was seen
+    isn: int = 0  # or the first number that was seen
+    nxt: int = 0  # the highest number seen, and one
+    una: int = 0  # the highest that the other side has acknowledged
+    last_ack: int = -1  # what this side acknowledges; -1: nothing yet
+    window: int = -1  # that this side advertises, scaled; -1: not known
+    shift: int = 0  # of its windows
+    sack_ok: bool = False
+    fin: int = -1  # the number of its FIN; -1: none seen
+    sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=MOST_OUTSTANDING))
+    holes: list[Hole] = field(default_factory=list)
+    dup_acks: int = 0  # that came for it since its `una` moved
+    sacked: int = 0  # the highest number that SACK has named
+    sacked_sent_at: float = -1.0  # when the youngest segment that SACK has named was sent
+    heard_at: float = -1.0  # when the other side last said something
+    heard_more_at: float = -1.0  # when it last acknowledged more, or named more
+    said_at: float = -1.0  # when this side last sent text
+    beyond_s: float = 0.0  # from here to this side and back, as the handshake shows
+    rtt_s: float | None = None  # from here to the other side and back, smoothed
+    rttvar_s: float = 0.0
+    timeout_until: int = -1  # a time-out is being repaired up to here
+    probed: bool = False  # a tail loss probe went out since `una` moved
+    last_was_probe: str = ""  # what the last segment was, if a probe or keep-alive
+
+    def unwrap(self, number: int, near: int) -> int:
+        """Return the number on the wire that is nearest to one that is known."""
+        return near + ((number - near + _SPACE // 2) % _SPACE) - _SPACE // 2
+
+    def begin(self, seq: int) -> None:
+        """Take its first segment's number for where it begins."""
+        self.known = True
+        self.isn = self.nxt = self.una = seq
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many bytes were seen and not acknowledged."""
+        return max(self.nxt - self.una, 0)
+
+    def sample(self, rtt_s: float) -> None:
+        """Take a measurement (RFC 6298)."""
+        if self.rtt_s is None:
+            self.rtt_s, self.rttvar_s = rtt_s, rtt_s / 2
+        else:
+            self.rttvar_s += (abs(self.rtt_s - rtt_s) - self.rttvar_s) / 4
+            self.rtt_s += (rtt_s - self.rtt_s) / 8
+
+    @property
+    def whole_rtt_s(self) -> float | None:
+        """Return the round trip between both sides, of which this place sees two parts."""
+        return None if self.rtt_s is None else self.rtt_s + self.beyond_s
+
+    def acknowledged(self, ack: int, read: Read, at: float, *, counts: bool) -> float | None:
+        """Take what the other side acknowledges; return a round trip, where it measures one.
+
+        `counts`: it is one that may count as a duplicate.
+        """
+        self.heard_at = at
+        blocks = () if read.options is None else read.options.sack_blocks
+        self._take_blocks(blocks, at)
+        if ack <= self.una:
+            if ack == self.una and counts and self.in_flight:
+                self.dup_acks += 1
+            return None
+        self.una = ack
+        self.nxt = max(self.nxt, ack)  # of what was not seen here
+        self.dup_acks = 0
+        self.probed = False
+        self.heard_more_at = at
+        self.holes = [hole for hole in self.holes if hole.end > ack]
+        newest: Sent | None = None
+        again = False
+        while self.sent and self.sent[0].end <= ack:
+            newest = self.sent.popleft()
+            again |= newest.again
+        if newest is None or again:
+            return None
+        rtt_s = at - newest.first_at
+        self.sample(rtt_s)
+        return rtt_s
+
+    def _take_blocks(self, blocks: tuple[tuple[int, int], ...], at: float) -> None:
+        for left, right in blocks:
+            start, end = self.unwrap(left, self.una), self.unwrap(right, self.una)
+            if not self.una < end <= self.nxt:
+                continue  # a duplicate's (RFC 2883), or nonsense
+            if end > self.sacked:
+                self.sacked = end
+                self.heard_more_at = at
+            named = (each.last_at for each in self.sent if start <= each.seq < each.end <= end)
+            self.sacked_sent_at = max(self.sacked_sent_at, max(named, default=-1.0))
+
+    def text(
+        self, read: Read, seq: int, end: int, at: float, number: int
+    ) -> tuple[SegmentKind, Reason, int]:
+        """Tell what a segment with text, SYN or FIN was: kind, reason, number of the first one."""
+        tsval = (
+            None
+            if read.options is None or read.options.timestamps is None
+            else (read.options.timestamps[0])
+        )
+        new = Sent(seq, end, number, at, at, read.ident, tsval)
+        if seq >= self.nxt:
+            if seq > self.nxt and len(self.holes) < _MOST_RANGES:
+                self.holes.append(Hole(self.nxt, seq, at, tsval))
+            self.nxt = end
+            self.said_at = at
+            self.sent.append(new)
+            return "data", "", 0
+        hole = next((each for each in self.holes if each.seq <= seq < each.end), None)
+        if hole is not None:
+            return self._fills(hole, new, at)
+        before = self._seen_before(seq, end)
+        if before is not None and self._is_duplicate(before, new, at):
+            return "duplicate", "", before.number
+        kind: SegmentKind = "spurious" if end <= self.una else "retransmission"
+        reason = self._why(new, before, at)
+        self._sent_again(new, reason, at)
+        return kind, reason, 0 if before is None else before.number
+
+    def _fills(self, hole: Hole, new: Sent, at: float) -> tuple[SegmentKind, Reason, int]:
+        """Tell a segment that was overtaken from one that is sent again."""
+        rtt_s = self.whole_rtt_s
+        within_s = _NO_RTT_S if rtt_s is None else 0.9 * rtt_s
+        late = at - hole.at > within_s
+        if new.tsval is not None and hole.tsval is not None and new.tsval != hole.tsval:
+            # Its sender's clock says whether it was sent after the one that passed it.
+            late = (new.tsval - hole.tsval) % _SPACE < _SPACE // 2
+        self.holes.remove(hole)
+        for seq, end in ((hole.seq, new.seq), (new.end, hole.end)):
+            if seq < end:
+                self.holes.append(Hole(seq, end, hole.at, hole.tsval))
+        new.again = late
+        reason: Reason = self._why(new, None, at) if late else ""
+        self._put(new)
+        self.said_at = at
+        if late:
+            self._sent_again(new, reason, at)
+            return "retransmission", reason, 0
+        return "out of order", "", 0
+
+    def _put(self, new: Sent) -> None:
+        """Put a segment where it belongs among those that are awaited."""
+        place = next((at for at, each in enumerate(self.sent) if each.seq > new.seq), None)
+        if place is None or len(self.sent) == MOST_OUTSTANDING:
+            self.sent.append(new)
+        else:
+            self.sent.insert(place, new)
+
+    def _seen_before(self, seq: int, end: int) -> Sent | None:
+        return next((each for each in self.sent if each.seq < end and each.end > seq), None)
+
+    def _is_duplicate(self, before: Sent, new: Sent, at: float) -> bool:
+        """Tell a copy that the network made from what the sender has sent again."""
+        if (before.seq, before.end, before.ident, before.tsval) != (
+            new.seq,
+            new.end,
+            new.ident,
+            new.tsval,
+        ):
+            return False
+        rtt_s = self.whole_rtt_s
+        return at - before.last_at < (_NO_RTT_S if rtt_s is None else rtt_s / 2)
+
+    def _why(self, new: Sent, before: Sent | None, at: float) -> Reason:
+        """Return why a segment is sent again just now, most likely."""
+        if new.seq <= self.isn:
+            return "rto"  # a SYN: nothing else could tell
+        if self.una < self.timeout_until:
+            return "rto"
+        rtt_s = self.whole_rtt_s or 0.0
+        last_s = max(self.heard_at + self.beyond_s, self.said_at)
+        silent_s = at - last_s
+        long_s = max(_MIN_RTO_S * 0.9, (self.rtt_s or 0.0) * 1.1)
+        heard = (
+            self.dup_acks >= _DUP_ACKS
+            or self.sacked > new.seq
+            or (self.dup_acks > 0 and self.sack_ok)
+        )
+        soon_s = at - self.heard_at - self.beyond_s
+        if heard and (silent_s < long_s and soon_s < max(rtt_s / 2, 0.01) + _MIN_RTO_S / 4):
+            return "fast"
+        is_tail = new.end >= self.nxt
+        if is_tail and self.sack_ok and not self.probed and not heard and not new.again:
+            return "tlp"
+        if before is not None and before.again and heard and silent_s < long_s:
+            return "fast"
+        return "rto"
+
+    def _sent_again(self, new: Sent, reason: Reason, at: float) -> None:
+        if reason == "rto" and self.una >= self.timeout_until:
+            self.timeout_until = self.nxt
+        elif reason == "tlp":
+            self.probed = True
+        for each in self.sent:
+            if each.seq < new.end and each.end > new.seq:
+                each.again, each.last_at = True, at
+                each.fast |= reason == "fast"
+                each.tsval, each.ident = new.tsval, new.ident
+        if new.end > self.nxt:
+            self.nxt = new.end
+        self.said_at = at
+
+
+def window_of(half: Half, read: Read) -> int:
+    """Return the window that a segment advertises, scaled as was agreed on."""
+    return read.wnd if read.flags & tcp.SYN else read.wnd << min(half.shift, _MAX_SHIFT)
