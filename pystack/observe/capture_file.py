@@ -95,8 +95,11 @@ class CapturedFrame:
 class CaptureFile:
     """A capture: iterate over it once; names, secrets and the rest are whole at its end."""
 
-    def __init__(self, source: str | Path | BinaryIO) -> None:
-        """Open a file, `-` for standard input, or take an open one. ConfigError: it is none."""
+    def __init__(self, source: str | Path | BinaryIO, name: str = "") -> None:
+        """Open a file, `-` for standard input, or take an open one. ConfigError: it is none.
+
+        `name`: of an open one, for sentences.
+        """
         self.names: dict[str, str] = {}  # of hosts, by address
         self.secrets = ""  # for TLS, in NSS' key log format
         self.interfaces: list[CapturedInterface] = []
@@ -105,6 +108,7 @@ class CaptureFile:
         self.left_out = 0  # frames of link types that are not read
         self.trouble = ""  # a sentence, where not all of it could be read
         self._file, self.path, self._owned = open_input(source)
+        self.path = name or self.path
         self._taken = False
         try:
             self._records = self._begin()

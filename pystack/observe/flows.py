@@ -244,10 +244,10 @@ def _segment(flow: Flow, side: int, read: Read, at: float, seen: Seen) -> None:
         seen.kind = "rst"
     elif length and not _is_probe(own, other, seq, read):
         seen.kind, seen.reason, seen.original = own.text(read, seq, seq + length, at, seen.number)
-        if seen.kind == "data" and not read.text_bytes:
-            seen.kind = "fin"
-        if flags & tcp.SYN and seen.kind == "data":
+        if seen.kind == "data" and flags & tcp.SYN:
             seen.kind = "syn-ack" if has_ack else "syn"
+        elif seen.kind == "data" and not read.text_bytes:
+            seen.kind = "fin"
     else:
         seen.kind = _bare(own, other, seq, read, ack, window, same=same, moved=ack > old_una)
     own.last_was_probe = seen.kind if seen.kind in ("window probe", "keep-alive") else ""

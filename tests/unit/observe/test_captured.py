@@ -1,0 +1,186 @@
+"""Captures as recordings: the conversation, what belongs to it, and what nobody can know."""
+
+import io
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pystack.core.errors import ConfigError
+from pystack.observe import link_types
+from pystack.observe.captured import conversations, recording_of
+from pystack.observe.captured_words import BETWEEN, CLIENT, SERVER
+from pystack.observe.passage import ARRIVED, LOST, SEEN
+from pystack.wire import arp, icmp, ipv4, tcp
+from tests.unit.observe import sample_frames as four
+from tests.unit.observe.test_capture_file import interface, option, packet, pcap, section
+
+SYN = bytes.fromhex("020405b40402080a000000010000000001030307")
+PORT = 40000
+
+
+def segment(
+    flags: int, seq: int, ack: int, text: bytes = b"", *, answer: bool = False, port: int = PORT
+) -> bytes:
+    """Return a segment from A's `port` to B's 80, or back."""
+    ports = (80, port) if answer else (port, 80)
+    src, dst = (four.B, four.A) if answer else (four.A, four.B)
+    options = SYN if flags & tcp.SYN else b""
+    made = tcp.Segment(*ports, seq, ack, flags, 1000, options, text)
+    body = tcp.pack_header(made, src, dst) + text
+    header = ipv4.pack_header(src, dst, ipv4.TCP, len(body))
+    macs = (four.MAC_A + four.MAC_B) if answer else (four.MAC_B + four.MAC_A)
+    return macs + b"\x08\x00" + header + body
+
+
+def handshake(port: int = PORT) -> list[bytes]:
+    return [
+        segment(tcp.SYN, 100, 0, port=port),
+        segment(tcp.SYN | tcp.ACK, 500, 101, answer=True, port=port),
+        segment(tcp.ACK, 101, 501, port=port),
+    ]
+
+
+TALK = [
+    *handshake(),
+    segment(tcp.ACK | tcp.PSH, 101, 501, b"GET / HTTP/1.1\r\n\r\n"),
+    segment(tcp.ACK | tcp.PSH, 501, 119, b"HTTP/1.1 204 No\r\n\r\n", answer=True),
+    segment(tcp.ACK | tcp.FIN, 119, 520),
+]
+# At whose side: instants in ms of the SYN, the SYN-ACK, the ACK, and what follows
+AT = {
+    CLIENT: (0, 40, 40, 41, 80, 90),
+    SERVER: (20, 20, 60, 61, 62, 110),
+    BETWEEN: (10, 30, 50, 51, 70, 100),
+}
+
+
+def file_of(frames: Sequence[tuple[float, bytes]], link_type: int = 1) -> io.BytesIO:
+    """Return a capture of frames at instants in milliseconds."""
+    made = [(at, data) for at, data in frames]
+    return io.BytesIO(pcap([(9, round(at * 1000), data) for at, data in made], link_type=link_type))
+
+
+@pytest.mark.parametrize("side", AT)
+def test_a_capture_of_one_place_says_whose_side_it_is(side: str) -> None:
+    recording = recording_of(file_of(list(zip(AT[side], TALK, strict=True))))
+    assert recording.vantage == side
+    assert (recording.client, recording.server) == ("10.77.0.1", "10.77.0.2")
+    assert [passage.sender for passage in recording.passages()] == [
+        "10.77.0.1",
+        "10.77.0.2",
+        "10.77.0.1",
+        "10.77.0.1",
+        "10.77.0.2",
+        "10.77.0.1",
+    ]
+    assert {passage.end for passage in recording.passages()} == {SEEN}
+    assert not recording.knows_inside
+    assert recording.wall_clock_offset_s + next(recording.passages()).entered_at == pytest.approx(
+        9 + AT[side][0] / 1000
+    )
+    assert any(side in sentence for sentence in recording.unknown)
+    assert any("No look-up of a name" in sentence for sentence in recording.unknown)
+
+
+def test_what_a_conversation_needed_comes_with_it_and_no_more() -> None:
+    dns = pytest.importorskip("pystack.wire.dns")
+    frames: list[tuple[float, bytes]] = []
+
+    def look_up(name: str, address: str, at: float) -> None:
+        question = (dns.Question(name, dns.A),)
+        answers = (dns.record(name, dns.A, 60, address),)
+        query = dns.Message(ident=1, questions=question)
+        reply = dns.Message(ident=1, is_response=True, questions=question, answers=answers)
+        for message, ports in ((query, (5353, 53)), (reply, (53, 5353))):
+            body = struct.pack("!HHHH", *ports, 8 + len(dns.pack_message(message)), 0)
+            frames.append((at, four.ip_frame(ipv4.UDP, body + dns.pack_message(message))))
+
+    look_up("server.test", "10.77.0.2", 0.1)
+    look_up("other.test", "10.9.9.9", 0.2)
+    frames.append((1, four.arp_frame(arp.REQUEST, four.B)))
+    frames += [(2 + at, data) for at, data in zip(AT[CLIENT], TALK, strict=True)]
+    frames += [(5 + at, data) for at, data in enumerate(handshake(41000))]
+    error = four.icmp_frame(icmp.TIME_EXCEEDED, 0, 0, four.quoted(TALK[3]))
+    frames.append((95, error))
+    recording = recording_of(file_of(sorted(frames, key=lambda each: each[0])))
+    assert recording.names["10.77.0.2"] == "server.test"
+    assert recording.server == "server.test"
+    kinds = [passage.frame.data[23] for passage in recording.passages()]
+    assert kinds == [17, 17, four.arp_frame(arp.REQUEST, four.B)[23], 6, 6, 6, 6, 6, 6, 1]
+    assert any("one of 3 conversations" in sentence for sentence in recording.unknown)
+    assert not any("No look-up" in sentence for sentence in recording.unknown)
+
+
+def test_frames_at_two_places_are_one_passage() -> None:
+    data = section()
+    for name in (b"client/eth0", b"server/eth0"):
+        data += interface(options=option("<", 2, name))
+    flights = [(0, 20), (40, 20), (40, 60), (41, 61), (82, 62), (90, None)]
+    rows = []
+    for (client_ms, server_ms), frame in zip(flights, TALK, strict=True):
+        rows.append((client_ms, 0, frame))
+        if server_ms is not None:
+            rows.append((server_ms, 1, frame))
+    for at, number, frame in sorted(rows, key=lambda row: row[0]):
+        data += packet("<", at * 1000, frame, number)
+    recording = recording_of(io.BytesIO(data))
+    passages = list(recording.passages())
+    assert len(passages) == len(TALK)
+    assert passages[0].place == "client/eth0 > server/eth0"
+    assert [passage.end for passage in passages] == [ARRIVED] * 5 + [LOST]
+    assert [
+        passage.arrives_at and round(passage.arrives_at - passage.entered_at, 6)
+        for passage in passages
+    ] == [0.02, 0.02, 0.02, 0.02, 0.02, None]
+    assert passages[-1].lost == "not seen at server/eth0"
+    assert recording.vantage == ""
+    assert not any("one place" in sentence for sentence in recording.unknown)
+
+
+def test_what_a_capture_lacks_is_said() -> None:
+    recording = recording_of(file_of([(at, frame) for at, frame in enumerate(TALK[3:5])]))
+    said = " ".join(recording.unknown)
+    for words in ("began before the capture", "had not ended when", "nothing tells where"):
+        assert words in said
+    raw = recording_of(file_of([(0, TALK[0][14:]), (1, TALK[1][14:])], link_types.RAW))
+    assert "no Ethernet headers (raw IP (101))" in " ".join(raw.unknown)
+    assert next(raw.passages()).frame.data[12:] == TALK[0][12:]
+    cut = pcap([(9, at, frame) for at, frame in enumerate(TALK)])[:-10]
+    assert "ends in the middle of a frame" in recording_of(io.BytesIO(cut)).unknown[-1]
+
+
+def test_conversations_are_listed_and_chosen() -> None:
+    frames = [(at, frame) for at, frame in enumerate([*TALK, *handshake(41000)])]
+    first, second = conversations(file_of(frames))
+    assert (first.a, first.b, second.a) == (
+        ("10.77.0.1", PORT),
+        ("10.77.0.2", 80),
+        ("10.77.0.1", 41000),
+    )
+    assert len(recording_of(file_of(frames), second).items) == 3
+
+
+def test_a_file_without_conversations_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(pcap([]))
+    with pytest.raises(ConfigError, match=r"holds no frames: no conversation"):
+        recording_of(path)
+    path.write_bytes(pcap([(0, 0, four.arp_frame(arp.REQUEST, four.B))]))
+    with pytest.raises(ConfigError, match=r"holds 1 frames, and no conversation"):
+        recording_of(path)
+
+
+def test_a_capture_from_a_pipe_is_read_twice_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    keeper = os.open(path, os.O_RDWR)
+    os.write(keeper, file_of([(at, frame) for at, frame in enumerate(TALK)]).getvalue())
+    # Nobody else writes: the end comes once the reader has its own end open.
+    reader = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    os.close(keeper)
+    os.set_blocking(reader.fileno(), True)
+    with reader:
+        assert len(recording_of(reader).items) == len(TALK)
