@@ -106,7 +106,7 @@ async def _ask(host: Host, errand: Errand) -> str:
     target = errand.target
     answer = await host.dig(
         target.host,
-        target.kind,
+        target.kind or ("AAAA" if errand.version == 6 else "A"),
         server=f"{target.server}:{target.port}" if target.port != 53 else target.server,
         tcp=target.over == "tcp",
     )
@@ -120,7 +120,8 @@ async def _say(host: Host, errand: Errand) -> str:
     if errand.post_bytes is not None:
         payload = _text(errand.post_bytes)
     address = await _address(host, errand)
-    host.milestone("connect", f"{target.host} port {target.port}")
+    shown = f"[{address}]" if ":" in address else address
+    host.milestone("connect", f"{shown}:{target.port}")
     stream = await host.open_tcp_stream(address, target.port)
     ends = stream.local_address, stream.remote_address
     host.milestone("connected", "", *ends)
@@ -133,6 +134,7 @@ async def _say(host: Host, errand: Errand) -> str:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(stream.send_all, payload)
                     count = await _echoed(host, stream, len(payload))
+        host.milestone("close", "", *ends)
         await stream.aclose()
     except* trio.BrokenResourceError as group:
         raise _broken(group) from None

@@ -37,7 +37,7 @@ class Target:
     path: str = "/"
     query: str = ""
     over: str = "tcp"  # or "udp": what carries it
-    kind: str = "A"  # of dns: which records
+    kind: str = ""  # of dns: which records; "": addresses of the version that there is
     server: str = RESOLVER  # of dns: who is asked
 
     @property
@@ -115,13 +115,12 @@ def _echo(scheme: str, text: str) -> Target:
 
 
 def _dns(text: str) -> Target:
-    if not text.lower().startswith("dns://"):
-        text = f"dns:///{text[4:].lstrip('/')}"
-    server, port, path, query = _split(text)
+    whole = text if text.lower().startswith("dns://") else f"dns:///{text[4:].lstrip('/')}"
+    server, port, path, query = _split(whole)
     name = path.strip("/").removesuffix(".")
     if not name or "/" in name:
         raise ConfigError(f"{text}: it has no name to ask for, as in dns://resolver/server")
-    kind = parse_qs(query.replace(";", "&")).get("type", ["A"])[-1].upper()
+    kind = parse_qs(query.replace(";", "&")).get("type", [""])[-1].upper()
     return Target(
         text=text,
         scheme="dns",
