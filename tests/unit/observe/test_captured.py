@@ -110,7 +110,7 @@ def test_what_a_conversation_needed_comes_with_it_and_no_more() -> None:
     assert recording.server == "server.test"
     kinds = [passage.frame.data[23] for passage in recording.passages()]
     assert kinds == [17, 17, four.arp_frame(arp.REQUEST, four.B)[23], 6, 6, 6, 6, 6, 6, 1]
-    assert any("one of 3 conversations" in sentence for sentence in recording.unknown)
+    assert "This is one of 4 conversations in the file." in recording.unknown
     assert not any("No look-up" in sentence for sentence in recording.unknown)
 
 
