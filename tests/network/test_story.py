@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 
 from pystack.apps.explain.record import record
+from pystack.observe.explain.compare import compare
 from pystack.observe.explain.story import Span, Step, Story
 from pystack.observe.explain.telling import tell
 
@@ -73,3 +74,25 @@ def test_the_waterfall_adds_up_to_the_nanosecond(version: int, line: str) -> Non
         assert sum(ns(part) for part in span.parts) == ns(span)
     for before, after in zip(told.waterfall, told.waterfall[1:], strict=False):
         assert before.end == after.begin
+
+
+# comparing
+
+
+def test_a_story_compared_with_itself_does_not_differ() -> None:
+    comparison = compare(story(), story(), ("one", "other"))
+    assert comparison.differences == []
+    assert comparison.pairs == [(number, number) for number in range(len(story().steps))]
+    assert comparison.text == "one and other are the same, step by step and to the nanosecond."
+
+
+def test_what_a_loss_changes_is_the_repair_and_its_wait() -> None:
+    left, right = story(version=6), story(line="loss=5%", version=6)
+    comparison = compare(left, right, ("loss=0", "loss=5%"))
+    told = {each.name: (each.left, each.right) for each in comparison.differences}
+    assert told["frames lost"] == ("0", right.facts["frames lost"])
+    assert told["total"] == (left.facts["total"], right.facts["total"])
+    lone = [right.steps[other].kind for one, other in comparison.pairs if one is None]
+    assert "loss" in lone
+    assert "repair_rto" in lone
+    assert "loss=5% alone has this step: Lost on home to provider" in comparison.text

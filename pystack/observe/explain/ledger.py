@@ -7,7 +7,8 @@ rules, where several things arrived at a node before it sent:
 
 - What it passes on is due to the arrival of that very packet; or, where it had to ask for the next
   hop's MAC address, to the answer that came at that instant.
-- Else, to the last arrival that belongs to the same conversation; at its beginning, to any.
+- Else, to what arrived at that very instant; or to the last arrival that belongs to the same
+  conversation; at its beginning, to any.
 - What is sent again is due to what it repeats: the time between the two is the wait for a repair.
 """
 
@@ -152,9 +153,12 @@ class Ledger:
         for passed_on in reversed(same[max(at - _LOOK_BACK, 0) : at]):
             if passed_on.key == leg.key:
                 return self._later(passed_on, released)
-        any_will_do = leg.is_first or leg.is_question
-        known = self._at_node.get(node, []) if any_will_do else same
-        return self._later(self._last(known, leg.serial), released)
+        last = self._last(self._at_node.get(node, []), leg.serial)
+        if last is not None and (
+            leg.is_first or leg.is_question or abs(last.arrives_at - leg.entered_at) < _SAME_S
+        ):
+            return last
+        return self._later(self._last(same, leg.serial), released)
 
     @staticmethod
     def _later(one: Leg | None, other: Leg | None) -> Leg | None:

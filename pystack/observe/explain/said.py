@@ -10,9 +10,10 @@ from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Turn
 from pystack.observe.explain.words import Detail
 
-_METHODS: Final = (
-    b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "
+METHODS: Final = (
+    "GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE "
 )  # fmt: skip
+_METHOD_BYTES: Final = tuple(method.encode() for method in METHODS)
 _PREFACE: Final = b"PRI * HTTP/2.0"
 _TLS_RECORDS: Final = {20: "ChangeCipherSpec", 21: "Alert", 22: "Handshake", 23: "ApplicationData"}
 _TLS_VERSIONS: Final = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
@@ -26,7 +27,7 @@ class Said:
     """A turn in words."""
 
     kind: str  # of the step
-    what: str  # "GET / HTTP/1.1", "a ClientHello"
+    what: str  # "GET / HTTP/1.1", "ClientHello"
     text: str = ""
     details: list[Detail] = field(default_factory=list)
 
@@ -38,7 +39,7 @@ def said(conversation: Conversation, index: int) -> Said:
     protocol = protocol_of(conversation)
     if protocol == "tls":
         return _tls(conversation, index, head)
-    if head.startswith(_METHODS):
+    if head.startswith(_METHOD_BYTES):
         return _http_request(head)
     if head.startswith(b"HTTP/1"):
         return _http_answer(turn, head)
@@ -64,7 +65,7 @@ def protocol_of(conversation: Conversation) -> str:
         return "tls"
     if client.startswith(_PREFACE):
         return "h2"
-    if client.startswith(_METHODS):
+    if client.startswith(_METHOD_BYTES):
         return "websocket" if b"upgrade: websocket" in client.lower() else "http"
     if server[:3] == b"220":
         return "ftp" if port == 21 or b"ftp" in server.lower()[:80] else "smtp"
@@ -215,11 +216,25 @@ def _tls(conversation: Conversation, index: int, head: bytes) -> Said:
     )
     asked = _milestone(conversation, turn, "request" if turn.side == 0 else "done")
     what = f"{asked} (encrypted)" if asked else f"{size(turn.size)}, encrypted"
-    return Said("request" if turn.side == 0 else "answer", what, text, rows)
+    return Said(_role(conversation, index), what, text, rows)
+
+
+def _role(conversation: Conversation, index: int) -> str:
+    """Return whether an encrypted turn is a request, an answer, or what the libraries say."""
+    turn, before = conversation.turns[index], conversation.turns[:index]
+    asks = [each for each in conversation.turns if each.starts_phase == "request"]
+    if not asks:
+        return "request" if turn.side == 0 else "answer"
+    if turn.side == 0:
+        return "request" if turn in asks else "message"
+    asked = next((each for each in reversed(before) if each.side == 0), None)
+    return "answer" if asked in asks else "message"
 
 
 def _milestone(conversation: Conversation, turn: Turn, what: str) -> str:
     """Return what a program said that it sends, or got, in this turn."""
+    if turn.side == 0 and turn.starts_phase != "request":
+        return ""
     end = turn.delivered_at or turn.last_at
     for at, said_what, detail in conversation.milestones:
         if said_what == what and (
@@ -239,7 +254,7 @@ def _hello(body: bytes, rows: list[Detail]) -> Said:
         at += 1 + body[at]
         extensions = _extensions(body, at)
     except IndexError:
-        return Said("tls_hello", "a ClientHello", "", rows)
+        return Said("tls_hello", "ClientHello", "", rows)
     name = _server_name(extensions.get(0, b""))
     alpn = _alpn(extensions.get(16, b""))
     versions = [
@@ -263,7 +278,7 @@ def _hello(body: bytes, rows: list[Detail]) -> Said:
         "The client says what it can do, and already sends its half of the key exchange. All of "
         f"this is readable on the way{f', the name {name} too' if name else ''}; nothing is secret."
     )
-    return Said("tls_hello", f"a ClientHello{to}", text, rows)
+    return Said("tls_hello", f"ClientHello{to}", text, rows)
 
 
 def _server_hello(body: bytes, rows: list[Detail]) -> Said:
@@ -274,7 +289,7 @@ def _server_hello(body: bytes, rows: list[Detail]) -> Said:
         suite = int.from_bytes(body[at : at + 2], "big")
         extensions = _extensions(body, at + 3)
     except IndexError:
-        return Said("tls_answer", "a ServerHello", "", rows)
+        return Said("tls_answer", "ServerHello", "", rows)
     number = int.from_bytes(extensions.get(43, b"")[:2], "big") or legacy
     version = _TLS_VERSIONS.get(number, f"version {number:#06x}")
     rows.append(("version", version, "chosen; in the clear"))
@@ -290,7 +305,7 @@ def _server_hello(body: bytes, rows: list[Detail]) -> Said:
         )
     else:
         text = "The certificate follows in the clear: before TLS 1.3, who looks on can read it."
-    return Said("tls_answer", f"a ServerHello: {version}", text, rows)
+    return Said("tls_answer", f"ServerHello, {version}", text, rows)
 
 
 _SUITES: Final = {

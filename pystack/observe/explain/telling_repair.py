@@ -71,33 +71,45 @@ def _bursts(conversation: Conversation) -> list[Burst]:
 
 
 def _episodes(conversation: Conversation) -> list[Burst]:
+    """Put together what one finding of loss had sent again."""
     found: list[Burst] = []
-    ends = [
-        each.at for each in conversation.repairs if each.what in ("recovered", "undo", "timeout")
-    ]
     for again in conversation.agains:
         last = found[-1].agains[-1] if found else None
-        if (
-            last is not None
-            and last.side == again.side
-            and _reason(last) == _reason(again)
-            and not any(last.at < at <= again.at for at in ends)
-            and (_reason(again) not in ("rto", "tlp", "") or again.at - last.at < _SAME_BURST_S)
-        ):
+        if last is not None and _belong_together(conversation, last, again):
             found[-1].agains.append(again)
         else:
             found.append(Burst(agains=[again]))
     return found
 
 
+def _belong_together(conversation: Conversation, last: Again, again: Again) -> bool:
+    reason = _reason(again)
+    if last.side != again.side or reason != _reason(last) or again.end == 0:
+        return False
+    node = conversation.sides[again.side].node
+    parting = ("timeout",) if reason == "rto" else ("recovered", "undo", "timeout")
+    if any(
+        last.at < each.at <= again.at and each.host == node and each.what in parting
+        for each in conversation.repairs
+    ):
+        return False
+    return reason not in ("tlp", "") or again.at - last.at < _SAME_BURST_S
+
+
 def _reason(again: Again) -> str:
     return "" if again.event is None else again.event.reason
 
 
-def _what(begin: int, end: int) -> str:
-    if (begin, end) == (-1, 0):
-        return "the SYN"
-    return f"bytes {begin + 1:,} to {end:,}" if end > begin else "an ACK without data"
+def _what(each: Again | Loss) -> str:
+    """Return what a segment carried, by the numbers of its bytes."""
+    if each.end == 0 and each.begin < 0:
+        return "the SYN-ACK" if each.side else "the SYN"
+    size = each.kept.read.size
+    if not size:
+        return "the FIN" if each.end > each.begin else "an ACK without data"
+    first = each.begin + 1
+    text = f"bytes {first:,} to {first + size - 1:,}"
+    return f"{text} and the FIN" if each.end - each.begin > size else text
 
 
 def _loss(conversation: Conversation, losses: list[Loss], words: Words) -> Step:
@@ -133,8 +145,7 @@ def _loss(conversation: Conversation, losses: list[Loss], words: Words) -> Step:
             f" It takes {duration(max(repaired) - first.at)} until all of it is there after all."
         )
     rows: list[Detail] = [
-        (_what(loss.begin, loss.end), loss.reason, f"frame {loss.kept.passage.number}")
-        for loss in losses[:12]
+        (_what(loss), loss.reason, f"frame {loss.kept.passage.number}") for loss in losses[:12]
     ]
     return words.step(
         "loss",
@@ -154,7 +165,7 @@ def _repair(conversation: Conversation, agains: list[Again], words: Words) -> St
     first = agains[0]
     side, other = conversation.sides[first.side], conversation.sides[1 - first.side]
     reason = _reason(first)
-    ranges = listed([_what(again.begin, again.end) for again in agains[:4]])
+    ranges = listed([_what(again) for again in agains[:4]])
     if len(agains) > 4:
         ranges += f" and {count(len(agains) - 4, 'more segment')}"
     waited = None if first.first_at is None else first.at - first.first_at

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pystack.observe.explain.amounts import count, duration, listed, rate, size
 from pystack.observe.explain.conversation import MOST_SIZES, Conversation
-from pystack.observe.explain.kept import Turn, Window
-from pystack.observe.explain.said import Said, protocol_of, said
+from pystack.observe.explain.kept import Round, Turn, Window
+from pystack.observe.explain.said import METHODS, Said, protocol_of, said
 from pystack.observe.explain.seen import Seen
 from pystack.observe.explain.story import Step
 from pystack.observe.explain.words import Detail, Words
@@ -22,12 +22,13 @@ def steps(conversation: Conversation, seen: Seen, words: Words) -> Iterator[Step
     for index, turn in enumerate(conversation.turns):
         spoken = said(conversation, index)
         yield _turn(conversation, index, spoken, words)
-        if turn.segments > 1:
+        if turn.segments > 1 and _is_cut(conversation, turn):
             yield _segments(conversation, turn, spoken, words)
         if turn.segments > 1 and turn.ack_count:
             yield _acks(conversation, turn, words)
-        if len(turn.rounds) > 1:
-            yield _slow_start(conversation, turn, words)
+        rounds = _undisturbed(conversation, turn)
+        if len(rounds) > 1:
+            yield _slow_start(conversation, turn, rounds, words)
         if turn.queued_s > _A_QUEUE_S and turn.queued is not None:
             yield _queueing(conversation, turn, words)
     for window in conversation.windows:
@@ -43,6 +44,16 @@ def steps(conversation: Conversation, seen: Seen, words: Words) -> Iterator[Step
             actors=(conversation.sides[0].node, conversation.sides[1].node),
             values=words.values(conversation),
         )
+
+
+def _is_cut(conversation: Conversation, turn: Turn) -> bool:
+    """Tell whether TCP had to cut: several small segments are several writes of the program."""
+    offers = [side.syn.read.options for side in conversation.sides if side.syn is not None]
+    if len(offers) < 2:
+        return True  # nobody knows
+    stamps = all(offer.timestamps is not None for offer in offers)
+    largest = min(offer.mss or 536 for offer in offers) - (12 if stamps else 0)
+    return max(length for _, length in turn.sizes) >= largest // 2
 
 
 def _turn(conversation: Conversation, index: int, spoken: Said, words: Words) -> Step:
@@ -106,12 +117,11 @@ def _waited(conversation: Conversation, index: int) -> str:
 
 def _is_reuse(conversation: Conversation, index: int, spoken: Said) -> bool:
     """Tell whether another request goes over the same connection."""
-    if spoken.kind != "request" or not spoken.what.split(" ")[0].isupper():
+    if spoken.kind != "request" or not spoken.what.startswith(METHODS):
         return False
-    return any(
-        each.side == 0 and each.head[:4] == conversation.turns[index].head[:4]
-        for each in conversation.turns[:index]
-    )
+    before = conversation.turns[:index]
+    answers = [number for number, each in enumerate(before) if each.side == 1]
+    return any(said(conversation, number).kind == "answer" for number in answers)
 
 
 def _segments(conversation: Conversation, turn: Turn, spoken: Said, words: Words) -> Step:
@@ -187,9 +197,18 @@ def _acks(conversation: Conversation, turn: Turn, words: Words) -> Step:
     )
 
 
-def _slow_start(conversation: Conversation, turn: Turn, words: Words) -> Step:
+def _undisturbed(conversation: Conversation, turn: Turn) -> list[Round]:
+    """Return the round trips that were over before anything was sent again."""
+    repaired_at = min(
+        (again.at for again in conversation.agains if again.side == turn.side and again.end > 0),
+        default=float("inf"),
+    )
+    ends = [each.at for each in turn.rounds[1:]] + [turn.last_at]
+    return [each for each, end in zip(turn.rounds, ends, strict=True) if end < repaired_at]
+
+
+def _slow_start(conversation: Conversation, turn: Turn, rounds: list[Round], words: Words) -> Step:
     speaker, hearer = conversation.sides[turn.side], conversation.sides[1 - turn.side]
-    rounds = turn.rounds
     rows: list[Detail] = []
     for number, each in enumerate(rounds[:_MOST_ROWS], 1):
         window = f"congestion window {size(each.cwnd_bytes)}" if each.cwnd_bytes else ""
@@ -203,7 +222,7 @@ def _slow_start(conversation: Conversation, turn: Turn, words: Words) -> Step:
     if len(rounds) > _MOST_ROWS:
         rows.append(("...", count(len(rounds) - _MOST_ROWS, "more round trip"), ""))
     sizes = [each.segments for each in rounds[:6]]
-    lost = any(loss.side == turn.side for loss in conversation.losses)
+    lost = len(rounds) < len(turn.rounds)
     grows = len(rounds) > 1 and rounds[1].segments > rounds[0].segments
     text = (
         f"{speaker.node} does not know what the path can take. It sends "

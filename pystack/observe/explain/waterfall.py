@@ -34,6 +34,7 @@ RULE: Final = (
     "something to the sending that arrived."
 )
 _NS: Final = 1e9
+_JOINED: Final = ("dns", "tls", "neighbor")  # several behind one another are one
 
 
 @dataclass(slots=True)
@@ -126,6 +127,8 @@ def _of_connection(conversation: Conversation) -> list[_Phase]:
         if kind.startswith("tls"):
             end = turn.last_at if kind == "tls_finished" else turn.there_at
             phases.append(_Phase("tls", turn.first_at, end))
+        elif kind == "message":
+            continue  # of TLS or HTTP/2 themselves: nobody waits for it
         elif turn.side == 0:
             phases.append(_Phase("request", turn.first_at, turn.last_at))
             arrived = None if after is None or after.side == 0 else after.arrived_at
@@ -133,8 +136,11 @@ def _of_connection(conversation: Conversation) -> list[_Phase]:
         elif turn.arrived_at is not None:
             phases.append(_Phase("transfer", turn.arrived_at, turn.there_at))
     fins = [side.fin.passage.entered_at for side in conversation.sides if side.fin is not None]
+    if turns and turns[0].side == 1 and turns[0].arrived_at and phases:
+        phases.append(_Phase("waiting", phases[0].end, turns[0].arrived_at, "for the greeting"))
     if fins:
-        begin = max([min(fins), *(turn.there_at for turn in turns)])
+        said_last = [phase.end for phase in phases if phase.name == "transfer"]
+        begin = max([min(fins), *said_last])
         phases.append(_Phase("close", begin, conversation.ended_at))
     return phases
 
@@ -156,7 +162,9 @@ def _spans(phases: list[_Phase], path: list[Piece], began: float, ended: float) 
                 if found and found[-1][0].name == "between"
                 else _Phase("between", 0.0, 0.0)
             )
-        if found and found[-1][0] is phase:
+        if found and (
+            found[-1][0] is phase or (found[-1][0].name == phase.name and phase.name in _JOINED)
+        ):
             found[-1] = (phase, found[-1][1], end)
         else:
             found.append((phase, begin, end))
