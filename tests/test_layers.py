@@ -57,12 +57,16 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.apps": (
         "pystack.core",
         "pystack.wire.dns",
+        "pystack.wire.frame",
         "pystack.wire.slow",
         "pystack.dns",
         "pystack.tcp.info",
         "pystack.stack.host",
         "pystack.observe",
         "pystack.runtime",
+        # the live page's map has the places of `pystack lab show --svg`
+        "pystack.topology.drawing",
+        "pystack.topology.layout",
         "pystack.__init__",
     ),
     "pystack.cli": (

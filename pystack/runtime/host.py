@@ -139,6 +139,7 @@ class Host:
         self.driver = driver
         self.known = KnownNames(self, names)  # what can be told of names without asking
         self._place = place
+        self._lookouts: dict[PassageWatcher, Lookout] = {}  # where there is no network
         self.programs = Programs(self, None if place is None else place.nursery)
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
         # Where it is in no network: what is between it and its devices, if anything is
@@ -247,7 +248,18 @@ class Host:
             if self._place is not None:
                 self._place.topology.watching.add(observer, self.name)
             else:
-                self.observers.append(Lookout(lambda host: (observer,)))
+                lookout = self._lookouts[observer] = Lookout(lambda host: (observer,))
+                self.observers.append(lookout)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Report nothing more to it. Nothing happens where it is told nothing anyway."""
+        if observer in self.observers:
+            self.observers.remove(observer)
+        if isinstance(observer, PassageWatcher):
+            if self._place is not None:
+                self._place.topology.watching.remove(observer)
+            elif observer in self._lookouts:
+                self.observers.remove(self._lookouts.pop(observer))
 
     @property
     def observers(self) -> list[Observer]:

@@ -46,7 +46,7 @@ class HttpService(Service):
         """Count with the host's counters."""
         self._counters = host.counters
         if self._site is not None:
-            self._site.counters = host.counters
+            self._site.use_host(host)
 
     async def handle_tcp(self, stream: trio.abc.HalfCloseableStream) -> None:
         """Serve one connection."""

@@ -1,15 +1,17 @@
 """The site that `--serve http` serves: the page about the request, uploads, test data, files.
 
-`/upload`, `/bytes/N`, `/connection`, `/connection.json` and what is below `/ws/` are always there.
-`/` is the page about the very request it answers, or the directory given as root.
+`/upload`, `/bytes/N`, `/connection`, `/connection.json`, `/live` and what is below `/ws/` are
+always there. `/` is the page about the very request it answers, or the directory given as root.
 """
+
+from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pystack.apps.http.conditions import check_page
 from pystack.apps.http.files import FileSite
@@ -21,6 +23,11 @@ from pystack.apps.world import utc_now as world_utc_now
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
+
+if TYPE_CHECKING:
+    from pystack.apps.live.endpoint import LiveSite
+    from pystack.apps.live.feed import Feed
+    from pystack.runtime.host import Host
 
 MAX_BYTES: Final = 1 << 40  # 1 TiB, for /bytes/N
 
@@ -50,8 +57,15 @@ class Site:
         utc_now: Callable[[], float] = world_utc_now,
     ) -> None:
         self._files = None if root is None else FileSite(root, dotfiles=dotfiles)
-        self._answer_web_socket = _web_sockets(utc_now)
+        self._answer_web_socket, self._live = _web_sockets(utc_now)
         self.counters = Counters()  # of WebSockets that were ended; the host's, where there is one
+        self.feed: Feed | None = None  # None: there is no host to look at
+
+    def use_host(self, host: Host) -> None:
+        """Take the host that it is served on: to count with its counters, and to show it live."""
+        self.counters = host.counters
+        if not isinstance(self._live, str):
+            self.feed = self._live.feed_of(host)
 
     async def __call__(self, request: Request) -> Response:
         """Route one request."""
@@ -71,6 +85,8 @@ class Site:
             return _bytes(request)
         if path.startswith("/ws/"):
             return self._answer_web_socket(request, self.counters)
+        if path == "/live" or path.startswith("/live/"):
+            return self._answer_live(request)
         if path == "/connection.json":
             check_page(request)
             return _fresh(Response.json(story_of(request).as_json()))
@@ -78,22 +94,35 @@ class Site:
             check_page(request)
             return _fresh(Response.html(page(story_of(request))))
         if self._files is None:
-            raise HttpError(404, "Try /, /connection.json, /bytes/1000, /ws/, or POST to /upload.")
+            raise HttpError(
+                404, "Try /, /live, /connection.json, /bytes/1000, /ws/, or POST to /upload."
+            )
         return await self._files(request)
 
+    def _answer_live(self, request: Request) -> Response:
+        if isinstance(self._live, str):
+            raise HttpError(501, f"{self._live}.")
+        if self.feed is None:
+            raise HttpError(404, "There is no host here to look at.")
+        return self._live.answer(request, self.feed, self.counters)
 
-def _web_sockets(utc_now: Callable[[], float]) -> Callable[[Request, Counters], Response]:
+
+def _web_sockets(
+    utc_now: Callable[[], float],
+) -> tuple[Callable[[Request, Counters], Response], LiveSite | str]:
+    """Return what answers below `/ws/` and `/live`; where it can't, the second is the reason."""
     # Now and not at the first request: after giving up root, libraries may not be readable.
     try:
         need("wsproto", "WebSocket")
     except ConfigError as error:
-        return partial(_refuse, str(error))
+        return partial(_refuse, str(error)), str(error)
+    from pystack.apps.live.endpoint import LiveSite
     from pystack.apps.websocket.endpoints import answer as answer_web_socket
 
     def answer_now(request: Request, counters: Counters) -> Response:
         return answer_web_socket(request, utc_now, counters)
 
-    return answer_now
+    return answer_now, LiveSite()
 
 
 def _refuse(why: str, _request: Request, _counters: Counters) -> Response:

@@ -1,0 +1,62 @@
+// Elements, made by hand: what came over the network is text and never markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "text") element.textContent = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== false) element.append(child);
+  }
+  return element;
+}
+
+export const h = (name, attributes, ...children) =>
+  fill(document.createElement(name), attributes, children);
+
+export const s = (name, attributes, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
+
+// A drawing of ours that came as text, in which all text is escaped: parsed as XML, without scripts.
+export function showDrawing(holder, text) {
+  const parsed = new DOMParser().parseFromString(text, "image/svg+xml");
+  const root = parsed.documentElement;
+  if (root.localName !== "svg") return;
+  parsed.querySelectorAll("style, script, foreignObject").forEach(each => each.remove());
+  holder.replaceChildren(document.importNode(root, true));
+}
+
+// Numbers as people read them
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const size = Math.abs(seconds);
+  if (size < 1e-3) return `${(seconds * 1e6).toFixed(0)} µs`;
+  if (size < 0.01) return `${(seconds * 1e3).toFixed(2)} ms`;
+  if (size < 1) return `${(seconds * 1e3).toFixed(1)} ms`;
+  return `${seconds.toFixed(2)} s`;
+}
+
+export function bytes(count) {
+  if (count === null || count === undefined) return "–";
+  if (count < 10000) return `${Math.round(count)} B`;
+  if (count < 1e6) return `${(count / 1e3).toFixed(0)} kB`;
+  if (count < 1e9) return `${(count / 1e6).toFixed(1)} MB`;
+  return `${(count / 1e9).toFixed(2)} GB`;
+}
+
+export function rate(bps) {
+  if (bps === null || bps === undefined) return "–";
+  if (bps < 1e3) return `${bps.toFixed(0)} bit/s`;
+  if (bps < 1e6) return `${(bps / 1e3).toFixed(0)} kbit/s`;
+  if (bps < 1e9) return `${(bps / 1e6).toFixed(1)} Mbit/s`;
+  return `${(bps / 1e9).toFixed(2)} Gbit/s`;
+}
+
+export const count = number => number.toLocaleString("en").replaceAll(",", " ");
+
+export const end = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);

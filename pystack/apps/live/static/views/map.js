@@ -1,0 +1,129 @@
+// A lab as a map, with frames moving along its links; of a single host, the host and its peer.
+
+import { count, h, s } from "../dom.js";
+
+const MOST_DOTS = 120;
+const SLOWED_S = 0.4; // a frame that is faster is seen for so long all the same
+const KINDS = { tcp: "tcp", udp: "net", icmp: "net", icmp6: "net", igmp: "net", ip: "net" };
+
+export class MapView {
+  static key = "map";
+  static title = "Map";
+
+  constructor(context) {
+    Object.assign(this, context);
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.words = h("p", { class: "soft grow" });
+    this.holder = h("div", { class: "card map", id: "map" });
+    this.root = h("section", {},
+      h("div", { class: "head" }, h("h2", { text: "Map" }), this.words),
+      this.holder,
+      h("p", { class: "legend" }, [["tcp", "TCP"], ["net", "IP: UDP, ICMP"], ["link", "ARP, others"], ["lost", "lost"]].map(([kind, name]) => h("span", {}, h("i", { class: kind }), name))));
+    this.stamp = "";
+  }
+
+  async show() {
+    const { store, feed } = this;
+    const stamp = `${store.hello?.title} ${store.hello?.hosts.length} ${store.links.length}`;
+    if (this.stamp !== stamp && !this.asking) {
+      this.asking = true;
+      try {
+        this.map = await feed.ask({ ask: "map" });
+        this.stamp = stamp;
+        this.draw();
+      } catch (error) {
+        this.words.textContent = `${error.message}.`;
+      }
+      this.asking = false;
+    }
+    if (this.map) this.update();
+  }
+
+  draw() {
+    const { map } = this;
+    this.cables = map.lines.map(line => ({ line, path: s("line", { class: "cable", x1: line.x1, y1: line.y1, x2: line.x2, y2: line.y2 }), label: s("text", { class: "soft", x: (line.x1 + line.x2) / 2, y: (line.y1 + line.y2) / 2 - 12 }), below: s("text", { class: "soft", x: (line.x1 + line.x2) / 2, y: (line.y1 + line.y2) / 2 + 22 }), extra: s("g") }));
+    this.boxes = new Map(map.boxes.map(box => [box.name, s("g", { class: box.kind },
+      s("rect", { x: box.x - box.width / 2, y: box.y - box.height / 2, width: box.width, height: box.height, rx: box.kind === "host" ? 4 : 12 }),
+      box.rows.map((row, at) => s("text", { class: at ? "soft" : "title", x: box.x, y: box.y - box.height / 2 + 20 + at * 16, text: row })))]));
+    this.dots = s("g");
+    this.drawing = s("svg", { viewBox: `0 0 ${map.width} ${map.height}`, role: "img", "aria-label": `Map of ${this.store.hello.title}` },
+      this.cables.map(each => each.path), this.dots, this.cables.map(each => [each.extra, each.label, each.below]), [...this.boxes.values()]);
+    this.drawing.style.maxWidth = `${Math.max(map.width * 1.35, 420)}px`;
+    this.drawing.style.margin = "0 auto";
+    this.holder.replaceChildren(this.drawing);
+  }
+
+  // How links are, at the instant that is shown
+  update() {
+    const { store } = this;
+    const tick = store.tickAt(store.now);
+    const links = new Map((tick?.links ?? store.links).map(link => [link.name, link]));
+    let frames = 0;
+    for (const { line, path, label, below, extra } of this.cables) {
+      const link = links.get(line.name);
+      const passed = tick?.places?.[line.name] ?? 0;
+      frames += passed;
+      if (!link) continue;
+      const ways = [link.a_to_b, link.b_to_a];
+      const down = ways.filter(way => way.down).length;
+      path.setAttribute("class", down ? "cable down" : "cable");
+      path.setAttribute("data-down", String(down));
+      const same = JSON.stringify(ways[0].words) === JSON.stringify(ways[1].words);
+      const said = way => Object.entries(way.words).map(([name, value]) => `${name} ${value}`).join(", ");
+      label.textContent = down ? (down === 2 ? "cut" : "cut in one direction") : same ? said(ways[0]) : `→ ${said(ways[0])}`;
+      below.textContent = down || same ? "" : `← ${said(ways[1])}`;
+      const middle = [(line.x1 + line.x2) / 2, (line.y1 + line.y2) / 2];
+      extra.replaceChildren(...(down ? [s("text", { class: "cut", x: middle[0], y: middle[1] + 6, text: "✕" })] : []), ...this.queues(line, ways));
+    }
+    const lost = store.ticks.slice(-10).reduce((sum, each) => sum + each.lost, 0);
+    this.words.textContent = this.cables.length ? `${count(frames)} frames on links in the last tick${lost ? `, ${count(lost)} lost in the last second` : ""}` : "No emulated link here: frames go straight to the kernel.";
+    if (this.still.matches || !store.isLive) this.place(store.now);
+  }
+
+  // A bar at each end of a link that fills as its queue does
+  queues(line, ways) {
+    return ways.flatMap((way, number) => {
+      if (!way.waiting) return [];
+      const limit = Number(way.words.limit ?? 1000);
+      const share = Math.min(1, way.waiting / Math.min(limit, 100));
+      const [x, y] = number ? at(line, 0.8) : at(line, 0.2);
+      return [s("rect", { class: "queue-frame", x: x - 20, y: y - 16, width: 40, height: 7, rx: 2 }), s("rect", { class: "queue", x: x - 20, y: y - 16, width: 40 * share, height: 7, rx: 2 }), s("text", { class: "soft", x, y: y - 20, text: `${way.waiting} wait` })];
+    });
+  }
+
+  animate() {
+    const { store } = this;
+    if (!this.map || !store.isLive || this.still.matches || !store.ticks.length) return;
+    // What comes in ticks is shown one tick late, so that it moves evenly.
+    const since = (performance.now() - this.feed.heardAt) / 1000;
+    const tick = store.ticks.at(-1);
+    if (tick.paused) { this.place(tick.at); return; }
+    this.place(tick.at - 0.15 + Math.min(since, 0.3));
+  }
+
+  place(now) {
+    const { store, map } = this;
+    const dots = [];
+    const lines = new Map(map.lines.map(line => [line.name, line]));
+    for (let index = store.items.length - 1; index >= 0 && dots.length < MOST_DOTS; index--) {
+      const item = store.items[index];
+      if (item.at < now - 30) break;
+      const line = lines.get(item.place);
+      if (!line || item.at > now) continue;
+      const until = item.ended ?? item.arrives ?? item.at;
+      const lasts = Math.max(until - item.at, store.isLive ? SLOWED_S : 0.0005);
+      const share = (now - item.at) / lasts;
+      if (share > (item.lost ? 1.6 : 1)) continue;
+      const forth = item.from === line.a;
+      const end = item.lost ? Math.min(share, 0.5) : share;
+      const [x, y] = at(line, forth ? end : 1 - end);
+      const offset = forth ? -4 : 4;
+      dots.push(item.lost && share > 0.5
+        ? s("text", { class: "cut", x, y: y + 5, text: "✕" })
+        : s("circle", { class: `moving dot-${item.lost ? "lost" : KINDS[item.protocol] ?? "link"}`, cx: x, cy: y + offset, r: item.bytes > 200 ? 5 : 3.5 }));
+    }
+    this.dots.replaceChildren(...dots);
+  }
+}
+
+const at = (line, share) => [line.x1 + (line.x2 - line.x1) * share, line.y1 + (line.y2 - line.y1) * share];

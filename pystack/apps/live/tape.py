@@ -1,0 +1,172 @@
+"""The tape: an observer that keeps the last of what happens, and no more than can be shown.
+
+It is there only while somebody looks. Between two cuts so many frames are kept; of those beyond,
+the number and the size alone. What is not a frame (a state, a drop, a repair) is kept with them,
+but for the measurements, of which the connections tell.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pystack.core.tcp_events import TcpMeasured
+from pystack.observe.observer import Event, FrameSeen
+from pystack.observe.passage import SEEN, Passage
+from pystack.observe.recording import Item
+from pystack.observe.summary import summarize
+from pystack.wire.frame import Frame, SuperFrame
+
+MOST_ITEMS: Final = 20_000
+MOST_BYTES: Final = 24 << 20  # of frames
+SNAP_BYTES: Final = 2048  # of each frame: ordinary ones whole, of super-frames the beginning
+FRAMES_A_CUT: Final = 60
+EVENTS_A_CUT: Final = 60
+
+_OVERHEAD_BYTES: Final = 500  # of what holds a frame, by `tracemalloc`
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """Something on the tape."""
+
+    number: int
+    item: Item
+    wire_bytes: int = 0  # of a frame: all of it, where the tape has the beginning
+    held_bytes: int = _OVERHEAD_BYTES
+    line: str = ""  # of a frame of which not all is kept; "": it can be made when it is wanted
+    # Of a frame, whose it is; None: it is no frame, or nobody was told of it yet
+    ends: frozenset[tuple[str, int]] | None = None
+
+
+@dataclass(slots=True)
+class Cut:
+    """What came onto the tape between two instants, and how much did not."""
+
+    items: list[Kept] = field(default_factory=list)
+    ended: list[Kept] = field(default_factory=list)  # passages that had begun before
+    frames: int = 0  # all of them
+    frame_bytes: int = 0
+    left_out: int = 0  # frames that are not among the items
+    events_left_out: int = 0
+    places: dict[str, int] = field(default_factory=dict)  # frames by where they passed
+
+
+class Tape:
+    """The last of what happened, numbered from 1."""
+
+    def __init__(self, *, most_items: int = MOST_ITEMS, most_bytes: int = MOST_BYTES) -> None:
+        self._most_items = most_items
+        self._most_bytes = most_bytes
+        self._kept: deque[Kept] = deque()
+        self._held_bytes = 0
+        self._number = 0
+        self._cut = Cut()
+        self._events = 0  # in this cut
+        self._under_way: dict[Passage, Kept] = {}
+        self.left_out = 0  # frames that were never kept; those that had to go are not counted
+
+    def on_event(self, event: Event) -> None:
+        """Keep it, if there is room in this cut; frames come as passages (HOT)."""
+        kind = type(event)
+        if kind is FrameSeen or kind is TcpMeasured:
+            return
+        if self._events >= EVENTS_A_CUT:
+            self._cut.events_left_out += 1
+            return
+        self._events += 1
+        self._keep(event, 0, _OVERHEAD_BYTES)
+
+    def on_passage(self, passage: Passage) -> None:
+        """Keep it when it begins; note that it has ended, where its beginning was kept (HOT)."""
+        end = passage.end
+        if end and end != SEEN:
+            kept = self._under_way.pop(passage, None)
+            if kept is not None:
+                self._cut.ended.append(kept)
+            return
+        size = len(passage.frame)
+        if not self._has_room(passage.place, size):
+            return
+        line, held_bytes = "", size
+        if size > SNAP_BYTES:  # with it, all of it would be kept
+            line, held_bytes = summarize(passage.frame), SNAP_BYTES
+            passage = replace(passage, frame=ShortFrame(passage.frame))
+        kept = self._keep(passage, size, held_bytes + _OVERHEAD_BYTES)
+        kept.line = line
+        if not end:
+            self._under_way[passage] = kept
+
+    def _has_room(self, place: str, size: int) -> bool:
+        cut = self._cut
+        cut.frames += 1
+        cut.frame_bytes += size
+        cut.places[place] = cut.places.get(place, 0) + 1
+        if cut.frames > FRAMES_A_CUT:
+            cut.left_out += 1
+            self.left_out += 1
+            return False
+        return True
+
+    def _keep(self, item: Item, wire_bytes: int, held_bytes: int) -> Kept:
+        self._number += 1
+        kept = Kept(self._number, item, wire_bytes, held_bytes)
+        self._kept.append(kept)
+        self._cut.items.append(kept)
+        self._held_bytes += held_bytes
+        while len(self._kept) > self._most_items or self._held_bytes > self._most_bytes:
+            self._drop_oldest()
+        return kept
+
+    def _drop_oldest(self) -> None:
+        oldest = self._kept.popleft()
+        self._held_bytes -= oldest.held_bytes
+        if isinstance(oldest.item, Passage):
+            self._under_way.pop(oldest.item, None)
+
+    def cut(self) -> Cut:
+        """Return what has come since the last cut."""
+        cut, self._cut, self._events = self._cut, Cut(), 0
+        return cut
+
+    def items(self) -> list[Kept]:
+        """Return all that is on the tape, in order."""
+        return list(self._kept)
+
+    def find(self, number: int) -> Kept | None:
+        """Return what has this number; None: it is not on the tape (any more)."""
+        if not self._kept:
+            return None
+        at = number - self._kept[0].number  # without gaps: what is on the tape came in order
+        return self._kept[at] if 0 <= at < len(self._kept) else None
+
+    @property
+    def held_bytes(self) -> int:
+        """Return what it holds, in bytes, about."""
+        return self._held_bytes
+
+    def clear(self) -> None:
+        """Forget all; numbers go on."""
+        self._kept.clear()
+        self._under_way.clear()
+        self._held_bytes = 0
+        self._cut, self._events = Cut(), 0
+
+
+class ShortFrame(Frame):
+    """The beginning of a frame that is too long to be kept; it says how long all of it was."""
+
+    __slots__ = ("_whole_bytes",)
+
+    def __init__(self, frame: Frame) -> None:
+        if isinstance(frame, SuperFrame):  # its text need not be put together for it
+            data = bytes(frame.head) + bytes(memoryview(frame.payload)[:SNAP_BYTES])
+        else:
+            data = bytes(memoryview(frame.data)[:SNAP_BYTES])
+        super().__init__(data[:SNAP_BYTES], frame.checksum, frame.gso_bytes)
+        self._whole_bytes = len(frame)
+
+    def __len__(self) -> int:
+        """Return how many bytes the whole has."""
+        return self._whole_bytes
