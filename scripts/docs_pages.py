@@ -38,5 +38,8 @@ def links_page() -> str:
 
 
 if __name__ == "__main__":
+    import what_happens
+
+    what_happens.write()
     COUNTERS.write_text(counters_page(), "utf-8")
     LINKS.write_text(links_page(), "utf-8")

@@ -57,6 +57,8 @@ class Command:
     @property
     def why_not(self) -> str:
         """Return why it is not run; empty if it is."""
+        if self.block.page.name == "what-happens.md":
+            return "has a test of its own, in one process: test_what_happens.py"
         if any(command.line.startswith("unshare") for command in self.before):
             return "is typed in another shell"
         return next((why for what, why in NOT_RUN.items() if re.match(what, self.line)), "")

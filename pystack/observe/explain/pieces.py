@@ -129,14 +129,14 @@ def ends(left: Line, right: Line, columns: int) -> list[Line]:
 def table(rows: Sequence[tuple[str, str, str]], columns: int) -> Iterator[Line]:
     """Yield names, values and meanings as three columns; what is too long goes on below."""
     names = min(max((cells(name) for name, _, _ in rows), default=0), columns // 3)
-    values = min(max((cells(value) for _, value, _ in rows), default=0), (columns - names) // 2)
+    room = columns - names - 2
+    columns_used = 2 + any(meaning for _, _, meaning in rows)
+    if columns_used == 3:
+        room = min(max((cells(value) for _, value, _ in rows), default=0), (columns - names) // 2)
+    widths = [names, room, max(columns - names - room - 4, 0)]
     for name, value, meaning in rows:
-        cut = [
-            wrap(name, names, "dim"),
-            wrap(value, values, "bold"),
-            wrap(meaning, columns - names - values - 4),
-        ]
-        yield from beside(cut, [names, values, columns - names - values - 4])
+        cut = [wrap(name, names, "dim"), wrap(value, room, "bold"), wrap(meaning, widths[2])]
+        yield from beside(cut[:columns_used], widths[:columns_used])
 
 
 def beside(cut: Sequence[Sequence[Line]], widths: Sequence[int]) -> Iterator[Line]:

@@ -52,7 +52,8 @@ def as_text(
     """Return it as text without colours. `ladders`: of the story, or of both; may be left out.
 
     `only`: parts of it (`head`, `time`, `ladder`, `unknown`; of a comparison also `differences`
-    and `steps`) and kinds of steps; (): all. Raises ConfigError for what it does not have.
+    and `steps`), kinds of steps, or the second of a kind as `route:2`; (): all. Raises
+    ConfigError for what it does not have.
     """
     paper = Paper(width, ascii_only)
     return plain(lines_of(told, depth, paper, ladders, only), paper)
@@ -80,10 +81,16 @@ _Part = tuple[str, Iterator[Line]]
 
 def _chosen(parts: Sequence[_Part], only: Sequence[str]) -> list[Iterator[Line]]:
     names = [name for name, _ in parts]
+    numbered = [f"{name}:{names[: place + 1].count(name)}" for place, name in enumerate(names)]
     for word in only:
-        if word not in names:
-            raise ConfigError(f"this story has no {word!r}{suggest(word, dict.fromkeys(names))}")
-    return [lines for name, lines in parts if not only or name in only]
+        if word not in names and word not in numbered:
+            known = dict.fromkeys(numbered if ":" in word else names)
+            raise ConfigError(f"this story has no {word!r}{suggest(word, known)}")
+    return [
+        lines
+        for (name, lines), number in zip(parts, numbered, strict=True)
+        if not only or name in only or number in only
+    ]
 
 
 def _spaced(parts: Iterable[Iterator[Line]]) -> Iterator[Line]:
@@ -98,18 +105,18 @@ def _spaced(parts: Iterable[Iterator[Line]]) -> Iterator[Line]:
 
 
 def _story(story: Story, depth: Depth, paper: Paper, ladders: Sequence[Drawn]) -> Iterator[_Part]:
-    yield "head", _head(story, paper)
+    yield "head", _head(story, depth, paper)
     for number, step in enumerate(story.steps, 1):
         yield step.kind, _step(story, number, step, depth, paper)
     if story.waterfall:
-        yield "time", _waterfall(story, paper)
+        yield "time", _time(story, depth, paper)
     for ladder in ladders[:1]:
         yield "ladder", _ladder(ladder, paper)
     if story.unknown:
         yield "unknown", _unknown(story, paper)
 
 
-def _head(story: Story, paper: Paper) -> Iterator[Line]:
+def _head(story: Story, depth: Depth, paper: Paper) -> Iterator[Line]:
     yield from wrap(story.title, paper.columns, "title")
     if story.outcome:
         yield from wrap(f"{story.outcome}, after {duration(total_s(story))}", paper.columns, "bold")
@@ -121,14 +128,14 @@ def _head(story: Story, paper: Paper) -> Iterator[Line]:
     if story.links:
         rows = [(f"{one} ── {other}", words, "") for one, other, words in story.links]
         yield from _indented(table(rows, paper.columns - 2))
-    short, long = figures(story)
-    if story.facts:
+    short, _ = figures(story)
+    if depth == "story":  # the bytes of each layer are for who looks closer
+        short = [(name, value) for name, value in short if not name.startswith("of these")]
+    if short:
         yield []
     yield from flow(
         [[(f"{name} ", "dim"), (value, "bold")] for name, value in short], paper.columns
     )
-    for name, value in long:
-        yield from wrap(f"{name}: {value}", paper.columns, "dim")
 
 
 def _indented(lines: Iterator[Line]) -> Iterator[Line]:
@@ -223,6 +230,13 @@ def _waterfall(story: Story, paper: Paper, scale_s: float = 0.0) -> Iterator[Lin
             parts.insert(0, [(span.text, "dim")])
         for line in flow(parts, paper.columns - names - 6):
             yield [(" " * (names + 4), ""), *line]
+
+
+def _time(story: Story, depth: Depth, paper: Paper) -> Iterator[Line]:
+    yield from _waterfall(story, paper)
+    if depth != "story":
+        for name, value in figures(story)[1]:  # how it was found out
+            yield from wrap(f"{name}: {value}", paper.columns, "dim")
 
 
 def _part(span: Span) -> Line:

@@ -182,6 +182,9 @@ def test_parts_may_be_chosen() -> None:
     lines = as_text(explained.story(), width=84, only=["repair", "time"]).splitlines()
     assert lines[0] == "  140.0 ms ┃ 3. The answer is lost, and sent again after 200 ms"
     assert lines[4:6] == ["", f"Where the time went{'400 ms':>65}"]
+    story = explained.story()
+    story.steps += [explained.request_step(b"second")]
+    assert as_text(story, only=["request:2"]).splitlines()[0].startswith("  100.0 ms ┃ 4. client")
     only = as_text(explained.comparison(), only=["differences"]).splitlines()
     assert only[1].split() == [
         "total",
