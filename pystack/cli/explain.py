@@ -13,7 +13,7 @@ from pystack.apps.explain.asked import SEED, Asked, changed, usual_url
 from pystack.apps.explain.laboratory import Line
 from pystack.cli.words import NETEM, Option, Words, ip_version, takes
 from pystack.core.errors import ConfigError
-from pystack.core.suggest import suggest
+from pystack.core.suggest import counted, suggest
 from pystack.core.units import parse_size_bytes
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from pystack.runtime.names.zones import Version
 
 EXPLAIN: Final[Mapping[str, Option]] = {
+    "compare": Option(
+        tuple[str, str],
+        "Tell two runs side by side: 'loss=0' 'loss=5%', tcp udp, http https.",
+        "A B",
+    ),
     "depth": Option(str, "story, fields (the headers too) or bytes.", "DEPTH"),
     "only": Option(str, "Tell only these steps and parts: handshake,request,time.", "WORDS"),
     "format_": Option(str, "text, html, markdown or json.", "FORMAT", "--format"),
@@ -47,11 +52,13 @@ EXPLAIN: Final[Mapping[str, Option]] = {
     "from_": Option(str, "That host; default: 'client', or the first.", "HOST", "--from"),
     "tap": Option(bool, "Run a real command in a network namespace: --tap -- COMMAND..."),
     "serve": Option(list[str], "With --tap: a service of the server.", "NAME[:PORT]"),
+    "flow": Option(int, "Of a capture with several conversations: this one.", "N"),
 }
 _CHOICES: Final = {
     "depth": ("story", "fields", "bytes"),
     "format_": ("text", "html", "markdown", "json"),
 }
+_CAPTURES: Final = (".pcap", ".pcapng", ".cap", ".ntar")
 # Which words are for what
 _OF_LINE: Final = ("preset", "mtu_bytes", *NETEM)
 _OF_CLIENT: Final = ("protocol", "repeat", "post", "insecure", "ipv4", "ipv6")
@@ -89,7 +96,8 @@ def explain_command(
         done = request.tap()
         status = done.status
         if done.is_silent:
-            print(f"pystack: {things} has sent nothing: there is nothing to tell", file=sys.stderr)
+            name = done.recording.title.split()[0]
+            print(f"pystack: {name} has sent nothing: there is nothing to tell", file=sys.stderr)
             return status or 1
         recordings = [done.recording]
     else:
@@ -118,6 +126,9 @@ class _Request:
         if not things:
             text = "say what to explain: http://server/, a capture file, --tap -- COMMAND"
             raise ConfigError(text)
+        if _is_capture(things[0]):
+            return [self._file()]
+        self._refuse("a capture file", "flow")
         asked = self._asked(things[0])
         if "lab" in given:
             return [self._in_lab(asked)]
@@ -171,6 +182,25 @@ class _Request:
         sides = [changed(self._asked(url), side) for side in (left, right)]
         return [record_asked(side) for side in sides]
 
+    def _file(self) -> Recording:
+        """Return what is in a capture."""
+        from pystack.observe.captured import Capture
+
+        own = ("lab", "from_", "seed", "pcap")
+        self._refuse("a run of our own, not a capture", *_OF_LABORATORY, *_OF_CLIENT, *own)
+        number = self._given.get("flow")
+        capture = Capture(self._things[0])
+        try:
+            if number is None:
+                return capture.recording()
+            flows = capture.survey.conversations
+            if not 1 <= number <= len(flows):
+                there = counted(len(flows), "conversation")
+                raise ConfigError(f"--flow {number}: {self._things[0]} has {there}")
+            return capture.recording(flows[number - 1])
+        finally:
+            capture.close()
+
     def _in_lab(self, asked: Asked) -> Recording:
         """Return what happened on a host of a lab, in virtual time."""
         from pystack.apps.explain.record import record_on
@@ -190,11 +220,23 @@ class _Request:
                 raise ConfigError(f"{option.spelling(word)} is for {place}")
 
 
+def _is_capture(text: str) -> bool:
+    """Tell whether it is a file and no URL."""
+    if "://" in text or text.startswith("dns:"):
+        return False
+    path = Path(text)
+    return text == "-" or path.suffix.lower() in _CAPTURES or "/" in text or path.is_file()
+
+
 def _told(recordings: Sequence[Recording], sides: tuple[str, str] | None) -> Story | Comparison:
     from pystack.observe.explain.telling import tell
 
-    stories = [tell(recording.items, recording) for recording in recordings]
-    return stories[0]
+    first, *others = (tell(recording.items, recording) for recording in recordings)
+    if sides is None:
+        return first
+    from pystack.observe.explain.compare import compare
+
+    return compare(first, others[0], names=sides)
 
 
 def _show(

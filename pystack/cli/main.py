@@ -5,6 +5,7 @@ sentence and status 1. A traceback is a bug.
 """
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -84,7 +85,11 @@ def make_app(first_word: str) -> typer.Typer:
 def main() -> None:
     """Run the command and exit."""
     try:
-        status = make_app(next(iter(sys.argv[1:]), ""))(standalone_mode=False)
+        app = make_app(next(iter(sys.argv[1:]), ""))
+        if not gc.isenabled():  # see `start`
+            gc.freeze()
+            gc.enable()
+        status = app(standalone_mode=False)
         sys.stdout.flush()
     except (ConfigError, DeviceError) as error:
         _exit(str(error), 2 if isinstance(error, ConfigError) else 1)

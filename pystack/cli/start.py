@@ -4,6 +4,7 @@ Until there is somebody who ends in order, the signal ends the process as it end
 without the traceback of a half-done import.
 """
 
+import gc
 import signal
 import sys
 
@@ -22,6 +23,9 @@ def main() -> None:
         need("typer", "the command")
     except ConfigError as error:
         sys.exit(f"pystack: {error}")
+    # What is imported stays: to look for garbage in it, again and again while it grows, takes a
+    # tenth of the time that a short command has. `main` lets it be looked for when all is there.
+    gc.disable()
     from pystack.cli.main import main as whole
 
     whole()

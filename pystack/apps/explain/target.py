@@ -66,11 +66,8 @@ def read_target(text: str) -> Target:
     if scheme in _TEXT:
         return _echo(scheme, text)
     if "://" in text and scheme not in SCHEMES:
-        known = ", ".join(SCHEMES)
-        raise ConfigError(
-            f"{text}: there is no scheme {scheme!r} to explain{suggest(scheme, SCHEMES)}: "
-            f"it is one of {known}"
-        )
+        hint = suggest(scheme, SCHEMES)
+        raise ConfigError(f"{text}: there is no scheme {scheme!r} to explain{hint}")
     url = Url.parse(text)
     if url.scheme not in _WEB:
         plain = url.scheme.removesuffix("s")
