@@ -14,7 +14,8 @@ from pystack.link.impair.packet import Packet
 from pystack.link.port import FrameSink, Port, PortBase
 from pystack.link.qdisc.base import Qdisc, QdiscLike, Report, ignore
 from pystack.observe.observer import Observer
-from pystack.observe.registry import ClosingObserver, ObserverLike, Scene
+from pystack.observe.registry import ClosingObserver, ObserverLike
+from pystack.observe.scene import Scene
 from pystack.runtime.ports import PortContext, PortLike, RunningPort
 from pystack.tcp.congestion.base import (
     AckSample,

@@ -39,6 +39,7 @@ from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.idna import to_ascii
 from pystack.core.opening import flag, open_unfollowed
+from pystack.runtime.key_log import key_log
 
 if TYPE_CHECKING:
     import trustme
@@ -114,6 +115,7 @@ class TlsServer:
             raise TlsError("something came in clear after the command that begins TLS")
         self._prepare()
         assert self._context is not None
+        key_log().note(self._context, self._tls.keylog)
         usual = self._context.num_tickets
         self._context.num_tickets = usual if tickets else 0  # each connection takes it at its start
         tls = TlsStream(stream, self._context, server_side=True, counters=counters)

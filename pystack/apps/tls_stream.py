@@ -20,6 +20,7 @@ from pystack.apps.troubles import PeerError
 from pystack.apps.turns import current_turn
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
+from pystack.runtime.key_log import key_log
 
 RECORD_BYTES: Final = 16 * 1024  # RFC 8446 section 5.1: no record has more
 # What is encrypted and sent as one: each write ends with a segment that is not full.
@@ -483,6 +484,7 @@ async def tls_client(
     Raises TlsError, also where the certificate is not to be trusted or time is up. The stream stays
     the caller's to close then.
     """
+    key_log().note(context)
     tls = TlsStream(stream, context, server_side=False, server_name=server_name)
     await tls.do_handshake(timeout_s)
     return tls

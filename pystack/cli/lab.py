@@ -75,6 +75,17 @@ def run_command(
     pcap: Annotated[
         str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
     ] = None,
+    pcap_ring: Annotated[
+        str | None,
+        typer.Option(
+            "--pcap-ring",
+            metavar="SIZE",
+            help="Keep the last of so much of the capture, in four files.",
+        ),
+    ] = None,
+    pcap_secrets: Annotated[
+        bool, typer.Option("--pcap-secrets", help="Put in the capture what decrypts its TLS.")
+    ] = False,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help="When a program fails, let the others run to the end."),
@@ -91,6 +102,8 @@ def run_command(
         for_s=None if for_ is None else parse_time_s(for_),
         seed=seed,
         pcap=pcap,
+        pcap_ring=pcap_ring,
+        pcap_secrets=pcap_secrets,
         observe=checked(observe),
         on_failure=_show_failure if keep_going else None,
     )

@@ -71,9 +71,10 @@ PLACE: Final[Mapping[str, Option]] = {
     **_TAP,
 }
 # Those that are not for every place
+PCAP: Final = ("pcap", "pcap_ring", "pcap_secrets")
 _FOR: Final[Mapping[str, frozenset[Way]]] = {
     **dict.fromkeys((*_TAP, "run_as"), frozenset({Way.TAP})),
-    **dict.fromkeys(("seed", "pcap", "observe"), frozenset(Way)),
+    **dict.fromkeys(("seed", *PCAP, "observe"), frozenset(Way)),
     **dict.fromkeys(("from_", "real_time"), frozenset({Way.LAB})),
     **dict.fromkeys(("dns", "mtu_bytes", "congestion", *NETEM), frozenset({Way.TAP, Way.LINK})),
     **dict.fromkeys(("serve", *SERVICES), frozenset({Way.LINK})),
@@ -149,7 +150,7 @@ class Vantage:
             mtu_bytes=self.given.get("mtu_bytes", DEFAULT_MTU_BYTES),
             seed=self.given.get("seed", DEFAULT_SEED),
             congestion=self.given.get("congestion"),
-            pcap=self.given.get("pcap"),
+            **{word: self.given[word] for word in PCAP if word in self.given},
             observe=checked(self.given.get("observe")),
         )
 
@@ -186,7 +187,7 @@ class Vantage:
         options = LabOptions(
             virtual=self.is_virtual,
             seed=self.given.get("seed"),
-            pcap=self.given.get("pcap"),
+            **{word: self.given[word] for word in PCAP if word in self.given},
             observe=checked(self.given.get("observe")),
         )
         for node in spec.nodes.values():

@@ -139,8 +139,8 @@ class Watch:
             passage.arrived = plain
         passage.arrives_at = now
         passage.end, passage.ended_at = ARRIVED, now
+        self._tell(passage)
         sink(plain, now)
-        self._tell(passage)  # after it, so that it is known whether it was refused
 
     def impaired(self, name: str, impairment: Impairment) -> Apply:
         """Return an impairment of the plug-in kind, each of whose doings is noted."""

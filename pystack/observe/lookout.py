@@ -26,43 +26,33 @@ class Lookout:
         """`watchers`: of a host, by its name; `has_link`: whether an interface has a link."""
         self._watchers = watchers
         self._has_link = has_link
-        self._seen: FrameSeen | None = None  # what arrived last, and where
-        self._passage: Passage | None = None  # of that, where there is no link
-        self._drops: list[Dropped] = []  # since then
+        self._arrived: Passage | None = None  # the last; None: it was refused
+        self._is_inside = False  # the host has it, and no door before it holds it back
 
     def on_event(self, event: Event) -> None:
         """Take note of a drop, and of a frame."""
         if isinstance(event, Dropped):
-            self._drops.append(event)
-            passage = self._passage
+            passage = self._arrived
             if passage is not None and self._refuses(event, passage):
                 passage.refused = event.reason
-                self._passage = None
+                self._arrived = None
         elif isinstance(event, FrameSeen):
-            if not event.sent:
-                self._drops.clear()
-                self._seen, self._passage = event, None
             if not self._has_link(event.host, event.interface):
                 self._pass(event)
+            if not event.sent:
+                self._is_inside = True
 
     def on_passage(self, passage: Passage) -> None:
-        """Tell of one that has arrived, before others hear of it, whether it was refused."""
+        """Take note of one that arrives, before its receiver gets it."""
         if passage.end == ARRIVED:
-            for drop in self._drops:
-                if self._refuses(drop, passage):
-                    passage.refused = drop.reason
-                    break
-            self._drops.clear()
-            self._seen = None
+            self._arrived, self._is_inside = passage, False
 
     def _refuses(self, drop: Dropped, passage: Passage) -> bool:
         """Tell whether what was dropped is what has arrived."""
         if drop.host != passage.receiver or drop.at != passage.ended_at:
             return False
         frame = passage.frame if passage.arrived is None else passage.arrived
-        if drop.data:
-            return drop.data in frame.data
-        return self._seen is not None and self._seen.frame is frame
+        return drop.data in frame.data if drop.data else self._is_inside
 
     def _pass(self, event: FrameSeen) -> None:
         """Make a passage of what an interface without a link saw."""
@@ -75,6 +65,6 @@ class Lookout:
         passage = Passage(place, sender, receiver, event.frame, event.at)
         passage.end, passage.ended_at = SEEN, event.at
         if not event.sent:
-            self._passage = passage
+            self._arrived, self._is_inside = passage, True
         for watcher in self._watchers(event.host):
             watcher.on_passage(passage)

@@ -110,3 +110,11 @@ def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
     except ValueError as error:  # a NUL, or what no encoding has
         raise OutputError(f"cannot write {what!r}: {error}") from None
     return fd
+
+
+def open_capture(path: str) -> OutputFile:
+    """Open a file to write a capture to, at once; what was in it is gone. Raises OutputError."""
+    what = f"the capture {path}"
+    fd = open_output(what, path)
+    assert fd is not None
+    return OutputFile(what, fd)

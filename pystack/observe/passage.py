@@ -79,7 +79,8 @@ class PassageWatcher(Protocol):
     def on_passage(self, passage: Passage) -> None:
         """Take note: called when a frame is put on a link, and again when its passage has ended.
 
-        It is the same object both times. One that is under way when the link is reconfigured, or
-        the world ends, may never end.
+        It is the same object both times. The receiver gets what has arrived after that, so that
+        `refused` is filled in a moment later, at the same instant. One that is under way when the
+        link is reconfigured, or the world ends, may never end.
         """
         ...

@@ -4,8 +4,7 @@ A plug-in is a factory: it gets the `Scene`, and its words by keyword. What it m
 `close`, which is called when the network, or the host on its device, ends.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import ConfigError
@@ -15,8 +14,8 @@ from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
 from pystack.observe.observer import Dropped, Event, FrameSeen, Observer
 from pystack.observe.passage import Passage
-from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.recording import Recorder
+from pystack.observe.scene import Scene, make_capture
 
 
 @runtime_checkable
@@ -32,31 +31,24 @@ class ClosingObserver(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What an observer may know of where it looks on."""
-
-    say: Callable[[str], object] = print  # takes a line that people are to see
-    began_at: float = 0.0  # when the world began, in its own time
-    wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
-    has_hosts: bool = True  # there are several: what is said should tell whose it is
-    open_file: Callable[[str], RecordFile] = open_capture  # to write to; ConfigError
-    # Tells whether a frame is seen there for the first time; None: each is seen in one place only
-    once: Callable[[FrameSeen], bool] | None = None
-    names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
-    order: Callable[[], Sequence[str]] = tuple  # nodes from left to right; none: as they are seen
-
-
 def _pcap(
-    scene: Scene, *, file: str, host: str | None = None, interface: str | None = None
+    scene: Scene,
+    *,
+    file: str,
+    host: str | None = None,
+    interface: str | None = None,
+    links: bool = False,
+    ring: str | int | None = None,
+    secrets: bool = False,
 ) -> Observer:
-    """`pcap file FILE [host NAME] [interface NAME]`: every frame, for Wireshark.
+    """`pcap file FILE [host NAME] [interface NAME] [links] [ring SIZE] [secrets]`, for Wireshark.
 
-    Once where it enters the network; of one host, or of interfaces of one name, as they see it.
+    Each packet once, where it enters the network; of one host, or of interfaces of one name, as
+    they see it; or with `links` each frame on each link.
     """
-    offset_s = scene.wall_clock_offset_s
-    once = scene.once if host is interface is None else None
-    return PcapWriter(scene.open_file(file), offset_s, host=host, interface=interface, once=once)
+    return make_capture(
+        scene, file, host=host, interface=interface, links=links, ring=ring, secrets=secrets
+    )
 
 
 def _log(scene: Scene, *, packets: bool = False) -> Observer:

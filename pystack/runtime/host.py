@@ -52,7 +52,9 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
     from pystack.link.link import Link
+    from pystack.observe.capture import Capture
     from pystack.observe.observer import Observer
+    from pystack.observe.scene import CaptureWords
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
     from pystack.runtime.names.dig import DigAnswer, DigWords
@@ -114,7 +116,7 @@ class Place(Protocol):
         """Add a route by hand."""
         ...
 
-    def capture_host(self, host: Host, path: str | Path) -> None:
+    def capture_host(self, host: Host, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
         """Write what a host sees to a file."""
         ...
 
@@ -139,10 +141,11 @@ class Host:
         self.driver = driver
         self.known = KnownNames(self, names)  # what can be told of names without asking
         self._place = place
-        self._lookouts: dict[PassageWatcher, Lookout] = {}  # where there is no network
         self.programs = Programs(self, None if place is None else place.nursery)
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
         # Where it is in no network: what is between it and its devices, if anything is
+        # How to end what watches frames of a host in no network, by the watcher's id
+        self._lone_watches: dict[int, list[Callable[[], object]]] = {}
         self.links: list[Link] = []
 
     @property
@@ -248,18 +251,29 @@ class Host:
             if self._place is not None:
                 self._place.topology.watching.add(observer, self.name)
             else:
-                lookout = self._lookouts[observer] = Lookout(lambda host: (observer,))
-                self.observers.append(lookout)
+                self._watch_alone(observer)
 
     def unobserve(self, observer: Observer) -> None:
-        """Report nothing more to it. Nothing happens where it is told nothing anyway."""
+        """Report nothing more to it."""
         if observer in self.observers:
             self.observers.remove(observer)
-        if isinstance(observer, PassageWatcher):
-            if self._place is not None:
-                self._place.topology.watching.remove(observer)
-            elif observer in self._lookouts:
-                self.observers.remove(self._lookouts.pop(observer))
+        if isinstance(observer, PassageWatcher) and self._place is not None:
+            self._place.topology.watching.remove(observer)
+        for end in self._lone_watches.pop(id(observer), ()):
+            end()
+
+    def _watch_alone(self, watcher: PassageWatcher) -> None:
+        """Have a host in no network tell of frames: on its links, or where its interfaces are."""
+        linked = {link.name for link in self.links}
+        lookout = Lookout(lambda host: (watcher,), lambda host, interface: interface in linked)
+        self.observers.append(lookout)
+        for link in self.links:
+            link.watch(lookout)
+            link.watch(watcher)
+        self._lone_watches[id(watcher)] = [
+            partial(self.observers.remove, lookout),
+            *(partial(link.unwatch, each) for link in self.links for each in (lookout, watcher)),
+        ]
 
     @property
     def observers(self) -> list[Observer]:
@@ -434,9 +448,16 @@ class Host:
         name = via.name if isinstance(via, Host) else via
         self._in_network().route(self.name, destination, name)
 
-    def capture(self, path: str | Path) -> None:
-        """Write every frame that it sends or receives to a pcap file, from now on. OSError."""
-        self._in_network().capture_host(self, path)
+    def capture(self, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
+        """Write every frame that it sends or receives to a file, from now on.
+
+        `ring`, `secrets`: see `Network.capture`. Raises ConfigError, OSError.
+        """
+        if self._place is not None:
+            return self._place.capture_host(self, path, **words)
+        from pystack.runtime.captures import capture_alone
+
+        return capture_alone(self, str(path), **words)
 
     def _in_network(self) -> Place:
         if self._place is None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -25,11 +26,14 @@ from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
-from pystack.observe.observer import FrameSeen, Observer
+from pystack.observe.observer import Observer
+from pystack.observe.output import open_capture
 from pystack.observe.passage import PassageWatcher
-from pystack.observe.pcap import PcapWriter, RecordFile, open_capture
 from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
-from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike, Scene
+from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
+from pystack.observe.ring import open_ring
+from pystack.observe.scene import CaptureWords, Scene, make_capture
+from pystack.runtime.captures import collect_secrets
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
@@ -53,6 +57,7 @@ from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Topology
 
 if TYPE_CHECKING:
+    from pystack.observe.capture import Capture
     from pystack.observe.ladder import Ladder, LadderWords
 
 HostT = TypeVar("HostT", bound=Host)
@@ -469,15 +474,24 @@ class Network:
 
     # seeing it
 
-    def capture(self, path: str | Path) -> None:
-        """Write every frame of the network to a pcap file from now on, once, when it is sent.
+    def capture(
+        self,
+        path: str | Path,
+        *,
+        links: bool = False,
+        ring: str | int | None = None,
+        secrets: bool = False,
+    ) -> Capture:
+        """Write what the network carries to a file from now on, until it or the capture is closed.
 
-        One that is lost on its way is there too. A router sends each packet on in a frame of its
-        own; a switch passes on the same. See also `capture` of hosts and links. Raises OSError.
+        pcapng with comments that say what befell a frame; classic pcap, without, where the name
+        ends in ".pcap". Each packet is there once, as it enters the network, also one that is lost
+        then: what switches and routers pass on is not written again; with `links` each frame is, on
+        each link. `ring`: the last of so many bytes ("64mb"), in files of which each can be read;
+        `secrets`: what decrypts the TLS of our services and clients. See also `capture` of hosts
+        and links. Raises ConfigError, OSError.
         """
-        writer = self._writer(path, self.topology.is_first)
-        self.observe(writer)
-        self.topology.tap_stations(writer.write)
+        return self._capture(path, None, links=links, ring=ring, secrets=secrets)
 
     def observe(
         self,
@@ -568,49 +582,58 @@ class Network:
         yield from (switch.observers for switch in self.switches.values())
         yield from (link.observers for link in self.links)
 
-    def capture_host(self, host: Host, path: str | Path) -> None:
+    def capture_host(self, host: Host, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
         """Write every frame that a host sends or receives."""
-        host.observe(self._writer(path))
+        return self._capture(path, host.name, host=host.name, **words)
 
-    def capture_link(self, link: Link, path: str | Path) -> None:
+    def capture_link(self, link: Link, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
         """Write every frame that is put on a link."""
         if link not in self.links:
             what = f"the link {link.name}" if isinstance(link, Link) else repr(link)
             raise ConfigError(f"{what} is not of this network")
-        self.topology.tap(link, self._writer(path).write)
+        return self._capture(path, link, links=True, **words)
 
-    def _writer(
-        self, path: str | Path, once: Callable[[FrameSeen], bool] | None = None
-    ) -> PcapWriter:
+    def _capture(
+        self,
+        path: str | Path,
+        of: str | Link | None,
+        *,
+        host: str | None = None,
+        links: bool = False,
+        **words: Unpack[CaptureWords],
+    ) -> Capture:
         if not isinstance(path, str | Path):
             raise ConfigError(f"a capture goes to a file, whose path is a text, not {path!r}")
-        file = self._open_file(str(path))
-        writer = PcapWriter(file, wall_clock_offset_s(self.driver), once=once)
-        self._closing.append(writer)
-        return writer
-
-    def _open_file(self, path: str) -> RecordFile:
-        # In virtual time a capture is complete: while it is waited for, nothing happens.
-        return open_capture(path) if self.driver.is_virtual else open_spool(path)
+        capture = make_capture(self._scene(print), str(path), host=host, links=links, **words)
+        self._closing.append(capture)
+        self.topology.watching.add(capture, of)
+        capture.when_closed.append(partial(self.topology.watching.remove, capture))
+        return capture
 
     def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
-        scene = Scene(
+        observer = chosen(self._scene(say))
+        if not chosen.is_itself and isinstance(observer, ClosingObserver):
+            self._closing.append(observer)
+        return observer
+
+    def _scene(self, say: Callable[[str], object]) -> Scene:
+        # In virtual time a capture is complete: while it is waited for, nothing happens.
+        is_virtual = self.driver.is_virtual
+        topology = self.topology
+        return Scene(
             say=say,
             began_at=self.opened_at,
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
-            open_file=self._open_file,
-            names=self.topology.names_by_address,
+            open_file=open_capture if is_virtual else open_spool,
+            open_ring=open_ring if is_virtual else open_spool,
+            names=topology.names_by_address,
             order=self._along_the_way,
-            once=self.topology.is_first,
+            describe=topology.watching.describe,
+            interface_at=topology.watching.interface_at,
+            transit=topology.transit,
+            scheduler=None if is_virtual else self.driver.scheduler,
+            secrets=collect_secrets,
         )
-        observer = chosen(scene)
-        if chosen.is_itself:
-            return observer
-        if isinstance(observer, PcapWriter) and observer.once is not None:
-            self.topology.tap_stations(observer.write)
-        if isinstance(observer, ClosingObserver):
-            self._closing.append(observer)
-        return observer
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from pystack.link.link import Link
 from pystack.link.said import words_of
 
 if TYPE_CHECKING:
+    from pystack.observe.capture import Capture
+    from pystack.observe.scene import CaptureWords
     from pystack.runtime.network import Network
 
 
@@ -42,9 +44,10 @@ class NetworkLink(Link):
         a, b = self.ends
         return f"{a} > {b}: {there or 'nothing'}; {b} > {a}: {back or 'nothing'}"
 
-    def capture(self, path: str | Path) -> None:
-        """Write every frame that is put on the link, at either end, to a pcap file. OSError.
+    def capture(self, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
+        """Write every frame that is put on the link, at either end, to a file.
 
-        Each is there once, at the instant it enters: also those that the link then loses.
+        Each is there once, at the instant it enters: also those that the link then loses. `ring`,
+        `secrets`: see `Network.capture`. Raises ConfigError, OSError.
         """
-        self.network.capture_link(self, path)
+        return self.network.capture_link(self, path, **words)

@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--pystack-pcap",
         choices=("always", "failed", "never"),
         default="failed",
-        help="of which tests to keep a pcap of all frames (default: failed)",
+        help="of which tests to keep a capture of all frames (default: failed)",
     )
     group.addoption(
         "--pystack-pcap-dir",
@@ -99,7 +99,7 @@ def net(
         chosen = item.config.getoption("--pystack-pcap-dir")
         folder = Path(chosen) if chosen else tmp_path_factory.getbasetemp() / "pystack"
         folder.mkdir(parents=True, exist_ok=True)
-        capture = folder / f"{_file_name(item.nodeid)}.pcap"
+        capture = folder / f"{_file_name(item.nodeid)}.pcapng"
     bench = item.stash[_bench_key] = _make_bench(item, pystack_seed, capture)
     return bench.make_network()
 

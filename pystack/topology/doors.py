@@ -18,7 +18,6 @@ _ARP: Final = ethernet.IS_ARP
 _SOLICITATION: Final = bytes((icmpv6.NEIGHBOR_SOLICITATION,))
 _TARGET_END: Final = 24  # of its message
 
-TapFn = Callable[[Frame, float], None]
 DropFn = Callable[[Frame, float], None]
 
 
@@ -29,19 +28,6 @@ class _Door(WrappedPort):
         super().__init__(inner)
         self.gso_max_bytes = inner.gso_max_bytes
         self.fills_checksums = inner.fills_checksums
-
-
-class Tap(_Door):
-    """Shows every frame that is put on the link."""
-
-    def __init__(self, inner: Port, show: TapFn) -> None:
-        super().__init__(inner)
-        self._show = show
-
-    def send(self, frame: Frame, now: float) -> None:
-        """Show the frame, then send it."""
-        self._show(frame, now)
-        self.inner.send(frame, now)
 
 
 class Completing(_Door):

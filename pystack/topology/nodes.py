@@ -10,7 +10,7 @@ from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
-from pystack.topology.doors import ClosedDoor, Guard, Tap, TapFn
+from pystack.topology.doors import ClosedDoor, Guard
 from pystack.topology.router import Router
 from pystack.topology.switch import Switch
 from pystack.wire.frame import Frame
@@ -110,7 +110,6 @@ class End:
     # What the topology has given it, one address of each IP version; none of a switch
     given: tuple[HostAddress, ...] = ()
     interface: Interface | None = None  # None: not settled yet, or no host's
-    taps: list[TapFn] = field(default_factory=list)
     shut_out: frozenset[int] = frozenset()  # addresses on the other side of a partition
     cut: bool = False  # the link itself goes from one side of a partition to the other
 
@@ -134,8 +133,6 @@ class End:
         """Put between the node and its port what belongs there now."""
         device, drop = self.node.device, self.node.drop
         port = self.port
-        for tap in self.taps:
-            port = Tap(port, tap)
         if not self.node.powered:
             port = ClosedDoor(port, _named(drop, "powered_off"))
         elif self.cut:

@@ -37,7 +37,6 @@ from pystack.link.config import PipeConfig, update_both
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, LoopbackPort
 from pystack.link.words import NetemWords
-from pystack.observe.observer import FrameSeen
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.addressing import Addresses
@@ -46,11 +45,11 @@ from pystack.topology.partition import Partition
 from pystack.topology.router import Router
 from pystack.topology.spanning import SpanningTree
 from pystack.topology.switch import Switch
+from pystack.topology.transit import Transit
 from pystack.topology.watching import Watching
 
 if TYPE_CHECKING:
     from pystack.link.port import Port
-    from pystack.topology.doors import TapFn
 
 HostT = TypeVar("HostT", bound=Host)
 LinkT = TypeVar("LinkT", bound=Link)
@@ -73,7 +72,7 @@ class Topology:
         self._segments = segments.Segments()
         self._ends = 0
         self.watching = Watching(self.nodes, self.cables)
-        self._station_taps: list[TapFn] = []
+        self.transit = Transit(self.nodes)
         self._trunks: dict[Link, Cable] = {}  # those between two switches
         self._tree = SpanningTree()
         self._tree_number = 0  # how often ways between switches have changed
@@ -301,27 +300,6 @@ class Topology:
         if self._was_settled and link in self._trunks:
             self._rest()
 
-    def tap(self, link: Link, show: TapFn) -> None:
-        """Show every frame that is put on a link, from both ends, before the link acts on it."""
-        for cable in self.cables:
-            if cable.link is link:
-                for end in (cable.a, cable.b):
-                    end.taps.append(show)
-                    end.replug()
-
-    def tap_stations(self, show: TapFn) -> None:
-        """Show every frame that a station sends, also of those that are still to come."""
-        self._station_taps.append(show)
-        for node in self.nodes.values():
-            if isinstance(node.device, Station):
-                for end in node.ends:
-                    end.taps.append(show)
-                    end.replug()
-
-    def is_first(self, event: FrameSeen) -> bool:
-        """Tell whether a frame has not been seen on another host before: it enters here."""
-        return event.sent or (event.host, event.interface) in self.watching.portals
-
     # settling
 
     def settle(self) -> None:
@@ -378,7 +356,7 @@ class Topology:
                 device.add_address(end.interface, *other)
             if addresses[-1][1].is_v6:
                 device.add_address(end.interface, link_local(eui64(mac)), LINK_LOCAL6)
-            if end.taps or not end.node.powered:
+            if not end.node.powered:
                 end.replug()
 
     def _part(self) -> None:
@@ -473,8 +451,6 @@ class Topology:
             node.device.plug(port)
             if not node.powered:
                 end.replug()  # its time stands still, whatever is attached
-        if isinstance(node.device, Station):
-            end.taps.extend(self._station_taps)
         return end
 
     def _changed(self) -> None:

@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 
 class Watching:
-    """The watchers, each with the node whose links it watches (None: of all)."""
+    """The watchers, each with what it watches: a node, a link, or all (None)."""
 
     def __init__(self, nodes: Mapping[str, Node], cables: Sequence[Cable]) -> None:
         """`nodes`, `cables`: the network's, also those that are still to come."""
         self._nodes = nodes
         self._cables = cables
-        self._watchers: list[tuple[PassageWatcher, str | None]] = []
+        self._watchers: list[tuple[PassageWatcher, str | Link | None]] = []
         self._lookout = Lookout(self._of, self._has_link)
         self.portals: set[tuple[str, str]] = set()  # interfaces that have a port that is no link's
 
-    def add(self, watcher: PassageWatcher, name: str | None = None) -> None:
-        """Let it watch all links, or those of a node, also those that are still to come."""
-        if (watcher, name) in self._watchers:
+    def add(self, watcher: PassageWatcher, of: str | Link | None = None) -> None:
+        """Let it watch all links, those of a node (also those to come), or a link alone."""
+        if (watcher, of) in self._watchers:
             return
-        self._watchers.append((watcher, name))
+        self._watchers.append((watcher, of))
         if len(self._watchers) == 1:
             for node in self._nodes.values():
                 self.node_added(node)
         for link in self._links():
-            if name in (None, *link.ends):
+            if _is_of(link, of):
                 link.watch(self._lookout)
                 link.watch(watcher)
 
@@ -61,18 +61,39 @@ class Watching:
             link.watch(self._lookout)
             link.watch(watcher)
 
+    def interface_at(self, place: str, host: str) -> str | None:
+        """Return the name of a host's interface at a link; None: it has none there."""
+        for cable in self._cables:
+            if cable.link.name == place:
+                for end in (cable.a, cable.b):
+                    if end.node.name == host and end.interface is not None:
+                        return end.name
+        return None
+
+    def describe(self, place: str) -> str:
+        """Return a place of a capture in words: a link, or an interface of a host."""
+        for link in self._links():
+            if link.name == place:
+                return f"the link between {link.ends[0]} and {link.ends[1]}"
+        host, _, interface = place.rpartition("/")
+        return f"{interface} of {host}"
+
     def _links(self) -> Iterator[Link]:
         return (cable.link for cable in self._cables)
 
     def _at(self, link: Link) -> Iterator[PassageWatcher]:
-        for watcher, name in self._watchers:
-            if name in (None, *link.ends):
+        for watcher, of in self._watchers:
+            if _is_of(link, of):
                 yield watcher
 
     def _of(self, host: str) -> Iterator[PassageWatcher]:
-        for watcher, name in self._watchers:
-            if name in (None, host):
+        for watcher, of in self._watchers:
+            if of in (None, host):
                 yield watcher
 
     def _has_link(self, host: str, interface: str) -> bool:
         return interface != LOOPBACK and (host, interface) not in self.portals
+
+
+def _is_of(link: Link, of: str | Link | None) -> bool:
+    return of is None or of is link or of in link.ends

@@ -64,6 +64,8 @@ class LinkWorld:
     seed: int = DEFAULT_SEED
     congestion: str | None = None  # None: the default
     pcap: str | None = None  # None: no capture
+    pcap_ring: str | None = None  # keep the last of so much; None: all, in one file
+    pcap_secrets: bool = False  # with what decrypts TLS
     observe: tuple[str, ...] = ()
 
     def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
@@ -75,7 +77,7 @@ class LinkWorld:
         async with Network(seed=self.seed, ip="both") as net:
             here = self._build(net)
             if self.pcap is not None:
-                net.capture(self.pcap)
+                net.capture(self.pcap, ring=self.pcap_ring, secrets=self.pcap_secrets)
             for observer in self.observe:
                 net.observe(observer, say=on_line)
             for server in self.servers:

@@ -105,6 +105,15 @@ class TapHostConfig:
     pcap: str | None = field(
         default=None, metadata=_option(str, "Capture all frames, for Wireshark.", metavar="FILE")
     )  # None: no capture
+    pcap_ring: str | None = field(
+        default=None,
+        metadata=_option(
+            str, "Keep the last of so much of the capture, in four files.", metavar="SIZE"
+        ),
+    )  # None: all of it, in one
+    pcap_secrets: bool = field(
+        default=False, metadata=_option(bool, "Put in the capture what decrypts its TLS.")
+    )
     offload: bool = field(
         default=True,
         metadata=_option(

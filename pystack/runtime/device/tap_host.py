@@ -14,7 +14,6 @@ import trio
 from pystack.core.addresses import (
     LINK_LOCAL6,
     eui64,
-    format_ip,
     is_link_local,
     is_v6,
     link_local,
@@ -24,12 +23,11 @@ from pystack.core.errors import DeviceError
 from pystack.link.port import Port
 from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
-from pystack.observe.pcap import PcapWriter
-from pystack.observe.registry import OBSERVERS, ClosingObserver, Scene
+from pystack.observe.registry import OBSERVERS, ClosingObserver
+from pystack.runtime.captures import capture_alone, scene_of
 from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tun_port import PEER_MAC, TunPort
 from pystack.runtime.driver.realtime import RealtimeDriver
-from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.host import Host, make_host
 from pystack.runtime.ports import PORTS, PortContext, RunningPort
 from pystack.stack.host import Host as StackHost
@@ -67,13 +65,14 @@ async def tap_host(
         host.tcp.config = replace(host.tcp.config, congestion=config.congestion)
         if not port.gso_max_bytes:
             host.tcp.burst_segments = _BURST_SEGMENTS
-        _observe(host, config, resources)
-        driver.lateness.observers = host.stack.observers
         plug = port
         if config.trouble is not None:
             link = _shaped(port, config, config.trouble, driver)
+            link.ends = (host.name, "kernel")
             host.links.append(link)
             plug = link.a
+        _observe(host, config, resources)
+        driver.lateness.observers = host.stack.observers
         _plug(host.stack, plug, config)
         resources.callback(host.stack.close)
         problem: DeviceError | None = None
@@ -171,21 +170,19 @@ def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: Real
 def _observe(host: Host, config: TapHostConfig, resources: ExitStack) -> None:
     offset_s = time.time() - trio.current_time()
     if config.pcap is not None:
-        writer = PcapWriter(open_spool(config.pcap), offset_s, interface=config.interface)
-        resources.callback(writer.close)
-        host.observe(writer)
+        capture = capture_alone(
+            host,
+            config.pcap,
+            config.interface,
+            ring=config.pcap_ring,
+            secrets=config.pcap_secrets,
+        )
+        resources.callback(capture.close)
     if config.verbosity:
         packets = config.verbosity > 1
         kind = JsonObserver if config.json else LogObserver
         host.observe(kind(_events.info, packets=packets, wall_clock_offset_s=offset_s))
-    scene = Scene(
-        say=_events.warning,  # shown with any verbosity
-        began_at=trio.current_time(),
-        wall_clock_offset_s=offset_s,
-        has_hosts=False,
-        open_file=open_spool,
-        names=lambda: {format_ip(address): host.name for address, _ in config.addresses},
-    )
+    scene = scene_of(host, _events.warning)  # shown with any verbosity
     for text in config.observe:
         observer = OBSERVERS.read(text)(scene)
         if isinstance(observer, ClosingObserver):

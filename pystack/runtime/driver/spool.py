@@ -20,6 +20,7 @@ from typing import Final
 
 from pystack.core.errors import OutputError
 from pystack.observe.output import OutputFile, Say, open_output, tell
+from pystack.observe.ring import RingFile
 
 CAPTURE_QUEUE_BYTES: Final = 16 << 20
 _GATHER_S: Final = 0.005
@@ -33,12 +34,22 @@ class Spool:
     """A file that is written by a thread of its own, started with the first record."""
 
     def __init__(
-        self, what: str, path: str, *, queue_bytes: int = CAPTURE_QUEUE_BYTES, say: Say = tell
+        self,
+        what: str,
+        path: str,
+        *,
+        ring_bytes: int | None = None,
+        queue_bytes: int = CAPTURE_QUEUE_BYTES,
+        say: Say = tell,
     ) -> None:
-        """Open it. Raises OutputError. A FIFO that has no reader yet is opened when it has."""
+        """Open it. Raises OutputError. A FIFO that has no reader yet is opened when it has.
+
+        `ring_bytes`: the size of a ring of files (`pystack.observe.ring`); None: it is one file.
+        """
         self.what = what
         self.dropped = 0  # records that found the queue full, or nobody to take them at the end
         self._path = path
+        self._ring_bytes = ring_bytes
         self._say = say
         self._most_bytes = queue_bytes
         self._queue: deque[bytes] = deque()
@@ -54,15 +65,15 @@ class Spool:
         if self._file is None:
             self._keep_fifo()
 
-    def write(self, record: bytes) -> None:
-        """Take a record. Never waits, never raises."""
+    def write(self, record: bytes) -> bool:
+        """Take a record, and tell whether there was room. Never waits, never raises."""
         if self._is_over:
-            return
+            return False
         if self._put_bytes - self._taken_bytes > self._most_bytes:
             if not self.dropped:
                 self._say(f"{self.what} is written too slowly: it will lack some of what was seen")
             self.dropped += 1
-            return
+            return False
         self._put_bytes += len(record)
         self._queue.append(record)
         if self._thread is None:
@@ -71,6 +82,7 @@ class Spool:
         elif self._is_idle:
             self._is_idle = False
             self._wake.put(None)
+        return True
 
     def flush(self) -> None:
         """Do nothing: it is written as soon as it can be."""
@@ -95,6 +107,14 @@ class Spool:
         return self._give_up_at != float("inf")
 
     def _opened(self) -> OutputFile | None:
+        if self._ring_bytes is not None:
+            return RingFile(
+                self.what,
+                self._path,
+                self._ring_bytes,
+                say=self._say,
+                before_write=self._wait_writable,
+            )
         fd = open_output(self.what, self._path, wait=False)
         if fd is None:
             return None
@@ -171,6 +191,6 @@ class Spool:
                 raise OSError(errno.ETIMEDOUT, "its reader did not read it to the end")
 
 
-def open_spool(path: str) -> Spool:
-    """Open a capture that is written by a thread. Raises OutputError."""
-    return Spool(f"the capture {path}", os.fspath(path))
+def open_spool(path: str, ring_bytes: int | None = None) -> Spool:
+    """Open a capture (a ring of files) that is written by a thread. Raises OutputError."""
+    return Spool(f"the capture {path}", os.fspath(path), ring_bytes=ring_bytes)

@@ -71,6 +71,8 @@ class LabOptions:
     for_s: float | None = None  # None: until its programs end, or a signal comes
     seed: int | None = None  # None: the file's; if it has none, a new one
     pcap: str | None = None  # None: no capture
+    pcap_ring: str | None = None  # keep the last of so much; None: all, in one file
+    pcap_secrets: bool = False  # with what decrypts TLS
     observe: tuple[str, ...] = ()  # observers, besides the file's
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
@@ -168,7 +170,11 @@ class _Lab:
             self._build(net)
             with as_who_called_sudo():
                 if self._options.pcap is not None:
-                    net.capture(self._options.pcap)
+                    net.capture(
+                        self._options.pcap,
+                        ring=self._options.pcap_ring,
+                        secrets=self._options.pcap_secrets,
+                    )
                 for observer in (*self._spec.observe, *self._options.observe):
                     net.observe(observer, say=self._on_line)
             net.settle()

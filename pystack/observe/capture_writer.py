@@ -1,0 +1,211 @@
+"""What captures are written as: pcapng with all that is known, or classic pcap."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Final, Protocol
+
+from pystack.core.errors import WireError
+from pystack.observe import pcapng
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed
+
+ETHERNET: Final = 1  # LINKTYPE_ETHERNET
+SNAPLEN_BYTES: Final = 262144  # as tcpdump; super-frames (64 KiB) fit whole
+PROGRAM: Final = "pystack"
+CLASSIC: Final = frozenset({".pcap", ".cap", ".dmp"})  # names of files of the old format
+
+# Classic pcap is written here and not by dpkt, whose writer takes the time as one float: seconds
+# since 1970 leave that 240 ns to count in, and now and then it rounds up to a fraction of 1.0 s,
+# which no reader takes.
+_FILE_HEADER: Final = struct.Struct("<IHHiIII")
+_RECORD_HEADER: Final = struct.Struct("<IIII")
+_MAGIC_NANOSECONDS: Final = 0xA1B23C4D
+
+Describe = Callable[[str], str]
+
+
+class RecordFile(Protocol):
+    """What a capture is written to: one call of `write` for each header, block or record."""
+
+    def write(self, record: bytes, /) -> object:
+        """Write all of it; False: it could not be taken, and is missing."""
+        ...
+
+    def flush(self) -> None:
+        """Let others see it."""
+        ...
+
+    def close(self) -> None:
+        """End."""
+        ...
+
+
+class CaptureWriter(Protocol):
+    """Writes frames in one of the two formats."""
+
+    def write(
+        self, at: float, place: str, frame: Frame, *, outbound: bool | None, comment: str
+    ) -> int:
+        """Write one frame, seen at `at` (the world's seconds); return its number in the file."""
+        ...
+
+    def close(self, now: float) -> None:
+        """End the file. A second close does nothing."""
+        ...
+
+
+def is_classic(path: str) -> bool:
+    """Tell whether a file's name asks for the old format."""
+    return PurePath(path).suffix.lower() in CLASSIC
+
+
+def bytes_of(frame: Frame) -> bytes:
+    """Return what is written of a frame: with its checksum in place, but for super-frames.
+
+    Those are written as they are, like tcpdump shows them: to sum up 64 KiB takes longer than all
+    else that is done with them.
+    """
+    if frame.checksum != CHECKSUM_PARTIAL or frame.gso_bytes:
+        return frame.data
+    try:
+        return completed(frame).data
+    except (WireError, ValueError):
+        return frame.data  # nothing that has a checksum to fill in: shown as it is
+
+
+class PcapWriter:
+    """Classic pcap: frames and their instants, and nothing else."""
+
+    def __init__(self, file: RecordFile, wall_clock_offset_s: float = 0.0) -> None:
+        """`wall_clock_offset_s`: what to add to the world's time for seconds since 1970."""
+        self._file = file
+        self._offset_ns = round(wall_clock_offset_s * 1e9)
+        self._count = 0
+        file.write(_FILE_HEADER.pack(_MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAPLEN_BYTES, ETHERNET))
+        file.flush()
+
+    def write(
+        self,
+        at: float,
+        place: str,
+        frame: Frame,
+        *,
+        outbound: bool | None = None,
+        comment: str = "",
+    ) -> int:
+        """Write one frame."""
+        data = bytes_of(frame)
+        seconds, nanoseconds = divmod(max(self._offset_ns + round(at * 1e9), 0), 10**9)
+        taken = min(len(data), SNAPLEN_BYTES)
+        header = _RECORD_HEADER.pack(seconds & 0xFFFFFFFF, nanoseconds, taken, len(data))
+        self._file.write(header + data[:taken])
+        self._file.flush()
+        self._count += 1
+        return self._count
+
+    def close(self, now: float) -> None:
+        """Close the file. A second close does nothing."""
+        self._file.close()
+
+
+class PcapngWriter:
+    """pcapng: a block for each place, names of hosts, secrets, counts, and comments."""
+
+    def __init__(
+        self,
+        file: RecordFile,
+        wall_clock_offset_s: float = 0.0,
+        *,
+        names: Callable[[], Mapping[str, str]] = dict,
+        describe: Describe = lambda place: "",
+        secrets: Callable[[], bytes] = bytes,
+    ) -> None:
+        """`names`: of hosts by their addresses, as of now; `describe`: a place in words.
+
+        `secrets`: what has come to be known since it was asked last, in NSS' key log format.
+        """
+        self._file = file
+        self._offset_ns = round(wall_clock_offset_s * 1e9)
+        self._names = names
+        self._told_names: dict[str, str] = {}
+        self._describe = describe
+        self._secrets = secrets
+        self._places: dict[str, int] = {}
+        self._received: list[int] = []  # of each place
+        self._missing: list[int] = []  # found no room
+        self._untold: list[int] = []  # of those, since the last that did
+        self._began_ns: int | None = None
+        self._count = 0
+        self._is_closed = False
+        file.write(pcapng.section(PROGRAM))
+        file.flush()
+
+    def write(
+        self,
+        at: float,
+        place: str,
+        frame: Frame,
+        *,
+        outbound: bool | None = None,
+        comment: str = "",
+    ) -> int:
+        """Write one frame, and before it what a reader needs for it."""
+        number = self._places.get(place)
+        if number is None:
+            number = self._introduce(place)
+        if key_log := self._secrets():
+            self._file.write(pcapng.secrets(key_log))
+        at_ns = max(self._offset_ns + round(at * 1e9), 0)
+        if self._began_ns is None:
+            self._began_ns = at_ns
+        data = bytes_of(frame)
+        flags = 0 if outbound is None else pcapng.OUTBOUND if outbound else pcapng.INBOUND
+        block = pcapng.packet(
+            number,
+            at_ns,
+            data if len(data) <= SNAPLEN_BYTES else data[:SNAPLEN_BYTES],
+            len(data),
+            comment=comment,
+            flags=flags,
+            dropped=self._untold[number],
+        )
+        if self._file.write(block) is False:
+            self._missing[number] += 1
+            self._untold[number] += 1
+            return 0
+        self._file.flush()
+        self._received[number] += 1
+        self._untold[number] = 0
+        self._count += 1
+        return self._count
+
+    def close(self, now: float) -> None:
+        """Write what was counted, and close the file. A second close does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._tell_names()
+        if key_log := self._secrets():
+            self._file.write(pcapng.secrets(key_log))
+        ended_ns = max(self._offset_ns + round(now * 1e9), 0)
+        began_ns = ended_ns if self._began_ns is None else self._began_ns
+        for number in self._places.values():
+            received, missing = self._received[number], self._missing[number]
+            self._file.write(pcapng.statistics(number, began_ns, ended_ns, received, missing))
+        self._file.close()
+
+    def _introduce(self, place: str) -> int:
+        number = self._places[place] = len(self._places)
+        for counts in (self._received, self._missing, self._untold):
+            counts.append(0)
+        self._file.write(pcapng.interface(place, self._describe(place), ETHERNET, SNAPLEN_BYTES))
+        self._tell_names()
+        return number
+
+    def _tell_names(self) -> None:
+        names = dict(self._names())
+        if names != self._told_names:
+            self._told_names = names
+            self._file.write(pcapng.names(names))

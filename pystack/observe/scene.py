@@ -1,0 +1,100 @@
+"""Scene: what an observer may know of where it looks on; and captures, which need most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from pystack.core.errors import ConfigError
+from pystack.core.units import parse_size_bytes
+from pystack.observe.capture_writer import RecordFile
+from pystack.observe.output import open_capture
+from pystack.observe.ring import open_ring
+
+if TYPE_CHECKING:
+    from pystack.core.scheduler import Scheduler
+    from pystack.observe.capture import Capture, InterfaceAt, Transit
+
+# The least that a ring of files can be: each of them takes some of the largest frames.
+LEAST_RING_BYTES: Final = 1 << 20
+
+
+class CaptureWords(TypedDict, total=False):
+    """What captures of all kinds may be told."""
+
+    ring: str | int | None  # the last of so many bytes ("64mb"), in a few files; None: all, in one
+    secrets: bool  # with what decrypts the TLS of our services and clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What an observer may know of where it looks on."""
+
+    say: Callable[[str], object] = print  # takes a line that people are to see
+    began_at: float = 0.0  # when the world began, in its own time
+    wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
+    has_hosts: bool = True  # there are several: what is said should tell whose it is
+    open_file: Callable[[str], RecordFile] = open_capture  # to write to; ConfigError
+    open_ring: Callable[[str, int], RecordFile] = open_ring  # likewise, the last of so many bytes
+    names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
+    order: Callable[[], Sequence[str]] = tuple  # nodes from left to right; none: as they are seen
+    # For captures
+    describe: Callable[[str], str] = lambda place: ""  # a link or an interface, in words
+    interface_at: InterfaceAt = lambda place, host: None  # a host's at a link; None: it has none
+    transit: Transit | None = None  # what nodes only pass on; None: nobody passes anything on
+    scheduler: Scheduler | None = None  # of a world in real time
+    secrets: Callable[[], Callable[[], bytes]] | None = None  # begins to collect those of TLS
+
+
+def make_capture(
+    scene: Scene,
+    path: str,
+    *,
+    host: str | None = None,
+    interface: str | None = None,
+    links: bool = False,
+    ring: str | int | None = None,
+    secrets: bool = False,
+) -> Capture:
+    """Open a file and return what writes to it: pcapng, or by its name classic pcap.
+
+    `host`, `interface`: what these see; `links`: each frame on each link, not each packet once;
+    `ring`: the last of so many bytes, in files of which each can be read by itself; `secrets`: what
+    decrypts TLS, too. Raises ConfigError, OutputError.
+    """
+    from pystack.observe.capture import Capture
+    from pystack.observe.capture_writer import CaptureWriter, PcapngWriter, PcapWriter, is_classic
+
+    classic = is_classic(path)
+    if secrets and classic:
+        raise ConfigError(f"{path}: classic pcap has no place for secrets: name it .pcapng")
+    if secrets and scene.secrets is None:
+        raise ConfigError("there is no TLS of ours here whose secrets could be captured")
+    most = None if ring is None else ring_bytes(ring)
+    file = scene.open_file(path) if most is None else scene.open_ring(path, most)
+    offset_s = scene.wall_clock_offset_s
+    writer: CaptureWriter
+    if classic:
+        writer = PcapWriter(file, offset_s)
+    else:
+        collect = scene.secrets() if secrets and scene.secrets is not None else bytes
+        writer = PcapngWriter(
+            file, offset_s, names=scene.names, describe=scene.describe, secrets=collect
+        )
+    return Capture(
+        writer,
+        host=host,
+        interface=interface,
+        interface_at=scene.interface_at,
+        transit=None if links else scene.transit,
+        scheduler=scene.scheduler,
+    )
+
+
+def ring_bytes(value: str | int) -> int:
+    """Return the size of a ring of files, "64mb" or bytes. Raises ConfigError."""
+    size = parse_size_bytes(value) if isinstance(value, str) else value
+    if isinstance(size, bool) or not isinstance(size, int) or size < LEAST_RING_BYTES:
+        raise ConfigError(f"a ring of {value!r} is not possible: a size from 1mb on, such as 64mb")
+    return size
