@@ -17,8 +17,8 @@ from pystack.observe.passage import ARRIVED, LOST, SEEN, UNDER_WAY, Passage
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
-    from pystack.observe.capture_writer import CaptureWriter
     from pystack.observe.observer import Event
+    from pystack.observe.pcap import CaptureWriter
     from pystack.wire.frame import Frame
 
 # How long a frame waits for the end of its way
@@ -288,7 +288,7 @@ class Capture:
             return
         comment = self._comment(record) if leg.end != SEEN or leg.refused else ""
         record.number = self._writer.write(
-            record.at, record.place, record.frame, outbound=record.outbound, comment=comment
+            record.frame, record.at, place=record.place, outbound=record.outbound, comment=comment
         )
         for passage in (*record.legs, *record.copies):
             self._of.pop(id(passage), None)

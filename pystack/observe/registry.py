@@ -12,7 +12,7 @@ from pystack.core.plugins import Group
 from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.json_log import JsonObserver
 from pystack.observe.log import LogObserver
-from pystack.observe.observer import Dropped, Event, FrameSeen, Observer
+from pystack.observe.observer import Dropped, Event, Observer
 from pystack.observe.passage import Passage
 from pystack.observe.recording import Recorder
 from pystack.observe.scene import Scene, make_capture

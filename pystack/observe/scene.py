@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_size_bytes
-from pystack.observe.capture_writer import RecordFile
 from pystack.observe.output import open_capture
+from pystack.observe.pcap import RecordFile
 from pystack.observe.ring import open_ring
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def make_capture(
     decrypts TLS, too. Raises ConfigError, OutputError.
     """
     from pystack.observe.capture import Capture
-    from pystack.observe.capture_writer import CaptureWriter, PcapngWriter, PcapWriter, is_classic
+    from pystack.observe.pcap import CaptureWriter, PcapngWriter, PcapWriter, is_classic
 
     classic = is_classic(path)
     if secrets and classic:
@@ -87,7 +87,7 @@ def make_capture(
         host=host,
         interface=interface,
         interface_at=scene.interface_at,
-        transit=None if links else scene.transit,
+        transit=None if links or host or interface else scene.transit,
         scheduler=scene.scheduler,
     )
 

@@ -96,6 +96,19 @@ class Bench:
         is_noticed = isinstance(error, DeadlockError | VirtualTimeoutError)
         raise error.with_traceback(None) if is_noticed else error
 
+    def keep_capture(self) -> None:
+        """Put a classic pcap of the same beside the capture, for tools that know no other."""
+        from pystack.observe.capture_file import CaptureFile
+        from pystack.observe.pcap import PcapWriter
+        from pystack.wire.frame import Frame
+
+        if self.capture is None or not self.capture.exists():
+            return
+        with self.capture.with_suffix(".pcap").open("wb") as file:
+            writer = PcapWriter(file)
+            for frame in CaptureFile(self.capture):
+                writer.write(Frame(frame.data), frame.at_ns / 1e9)
+
     async def _main(
         self, async_fn: Callable[[], Awaitable[object]], instruments: Sequence[object]
     ) -> None:

@@ -237,8 +237,8 @@ def pytest_runtest_makereport(
         report.sections.append(("pystack", "\n".join(bench.report(_replay(item, bench.seed)))))
     if report.when == "teardown":
         keeps = bench.failed or item.config.getoption("--pystack-pcap") == "always"
-        if bench.capture is not None and not keeps:
-            bench.capture.unlink(missing_ok=True)
+        if bench.capture is not None:
+            bench.keep_capture() if keeps else bench.capture.unlink(missing_ok=True)
         del item.stash[_bench_key]
     return report
 

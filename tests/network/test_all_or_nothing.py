@@ -38,7 +38,6 @@ def state(net: pystack.Network) -> dict[str, object]:
         "partitions": len(topology._partitions),
         "observers": [len(net._observers), len(net._closing)],
         "told": [len(host._stack.observers) for host in net.hosts.values()],
-        "taps": [len(end.taps) for node in topology.nodes.values() for end in node.ends],
         "to come": len(net.driver.scheduler),
         "power": [node.powered for node in topology.nodes.values()],
     }

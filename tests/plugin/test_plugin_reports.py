@@ -8,6 +8,8 @@ from pathlib import Path
 import dpkt
 import pytest
 
+from pystack.observe.capture_file import CaptureFile
+
 Words = tuple[str, ...]
 Run = Callable[..., tuple[pytest.RunResult, dict[str, int]]]
 
@@ -45,9 +47,11 @@ def test_a_failure_shows_seed_replay_capture_and_ladder(run: Run) -> None:
     assert any(
         re.search(r"client\.\d+ > server\.7: Flags \[P\.\], .* length 5$", line) for line in lines
     )
-    with Path(lines[2].removeprefix("pcap: ")).open("rb") as file:
-        frames = list(dpkt.pcap.Reader(file))
+    capture = CaptureFile(lines[2].removeprefix("pcap: "))
+    frames = list(capture)
     assert len(frames) > 10
+    assert any("lost: by chance (loss)" in frame.comments for frame in frames)
+    assert [interface.name for interface in capture.interfaces] == ["client-server"]
 
 
 def test_the_replay_repeats_the_failure_to_the_letter(run: Run) -> None:
@@ -128,10 +132,12 @@ async def test_passes(net):
         *choice,
     )
     assert outcomes == {"passed": 1, "failed": 1}
-    found = {path.stem.rpartition("test_")[2] for path in folder.glob("*.pcap")}
+    found = {path.stem.rpartition("test_")[2] for path in folder.glob("*.pcapng")}
     assert found == kept
     assert ("pcap: " in result.stdout.str()) == bool(kept)
-    for path in folder.glob("*.pcap"):
+    for path in folder.glob("*.pcapng"):
+        assert len(list(CaptureFile(path))) == 4
+    for path in folder.glob("*.pcap"):  # the same for tools that know no other format
         with path.open("rb") as file:
             assert len(list(dpkt.pcap.Reader(file))) == 4  # ARP and echo, once each
 

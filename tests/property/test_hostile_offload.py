@@ -26,6 +26,7 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.patch import Patch, SideDoor
+from pystack.observe.capture import Capture
 from pystack.observe.ladder import Ladder
 from pystack.observe.log import LogObserver
 from pystack.observe.lookout import Lookout
@@ -194,13 +195,12 @@ def test_a_host_takes_them_all(watched: bool, kind: type[Target | Target6]) -> N
     target = kind()
     lines: list[str] = []
     target.host.observers.clear()
-    recorder = Recorder()
+    recorder, capture = Recorder(), Capture(PcapWriter(io.BytesIO()))
     if watched:
         target.host.observers += [
             LogObserver(lines.append, packets=True),
-            PcapWriter(io.BytesIO()),
             recorder,
-            Lookout(lambda host: (recorder,)),
+            Lookout(lambda host: (recorder, capture)),
         ]
     for number, frame in enumerate(frames("host", 3000)):
         now = 0.001 * number

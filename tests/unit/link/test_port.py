@@ -10,7 +10,6 @@ from pystack.link.link import Link
 from pystack.link.patch import SideDoor
 from pystack.link.port import LoopbackPort, PortBase, WrappedPort
 from pystack.link.replay import ReplayPort
-from pystack.topology.doors import Tap
 from pystack.topology.nodes import Station
 from pystack.wire.frame import Frame
 
@@ -33,7 +32,6 @@ def _station(inner: PortBase) -> PortBase:
 MAKERS: dict[str, Callable[[PortBase], PortBase]] = {
     "base": lambda inner: inner,
     "wrapped": lambda inner: WrappedPort(inner),  # type: ignore[arg-type]
-    "tap": lambda inner: Tap(inner, lambda frame, now: None),  # type: ignore[arg-type]
     "side door": lambda inner: SideDoor(inner, ZERO_MAC),  # type: ignore[arg-type]
     "beside": lambda inner: SideDoor(inner, ZERO_MAC).station,  # type: ignore[arg-type]
     "station": _station,

@@ -12,6 +12,7 @@ import trio
 import pystack
 from pystack.core.errors import ConfigError
 from pystack.core.instants import snap
+from pystack.observe.capture import Capture
 from pystack.observe.pcap import PcapWriter
 
 
@@ -329,7 +330,7 @@ def test_the_same_seed_gives_the_same_frames() -> None:
 
         async def main(net: pystack.Network) -> None:
             a, b = await pair(net, delay=0.01)
-            a.observe(PcapWriter(file))
+            a.observe(Capture(PcapWriter(file)))
             (listener,) = await b.open_tcp_listeners(80)
             async with await a.open_tcp_stream("b", 80) as stream, listener:
                 await stream.send_all(b"hello")

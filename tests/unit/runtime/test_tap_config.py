@@ -113,6 +113,8 @@ def test_the_commands_options_are_the_fields_and_netems_words() -> None:
         "mtu_bytes",
         "seed",
         "pcap",
+        "pcap_ring",
+        "pcap_secrets",
         "offload",
         "congestion",
         "tun",

@@ -46,12 +46,18 @@ class CaptureWriter(Protocol):
     """Writes frames in one of the two formats."""
 
     def write(
-        self, at: float, place: str, frame: Frame, *, outbound: bool | None, comment: str
+        self,
+        frame: Frame,
+        at: float,
+        *,
+        place: str = "",
+        outbound: bool | None = None,
+        comment: str = "",
     ) -> int:
         """Write one frame, seen at `at` (the world's seconds); return its number in the file."""
         ...
 
-    def close(self, now: float) -> None:
+    def close(self, now: float = 0.0) -> None:
         """End the file. A second close does nothing."""
         ...
 
@@ -88,10 +94,10 @@ class PcapWriter:
 
     def write(
         self,
-        at: float,
-        place: str,
         frame: Frame,
+        at: float,
         *,
+        place: str = "",
         outbound: bool | None = None,
         comment: str = "",
     ) -> int:
@@ -105,7 +111,7 @@ class PcapWriter:
         self._count += 1
         return self._count
 
-    def close(self, now: float) -> None:
+    def close(self, now: float = 0.0) -> None:
         """Close the file. A second close does nothing."""
         self._file.close()
 
@@ -144,10 +150,10 @@ class PcapngWriter:
 
     def write(
         self,
-        at: float,
-        place: str,
         frame: Frame,
+        at: float,
         *,
+        place: str = "",
         outbound: bool | None = None,
         comment: str = "",
     ) -> int:
@@ -181,7 +187,7 @@ class PcapngWriter:
         self._count += 1
         return self._count
 
-    def close(self, now: float) -> None:
+    def close(self, now: float = 0.0) -> None:
         """Write what was counted, and close the file. A second close does nothing."""
         if self._is_closed:
             return
