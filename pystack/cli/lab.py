@@ -59,6 +59,18 @@ def show_command(
         raise ConfigError(f"cannot write {svg}: {error.strerror}") from None
 
 
+_Pcap = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
+]
+_PcapRing = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Keep the last of so much of the capture, in four files."),
+]
+_PcapSecrets = Annotated[
+    bool, typer.Option("--pcap-secrets", help="Put in the capture what decrypts its TLS.")
+]
+
+
 @lab.command("run", short_help="Run a lab.")
 def run_command(
     file: _File,
@@ -72,20 +84,9 @@ def run_command(
     seed: Annotated[
         int | None, typer.Option(help="Use this seed instead of the file's.", metavar="N")
     ] = None,
-    pcap: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
-    ] = None,
-    pcap_ring: Annotated[
-        str | None,
-        typer.Option(
-            "--pcap-ring",
-            metavar="SIZE",
-            help="Keep the last of so much of the capture, in four files.",
-        ),
-    ] = None,
-    pcap_secrets: Annotated[
-        bool, typer.Option("--pcap-secrets", help="Put in the capture what decrypts its TLS.")
-    ] = False,
+    pcap: _Pcap = None,
+    pcap_ring: _PcapRing = None,
+    pcap_secrets: _PcapSecrets = False,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help="When a program fails, let the others run to the end."),
