@@ -41,6 +41,7 @@ NOT_COUNTERS: Final = {
     "ip_option_bytes",
     "tap_host",
     "tcp_port",
+    "tcp_table",
     "tls_client",
     "tls_names",
     "udp_counters_64bit",

@@ -1,12 +1,14 @@
-"""The calls that change something: links, power, partitions."""
+"""The calls that change something: links, power, partitions, time."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pystack.core.suggest import suggest
 from pystack.link.link import A_TO_B
 from pystack.link.words import as_words
+from pystack.observe.log import LogObserver
 from pystack.runtime.control import seen
 from pystack.runtime.control.errors import ControlError
 
@@ -72,6 +74,42 @@ def heal(world: World, _given: Given) -> Json:
     """End all partitions."""
     _network(world, "heal").heal()
     return {"groups": []}
+
+
+def pause(world: World, _given: Given) -> Json:
+    """Let time stand still."""
+    world.driver.pause()
+    return {"at": world.driver.now(), "paused": True}
+
+
+def resume(world: World, _given: Given) -> Json:
+    """Let it go on."""
+    world.driver.resume()
+    return {"at": world.driver.now(), "paused": False}
+
+
+def step(world: World, _given: Given) -> Json:
+    """Let one event happen; return which, and all that came of it at once."""
+    driver = world.driver
+    lines: list[str] = []
+    log = LogObserver(lines.append, packets=True, hosts=True)
+    told = [host.stack.observers for host in world.hosts.values()]
+    told += [joined.link.observers for joined in world.links()]
+    for observers in told:
+        observers.append(log)
+    try:
+        done = driver.step()
+    finally:
+        for observers in told:
+            observers.remove(log)
+    next_at = driver.scheduler.next_at()
+    return {
+        "at": done.at,
+        "kind": done.kind,
+        "what": done.what,
+        "happened": lines,
+        "next_at": next_at if next_at < math.inf else None,
+    }
 
 
 def _value(value: object) -> object:

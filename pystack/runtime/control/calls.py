@@ -122,6 +122,38 @@ _TABLE: Final = (
         example="a,b c",
     ),
     Call("heal", "End all partitions.", acts.heal, changes=True),
+    Call(
+        "pause",
+        "Let time stand still: nothing arrives, no timer goes off.",
+        acts.pause,
+        changes=True,
+    ),
+    Call("resume", "Let time go on from where it stands.", acts.resume, changes=True),
+    Call(
+        "step",
+        "While time stands still: let one event happen; say which, and what came of it.",
+        acts.step,
+        changes=True,
+    ),
+)
+
+WATCH: Final = "watch"
+# Of the socket alone, which makes the calls that are named here
+WATCHED: Final = Call(
+    WATCH,
+    "The same calls again and again, so many times a second; told where something changed.",
+    lambda _world, _given: None,
+    (
+        Argument(
+            "calls", "words", 'Calls with their arguments: {"ss": {"port": 80}}.', needed=True
+        ),
+        Argument(
+            "per_s",
+            "number",
+            "Updates in a second, at most; 4 if it is not said.",
+            within=Range(0.01, 20, whole=False),
+        ),
+    ),
 )
 
 CALLS: Final[Mapping[str, Call]] = {call.name: call for call in _TABLE}

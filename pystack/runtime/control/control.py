@@ -31,11 +31,17 @@ class Control:
     def __init__(self, of: Network | Host, *, may_change: bool = True) -> None:
         """`may_change`: False for calls that only look."""
         self.world = World(of, may_change)
+        self.counters = self.world.counters  # of the socket, where it is offered on one
 
     @property
     def may_change(self) -> bool:
         """Tell whether it does more than look."""
         return self.world.may_change
+
+    @property
+    def is_paused(self) -> bool:
+        """Tell whether the world's time stands still."""
+        return self.world.driver.paused
 
     def call(self, name: str, arguments: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
         """Make a call; return its answer, of what JSON has. Raises ControlError, in one sentence.

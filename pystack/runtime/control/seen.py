@@ -85,12 +85,14 @@ def info(world: World, _given: Given) -> Json:
         "process": os.getpid(),
         "at": driver.now(),
         "virtual": driver.is_virtual,
+        "paused": driver.paused,
         "seed": some.seed if net is None and some is not None else getattr(net, "seed", None),
         "may_change": world.may_change,
         "hosts": len(world.hosts),
         "links": sum(1 for _ in world.links()),
         "connections": sum(len(host.tcp.sockets) for host in world.hosts.values()),
         "captures": sorted(world.captures),
+        "control": dict(sorted(world.counters.items())),
     }
 
 
@@ -223,7 +225,12 @@ def counters(world: World, given: Given) -> Json:
     answer: dict[str, Json] = {"hosts": by_host, "devices": devices, "links": links}
     if given.get("explain"):
         names = {name for part in (by_host, devices, links) for of in part.values() for name in of}
-        answer["explanations"] = _explained(names)
+        known = world.explanations
+        answer["explanations"] = {
+            name: {"sentence": known[name].sentence, "source": known[name].source}
+            for name in sorted(names)
+            if name in known
+        }
     return answer
 
 
@@ -352,17 +359,6 @@ def _of_port(interface: Interface) -> dict[str, int]:
     """Return what the device counted, below the host."""
     counted = getattr(interface.port, "counters", None)
     return dict(sorted(counted.items())) if isinstance(counted, Mapping) else {}
-
-
-def _explained(names: Iterable[str]) -> dict[str, Json]:
-    from pystack.core.counters import explanations  # it reads a file
-
-    known = explanations()
-    return {
-        name: {"sentence": known[name].sentence, "source": known[name].source}
-        for name in sorted(names)
-        if name in known
-    }
 
 
 def _cut(rows: list[Json], given: Given) -> dict[str, Json]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.counters import Counters, Explanation, explanations
 from pystack.core.suggest import suggest
 from pystack.runtime.control.errors import ControlError
 from pystack.runtime.host import Host
@@ -28,13 +30,19 @@ class Joined:
     b: str
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """What runs."""
 
     of: Network | Host
     may_change: bool
+    counters: Counters = field(default_factory=Counters)  # of the socket that calls come by
     captures: dict[str, ClosingObserver] = field(default_factory=dict)  # begun by calls, by file
+
+    @cached_property
+    def explanations(self) -> Mapping[str, Explanation]:
+        """Return what counters mean: from a file, read once."""
+        return explanations()
 
     @property
     def network(self) -> Network | None:
