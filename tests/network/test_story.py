@@ -3,11 +3,19 @@
 from functools import cache
 
 import pytest
+import trio
 
-from pystack.apps.explain.record import record
+import pystack
+from pystack import NetemWords, TcpConfig
+from pystack.apps.explain.laboratory import Line
+from pystack.apps.explain.record import Asked, record, record_asked
+from pystack.core.tcp_events import TcpRetransmitted
+from pystack.observe.explain.amounts import duration
 from pystack.observe.explain.compare import compare
 from pystack.observe.explain.story import Span, Step, Story
 from pystack.observe.explain.telling import tell
+from pystack.observe.passage import LOST
+from pystack.observe.recording import Recording
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
@@ -96,3 +104,184 @@ def test_what_a_loss_changes_is_the_repair_and_its_wait() -> None:
     assert "loss" in lone
     assert "repair_rto" in lone
     assert "loss=5% alone has this step: Lost on home to provider" in comparison.text
+
+
+# mutations: what changes in the run changes in the story
+
+
+def test_a_lost_segment_is_told_where_it_was_lost_and_how_it_was_repaired() -> None:
+    told = story(line="drop=30", size_bytes=60_000)
+    lost = step(told, "loss")
+    assert lost.title.startswith("Lost on ")
+    assert {"repair_rack", "repair_tlp", "repair_rto"} & set(kinds(told))
+
+
+def transfer(tcp: TcpConfig, words: NetemWords, size: int, seed: int, version: int = 4) -> Story:
+    """Return the story of a server that sends so many bytes to whoever connects."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.send_all(bytes(size))
+
+    async def main() -> Recording:
+        async with pystack.Network(seed=seed, ip="4" if version == 4 else "6") as net:
+            client, server = net.host("client", tcp=tcp), net.host("server", tcp=tcp)
+            router = net.router("router")
+            net.link(client, router, delay="1ms")
+            net.link(router, server, **words)
+            net.record()
+            await server.start(trio.serve_tcp, serve, 80)
+            await client.run(fetch)
+            return net.recording()
+
+    async def fetch() -> None:
+        async with await trio.open_tcp_stream("server", 80) as stream:
+            assert sum([len(data) async for data in stream]) == size
+
+    recording = pystack.run(main)
+    return tell(recording.items, recording)
+
+
+@pytest.mark.parametrize(
+    ("tcp", "kind"),
+    [
+        (TcpConfig(), "repair_rack"),
+        (TcpConfig(recovery="sack"), "repair_sack"),
+        (TcpConfig(sack=False), "repair_dupack"),
+    ],
+    ids=["rack", "sack", "none"],
+)
+def test_another_loss_recovery_repairs_in_another_way(tcp: TcpConfig, kind: str) -> None:
+    told = transfer(tcp, {"delay": "20ms", "rate": "20mbit", "loss": "2%"}, 200_000, seed=2)
+    repairs = {each for each in kinds(told) if each.startswith("repair")}
+    assert kind in repairs
+    assert repairs <= {kind, "repair_rto", "repair_tlp"}
+    agreed = detail(step(told, "handshake"), "SACK")
+    assert agreed == ("yes" if tcp.sack else "no")
+
+
+@VERSIONS
+def test_a_smaller_mtu_makes_more_and_smaller_segments(version: int) -> None:
+    whole = story(version=version)
+    recording = record_asked(
+        Asked(url="http://server/", version=version, line=Line(mtu_bytes=1300))
+    )
+    told = tell(recording.items, recording)
+    assert "icmp" not in kinds(whole)
+    assert "1,300 bytes" in step(told, "icmp").title
+    assert "in smaller segments" in step(told, "repair_mtu").title
+    assert int(told.facts["segments"]) > int(whole.facts["segments"])
+
+
+def test_a_second_request_needs_no_name_and_no_handshake() -> None:
+    told = story(repeat=2)
+    found = kinds(told)
+    assert (found.count("resolve"), found.count("syn"), found.count("reuse")) == (1, 1, 1)
+    assert found.count("answer") == 2
+
+
+def test_udp_has_no_handshake_and_says_what_is_missing() -> None:
+    told = story("udp://server:7")
+    found = set(kinds(told))
+    assert not found & {"syn", "handshake", "close", "time_wait"}
+    assert "no handshake" in step(told, "datagram").text
+
+
+def test_tls_shows_what_an_onlooker_sees_and_what_not() -> None:
+    told = story("https://server/")
+    hello = step(told, "tls_hello")
+    assert detail(hello, "server_name (SNI)") == "server"
+    assert "TLS 1.3" in detail(hello, "versions")
+    assert "encrypted" in step(told, "request").title
+    assert [span.name for span in told.waterfall].count("tls") == 1
+
+
+def test_nobody_listens_is_a_refusal() -> None:
+    async def main() -> Recording:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="7ms")
+            net.record()
+            with pytest.raises(OSError, match="attempts to connect"):
+                await client.run(trio.open_tcp_stream, server.address, 80)
+            return net.recording()
+
+    recording = pystack.run(main)
+    told = tell(recording.items, recording)
+    refused = step(told, "refused")
+    assert refused.is_trouble
+    assert "nothing listens on port 80" in refused.title
+    assert "knows after 14 ms" in refused.text
+    assert "handshake" not in kinds(told)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted", "words"),
+    [
+        ("ws://server/", {"upgrade", "message"}, ["101", "close frame"]),
+        ("smtp://server/", {"request", "answer"}, ["MAIL FROM", "354"]),
+        ("ftp://server/x", {"request", "answer"}, ["RETR", "EPSV"]),
+        ("dns://resolver/server", {"resolve"}, ["198.51.100.10"]),
+        ("tcp://server:7", {"request", "answer"}, ["5 bytes"]),
+    ],
+)
+def test_each_protocol_is_told_with_its_own_words(
+    url: str, wanted: set[str], words: list[str]
+) -> None:
+    told = story(url)
+    assert wanted <= set(kinds(told))
+    assert all(each.text and each.title for each in told.steps)
+    titles = " ".join(each.title for each in told.steps)
+    for word in {
+        "ws": ["101", "close frame"],
+        "smtp": ["MAIL FROM", "354"],
+        "ftp": ["RETR", "EPSV"],
+    }.get(url.split(":")[0], []):
+        assert word in titles
+
+
+# what the numbers are checked with
+
+
+@VERSIONS
+@pytest.mark.parametrize("line", ["", "loss=4%", "rate=2mbit,limit=20"])
+def test_the_facts_are_what_the_links_and_the_segments_say(version: int, line: str) -> None:
+    pairs = dict(word.split("=", 1) for word in line.split(",") if word)
+    recording = record("http://server/", pairs, version=version, size_bytes=80_000)
+    told = tell(recording.items, recording)
+    passages = list(recording.passages())
+    assert told.facts["frames on links"] == f"{len(passages):,}"
+    assert told.facts["frames lost"] == str(sum(passage.end == LOST for passage in passages))
+    again = [each for each in recording.items if isinstance(each, TcpRetransmitted)]
+    assert told.facts["sent again"] == str(len(again))
+    total = sum(len(passage.frame) for passage in passages)
+    assert told.facts["bytes on links"] == f"{total:,} bytes"
+    layers = ("application", "transport headers", "IP headers", "link headers", "ARP, ND, ICMP")
+    parts = [told.facts[f"of these {layer}"] for layer in layers]
+    assert sum(int(part.split()[0].replace(",", "")) for part in parts) == total
+
+
+@VERSIONS
+def test_every_repair_is_told_with_the_figures_of_its_sender(version: int) -> None:
+    recording = record("http://server/", {"loss": "8%"}, version=version, size_bytes=80_000, seed=5)
+    told = tell(recording.items, recording)
+    events = [each for each in recording.items if isinstance(each, TcpRetransmitted)]
+    repairs = [each for each in told.steps if each.kind.startswith(("repair", "spurious"))]
+    assert sum(len(each.frames) for each in repairs) == len(events)
+    for event in events:
+        mine = [each for each in repairs if any(shown.at == event.at for shown in each.frames)]
+        assert len(mine) >= 1
+        if event.reason == "rto":
+            assert any(duration(event.timer_s) in each.text for each in mine)
+
+
+def test_the_critical_path_of_a_clean_run_is_the_links_own_times() -> None:
+    """Two UDP datagrams over four links, whose delay and rate are known."""
+    told = story("udp://198.51.100.10:7")
+    spent: dict[str, int] = {}
+    for span in told.waterfall:
+        for part in span.parts:
+            spent[part.name] = spent.get(part.name, 0) + ns(part)
+    one_way = 200_000 + 10_000_000 + 50_000 + 50_000
+    asked_for = 2 * 200_000 + 2 * 10_000_000 + 2 * 2 * 50_000  # ARP on each hop, there and back
+    assert spent["propagation"] == 2 * one_way + asked_for
+    assert spent.get("queueing", 0) == 0

@@ -111,6 +111,7 @@ class Again:
     first_at: float | None
     was_lost: bool | None  # None: not known
     event: TcpRetransmitted | None = None  # why; None: the sender has not told
+    reason: str = ""  # the event's, or "mtu": it was too large for the path
 
 
 @dataclass(slots=True)

@@ -188,13 +188,15 @@ class Seen:
         """A packet leaves its sender: follow it, if its kind of way was not told of yet."""
         frame, at = kept.read, kept.passage.entered_at
         self._macs[frame.src_mac] = kept.passage.sender
-        if frame.kind not in ("tcp", "udp"):
+        if frame.kind not in ("tcp", "udp", "icmp"):
             return
-        self.spans(at, at)
         self._under_way.pop(frame.key, None)
         while len(self._under_way) >= MOST_UNDER_WAY:
             self._under_way.popitem(last=False)
         self._under_way[frame.key] = journey = Journey([kept])
+        if frame.kind == "icmp":
+            return
+        self.spans(at, at)
         way = f"{frame.src} {frame.dst}"
         if way not in self._crossed and len(self.journeys) < 8 and DNS_PORT not in frame.ends:
             back = f"{frame.dst} {frame.src}"

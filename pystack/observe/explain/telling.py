@@ -195,7 +195,9 @@ class _Telling:
             seen.datagram_arrives(kept, at)
             seen.last_arrival(leg, frame, at)
         elif frame.kind == "icmp":
-            seen.last_arrival(leg, frame, at)
+            seen.first_of(kept, at)
+            if frame.is_error:
+                seen.last_arrival(leg, frame, at)
 
     # events
 

@@ -51,6 +51,25 @@ def _explain(conversation: Conversation) -> None:
         if segment is not None:
             key = (node, segment.seq, round(again.at * 1e9))
             again.event = conversation.events.get(key)
+        if again.event is not None:
+            again.reason = again.event.reason
+            if again.reason == "rto" and _too_big(conversation, again, node):
+                again.reason = "mtu"
+
+
+def _too_big(conversation: Conversation, again: Again, node: str) -> bool:
+    """Tell whether a router's word that packets are too large is what had it sent again."""
+    told = [
+        error.there_at
+        for error in conversation.errors
+        if error.read.mtu_bytes and error.there_at <= again.at
+    ]
+    timeouts = [
+        each.at
+        for each in conversation.repairs
+        if each.what == "timeout" and each.host == node and each.at <= again.at
+    ]
+    return bool(told) and max(told) >= max(timeouts, default=0.0)
 
 
 def _bursts(conversation: Conversation) -> list[Burst]:
@@ -83,8 +102,8 @@ def _episodes(conversation: Conversation) -> list[Burst]:
 
 
 def _belong_together(conversation: Conversation, last: Again, again: Again) -> bool:
-    reason = _reason(again)
-    if last.side != again.side or reason != _reason(last) or again.end == 0:
+    reason = again.reason
+    if last.side != again.side or reason != last.reason or again.end == 0:
         return False
     node = conversation.sides[again.side].node
     parting = ("timeout",) if reason == "rto" else ("recovered", "undo", "timeout")
@@ -94,10 +113,6 @@ def _belong_together(conversation: Conversation, last: Again, again: Again) -> b
     ):
         return False
     return reason not in ("tlp", "") or again.at - last.at < _SAME_BURST_S
-
-
-def _reason(again: Again) -> str:
-    return "" if again.event is None else again.event.reason
 
 
 def _what(each: Again | Loss) -> str:
@@ -164,7 +179,7 @@ def _loss(conversation: Conversation, losses: list[Loss], words: Words) -> Step:
 def _repair(conversation: Conversation, agains: list[Again], words: Words) -> Step:
     first = agains[0]
     side, other = conversation.sides[first.side], conversation.sides[1 - first.side]
-    reason = _reason(first)
+    reason = first.reason
     ranges = listed([_what(again) for again in agains[:4]])
     if len(agains) > 4:
         ranges += f" and {count(len(agains) - 4, 'more segment')}"
@@ -174,6 +189,8 @@ def _repair(conversation: Conversation, agains: list[Again], words: Words) -> St
     text = f"{side.node} sends {ranges} again"
     text += f", {duration(waited)} after the first time. " if waited is not None else ". "
     text += why
+    if reason == "mtu":
+        needless = []
     if needless and words.seen.about.knows_inside:
         text += (
             f" {'It was' if len(agains) == 1 else f'{len(needless)} of them were'} not lost, as we "
@@ -199,13 +216,14 @@ def _repair(conversation: Conversation, agains: list[Again], words: Words) -> St
     )
 
 
-_KINDS: Final = {each: f"repair_{each}" for each in ("rto", "rack", "tlp", "sack", "dupack")}
+_KINDS: Final = {each: f"repair_{each}" for each in ("rto", "rack", "tlp", "sack", "dupack", "mtu")}
 _TITLES: Final = {
     "rto": "Time-out after {timer}: {node} sends {what} again",
     "rack": "RACK: {node} takes {what} for lost and sends again",
     "tlp": "Tail loss probe after {timer}: {node} sends {what} again",
     "sack": "SACK shows a gap: {node} sends {what} again",
     "dupack": "Three duplicate ACKs: {node} sends {what} again",
+    "mtu": "Too large for the path: {node} sends {what} again, in smaller segments",
     "syn": "{node} answers a repeated SYN once more",
 }
 
@@ -221,6 +239,13 @@ def _why(
     if event.srtt_s:
         rows.append(("SRTT", duration(event.srtt_s), "the smoothed round-trip time"))
         rows.append(("RTTVAR", duration(event.rttvar_s), "how much it varies"))
+    if again.reason == "mtu":
+        return (
+            "A router has said that packets of this size do not fit the next link, and how large "
+            "they may be. Nothing was lost to congestion, so the window stays as it is; the same "
+            "bytes go out at once, cut anew.",
+            rows,
+        )
     if event.reason == "rto":
         return _rto(conversation, again, rows)
     if event.reason == "rack":

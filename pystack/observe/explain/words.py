@@ -8,7 +8,7 @@ from typing import Final
 from pystack.core.errors import WireError
 from pystack.observe.dissect import dissect
 from pystack.observe.explain.amounts import duration
-from pystack.observe.explain.conversation import Conversation
+from pystack.observe.explain.conversation import Conversation, unwrap
 from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.knowledge import table
 from pystack.observe.explain.seen import Seen
@@ -16,6 +16,7 @@ from pystack.observe.explain.story import Shown, Step
 from pystack.observe.passage import LOST, SEEN, Passage
 from pystack.observe.summary import summarize
 from pystack.wire.frame import Frame, completed
+from pystack.wire.tcp import ACK, flag_names
 
 MOST_FRAMES: Final = 8  # that a step shows
 
@@ -107,11 +108,31 @@ class Words:
             passage.entered_at,
             passage.sender or self.seen.who(kept.read.src),
             passage.receiver or self.seen.who(kept.read.dst),
-            summarize(passage.frame),
+            self._summary(kept),
             dissect(data),
             data,
             fate(passage),
         )
+
+    def _summary(self, kept: Kept) -> str:
+        """Return a frame in a few words; TCP's numbers count from the first byte."""
+        frame, segment = kept.read, kept.read.segment
+        if segment is None:
+            return summarize(kept.passage.frame)
+        flags = [name for name in flag_names(segment.flags).split() if name not in ("ACK", "PSH")]
+        said = [" ".join(flags)] if flags else []
+        conversation = self.seen.conversation_of(frame)
+        if conversation is None:
+            return f"TCP {', '.join(said) or 'segment'}, {frame.size} bytes"
+        number = conversation.side_of(frame)
+        side, other = conversation.sides[number], conversation.sides[1 - number]
+        if frame.size and side.origin is not None:
+            first = unwrap(segment.seq, side.origin + side.next_new) - side.origin + 1
+            said.append(f"bytes {first:,} to {first + frame.size - 1:,}")
+        if segment.flags & ACK and other.origin is not None:
+            got = unwrap(segment.ack, other.origin + other.next_new) - other.origin + 1
+            said.append(f"ACK {got:,}" if not flags or frame.size else "ACK")
+        return f"TCP {frame.src_port} > {frame.dst_port}: {', '.join(said)}"
 
     def states(self, conversation: Conversation, at: float) -> list[tuple[str, str]]:
         """Return the states of both ends, as far as they are known."""
