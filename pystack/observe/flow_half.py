@@ -37,7 +37,7 @@ Reason = Literal["rto", "fast", "tlp", ""]
 MOST_OUTSTANDING: Final = 4096  # segments whose acknowledgment is awaited, for each direction
 _MOST_RANGES: Final = 256  # holes; ranges that SACK has named
 _DUP_ACKS: Final = 3  # RFC 5681 section 3.2
-_MIN_RTO_S: Final = 0.2  # Linux's TCP_RTO_MIN, and ours; others have more (RFC 6298: 1 s)
+_SLACK_S: Final = 0.05  # of delays that vary; a quarter of Linux's least RTO
 _NO_RTT_S: Final = 0.003  # reordering takes less than this, where no round trip is known
 _SPACE: Final = 1 << 32
 _MAX_SHIFT: Final = 14  # RFC 7323 section 2.3
@@ -85,14 +85,17 @@ class Half:
     holes: list[Hole] = field(default_factory=list)
     dup_acks: int = 0  # that came for it since its `una` moved
     sacked: int = 0  # the highest number that SACK has named
-    sacked_sent_at: float = -1.0  # when the youngest segment that SACK has named was sent
+    delivered_sent_at: float = -1.0  # when the youngest segment that has arrived was sent
     heard_at: float = -1.0  # when the other side last said something
     heard_more_at: float = -1.0  # when it last acknowledged more, or named more
     said_at: float = -1.0  # when this side last sent text
     beyond_s: float = 0.0  # from here to this side and back, as the handshake shows
     rtt_s: float | None = None  # from here to the other side and back, smoothed
     rttvar_s: float = 0.0
+    rtt_min_s: float = 0.0
     timeout_until: int = -1  # a time-out is being repaired up to here
+    repair_until: int = -1  # segments are being sent again, up to here
+    in_doubt: int = 0  # of these, how many may have been needed
     probed: bool = False  # a tail loss probe went out since `una` moved
     last_was_probe: str = ""  # what the last segment was, if a probe or keep-alive
 
@@ -113,8 +116,9 @@ class Half:
     def sample(self, rtt_s: float) -> None:
         """Take a measurement (RFC 6298)."""
         if self.rtt_s is None:
-            self.rtt_s, self.rttvar_s = rtt_s, rtt_s / 2
+            self.rtt_s, self.rttvar_s, self.rtt_min_s = rtt_s, rtt_s / 2, rtt_s
         else:
+            self.rtt_min_s = min(self.rtt_min_s, rtt_s)
             self.rttvar_s += (abs(self.rtt_s - rtt_s) - self.rttvar_s) / 4
             self.rtt_s += (rtt_s - self.rtt_s) / 8
 
@@ -130,7 +134,7 @@ class Half:
         """
         self.heard_at = at
         blocks = () if read.options is None else read.options.sack_blocks
-        self._take_blocks(blocks, at)
+        self._take_blocks(blocks, ack, at)
         if ack <= self.una:
             if ack == self.una and counts and self.in_flight:
                 self.dup_acks += 1
@@ -146,22 +150,28 @@ class Half:
         while self.sent and self.sent[0].end <= ack:
             newest = self.sent.popleft()
             again |= newest.again
+            self.delivered_sent_at = max(self.delivered_sent_at, newest.last_at)
         if newest is None or again:
             return None
         rtt_s = at - newest.first_at
         self.sample(rtt_s)
         return rtt_s
 
-    def _take_blocks(self, blocks: tuple[tuple[int, int], ...], at: float) -> None:
+    def _take_blocks(self, blocks: tuple[tuple[int, int], ...], ack: int, at: float) -> None:
         for left, right in blocks:
             start, end = self.unwrap(left, self.una), self.unwrap(right, self.una)
+            if end <= ack:
+                self.in_doubt -= 1  # RFC 2883: it came twice
+                if not self.in_doubt:
+                    self.timeout_until = -1  # nothing was lost: the sender takes it back
+                continue
             if not self.una < end <= self.nxt:
-                continue  # a duplicate's (RFC 2883), or nonsense
+                continue  # nonsense
             if end > self.sacked:
                 self.sacked = end
                 self.heard_more_at = at
             named = (each.last_at for each in self.sent if start <= each.seq < each.end <= end)
-            self.sacked_sent_at = max(self.sacked_sent_at, max(named, default=-1.0))
+            self.delivered_sent_at = max(self.delivered_sent_at, max(named, default=-1.0))
 
     def text(
         self, read: Read, seq: int, end: int, at: float, number: int
@@ -241,26 +251,29 @@ class Half:
             return "rto"  # a SYN: nothing else could tell
         if self.una < self.timeout_until:
             return "rto"
-        rtt_s = self.whole_rtt_s or 0.0
-        last_s = max(self.heard_at + self.beyond_s, self.said_at)
-        silent_s = at - last_s
-        long_s = max(_MIN_RTO_S * 0.9, (self.rtt_s or 0.0) * 1.1)
-        heard = (
-            self.dup_acks >= _DUP_ACKS
-            or self.sacked > new.seq
-            or (self.dup_acks > 0 and self.sack_ok)
-        )
-        soon_s = at - self.heard_at - self.beyond_s
-        if heard and (silent_s < long_s and soon_s < max(rtt_s / 2, 0.01) + _MIN_RTO_S / 4):
-            return "fast"
+        if self._is_heard(new, before):
+            # At once, or when the time that reordering may take is over (RFC 8985: at most a round
+            # trip); there is some more for what a queue may have held up.
+            since_s = at - self.heard_at - self.beyond_s
+            most_s = self.rtt_min_s + self.beyond_s + _SLACK_S
+            return "fast" if since_s < most_s else "rto"
         is_tail = new.end >= self.nxt
-        if is_tail and self.sack_ok and not self.probed and not heard and not new.again:
-            return "tlp"
-        if before is not None and before.again and heard and silent_s < long_s:
-            return "fast"
-        return "rto"
+        return "tlp" if is_tail and self.sack_ok and not self.probed and not new.again else "rto"
+
+    def _is_heard(self, new: Sent, before: Sent | None) -> bool:
+        """Tell whether acknowledgments say that a segment is lost."""
+        if self.sacked > new.seq or (self.dup_acks >= _DUP_ACKS and not (before and before.again)):
+            return True
+        if self.una < self.repair_until and new.seq <= self.una:
+            # RFC 6582: an acknowledgment of a part tells of the next loss, once.
+            return before is None or before.last_at < self.heard_more_at
+        # RFC 8985: what was sent later has arrived.
+        return before is not None and self.sack_ok and self.delivered_sent_at > before.last_at
 
     def _sent_again(self, new: Sent, reason: Reason, at: float) -> None:
+        if self.una >= self.repair_until:
+            self.repair_until, self.in_doubt = self.nxt, 0
+        self.in_doubt += 1
         if reason == "rto" and self.una >= self.timeout_until:
             self.timeout_until = self.nxt
         elif reason == "tlp":
