@@ -124,7 +124,7 @@ class Conversation:
             side.syn, side.syn_at = kept, at
             side.origin = segment.seq + 1 & 0xFFFFFFFF
             side.wnd = segment.wnd
-            side.flight.append((-1, 0, at, leg, bool(kept.lost)))
+            side.flight.append((-1, 0, at, leg, kept.is_lost))
             other = self.sides[1 - number].syn
             if other is not None and kept.read.options.wscale is not None:
                 for each, offer in ((side, kept), (self.sides[1 - number], other)):
@@ -139,8 +139,7 @@ class Conversation:
 
     def _new(self, kept: Kept, number: int, begin: int, end: int, leg: Leg) -> None:
         side, at, read = self.sides[number], kept.passage.entered_at, kept.read
-        lost = bool(kept.lost)
-        side.flight.append((begin, end, at, leg, lost))
+        side.flight.append((begin, end, at, leg, kept.is_lost))
         side.next_new = end
         if not read.size:
             return
@@ -150,6 +149,7 @@ class Conversation:
         if turn is None or turn.side != number or (self._phase and number == 0):
             turn = self._next_turn(number, begin, at)
         turn.end = max(turn.end, begin + read.size)
+        turn.delivered_at = turn.acked_at = None
         turn.last_at = at
         turn.segments += 1
         turn.last = kept

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.explain.ledger import Leg
 from pystack.observe.explain.reading import Read
-from pystack.observe.passage import Passage
+from pystack.observe.passage import SEEN, Passage
 
 
 @dataclass(slots=True)
@@ -27,6 +27,11 @@ class Kept:
         if gone.refused.startswith("tcp_") and "checksum" not in gone.refused:
             return gone.lost  # it was there, and TCP had no use for it
         return gone.lost or gone.refused
+
+    @property
+    def is_lost(self) -> bool | None:
+        """Tell whether it did not arrive; None: nobody knows."""
+        return True if self.lost else None if self.passage.end == SEEN else False
 
     @property
     def there_at(self) -> float:
@@ -139,7 +144,7 @@ class Side:
     acked: int = 0  # what the other side is known to have, by this one
     delivered: int = 0  # what the other side has in order
     gaps: list[tuple[int, int]] = field(default_factory=list)  # what it has beyond that
-    flight: deque[tuple[int, int, float, Leg | None, bool]] = field(default_factory=deque)
+    flight: deque[tuple[int, int, float, Leg, bool | None]] = field(default_factory=deque)
     segments: int = 0
     text_segments: int = 0
     text_bytes: int = 0  # without what was sent again

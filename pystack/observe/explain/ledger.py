@@ -95,7 +95,7 @@ class Ledger:
             arrives,
             self._serial,
         )
-        if (passage.sender, flow) not in self._begun:
+        if (passage.sender, flow) not in self._begun and len(self._begun) < MOST_LEGS:
             self._begun.add((passage.sender, flow))
             leg.is_first = True
         return leg

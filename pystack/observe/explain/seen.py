@@ -349,7 +349,7 @@ class Seen:
         exchange.last_at = at
         datagram = Datagram(kept, at)
         question = ("datagram", kept.passage.sender, frame.dst_port, frame.data[2:])
-        if direction == 0:
+        if direction == 0 and (len(self.beginnings) < MOST_UNDER_WAY):
             leg.original = self.beginnings.get(question)
             self.beginnings.setdefault(question, leg)
         if len(exchange.datagrams) < MOST_NOTES:
@@ -390,8 +390,9 @@ class Seen:
     def unknown(self) -> list[str]:
         """Return what this recording cannot know, as sentences."""
         about = self.about
-        found = []
-        if not about.knows_inside:
+        found: list[str] = []
+        found += about.unknown
+        if not about.knows_inside and not found:
             where = f" ({about.vantage})" if about.vantage else ""
             found += [
                 f"The frames were seen at one place{where}: how long each was on its way to there, "
@@ -415,7 +416,7 @@ class Seen:
                 f"{self.more_conversations:,} segments belong to connections beyond the first "
                 f"{MOST_CONVERSATIONS}, which are not told of."
             )
-        return found + list(getattr(about, "unknown", ()))
+        return found
 
 
 def _pair(ends: Ends) -> frozenset[tuple[str, int]]:

@@ -29,7 +29,7 @@ from pystack.observe.explain import (
 from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.ledger import Leg
 from pystack.observe.explain.reading import read
-from pystack.observe.explain.seen import Seen
+from pystack.observe.explain.seen import MOST_NOTES, Seen
 from pystack.observe.explain.story import Story
 from pystack.observe.explain.words import Words, rank
 from pystack.observe.observer import (
@@ -206,7 +206,8 @@ class _Telling:
     ) -> None:
         conversation, number = self.seen.conversation_at(event.local, event.remote)
         if conversation is None:
-            if isinstance(event, TcpStateChanged):
+            early = self.seen.early_states
+            if isinstance(event, TcpStateChanged) and len(early) < MOST_NOTES:
                 self.seen.early_states.setdefault((*event.local, *event.remote), []).append(
                     (event.at, event.new)
                 )

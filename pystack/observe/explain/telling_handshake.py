@@ -163,9 +163,10 @@ def _established(conversation: Conversation, seen: Seen, words: Words) -> Step:
         f"The client acknowledges the server's SYN. For the client the connection stands now, "
         f"{ready} after its SYN: one round trip{' and the waits for repairs' if repeats else ''}. "
         f"It does not wait until this ACK arrives, and may send at once"
-        f"{', in this very segment' if with_text else ''}. For the server it stands "
-        f"{duration(max(kept.there_at - until, 0.0))} later."
+        f"{', in this very segment' if with_text else ''}."
     )
+    if kept.there_at > until:
+        text += f" For the server it stands {duration(kept.there_at - until)} later."
     return words.step(
         "handshake",
         until,

@@ -191,7 +191,7 @@ def _repair(conversation: Conversation, agains: list[Again], words: Words) -> St
     text += why
     if reason == "mtu":
         needless = []
-    if needless and words.seen.about.knows_inside:
+    if needless:
         text += (
             f" {'It was' if len(agains) == 1 else f'{len(needless)} of them were'} not lost, as we "
             "see from outside: it was only late, or its ACK was lost. The copy is thrown away by "

@@ -72,7 +72,7 @@ def _turn(conversation: Conversation, index: int, spoken: Said, words: Words) ->
         if turn.delivered_at > turn.first_at and turn.segments > 8:
             bits = turn.size * 8 / (turn.delivered_at - turn.first_at)
             text += f" That is {rate(bits)}."
-    before = _waited(conversation, index)
+    before = _waited(conversation, index) if words.seen.about.knows_inside else ""
     if spoken.text:
         text += f" {spoken.text}"
     if before:
@@ -168,8 +168,9 @@ def _acks(conversation: Conversation, turn: Turn, words: Words) -> Step:
         text += "At least every second full segment is acknowledged at once."
     else:
         text += "Each is acknowledged at once: a connection that has just begun delays none."
-    if turn.delayed:
-        waits = listed([duration(waited) for _, waited in turn.delayed[:4]])
+    delayed = turn.delayed if words.seen.about.knows_inside else []
+    if delayed:
+        waits = listed([duration(waited) for _, waited in delayed[:4]])
         text += (
             f" Some waited, hoping that data or a second segment would come: {waits} "
             "(delayed ACK; Linux waits 40 ms at least, the RFC allows 500 ms)."
@@ -178,7 +179,7 @@ def _acks(conversation: Conversation, turn: Turn, words: Words) -> Step:
         ("segments", str(turn.segments), f"from {speaker.node}"),
         ("ACKs without data", str(turn.ack_count), f"from {hearer.node}"),
     ]
-    if turn.delayed:
+    if delayed:
         rows.append(("longest delay of an ACK", duration(turn.ack_delay_s), "delayed ACK"))
     if turn.least_wnd is not None:
         rows.append(("smallest window offered", size(turn.least_wnd), "room left at the receiver"))

@@ -222,9 +222,10 @@ def _facts(story: Story, seen: Seen, path: list[Piece]) -> dict[str, str]:
     if conversations:
         facts["segments"] = str(sum(s.segments for c in conversations for s in c.sides))
         facts["sent again"] = str(sum(s.again for c in conversations for s in c.sides))
-    facts["frames on links"] = f"{totals.frames:,}"
+    where = "on links" if seen.about.knows_inside else "seen"
+    facts[f"frames {where}"] = f"{totals.frames:,}"
     facts["frames lost"] = str(totals.lost)
-    facts["bytes on links"] = size(totals.frame_bytes)
+    facts[f"bytes {where}"] = size(totals.frame_bytes)
     facts["of these application"] = size(totals.application_bytes)
     facts["of these transport headers"] = size(totals.transport_bytes)
     facts["of these IP headers"] = size(totals.ip_bytes)
