@@ -69,6 +69,9 @@ class Asked:
             raise ConfigError(f"there is no protocol {protocol!r}{suggest(protocol, PROTOCOLS)}")
         elif protocol is not None and target.scheme not in ("http", "https"):
             raise ConfigError(f"{protocol} is for http and https, and not for {target.scheme}")
+        elif protocol == "h2" and target.scheme == "http":
+            secure = f"https{target.text.removeprefix('http')}"
+            raise ConfigError(f"h2 goes through TLS here, as in browsers: explain {secure}")
         if self.post_bytes is not None and target.scheme in ("ws", "wss", "ftp", "dns"):
             raise ConfigError(f"--post is not for {target.scheme}: it has nothing to post")
         return target

@@ -71,8 +71,6 @@ async def _get(host: Host, errand: Errand) -> str:
     )
     if is_tls and errand.folder is not None:
         options = replace(options, trusted=(ca_file(errand.folder),))
-    if errand.http == "2" and not is_tls:
-        options = replace(options, http="2-prior-knowledge")
     if errand.post_bytes is not None:
         options = replace(options, data=_text(errand.post_bytes))
     said: bytes | None = None

@@ -36,6 +36,7 @@ from pystack.runtime.network import Network
 LINE: Final[NetemWords] = {"delay": "10ms", "rate": "50mbit", "limit": 100}
 _AT_HOME: Final[NetemWords] = {"delay": "200us", "rate": "1gbit"}
 _AT_THE_SERVER: Final[NetemWords] = {"delay": "50us", "rate": "1gbit"}
+_NO_NAME: Final = ".invalid"  # RFC 6761 section 6.4: nobody is called so
 _NAMES_HOLD: Final = "5min"  # for so long what the resolver says may be kept
 
 # RFC 5737: TEST-NET-1, 3 and 2
@@ -114,7 +115,8 @@ class _AddressWords(TypedDict, total=False):
 def _names(target: Target) -> dict[str, str]:
     """Return what the nodes are called: as what they are, but where the server is called so."""
     resolver = RESOLVER if looks_like_address(target.server) else target.server
-    names = {"resolver": resolver, "server": "server" if target.is_address else target.host}
+    nobody = target.is_address or target.host.endswith(_NO_NAME)
+    names = {"resolver": resolver, "server": "server" if nobody else target.host}
     for role in ("client", "home", "provider", "switch"):
         name = role
         while name in names.values():

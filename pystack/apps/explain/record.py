@@ -40,9 +40,10 @@ _VERSIONS: Final[Mapping[Version | None, _Versions]] = {4: "4", 6: "6", None: "b
 def record(url: str, line: Mapping[str, Any] | None = None, **words: Any) -> Recording:  # noqa: ANN401
     """Return what happens when a URL is fetched over a line with these words of tc-netem(8).
 
-    The other words are those of `Asked`. Raises ConfigError.
+    The other words are those of `Asked`, and `preset` and `mtu_bytes` of the line. ConfigError.
     """
-    return record_asked(Asked(url=url, line=Line(words=line or {}), **words))
+    of_line = {word: words.pop(word) for word in ("preset", "mtu_bytes") if word in words}
+    return record_asked(Asked(url=url, line=Line(words=line or {}, **of_line), **words))
 
 
 def record_asked(asked: Asked) -> Recording:

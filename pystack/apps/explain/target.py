@@ -69,9 +69,6 @@ def read_target(text: str) -> Target:
         hint = suggest(scheme, SCHEMES)
         raise ConfigError(f"{text}: there is no scheme {scheme!r} to explain{hint}")
     url = Url.parse(text)
-    if url.scheme not in _WEB:
-        plain = url.scheme.removesuffix("s")
-        raise ConfigError(f"{text}: {url.scheme} is not explained; {plain} is")
     target = Target(
         text=url.text,
         scheme=url.scheme,
