@@ -85,10 +85,10 @@ class Asked:
 def usual_url(words: str) -> str:
     """Return what is explained where nobody says it, and this is one side of a comparison."""
     for word in words.split():
-        if word in SCHEMES:
-            return f"{word}://server/"
         if word in _USUAL:
             return _USUAL[word]
+        if word in SCHEMES:
+            return f"{word}://server/"
     return "http://server/"
 
 
