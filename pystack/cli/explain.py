@@ -245,17 +245,14 @@ def _show(
     """Print it, or write it to files; what makes each of the forms is imported where it is used."""
     depth: Depth = asked.get("depth", "story")
     only = [word.strip() for word in asked.get("only", "").split(",") if word.strip()]
-    ladders: list[Drawn] = []
-    if "ladder" in asked:
-        from pystack.observe.ladder import Ladder
-
-        ladders = [Ladder.of(recording) for recording in recordings]
+    # A page has room for a ladder, a terminal only for who asks.
+    ladders = _ladders(told, recordings) if "ladder" in asked else []
 
     def as_text(form: str) -> str:
         if form == "html":
             from pystack.observe.explain.page import as_html
 
-            return as_html(told, depth=depth, ladders=ladders)
+            return as_html(told, depth=depth, ladders=ladders or _ladders(told, recordings))
         if form == "markdown":
             from pystack.observe.explain.markdown import as_markdown
 
@@ -274,6 +271,18 @@ def _show(
         show(told, depth=depth, ladders=ladders, only=only)
     elif form:
         print(as_text(form))
+
+
+def _ladders(told: Story | Comparison, recordings: Sequence[Recording]) -> list[Drawn]:
+    """Return who sent what, until what was asked for is done."""
+    from pystack.observe.explain.story import Comparison
+    from pystack.observe.ladder import Ladder
+
+    stories = [told.left, told.right] if isinstance(told, Comparison) else [told]
+    return [
+        Ladder.of(recording, until=story.ended_at)
+        for recording, story in zip(recordings, stories, strict=True)
+    ]
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from pystack.observe.explain.pieces import Paper, fit, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Step, Story
 from pystack.observe.explain.text_frames import frame_lines
 from pystack.observe.explain.wording import (
+    chains,
     duration,
     fate,
     harmless,
@@ -88,7 +89,8 @@ def _story(story: Story, depth: Depth, ladders: Sequence[Drawn], heading: str) -
     yield f"**{words(story.outcome)}**, after {_total(story)}" if story.outcome else _total(story)
     if story.places:
         yield ""
-        yield f"Places: {' — '.join(code(place) for place in story.places)}"
+        ways = [" — ".join(code(place) for place in chain) for chain in chains(story)]
+        yield f"Places: {', '.join(ways)}"
     yield ""
     for one, other, how in story.links:
         yield f"- {code(one)} — {code(other)}: {words(how)}"

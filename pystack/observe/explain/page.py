@@ -18,7 +18,9 @@ from pystack.observe.explain.story import LAYERS7, Comparison, Depth, Drawn, Sho
 from pystack.observe.explain.wording import (
     LAYERS5,
     SPAN_LAYERS,
+    alike,
     byte_range,
+    chains,
     duration,
     fate,
     figures,
@@ -93,8 +95,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     pages.filters |= {
+        "alike": alike,
         "bars": _bars,
         "byte_range": byte_range,
+        "chains": chains,
         "dump": _dump,
         "duration": duration,
         "fate": fate,

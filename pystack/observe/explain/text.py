@@ -22,7 +22,9 @@ from pystack.observe.explain.pieces import (
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Span, Step, Story
 from pystack.observe.explain.text_frames import frame_lines
 from pystack.observe.explain.wording import (
+    alike,
     cells,
+    chains,
     duration,
     fate,
     figures,
@@ -124,7 +126,8 @@ def _head(story: Story, depth: Depth, paper: Paper) -> Iterator[Line]:
         yield [(f"took {duration(total_s(story))}", "bold")]
     if story.places:
         yield []
-        yield from flow([[(name, "bold")] for name in story.places], paper.columns, " ── ")
+    for chain in chains(story):
+        yield from flow([[(name, "bold")] for name in chain], paper.columns, " ── ")
     if story.links:
         rows = [(f"{one} ── {other}", words, "") for one, other, words in story.links]
         yield from _indented(table(rows, paper.columns - 2))
@@ -312,8 +315,16 @@ def _pairs(told: Comparison, columns: int) -> Iterator[Line]:
         for name, story in zip(told.names, (told.left, told.right), strict=True)
     ]
     yield from beside(heads, [half, half])
+    were_alike = False
     for one, other in told.pairs:
-        yield []
+        step = told.left.steps[one] if one is not None else None
+        are_alike = step is not None and other is not None and alike(step, told.right.steps[other])
+        if not (are_alike and were_alike):
+            yield []
+        were_alike = are_alike
+        if step is not None and are_alike:  # one line for both, to see what differs
+            yield [("┃ ", step.layer5), (clip(f"both: {step.title}", columns - 2), "dim")]
+            continue
         cut = [_short(told.left, one, half), _short(told.right, other, half)]
         yield from beside(cut, [half, half])
 

@@ -6,11 +6,12 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pystack.observe.explain.story import LAYERS7, Box, Header, Shown, Step, Story
+from pystack.observe.explain.story import Box, Header, Shown, Step, Story
 
 # TCP/IP's five layers have no official numbers; books count them from below, as OSI does.
 LAYERS5: Final = ("physical", "data link", "network", "transport", "application")
 _FIGURE: Final = 24  # characters
+_SAME_S: Final = 1e-4
 # Whose doing a part of the time is: a bar has the colours of layers.
 SPAN_LAYERS: Final[Mapping[str, str]] = {
     "propagation": "physical",
@@ -71,10 +72,34 @@ def figures(story: Story) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]
     return short, [(name, value) for name, value in story.facts.items() if len(value) > _FIGURE]
 
 
-def layers(layer5: str, layer7: Sequence[int]) -> str:
-    """Return a layer in both models, in one line: "transport (4 of 5) · OSI 4 transport"."""
-    osi = ", ".join(f"{number} {LAYERS7.get(number, '')}".rstrip() for number in layer7)
-    return f"TCP/IP {layer5}" + (f" · OSI {osi}" if osi else "")
+def chains(story: Story) -> list[list[str]]:
+    """Return the way from the first node to the farthest, then what branches off on it."""
+    near: dict[str, list[str]] = {place: [] for place in story.places}
+    for one, other, _ in story.links:
+        near.setdefault(one, []).append(other)
+        near.setdefault(other, []).append(one)
+    left, found = list(near), list[list[str]]()
+    begins = story.places[:1]
+    while left:
+        ways = [way for begin in begins for way in _ways(begin, near, left)]
+        # of equally long ones that to the node that comes first
+        longest = max(ways, key=len, default=[left[0]])
+        found.append(longest)
+        left = [place for place in left if place not in longest]
+        begins = [place for chain in found for place in chain]
+    return found
+
+
+def _ways(begin: str, near: Mapping[str, Sequence[str]], left: Sequence[str]) -> list[list[str]]:
+    """Return a shortest way from a node to each that is left and can be reached through those."""
+    ways = {begin: [begin]}
+    queue = [begin]
+    for here in queue:
+        for there in near[here]:
+            if there in left and there not in ways:
+                ways[there] = [*ways[here], there]
+                queue.append(there)
+    return [ways[place] for place in left if place in ways and len(ways[place]) > 1]
 
 
 def layers_short(layer5: str, layer7: Sequence[int]) -> str:
@@ -85,6 +110,12 @@ def layers_short(layer5: str, layer7: Sequence[int]) -> str:
 def who(step: Step) -> str:
     """Return who acts on whom: "client → router"."""
     return " → ".join(step.actors)
+
+
+def alike(one: Step, other: Step) -> bool:
+    """Tell whether two steps of a comparison are the same to a reader."""
+    took = abs((one.until - one.at) - (other.until - other.at))
+    return one.title == other.title and took < _SAME_S
 
 
 def byte_range(header: Header) -> str:

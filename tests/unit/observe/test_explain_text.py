@@ -13,7 +13,7 @@ from pystack.core.errors import ConfigError
 from pystack.observe.explain.pieces import Paper
 from pystack.observe.explain.story import Depth, Header
 from pystack.observe.explain.text import as_text
-from pystack.observe.explain.wording import cells
+from pystack.observe.explain.wording import cells, chains
 
 HOSTILE = "\x1b]0;owned\x07 \x9b31m \u202egnp.exe \r\n\t\x00 wide\u4e2d\u6587 \u200b<b>"
 
@@ -135,6 +135,7 @@ def test_a_comparison_sets_steps_side_by_side() -> None:
         "frames lost  0       1",
     ]
     assert "┃ nothing of the kind                      ┃ 140.0 ms, +200 ms" in "\n".join(lines)
+    assert "┃ both: client sends the request: 33 bytes in one segment" in lines
     # bars of both have one scale
     longest = [max(line.count("█") for line in part) for part in _halves(lines)]
     assert longest[1] > 1.4 * longest[0]
@@ -200,3 +201,14 @@ def test_parts_may_be_chosen() -> None:
     ]
     with pytest.raises(ConfigError, match=r"this story has no 'reqest'; did you mean 'request'\?"):
         as_text(explained.story(), only=["reqest"])
+
+
+def test_places_are_the_way_and_what_branches_off() -> None:
+    story = explained.story()
+    story.places = ["client", "router", "server", "resolver", "other"]
+    story.links = [("client", "router", ""), ("router", "server", ""), ("resolver", "router", "")]
+    assert chains(story) == [["client", "router", "server"], ["router", "resolver"], ["other"]]
+    story.links = []
+    assert chains(story) == [["client"], ["router"], ["server"], ["resolver"], ["other"]]
+    story.places = []
+    assert chains(story) == []
