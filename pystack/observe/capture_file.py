@@ -49,6 +49,7 @@ _SECRETS: Final = 10
 _TLS_KEY_LOG: Final = 0x544C534B
 _END: Final = 0
 _COMMENT: Final = 1
+_SHB_USERAPPL: Final = 4
 _IF_NAME: Final = 2
 _IF_DESCRIPTION: Final = 3
 _IF_TSRESOL: Final = 9
@@ -104,6 +105,7 @@ class CaptureFile:
         self.secrets = ""  # for TLS, in NSS' key log format
         self.interfaces: list[CapturedInterface] = []
         self.comments: list[str] = []  # about all of it
+        self.program = ""  # that wrote it, as far as it says so
         self.frames = 0  # that were read so far
         self.left_out = 0  # frames of link types that are not read
         self.trouble = ""  # a sentence, where not all of it could be read
@@ -243,7 +245,11 @@ class CaptureFile:
         (major,) = struct.unpack_from(f"{order}H", body)
         if major != 1:
             raise ConfigError(f"{self.path} is in version {major} of pcapng, which is not read")
-        self.comments += section.comments(body[12:-4])
+        for code, value in section.options(body[12:-4]):
+            if code == _COMMENT and len(self.comments) < _MOST_COMMENTS:
+                self.comments.append(_text(value))
+            elif code == _SHB_USERAPPL:
+                self.program = _text(value)
         return section
 
     def _sections(self, section: _Section) -> Iterator[CapturedFrame]:
@@ -449,11 +455,6 @@ class _Section:
                 return
             yield code, data[at : at + length]
             at += length + -length % 4
-
-    def comments(self, data: bytes) -> list[str]:
-        """Return the comments among options."""
-        found = [_text(value) for code, value in self.options(data) if code == _COMMENT]
-        return found[:_MOST_COMMENTS]
 
     def number(self, value: bytes) -> int:
         """Return what a value says in this section's order."""

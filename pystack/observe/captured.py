@@ -7,34 +7,51 @@ places are one passage. What nobody can know from such a file is said (`Recordin
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from pystack.core.addresses import format_ip, format_ip4, unpack_ip6
-from pystack.core.errors import ConfigError, WireError
+from pystack.core.errors import ConfigError
 from pystack.observe import link_types
 from pystack.observe.capture_file import CapturedFrame, CaptureFile
-from pystack.observe.captured_words import unknown_of, vantage_of
+from pystack.observe.captured_needs import (
+    is_to_many,
+    names_in,
+    note_answers,
+    note_station,
+    told_of,
+)
+from pystack.observe.captured_pairs import Pairs, identity
+from pystack.observe.captured_words import (
+    EACH_LINK,
+    EACH_ONCE,
+    ONE_PLACE,
+    PAIRED,
+    unknown_of,
+    vantage_of,
+)
+from pystack.observe.fate_back import conclude, read_back
 from pystack.observe.flow_reading import End, Read, read_frame
 from pystack.observe.flows import Flow, FlowTable
 from pystack.observe.input import open_input
-from pystack.observe.passage import ARRIVED, LOST, SEEN, Change, Passage
+from pystack.observe.passage import SEEN, Passage
 from pystack.observe.recording import MOST_ITEMS, Recording
-from pystack.wire import arp, dns_framing, ethernet, icmpv6
+from pystack.wire import dns_framing, ethernet
 from pystack.wire.frame import Frame
 
 MOST_KEPT_BYTES: Final = 120 << 20  # of frames; more of a conversation nobody reads
 _SPOOLED_BYTES: Final = 16 << 20  # of what comes through a pipe, in memory
-_MOST_NAMES: Final = 4096
 _BEFORE_S: Final = 60.0  # how long before a conversation its look-ups may have been
 _AFTER_S: Final = 1.0
-_TO: Final = " > "  # between the places that a frame was seen at
-_PAIRED_WITHIN_S: Final = 10.0  # a frame is at its second place by then
-_MOST_OPEN: Final = 65536  # frames that wait to be seen at their second place
+_LOOKED_AT: Final = 5000  # frames, to find out whether they are there for each place again
+_LEAST_BYTES: Final = 60  # of such: shorter ones may be the same and mean something else
+_OURS: Final = "pystack"  # how the name of the program begins that writes our captures
+_CABLE: Final = re.compile("the link between (.+) and (.+)")
 
 
 @dataclass(slots=True)
@@ -55,6 +72,21 @@ class Survey:
     trouble: str = ""
     stations: dict[bytes, set[str]] = field(default_factory=dict)  # addresses of ARP and ND, by MAC
     sent_from_here: dict[int, bool] = field(default_factory=dict)  # by a flow's number, its `a` is
+    by_place: bool = True  # frames are seen again at the next place; False: each is there once
+    is_ours: bool = False  # comments say what befell a frame
+    cables: dict[int, tuple[str, str]] = field(default_factory=dict)  # nodes, by interface
+
+    @property
+    def how(self) -> str:
+        """Return how frames of several places belong together: a key of `unknown_of`."""
+        if not self.is_ours or not self.cables:
+            return PAIRED if len(self.places) > 1 and self.by_place else ONE_PLACE
+        return EACH_LINK if self.by_place else EACH_ONCE
+
+    def node_of(self, mac: bytes) -> str:
+        """Return the name of the node whose station this is; "" if nobody knows."""
+        addresses = self.stations.get(mac, ())
+        return next((self.names[each] for each in addresses if each in self.names), "")
 
     @property
     def best(self) -> Flow:
@@ -135,7 +167,7 @@ class Capture:
 
     def _look_through(self) -> Survey:
         table = FlowTable()
-        survey = Survey(self.path, [], {})
+        survey = Survey(self.path, [], {}, by_place=self._is_by_place())
         capture = self._read()
         answers: dict[str, str] = {}
         for frame in capture:
@@ -145,22 +177,37 @@ class Capture:
             survey.cut += len(frame.data) < frame.original_length
             survey.link_types.add(frame.link_type)
             at = (frame.at_ns - survey.began_ns) / 1e9
-            seen = table.feed(at, frame.data, frame.link_type, frame.place)
+            place = frame.place if survey.by_place else ""
+            seen = table.feed(at, frame.data, frame.link_type, place)
             if seen is None:
-                _note_station(survey.stations, frame)
+                note_station(survey.stations, frame)
                 continue
             if frame.direction:
                 from_here = (frame.direction == "out") == seen.from_a
                 survey.sent_from_here.setdefault(seen.flow.number, from_here)
             if seen.kind == "datagram" and dns_framing.PORT in (seen.flow.a[1], seen.flow.b[1]):
-                _note_answers(answers, frame)
+                note_answers(answers, frame)
         survey.flows = list(table)
         survey.names = answers | capture.names
         survey.left_out = table.left_out
         survey.places = [each.name for each in capture.interfaces if each.frames]
         survey.dropped, survey.secrets = capture.dropped, capture.secrets
         survey.trouble = capture.trouble
+        survey.is_ours = capture.program.startswith(_OURS)
+        for number, each in enumerate(capture.interfaces):
+            if survey.is_ours and (found := _CABLE.fullmatch(each.description)):
+                survey.cables[number] = found[1], found[2]
         return survey
+
+    def _is_by_place(self) -> bool:
+        """Tell whether frames are in the file again for each place that they came by."""
+        at: dict[bytes, str] = {}
+        for frame in islice(self._read(), _LOOKED_AT):
+            if len(frame.data) > _LEAST_BYTES:
+                key = identity(link_types.as_ethernet(frame.data, frame.link_type))
+                if at.setdefault(key, frame.place) != frame.place:
+                    return True
+        return len(set(at.values())) < 2
 
 
 def conversations(source: str | Path | BinaryIO) -> list[Flow]:
@@ -200,7 +247,7 @@ class _Kept:
         self._began_at = min(each.began_at for each in same)
         self._from = self._began_at - _BEFORE_S
         self._until = max(each.ended_at for each in same) + _AFTER_S
-        self._pairs = _Pairs() if len(survey.places) > 1 else None
+        self._pairs = Pairs() if survey.how == PAIRED else None
         self._has: set[str] = set()  # "arp", "dns", "cut"
 
     def take(self, frame: CapturedFrame) -> None:
@@ -227,33 +274,54 @@ class _Kept:
         self._number += 1
         if frame.link_type != link_types.ETHERNET:
             self._made_up = True
-        return Passage(
+        passage = Passage(
             frame.place or "the capture",
-            *ends,
+            *self._hop(frame, ends),
             Frame(link_types.as_ethernet(frame.data, frame.link_type)),
             at,
             self._number,
             end=SEEN,
             ended_at=at,
         )
+        for comment in frame.comments if self._survey.is_ours else ():
+            read_back(passage, comment)
+        return passage
+
+    def _hop(self, frame: CapturedFrame, ends: tuple[str, str]) -> tuple[str, str]:
+        """Return who put a frame on a link and who is at its other end; else the ends."""
+        survey = self._survey
+        cable = survey.cables.get(frame.interface)
+        if survey.how != EACH_LINK or cable is None:
+            return ends
+        sender = survey.node_of(frame.data[ethernet.SRC])
+        if sender not in cable:
+            sender = next((each for each in ends if each in cable), cable[0])
+            if ends[1] == sender:
+                sender = cable[cable[0] == sender]
+        return sender, cable[cable[0] == sender]
 
     def recording(self) -> Recording:
         """Return what was kept."""
         survey, flow = self._survey, self._flow
         client, server = self._name(flow.a[0]), self._name(flow.b[0])
         vantage = vantage_of(flow, from_here=survey.sent_from_here.get(flow.number))
-        paired = self._pairs is not None and self._pairs.paired > 0
+        how = survey.how
         if self._pairs is not None:
             self._pairs.judge(self._items)
+            how = how if self._pairs.paired else ONE_PLACE
+        elif how != ONE_PLACE:
+            conclude(self._items)
+        vantage = vantage if how == ONE_PLACE else ""
         made_up = sorted(survey.link_types - {link_types.ETHERNET}) if self._made_up else []
         return Recording(
             items=self._items,
             names={end: self._name(end) for end in (*self._own, *survey.names)},
-            order=[client, server],
+            order=self._order(client, server),
+            links=[(*cable, "") for cable in survey.cables.values()],
             began_at=self._items[0].entered_at if self._items else 0.0,
             wall_clock_offset_s=survey.began_ns / 1e9,
             knows_inside=False,
-            vantage="" if paired else vantage,
+            vantage=vantage,
             secrets=survey.secrets,
             left_out=self._left_out,
             title=str(flow),
@@ -261,8 +329,8 @@ class _Kept:
             server=server,
             unknown=unknown_of(
                 flow,
-                vantage="" if paired else vantage,
-                paired=paired,
+                vantage=vantage,
+                how=how,
                 has=self._has,
                 link_names=[link_types.name_of(each) for each in made_up],
                 conversations=len(survey.conversations),
@@ -273,6 +341,28 @@ class _Kept:
                 trouble=survey.trouble,
             ),
         )
+
+    def _order(self, client: str, server: str) -> list[str]:
+        """Return the nodes from the client to the server, then those beside the way."""
+        ways: dict[str, list[str]] = {}
+        for one, other in self._survey.cables.values():
+            ways.setdefault(one, []).append(other)
+            ways.setdefault(other, []).append(one)
+        before: dict[str, str] = {server: ""}
+        waiting = [server]
+        while waiting:
+            node = waiting.pop(0)
+            for near in ways.get(node, ()):
+                if near not in before:
+                    before[near] = node
+                    waiting.append(near)
+        order = [client]
+        while before.get(order[-1]):
+            order.append(before[order[-1]])
+        order += [] if order[-1] == server else [server]
+        if self._survey.how != EACH_LINK:
+            return [client, server]
+        return order + [node for node in ways if node not in order]
 
     def _name(self, address: str) -> str:
         return self._names.get(address, address)
@@ -300,12 +390,12 @@ class _Kept:
         """Tell whether a message of DNS is about the name of one of the ends."""
         if read.quotes or at > self._began_at or not self._asked:
             return False
-        names = _names_in(frame)
+        names = names_in(frame)
         return bool(names & self._asked) and not self._own.isdisjoint(end[0] for end in ends)
 
     def _discovery(self, frame: CapturedFrame) -> tuple[str, str] | None:
         """Return the ends of an ARP or ND message about one of the conversation's neighbors."""
-        told = _told_of(frame)
+        told = told_of(frame)
         if told is None:
             return None
         sender, target, _ = told
@@ -318,145 +408,7 @@ class _Kept:
         if sender not in own and target not in own:
             return None
         self._has.add("arp")
-        return self._name(sender), "" if _is_to_many(frame) else self._name(target)
+        return self._name(sender), "" if is_to_many(frame) else self._name(target)
 
 
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17}
-
-
-class _Pairs:
-    """Finds frames that were seen at two places: on their way out, and at the other end."""
-
-    def __init__(self) -> None:
-        self.paired = 0
-        self._open: dict[bytes, Passage] = {}
-        self._to: dict[tuple[str, str], str] = {}  # where what one sends at a place is seen next
-
-    def takes(self, passage: Passage) -> bool:
-        """Tell whether it is one that was seen elsewhere before: that one has arrived then."""
-        key = _identity(passage.frame.data)
-        first = self._open.get(key)
-        if (
-            first is None
-            or first.place == passage.place
-            or passage.entered_at - first.entered_at > _PAIRED_WITHIN_S
-        ):
-            if len(self._open) >= _MOST_OPEN:
-                self._open.pop(next(iter(self._open)))
-            self._open[key] = passage
-            return False
-        at = passage.entered_at
-        if passage.place in first.place.split(_TO)[1:]:
-            first.changes.append(Change("duplicate", at))
-            passage.copy_of, passage.entered_at, passage.place = (
-                first,
-                first.entered_at,
-                first.place,
-            )
-            passage.end, passage.arrives_at = ARRIVED, at
-            return False
-        first.end, first.ended_at, first.arrives_at = ARRIVED, at, at
-        if passage.frame.data != first.frame.data:
-            first.arrived = passage.frame
-        self._to[first.place.partition(_TO)[0], first.sender] = passage.place
-        first.place = f"{first.place}{_TO}{passage.place}"
-        self.paired += 1
-        return True
-
-    def judge(self, passages: Iterable[Passage]) -> None:
-        """Call those lost that were seen where they began and not where others arrived."""
-        for passage in passages:
-            to = self._to.get((passage.place, passage.sender))
-            if passage.end == SEEN and to is not None:
-                passage.end, passage.lost = LOST, f"not seen at {to}"
-
-
-def _identity(data: bytes) -> bytes:
-    """Return what of a frame stays the same on its way, whichever routers it passes."""
-    kind = data[ethernet.TYPE]
-    if kind == ethernet.IS_IPV4:
-        # Without TTL and header checksum, which each router changes, and the two ECN bits
-        return data[14:15] + data[16:22] + data[23:24] + data[26:]
-    if kind == ethernet.IS_IPV6:
-        return data[18:21] + data[22:]
-    return data
-
-
-def _note_station(stations: dict[bytes, set[str]], frame: CapturedFrame) -> None:
-    told = _told_of(frame)
-    if told is not None and len(stations) < _MOST_NAMES:
-        stations.setdefault(told[2], set()).add(told[0])
-
-
-def _told_of(frame: CapturedFrame) -> tuple[str, str, bytes] | None:
-    """Return who says something by ARP or ND, about which address, and its station."""
-    found = link_types.network_at(frame.data, frame.link_type)
-    if found is None:
-        return None
-    ethertype, at = found
-    data = frame.data
-    mac = link_types.sender_mac(data, frame.link_type)
-    if ethertype == ethernet.ARP:
-        try:
-            packet = arp.parse(memoryview(data)[at:])
-        except WireError:
-            return None
-        return format_ip4(packet.spa), format_ip4(packet.tpa), packet.sha
-    if ethertype != ethernet.IPV6 or len(data) < at + 64 or data[at + 6] != 58:
-        return None
-    if data[at + 40] not in (icmpv6.NEIGHBOR_SOLICITATION, icmpv6.NEIGHBOR_ADVERTISEMENT):
-        return None
-    sender = format_ip(unpack_ip6(data[at + 8 : at + 24]))
-    target = format_ip(unpack_ip6(data[at + 48 : at + 64]))
-    if data[at + 40] == icmpv6.NEIGHBOR_ADVERTISEMENT:
-        return target, format_ip(unpack_ip6(data[at + 24 : at + 40])), mac
-    return sender, target, mac
-
-
-def _is_to_many(frame: CapturedFrame) -> bool:
-    return frame.link_type == link_types.ETHERNET and bool(frame.data[0] & 1)
-
-
-def _dns_payload(frame: CapturedFrame) -> bytes:
-    """Return a datagram's text, where IP has neither options nor extension headers."""
-    found = link_types.network_at(frame.data, frame.link_type)
-    if found is None:
-        return b""
-    ethertype, at = found
-    header_bytes = 40 if ethertype == ethernet.IPV6 else (frame.data[at] & 0xF) * 4
-    start = at + header_bytes + 8
-    size = int.from_bytes(frame.data[start - 4 : start - 2], "big") - 8
-    return frame.data[start : start + max(size, 0)]
-
-
-def _parsed(frame: CapturedFrame, use: Callable[[object], None]) -> None:
-    try:
-        from pystack.wire import dns  # 50 ms, and an extra
-
-        use(dns.parse_message(_dns_payload(frame)))
-    except (ConfigError, WireError):
-        pass
-
-
-def _note_answers(answers: dict[str, str], frame: CapturedFrame) -> None:
-    """Note under which name an address was asked for."""
-    if len(answers) >= _MOST_NAMES:
-        return
-
-    def note(message: object) -> None:
-        questions, records = message.questions, message.answers  # type: ignore[attr-defined]
-        for record in records:
-            if questions and record.address is not None:
-                answers.setdefault(record.address, questions[0].name)
-
-    _parsed(frame, note)
-
-
-def _names_in(frame: CapturedFrame) -> set[str]:
-    names: set[str] = set()
-
-    def note(message: object) -> None:
-        names.update(each.name for each in message.questions)  # type: ignore[attr-defined]
-
-    _parsed(frame, note)
-    return names

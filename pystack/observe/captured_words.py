@@ -10,6 +10,11 @@ from pystack.observe.flows import Flow
 CLIENT: Final = "the client's side"
 SERVER: Final = "the server's side"
 BETWEEN: Final = "between the two"
+# How frames of several places belong together
+ONE_PLACE: Final = "one place"
+PAIRED: Final = "paired"  # the same frame was seen at two places
+EACH_ONCE: Final = "each once"  # of ours: where it entered the network
+EACH_LINK: Final = "each link"  # of ours: on each link that it went over
 _NEAR: Final = 0.15  # of the round trip: who answers within that is near
 _LEAST_RTT_S: Final = 0.0005  # below it, everything is near
 
@@ -34,7 +39,7 @@ def unknown_of(
     flow: Flow,
     *,
     vantage: str,
-    paired: bool,
+    how: str,
     has: Collection[str],
     link_names: Sequence[str],
     conversations: int,
@@ -49,7 +54,12 @@ def unknown_of(
         "A capture shows frames, not what hosts think: states, timers and congestion windows are "
         "concluded from them."
     ]
-    if not paired:
+    if how == EACH_ONCE:
+        told.append(
+            "Each frame is in the file once, where it entered the network: what it did on links "
+            "further on is known by what the file says of it alone."
+        )
+    elif how == ONE_PLACE:
         where = f"at one place, {vantage}" if vantage else "at one place, and nothing tells where"
         told.append(
             f"Frames were seen {where}: how long each was on its way, what queued it, and where a "

@@ -1,0 +1,94 @@
+"""What a conversation needed before it could begin: names asked for, and stations found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pystack.core.addresses import format_ip, format_ip4, unpack_ip6
+from pystack.core.errors import ConfigError, WireError
+from pystack.observe import link_types
+from pystack.observe.capture_file import CapturedFrame
+from pystack.wire import arp, ethernet, icmpv6
+
+MOST_NAMES: Final = 4096
+
+
+def note_station(stations: dict[bytes, set[str]], frame: CapturedFrame) -> None:
+    told = told_of(frame)
+    if told is not None and len(stations) < MOST_NAMES:
+        stations.setdefault(told[2], set()).add(told[0])
+
+
+def told_of(frame: CapturedFrame) -> tuple[str, str, bytes] | None:
+    """Return who says something by ARP or ND, about which address, and its station."""
+    found = link_types.network_at(frame.data, frame.link_type)
+    if found is None:
+        return None
+    ethertype, at = found
+    data = frame.data
+    mac = link_types.sender_mac(data, frame.link_type)
+    if ethertype == ethernet.ARP:
+        try:
+            packet = arp.parse(memoryview(data)[at:])
+        except WireError:
+            return None
+        return format_ip4(packet.spa), format_ip4(packet.tpa), packet.sha
+    if ethertype != ethernet.IPV6 or len(data) < at + 64 or data[at + 6] != 58:
+        return None
+    if data[at + 40] not in (icmpv6.NEIGHBOR_SOLICITATION, icmpv6.NEIGHBOR_ADVERTISEMENT):
+        return None
+    sender = format_ip(unpack_ip6(data[at + 8 : at + 24]))
+    target = format_ip(unpack_ip6(data[at + 48 : at + 64]))
+    if data[at + 40] == icmpv6.NEIGHBOR_ADVERTISEMENT:
+        return target, format_ip(unpack_ip6(data[at + 24 : at + 40])), mac
+    return sender, target, mac
+
+
+def is_to_many(frame: CapturedFrame) -> bool:
+    return frame.link_type == link_types.ETHERNET and bool(frame.data[0] & 1)
+
+
+def _dns_payload(frame: CapturedFrame) -> bytes:
+    """Return a datagram's text, where IP has neither options nor extension headers."""
+    found = link_types.network_at(frame.data, frame.link_type)
+    if found is None:
+        return b""
+    ethertype, at = found
+    header_bytes = 40 if ethertype == ethernet.IPV6 else (frame.data[at] & 0xF) * 4
+    start = at + header_bytes + 8
+    size = int.from_bytes(frame.data[start - 4 : start - 2], "big") - 8
+    return frame.data[start : start + max(size, 0)]
+
+
+def _parsed(frame: CapturedFrame, use: Callable[[object], None]) -> None:
+    try:
+        from pystack.wire import dns  # 50 ms, and an extra
+
+        use(dns.parse_message(_dns_payload(frame)))
+    except (ConfigError, WireError):
+        pass
+
+
+def note_answers(answers: dict[str, str], frame: CapturedFrame) -> None:
+    """Note under which name an address was asked for."""
+    if len(answers) >= MOST_NAMES:
+        return
+
+    def note(message: object) -> None:
+        questions, records = message.questions, message.answers  # type: ignore[attr-defined]
+        for record in records:
+            if questions and record.address is not None:
+                answers.setdefault(record.address, questions[0].name)
+
+    _parsed(frame, note)
+
+
+def names_in(frame: CapturedFrame) -> set[str]:
+    names: set[str] = set()
+
+    def note(message: object) -> None:
+        names.update(each.name for each in message.questions)  # type: ignore[attr-defined]
+
+    _parsed(frame, note)
+    return names
