@@ -14,7 +14,14 @@ from pystack.cli.words import Observe, checked
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
-from pystack.runtime.lab.lab import LabOptions, ProgramError, check_devices, ports_of, run_lab
+from pystack.runtime.lab.lab import (
+    BesideFn,
+    LabOptions,
+    ProgramError,
+    check_devices,
+    ports_of,
+    run_lab,
+)
 from pystack.topology.building import build
 from pystack.topology.drawing import as_text, drawing_of
 from pystack.topology.file import load
@@ -71,6 +78,16 @@ _PcapSecrets = Annotated[
 ]
 
 
+_Web = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[ADDRESS]",
+        help="Show the lab on a page of this machine, at 127.0.0.1:8077 or the loopback address or "
+        "port that is given.",
+    ),
+]
+
+
 @lab.command("run", short_help="Run a lab.")
 def run_command(
     file: _File,
@@ -92,12 +109,15 @@ def run_command(
         typer.Option("--keep-going", help="When a program fails, let the others run to the end."),
     ] = False,
     observe: Observe = None,
+    web: _Web = None,
 ) -> int:
     """Run a lab until its programs have ended, or until SIGINT, SIGTERM or SIGHUP.
 
     Exit status: 0, or 1 if a program failed or a command ended with a non-zero status.
     """
     spec = _load(file)
+    if web is not None and virtual:
+        raise ConfigError("--web shows a lab in real time: run it without --virtual")
     options = LabOptions(
         virtual=virtual,
         for_s=None if for_ is None else parse_time_s(for_),
@@ -107,12 +127,18 @@ def run_command(
         pcap_secrets=pcap_secrets,
         observe=checked(observe),
         on_failure=_show_failure if keep_going else None,
+        beside=None if web is None else _page(web, spec.path),
     )
+    return _run(spec, options)
+
+
+def _run(spec: LabSpec, options: LabOptions) -> int:
+    """Run it, and return the exit status."""
     if isinstance(sys.stdout, TextIOWrapper):
         # What programs print is to be seen when they print it, in a pipeline too.
         sys.stdout.reconfigure(line_buffering=True)
     interruptible()
-    lines = None if virtual else Lines(sys.stdout)
+    lines = None if options.virtual else Lines(sys.stdout)
     try:
         run_lab(spec, options, start_services, _print_now if lines is None else lines.put)
         if lines is not None and lines.is_broken:
@@ -132,6 +158,12 @@ def run_command(
         if lines is not None:
             lines.close()
     return 0
+
+
+def _page(text: str, title: str) -> BesideFn:
+    from pystack.apps.live.web import Page, parse_address  # HTTP, which labs need not have
+
+    return Page(parse_address(text), title=title).run
 
 
 def _show_failure(error: ProgramError) -> None:

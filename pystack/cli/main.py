@@ -8,7 +8,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Final, NamedTuple
 
@@ -26,6 +26,9 @@ class _Command(NamedTuple):
     about: str | None = None  # in one line; None: what its docstring says
     settings: Mapping[str, bool] | None = None  # click's; None: the usual ones
 
+
+# Options whose value may be left out
+OPTIONAL: Final = frozenset({"--web"})
 
 # Each imports what it needs when it is the one that is asked for: `pystack up` has no use for the
 # half of the package that labs are made of, and to import it takes as long as all the rest.
@@ -82,14 +85,29 @@ def make_app(first_word: str) -> typer.Typer:
     return app
 
 
+def with_values(words: Sequence[str]) -> list[str]:
+    """Return the words of a command, where an option without its value has an empty one.
+
+    For `OPTIONAL` alone: at the end, or before another option. After "--" nothing is an option.
+    """
+    found = list(words)
+    end = found.index("--") if "--" in found else len(found)
+    for at, word in enumerate(found[:end]):
+        following = found[at + 1] if at + 1 < end else "-"
+        if word in OPTIONAL and following.startswith("-"):
+            found[at] = f"{word}="
+    return found
+
+
 def main() -> None:
     """Run the command and exit."""
     try:
-        app = make_app(next(iter(sys.argv[1:]), ""))
+        words = with_values(sys.argv[1:])
+        app = make_app(next(iter(words), ""))
         if not gc.isenabled():  # see `start`
             gc.freeze()
             gc.enable()
-        status = app(standalone_mode=False)
+        status = app(words, standalone_mode=False)
         sys.stdout.flush()
     except (ConfigError, DeviceError) as error:
         _exit(str(error), 2 if isinstance(error, ConfigError) else 1)

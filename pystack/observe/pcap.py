@@ -172,7 +172,7 @@ class PcapngWriter:
             number,
             at_ns,
             data if len(data) <= SNAPLEN_BYTES else data[:SNAPLEN_BYTES],
-            len(data),
+            len(frame),  # of one that was cut short, more than there is
             comment=comment,
             flags=flags,
             dropped=self._untold[number],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pystack
 from pystack.apps.live.feed import Feed, feed_of
 from pystack.apps.live.gate import make_token
 from pystack.apps.live.viewer import WINDOW_TICKS
+from pystack.observe.capture_file import read_capture
 from pystack.runtime.control.control import Control
 
 SERVER = "10.0.0.2"
@@ -97,6 +99,42 @@ def test_a_request_of_somebody_else_is_seen_as_it_was() -> None:
             assert len(opened["data"]) == 2 * opened["bytes"]
 
     run(main)
+
+
+def test_what_is_kept_can_be_had_as_a_capture(tmp_path: Path) -> None:
+    async def main(_net: pystack.Network, client: pystack.Host, server: pystack.Host) -> None:
+        async with LiveClient(client, SERVER) as viewer:
+            await viewer.listen(0.5)
+            await fetch(client, "/bytes/100000")
+            await viewer.listen(0.5)
+            numbers = [each.number for each in feed_of(server).tape.items()]
+            answer = await fetch(client, "/live/capture.pcapng")
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert b"application/x-pcapng" in head
+            path = tmp_path / "live.pcapng"
+            path.write_bytes(unchunked(body))
+            with read_capture(str(path)) as capture:
+                frames = list(capture)
+                assert capture.trouble == ""
+                assert capture.names[SERVER] == "server"
+            told = {item["n"] for item in viewer.items if "ends" in item}
+            assert len(frames) >= len(told.intersection(numbers)) > 50
+            assert {frame.place for frame in frames} == {"client-server"}
+            refused = await fetch(client, "/live/capture.pcapng", "Sec-Fetch-Site: cross-site\r\n")
+            assert refused.startswith(b"HTTP/1.1 403 ")
+
+    run(main)
+
+
+def unchunked(body: bytes) -> bytes:
+    data = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        count = int(size, 16)
+        data, body = data + rest[:count], rest[count + 2 :]
+        if not count:
+            break
+    return data
 
 
 def test_nobody_looks_and_nothing_is_watched() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.apps.http.conditions import check_page
 from pystack.apps.http.messages import Request, Response
+from pystack.apps.live.download import pcapng
 from pystack.apps.live.feed import Feed, feed_of
 from pystack.apps.live.gate import check
 from pystack.apps.live.page import HEADERS, Files
@@ -19,6 +20,8 @@ from pystack.runtime.streams import TcpStream
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
+
+_DOWNLOAD: Final = ("Content-Disposition", 'attachment; filename="live.pcapng"')
 
 
 class LiveSite:
@@ -40,6 +43,10 @@ class LiveSite:
             check(request, _names(feed))
             viewer = Viewer(feed, _ends(request))
             return web_socket(request, viewer.talk, limits=LIMITS, counters=counters)
+        if name == "capture.pcapng":
+            check(request, _names(feed))
+            check_page(request)
+            return Response(200, pcapng(feed), "application/x-pcapng", [*HEADERS, _DOWNLOAD])
         if name == "ladder.css":
             return self._ladder_style(request)
         return self._files(request, name)

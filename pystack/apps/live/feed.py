@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import trio
 
 from pystack.apps.live.items import ended_json, item_json
-from pystack.apps.live.tape import Tape
+from pystack.apps.live.tape import FRAMES_A_CUT, FRAMES_OF_LINKS_A_CUT, Tape
 from pystack.apps.live.world import HostWorld, World
 from pystack.apps.world import of_this_run
 from pystack.runtime.control.control import Control
@@ -62,7 +62,8 @@ class Feed:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.tape = Tape()
+        frames = FRAMES_OF_LINKS_A_CUT if world.is_network else FRAMES_A_CUT
+        self.tape = Tape(frames_a_cut=frames)
         self.token: str | None = None  # None: nobody may change anything
         self.control = Control(world.of, may_change=False)
         self._viewers = 0

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pystack.apps.live.tape import Kept
 
 MOST_RUNGS: Final = 400  # items that a ladder is made of, the newest; to make one takes 5 ms
-MOST_ARROWS: Final = 80
+MOST_ARROWS: Final = 60  # of more, those that are alike are drawn as one
+LEAST_WIDTH: Final = 360  # in pixels
+USUAL_WIDTH: Final = 800
+MOST_WIDTH: Final = 1600
 SCALE_S: Final = 0.004  # of a line, where a ladder is drawn to scale
 
 Asked = Mapping[str, object]
@@ -60,11 +63,16 @@ def _ladder(feed: Feed, asked: Asked) -> object:
     until, to_scale = asked.get("until"), asked.get("scale") is True
     if not isinstance(until, int | float | None):
         raise ConfigError("until is an instant")
-    key = f"{sorted(ends)} {until} {to_scale}"
-    return feed.remembered(key, lambda: _drawn(feed, ends, until, to_scale))
+    width = asked.get("width")
+    if not isinstance(width, int) or not LEAST_WIDTH <= width <= MOST_WIDTH:
+        width = USUAL_WIDTH
+    key = f"{sorted(ends)} {until} {to_scale} {width}"
+    return feed.remembered(key, lambda: _drawn(feed, ends, until, width, to_scale=to_scale))
 
 
-def _drawn(feed: Feed, ends: tuple[End, End], until: float | None, to_scale: bool) -> object:
+def _drawn(
+    feed: Feed, ends: tuple[End, End], until: float | None, width: int, *, to_scale: bool
+) -> object:
     wanted = frozenset(ends)
     kept = [each for each in feed.tape.items() if _is_of(each, wanted, until)][-MOST_RUNGS:]
     if not kept:
@@ -74,12 +82,14 @@ def _drawn(feed: Feed, ends: tuple[End, End], until: float | None, to_scale: boo
         names=feed.world.names(),
         between=ends,
         origin=_at(kept[0]),
-        last=MOST_ARROWS,
+        most=MOST_ARROWS,
         notes=("drop", "repair", "state", "milestone"),
     )
     return {
-        "svg": ladder.svg(fragment=True, scale_s=SCALE_S if to_scale else None, window=False),
-        "words": f"The last {min(len(kept), MOST_ARROWS)} of {len(kept)} frames and events kept.",
+        "svg": ladder.svg(
+            width=width, fragment=True, scale_s=SCALE_S if to_scale else None, window=False
+        ),
+        "words": f"{len(kept)} frames and events of it.",
         "began": _at(kept[0]),
     }
 

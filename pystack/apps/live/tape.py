@@ -21,7 +21,8 @@ from pystack.wire.frame import Frame, SuperFrame
 MOST_ITEMS: Final = 20_000
 MOST_BYTES: Final = 24 << 20  # of frames
 SNAP_BYTES: Final = 2048  # of each frame: ordinary ones whole, of super-frames the beginning
-FRAMES_A_CUT: Final = 60
+FRAMES_A_CUT: Final = 60  # of one host; to tell of one takes 50 us
+FRAMES_OF_LINKS_A_CUT: Final = 200  # of a network, where each frame is seen on several links
 EVENTS_A_CUT: Final = 60
 
 _OVERHEAD_BYTES: Final = 500  # of what holds a frame, by `tracemalloc`
@@ -56,7 +57,14 @@ class Cut:
 class Tape:
     """The last of what happened, numbered from 1."""
 
-    def __init__(self, *, most_items: int = MOST_ITEMS, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        most_items: int = MOST_ITEMS,
+        most_bytes: int = MOST_BYTES,
+        frames_a_cut: int = FRAMES_A_CUT,
+    ) -> None:
+        self._frames_a_cut = frames_a_cut
         self._most_items = most_items
         self._most_bytes = most_bytes
         self._kept: deque[Kept] = deque()
@@ -103,7 +111,7 @@ class Tape:
         cut.frames += 1
         cut.frame_bytes += size
         cut.places[place] = cut.places.get(place, 0) + 1
-        if cut.frames > FRAMES_A_CUT:
+        if cut.frames > self._frames_a_cut:
             cut.left_out += 1
             self.left_out += 1
             return False

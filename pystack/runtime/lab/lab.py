@@ -54,6 +54,10 @@ ProgramFn = Callable[..., Awaitable[object]]
 ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
 
 
+# What runs beside a lab: it is given the network, and how to say that it has started.
+BesideFn = Callable[..., Awaitable[None]]
+
+
 class ProgramError(PystackError):
     """Programs of a lab have failed. The cause is the own error of one that ended it."""
 
@@ -77,6 +81,9 @@ class LabOptions:
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
     guest: Guest | None = None  # None: the lab's own programs run
+    # What runs beside the lab, and is over with it: started (as by `nursery.start`) when all
+    # services answer. It returns a line for the reader, to be shown after `ready:`.
+    beside: BesideFn | None = None
 
 
 def run_lab(
@@ -190,8 +197,11 @@ class _Lab:
                 await self._start_services(net, node)
             for attached in net.attached.values():
                 await attached.up()
+            lines = [] if self._options.beside is None else [await self._start_beside(net)]
             if self._options.guest is None:  # it has the floor
                 self._tell_ready(net)
+            for line in lines:
+                self._on_line(line)
             for event in self._spec.timeline:
                 self._plan(net, event)
             with trio.move_on_after(
@@ -221,6 +231,11 @@ class _Lab:
         if node.serve:
             folder = Path(self._spec.path).parent
             await self._serve(net.hosts[node.name], node.serve, folder, net.seed)
+
+    async def _start_beside(self, net: Network) -> str:
+        assert net.nursery is not None
+        assert self._options.beside is not None
+        return str(await net.nursery.start(self._options.beside, net))
 
     async def _start_services(self, net: Network, node: NodeSpec) -> None:
         for name, program, function in self._services:

@@ -84,6 +84,7 @@ function showState() {
   if ($("state").dataset.text === text) return;
   $("state").dataset.text = text;
   $("state").dataset.state = kind;
+  $("state").title = tooMuch ? "More happens than can be shown: of the last 2 s so many frames are counted, and not kept. A browser that is too slow skips." : "";
   $("state").replaceChildren(h("span", { class: "dot" }), text);
 }
 

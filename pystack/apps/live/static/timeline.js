@@ -91,7 +91,7 @@ export class Timeline {
 export function sampled(store) {
   const parts = [];
   const recent = store.ticks.slice(-20).reduce((sum, tick) => sum + tick.leftOut, 0);
-  if (recent) parts.push(`sampled: ${count(recent)} frames of the last 2 s are counted, not shown`);
-  if (store.skipped) parts.push(`${count(store.skipped)} ticks skipped: this browser was too slow`);
+  if (recent) parts.push(`sampled: ${count(recent)} frame${recent === 1 ? "" : "s"} counted, not shown`);
+  if (store.skipped) parts.push(`${count(store.skipped)} tick${store.skipped === 1 ? "" : "s"} skipped`);
   return parts.join("; ");
 }

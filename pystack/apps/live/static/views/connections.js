@@ -7,6 +7,7 @@ import { stateDiagram } from "../states.js";
 const NEVER = 2 ** 29; // a slow-start threshold that no loss has lowered
 const SPAN_S = 30;
 const LIMITS = { app: "its program", rwnd: "the peer's window", cwnd: "congestion control", pacing: "pacing" };
+const SENDS = new Set(["ESTABLISHED", "CLOSE-WAIT", "FIN-WAIT-1", "LAST-ACK"]); // or may
 const COLUMNS = ["", "Local", "Remote", "State", "RTT", "cwnd", "In flight", "Sent", "Received", "Again", "Limited by"];
 
 export class Connections {
@@ -21,7 +22,7 @@ export class Connections {
     this.depth = h("div");
     this.root = h("section", {},
       h("div", { class: "head" }, h("h2", { text: "Connections" }), this.total),
-      h("div", { class: "card scroll" }, h("table", { "aria-label": "TCP connections" },
+      h("div", { class: "card scroll short" }, h("table", { "aria-label": "TCP connections" },
         h("thead", {}, h("tr", {}, COLUMNS.map((name, at) => h("th", { scope: "col", class: at >= 4 && at <= 9 ? "num" : null, text: name })))),
         this.body)),
       this.depth);
@@ -31,8 +32,13 @@ export class Connections {
     const { store } = this;
     return [...store.connections.values()]
       .filter(each => each.firstAt <= store.now)
-      .sort((a, b) => b.firstAt - a.firstAt || (a.key < b.key ? -1 : 1))
+      .sort((a, b) => this.isGone(a) - this.isGone(b) || b.firstAt - a.firstAt || (a.key < b.key ? -1 : 1))
       .slice(0, 100);
+  }
+
+  isGone(connection) {
+    const { store } = this;
+    return Number(store.rowAt(connection).state === "CLOSED" || connection.lastAt < store.now - 4);
   }
 
   show() {
@@ -40,7 +46,12 @@ export class Connections {
     const rows = this.rows();
     const total = store.tickAt(store.now)?.total ?? 0;
     this.total.textContent = `${count(total)} open now${total > rows.length ? `; the ${rows.length} that moved last are here` : ""}. Choose one to see it in depth.`;
-    if (!this.picked || !rows.includes(this.picked)) this.picked = rows.find(each => !store.isMine(each.row)) ?? rows[0] ?? null;
+    // Until somebody chooses, the one that goes on; of those that have ended, one that had the time to show something
+    if (!this.chosen || !rows.includes(this.picked)) {
+      const others = rows.filter(each => !store.isMine(each.row));
+      const still = this.picked && others.includes(this.picked) && this.picked.samples.length > 3 ? this.picked : null;
+      this.picked = others.find(each => !this.isGone(each)) ?? still ?? others.find(each => each.samples.length > 3) ?? rows[0] ?? null;
+    }
     this.body.replaceChildren(...rows.map(each => this.line(each)));
     if (!rows.length) this.body.replaceChildren(h("tr", {}, h("td", { colspan: COLUMNS.length, class: "empty", text: "No connection yet: open one, for example with curl." })));
     this.showDepth();
@@ -49,7 +60,7 @@ export class Connections {
   line(connection) {
     const { store } = this;
     const row = store.rowAt(connection);
-    const isGone = row.state === "CLOSED" || connection.lastAt < store.now - 4;
+    const isGone = this.isGone(connection);
     const mine = store.isMine(row);
     const line = h("tr", {
       class: `pick${isGone ? " gone" : ""}`, "aria-selected": String(connection === this.picked), tabindex: 0,
@@ -66,12 +77,13 @@ export class Connections {
       h("td", { class: "num", text: bytes(row.bytes_acked) }),
       h("td", { class: "num", text: bytes(row.bytes_received) }),
       h("td", { class: `num${row.retransmits ? " bad" : ""}`, text: row.retransmits ?? "–" }),
-      h("td", { text: isGone ? "" : LIMITS[row.limited_by] ?? "" }));
+      h("td", { text: !isGone && SENDS.has(row.state) ? LIMITS[row.limited_by] ?? "" : "" }));
     return line;
   }
 
   pick(connection) {
     this.picked = connection;
+    this.chosen = true;
     this.show();
   }
 
@@ -89,17 +101,18 @@ export class Connections {
     }
     const { store } = this;
     const row = store.rowAt(connection);
-    const to = store.now;
-    const from = Math.max(to - SPAN_S, Math.min(connection.firstAt, to - 0.5));
+    const ended = this.isGone(connection);
+    const to = ended ? Math.min(store.now, Math.max(connection.lastAt, connection.firstAt + 0.05)) : store.now;
+    const from = Math.max(to - SPAN_S, Math.min(connection.firstAt, to - (ended ? 0.001 : 0.5)));
     const samples = connection.samples.filter(each => each.at >= from && each.at <= to);
     const points = name => samples.filter(each => each.row[name] !== null && each.row[name] !== undefined).map(each => [each.at, each.row[name]]);
-    const common = { from, to };
+    const common = { from, to, last: ended ? "its end" : "now" };
     this.depth.replaceChildren(
       h("div", { class: "head depth-head" }, h("h2", { class: "mono-title", text: `${end(row.local_address, row.local_port)} ⇄ ${end(row.remote_address, row.remote_port)}` }),
         h("span", { class: "soft grow", text: `on ${row.host}, ${row.congestion ?? ""}${row.loss_state && row.loss_state !== "open" ? `, in ${row.loss_state}` : ""}` }),
         h("button", { onclick: () => this.openLadder(connection), text: "Its ladder" })),
       h("div", { class: "grid" },
-        h("div", { class: "card" }, this.sequences(connection, row, from, to)),
+        h("div", { class: "card" }, this.sequences(connection, row, from, to, common.last)),
         h("div", { class: "card" }, plot({ ...common, title: "Windows", unit: bytes, curves: [
           { name: "cwnd", points: points("cwnd_bytes"), step: true },
           { name: "ssthresh", points: points("ssthresh_bytes").filter(point => point[1] < NEVER), step: true },
@@ -121,7 +134,7 @@ export class Connections {
   }
 
   // Text and acknowledgements of the direction in which more goes
-  sequences(connection, row, from, to) {
+  sequences(connection, row, from, to, last) {
     const { store } = this;
     const ours = [], theirs = [];
     for (let at = store.upTo(to) - 1; at >= 0 && store.items[at].at >= from && ours.length + theirs.length < 3000; at--) {
@@ -134,7 +147,7 @@ export class Connections {
     }
     const text = items => items.reduce((sum, item) => sum + item.tcp[4], 0);
     const [data, acks, whose] = text(ours) >= text(theirs) ? [ours, theirs, "sent"] : [theirs, ours, "received"];
-    return sequencePlot(data.reverse(), acks.reverse(), from, to, whose);
+    return sequencePlot(data.reverse(), acks.reverse(), from, to, whose, last);
   }
 
   // Of a frame that crosses several links only the first is shown
@@ -156,6 +169,7 @@ const FACTS = [
 
 // A curve that would flatten all others is cut off where it leaves them
 function clipped(points, others, times = 4) {
+  if (!others.length) return points;
   const most = Math.max(...others.map(point => point[1])) * times;
   return points.every(point => point[1] > most) ? [] : points.map(([at, value]) => [at, Math.min(value, most)]);
 }
@@ -171,8 +185,8 @@ function slope(points) {
   return found;
 }
 
-function sequencePlot(data, acks, from, to, whose) {
-  const width = 520, height = 190;
+function sequencePlot(data, acks, from, to, whose, last) {
+  const width = 400, height = 150;
   const base = data.length ? data[0].tcp[0] : 0;
   const relative = number => { const off = (number - base) >>> 0; return off > 2 ** 31 ? off - 2 ** 32 : off; };
   const segments = data.filter(item => item.tcp[4]).map(item => ({ at: item.at, low: relative(item.tcp[0]), high: relative(item.tcp[0]) + item.tcp[4] }));
@@ -181,7 +195,7 @@ function sequencePlot(data, acks, from, to, whose) {
   const lowest = Math.min(0, ...segments.map(each => each.low));
   const x = at => PLOT.LEFT + ((at - from) / Math.max(to - from, 1e-9)) * (width - PLOT.LEFT - PLOT.RIGHT);
   const y = value => height - PLOT.BOTTOM - ((value - lowest) / (highest - lowest)) * (height - PLOT.TOP - PLOT.BOTTOM);
-  const parts = axes({ width, height, from, to, x, y, marks: [lowest, (lowest + highest) / 2, highest], unit: bytes });
+  const parts = axes({ width, height, from, to, last, x, y, marks: [lowest, (lowest + highest) / 2, highest], unit: bytes });
   let seen = lowest;
   for (const each of segments) {
     const again = each.high <= seen;
@@ -192,5 +206,5 @@ function sequencePlot(data, acks, from, to, whose) {
     const path = answers.map(([at, value], number) => (number ? `H${x(at).toFixed(1)}V${y(value).toFixed(1)}` : `M${x(at).toFixed(1)} ${y(value).toFixed(1)}`)).join("");
     parts.push(s("path", { class: "mark-ack", d: path }));
   }
-  return figure(`Sequence numbers, of what is ${whose}`, [["text", "line0"], ["again", "line2"], ["acknowledged", "line3"]], parts, width, height);
+  return figure(`Sequence numbers, ${whose}`, [["text", "line0"], ["again", "line2"], ["acknowledged", "line3"]], parts, width, height);
 }

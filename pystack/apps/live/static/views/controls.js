@@ -103,10 +103,10 @@ export class Controls {
     const { store } = this;
     if (!store.hello?.network) return [];
     const off = Boolean(this.feed.changes);
-    return [h("div", { class: "card" }, h("h3", { text: "Power" }), store.hello.hosts.map(host => h("div", { class: "buttons" },
-      h("span", { class: "grow", text: host.name }),
+    return [h("div", { class: "card" }, h("h3", { text: "Power" }), h("div", { class: "power" }, store.hello.hosts.map(host => [
+      h("span", { text: host.name }),
       h("button", { disabled: off, text: "Off", "aria-label": `Cut the power of ${host.name}`, onclick: () => this.do("power off", { node: host.name }) }),
-      h("button", { disabled: off, text: "On", "aria-label": `Restore the power of ${host.name}`, onclick: () => this.do("power on", { node: host.name }) }))))];
+      h("button", { disabled: off, text: "On", "aria-label": `Restore the power of ${host.name}`, onclick: () => this.do("power on", { node: host.name }) })])))];
   }
 }
 

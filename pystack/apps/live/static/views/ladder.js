@@ -63,7 +63,7 @@ export class Ladder {
     try {
       const found = await feed.ask({
         ask: "ladder", ends: [[row.local_address, row.local_port], [row.remote_address, row.remote_port]],
-        scale: this.scale.getAttribute("aria-pressed") === "true", ...(store.isLive ? {} : { until: store.now }),
+        scale: this.scale.getAttribute("aria-pressed") === "true", width: Math.round(Math.min(1100, Math.max(360, this.root.clientWidth - 40))), ...(store.isLive ? {} : { until: store.now }),
       });
       this.fallback.hidden = Boolean(found.svg);
       this.words.textContent = found.words ?? "";

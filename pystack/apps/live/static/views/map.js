@@ -15,10 +15,14 @@ export class MapView {
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.words = h("p", { class: "soft grow" });
     this.holder = h("div", { class: "card map", id: "map" });
+    this.table = h("tbody");
+    this.links = h("div", { class: "card scroll links" }, h("table", { "aria-label": "Links" },
+      h("thead", {}, h("tr", {}, ["Link", "Behaves", "Frames/s", "Waiting", "Lost, by reason"].map((text, at) => h("th", { scope: "col", class: at === 2 || at === 3 ? "num" : null, text })))), this.table));
     this.root = h("section", {},
       h("div", { class: "head" }, h("h2", { text: "Map" }), this.words),
       this.holder,
-      h("p", { class: "legend" }, [["tcp", "TCP"], ["net", "IP: UDP, ICMP"], ["link", "ARP, others"], ["lost", "lost"]].map(([kind, name]) => h("span", {}, h("i", { class: kind }), name))));
+      h("p", { class: "legend" }, [["tcp", "TCP"], ["net", "IP: UDP, ICMP"], ["link", "ARP, others"], ["lost", "lost"]].map(([kind, name]) => h("span", {}, h("i", { class: kind }), name))),
+      this.links);
     this.stamp = "";
   }
 
@@ -75,9 +79,32 @@ export class MapView {
       const middle = [(line.x1 + line.x2) / 2, (line.y1 + line.y2) / 2];
       extra.replaceChildren(...(down ? [s("text", { class: "cut", x: middle[0], y: middle[1] + 6, text: "✕" })] : []), ...this.queues(line, ways));
     }
+    this.tabulate(links);
     const lost = store.ticks.slice(-10).reduce((sum, each) => sum + each.lost, 0);
     this.words.textContent = this.cables.length ? `${count(frames)} frames on links in the last tick${lost ? `, ${count(lost)} lost in the last second` : ""}` : "No emulated link here: frames go straight to the kernel.";
     if (this.still.matches || !store.isLive) this.place(store.now);
+  }
+
+  tabulate(links) {
+    const { store } = this;
+    this.links.hidden = !links.size;
+    const recent = store.ticks.filter(tick => tick.at <= store.now).slice(-11);
+    const seconds = Math.max(0.1, (recent.at(-1)?.at ?? 0) - (recent[0]?.at ?? 0));
+    this.table.replaceChildren(...[...links.values()].map(link => {
+      const frames = recent.slice(1).reduce((sum, tick) => sum + (tick.places[link.name] ?? 0), 0);
+      const lost = {};
+      for (const way of [link.a_to_b, link.b_to_a]) {
+        for (const [name, number] of Object.entries(way.counters)) lost[name] = (lost[name] ?? 0) + number;
+      }
+      const words = way => Object.entries(way.words).map(([name, value]) => `${name} ${value}`).join(", ") || "perfect";
+      const same = words(link.a_to_b) === words(link.b_to_a);
+      const down = link.a_to_b.down || link.b_to_a.down;
+      return h("tr", {}, h("td", { text: `${link.a} — ${link.b}` }),
+        h("td", { class: down ? "bad" : "mono", text: down ? "cut" : same ? words(link.a_to_b) : `→ ${words(link.a_to_b)}  ← ${words(link.b_to_a)}` }),
+        h("td", { class: "num", text: count(Math.round(frames / seconds)) }),
+        h("td", { class: "num", text: `${link.a_to_b.waiting} / ${link.b_to_a.waiting}` }),
+        h("td", { class: "mono soft", text: Object.entries(lost).map(([name, number]) => `${name} ${count(number)}`).join(", ") || "–" }));
+    }));
   }
 
   // A bar at each end of a link that fills as its queue does

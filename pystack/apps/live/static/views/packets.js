@@ -1,6 +1,6 @@
 // Every frame that is kept, and what happened beside it; one of them down to its bits.
 
-import { bytes, h } from "../dom.js";
+import { bytes, end, h } from "../dom.js";
 import { isTrouble } from "../store.js";
 
 const ROW = 26;
@@ -177,5 +177,12 @@ function isMyEvent(item, you) {
   return Boolean(you && item.remote && item.remote[0] === you[1][0] && item.remote[1] === you[1][1]);
 }
 
-// "IP 10.0.0.1.3 > ..." without what the columns beside it say
-const brief = item => item.line.replace(/^IP6? /, "");
+// Of a segment what tells it from others; of anything else its line
+function brief(item) {
+  if (!item.tcp) return item.line.replace(/^IP6? /, "");
+  const [seq, , flags, , text] = item.tcp;
+  const [a, p, b, q] = item.ends;
+  const names = FLAGS.filter(each => flags & each[1]).map(each => each[0].toUpperCase()).join(" ");
+  const payload = item.line.match(/: HTTP: (.*)$/)?.[1];
+  return `${end(a, p)} > ${end(b, q)}  ${names}${text ? `  seq ${seq}, ${text} bytes` : ""}${payload ? `  ${payload}` : ""}`;
+}
