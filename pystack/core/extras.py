@@ -15,6 +15,7 @@ EXTRAS: Final = {
     "h2": "http",
     "httpcore": "http",
     "hypercorn": "asgi",
+    "jinja2": "http",
     "trustme": "tls",
     "typer": "cli",
     "wsproto": "ws",

@@ -57,7 +57,7 @@ def as_html(
 
     `depth`: how much is open at first. `ladders`: of the story, or of both; may be left out.
     """
-    markup = need("markupsafe", "an explanation as HTML").Markup
+    pages = _environment()
     style = (_PAGES / "page.css").read_text("utf-8") + (svg_style() if ladders else "")
     script = (_PAGES / "page.js").read_text("utf-8")
     told = fit(told, Paper())
@@ -65,18 +65,17 @@ def as_html(
     used = {step.layer5 for story in stories for step in story.steps}
     common = {
         "depth": depth,
-        "style": markup(style),
+        "style": style,
         "style_hash": _hash(style),
-        "script": markup(script),
+        "script": script,
         "script_hash": _hash(script),
         "layers": [name for name in reversed(LAYERS5) if name in used],
         "layers5": list(reversed(LAYERS5)),
         "layers7": LAYERS7,
         "most_frames": _MOST_FRAMES,
         "most_listed": _MOST_LISTED,
-        "ladders": [markup(ladder.svg(fragment=True)) for ladder in ladders],
+        "ladders": [ladder.svg(fragment=True) for ladder in ladders],
     }
-    pages = _environment()
     if isinstance(told, Comparison):
         sides = list(zip(told.names, stories, strict=True))
         longest = max(map(total_s, stories))

@@ -1,6 +1,7 @@
 """Stories as one HTML page: it is whole, needs nothing beside itself, and can be read by all."""
 
 import re
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pystack.core.errors import ConfigError
 from pystack.observe.explain import page
 from pystack.observe.explain.page import as_html
 from pystack.observe.explain.story import Comparison, Header, Story
@@ -112,6 +114,12 @@ def test_words_of_strangers_add_nothing_to_a_comparison() -> None:
 
     plain = told("w" * len(HOSTILE))
     assert Outline(as_html(told(HOSTILE))).elements == Outline(as_html(plain)).elements
+
+
+def test_without_jinja2_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ConfigError, match=r"an explanation as HTML needs jinja2: pip install"):
+        as_html(explained.story())
 
 
 def _palettes() -> Iterator[dict[str, str]]:
