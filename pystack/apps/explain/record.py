@@ -81,7 +81,7 @@ async def _in_laboratory(asked: Asked, target: Target, folder: Path | None) -> R
         await laboratory.resolver
         await serve(laboratory.server, target, asked.size_bytes, folder)
         if asked.pcap is not None:
-            net.capture(asked.pcap)
+            net.capture(asked.pcap, secrets=True)
         errand = _errand(asked, target, version, folder)
         wanted = laboratory.resolver if target.scheme == "dns" else laboratory.server
         return await _done(net, laboratory.client, errand, wanted.name)
