@@ -6,7 +6,8 @@ import gc
 import json
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from pystack.runtime.device.tap_config import TapHostConfig
 from pystack.runtime.device.tap_host import tap_host
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
+from pystack.runtime.host import Host
 from pystack.runtime.ports import has_nobody
 
 _BROWSED: Final = {"http": 80, "https": 443, "ftp": 21}
@@ -32,6 +34,8 @@ async def up(
     placements: Sequence[Placement],
     on_ready: Callable[[Ready], None],
     when_open: Callable[[], object] = lambda: None,
+    *,
+    control: str | None = None,
 ) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP.
 
@@ -39,20 +43,21 @@ async def up(
     services can't have.
 
     `on_ready` is told as soon as everything answers; `when_open` is called as soon as root is not
-    needed any more.
+    needed any more. `control`: the path of a socket for it, "": the usual place; None: none.
     """
     try:
         with trio.open_signal_receiver(*ending_signals()) as signals:
             async with tap_host(config, when_open=when_open) as host:
-                async with trio.open_nursery() as services:
-                    for placement in placements:
-                        await services.start(serve_placed, host, placement)
-                    # This stays; to look through it would stop the host for 30 ms each time.
-                    gc.freeze()
-                    on_ready(Ready(config, placements))
-                    number = await anext(aiter(signals))
-                    _log.info("%s: closing", signal.Signals(number).name)
-                    services.cancel_scope.cancel()
+                with _controlled(host, config, control) as socket:
+                    async with trio.open_nursery() as services:
+                        for placement in placements:
+                            await services.start(serve_placed, host, placement)
+                        # This stays; to look through it would stop the host for 30 ms each time.
+                        gc.freeze()
+                        on_ready(Ready(config, placements, socket))
+                        number = await anext(aiter(signals))
+                        _log.info("%s: closing", signal.Signals(number).name)
+                        services.cancel_scope.cancel()
                 async with trio.open_nursery() as impatient:
                     impatient.start_soon(_ignore, signals)
                     await host.close_connections(FIN_GRACE_S)
@@ -60,6 +65,21 @@ async def up(
     except ExceptionGroup as group:
         # What a service can't have (a port, a file, an application) comes through nurseries.
         raise unwrapped(group) from None
+
+
+@contextmanager
+def _controlled(host: Host, config: TapHostConfig, path: str | None) -> Iterator[str | None]:
+    """Let a running host be controlled, if that is wanted; yields the socket's path."""
+    if path is None:
+        yield None
+        return
+    # Few want it, and it takes time.
+    from pystack.runtime.control.control import Control
+    from pystack.runtime.control.server import offered
+
+    control = Control(host)
+    with offered(control, f"up-{config.interface}", path or None) as found:
+        yield str(found)
 
 
 async def _ignore(signals: AsyncIterator[int]) -> None:
@@ -74,9 +94,13 @@ class Ready:
 
     config: TapHostConfig
     placements: Sequence[Placement]
+    control: str | None = None  # the path of its socket; None: it has none
 
     def text(self) -> str:
-        """Return it as a line for people: each address, and what is to be had there."""
+        """Return it for people: each address, and what is to be had there, in a line."""
+        return self._line() + ("" if self.control is None else f"\ncontrol: {self.control}")
+
+    def _line(self) -> str:
         interface, port = self.config.interface, self.config.chosen_port
         names = [
             f"{item.service.name}:{item.tcp_port or item.udp_port}" for item in self.placements
@@ -110,6 +134,8 @@ class Ready:
             )
         texts = [format_ip(address) for address in addresses]
         line = {"ready": self.config.interface, "address": texts[0], "addresses": texts}
+        if self.control is not None:
+            line["control"] = self.control
         return json.dumps({**line, "services": services})
 
 

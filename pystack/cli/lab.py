@@ -10,7 +10,7 @@ import typer
 
 from pystack.apps.hosting import check_services, start_services
 from pystack.cli.output import Lines, interruptible, reader_is_gone
-from pystack.cli.words import Observe, checked
+from pystack.cli.words import Control, ControlSocket, Observe, checked, control_path
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
@@ -110,6 +110,11 @@ def run_command(
     ] = False,
     observe: Observe = None,
     web: _Web = None,
+    control: Control = False,
+    control_socket: ControlSocket = None,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Begin with time standing still, for --control.")
+    ] = False,
 ) -> int:
     """Run a lab until its programs have ended, or until SIGINT, SIGTERM or SIGHUP.
 
@@ -118,6 +123,9 @@ def run_command(
     spec = _load(file)
     if web is not None and virtual:
         raise ConfigError("--web shows a lab in real time: run it without --virtual")
+    path = control_path(control, control_socket)
+    if paused and path is None:
+        raise ConfigError("--paused needs --control: nobody else could let time go on")
     options = LabOptions(
         virtual=virtual,
         for_s=None if for_ is None else parse_time_s(for_),
@@ -128,6 +136,8 @@ def run_command(
         observe=checked(observe),
         on_failure=_show_failure if keep_going else None,
         beside=None if web is None else _page(web, spec.path),
+        control=path,
+        paused=paused,
     )
     return _run(spec, options)
 

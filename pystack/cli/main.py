@@ -42,6 +42,7 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
         # Whatever stands after the program's name is the program's.
         {"ignore_unknown_options": True, "allow_interspersed_args": False},
     ),
+    "ctl": _Command("ctl:ctl_command", "Look into what runs with --control, and change it."),
     "packetdrill": _Command(
         "packetdrill:packetdrill_command",
         "Run packetdrill scripts in virtual time.",

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,16 @@ from pystack.apps.service import BUILT_IN, Placement, ServiceOptions, parse_serv
 from pystack.apps.up import Ready, up
 from pystack.apps.words import check_use, read_words
 from pystack.cli.output import JsonFormatter, Log
-from pystack.cli.words import NETEM, SERVICES, TAP, Words, takes
+from pystack.cli.words import (
+    NETEM,
+    SERVICES,
+    TAP,
+    Control,
+    ControlSocket,
+    Words,
+    control_path,
+    takes,
+)
 from pystack.core.addresses import format_ip
 from pystack.core.errors import DeviceError
 from pystack.core.rng import component_rng
@@ -63,6 +73,8 @@ def up_command(
     json: _Json = False,
     user: _User = None,
     verbose: _Verbose = 0,
+    control: Control = False,
+    control_socket: ControlSocket = None,
     place: Words,
     words: Words,
     service_words: Words,
@@ -72,7 +84,8 @@ def up_command(
     config = TapHostConfig(interface, **given, words=as_words(words), verbosity=verbose, json=json)
     placements = _placements(serve, service_words, config)
     root = service_words.get("root")
-    _run(config, placements, user, root if isinstance(root, Path) else None)
+    when_open = _giving_up_root(user, root if isinstance(root, Path) else None)
+    _run(config, placements, user, when_open, control_path(control, control_socket))
 
 
 def _giving_up_root(user: str | None, root: Path | None) -> Callable[[], None]:
@@ -108,10 +121,9 @@ def _run(
     config: TapHostConfig,
     placements: Sequence[Placement],
     user: str | None,
-    root: Path | None,
+    when_open: Callable[[], None],
+    control: str | None,
 ) -> None:
-    when_open = _giving_up_root(user, root)
-
     def on_ready(ready: Ready) -> None:
         print(ready.json() if config.json else ready.text(), flush=True)
         if user is None and is_the_machines_root():
@@ -121,6 +133,6 @@ def _run(
     log = Log()
     log.setFormatter(JsonFormatter() if config.json else logging.Formatter("%(message)s"))
     logging.basicConfig(handlers=[log], level=level)
-    trio.run(up, config, placements, on_ready, when_open)
+    trio.run(partial(up, config, placements, on_ready, when_open, control=control))
     if log.is_broken:
         raise BrokenPipeError

@@ -177,3 +177,17 @@ def checked(observers: list[str] | None) -> tuple[str, ...]:
     for text in observers or ():
         OBSERVERS.read(text)
     return tuple(observers or ())
+
+
+Control: TypeAlias = Annotated[
+    bool, typer.Option("--control", help="Let `pystack ctl` and `top` look into it and change it.")
+]
+ControlSocket: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="The same, with the socket at this path."),
+]
+
+
+def control_path(control: bool, socket: str | None) -> str | None:
+    """Return where the control socket goes: "" in the usual place; None: there is none."""
+    return socket or ("" if control else None)

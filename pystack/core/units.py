@@ -100,6 +100,27 @@ def parse_fraction(value: str | float) -> float:
     return _at_most_1(value, _parse(value, _PARTS, "a probability", "1%"))
 
 
+def time_text(seconds: float) -> str:
+    """Return a time as tc(8) writes it: "50ms"."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.6g}{unit}"
+    return f"{seconds / 1e-9:.6g}ns" if seconds else "0s"
+
+
+def rate_text(bps: float) -> str:
+    """Return a rate as tc(8) writes it: "10mbit"."""
+    for unit, size in (("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3)):
+        if bps >= size:
+            return f"{bps / size:.6g}{unit}"
+    return f"{bps:.6g}bit"
+
+
+def part_text(part: float) -> str:
+    """Return a probability in per cent: "1%"."""
+    return f"{part * 100:.6g}%"
+
+
 def _at_most_1(value: str | float, probability: float) -> float:
     if probability > 1:
         raise ConfigError(f"the probability {value!r} is above 1 (a percentage needs its % sign)")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pystack.core.units import part_text, rate_text, time_text
 from pystack.link.config import PipeConfig
 from pystack.link.impair.loss import FourState, GilbertElliott, LossModel, RandomLoss
 from pystack.link.transmit import DEFAULT_LIMIT_PACKETS
@@ -13,27 +14,6 @@ def words_of(config: PipeConfig) -> dict[str, str]:
     What is no text by nature (a trace, a function) is named only.
     """
     return dict(_said(config))
-
-
-def time_text(seconds: float) -> str:
-    """Return a time as tc(8) writes it: "50ms"."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.6g}{unit}"
-    return f"{seconds / 1e-9:.6g}ns" if seconds else "0s"
-
-
-def rate_text(bps: float) -> str:
-    """Return a rate as tc(8) writes it: "10mbit"."""
-    for unit, size in (("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3)):
-        if bps >= size:
-            return f"{bps / size:.6g}{unit}"
-    return f"{bps:.6g}bit"
-
-
-def part_text(part: float) -> str:
-    """Return a probability in per cent: "1%"."""
-    return f"{part * 100:.6g}%"
 
 
 def _said(config: PipeConfig) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,9 @@
-"""The calls that change something: links, power, partitions, time."""
+"""The calls that change something: links, power, partitions, captures, time."""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING
 
 from pystack.core.suggest import suggest
@@ -11,8 +12,11 @@ from pystack.link.words import as_words
 from pystack.observe.log import LogObserver
 from pystack.runtime.control import seen
 from pystack.runtime.control.errors import ControlError
+from pystack.runtime.device.privileges import as_who_called_sudo
+from pystack.runtime.network_link import NetworkLink
 
 if TYPE_CHECKING:
+    from pystack.observe.capture import Capture
     from pystack.runtime.control.table import Given, Json
     from pystack.runtime.control.world import World
     from pystack.runtime.network import Network
@@ -57,7 +61,8 @@ def power_off(world: World, given: Given) -> Json:
 
 def power_on(world: World, given: Given) -> Json:
     """Restore it."""
-    _network(world, "power on").power_on(_node(world, given["node"]))
+    restore = world.power_on or _network(world, "power on").power_on
+    restore(_node(world, given["node"]))
     return {"node": given["node"], "powered": True}
 
 
@@ -74,6 +79,44 @@ def heal(world: World, _given: Given) -> Json:
     """End all partitions."""
     _network(world, "heal").heal()
     return {"groups": []}
+
+
+def capture_start(world: World, given: Given) -> Json:
+    """Begin to write frames to a file: of all, of a node, or of a link."""
+    path = os.path.abspath(given["file"])
+    node, link = given.get("node"), given.get("link")
+    if path in world.captures:
+        raise ControlError(f"{path} is being written already; capture stop ends that")
+    if node is not None and link is not None:
+        raise ControlError("a capture is of a node or of a link, not of both")
+    with as_who_called_sudo():
+        world.captures[path] = _begun(world, path, node, link)
+    return {"file": path, "captures": sorted(world.captures)}
+
+
+def _begun(world: World, path: str, node: str | None, link: str | None) -> Capture:
+    if link is not None:
+        joined = world.link(link)
+        if isinstance(joined.link, NetworkLink):
+            return joined.link.capture(path)
+        return next(iter(world.hosts.values())).capture(path)
+    if node is not None:
+        return world.host(node).capture(path)
+    if world.network is not None:
+        return world.network.capture(path)
+    return next(iter(world.hosts.values())).capture(path)
+
+
+def capture_stop(world: World, given: Given) -> Json:
+    """End it; without a file, all of them."""
+    named = given.get("file")
+    stopped = sorted(world.captures) if named is None else [os.path.abspath(named)]
+    if named is not None and stopped[0] not in world.captures:
+        hint = suggest(stopped[0], world.captures) if world.captures else ": there is none"
+        raise ControlError(f"no capture goes to {stopped[0]}{hint}")
+    for path in stopped:
+        world.captures.pop(path).close()
+    return {"stopped": stopped, "captures": sorted(world.captures)}
 
 
 def pause(world: World, _given: Given) -> Json:

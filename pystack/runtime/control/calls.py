@@ -123,6 +123,26 @@ _TABLE: Final = (
     ),
     Call("heal", "End all partitions.", acts.heal, changes=True),
     Call(
+        "capture start",
+        "Write frames to a file for Wireshark: all, or those of a node or a link.",
+        acts.capture_start,
+        (
+            Argument("file", "text", "Where to: pcapng, or classic pcap by its name.", needed=True),
+            Argument("node", "text", "What this host sees."),
+            Argument("link", "text", "What is put on this link."),
+        ),
+        changes=True,
+        example="out.pcapng node=server",
+    ),
+    Call(
+        "capture stop",
+        "End a capture; all of them, if none is named.",
+        acts.capture_stop,
+        (Argument("file", "text", "The one that goes there."),),
+        changes=True,
+        example="out.pcapng",
+    ),
+    Call(
         "pause",
         "Let time stand still: nothing arrives, no timer goes off.",
         acts.pause,

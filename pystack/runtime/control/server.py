@@ -31,6 +31,7 @@ import trio
 from pystack.runtime.control.calls import WATCH, WATCHED
 from pystack.runtime.control.errors import ControlError
 from pystack.runtime.control.places import Place, bind, default_path
+from pystack.runtime.device.privileges import as_who_called_sudo
 from pystack.runtime.driver.virtual import VirtualDriver
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def offered(control: Control, name: str, path: str | Path | None = None) -> Iter
     `name`: what is controlled, for the name of the socket; `path`: where it goes instead. In the
     thread of the world's Trio run. Raises ConfigError, DeviceError.
     """
-    place = bind(default_path(name) if path is None else Path(path))
+    with as_who_called_sudo():  # who is to open it, where root stays root
+        place = bind(default_path(name) if path is None else Path(path))
     server = _Server(control, place)
     driver = control.world.driver
     if isinstance(driver, VirtualDriver):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from pystack.runtime.host import Host
 
 if TYPE_CHECKING:  # a host that stands alone needs nothing of networks
     from pystack.link.link import Link
-    from pystack.observe.registry import ClosingObserver
+    from pystack.observe.capture import Capture
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.network import Network
 
@@ -37,7 +37,9 @@ class World:
     of: Network | Host
     may_change: bool
     counters: Counters = field(default_factory=Counters)  # of the socket that calls come by
-    captures: dict[str, ClosingObserver] = field(default_factory=dict)  # begun by calls, by file
+    captures: dict[str, Capture] = field(default_factory=dict)  # begun by calls, by file
+    # What restores a node's power; None: the network itself, which starts no programs
+    power_on: Callable[[str], object] | None = None
 
     @cached_property
     def explanations(self) -> Mapping[str, Explanation]:

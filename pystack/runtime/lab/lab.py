@@ -14,8 +14,10 @@ import importlib
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -84,6 +86,8 @@ class LabOptions:
     # What runs beside the lab, and is over with it: started (as by `nursery.start`) when all
     # services answer. It returns a line for the reader, to be shown after `ready:`.
     beside: BesideFn | None = None
+    control: str | None = None  # path of a socket for control, "": the usual one; None: none
+    paused: bool = False  # time stands still when the programs begin
 
 
 def run_lab(
@@ -204,10 +208,39 @@ class _Lab:
                 self._on_line(line)
             for event in self._spec.timeline:
                 self._plan(net, event)
-            with trio.move_on_after(
-                float("inf") if self._options.for_s is None else self._options.for_s
+            with (
+                self._controlled(net),
+                trio.move_on_after(
+                    float("inf") if self._options.for_s is None else self._options.for_s
+                ),
             ):
                 await self._run_programs(net)
+
+    @contextmanager
+    def _controlled(self, net: Network) -> Iterator[None]:
+        """Let it be controlled while its programs run, if that is wanted."""
+        if self._options.control is None:
+            yield
+            return
+        from pystack.runtime.control.control import Control  # few want it
+        from pystack.runtime.control.server import offered
+
+        control = Control(net)
+        control.world.power_on = partial(self._power_on_by_hand, net)
+        if self._options.paused:
+            net.pause()
+        name = f"lab-{Path(self._spec.path).stem}"
+        with offered(control, name, self._options.control or None) as path:
+            self._on_line(f"control: {path}")
+            yield
+
+    def _power_on_by_hand(self, net: Network, name: str) -> None:
+        """Restore a node's power; what it serves is there again, its other programs are not."""
+        was_off = name in net.hosts and not net.hosts[name].stack.powered
+        net.power_on(name)
+        if was_off and self._restarts(name):
+            assert net.nursery is not None
+            net.nursery.start_soon(self._boot, net, self._spec.nodes[name], trio.Event())
 
     def _build(self, net: Network) -> None:
         for node in self._spec.nodes.values():
@@ -287,7 +320,7 @@ class _Lab:
                 self._on_line(f"{host.name} has no power: {program.run} ended")
             # Power may have come back at the same instant, before this task has its turn.
             number = self._power_ons[host.name] - host.stack.powered
-            if number >= len(boots):
+            if not 0 <= number < len(boots):  # below: somebody restored it by hand
                 return
             await boots[number].wait()
 
