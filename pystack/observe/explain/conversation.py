@@ -19,6 +19,7 @@ MOST_KEPT: Final = 6  # frames of a turn
 MOST_SIZES: Final = 48  # segments of which the bytes are listed
 MOST_TROUBLE: Final = 400  # losses, retransmissions
 MOST_ROUNDS: Final = 40
+LEAST_ACK_DELAY_S: Final = 0.02  # what waits for less was not put off on purpose: Linux has 40 ms
 HEAD_BYTES: Final = 16_384  # of a message, to see what it is
 _HALF: Final = 1 << 31
 
@@ -237,7 +238,7 @@ class Conversation:
                 turn.ack_count += 1
                 if len(turn.acks) < MOST_KEPT:
                     turn.acks.append(kept)
-                if since is not None and at - since > 1e-3:
+                if since is not None and at - since >= LEAST_ACK_DELAY_S:
                     turn.ack_delay_s = max(turn.ack_delay_s, at - since)
                     if len(turn.delayed) < MOST_KEPT:
                         turn.delayed.append((at, at - since))

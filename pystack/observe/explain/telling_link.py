@@ -15,9 +15,11 @@ from pystack.wire import tcp
 def steps(seen: Seen, words: Words) -> Iterator[Step]:
     """Yield the steps about neighbours and frames."""
     checks = [asking for asking in seen.askings if _is_check(asking)]
+    told = False
     for asking in seen.askings:
         if asking not in checks:
-            yield _neighbor(asking, seen, words)
+            yield _neighbor(asking, seen, words, is_first=not told)
+            told = True
     if checks:
         yield _checks(checks, seen, words)
     for journey in seen.journeys:
@@ -60,7 +62,7 @@ def _checks(checks: list[Asking], seen: Seen, words: Words) -> Step:
     )
 
 
-def _neighbor(asking: Asking, seen: Seen, words: Words) -> Step:
+def _neighbor(asking: Asking, seen: Seen, words: Words, *, is_first: bool) -> Step:
     frame, at = asking.kept.read, asking.kept.passage.entered_at
     is_arp = frame.version == 4
     protocol = "ARP" if is_arp else "Neighbor Discovery"
@@ -80,6 +82,9 @@ def _neighbor(asking: Asking, seen: Seen, words: Words) -> Step:
     text = (
         f"IP knows the next hop as {asking.target}; Ethernet needs a MAC address. {asking.node} "
         f"does not have it in its table, so it asks by {protocol}: {to_whom}. The packet waits."
+        if is_first
+        else f"The same on this link: {asking.node} does not have the MAC address of "
+        f"{asking.target}, asks for it, and the packet waits."
     )
     frames = [asking.kept, *asking.more[:3]]
     if asking.answer is not None:
@@ -204,6 +209,8 @@ def _timing(journey: Journey) -> str:
     propagation = sum(passage.propagation_s or 0.0 for passage in passages)
     serialization = sum(passage.serialization_s or 0.0 for passage in passages)
     queued = sum(passage.queued_s or 0.0 for passage in passages)
+    if not propagation + serialization + queued:
+        return "The link takes no time: it is one in software."
     words = [f"{duration(propagation)} of propagation, which no rate makes shorter"]
     words.append(f"{duration(serialization)} of serialization (its bits, at the links' rates)")
     words.append(f"{duration(queued)} in queues")

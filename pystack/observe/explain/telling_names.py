@@ -254,11 +254,13 @@ def _routes(seen: Seen, words: Words) -> Iterator[Step]:
             yield _route(event, seen, words)
         else:
             others.setdefault(event.destination, []).append(event)
-    for destination, events in others.items():
-        yield _others(destination, events, seen, words)
+    for number, (destination, events) in enumerate(others.items()):
+        yield _others(destination, events, seen, words, is_first=not number)
 
 
-def _others(destination: str, events: list[RouteChosen], seen: Seen, words: Words) -> Step:
+def _others(
+    destination: str, events: list[RouteChosen], seen: Seen, words: Words, *, is_first: bool
+) -> Step:
     hosts = list(dict.fromkeys(event.host for event in events))
     first = events[0]
     does = "looks" if len(hosts) == 1 else "look"
@@ -269,8 +271,10 @@ def _others(destination: str, events: list[RouteChosen], seen: Seen, words: Word
         f"{listed(hosts)} {does} up the way to {seen.named(destination)}",
         "Every node on the way decides for itself, by its own table, and knows the next hop only: "
         "nobody knows the whole way. For one that answers it is the way back, which need not be "
-        "the same.",
-        actors=hosts,
+        "the same."
+        if is_first
+        else f"The same for what goes to {destination}: each looks into its own table.",
+        actors=hosts[:1],
         details=[
             (
                 event.host,

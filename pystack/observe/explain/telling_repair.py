@@ -250,11 +250,16 @@ def _why(
         return _rto(conversation, again, rows)
     if event.reason == "rack":
         rows.append(("reordering window", duration(event.reo_wnd_s), "how late is late"))
+        none = (
+            "none here, for enough has come behind it and no reordering was ever seen"
+            if not event.reo_wnd_s
+            else duration(event.reo_wnd_s)
+        )
         return (
             "A segment that was sent later has been acknowledged (the SACK blocks say so), so this "
             "one was overtaken. RACK waits one round trip from its sending, here about "
-            f"{duration(event.srtt_s)}, and the reordering window, {duration(event.reo_wnd_s)}, "
-            "for it might only be late; then it counts as lost. No timer had to run out, and the "
+            f"{duration(event.srtt_s)}, and the reordering window ({none}), for it might only be "
+            "late; then it counts as lost. No retransmission time-out had to run out, and the "
             "congestion window is reduced once for the whole round trip.",
             rows,
         )

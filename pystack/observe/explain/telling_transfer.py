@@ -26,7 +26,7 @@ def steps(conversation: Conversation, seen: Seen, words: Words) -> Iterator[Step
             yield _segments(conversation, turn, spoken, words)
         if turn.segments > 1 and turn.ack_count:
             yield _acks(conversation, turn, words)
-        rounds = _undisturbed(conversation, turn)
+        rounds = _undisturbed(conversation, turn) if turn.rounds else []
         if len(rounds) > 1:
             yield _slow_start(conversation, turn, rounds, words)
         if turn.queued_s > _A_QUEUE_S and turn.queued is not None:
@@ -205,7 +205,9 @@ def _undisturbed(conversation: Conversation, turn: Turn) -> list[Round]:
         default=float("inf"),
     )
     ends = [each.at for each in turn.rounds[1:]] + [turn.last_at]
-    return [each for each, end in zip(turn.rounds, ends, strict=True) if end < repaired_at]
+    rounds = [each for each, end in zip(turn.rounds, ends, strict=True) if end < repaired_at]
+    grows = max((each.segments for each in rounds), default=0) > turn.rounds[0].segments
+    return rounds if grows else []
 
 
 def _slow_start(conversation: Conversation, turn: Turn, rounds: list[Round], words: Words) -> Step:
@@ -224,12 +226,11 @@ def _slow_start(conversation: Conversation, turn: Turn, rounds: list[Round], wor
         rows.append(("...", count(len(rounds) - _MOST_ROWS, "more round trip"), ""))
     sizes = [each.segments for each in rounds[:6]]
     lost = len(rounds) < len(turn.rounds)
-    grows = len(rounds) > 1 and rounds[1].segments > rounds[0].segments
     text = (
         f"{speaker.node} does not know what the path can take. It sends "
         f"{count(rounds[0].segments, 'segment')} and waits for ACKs; for each segment acknowledged "
         "it may have one more in flight than before, so the number "
-        f"{'grows' if grows else 'could grow'} each round trip: "
+        "grows each round trip: "
         f"{listed([str(number) for number in sizes])}. That is slow start; this took "
         f"{count(len(rounds), 'round trip')}, and no rate of the line makes it fewer."
     )

@@ -35,6 +35,15 @@ _ORDER: Final = (
     "syn_ack",
     "handshake",
     "hop",
+    "tls_hello",
+    "tls_answer",
+    "tls_finished",
+    "request",
+    "reuse",
+    "upgrade",
+    "message",
+    "answer",
+    "segments",
     "loss",
 )
 
