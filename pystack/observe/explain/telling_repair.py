@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.explain.amounts import count, duration, listed, size
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Again, Loss
@@ -249,20 +250,7 @@ def _why(
     if event.reason == "rto":
         return _rto(conversation, again, rows)
     if event.reason == "rack":
-        rows.append(("reordering window", duration(event.reo_wnd_s), "how late is late"))
-        none = (
-            "none here, for enough has come behind it and no reordering was ever seen"
-            if not event.reo_wnd_s
-            else duration(event.reo_wnd_s)
-        )
-        return (
-            "A segment that was sent later has been acknowledged (the SACK blocks say so), so this "
-            "one was overtaken. RACK waits one round trip from its sending, here about "
-            f"{duration(event.srtt_s)}, and the reordering window ({none}), for it might only be "
-            "late; then it counts as lost. No retransmission time-out had to run out, and the "
-            "congestion window is reduced once for the whole round trip.",
-            rows,
-        )
+        return _rack(event, rows)
     if event.reason == "tlp":
         rows.append(("probe time-out", duration(event.timer_s), "PTO"))
         single = event.timer_s > 2 * event.srtt_s + 0.1
@@ -290,6 +278,23 @@ def _why(
             rows,
         )
     return "The peer's SYN came again: the answer to it seems to be lost.", rows
+
+
+def _rack(event: TcpRetransmitted, rows: list[Detail]) -> tuple[str, list[Detail]]:
+    rows.append(("reordering window", duration(event.reo_wnd_s), "how late is late"))
+    none = (
+        "none here, for enough has come behind it and no reordering was ever seen"
+        if not event.reo_wnd_s
+        else duration(event.reo_wnd_s)
+    )
+    return (
+        "A segment that was sent later has been acknowledged (the SACK blocks say so), so this "
+        "one was overtaken. RACK waits one round trip from its sending, here about "
+        f"{duration(event.srtt_s)}, and the reordering window ({none}), for it might only be "
+        "late; then it counts as lost. No retransmission time-out had to run out, and the "
+        "congestion window is reduced once for the whole round trip.",
+        rows,
+    )
 
 
 def _rto(conversation: Conversation, again: Again, rows: list[Detail]) -> tuple[str, list[Detail]]:
