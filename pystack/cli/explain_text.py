@@ -42,13 +42,15 @@ def show(
     """
     paper = Paper(_width(), ascii_only=not _writes_boxes())
     lines = lines_of(told, depth, paper, ladders, only)
-    if not _has_colours():
+    try:
+        if not _has_colours():
+            raise ModuleNotFoundError
+        # Only here: who reads from a pipe need not wait for it.
+        from rich.console import Console
+        from rich.text import Text
+    except ModuleNotFoundError:
         sys.stdout.write(plain(lines, paper))
         return
-    # Only here: it takes as long to import as the whole run.
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, legacy_windows=False)
     for line in lines:
         pieces = [(drawn(text, paper), _STYLES[style]) for text, style in line]

@@ -40,6 +40,7 @@ _MARGIN: Final = 11  # where times stand
 _LADDER_LINES: Final = 40
 _MOST_FRAMES: Final = 3  # of a step that are opened; of the others a line each
 _MOST_LISTED: Final = 12
+_TROUBLES: Final = 3  # of a kind that are told whole: why just then is another thing each time
 
 
 def as_text(
@@ -73,7 +74,7 @@ def lines_of(
     if isinstance(told, Comparison):
         parts = _comparison(told, depth, paper, ladders)
     else:
-        parts = _story(told, depth, paper, ladders)
+        parts = _story(told, depth, paper, ladders, brief=depth == "story" and not only)
     return _spaced(_chosen(list(parts), only))
 
 
@@ -106,10 +107,17 @@ def _spaced(parts: Iterable[Iterator[Line]]) -> Iterator[Line]:
             begun = True
 
 
-def _story(story: Story, depth: Depth, paper: Paper, ladders: Sequence[Drawn]) -> Iterator[_Part]:
+def _story(
+    story: Story, depth: Depth, paper: Paper, ladders: Sequence[Drawn], *, brief: bool = False
+) -> Iterator[_Part]:
+    """Yield the parts. `brief`: what a kind of step is about is told once, or a few times."""
+    first: dict[str, list[int]] = {}
     yield "head", _head(story, depth, paper)
     for number, step in enumerate(story.steps, 1):
-        yield step.kind, _step(story, number, step, depth, paper)
+        known = first.setdefault(step.kind, [])
+        known.append(number)
+        like = known[0] if brief and len(known) > (_TROUBLES if step.is_trouble else 1) else 0
+        yield step.kind, _step(story, number, step, depth, paper, like)
     if story.waterfall:
         yield "time", _time(story, depth, paper)
     for ladder in ladders[:1]:
@@ -146,21 +154,29 @@ def _indented(lines: Iterator[Line]) -> Iterator[Line]:
         yield [("  ", ""), *line]
 
 
-def _step(story: Story, number: int, step: Step, depth: Depth, paper: Paper) -> Iterator[Line]:
-    """Yield a step: when and how long in the margin, a bar in the layer's colour, and the words."""
+def _step(
+    story: Story, number: int, step: Step, depth: Depth, paper: Paper, like: int = 0
+) -> Iterator[Line]:
+    """Yield a step: when and how long in the margin, a bar in the layer's colour, and the words.
+
+    `like`: the number of one that has told all about its kind; 0: this one does.
+    """
     columns = paper.columns - _MARGIN - 2
     took = step.until - step.at
     margin = [instant(story, step.at), f"+{duration(took)}" if took > 0 else ""]
-    for row, line in enumerate(_words(number, step, depth, columns)):
+    for row, line in enumerate(_words(number, step, depth, columns, like)):
         when = margin[row] if row < len(margin) else ""
         yield [(when.rjust(_MARGIN - 1), "dim"), (" ┃ ", step.layer5), *line]
 
 
-def _words(number: int, step: Step, depth: Depth, columns: int) -> Iterator[Line]:
+def _words(number: int, step: Step, depth: Depth, columns: int, like: int) -> Iterator[Line]:
     style = "trouble" if step.is_trouble else "title"
     yield from wrap(f"{number}. {step.title}", columns, style)
     tag: Line = [(layers_short(step.layer5, step.layer7), step.layer5)]
-    yield from ends([(who(step), "dim")], tag, columns)
+    acting = " ".join([who(step), f"(as in step {like})" if like else ""]).strip()
+    yield from ends([(acting, "dim")], tag, columns)
+    if like:
+        return
     yield from wrap(step.text, columns)
     if depth == "story":
         yield from _footer(step, columns)

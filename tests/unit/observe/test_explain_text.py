@@ -212,3 +212,18 @@ def test_places_are_the_way_and_what_branches_off() -> None:
     assert chains(story) == [["client"], ["router"], ["server"], ["resolver"], ["other"]]
     story.places = []
     assert chains(story) == []
+
+
+def test_what_a_kind_of_step_is_about_is_told_once() -> None:
+    story = explained.story()
+    story.steps += [explained.request_step(), *(explained.loss_step() for _ in range(3))]
+    text = as_text(story, width=84)
+    lines = text.splitlines()
+    second = next(number for number, line in enumerate(lines) if "┃ 4. client sends" in line)
+    assert lines[second + 1].startswith("    +40 ms ┃ client → server (as in step 2)  ")
+    assert lines[second + 2] == ""
+    # what went wrong is told some times more
+    assert text.count("No acknowledgment came; the retransmission timer ran out.") == 3
+    assert text.count("(as in step 3)") == 1
+    assert "as in step" not in as_text(story, depth="fields")
+    assert "as in step" not in as_text(story, only=["request", "repair"])
