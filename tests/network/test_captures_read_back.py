@@ -8,6 +8,7 @@ import trio
 
 import pystack
 from pystack.observe.captured import recording_of
+from pystack.observe.explain.telling import tell
 from pystack.observe.passage import ARRIVED, LOST, SEEN, Passage
 from pystack.observe.recording import Recording
 from pystack.wire.frame import completed
@@ -76,6 +77,15 @@ def test_a_capture_of_each_link_is_read_as_it_was(tmp_path: Path) -> None:
             assert real.arrives_at is not None
             assert mine.arrives_at + began_at == pytest.approx(real.arrives_at, abs=2e-5)
     assert sum(each.end == LOST for each in found) >= 2
+
+
+def test_what_is_told_of_such_a_capture_counts_what_the_world_counted(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcapng"
+    live = run(path, links=True)
+    recording = recording_of(path)
+    told, known = tell(recording.items, recording), tell(live.items, live)
+    for fact in ("segments", "sent again"):
+        assert told.facts[fact] == known.facts[fact]
 
 
 def test_a_capture_of_each_packet_once_goes_from_end_to_end(tmp_path: Path) -> None:

@@ -139,8 +139,8 @@ class Seen:
         """Tell whether this is the packet's first link: its sender puts it there."""
         if frame.kind == "neighbor":
             return passage.end != SEEN or bool(passage.sender) or not self.about.knows_inside
-        if passage.end == SEEN:
-            return bool(passage.sender) or not self.about.knows_inside
+        if passage.end == SEEN and self.about.knows_inside:
+            return bool(passage.sender)
         name = self.names.get(frame.src)
         return name is None or name == passage.sender
 
