@@ -7,6 +7,7 @@ and so is the oldest when too many wait: a capture takes a bounded memory.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -171,9 +172,12 @@ class Capture:
             None if both else outbound,
             [passage],
             open=0,
-            settled_at=passage.entered_at,
+            settled_at=-math.inf,  # all is known when the next one comes, at this instant too
         )
-        if outbound and not self._waiting:
+        if (outbound or passage.frame.gso_bytes) and not self._waiting:
+            # Large ones are not kept for the word that they are refused, which they hardly ever
+            # are: each that is costs as much as all else, for memory that was used just now is
+            # several times faster.
             self._put(record)
             return
         self._note_stay(record, passage)
@@ -214,8 +218,9 @@ class Capture:
         if record is not None:
             record.open -= 1
             record.settled_at = now
-            record.late |= late
-            record.overtaken |= overtaken
+            if passage.copy_of is None:
+                record.late |= late
+                record.overtaken |= overtaken
             if passage.end == ARRIVED:
                 self._note_stay(record, passage)
         if self._by_interface and passage.end == ARRIVED:
@@ -292,7 +297,7 @@ class Capture:
         )
         for passage in (*record.legs, *record.copies):
             self._of.pop(id(passage), None)
-        if comes:
+        if comes and any(change.what == "duplicate" for change in leg.changes):
             self._numbers[id(leg)] = leg, record.number
             if len(self._numbers) > MOST_HELD:
                 self._numbers.popitem(last=False)

@@ -13,11 +13,15 @@ from typing import Final
 
 from pystack.core.errors import OutputError
 from pystack.core.opening import flag, open_unfollowed
+from pystack.wire.checksum import Buffer
 
+# What is written whole or not at all, in parts: large ones are not put together for it
+Record = tuple[Buffer, ...]
 Say = Callable[[str], object]  # takes a sentence that people are to see
 
 _log: Final = logging.getLogger("pystack.capture")
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | flag("O_CLOEXEC") | flag("O_BINARY")
+_MOST_PARTS: Final = 1024  # IOV_MAX
 _NO_WAIT: Final = flag("O_NONBLOCK")
 
 
@@ -48,23 +52,28 @@ class OutputFile:
 
     def write(self, record: bytes) -> None:
         """Write one record."""
+        self.write_all([(record,)])
+
+    def write_parts(self, record: Record) -> None:
+        """Write one record that is in parts."""
         self.write_all([record])
 
-    def write_all(self, records: Sequence[bytes]) -> None:
-        """Write several."""
+    def write_all(self, records: Sequence[Record]) -> None:
+        """Write several, each in parts, which are not copied."""
         if self.has_ended:
             return
-        data = memoryview(b"".join(records))
+        parts = [part for record in records for part in record]
+        size = sum(map(len, parts))
         done = 0
         try:
-            while done < len(data):
+            while done < size:
                 self._before_write(self._fd)
-                done += os.write(self._fd, data[done:])
+                done += _write_some(self._fd, parts, done)
         except OSError as error:
             self._end(records, done, error)
         else:
             self.records += len(records)
-            self._whole_bytes += len(data)
+            self._whole_bytes += size
 
     def flush(self) -> None:
         """Do nothing: each write goes to the kernel."""
@@ -75,18 +84,35 @@ class OutputFile:
             self.has_ended = True
             os.close(self._fd)
 
-    def _end(self, records: Sequence[bytes], done: int, error: OSError) -> None:
+    def _end(self, records: Sequence[Record], done: int, error: OSError) -> None:
         for record in records:
-            if len(record) > done:
+            size = sum(map(len, record))
+            if size > done:
                 break
-            done -= len(record)
+            done -= size
             self.records += 1
-            self._whole_bytes += len(record)
+            self._whole_bytes += size
         if stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.ftruncate(self._fd, self._whole_bytes)  # half a record would be called damaged
         self.close()
         why = "nobody reads it any more" if error.errno == errno.EPIPE else error.strerror
         self._say(f"{self.what} ends here: {why}")
+
+
+def _write_some(fd: int, parts: Sequence[Buffer], done: int) -> int:
+    """Write on, from where `done` bytes of the parts are written; return how many more are."""
+    left = []
+    for part in parts:
+        if done >= len(part):
+            done -= len(part)
+            continue
+        left.append(memoryview(part)[done:] if done else part)
+        done = 0
+        if len(left) == _MOST_PARTS:
+            break
+    if hasattr(os, "writev"):
+        return os.writev(fd, left)
+    return os.write(fd, b"".join(left))  # as on Windows
 
 
 def open_output(what: str, path: str, *, wait: bool = True) -> int | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import WireError
 from pystack.observe import pcapng
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed
+from pystack.observe.output import Record
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed
 
 ETHERNET: Final = 1  # LINKTYPE_ETHERNET
 SNAPLEN_BYTES: Final = 262144  # as tcpdump; super-frames (64 KiB) fit whole
@@ -39,6 +40,15 @@ class RecordFile(Protocol):
 
     def close(self) -> None:
         """End."""
+        ...
+
+
+@runtime_checkable
+class PartsFile(Protocol):
+    """One that takes a record in parts, of bytes that nobody changes any more."""
+
+    def write_parts(self, record: Record, /) -> object:
+        """Write all of it, as `RecordFile.write`."""
         ...
 
 
@@ -79,6 +89,14 @@ def bytes_of(frame: Frame) -> bytes:
         return completed(frame).data
     except (WireError, ValueError):
         return frame.data  # nothing that has a checksum to fill in: shown as it is
+
+
+def parts_of(frame: Frame) -> tuple[Record, int]:
+    """Return what is written of a frame, as it lies in memory, and how many bytes it has."""
+    if isinstance(frame, SuperFrame) and frame.gso_bytes:
+        return (frame.head, frame.payload, *frame.more), len(frame)
+    data = bytes_of(frame)
+    return (data,), len(data)
 
 
 class PcapWriter:
@@ -133,6 +151,7 @@ class PcapngWriter:
         `secrets`: what has come to be known since it was asked last, in NSS' key log format.
         """
         self._file = file
+        self._write_parts = file.write_parts if isinstance(file, PartsFile) else self._joined
         self._offset_ns = round(wall_clock_offset_s * 1e9)
         self._names = names
         self._told_names: dict[str, str] = {}
@@ -166,18 +185,20 @@ class PcapngWriter:
         at_ns = max(self._offset_ns + round(at * 1e9), 0)
         if self._began_ns is None:
             self._began_ns = at_ns
-        data = bytes_of(frame)
+        parts, taken = parts_of(frame)
         flags = 0 if outbound is None else pcapng.OUTBOUND if outbound else pcapng.INBOUND
-        block = pcapng.packet(
+        if taken > SNAPLEN_BYTES:
+            parts, taken = (b"".join(parts)[:SNAPLEN_BYTES],), SNAPLEN_BYTES
+        before, behind = pcapng.packet(
             number,
             at_ns,
-            data if len(data) <= SNAPLEN_BYTES else data[:SNAPLEN_BYTES],
+            taken,
             len(frame),  # of one that was cut short, more than there is
             comment=comment,
             flags=flags,
             dropped=self._untold[number],
         )
-        if self._file.write(block) is False:
+        if self._write_parts((before, *parts, behind)) is False:
             self._missing[number] += 1
             self._untold[number] += 1
             return 0
@@ -201,6 +222,9 @@ class PcapngWriter:
             received, missing = self._received[number], self._missing[number]
             self._file.write(pcapng.statistics(number, began_ns, ended_ns, received, missing))
         self._file.close()
+
+    def _joined(self, record: Record) -> object:
+        return self._file.write(b"".join(record))
 
     def _introduce(self, place: str) -> int:
         number = self._places[place] = len(self._places)

@@ -22,7 +22,7 @@ _LENGTH: Final = struct.Struct("<I")
 _OPTION: Final = struct.Struct("<HH")
 _SECTION: Final = struct.Struct("<IHHq")
 _INTERFACE: Final = struct.Struct("<HHI")
-_PACKET: Final = struct.Struct("<IIIII")
+_PACKET_HEAD: Final = struct.Struct("<IIIIIII")
 _STATISTICS: Final = struct.Struct("<III")
 _SECRETS: Final = struct.Struct("<II")
 _U32: Final = struct.Struct("<I")
@@ -62,26 +62,26 @@ def interface(name: str, description: str, link_type: int, snaplen_bytes: int) -
 def packet(
     number: int,
     at_ns: int,
-    data: bytes,
+    size: int,
     original_bytes: int,
     *,
     comment: str = "",
     flags: int = 0,
     dropped: int = 0,
-) -> bytes:
-    """Return a frame seen at interface `number` (HOT); `dropped`: that are missing before it."""
-    size = len(data)
+) -> tuple[bytes, bytes]:
+    """Return what is before and behind the `size` bytes of a frame, seen at interface `number`.
+
+    `dropped`: frames that are missing before it (HOT).
+    """
     padding = -size % 4
-    if not (comment or flags or dropped):
-        length = 32 + size + padding
-        return b"".join(
-            (
-                _HEAD.pack(PACKET, length),
-                _PACKET.pack(number, at_ns >> 32, at_ns & 0xFFFFFFFF, size, original_bytes),
-                data,
-                bytes(padding),
-                _LENGTH.pack(length),
-            )
+    if not (comment or dropped):
+        behind = _FLAGS[flags]
+        length = 32 + size + padding + len(behind)
+        return (
+            _PACKET_HEAD.pack(
+                PACKET, length, number, at_ns >> 32, at_ns & 0xFFFFFFFF, size, original_bytes
+            ),
+            bytes(padding) + behind + _LENGTH.pack(length),
         )
     options: list[tuple[int, bytes]] = []
     if comment:
@@ -90,8 +90,14 @@ def packet(
         options.append((_EPB_FLAGS, _U32.pack(flags)))
     if dropped:
         options.append((_EPB_DROPCOUNT, _U64.pack(dropped)))
-    fixed = _PACKET.pack(number, at_ns >> 32, at_ns & 0xFFFFFFFF, size, original_bytes)
-    return _block(PACKET, b"".join((fixed, data, bytes(padding))), options)
+    behind = bytes(padding) + _options(options)
+    length = 32 + size + len(behind)
+    return (
+        _PACKET_HEAD.pack(
+            PACKET, length, number, at_ns >> 32, at_ns & 0xFFFFFFFF, size, original_bytes
+        ),
+        behind + _LENGTH.pack(length),
+    )
 
 
 def names(by_address: Mapping[str, str]) -> bytes:
@@ -127,12 +133,16 @@ def statistics(number: int, began_ns: int, ended_ns: int, received: int, dropped
 
 
 def _block(kind: int, fixed: bytes, options: Options) -> bytes:
+    body = fixed + _options(options)
+    length = 12 + len(body)
+    return b"".join((_HEAD.pack(kind, length), body, _LENGTH.pack(length)))
+
+
+def _options(options: Options) -> bytes:
     parts = [_padded(_OPTION.pack(code, len(value)), value) for code, value in options]
     if parts:
         parts.append(bytes(4))  # opt_endofopt
-    body = b"".join((fixed, *parts))
-    length = 12 + len(body)
-    return b"".join((_HEAD.pack(kind, length), body, _LENGTH.pack(length)))
+    return b"".join(parts)
 
 
 def _padded(head: bytes, value: bytes) -> bytes:
@@ -141,3 +151,11 @@ def _padded(head: bytes, value: bytes) -> bytes:
 
 def _text(text: str) -> bytes:
     return text.encode("utf-8", "replace")[:_MOST_OPTION_BYTES]
+
+
+# The options of most frames: none, or the direction alone
+_FLAGS: Final = (
+    b"",
+    _options([(_EPB_FLAGS, _U32.pack(INBOUND))]),
+    _options([(_EPB_FLAGS, _U32.pack(OUTBOUND))]),
+)

@@ -16,7 +16,7 @@ from typing import Final
 
 from pystack.core.errors import OutputError
 from pystack.observe import pcapng
-from pystack.observe.output import OutputFile, Say, open_output, tell
+from pystack.observe.output import OutputFile, Record, Say, open_output, tell
 
 FILES: Final = 4
 _KIND: Final = struct.Struct("<I")
@@ -48,18 +48,20 @@ class RingFile(OutputFile):
                 os.unlink(old)
         super().__init__(what, fd, say=say, before_write=before_write)
 
-    def write_all(self, records: Sequence[bytes]) -> None:
+    def write_all(self, records: Sequence[Record]) -> None:
         """Write several, in the next file where they find no room."""
         first = 0
         size = self._whole_bytes
         for number, record in enumerate(records):
-            if size + len(record) > self._most_bytes and size > self._head_bytes:
+            record_bytes = sum(map(len, record))
+            if size + record_bytes > self._most_bytes and size > self._head_bytes:
                 super().write_all(records[first:number])
                 if self.has_ended or not self._turn():
                     return
                 first, size = number, self._whole_bytes
-            self._keep(record)
-            size += len(record)
+            if len(record) == 1:  # in parts are frames
+                self._keep(bytes(record[0]))
+            size += record_bytes
         super().write_all(records[first:])
 
     @property
@@ -92,7 +94,7 @@ class RingFile(OutputFile):
         os.close(self._fd)
         self._fd = fd
         self._whole_bytes = 0
-        super().write_all([*self._head, *([self._names] if self._names else [])])
+        super().write_all([(block,) for block in (*self._head, self._names) if block])
         return not self.has_ended
 
 

@@ -1,7 +1,8 @@
 """The servers on pystack: a host on a TAP, and programs as a user would write them.
 
-    python -m benchmark.pystack_server NUMBER offload|no-offload
+    python -m benchmark.pystack_server NUMBER offload|no-offload [captured]
 
+`captured`: all frames are written to a ring of files.
 Says `ready` and serves until its standard input ends.
 """
 
@@ -85,7 +86,7 @@ async def datagrams(host: pystack.Host) -> None:
             socket.send_to_nowait(*datagram)
 
 
-async def main(number: str, offload: str) -> None:
+async def main(number: str, offload: str, captured: str = "") -> None:
     """Serve until the standard input ends."""
     config = pystack.TapHostConfig(
         ports.interface(number),
@@ -100,6 +101,8 @@ async def main(number: str, offload: str) -> None:
         nursery.start_soon(held, host)
         nursery.start_soon(datagrams, host)
         with tempfile.TemporaryDirectory() as folder:
+            if captured:
+                host.capture(Path(folder) / "run.pcapng", ring="64mb")
             for place in place_services(SERVICES, options(Path(folder), host)):
                 await nursery.start(serve_placed, host, place)
             print("ready", flush=True)

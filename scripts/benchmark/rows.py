@@ -15,18 +15,20 @@ from benchmark.subjects import BARE, KERNEL, PYSTACK, Subject, Subjects, load
 PING_EVERY_S: Final = 0.005
 
 
-def bulk(flows: int, *, up: bool) -> Row:
-    """Return a row of bulk transfer."""
+def bulk(flows: int, *, up: bool, captured: bool = False) -> Row:
+    """Return a row of bulk transfer; `captured`: while all frames are written to files."""
     way = "up" if up else "down"
     mode, port, bare = (way, ports.SINK, "read") if up else (way, ports.SOURCE, "write")
 
     def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
-        return load(mode, all_subjects.get(column, bare), port, flows, seconds)
+        subject = all_subjects.get(column, bare, captured=captured)
+        return load(mode, subject, port, flows, seconds)
 
-    name = f"bulk-{way}" + (f"-{flows}" if flows > 1 else "")
-    title = f"bulk TCP {way}, {flows} flow{'s' * (flows > 1)}"
+    name = f"bulk-{way}" + (f"-{flows}" if flows > 1 else "") + "-captured" * captured
+    title = f"bulk TCP {way}, {flows} flow{'s' * (flows > 1)}" + ", captured" * captured
     # The loop that writes knows of one flow only.
-    columns = (*PYSTACK, *(BARE if up or flows == 1 else ()), *KERNEL)
+    others = () if captured else (*(BARE if up or flows == 1 else ()), *KERNEL)
+    columns = (*PYSTACK, *others)
     return Row(name, columns, measure, (Figure(name, title, "Mbit/s", "per_s", 1e6),))
 
 
@@ -136,6 +138,7 @@ def rows() -> list[Row]:
     """Return them in the order of the table."""
     return [
         *(bulk(flows, up=up) for up in (True, False) for flows in (1, 8)),
+        *(bulk(1, up=up, captured=True) for up in (True, False)),
         iperf3("up"),
         iperf3("down", "-R"),
         *(asked("rr", "64 B request/response on kept connections", n) for n in (1, 16)),

@@ -25,6 +25,7 @@ COLUMNS: Final = (
 PYSTACK: Final = COLUMNS[:2]
 BARE: Final = COLUMNS[2:4]
 KERNEL: Final = COLUMNS[4:]
+CAPTURED: Final = "captured"  # a server that writes all frames to files
 TLS: Final = "tls"  # what is bare beside a service with TLS: Python's ssl over the loopback
 
 
@@ -58,13 +59,16 @@ class Subjects:
         self._known: dict[tuple[str, str], Subject] = {}
         self._count = 0
 
-    def get(self, column: str, bare: str = "") -> Subject:
-        """Return the server of a column; for bare loops, the one that does `bare`."""
-        key = column, bare if column in BARE else ""
+    def get(self, column: str, bare: str = "", *, captured: bool = False) -> Subject:
+        """Return the server of a column; for bare loops, the one that does `bare`.
+
+        `captured`: of pystack, one that writes all frames to a ring of files.
+        """
+        key = column, CAPTURED if captured else bare if column in BARE else ""
         known = self._known.get(key)
         if known is not None and known.program.process.poll() is None:
             return known
-        self._known[key] = self.fresh(column, bare, self._until)
+        self._known[key] = self.fresh(column, key[1], self._until)
         return self._known[key]
 
     def fresh(self, column: str, bare: str, until: ExitStack) -> Subject:
@@ -79,7 +83,7 @@ class Subjects:
         elif column in BARE:
             argv = spaces.module("bare", bare, number, word)
         else:
-            argv = spaces.module("pystack_server", number, word)
+            argv = spaces.module("pystack_server", number, word, *[bare] * (bare == CAPTURED))
         running = until.enter_context(
             spaces.program(argv, SERVER, unshare=column in KERNEL, kill=column in BARE)
         )

@@ -144,7 +144,7 @@ def test_it_ends_with_a_whole_record(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
         file.write(bytes(30))
-        file.write_all([bytes(30), bytes(30), bytes(30), bytes(5)])
+        file.write_all([(bytes(30),), (bytes(30),), (bytes(30),), (bytes(5),)])
         file.write(bytes(5))  # there would be room; but it has ended
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
