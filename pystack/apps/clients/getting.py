@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pystack.apps.clients import ftp, smtp
 from pystack.apps.clients.desk import Sink, Source, Talk
 from pystack.apps.clients.job import GetOptions, Job
 from pystack.apps.clients.transfer import Transfer
@@ -81,8 +80,12 @@ class Getter:
 
                 await websocket.run(job)
             case "ftp" | "ftps":
+                from pystack.apps.clients import ftp
+
                 await ftp.run(job)
             case _:
+                from pystack.apps.clients import smtp
+
                 await smtp.run(job)
 
 
@@ -97,7 +100,11 @@ def load(scheme: str) -> None:
         import pystack.apps.clients.http
     elif scheme in ("ws", "wss"):
         need("wsproto", "a client of WebSocket")
-        import pystack.apps.clients.websocket  # noqa: F401
+        import pystack.apps.clients.websocket
+    elif scheme in ("ftp", "ftps"):
+        import pystack.apps.clients.ftp
+    else:
+        import pystack.apps.clients.smtp  # noqa: F401
 
 
 def _too_slow(transfer: Transfer, now: float) -> ClientError:

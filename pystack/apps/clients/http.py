@@ -43,9 +43,10 @@ class HttpClient:
     def __init__(self, options: GetOptions) -> None:
         """Raises ClientError for authorities that cannot be read."""
         self._options = options
-        self._network = _Network()
+        self._network = _Network(options)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=client_context(options),
+            # It is our network that begins TLS, with a context of its own.
+            ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             http1=options.http != _PRIOR_KNOWLEDGE,
             http2=options.http != "1.1",
             network_backend=self._network,
@@ -335,12 +336,24 @@ class _Head:
 class _Network(httpcore.AsyncNetworkBackend):
     """What httpcore connects with: the streams of the host that the job is on."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: GetOptions) -> None:
+        """Raises ClientError for authorities that cannot be read."""
         self.job: Job | None = None  # None: none was begun
+        self._options = options
+        # None: not needed yet. To read the system's authorities takes 20 ms.
+        self._context: ssl.SSLContext | None = None
+        if options.cacert is not None or options.trusted:
+            self._context = client_context(options)
         self.is_awaiting = False  # a response: its first byte is to be noted
         self.has_heard = False  # anything from the server, since the request was begun
         self.trouble: ClientError | None = None  # what ends the next read; None: nothing
         self.announced = ""  # the request line of what is written next; "": no request begins
+
+    def context(self) -> ssl.SSLContext:
+        """Return whom to trust. Raises ClientError."""
+        if self._context is None:
+            self._context = client_context(self._options)
+        return self._context
 
     def first_byte_came(self) -> None:
         """Note it."""
@@ -423,7 +436,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         """Shake hands. Raises ClientError."""
         alpn = ("http/1.1",) if self._job.options.http == "1.1" else ("h2", "http/1.1")
         name = server_hostname or self._job.url.host
-        tls = await start_tls(self._job, self._tcp, name, alpn=alpn, context=ssl_context)
+        tls = await start_tls(
+            self._job, self._tcp, name, alpn=alpn, context=self._network.context()
+        )
         return _Stream(self._job, self._tcp, self._network, tls)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's

@@ -16,6 +16,8 @@ from pystack.core.address_policy import (
     in_order,
     number,
     scope,
+    why_order,
+    why_source,
 )
 from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
@@ -131,6 +133,81 @@ def test_a_source_that_is_not_temporary_or_of_another_interface_comes_second() -
     assert best_source(there, [plain, temporary]) is temporary
     assert best_source(there, [other, plain], "eth0") is plain
     assert best_source(there, [source("10.0.0.1")]) is None
+
+
+@pytest.mark.parametrize(
+    ("destination", "sources", "rule"),
+    [
+        ("2001:db8:1::1", ["2001:db8:1::1", "2001:db8:2::1"], "5 rule 1: it is the destination"),
+        ("2001:db8:1::1", ["2001:db8:3::1", "fe80::1"], "5 rule 2: it reaches as far"),
+        ("fe80::1", ["fe80::2", "2001:db8:1::1"], "5 rule 2: it reaches as far"),
+        ("2002:c633:6401::1", ["2002:c633:6401::d5e3", "2001:db8:1::2"], "5 rule 6: its label"),
+        ("2001:db8:1::1", ["2001:db8:1::2", "2001:db8:3::2"], "5 rule 8: it has the longest"),
+        ("2001:db8:1::1", ["2001:db8:1::2"], None),
+        ("2001:db8:1::1", ["2001:db8:1::2", "10.0.0.1"], None),  # of the other version
+        ("2001:db8:1::1", [], None),
+    ],
+)
+def test_the_rule_that_chose_the_source(
+    destination: str, sources: list[str], rule: str | None
+) -> None:
+    own = [source(text) for text in sources]
+    for some in (own, own[::-1]):
+        said = why_source(number_of(destination), some)
+        assert said.startswith(f"RFC 6724 section {rule}") if rule else said == ""
+
+
+def test_the_rules_that_need_more_than_addresses() -> None:
+    there, plain = number_of("2001:db8:1::1"), source("2001:db8:1::2", interface="eth0")
+    old = source("2001:db8:1::3", deprecated=True, interface="eth0")
+    private = source("2001:db8:1::4", temporary=True, interface="eth0")
+    elsewhere = source("2001:db8:1::5", interface="eth1")
+    assert "rule 3: it is not deprecated" in why_source(there, [plain, old])
+    assert "rule 7: it is temporary" in why_source(there, [plain, private])
+    assert "rule 5: it is of the interface" in why_source(there, [plain, elsewhere], "eth0")
+
+
+@pytest.mark.parametrize(
+    ("destinations", "sources", "rule"),
+    [
+        (["10.0.0.9", "2001:db8::1"], ["10.0.0.1"], "6 rule 1: there is a way to it"),
+        (["2001:db8:1::1", "198.51.100.121"], ["2001:db8:1::2", "169.254.13.78"], "6 rule 2"),
+        (["fd00::1", "2001:db8::1"], ["fd00::2"], "6 rule 5: its label is that of the source"),
+        (["2001:db8:1::1", "10.1.2.3"], ["2001:db8:1::2", "10.1.2.4"], "6 rule 6: it has the high"),
+        (["fe80::1", "2001:db8:1::1"], ["2001:db8:1::2", "fe80::2"], "6 rule 8: its scope is"),
+        (["2001:db8:0:1::1", "2001:db8:8000::1"], ["2001:db8:0:1::2"], "6 rule 9: it has the long"),
+        (["203.0.113.1", "203.0.113.2"], ["10.0.0.1"], None),  # equal
+        (["203.0.113.1"], ["10.0.0.1"], None),
+    ],
+)
+def test_the_rule_that_put_one_destination_first(
+    destinations: list[str], sources: list[str], rule: str | None
+) -> None:
+    own = [source(text) for text in sources]
+    numbers = [*map(number_of, destinations)]
+    said = why_order(numbers, lambda it: best_source(it, own))
+    assert said.startswith(f"RFC 6724 section {rule}") if rule else said == ""
+
+
+@given(
+    st.lists(st.integers(0, 2**128 - 1), min_size=1, max_size=4, unique=True),
+    st.integers(0, 2**128 - 1),
+)
+def test_there_is_a_rule_exactly_where_the_order_of_sources_does_not_matter(
+    addresses: list[int], destination: int
+) -> None:
+    own = [Source(address, 64) for address in addresses]
+    said = why_source(destination, own)
+    chosen = {
+        id(found)
+        for some in (own, own[::-1])
+        if (found := best_source(destination, some)) is not None
+    }
+    if said:
+        assert len(chosen) == 1
+    else:  # nobody, one alone, or equals
+        of_version = [one for one in own if best_source(destination, [one]) is not None]
+        assert len(of_version) < 2 or len(chosen) == 2
 
 
 @pytest.mark.parametrize(
