@@ -43,6 +43,7 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
         {"ignore_unknown_options": True, "allow_interspersed_args": False},
     ),
     "ctl": _Command("ctl:ctl_command", "Look into what runs with --control, and change it."),
+    "top": _Command("top:top_command", "Show what runs with --control, while it happens."),
     "packetdrill": _Command(
         "packetdrill:packetdrill_command",
         "Run packetdrill scripts in virtual time.",
