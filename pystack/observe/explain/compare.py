@@ -12,6 +12,7 @@ from pystack.observe.explain.story import Comparison, Difference, Story
 # Facts that differ in every run say nothing about what was changed; one is a rule, not a figure
 _NO_FIGURES: Final = frozenset({"critical path"})
 _SAME_S: Final = 5e-10
+_A_DIFFERENCE: Final = 0.01  # of the total: a step that takes so much longer is where two part
 _WHY: Final[Mapping[str, str]] = {
     "frames lost": "each of them had to be noticed and repaired, or was missed by nobody",
     "sent again": "what repairs cost in segments",
@@ -35,8 +36,8 @@ def compare(left: Story, right: Story, names: tuple[str, str] = ("left", "right"
 
 def _pairs(left: Story, right: Story) -> list[tuple[int | None, int | None]]:
     """Return which steps correspond: the longest sequences of the same kinds by the same nodes."""
-    ours = [(step.kind, step.actors[:1]) for step in left.steps]
-    theirs = [(step.kind, step.actors[:1]) for step in right.steps]
+    ours = [(step.kind.rstrip("6"), step.actors[:1]) for step in left.steps]
+    theirs = [(step.kind.rstrip("6"), step.actors[:1]) for step in right.steps]
     pairs: list[tuple[int | None, int | None]] = []
     matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
     for what, begin, end, other_begin, other_end in matcher.get_opcodes():
@@ -64,7 +65,7 @@ def _spans(left: Story, right: Story) -> Iterator[Difference]:
     ):
         for name in dict.fromkeys([*one, *other]):
             ours, theirs = one.get(name, 0.0), other.get(name, 0.0)
-            if abs(ours - theirs) > _SAME_S:
+            if duration(ours) != duration(theirs):  # less than that is not worth a line
                 yield Difference(
                     title.format(name),
                     duration(ours),
@@ -131,6 +132,8 @@ def _totals(names: tuple[str, str], ours: float, theirs: float) -> str:
         return f"Both take {duration(ours)}."
     quick, slow = (0, 1) if ours < theirs else (1, 0)
     less, more = min(ours, theirs), max(ours, theirs)
+    if more < less * (1 + _A_DIFFERENCE):
+        return f"Both take about {duration(more)}, {names[slow]} {duration(more - less)} more."
     times = f", {more / less:.1f} times as long" if less and more / less >= 1.1 else ""
     return (
         f"{names[slow]} takes {duration(more)}, {names[quick]} {duration(less)}: "
@@ -152,6 +155,7 @@ def _first(
         or (other is None and one is not None and left.steps[one].is_trouble)
     ]
     pairs = lone[:1] or pairs
+    worth_s = _A_DIFFERENCE * max(left.ended_at - left.began_at, right.ended_at - right.began_at)
     for one, other in pairs:
         if one is None and other is not None:
             step, at = right.steps[other], right.began_at
@@ -168,7 +172,7 @@ def _first(
         if one is not None and other is not None:
             ours, theirs = left.steps[one], right.steps[other]
             took, takes = ours.until - ours.at, theirs.until - theirs.at
-            if abs(took - takes) > _SAME_S:
+            if abs(took - takes) > worth_s:
                 return (
                     f"They part with a step that both have, but not as long: {ours.title} "
                     f"({names[0]}: {duration(took)}, {names[1]}: {duration(takes)})."

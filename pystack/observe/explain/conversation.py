@@ -47,12 +47,17 @@ class Conversation:
         self.more_agains = 0
         self.windows: list[Window] = []
         self.keepalives: list[Kept] = []
-        self.copies: list[Kept] = []
+        self.odd: dict[str, list[Kept]] = {}  # "copy", "reorder", "codel_mark" and the like
         self.repairs: list[TcpRepair] = []
         self.events: dict[tuple[str, int, int], TcpRetransmitted] = {}
         self.milestones: list[tuple[float, str, str]] = []
         self.errors: list[Kept] = []
         self._phase = ""
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether the program said when it sends requests."""
+        return any(turn.starts_phase == "request" for turn in self.turns)
 
     def side_of(self, read: Read) -> int:
         """Return who sends this: 0, the client, or 1."""
@@ -164,6 +169,9 @@ class Conversation:
             side.round = Round(at, begin, cwnd_bytes=side.cwnd_bytes)
             if len(turn.rounds) < MOST_ROUNDS:
                 turn.rounds.append(side.round)
+        flight, wnd = end - side.acked, self.sides[1 - number].wnd
+        if turn.limit is None and 0 < wnd < flight + read.size and side.cwnd_bytes > wnd:
+            turn.limit = at, wnd, side.cwnd_bytes
         side.round.segments += 1
         side.round.size += read.size
 
@@ -328,6 +336,12 @@ class Conversation:
         for turn in self.turns[-8:]:
             if self.sides[turn.side] is side and turn.acked_at is None and got >= turn.end:
                 turn.acked_at = at
+
+    def noticed(self, what: str, kept: Kept) -> None:
+        """The line did something to a segment, after which it went on."""
+        found = self.odd.setdefault(what, [])
+        if len(found) < MOST_TROUBLE:
+            found.append(kept)
 
     # what the hosts tell
 

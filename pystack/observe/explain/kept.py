@@ -78,6 +78,7 @@ class Turn:
     queued: Kept | None = None
     least_wnd: int | None = None  # the smallest window that was offered meanwhile
     marked: int = 0  # ECN: segments with CE
+    limit: tuple[float, int, int] | None = None  # the peer's window held it back: when, that, cwnd
     starts_phase: str = ""  # the milestone that it follows
 
     @property

@@ -217,8 +217,8 @@ class Seen:
     def copied(self, kept: Kept) -> None:
         """A line has made two of one."""
         conversation = self.conversation_of(kept.read) if kept.read.kind == "tcp" else None
-        if conversation is not None and len(conversation.copies) < MOST_NOTES:
-            conversation.copies.append(kept)
+        if conversation is not None:
+            conversation.noticed("copy", kept)
 
     def first_of(self, kept: Kept, at: float | None = None) -> Kept:
         """Return a packet as it was on its first link; note when it was there."""

@@ -20,6 +20,7 @@ from pystack.observe.explain import (
     telling_closing,
     telling_datagrams,
     telling_handshake,
+    telling_line,
     telling_link,
     telling_names,
     telling_repair,
@@ -103,6 +104,7 @@ class _Telling:
             steps += telling_handshake.steps(conversation, seen, words)
             steps += telling_transfer.steps(conversation, seen, words)
             steps += telling_repair.steps(conversation, seen, words)
+            steps += telling_line.steps(conversation, words)
             steps += telling_closing.steps(conversation, seen, words)
         steps.sort(key=lambda step: (step.at, rank(step.kind), step.until))
         story = Story(
@@ -139,6 +141,11 @@ class _Telling:
                     conversation.lost_on_the_way(kept)
                 elif conversation is not None and passage.queued_s:
                     conversation.queued(kept)
+        for change in passage.changes:
+            if frame.kind == "tcp" and (change.what == "reorder" or change.what.endswith("_mark")):
+                conversation = seen.conversation_of(frame)
+                if conversation is not None:
+                    conversation.noticed(change.what, kept)
         if passage.end in (LOST, UNDER_WAY) and not (
             passage.end == UNDER_WAY and passage.arrives_at is not None
         ):

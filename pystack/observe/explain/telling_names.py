@@ -123,11 +123,12 @@ def _resolved(
 
 def _on_the_wire(datagrams: list[Datagram], lost: list[Datagram], repeated: int) -> str:
     text = ""
-    if repeated or lost:
-        text = (
-            f" {count(len(lost), 'datagram')} of this got lost, and {count(repeated, 'time')} the "
-            "question was put again: UDP repairs nothing, so the resolver waits for a time and "
-            "repeats what it asked."
+    if lost:
+        text = f" {count(len(lost), 'datagram')} of this got lost."
+    if repeated:
+        text += (
+            f" The question was put again {count(repeated, 'time')}: UDP repairs nothing, so the "
+            "resolver waits for a while and repeats what it asked."
         )
     if not datagrams:
         return text

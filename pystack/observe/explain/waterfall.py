@@ -23,7 +23,7 @@ from pystack.observe.explain.ledger import (
     SERIALIZATION,
     Piece,
 )
-from pystack.observe.explain.said import protocol_of, said
+from pystack.observe.explain.said import said
 from pystack.observe.explain.seen import DNS_PORT, Exchange, Seen
 from pystack.observe.explain.story import Span, Story
 
@@ -119,20 +119,21 @@ def _of_connection(conversation: Conversation) -> list[_Phase]:
         stands = conversation.established
         until = conversation.ended_at if stands is None else stands.passage.entered_at
         phases.append(_Phase("connect", client.syn_at, until))
-    is_tls = protocol_of(conversation) == "tls"
     turns = conversation.turns
     for index, turn in enumerate(turns):
-        kind = said(conversation, index).kind if is_tls else ""
+        spoken = said(conversation, index)
+        kind = spoken.kind
         after = turns[index + 1] if index + 1 < len(turns) else None
         if kind.startswith("tls"):
             end = turn.last_at if kind == "tls_finished" else turn.there_at
             phases.append(_Phase("tls", turn.first_at, end))
-        elif kind == "message":
+        elif kind == "message" and conversation.asked:
             continue  # of TLS or HTTP/2 themselves: nobody waits for it
         elif turn.side == 0:
-            phases.append(_Phase("request", turn.first_at, turn.last_at))
+            phases.append(_Phase("request", turn.first_at, turn.last_at, spoken.what))
             arrived = None if after is None or after.side == 0 else after.arrived_at
-            phases.append(_Phase("waiting", turn.last_at, arrived or turn.there_at))
+            end = arrived or turn.there_at
+            phases.append(_Phase("waiting", turn.last_at, end, spoken.what))
         elif turn.arrived_at is not None:
             phases.append(_Phase("transfer", turn.arrived_at, turn.there_at))
     fins = [side.fin.passage.entered_at for side in conversation.sides if side.fin is not None]
