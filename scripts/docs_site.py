@@ -54,9 +54,14 @@ def on_files(files: Files, config: "MkDocsConfig") -> Files:
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     for page, text in reference_pages().items():
         files.append(File.generated(config, page, content=text))
-    css = HtmlFormatter(style="default").get_style_defs(".codehilite, .highlight")
+    css = code_style()
     files.append(File.generated(config, "css/code.css", content=css))
     return files
+
+
+def code_style() -> str:
+    """Return the style sheet of blocks of code, those of guides and those of the reference."""
+    return HtmlFormatter(style="default").get_style_defs([".codehilite", ".highlight"])
 
 
 def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: Files) -> str:

@@ -270,7 +270,9 @@ def _show(
 
         show(told, depth=depth, ladders=ladders, only=only)
     elif form:
-        print(as_text(form))
+        # As it says of itself, whatever the terminal's encoding is.
+        sys.stdout.buffer.write(as_text(form).encode())
+        sys.stdout.flush()
 
 
 def _ladders(told: Story | Comparison, recordings: Sequence[Recording]) -> list[Drawn]:

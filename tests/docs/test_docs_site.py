@@ -52,6 +52,12 @@ def test_links_and_references_that_lead_nowhere_fail_the_build(tmp_path: Path) -
         assert what in said
 
 
+def test_code_is_coloured_by_what_it_is(docs_site: ModuleType) -> None:
+    css = docs_site.code_style()
+    assert ".codehilite .err, .highlight .err { border" in css
+    assert ".codehilite, .highlight .err" not in css  # all code would be an error
+
+
 def test_a_public_name_without_a_docstring_is_found(docs_site: ModuleType) -> None:
     module = griffe.visit(
         "module",
