@@ -29,8 +29,6 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from pystack.core.version import VERSION
-
 if TYPE_CHECKING:
     from pystack.apps.base import Service
     from pystack.apps.hosting import serve
@@ -63,7 +61,7 @@ if TYPE_CHECKING:
     from pystack.topology.switch import Switch
     from pystack.wire.frame import Frame
 
-__version__ = VERSION
+__version__ = "0.1.0"
 
 __all__ = [
     "AdvertiseConfig",

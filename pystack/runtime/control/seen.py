@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import Enum
 from heapq import nlargest
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_mac, is_v6
-from pystack.core.version import VERSION
 from pystack.runtime.names.zones import format_on
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.info import TcpInfo
@@ -80,7 +80,8 @@ def info(world: World, _given: Given) -> Json:
     net, driver = world.network, world.driver
     some = next(iter(world.hosts.values()), None)
     return {
-        "version": VERSION,
+        # By its name, for the package stands above this layer
+        "version": import_module("pystack").__version__,
         "kind": "host" if net is None else "network",
         "process": os.getpid(),
         "at": driver.now(),
