@@ -90,7 +90,9 @@ def _segment(packet: Packet, body: memoryview, said: int, frame_bytes: int) -> R
     if len(body) < tcp.HEADER_BYTES:
         return None
     header_bytes = max((body[12] >> 4) * 4, tcp.HEADER_BYTES)
-    segment = tcp.read(body, 0, max(len(body[:said]), tcp.HEADER_BYTES), None, packet.tos)
+    if len(body) < header_bytes:  # options that were cut off are none
+        body = memoryview(bytes(body).ljust(header_bytes, b"\0"))
+    segment = tcp.read(body, 0, max(len(body[:said]), header_bytes), None, packet.tos)
     return Read(
         packet.proto,
         packet.src,

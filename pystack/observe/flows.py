@@ -102,6 +102,7 @@ class Flow:
     rtt_min_s: float | None = None
     rtt_max_s: float | None = None
     halves: tuple[Half, Half] = field(default_factory=lambda: (Half(), Half()), repr=False)
+    own_a: tuple[int, int] = field(default=(0, 0), repr=False)  # `a` as numbers
 
     @property
     def has_begun_here(self) -> bool:
@@ -168,8 +169,7 @@ class FlowTable:
         if flow is None or _is_another(flow, read):
             flow = self._begin(key, read, at, place)
         self._flows.move_to_end(key)
-        source = read.ends[0]
-        side = 0 if source == flow.a else 1
+        side = 0 if (read.src, read.src_port) == flow.own_a else 1
         flow.ended_at = at
         flow.frames[side] += 1
         flow.frame_bytes[side] += read.frame_bytes
@@ -188,11 +188,13 @@ class FlowTable:
             self.left_out += 1
         self._numbers += 1
         a, b = read.ends
+        own, other = (read.src, read.src_port), (read.dst, read.dst_port)
         answers = read.flags & tcp.SYN and read.flags & tcp.ACK
         joins = not read.flags & tcp.SYN and a[1] < min(b[1], _WELL_KNOWN)
         if answers or joins:
-            a, b = b, a
+            a, b, own = b, a, other
         flow = Flow(self._numbers, _PROTOCOLS[read.proto], a, b, place, at, at)
+        flow.own_a = own
         self._flows[key] = flow
         return flow
 
@@ -212,7 +214,7 @@ def _is_another(flow: Flow, read: Read) -> bool:
     """Tell whether a SYN begins a new connection between the same ends."""
     if read.proto != ipv4.TCP or read.flags & (tcp.SYN | tcp.ACK) != tcp.SYN:
         return False
-    half = flow.halves[0 if read.ends[0] == flow.a else 1]
+    half = flow.halves[0 if (read.src, read.src_port) == flow.own_a else 1]
     return half.known and read.seq != half.isn % (1 << 32)
 
 

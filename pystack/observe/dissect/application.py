@@ -25,6 +25,7 @@ READERS: Final[dict[str, Reader]] = {
     "tls": tls.lay_tls,
     "websocket": websocket.lay_websocket,
 }
+_TOO_MUCH: Final = "more than anybody reads: not taken apart"
 _PART: Final = {
     "http": "part of an HTTP body, or of a message that began in an earlier segment",
     "tls": "encrypted: part of a TLS record that began in an earlier segment",
@@ -63,7 +64,7 @@ def lay_all(whole: Dissection, start: int, end: int, protocol: str, part: str = 
         if stop == at:
             break
         at = stop
-    _rest(whole, at, end, part)
+    _rest(whole, at, end, _TOO_MUCH if whole.fields >= MOST_FIELDS else part)
 
 
 def _rest(whole: Dissection, start: int, end: int, meaning: str) -> None:
