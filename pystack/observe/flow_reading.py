@@ -15,6 +15,7 @@ from pystack.core.errors import WireError
 from pystack.observe.link_types import network_at
 from pystack.wire import ethernet, icmp, icmpv6, ipv4, ipv6, ipv6_ext, tcp, tcp_options, udp
 from pystack.wire.packet import Packet
+from pystack.wire.tcp import Segment
 
 End = tuple[str, int]  # address and port
 
@@ -86,13 +87,17 @@ def _read(packet: Packet, frame_bytes: int) -> Read | None:
     return None
 
 
-def _segment(packet: Packet, body: memoryview, said: int, frame_bytes: int) -> Read | None:
-    if len(body) < tcp.HEADER_BYTES:
-        return None
-    header_bytes = max((body[12] >> 4) * 4, tcp.HEADER_BYTES)
-    if len(body) < header_bytes:  # options that were cut off are none
+def segment_of(body: memoryview, tos: int) -> Segment:
+    """Read a segment of which not all may have been captured. WireError: not even its header."""
+    header_bytes = max((body[12] >> 4) * 4 if len(body) > 12 else 0, tcp.HEADER_BYTES)
+    if tcp.HEADER_BYTES <= len(body) < header_bytes:  # options that were cut off are none
         body = memoryview(bytes(body).ljust(header_bytes, b"\0"))
-    segment = tcp.read(body, 0, max(len(body[:said]), header_bytes), None, packet.tos)
+    return tcp.read(body, 0, len(body), None, tos)
+
+
+def _segment(packet: Packet, body: memoryview, said: int, frame_bytes: int) -> Read:
+    segment = segment_of(body[:said], packet.tos)
+    header_bytes = tcp.HEADER_BYTES + len(segment.options)
     return Read(
         packet.proto,
         packet.src,

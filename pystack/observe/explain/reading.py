@@ -11,6 +11,7 @@ from typing import Final
 
 from pystack.core.addresses import format_ip, format_mac, unpack_ip6
 from pystack.core.errors import WireError
+from pystack.observe.flow_reading import segment_of
 from pystack.wire import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
 from pystack.wire.packet import Packet
@@ -113,6 +114,8 @@ def _ip(found: Read, packet: Packet) -> None:
     found.dont_fragment = bool(packet.flags_offset & 0x4000)
     found.header_bytes = packet.header_bytes
     found.packet_bytes = packet.total_length or len(packet.raw)
+    missing = found.packet_bytes - len(packet.raw)
+    found.frame_bytes += max(missing, 0)  # of a frame that a capture has cut
     payload = packet.payload
     inside = max(found.packet_bytes - packet.header_bytes, 0)
     payload = payload[:inside]
@@ -134,8 +137,7 @@ def _ip(found: Read, packet: Packet) -> None:
 
 
 def _tcp(found: Read, packet: Packet, payload: memoryview, inside: int) -> None:
-    whole = Packet(4, packet.src, packet.dst, ipv4.TCP, payload, 0, checksum_good=True)
-    segment = tcp.parse(whole)
+    segment = segment_of(payload, packet.tos)
     found.kind, found.segment = "tcp", segment
     found.src_port, found.dst_port = segment.src_port, segment.dst_port
     if len(segment.options):

@@ -162,6 +162,15 @@ def test_an_error_is_told_to_the_conversation_it_is_about() -> None:
     assert flow.errors == [(0.1, "ICMP type 3 code 13 from 10.77.0.1")]
 
 
+@pytest.mark.parametrize("cut", [34 + 20, 34 + 30])
+def test_a_segment_that_was_cut_in_its_options_counts(cut: int) -> None:
+    table = FlowTable()
+    seen = fed(table, 0.0, segment(A_TO_B, tcp.SYN, 99, 0)[:cut])
+    assert (seen.kind, seen.text_bytes) == ("syn", 0)
+    text = fed(table, 0.1, segment(A_TO_B, tcp.ACK, 100, 500, bytes(99))[:54])
+    assert (text.kind, text.text_bytes, text.in_flight_bytes) == ("data", 99, 100)
+
+
 def test_memory_is_bounded() -> None:
     table = FlowTable(most=10)
     for port in range(1, 50):
