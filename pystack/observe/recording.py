@@ -33,6 +33,7 @@ class Recording:
     vantage: str = ""  # where frames were seen, if at one place alone: "the client's side" ...; ""
     secrets: str = ""  # TLS secrets in NSS' key log format; "": none
     left_out: int = 0  # items that found no room
+    left_out_after: int = 0  # so many were kept before those; 0: they are of the beginning
     title: str = ""  # what was done: "http://server/"; "": nobody knows
     outcome: str = ""  # what came of it, as far as the program knows: "200, 10,000 bytes"
     client: str = ""  # the node that acted; "": not known
@@ -48,10 +49,16 @@ class Recording:
 class Recorder:
     """An observer that keeps the last of what happens: `net.observe(Recorder())`."""
 
-    def __init__(self, items: int = MOST_ITEMS) -> None:
-        """`items`: how many are kept; the oldest go first, and are counted in `left_out`."""
+    def __init__(self, items: int = MOST_ITEMS, *, first: int = 0) -> None:
+        """`items`: how many are kept; the oldest go first, and are counted in `left_out`.
+
+        `first`: so many of the very first stay, too: how something began tells more than its
+        middle.
+        """
         self.left_out = 0
-        self._items: deque[Item] = deque(maxlen=items)
+        self._first = first
+        self._beginning: list[Item] = []
+        self._items: deque[Item] = deque(maxlen=items - first)
         self._number = 0
 
     def on_event(self, event: Event) -> None:
@@ -68,13 +75,17 @@ class Recorder:
 
     def items(self) -> list[Item]:
         """Return what is kept, in order."""
-        return list(self._items)
+        return [*self._beginning, *self._items]
 
     def clear(self) -> None:
         """Forget what was kept."""
+        self._beginning.clear()
         self._items.clear()
 
     def _keep(self, item: Item) -> None:
+        if len(self._beginning) < self._first:
+            self._beginning.append(item)
+            return
         if len(self._items) == self._items.maxlen:
             self.left_out += 1
         self._items.append(item)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from pystack.apps.explain.places import links_of, order_of
+from pystack.apps.explain.places import KEPT_OF_THE_BEGINNING, links_of, order_of
 from pystack.apps.hosting import serve
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
@@ -80,7 +80,7 @@ def record_command(
 async def record_in(net: Network, namespace: Namespace, command: Sequence[str]) -> Done:
     """Run a command in a namespace of a network. Raises ConfigError, DeviceError."""
     await namespace.up()
-    recorder = Recorder()
+    recorder = Recorder(first=KEPT_OF_THE_BEGINNING)
     net.observe(recorder)
     began_at = net.now()
     status, was_interrupted = await _run(namespace, command)
@@ -96,6 +96,7 @@ async def record_in(net: Network, namespace: Namespace, command: Sequence[str]) 
         began_at=began_at,
         wall_clock_offset_s=offset_s,
         left_out=recorder.left_out,
+        left_out_after=KEPT_OF_THE_BEGINNING,
         title=shlex.join(command),
         outcome=f"exit status {status}",
         client=client,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from pystack.observe.observer import Milestone
 from pystack.observe.recording import Item
 from pystack.runtime.network import Network
+
+# Of long runs, whose middle finds no room: it is there that names and neighbours are asked for
+KEPT_OF_THE_BEGINNING: Final = 20_000
 
 
 def order_of(net: Network, first: str, last: str) -> list[str]:

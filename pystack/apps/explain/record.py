@@ -13,7 +13,7 @@ import trio
 from pystack.apps.explain.asked import Asked
 from pystack.apps.explain.doing import Errand, run
 from pystack.apps.explain.laboratory import Line, build
-from pystack.apps.explain.places import links_of, order_of, title_of
+from pystack.apps.explain.places import KEPT_OF_THE_BEGINNING, links_of, order_of, title_of
 from pystack.apps.explain.serving import TLS_SCHEMES, keys_file, serve
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
@@ -101,7 +101,7 @@ def _errand(asked: Asked, target: Target, version: Version | None, folder: Path 
 
 async def _done(net: Network, client: Host, errand: Errand, server: str) -> Recording:
     """Do the errand, and return what was seen of it until all connections had ended."""
-    recorder = Recorder()
+    recorder = Recorder(first=KEPT_OF_THE_BEGINNING)
     net.observe(recorder)
     ends = _Ends(net)
     began_at = net.now()
@@ -114,6 +114,7 @@ async def _done(net: Network, client: Host, errand: Errand, server: str) -> Reco
         order=order_of(net, client.name, server),
         began_at=began_at,
         left_out=recorder.left_out,
+        left_out_after=KEPT_OF_THE_BEGINNING,
         title=title_of(errand.target.text, items),
         outcome=outcome,
         client=client.name,

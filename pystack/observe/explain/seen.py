@@ -403,7 +403,10 @@ class Seen:
                 "when the frames for it passed.",
             ]
         if about.left_out:
-            found.append(f"{about.left_out:,} items at the beginning found no room, and are lost.")
+            where = "at the beginning"
+            if about.left_out_after:
+                where = f"after the first {about.left_out_after:,}"
+            found.append(f"{about.left_out:,} items {where} found no room, and are lost.")
         for conversation in self.conversations.values():
             if conversation.sides[0].syn is None:
                 found.append(

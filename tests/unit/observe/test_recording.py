@@ -42,3 +42,12 @@ def test_the_oldest_go_when_there_is_no_room() -> None:
     assert recorder.left_out == 2
     recorder.clear()
     assert recorder.items() == []
+
+
+def test_the_first_may_stay_while_the_middle_goes() -> None:
+    recorder = Recorder(4, first=2)
+    for number in range(9):
+        recorder.on_event(Milestone(number, "a", str(number)))
+    kept = [item.what for item in recorder.items() if isinstance(item, Milestone)]
+    assert kept == ["0", "1", "7", "8"]
+    assert recorder.left_out == 5
