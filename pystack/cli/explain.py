@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -59,6 +60,7 @@ _CHOICES: Final = {
     "format_": ("text", "html", "markdown", "json"),
 }
 _CAPTURES: Final = (".pcap", ".pcapng", ".cap", ".ntar")
+_MOST_LIFELINES: Final = 3  # of a ladder in 80 columns
 # Which words are for what
 _OF_LINE: Final = ("preset", "mtu_bytes", *NETEM)
 _OF_CLIENT: Final = ("protocol", "repeat", "post", "insecure", "ipv4", "ipv6")
@@ -245,18 +247,18 @@ def _show(
     """Print it, or write it to files; what makes each of the forms is imported where it is used."""
     depth: Depth = asked.get("depth", "story")
     only = [word.strip() for word in asked.get("only", "").split(",") if word.strip()]
-    # A page has room for a ladder, a terminal only for who asks.
-    ladders = _ladders(told, recordings) if "ladder" in asked else []
+    # A page has room for a ladder of all that there is, a text only for who asks, and for one link.
+    narrow = _ladders(told, map(_at_client, recordings)) if "ladder" in asked else []
 
     def as_text(form: str) -> str:
         if form == "html":
             from pystack.observe.explain.page import as_html
 
-            return as_html(told, depth=depth, ladders=ladders or _ladders(told, recordings))
+            return as_html(told, depth=depth, ladders=_ladders(told, recordings))
         if form == "markdown":
             from pystack.observe.explain.markdown import as_markdown
 
-            return as_markdown(told, depth=depth, ladders=ladders)
+            return as_markdown(told, depth=depth, ladders=narrow)
         from pystack.observe.explain.json_form import as_json
 
         return as_json(told)
@@ -268,14 +270,31 @@ def _show(
     if form == "text":
         from pystack.cli.explain_text import show
 
-        show(told, depth=depth, ladders=ladders, only=only)
+        show(told, depth=depth, ladders=narrow, only=only)
     elif form:
         # As it says of itself, whatever the terminal's encoding is.
         sys.stdout.buffer.write(as_text(form).encode())
         sys.stdout.flush()
 
 
-def _ladders(told: Story | Comparison, recordings: Sequence[Recording]) -> list[Drawn]:
+def _at_client(recording: Recording) -> Recording:
+    """Return what the client's own link has seen, where there are too many nodes for a text."""
+    client = recording.client
+    if len(recording.order) <= _MOST_LIFELINES or not client:
+        return recording
+    from pystack.observe.passage import Passage
+
+    items = [
+        item
+        for item in recording.items
+        if client in ((item.sender, item.receiver) if isinstance(item, Passage) else (item.host,))
+    ]
+    seen = {name for it in items if isinstance(it, Passage) for name in (it.sender, it.receiver)}
+    order = [name for name in recording.order if name in seen]
+    return replace(recording, items=items, order=order)
+
+
+def _ladders(told: Story | Comparison, recordings: Iterable[Recording]) -> list[Drawn]:
     """Return who sent what, until what was asked for is done."""
     from pystack.observe.explain.story import Comparison
     from pystack.observe.ladder import Ladder
