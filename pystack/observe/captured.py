@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -101,23 +101,36 @@ class Survey:
     @property
     def conversations(self) -> list[Flow]:
         """Return the flows, each at the place where it was seen first."""
-        return [flow for flow in self.flows if self.elsewhere(flow)[0] is flow]
+        if len(self.places) < 2 or not self.by_place:
+            return self.flows
+        same: dict[tuple[str, frozenset[End]], list[Flow]] = {}
+        for flow in self.flows:
+            same.setdefault(_between(flow), []).append(flow)
+        first = {id(_seen_of(flow, same[_between(flow)])[0]) for flow in self.flows}
+        return [flow for flow in self.flows if id(flow) in first]
 
     def elsewhere(self, flow: Flow) -> list[Flow]:
         """Return what was seen of a conversation at all places, the earliest first."""
-        same = [
-            each
-            for each in self.flows
-            if each.number == flow.number
-            or (
-                each.place != flow.place
-                and each.protocol == flow.protocol
-                and each.is_between(flow.a, flow.b)
-                and each.began_at <= flow.ended_at + _AFTER_S
-                and flow.began_at <= each.ended_at + _AFTER_S
-            )
-        ]
-        return sorted(same, key=lambda each: (each.began_at, each.number))
+        return _seen_of(flow, [each for each in self.flows if _between(each) == _between(flow)])
+
+
+def _between(flow: Flow) -> tuple[str, frozenset[End]]:
+    return flow.protocol, frozenset((flow.a, flow.b))
+
+
+def _seen_of(flow: Flow, same: Iterable[Flow]) -> list[Flow]:
+    """Return those that are this conversation at all places, of some between the same ends."""
+    found = [
+        each
+        for each in same
+        if each.number == flow.number
+        or (
+            each.place != flow.place
+            and each.began_at <= flow.ended_at + _AFTER_S
+            and flow.began_at <= each.ended_at + _AFTER_S
+        )
+    ]
+    return sorted(found, key=lambda each: (each.began_at, each.number))
 
 
 class Capture:
@@ -306,6 +319,9 @@ class _Kept:
         client, server = self._name(flow.a[0]), self._name(flow.b[0])
         vantage = vantage_of(flow, from_here=survey.sent_from_here.get(flow.number))
         how = survey.how
+        self._items.sort(key=lambda passage: passage.entered_at)  # as they stand, mostly
+        for number, passage in enumerate(self._items, 1):
+            passage.number = number
         if self._pairs is not None:
             self._pairs.judge(self._items)
             how = how if self._pairs.paired else ONE_PLACE

@@ -1,5 +1,6 @@
 """Captures as recordings: the conversation, what belongs to it, and what nobody can know."""
 
+import contextlib
 import io
 import os
 import struct
@@ -7,18 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
 from pystack.observe import link_types
 from pystack.observe.captured import conversations, recording_of
 from pystack.observe.captured_words import BETWEEN, CLIENT, SERVER
+from pystack.observe.explain.telling import tell
 from pystack.observe.passage import ARRIVED, LOST, SEEN
 from pystack.wire import arp, icmp, ipv4, tcp
 from tests.unit.observe import sample_frames as four
+from tests.unit.observe import sample_frames6 as six
 from tests.unit.observe.test_capture_file import interface, option, packet, pcap, section
 
 SYN = bytes.fromhex("020405b40402080a000000010000000001030307")
 PORT = 40000
+ANY = [*four.ordinary_frames(), *six.ordinary_frames6(), *four.icmp_frames(), *six.errors6()]
 
 
 def segment(
@@ -184,3 +190,47 @@ def test_a_capture_from_a_pipe_is_read_twice_all_the_same(tmp_path: Path) -> Non
     os.set_blocking(reader.fileno(), True)
     with reader:
         assert len(recording_of(reader).items) == len(TALK)
+
+
+def test_frames_that_stand_in_another_order_are_put_into_theirs() -> None:
+    rows = list(zip(AT[CLIENT], TALK, strict=True))
+    passages = list(recording_of(file_of([rows[0], *reversed(rows[1:])])).passages())
+    assert [passage.number for passage in passages] == [1, 2, 3, 4, 5, 6]
+    instants = [passage.entered_at for passage in passages]
+    assert instants == sorted(instants)
+
+
+def test_very_many_conversations_are_looked_through() -> None:
+    data = section()
+    for name in (b"a", b"b"):
+        data += interface(options=option("<", 2, name))
+    for port in range(1, 2500):
+        frame = segment(tcp.SYN, 100, 0, port=port)
+        data += packet("<", port, frame) + packet("<", port + 1, frame, 1)
+    assert len(conversations(io.BytesIO(data))) >= 2048
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(ANY) - 1),
+            st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=4),
+            st.integers(0, 300),
+            st.integers(0, 1),
+        ),
+        max_size=10,
+    ),
+    st.sampled_from([1, 101, 0, 113, 276]),
+)
+def test_hostile_frames_end_in_a_sentence_or_a_recording(
+    frames: list[tuple[int, list[tuple[int, int]], int, int]], link_type: int
+) -> None:
+    data = section() + interface() + interface(link_type=link_type)
+    for at, (number, changes, cut, place) in enumerate(frames):
+        frame = bytearray(ANY[number])
+        for where, value in changes:
+            frame[where % len(frame)] = value
+        data += packet("<", at, bytes(frame[:cut]), place, length=len(frame))
+    with contextlib.suppress(ConfigError):
+        recording = recording_of(io.BytesIO(data))
+        assert tell(recording.items, recording).steps is not None
