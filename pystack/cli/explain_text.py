@@ -12,17 +12,18 @@ from pystack.observe.explain.pieces import Paper, drawn, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Story
 from pystack.observe.explain.text import lines_of
 
+# Of the middle, so that they can be read on dark and on light; where there are 16, the nearest.
 _STYLES: Final[Mapping[str, str]] = {
-    "application": "magenta",
-    "transport": "blue",
-    "network": "green",
-    "data link": "yellow",
-    "physical": "red",
+    "application": "color(168)",
+    "transport": "color(69)",
+    "network": "color(36)",
+    "data link": "color(172)",
+    "physical": "color(106)",
     "title": "bold",
     "bold": "bold",
-    "dim": "bright_black",
-    "bar": "cyan",
-    "trouble": "bold red",
+    "dim": "color(245)",
+    "bar": "color(69)",
+    "trouble": "bold color(203)",
     "": "",
 }
 

@@ -93,7 +93,8 @@ def _story(story: Story, depth: Depth, ladders: Sequence[Drawn], heading: str) -
         yield f"Places: {', '.join(ways)}"
     yield ""
     for one, other, how in story.links:
-        yield f"- {code(one)} — {code(other)}: {words(how)}"
+        if how:
+            yield f"- {code(one)} — {code(other)}: {words(how)}"
     for name, value in story.facts.items():
         yield f"- {words(name)}: **{words(value)}**"
     yield ""

@@ -15,6 +15,7 @@ from pystack.observe.explain.pieces import (
     ends,
     fit,
     flow,
+    length,
     plain,
     table,
     wrap,
@@ -22,6 +23,7 @@ from pystack.observe.explain.pieces import (
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Span, Step, Story
 from pystack.observe.explain.text_frames import frame_lines
 from pystack.observe.explain.wording import (
+    SPAN_LAYERS,
     alike,
     cells,
     chains,
@@ -136,8 +138,8 @@ def _head(story: Story, depth: Depth, paper: Paper) -> Iterator[Line]:
         yield []
     for chain in chains(story):
         yield from flow([[(name, "bold")] for name in chain], paper.columns, " ── ")
-    if story.links:
-        rows = [(f"{one} ── {other}", words, "") for one, other, words in story.links]
+    rows = [(f"{one} ── {other}", words, "") for one, other, words in story.links if words]
+    if rows:
         yield from _indented(table(rows, paper.columns - 2))
     short, _ = figures(story)
     if depth == "story":  # the bytes of each layer are for who looks closer
@@ -241,7 +243,8 @@ def _waterfall(story: Story, paper: Paper, scale_s: float = 0.0) -> Iterator[Lin
         yield [
             (f"  {clip(span.name, names)}", "bold"),
             (" " * max(names + 2 - cells(span.name), 2), ""),
-            (f"{bar:<{room}}", "bar"),
+            *bar,
+            (" " * (room - length(bar)), ""),
             (f"{duration(span.seconds):>11}{percent(span.seconds, total):>7}", ""),
         ]
         parts = [_part(part) for part in span.parts if part.seconds > 0]
@@ -262,14 +265,24 @@ def _part(span: Span) -> Line:
     return [(f"{span.name} ", "dim"), (duration(span.seconds), "")]
 
 
-def _bar(span: Span, story: Story, scale_s: float, room: int) -> str:
-    """Return a bar at the place in the row that is the span's in time."""
+def _bar(span: Span, story: Story, scale_s: float, room: int) -> Line:
+    """Return a bar at the place in the row that is the span's in time, in its parts' colours."""
     if scale_s <= 0:
-        return ""
+        return []
     start = round((span.begin - story.began_at) / scale_s * room)
-    end = round((span.end - story.began_at) / scale_s * room)
+    end = min(round((span.end - story.began_at) / scale_s * room), room)
     start = min(max(start, 0), room - 1)
-    return " " * start + ("█" * (min(end, room) - start) or "▏")
+    bar: Line = [(" " * start, "")]
+    if end <= start:
+        return [*bar, ("▏", "bar")]
+    parts = span.parts or [span]
+    whole, done, so_far = sum(part.seconds for part in parts), start, 0.0
+    for part in parts:
+        so_far += part.seconds
+        until = start + round((end - start) * so_far / whole) if whole > 0 else end
+        bar.append(("█" * (until - done), SPAN_LAYERS.get(part.name, "bar")))
+        done = until
+    return bar
 
 
 def _ladder(ladder: Drawn, paper: Paper) -> Iterator[Line]:

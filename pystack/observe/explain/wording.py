@@ -67,9 +67,13 @@ def instant(story: Story, at: float) -> str:
 
 
 def figures(story: Story) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return a story's facts in two: figures, and what takes a sentence to say."""
-    short = [(name, value) for name, value in story.facts.items() if len(value) <= _FIGURE]
-    return short, [(name, value) for name, value in story.facts.items() if len(value) > _FIGURE]
+    """Return a story's facts in two: figures, and what takes a sentence to say.
+
+    But for the total, which stands above them.
+    """
+    facts = [(name, value) for name, value in story.facts.items() if name != "total"]
+    short = [(name, value) for name, value in facts if len(value) <= _FIGURE]
+    return short, [(name, value) for name, value in facts if len(value) > _FIGURE]
 
 
 def chains(story: Story) -> list[list[str]]:

@@ -157,7 +157,7 @@ def test_colours_only_on_a_terminal_that_has_them(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("NO_COLOR", raising=False)
     plain = as_text(explained.story(), width=84)
     assert _printed(monkeypatch, Terminal()) != plain
-    assert "\x1b[35m" in _printed(monkeypatch, Terminal())
+    assert "\x1b[38;5;168m" in _printed(monkeypatch, Terminal())
     assert _printed(monkeypatch, io.StringIO()) == plain
     monkeypatch.setenv("NO_COLOR", "1")
     assert _printed(monkeypatch, Terminal()) == plain
