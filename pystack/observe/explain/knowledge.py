@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, cast
 
 from pystack.observe.explain.story import Layer5
@@ -43,7 +43,7 @@ class Known:
 @cache
 def table() -> Mapping[str, Known]:
     """Return the table, by kind of step."""
-    text = files("pystack.observe.explain").joinpath(_TABLE).read_text("utf-8")
+    text = Path(__file__).with_name(_TABLE).read_text("utf-8")
     return {kind: _known(entry) for kind, entry in tomllib.loads(text).items()}
 
 

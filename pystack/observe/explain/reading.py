@@ -6,6 +6,7 @@ is told by `dissect`; this is for following conversations, at some microseconds 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,7 +92,7 @@ def read(frame: Frame) -> Read:
             _ip(found, ipv4.parse_quoted(payload))
         elif ethertype == ethernet.IPV6:
             _ip(found, ipv6.parse_quoted(payload))
-    except (WireError, IndexError, ValueError):
+    except (WireError, IndexError, ValueError, struct.error):
         found.kind = "other"
     return found
 
