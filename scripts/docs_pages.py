@@ -5,10 +5,16 @@ from typing import Final
 
 from pystack.core.counters import explanations
 from pystack.link.words import WORDS
+from pystack.runtime.control.calls import CALLS, WATCHED
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 COUNTERS: Final = DOCS / "counters.md"
 LINKS: Final = DOCS / "emulation.md"
+CONTROL: Final = DOCS / "control.md"
+_CALLS_BEGIN: Final = (
+    "<!-- from here on made from pystack/runtime/control/calls.py by scripts/docs --pages -->"
+)
+_CALLS_END: Final = "<!-- up to here -->"
 _MADE: Final = "<!-- from here on made from pystack/core/counters.toml by scripts/docs --pages -->"
 
 
@@ -23,6 +29,27 @@ def counters_page() -> str:
             lines += ["| Counter | What it means | Source |", "|---|---|---|"]
         lines.append(f"| `{name}` | {explained.sentence} | {explained.source} |")
     return "\n".join(lines) + "\n"
+
+
+def control_page() -> str:
+    """Return docs/control.md with its tables of calls and arguments made anew."""
+    page = CONTROL.read_text("utf-8")
+    lines = [_CALLS_BEGIN, "", "| Call | What it does | |", "|---|---|---|"]
+    calls = (*CALLS.values(), WATCHED)
+    for call in calls:
+        mark = "changes" if call.changes else ""
+        lines.append(f"| `{call.name}` | {call.about} | {mark} |")
+    lines += ["", "| Call | Argument | Kind | Range | What it is |", "|---|---|---|---|---|"]
+    for call in calls:
+        for argument in call.arguments:
+            within = str(argument.within or ", ".join(argument.among))
+            needed = "" if argument.needed else " (optional)"
+            lines.append(
+                f"| `{call.name}` | `{argument.name}`{needed} | {argument.kind} | {within} "
+                f"| {argument.about} |"
+            )
+    rest = page.partition(_CALLS_END)[2] or "\n"
+    return page.partition(_CALLS_BEGIN)[0] + "\n".join([*lines, "", _CALLS_END]) + rest
 
 
 def links_page() -> str:
@@ -43,3 +70,4 @@ if __name__ == "__main__":
     what_happens.write()
     COUNTERS.write_text(counters_page(), "utf-8")
     LINKS.write_text(links_page(), "utf-8")
+    CONTROL.write_text(control_page(), "utf-8")

@@ -20,6 +20,9 @@ NOT_RUN: Final = {
     r"vagrant\b": "needs a hypervisor",
     r"(pip install|git clone)\b": "needs a network",
     r"(sudo )?unshare\b": "gives the reader another shell",
+    r"(sudo )?pystack (ctl|top|(up|lab run) .*--control)\b": (
+        "is two commands that speak with each other: test_control_page.py, test_up_control.py"
+    ),
     r"pytest -q( --pystack-seeds 100)?$": "has a test of its own: test_documented.py",
 }
 _ON_A_TAP: Final = re.compile(

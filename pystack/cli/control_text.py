@@ -124,7 +124,7 @@ def _details(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"minrtt:{row['min_rtt_s'] * 1e3:.4g}ms"
     mss = row["snd_mss_bytes"] or 1
     yield f"mss:{row['snd_mss_bytes']} cwnd:{row['cwnd_bytes'] // mss}"
-    if row["ssthresh_bytes"] and row["ssthresh_bytes"] < 1 << 31:
+    if row["ssthresh_bytes"] and row["ssthresh_bytes"] < 1 << 30:
         yield f"ssthresh:{row['ssthresh_bytes'] // mss}"
     for word, name in (
         ("flight", "flight_size_bytes"),
