@@ -27,7 +27,8 @@ def run_command(command: list[str], given: Mapping[str, Any], words: Mapping[str
         if "from_" in given:
             raise ConfigError("--from goes with --lab")
         PipeConfig.parse(**as_words(words))  # what is wrong with the words is found now
-        done = record_command(command, words, given.get("serve", ()), given.get("seed"))
+        more = {word: given[word] for word in ("seed", "pcap") if word in given}
+        done = record_command(command, words, given.get("serve", ()), **more)
     if done.was_interrupted:
         print(f"pystack: {command[0]} was interrupted", file=sys.stderr)
     return done

@@ -70,6 +70,15 @@ def test_names_are_known_and_https_is_read() -> None:
     assert "tls_hello" in kinds
 
 
+def test_what_it_did_is_captured(tmp_path: Path) -> None:
+    path = tmp_path / "run.pcapng"
+    done = explain("--pcap", path, "--tap", "--", "curl", "-s", "http://10.77.0.2/bytes/5")
+    assert done.returncode == 0
+    again = explain(path)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "GET /bytes/5" in again.stdout
+
+
 def test_services_are_chosen() -> None:
     done = explain(
         "--tap",

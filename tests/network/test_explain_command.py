@@ -101,6 +101,9 @@ def test_a_capture_of_it_is_explained_again(here: Here, tmp_path: Path) -> None:
     assert here(path, "--flow", "1")[0] == 0
     status, _, err = here(path, "--flow", "99")
     assert (status, err) == (2, f"pystack: --flow 99: {path} has 2 conversations\n")
+    assert here("https://server/", "--pcap", tmp_path / "old.pcap")[0] == 0
+    status, _, err = here("http://server/", "--pcap", tmp_path / "no" / "x.pcapng")
+    assert (status, err.count("\n")) == (2, 1)
     status, _, err = here(path, "--loss", "1%")
     assert (status, err) == (2, "pystack: --loss is for a run of our own, not a capture\n")
 

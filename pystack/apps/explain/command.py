@@ -18,6 +18,7 @@ from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
 from pystack.observe.own_accord import destination_of, is_of_own_accord
 from pystack.observe.passage import Passage
+from pystack.observe.pcap import is_classic
 from pystack.observe.recording import Recorder, Recording
 from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.driver.exception_groups import unwrapped
@@ -49,11 +50,16 @@ class Done:
 
 
 def record_command(
-    command: Sequence[str], words: Mapping[str, Any], services: Sequence[str], seed: int | None
+    command: Sequence[str],
+    words: Mapping[str, Any],
+    services: Sequence[str],
+    *,
+    seed: int | None = None,
+    pcap: str | None = None,
 ) -> Done:
     """Run a command beside a server of ours, over a link with these words of tc-netem(8).
 
-    Raises ConfigError, DeviceError.
+    `pcap`: where to capture it; None: nowhere. Raises ConfigError, DeviceError.
     """
 
     with TemporaryDirectory(prefix="pystack-") as folder:
@@ -63,6 +69,8 @@ def record_command(
             async with Network(seed=seed) as net:
                 namespace, server = _built(net, words)
                 await serve(server, *(services or SERVICES), keylog=keys)
+                if pcap is not None:
+                    net.capture(pcap, secrets=not is_classic(pcap))
                 return await record_in(net, namespace, command)
 
         try:
