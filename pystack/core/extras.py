@@ -16,6 +16,7 @@ EXTRAS: Final = {
     "httpcore": "http",
     "hypercorn": "asgi",
     "jinja2": "http",
+    "markupsafe": "http",
     "rich": "cli",
     "trustme": "tls",
     "typer": "cli",

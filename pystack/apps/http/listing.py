@@ -3,16 +3,16 @@
 import os
 import stat
 from datetime import UTC, datetime
-from html import escape
 from typing import Final, TypeAlias
 from urllib.parse import quote_from_bytes
 
-from pystack.apps.http.style import LISTING_STYLE
+from pystack.apps.http.templates import macro, markup, template
+from pystack.apps.http.wording import count
 from pystack.apps.tree import Tree
 from pystack.apps.turns import current_turn
 
 MAX_ENTRIES: Final = 10_000  # so that no directory makes a page that nobody can read
-_ENTRY_UNITS: Final = 1  # of the work that `pystack.apps.turns` counts
+_ENTRY_UNITS: Final = 2  # of the work that `pystack.apps.turns` counts
 
 
 # Not a directory, its name in lower case, its row. Python's collector does not look at tuples of
@@ -24,34 +24,15 @@ async def listing_page(tree: Tree, descriptor: int, segments: list[bytes]) -> st
     """Return the page for the open directory at `segments`: directories first, then by name."""
     entries, left_out = await _entries(tree, descriptor, segments)
     entries.sort()
-    rows = [row for _, _, row in entries]
-    if segments:
-        rows.insert(0, '<tr><td><a href="../">../</a></td><td></td><td></td></tr>')
-    path = "/" + "".join(f"{_text(segment)}/" for segment in segments)
     files = sum(is_file for is_file, _, _ in entries)
-    note = f"{len(entries) - files} directories, {files} files"
-    if left_out:
-        note += f", and {left_out} more that are not shown"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(path)}</title>
-<style>{LISTING_STYLE}</style>
-</head>
-<body>
-<h1>{escape(path)}</h1>
-<table>
-<thead><tr><th>Name</th><th class="size">Bytes</th><th class="when">Modified (UTC)</th></tr></thead>
-<tbody>
-{"".join(rows)}
-</tbody>
-</table>
-<p>{note}</p>
-</body>
-</html>
-"""
+    return template("listing.html").render(
+        path="/" + "".join(f"{_text(segment)}/" for segment in segments),
+        is_root=not segments,
+        rows=markup("".join([row for _, _, row in entries])),
+        directories=len(entries) - files,
+        files=files,
+        left_out=left_out,
+    )
 
 
 async def _entries(tree: Tree, descriptor: int, segments: list[bytes]) -> tuple[list[_Entry], int]:
@@ -75,13 +56,14 @@ async def _entries(tree: Tree, descriptor: int, segments: list[bytes]) -> tuple[
 
 def _row(name: bytes, status: os.stat_result, *, is_directory: bool) -> str:
     mark = "/" if is_directory else ""
-    size = "" if is_directory else f"{status.st_size:,}".replace(",", "\u202f")
     when = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
-    return (
-        f'<tr><td><a href="{quote_from_bytes(name, safe="")}{mark}">'
-        f"{escape(_text(name))}{mark}</a></td>"
-        f'<td class="size">{size}</td><td class="when">{when}</td></tr>\n'
+    row: str = macro("listing_row.html", "row")(
+        href=quote_from_bytes(name, safe="") + mark,
+        name=_text(name) + mark,
+        size="" if is_directory else count(status.st_size),
+        when=when,
     )
+    return row
 
 
 def _text(name: bytes) -> str:

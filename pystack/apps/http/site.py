@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pystack.apps.http import templates
 from pystack.apps.http.conditions import check_page
 from pystack.apps.http.files import FileSite
 from pystack.apps.http.messages import BodySource, HttpError, Request, Response
@@ -56,6 +57,7 @@ class Site:
         dotfiles: bool = False,
         utc_now: Callable[[], float] = world_utc_now,
     ) -> None:
+        templates.load()
         self._files = None if root is None else FileSite(root, dotfiles=dotfiles)
         self._answer_web_socket, self._live = _web_sockets(utc_now)
         self.counters = Counters()  # of WebSockets that were ended; the host's, where there is one

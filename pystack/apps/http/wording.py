@@ -1,18 +1,18 @@
-"""Values as people read them. What came from the peer is made harmless by `safe`."""
+"""Values as people read them."""
 
-from html import escape
+from typing import Final
+
+THIN_SPACE: Final = "\u202f"
 
 
-def safe(text: str) -> str:
-    """Return text for HTML; what has no shape on paper (controls, reversals) as an escape."""
-    return escape(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    )
+def short(text: str, most: int = 60) -> str:
+    """Return the beginning of a text that is too long to be shown."""
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
 def count(number: int) -> str:
     """Return a number with thin spaces between the thousands."""
-    return f"{number:,}".replace(",", "\u202f")
+    return f"{number:,}".replace(",", THIN_SPACE)
 
 
 def counted(number: int, thing: str) -> str:

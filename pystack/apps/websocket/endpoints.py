@@ -11,7 +11,7 @@ from wsproto.frame_protocol import CloseReason
 from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.websocket.connection import Part, WebSocket
 from pystack.apps.websocket.handshake import web_socket
-from pystack.apps.websocket.page import PAGE, POLICY
+from pystack.apps.websocket.page import POLICY, page
 from pystack.core.counters import Counters
 
 LEAST_INTERVAL_S: Final = 0.05
@@ -32,7 +32,7 @@ def answer(request: Request, utc_now: Callable[[], float], counters: Counters) -
 
             return web_socket(request, tell, counters=counters)
         case "/ws/":
-            response = Response.html(PAGE)
+            response = Response.html(page())
             response.headers = [("Cache-Control", "no-store"), ("Content-Security-Policy", POLICY)]
             return response
     raise HttpError(404, "Try /ws/echo or /ws/time, with a browser /ws/.")

@@ -11,7 +11,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final
 
 from pystack.observe.ladder.model import Arrow, Diagram, Note
@@ -37,6 +36,9 @@ class Space:
     right: float
     above: float
     below: float
+
+
+_ALL_ALONG: Final = Space(-math.inf, math.inf, 0.0, 2.0)
 
 
 @dataclass(slots=True)
@@ -121,6 +123,7 @@ def _compressed(
     for moment, (step, is_idle) in zip(moments, _steps(moments), strict=True):
         if is_idle and step > longest:
             layout.gaps.append((y + _GAP_AT_PX, step))
+            taken.add(_ALL_ALONG, y + _GAP_AT_PX)
             y += _GAP_PX
         elif step > 0:
             y += _STEP_PX
@@ -157,6 +160,7 @@ def _to_scale(
     for moment, (seconds, is_idle) in zip(moments, steps, strict=True):
         if is_idle and seconds * px_per_s > GAP_ROWS * ROW_PX:
             layout.gaps.append((y + _GAP_AT_PX, seconds))
+            taken.add(_ALL_ALONG, y + _GAP_AT_PX)
             y += _GAP_PX
         else:
             y += seconds * px_per_s
@@ -178,7 +182,7 @@ def longest_step(instants: Sequence[float]) -> float:
     steps = [after - before for before, after in itertools.pairwise(instants) if after > before]
     if len(steps) < 3:
         return math.inf
-    return max(GAP_FACTOR * median(steps), GAP_PART * (instants[-1] - instants[0]))
+    return max(GAP_FACTOR * sorted(steps)[len(steps) // 2], GAP_PART * (instants[-1] - instants[0]))
 
 
 def _steps(moments: Sequence[_Moment]) -> list[tuple[float, bool]]:

@@ -74,6 +74,7 @@ class Drawing:
         self.window = diagram.window if window else None
         self.legend = legend
         self.times = times
+        self._written: dict[int, list[str]] = {}
         self._stand(width)
         missing = left_out(diagram)
         self.top = _NAMES_PX + (26 if missing else 12) + self._first_label_px()
@@ -151,8 +152,14 @@ class Drawing:
         return tips
 
     def _texts(self, arrow: Arrow) -> list[str]:
+        """Return the lines of an arrow's label, cut to the room that there is."""
+        if (known := self._written.get(id(arrow))) is not None:
+            return known
         room = self._room_px(arrow)
-        return [self._cut(_label(arrow), room), *(self._cut(plain(d), room) for d in arrow.details)]
+        texts = [self._cut(_label(arrow), room)]
+        texts += [self._cut(plain(detail), room, _SMALL_PX) for detail in arrow.details]
+        self._written[id(arrow)] = texts
+        return texts
 
     def _note_text(self, note: Note) -> str:
         x = self.x.get(note.node, _MARGIN_PX)
@@ -217,9 +224,13 @@ class Drawing:
         return parts
 
     def _gap(self, y: float, seconds: float) -> str:
-        return _line(_MARGIN_PX, y, self.last_x, y, "l-gap") + _text(
-            _MARGIN_PX, y - 3, f"{span(seconds)} later", "l-soft"
-        )
+        text = f"{span(seconds)} later"
+        if self.times:
+            said = _text(_MARGIN_PX, y - 3, text, "l-soft")
+        else:
+            first = next(iter(self.x.values()), _MARGIN_PX)
+            said = _text(first + self.apart / 2, y - 3, text, "l-soft", "middle")
+        return _line(_MARGIN_PX, y, self.last_x, y, "l-gap") + said
 
     def _row(self, number: int, row: Arrow | Note) -> str:
         y = self.layout.begin[number]
@@ -287,7 +298,10 @@ class Drawing:
         if arrow.count > 1:
             words[:] = [f"{arrow.count} frames from #{arrow.number} on"]
         words.append(f"{arrow.sender} to {arrow.receiver or 'nobody known'}")
-        words.append(f"sent at {self._since(arrow.sent_at)}")
+        if arrow.arrives_at == arrow.sent_at:
+            words.append(f"at {self._since(arrow.sent_at)}")
+        else:
+            words.append(f"sent at {self._since(arrow.sent_at)}")
         if arrow.lost:
             words.append(f"lost: {arrow.lost}")
         elif arrow.arrives_at is None:
@@ -394,4 +408,6 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
 
 def _safe(text: str) -> str:
     """Return text for XML."""
+    if text.isprintable():
+        return escape(text)
     return escape("\n".join(map(plain, text.split("\n"))))
