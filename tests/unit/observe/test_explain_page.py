@@ -247,6 +247,32 @@ def test_a_phone_scrolls_downwards_alone(
     assert browser.complaints == []
 
 
+def test_what_the_system_likes_is_followed(browser: chromium.Chromium, tmp_path: Path) -> None:
+    _open(browser, tmp_path, explained.story())
+    light, dark = (palette["paper"] for palette in _palettes())
+    for is_dark, is_still in ((False, True), (True, False)):
+        browser.look(1280, 900, dark=is_dark, still=is_still)
+        found = browser.run("getComputedStyle(document.body).backgroundColor")
+        paper = dark if is_dark else light
+        assert found == f"rgb({', '.join(str(int(paper[at : at + 2], 16)) for at in (1, 3, 5))})"
+        moves = browser.run("getComputedStyle(document.documentElement).scrollBehavior")
+        assert moves == ("auto" if is_still else "smooth")
+
+
+def test_it_can_be_read_without_scripts(browser: chromium.Chromium, tmp_path: Path) -> None:
+    browser.look(1280, 900)
+    browser.ask("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        _open(browser, tmp_path, explained.story())
+        seen = "one => one.checkVisibility()"
+        assert browser.run(f"[document.querySelector('.tools')].map({seen})") == [False]
+        assert browser.run(f"[...document.querySelectorAll('.step')].every({seen})") is True
+        dump = browser.run("document.querySelector('.dump').textContent")
+        assert dump.startswith("0000  02 00 00 00 00 fe 02 00 00 00 00 01 08 00 45 00\n0010  00 ")
+    finally:
+        browser.ask("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def test_the_ladder_has_its_style(browser: chromium.Chromium, tmp_path: Path) -> None:
     """The policy of the page would keep out a style sheet of its own."""
     from pystack.observe.ladder import Ladder as Real
