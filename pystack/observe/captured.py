@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
 from pystack.observe import link_types
 from pystack.observe.capture_file import CapturedFrame, CaptureFile
@@ -41,7 +42,7 @@ from pystack.observe.flows import Flow, FlowTable
 from pystack.observe.input import open_input
 from pystack.observe.passage import SEEN, Passage
 from pystack.observe.recording import MOST_ITEMS, Recording
-from pystack.wire import dns_framing, ethernet
+from pystack.wire import dns_framing, ethernet, headers, ipv4
 from pystack.wire.frame import Frame
 
 MOST_KEPT_BYTES: Final = 120 << 20  # of frames; more of a conversation nobody reads
@@ -51,6 +52,8 @@ _AFTER_S: Final = 1.0
 _LOOKED_AT: Final = 5000  # frames, to find out whether they are there for each place again
 _LEAST_BYTES: Final = 60  # of such: shorter ones may be the same and mean something else
 _OURS: Final = "pystack"  # how the name of the program begins that writes our captures
+_KIND: Final = slice(12, 15)  # of an Ethernet frame: its type, and the packet's first byte
+_PLAIN4: Final = ethernet.IS_IPV4 + bytes((ipv4.PLAIN,))
 _CABLE: Final = re.compile("the link between (.+) and (.+)")
 
 
@@ -261,7 +264,18 @@ class _Kept:
         self._from = self._began_at - _BEFORE_S
         self._until = max(each.ended_at for each in same) + _AFTER_S
         self._pairs = Pairs() if survey.how == PAIRED else None
+        self._proto = _PROTOCOLS[flow.protocol]
+        self._ends = dict(self._directions())
         self._has: set[str] = set()  # "arp", "dns", "cut"
+
+    def _directions(self) -> Iterator[tuple[bytes, tuple[str, str]]]:
+        """Yield how each direction's addresses and ports lie in a frame, and its nodes."""
+        for (src, src_port), (dst, dst_port) in (
+            (self._flow.a, self._flow.b),
+            (self._flow.b, self._flow.a),
+        ):
+            key = headers.pack_ends(parse_ip(src), parse_ip(dst), src_port, dst_port)
+            yield key, (self._name(src), self._name(dst))
 
     def take(self, frame: CapturedFrame) -> None:
         """Keep a frame if it belongs here and there is room."""
@@ -385,11 +399,14 @@ class _Kept:
 
     def _ends_of(self, frame: CapturedFrame, at: float) -> tuple[str, str] | None:
         """Return the names of who sent a frame and who is to get it; None: not of this."""
+        known = self._plain(frame)
+        if known is not None:
+            return known if at >= self._began_at else None
         read = read_frame(frame.data, frame.link_type)
         if read is None:
             return self._discovery(frame)
         src, dst = read.ends
-        if read.proto == _PROTOCOLS[self._flow.protocol] and self._flow.is_between(src, dst):
+        if read.proto == self._proto and self._flow.is_between(src, dst):
             if at < self._began_at or at > self._until:
                 return None
             if len(frame.data) < frame.original_length:
@@ -401,6 +418,20 @@ class _Kept:
             self._has.add("dns")
             return self._name(src[0]), self._name(dst[0])
         return None
+
+    def _plain(self, frame: CapturedFrame) -> tuple[str, str] | None:
+        """Return the ends of a frame that is plainly of this conversation (HOT); most are."""
+        data = frame.data
+        start = data[_KIND]
+        if start == _PLAIN4:
+            ends = self._ends.get(data[headers.ENDS4]) if data[23] == self._proto else None
+        elif start[:2] == ethernet.IS_IPV6 and len(data) > headers.V6_END:
+            ends = self._ends.get(data[headers.ENDS6]) if data[20] == self._proto else None
+        else:
+            return None
+        if ends is not None and len(data) < frame.original_length:
+            self._has.add("cut")
+        return ends if frame.link_type == link_types.ETHERNET else None
 
     def _asks(self, frame: CapturedFrame, read: Read, ends: tuple[End, End], at: float) -> bool:
         """Tell whether a message of DNS is about the name of one of the ends."""
