@@ -16,6 +16,7 @@ from pystack.observe.explain.story import Span, Step, Story
 from pystack.observe.explain.telling import tell
 from pystack.observe.passage import LOST
 from pystack.observe.recording import Recording
+from pystack.tcp.info import TcpInfo
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
@@ -285,3 +286,47 @@ def test_the_critical_path_of_a_clean_run_is_the_links_own_times() -> None:
     asked_for = 2 * 200_000 + 2 * 10_000_000 + 2 * 2 * 50_000  # ARP on each hop, there and back
     assert spent["propagation"] == 2 * one_way + asked_for
     assert spent.get("queueing", 0) == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_figures_are_those_of_the_connections_themselves(seed: int) -> None:
+    """`host.connections()` at the end of a lossy transfer counts what the story tells."""
+    found: list[TcpInfo] = []
+
+    async def main() -> Recording:
+        async with pystack.Network(seed=seed) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="15ms", rate="20mbit", loss="3%")
+            net.record()
+
+            async def serve(stream: trio.SocketStream) -> None:
+                await stream.send_all(bytes(150_000))
+                await stream.receive_some()
+                found.extend(server.connections())
+
+            async def fetch() -> None:
+                async with await trio.open_tcp_stream("server", 80) as stream:
+                    got = 0
+                    while got < 150_000:
+                        got += len(await stream.receive_some())
+                    await trio.sleep(1)  # until all of it is acknowledged
+                    await stream.send_all(b"done")
+                    await trio.sleep(1)
+
+            await server.start(trio.serve_tcp, serve, 80)
+            await client.run(fetch)
+            return net.recording()
+
+    recording = pystack.run(main)
+    told = tell(recording.items, recording)
+    info = next(each for each in found if each.bytes_sent)
+    repairs = [each for each in told.steps if each.kind.startswith(("repair", "spurious"))]
+    mine = [shown for each in repairs for shown in each.frames if shown.sender == "server"]
+    assert len(mine) == info.retransmits > 0
+    agreed = step(told, "handshake")
+    assert f"carries {info.snd_mss_bytes} bytes" in next(
+        meaning for name, _, meaning in agreed.details if name == "MSS"
+    )
+    assert "150,000 bytes" in step(told, "answer").title
+    srtt_ms = [value for each in repairs for name, value, _ in each.details if name == "SRTT"]
+    assert all(29 < float(value.removesuffix(" ms")) < 120 for value in srtt_ms)

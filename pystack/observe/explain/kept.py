@@ -18,6 +18,7 @@ class Kept:
     passage: Passage  # on the first link that it crosses
     read: Read
     arrived_at: float | None = None  # where it was to go; None: not (yet), or nobody knows
+    guess: str = ""  # of a file: why it was sent again, most likely: "rto", "fast", "tlp"
     lost_on: Passage | None = None  # the link behind the first on which it was lost
 
     @property

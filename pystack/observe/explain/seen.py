@@ -97,6 +97,7 @@ class Seen:
         self.ended_at = about.began_at
         self.ledger = Ledger()
         self.totals = Totals()
+        self.one_place = False  # of some frames nobody knows when they arrived
         self.conversations: OrderedDict[tuple[Ends, int], Conversation] = OrderedDict()
         self.more_conversations = 0
         self.look_ups: list[LookUp] = []
@@ -142,7 +143,7 @@ class Seen:
         if passage.end == SEEN and self.about.knows_inside:
             return bool(passage.sender)
         name = self.names.get(frame.src)
-        return name is None or name == passage.sender
+        return name is None or not passage.sender or name == passage.sender
 
     def arrives_here(self, passage: Passage, frame: Read) -> bool:
         """Tell whether it is the last: the receiver is who it is for."""
@@ -157,6 +158,7 @@ class Seen:
         """Count a frame on a link, by what each layer has of it."""
         totals = self.totals
         totals.frames += 1
+        self.one_place = self.one_place or passage.end == SEEN
         totals.frame_bytes += frame.frame_bytes
         if frame.kind in ("tcp", "udp"):
             totals.link_bytes += frame.frame_bytes - frame.packet_bytes

@@ -30,9 +30,10 @@ from pystack.observe.explain import (
 from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.ledger import Leg
 from pystack.observe.explain.reading import read
-from pystack.observe.explain.seen import MOST_NOTES, Seen
+from pystack.observe.explain.seen import MOST_CONVERSATIONS, MOST_NOTES, Seen
 from pystack.observe.explain.story import Story
 from pystack.observe.explain.words import Words, rank
+from pystack.observe.flows import FlowTable
 from pystack.observe.observer import (
     LookUp,
     Milestone,
@@ -69,6 +70,8 @@ class _Telling:
         self._about = about
         self._coming: list[tuple[float, int, Kept, Leg]] = []  # under way, by arrival
         self._count = 0
+        # What a file's segments were, as far as they tell: nobody else says it
+        self._flows = None if about.knows_inside else FlowTable(MOST_CONVERSATIONS)
 
     def feed(self, item: Item) -> None:
         """Take the next item."""
@@ -126,6 +129,9 @@ class _Telling:
         frame = read(passage.frame)
         kept = Kept(passage, frame)
         seen = self.seen
+        if self._flows is not None and frame.kind == "tcp":
+            segment = self._flows.feed(passage.entered_at, passage.frame.data, place=passage.place)
+            kept.guess = "" if segment is None else segment.reason
         seen.count_frame(passage, frame)
         flow = seen.flow_of(frame)
         leg = seen.ledger.depart(passage, flow, frame.key or frame.kind)

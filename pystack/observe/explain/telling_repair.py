@@ -329,15 +329,18 @@ def _rto(conversation: Conversation, again: Again, rows: list[Detail]) -> tuple[
 def _guess(again: Again, waited: float | None, words: Words) -> str:
     if words.seen.about.knows_inside or waited is None:
         return "Why just then, its sender has not told."
-    if waited >= LEAST_VARIANCE_S:
-        return (
-            f"The capture does not say why. After {duration(waited)} it looks like a time-out: no "
-            "sender waits so long if ACKs show it a gap."
-        )
-    return (
-        f"The capture does not say why. After only {duration(waited)} it looks like fast "
-        "retransmission: ACKs have shown a gap, no timer had run out."
-    )
+    took = duration(waited)
+    guess = again.kept.guess
+    if guess == "rto" and waited < LEAST_VARIANCE_S:
+        guess = "fast"  # no time-out is as short as that
+    guesses = {
+        "rto": f"After {took} without a word of it, most likely its time-out had run out.",
+        "fast": f"After {took}: most likely ACKs had shown a gap (they repeat a number, or have "
+        "SACK blocks), and no timer had to run out: fast retransmission.",
+        "tlp": f"It was the last of its flight, and for {took} there was no ACK: most likely a "
+        "tail loss probe.",
+    }
+    return "The capture does not say why. " + guesses.get(guess, f"It came {took} later.")
 
 
 def _undone(conversation: Conversation, at: float, host: str, words: Words) -> Step:

@@ -59,7 +59,8 @@ def fill(story: Story, seen: Seen) -> None:
         ended = max(ended, milestone.at)
     story.began_at, story.ended_at = began, ended
     path: list[Piece] = []
-    if seen.end is not None and not seen.ledger.full and seen.about.knows_inside:
+    knows = seen.about.knows_inside or not seen.one_place
+    if seen.end is not None and not seen.ledger.full and knows:
         path = seen.ledger.way_back(seen.end[0], ended, began)
     elif seen.ledger.full:
         story.unknown.append("The run is so long that its critical path was not kept.")
