@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 HOLD_S: Final = 5.0
 REAL_HOLD_S: Final = 0.5  # in real time, where a program may be killed
 MOST_HELD: Final = 4096
+MOST_HELD_BYTES: Final = 16 << 20
+# Each, where secrets are wanted: Wireshark needs them before the frame that changes keys, and a
+# server of OpenSSL's tells the last of them when it has read that frame.
+SECRETS_LINGER_S: Final = 0.1
 # What a closed door keeps from a host, before its interface sees it
 _AT_THE_DOOR: Final = frozenset({"powered_off", "partitioned"})
 
@@ -92,12 +96,14 @@ class Capture:
         interface_at: InterfaceAt = lambda place, host: None,
         transit: Transit | None = None,
         scheduler: Scheduler | None = None,
+        linger_s: float = 0.0,
     ) -> None:
         """`interface_at`: the name of a host's interface at a link; None: it has none there.
 
         `transit`: what nodes only pass on is left out; None: there is no such thing.
         `scheduler`: of a world in real time, where what waits is written after a while, whether or
-        not something happens; None: of one in virtual time.
+        not something happens; None: of one in virtual time. `linger_s`: how long each frame waits
+        at least, for what has to be in the file before it.
         """
         self._writer = writer
         self._host = host
@@ -108,7 +114,9 @@ class Capture:
         self._transit = NoTransit() if transit is None else transit
         self._scheduler = scheduler
         self._hold_s = HOLD_S if scheduler is None else REAL_HOLD_S
+        self._linger_s = linger_s
         self._waiting: deque[_Record] = deque()
+        self._waiting_bytes = 0
         self._of: dict[int, _Record] = {}  # by the id of each leg that has not ended
         # Where each frame is that a node may pass on, by node and mark
         self._at: OrderedDict[tuple[str, bytes], tuple[_Record, Passage]] = OrderedDict()
@@ -145,9 +153,8 @@ class Capture:
         if self.closed:
             return
         self.closed = True
-        for record in self._waiting:
-            self._put(record)
-        self._waiting.clear()
+        while self._waiting:
+            self._release()
         self._of.clear()
         self._at.clear()
         self._writer.close(self._now)
@@ -174,14 +181,15 @@ class Capture:
             open=0,
             settled_at=-math.inf,  # all is known when the next one comes, at this instant too
         )
-        if (outbound or passage.frame.gso_bytes) and not self._waiting:
+        at_once = outbound or passage.frame.gso_bytes
+        if at_once and not self._waiting and not self._linger_s:
             # Large ones are not kept for the word that they are refused, which they hardly ever
             # are: each that is costs as much as all else, for memory that was used just now is
             # several times faster.
             self._put(record)
             return
         self._note_stay(record, passage)
-        self._waiting.append(record)
+        self._hold(record)
 
     def _entered(self, passage: Passage) -> None:
         if passage.copy_of is not None:
@@ -208,9 +216,7 @@ class Capture:
             return
         record = _Record(passage.entered_at, place, passage.frame, outbound, [passage])
         self._of[id(passage)] = record
-        self._waiting.append(record)
-        if len(self._waiting) > MOST_HELD:
-            self._put(self._waiting.popleft())
+        self._hold(record)
 
     def _ended(self, passage: Passage, now: float) -> None:
         record = self._of.pop(id(passage), None)
@@ -229,8 +235,19 @@ class Capture:
                 frame = passage.frame if passage.arrived is None else passage.arrived
                 come = _Record(now, place, frame, False, [passage], open=0, settled_at=now)
                 come.late, come.overtaken = late, overtaken
-                self._waiting.append(come)
+                self._hold(come)
         self._write(now)
+
+    def _hold(self, record: _Record) -> None:
+        self._waiting.append(record)
+        self._waiting_bytes += len(record.frame)
+        while len(self._waiting) > MOST_HELD or self._waiting_bytes > MOST_HELD_BYTES:
+            self._release()
+
+    def _release(self) -> None:
+        record = self._waiting.popleft()
+        self._waiting_bytes -= len(record.frame)
+        self._put(record)
 
     def _follow(self, record: _Record, leg: Passage, before: Passage | None) -> None:
         record.open += 1
@@ -270,9 +287,10 @@ class Capture:
         while waiting:
             record = waiting[0]
             known = record.open <= 0 and not record.waits and record.settled_at < now
-            if not known and now - record.at < self._hold_s:
+            waits_s = self._linger_s if known else self._hold_s
+            if now - record.at < waits_s:
                 return
-            self._put(waiting.popleft())
+            self._release()
 
     def _plan(self, scheduler: Scheduler) -> None:
         self._is_due = True

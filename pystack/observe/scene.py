@@ -63,7 +63,7 @@ def make_capture(
     `ring`: the last of so many bytes, in files of which each can be read by itself; `secrets`: what
     decrypts TLS, too. Raises ConfigError, OutputError.
     """
-    from pystack.observe.capture import Capture
+    from pystack.observe.capture import SECRETS_LINGER_S, Capture
     from pystack.observe.pcap import CaptureWriter, PcapngWriter, PcapWriter, is_classic
 
     classic = is_classic(path)
@@ -89,6 +89,7 @@ def make_capture(
         interface_at=scene.interface_at,
         transit=None if links or host or interface else scene.transit,
         scheduler=scene.scheduler,
+        linger_s=SECRETS_LINGER_S if secrets and scene.scheduler is not None else 0.0,
     )
 
 

@@ -144,8 +144,8 @@ class Host:
         self.programs = Programs(self, None if place is None else place.nursery)
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
         # Where it is in no network: what is between it and its devices, if anything is
-        # How to end what watches frames of a host in no network, by the watcher's id
-        self._lone_watches: dict[int, list[Callable[[], object]]] = {}
+        # What watches frames of a host in no network, and on which links, by the watcher's id
+        self._lone_watches: dict[int, list[tuple[Lookout, tuple[Link, ...]]]] = {}
         self.links: list[Link] = []
 
     @property
@@ -259,8 +259,13 @@ class Host:
             self.observers.remove(observer)
         if isinstance(observer, PassageWatcher) and self._place is not None:
             self._place.topology.watching.remove(observer)
-        for end in self._lone_watches.pop(id(observer), ()):
-            end()
+        for lookout, links in self._lone_watches.pop(id(observer), ()):
+            if lookout in self.observers:  # not any more once the host is closed
+                self.observers.remove(lookout)
+            for link in links:
+                link.unwatch(lookout)
+                if isinstance(observer, PassageWatcher):
+                    link.unwatch(observer)
 
     def _watch_alone(self, watcher: PassageWatcher) -> None:
         """Have a host in no network tell of frames: on its links, or where its interfaces are."""
@@ -270,10 +275,7 @@ class Host:
         for link in self.links:
             link.watch(lookout)
             link.watch(watcher)
-        self._lone_watches[id(watcher)] = [
-            partial(self.observers.remove, lookout),
-            *(partial(link.unwatch, each) for link in self.links for each in (lookout, watcher)),
-        ]
+        self._lone_watches.setdefault(id(watcher), []).append((lookout, tuple(self.links)))
 
     @property
     def observers(self) -> list[Observer]:

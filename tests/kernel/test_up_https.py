@@ -195,15 +195,18 @@ def test_nghttp_and_h2load(site: Site, netns: NetworkNamespace) -> None:
 
 
 @needs("tshark")
-def test_tshark_decrypts_with_the_key_log(site: Site, tmp_path: Path) -> None:
-    keys, pcap = tmp_path / "keys", tmp_path / "run.pcap"
-    stack = site.up("--keylog", str(keys), "--pcap", str(pcap))
+@pytest.mark.parametrize("inside", [False, True], ids=["keylog", "secrets"])
+def test_tshark_decrypts_with_the_key_log(site: Site, tmp_path: Path, inside: bool) -> None:
+    keys, pcap = tmp_path / "keys", tmp_path / "run.pcapng"
+    words = ["--pcap-secrets"] if inside else ["--keylog", str(keys)]
+    stack = site.up(*words, "--pcap", str(pcap))
     for version in ("1.2", "1.3"):
         for http in ("--http1.1", "--http2"):
             words = ["--tlsv" + version, "--tls-max", version, http]
             site.curl(*words, f"{URL}/bytes/1{version[-1]}{http[-1]}")
     assert stack.stop() == 0
-    argv = ["tshark", "-r", str(pcap), "-o", f"tls.keylog_file:{keys}", "-T", "fields"]
+    argv = ["tshark", "-r", str(pcap), "-T", "fields"]
+    argv += [] if inside else ["-o", f"tls.keylog_file:{keys}"]
     fields = ["-e", "http.request.uri", "-e", "http2.headers.path"]
     shown = subprocess.run(
         [*argv, *fields], check=True, capture_output=True, timeout=TIMEOUT_S
