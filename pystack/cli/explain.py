@@ -212,6 +212,9 @@ class _Request:
         words = ("lab", "from_", "seed", "pcap")
         place = {word: self._given[word] for word in words if word in self._given}
         world = Vantage.of(place, {}, {}).lab_world()
+        # The versions that there are, are the lab's.
+        said = ip_version(ipv4="ipv4" in self._given, ipv6="ipv6" in self._given)
+        asked = replace(asked, version=said)
         return world.visit(lambda net: record_on(net, world.host, asked), to_stderr)
 
     def _refuse(self, place: str, *words: str) -> None:

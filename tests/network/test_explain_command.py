@@ -125,6 +125,15 @@ def test_on_a_host_of_a_lab(here: Here, lab: Path) -> None:
     assert "other ── r1 ── server" in here("udp://server/hi", "--lab", lab, "--from", "other")[1]
 
 
+def test_a_lab_has_the_versions_that_it_has(here: Here, lab: Path) -> None:
+    def peer(*words: str) -> str:
+        told = json.loads(here("http://server/bytes/1", "--lab", lab, "--json", *words)[1])
+        (syn,) = [step for step in told["steps"] if step["kind"] == "syn"]
+        return "IPv6" if any("IPv6" in str(frame["boxes"]) for frame in syn["frames"]) else "IPv4"
+
+    assert [peer(), peer("-4"), peer("-6")] == ["IPv4", "IPv4", "IPv6"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

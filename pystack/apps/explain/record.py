@@ -61,7 +61,7 @@ async def record_on(net: Network, client: str, asked: Asked) -> Recording:
     """Do the errand on a host of a network that is there, with all that it has. ConfigError."""
     target = asked.target
     _check_there(net, client, target)
-    errand = _errand(asked, target, asked.version if net.driver.is_virtual else None, None)
+    errand = _errand(asked, target, asked.version, None)
     return await _done(net, net.hosts[client], errand, _server_of(net, target))
 
 
