@@ -2,6 +2,9 @@
 
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,6 +13,7 @@ import typer
 
 from pystack.apps.hosting import check_services, start_services
 from pystack.cli.output import Lines, interruptible, reader_is_gone
+from pystack.cli.progress import CLEARED, Progress, ticking
 from pystack.cli.words import Control, ControlSocket, Observe, checked, control_path
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
@@ -149,8 +153,12 @@ def _run(spec: LabSpec, options: LabOptions) -> int:
         sys.stdout.reconfigure(line_buffering=True)
     interruptible()
     lines = None if options.virtual else Lines(sys.stdout)
+    say: Callable[[str], None] = _print_now if lines is None else lines.put
     try:
-        run_lab(spec, options, start_services, _print_now if lines is None else lines.put)
+        with ExitStack() as resources:
+            if options.for_s is not None:
+                options, say = _with_progress(spec, options, say, resources)
+            run_lab(spec, options, start_services, say)
         if lines is not None and lines.is_broken:
             raise BrokenPipeError
     except ProgramError as error:
@@ -168,6 +176,24 @@ def _run(spec: LabSpec, options: LabOptions) -> int:
         if lines is not None:
             lines.close()
     return 0
+
+
+def _with_progress(
+    spec: LabSpec, options: LabOptions, say: Callable[[str], None], resources: ExitStack
+) -> tuple[LabOptions, Callable[[str], None]]:
+    """Show how far a lab that ends after a time is, on a terminal, until `resources` close."""
+    assert options.for_s is not None
+    progress = resources.enter_context(Progress(spec.path, options.for_s))
+    if not progress.is_shown:
+        return options, say
+
+    def on_running(done: Callable[[], float]) -> None:
+        resources.enter_context(ticking(progress, done))
+
+    def say_beside(line: str) -> None:
+        say(f"{CLEARED}{line}" if sys.stdout.isatty() else line)
+
+    return replace(options, on_running=on_running), say_beside
 
 
 def _page(text: str, title: str) -> BesideFn:

@@ -11,6 +11,7 @@ from typing import Final
 from benchmark import aims, machine, report, rows, service_rows, solo, spaces
 from benchmark.row import Row
 from benchmark.subjects import COLUMNS, Subjects
+from pystack.cli.progress import Progress
 
 SECONDS: Final = 3.0  # for each figure, warming up not counted
 QUICK_SECONDS: Final = 0.4
@@ -49,8 +50,11 @@ def measure(wanted: list[Row], options: argparse.Namespace) -> report.Results:
     """Measure every row, all its columns one after the other."""
     spaces.prepare()
     results = report.Results(machine.describe())
+    figures = sum(column in options.columns for row in wanted for column in row.columns)
+    done = 0
     with ExitStack() as until:
         all_subjects = Subjects(until)
+        progress = until.enter_context(Progress("bench", figures))
         for row in wanted:
             if missing := row.missing():
                 print(f"{row.name}: left out, for there is no {missing}", file=sys.stderr)
@@ -58,12 +62,12 @@ def measure(wanted: list[Row], options: argparse.Namespace) -> report.Results:
             for column in row.columns:
                 if column not in options.columns:
                     continue
-                print(f"\r\033[K{row.name}: {column}", end="", file=sys.stderr, flush=True)
+                progress.tell(done, f"{row.name}: {column}")
+                done += 1
                 try:
                     results.add(row, column, row.measure(all_subjects, column, options.seconds))
                 except (spaces.MeasureError, KeyError) as error:
                     results.failed.append(f"{row.name}, {column}: {error}")
-    print("\r\033[K", end="", file=sys.stderr, flush=True)
     return results
 
 

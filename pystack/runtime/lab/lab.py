@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,8 @@ class LabOptions:
     beside: BesideFn | None = None
     control: str | None = None  # path of a socket for control, "": the usual one; None: none
     paused: bool = False  # time stands still when the programs begin
+    # Is given what tells for how long the programs have run, as `for_s` counts; from any thread
+    on_running: Callable[[Callable[[], float]], object] | None = None
 
 
 def run_lab(
@@ -208,6 +211,12 @@ class _Lab:
                 self._on_line(line)
             for event in self._spec.timeline:
                 self._plan(net, event)
+            if self._options.on_running is not None:
+                # Not `net.now`, which is for the world's own thread
+                began_at, scheduler = net.now(), net.driver.scheduler
+                self._options.on_running(lambda: scheduler.now - began_at)
+            if self._options.on_running is not None:
+                self._options.on_running(_stopwatch(net))
             with (
                 self._controlled(net),
                 trio.move_on_after(
@@ -419,6 +428,18 @@ class _Lab:
                     f"{format_ip(address)}/{prefix.length}" for address, prefix in given
                 )
                 self._on_line(f"  {node.name} {addresses}")
+
+
+def _stopwatch(net: Network) -> Callable[[], float]:
+    """Return what tells for how long it has run from now on, in virtual or in the machine's time.
+
+    The network's own clock is for its own thread.
+    """
+    if net.driver.is_virtual:
+        began_at, scheduler = net.now(), net.driver.scheduler
+        return lambda: scheduler.now - began_at
+    began_at = time.perf_counter()
+    return lambda: time.perf_counter() - began_at
 
 
 def check_devices(spec: LabSpec) -> None:
