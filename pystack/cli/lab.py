@@ -18,10 +18,10 @@ from pystack.cli.words import Control, ControlSocket, Observe, checked, control_
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
+from pystack.runtime.lab.functions import ProgramError
 from pystack.runtime.lab.lab import (
     BesideFn,
     LabOptions,
-    ProgramError,
     check_devices,
     ports_of,
     run_lab,

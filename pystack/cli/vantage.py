@@ -39,7 +39,8 @@ from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import as_words
 from pystack.runtime.device.privileges import give_up, whom_to_be
 from pystack.runtime.device.tap_config import TapHostConfig
-from pystack.runtime.lab.lab import LabOptions, ProgramError, run_lab
+from pystack.runtime.lab.functions import ProgramError
+from pystack.runtime.lab.lab import LabOptions, run_lab
 from pystack.runtime.network import Network
 from pystack.topology.file import load
 from pystack.topology.spec import REAL_KINDS, LabSpec

@@ -11,7 +11,8 @@ from lab_runs import Run
 from pystack.apps.hosting import start_services
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.virtual import DeadlockError
-from pystack.runtime.lab.lab import LabOptions, ProgramError, run_lab
+from pystack.runtime.lab.functions import ProgramError
+from pystack.runtime.lab.lab import LabOptions, run_lab
 from pystack.topology.file import load
 
 HERE = Path(__file__).resolve().parent

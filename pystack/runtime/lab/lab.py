@@ -10,9 +10,6 @@ first, as on a machine that boots.
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -24,9 +21,9 @@ from pathlib import Path
 import trio
 
 from pystack.core.addresses import format_ip
-from pystack.core.errors import ConfigError, PystackError
+from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
-from pystack.core.suggest import counted, suggest
+from pystack.core.suggest import counted
 from pystack.link.port import Port
 from pystack.runtime.device.privileges import as_who_called_sudo
 from pystack.runtime.device.tap_device import check_name
@@ -35,6 +32,12 @@ from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Namespace
+from pystack.runtime.lab.functions import (
+    ProgramError,
+    ProgramFn,
+    import_programs,
+    is_service,
+)
 from pystack.runtime.network import Network
 from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import PORTS, needs_real_time
@@ -51,7 +54,6 @@ from pystack.topology.spec import (
     Words,
 )
 
-ProgramFn = Callable[..., Awaitable[object]]
 # Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
 # which names of files are relative to the path.
 ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
@@ -59,10 +61,6 @@ ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
 
 # What runs beside a lab: it is given the network, and how to say that it has started.
 BesideFn = Callable[..., Awaitable[None]]
-
-
-class ProgramError(PystackError):
-    """Programs of a lab have failed. The cause is the own error of one that ended it."""
 
 
 # A program from outside that runs instead of all those of the lab that are to end. Its services are
@@ -211,10 +209,6 @@ class _Lab:
                 self._on_line(line)
             for event in self._spec.timeline:
                 self._plan(net, event)
-            if self._options.on_running is not None:
-                # Not `net.now`, which is for the world's own thread
-                began_at, scheduler = net.now(), net.driver.scheduler
-                self._options.on_running(lambda: scheduler.now - began_at)
             if self._options.on_running is not None:
                 self._options.on_running(_stopwatch(net))
             with (
@@ -465,46 +459,3 @@ def ports_of(spec: LabSpec) -> dict[str, Chosen[Port]]:
             except ConfigError as error:
                 raise ConfigError(f"{spec.path}:{node.line}: {node.name}: {error}") from None
     return found
-
-
-def import_programs(spec: LabSpec) -> list[tuple[str, ProgramSpec, ProgramFn]]:
-    """Return every Python program with the name of its host and its function. ConfigError.
-
-    Modules are looked for beside the file first.
-    """
-    beside = str(Path(spec.path).resolve().parent)
-    if beside not in sys.path:
-        sys.path.insert(0, beside)
-    return [
-        (node.name, program, _function(spec, program))
-        for node in spec.nodes.values()
-        for program in node.programs
-        if not program.command
-    ]
-
-
-def is_service(function: ProgramFn) -> bool:
-    """Tell whether a program says when it has started, as `nursery.start` wants it."""
-    return "task_status" in inspect.signature(function).parameters
-
-
-def _function(spec: LabSpec, program: ProgramSpec) -> ProgramFn:
-    module_name, _, name = program.run.partition(":")
-    where = f"{spec.path}:{program.line}"
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise ProgramError(f"{where}: the module {module_name} failed") from error
-        raise ConfigError(
-            f"{where}: there is no module {module_name!r} (it is looked for beside the file first)"
-        ) from None
-    except Exception as error:
-        raise ProgramError(f"{where}: the module {module_name} failed") from error
-    function: ProgramFn | None = getattr(module, name, None)
-    if function is None:
-        known = [word for word, value in vars(module).items() if inspect.iscoroutinefunction(value)]
-        raise ConfigError(f"{where}: {module_name} has no {name!r}{suggest(name, known)}")
-    if not inspect.iscoroutinefunction(function):
-        raise ConfigError(f"{where}: {program.run} is not an async function")
-    return function
