@@ -112,6 +112,7 @@ def _environment() -> Environment:
         "total": total_s,
         "who": who,
     }
+    pages.tests["part_of"] = lambda name: name.startswith("of these ")
     return pages
 
 

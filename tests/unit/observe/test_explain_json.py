@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import explained
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
 from pystack.observe.explain.json_form import as_json, from_json
-from pystack.observe.explain.story import Comparison, Difference, Story
+from pystack.observe.explain.story import (
+    Box,
+    Comparison,
+    Difference,
+    Header,
+    Shown,
+    Span,
+    Step,
+    Story,
+)
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -43,6 +53,13 @@ def test_the_keys_are_the_fields_and_bytes_are_hexadecimal() -> None:
         "start_bit": 176,
         "bits": 8,
     }
+
+
+@pytest.mark.parametrize("kind", [Story, Step, Shown, Box, Header, Span, Comparison, Difference])
+def test_every_key_is_documented(kind: type) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text("utf-8")
+    schema = page.partition("## JSON")[2]
+    assert [field.name for field in fields(kind) if f"`{field.name}`" not in schema] == []
 
 
 def test_keys_that_came_later_are_skipped_and_what_has_a_default_may_lack() -> None:
