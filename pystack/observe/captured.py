@@ -264,6 +264,8 @@ class _Kept:
         self._from = self._began_at - _BEFORE_S
         self._until = max(each.ended_at for each in same) + _AFTER_S
         self._pairs = Pairs() if survey.how == PAIRED else None
+        # A host that talks with itself: its two programs are told apart by their ports.
+        self._alone = self._name(flow.a[0]) == self._name(flow.b[0])
         self._proto = _PROTOCOLS[flow.protocol]
         self._ends = dict(self._directions())
         self._has: set[str] = set()  # "arp", "dns", "cut"
@@ -275,7 +277,7 @@ class _Kept:
             (self._flow.b, self._flow.a),
         ):
             key = headers.pack_ends(parse_ip(src), parse_ip(dst), src_port, dst_port)
-            yield key, (self._name(src), self._name(dst))
+            yield key, (self._node((src, src_port)), self._node((dst, dst_port)))
 
     def take(self, frame: CapturedFrame) -> None:
         """Keep a frame if it belongs here and there is room."""
@@ -330,7 +332,7 @@ class _Kept:
     def recording(self) -> Recording:
         """Return what was kept."""
         survey, flow = self._survey, self._flow
-        client, server = self._name(flow.a[0]), self._name(flow.b[0])
+        client, server = self._node(flow.a), self._node(flow.b)
         vantage = vantage_of(flow, from_here=survey.sent_from_here.get(flow.number))
         how = survey.how
         self._items.sort(key=lambda passage: passage.entered_at)  # as they stand, mostly
@@ -345,7 +347,9 @@ class _Kept:
         made_up = sorted(survey.link_types - {link_types.ETHERNET}) if self._made_up else []
         return Recording(
             items=self._items,
-            names={end: self._name(end) for end in (*self._own, *survey.names)},
+            names={}
+            if self._alone
+            else {end: self._name(end) for end in (*self._own, *survey.names)},
             order=self._order(client, server),
             links=[(*cable, "") for cable in survey.cables.values()],
             began_at=self._items[0].entered_at if self._items else 0.0,
@@ -397,6 +401,11 @@ class _Kept:
     def _name(self, address: str) -> str:
         return self._names.get(address, address)
 
+    def _node(self, end: End) -> str:
+        """Return the name of who is at an end."""
+        name = self._name(end[0])
+        return f"{name}:{end[1]}" if self._alone else name
+
     def _ends_of(self, frame: CapturedFrame, at: float) -> tuple[str, str] | None:
         """Return the names of who sent a frame and who is to get it; None: not of this."""
         known = self._plain(frame)
@@ -412,8 +421,8 @@ class _Kept:
             if len(frame.data) < frame.original_length:
                 self._has.add("cut")
             if read.quotes:
-                return self._name(read.quotes.rpartition(" ")[2]), self._name(src[0])
-            return self._name(src[0]), self._name(dst[0])
+                return self._name(read.quotes.rpartition(" ")[2]), self._node(src)
+            return self._node(src), self._node(dst)
         if dns_framing.PORT in (src[1], dst[1]) and self._asks(frame, read, (src, dst), at):
             self._has.add("dns")
             return self._name(src[0]), self._name(dst[0])

@@ -200,6 +200,16 @@ def test_frames_that_stand_in_another_order_are_put_into_theirs() -> None:
     assert instants == sorted(instants)
 
 
+def test_two_programs_of_one_host_are_told_apart() -> None:
+    frames = [frame.replace(four.B.to_bytes(4, "big"), four.A.to_bytes(4, "big")) for frame in TALK]
+    recording = recording_of(file_of(list(enumerate(frames))))
+    assert recording.order == ["10.77.0.1:40000", "10.77.0.1:80"]
+    assert [passage.sender for passage in recording.passages()][:2] == recording.order
+    story = tell(recording.items, recording)
+    assert story.places == recording.order
+    assert story.facts["segments"] == "6"
+
+
 def test_very_many_conversations_are_looked_through() -> None:
     data = section()
     for name in (b"a", b"b"):
