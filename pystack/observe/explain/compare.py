@@ -116,7 +116,9 @@ def _text(
     """Say what it comes to: how much, where they part, and what the time went into."""
     ours, theirs = left.ended_at - left.began_at, right.ended_at - right.began_at
     if not differences:
-        return f"{names[0]} and {names[1]} are the same, step by step and to the nanosecond."
+        same = f"{names[0]} and {names[1]} are the same, step by step and to the nanosecond."
+        by_chance = names[0] != names[1] and any("loss" in name for name in names)
+        return f"{same} Chance has spared this run: try another seed." if by_chance else same
     parts = [_totals(names, ours, theirs)]
     first = _first(left, right, names, pairs)
     if first:

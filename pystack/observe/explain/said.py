@@ -216,7 +216,18 @@ def _tls(conversation: Conversation, index: int, head: bytes) -> Said:
     )
     asked = _milestone(conversation, turn, "request" if turn.side == 0 else "done")
     what = f"{asked} (encrypted)" if asked else f"{size(turn.size)}, encrypted"
-    return Said(_role(conversation, index), what, text, rows)
+    role = _role(conversation, index)
+    is_first = not any(each.side == 1 for each in before[2:])
+    if role == "message" and turn.side == 0 and is_first and _speaks_h2(conversation):
+        what = f"HTTP/2's preface and settings, {what}"
+    return Said(role, what, text, rows)
+
+
+def _speaks_h2(conversation: Conversation) -> bool:
+    """Tell whether a program said that ALPN came to h2."""
+    return any(
+        what == "tls_done" and "ALPN h2" in detail for _, what, detail in conversation.milestones
+    )
 
 
 def _role(conversation: Conversation, index: int) -> str:

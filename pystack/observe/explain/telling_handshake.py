@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pystack.observe.explain.amounts import count, duration, size
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Kept
+from pystack.observe.explain.said import protocol_of
 from pystack.observe.explain.seen import Seen
 from pystack.observe.explain.story import Step
 from pystack.observe.explain.words import Detail, Words, why_lost
@@ -44,6 +45,11 @@ def _syn(conversation: Conversation, seen: Seen, words: Words) -> Step:
         f"which number the client's bytes begin ({segment.seq}, chosen so that nobody can guess "
         "it) and what the client can do. The server may use it only if it offers the same."
     )
+    if _is_data_of_ftp(conversation, seen):
+        text += (
+            f" This is FTP's data connection: the server named port {server.port} in its reply, "
+            "and the file goes over it, while commands stay on the first connection."
+        )
     if kept.lost:
         text += f" This one does not arrive: {why_lost(kept.lost)}."
     if server.syn is None and server.rst is None:
@@ -67,6 +73,17 @@ def _syn(conversation: Conversation, seen: Seen, words: Words) -> Step:
         states=words.states(conversation, at),
         values=words.values(conversation),
         trouble=bool(kept.lost) or (server.syn is None),
+    )
+
+
+def _is_data_of_ftp(conversation: Conversation, seen: Seen) -> bool:
+    """Tell whether a control connection of FTP was there first, between the same two."""
+    ours = {side.address for side in conversation.sides}
+    return any(
+        before.number < conversation.number
+        and {side.address for side in before.sides} == ours
+        and protocol_of(before) == "ftp"
+        for before in seen.conversations.values()
     )
 
 

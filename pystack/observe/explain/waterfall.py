@@ -106,10 +106,10 @@ def _of_datagrams(exchange: Exchange) -> list[_Phase]:
         if asks and asked_at is None:
             asked_at = datagram.at
         elif not asks and datagram.arrived_at is not None and asked_at is not None:
-            phases.append(_Phase("waiting", asked_at, datagram.arrived_at, "for an answer"))
+            phases.append(_Phase("waiting", asked_at, datagram.arrived_at, "an answer"))
             asked_at = None
     if asked_at is not None:
-        phases.append(_Phase("waiting", asked_at, exchange.last_at, "for an answer"))
+        phases.append(_Phase("waiting", asked_at, exchange.last_at, "an answer"))
     return phases
 
 
@@ -139,7 +139,7 @@ def _of_connection(conversation: Conversation) -> list[_Phase]:
             phases.append(_Phase("transfer", turn.arrived_at, turn.there_at))
     fins = [side.fin.passage.entered_at for side in conversation.sides if side.fin is not None]
     if turns and turns[0].side == 1 and turns[0].arrived_at and phases:
-        phases.append(_Phase("waiting", phases[0].end, turns[0].arrived_at, "for the greeting"))
+        phases.append(_Phase("waiting", phases[0].end, turns[0].arrived_at, "the greeting"))
     if fins:
         said_last = [phase.end for phase in phases if phase.name == "transfer"]
         begin = max([min(fins), *said_last])
