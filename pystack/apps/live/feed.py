@@ -142,7 +142,9 @@ class Feed:
 
     def _make(self, now: float) -> None:
         self._number += 1
+        self.world.tell_missed(self.tape)
         cut, at = self.tape.cut(), self.world.now()
+        self.world.look_again(self.tape)
         value: dict[str, object] = {
             "tick": self._number,
             "at": at,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.tcp_events import TcpMeasured
 from pystack.observe.observer import Event, FrameSeen
@@ -18,10 +18,13 @@ from pystack.observe.recording import Item
 from pystack.observe.summary import summarize
 from pystack.wire.frame import Frame, SuperFrame
 
+if TYPE_CHECKING:
+    from pystack.runtime.host import Host
+
 MOST_ITEMS: Final = 20_000
 MOST_BYTES: Final = 24 << 20  # of frames
 SNAP_BYTES: Final = 2048  # of each frame: ordinary ones whole, of super-frames the beginning
-FRAMES_A_CUT: Final = 60  # of one host; to tell of one takes 50 us
+FRAMES_A_CUT: Final = 50  # of one host; to tell of one takes 50 us
 FRAMES_OF_LINKS_A_CUT: Final = 200  # of a network, where each frame is seen on several links
 EVENTS_A_CUT: Final = 60
 
@@ -86,6 +89,24 @@ class Tape:
         self._events += 1
         self._keep(event, 0, _OVERHEAD_BYTES)
 
+    def see(self, event: FrameSeen) -> bool:
+        """Take a frame at an interface without a link; False: there is room for no more (HOT)."""
+        frame = event.frame
+        size = len(frame)
+        place = f"{event.host}/{event.interface}"
+        if not self._has_room(place, size):
+            return False
+        sender, receiver = (event.host, "") if event.sent else ("", event.host)
+        self._take(Passage(place, sender, receiver, frame, event.at, end=SEEN), size)
+        return True
+
+    def miss(self, frames: int) -> None:
+        """Count frames that nobody saw."""
+        cut = self._cut
+        cut.frames += frames
+        cut.left_out += frames
+        self.left_out += frames
+
     def on_passage(self, passage: Passage) -> None:
         """Keep it when it begins; note that it has ended, where its beginning was kept (HOT)."""
         end = passage.end
@@ -95,15 +116,17 @@ class Tape:
                 self._cut.ended.append(kept)
             return
         size = len(passage.frame)
-        if not self._has_room(passage.place, size):
-            return
+        if self._has_room(passage.place, size):
+            self._take(passage, size)
+
+    def _take(self, passage: Passage, size: int) -> None:
         line, held_bytes = "", size
         if size > SNAP_BYTES:  # with it, all of it would be kept
             line, held_bytes = summarize(passage.frame), SNAP_BYTES
             passage = replace(passage, frame=ShortFrame(passage.frame))
         kept = self._keep(passage, size, held_bytes + _OVERHEAD_BYTES)
         kept.line = line
-        if not end:
+        if not passage.end:
             self._under_way[passage] = kept
 
     def _has_room(self, place: str, size: int) -> bool:
@@ -160,6 +183,72 @@ class Tape:
         self._under_way.clear()
         self._held_bytes = 0
         self._cut, self._events = Cut(), 0
+
+
+class Eye:
+    """Shows a tape what a host on a device sees, which no link tells of; it shuts and opens.
+
+    When a cut is full it shuts: to be told of ten thousand frames a second in order to leave them
+    out would take a fifth of the time that sending them does. How many pass meanwhile, the host has
+    counted.
+    """
+
+    def __init__(self, tape: Tape, host: Host) -> None:
+        self._tape = tape
+        self._host = host
+        self._is_open = False
+        self._seen = 0  # frames
+        self._passed = self._count()  # frames, at the last cut
+
+    def on_event(self, event: Event) -> None:
+        """Show it (HOT)."""
+        if type(event) is not FrameSeen:
+            self._tape.on_event(event)
+        elif self._is_open:
+            self._seen += 1
+            if not self._tape.see(event):
+                self._is_open = False
+                # Not here, where the host goes through its observers
+                scheduler = self._host.driver.scheduler
+                scheduler.call_at(scheduler.now, self._shut, lambda: "live page")
+
+    def _shut(self, now: float) -> None:
+        if not self._is_open:
+            self._host.unobserve(self)
+
+    def tell_missed(self) -> None:
+        """Tell the tape how much it was not shown since the last time."""
+        passed = self._count()
+        if not self._is_open:
+            self._tape.miss(max(passed - self._passed - self._seen, 0))
+        self._passed, self._seen = passed, 0
+
+    def open(self) -> None:
+        """Look, from now on."""
+        self._is_open = True
+        if self not in self._host.observers:
+            self._host.observe(self)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._is_open = False
+        self._host.unobserve(self)
+
+    def _count(self) -> int:
+        counters = self._host.counters
+        return counters["frames_in"] + counters["frames_out"]
+
+
+class Deaf:
+    """Shows a tape what happens in a host whose link tells of the frames."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def on_event(self, event: Event) -> None:
+        """Show what is no frame."""
+        if type(event) is not FrameSeen:
+            self._tape.on_event(event)
 
 
 class ShortFrame(Frame):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from pystack.apps.live.tape import Deaf, Eye
 from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:
-    from pystack.observe.observer import Observer
+    from pystack.apps.live.tape import Tape
+    from pystack.link.link import Link
     from pystack.runtime.host import Host
     from pystack.runtime.network import Network
 
@@ -49,12 +51,20 @@ class World(Protocol):
         """Return the names of nodes by their addresses."""
         ...
 
-    def watch(self, observer: Observer) -> None:
-        """Report everything to `observer` from now on."""
+    def watch(self, tape: Tape) -> None:
+        """Show everything to a tape from now on."""
         ...
 
-    def unwatch(self, observer: Observer) -> None:
-        """Report nothing to it any more."""
+    def unwatch(self, tape: Tape) -> None:
+        """Show nothing to it any more."""
+        ...
+
+    def tell_missed(self, tape: Tape) -> None:
+        """Tell it of how many frames it was not shown: before a cut."""
+        ...
+
+    def look_again(self, tape: Tape) -> None:
+        """Watch what has come to the world since: after a cut."""
         ...
 
 
@@ -66,6 +76,9 @@ class HostWorld:
     def __init__(self, host: Host) -> None:
         self.of: Host = host
         self.host = host
+        self._eye: Eye | None = None  # None: nobody looks, or links tell more
+        self._deaf: Deaf | None = None  # None: nobody looks, or there is no link
+        self._links: list[Link] = []  # that are watched
         self.title = host.name
         self.hosts: Sequence[Host] = (host,)
 
@@ -82,13 +95,46 @@ class HostWorld:
         """Return the host's name by its addresses."""
         return dict.fromkeys(self.host.addresses, self.host.name)
 
-    def watch(self, observer: Observer) -> None:
-        """Report everything to `observer` from now on."""
-        self.host.observe(observer)
+    def watch(self, tape: Tape) -> None:
+        """Show everything to a tape from now on."""
+        if self.host.topology is not None:
+            self.host.observe(tape)
+            return
+        self._links = list(self.host.links)
+        for link in self._links:
+            link.watch(tape)
+        if self._links:
+            self._deaf = Deaf(tape)
+            self.host.observe(self._deaf)
+        else:
+            self._eye = Eye(tape, self.host)
+            self._eye.open()
 
-    def unwatch(self, observer: Observer) -> None:
-        """Report nothing to it any more."""
-        self.host.unobserve(observer)
+    def unwatch(self, tape: Tape) -> None:
+        """Show nothing to it any more."""
+        if self.host.topology is not None:
+            self.host.unobserve(tape)
+            return
+        for link in self._links:
+            link.unwatch(tape)
+        if self._deaf is not None:
+            self.host.unobserve(self._deaf)
+        if self._eye is not None:
+            self._eye.close()
+        self._eye = self._deaf = None
+
+    def tell_missed(self, tape: Tape) -> None:
+        """Tell it of what passed while the eye was shut."""
+        if self._eye is not None:
+            self._eye.tell_missed()
+
+    def look_again(self, tape: Tape) -> None:
+        """Open the eye that was full; watch a link that was made meanwhile."""
+        if self.host.topology is None and self._links != self.host.links:
+            self.unwatch(tape)
+            self.watch(tape)
+        elif self._eye is not None:
+            self._eye.open()
 
 
 class NetworkWorld:
@@ -119,10 +165,16 @@ class NetworkWorld:
         """Return the names of nodes by their addresses."""
         return dict(self.network.topology.names_by_address())
 
-    def watch(self, observer: Observer) -> None:
-        """Report everything to `observer` from now on."""
-        self.network.observe(observer)
+    def watch(self, tape: Tape) -> None:
+        """Show everything to a tape from now on, also of what is still to come."""
+        self.network.observe(tape)
 
-    def unwatch(self, observer: Observer) -> None:
-        """Report nothing to it any more."""
-        self.network.unobserve(observer)
+    def unwatch(self, tape: Tape) -> None:
+        """Show nothing to it any more."""
+        self.network.unobserve(tape)
+
+    def tell_missed(self, tape: Tape) -> None:
+        """Do nothing: it is shown everything."""
+
+    def look_again(self, tape: Tape) -> None:
+        """Do nothing: a network tells of what comes to it."""
