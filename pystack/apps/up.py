@@ -9,7 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -22,6 +22,9 @@ from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.host import Host
 from pystack.runtime.ports import has_nobody
+
+if TYPE_CHECKING:
+    from pystack.runtime.control.control import Control
 
 _BROWSED: Final = {"http": 80, "https": 443, "ftp": 21}
 FIN_GRACE_S: Final = 2.0  # what open connections get to finish when the program is told to end
@@ -48,13 +51,13 @@ async def up(
     try:
         with trio.open_signal_receiver(*ending_signals()) as signals:
             async with tap_host(config, when_open=when_open) as host:
-                with _controlled(host, config, control) as socket:
+                with _controlled(host, config, control) as controlled:
                     async with trio.open_nursery() as services:
                         for placement in placements:
                             await services.start(serve_placed, host, placement)
                         # This stays; to look through it would stop the host for 30 ms each time.
                         gc.freeze()
-                        on_ready(Ready(config, placements, socket))
+                        on_ready(Ready(config, placements, *controlled))
                         number = await anext(aiter(signals))
                         _log.info("%s: closing", signal.Signals(number).name)
                         services.cancel_scope.cancel()
@@ -68,10 +71,15 @@ async def up(
 
 
 @contextmanager
-def _controlled(host: Host, config: TapHostConfig, path: str | None) -> Iterator[str | None]:
-    """Let a running host be controlled, if that is wanted; yields the socket's path."""
+def _controlled(
+    host: Host, config: TapHostConfig, path: str | None
+) -> Iterator[tuple[str | None, str]]:
+    """Let a running host be controlled, if that is wanted.
+
+    Yields the socket's path, and what an address of the live page ends with to do so there.
+    """
     if path is None:
-        yield None
+        yield None, ""
         return
     # Few want it, and it takes time.
     from pystack.runtime.control.control import Control
@@ -79,7 +87,15 @@ def _controlled(host: Host, config: TapHostConfig, path: str | None) -> Iterator
 
     control = Control(host)
     with offered(control, f"up-{config.interface}", path or None) as found:
-        yield str(found)
+        yield str(found), _let_the_page(host, control)
+
+
+def _let_the_page(host: Host, control: Control) -> str:
+    try:
+        from pystack.apps.live.feed import feed_of
+    except ModuleNotFoundError:  # no HTTP here, and so no page
+        return ""
+    return feed_of(host).allow(control)
 
 
 async def _ignore(signals: AsyncIterator[int]) -> None:
@@ -95,10 +111,23 @@ class Ready:
     config: TapHostConfig
     placements: Sequence[Placement]
     control: str | None = None  # the path of its socket; None: it has none
+    fragment: str = ""  # with which the live page may change something; "": it may not
 
     def text(self) -> str:
         """Return it for people: each address, and what is to be had there, in a line."""
-        return self._line() + ("" if self.control is None else f"\ncontrol: {self.control}")
+        if self.control is None:
+            return self._line()
+        return "\n".join([self._line(), f"control: {self.control}", *self._pages()])
+
+    def _pages(self) -> list[str]:
+        """Return where the live page can be used to change something, as a line."""
+        if not self.fragment:
+            return []
+        urls = (
+            _url(item, address) for item in self.placements for address, _ in self.config.addresses
+        )
+        pages = [f"{url}live{self.fragment}" for url in urls if url and url.startswith("http")]
+        return [f"live: {pages[0]}"] if pages else []
 
     def _line(self) -> str:
         interface, port = self.config.interface, self.config.chosen_port
@@ -136,6 +165,7 @@ class Ready:
         line = {"ready": self.config.interface, "address": texts[0], "addresses": texts}
         if self.control is not None:
             line["control"] = self.control
+            line["live"] = "".join(self._pages()).removeprefix("live: ")
         return json.dumps({**line, "services": services})
 
 

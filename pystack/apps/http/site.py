@@ -27,7 +27,6 @@ from pystack.core.extras import need
 
 if TYPE_CHECKING:
     from pystack.apps.live.endpoint import LiveSite
-    from pystack.apps.live.feed import Feed
     from pystack.runtime.host import Host
 
 MAX_BYTES: Final = 1 << 40  # 1 TiB, for /bytes/N
@@ -61,13 +60,12 @@ class Site:
         self._files = None if root is None else FileSite(root, dotfiles=dotfiles)
         self._answer_web_socket, self._live = _web_sockets(utc_now)
         self.counters = Counters()  # of WebSockets that were ended; the host's, where there is one
-        self.feed: Feed | None = None  # None: there is no host to look at
+        self._host: Host | None = None  # None: there is none to look at
 
     def use_host(self, host: Host) -> None:
         """Take the host that it is served on: to count with its counters, and to show it live."""
         self.counters = host.counters
-        if not isinstance(self._live, str):
-            self.feed = self._live.feed_of(host)
+        self._host = host
 
     async def __call__(self, request: Request) -> Response:
         """Route one request."""
@@ -88,7 +86,7 @@ class Site:
         if path.startswith("/ws/"):
             return self._answer_web_socket(request, self.counters)
         if path == "/live" or path.startswith("/live/"):
-            return self._answer_live(request)
+            return await self._answer_live(request)
         if path == "/connection.json":
             check_page(request)
             return _fresh(Response.json(story_of(request).as_json()))
@@ -101,12 +99,13 @@ class Site:
             )
         return await self._files(request)
 
-    def _answer_live(self, request: Request) -> Response:
+    async def _answer_live(self, request: Request) -> Response:
         if isinstance(self._live, str):
             raise HttpError(501, f"{self._live}.")
-        if self.feed is None:
+        host = self._host
+        if host is None:
             raise HttpError(404, "There is no host here to look at.")
-        return self._live.answer(request, self.feed, self.counters)
+        return await self._live.answer(request, lambda it: it.feed_of(host), self.counters)
 
 
 def _web_sockets(

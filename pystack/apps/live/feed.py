@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import trio
 
+from pystack.apps.live.gate import make_token
 from pystack.apps.live.items import ended_json, item_json
 from pystack.apps.live.tape import FRAMES_A_CUT, FRAMES_OF_LINKS_A_CUT, Tape
 from pystack.apps.live.world import HostWorld, World
@@ -75,9 +76,13 @@ class Feed:
         self._remembered: dict[str, object] = {}  # in this tick
         self._remembered_at = 0
 
-    def allow(self, control: Control, token: str) -> None:
-        """Let whoever knows the token change what `control` can."""
-        self.control, self.token = control, token
+    def allow(self, control: Control) -> str:
+        """Let whoever knows a new token change what `control` can; return it as a URL's fragment.
+
+        A fragment is not sent to any server, and stands in no log of one.
+        """
+        self.control, self.token = control, make_token()
+        return f"#token={self.token}"
 
     def remembered(self, key: str, make: Callable[[], object]) -> object:
         """Return what is made at most once a tick, for all who ask for it."""
@@ -161,6 +166,8 @@ class Feed:
         call = self.control.call
         if links := call("links"):
             value["links"] = links
+        if self.control.world.driver.paused:
+            value["paused"] = True
         if now - self._slow_at >= SLOW_S * 0.95:
             self._slow_at = now
             value["slow"] = {name: call(name) for name in SLOWLY}

@@ -20,9 +20,9 @@ from pystack.apps.live.world import NetworkWorld
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
-from pystack.runtime.control.control import Control
 
 if TYPE_CHECKING:
+    from pystack.runtime.control.control import Control
     from pystack.runtime.network import Network
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -56,26 +56,29 @@ def parse_address(text: str) -> tuple[str, int]:
 class Page:
     """Serves the page of one lab."""
 
-    def __init__(
-        self, address: tuple[str, int], *, title: str = "lab", token: str | None = None
-    ) -> None:
-        """`token`: whoever has it may change the lab; None: nobody may. ConfigError: no wsproto."""
+    def __init__(self, address: tuple[str, int], *, title: str = "lab") -> None:
+        """Raises ConfigError: a package is not there."""
         need("h11", "the live page")
         need("wsproto", "the live page")
         self._address = address
         self._title = title
-        self._token = token
         self._live = LiveSite()
         self._counters = Counters()
         self._feed: Feed | None = None  # None: it does not run yet
 
     async def run(
-        self, network: Network, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+        self,
+        network: Network,
+        control: Control | None = None,
+        *,
+        task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until cancelled; what it starts with is a line that says where. DeviceError."""
+        """Serve until cancelled; what it starts with is a line that says where. DeviceError.
+
+        `control`: what whoever opens the address in that line may do; None: only look.
+        """
         self._feed = Feed(NetworkWorld(network, self._title))
-        if self._token is not None:
-            self._feed.allow(Control(network), self._token)
+        fragment = "" if control is None else self._feed.allow(control)
         host, port = self._address
         try:
             listeners = await trio.open_tcp_listeners(port, host=host)
@@ -94,7 +97,6 @@ class Page:
                 await serve_connection(stream, self._answer, counters=self._counters)
 
         shown = f"[{host}]" if ":" in host else host
-        fragment = "" if self._token is None else f"#token={self._token}"
         task_status.started(f"live: http://{shown}:{port}/live{fragment}")
         await trio.serve_listeners(serve, listeners)
 
@@ -107,5 +109,6 @@ class Page:
             return response
         if request.path != "/live" and not request.path.startswith("/live/"):
             raise HttpError(404, "The page is at /live.")
-        assert self._feed is not None
-        return self._live.answer(request, self._feed, self._counters)
+        feed = self._feed
+        assert feed is not None
+        return await self._live.answer(request, lambda _: feed, self._counters)

@@ -10,7 +10,6 @@ from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:
     from pystack.apps.live.tape import Tape
-    from pystack.link.link import Link
     from pystack.runtime.host import Host
     from pystack.runtime.network import Network
 
@@ -78,7 +77,7 @@ class HostWorld:
         self.host = host
         self._eye: Eye | None = None  # None: nobody looks, or links tell more
         self._deaf: Deaf | None = None  # None: nobody looks, or there is no link
-        self._links: list[Link] = []  # that are watched
+        self._links = 0  # that are watched
         self.title = host.name
         self.hosts: Sequence[Host] = (host,)
 
@@ -100,8 +99,8 @@ class HostWorld:
         if self.host.topology is not None:
             self.host.observe(tape)
             return
-        self._links = list(self.host.links)
-        for link in self._links:
+        self._links = len(self.host.links)
+        for link in self.host.links:
             link.watch(tape)
         if self._links:
             self._deaf = Deaf(tape)
@@ -115,7 +114,7 @@ class HostWorld:
         if self.host.topology is not None:
             self.host.unobserve(tape)
             return
-        for link in self._links:
+        for link in self.host.links:
             link.unwatch(tape)
         if self._deaf is not None:
             self.host.unobserve(self._deaf)
@@ -130,7 +129,7 @@ class HostWorld:
 
     def look_again(self, tape: Tape) -> None:
         """Open the eye that was full; watch a link that was made meanwhile."""
-        if self.host.topology is None and self._links != self.host.links:
+        if self.host.topology is None and self._links != len(self.host.links):
             self.unwatch(tape)
             self.watch(tape)
         elif self._eye is not None:

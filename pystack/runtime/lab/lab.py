@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -54,12 +55,15 @@ from pystack.topology.spec import (
     Words,
 )
 
+if TYPE_CHECKING:
+    from pystack.runtime.control.control import Control
+
 # Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
 # which names of files are relative to the path.
 ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
 
 
-# What runs beside a lab: it is given the network, and how to say that it has started.
+# As for `nursery.start`
 BesideFn = Callable[..., Awaitable[None]]
 
 
@@ -82,8 +86,8 @@ class LabOptions:
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
     guest: Guest | None = None  # None: the lab's own programs run
-    # What runs beside the lab, and is over with it: started (as by `nursery.start`) when all
-    # services answer. It returns a line for the reader, to be shown after `ready:`.
+    # What runs beside the lab and is over with it, started when all services answer: given the
+    # network and its control (None: it has none), it starts with a line to be shown.
     beside: BesideFn | None = None
     control: str | None = None  # path of a socket for control, "": the usual one; None: none
     paused: bool = False  # time stands still when the programs begin
@@ -202,28 +206,24 @@ class _Lab:
                 await self._start_services(net, node)
             for attached in net.attached.values():
                 await attached.up()
-            lines = [] if self._options.beside is None else [await self._start_beside(net)]
             if self._options.guest is None:  # it has the floor
                 self._tell_ready(net)
-            for line in lines:
-                self._on_line(line)
             for event in self._spec.timeline:
                 self._plan(net, event)
             if self._options.on_running is not None:
                 self._options.on_running(_stopwatch(net))
-            with (
-                self._controlled(net),
-                trio.move_on_after(
+            with self._controlled(net) as control:
+                await self._start_beside(net, control)
+                with trio.move_on_after(
                     float("inf") if self._options.for_s is None else self._options.for_s
-                ),
-            ):
-                await self._run_programs(net)
+                ):
+                    await self._run_programs(net)
 
     @contextmanager
-    def _controlled(self, net: Network) -> Iterator[None]:
+    def _controlled(self, net: Network) -> Iterator[Control | None]:
         """Let it be controlled while its programs run, if that is wanted."""
         if self._options.control is None:
-            yield
+            yield None
             return
         from pystack.runtime.control.control import Control  # few want it
         from pystack.runtime.control.server import offered
@@ -235,7 +235,7 @@ class _Lab:
         name = f"lab-{Path(self._spec.path).stem}"
         with offered(control, name, self._options.control or None) as path:
             self._on_line(f"control: {path}")
-            yield
+            yield control
 
     def _power_on_by_hand(self, net: Network, name: str) -> None:
         """Restore a node's power; what it serves is there again, its other programs are not."""
@@ -268,10 +268,10 @@ class _Lab:
             folder = Path(self._spec.path).parent
             await self._serve(net.hosts[node.name], node.serve, folder, net.seed)
 
-    async def _start_beside(self, net: Network) -> str:
+    async def _start_beside(self, net: Network, control: Control | None) -> None:
         assert net.nursery is not None
-        assert self._options.beside is not None
-        return str(await net.nursery.start(self._options.beside, net))
+        if self._options.beside is not None:
+            self._on_line(await net.nursery.start(self._options.beside, net, control))
 
     async def _start_services(self, net: Network, node: NodeSpec) -> None:
         for name, program, function in self._services:

@@ -48,8 +48,8 @@ theme();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (!localStorage.getItem("theme")) theme(); });
 
 function go(key) {
-  if (location.hash !== `#/${key}`) location.hash = `#/${key}`;
-  else route();
+  location.hash = `#/${key}`;
+  route(); // at once, not when the browser says so: a field of the view may be wanted
 }
 
 function route() {
@@ -72,6 +72,7 @@ function render(anew = false) {
   if (!store.hello) return;
   timeline.draw();
   current?.show(anew);
+  showState();
 }
 
 function showState() {

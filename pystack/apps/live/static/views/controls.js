@@ -30,8 +30,7 @@ export class Controls {
     if (stamp !== this.stamp) {
       this.stamp = stamp;
       this.cards = new Map();
-      const shown = links.length || store.hello?.network ? links : [{ name: "kernel", a: store.hello?.hosts[0]?.name ?? "", b: "kernel", a_to_b: { words: {} }, b_to_a: { words: {} }, missing: true }];
-      this.body.replaceChildren(...this.time(), ...shown.map(link => this.link(link)), ...this.power());
+      this.body.replaceChildren(...this.time(), ...links.map(link => this.link(link)), ...this.power(), ...(links.length ? [] : [h("div", { class: "card" }, h("h3", { text: "No emulated link" }), h("p", { class: "soft", text: "Frames go straight to the kernel, as fast as that can be. Start with --control and a word such as --delay 1ms, and there is a link to change." }))]));
     }
     for (const link of links) this.refresh(link);
     const paused = store.ticks.at(-1)?.paused;
@@ -77,7 +76,7 @@ export class Controls {
       card.sliders[name] = { input, output, unit };
       return h("div", { class: "slider" }, h("label", { for: `${link.name}-${name}`, text: name }), input, output);
     });
-    card.cut = h("button", { disabled: off || link.missing, text: "Cut", id: `${link.name}-cut`, onclick: () => this.do(card.isDown ? "link up" : "link down", { link: link.name }) });
+    card.cut = h("button", { disabled: off, text: "Cut", id: `${link.name}-cut`, onclick: () => this.do(card.isDown ? "link up" : "link down", { link: link.name }) });
     this.cards.set(link.name, card);
     card.differs = h("p", { class: "soft", hidden: true, text: "The two directions differ; a slider sets both." });
     return h("div", { class: "card" }, h("h3", { text: `${link.a} — ${link.b}` }), rows, card.differs, h("div", { class: "buttons" }, card.cut));

@@ -1,0 +1,295 @@
+"""The live page in a real browser: over a TAP by our own TCP, and of a lab on the loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import netns as namespaces
+import pytest
+from netns import NetworkNamespace, read_line
+from up import Stack, StackUp
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import chromium
+from chromium import Chromium
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(chromium.find() is None, reason="no chromium here: /live is not tried"),
+]
+
+PAGE = "http://10.77.0.2/live"
+LAB = """
+seed = 1
+[hosts.client]
+[routers.r]
+[hosts.server]
+serve = ["http"]
+[[links]]
+between = ["client", "r"]
+delay = "5ms"
+[[links]]
+between = ["r", "server"]
+delay = "20ms"
+rate = "10mbit"
+"""
+
+
+@pytest.fixture
+def browser(netns: NetworkNamespace, tmp_path: Path) -> Iterator[Chromium]:
+    """Return a browser inside of the namespace."""
+    with netns.entered():
+        started = Chromium(tmp_path / "chromium")
+    with started:
+        started.look(1280, 900)
+        yield started
+
+
+def until(browser: Chromium, script: str, what: str) -> Any:  # noqa: ANN401 - JSON
+    """Wait until an expression of the page's is true, with a bound; return its value."""
+    found: list[Any] = []
+
+    def is_there() -> bool:
+        found[:] = [browser.run(script)]
+        return bool(found[0])
+
+    namespaces.wait_until(is_there, what)
+    return found[0]
+
+
+def wait_until_live(browser: Chromium) -> None:
+    until(browser, "live.store.ticks.length > 3 && live.feed.state === 'live'", "ticks")
+
+
+def show(browser: Chromium, view: str) -> None:
+    """Go to a view, and wait until it has shown some ticks."""
+    browser.run(f"location.hash = '#/{view}'")
+    until(browser, f"document.querySelector('#tabs [aria-current]').dataset.key === '{view}'", view)
+    ticks = browser.run("live.store.ticks.length")
+    until(browser, f"live.store.ticks.length > {ticks} + 3", "more ticks")
+
+
+def test_it_loads_and_shows_a_request_of_curl_with_its_times(
+    netns: NetworkNamespace, stack_up: StackUp, browser: Chromium
+) -> None:
+    stack_up("--delay", "30ms")
+    browser.open(PAGE)
+    wait_until_live(browser)
+    curl = ["curl", "-sS", "-o", "/dev/null", "-w", "%{local_port} %{time_connect}"]
+    port, connected_s = netns.run([*curl, "http://10.77.0.2/bytes/50000"]).stdout.decode().split()
+    # The ladder is that of the newest connection of somebody else.
+    text = until(
+        browser,
+        "document.querySelector('#ladder-drawing svg')?.textContent.includes('/bytes/50000')"
+        " && document.querySelector('#ladder-drawing svg').textContent",
+        "curl in the ladder",
+    )
+    assert "SYN ACK" in text
+    # SYN and SYN-ACK as the link had them: 30 ms each way.
+    items = browser.run(
+        f"live.store.items.filter(i => i.tcp && (i.ends[1] === {port} || i.ends[3] === {port}))"
+    )
+    syn, syn_ack = items[0], items[1]
+    assert (syn["tcp"][2], syn_ack["tcp"][2]) == (2, 18)
+    assert syn["arrives"] - syn["at"] == pytest.approx(0.03, abs=1e-6)
+    assert 0 <= syn_ack["at"] - syn["arrives"] < 0.02
+    assert 0.0599 <= syn_ack["arrives"] - syn["at"] <= float(connected_s) + 0.002
+    # This page's own connection is there too, and says so.
+    show(browser, "connections")
+    rows = until(browser, "[...document.querySelectorAll('tbody tr')].map(r => r.textContent)", "")
+    assert any("this page" in row for row in rows)
+    assert any(f":{port}" in row for row in rows)
+    for view in ("packets", "map", "host", "controls"):
+        show(browser, view)
+    assert browser.complaints == []
+
+
+def test_keys_do_what_the_help_says(stack_up: StackUp, browser: Chromium) -> None:
+    stack_up()
+    browser.open(PAGE)
+    wait_until_live(browser)
+    for key, view in zip("123456", ("ladder", "connections", "packets", "map", "host", "controls"),
+                         strict=True):  # fmt: skip
+        browser.press(key)
+        until(browser, f"location.hash === '#/{view}'", view)
+    browser.press(" ")
+    assert browser.run("live.store.isLive") is False
+    assert "paused" in until(browser, "document.querySelector('#state').textContent", "state")
+    before = browser.run("live.store.now")
+    words = "{key: 'ArrowLeft', shiftKey: true, bubbles: true}"
+    browser.run(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {words}))")
+    assert browser.run("live.store.now") <= before
+    browser.press("Escape")
+    assert browser.run("live.store.isLive") is True
+    theme = "document.documentElement.dataset.theme"
+    old = browser.run(theme)
+    browser.press("t")
+    assert browser.run(theme) != old
+    browser.press("/")
+    assert browser.run("document.activeElement.id") == "filter"
+    browser.press("Escape")
+    browser.press("?")
+    assert browser.run("document.querySelector('#help').open") is True
+    assert browser.complaints == []
+
+
+def test_a_frame_is_opened_down_to_its_bits_and_its_bytes_are_lit(
+    stack_up: StackUp, browser: Chromium
+) -> None:
+    stack_up()
+    browser.open(PAGE)
+    wait_until_live(browser)
+    show(browser, "packets")
+    browser.run("document.querySelector('#own').click()")
+    until(browser, "live.views.packets.shown.some(i => i.tcp)", "a segment")
+    browser.run("live.views.packets.pick(live.views.packets.shown.find(i => i.tcp).n)")
+    titles = until(
+        browser, "[...document.querySelectorAll('.boxes summary')].map(e => e.textContent)", "boxes"
+    )
+    assert [title.split(" ", 1)[0] for title in titles][:3] == ["Ethernet", "IPv4", "TCP"]
+    lit = browser.run(
+        """(() => {
+        const row = [...document.querySelectorAll('.boxes li')].find(
+          each => each.querySelector('.name').textContent === 'Source Port');
+        row.focus();
+        return [...document.querySelectorAll('.hex td.lit')].map(each => each.textContent);
+        })()"""
+    )
+    item = browser.run("live.store.byNumber.get(live.views.packets.picked)")
+    assert int(lit[0] + lit[1], 16) == item["ends"][1]
+    assert browser.run("document.querySelector('.bits b').textContent.length") == 16
+    assert browser.complaints == []
+
+
+def test_it_comes_back_by_itself_when_the_stack_does(stack_up: StackUp, browser: Chromium) -> None:
+    first = stack_up()
+    browser.open(PAGE)
+    wait_until_live(browser)
+    assert first.stop() == 0
+    until(browser, "live.feed.state !== 'live'", "it is gone")
+    stack_up()
+    until(browser, "live.feed.state === 'live'", "it is back")
+
+
+def page_of(stack: Stack) -> str:
+    """Return the page's address with its token, from the lines after `ready:`."""
+    lines = [read_line(stack.process), read_line(stack.process)]
+    return next(line.removeprefix("live: ") for line in lines if line.startswith("live: "))
+
+
+def slide(browser: Chromium, name: str, value: int) -> None:
+    """Move a slider as somebody would."""
+    browser.run(
+        f"""(() => {{
+        const slider = document.getElementById('{name}');
+        slider.value = '{value}';
+        slider.dispatchEvent(new Event('input'));
+        slider.dispatchEvent(new Event('change'));
+        }})()"""
+    )
+
+
+def test_a_slider_changes_the_round_trip_that_ping_measures(
+    netns: NetworkNamespace, stack_up: StackUp, browser: Chromium, tmp_path: Path
+) -> None:
+    stack = stack_up("--delay", "1ms", "--control-socket", str(tmp_path / "control"))
+    browser.open(page_of(stack))
+    wait_until_live(browser)
+    assert "token" not in browser.run("location.href")  # nobody reads it over a shoulder
+    show(browser, "controls")
+    until(browser, "document.querySelector('#tap0-delay')?.disabled === false", "it may")
+
+    def ping_ms() -> float:
+        out = netns.run(["ping", "-c", "1", "-W", "3", "10.77.0.2"]).stdout.decode()
+        return float(re.findall(r"time=([\d.]+) ms", out)[0])
+
+    assert ping_ms() < 60
+    slide(browser, "tap0-delay", 80)
+    until(browser, "live.store.links[0].a_to_b.words.delay === '80ms'", "the delay is set")
+    assert 160 <= ping_ms() < 260
+    assert browser.complaints == []
+
+
+def test_without_control_the_sliders_are_there_and_say_how(
+    stack_up: StackUp, browser: Chromium
+) -> None:
+    stack_up("--delay", "1ms")
+    browser.open(PAGE)
+    wait_until_live(browser)
+    show(browser, "controls")
+    until(
+        browser, "document.querySelector('#tap0-delay')?.disabled", "a slider that cannot be moved"
+    )
+    assert "--control" in browser.run("document.querySelector('.notice').textContent")
+
+
+LabPage = Callable[..., str]
+
+
+@pytest.fixture
+def lab_page(netns: NetworkNamespace, tmp_path: Path) -> Iterator[LabPage]:
+    """Return a function that runs a lab with a page, and returns its address."""
+    (tmp_path / "lab.toml").write_text(LAB)
+    log = (tmp_path / "lab.log").open("wb")
+
+    def start(*arguments: str) -> str:
+        argv = [sys.executable, "-m", "pystack", "lab", "run", str(tmp_path / "lab.toml")]
+        process = netns.popen([*argv, "--web", "0", *arguments], stderr=log)
+        while line := read_line(process):
+            if line.startswith("live: "):
+                return line.removeprefix("live: ")
+        raise AssertionError((tmp_path / "lab.log").read_text())
+
+    yield start
+    log.close()
+
+
+def test_a_lab_is_paused_and_goes_on_event_by_event_and_a_cut_shows(
+    lab_page: LabPage, browser: Chromium, tmp_path: Path
+) -> None:
+    browser.open(lab_page("--control-socket", str(tmp_path / "control")))
+    wait_until_live(browser)
+    show(browser, "map")
+    until(browser, "document.querySelectorAll('.cable').length === 2", "two links")
+    boxes = "[...document.querySelectorAll('#map .title')].map(e => e.textContent)"
+    assert browser.run(boxes) == ["client", "r", "server"]
+    # A link that is cut shows as such, and when it is mended.
+    call = "live.feed.call('link down', {link: 'r-server'}).then(() => 1)"
+    assert browser.run(call) == 1
+    until(browser, "document.querySelectorAll('.cable.down').length === 1", "a cut link")
+    browser.run("live.feed.call('link up', {link: 'r-server'}).then(() => 1)")
+    until(browser, "document.querySelectorAll('.cable.down').length === 0", "a mended link")
+    # Time stands still, and each step lets one thing happen.
+    show(browser, "controls")
+    browser.run("document.querySelector('#lab-pause').click()")
+    until(browser, "live.store.ticks.at(-1).paused", "it is paused")
+    until(browser, "document.querySelector('#lab-step').disabled === false", "it may be stepped")
+    stood, ticks = browser.run("[live.store.newest, live.store.ticks.length]")
+    until(browser, f"live.store.ticks.length > {ticks} + 5", "ticks in which nothing happens")
+    assert browser.run("live.store.newest") == stood
+    browser.press("s")
+    until(browser, "document.querySelector('#stepped').textContent", "what the step was")
+    browser.run("document.querySelector('#lab-pause').click()")
+    until(browser, "live.store.newest > " + json.dumps(stood + 0.2), "it goes on")
+    assert browser.complaints == []
+
+
+def test_it_fits_a_phone_and_keeps_still_for_those_who_want_it(
+    stack_up: StackUp, browser: Chromium
+) -> None:
+    stack_up()
+    browser.look(360, 740, still=True)
+    browser.open(PAGE)
+    wait_until_live(browser)
+    for view in ("ladder", "connections", "packets", "map", "host", "controls"):
+        show(browser, view)
+        assert browser.run("document.documentElement.scrollWidth") <= 360, view
+    dot = "getComputedStyle(document.querySelector('#state .dot')).animationName"
+    assert browser.run(dot) == "none"
+    assert browser.complaints == []
