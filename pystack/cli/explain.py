@@ -163,9 +163,12 @@ class _Request:
             if word in given:
                 values[word] = given[word]
         line = {word: given[word] for word in ("preset", "mtu_bytes") if word in given}
-        return Asked(
+        asked = Asked(
             url=url, line=Line(words=self._words, **line), version=self._version(), **values
         )
+        if "ipv4" in given and asked.target.version == 6:
+            raise ConfigError(f"{url}: that is an address of IPv6, and IPv4 was asked for")
+        return asked
 
     def _version(self) -> Version | None:
         given = self._given

@@ -62,6 +62,9 @@ class Asked:
             target = read_target(self.url)
         except ClientError as error:
             raise ConfigError(str(error)) from None
+        # 4 is what nobody need have said: an address of IPv6 goes before it.
+        if self.version == 6 and target.version == 4:
+            raise ConfigError(f"{target.text}: that is an address of IPv4, and IPv6 was asked for")
         protocol = self.protocol
         if protocol in _CARRIERS:
             target = over(target, protocol)
