@@ -14,6 +14,7 @@ from pystack.core.tcp_events import (
     TcpSoftError,
     TcpStateChanged,
 )
+from pystack.observe.flows import FlowTable
 from pystack.observe.ladder.folding import fold
 from pystack.observe.ladder.frames import Look, label, look_at, other_end
 from pystack.observe.ladder.model import Arrow, Diagram, End, Lifeline, Note
@@ -42,6 +43,17 @@ _ADDRESS: Final = re.compile(
     r"|(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?<=::))(?![0-9a-f]|:[0-9a-f:])"
 )
 _KEPT_PART: Final = 0.15  # of the way, where a frame never left the sender's queue
+# What `FlowTable` calls segments that are worth a word
+_OF_NOTE: Final = frozenset(
+    {
+        "out of order",
+        "dup ack",
+        "zero window",
+        "window probe",
+        "keep-alive",
+        "keep-alive ack",
+    }
+)
 _MASK: Final = 0xFFFFFFFF
 
 Ends = tuple[End, End]
@@ -58,6 +70,7 @@ class Wanted:
     most: int = 200  # arrows, and as many notes
     last: int | None = None  # only so many frames and notes, the last ones; None: all
     notes: Collection[str] = ()
+    infers: bool = False  # what is sent again is found out from the frames: no host has told
 
     def has(self, at: float) -> bool:
         """Tell whether an instant is in the part that is shown."""
@@ -150,11 +163,14 @@ def build(
     sights: list[Sight] = []
     notes: list[Note] = []
     refused: set[tuple[str, float | None, str]] = set()
+    table = FlowTable() if want.infers else None
     for item in items:
         if isinstance(item, Passage):
             sight = _sight(item, want.names)
             flows.look(sight.look)
             again.sent(sight)
+            if table is not None:
+                _infer(sight, table)
             windows.passed(sight)
             if want.has(sight.at) and want.is_between(sight.look.ends):
                 sights.append(sight)
@@ -180,6 +196,18 @@ def build(
     if diagram.window is not None:
         _cut_window(diagram)
     diagram.lifelines = [Lifeline(name) for name in _order(diagram, order)]
+
+
+def _infer(sight: Sight, table: FlowTable) -> None:
+    """Find out from the frames alone what a segment is, and why it was sent again."""
+    passage = sight.passage
+    seen = table.feed(passage.entered_at, passage.frame.data, place=passage.place)
+    if seen is None:
+        return
+    if seen.kind in ("retransmission", "spurious"):
+        sight.again = seen.reason or ("for nothing" if seen.kind == "spurious" else "unknown why")
+    elif seen.kind in _OF_NOTE:
+        sight.seen_as = seen.kind
 
 
 def _keep_last(sights: list[Sight], notes: list[Note], last: int) -> None:
@@ -259,6 +287,7 @@ def _lost_part(passage: Passage) -> float:
 def _marks(sight: Sight) -> tuple[str, ...]:
     passage = sight.passage
     marks = [f"again: {sight.again}"] if sight.again else []
+    marks += [sight.seen_as] if sight.seen_as else []
     if passage.copy_of is not None:
         marks.append("copy")
     marks += [

@@ -81,7 +81,9 @@ class Ladder(Diagram):
         items = recording.items if isinstance(recording, Recording) else recording
         ladder = cls(origin=about.began_at if origin is None else origin)
         named = about.names if names is None else names
-        want = Wanted(named, between, begin, until, most, last, notes)
+        want = Wanted(
+            named, between, begin, until, most, last, notes, infers=not about.knows_inside
+        )
         build(ladder, items, about.order if order is None else order, want)
         if about.left_out and begin is None and last is None:
             ladder.left_out += about.left_out

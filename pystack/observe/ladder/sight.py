@@ -17,6 +17,7 @@ class Sight:
     sender: str  # also where the passage itself does not know
     receiver: str
     at: float
+    seen_as: str = ""  # something of note, as frames alone tell: "dup ack"; "": nothing
     again: str = ""  # why it is a retransmission; "": it is none
 
     @property
@@ -26,6 +27,7 @@ class Sight:
         return (
             look.kind in ("data", "ack", "tls", "udp")
             and not self.again
+            and self.seen_as in ("", "dup ack")
             and not passage.changes
             and not passage.refused
             and passage.copy_of is None

@@ -24,6 +24,8 @@ from pystack.observe.ladder.words import befell, left_out, plain
 MAX_LIFELINES: Final = 6  # of more nodes the names are written into the lines
 _TIME_WIDTH: Final = 12
 _LOST_WIDTH: Final = 6
+_LONG_TEXT: Final = 70  # characters that tcpdump's line needs; with less, a few words
+_LIFELINES_PART: Final = 0.4  # of a line, at the most
 _MOST_EMPTY: Final = 100  # lines that one frame under way makes, to scale
 _APART: Final = 4  # characters between two lifelines at the least, beside the names
 _BYTES_WIDTH: Final = 9
@@ -75,36 +77,39 @@ def draw_text(
     if not diagram.arrows and not diagram.notes:
         return []
     pens = _ASCII if ascii_only else _UNICODE
-    rungs = list(_rungs(diagram, scale_s))
     names = [plain(line.name, ascii_only=ascii_only) for line in diagram.lifelines]
     places = {line.name: number for number, line in enumerate(diagram.lifelines)}
-    if len(names) > MAX_LIFELINES:
-        pictures = [_route(rung) for rung in rungs]
-        wide = max(map(len, pictures))
-        heading = ""
-    else:
-        columns, wide = _columns(names)
+    columns, wide = _columns(names)
+    # Texts need room too: names in front of them take less than lifelines.
+    has_lives = len(names) <= MAX_LIFELINES and (width is None or wide <= width * _LIFELINES_PART)
+    if not has_lives:
+        wide = max(len(_route(row)) for row in diagram.rows())
+    shown = diagram.window if window else None
+    sizes_head = _sizes_head(shown)
+    room = math.inf if width is None else width - _TIME_WIDTH - wide - len(sizes_head)
+    rungs = list(_rungs(diagram, scale_s, is_brief=room < _LONG_TEXT, may_bend=has_lives))
+    if has_lives:
         pictures = [_lifelines(rung, places, columns, wide, pens) for rung in rungs]
         heading = _heading(names, columns)
-    shown = diagram.window if window else None
-    beside = _beside(rungs, shown)
-    head = f"{'time':<{_TIME_WIDTH}} {heading:<{wide}}"
-    lines = [
-        head + (f"  {'cwnd':>{_BYTES_WIDTH}}{'in flight':>{_BYTES_WIDTH + 2}}" if shown else "")
-    ]
+    else:
+        pictures = [plain(_route(rung.row), ascii_only=ascii_only) for rung in rungs]
+        heading = ""
+    lines = [f"{'time':<{_TIME_WIDTH}} {heading:<{wide}}{sizes_head}"]
     if shown:
         lines[0] += f"  of {plain(shown.node, ascii_only=ascii_only)}, bytes"
     if missing := left_out(diagram):
         lines.append(f"({missing})")
-    for rung, picture, sizes in zip(rungs, pictures, beside, strict=True):
+    for rung, picture, sizes in zip(rungs, pictures, _beside(rungs, shown), strict=True):
         at = "" if rung.row is None else f"{rung.at - diagram.origin:.6f}"
         text = plain(rung.text, ascii_only=ascii_only)
         lines.append(f"{at:<{_TIME_WIDTH}} {picture:<{wide}}{sizes}  {text}")
     return [_cut(line.rstrip(), width, pens) for line in lines]
 
 
-def _rungs(diagram: Diagram, scale_s: float | None) -> Iterator[_Rung]:
-    """Yield what is to be a line, gaps too."""
+def _rungs(
+    diagram: Diagram, scale_s: float | None, *, is_brief: bool, may_bend: bool
+) -> Iterator[_Rung]:
+    """Yield what is to be a line, gaps too. `is_brief`: with few words."""
     rows = diagram.rows()
     instants = sorted(row.at if isinstance(row, Note) else row.sent_at for row in rows)
     bent = set(_bent(rows)) if scale_s is None else set()
@@ -114,15 +119,15 @@ def _rungs(diagram: Diagram, scale_s: float | None) -> Iterator[_Rung]:
             rungs.append(_Rung(row.at, row, text=f"* {row.text}"))
             continue
         arrives_at = row.arrives_at
-        if arrives_at is None or row.lost:
+        if arrives_at is None or row.lost or not may_bend:
             is_bent = False
         else:
             is_bent = id(row) in bent or arrives_at - row.sent_at >= (scale_s or math.inf)
         if not is_bent or arrives_at is None:
-            rungs.append(_Rung(row.sent_at, row, text=_text(row)))
+            rungs.append(_Rung(row.sent_at, row, text=_text(row, is_brief=is_brief)))
             continue
         took = span(arrives_at - row.sent_at)
-        rungs.append(_Rung(row.sent_at, row, "begin", _text(row)))
+        rungs.append(_Rung(row.sent_at, row, "begin", _text(row, is_brief=is_brief)))
         rungs.append(_Rung(arrives_at, row, "end", f"  there after {took}: {row.label}"))
     rungs.sort(key=lambda rung: (rung.at, rung.half != "end"))  # stable: else as they began
     longest = longest_step(instants)
@@ -186,13 +191,14 @@ def _between(
         yield from [_Rung(before, None)] * max(empty, 0)
 
 
-def _text(arrow: Arrow) -> str:
+def _text(arrow: Arrow, *, is_brief: bool) -> str:
     also = befell(arrow)
-    return (arrow.text or arrow.label) + (f" ({'; '.join(also)})" if also else "")
+    text = arrow.label if is_brief or not arrow.text else arrow.text
+    return text + (f" ({'; '.join(also)})" if also else "")
 
 
-def _route(rung: _Rung) -> str:
-    match rung.row:
+def _route(row: Arrow | Note | None) -> str:
+    match row:
         case Arrow() as arrow if arrow.arrives_at is not None and not arrow.lost:
             return f"{arrow.sender} -> {arrow.receiver}"
         case Arrow() as arrow:
@@ -272,24 +278,33 @@ def _lost(cells: list[str], start: int, end: int | None, pens: _Pens, *, room_ri
         cells[start + step * _LOST_WIDTH] = pens.lost
 
 
+def _sizes_head(window: Window | None) -> str:
+    if window is None:
+        return ""
+    cwnd = f"  {'cwnd':>{_BYTES_WIDTH}}" if window.cwnd else ""
+    return f"{cwnd}  {'in flight':>{_BYTES_WIDTH}}"
+
+
 def _beside(rungs: Sequence[_Rung], window: Window | None) -> list[str]:
     """Return for each rung what the window is then, where it has changed."""
     if window is None:
         return [""] * len(rungs)
+    columns = [
+        series for series in (window.cwnd, window.flight) if series or series is window.flight
+    ]
     found = []
-    at = [0, 0]
-    said = ["", ""]
+    at, said = [0, 0], ["", ""]
     for number, rung in enumerate(rungs):
         # As it is when all is done that happens at that instant.
         is_last = number + 1 == len(rungs) or rungs[number + 1].at > rung.at
         cells = ["", ""]
-        for nth, series in enumerate((window.cwnd, window.flight)):
+        for nth, series in enumerate(columns):
             while is_last and at[nth] < len(series) and series[at[nth]][0] <= rung.at:
                 at[nth] += 1
             value = f"{series[at[nth] - 1][1]:,}" if at[nth] else ""
             if value != said[nth] and rung.row is not None:
                 cells[nth] = said[nth] = value
-        found.append(f"  {cells[0]:>{_BYTES_WIDTH}}{cells[1]:>{_BYTES_WIDTH + 2}}")
+        found.append("".join(f"  {cell:>{_BYTES_WIDTH}}" for cell in cells[: len(columns)]))
     return found
 
 

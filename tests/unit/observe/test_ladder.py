@@ -343,7 +343,35 @@ def test_lines_are_cut_to_a_width_and_harmless_for_a_terminal(*, ascii_only: boo
     assert text.isascii() is ascii_only
     cut = made.lines(ascii_only=ascii_only, width=30)
     assert max(map(len, cut)) == 30
-    assert cut[0].endswith("..." if ascii_only else "\u2026")
+    assert cut[1].endswith("..." if ascii_only else "\u2026")
+
+
+def test_where_lifelines_leave_no_room_for_words_names_stand_in_front_and_words_are_few() -> None:
+    whole = segment(seq=0, size=100)
+    hops = [passed("a", "r", 0.0, 0.01, whole), passed("r", "b", 0.01, 0.02, whole)]
+    assert lines(*hops)[1].endswith("a.5 > b.9: Flags [.], seq 0:100, ack 0, win 1000, length 100")
+    assert ladder(*hops).lines(width=80) == [
+        "time         a             r             b",
+        "0.000000     |------------>|             |  seq 0, 100 bytes",
+        "0.010000     |             |------------>|  seq 0, 100 bytes",
+    ]
+    assert ladder(*hops).lines(width=60) == [
+        "time",
+        "0.000000     a -> r  seq 0, 100 bytes",
+        "0.010000     r -> b  seq 0, 100 bytes",
+    ]
+
+
+def test_of_frames_alone_what_is_sent_again_is_inferred() -> None:
+    items = [
+        passed("a", "b", 0.0, 0.1, segment(seq=0, flags=tcp.SYN)),
+        passed("b", "a", 0.1, 0.2, segment(back=True, seq=9, ack=1, flags=tcp.SYN | tcp.ACK)),
+        passed("a", "b", 0.2, 0.3, segment(seq=1, ack=10, size=100)),
+        passed("a", "b", 1.4, 1.5, segment(seq=1, ack=10, size=100)),
+    ]
+    recording = Recording(items, knows_inside=False)
+    assert [arrow.kind for arrow in Ladder.of(recording).arrows][-1] == "again"
+    assert [arrow.kind for arrow in ladder(*items).arrows][-1] == "data"
 
 
 def test_nothing_seen_is_nothing_drawn() -> None:
