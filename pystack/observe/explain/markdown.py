@@ -179,7 +179,9 @@ def _waterfall(story: Story, scale_s: float) -> Iterator[str]:
 
 def _ladder(ladders: Sequence[Drawn], heading: str) -> Iterator[str]:
     for ladder in ladders:
-        lines = [harmless(line) for line in ladder.lines(width=_COLUMNS, ascii_only=True)]
+        lines = [
+            harmless(line) for line in ladder.lines(width=_COLUMNS, ascii_only=True, window=False)
+        ]
         if not lines:
             continue
         yield ""

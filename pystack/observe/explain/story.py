@@ -138,8 +138,8 @@ class Comparison:
 class Drawn(Protocol):
     """A ladder of what is told, as renderers ask for it (`observe/ladder.py` has it)."""
 
-    def lines(self, *, width: int, ascii_only: bool) -> list[str]:
-        """Return it as text."""
+    def lines(self, *, width: int, ascii_only: bool, window: bool) -> list[str]:
+        """Return it as text. `window`: with cwnd and bytes in flight."""
         ...
 
     def svg(self, *, fragment: bool) -> str:

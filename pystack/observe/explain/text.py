@@ -286,7 +286,7 @@ def _bar(span: Span, story: Story, scale_s: float, room: int) -> Line:
 
 
 def _ladder(ladder: Drawn, paper: Paper) -> Iterator[Line]:
-    lines = ladder.lines(width=paper.width, ascii_only=paper.ascii_only)
+    lines = ladder.lines(width=paper.width, ascii_only=paper.ascii_only, window=False)
     if not lines:
         return
     yield [("Who sent what, downwards in time", "title")]

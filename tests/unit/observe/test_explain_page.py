@@ -27,7 +27,7 @@ HOSTILE = (
 class Ladder:
     """A picture that says so."""
 
-    def lines(self, *, width: int, ascii_only: bool) -> list[str]:
+    def lines(self, *, width: int, ascii_only: bool, window: bool) -> list[str]:
         return ["rung"]
 
     def svg(self, *, fragment: bool) -> str:

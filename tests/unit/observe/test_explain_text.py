@@ -21,7 +21,7 @@ HOSTILE = "\x1b]0;owned\x07 \x9b31m \u202egnp.exe \r\n\t\x00 wide\u4e2d\u6587 \u
 class FakeLadder:
     """One that is longer than an excerpt."""
 
-    def lines(self, *, width: int, ascii_only: bool) -> list[str]:
+    def lines(self, *, width: int, ascii_only: bool, window: bool) -> list[str]:
         return [f"rung {number}" for number in range(50)]
 
     def svg(self, *, fragment: bool) -> str:
