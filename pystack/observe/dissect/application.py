@@ -71,7 +71,7 @@ def _rest(whole: Dissection, start: int, end: int, meaning: str) -> None:
     if start < end:
         layer = whole.layer("application", (7,), "Data", start, end)
         text = f"{counted(end - start)}: {signs(whole.data[start:end], 60)}"
-        layer.rest("data", meaning, text)
+        layer.content("data", meaning, text)
 
 
 def _guess(data: bytes, start: int, end: int, protocol: str) -> str:

@@ -139,7 +139,7 @@ def _body(
     if start < stop:
         text = f"{counted(stop - start)}: {signs(whole.data[start:stop], 60)}"
         layer = whole.layer("application", (7,), "HTTP body", start, stop)
-        layer.rest("content", meaning, text)
+        layer.content("content", meaning, text)
     return stop
 
 

@@ -123,8 +123,9 @@ def lay_http2(whole: Dissection, start: int, end: int) -> int:
     if layer.left:
         cut = "" if layer.left == length else "; it goes on in later segments"
         name, meaning = _PAYLOADS.get(kind, ("payload", ""))
-        layer.rest(name, meaning + cut, counted(layer.left))
-    layer.close()
+        layer.content(name, meaning + cut, counted(layer.left))
+    else:
+        layer.close()
     return layer.end
 
 

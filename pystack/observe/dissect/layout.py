@@ -140,7 +140,7 @@ class Dissection:
     ) -> None:
         """Lay out bytes that are one piece here."""
         if start < min(end, len(self.data)):
-            self.layer(layer5, layer7, title, start, end).rest("data", meaning)
+            self.layer(layer5, layer7, title, start, end).content("data", meaning)
 
 
 class Layer:
@@ -200,6 +200,13 @@ class Layer:
             data = self.data[self.at : self.end]
             text = f"{counted(len(data))}: {hexed(data)}" if value is None else value
             self._add(name, text, meaning, bits)
+
+    def content(self, name: str, meaning: str = "", value: str | None = None) -> None:
+        """Lay out all that is left as what is inside: no header of this layer."""
+        start = self.at
+        self.rest(name, meaning, value)
+        self.box.header_bytes = start - self.box.start
+        self.box.payload_bytes = self.end - start
 
     def peek(self, count: int, skip: int = 0) -> bytes:
         """Return bytes that are next, or fewer."""

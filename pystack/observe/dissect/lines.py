@@ -108,5 +108,5 @@ def _lay(whole: Dissection, start: int, end: int, protocol: str) -> int:
     title = "Mail text" if protocol == "SMTP" else "FTP text"
     layer = whole.layer("application", (7,), title, start, end)
     text = f"{counted(end - start)}: {signs(whole.data[start:end], 60)}"
-    layer.rest("data", "text that no command begins with: a mail's, or a cut line", text)
+    layer.content("data", "text that no command begins with: a mail's, or a cut line", text)
     return end

@@ -103,8 +103,9 @@ def lay_tls(whole: Dissection, start: int, end: int) -> int:
     missing = f"; {counted(cut)} more in later segments" if cut > 0 else ""
     meaning = _SEALED.get(kind, "")
     if layer.left:
-        layer.rest("encrypted_record", meaning + missing, counted(layer.left))
-    layer.close()
+        layer.content("encrypted_record", meaning + missing, counted(layer.left))
+    else:
+        layer.close()
     return stop
 
 

@@ -101,7 +101,7 @@ def lay_websocket(whole: Dissection, start: int, end: int) -> int:
         text = "compressed" if compressed else signs(body)
         cut = "" if stop == start + size else "; it goes on in later segments"
         meaning = ("shown without its mask" if key is not None else "") + cut
-        layer.rest("Payload data", meaning.removeprefix("; "), f"{counted(layer.left)}: {text}")
+        layer.content("Payload data", meaning.removeprefix("; "), f"{counted(layer.left)}: {text}")
     return stop
 
 

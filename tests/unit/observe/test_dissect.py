@@ -1,5 +1,6 @@
 """Frames down to their bits: every bit in one field, whatever the bytes; values and meanings."""
 
+import itertools
 import struct
 from collections.abc import Sequence
 
@@ -147,6 +148,18 @@ def test_padding_behind_a_short_packet_is_ethernets() -> None:
     assert fields_of([message], "ARP message")["Operation"].meaning.startswith("request")
 
 
+def test_an_envelope_and_what_is_inside_fill_their_place() -> None:
+    """What a layer has put around its content, and the content, are what the layer outside has."""
+    for data in ORDINARY:
+        boxes = [box for box in dissect(data) if not box.title.startswith("quoted")]
+        for outer, inner in itertools.pairwise(boxes):
+            if inner.start >= outer.start + outer.header_bytes and inner.title != "Data":
+                assert inner.header_bytes + inner.payload_bytes <= outer.payload_bytes
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    box = dissect(four.tcp_frame(tcp.ACK, text))[-1]
+    assert (box.title, box.header_bytes, box.payload_bytes) == ("HTTP body", 0, 5)
+
+
 def test_tags_of_virtual_lans_nest() -> None:
     data = four.tcp_frame(tcp.SYN)
     tagged = data[:12] + bytes.fromhex("88a80064 8100600a".replace(" ", "")) + data[12:]
@@ -241,6 +254,7 @@ def test_a_server_name_is_seen_and_what_is_encrypted_is_said() -> None:
     ciphers = [each.meaning for each in hello.headers if each.name == "cipher_suite"]
     assert ciphers == ["TLS_AES_128_GCM_SHA256", "GREASE: to be passed over"]
     assert boxes[5].headers[-1].meaning.startswith("encrypted:")
+    assert (boxes[5].header_bytes, boxes[5].payload_bytes) == (5, 32)
 
 
 def test_a_masked_frame_of_websocket_is_shown_without_its_mask() -> None:
