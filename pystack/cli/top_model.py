@@ -12,7 +12,7 @@ from pystack.core.suggest import counted
 # What is asked for, again and again
 ASKED: Final[Mapping[str, Mapping[str, object]]] = {
     "info": {},
-    "ss": {"limit": 200, "order": "active"},
+    "ss": {"limit": 100, "order": "active"},
     "counters": {},
     "links": {},
 }

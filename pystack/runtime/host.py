@@ -143,10 +143,13 @@ class Host:
         self._place = place
         self.programs = Programs(self, None if place is None else place.nursery)
         self.resolver: StubResolver | None = None  # None: names are in the network's own table
+        # What watches frames of a host in no network, by the watcher's id
+        self._lone_watches: dict[int, list[tuple[Lookout, PassageWatcher]]] = {}
         # Where it is in no network: what is between it and its devices, if anything is
-        # What watches frames of a host in no network, and on which links, by the watcher's id
-        self._lone_watches: dict[int, list[tuple[Lookout, tuple[Link, ...]]]] = {}
         self.links: list[Link] = []
+        self._linked: set[str] = set()  # interfaces that these are of
+        # Puts a link there where there is none yet; None: there is one, or can be none
+        self.make_link: Callable[[], Link] | None = None
 
     @property
     def stack(self) -> StackHost:
@@ -259,23 +262,32 @@ class Host:
             self.observers.remove(observer)
         if isinstance(observer, PassageWatcher) and self._place is not None:
             self._place.topology.watching.remove(observer)
-        for lookout, links in self._lone_watches.pop(id(observer), ()):
+        for lookout, watcher in self._lone_watches.pop(id(observer), ()):
             if lookout in self.observers:  # not any more once the host is closed
                 self.observers.remove(lookout)
-            for link in links:
+            for link in self.links:
                 link.unwatch(lookout)
-                if isinstance(observer, PassageWatcher):
-                    link.unwatch(observer)
+                link.unwatch(watcher)
 
     def _watch_alone(self, watcher: PassageWatcher) -> None:
         """Have a host in no network tell of frames: on its links, or where its interfaces are."""
-        linked = {link.name for link in self.links}
-        lookout = Lookout(lambda host: (watcher,), lambda host, interface: interface in linked)
+        lookout = Lookout(
+            lambda host: (watcher,), lambda host, interface: interface in self._linked
+        )
         self.observers.append(lookout)
         for link in self.links:
             link.watch(lookout)
             link.watch(watcher)
-        self._lone_watches.setdefault(id(watcher), []).append((lookout, tuple(self.links)))
+        self._lone_watches.setdefault(id(watcher), []).append((lookout, watcher))
+
+    def add_link(self, link: Link) -> None:
+        """Know of a link between it and its device, which whoever watches frames here watches."""
+        self.links.append(link)
+        self._linked.add(link.name)
+        for watches in self._lone_watches.values():
+            for lookout, watcher in watches:
+                link.watch(lookout)
+                link.watch(watcher)
 
     @property
     def observers(self) -> list[Observer]:

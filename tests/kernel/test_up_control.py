@@ -116,6 +116,26 @@ def test_ctl_looks_into_a_host_and_changes_its_link(
     assert "nothing to control" in pystack("ctl", "ss", env=env, expect=2)
 
 
+def test_a_link_is_made_where_there_was_none(netns: NetworkNamespace, runtime_dir: Path) -> None:
+    env = {"XDG_RUNTIME_DIR": str(runtime_dir)}
+    process = up(netns, env=env)
+    assert read_line(process).startswith("ready:")
+    read_line(process)
+    (before,) = json.loads(pystack("ctl", "links", "--json", env=env))
+    assert (before["name"], before["b"], before["a_to_b"]["words"]) == ("tap0", "kernel", {})
+    download = ["curl", "-sSf", "-o", "/dev/null", "-w", "%{size_download}", f"{URL}/bytes/3000000"]
+    slow = netns.popen([*download, "--limit-rate", "1M"])
+    pystack("ctl", "link", "set", "tap0", "delay=60ms", env=env)
+    line = netns.run(["ping", "-n", "-c", "1", "-W", "9", "10.77.0.2"]).stdout.decode()
+    assert 120 <= float(line.split("time=")[1].split()[0]) < 900
+    assert slow.communicate(timeout=60)[0] == b"3000000"  # it was under way, and goes on
+    assert netns.run(download).stdout == b"3000000"
+    (after,) = json.loads(pystack("ctl", "links", "--json", env=env))
+    assert after["a_to_b"]["words"] == {"delay": "60ms"}
+    assert "did you mean 'tap0'" in pystack("ctl", "link", "down", "tap", env=env, expect=2)
+    end(process)
+
+
 def test_while_it_is_paused_the_kernel_waits(netns: NetworkNamespace, runtime_dir: Path) -> None:
     env = {"XDG_RUNTIME_DIR": str(runtime_dir)}
     process = up(netns, env=env)

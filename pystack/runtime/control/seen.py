@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import format_mac, is_v6
+from pystack.runtime.control.world import KERNEL
 from pystack.runtime.names.zones import format_on
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.info import TcpInfo
@@ -237,7 +238,12 @@ def counters(world: World, given: Given) -> Json:
 
 def links(world: World, _given: Given) -> Json:
     """Return the links: how each direction behaves, what waits, and what was counted."""
-    return [link_row(joined) for joined in world.links()]
+    rows: list[Json] = [link_row(joined) for joined in world.links()]
+    if name := world.possible_link:
+        idle: Json = {"words": {}, "down": False, "waiting": 0, "counters": {}}
+        ends: dict[str, Json] = {"a": next(iter(world.hosts)), "b": KERNEL}
+        rows.append({"name": name, **ends, "mtu_bytes": None, "a_to_b": idle, "b_to_a": idle})
+    return rows
 
 
 def link_row(joined: Joined) -> dict[str, Json]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -67,10 +68,9 @@ async def tap_host(
             host.tcp.burst_segments = _BURST_SEGMENTS
         plug = port
         if config.trouble is not None:
-            link = _shaped(port, config, config.trouble, driver)
-            link.ends = (host.name, "kernel")
-            host.links.append(link)
-            plug = link.a
+            plug = _shaped(port, config, config.trouble, host, driver).a
+        else:
+            host.make_link = partial(_interposed, port, config, host, driver)
         _observe(host, config, resources)
         driver.lateness.observers = host.stack.observers
         _plug(host.stack, plug, config)
@@ -155,15 +155,30 @@ def _tell_offload(config: TapHostConfig, port: Port) -> None:
             _log.info("%s: the kernel offers no offload; going on without", config.interface)
 
 
-def _shaped(port: Port, config: TapHostConfig, trouble: PipeConfig, driver: RealtimeDriver) -> Link:
+def _shaped(
+    port: Port, config: TapHostConfig, trouble: PipeConfig, host: Host, driver: RealtimeDriver
+) -> Link:
     # The emulator is only imported where it is asked for: a tenth of a second of `pystack up`.
     from pystack.link.link import Link
     from pystack.link.patch import Patch
 
     both = (trouble, trouble)
     link = Link(driver.scheduler, config.seed, config.interface, *both, mtu_bytes=config.mtu_bytes)
+    link.ends = (host.name, "kernel")
     driver.lateness.links.append(link)
+    host.add_link(link)
     Patch(port, link.b)
+    return link
+
+
+def _interposed(port: Port, config: TapHostConfig, host: Host, driver: RealtimeDriver) -> Link:
+    """Put a link that does nothing yet between a running host and its device."""
+    from pystack.link.config import PipeConfig
+
+    host.make_link = None
+    link = _shaped(port, config, PipeConfig(), host, driver)
+    interface = next(it for it in host.stack.interfaces if it.name == config.interface)
+    host.stack.plug(interface, link.a)
     return link
 
 
