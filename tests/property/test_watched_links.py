@@ -41,6 +41,7 @@ words = st.fixed_dictionaries(
         "corrupt": shares,
         "ecn": st.booleans(),
         "reorder_by_jitter": st.booleans(),
+        "reorder": st.just("40%"),
         "slot": st.just("1ms 4ms"),
         "drop": st.sampled_from(["..x", "x......"]),
         "mtu": st.just(700),
@@ -61,6 +62,9 @@ def sensible(chosen: dict[str, object]) -> dict[str, object]:
     """Give words what they need: one that would have no effect is refused."""
     if chosen.get("reorder_by_jitter"):
         chosen["delay"] = "10ms 5ms"
+    if "reorder" in chosen:
+        chosen["delay"] = "10ms"
+        chosen.pop("reorder_by_jitter", None)
     if "qdisc" in chosen and "slot" not in chosen:
         chosen.setdefault("rate", "500kbit")
     if chosen.get("ecn"):
@@ -140,7 +144,9 @@ def test_every_frame_has_one_passage_for_each_copy_and_every_passage_ends(
         for change in each.changes
         if each.copy_of is None or not any(change is old for old in each.copy_of.changes)
     )
-    assert said == Counter(counters)
+    # Who waits while a link is set is drawn for again: what was counted of him stays counted.
+    assert said.pop("reorder", 0) <= counters["reorder"]
+    assert said == Counter({name: each for name, each in counters.items() if name != "reorder"})
     for each in passages:
         known = [
             at
