@@ -6,6 +6,7 @@ bytes more.
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -198,6 +199,29 @@ def test_the_line_is_as_it_is_said_to_be() -> None:
         "home > provider: delay 20ms, jitter 1ms, rate 1mbit, limit 50; "
         "provider > home: delay 20ms, jitter 1ms, rate 8mbit, limit 150"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        ({"qdisc": "fq_codel"}, "delay 10ms, rate 50mbit, qdisc fq_codel"),  # with its own limit
+        ({"slot": "2ms"}, "delay 10ms, rate 50mbit, slot slot, limit 100"),
+        ({"delay": "0", "loss": "1%"}, "loss 1%, rate 50mbit, limit 100"),
+        ({"trace": "TRACE"}, "delay 10ms, trace trace, limit 100"),  # in the rate's place
+    ],
+)
+def test_words_take_the_place_of_what_is_usual(
+    words: dict[str, str], how: str, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text("".join(f"{ms}\n" for ms in range(1, 1000)))
+    said = {word: value.replace("TRACE", str(trace)) for word, value in words.items()}
+    recording = record("http://server/", said)
+    assert recording.outcome == "200, 10,000 bytes"
+    (line,) = [it for a, b, it in recording.links if (a, b) == ("home", "provider")]
+    assert [each.split()[0] for each in line.split(", ")] == [
+        each.split()[0] for each in how.split(", ")
+    ]
 
 
 @VERSIONS

@@ -9,7 +9,7 @@ translated: what the client is called at home it is called everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
@@ -34,6 +34,8 @@ from pystack.runtime.network import Network
 
 # What the line is like where nobody says a word about it: a decent one at home.
 LINE: Final[NetemWords] = {"delay": "10ms", "rate": "50mbit", "limit": 100}
+# Of those, what other words take the place of
+_INSTEAD: Final[Mapping[str, Sequence[str]]] = {"qdisc": ("limit",), "trace": ("rate",)}
 _AT_HOME: Final[NetemWords] = {"delay": "200us", "rate": "1gbit"}
 _AT_THE_SERVER: Final[NetemWords] = {"delay": "50us", "rate": "1gbit"}
 _NO_NAME: Final = ".invalid"  # RFC 6761 section 6.4: nobody is called so
@@ -59,7 +61,11 @@ class Line:
     @property
     def all_words(self) -> Mapping[str, Any]:
         """Return the words, with those of a decent line where there are no others."""
-        return self.words if self.preset is not None else {**LINE, **self.words}
+        if self.preset is not None:
+            return self.words
+        given = {other for word in self.words for other in _INSTEAD.get(word, ())}
+        usual = {word: value for word, value in LINE.items() if word not in given}
+        return {**usual, **self.words}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
