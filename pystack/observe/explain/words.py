@@ -13,7 +13,7 @@ from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.knowledge import table
 from pystack.observe.explain.seen import Seen
 from pystack.observe.explain.story import Shown, Step
-from pystack.observe.passage import LOST, SEEN, Passage
+from pystack.observe.passage import LOST, SEEN
 from pystack.observe.summary import summarize
 from pystack.wire.frame import Frame, completed
 from pystack.wire.tcp import ACK, flag_names
@@ -55,11 +55,15 @@ def rank(kind: str) -> int:
 
 # Why a frame did not arrive, by the name of its counter
 LOSSES: Final[Mapping[str, str]] = {
-    "loss": "the line lost it (netem's random loss)",
-    "loss_gemodel": "the line lost it in a burst (netem's Gilbert-Elliott model)",
+    "loss": "chance lost it, as the line's `loss` says",
+    "drop": "the line was told to lose this one (`drop`)",
+    "black_hole": "a black hole on the line takes what it matches, and tells nobody",
     "link_down": "the link was down",
-    "no_receiver": "nobody was at the other end",
-    "power_off": "the node was switched off",
+    "link_mtu": "it was larger than the link takes",
+    "codel_drop": "CoDel dropped it, for packets had waited too long in its queue for too long",
+    "fq_codel_drop": "FQ-CoDel dropped it, for this flow's packets had waited for too long",
+    "red_early": "RED dropped it early, by chance, for its queue was growing",
+    "pie_drop": "PIE dropped it early, by chance, for its queue was growing",
 }
 
 
@@ -120,7 +124,7 @@ class Words:
             self._summary(kept),
             dissect(data),
             data,
-            fate(passage),
+            fate(kept),
         )
 
     def _summary(self, kept: Kept) -> str:
@@ -198,10 +202,14 @@ def _bytes_of(frame: Frame) -> bytes:
     return frame.data
 
 
-def fate(passage: Passage) -> str:
-    """Return what became of a frame on its link."""
+def fate(kept: Kept) -> str:
+    """Return what became of a packet: on its link, or in the end where it crossed several."""
+    passage = kept.passage
     if passage.lost:
         return f"lost: {passage.lost}"
+    if kept.lost_on is not None:
+        further = kept.lost_on
+        return f"lost on {further.sender} to {further.receiver}: {kept.lost}"
     if passage.end == SEEN or passage.end == LOST or passage.arrives_at is None:
         return ""
     words = [f"arrived after {duration(passage.arrives_at - passage.entered_at)}"]
