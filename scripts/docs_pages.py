@@ -1,5 +1,8 @@
 """Writes the pages of docs/ that are made from tables in the code: `scripts/docs --pages`."""
 
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +67,17 @@ def links_page() -> str:
     return before + "\n".join(lines) + "\n\n" + after.partition("\n\n")[2]
 
 
+def ladder_picture() -> str:
+    """Return docs/images/ladder.svg: what the program of docs/ladders.md draws."""
+    page = (DOCS / "ladders.md").read_text("utf-8")
+    program = page.partition("```python ladder_of_a_loss.py\n")[2].partition("```")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "ladder.py").write_text(program, "utf-8")
+        command = [sys.executable, "ladder.py"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return Path(folder, "loss.svg").read_text("utf-8")
+
+
 if __name__ == "__main__":
     import what_happens
 
@@ -71,3 +85,4 @@ if __name__ == "__main__":
     COUNTERS.write_text(counters_page(), "utf-8")
     LINKS.write_text(links_page(), "utf-8")
     CONTROL.write_text(control_page(), "utf-8")
+    (DOCS / "images" / "ladder.svg").write_text(ladder_picture(), "utf-8")

@@ -26,4 +26,5 @@ def left_out(diagram: Diagram) -> str:
     """Return a sentence about what had no room; "": all is there."""
     counts = ((diagram.left_out, "frame"), (diagram.notes_left_out, "note"))
     parts = [f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in counts if n]
-    return f"{' and '.join(parts)} before this are not shown" if parts else ""
+    verb = "is" if sum(n for n, _ in counts) == 1 else "are"
+    return f"{' and '.join(parts)} before this {verb} not shown" if parts else ""
