@@ -432,7 +432,7 @@ class _Kept:
         """Return the ends of a frame that is plainly of this conversation (HOT); most are."""
         data = frame.data
         start = data[_KIND]
-        if start == _PLAIN4:
+        if start == _PLAIN4 and len(data) >= headers.V4_END:
             ends = self._ends.get(data[headers.ENDS4]) if data[23] == self._proto else None
         elif start[:2] == ethernet.IS_IPV6 and len(data) > headers.V6_END:
             ends = self._ends.get(data[headers.ENDS6]) if data[20] == self._proto else None

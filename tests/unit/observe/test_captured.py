@@ -210,6 +210,12 @@ def test_two_programs_of_one_host_are_told_apart() -> None:
     assert story.facts["segments"] == "6"
 
 
+@pytest.mark.parametrize("cut", range(13, 60, 3))
+def test_a_frame_that_was_cut_anywhere_is_no_trouble(cut: int) -> None:
+    frames = [(at, frame) for at, frame in enumerate([*TALK, TALK[4][:cut]])]
+    assert len(recording_of(file_of(frames)).items) >= len(TALK)
+
+
 def test_very_many_conversations_are_looked_through() -> None:
     data = section()
     for name in (b"a", b"b"):
