@@ -104,8 +104,3 @@ def ring_paths(path: str) -> list[str]:
     return [
         str(pure.with_name(f"{pure.stem}-{number + 1}{pure.suffix}")) for number in range(FILES)
     ]
-
-
-def open_ring(path: str, most_bytes: int) -> RingFile:
-    """Open a ring of files. Raises OutputError."""
-    return RingFile(f"the capture {path}", path, most_bytes)

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_size_bytes
 from pystack.observe.output import open_capture
-from pystack.observe.pcap import RecordFile
-from pystack.observe.ring import open_ring
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
     from pystack.observe.capture import Capture, InterfaceAt, Transit
+    from pystack.observe.pcap import RecordFile
 
 # The least that a ring of files can be: each of them takes some of the largest frames.
 LEAST_RING_BYTES: Final = 1 << 20
+
+
+def open_ring(path: str, most_bytes: int) -> RecordFile:
+    """Open the last of so many bytes, in a few files. Raises OutputError."""
+    from pystack.observe.ring import RingFile  # only where somebody asks for one
+
+    return RingFile(f"the capture {path}", path, most_bytes)
 
 
 class CaptureWords(TypedDict, total=False):

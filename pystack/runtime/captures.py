@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from pystack.core.addresses import format_ip, without_zone
 from pystack.observe.output import open_capture
-from pystack.observe.ring import open_ring
-from pystack.observe.scene import CaptureWords, Scene, make_capture
+from pystack.observe.scene import CaptureWords, Scene, make_capture, open_ring
 from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:

@@ -31,8 +31,7 @@ from pystack.observe.output import open_capture
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
-from pystack.observe.ring import open_ring
-from pystack.observe.scene import CaptureWords, Scene, make_capture
+from pystack.observe.scene import CaptureWords, Scene, make_capture, open_ring
 from pystack.runtime.captures import collect_secrets
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness

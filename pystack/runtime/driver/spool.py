@@ -20,7 +20,6 @@ from typing import Final
 
 from pystack.core.errors import OutputError
 from pystack.observe.output import OutputFile, Record, Say, open_output, tell
-from pystack.observe.ring import RingFile
 
 CAPTURE_QUEUE_BYTES: Final = 16 << 20
 _GATHER_S: Final = 0.002
@@ -112,6 +111,8 @@ class Spool:
 
     def _opened(self) -> OutputFile | None:
         if self._ring_bytes is not None:
+            from pystack.observe.ring import RingFile  # only where somebody asks for one
+
             return RingFile(
                 self.what,
                 self._path,
