@@ -228,6 +228,11 @@ def test_what_a_story_of_http_does_not_need_is_not_imported() -> None:
         *("pystack.apps.tls", "pystack.apps.hosting", "pystack.topology.file"),
         *("pystack.cli.vantage", "pystack.cli.explain_tap", "pystack.apps.explain.command"),
         *("pystack.runtime.lab.lab", "pystack.observe.explain.page"),
-        *("pystack.observe.captured", "pystack.observe.ladder.svg", "pystack.runtime.iperf3"),
+        *(
+            "pystack.observe.pcapng",
+            "pystack.observe.captured",
+            "pystack.observe.ladder.svg",
+            "pystack.runtime.iperf3",
+        ),
     }
     assert not heavy & loaded

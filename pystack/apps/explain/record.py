@@ -20,7 +20,6 @@ from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.tcp_events import TcpStateChanged
 from pystack.observe.observer import Event
-from pystack.observe.pcap import is_classic
 from pystack.observe.recording import Recorder, Recording
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
@@ -82,6 +81,8 @@ async def _in_laboratory(asked: Asked, target: Target, folder: Path | None) -> R
         await laboratory.resolver
         await serve(laboratory.server, target, asked.size_bytes, folder)
         if asked.pcap is not None:
+            from pystack.observe.pcap import is_classic  # with both writers of captures
+
             net.capture(asked.pcap, secrets=not is_classic(asked.pcap))
         errand = _errand(asked, target, version, folder)
         wanted = laboratory.resolver if target.scheme == "dns" else laboratory.server
