@@ -75,6 +75,7 @@ class Drawing:
         self.legend = legend
         self.times = times
         self._written: dict[int, list[str]] = {}
+        self._groups: dict[int, str] = {}  # how the group of each arrow begins
         self._stand(width)
         missing = left_out(diagram)
         self.top = _NAMES_PX + (26 if missing else 12) + self._first_label_px()
@@ -243,8 +244,8 @@ class Drawing:
                 f'<g class="l-note l-{row.kind}"><title>{_safe(self._since(row.at))} '
                 f'{_safe(row.text)}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>{text}</g>'
             )
-        title = f"<title>{_safe(self._tooltip(row))}</title>"
-        return f"{self._group(row)}{title}{self._arrow(row, y, self.layout.end[number])}</g>"
+        group = self._groups[id(row)] = self._group(row)
+        return f"{group}{self._arrow(row, y, self.layout.end[number])}</g>"
 
     def _group(self, arrow: Arrow) -> str:
         classes = ["l-arrow", f"l-{arrow.kind}"]
@@ -253,15 +254,15 @@ class Drawing:
         if arrow.arrives_at is None and not arrow.lost:
             classes.append("l-open")
         data = f' data-number="{arrow.number}"' if arrow.number else ""
-        return f'<g class="{" ".join(classes)}"{data}>'
+        title = f"<title>{_safe(self._tooltip(arrow))}</title>"
+        return f'<g class="{" ".join(classes)}"{data}>{title}'
 
     def _labels(self) -> Iterator[str]:
         """Yield the labels of arrows: after all lines, so that none is written over."""
         for number, row in enumerate(self.rows):
             if isinstance(row, Arrow) and self.layout.shows_label[number]:
-                title = f"<title>{_safe(self._tooltip(row))}</title>"
                 label = self._label(row, self.layout.begin[number])
-                yield f"{self._group(row)}{title}{label}</g>"
+                yield f"{self._groups[id(row)]}{label}</g>"
 
     def _arrow(self, arrow: Arrow, y: float, end_y: float) -> str:
         start, end = self._ends(arrow)
