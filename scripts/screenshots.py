@@ -5,6 +5,7 @@ They are looked at, not compared: another Chromium draws them in another way.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -66,11 +67,116 @@ def _compared(browser: Chromium, folder: Path, stories: list[Story]) -> None:
     browser.picture(IMAGES / "explain-compare.png")
 
 
+_LAB: Final = """
+seed = 3
+[hosts.laptop]
+programs = [{ run = "shown:browse" }]
+[hosts.phone]
+programs = [{ run = "shown:ping" }]
+[switches.lan]
+[routers.home]
+[routers.provider]
+[hosts.server]
+serve = ["http"]
+[hosts.resolver]
+[[links]]
+between = ["laptop", "lan"]
+delay = "1ms"
+[[links]]
+between = ["phone", "lan"]
+delay = "3ms"
+loss = "2%"
+[[links]]
+between = ["lan", "home"]
+[[links]]
+between = ["home", "provider"]
+delay = "40ms"
+rate = "2mbit"
+limit = 40
+[[links]]
+between = ["provider", "server"]
+delay = "5ms"
+[[links]]
+between = ["provider", "resolver"]
+delay = "5ms"
+"""
+_PROGRAMS: Final = """
+import trio
+async def browse(host):
+    while True:
+        async with await host.open_tcp_stream("server", 80) as stream:
+            await stream.send_all(b"GET /bytes/60000 HTTP/1.1\\r\\nHost: server\\r\\n"
+                                  b"Connection: close\\r\\n\\r\\n")
+            while await stream.receive_some():
+                pass
+        await trio.sleep(0.5)
+async def ping(host):
+    while True:
+        with trio.move_on_after(1):
+            await host.ping("resolver")
+        await trio.sleep(0.1)
+"""
+_LIVE: Final = (
+    # view, dark, what is done there before
+    ("map", False, ""),
+    ("ladder", False, "live.views.ladder.draw(true)"),
+    (
+        "connections",
+        True,
+        "live.views.connections.pick([...live.store.connections.values()].filter("
+        "one => one.row.local_port === 80).sort((a, b) => b.samples.length - a.samples.length)[0]);"
+        "scrollTo(0, 330)",
+    ),
+    (
+        "packets",
+        True,
+        "(async () => { const it = live.views.packets; await it.pick(it.shown.findLast("
+        "one => one.tcp && one.line.includes('GET ')).n);"
+        "[...document.querySelectorAll('.boxes li')].find(one => one.textContent.startsWith("
+        "'Window')).focus(); })()",
+    ),
+)
+
+
+def live(browser: Chromium, folder: Path) -> None:
+    """Picture the live page of a lab on the loopback."""
+    (folder / "home.toml").write_text(_LAB)
+    (folder / "shown.py").write_text(_PROGRAMS)
+    argv = [sys.executable, "-m", "pystack", "lab", "run", "home.toml", "--web", "0"]
+    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, text=True) as lab:
+        assert lab.stdout is not None
+        address = next(line for line in lab.stdout if line.startswith("live: ")).split()[1]
+        browser.open(address)
+        _wait(browser, "live.store.ticks.length > 60")
+        for view, dark, script in _LIVE:
+            browser.look(_WIDTH, 820, dark=dark)
+            browser.run(f"location.hash = '#/{view}'")
+            _wait_for_ticks(browser)
+            if script:
+                browser.run(script)
+            _wait_for_ticks(browser)
+            if view == "packets":
+                browser.run("live.store.at = live.store.newest")
+            browser.picture(IMAGES / f"live-{view}.png")
+        lab.terminate()
+
+
+def _wait_for_ticks(browser: Chromium) -> None:
+    seen = browser.run("live.store.ticks.length")
+    _wait(browser, f"live.store.ticks.length > {seen} + 12")
+
+
+def _wait(browser: Chromium, script: str) -> None:
+    while not browser.run(script):
+        browser.run("new Promise(done => setTimeout(done, 100))")
+
+
 def main() -> None:
     """Take all of them."""
     IMAGES.mkdir(exist_ok=True)
     with TemporaryDirectory() as name, Chromium(Path(name) / "chromium") as browser:
         explain(browser, Path(name))
+        live(browser, Path(name))
 
 
 if __name__ == "__main__":

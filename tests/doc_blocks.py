@@ -23,6 +23,9 @@ NOT_RUN: Final = {
     r"(sudo )?pystack (ctl|top|(up|lab run) .*--control)\b": (
         "is two commands that speak with each other: test_control_page.py, test_up_control.py"
     ),
+    r"(sudo )?pystack (up tap0 --delay 10ms$|lab run .* --web)": (
+        "is looked at in a browser: kernel/test_live_browser.py"
+    ),
     r"pytest -q( --pystack-seeds 100)?$": "has a test of its own: test_documented.py",
 }
 _ON_A_TAP: Final = re.compile(

@@ -61,6 +61,8 @@ AIMS: Final = (
     Aim("bulk-down", 300, column=WITHOUT),
     Aim("bulk-up-captured", 0.75, of="bulk-up"),
     Aim("bulk-down-captured", 0.75, of="bulk-down"),
+    Aim("bulk-up-watched", 0.9, of="bulk-up"),
+    Aim("bulk-down-watched", 0.9, of="bulk-down"),
     Aim("rr-1", 4000),
     Aim("rr-16", 15000),
     Aim("crr-1", 1200),

@@ -32,6 +32,22 @@ def bulk(flows: int, *, up: bool, captured: bool = False) -> Row:
     return Row(name, columns, measure, (Figure(name, title, "Mbit/s", "per_s", 1e6),))
 
 
+def watched(*, up: bool) -> Row:
+    """Return a row of bulk transfer while somebody looks at the live page."""
+    way, port = ("up", ports.SINK) if up else ("down", ports.SOURCE)
+
+    def measure(all_subjects: Subjects, column: str, seconds: float) -> dict[str, float]:
+        subject = all_subjects.get(column)
+        argv = spaces.module("viewer", subject.address, ports.HTTP)
+        with spaces.program(argv, subjects.CLIENT) as viewer:
+            viewer.line()
+            return load(way, subject, port, 1, seconds)
+
+    name = f"bulk-{way}-watched"
+    title = f"bulk TCP {way}, 1 flow, live page open"
+    return Row(name, PYSTACK, measure, (Figure(name, title, "Mbit/s", "per_s", 1e6),))
+
+
 def asked(mode: str, title: str, connections: int) -> Row:
     """Return a row of requests over TCP."""
 
@@ -139,6 +155,7 @@ def rows() -> list[Row]:
     return [
         *(bulk(flows, up=up) for up in (True, False) for flows in (1, 8)),
         *(bulk(1, up=up, captured=True) for up in (True, False)),
+        *(watched(up=up) for up in (True, False)),
         iperf3("up"),
         iperf3("down", "-R"),
         *(asked("rr", "64 B request/response on kept connections", n) for n in (1, 16)),

@@ -26,6 +26,7 @@ MOST_BYTES: Final = 24 << 20  # of frames
 SNAP_BYTES: Final = 2048  # of each frame: ordinary ones whole, of super-frames the beginning
 FRAMES_A_CUT: Final = 50  # of one host; to tell of one takes 50 us
 FRAMES_OF_LINKS_A_CUT: Final = 200  # of a network, where each frame is seen on several links
+FLOOD: Final = 4  # times as many as are kept are left out: then in the next cut fewer are kept
 EVENTS_A_CUT: Final = 60
 
 _OVERHEAD_BYTES: Final = 500  # of what holds a frame, by `tracemalloc`
@@ -67,7 +68,7 @@ class Tape:
         most_bytes: int = MOST_BYTES,
         frames_a_cut: int = FRAMES_A_CUT,
     ) -> None:
-        self._frames_a_cut = frames_a_cut
+        self._frames_a_cut = self._room = frames_a_cut
         self._most_items = most_items
         self._most_bytes = most_bytes
         self._kept: deque[Kept] = deque()
@@ -134,7 +135,7 @@ class Tape:
         cut.frames += 1
         cut.frame_bytes += size
         cut.places[place] = cut.places.get(place, 0) + 1
-        if cut.frames > self._frames_a_cut:
+        if cut.frames > self._room:
             cut.left_out += 1
             self.left_out += 1
             return False
@@ -159,6 +160,9 @@ class Tape:
     def cut(self) -> Cut:
         """Return what has come since the last cut."""
         cut, self._cut, self._events = self._cut, Cut(), 0
+        # Of a flood a few show what it is like, and nobody reads more of it.
+        is_flood = cut.left_out > FLOOD * self._frames_a_cut
+        self._room = self._frames_a_cut // 3 if is_flood else self._frames_a_cut
         return cut
 
     def items(self) -> list[Kept]:

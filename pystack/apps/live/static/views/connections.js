@@ -50,7 +50,7 @@ export class Connections {
     if (!this.chosen || !rows.includes(this.picked)) {
       const others = rows.filter(each => !store.isMine(each.row));
       const still = this.picked && others.includes(this.picked) && this.picked.samples.length > 3 ? this.picked : null;
-      this.picked = others.find(each => !this.isGone(each)) ?? still ?? others.find(each => each.samples.length > 3) ?? rows[0] ?? null;
+      this.picked = others.find(each => !this.isGone(each) && each.samples.length > 3) ?? still ?? others.find(each => !this.isGone(each)) ?? others.find(each => each.samples.length > 3) ?? rows[0] ?? null;
     }
     this.body.replaceChildren(...rows.map(each => this.line(each)));
     if (!rows.length) this.body.replaceChildren(h("tr", {}, h("td", { colspan: COLUMNS.length, class: "empty", text: "No connection yet: open one, for example with curl." })));

@@ -118,11 +118,11 @@ export class Packets {
   opened(item, found) {
     const data = found.data.match(/../g) ?? [];
     const cells = data.map((text, at) => h("td", { class: at % 16 === 8 ? "gap" : null, text }));
-    const letters = data.map((text, at) => { const code = parseInt(text, 16); return h("td", { class: at % 16 ? "char" : "char gap", text: code >= 32 && code < 127 ? String.fromCharCode(code) : "·" }); });
+    const letters = data.map((text, at) => { const code = parseInt(text, 16); return h("td", { class: "char", text: code >= 32 && code < 127 ? String.fromCharCode(code) : "·" }); });
     const lines = [];
     for (let at = 0; at < data.length; at += 16) {
       const missing = Math.max(0, at + 16 - data.length);
-      lines.push(h("tr", {}, h("td", { class: "off", text: at.toString(16).padStart(4, "0") }), cells.slice(at, at + 16), missing ? h("td", { colspan: missing }) : null, letters.slice(at, at + 16)));
+      lines.push(h("tr", {}, h("td", { class: "off", text: at.toString(16).padStart(4, "0") }), cells.slice(at, at + 16), missing ? h("td", { colspan: missing }) : null, h("td", { class: "gap" }), letters.slice(at, at + 16)));
     }
     const bits = h("p", { class: "bits mono", "aria-live": "polite" });
     const light = field => {
