@@ -357,9 +357,11 @@ def test_a_slow_follower_is_told_what_it_has_missed() -> None:
         with connected(path) as client, ControlClient(path) as other:
             asked = {"calls": {"info": {}, "addresses": {}}, "per_s": 20}
             client.sendall(json.dumps({"call": "watch", "arguments": asked}).encode() + b"\n")
-            before = made()
-            while not threading.Event().wait(0.2) and (now := made()) != before + 1:
-                before = now  # until nothing more is asked for it: it does not read
+            quiet, before = 0, made()
+            while quiet < 5:  # until nothing more is asked for it: it does not read
+                threading.Event().wait(0.2)
+                now = made()
+                quiet, before = (quiet + 1 if now == before + 1 else 0), now
             answers = lines_of(client)
             first = next(answers)["missed"]
             while (last := next(answers)["missed"]) == 0:
