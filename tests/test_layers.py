@@ -34,9 +34,9 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.wire",
         "pystack.observe.observer",
         "pystack.observe.passage",
-        "pystack.observe.capture_file",
-        "pystack.observe.input",
-        "pystack.observe.link_types",
+        "pystack.observe.captures.capture_file",
+        "pystack.observe.captures.input",
+        "pystack.observe.captures.link_types",
     ),
     "pystack.stack": (
         "pystack.core",
@@ -337,10 +337,10 @@ def test_every_module_of_the_package_is_in_a_layer() -> None:
             "pystack.tcp.output",
             "if TYPE_CHECKING:\n    from pystack.stack.host import Host",
         ),
-        ("pystack.observe.pcap", "from pystack.link.port import Port"),
+        ("pystack.observe.captures.pcap", "from pystack.link.port import Port"),
         ("pystack.link.pipe", "from pystack.tcp.tcb import Tcb"),
-        ("pystack.link.pipe", "from pystack.observe.pcap import PcapWriter"),
-        ("pystack.link.pipe", "from pystack.observe import pcap"),
+        ("pystack.link.pipe", "from pystack.observe.captures.pcap import PcapWriter"),
+        ("pystack.link.pipe", "from pystack.observe.captures import pcap"),
         ("pystack.stack.host", "from pystack.link.pipe import Pipe"),
         ("pystack.stack.host", "from pystack.link import port, pipe"),
         ("pystack.stack.host", "import trio.lowlevel"),
@@ -357,7 +357,12 @@ def test_every_module_of_the_package_is_in_a_layer() -> None:
     ],
 )
 def test_an_import_upwards_is_found(module: str, source: str) -> None:
-    modules = {"pystack.observe.pcap", "pystack.link.pipe", "pystack.link.port", "pystack.wire"}
+    modules = {
+        "pystack.observe.captures.pcap",
+        "pystack.link.pipe",
+        "pystack.link.port",
+        "pystack.wire",
+    }
     assert len(import_faults(module, source, modules)) == 1
 
 

@@ -189,7 +189,7 @@ class _Request:
 
     def _file(self) -> Recording:
         """Return what is in a capture."""
-        from pystack.observe.captured import Capture
+        from pystack.observe.captures.as_recording import Capture
 
         own = ("lab", "from_", "seed", "pcap")
         self._refuse("a run of our own, not a capture", *_OF_LABORATORY, *_OF_CLIENT, *own)

@@ -15,7 +15,7 @@ from pystack.core.errors import ConfigError, OutputError
 from pystack.core.suggest import counted
 
 if TYPE_CHECKING:
-    from pystack.observe.captured import Capture
+    from pystack.observe.captures.as_recording import Capture
     from pystack.observe.flows import Flow
     from pystack.observe.ladder import Ladder
     from pystack.observe.recording import Recording
@@ -75,7 +75,7 @@ def ladder_command(
 
 
 def _ladder(file: str, flow: int | None, from_: str | None, to: str | None, most: int) -> Ladder:
-    from pystack.observe.captured import Capture
+    from pystack.observe.captures.as_recording import Capture
     from pystack.observe.ladder import Ladder
 
     begin_s, until_s = (None if text is None else bare_seconds(text) for text in (from_, to))

@@ -9,8 +9,8 @@ from pathlib import Path
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import FrameSink, PortBase
-from pystack.observe import link_types
-from pystack.observe.capture_file import read_capture
+from pystack.observe.captures import link_types
+from pystack.observe.captures.capture_file import read_capture
 from pystack.wire.frame import Frame
 
 # Seconds since the first frame, and the bytes

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_size_bytes
-from pystack.observe.output import open_capture
+from pystack.observe.captures.output import open_capture
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
-    from pystack.observe.capture import Capture, InterfaceAt, Transit
-    from pystack.observe.pcap import RecordFile
+    from pystack.observe.captures.capture import Capture, InterfaceAt, Transit
+    from pystack.observe.captures.pcap import RecordFile
 
 # The least that a ring of files can be: each of them takes some of the largest frames.
 LEAST_RING_BYTES: Final = 1 << 20
@@ -21,7 +21,7 @@ LEAST_RING_BYTES: Final = 1 << 20
 
 def open_ring(path: str, most_bytes: int) -> RecordFile:
     """Open the last of so many bytes, in a few files. Raises OutputError."""
-    from pystack.observe.ring import RingFile  # only where somebody asks for one
+    from pystack.observe.captures.ring import RingFile  # only where somebody asks for one
 
     return RingFile(f"the capture {path}", path, most_bytes)
 
@@ -69,8 +69,8 @@ def make_capture(
     `ring`: the last of so many bytes, in files of which each can be read by itself; `secrets`: what
     decrypts TLS, too. Raises ConfigError, OutputError.
     """
-    from pystack.observe.capture import SECRETS_LINGER_S, Capture
-    from pystack.observe.pcap import CaptureWriter, PcapngWriter, PcapWriter, is_classic
+    from pystack.observe.captures.capture import SECRETS_LINGER_S, Capture
+    from pystack.observe.captures.pcap import CaptureWriter, PcapngWriter, PcapWriter, is_classic
 
     classic = is_classic(path)
     if secrets and classic:

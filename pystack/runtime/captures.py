@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Unpack
 
 from pystack.core.addresses import format_ip, without_zone
-from pystack.observe.output import open_capture
+from pystack.observe.captures.output import open_capture
 from pystack.observe.scene import CaptureWords, Scene, make_capture, open_ring
 from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:
-    from pystack.observe.capture import Capture
+    from pystack.observe.captures.capture import Capture
     from pystack.runtime.host import Host
 
 

@@ -52,7 +52,7 @@ from pystack.wire.ip_options import SourceRoute
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
     from pystack.link.link import Link
-    from pystack.observe.capture import Capture
+    from pystack.observe.captures.capture import Capture
     from pystack.observe.observer import Observer
     from pystack.observe.scene import CaptureWords
     from pystack.runtime.iperf3.client import Iperf3Result

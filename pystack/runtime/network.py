@@ -26,8 +26,8 @@ from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
+from pystack.observe.captures.output import open_capture
 from pystack.observe.observer import Observer
-from pystack.observe.output import open_capture
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
@@ -56,7 +56,7 @@ from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Topology
 
 if TYPE_CHECKING:
-    from pystack.observe.capture import Capture
+    from pystack.observe.captures.capture import Capture
     from pystack.observe.ladder import Ladder, LadderWords
 
 HostT = TypeVar("HostT", bound=Host)

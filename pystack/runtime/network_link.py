@@ -9,7 +9,7 @@ from pystack.link.link import Link
 from pystack.link.said import words_of
 
 if TYPE_CHECKING:
-    from pystack.observe.capture import Capture
+    from pystack.observe.captures.capture import Capture
     from pystack.observe.scene import CaptureWords
     from pystack.runtime.network import Network
 

@@ -98,8 +98,8 @@ class Bench:
 
     def keep_capture(self) -> None:
         """Put a classic pcap of the same beside the capture, for tools that know no other."""
-        from pystack.observe.capture_file import CaptureFile
-        from pystack.observe.pcap import PcapWriter
+        from pystack.observe.captures.capture_file import CaptureFile
+        from pystack.observe.captures.pcap import PcapWriter
         from pystack.wire.frame import Frame
 
         if self.capture is None or not self.capture.exists():

@@ -12,7 +12,7 @@ import pytest
 from netns import NetworkNamespace, read_line, wait_until
 from up import URL, StackUp
 
-from pystack.observe.capture_file import CaptureFile
+from pystack.observe.captures.capture_file import CaptureFile
 from pystack.observe.summary import summarize
 from pystack.wire import ethernet, ipv4, tcp
 

@@ -13,7 +13,7 @@ import wireshark
 
 import pystack
 from pystack.apps.tls_stream import tls_client
-from pystack.observe.capture_file import CaptureFile
+from pystack.observe.captures.capture_file import CaptureFile
 from pystack.topology.addressing import IpVersions
 
 SIZE = 300_000

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 import pystack
-from pystack.observe.captured import recording_of
+from pystack.observe.captures.as_recording import recording_of
 from pystack.observe.explain.telling import tell
 from pystack.observe.passage import ARRIVED, LOST, SEEN, Passage
 from pystack.observe.recording import Recording

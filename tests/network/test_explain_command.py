@@ -229,8 +229,8 @@ def test_what_a_story_of_http_does_not_need_is_not_imported() -> None:
         *("pystack.cli.vantage", "pystack.cli.explain_tap", "pystack.apps.explain.command"),
         *("pystack.runtime.lab.lab", "pystack.observe.explain.page"),
         *(
-            "pystack.observe.pcapng",
-            "pystack.observe.captured",
+            "pystack.observe.captures.pcapng",
+            "pystack.observe.captures.as_recording",
             "pystack.observe.ladder.svg",
             "pystack.runtime.iperf3",
         ),

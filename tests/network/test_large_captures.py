@@ -14,7 +14,7 @@ MOST_BYTES = 300 << 20
 # What `explain FILE` does, and how much memory it had at most, in KiB
 PROGRAM = """
 import resource, sys
-from pystack.observe.captured import recording_of
+from pystack.observe.captures.as_recording import recording_of
 from pystack.observe.explain.telling import tell
 recording = recording_of(sys.argv[1])
 story = tell(recording.items, recording)

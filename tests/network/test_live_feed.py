@@ -13,7 +13,7 @@ from live_client import LiveClient, RefusedError
 import pystack
 from pystack.apps.live.feed import Feed, feed_of
 from pystack.apps.live.viewer import WINDOW_TICKS
-from pystack.observe.capture_file import read_capture
+from pystack.observe.captures.capture_file import read_capture
 from pystack.runtime.control.control import Control
 
 SERVER = "10.0.0.2"

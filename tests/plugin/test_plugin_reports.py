@@ -8,7 +8,7 @@ from pathlib import Path
 import dpkt
 import pytest
 
-from pystack.observe.capture_file import CaptureFile
+from pystack.observe.captures.capture_file import CaptureFile
 
 Words = tuple[str, ...]
 Run = Callable[..., tuple[pytest.RunResult, dict[str, int]]]

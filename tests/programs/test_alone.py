@@ -33,7 +33,7 @@ OF_EXTRAS: Final = {
     "pystack.apps.websocket": "wsproto",
     "pystack.cli": "typer",
     "pystack.dns": "dnspython",
-    "pystack.observe.summary_dns": "dnspython",
+    "pystack.observe.summary.dns": "dnspython",
     "pystack.runtime.names": "dnspython",
     "pystack.runtime.socket.anyio_listener": "anyio",
     "pystack.testing.plugin": "pytest",

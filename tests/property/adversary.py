@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from pystack.core.errors import WireError
-from pystack.observe.pcap import PcapWriter
+from pystack.observe.captures.pcap import PcapWriter
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.connection import Connection
 from pystack.tcp.events import Signal

@@ -26,11 +26,11 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.patch import Patch, SideDoor
-from pystack.observe.capture import Capture
+from pystack.observe.captures.capture import Capture
+from pystack.observe.captures.pcap import PcapWriter
 from pystack.observe.ladder import Ladder
 from pystack.observe.log import LogObserver
 from pystack.observe.lookout import Lookout
-from pystack.observe.pcap import PcapWriter
 from pystack.observe.recording import Recorder
 from pystack.observe.summary import summarize
 from pystack.runtime.device import virtio_net

@@ -16,9 +16,9 @@ from pystack.apps.explain.places import KEPT_OF_THE_BEGINNING, links_of, order_o
 from pystack.apps.hosting import serve
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
-from pystack.observe.own_accord import destination_of, is_of_own_accord
+from pystack.observe.captures.pcap import is_classic
+from pystack.observe.explain.own_accord import destination_of, is_of_own_accord
 from pystack.observe.passage import Passage
-from pystack.observe.pcap import is_classic
 from pystack.observe.recording import Recorder, Recording
 from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.driver.exception_groups import unwrapped

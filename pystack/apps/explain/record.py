@@ -81,7 +81,7 @@ async def _in_laboratory(asked: Asked, target: Target, folder: Path | None) -> R
         await laboratory.resolver
         await serve(laboratory.server, target, asked.size_bytes, folder)
         if asked.pcap is not None:
-            from pystack.observe.pcap import is_classic  # with both writers of captures
+            from pystack.observe.captures.pcap import is_classic  # with both writers of captures
 
             net.capture(asked.pcap, secrets=not is_classic(asked.pcap))
         errand = _errand(asked, target, version, folder)

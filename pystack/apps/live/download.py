@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from pystack.observe.fate import fate
+from pystack.observe.captures.fate import fate
+from pystack.observe.captures.pcap import PcapngWriter
 from pystack.observe.passage import SEEN, Passage
-from pystack.observe.pcap import PcapngWriter
 
 if TYPE_CHECKING:
     from pystack.apps.live.feed import Feed

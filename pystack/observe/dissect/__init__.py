@@ -10,7 +10,7 @@ from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
-from pystack.observe import link_types
+from pystack.observe.captures import link_types
 from pystack.observe.dissect.application import READERS, lay_all
 from pystack.observe.dissect.layout import Dissection
 from pystack.observe.dissect.link import lay_arp, lay_link, lay_other

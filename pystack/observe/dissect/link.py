@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pystack.observe import link_types
+from pystack.observe.captures import link_types
 from pystack.observe.dissect.layout import (
     Dissection,
     Field,

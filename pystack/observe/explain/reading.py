@@ -12,7 +12,7 @@ from typing import Final
 
 from pystack.core.addresses import format_ip, format_mac, unpack_ip6
 from pystack.core.errors import WireError
-from pystack.observe.flow_reading import segment_of
+from pystack.observe.flows.reading import segment_of
 from pystack.wire import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
 from pystack.wire.packet import Packet

@@ -136,7 +136,7 @@ class Comparison:
 
 
 class Drawn(Protocol):
-    """A ladder of what is told, as renderers ask for it (`observe/ladder.py` has it)."""
+    """A ladder of what is told, as renderers ask for it (`observe/ladder` has it)."""
 
     def lines(self, *, width: int, ascii_only: bool, window: bool) -> list[str]:
         """Return it as text. `window`: with cwnd and bytes in flight."""

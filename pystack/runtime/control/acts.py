@@ -16,7 +16,7 @@ from pystack.runtime.device.privileges import as_who_called_sudo
 from pystack.runtime.network_link import NetworkLink
 
 if TYPE_CHECKING:
-    from pystack.observe.capture import Capture
+    from pystack.observe.captures.capture import Capture
     from pystack.runtime.control.table import Given, Json
     from pystack.runtime.control.world import World
     from pystack.runtime.network import Network

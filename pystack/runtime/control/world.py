@@ -14,7 +14,7 @@ from pystack.runtime.host import Host
 
 if TYPE_CHECKING:  # a host that stands alone needs nothing of networks
     from pystack.link.link import Link
-    from pystack.observe.capture import Capture
+    from pystack.observe.captures.capture import Capture
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.network import Network
 

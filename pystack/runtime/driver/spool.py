@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from pystack.core.errors import OutputError
-from pystack.observe.output import OutputFile, Record, Say, open_output, tell
+from pystack.observe.captures.output import OutputFile, Record, Say, open_output, tell
 
 CAPTURE_QUEUE_BYTES: Final = 16 << 20
 _GATHER_S: Final = 0.002
@@ -43,7 +43,7 @@ class Spool:
     ) -> None:
         """Open it. Raises OutputError. A FIFO that has no reader yet is opened when it has.
 
-        `ring_bytes`: the size of a ring of files (`pystack.observe.ring`); None: it is one file.
+        `ring_bytes`: the size of a ring of files (`observe/captures/ring.py`); None: it is one.
         """
         self.what = what
         self.dropped = 0  # records that found the queue full, or nobody to take them at the end
@@ -111,7 +111,7 @@ class Spool:
 
     def _opened(self) -> OutputFile | None:
         if self._ring_bytes is not None:
-            from pystack.observe.ring import RingFile  # only where somebody asks for one
+            from pystack.observe.captures.ring import RingFile  # only where somebody asks for one
 
             return RingFile(
                 self.what,

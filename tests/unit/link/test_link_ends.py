@@ -12,8 +12,8 @@ from pystack.link.link import Link
 from pystack.link.patch import Patch
 from pystack.link.port import FrameSink, Port
 from pystack.link.replay import ReplayPort, read_pcap
+from pystack.observe.captures.pcap import PcapWriter
 from pystack.observe.observer import Dropped, Event
-from pystack.observe.pcap import PcapWriter
 from pystack.wire import tcp
 from pystack.wire.frame import Frame
 

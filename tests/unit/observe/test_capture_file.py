@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
-from pystack.observe import link_types
-from pystack.observe.capture_file import CapturedFrame, read_capture
+from pystack.observe.captures import link_types
+from pystack.observe.captures.capture_file import CapturedFrame, read_capture
 
 FRAMES = [bytes([number]) * (60 + number) for number in range(5)]
 

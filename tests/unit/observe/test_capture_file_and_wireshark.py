@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pystack.core.errors import ConfigError
-from pystack.observe.capture_file import read_capture
+from pystack.observe.captures.capture_file import read_capture
 from tests.unit.observe import sample_frames as four
 from tests.unit.observe.test_capture_file import interface, option, packet, pcap, section
 

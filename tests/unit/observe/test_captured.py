@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
-from pystack.observe import link_types
-from pystack.observe.captured import conversations, recording_of
-from pystack.observe.captured_words import BETWEEN, CLIENT, SERVER
+from pystack.observe.captures import link_types
+from pystack.observe.captures.as_recording import conversations, recording_of
+from pystack.observe.captures.words import BETWEEN, CLIENT, SERVER
 from pystack.observe.explain.telling import tell
 from pystack.observe.passage import ARRIVED, LOST, SEEN
 from pystack.wire import arp, icmp, ipv4, tcp

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pystack.observe import link_types
+from pystack.observe.captures import link_types
 from pystack.observe.dissect import PROTOCOLS, dissect, dissect_stream
 from pystack.observe.dissect.layout import MOST_FIELDS
 from pystack.observe.explain.story import Box, Header

@@ -138,7 +138,7 @@ def test_every_kind_says_all_that_is_to_be_said(kind: str) -> None:
 def test_every_kind_that_the_telling_uses_is_in_the_table() -> None:
     calls = [
         node
-        for path in EXPLAIN.glob("telling_*.py")
+        for path in EXPLAIN.glob("telling/*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pystack.observe import link_types
+from pystack.observe.captures import link_types
 from pystack.observe.flows import FlowTable, Seen
 from pystack.wire import icmp, ipv4, tcp
 from tests.unit.observe import sample_frames as four

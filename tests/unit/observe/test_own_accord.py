@@ -3,7 +3,7 @@
 import pytest
 
 from pystack.core.addresses import Ip, parse_ip
-from pystack.observe.own_accord import destination_of, is_of_own_accord
+from pystack.observe.explain.own_accord import destination_of, is_of_own_accord
 from pystack.wire import arp, ethernet, ipv4
 from pystack.wire.frame import Frame
 

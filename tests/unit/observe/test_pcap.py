@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import OutputError
-from pystack.observe.capture import Capture
-from pystack.observe.output import open_capture
+from pystack.observe.captures.capture import Capture
+from pystack.observe.captures.output import open_capture
+from pystack.observe.captures.pcap import PcapWriter
 from pystack.observe.passage import SEEN, Passage
-from pystack.observe.pcap import PcapWriter
 from pystack.wire import ethernet, ipv4, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pystack.observe.capture import MOST_HELD, MOST_HELD_BYTES, Capture
-from pystack.observe.capture_file import CaptureFile
-from pystack.observe.output import Record, open_capture
+from pystack.observe.captures.capture import MOST_HELD, MOST_HELD_BYTES, Capture
+from pystack.observe.captures.capture_file import CaptureFile
+from pystack.observe.captures.output import Record, open_capture
+from pystack.observe.captures.pcap import SNAPLEN_BYTES, PcapngWriter
 from pystack.observe.passage import ARRIVED, Passage
-from pystack.observe.pcap import SNAPLEN_BYTES, PcapngWriter
 from pystack.wire.frame import Frame
 
 

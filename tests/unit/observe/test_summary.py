@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packets6 import packet6
 
-from pystack.observe.output import open_capture
-from pystack.observe.pcap import PcapWriter
+from pystack.observe.captures.output import open_capture
+from pystack.observe.captures.pcap import PcapWriter
 from pystack.observe.summary import summarize
 from pystack.wire import ethernet, ipv4, mld, tcp, tcp_options
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame

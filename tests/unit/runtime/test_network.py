@@ -12,8 +12,8 @@ import trio
 import pystack
 from pystack.core.errors import ConfigError
 from pystack.core.instants import snap
-from pystack.observe.capture import Capture
-from pystack.observe.pcap import PcapWriter
+from pystack.observe.captures.capture import Capture
+from pystack.observe.captures.pcap import PcapWriter
 
 
 async def pair(net: pystack.Network, **link: str | float | int) -> list[pystack.Host]:

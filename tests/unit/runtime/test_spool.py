@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pystack.core.errors import OutputError
-from pystack.observe.output import OutputFile, open_output
+from pystack.observe.captures.output import OutputFile, open_output
 from pystack.runtime.driver.spool import Spool
 
 RECORD = bytes(range(256)) * 40

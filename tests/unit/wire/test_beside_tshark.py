@@ -8,8 +8,8 @@ import pytest
 from packets6 import GLOBAL, A, B, Header, destination, hop_by_hop, packet6
 
 from pystack.core.addresses import Mac, Prefix, parse_ip6
-from pystack.observe.output import open_capture
-from pystack.observe.pcap import PcapWriter
+from pystack.observe.captures.output import open_capture
+from pystack.observe.captures.pcap import PcapWriter
 from pystack.wire import ethernet, icmpv6, ipv6, mld, nd, tcp, udp
 from pystack.wire.frame import Frame
 from pystack.wire.ip import cut6

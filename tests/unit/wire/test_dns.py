@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import WireError
-from pystack.observe import summary_dns
+from pystack.observe.summary import dns as summary_dns
 from pystack.observe.summary import summarize
 from pystack.wire import dns as codec
 from pystack.wire import udp

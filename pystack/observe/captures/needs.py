@@ -7,8 +7,8 @@ from typing import Final
 
 from pystack.core.addresses import format_ip, format_ip4, unpack_ip6
 from pystack.core.errors import ConfigError, WireError
-from pystack.observe import link_types
-from pystack.observe.capture_file import CapturedFrame
+from pystack.observe.captures import link_types
+from pystack.observe.captures.capture_file import CapturedFrame
 from pystack.wire import arp, ethernet, icmpv6
 
 MOST_NAMES: Final = 4096

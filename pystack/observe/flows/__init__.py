@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pystack.observe.flow_half import Half, Reason, SegmentKind, window_of
-from pystack.observe.flow_reading import End, Read, read_frame
-from pystack.observe.link_types import ETHERNET
+from pystack.observe.captures.link_types import ETHERNET
+from pystack.observe.flows.half import Half, Reason, SegmentKind, window_of
+from pystack.observe.flows.reading import End, Read, read_frame
 from pystack.wire import ipv4, tcp
 
 MOST_FLOWS: Final = 4096

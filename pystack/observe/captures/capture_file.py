@@ -16,8 +16,8 @@ from typing import BinaryIO, Final
 
 from pystack.core.addresses import format_ip4, format_ip6, unpack_ip6
 from pystack.core.errors import ConfigError
-from pystack.observe import link_types
-from pystack.observe.input import BUFFER_BYTES, open_input
+from pystack.observe.captures import link_types
+from pystack.observe.captures.input import BUFFER_BYTES, open_input
 
 MOST_FRAME_BYTES: Final = 1 << 20  # Wireshark takes 256 KiB, "BIG TCP" has up to 512 KiB
 _MOST_BLOCK_BYTES: Final = 16 << 20  # of pcapng, as Wireshark

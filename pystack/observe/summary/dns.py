@@ -1,4 +1,4 @@
-"""DNS messages in tcpdump's words; a part of `summary.py`, imported when one is seen."""
+"""DNS messages in tcpdump's words; a part of `summarize`, imported when one is seen."""
 
 from typing import Final
 

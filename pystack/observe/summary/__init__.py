@@ -9,7 +9,7 @@ from typing import Final
 
 from pystack.core.addresses import UNSPECIFIED, format_ip4, format_mac
 from pystack.core.errors import ConfigError, WireError
-from pystack.observe import summary_icmp, summary_ip6
+from pystack.observe.summary import icmp, ip6
 from pystack.wire import arp, ethernet, ipv4, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
 from pystack.wire.options import END, walk
@@ -64,7 +64,7 @@ def summarize(frame: Frame | bytes) -> str:
     if ethertype == ethernet.ARP:
         return f"ARP, {_arp(payload)}"
     if ethertype == ethernet.IPV6:
-        return f"IP6 {summary_ip6.describe(payload, _transport)}"
+        return f"IP6 {ip6.describe(payload, _transport)}"
     what = f"ethertype Unknown (0x{ethertype:04x})"
     if ethertype < ethernet.MIN_ETHERTYPE:
         what = "802.3"
@@ -103,10 +103,10 @@ def _known_udp(src_port: int, dst_port: int, data: memoryview) -> str | None:
 
 def _dns(payload: memoryview) -> str:
     try:
-        from pystack.observe import summary_dns  # 50 ms, and an extra
+        from pystack.observe.summary import dns  # 50 ms, and an extra
     except ConfigError:
         return f"DNS, length {len(payload)} (what it says: pip install 'pystack-net[dns]')"
-    return summary_dns.describe(bytes(payload))
+    return dns.describe(bytes(payload))
 
 
 def _dhcp(payload: memoryview) -> str:
@@ -156,7 +156,7 @@ def _ip4(data: memoryview) -> str:
         fragment = packet.more_fragments or missing > 0
         return truncated + _transport(packet.proto, (src, dst), payload, fragment)
     if packet.proto == ipv4.ICMP:
-        return f"{truncated}{src} > {dst}: {summary_icmp.describe(payload)}"
+        return f"{truncated}{src} > {dst}: {icmp.describe(payload)}"
     return f"{truncated}{src} > {dst}: ip-proto-{packet.proto} {len(payload)}"
 
 

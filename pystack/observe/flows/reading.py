@@ -12,7 +12,7 @@ from typing import Final
 
 from pystack.core.addresses import Ip, format_ip, without_zone
 from pystack.core.errors import WireError
-from pystack.observe.link_types import network_at
+from pystack.observe.captures.link_types import network_at
 from pystack.wire import ethernet, icmp, icmpv6, ipv4, ipv6, ipv6_ext, tcp, tcp_options, udp
 from pystack.wire.packet import Packet
 from pystack.wire.tcp import Segment

@@ -8,8 +8,8 @@ from pathlib import PurePath
 from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import WireError
-from pystack.observe import pcapng
-from pystack.observe.output import Record
+from pystack.observe.captures import pcapng
+from pystack.observe.captures.output import Record
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed
 
 ETHERNET: Final = 1  # LINKTYPE_ETHERNET

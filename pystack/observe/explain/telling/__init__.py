@@ -1,8 +1,8 @@
 """`tell`: of a recording, or a stream of its items, a story.
 
 One pass in the order of time. What is kept is bounded: conversations, turns, frames that are shown.
-Each part of the telling has a file of its own (names, link, handshake, transfer, repair, closing,
-datagrams, waterfall); what is known about each kind of step beside the run is in `knowledge.toml`.
+Each part of the telling has a file of its own; what is known about each kind of step beside the run
+is in `knowledge.toml`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pystack.core.tcp_events import (
     TcpRetransmitted,
     TcpStateChanged,
 )
-from pystack.observe.explain import (
-    telling_closing,
-    telling_datagrams,
-    telling_handshake,
-    telling_line,
-    telling_link,
-    telling_names,
-    telling_repair,
-    telling_transfer,
-    waterfall,
-)
+from pystack.observe.explain import waterfall
 from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.ledger import Leg
 from pystack.observe.explain.reading import read
 from pystack.observe.explain.seen import MOST_CONVERSATIONS, MOST_NOTES, Seen
 from pystack.observe.explain.story import Story
+from pystack.observe.explain.telling import (
+    closing,
+    datagrams,
+    handshake,
+    line,
+    link,
+    names,
+    repair,
+    transfer,
+)
 from pystack.observe.explain.words import Words, rank
 from pystack.observe.flows import FlowTable
 from pystack.observe.observer import (
@@ -99,16 +99,16 @@ class _Telling:
         seen = self.seen
         words = Words(seen)
         steps = [
-            *telling_names.steps(seen, words),
-            *telling_link.steps(seen, words),
-            *telling_datagrams.steps(seen, words),
+            *names.steps(seen, words),
+            *link.steps(seen, words),
+            *datagrams.steps(seen, words),
         ]
         for conversation in seen.conversations.values():
-            steps += telling_handshake.steps(conversation, seen, words)
-            steps += telling_transfer.steps(conversation, seen, words)
-            steps += telling_repair.steps(conversation, seen, words)
-            steps += telling_line.steps(conversation, words)
-            steps += telling_closing.steps(conversation, seen, words)
+            steps += handshake.steps(conversation, seen, words)
+            steps += transfer.steps(conversation, seen, words)
+            steps += repair.steps(conversation, seen, words)
+            steps += line.steps(conversation, words)
+            steps += closing.steps(conversation, seen, words)
         steps.sort(key=lambda step: (step.at, rank(step.kind), step.until))
         story = Story(
             title or words.title(),

@@ -1,4 +1,4 @@
-"""ICMP messages in tcpdump's words; a part of `summary.py`."""
+"""ICMP messages in tcpdump's words; a part of `summarize`."""
 
 import struct
 from typing import Final

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pystack.observe.captured_pairs import identity
+from pystack.observe.captures.pairs import identity
 from pystack.observe.passage import ARRIVED, LOST, SEEN, UNDER_WAY, Change, Passage
 
 _UNITS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}

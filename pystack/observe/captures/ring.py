@@ -15,8 +15,8 @@ from pathlib import PurePath
 from typing import Final
 
 from pystack.core.errors import OutputError
-from pystack.observe import pcapng
-from pystack.observe.output import OutputFile, Record, Say, open_output, tell
+from pystack.observe.captures import pcapng
+from pystack.observe.captures.output import OutputFile, Record, Say, open_output, tell
 
 FILES: Final = 4
 _KIND: Final = struct.Struct("<I")

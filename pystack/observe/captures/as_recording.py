@@ -18,17 +18,19 @@ from typing import BinaryIO, Final
 
 from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
-from pystack.observe import link_types
-from pystack.observe.capture_file import CapturedFrame, CaptureFile
-from pystack.observe.captured_needs import (
+from pystack.observe.captures import link_types
+from pystack.observe.captures.capture_file import CapturedFrame, CaptureFile
+from pystack.observe.captures.fate_back import conclude, read_back
+from pystack.observe.captures.input import open_input
+from pystack.observe.captures.needs import (
     is_to_many,
     names_in,
     note_answers,
     note_station,
     told_of,
 )
-from pystack.observe.captured_pairs import Pairs, identity
-from pystack.observe.captured_words import (
+from pystack.observe.captures.pairs import Pairs, identity
+from pystack.observe.captures.words import (
     EACH_LINK,
     EACH_ONCE,
     ONE_PLACE,
@@ -36,10 +38,8 @@ from pystack.observe.captured_words import (
     unknown_of,
     vantage_of,
 )
-from pystack.observe.fate_back import conclude, read_back
-from pystack.observe.flow_reading import End, Read, read_frame
 from pystack.observe.flows import Flow, FlowTable
-from pystack.observe.input import open_input
+from pystack.observe.flows.reading import End, Read, read_frame
 from pystack.observe.passage import SEEN, Passage
 from pystack.observe.recording import MOST_ITEMS, Recording
 from pystack.wire import dns_framing, ethernet, headers, ipv4

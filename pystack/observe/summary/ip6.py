@@ -1,4 +1,4 @@
-"""IPv6 packets in tcpdump's words; a part of `summary.py`.
+"""IPv6 packets in tcpdump's words; a part of `summarize`.
 
 Where tcpdump has a slip of the pen (a blank too many, or missing), these lines have not.
 """

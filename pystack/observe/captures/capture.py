@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.observe.fate import NOTABLE_S, fate
+from pystack.observe.captures.fate import NOTABLE_S, fate
 from pystack.observe.passage import ARRIVED, LOST, SEEN, UNDER_WAY, Passage
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
+    from pystack.observe.captures.pcap import CaptureWriter
     from pystack.observe.observer import Event
-    from pystack.observe.pcap import CaptureWriter
     from pystack.wire.frame import Frame
 
 # How long a frame waits for the end of its way

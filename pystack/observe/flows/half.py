@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from pystack.observe.flow_reading import Read
+from pystack.observe.flows.reading import Read
 from pystack.wire import tcp
 
 SegmentKind = Literal[
