@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
+from pystack.core.texts import harmless
 from pystack.core.units import rate_text, time_text
 
 Row = Sequence[str]
@@ -43,9 +44,14 @@ def show(name: str, answer: Any, out: TextIO | None = None) -> None:  # noqa: AN
 
 
 def shape(name: str, answer: Any) -> Table | str:  # noqa: ANN401 - JSON
-    """Return what is shown of an answer."""
+    """Return what is shown of an answer: strangers chose some of its words."""
     make = _SHAPES.get(name)
-    return json.dumps(answer, indent=2) if make is None else make(answer)
+    shown = json.dumps(answer, indent=2) if make is None else make(answer)
+    if isinstance(shown, str):
+        return "\n".join(map(harmless, shown.split("\n")))
+    rows = [[harmless(cell) for cell in row] for row in shown.rows]
+    more = [harmless(line) for line in shown.more]
+    return Table(shown.heads, rows, more, harmless(shown.note))
 
 
 def as_lines(shown: Table | str) -> list[str]:

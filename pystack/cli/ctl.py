@@ -7,8 +7,7 @@ import typer
 
 from pystack.cli.control_text import Table as TextTable
 from pystack.cli.control_text import as_lines, show
-from pystack.core.errors import ConfigError
-from pystack.runtime.control.calls import CALLS, WATCH, WATCHED
+from pystack.runtime.control.calls import CALLS, WATCH, WATCHED, check_watched
 from pystack.runtime.control.client import ControlClient, find
 from pystack.runtime.control.table import Call, find_call
 
@@ -62,8 +61,7 @@ def _watch(words: list[str], socket: str | None) -> None:
     """Print updates of one call as lines of JSON, until Ctrl-C or the end."""
     rates = [word for word in words if word.startswith("per_s=")]
     call, rest = find_call(CALLS, [word for word in words if word not in rates])
-    if call.changes:
-        raise ConfigError(f"{call.name} changes something: only what looks can be watched")
+    check_watched([call.name])
     arguments: dict[str, object] = {"calls": {call.name: call.read(rest)}}
     if rates:
         arguments |= {"per_s": WATCHED.arguments[1].read(WATCH, rates[-1].partition("=")[2])}

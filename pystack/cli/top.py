@@ -21,6 +21,7 @@ from pystack.cli.top_model import ASKED, SORTS, Flow, Model, Shown, Way, chosen
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
+from pystack.core.texts import harmless
 from pystack.core.units import rate_text, time_text
 from pystack.runtime.control.calls import WATCH
 from pystack.runtime.control.client import ControlClient, ControlGoneError, find
@@ -136,7 +137,7 @@ def _print_once(client: ControlClient, model: Model, view: View, *, json: bool) 
     if json:
         print(json_text.dumps({**shown.as_json(), "flows": [asdict(flow) for flow in flows]}))
         return
-    print(_headline(shown))
+    print(harmless(_headline(shown)))
     tables = [TextTable(_HEADS, [_cells(flow) for flow in flows])]
     tables.append(
         TextTable(
@@ -149,7 +150,7 @@ def _print_once(client: ControlClient, model: Model, view: View, *, json: bool) 
     )
     for table in tables:
         if table.rows:
-            print("\n" + "\n".join(as_lines(table)))
+            print("\n" + "\n".join(map(harmless, as_lines(table))))
 
 
 def _headline(shown: Shown) -> str:
@@ -247,7 +248,7 @@ def _picture(shown: Shown, view: View, width: int, height: int) -> "RenderableTy
             justify = "right" if index in numbers else "left"
             made.add_column(Text(head, "bold"), justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
         for row in rows:
-            made.add_row(*map(Text, row))
+            made.add_row(*(Text(harmless(cell)) for cell in row))
         return made
 
     flows = view.flows(shown)
@@ -269,7 +270,7 @@ def _picture(shown: Shown, view: View, width: int, height: int) -> "RenderableTy
     order = f"sorted by {view.sort}{' (backwards)' if view.backwards else ''}"
     held = "  [held]" if view.paused else ""
     parts: list[RenderableType] = [
-        Text(_headline(shown), "bold", no_wrap=True, overflow="ellipsis"),
+        Text(harmless(_headline(shown)), "bold", no_wrap=True, overflow="ellipsis"),
         Text(f"{order}{wanted}{held}", "dim", no_wrap=True),
         table(
             tuple(_HEADS[index] for index in kept),

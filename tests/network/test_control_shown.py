@@ -85,3 +85,26 @@ def test_every_call_is_listed_and_explained() -> None:
         assert call.about in explained
         for argument in call.arguments:
             assert argument.about in explained
+
+
+def test_the_words_of_strangers_do_nothing_to_a_terminal() -> None:
+    answer = {
+        "at": 1.0,
+        "kind": "frame",
+        "what": "\x1b]0;owned\x07",
+        "happened": ["a\x1b[2J\u202eb"],
+    }
+    assert as_lines(shape("step", answer)) == [
+        "1.000000 frame: \\x1b]0;owned\\x07",
+        "    a\\x1b[2J\\u202eb",
+    ]
+    out = io.StringIO()
+    show("hosts", [{**HOST, "addresses": ["\x1b[31m"]}], out)
+    assert "\x1b" not in out.getvalue()
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    show("hosts", [{**HOST, "name": "\x1b]0;owned\x07"}], out)
+    assert "\x1b]" not in out.getvalue()
+
+
+HOST = {"name": "a", "kind": "host", "powered": True, "connections": 0, "addresses": []}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from pystack.core.texts import harmless
 from pystack.observe.explain.pieces import Paper, fit, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Step, Story
 from pystack.observe.explain.text_frames import frame_lines
@@ -13,7 +14,6 @@ from pystack.observe.explain.wording import (
     chains,
     duration,
     fate,
-    harmless,
     instant,
     layers_short,
     percent,

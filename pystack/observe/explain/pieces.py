@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Final, TypeVar
 
-from pystack.observe.explain.wording import cells, harmless
+from pystack.core.texts import harmless
+from pystack.observe.explain.wording import cells
 
 Piece = tuple[str, str]  # text and style
 Line = list[Piece]

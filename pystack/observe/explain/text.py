@@ -7,6 +7,7 @@ from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
+from pystack.core.texts import harmless
 from pystack.observe.explain.pieces import (
     Line,
     Paper,
@@ -30,7 +31,6 @@ from pystack.observe.explain.wording import (
     duration,
     fate,
     figures,
-    harmless,
     instant,
     layers_short,
     percent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pystack.core.texts import harmless
 from pystack.observe.ladder.model import Arrow, Diagram
 
 
@@ -10,9 +11,7 @@ def plain(text: str, *, ascii_only: bool = False) -> str:
     if ascii_only and not text.isascii():
         text = text.replace("\u2026", "...").replace("\u2192", "->")
         text = text.encode("ascii", "backslashreplace").decode("ascii")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return harmless(text)
 
 
 def befell(arrow: Arrow) -> list[str]:

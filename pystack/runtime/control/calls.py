@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pystack.core.ranges import COUNT, PORT, Range
 from pystack.link.link import DIRECTIONS
 from pystack.runtime.control import acts, seen
+from pystack.runtime.control.errors import ControlError
 from pystack.runtime.control.table import Argument, Call
 from pystack.tcp.states import TcpState
 
@@ -177,3 +178,10 @@ WATCHED: Final = Call(
 )
 
 CALLS: Final[Mapping[str, Call]] = {call.name: call for call in _TABLE}
+
+
+def check_watched(names: Iterable[str]) -> None:
+    """Refuse to make calls again and again that change something. Raises ControlError."""
+    for name in names:
+        if name in CALLS and CALLS[name].changes:
+            raise ControlError(f"{name} changes something: only what looks can be watched")

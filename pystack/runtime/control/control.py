@@ -10,9 +10,9 @@ It is sync and belongs to the thread of the world's Trio run. While nobody calls
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pystack.core.errors import ConfigError, PystackError, one_line
+from pystack.core.errors import PystackError, one_line
 from pystack.runtime.control.calls import CALLS
 from pystack.runtime.control.errors import ControlError
 from pystack.runtime.control.table import Call, unknown_call
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pystack.runtime.network import Network
 
 __all__ = ["CALLS", "Call", "Control", "ControlError"]
+
+_MOST_CHARS: Final = 500  # of a sentence about what went wrong
 
 
 class Control:
@@ -58,7 +60,12 @@ class Control:
         given = call.checked(arguments or {})
         try:
             return call.run(self.world, given)
-        except ControlError:
-            raise
-        except (ConfigError, PystackError, OSError) as error:
-            raise ControlError(f"{name}: {one_line(error)}") from None
+        except ControlError as error:
+            raise ControlError(_cut(one_line(error))) from None
+        except (PystackError, OSError) as error:
+            raise ControlError(_cut(f"{name}: {one_line(error)}")) from None
+
+
+def _cut(sentence: str) -> str:
+    """Return what is shown of a sentence: what was asked for may be long, and there may be many."""
+    return sentence if len(sentence) <= _MOST_CHARS else f"{sentence[:_MOST_CHARS]}..."

@@ -12,7 +12,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ class Place:
     socket: socket.socket
     path: Path
     identity: tuple[int, int]  # device and inode: the file is ours only while it is this one
+    owner: int  # the file's, when it was made
 
     def remove(self) -> None:
         """Close it, and remove its file if that is still ours."""
@@ -80,18 +81,19 @@ def bind(path: Path) -> Place:
             f"the path of a Unix socket has at most {_MOST_PATH_BYTES} bytes, and {path} has "
             f"{len(os.fsencode(path))}"
         )
-    _make_way(path)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # The file is made with the mode that the socket has, so it is never anything else.
-        os.fchmod(made.fileno(), _MODE)
-        made.bind(os.fspath(path))
-        found = os.lstat(path)
-        made.listen(_BACKLOG)
-    except OSError as error:
-        made.close()
-        raise DeviceError(f"cannot make the control socket {path}: {error.strerror}") from None
-    return Place(made, path, (found.st_dev, found.st_ino))
+    with _alone_in(path.parent):
+        _make_way(path)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The file is made with the mode that the socket has, so it is never anything else.
+            os.fchmod(made.fileno(), _MODE)
+            made.bind(os.fspath(path))
+            found = os.lstat(path)
+            made.listen(_BACKLOG)
+        except OSError as error:
+            made.close()
+            raise DeviceError(f"cannot make the control socket {path}: {error.strerror}") from None
+    return Place(made, path, (found.st_dev, found.st_ino), found.st_uid)
 
 
 def running() -> list[Path]:
@@ -102,9 +104,10 @@ def running() -> list[Path]:
             continue
         for path in sorted(directory.glob(f"*{SUFFIX}")):
             if _is_own_socket(path):
-                if is_listened_at(path):
-                    found.append(path)
-                else:
+                with _alone_in(directory):
+                    if is_listened_at(path):
+                        found.append(path)
+                        continue
                     with suppress(OSError):
                         os.unlink(path)
     return found
@@ -121,6 +124,26 @@ def is_listened_at(path: Path) -> bool:
         except OSError:  # too many at once, or not ours to ask
             return True
     return True
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Have nobody else there find dead sockets, or make one, for the length of the block.
+
+    One that is bound and does not listen yet looks dead. Only where nobody else may enter: others
+    could keep the lock.
+    """
+    if not _is_private(directory):
+        yield
+        return
+    import fcntl  # Unix alone has it, as it has these sockets
+
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _make_way(path: Path) -> None:

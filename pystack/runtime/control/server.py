@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import struct
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from pystack.runtime.control.calls import WATCH, WATCHED
+from pystack.runtime.control.calls import WATCH, WATCHED, check_watched
 from pystack.runtime.control.errors import ControlError
 from pystack.runtime.control.places import Place, bind, default_path
 from pystack.runtime.device.privileges import as_who_called_sudo
@@ -100,7 +101,7 @@ class _Server:
         self.counters = control.counters
         self._control = control
         self._place = place
-        self._owner = os.geteuid()
+        self._owners = (0, os.geteuid(), place.owner)
         self._clients: dict[_Client, None] = {}
         driver = control.world.driver
         self._post: Callable[[Callable[[], object]], object] = (
@@ -109,6 +110,7 @@ class _Server:
             else trio.lowlevel.current_trio_token().run_sync_soon
         )
         self._token: trio.lowlevel.TrioToken | None = None  # None: it does not run yet
+        self._free_at = -math.inf  # when the next call may be made
         self._scope = trio.CancelScope()
         self._is_ending = False
 
@@ -139,6 +141,8 @@ class _Server:
     async def _serve(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._one_by_one = trio.Lock()
+        self._made_before = trio.Event()  # the call before is over, also if its client has gone
+        self._made_before.set()
         self._place.socket.setblocking(False)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._place.socket))
         with self._scope:
@@ -165,13 +169,7 @@ class _Server:
             return False
         peer = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         assert isinstance(peer, bytes)
-        return _PEER.unpack(peer)[1] not in (0, self._owner, self._file_owner())
-
-    def _file_owner(self) -> int:
-        try:
-            return os.lstat(self._place.path).st_uid
-        except OSError:
-            return self._owner
+        return _PEER.unpack(peer)[1] not in self._owners
 
     def _made_room(self) -> bool:
         """Let the client go that has been silent for longest; False: all of them are busy."""
@@ -194,6 +192,9 @@ class _Server:
                     self._look_whether_over()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):  # from a nursery as well
             self.counters.add("control_broken")
+        except* Exception:  # of this client alone: others are still to be answered
+            self.counters.add("control_failed")
+            _log.exception("a client of control could not be answered")
         finally:
             self._clients.pop(client, None)
             self._look_whether_over()
@@ -236,14 +237,15 @@ class _Server:
 
     async def _made(self, name: object, arguments: object) -> Json:
         """Have a call made in the world's thread. Raises ControlError."""
-        done = trio.Event()
         answers: list[Json] = []
         errors: list[ControlError] = []
-        took_s = 0.0
         token = trio.lowlevel.current_trio_token()
 
+        def over(took_s: float) -> None:
+            self._free_at = trio.current_time() + took_s * (1 / SHARE - 1)
+            done.set()
+
         def call() -> None:
-            nonlocal took_s
             began_at = time.perf_counter()
             try:
                 answers.append(self._control.call(name, arguments))  # type: ignore[arg-type]
@@ -251,19 +253,22 @@ class _Server:
                 errors.append(error)
             except Exception as error:
                 _log.exception("the call %r has failed", name)
-                errors.append(ControlError(f"{name} has failed: {type(error).__name__}: {error}"))
+                errors.append(ControlError(f"{name} has failed: {type(error).__name__}"))
             took_s = time.perf_counter() - began_at
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(done.set)
+                token.run_sync_soon(over, took_s)
 
         async with self._one_by_one:
+            # Before, not after: who goes away in the middle has others wait all the same.
+            await self._made_before.wait()
+            await trio.sleep_until(self._free_at)
             self.counters.add("control_calls")
             try:
                 self._post(call)
             except trio.RunFinishedError:
                 raise ControlError("what was controlled has ended") from None
+            done = self._made_before = trio.Event()
             await done.wait()
-            await trio.sleep(took_s * (1 / SHARE - 1))
         if errors:
             raise errors[0]
         return answers[0]
@@ -272,15 +277,16 @@ class _Server:
         """Make the same calls over and over, until the client says something, or goes."""
         given = WATCHED.checked(arguments if isinstance(arguments, Mapping) else {})
         calls: Mapping[str, object] = given["calls"]
+        check_watched(calls)
         every_s = 1 / given.get("per_s", 4)
         async with trio.open_nursery() as nursery:
 
             async def listen() -> None:
-                data = await client.stream.receive_some(_READ_BYTES)
-                client.buffer += data
+                client.buffer += await client.stream.receive_some(_READ_BYTES)
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(listen)
+            if not client.buffer:
+                nursery.start_soon(listen)
             missed, last, due = 0, "", trio.current_time()
             client.busy, client.watching = False, True
             while True:
@@ -293,6 +299,8 @@ class _Server:
                 if told != last:  # nothing is said where nothing has changed
                     await self._say(client, {"id": number, "update": update, "missed": missed})
                     last = told
+                if client.buffer:  # it had said something else already
+                    break
                 now = trio.current_time()
                 late = max(int((now - due) / every_s), 0)
                 missed += late

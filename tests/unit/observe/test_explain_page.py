@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
+from pystack.core.texts import harmless
 from pystack.observe.explain import page
 from pystack.observe.explain.page import as_html
 from pystack.observe.explain.story import Comparison, Header, Story
-from pystack.observe.explain.wording import harmless
 
 CSS = (Path(page.__file__).with_name("pages") / "page.css").read_text("utf-8")
 HOSTILE = (

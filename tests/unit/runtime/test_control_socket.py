@@ -5,13 +5,11 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trio
+from control_clients import beside, connected, flood, lines_of
 
 import pystack
 from pystack.core.errors import ConfigError, DeviceError
@@ -19,8 +17,6 @@ from pystack.runtime.control import places, server
 from pystack.runtime.control.client import ControlClient, ControlGoneError, find
 from pystack.runtime.control.control import Control, ControlError
 from pystack.runtime.control.server import offered
-
-Work = Callable[[Path], None]
 
 
 @pytest.fixture(autouse=True)
@@ -30,48 +26,6 @@ def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
     return directory
-
-
-def beside(
-    work: Work, path: Path | None = None, *, may_change: bool = True, others: int = 0
-) -> Mapping[str, int]:
-    """Run something in a thread beside a network in real time that is offered on a socket.
-
-    Returns what the socket has counted.
-    """
-    counted: dict[str, int] = {}
-
-    async def main() -> None:
-        async with pystack.Network(seed=1) as net:
-            net.link(net.host("a"), net.host("b"), delay="1ms")
-            for number in range(others):
-                net.host(f"other{number}")
-            control = Control(net, may_change=may_change)
-            with offered(control, "test", path) as at, trio.fail_after(60):
-                await trio.to_thread.run_sync(work, at)
-            counted.update(control.counters)
-
-    trio.run(main)
-    return counted
-
-
-@contextmanager
-def connected(path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-        client.settimeout(20)
-        yield client
-
-
-def flood(client: socket.socket) -> None:
-    for _ in range(1 << 14):  # 1 GB, if somebody took it
-        client.sendall(bytes(1 << 16))
-
-
-def lines_of(client: socket.socket) -> Iterator[Any]:
-    with client.makefile("rb") as file:
-        for line in file:
-            yield json.loads(line)
 
 
 def test_calls_are_answered_in_order_with_their_ids() -> None:
