@@ -36,6 +36,7 @@ Reason = Literal["rto", "fast", "tlp", ""]
 
 MOST_OUTSTANDING: Final = 4096  # segments whose acknowledgment is awaited, for each direction
 _MOST_RANGES: Final = 256  # holes; ranges that SACK has named
+_MOST_DELIVERED: Final = 64  # acknowledged segments whose copies are told from retransmissions
 _DUP_ACKS: Final = 3  # RFC 5681 section 3.2
 _SLACK_S: Final = 0.05  # of delays that vary; a quarter of Linux's least RTO
 _NO_RTT_S: Final = 0.003  # reordering takes less than this, where no round trip is known
@@ -82,6 +83,7 @@ class Half:
     sack_ok: bool = False
     fin: int = -1  # the number of its FIN; -1: none seen
     sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=MOST_OUTSTANDING))
+    delivered: deque[Sent] = field(default_factory=lambda: deque(maxlen=_MOST_DELIVERED))
     holes: list[Hole] = field(default_factory=list)
     dup_acks: int = 0  # that came for it since its `una` moved
     sacked: int = 0  # the highest number that SACK has named
@@ -149,6 +151,7 @@ class Half:
         again = False
         while self.sent and self.sent[0].end <= ack:
             newest = self.sent.popleft()
+            self.delivered.append(newest)
             again |= newest.again
             self.delivered_sent_at = max(self.delivered_sent_at, newest.last_at)
         if newest is None or again:
@@ -194,12 +197,14 @@ class Half:
         if hole is not None:
             return self._fills(hole, new, at)
         before = self._seen_before(seq, end)
-        if before is not None and self._is_duplicate(before, new, at):
-            return "duplicate", "", before.number
+        # Beside the receiver, a copy comes after the first one's acknowledgment.
+        copied = before or next((each for each in reversed(self.delivered) if each.seq == seq), None)
+        if copied is not None and self._is_duplicate(copied, new, at):
+            return "duplicate", "", copied.number
         kind: SegmentKind = "spurious" if end <= self.una else "retransmission"
         reason = self._why(new, before, at)
         self._sent_again(new, reason, at)
-        return kind, reason, 0 if before is None else before.number
+        return kind, reason, 0 if copied is None else copied.number
 
     def _fills(self, hole: Hole, new: Sent, at: float) -> tuple[SegmentKind, Reason, int]:
         """Tell a segment that was overtaken from one that is sent again."""
