@@ -26,7 +26,14 @@ LINES: Mapping[str, Mapping[str, str | int]] = {
     "reorder": {"delay": "20ms", "reorder": "3%", "rate": "10mbit"},
 }
 # What observers of the engine call it, and what can be told from outside
-REASONS = {"rack": "fast", "sack": "fast", "dupack": "fast", "rto": "rto", "tlp": "tlp"}
+REASONS = {
+    "rack": "fast",
+    "sack": "fast",
+    "dupack": "fast",
+    "rto": "rto",
+    "tlp": "tlp",
+    "syn": "syn",
+}
 AGAIN = ("retransmission", "spurious")
 ADDRESSES = {4: "10.0.0.9", 6: "fd00::9"}
 

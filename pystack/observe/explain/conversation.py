@@ -16,11 +16,9 @@ from pystack.wire import tcp
 
 MOST_TURNS: Final = 60
 MOST_KEPT: Final = 6  # frames of a turn
-MOST_SIZES: Final = 48  # segments of which the bytes are listed
 MOST_TROUBLE: Final = 400  # losses, retransmissions
 MOST_ROUNDS: Final = 40
 LEAST_ACK_DELAY_S: Final = 0.02  # what waits for less was not put off on purpose: Linux has 40 ms
-HEAD_BYTES: Final = 16_384  # of a message, to see what it is
 _HALF: Final = 1 << 31
 
 
@@ -98,7 +96,12 @@ class Conversation:
             if end > side.next_new:
                 self._new(kept, number, begin, end, leg)
             else:
-                self._again(kept, number, begin, end, leg)
+                if kept.was == "out of order":
+                    self.noticed("late", kept)
+                else:
+                    self._again(kept, number, begin, end, leg)
+                if kept.is_first and kept.was in ("out of order", "retransmission"):
+                    self._fills(kept, number, begin, end, leg)
             if segment.flags & tcp.FIN:
                 side.fin = side.fin or kept
                 side.fin_seq = end - 1
@@ -159,12 +162,9 @@ class Conversation:
         turn.last_at = at
         turn.segments += 1
         turn.last = kept
-        if len(turn.sizes) < MOST_SIZES:
-            turn.sizes.append((begin - turn.begin, read.size))
+        turn.put(begin, read.data)
         if len(turn.kept) < MOST_KEPT:
             turn.kept.append(kept)
-        if len(turn.head) == begin - turn.begin and len(turn.head) < HEAD_BYTES:
-            turn.head += read.data
         if side.round is None or side.acked > side.round.first_seq:
             side.round = Round(at, begin, cwnd_bytes=side.cwnd_bytes)
             if len(turn.rounds) < MOST_ROUNDS:
@@ -174,6 +174,22 @@ class Conversation:
             turn.limit = at, wnd, side.cwnd_bytes
         side.round.segments += 1
         side.round.size += read.size
+
+    def _fills(self, kept: Kept, number: int, begin: int, end: int, leg: Leg) -> None:
+        """Take a segment for the first time, behind others that have passed this place."""
+        side, read = self.sides[number], kept.read
+        place = next((at for at, sent in enumerate(side.flight) if sent[0] > begin), None)
+        sent = (begin, end, kept.passage.entered_at, leg, kept.is_lost)
+        side.flight.insert(len(side.flight) if place is None else place, sent)
+        if not read.size:
+            return
+        side.text_segments += 1
+        side.text_bytes += read.size
+        for turn in self.turns[-8:]:
+            if turn.side == number and begin < turn.end:
+                turn.put(begin, read.data)
+                turn.segments += 1
+                return
 
     def _next_turn(self, number: int, begin: int, at: float) -> Turn:
         turn = Turn(number, begin, begin, at, at, starts_phase=self._phase)
@@ -189,10 +205,10 @@ class Conversation:
     def _again(self, kept: Kept, number: int, begin: int, end: int, leg: Leg) -> None:
         side = self.sides[number]
         side.again += 1
-        first_at, was_lost = None, None
+        first_at, was_lost = None, False if kept.was == "spurious" else None
         for sent_begin, sent_end, sent_at, sent_leg, lost in side.flight:
             if sent_begin <= begin < sent_end:
-                first_at, was_lost = sent_at, lost
+                first_at, was_lost = sent_at, lost if was_lost is None else was_lost
                 if leg is not sent_leg:
                     leg.original = sent_leg
                 break

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from pystack.core.tcp_events import TcpRetransmitted
 from pystack.observe.explain.ledger import Leg
 from pystack.observe.explain.reading import Read
 from pystack.observe.passage import SEEN, Passage
+
+MOST_SIZES: Final = 48  # segments of a turn of which the bytes are listed
+HEAD_BYTES: Final = 16_384  # of a message, to see what it is
 
 
 @dataclass(slots=True)
@@ -18,7 +22,9 @@ class Kept:
     passage: Passage  # on the first link that it crosses
     read: Read
     arrived_at: float | None = None  # where it was to go; None: not (yet), or nobody knows
-    guess: str = ""  # of a file: why it was sent again, most likely: "rto", "fast", "tlp"
+    was: str = ""  # of a file: what the segment was to its conversation (`SegmentKind`)
+    is_first: bool = True  # of a file: these bytes were not seen before
+    guess: str = ""  # of a file: why it was sent again, most likely: "rto", "fast", "tlp", "syn"
     lost_on: Passage | None = None  # the link behind the first on which it was lost
 
     @property
@@ -68,6 +74,7 @@ class Turn:
     kept: list[Kept] = field(default_factory=list)
     last: Kept | None = None
     head: bytearray = field(default_factory=bytearray)
+    ahead: dict[int, bytes] = field(default_factory=dict)  # behind a hole of the head: from where
     rounds: list[Round] = field(default_factory=list)
     acks: list[Kept] = field(default_factory=list)
     ack_count: int = 0
@@ -91,6 +98,23 @@ class Turn:
     def size(self) -> int:
         """Return how many bytes it has."""
         return self.end - self.begin
+
+    def put(self, begin: int, data: bytes) -> None:
+        """Take bytes that were not seen before, in whatever order they come."""
+        if begin < self.begin:
+            self.sizes = [(at + self.begin - begin, size) for at, size in self.sizes]
+            self.ahead[self.begin] = bytes(self.head)
+            self.head.clear()
+            self.begin = begin
+        if len(self.sizes) < MOST_SIZES:
+            self.sizes.append((begin - self.begin, len(data)))
+        if begin - self.begin < HEAD_BYTES:
+            self.ahead[begin] = bytes(data)
+        while len(self.head) < HEAD_BYTES:
+            more = self.ahead.pop(self.begin + len(self.head), b"")
+            if not more:
+                return
+            self.head += more
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from typing import Final
 
 from pystack.observe.explain.amounts import duration, size
 from pystack.observe.explain.conversation import Conversation
+from pystack.observe.explain.kept import Turn
 from pystack.observe.explain.ledger import (
     HOST,
     PROPAGATION,
@@ -87,7 +88,7 @@ def _phases(seen: Seen) -> list[_Phase]:
     clients = {conversation.sides[0].node for conversation in seen.conversations.values()}
     clients |= {exchange.nodes[0] for exchange in seen.exchanges.values()}
     for conversation in seen.conversations.values():
-        phases += _of_connection(conversation)
+        phases += _of_connection(conversation, seen)
     first = min((phase.begin for phase in phases), default=0.0)
     last = max((phase.end for phase in phases), default=0.0)
     for asking in seen.askings:
@@ -113,7 +114,7 @@ def _of_datagrams(exchange: Exchange) -> list[_Phase]:
     return phases
 
 
-def _of_connection(conversation: Conversation) -> list[_Phase]:
+def _of_connection(conversation: Conversation, seen: Seen) -> list[_Phase]:
     client = conversation.sides[0]
     phases: list[_Phase] = []
     if client.syn is not None:
@@ -136,7 +137,9 @@ def _of_connection(conversation: Conversation) -> list[_Phase]:
             end = arrived or turn.there_at
             phases.append(_Phase("waiting", turn.last_at, end, spoken.what))
         elif turn.arrived_at is not None:
-            phases.append(_Phase("transfer", turn.arrived_at, turn.there_at))
+            # Beside its sender, a capture does not show when it was there: not before its repairs.
+            end = max([turn.there_at, *(_repairs(conversation, turn) if seen.one_place else ())])
+            phases.append(_Phase("transfer", turn.arrived_at, end))
     fins = [side.fin.passage.entered_at for side in conversation.sides if side.fin is not None]
     if turns and turns[0].side == 1 and turns[0].arrived_at and phases:
         phases.append(_Phase("waiting", phases[0].end, turns[0].arrived_at, "the greeting"))
@@ -145,6 +148,17 @@ def _of_connection(conversation: Conversation) -> list[_Phase]:
         begin = max([min(fins), *said_last])
         phases.append(_Phase("close", begin, conversation.ended_at))
     return phases
+
+
+def _repairs(conversation: Conversation, turn: Turn) -> list[float]:
+    """Return when bytes of it were sent again."""
+    return [
+        again.at
+        for again in conversation.agains
+        if again.side == turn.side
+        and again.was_lost is not False
+        and turn.begin <= again.begin < turn.end
+    ]
 
 
 def _spans(phases: list[_Phase], path: list[Piece], began: float, ended: float) -> list[Span]:

@@ -36,9 +36,9 @@ def duration(seconds: float) -> str:
     size = abs(seconds)
     if size < 5e-10:
         return "0 ms"
-    if size < 1e-3:
+    if size < 0.99995e-3:
         return f"{_short(seconds * 1e6)} µs"
-    if size < 1:
+    if size < 0.99995:  # what would be rounded to 1000 ms
         return f"{_short(seconds * 1e3)} ms"
     if size < 120:
         return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"

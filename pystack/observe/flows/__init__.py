@@ -246,6 +246,8 @@ def _segment(flow: Flow, side: int, read: Read, at: float, seen: Seen) -> None:
         seen.kind = "rst"
     elif length and not _is_probe(own, other, seq, read):
         seen.kind, seen.reason, seen.original = own.text(read, seq, seq + length, at, seen.number)
+        if seen.original and flags & tcp.SYN and has_ack and _asked_again(flow.handshake):
+            seen.kind, seen.reason = "retransmission", "syn"
         if seen.kind == "data" and flags & tcp.SYN:
             seen.kind = "syn-ack" if has_ack else "syn"
         elif seen.kind == "data" and not read.text_bytes:
@@ -339,6 +341,12 @@ def _note_end(flow: Flow, side: int, flags: int) -> None:
     if flags & (tcp.FIN | tcp.RST) and not flow.closed_by:
         flow.closed_by = "ab"[side]
         flow.closed_how = "rst" if flags & tcp.RST else "fin"
+
+
+def _asked_again(handshake: Handshake) -> bool:
+    """Tell whether the SYN has come again since it was answered."""
+    asked_at, answered_at = handshake.syn_at, handshake.syn_ack_at
+    return asked_at is not None and answered_at is not None and asked_at > answered_at
 
 
 def _measure(flow: Flow, rtt_s: float | None) -> None:

@@ -32,7 +32,7 @@ SegmentKind = Literal[
     "fin",
     "rst",
 ]
-Reason = Literal["rto", "fast", "tlp", ""]
+Reason = Literal["rto", "fast", "tlp", "syn", ""]  # "syn": a SYN-ACK, for the SYN came again
 
 MOST_OUTSTANDING: Final = 4096  # segments whose acknowledgment is awaited, for each direction
 _MOST_RANGES: Final = 256  # holes; ranges that SACK has named
@@ -166,7 +166,8 @@ class Half:
             if end <= ack:
                 self.in_doubt -= 1  # RFC 2883: it came twice
                 if not self.in_doubt:
-                    self.timeout_until = -1  # nothing was lost: the sender takes it back
+                    # Nothing was lost: the sender takes it back.
+                    self.timeout_until = self.repair_until = -1
                 continue
             if not self.una < end <= self.nxt:
                 continue  # nonsense
@@ -198,7 +199,9 @@ class Half:
             return self._fills(hole, new, at)
         before = self._seen_before(seq, end)
         # Beside the receiver, a copy comes after the first one's acknowledgment.
-        copied = before or next((each for each in reversed(self.delivered) if each.seq == seq), None)
+        copied = before or next(
+            (each for each in reversed(self.delivered) if each.seq == seq), None
+        )
         if copied is not None and self._is_duplicate(copied, new, at):
             return "duplicate", "", copied.number
         kind: SegmentKind = "spurious" if end <= self.una else "retransmission"
@@ -247,6 +250,8 @@ class Half:
             new.tsval,
         ):
             return False
+        if new.ident:
+            return True  # RFC 6864 section 4.3: what is sent again mostly gets another one
         rtt_s = self.whole_rtt_s
         return at - before.last_at < (_NO_RTT_S if rtt_s is None else rtt_s / 2)
 
@@ -262,8 +267,9 @@ class Half:
             since_s = at - self.heard_at - self.beyond_s
             most_s = self.rtt_min_s + self.beyond_s + _SLACK_S
             return "fast" if since_s < most_s else "rto"
-        is_tail = new.end >= self.nxt
-        return "tlp" if is_tail and self.sack_ok and not self.probed and not new.again else "rto"
+        # RFC 8985 section 7.2: no probe while a loss is being repaired.
+        is_open = self.una >= self.repair_until and not self.probed
+        return "tlp" if new.end >= self.nxt and self.sack_ok and is_open else "rto"
 
     def _is_heard(self, new: Sent, before: Sent | None) -> bool:
         """Tell whether acknowledgments say that a segment is lost."""

@@ -1,6 +1,7 @@
 """What is said of each kind of step beside the run: true RFCs and sections, and nothing missing."""
 
 import ast
+import asyncio
 import re
 from pathlib import Path
 
@@ -149,3 +150,22 @@ def test_every_kind_that_the_telling_uses_is_in_the_table() -> None:
     }
     assert len(used) > 20
     assert used - set(table()) == set()
+
+
+def test_asyncio_stops_reading_where_it_is_said() -> None:
+    class Transport(asyncio.ReadTransport):
+        paused = False
+
+        def pause_reading(self) -> None:
+            self.paused = True
+
+    async def main() -> None:
+        reader, transport = asyncio.StreamReader(), Transport()
+        reader.set_transport(transport)
+        reader.feed_data(bytes(128 * 1024))
+        assert not transport.paused
+        reader.feed_data(b"x")
+        assert transport.paused
+
+    asyncio.run(main())
+    assert "more than 128 KiB" in table()["answer"].python

@@ -95,6 +95,44 @@ def test_a_copy_and_what_is_sent_again_for_nothing() -> None:
     assert fed(table, 0.5, text).kind == "spurious"
 
 
+def test_a_copy_that_comes_after_the_acknowledgment_is_still_a_copy() -> None:
+    table = FlowTable()
+    connected(table)
+    text = segment(A_TO_B, tcp.ACK, 100, 500, bytes(10))
+    first = fed(table, 0.1, text)
+    fed(table, 0.1, segment(B_TO_A, tcp.ACK, 500, 110))
+    copy = fed(table, 0.1001, text)
+    assert (copy.kind, copy.reason, copy.original) == ("duplicate", "", first.number)
+
+
+def test_nothing_is_probed_while_a_loss_is_repaired() -> None:
+    """RFC 8985 section 7.2: Linux probes in the open state alone."""
+    table = FlowTable()
+    connected(table)
+    fed(table, 0.05, segment(B_TO_A, tcp.ACK, 500, 100))
+    texts = [segment(A_TO_B, tcp.ACK, 100 + 10 * at, 500, bytes(10)) for at in range(3)]
+    for text in texts:
+        fed(table, 0.1, text)
+    fed(table, 0.14, segment(B_TO_A, tcp.ACK, 500, 100, sack=[(110, 120)]))
+    assert fed(table, 0.14, texts[0]).reason == "fast"
+    fed(table, 0.18, segment(B_TO_A, tcp.ACK, 500, 120))
+    assert fed(table, 0.18, texts[2]).reason == "fast"
+    assert fed(table, 0.43, texts[2]).reason == "rto"
+
+
+@pytest.mark.parametrize("after_s", [1e-5, 1.0])
+def test_a_syn_ack_that_answers_a_repeated_syn_waited_for_no_timer(after_s: float) -> None:
+    table = FlowTable()
+    syn = segment(A_TO_B, tcp.SYN, 99, 0)
+    answer = segment(B_TO_A, tcp.SYN | tcp.ACK, 499, 100)
+    table.feed(0.0, syn)
+    first = fed(table, 0.0, answer)
+    table.feed(after_s, syn)
+    again = fed(table, after_s, answer)
+    assert (again.kind, again.reason, again.original) == ("retransmission", "syn", first.number)
+    assert fed(table, after_s + 3.0, answer).reason == "rto"
+
+
 def test_a_time_out_a_probe_and_a_fast_retransmission() -> None:
     table = FlowTable()
     connected(table)

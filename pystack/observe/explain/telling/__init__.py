@@ -131,11 +131,13 @@ class _Telling:
         seen = self.seen
         if self._flows is not None and frame.kind == "tcp":
             segment = self._flows.feed(passage.entered_at, passage.frame.data, place=passage.place)
-            kept.guess = "" if segment is None else segment.reason
+            if segment is not None:
+                kept.was, kept.guess = segment.kind, segment.reason
+                kept.is_first = not segment.original
         seen.count_frame(passage, frame)
         flow = seen.flow_of(frame)
         leg = seen.ledger.depart(passage, flow, frame.key or frame.kind)
-        if passage.copy_of is not None:
+        if passage.copy_of is not None or kept.was == "duplicate":
             seen.copied(kept)
         elif seen.departs_here(passage, frame):
             self._departs(kept, leg)

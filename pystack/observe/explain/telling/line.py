@@ -14,8 +14,8 @@ from pystack.observe.explain.words import Words
 def steps(conversation: Conversation, words: Words) -> Iterator[Step]:
     """Yield the steps about all that."""
     for what, odd in conversation.odd.items():
-        if what == "reorder":
-            yield _overtaken(conversation, odd, words)
+        if what in ("reorder", "late"):
+            yield _overtaken(conversation, odd, words, is_late=what == "late")
         elif what == "copy":
             yield _copied(conversation, odd, words)
         else:
@@ -28,13 +28,15 @@ def steps(conversation: Conversation, words: Words) -> Iterator[Step]:
     yield from _given_up(conversation, words)
 
 
-def _overtaken(conversation: Conversation, odd: list[Kept], words: Words) -> Step:
+def _overtaken(conversation: Conversation, odd: list[Kept], words: Words, *, is_late: bool) -> Step:
     first = odd[0].passage
+    what = count(len(odd), "segment")
+    did = "came late, overtaken by others," if is_late else "overtook others"
     return words.step(
         "reordering",
         first.entered_at,
         odd[-1].passage.entered_at,
-        f"{count(len(odd), 'segment')} overtook others from {first.sender} to {first.receiver}",
+        f"{what} {did} from {first.sender} to {first.receiver}",
         "Packets of one connection need not arrive in the order in which they were sent. The "
         "receiver keeps what came too early and says by SACK what it has; sequence numbers put "
         "it in order. The sender may not take each gap for a loss at once, or it would send again "

@@ -113,6 +113,8 @@ def _belong_together(conversation: Conversation, last: Again, again: Again) -> b
         for each in conversation.repairs
     ):
         return False
+    if _guessed(again) != _guessed(last):
+        return False
     return reason not in ("tlp", "") or again.at - last.at < _SAME_BURST_S
 
 
@@ -198,12 +200,18 @@ def _repair(conversation: Conversation, agains: list[Again], words: Words) -> St
             "see from outside: it was only late, or its ACK was lost. The copy is thrown away by "
             f"{other.node}."
         )
-    title = _TITLES.get(reason, "Sent again: {what} of {node}").format(
-        what=ranges, node=side.node, timer=duration(first.event.timer_s if first.event else 0.0)
+    guess = "" if reason or words.seen.about.knows_inside else _guessed(first)
+    title = _TITLES.get(reason, "Sent again{likely}: {what} of {node}").format(
+        what=ranges,
+        node=side.node,
+        timer=duration(first.event.timer_s if first.event else 0.0),
+        likely=f" ({_LIKELY[guess]}, most likely)" if guess else "",
     )
     until = max(again.kept.there_at for again in agains)
     return words.step(
-        "spurious" if needless and len(needless) == len(agains) else _KINDS.get(reason, "repair"),
+        "spurious"
+        if needless and len(needless) == len(agains)
+        else _KINDS.get(reason or guess, "repair"),
         first.at,
         until,
         title,
@@ -226,6 +234,12 @@ _TITLES: Final = {
     "dupack": "Three duplicate ACKs: {node} sends {what} again",
     "mtu": "Too large for the path: {node} sends {what} again, in smaller segments",
     "syn": "{node} answers a repeated SYN once more",
+}
+_LIKELY: Final = {  # of what a capture shows, as Linux and this stack do it
+    "rto": "time-out",
+    "fast": "fast retransmission",
+    "tlp": "tail loss probe",
+    "syn": "the SYN came again",
 }
 
 
@@ -327,20 +341,31 @@ def _rto(conversation: Conversation, again: Again, rows: list[Detail]) -> tuple[
 
 
 def _guess(again: Again, waited: float | None, words: Words) -> str:
-    if words.seen.about.knows_inside or waited is None:
+    guess = _guessed(again)
+    if words.seen.about.knows_inside or not guess:
         return "Why just then, its sender has not told."
-    took = duration(waited)
-    guess = again.kept.guess
-    if guess == "rto" and waited < LEAST_VARIANCE_S:
-        guess = "fast"  # no time-out is as short as that
-    guesses = {
-        "rto": f"After {took} without a word of it, most likely its time-out had run out.",
-        "fast": f"After {took}: most likely ACKs had shown a gap (they repeat a number, or have "
-        "SACK blocks), and no timer had to run out: fast retransmission.",
-        "tlp": f"It was the last of its flight, and for {took} there was no ACK: most likely a "
-        "tail loss probe.",
+    texts = {
+        "rto": "no ACK had come for it, and its time-out had run out.",
+        "fast": "ACKs had shown a gap (they repeat a number, or have SACK blocks), and no timer "
+        "had to run out: fast retransmission.",
+        "tlp": "it was the last of its flight, there was no ACK, and this is a tail loss probe.",
+        "syn": "the SYN had come again, and this answers it.",
     }
-    return "The capture does not say why. " + guesses.get(guess, f"It came {took} later.")
+    before = (
+        "The first one did not come by here: it was lost before. "
+        if again.kept.is_first and waited is None
+        else ""
+    )
+    after = "Most" if waited is None else f"After {duration(waited)}: most"
+    return f"{before}The capture does not say why. {after} likely {texts[guess]}"
+
+
+def _guessed(again: Again) -> str:
+    """Return what most likely had it sent again, as its conversation shows; "": no idea."""
+    guess, first_at = again.kept.guess, again.first_at
+    if guess == "rto" and first_at is not None and again.at - first_at < LEAST_VARIANCE_S:
+        return "fast"  # no time-out is as short as that
+    return guess
 
 
 def _undone(conversation: Conversation, at: float, host: str, words: Words) -> Step:

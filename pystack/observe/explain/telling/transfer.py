@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pystack.observe.explain.amounts import count, duration, listed, rate, size
-from pystack.observe.explain.conversation import MOST_SIZES, Conversation
-from pystack.observe.explain.kept import Round, Turn, Window
+from pystack.observe.explain.conversation import Conversation
+from pystack.observe.explain.kept import MOST_SIZES, Round, Turn, Window
 from pystack.observe.explain.said import METHODS, Said, protocol_of, said
 from pystack.observe.explain.seen import Seen
 from pystack.observe.explain.story import Step

@@ -1,0 +1,89 @@
+"""A capture beside one end, of a line that overtakes, copies and loses: what is told of it."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+import pystack
+from pystack.observe.captures.as_recording import recording_of
+from pystack.observe.explain.story import Story
+from pystack.observe.explain.telling import tell
+
+BODY = bytes(150_000)
+
+
+async def serve(stream: trio.SocketStream) -> None:
+    await stream.receive_some(100)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    await stream.send_all(head + BODY)
+    await stream.aclose()
+
+
+def told(path: Path, at: str, **words: float | str) -> tuple[Story, dict[str, int]]:
+    """Tell a classic capture, which has no comments; with the counters of the server."""
+    counters: dict[str, int] = {}
+
+    async def main() -> None:
+        async with pystack.Network(seed=5) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="20ms", **words)
+            net.hosts[at].capture(path)
+            await server.start(partial(trio.serve_tcp, serve, 80))
+
+            async def fetch() -> None:
+                async with await trio.open_tcp_stream("server", 80) as stream:
+                    await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
+                    async for _ in stream:
+                        pass
+
+            await client.run(fetch)
+            await trio.sleep(3)
+            counters.update(server.counters)
+
+    pystack.run(main)
+    recording = recording_of(path)
+    return tell(recording.items, recording), counters
+
+
+def sent_again(counters: dict[str, int]) -> int:
+    return sum(count for name, count in counters.items() if name.startswith("tcp_retransmits_"))
+
+
+@pytest.mark.parametrize("at", ["client", "server"])
+def test_what_was_overtaken_was_not_sent_again(tmp_path: Path, at: str) -> None:
+    story, counters = told(tmp_path / "x.pcap", at, reorder="10%")
+    assert story.facts["sent again"] == str(sent_again(counters))
+    late = [step for step in story.steps if step.kind == "reordering"]
+    assert len(late) == (at == "client")
+    if late:
+        assert "came late, overtaken by others," in late[0].title
+
+
+@pytest.mark.parametrize("at", ["client", "server"])
+def test_copies_of_the_line_were_not_sent_again(tmp_path: Path, at: str) -> None:
+    story, counters = told(tmp_path / "x.pcap", at, duplicate="10%")
+    assert story.facts["sent again"] == str(sent_again(counters)) == "0"
+    # Copies of ACKs are not told of.
+    assert any(step.kind == "duplicate" for step in story.steps) == (at == "client")
+
+
+@pytest.mark.parametrize("at", ["client", "server"])
+def test_what_was_lost_before_it_came_here_is_part_of_the_answer(tmp_path: Path, at: str) -> None:
+    story, _ = told(tmp_path / "x.pcap", at, loss="10%")
+    (answer,) = (step for step in story.steps if step.kind == "answer")
+    assert answer.title == "fd00::2: 200 OK, 150,043 bytes"
+    repairs = [step for step in story.steps if step.title.startswith("Sent again (")]
+    assert repairs
+    before = [step for step in repairs if "did not come by here: it was lost before" in step.text]
+    assert bool(before) == (at == "client")
+
+
+def test_repairs_are_part_of_the_transfer_in_a_capture_beside_the_sender(tmp_path: Path) -> None:
+    spans: dict[str, dict[str, float]] = {}
+    for at in ("client", "server"):
+        story, _ = told(tmp_path / f"{at}.pcap", at, loss="10%")
+        spans[at] = {span.name: span.seconds for span in story.waterfall}
+    # The same run, seen at both ends: half a round trip apart.
+    assert spans["server"]["transfer"] == pytest.approx(spans["client"]["transfer"], abs=0.021)
