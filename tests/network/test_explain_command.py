@@ -80,6 +80,15 @@ def test_json_is_for_tools(here: Here) -> None:
     assert here("http://server/", "--format", "json")[1] == out
 
 
+@pytest.mark.parametrize("url", ["http://server/\udcff?\udcfe", "echo://server/\udcff"])
+def test_bytes_of_the_command_line_that_are_no_text_are_sent_as_they_are(
+    here: Here, url: str
+) -> None:
+    status, out, _ = here(url, "--depth", "bytes")
+    assert status == 0
+    assert "\\udcff" in out.splitlines()[0]
+
+
 def test_files_are_written_and_nothing_else_is_printed(here: Here, tmp_path: Path) -> None:
     html, markdown = tmp_path / "out.html", tmp_path / "out.md"
     status, out, err = here("http://server/", "--html", html, "--markdown", markdown)
@@ -179,6 +188,8 @@ def test_what_a_lab_has_not(here: Here, lab: Path, words: tuple[str, ...], sente
         (("--compare", "repeat=x", "repeat=2"), "repeat=x: it takes a whole number"),
         (("none.pcap",), "cannot read the capture none.pcap"),
         (("/etc/passwd",), "/etc/passwd is not a capture"),
+        (("http://ser\udcffver/",), "is not a URL: no host, or a letter that none may have"),
+        (("http://\udcff@server/",), "is not a URL: no host, or a letter that none may have"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(

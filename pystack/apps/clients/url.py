@@ -59,7 +59,8 @@ class Url:
             raise ClientError(
                 Status.UNSUPPORTED_PROTOCOL, f"Protocol {scheme!r} is not one of {', '.join(PORTS)}"
             )
-        if not host or any(ord(letter) <= 0x20 or letter == "\x7f" for letter in text):
+        nowhere = any(ord(letter) <= 0x20 or letter == "\x7f" for letter in text)
+        if not host or nowhere or not _is_text(parts.netloc):
             raise _malformed(f"{text!r} is not a URL: no host, or a letter that none may have")
         if port == 0:
             raise _malformed(f"{text}: port 0 cannot be used")
@@ -68,8 +69,8 @@ class Url:
             scheme=scheme,
             host=_ascii(host.replace("%25", "%", 1) if ":" in host else host, text),
             port=port or PORTS[scheme],
-            path=quote(parts.path or "/", safe=_KEPT),
-            query=quote(parts.query, safe=_KEPT),
+            path=_quoted(parts.path or "/"),
+            query=_quoted(parts.query),
             user=None if parts.username is None else unquote(parts.username),
             password=None if parts.password is None else unquote(parts.password),
         )
@@ -110,6 +111,15 @@ class Url:
     def is_tls(self) -> bool:
         """Tell whether TLS comes before the protocol."""
         return self.scheme in ("https", "wss", "ftps", "smtps")
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _quoted(text: str) -> str:
+    # A command line's bytes that are no UTF-8 stay what they are.
+    return quote(text, safe=_KEPT, errors="surrogateescape")
 
 
 def _bare_ip6(url: str) -> str:

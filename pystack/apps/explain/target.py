@@ -43,7 +43,7 @@ class Target:
     @property
     def payload(self) -> bytes:
         """Return what is said to an echo service."""
-        return unquote(self.path.removeprefix("/") or HELLO).encode()
+        return unquote(self.path.removeprefix("/") or HELLO).encode(errors="surrogateescape")
 
     @property
     def is_address(self) -> bool:

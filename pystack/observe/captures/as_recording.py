@@ -7,6 +7,7 @@ places are one passage. What nobody can know from such a file is said (`Recordin
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import tempfile
@@ -78,6 +79,7 @@ class Survey:
     by_place: bool = True  # frames are seen again at the next place; False: each is there once
     is_ours: bool = False  # comments say what befell a frame
     cables: dict[int, tuple[str, str]] = field(default_factory=dict)  # nodes, by interface
+    _nodes: dict[bytes, str] = field(default_factory=dict)  # what `node_of` has found
 
     @property
     def how(self) -> str:
@@ -88,8 +90,17 @@ class Survey:
 
     def node_of(self, mac: bytes) -> str:
         """Return the name of the node whose station this is; "" if nobody knows."""
-        addresses = self.stations.get(mac, ())
-        return next((self.names[each] for each in addresses if each in self.names), "")
+        name = self._nodes.get(mac)
+        if name is None:
+            addresses = self.stations.get(mac, ())
+            name = next((self.names[each] for each in addresses if each in self.names), "")
+            if mac in self.stations:
+                self._nodes[mac] = name
+        return name
+
+    def neighbors(self, own: set[str]) -> set[str]:
+        """Return all addresses of the stations that have one of these."""
+        return own.union(*(each for each in self.stations.values() if each & own))
 
     @property
     def best(self) -> Flow:
@@ -115,6 +126,15 @@ class Survey:
     def elsewhere(self, flow: Flow) -> list[Flow]:
         """Return what was seen of a conversation at all places, the earliest first."""
         return _seen_of(flow, [each for each in self.flows if _between(each) == _between(flow)])
+
+    def before_next(self, flow: Flow, ended_at: float) -> float:
+        """Return the last instant before the next conversation between the same ends."""
+        later = (
+            each.began_at
+            for each in self.flows
+            if each.began_at > ended_at and _between(each) == _between(flow)
+        )
+        return math.nextafter(min(later, default=math.inf), -math.inf)
 
 
 def _between(flow: Flow) -> tuple[str, frozenset[End]]:
@@ -258,11 +278,13 @@ class _Kept:
         self._made_up = False
         self._names = survey.names
         self._own = {flow.a[0], flow.b[0]}
+        self._neighbors = survey.neighbors(self._own)
         self._asked: set[str] = {survey.names[end] for end in self._own if end in survey.names}
         same = survey.elsewhere(flow)
         self._began_at = min(each.began_at for each in same)
         self._from = self._began_at - _BEFORE_S
-        self._until = max(each.ended_at for each in same) + _AFTER_S
+        ended_at = max(each.ended_at for each in same)
+        self._until = min(ended_at + _AFTER_S, survey.before_next(flow, ended_at))
         self._pairs = Pairs() if survey.how == PAIRED else None
         # A host that talks with itself: its two programs are told apart by their ports.
         self._alone = self._name(flow.a[0]) == self._name(flow.b[0])
@@ -455,13 +477,7 @@ class _Kept:
         if told is None:
             return None
         sender, target, _ = told
-        own = self._own | {
-            address
-            for addresses in self._survey.stations.values()
-            if addresses & self._own
-            for address in addresses
-        }
-        if sender not in own and target not in own:
+        if sender not in self._neighbors and target not in self._neighbors:
             return None
         self._has.add("arp")
         return self._name(sender), "" if is_to_many(frame) else self._name(target)

@@ -15,7 +15,8 @@ from pystack.observe.captures.pairs import identity
 from pystack.observe.passage import ARRIVED, LOST, SEEN, UNDER_WAY, Change, Passage
 
 _UNITS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-_DURATION: Final = r"([0-9.e+-]+) (s|ms|us)"
+_DURATION: Final = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?) (s|ms|us)"  # "23.1 ms", "1e+05 s"
+_MOST_S: Final = 1e9  # more is no delay, whatever a file claims
 _DELAYED: Final = re.compile(rf"delayed {_DURATION}(?:: (.*))?")
 _PART: Final = re.compile(rf"{_DURATION} (in the queue|in queues|to send|on the line)")
 _LOST: Final = re.compile(r"lost(?: on (\S+))?: (?:.*\((\w+)\)|(.*))")
@@ -89,14 +90,19 @@ def _way_of(passage: Passage) -> tuple[str, str, str]:
 
 
 def _take_delay(passage: Passage, found: re.Match[str]) -> None:
-    total_s = float(found[1]) * _UNITS[found[2]]
+    total_s = _seconds(found)
     parts = {"in the queue": 0.0, "in queues": 0.0, "to send": 0.0, "on the line": 0.0}
     for part in _PART.finditer(found[3] or ""):
-        parts[part[3]] = float(part[1]) * _UNITS[part[2]]
+        parts[part[3]] = _seconds(part)
     passage.end = ARRIVED if passage.end == SEEN else passage.end
-    passage.arrives_at = passage.ended_at = passage.entered_at + total_s
-    passage.begins_at = passage.entered_at + parts["in the queue"] + parts["in queues"]
-    passage.sent_at = passage.begins_at + parts["to send"]
+    passage.arrives_at = passage.ended_at = arrives = passage.entered_at + total_s
+    waited_s = parts["in the queue"] + parts["in queues"]
+    passage.begins_at = min(passage.entered_at + waited_s, arrives)
+    passage.sent_at = min(passage.begins_at + parts["to send"], arrives)
+
+
+def _seconds(found: re.Match[str]) -> float:
+    return min(float(found[1]) * _UNITS[found[2]], _MOST_S)
 
 
 def _take_change(passage: Passage, said: str) -> None:

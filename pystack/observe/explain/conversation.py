@@ -6,6 +6,8 @@ keeps what is told afterwards, and no more of it for a long transfer than for a 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
 from typing import Final
 
 from pystack.core.tcp_events import TcpMeasured, TcpRepair, TcpRetransmitted
@@ -20,6 +22,7 @@ MOST_TROUBLE: Final = 400  # losses, retransmissions
 MOST_ROUNDS: Final = 40
 LEAST_ACK_DELAY_S: Final = 0.02  # what waits for less was not put off on purpose: Linux has 40 ms
 _HALF: Final = 1 << 31
+_END: Final = itemgetter(1)  # of a segment in flight
 
 
 def unwrap(seq: int, near: int) -> int:
@@ -206,12 +209,13 @@ class Conversation:
         side = self.sides[number]
         side.again += 1
         first_at, was_lost = None, False if kept.was == "spurious" else None
-        for sent_begin, sent_end, sent_at, sent_leg, lost in side.flight:
-            if sent_begin <= begin < sent_end:
-                first_at, was_lost = sent_at, lost if was_lost is None else was_lost
-                if leg is not sent_leg:
-                    leg.original = sent_leg
-                break
+        # In flight, ends only grow.
+        index = bisect_right(side.flight, begin, key=_END)
+        if index < len(side.flight) and side.flight[index][0] <= begin:
+            _, _, first_at, sent_leg, lost = side.flight[index]
+            was_lost = lost if was_lost is None else was_lost
+            if leg is not sent_leg:
+                leg.original = sent_leg
         if len(self.agains) >= MOST_TROUBLE:
             self.more_agains += 1
             return
@@ -222,9 +226,9 @@ class Conversation:
         at = kept.passage.ended_at or kept.passage.entered_at
         self.ended_at = max(self.ended_at, at)
         side = self.sides[number]
-        for index, (sent_begin, sent_end, sent_at, sent_leg, _) in enumerate(side.flight):
-            if sent_begin == begin and sent_end == end:
-                side.flight[index] = (sent_begin, sent_end, sent_at, sent_leg, True)
+        index = bisect_left(side.flight, end, key=_END)
+        if index < len(side.flight) and side.flight[index][:2] == (begin, end):
+            side.flight[index] = (*side.flight[index][:4], True)
         if len(self.losses) >= MOST_TROUBLE:
             self.more_losses += 1
             return
@@ -345,8 +349,7 @@ class Conversation:
         if got <= side.acked or got > side.next_new:
             return
         side.acked = got
-        while side.flight and side.flight[0][1] <= got:
-            side.flight.popleft()
+        del side.flight[: bisect_right(side.flight, got, key=_END)]
         if side.fin_seq is not None and got > side.fin_seq:
             side.fin_acked = side.fin_acked or kept
         for turn in self.turns[-8:]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -170,7 +169,7 @@ class Side:
     acked: int = 0  # what the other side is known to have, by this one
     delivered: int = 0  # what the other side has in order
     gaps: list[tuple[int, int]] = field(default_factory=list)  # what it has beyond that
-    flight: deque[tuple[int, int, float, Leg, bool | None]] = field(default_factory=deque)
+    flight: list[tuple[int, int, float, Leg, bool | None]] = field(default_factory=list)
     segments: int = 0
     text_segments: int = 0
     text_bytes: int = 0  # without what was sent again

@@ -192,11 +192,12 @@ def _tls(conversation: Conversation, index: int, head: bytes) -> Said:
         (_TLS_RECORDS[kind], size(length), "encrypted" if kind == 23 else "in the clear")
         for kind, _, length in found[:_MOST_LINES]
     ]
-    first = head[found[0][1]] if found and found[0][0] == 22 else 0
+    begin = found[0][1] if found and found[0][0] == 22 else len(head)
+    first = next(iter(head[begin : begin + 1]), 0)  # the message's type, if it is there already
     if first == HELLO:
-        return _hello(head[found[0][1] :], rows)
+        return _hello(head[begin:], rows)
     if first == SERVER_HELLO:
-        return _server_hello(head[found[0][1] :], rows)
+        return _server_hello(head[begin:], rows)
     before = conversation.turns[:index]
     is_early = sum(each.side == 0 for each in before) == 1 and turn.side == 0
     if is_early and turn.starts_phase != "request" and found and found[0][0] in (20, 22, 23):

@@ -183,7 +183,10 @@ class FlowTable:
         return seen
 
     def _begin(self, key: tuple[object, ...], read: Read, at: float, place: str) -> Flow:
-        if len(self._flows) >= self._most and key not in self._flows:
+        before = self._flows.pop(key, None)
+        if before is not None:  # between the same ends: it is over, and stays in sight
+            self._flows[*key, before.number] = before
+        if len(self._flows) >= self._most:
             self._flows.popitem(last=False)
             self.left_out += 1
         self._numbers += 1

@@ -7,8 +7,10 @@ just before it ("fast"), silence ("rto"), or a short silence and the last segmen
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort_right
 from collections import deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Literal
 
 from pystack.observe.flows.reading import Read
@@ -35,8 +37,10 @@ SegmentKind = Literal[
 Reason = Literal["rto", "fast", "tlp", "syn", ""]  # "syn": a SYN-ACK, for the SYN came again
 
 MOST_OUTSTANDING: Final = 4096  # segments whose acknowledgment is awaited, for each direction
-_MOST_RANGES: Final = 256  # holes; ranges that SACK has named
+_MOST_RANGES: Final = 256  # holes
+_MOST_NAMED: Final = 64  # blocks of SACK
 _MOST_DELIVERED: Final = 64  # acknowledged segments whose copies are told from retransmissions
+_SEQ: Final = attrgetter("seq")
 _DUP_ACKS: Final = 3  # RFC 5681 section 3.2
 _SLACK_S: Final = 0.05  # of delays that vary; a quarter of Linux's least RTO
 _NO_RTT_S: Final = 0.003  # reordering takes less than this, where no round trip is known
@@ -82,11 +86,12 @@ class Half:
     shift: int = 0  # of its windows
     sack_ok: bool = False
     fin: int = -1  # the number of its FIN; -1: none seen
-    sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=MOST_OUTSTANDING))
+    sent: list[Sent] = field(default_factory=list)  # by `seq`
     delivered: deque[Sent] = field(default_factory=lambda: deque(maxlen=_MOST_DELIVERED))
     holes: list[Hole] = field(default_factory=list)
     dup_acks: int = 0  # that came for it since its `una` moved
     sacked: int = 0  # the highest number that SACK has named
+    named: dict[int, int] = field(default_factory=dict)  # where its blocks end, by their beginning
     delivered_sent_at: float = -1.0  # when the youngest segment that has arrived was sent
     heard_at: float = -1.0  # when the other side last said something
     heard_more_at: float = -1.0  # when it last acknowledged more, or named more
@@ -149,11 +154,14 @@ class Half:
         self.holes = [hole for hole in self.holes if hole.end > ack]
         newest: Sent | None = None
         again = False
-        while self.sent and self.sent[0].end <= ack:
-            newest = self.sent.popleft()
+        count = 0
+        while count < len(self.sent) and self.sent[count].end <= ack:
+            newest = self.sent[count]
+            count += 1
             self.delivered.append(newest)
             again |= newest.again
             self.delivered_sent_at = max(self.delivered_sent_at, newest.last_at)
+        del self.sent[:count]
         if newest is None or again:
             return None
         rtt_s = at - newest.first_at
@@ -174,8 +182,15 @@ class Half:
             if end > self.sacked:
                 self.sacked = end
                 self.heard_more_at = at
-            named = (each.last_at for each in self.sent if start <= each.seq < each.end <= end)
-            self.delivered_sent_at = max(self.delivered_sent_at, max(named, default=-1.0))
+            # What the block before it had named is not looked at again.
+            known = self.named.get(start, start)
+            if len(self.named) >= _MOST_NAMED:
+                self.named.clear()
+            self.named[start] = max(known, end)
+            first = bisect_left(self.sent, known, key=_SEQ)
+            for each in self.sent[first : bisect_left(self.sent, end, key=_SEQ)]:
+                if each.end <= end:
+                    self.delivered_sent_at = max(self.delivered_sent_at, each.last_at)
 
     def text(
         self, read: Read, seq: int, end: int, at: float, number: int
@@ -192,7 +207,7 @@ class Half:
                 self.holes.append(Hole(self.nxt, seq, at, tsval))
             self.nxt = end
             self.said_at = at
-            self.sent.append(new)
+            self._put(new)
             return "data", "", 0
         hole = next((each for each in self.holes if each.seq <= seq < each.end), None)
         if hole is not None:
@@ -219,7 +234,7 @@ class Half:
             late = (new.tsval - hole.tsval) % _SPACE < _SPACE // 2
         self.holes.remove(hole)
         for seq, end in ((hole.seq, new.seq), (new.end, hole.end)):
-            if seq < end:
+            if seq < end and len(self.holes) < _MOST_RANGES:
                 self.holes.append(Hole(seq, end, hole.at, hole.tsval))
         new.again = late
         reason: Reason = self._why(new, None, at) if late else ""
@@ -232,14 +247,19 @@ class Half:
 
     def _put(self, new: Sent) -> None:
         """Put a segment where it belongs among those that are awaited."""
-        place = next((at for at, each in enumerate(self.sent) if each.seq > new.seq), None)
-        if place is None or len(self.sent) == MOST_OUTSTANDING:
-            self.sent.append(new)
-        else:
-            self.sent.insert(place, new)
+        insort_right(self.sent, new, key=_SEQ)
+        if len(self.sent) > MOST_OUTSTANDING:
+            del self.sent[0]
+
+    def _with(self, seq: int, end: int) -> list[Sent]:
+        """Return the segments that are awaited and have some of these bytes."""
+        first = last = bisect_left(self.sent, end, key=_SEQ)
+        while first and self.sent[first - 1].end > seq:
+            first -= 1
+        return self.sent[first:last]
 
     def _seen_before(self, seq: int, end: int) -> Sent | None:
-        return next((each for each in self.sent if each.seq < end and each.end > seq), None)
+        return next(iter(self._with(seq, end)), None)
 
     def _is_duplicate(self, before: Sent, new: Sent, at: float) -> bool:
         """Tell a copy that the network made from what the sender has sent again."""
@@ -289,11 +309,10 @@ class Half:
             self.timeout_until = self.nxt
         elif reason == "tlp":
             self.probed = True
-        for each in self.sent:
-            if each.seq < new.end and each.end > new.seq:
-                each.again, each.last_at = True, at
-                each.fast |= reason == "fast"
-                each.tsval, each.ident = new.tsval, new.ident
+        for each in self._with(new.seq, new.end):
+            each.again, each.last_at = True, at
+            each.fast |= reason == "fast"
+            each.tsval, each.ident = new.tsval, new.ident
         if new.end > self.nxt:
             self.nxt = new.end
         self.said_at = at

@@ -20,7 +20,7 @@ from pystack.observe.passage import ARRIVED, LOST, SEEN
 from pystack.wire import arp, icmp, ipv4, tcp
 from tests.unit.observe import sample_frames as four
 from tests.unit.observe import sample_frames6 as six
-from tests.unit.observe.test_capture_file import interface, option, packet, pcap, section
+from tests.unit.observe.test_capture_file import block, interface, option, packet, pcap, section
 
 SYN = bytes.fromhex("020405b40402080a000000010000000001030307")
 PORT = 40000
@@ -216,6 +216,21 @@ def test_a_frame_that_was_cut_anywhere_is_no_trouble(cut: int) -> None:
     assert len(recording_of(file_of(frames)).items) >= len(TALK)
 
 
+def test_connections_one_after_the_other_between_the_same_ends_are_told_apart() -> None:
+    frames = [(at, frame) for at, frame in zip(AT[CLIENT], TALK, strict=True)]
+    for number in (1, 2):
+        for at, frame in zip(AT[CLIENT], TALK, strict=True):
+            again = bytearray(frame)
+            again[14 + ipv4.HEADER_BYTES + 5] = number  # another first number
+            frames.append((200 * number + at, bytes(again)))
+    flows = conversations(file_of(frames))
+    assert [sum(flow.frames) for flow in flows] == [6, 6, 6]
+    for number, flow in enumerate(flows):
+        passages = recording_of(file_of(frames), flow).passages()
+        instants = [round(passage.entered_at * 1000) for passage in passages]
+        assert instants == [200 * number + at for at in AT[CLIENT]]
+
+
 def test_very_many_conversations_are_looked_through() -> None:
     data = section()
     for name in (b"a", b"b"):
@@ -224,6 +239,42 @@ def test_very_many_conversations_are_looked_through() -> None:
         frame = segment(tcp.SYN, 100, 0, port=port)
         data += packet("<", port, frame) + packet("<", port + 1, frame, 1)
     assert len(conversations(io.BytesIO(data))) >= 2048
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "delayed 1e999 ms",
+        "delayed 1.2.3 ms",
+        "delayed e s",
+        "delayed -5 ms: 1 ms to send",
+        "delayed 5 ms: 1e9 s in the queue, 1e99 s to send",
+        "bit 9 of byte 99999999999 turned",
+    ],
+)
+def test_a_comment_that_no_capture_of_ours_has_is_no_trouble(comment: str) -> None:
+    head = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+    data = block("<", 0x0A0D0D0A, head + option("<", 4, b"pystack"))
+    data += interface(options=option("<", 3, b"the link between a and b"))
+    for at, frame in zip(AT[CLIENT], TALK, strict=True):
+        data += packet("<", at * 1000, frame, options=option("<", 1, comment.encode()))
+    recording = recording_of(io.BytesIO(data))
+    story = tell(recording.items, recording)
+    assert sum(span.seconds for span in story.waterfall) == pytest.approx(
+        story.ended_at - story.began_at
+    )
+    for passage in recording.passages():
+        at = [passage.entered_at, passage.begins_at, passage.sent_at, passage.arrives_at]
+        known = [each for each in at if each is not None]
+        assert known == sorted(known)
+
+
+@pytest.mark.parametrize("cut", range(1, 11))
+def test_a_hello_of_tls_that_ends_anywhere_is_told(cut: int) -> None:
+    hello = bytes.fromhex("16030100c8010000c40303")[:cut]
+    frames = [*handshake(), segment(tcp.ACK | tcp.PSH, 101, 501, hello)]
+    recording = recording_of(file_of(list(enumerate(frames))))
+    assert tell(recording.items, recording).steps
 
 
 @given(

@@ -179,7 +179,8 @@ def test_who_ends_and_a_new_connection_between_the_same_ends() -> None:
         "fin",
     )
     table.feed(3.0, segment(A_TO_B, tcp.SYN, 9000, 0))
-    assert [flow.number for flow in table] == [2]
+    first, second = table
+    assert (first.number, first.closed_by, second.number, second.frames) == (1, "b", 2, [1, 0])
 
 
 def test_a_conversation_that_had_begun_is_joined() -> None:
@@ -214,6 +215,9 @@ def test_memory_is_bounded() -> None:
     for port in range(1, 50):
         table.feed(float(port), four.tcp_frame(tcp.SYN, ports=(port, 80)))
     assert (len(table), table.left_out) == (10, 39)
+    for isn in range(50):
+        table.feed(50.0, segment(A_TO_B, tcp.SYN, 1000 * isn, 0))
+    assert (len(table), table.left_out) == (10, 89)
     connected(table)
     for number in range(20_000):
         table.feed(100.0, segment(A_TO_B, tcp.ACK, 100 + number * 20, 500, b"x"))
