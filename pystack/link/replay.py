@@ -9,8 +9,6 @@ from pathlib import Path
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.link.port import FrameSink, PortBase
-from pystack.observe.captures import link_types
-from pystack.observe.captures.capture_file import read_capture
 from pystack.wire.frame import Frame
 
 # Seconds since the first frame, and the bytes
@@ -19,6 +17,9 @@ Recording = Sequence[tuple[float, bytes]]
 
 def read_pcap(path: str | Path) -> Recording:
     """Return what a capture file holds; frames that it holds in part are left out. ConfigError."""
+    from pystack.observe.captures import link_types  # only where something is replayed
+    from pystack.observe.captures.capture_file import read_capture
+
     recording: list[tuple[float, bytes]] = []
     began_ns: int | None = None
     with read_capture(path) as capture:

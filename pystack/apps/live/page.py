@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 
 from pystack.apps.http.messages import HttpError, Request, Response
@@ -35,9 +34,9 @@ class Files:
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, str, str]] = {}
-        self._read(files("pystack.apps.live") / "static", "")
+        self._read(Path(__file__).with_name("static"), "")
 
-    def _read(self, folder: Traversable, prefix: str) -> None:
+    def _read(self, folder: Path, prefix: str) -> None:
         for entry in folder.iterdir():
             name = prefix + entry.name
             if entry.is_dir():

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pystack.observe.explain.wording import duration as duration
+
+def duration(seconds: float) -> str:
+    """Return a time span in the unit that suits it, to three figures or a little more."""
+    size = abs(seconds)
+    if size < 5e-10:
+        return "0 ms"
+    if size < 0.99995e-3:
+        return f"{_short(seconds * 1e6)} µs"
+    if size < 0.99995:  # what would be rounded to 1000 ms
+        return f"{_short(seconds * 1e3)} ms"
+    if size < 120:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
+    return f"{seconds / 60:.1f} min"
 
 
 def span(seconds: float) -> str:
@@ -53,3 +65,8 @@ def printable(data: bytes, most: int = 200) -> str:
 def _digits(value: float) -> str:
     text = f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return text
+
+
+def _short(number: float) -> str:
+    """Return it with one figure behind the point, or none where there is nothing to say."""
+    return f"{number:.1f}".removesuffix(".0")

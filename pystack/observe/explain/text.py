@@ -8,6 +8,7 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.texts import harmless
+from pystack.observe.explain.amounts import duration
 from pystack.observe.explain.pieces import (
     Line,
     Paper,
@@ -28,7 +29,6 @@ from pystack.observe.explain.wording import (
     alike,
     cells,
     chains,
-    duration,
     fate,
     figures,
     instant,

@@ -31,25 +31,6 @@ def cells(text: str) -> int:
     )
 
 
-def duration(seconds: float) -> str:
-    """Return a time span in the unit that suits it, to three figures or a little more."""
-    size = abs(seconds)
-    if size < 5e-10:
-        return "0 ms"
-    if size < 0.99995e-3:
-        return f"{_short(seconds * 1e6)} µs"
-    if size < 0.99995:  # what would be rounded to 1000 ms
-        return f"{_short(seconds * 1e3)} ms"
-    if size < 120:
-        return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
-    return f"{seconds / 60:.1f} min"
-
-
-def _short(number: float) -> str:
-    """Return it with one figure behind the point, or none where there is nothing to say."""
-    return f"{number:.1f}".removesuffix(".0")
-
-
 def instant(story: Story, at: float) -> str:
     """Return an instant as the reader sees it: since the story began."""
     since = at - story.began_at
