@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
+from pystack.cli.terminal import has_colours
+from pystack.core.addresses import host_port
 from pystack.core.texts import harmless
 from pystack.core.units import rate_text, time_text
 
@@ -37,7 +38,7 @@ def show(name: str, answer: Any, out: TextIO | None = None) -> None:  # noqa: AN
     """Print the answer of a call: in colour on a terminal."""
     out = sys.stdout if out is None else out
     shown = shape(name, answer)
-    if out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
+    if has_colours(out):
         _in_colour(shown, out)
     else:
         print("\n".join(as_lines(shown)), file=out)
@@ -95,10 +96,8 @@ def _in_colour(shown: Table | str, out: TextIO) -> None:
 
 def ends(row: Mapping[str, Any], side: str) -> str:
     """Return one end of a connection: "10.0.0.1:80", "[fd00::1]:80"."""
-    address, port = row.get(f"{side}_address"), row.get(f"{side}_port")
-    if address is None:
-        return "*:*"
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    address = row.get(f"{side}_address")
+    return "*:*" if address is None else host_port(address, row[f"{side}_port"])
 
 
 def _ss(answer: Any) -> Table:  # noqa: ANN401

@@ -12,9 +12,11 @@ import typer
 
 from pystack.apps.explain.asked import SEED, Asked, changed, usual_url
 from pystack.apps.explain.laboratory import Line
+from pystack.cli.conversations import conversation_of
+from pystack.cli.output import write_file
 from pystack.cli.words import NETEM, Option, Words, ip_version, takes
 from pystack.core.errors import ConfigError
-from pystack.core.suggest import counted, suggest
+from pystack.core.suggest import suggest
 from pystack.core.units import parse_size_bytes
 
 if TYPE_CHECKING:
@@ -189,22 +191,9 @@ class _Request:
 
     def _file(self) -> Recording:
         """Return what is in a capture."""
-        from pystack.observe.captures.as_recording import Capture
-
         own = ("lab", "from_", "seed", "pcap")
         self._refuse("a run of our own, not a capture", *_OF_LABORATORY, *_OF_CLIENT, *own)
-        number = self._given.get("flow")
-        capture = Capture(self._things[0])
-        try:
-            if number is None:
-                return capture.recording()
-            flows = capture.survey.conversations
-            if not 1 <= number <= len(flows):
-                there = counted(len(flows), "conversation")
-                raise ConfigError(f"--flow {number}: {self._things[0]} has {there}")
-            return capture.recording(flows[number - 1])
-        finally:
-            capture.close()
+        return conversation_of(self._things[0], self._given.get("flow"))
 
     def _in_lab(self, asked: Asked) -> Recording:
         """Return what happened on a host of a lab, in virtual time."""
@@ -271,16 +260,15 @@ def _show(
 
     files = [form for form in ("html", "markdown") if form in asked]
     for form in files:
-        _write(asked[form], as_text(form))
+        write_file(asked[form], as_text(form))
+        print(f"written: {asked[form]}", file=sys.stderr)
     form = asked.get("format_", "json" if "json" in asked else "" if files else "text")
     if form == "text":
         from pystack.cli.explain_text import show
 
         show(told, depth=depth, ladders=narrow, only=only)
     elif form:
-        # As it says of itself, whatever the terminal's encoding is.
-        sys.stdout.buffer.write(as_text(form).encode())
-        sys.stdout.flush()
+        write_file("-", as_text(form))
 
 
 def _at_client(recording: Recording) -> Recording:
@@ -310,11 +298,3 @@ def _ladders(told: Story | Comparison, recordings: Iterable[Recording]) -> list[
         Ladder.of(recording, until=story.ended_at)
         for recording, story in zip(recordings, stories, strict=True)
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
-    print(f"written: {path}", file=sys.stderr)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pystack.cli.terminal import can_show, has_colours
 from pystack.observe.explain.pieces import Paper, drawn, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Story
 from pystack.observe.explain.text import lines_of
 
+_DRAWN: Final = "┌┃█→·µ"  # characters of boxes, bars and arrows
 # Of the middle, so that they can be read on dark and on light; where there are 16, the nearest.
 _STYLES: Final[Mapping[str, str]] = {
     "application": "color(168)",
@@ -41,10 +42,10 @@ def show(
 
     Colours where standard output is a terminal that has some, and NO_COLOR is not set.
     """
-    paper = Paper(_width(), ascii_only=not _writes_boxes())
+    paper = Paper(_width(), ascii_only=not can_show(sys.stdout, _DRAWN))
     lines = lines_of(told, depth, paper, ladders, only)
     try:
-        if not _has_colours():
+        if not has_colours(sys.stdout):
             raise ModuleNotFoundError
         # Only here: who reads from a pipe need not wait for it.
         from rich.console import Console
@@ -58,24 +59,6 @@ def show(
         console.print(Text.assemble(*pieces))
 
 
-def _has_colours() -> bool:
-    """Tell whether colours are wanted (no-color.org) and can be seen."""
-    return (
-        not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM", "") not in {"", "dumb"}
-        and sys.stdout.isatty()
-    )
-
-
 def _width() -> int:
     """Return the terminal's columns, or what COLUMNS says, or 80."""
     return shutil.get_terminal_size().columns
-
-
-def _writes_boxes() -> bool:
-    """Tell whether the encoding of standard output has the characters of boxes and arrows."""
-    try:
-        "┌┃█→·µ".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -7,14 +7,23 @@ from contextlib import ExitStack
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from pystack.apps.hosting import check_services, start_services
-from pystack.cli.output import Lines, interruptible, reader_is_gone
+from pystack.cli.output import Lines, interruptible, reader_is_gone, write_file
 from pystack.cli.progress import CLEARED, Progress, ticking
-from pystack.cli.words import Control, ControlSocket, Observe, checked, control_path
+from pystack.cli.words import (
+    PCAP,
+    Control,
+    ControlSocket,
+    Observe,
+    Words,
+    checked,
+    control_path,
+    takes,
+)
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
@@ -64,22 +73,7 @@ def show_command(
     if svg is None:
         print("\n".join(as_text(drawing)))
         return
-    try:
-        svg.write_text(as_svg(drawing), "utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {svg}: {error.strerror}") from None
-
-
-_Pcap = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Capture all frames, for Wireshark.")
-]
-_PcapRing = Annotated[
-    str | None,
-    typer.Option(metavar="SIZE", help="Keep the last of so much of the capture, in four files."),
-]
-_PcapSecrets = Annotated[
-    bool, typer.Option("--pcap-secrets", help="Put in the capture what decrypts its TLS.")
-]
+    write_file(svg, as_svg(drawing))
 
 
 _Web = Annotated[
@@ -93,6 +87,7 @@ _Web = Annotated[
 
 
 @lab.command("run", short_help="Run a lab.")
+@takes(capture=PCAP)
 def run_command(
     file: _File,
     *,
@@ -105,9 +100,6 @@ def run_command(
     seed: Annotated[
         int | None, typer.Option(help="Use this seed instead of the file's.", metavar="N")
     ] = None,
-    pcap: _Pcap = None,
-    pcap_ring: _PcapRing = None,
-    pcap_secrets: _PcapSecrets = False,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help="When a program fails, let the others run to the end."),
@@ -119,6 +111,7 @@ def run_command(
     paused: Annotated[
         bool, typer.Option("--paused", help="Begin with time standing still, for --control.")
     ] = False,
+    capture: Words,
 ) -> int:
     """Run a lab until its programs have ended, or until SIGINT, SIGTERM or SIGHUP.
 
@@ -127,6 +120,7 @@ def run_command(
     spec = _load(file)
     if web is not None and virtual:
         raise ConfigError("--web shows a lab in real time: run it without --virtual")
+    given: Any = capture  # each of its kind, see the table
     path = control_path(control, control_socket)
     if paused and path is None:
         raise ConfigError("--paused needs --control: nobody else could let time go on")
@@ -134,9 +128,7 @@ def run_command(
         virtual=virtual,
         for_s=None if for_ is None else parse_time_s(for_),
         seed=seed,
-        pcap=pcap,
-        pcap_ring=pcap_ring,
-        pcap_secrets=pcap_secrets,
+        **given,
         observe=checked(observe),
         on_failure=_show_failure if keep_going else None,
         beside=None if web is None else _page(web, spec.path),

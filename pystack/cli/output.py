@@ -16,7 +16,10 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, TextIO
+
+from pystack.core.errors import OutputError
 
 READER_GONE_STATUS: Final = 128 + 13  # SIGPIPE, which not every platform has
 # Windows has no poll(2): there, whether somebody reads is found out by writing.
@@ -46,6 +49,20 @@ def interruptible() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt: there are programs who want to end in order."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def write_file(path: str | Path, text: str) -> None:
+    """Write a file that was named; "-" is standard output. Raises OutputError."""
+    if str(path) == "-":
+        # As it is, whatever the terminal's encoding.
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
+        return
+    try:
+        Path(path).write_text(text, "utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"cannot write {path}: {why}") from None
 
 
 class Lines:

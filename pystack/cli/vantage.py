@@ -29,7 +29,7 @@ from pystack.apps.hosting import start_services
 from pystack.apps.quiet import quiet_services
 from pystack.apps.service import parse_serve
 from pystack.apps.words import check_use
-from pystack.cli.words import NETEM, SERVICES, TAP, Option, Words, checked, takes
+from pystack.cli.words import NETEM, PCAP, SERVICES, TAP, Option, Words, checked, takes
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
@@ -72,7 +72,6 @@ PLACE: Final[Mapping[str, Option]] = {
     **_TAP,
 }
 # Those that are not for every place
-PCAP: Final = ("pcap", "pcap_ring", "pcap_secrets")
 _FOR: Final[Mapping[str, frozenset[Way]]] = {
     **dict.fromkeys((*_TAP, "run_as"), frozenset({Way.TAP})),
     **dict.fromkeys(("seed", *PCAP, "observe"), frozenset(Way)),

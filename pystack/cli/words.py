@@ -52,6 +52,11 @@ TAP: Final[Mapping[str, Option]] = {
     each.name: Option(**each.metadata) for each in fields(TapHostConfig) if each.metadata
 }
 
+# How what happens is captured
+PCAP: Final[Mapping[str, Option]] = {
+    word: TAP[word] for word in ("pcap", "pcap_ring", "pcap_secrets")
+}
+
 
 def _netem(word: Word) -> Option:
     about = _MARKDOWN.sub(r"\1\2", word.about)

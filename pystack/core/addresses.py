@@ -191,6 +191,11 @@ def format_ip(address: int) -> str:
     return format_ip6(address) if address >> 32 else format_ip4(address)
 
 
+def host_port(address: str, port: int) -> str:
+    """Return a socket address as it is written: "10.0.0.1:80", "[fd00::1]:80"."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def pack_ip6(address: int) -> bytes:
     """Return the 16 bytes that a packet has for it."""
     return (address & _IP6_BITS).to_bytes(16, "big")

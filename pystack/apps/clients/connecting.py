@@ -16,6 +16,7 @@ import trio
 from pystack.apps.clients.job import GetOptions, Job
 from pystack.apps.clients.trouble import ClientError, Status
 from pystack.apps.tls_stream import HandshakeTimeoutError, TlsError, TlsStream, tls_client
+from pystack.core.addresses import host_port
 from pystack.runtime.names.resolver import FAMILIES, text_of
 from pystack.runtime.streams import TcpStream
 
@@ -65,9 +66,9 @@ async def _connect_to_any(job: Job, name: str, port: int, addresses: Sequence[st
     began_at, error = job.now(), OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
     left_s = job.options.connect_timeout_s
     for address in addresses:
-        shown = f"[{address}]" if ":" in address else address
-        job.talk.note(f"  Trying {shown}:{port}...")
-        job.host.milestone("connect", f"{shown}:{port}")
+        shown = host_port(address, port)
+        job.talk.note(f"  Trying {shown}...")
+        job.host.milestone("connect", shown)
         share_s = left_s if address == addresses[-1] else left_s * _SHARE
         with trio.move_on_after(share_s):
             try:

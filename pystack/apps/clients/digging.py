@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pystack import __version__
+from pystack.core.addresses import host_port
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.runtime.host import Host
@@ -50,8 +51,7 @@ class DigRequest:
         """Return server and port as `host.dig` takes them."""
         if self.server is None or self.port == dns.PORT:
             return self.server
-        server = f"[{self.server}]" if ":" in self.server else self.server
-        return f"{server}:{self.port}"
+        return host_port(self.server, self.port)
 
 
 @dataclass(slots=True)

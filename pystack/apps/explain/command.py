@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from pystack.apps.explain.places import KEPT_OF_THE_BEGINNING, links_of, order_of
+from pystack.apps.explain.places import recorder_of, recording_of
 from pystack.apps.hosting import serve
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
 from pystack.observe.captures.pcap import is_classic
 from pystack.observe.explain.own_accord import destination_of, is_of_own_accord
 from pystack.observe.passage import Passage
-from pystack.observe.recording import Recorder, Recording
+from pystack.observe.recording import Recording
 from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.lab.attach import Namespace
@@ -88,28 +88,21 @@ def record_command(
 async def record_in(net: Network, namespace: Namespace, command: Sequence[str]) -> Done:
     """Run a command in a namespace of a network. Raises ConfigError, DeviceError."""
     await namespace.up()
-    recorder = Recorder(first=KEPT_OF_THE_BEGINNING)
-    net.observe(recorder)
+    recorder = recorder_of(net)
     began_at = net.now()
     status, was_interrupted = await _run(namespace, command)
     await _tail(net)
-    items = recorder.items()
-    client, offset_s = namespace.name, wall_clock_offset_s(net.driver)
-    sent = _sent_by(namespace.name, items)
-    peer = _peer_of(net, sent)
-    recording = Recording(
-        items=items,
-        names=net.topology.names_by_address(),
-        order=order_of(net, client, peer),
+    client = namespace.name
+    sent = _sent_by(client, recorder.items())
+    recording = recording_of(
+        net,
+        recorder,
+        client,
+        _peer_of(net, sent),
         began_at=began_at,
-        wall_clock_offset_s=offset_s,
-        left_out=recorder.left_out,
-        left_out_after=KEPT_OF_THE_BEGINNING,
         title=shlex.join(command),
         outcome=f"exit status {status}",
-        client=client,
-        server=peer,
-        links=links_of(net),
+        wall_clock_offset_s=wall_clock_offset_s(net.driver),
         unknown=[
             f"What happened inside of {client}, a real Linux: its program, its sockets, its "
             "timers. Its frames are known, and all that they meet."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.apps.explain.serving import TLS_SCHEMES, ca_file
+from pystack.core.addresses import host_port
 from pystack.runtime.names.zones import Version, format_on
 
 if TYPE_CHECKING:
@@ -118,8 +119,7 @@ async def _say(host: Host, errand: Errand) -> str:
     if errand.post_bytes is not None:
         payload = _text(errand.post_bytes)
     address = await _address(host, errand)
-    shown = f"[{address}]" if ":" in address else address
-    host.milestone("connect", f"{shown}:{target.port}")
+    host.milestone("connect", host_port(address, target.port))
     stream = await host.open_tcp_stream(address, target.port)
     ends = stream.local_address, stream.remote_address
     host.milestone("connected", "", *ends)

@@ -1,20 +1,54 @@
-"""Who is who in what was recorded: the order of nodes, what the links do, the title."""
+"""What was recorded of a network, and who is who in it: the order of nodes, links, a title."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Required, TypedDict, Unpack
 
 from pystack.observe.observer import Milestone
-from pystack.observe.recording import Item
+from pystack.observe.recording import Item, Recorder, Recording
 from pystack.runtime.network import Network
 
 # Of long runs, whose middle finds no room: it is there that names and neighbours are asked for
-KEPT_OF_THE_BEGINNING: Final = 20_000
+_KEPT_OF_THE_BEGINNING: Final = 20_000
 
 
-def order_of(net: Network, first: str, last: str) -> list[str]:
+def recorder_of(net: Network) -> Recorder:
+    """Record what happens in a network from now on."""
+    recorder = Recorder(first=_KEPT_OF_THE_BEGINNING)
+    net.observe(recorder)
+    return recorder
+
+
+def recording_of(
+    net: Network, recorder: Recorder, client: str, server: str, **known: Unpack[_Known]
+) -> Recording:
+    """Return what was recorded, with all that the network knows of it."""
+    return Recording(
+        items=recorder.items(),
+        names=net.topology.names_by_address(),
+        order=_order_of(net, client, server),
+        left_out=recorder.left_out,
+        left_out_after=_KEPT_OF_THE_BEGINNING,
+        client=client,
+        server=server,
+        links=[(*link.ends, link.said) for link in net.links],
+        **known,
+    )
+
+
+class _Known(TypedDict, total=False):
+    """What only who was there knows."""
+
+    began_at: Required[float]
+    title: Required[str]
+    outcome: Required[str]
+    wall_clock_offset_s: float
+    unknown: list[str]
+
+
+def _order_of(net: Network, first: str, last: str) -> list[str]:
     """Return the nodes from left to right: the shortest way between two, and then the others.
 
     Those follow by how far they are from the first.
@@ -36,11 +70,6 @@ def order_of(net: Network, first: str, last: str) -> list[str]:
     while way and way[-1] != first:
         way.append(before[way[-1]])
     return list(dict.fromkeys([*reversed(way), *before, *net.topology.nodes]))
-
-
-def links_of(net: Network) -> list[tuple[str, str, str]]:
-    """Return what each link joins, and how it behaves in words."""
-    return [(*link.ends, link.said) for link in net.links]
 
 
 def title_of(url: str, items: Iterable[Item]) -> str:

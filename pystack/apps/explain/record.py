@@ -13,14 +13,14 @@ import trio
 from pystack.apps.explain.asked import Asked
 from pystack.apps.explain.doing import Errand, run
 from pystack.apps.explain.laboratory import Line, build
-from pystack.apps.explain.places import KEPT_OF_THE_BEGINNING, links_of, order_of, title_of
+from pystack.apps.explain.places import recorder_of, recording_of, title_of
 from pystack.apps.explain.serving import TLS_SCHEMES, keys_file, serve
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.tcp_events import TcpStateChanged
 from pystack.observe.observer import Event
-from pystack.observe.recording import Recorder, Recording
+from pystack.observe.recording import Recording
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
 from pystack.runtime.network import Network
@@ -103,25 +103,14 @@ def _errand(asked: Asked, target: Target, version: Version | None, folder: Path 
 
 async def _done(net: Network, client: Host, errand: Errand, server: str) -> Recording:
     """Do the errand, and return what was seen of it until all connections had ended."""
-    recorder = Recorder(first=KEPT_OF_THE_BEGINNING)
-    net.observe(recorder)
+    recorder = recorder_of(net)
     ends = _Ends(net)
     began_at = net.now()
     outcome = await client.run(run, client, errand)
     await ends.wait()
-    items = recorder.items()
-    return Recording(
-        items=items,
-        names=net.topology.names_by_address(),
-        order=order_of(net, client.name, server),
-        began_at=began_at,
-        left_out=recorder.left_out,
-        left_out_after=KEPT_OF_THE_BEGINNING,
-        title=title_of(errand.target.text, items),
-        outcome=outcome,
-        client=client.name,
-        server=server,
-        links=links_of(net),
+    title = title_of(errand.target.text, recorder.items())
+    return recording_of(
+        net, recorder, client.name, server, began_at=began_at, title=title, outcome=outcome
     )
 
 

@@ -3,7 +3,8 @@
 from typing import Final
 
 from pystack.apps.http.story import Connection, Story
-from pystack.apps.http.wording import duration, host_port, short
+from pystack.apps.http.wording import duration, short
+from pystack.core.addresses import host_port
 from pystack.observe.ladder.model import Arrow, Diagram, Kind, Lifeline
 
 _CLIENT: Final = "you"
@@ -34,8 +35,8 @@ def ladder_of(story: Story, connection: Connection) -> Diagram:
     add(True, story.received_at, line, [nth] if nth else [], is_http=True)
     add(False, story.now, "200 OK, this page", [], is_http=True)
     lifelines = [
-        Lifeline(_CLIENT, host_port(connection.remote_address)),
-        Lifeline(_SERVER, host_port(connection.local_address)),
+        Lifeline(_CLIENT, host_port(*connection.remote_address)),
+        Lifeline(_SERVER, host_port(*connection.local_address)),
     ]
     return Diagram(lifelines, arrows, origin=zero, passages=len(arrows))
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from pystack.apps.http.wording import THIN_SPACE, count, counted, duration, host_port, short
+from pystack.apps.http.wording import THIN_SPACE, count, counted, duration, short
+from pystack.core.addresses import host_port
 from pystack.core.extras import need
 from pystack.observe.ladder.style import svg_style
 from pystack.observe.ladder.words import plain
@@ -68,8 +69,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    words = (count, counted, duration, host_port, short)
+    words = (count, counted, duration, short)
     made.filters.update({word.__name__: word for word in words})
+    made.globals["host_port"] = host_port
     made.globals["parts"] = {name: markup(text) for name, text in texts.items()}
     made.globals["ladder_style"] = markup(svg_style())
     return made

@@ -33,9 +33,3 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def host_port(address: tuple[str, int]) -> str:
-    """Return a socket address as it is written."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -17,6 +17,7 @@ from pystack.apps.http.server import serve_connection
 from pystack.apps.live.endpoint import LiveSite
 from pystack.apps.live.feed import Feed
 from pystack.apps.live.world import NetworkWorld
+from pystack.core.addresses import host_port
 from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.extras import need
@@ -96,8 +97,7 @@ class Page:
             async with room:
                 await serve_connection(stream, self._answer, counters=self._counters)
 
-        shown = f"[{host}]" if ":" in host else host
-        task_status.started(f"live: http://{shown}:{port}/live{fragment}")
+        task_status.started(f"live: http://{host_port(host, port)}/live{fragment}")
         await trio.serve_listeners(serve, listeners)
 
     async def _answer(self, request: Request) -> Response:

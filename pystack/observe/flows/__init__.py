@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from pystack.core.addresses import host_port
 from pystack.observe.captures.link_types import ETHERNET
 from pystack.observe.flows.half import Half, Reason, SegmentKind, window_of
 from pystack.observe.flows.reading import End, Read, read_frame
@@ -104,18 +105,13 @@ class Flow:
     halves: tuple[Half, Half] = field(default_factory=lambda: (Half(), Half()), repr=False)
     own_a: tuple[int, int] = field(default=(0, 0), repr=False)  # `a` as numbers
 
-    @property
-    def has_begun_here(self) -> bool:
-        """Tell whether its beginning was seen."""
-        return self.handshake.syn_at is not None
-
     def is_between(self, one: End, other: End) -> bool:
         """Tell whether these are its ends, in whichever order."""
         return {one, other} == {self.a, self.b}
 
     def __str__(self) -> str:
         """Return "10.0.0.1:40000 > 10.0.0.2:80 (tcp)"."""
-        return f"{_text(self.a)} > {_text(self.b)} ({self.protocol})"
+        return f"{host_port(*self.a)} > {host_port(*self.b)} ({self.protocol})"
 
 
 @dataclass(slots=True)
@@ -358,8 +354,3 @@ def _measure(flow: Flow, rtt_s: float | None) -> None:
         flow.rtt_sum_s += rtt_s
         flow.rtt_min_s = rtt_s if flow.rtt_min_s is None else min(flow.rtt_min_s, rtt_s)
         flow.rtt_max_s = rtt_s if flow.rtt_max_s is None else max(flow.rtt_max_s, rtt_s)
-
-
-def _text(end: End) -> str:
-    address, port = end
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

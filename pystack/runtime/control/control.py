@@ -40,11 +40,6 @@ class Control:
         """Tell whether it does more than look."""
         return self.world.may_change
 
-    @property
-    def is_paused(self) -> bool:
-        """Tell whether the world's time stands still."""
-        return self.world.driver.paused
-
     def call(self, name: str, arguments: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
         """Make a call; return its answer, of what JSON has. Raises ControlError, in one sentence.
 

@@ -15,8 +15,9 @@ from pystack.apps.http import Request, Response, serve_connection
 from pystack.apps.http.page import page
 from pystack.apps.http.site import Site
 from pystack.apps.http.story import Story, story_of
-from pystack.apps.http.wording import count, counted, duration, host_port, short
+from pystack.apps.http.wording import count, counted, duration, short
 from pystack.apps.tls_stream import TlsInfo
+from pystack.core.addresses import host_port
 from pystack.runtime.streams import LinkInfo
 
 VOID = {"meta", "link", "br", "input"}
@@ -172,8 +173,8 @@ def test_a_duration_is_given_in_the_unit_that_suits_it(seconds: float, text: str
 def test_words() -> None:
     assert count(1234567) == "1\u202f234\u202f567"
     assert (counted(1, "segment"), counted(0, "segment")) == ("1 segment", "0 segments")
-    assert host_port(("10.0.0.1", 80)) == "10.0.0.1:80"
-    assert host_port(("fe80::1", 80)) == "[fe80::1]:80"
+    assert host_port("10.0.0.1", 80) == "10.0.0.1:80"
+    assert host_port("fe80::1", 80) == "[fe80::1]:80"
     assert (short("x" * 60), short("x" * 61)) == ("x" * 60, "x" * 59 + "\u2026")
 
 

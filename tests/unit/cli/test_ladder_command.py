@@ -52,7 +52,7 @@ def test_it_draws_the_longest_conversation_and_says_that_there_are_others(
     assert lines[0].split()[:3] == ["time", "client", "server"]
     assert any("GET / HTTP/1.1" in line for line in lines)
     assert "(loss)" in said
-    assert told.startswith("conversation 2 of 2: tcp 10.0.0.1:")
+    assert told.startswith("conversation 2 of 2: 10.0.0.1:")
     assert told.endswith("(--flow N for another)\n")
 
 

@@ -188,7 +188,7 @@ def test_a_conversation_that_had_begun_is_joined() -> None:
     answer = fed(table, 0.0, segment(B_TO_A, tcp.ACK, 7000, 300, bytes(5)))
     assert (answer.from_a, answer.kind, answer.flow.a) == (False, "data", ("10.77.0.1", 40000))
     assert fed(table, 0.1, segment(A_TO_B, tcp.ACK, 300, 7005)).kind == "ack"
-    assert not answer.flow.has_begun_here
+    assert answer.flow.handshake.syn_at is None
 
 
 def test_an_error_is_told_to_the_conversation_it_is_about() -> None:
