@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from pystack.apps.live.hops import over
 from pystack.apps.live.map import map_of
 from pystack.core.counters import explanations
 from pystack.core.errors import ConfigError, WireError
@@ -13,6 +14,7 @@ from pystack.core.tcp_events import TcpEvent
 from pystack.observe.dissect import dissect
 from pystack.observe.ladder import Ladder
 from pystack.observe.passage import Passage
+from pystack.observe.recording import Item
 from pystack.wire.frame import Frame, completed
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ MOST_ARROWS: Final = 60  # of more, those that are alike are drawn as one
 LEAST_WIDTH: Final = 360  # in pixels
 USUAL_WIDTH: Final = 800
 MOST_WIDTH: Final = 1600
-SCALE_S: Final = 0.004  # of a line, where a ladder is drawn to scale
+MOST_LINES: Final = 1500  # of one that is drawn to scale, about: 27,000 pixels
+MOST_HIDDEN: Final = 100
 
 Asked = Mapping[str, object]
 End = tuple[str, int]
@@ -57,40 +60,66 @@ def _box(box: dict[str, object]) -> dict[str, object]:
     return box
 
 
+@dataclass(slots=True, frozen=True)
+class _Wanted:
+    """The ladder that is asked for."""
+
+    ends: tuple[End, End]
+    until: float | None  # None: now
+    scale_s: float | None  # of a line; None: each as long as it takes until something happens
+    width: int
+    hidden: tuple[str, ...]  # nodes that are not drawn: packets pass by them
+
+
 def _ladder(feed: Feed, asked: Asked) -> object:
-    """Return the ladder of one connection, as SVG."""
-    ends = _ends(asked.get("ends"))
-    until, to_scale = asked.get("until"), asked.get("scale") is True
+    """Return the ladder of one connection, as SVG, and which nodes it comes by."""
+    until, scale_s, hidden = asked.get("until"), asked.get("scale"), asked.get("hidden", [])
     if not isinstance(until, int | float | None):
         raise ConfigError("until is an instant")
+    if not isinstance(scale_s, int | float | None) or (scale_s is not None and not scale_s > 0):
+        raise ConfigError("scale is the seconds of a line")
+    if not isinstance(hidden, list) or len(hidden) > MOST_HIDDEN:
+        raise ConfigError("hidden is a list of nodes")
     width = asked.get("width")
     if not isinstance(width, int) or not LEAST_WIDTH <= width <= MOST_WIDTH:
         width = USUAL_WIDTH
-    key = f"{sorted(ends)} {until} {to_scale} {width}"
-    return feed.remembered(key, lambda: _drawn(feed, ends, until, width, to_scale=to_scale))
+    names = tuple(sorted(str(name) for name in hidden))
+    wanted = _Wanted(_ends(asked.get("ends")), until, scale_s, width, names)
+    return feed.remembered(repr(wanted), lambda: _drawn(feed, wanted))
 
 
-def _drawn(
-    feed: Feed, ends: tuple[End, End], until: float | None, width: int, *, to_scale: bool
-) -> object:
-    wanted = frozenset(ends)
-    kept = [each for each in feed.tape.items() if _is_of(each, wanted, until)][-MOST_RUNGS:]
+def _drawn(feed: Feed, wanted: _Wanted) -> object:
+    ends = frozenset(wanted.ends)
+    kept = [each for each in feed.tape.items() if _is_of(each, ends, wanted.until)][-MOST_RUNGS:]
     if not kept:
         return {"svg": "", "words": "Nothing of this connection is kept any more."}
+    # By their numbers here, which are those of `frame`
+    passages = [
+        replace(each.item, number=each.number) for each in kept if isinstance(each.item, Passage)
+    ]
+    nodes = dict.fromkeys(name for each in passages for name in (each.sender, each.receiver))
+    events = [each.item for each in kept if not isinstance(each.item, Passage)]
+    items = [*over(passages, wanted.hidden), *events]
+    began, last = _at(kept[0]), _at(kept[-1])
+    scale_s = wanted.scale_s
     ladder = Ladder.of(
-        [each.item for each in kept],
+        sorted(items, key=_when),
         names=feed.world.names(),
-        between=ends,
-        origin=_at(kept[0]),
+        between=wanted.ends,
+        origin=began,
         most=MOST_ARROWS,
         notes=("drop", "repair", "state", "milestone"),
     )
     return {
         "svg": ladder.svg(
-            width=width, fragment=True, scale_s=SCALE_S if to_scale else None, window=False
+            width=wanted.width,
+            fragment=True,
+            scale_s=None if scale_s is None else max(scale_s, (last - began) / MOST_LINES),
+            window=False,
         ),
         "words": f"{len(kept)} frames and events of it.",
-        "began": _at(kept[0]),
+        "began": began,
+        "nodes": [name for name in nodes if name],
     }
 
 
@@ -104,7 +133,10 @@ def _is_of(kept: Kept, ends: frozenset[End], until: float | None) -> bool:
 
 
 def _at(kept: Kept) -> float:
-    item = kept.item
+    return _when(kept.item)
+
+
+def _when(item: Item) -> float:
     return item.entered_at if isinstance(item, Passage) else item.at
 
 

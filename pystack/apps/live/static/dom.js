@@ -35,7 +35,7 @@ export function showDrawing(holder, text) {
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const size = Math.abs(seconds);
-  if (size < 1e-3) return `${(seconds * 1e6).toFixed(0)} µs`;
+  if (size < 0.9995e-3) return `${(seconds * 1e6).toFixed(0)} µs`;
   if (size < 0.01) return `${(seconds * 1e3).toFixed(2)} ms`;
   if (size < 1) return `${(seconds * 1e3).toFixed(1)} ms`;
   return `${seconds.toFixed(2)} s`;
@@ -60,3 +60,27 @@ export function rate(bps) {
 export const count = number => number.toLocaleString("en").replaceAll(",", " ");
 
 export const end = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+
+export const FLAGS = [["syn", 2], ["ack", 16], ["fin", 1], ["rst", 4], ["psh", 8], ["urg", 32], ["ece", 64], ["cwr", 128]];
+
+// A node's name where there is one, in a lab
+const called = (hello, address, port) => (hello.network && hello.names[address] ? `${hello.names[address]}:${port}` : end(address, port));
+
+// Of a segment what tells it from others; of anything else its line
+export function brief(item, hello) {
+  if (!item.tcp) return item.line.replace(/^IP6? /, "");
+  const [a, p, b, q] = item.ends;
+  return `${called(hello, a, p)} > ${called(hello, b, q)}  ${whatItSays(item)}`;
+}
+
+// "SYN ACK", "ACK 1448 B", "GET / HTTP/1.1"
+export function whatItSays(item) {
+  if (!item.tcp) {
+    const [, arp, icmp] = item.line.match(/^ARP, (\w+)|: (ICMP6?,? [^,]+)/) ?? [];
+    return arp ? `ARP ${arp.toLowerCase()}` : icmp?.replace(",", "") ?? item.protocol.toUpperCase();
+  }
+  const [, , flags, , text] = item.tcp;
+  const payload = item.line.match(/: HTTP: (.*)$/)?.[1];
+  const names = FLAGS.filter(each => flags & each[1] && !(each[0] === "psh" && text)).map(each => each[0].toUpperCase()).join(" ");
+  return payload ?? `${names}${text ? `  ${count(text)} bytes` : ""}`;
+}

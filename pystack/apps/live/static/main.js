@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { Feed } from "./feed.js";
+import { Stage } from "./stage.js";
 import { Store } from "./store.js";
 import { sampled, Timeline } from "./timeline.js";
 import { Connections } from "./views/connections.js";
@@ -14,7 +15,7 @@ import { Packets } from "./views/packets.js";
 const VIEWS = [Ladder, Connections, Packets, MapView, Host, Controls];
 const KEYS = [
   ["1 … 6", "the views"], ["Space", "pause what is shown, or go live again"], ["← →", "one item back or on"],
-  ["Shift ← →", "one second back or on"], ["↑ ↓", "the row above or below"], ["/", "filter packets"], ["s", "single-step a paused lab"],
+  ["Shift ← →", "one second back or on"], ["↑ ↓", "the row above or below"], ["/", "filter packets"], ["n", "the next event of a paused lab"],
   ["p", "pause or resume the lab"], ["d", "download the last minutes as pcapng"], ["t", "dark or light"], ["?", "this help"], ["Esc", "go live, close"],
 ];
 
@@ -33,6 +34,8 @@ const context = {
 };
 context.feed = new Feed(store);
 const feed = context.feed;
+context.stage = new Stage(context);
+context.step = () => { go("map"); context.stage.step(); };
 const views = Object.fromEntries(VIEWS.map(View => [View.key, new View(context)]));
 let current = null;
 
@@ -104,8 +107,8 @@ feed.listeners.add(what => {
 });
 
 function animate() {
-  if (current === views.map) views.map.animate();
   requestAnimationFrame(animate);
+  if (current === views.map) views.map.animate();
 }
 requestAnimationFrame(animate);
 setInterval(showState, 500);
@@ -131,8 +134,8 @@ addEventListener("keydown", event => {
   else if (event.key === "t") flip();
   else if (event.key === "/") { go("packets"); views.packets.filter.focus(); }
   else if (event.key === "d") location.href = "/live/capture.pcapng";
-  else if (event.key === "s") views.controls.step();
-  else if (event.key === "p" && store.hello?.network) views.controls.do(store.ticks.at(-1)?.paused ? "resume" : "pause");
+  else if ((event.key === "n" || event.key === "s") && store.hello?.network) context.step();
+  else if (event.key === "p" && store.hello?.network) context.stage.toggle();
   else if (!isRange && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
     const by = event.key === "ArrowLeft" ? -1 : 1;
     if (event.shiftKey) { store.at = Math.max(store.oldest, store.now + by); if (store.at >= store.newest) store.at = null; render(true); }
@@ -145,4 +148,4 @@ addEventListener("keydown", event => {
 addEventListener("hashchange", route);
 route();
 // For tests, and for whoever looks into it
-globalThis.live = { store, feed, views };
+globalThis.live = { store, feed, views, context };

@@ -9,6 +9,7 @@ export const connectionKey = row =>
 
 export class Store {
   constructor() {
+    this.serial = 0; // of the newest tick
     this.at = null; // the instant that is shown; null: now
     this.reset();
   }
@@ -31,7 +32,6 @@ export class Store {
     if (before === null || before.title !== hello.title || hello.now < this.newest) this.reset();
     this.hello = hello;
     this.offset = hello.offset;
-    this.serial = 0; // of its ticks
   }
 
   get newest() {
@@ -60,7 +60,7 @@ export class Store {
     this.ticks.push({
       at: tick.at, frames: tick.frames, bytes: tick.bytes, leftOut: tick.left_out,
       lost: tick.items.filter(isTrouble).length + tick.ended.filter(each => each.lost).length,
-      places: tick.places, links: tick.links ?? null, paused: tick.paused ?? false,
+      serial: ++this.serial, ended: tick.ended.map(each => each.n), places: tick.places, links: tick.links ?? null, paused: tick.paused ?? false,
       total: tick.ss.total, viewers: tick.viewers,
     });
     if (this.ticks.length > MOST_TICKS) this.ticks.shift();
@@ -83,6 +83,7 @@ export class Store {
     if (!connection.firstAt) connection.firstAt = at;
     connection.row = row;
     connection.lastAt = at;
+    connection.delivers = row.delivery_rate_bps || connection.delivers;
     connection.samples.push({ at, row });
     if (connection.samples.length > SAMPLES) connection.samples.shift();
     connection.reach(row.state, at);

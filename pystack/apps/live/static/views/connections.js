@@ -8,7 +8,13 @@ const NEVER = 2 ** 29; // a slow-start threshold that no loss has lowered
 const SPAN_S = 30;
 const LIMITS = { app: "its program", rwnd: "the peer's window", cwnd: "congestion control", pacing: "pacing" };
 const SENDS = new Set(["ESTABLISHED", "CLOSE-WAIT", "FIN-WAIT-1", "LAST-ACK"]); // or may
-const COLUMNS = ["", "Local", "Remote", "State", "RTT", "cwnd", "In flight", "Sent", "Received", "Again", "Limited by"];
+// Name, what it is sorted by (numbers: the most first), whether it is a number
+const COLUMNS = [
+  ["", row => row.host], ["Local", row => row.local_address], ["Remote", row => row.remote_address], ["State", row => row.state],
+  ["RTT", row => row.srtt_s, true], ["cwnd", row => row.cwnd_bytes, true], ["In flight", row => row.flight_size_bytes, true],
+  ["Sent", row => row.bytes_acked, true], ["Received", row => row.bytes_received, true], ["Delivers", (row, each) => row.delivery_rate_bps || each.delivers, true],
+  ["Again", row => row.retransmits, true], ["Limited by", row => LIMITS[row.limited_by] ?? ""],
+];
 
 export class Connections {
   static key = "connections";
@@ -17,23 +23,49 @@ export class Connections {
   constructor(context) {
     Object.assign(this, context);
     this.picked = null;
+    this.sort = null; // { column, up }; null: the newest first, and those that have ended last
+    this.filter = h("input", { id: "connections-filter", type: "search", placeholder: "filter: 80, server, time-wait …", "aria-label": "Filter connections", size: 26, spellcheck: "false", oninput: () => this.show() });
     this.body = h("tbody");
     this.total = h("p", { class: "soft grow" });
     this.depth = h("div");
     this.root = h("section", {},
-      h("div", { class: "head" }, h("h2", { text: "Connections" }), this.total),
+      h("div", { class: "head" }, h("h2", { text: "Connections" }), this.total, this.filter),
       h("div", { class: "card scroll short" }, h("table", { "aria-label": "TCP connections" },
-        h("thead", {}, h("tr", {}, COLUMNS.map((name, at) => h("th", { scope: "col", class: at >= 4 && at <= 9 ? "num" : null, text: name })))),
+        h("thead", {}, h("tr", {}, (this.heads = COLUMNS.map(([name, , isNumber], at) => h("th", { scope: "col", class: isNumber ? "num" : null }, h("button", { text: name || "Host", "aria-label": `Sort by ${name || "host"}`, onclick: () => this.sortBy(at) })))))),
         this.body)),
       this.depth);
   }
 
   rows() {
     const { store } = this;
+    const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     return [...store.connections.values()]
-      .filter(each => each.firstAt <= store.now)
-      .sort((a, b) => this.isGone(a) - this.isGone(b) || b.firstAt - a.firstAt || (a.key < b.key ? -1 : 1))
+      .filter(each => each.firstAt <= store.now && words.every(word => this.matches(each, word)))
+      .sort((a, b) => this.inOrder(a, b) || this.isGone(a) - this.isGone(b) || b.firstAt - a.firstAt || (a.key < b.key ? -1 : 1))
       .slice(0, 100);
+  }
+
+  matches(connection, word) {
+    const row = this.store.rowAt(connection);
+    const names = this.store.hello?.names ?? {};
+    const ends = [row.local_port, row.remote_port].map(String);
+    return /^\d+$/.test(word) ? ends.includes(word)
+      : [row.host, row.local_address, row.remote_address, names[row.local_address], names[row.remote_address], row.state, row.congestion, LIMITS[row.limited_by]].some(each => String(each ?? "").toLowerCase().includes(word));
+  }
+
+  sortBy(column) {
+    const up = this.sort?.column === column ? !this.sort.up : !COLUMNS[column][2];
+    // The third click is as if there had been none.
+    this.sort = this.sort?.column === column && this.sort.turned ? null : { column, up, turned: this.sort?.column === column };
+    this.heads.forEach((head, at) => (at === this.sort?.column ? head.setAttribute("aria-sort", up ? "ascending" : "descending") : head.removeAttribute("aria-sort")));
+    this.show();
+  }
+
+  inOrder(a, b) {
+    if (!this.sort) return 0;
+    const [, key, isNumber] = COLUMNS[this.sort.column];
+    const [x, y] = [a, b].map(each => key(this.store.rowAt(each), each) ?? (isNumber ? -1 : ""));
+    return (isNumber ? x - y : String(x).localeCompare(String(y), "en", { numeric: true })) * (this.sort.up ? 1 : -1);
   }
 
   isGone(connection) {
@@ -53,7 +85,7 @@ export class Connections {
       this.picked = others.find(each => !this.isGone(each) && each.samples.length > 3) ?? still ?? others.find(each => !this.isGone(each)) ?? others.find(each => each.samples.length > 3) ?? rows[0] ?? null;
     }
     this.body.replaceChildren(...rows.map(each => this.line(each)));
-    if (!rows.length) this.body.replaceChildren(h("tr", {}, h("td", { colspan: COLUMNS.length, class: "empty", text: "No connection yet: open one, for example with curl." })));
+    if (!rows.length) this.body.replaceChildren(h("tr", {}, h("td", { colspan: COLUMNS.length, class: "empty", text: this.filter.value ? "None is like that." : "No connection yet: open one, for example with curl." })));
     this.showDepth();
   }
 
@@ -76,7 +108,8 @@ export class Connections {
       h("td", { class: "num", text: bytes(row.flight_size_bytes) }),
       h("td", { class: "num", text: bytes(row.bytes_acked) }),
       h("td", { class: "num", text: bytes(row.bytes_received) }),
-      h("td", { class: `num${row.retransmits ? " bad" : ""}`, text: row.retransmits ?? "–" }),
+      h("td", { class: "num", text: rate(row.delivery_rate_bps || connection.delivers) }),
+      h("td", { class: `num${row.retransmits ? " bad" : ""}`, text: row.retransmits ?? "–", title: row.bytes_retransmitted ? `${bytes(row.bytes_retransmitted)} sent again` : null }),
       h("td", { text: !isGone && SENDS.has(row.state) ? LIMITS[row.limited_by] ?? "" : "" }));
     return line;
   }

@@ -3,8 +3,8 @@
 import { h } from "../dom.js";
 
 const SLIDERS = [
-  // name, least, most, step, unit, from the words of a link to the slider and back
-  ["delay", 0, 500, 1, "ms"], ["jitter", 0, 100, 1, "ms"], ["loss", 0, 50, 0.5, "%"], ["rate", 0, 1000, 1, "mbit"],
+  // name, most, step, unit
+  ["delay", 500, 1, "ms"], ["jitter", 100, 1, "ms"], ["loss", 50, 0.5, "%"], ["rate", 100, 0.5, "mbit"],
 ];
 
 export class Controls {
@@ -30,7 +30,7 @@ export class Controls {
     if (stamp !== this.stamp) {
       this.stamp = stamp;
       this.cards = new Map();
-      this.body.replaceChildren(...this.time(), ...links.map(link => this.link(link)), ...this.power(), ...(links.length ? [] : [h("div", { class: "card" }, h("h3", { text: "No emulated link" }), h("p", { class: "soft", text: "Frames go straight to the kernel, as fast as that can be. Start with --control and a word such as --delay 1ms, and there is a link to change." }))]));
+      this.body.replaceChildren(...this.time(), ...links.map(link => this.link(link)), ...this.power(), ...(links.length ? [] : [h("div", { class: "card" }, h("h3", { text: "No emulated link" }), h("p", { class: "soft", text: "Frames go straight to the kernel, as fast as that can be. With --control there are sliders here, and the first that you move makes a link." }))]));
     }
     for (const link of links) this.refresh(link);
     const paused = store.ticks.at(-1)?.paused;
@@ -41,7 +41,7 @@ export class Controls {
   async do(name, given) {
     try {
       const answer = await this.feed.call(name, given);
-      this.said.textContent = name === "step" ? stepWords(answer) : `${name}: done`;
+      this.said.textContent = `${name}: done`;
       return answer;
     } catch (error) {
       this.said.textContent = `${error.message}.`;
@@ -53,48 +53,63 @@ export class Controls {
     if (!this.store.hello?.network) return [];
     const off = Boolean(this.feed.changes);
     this.pauseButton = h("button", { id: "lab-pause", disabled: off, text: "Pause the lab", onclick: () => this.do(this.store.ticks.at(-1)?.paused ? "resume" : "pause") });
-    this.stepButton = h("button", { id: "lab-step", disabled: true, text: "Single step", onclick: () => this.step() });
-    this.stepped = h("div", { class: "mono soft", id: "stepped" });
+    this.stepButton = h("button", { id: "lab-step", disabled: true, text: "Next event", onclick: () => this.step() });
     return [h("div", { class: "card" }, h("h3", { text: "Time" }), h("p", { class: "soft", text: "The lab stands still while it is paused, and each step lets one thing happen: a frame arrives, a timer runs out." }),
-      h("div", { class: "buttons" }, this.pauseButton, this.stepButton), this.stepped)];
+      h("div", { class: "buttons" }, this.pauseButton, this.stepButton))];
   }
 
-  async step() {
-    if (!this.stepButton || this.stepButton.disabled) return;
-    const answer = await this.do("step");
-    if (answer) this.stepped.replaceChildren(h("p", { text: stepWords(answer) }), ...(answer.happened ?? []).map(text => h("div", { text })));
-  }
-
+  // One set of sliders for both directions, or one for each, where they differ or somebody wants it
   link(link) {
     const off = Boolean(this.feed.changes);
-    const card = { sliders: {} };
-    const rows = SLIDERS.map(([name, least, most, step, unit]) => {
-      const output = h("output", { text: "–" });
-      const input = h("input", { type: "range", min: least, max: most, step, value: 0, disabled: off, "aria-label": `${name} of ${link.name}`, id: `${link.name}-${name}` });
-      input.addEventListener("input", () => { output.textContent = said(name, Number(input.value), unit); card.busyUntil = performance.now() + 800; });
-      input.addEventListener("change", () => this.do("link set", { link: link.name, words: wordsOf(name, Number(input.value), unit, card.sliders) }));
-      card.sliders[name] = { input, output, unit };
-      return h("div", { class: "slider" }, h("label", { for: `${link.name}-${name}`, text: name }), input, output);
-    });
-    card.cut = h("button", { disabled: off, text: "Cut", id: `${link.name}-cut`, onclick: () => this.do(card.isDown ? "link up" : "link down", { link: link.name }) });
+    const card = { apart: differs(link), ways: [], body: h("div"), link };
     this.cards.set(link.name, card);
-    card.differs = h("p", { class: "soft", hidden: true, text: "The two directions differ; a slider sets both." });
-    return h("div", { class: "card" }, h("h3", { text: `${link.a} — ${link.b}` }), rows, card.differs, h("div", { class: "buttons" }, card.cut));
+    card.cut = h("button", { disabled: off, text: "Cut", id: `${link.name}-cut`, onclick: () => this.do(card.isDown ? "link up" : "link down", { link: link.name }) });
+    card.split = h("button", { id: `${link.name}-split`, text: "Each direction", title: "Sliders for each direction, or for both at once", onclick: () => { card.apart = !card.apart; this.fill(card); this.refresh(card.link); } });
+    this.fill(card);
+    return h("div", { class: "card" }, h("h3", { text: `${link.a} — ${link.b}` }), card.body, h("div", { class: "buttons" }, card.cut, card.split));
+  }
+
+  fill(card) {
+    const { a, b, name } = card.link;
+    const ways = card.apart ? [["a_to_b", `${a} → ${b}`], ["b_to_a", `${b} → ${a}`]] : [["", ""]];
+    card.split.setAttribute("aria-pressed", String(card.apart));
+    card.ways = ways.map(([direction, title]) => ({ direction, title, sliders: {}, id: direction ? `${name}-${direction}` : name }));
+    card.body.replaceChildren(...card.ways.map(way => h("div", {}, way.title ? h("p", { class: "eyebrow way", text: way.title }) : null,
+      SLIDERS.map(slider => this.slider(card, way, ...slider)))));
+  }
+
+  slider(card, way, name, most, step, unit) {
+    const output = h("output", { text: "–" });
+    const input = h("input", { type: "range", min: 0, max: most, step, value: 0, disabled: Boolean(this.feed.changes), "aria-label": `${name} of ${way.title || card.link.name}`, id: `${way.id}-${name}` });
+    const hold = () => { card.busyUntil = performance.now() + 800; };
+    input.addEventListener("input", () => { output.textContent = said(name, Number(input.value), unit); hold(); });
+    input.addEventListener("change", () => {
+      const words = wordsOf(name, Number(input.value), unit, way.sliders);
+      hold();
+      this.do("link set", { link: card.link.name, words, ...(way.direction ? { direction: way.direction } : {}) });
+    });
+    way.sliders[name] = { input, output, unit, most };
+    return h("div", { class: "slider" }, h("label", { for: input.id, text: name }), input, output);
   }
 
   refresh(link) {
     const card = this.cards.get(link.name);
     if (!card) return;
+    card.link = link;
     card.isDown = link.a_to_b.down || link.b_to_a.down;
     card.cut.textContent = card.isDown ? "Mend" : "Cut";
     card.cut.setAttribute("aria-pressed", String(card.isDown));
-    card.differs.hidden = JSON.stringify(link.a_to_b.words) === JSON.stringify(link.b_to_a.words);
     if (performance.now() < (card.busyUntil ?? 0)) return;
-    for (const [name, { input, output, unit }] of Object.entries(card.sliders)) {
-      if (document.activeElement === input && input.matches(":active")) continue;
-      const value = read(link.a_to_b.words[name], unit);
-      input.value = String(value);
-      output.textContent = said(name, value, unit);
+    card.split.disabled = differs(link); // one slider could not show both
+    if (differs(link) && !card.apart) { card.apart = true; this.fill(card); }
+    for (const way of card.ways) {
+      for (const [name, { input, output, unit, most }] of Object.entries(way.sliders)) {
+        if (document.activeElement === input && input.matches(":active")) continue;
+        const value = read(link[way.direction || "a_to_b"].words[name], unit);
+        if (value > most) input.max = String(value);
+        input.value = String(value);
+        output.textContent = said(name, value, unit);
+      }
     }
   }
 
@@ -109,10 +124,7 @@ export class Controls {
   }
 }
 
-function stepWords(answer) {
-  if (!answer) return "";
-  return `${answer.kind}: ${answer.what || "nothing was to happen"}`;
-}
+const differs = link => SLIDERS.some(([name]) => link.a_to_b.words[name] !== link.b_to_a.words[name]);
 
 const said = (name, value, unit) => (name === "rate" && !value ? "no limit" : `${value} ${unit === "mbit" ? "Mbit/s" : unit}`);
 
