@@ -83,7 +83,10 @@ export class Store {
     if (!connection.firstAt) connection.firstAt = at;
     connection.row = row;
     connection.lastAt = at;
-    connection.delivers = row.delivery_rate_bps || connection.delivers;
+    // As its congestion control measures it; if that does not, what was acknowledged of late
+    const before = connection.samples.findLast(sample => sample.at <= at - 0.5) ?? connection.samples[0];
+    const acked = before && at > before.at ? ((row.bytes_acked - before.row.bytes_acked) * 8) / (at - before.at) : 0;
+    connection.delivers = row.delivery_rate_bps || acked || connection.delivers;
     connection.samples.push({ at, row });
     if (connection.samples.length > SAMPLES) connection.samples.shift();
     connection.reach(row.state, at);

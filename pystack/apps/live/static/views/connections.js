@@ -12,7 +12,7 @@ const SENDS = new Set(["ESTABLISHED", "CLOSE-WAIT", "FIN-WAIT-1", "LAST-ACK"]); 
 const COLUMNS = [
   ["", row => row.host], ["Local", row => row.local_address], ["Remote", row => row.remote_address], ["State", row => row.state],
   ["RTT", row => row.srtt_s, true], ["cwnd", row => row.cwnd_bytes, true], ["In flight", row => row.flight_size_bytes, true],
-  ["Sent", row => row.bytes_acked, true], ["Received", row => row.bytes_received, true], ["Delivers", (row, each) => row.delivery_rate_bps || each.delivers, true],
+  ["Sent", row => row.bytes_acked, true], ["Received", row => row.bytes_received, true], ["Delivers", (row, each) => each.delivers, true],
   ["Again", row => row.retransmits, true], ["Limited by", row => LIMITS[row.limited_by] ?? ""],
 ];
 
@@ -108,7 +108,7 @@ export class Connections {
       h("td", { class: "num", text: bytes(row.flight_size_bytes) }),
       h("td", { class: "num", text: bytes(row.bytes_acked) }),
       h("td", { class: "num", text: bytes(row.bytes_received) }),
-      h("td", { class: "num", text: rate(row.delivery_rate_bps || connection.delivers) }),
+      h("td", { class: "num", text: rate(connection.delivers) }),
       h("td", { class: `num${row.retransmits ? " bad" : ""}`, text: row.retransmits ?? "–", title: row.bytes_retransmitted ? `${bytes(row.bytes_retransmitted)} sent again` : null }),
       h("td", { text: !isGone && SENDS.has(row.state) ? LIMITS[row.limited_by] ?? "" : "" }));
     return line;
