@@ -30,6 +30,7 @@ from pystack.wire.packet import Packet
 HOP_LIMIT: Final = 255  # no router has passed it on: it would have taken one off
 FOR_EVER: Final = 0xFFFFFFFF  # of lifetimes in seconds
 
+TARGET: Final = slice(8, 24)  # of a solicitation or advertisement, ICMPv6's header included
 _SOURCE_MAC: Final = 1
 _TARGET_MAC: Final = 2
 _PREFIX: Final = 3

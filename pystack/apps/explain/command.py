@@ -17,8 +17,9 @@ from pystack.apps.hosting import serve
 from pystack.apps.quiet import quiet_services
 from pystack.core.errors import ConfigError
 from pystack.observe.captures.pcap import is_classic
-from pystack.observe.explain.own_accord import destination_of, is_of_own_accord
+from pystack.observe.explain.own_accord import is_of_own_accord
 from pystack.observe.passage import Passage
+from pystack.observe.reading import read
 from pystack.observe.recording import Recording
 from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.driver.exception_groups import unwrapped
@@ -166,5 +167,5 @@ def _sent_by(client: str, items: Iterable[Item]) -> list[Passage]:
 def _peer_of(net: Network, sent: Iterable[Passage]) -> str:
     """Return the node that the first packet was for; "": it is none of the network's."""
     names = net.topology.names_by_address()
-    found = (names.get(destination_of(passage.frame), "") for passage in sent)
+    found = (names.get(read(passage.frame.data).ends[1][0], "") for passage in sent)
     return next(filter(None, found), "")

@@ -6,10 +6,10 @@ from typing import Final
 
 from pystack.apps.live.tape import Kept
 from pystack.core.tcp_events import TcpEvent, TcpMeasured, TcpRetransmitted, TcpStateChanged
-from pystack.observe.glimpse import glimpse
 from pystack.observe.log import describe
 from pystack.observe.observer import Dropped, FrameSeen
 from pystack.observe.passage import Passage
+from pystack.observe.reading import read
 from pystack.observe.summary import summarize
 
 _LINE_CHARS: Final = 300
@@ -49,8 +49,8 @@ def ended_json(kept: Kept) -> Values:
 
 
 def _frame_json(kept: Kept, passage: Passage) -> Values:
-    seen = glimpse(passage.frame.data)
-    source, destination = (seen.source, seen.source_port), (seen.destination, seen.destination_port)
+    seen = read(passage.frame.data)
+    source, destination = seen.ends
     kept.ends = frozenset((source, destination))
     value: Values = {
         "n": kept.number,
@@ -64,10 +64,10 @@ def _frame_json(kept: Kept, passage: Passage) -> Values:
         "ends": [*source, *destination],
         **_fate(passage),
     }
-    if seen.is_segment:
+    if seen.transport == "tcp":
         value["tcp"] = [seen.seq, seen.ack, seen.flags, seen.wnd, seen.text_bytes]
-        if seen.sack_blocks:
-            value["sack"] = [list(block) for block in seen.sack_blocks]
+        if seen.options is not None and seen.options.sack_blocks:
+            value["sack"] = [list(block) for block in seen.options.sack_blocks]
     return value
 
 

@@ -40,8 +40,8 @@ from pystack.observe.captures.words import (
     vantage_of,
 )
 from pystack.observe.flows import Flow, FlowTable
-from pystack.observe.flows.reading import End, Read, read_frame
 from pystack.observe.passage import SEEN, Passage
+from pystack.observe.reading import End, Read, read_or_quote
 from pystack.observe.recording import MOST_ITEMS, Recording
 from pystack.wire import dns_framing, ethernet, headers, ipv4
 from pystack.wire.frame import Frame
@@ -433,11 +433,11 @@ class _Kept:
         known = self._plain(frame)
         if known is not None:
             return known if at >= self._began_at else None
-        read = read_frame(frame.data, frame.link_type)
+        read = read_or_quote(frame.data, frame.link_type)
         if read is None:
             return self._discovery(frame)
         src, dst = read.ends
-        if read.proto == self._proto and self._flow.is_between(src, dst):
+        if read.transport == self._flow.protocol and self._flow.is_between(src, dst):
             if at < self._began_at or at > self._until:
                 return None
             if len(frame.data) < frame.original_length:

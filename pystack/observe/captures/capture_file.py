@@ -56,7 +56,6 @@ _IF_TSRESOL: Final = 9
 _IF_TSOFFSET: Final = 14
 _EPB_FLAGS: Final = 2
 _EPB_DROPCOUNT: Final = 4
-_EPB_EPB_DROPCOUNT: Final = 4
 _ISB_IFDROP: Final = 5
 _ISB_OSDROP: Final = 7
 _DIRECTIONS: Final = ("", "in", "out", "")

@@ -9,7 +9,8 @@ from pystack.core.addresses import format_ip, format_ip4, unpack_ip6
 from pystack.core.errors import ConfigError, WireError
 from pystack.observe.captures import link_types
 from pystack.observe.captures.capture_file import CapturedFrame
-from pystack.wire import arp, ethernet, icmpv6
+from pystack.observe.reading import read
+from pystack.wire import arp, ethernet, icmpv6, nd
 
 MOST_NAMES: Final = 4096
 
@@ -22,50 +23,32 @@ def note_station(stations: dict[bytes, set[str]], frame: CapturedFrame) -> None:
 
 def told_of(frame: CapturedFrame) -> tuple[str, str, bytes] | None:
     """Return who says something by ARP or ND, about which address, and its station."""
-    found = link_types.network_at(frame.data, frame.link_type)
-    if found is None:
-        return None
-    ethertype, at = found
-    data = frame.data
-    mac = link_types.sender_mac(data, frame.link_type)
-    if ethertype == ethernet.ARP:
+    found = read(frame.data, frame.link_type)
+    body = found.body
+    if found.ethertype == ethernet.ARP:
         try:
-            packet = arp.parse(memoryview(data)[at:])
+            packet = arp.parse(found.payload)
         except WireError:
             return None
         return format_ip4(packet.spa), format_ip4(packet.tpa), packet.sha
-    if ethertype != ethernet.IPV6 or len(data) < at + 64 or data[at + 6] != 58:
+    if found.protocol != "icmp6" or len(body) < nd.TARGET.stop:
         return None
-    if data[at + 40] not in (icmpv6.NEIGHBOR_SOLICITATION, icmpv6.NEIGHBOR_ADVERTISEMENT):
-        return None
-    sender = format_ip(unpack_ip6(data[at + 8 : at + 24]))
-    target = format_ip(unpack_ip6(data[at + 48 : at + 64]))
-    if data[at + 40] == icmpv6.NEIGHBOR_ADVERTISEMENT:
-        return target, format_ip(unpack_ip6(data[at + 24 : at + 40])), mac
-    return sender, target, mac
+    mac = link_types.sender_mac(frame.data, frame.link_type)
+    target = format_ip(unpack_ip6(body[nd.TARGET]))
+    if body[0] == icmpv6.NEIGHBOR_ADVERTISEMENT:
+        return target, format_ip(found.dst), mac
+    return (format_ip(found.src), target, mac) if body[0] == icmpv6.NEIGHBOR_SOLICITATION else None
 
 
 def is_to_many(frame: CapturedFrame) -> bool:
     return frame.link_type == link_types.ETHERNET and bool(frame.data[0] & 1)
 
 
-def _dns_payload(frame: CapturedFrame) -> bytes:
-    """Return a datagram's text, where IP has neither options nor extension headers."""
-    found = link_types.network_at(frame.data, frame.link_type)
-    if found is None:
-        return b""
-    ethertype, at = found
-    header_bytes = 40 if ethertype == ethernet.IPV6 else (frame.data[at] & 0xF) * 4
-    start = at + header_bytes + 8
-    size = int.from_bytes(frame.data[start - 4 : start - 2], "big") - 8
-    return frame.data[start : start + max(size, 0)]
-
-
 def _parsed(frame: CapturedFrame, use: Callable[[object], None]) -> None:
     try:
         from pystack.wire import dns  # 50 ms, and an extra
 
-        use(dns.parse_message(_dns_payload(frame)))
+        use(dns.parse_message(bytes(read(frame.data, frame.link_type).text)))
     except (ConfigError, WireError):
         pass
 

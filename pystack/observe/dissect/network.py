@@ -156,14 +156,6 @@ _OPTION6_KIND: Final = Field("Option Type", 8, hex8, _OPTION6)
 _OPTION6_LENGTH: Final = Field("Opt Data Len", 8)
 
 
-def lay_ip(whole: Dissection, start: int, end: int) -> None:
-    """Take apart a packet of whichever version it says it is."""
-    if start < end and whole.data[start] >> 4 == 6:
-        lay_ip6(whole, start, end)
-    else:
-        lay_ip4(whole, start, end)
-
-
 def lay_ip4(whole: Dissection, start: int, end: int) -> None:
     """Take apart a packet of IPv4 (RFC 791)."""
     layer = whole.layer("network", (3,), "IPv4 packet", start, end)

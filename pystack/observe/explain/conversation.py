@@ -43,9 +43,7 @@ class Conversation:
         self.turns: list[Turn] = []
         self.more_turns = 0
         self.losses: list[Loss] = []
-        self.more_losses = 0
         self.agains: list[Again] = []
-        self.more_agains = 0
         self.windows: list[Window] = []
         self.keepalives: list[Kept] = []
         self.odd: dict[str, list[Kept]] = {}  # "copy", "reorder", "codel_mark" and the like
@@ -69,27 +67,25 @@ class Conversation:
     def departs(self, kept: Kept, leg: Leg) -> None:
         """A segment leaves its sender."""
         read, at = kept.read, kept.passage.entered_at
-        segment = read.segment
-        assert segment is not None
         number = self.side_of(read)
         side, other = self.sides[number], self.sides[1 - number]
         self.began_at = self.began_at or at
         self.ended_at = max(self.ended_at, at)
         side.segments += 1
-        if segment.flags & tcp.RST:
+        if read.flags & tcp.RST:
             side.rst = side.rst or kept
             return
-        if segment.flags & tcp.SYN:
+        if read.flags & tcp.SYN:
             self._syn(kept, side, number, leg)
             return
         if side.origin is None:
-            side.origin = segment.seq  # it began before anybody looked
-        if other.origin is None and segment.flags & tcp.ACK:
-            other.origin = segment.ack
-        begin = unwrap(segment.seq, side.origin + side.next_new) - side.origin
-        end = begin + read.size + (segment.flags & tcp.FIN)
+            side.origin = read.seq  # it began before anybody looked
+        if other.origin is None and read.flags & tcp.ACK:
+            other.origin = read.ack
+        begin = unwrap(read.seq, side.origin + side.next_new) - side.origin
+        end = begin + read.size + (read.flags & tcp.FIN)
         self._note_window(kept, side, number)
-        if segment.flags & tcp.ACK:
+        if read.flags & tcp.ACK:
             if number == 0 and self.established is None and self.sides[1].syn is not None:
                 self.established = kept
             self._acknowledges(kept, number, at)
@@ -105,7 +101,7 @@ class Conversation:
                     self._again(kept, number, begin, end, leg)
                 if kept.is_first and kept.was in ("out of order", "retransmission"):
                     self._fills(kept, number, begin, end, leg)
-            if segment.flags & tcp.FIN:
+            if read.flags & tcp.FIN:
                 side.fin = side.fin or kept
                 side.fin_seq = end - 1
         elif begin < side.next_new and begin + 1 == side.next_new:
@@ -118,24 +114,22 @@ class Conversation:
     def lost_on_the_way(self, kept: Kept) -> None:
         """A segment is lost on a link behind the first."""
         read = kept.read
-        assert read.segment is not None
         number = self.side_of(read)
         side = self.sides[number]
-        origin = side.origin if side.origin is not None else read.segment.seq
+        origin = side.origin if side.origin is not None else read.seq
         if read.flags & tcp.SYN:
             self._lost(kept, number, -1, 0)
             return
-        begin = unwrap(read.segment.seq, origin + side.next_new) - origin
+        begin = unwrap(read.seq, origin + side.next_new) - origin
         self._lost(kept, number, begin, begin + read.size + (read.flags & tcp.FIN))
 
     def _syn(self, kept: Kept, side: Side, number: int, leg: Leg) -> None:
-        segment = kept.read.segment
-        assert segment is not None
+        read = kept.read
         at = kept.passage.entered_at
         if side.syn is None:
             side.syn, side.syn_at = kept, at
-            side.origin = segment.seq + 1 & 0xFFFFFFFF
-            side.wnd = segment.wnd
+            side.origin = read.seq + 1 & 0xFFFFFFFF
+            side.wnd = read.wnd
             side.flight.append((-1, 0, at, leg, kept.is_lost))
             other = self.sides[1 - number].syn
             if other is not None and kept.read.options.wscale is not None:
@@ -155,7 +149,6 @@ class Conversation:
         side.next_new = end
         if not read.size:
             return
-        side.text_segments += 1
         side.text_bytes += read.size
         turn = self.turns[-1] if self.turns else None
         if turn is None or turn.side != number or (self._phase and number == 0):
@@ -186,7 +179,6 @@ class Conversation:
         side.flight.insert(len(side.flight) if place is None else place, sent)
         if not read.size:
             return
-        side.text_segments += 1
         side.text_bytes += read.size
         for turn in self.turns[-8:]:
             if turn.side == number and begin < turn.end:
@@ -217,7 +209,6 @@ class Conversation:
             if leg is not sent_leg:
                 leg.original = sent_leg
         if len(self.agains) >= MOST_TROUBLE:
-            self.more_agains += 1
             return
         at = kept.passage.entered_at
         self.agains.append(Again(at, number, kept, begin, end, first_at, was_lost))
@@ -230,14 +221,12 @@ class Conversation:
         if index < len(side.flight) and side.flight[index][:2] == (begin, end):
             side.flight[index] = (*side.flight[index][:4], True)
         if len(self.losses) >= MOST_TROUBLE:
-            self.more_losses += 1
             return
         self.losses.append(Loss(at, number, kept, kept.lost, begin, end))
 
     def _note_window(self, kept: Kept, side: Side, number: int) -> None:
-        segment = kept.read.segment
-        assert segment is not None
-        side.wnd = segment.wnd << side.wnd_shift
+        read = kept.read
+        side.wnd = read.wnd << side.wnd_shift
         for turn in self.turns[-1:]:
             if turn.side != number:
                 turn.least_wnd = (
@@ -252,16 +241,14 @@ class Conversation:
 
     def _acknowledges(self, kept: Kept, number: int, at: float) -> None:
         """Note how long an ACK was put off."""
-        side = self.sides[number]
+        read, side = kept.read, self.sides[number]
         since, side.unacked_since = side.unacked_since, None
-        side.unacked_segments = 0
-        if kept.read.size or kept.read.flags & tcp.FIN:
+        if read.size or read.flags & tcp.FIN:
             return
-        segment, other = kept.read.segment, self.sides[1 - number]
-        assert segment is not None
+        other = self.sides[1 - number]
         for turn in self.turns[-1:]:
             if turn.side != number and other.origin is not None:
-                if unwrap(segment.ack, other.origin + turn.end) - other.origin > turn.end:
+                if unwrap(read.ack, other.origin + turn.end) - other.origin > turn.end:
                     continue  # of the FIN behind it
                 turn.ack_count += 1
                 if len(turn.acks) < MOST_KEPT:
@@ -276,24 +263,21 @@ class Conversation:
     def arrives(self, kept: Kept, at: float, ecn: int) -> None:
         """A segment has come to its receiver, with these ECN bits."""
         read = kept.read
-        segment = read.segment
-        assert segment is not None
         self.ended_at = max(self.ended_at, at)
         number = self.side_of(read)
         side, other = self.sides[number], self.sides[1 - number]
-        if segment.flags & tcp.ACK and other.origin is not None:
-            self._acknowledged(kept, other, segment.ack, at)
-        if segment.flags & tcp.SYN or segment.flags & tcp.RST or side.origin is None:
+        if read.flags & tcp.ACK and other.origin is not None:
+            self._acknowledged(kept, other, read.ack, at)
+        if read.flags & tcp.SYN or read.flags & tcp.RST or side.origin is None:
             return
-        begin = unwrap(segment.seq, side.origin + side.next_new) - side.origin
-        end = begin + read.size + (segment.flags & tcp.FIN)
+        begin = unwrap(read.seq, side.origin + side.next_new) - side.origin
+        end = begin + read.size + (read.flags & tcp.FIN)
         if end == begin:
             return
         if begin < side.next_new:
             self._take(side, begin, end)
         if read.size:
             other.unacked_since = at if other.unacked_since is None else other.unacked_since
-            other.unacked_segments += 1
             self._progress(number, ecn, at)
         for loss in self.losses:
             if loss.repaired_at is None and loss.side == number and end > loss.begin >= begin:

@@ -171,7 +171,6 @@ class Side:
     gaps: list[tuple[int, int]] = field(default_factory=list)  # what it has beyond that
     flight: list[tuple[int, int, float, Leg, bool | None]] = field(default_factory=list)
     segments: int = 0
-    text_segments: int = 0
     text_bytes: int = 0  # without what was sent again
     again: int = 0
     wnd_shift: int = 0
@@ -182,7 +181,6 @@ class Side:
     rst: Kept | None = None
     round: Round | None = None
     unacked_since: float | None = None  # text has come that this side has not acknowledged
-    unacked_segments: int = 0
     cwnd_bytes: int = 0
     states: list[tuple[float, str]] = field(default_factory=list)
     rtts: list[tuple[float, float]] = field(default_factory=list)

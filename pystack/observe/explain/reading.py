@@ -12,15 +12,12 @@ from typing import Final
 
 from pystack.core.addresses import format_ip, format_mac, unpack_ip6
 from pystack.core.errors import WireError
-from pystack.observe.flows.reading import segment_of
-from pystack.wire import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
+from pystack.observe import reading
+from pystack.wire import arp, ethernet, icmp, icmpv6, ipv4, ipv6, nd
 from pystack.wire.frame import Frame
-from pystack.wire.packet import Packet
-from pystack.wire.tcp import Segment
+from pystack.wire.packet import DONT_FRAGMENT, OFFSET_MASK, Packet
 from pystack.wire.tcp_options import TcpOptions
 
-_VLAN: Final = 0x8100
-_ND_TARGET: Final = slice(8, 24)
 _ND_KINDS: Final = {icmpv6.NEIGHBOR_SOLICITATION: "ask", icmpv6.NEIGHBOR_ADVERTISEMENT: "answer"}
 
 Ends = tuple[str, int, str, int]  # source, its port, destination, its port
@@ -46,7 +43,10 @@ class Read:
     key: tuple[object, ...] = ()  # the same on every link that a packet crosses
     src_port: int = 0
     dst_port: int = 0
-    segment: Segment | None = None  # of TCP
+    seq: int = 0  # of TCP, as are those that follow
+    ack: int = 0
+    flags: int = 0
+    wnd: int = 0  # as it stands there
     options: TcpOptions = field(default_factory=TcpOptions)
     data: bytes = b""  # of UDP, or what TCP carries, as far as it was captured
     size: int = 0  # of that, on the wire
@@ -63,11 +63,6 @@ class Read:
         return self.src, self.src_port, self.dst, self.dst_port
 
     @property
-    def flags(self) -> int:
-        """Return TCP's flags; 0 of anything else."""
-        return 0 if self.segment is None else self.segment.flags
-
-    @property
     def transport_bytes(self) -> int:
         """Return how long the header of TCP or UDP is."""
         return self.packet_bytes - self.header_bytes - self.size if self.kind != "other" else 0
@@ -75,24 +70,19 @@ class Read:
 
 def read(frame: Frame) -> Read:
     """Read a frame. Never raises."""
-    data = memoryview(frame.data)
-    size = len(data)
-    if size < ethernet.HEADER_BYTES:
-        return Read("other", frame_bytes=size)
-    dst_mac, src_mac, ethertype = ethernet.HEADER.unpack_from(data)
-    payload = data[ethernet.HEADER_BYTES :]
-    while ethertype == _VLAN and len(payload) >= 4:
-        ethertype = payload[2] << 8 | payload[3]
-        payload = payload[4:]
-    found = Read("other", format_mac(src_mac), format_mac(dst_mac), frame_bytes=size)
+    data = frame.data
+    found = Read("other", frame_bytes=len(data))
+    look = reading.read(data)
+    if not look.ethertype:
+        return found
+    dst_mac, src_mac, _ = ethernet.HEADER.unpack_from(data)
+    found.src_mac, found.dst_mac = format_mac(src_mac), format_mac(dst_mac)
     try:
-        if ethertype == ethernet.ARP:
-            _arp(found, payload)
-        elif ethertype == ethernet.IPV4:
-            _ip(found, ipv4.parse_quoted(payload))
-        elif ethertype == ethernet.IPV6:
-            _ip(found, ipv6.parse_quoted(payload))
-    except (WireError, IndexError, ValueError, struct.error):
+        if look.ethertype == ethernet.ARP:
+            _arp(found, look.payload)
+        elif look.packet is not None:
+            _ip(found, look, look.packet)
+    except (WireError, IndexError, struct.error):
         found.kind = "other"
     return found
 
@@ -108,43 +98,28 @@ def _arp(found: Read, payload: memoryview) -> None:
         found.op = "announce"  # nobody is asked: is it free? it is mine
 
 
-def _ip(found: Read, packet: Packet) -> None:
-    found.src, found.dst = format_ip(packet.src), format_ip(packet.dst)
+def _ip(found: Read, look: reading.Read, packet: Packet) -> None:
+    (found.src, found.src_port), (found.dst, found.dst_port) = look.ends
     found.version, found.ttl, found.ecn = packet.version, packet.ttl, packet.tos & 3
     found.ident = packet.ident
-    found.dont_fragment = bool(packet.flags_offset & 0x4000)
+    found.dont_fragment = bool(packet.flags_offset & DONT_FRAGMENT)
     found.header_bytes = packet.header_bytes
-    found.packet_bytes = packet.total_length or len(packet.raw)
+    found.packet_bytes = packet.header_bytes + look.body_bytes
     missing = found.packet_bytes - len(packet.raw)
     found.frame_bytes += max(missing, 0)  # of a frame that a capture has cut
-    payload = packet.payload
-    inside = max(found.packet_bytes - packet.header_bytes, 0)
-    payload = payload[:inside]
-    head = bytes(payload[:64])
-    found.key = (found.src, found.dst, packet.ident, packet.flags_offset & 0x1FFF, inside, head)
-    if packet.is_fragment and packet.fragment_offset_bytes:
+    at = packet.flags_offset & OFFSET_MASK
+    found.key = (found.src, found.dst, packet.ident, at, look.body_bytes, bytes(look.body[:64]))
+    if packet.fragment_offset_bytes:
         found.kind = "fragment"
-    elif packet.proto == ipv4.TCP:
-        _tcp(found, packet, payload, inside)
-    elif packet.proto == ipv4.UDP:
-        found.src_port, found.dst_port = icmp.quoted_ports(payload)
-        found.kind = "udp"
-        found.data = bytes(payload[udp.HEADER_BYTES :])
-        found.size = max(int.from_bytes(payload[4:6], "big") - udp.HEADER_BYTES, 0)
+    elif look.transport:
+        found.kind = look.transport
+        found.seq, found.ack, found.flags, found.wnd = look.seq, look.ack, look.flags, look.wnd
+        found.options = look.options or found.options
+        found.data, found.size = bytes(look.text), look.text_bytes
     elif packet.proto == ipv4.ICMP:
-        _icmp(found, payload)
+        _icmp(found, look)
     elif packet.proto == ipv6.ICMPV6:
-        _icmp6(found, payload)
-
-
-def _tcp(found: Read, packet: Packet, payload: memoryview, inside: int) -> None:
-    segment = segment_of(payload, packet.tos)
-    found.kind, found.segment = "tcp", segment
-    found.src_port, found.dst_port = segment.src_port, segment.dst_port
-    if len(segment.options):
-        found.options = tcp_options.parse(segment.options)
-    found.data = bytes(segment.payload)
-    found.size = inside - tcp.HEADER_BYTES - len(segment.options)
+        _icmp6(found, look)
 
 
 _ICMP_WORDS: Final = {
@@ -168,7 +143,8 @@ _ICMP6_WORDS: Final = {
 }
 
 
-def _icmp(found: Read, payload: memoryview) -> None:
+def _icmp(found: Read, look: reading.Read) -> None:
+    payload = look.body
     kind, code = payload[0], payload[1]
     found.kind = "icmp"
     found.op = _ICMP_WORDS.get((kind, code), {8: "echo request", 0: "echo reply"}.get(kind, ""))
@@ -177,14 +153,15 @@ def _icmp(found: Read, payload: memoryview) -> None:
         found.is_error = True
         if (kind, code) == (3, 4):
             found.mtu_bytes = payload[6] << 8 | payload[7]
-        _quote(found, ipv4.parse_quoted(payload[icmp.HEADER_BYTES :]))
+        _quote(found, look)
 
 
-def _icmp6(found: Read, payload: memoryview) -> None:
+def _icmp6(found: Read, look: reading.Read) -> None:
+    payload = look.body
     kind, code = payload[0], payload[1]
     if kind in _ND_KINDS:
         found.kind, found.op = "neighbor", _ND_KINDS[kind]
-        found.target = format_ip(unpack_ip6(payload[_ND_TARGET]))
+        found.target = format_ip(unpack_ip6(payload[nd.TARGET]))
         found.mac = found.src_mac
         if found.op == "ask" and found.src == "::":
             found.op = "announce"  # duplicate address detection
@@ -199,10 +176,14 @@ def _icmp6(found: Read, payload: memoryview) -> None:
         found.is_error = True
         if kind == icmpv6.PACKET_TOO_BIG:
             found.mtu_bytes = int.from_bytes(payload[4:8], "big")
-        _quote(found, ipv6.parse_quoted(payload[icmp.HEADER_BYTES :]))
+        _quote(found, look)
 
 
-def _quote(found: Read, packet: Packet) -> None:
+def _quote(found: Read, look: reading.Read) -> None:
+    error = reading.quoted_by(look)
+    if error is None:
+        raise WireError("icmp_quote_truncated")
+    packet = error[2]
     found.target = format_ip(packet.dst)
     if packet.proto in (ipv4.TCP, ipv4.UDP) and len(packet.payload) >= 8:
         src_port, dst_port = icmp.quoted_ports(packet.payload)

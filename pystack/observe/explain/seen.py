@@ -271,9 +271,7 @@ class Seen:
     def is_another(self, known: Conversation, frame: Read) -> bool:
         """Tell whether a SYN begins a new connection between the same ends."""
         first = known.sides[0].syn
-        if first is None or first.read.segment is None or frame.segment is None:
-            return True
-        return first.read.segment.seq != frame.segment.seq
+        return first is None or first.read.seq != frame.seq
 
     def begin(self, frame: Read) -> Conversation | None:
         """Begin a connection with the first segment that is seen of it."""

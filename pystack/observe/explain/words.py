@@ -129,10 +129,10 @@ class Words:
 
     def _summary(self, kept: Kept) -> str:
         """Return a frame in a few words; TCP's numbers count from the first byte."""
-        frame, segment = kept.read, kept.read.segment
-        if segment is None:
+        frame = kept.read
+        if frame.kind != "tcp":
             return summarize(kept.passage.frame)
-        flags = [name for name in flag_names(segment.flags).split() if name not in ("ACK", "PSH")]
+        flags = [name for name in flag_names(frame.flags).split() if name not in ("ACK", "PSH")]
         said = [" ".join(flags)] if flags else []
         conversation = self.seen.conversation_of(frame)
         if conversation is None:
@@ -140,10 +140,10 @@ class Words:
         number = conversation.side_of(frame)
         side, other = conversation.sides[number], conversation.sides[1 - number]
         if frame.size and side.origin is not None:
-            first = unwrap(segment.seq, side.origin + side.next_new) - side.origin + 1
+            first = unwrap(frame.seq, side.origin + side.next_new) - side.origin + 1
             said.append(f"bytes {first:,} to {first + frame.size - 1:,}")
-        if segment.flags & ACK and other.origin is not None:
-            got = unwrap(segment.ack, other.origin + other.next_new) - other.origin + 1
+        if frame.flags & ACK and other.origin is not None:
+            got = unwrap(frame.ack, other.origin + other.next_new) - other.origin + 1
             said.append(f"ACK {got:,}" if not flags or frame.size else "ACK")
         return f"TCP {frame.src_port} > {frame.dst_port}: {', '.join(said)}"
 

@@ -15,13 +15,12 @@ from typing import Final
 from pystack.core.addresses import host_port
 from pystack.observe.captures.link_types import ETHERNET
 from pystack.observe.flows.half import Half, Reason, SegmentKind, window_of
-from pystack.observe.flows.reading import End, Read, read_frame
-from pystack.wire import ipv4, tcp
+from pystack.observe.reading import End, Read, read_or_quote
+from pystack.wire import tcp
 
 MOST_FLOWS: Final = 4096
 _MOST_ERRORS: Final = 16
 _WELL_KNOWN: Final = 1024  # a port below it is the server's, where no SYN was seen
-_PROTOCOLS: Final = {ipv4.TCP: "tcp", ipv4.UDP: "udp"}
 
 
 @dataclass(slots=True)
@@ -155,7 +154,7 @@ class FlowTable:
     ) -> Seen | None:
         """Take a frame; return what it was; None: of no flow. Never raises."""
         self.frames += 1
-        read = read_frame(data, link_type)
+        read = read_or_quote(data, link_type)
         if read is None:
             return None
         key = _key(read, place)
@@ -168,10 +167,10 @@ class FlowTable:
         side = 0 if (read.src, read.src_port) == flow.own_a else 1
         flow.ended_at = at
         flow.frames[side] += 1
-        flow.frame_bytes[side] += read.frame_bytes
+        flow.frame_bytes[side] += len(data)
         flow.text_bytes[side] += read.text_bytes
         seen = Seen(flow, self.frames, not side, "datagram", text_bytes=read.text_bytes)
-        if read.proto == ipv4.TCP:
+        if read.transport == "tcp":
             _segment(flow, side, read, at, seen)
         flow.kinds[seen.kind] += 1
         if seen.reason:
@@ -192,7 +191,7 @@ class FlowTable:
         joins = not read.flags & tcp.SYN and a[1] < min(b[1], _WELL_KNOWN)
         if answers or joins:
             a, b, own = b, a, other
-        flow = Flow(self._numbers, _PROTOCOLS[read.proto], a, b, place, at, at)
+        flow = Flow(self._numbers, read.transport, a, b, place, at, at)
         flow.own_a = own
         self._flows[key] = flow
         return flow
@@ -206,12 +205,12 @@ class FlowTable:
 
 def _key(read: Read, place: str) -> tuple[object, ...]:
     one, other = (read.src, read.src_port), (read.dst, read.dst_port)
-    return (place, read.proto, *((one, other) if one <= other else (other, one)))
+    return (place, read.transport, *((one, other) if one <= other else (other, one)))
 
 
 def _is_another(flow: Flow, read: Read) -> bool:
     """Tell whether a SYN begins a new connection between the same ends."""
-    if read.proto != ipv4.TCP or read.flags & (tcp.SYN | tcp.ACK) != tcp.SYN:
+    if read.transport != "tcp" or read.flags & (tcp.SYN | tcp.ACK) != tcp.SYN:
         return False
     half = flow.halves[0 if (read.src, read.src_port) == flow.own_a else 1]
     return half.known and read.seq != half.isn % (1 << 32)

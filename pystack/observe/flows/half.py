@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Literal
 
-from pystack.observe.flows.reading import Read
+from pystack.observe.reading import Read
 from pystack.wire import tcp
 
 SegmentKind = Literal[

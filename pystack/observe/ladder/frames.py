@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pystack.core.addresses import Ip, format_ip, format_ip4, format_mac
+from pystack.core.addresses import format_ip, format_ip4, format_mac
 from pystack.core.errors import WireError
 from pystack.observe.ladder.model import End, Kind
+from pystack.observe.reading import Read, read
 from pystack.wire import arp, ethernet, ipv4, ipv6, tcp
 from pystack.wire.frame import Frame
-from pystack.wire.packet import Packet
 
-_VLAN: Final = 0x8100
-_PORTS_BYTES: Final = 4
 _DNS_PORTS: Final = frozenset({53, 5353})
 _NEIGHBOR_TYPES: Final = range(133, 138)  # of ICMPv6, RFC 4861
 _LONGEST_START: Final = 28  # characters of a first line
@@ -63,64 +61,35 @@ class Look:
 
 def look_at(frame: Frame) -> Look:
     """Return what a frame is. Never raises."""
-    data = memoryview(frame.head)
-    beyond = len(frame) - len(data)  # text of a super-frame that is not looked at
-    if len(data) < ethernet.HEADER_BYTES:
-        return Look("other")
-    kind = int.from_bytes(data[12:14], "big")
-    payload = data[ethernet.HEADER_BYTES :]
-    while kind == _VLAN and len(payload) >= 4:
-        kind = payload[2] << 8 | payload[3]
-        payload = payload[4:]
-    try:
-        if kind == ethernet.ARP:
-            said = arp.parse(payload)
-            return Look("neighbor", format_ip4(said.spa), format_ip4(said.tpa))
-        if kind == ethernet.IPV4:
-            whole = int.from_bytes(payload[2:4], "big")
-            packet = ipv4.parse_quoted(payload if beyond or not whole else payload[:whole])
-        elif kind == ethernet.IPV6:
-            whole = ipv6.HEADER_BYTES + int.from_bytes(payload[4:6], "big")
-            packet = ipv6.parse_quoted(payload if beyond else payload[:whole])
-        else:
+    found = read(frame.head, beyond=len(frame) - len(frame.head))
+    if found.ethertype == ethernet.ARP:
+        try:
+            said = arp.parse(found.payload)
+        except WireError:
             return Look("other")
-        return _packet(packet, beyond)
-    except (WireError, IndexError, ValueError):
+        return Look("neighbor", format_ip4(said.spa), format_ip4(said.tpa))
+    packet, body = found.packet, found.body
+    if packet is None:
         return Look("other")
-
-
-def _packet(packet: Packet, beyond: int) -> Look:
-    # Not the quoted part alone: all that is there.
-    text = packet.raw[packet.header_bytes :]
-    look = Look("other", _address(packet.src), _address(packet.dst))
-    if packet.fragment_offset_bytes:
-        return look
-    if packet.proto in (ipv4.ICMP, ipv6.ICMPV6):
-        is_neighbor = packet.proto == ipv6.ICMPV6 and len(text) and text[0] in _NEIGHBOR_TYPES
-        look.kind = "neighbor" if is_neighbor else "icmp"
-    elif packet.proto in (ipv4.TCP, ipv4.UDP) and len(text) >= _PORTS_BYTES:
-        src_port, dst_port = (int.from_bytes(text[at : at + 2], "big") for at in (0, 2))
-        look.ports = (src_port, dst_port)
-        if packet.proto == ipv4.TCP:
-            _segment(look, text, beyond)
+    look = Look("other", format_ip(found.src), format_ip(found.dst))
+    if found.transport:
+        look.ports = found.src_port, found.dst_port
+        look.payload_bytes = found.text_bytes
+        look.start = bytes(found.text[:64])
+        if found.transport == "tcp":
+            _segment(look, found)
         else:
             look.kind = "udp" if _DNS_PORTS.isdisjoint(look.ports) else "dns"
-            look.payload_bytes = max(len(text) - 8, 0) + beyond
-            look.start = bytes(text[8:64])
+    elif packet.proto in (ipv4.ICMP, ipv6.ICMPV6) and not packet.fragment_offset_bytes:
+        is_neighbor = packet.proto == ipv6.ICMPV6 and len(body) and body[0] in _NEIGHBOR_TYPES
+        look.kind = "neighbor" if is_neighbor else "icmp"
     return look
 
 
-def _segment(look: Look, text: memoryview, beyond: int) -> None:
-    if len(text) < tcp.HEADER_BYTES:
-        return
+def _segment(look: Look, found: Read) -> None:
     look.is_tcp = True
-    header_bytes = (text[12] >> 4) * 4
-    look.seq = int.from_bytes(text[4:8], "big")
-    look.ack = int.from_bytes(text[8:12], "big")
-    look.flags = text[13]
-    look.header = bytes(text[:header_bytes])
-    look.payload_bytes = max(len(text) - header_bytes, 0) + beyond
-    look.start = bytes(text[header_bytes : header_bytes + 64])
+    look.seq, look.ack, look.flags = found.seq, found.ack, found.flags
+    look.header = bytes(found.body[: len(found.body) - len(found.text)])
     if look.flags & tcp.RST:
         look.kind = "rst"
     elif look.flags & tcp.SYN:
@@ -193,7 +162,3 @@ def other_end(frame: Frame, look: Look, *, of_sender: bool) -> str:
     if len(data) < ethernet.HEADER_BYTES:
         return "?"
     return format_mac(bytes(data[6:12] if of_sender else data[:6]))
-
-
-def _address(address: Ip) -> str:
-    return format_ip(address)

@@ -27,7 +27,6 @@ _NARROW_PX: Final = 110.0  # between two lifelines, at the least
 _WIDE_PX: Final = 300.0
 _NAMES_PX: Final = 50
 _LINE_PX: Final = 15
-_LEGEND_CHARS: Final = 30
 _HEAD_PX: Final = 10
 _TIP_PX: Final = 60  # of an arrow's end, where nothing else is written
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pystack.core.addresses import Ip, parse_ip
-from pystack.observe.explain.own_accord import destination_of, is_of_own_accord
+from pystack.observe.explain.own_accord import is_of_own_accord
 from pystack.wire import arp, ethernet, ipv4
 from pystack.wire.frame import Frame
 
@@ -44,10 +44,3 @@ def packet6(proto: int, text: bytes) -> Frame:
 )
 def test_what_a_kernel_says_by_itself(sent: Frame, is_own: bool) -> None:
     assert is_of_own_accord(sent) is is_own
-
-
-def test_whom_a_packet_is_for() -> None:
-    assert destination_of(packet4(6)) == "10.0.0.2"
-    assert destination_of(packet6(6, b"")) == "ff02::2"
-    assert destination_of(frame(ethernet.ARP, bytes(28))) == ""
-    assert destination_of(frame(ethernet.IPV4, bytes(10))) == ""

@@ -34,15 +34,14 @@ def _syn(conversation: Conversation, seen: Seen, words: Words) -> Step:
     client, server = conversation.sides
     kept = client.syn
     assert kept is not None
-    segment = kept.read.segment
-    assert segment is not None
+    read = kept.read
     at = kept.passage.entered_at
     until = kept.there_at
     again = [each for each in conversation.agains if each.side == 0 and each.end == 0]
     text = (
         f"{client.node} opens a connection from its port {client.port}, which the kernel chose, to "
         f"{seen.named(server.address)}, port {server.port}. The SYN carries no data: it says with "
-        f"which number the client's bytes begin ({segment.seq}, chosen so that nobody can guess "
+        f"which number the client's bytes begin ({read.seq}, chosen so that nobody can guess "
         "it) and what the client can do. The server may use it only if it offers the same."
     )
     if _is_data_of_ftp(conversation, seen):
@@ -65,8 +64,8 @@ def _syn(conversation: Conversation, seen: Seen, words: Words) -> Step:
         text,
         actors=(client.node, server.node),
         details=[
-            ("sequence number", str(segment.seq), "the number before the client's first byte"),
-            ("window", size(segment.wnd), "what the client has room for, never scaled in a SYN"),
+            ("sequence number", str(read.seq), "the number before the client's first byte"),
+            ("window", size(read.wnd), "what the client has room for, never scaled in a SYN"),
             *_offers(kept),
         ],
         frames=[kept],
@@ -116,14 +115,13 @@ def _syn_ack(conversation: Conversation, seen: Seen, words: Words) -> Step:
     client, server = conversation.sides
     kept = server.syn
     assert kept is not None
-    segment = kept.read.segment
-    assert segment is not None
+    read = kept.read
     at = kept.passage.entered_at
     refuses = _missing(client.syn, kept)
     text = (
         f"{server.node} has a program that listens on port {server.port}: its kernel answers, the "
-        f"program knows nothing of it yet. ACK {segment.ack} says that the SYN is here; its own "
-        f"bytes will begin behind {segment.seq}. {refuses}"
+        f"program knows nothing of it yet. ACK {read.ack} says that the SYN is here; its own "
+        f"bytes will begin behind {read.seq}. {refuses}"
     ).rstrip()
     if kept.lost:
         text += f" This one does not arrive: {why_lost(kept.lost)}."
@@ -135,9 +133,9 @@ def _syn_ack(conversation: Conversation, seen: Seen, words: Words) -> Step:
         text,
         actors=(server.node, client.node),
         details=[
-            ("acknowledgement", str(segment.ack), "the client's sequence number and one"),
-            ("sequence number", str(segment.seq), "the number before the server's first byte"),
-            ("window", size(segment.wnd), "what the server has room for"),
+            ("acknowledgement", str(read.ack), "the client's sequence number and one"),
+            ("sequence number", str(read.seq), "the number before the server's first byte"),
+            ("window", size(read.wnd), "what the server has room for"),
             *_offers(kept),
         ],
         frames=[kept],
@@ -171,8 +169,6 @@ def _established(conversation: Conversation, seen: Seen, words: Words) -> Step:
     assert kept is not None
     at = client.syn_at
     until = kept.passage.entered_at
-    segment = kept.read.segment
-    assert segment is not None
     ready = duration(until - at)
     repeats = sum(each.end == 0 for each in conversation.agains)
     with_text = kept.read.size > 0

@@ -47,11 +47,9 @@ def steps(conversation: Conversation, seen: Seen, words: Words) -> Iterator[Step
 def _explain(conversation: Conversation) -> None:
     """Bring retransmissions together with what their senders have told."""
     for again in conversation.agains:
-        segment = again.kept.read.segment
         node = conversation.sides[again.side].node
-        if segment is not None:
-            key = (node, segment.seq, round(again.at * 1e9))
-            again.event = conversation.events.get(key)
+        key = (node, again.kept.read.seq, round(again.at * 1e9))
+        again.event = conversation.events.get(key)
         if again.event is not None:
             again.reason = again.event.reason
             if again.reason == "rto" and _too_big(conversation, again, node):
