@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from typing import TYPE_CHECKING
 
 from pystack.core.errors import ConfigError
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from pystack.observe.recording import Recording
 
 
-def conversation_of(
-    file: str, number: int | None, on_others: Callable[[str], object] = lambda _which: None
-) -> Recording:
+def conversation_of(file: str, number: int | None) -> Recording:
     """Return the conversation of this number; None: the one in which most was said.
 
-    `on_others`: is told which one that is, where there are others. Raises ConfigError.
+    Where there are others of its protocol (a look-up of a name belongs to it, and is none), it is
+    said on stderr which one that is. Raises ConfigError.
     """
     from pystack.observe.captures.as_recording import Capture
 
@@ -26,8 +25,9 @@ def conversation_of(
         flows = capture.survey.conversations
         if number is None:
             flow = capture.survey.best
-            if len(flows) > 1:
-                on_others(f"conversation {flows.index(flow) + 1} of {len(flows)}: {flow}")
+            if sum(each.protocol == flow.protocol for each in flows) > 1:
+                which = f"conversation {flows.index(flow) + 1} of {len(flows)}: {flow}"
+                print(f"{which} (--flow N for another)", file=sys.stderr)
             return capture.recording(flow)
         if not 1 <= number <= len(flows):
             raise ConfigError(f"--flow {number}: {file} has {counted(len(flows), 'conversation')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -34,8 +35,8 @@ EXPLAIN: Final[Mapping[str, Option]] = {
     "depth": Option(str, "story, fields (the headers too) or bytes.", "DEPTH"),
     "only": Option(str, "Tell only these steps and parts: handshake,request,time.", "WORDS"),
     "format_": Option(str, "text, html, markdown or json.", "FORMAT", "--format"),
-    "html": Option(Path, "Write it as one HTML page.", "OUT"),
-    "markdown": Option(Path, "Write it as Markdown.", "OUT"),
+    "html": Option(Path, "Write it as one HTML page; - prints it.", "OUT"),
+    "markdown": Option(Path, "Write it as Markdown; - prints it.", "OUT"),
     "json": Option(bool, "Print it as JSON, as --format json does."),
     "ladder": Option(bool, "Draw who sent what when, too."),
     "ipv4": Option(bool, "Use IPv4 only (the default).", short="-4"),
@@ -61,6 +62,7 @@ _CHOICES: Final = {
     "depth": ("story", "fields", "bytes"),
     "format_": ("text", "html", "markdown", "json"),
 }
+_NO_URL: Final = re.compile(r"(https?|wss?|ftp|smtp):(?!//|\d)", re.IGNORECASE)
 _CAPTURES: Final = (".pcap", ".pcapng", ".cap", ".ntar")
 _MOST_LIFELINES: Final = 3  # of a ladder in 80 columns
 # Which words are for what
@@ -130,6 +132,9 @@ class _Request:
         if not things:
             text = "say what to explain: http://server/, a capture file, --tap -- COMMAND"
             raise ConfigError(text)
+        scheme = _NO_URL.match(things[0])
+        if scheme is not None:
+            raise ConfigError(f"{things[0]}: a URL is written {scheme[1]}://server/")
         if _is_capture(things[0]):
             return [self._file()]
         self._refuse("a capture file", "flow")
@@ -261,7 +266,8 @@ def _show(
     files = [form for form in ("html", "markdown") if form in asked]
     for form in files:
         write_file(asked[form], as_text(form))
-        print(f"written: {asked[form]}", file=sys.stderr)
+        if str(asked[form]) != "-":
+            print(f"written: {asked[form]}", file=sys.stderr)
     form = asked.get("format_", "json" if "json" in asked else "" if files else "text")
     if form == "text":
         from pystack.cli.explain_text import show

@@ -77,9 +77,7 @@ def _ladder(file: str, flow: int | None, from_: str | None, to: str | None, most
     from pystack.observe.ladder import Ladder
 
     begin_s, until_s = (None if text is None else bare_seconds(text) for text in (from_, to))
-    recording = conversation_of(
-        file, flow, lambda which: print(f"{which} (--flow N for another)", file=sys.stderr)
-    )
+    recording = conversation_of(file, flow)
     start = recording.began_at
     return Ladder.of(
         recording,

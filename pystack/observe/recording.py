@@ -40,6 +40,7 @@ class Recording:
     server: str = ""  # the node that it wanted something of
     links: Sequence[tuple[str, str, str]] = ()  # two nodes, and how the link between them behaves
     unknown: list[str] = field(default_factory=list)  # sentences: what it cannot know
+    setting: str = ""  # where it took place, in a sentence; "": that is plain
 
     def passages(self) -> Iterator[Passage]:
         """Yield the frames alone."""

@@ -56,7 +56,11 @@ def test_a_url_is_told_as_text(here: Here) -> None:
     status, out, err = here("http://server/")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[:2] == ["GET http://server/ over HTTP/1.1", "200, 10,000 bytes, after 115.4 ms"]
+    assert lines[:3] == [
+        "GET http://server/ over HTTP/1.1",
+        "In the laboratory, in virtual time; nothing left this machine.",
+        "200, 10,000 bytes, after 84.4 ms; closed after 115.4 ms",
+    ]
     assert "server is 198.51.100.10" in out
 
 
@@ -67,7 +71,7 @@ def test_from_the_shell_it_is_the_same(here: Here) -> None:
 
 
 def test_other_words_tell_another_story(here: Here) -> None:
-    assert "after 555.4 ms" in here("http://server/", "--delay", "50ms")[1].splitlines()[1]
+    assert "after 555.4 ms" in here("http://server/", "--delay", "50ms")[1].splitlines()[2]
     assert "[SYN" not in here("udp://server/hi", "-6")[1]
     assert here("echo://server/hi", "--protocol", "udp")[1] != here("echo://server/hi")[1]
 
@@ -99,6 +103,24 @@ def test_files_are_written_and_nothing_else_is_printed(here: Here, tmp_path: Pat
     status, out, _ = here("http://server/", "--html", html, "--format", "text")
     assert out.startswith("GET http://server/")
     assert here("http://server/", "--html", tmp_path / "no" / "x")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "begins"), [("--html", "<!doctype html>"), ("--markdown", "# ")]
+)
+def test_a_dash_is_standard_output(
+    here: Here, option: str, begins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = here("http://server/", option, "-")
+    assert (status, err) == (0, "")
+    assert out.lower().startswith(begins)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_meant_is_said_where_a_learner_errs(here: Here) -> None:
+    assert here("http:/server")[2] == "pystack: http:/server: a URL is written http://server/\n"
+    assert "tcpdump -i lo -w lo.pcap" in here("localhost:8080")[2]
 
 
 def test_a_capture_of_it_is_explained_again(here: Here, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # For so long after the client is done the world runs on: until all connections have ended, of which
 # TIME-WAIT takes the longest (twice 30 s).
 _AFTERMATH_S: Final = 200.0
+# Said at the head of each story: the URL looks like one of the Internet.
+SETTING: Final = "In the laboratory, in virtual time; nothing left this machine."
 _Versions = Literal["4", "6", "both"]
 _VERSIONS: Final[Mapping[Version | None, _Versions]] = {4: "4", 6: "6", None: "both"}
 
@@ -86,7 +88,9 @@ async def _in_laboratory(asked: Asked, target: Target, folder: Path | None) -> R
             net.capture(asked.pcap, secrets=not is_classic(asked.pcap))
         errand = _errand(asked, target, version, folder)
         wanted = laboratory.resolver if target.scheme == "dns" else laboratory.server
-        return await _done(net, laboratory.client, errand, wanted.name)
+        recording = await _done(net, laboratory.client, errand, wanted.name)
+        recording.setting = SETTING
+        return recording
 
 
 def _errand(asked: Asked, target: Target, version: Version | None, folder: Path | None) -> Errand:

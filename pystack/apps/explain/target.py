@@ -142,7 +142,10 @@ def _split(text: str) -> tuple[str, int | None, str, str]:
 def _checked(target: Target) -> Target:
     loops = target.is_address and is_loopback(parse_ip(target.host))
     if target.host == "localhost" or target.host.endswith(".localhost") or loops:
-        raise ConfigError(f"{target.text}: {target.host} is this very host: there is no network")
+        raise ConfigError(
+            f"{target.text}: {target.host} is this very host: there is no network. "
+            "What goes over it can be captured, and explained: tcpdump -i lo -w lo.pcap"
+        )
     return target
 
 

@@ -52,6 +52,7 @@ _BEFORE_S: Final = 60.0  # how long before a conversation its look-ups may have 
 _AFTER_S: Final = 1.0
 _LOOKED_AT: Final = 5000  # frames, to find out whether they are there for each place again
 _LEAST_BYTES: Final = 60  # of such: shorter ones may be the same and mean something else
+_NOBODY_YET: Final = "::"  # who asks whether the address that it wants is free (RFC 4862 5.4)
 _OURS: Final = "pystack"  # how the name of the program begins that writes our captures
 _KIND: Final = slice(12, 15)  # of an Ethernet frame: its type, and the packet's first byte
 _PLAIN4: Final = ethernet.IS_IPV4 + bytes((ipv4.PLAIN,))
@@ -477,6 +478,10 @@ class _Kept:
         if told is None:
             return None
         sender, target, _ = told
+        if ":" in sender + target and ":" not in self._flow.a[0]:
+            return None  # Neighbor Discovery, for which IPv4 does not ask
+        if sender == _NOBODY_YET:
+            return None
         if sender not in self._neighbors and target not in self._neighbors:
             return None
         self._has.add("arp")

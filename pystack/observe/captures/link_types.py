@@ -6,6 +6,7 @@ interface of Linux with a header of its own ("cooked"), one of BSD's loopback wi
 
 from typing import Final
 
+from pystack.core.addresses import BROADCAST_MAC
 from pystack.wire import ethernet
 
 NULL: Final = 0  # BSD's loopback: the address family, in the byte order of whoever captured
@@ -57,6 +58,7 @@ FAMILY_BYTES: Final = 4
 _INET: Final = 2
 _INET6: Final = frozenset({10, 24, 28, 30})  # Linux; NetBSD and OpenBSD; FreeBSD; macOS
 _NOBODY: Final = bytes(6)
+_REQUEST: Final = b"\0\1"  # of ARP
 
 
 def name_of(link_type: int) -> str:
@@ -98,7 +100,21 @@ def as_ethernet(data: bytes, link_type: int) -> bytes:
     if found is None:
         return ethernet.pack(_NOBODY, _NOBODY, 0, data)
     ethertype, at = found
-    return ethernet.pack(_NOBODY, sender_mac(data, link_type), ethertype, data[at:])
+    dst = _receiver_mac(data, link_type, ethertype, at)
+    return ethernet.pack(dst, sender_mac(data, link_type), ethertype, data[at:])
+
+
+def _receiver_mac(data: bytes, link_type: int, ethertype: int, at: int) -> bytes:
+    """Return to whom a frame was on its link, as far as what it carries says so; else zeros.
+
+    A cooked header has a type for it: 0 is to this host alone, 4 what this host sent.
+    """
+    if ethertype == ethernet.ARP and data[at + 6 : at + 8] == _REQUEST:
+        kind = data[1] if link_type == LINUX_SLL else data[10]
+        return _NOBODY if kind == 0 else BROADCAST_MAC  # RFC 826
+    if ethertype == ethernet.IPV6 and data[at + 24 : at + 25] == b"\xff":
+        return b"\x33\x33" + data[at + 36 : at + 40].ljust(4, b"\0")  # RFC 2464 section 7
+    return _NOBODY
 
 
 def sender_mac(data: bytes, link_type: int) -> bytes:

@@ -41,7 +41,7 @@ def told_of(frame: CapturedFrame) -> tuple[str, str, bytes] | None:
 
 
 def is_to_many(frame: CapturedFrame) -> bool:
-    return frame.link_type == link_types.ETHERNET and bool(frame.data[0] & 1)
+    return bool(link_types.as_ethernet(frame.data, frame.link_type)[0] & 1)
 
 
 def _parsed(frame: CapturedFrame, use: Callable[[object], None]) -> None:

@@ -12,6 +12,7 @@ from pystack.observe.explain.pieces import Paper, fit, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Step, Story
 from pystack.observe.explain.text_frames import frame_lines
 from pystack.observe.explain.wording import (
+    after,
     chains,
     fate,
     instant,
@@ -86,7 +87,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _story(story: Story, depth: Depth, ladders: Sequence[Drawn], heading: str) -> Iterator[str]:
     yield f"{heading} {words(story.title)}"
     yield ""
-    yield f"**{words(story.outcome)}**, after {_total(story)}" if story.outcome else _total(story)
+    yield f"**{words(story.outcome)}**, {after(story)}" if story.outcome else _total(story)
+    if story.setting:
+        yield ""
+        yield words(story.setting)
     if story.places:
         yield ""
         ways = [" — ".join(code(place) for place in chain) for chain in chains(story)]

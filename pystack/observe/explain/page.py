@@ -19,6 +19,7 @@ from pystack.observe.explain.story import LAYERS7, Comparison, Depth, Drawn, Sho
 from pystack.observe.explain.wording import (
     LAYERS5,
     SPAN_LAYERS,
+    after,
     alike,
     byte_range,
     chains,
@@ -94,6 +95,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     pages.filters |= {
+        "after": after,
         "alike": alike,
         "bars": _bars,
         "byte_range": byte_range,

@@ -212,10 +212,12 @@ def _tls(conversation: Conversation, index: int, head: bytes) -> Said:
     if found and found[0][0] == 21:
         return Said("message", "a TLS alert", "", rows)
     text = (
-        f"On the wire: {count(len(found), 'TLS record')}, {size(sealed)} of it encrypted. Who "
-        "looks on sees how much, when and between whom, not what: no path, no header, no cookie."
+        f"On the wire: {count(len(found), 'TLS record')}, {size(sealed)} of it encrypted. "
+        "Onlookers see how much, when and between whom, not what: no path, no header, no cookie."
     )
     asked = _milestone(conversation, turn, "request" if turn.side == 0 else "done")
+    if asked.isdigit():  # of a WebSocket
+        asked = f"close with code {asked}"
     what = f"{asked} (encrypted)" if asked else f"{size(turn.size)}, encrypted"
     role = _role(conversation, index)
     is_first = not any(each.side == 1 for each in before[2:])
@@ -316,7 +318,7 @@ def _server_hello(body: bytes, rows: list[Detail]) -> Said:
             f"{'' if resumed else 'signature, '}the ALPN answer, the server's Finished."
         )
     else:
-        text = "The certificate follows in the clear: before TLS 1.3, who looks on can read it."
+        text = "The certificate follows in the clear: before TLS 1.3, onlookers can read it."
     return Said("tls_answer", f"ServerHello, {version}", text, rows)
 
 

@@ -127,6 +127,12 @@ class Seen:
         name = self.names.get(address)
         return f"{name} ({address})" if name and name != address else address
 
+    def _both(self, ends: Ends) -> tuple[str, str]:
+        """Return who is at both ends; programs of one host are told apart by their ports."""
+        src, src_port, dst, dst_port = ends
+        one, other = self.who(src), self.who(dst)
+        return (f"{one}:{src_port}", f"{other}:{dst_port}") if one == other else (one, other)
+
     def places(self) -> list[str]:
         """Return the nodes that talked."""
         found: dict[str, None] = {}
@@ -283,7 +289,7 @@ class Seen:
         in_the_middle = not frame.flags & tcp.SYN
         if is_answer or (in_the_middle and src_port < dst_port):
             ends = (dst, dst_port, src, src_port)
-        nodes = (self.who(ends[0]), self.who(ends[2]))
+        nodes = self._both(ends)
         conversation = Conversation(ends, nodes, len(self.conversations) + 1)
         for number, key in enumerate((ends, (*ends[2:], *ends[:2]))):
             conversation.sides[number].states += self.early_states.pop(key, [])
@@ -340,7 +346,7 @@ class Seen:
         if exchange is None:
             if len(self.exchanges) >= MOST_CONVERSATIONS * 4:
                 return
-            nodes = (self.who(frame.src), self.who(frame.dst))
+            nodes = self._both(frame.ends)
             exchange = self.exchanges[key] = Exchange(frame.ends, nodes)
         direction = 0 if (frame.src, frame.src_port) == exchange.ends[:2] else 1
         exchange.count += 1

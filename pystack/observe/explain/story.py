@@ -110,6 +110,7 @@ class Story:
     facts: dict[str, str] = field(default_factory=dict)  # "round trips": "4", "frames lost": "0"
     unknown: list[str] = field(default_factory=list)  # sentences: what this recording cannot know
     outcome: str = ""  # "200, 14,023 bytes", or what went wrong
+    setting: str = ""  # where it took place, in a sentence; "": that is plain
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from pystack.observe.explain.story import Comparison, Depth, Drawn, Span, Step, 
 from pystack.observe.explain.text_frames import frame_lines
 from pystack.observe.explain.wording import (
     SPAN_LAYERS,
+    after,
     alike,
     cells,
     chains,
@@ -130,8 +131,9 @@ def _story(
 
 def _head(story: Story, depth: Depth, paper: Paper) -> Iterator[Line]:
     yield from wrap(story.title, paper.columns, "title")
+    yield from wrap(story.setting, paper.columns, "dim") if story.setting else ()
     if story.outcome:
-        yield from wrap(f"{story.outcome}, after {duration(total_s(story))}", paper.columns, "bold")
+        yield from wrap(f"{story.outcome}, {after(story)}", paper.columns, "bold")
     else:
         yield [(f"took {duration(total_s(story))}", "bold")]
     if story.places:

@@ -192,7 +192,7 @@ _TEXTS: Final = {
     "dns": "the name was looked up",
     "neighbor": "the next hop's MAC address was asked for",
     "connect": "TCP's handshake",
-    "tls": "TLS' handshake",
+    "tls": "the TLS handshake",
     "request": "the request was sent, from its first segment to its last",
     "waiting": "nothing of the answer was there yet",
     "transfer": "the answer came, from its first segment to its last byte",

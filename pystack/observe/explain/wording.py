@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pystack.observe.explain.amounts import duration
 from pystack.observe.explain.story import Box, Header, Shown, Step, Story
 
 # TCP/IP's five layers have no official numbers; books count them from below, as OSI does.
@@ -48,7 +49,12 @@ def figures(story: Story) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
 
 def chains(story: Story) -> list[list[str]]:
-    """Return the way from the first node to the farthest, then what branches off on it."""
+    """Return the way from the first node to the farthest, then what branches off on it.
+
+    Two alone, of which no link is known, are the ends of a capture: something joins them.
+    """
+    if not story.links and len(story.places) == 2:
+        return [list(story.places)]
     near: dict[str, list[str]] = {place: [] for place in story.places}
     for one, other, _ in story.links:
         near.setdefault(one, []).append(other)
@@ -116,6 +122,15 @@ def sizes(box: Box) -> str:
 def total_s(story: Story) -> float:
     """Return how long it all took."""
     return story.ended_at - story.began_at
+
+
+def after(story: Story) -> str:
+    """Return when what was wanted was there, and when all was over, if that took longer."""
+    total = duration(total_s(story))
+    last = story.waterfall[-1] if len(story.waterfall) > 1 else None
+    if last is None or last.name != "close":
+        return f"after {total}"
+    return f"after {duration(last.begin - story.began_at)}; closed after {total}"
 
 
 def percent(part: float, whole: float) -> str:

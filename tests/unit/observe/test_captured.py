@@ -301,3 +301,50 @@ def test_hostile_frames_end_in_a_sentence_or_a_recording(
     with contextlib.suppress(ConfigError):
         recording = recording_of(io.BytesIO(data))
         assert tell(recording.items, recording).steps is not None
+
+
+def test_a_host_that_talks_with_itself_is_told_by_ports() -> None:
+    frames = [frame.replace(four.B.to_bytes(4, "big"), four.A.to_bytes(4, "big")) for frame in TALK]
+    recording = recording_of(file_of(list(enumerate(frames))))
+    told = tell(recording.items, recording)
+    close = next(each for each in told.steps if each.kind == "close")
+    assert close.actors == told.steps[0].actors == ("10.77.0.1:40000", "10.77.0.1:80")
+
+
+def test_segments_that_were_not_cut_yet_are_said_to_be_such_and_no_slow_start() -> None:
+    """A card cuts, and joins: tcpdump beside it sees segments that no link ever carries."""
+    answers = [
+        segment(tcp.ACK, 501 + begin, 119, bytes(size), answer=True)
+        for begin, size in ((0, 1448), (1448, 14480), (15928, 28960))
+    ]
+    acks = [segment(tcp.ACK, 119, ack) for ack in (1949, 16429, 45389)]
+    frames = [*TALK[:4], *(each for pair in zip(answers, acks, strict=True) for each in pair)]
+    recording = recording_of(file_of(list(enumerate(frames))))
+    steps = {each.kind: each for each in tell(recording.items, recording).steps}
+    assert "On the link none has more than 1,448 bytes" in steps["segments"].text
+    assert "slow_start" not in steps
+
+
+def test_in_a_cooked_capture_a_question_of_arp_is_a_broadcast() -> None:
+    """Its header does not say so of what this host sent; a learner is told of no check."""
+    mac = bytes.fromhex("020000000001")
+
+    def cooked(frame: bytes) -> bytes:
+        return frame[12:14] + struct.pack("!HIHBB6sH", 0, 2, 1, 4, 6, mac, 0) + frame[14:]
+
+    asks = [four.arp_frame(arp.REQUEST, four.B), *TALK]
+    recording = recording_of(
+        file_of(list(enumerate(map(cooked, asks))), link_types.LINUX_SLL2),
+    )
+    told = tell(recording.items, recording)
+    assert "asks by ARP: a broadcast" in told.steps[0].text
+    multicast = cooked(six.discovery_frames()[1])
+    assert link_types.as_ethernet(multicast, link_types.LINUX_SLL2)[:2] == b"\x33\x33"
+
+
+def test_an_ipv4_conversation_takes_no_discovery_of_ipv6_with_it() -> None:
+    """Each station asks by IPv6 whether its address is free: that is not of this conversation."""
+    frames = [six.discovery_frames()[0], four.arp_frame(arp.REQUEST, four.B), *TALK]
+    recording = recording_of(file_of(list(enumerate(frames))))
+    kinds = [passage.frame.data[12:14].hex() for passage in recording.passages()]
+    assert kinds == ["0806", *["0800"] * len(TALK)]

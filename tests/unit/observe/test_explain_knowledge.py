@@ -29,6 +29,7 @@ TITLES = {
     "RFC 1812": {"5.2.4": "Determining the Next Hop Address", "5.3.1": "Time to Live (TTL)"},
     "RFC 2018": {"2": "Sack-Permitted Option", "3": "Sack Option Format"},
     "RFC 2428": {"3": "The EPSV Command"},
+    "RFC 2464": {"3": "Frame Format"},
     "RFC 2883": {"4": "Use of the SACK option for reporting a duplicate segment"},
     "RFC 3168": {"5": "Explicit Congestion Notification in IP", "6.1": "TCP"},
     "RFC 3522": {"3.2": "The Algorithm"},
@@ -56,6 +57,7 @@ TITLES = {
     "RFC 7323": {"1.3": "Using TCP Options", "2.2": "Window Scale Option"},
     "RFC 7567": {"1": "Introduction"},
     "RFC 8085": {"3": "UDP Usage Guidelines"},
+    "RFC 8200": {"3": "IPv6 Header Format"},
     "RFC 8201": {"4": "Protocol Requirements"},
     "RFC 8290": {"1": "Introduction"},
     "RFC 8305": {"5": "Connection Attempts"},
@@ -66,6 +68,7 @@ TITLES = {
         "4.4": "Authentication Messages",
         "4.4.4": "Finished",
         "5.2": "Record Payload Protection",
+        "6.1": "Closure Alerts",
     },
     "RFC 8985": {
         "6.2": "RACK: detection of loss",

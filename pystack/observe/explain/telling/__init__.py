@@ -119,6 +119,7 @@ class _Telling:
             steps=steps,
             unknown=seen.unknown(),
             outcome=self._about.outcome,
+            setting=self._about.setting,
         )
         waterfall.fill(story, seen)
         return story

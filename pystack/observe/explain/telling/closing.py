@@ -45,9 +45,13 @@ def _close(conversation: Conversation, words: Words) -> Step:
     )
     if other.fin is not None:
         gap = other.fin.passage.entered_at - at
+        crossed = _crossed(conversation)
         text += (
-            f"{other.node} sends its own FIN {duration(gap)} after the first; until then it could "
-            "have gone on sending, for each direction is closed by itself. "
+            f"{other.node} sends its own FIN {duration(gap)} after the first, before that one is "
+            "there: the two cross (a simultaneous close). "
+            if crossed
+            else f"{other.node} sends its own FIN {duration(gap)} after the first; until then it "
+            "could have gone on sending, for each direction is closed by itself. "
         )
         saved = 4 - len(unique)
         text += (
@@ -56,8 +60,11 @@ def _close(conversation: Conversation, words: Words) -> Step:
             + f", in {duration(until - at)}."
         )
         title = (
-            f"FIN: {closer.node} closes first, {other.node} follows; done in {duration(until - at)}"
+            f"FIN: {closer.node} and {other.node} close at the same time"
+            if crossed
+            else f"FIN: {closer.node} closes first, {other.node} follows"
         )
+        title += f"; done in {duration(until - at)}"
     else:
         text += f"{other.node} has not closed its side: the connection stays half open."
         title = f"FIN: {closer.node} closes its side"
@@ -80,6 +87,15 @@ def _close(conversation: Conversation, words: Words) -> Step:
     )
 
 
+def _crossed(conversation: Conversation) -> bool:
+    """Tell whether each end sent its FIN before it had the other's."""
+    one, other = (side.fin for side in conversation.sides)
+    if one is None or other is None or one.lost or other.lost:
+        return False
+    first, second = sorted((one, other), key=lambda kept: kept.passage.entered_at)
+    return second.passage.entered_at < first.there_at
+
+
 def _time_wait(conversation: Conversation, number: int, words: Words) -> Iterator[Step]:
     side, other = conversation.sides[number], conversation.sides[1 - number]
     for index, (at, state) in enumerate(side.states):
@@ -88,12 +104,18 @@ def _time_wait(conversation: Conversation, number: int, words: Words) -> Iterato
         ends = [when for when, _ in side.states[index + 1 :]]
         until = ends[0] if ends else at
         long = duration(until - at) if ends else "some time"
+        why = (
+            f"The FINs of {side.node} and {other.node} crossed: {side.node} closed without knowing "
+            "that the other did"
+            if _crossed(conversation)
+            else f"{side.node} closed first"
+        )
         yield words.step(
             "time_wait",
             at,
             until,
             f"TIME-WAIT: {side.node} remembers the connection for {long}",
-            f"{side.node} closed first, so it keeps the pair of sockets for {long}, twice the "
+            f"{why}, so it keeps the pair of sockets for {long}, twice the "
             "longest that a segment may live. Should its last ACK be lost, the FIN of "
             f"{other.node} comes again and must be answered; and a late segment of this "
             "connection must not be taken for one of the next between the same ports. No packet is "

@@ -40,9 +40,9 @@ def _syn(conversation: Conversation, seen: Seen, words: Words) -> Step:
     again = [each for each in conversation.agains if each.side == 0 and each.end == 0]
     text = (
         f"{client.node} opens a connection from its port {client.port}, which the kernel chose, to "
-        f"{seen.named(server.address)}, port {server.port}. The SYN carries no data: it says with "
-        f"which number the client's bytes begin ({read.seq}, chosen so that nobody can guess "
-        "it) and what the client can do. The server may use it only if it offers the same."
+        f"{seen.named(server.address)}, port {server.port}. The SYN carries no data: it says from "
+        f"which number on the client's bytes are counted ({read.seq}, chosen so that nobody can "
+        "guess it) and what the client can do. The server may use that only if it offers the same."
     )
     if _is_data_of_ftp(conversation, seen):
         text += (
@@ -121,7 +121,7 @@ def _syn_ack(conversation: Conversation, seen: Seen, words: Words) -> Step:
     text = (
         f"{server.node} has a program that listens on port {server.port}: its kernel answers, the "
         f"program knows nothing of it yet. ACK {read.ack} says that the SYN is here; its own "
-        f"bytes will begin behind {read.seq}. {refuses}"
+        f"bytes are counted from {read.seq} on. {refuses}"
     ).rstrip()
     if kept.lost:
         text += f" This one does not arrive: {why_lost(kept.lost)}."

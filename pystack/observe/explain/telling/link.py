@@ -173,6 +173,7 @@ def _crossing(journey: Journey, seen: Seen, words: Words) -> Step:
         frames=journey.hops,
         values={"interface": words.interface(first.passage.sender, frame.dst), "server": frame.dst},
         trouble=bool(lost),
+        protocol="6" if ":" in frame.dst else "",
     )
 
 

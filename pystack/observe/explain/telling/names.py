@@ -15,6 +15,7 @@ from pystack.observe.observer import LookUp, RouteChosen
 if TYPE_CHECKING:
     from pystack.wire.dns import Message
 
+_A_GOOD_PART = 0.1  # of a look-up
 _ROOT = ("0.0.0.0/0", "::/0")
 
 
@@ -101,7 +102,7 @@ def _resolved(
         for event in answered
     ]
     lost = [each for each in datagrams if each.lost]
-    text += _on_the_wire(datagrams, lost, repeated)
+    text += _on_the_wire(datagrams, lost, repeated) + _held_up(at, until, seen)
     return words.step(
         "resolve",
         at,
@@ -118,6 +119,25 @@ def _resolved(
             "interface": words.interface(host, servers[0]) if servers else "any",
         },
         trouble=bool(failed) or not addresses or bool(lost),
+    )
+
+
+def _held_up(at: float, until: float, seen: Seen) -> str:
+    """Say who had to ask for a MAC address meanwhile, if that took a good part of the time."""
+    took = {
+        asking.node: duration(asking.answered_at - asking.kept.passage.entered_at)
+        for asking in seen.askings
+        if asking.answered_at is not None
+        and at <= asking.kept.passage.entered_at
+        and asking.answered_at <= until
+        and asking.answered_at - asking.kept.passage.entered_at > _A_GOOD_PART * (until - at)
+    }
+    if not took:
+        return ""
+    who = listed([f"{node} {span}" for node, span in took.items()])
+    return (
+        f" It took longer than a round trip, for somebody on the way had to ask for a MAC address "
+        f"first ({who}). The next packet finds it known."
     )
 
 

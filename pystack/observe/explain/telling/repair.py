@@ -148,7 +148,7 @@ def _loss(conversation: Conversation, losses: list[Loss], words: Words) -> Step:
         if cause
         else why_lost(first.reason)
     )
-    others = f", and {count(number - 1, 'more')} the same way" if number > 1 else ""
+    others = f", and {number - 1:,} more the same way" if number > 1 else ""
     text = f"On the link from {link}: {how}{others}. Nobody is told: the sender learns of it only "
     text += (
         "if it matters, and it does not: the next ACK says the same and more."

@@ -48,12 +48,23 @@ def steps(conversation: Conversation, seen: Seen, words: Words) -> Iterator[Step
 
 def _is_cut(conversation: Conversation, turn: Turn) -> bool:
     """Tell whether TCP had to cut: several small segments are several writes of the program."""
+    largest = _mss(conversation)
+    return largest is None or max(length for _, length in turn.sizes) >= largest // 2
+
+
+def _is_uncut(conversation: Conversation, turn: Turn) -> bool:
+    """Tell whether it was seen before a card cut it, or after one had joined it again."""
+    largest = _mss(conversation)
+    return largest is not None and max(length for _, length in turn.sizes) > largest
+
+
+def _mss(conversation: Conversation) -> int | None:
+    """Return the most bytes of a segment, as both ends have agreed; None: nobody knows."""
     offers = [side.syn.read.options for side in conversation.sides if side.syn is not None]
     if len(offers) < 2:
-        return True  # nobody knows
+        return None
     stamps = all(offer.timestamps is not None for offer in offers)
-    largest = min(offer.mss or 536 for offer in offers) - (12 if stamps else 0)
-    return max(length for _, length in turn.sizes) >= largest // 2
+    return min(offer.mss or 536 for offer in offers) - (12 if stamps else 0)
 
 
 def _turn(conversation: Conversation, index: int, spoken: Said, words: Words) -> Step:
@@ -141,9 +152,15 @@ def _segments(conversation: Conversation, turn: Turn, spoken: Said, words: Words
         f"{count(turn.segments, 'segment')} of {largest:,} bytes at most"
         f"{f', the last one of {last:,}' if known and last != largest else ''}. "
         "Where a cut falls means nothing to the program, which reads a stream and may get the "
-        "bytes in other pieces. On a real machine the kernel often hands 64 KB to the "
-        "card, which cuts."
+        "bytes in other pieces. "
     )
+    if _is_uncut(conversation, turn):
+        text += (
+            f"On the link none has more than {_mss(conversation):,} bytes: these were seen before "
+            "the card cut them, or after one had joined them again (segmentation offload)."
+        )
+    else:
+        text += "On a real machine the kernel often hands 64 KB to the card, which cuts."
     return words.step(
         "segments",
         turn.first_at,
@@ -206,8 +223,9 @@ def _undisturbed(conversation: Conversation, turn: Turn) -> list[Round]:
     )
     ends = [each.at for each in turn.rounds[1:]] + [turn.last_at]
     rounds = [each for each, end in zip(turn.rounds, ends, strict=True) if end < repaired_at]
-    grows = max((each.segments for each in rounds), default=0) > turn.rounds[0].segments
-    return rounds if grows else []
+    # A program that writes piece by piece makes rounds that look like some, but do not grow.
+    grows = len(rounds) > 1 and rounds[1].segments > rounds[0].segments
+    return rounds if grows and not _is_uncut(conversation, turn) else []
 
 
 def _slow_start(conversation: Conversation, turn: Turn, rounds: list[Round], words: Words) -> Step:

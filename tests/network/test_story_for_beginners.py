@@ -1,0 +1,54 @@
+"""What somebody who reads a story for the first time would stumble over."""
+
+from pystack.observe.explain.story import Step, Story
+from tests.network.test_story import VERSIONS, step, story
+
+
+def steps(told: Story, kind: str) -> list[Step]:
+    return [each for each in told.steps if each.kind == kind]
+
+
+def test_what_tls_says_for_itself_has_the_rfcs_of_tls() -> None:
+    """HTTP/2's settings are no frames of a WebSocket."""
+    told = story("https://server/")
+    assert steps(told, "message")
+    for each in steps(told, "message"):
+        assert not [source for source in each.sources if source.startswith("RFC 6455")]
+        assert "RFC 8446 section 5.2" in each.sources
+
+
+def test_fins_that_cross_are_told_as_such() -> None:
+    """TLS says goodbye first, and the server answers that: each FIN is sent before the other."""
+    told = story("https://server/")
+    assert step(told, "close").title.startswith("FIN: client and server close at the same time")
+    remember = steps(told, "time_wait")
+    assert [each.actors for each in remember] == [("client",), ("server",)]
+    for each in remember:
+        assert "closed first" not in each.text
+        assert "crossed" in each.text
+
+
+def test_who_closes_first_waits_alone() -> None:
+    told = story("http://server/")
+    assert step(told, "close").title.startswith("FIN: client closes first, server follows")
+    assert [each.actors for each in steps(told, "time_wait")] == [("client",)]
+    assert "client closed first" in step(told, "time_wait").text
+
+
+@VERSIONS
+def test_a_frame_is_that_of_its_version(version: int) -> None:
+    wanted = {4: "RFC 894", 6: "RFC 2464 section 3"}
+    assert step(story(version=version), "hop").sources[0] == wanted[version]
+
+
+def test_a_look_up_that_took_longer_than_a_round_trip_says_why() -> None:
+    """The router at home has to ask on the line, and that takes the line's round trip."""
+    assert "MAC address first (home 20 ms)" in step(story(), "resolve").text
+    assert "MAC address first (home 100 ms)" in step(story(line="delay=50ms"), "resolve").text
+
+
+def test_several_losses_are_counted_in_english() -> None:
+    told = story(line="loss=5%", size_bytes=100_000)
+    several = [each for each in steps(told, "loss") if "the same way" in each.text]
+    assert several
+    assert not [each.text for each in several if "mores" in each.text]
