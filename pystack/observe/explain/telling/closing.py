@@ -43,31 +43,21 @@ def _close(conversation: Conversation, words: Words) -> Step:
         f"{closer.node} has nothing more to say: its FIN stands behind its last byte and takes a "
         f"sequence number of its own, so that it is acknowledged, and repeated if it is lost. "
     )
-    if other.fin is not None:
-        gap = other.fin.passage.entered_at - at
-        crossed = _crossed(conversation)
-        text += (
-            f"{other.node} sends its own FIN {duration(gap)} after the first, before that one is "
-            "there: the two cross (a simultaneous close). "
-            if crossed
-            else f"{other.node} sends its own FIN {duration(gap)} after the first; until then it "
-            "could have gone on sending, for each direction is closed by itself. "
-        )
-        saved = 4 - len(unique)
-        text += (
-            f"{count(len(unique), 'segment')} did it"
-            + (", for ACK and FIN went together" if saved > 0 else "")
-            + f", in {duration(until - at)}."
-        )
-        title = (
-            f"FIN: {closer.node} and {other.node} close at the same time"
-            if crossed
-            else f"FIN: {closer.node} closes first, {other.node} follows"
-        )
-        title += f"; done in {duration(until - at)}"
-    else:
+    crossed = _crossed(conversation)
+    if other.fin is None:
         text += f"{other.node} has not closed its side: the connection stays half open."
         title = f"FIN: {closer.node} closes its side"
+    else:
+        text += _second(other.node, other.fin.passage.entered_at - at, crossed=crossed)
+        text += (
+            f"{count(len(unique), 'segment')} did it"
+            + (", for ACK and FIN went together" if len(unique) < 4 else "")
+            + f", in {duration(until - at)}."
+        )
+        title = f"FIN: {closer.node} closes first, {other.node} follows"
+        if crossed:
+            title = f"FIN: {closer.node} and {other.node} close at the same time"
+        title += f"; done in {duration(until - at)}"
     return words.step(
         "close",
         at,
@@ -84,6 +74,17 @@ def _close(conversation: Conversation, words: Words) -> Step:
         states=words.states(conversation, until),
         values=words.values(conversation),
         trouble=other.fin is None and other.rst is None,
+    )
+
+
+def _second(node: str, gap_s: float, *, crossed: bool) -> str:
+    """Say how the other side closed, so long after the first."""
+    first = f"{node} sends its own FIN {duration(gap_s)} after the first"
+    if crossed:
+        return f"{first}, before that one is there: the two cross (a simultaneous close). "
+    return (
+        f"{first}; until then it could have gone on sending, for each direction is closed by "
+        "itself. "
     )
 
 
