@@ -1,10 +1,12 @@
-"""A capture beside one end, of a line that overtakes, copies and loses: what is told of it."""
+"""What a capture beside one end tells of a line that overtakes, copies and loses, and of TLS."""
 
+import ssl
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 import pystack
 from pystack.observe.captures.as_recording import recording_of
@@ -87,3 +89,58 @@ def test_repairs_are_part_of_the_transfer_in_a_capture_beside_the_sender(tmp_pat
         spans[at] = {span.name: span.seconds for span in story.waterfall}
     # The same run, seen at both ends: half a round trip apart.
     assert spans["server"]["transfer"] == pytest.approx(spans["client"]["transfer"], abs=0.021)
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds", "tls_s"),
+    [
+        # The client's Finished and its request go together: a round trip.
+        (ssl.TLSVersion.TLSv1_3, ["tls_hello", "tls_answer", "tls_finished"], 0.04),
+        (ssl.TLSVersion.TLSv1_2, ["tls_hello", "tls_answer", "tls_finished", "tls_finished"], 0.08),
+    ],
+    ids=["1.3", "1.2"],
+)
+def test_the_handshake_of_tls_is_over_when_its_last_finished_is_there(
+    tmp_path: Path, version: ssl.TLSVersion, kinds: list[str], tls_s: float
+) -> None:
+    authority, path = trustme.CA(), tmp_path / "x.pcap"
+    at_server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("server").configure_cert(at_server)
+    at_client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(at_client)
+    at_client.maximum_version = version
+
+    async def over_tls(stream: trio.SocketStream) -> None:
+        secure = trio.SSLStream(stream, at_server, server_side=True)
+        await secure.receive_some(100)
+        await trio.sleep(0.5)
+        await secure.send_all(bytes(2000))
+        await stream.aclose()
+
+    async def main() -> None:
+        async with pystack.Network(seed=5) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="20ms")
+            client.capture(path)
+            await server.start(partial(trio.serve_tcp, over_tls, 443))
+
+            async def fetch() -> None:
+                stream = await trio.open_tcp_stream("server", 443)
+                async with trio.SSLStream(
+                    stream, at_client, server_hostname="server", https_compatible=True
+                ) as secure:
+                    await secure.send_all(b"GET / HTTP/1.1\r\n\r\n")
+                    async for _ in secure:
+                        pass
+
+            await client.run(fetch)
+
+    pystack.run(main)
+    recording = recording_of(path)
+    story = tell(recording.items, recording)
+    assert [step.kind for step in story.steps if step.kind.startswith("tls")] == kinds
+    spans = [(span.name, span.seconds) for span in story.waterfall]
+    (tls,) = (seconds for name, seconds in spans if name == "tls")
+    assert tls == pytest.approx(tls_s, abs=0.001)
+    waited = [seconds for name, seconds in spans if name == "waiting"]
+    assert sum(waited) == pytest.approx(0.54, abs=0.041)  # of 1.3: until the tickets, and longer

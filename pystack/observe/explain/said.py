@@ -19,7 +19,7 @@ _TLS_RECORDS: Final = {20: "ChangeCipherSpec", 21: "Alert", 22: "Handshake", 23:
 _TLS_VERSIONS: Final = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 _OPCODES: Final = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _MOST_LINES: Final = 12
-HELLO, SERVER_HELLO = 1, 2
+HELLO, SERVER_HELLO, CERTIFICATE, CLIENT_KEY_EXCHANGE = 1, 2, 11, 16
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class Said:
     what: str  # "GET / HTTP/1.1", "ClientHello"
     text: str = ""
     details: list[Detail] = field(default_factory=list)
+    protocol: str = ""  # if more is known of it than of the conversation: "tls12"
 
 
 def said(conversation: Conversation, index: int) -> Said:
@@ -200,6 +201,17 @@ def _tls(conversation: Conversation, index: int, head: bytes) -> Said:
         return _server_hello(head[begin:], rows)
     before = conversation.turns[:index]
     is_early = sum(each.side == 0 for each in before) == 1 and turn.side == 0
+    if is_early and first in (CERTIFICATE, CLIENT_KEY_EXCHANGE):
+        return _old_finished(rows)
+    if turn.side == 1 and found and found[0][0] in (20, 22):
+        return Said(
+            "tls_finished",
+            "the server's Finished",
+            "Before TLS 1.3 the handshake takes two round trips: only this proves that the server "
+            "has the same keys and has seen the same handshake. What follows is encrypted data.",
+            rows,
+            "tls12",
+        )
     if is_early and turn.starts_phase != "request" and found and found[0][0] in (20, 22, 23):
         return Said(
             "tls_finished",
@@ -224,6 +236,18 @@ def _tls(conversation: Conversation, index: int, head: bytes) -> Said:
     if role == "message" and turn.side == 0 and is_first and _speaks_h2(conversation):
         what = f"HTTP/2's preface and settings, {what}"
     return Said(role, what, text, rows)
+
+
+def _old_finished(rows: list[Detail]) -> Said:
+    return Said(
+        "tls_finished",
+        "its key exchange and its Finished",
+        "Before TLS 1.3 the client's half of the key exchange comes only now. Behind it the client "
+        "turns to encryption (ChangeCipherSpec), and its Finished proves that it has seen the same "
+        "handshake. Its data has to wait for the server's, a round trip more.",
+        rows,
+        "tls12",
+    )
 
 
 def _speaks_h2(conversation: Conversation) -> bool:
@@ -319,7 +343,8 @@ def _server_hello(body: bytes, rows: list[Detail]) -> Said:
         )
     else:
         text = "The certificate follows in the clear: before TLS 1.3, onlookers can read it."
-    return Said("tls_answer", f"ServerHello, {version}", text, rows)
+    old = "" if version == "TLS 1.3" else "tls12"
+    return Said("tls_answer", f"ServerHello, {version}", text, rows, old)
 
 
 _SUITES: Final = {

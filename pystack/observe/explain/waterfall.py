@@ -127,8 +127,19 @@ def _of_connection(conversation: Conversation, seen: Seen) -> list[_Phase]:
         kind = spoken.kind
         after = turns[index + 1] if index + 1 < len(turns) else None
         if kind.startswith("tls"):
-            end = turn.last_at if kind == "tls_finished" else turn.there_at
-            phases.append(_Phase("tls", turn.first_at, end))
+            is_clients = kind == "tls_finished" and turn.side == 0
+            end = turn.last_at if is_clients else turn.there_at
+            if phases and phases[-1].name == "tls":
+                phases[-1].end = end  # what the programs reckoned meanwhile is part of it
+            else:
+                phases.append(_Phase("tls", turn.first_at, end))
+            if (
+                (is_clients and not conversation.asked)
+                and (after is not None and after.arrived_at is not None)
+                and not said(conversation, index + 1).kind.startswith("tls")
+            ):
+                # Nobody has said where the request begins: a client sends it with its Finished.
+                phases.append(_Phase("waiting", end, after.arrived_at, "encrypted"))
         elif kind == "message" and conversation.asked:
             continue  # of TLS or HTTP/2 themselves: nobody waits for it
         elif turn.side == 0:

@@ -36,6 +36,12 @@ TITLES = {
     "RFC 4015": {"3": "The Eifel Response Algorithm"},
     "RFC 4443": {"3": "ICMPv6 Error Messages"},
     "RFC 4861": {"7.2": "Address Resolution"},
+    "RFC 5246": {
+        "7.3": "Handshake Protocol Overview",
+        "7.4.1.3": "Server Hello",
+        "7.4.2": "Server Certificate",
+        "7.4.9": "Finished",
+    },
     "RFC 5321": {
         "3.3": "Mail Transactions",
         "4.1.1": "Command Semantics and Syntax",

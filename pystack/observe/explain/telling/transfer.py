@@ -107,7 +107,7 @@ def _turn(conversation: Conversation, index: int, spoken: Said, words: Words) ->
         states=words.states(conversation, until),
         values=words.values(conversation),
         trouble=turn.delivered_at is None and words.seen.about.knows_inside,
-        protocol=protocol_of(conversation),
+        protocol=spoken.protocol or protocol_of(conversation),
     )
 
 
