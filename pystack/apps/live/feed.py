@@ -145,6 +145,11 @@ class Feed:
         behind = min(self._number - number, len(self._ticks), BACKLOG_TICKS)
         return [self._ticks[at] for at in range(len(self._ticks) - behind, len(self._ticks))]
 
+    def oldest_after(self, number: int) -> Tick | None:
+        """Return the first of them; None: there is none."""
+        behind = min(self._number - number, len(self._ticks), BACKLOG_TICKS)
+        return self._ticks[-behind] if behind else None
+
     def _make(self, now: float) -> None:
         self._number += 1
         self.world.tell_missed(self.tape)

@@ -41,6 +41,8 @@ class Kept:
     wire_bytes: int = 0  # of a frame: all of it, where the tape has the beginning
     held_bytes: int = _OVERHEAD_BYTES
     line: str = ""  # of a frame of which not all is kept; "": it can be made when it is wanted
+    # Of a frame that is on its way, or was at the last cut: its passage; None: of others
+    passage: Passage | None = None
     # Of a frame, whose it is; None: it is no frame, or nobody was told of it yet
     ends: frozenset[tuple[str, int]] | None = None
 
@@ -121,14 +123,15 @@ class Tape:
             self._take(passage, size)
 
     def _take(self, passage: Passage, size: int) -> None:
-        line, held_bytes = "", size
+        line, held_bytes, whole = "", size, passage
         if size > SNAP_BYTES:  # with it, all of it would be kept
             line, held_bytes = summarize(passage.frame), SNAP_BYTES
             passage = replace(passage, frame=ShortFrame(passage.frame))
         kept = self._keep(passage, size, held_bytes + _OVERHEAD_BYTES)
         kept.line = line
         if not passage.end:
-            self._under_way[passage] = kept
+            kept.passage = whole
+            self._under_way[whole] = kept
 
     def _has_room(self, place: str, size: int) -> bool:
         cut = self._cut
@@ -154,12 +157,14 @@ class Tape:
     def _drop_oldest(self) -> None:
         oldest = self._kept.popleft()
         self._held_bytes -= oldest.held_bytes
-        if isinstance(oldest.item, Passage):
-            self._under_way.pop(oldest.item, None)
+        if oldest.passage is not None:
+            self._under_way.pop(oldest.passage, None)
 
     def cut(self) -> Cut:
         """Return what has come since the last cut."""
         cut, self._cut, self._events = self._cut, Cut(), 0
+        for kept in cut.ended:
+            _conclude(kept)
         # Of a flood a few show what it is like, and nobody reads more of it.
         is_flood = cut.left_out > FLOOD * self._frames_a_cut
         self._room = self._frames_a_cut // 3 if is_flood else self._frames_a_cut
@@ -187,6 +192,14 @@ class Tape:
         self._under_way.clear()
         self._held_bytes = 0
         self._cut, self._events = Cut(), 0
+
+
+def _conclude(kept: Kept) -> None:
+    """Have what it is of a passage that has ended say how, also where its frame was cut short."""
+    passage, kept.passage = kept.passage, None
+    if passage is not None and passage is not kept.item:
+        assert isinstance(kept.item, Passage)
+        kept.item = replace(passage, frame=kept.item.frame, arrived=None)
 
 
 class Eye:

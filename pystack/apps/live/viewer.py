@@ -56,10 +56,7 @@ class Viewer:
         feed.enter()
         try:
             await socket.send(_part(self._hello()))
-            first = feed.due()
-            self._sent = self._seen = first.number
-            backlog = feed.after(0)
-            await socket.send(*(Part(tick.text) for tick in backlog))
+            await self._tell_past(socket)
             while socket.is_open:
                 await self._tell(socket)
                 for part in await socket.receive(until=feed.next_at):
@@ -89,6 +86,13 @@ class Viewer:
         if self._feed.token is None:
             return READ_ONLY
         return "" if self._may_change else NO_TOKEN
+
+    async def _tell_past(self, socket: WebSocket) -> None:
+        """Send what was told before, tick by tick: for a slow viewer no more than one waits."""
+        until = self._feed.due().number
+        while self._sent < until and (tick := self._feed.oldest_after(self._sent)) is not None:
+            self._sent = self._seen = tick.number
+            await socket.send(Part(tick.text))
 
     async def _tell(self, socket: WebSocket) -> None:
         tick = self._feed.due()
