@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
-from pystack.core.errors import OutputError
-
 READER_GONE_STATUS: Final = 128 + 13  # SIGPIPE, which not every platform has
 # Windows has no poll(2): there, whether somebody reads is found out by writing.
 _HAS_POLL: Final = hasattr(select, "poll")
@@ -58,11 +56,9 @@ def write_file(path: str | Path, text: str) -> None:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
         return
-    try:
-        Path(path).write_text(text, "utf-8")
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise OutputError(f"cannot write {path}: {why}") from None
+    from pystack.observe.captures.output import write_text
+
+    write_text(str(path), text)
 
 
 class Lines:

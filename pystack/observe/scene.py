@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
 from pystack.core.errors import ConfigError
 from pystack.core.units import parse_size_bytes
-from pystack.observe.captures.output import open_capture
+from pystack.observe.captures.output import ANYBODYS, OWNERS_ALONE, open_capture
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 LEAST_RING_BYTES: Final = 1 << 20
 
 
-def open_ring(path: str, most_bytes: int) -> RecordFile:
-    """Open the last of so many bytes, in a few files. Raises OutputError."""
-    from pystack.observe.captures.ring import RingFile  # only where somebody asks for one
+class OpenFile(Protocol):
+    """Opens what a capture is written to."""
 
-    return RingFile(f"the capture {path}", path, most_bytes)
+    def __call__(
+        self, path: str, ring_bytes: int | None = None, *, mode: int = ANYBODYS
+    ) -> RecordFile:
+        """`ring_bytes`: the last of so many, in a few files; None: all, in one. OutputError."""
+        ...
 
 
 class CaptureWords(TypedDict, total=False):
@@ -41,8 +44,7 @@ class Scene:
     began_at: float = 0.0  # when the world began, in its own time
     wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
     has_hosts: bool = True  # there are several: what is said should tell whose it is
-    open_file: Callable[[str], RecordFile] = open_capture  # to write to; ConfigError
-    open_ring: Callable[[str, int], RecordFile] = open_ring  # likewise, the last of so many bytes
+    open_file: OpenFile = open_capture
     names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
     order: Callable[[], Sequence[str]] = tuple  # nodes from left to right; none: as they are seen
     # For captures
@@ -78,7 +80,8 @@ def make_capture(
     if secrets and scene.secrets is None:
         raise ConfigError("there is no TLS of ours here whose secrets could be captured")
     most = None if ring is None else ring_bytes(ring)
-    file = scene.open_file(path) if most is None else scene.open_ring(path, most)
+    # Whoever has the secrets can read all of it.
+    file = scene.open_file(path, most, mode=OWNERS_ALONE if secrets else ANYBODYS)
     offset_s = scene.wall_clock_offset_s
     writer: CaptureWriter
     if classic:

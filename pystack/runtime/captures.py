@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from pystack.core.addresses import format_ip, without_zone
 from pystack.observe.captures.output import open_capture
-from pystack.observe.scene import CaptureWords, Scene, make_capture, open_ring
+from pystack.observe.scene import CaptureWords, OpenFile, Scene, make_capture
 from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:
@@ -25,18 +25,17 @@ def collect_secrets() -> Callable[[], bytes]:
 def scene_of(host: Host, say: Callable[[str], object] = print) -> Scene:
     """Return what observers may know of a host that is in no network."""
     driver = host.driver
-    open_file, ring = open_capture, open_ring
+    open_file: OpenFile = open_capture
     if not driver.is_virtual:
         from pystack.runtime.driver.spool import open_spool
 
-        open_file = ring = open_spool  # type: ignore[assignment]
+        open_file = open_spool
     return Scene(
         say=say,
         began_at=driver.now(),
         wall_clock_offset_s=wall_clock_offset_s(driver),
         has_hosts=False,
         open_file=open_file,
-        open_ring=ring,
         names=lambda: _names(host),
         describe=lambda place: f"{place.rpartition('/')[2]} of {host.name}",
         interface_at=lambda place, name: place if name == host.name else None,

@@ -31,7 +31,8 @@ class KeyLog:
         """Take note of a context; `path`: its user has it log there."""
         self._contexts.add(context)
         if path is not None:
-            self._files.append(str(path))
+            if str(path) not in self._files:
+                self._files.append(str(path))
         elif self._own is not None and context.keylog_filename is None:
             context.keylog_filename = self._own
 

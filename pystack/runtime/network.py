@@ -31,7 +31,7 @@ from pystack.observe.observer import Observer
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
-from pystack.observe.scene import CaptureWords, Scene, make_capture, open_ring
+from pystack.observe.scene import CaptureWords, Scene, make_capture
 from pystack.runtime.captures import collect_secrets
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
@@ -624,7 +624,6 @@ class Network:
             began_at=self.opened_at,
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
             open_file=open_capture if is_virtual else open_spool,
-            open_ring=open_ring if is_virtual else open_spool,
             names=topology.names_by_address,
             order=self._along_the_way,
             describe=topology.watching.describe,

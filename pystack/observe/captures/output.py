@@ -22,6 +22,8 @@ Say = Callable[[str], object]  # takes a sentence that people are to see
 _log: Final = logging.getLogger("pystack.capture")
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | flag("O_CLOEXEC") | flag("O_BINARY")
 _MOST_PARTS: Final = 1024  # IOV_MAX
+ANYBODYS: Final = 0o666  # less the process's umask
+OWNERS_ALONE: Final = 0o600
 _NO_WAIT: Final = flag("O_NONBLOCK")
 
 
@@ -115,16 +117,20 @@ def _write_some(fd: int, parts: Sequence[Buffer], done: int) -> int:
     return os.write(fd, b"".join(left))  # as on Windows
 
 
-def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
+def open_output(what: str, path: str, *, wait: bool = True, mode: int = ANYBODYS) -> int | None:
     """Open a file to be written; what was in it is gone. Raises OutputError.
 
+    `mode`: of a new file; one that is there already may be less for others afterwards, not more.
     A FIFO without a reader is waited for; with `wait` false, None is returned in its place. Root
     follows no symbolic link of another user: it was put there to lead anywhere.
     """
     try:
         # Truncated once it is known to be a file: for the rest it means nothing.
-        fd = open_unfollowed(path, _FLAGS if wait else _FLAGS | _NO_WAIT)
-        if stat.S_ISREG(os.fstat(fd).st_mode):
+        fd = open_unfollowed(path, _FLAGS if wait else _FLAGS | _NO_WAIT, mode)
+        there = os.fstat(fd).st_mode
+        if stat.S_ISREG(there):
+            if there & ~mode & 0o777 and mode != ANYBODYS and hasattr(os, "fchmod"):
+                os.fchmod(fd, there & mode)
             os.ftruncate(fd, 0)
     except OSError as error:
         if error.errno == errno.ENXIO and not wait and stat.S_ISFIFO(os.stat(path).st_mode):
@@ -138,9 +144,28 @@ def open_output(what: str, path: str, *, wait: bool = True) -> int | None:
     return fd
 
 
-def open_capture(path: str) -> OutputFile:
-    """Open a file to write a capture to, at once; what was in it is gone. Raises OutputError."""
+def write_text(path: str, text: str) -> None:
+    """Write a whole file that a user has named, in UTF-8. Raises OutputError."""
+    fd = open_output(path, path)
+    assert fd is not None
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(text.encode("utf-8"))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"cannot write {path}: {why}") from None
+
+
+def open_capture(path: str, ring_bytes: int | None = None, *, mode: int = ANYBODYS) -> OutputFile:
+    """Open a file to write a capture to, at once; what was in it is gone. Raises OutputError.
+
+    `ring_bytes`: the last of so many, in a few files; None: all, in one.
+    """
     what = f"the capture {path}"
-    fd = open_output(what, path)
+    if ring_bytes is not None:
+        from pystack.observe.captures.ring import RingFile  # only where somebody asks for one
+
+        return RingFile(what, path, ring_bytes, mode=mode)
+    fd = open_output(what, path, mode=mode)
     assert fd is not None
     return OutputFile(what, fd)

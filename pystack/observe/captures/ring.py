@@ -16,7 +16,7 @@ from typing import Final
 
 from pystack.core.errors import OutputError
 from pystack.observe.captures import pcapng
-from pystack.observe.captures.output import OutputFile, Record, Say, open_output, tell
+from pystack.observe.captures.output import ANYBODYS, OutputFile, Record, Say, open_output, tell
 
 FILES: Final = 4
 _KIND: Final = struct.Struct("<I")
@@ -32,16 +32,18 @@ class RingFile(OutputFile):
         path: str,
         most_bytes: int,
         *,
+        mode: int = ANYBODYS,
         say: Say = tell,
         before_write: Callable[[int], object] = lambda fd: None,
     ) -> None:
         """Open the first file; those that are left of an earlier run go. Raises OutputError."""
         self._paths = ring_paths(path)
         self._most_bytes = most_bytes // FILES
+        self._mode = mode
         self._head: list[bytes] = []  # what each file begins with
         self._names = b""
         self._place = 0
-        fd = open_output(what, self._paths[0])
+        fd = open_output(what, self._paths[0], mode=mode)
         assert fd is not None
         for old in self._paths[1:]:
             if os.path.isfile(old):
@@ -85,7 +87,7 @@ class RingFile(OutputFile):
         """Go on in the next file; False: it cannot be written, which was told."""
         self._place = (self._place + 1) % FILES
         try:
-            fd = open_output(self.what, self._paths[self._place])
+            fd = open_output(self.what, self._paths[self._place], mode=self._mode)
         except OutputError as error:
             self.close()
             self._say(str(error))

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from pystack.core.errors import OutputError
-from pystack.observe.captures.output import OutputFile, Record, Say, open_output, tell
+from pystack.observe.captures.output import ANYBODYS, OutputFile, Record, Say, open_output, tell
 
 CAPTURE_QUEUE_BYTES: Final = 16 << 20
 _GATHER_S: Final = 0.002
@@ -38,6 +38,7 @@ class Spool:
         path: str,
         *,
         ring_bytes: int | None = None,
+        mode: int = ANYBODYS,
         queue_bytes: int = CAPTURE_QUEUE_BYTES,
         say: Say = tell,
     ) -> None:
@@ -49,6 +50,7 @@ class Spool:
         self.dropped = 0  # records that found the queue full, or nobody to take them at the end
         self._path = path
         self._ring_bytes = ring_bytes
+        self._mode = mode
         self._say = say
         self._most_bytes = queue_bytes
         self._queue: deque[Record] = deque()
@@ -117,10 +119,11 @@ class Spool:
                 self.what,
                 self._path,
                 self._ring_bytes,
+                mode=self._mode,
                 say=self._say,
                 before_write=self._wait_writable,
             )
-        fd = open_output(self.what, self._path, wait=False)
+        fd = open_output(self.what, self._path, wait=False, mode=self._mode)
         if fd is None:
             return None
         return OutputFile(self.what, fd, say=self._say, before_write=self._wait_writable)
@@ -196,6 +199,6 @@ class Spool:
                 raise OSError(errno.ETIMEDOUT, "its reader did not read it to the end")
 
 
-def open_spool(path: str, ring_bytes: int | None = None) -> Spool:
+def open_spool(path: str, ring_bytes: int | None = None, *, mode: int = ANYBODYS) -> Spool:
     """Open a capture (a ring of files) that is written by a thread. Raises OutputError."""
-    return Spool(f"the capture {path}", os.fspath(path), ring_bytes=ring_bytes)
+    return Spool(f"the capture {path}", os.fspath(path), ring_bytes=ring_bytes, mode=mode)
