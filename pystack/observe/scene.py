@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 LEAST_RING_BYTES: Final = 1 << 20
 
 
+def open_at_once(path: str, ring_bytes: int | None = None, *, mode: int = ANYBODYS) -> RecordFile:
+    """Open what is written while nothing else goes on. Raises OutputError."""
+    if ring_bytes is None:
+        return open_capture(path, mode=mode)
+    from pystack.observe.captures.ring import RingFile  # only where somebody asks for one
+
+    return RingFile(f"the capture {path}", path, ring_bytes, mode=mode)
+
+
 class OpenFile(Protocol):
     """Opens what a capture is written to."""
 
@@ -44,7 +53,7 @@ class Scene:
     began_at: float = 0.0  # when the world began, in its own time
     wall_clock_offset_s: float = 0.0  # what to add to the world's time for seconds since 1970
     has_hosts: bool = True  # there are several: what is said should tell whose it is
-    open_file: OpenFile = open_capture
+    open_file: OpenFile = open_at_once
     names: Callable[[], Mapping[str, str]] = dict  # of the hosts by their addresses, as of now
     order: Callable[[], Sequence[str]] = tuple  # nodes from left to right; none: as they are seen
     # For captures

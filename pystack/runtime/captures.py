@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Unpack
 
 from pystack.core.addresses import format_ip, without_zone
-from pystack.observe.captures.output import open_capture
-from pystack.observe.scene import CaptureWords, OpenFile, Scene, make_capture
+from pystack.observe.scene import CaptureWords, OpenFile, Scene, make_capture, open_at_once
 from pystack.runtime.driver.driver import wall_clock_offset_s
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def collect_secrets() -> Callable[[], bytes]:
 def scene_of(host: Host, say: Callable[[str], object] = print) -> Scene:
     """Return what observers may know of a host that is in no network."""
     driver = host.driver
-    open_file: OpenFile = open_capture
+    open_file: OpenFile = open_at_once
     if not driver.is_virtual:
         from pystack.runtime.driver.spool import open_spool
 

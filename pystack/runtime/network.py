@@ -26,12 +26,11 @@ from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
-from pystack.observe.captures.output import open_capture
 from pystack.observe.observer import Observer
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
-from pystack.observe.scene import CaptureWords, Scene, make_capture
+from pystack.observe.scene import CaptureWords, Scene, make_capture, open_at_once
 from pystack.runtime.captures import collect_secrets
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
@@ -623,7 +622,7 @@ class Network:
             say=say,
             began_at=self.opened_at,
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
-            open_file=open_capture if is_virtual else open_spool,
+            open_file=open_at_once if is_virtual else open_spool,
             names=topology.names_by_address,
             order=self._along_the_way,
             describe=topology.watching.describe,

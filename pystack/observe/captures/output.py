@@ -156,16 +156,9 @@ def write_text(path: str, text: str) -> None:
         raise OutputError(f"cannot write {path}: {why}") from None
 
 
-def open_capture(path: str, ring_bytes: int | None = None, *, mode: int = ANYBODYS) -> OutputFile:
-    """Open a file to write a capture to, at once; what was in it is gone. Raises OutputError.
-
-    `ring_bytes`: the last of so many, in a few files; None: all, in one.
-    """
+def open_capture(path: str, *, mode: int = ANYBODYS) -> OutputFile:
+    """Open a file to write a capture to, at once; what was in it is gone. Raises OutputError."""
     what = f"the capture {path}"
-    if ring_bytes is not None:
-        from pystack.observe.captures.ring import RingFile  # only where somebody asks for one
-
-        return RingFile(what, path, ring_bytes, mode=mode)
     fd = open_output(what, path, mode=mode)
     assert fd is not None
     return OutputFile(what, fd)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pystack.core.errors import OutputError
-from pystack.observe.captures.output import open_capture, write_text
+from pystack.observe.captures.output import write_text
 from pystack.observe.captures.ring import FILES
-from pystack.observe.scene import LEAST_RING_BYTES, Scene, make_capture
+from pystack.observe.scene import LEAST_RING_BYTES, Scene, make_capture, open_at_once
 from pystack.runtime.driver.spool import open_spool
 
 
@@ -17,7 +17,7 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.parametrize("open_file", [open_capture, open_spool])
+@pytest.mark.parametrize("open_file", [open_at_once, open_spool])
 @pytest.mark.parametrize("ring", [None, LEAST_RING_BYTES])
 @pytest.mark.parametrize("was", [None, 0o644, 0o600])
 def test_a_capture_with_secrets_is_its_owners_alone(
@@ -33,7 +33,7 @@ def test_a_capture_with_secrets_is_its_owners_alone(
 
 
 def test_each_file_of_a_ring_with_secrets_is(tmp_path: Path) -> None:
-    file = open_capture(str(tmp_path / "x.pcapng"), LEAST_RING_BYTES, mode=0o600)
+    file = open_at_once(str(tmp_path / "x.pcapng"), LEAST_RING_BYTES, mode=0o600)
     for _ in range(FILES + 1):
         file.write(b"\x06\0\0\0" + bytes(LEAST_RING_BYTES // FILES - 4))
     file.close()
