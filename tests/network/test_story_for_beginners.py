@@ -1,6 +1,7 @@
 """What somebody who reads a story for the first time would stumble over."""
 
 from pystack.observe.explain.story import Step, Story
+from pystack.observe.explain.text import as_text
 from tests.network.test_story import VERSIONS, step, story
 
 
@@ -45,6 +46,22 @@ def test_a_look_up_that_took_longer_than_a_round_trip_says_why() -> None:
     """The router at home has to ask on the line, and that takes the line's round trip."""
     assert "MAC address first (home 20 ms)" in step(story(), "resolve").text
     assert "MAC address first (home 100 ms)" in step(story(line="delay=50ms"), "resolve").text
+
+
+def test_a_name_server_that_does_not_answer_has_not_said_that_there_is_no_such_name() -> None:
+    told = step(story(line="loss=100%"), "resolve")
+    assert told.title.startswith("server stays unknown: resolver (198.51.100.53) does not answer")
+    assert "2 questions, 0 answers" in told.text
+    assert "1 question, 1 answer" in step(story(), "resolve").text
+    assert step(story("http://x.invalid/"), "resolve").title == "x.invalid is not known: NXDOMAIN"
+
+
+def test_what_to_type_can_be_copied_with_what_it_shows() -> None:
+    """To a shell, a sentence behind a command is more arguments of it."""
+    text = as_text(story(), depth="fields", width=200)
+    commands = [line for line in text.splitlines() if "see it" in line]
+    assert commands
+    assert not [line for line in commands if " # " not in line]
 
 
 def test_several_losses_are_counted_in_english() -> None:

@@ -211,7 +211,7 @@ def _more(step: Step, columns: int) -> Iterator[Line]:
     rows += [("Node", [(step.in_node, "")])] if step.in_node else []
     rows += [("Python", [(step.in_python, "")])] if step.in_python else []
     rows += [
-        ("see it", [(f"$ {command}", "bold"), (f"  {it}", "")]) for command, it in step.commands
+        ("see it", [(f"$ {command}", "bold"), (f"  # {it}", "")]) for command, it in step.commands
     ]
     if rows:
         yield []

@@ -15,6 +15,7 @@ from pystack.observe.observer import LookUp, RouteChosen
 if TYPE_CHECKING:
     from pystack.wire.dns import Message
 
+_SILENCE = "no answer"  # how a look-up fails to which nobody says anything
 _A_GOOD_PART = 0.1  # of a look-up
 _ROOT = ("0.0.0.0/0", "::/0")
 
@@ -91,6 +92,9 @@ def _resolved(
             f"{name} is {listed(addresses)}: {servers[0] if servers else 'it'} said so in {took}"
         )
         text += f" The answer is here after {took}: {listed(addresses)}."
+    elif failed and failed[-1].detail == _SILENCE:
+        title = f"{name} stays unknown: {who} does not answer, and after {took} {host} gives up"
+        text += f" Nothing has come back after {took}, and {host} gives up."
     elif failed:
         title = f"{name} is not known: {failed[-1].detail or 'no address'}"
         text += f" After {took}: {failed[-1].detail or 'no address'}."
@@ -153,9 +157,11 @@ def _on_the_wire(datagrams: list[Datagram], lost: list[Datagram], repeated: int)
     if not datagrams:
         return text
     sizes = [each.kept.read.size for each in datagrams]
+    asks = sum(each.kept.read.dst_port == DNS_PORT for each in datagrams)
+    told = f"{count(asks, 'question')}, {count(len(datagrams) - asks, 'answer')}"
     return (
         f"{text} {count(len(datagrams), 'datagram')} of UDP, {size(sum(sizes))} of DNS in all: no "
-        "handshake, one question, one answer."
+        f"handshake, {told}."
     )
 
 
