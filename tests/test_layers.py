@@ -28,7 +28,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pystack.wire": ("pystack.core",),
     "pystack.dns": ("pystack.core", "pystack.wire"),
     "pystack.tcp": ("pystack.core", "pystack.wire"),
-    "pystack.observe": ("pystack.core", "pystack.wire", "pystack.dns.records"),
+    "pystack.observe": ("pystack.core", "pystack.wire", "pystack.dns.records", "pystack.tcp.seq"),
     "pystack.link": (
         "pystack.core",
         "pystack.wire",

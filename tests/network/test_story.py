@@ -10,7 +10,7 @@ from pystack import NetemWords, TcpConfig
 from pystack.apps.explain.laboratory import Line
 from pystack.apps.explain.record import Asked, record, record_asked
 from pystack.core.tcp_events import TcpRetransmitted
-from pystack.observe.explain.amounts import duration
+from pystack.observe.amounts import duration
 from pystack.observe.explain.compare import compare
 from pystack.observe.explain.story import Span, Step, Story
 from pystack.observe.explain.telling import tell

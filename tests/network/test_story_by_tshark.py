@@ -10,8 +10,8 @@ import pytest
 from pystack.apps.explain.asked import Asked
 from pystack.apps.explain.laboratory import Line
 from pystack.apps.explain.record import record_asked
+from pystack.observe.amounts import duration
 from pystack.observe.captures.as_recording import Capture
-from pystack.observe.explain.amounts import duration
 from pystack.observe.explain.story import Step, Story
 from pystack.observe.explain.telling import tell
 

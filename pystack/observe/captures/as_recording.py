@@ -21,7 +21,7 @@ from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
 from pystack.observe.captures import link_types
 from pystack.observe.captures.capture_file import CapturedFrame, CaptureFile
-from pystack.observe.captures.fate_back import conclude, read_back
+from pystack.observe.captures.fate import conclude, read_back
 from pystack.observe.captures.input import open_input
 from pystack.observe.captures.needs import (
     is_to_many,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from pystack.observe.amounts import count
 from pystack.observe.flows import Flow
 
 CLIENT: Final = "the client's side"
@@ -72,12 +73,12 @@ def unknown_of(
     told += _of_neighbors(has)
     if cut:
         told.append(
-            f"Of {_counted(cut, 'frame')} the beginning alone was kept: what programs said is not "
+            f"Of {count(cut, 'frame')} the beginning alone was kept: what programs said is not "
             "all here."
         )
     if dropped:
         told.append(
-            f"Whoever captured lost {_counted(dropped, 'frame')}: what seems lost may have arrived."
+            f"Whoever captured lost {count(dropped, 'frame')}: what seems lost may have arrived."
         )
     if link_names:
         told.append(
@@ -87,7 +88,7 @@ def unknown_of(
     if conversations > 1:
         told.append(f"This is one of {conversations:,} conversations in the file.")
     if left_out:
-        told.append(f"{_counted(left_out, 'frame')} of it found no room, and are left out.")
+        told.append(f"{count(left_out, 'frame')} of it found no room, and are left out.")
     return [*told, trouble[:1].upper() + trouble[1:] + "."] if trouble else told
 
 
@@ -115,7 +116,3 @@ def _of_neighbors(has: Collection[str]) -> list[str]:
             "No ARP or Neighbor Discovery is in the capture: the next station was known already."
         )
     return told
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -7,9 +7,10 @@ to be a part of something. `dissect_stream` has the whole, and does not have to 
 from collections.abc import Callable
 from typing import Final
 
+from pystack.observe import amounts
 from pystack.observe.dissect import http, http2, tls, websocket
 from pystack.observe.dissect.dns import lay_dns, lay_dns_by_tcp
-from pystack.observe.dissect.layout import MOST_FIELDS, Dissection, counted, signs
+from pystack.observe.dissect.layout import MOST_FIELDS, Dissection, signs
 from pystack.observe.dissect.lines import lay_ftp, lay_smtp
 from pystack.observe.dissect.ports import spoken
 
@@ -70,7 +71,7 @@ def lay_all(whole: Dissection, start: int, end: int, protocol: str, part: str = 
 def _rest(whole: Dissection, start: int, end: int, meaning: str) -> None:
     if start < end:
         layer = whole.layer("application", (7,), "Data", start, end)
-        text = f"{counted(end - start)}: {signs(whole.data[start:end], 60)}"
+        text = f"{amounts.size(end - start)}: {signs(whole.data[start:end], 60)}"
         layer.content("data", meaning, text)
 
 

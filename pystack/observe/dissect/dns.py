@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import ConfigError, WireError
+from pystack.observe import amounts
 from pystack.observe.dissect.layout import (
     Dissection,
     Field,
     Layer,
-    counted,
     decimal,
     flag,
     hex16,
@@ -71,7 +71,7 @@ _KINDS: Final = {
 _TYPE: Final = Field("TYPE", 16, decimal, _KINDS)
 _CLASS: Final = Field("CLASS", 16, decimal, {1: "IN: the Internet", 255: "ANY"})
 _TTL: Final = Field(
-    "TTL", 32, decimal, lambda seconds: f"may be kept for {counted(seconds, 'second')}"
+    "TTL", 32, decimal, lambda seconds: f"may be kept for {amounts.count(seconds, 'second')}"
 )
 _LENGTH: Final = Field("RDLENGTH", 16)
 _EDNS: Final = (

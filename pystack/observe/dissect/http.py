@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pystack.observe.dissect.layout import Dissection, Layer, counted, signs
+from pystack.observe import amounts
+from pystack.observe.dissect.layout import Dissection, Layer, signs
 
 _METHODS: Final = (
     b"GET",
@@ -137,7 +138,7 @@ def _body(
     else:
         stop, meaning = end, "the body: all up to the connection's end"
     if start < stop:
-        text = f"{counted(stop - start)}: {signs(whole.data[start:stop], 60)}"
+        text = f"{amounts.size(stop - start)}: {signs(whole.data[start:stop], 60)}"
         layer = whole.layer("application", (7,), "HTTP body", start, stop)
         layer.content("content", meaning, text)
     return stop
@@ -155,12 +156,14 @@ def _chunks(whole: Dissection, start: int, end: int) -> int:
             length = int(line.partition(b";")[0], 16)
         except ValueError:
             break
-        layer.take("chunk-size", size, signs(line), counted(length) if length else "the last one")
+        layer.take(
+            "chunk-size", size, signs(line), amounts.size(length) if length else "the last one"
+        )
         if not length:
             trailer, size = _line(layer)
             layer.take("CRLF", size if not trailer else 0, "")
             return layer.at
-        text = f"{counted(min(length, layer.left))}: {signs(layer.peek(min(length, 61)), 60)}"
+        text = f"{amounts.size(min(length, layer.left))}: {signs(layer.peek(min(length, 61)), 60)}"
         layer.take("chunk-data", length + 2, text)
     layer.rest("content")
     return end

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pystack.observe.dissect.layout import Dissection, Field, counted, decimal, hex8, signs
+from pystack.observe import amounts
+from pystack.observe.dissect.layout import Dissection, Field, decimal, hex8, signs
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADER_BYTES: Final = 9
@@ -123,7 +124,7 @@ def lay_http2(whole: Dissection, start: int, end: int) -> int:
     if layer.left:
         cut = "" if layer.left == length else "; it goes on in later segments"
         name, meaning = _PAYLOADS.get(kind, ("payload", ""))
-        layer.content(name, meaning + cut, counted(layer.left))
+        layer.content(name, meaning + cut, amounts.size(layer.left))
     else:
         layer.close()
     return layer.end

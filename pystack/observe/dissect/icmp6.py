@@ -2,12 +2,12 @@
 
 from typing import Final
 
+from pystack.observe import amounts
 from pystack.observe.dissect.icmp import ECHO, lay_records, sources
 from pystack.observe.dissect.layout import (
     Dissection,
     Field,
     Layer,
-    counted,
     decimal,
     flag,
     hex16,
@@ -124,7 +124,7 @@ _OPTIONS: Final = {
 }
 _OPTION: Final = (
     Field("Type", 8, decimal, _OPTIONS),
-    Field("Length", 8, decimal, lambda units: f"{counted(8 * units)}, this header included"),
+    Field("Length", 8, decimal, lambda units: f"{amounts.size(8 * units)}, this header included"),
 )
 _LIFETIME: Final = Field("Lifetime", 32, decimal, "seconds")
 _PREFIX: Final = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pystack.core.addresses import format_ip4, format_ip6, format_mac, unpack_ip6
+from pystack.observe import amounts
 from pystack.observe.explain.story import Box, Header, Layer5
 
 MOST_FIELDS: Final = 2000  # of a frame: nobody reads more, and hostile ones have no more
@@ -64,11 +65,6 @@ def signs(data: bytes | memoryview, most: int = _SHOWN_SIGNS) -> str:
 def hexed(data: bytes | memoryview) -> str:
     """Return the first bytes in hexadecimal."""
     return bytes(data[:_SHOWN_BYTES]).hex() + ("..." if len(data) > _SHOWN_BYTES else "")
-
-
-def counted(number: int, what: str = "byte") -> str:
-    """Return "1 byte", "1,460 bytes"."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 Meaning = str | Mapping[int, str] | Callable[[int], str]
@@ -198,7 +194,7 @@ class Layer:
         bits = self.end * 8 - self._bit
         if bits > 0:
             data = self.data[self.at : self.end]
-            text = f"{counted(len(data))}: {hexed(data)}" if value is None else value
+            text = f"{amounts.size(len(data))}: {hexed(data)}" if value is None else value
             self._add(name, text, meaning, bits)
 
     def content(self, name: str, meaning: str = "", value: str | None = None) -> None:

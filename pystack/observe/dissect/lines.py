@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pystack.observe.dissect.layout import Dissection, counted, signs
+from pystack.observe import amounts
+from pystack.observe.dissect.layout import Dissection, signs
 
 _SMTP: Final = {
     "HELO": "who the client is",
@@ -107,6 +108,6 @@ def _lay(whole: Dissection, start: int, end: int, protocol: str) -> int:
         return layer.at
     title = "Mail text" if protocol == "SMTP" else "FTP text"
     layer = whole.layer("application", (7,), title, start, end)
-    text = f"{counted(end - start)}: {signs(whole.data[start:end], 60)}"
+    text = f"{amounts.size(end - start)}: {signs(whole.data[start:end], 60)}"
     layer.content("data", "text that no command begins with: a mail's, or a cut line", text)
     return end

@@ -3,11 +3,11 @@
 from typing import Final
 
 from pystack.core.addresses import V6, is_multicast
+from pystack.observe import amounts
 from pystack.observe.dissect.layout import (
     Dissection,
     Field,
     Layer,
-    counted,
     decimal,
     flag,
     hex8,
@@ -35,7 +35,7 @@ def _dscp(number: int) -> str:
 
 
 def _ttl(number: int) -> str:
-    return f"at most {counted(number, 'hop')} more; each router takes one off"
+    return f"at most {amounts.count(number, 'hop')} more; each router takes one off"
 
 
 def _next(number: int) -> str:
@@ -62,7 +62,7 @@ def _address6(number: int) -> str:
 
 _IPV4: Final = (
     Field("Version", 4),
-    Field("IHL", 4, decimal, lambda words: f"the header has {counted(4 * words)}"),
+    Field("IHL", 4, decimal, lambda words: f"the header has {amounts.size(4 * words)}"),
     Field("DSCP", 6, decimal, _dscp),
     Field("ECN", 2, decimal, _ECN),
     Field("Total Length", 16, decimal, "bytes of the packet, header included"),
@@ -119,7 +119,7 @@ _IPV6: Final = (
 )
 _NEXT: Final = Field("Next Header", 8, decimal, _next)
 _EXT_LENGTH: Final = Field(
-    "Hdr Ext Len", 8, decimal, lambda units: f"the header has {counted(8 * (units + 1))}"
+    "Hdr Ext Len", 8, decimal, lambda units: f"the header has {amounts.size(8 * (units + 1))}"
 )
 _EXTENSION_TITLES: Final = {
     ipv6_ext.HOP_BY_HOP: "Hop-by-Hop Options header",

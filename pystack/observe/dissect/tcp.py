@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
+from pystack.observe import amounts
 from pystack.observe.dissect.layout import (
     Dissection,
     Field,
     Layer,
-    counted,
     decimal,
     flag,
     hex16,
@@ -22,7 +22,7 @@ _TCP: Final = (
     Field("Destination Port", 16, decimal, port_name),
     Field("Sequence Number", 32, decimal, "of the first byte of text here"),
     Field("Acknowledgment Number", 32),
-    Field("Data Offset", 4, decimal, lambda words: f"the header has {counted(4 * words)}"),
+    Field("Data Offset", 4, decimal, lambda words: f"the header has {amounts.size(4 * words)}"),
     Field("Reserved", 3),
     flag("AE", "accurate ECN (once NS)"),
     flag("CWR", "congestion window reduced: the sender has heard of a mark"),

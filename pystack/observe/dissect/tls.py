@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from pystack.observe import amounts
 from pystack.observe.dissect import tls_names
 from pystack.observe.dissect.layout import (
     MOST_FIELDS,
     Dissection,
     Field,
     Layer,
-    counted,
     decimal,
     hex16,
     hexed,
@@ -100,10 +100,10 @@ def lay_tls(whole: Dissection, start: int, end: int) -> int:
         layer.lay(_ALERTS)
     elif kind == _CIPHER_CHANGE and length == 1:
         layer.take("type", 1, "1", "from now on encrypted (in TLS 1.3: for old boxes on the way)")
-    missing = f"; {counted(cut)} more in later segments" if cut > 0 else ""
+    missing = f"; {amounts.size(cut)} more in later segments" if cut > 0 else ""
     meaning = _SEALED.get(kind, "")
     if layer.left:
-        layer.content("encrypted_record", meaning + missing, counted(layer.left))
+        layer.content("encrypted_record", meaning + missing, amounts.size(layer.left))
     else:
         layer.close()
     return stop
@@ -244,7 +244,9 @@ def _certificates(layer: Layer) -> None:
     while stop - layer.at > 3 and not layer.is_full:
         length = layer.one(Field("certificate length", 24))
         count = min(length or 0, stop - layer.at)
-        layer.take("ASN.1Cert", count, counted(count), "who the server is, and who vouches for it")
+        layer.take(
+            "ASN.1Cert", count, amounts.size(count), "who the server is, and who vouches for it"
+        )
 
 
 _READERS: Final[dict[int, Callable[[Layer], None]]] = {

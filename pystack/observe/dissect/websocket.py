@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pystack.observe.dissect.layout import Dissection, Field, counted, decimal, flag, hex32, signs
+from pystack.observe import amounts
+from pystack.observe.dissect.layout import Dissection, Field, decimal, flag, hex32, signs
 
 _OPCODES: Final = {
     0x0: "continuation",
@@ -101,7 +102,9 @@ def lay_websocket(whole: Dissection, start: int, end: int) -> int:
         text = "compressed" if compressed else signs(body)
         cut = "" if stop == start + size else "; it goes on in later segments"
         meaning = ("shown without its mask" if key is not None else "") + cut
-        layer.content("Payload data", meaning.removeprefix("; "), f"{counted(layer.left)}: {text}")
+        layer.content(
+            "Payload data", meaning.removeprefix("; "), f"{amounts.size(layer.left)}: {text}"
+        )
     return stop
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Final
 
-from pystack.observe.explain.amounts import count, duration, listed
+from pystack.observe.amounts import count, duration, listed
 from pystack.observe.explain.story import Comparison, Difference, Story
 
 # Facts that differ in every run say nothing about what was changed; one is a rule, not a figure

@@ -14,6 +14,7 @@ from pystack.core.tcp_events import TcpMeasured, TcpRepair, TcpRetransmitted
 from pystack.observe.explain.kept import Again, Kept, Loss, Round, Side, Turn, Window
 from pystack.observe.explain.ledger import Leg
 from pystack.observe.explain.reading import Ends, Read
+from pystack.tcp.seq import unwrap
 from pystack.wire import tcp
 
 MOST_TURNS: Final = 60
@@ -21,13 +22,7 @@ MOST_KEPT: Final = 6  # frames of a turn
 MOST_TROUBLE: Final = 400  # losses, retransmissions
 MOST_ROUNDS: Final = 40
 LEAST_ACK_DELAY_S: Final = 0.02  # what waits for less was not put off on purpose: Linux has 40 ms
-_HALF: Final = 1 << 31
 _END: Final = itemgetter(1)  # of a segment in flight
-
-
-def unwrap(seq: int, near: int) -> int:
-    """Return the number with these 32 bits that is nearest to another."""
-    return near + ((seq - near + _HALF) & 0xFFFFFFFF) - _HALF
 
 
 class Conversation:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pystack.core.texts import harmless
-from pystack.observe.explain.amounts import duration
+from pystack.observe.amounts import duration
 from pystack.observe.explain.pieces import Paper, fit, plain
 from pystack.observe.explain.story import Comparison, Depth, Drawn, Step, Story
 from pystack.observe.explain.text_frames import frame_lines

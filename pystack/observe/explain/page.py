@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pystack.core.extras import need
-from pystack.observe.explain.amounts import duration
+from pystack.observe.amounts import duration
 from pystack.observe.explain.pieces import Paper, fit
 from pystack.observe.explain.story import LAYERS7, Comparison, Depth, Drawn, Shown, Span, Story
 from pystack.observe.explain.wording import (

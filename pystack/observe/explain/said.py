@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pystack.observe.explain.amounts import count, listed, printable, size
+from pystack.observe.amounts import count, listed, printable, size
+from pystack.observe.dissect.tls_names import CIPHERS, VERSIONS
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Turn
 from pystack.observe.explain.words import Detail
@@ -16,7 +17,6 @@ METHODS: Final = (
 _METHOD_BYTES: Final = tuple(method.encode() for method in METHODS)
 _PREFACE: Final = b"PRI * HTTP/2.0"
 _TLS_RECORDS: Final = {20: "ChangeCipherSpec", 21: "Alert", 22: "Handshake", 23: "ApplicationData"}
-_TLS_VERSIONS: Final = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 _OPCODES: Final = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _MOST_LINES: Final = 12
 HELLO, SERVER_HELLO, CERTIFICATE, CLIENT_KEY_EXCHANGE = 1, 2, 11, 16
@@ -296,9 +296,7 @@ def _hello(body: bytes, rows: list[Detail]) -> Said:
     name = _server_name(extensions.get(0, b""))
     alpn = _alpn(extensions.get(16, b""))
     versions = [
-        _TLS_VERSIONS[number]
-        for number in _numbers(extensions.get(43, b"")[1:])
-        if number in _TLS_VERSIONS
+        VERSIONS[number] for number in _numbers(extensions.get(43, b"")[1:]) if number in VERSIONS
     ]
     if name:
         rows.append(("server_name (SNI)", name, "in the clear: everybody on the way reads it"))
@@ -329,9 +327,9 @@ def _server_hello(body: bytes, rows: list[Detail]) -> Said:
     except IndexError:
         return Said("tls_answer", "ServerHello", "", rows)
     number = int.from_bytes(extensions.get(43, b"")[:2], "big") or legacy
-    version = _TLS_VERSIONS.get(number, f"version {number:#06x}")
+    version = VERSIONS.get(number, f"version {number:#06x}")
     rows.append(("version", version, "chosen; in the clear"))
-    rows.append(("cipher suite", _SUITES.get(suite, f"{suite:#06x}"), "chosen; in the clear"))
+    rows.append(("cipher suite", CIPHERS.get(suite, f"{suite:#06x}"), "chosen; in the clear"))
     resumed = 41 in extensions
     if resumed:
         rows.append(("pre-shared key", "taken", "no certificate is needed: the session is resumed"))
@@ -345,17 +343,6 @@ def _server_hello(body: bytes, rows: list[Detail]) -> Said:
         text = "The certificate follows in the clear: before TLS 1.3, onlookers can read it."
     old = "" if version == "TLS 1.3" else "tls12"
     return Said("tls_answer", f"ServerHello, {version}", text, rows, old)
-
-
-_SUITES: Final = {
-    0x1301: "TLS_AES_128_GCM_SHA256",
-    0x1302: "TLS_AES_256_GCM_SHA384",
-    0x1303: "TLS_CHACHA20_POLY1305_SHA256",
-    0xC02B: "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    0xC02C: "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    0xC02F: "ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    0xC030: "ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-}
 
 
 def _extensions(body: bytes, at: int) -> dict[int, bytes]:

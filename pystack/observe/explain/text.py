@@ -8,7 +8,7 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.texts import harmless
-from pystack.observe.explain.amounts import duration
+from pystack.observe.amounts import duration
 from pystack.observe.explain.pieces import (
     Line,
     Paper,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from pystack.observe.explain.amounts import duration, size
+from pystack.observe.amounts import duration, size
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Turn
 from pystack.observe.explain.ledger import (

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pystack.observe.explain.amounts import duration
+from pystack.observe.amounts import duration
 from pystack.observe.explain.story import Box, Header, Shown, Step, Story
 
 # TCP/IP's five layers have no official numbers; books count them from below, as OSI does.

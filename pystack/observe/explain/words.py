@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pystack.core.errors import WireError
+from pystack.observe.amounts import duration
 from pystack.observe.dissect import dissect
-from pystack.observe.explain.amounts import duration
-from pystack.observe.explain.conversation import Conversation, unwrap
+from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.knowledge import table
 from pystack.observe.explain.seen import Seen
 from pystack.observe.explain.story import Shown, Step
 from pystack.observe.passage import LOST, SEEN
 from pystack.observe.summary import summarize
+from pystack.tcp.seq import unwrap
 from pystack.wire.frame import Frame, completed
 from pystack.wire.tcp import ACK, flag_names
 

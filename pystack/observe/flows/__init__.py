@@ -16,6 +16,7 @@ from pystack.core.addresses import host_port
 from pystack.observe.captures.link_types import ETHERNET
 from pystack.observe.flows.half import Half, Reason, SegmentKind, window_of
 from pystack.observe.reading import End, Read, read_or_quote
+from pystack.tcp.seq import unwrap
 from pystack.wire import tcp
 
 MOST_FLOWS: Final = 4096
@@ -223,14 +224,14 @@ def _segment(flow: Flow, side: int, read: Read, at: float, seen: Seen) -> None:
         own.begin(read.seq)
         if not flags & tcp.SYN:
             own.isn -= 1  # so that its first byte is number 1, as after a handshake
-    seq = own.unwrap(read.seq, own.nxt)
+    seq = unwrap(read.seq, own.nxt)
     if flags & tcp.SYN:
         _take_options(flow, side, read)
     has_ack = bool(flags & tcp.ACK)
     if has_ack and not other.known:
         other.begin(read.ack)
         other.isn -= 1
-    ack = other.unwrap(read.ack, other.una) if has_ack else own.last_ack
+    ack = unwrap(read.ack, other.una) if has_ack else own.last_ack
     window = window_of(own, read)
     length = read.text_bytes + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
     old_una = other.una

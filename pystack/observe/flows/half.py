@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Final, Literal
 
 from pystack.observe.reading import Read
+from pystack.tcp.seq import unwrap
 from pystack.wire import tcp
 
 SegmentKind = Literal[
@@ -106,10 +107,6 @@ class Half:
     probed: bool = False  # a tail loss probe went out since `una` moved
     last_was_probe: str = ""  # what the last segment was, if a probe or keep-alive
 
-    def unwrap(self, number: int, near: int) -> int:
-        """Return the number on the wire that is nearest to one that is known."""
-        return near + ((number - near + _SPACE // 2) % _SPACE) - _SPACE // 2
-
     def begin(self, seq: int) -> None:
         """Take its first segment's number for where it begins."""
         self.known = True
@@ -170,7 +167,7 @@ class Half:
 
     def _take_blocks(self, blocks: tuple[tuple[int, int], ...], ack: int, at: float) -> None:
         for left, right in blocks:
-            start, end = self.unwrap(left, self.una), self.unwrap(right, self.una)
+            start, end = unwrap(left, self.una), unwrap(right, self.una)
             if end <= ack:
                 self.in_doubt -= 1  # RFC 2883: it came twice
                 if not self.in_doubt:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from pystack.observe.explain.amounts import span
+from pystack.observe.amounts import span
 from pystack.observe.ladder.layout import Layout, Space, label_space, lay_out, note_space, tip_space
 from pystack.observe.ladder.model import KINDS, Arrow, Diagram, Note, Window
 from pystack.observe.ladder.style import svg_style

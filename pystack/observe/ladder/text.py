@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pystack.observe.explain.amounts import span
+from pystack.observe.amounts import span
 from pystack.observe.ladder.layout import GAP_ROWS, longest_step
 from pystack.observe.ladder.model import Arrow, Diagram, Note, Window
 from pystack.observe.ladder.words import befell, left_out, plain

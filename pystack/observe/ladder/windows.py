@@ -9,10 +9,9 @@ from pystack.core.tcp_events import TcpMeasured, TcpRepair
 from pystack.observe.ladder.model import End, Window
 from pystack.observe.ladder.sight import Sight
 from pystack.observe.passage import ARRIVED, SEEN
+from pystack.tcp.seq import unwrap
 from pystack.wire import tcp
 
-_MASK: Final = 0xFFFFFFFF
-_HALF: Final = 1 << 31
 _LEAST_BYTES: Final = 3000  # that a connection has to send before its window is of interest
 
 Ends = tuple[End, End]
@@ -32,7 +31,7 @@ class _Sender:
     def number(self, seq: int, near: int) -> int:
         """Return how far a number is from the first one."""
         assert self.base is not None
-        return near + (seq - self.base - near + _HALF & _MASK) - _HALF
+        return unwrap(seq - self.base, near)
 
 
 class Windows:

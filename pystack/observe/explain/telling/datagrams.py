@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pystack.observe.explain.amounts import count, duration, printable, size
+from pystack.observe.amounts import count, duration, printable, size
 from pystack.observe.explain.seen import DNS_PORT, Datagram, Exchange, Seen
 from pystack.observe.explain.story import Step
 from pystack.observe.explain.words import Words, why_lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pystack.observe.explain.amounts import count, duration, size
+from pystack.observe.amounts import count, duration, size
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Kept, Turn
 from pystack.observe.explain.story import Step

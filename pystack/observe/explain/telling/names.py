@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pystack.core.errors import ConfigError, WireError
-from pystack.observe.explain.amounts import count, duration, listed, size
+from pystack.observe.amounts import count, duration, listed, size
 from pystack.observe.explain.seen import DNS_PORT, Datagram, Exchange, Seen
 from pystack.observe.explain.story import Step
 from pystack.observe.explain.words import Detail, Words

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pystack.core.tcp_events import TcpRetransmitted
-from pystack.observe.explain.amounts import count, duration, listed, size
+from pystack.observe.amounts import count, duration, listed, size
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Again, Loss
 from pystack.observe.explain.seen import Seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pystack.observe.explain.amounts import count, duration, listed, rate, size
+from pystack.observe.amounts import count, duration, listed, rate, size
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import MOST_SIZES, Round, Turn, Window
 from pystack.observe.explain.said import METHODS, Said, protocol_of, said

@@ -1,4 +1,4 @@
-"""Amounts in words: times, bytes, counts, as the texts of stories have them."""
+"""Amounts in words: times, bytes, counts."""
 
 from __future__ import annotations
 
