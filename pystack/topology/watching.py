@@ -21,6 +21,8 @@ class Watching:
         self._nodes = nodes
         self._cables = cables
         self._watchers: list[tuple[PassageWatcher, str | Link | None]] = []
+        self._by_name: dict[str, list[Cable]] = {}
+        self._indexed = 0  # cables that are in there
         self._lookout = Lookout(self._of, self._has_link)
         self.portals: set[tuple[str, str]] = set()  # interfaces that have a port that is no link's
 
@@ -63,20 +65,25 @@ class Watching:
 
     def interface_at(self, place: str, host: str) -> str | None:
         """Return the name of a host's interface at a link; None: it has none there."""
-        for cable in self._cables:
-            if cable.link.name == place:
-                for end in (cable.a, cable.b):
-                    if end.node.name == host and end.interface is not None:
-                        return end.name
+        for cable in self._called(place):
+            for end in (cable.a, cable.b):
+                if end.node.name == host and end.interface is not None:
+                    return end.name
         return None
 
     def describe(self, place: str) -> str:
         """Return a place of a capture in words: a link, or an interface of a host."""
-        for link in self._links():
-            if link.name == place:
-                return f"the link between {link.ends[0]} and {link.ends[1]}"
+        for cable in self._called(place):
+            return f"the link between {cable.link.ends[0]} and {cable.link.ends[1]}"
         host, _, interface = place.rpartition("/")
         return f"{interface} of {host}"
+
+    def _called(self, place: str) -> Sequence[Cable]:
+        """Return the cables with a link of that name."""
+        for cable in self._cables[self._indexed :]:  # those that are new
+            self._by_name.setdefault(cable.link.name, []).append(cable)
+        self._indexed = len(self._cables)
+        return self._by_name.get(place, ())
 
     def _links(self) -> Iterator[Link]:
         return (cable.link for cable in self._cables)

@@ -23,6 +23,7 @@ CLASSIC: Final = frozenset({".pcap", ".cap", ".dmp"})  # names of files of the o
 _FILE_HEADER: Final = struct.Struct("<IHHiIII")
 _RECORD_HEADER: Final = struct.Struct("<IIII")
 _MAGIC_NANOSECONDS: Final = 0xA1B23C4D
+_FIRST_PLACES: Final = 16  # names may be new with each of these; then where places have doubled
 
 Describe = Callable[[str], str]
 
@@ -231,7 +232,9 @@ class PcapngWriter:
         for counts in (self._received, self._missing, self._untold):
             counts.append(0)
         self._file.write(pcapng.interface(place, self._describe(place), ETHERNET, SNAPLEN_BYTES))
-        self._tell_names()
+        if number < _FIRST_PLACES or not number & (number - 1):
+            # Not each time: with a thousand places that would be a million names.
+            self._tell_names()
         return number
 
     def _tell_names(self) -> None:
