@@ -24,6 +24,7 @@ End = tuple[str, int]  # address and port
 TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100})  # IEEE 802.1Q; 802.1ad, and what was before it
 _TRANSPORTS: Final = {ipv4.TCP: "tcp", ipv4.UDP: "udp"}
 _NAMES: Final = {ipv4.ICMP: "icmp", 2: "igmp", **_TRANSPORTS, ipv6.ICMPV6: "icmp6"}
+_WELL_KNOWN: Final = 1024  # ports below it are servers'
 _NOTHING: Final = memoryview(b"")
 _NOBODY: Final = Ip(0)
 
@@ -100,6 +101,14 @@ def read_or_quote(data: bytes, link_type: int) -> Read | None:
         except (WireError, struct.error, IndexError):
             return None
     return found if found.transport else None
+
+
+def is_by_opener(transport: str, flags: int, src_port: int, dst_port: int) -> bool:
+    """Tell from the first frame that is seen of a conversation whether its sender began it."""
+    if flags & tcp.SYN:
+        return not flags & tcp.ACK
+    # Seen from the middle on: servers have the lower port. A first datagram mostly asks, though.
+    return src_port >= (dst_port if transport == "tcp" else min(dst_port, _WELL_KNOWN))
 
 
 def quoted_by(found: Read) -> tuple[int, int, Packet] | None:

@@ -13,8 +13,9 @@ from pystack.observe.explain.ledger import Ledger, Leg
 from pystack.observe.explain.reading import Ends, Read
 from pystack.observe.observer import LookUp, Milestone, NeighborChanged, RouteChosen
 from pystack.observe.passage import SEEN, Passage
+from pystack.observe.reading import is_by_opener
 from pystack.observe.recording import Recording
-from pystack.wire import ethernet, tcp
+from pystack.wire import ethernet
 
 MOST_CONVERSATIONS: Final = 40
 MOST_NOTES: Final = 400
@@ -285,9 +286,7 @@ class Seen:
             self.more_conversations += 1
             return None
         src, src_port, dst, dst_port = ends = frame.ends
-        is_answer = frame.flags & (tcp.SYN | tcp.ACK) == tcp.SYN | tcp.ACK
-        in_the_middle = not frame.flags & tcp.SYN
-        if is_answer or (in_the_middle and src_port < dst_port):
+        if not is_by_opener(frame.kind, frame.flags, src_port, dst_port):
             ends = (dst, dst_port, src, src_port)
         nodes = self._both(ends)
         conversation = Conversation(ends, nodes, len(self.conversations) + 1)

@@ -15,13 +15,12 @@ from typing import Final
 from pystack.core.addresses import host_port
 from pystack.observe.captures.link_types import ETHERNET
 from pystack.observe.flows.half import Half, Reason, SegmentKind, window_of
-from pystack.observe.reading import End, Read, read_or_quote
+from pystack.observe.reading import End, Read, is_by_opener, read_or_quote
 from pystack.tcp.seq import unwrap
 from pystack.wire import tcp
 
 MOST_FLOWS: Final = 4096
 _MOST_ERRORS: Final = 16
-_WELL_KNOWN: Final = 1024  # a port below it is the server's, where no SYN was seen
 
 
 @dataclass(slots=True)
@@ -188,9 +187,7 @@ class FlowTable:
         self._numbers += 1
         a, b = read.ends
         own, other = (read.src, read.src_port), (read.dst, read.dst_port)
-        answers = read.flags & tcp.SYN and read.flags & tcp.ACK
-        joins = not read.flags & tcp.SYN and a[1] < min(b[1], _WELL_KNOWN)
-        if answers or joins:
+        if not is_by_opener(read.transport, read.flags, read.src_port, read.dst_port):
             a, b, own = b, a, other
         flow = Flow(self._numbers, read.transport, a, b, place, at, at)
         flow.own_a = own

@@ -5,9 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.addresses import parse_ip
+from pystack.observe.explain.telling import tell
 from pystack.observe.flows import FlowTable
+from pystack.observe.passage import SEEN, Passage
 from pystack.observe.reading import read
+from pystack.observe.recording import Recording
 from pystack.wire import tcp
+from pystack.wire.frame import Frame
 from pystack.wire.ipv4 import pack_header
 
 MACS = bytes(range(12))
@@ -78,6 +82,19 @@ def test_ipv6() -> None:
     seen = read(MACS + b"\x86\xdd" + header + ends + segment)
     assert seen.ends == (("fd00::1", 5000), ("fd00::2", 80))
     assert (seen.flags, seen.text_bytes) == (0x18, 0)
+
+
+@pytest.mark.parametrize(("flags", "opener"), [(tcp.ACK, 0), (tcp.SYN | tcp.ACK, 0), (tcp.SYN, 1)])
+def test_flows_and_stories_agree_on_who_began(flags: int, opener: int) -> None:
+    src, dst = parse_ip("10.0.0.1"), parse_ip("10.0.0.2")
+    body = tcp.pack_header(tcp.Segment(8080, 40000, 100, 7, flags, 500), src, dst)
+    data = MACS + b"\x08\x00" + pack_header(src, dst, 6, len(body)) + body
+    seen = FlowTable().feed(0.0, data)
+    passage = Passage("", "10.0.0.1", "10.0.0.2", Frame(data), 0.0, 1, end=SEEN, ended_at=0.0)
+    told = tell([passage], Recording(knows_inside=False))
+    began = ("10.0.0.2", "10.0.0.1")[opener]
+    assert seen is not None
+    assert (seen.flow.a[0], told.places[0]) == (began, began)
 
 
 @given(
