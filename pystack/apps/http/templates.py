@@ -20,6 +20,7 @@ from pystack.core.addresses import host_port
 from pystack.core.extras import need
 from pystack.observe.ladder.style import svg_style
 from pystack.observe.ladder.words import plain
+from pystack.observe.palette import COLOURS, page_colours
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -73,6 +74,8 @@ def _environment() -> Environment:
     made.filters.update({word.__name__: word for word in words})
     made.globals["host_port"] = host_port
     made.globals["parts"] = {name: markup(text) for name, text in texts.items()}
+    made.globals["colours"] = COLOURS
+    made.globals["page_colours"] = markup(page_colours())
     made.globals["ladder_style"] = markup(svg_style())
     return made
 

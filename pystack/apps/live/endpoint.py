@@ -38,7 +38,7 @@ class LiveSite:
         name = request.path.removeprefix("/live").removeprefix("/")
         if name in ("", "index.html"):
             return self._files(request, "index.html")
-        if name not in ("feed", "capture.pcapng", "ladder.css"):
+        if name not in ("feed", "capture.pcapng"):
             return self._files(request, name)
         if self._looking is None:
             try:

@@ -1,4 +1,4 @@
-"""What is there when somebody looks: the feed, the capture, the style of ladders."""
+"""What is there when somebody looks: the feed, and the capture."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pystack.apps.live.viewer import LIMITS, Viewer
 from pystack.apps.tls_stream import TlsStream
 from pystack.apps.websocket.handshake import web_socket
 from pystack.core.counters import Counters
-from pystack.observe.ladder import svg_style
-from pystack.observe.ladder.style import COLOURS
 from pystack.runtime.streams import TcpStream
 
 if TYPE_CHECKING:
@@ -32,25 +30,13 @@ class Looking:
         return feed_of(host)
 
     def answer(self, name: str, request: Request, feed: Feed, counters: Counters) -> Response:
-        """Answer for "feed", "capture.pcapng" or "ladder.css". HttpError: 403, 426 ..."""
-        if name == "ladder.css":
-            return _ladder_style(request)
+        """Answer for "feed" or "capture.pcapng". HttpError: 403, 426 ..."""
         check(request, {host.name.lower() for host in feed.world.hosts})
         if name == "feed":
             viewer = Viewer(feed, _ends(request))
             return web_socket(request, viewer.talk, limits=LIMITS, counters=counters)
         check_page(request)
         return Response(200, pcapng(feed), "application/x-pcapng", [*HEADERS, _DOWNLOAD])
-
-
-def _ladder_style(request: Request) -> Response:
-    check_page(request)
-    light, dark = (
-        "".join(f"--l-{name}:{both[nth]};" for name, both in COLOURS.items()) for nth in (0, 1)
-    )
-    rules = f":root .pystack-ladder{{{light}}}\n:root[data-theme=dark] .pystack-ladder{{{dark}}}"
-    style = f"{svg_style()}\n{rules}\n".encode()
-    return Response(200, style, "text/css; charset=utf-8", HEADERS)
 
 
 def _ends(request: Request) -> tuple[tuple[str, int], tuple[str, int]] | None:

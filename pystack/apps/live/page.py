@@ -8,6 +8,8 @@ from typing import Final
 
 from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.http.ranges import Representation, answer
+from pystack.observe.ladder.style import chosen_style
+from pystack.observe.palette import chosen_colours
 
 # Everything is from here and nothing in line: what came over the network can do nothing in it.
 POLICY: Final = (
@@ -35,17 +37,20 @@ class Files:
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, str, str]] = {}
         self._read(Path(__file__).with_name("static"), "")
+        self._add("palette.css", chosen_colours().encode())
+        self._add("ladder.css", chosen_style().encode())
 
     def _read(self, folder: Path, prefix: str) -> None:
         for entry in folder.iterdir():
             name = prefix + entry.name
             if entry.is_dir():
                 self._read(entry, f"{name}/")
-                continue
-            kind = _TYPES.get(entry.name[entry.name.rfind(".") :])
-            if kind is not None:
-                data = entry.read_bytes()
-                self._files[name] = data, f'"{sha256(data).hexdigest()[:32]}"', kind
+            elif entry.suffix in _TYPES:
+                self._add(name, entry.read_bytes())
+
+    def _add(self, name: str, data: bytes) -> None:
+        kind = _TYPES[name[name.rfind(".") :]]
+        self._files[name] = data, f'"{sha256(data).hexdigest()[:32]}"', kind
 
     def names(self) -> list[str]:
         """Return what there is."""

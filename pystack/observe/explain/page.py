@@ -32,6 +32,7 @@ from pystack.observe.explain.wording import (
     who,
 )
 from pystack.observe.ladder import svg_style
+from pystack.observe.palette import page_colours
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -59,7 +60,8 @@ def as_html(
     `depth`: how much is open at first. `ladders`: of the story, or of both; may be left out.
     """
     pages = _environment()
-    style = (_PAGES / "page.css").read_text("utf-8") + (svg_style() if ladders else "")
+    page_style = (_PAGES / "page.css").read_text("utf-8")
+    style = f"{page_colours()}\n{page_style}{svg_style() if ladders else ''}"
     script = (_PAGES / "page.js").read_text("utf-8")
     told = fit(told, Paper())
     stories = [told.left, told.right] if isinstance(told, Comparison) else [told]

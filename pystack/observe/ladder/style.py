@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-# Name -> its colour on light paper, and on dark paper: with a contrast of 4.5 and more
+from pystack.observe.palette import COLOURS as PAGE
+from pystack.observe.palette import variables
+
+# Name -> its colour on light paper, and on dark paper
 COLOURS: Final[dict[str, tuple[str, str]]] = {
-    "paper": ("#ffffff", "#14161b"),
-    "ink": ("#1d2129", "#e7e6e2"),
-    "soft": ("#5b6472", "#9aa3b2"),
-    "neighbor": ("#8a5a00", "#f0b25c"),
-    "handshake": ("#3c4fc4", "#98a6ff"),
-    "data": ("#00695f", "#4fd0c0"),
-    "ack": ("#5b6472", "#9aa3b2"),
-    "again": ("#b3261e", "#ff8a80"),
+    "paper": ("#ffffff", PAGE["paper"][1]),
+    "ink": PAGE["ink"],
+    "soft": PAGE["soft"],
+    "neighbor": PAGE["link"],
+    "handshake": PAGE["tcp"],
+    "data": PAGE["net"],
+    "ack": PAGE["soft"],
+    "again": PAGE["bad"],
     "fin": ("#6b4a9c", "#c3a3f0"),
-    "rst": ("#b3261e", "#ff8a80"),
+    "rst": PAGE["bad"],
     "icmp": ("#7a4b00", "#e0c060"),
-    "dns": ("#b02a63", "#ff85b3"),
+    "dns": PAGE["http"],
     "udp": ("#0b62b8", "#7cc0ff"),
-    "tls": ("#7a3fb0", "#cf9cff"),
-    "other": ("#5b6472", "#9aa3b2"),
-    "lost": ("#b3261e", "#ff8a80"),
-    "cwnd": ("#3c4fc4", "#98a6ff"),
-    "flight": ("#00695f", "#4fd0c0"),
+    "tls": PAGE["sec"],
+    "other": PAGE["soft"],
+    "lost": PAGE["bad"],
+    "cwnd": PAGE["tcp"],
+    "flight": PAGE["net"],
 }
 _RULES: Final = """
 .pystack-ladder{background:var(--l-paper);color:var(--l-ink)}
@@ -54,9 +57,7 @@ stroke-linejoin:round}
 
 def svg_style() -> str:
     """Return the CSS of all ladders, for a page that embeds fragments."""
-    light, dark = (
-        "".join(f"--l-{name}:{both[nth]};" for name, both in COLOURS.items()) for nth in (0, 1)
-    )
+    light, dark = variables(COLOURS, "l-")
     kinds = "".join(
         f".pystack-ladder .l-{name}{{--l-c:var(--l-{name})}}\n"
         for name in COLOURS
@@ -68,3 +69,10 @@ def svg_style() -> str:
         f"@media(prefers-color-scheme:dark){{:where(.pystack-ladder){{{dark}}}}}"
         f"{_RULES}{kinds}"
     )
+
+
+def chosen_style() -> str:
+    """Return the same for a page whose reader chooses: by `data-theme` of its root."""
+    light, dark = variables(COLOURS, "l-")
+    ladder = ".pystack-ladder"
+    return f"{svg_style()}\n:root {ladder}{{{light}}}\n:root[data-theme=dark] {ladder}{{{dark}}}\n"

@@ -13,38 +13,6 @@ from pystack.apps.http import templates
 from pystack.apps.http.templates import macro, template
 
 PAGES: Final = Path(templates.__file__).with_name("pages")
-SCHEMES: Final = [
-    dict(re.findall(r"--([\w-]+):(#\w+)", part))
-    for part in (PAGES / "colours.css").read_text("utf-8").split("prefers-color-scheme:dark")
-]
-# What is written on what: texts in the page's ink, in soft ink, and in a layer's colour
-PAIRS: Final = [
-    *((ink, ground) for ink in ("ink", "soft") for ground in ("paper", "card", "code")),
-    *((ink, f"{ink}-bg") for ink in ("link", "net", "tcp", "http", "sec")),
-    *((ink, "card") for ink in ("link", "net", "tcp", "http", "sec")),
-    *(("soft", f"{ground}-bg") for ground in ("link", "net", "tcp", "http", "sec")),
-    ("tcp", "paper"),
-]
-
-
-def luminance(colour: str) -> float:
-    """Return the relative luminance of WCAG 2."""
-    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
-    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("scheme", [0, 1])
-@pytest.mark.parametrize(("ink", "ground"), PAIRS)
-def test_texts_have_the_contrast_of_wcag_aa_in_both_schemes(
-    ink: str, ground: str, scheme: int
-) -> None:
-    colours = SCHEMES[scheme]
-    low, high = sorted(luminance(colours[name]) for name in (ink, ground))
-    assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
 def test_what_is_put_in_is_escaped_and_harmless() -> None:

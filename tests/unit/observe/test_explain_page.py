@@ -17,6 +17,7 @@ from pystack.core.texts import harmless
 from pystack.observe.explain import page
 from pystack.observe.explain.page import as_html
 from pystack.observe.explain.story import Comparison, Header, Story
+from pystack.observe.palette import COLOURS
 
 CSS = (Path(page.__file__).with_name("pages") / "page.css").read_text("utf-8")
 HOSTILE = (
@@ -122,37 +123,6 @@ def test_without_jinja2_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         as_html(explained.story())
 
 
-def _palettes() -> Iterator[dict[str, str]]:
-    for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]:
-        yield dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _contrast(one: str, other: str) -> float:
-    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
-def test_contrast_is_that_of_wcag_aa_in_light_and_in_dark() -> None:
-    assert round(_contrast("#ffffff", "#000000"), 2) == 21
-    palettes = list(_palettes())
-    assert len(palettes) == 2
-    layers = ("application", "transport", "network", "data-link", "physical", "trouble")
-    for colours in palettes:
-        for ground in ("paper", "card", "well"):
-            for ink in ("ink", "soft", *layers):
-                ratio = _contrast(colours[ink], colours[ground])
-                assert ratio >= 4.5, f"{ink} on {ground}: {ratio:.2f}"
-            assert _contrast(colours["neutral"], colours[ground]) >= 3  # WCAG 1.4.11
-        # layers are told apart by their words first; but colours should help
-        assert len({colours[layer] for layer in layers}) == len(layers)
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
     if chromium.find() is None:
@@ -249,7 +219,7 @@ def test_a_phone_scrolls_downwards_alone(
 
 def test_what_the_system_likes_is_followed(browser: chromium.Chromium, tmp_path: Path) -> None:
     _open(browser, tmp_path, explained.story())
-    light, dark = (palette["paper"] for palette in _palettes())
+    light, dark = COLOURS["paper"]
     for is_dark, is_still in ((False, True), (True, False)):
         browser.look(1280, 900, dark=is_dark, still=is_still)
         found = browser.run("getComputedStyle(document.body).backgroundColor")
