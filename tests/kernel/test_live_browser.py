@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,44 @@ rate = "10mbit"
 """
 
 
+BrowserWith = Callable[..., Chromium]
+
+
+BUSY_CLIENT = """
+[hosts.client]
+programs = [{ run = "busy:fetch" }]
+"""
+BUSY = """
+import trio
+async def fetch(host):
+    while True:
+        async with await host.open_tcp_stream("server", 80) as stream:
+            await stream.send_all(b"GET / HTTP/1.1\\r\\nHost: s\\r\\nConnection: close\\r\\n\\r\\n")
+            while await stream.receive_some():
+                pass
+        await trio.sleep(0.5)
+"""
+
+
 @pytest.fixture
-def browser(netns: NetworkNamespace, tmp_path: Path) -> Iterator[Chromium]:
+def browser_with(netns: NetworkNamespace, tmp_path: Path) -> Iterator[BrowserWith]:
+    """Return a function that starts a browser inside of the namespace, with arguments."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> Chromium:
+            with netns.entered():
+                started = Chromium(tmp_path / "chromium", arguments)
+            stack.enter_context(started)
+            started.look(1280, 900)
+            return started
+
+        yield start
+
+
+@pytest.fixture
+def browser(browser_with: BrowserWith) -> Chromium:
     """Return a browser inside of the namespace."""
-    with netns.entered():
-        started = Chromium(tmp_path / "chromium")
-    with started:
-        started.look(1280, 900)
-        yield started
+    return browser_with()
 
 
 def until(browser: Chromium, script: str, what: str) -> Any:  # noqa: ANN401 - JSON
@@ -216,6 +247,100 @@ def test_a_slider_changes_the_round_trip_that_ping_measures(
     assert browser.complaints == []
 
 
+def test_the_first_slider_that_is_moved_makes_the_link(
+    netns: NetworkNamespace, stack_up: StackUp, browser: Chromium, tmp_path: Path
+) -> None:
+    stack = stack_up("--control-socket", str(tmp_path / "control"))  # without any impairment
+    browser.open(page_of(stack))
+    wait_until_live(browser)
+    show(browser, "controls")
+    until(browser, "document.querySelector('#tap0-delay')?.disabled === false", "it may")
+    slide(browser, "tap0-delay", 70)
+    until(browser, "live.store.links[0].a_to_b.words.delay === '70ms'", "there is a link")
+    out = netns.run(["ping", "-c", "1", "-W", "3", "10.77.0.2"]).stdout.decode()
+    assert float(re.findall(r"time=([\d.]+) ms", out)[0]) >= 140
+    # Its frames come as those of a link now, with their times.
+    until(
+        browser,
+        "live.store.items.some(i => i.place === 'tap0' && Math.abs(i.arrives - i.at - .07) < 1e-6)",
+        "frames on the link",
+    )
+    assert browser.complaints == []
+
+
+def test_each_direction_has_its_slider_where_they_differ(
+    stack_up: StackUp, browser: Chromium, tmp_path: Path
+) -> None:
+    stack = stack_up("--delay", "1ms", "--control-socket", str(tmp_path / "control"))
+    browser.open(page_of(stack))
+    wait_until_live(browser)
+    show(browser, "controls")
+    until(browser, "document.querySelector('#tap0-delay')?.disabled === false", "it may")
+    browser.run("document.querySelector('#tap0-split').click()")
+    slide(browser, "tap0-b_to_a-delay", 30)
+    until(browser, "live.store.links[0].b_to_a.words.delay === '30ms'", "one direction")
+    assert browser.run("live.store.links[0].a_to_b.words.delay") == "1ms"
+    # One slider could not show both: whoever comes anew sees two.
+    browser.open(PAGE)
+    wait_until_live(browser)
+    show(browser, "controls")
+    until(browser, "document.querySelector('#tap0-b_to_a-delay')?.value === '30'", "two sliders")
+    assert browser.run("document.querySelector('#tap0-split').disabled") is True
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "you"),
+    [
+        ((), "http://[fd77::2]/live", "fd77::2"),
+        (("--serve", "https"), "https://10.77.0.2/live", "10.77.0.2"),
+        (("--serve", "https"), "https://[fd77::2]/live", "fd77::2"),
+    ],
+)
+def test_it_is_there_over_ipv6_and_over_tls(
+    netns: NetworkNamespace,
+    stack_up: StackUp,
+    browser_with: BrowserWith,
+    arguments: tuple[str, ...],
+    url: str,
+    you: str,
+) -> None:
+    stack_up(*arguments)
+    netns.run(["ping", "-c", "1", "-w", "10", you])  # the kernel's own address is there by then
+    browser = browser_with("--ignore-certificate-errors")  # of our own authority
+    browser.open(url)
+    wait_until_live(browser)
+    assert browser.run("live.store.hello.you[0][0]") == you
+    show(browser, "connections")
+    until(browser, "document.querySelector('.tag.you') !== null", "this page's own connection")
+    show(browser, "packets")
+    browser.run("document.querySelector('#own').click()")
+    until(browser, "live.views.packets.shown.some(i => i.tcp)", "a segment")
+    browser.run("live.views.packets.pick(live.views.packets.shown.find(i => i.tcp).n)")
+    until(browser, "document.querySelectorAll('.boxes summary').length >= 3", "its layers")
+    assert browser.complaints == []
+
+
+def test_under_a_flood_it_says_what_is_sampled_and_goes_on(
+    netns: NetworkNamespace, stack_up: StackUp, browser: Chromium
+) -> None:
+    stack_up()
+    browser.open(PAGE)
+    wait_until_live(browser)
+    show(browser, "packets")
+    flood = netns.popen(["ping", "-f", "-q", "-c", "20000", "-w", "20", "10.77.0.2"])
+    until(browser, "document.querySelector('#state').textContent.includes('sampled')", "sampled")
+    seen = browser.run("live.store.ticks.length")
+    until(browser, f"live.store.ticks.length > {seen} + 5", "ticks go on")
+    # A frame can be opened in the midst of it, and the list holds what can be seen alone.
+    browser.run("live.views.packets.pick(live.views.packets.shown.at(-1).n)")
+    until(browser, "document.querySelectorAll('.boxes summary').length >= 3", "its layers")
+    assert browser.run("document.querySelectorAll('.row').length") < 100
+    flood.terminate()
+    flood.wait()
+    assert browser.complaints == []
+
+
 def test_without_control_the_sliders_are_there_and_say_how(
     stack_up: StackUp, browser: Chromium
 ) -> None:
@@ -235,11 +360,13 @@ LabPage = Callable[..., str]
 @pytest.fixture
 def lab_page(netns: NetworkNamespace, tmp_path: Path) -> Iterator[LabPage]:
     """Return a function that runs a lab with a page, and returns its address."""
-    (tmp_path / "lab.toml").write_text(LAB)
+    lab = tmp_path / "lab.toml"
     log = (tmp_path / "lab.log").open("wb")
 
     def start(*arguments: str) -> str:
-        argv = [sys.executable, "-m", "pystack", "lab", "run", str(tmp_path / "lab.toml")]
+        if not lab.exists():
+            lab.write_text(LAB)
+        argv = [sys.executable, "-m", "pystack", "lab", "run", str(lab)]
         process = netns.popen([*argv, "--web", "0", *arguments], stderr=log)
         while line := read_line(process):
             if line.startswith("live: "):
@@ -277,6 +404,56 @@ def test_a_lab_is_paused_and_goes_on_event_by_event_and_a_cut_shows(
     until(browser, "document.querySelector('#stage .steps li').textContent", "what the step was")
     browser.press("p")
     until(browser, "live.store.newest > " + json.dumps(stood + 0.2), "it goes on")
+    assert browser.complaints == []
+
+
+def test_the_next_event_opens_its_frame_beside_the_map(
+    lab_page: LabPage, browser: Chromium, tmp_path: Path
+) -> None:
+    (tmp_path / "lab.toml").write_text(LAB.replace("[hosts.client]", BUSY_CLIENT))
+    (tmp_path / "busy.py").write_text(BUSY)
+    browser.open(lab_page("--control-socket", str(tmp_path / "control"), "--paused"))
+    wait_until_live(browser)
+    stage = "live.context.stage"
+    for _ in range(20):
+        steps = browser.run(f"{stage}.steps.length")
+        browser.press("n")
+        until(browser, f"{stage}.steps.length > {steps}", "a step")
+        if browser.run(f"{stage}.steps[0].kind") == "frame":
+            break
+    assert browser.run("location.hash") == "#/map"
+    until(browser, f"{stage}.steps[0].frames.length", "the frame that it was about")
+    titles = until(
+        browser,
+        "[...document.querySelectorAll('#stage .boxes summary')].map(e => e.textContent)",
+        "layers",
+    )
+    assert titles[0].startswith("Ethernet")
+    assert "arrives" in browser.run("document.querySelector('.steps li').textContent")
+    # On the map it stands where it is, by its name; and a touched layer lights its bytes.
+    until(browser, "document.querySelector('#map text.flag')?.textContent", "its flag")
+    browser.run("document.querySelector('#stage .boxes summary').focus()")
+    assert browser.run("document.querySelectorAll('#stage .hex td.lit').length") == 2 * 14
+    assert browser.complaints == []
+
+
+def test_a_ladder_is_end_to_end_or_by_hops_and_an_arrow_opens_its_frame(
+    lab_page: LabPage, browser: Chromium, tmp_path: Path
+) -> None:
+    (tmp_path / "lab.toml").write_text(LAB.replace("[hosts.client]", BUSY_CLIENT))
+    (tmp_path / "busy.py").write_text(BUSY)
+    browser.open(lab_page())
+    names = "[...document.querySelectorAll('#ladder-drawing .l-name')].map(e => e.textContent)"
+    until(browser, f"{names}.join() === 'client,r,server'", "all nodes")
+    browser.run("document.querySelector('#end-to-end').click()")
+    until(browser, f"{names}.join() === 'client,server'", "both ends")
+    browser.run(
+        "document.querySelector('#ladder-drawing [data-number]')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    until(browser, "document.querySelectorAll('#ladder-frame summary').length >= 2", "its frame")
+    slide(browser, "scale", 7)
+    assert browser.run("live.views.ladder.scaleWords.textContent") == "10.0 ms a line"
     assert browser.complaints == []
 
 

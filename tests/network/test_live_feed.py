@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ from live_client import LiveClient, RefusedError
 
 import pystack
 from pystack.apps.live.feed import Feed, feed_of
+from pystack.apps.live.questions import answer
 from pystack.apps.live.viewer import WINDOW_TICKS
+from pystack.apps.live.world import NetworkWorld
+from pystack.core.errors import ConfigError
 from pystack.observe.captures.capture_file import read_capture
 from pystack.runtime.control.control import Control
 
@@ -98,6 +103,48 @@ def test_a_request_of_somebody_else_is_seen_as_it_was() -> None:
             assert len(opened["data"]) == 2 * opened["bytes"]
 
     run(main)
+
+
+def test_a_ladder_lets_packets_pass_by_nodes_that_are_hidden() -> None:
+    async def world() -> None:
+        async with pystack.Network(seed=7) as net:
+            client, router, server = net.host("client"), net.router("r"), net.host("server")
+            net.link(client, router, delay="10ms")
+            net.link(router, server, delay="30ms")
+            await pystack.serve(server, "http")
+            feed = Feed(NetworkWorld(net, "lab"))
+            feed.enter()
+            stream = await client.open_tcp_stream("server", 80)
+            ends = [list(stream.local_address), list(stream.remote_address)]
+            await stream.aclose()
+            await trio.sleep(1)
+            feed.due()  # which tells of what is kept
+            by_hops = answer(feed, "ladder", {"ends": ends, "hidden": []})
+            end_to_end = answer(feed, "ladder", {"ends": ends, "hidden": ["r"]})
+            assert isinstance(by_hops, dict)
+            assert isinstance(end_to_end, dict)
+            assert by_hops["nodes"] == end_to_end["nodes"] == ["client", "r", "server"]
+            assert re.findall('class="l-name"[^>]*>([^<]*)<', by_hops["svg"]) == by_hops["nodes"]
+            names = re.findall('class="l-name"[^>]*>([^<]*)<', end_to_end["svg"])
+            assert names == ["client", "server"]
+            # One arrow where there were two: 10 ms, 60 in which the router asks by ARP, and 30.
+            syn = re.findall("<title>([^<]*Flags \\[S\\][^<]*)</title>", end_to_end["svg"])
+            assert len(set(syn)) == 1
+            assert "there after 100 ms" in syn[0]
+            number = int(re.findall('data-number="([0-9]+)"', end_to_end["svg"])[0])
+            opened = answer(feed, "frame", {"number": number})
+            assert isinstance(opened, dict)
+            assert opened["boxes"][-1]["title"] == "TCP segment"
+            # To scale, but no longer than can be shown
+            scaled = answer(feed, "ladder", {"ends": ends, "scale": 1e-9})
+            assert isinstance(scaled, dict)
+            height = float(re.findall('viewBox="0 0 [0-9.]+ ([0-9.]+)"', scaled["svg"])[0])
+            assert 10_000 < height < 40_000
+            for scale in (0, -1, math.nan, "1", math.inf):
+                with pytest.raises(ConfigError):
+                    answer(feed, "ladder", {"ends": ends, "scale": scale})
+
+    pystack.run(world)
 
 
 def test_what_is_kept_can_be_had_as_a_capture(tmp_path: Path) -> None:
