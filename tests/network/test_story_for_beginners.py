@@ -1,5 +1,8 @@
 """What somebody who reads a story for the first time would stumble over."""
 
+import pytest
+
+from pystack.observe.explain.amounts import duration
 from pystack.observe.explain.story import Step, Story
 from pystack.observe.explain.text import as_text
 from tests.network.test_story import VERSIONS, step, story
@@ -56,12 +59,22 @@ def test_a_name_server_that_does_not_answer_has_not_said_that_there_is_no_such_n
     assert step(story("http://x.invalid/"), "resolve").title == "x.invalid is not known: NXDOMAIN"
 
 
+def test_a_story_is_not_over_before_the_program_gives_up() -> None:
+    """One answer has come as far as the line, and the second question brought none either."""
+    told = story("udp://server/hello", "loss=40%", seed=3)
+    asked = step(told, "resolve")
+    assert asked.until == pytest.approx(10.0, abs=0.01)
+    assert told.ended_at >= asked.until
+    assert told.facts["total"] == duration(asked.until - asked.at)
+
+
 def test_what_to_type_can_be_copied_with_what_it_shows() -> None:
     """To a shell, a sentence behind a command is more arguments of it."""
-    text = as_text(story(), depth="fields", width=200)
-    commands = [line for line in text.splitlines() if "see it" in line]
-    assert commands
-    assert not [line for line in commands if " # " not in line]
+    told = story()
+    text = " ".join(as_text(told, depth="fields").replace("┃", " ").split())
+    for each in told.steps[:3]:
+        for command, shows in each.commands:
+            assert f"$ {command} # {shows}" in text
 
 
 def test_several_losses_are_counted_in_english() -> None:

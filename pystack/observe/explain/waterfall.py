@@ -56,8 +56,8 @@ def fill(story: Story, seen: Seen) -> None:
         begins = [story.steps[0].at] if story.steps else [story.began_at]
     began = min(begins)
     ended = max(seen.ended_at, began)
-    for milestone in seen.milestones:
-        ended = max(ended, milestone.at)
+    # A program may still have waited when nothing came any more.
+    ended = max([ended, *(each.at for each in seen.milestones), *(each.end for each in phases)])
     story.began_at, story.ended_at = began, ended
     path: list[Piece] = []
     knows = seen.about.knows_inside or not seen.one_place
