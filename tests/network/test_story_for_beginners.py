@@ -1,8 +1,8 @@
 """What somebody who reads a story for the first time would stumble over."""
 
 import pytest
-
 from pystack.observe.explain.amounts import duration
+
 from pystack.observe.explain.story import Step, Story
 from pystack.observe.explain.text import as_text
 from tests.network.test_story import VERSIONS, step, story
