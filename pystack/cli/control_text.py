@@ -100,6 +100,14 @@ def ends(row: Mapping[str, Any], side: str) -> str:
     return "*:*" if address is None else host_port(address, row[f"{side}_port"])
 
 
+def directions(link: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Yield each direction of a link: "a -> b", what is told of it, and its words as a text."""
+    for direction, arrow in (("a_to_b", "->"), ("b_to_a", "<-")):
+        way = link[direction]
+        words = " ".join(f"{word} {value}" for word, value in way["words"].items())
+        yield f"{link['a']} {arrow} {link['b']}", way, words
+
+
 def _ss(answer: Any) -> Table:  # noqa: ANN401
     several = len({row["host"] for row in answer["connections"]}) > 1
     heads = ["State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"]
@@ -114,9 +122,7 @@ def _ss(answer: Any) -> Table:  # noqa: ANN401
         ]
         rows.append([row["host"], *cells] if several else cells)
         more.append(" ".join(_details(row)))
-    shown, total = len(rows), answer["total"]
-    note = "" if shown == total else f"({shown} of {total}; offset={answer['next']} for the next)"
-    return Table(["Host", *heads] if several else heads, rows, more, note)
+    return Table(["Host", *heads] if several else heads, rows, more, _rest(answer, len(rows)))
 
 
 def _details(row: Mapping[str, Any]) -> Iterator[str]:
@@ -180,7 +186,7 @@ def _listening(answer: Any) -> Table:  # noqa: ANN401
         for row in answer["rows"]
     ]
     heads = ["Host", "Netid", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"]
-    return Table(heads, rows, note=_rest(answer))
+    return Table(heads, rows, note=_rest(answer, len(rows)))
 
 
 def _routes(answer: Any) -> Table:  # noqa: ANN401
@@ -194,7 +200,7 @@ def _routes(answer: Any) -> Table:  # noqa: ANN401
         ]
         for row in answer["rows"]
     ]
-    return Table(["Host", "Destination", "Via", "Dev", "Src"], rows, note=_rest(answer))
+    return Table(["Host", "Destination", "Via", "Dev", "Src"], rows, note=_rest(answer, len(rows)))
 
 
 def _neighbors(answer: Any) -> Table:  # noqa: ANN401
@@ -208,7 +214,7 @@ def _neighbors(answer: Any) -> Table:  # noqa: ANN401
         ]
         for row in answer["rows"]
     ]
-    return Table(["Host", "Address", "Dev", "Lladdr", "State"], rows, note=_rest(answer))
+    return Table(["Host", "Address", "Dev", "Lladdr", "State"], rows, note=_rest(answer, len(rows)))
 
 
 def _addresses(answer: Any) -> Table:  # noqa: ANN401
@@ -243,20 +249,10 @@ def _counters(answer: Any) -> Table:  # noqa: ANN401
 def _links(answer: Any) -> Table:  # noqa: ANN401
     rows = []
     for row in answer if isinstance(answer, list) else [answer]:
-        for direction, arrow in (("a_to_b", "->"), ("b_to_a", "<-")):
-            way = row[direction]
-            words = " ".join(f"{word} {value}" for word, value in way["words"].items())
+        for between, way, words in directions(row):
             counted = " ".join(f"{name}:{count}" for name, count in way["counters"].items())
-            rows.append(
-                [
-                    row["name"],
-                    f"{row['a']} {arrow} {row['b']}",
-                    "down" if way["down"] else "up",
-                    str(way["waiting"]),
-                    words,
-                    counted,
-                ]
-            )
+            state = "down" if way["down"] else "up"
+            rows.append([row["name"], between, state, str(way["waiting"]), words, counted])
     return Table(["Link", "Direction", "State", "Queue", "Words", "Counted"], rows)
 
 
@@ -280,10 +276,11 @@ def _paused(answer: Any) -> str:  # noqa: ANN401
     return f"time {how} at {answer['at']:.6f} s"
 
 
-def _rest(answer: Mapping[str, Any]) -> str:
+def _rest(answer: Mapping[str, Any], shown: int) -> str:
+    """Return where to go on, of an answer that was cut."""
     if answer["next"] is None:
         return ""
-    return f"({len(answer['rows'])} of {answer['total']}; offset={answer['next']} for the next)"
+    return f"({shown} of {answer['total']}; offset={answer['next']} for the next)"
 
 
 _SHAPES: Final[Mapping[str, Callable[[Any], Table | str]]] = {

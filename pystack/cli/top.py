@@ -23,7 +23,7 @@ from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.core.texts import harmless
 from pystack.core.units import rate_text, time_text
-from pystack.runtime.control.calls import WATCH
+from pystack.runtime.control.calls import UPDATES_A_SECOND, WATCH
 from pystack.runtime.control.client import ControlClient, ControlGoneError, find
 from pystack.runtime.control.places import SUFFIX
 
@@ -62,7 +62,7 @@ def top_command(
         str, typer.Option("--filter", metavar="TEXT", help="Connections with this text alone.")
     ] = "",
     per_s: Annotated[
-        float, typer.Option(metavar="N", help="Updates in a second, 0.01 to 20.")
+        float, typer.Option(metavar="N", help=f"Updates in a second, {UPDATES_A_SECOND}.")
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Measure a second, print, and end.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
@@ -70,8 +70,7 @@ def top_command(
     """Show connections, rates, round trips, losses and queues of what runs with --control."""
     if sort not in SORTS:
         raise ConfigError(f"there is no key {sort!r} to sort by{suggest(sort, SORTS)}")
-    if not 0.01 <= per_s <= 20:
-        raise ConfigError(f"updates in a second are 0.01 to 20, not {per_s:g}")
+    UPDATES_A_SECOND.check("--per-s", per_s)
     path = find(socket)
     view = View(sort, filter_)
     with ControlClient(path) as client:

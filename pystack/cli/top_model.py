@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from pystack.cli.control_text import ends
+from pystack.cli.control_text import directions, ends
 from pystack.core.suggest import counted
 
 # What is asked for, again and again
@@ -18,8 +18,6 @@ ASKED: Final[Mapping[str, Mapping[str, object]]] = {
 }
 # What passes is no news; all else that is counted may be.
 _TRAFFIC: Final = ("_in", "_out", "_received", "_sent")
-
-SORTS: Final = ("out", "in", "rtt", "cwnd", "retransmits", "state", "peer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +152,19 @@ class Model:
         return found
 
 
+# By what connections are sorted, the largest first, and texts from A on
+_KEYS: Final[Mapping[str, Callable[[Flow], Any]]] = {
+    "out": lambda flow: -flow.out_bps,
+    "in": lambda flow: -flow.in_bps,
+    "rtt": lambda flow: -(flow.rtt_s or 0.0),
+    "cwnd": lambda flow: -flow.cwnd_bytes,
+    "retransmits": lambda flow: -flow.retransmits,
+    "state": lambda flow: flow.state,
+    "peer": lambda flow: flow.peer,
+}
+SORTS: Final = tuple(_KEYS)
+
+
 def chosen(
     flows: Sequence[Flow], sort: str, wanted: str = "", *, backwards: bool = False
 ) -> list[Flow]:
@@ -164,30 +175,13 @@ def chosen(
         if not wanted
         or wanted.lower() in f"{flow.host} {flow.state} {flow.local} {flow.peer}".lower()
     ]
-    match sort:
-        case "in":
-            meant.sort(key=lambda flow: -flow.in_bps)
-        case "rtt":
-            meant.sort(key=lambda flow: -(flow.rtt_s or 0.0))
-        case "cwnd":
-            meant.sort(key=lambda flow: -flow.cwnd_bytes)
-        case "retransmits":
-            meant.sort(key=lambda flow: -flow.retransmits)
-        case "state":
-            meant.sort(key=lambda flow: flow.state)
-        case "peer":
-            meant.sort(key=lambda flow: flow.peer)
-        case _:
-            meant.sort(key=lambda flow: -flow.out_bps)
+    meant.sort(key=_KEYS[sort])
     return meant[::-1] if backwards else meant
 
 
 def _ways(link: Mapping[str, Any]) -> list[Way]:
     found = []
-    for direction, arrow in (("a_to_b", "->"), ("b_to_a", "<-")):
-        way = link[direction]
-        words = " ".join(f"{word} {value}" for word, value in way["words"].items())
+    for between, way, words in directions(link):
         lost = sum(count for name, count in way["counters"].items() if not name.endswith("_mark"))
-        between = f"{link['a']} {arrow} {link['b']}"
         found.append(Way(link["name"], between, way["down"], way["waiting"], words, lost))
     return found

@@ -186,7 +186,7 @@ def test_once_is_for_programs(lab: Lab) -> None:
 def test_wrong_words_are_one_sentence() -> None:
     for words, sentence in (
         (("--sort", "outt"), "there is no key 'outt' to sort by; did you mean 'out'?"),
-        (("--per-s", "100"), "updates in a second are 0.01 to 20, not 100"),
+        (("--per-s", "100"), "--per-s is 100.0: it must be 0.01 to 20"),
     ):
         done = subprocess.run(
             [*COMMAND, "top", *words], capture_output=True, text=True, check=False

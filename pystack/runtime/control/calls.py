@@ -159,6 +159,7 @@ _TABLE: Final = (
 )
 
 WATCH: Final = "watch"
+UPDATES_A_SECOND: Final = Range(0.01, 20, whole=False)
 # Of the socket alone, which makes the calls that are named here
 WATCHED: Final = Call(
     WATCH,
@@ -172,7 +173,7 @@ WATCHED: Final = Call(
             "per_s",
             "number",
             "Updates in a second, at most; 4 if it is not said.",
-            within=Range(0.01, 20, whole=False),
+            within=UPDATES_A_SECOND,
         ),
     ),
 )
