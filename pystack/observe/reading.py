@@ -21,7 +21,6 @@ from pystack.wire.tcp_options import TcpOptions
 
 End = tuple[str, int]  # address and port
 
-TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100})  # IEEE 802.1Q; 802.1ad, and what was before it
 _TRANSPORTS: Final = {ipv4.TCP: "tcp", ipv4.UDP: "udp"}
 _NAMES: Final = {ipv4.ICMP: "icmp", 2: "igmp", **_TRANSPORTS, ipv6.ICMPV6: "icmp6"}
 _WELL_KNOWN: Final = 1024  # ports below it are servers'
@@ -77,7 +76,7 @@ def read(data: bytes | memoryview, link_type: int = ETHERNET, beyond: int = 0) -
     if at is None:
         return found
     ethertype, start = at
-    while ethertype in TAGS and len(data) >= start + 4:
+    while ethertype in ethernet.TAGS and len(data) >= start + 4:
         ethertype = data[start + 2] << 8 | data[start + 3]
         start += 4
     found.ethertype = ethertype

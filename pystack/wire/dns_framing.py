@@ -7,6 +7,8 @@ import struct
 from typing import Final
 
 PORT: Final = 53
+MULTICAST_PORT: Final = 5353  # RFC 6762
+PORTS: Final = frozenset({PORT, MULTICAST_PORT})
 MAX_BYTES: Final = 65535  # of a message, by TCP; by UDP what both sides can take
 UDP_BYTES: Final = 512  # that every side can take (RFC 1035 section 4.2.1)
 EDNS_BYTES: Final = 1232  # one packet on nearly every path, as all servers have it (flag day 2020)

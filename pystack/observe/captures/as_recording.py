@@ -488,4 +488,4 @@ class _Kept:
         return self._name(sender), "" if is_to_many(frame) else self._name(target)
 
 
-_PROTOCOLS: Final = {"tcp": 6, "udp": 17}
+_PROTOCOLS: Final = {"tcp": ipv4.TCP, "udp": ipv4.UDP}

@@ -9,10 +9,10 @@ from typing import Final, Protocol, runtime_checkable
 
 from pystack.core.errors import WireError
 from pystack.observe.captures import pcapng
+from pystack.observe.captures.link_types import ETHERNET
 from pystack.observe.captures.output import Record
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed
 
-ETHERNET: Final = 1  # LINKTYPE_ETHERNET
 SNAPLEN_BYTES: Final = 262144  # as tcpdump; super-frames (64 KiB) fit whole
 PROGRAM: Final = "pystack"
 CLASSIC: Final = frozenset({".pcap", ".cap", ".dmp"})  # names of files of the old format

@@ -16,14 +16,12 @@ from pystack.observe.dissect.layout import (
 )
 from pystack.wire import arp, ethernet
 
-VLAN: Final = 0x8100
-_TAGS: Final = frozenset({VLAN, 0x88A8, 0x9100})  # IEEE 802.1Q; 802.1ad, and what was before it
 _MOST_TAGS: Final = 4
 ETHERTYPES: Final = {
     ethernet.IPV4: "IPv4 is inside",
     ethernet.ARP: "ARP is inside",
     ethernet.IPV6: "IPv6 is inside",
-    VLAN: "a VLAN tag follows",
+    ethernet.VLAN: "a VLAN tag follows",
     0x88A8: "a VLAN tag of a provider follows",
     0x8863: "PPPoE discovery",
     0x8864: "PPPoE session",
@@ -142,7 +140,7 @@ def lay_ethernet(whole: Dissection, start: int, end: int) -> None:
     layer.close()
     outer, ethertype = layer, numbers[2]
     for _ in range(_MOST_TAGS):
-        if ethertype not in _TAGS:
+        if ethertype not in ethernet.TAGS:
             break
         layer = whole.layer("data link", (2,), "VLAN tag", layer.at, end)
         numbers = layer.lay(_TAG)

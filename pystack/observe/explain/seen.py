@@ -15,13 +15,12 @@ from pystack.observe.observer import LookUp, Milestone, NeighborChanged, RouteCh
 from pystack.observe.passage import SEEN, Passage
 from pystack.observe.reading import is_by_opener
 from pystack.observe.recording import Recording
-from pystack.wire import ethernet
+from pystack.wire import dns_framing, ethernet
 
 MOST_CONVERSATIONS: Final = 40
 MOST_NOTES: Final = 400
 MOST_UNDER_WAY: Final = 2_000  # packets that are followed from link to link
-DNS_PORT: Final = 53
-MDNS_PORT: Final = 5353
+DNS_PORT: Final = dns_framing.PORT
 
 T = TypeVar("T")
 
@@ -338,7 +337,7 @@ class Seen:
     def datagram_departs(self, kept: Kept, leg: Leg) -> None:
         """A datagram leaves its sender."""
         frame, at = kept.read, kept.passage.entered_at
-        if MDNS_PORT in frame.ends:
+        if dns_framing.MULTICAST_PORT in frame.ends:
             return
         key = _pair(frame.ends)
         exchange = self.exchanges.get(key)

@@ -12,10 +12,9 @@ from pystack.core.addresses import format_ip, format_ip4, format_mac
 from pystack.core.errors import WireError
 from pystack.observe.ladder.model import End, Kind
 from pystack.observe.reading import Read, read
-from pystack.wire import arp, ethernet, ipv4, ipv6, tcp
+from pystack.wire import arp, dns_framing, ethernet, ipv4, ipv6, tcp
 from pystack.wire.frame import Frame
 
-_DNS_PORTS: Final = frozenset({53, 5353})
 _NEIGHBOR_TYPES: Final = range(133, 138)  # of ICMPv6, RFC 4861
 _LONGEST_START: Final = 28  # characters of a first line
 _HTTP_STARTS: Final = (
@@ -79,7 +78,7 @@ def look_at(frame: Frame) -> Look:
         if found.transport == "tcp":
             _segment(look, found)
         else:
-            look.kind = "udp" if _DNS_PORTS.isdisjoint(look.ports) else "dns"
+            look.kind = "udp" if dns_framing.PORTS.isdisjoint(look.ports) else "dns"
     elif packet.proto in (ipv4.ICMP, ipv6.ICMPV6) and not packet.fragment_offset_bytes:
         is_neighbor = packet.proto == ipv6.ICMPV6 and len(body) and body[0] in _NEIGHBOR_TYPES
         look.kind = "neighbor" if is_neighbor else "icmp"
@@ -98,7 +97,7 @@ def _segment(look: Look, found: Read) -> None:
         look.kind = "fin"
     elif look.payload_bytes:
         look.kind = "tls" if is_tls(look.start) else "data"
-        if not _DNS_PORTS.isdisjoint(look.ports or ()):
+        if not dns_framing.PORTS.isdisjoint(look.ports or ()):
             look.kind = "dns"
     else:
         look.kind = "ack"

@@ -10,12 +10,11 @@ from typing import Final
 from pystack.core.addresses import UNSPECIFIED, format_ip4, format_mac
 from pystack.core.errors import ConfigError, WireError
 from pystack.observe.summary import icmp, ip6
-from pystack.wire import arp, ethernet, ipv4, tcp, tcp_options, udp
+from pystack.wire import arp, dns_framing, ethernet, ipv4, tcp, tcp_options, udp
 from pystack.wire.frame import Frame
 from pystack.wire.options import END, walk
 from pystack.wire.packet import Packet
 
-_VLAN: Final = 0x8100
 _TOTAL_LENGTH: Final = struct.Struct("!2xH")
 _UDP: Final = struct.Struct("!HHH")
 _PORTS: Final = struct.Struct("!HH")
@@ -31,7 +30,6 @@ _TCP_FLAGS: Final = (
     (tcp.ECE, "E"),
     (tcp.CWR, "W"),
 )
-_DNS_PORTS: Final = frozenset({53, 5353})
 _DHCP_PORTS: Final = frozenset({67, 68})
 _HTTP_PORTS: Final = frozenset({80, 8080, 3128})
 _HTTP_STARTS: Final = (
@@ -56,7 +54,7 @@ def summarize(frame: Frame | bytes) -> str:
         return "[|ether]"
     dst, src, ethertype = ethernet.HEADER.unpack_from(data)
     payload = data[ethernet.HEADER_BYTES :]
-    while ethertype == _VLAN and len(payload) >= 4:
+    while ethertype == ethernet.VLAN and len(payload) >= 4:
         ethertype = payload[2] << 8 | payload[3]
         payload = payload[4:]
     if ethertype == ethernet.IPV4:
@@ -92,7 +90,7 @@ def _known_udp(src_port: int, dst_port: int, data: memoryview) -> str | None:
     ports = {src_port, dst_port}
     payload = data[udp.HEADER_BYTES :]
     try:
-        if not _DNS_PORTS.isdisjoint(ports):
+        if not dns_framing.PORTS.isdisjoint(ports):
             return _dns(payload)
         if not _DHCP_PORTS.isdisjoint(ports):
             return _dhcp(payload)
