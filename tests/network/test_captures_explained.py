@@ -9,6 +9,7 @@ import trio
 import trustme
 
 import pystack
+from pystack.apps.explain.record import record
 from pystack.observe.captures.as_recording import recording_of
 from pystack.observe.explain.story import Story
 from pystack.observe.explain.telling import tell
@@ -144,3 +145,29 @@ def test_the_handshake_of_tls_is_over_when_its_last_finished_is_there(
     assert tls == pytest.approx(tls_s, abs=0.001)
     waited = [seconds for name, seconds in spans if name == "waiting"]
     assert sum(waited) == pytest.approx(0.54, abs=0.041)  # of 1.3: until the tickets, and longer
+
+
+def explained(path: Path, line: dict[str, str], **words: int) -> tuple[Story, Story]:
+    """Return the story of a run, and that of its capture."""
+    live = record("http://server/", line, pcap=str(path), **words)
+    read = recording_of(path)
+    return tell(live.items, live), tell(read.items, read)
+
+
+def titles(story: Story, kind: str) -> list[str]:
+    return [step.title for step in story.steps if step.kind == kind]
+
+
+def test_what_was_too_large_for_the_path_is_cut_anew_in_a_capture_too(tmp_path: Path) -> None:
+    live, read = explained(tmp_path / "x.pcapng", {}, mtu_bytes=600, size_bytes=50_000)
+    assert titles(read, "repair_mtu") == titles(live, "repair_mtu") != []
+    assert not titles(read, "spurious")
+
+
+@pytest.mark.parametrize("name", ["x.pcapng", "x.pcap"])
+def test_copies_that_a_capture_has_in_words_alone_are_told_of(tmp_path: Path, name: str) -> None:
+    live, read = explained(tmp_path / name, {"duplicate": "5%"}, size_bytes=200_000)
+    # Of TCP, as it is told of; the file has a word for each, in both directions.
+    assert titles(live, "duplicate") == ["12 copies made on the line from provider to home"]
+    found = [title.split()[0] for title in titles(read, "duplicate")]
+    assert found == (["12"] if name == "x.pcapng" else [])

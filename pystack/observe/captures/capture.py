@@ -352,7 +352,11 @@ def _chain(record: _Record) -> list[Passage]:
         better = leg.end != UNDER_WAY and not leg.refused
         if better or last in record.before.values():
             last = leg
-    chain = [last]
-    while (before := record.before.get(id(chain[-1]))) is not None:
+    chain: list[Passage] = []
+    before: Passage | None = last
+    while before is not None:
+        if before.copy_of is not None and any(before is copy for copy in record.copies):
+            before = before.copy_of  # the copy went on; what befell both is told of the one
         chain.append(before)
+        before = record.before.get(id(before))
     return chain[::-1]

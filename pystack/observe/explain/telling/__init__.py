@@ -72,6 +72,7 @@ class _Telling:
         self._count = 0
         # What a file's segments were, as far as they tell: nobody else says it
         self._flows = None if about.knows_inside else FlowTable(MOST_CONVERSATIONS)
+        self._copied: set[int] = set()  # frames of a file whose copies were told of
 
     def feed(self, item: Item) -> None:
         """Take the next item."""
@@ -138,9 +139,14 @@ class _Telling:
         seen.count_frame(passage, frame)
         flow = seen.flow_of(frame)
         leg = seen.ledger.depart(passage, flow, frame.key or frame.kind)
-        if passage.copy_of is not None or kept.was == "duplicate":
-            seen.copied(kept)
-        elif seen.departs_here(passage, frame):
+        departs = seen.departs_here(passage, frame)
+        if self._flows is not None and any(each.what == "duplicate" for each in passage.changes):
+            seen.copied(kept)  # a capture that has each packet once does not have the copy
+            self._copied.add(passage.number)
+        if passage.copy_of is not None or (departs and kept.was == "duplicate"):
+            if passage.copy_of is None or passage.copy_of.number not in self._copied:
+                seen.copied(kept)
+        elif departs:
             self._departs(kept, leg)
         else:
             seen.journey(kept)

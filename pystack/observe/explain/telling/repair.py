@@ -54,6 +54,18 @@ def _explain(conversation: Conversation) -> None:
             again.reason = again.event.reason
             if again.reason == "rto" and _too_big(conversation, again, node):
                 again.reason = "mtu"
+        elif again.kept.guess and _was_too_big(conversation, again):
+            again.reason = "mtu"
+
+
+def _was_too_big(conversation: Conversation, again: Again) -> bool:
+    """Tell from frames alone whether it was sent, called too large, and sent again at once."""
+    first_at = again.first_at
+    return first_at is not None and any(
+        first_at <= error.there_at <= again.at < error.there_at + LEAST_VARIANCE_S
+        and again.kept.read.size < error.read.mtu_bytes
+        for error in conversation.errors
+    )
 
 
 def _too_big(conversation: Conversation, again: Again, node: str) -> bool:
@@ -113,6 +125,8 @@ def _belong_together(conversation: Conversation, last: Again, again: Again) -> b
         return False
     if _guessed(again) != _guessed(last):
         return False
+    if not reason and _guessed(again) in ("fast", "rto"):
+        return again.at - last.at < LEAST_VARIANCE_S  # shorter than any time-out: one repair
     return reason not in ("tlp", "") or again.at - last.at < _SAME_BURST_S
 
 
@@ -246,10 +260,8 @@ def _why(
 ) -> tuple[str, list[Detail]]:
     """Say why just then, with the numbers that it came from."""
     event = again.event
-    if event is None:
-        return _guess(again, waited, words), []
     rows: list[Detail] = []
-    if event.srtt_s:
+    if event is not None and event.srtt_s:
         rows.append(("SRTT", duration(event.srtt_s), "the smoothed round-trip time"))
         rows.append(("RTTVAR", duration(event.rttvar_s), "how much it varies"))
     if again.reason == "mtu":
@@ -259,6 +271,8 @@ def _why(
             "bytes go out at once, cut anew.",
             rows,
         )
+    if event is None:
+        return _guess(again, waited, words), []
     if event.reason == "rto":
         return _rto(conversation, again, rows)
     if event.reason == "rack":
