@@ -7,12 +7,12 @@ starts it anew, shows.
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import pytest
+from lines_run import lines_run
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_robustness.py"
 
@@ -28,24 +28,6 @@ def load() -> ModuleType:
 
 
 BENCH = load()
-
-
-def lines_run(call: Callable[[], None]) -> float:
-    """Return how many lines of Python a call takes."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401 - settrace's
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 @pytest.mark.parametrize("case", BENCH.CASES, ids=lambda case: case.name)

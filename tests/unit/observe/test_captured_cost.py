@@ -1,12 +1,10 @@
 """What a capture of strangers costs to read and to tell grows with its frames, and not faster."""
 
 import struct
-import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 import pytest
+from lines_run import lines_run
 
 from pystack.core.addresses import Ip4, Mac
 from pystack.observe.captures.as_recording import recording_of
@@ -14,24 +12,6 @@ from pystack.observe.explain.telling import tell
 from pystack.wire import arp, ipv4, tcp
 from tests.unit.observe import sample_frames as four
 from tests.unit.observe.test_captured import PORT, TALK, file_of, handshake, segment
-
-
-def lines_run(call: Callable[[], object]) -> int:
-    """Return how many lines of Python a call takes: no clock, and the same on every machine."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401 - settrace's
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def asked_by_many(count: int) -> list[bytes]:
