@@ -46,7 +46,6 @@ def unknown_of(
     conversations: int,
     cut: int,
     dropped: int,
-    left_out: int,
     has_secrets: bool,
     trouble: str,
 ) -> list[str]:
@@ -87,8 +86,6 @@ def unknown_of(
         )
     if conversations > 1:
         told.append(f"This is one of {conversations:,} conversations in the file.")
-    if left_out:
-        told.append(f"{count(left_out, 'frame')} of it found no room, and are left out.")
     return [*told, trouble[:1].upper() + trouble[1:] + "."] if trouble else told
 
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from pystack.observe.amounts import count
 from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Kept
 from pystack.observe.explain.ledger import Ledger, Leg
@@ -410,7 +411,8 @@ class Seen:
             where = "at the beginning"
             if about.left_out_after:
                 where = f"after the first {about.left_out_after:,}"
-            found.append(f"{about.left_out:,} items {where} found no room, and are lost.")
+            verb = "is" if about.left_out == 1 else "are"
+            found.append(f"{count(about.left_out, 'item')} {where} found no room, and {verb} lost.")
         for conversation in self.conversations.values():
             if conversation.sides[0].syn is None:
                 found.append(
@@ -420,8 +422,8 @@ class Seen:
                 )
         if self.more_conversations:
             found.append(
-                f"{self.more_conversations:,} segments belong to connections beyond the first "
-                f"{MOST_CONVERSATIONS}, which are not told of."
+                f"Not told of: {count(self.more_conversations, 'segment')} of connections beyond "
+                f"the first {MOST_CONVERSATIONS}."
             )
         return found
 

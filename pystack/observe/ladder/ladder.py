@@ -86,7 +86,8 @@ class Ladder(Diagram):
         )
         build(ladder, items, about.order if order is None else order, want)
         if about.left_out and begin is None and last is None:
-            ladder.left_out += about.left_out
+            if not about.left_out_after:  # else they are not before the first arrow
+                ladder.left_out += about.left_out
             ladder.passages += about.left_out
         return ladder
 

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import ConfigError
-from pystack.observe.captures import link_types
+from pystack.observe.captures import as_recording, link_types
 from pystack.observe.captures.as_recording import conversations, recording_of
 from pystack.observe.captures.words import BETWEEN, CLIENT, SERVER
 from pystack.observe.explain.telling import tell
+from pystack.observe.ladder import Ladder
 from pystack.observe.passage import ARRIVED, LOST, SEEN
 from pystack.wire import arp, icmp, ipv4, tcp
 from tests.unit.observe import sample_frames as four
@@ -348,3 +349,13 @@ def test_an_ipv4_conversation_takes_no_discovery_of_ipv6_with_it() -> None:
     recording = recording_of(file_of(list(enumerate(frames))))
     kinds = [passage.frame.data[12:14].hex() for passage in recording.passages()]
     assert kinds == ["0806", *["0800"] * len(TALK)]
+
+
+def test_what_had_no_room_is_told_of_once_and_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(as_recording, "MOST_ITEMS", 5)
+    recording = recording_of(file_of(list(zip(AT[CLIENT], TALK, strict=True))))
+    unknown = tell(recording.items, recording).unknown
+    assert [each for each in unknown if "no room" in each] == [
+        "1 item after the first 5 found no room, and is lost."
+    ]
+    assert "not shown" not in Ladder.of(recording).text()
