@@ -41,6 +41,14 @@ class _Part:
 
 def pcapng(feed: Feed) -> Iterator[bytes]:
     """Yield a capture of what is on the tape, part by part, with what befell each frame."""
+    feed.downloads += 1
+    try:
+        yield from _parts(feed)
+    finally:
+        feed.downloads -= 1
+
+
+def _parts(feed: Feed) -> Iterator[bytes]:
     left_out = feed.tape.left_out
     note = f"{left_out} frames more were counted and not kept" if left_out else ""
     file = _Part()

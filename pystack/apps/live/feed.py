@@ -32,6 +32,7 @@ SLOW_S: Final = 1.0  # how often what changes seldom is told
 HISTORY_TICKS: Final = 1800  # three minutes
 BACKLOG_TICKS: Final = 300  # of them are told to whoever comes
 MOST_HISTORY_BYTES: Final = 12 << 20
+DEAR_S: Final = 0.05  # from one ladder to the next: to make one takes 10 ms at most
 MOST_VIEWERS: Final = 200
 ROWS: Final = 32  # connections in a tick, those that have moved last
 SLOWLY: Final = ("neighbors", "routes", "counters")
@@ -75,6 +76,9 @@ class Feed:
         self._ticks_bytes = 0
         self._remembered: dict[str, object] = {}  # in this tick
         self._remembered_at = 0
+        self._free_at = -1e9  # when what takes long may be made again, in Trio's time
+        self._one_by_one = trio.Lock()
+        self.downloads = 0  # that are under way
 
     def allow(self, control: Control) -> str:
         """Let whoever knows a new token change what `control` can; return it as a URL's fragment.
@@ -92,6 +96,15 @@ class Feed:
         if key not in self._remembered:
             self._remembered[key] = make()
         return self._remembered[key]
+
+    async def free(self) -> None:
+        """Wait for one's turn to make what takes long, and which is to be made without a wait."""
+        async with self._one_by_one:
+            await trio.sleep_until(self._free_at)
+
+    def took_long(self) -> None:
+        """Have the next that takes long wait, whoever asks for it."""
+        self._free_at = trio.current_time() + DEAR_S
 
     # viewers
 

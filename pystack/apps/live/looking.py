@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pystack.apps.http.conditions import check_page
-from pystack.apps.http.messages import Request, Response
+from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.live.download import pcapng
 from pystack.apps.live.feed import Feed, feed_of
 from pystack.apps.live.gate import check
@@ -19,6 +19,7 @@ from pystack.runtime.streams import TcpStream
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
 
+MOST_DOWNLOADS: Final = 4  # each keeps what the tape had when it began
 _DOWNLOAD: Final = ("Content-Disposition", 'attachment; filename="live.pcapng"')
 
 
@@ -30,12 +31,21 @@ class Looking:
         return feed_of(host)
 
     def answer(self, name: str, request: Request, feed: Feed, counters: Counters) -> Response:
-        """Answer for "feed" or "capture.pcapng". HttpError: 403, 426 ..."""
-        check(request, {host.name.lower() for host in feed.world.hosts})
+        """Answer for "feed" or "capture.pcapng". HttpError: 403, 426, 503 ..."""
+        # In a lab they are names of hosts that the page is not served by.
+        hosts = () if feed.world.is_network else feed.world.hosts
+        try:
+            check(request, {host.name.lower() for host in hosts})
+        except HttpError:
+            counters.add("live_strangers")
+            raise
         if name == "feed":
-            viewer = Viewer(feed, _ends(request))
+            viewer = Viewer(feed, _ends(request), counters)
             return web_socket(request, viewer.talk, limits=LIMITS, counters=counters)
         check_page(request)
+        if feed.downloads >= MOST_DOWNLOADS:
+            counters.add("live_full")
+            raise HttpError(503, "Others are having it: try again in a while.")
         return Response(200, pcapng(feed), "application/x-pcapng", [*HEADERS, _DOWNLOAD])
 
 

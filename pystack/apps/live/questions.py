@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pystack.apps.live.hops import over
 from pystack.apps.live.map import map_of
-from pystack.core.counters import explanations
 from pystack.core.errors import ConfigError, WireError
+from pystack.core.ranges import Range
 from pystack.core.tcp_events import TcpEvent
 from pystack.observe.dissect import dissect
 from pystack.observe.ladder import Ladder
@@ -28,6 +29,9 @@ USUAL_WIDTH: Final = 800
 MOST_WIDTH: Final = 1600
 MOST_LINES: Final = 1500  # of one that is drawn to scale, about: 27,000 pixels
 MOST_HIDDEN: Final = 100
+
+_INSTANTS: Final = Range(-1e12, 1e12, whole=False)
+_SCALES: Final = Range(0, 1e9, whole=False, above=True)
 
 Asked = Mapping[str, object]
 End = tuple[str, int]
@@ -73,24 +77,28 @@ class _Wanted:
 
 def _ladder(feed: Feed, asked: Asked) -> object:
     """Return the ladder of one connection, as SVG, and which nodes it comes by."""
-    until, scale_s, hidden = asked.get("until"), asked.get("scale"), asked.get("hidden", [])
-    if not isinstance(until, int | float | None):
-        raise ConfigError("until is an instant")
-    if not isinstance(scale_s, int | float | None) or (scale_s is not None and not scale_s > 0):
-        raise ConfigError("scale is the seconds of a line")
-    if not isinstance(hidden, list) or len(hidden) > MOST_HIDDEN:
+    until = _number(asked.get("until"), _INSTANTS, "until is an instant")
+    scale_s = _number(asked.get("scale"), _SCALES, "scale is the seconds of a line")
+    hidden = asked.get("hidden", [])
+    if (
+        not isinstance(hidden, list)
+        or len(hidden) > MOST_HIDDEN
+        or not all(isinstance(name, str) for name in hidden)
+    ):
         raise ConfigError("hidden is a list of nodes")
     width = asked.get("width")
     if not isinstance(width, int) or not LEAST_WIDTH <= width <= MOST_WIDTH:
         width = USUAL_WIDTH
-    names = tuple(sorted(str(name) for name in hidden))
+    names = tuple(sorted(hidden))
     wanted = _Wanted(_ends(asked.get("ends")), until, scale_s, width, names)
     return feed.remembered(repr(wanted), lambda: _drawn(feed, wanted))
 
 
 def _drawn(feed: Feed, wanted: _Wanted) -> object:
     ends = frozenset(wanted.ends)
-    kept = [each for each in feed.tape.items() if _is_of(each, ends, wanted.until)][-MOST_RUNGS:]
+    feed.took_long()
+    found = (each for each in feed.tape.newest_first() if _is_of(each, ends, wanted.until))
+    kept = [*islice(found, MOST_RUNGS)][::-1]
     if not kept:
         return {"svg": "", "words": "Nothing of this connection is kept any more."}
     # By their numbers here, which are those of `frame`
@@ -140,6 +148,15 @@ def _when(item: Item) -> float:
     return item.entered_at if isinstance(item, Passage) else item.at
 
 
+def _number(value: object, within: Range, sentence: str) -> float | None:
+    """Return a number that may be left out. Raises ConfigError."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not within.allows(value):
+        raise ConfigError(sentence)
+    return value
+
+
 def _ends(value: object) -> tuple[End, End]:
     """Return two ends, as JSON has them. Raises ConfigError."""
     match value:
@@ -151,12 +168,12 @@ def _ends(value: object) -> tuple[End, End]:
 
 def _map(feed: Feed, asked: Asked) -> object:
     """Return where the nodes and links of a lab are on its map."""
-    return map_of(feed.world, feed.control)
+    return feed.remembered("map", lambda: map_of(feed.world, feed.control))
 
 
 def _counters(feed: Feed, asked: Asked) -> object:
     """Return a sentence for each counter."""
-    return {name: each.sentence for name, each in explanations().items()}
+    return {name: each.sentence for name, each in feed.control.world.explanations.items()}
 
 
 def whole(frame: Frame) -> bytes:
@@ -167,6 +184,7 @@ def whole(frame: Frame) -> bytes:
         return frame.data
 
 
+DEAR: Final = ("ladder",)  # what takes long: see `Feed.free`
 QUESTIONS: Final[dict[str, Callable[[Feed, Asked], object]]] = {
     "counters": _counters,
     "frame": _frame,

@@ -8,6 +8,7 @@ but for the measurements, of which the connections tell.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -173,6 +174,10 @@ class Tape:
     def items(self) -> list[Kept]:
         """Return all that is on the tape, in order."""
         return list(self._kept)
+
+    def newest_first(self) -> Iterator[Kept]:
+        """Yield all of it, the newest first; it is not to change meanwhile."""
+        return reversed(self._kept)
 
     def find(self, number: int) -> Kept | None:
         """Return what has this number; None: it is not on the tape (any more)."""

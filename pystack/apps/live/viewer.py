@@ -20,12 +20,15 @@ from pystack.apps.live import questions
 from pystack.apps.live.gate import MOST_WRONG, is_right
 from pystack.apps.websocket.connection import Part, WebSocket
 from pystack.core.errors import ConfigError
+from pystack.runtime.control.calls import CALLS
 
 if TYPE_CHECKING:
     from pystack.apps.live.feed import Feed
+    from pystack.core.counters import Counters
 
 LIMITS: Final = WebSocketLimits(message_bytes=16 * 1024)
 WINDOW_TICKS: Final = 10
+PAST_BYTES: Final = 128 << 10  # of ticks of the past, how much is sent ahead
 QUESTIONS_A_SECOND: Final = 40
 READ_ONLY: Final = "Start with --control to change links, power and time from here."
 NO_TOKEN: Final = "Open the address that the ready line says: its token is what is missing."
@@ -36,9 +39,12 @@ Values = dict[str, object]
 class Viewer:
     """One of those who look at a feed."""
 
-    def __init__(self, feed: Feed, ends: tuple[tuple[str, int], tuple[str, int]] | None) -> None:
+    def __init__(
+        self, feed: Feed, ends: tuple[tuple[str, int], tuple[str, int]] | None, counters: Counters
+    ) -> None:
         """`ends`: of the connection it comes by, ours first; None: it is not one of ours."""
         self._feed = feed
+        self._counters = counters
         self._ends = ends
         self._sent = 0  # the number of the tick that was sent last
         self._seen = 0
@@ -51,14 +57,21 @@ class Viewer:
         """Tell and answer, until it goes."""
         feed = self._feed
         if feed.is_full:
+            self._counters.add("live_full")
             socket.close(CloseReason.TRY_AGAIN_LATER, "too many are looking")
             return
         feed.enter()
         try:
             await socket.send(_part(self._hello()))
-            await self._tell_past(socket)
+            now = feed.due().number
+            oldest = feed.oldest_after(0)
+            self._sent = self._seen = now if oldest is None else oldest.number - 1
             while socket.is_open:
-                await self._tell(socket)
+                if self._sent < now:
+                    feed.due()
+                    await self._tell_past(socket, now)
+                else:
+                    await self._tell(socket)
                 for part in await socket.receive(until=feed.next_at):
                     await self._hear(socket, part)
         finally:
@@ -87,11 +100,15 @@ class Viewer:
             return READ_ONLY
         return "" if self._may_change else NO_TOKEN
 
-    async def _tell_past(self, socket: WebSocket) -> None:
-        """Send what was told before, tick by tick: for a slow viewer no more than one waits."""
-        until = self._feed.due().number
+    async def _tell_past(self, socket: WebSocket, until: int) -> None:
+        """Send some of what was told before, as far ahead of the viewer as may be.
+
+        For a slow one little waits: a ping's answer, and what it asks, come behind that.
+        """
         while self._sent < until and (tick := self._feed.oldest_after(self._sent)) is not None:
-            self._sent = self._seen = tick.number
+            if self._sent - self._seen >= max(WINDOW_TICKS, PAST_BYTES // len(tick.text)):
+                return
+            self._sent = tick.number
             await socket.send(Part(tick.text))
 
     async def _tell(self, socket: WebSocket) -> None:
@@ -128,8 +145,11 @@ class Viewer:
         if isinstance(seen, int):
             self._seen = max(self._seen, min(seen, self._sent))
         elif not self._has_patience():
+            self._counters.add("live_impatient")
             socket.close(CloseReason.POLICY_VIOLATION, "too many questions")
         else:
+            if asked.get("ask") in questions.DEAR:
+                await self._feed.free()
             await socket.send(_part(self._answer(socket, asked)))
 
     def _has_patience(self) -> bool:
@@ -160,6 +180,7 @@ class Viewer:
             self._may_change = is_right(token, ours)
             if not self._may_change:
                 self._wrong += 1
+                self._counters.add("live_wrong_tokens")
                 if self._wrong >= MOST_WRONG:
                     socket.close(CloseReason.POLICY_VIOLATION, "that is not the token")
                 raise ConfigError("that is not the token of this run")
@@ -173,6 +194,11 @@ class Viewer:
         name, arguments = asked.get("name"), asked.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise ConfigError("a call has a name, and its arguments in a table")
+        if name in CALLS and CALLS[name].files:
+            raise ConfigError("no page writes files of this machine: use pystack ctl")
+        own_driver = self._feed.world.of.driver
+        if name == "pause" and self._ends is not None and control.world.driver is own_driver:
+            raise ConfigError("this page would stand still with it: use pystack ctl")
         return control.call(name, arguments)
 
 

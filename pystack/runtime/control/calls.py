@@ -133,6 +133,7 @@ _TABLE: Final = (
             Argument("link", "text", "What is put on this link."),
         ),
         changes=True,
+        files=True,
         example="out.pcapng node=server",
     ),
     Call(
@@ -141,6 +142,7 @@ _TABLE: Final = (
         acts.capture_stop,
         (Argument("file", "text", "The one that goes there."),),
         changes=True,
+        files=True,
         example="out.pcapng",
     ),
     Call(

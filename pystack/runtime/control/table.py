@@ -97,6 +97,7 @@ class Call:
     run: Callable[[World, Given], Json]
     arguments: tuple[Argument, ...] = ()
     changes: bool = False  # True: only where that is allowed
+    files: bool = False  # True: it writes files of the machine, as who runs it
     example: str = ""  # what follows its name in a command
 
     def checked(self, given: Mapping[str, object]) -> Given:
