@@ -90,6 +90,13 @@ def explain_command(
     By default this runs in virtual time, in a small laboratory: a client, its home router, the
     line, and the server's network with a resolver. The netem words are those of the line. Exit
     status: 0, or that of the command of --tap.
+
+    \b
+    pystack explain http://server/ --delay 100ms --loss 2%
+    pystack explain https://server/ --html story.html
+    pystack explain --compare tcp udp
+    pystack explain run.pcapng
+    pystack explain --tap -- curl -v http://10.77.0.2/
     """
     request = _Request(list(things or ()), dict(asked), dict(words))
     for word, known in _CHOICES.items():

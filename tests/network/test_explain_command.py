@@ -269,3 +269,12 @@ def test_what_a_story_of_http_does_not_need_is_not_imported() -> None:
         ),
     }
     assert not heavy & loaded
+
+
+def test_the_help_has_lines_to_copy(here: Here) -> None:
+    """Each stands on a line of its own, and what is said there is possible."""
+    lines = [line.strip() for line in here("--help")[1].splitlines()]
+    examples = [line for line in lines if line.startswith("pystack explain ")]
+    assert len(examples) == 5
+    assert here(*examples[0].split()[2:])[0] == 0
+    assert here(*examples[2].split()[2:])[0] == 0
