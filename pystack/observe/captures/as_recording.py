@@ -54,6 +54,7 @@ _LOOKED_AT: Final = 5000  # frames, to find out whether they are there for each 
 _LEAST_BYTES: Final = 60  # of such: shorter ones may be the same and mean something else
 _NOBODY_YET: Final = "::"  # who asks whether the address that it wants is free (RFC 4862 5.4)
 _OURS: Final = "pystack"  # how the name of the program begins that writes our captures
+_MOST_CABLES: Final = 1024  # links of a network that can be shown
 _KIND: Final = slice(12, 15)  # of an Ethernet frame: its type, and the packet's first byte
 _PLAIN4: Final = ethernet.IS_IPV4 + bytes((ipv4.PLAIN,))
 _CABLE: Final = re.compile("the link between (.+) and (.+)")
@@ -232,7 +233,9 @@ class Capture:
         survey.trouble = capture.trouble
         survey.is_ours = capture.program.startswith(_OURS)
         for number, each in enumerate(capture.interfaces):
-            if survey.is_ours and (found := _CABLE.fullmatch(each.description)):
+            if not survey.is_ours or len(survey.cables) >= _MOST_CABLES:
+                break
+            if found := _CABLE.fullmatch(each.description):
                 survey.cables[number] = found[1], found[2]
         return survey
 

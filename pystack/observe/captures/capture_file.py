@@ -24,6 +24,8 @@ _MOST_BLOCK_BYTES: Final = 16 << 20  # of pcapng, as Wireshark
 _MOST_NAMES: Final = 65536
 _MOST_COMMENTS: Final = 64  # of one frame
 _MOST_INTERFACES: Final = 65536
+_NAME_CHARACTERS: Final = 255  # of a host (RFC 1035), an interface
+_TEXT_CHARACTERS: Final = 4096  # of a comment, a description
 
 # pcap's magic number as read in little endian: the order of all others, and nanoseconds of a unit
 _PCAP: Final = {
@@ -101,7 +103,8 @@ class CaptureFile:
         `name`: of an open one, for sentences.
         """
         self.names: dict[str, str] = {}  # of hosts, by address
-        self.secrets = ""  # for TLS, in NSS' key log format
+        self._secrets: list[str] = []
+        self._secret_bytes = 0
         self.interfaces: list[CapturedInterface] = []
         self.comments: list[str] = []  # about all of it
         self.program = ""  # that wrote it, as far as it says so
@@ -116,6 +119,11 @@ class CaptureFile:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def secrets(self) -> str:
+        """Return what decrypts its TLS, in NSS' key log format."""
+        return "".join(self._secrets)
 
     @property
     def dropped(self) -> int:
@@ -246,9 +254,9 @@ class CaptureFile:
             raise ConfigError(f"{self.path} is in version {major} of pcapng, which is not read")
         for code, value in section.options(body[12:-4]):
             if code == _COMMENT and len(self.comments) < _MOST_COMMENTS:
-                self.comments.append(_text(value))
+                self.comments.append(_text(value, _TEXT_CHARACTERS))
             elif code == _SHB_USERAPPL:
-                self.program = _text(value)
+                self.program = _text(value, _NAME_CHARACTERS)
         return section
 
     def _sections(self, section: _Section) -> Iterator[CapturedFrame]:
@@ -353,7 +361,7 @@ class CaptureFile:
         comments: list[str] = []
         for code, value in section.options(data):
             if code == _COMMENT and len(comments) < _MOST_COMMENTS:
-                comments.append(_text(value))
+                comments.append(_text(value, _TEXT_CHARACTERS))
             elif code == _EPB_FLAGS and len(value) == 4:
                 frame.direction = _DIRECTIONS[section.number(value) & 3]
             elif code == _EPB_DROPCOUNT and len(value) == 8:
@@ -368,9 +376,9 @@ class CaptureFile:
         resolution = 6
         for code, value in section.options(body[8:]):
             if code == _IF_NAME:
-                new.name = _text(value)
+                new.name = _text(value, _NAME_CHARACTERS)
             elif code == _IF_DESCRIPTION:
-                new.description = _text(value)
+                new.description = _text(value, _TEXT_CHARACTERS)
             elif code == _IF_TSRESOL and value:
                 resolution = value[0]
             elif code == _IF_TSOFFSET and len(value) == 8:
@@ -388,7 +396,7 @@ class CaptureFile:
                 continue
             raw = value[:size]
             address = format_ip6(unpack_ip6(raw)) if size == 16 else _ip4(raw)
-            if name := _text(value[size:].partition(b"\0")[0]):
+            if name := _text(value[size:].partition(b"\0")[0], _NAME_CHARACTERS):
                 self.names.setdefault(address, name)
 
     def _statistics(self, section: _Section, body: bytes) -> None:
@@ -405,9 +413,10 @@ class CaptureFile:
 
     def _read_secrets(self, section: _Section, body: bytes) -> None:
         kind, length = struct.unpack_from(f"{section.order}II", body)
-        room = _MOST_BLOCK_BYTES - len(self.secrets)
+        room = _MOST_BLOCK_BYTES - self._secret_bytes
         if kind == _TLS_KEY_LOG and length <= min(len(body) - 8, room):
-            self.secrets += body[8 : 8 + length].decode("ascii", "replace")
+            self._secrets.append(body[8 : 8 + length].decode("ascii", "replace"))
+            self._secret_bytes += length
 
 
 _KNOWN: Final = frozenset(
@@ -466,8 +475,10 @@ def _cannot_read(path: str, kinds: set[int]) -> ConfigError:
     return ConfigError(f"{path} holds frames of {names}; what is read here is {known}")
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
+def _text(value: bytes, most: int) -> str:
+    """Return a text, or as many characters of it as anybody reads."""
+    text = value[: 4 * most].decode("utf-8", "replace")
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
 def _ip4(raw: bytes) -> str:

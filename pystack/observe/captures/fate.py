@@ -39,6 +39,7 @@ NOTABLE_S: Final = 1e-6  # less than that is no delay
 # What is looked for in a comment
 _UNITS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _DURATION: Final = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?) (s|ms|us)"  # "23.1 ms", "1e+05 s"
+_MOST_SAID: Final = 32  # of a frame, which more does not befall
 _MOST_S: Final = 1e9  # more is no delay, whatever a file claims
 _DELAYED: Final = re.compile(rf"delayed {_DURATION}(?:: (.*))?")
 _PART: Final = re.compile(rf"{_DURATION} (in the queue|in queues|to send|on the line)")
@@ -140,7 +141,7 @@ class _Way:
 def read_back(passage: Passage, comment: str) -> None:
     """Take what a comment says of a frame; what it does not know is passed over."""
     at = passage.entered_at
-    for said in comment.split("; "):
+    for said in comment.split("; ", _MOST_SAID)[:_MOST_SAID]:
         if found := _DELAYED.fullmatch(said):
             _take_delay(passage, found)
         elif found := _LOST_SAID.fullmatch(said):
@@ -204,6 +205,8 @@ def _seconds(found: re.Match[str]) -> float:
 
 def _take_change(passage: Passage, said: str) -> None:
     at = passage.entered_at
+    if len(passage.changes) >= _MOST_SAID:
+        return
     said = _PLACE.sub("", said) if not said.endswith(" others") else said
     if marked := _MARKED.fullmatch(said):
         passage.changes.append(Change(f"{marked[1]}_mark", at))

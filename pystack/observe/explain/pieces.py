@@ -91,11 +91,13 @@ def wrap(text: str, columns: int, style: str = "") -> list[Line]:
 
 def _cut(word: str, columns: int) -> Iterator[str]:
     """Yield a word in pieces that are not wider than that."""
-    while cells(word) > columns:
-        end = columns if word.isascii() else columns // 2  # none takes more than two
-        yield word[:end]
-        word = word[end:]
-    yield word
+    columns = max(columns, 2)
+    step = columns if word.isascii() else columns // 2  # none takes more than two
+    at = 0
+    while len(word) - at > step and (len(word) - at > 2 * columns or cells(word[at:]) > columns):
+        yield word[at : at + step]
+        at += step
+    yield word[at:]
 
 
 def clip(text: str, columns: int) -> str:

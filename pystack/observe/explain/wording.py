@@ -59,28 +59,41 @@ def chains(story: Story) -> list[list[str]]:
     for one, other, _ in story.links:
         near.setdefault(one, []).append(other)
         near.setdefault(other, []).append(one)
-    left, found = list(near), list[list[str]]()
+    left, found = dict.fromkeys(near), list[list[str]]()
     begins = story.places[:1]
     while left:
-        ways = [way for begin in begins for way in _ways(begin, near, left)]
-        # of equally long ones that to the node that comes first
-        longest = max(ways, key=len, default=[left[0]])
-        found.append(longest)
-        left = [place for place in left if place not in longest]
+        way = _longest_way(begins, near, left) or [next(iter(left))]
+        found.append(way)
+        for place in way:
+            left.pop(place, None)
         begins = [place for chain in found for place in chain]
     return found
 
 
-def _ways(begin: str, near: Mapping[str, Sequence[str]], left: Sequence[str]) -> list[list[str]]:
-    """Return a shortest way from a node to each that is left and can be reached through those."""
-    ways = {begin: [begin]}
-    queue = [begin]
+def _longest_way(
+    begins: Sequence[str], near: Mapping[str, Sequence[str]], left: Mapping[str, None]
+) -> list[str]:
+    """Return the way to the node that is farthest from these, through those that are left.
+
+    Of equally long ones that from the first, to the node that comes first. []: there is none.
+    """
+    before = dict.fromkeys(begins, "")
+    origin = {begin: -number for number, begin in enumerate(begins)}
+    steps = dict.fromkeys(begins, 0)
+    queue = list(begins)
     for here in queue:
         for there in near[here]:
-            if there in left and there not in ways:
-                ways[there] = [*ways[here], there]
+            if there in left and there not in before:
+                before[there], origin[there] = here, origin[here]
+                steps[there] = steps[here] + 1
                 queue.append(there)
-    return [ways[place] for place in left if place in ways and len(ways[place]) > 1]
+    reached = [place for place in left if steps.get(place)]
+    if not reached:
+        return []
+    way = [max(reached, key=lambda place: (steps[place], origin[place]))]
+    while before[way[-1]]:
+        way.append(before[way[-1]])
+    return way[::-1]
 
 
 def layers_short(layer5: str, layer7: Sequence[int]) -> str:
