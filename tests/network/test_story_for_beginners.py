@@ -1,10 +1,10 @@
 """What somebody who reads a story for the first time would stumble over."""
 
 import pytest
-from pystack.observe.explain.amounts import duration
 
 from pystack.observe.explain.story import Step, Story
 from pystack.observe.explain.text import as_text
+from pystack.observe.explain.wording import duration
 from tests.network.test_story import VERSIONS, step, story
 
 
@@ -19,6 +19,16 @@ def test_what_tls_says_for_itself_has_the_rfcs_of_tls() -> None:
     for each in steps(told, "message"):
         assert not [source for source in each.sources if source.startswith("RFC 6455")]
         assert "RFC 8446 section 5.2" in each.sources
+
+
+def test_fins_of_which_one_was_lost_cross_too() -> None:
+    """The states tell: neither end went to CLOSE-WAIT, so neither knew of the other's FIN."""
+    told = story("https://server/", "loss=3%", seed=5)
+    assert step(told, "close").title.startswith("FIN: client and server close at the same time")
+    remember = steps(told, "time_wait")
+    assert [each.actors for each in remember] == [("server",), ("client",)]
+    for each in remember:
+        assert "closed without knowing that the other did" in each.text
 
 
 def test_fins_that_cross_are_told_as_such() -> None:

@@ -90,6 +90,11 @@ def _second(node: str, gap_s: float, *, crossed: bool) -> str:
 
 def _crossed(conversation: Conversation) -> bool:
     """Tell whether each end sent its FIN before it had the other's."""
+    if all(side.states for side in conversation.sides):  # who knew of it goes to CLOSE-WAIT
+        return all(
+            any(state.replace("_", "-") == "FIN-WAIT-1" for _, state in side.states)
+            for side in conversation.sides
+        )
     one, other = (side.fin for side in conversation.sides)
     if one is None or other is None or one.lost or other.lost:
         return False
