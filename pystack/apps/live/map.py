@@ -24,12 +24,12 @@ def map_of(world: World, control: Control) -> dict[str, object]:
     """Return boxes and lines with their places in pixels, and the size of the whole."""
     links = control.call("links")
     if isinstance(world, HostWorld):
-        boxes = {world.title: Box(world.title, "host", world.host.addresses[:_SHOWN])}
+        boxes = {world.title: Box(world.title, "host", world.of.addresses[:_SHOWN])}
         for link in links:
             boxes.setdefault(link["b"], Box(link["b"], "kernel", ()))
     else:
         assert isinstance(world, NetworkWorld)
-        boxes = _boxes(world.network)
+        boxes = _boxes(world.of)
     # The words are those at the time of asking, for the room that they need.
     lines = [Line(link["a"], link["b"], _words(link)) for link in links]
     placed = lay_out(Drawing(world.title, boxes, tuple(lines)))

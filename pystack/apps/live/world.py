@@ -74,7 +74,6 @@ class HostWorld:
 
     def __init__(self, host: Host) -> None:
         self.of: Host = host
-        self.host = host
         self._eye: Eye | None = None  # None: nobody looks, or links tell more
         self._deaf: Deaf | None = None  # None: nobody looks, or there is no link
         self._links = 0  # that are watched
@@ -84,40 +83,40 @@ class HostWorld:
     @property
     def wall_clock_offset_s(self) -> float:
         """Return what to add to its instants for seconds since 1970."""
-        return wall_clock_offset_s(self.host.driver)
+        return wall_clock_offset_s(self.of.driver)
 
     def now(self) -> float:
         """Return its time in seconds."""
-        return self.host.now()
+        return self.of.now()
 
     def names(self) -> dict[str, str]:
         """Return the host's name by its addresses."""
-        return dict.fromkeys(self.host.addresses, self.host.name)
+        return dict.fromkeys(self.of.addresses, self.of.name)
 
     def watch(self, tape: Tape) -> None:
         """Show everything to a tape from now on."""
-        if self.host.topology is not None:
-            self.host.observe(tape)
+        if self.of.topology is not None:
+            self.of.observe(tape)
             return
-        self._links = len(self.host.links)
-        for link in self.host.links:
+        self._links = len(self.of.links)
+        for link in self.of.links:
             link.watch(tape)
         if self._links:
             self._deaf = Deaf(tape)
-            self.host.observe(self._deaf)
+            self.of.observe(self._deaf)
         else:
-            self._eye = Eye(tape, self.host)
+            self._eye = Eye(tape, self.of)
             self._eye.open()
 
     def unwatch(self, tape: Tape) -> None:
         """Show nothing to it any more."""
-        if self.host.topology is not None:
-            self.host.unobserve(tape)
+        if self.of.topology is not None:
+            self.of.unobserve(tape)
             return
-        for link in self.host.links:
+        for link in self.of.links:
             link.unwatch(tape)
         if self._deaf is not None:
-            self.host.unobserve(self._deaf)
+            self.of.unobserve(self._deaf)
         if self._eye is not None:
             self._eye.close()
         self._eye = self._deaf = None
@@ -129,7 +128,7 @@ class HostWorld:
 
     def look_again(self, tape: Tape) -> None:
         """Open the eye that was full; watch a link that was made meanwhile."""
-        if self.host.topology is None and self._links != len(self.host.links):
+        if self.of.topology is None and self._links != len(self.of.links):
             self.unwatch(tape)
             self.watch(tape)
         elif self._eye is not None:
@@ -143,34 +142,33 @@ class NetworkWorld:
 
     def __init__(self, network: Network, title: str) -> None:
         self.of: Network = network
-        self.network = network
         self.title = title
 
     @property
     def hosts(self) -> Sequence[Host]:
         """Return its hosts, routers too."""
-        return tuple(self.network.hosts.values())
+        return tuple(self.of.hosts.values())
 
     @property
     def wall_clock_offset_s(self) -> float:
         """Return what to add to its instants for seconds since 1970; 0: its time is made up."""
-        return wall_clock_offset_s(self.network.driver)
+        return wall_clock_offset_s(self.of.driver)
 
     def now(self) -> float:
         """Return its time in seconds."""
-        return self.network.now()
+        return self.of.now()
 
     def names(self) -> dict[str, str]:
         """Return the names of nodes by their addresses."""
-        return dict(self.network.topology.names_by_address())
+        return dict(self.of.topology.names_by_address())
 
     def watch(self, tape: Tape) -> None:
         """Show everything to a tape from now on, also of what is still to come."""
-        self.network.observe(tape)
+        self.of.observe(tape)
 
     def unwatch(self, tape: Tape) -> None:
         """Show nothing to it any more."""
-        self.network.unobserve(tape)
+        self.of.unobserve(tape)
 
     def tell_missed(self, tape: Tape) -> None:
         """Do nothing: it is shown everything."""
