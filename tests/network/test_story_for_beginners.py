@@ -1,11 +1,11 @@
 """What somebody who reads a story for the first time would stumble over."""
 
 import pytest
+from stories import VERSIONS, step, story
 
 from pystack.observe.explain.story import Step, Story
 from pystack.observe.explain.text import as_text
 from pystack.observe.explain.wording import duration
-from tests.network.test_story import VERSIONS, step, story
 
 
 def steps(told: Story, kind: str) -> list[Step]:

@@ -4,62 +4,19 @@ import contextlib
 import io
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import dpkt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_captures import block, interface, option, packet, padded, pcap, section
 
 from pystack.core.errors import ConfigError
 from pystack.observe.captures import link_types
 from pystack.observe.captures.capture_file import CapturedFrame, read_capture
 
 FRAMES = [bytes([number]) * (60 + number) for number in range(5)]
-
-
-def pcap(
-    frames: Sequence[tuple[int, int, bytes]],
-    order: str = "<",
-    magic: int = 0xA1B2C3D4,
-    link_type: int = 1,
-) -> bytes:
-    """Return a file of (seconds, fraction, bytes)."""
-    out = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, 65535, link_type)
-    for seconds, fraction, data in frames:
-        out += struct.pack(f"{order}IIII", seconds, fraction, len(data), len(data)) + data
-    return out
-
-
-def padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 4)
-
-
-def option(order: str, code: int, value: bytes) -> bytes:
-    return struct.pack(f"{order}HH", code, len(value)) + padded(value)
-
-
-def block(order: str, kind: int, body: bytes) -> bytes:
-    length = struct.pack(f"{order}I", 12 + len(body))
-    return struct.pack(f"{order}I", kind) + length + body + length
-
-
-def section(order: str = "<") -> bytes:
-    return block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1))
-
-
-def interface(
-    order: str = "<", link_type: int = 1, options: bytes = b"", snaplen: int = 0
-) -> bytes:
-    return block(order, 1, struct.pack(f"{order}HHI", link_type, 0, snaplen) + options)
-
-
-def packet(
-    order: str, ticks: int, data: bytes, number: int = 0, options: bytes = b"", length: int = 0
-) -> bytes:
-    head = (number, ticks >> 32, ticks & 0xFFFFFFFF, len(data), length or len(data))
-    return block(order, 6, struct.pack(f"{order}IIIII", *head) + padded(data) + options)
 
 
 def frames_of(data: bytes) -> list[CapturedFrame]:

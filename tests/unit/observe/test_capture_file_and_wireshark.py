@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sample_frames as four
+from sample_captures import interface, option, packet, pcap, section
 
 from pystack.core.errors import ConfigError
 from pystack.observe.captures.capture_file import read_capture
-from tests.unit.observe import sample_frames as four
-from tests.unit.observe.test_capture_file import interface, option, packet, pcap, section
 
 TOOLS = ("editcap", "mergecap", "tshark")
 MISSING = [name for name in TOOLS if shutil.which(name) is None]

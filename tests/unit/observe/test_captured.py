@@ -4,12 +4,26 @@ import contextlib
 import io
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import sample_frames as four
+import sample_frames6 as six
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_captures import (
+    PORT,
+    TALK,
+    block,
+    file_of,
+    handshake,
+    interface,
+    option,
+    packet,
+    pcap,
+    section,
+    segment,
+)
 
 from pystack.core.errors import ConfigError
 from pystack.observe.captures import as_recording, link_types
@@ -19,55 +33,16 @@ from pystack.observe.explain.telling import tell
 from pystack.observe.ladder import Ladder
 from pystack.observe.passage import ARRIVED, LOST, SEEN
 from pystack.wire import arp, icmp, ipv4, tcp
-from tests.unit.observe import sample_frames as four
-from tests.unit.observe import sample_frames6 as six
-from tests.unit.observe.test_capture_file import block, interface, option, packet, pcap, section
 
-SYN = bytes.fromhex("020405b40402080a000000010000000001030307")
-PORT = 40000
 ANY = [*four.ordinary_frames(), *six.ordinary_frames6(), *four.icmp_frames(), *six.errors6()]
 
 
-def segment(
-    flags: int, seq: int, ack: int, text: bytes = b"", *, answer: bool = False, port: int = PORT
-) -> bytes:
-    """Return a segment from A's `port` to B's 80, or back."""
-    ports = (80, port) if answer else (port, 80)
-    src, dst = (four.B, four.A) if answer else (four.A, four.B)
-    options = SYN if flags & tcp.SYN else b""
-    made = tcp.Segment(*ports, seq, ack, flags, 1000, options, text)
-    body = tcp.pack_header(made, src, dst) + text
-    header = ipv4.pack_header(src, dst, ipv4.TCP, len(body))
-    macs = (four.MAC_A + four.MAC_B) if answer else (four.MAC_B + four.MAC_A)
-    return macs + b"\x08\x00" + header + body
-
-
-def handshake(port: int = PORT) -> list[bytes]:
-    return [
-        segment(tcp.SYN, 100, 0, port=port),
-        segment(tcp.SYN | tcp.ACK, 500, 101, answer=True, port=port),
-        segment(tcp.ACK, 101, 501, port=port),
-    ]
-
-
-TALK = [
-    *handshake(),
-    segment(tcp.ACK | tcp.PSH, 101, 501, b"GET / HTTP/1.1\r\n\r\n"),
-    segment(tcp.ACK | tcp.PSH, 501, 119, b"HTTP/1.1 204 No\r\n\r\n", answer=True),
-    segment(tcp.ACK | tcp.FIN, 119, 520),
-]
 # At whose side: instants in ms of the SYN, the SYN-ACK, the ACK, and what follows
 AT = {
     CLIENT: (0, 40, 40, 41, 80, 90),
     SERVER: (20, 20, 60, 61, 62, 110),
     BETWEEN: (10, 30, 50, 51, 70, 100),
 }
-
-
-def file_of(frames: Sequence[tuple[float, bytes]], link_type: int = 1) -> io.BytesIO:
-    """Return a capture of frames at instants in milliseconds."""
-    made = [(at, data) for at, data in frames]
-    return io.BytesIO(pcap([(9, round(at * 1000), data) for at, data in made], link_type=link_type))
 
 
 @pytest.mark.parametrize("side", AT)

@@ -5,7 +5,19 @@ import struct
 from collections.abc import Callable
 
 import pytest
+import sample_frames as four
 from lines_run import lines_run
+from sample_captures import (
+    PORT,
+    TALK,
+    block,
+    file_of,
+    handshake,
+    interface,
+    option,
+    packet,
+    segment,
+)
 
 from pystack.core.addresses import Ip4, Mac
 from pystack.observe.captures.as_recording import recording_of
@@ -16,9 +28,6 @@ from pystack.observe.explain.telling import tell
 from pystack.observe.explain.text import as_text
 from pystack.observe.explain.wording import cells, chains
 from pystack.wire import arp, ipv4, tcp
-from tests.unit.observe import sample_frames as four
-from tests.unit.observe.test_capture_file import block, interface, option, packet
-from tests.unit.observe.test_captured import PORT, TALK, file_of, handshake, segment
 
 
 def asked_by_many(count: int) -> list[bytes]:

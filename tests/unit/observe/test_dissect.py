@@ -5,6 +5,8 @@ import struct
 from collections.abc import Sequence
 
 import pytest
+import sample_frames as four
+import sample_frames6 as six
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +15,6 @@ from pystack.observe.dissect import PROTOCOLS, dissect, dissect_stream
 from pystack.observe.dissect.layout import MOST_FIELDS
 from pystack.observe.explain.story import Box, Header
 from pystack.wire import ethernet, icmp, ipv4, tcp
-from tests.unit.observe import sample_frames as four
-from tests.unit.observe import sample_frames6 as six
 
 ORDINARY = [*four.ordinary_frames(), *six.ordinary_frames6(), *four.icmp_frames(), *six.errors6()]
 LINK_TYPES = [*link_types.NAMES, 147]

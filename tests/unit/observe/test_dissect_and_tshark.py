@@ -8,12 +8,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import sample_frames as four
+import sample_frames6 as six
 
 from pystack.apps.explain.record import record
 from pystack.observe.dissect import dissect
 from pystack.wire.frame import completed
-from tests.unit.observe import sample_frames as four
-from tests.unit.observe import sample_frames6 as six
 
 TSHARK = shutil.which("tshark")
 # Our box (the beginning of its title) and field -> tshark's field

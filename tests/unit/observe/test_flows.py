@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 import pytest
+import sample_frames as four
+import sample_frames6 as six
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.observe.captures import link_types
 from pystack.observe.flows import FlowTable, Seen
 from pystack.wire import icmp, ipv4, tcp
-from tests.unit.observe import sample_frames as four
-from tests.unit.observe import sample_frames6 as six
 
 SYN = bytes.fromhex("020405b40402080a000000010000000001030307")
 A_TO_B, B_TO_A = True, False

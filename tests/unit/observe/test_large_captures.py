@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sample_captures import segment
+
 from pystack.wire import ipv4, tcp
-from tests.unit.observe.test_captured import segment
 
 FRAMES = 66_000
 TEXT_BYTES = 1460
