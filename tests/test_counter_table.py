@@ -52,8 +52,6 @@ NOT_COUNTERS: Final = {
     "tls_names",
     "udp_counters_64bit",
     "udp_port",
-    # milestones of programs, and steps of a story
-    "tls_failed",
 }
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 
