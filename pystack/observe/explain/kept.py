@@ -159,7 +159,7 @@ class Window:
 class Side:
     """One end: what it sends, and what has come of it."""
 
-    node: str
+    node: str  # with its port, where both are programs of one host
     address: str
     port: int
     syn: Kept | None = None
@@ -184,3 +184,9 @@ class Side:
     cwnd_bytes: int = 0
     states: list[tuple[float, str]] = field(default_factory=list)
     rtts: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """Return the node and its port, which may stand in the node's name already."""
+        said = self.node.endswith(f":{self.port}")
+        return self.node if said else f"{self.node} port {self.port}"

@@ -285,6 +285,7 @@ def test_a_host_that_talks_with_itself_is_told_by_ports() -> None:
     told = tell(recording.items, recording)
     close = next(each for each in told.steps if each.kind == "close")
     assert close.actors == told.steps[0].actors == ("10.77.0.1:40000", "10.77.0.1:80")
+    assert told.steps[0].title == "SYN: 10.77.0.1:40000 to 10.77.0.1:80"
 
 
 def test_segments_that_were_not_cut_yet_are_said_to_be_such_and_no_slow_start() -> None:

@@ -60,7 +60,7 @@ def _syn(conversation: Conversation, seen: Seen, words: Words) -> Step:
         "syn",
         at,
         until,
-        f"SYN: {client.node} port {client.port} to {server.node} port {server.port}",
+        f"SYN: {client.place} to {server.place}",
         text,
         actors=(client.node, server.node),
         details=[
