@@ -147,16 +147,19 @@ def _packet(found: Read, packet: Packet, beyond: int) -> None:
 
 
 def _segment(found: Read, body: memoryview, tos: int) -> None:
-    header_bytes = max((body[12] >> 4) * 4 if len(body) > 12 else 0, tcp.HEADER_BYTES)
-    if tcp.HEADER_BYTES <= len(body) < header_bytes:  # options that were cut off are none
-        body = memoryview(bytes(body).ljust(header_bytes, b"\0"))
-    segment = tcp.read(body, 0, len(body), None, tos)
+    length = len(body)
+    if length < tcp.HEADER_BYTES:
+        return
+    header_bytes = (body[12] >> 4) * 4
+    if length < header_bytes:  # options that were cut off are none
+        body, length = memoryview(bytes(body).ljust(header_bytes, b"\0")), header_bytes
+    segment = tcp.read(body, 0, length, None, tos)
     found.src_port, found.dst_port = segment.src_port, segment.dst_port
     found.seq, found.ack = segment.seq, segment.ack
     found.flags, found.wnd = segment.flags, segment.wnd
-    if len(segment.options):
+    if header_bytes > tcp.HEADER_BYTES:
         found.options = tcp_options.parse(segment.options)
-    found.text = memoryview(segment.payload)
+    found.text = body[header_bytes:]
     found.text_bytes = max(found.body_bytes - header_bytes, 0)
     found.transport = "tcp"
 
