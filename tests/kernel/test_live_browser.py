@@ -470,3 +470,31 @@ def test_it_fits_a_phone_and_keeps_still_for_those_who_want_it(
     dot = "getComputedStyle(document.querySelector('#state .dot')).animationName"
     assert browser.run(dot) == "none"
     assert browser.complaints == []
+
+
+MARKUP = "<img/src=x/onerror=owned=1><svg/onload=owned=1><script>owned=1</script>"
+QUERY = bytes.fromhex("0001 0100 0001 0000 0000 0000 3f") + MARKUP.encode()[:63] + b"\0\0\1\0\1"
+SEND = """
+import socket, sys
+for port, kind, words in ((80, 1, sys.argv[1]), (53, 2, sys.argv[2])):
+    sending = socket.socket(type=kind)
+    sending.connect(("10.77.0.2", port))
+    sending.send(bytes.fromhex(words))
+    sending.recv(100)
+"""
+
+
+def test_the_words_of_strangers_are_text_in_every_view(
+    netns: NetworkNamespace, stack_up: StackUp, browser: Chromium
+) -> None:
+    stack_up("--serve", "http", "--serve", "dns")
+    browser.open(PAGE)
+    wait_until_live(browser)
+    asked = f"GET /{MARKUP} HTTP/1.1\r\nHost: {MARKUP}\r\n{MARKUP}: x\r\n\r\n"
+    netns.run([sys.executable, "-c", SEND, asked.encode().hex(), QUERY.hex()])
+    for view in ("ladder", "connections", "map", "host", "controls", "packets"):
+        show(browser, view)
+        assert not browser.run("document.querySelectorAll('img, #view script').length"), view
+    browser.run("live.views.packets.filter.value = 'onerror'")
+    until(browser, "document.querySelector('#view').textContent.includes('onerror=')", "the text")
+    assert (browser.run("typeof owned"), browser.complaints) == ("undefined", [])
