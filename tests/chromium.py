@@ -53,12 +53,13 @@ class Chromium:
         os.close(theirs)
         os.close(answers)
         self._rest = b""
-        self._loaded = False
+        self._loaded = ""  # the document that was loaded last
         target = self._ask("Target.createTarget", {"url": "about:blank"})["targetId"]
         attached = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True})
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.ask(f"{domain}.enable")
+        self.ask("Page.setLifecycleEventsEnabled", {"enabled": True})
 
     def __enter__(self) -> Self:
         return self
@@ -86,9 +87,9 @@ class Chromium:
 
     def open(self, url: str) -> None:
         """Load a page, all of it."""
-        self._loaded = False
-        self.ask("Page.navigate", {"url": url})
-        while not self._loaded:
+        # Not just any: that the empty page is loaded may be told only now.
+        document = self.ask("Page.navigate", {"url": url})["loaderId"]
+        while self._loaded != document:
             self._take(self._next())
 
     def run(self, script: str) -> Any:  # noqa: ANN401 - whatever the script returns
@@ -144,8 +145,8 @@ class Chromium:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         match event.get("method"):
-            case "Page.loadEventFired":
-                self._loaded = True
+            case "Page.lifecycleEvent" if event["params"]["name"] == "load":
+                self._loaded = event["params"]["loaderId"]
             case "Runtime.exceptionThrown":
                 self.complaints.append(str(event["params"]["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if event["params"]["type"] in {"error", "warning"}:
