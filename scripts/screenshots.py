@@ -161,6 +161,25 @@ def live(browser: Chromium, folder: Path) -> None:
         lab.terminate()
 
 
+def step(browser: Chromium, folder: Path) -> None:
+    """Picture the next event of a paused lab: the SYN that a router passes on."""
+    argv = [sys.executable, "-m", "pystack", "lab", "run", "home.toml", "--web", "0"]
+    argv += ["--control-socket", str(folder / "control"), "--paused"]
+    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, text=True) as lab:
+        assert lab.stdout is not None
+        address = next(line for line in lab.stdout if line.startswith("live: ")).split()[1]
+        browser.look(_WIDTH, 980)
+        browser.open(address)
+        _wait(browser, "live.store.ticks.length > 3")
+        is_there = "live.context.stage.steps[0]?.what.includes('10.0.2.2.80: Flags [S]')"
+        while not browser.run(is_there):
+            browser.press("n")
+            browser.run("new Promise(done => setTimeout(done, 300))")
+        browser.run("new Promise(done => setTimeout(done, 1500))")
+        browser.picture(IMAGES / "live-step.png")
+        lab.terminate()
+
+
 def _wait_for_ticks(browser: Chromium) -> None:
     seen = browser.run("live.store.ticks.length")
     _wait(browser, f"live.store.ticks.length > {seen} + 12")
@@ -177,6 +196,7 @@ def main() -> None:
     with TemporaryDirectory() as name, Chromium(Path(name) / "chromium") as browser:
         explain(browser, Path(name))
         live(browser, Path(name))
+        step(browser, Path(name))
 
 
 if __name__ == "__main__":

@@ -119,15 +119,18 @@ class Ready:
             return self._line()
         return "\n".join([self._line(), f"control: {self.control}", *self._pages()])
 
-    def _pages(self) -> list[str]:
-        """Return where the live page can be used to change something, as a line."""
-        if not self.fragment:
-            return []
+    @property
+    def live_page(self) -> str:
+        """Return where the live page is; "": nothing is served for browsers."""
         urls = (
             _url(item, address) for item in self.placements for address, _ in self.config.addresses
         )
-        pages = [f"{url}live{self.fragment}" for url in urls if url and url.startswith("http")]
-        return [f"live: {pages[0]}"] if pages else []
+        pages = (f"{url}live{self.fragment}" for url in urls if url and url.startswith("http"))
+        return next(pages, "")
+
+    def _pages(self) -> list[str]:
+        """Return where the live page can be used to change something, as a line."""
+        return [f"live: {self.live_page}"] if self.fragment and self.live_page else []
 
     def _line(self) -> str:
         interface, port = self.config.interface, self.config.chosen_port

@@ -128,6 +128,8 @@ def _run(
         print(ready.json() if config.json else ready.text(), flush=True)
         if user is None and is_the_machines_root():
             _log.warning("running as root, without capabilities; --user NAME lets it be another")
+        if ready.live_page and not ready.fragment:  # else the line before says it
+            _log.info("live: %s shows what happens, while it happens", ready.live_page)
 
     level = logging.INFO if config.verbosity else logging.WARNING
     log = Log()

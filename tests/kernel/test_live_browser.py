@@ -12,6 +12,7 @@ from typing import Any
 
 import netns as namespaces
 import pytest
+from live_lab import LAB, make_busy
 from netns import NetworkNamespace, read_line
 from up import Stack, StackUp
 
@@ -26,39 +27,7 @@ pytestmark = [
 ]
 
 PAGE = "http://10.77.0.2/live"
-LAB = """
-seed = 1
-[hosts.client]
-[routers.r]
-[hosts.server]
-serve = ["http"]
-[[links]]
-between = ["client", "r"]
-delay = "5ms"
-[[links]]
-between = ["r", "server"]
-delay = "20ms"
-rate = "10mbit"
-"""
-
-
 BrowserWith = Callable[..., Chromium]
-
-
-BUSY_CLIENT = """
-[hosts.client]
-programs = [{ run = "busy:fetch" }]
-"""
-BUSY = """
-import trio
-async def fetch(host):
-    while True:
-        async with await host.open_tcp_stream("server", 80) as stream:
-            await stream.send_all(b"GET / HTTP/1.1\\r\\nHost: s\\r\\nConnection: close\\r\\n\\r\\n")
-            while await stream.receive_some():
-                pass
-        await trio.sleep(0.5)
-"""
 
 
 @pytest.fixture
@@ -337,14 +306,16 @@ def test_under_a_flood_it_says_what_is_sampled_and_goes_on(
     until(browser, "document.querySelectorAll('.boxes summary').length >= 3", "its layers")
     assert browser.run("document.querySelectorAll('.row').length") < 100
     flood.terminate()
-    flood.wait()
     assert browser.complaints == []
 
 
 def test_without_control_the_sliders_are_there_and_say_how(
     stack_up: StackUp, browser: Chromium
 ) -> None:
-    stack_up("--delay", "1ms")
+    stack = stack_up("--delay", "1ms", "-v")
+    namespaces.wait_until(lambda: f"live: {PAGE}" in stack.log, "the log says where it is")
+    browser.open(PAGE.removesuffix("live"))
+    assert browser.run("document.querySelector('a[href=\"/live\"]') !== null")
     browser.open(PAGE)
     wait_until_live(browser)
     show(browser, "controls")
@@ -410,8 +381,7 @@ def test_a_lab_is_paused_and_goes_on_event_by_event_and_a_cut_shows(
 def test_the_next_event_opens_its_frame_beside_the_map(
     lab_page: LabPage, browser: Chromium, tmp_path: Path
 ) -> None:
-    (tmp_path / "lab.toml").write_text(LAB.replace("[hosts.client]", BUSY_CLIENT))
-    (tmp_path / "busy.py").write_text(BUSY)
+    make_busy(tmp_path)
     browser.open(lab_page("--control-socket", str(tmp_path / "control"), "--paused"))
     wait_until_live(browser)
     stage = "live.context.stage"
@@ -440,8 +410,7 @@ def test_the_next_event_opens_its_frame_beside_the_map(
 def test_a_ladder_is_end_to_end_or_by_hops_and_an_arrow_opens_its_frame(
     lab_page: LabPage, browser: Chromium, tmp_path: Path
 ) -> None:
-    (tmp_path / "lab.toml").write_text(LAB.replace("[hosts.client]", BUSY_CLIENT))
-    (tmp_path / "busy.py").write_text(BUSY)
+    make_busy(tmp_path)
     browser.open(lab_page())
     names = "[...document.querySelectorAll('#ladder-drawing .l-name')].map(e => e.textContent)"
     until(browser, f"{names}.join() === 'client,r,server'", "all nodes")
@@ -454,6 +423,31 @@ def test_a_ladder_is_end_to_end_or_by_hops_and_an_arrow_opens_its_frame(
     until(browser, "document.querySelectorAll('#ladder-frame summary').length >= 2", "its frame")
     slide(browser, "scale", 7)
     assert browser.run("live.views.ladder.scaleWords.textContent") == "10.0 ms a line"
+    assert browser.complaints == []
+
+
+def test_connections_are_sorted_and_filtered_and_packets_say_what_befell_them(
+    lab_page: LabPage, browser: Chromium, tmp_path: Path
+) -> None:
+    make_busy(tmp_path)
+    browser.open(lab_page())
+    show(browser, "connections")
+    states = "[...document.querySelectorAll('tbody tr.pick')].map(r => r.cells[3].textContent)"
+    hosts = "[...document.querySelectorAll('tbody tr.pick')].map(r => r.cells[0].textContent)"
+    until(browser, f"new Set({hosts}).size === 2", "both ends")
+    browser.run("document.querySelector('th button').click()")  # by host
+    assert browser.run(f"({hosts}).join() === ({hosts}).toSorted().join()") is True
+    assert browser.run("document.querySelector('th').getAttribute('aria-sort')") == "ascending"
+    until(browser, f"({states}).includes('TIME-WAIT')", "one that has ended")
+    browser.run("document.querySelector('#connections-filter').value = 'time-wait'")
+    until(browser, f"({states}).every(s => s === 'TIME-WAIT')", "the filter")
+    show(browser, "packets")
+    # A frame on the second link takes 20 ms, and what its bits need at 10 Mbit/s.
+    fates = "[...document.querySelectorAll('.row:not(.event)')].map(r => r.querySelector('.fate'))"
+    until(browser, f"({fates}).some(f => f.textContent.startsWith('20.'))", "how long it took")
+    browser.run("document.querySelector('#place').value = ' once'; live.views.packets.show(true)")
+    senders = "[...new Set(live.views.packets.shown.filter(i => i.tcp).map(i => i.from))].sort()"
+    assert browser.run(senders) == ["client", "server"]  # and not what the router passes on
     assert browser.complaints == []
 
 

@@ -50,7 +50,7 @@ async function befell(context, item) {
   if (known(at, begins) && begins > at) parts.push(["waited in the queue", duration(begins - at)]);
   if (known(begins, sent) && sent > begins) parts.push(["its bits went out in", duration(sent - begins)]);
   if (known(sent, arrives) && arrives > sent) parts.push(["was on the way", duration(arrives - sent)]);
-  if (known(at, arrives) && parts.length !== 2) parts.push(["in all", duration(arrives - at)]);
+  if (known(at, arrives) && parts.length !== 2) parts.push(["arrives", arrives > at ? `after ${duration(arrives - at)}` : "at the same instant"]);
   const bad = item.lost ? `Lost: ${item.lost}.` : item.refused ? `Arrived, and refused: ${item.refused}.` : "";
   return [
     h("dl", { class: "facts fate" }, parts.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", { text: value })))),

@@ -57,7 +57,7 @@ export function rate(bps) {
   return `${(bps / 1e9).toFixed(2)} Gbit/s`;
 }
 
-export const count = number => number.toLocaleString("en").replaceAll(",", " ");
+export const count = number => number.toLocaleString("en");
 
 export const end = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
 

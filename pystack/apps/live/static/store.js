@@ -61,7 +61,7 @@ export class Store {
       at: tick.at, frames: tick.frames, bytes: tick.bytes, leftOut: tick.left_out,
       lost: tick.items.filter(isTrouble).length + tick.ended.filter(each => each.lost).length,
       serial: ++this.serial, ended: tick.ended.map(each => each.n), places: tick.places, links: tick.links ?? null, paused: tick.paused ?? false,
-      total: tick.ss.total, viewers: tick.viewers,
+      total: tick.ss.total, tellsAll: tick.ss.next === null, viewers: tick.viewers,
     });
     if (this.ticks.length > MOST_TICKS) this.ticks.shift();
     this.leftOut += tick.left_out;

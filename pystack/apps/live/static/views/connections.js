@@ -102,7 +102,8 @@ export class Connections {
       h("td", {}, mine ? h("span", { class: "tag you", text: "this page" }) : store.hello.network ? row.host : ""),
       h("td", { class: "mono", text: end(row.local_address, row.local_port) }),
       h("td", { class: "mono", text: end(row.remote_address, row.remote_port) }),
-      h("td", { text: row.state }),
+      // All that are open are told of, up to so many: what is not among them has ended.
+      h("td", { text: isGone && row.state !== "CLOSED" && store.tickAt(store.now)?.tellsAll ? "ended" : row.state }),
       h("td", { class: "num", text: duration(row.srtt_s) }),
       h("td", { class: "num", text: bytes(row.cwnd_bytes) }),
       h("td", { class: "num", text: bytes(row.flight_size_bytes) }),

@@ -13,7 +13,7 @@ export class Controls {
 
   constructor(context) {
     Object.assign(this, context);
-    this.body = h("div", { class: "grid" });
+    this.body = h("div", { class: "grid even" });
     this.notice = h("p", { class: "notice" });
     this.said = h("p", { class: "soft", role: "status" });
     this.root = h("section", {}, h("div", { class: "head" }, h("h2", { text: "Controls" }), this.said), this.notice, this.body);

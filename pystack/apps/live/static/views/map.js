@@ -153,7 +153,10 @@ export class MapView {
     const { store } = this;
     const begins = item.begins ?? item.at;
     const until = item.ended ?? item.arrives ?? item.at;
-    if (isPaused && until - begins < 1e-9) return until === store.newest && this.stage.moved.has(item.n) ? glided : 2;
+    if (isPaused && until - begins < 1e-9) {
+      if (item.ended === undefined) return 0; // it sets out, and arrives by an event of its own
+      return until === store.newest && this.stage.moved.has(item.n) ? glided : 2;
+    }
     if (isPaused && until === now) return 1;
     const lasts = isPaused ? until - begins : Math.max(until - begins, store.isLive ? SLOWED_S : 0.0005);
     return Math.max(0, (now - begins) / lasts);
@@ -185,8 +188,10 @@ export class MapView {
         : s("circle", { class: `moving dot-${item.lost ? "lost" : KINDS[item.protocol] ?? "link"}`, cx: x, cy: y + offset, r: isPaused ? 6 : item.bytes > 200 ? 5 : 3.5 }));
       if (moved.has(item.n) && labels.length < 8) {
         const text = whatItSays(item).slice(0, 24);
-        const width = text.length * 6.7 + 12, high = y + (forth ? -20 : 22);
-        labels.push(s("rect", { class: "flag", x: x - width / 2, y: high - 12, width, height: 17, rx: 5 }), s("text", { class: "flag", x, y: high, text: isLost ? `✕ ${text}` : text }));
+        // Above the link, below it on the way back, and beside the node
+        const width = text.length * 6.9 + 14, high = y + (forth ? -29 : 26);
+        const middle = x + (x < (line.x1 + line.x2) / 2 ? 1 : -1) * (width / 2 - 6);
+        labels.push(s("rect", { class: "flag", x: middle - width / 2, y: high - 12, width, height: 17, rx: 5 }), s("text", { class: "flag", x: middle, y: high, text: isLost ? `✕ ${text}` : text }));
       }
     }
     dots.push(...labels);

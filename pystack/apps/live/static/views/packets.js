@@ -17,7 +17,7 @@ export class Packets {
     this.picked = null;
     this.height = 26; // of a row, in pixels
     this.filter = h("input", {
-      id: "filter", type: "search", placeholder: "filter: tcp, 10.77.0.1, 443, syn, lost, drop …", "aria-label": "Filter", size: 34,
+      id: "filter", type: "search", placeholder: "filter: tcp, 443, syn, lost, drop …", "aria-label": "Filter", size: 34,
       oninput: () => this.show(true), spellcheck: "false",
     });
     this.own = h("input", { type: "checkbox", id: "own", onchange: () => this.show(true) });
