@@ -102,8 +102,13 @@ def with_values(words: Sequence[str]) -> list[str]:
     return found
 
 
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def main() -> None:
     """Run the command and exit."""
+    if sys.stdout is None:  # it was closed when we began (`>&-`): to nowhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as we live
     try:
         words = with_values(sys.argv[1:])
         app = make_app(next(iter(words), ""))
@@ -133,6 +138,9 @@ def main() -> None:
                 print(message, file=sys.stderr)
                 sys.exit(2)
             _exit(message, 2)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            abandon(full=True)
+            _exit(f"cannot write to standard output: {error.strerror}", 1)
         if not _is_out_of_files(error):
             raise
         _exit("this process may open no more files: raise the limit (ulimit -n)", 1)

@@ -34,11 +34,14 @@ def reader_is_gone() -> bool:
     return any(_is_gone(descriptor) for descriptor in _STREAMS)
 
 
-def abandon() -> None:
-    """Write what is still in the buffers to nowhere, or Python complains about it as it ends."""
+def abandon(*, full: bool = False) -> None:
+    """Write what is still in the buffers to nowhere, or Python complains about it as it ends.
+
+    `full`: of standard output, which nothing more can be written to.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in _STREAMS:
-        if _is_gone(descriptor):
+        if _is_gone(descriptor) or (full and descriptor == 1):
             os.dup2(nowhere, descriptor)
     os.close(nowhere)
 

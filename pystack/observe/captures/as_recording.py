@@ -54,6 +54,7 @@ _LOOKED_AT: Final = 5000  # frames, to find out whether they are there for each 
 _LEAST_BYTES: Final = 60  # of such: shorter ones may be the same and mean something else
 _NOBODY_YET: Final = "::"  # who asks whether the address that it wants is free (RFC 4862 5.4)
 _OURS: Final = "pystack"  # how the name of the program begins that writes our captures
+_MOST_PLACES: Final = 64  # at which a conversation is seen
 _MOST_CABLES: Final = 1024  # links of a network that can be shown
 _KIND: Final = slice(12, 15)  # of an Ethernet frame: its type, and the packet's first byte
 _PLAIN4: Final = ethernet.IS_IPV4 + bytes((ipv4.PLAIN,))
@@ -81,6 +82,7 @@ class Survey:
     by_place: bool = True  # frames are seen again at the next place; False: each is there once
     is_ours: bool = False  # comments say what befell a frame
     cables: dict[int, tuple[str, str]] = field(default_factory=dict)  # nodes, by interface
+    _conversations: list[Flow] = field(default_factory=list)  # once they are known
     _nodes: dict[bytes, str] = field(default_factory=dict)  # what `node_of` has found
 
     @property
@@ -119,10 +121,19 @@ class Survey:
         """Return the flows, each at the place where it was seen first."""
         if len(self.places) < 2 or not self.by_place:
             return self.flows
+        if not self._conversations:
+            self._conversations = self._first_seen()
+        return self._conversations
+
+    def _first_seen(self) -> list[Flow]:
         same: dict[tuple[str, frozenset[End]], list[Flow]] = {}
         for flow in self.flows:
             same.setdefault(_between(flow), []).append(flow)
-        first = {id(_seen_of(flow, same[_between(flow)])[0]) for flow in self.flows}
+        first: set[int] = set()
+        for between in same.values():
+            for at, flow in enumerate(between):
+                near = between[max(at - _MOST_PLACES, 0) : at + _MOST_PLACES]
+                first.add(id(_seen_of(flow, near)[0]))
         return [flow for flow in self.flows if id(flow) in first]
 
     def elsewhere(self, flow: Flow) -> list[Flow]:

@@ -217,7 +217,7 @@ class CaptureFile:
             if len(record) < size:
                 raise _DamagedError("ends in the middle of a frame")
             seconds, fraction, captured, length = unpack(record)
-            if captured > MOST_FRAME_BYTES:
+            if captured > MOST_FRAME_BYTES or not length:  # zeros: of a disk that was lost
                 raise _DamagedError(f"is damaged: a frame of {captured:,} bytes is none")
             data = read(captured)
             if len(data) < captured:

@@ -10,6 +10,7 @@ from pystack.wire import ethernet
 
 _TO: Final = " > "  # between the places that a frame was seen at
 _PAIRED_WITHIN_S: Final = 10.0  # a frame is at its second place by then
+_MOST_PLACES: Final = 16  # that a frame is followed over
 _MOST_OPEN: Final = 65536  # frames that wait to be seen at their second place
 
 
@@ -28,6 +29,7 @@ class Pairs:
         if (
             first is None
             or first.place == passage.place
+            or first.place.count(_TO) >= _MOST_PLACES
             or passage.entered_at - first.entered_at > _PAIRED_WITHIN_S
         ):
             if len(self._open) >= _MOST_OPEN:

@@ -111,6 +111,21 @@ def test_what_strangers_name_at_length_is_cut() -> None:
     assert len(as_text(tell(recording.items, recording))) < 40_000
 
 
+@pytest.mark.parametrize("make", ["a connection each", "the same frame"])
+def test_twice_the_places_take_twice_the_work(make: str) -> None:
+    def work(count: int) -> int:
+        data = section()
+        for number in range(count):
+            data += interface(options=option("<", 2, b"%d" % number))
+        for number in range(count):
+            isn = number if make == "a connection each" else 0
+            data += packet("<", number * 100, segment(tcp.SYN, 100 + isn, 0), number)
+        return lines_run(lambda: recording_of(io.BytesIO(data)))
+
+    work(8)
+    assert work(1200) < 2.6 * work(600)
+
+
 def test_a_capture_of_very_many_links_is_told() -> None:
     head = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + option("<", 4, b"pystack")
     data = block("<", 0x0A0D0D0A, head)
