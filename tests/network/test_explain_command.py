@@ -93,6 +93,18 @@ def test_bytes_of_the_command_line_that_are_no_text_are_sent_as_they_are(
     assert "\\udcff" in out.splitlines()[0]
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_where_nothing_can_be_written_is_said_in_one_sentence(form: str) -> None:
+    argv = [sys.executable, "-m", "pystack", "explain", "http://server/", "--format", form]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
+    sentence = "pystack: cannot write to standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *argv]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_files_are_written_and_nothing_else_is_printed(here: Here, tmp_path: Path) -> None:
     html, markdown = tmp_path / "out.html", tmp_path / "out.md"
     status, out, err = here("http://server/", "--html", html, "--markdown", markdown)

@@ -16,6 +16,7 @@ from sample_captures import (
     interface,
     option,
     packet,
+    section,
     segment,
 )
 
@@ -162,3 +163,12 @@ def test_a_long_word_is_wrapped_in_its_own_length(letter: str) -> None:
     assert text.replace(" ", "") == letter * 5000
     assert max(cells(text) for line in lines for text, _ in line) <= 40
     assert work(20_000) < 2.6 * work(10_000)
+
+
+def test_what_follows_is_zeros_of_a_lost_disk() -> None:
+    whole = file_of(list(enumerate(TALK))).getvalue()
+    capture = read_capture(io.BytesIO(whole + bytes(1 << 16)))
+    assert len(list(capture)) == len(TALK)
+    assert capture.trouble == (
+        "the capture is damaged: a frame of 0 bytes is none: the 6 frames before it are used"
+    )
