@@ -11,7 +11,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,7 @@ from pystack.observe.captures.needs import (
     note_station,
     told_of,
 )
-from pystack.observe.captures.pairs import Pairs, identity
+from pystack.observe.captures.pairs import AFTER_S, Pairs, between, identity, seen_of
 from pystack.observe.captures.words import (
     EACH_LINK,
     EACH_ONCE,
@@ -49,7 +49,6 @@ from pystack.wire.frame import Frame
 MOST_KEPT_BYTES: Final = 120 << 20  # of frames; more of a conversation nobody reads
 _SPOOLED_BYTES: Final = 16 << 20  # of what comes through a pipe, in memory
 _BEFORE_S: Final = 60.0  # how long before a conversation its look-ups may have been
-_AFTER_S: Final = 1.0
 _LOOKED_AT: Final = 5000  # frames, to find out whether they are there for each place again
 _LEAST_BYTES: Final = 60  # of such: shorter ones may be the same and mean something else
 _NOBODY_YET: Final = "::"  # who asks whether the address that it wants is free (RFC 4862 5.4)
@@ -128,45 +127,26 @@ class Survey:
     def _first_seen(self) -> list[Flow]:
         same: dict[tuple[str, frozenset[End]], list[Flow]] = {}
         for flow in self.flows:
-            same.setdefault(_between(flow), []).append(flow)
+            same.setdefault(between(flow), []).append(flow)
         first: set[int] = set()
-        for between in same.values():
-            for at, flow in enumerate(between):
-                near = between[max(at - _MOST_PLACES, 0) : at + _MOST_PLACES]
-                first.add(id(_seen_of(flow, near)[0]))
+        for each in same.values():
+            for at, flow in enumerate(each):
+                near = each[max(at - _MOST_PLACES, 0) : at + _MOST_PLACES]
+                first.add(id(seen_of(flow, near)[0]))
         return [flow for flow in self.flows if id(flow) in first]
 
     def elsewhere(self, flow: Flow) -> list[Flow]:
         """Return what was seen of a conversation at all places, the earliest first."""
-        return _seen_of(flow, [each for each in self.flows if _between(each) == _between(flow)])
+        return seen_of(flow, [each for each in self.flows if between(each) == between(flow)])
 
     def before_next(self, flow: Flow, ended_at: float) -> float:
         """Return the last instant before the next conversation between the same ends."""
         later = (
             each.began_at
             for each in self.flows
-            if each.began_at > ended_at and _between(each) == _between(flow)
+            if each.began_at > ended_at and between(each) == between(flow)
         )
         return math.nextafter(min(later, default=math.inf), -math.inf)
-
-
-def _between(flow: Flow) -> tuple[str, frozenset[End]]:
-    return flow.protocol, frozenset((flow.a, flow.b))
-
-
-def _seen_of(flow: Flow, same: Iterable[Flow]) -> list[Flow]:
-    """Return those that are this conversation at all places, of some between the same ends."""
-    found = [
-        each
-        for each in same
-        if each.number == flow.number
-        or (
-            each.place != flow.place
-            and each.began_at <= flow.ended_at + _AFTER_S
-            and flow.began_at <= each.ended_at + _AFTER_S
-        )
-    ]
-    return sorted(found, key=lambda each: (each.began_at, each.number))
 
 
 class Capture:
@@ -299,7 +279,7 @@ class _Kept:
         self._began_at = min(each.began_at for each in same)
         self._from = self._began_at - _BEFORE_S
         ended_at = max(each.ended_at for each in same)
-        self._until = min(ended_at + _AFTER_S, survey.before_next(flow, ended_at))
+        self._until = min(ended_at + AFTER_S, survey.before_next(flow, ended_at))
         self._pairs = Pairs() if survey.how == PAIRED else None
         # A host that talks with itself: its two programs are told apart by their ports.
         self._alone = self._name(flow.a[0]) == self._name(flow.b[0])

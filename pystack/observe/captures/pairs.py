@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from pystack.observe.flows import Flow
 from pystack.observe.passage import ARRIVED, LOST, SEEN, Change, Passage
+from pystack.observe.reading import End
 from pystack.wire import ethernet
 
+AFTER_S: Final = 1.0  # a conversation may begin and end so much later at its next place
 _TO: Final = " > "  # between the places that a frame was seen at
 _PAIRED_WITHIN_S: Final = 10.0  # a frame is at its second place by then
 _MOST_PLACES: Final = 16  # that a frame is followed over
@@ -71,3 +74,23 @@ def identity(data: bytes) -> bytes:
     if kind == ethernet.IS_IPV6:
         return data[18:21] + data[22:]
     return data
+
+
+def between(flow: Flow) -> tuple[str, frozenset[End]]:
+    """Return whose conversation it is, at whichever place."""
+    return flow.protocol, frozenset((flow.a, flow.b))
+
+
+def seen_of(flow: Flow, same: Iterable[Flow]) -> list[Flow]:
+    """Return those that are this conversation at all places, of some between the same ends."""
+    found = [
+        each
+        for each in same
+        if each.number == flow.number
+        or (
+            each.place != flow.place
+            and each.began_at <= flow.ended_at + AFTER_S
+            and flow.began_at <= each.ended_at + AFTER_S
+        )
+    ]
+    return sorted(found, key=lambda each: (each.began_at, each.number))
