@@ -75,13 +75,19 @@ def top_command(
     view = View(sort, filter_)
     with ControlClient(path) as client:
         title = path.name.removesuffix(SUFFIX)
-        if once or json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        if once or json or not _can_draw():
             _print_once(client, Model(title), view, json=json)
             return
         try:
             _show(client, Model(title), view, per_s)
         except ControlGoneError as error:
             print(error)
+
+
+def _can_draw() -> bool:
+    """Tell whether there is a terminal, and one on which something can be drawn over."""
+    is_dumb = os.environ.get("TERM", "") in {"", "dumb"}
+    return sys.stdout.isatty() and sys.stdin.isatty() and not is_dumb
 
 
 @dataclass(slots=True)

@@ -78,7 +78,9 @@ def lab() -> Iterator[Lab]:
 class Terminal:
     """A program in a terminal."""
 
-    def __init__(self, argv: list[str], *, columns: int = 140, lines: int = 30) -> None:
+    def __init__(
+        self, argv: list[str], *, columns: int = 140, lines: int = 30, kind: str = "xterm-256color"
+    ) -> None:
         self._master, slave = pty.openpty()
         self.resize(columns, lines)
         self.process = subprocess.Popen(
@@ -86,7 +88,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm-256color"},
+            env={**os.environ, "TERM": kind},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
@@ -154,6 +156,15 @@ def test_it_draws_takes_keys_fits_itself_and_ends(lab: Lab) -> None:
 
         lab.end()
         terminal.wait_for(r"c has ended")
+        assert terminal.process.wait(PATIENCE_S) == 0
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_that_cannot_be_drawn_on_is_written_to_once(lab: Lab) -> None:
+    terminal = Terminal([*COMMAND, "top", "--socket", lab.socket], kind="dumb")
+    try:
+        terminal.wait_for(r"2 hosts, 1 link, 2 connections")
         assert terminal.process.wait(PATIENCE_S) == 0
     finally:
         terminal.close()
