@@ -372,7 +372,7 @@ def test_a_lab_is_paused_and_goes_on_event_by_event_and_a_cut_shows(
     until(browser, f"live.store.ticks.length > {ticks} + 5", "ticks in which nothing happens")
     assert browser.run("live.store.newest") == stood
     browser.press("n")  # which goes to the map
-    until(browser, "document.querySelector('#stage .steps li').textContent", "what the step was")
+    until(browser, "document.querySelector('#stage .steps li')?.textContent", "what the step was")
     browser.press("p")
     until(browser, "live.store.newest > " + json.dumps(stood + 0.2), "it goes on")
     assert browser.complaints == []
