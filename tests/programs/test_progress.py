@@ -1,10 +1,13 @@
 """Progress is drawn on a terminal, and nowhere else."""
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 LAB = '[hosts.a]\n[hosts.b]\n[[links]]\nbetween = ["a", "b"]\n'
@@ -24,6 +27,7 @@ def run(folder: Path, *words: str, stderr: int) -> subprocess.CompletedProcess[b
 
 def test_a_lab_that_ends_after_a_time_says_how_far_it_is(tmp_path: Path) -> None:
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
     done = run(tmp_path, "--for", "600ms", stderr=slave)
     os.close(slave)
     drawn = b""

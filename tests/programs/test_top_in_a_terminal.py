@@ -147,9 +147,11 @@ def test_it_draws_takes_keys_fits_itself_and_ends(lab: Lab) -> None:
         terminal.press("/\x1b")
         terminal.wait_for("ESTABLISHED")
         terminal.resize(60, 12)
-        terminal.wait_for(r"q quit")
-        terminal.wait_for(r"2 hosts")
-        lines = terminal.wait_for(r"q quit").replace("\r", "").split("\n")
+        for _ in range(50):  # of what was drawn before it heard of that, some may be left
+            terminal.wait_for(r"2 hosts")
+            lines = terminal.wait_for(r"q quit").replace("\r", "").split("\n")
+            if max(map(len, lines)) <= 60:
+                break
         assert max(map(len, lines)) <= 60
         assert len(lines) <= 12
         assert "10.0.0.1:" in "".join(lines)

@@ -14,12 +14,14 @@ TEXT_BYTES = 1460
 MOST_BYTES = 300 << 20
 # What `explain FILE` does, and how much memory it had at most, in KiB
 PROGRAM = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from pystack.observe.captures.as_recording import recording_of
 from pystack.observe.explain.telling import tell
 recording = recording_of(sys.argv[1])
 story = tell(recording.items, recording)
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# not ru_maxrss: that has what the process was forked from as well
+used = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(len(recording.items), recording.left_out, len(story.steps), used)
 """
 _SEQ_AT = 14 + ipv4.HEADER_BYTES + 4
