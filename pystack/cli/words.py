@@ -54,7 +54,7 @@ TAP: Final[Mapping[str, Option]] = {
 
 # How what happens is captured
 PCAP: Final[Mapping[str, Option]] = {
-    word: TAP[word] for word in ("pcap", "pcap_ring", "pcap_secrets")
+    word: TAP[word] for word in ("pcap", "pcap_ring", "pcap_secrets", "pcap_snaplen")
 }
 
 

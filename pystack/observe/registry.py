@@ -40,14 +40,22 @@ def _pcap(
     links: bool = False,
     ring: str | int | None = None,
     secrets: bool = False,
+    snaplen: str | int | None = None,
 ) -> Observer:
-    """`pcap file FILE [host NAME] [interface NAME] [links] [ring SIZE] [secrets]`, for Wireshark.
+    """`pcap file FILE [host NAME] [interface NAME] [links] [ring SIZE] [secrets] [snaplen N]`.
 
-    Each packet once, where it enters the network; of one host, or of interfaces of one name, as
-    they see it; or with `links` each frame on each link.
+    For Wireshark: each packet once, where it enters the network; of one host, or of interfaces of
+    one name, as they see it; or with `links` each frame on each link.
     """
     return make_capture(
-        scene, file, host=host, interface=interface, links=links, ring=ring, secrets=secrets
+        scene,
+        file,
+        host=host,
+        interface=interface,
+        links=links,
+        ring=ring,
+        secrets=secrets,
+        snaplen=None if snaplen is None else _count("snaplen", snaplen),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
 from pystack.core.errors import ConfigError
+from pystack.core.ranges import Range
 from pystack.core.units import parse_size_bytes
 from pystack.observe.captures.output import ANYBODYS, OWNERS_ALONE, open_capture
 
@@ -43,6 +44,7 @@ class CaptureWords(TypedDict, total=False):
 
     ring: str | int | None  # the last of so many bytes ("64mb"), in a few files; None: all, in one
     secrets: bool  # with what decrypts the TLS of our services and clients
+    snaplen: int | None  # the most bytes that are kept of a frame, 64 or more; None: all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +75,26 @@ def make_capture(
     links: bool = False,
     ring: str | int | None = None,
     secrets: bool = False,
+    snaplen: int | None = None,
 ) -> Capture:
     """Open a file and return what writes to it: pcapng, or by its name classic pcap.
 
     `host`, `interface`: what these see; `links`: each frame on each link, not each packet once;
     `ring`: the last of so many bytes, in files of which each can be read by itself; `secrets`: what
-    decrypts TLS, too. Raises ConfigError, OutputError.
+    decrypts TLS, too; `snaplen`: the most bytes of a frame. Raises ConfigError, OutputError.
     """
     from pystack.observe.captures.capture import SECRETS_LINGER_S, Capture
-    from pystack.observe.captures.pcap import CaptureWriter, PcapngWriter, PcapWriter, is_classic
+    from pystack.observe.captures.pcap import (
+        LEAST_SNAPLEN_BYTES,
+        SNAPLEN_BYTES,
+        CaptureWriter,
+        PcapngWriter,
+        PcapWriter,
+        is_classic,
+    )
 
+    snaplen_bytes = SNAPLEN_BYTES if snaplen is None else snaplen
+    Range(LEAST_SNAPLEN_BYTES, SNAPLEN_BYTES, whole=True).check("snaplen", snaplen_bytes)
     classic = is_classic(path)
     if secrets and classic:
         raise ConfigError(f"{path}: classic pcap has no place for secrets: name it .pcapng")
@@ -94,11 +106,16 @@ def make_capture(
     offset_s = scene.wall_clock_offset_s
     writer: CaptureWriter
     if classic:
-        writer = PcapWriter(file, offset_s)
+        writer = PcapWriter(file, offset_s, snaplen_bytes=snaplen_bytes)
     else:
         collect = scene.secrets() if secrets and scene.secrets is not None else bytes
         writer = PcapngWriter(
-            file, offset_s, names=scene.names, describe=scene.describe, secrets=collect
+            file,
+            offset_s,
+            names=scene.names,
+            describe=scene.describe,
+            secrets=collect,
+            snaplen_bytes=snaplen_bytes,
         )
     return Capture(
         writer,

@@ -477,8 +477,7 @@ class Network:
         path: str | Path,
         *,
         links: bool = False,
-        ring: str | int | None = None,
-        secrets: bool = False,
+        **words: Unpack[CaptureWords],
     ) -> Capture:
         """Write what the network carries to a file from now on, until it or the capture is closed.
 
@@ -486,10 +485,10 @@ class Network:
         ends in ".pcap". Each packet is there once, as it enters the network, also one that is lost
         then: what switches and routers pass on is not written again; with `links` each frame is, on
         each link. `ring`: the last of so many bytes ("64mb"), in files of which each can be read;
-        `secrets`: what decrypts the TLS of our services and clients. See also `capture` of hosts
-        and links. Raises ConfigError, OSError.
+        `secrets`: what decrypts the TLS of our services and clients; `snaplen`: the most bytes of a
+        frame. See also `capture` of hosts and links. Raises ConfigError, OSError.
         """
-        return self._capture(path, None, links=links, ring=ring, secrets=secrets)
+        return self._capture(path, None, links=links, **words)
 
     def observe(
         self,

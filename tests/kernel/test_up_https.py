@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 import trustme
-from netns import TIMEOUT_S, NetworkNamespace
+from netns import TIMEOUT_S, NetworkNamespace, wait_until
 from up import Stack, StackUp, needs
 
 pytestmark = pytest.mark.kernel
@@ -67,6 +67,7 @@ def test_curl_downloads_with_each_version(site: Site, version: str, http: str) -
 
 def test_the_line_that_tells_how_to_trust_it_is_true(site: Site, netns: NetworkNamespace) -> None:
     stack = site.up()
+    wait_until(lambda: "trust it with" in stack.log, "the advice")
     (advice,) = re.findall(r"trust it with: (curl .*)", stack.log)
     assert b"<title>" in netns.run(["sh", "-c", f"{advice} --silent --show-error"]).stdout
     assert b"PRIVATE" not in site.ca.read_bytes()

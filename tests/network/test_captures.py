@@ -191,6 +191,36 @@ def test_the_name_of_the_file_asks_for_the_old_format(tmp_path: Path, name: str)
     assert not wireshark.experts(path)
 
 
+@pytest.mark.parametrize("name", ["run.pcapng", "run.pcap"])
+def test_of_each_frame_no_more_is_kept_than_was_asked_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = build(net, far=False)
+            net.capture(path, snaplen=96)
+            await server.start(trio.serve_tcp, answer, 46464)
+            await client.run(ask, client)
+
+    pystack.run(main)
+    with path.open("rb") as file:
+        frames = list(CaptureFile(file))
+    assert max(len(frame.data) for frame in frames) == 96
+    assert max(frame.original_length for frame in frames) == 1514
+
+
+@pytest.mark.parametrize("snaplen", [63, 262_145, 96.0, "96", True])
+def test_a_snaplen_is_a_number_of_bytes(tmp_path: Path, snaplen: object) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            with pytest.raises(pystack.ConfigError, match="snaplen"):
+                net.capture(tmp_path / "x.pcapng", snaplen=snaplen)  # type: ignore[arg-type]
+            with pytest.raises(pystack.ConfigError, match="snaplen"):
+                net.observe(f"pcap file {tmp_path}/x.pcapng snaplen 1")
+
+    pystack.run(main)
+
+
 def test_a_capture_ends_when_it_is_closed_and_another_goes_on(tmp_path: Path) -> None:
     async def main() -> None:
         async with pystack.Network(seed=3, ip="4") as net:

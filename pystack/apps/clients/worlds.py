@@ -66,6 +66,7 @@ class LinkWorld:
     pcap: str | None = None  # None: no capture
     pcap_ring: str | None = None  # keep the last of so much; None: all, in one file
     pcap_secrets: bool = False  # with what decrypts TLS
+    pcap_snaplen: int | None = None  # the most bytes of a frame; None: all of it
     observe: tuple[str, ...] = ()
 
     def run(self, client: Client[T], on_line: Callable[[str], None]) -> T:
@@ -77,7 +78,12 @@ class LinkWorld:
         async with Network(seed=self.seed, ip="both") as net:
             here = self._build(net)
             if self.pcap is not None:
-                net.capture(self.pcap, ring=self.pcap_ring, secrets=self.pcap_secrets)
+                net.capture(
+                    self.pcap,
+                    ring=self.pcap_ring,
+                    secrets=self.pcap_secrets,
+                    snaplen=self.pcap_snaplen,
+                )
             for observer in self.observe:
                 net.observe(observer, say=on_line)
             for server in self.servers:

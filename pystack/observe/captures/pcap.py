@@ -11,9 +11,11 @@ from pystack.core.errors import WireError
 from pystack.observe.captures import pcapng
 from pystack.observe.captures.link_types import ETHERNET
 from pystack.observe.captures.output import Record
+from pystack.wire.checksum import Buffer
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, SuperFrame, completed
 
 SNAPLEN_BYTES: Final = 262144  # as tcpdump; super-frames (64 KiB) fit whole
+LEAST_SNAPLEN_BYTES: Final = 64
 PROGRAM: Final = "pystack"
 CLASSIC: Final = frozenset({".pcap", ".cap", ".dmp"})  # names of files of the old format
 
@@ -92,23 +94,42 @@ def bytes_of(frame: Frame) -> bytes:
         return frame.data  # nothing that has a checksum to fill in: shown as it is
 
 
-def parts_of(frame: Frame) -> tuple[Record, int]:
-    """Return what is written of a frame, as it lies in memory, and how many bytes it has."""
-    if isinstance(frame, SuperFrame) and frame.gso_bytes:
-        return (frame.head, frame.payload, *frame.more), len(frame)
-    data = bytes_of(frame)
-    return (data,), len(data)
+def parts_of(frame: Frame, most_bytes: int) -> tuple[Record, int]:
+    """Return what is written of a frame, as it lies in memory, and how many bytes that is."""
+    if not isinstance(frame, SuperFrame) or not frame.gso_bytes:
+        data = bytes_of(frame)
+        return (data[:most_bytes],), min(len(data), most_bytes)
+    whole = (frame.head, frame.payload, *frame.more)
+    size = len(frame)
+    if size <= most_bytes:
+        return whole, size
+    parts: list[Buffer] = []
+    left = most_bytes
+    for part in whole:
+        parts.append(part if len(part) <= left else memoryview(part)[:left])
+        left -= len(parts[-1])
+    return tuple(parts), most_bytes
 
 
 class PcapWriter:
     """Classic pcap: frames and their instants, and nothing else."""
 
-    def __init__(self, file: RecordFile, wall_clock_offset_s: float = 0.0) -> None:
-        """`wall_clock_offset_s`: what to add to the world's time for seconds since 1970."""
+    def __init__(
+        self,
+        file: RecordFile,
+        wall_clock_offset_s: float = 0.0,
+        *,
+        snaplen_bytes: int = SNAPLEN_BYTES,
+    ) -> None:
+        """`wall_clock_offset_s`: what to add to the world's time for seconds since 1970.
+
+        `snaplen_bytes`: the most that is written of a frame.
+        """
         self._file = file
+        self._snaplen_bytes = snaplen_bytes
         self._offset_ns = round(wall_clock_offset_s * 1e9)
         self._count = 0
-        file.write(_FILE_HEADER.pack(_MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAPLEN_BYTES, ETHERNET))
+        file.write(_FILE_HEADER.pack(_MAGIC_NANOSECONDS, 2, 4, 0, 0, snaplen_bytes, ETHERNET))
         file.flush()
 
     def write(
@@ -123,7 +144,7 @@ class PcapWriter:
         """Write one frame."""
         data = bytes_of(frame)
         seconds, nanoseconds = divmod(max(self._offset_ns + round(at * 1e9), 0), 10**9)
-        taken = min(len(data), SNAPLEN_BYTES)
+        taken = min(len(data), self._snaplen_bytes)
         header = _RECORD_HEADER.pack(seconds & 0xFFFFFFFF, nanoseconds, taken, len(data))
         self._file.write(header + data[:taken])
         self._file.flush()
@@ -146,11 +167,14 @@ class PcapngWriter:
         names: Callable[[], Mapping[str, str]] = dict,
         describe: Describe = lambda place: "",
         secrets: Callable[[], bytes] = bytes,
+        snaplen_bytes: int = SNAPLEN_BYTES,
     ) -> None:
         """`names`: of hosts by their addresses, as of now; `describe`: a place in words.
 
         `secrets`: what has come to be known since it was asked last, in NSS' key log format.
+        `snaplen_bytes`: the most that is written of a frame.
         """
+        self._snaplen_bytes = snaplen_bytes
         self._file = file
         self._write_parts = file.write_parts if isinstance(file, PartsFile) else self._joined
         self._offset_ns = round(wall_clock_offset_s * 1e9)
@@ -186,10 +210,8 @@ class PcapngWriter:
         at_ns = max(self._offset_ns + round(at * 1e9), 0)
         if self._began_ns is None:
             self._began_ns = at_ns
-        parts, taken = parts_of(frame)
+        parts, taken = parts_of(frame, self._snaplen_bytes)
         flags = 0 if outbound is None else pcapng.OUTBOUND if outbound else pcapng.INBOUND
-        if taken > SNAPLEN_BYTES:
-            parts, taken = (b"".join(parts)[:SNAPLEN_BYTES],), SNAPLEN_BYTES
         before, behind = pcapng.packet(
             number,
             at_ns,
@@ -231,7 +253,9 @@ class PcapngWriter:
         number = self._places[place] = len(self._places)
         for counts in (self._received, self._missing, self._untold):
             counts.append(0)
-        self._file.write(pcapng.interface(place, self._describe(place), ETHERNET, SNAPLEN_BYTES))
+        self._file.write(
+            pcapng.interface(place, self._describe(place), ETHERNET, self._snaplen_bytes)
+        )
         if number < _FIRST_PLACES or not number & (number - 1):
             # Not each time: with a thousand places that would be a million names.
             self._tell_names()

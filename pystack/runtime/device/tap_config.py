@@ -114,6 +114,10 @@ class TapHostConfig:
     pcap_secrets: bool = field(
         default=False, metadata=_option(bool, "Put in the capture what decrypts its TLS.")
     )
+    pcap_snaplen: int | None = field(
+        default=None,
+        metadata=_option(int, "Keep no more of each frame, as tcpdump's -s.", metavar="BYTES"),
+    )  # None: all of it
     offload: bool = field(
         default=True,
         metadata=_option(

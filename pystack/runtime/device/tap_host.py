@@ -191,6 +191,7 @@ def _observe(host: Host, config: TapHostConfig, resources: ExitStack) -> None:
             config.interface,
             ring=config.pcap_ring,
             secrets=config.pcap_secrets,
+            snaplen=config.pcap_snaplen,
         )
         resources.callback(capture.close)
     if config.verbosity:

@@ -82,6 +82,7 @@ class LabOptions:
     pcap: str | None = None  # None: no capture
     pcap_ring: str | None = None  # keep the last of so much; None: all, in one file
     pcap_secrets: bool = False  # with what decrypts TLS
+    pcap_snaplen: int | None = None  # the most bytes of a frame; None: all of it
     observe: tuple[str, ...] = ()  # observers, besides the file's
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
@@ -190,6 +191,7 @@ class _Lab:
                         self._options.pcap,
                         ring=self._options.pcap_ring,
                         secrets=self._options.pcap_secrets,
+                        snaplen=self._options.pcap_snaplen,
                     )
                 for observer in (*self._spec.observe, *self._options.observe):
                     net.observe(observer, say=self._on_line)

@@ -115,6 +115,7 @@ def test_the_commands_options_are_the_fields_and_netems_words() -> None:
         "pcap",
         "pcap_ring",
         "pcap_secrets",
+        "pcap_snaplen",
         "offload",
         "congestion",
         "tun",
