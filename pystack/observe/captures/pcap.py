@@ -106,7 +106,8 @@ def parts_of(frame: Frame, most_bytes: int) -> tuple[Record, int]:
     parts: list[Buffer] = []
     left = most_bytes
     for part in whole:
-        parts.append(part if len(part) <= left else memoryview(part)[:left])
+        # A copy of what is cut, or all of it would stay in memory until it is written.
+        parts.append(part if len(part) <= left else bytes(memoryview(part)[:left]))
         left -= len(parts[-1])
     return tuple(parts), most_bytes
 
