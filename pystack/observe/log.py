@@ -100,7 +100,8 @@ def describe(event: Told) -> str:
             change = f"{event.old or 'new'} -> {event.new or 'gone'}"
             return f"{event.interface} address {event.address} {change}"
         case LookUp():
-            server = f" by {event.server}" if event.server else ""
+            whose = "by" if event.what in ("answered", "failed") else "of"
+            server = f" {whose} {event.server}" if event.server else ""
             found = f": {', '.join(event.addresses)}" if event.addresses else ""
             kind = f" {event.kind}" if event.kind else ""
             detail = f" ({event.detail})" if event.detail else ""
