@@ -11,6 +11,10 @@ import termios
 from pathlib import Path
 
 LAB = '[hosts.a]\n[hosts.b]\n[[links]]\nbetween = ["a", "b"]\n'
+# What runs tests in parallel says how wide it is; a terminal knows that itself.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")
+}
 
 
 def run(folder: Path, *words: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
@@ -19,7 +23,7 @@ def run(folder: Path, *words: str, stderr: int) -> subprocess.CompletedProcess[b
         [sys.executable, "-m", "pystack", "lab", "run", str(folder / "idle.toml"), *words],
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env={**os.environ, "TERM": "xterm"},
+        env={**ENVIRONMENT, "TERM": "xterm"},
         timeout=60,
         check=True,
     )

@@ -41,6 +41,10 @@ async def ask(host):
     while await stream.receive_some():
         pass
 """
+# What runs tests in parallel says how wide it is; a terminal knows that itself.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")
+}
 
 
 class Lab:
@@ -88,7 +92,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": kind},
+            env={**ENVIRONMENT, "TERM": kind},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
