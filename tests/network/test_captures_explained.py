@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
+from fetching import fetch
 
 import pystack
 from pystack.apps.explain.record import record
@@ -34,13 +35,6 @@ def told(path: Path, at: str, **words: float | str) -> tuple[Story, dict[str, in
             net.link(client, server, delay="20ms", **words)
             net.hosts[at].capture(path)
             await server.start(partial(trio.serve_tcp, serve, 80))
-
-            async def fetch() -> None:
-                async with await trio.open_tcp_stream("server", 80) as stream:
-                    await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
-                    async for _ in stream:
-                        pass
-
             await client.run(fetch)
             await trio.sleep(3)
             counters.update(server.counters)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from fetching import fetch
 
 import pystack
 from pystack.observe.captures.as_recording import recording_of
@@ -35,13 +36,6 @@ def run(path: Path, *, links: bool = False, host: str = "") -> Recording:
                 net.capture(path, links=links)
             net.record()
             await server.start(partial(trio.serve_tcp, serve, 80))
-
-            async def fetch() -> None:
-                async with await trio.open_tcp_stream("server", 80) as stream:
-                    await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
-                    async for _ in stream:
-                        pass
-
             await client.run(fetch)
             await trio.sleep(3)
             told.append(net.recording())

@@ -143,11 +143,10 @@ class PcapWriter:
         comment: str = "",
     ) -> int:
         """Write one frame."""
-        data = bytes_of(frame)
+        parts, taken = parts_of(frame, self._snaplen_bytes)
         seconds, nanoseconds = divmod(max(self._offset_ns + round(at * 1e9), 0), 10**9)
-        taken = min(len(data), self._snaplen_bytes)
-        header = _RECORD_HEADER.pack(seconds & 0xFFFFFFFF, nanoseconds, taken, len(data))
-        self._file.write(header + data[:taken])
+        header = _RECORD_HEADER.pack(seconds & 0xFFFFFFFF, nanoseconds, taken, len(frame))
+        self._file.write(b"".join((header, *parts)))
         self._file.flush()
         self._count += 1
         return self._count
