@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import Random
 from threading import Lock
@@ -32,6 +31,7 @@ from pystack.core.scheduler import Scheduler
 from pystack.core.units import parse_time_s
 from pystack.runtime.driver.driver import Waiter, check_paused
 from pystack.runtime.driver.stepping import Stepped, run_one
+from pystack.runtime.driver.waiting import all_tasks, parked_by, waiting_tasks
 from pystack.runtime.hints import explain
 
 T = TypeVar("T")
@@ -46,11 +46,6 @@ _ROUNDS: Final = 3
 _FIRST_LOOK_S: Final = 1.0
 # While time stands still: how long until a signal of the machine is seen to.
 _LOOK_UP_S: Final = 0.1
-
-# With its slash at the end; the checkout around it may have the same name.
-_PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
-_TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
-_TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
 
 class DeadlockError(PystackError, RuntimeError):
@@ -428,57 +423,4 @@ def _seeded_trio(seed: int) -> Iterator[None]:
 
 def _a_thread_works() -> bool:
     # The tasks are looked through only while there are threads: it costs.
-    return any(_parked_by(task) == "to_thread_run_sync" for task in _all_tasks())
-
-
-def waiting_tasks(beside: trio.lowlevel.Task | None = None) -> str:
-    """Return every task that waits for something else than its children, and where: a message.
-
-    `beside`: one that is not meant; None: the one that asks.
-    """
-    beside = beside or trio.lowlevel.current_task()
-    waiting = [
-        f"{task.name} in {_place(task)}"
-        for task in _all_tasks()
-        # A task at the end of its nursery waits for tasks that are named themselves; one that
-        # waits for all to be blocked, as the driver, does not wait for anything to happen.
-        if task is not beside
-        and _parked_by(task) not in ("_nested_child_finished", "wait_all_tasks_blocked")
-        and task.name != _TRIOS_OWN_TASK
-    ]
-    return "; ".join(sorted(waiting)) or "nothing"
-
-
-def _all_tasks() -> Iterator[trio.lowlevel.Task]:
-    root = trio.lowlevel.current_root_task()
-    tasks = [root] if root is not None else []
-    while tasks:
-        task = tasks.pop()
-        for nursery in task.child_nurseries:
-            tasks.extend(nursery.child_tasks)
-        yield task
-
-
-def _parked_by(task: trio.lowlevel.Task) -> str:
-    """Return the name of the function that made the task wait; empty if it does not."""
-    caller = ""
-    for frame, _ in task.iter_await_frames():
-        if frame.f_code.co_name == "wait_task_rescheduled":
-            return caller
-        caller = frame.f_code.co_name
-    return ""
-
-
-def _place(task: trio.lowlevel.Task) -> str:
-    """Return where the program's own code waits, and for which call of this package."""
-    place, call = "?", ""
-    for frame, line in task.iter_await_frames():
-        code = frame.f_code
-        if code.co_filename.startswith(_TRIO) or code is Waiter.wait.__code__:
-            continue
-        if code.co_filename.startswith(_PACKAGE):
-            call = f", in {code.co_qualname}"
-        else:
-            file = Path(code.co_filename).name
-            place, call = f"{code.co_qualname} ({file}:{line})", ""
-    return place + call
+    return any(parked_by(task) == "to_thread_run_sync" for task in all_tasks())

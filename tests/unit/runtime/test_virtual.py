@@ -14,6 +14,7 @@ from trio._core import _run as trio_run
 import pystack
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.driver.virtual import VirtualClock, VirtualDriver
+from pystack.runtime.driver.waiting import describe_waits
 
 
 def driver() -> VirtualDriver:
@@ -408,3 +409,12 @@ def test_trio_is_left_as_it_was_found() -> None:
     with pytest.raises(ValueError, match="fails"):
         pystack.run(fails)
     assert (trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r) == before
+
+
+def test_a_task_that_stands_for_others_is_told_of_by_what_these_wait_for() -> None:
+    async def loop() -> None:
+        describe_waits(trio.lowlevel.current_task(), lambda: ["one in f", "two in g"])
+        await trio.sleep_forever()
+
+    with pytest.raises(pystack.DeadlockError, match=r"waiting for ever: one in f; two in g$"):
+        pystack.run(loop)

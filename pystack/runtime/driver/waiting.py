@@ -1,0 +1,94 @@
+"""Who waits, and where: what a message says of a world in which nothing goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import trio
+
+from pystack.runtime.driver.driver import Waiter
+
+# With its slash at the end; the checkout around it may have the same name.
+_PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
+_TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
+_TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
+
+# Tasks that stand for others: what tells of those
+_described: Final[WeakKeyDictionary[trio.lowlevel.Task, Callable[[], Iterable[str]]]] = (
+    WeakKeyDictionary()
+)
+
+
+def describe_waits(task: trio.lowlevel.Task, describe: Callable[[], Iterable[str]]) -> None:
+    """Have a task that stands for others be told of by what `describe` returns, until it ends.
+
+    It is asked when a message lists who waits: a line for each that waits ("NAME in PLACE"), none
+    where nothing does. For the tasks of an event loop, or a thread.
+    """
+    _described[task] = describe
+
+
+def waiting_tasks(beside: trio.lowlevel.Task | None = None) -> str:
+    """Return every task that waits for something else than its children, and where: a message.
+
+    `beside`: one that is not meant; None: the one that asks.
+    """
+    beside = beside or trio.lowlevel.current_task()
+    waiting = [
+        line
+        for task in all_tasks()
+        # A task at the end of its nursery waits for tasks that are named themselves; one that
+        # waits for all to be blocked, as the driver, does not wait for anything to happen.
+        if task is not beside
+        and parked_by(task) not in ("_nested_child_finished", "wait_all_tasks_blocked")
+        and task.name != _TRIOS_OWN_TASK
+        for line in (
+            _described[task]() if task in _described else [f"{task.name} in {place(task)}"]
+        )
+    ]
+    return "; ".join(sorted(waiting)) or "nothing"
+
+
+def all_tasks() -> Iterator[trio.lowlevel.Task]:
+    """Return every task of this run, but for Trio's own."""
+    root = trio.lowlevel.current_root_task()
+    tasks = [root] if root is not None else []
+    while tasks:
+        task = tasks.pop()
+        for nursery in task.child_nurseries:
+            tasks.extend(nursery.child_tasks)
+        yield task
+
+
+def parked_by(task: trio.lowlevel.Task) -> str:
+    """Return the name of the function that made the task wait; empty if it does not."""
+    caller = ""
+    for frame, _ in task.iter_await_frames():
+        if frame.f_code.co_name == "wait_task_rescheduled":
+            return caller
+        caller = frame.f_code.co_name
+    return ""
+
+
+def place(task: trio.lowlevel.Task) -> str:
+    """Return where the program's own code waits, and for which call of this package."""
+    return place_in(task.iter_await_frames())
+
+
+def place_in(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """Return the same of frames with their lines, the outermost first."""
+    place, call = "?", ""
+    for frame, line in frames:
+        code = frame.f_code
+        if code.co_filename.startswith(_TRIO) or code is Waiter.wait.__code__:
+            continue
+        if code.co_filename.startswith(_PACKAGE):
+            call = f", in {code.co_qualname}"
+        else:
+            file = Path(code.co_filename).name
+            place, call = f"{code.co_qualname} ({file}:{line})", ""
+    return place + call
