@@ -151,7 +151,7 @@ SIGNATURES: Final = {
     ("dnspython", "dns.wire:Parser.get_name"): "self origin decompress",
 }
 # Theirs for everybody, by Python's documentation, in spite of the underscore
-DOCUMENTED: Final = {"_replace"}
+DOCUMENTED: Final = {"_replace", "_current_frames", "_is_gil_enabled"}
 # Of types alone, for type checkers, which run with one version
 FOR_TYPES: Final = {"_Decompress", "_Compress"}
 

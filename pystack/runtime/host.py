@@ -443,6 +443,16 @@ class Host:
         """Start a program on this host, as `nursery.start_soon`. See `start`."""
         self.programs.start_soon(async_fn, args)
 
+    async def run_sync(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run a blocking program on this host, in a thread: sockets, clock and threads are its own.
+
+        Threads of a world take turns, so the order is the same each time. Returns and raises what
+        it does. When the host is powered off, what blocks raises, and this BrokenResourceError.
+        """
+        from pystack.runtime.blocking.run_sync import run_sync  # not needed for anything else
+
+        return await self.programs.run(run_sync, (self, fn, args))
+
     def power_off(self) -> None:
         """Cut its power: its programs are cancelled, and its peers get silence, not a FIN.
 

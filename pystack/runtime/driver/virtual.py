@@ -147,6 +147,8 @@ class VirtualDriver:
         self._is_ending = False  # there was an error, and the program may clean up
         self._is_task_ready: Callable[[], object] = bool
         self._context = copy_context()  # of events: that of `run`
+        # Looks whether a thread of the world can go on, before time does; None: there are none
+        self.look: Callable[[], bool] | None = None
 
     def now(self) -> float:
         """Return the world's time: it does not move while a task runs."""
@@ -238,6 +240,9 @@ class VirtualDriver:
             return False
         woken = self._woken
         if woken:
+            woken.popleft().resume()
+            return True
+        if self.look is not None and self.look():
             woken.popleft().resume()
             return True
         try:

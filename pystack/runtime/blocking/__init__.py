@@ -1,0 +1,1 @@
+"""Blocking code on hosts: threads of a world, of which one runs at a time."""
