@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from pystack.tcp.config import TcpConfig, TcpLimits
     from pystack.tcp.info import TcpInfo
     from pystack.tcp.states import TcpState
+    from pystack.testing.determinism import NondeterminismError, check_determinism
     from pystack.topology.nodes import Station
     from pystack.topology.partition import Partition
     from pystack.topology.switch import Switch
@@ -81,6 +82,7 @@ __all__ = [
     "NetemWords",
     "Network",
     "NetworkLink",
+    "NondeterminismError",
     "Observer",
     "Partition",
     "PortNode",
@@ -103,6 +105,7 @@ __all__ = [
     "VirtualTimeoutError",
     "WireError",
     "__version__",
+    "check_determinism",
     "run",
     "serve",
     "tap_host",
@@ -140,6 +143,7 @@ _HOMES: Final = {
         ("tcp.config", "TcpConfig TcpLimits"),
         ("tcp.info", "TcpInfo"),
         ("tcp.states", "TcpState"),
+        ("testing.determinism", "NondeterminismError check_determinism"),
         ("topology.nodes", "Station"),
         ("topology.partition", "Partition"),
         ("topology.switch", "Switch"),

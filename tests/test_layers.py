@@ -85,6 +85,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.apps.hosting",
         "pystack.apps.base",
         "pystack.apps.words",
+        "pystack.testing.determinism",
     ),
     "pystack.events": (
         "pystack.core.tcp_events",

@@ -32,6 +32,7 @@ from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
 from pystack.observe.scene import CaptureWords, Scene, make_capture, open_at_once
 from pystack.runtime.captures import collect_secrets
+from pystack.runtime.current import onlookers
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
@@ -56,6 +57,7 @@ from pystack.topology.topology import Topology
 
 if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
+    from pystack.observe.journal import Digest
     from pystack.observe.ladder import Ladder, LadderWords
 
 HostT = TypeVar("HostT", bound=Host)
@@ -119,6 +121,8 @@ class Network:
         socket_factory.install()
         if self.seal:
             seal.seal(self._driver)
+        for tell in onlookers.get():
+            tell(self)
         return self
 
     async def __aexit__(
@@ -544,6 +548,18 @@ class Network:
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
             left_out=self._recorder.left_out,
         )
+
+    def digest(self) -> Digest:
+        """Return a hash of all that happens from now on, on all hosts and links, to the byte.
+
+        `seen = net.digest()` where it begins, `assert seen.hexdigest() == "..."` where it has
+        ended: the same for the same seed, in each process, on each Python.
+        """
+        from pystack.observe.journal import Digest  # only where one is wanted
+
+        seen = Digest()
+        self.observe(seen)
+        return seen
 
     def _along_the_way(self) -> list[str]:
         """Return the nodes so that those with a link between them are side by side."""

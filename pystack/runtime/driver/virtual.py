@@ -142,6 +142,7 @@ class VirtualDriver:
         self._woken: deque[Waiter | Gate] = deque()
         self._gate = Gate(self._woken)
         self.paused = False  # True: time stands still
+        self.had_threads = False  # time has waited for a thread of the machine
         self._task: trio.lowlevel.Task | None = None  # that of `run`; None: it does not run
         self._error: BaseException | None = None  # to be told of by `run`; None: there was none
         self._is_ending = False  # there was an error, and the program may clean up
@@ -235,7 +236,7 @@ class VirtualDriver:
             or self._runner.waiting_for_idle
             or self._runner.entry_queue.size()
             # Until it is done: how long that takes, the world is not to see.
-            or (self._threads.borrowed_tokens and _a_thread_works())
+            or (self._threads.borrowed_tokens and self._waits_for_threads())
         ):
             return False
         woken = self._woken
@@ -267,6 +268,11 @@ class VirtualDriver:
         if woken and self.scheduler.now < deadline and not self._runner.runq:
             woken.popleft().resume()
         return True
+
+    def _waits_for_threads(self) -> bool:
+        works = _a_thread_works()
+        self.had_threads |= works
+        return works
 
     def _pass_time(self, deadline: float) -> None:
         """Run events until a task is ready, at most up to Trio's next deadline."""
