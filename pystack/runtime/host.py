@@ -23,6 +23,7 @@ from pystack.core.addresses import (
     is_v6,
     parse_ip4,
 )
+from pystack.core.calendar import parse_drift, parse_offset_s
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
     from pystack.observe.observer import Observer
     from pystack.observe.scene import CaptureWords
+    from pystack.runtime.borrowed.calendar import WorldClock
+    from pystack.runtime.borrowed.chance import Chance
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
     from pystack.runtime.names.dig import DigAnswer, DigWords
@@ -139,6 +142,9 @@ class Host:
         if not driver.is_virtual:
             host.tcp.config = replace(host.tcp.config, probe_slack_s=_REAL_PROBE_SLACK_S)
         self.driver = driver
+        # What its programs have of them; None: the machine's, as in real time
+        self.clock: WorldClock | None = None
+        self.chance: Chance | None = None
         self.known = KnownNames(self, names)  # what can be told of names without asking
         self._place = place
         self.programs = Programs(self, None if place is None else place.nursery)
@@ -317,6 +323,17 @@ class Host:
     def now(self) -> float:
         """Return the world's time in seconds."""
         return self.driver.now()
+
+    def set_clock(self, *, offset: str | float = 0, drift: str | float | None = None) -> None:
+        """Step its clock to be ahead of the world's calendar by "2s", or behind by "-300ms".
+
+        `drift`: how much too fast it runs from then on, as for `Network.host`; None: as before.
+        `time.monotonic` of its programs is not stepped. Virtual time only. Raises ConfigError.
+        """
+        offset_s, rate = parse_offset_s(offset), None if drift is None else parse_drift(drift)
+        if self.clock is None:
+            raise ConfigError(f"the clock of {self.name} is the machine's: run with pystack.run")
+        self.clock.set(offset_s, rate)
 
     # IPv6 by itself
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import trio
 
+from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
 from pystack.core.ranges import FROM_ONE, Range, check_switch
@@ -31,6 +33,7 @@ from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
 from pystack.observe.scene import CaptureWords, Scene, make_capture, open_at_once
+from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.captures import collect_secrets
 from pystack.runtime.current import onlookers
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
@@ -77,17 +80,23 @@ class Network:
         subnet: str | None = None,
         subnet6: str | None = None,
         seal: bool = False,
+        world: Extent = "hosts",
+        epoch: str | float | datetime = DEFAULT_EPOCH,
     ) -> None:
         """`seed`: for everything that is left to chance; None: a random one.
 
         `ip`: the IP versions that there are: "both", "4" or "6" alone. `subnet`, `subnet6`:
         addresses that nobody gives come from them; None: 10.0.0.0/24, fd00::/64. `seal`: let what
-        would reach the machine's own network fail (`pystack.runtime.socket.seal`). ConfigError.
+        would reach the machine's own network fail (`pystack.runtime.socket.seal`).
+        In virtual time, `epoch`: when its calendar begins (also a datetime, or seconds since 1970);
+        `world`: whose clock and chance are the world's: of code on "hosts" alone, or the "whole"
+        block of the network. ConfigError.
         """
         check_switch("seal", seal)
         Range(-math.inf, math.inf, optional=True).check("seed", seed)
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed
+        self._world = World(self.seed, world, epoch)
         self.subnets = parse_subnets(ip, subnet, subnet6)
         self.hosts: dict[str, Host] = {}  # routers too
         self.switches: dict[str, Switch] = {}
@@ -119,6 +128,7 @@ class Network:
         self._topology = Topology(scheduler, self.seed, *self.subnets)
         self._timeline = Timeline(scheduler, scheduler.now)
         socket_factory.install()
+        self._world.open(self._driver)
         if self.seal:
             seal.seal(self._driver)
         for tell in onlookers.get():
@@ -157,6 +167,7 @@ class Network:
                 observer.close()
             if self.seal:
                 seal.unseal(self.driver)
+            self._world.close()
             socket_factory.uninstall()
 
     @property
@@ -191,6 +202,7 @@ class Network:
         tcp_limits: TcpLimits | None = None,
         congestion: ControlLike | None = None,
         dns: ResolverWords | None = None,
+        **clock: Unpack[ClockWords],
     ) -> Host:
         """Add a host. Its addresses are free ones, unless given: "10.0.0.9/24", or one per link.
 
@@ -198,12 +210,14 @@ class Network:
         `tcp`: what its connections are given, `tcp_limits`: what they may do together; None: the
         defaults. `congestion`: their control, instead of that in `tcp`: a name with its words, a
         class, or what makes one of the largest segment in bytes. `dns`: whom it asks for names (see
-        `Host.dns`); None: the network's own table, without a packet.
+        `Host.dns`); None: the network's own table, without a packet. `clock_offset` ("-300ms") and
+        `clock_drift` ("50ppm"): how wrong its clock is (see `Host.set_clock`), in virtual time.
         Raises ConfigError for a name or an address that is taken, or cannot be.
         """
         config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(Host, self.topology.host(name, address, address6), config, limits, asks)
+        stack = self.topology.host(name, address, address6)
+        return self._add(Host, stack, config, limits, asks, clock)
 
     def router(
         self,
@@ -215,13 +229,13 @@ class Network:
         tcp_limits: TcpLimits | None = None,
         congestion: ControlLike | None = None,
         dns: ResolverWords | None = None,
+        **clock: Unpack[ClockWords],
     ) -> Router:
         """Add a router: a host that forwards, and can run programs as well. See `host`."""
         config, limits = _tcp(tcp, congestion), _tcp_limits(tcp_limits)
         asks = read_asks(dns)
-        return self._add(
-            Router, self.topology.router(name, address, address6), config, limits, asks
-        )
+        stack = self.topology.router(name, address, address6)
+        return self._add(Router, stack, config, limits, asks, clock)
 
     def switch(
         self, name: str, *, ageing: str | float = AGEING_S, table_entries: int = TABLE_ENTRIES
@@ -659,10 +673,12 @@ class Network:
         config: TcpConfig,
         limits: TcpLimits,
         asks: ResolverConfig | None,
+        clock: ClockWords,
     ) -> HostT:
         stack.tcp.config, stack.tcp.limits = config, limits
         host = kind(stack, self.driver, self.topology.resolve_all, self)
         host.dns = self._asked if asks is None else asks
+        self._world.equip(host, clock)
         self.hosts[stack.name] = host
         stack.observers.extend(self._observers)
         return host

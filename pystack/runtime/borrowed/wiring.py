@@ -5,7 +5,7 @@ the function itself; another one under the same name in its module would never b
 function object is told to call another: its definition (PyMethodDef) gets the address of the C
 function that calls any Python object with arguments passed in just this way, and its `self` becomes
 that object. No code is made, and a call costs one call more. Methods of types written in C are
-replaced in the type's own dict.
+replaced in the type's own dict. Functions written in Python get other code (`Recoded`).
 
 This is CPython's layout from 3.11 on, the same in all releases since; `check_supported` tells.
 """
@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import struct
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Final
 
 from pystack.core.errors import ConfigError
 
+_POINTERS: Final = struct.Struct("@PP")  # m_ml, and m_self after it
 _VARARGS: Final = 0x0001
 _KEYWORDS: Final = 0x0002
 _NOARGS: Final = 0x0004
@@ -65,42 +68,89 @@ def check_supported() -> None:
 
 
 def original_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that goes on doing what `function`, written in C, does now."""
+    """Return a function that goes on doing what the definition of `function` says now.
+
+    Who writes into that definition later (time-machine does) is followed.
+    """
     there = _Function.from_address(id(function))
-    now = _MethodDef.from_address(there.m_ml)
-    kept = _MethodDef(now.name, now.meth, now.flags, now.doc)
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype = ctypes.py_object
     make.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    copy: Callable[..., Any] = make(ctypes.addressof(kept), there.m_self, there.m_module)
-    _definitions.append(kept)  # for as long as anybody may hold the copy
+    copy: Callable[..., Any] = make(there.m_ml, there.m_self, there.m_module)
+    _kept.append((function, copy))  # for as long as anybody may hold the copy
     return copy
 
 
 class Rewired:
-    """A function written in C that calls another, until `undo`."""
+    """A function written in C that calls another from `do` to `undo`, as often as they come."""
 
     def __init__(self, function: Callable[..., Any], stand_in: Callable[..., Any]) -> None:
         """`stand_in` is called with the very arguments. TypeError: not a function written in C."""
         if type(function) is not type(len):
             raise TypeError(f"{function!r} is no function written in C")
-        self._function, self._stand_in = function, stand_in
-        self._there = there = _Function.from_address(id(function))
-        self._was = there.m_ml, there.m_self
+        there = _Function.from_address(id(function))
         now = _MethodDef.from_address(there.m_ml)
         if now.flags not in _CALLS:
             raise TypeError(f"{function!r} takes its arguments in a way not known here")
         call = getattr(ctypes.pythonapi, _CALLS[now.flags])
         address = ctypes.cast(call, ctypes.c_void_p).value
-        self._definition = _MethodDef(now.name, address, now.flags, now.doc)
-        # The function owns its `self`: the collector counts what it finds there.
+        definition = _MethodDef(now.name, address, now.flags, now.doc)
+        # For good, since who holds the function may be in the middle of a call. The function owns
+        # its `self`: the collector counts what it finds there.
+        _kept.append((function, definition))
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(stand_in))
-        there.m_self, there.m_ml = id(stand_in), ctypes.addressof(self._definition)
+        self._place = ctypes.addressof(there) + _Function.m_ml.offset
+        self._then = _POINTERS.pack(ctypes.addressof(definition), id(stand_in))
+        self._before = b""
+
+    def do(self) -> None:
+        """Let the function call the other."""
+        # Both at once, and as bytes: it is done some forty times when a network opens
+        self._before = ctypes.string_at(self._place, _POINTERS.size)
+        ctypes.memmove(self._place, self._then, _POINTERS.size)
 
     def undo(self) -> None:
         """Let the function do again what it did."""
-        self._there.m_ml, self._there.m_self = self._was
-        ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._stand_in))
+        ctypes.memmove(self._place, self._before, _POINTERS.size)
+
+
+class Recoded:
+    """A function written in Python that calls another, for all who hold it too."""
+
+    def __init__(self, function: FunctionType, stand_in: Callable[..., Any]) -> None:
+        """`stand_in` is called with the very arguments. TypeError: it is of no module."""
+        if function.__closure__:
+            raise TypeError(f"{function!r} is made in another function, whose variables it has")
+        self._function, self._before = function, function.__code__
+        own = self._before
+        consts = tuple(stand_in if one == _MARK else one for one in _passes_on.__code__.co_consts)
+        self._then = _passes_on.__code__.replace(
+            co_consts=consts, co_name=own.co_name, co_qualname=own.co_qualname
+        )
+
+    @staticmethod
+    def original_of(function: FunctionType) -> FunctionType:
+        """Return a function that goes on doing what this one does."""
+        copy = FunctionType(function.__code__, function.__globals__, function.__name__)
+        copy.__defaults__, copy.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+        return copy
+
+    def do(self) -> None:
+        """Let the function call the other."""
+        self._before = self._function.__code__
+        self._function.__code__ = self._then
+
+    def undo(self) -> None:
+        """Let the function do again what it did."""
+        self._function.__code__ = self._before
+
+
+def _passes_on(*args: object, **words: object) -> object:
+    stand_in: Any = "the stand-in"  # exchanged for what it stands for: a name could be taken
+    return stand_in(*args, **words)
+
+
+_MARK: Final = "the stand-in"
 
 
 def replace_in_type(kind: type, name: str, value: object) -> object:
@@ -112,4 +162,4 @@ def replace_in_type(kind: type, name: str, value: object) -> object:
     return before
 
 
-_definitions: Final[list[_MethodDef]] = []
+_kept: Final[list[tuple[object, object]]] = []

@@ -36,6 +36,7 @@ def test_each_way_of_passing_arguments_is_known(
 ) -> None:
     seen: list[tuple[object, ...]] = []
     rewired = Rewired(function, lambda *got: seen.append(got))
+    rewired.do()
     try:
         assert function(*args) is None
     finally:

@@ -1,0 +1,338 @@
+"""The clock of code on hosts, in virtual time: `time`, `datetime` and all that ask them.
+
+What stands in for a function looks for the host, or the world, that the code belongs to, at each
+call. CPU time (`process_time`, `thread_time`) stays the machine's: it is what a program has cost.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import date, datetime, tzinfo
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pystack.core.errors import PystackError
+from pystack.runtime.borrowed.calendar import WorldClock
+from pystack.runtime.borrowed.loan import Borrow
+from pystack.runtime.current import current_host, current_world
+
+if TYPE_CHECKING:
+    from pystack.runtime.borrowed.world import World
+    from pystack.runtime.host import Host
+
+Function = Callable[..., Any]
+
+# How often one clock may be read while it stands still before `on_busy` is asked, each time anew.
+MANY_READS: Final = 100_000
+_NS: Final = 1_000_000_000
+_TAI_AHEAD_S: Final = 37  # since 2017
+
+# Held here, and in no name of its own: who replaces names in modules (freezegun) does not find it.
+_NAMES: Final = (
+    "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns clock_gettime "
+    "clock_gettime_ns clock_settime clock_settime_ns localtime gmtime ctime asctime strftime sleep"
+)
+_TIME: Final = {name: getattr(time, name) for name in _NAMES.split() if hasattr(time, name)}
+
+
+class BlockedWorldError(PystackError, RuntimeError):
+    """Code that no other code can run beside would wait for time to pass, which then cannot."""
+
+
+def _nothing(_clock: WorldClock) -> None:
+    """Let it go on."""
+
+
+class Hooks:
+    """What other parts put in."""
+
+    # Called with a clock that was read `MANY_READS` times at one instant; may raise in the reader.
+    on_busy: Callable[[WorldClock], None] = staticmethod(_nothing)
+    # True while somebody else (time-machine) has the say over the clocks of all code
+    travels: bool = False
+
+
+def clock_here() -> WorldClock | None:
+    """Return the clock of the host that the code is on, or of its world; None: the machine's."""
+    if Hooks.travels:
+        return None
+    at: Host | World | None = current_host.get() or current_world.get()
+    return None if at is None else at.clock
+
+
+def read(clock: WorldClock) -> WorldClock:
+    """Count that a clock is read, and return it."""
+    now = clock.scheduler.now
+    if now is clock.seen:
+        clock.reads += 1
+        if clock.reads >= MANY_READS:
+            clock.reads = 0
+            Hooks.on_busy(clock)
+    else:
+        clock.seen, clock.reads = now, 0
+    return clock
+
+
+def lend(borrow: Borrow) -> None:
+    """Lend the clocks."""
+    for name, make in _STAND_INS.items():
+        if name in _TIME:
+            borrow.function(_TIME[name], make)
+    _lend_datetime(borrow)
+    borrow.when_imported("time_machine", _heed_time_machine)
+
+
+# `time` and its kin: these are read often, so each does all by itself (HOT)
+
+
+def _time(original: Function) -> Function:
+    host, world, hooks = current_host.get, current_world.get, Hooks
+
+    def time() -> float:
+        at = host() or world()
+        if at is None or (clock := at.clock) is None or hooks.travels:
+            return original()  # type: ignore[no-any-return]
+        now = clock.scheduler.now
+        if now is clock.seen:
+            clock.reads += 1
+            if clock.reads >= MANY_READS:
+                read(clock)
+        else:
+            clock.seen, clock.reads = now, 0
+        return clock.wall_s + (now - clock.since) * clock.rate
+
+    return time
+
+
+def _monotonic(original: Function) -> Function:
+    host, world, hooks = current_host.get, current_world.get, Hooks
+
+    def monotonic() -> float:
+        at = host() or world()
+        if at is None or (clock := at.clock) is None or hooks.travels:
+            return original()  # type: ignore[no-any-return]
+        now = clock.scheduler.now
+        if now is clock.seen:
+            clock.reads += 1
+            if clock.reads >= MANY_READS:
+                read(clock)
+        else:
+            clock.seen, clock.reads = now, 0
+        return clock.monotonic_s + (now - clock.since) * clock.rate
+
+    return monotonic
+
+
+def _of_clock(method: Callable[[WorldClock], int]) -> Callable[[Function], Function]:
+    def make(original: Function) -> Function:
+        def shown() -> int:
+            clock = clock_here()
+            if clock is None:
+                return original()  # type: ignore[no-any-return]
+            return method(read(clock))
+
+        return shown
+
+    return make
+
+
+def _clock_gettime(original: Function) -> Function:
+    def clock_gettime(clk_id: int, /) -> float:
+        clock = clock_here()
+        if clock is None or clk_id not in _CLOCKS:
+            return original(clk_id)  # type: ignore[no-any-return]
+        kind = _CLOCKS[clk_id]
+        return read(clock).monotonic() if kind is None else read(clock).time() + kind
+
+    return clock_gettime
+
+
+def _clock_gettime_ns(original: Function) -> Function:
+    def clock_gettime_ns(clk_id: int, /) -> int:
+        clock = clock_here()
+        if clock is None or clk_id not in _CLOCKS:
+            return original(clk_id)  # type: ignore[no-any-return]
+        kind = _CLOCKS[clk_id]
+        return read(clock).monotonic_ns() if kind is None else read(clock).time_ns() + kind * _NS
+
+    return clock_gettime_ns
+
+
+def _set_time(of_one: float) -> Callable[[Function], Function]:
+    """`clock_settime` sets the host's clock, as it would the machine's: that is never touched."""
+
+    def make(original: Function) -> Function:
+        def clock_settime(clk_id: int, shown: float, /) -> None:
+            clock = clock_here()
+            if clock is None:
+                original(clk_id, shown)
+            elif clk_id == time.CLOCK_REALTIME:
+                clock.set(shown * of_one - clock.epoch_s - clock.scheduler.now)
+            else:
+                raise OSError(22, "Invalid argument")
+
+        return clock_settime
+
+    return make
+
+
+def _seconds_first(original: Function) -> Function:
+    """`localtime`, `gmtime`, `ctime`: seconds since 1970; None, or nothing: now."""
+
+    def converted(*args: Any) -> object:  # noqa: ANN401 - whatever it was given
+        if not args or (len(args) == 1 and args[0] is None):
+            clock = clock_here()
+            if clock is not None:
+                args = (read(clock).time(),)
+        return original(*args)
+
+    return converted
+
+
+def _tuple_last(position: int) -> Callable[[Function], Function]:
+    """`asctime`, `strftime`: a time in parts; without: now."""
+
+    def make(original: Function) -> Function:
+        def formatted(*args: Any) -> object:  # noqa: ANN401 - whatever it was given
+            if len(args) == position:
+                clock = clock_here()
+                if clock is not None:
+                    args = (*args, _LOCALTIME(read(clock).time()))
+            return original(*args)
+
+        return formatted
+
+    return make
+
+
+_LOCALTIME: Final = _TIME["localtime"]
+# What `clock_gettime` is asked for: None is monotonic, a number is that of the calendar and so much
+_CLOCKS: Final[dict[int, int | None]] = {
+    getattr(time, name): ahead
+    for name, ahead in {
+        "CLOCK_REALTIME": 0,
+        "CLOCK_REALTIME_COARSE": 0,
+        "CLOCK_TAI": _TAI_AHEAD_S,
+        "CLOCK_MONOTONIC": None,
+        "CLOCK_MONOTONIC_COARSE": None,
+        "CLOCK_MONOTONIC_RAW": None,
+        "CLOCK_BOOTTIME": None,
+        "CLOCK_HIGHRES": None,
+        "CLOCK_UPTIME": None,
+    }.items()
+    if hasattr(time, name)
+}
+_STAND_INS: Final[dict[str, Callable[[Function], Function]]] = {
+    "time": _time,
+    "monotonic": _monotonic,
+    "perf_counter": _monotonic,
+    "time_ns": _of_clock(WorldClock.time_ns),
+    "monotonic_ns": _of_clock(WorldClock.monotonic_ns),
+    "perf_counter_ns": _of_clock(WorldClock.monotonic_ns),
+    "clock_gettime": _clock_gettime,
+    "clock_gettime_ns": _clock_gettime_ns,
+    "clock_settime": _set_time(1.0),
+    "clock_settime_ns": _set_time(1e-9),
+    "localtime": _seconds_first,
+    "gmtime": _seconds_first,
+    "ctime": _seconds_first,
+    "asctime": _tuple_last(0),
+    "strftime": _tuple_last(1),
+}
+
+
+# datetime
+
+
+# That of CPython, also where freezegun has put another one under its name: of `date`s the only
+# subclass that is written in C.
+_DATE: Final[type[date]] = date.__mro__[-2]
+_DATETIME: Final[type[datetime]] = next(
+    kind
+    for kind in cast("list[type[datetime]]", _DATE.__subclasses__())
+    if kind.__module__ == "datetime"
+)
+
+
+def _lend_datetime(borrow: Borrow) -> None:
+    """Lend `now` and `utcnow`; `today` asks `time.time` by itself."""
+    now, utcnow = _DATETIME.__dict__["now"], _DATETIME.__dict__["utcnow"]
+    at_seconds = _DATETIME.__dict__["fromtimestamp"]  # a subclass may have another
+    utc_at_seconds = _DATETIME.__dict__["utcfromtimestamp"]
+
+    def world_now(cls: type[datetime], tz: tzinfo | None = None) -> object:
+        clock = clock_here()
+        if clock is None:
+            return now.__get__(None, cls)(tz)
+        return at_seconds.__get__(None, cls)(read(clock).time(), tz)
+
+    def world_utcnow(cls: type[datetime]) -> object:
+        clock = clock_here()
+        if clock is None:
+            return utcnow.__get__(None, cls)()
+        return utc_at_seconds.__get__(None, cls)(read(clock).time())
+
+    borrow.method(_DATETIME, "now", classmethod(world_now))
+    borrow.method(_DATETIME, "utcnow", classmethod(world_utcnow))
+
+
+# sleep
+
+
+def lend_sleep(borrow: Borrow) -> None:
+    """Lend `time.sleep`: in a thread of the world it lets the world's time pass."""
+    borrow.function(_TIME["sleep"], _sleep)
+
+
+def _sleep(original: Function) -> Function:
+    def sleep(seconds: float, /) -> None:
+        here = current_host.get()
+        if here is None or Hooks.travels:
+            return original(seconds)  # type: ignore[no-any-return]
+        clock = here.clock
+        if clock is not None and seconds > 0 and get_ident() == clock.thread:
+            raise BlockedWorldError(
+                f"time.sleep({seconds!r}) on {here.name} would stop its world, whose time passes "
+                "in this thread: use `await trio.sleep` or `await asyncio.sleep`, or run the "
+                "blocking code in a thread, by `await host.run_sync(function)`"
+            )
+        return original(seconds)  # type: ignore[no-any-return]
+
+    return sleep
+
+
+# time-machine writes into the definitions of the same functions; it is to find those of CPython
+
+
+def _heed_time_machine(borrow: Borrow) -> None:
+    import _time_machine  # type: ignore[import-not-found]
+
+    for name, travels in (("patch", True), ("unpatch", False)):
+        if hasattr(_time_machine, name):
+            of_c = getattr(_time_machine, name)
+            borrow.attribute(_time_machine, name, _aside(borrow, of_c, travels=travels))
+    borrow.exchange(_Travels())
+
+
+class _Travels:
+    """Knows when a network opens whether time-machine travels already."""
+
+    def do(self) -> None:
+        Hooks.travels = bool(getattr(sys.modules.get("time_machine"), "coordinates_stack", ()))
+
+    def undo(self) -> None:
+        Hooks.travels = False
+
+
+def _aside(borrow: Borrow, function: Function, *, travels: bool) -> Function:
+    def patched(*args: object) -> object:
+        borrow.give_back()
+        try:
+            return function(*args)
+        finally:
+            borrow.take()
+            Hooks.travels = travels
+
+    return patched
