@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pystack.runtime.borrowed.world import World
     from pystack.runtime.host import Host
     from pystack.runtime.network import Network
 
@@ -22,7 +21,3 @@ current_host: Final[ContextVar[Host | None]] = ContextVar("pystack_host", defaul
 onlookers: Final[ContextVar[tuple[Callable[[Network], object], ...]]] = ContextVar(
     "pystack_onlookers", default=()
 )
-
-# The world whose clock and chance the code has where it is on no host (`world="whole"`); None:
-# those of the machine.
-current_world: Final[ContextVar[World | None]] = ContextVar("pystack_world", default=None)

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from pystack.observe.observer import Observer
     from pystack.observe.scene import CaptureWords
     from pystack.runtime.borrowed.calendar import WorldClock
-    from pystack.runtime.borrowed.chance import Chance
+    from pystack.runtime.borrowed.sources import Chance
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
     from pystack.runtime.names.dig import DigAnswer, DigWords

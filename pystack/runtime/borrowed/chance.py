@@ -12,16 +12,14 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pystack.core.rng import Random, component_rng
 from pystack.runtime.borrowed.loan import Borrow
-from pystack.runtime.current import current_host, current_world
+from pystack.runtime.borrowed.sources import Chance, Own, current_world
+from pystack.runtime.current import current_host
 
 if TYPE_CHECKING:
-    from pystack.runtime.borrowed.world import World
     from pystack.runtime.host import Host
 
 Function = Callable[..., Any]
@@ -38,35 +36,9 @@ _UUID_STATE: Final[tuple[str, ...]] = (
 )
 
 
-class Chance:
-    """What a host, or a world, draws from. Each source is made when it is asked for first."""
-
-    def __init__(self, seed: int, name: str) -> None:
-        self._seed, self._name = seed, name
-        self.uuid_state: dict[str, object] = {}  # what module `uuid` remembers of those before
-
-    @cached_property
-    def random(self) -> Random:
-        """Return what `random`'s functions draw from."""
-        return component_rng(self._seed, f"{self._name}: random of programs")
-
-    @cached_property
-    def entropy(self) -> Random:
-        """Return what stands for the noise that a machine collects."""
-        return component_rng(self._seed, f"{self._name}: entropy of programs")
-
-    @cached_property
-    def file_names(self) -> Iterator[str]:
-        """Return what names temporary files: apart, since some names may be taken already."""
-        names = tempfile._RandomNameSequence()  # type: ignore[attr-defined]
-        names._rng_pid = os.getpid()  # else it makes one of its own
-        names._rng = component_rng(self._seed, f"{self._name}: names of files")
-        return cast("Iterator[str]", names)
-
-
 def chance_here() -> Chance | None:
     """Return the chance of the host that the code is on, or of its world; None: the machine's."""
-    at: Host | World | None = current_host.get() or current_world.get()
+    at: Host | Own | None = current_host.get() or current_world.get()
     return None if at is None else at.chance
 
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pystack.core.errors import PystackError
 from pystack.runtime.borrowed.calendar import WorldClock
 from pystack.runtime.borrowed.loan import Borrow
-from pystack.runtime.current import current_host, current_world
+from pystack.runtime.borrowed.sources import Own, current_world
+from pystack.runtime.current import current_host
 
 if TYPE_CHECKING:
-    from pystack.runtime.borrowed.world import World
     from pystack.runtime.host import Host
 
 Function = Callable[..., Any]
@@ -58,7 +58,7 @@ def clock_here() -> WorldClock | None:
     """Return the clock of the host that the code is on, or of its world; None: the machine's."""
     if Hooks.travels:
         return None
-    at: Host | World | None = current_host.get() or current_world.get()
+    at: Host | Own | None = current_host.get() or current_world.get()
     return None if at is None else at.clock
 
 
@@ -307,12 +307,10 @@ def _sleep(original: Function) -> Function:
 
 
 def _heed_time_machine(borrow: Borrow) -> None:
-    import _time_machine  # type: ignore[import-not-found]
-
+    of_c: Any = sys.modules["_time_machine"]  # its functions
     for name, travels in (("patch", True), ("unpatch", False)):
-        if hasattr(_time_machine, name):
-            of_c = getattr(_time_machine, name)
-            borrow.attribute(_time_machine, name, _aside(borrow, of_c, travels=travels))
+        if hasattr(of_c, name):
+            borrow.attribute(of_c, name, _aside(borrow, getattr(of_c, name), travels=travels))
     borrow.exchange(_Travels())
 
 

@@ -10,9 +10,8 @@ from pystack.core.calendar import parse_drift, parse_epoch_s, parse_offset_s
 from pystack.core.errors import ConfigError
 from pystack.runtime.borrowed import chance, clock
 from pystack.runtime.borrowed.calendar import WorldClock
-from pystack.runtime.borrowed.chance import Chance
 from pystack.runtime.borrowed.loan import Loan
-from pystack.runtime.current import current_world
+from pystack.runtime.borrowed.sources import Chance, Own, current_world
 
 if TYPE_CHECKING:
     from pystack.runtime.driver.driver import Driver
@@ -40,11 +39,10 @@ class World:
         if extent not in get_args(Extent):
             raise ConfigError(f"world is {extent!r}: it must be 'hosts' or 'whole'")
         self.epoch_s = parse_epoch_s(epoch)
-        self.clock: WorldClock | None = None  # None: not open, or in real time
-        self.chance: Chance | None = None
+        self._own = Own()  # nothing, until it is open, and in real time
         self._seed = seed
         self._extent = extent
-        self._around: World | None = None  # whose block this one's is in; None: nobody's
+        self._around: Own | None = None  # whose block this one's is in; None: nobody's
         self._taken: list[Loan] = []
 
     def open(self, driver: Driver) -> None:
@@ -52,19 +50,19 @@ class World:
         self._taken.append(_taken(OF_ALL))
         if not driver.is_virtual:
             return
-        self.clock = WorldClock(driver.scheduler, self.epoch_s)
-        self.chance = Chance(self._seed, "on no host")
+        self._own.clock = WorldClock(driver.scheduler, self.epoch_s)
+        self._own.chance = Chance(self._seed, "on no host")
         try:
             self._taken.append(_taken(OF_VIRTUAL_TIME))
         except ConfigError as error:  # another Python: code has the machine's there
             warnings.warn(str(error), RuntimeWarning, stacklevel=3)
         self._around = current_world.get()
         if self._extent == "whole":
-            current_world.set(self)
+            current_world.set(self._own)
 
     def close(self) -> None:
         """Give it back."""
-        if current_world.get() is self:
+        if current_world.get() is self._own:
             current_world.set(self._around)
         while self._taken:
             self._taken.pop().give_back()
@@ -75,8 +73,9 @@ class World:
         drift = parse_drift(words.pop("clock_drift", 0))
         if words:
             raise TypeError(f"a host has no word {next(iter(words))!r}")
-        if self.clock is not None:
-            host.clock = WorldClock(self.clock.scheduler, self.epoch_s, offset_s, drift)
+        own = self._own.clock
+        if own is not None:
+            host.clock = WorldClock(own.scheduler, self.epoch_s, offset_s, drift)
             host.chance = Chance(self._seed, host.name)
         elif offset_s or drift:
             raise ConfigError(
