@@ -23,7 +23,6 @@ from pystack.runtime.socket.datagram_messages import (
     ARRIVALS,
     PKTINFO6_BYTES,
     STAMPS,
-    Message,
     sent_by6,
     told,
     wishes,
@@ -37,15 +36,16 @@ from pystack.runtime.socket.socket_addresses import (
     is_wild,
     nowhere,
 )
-from pystack.runtime.socket.socket_ends import SocketEnd
-from pystack.runtime.socket.sockets import (
+from pystack.runtime.socket.socket_calls import (
     MSG_ERRQUEUE,
     MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
+    Message,
     Received,
 )
+from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.stack.udp_socket import (
     PMTU_DO,
     PMTU_DONT,

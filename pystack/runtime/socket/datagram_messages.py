@@ -19,15 +19,13 @@ from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, UDP
 from pystack.runtime.socket.socket_addresses import packed, packed_ip, unpacked_ip6
+from pystack.runtime.socket.socket_calls import MSG_DONTROUTE, ControlMessage, Message
 from pystack.runtime.socket.socket_options import view_of
-from pystack.runtime.socket.sockets import MSG_DONTROUTE, ControlMessage
 from pystack.stack.udp_socket import PMTU_DO, PMTU_DONT, DatagramFields
 
 if TYPE_CHECKING:
     from pystack.runtime.socket.datagram_ends import DatagramEnd
     from pystack.stack.udp_socket import Arrival, UdpSocket
-
-Message = tuple[int, int, object]  # level, type, anything that has bytes
 
 STAMPS: Final = {  # in microseconds?
     numbers.SO_TIMESTAMP: True,

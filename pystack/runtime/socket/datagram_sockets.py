@@ -11,16 +11,16 @@ import trio
 
 from pystack.core.errors import error_of
 from pystack.runtime.socket.datagram_ends import DatagramEnd
-from pystack.runtime.socket.datagram_messages import Message
 from pystack.runtime.socket.socket_addresses import SocketAddress
-from pystack.runtime.socket.sockets import (
+from pystack.runtime.socket.socket_calls import (
     MSG_FASTOPEN,
     MSG_ZEROCOPY,
-    HostSocket,
+    Message,
     Received,
     check_flags,
     joined,
 )
+from pystack.runtime.socket.sockets import HostSocket
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host

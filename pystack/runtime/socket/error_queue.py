@@ -22,7 +22,7 @@ from pystack.runtime.socket.option_numbers import (
 )
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, Option
 from pystack.runtime.socket.socket_addresses import packed, shown
-from pystack.runtime.socket.sockets import MSG_ERRQUEUE, MSG_TRUNC, ControlMessage, Received
+from pystack.runtime.socket.socket_calls import MSG_ERRQUEUE, MSG_TRUNC, ControlMessage, Received
 from pystack.stack import notices
 from pystack.stack.extended_errors import extended_error_of
 from pystack.stack.notices import Kind, Notice, Notices

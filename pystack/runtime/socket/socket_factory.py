@@ -7,8 +7,6 @@ the caller is on (`current.py`). On none, they do what was done before.
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from typing import Final
 
@@ -18,12 +16,9 @@ from pystack.runtime.current import current_host
 from pystack.runtime.names.resolver import HostResolver
 from pystack.runtime.socket import seal
 from pystack.runtime.socket.datagram_sockets import DatagramSocket
+from pystack.runtime.socket.socket_calls import INTERNET, KIND_MASK, check_kind
 from pystack.runtime.socket.sockets import HostSocket
 from pystack.runtime.socket.stream_sockets import StreamSocket
-
-# Linux keeps flags in the type; only the type itself counts.
-_KIND_MASK: Final = ~(getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0))
-_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 
 class HostSocketFactory(trio.abc.SocketFactory):
@@ -42,8 +37,8 @@ class HostSocketFactory(trio.abc.SocketFactory):
         """Return a new socket. OSError for what hosts have no sockets of (SOCK_RAW)."""
         here = current_host.get()
         # Sockets of other families (AF_UNIX) are not of the network; the seal judges them.
-        if here is not None and family in _INTERNET:
-            return _make(family, type & _KIND_MASK, proto)
+        if here is not None and family in INTERNET:
+            return _make(family, type & KIND_MASK, proto)
         if here is not None:
             seal.check(f"a socket of family {family} opened")
         if self.previous is not None:
@@ -100,10 +95,6 @@ def uninstall() -> None:
 def _make(family: int, kind: int, proto: int) -> HostSocket:
     here = current_host.get()
     assert here is not None
-    if kind == socket.SOCK_STREAM and proto in (0, socket.IPPROTO_TCP):
-        return StreamSocket.make(here, proto, socket.AddressFamily(family))
-    if kind == socket.SOCK_DGRAM and proto in (0, socket.IPPROTO_UDP):
-        return DatagramSocket.make(here, proto, socket.AddressFamily(family))
-    if kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
-    raise OSError(errno.ESOCKTNOSUPPORT, f"no sockets of type {kind} on {here.name}")
+    check_kind(kind, proto, here.name)
+    made = StreamSocket if kind == socket.SOCK_STREAM else DatagramSocket
+    return made.make(here, proto, socket.AddressFamily(family))

@@ -13,28 +13,26 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Iterable
-from operator import index
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, overload
 
 import trio
 
-from pystack.core.addresses import (
-    LIMITED_BROADCAST,
-    LOOPBACK,
-    LOOPBACK6,
-    UNSPECIFIED,
-    UNSPECIFIED6,
-    Ip,
-    has_zone,
-    with_zone,
-    zone_of,
-)
 from pystack.core.errors import error_of
 from pystack.runtime.current import current_host
 from pystack.runtime.driver.driver import Waiter
-from pystack.runtime.names.zones import numeric_on
+from pystack.runtime.socket.given_addresses import given
 from pystack.runtime.socket.option_table import linux_number
-from pystack.runtime.socket.socket_addresses import Place, SocketAddress, local_place, remote_place
+from pystack.runtime.socket.socket_addresses import Place, SocketAddress
+from pystack.runtime.socket.socket_calls import (
+    Address,
+    ControlMessage,
+    Received,
+    option_value,
+    room_in,
+    sendto_arguments,
+    size_to,
+    sizes_to_recvmsg,
+)
 from pystack.runtime.socket.socket_ends import SocketEnd
 from pystack.runtime.socket.socket_options import ReadinessFd, view_of
 
@@ -44,45 +42,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ErrorType = type[BaseException]  # in the class below, `type` is an attribute
-
-ControlMessage = tuple[int, int, bytes]  # level, type, data
-Address = SocketAddress | None  # None: of a stream, or of nobody
-_CMSG_HEADER_BYTES: Final = 16
-MAX_PORT: Final = 0xFFFF
-_MAX_FLOW: Final = 0xFFFFF
-_EMPTY: Final = (LOOPBACK, UNSPECIFIED)  # what no name stands for: of another end, of this one
-_EMPTY6: Final = (LOOPBACK6, UNSPECIFIED6)
-
-# Flags of send and recv: the platform's numbers, and Linux's of those that it does not have
-MSG_OOB: Final = int(getattr(socket, "MSG_OOB", 0x1))
-MSG_PEEK: Final = int(getattr(socket, "MSG_PEEK", 0x2))
-MSG_DONTROUTE: Final = int(getattr(socket, "MSG_DONTROUTE", 0x4))
-MSG_CTRUNC: Final = int(getattr(socket, "MSG_CTRUNC", 0x8))
-MSG_TRUNC: Final = int(getattr(socket, "MSG_TRUNC", 0x20))
-MSG_EOR: Final = int(getattr(socket, "MSG_EOR", 0x80))
-MSG_MORE: Final = int(getattr(socket, "MSG_MORE", 0x8000))
-MSG_ERRQUEUE: Final = int(getattr(socket, "MSG_ERRQUEUE", 0x2000))
-MSG_ZEROCOPY: Final = int(getattr(socket, "MSG_ZEROCOPY", 0x4000000))
-MSG_FASTOPEN: Final = int(getattr(socket, "MSG_FASTOPEN", 0x20000000))
-# Linux looks at none but its own, and neither do we; what would promise something is refused.
-# MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL mean nothing to sockets that never block.
-_REFUSED_FLAGS: Final = MSG_FASTOPEN
-
-
-def check_flags(flags: int, refused: int = _REFUSED_FLAGS) -> None:
-    """Raise OSError (EOPNOTSUPP) for flags of send that would not be kept."""
-    if flags & refused:
-        raise OSError(errno.EOPNOTSUPP, f"the flags {flags:#x} are not supported here")
-
-
-class Received(NamedTuple):
-    """What one call has received."""
-
-    data: bytes
-    size: int  # as it is told: with MSG_TRUNC it may be more
-    messages: list[ControlMessage] = []  # noqa: RUF012 - nobody writes to it
-    flags: int = 0
-    sender: Address = None
 
 
 class HostSocket(trio.socket.SocketType):
@@ -184,9 +143,7 @@ class HostSocket(trio.socket.SocketType):
     ) -> None:
         """Set an option. OSError (ENOPROTOOPT) for those that are none here: `option_table.py`."""
         self._check_open()
-        if (value is None) is (optlen is None):
-            raise TypeError("setsockopt takes a value, or None and a length")
-        data = bytes(optlen or 0) if value is None else value
+        data = option_value(value, optlen)
         self._end.set_option(level, linux_number(level, optname), data)
 
     def close(self) -> None:
@@ -262,17 +219,14 @@ class HostSocket(trio.socket.SocketType):
 
     async def recv(self, buflen: int, flags: int = 0, /) -> bytes:
         """Return what has arrived, `buflen` bytes at most; empty at a stream's end of data."""
-        if index(buflen) < 0:
-            raise ValueError("negative buffersize in recv")
-        if buflen == 0:  # as CPython: nobody is asked for that
+        if size_to("recv", buflen) == 0:  # as CPython: nobody is asked for that
             await trio.lowlevel.checkpoint()
             return b""
-        data, size, *_ = await self._receive(buflen, flags)
-        return data if len(data) == size else data.ljust(size, b"\0")  # MSG_TRUNC tells of more
+        return (await self._receive(buflen, flags)).whole()
 
     async def recv_into(self, buffer: object, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer; return how many bytes."""
-        size = _room_in(view_of(buffer), nbytes)
+        size = room_in(view_of(buffer), nbytes)
         if size == 0:
             await trio.lowlevel.checkpoint()
             return 0
@@ -280,17 +234,15 @@ class HostSocket(trio.socket.SocketType):
 
     async def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
         """Receive as `recv` does, and tell a datagram's sender; a stream tells none."""
-        if index(bufsize) < 0:
-            raise ValueError("negative buffersize in recvfrom")
-        received = await self._receive(bufsize, flags)
-        return received.data.ljust(received.size, b"\0"), received.sender
+        received = await self._receive(size_to("recvfrom", bufsize), flags)
+        return received.whole(), received.sender
 
     async def recvfrom_into(
         self, buffer: object, nbytes: int = 0, flags: int = 0
     ) -> tuple[int, Address]:
         """Receive into a buffer; return how many bytes, and a datagram's sender."""
         view = view_of(buffer)
-        received = await self._receive(_room_in(view, nbytes), flags)
+        received = await self._receive(room_in(view, nbytes), flags)
         view[: len(received.data)] = received.data
         return received.size, received.sender
 
@@ -301,38 +253,25 @@ class HostSocket(trio.socket.SocketType):
 
         Flags that may come back: MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE, MSG_OOB.
         """
-        if index(bufsize) < 0 or index(ancbufsize) < 0:
-            raise ValueError("negative buffer size in recvmsg()")
-        received = await self._receive(bufsize, flags)
-        messages, cut = _fitting(received.messages, ancbufsize)
-        data = received.data.ljust(min(received.size, bufsize), b"\0")
-        return data, messages, received.flags | cut, received.sender
+        bufsize, ancbufsize = sizes_to_recvmsg(bufsize, ancbufsize)
+        return (await self._receive(bufsize, flags)).as_message(bufsize, ancbufsize)
 
     async def recvmsg_into(
         self, buffers: Iterable[object], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[ControlMessage], int, Address]:
         """Receive into buffers, one after the other, with control messages as `recvmsg`."""
         views = [view_of(buffer) for buffer in buffers]
-        received = await self._receive(sum(map(len, views)), flags)
-        rest = received.data
-        for view in views:
-            part, rest = rest[: len(view)], rest[len(view) :]
-            view[: len(part)] = part
-        messages, cut = _fitting(received.messages, ancbufsize)
-        return received.size, messages, received.flags | cut, received.sender
+        return (await self._receive(sum(map(len, views)), flags)).into(views, ancbufsize)
 
     async def sendto(self, data: object, *rest: object) -> int:
         """Send data, with perhaps flags, to an address. OSError: EMSGSIZE, ENETUNREACH, ...
 
         A stream ignores the address, as on Linux, unless MSG_FASTOPEN is among the flags.
         """
-        if len(rest) not in (1, 2):
-            raise TypeError(
-                f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}"
-            )
-        if rest[-1] is None:
+        flags, address = sendto_arguments(rest)
+        if address is None:
             raise ValueError("sendto needs an address")
-        return await self.sendmsg([data], (), index(rest[0]) if len(rest) == 2 else 0, rest[-1])  # type: ignore[arg-type] # what is no number raises TypeError
+        return await self.sendmsg([data], (), flags, address)
 
     # for the two kinds of sockets
 
@@ -394,95 +333,14 @@ class HostSocket(trio.socket.SocketType):
 
     async def _resolve(self, address: object, *, local: bool) -> Place:
         """Return an address of the BSD calls as it is below. May not be a checkpoint. OSError."""
-        is_v6 = self._end.is_v6
-        if not isinstance(address, tuple) or not 2 <= len(address) <= (4 if is_v6 else 2):
-            form = "(host, port, [flowinfo, [scopeid]])" if is_v6 else "(host, port)"
-            raise ValueError(f"address should be a {form} tuple")
-        name, port = address[:2]
-        if name == "<broadcast>" and not is_v6:
-            found = LIMITED_BROADCAST
-        elif (name is None or name == "") and hasattr(port, "__index__"):
-            found = (_EMPTY6 if is_v6 else _EMPTY)[local]
-        else:
-            number = self._as_number(name)
-            if number is None or not hasattr(port, "__index__"):
-                name, port = await self._look_up(name, port, local=local)
-                number = numeric_on(self._host.stack, name)
-                assert number is not None
-            found = number
-        port = index(port)
-        if not 0 <= port <= MAX_PORT:
-            raise OverflowError(f"port must be 0-65535, not {port}")
-        if not is_v6:
-            return found, port
-        found = _with_scope(found, *address[2:])
-        device = self._end.device
-        if device is not None and has_zone(found) and not zone_of(found):
-            found = with_zone(found, device.index)
-        if local:
-            return local_place(found, v6_only=self._end.v6_only), port
-        return remote_place(found), port
-
-    def _as_number(self, name: object) -> Ip | None:
-        if name is None or name == "":
-            return None
-        text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
-        if not isinstance(text, str):
-            raise TypeError(f"a host is a str or bytes, not {name!r}")
-        if self._end.is_v6 is not (":" in text):
-            return None
-        return numeric_on(self._host.stack, text)
-
-    async def _look_up(self, name: str, port: object, *, local: bool) -> tuple[str, int]:
-        end = self._end
-        flags = socket.AI_PASSIVE if local else 0
-        if end.is_v6 and not end.v6_only:
-            flags |= socket.AI_V4MAPPED
+        asked = given(self._end, address, local=local)
+        if asked.known is not None:
+            return asked.place()
         # On the socket's host, wherever the caller is.
         token = current_host.set(self._host)
         try:
-            found = await trio.socket.getaddrinfo(
-                name,
-                port,  # type: ignore[arg-type] # what is none is refused there
-                end.family,
-                end.kind,
-                end.proto,
-                flags,
-            )
+            # What is no name or no port is refused there.
+            found = await trio.socket.getaddrinfo(asked.name, asked.port, *asked.hints())  # type: ignore[arg-type]
         finally:
             current_host.reset(token)
-        address, number, *rest = found[0][4]
-        return f"{address}%{rest[1]}" if rest and rest[1] else str(address), int(number)
-
-
-def _with_scope(address: Ip, flow: object = 0, scope: object = 0) -> Ip:
-    """Return an address with what a tuple of four says beside it; a flow means nothing here."""
-    if not 0 <= index(flow) <= _MAX_FLOW:  # type: ignore[arg-type] # TypeError for no number
-        raise OverflowError("flowinfo must be 0-1048575.")
-    zone = index(scope) & 0xFFFFFFFF  # type: ignore[arg-type] # as CPython packs it
-    return with_zone(address, zone) if zone and has_zone(address) else address
-
-
-def joined(buffers: Iterable[object]) -> memoryview:
-    """Return what is to be sent, of several buffers, as one."""
-    views = [view_of(buffer) for buffer in buffers]
-    return views[0] if len(views) == 1 else memoryview(b"".join(views))
-
-
-def _room_in(view: memoryview, nbytes: int) -> int:
-    if nbytes < 0:
-        raise ValueError("negative buffersize in recv_into")
-    if nbytes > len(view):
-        raise ValueError("buffer too small for requested bytes")
-    return nbytes or len(view)
-
-
-def _fitting(messages: list[ControlMessage], room: int) -> tuple[list[ControlMessage], int]:
-    """Return the control messages that there is room for, and MSG_CTRUNC if that is not all."""
-    kept: list[ControlMessage] = []
-    for message in messages:
-        if _CMSG_HEADER_BYTES + len(message[2]) > room:
-            return kept, MSG_CTRUNC
-        room = max(room - _CMSG_HEADER_BYTES - (len(message[2]) + 7) // 8 * 8, 0)
-        kept.append(message)
-    return kept, 0
+        return asked.found(found[0][4])

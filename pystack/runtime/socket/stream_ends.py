@@ -15,9 +15,7 @@ from pystack.runtime.socket import error_queue, stream_state, tcp_sockopts
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, SOCKET, TCP, Option
 from pystack.runtime.socket.socket_addresses import Place, check_zone, is_wild, nowhere
-from pystack.runtime.socket.socket_ends import SocketEnd
-from pystack.runtime.socket.socket_options import SocketOptions
-from pystack.runtime.socket.sockets import (
+from pystack.runtime.socket.socket_calls import (
     MSG_EOR,
     MSG_ERRQUEUE,
     MSG_MORE,
@@ -27,6 +25,8 @@ from pystack.runtime.socket.sockets import (
     MSG_ZEROCOPY,
     Received,
 )
+from pystack.runtime.socket.socket_ends import SocketEnd
+from pystack.runtime.socket.socket_options import SocketOptions
 from pystack.runtime.socket.stream_state import NO_PEER, OVER, peer_is_done
 from pystack.runtime.socket.tcp_sockopts import Changes, with_fast_open
 from pystack.stack import tcp_socket
@@ -76,7 +76,7 @@ class StreamEnd(SocketEnd):
         self._bound_again = False  # since the connection that there was is over
         self._last_port = 0  # of a connection that did not come about, or of a listener that ended
         self.notices: Notices | None = None  # None: nothing is told of what is sent
-        self._error_told = False
+        self.error_told = False
         self.waits_for_more = self.options.is_set(SOCKET, numbers.SO_RCVLOWAT)
         self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
         self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
@@ -379,7 +379,7 @@ class StreamEnd(SocketEnd):
 
     def _adopt(self, connected: TcpSocket) -> None:
         self.socket = connected
-        self._error_told = False
+        self.error_told = False
         self._urgent_taken = 0
         connected.on_signal = self._on_signal
         connected.on_error = self._on_error
@@ -417,10 +417,10 @@ class StreamEnd(SocketEnd):
         if self.soft_error:
             number, self.soft_error = self.soft_error, 0
             return number
-        if self.socket is None or self._error_told:
+        if self.socket is None or self.error_told:
             return 0
         number = self.socket.connection.error or 0
-        self._error_told = number != 0
+        self.error_told = number != 0
         return number
 
     # options

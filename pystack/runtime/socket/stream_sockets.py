@@ -12,8 +12,9 @@ import trio
 
 from pystack.core.errors import error_of
 from pystack.runtime.socket.socket_addresses import SocketAddress, destination
+from pystack.runtime.socket.socket_calls import MSG_FASTOPEN, Received, check_flags, joined
 from pystack.runtime.socket.socket_options import view_of
-from pystack.runtime.socket.sockets import MSG_FASTOPEN, HostSocket, Received, check_flags, joined
+from pystack.runtime.socket.sockets import HostSocket
 from pystack.runtime.socket.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState
 

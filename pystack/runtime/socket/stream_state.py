@@ -14,7 +14,7 @@ from pystack.core.errors import error_of
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket import tcp_sockopts
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, TCP, Option
-from pystack.runtime.socket.sockets import MSG_OOB, MSG_TRUNC, Received
+from pystack.runtime.socket.socket_calls import MSG_OOB, MSG_TRUNC, Received
 from pystack.runtime.socket.tcp_sockopts import Key
 from pystack.tcp import send_buffer, urgent
 from pystack.tcp.states import TcpState
