@@ -169,12 +169,17 @@ class UdpSocket:
     @property
     def readable(self) -> bool:
         """Tell whether `receive`, `take_error` or `errors` has something."""
-        return (
-            bool(self._received)
-            or self.error is not None
-            or self.broken is not None
-            or bool(self.errors)
-        )
+        return bool(self._received) or self.has_errors
+
+    @property
+    def has_datagrams(self) -> bool:
+        """Tell whether `receive` has something."""
+        return bool(self._received)
+
+    @property
+    def has_errors(self) -> bool:
+        """Tell whether `take_error` or `errors` has something."""
+        return self.error is not None or self.broken is not None or bool(self.errors)
 
     @property
     def queued_bytes(self) -> int:

@@ -78,7 +78,7 @@ class StreamEnd(SocketEnd):
         self.notices: Notices | None = None  # None: nothing is told of what is sent
         self.error_told = False
         self.waits_for_more = self.options.is_set(SOCKET, numbers.SO_RCVLOWAT)
-        self._urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
+        self.urgent_taken = 0  # of the peer's numbers: the urgent byte that MSG_OOB has read
         self.changes: Changes = {}  # of the host's TcpConfig, by this socket's options
         self.soft_error = 0  # errno; with IP_RECVERR the next call raises it, once
 
@@ -362,9 +362,9 @@ class StreamEnd(SocketEnd):
         """MSG_OOB: the last byte of what the peer calls urgent, once."""
         if self.flag(SOCKET, numbers.SO_OOBINLINE):
             raise error_of(errno.EINVAL)
-        received = stream_state.look_at_urgent(connected, size, taken=self._urgent_taken)
+        received = stream_state.look_at_urgent(connected, size, taken=self.urgent_taken)
         if received is not None and not flags & MSG_PEEK:
-            self._urgent_taken = connected.connection.tcb.rcv_up
+            self.urgent_taken = connected.connection.tcb.rcv_up
         return received
 
     def is_readable(self) -> bool:
@@ -380,7 +380,7 @@ class StreamEnd(SocketEnd):
     def _adopt(self, connected: TcpSocket) -> None:
         self.socket = connected
         self.error_told = False
-        self._urgent_taken = 0
+        self.urgent_taken = 0
         connected.on_signal = self._on_signal
         connected.on_error = self._on_error
         error_queue.adopted(self)

@@ -96,20 +96,37 @@ def is_readable(end: StreamEnd) -> bool:
         return bool(end.listener.ready) or end.listener.broken
     if end.socket is None:
         return True  # as poll() finds a socket that is not connected: POLLHUP
-    connection = end.socket.connection
+    return (
+        end.read_shut
+        or has_text(end, end.socket)
+        or peer_is_done(end.socket)
+        or bool(end.soft_error or (end.notices and end.notices.queue))
+        or end.socket.connection.state in OVER
+    )
+
+
+def has_text(end: StreamEnd, connected: TcpSocket) -> bool:
+    """Tell whether as much text waits as SO_RCVLOWAT says."""
+    connection = connected.connection
     waiting = connection.receive_buffer.readable_bytes
     if waiting and connection.tcb.rcv_up and not end.flag(SOCKET, numbers.SO_OOBINLINE):
-        waiting -= offset_of_urgent(end.socket) == 0
+        waiting -= offset_of_urgent(connected) == 0
     # Never more than half of the buffer as it is, or it could wait for ever
     most = max(1, connection.tcb.rcv_buf_bytes // 2)
     wanted = min(end.options.number(SOCKET, numbers.SO_RCVLOWAT), most) if end.waits_for_more else 1
-    return (
-        end.read_shut
-        or waiting >= wanted
-        or peer_is_done(end.socket)
-        or bool(end.soft_error or (end.notices and end.notices.queue))
-        or connection.state in OVER
-    )
+    return waiting >= wanted
+
+
+def has_urgent(end: StreamEnd, connected: TcpSocket) -> bool:
+    """Tell whether an urgent byte has come that MSG_OOB has not read."""
+    return connected.connection.tcb.rcv_up not in (0, end.urgent_taken)
+
+
+def has_error(end: StreamEnd, connected: TcpSocket) -> bool:
+    """Tell whether SO_ERROR has something, or the queue of errors."""
+    if end.notices is not None and end.notices.queue:
+        return True
+    return end.soft_error != 0 or (not end.error_told and bool(connected.connection.error))
 
 
 def try_writable(end: StreamEnd) -> bool | None:

@@ -1,0 +1,118 @@
+"""How calls of programs that know nothing of Trio get into the world, and wait for it.
+
+All of the stack happens in Trio's thread. A call made there is made at once; one that has to wait
+there would stop the world, and is refused. In a thread of the world (`runtime/blocking/turns.py`)
+calls and waits are handed over; so they are from `trio.to_thread.run_sync`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, TypeVarTuple
+
+import trio
+
+from pystack.core.errors import PystackError
+from pystack.runtime.driver.driver import Waiter
+
+if TYPE_CHECKING:
+    from pystack.runtime.driver.driver import Driver
+    from pystack.runtime.socket.descriptors import Descriptor
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class StandstillError(PystackError, RuntimeError):
+    """A call that waits was made in Trio's own thread: nothing could ever happen again.
+
+    It is not an OSError, so that no retry logic takes it for a network failure.
+    """
+
+
+class _Thread(Protocol):
+    """A thread of a world."""
+
+    def call(self, fn: Callable[[*Ts], T], *args: *Ts) -> T: ...
+
+    def wait(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T: ...
+
+
+def current_thread() -> _Thread | None:
+    """Return the thread of a world that this is; None: it is none."""
+    return None
+
+
+def call(fn: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Run in Trio's thread what waits for nothing; return or raise what it does."""
+    thread = current_thread()
+    if thread is not None:
+        return thread.call(fn, *args)
+    if trio.lowlevel.in_trio_run():
+        return fn(*args)
+    return _from_outside(lambda: trio.from_thread.run_sync(fn, *args))
+
+
+def wait(what: str, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+    """Await it in Trio's thread; `what`: the call that asks, in words. StandstillError there."""
+    thread = current_thread()
+    if thread is not None:
+        return thread.wait(async_fn, *args)
+    check_may_wait(what)
+    return _from_outside(lambda: trio.from_thread.run(async_fn, *args))
+
+
+def check_may_wait(what: str) -> None:
+    """Raise StandstillError where a call that waits would stop the world."""
+    if current_thread() is None and trio.lowlevel.in_trio_run():
+        raise StandstillError(f"{what} would wait, and all of the world with it. {_INSTEAD}")
+
+
+async def until(
+    descriptor: Descriptor, attempt: Callable[[], T | None], timeout_s: float | None
+) -> T | None:
+    """Attempt until it returns something; None: the time was over before."""
+    waiter = Waiter(descriptor.end.host.driver)
+    descriptor.begin_call()
+    descriptor.watch(waiter.wake)
+    try:
+        with trio.move_on_after(trio_s(timeout_s)):
+            while True:
+                result = attempt()
+                if result is not None:
+                    return result
+                await waiter.wait()
+        return None
+    finally:
+        descriptor.unwatch(waiter.wake)
+        descriptor.end_call()
+
+
+def trio_s(timeout_s: float | None) -> float:
+    """Return a timeout as Trio has it: infinite for None."""
+    return float("inf") if timeout_s is None else timeout_s
+
+
+def later(driver: Driver, fn: Callable[[], object]) -> None:
+    """Have it happen in the world's next event: from a finalizer, which runs anywhere."""
+    scheduler = driver.scheduler
+    scheduler.call_at(scheduler.now, lambda _now: fn())
+
+
+def _from_outside(run: Callable[[], T]) -> T:
+    try:
+        return run()
+    except RuntimeError as error:
+        if "wasn't created by Trio" not in str(error):
+            raise
+        raise StandstillError(
+            "a socket of a host was used in a thread that is not of its world: start it on the "
+            "host, with `await host.run_sync(fn, ...)` or from a program that runs there"
+        ) from None
+
+
+_INSTEAD: Final = (
+    "In Trio use trio.socket or trio.open_tcp_stream, in asyncio its streams or a socket that does "
+    "not block with loop.sock_recv and the like; blocking code runs in a thread: "
+    "`await host.run_sync(fn, ...)`, or `loop.run_in_executor` in asyncio."
+)
