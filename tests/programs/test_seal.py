@@ -12,6 +12,7 @@ import trio
 from worlds import in_virtual_time, pair
 
 import pystack
+from pystack.runtime.socket.waits import StandstillError
 
 Program = Callable[[], Awaitable[None]]
 
@@ -41,8 +42,7 @@ def a_socket() -> None:
     socket.socket().close()
 
 
-@pytest.mark.parametrize("place", [on_a_host, in_the_test])
-def test_a_real_socket_is_an_error_that_tells_the_way_out(place: Callable[[Program], None]) -> None:
+def test_a_real_socket_is_an_error_that_tells_the_way_out() -> None:
     async def program() -> None:
         with pytest.raises(pystack.SealedError, match=r"real network.*pystack\.unsealed"):
             a_socket()
@@ -51,7 +51,17 @@ def test_a_real_socket_is_an_error_that_tells_the_way_out(place: Callable[[Progr
         with pytest.raises(pystack.SealedError):
             socket.create_server(("127.0.0.1", 0))
 
-    place(program)
+    in_the_test(program)
+
+
+def test_a_socket_on_a_host_is_the_hosts_and_what_would_wait_there_says_what_to_use() -> None:
+    async def program() -> None:
+        a_socket()
+        socket.create_server(("127.0.0.1", 0)).close()
+        with pytest.raises(StandstillError, match=r"would wait.*await host\.run_sync"):
+            socket.create_connection(("server", 9))
+
+    on_a_host(program)
 
 
 def test_trios_networking_on_no_host_is_told_to_go_to_one() -> None:
@@ -71,10 +81,7 @@ def test_a_sealed_error_is_no_os_error_so_that_no_retry_hides_it() -> None:
     assert not issubclass(pystack.SealedError, OSError)
 
 
-@pytest.mark.parametrize("place", [on_a_host, in_the_test])
-def test_a_real_look_up_is_an_error_and_a_number_is_none(
-    place: Callable[[Program], None],
-) -> None:
+def test_a_real_look_up_is_an_error_and_a_number_is_none() -> None:
     async def program() -> None:
         with pytest.raises(pystack.SealedError, match=r"look-up of 'example\.com'"):
             socket.getaddrinfo("example.com", 80)
@@ -84,13 +91,18 @@ def test_a_real_look_up_is_an_error_and_a_number_is_none(
         with pytest.raises(socket.gaierror):
             socket.getaddrinfo("example.com", 80, flags=socket.AI_NUMERICHOST)
 
-    place(program)
+    in_the_test(program)
 
 
 def test_a_thread_of_trios_is_still_on_the_host() -> None:
+    def fetch() -> bytes:
+        with socket.create_connection(("server", 80), timeout=5) as made:
+            return made.recv(100)
+
     async def program() -> None:
-        with pytest.raises(pystack.SealedError, match="on host 'client'"):
-            await trio.to_thread.run_sync(a_socket)
+        await trio.to_thread.run_sync(a_socket)
+        with pytest.raises(ConnectionRefusedError):
+            await trio.to_thread.run_sync(fetch)
 
     on_a_host(program)
 
@@ -158,8 +170,10 @@ def test_unsealed_lets_through(place: Callable[[Program], None]) -> None:
         with pystack.unsealed():
             a_socket()
             subprocess.run([sys.executable, "-c", ""], check=True)  # noqa: ASYNC221 - it is what is tested
-        with pytest.raises(pystack.SealedError):
-            a_socket()
+            with socket.socket() as real:
+                assert type(real) is socket.socket
+        with socket.socket(socket.AF_UNIX) as unix, pytest.raises(pystack.SealedError):
+            unix.connect("/nowhere")
 
     place(program)
 
@@ -209,12 +223,13 @@ def test_the_seal_ends_with_the_network() -> None:
 
 def test_in_real_time_only_hosts_are_sealed() -> None:
     async def program() -> None:
-        with pytest.raises(pystack.SealedError):
-            a_socket()
+        with socket.socket(socket.AF_UNIX) as unix, pytest.raises(pystack.SealedError):
+            unix.connect("/nowhere")
 
     async def main() -> None:
         async with pair(delay="1ms") as world:
-            a_socket()
+            with socket.socket(socket.AF_UNIX) as unix, pytest.raises(FileNotFoundError):
+                unix.connect("/nowhere")
             await world.client.run(program)
 
     trio.run(main)

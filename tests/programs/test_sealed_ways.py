@@ -14,6 +14,7 @@ import trio
 from worlds import in_virtual_time, pair
 
 import pystack
+from pystack.runtime.socket.waits import StandstillError
 
 
 def connect_a_socket_from_before(before: socket.socket) -> None:
@@ -24,20 +25,16 @@ def send_from_a_socket_from_before(before: socket.socket) -> None:
     before.sendto(b"out", ("127.0.0.1", 9))
 
 
-def wrap_a_new_socket(before: socket.socket) -> None:
-    trio.socket.from_stdlib_socket(socket.socket())
-
-
 def ask_by_urllib(before: socket.socket) -> None:
-    urllib.request.urlopen("http://127.0.0.1:9/", timeout=1)
+    urllib.request.urlopen("http://server:9/", timeout=1)
 
 
 def ask_by_http_client(before: socket.socket) -> None:
-    http.client.HTTPConnection("127.0.0.1", 9, timeout=1).request("GET", "/")
+    http.client.HTTPConnection("server", 9, timeout=1).request("GET", "/")
 
 
 def mail(before: socket.socket) -> None:
-    smtplib.SMTP("127.0.0.1", 9, timeout=1)
+    smtplib.SMTP("server", 9, timeout=1)
 
 
 def fork(before: socket.socket) -> None:
@@ -54,7 +51,6 @@ def start_a_process(before: socket.socket) -> None:
     [
         connect_a_socket_from_before,
         send_from_a_socket_from_before,
-        wrap_a_new_socket,
         ask_by_urllib,
         ask_by_http_client,
         mail,
@@ -69,7 +65,7 @@ def test_none_of_them_gets_out(way: Callable[[socket.socket], None]) -> None:
             async with pair() as world:
 
                 async def program() -> None:
-                    with pytest.raises(pystack.SealedError):
+                    with pytest.raises((pystack.SealedError, StandstillError)):
                         way(before)
 
                 await world.client.run(program)
@@ -93,10 +89,11 @@ def test_trio_takes_a_socket_from_before_but_it_goes_nowhere() -> None:
         in_virtual_time(main)
 
 
-def test_asyncio_in_a_thread_reaches_nobody() -> None:
+@pytest.mark.xfail(reason="select.epoll does not know sockets of hosts yet", raises=OSError)
+def test_asyncio_in_a_thread_is_on_the_host_too() -> None:
     async def in_asyncio() -> None:
-        with pytest.raises(pystack.SealedError):
-            await asyncio.open_connection("127.0.0.1", 9)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("server", 9)
 
     async def main() -> None:
         async with pair() as world:

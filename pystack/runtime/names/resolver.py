@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from operator import index
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import trio
 
@@ -114,7 +114,7 @@ class HostResolver(trio.abc.HostnameResolver):
         here = current_host.get()
         if here is not None:
             await trio.lowlevel.checkpoint()
-            return await _name_of(here, sockaddr, flags)
+            return await name_of(here, sockaddr, flags)
         if self.previous is not None:
             return await self.previous.getnameinfo(sockaddr, flags)
         seal.check(f"a real look-up of {sockaddr[0]!r}")
@@ -133,6 +133,56 @@ async def look_up(
     flags: int = 0,
 ) -> list[AddressInfo4 | AddressInfo6]:
     """Return what getaddrinfo(3) would, on the host `here`. Raises `socket.gaierror`."""
+    asked = _asked(host, port, family, kind, proto, flags)
+    known = _known_addresses(here, asked)
+    return asked.entries(*(await _ask(here, asked) if known is None else known))
+
+
+def look_up_at_once(
+    here: Host,
+    host: bytes | str | None,
+    port: bytes | str | int | None,
+    family: int = 0,
+    kind: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+) -> list[AddressInfo4 | AddressInfo6] | None:
+    """Return what `look_up` does; None: name servers have to be asked. `socket.gaierror`."""
+    asked = _asked(host, port, family, kind, proto, flags)
+    known = _known_addresses(here, asked)
+    return None if known is None else asked.entries(*known)
+
+
+class _Asked(NamedTuple):
+    """What is looked up."""
+
+    name: str
+    port: int
+    family: int
+    kinds: list[tuple[socket.SocketKind, int]]
+    flags: int
+
+    def entries(
+        self, canonical: str, addresses: tuple[Ip, ...]
+    ) -> list[AddressInfo4 | AddressInfo6]:
+        """Return the answer, by what was found."""
+        if not self.flags & _CANONNAME:
+            canonical = ""
+        return [
+            _entry(address, self.port, each, its_proto, canonical)
+            for address in addresses
+            for each, its_proto in self.kinds
+        ]
+
+
+def _asked(
+    host: bytes | str | None,
+    port: bytes | str | int | None,
+    family: int,
+    kind: int,
+    proto: int,
+    flags: int,
+) -> _Asked:
     flags = int(flags)
     if flags & ~_FLAGS or (flags & _CANONNAME and not host):
         raise socket.gaierror(socket.EAI_BADFLAGS, f"bad flags for a look-up: {flags:#x}")
@@ -141,7 +191,6 @@ async def look_up(
     if not host and port is None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     number = _port_of(port, flags)
-    name = _text(host) if host else ""
     kinds = [
         (each, its_proto)
         for each, its_proto in _KINDS
@@ -149,14 +198,7 @@ async def look_up(
     ]
     if not kinds:
         raise socket.gaierror(socket.EAI_SOCKTYPE, f"no sockets of type {kind}, protocol {proto}")
-    canonical, addresses = await _addresses_of(here, name, family, flags)
-    if not flags & _CANONNAME:
-        canonical = ""
-    return [
-        _entry(address, number, each, its_proto, canonical)
-        for address in addresses
-        for each, its_proto in kinds
-    ]
+    return _Asked(_text(host) if host else "", number, family, kinds, flags)
 
 
 def _entry(
@@ -168,10 +210,9 @@ def _entry(
     return socket.AF_INET, kind, proto, canonical, (format_ip(address), port)
 
 
-async def _addresses_of(
-    here: Host, name: str, family: int, flags: int
-) -> tuple[str, tuple[Ip, ...]]:
-    """Return the canonical name and the addresses, best first."""
+def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | None:
+    """Return the canonical name and the addresses, best first; None: ask name servers."""
+    name, _, family, _, flags = asked
     if not name:
         wild = UNSPECIFIED, UNSPECIFIED6
         both = wild if flags & _PASSIVE else (LOOPBACK6, LOOPBACK)
@@ -194,12 +235,13 @@ async def _addresses_of(
             return name, _of_family(_configured(here, own, flags), name, family, flags)
     if resolver is None:
         raise _unknown(here, name)
-    return await _asked(here, name, family, flags)
+    return None
 
 
-async def _asked(here: Host, name: str, family: int, flags: int) -> tuple[str, tuple[Ip, ...]]:
+async def _ask(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]]:
     """Return what name servers say."""
     assert here.resolver is not None
+    name, _, family, _, flags = asked
     versions: tuple[Version, ...] = (4, 6)
     if family == socket.AF_INET:
         versions = (4,)
@@ -278,23 +320,58 @@ def _port_of(port: bytes | str | int | None, flags: int) -> int:
         raise socket.gaierror(socket.EAI_SERVICE, f"no service {text!r}") from None
 
 
-async def _name_of(
+async def name_of(
     here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
 ) -> tuple[str, str]:
+    """Return what getnameinfo(3) would, on the host `here`. Raises `socket.gaierror`."""
+    asked = _named(here, sockaddr, flags)
+    known = _known_name(here, asked)
+    if known is _ASK:
+        assert here.resolver is not None
+        known = await here.resolver.name_of(format_ip(unmapped(asked.address)))
+    return asked.answer(here, known)
+
+
+def name_at_once(
+    here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
+) -> tuple[str, str] | None:
+    """Return what `name_of` does; None: name servers have to be asked. `socket.gaierror`."""
+    asked = _named(here, sockaddr, flags)
+    known = _known_name(here, asked)
+    return None if known is _ASK else asked.answer(here, known)
+
+
+_ASK: Final = ""  # no host is called so
+
+
+class _Named(NamedTuple):
+    """An address and a port whose names are wanted."""
+
+    address: Ip
+    text: str
+    port: int
+    flags: int
+
+    def answer(self, here: Host, found: str | None) -> tuple[str, str]:
+        """Return both; `found`: the host's name, None: it has none."""
+        if found is None and self.flags & socket.NI_NAMEREQD:
+            raise socket.gaierror(socket.EAI_NONAME, f"{self.text} has no name")
+        service = str(self.port)
+        if not self.flags & socket.NI_NUMERICSERV:
+            with suppress(OSError):  # a port without a name is given as a number
+                kind = "udp" if self.flags & socket.NI_DGRAM else "tcp"
+                service = socket.getservbyport(self.port, kind)
+        return found or format_on(here.stack, self.address), service
+
+
+def _named(here: Host, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int) -> _Named:
     text, port, scope = _parts_of(sockaddr)
     if scope:  # it goes before a zone in the text
         text = f"{text.partition('%')[0]}%{scope}"
     address = numeric_on(here.stack, text)
     if address is None:  # as glibc, which takes nothing but numbers here
         raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is not an address")
-    found = None if flags & socket.NI_NUMERICHOST else await _host_name_of(here, address)
-    if found is None and flags & socket.NI_NAMEREQD:
-        raise socket.gaierror(socket.EAI_NONAME, f"{text} has no name")
-    service = str(port)
-    if not flags & socket.NI_NUMERICSERV:
-        with suppress(OSError):  # a port without a name is given as a number
-            service = socket.getservbyport(port, "udp" if flags & socket.NI_DGRAM else "tcp")
-    return found or format_on(here.stack, address), service
+    return _Named(address, text, port, flags)
 
 
 def _parts_of(sockaddr: object) -> tuple[str, int, int]:
@@ -312,17 +389,19 @@ def _parts_of(sockaddr: object) -> tuple[str, int, int]:
     return host, port, scope & 0xFFFFFFFF
 
 
-async def _host_name_of(here: Host, address: Ip) -> str | None:
-    address = unmapped(address)
+def _known_name(here: Host, asked: _Named) -> str | None:
+    """Return the name of a host; None: it has none; `_ASK`: ask name servers."""
+    address = unmapped(asked.address)
+    if asked.flags & socket.NI_NUMERICHOST:
+        return None
     if is_loopback(address):
         return "localhost"
     if here.resolver is None:
         return None
     if here.stack.is_own(address):
         return here.name
-    if zone_of(address):  # no name server knows what link that is
-        return None
-    return await here.resolver.name_of(format_ip(address))
+    # Of a zone no name server knows what link that is.
+    return None if zone_of(address) else _ASK
 
 
 def _text(name: bytes | str | None) -> str:

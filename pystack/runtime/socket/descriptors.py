@@ -24,7 +24,7 @@ FIRST: Final = 1 << 20  # more than a process of Linux can have open (fs.nr_open
 class Descriptor:
     """One of an end, which several may share (`dup`); several objects may stand for it in turn."""
 
-    __slots__ = ("_calls", "_table", "_watchers", "closed", "end", "number", "nonblocking")
+    __slots__ = ("_calls", "_table", "_watchers", "closed", "end", "nonblocking", "number")
 
     def __init__(self, table: Descriptors, end: SocketEnd) -> None:
         self.end = end

@@ -125,7 +125,6 @@ class PairEnd(SocketEnd):
     def resize(self, name: int, size_bytes: int) -> None:
         """Nothing to do: the room is always the same."""
 
-
     def release(self) -> None:
         """Let the other end know."""
         other, self.other = self.other, None

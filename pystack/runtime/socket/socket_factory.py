@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from pystack.runtime.borrowed import sockets as borrowed
 from pystack.runtime.current import current_host
 from pystack.runtime.names.resolver import HostResolver
 from pystack.runtime.socket import seal
@@ -52,6 +53,7 @@ class _Installed:
     def __init__(self) -> None:
         self.networks = 1
         seal.add_hook()
+        self.lent = borrowed.take()
         self.factory = HostSocketFactory(None)
         self.resolver = HostResolver(None)
         self.factory.previous = trio.socket.set_custom_socket_factory(self.factory)
@@ -65,6 +67,8 @@ class _Installed:
         resolver = trio.socket.set_custom_hostname_resolver(self.resolver.previous)
         if resolver is not self.resolver:
             trio.socket.set_custom_hostname_resolver(resolver)
+        if self.lent:
+            borrowed.LOAN.give_back()
 
 
 _installed: Final[trio.lowlevel.RunVar[_Installed | None]] = trio.lowlevel.RunVar(

@@ -8,15 +8,17 @@ calls and waits are handed over; so they are from `trio.to_thread.run_sync`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import trio
 
 from pystack.core.errors import PystackError
+from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.driver.driver import Waiter
 
 if TYPE_CHECKING:
     from pystack.runtime.driver.driver import Driver
+    from pystack.runtime.host import Host
     from pystack.runtime.socket.descriptors import Descriptor
 
 T = TypeVar("T")
@@ -30,25 +32,14 @@ class StandstillError(PystackError, RuntimeError):
     """
 
 
-class _Thread(Protocol):
-    """A thread of a world."""
-
-    def call(self, fn: Callable[[*Ts], T], *args: *Ts) -> T: ...
-
-    def wait(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T: ...
-
-
-def current_thread() -> _Thread | None:
-    """Return the thread of a world that this is; None: it is none."""
-    return None
-
-
-def call(fn: Callable[[*Ts], T], *args: *Ts) -> T:
+def call(host: Host, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     """Run in Trio's thread what waits for nothing; return or raise what it does."""
     thread = current_thread()
     if thread is not None:
         return thread.call(fn, *args)
     if trio.lowlevel.in_trio_run():
+        return fn(*args)
+    if host.stack.closed:  # the world has ended, and nothing is there to be disturbed
         return fn(*args)
     return _from_outside(lambda: trio.from_thread.run_sync(fn, *args))
 
@@ -93,7 +84,7 @@ def trio_s(timeout_s: float | None) -> float:
     return float("inf") if timeout_s is None else timeout_s
 
 
-def later(driver: Driver, fn: Callable[[], object]) -> None:
+def later(driver: Driver, fn: Callable[[], None]) -> None:
     """Have it happen in the world's next event: from a finalizer, which runs anywhere."""
     scheduler = driver.scheduler
     scheduler.call_at(scheduler.now, lambda _now: fn())
