@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from pystack.link.words import NetemWords
     from pystack.observe.ladder import Ladder
     from pystack.observe.observer import Event, Observer
+    from pystack.runtime.aio.loop import EventLoop
+    from pystack.runtime.aio.top import run_asyncio
     from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.device.tap_config import TapHostConfig
     from pystack.runtime.device.tap_host import tap_host
@@ -70,6 +72,7 @@ __all__ = [
     "DeadlockError",
     "DeviceError",
     "Event",
+    "EventLoop",
     "Frame",
     "Host",
     "Ip6Config",
@@ -107,6 +110,7 @@ __all__ = [
     "__version__",
     "check_determinism",
     "run",
+    "run_asyncio",
     "serve",
     "tap_host",
     "unsealed",
@@ -125,6 +129,8 @@ _HOMES: Final = {
         ("link.words", "NetemWords"),
         ("observe.ladder", "Ladder"),
         ("observe.observer", "Event Observer"),
+        ("runtime.aio.loop", "EventLoop"),
+        ("runtime.aio.top", "run_asyncio"),
         ("runtime.datagrams", "UdpSocket"),
         ("runtime.device.tap_config", "TapHostConfig"),
         ("runtime.device.tap_host", "tap_host"),

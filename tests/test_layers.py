@@ -106,6 +106,8 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
 # import them. A library that is not here may be imported nowhere.
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "trio": ("pystack.runtime.", "pystack.apps.", "pystack.cli.", "pystack.testing."),
+    "sniffio": ("pystack.runtime.either", "pystack.runtime.aio."),  # Trio needs both of them
+    "outcome": ("pystack.runtime.",),
     "dpkt": ("pystack.wire.slow", "pystack.observe."),
     "dns": ("pystack.wire.dns",),
     "h11": ("pystack.apps.",),
@@ -135,6 +137,7 @@ CORES: Final[Mapping[str, str]] = {
     "pystack.stack.udp": "its UDP",
     "pystack.runtime.host": "a host as programs see it",
     "pystack.runtime.network": "a network of them",
+    "pystack.runtime.aio.loop": "an event loop: what it waits by, and its world",
     "pystack.runtime.lab.attach": "real things that are attached to it",
     "pystack.runtime.socket.stream_ends": "a socket of TCP: options, errors, messages of it",
     "pystack.runtime.socket.datagram_ends": "the same of UDP",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter
+from pystack.runtime.either import either
 from pystack.runtime.lab.programs import Programs
 from pystack.runtime.names import attempts
 from pystack.runtime.names.known import KnownNames, Names
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from pystack.runtime.borrowed.sources import Chance
     from pystack.runtime.iperf3.client import Iperf3Result
     from pystack.runtime.iperf3.parameters import Iperf3Words
+    from pystack.runtime.lab.program import Program
     from pystack.runtime.names.dig import DigAnswer, DigWords
     from pystack.runtime.names.stub_resolver import StubResolver
     from pystack.stack.interface import Interface
@@ -397,6 +399,7 @@ class Host:
             )
         return found[0]
 
+    @either
     async def look_up(self, name: str, version: Version | None = None) -> Ip:
         """Return the first address of a name, asking name servers where the host has some.
 
@@ -404,6 +407,7 @@ class Host:
         """
         return (await self.look_up_all(name, version))[0]
 
+    @either
     async def look_up_all(self, name: str, version: Version | None = None) -> tuple[Ip, ...]:
         """Return all addresses of a name, in the order in which they are to be tried. OSError.
 
@@ -426,6 +430,7 @@ class Host:
         if self.resolver is not None:
             self.resolver.forget()
 
+    @either
     async def dig(
         self, name: str, kind: str = "A", *, server: str | None = None, **words: Unpack[DigWords]
     ) -> DigAnswer:
@@ -439,6 +444,7 @@ class Host:
 
         return await dig.dig(self, name, kind, server=server, **words)
 
+    @either
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Run a program on this host, in this task: all of its Trio networking is the host's.
 
@@ -447,6 +453,7 @@ class Host:
         """
         return await self.programs.run(async_fn, args)
 
+    @either
     async def start(  # what it returns is the program's to say, as for `nursery.start`
         self, async_fn: Callable[..., Awaitable[object]], *args: object
     ) -> Any:  # noqa: ANN401
@@ -460,6 +467,7 @@ class Host:
         """Start a program on this host, as `nursery.start_soon`. See `start`."""
         self.programs.start_soon(async_fn, args)
 
+    @either
     async def run_sync(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run a blocking program on this host, in a thread: sockets, clock and threads are its own.
 
@@ -469,6 +477,40 @@ class Host:
         from pystack.runtime.blocking.run_sync import run_sync  # not needed for anything else
 
         return await self.programs.run(run_sync, (self, fn, args))
+
+    async def run_asyncio(
+        self,
+        main: Callable[[*Ts], Coroutine[Any, Any, T]],
+        *args: *Ts,
+        schedule: str | None = None,
+    ) -> T:
+        """Run a program of asyncio on this host; return what it returns. See docs/asyncio.md.
+
+        From Trio it has an event loop of its own, from asyncio it is a task of the caller's.
+        `schedule`: "random" draws the order of ready tasks from the seed; None: the network's word.
+        """
+        from pystack.runtime.aio.programs import run_asyncio  # it imports asyncio
+
+        return await run_asyncio(self, main, args, schedule)
+
+    async def start_asyncio(
+        self,
+        main: Callable[..., Coroutine[Any, Any, object]],
+        *args: object,
+        port: int | None = None,
+        schedule: str | None = None,
+    ) -> Program:
+        """Start a program of asyncio on this host; return when it has nothing to do but wait.
+
+        `port`: return when the host hears on that. Otherwise as `start`. BrokenResourceError.
+        """
+        from pystack.runtime.aio.programs import start_asyncio
+
+        return await start_asyncio(self, main, args, port, schedule)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal (SIGTERM ...) to its programs: their handlers run, or it ends them."""
+        self.programs.send_signal(number)
 
     def power_off(self) -> None:
         """Cut its power: its programs are cancelled, and its peers get silence, not a FIN.
@@ -505,6 +547,7 @@ class Host:
             raise ConfigError(f"{self.name} is in no network")
         return self._place
 
+    @either
     async def open_tcp_stream(
         self,
         host: str,
@@ -549,6 +592,7 @@ class Host:
             attempts.interleaved(await self.look_up_all(host, version)),
         )
 
+    @either
     async def open_tcp_listeners(
         self, port: int, *, host: str | None = None, backlog: int = DEFAULT_BACKLOG
     ) -> list[TcpListener]:
@@ -572,12 +616,14 @@ class Host:
             raise
         return listeners
 
+    @either
     async def open_udp_socket(self, port: int = 0, *, host: str | None = None) -> UdpSocket:
         """Bind a UDP port (0: any free one), on all addresses of both versions or on `host`'s."""
         await trio.lowlevel.checkpoint()
         local = ANY if host is None else await self.look_up(host)
         return UdpSocket(self, self.stack.udp.bind(local, port))
 
+    @either
     async def close_connections(self, grace_s: float) -> None:
         """Give every connection its FIN; reset those that have not finished after `grace_s`.
 
@@ -594,6 +640,7 @@ class Host:
         for socket in self.tcp:
             self.tcp.abort(socket, self.now())
 
+    @either
     async def ping(
         self,
         host: str,
@@ -609,6 +656,7 @@ class Host:
         """
         return await reach.ping(self, host, payload_bytes, timeout_s, version)
 
+    @either
     async def iperf3(
         self,
         server: str,
@@ -627,6 +675,7 @@ class Host:
 
         return await client.iperf3(self, server, port, interval_s, on_line, **words)
 
+    @either
     async def traceroute(
         self,
         host: str,

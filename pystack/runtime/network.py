@@ -42,6 +42,7 @@ from pystack.runtime.driver.realtime import RealtimeDriver
 from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.driver.stepping import Stepped
 from pystack.runtime.driver.virtual import VirtualClock
+from pystack.runtime.either import either_ends, either_opens
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
@@ -112,6 +113,7 @@ class Network:
         self._recorder: Recorder | None = None  # None: nothing is kept
         self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
 
+    @either_opens
     async def __aenter__(self) -> Network:
         """Find out which kind of time this is, and let it pass for the network."""
         clock = trio.lowlevel.current_clock()
@@ -135,6 +137,7 @@ class Network:
             tell(self)
         return self
 
+    @either_ends
     async def __aexit__(
         self,
         kind: type[BaseException] | None,

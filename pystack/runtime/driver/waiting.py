@@ -79,14 +79,18 @@ def place(task: trio.lowlevel.Task) -> str:
     return place_in(task.iter_await_frames())
 
 
-def place_in(frames: Iterable[tuple[FrameType, int]]) -> str:
-    """Return the same of frames with their lines, the outermost first."""
+def place_in(frames: Iterable[tuple[FrameType, int]], library: str = "") -> str:
+    """Return the same of frames with their lines, the outermost first.
+
+    `library`: a directory, with its slash at the end, whose calls are named like ours.
+    """
     place, call = "?", ""
     for frame, line in frames:
         code = frame.f_code
         if code.co_filename.startswith(_TRIO) or code is Waiter.wait.__code__:
             continue
-        if code.co_filename.startswith(_PACKAGE):
+        ours = code.co_filename.startswith(_PACKAGE)
+        if ours or (library and code.co_filename.startswith(library)):
             call = f", in {code.co_qualname}"
         else:
             file = Path(code.co_filename).name

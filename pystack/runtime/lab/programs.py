@@ -12,6 +12,7 @@ import trio
 from pystack.core.errors import ConfigError
 from pystack.runtime.current import current_host
 from pystack.runtime.hints import explain
+from pystack.runtime.lab.program import Program, current_program, signal_of
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
@@ -25,34 +26,40 @@ class Programs:
 
     def __init__(self, host: Host, nursery: trio.Nursery | None) -> None:
         """`nursery`: the network's; None: a host without one runs only what its caller awaits."""
-        self._host = host
+        self.host = host
+        self.running: list[Program] = []
         self._nursery = nursery
-        self._scopes: list[trio.CancelScope] = []
 
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], args: tuple[*Ts]) -> T:
         """Run a program in the caller's task."""
-        with self._on_host():
+        with self.on_host(async_fn) as program:
             return await async_fn(*args)
-        raise self._broken()
+        raise self.broken(program)
 
     async def start(
         self, async_fn: Callable[..., Awaitable[object]], args: tuple[object, ...]
     ) -> object:
         """Start a program in the network's nursery, and wait until it says that it has."""
-        result: object = await self._shared().start(
-            self._started, async_fn, args, name=self._name(async_fn)
+        result: object = await self.shared().start(
+            self._started, async_fn, args, name=self.name_of(async_fn)
         )
         return result
 
     def start_soon(self, async_fn: Callable[[*Ts], Awaitable[object]], args: tuple[*Ts]) -> None:
         """Start a program in the network's nursery."""
-        self._check_power()
-        self._shared().start_soon(self._started_soon, async_fn, args, name=self._name(async_fn))
+        self.check_power()
+        self.shared().start_soon(self._started_soon, async_fn, args, name=self.name_of(async_fn))
 
     def power_off(self) -> None:
         """Cancel all programs."""
-        for scope in list(self._scopes):
-            scope.cancel()
+        for program in list(self.running):
+            program.cancel()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to all programs."""
+        signal_of(number)
+        for program in list(self.running):
+            program.deliver(number)
 
     async def _started(
         self,
@@ -62,78 +69,101 @@ class Programs:
         task_status: trio.TaskStatus[object],
     ) -> None:
         status = _Status(task_status)
-        with self._on_host() as scope:
+        has_ended = False
+        with self.on_host(async_fn) as program:
             await async_fn(*args, task_status=status)
-        if scope.cancelled_caught and not status.was_started:
-            raise self._broken()
+            has_ended = True
+        if not has_ended and not status.was_started:
+            raise self.broken(program)
 
     async def _started_soon(
         self, async_fn: Callable[[*Ts], Awaitable[object]], args: tuple[*Ts]
     ) -> None:
-        if self._host.stack.powered:
-            with self._on_host():
+        if self.host.stack.powered:
+            with self.on_host(async_fn):
                 await async_fn(*args)
 
     @contextmanager
-    def _on_host(self) -> Iterator[trio.CancelScope]:
-        self._check_power()
-        token = current_host.set(self._host)
+    def on_host(self, async_fn: object) -> Iterator[Program]:
+        """Run what follows as a program of the host; it goes on after it where that was ended."""
+        self.check_power()
         scope = trio.CancelScope()
-        self._scopes.append(scope)
+        with self.entered(async_fn, scope.cancel) as program, self.end_is_no_error(), scope:
+            yield program
+
+    @contextmanager
+    def entered(self, function: object, cancel: Callable[[], object]) -> Iterator[Program]:
+        """Let what follows be a program of the host, which `cancel` ends."""
+        program = Program(self.name_of(function), cancel)
+        token, token_of_program = current_host.set(self.host), current_program.set(program)
+        program.entered()
+        self.running.append(program)
         try:
-            with scope:
-                yield scope
+            yield program
+        finally:
+            self.running.remove(program)
+            current_program.reset(token_of_program)
+            current_host.reset(token)
+
+    @contextmanager
+    def end_is_no_error(self) -> Iterator[None]:
+        """Let errors out that come of nothing but the end of the host, or of the program."""
+        try:
+            yield
         except BaseExceptionGroup as group:
             # Of its tasks one may have met with what is broken, and others with their cancellation.
             # Python 3.11 takes a function there, and no method.
-            rest = group.split(lambda error: self._comes_of_the_end(error))[1]
+            rest = group.split(lambda error: self.comes_of_the_end(error))[1]
             if rest is not None:
                 explain(rest)
                 if rest.exceptions != group.exceptions:
                     raise rest from None
                 raise
         except Exception as error:
-            if not self._comes_of_the_end(error):
+            if not self.comes_of_the_end(error):
                 explain(error)
                 raise
-        finally:
-            self._scopes.remove(scope)
-            current_host.reset(token)
 
-    def _comes_of_the_end(self, error: BaseException) -> bool:
+    def comes_of_the_end(self, error: BaseException) -> bool:
         """Tell whether all that went wrong is that the host has no power, or no network, any more.
 
         A program that is cancelled for that may meet with a broken stream before it meets with its
         cancellation, and nobody is to hear of either.
         """
-        if not self._host.stack.closed and self._host.stack.powered:
+        if not self.host.stack.closed and self.host.stack.powered:
             return False
         if isinstance(error, BaseExceptionGroup):
-            return all(map(self._comes_of_the_end, error.exceptions))
+            return all(map(self.comes_of_the_end, error.exceptions))
         if not isinstance(error, Exception):
             return False  # a cancellation, say, is for whoever has cancelled
         # A library may have made an error of its own of it.
         broken = isinstance(error, trio.BrokenResourceError)
         down = isinstance(error, OSError) and error.errno == errno.ENETDOWN
         before = error.__cause__ or error.__context__
-        return broken or down or (before is not None and self._comes_of_the_end(before))
+        return broken or down or (before is not None and self.comes_of_the_end(before))
 
-    def _check_power(self) -> None:
-        if not self._host.stack.powered:
-            raise trio.BrokenResourceError(f"{self._host.name} is powered off")
+    def check_power(self) -> None:
+        """Raise BrokenResourceError where there is none."""
+        if not self.host.stack.powered:
+            raise trio.BrokenResourceError(f"{self.host.name} is powered off")
 
-    def _broken(self) -> trio.BrokenResourceError:
-        return trio.BrokenResourceError(f"{self._host.name} was powered off")
+    def broken(self, program: Program) -> trio.BrokenResourceError:
+        """Return the error of a program that was ended."""
+        if program.ended_by is not None:
+            return trio.BrokenResourceError(f"{program.name} was ended by {program.ended_by.name}")
+        if self.host.stack.powered:
+            return trio.BrokenResourceError(f"{program.name} was cancelled")
+        return trio.BrokenResourceError(f"{self.host.name} was powered off")
 
-    def _shared(self) -> trio.Nursery:
+    def shared(self) -> trio.Nursery:
+        """Return the network's nursery. ConfigError: there is none."""
         if self._nursery is None:
-            raise ConfigError(
-                f"{self._host.name} is in no network: start its programs in a nursery"
-            )
+            raise ConfigError(f"{self.host.name} is in no network: start its programs in a nursery")
         return self._nursery
 
-    def _name(self, async_fn: object) -> str:
-        return f"{self._host.name}: {getattr(async_fn, '__qualname__', async_fn)}"
+    def name_of(self, async_fn: object) -> str:
+        """Return what a program is called: its host, and its function."""
+        return f"{self.host.name}: {getattr(async_fn, '__qualname__', async_fn)}"
 
 
 class _Status(trio.TaskStatus[object]):

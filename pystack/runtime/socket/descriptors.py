@@ -83,7 +83,7 @@ class Descriptor:
 
 
 class Descriptors:
-    """Those of one world."""
+    """Those of one world; in real time, where an event loop may have several, of all of them."""
 
     def __init__(self) -> None:
         self.numbers = count(FIRST)
@@ -92,7 +92,7 @@ class Descriptors:
 
 def table_of(driver: Driver) -> Descriptors:
     """Return those of a world."""
-    found = _tables.get(driver)
+    found = _tables.get(driver) if driver.is_virtual else _of_real_time
     if found is None:
         found = _tables[driver] = Descriptors()
     return found
@@ -115,8 +115,9 @@ def find(number: int, driver: Driver | None = None) -> Descriptor | None:
         if host is None:
             return None
         driver = host.driver
-    table = _tables.get(driver)
+    table = _tables.get(driver) if driver.is_virtual else _of_real_time
     return None if table is None else table.open.get(number)
 
 
+_of_real_time: Final = Descriptors()
 _tables: Final[WeakKeyDictionary[Driver, Descriptors]] = WeakKeyDictionary()

@@ -1,0 +1,1 @@
+"""asyncio programs: an event loop over the sockets of hosts, inside Trio or around it."""

@@ -1,0 +1,181 @@
+"""Guest: a world around which an event loop runs, for runners that know nothing of Trio.
+
+`asyncio.Runner`, pytest's plug-ins and `IsolatedAsyncioTestCase` call `run_until_complete`, now and
+then. Trio runs as a guest of that: each of its ticks is called from here, as long as the loop is to
+run. Between two runs of the loop the world stands still, and Trio is out of the way, so that
+another one may run in the thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import outcome
+import sniffio
+import trio
+from trio._core import _run as trio_run
+
+from pystack.runtime.aio.hub import Hub
+from pystack.runtime.driver.driver import Driver
+from pystack.runtime.driver.realtime import RealtimeDriver
+from pystack.runtime.driver.virtual import (
+    VirtualClock,
+    VirtualDriver,
+    parse_until,
+    seeded_trio,
+)
+
+if TYPE_CHECKING:
+    from pystack.core.rng import Random
+    from pystack.runtime.aio.loop import EventLoop
+
+
+class Guest:
+    """A Trio run with the hub of a loop in it."""
+
+    def __init__(
+        self, loop: EventLoop, *, seed: int, until: str | float | None, real_time: bool
+    ) -> None:
+        """`seed`, `until`: of the virtual time; with `real_time` there is none. ConfigError."""
+        self._loop = loop
+        self._clock = None if real_time else VirtualClock()
+        if self._clock is not None and until is not None:
+            self._clock.driver.until = parse_until(until)
+        self._seed = seed
+        self._random: Random | None = None  # of Trio's scheduler; None: it has not run
+        self._driver: Driver | None = None if self._clock is None else self._clock.driver
+        self._tick: Callable[[], object] | None = None  # None: a thread waits for I/O
+        self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._run_context: dict[str, object] = {}  # Trio's, while another run may have its place
+        self._hooks = sys.get_asyncgen_hooks()
+        self._outcome: outcome.Outcome[None] | None = None  # None: Trio runs
+        self._error: BaseException | None = None  # to come out of `run_forever`
+        self._is_done = True  # the loop is not to run any more, for now
+        self._hub: Hub | None = None  # None: Trio has not started
+        self._scope = trio.CancelScope()
+
+    def now(self) -> float:
+        """Return the world's time in seconds."""
+        if self._driver is None:
+            self._start()
+            assert self._driver is not None
+        return self._driver.now()
+
+    def run_forever(self) -> None:
+        """Run the loop until it is stopped. Raises what a callback does, and DeadlockError."""
+        self._start()
+        hub = self._hub
+        assert hub is not None
+        if isinstance(self._driver, VirtualDriver):
+            self._driver.begin_anew()
+        self._is_done, self._error = False, None
+        with self._in_place(), hub.attached():
+            hub.wake()  # something may have been added since
+            self._pump(lambda: self._is_done or self._error is not None)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def close(self) -> None:
+        """End the world: what runs in it is cancelled."""
+        if self._hub is None or self._outcome is not None:
+            return
+        with self._in_place():
+            self._scope.cancel()
+            for scope in self._hub.crossings:
+                scope.cancel()
+            self._pump(lambda: False)
+        self._hub = None
+
+    def _start(self) -> None:
+        if self._hub is not None:
+            if self._outcome is not None:
+                raise RuntimeError("the world of this event loop has ended")
+            return
+        with self._in_place():
+            trio.lowlevel.start_guest_run(
+                self._main,
+                run_sync_soon_threadsafe=self._from_threads.put,
+                run_sync_soon_not_threadsafe=self._set_tick,
+                done_callback=self._set_outcome,
+                clock=self._clock,
+                strict_exception_groups=True,
+            )
+            self._pump(lambda: self._hub is not None)
+
+    async def _main(self) -> None:
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                if self._clock is not None:
+                    nursery.start_soon(self._drive, self._clock.driver)
+                else:
+                    self._driver = driver = RealtimeDriver()
+                    nursery.start_soon(driver.run)
+                assert self._driver is not None
+                hub = Hub(self._loop, self._driver)
+                hub.nursery = nursery
+                self._loop.driver, self._hub = self._driver, hub
+                while True:
+                    # Always ready, so that no time passes; and nobody calls the ticks for now.
+                    while self._is_done:
+                        await trio.lowlevel.checkpoint()
+                    try:
+                        await hub.run()
+                    except trio.Cancelled:
+                        raise
+                    except BaseException as error:  # of a callback: it ends this run of the loop
+                        self._error = error
+                    self._is_done = True
+
+    async def _drive(self, driver: VirtualDriver) -> None:
+        while True:
+            self._error = await driver.run()
+            while self._error is not None:  # no time passes until it has come out
+                await trio.lowlevel.checkpoint()
+
+    # ticks
+
+    def _set_tick(self, tick: Callable[[], object]) -> None:
+        self._tick = tick
+
+    def _set_outcome(self, result: outcome.Outcome[None]) -> None:
+        self._outcome = result
+
+    def _pump(self, is_enough: Callable[[], bool]) -> None:
+        """Run Trio until that is so, or its run has ended. Raises what it ends with."""
+        while not is_enough():
+            tick, self._tick = self._tick, None
+            if tick is None:
+                tick = self._from_threads.get()
+            tick()
+            if self._outcome is not None:
+                self._outcome.unwrap()
+                return
+
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """Put Trio's run where it looks for it, and take it away again afterwards."""
+        place = trio_run.GLOBAL_RUN_CONTEXT.__dict__
+        others, library = dict(place), sniffio.thread_local.name
+        hooks = sys.get_asyncgen_hooks()
+        place.clear()
+        place.update(self._run_context)
+        if self._run_context:
+            sys.set_asyncgen_hooks(*self._hooks)
+        try:
+            if self._clock is None:
+                yield
+            else:
+                with seeded_trio(self._seed, self._random) as self._random:
+                    yield
+        finally:
+            self._run_context = dict(place)
+            self._hooks = sys.get_asyncgen_hooks()
+            place.clear()
+            place.update(others)
+            sys.set_asyncgen_hooks(*hooks)
+            sniffio.thread_local.name = library

@@ -1,0 +1,238 @@
+"""Programs of asyncio on a host, started from Trio or from a program of asyncio.
+
+From Trio, each has an event loop of its own, as under `asyncio.run`. From a program of asyncio it
+runs on the loop of its caller, whose objects (queues, events) it so can share, in a context of its
+own: what it opens is the host's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+
+import trio
+
+from pystack.core.errors import ConfigError
+from pystack.runtime.aio import keeper, run
+from pystack.runtime.aio.hub import Hub
+from pystack.runtime.aio.loop import EventLoop
+from pystack.runtime.either import in_asyncio
+from pystack.runtime.lab.program import Program
+
+if TYPE_CHECKING:
+    from pystack.runtime.host import Host
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+Main = Callable[[*Ts], Coroutine[Any, Any, T]]
+
+
+async def run_asyncio(host: Host, main: Main[*Ts, T], args: tuple[*Ts], schedule: str | None) -> T:
+    """Run a program of asyncio on a host; return or raise what it does."""
+    check_main(main)
+    if in_asyncio():
+        return await _on_loop_of_caller(host, main, args, None)
+    programs = host.programs
+    with programs.on_host(main) as program:
+        return await _in_loop_of_its_own(host, main, args, schedule, program, None)
+    raise programs.broken(program)
+
+
+async def start_asyncio(
+    host: Host,
+    main: Callable[..., Coroutine[Any, Any, object]],
+    args: tuple[object, ...],
+    port: int | None,
+    schedule: str | None,
+) -> Program:
+    """Start a program of asyncio on a host, and wait until it is ready."""
+    check_main(main)
+    if in_asyncio():
+        return await _start_on_loop_of_caller(host, main, args, port)
+    programs = host.programs
+
+    async def started(*, task_status: trio.TaskStatus[Program]) -> None:
+        is_ready = False
+
+        def ready() -> None:
+            nonlocal is_ready
+            is_ready = True
+            task_status.started(program)
+
+        with programs.on_host(main) as program:
+            await _in_loop_of_its_own(
+                host, main, args, schedule, program, lambda hub: _when_ready(hub, host, port, ready)
+            )
+        if not is_ready:
+            if program.ended_by is not None or not host.stack.powered:
+                raise programs.broken(program)
+            if port is not None:
+                raise _never_listened(program, port)
+            ready()
+
+    programs.check_power()
+    result: Program = await programs.shared().start(started, name=programs.name_of(main))
+    return result
+
+
+def check_main(main: object) -> None:
+    """Raise ConfigError for what is no function of a coroutine, before anything runs."""
+    if asyncio.iscoroutine(main) or not callable(main):
+        raise ConfigError(
+            "a program of asyncio is given as its function and arguments, run_asyncio(main, 1), "
+            f"not as {main!r}"
+        )
+
+
+async def _in_loop_of_its_own(
+    host: Host,
+    main: Main[*Ts, T],
+    args: tuple[*Ts],
+    schedule: str | None,
+    program: Program,
+    started: Callable[[Hub], None] | None,
+) -> T:
+    loop = EventLoop(schedule=schedule or "fifo", seed=host.seed)
+
+    def attached(hub: Hub) -> None:
+        program.post = loop.call_soon_threadsafe
+        program.loop = loop
+        if started is not None:
+            started(hub)
+
+    return await run.run(host.driver, loop, main, args, attached)
+
+
+async def _on_loop_of_caller(
+    host: Host,
+    main: Main[*Ts, T],
+    args: tuple[*Ts],
+    started: Callable[[Program, asyncio.Task[T]], None] | None,
+) -> T:
+    """Run it as a task of the loop that runs; it ends with the host's power."""
+    loop, programs = keeper.running_loop(), host.programs
+    programs.check_power()
+    task: asyncio.Task[T] | None = None
+    was_ended = False
+
+    def end() -> None:
+        nonlocal was_ended
+        was_ended = True
+        if task is not None:
+            task.cancel()
+            hub = loop.hub
+            if hub is not None:
+                hub.wake()
+
+    with programs.entered(main, end) as program:
+        program.post, program.loop = loop.call_soon_threadsafe, loop
+        task = loop.create_task(main(*args), name=None, context=copy_context())
+        if started is not None:
+            started(program, task)
+        try:
+            with programs.end_is_no_error():
+                return await task
+        except asyncio.CancelledError:
+            if not was_ended or not task.cancelled():
+                task.cancel()
+                await asyncio.wait([task])
+                raise
+    raise programs.broken(program)
+
+
+async def _start_on_loop_of_caller(
+    host: Host,
+    main: Callable[..., Coroutine[Any, Any, object]],
+    args: tuple[object, ...],
+    port: int | None,
+) -> Program:
+    loop = keeper.running_loop()
+    ready: asyncio.Future[Program] = loop.create_future()
+
+    def is_ready(program: Program) -> None:
+        if not ready.done():
+            ready.set_result(program)
+
+    def started(program: Program, task: asyncio.Task[object]) -> None:
+        assert loop.hub is not None
+        _when_ready(loop.hub, host, port, partial(is_ready, program), task)
+
+    async def run() -> None:
+        try:
+            await _on_loop_of_caller(host, main, args, started)
+        except trio.BrokenResourceError as error:
+            if not ready.done():
+                ready.set_exception(error)
+
+    network = host.programs.shared()
+    task = loop.create_task(run(), context=copy_context())
+
+    def ended(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not ready.done():
+            if error is not None:
+                ready.set_exception(error)
+            elif port is not None:
+                ready.set_exception(_never_listened(None, port))
+            else:
+                ready.cancel()
+        elif error is not None:
+            network.start_soon(_fail, error)
+
+    task.add_done_callback(ended)
+    network.start_soon(_end_with_network, task, loop)
+    return await ready
+
+
+async def _fail(error: BaseException) -> None:
+    """An error in a program that was started ends the network."""
+    raise error
+
+
+async def _end_with_network(task: asyncio.Task[None], loop: EventLoop) -> None:
+    """Cancel a task when the network ends, and wait for it."""
+    done = trio.Event()
+    task.add_done_callback(lambda _: done.set())
+    try:
+        await done.wait()
+    finally:
+        if not task.done():
+            task.cancel()
+            if loop.hub is not None:
+                loop.hub.wake()
+            with trio.CancelScope(shield=True):
+                await done.wait()
+
+
+def _when_ready(
+    hub: Hub,
+    host: Host,
+    port: int | None,
+    ready: Callable[[], None],
+    task: asyncio.Task[Any] | None = None,
+) -> None:
+    """Call `ready` when the program waits for the first time, or when the host hears on `port`."""
+
+    def look() -> bool:
+        if task is not None and task.done():
+            return True
+        if port is not None and not listens(host, port):
+            return False
+        ready()
+        return True
+
+    hub.when_idle(look)
+
+
+def listens(host: Host, port: int) -> bool:
+    """Tell whether a host hears on a port, of TCP or of UDP."""
+    return port in host.stack.tcp.listeners.by_port or port in host.stack.udp.sockets
+
+
+def _never_listened(program: Program | None, port: int) -> RuntimeError:
+    name = "the program" if program is None else program.name
+    return RuntimeError(f"{name} has ended, and did not listen on port {port}")

@@ -1,0 +1,88 @@
+"""Program: one of those that run on a host, as a process is to the machine; it takes signals."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Final
+
+from pystack.core.errors import ConfigError
+
+# What a handler may be: a function, signal.SIG_IGN or signal.SIG_DFL
+Handler = Callable[[int, Any], Any] | int | None
+
+_IGNORED_BY_DEFAULT: Final = frozenset(
+    {"SIGCHLD", "SIGCLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU"}
+)
+_NEVER_HANDLED: Final = frozenset({"SIGKILL", "SIGSTOP"})
+
+
+class Program:
+    """One program on a host. What it says of signals (`signal.signal`) is said to this alone."""
+
+    def __init__(self, name: str, cancel: Callable[[], object]) -> None:
+        """`cancel`: ends it, so that it can clean up."""
+        self.name = name
+        self.ended_by: signal.Signals | None = None  # None: by none
+        # How its handlers are called where it runs in an event loop; None: at once
+        self.post: Callable[..., object] | None = None
+        self.loop: object = None  # that loop; None: there is none
+        self._cancel = cancel
+        self._handlers: dict[int, Handler] = {}
+        self._context: Context = copy_context()  # of its handlers
+
+    def entered(self) -> None:
+        """Take the context that runs now for that of its handlers."""
+        self._context = copy_context()
+
+    def cancel(self) -> None:
+        """End it: it is cancelled, and can clean up. A second time, or too late, does nothing."""
+        self._cancel()
+
+    def handler(self, number: int) -> Handler:
+        """Return what it does about a signal, as `signal.getsignal`."""
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        return self._handlers.get(number, default)
+
+    def handle(self, number: int, handler: Handler) -> Handler:
+        """Set that, as `signal.signal`; return what it was. OSError, TypeError, ValueError."""
+        named = signal_of(number)
+        if not callable(handler) and handler not in (signal.SIG_IGN, signal.SIG_DFL):
+            raise TypeError(
+                "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
+            )
+        if named.name in _NEVER_HANDLED:
+            raise OSError(22, "Invalid argument")
+        before = self.handler(number)
+        self._handlers[number] = handler
+        return before
+
+    def deliver(self, number: int) -> None:
+        """Send it a signal. What its handler raises comes out here."""
+        handler = self.handler(number)
+        if callable(handler) and handler is not signal.default_int_handler:
+            context = self._context.copy()
+            if self.post is not None:
+                self.post(handler, number, None, context=context)
+            else:
+                context.run(handler, number, None)
+        elif handler != signal.SIG_IGN and signal_of(number).name not in _IGNORED_BY_DEFAULT:
+            self.ended_by = signal_of(number)
+            self.cancel()
+
+    def __repr__(self) -> str:
+        """Return it for an assertion's message."""
+        return f"<program {self.name!r}>"
+
+
+def signal_of(number: int) -> signal.Signals:
+    """Return a signal by its number. ConfigError: there is none."""
+    try:
+        return signal.Signals(number)
+    except ValueError:
+        raise ConfigError(f"{number!r} is not the number of a signal") from None
+
+
+# None: the code belongs to no program
+current_program: Final[ContextVar[Program | None]] = ContextVar("pystack_program", default=None)

@@ -1,0 +1,221 @@
+"""Programs of asyncio on hosts: started from Trio, from asyncio, in virtual and in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+import sniffio
+import trio
+
+import pystack
+
+PORT = 7
+
+
+async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while line := await reader.readline():
+        writer.write(line.upper())
+        await writer.drain()
+    writer.close()
+
+
+async def serve() -> None:
+    server = await asyncio.start_server(shout, port=PORT)
+    await server.serve_forever()
+
+
+async def ask(text: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("server", PORT)
+    writer.write(text + b"\n")
+    answer = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def two_hosts(net: pystack.Network) -> tuple[pystack.Host, pystack.Host]:
+    client, server = net.host("client"), net.host("server")
+    net.link(client, server, delay="10ms")
+    return client, server
+
+
+async def shouted() -> tuple[bytes, float]:
+    """What both kinds of program do alike: Trio's and asyncio's."""
+    async with pystack.Network(seed=1) as net:
+        client, server = two_hosts(net)
+        await server.start_asyncio(serve)
+        return await client.run_asyncio(ask, b"hello"), net.driver.now()
+
+
+def test_a_program_of_asyncio_is_run_from_trio() -> None:
+    assert pystack.run(shouted) == (b"HELLO\n", 0.06)
+
+
+def test_a_program_of_asyncio_is_run_from_asyncio() -> None:
+    assert pystack.run_asyncio(shouted) == (b"HELLO\n", 0.06)
+
+
+def test_a_program_of_asyncio_is_run_in_real_time() -> None:
+    assert trio.run(shouted)[0] == b"HELLO\n"
+    with asyncio.Runner(loop_factory=lambda: pystack.EventLoop(real_time=True)) as runner:
+        assert runner.run(shouted())[0] == b"HELLO\n"
+
+
+def test_a_runner_of_asyncio_takes_the_event_loop() -> None:
+    with asyncio.Runner(loop_factory=pystack.EventLoop) as runner:
+        assert runner.run(shouted()) == (b"HELLO\n", 0.06)
+        assert runner.run(shouted()) == (b"HELLO\n", 0.12)  # the world goes on
+
+
+def test_libraries_believe_that_they_are_on_asyncio_there_and_on_trio_elsewhere() -> None:
+    async def library() -> str:
+        await asyncio.sleep(1)
+        return sniffio.current_async_library()
+
+    async def main() -> tuple[str, str, str]:
+        async with pystack.Network() as net:
+            host = net.host("a")
+            before = sniffio.current_async_library()
+            return before, await host.run_asyncio(library), sniffio.current_async_library()
+
+    assert pystack.run(main) == ("trio", "asyncio", "trio")
+    assert pystack.run_asyncio(main) == ("asyncio", "asyncio", "asyncio")
+
+
+def test_a_deadlock_names_each_task_and_where_it_waits() -> None:
+    async def wait() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_for_ever(), name="worker")
+
+    async def _for_ever() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with pystack.Network() as net:
+            await net.host("a").run_asyncio(wait)
+
+    for run in (pystack.run, pystack.run_asyncio):
+        with pytest.raises(pystack.DeadlockError) as caught:
+            run(main)
+        text = str(caught.value)
+        assert re.search(
+            r"_for_ever \(worker\) in \S+ \(test_asyncio.py:\d+\), in Event.wait", text
+        )
+        assert re.search(r"wait in \S+ \(test_asyncio.py:\d+\), in TaskGroup", text)
+
+
+def test_what_is_cancelled_from_trio_cleans_up_before_the_cancellation_goes_on() -> None:
+    log: list[object] = []
+
+    async def program() -> None:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            await asyncio.sleep(3)
+            log.append(asyncio.get_running_loop().time())
+            raise
+
+    async def main() -> None:
+        async with pystack.Network() as net:
+            with trio.move_on_after(10) as scope:
+                await net.host("a").run_asyncio(program)
+            log.append((scope.cancelled_caught, trio.current_time()))
+
+    pystack.run(main)
+    assert log == [13.0, (True, 13.0)]
+
+
+def test_a_program_that_ignores_its_cancellation_is_given_up_and_named() -> None:
+    async def stubborn() -> None:
+        while True:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                continue
+
+    async def main() -> None:
+        async with pystack.Network() as net:
+            with trio.move_on_after(1):
+                await net.host("a").run_asyncio(stubborn)
+
+    with pytest.raises(pystack.PystackError, match=r"cancelled goes on.*stubborn in "):
+        pystack.run(main)
+
+
+def test_a_program_ends_with_the_power_of_its_host() -> None:
+    async def main() -> tuple[str, float]:
+        async with pystack.Network() as net:
+            host = net.host("a")
+            net.at("5s", host.power_off)
+            with pytest.raises(trio.BrokenResourceError) as caught:
+                await host.run_asyncio(asyncio.sleep, 100)
+            return str(caught.value), net.driver.now()
+
+    assert pystack.run(main) == ("a was powered off", 5.0)
+    assert pystack.run_asyncio(main) == ("a was powered off", 5.0)
+
+
+def test_an_error_in_a_program_that_was_started_ends_the_network() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(2)
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with pystack.Network() as net:
+            await net.host("a").start_asyncio(fail)
+            await net.host("b").run(trio.sleep, 100)
+
+    for run in (pystack.run, pystack.run_asyncio):
+        with pytest.raises(ExceptionGroup) as caught:
+            run(main)
+        assert caught.group_contains(ZeroDivisionError)
+
+
+def test_trio_is_called_from_asyncio_and_cancelled_from_there() -> None:
+    async def main() -> tuple[float, float]:
+        async with pystack.Network() as net:
+            client, server = two_hosts(net)
+            rtt = await client.ping("server")
+            server.power_off()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await client.ping("server", timeout_s=100)
+            return rtt, asyncio.get_running_loop().time()
+
+    assert pystack.run_asyncio(main) == (0.04, 1.04)
+
+
+def test_a_server_is_listening_when_it_has_started() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(5)
+        await serve()
+
+    async def main() -> bytes:
+        async with pystack.Network() as net:
+            client, server = two_hosts(net)
+            await server.start_asyncio(slow, port=PORT)
+            return await client.run_asyncio(ask, b"x")
+
+    assert pystack.run(main) == b"X\n"
+    assert pystack.run_asyncio(main) == b"X\n"
+
+
+def test_the_order_of_ready_tasks_is_drawn_from_the_seed_on_request() -> None:
+    async def main() -> list[int]:
+        order: list[int] = []
+
+        async def step(number: int) -> None:
+            await asyncio.sleep(0)
+            order.append(number)
+
+        await asyncio.gather(*map(step, range(8)))
+        return order
+
+    assert pystack.run_asyncio(main) == list(range(8))
+    drawn = [pystack.run_asyncio(main, schedule="random", seed=seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert sorted(drawn[0]) == list(range(8)) != drawn[0]
+    with pytest.raises(pystack.ConfigError, match="schedule is"):
+        pystack.EventLoop(schedule="lifo")
