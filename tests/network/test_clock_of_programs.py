@@ -17,6 +17,20 @@ from pystack.runtime.borrowed.clock import BlockedWorldError
 
 EPOCH = 1767225600  # 2026-01-01T00:00:00Z
 UTC = datetime.UTC
+held_now = datetime.datetime.now
+held_utcnow = datetime.datetime.utcnow
+
+
+class Later(datetime.datetime):
+    """One of a library, with ideas of its own about what a number means."""
+
+    @classmethod
+    def fromtimestamp(cls, seconds: float, tz: datetime.tzinfo | None = None) -> "Later":
+        """Return an hour later."""
+        return super().fromtimestamp(seconds + 3600, tz)
+
+
+held_later = Later.now
 
 
 def on_a_host(program: Callable[[], object], at: float = 2.5, **words: object) -> object:
@@ -59,6 +73,13 @@ def on_a_host(program: Callable[[], object], at: float = 2.5, **words: object) -
         (lambda: datetime.datetime.now(tz=UTC).timestamp(), EPOCH + 2.5),
         (lambda: datetime.datetime.now().timestamp(), EPOCH + 2.5),
         (lambda: datetime.datetime.today().timestamp(), EPOCH + 2.5),
+        (lambda: held_now(UTC).timestamp(), EPOCH + 2.5),
+        (lambda: held_now(tz=UTC).timestamp(), EPOCH + 2.5),
+        (lambda: held_now().timestamp(), EPOCH + 2.5),
+        (lambda: Later.now(UTC).timestamp(), EPOCH + 2.5),
+        (lambda: type(Later.now()), Later),
+        (lambda: held_later(UTC).timestamp(), EPOCH + 2.5),
+        (lambda: type(held_later()), Later),
         (datetime.date.today, datetime.date.fromtimestamp(EPOCH + 2)),
         (lambda: email.utils.formatdate(usegmt=True), "Thu, 01 Jan 2026 00:00:02 GMT"),
         (lambda: email.utils.localtime().timestamp(), EPOCH + 2.5),
@@ -70,6 +91,24 @@ def on_a_host(program: Callable[[], object], at: float = 2.5, **words: object) -
 )
 def test_what_programs_see(program: Callable[[], object], shown: object) -> None:
     assert on_a_host(program) == shown
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("utcnow", [lambda: datetime.datetime.utcnow(), held_utcnow])
+def test_what_is_deprecated_shows_the_same(utcnow: Callable[[], datetime.datetime]) -> None:
+    assert on_a_host(utcnow) == datetime.datetime(2026, 1, 1, 0, 0, 2, 500000)
+
+
+def test_what_holds_now_from_before_has_the_machines_elsewhere() -> None:
+    async def main() -> list[datetime.datetime]:
+        async with pystack.Network(seed=1):
+            return [held_now(UTC), datetime.datetime.now(UTC), held_later(tz=UTC), held_now(UTC)]
+
+    before = held_now(UTC)
+    during = pystack.run(main)
+    shown = [before, *during, held_now(UTC)]
+    assert shown == sorted(shown)
+    assert shown[-1] - before < datetime.timedelta(seconds=500)
 
 
 def test_on_no_host_it_is_the_machines_and_so_it_is_again_afterwards() -> None:

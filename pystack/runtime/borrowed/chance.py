@@ -85,7 +85,8 @@ def _lend_random(borrow: Borrow) -> None:
     """Lend the functions of `random`, which are methods of one generator, and unseeded others.
 
     Two of them are written in C. The others are written in Python over these two and over three
-    methods of the type below, which are asked seldom enough to be replaced for all generators.
+    methods of the type below, which are asked seldom enough to be replaced for all generators, and
+    stay so.
     """
     borrow.function(random.random, _drawn("random"))
     borrow.function(random.getrandbits, _drawn("getrandbits"))
@@ -108,9 +109,9 @@ def _lend_random(borrow: Borrow) -> None:
     def world_setstate(self: random.Random, state: object) -> None:
         setstate(_drawn_from(self), state)
 
-    borrow.method(kind, "seed", world_seed)
-    borrow.method(kind, "getstate", world_getstate)
-    borrow.method(kind, "setstate", world_setstate)
+    borrow.lasting_method(kind, "seed", world_seed)
+    borrow.lasting_method(kind, "getstate", world_getstate)
+    borrow.lasting_method(kind, "setstate", world_setstate)
 
 
 def _drawn(method: str) -> Callable[[Function], Function]:

@@ -14,6 +14,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pystack.core.errors import PystackError
+from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.borrowed.calendar import WorldClock
 from pystack.runtime.borrowed.loan import Borrow
 from pystack.runtime.borrowed.sources import Own, current_world
@@ -28,6 +29,7 @@ Function = Callable[..., Any]
 MANY_READS: Final = 100_000
 _NS: Final = 1_000_000_000
 _TAI_AHEAD_S: Final = 37  # since 2017
+_FOREVER_S: Final = 2.0**33  # CPython's `sleep` takes no more
 
 # Held here, and in no name of its own: who replaces names in modules (freezegun) does not find it.
 _NAMES: Final = (
@@ -258,24 +260,29 @@ _DATETIME: Final[type[datetime]] = next(
 
 def _lend_datetime(borrow: Borrow) -> None:
     """Lend `now` and `utcnow`; `today` asks `time.time` by itself."""
-    now, utcnow = _DATETIME.__dict__["now"], _DATETIME.__dict__["utcnow"]
     at_seconds = _DATETIME.__dict__["fromtimestamp"]  # a subclass may have another
     utc_at_seconds = _DATETIME.__dict__["utcfromtimestamp"]
 
-    def world_now(cls: type[datetime], tz: tzinfo | None = None) -> object:
-        clock = clock_here()
-        if clock is None:
-            return now.__get__(None, cls)(tz)
-        return at_seconds.__get__(None, cls)(read(clock).time(), tz)
+    def now(original: Any) -> Callable[..., object]:  # noqa: ANN401 - a descriptor
+        def now(cls: type[datetime], tz: tzinfo | None = None) -> object:
+            clock = clock_here()
+            if clock is None:
+                return original.__get__(None, cls)(tz)
+            return at_seconds.__get__(None, cls)(read(clock).time(), tz)
 
-    def world_utcnow(cls: type[datetime]) -> object:
-        clock = clock_here()
-        if clock is None:
-            return utcnow.__get__(None, cls)()
-        return utc_at_seconds.__get__(None, cls)(read(clock).time())
+        return now
 
-    borrow.method(_DATETIME, "now", classmethod(world_now))
-    borrow.method(_DATETIME, "utcnow", classmethod(world_utcnow))
+    def utcnow(original: Any) -> Callable[..., object]:  # noqa: ANN401 - a descriptor
+        def utcnow(cls: type[datetime]) -> object:
+            clock = clock_here()
+            if clock is None:
+                return original.__get__(None, cls)()
+            return utc_at_seconds.__get__(None, cls)(read(clock).time())
+
+        return utcnow
+
+    borrow.class_method(_DATETIME, "now", now)
+    borrow.class_method(_DATETIME, "utcnow", utcnow)
 
 
 # sleep
@@ -289,16 +296,21 @@ def lend_sleep(borrow: Borrow) -> None:
 def _sleep(original: Function) -> Function:
     def sleep(seconds: float, /) -> None:
         here = current_host.get()
-        if here is None or Hooks.travels:
+        # What is no time at all has its own errors
+        if here is None or not isinstance(seconds, int | float) or not 0 <= seconds < _FOREVER_S:
             return original(seconds)  # type: ignore[no-any-return]
-        clock = here.clock
-        if clock is not None and seconds > 0 and get_ident() == clock.thread:
+        thread = current_thread()
+        if thread is not None:
+            thread.park_until(deadline=here.now() + seconds, what=f"time.sleep({seconds!r})")
+        elif here.clock is None or get_ident() != here.clock.thread:
+            original(seconds)
+        elif seconds:
             raise BlockedWorldError(
                 f"time.sleep({seconds!r}) on {here.name} would stop its world, whose time passes "
                 "in this thread: use `await trio.sleep` or `await asyncio.sleep`, or run the "
                 "blocking code in a thread, by `await host.run_sync(function)`"
             )
-        return original(seconds)  # type: ignore[no-any-return]
+        return None
 
     return sleep
 

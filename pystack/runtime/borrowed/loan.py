@@ -7,6 +7,7 @@ looks at `current_host` (`runtime/current.py`) at each call: code on no host get
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from pystack.runtime.borrowed.wiring import (
     Recoded,
+    RedefinedClassMethod,
     Rewired,
     check_supported,
     original_of,
@@ -67,6 +69,29 @@ class Borrow:
     def method(self, kind: type, name: str, value: object) -> None:
         """Replace a member of a type that is written in C."""
         self._add(_OfType(kind, name, value))
+
+    def lasting_method(self, kind: type, name: str, value: object) -> None:
+        """Replace a member of a type for good: for types that much is built on.
+
+        Each change makes all code that uses the type look anew, and from Python 3.13 on a type
+        that has changed a thousand times is not remembered any more.
+        """
+        replace_in_type(kind, name, value)
+
+    def class_method(
+        self, kind: type, name: str, make: Callable[[Any], Callable[..., object]]
+    ) -> None:
+        """Have a class method written in C call another, for all who hold it.
+
+        `make`: is given the original, a descriptor, and returns what is called with the class.
+        """
+        plain = vars(kind)[name]
+        redefined = RedefinedClassMethod(kind, name, stand_in := _Later())
+        stand_in.call = make(redefined.original)
+        bound: classmethod[Any, ..., Any] = classmethod(plain)
+        self.lasting_method(kind, name, bound)
+        self._add(redefined)
+        self._add(_ClassMethod(bound, plain, stand_in.call))
 
     def attribute(self, place: object, name: str, value: object) -> None:
         """Replace an attribute of a module, or of a class written in Python."""
@@ -138,6 +163,7 @@ class Loan:
 
     def _begin(self) -> None:
         check_supported()
+        atexit.register(self._end)
         borrow = Borrow()
         try:
             for term in self._terms:
@@ -146,6 +172,12 @@ class Loan:
             borrow.give_back()
             raise
         self._borrow = borrow
+
+    def _end(self) -> None:
+        """With the process: what is taken down then is to find all as it was."""
+        if self._borrowers and self._borrow is not None:
+            self._borrowers = 0
+            self._borrow.give_back()
 
 
 class _OfType:
@@ -160,6 +192,30 @@ class _OfType:
 
     def undo(self) -> None:
         replace_in_type(self._kind, self._name, self._before)
+
+
+class _Later:
+    """Calls what is known later."""
+
+    call: Callable[..., object]
+
+    def __call__(self, *args: object, **words: object) -> object:
+        return self.call(*args, **words)
+
+
+class _ClassMethod:
+    """What stands in a type's dict for good, and is told what to call: the type does not change."""
+
+    def __init__(
+        self, there: classmethod[Any, ..., Any], plain: object, stand_in: Callable[..., object]
+    ) -> None:
+        self._there, self._plain, self._stand_in = there, plain, stand_in
+
+    def do(self) -> None:
+        self._there.__init__(self._stand_in)  # type: ignore[misc]
+
+    def undo(self) -> None:
+        self._there.__init__(self._plain)  # type: ignore[misc]
 
 
 class _Attribute:

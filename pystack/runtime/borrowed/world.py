@@ -6,7 +6,7 @@ import warnings
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
-from pystack.core.calendar import parse_drift, parse_epoch_s, parse_offset_s
+from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
 from pystack.core.errors import ConfigError
 from pystack.runtime.borrowed import chance, clock
 from pystack.runtime.borrowed.calendar import WorldClock
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OF_ALL: Final = Loan(clock.lend_sleep)
 OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend)
+
+_DEFAULT_EPOCH_S: Final = parse_epoch_s(DEFAULT_EPOCH)
 
 # Whose code has the world's clock and chance: that of hosts, or all of the network's block
 Extent = Literal["hosts", "whole"]
@@ -38,7 +40,7 @@ class World:
         """Raises ConfigError."""
         if extent not in get_args(Extent):
             raise ConfigError(f"world is {extent!r}: it must be 'hosts' or 'whole'")
-        self.epoch_s = parse_epoch_s(epoch)
+        self.epoch_s = _DEFAULT_EPOCH_S if epoch is DEFAULT_EPOCH else parse_epoch_s(epoch)
         self._own = Own()  # nothing, until it is open, and in real time
         self._seed = seed
         self._extent = extent
@@ -69,10 +71,12 @@ class World:
 
     def equip(self, host: Host, words: ClockWords) -> None:
         """Give a host its own. Raises ConfigError."""
-        offset_s = parse_offset_s(words.pop("clock_offset", 0))
-        drift = parse_drift(words.pop("clock_drift", 0))
-        if words:
-            raise TypeError(f"a host has no word {next(iter(words))!r}")
+        offset_s = drift = 0.0
+        if words:  # nearly never
+            offset_s = parse_offset_s(words.pop("clock_offset", 0))
+            drift = parse_drift(words.pop("clock_drift", 0))
+            if words:
+                raise TypeError(f"a host has no word {next(iter(words))!r}")
         own = self._own.clock
         if own is not None:
             host.clock = WorldClock(own.scheduler, self.epoch_s, offset_s, drift)
