@@ -12,7 +12,7 @@ import trio
 from worlds import in_virtual_time, pair
 
 import pystack
-from pystack.runtime.socket.waits import StandstillError
+from pystack.runtime.borrowed.clock import BlockedWorldError
 
 Program = Callable[[], Awaitable[None]]
 
@@ -58,7 +58,7 @@ def test_a_socket_on_a_host_is_the_hosts_and_what_would_wait_there_says_what_to_
     async def program() -> None:
         a_socket()
         socket.create_server(("127.0.0.1", 0)).close()
-        with pytest.raises(StandstillError, match=r"would wait.*await host\.run_sync"):
+        with pytest.raises(BlockedWorldError, match=r"would wait.*await host\.run_sync"):
             socket.create_connection(("server", 9))
 
     on_a_host(program)

@@ -11,12 +11,13 @@ import _socket
 import errno
 import socket
 from collections.abc import Callable
+from functools import cache
 from operator import index
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from pystack.core.errors import ConfigError, error_of
-from pystack.runtime.borrowed.loan import Borrow, Loan
+from pystack.core.errors import error_of
+from pystack.runtime.borrowed.loan import Borrow
 from pystack.runtime.current import current_host
 from pystack.runtime.host import Host
 from pystack.runtime.socket import plain_names, seal, waits
@@ -35,24 +36,11 @@ _mixed: Final[WeakKeyDictionary[type, type[PlainSocket]]] = WeakKeyDictionary()
 
 def lend(borrow: Borrow) -> None:
     """Lend what makes sockets, and what tells of names and interfaces."""
-    borrow.attribute(socket.socket, "__new__", staticmethod(_new))
-    borrow.attribute(socket.socket, "__init__", _init_for(socket.socket.__init__))
+    _lend_class()
     for name, on_host in _FUNCTIONS.items():
         function = getattr(_socket, name, None)
         if function is not None:
             borrow.function(function, _by_host(on_host))
-
-
-LOAN: Final = Loan(lend)
-
-
-def take() -> bool:
-    """Borrow all that, for one network more; False where Python's own cannot be changed."""
-    try:
-        LOAN.take()
-    except ConfigError:
-        return False
-    return True
 
 
 def host_of_code() -> Host | None:
@@ -75,6 +63,18 @@ def _by_host(on_host: OnHost) -> Callable[[Function], Function]:
 
 
 # the class
+
+
+@cache
+def _lend_class() -> None:
+    """Have `socket.socket` be made by context, for good.
+
+    Each change of a class makes all code that uses it look anew, and from Python 3.13 on one that
+    has changed a thousand times is not remembered any more: it is not taken back and lent again.
+    """
+    cls: Any = socket.socket
+    cls.__init__ = _init_for(cls.__init__)
+    cls.__new__ = _new
 
 
 def _new(

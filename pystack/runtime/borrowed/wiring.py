@@ -38,6 +38,7 @@ _CALLS: Final = {
     _VARARGS: "PyObject_CallObject",
     _VARARGS | _KEYWORDS: "PyObject_Call",
     _FASTCALL | _KEYWORDS: "PyObject_Vectorcall",
+    _FASTCALL: "PyObject_Vectorcall",  # with an argument more: see `_Convention`
 }
 
 
@@ -56,6 +57,8 @@ class _Function(ctypes.Structure):
         ("m_ml", ctypes.c_void_p),
         ("m_self", ctypes.c_void_p),
         ("m_module", ctypes.c_void_p),
+        ("m_weakreflist", ctypes.c_void_p),
+        ("vectorcall", ctypes.c_void_p),
     )
 
 
@@ -106,7 +109,11 @@ class Rewired:
             raise TypeError(f"{function!r} takes its arguments in a way not known here")
         call = getattr(ctypes.pythonapi, _CALLS[now.flags])
         address = ctypes.cast(call, ctypes.c_void_p).value
-        definition = _MethodDef(now.name, address, now.flags, now.doc)
+        flags = now.flags
+        self._convention = _Convention(there) if flags == _FASTCALL else None
+        if self._convention is not None:
+            flags |= _KEYWORDS
+        definition = _MethodDef(now.name, address, flags, now.doc)
         # For good, since who holds the function may be in the middle of a call. The function owns
         # its `self`: the collector counts what it finds there.
         _kept.append((function, definition))
@@ -121,10 +128,34 @@ class Rewired:
         """Let the function call the other."""
         self._before = bytes(self._place)
         self._place[:] = self._then
+        if self._convention is not None:
+            self._convention.do()
 
     def undo(self) -> None:
         """Let the function do again what it did."""
         self._place[:] = self._before
+        if self._convention is not None:
+            self._convention.undo()
+
+
+class _Convention:
+    """How a function is called that takes a vector of arguments and no keywords, of `select`.
+
+    What calls any object takes keywords too. So the function is called as those that do, which
+    hand over one argument more; a keyword is for the stand-in to refuse.
+    """
+
+    def __init__(self, function: _Function) -> None:
+        self._function, self._before = function, function.vectorcall
+        self._then = _Function.from_address(id(print)).vectorcall
+
+    def do(self) -> None:
+        """Call it with keywords."""
+        self._function.vectorcall = self._then
+
+    def undo(self) -> None:
+        """Call it as it was."""
+        self._function.vectorcall = self._before
 
 
 class RedefinedClassMethod:

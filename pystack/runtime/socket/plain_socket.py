@@ -14,6 +14,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from pystack.core.errors import error_of
+from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.socket.datagram_ends import DatagramEnd
 from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.plain_base import PlainBase, default_timeout
@@ -36,7 +37,6 @@ from pystack.runtime.socket.socket_calls import (
 )
 from pystack.runtime.socket.socket_options import view_of
 from pystack.runtime.socket.stream_ends import StreamEnd
-from pystack.runtime.socket.waits import StandstillError
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class PlainSocket(PlainBase):
             if error.errno is not None:
                 raise
             return errno.EWOULDBLOCK
-        except StandstillError:
+        except BlockedWorldError:
             self.close()  # who meant to go on has lost it: `create_connection` closes for OSErrors
             raise
 

@@ -12,7 +12,9 @@ from typing import Final
 
 import trio
 
-from pystack.runtime.borrowed import sockets as borrowed
+from pystack.core.errors import ConfigError
+from pystack.runtime.borrowed import selecting, sockets
+from pystack.runtime.borrowed.loan import Loan
 from pystack.runtime.current import current_host
 from pystack.runtime.names.resolver import HostResolver
 from pystack.runtime.socket import seal
@@ -47,13 +49,25 @@ class HostSocketFactory(trio.abc.SocketFactory):
         return trio.socket.from_stdlib_socket(socket.socket(family, type, proto))
 
 
+_LOAN: Final = Loan(sockets.lend, selecting.lend)
+
+
+def _lent() -> bool:
+    """Borrow the standard library's; False where Python's own cannot be changed."""
+    try:
+        _LOAN.take()
+    except ConfigError:
+        return False
+    return True
+
+
 class _Installed:
     """What `install` has done in one run."""
 
     def __init__(self) -> None:
         self.networks = 1
         seal.add_hook()
-        self.lent = borrowed.take()
+        self.lent = _lent()
         self.factory = HostSocketFactory(None)
         self.resolver = HostResolver(None)
         self.factory.previous = trio.socket.set_custom_socket_factory(self.factory)
@@ -68,7 +82,7 @@ class _Installed:
         if resolver is not self.resolver:
             trio.socket.set_custom_hostname_resolver(resolver)
         if self.lent:
-            borrowed.LOAN.give_back()
+            _LOAN.give_back()
 
 
 _installed: Final[trio.lowlevel.RunVar[_Installed | None]] = trio.lowlevel.RunVar(

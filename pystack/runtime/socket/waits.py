@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import trio
 
-from pystack.core.errors import PystackError
 from pystack.runtime.blocking.turns import current_thread
+from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.driver.driver import Waiter
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-class StandstillError(PystackError, RuntimeError):
-    """A call that waits was made in Trio's own thread: nothing could ever happen again.
-
-    It is not an OSError, so that no retry logic takes it for a network failure.
-    """
 
 
 def call(host: Host, fn: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -45,7 +38,7 @@ def call(host: Host, fn: Callable[[*Ts], T], *args: *Ts) -> T:
 
 
 def wait(what: str, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    """Await it in Trio's thread; `what`: the call that asks, in words. StandstillError there."""
+    """Await it in Trio's thread; `what`: the call that asks, in words. BlockedWorldError there."""
     thread = current_thread()
     if thread is not None:
         return thread.wait(async_fn, *args)
@@ -53,10 +46,15 @@ def wait(what: str, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     return _from_outside(lambda: trio.from_thread.run(async_fn, *args))
 
 
+def in_trios_thread() -> bool:
+    """Tell whether the world's own thread runs now, and not one that it has given the turn."""
+    return current_thread() is None and trio.lowlevel.in_trio_run()
+
+
 def check_may_wait(what: str) -> None:
-    """Raise StandstillError where a call that waits would stop the world."""
-    if current_thread() is None and trio.lowlevel.in_trio_run():
-        raise StandstillError(f"{what} would wait, and all of the world with it. {_INSTEAD}")
+    """Raise BlockedWorldError where a call that waits would stop the world."""
+    if in_trios_thread():
+        raise BlockedWorldError(f"{what} would wait, and all of the world with it. {_INSTEAD}")
 
 
 async def until(
@@ -96,7 +94,7 @@ def _from_outside(run: Callable[[], T]) -> T:
     except RuntimeError as error:
         if "wasn't created by Trio" not in str(error):
             raise
-        raise StandstillError(
+        raise BlockedWorldError(
             "a socket of a host was used in a thread that is not of its world: start it on the "
             "host, with `await host.run_sync(fn, ...)` or from a program that runs there"
         ) from None
