@@ -10,7 +10,7 @@ import socket
 import warnings
 from collections.abc import Callable
 from operator import index
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
 from pystack.core.errors import error_of
@@ -161,9 +161,7 @@ class PlainBase(socket.socket):
         return False
 
     def set_inheritable(self, inheritable: bool) -> None:  # noqa: FBT001 - the same
-        """Take False; True cannot be."""
-        if inheritable:
-            self._refuse("set_inheritable")
+        """Do nothing: servers ask for it in case they start processes, which the seal refuses."""
 
     # its end of life
 
@@ -294,9 +292,6 @@ class PlainBase(socket.socket):
             return asked.place()
         found = look_up_now(end.host, asked.name, asked.port, *asked.hints())
         return asked.found(found[0][4])
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise OSError(errno.EOPNOTSUPP, f"{what}: this socket exists inside pystack only")
 
 
 def open_end(host: Host, family: int, kind: int, proto: int) -> SocketEnd:

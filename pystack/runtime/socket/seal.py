@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -150,12 +151,22 @@ def _judge(event: str, args: tuple[object, ...]) -> None:
         if _worlds and not _is_numeric(args):
             check(f"a real look-up of {_text(args[0])!r}")
     elif current_host.get() is not None and (where := _sealed_in()) is not None:
+        if _is_asked_by("ctypes.util"):
+            return  # by ldconfig where a library is: no business of any network
         # Only programs on hosts: a test may start what it likes.
         raise SealedError(
             f"a process started {where[0]} would be in the machine's real network, not in the "
             "emulated one. Real programs join in real time: see net.namespace(). If it needs "
             "no network: `with pystack.unsealed(): ...`, or Network(seal=False)."
         )
+
+
+def _is_asked_by(module: str) -> bool:
+    """Tell whether code of a module has led to what is done now."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != module:
+        frame = frame.f_back
+    return frame is not None
 
 
 _WAY_OUT: Final = (
