@@ -120,6 +120,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "httpcore": ("pystack.apps.clients.",),
     "httpx": ("pystack.apps.",),
     "hypercorn": ("pystack.apps.asgi",),
+    "hypothesis": ("pystack.testing.",),
     "anyio": ("pystack.runtime.socket.anyio_listener",),
     "rich": ("pystack.cli.",),
     "jinja2": ("pystack.apps.", "pystack.observe.explain."),

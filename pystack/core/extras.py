@@ -14,6 +14,7 @@ EXTRAS: Final = {
     "h11": "http",
     "h2": "http",
     "httpcore": "http",
+    "hypothesis": "hypothesis",
     "hypercorn": "asgi",
     "jinja2": "http",
     "markupsafe": "http",

@@ -7,7 +7,7 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -30,11 +30,12 @@ from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
 from pystack.observe.observer import Observer
 from pystack.observe.passage import PassageWatcher
-from pystack.observe.recording import MOST_ITEMS, Recorder, Recording
+from pystack.observe.recording import MOST_ITEMS, Item, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
 from pystack.observe.scene import CaptureWords, Scene, make_capture, open_at_once
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.captures import collect_secrets
+from pystack.runtime.conditions import Condition, Conditions
 from pystack.runtime.current import onlookers
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
@@ -43,6 +44,7 @@ from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.driver.stepping import Stepped
 from pystack.runtime.driver.virtual import VirtualClock
 from pystack.runtime.either import either_ends, either_opens
+from pystack.runtime.faults import Applied, Faults
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
@@ -111,6 +113,7 @@ class Network:
         self._closing: list[ClosingObserver] = []  # those we have made, in that order
         self._observers: list[Observer] = []  # of everything
         self._recorder: Recorder | None = None  # None: nothing is kept
+        self.conditions = Conditions(self)
         self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
 
     @either_opens
@@ -146,6 +149,7 @@ class Network:
     ) -> bool | None:
         """End everything in it at once, as when the power goes."""
         assert self.nursery is not None
+        failed = self.conditions.end(failed=error is not None)
         self._times().clear()
         # First: its own programs are cancelled, and only those of others hear that it has ended.
         self.nursery.cancel_scope.cancel()
@@ -153,11 +157,13 @@ class Network:
             host.close()
         # An error of the block itself comes out as it is: into a group go only those of programs.
         # So do an exit, an outcome of pytest's and Ctrl-C; a Cancelled is for the nursery to tell.
-        own = None if isinstance(error, BaseExceptionGroup | trio.Cancelled) else error
+        own = failed or (None if isinstance(error, BaseExceptionGroup | trio.Cancelled) else error)
         try:
             if own is None:
                 return await self._nursery_manager.__aexit__(kind, error, traceback)
             await self._nursery_manager.__aexit__(None, None, None)
+            if failed is not None:
+                raise failed
             return False
         except BaseExceptionGroup as group:
             if own is None:
@@ -467,21 +473,45 @@ class Network:
         """
         return self.driver.step()
 
-    def partition(self, *groups: NodeLike | Iterable[NodeLike]) -> Partition:
+    def partition(
+        self,
+        *groups: NodeLike | Iterable[NodeLike],
+        answer: str = "silence",
+        spare_established: bool = False,
+    ) -> Partition:
         """Let nothing through between groups of nodes (or single ones), from now until it heals.
 
         `async with net.partition({a, b}, {c}): ...`, or without `async with` and with `net.heal()`.
-        Raises ConfigError.
+        `answer="reject"`: who sends into it is told at once, as by a firewall: a RST for TCP, else
+        ICMP (administratively prohibited). `spare_established`: connections that exist go on, new
+        ones cannot be opened. Raises ConfigError.
         """
-        return self.topology.partition([self._group(group) for group in groups])
+        return self.topology.partition(
+            [self._group(group) for group in groups],
+            answer=answer,
+            spare_established=spare_established,
+        )
 
     def heal(self) -> None:
         """End all partitions."""
         self.topology.heal()
 
-    def power_off(self, node: NodeLike) -> None:
+    def apply(self, faults: Faults, *, restart: Callable[[Host], object] | None = None) -> Applied:
+        """Let all of a schedule happen, each fault at its time from now on.
+
+        `restart`: called with each host whose power is back, to start its programs again. What is
+        returned has a `cancel`, which ends what lasts. Raises ConfigError.
+        """
+        if not isinstance(faults, Faults):
+            raise ConfigError(
+                f"what is applied is Faults([...]) of pystack.testing, not {faults!r}"
+            )
+        return faults.on(self, restart=restart)
+
+    def power_off(self, node: NodeLike, *, crash: bool = False) -> None:
         """Cut the power of a host, a router or a switch: silence. See `Host.power_off`."""
         name = self._name(node)
+        check_switch("crash", crash)
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
             self.hosts[name].programs.power_off()
@@ -490,6 +520,29 @@ class Network:
     def power_on(self, node: NodeLike) -> None:
         """Restore its power; its memory is empty."""
         self.topology.power_on(self._name(node))
+
+    # what is to hold
+
+    def always(self, predicate: Callable[[], object], words: str) -> Condition:
+        """Have `predicate()` true now and after every event, until the network closes.
+
+        Where it is not, the run ends at once with ConditionError, which has the `words`. What is
+        returned has a `cancel`, and is a context manager. In real time it is looked at after each
+        event of the network. Raises ConditionError, ConfigError.
+        """
+        return self.conditions.add(Condition(self, predicate, words))
+
+    def eventually(
+        self, predicate: Callable[[], object], words: str, *, within_s: str | float | None = None
+    ) -> Condition:
+        """Have `predicate()` true once, after some event from now on. See `always`.
+
+        `within_s`: from now, 0 or more seconds ("5s"); None: before the network closes. What is
+        returned tells when that was: `met_at`.
+        """
+        return self.conditions.add(
+            Condition(self, predicate, words, within_s=within_s, is_eventual=True)
+        )
 
     # seeing it
 
@@ -557,13 +610,17 @@ class Network:
         """Return what was kept, as it is now. Raises ConfigError where `record` was not called."""
         if self._recorder is None:
             raise ConfigError("nothing was recorded: call net.record() before it happens")
+        return self.recording_of(self._recorder.items(), left_out=self._recorder.left_out)
+
+    def recording_of(self, items: Sequence[Item], *, left_out: int = 0) -> Recording:
+        """Return items, kept by any recorder, with what the network knows of them."""
         return Recording(
-            self._recorder.items(),
+            items,
             self.topology.names_by_address(),
             self._along_the_way(),
             began_at=self.opened_at,
             wall_clock_offset_s=wall_clock_offset_s(self.driver),
-            left_out=self._recorder.left_out,
+            left_out=left_out,
         )
 
     def digest(self) -> Digest:

@@ -141,7 +141,7 @@ def _check_event(topology: Topology, spec: LabSpec, event: EventSpec) -> None:
                 # Not whether a word would do nothing: its partner may come with an earlier event.
                 PipeConfig().updated(**as_words({**sent, **both, **given}))
     if event.groups or event.action == "partition":
-        topology.partition(event.groups).heal()
+        topology.partition(event.groups, **event.words).heal()  # type: ignore[arg-type]
     if event.node is not None and spec.nodes[event.node].kind in STATION_KINDS:
         raise ConfigError(f"{event.node} has no power to switch here; take its link down instead")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -139,11 +139,23 @@ def tell(event: EventSpec) -> str:
             what = f"link {ends}: {event.action}{only}"
         case "partition":
             what = "partition " + " | ".join(", ".join(group) for group in event.groups)
+            what += "".join(f", {word.replace('_', ' ')}" for word in _said_of(event.words))
         case "heal":
             what = "heal"
         case _:
             what = f"{event.action.replace('_', ' ')} {event.node}"
+            what += "".join(f", {word}" for word in _said_of(event.words))
     return f"{event.at_s:g} s: {what}"
+
+
+def _said_of(words: Mapping[str, object]) -> Iterator[str]:
+    """Yield what words beside an action say, but for what is so anyway."""
+    for word, value in words.items():
+        if isinstance(value, bool):
+            if value:
+                yield word
+        elif value != "silence":
+            yield f"{word} {value}"
 
 
 def as_text(drawing: Drawing) -> list[str]:

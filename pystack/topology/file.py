@@ -64,7 +64,15 @@ LINK_WORDS: Final = sorted(WORDS)
 # Words whose value may be a file's name
 _FILES: Final = frozenset(name for name, word in WORDS.items() if "FILE" in word.values)
 _LINK_OWN: Final = ("between", "preset", "mtu_bytes", "a_to_b", "b_to_a")
-_EVENT_WORDS: Final = ("at", "link", "direction", *ACTIONS)
+# Words beside an action, and the actions that they belong to
+_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "link": ("set",),
+    "direction": ("down", "up"),
+    "answer": ("partition",),
+    "spare_established": ("partition",),
+    "crash": ("power_off",),
+}
+_EVENT_WORDS: Final = ("at", *_BESIDE, *ACTIONS)
 _DIRECTIONS: Final = ("a_to_b", "b_to_a")
 _FUNCTION: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -302,12 +310,11 @@ class _Reader:
             what = f"both {actions[0]} and {actions[1]}" if actions else "nothing to do"
             self._doc.fail(path, f"an instant has {what}; it needs one of {', '.join(ACTIONS)}")
         (action,) = actions
-        if "link" in table and action != "set":
-            self._doc.fail(
-                (*path, "link"), f"link belongs to set; for {action}, give its ends there"
-            )
-        if "direction" in table and action not in ("down", "up"):
-            self._doc.fail((*path, "direction"), "direction belongs to down and up")
+        for word, actions_of in _BESIDE.items():
+            if word in table and action not in actions_of:
+                hint = f"; for {action}, give its ends there" if word == "link" else ""
+                text = f"{word} belongs to {' and '.join(actions_of)}{hint}"
+                self._doc.fail((*path, word), text)
         return self._action(path, at_s, action, table, nodes)
 
     def _action(
@@ -345,7 +352,12 @@ class _Reader:
                     tuple(self._names((*here, at), group, nodes))
                     for at, group in enumerate(self._doc.items(here, value))
                 )
-                return EventSpec(at_s=at_s, action=action, groups=groups, line=line)
+                firewall: dict[str, object] = {}
+                if "answer" in table:
+                    firewall["answer"] = self._doc.text((*path, "answer"), table["answer"])
+                if (word := "spare_established") in table:
+                    firewall[word] = self._doc.switch((*path, word), table[word])
+                return EventSpec(at_s=at_s, action=action, groups=groups, words=firewall, line=line)
             case "heal":
                 if value is not True:
                     self._doc.fail(here, f"heal can only be true, not {describe(value)}")
@@ -353,7 +365,10 @@ class _Reader:
             case _:
                 name = self._doc.text(here, value)
                 self._node_known(here, name, nodes)
-                return EventSpec(at_s=at_s, action=action, node=name, line=line)
+                said: dict[str, object] = {}
+                if "crash" in table:
+                    said["crash"] = self._doc.switch((*path, "crash"), table["crash"])
+                return EventSpec(at_s=at_s, action=action, node=name, words=said, line=line)
 
     def _direction(self, path: Path, value: object) -> str | None:
         if value is None:

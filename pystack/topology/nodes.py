@@ -10,7 +10,7 @@ from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
-from pystack.topology.doors import ClosedDoor, Guard
+from pystack.topology.doors import ClosedDoor, Guard, Wall
 from pystack.topology.router import Router
 from pystack.topology.switch import Switch
 from pystack.wire.frame import Frame
@@ -110,8 +110,8 @@ class End:
     # What the topology has given it, one address of each IP version; none of a switch
     given: tuple[HostAddress, ...] = ()
     interface: Interface | None = None  # None: not settled yet, or no host's
-    shut_out: frozenset[int] = frozenset()  # addresses on the other side of a partition
-    cut: bool = False  # the link itself goes from one side of a partition to the other
+    walls: tuple[Wall, ...] = ()  # what partitions put here, the strictest first
+    cut: bool = False  # the link itself goes from one side of a partition to the other, in silence
 
     @property
     def name(self) -> str:
@@ -137,8 +137,8 @@ class End:
             port = ClosedDoor(port, _named(drop, "powered_off"))
         elif self.cut:
             port = ClosedDoor(port, _named(drop, "partitioned"))
-        elif self.shut_out:
-            port = Guard(port, self.shut_out, _named(drop, "partitioned"))
+        elif self.walls:
+            port = Guard(port, self.walls, _named(drop, "partitioned"))
         if isinstance(device, Switch):
             device.replug(self.number, port)
         elif isinstance(device, Station):

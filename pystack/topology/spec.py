@@ -72,7 +72,8 @@ class EventSpec:
     at_s: float
     action: str
     link: tuple[str, str] | None = None  # for set, down, up
-    words: Words = field(default_factory=dict)  # for set
+    # For set; for partition: answer, spare_established; for power_off: crash
+    words: Words = field(default_factory=dict)
     direction: str | None = None  # for down, up: "a_to_b", "b_to_a"; None: both
     groups: tuple[tuple[str, ...], ...] = ()  # for partition
     node: str | None = None  # for power_off, power_on

@@ -41,7 +41,7 @@ from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.addressing import Addresses
 from pystack.topology.nodes import Cable, End, HostAddress, Node, Station
-from pystack.topology.partition import Partition
+from pystack.topology.partition import Partition, Partitions
 from pystack.topology.router import Router
 from pystack.topology.spanning import SpanningTree
 from pystack.topology.switch import Switch
@@ -76,7 +76,7 @@ class Topology:
         self._trunks: dict[Link, Cable] = {}  # those between two switches
         self._tree = SpanningTree()
         self._tree_number = 0  # how often ways between switches have changed
-        self._partitions: list[Partition] = []
+        self._partitions = Partitions(scheduler)
         self.dirty = False  # something was built that is not settled yet
         self._was_settled = False
 
@@ -252,11 +252,15 @@ class Topology:
 
     # what happens to it
 
+    def check_power(self, name: str) -> None:
+        """Raise ConfigError for a node whose power is not the network's."""
+        if isinstance(self.node(name).device, Station):
+            raise ConfigError(f"{name} is not the network's to power off: take its link down")
+
     def power_off(self, name: str, now: float) -> None:
         """Take the power from a node: silence. Nothing happens where it is off already."""
+        self.check_power(name)
         node = self.node(name)
-        if isinstance(node.device, Station):
-            raise ConfigError(f"{name} is not the network's to power off: take its link down")
         self.settle()
         if not node.powered:
             return
@@ -265,7 +269,7 @@ class Topology:
             end.replug()
         if isinstance(node.device, Host):
             node.device.power_off(now)
-        else:
+        elif isinstance(node.device, Switch):
             node.device.forget()
             self._rest()
 
@@ -282,18 +286,30 @@ class Topology:
         if node.is_switch:
             self._rest()
 
-    def partition(self, groups: Iterable[Iterable[str]]) -> Partition:
-        """Part groups of nodes from each other, from now until the partition heals."""
-        names = [list(group) for group in groups]
-        partition = Partition([[self.node(name) for name in group] for group in names], self._part)
-        self._partitions.append(partition)
+    def partition(
+        self,
+        groups: Iterable[Iterable[str]],
+        *,
+        answer: str = "silence",
+        spare_established: bool = False,
+    ) -> Partition:
+        """Part groups of nodes from each other, from now until the partition heals. ConfigError."""
+        partition = self.check_partition(groups, answer=answer, spare_established=spare_established)
+        self._partitions.add(partition)
         self._part()
         return partition
 
+    def check_partition(
+        self, groups: Iterable[Iterable[str]], *, answer: str, spare_established: bool
+    ) -> Partition:
+        """Return a partition that does not hold yet. Raises ConfigError where it cannot be."""
+        names = [list(group) for group in groups]
+        members = [[self.node(name) for name in group] for group in names]
+        return Partition(members, self._part, answer=answer, spare_established=spare_established)
+
     def heal(self) -> None:
         """End all partitions."""
-        for partition in list(self._partitions):
-            partition.heal()
+        self._partitions.heal()
 
     def link_changed(self, link: Link) -> None:
         """Take note that a link went down or came up: a ring of switches has another way now."""
@@ -361,29 +377,8 @@ class Topology:
 
     def _part(self) -> None:
         """Put guards where partitions want them, and take away those that none wants."""
-        self._partitions = [known for known in self._partitions if known.active]
-        for node in self.nodes.values():
-            if node.is_switch:
-                continue
-            shut_out = frozenset(
-                address
-                for partition in self._partitions
-                for other in partition.others(node)
-                for address in other.addresses
-            )
-            for end in node.ends:
-                if end.shut_out != shut_out:
-                    end.shut_out = shut_out
-                    end.replug()
-        is_trunk_cut = False
-        for cable in self.cables:
-            cut = any(partition.parts(cable.a.node, cable.b.node) for partition in self._partitions)
-            for end in (cable.a, cable.b):
-                if end.cut != cut:
-                    end.cut = cut
-                    end.replug()
-                    is_trunk_cut |= cable.link in self._trunks
-        if is_trunk_cut:
+        changed = self._partitions.part(self.nodes.values(), self.cables)
+        if any(link in self._trunks for link in changed):
             self._rest()
 
     # helpers

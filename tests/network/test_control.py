@@ -235,6 +235,12 @@ def test_what_only_looks_changes_nothing() -> None:
         ),
         ("power off server", "power off", {"node": "server"}),
         ("partition a,b c", "partition", {"groups": [["a", "b"], ["c"]]}),
+        (
+            "partition a c answer=reject spare_established=yes",
+            "partition",
+            {"groups": [["a"], ["c"]], "answer": "reject", "spare_established": True},
+        ),
+        ("power off server crash=yes", "power off", {"node": "server", "crash": True}),
     ],
 )
 def test_a_command_is_read(words: str, name: str, arguments: Mapping[str, object]) -> None:

@@ -80,12 +80,14 @@ up = ["a", "b"]
 [[timeline]]
 at = 3.5
 partition = [["a"], ["b"]]
+spare_established = true
 [[timeline]]
 at = 4.5
 heal = true
 [[timeline]]
 at = 5.5
 power_off = "b"
+crash = true
 [[timeline]]
 at = 6.5
 power_on = "b"
@@ -106,11 +108,11 @@ def test_the_timeline_happens_at_its_instants(run: Run) -> None:
         "2.000 lost",
         "2.5 s: link a - b: up",
         "3.000 140 ms",
-        "3.5 s: partition a | b",
+        "3.5 s: partition a | b, spare established",
         "4.000 lost",
         "4.5 s: heal",
         "5.000 140 ms",
-        "5.5 s: power off b",
+        "5.5 s: power off b, crash",
         "6.000 lost",
         "6.5 s: power on b",
         "7.000 280 ms",  # b has forgotten who a is, and asks

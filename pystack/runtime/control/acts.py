@@ -55,7 +55,8 @@ def link_up(world: World, given: Given) -> Json:
 
 def power_off(world: World, given: Given) -> Json:
     """Cut a node's power."""
-    _network(world, "power off").power_off(_node(world, given["node"]))
+    node = _node(world, given["node"])
+    _network(world, "power off").power_off(node, crash=given.get("crash", False))
     return {"node": given["node"], "powered": False}
 
 
@@ -71,7 +72,8 @@ def partition(world: World, given: Given) -> Json:
     for group in given["groups"]:
         for name in group:
             _node(world, name)
-    _network(world, "partition").partition(*given["groups"])
+    words = {word: given[word] for word in ("answer", "spare_established") if word in given}
+    _network(world, "partition").partition(*given["groups"], **words)
     return {"groups": given["groups"]}
 
 

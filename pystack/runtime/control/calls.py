@@ -14,6 +14,7 @@ from pystack.runtime.control import acts, seen
 from pystack.runtime.control.errors import ControlError
 from pystack.runtime.control.table import Argument, Call
 from pystack.tcp.states import TcpState
+from pystack.topology.partition import ANSWERS
 
 _HOST: Final = Argument("host", "text", "This host alone; all, if it is not said.")
 _LIMIT: Final = Argument(
@@ -102,7 +103,10 @@ _TABLE: Final = (
         "power off",
         "Cut a node's power: silence, its programs end.",
         acts.power_off,
-        (_NODE,),
+        (
+            _NODE,
+            Argument("crash", "switch", "Whether programs end without cleaning up."),
+        ),
         changes=True,
         example="server",
     ),
@@ -118,9 +122,13 @@ _TABLE: Final = (
         "partition",
         "Let nothing through between groups of nodes.",
         acts.partition,
-        (Argument("groups", "groups", 'Groups: [["a", "b"], ["c"]].', needed=True),),
+        (
+            Argument("groups", "groups", 'Groups: [["a", "b"], ["c"]].', needed=True),
+            Argument("answer", "text", "What who sends into it is told.", among=ANSWERS),
+            Argument("spare_established", "switch", "Whether connections that exist go on."),
+        ),
         changes=True,
-        example="a,b c",
+        example="a,b c answer=reject",
     ),
     Call("heal", "End all partitions.", acts.heal, changes=True),
     Call(

@@ -12,6 +12,7 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
+from pystack.runtime.driver.checks import Checks
 from pystack.runtime.driver.stepping import Stepped
 
 
@@ -19,6 +20,7 @@ class Driver(Protocol):
     """One per world; everything of it happens in the thread of its Trio run."""
 
     scheduler: Scheduler
+    checks: Checks  # looked at after each event, and in virtual time whenever all tasks rest
 
     @property
     def is_virtual(self) -> bool:

@@ -20,6 +20,7 @@ import trio
 
 from pystack.core.scheduler import Scheduler
 from pystack.runtime.driver.alarm import Alarm, DeadlineAlarm, TimerfdAlarm
+from pystack.runtime.driver.checks import Checks
 from pystack.runtime.driver.driver import Waiter, check_paused
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.stepping import Stepped, run_one
@@ -51,6 +52,7 @@ class RealtimeDriver:
         is_machine_clock = _is_machine_clock(trio.lowlevel.current_clock())
         self._lead_s = lead_s if is_machine_clock else 0.0
         self.lateness = Lateness()
+        self.checks = Checks()
         self.paused = False  # True: time stands still
         self._behind_s = 0.0  # the world's time is Trio's without all pauses
         self._pauses = 0
@@ -99,7 +101,8 @@ class RealtimeDriver:
         late_s = self.scheduler.late_s(now)
         if late_s:
             self.lateness.note(late_s, now)
-        self.scheduler.run_due(now)
+        # What it looks at ends nothing early: it is told by an error.
+        self.scheduler.run_due(now, self.checks.look if self.checks else None)
 
     async def run(self) -> None:
         """Run for ever: fire what is due, sleep until the next."""

@@ -29,6 +29,7 @@ from trio._core import _run as trio_run
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Scheduler
 from pystack.core.units import parse_time_s
+from pystack.runtime.driver.checks import Checks
 from pystack.runtime.driver.driver import Waiter, check_paused
 from pystack.runtime.driver.stepping import Stepped, run_one
 from pystack.runtime.driver.waiting import all_tasks, parked_by, waiting_tasks
@@ -138,6 +139,7 @@ class VirtualDriver:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
+        self.checks = Checks()
         self.until = math.inf  # where time ends, and the run with it
         self._woken: deque[Waiter | Gate] = deque()
         self._gate = Gate(self._woken)
@@ -244,13 +246,12 @@ class VirtualDriver:
         ):
             return False
         woken = self._woken
-        if woken:
-            woken.popleft().resume()
-            return True
-        if self.look is not None and self.look():
-            woken.popleft().resume()
-            return True
         try:
+            if self.checks:
+                self.checks.look()
+            if woken or (self.look is not None and self.look()):
+                woken.popleft().resume()
+                return True
             if self.paused and self._stand(deadline):
                 return True
             self._pass_time(deadline)
@@ -278,10 +279,15 @@ class VirtualDriver:
         self.had_threads |= works
         return works
 
+    def _look_first(self) -> object:
+        """Tell whether a task is ready, where there are checks: after each event."""
+        self.checks.look()
+        return self._is_task_ready()
+
     def _pass_time(self, deadline: float) -> None:
         """Run events until a task is ready, at most up to Trio's next deadline."""
-        scheduler, woken = self.scheduler, self._woken
-        is_task_ready, until = self._is_task_ready, self.until
+        scheduler, woken, until = self.scheduler, self._woken, self.until
+        is_task_ready = self._look_first if self.checks else self._is_task_ready
         if deadline <= until and deadline < math.inf:
             self._context.run(scheduler.run_due, deadline, is_task_ready)
         else:
@@ -325,7 +331,8 @@ class VirtualDriver:
         but upkeep came of it, several times over. So what is under way has arrived by then, and
         what a probe may find (a window update that was lost) was found.
         """
-        scheduler, is_task_ready, until = self.scheduler, self._is_task_ready, self.until
+        scheduler, until = self.scheduler, self.until
+        is_task_ready = self._look_first if self.checks else self._is_task_ready
         rounds, look_s = 0, _FIRST_LOOK_S
         reach = began_at + look_s
         while scheduler.next_at() <= until:

@@ -376,12 +376,12 @@ class _Lab:
         """Let one entry of the timeline happen."""
         match event.action:
             case "partition":
-                net.partition(*event.groups)
+                net.partition(*event.groups, **event.words)  # type: ignore[arg-type]
             case "heal":
                 net.heal()
             case "power_off":
                 assert event.node is not None
-                net.power_off(event.node)
+                net.power_off(event.node, **event.words)  # type: ignore[arg-type]
             case "power_on":
                 assert event.node is not None
                 self._power_on(net, event.node)
