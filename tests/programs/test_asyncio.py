@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
+import time
 
 import pytest
 import sniffio
@@ -219,3 +222,86 @@ def test_the_order_of_ready_tasks_is_drawn_from_the_seed_on_request() -> None:
     assert sorted(drawn[0]) == list(range(8)) != drawn[0]
     with pytest.raises(pystack.ConfigError, match="schedule is"):
         pystack.EventLoop(schedule="lifo")
+
+
+# signals
+
+
+def test_handlers_of_a_program_are_its_own_and_are_told_by_its_host() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    log: list[object] = []
+
+    async def program() -> str:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGTERM, lambda number, _: log.append((number, loop.time())))
+        loop.add_signal_handler(signal.SIGINT, stop.set)
+        log.append(signal.getsignal(signal.SIGINT) is not before)
+        await stop.wait()
+        assert loop.remove_signal_handler(signal.SIGINT)
+        assert not loop.remove_signal_handler(signal.SIGINT)
+        return f"stopped at {loop.time():g}"
+
+    async def main() -> str:
+        async with pystack.Network() as net:
+            host, other = net.host("a"), net.host("b")
+            net.at("1s", lambda: host.send_signal(signal.SIGTERM))
+            net.at("2s", lambda: other.send_signal(signal.SIGINT))
+            net.at("3s", lambda: host.send_signal(signal.SIGINT))
+            return await host.run_asyncio(program)
+
+    for run in (pystack.run, pystack.run_asyncio):
+        log.clear()
+        assert run(main) == "stopped at 3"
+        assert log == [True, (signal.SIGTERM, 1.0)]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_nobody_handles_ends_the_program() -> None:
+    async def deaf() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        await asyncio.sleep(100)
+
+    async def main() -> tuple[str, float]:
+        async with pystack.Network() as net:
+            host = net.host("a")
+            await net.host("b").start_asyncio(deaf)
+            net.at("1s", lambda: host.send_signal(signal.SIGCHLD))
+            net.at("2s", lambda: host.send_signal(signal.SIGTERM))
+            with pytest.raises(trio.BrokenResourceError) as caught:
+                await host.run_asyncio(asyncio.sleep, 100)
+            net.hosts["b"].send_signal(signal.SIGTERM)
+            return str(caught.value), net.driver.now()
+
+    assert pystack.run(main) == ("a: sleep was ended by SIGTERM", 2.0)
+    assert pystack.run_asyncio(main) == ("a: sleep was ended by SIGTERM", 2.0)
+
+
+def test_a_program_that_signals_itself_reaches_itself_alone() -> None:
+    async def program() -> list[int]:
+        got: list[int] = []
+        signal.signal(signal.SIGUSR1, lambda number, _: got.append(number))
+        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        await asyncio.sleep(0)
+        return got
+
+    async def main() -> list[int]:
+        async with pystack.Network() as net:
+            return await net.host("a").run_asyncio(program)
+
+    assert pystack.run(main) == [signal.SIGUSR1] * 2
+
+
+def test_the_loop_s_clock_is_the_host_s() -> None:
+    async def program() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(10)
+        return loop.time(), time.monotonic()
+
+    async def main() -> tuple[float, float, float]:
+        async with pystack.Network() as net:
+            fast = net.host("fast", clock_drift=0.25)
+            return *(await fast.run_asyncio(program)), net.driver.now()
+
+    assert pystack.run(main) == (10.0, 10.0, 8.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import signal
 import sys
 from asyncio import events
 from asyncio.selector_events import BaseSelectorEventLoop
@@ -16,7 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from heapq import heapify, heappop
-from typing import TYPE_CHECKING, Any, Final
+from math import inf, nextafter
+from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 
 import sniffio
 import trio
@@ -26,6 +28,7 @@ from pystack.core.rng import component_rng
 from pystack.runtime.aio import bridge, tasks
 from pystack.runtime.aio.selector import Selector
 from pystack.runtime.current import current_host
+from pystack.runtime.lab.program import Program, current_program
 from pystack.runtime.names import resolver
 from pystack.runtime.socket import descriptors
 from pystack.runtime.socket.seal import SealedError
@@ -34,8 +37,11 @@ if TYPE_CHECKING:
     from pystack.core.rng import Random
     from pystack.runtime.aio.guest import Guest
     from pystack.runtime.aio.hub import Hub
+    from pystack.runtime.borrowed.calendar import WorldClock
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.socket.descriptors import Descriptor
+
+Ts = TypeVarTuple("Ts")
 
 SCHEDULES: Final = ("fifo", "random")
 # As asyncio: when so many timers, and such a share of them, have been cancelled, they are dropped.
@@ -63,6 +69,7 @@ class EventLoop(BaseSelectorEventLoop):
     _process_events: Any
     _check_closed: Any
     _check_running: Any
+    _add_callback_signalsafe: Any
     _closed: bool
 
     def __init__(
@@ -83,6 +90,9 @@ class EventLoop(BaseSelectorEventLoop):
         check_schedule(schedule)
         self.hub: Hub | None = None  # None: it does not run
         self.driver: Driver | None = None  # None: it has not run
+        self.clock: WorldClock | None = None  # that of its host; None: the world's
+        # What was done before about signals that it handles, by the program that they are for
+        self._signal_handlers: dict[tuple[Program | None, int], Any] = {}
         super().__init__(Selector(self._find, self._wake))  # type: ignore[arg-type]
         self._guest: Guest | None = None  # None: it has not run outside of Trio
         self._guest_words = seed, until, real_time
@@ -93,9 +103,11 @@ class EventLoop(BaseSelectorEventLoop):
     # time, and whoever wakes it
 
     def time(self) -> float:
-        """Return the world's time in seconds."""
+        """Return the world's time in seconds: what `time.monotonic` shows on its host."""
         driver = self.driver
-        return self._own_guest().now() if driver is None else driver.now()
+        if driver is None:
+            return self._own_guest().now()
+        return driver.now() if self.clock is None else self.clock.monotonic()
 
     def _find(self, fd: int) -> Descriptor | None:
         return None if self.driver is None else descriptors.find(fd, self.driver)
@@ -128,7 +140,13 @@ class EventLoop(BaseSelectorEventLoop):
         while scheduled and scheduled[0]._cancelled:
             self._timer_cancelled_count -= 1
             heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
-        return scheduled[0].when() if scheduled else None
+        if not scheduled:
+            return None
+        when = scheduled[0].when()
+        if self.clock is None:
+            return when
+        # A clock that drifts: rounded, it may show a little less then.
+        return max(self.clock.instant_of(when), nextafter(self.clock.scheduler.now, inf))
 
     def turn(self, rounds: int) -> bool:
         """Run what is ready, and what becomes so, in at most so many rounds; True: it is to stop.
@@ -241,6 +259,10 @@ class EventLoop(BaseSelectorEventLoop):
         """End the loop for good; and, outside of Trio, the world that it ran."""
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
+        for (program, sig), before in self._signal_handlers.items():
+            if program is None:
+                signal.signal(sig, before)
+        self._signal_handlers.clear()
         super().close()
         if self._guest is not None:
             self._guest.close()
@@ -303,6 +325,38 @@ class EventLoop(BaseSelectorEventLoop):
             call = functools.partial(_result_of, executor, copy_context().run, call)
         # The world stands still until it is done, as with Trio's threads.
         return self.create_task(self.in_trio(trio.to_thread.run_sync, call))
+
+    # signals
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Call a function when the program gets a signal (`host.send_signal`).
+
+        On no host it is the machine's signal. Raises ValueError, RuntimeError, as asyncio.
+        """
+        if asyncio.iscoroutine(callback) or asyncio.iscoroutinefunction(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        self._check_closed()
+        handle = asyncio.Handle(callback, args, self, None)
+
+        def deliver(_number: int, _frame: object) -> None:
+            self._add_callback_signalsafe(handle)
+
+        try:
+            before = signal.signal(sig, deliver)
+        except OSError as error:
+            raise RuntimeError(f"sig {sig} cannot be caught") from error
+        self._signal_handlers.setdefault(self._place_of(sig), before)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Do again about a signal what was done before; False: it was not handled."""
+        place = self._place_of(sig)
+        if place not in self._signal_handlers:
+            return False
+        signal.signal(sig, self._signal_handlers.pop(place))
+        return True
+
+    def _place_of(self, sig: int) -> tuple[Program | None, int]:
+        return current_program.get(), sig
 
     # what is refused
 

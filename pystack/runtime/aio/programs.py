@@ -97,6 +97,7 @@ async def _in_loop_of_its_own(
     started: Callable[[Hub], None] | None,
 ) -> T:
     loop = EventLoop(schedule=schedule or "fifo", seed=host.seed)
+    loop.clock = host.clock
 
     def attached(hub: Hub) -> None:
         program.post = loop.call_soon_threadsafe

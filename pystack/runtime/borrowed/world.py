@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
 from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
 from pystack.core.errors import ConfigError
-from pystack.runtime.borrowed import chance, clock
+from pystack.runtime.borrowed import chance, clock, signals
 from pystack.runtime.borrowed.calendar import WorldClock
 from pystack.runtime.borrowed.loan import Loan
 from pystack.runtime.borrowed.sources import Chance, Own, current_world
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.host import Host
 
-OF_ALL: Final = Loan(clock.lend_sleep)
+OF_ALL: Final = Loan(clock.lend_sleep, signals.lend)
 OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend)
 
 _DEFAULT_EPOCH_S: Final = parse_epoch_s(DEFAULT_EPOCH)
