@@ -88,8 +88,12 @@ class Chromium:
     def open(self, url: str) -> None:
         """Load a page, all of it."""
         # Not just any: that the empty page is loaded may be told only now.
-        document = self.ask("Page.navigate", {"url": url})["loaderId"]
-        while self._loaded != document:
+        began = self.ask("Page.navigate", {"url": url})
+        # An address that an interface gets just now breaks off what is under way.
+        while began.get("errorText") == "net::ERR_NETWORK_CHANGED":
+            began = self.ask("Page.navigate", {"url": url})
+        assert "errorText" not in began, f"{url}: {began['errorText']}"
+        while self._loaded != began["loaderId"]:
             self._take(self._next())
 
     def run(self, script: str) -> Any:  # noqa: ANN401 - whatever the script returns

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -27,20 +28,10 @@ def failure() -> list[str]:
 
 def run_pytest(folder: Path, *words: str) -> str:
     """Run pytest as the page says, in a process of its own; return what it prints."""
-    # Once the package is installed, its plug-in is there by itself; twice is an error of pytest's.
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
-    if (
-        "pystack-seed"
-        not in subprocess.run(
-            [*command, "--help"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        ).stdout
-    ):
+    # Once the package is installed, its plug-in is there by itself; twice is an error of pytest's.
+    if not entry_points(group="pytest11", name="pystack-net"):
         command += ["-p", "pystack.testing.plugin"]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
