@@ -134,8 +134,24 @@ BORROWED: Final = (
     Borrowed(
         "pytest-trio", "pytest_trio.plugin", ("_trio_test_runner_wrapped",), "testing/plugin.py"
     ),
+    # One test with many seeds: it is run again and again, in forks that capture for themselves
+    Borrowed("pytest", "_pytest.runner", ("runtestprotocol",), "testing/seed_run.py"),
+    Borrowed("pytest", "_pytest.python:Function", ("_instance", "_obj"), "testing/seed_run.py"),
+    Borrowed("pytest", "_pytest.nodes:Item", ("_report_sections",), "testing/seed_run.py"),
+    Borrowed("pytest", "_pytest.main:Session", ("_setupstate",), "testing/exploring.py"),
+    Borrowed("pytest", "_pytest.runner:SetupState", ("teardown_exact",), "testing/exploring.py"),
+    Borrowed(
+        "pytest",
+        "_pytest.capture:CaptureManager",
+        ("_global_capturing", "start_global_capturing", "suspend_global_capture"),
+        "testing/seed_workers.py",
+    ),
+    Borrowed("pytest", "_pytest.terminal:TerminalReporter", ("_tw",), "testing/exploring.py"),
+    Borrowed("pytest", "_pytest.terminal:TerminalReporter", ("stats",), "testing/seeds_told.py"),
+    Borrowed("pytest", "_pytest._io:TerminalWriter", ("_file",), "testing/exploring.py"),
     # Python's own
     Borrowed("", "sys", ("_getframe",), "runtime/socket/seal.py"),
+    Borrowed("", "sys", ("_getframe",), "testing/runs.py"),
 )
 # The words of what we call by position, or in place of which others are called
 SIGNATURES: Final = {

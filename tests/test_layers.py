@@ -126,6 +126,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "jinja2": ("pystack.apps.", "pystack.observe.explain."),
     "typer": ("pystack.cli.",),
     "pytest": ("pystack.testing.",),
+    "_pytest": ("pystack.testing.seed_run",),
 }
 
 # What a folder is about: its parts are functions and tables over it, which name its type.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from pystack.core.errors import ConfigError, PystackError
-from pystack.observe.journal import Entry
 from pystack.runtime.driver.virtual import run as run_trio
 from pystack.testing.difference import Difference
 from pystack.testing.runs import Account, Comparison, Enough, Watch, outcome_of, watched
@@ -119,24 +117,12 @@ def _compare(
 
 
 def _third(job: _Job, comparison: Comparison) -> str:
-    """Return whose way a third run goes where the first two part."""
-    seen: list[Entry] = []
-    entries = 0
-
-    def take(entry: Entry) -> None:
-        nonlocal entries
-        entries += 1
-        if entries > comparison.same:
-            seen.append(entry)
-
-    watch = Watch(take, lambda: bool(seen))
-    with suppress(Exception):
-        job.outcome(watch)
-    for name, entries_there in (("first", comparison.first), ("second", comparison.second)):
-        there = entries_there[0].happened() if entries_there else None
-        if (seen[0].happened() if seen else None) == there and comparison.differs:
-            return name
-    return "other" if comparison.differs else ""
+    """Return whose way a third run goes where the first two part; "": they end differently."""
+    if not comparison.differs:
+        return ""
+    watch, whose = comparison.third()
+    job.outcome(watch)
+    return whose()
 
 
 def _in_another_process(job: _Job, path: Path, hash_seed: int) -> str:

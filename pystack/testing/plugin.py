@@ -28,6 +28,9 @@ _DEFAULT_SEED: Final = 0
 _MAX_SEEDS: Final = 100_000
 _SEED_FIXTURE: Final = "pystack_seed"
 _bench_key: Final = pytest.StashKey["Bench"]()
+# Of one of several runs of a test: its seed, and whether it may write a capture
+_seed_key: Final = pytest.StashKey[int]()
+_has_capture_key: Final = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +47,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_count,
         default=1,
         metavar="N",
-        help="run every test with a network N times, with N seeds one after the other",
+        help="run every test with a network with N seeds, spread over processes, up to the first "
+        "that fails; one that failed before goes first",
+    )
+    group.addoption(
+        "--pystack-jobs",
+        type=_count,
+        metavar="N",
+        help="over how many processes to spread seeds (default: one for each processor)",
+    )
+    group.addoption(
+        "--pystack-twice",
+        action="store_true",
+        help="run every test with a network twice, and fail where the two runs differ",
     )
     group.addoption(
         "--pystack-pcap",
@@ -67,6 +82,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "timeout_s=None): "
         "run an async test in virtual time, and say how its network is to be",
     )
+    if _explores(config):
+        from pystack.testing.seeds_told import SeedsTold
+
+        config.pluginmanager.register(SeedsTold(config), "pystack-seeds")
+
+
+def _explores(config: pytest.Config) -> bool:
+    """Tell whether tests run with several seeds, or twice."""
+    return bool(config.getoption("--pystack-seeds") > 1 or config.getoption("--pystack-twice"))
 
 
 def _count(text: str) -> int:
@@ -82,7 +106,10 @@ def _count(text: str) -> int:
 def pystack_seed(request: pytest.FixtureRequest) -> int:
     """Return the seed of this run of the test."""
     given: object = getattr(request, "param", None)
-    return given if isinstance(given, int) else _first_seed(request.node)
+    if isinstance(given, int):
+        return given
+    seed: int = request.node.stash.get(_seed_key, _first_seed(request.node))
+    return seed
 
 
 @pytest.fixture
@@ -95,11 +122,16 @@ def net(
         name = getattr(item, "originalname", item.name)
         pytest.fail(f"net needs an async test: write `async def {name}`", pytrace=False)
     capture: Path | None = None
-    if item.config.getoption("--pystack-pcap") != "never":
+    if item.config.getoption("--pystack-pcap") != "never" and item.stash.get(
+        _has_capture_key, True
+    ):
         chosen = item.config.getoption("--pystack-pcap-dir")
         folder = Path(chosen) if chosen else tmp_path_factory.getbasetemp() / "pystack"
         folder.mkdir(parents=True, exist_ok=True)
-        capture = folder / f"{_file_name(item.nodeid)}.pcapng"
+        name = _file_name(item.nodeid)
+        if item.config.getoption("--pystack-seeds") > 1:
+            name += f"_{pystack_seed}"
+        capture = folder / f"{name}.pcapng"
     bench = item.stash[_bench_key] = _make_bench(item, pystack_seed, capture)
     return bench.make_network()
 
@@ -122,13 +154,23 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
         pytest.mark.usefixtures(_SEED_FIXTURE)(obj)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test for each seed, if several are asked for."""
-    count: int = metafunc.config.getoption("--pystack-seeds")
-    if count > 1 and _SEED_FIXTURE in metafunc.fixturenames:
-        first = _first_seed(metafunc.definition)
-        seeds = range(first, first + count)
-        metafunc.parametrize(_SEED_FIXTURE, seeds, indirect=True, ids=map(_seed_id, seeds))
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test of ours with all seeds that are asked for, or twice."""
+    if not (_explores(item.config) and isinstance(item, pytest.Function) and _is_ours(item)):
+        return None
+    from pystack.testing.exploring import explore, jobs_of
+    from pystack.testing.seed_run import Runner
+
+    def prepare(seed: int, *, has_capture: bool) -> None:
+        item.stash[_seed_key], item.stash[_has_capture_key] = seed, has_capture
+
+    first = _first_seed(item)
+    seeds = range(first, first + item.config.getoption("--pystack-seeds"))
+    twice: bool = item.config.getoption("--pystack-twice")
+    runner = Runner(item, prepare, twice=twice)
+    explore(runner, nextitem, seeds, jobs=jobs_of(item.config), again=partial(_replay, item))
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -245,12 +287,11 @@ def pytest_runtest_makereport(
 
 def _replay(item: pytest.Item, seed: int) -> str:
     """Return the command that runs the test again, with the same seed."""
-    # What `--pystack-seeds` has put into the name is not there when there is one seed only.
-    name = re.sub(rf"(?<=\[){_seed_id(seed)}-|-{_seed_id(seed)}(?=[-\]])", "", item.nodeid)
-    file, _, test = name.removesuffix(f"[{_seed_id(seed)}]").partition("::")
+    file, _, test = item.nodeid.partition("::")
     config = item.config
     name = f"{os.path.relpath(config.rootpath / file, config.invocation_params.dir)}::{test}"
-    return f"pytest {shlex.quote(name)} --pystack-seed={seed}"
+    twice = " --pystack-twice" if config.getoption("--pystack-twice") else ""
+    return f"pytest {shlex.quote(name)} --pystack-seed={seed}{twice}"
 
 
 # Looking at tests

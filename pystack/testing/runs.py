@@ -117,6 +117,29 @@ class Comparison:
             return False
         return any(carried(entry) == wanted for entry in (*self.first, *self._expected))
 
+    def third(self) -> tuple[Watch, Callable[[], str]]:
+        """Return what looks on at a third run, and whose way it went where these two part.
+
+        That is "first", "second", or "other".
+        """
+        seen: list[Entry] = []
+        entries = 0
+
+        def take(entry: Entry) -> None:
+            nonlocal entries
+            entries += 1
+            if entries > self.same:
+                seen.append(entry)
+
+        def whose() -> str:
+            here = seen[0].happened() if seen else None
+            for name, there in (("first", self.first), ("second", self.second)):
+                if here == (there[0].happened() if there else None):
+                    return name
+            return "other"
+
+        return Watch(take, lambda: bool(seen)), whose
+
     @property
     def is_over(self) -> bool:
         """Tell whether the run need not go on."""
@@ -162,6 +185,11 @@ class Watch:
 
         network.observe(Journal(take, _maker))
         self._drivers.append(network.driver)
+
+    @property
+    def networks(self) -> int:
+        """Return how many have opened."""
+        return len(self._drivers)
 
     @property
     def had_threads(self) -> bool:
