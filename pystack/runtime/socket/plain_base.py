@@ -22,6 +22,7 @@ from pystack.runtime.socket.given_addresses import given
 from pystack.runtime.socket.option_table import linux_number
 from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.plain_names import look_up_now
+from pystack.runtime.socket.readiness import ANYWAY
 from pystack.runtime.socket.socket_addresses import Place
 from pystack.runtime.socket.socket_calls import (
     INTERNET,
@@ -255,19 +256,28 @@ class PlainBase(socket.socket):
         attempt: Callable[[], T | None],
         flags: int = 0,
         timeout_s: float | None = None,
+        *,
+        first: int = 0,
     ) -> T:
         """Do `attempt` until it returns something, as long as the socket waits.
 
-        `timeout_s`: what is left of its timeout; None: all.
+        `timeout_s`: what is left of its timeout; None: all. `first`: what a socket with a timeout
+        is polled for before the attempt, as CPython does; it may be ready for no good.
         Raises BlockingIOError where it does not wait, TimeoutError afterwards.
         """
+        descriptor = self._descriptor
+        if first and self._timeout_s:
+            at_once, wanted = attempt, first | ANYWAY
+
+            def attempt() -> T | None:
+                return at_once() if descriptor.poll() & wanted else None
+
         result = self._call(attempt)
         if result is not None:
             return result
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         if self._timeout_s == 0.0 or (flags & MSG_DONTWAIT and self._timeout_s is None):
             raise error_of(errno.EAGAIN)
-        descriptor = self._descriptor
 
         def attempt_open() -> T | None:
             # As Linux: what waits for ever is in the kernel, and goes on; what waits for a while

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.socket.datagram_ends import DatagramEnd
 from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.plain_base import PlainBase, default_timeout
+from pystack.runtime.socket.readiness import IN, OUT
 from pystack.runtime.socket.socket_addresses import Place, destination
 from pystack.runtime.socket.socket_calls import (
     MSG_DONTWAIT,
@@ -58,7 +60,7 @@ class PlainSocket(PlainBase):
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection and its other end. OSError (EINVAL) without `listen`."""
         listening = self._stream("accept")
-        end = self._wait("accept", listening.accept)
+        end = self._wait("accept", listening.accept, first=IN)
         assert end.socket is not None
         default_s = default_timeout(listening.host)
         made = self._call(PlainSocket.over, end, default_s)
@@ -77,6 +79,8 @@ class PlainSocket(PlainBase):
         return self._connect(address)
 
     def _connect(self, address: object) -> int:
+        if self.fileno() < 0:
+            return errno.EBADF
         end = self._end
         if isinstance(end, PairEnd):
             return errno.EISCONN
@@ -181,9 +185,11 @@ class PlainSocket(PlainBase):
 
     def _receive(self, what: str, size: int, flags: int) -> Received:
         end = self._end
-        if not isinstance(end, StreamEnd):
-            assert isinstance(end, DatagramEnd | PairEnd)
-            return self._wait(what, lambda: end.try_receive(size, flags), flags)
+        if isinstance(end, DatagramEnd):
+            return self._wait(what, lambda: self._datagram(end, size, flags), flags, first=IN)
+        if isinstance(end, PairEnd):
+            return self._wait(what, lambda: end.try_receive(size, flags), flags, first=IN)
+        assert isinstance(end, StreamEnd)
         if flags & MSG_WAITALL and self._timeout_s is None and not flags & MSG_PEEK:
             return self._receive_all(what, end, size, flags)
         woken = False
@@ -193,7 +199,13 @@ class PlainSocket(PlainBase):
             woken, before = True, woken
             return end.try_receive(size, flags, woken=before)
 
-        return self._wait(what, attempt, flags)
+        return self._wait(what, attempt, flags, first=IN)
+
+    def _datagram(self, end: DatagramEnd, size: int, flags: int) -> Received | None:
+        found = end.try_receive(size, flags)
+        if found is not None and found.sender is None and self._timeout_s is not None:
+            return None  # as Linux: after SHUT_RD there is an end of data for who waits for ever
+        return found
 
     def _receive_all(self, what: str, end: StreamEnd, size: int, flags: int) -> Received:
         """MSG_WAITALL: all of it, or what there is at the end of data or at an error."""
@@ -286,7 +298,8 @@ class PlainSocket(PlainBase):
         assert isinstance(end, StreamEnd | PairEnd)
         check_flags(flags)
         if self._timeout_s is not None:
-            return self._wait(what, lambda: end.try_send(view, flags), flags, timeout_s)
+            attempt = partial(end.try_send, view, flags)
+            return self._wait(what, attempt, flags, timeout_s, first=OUT)
         done = 0
         while True:  # a call that blocks returns when all is queued, or some of it and an error
             rest = view[done:]
