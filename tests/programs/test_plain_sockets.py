@@ -4,11 +4,16 @@ What calls do state by state is compared with Linux in `test_plain_sockets_like_
 """
 
 import errno
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 from collections.abc import Callable
 
+import anyio
+import anyio.abc
 import pytest
 import trio
 from worlds import in_virtual_time
@@ -258,3 +263,94 @@ def test_elsewhere_sockets_are_the_machines() -> None:
             await host.run(program)
 
     in_virtual_time(main)
+
+
+def test_what_is_done_to_a_descriptor_by_its_number() -> None:
+    def program() -> None:
+        with socket.create_connection(("b", 7)) as made:
+            number = made.fileno()
+            assert fcntl.fcntl(number, fcntl.F_GETFD) == fcntl.FD_CLOEXEC
+            assert fcntl.fcntl(made, fcntl.F_SETFD, 0) == 0
+            os.set_inheritable(number, False)
+            assert not os.get_inheritable(number)
+            made.sendall(b"12345")
+            assert fcntl.ioctl(made, termios.TIOCOUTQ, bytes(4)) == struct.pack("i", 5)
+            made.recv(1)
+            room = bytearray(4)
+            assert fcntl.ioctl(number, termios.FIONREAD, room) == 0
+            assert struct.unpack("i", room) == (4,)
+            assert os.get_blocking(number)
+            fcntl.fcntl(number, fcntl.F_SETFL, os.O_NONBLOCK)
+            assert fcntl.fcntl(number, fcntl.F_GETFL) == os.O_RDWR | os.O_NONBLOCK
+            assert made.recv(9) == b"2345"
+            with pytest.raises(BlockingIOError):  # though it has no timeout
+                made.recv(9)
+            with pytest.raises(OSError, match="inside pystack"):
+                fcntl.ioctl(number, 0x1234)
+            os.close(made.detach())
+        out, into = os.pipe()
+        assert not os.get_inheritable(out)
+        os.close(out)
+        os.close(into)
+
+    on_a(program)
+
+
+def test_trio_takes_such_a_socket_as_one_of_the_same_host() -> None:
+    async def serve(listening: socket.socket) -> None:
+        taken = trio.socket.from_stdlib_socket(listening)
+        made, _ = await taken.accept()
+        await made.send(await made.recv(100))
+        made.close()
+        taken.close()
+        assert listening.fileno() == -1
+
+    async def program() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve, socket.create_server(("127.0.0.1", 80)))
+            stream = await trio.open_tcp_stream("127.0.0.1", 80)
+            await stream.send_all(b"hello")
+            assert await stream.receive_some() == b"hello"
+        one, other = trio.socket.socketpair()
+        await one.send(b"in a pair")
+        assert await other.recv(100) == b"in a pair"
+        one.close()
+        assert await other.recv(100) == b""
+        other.close()
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            await net.host("a").run(program)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", None])
+def test_listeners_of_anyio_are_on_the_host_under_trio(host: str | None) -> None:
+    async def handle(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.send(await stream.receive())
+
+    async def program() -> None:
+        listener = await anyio.create_tcp_listener(local_host=host, local_port=80)
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(listener.serve, handle)
+            address = "::1" if host == "::" else "127.0.0.1"
+            async with await anyio.connect_tcp(address, 80) as stream:
+                await stream.send(b"hello")
+                assert await stream.receive() == b"hello"
+            group.cancel_scope.cancel()
+
+    async def main() -> None:
+        async with pystack.Network(seed=1, ip="both") as net:
+            net.link(net.host("a"), net.host("b"))
+            await net.hosts["a"].run(program)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_nothing_is_said_of_what_was_open_when_its_host_ended() -> None:
+    left = []
+    on_a(lambda: left.append(socket.create_server(("", 80))))
+    left.clear()

@@ -16,16 +16,25 @@ from operator import index
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import trio
+
 from pystack.core.errors import error_of
 from pystack.runtime.borrowed.loan import Borrow
 from pystack.runtime.current import current_host
 from pystack.runtime.host import Host
 from pystack.runtime.socket import plain_names, seal, waits
+from pystack.runtime.socket.datagram_ends import DatagramEnd
+from pystack.runtime.socket.datagram_sockets import DatagramSocket
 from pystack.runtime.socket.descriptors import find, open_descriptor
-from pystack.runtime.socket.pair_ends import FAMILY, make_pair
+from pystack.runtime.socket.pair_ends import FAMILY, PairEnd, make_pair
+from pystack.runtime.socket.pair_sockets import PairSocket
 from pystack.runtime.socket.plain_base import checked_timeout, default_timeouts
 from pystack.runtime.socket.plain_socket import PlainSocket
 from pystack.runtime.socket.socket_calls import INTERNET, KIND_MASK
+from pystack.runtime.socket.socket_ends import SocketEnd
+from pystack.runtime.socket.sockets import HostSocket
+from pystack.runtime.socket.stream_ends import StreamEnd
+from pystack.runtime.socket.stream_sockets import StreamSocket
 
 Function = Callable[..., Any]
 OnHost = Callable[..., Any]  # the same function, with the host before its arguments
@@ -41,6 +50,7 @@ def lend(borrow: Borrow) -> None:
         function = getattr(_socket, name, None)
         if function is not None:
             borrow.function(function, _by_host(on_host))
+    borrow.python_function(trio.socket.from_stdlib_socket, _from_stdlib_socket)
 
 
 def host_of_code() -> Host | None:
@@ -120,6 +130,30 @@ def _init_for(original: Function) -> Function:
         (plain if isinstance(self, PlainSocket) else original)(self, *args, **words)
 
     return init
+
+
+def _from_stdlib_socket(original: Function) -> Function:
+    """Let Trio have a socket of a host too, as AnyIO's listeners do, and Hypercorn under Trio."""
+
+    def from_stdlib_socket(sock: socket.socket) -> trio.socket.SocketType:
+        if type(sock) is not PlainSocket:
+            made: trio.socket.SocketType = original(sock)
+            return made
+        end = sock.end
+        kind = _OF_TRIO[type(end)]
+        found = kind(end)
+        sock.setblocking(False)
+        found.source = sock
+        return found
+
+    return from_stdlib_socket
+
+
+_OF_TRIO: Final[dict[type[SocketEnd], type[HostSocket]]] = {
+    StreamEnd: StreamSocket,
+    DatagramEnd: DatagramSocket,
+    PairEnd: PairSocket,
+}
 
 
 # functions

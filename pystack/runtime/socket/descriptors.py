@@ -29,6 +29,7 @@ class Descriptor:
     def __init__(self, table: Descriptors, end: SocketEnd) -> None:
         self.end = end
         self.closed = False
+        self.nonblocking = False  # O_NONBLOCK: of a socket without timeout
         self.number = next(table.numbers)
         self._table = table
         self._watchers: tuple[Callable[[], object], ...] = ()

@@ -31,7 +31,7 @@ class PairEnd(SocketEnd):
         super().__init__(host, kind, 0, family)
         self.other: PairEnd | None = None  # None: it was closed
         self._waiting: deque[bytes] = deque()  # to be received
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
 
     @property
     def has_text(self) -> bool:
@@ -42,20 +42,20 @@ class PairEnd(SocketEnd):
     def has_room(self) -> bool:
         """Tell whether sending would not have to wait."""
         other = self.other
-        return self.write_shut or other is None or other._waiting_bytes < _ROOM_BYTES
+        return self.write_shut or other is None or other.waiting_bytes < _ROOM_BYTES
 
     def try_send(self, view: memoryview, flags: int) -> int | None:
         """Hand over as much as there is room for; None: not now. OSError (EPIPE)."""
         other = self.other
         if self.write_shut or other is None or other.read_shut:
             raise error_of(errno.EPIPE if self.kind is socket.SOCK_STREAM else errno.ECONNREFUSED)
-        room = _ROOM_BYTES - other._waiting_bytes
+        room = _ROOM_BYTES - other.waiting_bytes
         if room <= 0:
             return None
         data = bytes(view if self.kind is socket.SOCK_DGRAM else view[:room])
         if data or self.kind is socket.SOCK_DGRAM:
             other._waiting.append(data)
-            other._waiting_bytes += len(data)
+            other.waiting_bytes += len(data)
             other.became_readable()
         return len(data)
 
@@ -72,8 +72,8 @@ class PairEnd(SocketEnd):
         if self.kind is socket.SOCK_DGRAM:
             flags_back, rest = MSG_TRUNC if rest else 0, b""
         if not flags & MSG_PEEK:
-            was_full = self._waiting_bytes >= _ROOM_BYTES
-            self._waiting_bytes -= len(first) - len(rest)
+            was_full = self.waiting_bytes >= _ROOM_BYTES
+            self.waiting_bytes -= len(first) - len(rest)
             if rest:
                 waiting[0] = rest
             else:

@@ -92,6 +92,8 @@ class PlainBase(socket.socket):
 
     def _take(self, descriptor: Descriptor, timeout_s: float | None) -> None:
         self._descriptor, self._timeout_s = descriptor, timeout_s
+        if timeout_s is not None:
+            descriptor.nonblocking = True
         self._io_refs, self._closed = 0, False
         self._gone = False  # closed for good, or detached
 
@@ -100,7 +102,9 @@ class PlainBase(socket.socket):
         descriptor = getattr(self, "_descriptor", None)
         if descriptor is None or self._gone or descriptor.closed:
             return
-        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        stack = descriptor.end.host.stack
+        if not stack.closed and stack.powered:  # else its kernel has ended all that was open
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         waits.later(descriptor.end.host.driver, descriptor.close)
 
     # what it is
@@ -147,7 +151,7 @@ class PlainBase(socket.socket):
 
     def settimeout(self, value: float | None, /) -> None:
         """Let calls wait so long. ValueError: less than 0, OverflowError: too long."""
-        self._timeout_s = checked_timeout(value)
+        self._set_timeout(checked_timeout(value))
 
     def getblocking(self) -> bool:
         """Tell whether calls wait."""
@@ -155,7 +159,11 @@ class PlainBase(socket.socket):
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the standard library's
         """Let calls wait for ever, or not at all."""
-        self._timeout_s = None if flag else 0.0
+        self._set_timeout(None if flag else 0.0)
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        self._open_descriptor().nonblocking = timeout_s is not None
+        self._timeout_s = timeout_s
 
     def get_inheritable(self) -> bool:
         """Return False: no other process can have it."""
@@ -174,7 +182,7 @@ class PlainBase(socket.socket):
 
     def dup(self) -> Self:
         """Return another descriptor of the same socket, which ends when all are closed."""
-        end = self._end
+        end = self.end
         if type(self).__init__ is PlainBase.__init__:
             return self._call(type(self).over, end, self._timeout_s)
         # As CPython, for classes that build on it: by their own way to be made
@@ -197,30 +205,30 @@ class PlainBase(socket.socket):
     def getsockopt(self, level: int, optname: int, buflen: int | None = None, /) -> Any:  # noqa: ANN401 - the standard library's
         """Return an option: a number, or bytes where a length is given."""
         number = linux_number(level, optname)
-        return self._call(self._end.get_option, level, number, buflen)
+        return self._call(self.end.get_option, level, number, buflen)
 
     def setsockopt(
         self, level: int, optname: int, value: object, optlen: int | None = None, /
     ) -> None:
         """Set an option. OSError (ENOPROTOOPT) for those that are none here."""
         data, number = option_value(value, optlen), linux_number(level, optname)
-        self._call(self._end.set_option, level, number, data)
+        self._call(self.end.set_option, level, number, data)
 
     # addresses
 
     def bind(self, address: object, /) -> None:
         """Take a local address and port (0: any free one). OSError: EADDRINUSE, EADDRNOTAVAIL."""
         place = self._resolve(address, local=True)
-        self._call(self._end.bind, *place)
+        self._call(self.end.bind, *place)
 
     def getsockname(self) -> Any:  # noqa: ANN401 - the same
         """Return the address of this end; zeros before it has one."""
-        end = self._end
+        end = self.end
         return self._call(lambda: end.shown(*end.name()))
 
     def getpeername(self) -> Any:  # noqa: ANN401 - the same
         """Return the address of the other end. OSError (ENOTCONN) where there is none."""
-        end = self._end
+        end = self.end
         remote, port = self._call(end.peer)
         if not port:
             raise error_of(errno.ENOTCONN)
@@ -228,7 +236,7 @@ class PlainBase(socket.socket):
 
     def shutdown(self, how: int, /) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without another end."""
-        self._call(self._end.shutdown, how)
+        self._call(self.end.shutdown, how)
 
     # below
 
@@ -236,7 +244,8 @@ class PlainBase(socket.socket):
         return waits.call(self._descriptor.end.host, fn, *args)
 
     @property
-    def _end(self) -> SocketEnd:
+    def end(self) -> SocketEnd:
+        """Return what it stands for. OSError (EBADF): closed."""
         return self._open_descriptor().end
 
     def _open_descriptor(self) -> Descriptor:
@@ -245,7 +254,7 @@ class PlainBase(socket.socket):
         return self._descriptor
 
     def _stream(self, what: str) -> StreamEnd:
-        end = self._end
+        end = self.end
         if not isinstance(end, StreamEnd):
             raise error_of(errno.EOPNOTSUPP if isinstance(end, DatagramEnd) else errno.EINVAL)
         return end
@@ -276,7 +285,9 @@ class PlainBase(socket.socket):
         if result is not None:
             return result
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        if self._timeout_s == 0.0 or (flags & MSG_DONTWAIT and self._timeout_s is None):
+        if self._timeout_s == 0.0 or (
+            self._timeout_s is None and (flags & MSG_DONTWAIT or descriptor.nonblocking)
+        ):
             raise error_of(errno.EAGAIN)
 
         def attempt_open() -> T | None:
@@ -294,7 +305,7 @@ class PlainBase(socket.socket):
 
     def _resolve(self, address: object, *, local: bool) -> Place:
         """Return an address of the BSD calls as it is below. OSError."""
-        end = self._end
+        end = self.end
         if isinstance(end, PairEnd):
             raise error_of(errno.EISCONN)
         asked = given(end, address, local=local)

@@ -81,7 +81,7 @@ class PlainSocket(PlainBase):
     def _connect(self, address: object) -> int:
         if self.fileno() < 0:
             return errno.EBADF
-        end = self._end
+        end = self.end
         if isinstance(end, PairEnd):
             return errno.EISCONN
         place = self._resolve(address, local=False)
@@ -184,7 +184,7 @@ class PlainSocket(PlainBase):
         return received.into(views, ancbufsize)
 
     def _receive(self, what: str, size: int, flags: int) -> Received:
-        end = self._end
+        end = self.end
         if isinstance(end, DatagramEnd):
             return self._wait(what, lambda: self._datagram(end, size, flags), flags, first=IN)
         if isinstance(end, PairEnd):
@@ -230,7 +230,7 @@ class PlainSocket(PlainBase):
 
     def sendall(self, data: object, flags: int = 0, /) -> None:
         """Send all of it, in the socket's timeout for the whole."""
-        view, end, done = view_of(data), self._end, 0
+        view, end, done = view_of(data), self.end, 0
         if not isinstance(end, StreamEnd | PairEnd):
             self._send("sendall", view, flags)
             return
@@ -277,7 +277,7 @@ class PlainSocket(PlainBase):
         flags: int,
         address: object,
     ) -> int:
-        end = self._end
+        end = self.end
         if isinstance(end, DatagramEnd):
             check_flags(flags, MSG_FASTOPEN | MSG_ZEROCOPY)
             to = None if address is None else self._resolve(address, local=False)
@@ -292,7 +292,7 @@ class PlainSocket(PlainBase):
         return self._send(what, view, flags)
 
     def _send(self, what: str, view: memoryview, flags: int, timeout_s: float | None = None) -> int:
-        end = self._end
+        end = self.end
         if isinstance(end, DatagramEnd):
             return self._send_to(what, view, (), flags, None)
         assert isinstance(end, StreamEnd | PairEnd)

@@ -163,7 +163,7 @@ class TlsOverPlain:
         self._unsent += self._out.read()
         plain, unsent = self._socket(), bytes(self._unsent)
         self._unsent.clear()
-        end = plain._end
+        end = plain.end
         assert isinstance(end, StreamEnd)
         if unsent:
             try:
@@ -183,7 +183,7 @@ class _Deadline:
 
     def __init__(self, plain: PlainSocket, what: str) -> None:
         self._plain, self._what = plain, what
-        end = plain._end
+        end = plain.end
         assert isinstance(end, StreamEnd)
         self.end = end
         timeout_s = plain.gettimeout()

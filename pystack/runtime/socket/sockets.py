@@ -60,6 +60,7 @@ class HostSocket(trio.socket.SocketType):
         self._writer = Waiter(end.host.driver)
         self._closed = False
         self._fd: ReadinessFd | None = None  # None: nobody has asked for a descriptor
+        self.source: socket.socket | None = None  # what it was made of; None: nothing
         end.descriptors.append(self)
 
     @property
@@ -156,6 +157,8 @@ class HostSocket(trio.socket.SocketType):
         self._writer.wake()
         if self._fd is not None:
             self._fd.close()
+        if self.source is not None:
+            self.source.close()
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""
