@@ -121,7 +121,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "httpx": ("pystack.apps.",),
     "hypercorn": ("pystack.apps.asgi",),
     "hypothesis": ("pystack.testing.",),
-    "anyio": ("pystack.runtime.socket.anyio_listener",),
+    "anyio": ("pystack.runtime.socket.anyio_listener", "pystack.testing.on_asyncio"),
     "rich": ("pystack.cli.",),
     "jinja2": ("pystack.apps.", "pystack.observe.explain."),
     "typer": ("pystack.cli.",),

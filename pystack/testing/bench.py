@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -17,6 +18,9 @@ from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, p
 from pystack.runtime.network import Network
 from pystack.topology.addressing import DEFAULT_IP, IpVersions
 from pystack.topology.spec import SubnetWords
+
+if TYPE_CHECKING:
+    from pystack.runtime.aio.loop import EventLoop
 
 RUNGS: Final = 40  # of the ladder that a failure shows
 RECORDED: Final = 4000  # frames and events, for `net.ladder()`; the oldest go first
@@ -57,6 +61,8 @@ class Bench:
         self._was_opened = False
         self._recording = Recording()
         self._origin = 0.0
+        self._now: Callable[[], float] = float  # the time of the world that it runs in
+        self._is_first = True  # run of the test
         self._ended_at: float | None = None  # None: it has not run
 
     def make_network(self) -> Network:
@@ -114,24 +120,65 @@ class Bench:
     ) -> None:
         for instrument in instruments:
             trio.lowlevel.add_instrument(instrument)  # type: ignore[arg-type]
-        self._recording = Recording()
+        self._recording, self._now = Recording(), trio.current_time
         self._origin = trio.current_time()
         try:
             if self._network is None:
                 await async_fn()
                 return
-            self._was_opened = True
-            async with self._network as net:
-                net.record(RECORDED)
-                if self.capture is not None:
-                    net.capture(self.capture)
-                try:
-                    await async_fn()
-                finally:
-                    # As it is now: how the network closes is not part of the test.
-                    self._recording = net.recording()
+            async with self.opened():
+                await async_fn()
         finally:
-            self._ended_at = trio.current_time() - self._origin
+            self.ended()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Network]:
+        """Open the network, and write down what is seen of it."""
+        assert self._network is not None
+        self._was_opened = True
+        async with self._network as net:
+            net.record(RECORDED)
+            if self.capture is not None:
+                net.capture(self.capture)
+            try:
+                yield net
+            finally:
+                # As it is now: how the network closes is not part of the test.
+                self._recording = net.recording()
+
+    def ended(self) -> None:
+        """Know that the test has ended now."""
+        self._ended_at = self._now() - self._origin
+
+    def begin_in(self, loop: EventLoop) -> None:
+        """Begin, where it is asyncio that runs the test."""
+        self._recording, self._origin, self._now = Recording(), loop.time(), loop.time
+
+    def ended_in_asyncio(self) -> None:
+        """Know that the test has ended now, while its network is still open."""
+        self.ended()
+        if self._network is not None and self._was_opened:
+            self._recording = self._network.recording()
+
+    @property
+    def timeout_s(self) -> str | float | None:
+        """Return what the test gets of virtual time; None: as much as it takes."""
+        return self._timeout_s
+
+    def renewed_in_asyncio(
+        self, test: Callable[..., Awaitable[object]]
+    ) -> Callable[..., Awaitable[object]]:
+        """Return the test; run anew, as by Hypothesis, it gets an unused network each time."""
+        if self._is_first:
+            self._is_first = False
+            return test
+
+        async def run(*args: object, **words: object) -> None:
+            renewed = self._renewed(partial(test, *args, **words))
+            async with self.opened():
+                await renewed()
+
+        return test if self._network is None else run
 
     def _renewed(
         self, async_fn: Callable[[], Awaitable[object]]

@@ -10,8 +10,9 @@ import argparse
 import os
 import re
 import shlex
+import sys
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 if TYPE_CHECKING:
     from pystack.runtime.network import Network
     from pystack.testing.bench import Bench
+    from pystack.testing.on_asyncio import Stay
 
 _WORDS: Final = ("seed", "ip", "subnet", "subnet6", "seal", "timeout_s")
 _DEFAULT_SEED: Final = 0
@@ -31,6 +33,7 @@ _bench_key: Final = pytest.StashKey["Bench"]()
 # Of one of several runs of a test: its seed, and whether it may write a capture
 _seed_key: Final = pytest.StashKey[int]()
 _has_capture_key: Final = pytest.StashKey[bool]()
+_stay_key: Final = pytest.StashKey["Stay"]()  # where it is asyncio that runs the test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,8 +118,8 @@ def pystack_seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def net(
     request: pytest.FixtureRequest, pystack_seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> Network:
-    """Return a network in virtual time. It is open while the test and its async fixtures run."""
+) -> Iterator[Network]:
+    """Give a network in virtual time. It is open while the test and its async fixtures run."""
     item = request.node
     if not _is_ours(item):
         name = getattr(item, "originalname", item.name)
@@ -133,7 +136,19 @@ def net(
             name += f"_{pystack_seed}"
         capture = folder / f"{name}.pcapng"
     bench = item.stash[_bench_key] = _make_bench(item, pystack_seed, capture)
-    return bench.make_network()
+    network = bench.make_network()
+    if not _on_asyncio(request):
+        yield network
+        return
+    from pystack.testing.on_asyncio import Stay, loop_of
+
+    with ExitStack() as lease:
+        loop = loop_of(request, lease)
+        bench.begin_in(loop)
+        stay = item.stash[_stay_key] = Stay(bench, loop)
+        stay.open()
+        lease.callback(stay.close)
+        yield network
 
 
 # Choosing and running tests
@@ -185,13 +200,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.trio(run=_Runner(item)), append=False)
 
 
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Let asyncio's runners have event loops of ours, for a test that they run."""
+    with _own_loops(item):
+        return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
 ) -> None:
     """Refuse async fixtures that would run elsewhere than the test."""
     is_async = iscoroutinefunction(fixturedef.func) or isasyncgenfunction(fixturedef.func)
-    if is_async and _is_ours(request.node) and not _by_pytest_trio(request.node):
+    if is_async and _is_ours(request.node) and not _has_plugin_to_run(request):
         why = "needs pytest-trio to be installed"
         if "anyio_backend" in request.fixturenames:
             why = "cannot be had with the marker anyio: leave that out"
@@ -206,16 +228,21 @@ def pytest_fixture_setup(
 @pytest.hookimpl(tryfirst=True, wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Run an async test that is ours in virtual time."""
+    __tracebackhide__ = True
     if not isinstance(item, pytest.Function) or not _is_ours(item):
         return (yield)
     funcargs: dict[str, Any] = item.funcargs
     if _bench_key not in item.stash:  # marked, and without a network
         item.stash[_bench_key] = _make_bench(item, funcargs[_SEED_FIXTURE], None)
-    backend = funcargs.get("anyio_backend", "trio")  # a name, or a tuple of it and options
-    if backend != "trio" and backend[0] != "trio":
-        pytest.skip("virtual time is Trio's, and not of this anyio_backend")
     if _by_pytest_trio(item):
         return (yield)  # it will call the `_Runner`
+    if _by_asyncio(item, funcargs.get("anyio_backend")):
+        stay: Stay | None = item.stash.get(_stay_key, None)
+        with (
+            _own_loops(item),
+            _replaced(item, _inner(item.obj) if stay is None else stay.told(_inner(item.obj))),
+        ):
+            return (yield)
     with _made_sync(item):
         return (yield)
 
@@ -238,28 +265,46 @@ class _Runner:
         self._item.stash[_bench_key].run(async_fn, clock=clock, instruments=instruments)
 
 
-@contextmanager
-def _made_sync(item: pytest.Function) -> Iterator[None]:
+def _made_sync(item: pytest.Function) -> AbstractContextManager[None]:
     """Let a test be an ordinary function for all plug-ins, whose call runs it in virtual time."""
-    original, inner, bench = item.obj, _inner(item.obj), item.stash[_bench_key]
+    inner, bench = _inner(item.obj), item.stash[_bench_key]
 
     def in_virtual_time(*args: object, **kwargs: object) -> None:
         __tracebackhide__ = True
         bench.run(partial(inner, *args, **kwargs))
 
+    in_virtual_time._trio_test_runner_wrapped = True  # type: ignore[attr-defined]
+    return _replaced(item, in_virtual_time)
+
+
+@contextmanager
+def _replaced(item: pytest.Function, function: Callable[..., object]) -> Iterator[None]:
+    """Have another function in the place of a test, as it was written: Hypothesis wraps it."""
+    original, inner = item.obj, _inner(item.obj)
     if inner is original:
-        item.obj = in_virtual_time
-        try:
-            yield
-        finally:
-            item.obj = original
+        item.obj = function
     else:
-        in_virtual_time._trio_test_runner_wrapped = True  # type: ignore[attr-defined]
-        original.hypothesis.inner_test = in_virtual_time
-        try:
-            yield
-        finally:
+        original.hypothesis.inner_test = function
+    try:
+        yield
+    finally:
+        if inner is original:
+            item.obj = original
+        else:
             original.hypothesis.inner_test = inner
+
+
+@contextmanager
+def _own_loops(item: pytest.Item) -> Iterator[None]:
+    """Have asyncio make event loops in virtual time, where a test is ours and may want them."""
+    if not (isinstance(item, pytest.Function) and _is_ours(item) and _may_be_asyncios(item)):
+        yield
+        return
+    from pystack.testing.on_asyncio import own_loops
+
+    until: Any = _marker_words(item).get("timeout_s")
+    with own_loops(seed=_seed_of(item), until=until):
+        yield
 
 
 # Telling about failures
@@ -313,18 +358,55 @@ def _inner(function: object) -> Callable[..., Awaitable[object]]:
     return test
 
 
-def _by_pytest_trio(item: pytest.Item) -> bool:
-    """Tell whether pytest-trio is to run it: with a runner that we give, and its own fixtures.
+# Who runs a test: one of the plug-ins of others (with its own fixtures), or we ourselves
 
-    Not with Hypothesis, where it takes no runner, nor what AnyIO's plug-in is asked for.
+
+def _by_pytest_trio(item: pytest.Item) -> bool:
+    """Tell whether pytest-trio is to run it: with a runner that we give.
+
+    Not with Hypothesis, where it takes no runner, nor what others are asked for.
     """
     plugins = item.config.pluginmanager
     return (
         isinstance(item, pytest.Function)
         and (plugins.has_plugin("trio") or plugins.has_plugin("pytest_trio.plugin"))
         and _inner(item.obj) is item.obj
-        and "anyio_backend" not in item.fixturenames
+        and not _may_be_asyncios(item)
     )
+
+
+def _may_be_asyncios(item: pytest.Function) -> bool:
+    """Tell whether pytest-asyncio is to run it, or AnyIO's plug-in with asyncio or Trio."""
+    return "anyio_backend" in item.fixturenames or _by_pytest_asyncio(item)
+
+
+def _by_pytest_asyncio(item: pytest.Function) -> bool:
+    plugin = sys.modules.get("pytest_asyncio")
+    return (
+        plugin is not None
+        and bool(plugin.is_async_test(item))
+        and item.get_closest_marker("trio") is None
+    )
+
+
+def _by_asyncio(item: pytest.Function, anyio_backend: object) -> bool:
+    """Tell whether it runs on asyncio. `anyio_backend`: a name, or a tuple of it and options."""
+    if "anyio_backend" not in item.fixturenames:
+        return _by_pytest_asyncio(item)
+    name = anyio_backend[0] if isinstance(anyio_backend, tuple) else anyio_backend
+    return name == "asyncio"
+
+
+def _on_asyncio(request: pytest.FixtureRequest) -> bool:
+    has_backend = "anyio_backend" in request.fixturenames
+    return _by_asyncio(
+        request.node, request.getfixturevalue("anyio_backend") if has_backend else None
+    )
+
+
+def _has_plugin_to_run(request: pytest.FixtureRequest) -> bool:
+    """Tell whether another plug-in runs a test, and so its async fixtures."""
+    return _by_pytest_trio(request.node) or _on_asyncio(request)
 
 
 def _marker_words(item: pytest.Item) -> dict[str, object]:
@@ -344,6 +426,11 @@ def _marker_words(item: pytest.Item) -> dict[str, object]:
                 )
         words.update(mark.kwargs)
     return words
+
+
+def _seed_of(item: pytest.Function) -> int:
+    """Return the seed of this run of the test, also before its fixtures are there."""
+    return item.stash.get(_seed_key, _first_seed(item))
 
 
 def _first_seed(item: pytest.Item) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from pystack.runtime.driver.waiting import describe_waits
+
 if TYPE_CHECKING:
     from pystack.runtime.aio.hub import Hub
     from pystack.runtime.aio.loop import EventLoop
@@ -49,6 +51,7 @@ class Crossing:
         self._hub = hub
         self._done = done
         self._scope = trio.CancelScope(shield=True)  # what ends it is asyncio's to say
+        self.task: trio.lowlevel.Task | None = None  # of Trio's; None: it has not begun
         self._value: object = None
         self._error: BaseException | None = None
 
@@ -60,6 +63,8 @@ class Crossing:
         self._hub.nursery.start_soon(self._run, async_fn, args, name=name)
 
     async def _run(self, async_fn: Callable[..., Awaitable[Any]], args: tuple[object, ...]) -> None:
+        self.task = trio.lowlevel.current_task()
+        describe_waits(self.task, tuple)  # the task of asyncio that waits for it tells of both
         try:
             with self._scope:
                 self._value = await async_fn(*args)

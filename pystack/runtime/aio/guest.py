@@ -133,9 +133,19 @@ class Guest:
 
     async def _drive(self, driver: VirtualDriver) -> None:
         while True:
-            self._error = await driver.run()
+            error = await driver.run()
+            told = self._loop.on_error
+            if told is not None and told(error):
+                driver.begin_anew()
+                self._hub_of_loop().wake()
+                continue
+            self._error = error
             while self._error is not None:  # no time passes until it has come out
                 await trio.lowlevel.checkpoint()
+
+    def _hub_of_loop(self) -> Hub:
+        assert self._hub is not None
+        return self._hub
 
     # ticks
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 
 from pystack.core.errors import ConfigError
+from pystack.runtime.aio import tasks
 from pystack.runtime.aio.bridge import Crossing, hub_of, in_trio
 from pystack.runtime.aio.loop import EventLoop
 
@@ -63,12 +64,11 @@ class Keeper:
     def __init__(self, opened: Halves) -> None:
         self._opened = opened
         self._loop = running_loop()
-        task = asyncio.current_task()
-        assert task is not None
-        self._owner = task
+        # What is cancelled when it fails; None: nobody's block is open
+        self.owner: asyncio.Task[Any] | None = asyncio.current_task()
         self._closing = trio.Event()
         self._block: tuple[Any, Any, Any] = (None, None, None)  # how the block has ended
-        self._has_cancelled = False
+        self.has_cancelled = False  # the owner
 
     async def open(self) -> Any:  # noqa: ANN401
         """Open it and return what that gives; raises what that raises."""
@@ -77,6 +77,7 @@ class Keeper:
         crossing = Crossing(hub, self._loop.create_future())
         crossing.start(self._keep, (is_open, hub))
         self._result = result = self._loop.create_task(crossing.result())
+        tasks.set_aside(result)
         await asyncio.wait([is_open, result], return_when=asyncio.FIRST_COMPLETED)
         return is_open.result() if is_open.done() else await result
 
@@ -90,7 +91,8 @@ class Keeper:
         self._block = kind, error, traceback
         self._closing.set()
         # What was cancelled here alone is over with this.
-        was_ours = may_come = self._has_cancelled and self._owner.uncancel() == 0
+        owner = self.owner
+        was_ours = may_come = self.has_cancelled and owner is not None and owner.uncancel() == 0
         while not self._result.done():
             try:
                 await asyncio.wait([self._result])
@@ -111,9 +113,10 @@ class Keeper:
             await self._closing.wait()
         except BaseException as error:
             if not self._closing.is_set():
-                self._has_cancelled = True
-                self._owner.cancel()
-                hub.wake()
+                if self.owner is not None:
+                    self.has_cancelled = True
+                    self.owner.cancel()
+                    hub.wake()
                 with trio.CancelScope(shield=True):
                     await self._closing.wait()
             if await self._opened.__aexit__(type(error), error, error.__traceback__):

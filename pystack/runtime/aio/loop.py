@@ -91,6 +91,8 @@ class EventLoop(BaseSelectorEventLoop):
         self.hub: Hub | None = None  # None: it does not run
         self.driver: Driver | None = None  # None: it has not run
         self.clock: WorldClock | None = None  # that of its host; None: the world's
+        # Told of DeadlockError and the like outside of Trio; True: that is seen to. None: nobody is
+        self.on_error: Callable[[BaseException], bool] | None = None
         # What was done before about signals that it handles, by the program that they are for
         self._signal_handlers: dict[tuple[Program | None, int], Any] = {}
         super().__init__(Selector(self._find, self._wake))  # type: ignore[arg-type]

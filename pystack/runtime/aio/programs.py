@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 import trio
 
 from pystack.core.errors import ConfigError
-from pystack.runtime.aio import keeper, run
+from pystack.runtime.aio import keeper, run, tasks
 from pystack.runtime.aio.hub import Hub
 from pystack.runtime.aio.loop import EventLoop
+from pystack.runtime.driver.waiting import describe_waits
 from pystack.runtime.either import in_asyncio
 from pystack.runtime.lab.program import Program
 
@@ -162,7 +163,7 @@ async def _start_on_loop_of_caller(
         assert loop.hub is not None
         _when_ready(loop.hub, host, port, partial(is_ready, program), task)
 
-    async def run() -> None:
+    async def run_it() -> None:
         try:
             await _on_loop_of_caller(host, main, args, started)
         except trio.BrokenResourceError as error:
@@ -170,7 +171,8 @@ async def _start_on_loop_of_caller(
                 ready.set_exception(error)
 
     network = host.programs.shared()
-    task = loop.create_task(run(), context=copy_context())
+    task = loop.create_task(run_it(), context=copy_context())
+    tasks.set_aside(task)
 
     def ended(task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -196,6 +198,7 @@ async def _fail(error: BaseException) -> None:
 
 async def _end_with_network(task: asyncio.Task[None], loop: EventLoop) -> None:
     """Cancel a task when the network ends, and wait for it."""
+    describe_waits(trio.lowlevel.current_task(), tuple)
     done = trio.Event()
     task.add_done_callback(lambda _: done.set())
     try:

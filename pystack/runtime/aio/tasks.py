@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+from weakref import WeakSet
 
+from pystack.runtime.aio.bridge import Crossing
 from pystack.runtime.current import current_host
 from pystack.runtime.driver.waiting import place_in
 
 _STEPS: Final = frozenset({"TaskStepMethWrapper", "task_wakeup", "__step", "__wakeup"})
+_helpers: Final[WeakSet[asyncio.Task[Any]]] = WeakSet()
 _ASYNCIO: Final = str(Path(asyncio.__file__).parent / "_")[:-1]
 
 
@@ -30,9 +33,15 @@ def waits(
 ) -> Iterator[str]:
     """Tell of each task that waits: "host: NAME in PLACE". `of`: None: all of the loop's."""
     for task in sorted(tasks.all_tasks(loop) if of is None else of, key=_number_of):
-        place = place_in(_frames(task), library=_ASYNCIO)
-        # Where there is nothing but asyncio's own code, its call says it all.
-        yield f"{name_of(task)} in {place.removeprefix('?, in ')}"
+        if task not in _helpers:
+            place = place_in(_frames(task), library=_ASYNCIO)
+            # Where there is nothing but asyncio's own code, its call says it all.
+            yield f"{name_of(task)} in {place.removeprefix('?, in ')}"
+
+
+def set_aside(task: asyncio.Task[Any]) -> None:
+    """Leave a task out of messages: it waits for another, or for the end."""
+    _helpers.add(task)
 
 
 def name_of(task: asyncio.Task[Any]) -> str:
@@ -65,6 +74,10 @@ def _frames(task: asyncio.Task[Any]) -> Iterator[tuple[FrameType, int]]:
             frame = getattr(inner, f"{kind}_frame", None)
             if frame is not None:
                 yield frame, frame.f_lineno
+                if frame.f_code is Crossing.result.__code__:  # it goes on in Trio
+                    there: Crossing = frame.f_locals["self"]
+                    if there.task is not None:
+                        yield from there.task.iter_await_frames()
                 inner = getattr(inner, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
                 break
         else:
