@@ -14,12 +14,14 @@ from __future__ import annotations
 import _thread
 import ctypes
 import math
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextvars import Context, copy_context
+from contextvars import Context
+from pathlib import Path
 from threading import get_ident
 from traceback import walk_stack
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
 import trio
@@ -29,9 +31,11 @@ from pystack.core.errors import PystackError
 from pystack.core.scheduler import no_upkeep
 from pystack.runtime.driver.driver import Driver, Waiter
 from pystack.runtime.driver.virtual import VirtualDriver
-from pystack.runtime.driver.waiting import describe_waits, place_in
+from pystack.runtime.driver.waiting import describe_waits
 
 if TYPE_CHECKING:
+    import threading
+
     from pystack.runtime.host import Host
 
 T = TypeVar("T")
@@ -48,6 +52,7 @@ _LOOK_EVERY_S: Final = 0.005
 # How long a thread that is told to end by a signal gets, of the machine's time
 _GRACE_S: Final = 5.0
 _HERE: Final = globals()
+_NOT_ITS_OWN: Final = (str(Path(__file__).parents[2] / "_")[:-1], str(Path(os.__file__).parent))
 
 
 class ProgramEnded(BaseException):
@@ -58,12 +63,27 @@ class AbandonedThreadError(PystackError, RuntimeError):
     """A thread did not end when it had to: it goes on to block, whatever that raises."""
 
 
+class Process(Protocol):
+    """A main thread, and those that it and they have started."""
+
+    def start(self, thread: WorldThread) -> None:
+        """Have a companion for a thread. In Trio's thread."""
+        ...
+
+
 class WorldThread:
     """A thread of the machine that takes turns with all others of its world."""
 
-    def __init__(self, turns: Turns, host: Host, name: str, main: Callable[[], None]) -> None:
+    def __init__(
+        self, turns: Turns, host: Host, name: str, main: Callable[[], None], context: Context
+    ) -> None:
         """`main`: all that it does; an error in it is for `main` to tell of."""
         self.host, self.name = host, name
+        self.on_turn: Callable[[], object] | None = None  # told after each turn; None: nobody is
+        self.on_end: Callable[[], object] | None = None  # told once it had to end; None: nobody is
+        self.process: Process | None = None  # None: it is the host's own
+        self.is_daemon = True  # False: its program does not end before it
+        self.machine_thread: threading.Thread | None = None  # None: not made by `threading`
         self.has_ended = False  # True: it takes no more turns
         self.is_ending = False  # True: what blocks raises
         self.is_inside = False  # True: it is Trio's thread for a moment
@@ -72,7 +92,7 @@ class WorldThread:
         self.ready: Callable[[], object] | None = None  # whether it may go on; None: it is not told
         self.turns = turns
         self._main = main
-        self._context = copy_context()
+        self._context = context
         self._waiter = Waiter(turns.driver)
         self._go, self._back = _thread.allocate_lock(), _thread.allocate_lock()
         acquire_lock(self._go)
@@ -99,6 +119,10 @@ class WorldThread:
             del _threads[self._ident]
             self.has_ended, self._wish = True, None
             release_lock(self._back)
+
+    def now(self) -> float:
+        """Return the world's time."""
+        return self.call(self.turns.driver.now)
 
     def call(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run what waits for nothing as in Trio's thread; return or raise what it does."""
@@ -171,8 +195,14 @@ class WorldThread:
         except BaseException as error:  # of a signal's handler
             self._interrupted(error)
         turns.running = before
-        if self.has_ended and self.reap is not None:
-            self.reap()
+        if self.has_ended:
+            turns.remove(self)
+            if self.reap is not None:
+                self.reap()
+            if self.is_ending and self.on_end is not None:
+                self.on_end()
+        if self.on_turn is not None:
+            self.on_turn()
         if turns.parked:
             turns.look()
 
@@ -199,6 +229,7 @@ class WorldThread:
         while not self.has_ended:
             wish = self._wish
             if self._is_abandoned:
+                self.turns.remove(self)
                 raise AbandonedThreadError(
                     f"the thread {self.name} had to end, and did not: {_MOST_REFUSALS} blocking "
                     f"calls raised ProgramEnded, and it made the next in {self.place()}. "
@@ -226,11 +257,16 @@ class WorldThread:
         self._waiter.wake()
 
     @property
+    def is_waiting(self) -> bool:
+        """Tell whether there is something that it waits for."""
+        return self._wish is not None
+
+    @property
     def can_run(self) -> bool:
         """Tell whether it can have a turn at once."""
-        return not self.has_ended and (
-            self._wish is None or (self.ready is not None and bool(self.ready()))
-        )
+        if self.has_ended or self._is_abandoned:
+            return False
+        return self._wish is None or (self.ready is not None and bool(self.ready()))
 
     async def _park(self, ready: Callable[[], object] | None, deadline: float) -> bool:
         turns, waiter, wish = self.turns, self._waiter, self._wish
@@ -268,10 +304,18 @@ class WorldThread:
         self._waiter.wake()
 
     def place(self) -> str:
-        """Return where its program is: "f (file.py:3), in PlainSocket.recv"."""
+        """Return where its program is: "f (file.py:3), in Queue.get"."""
         frame = sys._current_frames().get(self._ident)  # of this one alone there is none
-        frames = [] if frame is None else list(walk_stack(frame))
-        return place_in((at, line) for at, line in reversed(frames) if at.f_globals is not _HERE)
+        inner = ""
+        for at, line in () if frame is None else walk_stack(frame):
+            if at.f_globals is _HERE:
+                continue
+            code, file = at.f_code, Path(at.f_code.co_filename)
+            if code.co_filename.startswith(_NOT_ITS_OWN) and "site-packages" not in file.parts:
+                inner = code.co_qualname
+            else:
+                return f"{code.co_qualname} ({file.name}:{line}){inner and f', in {inner}'}"
+        return inner or "?"
 
     def _describe(self) -> list[str]:
         what = f", for {self.parked_in}" if self.parked_in else ""
@@ -285,10 +329,44 @@ class Turns:
         self.driver = driver
         self.running: WorldThread | None = None  # None: Trio's thread runs
         self.count = 0  # of turns: who watches sees that something goes on
+        self.threads: dict[WorldThread, None] = {}  # in the order of their beginnings
         self.parked: dict[WorldThread, Callable[[], object]] = {}  # who waits to be ready
-        self.runner: Any = None  # Trio's, since the first thread
+        self.give_back: Callable[[], None] | None = None  # what is lent; None: nothing is
+        self.is_at_the_machines = False  # True: what blocks here does so as on the machine
+        self.runner: Any = trio_run.GLOBAL_RUN_CONTEXT.runner
+        self.ident = get_ident()  # of Trio's thread
         if isinstance(driver, VirtualDriver):
             driver.look = self.look
+
+    def as_on_the_machine(self, fn: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Call what waits for a thread of the machine, which gives it no turn."""
+        before, self.is_at_the_machines = self.is_at_the_machines, True
+        try:
+            Context().run(fn, *args)
+        finally:
+            self.is_at_the_machines = before
+
+    def add(self, thread: WorldThread) -> None:
+        """Know of a thread, which is about to begin."""
+        if not self.threads:
+            _worlds[self.ident] = self
+        self.threads[thread] = None
+
+    def remove(self, thread: WorldThread) -> None:
+        """Forget one that has ended, or was given up."""
+        self.threads.pop(thread, None)
+        if not self.threads and _worlds.get(self.ident) is self:
+            del _worlds[self.ident]
+
+    def run_one(self) -> bool:
+        """Give one thread that can run a turn, out of the order; tell whether there is one."""
+        for thread in self.threads:
+            if thread is not self.running and thread.can_run:
+                if thread.is_waiting:
+                    thread.answer(True)
+                thread.turn()
+                return True
+        return False
 
     def look(self) -> bool:
         """Let the first of those that are ready go on; tell whether there is one."""
@@ -306,6 +384,32 @@ def current_thread() -> WorldThread | None:
     return None if thread is None or thread.is_inside else thread
 
 
+def turns_here() -> Turns | None:
+    """Return the turns of the world whose Trio's thread this is; None: it is none, or has none."""
+    ident = get_ident()
+    thread = _threads.get(ident)
+    turns = _worlds.get(ident) if thread is None else thread.turns
+    return None if turns is None or turns.is_at_the_machines else turns
+
+
+def is_of_a_world(ident: int) -> bool:
+    """Tell whether a thread takes turns, or is the one of Trio that gives them."""
+    return ident in _threads or ident in _worlds
+
+
+def are_there_others() -> bool:
+    """Tell whether the machine has threads that are not of a world."""
+    return _thread._count() > len(_threads)
+
+
+def close(driver: Driver) -> None:
+    """Give back what threads have borrowed, where a network closes and none is left."""
+    turns = _turns.get(driver)
+    if turns is not None and not turns.threads and turns.give_back is not None:
+        turns.give_back()
+        turns.give_back = None
+
+
 def turns_of(driver: Driver) -> Turns:
     """Return the turns of a world."""
     turns = _turns.get(driver)
@@ -319,16 +423,6 @@ def raise_in(ident: int, kind: type[BaseException]) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
 
 
-def start_machine_thread(name: str, run: Callable[[], None]) -> Callable[[], None]:
-    """Start a thread that is nobody's but ours; return what waits until it is gone."""
-    import threading
-
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    # In no context: what stands in for locks and the like is to do as on the machine.
-    Context().run(thread.start)
-    return lambda: Context().run(thread.join)
-
-
 def _stay() -> None:
     """Never come back: the world has gone on without it. The thread is a daemon's."""
     lock = _thread.allocate_lock()
@@ -337,4 +431,5 @@ def _stay() -> None:
 
 
 _threads: Final[dict[int, WorldThread]] = {}
+_worlds: Final[dict[int, Turns]] = {}  # that have threads, by the thread of their Trio
 _turns: Final[WeakKeyDictionary[Driver, Turns]] = WeakKeyDictionary()

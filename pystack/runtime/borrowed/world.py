@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
 from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
 from pystack.core.errors import ConfigError
-from pystack.runtime.borrowed import chance, clock, signals
+from pystack.runtime.blocking import turns
+from pystack.runtime.borrowed import chance, clock, signals, threads
 from pystack.runtime.borrowed.calendar import WorldClock
 from pystack.runtime.borrowed.loan import Loan
 from pystack.runtime.borrowed.sources import Chance, Own, current_world
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.host import Host
 
-OF_ALL: Final = Loan(clock.lend_sleep, signals.lend)
+OF_ALL: Final = Loan(clock.lend_sleep, signals.lend, threads.lend)
 OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend)
 
 _DEFAULT_EPOCH_S: Final = parse_epoch_s(DEFAULT_EPOCH)
@@ -46,10 +47,12 @@ class World:
         self._extent = extent
         self._around: Own | None = None  # whose block this one's is in; None: nobody's
         self._taken: list[Loan] = []
+        self._driver: Driver | None = None  # None: it is not open
 
     def open(self, driver: Driver) -> None:
         """Borrow what there is to borrow, from now until `close`."""
         self._taken.append(_taken(OF_ALL))
+        self._driver = driver
         if not driver.is_virtual:
             return
         self._own.clock = WorldClock(driver.scheduler, self.epoch_s)
@@ -68,6 +71,9 @@ class World:
             current_world.set(self._around)
         while self._taken:
             self._taken.pop().give_back()
+        if self._driver is not None:
+            turns.close(self._driver)
+            self._driver = None
 
     def equip(self, host: Host, words: ClockWords) -> None:
         """Give a host its own. Raises ConfigError."""

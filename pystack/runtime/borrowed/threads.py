@@ -1,0 +1,74 @@
+"""Threads that code on hosts starts, which are threads of the world."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable
+from typing import Any
+
+from trio._core import _run as trio_run
+
+from pystack.runtime.blocking.turns import current_thread
+from pystack.runtime.borrowed.loan import Borrow
+from pystack.runtime.current import current_host
+
+# Its threads are told what to do by Trio's, which waits for none of them
+_TRIOS: str = "trio._core._thread_cache"
+
+
+def lend(borrow: Borrow) -> None:
+    """Lend what starts them."""
+    borrow.function(_thread.start_new_thread, _starting)
+    borrow.function(_thread.start_new, _starting)
+    if hasattr(_thread, "start_joinable_thread"):
+        borrow.function(_thread.start_joinable_thread, _starting_joinable)
+
+
+def _starting(original: Callable[..., int]) -> Callable[..., int]:
+    def start_new_thread(fn: Any, args: Any = (), kwargs: Any = None, *more: Any) -> int:  # noqa: ANN401
+        is_right = callable(fn) and isinstance(args, tuple) and isinstance(kwargs, dict | None)
+        if more or not is_right or not _is_the_worlds(fn):
+            given = (fn, args) if kwargs is None else (fn, args, kwargs)
+            return original(*given, *more)
+        from pystack.runtime.blocking.run_sync import start_thread  # only where there are threads
+
+        daemon = bool(getattr(getattr(fn, "__self__", None), "daemon", True))
+        return start_thread(
+            fn, args, kwargs or {}, daemon=daemon, start=lambda run: original(run, ())
+        )
+
+    return start_new_thread
+
+
+def _starting_joinable(original: Callable[..., Any]) -> Callable[..., Any]:
+    def start_joinable_thread(function: Any, handle: Any = None, daemon: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002
+        if not _is_the_worlds(function):
+            return original(function, handle=handle, daemon=daemon)
+        from pystack.runtime.blocking.run_sync import start_thread  # only where there are threads
+
+        handles: list[Any] = []
+
+        def start(run: Callable[[], None]) -> int:
+            # A daemon's for the machine: the interpreter waits for no thread of a world.
+            handles.append(original(run, handle=handle, daemon=True))
+            return int(handles[0].ident)
+
+        start_thread(function, (), {}, daemon=daemon, start=start)
+        return handles[0]
+
+    return start_joinable_thread
+
+
+def _is_the_worlds(fn: object) -> bool:
+    """Tell whether a thread that is started here is one of the world: by code on a host."""
+    if current_thread() is not None:
+        return True
+    if current_host.get() is None or not _is_trios():
+        return False
+    target = getattr(getattr(fn, "__self__", None), "_target", None)
+    return type(getattr(target, "__self__", None)).__module__ != _TRIOS
+
+
+def _is_trios() -> bool:
+    """Tell whether this is the thread of a Trio run."""
+    return hasattr(trio_run.GLOBAL_RUN_CONTEXT, "runner")
