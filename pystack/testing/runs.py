@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import IO, TYPE_CHECKING, Final
 
 import trio
@@ -221,10 +221,20 @@ def _maker() -> str:
     while frame is not None and not _is_of_a_program(frame.f_code):
         frame = frame.f_back
     name = "the main task" if task.name.startswith("pystack.runtime.") else task.name
+    asyncio = sys.modules.get("asyncio")
+    inner = asyncio.current_task(loop) if asyncio and (loop := _loop(asyncio)) else None
+    if inner is not None:  # a loop's task goes before the one that runs the loop
+        name = getattr(inner.get_coro(), "__qualname__", inner.get_name())
     if frame is None:
         return name
     file = Path(frame.f_code.co_filename).name
     return f"{name} in {frame.f_code.co_qualname} ({file}:{frame.f_lineno})"
+
+
+def _loop(asyncio: ModuleType) -> object:
+    """Return the event loop that runs here; None: none does."""
+    running: object = asyncio._get_running_loop()
+    return running
 
 
 @cache

@@ -1,5 +1,6 @@
 """A program that is not the same in each run is found out, and where; one that is has a digest."""
 
+import asyncio
 import itertools
 import os
 import random
@@ -241,3 +242,39 @@ def test_what_cannot_be_is_told_in_a_sentence() -> None:
         pystack.check_determinism(always_the_same, hash_seed=-1)
     with pytest.raises(pystack.ConfigError, match="it has to be a function of a module"):
         pystack.check_determinism(lambda: None, hash_seed=1)
+
+
+async def answer_in_asyncio() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            writer.write(data)
+        writer.close()
+
+    async with await asyncio.start_server(handle, port=7) as server:
+        await server.serve_forever()
+
+
+async def ask_in_asyncio(word: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("server", 7)
+    writer.write(word)
+    data = await reader.read(1000)
+    writer.close()
+    return data
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_asyncio_programs_are_checked_too(draws: bool) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=3) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="20ms", loss="5%")
+            await server.start_asyncio(answer_in_asyncio, port=7)
+            word = str(uuid.uuid4()) if draws else "hello"
+            await client.run_asyncio(ask_in_asyncio, word.encode())
+
+    if not draws:
+        assert len(pystack.check_determinism(main, run=pystack.run_asyncio)) == 64
+        return
+    with pytest.raises(pystack.NondeterminismError) as caught:
+        pystack.check_determinism(main, run=pystack.run_asyncio)
+    assert "by ask_in_asyncio in ask_in_asyncio (test_check_determinism.py:" in str(caught.value)
