@@ -26,7 +26,10 @@ NOT_RUN: Final = {
     r"(sudo )?pystack (up tap0 --delay 10ms$|lab run .* --web)": (
         "is looked at in a browser: kernel/test_live_browser.py"
     ),
-    r"pytest -q( --pystack-seeds 100)?$": "has a test of its own: test_documented.py",
+    r"pytest -q( test_prices.py)?( --pystack-seeds 100)?$": (
+        "has a test of its own: test_documented.py"
+    ),
+    r"pytest -q (-s )?test_(?!talk|retry)\w+.py$": "is run with the other recipes: test_recipes.py",
 }
 _ON_A_TAP: Final = re.compile(
     r"(sudo )?(scripts/pystack up|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"

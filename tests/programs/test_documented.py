@@ -5,12 +5,19 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What may be different from run to run, or from version to version: times, sizes, dashes.
 _SOMEHOW = re.compile(r"-{3,}| in [\d.]+s| \(\d+ bytes\)")
+FIRST_TESTS: Final = (
+    "test_prices.py",
+    "test_billing.py",
+    "test_prices_on_trio.py",
+    "test_all_asyncio.py",
+)
 BLOCK = re.compile(r"^```python (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -38,26 +45,30 @@ def run_pytest(folder: Path, *words: str) -> str:
     ).stdout
 
 
+def test_the_first_test_passes_in_each_kind_of_program(tmp_path: Path) -> None:
+    files = dict(reversed(blocks()))  # of files that stand there twice the first
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    output = run_pytest(tmp_path, *FIRST_TESTS)
+    assert f"{len(FIRST_TESTS)} passed" in output, output
+
+
 def test_the_pages_test_fails_first_and_passes_when_the_client_is_mended(tmp_path: Path) -> None:
-    (first, client), (name, one), (same_name, another), (last, mended) = blocks()
-    assert (first, name, same_name, last) == (
-        "prices.py",
-        "test_prices.py",
-        "test_prices.py",
-        "prices.py",
-    )
-    (tmp_path / first).write_text(client)
-    (tmp_path / name).write_text(one)
-    assert "1 passed" in run_pytest(tmp_path)
-    (tmp_path / name).write_text(f"{one}\n\n{another}")
+    texts: dict[str, list[str]] = {}
+    for name, text in blocks():
+        texts.setdefault(name, []).append(text)
+    [server], (client, mended) = texts["shop.py"], texts["prices.py"]
+    (tmp_path / "shop.py").write_text(server)
+    (tmp_path / "prices.py").write_text(client)
+    (tmp_path / "test_prices.py").write_text("\n\n".join(texts["test_prices.py"]))
     output = run_pytest(tmp_path)
     assert "1 failed, 1 passed" in output
     shown = [line for line in failure() if line != "..." and "pcap: " not in line]
     assert len(shown) > 10
     found = [_SOMEHOW.sub("", line) for line in output.splitlines()]
     assert [line for line in shown if _SOMEHOW.sub("", line) not in found] == []
-    (tmp_path / last).write_text(mended)
-    assert "2 passed" in run_pytest(tmp_path)
+    (tmp_path / "prices.py").write_text(mended)
+    # Each with its own seed first
     assert "20 passed" in run_pytest(tmp_path, "--pystack-seeds", "10")
 
 
