@@ -21,6 +21,7 @@ from contextvars import Context
 from pathlib import Path
 from threading import get_ident
 from traceback import walk_stack
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
@@ -97,26 +98,27 @@ class WorldThread:
         self._go, self._back = _thread.allocate_lock(), _thread.allocate_lock()
         acquire_lock(self._go)
         acquire_lock(self._back)
-        self._ident = 0  # 0: it has not begun
+        self.ident = 0  # of the machine's thread; 0: it has not begun
         self._task: trio.lowlevel.Task | None = None  # its companion
         self._wish: Callable[[], Awaitable[object]] | None = None  # None: it can have a turn
         self._answer: object = None
         self._error: BaseException | None = None  # to be raised in the thread
         self._refusals = 0
         self._is_abandoned = False
+        self._is_crashed = False
 
     # in the thread
 
     def run(self) -> None:
         """Be the thread, from its first turn to its last."""
-        self._ident = get_ident()
+        self.ident = get_ident()
         acquire_lock(self._go)
-        _threads[self._ident] = self
+        _threads[self.ident] = self
         try:
             if not self.is_ending:
                 self._context.run(self._main)
         finally:
-            del _threads[self._ident]
+            del _threads[self.ident]
             self.has_ended, self._wish = True, None
             release_lock(self._back)
 
@@ -210,12 +212,18 @@ class WorldThread:
         """Raise in the thread, which runs, what a signal's handler has raised in Trio's."""
         self.is_ending = True
         is_its_own = isinstance(error, KeyboardInterrupt)
-        raise_in(self._ident, KeyboardInterrupt if is_its_own else ProgramEnded)
+        raise_in(self.ident, KeyboardInterrupt if is_its_own else ProgramEnded)
         if not acquire_lock(self._back, True, _GRACE_S):
             self._is_abandoned = True
             raise error
         if not is_its_own:
             raise error
+
+    def crash(self) -> None:
+        """Give it no other turn. The machine's thread stays where it is, for nothing ends it."""
+        self._is_crashed = True
+        self.turns.remove(self)
+        self.turns.parked.pop(self, None)
 
     async def attend(self) -> None:
         """Be the companion: give it its turns until it has ended.
@@ -227,6 +235,8 @@ class WorldThread:
         self.turns.runner = trio_run.GLOBAL_RUN_CONTEXT.runner
         describe_waits(self._task, self._describe)
         while not self.has_ended:
+            if self._is_crashed:
+                await trio.sleep_forever()  # until its host's programs are cancelled
             wish = self._wish
             if self._is_abandoned:
                 self.turns.remove(self)
@@ -243,6 +253,8 @@ class WorldThread:
             try:
                 answer = await wish()
             except trio.Cancelled:
+                if self._is_crashed:
+                    raise
                 self.is_ending = True
                 error = ProgramEnded(f"{self.name} has to end")
             except BaseException as its_own:
@@ -264,7 +276,7 @@ class WorldThread:
     @property
     def can_run(self) -> bool:
         """Tell whether it can have a turn at once."""
-        if self.has_ended or self._is_abandoned:
+        if self.has_ended or self._is_abandoned or self._is_crashed:
             return False
         return self._wish is None or (self.ready is not None and bool(self.ready()))
 
@@ -305,17 +317,8 @@ class WorldThread:
 
     def place(self) -> str:
         """Return where its program is: "f (file.py:3), in Queue.get"."""
-        frame = sys._current_frames().get(self._ident)  # of this one alone there is none
-        inner = ""
-        for at, line in () if frame is None else walk_stack(frame):
-            if at.f_globals is _HERE:
-                continue
-            code, file = at.f_code, Path(at.f_code.co_filename)
-            if code.co_filename.startswith(_NOT_ITS_OWN) and "site-packages" not in file.parts:
-                inner = code.co_qualname
-            else:
-                return f"{code.co_qualname} ({file.name}:{line}){inner and f', in {inner}'}"
-        return inner or "?"
+        frame = sys._current_frames().get(self.ident)  # of this one alone there is none
+        return "?" if frame is None else place_of(frame)
 
     def _describe(self) -> list[str]:
         what = f", for {self.parked_in}" if self.parked_in else ""
@@ -402,6 +405,19 @@ def are_there_others() -> bool:
     return _thread._count() > len(_threads)
 
 
+def turns_in_use(driver: Driver) -> Turns | None:
+    """Return the turns of a world; None: it has had no thread yet. From any thread."""
+    return _turns.get(driver)
+
+
+def crash(host: Host) -> None:
+    """Give no thread of a host another turn: none of its code runs any more, not even `finally`."""
+    turns = _turns.get(host.driver)
+    for thread in [] if turns is None else list(turns.threads):
+        if thread.host is host:
+            thread.crash()
+
+
 def close(driver: Driver) -> None:
     """Give back what threads have borrowed, where a network closes and none is left."""
     turns = _turns.get(driver)
@@ -416,6 +432,20 @@ def turns_of(driver: Driver) -> Turns:
     if turns is None:
         _turns[driver] = turns = Turns(driver)
     return turns
+
+
+def place_of(frame: FrameType) -> str:
+    """Return where a program is, and in which call of the standard library, by its frames."""
+    inner = ""
+    for at, line in walk_stack(frame):
+        if at.f_globals is _HERE:
+            continue
+        code, file = at.f_code, Path(at.f_code.co_filename)
+        if code.co_filename.startswith(_NOT_ITS_OWN) and "site-packages" not in file.parts:
+            inner = code.co_qualname
+        else:
+            return f"{code.co_qualname} ({file.name}:{line}){inner and f', in {inner}'}"
+    return inner or "?"
 
 
 def raise_in(ident: int, kind: type[BaseException]) -> None:

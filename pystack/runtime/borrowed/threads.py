@@ -6,8 +6,10 @@ import _thread
 from collections.abc import Callable
 from typing import Any
 
+import trio
 from trio._core import _run as trio_run
 
+from pystack.core.errors import ConfigError
 from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.borrowed.loan import Borrow
 from pystack.runtime.current import current_host
@@ -17,11 +19,27 @@ _TRIOS: str = "trio._core._thread_cache"
 
 
 def lend(borrow: Borrow) -> None:
-    """Lend what starts them."""
+    """Lend what starts them, and `trio.run`, which in one of them runs in its companion."""
     borrow.function(_thread.start_new_thread, _starting)
     borrow.function(_thread.start_new, _starting)
+    borrow.python_function(trio.run, _running_trio)
     if hasattr(_thread, "start_joinable_thread"):
         borrow.function(_thread.start_joinable_thread, _starting_joinable)
+
+
+def _running_trio(original: Callable[..., Any]) -> Callable[..., Any]:
+    def run(async_fn: Any, *args: Any, **words: Any) -> Any:  # noqa: ANN401
+        thread = current_thread()
+        if thread is None:
+            return original(async_fn, *args, **words)
+        if words.get("clock") is not None or words.get("instruments"):
+            raise ConfigError(
+                f"trio.run in the thread {thread.name} runs in its world, which has a clock of its "
+                "own: leave `clock` and `instruments` out, or run it outside of the network"
+            )
+        return thread.wait(async_fn, *args)
+
+    return run
 
 
 def _starting(original: Callable[..., int]) -> Callable[..., int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
 from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
 from pystack.core.errors import ConfigError
-from pystack.runtime.blocking import turns
+from pystack.runtime.blocking import busy, turns
 from pystack.runtime.borrowed import chance, clock, signals, threads
 from pystack.runtime.borrowed.calendar import WorldClock
 from pystack.runtime.borrowed.loan import Loan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pystack.runtime.driver.driver import Driver
     from pystack.runtime.host import Host
 
+clock.Hooks.on_busy = staticmethod(busy.many_reads)
 OF_ALL: Final = Loan(clock.lend_sleep, signals.lend, threads.lend)
 OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend)
 
@@ -55,6 +56,7 @@ class World:
         self._driver = driver
         if not driver.is_virtual:
             return
+        busy.WATCH.open(driver)
         self._own.clock = WorldClock(driver.scheduler, self.epoch_s)
         self._own.chance = Chance(self._seed, "on no host")
         try:
@@ -73,6 +75,8 @@ class World:
             self._taken.pop().give_back()
         if self._driver is not None:
             turns.close(self._driver)
+            if self._driver.is_virtual:
+                busy.WATCH.close(self._driver)
             self._driver = None
 
     def equip(self, host: Host, words: ClockWords) -> None:
