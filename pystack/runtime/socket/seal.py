@@ -106,6 +106,18 @@ def check(what: str) -> None:
         raise SealedError(f"{what} {where[0]} would reach the machine's real network. {where[1]}")
 
 
+def check_library(name: str, core: str, instead: str) -> None:
+    """Raise SealedError where the code is sealed in that has a library open sockets in C."""
+    where = _sealed_in()
+    if where is not None:
+        raise SealedError(
+            f"{name} {where[0]} would connect by {core}, which opens the machine's sockets past "
+            f"Python and the emulated network: use {instead}, or run the program in a network "
+            "namespace in real time (net.namespace, with a TAP). If the real network is meant: "
+            "`with pystack.unsealed(): ...`, or Network(seal=False)."
+        )
+
+
 def _sealed_in() -> tuple[str, str] | None:
     """Return the place of the code that runs now, and the way out; None where it is not sealed."""
     if not _worlds or _broken.get():

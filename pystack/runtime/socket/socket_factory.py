@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from pystack.core.errors import ConfigError
-from pystack.runtime.borrowed import descriptor_calls, selecting, sockets, tls
+from pystack.runtime.borrowed import descriptor_calls, libraries, selecting, sockets, tls
 from pystack.runtime.borrowed.loan import Loan
 from pystack.runtime.current import current_host
 from pystack.runtime.names.resolver import HostResolver
@@ -49,7 +49,7 @@ class HostSocketFactory(trio.abc.SocketFactory):
         return trio.socket.from_stdlib_socket(socket.socket(family, type, proto))
 
 
-_LOAN: Final = Loan(sockets.lend, selecting.lend, tls.lend, descriptor_calls.lend)
+_LOAN: Final = Loan(sockets.lend, selecting.lend, tls.lend, descriptor_calls.lend, libraries.lend)
 
 
 def _lent() -> bool:
