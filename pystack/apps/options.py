@@ -39,7 +39,7 @@ class ServiceOptions:
     writable: bool = False  # clients may change what is below root
     dotfiles: bool = False  # hidden files are served too
     limits: Limits = DEFAULT_LIMITS  # of HTTP connections
-    utc_now: Callable[[], float] = utc_now  # seconds since 1970; in virtual time since it began
+    utc_now: Callable[[], float] = utc_now  # seconds since 1970
     rng: Random = field(default_factory=lambda: Random(0))  # for what is left to chance
     host_name: str = "pystack"  # in greetings, names of files, certificates
     # Of the host, for clients to be told: what is good on one link alone is left out (RFC 4472)

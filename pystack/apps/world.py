@@ -2,9 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from contextvars import Context
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
+
+from pystack.runtime.current import current_host
+from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
+
+_ON_NO_HOST: Final = Context()
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -21,11 +27,19 @@ def of_this_run(variable: trio.lowlevel.RunVar[T], make: Callable[[], T]) -> T:
 
 
 def utc_now() -> float:
-    """Return the seconds since 1970.
+    """Return the seconds since 1970: in virtual time those of the world, by the host's clock."""
+    here = current_host.get()
+    if here is not None:
+        return here.time_at(here.now())
+    # A service whose task is on no host may have a stream of one.
+    clock = trio.lowlevel.current_clock()
+    driver: Driver | None = getattr(clock, "driver", None)  # None: Trio's own clock
+    return time.time() if driver is None else clock.current_time() + wall_clock_offset_s(driver)
 
-    In virtual time they are those since the run began, so that each run has the same dates.
-    """
-    return trio.current_time() if is_virtual() else time.time()
+
+def machine_now() -> float:
+    """Return the seconds since 1970 by the machine's clock: it is by this one that files change."""
+    return _ON_NO_HOST.run(time.time)
 
 
 def is_virtual() -> bool:

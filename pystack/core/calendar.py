@@ -76,3 +76,6 @@ def _no_epoch(value: object) -> ConfigError:
         f"an epoch is a date with a time (like {DEFAULT_EPOCH!r}), a datetime, or seconds since "
         f"1970, not {value!r}"
     )
+
+
+DEFAULT_EPOCH_S: Final = parse_epoch_s(DEFAULT_EPOCH)

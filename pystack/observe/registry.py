@@ -61,10 +61,12 @@ def _pcap(
 
 def _log(scene: Scene, *, packets: bool = False) -> Observer:
     """`log [packets]`: a line for each event, and if wanted for each packet."""
+    # For people, of virtual time how long it is since the start.
+    is_virtual = scene.scheduler is None
     return LogObserver(
         scene.say,
         packets=packets,
-        wall_clock_offset_s=scene.wall_clock_offset_s,
+        wall_clock_offset_s=0.0 if is_virtual else scene.wall_clock_offset_s,
         hosts=scene.has_hosts,
     )
 

@@ -34,7 +34,7 @@ from pystack.observe.passage import PassageWatcher
 from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
 from pystack.runtime.datagrams import UdpSocket
-from pystack.runtime.driver.driver import Driver, Waiter
+from pystack.runtime.driver.driver import Driver, Waiter, wall_clock_offset_s
 from pystack.runtime.either import either
 from pystack.runtime.lab.programs import Programs
 from pystack.runtime.names import attempts
@@ -325,6 +325,12 @@ class Host:
     def now(self) -> float:
         """Return the world's time in seconds."""
         return self.driver.now()
+
+    def time_at(self, instant: float) -> float:
+        """Return the seconds since 1970 that its clock shows at an instant of `now`."""
+        if self.clock is not None:
+            return self.clock.time_at(instant)
+        return instant + wall_clock_offset_s(self.driver)
 
     def set_clock(self, *, offset: str | float = 0, drift: str | float | None = None) -> None:
         """Step its clock to be ahead of the world's calendar by "2s", or behind by "-300ms".

@@ -619,7 +619,7 @@ class Network:
             self.topology.names_by_address(),
             self._along_the_way(),
             began_at=self.opened_at,
-            wall_clock_offset_s=wall_clock_offset_s(self.driver),
+            wall_clock_offset_s=self._wall_clock_offset_s(),
             left_out=left_out,
         )
 
@@ -710,7 +710,7 @@ class Network:
         return Scene(
             say=say,
             began_at=self.opened_at,
-            wall_clock_offset_s=wall_clock_offset_s(self.driver),
+            wall_clock_offset_s=self._wall_clock_offset_s(),
             open_file=open_at_once if is_virtual else open_spool,
             names=topology.names_by_address,
             order=self._along_the_way,
@@ -720,6 +720,10 @@ class Network:
             scheduler=None if is_virtual else self.driver.scheduler,
             secrets=collect_secrets,
         )
+
+    def _wall_clock_offset_s(self) -> float:
+        driver = self.driver
+        return self._world.epoch_s if driver.is_virtual else wall_clock_offset_s(driver)
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""

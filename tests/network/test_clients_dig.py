@@ -61,7 +61,7 @@ def test_an_answer_has_digs_sections_and_the_worlds_time(dig: Here) -> None:
         "",
         ";; Query time: 160 msec",  # 80 for ARP, 80 for the query
         ";; SERVER: 10.0.0.2#53(10.0.0.2) (UDP)",
-        ";; WHEN: Thu Jan 01 00:00:00 UTC 1970",
+        ";; WHEN: Thu Jan 01 00:00:00 UTC 2026",
         ";; MSG SIZE  rcvd: 61",
         "",
     ]

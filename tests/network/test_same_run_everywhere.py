@@ -141,7 +141,8 @@ class Onlooker:
 
 
 async def main(path: Path, log: Log, ip: IpVersions, onlooker: Onlooker | None = None) -> None:
-    async with pystack.Network(seed=SEED, ip=ip) as net:
+    # The calendar of captures begins in 1970: that of the literals above.
+    async with pystack.Network(seed=SEED, ip=ip, epoch=0) as net:
         switch = net.switch("switch")
         hosts = {name: net.host(name) for name in (*CLIENTS, "server")}
         for name in CLIENTS:

@@ -46,7 +46,7 @@ def test_the_date_is_that_of_the_network() -> None:
         return received
 
     received = pystack.run(main)
-    assert b"Date: Fri, 02 Jan 1970 00:00:00 GMT\r\n" in received
+    assert b"Date: Fri, 02 Jan 2026 00:00:00 GMT\r\n" in received
 
 
 PAIRS = [

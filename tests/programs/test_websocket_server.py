@@ -313,10 +313,10 @@ def test_it_fails_at_the_byte_that_is_wrong_and_does_not_wait_for_the_frame() ->
 def test_the_time_comes_at_once_and_each_second() -> None:
     outcome = talk(3.5, DONE, path="/ws/time")
     assert [each.payload.decode() for each in outcome.data] == [
-        "1970-01-01T00:00:00.100Z",
-        "1970-01-01T00:00:01.100Z",
-        "1970-01-01T00:00:02.100Z",
-        "1970-01-01T00:00:03.100Z",
+        "2026-01-01T00:00:00.100Z",
+        "2026-01-01T00:00:01.100Z",
+        "2026-01-01T00:00:02.100Z",
+        "2026-01-01T00:00:03.100Z",
     ]
     assert all(each.opcode == TEXT for each in outcome.data)
     assert outcome.close == (1000, "")

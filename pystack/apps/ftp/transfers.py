@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from pystack.apps.ftp.listing import Line, Listing, facts_of, has_wildcard, list
 from pystack.apps.ftp.replies import RefusedError, doubled, quoted, shown
 from pystack.apps.ftp.transfer import FileSink, Progress, receive, send
 from pystack.apps.http.files import FileBody
+from pystack.apps.world import machine_now
 
 if TYPE_CHECKING:
     from pystack.apps.ftp.session import Session
@@ -54,7 +54,7 @@ async def retr(session: Session, argument: bytes) -> None:
 
 async def list_(session: Session, argument: bytes) -> None:
     """Send a listing for people."""
-    now_s = time.time()
+    now_s = machine_now()
     await _send_listing(session, _without_options(argument), _ls(now_s))
 
 
@@ -144,7 +144,7 @@ async def _send_lines(
 async def stat_path(session: Session, argument: bytes) -> None:
     """Send a listing over the control connection."""
     segments = session.path(_without_options(argument))
-    tree, line = session.site.tree, _ls(time.time())
+    tree, line = session.site.tree, _ls(machine_now())
     status = tree.stat(segments)
     await session.lines.reply(b"213-Status:\r\n")
     if stat.S_ISDIR(status.st_mode):

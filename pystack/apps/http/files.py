@@ -9,7 +9,6 @@ import errno
 import mimetypes
 import os
 import stat
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from pystack.apps.http.listing import listing_page
 from pystack.apps.http.messages import BodyError, BodySource, HttpError, Part, Request, Response
 from pystack.apps.http.ranges import Representation, answer
 from pystack.apps.tree import Tree, split_path
+from pystack.apps.world import machine_now
 
 SMALL_BYTES: Final = 64 * 1024
 CHUNK_BYTES: Final = 256 * 1024
@@ -133,9 +133,8 @@ def content_type(name: bytes) -> str:
 def _file_answer(
     request: Request, descriptor: int, status: os.stat_result, name: bytes
 ) -> Response:
-    # The machine's clock, in virtual time too: it is by this one that files are changed. A date in
-    # the future is not told (RFC 9110 section 8.8.2.1).
-    now_s = time.time()
+    # A date in the future is not told (RFC 9110 section 8.8.2.1).
+    now_s = machine_now()
     thing = Representation(
         size_bytes=status.st_size,
         # The second time is there since the first can be set to anything.

@@ -83,7 +83,7 @@ class HostWorld:
     @property
     def wall_clock_offset_s(self) -> float:
         """Return what to add to its instants for seconds since 1970."""
-        return wall_clock_offset_s(self.of.driver)
+        return 0.0 if self.of.driver.is_virtual else wall_clock_offset_s(self.of.driver)
 
     def now(self) -> float:
         """Return its time in seconds."""
@@ -152,7 +152,7 @@ class NetworkWorld:
     @property
     def wall_clock_offset_s(self) -> float:
         """Return what to add to its instants for seconds since 1970; 0: its time is made up."""
-        return wall_clock_offset_s(self.of.driver)
+        return 0.0 if self.of.driver.is_virtual else wall_clock_offset_s(self.of.driver)
 
     def now(self) -> float:
         """Return its time in seconds."""

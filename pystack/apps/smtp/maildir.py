@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from pystack.apps.world import machine_now
 from pystack.core.errors import ConfigError
 from pystack.core.opening import flag
 
@@ -223,8 +223,7 @@ class Maildir:
             self._files.unlink(name, dir_fd=folder)
 
     def _tidy(self, tmp: int) -> None:
-        # The machine's clock, in virtual time too: it is by this one that files are dated.
-        oldest = time.time() - LEAVING_S
+        oldest = machine_now() - LEAVING_S
         for name in self._files.listdir(tmp):
             with suppress(OSError):
                 if self._files.stat(name, dir_fd=tmp).st_mtime < oldest:

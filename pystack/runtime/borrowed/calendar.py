@@ -62,6 +62,10 @@ class WorldClock:
         """Return seconds since 1970."""
         return self.wall_s + (self.scheduler.now - self.since) * self.rate
 
+    def time_at(self, instant: float) -> float:
+        """Return what `time` shows at an instant of the world, or showed since it was set."""
+        return self.wall_s + (instant - self.since) * self.rate
+
     def time_ns(self) -> int:
         """Return nanoseconds since 1970."""
         return self.wall_ns + round((self.scheduler.now - self.since) * self.rate * _NS)

@@ -6,7 +6,13 @@ import warnings
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
-from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
+from pystack.core.calendar import (
+    DEFAULT_EPOCH,
+    DEFAULT_EPOCH_S,
+    parse_drift,
+    parse_epoch_s,
+    parse_offset_s,
+)
 from pystack.core.errors import ConfigError
 from pystack.runtime.blocking import busy, turns
 from pystack.runtime.borrowed import chance, clock, signals, threads
@@ -21,8 +27,6 @@ if TYPE_CHECKING:
 clock.Hooks.on_busy = staticmethod(busy.many_reads)
 OF_ALL: Final = Loan(clock.lend_sleep, signals.lend, threads.lend)
 OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend)
-
-_DEFAULT_EPOCH_S: Final = parse_epoch_s(DEFAULT_EPOCH)
 
 # Whose code has the world's clock and chance: that of hosts, or all of the network's block
 Extent = Literal["hosts", "whole"]
@@ -42,7 +46,7 @@ class World:
         """Raises ConfigError."""
         if extent not in get_args(Extent):
             raise ConfigError(f"world is {extent!r}: it must be 'hosts' or 'whole'")
-        self.epoch_s = _DEFAULT_EPOCH_S if epoch is DEFAULT_EPOCH else parse_epoch_s(epoch)
+        self.epoch_s = DEFAULT_EPOCH_S if epoch is DEFAULT_EPOCH else parse_epoch_s(epoch)
         self._own = Own()  # nothing, until it is open, and in real time
         self._seed = seed
         self._extent = extent
@@ -57,6 +61,7 @@ class World:
         if not driver.is_virtual:
             return
         busy.WATCH.open(driver)
+        driver.epoch_s = self.epoch_s
         self._own.clock = WorldClock(driver.scheduler, self.epoch_s)
         self._own.chance = Chance(self._seed, "on no host")
         try:

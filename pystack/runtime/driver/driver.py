@@ -20,6 +20,7 @@ class Driver(Protocol):
     """One per world; everything of it happens in the thread of its Trio run."""
 
     scheduler: Scheduler
+    epoch_s: float  # in virtual time: seconds since 1970 where its time is 0
     checks: Checks  # looked at after each event, and in virtual time whenever all tasks rest
 
     @property
@@ -62,8 +63,8 @@ class Driver(Protocol):
 
 
 def wall_clock_offset_s(driver: Driver) -> float:
-    """Return what the world's time lacks to be that since 1970; 0 where it is made up."""
-    return 0.0 if driver.is_virtual else time.time() - driver.now()
+    """Return what the world's time lacks to be that since 1970."""
+    return driver.epoch_s if driver.is_virtual else time.time() - driver.now()
 
 
 def check_paused(driver: Driver) -> None:

@@ -36,6 +36,7 @@ class RealtimeDriver:
     """Runs the heap against Trio's clock. `run` must be running for timers to fire."""
 
     is_virtual = False
+    epoch_s = 0.0
 
     def __init__(
         self,

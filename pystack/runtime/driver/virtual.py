@@ -26,6 +26,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 from trio._core import _run as trio_run
 
+from pystack.core.calendar import DEFAULT_EPOCH_S
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Scheduler
 from pystack.core.units import parse_time_s
@@ -139,6 +140,7 @@ class VirtualDriver:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
+        self.epoch_s = DEFAULT_EPOCH_S  # that of the network that has opened last
         self.checks = Checks()
         self.until = math.inf  # where time ends, and the run with it
         self._woken: deque[Waiter | Gate] = deque()

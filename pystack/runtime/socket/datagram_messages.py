@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, is_mapped, is_v6, unmapped
 from pystack.core.errors import error_of
-from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.socket import option_numbers as numbers
 from pystack.runtime.socket.option_table import IP, IPV6, SOCKET, UDP
 from pystack.runtime.socket.socket_addresses import packed, packed_ip, unpacked_ip6
@@ -197,7 +196,7 @@ def _told6(end: DatagramEnd, arrival: Arrival, udp: UdpSocket) -> Iterable[Contr
 
 
 def _stamp(end: DatagramEnd, at: float, *, coarse: bool) -> bytes:
-    nanoseconds = round((at + wall_clock_offset_s(end.host.driver)) * 1e9)
+    nanoseconds = round(end.host.time_at(at) * 1e9)
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return _TIME.pack(seconds, rest // 1000 if coarse else rest)
 

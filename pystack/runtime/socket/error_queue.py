@@ -12,7 +12,6 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.errors import error_of
-from pystack.runtime.driver.driver import wall_clock_offset_s
 from pystack.runtime.socket.option_numbers import (
     IP_RECVERR,
     IPV6_RECVERR,
@@ -117,6 +116,5 @@ def _told(end: StreamEnd) -> None:
 
 
 def _stamp(host: Host, notice: Notice) -> tuple[int, int, bytes]:
-    at = notice.at + wall_clock_offset_s(host.driver)
-    seconds, rest = divmod(round(at * 1e9), 1_000_000_000)
+    seconds, rest = divmod(round(host.time_at(notice.at) * 1e9), 1_000_000_000)
     return SOCKET, SO_TIMESTAMPING, _TIMES.pack(seconds, rest, 0, 0, 0, 0)
