@@ -15,7 +15,7 @@ from pystack.core.calendar import (
 )
 from pystack.core.errors import ConfigError
 from pystack.runtime.blocking import busy, turns
-from pystack.runtime.borrowed import chance, clock, signals, threads
+from pystack.runtime.borrowed import chance, clock, openssl, signals, threads
 from pystack.runtime.borrowed.calendar import WorldClock
 from pystack.runtime.borrowed.loan import Loan
 from pystack.runtime.borrowed.sources import Chance, Own, current_world
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 clock.Hooks.on_busy = staticmethod(busy.many_reads)
 OF_ALL: Final = Loan(clock.lend_sleep, signals.lend, threads.lend)
-OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend)
+OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend, openssl.lend)
 
 # Whose code has the world's clock and chance: that of hosts, or all of the network's block
 Extent = Literal["hosts", "whole"]
