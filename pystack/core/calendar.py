@@ -18,7 +18,7 @@ _PPM: Final = re.compile(r"([+-]?[0-9]*\.?[0-9]+)\s*(ppm|%)", re.ASCII)
 _PARTS: Final = {"ppm": 1e-6, "%": 1e-2}
 
 
-def parse_epoch_s(value: str | float | datetime) -> float:
+def parse_epoch_s(value: object) -> float:
     """Return the seconds since 1970 at which a world's time is 0. Raises ConfigError.
 
     From a date with a time ("2026-01-01T00:00:00Z"; without a zone it is UTC), a datetime, or
@@ -39,7 +39,7 @@ def parse_epoch_s(value: str | float | datetime) -> float:
     return float(value)
 
 
-def parse_offset_s(value: str | float) -> float:
+def parse_offset_s(value: object) -> float:
     """Return by how much a clock is ahead, in seconds: "2s", "-300ms", or a number. ConfigError."""
     if isinstance(value, str):
         text = value.strip()
@@ -53,12 +53,12 @@ def parse_offset_s(value: str | float) -> float:
     return float(value)
 
 
-def parse_drift(value: str | float) -> float:
+def parse_drift(value: object) -> float:
     """Return how much too fast a clock is, in seconds per second: "50ppm", "-1%", or a number.
 
     Between -0.5 and 0.5. Raises ConfigError.
     """
-    drift: object = value
+    drift = value
     if isinstance(value, str):
         match = _PPM.fullmatch(value.strip().lower())
         if match is None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
 from pystack.observe.ladder import TROUBLE, Ladder
 from pystack.observe.recording import Recording
+from pystack.runtime.borrowed.world import Extent
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.virtual import DeadlockError, VirtualTimeoutError, parse_until, run
 from pystack.runtime.network import Network
@@ -39,6 +42,8 @@ class Bench:
         subnet6: str | None = None,
         seal: bool = True,
         timeout_s: str | float | None = None,
+        world: Extent = "hosts",
+        epoch: str | float | datetime = DEFAULT_EPOCH,
     ) -> None:
         """`capture`: where to write all frames; None: nowhere.
 
@@ -54,7 +59,7 @@ class Bench:
             self._subnets["subnet"] = subnet
         if subnet6 is not None:
             self._subnets["subnet6"] = subnet6
-        self._seal = seal
+        self._seal, self._world, self._epoch = seal, world, epoch
         self._timeout_s = timeout_s
         self._network: Network | None = None  # None: the test takes none
         self._given: Network | None = None  # what the fixture gave: the first one
@@ -67,7 +72,9 @@ class Bench:
 
     def make_network(self) -> Network:
         """Return the network for the test that is to come, not open yet."""
-        self._network = Network(seed=self.seed, seal=self._seal, **self._subnets)
+        self._network = Network(
+            seed=self.seed, seal=self._seal, world=self._world, epoch=self._epoch, **self._subnets
+        )
         self._was_opened = False
         self._given = self._given or self._network
         return self._network

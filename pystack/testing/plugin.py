@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pystack.testing.bench import Bench
     from pystack.testing.on_asyncio import Stay
 
-_WORDS: Final = ("seed", "ip", "subnet", "subnet6", "seal", "timeout_s")
+_WORDS: Final = ("seed", "ip", "subnet", "subnet6", "seal", "timeout_s", "world", "epoch")
 _DEFAULT_SEED: Final = 0
 _MAX_SEEDS: Final = 100_000
 _SEED_FIXTURE: Final = "pystack_seed"
@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "pystack(seed=0, ip='both', subnet='10.0.0.0/24', subnet6='fd00::/64', seal=True, "
-        "timeout_s=None): "
+        "timeout_s=None, world='hosts', epoch='2026-01-01T00:00:00Z'): "
         "run an async test in virtual time, and say how its network is to be",
     )
     if _explores(config):

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Final, cast
 
+from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
 from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
@@ -50,8 +51,9 @@ from pystack.topology.toml_places import Path
 
 _SUBNETS: Final = ("ip", "subnet", "subnet6")
 _ADDRESSES: Final = ("address", "address6")
-_HOST_WORDS: Final = ("congestion", "dns", "routes", "serve", "programs", "restart")
-_TOP: Final = ("seed", *_SUBNETS, "observe", *KINDS, "links", "timeline")
+_CLOCK: Final = {"clock_offset": parse_offset_s, "clock_drift": parse_drift}
+_HOST_WORDS: Final = ("congestion", "dns", "routes", "serve", "programs", "restart", *_CLOCK)
+_TOP: Final = ("seed", "epoch", *_SUBNETS, "observe", *KINDS, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "host": (*_ADDRESSES, *_HOST_WORDS, "autoconfigure"),
     "router": (*_ADDRESSES, *_HOST_WORDS, "advertise"),
@@ -123,6 +125,7 @@ class _Reader:
             path=self._doc.name,
             seed=None if seed is None else self._doc.whole(("seed",), seed),
             subnets=subnets,
+            epoch=self._epoch(root),
             observe=tuple(self._observers(("observe",), root.get("observe", []))),
             nodes=nodes,
             links=tuple(
@@ -134,6 +137,10 @@ class _Reader:
                 for at, value in enumerate(self._doc.items(("timeline",), root.get("timeline", [])))
             ),
         )
+
+    def _epoch(self, root: Mapping[str, object]) -> float:
+        with self._doc.placed(("epoch",)):
+            return parse_epoch_s(root.get("epoch", DEFAULT_EPOCH))
 
     def _observers(self, path: Path, value: object) -> Iterable[str | Mapping[str, object]]:
         for at, asked in enumerate(self._named(path, value)):
@@ -187,6 +194,10 @@ class _Reader:
             if not isinstance(asked, dict):
                 asked = self._doc.text((*path, "congestion"), asked)
             words["congestion"] = asked
+        for word in _CLOCK:
+            if word in table:
+                with self._doc.placed((*path, word)):
+                    words[word] = _CLOCK[word](table[word])
         if "dns" in table and isinstance(table["dns"], bool) and kind == "namespace":
             words["dns"] = table["dns"]
         elif "dns" in table:

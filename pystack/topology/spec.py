@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypedDict
 
 if TYPE_CHECKING:
     from pystack.topology.addressing import IpVersions
 
+from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.link.words import NetemWords
 
 Words = Mapping[str, object]
@@ -90,6 +92,7 @@ class LabSpec:
     nodes: Mapping[str, NodeSpec]
     links: tuple[LinkSpec, ...]
     timeline: tuple[EventSpec, ...]
+    epoch: str | float | datetime = DEFAULT_EPOCH  # when its calendar begins, in virtual time
     observe: tuple[str | Words, ...] = ()  # observers by their names and words
 
 

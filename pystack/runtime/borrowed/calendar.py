@@ -68,7 +68,7 @@ class WorldClock:
 
     def time_ns(self) -> int:
         """Return nanoseconds since 1970."""
-        return self.wall_ns + round((self.scheduler.now - self.since) * self.rate * _NS)
+        return self.wall_ns + int((self.scheduler.now - self.since) * self.rate * _NS + 0.5)
 
     def monotonic(self) -> float:
         """Return seconds since the run began, by this clock's rate."""
@@ -76,7 +76,7 @@ class WorldClock:
 
     def monotonic_ns(self) -> int:
         """Return nanoseconds since the run began, by this clock's rate."""
-        return round(self.monotonic() * _NS)
+        return int(self.monotonic() * _NS + 0.5)
 
     def instant_of(self, monotonic_s: float) -> float:
         """Return the world's time at which `monotonic` shows, or showed, that."""

@@ -127,17 +127,42 @@ def _monotonic(original: Function) -> Function:
     return monotonic
 
 
-def _of_clock(method: Callable[[WorldClock], int]) -> Callable[[Function], Function]:
-    def make(original: Function) -> Function:
-        def shown() -> int:
-            clock = clock_here()
-            if clock is None:
-                return original()  # type: ignore[no-any-return]
-            return method(read(clock))
+def _time_ns(original: Function) -> Function:
+    host, world, hooks = current_host.get, current_world.get, Hooks
 
-        return shown
+    def time_ns() -> int:
+        at = host() or world()
+        if at is None or (clock := at.clock) is None or hooks.travels:
+            return original()  # type: ignore[no-any-return]
+        now = clock.scheduler.now
+        if now is clock.seen:
+            clock.reads += 1
+            if clock.reads >= MANY_READS:
+                read(clock)
+        else:
+            clock.seen, clock.reads = now, 0
+        return clock.wall_ns + int((now - clock.since) * clock.rate * 1e9 + 0.5)
 
-    return make
+    return time_ns
+
+
+def _monotonic_ns(original: Function) -> Function:
+    host, world, hooks = current_host.get, current_world.get, Hooks
+
+    def monotonic_ns() -> int:
+        at = host() or world()
+        if at is None or (clock := at.clock) is None or hooks.travels:
+            return original()  # type: ignore[no-any-return]
+        now = clock.scheduler.now
+        if now is clock.seen:
+            clock.reads += 1
+            if clock.reads >= MANY_READS:
+                read(clock)
+        else:
+            clock.seen, clock.reads = now, 0
+        return int((clock.monotonic_s + (now - clock.since) * clock.rate) * 1e9 + 0.5)
+
+    return monotonic_ns
 
 
 def _clock_gettime(original: Function) -> Function:
@@ -230,9 +255,9 @@ _STAND_INS: Final[dict[str, Callable[[Function], Function]]] = {
     "time": _time,
     "monotonic": _monotonic,
     "perf_counter": _monotonic,
-    "time_ns": _of_clock(WorldClock.time_ns),
-    "monotonic_ns": _of_clock(WorldClock.monotonic_ns),
-    "perf_counter_ns": _of_clock(WorldClock.monotonic_ns),
+    "time_ns": _time_ns,
+    "monotonic_ns": _monotonic_ns,
+    "perf_counter_ns": _monotonic_ns,
     "clock_gettime": _clock_gettime,
     "clock_gettime_ns": _clock_gettime_ns,
     "clock_settime": _set_time(1.0),
@@ -260,15 +285,20 @@ _DATETIME: Final[type[datetime]] = next(
 
 def _lend_datetime(borrow: Borrow) -> None:
     """Lend `now` and `utcnow`; `today` asks `time.time` by itself."""
-    at_seconds = _DATETIME.__dict__["fromtimestamp"]  # a subclass may have another
+    of_any = _DATETIME.__dict__["fromtimestamp"]  # a subclass may have another
+    at_seconds = _DATETIME.fromtimestamp
     utc_at_seconds = _DATETIME.__dict__["utcfromtimestamp"]
+    host, world, hooks = current_host.get, current_world.get, Hooks
 
     def now(original: Any) -> Callable[..., object]:  # noqa: ANN401 - a descriptor
         def now(cls: type[datetime], tz: tzinfo | None = None) -> object:
-            clock = clock_here()
-            if clock is None:
+            at = host() or world()
+            if at is None or (clock := at.clock) is None or hooks.travels:
                 return original.__get__(None, cls)(tz)
-            return at_seconds.__get__(None, cls)(read(clock).time(), tz)
+            seconds = read(clock).time()
+            if cls is _DATETIME:
+                return at_seconds(seconds, tz)
+            return of_any.__get__(None, cls)(seconds, tz)
 
         return now
 
@@ -330,7 +360,9 @@ class _Travels:
     """Knows when a network opens whether time-machine travels already."""
 
     def do(self) -> None:
-        Hooks.travels = bool(getattr(sys.modules.get("time_machine"), "coordinates_stack", ()))
+        state = vars(sys.modules["time_machine"])
+        # Its releases have two names for those who travel
+        Hooks.travels = bool(state.get("traveller_stack") or state.get("coordinates_stack"))
 
     def undo(self) -> None:
         Hooks.travels = False

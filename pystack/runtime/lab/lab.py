@@ -183,7 +183,7 @@ class _Lab:
 
     async def run(self) -> None:
         """Build the network, and run what is on it."""
-        async with Network(seed=self.seed, **self._spec.subnets) as net:
+        async with Network(seed=self.seed, epoch=self._spec.epoch, **self._spec.subnets) as net:
             self._build(net)
             with as_who_called_sudo():
                 if self._options.pcap is not None:
