@@ -26,6 +26,7 @@ from pystack.core.addresses import (
 from pystack.core.calendar import parse_drift, parse_offset_s
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, DURATION
+from pystack.core.schedules import Schedule
 from pystack.dns.config import ResolverConfig, ResolverWords, parse_resolver
 from pystack.link.port import LoopbackPort
 from pystack.observe.lookout import Lookout
@@ -95,6 +96,7 @@ class Place(Protocol):
     """What a host asks of the network that it is in."""
 
     nursery: trio.Nursery | None  # for its programs
+    schedule: Schedule  # of its programs
 
     @property
     def topology(self) -> Topology:
@@ -179,6 +181,11 @@ class Host:
     def has_node(self, name: str) -> bool:
         """Tell whether its network has a node of that name, with an address or without."""
         return self._place is not None and self._place.has_node(name)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Return the order of what its programs could do at the same instant."""
+        return "fifo" if self._place is None else self._place.schedule
 
     @property
     def seed(self) -> int:

@@ -24,6 +24,7 @@ from pystack.core.plugins import Chosen
 from pystack.core.ranges import FROM_ONE, Range, check_switch
 from pystack.core.rng import fresh_seed
 from pystack.core.scheduler import Handle
+from pystack.core.schedules import Schedule, check_schedule
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
 from pystack.link.port import DEFAULT_MTU_BYTES
@@ -85,6 +86,7 @@ class Network:
         seal: bool = False,
         world: Extent = "hosts",
         epoch: str | float | datetime = DEFAULT_EPOCH,
+        schedule: Schedule = "fifo",
     ) -> None:
         """`seed`: for everything that is left to chance; None: a random one.
 
@@ -93,9 +95,12 @@ class Network:
         would reach the machine's own network fail (`pystack.runtime.socket.seal`).
         In virtual time, `epoch`: when its calendar begins (also a datetime, or seconds since 1970);
         `world`: whose clock and chance are the world's: of code on "hosts" alone, or the "whole"
-        block of the network. ConfigError.
+        block of the network. `schedule`: the order of threads and of asyncio's callbacks that are
+        ready at the same instant: "random" draws it from the seed. ConfigError.
         """
         check_switch("seal", seal)
+        check_schedule(schedule)
+        self.schedule: Schedule = schedule
         Range(-math.inf, math.inf, optional=True).check("seed", seed)
         self.seal = seal
         self.seed = fresh_seed() if seed is None else seed

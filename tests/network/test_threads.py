@@ -13,6 +13,7 @@ import pytest
 import trio
 
 import pystack
+from pystack.core.schedules import Schedule
 from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.borrowed.clock import BlockedWorldError
 
@@ -255,22 +256,6 @@ def test_nothing_is_left_of_threads_that_had_to_end() -> None:
     assert type(locked).acquire.__class__.__name__ == "method_descriptor"
 
 
-def test_the_order_of_threads_is_that_of_their_calls_with_any_seed() -> None:
-    def program() -> str:
-        order: list[str] = []
-
-        def run(name: str) -> None:
-            for _ in range(3):
-                order.append(name)
-                time.sleep(1.0)
-
-        for thread in started(*(lambda name=name: run(name) for name in "abcd")):
-            thread.join()
-        return "".join(order)
-
-    assert {on_a_host(program, seed) for seed in range(20)} == {"abcdabcdabcd"}
-
-
 def test_a_trio_task_starts_threads_of_the_world_but_may_not_wait_for_them() -> None:
     async def program() -> list[object]:
         seen: list[object] = []
@@ -357,3 +342,58 @@ def test_who_waits_for_ever_is_named_with_what_for() -> None:
     assert "for a lock" in str(caught.value)
     assert "program (test_threads.py:" in str(caught.value)
     assert "for an item of a queue" in str(caught.value)
+
+
+def _orders(schedule: Schedule, seeds: range) -> list[str]:
+    def program() -> str:
+        order: list[str] = []
+
+        def run(name: str) -> None:
+            for _ in range(3):
+                order.append(name)
+                time.sleep(1.0)
+
+        for thread in started(*(lambda name=name: run(name) for name in "abcd")):
+            thread.join()
+        return "".join(order)
+
+    async def main(seed: int) -> str:
+        async with pystack.Network(seed=seed, schedule=schedule) as net:
+            return await net.host("a").run_sync(program)
+
+    return [pystack.run(main, seed, seed=seed) for seed in seeds]
+
+
+def test_a_random_schedule_draws_the_order_of_threads_from_the_seed() -> None:
+    assert set(_orders("fifo", range(20))) == {"abcd" * 3}
+    orders = _orders("random", range(20))
+    assert orders == _orders("random", range(20))
+    assert len(set(orders)) > 15
+    assert all(sorted(order[4:8]) == list("abcd") for order in orders)
+
+
+def test_a_random_schedule_finds_what_rests_on_the_order() -> None:
+    def program() -> int:
+        total, lock = [0], threading.Lock()
+
+        def add() -> None:
+            with lock:
+                read = total[0]
+            time.sleep(0)  # between reading and writing
+            with lock:
+                total[0] = read + 1
+
+        for thread in started(*[add] * 3):
+            thread.join()
+        return total[0]
+
+    async def main(seed: int) -> int:
+        async with pystack.Network(seed=seed, schedule="random") as net:
+            return await net.host("a").run_sync(program)
+
+    assert len({pystack.run(main, seed) for seed in range(20)}) > 1
+
+
+def test_there_are_two_schedules() -> None:
+    with pytest.raises(pystack.ConfigError, match="schedule is 'fifo' or 'random', not 'lifo'"):
+        pystack.Network(schedule="lifo")  # type: ignore[arg-type]

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 import sniffio
 import trio
 
-from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
+from pystack.core.schedules import check_schedule
 from pystack.runtime.aio import bridge, tasks
 from pystack.runtime.aio.selector import Selector
 from pystack.runtime.current import current_host
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 Ts = TypeVarTuple("Ts")
 
-SCHEDULES: Final = ("fifo", "random")
 # As asyncio: when so many timers, and such a share of them, have been cancelled, they are dropped.
 _MANY_TIMERS: Final = 100
 _CANCELLED_SHARE: Final = 0.5
@@ -385,12 +384,6 @@ class EventLoop(BaseSelectorEventLoop):
     async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> Any:  # noqa: ANN401
         """Refuse it. Raises SealedError."""
         raise SealedError(_NO_PIPE)
-
-
-def check_schedule(schedule: str) -> None:
-    """Raise ConfigError for a word that is no order of tasks."""
-    if schedule not in SCHEDULES:
-        raise ConfigError(f"schedule is 'fifo' or 'random', not {schedule!r}")
 
 
 def _result_of(executor: Any, run: Any, call: Callable[[], object]) -> object:  # noqa: ANN401

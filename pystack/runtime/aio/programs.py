@@ -97,7 +97,7 @@ async def _in_loop_of_its_own(
     program: Program,
     started: Callable[[Hub], None] | None,
 ) -> T:
-    loop = EventLoop(schedule=schedule or "fifo", seed=host.seed)
+    loop = EventLoop(schedule=schedule or host.schedule, seed=host.seed)
     loop.clock = host.clock
 
     def attached(hub: Hub) -> None:

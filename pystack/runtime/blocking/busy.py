@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from trio._core import _run as trio_run
 
 from pystack.core.errors import PystackError
+from pystack.runtime.blocking.frames import place_of, raise_in
 from pystack.runtime.blocking.turns import (
     WorldThread,
     acquire_lock,
-    place_of,
-    raise_in,
     release_lock,
     turns_in_use,
 )

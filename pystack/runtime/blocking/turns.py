@@ -12,16 +12,11 @@ What needs no waiting is no turn: `call` runs it in the thread itself, which is 
 from __future__ import annotations
 
 import _thread
-import ctypes
 import math
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from pathlib import Path
 from threading import get_ident
-from traceback import walk_stack
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
@@ -29,7 +24,9 @@ import trio
 from trio._core import _run as trio_run
 
 from pystack.core.errors import PystackError
+from pystack.core.rng import Random, component_rng
 from pystack.core.scheduler import no_upkeep
+from pystack.runtime.blocking.frames import place_of, raise_in
 from pystack.runtime.driver.driver import Driver, Waiter
 from pystack.runtime.driver.virtual import VirtualDriver
 from pystack.runtime.driver.waiting import describe_waits
@@ -52,8 +49,6 @@ _MOST_REFUSALS: Final = 1000
 _LOOK_EVERY_S: Final = 0.005
 # How long a thread that is told to end by a signal gets, of the machine's time
 _GRACE_S: Final = 5.0
-_HERE: Final = globals()
-_NOT_ITS_OWN: Final = (str(Path(__file__).parents[2] / "_")[:-1], str(Path(os.__file__).parent))
 
 
 class ProgramEnded(BaseException):
@@ -205,7 +200,7 @@ class WorldThread:
                 self.on_end()
         if self.on_turn is not None:
             self.on_turn()
-        if turns.parked:
+        if turns.parked and not turns.ready:
             turns.look()
 
     def _interrupted(self, error: BaseException) -> None:
@@ -246,7 +241,8 @@ class WorldThread:
                     "Let BaseException through, or leave the loop on it."
                 )
             if wish is None:
-                self.turn()
+                if not self.turns.draws(self) or await self._draw():
+                    self.turn()
                 continue
             answer: object = None
             error: BaseException | None = None
@@ -262,6 +258,23 @@ class WorldThread:
             # It may have had a turn meanwhile, from who needed a lock that it has.
             if self._wish is wish:
                 self.answer(answer, error)
+
+    async def _draw(self) -> bool:
+        """Wait until it is drawn of all that can go on; tell whether it still can."""
+        drawing = self.turns.ready
+        drawing.append(self)
+        try:
+            while self in drawing:
+                await self._waiter.wait()
+        except trio.Cancelled:
+            if self._is_crashed:
+                raise
+            self.is_ending = True
+            self._error = ProgramEnded(f"{self.name} has to end")
+        finally:
+            if self in drawing:
+                drawing.remove(self)
+        return self._wish is None and not self.has_ended
 
     def answer(self, answer: object, error: BaseException | None = None) -> None:
         """Let what it waited for have happened: it can have a turn."""
@@ -333,6 +346,8 @@ class Turns:
         self.running: WorldThread | None = None  # None: Trio's thread runs
         self.count = 0  # of turns: who watches sees that something goes on
         self.threads: dict[WorldThread, None] = {}  # in the order of their beginnings
+        self.ready: list[WorldThread] = []  # of which the next is drawn
+        self._chance: Random | None = None  # None: nothing has been drawn
         self.parked: dict[WorldThread, Callable[[], object]] = {}  # who waits to be ready
         self.give_back: Callable[[], None] | None = None  # what is lent; None: nothing is
         self.is_at_the_machines = False  # True: what blocks here does so as on the machine
@@ -367,18 +382,41 @@ class Turns:
             if thread is not self.running and thread.can_run:
                 if thread.is_waiting:
                     thread.answer(True)
+                if thread in self.ready:
+                    self.ready.remove(thread)
+                    thread.wake()
                 thread.turn()
                 return True
         return False
 
+    def draws(self, thread: WorldThread) -> bool:
+        """Tell whether a thread's turn is drawn from the seed, and comes not as it is ready."""
+        if thread.host.schedule != "random" or not self.driver.is_virtual:
+            return False
+        if self._chance is None:
+            self._chance = component_rng(thread.host.seed, "threads/schedule")
+        return True
+
     def look(self) -> bool:
-        """Let the first of those that are ready go on; tell whether there is one."""
-        for thread, ready in self.parked.items():
-            if ready():
+        """Let one of those that are ready go on, the first or by chance; tell whether one is."""
+        are_any = False
+        for thread, is_ready in list(self.parked.items()):
+            if is_ready():
                 del self.parked[thread]
                 thread.wake()
+                are_any = True
+                if self._chance is None:
+                    break
+        if self.ready and not are_any:
+            assert self._chance is not None
+            assert isinstance(self.driver, VirtualDriver)
+            if self.driver.go_on_now():  # who else is ready at this instant is drawn from as well
                 return True
-        return False
+            drawn = self._chance.choice(self.ready)
+            self.ready.remove(drawn)
+            drawn.wake()
+            return True
+        return are_any
 
 
 def current_thread() -> WorldThread | None:
@@ -432,25 +470,6 @@ def turns_of(driver: Driver) -> Turns:
     if turns is None:
         _turns[driver] = turns = Turns(driver)
     return turns
-
-
-def place_of(frame: FrameType) -> str:
-    """Return where a program is, and in which call of the standard library, by its frames."""
-    inner = ""
-    for at, line in walk_stack(frame):
-        if at.f_globals is _HERE:
-            continue
-        code, file = at.f_code, Path(at.f_code.co_filename)
-        if code.co_filename.startswith(_NOT_ITS_OWN) and "site-packages" not in file.parts:
-            inner = code.co_qualname
-        else:
-            return f"{code.co_qualname} ({file.name}:{line}){inner and f', in {inner}'}"
-    return inner or "?"
-
-
-def raise_in(ident: int, kind: type[BaseException]) -> None:
-    """Raise an error in a thread, at its next line of Python."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
 
 
 def _stay() -> None:

@@ -252,7 +252,8 @@ class VirtualDriver:
             if self.checks:
                 self.checks.look()
             if woken or (self.look is not None and self.look()):
-                woken.popleft().resume()
+                if woken:
+                    woken.popleft().resume()
                 return True
             if self.paused and self._stand(deadline):
                 return True
@@ -285,6 +286,14 @@ class VirtualDriver:
         """Tell whether a task is ready, where there are checks: after each event."""
         self.checks.look()
         return self._is_task_ready()
+
+    def go_on_now(self) -> bool:
+        """Run what else happens at this instant, until a task is ready; False: nothing does."""
+        now = self.scheduler.now
+        if self.paused or self.scheduler.next_at() > now:
+            return False
+        self._context.run(self.scheduler.run_due, now, self._is_task_ready)
+        return True
 
     def _pass_time(self, deadline: float) -> None:
         """Run events until a task is ready, at most up to Trio's next deadline."""
