@@ -6,16 +6,22 @@ from typing import Final
 from pystack.core.errors import PystackError
 
 _ASYNCIO: Final = (
-    "pystack: hosts run Trio programs, and AnyIO's on Trio. asyncio brings an event loop and "
-    "sockets of its own, which know nothing of this network: use the library's Trio or AnyIO side, "
-    "or let the program run as it is in a network namespace (net.namespace, with trio.run)."
+    "pystack: this is a program of asyncio, and was run as one of Trio's. "
+    "`await host.run_asyncio(main, ...)` runs it on a host, `await host.start_asyncio(main, ...)` "
+    "starts it; pystack.run_asyncio(main) is asyncio from top to bottom."
+)
+_TRIO: Final = (
+    "pystack: this is a program of Trio's, and was run as one of asyncio. "
+    "`await host.run(async_fn, ...)` runs it on a host, from asyncio too."
 )
 # What asyncio says where no loop of its own runs, and Trio where it is given one of its futures
-_SIGNS: Final = (
+_SIGNS_OF_ASYNCIO: Final = (
     "no running event loop",
     "no current event loop",
     "framework like asyncio",
 )
+# What asyncio says where it is given what Trio waits by
+_SIGNS_OF_TRIO: Final = ("Task got bad yield: WaitTaskRescheduled", "CancelShieldedCheckpoint")
 
 
 def explain(error: BaseException) -> None:
@@ -23,15 +29,23 @@ def explain(error: BaseException) -> None:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             explain(inner)
-    elif _is_asyncios(error) and _ASYNCIO not in getattr(error, "__notes__", ()):
-        error.add_note(_ASYNCIO)
+    elif (note := _note_on(error)) and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
 
 
-def _is_asyncios(error: BaseException) -> bool:
-    """Tell whether it is about a loop that is not there, or about what a loop's sockets met."""
-    if isinstance(error, RuntimeError | TypeError) and any(sign in str(error) for sign in _SIGNS):
-        return True
-    return isinstance(error, OSError | PystackError) and any(
-        frame.f_globals.get("__name__") == "asyncio.runners"
+def _note_on(error: BaseException) -> str:
+    """Return what is to be known; empty: nothing."""
+    text = str(error)
+    if isinstance(error, RuntimeError | TypeError):
+        if any(sign in text for sign in _SIGNS_OF_ASYNCIO):
+            return _ASYNCIO
+        if any(sign in text for sign in _SIGNS_OF_TRIO):
+            return _TRIO
+    # `asyncio.run` in a task of Trio's: a loop of CPython's has met with what would stop the world
+    if isinstance(error, OSError | PystackError) and any(
+        frame.f_code.co_name == "_run_once"
+        and frame.f_globals.get("__name__") == "asyncio.base_events"
         for frame, _line in walk_tb(error.__traceback__)
-    )
+    ):
+        return _ASYNCIO
+    return ""

@@ -122,7 +122,7 @@ def test_an_asyncio_program_is_told_what_is_possible(
             with pytest.raises((RuntimeError, TypeError)) as caught:
                 await a.run(program)
             (note,) = caught.value.__notes__
-            assert note.startswith("pystack: hosts run Trio programs, and AnyIO's on Trio.")
+            assert "`await host.run_asyncio(main, ...)` runs it on a host" in note
 
     pystack.run(main)
 
@@ -131,6 +131,17 @@ def test_an_asyncio_program_in_a_run_is_told_too() -> None:
     with pytest.raises(RuntimeError, match="no running event loop") as caught:
         pystack.run(sleeps)
     assert len(caught.value.__notes__) == 1
+
+
+def test_a_trio_program_that_is_run_as_one_of_asyncio_is_told_too() -> None:
+    async def main() -> None:
+        async with pystack.Network() as net:
+            await net.host("a").run_asyncio(trio.sleep, 1)
+
+    for run in (pystack.run, pystack.run_asyncio):
+        with pytest.raises(RuntimeError, match="bad yield") as caught:
+            run(main)
+        assert "`await host.run(async_fn, ...)` runs it on a host" in caught.value.__notes__[0]
 
 
 def test_an_error_of_the_programs_own_gets_no_note() -> None:

@@ -7,12 +7,14 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 import sniffio
 import trio
 
 import pystack
+from pystack.runtime.aio import hub
 
 PORT = 7
 
@@ -305,3 +307,26 @@ def test_the_loop_s_clock_is_the_host_s() -> None:
             return *(await fast.run_asyncio(program)), net.driver.now()
 
     assert pystack.run(main) == (10.0, 10.0, 8.0)
+
+
+def test_a_program_that_looks_again_and_again_lets_time_pass_and_is_named_where_it_never_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def polls(done: Callable[[], object]) -> float:
+        while not done():  # noqa: ASYNC110 - what is tested
+            await asyncio.sleep(0)
+        return asyncio.get_running_loop().time()
+
+    async def main(done: Callable[[], object]) -> float:
+        async with pystack.Network() as net:
+            client, server = two_hosts(net)
+            await server.start_asyncio(serve)
+            asking = await client.start_asyncio(ask, b"x")
+            return await server.run_asyncio(
+                polls, done or (lambda: asking not in client.programs.running)
+            )
+
+    assert 0.06 <= pystack.run(main, None) < 0.08
+    monkeypatch.setattr(hub, "_MOST_TURNS", 100)
+    with pytest.raises(pystack.PystackError, match=r"again and again.*server: .*polls in "):
+        pystack.run(main, bool)

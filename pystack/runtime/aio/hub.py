@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.core.errors import PystackError
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.runtime.driver.driver import Driver, Waiter
 from pystack.runtime.driver.waiting import describe_waits
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 # So many rounds of a loop may follow each other before other tasks have a turn.
 _ROUNDS: Final = 100
+# After so many turns of that kind at one instant a program looks for something again and again
+# (`while not done: await asyncio.sleep(0)`), which takes time on a machine: so it does here. The
+# longer it goes on, the more: from 0.1 ms for each turn to 10 ms.
+_TURNS: Final = 10
+_FIRST_STEP_S: Final = 1e-4
+_LONGEST_STEP_S: Final = 1e-2
+# It is named and given up after this many: a quarter of an hour of virtual time
+_MOST_TURNS: Final = 100_000
 
 
 class Hub:
@@ -37,6 +46,7 @@ class Hub:
         self._woken = False
         self._when_idle: list[Callable[[], bool]] = []
         self._is_looking = False  # to see whether it is idle
+        self._busy_turns = 0  # since it was idle
         self.calls_waiting = 0  # of the program itself, in Trio
         self.crossings: set[trio.CancelScope] = set()  # of what runs in Trio for the loop
 
@@ -57,7 +67,7 @@ class Hub:
 
     def wake_from_thread(self) -> None:
         """Give the loop a turn soon. From any thread, and from a signal's handler."""
-        with suppress(trio.RunFinishedError):
+        with suppress(trio.RunFinishedError, OSError):  # a thread may come after the end
             self.token.run_sync_soon(self.wake, idempotent=True)
 
     def when_idle(self, look: Callable[[], bool]) -> None:
@@ -86,16 +96,33 @@ class Hub:
                 if loop.turn(rounds):
                     return
                 if loop.is_ready:
-                    await trio.lowlevel.checkpoint()
+                    await self._go_on_soon()
                 elif not self._woken:
+                    self._busy_turns = 0
                     self._set_alarm(loop.next_timer())
                     if self._when_idle and not self._is_looking:
                         self._is_looking = True
-                        # When nothing else can happen at this instant: threads have had their turns
+                        # When nothing else can happen at this instant: threads had turns
                         self.driver.scheduler.call_at(self.driver.now(), self._look, no_upkeep)
                     await self._waiter.wait()
         finally:
             self._set_alarm(None)
+
+    async def _go_on_soon(self) -> None:
+        """Let others have a turn, and time pass where the loop always has something to do."""
+        self._busy_turns += 1
+        if self._busy_turns < _TURNS or not self.driver.is_virtual:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._busy_turns > _MOST_TURNS:
+            raise PystackError(
+                "an event loop has had something to do at once all the time, "
+                f"{_MOST_TURNS * _ROUNDS:,} rounds of it: one of its tasks looks for something "
+                f"again and again, and should wait: {'; '.join(self._loop.waits())}"
+            )
+        step_s = min(_FIRST_STEP_S * (1 + self._busy_turns // 100), _LONGEST_STEP_S)
+        self._set_alarm(self.driver.now() + step_s)
+        await self._waiter.wait()
 
     def _set_alarm(self, when: float | None) -> None:
         alarm = self._alarm

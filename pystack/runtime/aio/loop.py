@@ -89,6 +89,7 @@ class EventLoop(BaseSelectorEventLoop):
         check_schedule(schedule)
         self.hub: Hub | None = None  # None: it does not run
         self.driver: Driver | None = None  # None: it has not run
+        self.host_name = ""  # of the host that all its programs are on; empty: of several
         self.clock: WorldClock | None = None  # that of its host; None: the world's
         # Told of DeadlockError and the like outside of Trio; True: that is seen to. None: nobody is
         self.on_error: Callable[[BaseException], bool] | None = None

@@ -98,7 +98,7 @@ async def _in_loop_of_its_own(
     started: Callable[[Hub], None] | None,
 ) -> T:
     loop = EventLoop(schedule=schedule or host.schedule, seed=host.seed)
-    loop.clock = host.clock
+    loop.clock, loop.host_name = host.clock, host.name
 
     def attached(hub: Hub) -> None:
         program.post = loop.call_soon_threadsafe

@@ -51,13 +51,10 @@ def name_of(task: asyncio.Task[Any]) -> str:
     given = task.get_name()
     if not given.startswith("Task-"):
         name = f"{name} ({given})"
-    host = _context_of(task).get(current_host)
-    return name if host is None else f"{host.name}: {name}"
-
-
-def _context_of(task: asyncio.Task[Any]) -> Any:  # noqa: ANN401
     context = getattr(task, "get_context", None)  # from 3.12 on
-    return {} if context is None else context()
+    host = None if context is None else context().get(current_host)
+    host_name = getattr(task.get_loop(), "host_name", "") if host is None else host.name
+    return f"{host_name}: {name}" if host_name else name
 
 
 def _number_of(task: asyncio.Task[Any]) -> tuple[int, str]:
