@@ -136,6 +136,11 @@ def _in_another_process(job: _Job, path: Path, hash_seed: int) -> str:
     os.environ["PYTHONHASHSEED"] = str(hash_seed)
     try:
         process.start()
+    except RuntimeError as error:  # that process imports the module that calls us
+        raise ConfigError(
+            'with hash_seed, call check_determinism behind `if __name__ == "__main__":`, as what '
+            "multiprocessing starts has it: the other process imports this module too"
+        ) from error
     except Exception as error:
         raise ConfigError(
             "with hash_seed a program is run in another process too: it has to be a function of a "

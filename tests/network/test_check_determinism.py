@@ -4,9 +4,12 @@ import asyncio
 import itertools
 import os
 import random
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -242,6 +245,18 @@ def test_what_cannot_be_is_told_in_a_sentence() -> None:
         pystack.check_determinism(always_the_same, hash_seed=-1)
     with pytest.raises(pystack.ConfigError, match="it has to be a function of a module"):
         pystack.check_determinism(lambda: None, hash_seed=1)
+
+
+def test_a_script_that_would_call_itself_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pystack\nasync def main(): pass\npystack.check_determinism(main, hash_seed=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert 'behind `if __name__ == "__main__":`' in done.stderr
+    assert "ended by itself (status 1): what it said is above" in done.stderr
 
 
 async def answer_in_asyncio() -> None:
