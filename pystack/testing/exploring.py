@@ -100,7 +100,7 @@ class _Exploration:
         self._seeds = len(seeds)
         self._jobs = jobs
         self._runner = runner
-        self._kept = kept_seeds(item.config, item.nodeid)
+        self._kept = kept_seeds(item.config, item.nodeid) if len(seeds) > 1 else []
         self._kept_now = list(self._kept)
         # Those that failed before go first.
         self._order = [*self._kept, *(seed for seed in seeds if seed not in self._kept)]

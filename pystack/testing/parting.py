@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pystack.observe.amounts import count
 from pystack.observe.captures.fate import why_lost
 from pystack.observe.flows import FlowTable
 from pystack.observe.journal import ENTERS, LEAVES, Entry
@@ -63,8 +62,8 @@ def where_they_part(
     at, (link, sender), number = parting
     way = first.get((link, sender)) or second[link, sender]
     lines = [
-        f"they part {what}: at {at:.6f} s, on {link}, {count(number, 'frame')} from {sender} to "
-        f"{way.receiver} later"
+        f"they part {what}: at {at:.6f} s, on {link}, with frame {number + 1:,} from {sender} to "
+        f"{way.receiver}"
     ]
     before = way.sent[max(0, number - _BEFORE) : number]
     if before:

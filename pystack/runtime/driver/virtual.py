@@ -240,11 +240,11 @@ class VirtualDriver:
         task = self._task
         if (
             task is None
+            # Until it is done: how long that takes, the world is not to see.
+            or (self._threads.borrowed_tokens and self._waits_for_threads())
             # They go on before time does: a test that waits for quiet, a function from a thread.
             or self._runner.waiting_for_idle
             or self._runner.entry_queue.size()
-            # Until it is done: how long that takes, the world is not to see.
-            or (self._threads.borrowed_tokens and self._waits_for_threads())
         ):
             return False
         woken = self._woken
