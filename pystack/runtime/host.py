@@ -111,7 +111,7 @@ class Place(Protocol):
         """Tell whether there is a node of that name, with an address or without."""
         ...
 
-    def power_off(self, name: str) -> None:
+    def power_off(self, name: str, *, crash: bool = False) -> None:
         """Cut a node off, end its programs, and let it forget what it knew."""
         ...
 
@@ -525,12 +525,14 @@ class Host:
         """Send a signal (SIGTERM ...) to its programs: their handlers run, or it ends them."""
         self.programs.send_signal(number)
 
-    def power_off(self) -> None:
+    def power_off(self, *, crash: bool = False) -> None:
         """Cut its power: its programs are cancelled, and its peers get silence, not a FIN.
 
-        Its streams and sockets held by others break (BrokenResourceError, OSError ENETDOWN).
+        `crash`: its programs end where they are, as in reality: no `finally`, `except` or `async
+        with` of theirs is run (docs/faults.md). Its streams and sockets held by others break
+        (BrokenResourceError, OSError ENETDOWN).
         """
-        self._in_network().power_off(self.name)
+        self._in_network().power_off(self.name, crash=crash)
 
     def power_on(self) -> None:
         """Restore its power: an empty stack, the same addresses. No program starts by itself."""

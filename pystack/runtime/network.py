@@ -34,6 +34,7 @@ from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Item, Recorder, Recording
 from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
 from pystack.observe.scene import CaptureWords, Scene, make_capture, open_at_once
+from pystack.runtime.borrowed.dropping import check_droppable
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.captures import collect_secrets
 from pystack.runtime.conditions import Condition, Conditions
@@ -517,9 +518,12 @@ class Network:
         """Cut the power of a host, a router or a switch: silence. See `Host.power_off`."""
         name = self._name(node)
         check_switch("crash", crash)
+        if crash:
+            check_droppable()
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
-            self.hosts[name].programs.power_off()
+            programs = self.hosts[name].programs
+            programs.crash() if crash else programs.power_off()
             self.hosts[name].forget()
 
     def power_on(self, node: NodeLike) -> None:

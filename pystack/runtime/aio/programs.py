@@ -17,6 +17,7 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.runtime.aio import keeper, run, tasks
+from pystack.runtime.aio.crash import Later, crash_loop, crash_tasks, forget_host
 from pystack.runtime.aio.hub import Hub
 from pystack.runtime.aio.loop import EventLoop
 from pystack.runtime.driver.waiting import describe_waits
@@ -39,7 +40,9 @@ async def run_asyncio(host: Host, main: Main[*Ts, T], args: tuple[*Ts], schedule
         return await _on_loop_of_caller(host, main, args, None)
     programs = host.programs
     with programs.on_host(main) as program:
-        return await _in_loop_of_its_own(host, main, args, schedule, program, None)
+        own = _in_loop_of_its_own(host, main, args, schedule, program, None)
+        result: T = await program.living(own)
+        return result
     raise programs.broken(program)
 
 
@@ -65,8 +68,15 @@ async def start_asyncio(
             task_status.started(program)
 
         with programs.on_host(main) as program:
-            await _in_loop_of_its_own(
-                host, main, args, schedule, program, lambda hub: _when_ready(hub, host, port, ready)
+            await program.living(
+                _in_loop_of_its_own(
+                    host,
+                    main,
+                    args,
+                    schedule,
+                    program,
+                    lambda hub: _when_ready(hub, host, port, ready),
+                )
             )
         if not is_ready:
             if program.ended_by is not None or not host.stack.powered:
@@ -103,6 +113,7 @@ async def _in_loop_of_its_own(
     def attached(hub: Hub) -> None:
         program.post = loop.call_soon_threadsafe
         program.loop = loop
+        program.crash_tasks = partial(crash_loop, loop)
         if started is not None:
             started(hub)
 
@@ -130,14 +141,35 @@ async def _on_loop_of_caller(
             if hub is not None:
                 hub.wake()
 
+    gone: asyncio.Future[None] = loop.create_future()  # done when the task is, or has crashed
+    has_crashed = False
+    caller = asyncio.current_task()
+
+    def is_gone(_: object) -> None:
+        if not gone.done():
+            gone.set_result(None)
+
+    def crash(later: Later) -> None:
+        nonlocal has_crashed
+        has_crashed = True
+        forget_host(loop, host)
+        crash_tasks(loop, program, later, but=caller)
+        is_gone(None)
+        if loop.hub is not None:
+            loop.hub.wake()
+
     with programs.entered(main, end) as program:
+        program.crash_tasks = crash
         program.post, program.loop = loop.call_soon_threadsafe, loop
         task = loop.create_task(main(*args), name=None, context=copy_context())
         if started is not None:
             started(program, task)
         try:
             with programs.end_is_no_error():
-                return await task
+                task.add_done_callback(is_gone)
+                await gone
+                if not has_crashed:
+                    return task.result()
         except asyncio.CancelledError:
             if not was_ended or not task.cancelled():
                 task.cancel()

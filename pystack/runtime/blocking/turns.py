@@ -282,6 +282,18 @@ class WorldThread:
         self._waiter.wake()
 
     @property
+    def is_given_up(self) -> bool:
+        """Tell whether it had to end, and did not."""
+        return self._is_abandoned
+
+    def end(self) -> None:
+        """Give it a last turn: what it waits for raises ProgramEnded. Its host has crashed."""
+        self.turns.parked.pop(self, None)
+        self.is_ending = True
+        self._wish, self._error = None, ProgramEnded(f"{self.name} has to end")
+        self.turn()
+
+    @property
     def is_waiting(self) -> bool:
         """Tell whether there is something that it waits for."""
         return self._wish is not None
@@ -470,6 +482,11 @@ def turns_of(driver: Driver) -> Turns:
     if turns is None:
         _turns[driver] = turns = Turns(driver)
     return turns
+
+
+def turns_there_are(driver: Driver) -> Turns | None:
+    """Return the turns of a world; None: it has never had a thread."""
+    return _turns.get(driver)
 
 
 def _stay() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import trio
 
 from pystack.core.errors import ConfigError
+from pystack.runtime.lab.crash import Later, Life
+
+T = TypeVar("T")
 
 # What a handler may be: a function, signal.SIG_IGN or signal.SIG_DFL
 Handler = Callable[[int, Any], Any] | int | None
@@ -28,6 +33,11 @@ class Program:
         # How its handlers are called where it runs in an event loop; None: at once
         self.post: Callable[..., object] | None = None
         self.loop: object = None  # that loop; None: there is none
+        self.scope: trio.CancelScope | None = None  # around it, in a Trio task; None: it has none
+        self.life: Life | None = None  # None: it has not begun, or can only be cancelled
+        # Ends what it runs in an event loop; None: it runs in none
+        self.crash_tasks: Callable[[Later], None] | None = None
+        self.forget: Callable[[], None] = _nothing  # it is among those that run no more
         self._cancel = cancel
         self._handlers: dict[int, Handler] = {}
         self._context: Context = copy_context()  # of its handlers
@@ -39,6 +49,24 @@ class Program:
     def cancel(self) -> None:
         """End it: it is cancelled, and can clean up. A second time, or too late, does nothing."""
         self._cancel()
+
+    def living(self, awaitable: Awaitable[T]) -> Awaitable[T]:
+        """Return what is to be awaited in place of a program's coroutine, so that it can crash."""
+        assert self.scope is not None
+        self.life = Life(self, awaitable, self.scope)
+        return self.life
+
+    def crash(self, later: Later) -> None:
+        """End it here and now, without its clean-ups; what runs at this moment, as it waits next.
+
+        `later`: calls a function at this instant, when no task can run.
+        """
+        if self.crash_tasks is not None:
+            self.crash_tasks(later)
+        if self.life is not None:
+            self.life.crash(later)
+        elif self.crash_tasks is None:
+            self.cancel()  # it has not begun
 
     def handler(self, number: int) -> Handler:
         """Return what it does about a signal, as `signal.getsignal`."""
@@ -82,6 +110,10 @@ def signal_of(number: int) -> signal.Signals:
         return signal.Signals(number)
     except ValueError:
         raise ConfigError(f"{number!r} is not the number of a signal") from None
+
+
+def _nothing() -> None:
+    """Stand in for what is not known yet."""
 
 
 # None: the code belongs to no program

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import trio
 
 from pystack.core.errors import ConfigError
+from pystack.core.scheduler import no_upkeep
 from pystack.runtime.current import current_host
 from pystack.runtime.hints import explain
+from pystack.runtime.lab.crash import Crashed
 from pystack.runtime.lab.program import Program, current_program, signal_of
 
 if TYPE_CHECKING:
@@ -28,12 +32,15 @@ class Programs:
         """`nursery`: the network's; None: a host without one runs only what its caller awaits."""
         self.host = host
         self.running: list[Program] = []
+        # Called at the instant of a crash, before anything else: for whoever runs programs of the
+        # host elsewhere than in Trio tasks
+        self.on_crash: list[Callable[[], None]] = []
         self._nursery = nursery
 
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], args: tuple[*Ts]) -> T:
         """Run a program in the caller's task."""
         with self.on_host(async_fn) as program:
-            return await async_fn(*args)
+            return await program.living(async_fn(*args))
         raise self.broken(program)
 
     async def start(
@@ -55,6 +62,28 @@ class Programs:
         for program in list(self.running):
             program.cancel()
 
+    def crash(self) -> None:
+        """End all programs where they are: nothing of them runs any more, no clean-up either.
+
+        Those that have no Trio task of their own are for `on_crash` to end.
+        """
+        for tell in self.on_crash:
+            tell()
+        if "pystack.runtime.blocking.turns" in sys.modules:
+            from pystack.runtime.blocking.crash import crash_threads  # there may be some
+
+            crash_threads(self.host, self._later)
+        for program in list(self.running):  # the outermost of a task first
+            program.crash(self._later)
+
+    def _later(self, fn: Callable[[], None]) -> None:
+        scheduler = self.host.driver.scheduler
+        scheduler.call_at(scheduler.now, lambda _now: fn(), no_upkeep)
+
+    def _forget(self, program: Program) -> None:
+        if program in self.running:
+            self.running.remove(program)
+
     def send_signal(self, number: int) -> None:
         """Send a signal to all programs."""
         signal_of(number)
@@ -71,7 +100,7 @@ class Programs:
         status = _Status(task_status)
         has_ended = False
         with self.on_host(async_fn) as program:
-            await async_fn(*args, task_status=status)
+            await program.living(async_fn(*args, task_status=status))
             has_ended = True
         if not has_ended and not status.was_started:
             raise self.broken(program)
@@ -80,8 +109,8 @@ class Programs:
         self, async_fn: Callable[[*Ts], Awaitable[object]], args: tuple[*Ts]
     ) -> None:
         if self.host.stack.powered:
-            with self.on_host(async_fn):
-                await async_fn(*args)
+            with self.on_host(async_fn) as program:
+                await program.living(async_fn(*args))
 
     @contextmanager
     def on_host(self, async_fn: object) -> Iterator[Program]:
@@ -89,7 +118,12 @@ class Programs:
         self.check_power()
         scope = trio.CancelScope()
         with self.entered(async_fn, scope.cancel) as program, self.end_is_no_error(), scope:
-            yield program
+            program.scope = scope
+            try:
+                yield program
+            except Crashed as crashed:
+                if crashed.program is not program:
+                    raise
 
     @contextmanager
     def entered(self, function: object, cancel: Callable[[], object]) -> Iterator[Program]:
@@ -98,10 +132,11 @@ class Programs:
         token, token_of_program = current_host.set(self.host), current_program.set(program)
         program.entered()
         self.running.append(program)
+        program.forget = partial(self._forget, program)
         try:
             yield program
         finally:
-            self.running.remove(program)
+            program.forget()
             current_program.reset(token_of_program)
             current_host.reset(token)
 
