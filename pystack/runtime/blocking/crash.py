@@ -40,8 +40,6 @@ def crash_threads(host: Host, later: Callable[[Callable[[], None]], object]) -> 
 
 
 def _end(thread: WorldThread) -> None:
-    if thread.has_ended or thread.is_given_up:
-        return
     frame = sys._current_frames().get(thread.ident)
     with without_handlers({*_codes_in(frame), *_codes_entered()}):
         thread.end()

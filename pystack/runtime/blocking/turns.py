@@ -281,13 +281,10 @@ class WorldThread:
         self._wish, self._answer, self._error = None, answer, error
         self._waiter.wake()
 
-    @property
-    def is_given_up(self) -> bool:
-        """Tell whether it had to end, and did not."""
-        return self._is_abandoned
-
     def end(self) -> None:
         """Give it a last turn: what it waits for raises ProgramEnded. Its host has crashed."""
+        if self.has_ended or self._is_abandoned:
+            return
         self.turns.parked.pop(self, None)
         self.is_ending = True
         self._wish, self._error = None, ProgramEnded(f"{self.name} has to end")
