@@ -29,7 +29,9 @@ NOT_RUN: Final = {
     r"pytest -q( test_prices.py)?( --pystack-seeds 100)?$": (
         "has a test of its own: test_documented.py"
     ),
-    r"pytest -q (-s )?test_(?!talk|retry)\w+.py$": "is run with the other recipes: test_recipes.py",
+    r"pytest -q (-s )?test_(?!tunnel|talk|lossy)\w+.py$": (
+        "is run with the other recipes: test_recipes.py"
+    ),
 }
 _ON_A_TAP: Final = re.compile(
     r"(sudo )?(scripts/pystack up|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"

@@ -104,6 +104,26 @@ def test_bufferbloat_is_there_with_a_long_queue_and_gone_with_fq_codel() -> None
     assert min(fast, as_fast) > 4.3
 
 
+def test_fastapi_deadline_shows_a_server_that_works_for_nobody() -> None:
+    lines = run([sys.executable, str(EXAMPLES / "fastapi_deadline.py")]).splitlines()
+    assert lines == [
+        "The shop's patience: 5 s",
+        "  3.24 s: the customer hears nothing (ReadTimeout)",
+        "  3.52 s: the shop has no answer (ConnectError)",
+        "The shop's patience: 2 s",
+        "  2.27 s: the shop has no answer (ConnectTimeout)",
+        '  2.30 s: the customer hears {"detail":"ask again later"}',
+    ]
+
+
+def test_requests_workers_need_retries_when_a_server_loses_its_power() -> None:
+    output = run([sys.executable, str(EXAMPLES / "requests_workers.py")])
+    assert output == (
+        "0 retries: 32 of 40 after 2.56 s\n"  # eight were under way
+        "3 retries: 40 of 40 after 2.68 s\n"
+    )
+
+
 def test_custom_loss_loses_half_of_the_stream_in_bursts_of_eight() -> None:
     output = run([sys.executable, str(EXAMPLES / "custom_loss.py")])
     assert output == "500 of 1000 datagrams lost, up to 8 in a row\n"
