@@ -271,3 +271,29 @@ def test_in_real_time_no_clock_is_wrong_by_itself() -> None:
                 net.host("b").set_clock()
 
     trio.run(main)
+
+
+def test_a_sleep_in_a_thread_of_trio_lets_virtual_time_pass() -> None:
+    def sleep() -> float:
+        began_at = time.monotonic()
+        time.sleep(3600)
+        return time.monotonic() - began_at
+
+    async def main() -> float:
+        async with pystack.Network(seed=1) as net:
+            return await net.host("a").run(trio.to_thread.run_sync, sleep)
+
+    assert pystack.run(main) == 3600
+
+
+def test_a_sleep_in_a_thread_of_the_world_lets_virtual_time_pass() -> None:
+    def sleep() -> tuple[float, float]:
+        began_at = time.monotonic(), time.time()
+        time.sleep(3600)
+        return time.monotonic() - began_at[0], time.time() - began_at[1]
+
+    async def main() -> tuple[float, float]:
+        async with pystack.Network(seed=1) as net:
+            return await net.host("a").run_sync(sleep)
+
+    assert pystack.run(main) == (3600, 3600)

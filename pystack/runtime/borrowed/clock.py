@@ -13,6 +13,8 @@ from datetime import date, datetime, tzinfo
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import trio
+
 from pystack.core.errors import PystackError
 from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.borrowed.calendar import WorldClock
@@ -332,8 +334,10 @@ def _sleep(original: Function) -> Function:
         thread = current_thread()
         if thread is not None:
             thread.park_until(deadline=here.now() + seconds, what=f"time.sleep({seconds!r})")
-        elif here.clock is None or get_ident() != here.clock.thread:
+        elif here.clock is None:
             original(seconds)
+        elif get_ident() != here.clock.thread:
+            _sleep_outside(original, seconds)
         elif seconds:
             raise BlockedWorldError(
                 f"time.sleep({seconds!r}) on {here.name} would stop its world, whose time passes "
@@ -343,6 +347,16 @@ def _sleep(original: Function) -> Function:
         return None
 
     return sleep
+
+
+def _sleep_outside(original: Function, seconds: float) -> None:
+    """Sleep in a thread of the machine: in one of `trio.to_thread.run_sync` in virtual time."""
+    try:
+        trio.from_thread.run(trio.sleep, seconds)
+    except RuntimeError as error:
+        if "wasn't created by Trio" not in str(error):
+            raise
+        original(seconds)  # it runs beside the world
 
 
 # time-machine writes into the definitions of the same functions; it is to find those of CPython
