@@ -495,7 +495,7 @@ class Host:
         self,
         main: Callable[[*Ts], Coroutine[Any, Any, T]],
         *args: *Ts,
-        schedule: str | None = None,
+        schedule: Schedule | None = None,
     ) -> T:
         """Run a program of asyncio on this host; return what it returns. See docs/asyncio.md.
 
@@ -511,7 +511,7 @@ class Host:
         main: Callable[..., Coroutine[Any, Any, object]],
         *args: object,
         port: int | None = None,
-        schedule: str | None = None,
+        schedule: Schedule | None = None,
     ) -> Program:
         """Start a program of asyncio on this host; return when it has nothing to do but wait.
 

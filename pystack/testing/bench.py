@@ -13,6 +13,7 @@ import trio
 
 from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
+from pystack.core.schedules import Schedule
 from pystack.observe.ladder import TROUBLE, Ladder
 from pystack.observe.recording import Recording
 from pystack.runtime.borrowed.world import Extent
@@ -41,6 +42,7 @@ class Bench:
         subnet: str | None = None,
         subnet6: str | None = None,
         seal: bool = True,
+        schedule: Schedule = "fifo",
         timeout_s: str | float | None = None,
         world: Extent = "hosts",
         epoch: str | float | datetime = DEFAULT_EPOCH,
@@ -60,6 +62,7 @@ class Bench:
         if subnet6 is not None:
             self._subnets["subnet6"] = subnet6
         self._seal, self._world, self._epoch = seal, world, epoch
+        self._schedule: Schedule = schedule
         self._timeout_s = timeout_s
         self._network: Network | None = None  # None: the test takes none
         self._given: Network | None = None  # what the fixture gave: the first one
@@ -73,7 +76,12 @@ class Bench:
     def make_network(self) -> Network:
         """Return the network for the test that is to come, not open yet."""
         self._network = Network(
-            seed=self.seed, seal=self._seal, world=self._world, epoch=self._epoch, **self._subnets
+            seed=self.seed,
+            schedule=self._schedule,
+            seal=self._seal,
+            world=self._world,
+            epoch=self._epoch,
+            **self._subnets,
         )
         self._was_opened = False
         self._given = self._given or self._network
@@ -166,11 +174,6 @@ class Bench:
         self.ended()
         if self._network is not None and self._was_opened:
             self._recording = self._network.recording()
-
-    @property
-    def timeout_s(self) -> str | float | None:
-        """Return what the test gets of virtual time; None: as much as it takes."""
-        return self._timeout_s
 
     def renewed_in_asyncio(
         self, test: Callable[..., Awaitable[object]]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pystack.core.schedules import Schedule
 from pystack.runtime.aio.keeper import Keeper
 from pystack.runtime.aio.loop import EventLoop
 from pystack.runtime.driver.exception_groups import unwrapped
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def own_loops(seed: int, until: str | float | None) -> Iterator[None]:
+def own_loops(seed: int, until: str | float | None, schedule: Schedule) -> Iterator[None]:
     """Let the runners of asyncio have event loops in virtual time."""
     before = events.new_event_loop
-    events.new_event_loop = partial(EventLoop, seed=seed, until=until)
+    events.new_event_loop = partial(EventLoop, seed=seed, until=until, schedule=schedule)
     try:
         yield
     finally:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from pystack.testing.bench import Bench
     from pystack.testing.on_asyncio import Stay
 
-_WORDS: Final = ("seed", "ip", "subnet", "subnet6", "seal", "timeout_s", "world", "epoch")
+_WORDS: Final = (
+    *("seed", "ip", "subnet", "subnet6", "seal"),
+    *("schedule", "timeout_s", "world", "epoch"),
+)
 _DEFAULT_SEED: Final = 0
 _MAX_SEEDS: Final = 100_000
 _SEED_FIXTURE: Final = "pystack_seed"
@@ -82,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "pystack(seed=0, ip='both', subnet='10.0.0.0/24', subnet6='fd00::/64', seal=True, "
-        "timeout_s=None, world='hosts', epoch='2026-01-01T00:00:00Z'): "
+        "schedule='fifo', timeout_s=None, world='hosts', epoch='2026-01-01T00:00:00Z'): "
         "run an async test in virtual time, and say how its network is to be",
     )
     if _explores(config):
@@ -302,8 +305,9 @@ def _own_loops(item: pytest.Item) -> Iterator[None]:
         return
     from pystack.testing.on_asyncio import own_loops
 
-    until: Any = _marker_words(item).get("timeout_s")
-    with own_loops(seed=_seed_of(item), until=until):
+    words: Any = _marker_words(item)
+    until, schedule = words.get("timeout_s"), words.get("schedule", "fifo")
+    with own_loops(seed=_seed_of(item), until=until, schedule=schedule):
         yield
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sniffio
@@ -330,3 +331,126 @@ def test_a_program_that_looks_again_and_again_lets_time_pass_and_is_named_where_
     monkeypatch.setattr(hub, "_MOST_TURNS", 100)
     with pytest.raises(pystack.PystackError, match=r"again and again.*server: .*polls in "):
         pystack.run(main, bool)
+
+
+def test_what_hosts_have_not_is_refused_in_one_sentence() -> None:
+    async def program() -> list[str]:
+        loop = asyncio.get_running_loop()
+        refused = []
+        with open(os.devnull, "rb") as file:  # noqa: ASYNC230 - it is there
+            calls: list[Callable[[], Awaitable[object]]] = [
+                lambda: asyncio.create_subprocess_exec("true"),
+                lambda: asyncio.create_subprocess_shell("true"),
+                lambda: asyncio.open_unix_connection("/tmp/x"),
+                lambda: asyncio.start_unix_server(shout, "/tmp/x"),
+                lambda: loop.connect_read_pipe(asyncio.Protocol, file),
+                lambda: loop.connect_write_pipe(asyncio.BaseProtocol, file),
+                lambda: asyncio.sleep(0, loop.add_reader(file, print)),
+            ]
+            for call in calls:
+                with pytest.raises(pystack.SealedError) as caught:
+                    await call()
+                refused.append(str(caught.value))
+        return refused
+
+    async def main() -> list[str]:
+        async with pystack.Network() as net:
+            return await net.host("a").run_asyncio(program)
+
+    for text in pystack.run(main):
+        assert re.search("see net.namespace|TCP over 127.0.0.1|wait for sockets of hosts", text)
+
+
+def test_in_real_time_a_descriptor_of_the_machine_is_waited_for() -> None:
+    async def program() -> bytes:
+        loop = asyncio.get_running_loop()
+        end, other = os.pipe()
+        got: asyncio.Future[bytes] = loop.create_future()
+        loop.add_reader(end, lambda: got.set_result(os.read(end, 10)))
+        os.write(other, b"hello")
+        try:
+            return await got
+        finally:
+            assert loop.remove_reader(end)
+            assert not loop.remove_reader(end)
+            os.close(end)
+            os.close(other)
+
+    async def main() -> bytes:
+        async with pystack.Network() as net:
+            return await net.host("a").run_asyncio(program)
+
+    assert trio.run(main) == b"hello"
+
+
+def test_a_function_in_a_thread_waits_in_the_world_s_time() -> None:
+    async def program() -> tuple[str, float]:
+        with ThreadPoolExecutor(1) as pool:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(pool, time.sleep, 5)
+        await asyncio.to_thread(time.sleep, 2)
+        return await asyncio.to_thread(str, 7), loop.time()
+
+    async def main() -> tuple[str, float]:
+        async with pystack.Network() as net:
+            return await net.host("a").run_asyncio(program)
+
+    assert pystack.run(main) == ("7", 7.0)
+    assert pystack.run_asyncio(main) == ("7", 7.0)
+
+
+def test_a_function_in_a_thread_that_is_on_no_host_takes_none_of_the_world_s_time() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(time.sleep, 0.01)
+        with ThreadPoolExecutor(1) as pool:
+            assert await loop.run_in_executor(pool, str, 7) == "7"
+        return loop.time()
+
+    assert pystack.run_asyncio(main) == 0.0
+
+
+def test_a_stock_event_loop_runs_in_a_thread_of_the_world() -> None:
+    def blocking() -> bytes:
+        return asyncio.run(ask(b"from a thread"))
+
+    async def main() -> bytes:
+        async with pystack.Network(seed=1) as net:
+            client, server = two_hosts(net)
+            await server.start_asyncio(serve)
+            return await client.run_sync(blocking)
+
+    assert pystack.run(main) == b"FROM A THREAD\n"
+    assert pystack.run_asyncio(main) == b"FROM A THREAD\n"
+
+
+def test_asyncgens_and_tasks_that_are_left_are_ended_as_by_asyncio_run() -> None:
+    log: list[str] = []
+
+    async def generate() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            log.append("generator")
+
+    async def left() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            log.append("task")
+
+    async def program() -> None:
+        left_task.append(asyncio.create_task(left()))
+        generator.append(generate())
+        await anext(generator[0])
+
+    left_task: list[asyncio.Task[None]] = []
+    generator: list[AsyncIterator[int]] = []
+
+    async def main() -> float:
+        async with pystack.Network() as net:
+            await net.host("a").run_asyncio(program)
+            return net.driver.now()
+
+    assert pystack.run(main) == 0.0
+    assert log == ["task", "generator"]

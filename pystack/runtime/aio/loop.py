@@ -24,9 +24,10 @@ import sniffio
 import trio
 
 from pystack.core.rng import component_rng
-from pystack.core.schedules import check_schedule
+from pystack.core.schedules import Schedule, check_schedule
 from pystack.runtime.aio import bridge, tasks
-from pystack.runtime.aio.selector import Selector
+from pystack.runtime.aio.machine import MachineDescriptors
+from pystack.runtime.aio.selector import Selector, number_of
 from pystack.runtime.current import current_host
 from pystack.runtime.lab.program import Program, current_program
 from pystack.runtime.names import resolver
@@ -77,7 +78,7 @@ class EventLoop(BaseSelectorEventLoop):
         seed: int = 0,
         until: str | float | None = None,
         real_time: bool = False,
-        schedule: str = "fifo",
+        schedule: Schedule = "fifo",
     ) -> None:
         """`seed`, `until`: as for `pystack.run`, where the loop is not run inside Trio.
 
@@ -95,6 +96,7 @@ class EventLoop(BaseSelectorEventLoop):
         self.on_error: Callable[[BaseException], bool] | None = None
         # What was done before about signals that it handles, by the program that they are for
         self._signal_handlers: dict[tuple[Program | None, int], Any] = {}
+        self._machine = MachineDescriptors(self)
         super().__init__(Selector(self._find, self._wake))  # type: ignore[arg-type]
         self._guest: Guest | None = None  # None: it has not run outside of Trio
         self._guest_words = seed, until, real_time
@@ -327,6 +329,37 @@ class EventLoop(BaseSelectorEventLoop):
             call = functools.partial(_result_of, executor, copy_context().run, call)
         # The world stands still until it is done, as with Trio's threads.
         return self.create_task(self.in_trio(trio.to_thread.run_sync, call))
+
+    # descriptors of the machine
+
+    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: object) -> Any:  # noqa: ANN401
+        if self._is_the_machines(fd):
+            return self._machine.add(fd, "r", asyncio.Handle(callback, args, self, None))
+        return super()._add_reader(fd, callback, *args)  # type: ignore[misc]
+
+    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: object) -> Any:  # noqa: ANN401
+        if self._is_the_machines(fd):
+            return self._machine.add(fd, "w", asyncio.Handle(callback, args, self, None))
+        return super()._add_writer(fd, callback, *args)  # type: ignore[misc]
+
+    def _remove_reader(self, fd: Any) -> bool:  # noqa: ANN401
+        if self._is_the_machines(fd):
+            return self._machine.remove(fd, "r")
+        removed: bool = super()._remove_reader(fd)  # type: ignore[misc]
+        return removed
+
+    def _remove_writer(self, fd: Any) -> bool:  # noqa: ANN401
+        if self._is_the_machines(fd):
+            return self._machine.remove(fd, "w")
+        removed: bool = super()._remove_writer(fd)  # type: ignore[misc]
+        return removed
+
+    def call_handle(self, handle: asyncio.Handle) -> None:
+        """Call it in the next round."""
+        self._ready.append(handle)
+
+    def _is_the_machines(self, fd: Any) -> bool:  # noqa: ANN401
+        return 0 <= number_of(fd) < descriptors.FIRST
 
     # signals
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 import trio
 
 from pystack.core.errors import ConfigError
+from pystack.core.schedules import Schedule
 from pystack.runtime.aio import keeper, run, tasks
 from pystack.runtime.aio.crash import Later, crash_loop, crash_tasks, forget_host
 from pystack.runtime.aio.hub import Hub
@@ -33,7 +34,9 @@ Ts = TypeVarTuple("Ts")
 Main = Callable[[*Ts], Coroutine[Any, Any, T]]
 
 
-async def run_asyncio(host: Host, main: Main[*Ts, T], args: tuple[*Ts], schedule: str | None) -> T:
+async def run_asyncio(
+    host: Host, main: Main[*Ts, T], args: tuple[*Ts], schedule: Schedule | None
+) -> T:
     """Run a program of asyncio on a host; return or raise what it does."""
     check_main(main)
     if in_asyncio():
@@ -51,7 +54,7 @@ async def start_asyncio(
     main: Callable[..., Coroutine[Any, Any, object]],
     args: tuple[object, ...],
     port: int | None,
-    schedule: str | None,
+    schedule: Schedule | None,
 ) -> Program:
     """Start a program of asyncio on a host, and wait until it is ready."""
     check_main(main)
@@ -103,7 +106,7 @@ async def _in_loop_of_its_own(
     host: Host,
     main: Main[*Ts, T],
     args: tuple[*Ts],
-    schedule: str | None,
+    schedule: Schedule | None,
     program: Program,
     started: Callable[[Hub], None] | None,
 ) -> T:

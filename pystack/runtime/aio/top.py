@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
+from pystack.core.schedules import Schedule
 from pystack.runtime.aio.loop import EventLoop
 from pystack.runtime.aio.programs import check_main
 from pystack.runtime.hints import explain
@@ -20,7 +21,7 @@ def run_asyncio(
     *args: *Ts,
     seed: int = 0,
     until: str | float | None = None,
-    schedule: str = "fifo",
+    schedule: Schedule = "fifo",
     debug: bool | None = None,
 ) -> T:
     """Run a program in virtual time, like `asyncio.run`; `seed` decides all ties.

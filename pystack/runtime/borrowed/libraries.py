@@ -91,6 +91,7 @@ LIBRARIES: Final = (
         ("Connection.__init__",),
         "pymysql or aiomysql",
     ),
+    Library("uvloop", "libuv", "uvloop", ("Loop",), "asyncio's own event loop"),
     Library("pyodbc", "an ODBC driver", "pyodbc", ("connect",), "a driver in Python"),
     Library("pylibmc", "libmemcached", "pylibmc.client", ("Client.__init__",), "pymemcache"),
     Library("awscrt", "the AWS C libraries", "awscrt.io", ("ClientBootstrap.__init__",), "boto3"),
