@@ -151,6 +151,11 @@ BORROWED: Final = (
     Borrowed("pytest", "_pytest._io:TerminalWriter", ("_file",), "testing/exploring.py"),
     # Python's own
     Borrowed("", "sys", ("_getframe",), "runtime/socket/seal.py"),
+    # Sockets of programs that are not written for Trio
+    Borrowed("", "socket:socket", ("_sendfile_use_send",), "runtime/socket/plain_socket.py"),
+    Borrowed("", "socket:socket", ("_real_close",), "runtime/socket/plain_base.py"),
+    Borrowed("", "ssl:SSLContext", ("_wrap_bio",), "runtime/socket/plain_tls.py"),
+    Borrowed("", "ssl:SSLContext", ("_wrap_socket",), "runtime/borrowed/tls.py"),
     Borrowed("", "sys", ("_getframe",), "testing/runs.py"),
 )
 # The words of what we call by position, or in place of which others are called

@@ -5,6 +5,7 @@ import os
 import select
 import selectors
 import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -132,6 +133,21 @@ def test_epoll_by_level_by_edge_and_once() -> None:
         other.close()
 
     assert on_a(program) == pytest.approx(0.75)
+
+
+def test_epoll_hears_of_another_thread() -> None:
+    def program() -> None:
+        one, other = socket.socketpair()
+        with select.epoll() as polled:
+            polled.register(one, select.EPOLLIN)
+            thread = threading.Thread(target=lambda: other.send(b"x"))
+            thread.start()
+            assert polled.poll(5) == [(one.fileno(), select.EPOLLIN)]
+            thread.join()
+        one.close()
+        other.close()
+
+    assert on_a(program) < 1
 
 
 def test_descriptors_of_the_machine_are_asked_but_not_waited_for_in_virtual_time() -> None:
