@@ -298,7 +298,7 @@ class PlainBase(socket.socket):
             return attempt()
 
         words = f"socket.{what} (timeout {self._timeout_s})"
-        found = waits.wait(words, lambda: waits.until(descriptor, attempt_open, timeout_s))
+        found = waits.until(words, descriptor, attempt_open, timeout_s)
         if found is None:
             raise TimeoutError("timed out")
         return found

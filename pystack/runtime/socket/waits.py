@@ -7,12 +7,13 @@ calls and waits are handed over; so they are from `trio.to_thread.run_sync`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import trio
 
-from pystack.runtime.blocking.turns import current_thread
+from pystack.runtime.blocking.turns import WorldThread, current_thread
 from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.driver.driver import Waiter
 
@@ -57,10 +58,57 @@ def check_may_wait(what: str) -> None:
         raise BlockedWorldError(f"{what} would wait, and all of the world with it. {_INSTEAD}")
 
 
-async def until(
+def until(
+    what: str, descriptor: Descriptor, attempt: Callable[[], T | None], timeout_s: float | None
+) -> T | None:
+    """Attempt, which was done once, until it returns something; None: the time was over before.
+
+    `what`: the call that waits, in words.
+    """
+    thread = current_thread()
+    if thread is not None:
+        return _in_thread(thread, what, descriptor, attempt, timeout_s)
+    check_may_wait(what)
+    return _from_outside(
+        lambda: trio.from_thread.run(lambda: _in_trio(descriptor, attempt, timeout_s))
+    )
+
+
+def _in_thread(
+    thread: WorldThread,
+    what: str,
+    descriptor: Descriptor,
+    attempt: Callable[[], T | None],
+    timeout_s: float | None,
+) -> T | None:
+    # Nothing happens between the attempts and the waits: this thread has its turn.
+    def wake() -> None:
+        if thread.is_waiting:
+            thread.answer(True)
+
+    def begin() -> None:
+        descriptor.begin_call()
+        descriptor.watch(wake)
+
+    def end() -> None:
+        descriptor.unwatch(wake)
+        descriptor.end_call()
+
+    deadline = math.inf if timeout_s is None else thread.now() + timeout_s
+    thread.call(begin)
+    try:
+        while thread.park_until(None, deadline, what):
+            result = thread.call(attempt)
+            if result is not None:
+                return result
+        return None
+    finally:
+        thread.call(end)
+
+
+async def _in_trio(
     descriptor: Descriptor, attempt: Callable[[], T | None], timeout_s: float | None
 ) -> T | None:
-    """Attempt until it returns something; None: the time was over before."""
     waiter = Waiter(descriptor.end.host.driver)
     descriptor.begin_call()
     descriptor.watch(waiter.wake)
