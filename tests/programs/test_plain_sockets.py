@@ -24,13 +24,13 @@ from pystack.runtime.socket import descriptors
 from pystack.runtime.socket.plain_socket import PlainSocket
 
 
-def on_a(program: Callable[[], None], *, ip: str = "both", **words: object) -> float:
+def on_a(program: Callable[[], None], *, seal: bool = False) -> float:
     """Run a program on host a, beside b with an echo on port 7; return how long it took."""
     took = []
 
     async def main() -> None:
-        async with pystack.Network(seed=1, ip=ip) as net:
-            net.link(net.host("a"), net.host("b"), delay="10ms", **words)
+        async with pystack.Network(seed=1, ip="both", seal=seal) as net:
+            net.link(net.host("a"), net.host("b"), delay="10ms")
 
             async def echo(stream: trio.SocketStream) -> None:
                 async for data in stream:
@@ -354,3 +354,22 @@ def test_nothing_is_said_of_what_was_open_when_its_host_ended() -> None:
     left = []
     on_a(lambda: left.append(socket.create_server(("", 80))))
     left.clear()
+
+
+def test_sockets_that_hosts_do_not_have_are_refused_with_words() -> None:
+    def program() -> None:
+        with pytest.raises(OSError, match="no sockets of type 3 on a") as caught:
+            socket.socket(socket.AF_INET, socket.SOCK_RAW)
+        assert caught.value.errno == errno.ESOCKTNOSUPPORT
+        with pytest.raises(OSError, match="Protocol not supported"):
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_UDP)
+        for family in (socket.AF_PACKET, socket.AF_NETLINK):
+            with pytest.raises(pystack.SealedError, match="are the host's"):
+                socket.socket(family, socket.SOCK_RAW)
+        with socket.socket(socket.AF_UNIX) as unix:
+            with pytest.raises(pystack.SealedError, match="use TCP and UDP"):
+                unix.bind("\0nobody")
+            with pytest.raises(pystack.SealedError, match="use TCP and UDP"):
+                unix.connect("/nowhere")
+
+    on_a(program, seal=True)

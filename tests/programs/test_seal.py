@@ -108,7 +108,7 @@ def test_a_thread_of_trios_is_still_on_the_host() -> None:
     on_a_host(program)
 
 
-def test_a_thread_that_is_started_meanwhile_is_in_no_network() -> None:
+def test_a_thread_that_is_started_on_no_host_is_in_no_network() -> None:
     caught: list[Exception] = []
 
     def in_thread() -> None:
@@ -124,8 +124,11 @@ def test_a_thread_that_is_started_meanwhile_is_in_no_network() -> None:
         thread.start()
         thread.join()
 
-    on_a_host(program)
+    in_the_test(program)
     assert "in a thread" in str(caught[0])
+    caught.clear()
+    on_a_host(program)  # started there, it is there
+    assert caught == []
 
 
 def test_a_thread_from_before_is_nobodys_business() -> None:

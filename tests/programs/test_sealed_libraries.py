@@ -5,6 +5,7 @@ Those that are installed are asked themselves; stand-ins show the same for each 
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -69,6 +70,12 @@ def test_each_is_refused_with_what_to_use(library: Library) -> None:
     on_a_host(program)
     for call in calls_of(library, module):  # elsewhere nobody asks
         call(None)
+
+
+def test_the_documentation_has_the_same_list() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sockets.md").read_text("utf-8")
+    for library in LIBRARIES:
+        assert f"| {library.name} | {library.core} | {library.instead} |" in text
 
 
 def zmq() -> None:

@@ -186,14 +186,14 @@ _WAY_OUT: Final = (
     "`with pystack.unsealed(): ...`, or Network(seal=False)."
 )
 _WAY_OUT_ON_HOST: Final = (
-    "Trio's own sockets stay inside: trio.open_tcp_stream, trio.serve_tcp, trio.socket and what is "
-    "built on them (httpx, AnyIO's connect_tcp ...). For an ASGI application there is "
-    "pystack.apps.asgi.serve, for an AnyIO listener "
-    "pystack.runtime.socket.anyio_listener.create_tcp_listener. If the real network is meant: "
-    "`with pystack.unsealed(): ...`, or Network(seal=False)."
+    "Sockets of AF_INET and AF_INET6 that a program opens there are the host's: by Python's socket "
+    "module, by asyncio and by Trio. Those of other families, and those opened elsewhere, are the "
+    "machine's: open them on the host, or use TCP and UDP (socket.socketpair within a program). If "
+    "the real network is meant: `with pystack.unsealed(): ...`, or Network(seal=False)."
 )
 _WAY_OUT_OF_THREAD: Final = (
-    "trio.to_thread.run_sync keeps a thread on its host, trio.from_thread.run calls Trio from it. "
+    "host.run_sync runs blocking code on a host, and threads that it starts are there too; so does "
+    "trio.to_thread.run_sync from a program of a host. "
     "If the real network is meant: `with pystack.unsealed(): ...` in that thread, or "
     "Network(seal=False)."
 )
