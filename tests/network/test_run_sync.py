@@ -1,7 +1,12 @@
 """Blocking programs on hosts: threads of a world, of which one runs at a time."""
 
+import os
+import signal
+import socket
 import threading
+import time
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import pytest
 import trio
@@ -129,3 +134,55 @@ def test_no_thread_is_left() -> None:
     before = threading.enumerate()
     in_a_world(lambda net, a: a.run_sync(sleep, 1.0))
     assert threading.enumerate() == before
+
+
+def test_in_real_time_threads_take_turns_as_well() -> None:
+    asked = threading.Event()
+
+    def echo() -> None:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(100):
+                    connection.sendall(data)
+
+    def program() -> tuple[object, ...]:
+        queue: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=lambda: (time.sleep(0.01), queue.put("put"))).start()
+        with socket.create_connection(("b", 7), timeout=20.0) as connection:
+            connection.sendall(b"hello")
+            return queue.get(), connection.recv(100), asked.wait(20.0)
+
+    async def main() -> tuple[object, ...]:
+        async with pystack.Network(seed=1) as net, trio.open_nursery() as nursery:
+            net.link(a := net.host("a"), b := net.host("b"))
+            nursery.start_soon(b.run_sync, echo)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            asked.set()  # by Trio's thread
+            return await a.run_sync(program)
+
+    assert trio.run(main) == ("put", b"hello", True)
+
+
+def test_ctrl_c_reaches_the_thread_that_runs_and_comes_out_of_it() -> None:
+    cleaned: list[str] = []
+    runs = threading.Event()
+
+    def press() -> None:
+        runs.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def program() -> None:
+        try:
+            runs.set()
+            while True:
+                pass
+        finally:
+            cleaned.append("up")
+
+    person = threading.Thread(target=press)  # one of the machine's
+    person.start()
+    with pytest.raises(KeyboardInterrupt):
+        in_a_world(lambda net, a: a.run_sync(program))
+    person.join()
+    assert cleaned == ["up"]

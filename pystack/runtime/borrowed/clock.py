@@ -333,7 +333,7 @@ def _sleep(original: Function) -> Function:
             return original(seconds)  # type: ignore[no-any-return]
         thread = current_thread()
         if thread is not None:
-            thread.park_until(deadline=here.now() + seconds, what=f"time.sleep({seconds!r})")
+            thread.park_until(deadline=thread.now() + seconds, what=f"time.sleep({seconds!r})")
         elif here.clock is None:
             original(seconds)
         elif get_ident() != here.clock.thread:

@@ -70,11 +70,12 @@ class DeadlineAlarm:
 class TimerfdAlarm:
     """Sleeps on a timer descriptor. Raises OSError when built, where the system has none."""
 
-    __slots__ = ("_fd", "_libc", "_setting")
+    __slots__ = ("_clock", "_fd", "_libc", "_setting")
 
     def __init__(self) -> None:
         if sys.platform != "linux":
             raise OSError("timer descriptors are Linux's")
+        self._clock = trio.lowlevel.current_clock()  # a thread of the world may set it, too
         # By ctypes, for `os.timerfd_create` is there only from Python 3.13 on.
         self._libc = ctypes.CDLL(None, use_errno=True)
         try:
@@ -94,7 +95,7 @@ class TimerfdAlarm:
             seconds, nanoseconds = 0, 0  # disarmed
         else:
             # Trio's clock is the machine's plus a number that is made up anew for each run.
-            ahead = min(when - trio.current_time(), _MAX_AHEAD_S)
+            ahead = min(when - self._clock.current_time(), _MAX_AHEAD_S)
             at = max(time.clock_gettime(time.CLOCK_MONOTONIC) + ahead, 0.0)
             seconds = int(at)
             # Never 0 together: that would disarm it.

@@ -50,7 +50,8 @@ class RealtimeDriver:
         machine's own clock can be waited for like that: for any other it is 0.
         """
         self.scheduler = Scheduler(trio.current_time())
-        is_machine_clock = _is_machine_clock(trio.lowlevel.current_clock())
+        self._clock = clock = trio.lowlevel.current_clock()  # threads of the world read it, too
+        is_machine_clock = _is_machine_clock(clock)
         self._lead_s = lead_s if is_machine_clock else 0.0
         self.lateness = Lateness()
         self.checks = Checks()
@@ -64,7 +65,7 @@ class RealtimeDriver:
         """Return Trio's time, but for pauses; it never runs behind what the heap has done."""
         if self.paused:
             return self.scheduler.now
-        return self.scheduler.advance(trio.current_time() - self._behind_s)
+        return self.scheduler.advance(self._clock.current_time() - self._behind_s)
 
     def batch_done(self, now: float) -> None:
         """Run what is due, that is: the pump for the batch."""
