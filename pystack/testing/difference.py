@@ -210,8 +210,9 @@ def _signs(first: Sequence[Entry], second: Sequence[Entry]) -> Iterator[str]:
         return
     if all(_is_tls(text) for text in texts):
         yield (
-            "TLS: OpenSSL draws its random numbers and keys itself; see docs/clock.md for what "
-            "makes them the world's"
+            "TLS: on hosts OpenSSL draws from the world; a key or a certificate that is made anew "
+            "in each run (by trustme, cryptography) does not: keep it in a file; nor does TLS of "
+            "code on no host"
         )
     elif any(_is_machines_time(text) for text in texts):
         yield (

@@ -164,6 +164,7 @@ class _Exploration:
         """Hand out the seeds to processes, until one fails, or none are left."""
         pool = Pool(self._runner, jobs)
         before, passed = self._explored.seeds, self._passed
+        outcomes = self._explored.outcomes.copy()
         try:
             failed = pool.run(seeds, self._count)
             if failed is None:
@@ -174,7 +175,10 @@ class _Exploration:
             self._before = before + ahead
             self._passed = seeds[ahead - 1] if ahead else passed
             self._explored.seeds = self._before + 1
-            self._explored.outcomes = Counter({"passed": self._before}) + found.outcomes
+            own = seeds.index(found.seed)
+            self._explored.outcomes = outcomes + sum(
+                (done for start, done in pool.done if seeds.index(start) <= own), Counter()
+            )
             return self._told_again(worker, found)
         except GoneError as error:
             item, there = self._item, error.seeds

@@ -19,8 +19,9 @@ from pystack.observe.reading import read
 from pystack.observe.summary import summarize
 from pystack.wire.frame import Frame
 
-MOST_FRAMES: Final = 200_000  # of a run that are compared
+MOST_FRAMES: Final = 100_000  # of a run that are compared
 _BEFORE: Final = 4  # frames on that link that are shown
+_SHOWN_BYTES: Final = 160  # of a frame, for its line
 _LOST: Final = 6  # and of those that were lost
 _FIRST_EPHEMERAL: Final = 32768  # ports from here on are drawn
 
@@ -120,7 +121,7 @@ def _ways(entries: Iterable[Entry]) -> dict[Direction, _Way]:
                 break
             link, sender, receiver, _gso = map(str, entry.values)
             way = ways.setdefault((link, sender), _Way(receiver))
-            sent = _Sent(entry.at, _shape(flows, entry, link), entry.data)
+            sent = _Sent(entry.at, _shape(flows, entry, link), entry.data[:_SHOWN_BYTES])
             way.sent.append(sent)
             way.open.append(sent)
         elif entry.kind == LEAVES:

@@ -95,6 +95,8 @@ class Runner:
         return SeedRun(seed, reports, outcomes_of(item, reports))
 
     def _run_twice(self, seed: int) -> SeedRun:
+        if hasattr(self._function, "hypothesis"):  # what it draws is to be the same, too
+            self.item.function._hypothesis_internal_use_seed = seed
         from pystack.testing.difference import Difference
         from pystack.testing.runs import Account, Comparison, Watch, watched
 

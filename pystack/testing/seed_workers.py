@@ -77,6 +77,7 @@ class Pool:
         self._runner = runner
         self._workers: list[Worker] = []
         self._jobs = jobs
+        self.done: list[tuple[int, Counter[str]]] = []  # by the first seed of each piece
         self._rate = 0.0  # seeds a second of one of them; 0: not known
 
     def run(self, seeds: list[int], took: Took) -> tuple[Worker, SeedRun] | None:
@@ -124,6 +125,7 @@ class Pool:
         last, count, outcomes, took_s, failed = said
         if took_s:
             self._rate = count / took_s
+        self.done.append((worker.seeds[0], outcomes))
         took(last, count, outcomes)
         if failed is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from itertools import repeat
 from typing import Any
 
@@ -18,6 +19,7 @@ class SeedsTold:
         self._seeds = 0
         self._took_s = 0.0
         self._processes = 1
+        self._unlisted: list[tuple[str, Any]] = []
         self._kept: dict[str, list[int]] = {}
 
     @pytest.hookimpl(trylast=True)
@@ -31,11 +33,7 @@ class SeedsTold:
         self._processes = max(self._processes, told.pystack_processes)
         if hasattr(report, "pystack_kept"):
             self._kept[report.nodeid] = told.pystack_kept
-        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None:
-            for category, count in told.pystack_outcomes.items():
-                # One report many times: a hundred thousand of their own would fill the memory.
-                reporter.stats.setdefault(category, []).extend(repeat(report, count))
+        self._unlisted += [(category, told) for category in told.pystack_outcomes]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -45,15 +43,20 @@ class SeedsTold:
             return None
         return "passed", ".", f"PASSED ({seeds:,} seeds)"
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:  # noqa: ANN401
-        """Say how fast it went."""
-        if self._config.getoption("--pystack-seeds") == 1 or not self._took_s:
-            return
-        where = f" in {self._processes} processes" if self._processes > 1 else ""
-        terminalreporter.write_line(
-            f"{self._seeds:,} seeds in {self._took_s:.2f} s: "
-            f"{self._seeds / self._took_s:,.0f} a second{where}"
-        )
+    @pytest.hookimpl(tryfirst=True, wrapper=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None]:  # noqa: ANN401
+        """After all is listed say how fast it went, and let pytest's totals count all seeds."""
+        yield
+        if self._config.getoption("--pystack-seeds") > 1 and self._took_s:
+            where = f" in {self._processes} processes" if self._processes > 1 else ""
+            terminalreporter.write_line(
+                f"{self._seeds:,} seeds in {self._took_s:.2f} s: "
+                f"{self._seeds / self._took_s:,.0f} a second{where}"
+            )
+        for category, report in self._unlisted:
+            # One report many times: a hundred thousand of their own would fill the memory.
+            more = repeat(report, report.pystack_outcomes[category])
+            terminalreporter.stats.setdefault(category, []).extend(more)
 
     def pytest_sessionfinish(self) -> None:
         """Write down with which seeds tests failed."""

@@ -97,6 +97,21 @@ async def test_expected(net):
     )
 
 
+def test_what_became_of_those_before_the_one_that_fails_is_counted(run: Run) -> None:
+    result, outcomes = run(
+        """
+async def test_net(net):
+    if net.seed % 3 == 2:
+        pytest.skip("because")
+    assert net.seed < 30
+""",
+        *("--pystack-seeds=100", SPREAD, "-rA"),
+    )
+    assert outcomes == {"failed": 1, "passed": 20, "skipped": 10}
+    # Each of the three is in the summary of the test that failed, and no seed is listed for itself.
+    assert result.stdout.str().count("::test_net") == 2
+
+
 def test_where_the_failing_run_leaves_the_last_that_passes_is_told(run: Run) -> None:
     result, outcomes = run(LOSSY, "--pystack-seed=1", "--pystack-seeds=100", SPREAD)
     assert outcomes["failed"] == 1

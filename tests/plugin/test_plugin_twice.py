@@ -95,3 +95,19 @@ async def test_net(net):
     )
     assert outcomes == {"passed": 3}
     assert re.findall(r"RUN (\d)", result.stdout.str()) == ["0", "0", "1", "1", "2", "2"]
+
+
+def test_hypothesis_draws_the_same_in_both_runs(run: Run) -> None:
+    _, outcomes = run(
+        """
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+@settings(database=None, max_examples=5, suppress_health_check=list(HealthCheck), deadline=None)
+@given(st.integers(0, 10**9))
+async def test_ping(net, number):
+    client, _ = two_hosts(net, delay=number / 10**9)
+    await client.ping("server")
+""",
+        "--pystack-twice",
+    )
+    assert outcomes == {"passed": 1}
