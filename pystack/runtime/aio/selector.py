@@ -6,7 +6,7 @@ looked at from then on, as long as it is ready for what is wanted; one that is i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,26 @@ class _Entry:
         self.may_be_ready = False
 
 
+class _Map(Mapping[Any, SelectorKey]):
+    """What is registered, as event loops look it up (HOT)."""
+
+    def __init__(self, entries: dict[int, _Entry]) -> None:
+        self._entries = entries
+
+    def __getitem__(self, fileobj: Any) -> SelectorKey:  # noqa: ANN401
+        return self._entries[number_of(fileobj)].key
+
+    def get(self, fileobj: Any, default: Any = None) -> Any:  # noqa: ANN401
+        entry = self._entries.get(number_of(fileobj))
+        return default if entry is None else entry.key
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
 class Selector:
     """A selector (`selectors.BaseSelector` in all but its waiting) over sockets of hosts."""
 
@@ -41,6 +61,7 @@ class Selector:
         self._find = find
         self._wake = wake
         self._entries: dict[int, _Entry] = {}
+        self._map = _Map(self._entries)
         self._candidates: list[_Entry] = []  # those that may be ready, as they became it
 
     @property
@@ -102,9 +123,9 @@ class Selector:
         """Return what was registered. KeyError: nothing."""
         return self._entries[number_of(fileobj)].key
 
-    def get_map(self) -> Mapping[int, SelectorKey]:
-        """Return all that is registered, by descriptor."""
-        return {fd: entry.key for fd, entry in self._entries.items()}
+    def get_map(self) -> Mapping[Any, SelectorKey]:
+        """Return all that is registered, by descriptor, or by what has one."""
+        return self._map
 
     def close(self) -> None:
         """Watch nothing any more."""
