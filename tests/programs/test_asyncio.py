@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -454,3 +455,12 @@ def test_asyncgens_and_tasks_that_are_left_are_ended_as_by_asyncio_run() -> None
 
     assert pystack.run(main) == 0.0
     assert log == ["task", "generator"]
+
+
+def test_what_comes_of_nothing_but_the_end_of_the_network_is_not_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for run in (pystack.run, pystack.run_asyncio):
+        run(shouted)
+        gc.collect()
+    assert caplog.records == []

@@ -8,6 +8,7 @@ it finds out what is ready (`readiness.py`).
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import signal
 import sys
@@ -238,9 +239,18 @@ class EventLoop(BaseSelectorEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Tell of an error that nobody waits for; of none that is nothing but a host's end."""
-        host, error = current_host.get(), context.get("exception")
-        if host is None or error is None or not host.programs.comes_of_the_end(error):
+        error = context.get("exception")
+        if error is None or not self._comes_of_the_end(error, context):
             super().call_exception_handler(context)
+
+    def _comes_of_the_end(self, error: BaseException, context: dict[str, Any]) -> bool:
+        host = current_host.get()
+        if host is None and "handle" in context:
+            host = context["handle"]._context.get(current_host)
+        if host is not None:
+            return host.programs.comes_of_the_end(error)
+        # Of a task of some host's, and Python 3.11 does not tell whose
+        return isinstance(error, OSError) and error.errno == errno.ENETDOWN
 
     # outside of Trio
 
