@@ -10,13 +10,14 @@ import select
 import socket
 import struct
 import termios
+import threading
 from collections.abc import Callable
 
 import anyio
 import anyio.abc
 import pytest
 import trio
-from worlds import in_virtual_time
+from worlds import Certificates, in_virtual_time
 
 import pystack
 from pystack.runtime.borrowed.clock import BlockedWorldError
@@ -373,3 +374,64 @@ def test_sockets_that_hosts_do_not_have_are_refused_with_words() -> None:
                 unix.connect("/nowhere")
 
     on_a(program, seal=True)
+
+
+def test_in_real_time_it_is_the_same(certificates: Certificates) -> None:
+    said = []
+
+    def serve(listening: socket.socket) -> None:
+        made, _ = listening.accept()
+        with certificates.server.wrap_socket(made, server_side=True) as tls:
+            tls.sendall(tls.recv(10).upper())
+        listening.close()
+
+    def program() -> None:
+        listening = socket.create_server(("127.0.0.1", 443))
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        made = socket.create_connection(("localhost", 443), timeout=5)
+        with certificates.client.wrap_socket(made, server_hostname="server") as tls:
+            tls.sendall(b"hello")
+            said.append(tls.recv(10))
+        thread.join()
+        with socket.create_server(("127.0.0.1", 80)) as listening:
+            listening.settimeout(0.001)
+            with pytest.raises(TimeoutError):
+                listening.accept()
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            await net.host("a").run_sync(program)
+
+    trio.run(main)
+    assert said == [b"HELLO"]
+
+
+def test_name_servers_are_asked_in_threads_and_not_in_trios_own() -> None:
+    found = []
+
+    def program() -> None:
+        found.append(socket.gethostbyname("www.example"))
+        with socket.socket() as made:
+            made.settimeout(2)
+            assert made.connect_ex(("www.example", 9)) == errno.ECONNREFUSED
+        with pytest.raises(socket.gaierror):
+            socket.getaddrinfo("nobody.example", 80)
+        found.append(socket.getnameinfo(("10.0.0.2", 80), socket.NI_NUMERICSERV)[0])
+
+    async def in_trio() -> None:
+        assert socket.gethostbyname("a") == "10.0.0.1"  # the host knows itself
+        with pytest.raises(BlockedWorldError, match=r"getaddrinfo\('www\.example'\), which asks"):
+            socket.gethostbyname("www.example")
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            a, b = net.host("a"), net.host("b")
+            net.link(a, b, delay="1ms")
+            records = ["www.example 60 A 10.0.0.2", "2.0.0.10.in-addr.arpa 60 PTR b.example"]
+            await net.dns(b, records=records, hosts=[a])
+            await a.run(in_trio)
+            await a.run_sync(program)
+
+    in_virtual_time(main)
+    assert found == ["10.0.0.2", "b.example"]

@@ -287,3 +287,28 @@ def test_the_certificate_of_a_server_by_name(certificates: Certificates) -> None
 
     in_virtual_time(main)
     assert found[0].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_tls_over_a_pair(certificates: Certificates) -> None:
+    found: list[bytes] = []
+
+    def program() -> None:
+        one, other = socket.socketpair()
+
+        def serve() -> None:
+            with certificates.server.wrap_socket(other, server_side=True) as tls:
+                tls.sendall(tls.recv(10).upper())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with certificates.client.wrap_socket(one, server_hostname="server") as tls:
+            tls.sendall(b"hello")
+            found.append(tls.recv(10))
+        thread.join()
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            await net.host("a").run_sync(program)
+
+    in_virtual_time(main)
+    assert found == [b"HELLO"]

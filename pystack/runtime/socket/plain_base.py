@@ -243,6 +243,14 @@ class PlainBase(socket.socket):
     def _call(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
         return waits.call(self._descriptor.end.host, fn, *args)
 
+    def _now(self) -> float:
+        """Return the world's time, which in real time is known in its own thread alone."""
+        return self._call(self._descriptor.end.host.now)
+
+    def _deadline(self) -> float | None:
+        """Return when a whole operation that begins now has timed out; None: never."""
+        return None if self._timeout_s is None else self._now() + self._timeout_s
+
     @property
     def end(self) -> SocketEnd:
         """Return what it stands for. OSError (EBADF): closed."""

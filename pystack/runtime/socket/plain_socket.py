@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pystack.core.errors import error_of
 from pystack.runtime.borrowed.clock import BlockedWorldError
@@ -40,9 +40,6 @@ from pystack.runtime.socket.socket_calls import (
 from pystack.runtime.socket.socket_options import view_of
 from pystack.runtime.socket.stream_ends import StreamEnd
 from pystack.tcp.states import TcpState
-
-if TYPE_CHECKING:
-    from pystack.runtime.host import Host
 
 _OPENING: Final = (TcpState.SYN_SENT, TcpState.SYN_RECEIVED)
 _DEFAULT_BACKLOG: Final = 128  # as CPython's, which takes no more than that
@@ -234,9 +231,9 @@ class PlainSocket(PlainBase):
         if not isinstance(end, StreamEnd | PairEnd):
             self._send("sendall", view, flags)
             return
-        deadline = _deadline(end.host, self._timeout_s)
+        deadline = self._deadline()
         while True:
-            left_s = None if deadline is None else deadline - end.host.now()
+            left_s = None if deadline is None else deadline - self._now()
             if left_s is not None and left_s <= 0 and self._timeout_s != 0.0:
                 raise TimeoutError("timed out")
             done += self._send("sendall", view[done:], flags, left_s)
@@ -326,7 +323,3 @@ class PlainSocket(PlainBase):
         if number:
             raise error_of(number)
         return taken
-
-
-def _deadline(host: Host, timeout_s: float | None) -> float | None:
-    return None if timeout_s is None else host.now() + timeout_s

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.stream_ends import StreamEnd
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class TlsOverPlain:
         plain, unsent = self._socket(), bytes(self._unsent)
         self._unsent.clear()
         end = plain.end
-        assert isinstance(end, StreamEnd)
+        assert isinstance(end, StreamEnd | PairEnd)
         if unsent:
             try:
                 plain._call(end.try_send, memoryview(unsent), 0)
@@ -184,14 +185,13 @@ class _Deadline:
     def __init__(self, plain: PlainSocket, what: str) -> None:
         self._plain, self._what = plain, what
         end = plain.end
-        assert isinstance(end, StreamEnd)
+        assert isinstance(end, StreamEnd | PairEnd)
         self.end = end
-        timeout_s = plain.gettimeout()
-        self._at = None if not timeout_s else end.host.now() + timeout_s
+        self._at = plain._deadline() if plain.gettimeout() else None
 
     def wait(self, attempt: Callable[[], T | None]) -> T:
         """Do `attempt` until it returns something. BlockingIOError, TimeoutError, OSError."""
-        left_s = None if self._at is None else max(0.0, self._at - self.end.host.now())
+        left_s = None if self._at is None else max(0.0, self._at - self._plain._now())
         try:
             return self._plain._wait(f"SSL {self._what}", attempt, 0, left_s)
         except TimeoutError as error:
