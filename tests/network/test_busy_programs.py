@@ -1,6 +1,7 @@
 """Programs that never wait are found, named and stopped; what a thread keeps for itself is not."""
 
 import re
+import selectors
 import threading
 import time
 from collections.abc import Callable
@@ -88,26 +89,27 @@ def test_who_reads_the_clock_often_but_waits_between_is_not_busy() -> None:
     run("run_sync", program)
 
 
-def test_a_crash_gives_no_thread_another_turn() -> None:
-    seen: list[str] = []
+def test_who_polls_without_waiting_lets_time_go_on_as_on_a_machine() -> None:
+    def by_select() -> float:
+        with selectors.DefaultSelector() as selector:
+            end = time.monotonic() + 0.1
+            while time.monotonic() < end:
+                assert selector.select(0) == []
+        return time.monotonic()
 
-    def program() -> None:
-        try:
-            time.sleep(100.0)
-        finally:
-            seen.append("finally")
+    def by_sleep() -> float:
+        due = threading.Event()
+        threading.Timer(0.1, due.set).start()
+        while not due.is_set():
+            time.sleep(0)
+        return time.monotonic()
 
-    async def main() -> float:
+    async def main(program: Callable[[], float]) -> float:
         async with pystack.Network(seed=1) as net:
-            a = net.host("a")
-            net.nursery.start_soon(a.run_sync, program)  # type: ignore[union-attr]
-            await trio.sleep(1.0)
-            turns.crash(a)
-            await trio.sleep(200.0)
-            return a.now()
+            return await net.host("a").run_sync(program)
 
-    assert pystack.run(main) == 201.0
-    assert seen == []
+    for program in (by_select, by_sleep):
+        assert pystack.run(main, program) == pytest.approx(0.1, abs=1e-4)
 
 
 def test_who_swallows_his_end_is_given_up_and_named() -> None:

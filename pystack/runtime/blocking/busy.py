@@ -121,9 +121,9 @@ class _World:
             self._before, self._looks = now, 0
             return
         self._looks += 1
-        if self._looks == _LOOKS:
+        if self._looks >= _LOOKS:
             self._stop(thread)
-        elif self._looks == 2 * _LOOKS:
+        if self._looks == 2 * _LOOKS:
             self._tell(thread)
 
     def _stop(self, thread: WorldThread | None) -> None:

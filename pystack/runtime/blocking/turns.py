@@ -47,6 +47,10 @@ release_lock: Final = _thread.LockType.release
 _MOST_REFUSALS: Final = 1000
 # In real time nothing tells that a lock is free which a thread of the machine has held.
 _LOOK_EVERY_S: Final = 0.005
+# What a look without waiting takes in virtual time, about what it does on a machine, once so many
+# have followed one another
+_POLL_S: Final = 20e-6
+_FREE_POLLS: Final = 100
 # How long a thread that is told to end by a signal gets, of the machine's time
 _GRACE_S: Final = 5.0
 
@@ -99,8 +103,8 @@ class WorldThread:
         self._answer: object = None
         self._error: BaseException | None = None  # to be raised in the thread
         self._refusals = 0
+        self._polls = 0  # that followed one another, with no wait between
         self._is_abandoned = False
-        self._is_crashed = False
 
     # in the thread
 
@@ -154,14 +158,30 @@ class WorldThread:
         """
         if self.is_ending:
             self._refuse()
+        polls = 0
+        if ready is None and deadline <= self.turns.driver.scheduler.now:
+            polls = self._polls + 1
+            if polls > _FREE_POLLS and self.turns.driver.is_virtual:
+                deadline = self.turns.driver.scheduler.now + _POLL_S
         self.parked_in, self.ready = what, ready
         try:
             return bool(self._hand_over(lambda: self._park(ready, deadline)))
         finally:
-            self.parked_in, self.ready = "", None
+            self.parked_in, self.ready, self._polls = "", None, polls
+
+    def polled(self) -> None:
+        """Be told that it has looked for something in vain, without waiting.
+
+        On a machine time goes on meanwhile, and who does nothing else gets out of it. So it does
+        here: each of these that follow one another takes `_POLL_S`, from the hundredth on.
+        """
+        self._polls = polls = self._polls + 1
+        if polls > _FREE_POLLS and self.turns.driver.is_virtual and not self.is_ending:
+            self.park_until(deadline=self.turns.driver.scheduler.now + _POLL_S, what="no time")
+            self._polls = polls
 
     def _hand_over(self, wish: Callable[[], Awaitable[object]]) -> Any:  # noqa: ANN401
-        self._wish = wish
+        self._wish, self._polls = wish, 0
         release_lock(self._back)
         acquire_lock(self._go)
         if self._is_abandoned:
@@ -214,12 +234,6 @@ class WorldThread:
         if not is_its_own:
             raise error
 
-    def crash(self) -> None:
-        """Give it no other turn. The machine's thread stays where it is, for nothing ends it."""
-        self._is_crashed = True
-        self.turns.remove(self)
-        self.turns.parked.pop(self, None)
-
     async def attend(self) -> None:
         """Be the companion: give it its turns until it has ended.
 
@@ -230,8 +244,6 @@ class WorldThread:
         self.turns.runner = trio_run.GLOBAL_RUN_CONTEXT.runner
         describe_waits(self._task, self._describe)
         while not self.has_ended:
-            if self._is_crashed:
-                await trio.sleep_forever()  # until its host's programs are cancelled
             wish = self._wish
             if self._is_abandoned:
                 self.turns.remove(self)
@@ -249,8 +261,6 @@ class WorldThread:
             try:
                 answer = await wish()
             except trio.Cancelled:
-                if self._is_crashed:
-                    raise
                 self.is_ending = True
                 error = ProgramEnded(f"{self.name} has to end")
             except BaseException as its_own:
@@ -267,8 +277,6 @@ class WorldThread:
             while self in drawing:
                 await self._waiter.wait()
         except trio.Cancelled:
-            if self._is_crashed:
-                raise
             self.is_ending = True
             self._error = ProgramEnded(f"{self.name} has to end")
         finally:
@@ -298,7 +306,7 @@ class WorldThread:
     @property
     def can_run(self) -> bool:
         """Tell whether it can have a turn at once."""
-        if self.has_ended or self._is_abandoned or self._is_crashed:
+        if self.has_ended or self._is_abandoned:
             return False
         return self._wish is None or (self.ready is not None and bool(self.ready()))
 
@@ -455,14 +463,6 @@ def are_there_others() -> bool:
 def turns_in_use(driver: Driver) -> Turns | None:
     """Return the turns of a world; None: it has had no thread yet. From any thread."""
     return _turns.get(driver)
-
-
-def crash(host: Host) -> None:
-    """Give no thread of a host another turn: none of its code runs any more, not even `finally`."""
-    turns = _turns.get(host.driver)
-    for thread in [] if turns is None else list(turns.threads):
-        if thread.host is host:
-            thread.crash()
 
 
 def close(driver: Driver) -> None:

@@ -94,6 +94,8 @@ class Polled:
     def wait(self, what: str, timeout_s: float | None) -> Found:
         """Return those that are ready, as soon as there are any; none after the timeout."""
         found = waits.call(self._host, self.now)
+        if not found and timeout_s == 0:
+            waits.polled()
         if found or timeout_s == 0:
             return found
         words = f"{what} (timeout {timeout_s})"
@@ -315,6 +317,8 @@ class Epoll:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         timeout_s = None if timeout is None or timeout < 0 else timeout
         found = waits.call(self._host, self._look, maxevents)
+        if not found and timeout_s == 0:
+            waits.polled()
         if found or timeout_s == 0:
             return found
         words = f"select.epoll (timeout {timeout_s})"

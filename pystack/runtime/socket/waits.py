@@ -47,6 +47,13 @@ def wait(what: str, async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     return _from_outside(lambda: trio.from_thread.run(async_fn, *args))
 
 
+def polled() -> None:
+    """Be told that a program has looked in vain for something that is ready, without waiting."""
+    thread = current_thread()
+    if thread is not None:
+        thread.polled()
+
+
 def in_trios_thread() -> bool:
     """Tell whether the world's own thread runs now, and not one that it has given the turn."""
     return current_thread() is None and trio.lowlevel.in_trio_run()
