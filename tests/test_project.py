@@ -141,6 +141,8 @@ def test_constraints_are_exact_and_hold_every_requirement() -> None:
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["test"],
         *project["project"]["optional-dependencies"]["docs"],
+        *project["project"]["optional-dependencies"]["compat"],
+        *project["project"]["optional-dependencies"]["compat-more"],
     ]
     pinned = {plain_name(pin) for pin in pins}
     assert {plain_name(requirement) for requirement in wanted} - pinned == set()
