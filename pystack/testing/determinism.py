@@ -12,7 +12,15 @@ from typing import Any, Final
 from pystack.core.errors import ConfigError, PystackError
 from pystack.runtime.driver.virtual import run as run_trio
 from pystack.testing.difference import Difference
-from pystack.testing.runs import Account, Comparison, Enough, Watch, outcome_of, watched
+from pystack.testing.runs import (
+    Account,
+    Comparison,
+    Enough,
+    Watch,
+    hints_of,
+    outcome_of,
+    watched,
+)
 
 _MAX_HASH_SEED: Final = 2**32 - 1
 
@@ -48,16 +56,18 @@ def check_determinism(
     job = _Job(run, main, args, seed, until)
     if hash_seed is None:
         account = Account()
-        outcome = job.account_for(account)
-        return _compare(job, account, outcome, None)
+        return _compare(job, account, job.account_for(account), None)
     if isinstance(hash_seed, bool) or not 0 <= hash_seed <= _MAX_HASH_SEED:
         raise ConfigError(f"hash_seed={hash_seed!r} is not a whole number from 0 to 2**32 - 1")
     with TemporaryDirectory() as folder:
         path = Path(folder, "run")
-        outcome = _in_another_process(job, path, hash_seed)
+        ended = _in_another_process(job, path, hash_seed)
         with path.open("rb") as file:
             here = os.environ.get("PYTHONHASHSEED", "random")
-            return _compare(job, Account(file), outcome, (str(hash_seed), here))
+            return _compare(job, Account(file), ended, (str(hash_seed), here))
+
+
+_Ended = tuple[str, list[int]]  # how a run ended, and the seeds of its networks
 
 
 class _Job:
@@ -85,14 +95,14 @@ class _Job:
                 return outcome_of(error), error
             return outcome_of(None, result), None
 
-    def account_for(self, account: Account) -> str:
+    def account_for(self, account: Account) -> _Ended:
         """Run it and write down what happens; return how it ended."""
-        return self.outcome(Watch(account.add))[0]
+        watch = Watch(account.add)
+        return self.outcome(watch)[0], watch.seeds
 
 
-def _compare(
-    job: _Job, account: Account, first_outcome: str, hash_seeds: tuple[str, str] | None
-) -> str:
+def _compare(job: _Job, account: Account, first: _Ended, hash_seeds: tuple[str, str] | None) -> str:
+    first_outcome, seeds = first
     comparison = Comparison(account)
     watch = Watch(comparison.add, lambda: comparison.is_over)
     outcome, error = job.outcome(watch)
@@ -111,6 +121,7 @@ def _compare(
             hash_seeds=hash_seeds,
             threads=watch.had_threads,
             third=_third(job, comparison),
+            hints=hints_of(seeds, watch.seeds),
             comes_later=comparison.comes_later(),
         )
     )
@@ -125,7 +136,7 @@ def _third(job: _Job, comparison: Comparison) -> str:
     return whose()
 
 
-def _in_another_process(job: _Job, path: Path, hash_seed: int) -> str:
+def _in_another_process(job: _Job, path: Path, hash_seed: int) -> _Ended:
     """Run it in a fresh interpreter with that PYTHONHASHSEED; return how it ended."""
     import multiprocessing
 
@@ -153,7 +164,7 @@ def _in_another_process(job: _Job, path: Path, hash_seed: int) -> str:
             os.environ["PYTHONHASHSEED"] = before
     there.close()
     try:
-        outcome: str = here.recv()
+        ended: _Ended = here.recv()
     except EOFError:
         process.join()
         raise ConfigError(
@@ -161,11 +172,11 @@ def _in_another_process(job: _Job, path: Path, hash_seed: int) -> str:
             "said is above"
         ) from None
     process.join()
-    return outcome
+    return ended
 
 
 def _write_down(job: _Job, path: str, there: Connection) -> None:
     """Run a job, in the other process."""
     with open(path, "wb") as file:
-        outcome = job.account_for(Account(file))
-    there.send(outcome)
+        ended = job.account_for(Account(file))
+    there.send(ended)

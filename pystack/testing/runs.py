@@ -168,6 +168,7 @@ class Watch:
     is_over: Callable[[], bool] = bool  # nothing more is wanted of the run
     digest: Digest = field(default_factory=Digest)
     _is_ending: bool = False
+    seeds: list[int] = field(default_factory=list)  # of the networks that have opened
     _drivers: list[Driver] = field(default_factory=list)
 
     def opened(self, network: Network) -> None:
@@ -185,16 +186,22 @@ class Watch:
 
         network.observe(Journal(take, _maker))
         self._drivers.append(network.driver)
-
-    @property
-    def networks(self) -> int:
-        """Return how many have opened."""
-        return len(self._drivers)
+        self.seeds.append(network.seed)
 
     @property
     def had_threads(self) -> bool:
         """Tell whether time had to wait for real threads."""
         return any(getattr(driver, "had_threads", False) for driver in self._drivers)
+
+
+def hints_of(first: list[int], second: list[int]) -> list[str]:
+    """Return what the seeds of the networks of two runs say of why they differ."""
+    if first[: len(second)] == second[: len(first)]:
+        return []
+    return [
+        "the networks have other seeds in each run: one that is given none draws one; say "
+        "pystack.Network(seed=...)"
+    ]
 
 
 @contextmanager
@@ -248,7 +255,21 @@ def outcome_of(error: BaseException | None, result: object = None) -> str:
     """Return how a run ended, as a text that is the same where it ended the same way."""
     if error is not None:
         return f"it raised {type(error).__qualname__}: {_without_addresses(str(error))}"
-    return f"it returned {_without_addresses(repr(result))}"
+    return f"it returned {_without_addresses(_shown(result))}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as a text that does not hang on the order of sets."""
+    if type(value) in (set, frozenset):
+        assert isinstance(value, set | frozenset)
+        return f"{{{', '.join(sorted(map(_shown, value)))}}}"
+    if type(value) in (list, tuple):
+        assert isinstance(value, list | tuple)
+        return f"({', '.join(map(_shown, value))})"
+    if type(value) is dict:
+        assert isinstance(value, dict)
+        return f"{{{', '.join(f'{_shown(key)}: {_shown(each)}' for key, each in value.items())}}}"
+    return repr(value)
 
 
 def _without_addresses(text: str) -> str:

@@ -98,15 +98,15 @@ class Runner:
         if hasattr(self._function, "hypothesis"):  # what it draws is to be the same, too
             self.item.function._hypothesis_internal_use_seed = seed
         from pystack.testing.difference import Difference
-        from pystack.testing.runs import Account, Comparison, Watch, watched
+        from pystack.testing.runs import Account, Comparison, Watch, hints_of, watched
 
         account = Account()
         watch = Watch(account.add)
         with watched(watch):
             found = self._run(seed, keeps=True)
-        if not watch.networks:
+        if not watch.seeds:
             return found
-        comparison = Comparison(account)
+        seeds, comparison = watch.seeds, Comparison(account)
         watch = Watch(comparison.add, lambda: comparison.is_over)
         with watched(watch):
             other = self._run(seed, keeps=False)
@@ -121,6 +121,7 @@ class Runner:
             comparison.second,
             outcomes,
             threads=watch.had_threads,
+            hints=hints_of(seeds, watch.seeds),
             comes_later=comparison.comes_later(),
             third=self._third(seed, comparison) if comparison.differs else "",
         )

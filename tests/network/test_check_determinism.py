@@ -212,6 +212,24 @@ def test_one_run_may_end_earlier() -> None:
     assert "the first run:\n  nothing more happens; it returned None" in str(found)
 
 
+def test_a_network_without_a_seed_is_recognized() -> None:
+    async def main() -> None:
+        async with pystack.Network() as net:
+            client, _server = net.host("client"), net.host("server")
+            net.link(client, _server, delay="20ms")
+            await client.ping("server")
+
+    assert difference_of(main).why()[0].startswith("the networks have other seeds in each run")
+
+
+async def names_of_all() -> dict[str, set[str]]:
+    return {"names": {named(number) for number in range(40)}}
+
+
+def test_what_it_returns_may_have_sets() -> None:
+    pystack.check_determinism(names_of_all, hash_seed=other_hash_seed())
+
+
 def test_a_program_that_always_fails_fails_in_its_own_way() -> None:
     async def main() -> None:
         await always_the_same()
