@@ -10,9 +10,11 @@ asyncio's callbacks) with code of a host.
 from __future__ import annotations
 
 import _thread
+import math
 import os
 import sys
 from collections.abc import Iterator
+from contextvars import Context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,23 +67,35 @@ def many_reads(clock: WorldClock) -> None:
 
 
 class Watch:
-    """Looks after worlds from a thread of its own, for as long as there are any."""
+    """Looks after worlds from a thread of its own, which is there while there are any.
+
+    It goes when it finds none, at one of its looks: worlds that follow each other share it.
+    """
 
     def __init__(self) -> None:
         self._worlds: dict[Driver, _World] = {}
-        self._end: _thread.LockType | None = None  # freed to end the thread; None: none runs
+        self._lock = _thread.allocate_lock()  # of what follows: a world may open while it goes
+        self._every_s = math.inf  # between two looks; infinity: no thread runs
+        self._bell = _thread.allocate_lock()  # freed to have it look at once
+        acquire_lock(self._bell)
 
     def open(self, driver: Driver) -> None:
-        """Look after a world, in whose thread of Trio this is called. A second time is nothing."""
-        patience_s = _patience_s()
+        """Look after a world, in whose thread of Trio this is called. A second time is one more."""
         if driver in self._worlds:
             self._worlds[driver].networks += 1
-        else:
-            self._worlds[driver] = _World(driver, patience_s)
-        if self._end is None and patience_s > 0:
-            self._end = end = _thread.allocate_lock()
-            acquire_lock(end)
-            _start(self._run, (end, patience_s / _LOOKS))
+            return
+        patience_s = _patience_s()
+        self._worlds[driver] = _World(driver, patience_s)
+        if not patience_s > 0:
+            return
+        acquire_lock(self._lock)
+        before, self._every_s = self._every_s, min(self._every_s, patience_s / _LOOKS)
+        release_lock(self._lock)
+        if before == math.inf:
+            # Not `threading`'s: nobody is to see it in a list, or to wait for it.
+            Context().run(_thread.start_new_thread, self._run, ())
+        elif before > self._every_s and self._bell.locked():
+            release_lock(self._bell)
 
     def close(self, driver: Driver) -> None:
         """Leave it alone again, once all of its networks are closed."""
@@ -90,13 +104,20 @@ class Watch:
         if not world.networks:
             del self._worlds[driver]
             _reads.clear()
-        if not self._worlds and self._end is not None:
-            release_lock(self._end)
-            self._end = None
 
-    def _run(self, end: _thread.LockType, every_s: float) -> None:
-        while not acquire_lock(end, True, every_s):
-            for world in list(self._worlds.values()):
+    def _run(self) -> None:
+        while True:
+            acquire_lock(self._bell, True, self._every_s)
+            worlds = [world for world in list(self._worlds.values()) if world.patience_s > 0]
+            if not worlds:
+                acquire_lock(self._lock)
+                is_over = not self._worlds
+                if is_over:
+                    self._every_s = math.inf
+                release_lock(self._lock)
+                if is_over:
+                    return
+            for world in worlds:
                 world.look()
 
 
@@ -105,7 +126,7 @@ class _World:
 
     def __init__(self, driver: Driver, patience_s: float) -> None:
         self.networks = 1
-        self._driver, self._patience_s = driver, patience_s
+        self._driver, self.patience_s = driver, patience_s
         self._ident = _thread.get_ident()
         self._run: dict[str, Any] = vars(trio_run.GLOBAL_RUN_CONTEXT)  # Trio's, of that thread
         self._before: object = None  # how far it was at the last look
@@ -152,7 +173,7 @@ class _World:
                 return None
             who = f"a program on {host.name} ({task.name})"
         return ident, (
-            f"{who} has not waited once in {self._patience_s:g} s of the machine's time, in "
+            f"{who} has not waited once in {self.patience_s:g} s of the machine's time, in "
             f"{place_of(frame)}: nothing else in its world goes on meanwhile. Let it wait, or "
             f"set {PATIENCE} to the seconds that it needs (0: never mind)"
         )
@@ -192,13 +213,6 @@ def _is_in_a_task(frame: FrameType) -> bool:
         if at.f_globals.get("__name__", "").split(".")[0] not in ("trio", "pystack"):
             return True
     return False
-
-
-def _start(fn: Any, args: tuple[object, ...]) -> None:  # noqa: ANN401
-    # Not `threading`'s: nobody is to see it in a list, or to wait for it.
-    from contextvars import Context
-
-    Context().run(_thread.start_new_thread, fn, args)
 
 
 WATCH: Final = Watch()
