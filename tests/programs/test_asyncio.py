@@ -17,6 +17,7 @@ import trio
 
 import pystack
 from pystack.runtime.aio import hub
+from pystack.runtime.blocking.busy import BusyLoopError
 
 PORT = 7
 
@@ -464,3 +465,20 @@ def test_what_comes_of_nothing_but_the_end_of_the_network_is_not_told_of(
         run(shouted)
         gc.collect()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("run", [pystack.run, pystack.run_asyncio])
+def test_a_program_that_never_waits_is_found_and_named(
+    run: Callable[[Callable[[], Awaitable[None]]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def spins() -> None:
+        while True:
+            pass
+
+    async def main() -> None:
+        async with pystack.Network() as net:
+            await net.host("a").run_asyncio(spins)
+
+    monkeypatch.setenv("PYSTACK_BUSY_AFTER", "0.5")
+    with pytest.raises(BusyLoopError, match=r"a program .*has not waited once.*spins \("):
+        run(main)

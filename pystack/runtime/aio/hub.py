@@ -16,7 +16,7 @@ import trio
 from pystack.core.errors import PystackError
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.runtime.driver.driver import Driver, Waiter
-from pystack.runtime.driver.waiting import describe_waits
+from pystack.runtime.driver.waiting import describe_runs, describe_waits
 
 if TYPE_CHECKING:
     from pystack.runtime.aio.loop import EventLoop
@@ -88,7 +88,9 @@ class Hub:
         Raises Cancelled when it is cancelled while it waits; it can be run again then.
         """
         loop = self._loop
-        describe_waits(trio.lowlevel.current_task(), loop.waits)
+        task = trio.lowlevel.current_task()
+        describe_waits(task, loop.waits)
+        describe_runs(task, loop.runs)
         rounds = _ROUNDS if self.driver.is_virtual else 1
         try:
             while True:

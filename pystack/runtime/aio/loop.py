@@ -237,6 +237,11 @@ class EventLoop(BaseSelectorEventLoop):
         """Tell of each task that waits, and where, for a message."""
         return tasks.waits(self)
 
+    def runs(self) -> str:
+        """Tell what runs now, for a message from another thread."""
+        task = asyncio.current_task(self)
+        return "a callback of asyncio" if task is None else tasks.name_of(task)
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Tell of an error that nobody waits for; of none that is nothing but a host's end."""
         error = context.get("exception")

@@ -29,6 +29,7 @@ from pystack.runtime.blocking.turns import (
     turns_in_use,
 )
 from pystack.runtime.current import current_host
+from pystack.runtime.driver.waiting import runs_now
 
 if TYPE_CHECKING:
     from pystack.runtime.borrowed.calendar import WorldClock
@@ -169,9 +170,14 @@ class _World:
         else:
             task = self._run.get("task")
             host = None if task is None else task.context.get(current_host)
-            if task is None or host is None or not _is_in_a_task(frame):
+            if task is None or not _is_in_a_task(frame):
                 return None
-            who = f"a program on {host.name} ({task.name})"
+            name = task.name if host is not None else runs_now(task)
+            if not name:
+                return None
+            who = (
+                f"a program on {host.name} ({name})" if host is not None else f"a program ({name})"
+            )
         return ident, (
             f"{who} has not waited once in {self.patience_s:g} s of the machine's time, in "
             f"{place_of(frame)}: nothing else in its world goes on meanwhile. Let it wait, or "

@@ -21,6 +21,17 @@ _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 _described: Final[WeakKeyDictionary[trio.lowlevel.Task, Callable[[], Iterable[str]]]] = (
     WeakKeyDictionary()
 )
+_running: Final[WeakKeyDictionary[trio.lowlevel.Task, Callable[[], str]]] = WeakKeyDictionary()
+
+
+def describe_runs(task: trio.lowlevel.Task, describe: Callable[[], str]) -> None:
+    """Have a task that runs others' code be asked whose it runs now; from any thread."""
+    _running[task] = describe
+
+
+def runs_now(task: trio.lowlevel.Task) -> str:
+    """Return whose code a task runs now; empty: its own."""
+    return _running[task]() if task in _running else ""
 
 
 def describe_waits(task: trio.lowlevel.Task, describe: Callable[[], Iterable[str]]) -> None:
