@@ -119,6 +119,10 @@ class Place(Protocol):
         """Undo that."""
         ...
 
+    def disk(self, name: str) -> Path:
+        """Return the directory of a host, which a crash takes from."""
+        ...
+
     def route(self, name: str, destination: str, via: str) -> None:
         """Add a route by hand."""
         ...
@@ -537,6 +541,14 @@ class Host:
     def power_on(self) -> None:
         """Restore its power: an empty stack, the same addresses. No program starts by itself."""
         self._in_network().power_on(self.name)
+
+    @property
+    def disk(self) -> Path:
+        """Return its directory: real, empty at first, and gone when the network closes.
+
+        `power_off(crash=True)` loses what was not synced (docs/faults.md). Raises ConfigError.
+        """
+        return self._in_network().disk(self.name)
 
     def route(self, destination: str, *, via: str | Host) -> None:
         """Add a route: to a block ("10.9.0.0/16") or "default", by an address or a neighbour.

@@ -22,7 +22,7 @@ from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
 from pystack.core.ranges import FROM_ONE, Range, check_switch
-from pystack.core.rng import fresh_seed
+from pystack.core.rng import component_rng, fresh_seed
 from pystack.core.scheduler import Handle
 from pystack.core.schedules import Schedule, check_schedule
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
@@ -49,6 +49,7 @@ from pystack.runtime.either import either_ends, either_opens
 from pystack.runtime.faults import Applied, Faults
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
+from pystack.runtime.lab.disk import Disk
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
@@ -120,6 +121,7 @@ class Network:
         self._observers: list[Observer] = []  # of everything
         self._recorder: Recorder | None = None  # None: nothing is kept
         self.conditions = Conditions(self)
+        self._disks: dict[str, Disk] = {}  # of those hosts that use one
         self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
 
     @either_opens
@@ -522,9 +524,19 @@ class Network:
             check_droppable()
         self.topology.power_off(name, self.driver.now())
         if name in self.hosts:
-            programs = self.hosts[name].programs
+            disk, programs = self._disks.get(name), self.hosts[name].programs
+            lose = disk.crash() if disk is not None and crash else None
             programs.crash() if crash else programs.power_off()
+            if lose is not None:
+                lose()
             self.hosts[name].forget()
+
+    def disk(self, name: str) -> Path:
+        """Return the directory of a host. See `Host.disk`."""
+        if name not in self._disks:
+            disk = self._disks[name] = Disk(name, component_rng(self.seed, f"disk/{name}"))
+            self.resources.callback(disk.close)
+        return self._disks[name].path
 
     def power_on(self, node: NodeLike) -> None:
         """Restore its power; its memory is empty."""

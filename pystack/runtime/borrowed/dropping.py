@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from contextlib import _GeneratorContextManagerBase as Generated
@@ -118,7 +119,10 @@ def without_handlers(codes: set[CodeType]) -> Iterator[None]:
     for table in tables:
         table.value = id(_NONE_HANDLED)
     try:
-        yield
+        with warnings.catch_warnings():
+            # What is let go was not closed: that is what is wanted.
+            warnings.simplefilter("ignore", ResourceWarning)
+            yield
     finally:
         for table, was in zip(tables, were, strict=True):
             table.value = was
