@@ -154,7 +154,9 @@ async def main():
         raise SystemExit(7)  # with all still lent
 pystack.run(main)
 """
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", text], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout.split(), done.stderr) == (7, ["3"], "")
 
 
