@@ -74,8 +74,8 @@ STEPS: Sequence[tuple[str, str, Sequence[str], Sequence[float], Sequence[float]]
         "smtp://server",
         "250, 370 bytes",
         ("connect", "connected", "reply", "command", "message", "close"),
-        (0.041247, 0.062075, 0.082704, 0.082704, 0.165282, 0.206613),
-        (0.041272, 0.06211, 0.082746, 0.082746, 0.16536, 0.206708),
+        (0.041247, 0.062075, 0.082704, 0.082704, 0.165282, 0.206614),
+        (0.041272, 0.06211, 0.082746, 0.082746, 0.16536, 0.20671),
     ),
     (
         "echo://server/hello",

@@ -72,14 +72,15 @@ def _without_dates(original: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def _libcrypto() -> ctypes.CDLL:
+def _libcrypto() -> ctypes.PyDLL:
     """Return what `ssl` draws from. Raises OSError, AttributeError where there is no such thing."""
     ssl, of_c = sys.modules["ssl"], sys.modules["_ssl"]
     if not ssl.OPENSSL_VERSION.startswith("OpenSSL "):
         raise OSError(f"it is {ssl.OPENSSL_VERSION}")
-    # Of what the module was linked to: there may be other copies in the process. Where it is a
+    # Of what the module was linked to: there may be other copies in the process. With the GIL kept,
+    # since to set a pointer is over before another thread could have begun. Where it is a
     # part of the executable, its functions may not be seen.
-    library = ctypes.CDLL(getattr(of_c, "__file__", None))
+    library = ctypes.PyDLL(getattr(of_c, "__file__", None))
     library.RAND_get_rand_method.restype = library.RAND_OpenSSL.restype = ctypes.c_void_p
     library.RAND_set_rand_method.argtypes = [ctypes.c_void_p]
     return library
@@ -88,7 +89,7 @@ def _libcrypto() -> ctypes.CDLL:
 class _OfWorlds:
     """Puts our table in the place of OpenSSL's, and OpenSSL's back."""
 
-    def __init__(self, libcrypto: ctypes.CDLL) -> None:
+    def __init__(self, libcrypto: ctypes.PyDLL) -> None:
         self._libcrypto = libcrypto
         of_openssl = _Method.from_address(libcrypto.RAND_OpenSSL())
         draw = _BYTES(_drawn(of_openssl.bytes))
