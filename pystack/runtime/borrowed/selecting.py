@@ -24,7 +24,7 @@ Function = Callable[..., Any]
 
 def lend(borrow: Borrow) -> None:
     """Lend select, poll and epoll, as far as there are such."""
-    borrow.function(select.select, _select)
+    polling._real_select = borrow.function(select.select, _select)
     if hasattr(select, "poll"):
         polling._real_poll = borrow.function(select.poll, _poll)
     if hasattr(select, "epoll"):

@@ -221,6 +221,9 @@ def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | 
     if number is not None:
         if family == socket.AF_INET:
             number = unmapped(number)
+        other = socket.AF_INET if is_v6(number) else socket.AF_INET6
+        if family == other and not (flags & _V4MAPPED and other == socket.AF_INET6):
+            raise socket.gaierror(_EAI_ADDRFAMILY, "Address family for hostname not supported")
         return name, _of_family((number,), name, family, flags)
     if flags & _NUMERICHOST:
         raise _unknown(here, name)

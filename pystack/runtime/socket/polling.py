@@ -118,6 +118,14 @@ class Polled:
 
 def ask_machine(wanted: Mapping[int, int]) -> Found:
     """Return which descriptors of the machine are ready now."""
+    if _real_poll is None:  # another system than Unix
+        sets = [[number for number, mask in wanted.items() if mask & bits] for bits in _SELECTED]
+        ready = _real_select(*sets, 0)
+        return [
+            (number, (number in ready[0]) * IN | (number in ready[1]) * OUT)
+            for number in wanted
+            if any(number in each for each in ready)
+        ]
     asked = _real_poll()
     for number, mask in wanted.items():
         asked.register(number, mask & 0x3FF)
@@ -393,4 +401,6 @@ class Epoll:
             raise ValueError("I/O operation on closed epoll object")
 
 
-_real_poll: Any = select.poll
+# What there was before it was borrowed
+_real_poll: Any = getattr(select, "poll", None)
+_real_select: Any = select.select
