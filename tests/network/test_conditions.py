@@ -1,12 +1,13 @@
 """What is always to hold, and what is to come: looked at after every event of the world."""
 
+import asyncio
 import re
 
 import pytest
 import trio
 
 import pystack
-from pystack.testing import ConditionError
+from pystack.testing import ConditionError, Faults, LinkDown
 
 
 def pair(net: pystack.Network) -> tuple[pystack.Host, pystack.Host]:
@@ -240,3 +241,19 @@ def test_looking_changes_nothing_of_the_run() -> None:
         return await main(looks=False)
 
     assert pystack.run(with_looks) == pystack.run(without)
+
+
+def test_in_asyncio_too() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            pair(net)
+            net.apply(Faults([LinkDown("client-server", at_s=1, for_s=1)]))
+            link = net.links[0]
+            net.eventually(lambda: link.a_to_b.is_down, "the link is cut", within_s=1.5)
+            net.always(lambda: not link.a_to_b.is_down or net.now() >= 1, "not before it is")
+            await asyncio.sleep(1.5)
+            net.always(lambda: link.a_to_b.is_down, "it stays cut")
+            await asyncio.sleep(5)
+
+    with pytest.raises(ConditionError, match=r"^'it stays cut' does not hold any more, at 2\.0"):
+        pystack.run_asyncio(main)

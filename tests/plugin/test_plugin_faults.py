@@ -216,9 +216,7 @@ def test_without_hypothesis_a_sentence_says_how_to_get_it(monkeypatch: pytest.Mo
 
 def test_the_example_of_the_docs_fails_as_it_says(run: Run) -> None:
     (block,) = (block for block in of_language("python") if block.file == "test_answers.py")
-    result, outcomes = run(
-        f"import hypothesis\nhypothesis.seed(1)\n{block.text}", "--pystack-pcap=never"
-    )
+    result, outcomes = run(HEAD + block.text, "--pystack-pcap=never")
     assert outcomes == {"failed": 1}
     (said,) = (line for line in block.page.read_text().splitlines() if line.startswith("schedule="))
     assert said in result.stdout.str()
