@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextvars import Context
+from time import monotonic  # the machine's, for code on no host
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -131,7 +132,8 @@ class _World:
         self._ident = _thread.get_ident()
         self._run: dict[str, Any] = vars(trio_run.GLOBAL_RUN_CONTEXT)  # Trio's, of that thread
         self._before: object = None  # how far it was at the last look
-        self._looks = 0  # since it got on
+        self._since = 0.0  # of the machine: since when it has not got on
+        self._is_told = False
 
     def look(self) -> None:
         """See whether it has got on, and raise in the thread that keeps it where it has not."""
@@ -140,12 +142,13 @@ class _World:
         # A look at what has happened; nobody is stopped for it
         now = scheduler.now, scheduler._serial, 0 if turns is None else turns.count, thread
         if now != self._before:
-            self._before, self._looks = now, 0
+            self._before, self._since, self._is_told = now, monotonic(), False
             return
-        self._looks += 1
-        if self._looks >= _LOOKS:
+        for_s = monotonic() - self._since
+        if for_s >= self.patience_s:
             self._stop(thread)
-        if self._looks == 2 * _LOOKS:
+        if for_s >= 2 * self.patience_s and not self._is_told:
+            self._is_told = True
             self._tell(thread)
 
     def _stop(self, thread: WorldThread | None) -> None:
