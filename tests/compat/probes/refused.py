@@ -72,6 +72,21 @@ async def psycopg_asyncio() -> None:
     await psycopg.AsyncConnection.connect("host=127.0.0.1 port=9 connect_timeout=3")
 
 
+async def uvloop_asyncio() -> None:
+    import uvloop
+
+    uvloop.new_event_loop()
+
+
+def uvloop_blocking() -> None:
+    import uvloop
+
+    async def main() -> None:
+        pass
+
+    uvloop.run(main())
+
+
 PROBES: Final = (
     Probe("grpcio", "grpcio", Way.BLOCKING, grpcio_blocking, {}, _NOBODY, refused="grpc"),
     Probe("grpcio", "grpcio", Way.ASYNCIO, grpcio_asyncio, {}, _NOBODY, refused="grpc"),
@@ -88,4 +103,6 @@ PROBES: Final = (
     Probe(
         "psycopg", "psycopg-binary", Way.ASYNCIO, psycopg_asyncio, {}, _NOBODY, refused="psycopg"
     ),
+    Probe("uvloop", "uvloop", Way.ASYNCIO, uvloop_asyncio, {}, _NOBODY, refused="uvloop"),
+    Probe("uvloop", "uvloop", Way.BLOCKING, uvloop_blocking, {}, _NOBODY, refused="uvloop"),
 )
