@@ -379,7 +379,7 @@ async def daytime(place: Place) -> None:
         line = await to_end(stream)
     if not line:
         raise NotServedError("no line")
-    assert re.fullmatch(rb"\w+, \w+ \d+, 1970 \d\d:\d\d:\d\d-UTC\r\n", line), line
+    assert re.fullmatch(rb"\w+, \w+ \d+, 2026 \d\d:\d\d:\d\d-UTC\r\n", line), line
 
 
 async def time(place: Place) -> None:

@@ -35,7 +35,7 @@ def state(net: pystack.Network) -> dict[str, object]:
             (link.a_to_b.config, link.b_to_a.config, link.a_to_b.is_down) for link in net.links
         ],
         "down": [(link.b_to_a.is_down, link.a_to_b._black_hole) for link in net.links],
-        "partitions": len(topology._partitions),
+        "partitions": len(topology._partitions._all),
         "observers": [len(net._observers), len(net._closing)],
         "told": [len(host._stack.observers) for host in net.hosts.values()],
         "to come": len(net.driver.scheduler),
