@@ -393,7 +393,8 @@ async def time(place: Place) -> None:
 
 def _is_now(number: bytes) -> None:
     assert len(number) == 4
-    ago_s = trio.current_time() + 2_208_988_800 - int.from_bytes(number, "big")
+    # The world's calendar begins with 2026; that of RFC 868 with 1900.
+    ago_s = trio.current_time() + 3_976_214_400 - int.from_bytes(number, "big")
     assert -1 <= ago_s <= 1000  # what is lost is older when it has come at last
 
 
