@@ -6,6 +6,7 @@ used, before a stranger of our users does.
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator
 from functools import reduce
 from importlib import import_module
@@ -26,6 +27,8 @@ class Borrowed(NamedTuple):
     owner: str  # "module" or "module:Class"
     names: tuple[str, ...]  # attributes, also those that only its methods set
     used_in: str  # below pystack/
+    since: tuple[int, int] = (3, 11)  # Pythons that have them
+    before: tuple[int, int] = (4, 0)
 
 
 BORROWED: Final = (
@@ -157,6 +160,113 @@ BORROWED: Final = (
     Borrowed("", "ssl:SSLContext", ("_wrap_bio",), "runtime/socket/plain_tls.py"),
     Borrowed("", "ssl:SSLContext", ("_wrap_socket",), "runtime/borrowed/tls.py"),
     Borrowed("", "sys", ("_getframe",), "testing/runs.py"),
+    # Trio's run is kept apart from another one in the same thread, and asked from other threads
+    Borrowed("trio", "trio._core._run", ("GLOBAL_RUN_CONTEXT",), "runtime/aio/guest.py"),
+    Borrowed("trio", "trio._core._run", ("GLOBAL_RUN_CONTEXT",), "runtime/blocking/turns.py"),
+    # Tasks end without being run once more
+    Borrowed("trio", "trio._core._run:CancelScope", ("_cancel_status",), "runtime/lab/crash.py"),
+    Borrowed(
+        "trio",
+        "trio._core._run:CancelStatus",
+        ("_children", "_scope", "_tasks", "parent"),
+        "runtime/lab/crash.py",
+    ),
+    Borrowed(
+        "trio",
+        "trio._core._run:Task",
+        ("_activate_cancel_status", "_child_nurseries", "_next_send_fn"),
+        "runtime/lab/crash.py",
+    ),
+    Borrowed("", "contextlib", ("_GeneratorContextManagerBase",), "runtime/borrowed/dropping.py"),
+    Borrowed("", "contextlib:ExitStack", ("_exit_callbacks",), "runtime/borrowed/dropping.py"),
+    Borrowed(
+        "",
+        "asyncio:Task",
+        ("_callbacks", "_fut_waiter", "_log_destroy_pending"),
+        "runtime/aio/crash.py",
+    ),
+    Borrowed("", "asyncio.tasks", ("_unregister_task",), "runtime/aio/crash.py"),
+    Borrowed(
+        "",
+        "asyncio.selector_events:_SelectorTransport",
+        ("_closing", "_sock"),
+        "runtime/aio/crash.py",
+    ),
+    Borrowed(
+        "",
+        "asyncio.selector_events:BaseSelectorEventLoop",
+        ("_transports",),
+        "runtime/aio/crash.py",
+    ),
+    # asyncio's event loop, whose rounds are run from a task of Trio's
+    Borrowed("", "asyncio.events", ("_set_running_loop",), "runtime/aio/loop.py"),
+    Borrowed(
+        "", "asyncio.events:Handle", ("_cancelled", "_context", "_run"), "runtime/aio/loop.py"
+    ),
+    Borrowed("", "asyncio.events:TimerHandle", ("_scheduled",), "runtime/aio/loop.py"),
+    Borrowed(
+        "",
+        "asyncio.selector_events:BaseSelectorEventLoop",
+        (
+            *("_add_reader", "_add_writer", "_remove_reader", "_remove_writer"),
+            *("_asyncgen_finalizer_hook", "_asyncgen_firstiter_hook", "_check_closed"),
+            *("_check_running", "_close_self_pipe", "_closed", "_current_handle", "_debug"),
+            *("_make_self_pipe", "_process_events", "_ready", "_scheduled", "_selector"),
+            *("_stopping", "_thread_id", "_timer_cancelled_count", "_write_to_self"),
+        ),
+        "runtime/aio/loop.py",
+    ),
+    Borrowed("", "asyncio.events:Handle", ("_callback",), "runtime/aio/tasks.py"),
+    # Threads of programs, and what they wait for
+    Borrowed("", "_thread", ("_count",), "runtime/blocking/turns.py"),
+    Borrowed("", "_thread", ("_ThreadHandle",), "runtime/borrowed/locks.py", since=(3, 13)),
+    Borrowed("", "_thread:RLock", ("_acquire_restore",), "runtime/borrowed/locks.py"),
+    Borrowed(
+        "", "threading:Thread", ("_daemonic", "_invoke_excepthook"), "runtime/blocking/run_sync.py"
+    ),
+    Borrowed("", "threading:Thread", ("_handle",), "runtime/blocking/run_sync.py", since=(3, 13)),
+    Borrowed(
+        "", "threading:Thread", ("_tstate_lock",), "runtime/blocking/run_sync.py", before=(3, 13)
+    ),
+    Borrowed("", "threading:Thread", ("_target",), "runtime/borrowed/threads.py"),
+    Borrowed("", "threading:Thread", ("_args", "_target"), "runtime/blocking/pools.py"),
+    Borrowed(
+        "",
+        "concurrent.futures.thread",
+        ("_threads_queues", "_worker"),
+        "runtime/blocking/pools.py",
+    ),
+    Borrowed(
+        "",
+        "concurrent.futures.thread:ThreadPoolExecutor",
+        ("_idle_semaphore", "_threads"),
+        "runtime/blocking/pools.py",
+    ),
+    # What a host's programs draw from
+    Borrowed("", "random", ("_inst",), "runtime/borrowed/chance.py"),
+    Borrowed("", "tempfile", ("_get_candidate_names",), "runtime/borrowed/chance.py"),
+    Borrowed("", "tempfile", ("_RandomNameSequence",), "runtime/borrowed/sources.py"),
+    Borrowed(
+        "", "tempfile:_RandomNameSequence", ("_rng", "_rng_pid"), "runtime/borrowed/sources.py"
+    ),
+    Borrowed("", "uuid", ("_generate_time_safe", "_last_timestamp"), "runtime/borrowed/chance.py"),
+    Borrowed(
+        "",
+        "uuid",
+        ("_last_counter_v7", "_last_timestamp_v6", "_last_timestamp_v7"),
+        "runtime/borrowed/chance.py",
+        since=(3, 14),
+    ),
+    # Tests of asyncio in virtual time, and tests by Hypothesis that draw the same again
+    Borrowed(
+        "pytest-asyncio",
+        "pytest_asyncio.plugin:PytestAsyncioFunction",
+        ("_loop_scope",),
+        "testing/on_asyncio.py",
+    ),
+    Borrowed(
+        "hypothesis", "hypothesis.core", ("_hypothesis_internal_use_seed",), "testing/seed_run.py"
+    ),
 )
 # The words of what we call by position, or in place of which others are called
 SIGNATURES: Final = {
@@ -196,8 +306,8 @@ def code_of(owner: object) -> Iterator[CodeType]:
     waiting = [
         each.__code__
         for part in (owner.__mro__ if isinstance(owner, type) else (owner,))
-        for each in vars(part).values()
-        if isinstance(each, FunctionType)
+        for member in vars(part).values()
+        if isinstance(each := member.fget if isinstance(member, property) else member, FunctionType)
     ]
     while waiting:
         code = waiting.pop()
@@ -220,8 +330,11 @@ def test_what_is_borrowed_is_there_and_used(row: Borrowed) -> None:
     place = ROOT / "pystack" / row.used_in
     files = [place] if place.is_file() else sorted(place.glob("*.py"))
     text = "".join(file.read_text("utf-8") for file in files)
+    is_here = row.since <= sys.version_info < row.before
     for name in row.names:
-        assert has(owner, name), what_to_do(row.library, f"{row.owner}.{name}", row.used_in)
+        assert has(owner, name) or not is_here, what_to_do(
+            row.library, f"{row.owner}.{name}", row.used_in
+        )
         assert name in text, (
             f"pystack/{row.used_in} does not use {name} any more: take it off the list"
         )

@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import IO, TYPE_CHECKING, Final
 
 import trio
@@ -28,6 +28,7 @@ from pystack.observe.reading import read
 from pystack.runtime.current import onlookers
 
 if TYPE_CHECKING:
+    import asyncio
     from types import FrameType
 
     from pystack.runtime.driver.driver import Driver
@@ -228,8 +229,7 @@ def _maker() -> str:
     while frame is not None and not _is_of_a_program(frame.f_code):
         frame = frame.f_back
     name = "the main task" if task.name.startswith("pystack.runtime.") else task.name
-    asyncio = sys.modules.get("asyncio")
-    inner = asyncio.current_task(loop) if asyncio and (loop := _loop(asyncio)) else None
+    inner = _task_of_asyncio()
     if inner is not None:  # a loop's task goes before the one that runs the loop
         name = getattr(inner.get_coro(), "__qualname__", inner.get_name())
     if frame is None:
@@ -238,10 +238,14 @@ def _maker() -> str:
     return f"{name} in {frame.f_code.co_qualname} ({file}:{frame.f_lineno})"
 
 
-def _loop(asyncio: ModuleType) -> object:
-    """Return the event loop that runs here; None: none does."""
-    running: object = asyncio._get_running_loop()
-    return running
+def _task_of_asyncio() -> asyncio.Task[object] | None:
+    """Return the task that an event loop runs here; None: none does."""
+    if "asyncio" not in sys.modules:
+        return None
+    try:
+        return sys.modules["asyncio"].current_task()  # type: ignore[no-any-return]
+    except RuntimeError:  # no loop runs
+        return None
 
 
 @cache
