@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from pystack.core.errors import ConfigError, PystackError
 from pystack.core.scheduler import Handle, no_upkeep
 from pystack.core.units import parse_time_s
-from pystack.observe.ladder import TROUBLE, Ladder
 from pystack.observe.recording import Recorder
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ class Conditions:
 
     def lines(self) -> list[str]:
         """Return the last that happened, as a ladder."""
+        from pystack.observe.ladder import TROUBLE, Ladder  # slow to import, and for failures
+
         items = () if self._recorder is None else self._recorder.items()
         recording = self._net.recording_of(items)
         ladder = Ladder.of(recording, last=_RUNGS, most=_RUNGS, notes=TROUBLE)
