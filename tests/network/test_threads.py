@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import trio
 
 import pystack
 from pystack.core.schedules import Schedule
-from pystack.runtime.blocking.turns import current_thread
+from pystack.runtime.blocking.turns import ProgramEnded, current_thread
 from pystack.runtime.borrowed.clock import BlockedWorldError
 
 T = TypeVar("T")
@@ -229,6 +230,45 @@ def test_an_error_ends_the_threads_with_the_program() -> None:
     with pytest.raises(KeyError, match="mine"):
         on_a_host(program)
     assert cleaned == [1.0]
+
+
+@pytest.mark.parametrize("how", ["the network's end", "power"])
+def test_a_thread_that_waits_on_a_socket_ends_as_any_other(
+    how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends: list[BaseException] = []
+
+    def answer(connection: socket.socket) -> None:
+        try:
+            connection.recv(1)
+        except BaseException as error:
+            ends.append(error)
+            raise
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                threading.Thread(target=answer, args=listener.accept()[:1], daemon=True).start()
+
+    def ask() -> None:
+        with socket.create_connection(("server", 7)):
+            time.sleep(100)
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            client, server = net.host("client"), net.host("server")
+            net.link(client, server, delay="10ms")
+            server.start_soon(server.run_sync, serve)
+            await trio.sleep(1)
+            client.start_soon(client.run_sync, ask)
+            await trio.sleep(1)
+            if how == "power":
+                server.power_off()
+                await trio.sleep(1)
+
+    pystack.run(main)
+    assert [type(end) for end in ends] == [ProgramEnded]
+    assert capsys.readouterr().err == ""
 
 
 def test_nothing_is_left_of_threads_that_had_to_end() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 Words = tuple[str, ...]
 Run = Callable[..., tuple[pytest.RunResult, dict[str, int]]]
@@ -253,6 +254,22 @@ async def test_ping(net, delay_ms):
         "--pystack-seeds=2",
     )
     assert outcomes == {"passed": 2}
+
+
+def test_profiles_of_hypothesis_are_the_inner_runs_own(run: Run) -> None:
+    examples = settings().max_examples
+    _, outcomes = run(
+        """
+from hypothesis import settings
+settings.register_profile("few", max_examples=1)
+settings.load_profile("few")
+
+def test_few():
+    assert settings().max_examples == 1
+"""
+    )
+    assert outcomes == {"passed": 1}
+    assert settings().max_examples == examples > 1
 
 
 def test_a_fixture_net_of_the_projects_own_is_left_alone(run: Run) -> None:

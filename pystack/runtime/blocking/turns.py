@@ -268,6 +268,8 @@ class WorldThread:
             # It may have had a turn meanwhile, from who needed a lock that it has.
             if self._wish is wish:
                 self.answer(answer, error)
+            elif self._wish is None and isinstance(error, ProgramEnded):
+                self._error = error  # before it goes on with what its host's end has made of it
 
     async def _draw(self) -> bool:
         """Wait until it is drawn of all that can go on; tell whether it still can."""
