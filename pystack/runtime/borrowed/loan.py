@@ -20,10 +20,10 @@ from typing import Any, Final, Protocol
 from pystack.runtime.borrowed.wiring import (
     Recoded,
     RedefinedClassMethod,
-    Rewired,
     check_supported,
     original_of,
     replace_in_type,
+    rewired,
 )
 
 _MISSING: Final = object()
@@ -34,9 +34,11 @@ Term = Callable[["Borrow"], None]
 class _Exchange(Protocol):
     """What is done to one name, and undone."""
 
-    def do(self) -> None: ...
+    @property
+    def do(self) -> Callable[[], None]: ...
 
-    def undo(self) -> None: ...
+    @property
+    def undo(self) -> Callable[[], None]: ...
 
 
 class Borrow:
@@ -55,7 +57,8 @@ class Borrow:
         `make`: is given the original, and returns what is called from now on.
         """
         original = original_of(function)
-        self._add(Rewired(function, make(original)))
+        for exchange in rewired(function, make(original)):
+            self._add(exchange)
         return original
 
     def python_function(

@@ -16,13 +16,15 @@ import ctypes
 import gc
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import setitem
 from types import FunctionType
 from typing import Any, Final
 
 from pystack.core.errors import ConfigError
 
-_POINTERS: Final = struct.Struct("@PP")  # m_ml, and m_self after it
+_ALL: Final = slice(None)
 _VARARGS: Final = 0x0001
 _KEYWORDS: Final = 0x0002
 _NOARGS: Final = 0x0004
@@ -38,7 +40,7 @@ _CALLS: Final = {
     _VARARGS: "PyObject_CallObject",
     _VARARGS | _KEYWORDS: "PyObject_Call",
     _FASTCALL | _KEYWORDS: "PyObject_Vectorcall",
-    _FASTCALL: "PyObject_Vectorcall",  # with an argument more: see `_Convention`
+    _FASTCALL: "PyObject_Vectorcall",  # with an argument more: see `rewired`
 }
 
 
@@ -96,66 +98,51 @@ def original_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return copy
 
 
-class Rewired:
-    """A function written in C that calls another from `do` to `undo`, as often as they come."""
+def rewired(
+    function: Callable[..., Any], stand_in: Callable[..., Any]
+) -> Iterator[ExchangedPointers]:
+    """Yield what has to be exchanged for a function written in C to call another.
 
-    def __init__(self, function: Callable[..., Any], stand_in: Callable[..., Any]) -> None:
-        """`stand_in` is called with the very arguments. TypeError: not a function written in C."""
-        if type(function) is not type(len):
-            raise TypeError(f"{function!r} is no function written in C")
-        there = _Function.from_address(id(function))
-        now = _MethodDef.from_address(there.m_ml)
-        if now.flags not in _CALLS:
-            raise TypeError(f"{function!r} takes its arguments in a way not known here")
-        call = getattr(ctypes.pythonapi, _CALLS[now.flags])
-        address = ctypes.cast(call, ctypes.c_void_p).value
-        flags = now.flags
-        self._convention = _Convention(there) if flags == _FASTCALL else None
-        if self._convention is not None:
-            flags |= _KEYWORDS
-        definition = _MethodDef(now.name, address, flags, now.doc)
-        # For good, since who holds the function may be in the middle of a call. The function owns
-        # its `self`: the collector counts what it finds there.
-        _kept.append((function, definition))
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stand_in))
-        # Both at once, and as bytes: it is done for some twenty when a network opens
-        place = ctypes.addressof(there) + _Function.m_ml.offset
-        self._place = memoryview((ctypes.c_char * _POINTERS.size).from_address(place)).cast("B")
-        self._then = _POINTERS.pack(ctypes.addressof(definition), id(stand_in))
-        self._before = b""
-
-    def do(self) -> None:
-        """Let the function call the other."""
-        self._before = bytes(self._place)
-        self._place[:] = self._then
-        if self._convention is not None:
-            self._convention.do()
-
-    def undo(self) -> None:
-        """Let the function do again what it did."""
-        self._place[:] = self._before
-        if self._convention is not None:
-            self._convention.undo()
+    `stand_in` is called with the very arguments. TypeError: not a function written in C.
+    """
+    if type(function) is not type(len):
+        raise TypeError(f"{function!r} is no function written in C")
+    there = _Function.from_address(id(function))
+    now = _MethodDef.from_address(there.m_ml)
+    if now.flags not in _CALLS:
+        raise TypeError(f"{function!r} takes its arguments in a way not known here")
+    call = getattr(ctypes.pythonapi, _CALLS[now.flags])
+    address = ctypes.cast(call, ctypes.c_void_p).value
+    flags = now.flags
+    if flags == _FASTCALL:
+        # It takes a vector of arguments and no keywords, as `select` does; what calls any object
+        # takes keywords too. So it is called as those that do, which hand over one argument more;
+        # a keyword is for the stand-in to refuse.
+        flags |= _KEYWORDS
+        with_keywords = _Function.from_address(id(print)).vectorcall
+        yield ExchangedPointers(id(function) + _Function.vectorcall.offset, with_keywords)
+    definition = _MethodDef(now.name, address, flags, now.doc)
+    # For good, since who holds the function may be in the middle of a call. The function owns its
+    # `self`: the collector counts what it finds there.
+    _kept.append((function, definition))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(stand_in))
+    at = id(function) + _Function.m_ml.offset  # where m_self follows
+    yield ExchangedPointers(at, ctypes.addressof(definition), id(stand_in))
 
 
-class _Convention:
-    """How a function is called that takes a vector of arguments and no keywords, of `select`.
+class ExchangedPointers:
+    """Pointers in a row that are exchanged for others from `do` to `undo`, as often as they come.
 
-    What calls any object takes keywords too. So the function is called as those that do, which
-    hand over one argument more; a keyword is for the stand-in to refuse.
+    Both are calls of C, with no code of ours: opening and closing a network makes some hundred.
     """
 
-    def __init__(self, function: _Function) -> None:
-        self._function, self._before = function, function.vectorcall
-        self._then = _Function.from_address(id(print)).vectorcall
+    __slots__ = ("do", "undo")
 
-    def do(self) -> None:
-        """Call it with keywords."""
-        self._function.vectorcall = self._then
-
-    def undo(self) -> None:
-        """Call it as it was."""
-        self._function.vectorcall = self._before
+    def __init__(self, address: int, *pointers: int) -> None:
+        then = struct.pack(f"@{len(pointers)}P", *pointers)
+        place = memoryview((ctypes.c_char * len(then)).from_address(address)).cast("B")
+        self.do: Callable[[], None] = partial(setitem, place, _ALL, then)
+        self.undo: Callable[[], None] = partial(setitem, place, _ALL, bytes(place))
 
 
 class RedefinedClassMethod:

@@ -2,6 +2,7 @@
 
 import _thread
 import datetime
+import select
 import time
 from collections.abc import Callable
 from time import time as held_before
@@ -9,7 +10,7 @@ from time import time as held_before
 import pytest
 
 from pystack.runtime.borrowed.loan import Borrow, Loan
-from pystack.runtime.borrowed.wiring import Rewired
+from pystack.runtime.borrowed.wiring import rewired
 
 
 def _still(_original: Callable[..., float]) -> Callable[..., float]:
@@ -29,19 +30,27 @@ def test_who_holds_a_function_gets_what_is_in_its_place_and_later_the_function_a
 
 @pytest.mark.parametrize(
     ("function", "args"),
-    [(time.time, ()), (time.sleep, (0.0,)), (time.gmtime, (0,)), (_thread.allocate_lock, ())],
+    [
+        (time.time, ()),
+        (time.sleep, (0.0,)),
+        (time.gmtime, (0,)),
+        (_thread.allocate_lock, ()),
+        (select.select, ([], [], [], 0)),
+    ],
 )
 def test_each_way_of_passing_arguments_is_known(
     function: Callable[..., object], args: tuple[object, ...]
 ) -> None:
     seen: list[tuple[object, ...]] = []
-    rewired = Rewired(function, lambda *got: seen.append(got))
-    rewired.do()
+    before = function(*args)
+    borrow = Borrow()
+    borrow.function(function, lambda _: lambda *got: seen.append(got))
     try:
         assert function(*args) is None
     finally:
-        rewired.undo()
+        borrow.give_back()
     assert seen == [args]
+    assert type(function(*args)) is type(before)
 
 
 def test_a_method_of_a_type_written_in_c_is_replaced_for_all_who_hold_the_type() -> None:
@@ -77,4 +86,4 @@ def test_a_loan_that_fails_in_the_middle_leaves_nothing_behind() -> None:
 
 def test_only_functions_written_in_c_can_be_rewired() -> None:
     with pytest.raises(TypeError, match="no function written in C"):
-        Rewired(_still, _still)
+        next(rewired(_still, _still))
