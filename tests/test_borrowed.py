@@ -208,7 +208,13 @@ BORROWED: Final = (
         "",
         "asyncio.selector_events:BaseSelectorEventLoop",
         (
-            *("_add_reader", "_add_writer", "_remove_reader", "_remove_writer"),
+            *(
+                "_add_callback_signalsafe",
+                "_add_reader",
+                "_add_writer",
+                "_remove_reader",
+                "_remove_writer",
+            ),
             *("_asyncgen_finalizer_hook", "_asyncgen_firstiter_hook", "_check_closed"),
             *("_check_running", "_close_self_pipe", "_closed", "_current_handle", "_debug"),
             *("_make_self_pipe", "_process_events", "_ready", "_scheduled", "_selector"),

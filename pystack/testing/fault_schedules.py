@@ -46,7 +46,6 @@ Shape: TypeAlias = Callable[..., Fault]  # of its times
 # In the order in which shrinking prefers them
 KINDS: Final = ("down", "loss", "delay", "rate", "partition", "power", "crash")
 _OF_LINKS: Final = frozenset({"down", "loss", "delay", "rate"})
-_OF_NODES: Final = frozenset({"partition", "power", "crash"})
 
 # The first of each is what shrinking prefers
 _LOSSES: Final = ("100%", "50%", "20%", "10%", "5%", "1%")

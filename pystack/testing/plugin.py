@@ -454,9 +454,5 @@ def _make_bench(item: pytest.Item, seed: int, capture: Path | None) -> Bench:
     return Bench(seed, capture, **words)  # type: ignore[arg-type]
 
 
-def _seed_id(seed: int) -> str:
-    return f"seed={seed}"
-
-
 def _file_name(nodeid: str) -> str:
     return re.sub(r"[^\w.=-]+", "_", nodeid).strip("_")[-180:]

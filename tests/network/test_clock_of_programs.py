@@ -141,7 +141,7 @@ def test_in_real_time_it_is_the_machines() -> None:
 
 def test_a_sleep_that_would_stop_the_world_is_refused() -> None:
     with pytest.raises(
-        BlockedWorldError, match=r"time.sleep\(3\) on a would .* `await trio.sleep`"
+        BlockedWorldError, match=r"time.sleep\(3\) would stop the world of a, .* `await trio.sleep`"
     ):
         on_a_host(lambda: time.sleep(3))
     assert on_a_host(lambda: time.sleep(0)) is None

@@ -199,7 +199,9 @@ def test_in_trios_thread_it_looks_and_does_not_wait() -> None:
     async def program() -> None:
         one, other = socket.socketpair()
         assert select.select([one], [one], [], 0) == ([], [one], [])
-        with pytest.raises(BlockedWorldError, match=r"select\.select \(timeout 5\) would wait"):
+        with pytest.raises(
+            BlockedWorldError, match=r"select\.select \(timeout 5\) would stop the world"
+        ):
             select.select([one], [], [], 5)
         one.close()
         other.close()

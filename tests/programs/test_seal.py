@@ -59,7 +59,7 @@ def test_a_socket_on_a_host_is_the_hosts_and_what_would_wait_there_says_what_to_
     async def program() -> None:
         a_socket()
         socket.create_server(("127.0.0.1", 0)).close()
-        with pytest.raises(BlockedWorldError, match=r"would wait.*await host\.run_sync"):
+        with pytest.raises(BlockedWorldError, match=r"would stop the world.*await host\.run_sync"):
             socket.create_connection(("server", 9))
 
     on_a_host(program)

@@ -12,7 +12,7 @@ import pytest
 
 import pystack
 
-MODULES: Final = ("pystack", "pystack.events", "pystack.plugins")
+MODULES: Final = ("pystack", "pystack.events", "pystack.plugins", "pystack.testing")
 NAMES: Final = [
     (module, name)
     for module in MODULES
@@ -24,11 +24,13 @@ WANTED: Final = {
     "pystack": "Network Host Router Switch Station Link Ladder NetemWords Partition TcpConfig "
     "TcpLimits TcpInfo TcpState TcpStream TcpListener UdpSocket Frame Observer Event Service "
     "ServiceWords ConfigError DeviceError PystackError run serve tap_host TapHostConfig "
-    "Namespace TapNode",
+    "Namespace TapNode EventLoop run_asyncio check_determinism NondeterminismError",
     "pystack.events": "Event Observer Frame FrameSeen Dropped NeighborChanged TcpStateChanged "
     "TcpRetransmitted TcpSoftError TcpRepair TcpMeasured FellBehind",
     "pystack.plugins": "Port Impairment Qdisc CongestionControl LossRecovery Service Observer "
     "AckSample LossSample ControlDefaults Scene PortContext ServiceOptions Departures Report",
+    "pystack.testing": "faults Faults Fault LinkDown Parted PowerCut Lossy Delayed Slowed "
+    "Condition ConditionError",
 }
 
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from pystack.runtime.borrowed.dropping import drop
+from pystack.runtime.borrowed.dropping import Later, drop
 from pystack.runtime.lab.program import Program, current_program
 from pystack.runtime.socket import descriptors
 
 if TYPE_CHECKING:
     from pystack.runtime.aio.loop import EventLoop
     from pystack.runtime.host import Host
-
-Later = Callable[[Callable[[], None]], object]
 
 
 def crash_loop(loop: EventLoop, later: Later) -> None:

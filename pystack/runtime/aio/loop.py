@@ -2,7 +2,7 @@
 
 All that asyncio promises is CPython's: tasks, transports, streams, TLS, and the order of callbacks.
 Its own here are what it waits by (`hub.py`: a Trio task), its clock, which is the world's, and how
-it finds out what is ready (`readiness.py`).
+it finds out what is ready (`selector.py`).
 """
 
 from __future__ import annotations

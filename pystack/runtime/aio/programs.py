@@ -18,9 +18,10 @@ import trio
 from pystack.core.errors import ConfigError
 from pystack.core.schedules import Schedule
 from pystack.runtime.aio import keeper, run, tasks
-from pystack.runtime.aio.crash import Later, crash_loop, crash_tasks, forget_host
+from pystack.runtime.aio.crash import crash_loop, crash_tasks, forget_host
 from pystack.runtime.aio.hub import Hub
 from pystack.runtime.aio.loop import EventLoop
+from pystack.runtime.borrowed.dropping import Later
 from pystack.runtime.driver.waiting import describe_waits
 from pystack.runtime.either import in_asyncio
 from pystack.runtime.lab.program import Program

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from traceback import walk_stack
 from types import CodeType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
-from pystack.runtime.blocking.turns import WorldThread, turns_there_are
-from pystack.runtime.borrowed.dropping import without_handlers
+from pystack.runtime.blocking.turns import WorldThread, turns_in_use
+from pystack.runtime.borrowed.dropping import Later, without_handlers
 
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _OWN: Final = ("pystack.runtime.", "threading")
 
 
-def crash_threads(host: Host, later: Callable[[Callable[[], None]], object]) -> None:
+def crash_threads(host: Host, later: Later) -> None:
     """End all threads of a host; one that runs now, where it waits next.
 
     `later`: calls a function at this instant, when no task can run.
     """
-    turns = turns_there_are(host.driver)
+    turns = turns_in_use(host.driver)
     if turns is None:
         return
     for thread in [thread for thread in turns.threads if thread.host is host]:

@@ -483,11 +483,6 @@ def turns_of(driver: Driver) -> Turns:
     return turns
 
 
-def turns_there_are(driver: Driver) -> Turns | None:
-    """Return the turns of a world; None: it has never had a thread."""
-    return _turns.get(driver)
-
-
 def _stay() -> None:
     """Never come back: the world has gone on without it. The thread is a daemon's."""
     lock = _thread.allocate_lock()

@@ -44,6 +44,17 @@ _TIME: Final = {name: getattr(time, name) for name in _NAMES.split() if hasattr(
 class BlockedWorldError(PystackError, RuntimeError):
     """Code that no other code can run beside would wait for time to pass, which then cannot."""
 
+    @classmethod
+    def of(cls, what: str, instead: str) -> BlockedWorldError:
+        """Return one in a sentence: `what` would be waited for, and `instead` is to be used."""
+        here = current_host.get()
+        world = "the world" if here is None else f"the world of {here.name}"
+        return cls(
+            f"{what} would stop {world}, which goes on in this thread: use {instead}, or run the "
+            "blocking code in another, by `await host.run_sync(function)` (in asyncio "
+            "`loop.run_in_executor` does it too)"
+        )
+
 
 def _nothing(_clock: WorldClock) -> None:
     """Let it go on."""
@@ -339,10 +350,8 @@ def _sleep(original: Function) -> Function:
         elif get_ident() != here.clock.thread:
             _sleep_outside(original, seconds)
         elif seconds:
-            raise BlockedWorldError(
-                f"time.sleep({seconds!r}) on {here.name} would stop its world, whose time passes "
-                "in this thread: use `await trio.sleep` or `await asyncio.sleep`, or run the "
-                "blocking code in a thread, by `await host.run_sync(function)`"
+            raise BlockedWorldError.of(
+                f"time.sleep({seconds!r})", "`await trio.sleep` or `await asyncio.sleep`"
             )
         return None
 

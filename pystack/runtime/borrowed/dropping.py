@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from contextlib import _GeneratorContextManagerBase as Generated
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType, MethodType
@@ -21,6 +21,9 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from pystack.core.errors import ConfigError
 from pystack.runtime.borrowed.wiring import check_supported
+
+# Calls a function at this instant, as soon as no task runs
+Later = Callable[[Callable[[], None]], object]
 
 _NONE_HANDLED: Final = b""  # an exception table
 _WORD_BYTES: Final = ctypes.sizeof(ctypes.c_void_p)

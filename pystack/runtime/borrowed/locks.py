@@ -178,12 +178,7 @@ class _Wanted(NamedTuple):
             return self.take(timeout)
         if are_there_others() and (got := self.take(_PATIENCE_S)):
             return got
-        host = current_host.get()
-        raise BlockedWorldError(
-            f"waiting for {self.words} on {host and host.name} would stop its world, which goes on "
-            "in this thread: use what Trio or asyncio have for it, or run the blocking code in a "
-            "thread, by `await host.run_sync(function)`"
-        )
+        raise BlockedWorldError.of(f"waiting for {self.words}", "what Trio or asyncio have for it")
 
 
 def _is_free(lock: Any) -> bool:  # noqa: ANN401

@@ -16,10 +16,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 import trio
 
-from pystack.runtime.borrowed.dropping import drop
+from pystack.runtime.borrowed.dropping import Later, drop
 
 T = TypeVar("T")
-Later = Callable[[Callable[[], None]], object]
 
 
 class Living(Protocol):

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 import trio
 
 from pystack.core.errors import ConfigError
-from pystack.runtime.lab.crash import Later, Life
+from pystack.runtime.borrowed.dropping import Later
+from pystack.runtime.lab.crash import Life
 
 T = TypeVar("T")
 

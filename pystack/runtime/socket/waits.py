@@ -62,7 +62,7 @@ def in_trios_thread() -> bool:
 def check_may_wait(what: str) -> None:
     """Raise BlockedWorldError where a call that waits would stop the world."""
     if in_trios_thread():
-        raise BlockedWorldError(f"{what} would wait, and all of the world with it. {_INSTEAD}")
+        raise BlockedWorldError.of(what, _INSTEAD)
 
 
 def until(
@@ -134,7 +134,7 @@ async def _in_trio(
 
 def trio_s(timeout_s: float | None) -> float:
     """Return a timeout as Trio has it: infinite for None."""
-    return float("inf") if timeout_s is None else timeout_s
+    return math.inf if timeout_s is None else timeout_s
 
 
 def later(driver: Driver, fn: Callable[[], None]) -> None:
@@ -156,7 +156,6 @@ def _from_outside(run: Callable[[], T]) -> T:
 
 
 _INSTEAD: Final = (
-    "In Trio use trio.socket or trio.open_tcp_stream, in asyncio its streams or a socket that does "
-    "not block with loop.sock_recv and the like; blocking code runs in a thread: "
-    "`await host.run_sync(fn, ...)`, or `loop.run_in_executor` in asyncio."
+    "trio.socket or trio.open_tcp_stream (in asyncio its streams, or a socket that does not block "
+    "with loop.sock_recv and the like)"
 )
