@@ -95,6 +95,8 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
         # Simultaneous open: our SYN, now with an ACK, goes out again.
         tcb.syn_now = True
         conn.enter(TcpState.SYN_RECEIVED)
+        if conn.mute:  # as Linux: only here, not where a listener answers
+            tcb.fin_seq = conn.send_buffer.end
         return
     acks.take_syn_ack(conn, seg, now)
     established(conn, now)

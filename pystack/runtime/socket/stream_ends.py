@@ -199,6 +199,7 @@ class StreamEnd(SocketEnd):
             route=self.route_to(remote),
             text=memoryview(b"") if fast and text is None else text,
         )
+        opening_socket.connection.mute = self.write_shut
         opening_socket.reuse_address = self.flag(SOCKET, numbers.SO_REUSEADDR)
         opening_socket.reuse_port = self.flag(SOCKET, numbers.SO_REUSEPORT)
         self._state, self._bound_again = _State.CONNECTING, False
