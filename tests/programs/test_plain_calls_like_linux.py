@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 
 import pytest
@@ -20,6 +21,7 @@ import pystack
 
 Answers = list[str]
 SOL = socket.SOL_SOCKET
+NUMERIC = socket.AI_NUMERICHOST
 SEEDS = range(20)
 STEPS = 16
 WAITS_S = 0.02
@@ -200,3 +202,124 @@ def test_calls_that_block_get_linuxs_answers() -> None:
 
     in_virtual_time(main)
     assert found == [_that_block()]
+
+
+def _kernel_timeouts() -> Answers:
+    """Set SO_RCVTIMEO and SO_SNDTIMEO: calls that wait for ever have a limit of their own."""
+    said: Answers = []
+    short = struct.pack("ll", 0, 20_000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(SOL, socket.SO_RCVTIMEO, short)
+        said.append(_words(server.accept))
+        client = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+        with client, accepted:
+            client.setsockopt(SOL, socket.SO_RCVTIMEO, short)
+            client.setsockopt(SOL, socket.SO_SNDTIMEO, short)
+            said.append(_words(lambda: client.recv(1)))
+            said.append(_words(lambda: client.recv_into(bytearray(3))))
+            said.append(_words(lambda: client.recv(3, socket.MSG_WAITALL)))
+            accepted.sendall(b"ab")
+            said.append(_words(lambda: client.recv(3, socket.MSG_WAITALL)))
+            client.settimeout(0.03)
+            said.append(_words(lambda: client.recv(1)))
+            client.setblocking(True)
+            said.append(_words(lambda: client.sendall(bytes(30_000_000))))
+            said.append(_words(lambda: accepted.getsockopt(SOL, socket.SO_RCVTIMEO, 16) == short))
+    one, other = socket.socketpair()
+    with one, other, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", 0))
+        for tried in one, datagrams:
+            tried.setsockopt(SOL, socket.SO_RCVTIMEO, short)
+            said.append(_words(lambda: tried.recvfrom(1)))  # noqa: B023
+    return said
+
+
+def _shut_before_meeting_itself() -> Answers:
+    """Connect a socket to itself: both ends open at once, and what was shut down ends at once."""
+    said: Answers = []
+    for how in socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            one.setblocking(False)
+            said.append(_words(lambda: one.shutdown(how)))  # noqa: B023
+            said.append(_words(lambda: one.connect_ex(one.getsockname())))
+            time.sleep(0.01)
+            said.append(_words(lambda: one.send(b"x")))
+            said.append(_words(lambda: one.shutdown(socket.SHUT_RDWR)))
+            said.append(_words(lambda: one.recv(1)))
+    return said
+
+
+def _pairs_left_unread() -> Answers:
+    """Close one of a pair with data in it: the other is told, once."""
+    said: Answers = []
+    for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+        one, other = socket.socketpair(type=kind)
+        with one, other:
+            one.setblocking(False)
+            one.send(b"unread")
+            other.close()
+            asked = select.poll()
+            asked.register(one, POLLED)
+            said.append(repr([mask for _, mask in asked.poll(0)]))
+            said.append(_words(lambda: one.recv(1)))  # noqa: B023
+            said.append(_words(lambda: one.recv(1)))  # noqa: B023
+            said.append(_words(lambda: one.send(b"x")))  # noqa: B023
+    return said
+
+
+@real_linux
+@pytest.mark.parametrize(
+    "program", [_kernel_timeouts, _shut_before_meeting_itself, _pairs_left_unread]
+)
+def test_programs_get_linuxs_answers(program: Callable[[], Answers]) -> None:
+    found: list[Answers] = []
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            found.append(await net.host("a").run_sync(program))
+
+    in_virtual_time(main)
+    assert found == [program()]
+
+
+def _odd_arguments() -> Answers:
+    """Give sockets and look-ups what they do not take, or nobody thinks of."""
+    said: Answers = []
+
+    def ask(call: Callable[..., object], *arguments: object) -> None:
+        try:
+            said.append(f"{arguments} {call(*arguments)}")
+        except (TypeError, ValueError, OverflowError, socket.gaierror) as error:
+            said.append(f"{arguments} {type(error).__name__} {getattr(error, 'errno', None)}")
+
+    with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as two:
+        for address in ("x", None, 1, ("127.0.0.1",), ("127.0.0.1", "80"), ("127.0.0.1", 1.5)):
+            for call in one.bind, one.connect, one.connect_ex, partial(two.sendto, b""):
+                ask(call, address)
+        for value in ("1", 1.5, None):
+            ask(one.shutdown, value)
+            ask(one.setblocking, value)
+        for value in ("1", "", b"1", float("nan"), -1):
+            ask(one.settimeout, value)
+    stream = 0, socket.SOCK_STREAM
+    for name in ("127.1", "0x7f.1", "2130706433", "0177.0.0.1", "127.0.0.1 ", "1.2.3.4.5", "0x"):
+        ask(socket.getaddrinfo, name, 80, socket.AF_INET, socket.SOCK_STREAM, 0, NUMERIC)
+    for port in (-1, 65_536, 70_000, "70000", "nosuchservice"):
+        ask(socket.getaddrinfo, "127.0.0.1", port, *stream)
+    for name in ("", "two..dots", f"{'x' * 64}.org"):
+        ask(socket.getaddrinfo, name, 80, *stream)
+    return said
+
+
+@real_linux
+def test_odd_arguments_are_refused_as_by_cpython() -> None:
+    found: list[Answers] = []
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            found.append(await net.host("a").run_sync(_odd_arguments))
+
+    in_virtual_time(main)
+    assert found == [_odd_arguments()]

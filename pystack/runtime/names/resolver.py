@@ -188,8 +188,10 @@ def _asked(
         raise socket.gaierror(socket.EAI_BADFLAGS, f"bad flags for a look-up: {flags:#x}")
     if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
         raise socket.gaierror(socket.EAI_FAMILY, f"addresses of family {family} are not known")
-    if not host and port is None:
+    if (not host and port is None) or (host is not None and not host):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    if isinstance(host, str):
+        host = host.encode("idna")  # as CPython; UnicodeError for an empty or too long label
     number = _port_of(port, flags)
     kinds = [
         (each, its_proto)
@@ -225,9 +227,9 @@ def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | 
         if family == other and not (flags & _V4MAPPED and other == socket.AF_INET6):
             raise socket.gaierror(_EAI_ADDRFAMILY, "Address family for hostname not supported")
         return name, _of_family((number,), name, family, flags)
-    if flags & _NUMERICHOST:
+    if flags & _NUMERICHOST and _older_form(name) is None:
         raise _unknown(here, name)
-    resolver = here.resolver
+    resolver, older = here.resolver, _older_form(name)
     for spelling in _spellings(name):
         try:
             own = here.known.addresses(spelling) if resolver is None else here.known.own(spelling)
@@ -236,6 +238,8 @@ def _known_addresses(here: Host, asked: _Asked) -> tuple[str, tuple[Ip, ...]] | 
         if own:
             here.known.tell(spelling, own)
             return name, _of_family(_configured(here, own, flags), name, family, flags)
+    if older is not None:
+        return name, _of_family((older,), name, family, flags)
     if resolver is None:
         raise _unknown(here, name)
     return None
@@ -268,6 +272,19 @@ def _numeric(here: Host, name: str) -> Ip | None:
     if ":" not in name and not name[:1].isdigit():  # a name: it costs no exception
         return None
     return numeric_on(here.stack, name)
+
+
+def _older_form(name: str) -> Ip | None:
+    """Return an address of IPv4 in one of inet_aton's forms, "127.1" or "0x7f000001"; None: none.
+
+    Hosts that are called "1" and "2" go before.
+    """
+    if not name[:1].isdigit() or (not name.isalnum() and not name.replace(".", "").isalnum()):
+        return None
+    try:
+        return Ip(int.from_bytes(socket.inet_aton(name), "big"))
+    except OSError:
+        return None
 
 
 def _of_family(found: tuple[Ip, ...], name: str, family: int, flags: int) -> tuple[Ip, ...]:
@@ -309,12 +326,14 @@ def _spellings(name: str) -> list[str]:
 
 def _port_of(port: bytes | str | int | None, flags: int) -> int:
     if port is None or isinstance(port, int):
-        return port or 0
+        if port is not None and port < 0:
+            raise socket.gaierror(socket.EAI_SERVICE, f"no service {port}")
+        return (port or 0) & _MAX_PORT  # as glibc, of larger numbers too
     if not isinstance(port, str | bytes):
         raise OSError("Int or String expected")  # CPython's words
     text = _text(port)
     if text.isascii() and text.isdigit():
-        return int(text)
+        return int(text) & _MAX_PORT
     if flags & _NUMERICSERV:
         raise socket.gaierror(socket.EAI_NONAME, f"{text!r} is not the number of a port")
     try:

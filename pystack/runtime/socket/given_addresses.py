@@ -79,6 +79,18 @@ def given(end: SocketEnd, address: object, *, local: bool) -> Given:
     return Given(end, name, port, tuple(beside), local, known)
 
 
+def check_form(call: str, end: SocketEnd, address: object) -> None:
+    """Raise TypeError for what CPython's sockets take for no address."""
+    family = end.family.name
+    if not isinstance(address, tuple):
+        was = type(address).__name__
+        raise TypeError(f"{call}(): {family} address must be tuple, not {was}")
+    if not 2 <= len(address) <= (4 if end.is_v6 else 2):
+        form = "tuple (host, port[, flowinfo[, scopeid]])" if end.is_v6 else "pair (host, port)"
+        raise TypeError(f"{family} address must be a {form}")
+    index(address[1])
+
+
 def _as_number(end: SocketEnd, name: object) -> Ip | None:
     text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
     if not isinstance(text, str):

@@ -90,8 +90,8 @@ SOL_SOCKET
 17 SO_PEERCRED refused: is about processes of one machine
 18 SO_RCVLOWAT linux default=1: who waits is woken by so many bytes; what is there is returned
 19 SO_SNDLOWAT linux read-only default=1: always 1
-20 SO_RCVTIMEO linux struct size=16: remembered
-21 SO_SNDTIMEO linux struct size=16: remembered
+20 SO_RCVTIMEO linux struct size=16: kept by calls of `socket.socket` that block
+21 SO_SNDTIMEO linux struct size=16: the same
 25 SO_BINDTODEVICE linux name size=0: `lo`, `eth0` ... of the host; ENODEV for others
 62 SO_BINDTOIFINDEX refused: see SO_BINDTODEVICE
 26 SO_ATTACH_FILTER refused: there are no packet filters

@@ -32,11 +32,18 @@ class PairEnd(SocketEnd):
         self.other: PairEnd | None = None  # None: it was closed
         self._waiting: deque[bytes] = deque()  # to be received
         self.waiting_bytes = 0
+        self.error = 0  # ECONNRESET: the other end was closed and had not read all
 
     @property
     def has_text(self) -> bool:
         """Tell whether there is something to receive."""
         return bool(self._waiting)
+
+    @property
+    def other_ended(self) -> bool:
+        """Tell whether the other end sends no more; of datagrams nobody is told."""
+        streams = self.kind is socket.SOCK_STREAM
+        return streams and (self.other is None or self.other.write_shut)
 
     @property
     def has_room(self) -> bool:
@@ -63,9 +70,9 @@ class PairEnd(SocketEnd):
         """Take what was sent; None: nothing yet."""
         waiting = self._waiting
         if not waiting:
-            streams = self.kind is socket.SOCK_STREAM
-            ended = self.other is None or self.other.write_shut
-            return Received(b"", 0) if self.read_shut or (ended and streams) else None
+            if self.error:
+                raise error_of(self.take_error())
+            return Received(b"", 0) if self.read_shut or self.other_ended else None
         first = waiting[0]
         data, rest = first[:size], first[size:]
         flags_back = 0
@@ -87,16 +94,14 @@ class PairEnd(SocketEnd):
 
     def is_readable(self) -> bool:
         """Tell whether receiving would return (or raise) at once."""
-        return self.read_shut or self.has_text or self.other is None or self.other.write_shut
+        return self.read_shut or self.has_text or self.other_ended
 
     def name(self) -> Place:
         """Return nothing: the pair has no names."""
         return Ip(0), 0
 
     def peer(self) -> Place:
-        """Return nothing. OSError (ENOTCONN): the other end was closed."""
-        if self.other is None:
-            raise error_of(errno.ENOTCONN)
+        """Return nothing, also once the other end was closed."""
         return Ip(0), 1
 
     def shown(self, address: Ip, port: int) -> SocketAddress:
@@ -119,8 +124,9 @@ class PairEnd(SocketEnd):
                 end.became_writable()
 
     def take_error(self) -> int:
-        """Return 0: nothing goes wrong between them."""
-        return 0
+        """Return what went wrong, for SO_ERROR, once; 0 for nothing."""
+        number, self.error = self.error, 0
+        return number
 
     def resize(self, name: int, size_bytes: int) -> None:
         """Nothing to do: the room is always the same."""
@@ -130,6 +136,8 @@ class PairEnd(SocketEnd):
         other, self.other = self.other, None
         if other is not None:
             other.other = None
+            if self._waiting and self.kind is socket.SOCK_STREAM:
+                other.error = errno.ECONNRESET
             other.became_readable()
             other.became_writable()
 

@@ -18,7 +18,7 @@ from pystack.runtime.current import current_host
 from pystack.runtime.socket import waits
 from pystack.runtime.socket.datagram_ends import DatagramEnd
 from pystack.runtime.socket.descriptors import Descriptor, find, open_descriptor
-from pystack.runtime.socket.given_addresses import given
+from pystack.runtime.socket.given_addresses import check_form, given
 from pystack.runtime.socket.option_table import linux_number
 from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.plain_names import look_up_now
@@ -43,6 +43,9 @@ Ts = TypeVarTuple("Ts")
 _NONBLOCK: Final = getattr(socket, "SOCK_NONBLOCK", 0)
 _UNDER: Final[Any] = socket.socket.__base__  # what is written in C
 _MOST_TIMEOUT_S: Final = 9_223_372_036.0  # as CPython: nanoseconds of 63 bits
+
+# Calls that SO_RCVTIMEO is for; SO_SNDTIMEO for the others
+_RECEIVING: Final = ("accept", "recv", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
 
 # What socket.setdefaulttimeout said on a host
 default_timeouts: Final[WeakKeyDictionary[Host, float | None]] = WeakKeyDictionary()
@@ -159,7 +162,7 @@ class PlainBase(socket.socket):
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the standard library's
         """Let calls wait for ever, or not at all."""
-        self._set_timeout(None if flag else 0.0)
+        self._set_timeout(None if index(flag) else 0.0)
 
     def _set_timeout(self, timeout_s: float | None) -> None:
         self._open_descriptor().nonblocking = timeout_s is not None
@@ -218,7 +221,7 @@ class PlainBase(socket.socket):
 
     def bind(self, address: object, /) -> None:
         """Take a local address and port (0: any free one). OSError: EADDRINUSE, EADDRNOTAVAIL."""
-        place = self._resolve(address, local=True)
+        place = self._resolve("bind", address, local=True)
         self._call(self.end.bind, *place)
 
     def getsockname(self) -> Any:  # noqa: ANN401 - the same
@@ -236,7 +239,7 @@ class PlainBase(socket.socket):
 
     def shutdown(self, how: int, /) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without another end."""
-        self._call(self.end.shutdown, how)
+        self._call(self.end.shutdown, index(how))
 
     # below
 
@@ -305,17 +308,23 @@ class PlainBase(socket.socket):
                 raise error_of(errno.EBADF)
             return attempt()
 
+        kernel_s = None
+        if self._timeout_s is None:
+            timeout_s = kernel_s = self.end.options.waits_s(sends=what not in _RECEIVING)
         words = f"socket.{what} (timeout {self._timeout_s})"
         found = waits.until(words, descriptor, attempt_open, timeout_s)
         if found is None:
+            if kernel_s is not None:
+                raise error_of(errno.EINPROGRESS if what == "connect" else errno.EAGAIN)
             raise TimeoutError("timed out")
         return found
 
-    def _resolve(self, address: object, *, local: bool) -> Place:
-        """Return an address of the BSD calls as it is below. OSError."""
+    def _resolve(self, what: str, address: object, *, local: bool) -> Place:
+        """Return an address of the BSD calls as it is below. OSError, TypeError."""
         end = self.end
         if isinstance(end, PairEnd):
             raise error_of(errno.EISCONN)
+        check_form(what, end, address)
         asked = given(end, address, local=local)
         if asked.known is not None:
             return asked.place()
@@ -341,7 +350,7 @@ def checked_timeout(value: object) -> float | None:
     """Return a timeout in seconds as CPython takes it. ValueError, OverflowError, TypeError."""
     if value is None:
         return None
-    seconds = float(value)  # type: ignore[arg-type] # TypeError for what is no number
+    seconds = float(value if isinstance(value, float) else index(value))  # type: ignore[arg-type] # TypeError
     if seconds != seconds:
         raise ValueError("Invalid value NaN (not a number)")
     if seconds < 0:

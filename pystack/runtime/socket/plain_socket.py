@@ -17,6 +17,7 @@ from typing import Any, Final
 from pystack.core.errors import error_of
 from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.socket.datagram_ends import DatagramEnd
+from pystack.runtime.socket.given_addresses import check_form
 from pystack.runtime.socket.pair_ends import PairEnd
 from pystack.runtime.socket.plain_base import PlainBase, default_timeout
 from pystack.runtime.socket.readiness import IN, OUT
@@ -81,7 +82,7 @@ class PlainSocket(PlainBase):
         end = self.end
         if isinstance(end, PairEnd):
             return errno.EISCONN
-        place = self._resolve(address, local=False)
+        place = self._resolve("connect", address, local=False)
         try:
             if isinstance(end, DatagramEnd):
                 self._call(end.connect, *place)
@@ -243,6 +244,8 @@ class PlainSocket(PlainBase):
     def sendto(self, data: object, *rest: object) -> int:
         """Send data, with perhaps flags, to an address. OSError: EMSGSIZE, ENETUNREACH, ..."""
         flags, address = sendto_arguments(rest)
+        if address is None:  # which `sendmsg` takes
+            check_form("sendto", self.end, address)
         return self._send_to("sendto", view_of(data), (), flags, address)
 
     def sendmsg(
@@ -277,7 +280,7 @@ class PlainSocket(PlainBase):
         end = self.end
         if isinstance(end, DatagramEnd):
             check_flags(flags, MSG_FASTOPEN | MSG_ZEROCOPY)
-            to = None if address is None else self._resolve(address, local=False)
+            to = None if address is None else self._resolve(what, address, local=False)
             if to is not None:
                 to = end.on_some_link(to[0]), to[1]
             return self._call(end.try_send, view, to, flags, messages)
@@ -311,7 +314,7 @@ class PlainSocket(PlainBase):
 
     def _send_opening(self, end: StreamEnd, address: object, view: memoryview) -> int:
         """MSG_FASTOPEN: connect with the first of it in the SYN; return how much was taken."""
-        remote, port = self._resolve(address, local=False)
+        remote, port = self._resolve("sendto", address, local=False)
         place = destination(remote, end.name()[0]), port
         opening = self._call(end.connect, *place, memoryview(bytes(view)))
         taken = len(opening.connection.send_buffer)

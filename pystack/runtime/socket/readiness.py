@@ -70,14 +70,16 @@ def _(end: StreamEnd) -> int:
 @mask_of.register
 def _(end: PairEnd) -> int:
     mask = 0
-    other_gone = end.other is None or end.other.write_shut
-    if end.read_shut or other_gone:
+    no_more_comes = end.read_shut or end.other_ended
+    if no_more_comes:
         mask = _READ | RDHUP
-    if (end.read_shut or other_gone) and (end.write_shut or end.other is None):
+    if no_more_comes and (end.write_shut or (end.other is None and end.other_ended)):
         mask |= HUP
     if end.has_text:
         mask |= _READ
-    return mask | _WRITE if end.has_room else mask
+    if end.error:
+        mask |= ERR
+    return mask | _WRITE | WRBAND if end.has_room else mask
 
 
 @mask_of.register

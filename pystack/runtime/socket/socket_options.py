@@ -102,6 +102,12 @@ class SocketOptions:
         """Tell whether it was set."""
         return (level, name) in self._values
 
+    def waits_s(self, *, sends: bool) -> float | None:
+        """Return how long a call that blocks waits, by SO_..TIMEO; None: for ever."""
+        data = self.data(SOCKET, numbers.SO_SNDTIMEO if sends else numbers.SO_RCVTIMEO)
+        seconds, microseconds = _TIMEVAL.unpack_from(data) if data else (0, 0)
+        return seconds + microseconds / 1_000_000 or None
+
     def is_any_set(self) -> bool:
         """Tell whether any was."""
         return bool(self._values)
