@@ -246,6 +246,7 @@ def _shut_before_meeting_itself() -> Answers:
             said.append(_words(lambda: one.connect_ex(one.getsockname())))
             time.sleep(0.01)
             said.append(_words(lambda: one.send(b"x")))
+            time.sleep(0.01)
             said.append(_words(lambda: one.shutdown(socket.SHUT_RDWR)))
             said.append(_words(lambda: one.recv(1)))
     return said
