@@ -120,8 +120,7 @@ class Connection:
         self.gso_max_bytes = gso_max_bytes
         self.state = TcpState.CLOSED
         self.passive = self.deferred = False  # opened by a listener; which waits for its text
-        # The user has gone: nobody reads, nobody waits; or he will neither send nor read any more;
-        # or was done with sending before it was opened
+        # The user has gone and nobody waits; sends and reads no more; sent no more before it opened
         self.released = self.is_deaf = self.mute = False
         self.error: int | None = None  # errno of what ended it; None: nothing did, or a good end
         self.soft_error: int | None = None  # errno of the last one; None: none since the last ACK
