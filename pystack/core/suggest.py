@@ -7,10 +7,23 @@ from typing import Final
 # How alike two words must be, 0..1; by this "aging" is near "ageing", and "cubic" not near "pie".
 _ALIKE: Final = 0.5
 
+# What others call it: no likeness leads from there to netem's words.
+_ELSEWHERE: Final = {
+    "latency": "delay",
+    "rtt": "delay",
+    "bandwidth": "rate",
+    "throughput": "rate",
+    "packet_loss": "loss",
+    "drop_rate": "loss",
+}
+
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
     """Return the word that was meant, most likely; None: it is like none of them."""
-    near = difflib.get_close_matches(str(word), names := list(known), len(names) or 1, _ALIKE)
+    names = list(known)
+    if (ours := _ELSEWHERE.get(str(word).lower())) in names:
+        return ours
+    near = difflib.get_close_matches(str(word), names, len(names) or 1, _ALIKE)
     if not near:
         return None
     # Of those that are equally near, the one that was named first: "mb" means "mbit".

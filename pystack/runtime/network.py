@@ -127,7 +127,7 @@ class Network:
     @either_opens
     async def __aenter__(self) -> Network:
         """Find out which kind of time this is, and let it pass for the network."""
-        clock = trio.lowlevel.current_clock()
+        clock = _current_clock()
         # Not before: Trio makes nurseries inside a run only, and a network may be made outside.
         self._nursery_manager = trio.open_nursery()
         self.nursery = await self._nursery_manager.__aenter__()
@@ -808,4 +808,20 @@ def _tcp_limits(limits: TcpLimits | None) -> TcpLimits:
 
 
 def _not_open() -> ConfigError:
-    return ConfigError("the network is not open: use `async with pystack.Network() as net`")
+    return ConfigError(
+        "the network is not open: use `async with pystack.Network() as net`; pytest's fixture "
+        "`net` opens when its test begins: give it its hosts there, in a function that the test "
+        "calls, or in an async fixture"
+    )
+
+
+def _current_clock() -> trio.abc.Clock:
+    """Return the clock of the run. ConfigError: what runs is neither Trio nor a loop of ours."""
+    try:
+        return trio.lowlevel.current_clock()
+    except RuntimeError:
+        raise ConfigError(
+            "a network opens in a program of pystack.run(main) or trio.run(main); in one of "
+            "asyncio under pystack.run_asyncio(main), or another runner whose loop_factory is "
+            "pystack.EventLoop: asyncio's own loop cannot let a network's time pass"
+        ) from None

@@ -48,9 +48,10 @@ class SeedsTold:
         """After all is listed say how fast it went, and let pytest's totals count all seeds."""
         yield
         if self._config.getoption("--pystack-seeds") > 1 and self._took_s:
+            seeds = "seed" if self._seeds == 1 else "seeds"
             where = f" in {self._processes} processes" if self._processes > 1 else ""
             terminalreporter.write_line(
-                f"{self._seeds:,} seeds in {self._took_s:.2f} s: "
+                f"{self._seeds:,} {seeds} in {self._took_s:.2f} s: "
                 f"{self._seeds / self._took_s:,.0f} a second{where}"
             )
         for category, report in self._unlisted:

@@ -32,7 +32,7 @@ from pystack.runtime.aio.selector import Selector, number_of
 from pystack.runtime.current import current_host
 from pystack.runtime.lab.program import Program, current_program
 from pystack.runtime.names import resolver
-from pystack.runtime.socket import descriptors
+from pystack.runtime.socket import descriptors, seal
 from pystack.runtime.socket.seal import SealedError
 
 if TYPE_CHECKING:
@@ -301,6 +301,8 @@ class EventLoop(BaseSelectorEventLoop):
         """Ask the host that the caller is on. Raises `socket.gaierror`."""
         here = current_host.get()
         if here is None:
+            # Here it is known who asks; the thread that would look it up knows of no program.
+            seal.check_look_up(host, port, family, type, proto, flags)
             return await super().getaddrinfo(
                 host, port, family=family, type=type, proto=proto, flags=flags
             )

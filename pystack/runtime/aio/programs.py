@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 import trio
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+# How long a program of `start_asyncio(port=)` may take until it listens
+_PATIENCE_S: Final = 3600.0
 
 Main = Callable[[*Ts], Coroutine[Any, Any, T]]
 
@@ -64,12 +67,17 @@ async def start_asyncio(
     programs = host.programs
 
     async def started(*, task_status: trio.TaskStatus[Program]) -> None:
-        is_ready = False
+        is_ready = is_late = False
 
         def ready() -> None:
             nonlocal is_ready
             is_ready = True
             task_status.started(program)
+
+        def late() -> None:
+            nonlocal is_late
+            is_late = True
+            program.cancel()
 
         with programs.on_host(main) as program:
             await program.living(
@@ -79,14 +87,14 @@ async def start_asyncio(
                     args,
                     schedule,
                     program,
-                    lambda hub: _when_ready(hub, host, port, ready),
+                    lambda hub: _when_ready(hub, host, port, ready, late),
                 )
             )
         if not is_ready:
             if program.ended_by is not None or not host.stack.powered:
                 raise programs.broken(program)
             if port is not None:
-                raise _never_listened(program, port)
+                raise _never_listened(host, program.name, port, is_late=is_late)
             ready()
 
     programs.check_power()
@@ -197,7 +205,13 @@ async def _start_on_loop_of_caller(
 
     def started(program: Program, task: asyncio.Task[object]) -> None:
         assert loop.hub is not None
-        _when_ready(loop.hub, host, port, partial(is_ready, program), task)
+
+        def late() -> None:
+            if not ready.done():
+                ready.set_exception(_never_listened(host, program.name, port, is_late=True))
+            task.cancel()
+
+        _when_ready(loop.hub, host, port, partial(is_ready, program), late, task)
 
     async def run_it() -> None:
         try:
@@ -206,7 +220,8 @@ async def _start_on_loop_of_caller(
             if not ready.done():
                 ready.set_exception(error)
 
-    network = host.programs.shared()
+    programs = host.programs
+    network = programs.shared()
     task = loop.create_task(run_it(), context=copy_context())
     tasks.set_aside(task)
 
@@ -216,7 +231,8 @@ async def _start_on_loop_of_caller(
             if error is not None:
                 ready.set_exception(error)
             elif port is not None:
-                ready.set_exception(_never_listened(None, port))
+                name = programs.name_of(main)
+                ready.set_exception(_never_listened(host, name, port, is_late=False))
             else:
                 ready.cancel()
         elif error is not None:
@@ -253,15 +269,25 @@ def _when_ready(
     host: Host,
     port: int | None,
     ready: Callable[[], None],
+    late: Callable[[], None],
     task: asyncio.Task[Any] | None = None,
 ) -> None:
-    """Call `ready` when the program waits for the first time, or when the host hears on `port`."""
+    """Call `ready` when the program waits for the first time, or when the host hears on `port`.
+
+    `late` is called where it does not: a server that looks at its clock ten times a second, as
+    uvicorn does, would keep a test going for ever.
+    """
+    scheduler = host.driver.scheduler
+    until = scheduler.now + _PATIENCE_S
 
     def look() -> bool:
         if task is not None and task.done():
             return True
         if port is not None and not listens(host, port):
-            return False
+            if scheduler.now < until:
+                return False
+            late()
+            return True
         ready()
         return True
 
@@ -273,6 +299,11 @@ def listens(host: Host, port: int) -> bool:
     return port in host.stack.tcp.listeners.by_port or port in host.stack.udp.sockets
 
 
-def _never_listened(program: Program | None, port: int) -> RuntimeError:
-    name = "the program" if program is None else program.name
-    return RuntimeError(f"{name} has ended, and did not listen on port {port}")
+def _never_listened(host: Host, name: str, port: int | None, *, is_late: bool) -> RuntimeError:
+    tcp, udp = host.stack.tcp.listeners.by_port, host.stack.udp.sockets
+    heard = [f"TCP port {number}" for number in tcp] + [f"UDP port {number}" for number in udp]
+    what = f"did not listen on port {port}"
+    if not is_late:
+        return RuntimeError(f"{name} has ended, and {what}")
+    instead = f"; {host.name} listens on {', '.join(heard)}" if heard else ""
+    return RuntimeError(f"{name} {what} within {_PATIENCE_S:,.0f} s{instead}")

@@ -12,11 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import partial
+from inspect import iscoroutinefunction
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 import trio
 
+from pystack.core.errors import ConfigError
 from pystack.runtime.blocking import pools
 from pystack.runtime.blocking.turns import (
     ProgramEnded,
@@ -44,6 +46,12 @@ _VANISHES_S: Final = 10.0
 
 async def run_sync(host: Host, fn: Callable[[*Ts], T], args: tuple[*Ts]) -> T:
     """Run a blocking program in a thread of the world; return or raise what it does."""
+    if iscoroutinefunction(fn):
+        raise ConfigError(
+            f"run_sync is for functions that block, and {getattr(fn, '__qualname__', fn)} is a "
+            "coroutine function: `await host.run_asyncio(main, ...)` runs it if it is asyncio's, "
+            "`await host.run(async_fn, ...)` if it is Trio's"
+        )
     results: list[T] = []
     errors: list[BaseException] = []
 

@@ -34,7 +34,7 @@ from pystack.runtime.driver.checks import Checks
 from pystack.runtime.driver.driver import Waiter, check_paused
 from pystack.runtime.driver.stepping import Stepped, run_one
 from pystack.runtime.driver.waiting import all_tasks, parked_by, waiting_tasks
-from pystack.runtime.hints import explain
+from pystack.runtime.hints import check_called_later, explain
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -390,6 +390,7 @@ def run(
     `until`: the virtual time that it gets (60, "60s"); None: as much as it takes. Raises what the
     program raises, DeadlockError, and VirtualTimeoutError; ConfigError for an invalid time.
     """
+    check_called_later(async_fn, "run")
     clock = VirtualClock()
     if until is not None:
         clock.driver.until = parse_until(until)

@@ -14,7 +14,7 @@ import trio
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import no_upkeep
 from pystack.runtime.current import current_host
-from pystack.runtime.hints import explain
+from pystack.runtime.hints import check_called_later, explain
 from pystack.runtime.lab.crash import Crashed
 from pystack.runtime.lab.program import Program, current_program, signal_of
 
@@ -39,6 +39,7 @@ class Programs:
 
     async def run(self, async_fn: Callable[[*Ts], Awaitable[T]], args: tuple[*Ts]) -> T:
         """Run a program in the caller's task."""
+        check_called_later(async_fn, "run")
         with self.on_host(async_fn) as program:
             return await program.living(async_fn(*args))
         raise self.broken(program)
@@ -47,6 +48,7 @@ class Programs:
         self, async_fn: Callable[..., Awaitable[object]], args: tuple[object, ...]
     ) -> object:
         """Start a program in the network's nursery, and wait until it says that it has."""
+        check_called_later(async_fn, "start")
         result: object = await self.shared().start(
             self._started, async_fn, args, name=self.name_of(async_fn)
         )
@@ -54,6 +56,7 @@ class Programs:
 
     def start_soon(self, async_fn: Callable[[*Ts], Awaitable[object]], args: tuple[*Ts]) -> None:
         """Start a program in the network's nursery."""
+        check_called_later(async_fn, "start_soon")
         self.check_power()
         self.shared().start_soon(self._started_soon, async_fn, args, name=self.name_of(async_fn))
 

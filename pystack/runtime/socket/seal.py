@@ -106,6 +106,12 @@ def check(what: str) -> None:
         raise SealedError(f"{what} {where[0]} would reach the machine's real network. {where[1]}")
 
 
+def check_look_up(*args: object) -> None:
+    """Raise SealedError where the code is sealed in; `args` are those of getaddrinfo."""
+    if _worlds and not _is_numeric(args):
+        check(f"a real look-up of {_text(args[0])!r}")
+
+
 def check_library(name: str, core: str, instead: str) -> None:
     """Raise SealedError where the code is sealed in that has a library open sockets in C."""
     where = _sealed_in()
@@ -160,8 +166,7 @@ def _judge(event: str, args: tuple[object, ...]) -> None:
         if "%" in _text(args[0]) and current_host.get() is not None:
             # Trio asks the machine first, whose `eth0` is another one than the host's.
             raise socket.gaierror(socket.EAI_NONAME, "a zone is the host's own to know")
-        if _worlds and not _is_numeric(args):
-            check(f"a real look-up of {_text(args[0])!r}")
+        check_look_up(*args)
     elif current_host.get() is not None and (where := _sealed_in()) is not None:
         if _is_asked_by("ctypes.util"):
             return  # by ldconfig where a library is: no business of any network
@@ -182,8 +187,9 @@ def _is_asked_by(module: str) -> bool:
 
 
 _WAY_OUT: Final = (
-    "Put the program on a host: `await host.run(async_fn, ...)`. If the real network is meant: "
-    "`with pystack.unsealed(): ...`, or Network(seal=False)."
+    "Put the program on a host: `await host.run_asyncio(main, ...)` for asyncio, "
+    "`await host.run_sync(function, ...)` for blocking code, `await host.run(async_fn, ...)` for "
+    "Trio. If the real network is meant: `with pystack.unsealed(): ...`, or Network(seal=False)."
 )
 _WAY_OUT_ON_HOST: Final = (
     "Sockets of AF_INET and AF_INET6 that a program opens there are the host's: by Python's socket "
