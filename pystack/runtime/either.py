@@ -71,7 +71,9 @@ def either_ends(method: End[Self]) -> End[Self]:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        if not in_asyncio():
+        # A block of asyncio's may also be forgotten, when nothing runs any more.
+        is_theirs = in_asyncio() or ("_keeper" in vars(self) and isinstance(error, GeneratorExit))
+        if not is_theirs:
             return await method(self, kind, error, traceback)
         ended: bool | None = await vars(self).pop("_keeper").end(kind, error, traceback)
         return ended

@@ -74,9 +74,10 @@ class Crossing:
                 raise
         finally:
             self._hub.crossings.discard(self._scope)
-            if not self._done.done():
-                self._done.set_result(None)
-            self._hub.wake()
+            if not self._hub.is_over:
+                if not self._done.done():
+                    self._done.set_result(None)
+                self._hub.wake()
 
     async def result(self) -> Any:  # noqa: ANN401
         """Wait for what comes of it."""

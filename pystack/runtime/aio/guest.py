@@ -86,8 +86,7 @@ class Guest:
             return
         with self._in_place():
             self._scope.cancel()
-            for scope in self._hub.crossings:
-                scope.cancel()
+            self._hub.end_crossings()
             self._pump(lambda: False)
         self._hub = None
 
@@ -102,6 +101,8 @@ class Guest:
                 run_sync_soon_threadsafe=self._from_threads.put,
                 run_sync_soon_not_threadsafe=self._set_tick,
                 done_callback=self._set_outcome,
+                # Another run may be around it, and worlds of two loops end in any order.
+                host_uses_signal_set_wakeup_fd=True,
                 clock=self._clock,
                 strict_exception_groups=True,
             )

@@ -49,6 +49,7 @@ class Hub:
         self._busy_turns = 0  # since it was idle
         self.calls_waiting = 0  # of the program itself, in Trio
         self.crossings: set[trio.CancelScope] = set()  # of what runs in Trio for the loop
+        self.is_over = False  # no task of the loop's goes on: nobody is to be told, or waited for
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -69,6 +70,12 @@ class Hub:
         """Give the loop a turn soon. From any thread, and from a signal's handler."""
         with suppress(trio.RunFinishedError, OSError):  # a thread may come after the end
             self.token.run_sync_soon(self.wake, idempotent=True)
+
+    def end_crossings(self) -> None:
+        """Cancel what still runs in Trio for the loop, when that has ended."""
+        self.is_over = True
+        for scope in self.crossings:
+            scope.cancel()
 
     def when_idle(self, look: Callable[[], bool]) -> None:
         """Call `look` whenever the loop has nothing to do but wait, until it returns True."""

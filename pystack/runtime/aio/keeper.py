@@ -78,8 +78,33 @@ class Keeper:
         crossing.start(self._keep, (is_open, hub))
         self._result = result = self._loop.create_task(crossing.result())
         tasks.set_aside(result)
-        await asyncio.wait([is_open, result], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait([is_open, result], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # Nobody will have it: what there is of it is closed again before this goes on.
+            self._closing.set()
+            result.cancel()
+            await self._until_closed()
+            if not result.cancelled():
+                result.result()
+            raise
         return is_open.result() if is_open.done() else await result
+
+    async def _until_closed(self, *, may_come: bool = False) -> asyncio.CancelledError | None:
+        """Wait for its end; return how this was cancelled meanwhile, as it is then. None: never.
+
+        `may_come`: a first one was ours, and means nothing.
+        """
+        cancelled = None
+        while not self._result.done():
+            try:
+                await asyncio.wait([self._result])
+            except asyncio.CancelledError as error:
+                if not may_come:
+                    cancelled = error
+                    self._result.cancel()
+                may_come = False
+        return cancelled
 
     async def end(
         self,
@@ -88,22 +113,19 @@ class Keeper:
         traceback: TracebackType | None,
     ) -> bool | None:
         """Close it; raises what that raises."""
+        if self._loop.is_closed():
+            return None  # its world has ended, and this block is merely forgotten
         self._block = kind, error, traceback
         self._closing.set()
         # What was cancelled here alone is over with this.
         owner = self.owner
-        was_ours = may_come = self.has_cancelled and owner is not None and owner.uncancel() == 0
-        while not self._result.done():
-            try:
-                await asyncio.wait([self._result])
-            except asyncio.CancelledError:
-                if not may_come:
-                    self._result.cancel()
-                may_come = False
+        was_ours = self.has_cancelled and owner is not None and owner.uncancel() == 0
+        cancelled = await self._until_closed(may_come=was_ours)
         swallowed: bool | None = self._result.result()
-        if was_ours and isinstance(error, asyncio.CancelledError):
-            return True
-        return swallowed
+        if cancelled is not None:  # just as it had been closed
+            raise cancelled
+        # Trio was told of no cancellation of asyncio's, and has nothing to say about it.
+        return was_ours if isinstance(error, asyncio.CancelledError) else swallowed
 
     async def _keep(self, is_open: asyncio.Future[object], hub: Hub) -> bool | None:
         opened = await self._opened.__aenter__()
@@ -112,7 +134,7 @@ class Keeper:
             hub.wake()
             await self._closing.wait()
         except BaseException as error:
-            if not self._closing.is_set():
+            if not self._closing.is_set() and not hub.is_over:
                 if self.owner is not None:
                     self.has_cancelled = True
                     self.owner.cancel()

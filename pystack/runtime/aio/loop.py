@@ -339,13 +339,14 @@ class EventLoop(BaseSelectorEventLoop):
         *args: Any,  # noqa: ANN401
     ) -> asyncio.Future[Any]:
         """Run a function in a thread: of the host, in the world's time; on none, the machine's."""
-        if current_host.get() is not None or self.hub is None:
+        if current_host.get() is not None:
             return super().run_in_executor(executor, func, *args)
         call: Callable[[], object] = functools.partial(func, *args)
         if executor is not None:
             call = functools.partial(_result_of, executor, copy_context().run, call)
-        # The world stands still until it is done, as with Trio's threads.
-        return self.create_task(self.in_trio(trio.to_thread.run_sync, call))
+        # The world stands still until it is done, as with Trio's threads, or nobody waits for it.
+        run = functools.partial(trio.to_thread.run_sync, abandon_on_cancel=True)
+        return self.create_task(self.in_trio(run, call))
 
     # descriptors of the machine
 

@@ -6,10 +6,14 @@ In real time Trio waits for them. In virtual time nothing comes from outside: th
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import stat
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
+from pystack.core.errors import error_of
 from pystack.runtime.aio.selector import number_of
 from pystack.runtime.driver.waiting import describe_waits
 from pystack.runtime.socket.seal import SealedError
@@ -28,7 +32,7 @@ class MachineDescriptors:
         self._waits: dict[tuple[int, Way], tuple[asyncio.Handle, trio.CancelScope]] = {}
 
     def add(self, fd: Any, way: Way, handle: asyncio.Handle) -> asyncio.Handle:  # noqa: ANN401
-        """Call back whenever it is ready. Raises SealedError in virtual time."""
+        """Call back whenever it is ready. SealedError in virtual time; OSError as epoll's."""
         hub = self._loop.hub
         if hub is None or hub.nursery is None or hub.driver.is_virtual:
             raise SealedError(
@@ -37,6 +41,9 @@ class MachineDescriptors:
                 "EventLoop(real_time=True))"
             )
         number = number_of(fd)
+        mode = os.fstat(number).st_mode  # EBADF
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            raise error_of(errno.EPERM)  # as epoll: they are always ready
         self.remove(number, way)
         scope = trio.CancelScope(shield=True)
         self._waits[number, way] = handle, scope
@@ -61,7 +68,13 @@ class MachineDescriptors:
         ready = trio.lowlevel.wait_readable if way == "r" else trio.lowlevel.wait_writable
         with scope:
             while not handle.cancelled():
-                await ready(fd)
+                try:
+                    await ready(fd)
+                except (OSError, trio.BusyResourceError) as error:
+                    self._waits.pop((fd, way), None)
+                    words = f"descriptor {fd} cannot be waited for any more"
+                    loop.call_exception_handler({"message": words, "exception": error})
+                    break
                 if not handle.cancelled() and loop.hub is not None:
                     loop.call_handle(handle)
                     loop.hub.wake()

@@ -147,7 +147,7 @@ async def _on_loop_of_caller(
     def end() -> None:
         nonlocal was_ended
         was_ended = True
-        if task is not None:
+        if task is not None and not loop.is_closed():
             task.cancel()
             hub = loop.hub
             if hub is not None:
@@ -256,7 +256,7 @@ async def _end_with_network(task: asyncio.Task[None], loop: EventLoop) -> None:
     try:
         await done.wait()
     finally:
-        if not task.done():
+        if not task.done() and not loop.is_closed():
             task.cancel()
             if loop.hub is not None:
                 loop.hub.wake()

@@ -49,8 +49,7 @@ async def run(
                 result = await outcome.acapture(_run_main, hub, loop, main(*args))
                 with trio.CancelScope(shield=True):
                     cleaned = await outcome.acapture(_clean_up, hub, loop)
-                for scope in hub.crossings:
-                    scope.cancel()
+                hub.end_crossings()
                 nursery.cancel_scope.cancel()
     finally:
         loop.close()

@@ -6,11 +6,12 @@ looked at from then on, as long as it is ready for what is wanted; one that is i
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
 from typing import TYPE_CHECKING, Any, Final
 
-from pystack.core.errors import PystackError
+from pystack.core.errors import error_of
 from pystack.runtime.socket import readiness
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ class Selector:
         return bool(self._candidates)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # noqa: ANN401
-        """Watch a descriptor. KeyError: it is watched. PystackError: it is no host's."""
+        """Watch a descriptor. KeyError: it is watched. OSError (EBADF): it is no host's."""
         fd = number_of(fileobj)
         if fd in self._entries:
             raise KeyError(f"{fileobj!r} (FD {fd}) is already registered")
         descriptor = self._find(fd)
         if descriptor is None:
-            raise PystackError(f"descriptor {fd} is none of a host's sockets")
+            raise error_of(errno.EBADF, f"{fd} is none of a host's sockets")
         key = SelectorKey(fileobj, fd, events, data)
         entry = _Entry(key, descriptor, lambda: self._told(entry))
         self._entries[fd] = entry
@@ -141,9 +142,12 @@ class Selector:
 
 def number_of(fileobj: Any) -> int:  # noqa: ANN401
     """Return the number of a descriptor, or of what has one. ValueError."""
-    if type(fileobj) is int:
-        return fileobj
-    try:
-        return int(fileobj.fileno())
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    number = fileobj
+    if type(fileobj) is not int:
+        try:
+            number = int(fileobj.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return int(number)

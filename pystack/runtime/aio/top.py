@@ -32,6 +32,9 @@ def run_asyncio(
     VirtualTimeoutError; ConfigError for an invalid time.
     """
     check_main(main)
+    # Before there is a coroutine that nobody would await
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("run_asyncio cannot be called while an event loop runs: await main()")
     make_loop = partial(EventLoop, seed=seed, until=until, schedule=schedule)
     try:
         with asyncio.Runner(debug=debug, loop_factory=make_loop) as runner:
