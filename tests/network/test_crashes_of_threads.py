@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trio
+from threads_left import no_thread_is_left
 
 import pystack
 
@@ -63,7 +64,6 @@ def waits_for_a_pool() -> None:
 @pytest.mark.parametrize("program", [sleeps, starts_threads, waits_for_a_lock, waits_for_a_pool])
 def test_nothing_runs_after_the_crash(program: Callable[[], None]) -> None:
     ran.clear()
-    before = threading.enumerate()  # an idle worker of Trio's may end meanwhile
 
     async def main() -> None:
         async with pystack.Network(seed=1) as net:
@@ -80,10 +80,10 @@ def test_nothing_runs_after_the_crash(program: Callable[[], None]) -> None:
             assert ran == []
             assert await host.run_sync(lambda: (time.sleep(1), "anew")[1]) == "anew"
 
-    pystack.run(main)
-    gc.collect()
-    assert ran == []
-    assert set(threading.enumerate()) - set(before) == set()
+    with no_thread_is_left():
+        pystack.run(main)
+        gc.collect()
+        assert ran == []
 
 
 def test_handlers_are_back_afterwards() -> None:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 import pytest
 import trio
+from threads_left import no_thread_is_left
 
 import pystack
 from pystack.runtime.blocking.turns import ProgramEnded, WorldThread, current_thread
@@ -131,9 +132,8 @@ def test_who_waits_for_ever_is_named_with_his_place_and_for_what() -> None:
 
 
 def test_no_thread_is_left() -> None:
-    before = threading.enumerate()
-    in_a_world(lambda net, a: a.run_sync(sleep, 1.0))
-    assert threading.enumerate() == before
+    with no_thread_is_left():
+        in_a_world(lambda net, a: a.run_sync(sleep, 1.0))
 
 
 def test_in_real_time_threads_take_turns_as_well() -> None:

@@ -1,7 +1,6 @@
 """Threads that blocking programs start, and what they wait for each other with: virtual time."""
 
 import logging
-import os
 import socket
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 import trio
+from threads_left import no_thread_is_left
 
 import pystack
 from pystack.core.schedules import Schedule
@@ -289,11 +289,8 @@ def test_nothing_is_left_of_threads_that_had_to_end() -> None:
             with trio.move_on_after(5.0):
                 await net.host("a").run_sync(program)
 
-    before, tasks = threading.enumerate(), len(os.listdir("/proc/self/task"))
-    pystack.run(main)
-    assert threading.enumerate() == before
-    # One more looks after worlds, and goes when there have been none for a while.
-    assert len(os.listdir("/proc/self/task")) <= tasks + 1
+    with no_thread_is_left():
+        pystack.run(main)
     locked = threading.Lock()
     assert type(locked).acquire.__class__.__name__ == "method_descriptor"
 

@@ -47,6 +47,13 @@ def on_a_host(server: Side, client: Side) -> list[Said]:
         with socket.create_connection(("b", 443)) as made:
             client(made, said[1])
 
+    run_both(serve, ask)
+    return said
+
+
+def run_both(serve: Callable[[], None], ask: Callable[[], None]) -> None:
+    """Run one on b, and the other on a soon after; wait for both."""
+
     async def main() -> None:
         async with pystack.Network(seed=1) as net, trio.open_nursery() as nursery:
             net.link(net.host("a"), net.host("b"), delay="2ms")
@@ -55,7 +62,6 @@ def on_a_host(server: Side, client: Side) -> list[Said]:
             nursery.start_soon(net.hosts["a"].run_sync, ask)
 
     in_virtual_time(main)
-    return said
 
 
 def words_of(error: BaseException) -> tuple[str, int | None, str]:
@@ -278,14 +284,7 @@ def test_the_certificate_of_a_server_by_name(certificates: Certificates) -> None
     def ask() -> None:
         found.append(ssl.get_server_certificate(("b", 443), timeout=5))
 
-    async def main() -> None:
-        async with pystack.Network(seed=1) as net, trio.open_nursery() as nursery:
-            net.link(net.host("a"), net.host("b"), delay="2ms")
-            nursery.start_soon(net.hosts["b"].run_sync, serve)
-            await trio.sleep(0.01)
-            nursery.start_soon(net.hosts["a"].run_sync, ask)
-
-    in_virtual_time(main)
+    run_both(serve, ask)
     assert found[0].startswith("-----BEGIN CERTIFICATE-----")
 
 
