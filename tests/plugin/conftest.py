@@ -48,12 +48,11 @@ def run(
         pytester.makepyfile(source_before + source)
         # In this process, which has imported everything already; another one takes a second.
         method = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
-        profile = hypothesis.settings.get_current_profile_name()
         try:
             result = method("-p", "no:cacheprovider", *PYSTACK, *args)
         finally:
             # One that the run has loaded would hold in the tests that follow, for what they draw.
-            hypothesis.settings.load_profile(profile)
+            hypothesis.settings.load_profile("pystack")  # tests/conftest.py
         # A run that only refuses its arguments, or lists the markers, has no summary.
         has_summary = any(" in " in line and "==" in line for line in result.outlines)
         outcomes = result.parseoutcomes() if has_summary else {}

@@ -373,10 +373,16 @@ def _sleep_outside(original: Function, seconds: float) -> None:
 
 def _heed_time_machine(borrow: Borrow) -> None:
     of_c: Any = sys.modules["_time_machine"]  # its functions
-    for name, travels in (("patch", True), ("unpatch", False)):
+    for name, starts in (("patch", True), ("unpatch", False)):
         if hasattr(of_c, name):
-            borrow.attribute(of_c, name, _aside(borrow, getattr(of_c, name), travels=travels))
-    borrow.exchange(_Travels())
+            borrow.attribute(of_c, name, _aside(borrow, getattr(of_c, name), travels=starts))
+    travels = _Travels()
+    if hasattr(of_c, "patch_if_needed"):  # before 2.18, and it stays there
+        first = _aside(borrow, of_c.patch_if_needed, travels=True)
+        borrow.attribute(of_c, "patch_if_needed", first)
+        travel: Any = sys.modules["time_machine"].travel
+        borrow.attribute(travel, "stop", _then(travel.stop, travels.do))
+    borrow.exchange(travels)
 
 
 class _Travels:
@@ -389,6 +395,16 @@ class _Travels:
 
     def undo(self) -> None:
         Hooks.travels = False
+
+
+def _then(function: Function, look: Callable[[], None]) -> Function:
+    def stop(*args: object) -> object:
+        try:
+            return function(*args)
+        finally:
+            look()
+
+    return stop
 
 
 def _aside(borrow: Borrow, function: Function, *, travels: bool) -> Function:
