@@ -273,6 +273,15 @@ BORROWED: Final = (
     Borrowed(
         "hypothesis", "hypothesis.core", ("_hypothesis_internal_use_seed",), "testing/seed_run.py"
     ),
+    # Numbers in the names of threads, and the pipe by which a pool of threads is told of changes
+    Borrowed("", "threading", ("_newname",), "runtime/borrowed/threads.py"),
+    Borrowed(
+        "", "concurrent.futures:ThreadPoolExecutor", ("_counter",), "runtime/borrowed/threads.py"
+    ),
+    Borrowed(
+        "", "multiprocessing.pool:Pool", ("_wait_for_updates",), "runtime/borrowed/threads.py"
+    ),
+    Borrowed("", "multiprocessing.queues:SimpleQueue", ("_reader",), "runtime/borrowed/threads.py"),
 )
 # The words of what we call by position, or in place of which others are called
 SIGNATURES: Final = {

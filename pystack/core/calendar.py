@@ -12,7 +12,7 @@ from pystack.core.units import parse_time_s
 
 DEFAULT_EPOCH: Final = "2026-01-01T00:00:00Z"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-_LAST_S: Final = (_LAST - _FIRST).total_seconds()
+LAST_S: Final = (_LAST - _FIRST).total_seconds()
 _MOST_OFFSET_S: Final = 100 * 366 * 86400.0
 _PPM: Final = re.compile(r"([+-]?[0-9]*\.?[0-9]+)\s*(ppm|%)", re.ASCII)
 _PARTS: Final = {"ppm": 1e-6, "%": 1e-2}
@@ -34,7 +34,7 @@ def parse_epoch_s(value: object) -> float:
         value = (value - _FIRST).total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _no_epoch(value)
-    if not 0 <= value <= _LAST_S:
+    if not 0 <= value <= LAST_S:
         raise ConfigError(f"the epoch {value!r} is not between 1970 and 9000")
     return float(value)
 

@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
-from weakref import WeakKeyDictionary
 
 import trio
 from trio._core import _run as trio_run
@@ -464,12 +463,14 @@ def are_there_others() -> bool:
 
 def turns_in_use(driver: Driver) -> Turns | None:
     """Return the turns of a world; None: it has had no thread yet. From any thread."""
-    return _turns.get(driver)
+    turns = driver.kept.get(Turns)
+    assert turns is None or isinstance(turns, Turns)
+    return turns
 
 
 def close(driver: Driver) -> None:
     """Give back what threads have borrowed, where a network closes and none is left."""
-    turns = _turns.get(driver)
+    turns = turns_in_use(driver)
     if turns is not None and not turns.threads and turns.give_back is not None:
         turns.give_back()
         turns.give_back = None
@@ -477,9 +478,9 @@ def close(driver: Driver) -> None:
 
 def turns_of(driver: Driver) -> Turns:
     """Return the turns of a world."""
-    turns = _turns.get(driver)
+    turns = turns_in_use(driver)
     if turns is None:
-        _turns[driver] = turns = Turns(driver)
+        driver.kept[Turns] = turns = Turns(driver)
     return turns
 
 
@@ -492,4 +493,3 @@ def _stay() -> None:
 
 _threads: Final[dict[int, WorldThread]] = {}
 _worlds: Final[dict[int, Turns]] = {}  # that have threads, by the thread of their Trio
-_turns: Final[WeakKeyDictionary[Driver, Turns]] = WeakKeyDictionary()

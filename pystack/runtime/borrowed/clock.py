@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 
+from pystack.core.calendar import LAST_S
 from pystack.core.errors import PystackError
 from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.borrowed.calendar import WorldClock
@@ -200,15 +201,15 @@ def _clock_gettime_ns(original: Function) -> Function:
     return clock_gettime_ns
 
 
-def _set_time(of_one: float) -> Callable[[Function], Function]:
+def _set_time(*kinds: type, of_one: float) -> Callable[[Function], Function]:
     """`clock_settime` sets the host's clock, as it would the machine's: that is never touched."""
 
     def make(original: Function) -> Function:
         def clock_settime(clk_id: int, shown: float, /) -> None:
             clock = clock_here()
-            if clock is None:
+            if clock is None or not isinstance(shown, kinds):  # then it raises
                 original(clk_id, shown)
-            elif clk_id == time.CLOCK_REALTIME:
+            elif clk_id == time.CLOCK_REALTIME and 0 <= shown * of_one <= LAST_S:
                 clock.set(shown * of_one - clock.epoch_s - clock.scheduler.now)
             else:
                 raise OSError(22, "Invalid argument")
@@ -273,8 +274,8 @@ _STAND_INS: Final[dict[str, Callable[[Function], Function]]] = {
     "perf_counter_ns": _monotonic_ns,
     "clock_gettime": _clock_gettime,
     "clock_gettime_ns": _clock_gettime_ns,
-    "clock_settime": _set_time(1.0),
-    "clock_settime_ns": _set_time(1e-9),
+    "clock_settime": _set_time(int, float, of_one=1.0),
+    "clock_settime_ns": _set_time(int, of_one=1e-9),
     "localtime": _seconds_first,
     "gmtime": _seconds_first,
     "ctime": _seconds_first,

@@ -10,10 +10,13 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from pystack.runtime.blocking.turns import current_thread
+from pystack.runtime.borrowed.clock import BlockedWorldError
 from pystack.runtime.borrowed.loan import Borrow
-from pystack.runtime.lab.program import current_program
+from pystack.runtime.lab.program import Program, current_program
 
 Function = Callable[..., Any]
 
@@ -49,7 +52,7 @@ def _raise_for(original: Function) -> Function:
         if program is None:
             original(number)
         else:
-            program.deliver(number)
+            _deliver(program, number)
 
     return raise_signal
 
@@ -60,6 +63,37 @@ def _kill_for(original: Function) -> Function:
         if program is None or pid != os.getpid():
             original(pid, number)
         elif number:
-            program.deliver(number)
+            _deliver(program, number)
 
     return kill
+
+
+def _deliver(program: Program, number: int) -> None:
+    """Send a signal from the program itself: from a thread of it, or in Trio's."""
+    thread = current_thread()
+    if thread is None:
+        program.deliver(number)
+    else:
+        program.deliver(number, thread.call)
+
+
+def lend_timers(borrow: Borrow) -> None:
+    """Lend the system's timers, which go by the machine's time and end the whole process."""
+    for name in ("alarm", "setitimer"):
+        if hasattr(_signal, name):
+            borrow.function(getattr(_signal, name), partial(_timing, name))
+
+
+def _timing(name: str, original: Function) -> Function:
+    def set_timer(*args: Any) -> Any:  # noqa: ANN401
+        program = current_program.get()
+        seconds = args[-1] if name == "alarm" or len(args) < 2 else args[1]  # or none at all
+        if program is None or not seconds:
+            return original(*args)
+        raise BlockedWorldError(
+            f"signal.{name} in {program.name} would send a signal to the whole process, by the "
+            "machine's time: use threading.Timer in a thread, or trio.move_on_after and "
+            "asyncio.timeout elsewhere"
+        )
+
+    return set_timer

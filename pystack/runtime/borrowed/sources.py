@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import cached_property
+from itertools import count
 from typing import Final, cast
 
 from pystack.core.rng import Random, component_rng
@@ -19,6 +20,8 @@ class Chance:
     def __init__(self, seed: int, name: str) -> None:
         self._seed, self._name = seed, name
         self.uuid_state: dict[str, object] = {}  # what module `uuid` remembers of those before
+        # In the names that `threading` and thread pools give, which logs show
+        self.thread_numbers, self.pool_numbers = count(1), count()
 
     @cached_property
     def random(self) -> Random:

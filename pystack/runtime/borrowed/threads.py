@@ -23,8 +23,11 @@ def lend(borrow: Borrow) -> None:
     borrow.function(_thread.start_new_thread, _starting)
     borrow.function(_thread.start_new, _starting)
     borrow.python_function(trio.run, _running_trio)
+    borrow.python_function(trio.from_thread.run, _awaiting_from)
+    borrow.python_function(trio.from_thread.run_sync, _calling_from)
     if hasattr(_thread, "start_joinable_thread"):
         borrow.function(_thread.start_joinable_thread, _starting_joinable)
+    borrow.when_imported("multiprocessing.pool", _lend_thread_pool)
 
 
 def _running_trio(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,6 +43,83 @@ def _running_trio(original: Callable[..., Any]) -> Callable[..., Any]:
         return thread.wait(async_fn, *args)
 
     return run
+
+
+def _awaiting_from(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`trio.from_thread.run`, where a program knows that Trio is around it."""
+
+    def run(afn: Any, *args: Any, trio_token: Any = None) -> Any:  # noqa: ANN401
+        thread = current_thread()
+        if thread is None or trio_token is not None:
+            return original(afn, *args, trio_token=trio_token)
+        return thread.wait(afn, *args)
+
+    return run
+
+
+def _calling_from(original: Callable[..., Any]) -> Callable[..., Any]:
+    def run_sync(fn: Any, *args: Any, trio_token: Any = None) -> Any:  # noqa: ANN401
+        thread = current_thread()
+        if thread is None or trio_token is not None:
+            return original(fn, *args, trio_token=trio_token)
+        return thread.call(fn, *args)
+
+    return run_sync
+
+
+def _lend_thread_pool(borrow: Borrow) -> None:
+    """Lend what the keeper of a `multiprocessing.pool.ThreadPool` waits by: a pipe of the machine.
+
+    The other end is in this process, so the keeper may wait for whoever writes to it.
+    """
+    from multiprocessing.pool import Pool
+
+    def waiting(original: Callable[..., None]) -> Callable[..., None]:
+        def wait_for_updates(sentinels: Any, change_notifier: Any, timeout: Any = None) -> None:  # noqa: ANN401
+            thread = current_thread()
+            if thread is None or timeout is not None or sentinels != [change_notifier._reader]:
+                return original(sentinels, change_notifier, timeout)
+            from pystack.runtime.socket.polling import ask_machine  # has threads below it
+            from pystack.runtime.socket.readiness import IN
+
+            notified = {change_notifier._reader.fileno(): IN}
+            thread.park_until(lambda: ask_machine(notified), what="changes of a pool")
+            return original([], change_notifier, 0)
+
+        return wait_for_updates
+
+    borrow.python_function(Pool._wait_for_updates, waiting)  # type: ignore[attr-defined]
+
+
+def lend_names(borrow: Borrow) -> None:
+    """Lend the numbers in names of threads and pools: each host counts its own, from 1."""
+    import threading
+
+    def naming(original: Callable[..., str]) -> Callable[..., str]:
+        def newname(name_template: str) -> str:
+            host = current_host.get()
+            if host is None or host.chance is None:
+                return original(name_template)
+            return name_template % next(host.chance.thread_numbers)
+
+        return newname
+
+    borrow.python_function(threading._newname, naming)  # type: ignore[attr-defined]
+    borrow.when_imported("concurrent.futures.thread", _lend_pool_names)
+
+
+def _lend_pool_names(borrow: Borrow) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    kind: Any = ThreadPoolExecutor
+    original = kind._counter
+
+    def counter() -> int:
+        host = current_host.get()
+        chance = None if host is None else host.chance
+        return int(original() if chance is None else next(chance.pool_numbers))
+
+    borrow.attribute(kind, "_counter", staticmethod(counter))
 
 
 def _starting(original: Callable[..., int]) -> Callable[..., int]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 clock.Hooks.on_busy = staticmethod(busy.many_reads)
 OF_ALL: Final = Loan(clock.lend_sleep, signals.lend, threads.lend)
-OF_VIRTUAL_TIME: Final = Loan(clock.lend, chance.lend, openssl.lend)
+OF_VIRTUAL_TIME: Final = Loan(
+    clock.lend, chance.lend, openssl.lend, threads.lend_names, signals.lend_timers
+)
 
 # Whose code has the world's clock and chance: that of hosts, or all of the network's block
 Extent = Literal["hosts", "whole"]

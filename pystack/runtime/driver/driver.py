@@ -22,6 +22,9 @@ class Driver(Protocol):
     scheduler: Scheduler
     epoch_s: float  # in virtual time: seconds since 1970 where its time is 0
     checks: Checks  # looked at after each event, and in virtual time whenever all tasks rest
+    # What other parts have of this world, by its type: it goes when the driver does, though it may
+    # know the driver (which it could not as a value of a WeakKeyDictionary).
+    kept: dict[type, object]
 
     @property
     def is_virtual(self) -> bool:

@@ -55,6 +55,7 @@ class RealtimeDriver:
         self._lead_s = lead_s if is_machine_clock else 0.0
         self.lateness = Lateness()
         self.checks = Checks()
+        self.kept: dict[type, object] = {}
         self.paused = False  # True: time stands still
         self._behind_s = 0.0  # the world's time is Trio's without all pauses
         self._pauses = 0

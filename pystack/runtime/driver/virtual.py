@@ -142,6 +142,7 @@ class VirtualDriver:
         self.scheduler = scheduler
         self.epoch_s = DEFAULT_EPOCH_S  # that of the network that has opened last
         self.checks = Checks()
+        self.kept: dict[type, object] = {}
         self.until = math.inf  # where time ends, and the run with it
         self._woken: deque[Waiter | Gate] = deque()
         self._gate = Gate(self._woken)

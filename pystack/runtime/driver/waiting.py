@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Final
-from weakref import WeakKeyDictionary
+from types import FrameType, MethodType
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary, WeakMethod
 
 import trio
 
 from pystack.runtime.driver.driver import Waiter
+
+T = TypeVar("T")
 
 # With its slash at the end; the checkout around it may have the same name.
 _PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
 _TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
-# Tasks that stand for others: what tells of those
-_described: Final[WeakKeyDictionary[trio.lowlevel.Task, Callable[[], Iterable[str]]]] = (
+# Tasks that stand for others: what leads to what tells of those
+_described: Final[
+    WeakKeyDictionary[trio.lowlevel.Task, Callable[[], Callable[[], Iterable[str]] | None]]
+] = WeakKeyDictionary()
+_running: Final[WeakKeyDictionary[trio.lowlevel.Task, Callable[[], Callable[[], str] | None]]] = (
     WeakKeyDictionary()
 )
-_running: Final[WeakKeyDictionary[trio.lowlevel.Task, Callable[[], str]]] = WeakKeyDictionary()
 
 
 def describe_runs(task: trio.lowlevel.Task, describe: Callable[[], str]) -> None:
     """Have a task that runs others' code be asked whose it runs now; from any thread."""
-    _running[task] = describe
+    _running[task] = _weakly(describe)
 
 
 def runs_now(task: trio.lowlevel.Task) -> str:
     """Return whose code a task runs now; empty: its own."""
-    return _running[task]() if task in _running else ""
+    describe = _running[task]() if task in _running else None
+    return "" if describe is None else describe()
 
 
 def describe_waits(task: trio.lowlevel.Task, describe: Callable[[], Iterable[str]]) -> None:
@@ -40,7 +45,17 @@ def describe_waits(task: trio.lowlevel.Task, describe: Callable[[], Iterable[str
     It is asked when a message lists who waits: a line for each that waits ("NAME in PLACE"), none
     where nothing does. For the tasks of an event loop, or a thread.
     """
-    _described[task] = describe
+    _described[task] = _weakly(describe)
+
+
+def _weakly(describe: Callable[[], T]) -> Callable[[], Callable[[], T] | None]:
+    """Hold what tells of a task without its object, which may know the task: a world for ever."""
+    return WeakMethod(describe) if isinstance(describe, MethodType) else lambda: describe
+
+
+def _told(task: trio.lowlevel.Task) -> Iterable[str]:
+    describe = _described[task]() if task in _described else None
+    return [f"{task.name} in {place(task)}"] if describe is None else describe()
 
 
 def waiting_tasks(beside: trio.lowlevel.Task | None = None) -> str:
@@ -57,9 +72,7 @@ def waiting_tasks(beside: trio.lowlevel.Task | None = None) -> str:
         if task is not beside
         and parked_by(task) not in ("_nested_child_finished", "wait_all_tasks_blocked")
         and task.name != _TRIOS_OWN_TASK
-        for line in (
-            _described[task]() if task in _described else [f"{task.name} in {place(task)}"]
-        )
+        for line in _told(task)
     ]
     return "; ".join(sorted(waiting)) or "nothing"
 

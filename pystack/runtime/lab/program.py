@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import trio
@@ -22,6 +23,10 @@ _IGNORED_BY_DEFAULT: Final = frozenset(
     {"SIGCHLD", "SIGCLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU"}
 )
 _NEVER_HANDLED: Final = frozenset({"SIGKILL", "SIGSTOP"})
+
+
+def _call(fn: Callable[[], object]) -> object:
+    return fn()
 
 
 class Program:
@@ -87,18 +92,21 @@ class Program:
         self._handlers[number] = handler
         return before
 
-    def deliver(self, number: int) -> None:
-        """Send it a signal. What its handler raises comes out here."""
+    def deliver(self, number: int, call: Callable[[Callable[[], object]], object] = _call) -> None:
+        """Send it a signal. What its handler raises comes out here.
+
+        `call`: how a function is called in Trio's thread, where this is another.
+        """
         handler = self.handler(number)
         if callable(handler) and handler is not signal.default_int_handler:
             context = self._context.copy()
             if self.post is not None:
-                self.post(handler, number, None, context=context)
+                call(partial(self.post, handler, number, None, context=context))
             else:
                 context.run(handler, number, None)
         elif handler != signal.SIG_IGN and signal_of(number).name not in _IGNORED_BY_DEFAULT:
             self.ended_by = signal_of(number)
-            self.cancel()
+            call(self.cancel)
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
 
 from pystack.runtime.current import current_host
 from pystack.runtime.socket.readiness import mask_of
@@ -93,9 +92,9 @@ class Descriptors:
 
 def table_of(driver: Driver) -> Descriptors:
     """Return those of a world."""
-    found = _tables.get(driver) if driver.is_virtual else _of_real_time
+    found = _table_if_any(driver)
     if found is None:
-        found = _tables[driver] = Descriptors()
+        driver.kept[Descriptors] = found = Descriptors()
     return found
 
 
@@ -116,9 +115,14 @@ def find(number: int, driver: Driver | None = None) -> Descriptor | None:
         if host is None:
             return None
         driver = host.driver
-    table = _tables.get(driver) if driver.is_virtual else _of_real_time
+    table = _table_if_any(driver)
     return None if table is None else table.open.get(number)
 
 
+def _table_if_any(driver: Driver) -> Descriptors | None:
+    table = driver.kept.get(Descriptors) if driver.is_virtual else _of_real_time
+    assert table is None or isinstance(table, Descriptors)
+    return table
+
+
 _of_real_time: Final = Descriptors()
-_tables: Final[WeakKeyDictionary[Driver, Descriptors]] = WeakKeyDictionary()
