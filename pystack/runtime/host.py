@@ -34,6 +34,7 @@ from pystack.observe.observer import Milestone
 from pystack.observe.passage import PassageWatcher
 from pystack.observe.registry import OBSERVERS
 from pystack.runtime import autoconf, reach, streams
+from pystack.runtime.blocking.turns import current_thread
 from pystack.runtime.datagrams import UdpSocket
 from pystack.runtime.driver.driver import Driver, Waiter, wall_clock_offset_s
 from pystack.runtime.either import either
@@ -536,7 +537,12 @@ class Host:
         with` of theirs is run (docs/faults.md). Its streams and sockets held by others break
         (BrokenResourceError, OSError ENETDOWN).
         """
-        self._in_network().power_off(self.name, crash=crash)
+        cut = partial(self._in_network().power_off, self.name, crash=crash)
+        thread = current_thread()  # one of its own programs' may have the switch
+        if thread is None:
+            cut()
+        else:
+            thread.call(cut)
 
     def power_on(self) -> None:
         """Restore its power: an empty stack, the same addresses. No program starts by itself."""

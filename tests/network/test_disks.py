@@ -203,3 +203,20 @@ def test_other_files_are_synced_as_ever(tmp_path: Path) -> None:
     before = os.fsync
     pystack.run(main)
     assert os.fsync is before
+
+
+def test_links_are_lost_and_never_become_directories(tmp_path: Path) -> None:
+    def write(disk: Path) -> None:
+        (disk / "kept").write_bytes(OLD)
+        (disk / "elsewhere").symlink_to(tmp_path)
+        (disk / "loop").symlink_to("loop")
+        os.sync()
+
+    assert contents(left := after_a_crash(write)) == {"kept": OLD}
+    assert os.listdir(left) == ["kept"]
+
+
+def test_a_disk_that_a_program_has_removed_is_there_again() -> None:
+    import shutil
+
+    assert os.listdir(after_a_crash(shutil.rmtree)) == []

@@ -156,3 +156,31 @@ def test_a_clock_that_is_not_set_goes_on_as_it_was(shown: float, error: type[Exc
         return time.time()
 
     assert on_a_host(program) == 1767225601.0
+
+
+# Power
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_thread_cuts_the_power_of_its_own_host(crash: bool) -> None:
+    done: list[str] = []
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("a")
+
+            def program() -> None:
+                try:
+                    host.power_off(crash=crash)
+                    done.append("its last words")
+                    time.sleep(1.0)
+                    done.append("never")
+                finally:
+                    done.append("clean-up")
+
+            with pytest.raises(trio.BrokenResourceError, match="a was powered off"):
+                await host.run_sync(program)
+            host.power_on()
+
+    pystack.run(main)
+    assert done == ["its last words", "clean-up"][: 1 if crash else 2]

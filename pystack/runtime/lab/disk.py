@@ -126,8 +126,8 @@ class Disk:
 
     def _become(self, files: dict[str, bytes], folders: list[str]) -> None:
         # New files: whoever has one open has the old one, which nobody will see.
-        shutil.rmtree(self.path)
-        self.path.mkdir()
+        shutil.rmtree(self.path, ignore_errors=True)  # a program may have removed it itself
+        self.path.mkdir(exist_ok=True)
         shutil.rmtree(self._kept)
         self._kept.mkdir()
         self._synced.clear()
@@ -150,7 +150,10 @@ class Disk:
                 path = Path(folder, name)
                 if path.is_file() and not path.is_symlink():
                     tree.files[str(path.relative_to(self.path))] = path.stat().st_ino
-            tree.folders += [str(Path(folder, name).relative_to(self.path)) for name in folders]
+            for name in folders:
+                path = Path(folder, name)
+                if not path.is_symlink():  # `os.walk` takes a link to a directory for one
+                    tree.folders.append(str(path.relative_to(self.path)))
         tree.folders.sort()
         return tree
 
