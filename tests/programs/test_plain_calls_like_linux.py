@@ -8,6 +8,7 @@ import errno
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -197,7 +198,7 @@ def test_calls_that_block_get_linuxs_answers() -> None:
     found: list[Answers] = []
 
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip="both") as net:
             found.append(await net.host("a").run_sync(_that_block))
 
     in_virtual_time(main)
@@ -270,15 +271,66 @@ def _pairs_left_unread() -> Answers:
     return said
 
 
+def _errors_after_some_of_it() -> Answers:
+    """Reset a connection under a call that has done some of its work: the next call is told."""
+    said: Answers = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for name in "send", "recv":
+            client = socket.create_connection(server.getsockname())
+            accepted, _ = server.accept()
+
+            def work(name: str = name, client: socket.socket = client) -> None:
+                if name == "send":
+                    said.append(_words(lambda: client.send(bytes(30_000_000)) < 30_000_000))
+                else:
+                    said.append(_words(lambda: client.recv(9, socket.MSG_WAITALL)))
+
+            accepted.send(b"some")
+            thread = threading.Thread(target=work)
+            thread.start()
+            time.sleep(0.05)
+            accepted.setsockopt(SOL, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            thread.join()
+            said.append(_words(lambda: client.send(b"x")))  # noqa: B023
+            said.append(_words(lambda: client.send(b"x")))  # noqa: B023
+            client.close()
+    return said
+
+
+def _short_of_room_for_messages() -> Answers:
+    """Receive control messages where there is not room for all; no mapped addresses by text."""
+    said: Answers = []
+    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=one.type) as other:
+        one.bind(("127.0.0.1", 0))
+        one.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        for room in 0, 15, 16, 20, 28, 32, 47, 48, 49, 60:
+            other.sendto(b"x", one.getsockname())
+            said.append(_words(lambda: one.recvmsg(9, room)))  # noqa: B023
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:
+        said.append(_words(lambda: six.sendto(b"x", ("127.0.0.1", 9))))
+        said.append(_words(lambda: six.sendto(b"x", ("::ffff:127.0.0.1", 9))))
+        said.append(_words(lambda: six.bind(("127.0.0.1", 0))))
+    return said
+
+
 @real_linux
 @pytest.mark.parametrize(
-    "program", [_kernel_timeouts, _shut_before_meeting_itself, _pairs_left_unread]
+    "program",
+    [
+        _errors_after_some_of_it,
+        _short_of_room_for_messages,
+        _kernel_timeouts,
+        _shut_before_meeting_itself,
+        _pairs_left_unread,
+    ],
 )
 def test_programs_get_linuxs_answers(program: Callable[[], Answers]) -> None:
     found: list[Answers] = []
 
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip="both") as net:
             found.append(await net.host("a").run_sync(program))
 
     in_virtual_time(main)
@@ -319,7 +371,7 @@ def test_odd_arguments_are_refused_as_by_cpython() -> None:
     found: list[Answers] = []
 
     async def main() -> None:
-        async with pystack.Network(seed=1) as net:
+        async with pystack.Network(seed=1, ip="both") as net:
             found.append(await net.host("a").run_sync(_odd_arguments))
 
     in_virtual_time(main)

@@ -328,7 +328,9 @@ class PlainBase(socket.socket):
         asked = given(end, address, local=local)
         if asked.known is not None:
             return asked.place()
-        found = look_up_now(end.host, asked.name, asked.port, *asked.hints())
+        # As CPython, which knows no mapped addresses here; Trio does
+        family, kind, proto, _ = asked.hints()
+        found = look_up_now(end.host, asked.name, asked.port, family, kind, proto)
         return asked.found(found[0][4])
 
 

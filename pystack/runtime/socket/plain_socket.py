@@ -212,9 +212,10 @@ class PlainSocket(PlainBase):
             try:
                 wanted = size - len(found)
                 got = self._wait(what, lambda: end.try_receive(wanted, flags), flags)  # noqa: B023
-            except OSError:
+            except OSError as error:
                 if not found:
                     raise
+                end.keep_error(error)
                 return Received(bytes(found), len(found))
             found += got.data
             if not got.data or len(found) == size:
@@ -305,9 +306,11 @@ class PlainSocket(PlainBase):
             rest = view[done:]
             try:
                 done += self._wait(what, lambda: end.try_send(rest, flags), flags)  # noqa: B023
-            except OSError:
+            except OSError as error:
                 if not done:
                     raise
+                if isinstance(end, StreamEnd):
+                    end.keep_error(error)
                 return done
             if done >= len(view) or flags & MSG_DONTWAIT:
                 return done

@@ -140,7 +140,11 @@ def _fitting(messages: list[ControlMessage], room: int) -> tuple[list[ControlMes
     """Return the control messages that there is room for, and MSG_CTRUNC if that is not all."""
     kept: list[ControlMessage] = []
     for message in messages:
-        if _CMSG_HEADER_BYTES + len(message[2]) > room:
+        level, kind, data = message
+        data_room = room - _CMSG_HEADER_BYTES
+        if data_room < len(data):  # as Linux's put_cmsg: of the first too large, what fits
+            if data_room >= 0:
+                kept.append((level, kind, data[:data_room]))
             return kept, MSG_CTRUNC
         room = max(room - _CMSG_HEADER_BYTES - (len(message[2]) + 7) // 8 * 8, 0)
         kept.append(message)

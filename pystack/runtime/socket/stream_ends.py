@@ -424,6 +424,11 @@ class StreamEnd(SocketEnd):
         self.error_told = number != 0
         return number
 
+    def keep_error(self, error: OSError) -> None:
+        """Leave for the next call an error that ended one which had done some of its work."""
+        if error.errno not in (None, errno.EAGAIN, errno.EPIPE):
+            self.soft_error = error.errno
+
     # options
 
     def most_waited_for(self) -> int:
