@@ -103,7 +103,8 @@ class Difference:
         elif self.third == "second":
             yield (
                 "a third run did as the second: the first one left something behind (a cache, a "
-                "counter of a module, an import), so that a program begins elsewhere"
+                "counter of a module, an import, a row in a database), so that a program begins "
+                "elsewhere"
             )
         elif self.third == "other":
             yield "a third run did something else again: it is drawn, counted or timed anew"
