@@ -97,8 +97,7 @@ SOL_SOCKET
 26 SO_ATTACH_FILTER refused: there are no packet filters
 27 SO_DETACH_FILTER refused: there are no packet filters
 28 SO_PEERNAME linux struct read-only size=16
-29 SO_TIMESTAMP linux datagrams switch: also SO_TIMESTAMP_NEW; the world's time, since 1970 where it
-    is real
+29 SO_TIMESTAMP linux datagrams switch: also SO_TIMESTAMP_NEW; the time that the host's clock shows
 63 SO_TIMESTAMP_NEW linux datagrams switch
 30 SO_ACCEPTCONN linux read-only
 31 SO_PEERSEC refused: is about processes of one machine
