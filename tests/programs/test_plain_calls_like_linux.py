@@ -337,15 +337,20 @@ def test_programs_get_linuxs_answers(program: Callable[[], Answers]) -> None:
     assert found == [program()]
 
 
+def _shown(arguments: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple("a socket" if isinstance(each, socket.socket) else each for each in arguments)
+
+
 def _odd_arguments() -> Answers:
     """Give sockets and look-ups what they do not take, or nobody thinks of."""
     said: Answers = []
 
     def ask(call: Callable[..., object], *arguments: object) -> None:
         try:
-            said.append(f"{arguments} {call(*arguments)}")
+            said.append(f"{_shown(arguments)} {call(*arguments)}")
         except (TypeError, ValueError, OverflowError, socket.gaierror) as error:
-            said.append(f"{arguments} {type(error).__name__} {getattr(error, 'errno', None)}")
+            number = getattr(error, "errno", None)
+            said.append(f"{_shown(arguments)} {type(error).__name__} {number}")
 
     with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as two:
         for address in ("x", None, 1, ("127.0.0.1",), ("127.0.0.1", "80"), ("127.0.0.1", 1.5)):
@@ -356,6 +361,23 @@ def _odd_arguments() -> Answers:
             ask(one.setblocking, value)
         for value in ("1", "", b"1", float("nan"), -1):
             ask(one.settimeout, value)
+        huge = 1 << 31, 1 << 64, -1 << 70
+        for value in ("1", 1.5, None, b"", *huge):
+            for call in one.listen, one.shutdown, partial(two.recv, 3), partial(two.send, b""):
+                ask(call, value)
+            ask(select.poll().register, two, value)
+            ask(one.getsockopt, value, socket.SO_TYPE)
+            ask(one.setsockopt, SOL, value, 1)
+        for value in (*huge[1:], -1, 1.5):
+            for call in two.recv, two.recvfrom, two.recvmsg, partial(two.recv_into, bytearray(2)):
+                ask(call, value)
+        ask(one.getsockopt, SOL, socket.SO_TYPE, 0)
+    full, other = socket.socketpair()
+    with full, other:
+        other.send(b"kept")
+        ask(full.recv_into, b"read-only")
+        ask(full.recvmsg_into, [bytearray(1), b"read-only"])
+        ask(full.recv, 9)
     stream = 0, socket.SOCK_STREAM
     for name in ("127.1", "0x7f.1", "2130706433", "0177.0.0.1", "127.0.0.1 ", "1.2.3.4.5", "0x"):
         ask(socket.getaddrinfo, name, 80, socket.AF_INET, socket.SOCK_STREAM, 0, NUMERIC)

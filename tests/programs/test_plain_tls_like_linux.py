@@ -4,6 +4,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 
 import trio
@@ -311,3 +312,32 @@ def test_tls_over_a_pair(certificates: Certificates) -> None:
 
     in_virtual_time(main)
     assert found == [b"HELLO"]
+
+
+def test_what_timed_out_and_is_sent_again_arrives_once(certificates: Certificates) -> None:
+    blocks = [number.to_bytes(4, "big") * 4096 for number in range(400)]  # a record each
+
+    def read_late(made: socket.socket, said: Said) -> None:
+        with certificates.server.wrap_socket(made, server_side=True) as tls:
+            text = bytearray()
+            time.sleep(2)
+            while data := tls.recv(1 << 16):
+                text += data
+            said.append(bytes(text) == b"".join(blocks))
+            tls.unwrap()
+
+    def send_again(made: socket.socket, said: Said) -> None:
+        with certificates.client.wrap_socket(made, server_hostname="server") as tls:
+            tls.settimeout(0.3)
+            refused = 0
+            for block in blocks:
+                while True:
+                    try:
+                        assert tls.send(block) == len(block)
+                        break
+                    except TimeoutError:
+                        refused += 1
+            said.append(refused > 0)
+            tls.unwrap()
+
+    assert on_a_host(read_late, send_again) == [[True], [True]]

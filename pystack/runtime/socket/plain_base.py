@@ -28,6 +28,7 @@ from pystack.runtime.socket.socket_calls import (
     INTERNET,
     KIND_MASK,
     MSG_DONTWAIT,
+    c_int,
     check_kind,
     option_value,
 )
@@ -207,13 +208,16 @@ class PlainBase(socket.socket):
 
     def getsockopt(self, level: int, optname: int, buflen: int | None = None, /) -> Any:  # noqa: ANN401 - the standard library's
         """Return an option: a number, or bytes where a length is given."""
+        level, optname = c_int(level), c_int(optname)
+        length = None if buflen is None else c_int(buflen) or None  # 0: it is a number
         number = linux_number(level, optname)
-        return self._call(self.end.get_option, level, number, buflen)
+        return self._call(self.end.get_option, level, number, length)
 
     def setsockopt(
         self, level: int, optname: int, value: object, optlen: int | None = None, /
     ) -> None:
         """Set an option. OSError (ENOPROTOOPT) for those that are none here."""
+        level, optname = c_int(level), c_int(optname)
         data, number = option_value(value, optlen), linux_number(level, optname)
         self._call(self.end.set_option, level, number, data)
 
@@ -239,7 +243,7 @@ class PlainBase(socket.socket):
 
     def shutdown(self, how: int, /) -> None:
         """End sending, receiving or both. OSError (ENOTCONN) without another end."""
-        self._call(self.end.shutdown, index(how))
+        self._call(self.end.shutdown, c_int(how))
 
     # below
 

@@ -11,7 +11,6 @@ import errno
 import socket
 from collections.abc import Iterable
 from functools import partial
-from operator import index
 from typing import Any, Final
 
 from pystack.core.errors import error_of
@@ -31,6 +30,7 @@ from pystack.runtime.socket.socket_calls import (
     ControlMessage,
     Message,
     Received,
+    c_int,
     check_flags,
     joined,
     room_in,
@@ -53,7 +53,7 @@ class PlainSocket(PlainBase):
 
     def listen(self, backlog: int = _DEFAULT_BACKLOG, /) -> None:
         """Let connections in. OSError: EADDRINUSE, EINVAL."""
-        self._call(self._stream("listen").listen, max(0, index(backlog)))
+        self._call(self._stream("listen").listen, max(0, c_int(backlog)))
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection and its other end. OSError (EINVAL) without `listen`."""
@@ -178,11 +178,12 @@ class PlainSocket(PlainBase):
     ) -> tuple[int, list[ControlMessage], int, Any]:
         """Receive into buffers, one after the other, with control messages as `recvmsg`."""
         views = [view_of(buffer) for buffer in buffers]
-        received = self._receive("recvmsg_into", sum(map(len, views)), flags)
+        size = sum(room_in(view, 0) for view in views)
+        received = self._receive("recvmsg_into", size, flags)
         return received.into(views, ancbufsize)
 
     def _receive(self, what: str, size: int, flags: int) -> Received:
-        end = self.end
+        flags, end = c_int(flags), self.end
         if isinstance(end, DatagramEnd):
             return self._wait(what, lambda: self._datagram(end, size, flags), flags, first=IN)
         if isinstance(end, PairEnd):
@@ -293,7 +294,7 @@ class PlainSocket(PlainBase):
         return self._send(what, view, flags)
 
     def _send(self, what: str, view: memoryview, flags: int, timeout_s: float | None = None) -> int:
-        end = self.end
+        flags, end = c_int(flags), self.end
         if isinstance(end, DatagramEnd):
             return self._send_to(what, view, (), flags, None)
         assert isinstance(end, StreamEnd | PairEnd)

@@ -78,7 +78,7 @@ class TlsOverPlain:
     def write(self, data: Any) -> int:  # noqa: ANN401 - a buffer
         """Send all of it, where the socket waits; else as OpenSSL: all, or SSLWantWriteError.
 
-        Who is told so comes again with the same data, of which nothing is lost.
+        Who is told so, or TimeoutError, comes again with the same data, which is sent once.
         """
         if self._written:
             self._flush(_Deadline(self._socket(), "write"))
@@ -87,17 +87,22 @@ class TlsOverPlain:
         view = memoryview(data).cast("B")
         if not view:
             return int(self._run(lambda: self._tls.write(view), "write"))
-        done = 0
+        done = taken = 0
+
+        def step() -> None:
+            nonlocal taken
+            taken = int(self._tls.write(part))
+
         while done < len(view):
-            part = view[done : done + _MOST_AT_ONCE]
+            part, taken = view[done : done + _MOST_AT_ONCE], 0
             try:
-                done += int(self._run(lambda: self._tls.write(part), "write"))  # noqa: B023
-            except ssl.SSLWantWriteError:
+                self._run(step, "write")
+            except (ssl.SSLWantWriteError, TimeoutError):
                 if done:  # some of it has gone before
-                    self._written = 0
-                    return done + len(part)
-                self._written = len(part)
+                    return done + taken
+                self._written = taken
                 raise
+            done += taken
             if len(part) < len(view) and self._socket().gettimeout() == 0.0:
                 break
         return done

@@ -67,6 +67,16 @@ def number_of(file: object) -> int:
     return number
 
 
+def mask_from(mask: object, most: int) -> int:
+    """Return what is asked of a descriptor. TypeError; ValueError, OverflowError: no such mask."""
+    mask = index(mask)  # type: ignore[arg-type] # TypeError for no number
+    if mask < 0:
+        raise ValueError("value must be positive")
+    if mask > most:
+        raise OverflowError("the mask of events is too large")
+    return mask
+
+
 class Polled:
     """Descriptors with what is asked of them, looked at once, or until one is ready."""
 
@@ -218,14 +228,14 @@ class Poll:
 
     def register(self, fd: FileDescriptor, eventmask: int = _USUAL, /) -> None:
         """Watch a descriptor, or change what is asked of it."""
-        self._wanted[number_of(fd)] = eventmask
+        self._wanted[number_of(fd)] = mask_from(eventmask, 0xFFFF)
 
     def modify(self, fd: FileDescriptor, eventmask: int, /) -> None:
         """Change what is asked of a descriptor. OSError (ENOENT): it is not watched."""
         number = number_of(fd)
         if number not in self._wanted:
             raise error_of(errno.ENOENT)
-        self._wanted[number] = eventmask
+        self._wanted[number] = mask_from(eventmask, 0xFFFF)
 
     def unregister(self, fd: FileDescriptor, /) -> None:
         """Watch it no more. KeyError: it is not watched."""

@@ -91,9 +91,18 @@ class Received(NamedTuple):
         return self.size, messages, self.flags | cut, self.sender
 
 
+def c_int(number: object, bits: int = 32) -> int:
+    """Return a number as C's `int` takes it (with 64 bits: `ssize_t`). TypeError, OverflowError."""
+    number = index(number)  # type: ignore[arg-type] # TypeError for what is none
+    if not -1 << (bits - 1) <= number < 1 << (bits - 1):
+        kind = "int" if bits == 32 else "ssize_t"
+        raise OverflowError(f"Python int too large to convert to C {kind}")
+    return number
+
+
 def size_to(call: str, size: int) -> int:
     """Return how many bytes a call asks for. ValueError: less than none."""
-    size = index(size)
+    size = c_int(size, 64)
     if size < 0:
         raise ValueError(f"negative buffersize in {call}")
     return size
@@ -101,14 +110,17 @@ def size_to(call: str, size: int) -> int:
 
 def sizes_to_recvmsg(bufsize: int, ancbufsize: int) -> tuple[int, int]:
     """Return how many bytes are asked for, and how many of control messages. ValueError."""
-    bufsize, ancbufsize = index(bufsize), index(ancbufsize)
+    bufsize, ancbufsize = c_int(bufsize, 64), c_int(ancbufsize, 64)
     if bufsize < 0 or ancbufsize < 0:
         raise ValueError("negative buffer size in recvmsg()")
     return bufsize, ancbufsize
 
 
 def room_in(view: memoryview, nbytes: int) -> int:
-    """Return how much of a buffer is to be filled. ValueError: more than it has."""
+    """Return how much of a buffer is to be filled. ValueError: more than it has; TypeError."""
+    if view.readonly:  # before anything is received, which would be lost
+        raise TypeError("read-write bytes-like object expected")
+    nbytes = c_int(nbytes, 64)
     if nbytes < 0:
         raise ValueError("negative buffersize in recv_into")
     if nbytes > len(view):
@@ -120,7 +132,7 @@ def sendto_arguments(rest: tuple[object, ...]) -> tuple[int, object]:
     """Return flags and address of sendto, whose flags come first if at all. TypeError."""
     if len(rest) not in (1, 2):
         raise TypeError(f"sendto takes data, perhaps flags, and an address, not {len(rest) + 1}")
-    return index(rest[0]) if len(rest) == 2 else 0, rest[-1]  # type: ignore[arg-type] # TypeError
+    return c_int(rest[0]) if len(rest) == 2 else 0, rest[-1]
 
 
 def joined(buffers: Iterable[object]) -> memoryview:
