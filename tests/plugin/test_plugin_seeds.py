@@ -97,6 +97,11 @@ async def test_expected(net):
     )
 
 
+def test_a_single_seed_is_called_one(run: Run) -> None:
+    result, _ = run("async def test_net(net): raise ValueError", "--pystack-seeds=40", SPREAD)
+    result.stdout.re_match_lines([r"1 seed in \d+\.\d\d s: \d+ a second"])
+
+
 def test_what_became_of_those_before_the_one_that_fails_is_counted(run: Run) -> None:
     result, outcomes = run(
         """
