@@ -6,6 +6,8 @@ It writes its files there, and "all is well" at the end. `tests/programs/test_al
 where all else is taken away, scripts/lowest where nothing else was installed.
 """
 
+import asyncio
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -113,6 +115,28 @@ def network(folder: Path) -> Callable[[], Awaitable[None]]:
     return main
 
 
+async def kinds() -> None:
+    """A server in asyncio, and a client that blocks."""
+
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readline()).upper())
+        writer.close()
+
+    async def serve() -> None:
+        await (await asyncio.start_server(shout, port=7)).serve_forever()
+
+    def ask() -> bytes:
+        with socket.create_connection(("server", 7), timeout=5) as connection:
+            connection.sendall(b"hello\n")
+            return connection.recv(100)
+
+    async with pystack.Network(seed=1) as net:
+        client, server = net.host("client"), net.host("server")
+        net.link(client, server, delay="10ms")
+        await server.start_asyncio(serve, port=7)
+        assert await client.run_sync(ask) == b"HELLO\n"
+
+
 def lab(folder: Path) -> None:
     """A lab from its file."""
     (folder / "lab.toml").write_text(LAB)
@@ -152,6 +176,7 @@ def main(folder: Path) -> None:
         assert getattr(pystack, name) is not None
     pystack.run(network(folder))
     trio.run(network(folder))
+    pystack.run(kinds)
     lab(folder)
     script(folder)
     missing()

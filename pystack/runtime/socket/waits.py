@@ -31,7 +31,7 @@ def call(host: Host, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     thread = current_thread()
     if thread is not None:
         return thread.call(fn, *args)
-    if trio.lowlevel.in_trio_run():
+    if _in_trio_run():
         return fn(*args)
     if host.stack.closed:  # the world has ended, and nothing is there to be disturbed
         return fn(*args)
@@ -56,7 +56,16 @@ def polled() -> None:
 
 def in_trios_thread() -> bool:
     """Tell whether the world's own thread runs now, and not one that it has given the turn."""
-    return current_thread() is None and trio.lowlevel.in_trio_run()
+    return current_thread() is None and _in_trio_run()
+
+
+def _in_trio_run() -> bool:
+    """Tell whether this is the thread of a Trio run. Trio 0.27 has no word for it yet."""
+    try:
+        trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return False
+    return True
 
 
 def check_may_wait(what: str) -> None:
