@@ -200,6 +200,7 @@ BORROWED: Final = (
     ),
     # asyncio's event loop, whose rounds are run from a task of Trio's
     Borrowed("", "asyncio.events", ("_set_running_loop",), "runtime/aio/loop.py"),
+    Borrowed("", "asyncio", ("_get_running_loop",), "runtime/aio/top.py"),
     Borrowed(
         "", "asyncio.events:Handle", ("_cancelled", "_context", "_run"), "runtime/aio/loop.py"
     ),
