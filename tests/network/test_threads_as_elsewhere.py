@@ -184,3 +184,48 @@ def test_a_thread_cuts_the_power_of_its_own_host(crash: bool) -> None:
 
     pystack.run(main)
     assert done == ["its last words", "clean-up"][: 1 if crash else 2]
+    # It has ended, though the network closed at the same instant: what it had borrowed is back.
+    assert type(type(threading.Lock()).acquire).__name__ == "method_descriptor"
+
+
+# The test itself, in Trio's thread and on no host
+
+
+@pytest.mark.parametrize("kind", [threading.Lock, threading.RLock])
+@pytest.mark.parametrize("timeout", [-1, 3600.0])
+def test_who_is_on_no_host_does_not_wait_for_ever_for_a_thread_that_waits_for_it(
+    kind: Callable[[], threading.Lock], timeout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYSTACK_BUSY_AFTER", "0.1")
+    lock = kind()
+
+    def hold() -> None:
+        with lock:
+            time.sleep(5.0)
+
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("a")
+            host.start_soon(host.run_sync, hold)
+            await trio.sleep(1.0)
+            with pytest.raises(
+                BlockedWorldError, match="waiting for a lock would stop the world, which"
+            ):
+                lock.acquire(timeout=timeout)
+            assert not lock.acquire(timeout=0.01)
+            await trio.sleep(5.0)
+            assert lock.acquire()
+
+    pystack.run(main)
+
+
+def test_who_is_on_no_host_waits_for_a_thread_of_the_machine() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("a")
+            host.start_soon(host.run_sync, time.sleep, 3600.0)
+            await trio.sleep(1.0)
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(pow, 2, 3).result() == 8
+
+    pystack.run(main)

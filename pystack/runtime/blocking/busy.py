@@ -204,6 +204,12 @@ def _patience_s() -> float:
         return _PATIENCE_S
 
 
+def patience() -> float:
+    """Return the seconds of the machine that are waited for what may never come."""
+    seconds = _patience_s()
+    return seconds if seconds > 0 else math.inf
+
+
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame

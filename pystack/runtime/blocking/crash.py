@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
+from functools import partial
 from traceback import walk_stack
 from types import CodeType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +35,9 @@ def crash_threads(host: Host, later: Later) -> None:
         return
     for thread in [thread for thread in turns.threads if thread.host is host]:
         if thread is turns.running:
-            later(lambda thread=thread: _end(thread))  # type: ignore[misc]
+            end = partial(_end, thread)
+            turns.crashing.append(end)
+            later(end)
         else:
             _end(thread)
 

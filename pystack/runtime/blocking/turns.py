@@ -367,6 +367,8 @@ class Turns:
         self.ready: list[WorldThread] = []  # of which the next is drawn
         self._chance: Random | None = None  # None: nothing has been drawn
         self.parked: dict[WorldThread, Callable[[], object]] = {}  # who waits to be ready
+        # What ends threads that have crashed their own host: soon, or when the network closes
+        self.crashing: list[Callable[[], None]] = []
         self.give_back: Callable[[], None] | None = None  # what is lent; None: nothing is
         self.is_at_the_machines = False  # True: what blocks here does so as on the machine
         self.runner: Any = trio_run.GLOBAL_RUN_CONTEXT.runner
@@ -471,6 +473,8 @@ def turns_in_use(driver: Driver) -> Turns | None:
 def close(driver: Driver) -> None:
     """Give back what threads have borrowed, where a network closes and none is left."""
     turns = turns_in_use(driver)
+    while turns is not None and turns.crashing:
+        turns.crashing.pop()()
     if turns is not None and not turns.threads and turns.give_back is not None:
         turns.give_back()
         turns.give_back = None

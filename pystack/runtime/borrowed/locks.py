@@ -18,6 +18,7 @@ from collections.abc import Callable
 from threading import TIMEOUT_MAX
 from typing import Any, Final, NamedTuple
 
+from pystack.runtime.blocking.busy import patience
 from pystack.runtime.blocking.pools import IDLE
 from pystack.runtime.blocking.turns import (
     Turns,
@@ -174,9 +175,15 @@ class _Wanted(NamedTuple):
         while turns.run_one():
             if got := self.take(0):
                 return got
-        if current_host.get() is None or _is_the_machines(self.thing):
+        host = current_host.get()
+        if _is_the_machines(self.thing):
             return self.take(timeout)
-        if are_there_others() and (got := self.take(_PATIENCE_S)):
+        # The test itself may wait for threads of the machine, but not for ever: they may be none
+        patience_s = _PATIENCE_S if host is not None else patience()
+        if host is None and (math.inf if timeout is None else timeout) <= patience_s:
+            return self.take(timeout)
+        is_hopeless = _is_a_worlds(self.thing) or not are_there_others()
+        if not is_hopeless and (got := self.take(patience_s)):
             return got
         raise BlockedWorldError.of(f"waiting for {self.words}", "what Trio or asyncio have for it")
 
@@ -192,8 +199,18 @@ def _is_free_rlock(lock: object) -> bool:
 
 def _is_the_machines(thing: object) -> bool:
     """Tell whether it is a lock that a thread of the machine is known to hold, and gives up."""
-    if not isinstance(thing, _RLock):
-        return False
-    owner = int(repr(thing).partition(" owner=")[2].partition(" ")[0])
+    owner = _owner(thing)
     # One of a thread that is no more is nobody's to give up.
     return owner in sys._current_frames() and not is_of_a_world(owner)
+
+
+def _is_a_worlds(thing: object) -> bool:
+    """Tell whether it is a lock that a thread of a world is known to hold."""
+    return is_of_a_world(_owner(thing))
+
+
+def _owner(thing: object) -> int:
+    """Return the thread that holds a lock; 0 where none does, or that cannot be told."""
+    if not isinstance(thing, _RLock):
+        return 0
+    return int(repr(thing).partition(" owner=")[2].partition(" ")[0])
