@@ -153,6 +153,8 @@ def test_calls_out_of_order_raise_what_linux_raises() -> None:
         with pytest.raises(ValueError, match="tuple"):
             await made.connect("server")
         with pytest.raises(OverflowError):
+            await made.connect(("10.0.0.2", 65536))
+        with pytest.raises(ConnectionRefusedError):  # a look-up keeps 16 bits of a port: 0
             await made.connect(("server", 65536))
 
     on_a_host(program)
