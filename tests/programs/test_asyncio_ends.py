@@ -127,7 +127,7 @@ async def _has_a_program() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pending tasks
-@pytest.mark.parametrize("main", [_waits_in_trio, _has_a_program, world])
+@pytest.mark.parametrize("main", [_waits_in_trio, _has_a_program])
 def test_a_loop_that_is_closed_too_early_ends_its_world_and_no_other(
     main: Callable[[], Coroutine[Any, Any, object]],
 ) -> None:
