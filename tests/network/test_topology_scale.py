@@ -130,7 +130,7 @@ def frames(path: Path) -> list[tuple[float, bytes]]:
 
 def test_captures_of_net_host_and_link_show_what_each_sees(tmp_path: Path) -> None:
     async def main() -> None:
-        async with Network(seed=7) as net:
+        async with Network(seed=7, epoch=0) as net:
             a, r, b = net.host("a"), net.router("r"), net.host("b")
             net.link(a, r, delay="10ms")
             second = net.link(r, b, delay="10ms")

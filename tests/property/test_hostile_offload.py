@@ -35,7 +35,7 @@ from pystack.observe.recording import Recorder
 from pystack.observe.summary import summarize
 from pystack.runtime.device import virtio_net
 from pystack.stack.host import Host
-from pystack.topology.doors import Guard
+from pystack.topology.doors import Guard, Wall
 from pystack.topology.switch import Switch
 from pystack.wire import arp, ethernet, ip, ipv4, nd, tcp, udp
 from pystack.wire.frame import (
@@ -315,7 +315,7 @@ def test_what_stands_between_ports_passes_them_on_or_counts_them() -> None:
     Patch(shaped, link.b)
     link.a.attach(lambda _frame, _now: None)
     door = SideDoor(Offload(0), PEER_MAC)
-    guard = Guard(Offload(0), frozenset({PEER}), lambda _frame, _now: None)
+    guard = Guard(Offload(0), [Wall(frozenset({PEER}))], lambda _frame, _now: None)
     guard.attach(lambda _frame, _now: None)
     switch = Switch("switch")
     filling = Offload(65_000), Offload(0), Offload(0)
