@@ -58,6 +58,7 @@ async def client_with_a_bug():
         await stream.receive_some()
 
 # Without delay and rate: one from the very beginning is a smallest example too
+@settings(max_examples=2000)
 @given(schedule=faults(links=["client-server"], within_s=10, kinds=["down", "loss"]))
 async def test_it(net, schedule):
     client, server = two_hosts(net, delay="10ms")
@@ -71,7 +72,9 @@ async def test_it(net, schedule):
     assert outcomes == {"failed": 1}
     # The question is there at 3.05, and the answer on its way from 5.05 on.
     (fault,) = eval(falsifying(result), NAMES)
-    assert (type(fault), fault.at_s, fault.for_s) in ((LinkDown, 4, 2), (LinkDown, 5, 1))
+    # Which one depends on the numbers in the modules that are loaded: Hypothesis tries those too.
+    assert isinstance(fault, LinkDown)
+    assert fault.at_s <= 5.06 < fault.at_s + fault.for_s
 
 
 def test_a_fault_of_one_kind_is_told_from_the_others(run: Run) -> None:
