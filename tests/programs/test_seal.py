@@ -169,6 +169,20 @@ def test_a_process_on_a_host_is_an_error_and_one_of_the_test_is_not() -> None:
     in_the_test(beside)
 
 
+def test_the_output_of_a_process_that_is_let_through_can_be_read() -> None:
+    async def program() -> bytes:
+        done = subprocess.run(  # noqa: ASYNC221 - it is what is tested
+            [sys.executable, "-c", "print(7)"], capture_output=True, check=True
+        )
+        return done.stdout.strip()
+
+    async def main() -> bytes:
+        async with pystack.Network(seed=1, seal=False) as net:
+            return await net.host("a").run(program)
+
+    assert pystack.run(main) == b"7"
+
+
 @pytest.mark.parametrize("place", [on_a_host, in_the_test])
 def test_unsealed_lets_through(place: Callable[[Program], None]) -> None:
     async def program() -> None:

@@ -126,11 +126,11 @@ class Polled:
         return []
 
 
-def ask_machine(wanted: Mapping[int, int]) -> Found:
-    """Return which descriptors of the machine are ready now."""
+def ask_machine(wanted: Mapping[int, int], timeout_ms: float | None = 0) -> Found:
+    """Return which descriptors of the machine are ready now, or within a time; None: wait."""
     if _real_poll is None:  # another system than Unix
         sets = [[number for number, mask in wanted.items() if mask & bits] for bits in _SELECTED]
-        ready = _real_select(*sets, 0)
+        ready = _real_select(*sets, None if timeout_ms is None else timeout_ms / 1000)
         return [
             (number, (number in ready[0]) * IN | (number in ready[1]) * OUT)
             for number in wanted
@@ -139,7 +139,7 @@ def ask_machine(wanted: Mapping[int, int]) -> Found:
     asked = _real_poll()
     for number, mask in wanted.items():
         asked.register(number, mask & 0x3FF)
-    found: Found = asked.poll(0)
+    found: Found = asked.poll(timeout_ms)
     return found
 
 
@@ -243,7 +243,12 @@ class Poll:
 
     def poll(self, timeout: float | None = None, /) -> Found:
         """Return the ready ones, after so many milliseconds none; None or less than 0: wait."""
-        timeout_s = None if timeout is None or timeout < 0 else timeout / 1000
+        if timeout is not None and timeout < 0:
+            timeout = None
+        # As for select: the output of a process that Trio's thread has begun, for one
+        if self._wanted and max(self._wanted) < FIRST and waits.in_trios_thread():
+            return ask_machine(self._wanted, timeout)
+        timeout_s = None if timeout is None else timeout / 1000
         return Polled(self._host, self._wanted).wait("select.poll", timeout_s)
 
 
