@@ -216,8 +216,12 @@ def test_timeouts_say_what_has_timed_out(certificates: Certificates) -> None:
 
 
 def test_one_that_does_not_block_wants_to_read_and_write(certificates: Certificates) -> None:
+    full: list[threading.Event] = []  # one for each of the two worlds
+
     def serve(made: socket.socket, said: Said) -> None:
+        full.append(threading.Event())
         with certificates.server.wrap_socket(made, server_side=True) as tls:
+            assert full[-1].wait(30)  # until the client has met with a full buffer
             left = 4_000_000
             while left:
                 left -= len(tls.recv(65536))
@@ -240,6 +244,7 @@ def test_one_that_does_not_block_wants_to_read_and_write(certificates: Certifica
                         select.select([tls], [], [])
                     except ssl.SSLWantWriteError as error:
                         wanted.add(words_of(error))
+                        full[-1].set()
                         select.select([], [tls], [])
 
             said.append(until(tls.do_handshake))
