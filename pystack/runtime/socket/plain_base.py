@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 import warnings
 from collections.abc import Callable
 from operator import index
@@ -50,6 +51,10 @@ _RECEIVING: Final = ("accept", "recv", "recvfrom", "recvfrom_into", "recvmsg", "
 
 # What socket.setdefaulttimeout said on a host
 default_timeouts: Final[WeakKeyDictionary[Host, float | None]] = WeakKeyDictionary()
+
+
+# What setblocking takes: from CPython 3.12 on whatever is true or not
+_truth: Final[Callable[[Any], object]] = bool if sys.version_info >= (3, 12) else index
 
 
 class PlainBase(socket.socket):
@@ -163,7 +168,7 @@ class PlainBase(socket.socket):
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the standard library's
         """Let calls wait for ever, or not at all."""
-        self._set_timeout(None if index(flag) else 0.0)
+        self._set_timeout(None if _truth(flag) else 0.0)
 
     def _set_timeout(self, timeout_s: float | None) -> None:
         self._open_descriptor().nonblocking = timeout_s is not None
