@@ -26,6 +26,7 @@ import trio
 from pystack.observe.journal import ENTERS, Digest, Entry, Journal
 from pystack.observe.reading import read
 from pystack.runtime.current import onlookers
+from pystack.runtime.driver.waiting import PACKAGE, TRIO
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,8 +40,6 @@ LAST: Final = 8  # entries before a difference that are shown
 AFTERWARDS: Final = 24  # entries behind it that are looked at
 
 _SIZE: Final = struct.Struct("<I")
-_PACKAGE: Final = str(Path(__file__).parents[1] / "_")[:-1]
-_TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
 _LIBRARIES: Final = (str(Path(struct.__file__).parent / "_")[:-1], "<frozen")
 
 
@@ -252,7 +251,7 @@ def _task_of_asyncio() -> asyncio.Task[object] | None:
 def _is_of_a_program(code: CodeType) -> bool:
     """Tell the code of a program from that of libraries and of ours."""
     file = code.co_filename
-    return not (file.startswith((_PACKAGE, _TRIO, *_LIBRARIES)) or "site-packages" in file)
+    return not (file.startswith((PACKAGE, TRIO, *_LIBRARIES)) or "site-packages" in file)
 
 
 def outcome_of(error: BaseException | None, result: object = None) -> str:

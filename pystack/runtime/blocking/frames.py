@@ -9,8 +9,8 @@ from traceback import walk_stack
 from types import FrameType
 from typing import Final
 
-# With its slash at the end; the checkout around it may have the same name.
-_PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
+from pystack.runtime.driver.waiting import PACKAGE
+
 _LIBRARY: Final = str(Path(os.__file__).parent / "_")[:-1]
 
 
@@ -19,7 +19,7 @@ def place_of(frame: FrameType) -> str:
     inner = ""
     for at, line in walk_stack(frame):
         code, file = at.f_code, Path(at.f_code.co_filename)
-        if code.co_filename.startswith(_PACKAGE):
+        if code.co_filename.startswith(PACKAGE):
             continue
         if code.co_filename.startswith(_LIBRARY) and "site-packages" not in file.parts:
             inner = code.co_qualname

@@ -14,9 +14,9 @@ from pystack.runtime.driver.driver import Waiter
 
 T = TypeVar("T")
 
-# With its slash at the end; the checkout around it may have the same name.
-_PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
-_TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
+# Whose a file is. With its slash at the end; the checkout around it may have the same name.
+PACKAGE: Final = str(Path(__file__).parents[2] / "_")[:-1]
+TRIO: Final = str(Path(trio.__file__).parent / "_")[:-1]
 _TRIOS_OWN_TASK = "<TrioToken.run_sync_soon task>"
 
 # Tasks that stand for others: what leads to what tells of those
@@ -111,9 +111,9 @@ def place_in(frames: Iterable[tuple[FrameType, int]], library: str = "") -> str:
     place, call = "?", ""
     for frame, line in frames:
         code = frame.f_code
-        if code.co_filename.startswith(_TRIO) or code is Waiter.wait.__code__:
+        if code.co_filename.startswith(TRIO) or code is Waiter.wait.__code__:
             continue
-        ours = code.co_filename.startswith(_PACKAGE)
+        ours = code.co_filename.startswith(PACKAGE)
         if ours or (library and code.co_filename.startswith(library)):
             call = f", in {code.co_qualname}"
         else:
