@@ -54,6 +54,7 @@ from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.link.port import Port
+    from pystack.stack.intercept import Interceptor
 
 ANNOUNCE_INTERVAL_S = 2.0  # RFC 5227 section 1.1; two announcements
 
@@ -82,6 +83,7 @@ class Host:
         self.forwarding = False  # True: a router, which passes on what is for others
         self.accepts_source_routes = False  # True: whoever comes by one is answered by the same way
         self.answers_timestamps = True  # to ICMP's timestamp requests; as Linux
+        self._interceptor: Interceptor | None = None
         self.powered = True
         self.closed = False
         self.reassembly = Reassembly(
@@ -99,6 +101,16 @@ class Host:
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
         self._announcements: list[Handle] = []
+
+    @property
+    def interceptor(self) -> Interceptor | None:
+        """Return who takes packets for addresses that are not the host's; None: nobody does."""
+        return self._interceptor
+
+    @interceptor.setter
+    def interceptor(self, interceptor: Interceptor | None) -> None:
+        self._interceptor = interceptor
+        self.routes.forget()  # and with them what becomes of packets
 
     def add_interface(
         self,

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pystack.core.addresses import Ip
 from pystack.stack import egress
 from pystack.stack.icmp_core import IcmpError, IcmpLayer, Trouble, Words
+from pystack.stack.intercept import HeldEcho, stands_in
 from pystack.stack.way import find_way
 from pystack.wire import icmp, ipv4
 from pystack.wire.ip_options import (
@@ -28,6 +29,8 @@ class Icmp(IcmpLayer):
     name = "icmp"
     number = ipv4.ICMP
     echo_request = icmp.ECHO
+    echo_reply = icmp.ECHO_REPLY
+    is_v6 = False
     words: ClassVar[Words] = {
         Trouble.NO_ROUTE: (icmp.DESTINATION_UNREACHABLE, icmp.NET_UNREACHABLE),
         Trouble.HOST_UNREACHABLE: (icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE),
@@ -49,6 +52,12 @@ class Icmp(IcmpLayer):
         if packet.to_many and message.kind not in icmp.REQUESTS:
             # What answers us, or tells us of a packet of ours, was sent to us alone.
             self._host.drop("icmp_to_many", now, data=packet.raw)
+        elif message.kind in icmp.REQUESTS and (taker := stands_in(self._host, packet)) is not None:
+            if message.kind == icmp.ECHO:
+                self._host.counters.add("icmp_intercepted")
+                taker.echo_arrived(HeldEcho(self._host, packet, message), now)
+            else:
+                self._host.drop("icmp_not_intercepted", now, data=packet.raw)
         elif message.kind == icmp.ECHO:
             self._answer_echo(packet, message, now)
         elif message.kind == icmp.TIMESTAMP:

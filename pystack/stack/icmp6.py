@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from pystack.core.addresses import Ip, is_link_local, is_multicast, with_zone
 from pystack.stack import egress
 from pystack.stack.icmp_core import IcmpError, IcmpLayer, Trouble, Words
+from pystack.stack.intercept import HeldEcho, stands_in
 from pystack.stack.way import find_way
 from pystack.wire import icmp, icmpv6, ipv6, ipv6_ext
 from pystack.wire.packet import Packet
@@ -26,6 +27,8 @@ class Icmp6(IcmpLayer):
     name = "icmp6"
     number = ipv6.ICMPV6
     echo_request = icmpv6.ECHO
+    echo_reply = icmpv6.ECHO_REPLY
+    is_v6 = True
     words: ClassVar[Words] = {
         Trouble.NO_ROUTE: (icmpv6.DESTINATION_UNREACHABLE, icmpv6.NO_ROUTE),
         Trouble.HOST_UNREACHABLE: (icmpv6.DESTINATION_UNREACHABLE, icmpv6.ADDRESS_UNREACHABLE),
@@ -46,7 +49,14 @@ class Icmp6(IcmpLayer):
         host = self._host
         message = icmpv6.parse(packet)
         kind = message.kind
-        if kind == icmpv6.ECHO:
+        taker = stands_in(host, packet)
+        if taker is not None and kind >= icmpv6.FIRST_INFORMATIONAL and kind != icmpv6.ECHO_REPLY:
+            if kind == icmpv6.ECHO:
+                host.counters.add("icmp6_intercepted")
+                taker.echo_arrived(HeldEcho(host, packet, message), now)
+            else:
+                host.drop("icmp6_not_intercepted", now, interface, packet.raw)
+        elif kind == icmpv6.ECHO:
             self._answer_echo(packet, message, now)
         elif kind in _ND:
             host.discovery.packet_arrived(interface, packet, message, now)

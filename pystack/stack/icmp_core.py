@@ -97,6 +97,12 @@ EchoReplySink = Callable[[icmp.IcmpMessage, Ip, int, float], None]
 EchoErrorSink = Callable[[IcmpError, float], None]
 
 
+def stands_in_for(host: Host, address: Ip) -> bool:
+    """Tell whether packets are sent from an address that is not the host's: intercepted ones."""
+    interceptor = host.interceptor
+    return interceptor is not None and interceptor.covers(address)
+
+
 class Allowance:
     """How many errors a host may still send: a bucket that time fills."""
 
@@ -130,6 +136,8 @@ class IcmpLayer:
     number: int  # of its protocol
     words: ClassVar[Words]
     echo_request: int
+    echo_reply: int
+    is_v6: ClassVar[bool]
 
     def __init__(self, host: Host, allowance: Allowance) -> None:
         """`allowance` is the host's, for both versions."""
@@ -183,10 +191,28 @@ class IcmpLayer:
         if not self._allowance.take(now):
             host.counters.add(f"{self.name}_rate_limited")
             return
-        src = packet.dst if packet.dst in host.addresses else host.source_towards(to, route)
+        # Of an intercepted address, it is its own station that has nobody at a port.
+        own = packet.dst in host.addresses or (
+            stands_in_for(host, packet.dst) and (kind, code) in (_REFUSED, _REFUSED_6)[self.is_v6]
+        )
+        src = packet.dst if own else host.source_towards(to, route)
         message = self.pack(src, to, kind, code, rest, packet.quoted)
         host.counters.add(f"{self.name}_errors_out")
         egress.send_packet(host, find_way(host, route, src, to), self.number, message, now)
+
+    def reply_as(
+        self, packet: Packet, ident: int, seq: int, payload: bytes, now: float, ttl: int | None
+    ) -> None:
+        """Answer an echo request from the address that it was for, whosever that is."""
+        host, to = self._host, packet.src
+        route = host.routes.lookup(to)
+        if route is None:
+            host.drop(f"{self.name}_no_route", now, data=packet.raw)
+            return
+        message = self.pack(packet.dst, to, self.echo_reply, 0, ident << 16 | seq, payload)
+        way = find_way(host, route, packet.dst, to)
+        ttl = ipv4.DEFAULT_TTL if ttl is None else ttl
+        egress.send_packet(host, way, self.number, message, now, ttl=ttl, tos=packet.tos)
 
     def _reply_arrived(self, packet: Packet, message: icmp.IcmpMessage, now: float) -> None:
         sink = self.echo_sinks.get(message.ident)
@@ -199,7 +225,8 @@ class IcmpLayer:
         # RFC 1122 3.2.2: to the transport that sent the packet; it decides what to make of it.
         host, quoted = self._host, error.quoted
         host.counters.add(f"{self.name}_errors_in")
-        if not host.is_own(quoted.src) or quoted.fragment_offset_bytes:
+        ours = host.is_own(quoted.src) or stands_in_for(host, quoted.src)
+        if not ours or quoted.fragment_offset_bytes:
             host.drop(f"{self.name}_error_not_ours", now, data=quoted.raw)
             return
         try:

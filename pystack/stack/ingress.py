@@ -22,7 +22,7 @@ from pystack.core.errors import WireError
 from pystack.observe.observer import FrameSeen
 from pystack.stack import egress, forward
 from pystack.stack.icmp_core import Trouble
-from pystack.stack.pairs import forged
+from pystack.stack.pairs import forged, is_foreign
 from pystack.tcp.states import TcpState
 from pystack.wire import arp, ethernet, icmp, ip, ipv4, ipv6, ipv6_ext, tcp
 from pystack.wire.frame import (
@@ -210,7 +210,8 @@ def _ip_arrived(host: Host, interface: Interface, packet: Packet, frame: Frame, 
     fault = None if packet.chain is None else packet.chain.fault
     # All of 127.0.0.0/8, but for what means many
     own_loopback = interface.neighbors is None and host.is_own(dst)
-    if dst not in host.addresses and not own_loopback:
+    ours = dst in host.addresses or own_loopback
+    if not ours and not is_foreign(host, interface, packet.src, dst):
         if not interface.is_many(dst):
             if host.forwarding:
                 forward.packet_arrived(host, interface, packet, frame, now)

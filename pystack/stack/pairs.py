@@ -17,9 +17,10 @@ from pystack.core.addresses import (
     is_usable_source,
     is_v6,
 )
+from pystack.stack.intercept import is_interceptable
 from pystack.stack.ports import locals_of
 from pystack.stack.way import Way
-from pystack.wire.headers import unpack_pair
+from pystack.wire.headers import pack_pair, unpack_pair
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
@@ -31,7 +32,7 @@ _LIMIT: Final = 4096  # remembered; the oldest goes: to free all of them at once
 class Pair:
     """Two addresses of packets that come by one interface."""
 
-    __slots__ = ("dst", "heard", "interface", "locals", "src", "way")
+    __slots__ = ("dst", "foreign", "heard", "interface", "locals", "src", "way")
 
     def __init__(self, host: Host, interface: Interface, src: Ip, dst: Ip) -> None:
         self.interface = interface
@@ -40,11 +41,16 @@ class Pair:
         self.locals = locals_of(dst)
         # True: they are for this host, came by a link, and nothing is wrong with them.
         self.heard = False
+        self.foreign = False  # the address is none of the host's: the interceptor takes it
         # By which they are passed on; None: they are not, or `forward` has to look closer
         self.way: Way | None = None
         if dst in host.addresses:
             by_link = interface.neighbors is not None
             self.heard = by_link and not forged(host, interface, src, dst)
+        elif is_interceptable(host, interface, dst):
+            self.foreign = True
+            self.locals = dst, dst, dst  # who is bound to all of the host's addresses is not meant
+            self.heard = not forged(host, interface, src, dst)
         elif host.forwarding and not not_forwarded(host, src, dst):
             route = host.routes.lookup(dst)
             if route is not None and route.interface.neighbors is not None:
@@ -61,6 +67,17 @@ def learn(host: Host, interface: Interface, pair: bytes) -> Pair:
         host, interface, host.zoned(interface, src), host.zoned(interface, dst)
     )
     return found
+
+
+def is_foreign(host: Host, interface: Interface, src: Ip, dst: Ip) -> bool:
+    """Tell whether the interceptor takes packets between these, which are for no own address."""
+    if host.interceptor is None:
+        return False
+    key = pack_pair(src, dst)
+    pair = host.pairs.get(key)
+    if pair is None or pair.interface is not interface:
+        pair = learn(host, interface, key)
+    return pair.foreign
 
 
 def forged(host: Host, interface: Interface, src: Ip, dst: Ip) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import UNSPECIFIED, Ip
 from pystack.stack import egress
+from pystack.stack.intercept import HeldSyns, stands_in
 from pystack.stack.path_mtus import sizes_to
 from pystack.stack.ports import Shares, locals_of, names_one
 from pystack.stack.tcp_open import Opener, fields_of
@@ -27,6 +28,7 @@ from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host
+    from pystack.stack.intercept import Interceptor
     from pystack.stack.interface import Interface
     from pystack.stack.routes import Route
     from pystack.stack.tcp_table import TcpTable
@@ -49,6 +51,7 @@ class Listeners:
         "_shares",
         "_table",
         "by_port",
+        "held",
     )
 
     def __init__(self, host: Host, table: TcpTable, opener: Opener) -> None:
@@ -65,6 +68,7 @@ class Listeners:
         self._shares = Shares(host.rng)
         self._bindings: dict[Listener[TcpSocket], Binding] = {}
         self.by_port: dict[int, list[Listener[TcpSocket]]] = {}
+        self.held = HeldSyns(host, table, opener)  # that an interceptor is to decide on
 
     def listen(self, binding: Binding, backlog: int) -> Listener[TcpSocket]:
         """Open a port for connections. OSError (EADDRINUSE): somebody listens there already."""
@@ -113,6 +117,7 @@ class Listeners:
                     listener.on_ready()
         self.by_port.clear()
         self._bindings.clear()
+        self.held.clear(self._host.scheduler.now)
 
     def find(
         self,
@@ -171,7 +176,10 @@ class Listeners:
         came_by = host.came_by(interface, packet.dst)
         listener = self.find(packet.dst, segment.dst_port, other, came_by)
         kind = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)
-        if listener is None:
+        interceptor = stands_in(host, packet)
+        if interceptor is not None and (listener is None or not names_one(listener.local)):
+            self._intercept(interceptor, packet, segment, ends, now, old)
+        elif listener is None:
             self._answer_stranger(packet, segment, now, known_port=False)
         elif kind == tcp.SYN and segment.flags & tcp.FIN:
             # RFC 9293 would keep the FIN for later; as Linux, for filters that look for a bare SYN
@@ -181,6 +189,27 @@ class Listeners:
             self._syn_arrived(listener, packet, segment, now, old)
         elif kind != tcp.ACK or not self._cookie_arrived(listener, packet, segment, ends, now):
             self._answer_stranger(packet, segment, now, known_port=True)
+
+    def _intercept(
+        self,
+        interceptor: Interceptor,
+        packet: Packet,
+        segment: tcp.Segment,
+        ends: bytes,
+        now: float,
+        predecessor: Tcb | TimeWait | None,
+    ) -> None:
+        """Take a segment to an address that is not the host's."""
+        flags = segment.flags
+        if flags & tcp.RST and self.held.reset_arrived(segment, ends, now):
+            return
+        if flags & (tcp.SYN | tcp.ACK | tcp.RST) != tcp.SYN or not segment.dst_port:
+            self._answer_stranger(packet, segment, now, known_port=False)
+        elif flags & tcp.FIN:
+            self._host.drop("tcp_syn_fin", now, data=packet.raw)
+        else:
+            iss = None if predecessor is None else _beyond(predecessor)
+            self.held.syn_arrived(interceptor, packet, segment, ends, now, iss)
 
     def fast_open_is_over(self, socket: TcpSocket) -> None:
         """A connection that had text before its last ACK has that now, or has ended."""
@@ -218,11 +247,18 @@ class Listeners:
         if (
             segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) != tcp.SYN
             or not may_follow(old, segment, stamped=self._table.config.timestamps)
-            or self.find(local, segment.dst_port) is None
+            or not self._may_open(local, segment.dst_port)
         ):
             return False
         self._host.counters.add("tcp_time_wait_reused")
         return True
+
+    def _may_open(self, local: Ip, port: int) -> bool:
+        """Tell whether a SYN for there may open a connection."""
+        host = self._host
+        if host.interceptor is not None and not host.is_own(local):
+            return True
+        return self.find(local, port) is not None
 
     def _syn_arrived(
         self,
@@ -264,10 +300,7 @@ class Listeners:
     ) -> None:
         """Make the connection that a SYN asks for, which answers it."""
         host, config = self._host, listener.config(self._table.config)
-        iss = None
-        if predecessor is not None:
-            # Beyond all that it has used (RFC 1122 section 4.2.2.13), by as much as in Linux
-            iss = predecessor.snd_nxt + 0x10001 & MASK
+        iss = None if predecessor is None else _beyond(predecessor)
         socket = self._opener.make(*ends, route, now, config, iss=iss)
         self._add(listener, socket)
         note_handshake(socket, segment, now, sent=False)
@@ -388,6 +421,11 @@ class Listeners:
             reset = reset_for(segment)
             way = find_way(host, route, packet.dst, packet.src)
             egress.send_segment(host, way, reset, now)
+
+
+def _beyond(predecessor: Tcb | TimeWait) -> int:
+    """Return a number beyond all that it has used (RFC 1122 4.2.2.13), by as much as in Linux."""
+    return predecessor.snd_nxt + 0x10001 & MASK
 
 
 def _specificity(listener: Listener[TcpSocket]) -> tuple[bool, bool]:

@@ -85,7 +85,9 @@ class TcpPorts:
                 del self.bindings[binding.port]
 
     def hold(self, holder: Holder, port: int) -> None:
-        """A connection has this port."""
+        """A connection has this port. One of an intercepted address takes it away from nobody."""
+        if self._host.interceptor is not None and not self._host.is_own(holder.local):
+            return
         holders = self.connections.get(port)
         if holders is None:
             self.connections[port] = holder

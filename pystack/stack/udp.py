@@ -23,6 +23,7 @@ from pystack.core.errors import RangeError
 from pystack.link.port import uso_max_bytes
 from pystack.stack import egress, udp_errors
 from pystack.stack.icmp_core import Trouble
+from pystack.stack.intercept import HeldDatagram, stands_in, take_datagrams
 from pystack.stack.pairs import Pair, learn
 from pystack.stack.path_mtus import PathMtus, least_mtu
 from pystack.stack.ports import (
@@ -34,6 +35,7 @@ from pystack.stack.ports import (
     random_port,
 )
 from pystack.stack.routes import Route
+from pystack.stack.sent_as import SentAs
 from pystack.stack.udp_errors import too_large
 from pystack.stack.udp_socket import (
     PMTU_DO,
@@ -65,13 +67,14 @@ _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all 
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_host", "_shares", "path_mtus", "sockets")
+    __slots__ = ("_host", "_shares", "path_mtus", "sent_as", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.sockets: dict[int, list[UdpSocket]] = {}  # by their local ports
         self._shares = Shares(host.rng)
         self.path_mtus = PathMtus()  # of those who ask for it: IP_MTU_DISCOVER
+        self.sent_as = SentAs(host, self.path_mtus)
 
     def bind(
         self,
@@ -151,6 +154,10 @@ class UdpTable:
                 if not socket.deliver(payload, pair.src, src_port, pair.dst):
                     host.drop("udp_receive_buffer_full", now, interface, data[_IP:])
                 return True
+        if pair.foreign and sockets is None and dst_port:
+            named = pair.src, src_port, pair.dst, dst_port
+            if take_datagrams(host, named, data[start + udp.HEADER_BYTES : end], frame, now):
+                return True
         counters["ip_packets_in"] -= 1  # the layers do that
         return False
 
@@ -184,6 +191,15 @@ class UdpTable:
             if (socket.remote is None or socket.remote == (src, src_port))
             and socket.hears(packet.dst, interface)
         ]
+        taker = stands_in(self._host, packet)
+        if taker is not None:  # who is bound to all of the host's addresses is not meant
+            found = [socket for socket in found if socket.local == packet.dst]
+            if not found and datagram.dst_port:
+                self._host.counters.add("udp_intercepted")
+                ends = src, src_port, packet.dst, datagram.dst_port
+                held = HeldDatagram(self._host, ends, bytes(datagram.payload), packet)
+                taker.datagram_arrived(held, now)
+                return
         if not found:
             self._host.drop("udp_no_port", now, data=packet.raw)
             self._host.tell(packet, Trouble.PORT_UNREACHABLE, now)
@@ -224,6 +240,8 @@ class UdpTable:
             if socket.local in locals_of(error.quoted.src)
             and socket.remote in (None, (error.quoted.dst, dst_port))
         ]
+        if not found and error.too_big and self.sent_as.narrowed(error, src_port, dst_port, now):
+            return
         if not found or error.number is None:
             self._host.counters.add("udp_error_unclaimed")
             return
@@ -353,6 +371,27 @@ class UdpTable:
         host.counters["frames_out"] += len(datagrams) - 1
         host.counters["udp_datagrams_out"] += len(datagrams)
         return True
+
+    def send_as(
+        self,
+        src: Ip,
+        src_port: int,
+        dst: Ip,
+        dst_port: int,
+        payload: Buffer,
+        now: float,
+        *,
+        gso_bytes: int = 0,
+        ttl: int = ipv4.DEFAULT_TTL,
+    ) -> bool:
+        """Send a datagram from any address; False: there is no way, or no such port.
+
+        `gso_bytes`: the payload is that of a burst, of datagrams of this size each; the last may
+        have less. Raises RangeError for more than a datagram holds.
+        """
+        return self.sent_as.send(
+            src, src_port, dst, dst_port, payload, now, gso_bytes=gso_bytes, ttl=ttl
+        )
 
     def find_way(self, socket: UdpSocket, dst: Ip, dst_port: int, fields: DatagramFields) -> Way:
         """Return the way of datagrams to there; remember a usual one. Raises OSError."""
