@@ -67,6 +67,8 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         # the live page's map has the places of `pystack lab show --svg`
         "pystack.topology.drawing",
         "pystack.topology.layout",
+        # what a proxy's toxics make of its link
+        "pystack.link.config",
         "pystack.__init__",
     ),
     "pystack.cli": (
