@@ -1,0 +1,317 @@
+"""A splice: a TCP connection of the kernel's and one of a stack host, joined byte by byte.
+
+*Inward* is from the kernel to the stack, *outward* the other way. Each direction ends by itself, a
+FIN as a FIN; a reset or an error of one side is a reset for the other. Memory is bounded by what
+both sides may buffer anyway: what the stack has no room for is left in the kernel's buffer, whose
+window then closes, and what the kernel does not take stays unread in the stack (but for one read,
+`_READ_BYTES`), whose window closes as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from pystack.runtime.splice.poller import ERROR, HANGUP, READ, WRITE, Poller
+from pystack.tcp import send_buffer
+from pystack.tcp.events import Signal
+from pystack.tcp.states import TcpState
+
+if TYPE_CHECKING:
+    from pystack.runtime.splice.filters import Filter
+    from pystack.stack.host import Host as StackHost
+    from pystack.stack.tcp_socket import TcpSocket
+
+# What one call reads: little at first, for memory is asked for before anything is known
+_FIRST_READ_BYTES: Final = 16 << 10
+_READ_BYTES: Final = 256 << 10
+# SO_LINGER, on, for no time: `close` then sends a reset
+_RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+
+By = Literal["both", "kernel", "stack", "here"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpliceResult:
+    """What became of a splice."""
+
+    inward_bytes: int  # read from the kernel's socket
+    outward_bytes: int  # written to it
+    by: By  # who ended it: both sides, one of them by a reset or an error, or its owner here
+    error: int | None  # errno of that; None: it was no error
+
+
+class Splice:
+    """Joins `sock` and `tcp`, a connection of `host`, until both directions have ended.
+
+    Both are the splice's own from now on. It is a `FilterSink`, too: that of its filter.
+    """
+
+    __slots__ = (
+        "_at_eof",
+        "_chunk_bytes",
+        "_filter",
+        "_held",
+        "_host",
+        "_inward_done",
+        "_is_over",
+        "_on_end",
+        "_outward_done",
+        "_poller",
+        "_sock",
+        "_tcp",
+        "_told",
+        "_watch",
+        "inward_bytes",
+        "outward_bytes",
+    )
+
+    def __init__(
+        self,
+        poller: Poller,
+        sock: socket.socket,
+        host: StackHost,
+        tcp: TcpSocket,
+        *,
+        inward: Filter | None = None,
+        on_end: Callable[[SpliceResult], None] | None = None,
+    ) -> None:
+        """`inward`: what changes the bytes from the kernel to the stack; `on_end`: called once.
+
+        Either side may have data, or an end, already.
+        """
+        self._poller = poller
+        self._sock = sock
+        self._host = host
+        self._tcp = tcp
+        self._filter = inward
+        self._on_end = on_end
+        self.inward_bytes = self.outward_bytes = 0
+        self._chunk_bytes = _FIRST_READ_BYTES
+        self._held: bytes | memoryview = b""  # outward, not taken by the kernel yet
+        self._at_eof = False  # the kernel's side has sent its last
+        self._inward_done = self._outward_done = self._is_over = False
+        self._told = False  # the stack's side has moved, which is not looked at yet
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        tcp.connection.tcb.no_delay = True
+        tcp.on_signal = self._signalled
+        self._watch = poller.watch(sock, self._ready, READ, self._abandoned)
+        if inward is not None:
+            inward.begin(self, poller.driver.now())
+        # Not at once: its owner does not have it yet, and may be called by a pump.
+        connection = tcp.connection
+        if connection.state is TcpState.CLOSED:
+            host.scheduler.call_next(self._stack_closed)
+        elif connection.receive_buffer.readable_bytes or connection.at_eof:
+            host.scheduler.call_next(self._stack_moved)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it has ended."""
+        return self._is_over
+
+    # what its owner asks for, and its filter
+
+    def reset(self, now: float) -> None:
+        """End both sides with a reset. When it is over that is nothing."""
+        self._break("here", None, now)
+
+    def close(self, now: float) -> None:
+        """End both sides as programs that close do: what was written is sent, and then a FIN."""
+        if not self._is_over:
+            self._finish("here", None, now)
+
+    @property
+    def room_bytes(self) -> int:
+        """Return how much the stack would take now."""
+        return 0 if self._inward_done else send_buffer.room_bytes(self._tcp.connection)
+
+    def put(self, data: bytes | memoryview, now: float) -> int:
+        """Give bytes to the stack; return how many it had room for."""
+        if self._is_over or self._inward_done:
+            return len(data)
+        try:
+            return self._host.tcp.write(self._tcp, memoryview(data), now)
+        except BrokenPipeError:
+            return len(data)  # it has just ended, and `_stack_closed` is to come
+
+    def end(self, now: float) -> None:
+        """Send no more to the stack's peer: a FIN after what was put."""
+        if not self._is_over and not self._inward_done:
+            self._inward_done = True
+            self._host.tcp.close(self._tcp, now)
+            self._end_if_both(now)
+
+    def read_on(self, now: float) -> None:
+        """Read from the kernel again: its filter has room."""
+        if not self._is_over and not self._at_eof:
+            self._watch.want(self._watch.events | READ)
+
+    # the kernel's side
+
+    def _ready(self, events: int, now: float) -> None:
+        wanted = self._watch.events
+        if events & WRITE and wanted & WRITE:
+            self._pour(now)
+        if events & (READ | ERROR | HANGUP) and wanted & READ:
+            if not self._is_over:
+                self._read(now)
+        elif events & ERROR and not self._is_over:
+            number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                self._break("kernel", number, now)
+
+    def _read(self, now: float) -> None:
+        """Read once; whether there is more the poller tells."""
+        room = self._inward_room()
+        if room:
+            try:
+                data = self._sock.recv(min(room, self._chunk_bytes))
+            except BlockingIOError:
+                self._want_read(wanted=True)
+                return
+            except OSError as error:
+                self._break("kernel", error.errno or errno.EIO, now)
+                return
+            if not data:
+                self._kernel_ended(now)
+                return
+            size = len(data)
+            self.inward_bytes += size
+            if size == self._chunk_bytes and size < _READ_BYTES:
+                self._chunk_bytes = 4 * size
+            if self._filter is None:
+                self.put(data, now)
+            else:
+                self._filter.take(data, now)
+            if self._is_over:
+                return
+            room = self._inward_room()
+        self._want_read(wanted=room > 0)
+
+    def _inward_room(self) -> int:
+        """Return how much may be read; at 0 somebody will tell when there is room again."""
+        if self._filter is not None:
+            return self._filter.room_bytes
+        connection = self._tcp.connection
+        # Below a quarter of its buffer it counts as full: else it would be filled in morsels.
+        if send_buffer.writable(connection) and (room := send_buffer.room_bytes(connection)):
+            return room
+        connection.write_blocked = True
+        return 0
+
+    def _want_read(self, *, wanted: bool) -> None:
+        events = self._watch.events
+        self._watch.want(events | READ if wanted else events & ~READ)
+
+    def _kernel_ended(self, now: float) -> None:
+        self._at_eof = True
+        self._want_read(wanted=False)
+        if self._filter is None:
+            self.end(now)
+        else:
+            self._filter.end(now)
+
+    # the stack's side
+
+    def _signalled(self, signal: Signal) -> None:
+        """Look at it when the pump that tells it is done: what is done then pumps, too."""
+        if signal is Signal.CLOSED:
+            # Whoever ends it need not be an event or a batch, after which others have a look.
+            self._host.scheduler.call_next(self._stack_closed)
+        elif not self._told:
+            self._told = True
+            self._host.scheduler.call_soon(self._stack_moved)
+
+    def _stack_moved(self, now: float) -> None:
+        self._told = False
+        if self._is_over:
+            return
+        if not self._held:
+            self._pour(now)
+        connection = self._tcp.connection
+        if self._is_over or self._inward_done or connection.write_blocked:
+            return
+        if self._filter is not None:
+            self._filter.room(now)
+        elif not self._at_eof and not self._watch.events & READ:
+            self._read(now)
+
+    def _stack_closed(self, now: float) -> None:
+        if self._is_over:
+            return
+        if not self._held:
+            self._pour(now)  # what came before
+        number = self._tcp.connection.error
+        if number is not None:
+            self._break("stack", number, now)
+
+    def _pour(self, now: float) -> None:
+        """Write to the kernel's socket what it takes of what has come."""
+        if self._is_over or self._outward_done:
+            return
+        table, tcp, sock = self._host.tcp, self._tcp, self._sock
+        while True:
+            data = self._held or table.read(tcp, _READ_BYTES, now)
+            if not data:
+                break
+            try:
+                size = sock.send(data)
+            except BlockingIOError:
+                size = 0
+            except OSError as error:
+                self._break("kernel", error.errno or errno.EIO, now)
+                return
+            self.outward_bytes += size
+            if size < len(data):
+                self._held = memoryview(data)[size:]
+                self._watch.want(self._watch.events | WRITE)
+                return
+            self._held = b""
+        self._watch.want(self._watch.events & ~WRITE)
+        connection = tcp.connection
+        if connection.at_eof and connection.error is None:
+            self._outward_done = True
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                self._break("kernel", error.errno or errno.EIO, now)
+                return
+            self._end_if_both(now)
+
+    # ends
+
+    def _end_if_both(self, now: float) -> None:
+        if self._inward_done and self._outward_done:
+            self._finish("both", None, now)
+
+    def _break(self, by: By, error: int | None, now: float) -> None:
+        """End both with a reset."""
+        if self._is_over:
+            return
+        self._tcp.on_signal = None
+        if self._tcp.connection.state is not TcpState.CLOSED:
+            self._host.tcp.abort(self._tcp, now)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._finish(by, error, now)
+
+    def _abandoned(self) -> None:
+        """The world ends: what the stack has is gone already, or goes with it."""
+        self.reset(self._host.scheduler.now)
+
+    def _finish(self, by: By, error: int | None, now: float) -> None:
+        self._is_over = True
+        self._watch.close()
+        self._sock.close()
+        self._held = b""
+        self._host.tcp.release(self._tcp, now)
+        if self._filter is not None:
+            self._filter.over(now)
+        if self._on_end is not None:
+            self._on_end(SpliceResult(self.inward_bytes, self.outward_bytes, by, error))
