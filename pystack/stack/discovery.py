@@ -138,7 +138,9 @@ class Discovery:
         self._host.counters.add("nd_solicitations_in")
         own = interface.find(scoped(interface, said.target))
         if own is None:
-            return "nd_for_others"
+            if said.target not in interface.proxied or src == UNSPECIFIED6:
+                return "nd_for_others"
+            return self._asked_of_proxied(interface, src, said, now)
         if not own.is_usable:
             # RFC 4862 section 5.4.3: another tries the same address out, or it is our own probe.
             if src == UNSPECIFIED6 and own.state is AddressState.TENTATIVE:
@@ -155,6 +157,18 @@ class Discovery:
             assert interface.neighbors is not None
             interface.neighbors.heard(src, said.options.source_mac, now, create=True)
         self.advertise(interface, own.address, src, now)
+        return ""
+
+    def _asked_of_proxied(
+        self, interface: Interface, src: Ip, said: nd.NeighborSolicitation, now: float
+    ) -> str:
+        """Answer for another station, which may still say itself where it is (section 7.2.8)."""
+        if reason := self._off_link(interface, src, said.options.source_mac):
+            return reason
+        if said.options.source_mac is not None:
+            assert interface.neighbors is not None
+            interface.neighbors.heard(src, said.options.source_mac, now, create=True)
+        self.advertise(interface, said.target, src, now, override=False)
         return ""
 
     def _answered(self, interface: Interface, said: nd.NeighborAdvertisement, now: float) -> str:
@@ -314,7 +328,9 @@ class Discovery:
         if own is not None and own.is_usable:
             self.advertise(interface, address, ALL_NODES6, now)
 
-    def advertise(self, interface: Interface, address: Ip, dst: Ip, now: float) -> None:
+    def advertise(
+        self, interface: Interface, address: Ip, dst: Ip, now: float, *, override: bool = True
+    ) -> None:
         """Say where an address of ours is: to whoever asked, or to all (ALL_NODES6)."""
         message = nd.pack_neighbor_advertisement(
             address,
@@ -323,7 +339,7 @@ class Discovery:
             mac=interface.mac,
             router=self._host.forwarding,
             solicited=not is_multicast(dst),
-            override=True,
+            override=override,
         )
         self._host.counters.add("nd_advertisements_out")
         egress.send_on_link(self._host, interface, address, dst, message, now)

@@ -222,6 +222,29 @@ class Host:
                 self.routes.remove(block)
         self.routes.forget()
 
+    def add_proxy(self, address: Ip) -> None:
+        """Answer on its link who asks which station has this address (`ip neigh add proxy`).
+
+        It stays another's, as far as this host is concerned: an interceptor may take what comes.
+        """
+        route = self.routes.lookup(address)
+        if route is None or route.gateway is not None or route.interface.neighbors is None:
+            raise ConfigError(f"{format_ip(address)} is not on a link of {self.name}")
+        interface = route.interface
+        if address in interface.proxied:
+            return
+        interface.proxied.add(address)
+        if is_v6(address):
+            self.groups.join(interface, solicited_node(address), self.scheduler.now)
+
+    def remove_proxy(self, address: Ip) -> None:
+        """Leave it to its own station again. A second time is nothing."""
+        for interface in self.interfaces:
+            if address in interface.proxied:
+                interface.proxied.remove(address)
+                if is_v6(address):
+                    self.groups.leave(interface, solicited_node(address), self.scheduler.now)
+
     def no_route(self, dst: Ip) -> OSError:
         """Return the error of whoever wants to send there without a route."""
         if self.observers:

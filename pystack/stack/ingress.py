@@ -197,7 +197,9 @@ def _arp_arrived(
         assert interface.neighbors is not None
         interface.neighbors.arp_arrived(packet, now, for_us=for_us)
     host.counters["arp_packets_in"] += 1
-    if packet.op == arp.REQUEST and for_us:
+    # Not where somebody tries it out, or says that it has it (RFC 5227): he is to have it.
+    proxied = packet.tpa in interface.proxied and packet.spa not in (UNSPECIFIED, packet.tpa)
+    if packet.op == arp.REQUEST and (for_us or proxied):
         reply = arp.pack(arp.REPLY, interface.mac, packet.tpa, packet.spa, packet.sha)
         egress.send_arp(host, interface, packet.sha, reply, now)
     elif not for_us:

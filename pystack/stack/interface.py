@@ -71,6 +71,7 @@ class Interface:
         "name",
         "neighbors",
         "port",
+        "proxied",
     )
 
     def __init__(
@@ -89,6 +90,7 @@ class Interface:
         self.mtu_bytes = mtu_bytes
         self.neighbors = neighbors  # None: a link without stations to find (loopback)
         self._addresses: list[InterfaceAddress] = []
+        self.proxied: set[Ip] = set()  # none of ours, and answered for: `Host.add_proxy`
         self._broadcasts = {LIMITED_BROADCAST}
         self.mtu6_bytes = mtu_bytes  # of IPv6: a router may ask for less (RFC 4861 section 4.6.4)
         self.hop_limit6 = ipv6.DEFAULT_HOP_LIMIT  # a router may say another one
@@ -133,6 +135,7 @@ class Interface:
         """Return the groups that this interface hears for itself, and how often."""
         groups = Counter((ALL_HOSTS, ALL_NODES6))
         groups.update(solicited_node(own.address) for own in self._addresses if own.prefix.is_v6)
+        groups.update(solicited_node(address) for address in self.proxied if is_v6(address))
         return dict(groups)
 
     def reset_ip6(self) -> None:
