@@ -42,6 +42,12 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
         # Whatever stands after the program's name is the program's.
         {"ignore_unknown_options": True, "allow_interspersed_args": False},
     ),
+    "exec": _Command(
+        "exec:exec_command",
+        "Run a program whose whole network is ours.",
+        # Whatever stands after the command's name is the command's.
+        {"allow_interspersed_args": False},
+    ),
     "ctl": _Command("ctl:ctl_command", "Look into what runs with --control, and change it."),
     "top": _Command("top:top_command", "Show what runs with --control, while it happens."),
     "packetdrill": _Command(

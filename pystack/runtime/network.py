@@ -294,13 +294,16 @@ class Network:
         address6: Addresses = None,
         dns: AskWords = True,
         offload: bool = False,
+        root: bool = True,
     ) -> Namespace:
         """Add a network namespace of the machine, in which real programs run: `namespace.run`.
 
         Its default route, and with `dns` its names, are the lab's; `dns` may be whom it asks, too.
-        It is made when needed, as root or else in a user namespace. Real time only. ConfigError.
+        It is made when needed, as root or else in a user namespace, where its programs are root
+        unless `root` is False: then they are who we are. Real time only. ConfigError.
         """
-        namespace = Namespace(self, name, (address, address6), dns=dns, offload=offload)
+        words = {"offload": offload, "root": root}
+        namespace = Namespace(self, name, (address, address6), dns=dns, **words)
         self.attached[name] = namespace
         return namespace
 

@@ -273,10 +273,12 @@ class Namespace(Attached):
         *,
         dns: AskWords = True,
         offload: bool = False,
+        root: bool = True,
     ) -> None:
         """`dns`: let its programs know the lab's names, which takes a mount namespace too.
 
-        Or whom they are to ask for names, over the lab's network: see `Host.dns`.
+        Or whom they are to ask for names, over the lab's network: see `Host.dns`. `root`: where
+        its programs cannot be the machine's root, they are root in it; else they are who we are.
         """
         self._asks = None if isinstance(dns, bool) else parse_resolver(dns)
         if self._asks is not None:
@@ -286,6 +288,7 @@ class Namespace(Attached):
             need("dns", "a namespace whose programs know the lab's names")
         super().__init__(lab, name, addresses)
         self._offload = offload
+        self._root = root
         self._holder: Holder | None = None  # None: not up
         self._configured: object = None  # what the kernel was told last; None: nothing yet
         self._opened: list[trio.Process] = []
@@ -308,7 +311,7 @@ class Namespace(Attached):
         """
         words, directory = namespaces.check_command(command, env, cwd)
         done = await trio.run_process(
-            (await self._up_holder()).command(words, directory),
+            (await self.up_holder()).command(words, directory),
             stdin=input.encode(),
             capture_stdout=capture,
             capture_stderr=capture,
@@ -339,7 +342,7 @@ class Namespace(Attached):
         """
         words, directory = namespaces.check_command(command, env, cwd)
         process = await trio.lowlevel.open_process(
-            (await self._up_holder()).command(words, directory),
+            (await self.up_holder()).command(words, directory),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -348,7 +351,8 @@ class Namespace(Attached):
         self._opened.append(process)
         return process
 
-    async def _up_holder(self) -> Holder:
+    async def up_holder(self) -> Holder:
+        """Return the process that holds it open, once it is up. ConfigError, DeviceError."""
         await self.up()
         if self._holder is None:
             raise DeviceError(f"the namespace {self.name} has gone")
@@ -361,7 +365,11 @@ class Namespace(Attached):
             resources.push_async_callback(self._reap)
             holder, device = await resources.enter_async_context(
                 namespaces.open_namespace(
-                    self.name, station, resolv_conf=self._resolv_conf(server), offload=self._offload
+                    self.name,
+                    station,
+                    resolv_conf=self._resolv_conf(server),
+                    offload=self._offload,
+                    as_root=self._root,
                 )
             )
             port = TapPort(device, station.mtu_bytes)

@@ -87,6 +87,8 @@ class LabOptions:
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
     guest: Guest | None = None  # None: the lab's own programs run
+    # Runs beside everything, and ends the lab when it returns; None: signals that ask for it do
+    watch: Callable[[], Awaitable[object]] | None = None
     # What runs beside the lab and is over with it, started when all services answer: given the
     # network and its control (None: it has none), it starts with a line to be shown.
     beside: BesideFn | None = None
@@ -109,7 +111,7 @@ def run_lab(
         if options.virtual:
             run_in_virtual_time(lab.run, seed=lab.seed or 0)
         else:
-            trio.run(lab.until_signal)
+            trio.run(lab.until_signal if options.watch is None else lab.while_watched)
     except BaseExceptionGroup as group:
         error = unwrapped(group)
     else:
@@ -180,6 +182,20 @@ class _Lab:
                 nursery.start_soon(watch)
                 await self.run()
                 nursery.cancel_scope.cancel()
+
+    async def while_watched(self) -> None:
+        """Run in real time, until it ends or whoever watches has seen enough."""
+        assert self._options.watch is not None
+        watch = self._options.watch
+        async with trio.open_nursery() as nursery:
+
+            async def see() -> None:
+                await watch()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(see)
+            await self.run()
+            nursery.cancel_scope.cancel()
 
     async def run(self) -> None:
         """Build the network, and run what is on it."""

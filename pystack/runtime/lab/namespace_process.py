@@ -2,11 +2,13 @@
 
 Run by its path, not as a module: `hold FD` talks over the Unix socket FD with `namespaces.py`, and
 lives until the other end of that closes, as it does whenever the lab's process ends, in whatever
-way. `enter PID DIRECTORY KINDS COMMAND...` becomes a command inside the namespaces of process PID.
+way. `enter PID DIRECTORY KINDS COMMAND...` becomes a command inside the namespaces of process PID;
+`front MASK PARENT PID DIRECTORY KINDS COMMAND...` does too, with the environment as it came, MASK
+of signals blocked, and its end when the process PARENT ends.
 
 The TAP device is made here, inside, and its descriptor handed out; so the lab itself stays where it
-is and needs no privilege. Without root, everything happens in a user namespace, as whose owner the
-lab's user is root there, and nobody outside.
+is and needs no privilege. Without root, everything happens in a user namespace, whose owner the
+lab's user is: as root there and nobody outside, or as itself, with no powers for its programs.
 """
 
 import ctypes
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -35,6 +37,7 @@ _CLONE_NEWNET: Final = 0x40000000
 _MS_BIND: Final = 0x1000
 _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
+_PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 
 _MESSAGE_BYTES: Final = 65536
 # How long programs have for a tidy end (SIGTERM) before there is none to be had (SIGKILL).
@@ -50,6 +53,9 @@ def main(argv: Sequence[str]) -> None:
             hold(socket.socket(fileno=int(fd)))
         case ["enter", pid, directory, kinds, *command]:
             enter(int(pid), directory, kinds.split(","), command)
+        case ["front", mask, parent, pid, directory, kinds, *command]:
+            blocked = {int(number) for number in mask.split(",") if number}
+            front(blocked, int(parent), int(pid), directory, kinds.split(","), command)
         case _:
             sys.exit("this program is pystack's own: use Network.namespace")
 
@@ -62,7 +68,7 @@ def hold(control: socket.socket) -> None:
     before = _net_of("self")
     request = json.loads(control.recv(_MESSAGE_BYTES))
     try:
-        kinds = isolate(mounts=bool(request["files"]))
+        kinds = isolate(mounts=bool(request["files"]), as_root=bool(request["as_root"]))
         set_up(request)
         device = _open_tap(request)
     except OSError as error:
@@ -82,8 +88,11 @@ def hold(control: socket.socket) -> None:
         end_all(_net_of("self"))
 
 
-def isolate(*, mounts: bool) -> list[str]:
-    """Leave the machine's network (and mounts) for new ones; return the kinds of what is new."""
+def isolate(*, mounts: bool, as_root: bool) -> list[str]:
+    """Leave the machine's network (and mounts) for new ones; return the kinds of what is new.
+
+    `as_root`: in a user namespace, be root to its programs, and not the user whom they know.
+    """
     flags = _CLONE_NEWNET | _CLONE_NEWUTS | (_CLONE_NEWNS if mounts else 0)
     kinds = ["net", "uts", *(["mnt"] if mounts else [])]
     if os.geteuid() == 0:
@@ -98,8 +107,10 @@ def isolate(*, mounts: bool) -> list[str]:
     user, group = os.geteuid(), os.getegid()
     _call("unshare", _CLONE_NEWUSER | flags)
     Path("/proc/self/setgroups").write_text("deny")  # user_namespaces(7): before the next but one
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    # Whoever makes the namespace has all powers in it, whatever its number there; a program that it
+    # becomes has them as number 0 alone.
+    Path("/proc/self/uid_map").write_text(f"{0 if as_root else user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{0 if as_root else group} {group} 1")
     return ["user", *kinds]
 
 
@@ -144,6 +155,42 @@ def configure(request: dict[str, object]) -> None:
 
 def enter(pid: int, directory: str, kinds: Sequence[str], command: Sequence[str]) -> NoReturn:
     """Become a command in the namespaces of a process."""
+    _go_in(pid, directory, kinds)
+    _become(command, os.environb)
+
+
+def front(
+    blocked: set[int],
+    parent: int,
+    pid: int,
+    directory: str,
+    kinds: Sequence[str],
+    command: Sequence[str],
+) -> NoReturn:
+    """Become a command that is the caller's own: its environment, its signals."""
+    _go_in(pid, directory, kinds)
+    # After the last change of who we are, which forgets it.
+    _call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(128 + signal.SIGTERM)
+    environ = _environment()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that has come ends us without more words
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    _become(command, environ)
+
+
+def _environment() -> dict[bytes, bytes]:
+    """Return the environment as it came, without what Python does to it in the C locale."""
+    try:
+        words = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environb)
+    return dict(word.split(b"=", 1) for word in words if b"=" in word)
+
+
+def _go_in(pid: int, directory: str, kinds: Sequence[str]) -> None:
+    """Enter the namespaces of a process, and its directory."""
     # All are opened first: once in the user namespace, /proc/PID may be out of reach.
     opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
     root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_CLOEXEC)
@@ -154,9 +201,13 @@ def enter(pid: int, directory: str, kinds: Sequence[str], command: Sequence[str]
         os.fchdir(root)
         os.chroot(".")
     os.chdir(directory)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would keep that
+
+
+def _become(command: Sequence[str], environ: Mapping[bytes, bytes]) -> NoReturn:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would keep that
     try:
-        os.execvp(command[0], list(command))
+        os.execvpe(command[0], list(command), environ)
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127 if error.errno == errno.ENOENT else 126)  # as a shell says it

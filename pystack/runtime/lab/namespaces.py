@@ -74,7 +74,10 @@ class Holder:
         async with self._talking:
             await self._control.send(json.dumps(request).encode())
             data, ancillary, _, _ = await self._control.recvmsg(
-                _MESSAGE_BYTES, socket.CMSG_SPACE(4)
+                # Not to be handed on to what we start, of which exec's command is given all.
+                _MESSAGE_BYTES,
+                socket.CMSG_SPACE(4),
+                socket.MSG_CMSG_CLOEXEC,
             )
         fds = [
             int.from_bytes(cargo[at : at + 4], sys.byteorder)
@@ -98,6 +101,14 @@ class Holder:
         enter = [sys.executable, "-I", "-S", namespace_process.__file__, "enter"]
         return [*enter, pid, directory, kinds, *words]
 
+    def foreground(
+        self, words: Sequence[str], directory: str, *, mask: str, parent: int
+    ) -> list[str]:
+        """Return the command that becomes `words` inside, as a child of `parent` to the last."""
+        pid, kinds = str(self._process.pid), ",".join(self.kinds)
+        front = [sys.executable, "-I", "-S", namespace_process.__file__, "front"]
+        return [*front, mask, str(parent), pid, directory, kinds, *words]
+
     async def aclose(self) -> None:
         """End the namespace and all that runs in it, also when this is cancelled."""
         self._control.close()  # that is its signal
@@ -111,12 +122,12 @@ class Holder:
 
 @asynccontextmanager
 async def open_namespace(
-    name: str, station: Station, *, resolv_conf: str | None, offload: bool
+    name: str, station: Station, *, resolv_conf: str | None, offload: bool, as_root: bool = True
 ) -> AsyncIterator[tuple[Holder, TapDevice]]:
     """Have a namespace for the length of the block, with a TAP in it that is not configured yet.
 
     `resolv_conf`: whom its programs are to ask for names; None: they are left with the machine's
-    files.
+    files. `as_root`: where it takes a user namespace, its programs are root there.
     Raises DeviceError.
     """
     holder = await Holder.start()
@@ -127,6 +138,7 @@ async def open_namespace(
             mac=format_mac(station.mac),
             mtu_bytes=station.mtu_bytes,
             offload=offload,
+            as_root=as_root,
             ipv6=any(prefix.is_v6 for _, prefix in station.addresses),
             files={} if resolv_conf is None else _files(resolv_conf),
         )

@@ -1,0 +1,144 @@
+"""A command in the foreground of a namespace: what is the caller's own is the command's.
+
+It is a child of this process, in the same session and process group, so that a terminal treats
+the two as one job: Ctrl-C, Ctrl-Z, a window that changes its size, all reach it without us. What
+this process is sent by others it passes on; that the command stops, it does too, so that the shell
+which waits for it has its terminal back.
+
+The command begins as `namespace_process.py enter`, which becomes it: its id is the command's own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from pystack.core.errors import DeviceError
+from pystack.runtime.lab.taken_signals import Arrived, TakenSignals
+
+if TYPE_CHECKING:
+    from pystack.runtime.lab.namespaces import Holder
+
+# What is passed on, unless the kernel sent it to the command as well.
+PASSED_ON: Final = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGWINCH,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+)
+# By which a terminal stops a job. SIGSTOP is not one of them: whoever sends that to the command
+# knows it by its id, and continues it by that.
+_STOPS: Final = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, signal.SIGCHLD})
+
+
+class Foreground:
+    """One command, from its start to its end."""
+
+    def __init__(self, signals: TakenSignals) -> None:
+        self.interrupted: int | None = None  # by this signal, while there was no command; None: not
+        self._signals = signals
+        self._pid: int | None = None  # None: not started
+        self._status: int | None = None  # None: it has not ended
+        self._ended = trio.Event()
+
+    async def watch(self) -> None:
+        """Take signals as they come; return when one asks for the end, and there is no command."""
+        while self.interrupted is None:
+            await trio.lowlevel.wait_readable(self._signals.fd)
+            for arrived in self._signals.read():
+                self._take(arrived)
+
+    def start(self, holder: Holder, words: Sequence[str], directory: str) -> None:
+        """Start it, with the standard streams, environment and open files that we were given.
+
+        In the thread whose end is to be the end of it: Linux takes a parent to be a thread.
+        Raises DeviceError.
+        """
+        mask = ",".join(map(str, sorted(self._signals.mask)))
+        argv = holder.foreground(words, directory, mask=mask, parent=os.getpid())
+        try:
+            self._pid = os.posix_spawn(argv[0], argv, os.environ)
+        except OSError as error:
+            raise DeviceError(f"no process can be started: {error.strerror}") from None
+
+    async def wait(self) -> int:
+        """Wait for its end, while `watch` runs; return its exit status, or -n of the signal n."""
+        await self._ended.wait()
+        assert self._status is not None
+        return self._status
+
+    def reap(self) -> None:
+        """Take note of its end, once everything in its namespace has been ended."""
+        with suppress(ChildProcessError):
+            if self._pid is not None and self._status is None:
+                os.waitid(os.P_PID, self._pid, os.WEXITED)
+
+    def _take(self, arrived: Arrived) -> None:
+        if self._pid is None or self._status is not None:
+            if arrived.number in _ENDING:
+                self.interrupted = arrived.number
+        elif arrived.number == signal.SIGCHLD:
+            self._look()
+        elif arrived.number in PASSED_ON and arrived.sender not in (None, self._pid):
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, arrived.number)
+
+    def _look(self) -> None:
+        """See what the command has come to. One SIGCHLD may stand for several changes."""
+        assert self._pid is not None
+        while self._status is None:
+            found = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WSTOPPED | os.WNOHANG)
+            if found is None:
+                return
+            if found.si_code == os.CLD_EXITED:
+                self._status = found.si_status
+            elif found.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
+                self._status = -found.si_status
+            elif found.si_status in _STOPS:
+                _stop(found.si_status)
+        self._ended.set()
+
+
+def _stop(number: int) -> None:
+    """Stop as the command did, until somebody continues us: that SIGCONT is passed on to it.
+
+    In a process group that no shell cares for, the kernel lets nobody stop.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+
+
+def end_as(status: int) -> int:
+    """End by the same signal as the command, or return the exit status that we are to end with.
+
+    A shell whose script is interrupted looks at how its command ended, to end as well.
+    """
+    if status >= 0:
+        return status
+    import resource
+
+    number = -status
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # if there is a core, it is the command's
+        signal.signal(number, signal.SIG_DFL)
+    with suppress(OSError, ValueError):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        os.kill(os.getpid(), number)
+    return 128 - status
