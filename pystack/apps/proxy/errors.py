@@ -5,15 +5,20 @@ Whoever speaks to people or to programs needs nothing but `str(error)` and `erro
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from pystack.core.errors import PystackError
+
+if TYPE_CHECKING:
+    from pystack.apps.proxy.model import Proxy
 
 
 class ProxyError(PystackError):
     """Base class. `status` is that of HTTP; the text is the sentence."""
 
     status: ClassVar[int] = 500
+    made: Sequence[Proxy] = ()  # of several: those that could be made before
 
 
 class BadRequestError(ProxyError):

@@ -1,0 +1,124 @@
+"""Proxies and toxics in JSON, both ways: the fields of Toxiproxy in its order, then ours.
+
+Ours are shown only where they say something, so that programs which know Toxiproxy alone see what
+they know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pystack.apps.proxy.api.notation import (
+    Json,
+    as_list,
+    as_object,
+    number,
+    switch,
+    text,
+)
+from pystack.apps.proxy.errors import (
+    BadRequestError,
+    InvalidStreamError,
+    MissingFieldError,
+)
+from pystack.apps.proxy.model import ANY_LISTEN, PROTOCOLS, Protocol, Proxy, ProxySpec
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, STREAMS, ToxicSpec
+
+
+def proxy_fields(proxy: Proxy) -> dict[str, object]:
+    """Return a proxy as it is shown."""
+    fields: dict[str, object] = {
+        "name": proxy.name,
+        "listen": proxy.listen,
+        "upstream": proxy.upstream,
+        "enabled": proxy.enabled,
+        "toxics": toxics_of(proxy),
+    }
+    if proxy.protocol != "tcp":
+        fields["protocol"] = proxy.protocol
+    return fields
+
+
+def toxics_of(proxy: Proxy) -> list[dict[str, object]]:
+    """Return the toxics of a proxy as they are shown: first those upstream, each in their order."""
+    return [
+        toxic_fields(toxic)
+        for stream in STREAMS
+        for toxic in proxy.toxics
+        if toxic.stream == stream
+    ]
+
+
+def toxic_fields(toxic: ToxicSpec) -> dict[str, object]:
+    """Return a toxic as it is shown."""
+    return {
+        "attributes": toxic.attributes,
+        "name": toxic.name,
+        "type": toxic.type,
+        "stream": toxic.stream,
+        "toxicity": toxic.toxicity,
+    }
+
+
+# reading
+
+
+def read_proxy(value: Json) -> ProxySpec:
+    """Read what a new proxy is to be. Raises BadRequestError, MissingFieldError."""
+    fields = as_object(value)
+    spec = _read_proxy(fields)
+    for name in ("name", "upstream"):
+        if not getattr(spec, name):
+            raise MissingFieldError(name)
+    return spec
+
+
+def read_proxies(value: Json) -> list[ProxySpec]:
+    """Read a list of new proxies. Raises BadRequestError, MissingFieldError."""
+    specs = [_read_proxy(as_object(each, "a proxy")) for each in as_list(value)]
+    for index, spec in enumerate(specs, 1):
+        for name in ("name", "upstream"):
+            if not getattr(spec, name):
+                raise MissingFieldError(f"{name} at proxy {index}")
+    return specs
+
+
+def _read_proxy(fields: Mapping[str, Json]) -> ProxySpec:
+    enabled = switch(fields, "enabled")
+    toxics = as_list(fields.get("toxics"), "toxics")
+    return ProxySpec(
+        name=text(fields, "name"),
+        upstream=text(fields, "upstream"),
+        listen=text(fields, "listen") or ANY_LISTEN,
+        enabled=True if enabled is None else enabled,
+        protocol=_read_protocol(fields),
+        toxics=tuple(read_toxic(each) for each in toxics),
+    )
+
+
+def _read_protocol(fields: Mapping[str, Json]) -> Protocol:
+    protocol = text(fields, "protocol") or "tcp"
+    if protocol not in PROTOCOLS:
+        raise BadRequestError(f"protocol is {' or '.join(PROTOCOLS)}, not {protocol[:40]}")
+    return protocol
+
+
+def read_toxic(value: Json) -> ToxicSpec:
+    """Read what a new toxic is to be. Raises BadRequestError, InvalidStreamError."""
+    fields = as_object(value)
+    stream = (text(fields, "stream") or DOWNSTREAM).lower()
+    if stream not in STREAMS:
+        raise InvalidStreamError
+    toxicity = number(fields, "toxicity")
+    return ToxicSpec(
+        name=text(fields, "name"),
+        type=text(fields, "type"),
+        stream=stream,
+        toxicity=1.0 if toxicity is None else toxicity,
+        attributes=read_attributes(fields),
+    )
+
+
+def read_attributes(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the attributes of a toxic. Raises BadRequestError."""
+    return as_object(fields.get("attributes"), "attributes")

@@ -1,0 +1,104 @@
+"""The API of proxies on sockets of this machine: where it listens, and what clients can't do."""
+
+import logging
+import socket
+
+import pytest
+import trio
+
+from pystack.apps.proxy.api import ApiAddress, ApiServer, MetricsServer
+from pystack.apps.proxy.api import server as server_module
+from pystack.apps.proxy.proxies import Proxies
+from pystack.core.errors import DeviceError
+
+pytestmark = pytest.mark.trio
+
+ANY = ApiAddress(("127.0.0.1",), 0)
+VERSION = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+async def say(stream: trio.SocketStream, request: bytes) -> bytes:
+    """Send, and return the status line of the answer."""
+    await stream.send_all(request)
+    return bytes(await stream.receive_some(65536)).partition(b"\r\n")[0]
+
+
+def has_ip6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+async def test_localhost_is_both_versions_of_ip(nursery: trio.Nursery) -> None:
+    url = await nursery.start(ApiServer(Proxies(), ApiAddress(port=0)).run)
+    assert url.startswith("http://127.0.0.1:")
+    for host in ("127.0.0.1", "::1") if has_ip6() else ("127.0.0.1",):
+        async with await trio.open_tcp_stream(host, port_of(url)) as stream:
+            assert await say(stream, VERSION) == b"HTTP/1.1 200 OK"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_port_that_is_taken_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(DeviceError, match=rf"--api 127\.0\.0\.1:{port}: it is taken; another"):
+            await ApiServer(Proxies(), ApiAddress(("127.0.0.1",), port)).run()
+
+
+async def test_whoever_lets_others_in_is_warned(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    await nursery.start(ApiServer(Proxies(), ANY).run)
+    assert not caplog.records
+    await nursery.start(ApiServer(Proxies(), ApiAddress(("0.0.0.0",), 0)).run)
+    (record,) = caplog.records
+    assert "there are no passwords" in record.getMessage()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_serves_many_requests(nursery: trio.Nursery) -> None:
+    url = await nursery.start(ApiServer(Proxies(), ANY).run)
+    async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
+        for _ in range(3):
+            assert await say(stream, VERSION) == b"HTTP/1.1 200 OK"
+    nursery.cancel_scope.cancel()
+
+
+async def test_silent_connections_keep_nobody_out(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 4)
+    url = await nursery.start(ApiServer(Proxies(), ANY).run)
+    silent = [await trio.open_tcp_stream("127.0.0.1", port_of(url)) for _ in range(4)]
+    await silent[1].send_all(b"GET /version HT")
+    assert await say(silent[0], VERSION) == b"HTTP/1.1 200 OK"
+    with trio.fail_after(5):
+        async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
+            assert await say(stream, VERSION) == b"HTTP/1.1 200 OK"
+        # The first has said something since: of the others the one that waits longest has gone.
+        assert await silent[1].receive_some(65536) == b""
+    assert await say(silent[0], VERSION) == b"HTTP/1.1 200 OK"
+    for stream in silent:
+        await stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
+async def test_metrics_alone(nursery: trio.Nursery) -> None:
+    url = await nursery.start(MetricsServer(Proxies(), ANY).run)
+    async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
+        for path, status in (("/metrics", 200), ("/proxies", 404), ("/reset", 404)):
+            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            assert (await say(stream, request)).startswith(b"HTTP/1.1 %d " % status)
+        post = b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        assert (await say(stream, post)).startswith(b"HTTP/1.1 405 ")
+    nursery.cancel_scope.cancel()
