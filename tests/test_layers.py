@@ -67,8 +67,15 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         # the live page's map has the places of `pystack lab show --svg`
         "pystack.topology.drawing",
         "pystack.topology.layout",
-        # what a proxy's toxics make of its link
+        # what a proxy and its toxics make of a link
         "pystack.link.config",
+        "pystack.link.words",
+        "pystack.topology.presets",
+        # the connections of its two hosts
+        "pystack.stack.tcp_socket",
+        "pystack.stack.neighbors",
+        "pystack.tcp.events",
+        "pystack.tcp.states",
         "pystack.__init__",
     ),
     "pystack.cli": (

@@ -2,34 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from types import TracebackType
+from typing import Final
 
+import trio
+
+from pystack.apps.proxy.endpoints import Names, as_shown, listen_at, show
 from pystack.apps.proxy.errors import (
-    InvalidStreamError,
+    BadRequestError,
     MissingFieldError,
     NoSuchProxyError,
     NoSuchToxicError,
+    ProxyError,
     ProxyExistsError,
     ToxicExistsError,
 )
-from pystack.apps.proxy.model import Proxy, ProxySpec
-from pystack.apps.proxy.toxics.spec import STREAMS, ToxicSpec
+from pystack.apps.proxy.lanes import SUBNET, Lanes
+from pystack.apps.proxy.model import ANY_LISTEN, LinkWords, Protocol, Proxy, ProxySpec
+from pystack.apps.proxy.tcp import TcpProxy
+from pystack.apps.proxy.toxics import registry
+from pystack.apps.proxy.toxics.spec import ToxicSpec
+from pystack.apps.proxy.words import read_directions
+from pystack.apps.proxy.world import World
+from pystack.core.errors import ConfigError
+from pystack.runtime.network import Network
+from pystack.runtime.splice.poller import Poller
+
+_KINDS: Final[Mapping[Protocol, socket.SocketKind]] = {
+    "tcp": socket.SOCK_STREAM,
+    "udp": socket.SOCK_DGRAM,
+}
 
 
 class Proxies:
     """The proxies, in the order of their making. `async with` lets them run.
 
-    What is not possible raises a `ProxyError` (`errors.py`), and changes nothing.
+    What is not possible raises a `ProxyError` (`errors.py`), and changes nothing. Changes wait for
+    each other, so several may ask for some at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, seed: int | None = None) -> None:
+        """`seed`: for everything that is left to chance; None: a random one."""
+        self.network = Network(seed=seed, ip="4", subnet=SUBNET)
         self._proxies: dict[str, Proxy] = {}
+        self._running: dict[str, TcpProxy] = {}  # of those that are enabled
+        self._lock = trio.Lock()
+        self._stack = AsyncExitStack()
+        self._world: World | None = None  # None: not opened yet
+        self._drained: trio.Event | None = None  # None: nobody waits for their end
+
+    async def __aenter__(self) -> Proxies:
+        """Open the network, with nothing in it."""
+        await self._stack.__aenter__()
+        await self._stack.enter_async_context(self.network)
+        nursery = await self._stack.enter_async_context(trio.open_nursery())
+        self._stack.callback(nursery.cancel_scope.cancel)
+        driver = self.network.driver
+        poller = Poller(driver)
+        await nursery.start(poller.run)
+        self._world = World(
+            net=self.network,
+            driver=driver,
+            poller=poller,
+            names=Names(driver, nursery),
+            lanes=Lanes(self.network),
+            on_over=self._one_is_over,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """End all of them, and all connections, at once."""
+        for name in list(self._running):
+            self._stop(name)
+        self._world = None
+        return await self._stack.__aexit__(kind, error, traceback)
 
     def __iter__(self) -> Iterator[Proxy]:
+        """Go through all, with counts that are up to date."""
+        self._tally()
         return iter(list(self._proxies.values()))
 
     def __len__(self) -> int:
+        """Return how many there are."""
         return len(self._proxies)
 
     def find(self, name: str) -> Proxy:
@@ -37,6 +100,8 @@ class Proxies:
         found = self._proxies.get(name)
         if found is None:
             raise NoSuchProxyError
+        if name in self._running:
+            self._running[name].tally()
         return found
 
     async def create(self, spec: ProxySpec) -> Proxy:
@@ -44,12 +109,12 @@ class Proxies:
 
         Raises MissingFieldError, BadRequestError, ProxyExistsError, CannotListenError.
         """
-        _check(spec)
-        if spec.name in self._proxies:
-            raise ProxyExistsError
-        proxy = _made(spec)
-        self._proxies[spec.name] = proxy
-        return proxy
+        async with self._lock:
+            proxy = _made(spec)
+            if spec.name in self._proxies:
+                raise ProxyExistsError
+            await self._replace(None, proxy)
+            return proxy
 
     async def update(
         self,
@@ -62,36 +127,90 @@ class Proxies:
         """Change a proxy; None leaves what there is.
 
         Another place to listen or another upstream ends its connections, and so does
-        `enabled=False`. Raises NoSuchProxyError, BadRequestError, CannotListenError.
+        `enabled=False`. Raises NoSuchProxyError, CannotListenError.
         """
-        proxy = self.find(name)
-        proxy.listen = listen or proxy.listen
-        proxy.upstream = upstream or proxy.upstream
-        proxy.enabled = proxy.enabled if enabled is None else enabled
-        return proxy
+        async with self._lock:
+            proxy = self.find(name)
+            old = proxy.listen, proxy.upstream, proxy.enabled
+            new = (
+                proxy.listen if listen is None else await as_shown(listen),
+                proxy.upstream if upstream is None else upstream,
+                proxy.enabled if enabled is None else enabled,
+            )
+            if new[:2] != old[:2] or not new[2]:
+                self._stop(name)
+            proxy.listen, proxy.upstream, proxy.enabled = new
+            if proxy.enabled and name not in self._running:
+                try:
+                    await self._start(proxy)
+                except ProxyError:
+                    proxy.listen, proxy.upstream, proxy.enabled = old
+                    await self._go_on(proxy)
+                    raise
+            self._flush()
+            return proxy
+
+    async def set_words(self, name: str, words: LinkWords) -> Proxy:
+        """Let the link of a proxy behave otherwise; its connections stay.
+
+        Raises NoSuchProxyError, BadRequestError.
+        """
+        async with self._lock:
+            proxy = self.find(name)
+            old, proxy.words = proxy.words, words
+            try:
+                read_directions(words)
+                if name in self._running:
+                    self._running[name].words_changed()
+            except ConfigError as error:
+                proxy.words = old
+                raise BadRequestError(str(error)) from None
+            self._flush()
+            return proxy
 
     async def delete(self, name: str) -> None:
         """End a proxy and its connections. Raises NoSuchProxyError."""
-        proxy = self.find(name)
-        del self._proxies[proxy.name]
+        async with self._lock:
+            self.find(name)
+            self._stop(name)
+            del self._proxies[name]
+            self._flush()
 
-    async def populate(self, specs: Iterable[ProxySpec]) -> list[Proxy]:
-        """Make all of these. One that is there already, just so, is left alone, another replaced.
+    async def populate(self, specs: Sequence[ProxySpec]) -> list[Proxy]:
+        """Make all of these. One that listens there for that upstream already is left alone.
 
-        The first that is not possible ends it, and is raised: those before it stay.
+        Another of the same name is replaced, with all that belongs to it. Nothing is made where one
+        is not what it should be. Where the machine refuses one, those before it stay: they are the
+        `made` of the error. Raises MissingFieldError, BadRequestError, CannotListenError.
         """
-        made = []
-        for spec in specs:
-            _check(spec)
-            self._proxies[spec.name] = proxy = _made(spec)
-            made.append(proxy)
-        return made
+        async with self._lock:
+            wanted = [_made(spec, f" at proxy {number}") for number, spec in enumerate(specs, 1)]
+            made: list[Proxy] = []
+            for proxy in wanted:
+                old = self._proxies.get(proxy.name)
+                if (
+                    old is not None
+                    and old.upstream == proxy.upstream
+                    and (old.listen in (proxy.listen, await as_shown(proxy.listen)))
+                ):
+                    made.append(old)
+                    continue
+                try:
+                    await self._replace(old, proxy)
+                except ProxyError as error:
+                    error.made = made
+                    raise
+                made.append(proxy)
+            return made
 
     async def reset(self) -> None:
         """Enable all proxies, and remove all toxics. Raises CannotListenError."""
-        for proxy in self:
-            proxy.toxics.clear()
-            proxy.enabled = True
+        async with self._lock:
+            for proxy in self:
+                self._set_toxics(proxy, [])
+                if not proxy.enabled:
+                    await self._start(proxy)
+                    proxy.enabled = True
 
     # toxics
 
@@ -109,14 +228,13 @@ class Proxies:
         Raises NoSuchProxyError, InvalidStreamError, InvalidToxicTypeError, BadRequestError,
         ToxicExistsError.
         """
-        proxy = self.find(name)
-        if spec.stream not in STREAMS:
-            raise InvalidStreamError
-        spec = replace(spec, name=spec.name or f"{spec.type}_{spec.stream}")
-        if any(each.name == spec.name for each in proxy.toxics):
-            raise ToxicExistsError
-        proxy.toxics.append(spec)
-        return spec
+        async with self._lock:
+            proxy = self.find(name)
+            spec = registry.checked(spec, proxy.protocol)
+            if any(each.name == spec.name for each in proxy.toxics):
+                raise ToxicExistsError
+            self._set_toxics(proxy, [*proxy.toxics, spec])
+            return spec
 
     async def update_toxic(
         self,
@@ -127,36 +245,138 @@ class Proxies:
         attributes: Mapping[str, object] | None = None,
     ) -> ToxicSpec:
         """Change a toxic; attributes that are not given stay. Raises what `add_toxic` does."""
-        proxy, old = self.find(name), self.find_toxic(name, toxic)
-        new = replace(
-            old,
-            toxicity=old.toxicity if toxicity is None else toxicity,
-            attributes={**old.attributes, **(attributes or {})},
-        )
-        proxy.toxics[proxy.toxics.index(old)] = new
-        return new
+        async with self._lock:
+            proxy, old = self.find(name), self.find_toxic(name, toxic)
+            new = registry.checked(
+                replace(
+                    old,
+                    toxicity=old.toxicity if toxicity is None else toxicity,
+                    attributes={**old.attributes, **(attributes or {})},
+                ),
+                proxy.protocol,
+            )
+            self._set_toxics(proxy, [new if each is old else each for each in proxy.toxics])
+            return new
 
     async def remove_toxic(self, name: str, toxic: str) -> None:
         """Take a toxic away, from live connections too.
 
         Raises NoSuchProxyError, NoSuchToxicError.
         """
-        self.find(name).toxics.remove(self.find_toxic(name, toxic))
+        async with self._lock:
+            proxy, old = self.find(name), self.find_toxic(name, toxic)
+            self._set_toxics(proxy, [each for each in proxy.toxics if each is not old])
+
+    async def set_toxics(self, name: str, specs: Iterable[ToxicSpec]) -> None:
+        """Have just these toxics, in this order. Raises what `add_toxic` does."""
+        async with self._lock:
+            proxy = self.find(name)
+            self._set_toxics(proxy, _checked_toxics(specs, proxy.protocol))
+
+    # the end of all
+
+    @property
+    def open(self) -> int:
+        """Return how many connections there are."""
+        return sum(running.open for running in self._running.values())
+
+    async def drain(self) -> None:
+        """Take no new connections, and wait until those that there are have ended."""
+        for running in self._running.values():
+            running.stop_listening()
+        self._drained = trio.Event()
+        self._one_is_over()
+        await self._drained.wait()
+
+    def _one_is_over(self) -> None:
+        if self._drained is not None and not self.open:
+            self._drained.set()
+
+    # how
+
+    def _opened(self) -> World:
+        if self._world is None:
+            raise ConfigError("proxies run inside `async with Proxies() as proxies`")
+        return self._world
+
+    async def _replace(self, old: Proxy | None, new: Proxy) -> None:
+        """Have `new`, listening if it is enabled; CannotListenError: it is `old` that stays."""
+        self._stop(new.name)
+        self._proxies[new.name] = new
+        if not new.enabled:
+            return
+        try:
+            await self._start(new)
+        except ProxyError:
+            if old is None:
+                del self._proxies[new.name]
+            else:
+                self._proxies[new.name] = old
+                await self._go_on(old)
+            raise
+
+    async def _start(self, proxy: Proxy) -> None:
+        """Let it listen. Raises CannotListenError."""
+        world = self._opened()
+        sock = await listen_at(proxy.listen, _KINDS[proxy.protocol])
+        self._running[proxy.name] = TcpProxy(world, proxy, sock)
+        proxy.listen = show(sock.getsockname())
+
+    async def _go_on(self, proxy: Proxy) -> None:
+        """Let it listen again, if it was enabled and the machine lets it."""
+        if proxy.enabled:
+            try:
+                await self._start(proxy)
+            except ProxyError:
+                proxy.enabled = False
+
+    def _stop(self, name: str) -> None:
+        """End what runs of a proxy. Nothing happens where it does not."""
+        running = self._running.pop(name, None)
+        if running is not None:
+            running.tally()
+            running.close(self._opened().driver.now())
+            self._flush()
+
+    def _set_toxics(self, proxy: Proxy, toxics: list[ToxicSpec]) -> None:
+        """Change all toxics at once. Raises BadRequestError, and then has changed nothing."""
+        proxy.toxics = toxics
+
+    def _tally(self) -> None:
+        for running in self._running.values():
+            running.tally()
+
+    def _flush(self) -> None:
+        """Send what changes have brought about."""
+        driver = self._opened().driver
+        driver.batch_done(driver.now())
 
 
-def _check(spec: ProxySpec) -> None:
+def _made(spec: ProxySpec, where: str = "") -> Proxy:
+    """Return the proxy that is asked for. Raises MissingFieldError, BadRequestError."""
     for field in ("name", "upstream"):
         if not getattr(spec, field):
-            raise MissingFieldError(field)
-
-
-def _made(spec: ProxySpec) -> Proxy:
+            raise MissingFieldError(f"{field}{where}")
+    try:
+        read_directions(spec.words)
+    except ConfigError as error:
+        raise BadRequestError(str(error)) from None
     return Proxy(
         name=spec.name,
-        listen=spec.listen,
+        listen=spec.listen or ANY_LISTEN,
         upstream=spec.upstream,
         enabled=spec.enabled,
         protocol=spec.protocol,
         words=spec.words,
-        toxics=list(spec.toxics),
+        toxics=_checked_toxics(spec.toxics, spec.protocol),
     )
+
+
+def _checked_toxics(specs: Iterable[ToxicSpec], protocol: Protocol) -> list[ToxicSpec]:
+    found: dict[str, ToxicSpec] = {}
+    for spec in specs:
+        checked = registry.checked(spec, protocol)
+        if checked.name in found:
+            raise ToxicExistsError
+        found[checked.name] = checked
+    return list(found.values())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FIRST_READ_BYTES: Final = 16 << 10
 _READ_BYTES: Final = 256 << 10
 # SO_LINGER, on, for no time: `close` then sends a reset
-_RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
 By = Literal["both", "kernel", "stack", "here"]
 
@@ -298,7 +298,7 @@ class Splice:
         self._tcp.on_signal = None
         if self._tcp.connection.state is not TcpState.CLOSED:
             self._host.tcp.abort(self._tcp, now)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._finish(by, error, now)
 
     def _abandoned(self) -> None:

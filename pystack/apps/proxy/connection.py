@@ -1,0 +1,231 @@
+"""One connection through a proxy.
+
+    client == splice == left -- link -- right == splice == upstream
+
+Both splices work by themselves; it is over when both are. No task belongs to it: all of it is
+callbacks of the poller, of the stack and of the world's scheduler.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pystack.apps.proxy.endpoints import Endpoint, Place
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream
+from pystack.runtime.splice.connecting import Pending, connect
+from pystack.runtime.splice.splice import Splice, SpliceResult
+from pystack.tcp.states import TcpState
+
+if TYPE_CHECKING:
+    from pystack.apps.proxy.lanes import Lane
+    from pystack.apps.proxy.model import Proxy, Traffic
+    from pystack.apps.proxy.world import World
+    from pystack.core.scheduler import Handle
+    from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.events import Signal
+
+# As long as Linux tries by itself, with its usual tcp_syn_retries
+_CONNECT_TIMEOUT_S: Final = 130.0
+# What the other end gets to hear of a reset over the link, which may have lost it
+_NEWS_S: Final = 60.0
+
+
+class Owner(Protocol):
+    """Whose it is."""
+
+    world: World
+    proxy: Proxy
+
+    def left_is_over(self, connection: Connection) -> None:
+        """Its client's end has ended."""
+        ...
+
+    def is_over(self, connection: Connection) -> None:
+        """Nothing is left of it."""
+        ...
+
+
+class Connection:
+    """What a proxy does for one client."""
+
+    __slots__ = (
+        "_end_timer",
+        "_is_over",
+        "_known",
+        "_left",
+        "_pending",
+        "_places",
+        "_proxy",
+        "_right",
+        "_right_tcp",
+        "lane",
+        "port",
+    )
+
+    def __init__(
+        self, proxy: Owner, lane: Lane, port: int, sock: socket.socket, now: float
+    ) -> None:
+        """`port`: where `right` listens.
+
+        OSError: `left` cannot open any more connections; then `sock` is still the caller's.
+        """
+        self._proxy = proxy
+        self.lane = lane
+        self._pending: Pending | None = None  # to the upstream; None: not yet, or not any more
+        self._places: list[Place] = []  # of the upstream, that were not tried yet
+        self._right_tcp: TcpSocket | None = None  # None: it did not arrive yet
+        self._right: Splice | None = None  # None: the upstream has not answered yet
+        self._end_timer: Handle | None = None  # None: nothing is wrong
+        self._is_over = False
+        # Bytes that were counted: from and to the client, from and to the upstream
+        self._known = [0, 0, 0, 0]
+        left = lane.left.stack
+        tcp = left.tcp.connect(lane.right_address, port, now)
+        self.port = tcp.connection.local_port
+        self._left: Splice | None = Splice(
+            proxy.world.poller, sock, left, tcp, on_end=self._left_ended
+        )
+        left.tcp.pump(tcp, now)
+
+    # at the far end
+
+    def arrived(self, tcp: TcpSocket, now: float) -> None:
+        """Take its other end, at `right`, and connect to the upstream."""
+        self._right_tcp = tcp
+        tcp.on_signal = self._right_signalled
+        try:
+            endpoint = Endpoint.parse(self._proxy.proxy.upstream)
+        except ValueError:
+            self._refused(now)
+            return
+        self._proxy.world.names.look_up(endpoint, socket.SOCK_STREAM, self._found, now)
+
+    def _right_signalled(self, signal: Signal) -> None:
+        """Hear that the client has gone, while nobody else is told."""
+        tcp = self._right_tcp
+        if tcp is not None and tcp.connection.state is TcpState.CLOSED:
+            self._forget_right(self._proxy.world.driver.now())
+
+    def _found(self, found: list[Place] | OSError, now: float) -> None:
+        if self._right_tcp is None:
+            return
+        self._places = [] if isinstance(found, OSError) else list(found)
+        self._try_next(now)
+
+    def _try_next(self, now: float) -> None:
+        if not self._places:
+            self._refused(now)
+            return
+        family, address = self._places.pop(0)
+        self._pending = connect(
+            self._proxy.world.poller,
+            family,
+            address,
+            self._connected,
+            timeout_s=_CONNECT_TIMEOUT_S,
+        )
+
+    def _connected(self, outcome: socket.socket | OSError, now: float) -> None:
+        self._pending = None
+        if isinstance(outcome, OSError):
+            if outcome.errno in (errno.EMFILE, errno.ENFILE):
+                self._places.clear()
+            self._try_next(now)
+            return
+        tcp = self._right_tcp
+        assert tcp is not None
+        self._right = Splice(
+            self._proxy.world.poller,
+            outcome,
+            self.lane.right.stack,
+            tcp,
+            on_end=self._right_ended,
+        )
+
+    def _refused(self, now: float) -> None:
+        """Pass on that there is no upstream: the client gets a reset."""
+        self._proxy.proxy.counts.refused += 1
+        tcp = self._right_tcp
+        assert tcp is not None
+        tcp.on_signal = None
+        right = self.lane.right.tcp
+        right.abort(tcp, now)
+        right.release(tcp, now)
+        self._forget_right(now)
+
+    # ends
+
+    def close(self, now: float) -> None:
+        """End it as programs that close do."""
+        for splice in (self._left, self._right):
+            if splice is not None:
+                splice.close(now)
+        self._forget_right(now)
+
+    def reset(self, now: float) -> None:
+        """End it with a reset at both ends."""
+        for splice in (self._left, self._right):
+            if splice is not None:
+                splice.reset(now)
+        self._forget_right(now)
+
+    def tally(self) -> None:
+        """Bring the counts of the proxy up to date."""
+        traffic = self._proxy.proxy.counts.traffic
+        left, right = self._left, self._right
+        if left is not None:
+            self._tally_left(left.inward_bytes, left.outward_bytes, traffic)
+        if right is not None:
+            self._tally_right(right.inward_bytes, right.outward_bytes, traffic)
+
+    def _tally_left(
+        self, inward_bytes: int, outward_bytes: int, traffic: dict[Stream, Traffic]
+    ) -> None:
+        known = self._known
+        traffic[UPSTREAM].received_bytes += inward_bytes - known[0]
+        traffic[DOWNSTREAM].sent_bytes += outward_bytes - known[1]
+        known[:2] = inward_bytes, outward_bytes
+
+    def _tally_right(
+        self, inward_bytes: int, outward_bytes: int, traffic: dict[Stream, Traffic]
+    ) -> None:
+        known = self._known
+        traffic[DOWNSTREAM].received_bytes += inward_bytes - known[2]
+        traffic[UPSTREAM].sent_bytes += outward_bytes - known[3]
+        known[2:] = inward_bytes, outward_bytes
+
+    def _left_ended(self, result: SpliceResult) -> None:
+        self._left = None
+        traffic = self._proxy.proxy.counts.traffic
+        self._tally_left(result.inward_bytes, result.outward_bytes, traffic)
+        self._proxy.left_is_over(self)
+        self._one_ended(result)
+
+    def _right_ended(self, result: SpliceResult) -> None:
+        self._right = self._right_tcp = None
+        traffic = self._proxy.proxy.counts.traffic
+        self._tally_right(result.inward_bytes, result.outward_bytes, traffic)
+        self._one_ended(result)
+
+    def _forget_right(self, now: float) -> None:
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+        if self._right is None and self._right_tcp is not None:
+            self.lane.right.tcp.release(self._right_tcp, now)
+            self._right_tcp = None
+        self._one_ended(None)
+
+    def _one_ended(self, result: SpliceResult | None) -> None:
+        if self._is_over:
+            return
+        if self._left is None and self._right_tcp is None:
+            self._is_over = True
+            if self._end_timer is not None:
+                self._end_timer.cancel()
+            self._proxy.is_over(self)
+        elif (result is None or result.by != "both") and self._end_timer is None:
+            scheduler = self._proxy.world.driver.scheduler
+            self._end_timer = scheduler.call_at(scheduler.now + _NEWS_S, self.reset)
