@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from pystack.stack.tcp_table import TcpTable
     from pystack.tcp.config import TcpConfig
 
-# SYNs that are held, and connections whose handshake goes on, of one host
-MAX_HELD: Final = 4096
 # After its last SYN: Linux sends six more, each after twice the time, and gives up after 127 s.
 FORGOTTEN_AFTER_S: Final = 130.0
 _KEPT_BYTES: Final = 1280  # of a SYN's packet, at most, as long as it is held: for ICMP errors
@@ -117,6 +115,7 @@ class HeldSyn:
         "_held",
         "_iss",
         "_packet",
+        "_reset",
         "ends",
         "heard_at",
         "is_over",
@@ -150,6 +149,7 @@ class HeldSyn:
         # Told when that is so; None: nobody wants to be
         self.on_over: Callable[[float], None] | None = None
         self.text_bytes = len(segment.payload)
+        self._reset = reset_for(segment)
         # Its text comes again, for a SYN-ACK acknowledges the SYN alone: nobody keeps it.
         segment.options, segment.payload = bytes(segment.options), b""
         self.segment = segment
@@ -180,7 +180,7 @@ class HeldSyn:
     def refuse(self, now: float) -> None:
         """Answer with a reset, as a host does that has nobody at this port."""
         if self._decide():
-            self._held.reset(self._packet, self.segment, now)
+            self._held.reset(self._packet, self._reset, now)
 
     def unreachable(self, trouble: Trouble, now: float) -> None:
         """Answer with an ICMP error, as a router on the way does."""
@@ -244,7 +244,7 @@ class HeldSyns:
             # Another connection between the same ends: the client has given the old one up.
             host.counters.add("tcp_held_syn_superseded")
             self._end(known, now)
-        if len(self._syns) + len(self._opening) >= MAX_HELD:
+        if len(self._syns) + len(self._opening) >= self._table.limits.max_held_syns:
             host.drop("tcp_held_syns_full", now, data=packet.raw)
             return
         if host.routes.lookup(packet.src) is None:
@@ -303,14 +303,14 @@ class HeldSyns:
         socket.on_signal = partial(self._signal, socket, on_established, on_gone)
         self._table.mark(socket)
 
-    def reset(self, packet: Packet, segment: tcp.Segment, now: float) -> None:
-        """Answer a segment with the reset of a closed port."""
+    def reset(self, packet: Packet, reset: tcp.Segment, now: float) -> None:
+        """Answer a packet as a closed port does."""
         host = self.host
         host.drop("tcp_no_connection", now, data=packet.raw)
         route = host.routes.lookup(packet.src)
         if route is not None:
             way = find_way(host, route, packet.dst, packet.src)
-            egress.send_segment(host, way, reset_for(segment), now)
+            egress.send_segment(host, way, reset, now)
 
     def _signal(
         self,

@@ -209,6 +209,10 @@ class TcpLimits:
     max_time_waits: int = 32768
     """Those in TIME-WAIT whose user has gone, from 0 on; as Linux's tcp_max_tw_buckets."""
 
+    max_held_syns: int = 4096
+    """For an interceptor, from 0 on: SYNs that wait for an answer, and accepted connections whose
+    handshake goes on, together."""
+
     time_wait_reuse: Mode = 2
     """Outgoing connections take the place of one in TIME-WAIT that had timestamps. 0: never, 1: to
     everywhere, 2: on the loopback; as Linux's tcp_tw_reuse."""
@@ -283,6 +287,7 @@ _SWITCHES: Final = (
 _LIMIT_RANGES: Final[Mapping[str, Range]] = {
     "max_orphans": COUNT,
     "max_time_waits": COUNT,
+    "max_held_syns": COUNT,
     "challenge_acks_per_s": COUNT,
 }
 _LIMIT_CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
