@@ -1,6 +1,7 @@
 """The API of proxies: what Toxiproxy answers, word for word where it is documented."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from api_talk import Told, ask
@@ -19,8 +20,10 @@ LATENCY = {"type": "latency", "attributes": {"latency": 1000}}
 
 
 @pytest.fixture
-def api() -> Api:
-    return Api(Proxies())
+async def api() -> AsyncIterator[Api]:
+    """Yield an API without proxies."""
+    async with Proxies() as proxies:
+        yield Api(proxies)
 
 
 @pytest.fixture
@@ -67,6 +70,8 @@ async def test_a_proxy_is_enabled_unless_it_is_said_otherwise(api: Api) -> None:
     told = await ask(api, "POST", "/proxies", body)
     assert told.status == 201
     assert told.json["enabled"] is True  # type: ignore[index]
+    assert told.json["listen"].startswith("127.0.0.1:")  # type: ignore[index]
+    assert told.json["listen"] != "127.0.0.1:0"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
@@ -123,7 +128,41 @@ async def test_names_are_percent_encoded_in_paths(api: Api) -> None:
     assert told.json["name"] == "a b?ü"  # type: ignore[index]
 
 
+async def test_a_new_proxy_may_have_toxics_and_be_for_udp(api: Api) -> None:
+    body = {**REDIS, "protocol": "udp", "toxics": [LATENCY]}
+    told = await ask(api, "POST", "/proxies", body)
+    assert told.status == 201
+    assert told.json["protocol"] == "udp"  # type: ignore[index]
+    assert [toxic["name"] for toxic in told.json["toxics"]] == ["latency_downstream"]  # type: ignore[index]
+    told = await ask(api, "POST", "/proxies", {**REDIS, "name": "b", "protocol": "sctp"})
+    assert is_refusal(told, 400, "bad request body: protocol is tcp or udp, not sctp")
+
+
 # toxics
+
+
+async def test_a_toxic_is_made_and_shown_with_its_fields_in_order(redis: Api) -> None:
+    shown = (
+        '{"attributes":{"latency":1000,"jitter":0},"name":"latency_downstream","type":"latency",'
+        '"stream":"downstream","toxicity":1}'
+    )
+    told = await ask(redis, "POST", "/proxies/redis/toxics", LATENCY)
+    assert (told.status, told.body, told.kind) == (200, shown, "application/json")
+    told = await ask(redis, "GET", "/proxies/redis/toxics/latency_downstream")
+    assert (told.status, told.body) == (200, shown)
+    told = await ask(redis, "GET", "/proxies/redis/toxics")
+    assert (told.status, told.body) == (200, f"[{shown}]")
+    told = await ask(redis, "GET", "/proxies/redis")
+    assert told.body == SHOWN.replace("[]", f"[{shown}]")
+
+
+async def test_a_toxic_has_the_name_stream_and_toxicity_that_are_given(redis: Api) -> None:
+    body = {**LATENCY, "name": "slow", "stream": "Upstream", "toxicity": 0.5}
+    told = await ask(redis, "POST", "/proxies/redis/toxics", body)
+    assert told.body == (
+        '{"attributes":{"latency":1000,"jitter":0},"name":"slow","type":"latency",'
+        '"stream":"upstream","toxicity":0.5}'
+    )
 
 
 async def test_toxics_are_listed_upstream_first(redis: Api) -> None:
@@ -156,6 +195,17 @@ async def test_a_toxic_is_updated_in_what_is_given(redis: Api, method: str) -> N
     )
 
 
+async def test_type_stream_and_name_of_a_toxic_stay(redis: Api) -> None:
+    await ask(redis, "POST", "/proxies/redis/toxics", LATENCY)
+    path = "/proxies/redis/toxics/latency_downstream"
+    other = {"type": "timeout", "stream": "upstream", "name": "x", "toxicity": 0.25}
+    told = await ask(redis, "PATCH", path, other)
+    assert told.body == (
+        '{"attributes":{"latency":1000,"jitter":0},"name":"latency_downstream","type":"latency",'
+        '"stream":"downstream","toxicity":0.25}'
+    )
+
+
 async def test_a_toxic_is_removed(redis: Api) -> None:
     await ask(redis, "POST", "/proxies/redis/toxics", LATENCY)
     path = "/proxies/redis/toxics/latency_downstream"
@@ -171,6 +221,23 @@ async def test_two_toxics_of_a_proxy_cannot_have_one_name(redis: Api) -> None:
     assert is_refusal(told, 409, "toxic already exists")
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"type": "sugar"}, "invalid toxic type"),
+        ({}, "missing required field: type"),
+        (
+            {"type": "sugar", "stream": "sideways"},
+            "stream was invalid, can be either upstream or downstream",
+        ),
+    ],
+)
+async def test_type_and_stream_must_be_known(redis: Api, body: object, sentence: str) -> None:
+    told = await ask(redis, "POST", "/proxies/redis/toxics", body)
+    assert is_refusal(told, 400, sentence)
+    assert (await ask(redis, "GET", "/proxies/redis/toxics")).body == "[]"
+
+
 # all of them
 
 
@@ -180,6 +247,7 @@ async def test_reset_enables_all_proxies_and_removes_all_toxics(redis: Api) -> N
     assert (told.status, told.body) == (204, "")
     told = await ask(redis, "GET", "/proxies/redis")
     assert told.json["enabled"] is True  # type: ignore[index]
+    assert not told.json["listen"].endswith(":0")  # type: ignore[index]
     assert told.json["toxics"] == []  # type: ignore[index]
 
 
@@ -189,6 +257,15 @@ async def test_populate_makes_many(api: Api) -> None:
     assert told.kind == "application/json"
     assert told.body.startswith(f'{{"proxies":[{SHOWN},')
     assert list((await ask(api, "GET", "/proxies")).json) == ["b", "redis"]  # type: ignore[call-overload]
+
+
+async def test_populate_leaves_alone_what_is_there_just_so(redis: Api) -> None:
+    await ask(redis, "POST", "/proxies/redis/toxics", LATENCY)
+    told = await ask(redis, "POST", "/populate", [{**REDIS, "enabled": True}])
+    assert told.status == 201
+    (shown,) = told.json["proxies"]  # type: ignore[index]
+    assert shown["enabled"] is False
+    assert len(shown["toxics"]) == 1
 
 
 async def test_populate_replaces_what_leads_elsewhere(redis: Api) -> None:
