@@ -71,6 +71,8 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.link.config",
         "pystack.link.words",
         "pystack.topology.presets",
+        "pystack.topology.reading",
+        "pystack.topology.toml_places",
         # the connections of its two hosts
         "pystack.stack.tcp_socket",
         "pystack.stack.neighbors",

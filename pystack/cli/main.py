@@ -28,7 +28,7 @@ class _Command(NamedTuple):
 
 
 # Options whose value may be left out
-OPTIONAL: Final = frozenset({"--web"})
+OPTIONAL: Final = frozenset({"--web", "--api"})
 
 # Each imports what it needs when it is the one that is asked for: `pystack up` has no use for the
 # half of the package that labs are made of, and to import it takes as long as all the rest.
@@ -50,6 +50,9 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
     ),
     "ctl": _Command("ctl:ctl_command", "Look into what runs with --control, and change it."),
     "top": _Command("top:top_command", "Show what runs with --control, while it happens."),
+    "proxy": _Command(
+        "proxy:proxy_command", "Put an emulated link in front of a server, without root."
+    ),
     "packetdrill": _Command(
         "packetdrill:packetdrill_command",
         "Run packetdrill scripts in virtual time.",

@@ -20,7 +20,7 @@ Nothing of a file is run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Final, cast
 
@@ -30,12 +30,12 @@ from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.dns.config import parse_resolver
-from pystack.link.words import WORDS, NetemWords, as_words
+from pystack.link.words import NetemWords, as_words
 from pystack.observe.registry import OBSERVERS
 from pystack.topology import presets
 from pystack.topology.addressing import DEFAULT_IP, parse_subnets
 from pystack.topology.building import build
-from pystack.topology.reading import Document, describe
+from pystack.topology.reading import Document, describe, link_words
 from pystack.topology.spec import (
     ACTIONS,
     KINDS,
@@ -62,9 +62,6 @@ _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "namespace": (*_ADDRESSES, "dns", "programs"),
     "port": ("port", *_ADDRESSES),
 }
-LINK_WORDS: Final = sorted(WORDS)
-# Words whose value may be a file's name
-_FILES: Final = frozenset(name for name, word in WORDS.items() if "FILE" in word.values)
 _LINK_OWN: Final = ("between", "preset", "mtu_bytes", "a_to_b", "b_to_a")
 # Words beside an action, and the actions that they belong to
 _BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -266,7 +263,7 @@ class _Reader:
     def _link(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> LinkSpec:
         table = self._doc.table(path, value, None)
         both = {key: item for key, item in table.items() if key not in _LINK_OWN}
-        both = self._link_words(path, both, _LINK_OWN)
+        both = link_words(self._doc, path, both, _LINK_OWN)
         self._needs(path, table, ("between",))
         a, b = self._pair((*path, "between"), table["between"], nodes)
         for key, check in (("preset", presets.words_of), ("mtu_bytes", None)):
@@ -289,24 +286,7 @@ class _Reader:
         )
 
     def _one_way(self, path: Path, value: object) -> NetemWords:
-        return as_words(self._link_words(path, self._doc.table(path, value, None), ()))
-
-    def _link_words(
-        self, path: Path, words: Mapping[str, object], others: Sequence[str]
-    ) -> dict[str, object]:
-        """Return netem's and tc's words; their values are for the builder to check.
-
-        Files are named relative to the lab's own.
-        """
-        found: dict[str, object] = {}
-        for word, value in words.items():
-            if word not in LINK_WORDS:
-                self._doc.unknown((*path, word), word, [*others, *LINK_WORDS])
-            if word in _FILES and isinstance(value, str):
-                beside = FilePath(self._doc.name).parent / value
-                value = str(beside) if beside.is_file() else value
-            found[word] = value
-        return found
+        return as_words(link_words(self._doc, path, self._doc.table(path, value, None), ()))
 
     def _event(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> EventSpec:
         table = self._doc.table(path, value, _EVENT_WORDS)
@@ -346,7 +326,7 @@ class _Reader:
                 both = {
                     key: table_of_words[key] for key in table_of_words if key not in _DIRECTIONS
                 }
-                words = self._link_words(here, both, _DIRECTIONS)
+                words = link_words(self._doc, here, both, _DIRECTIONS)
                 for key in _DIRECTIONS:
                     if key in table_of_words:
                         words[key] = self._one_way((*here, key), table_of_words[key])

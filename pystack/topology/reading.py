@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path as FilePath
 from typing import Final, NoReturn
 
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
+from pystack.link.words import WORDS
 from pystack.topology.toml_places import Path, find_places, line_of
 
+LINK_WORDS: Final = sorted(WORDS)
+# Words whose value may be a file's name
+_FILES: Final = frozenset(name for name, word in WORDS.items() if "FILE" in word.values)
 _POSITION: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _KINDS: Final[tuple[tuple[type, str], ...]] = (
     (str, "a text"),
@@ -100,6 +105,24 @@ class Document:
         if not isinstance(value, int) or isinstance(value, bool):
             self.fail(path, f"{show(path)} must be a whole number, not {describe(value)}")
         return value
+
+
+def link_words(
+    document: Document, path: Path, words: Mapping[str, object], others: Iterable[str]
+) -> dict[str, object]:
+    """Return netem's and tc's words; their values are for others to check.
+
+    `others`: what may stand there beside them. Files are named relative to the document.
+    """
+    found: dict[str, object] = {}
+    for word, value in words.items():
+        if word not in LINK_WORDS:
+            document.unknown((*path, word), word, [*others, *LINK_WORDS])
+        if word in _FILES and isinstance(value, str):
+            beside = FilePath(document.name).parent / value
+            value = str(beside) if beside.is_file() else value
+        found[word] = value
+    return found
 
 
 def show(path: Path) -> str:

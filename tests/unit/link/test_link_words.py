@@ -13,7 +13,7 @@ from pystack.link import config
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link
 from pystack.link.words import WORDS, NetemWords, as_words
-from pystack.topology import file, presets
+from pystack.topology import presets, reading
 
 DOCS: Final = Path(__file__).parents[3] / "docs/emulation.md"
 HEAD: Final = (
@@ -37,7 +37,7 @@ def example(word: str, folder: Path) -> object:
 def test_each_word_of_the_table_is_read_and_no_other_is() -> None:
     assert WORDS.keys() == config._WORDS.keys()
     assert list(WORDS) == list(NetemWords.__annotations__)
-    assert sorted(WORDS) == file.LINK_WORDS
+    assert sorted(WORDS) == reading.LINK_WORDS
 
 
 def test_all_presets_are_said_in_words_of_the_table() -> None:

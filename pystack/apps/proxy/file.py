@@ -1,0 +1,256 @@
+"""Proxies in a file, which may change while they run.
+
+    seed = 7
+
+    [proxies.redis]
+    listen = "127.0.0.1:26379"
+    upstream = "127.0.0.1:6379"
+    delay = "50ms"
+    to_client = { rate = "1mbit" }
+
+    [[proxies.redis.toxics]]
+    type = "latency"
+    attributes = { latency = 1000 }
+
+Toxiproxy's own files, a list in JSON, are read too: `listen`, `upstream`, `name`, `enabled`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from pystack.apps.proxy.endpoints import Endpoint
+from pystack.apps.proxy.errors import ProxyError
+from pystack.apps.proxy.model import (
+    ANY_LISTEN,
+    PROTOCOLS,
+    LinkWords,
+    ProxySpec,
+)
+from pystack.apps.proxy.model import Protocol as ProxyProtocol
+from pystack.apps.proxy.proxies import Proxies
+from pystack.apps.proxy.toxics import registry
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, Stream, ToxicSpec
+from pystack.apps.proxy.words import read_directions
+from pystack.core.errors import ConfigError
+from pystack.core.suggest import suggest
+from pystack.topology import toml_places
+from pystack.topology.reading import Document, describe, link_words
+
+_OWN: Final = (
+    "listen",
+    "upstream",
+    "protocol",
+    "enabled",
+    "preset",
+    "to_upstream",
+    "to_client",
+    "toxics",
+)
+_TOXIC: Final = ("name", "type", "stream", "toxicity", "attributes")
+
+
+class ProxyFile:
+    """One file, and what of it runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it. Raises ConfigError, with its name and a line."""
+        self.path = path
+        self.seed: int | None = None  # None: it says none
+        self.specs: dict[str, ProxySpec] = {}
+        self._applied: dict[str, ProxySpec] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Read it again. Raises ConfigError, and then has changed nothing."""
+        try:
+            text = self.path.read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{self.path} is not text in UTF-8") from None
+        if self.path.suffix == ".json":
+            self.specs = {spec.name: spec for spec in _json_specs(str(self.path), text)}
+            return
+        reader = _Reader(Document(str(self.path), text))
+        self.specs, self.seed = reader.specs(), reader.seed()
+
+    async def apply(self, proxies: Proxies, *, first: bool = False) -> list[str]:
+        """Let run what the file says; return what was not possible, in sentences.
+
+        Of a proxy that has changed in its link or its toxics alone, the connections stay; one that
+        has not changed is left alone, whatever was done to it otherwise. `first`: at the beginning,
+        where what is not possible is raised: ProxyError.
+        """
+        troubles: list[str] = []
+        for name in [name for name in self._applied if name not in self.specs]:
+            del self._applied[name]
+            if _exists(proxies, name):
+                await proxies.delete(name)
+        for name, spec in self.specs.items():
+            old = self._applied.get(name)
+            if old == spec:
+                continue
+            try:
+                if old is not None and _exists(proxies, name) and _place(old) == _place(spec):
+                    await _change(proxies, old, spec)
+                else:
+                    if _exists(proxies, name):
+                        await proxies.delete(name)
+                    await proxies.create(spec)
+            except ProxyError as error:
+                if first:
+                    raise
+                troubles.append(f"{name}: {error}")
+            else:
+                self._applied[name] = spec
+        return troubles
+
+
+async def _change(proxies: Proxies, old: ProxySpec, new: ProxySpec) -> None:
+    if new.words != old.words:
+        await proxies.set_words(new.name, new.words)
+    if new.toxics != old.toxics:
+        await proxies.set_toxics(new.name, new.toxics)
+    if new.enabled != old.enabled:
+        await proxies.update(new.name, enabled=new.enabled)
+
+
+def _place(spec: ProxySpec) -> tuple[str, str, str]:
+    return spec.listen, spec.upstream, spec.protocol
+
+
+def _exists(proxies: Proxies, name: str) -> bool:
+    try:
+        proxies.find(name)
+    except ProxyError:
+        return False
+    return True
+
+
+class _Reader:
+    """Makes proxies of tables. What it takes is of the right kind, and possible."""
+
+    def __init__(self, document: Document) -> None:
+        self._doc = document
+        self._root = document.table((), document.root, ("seed", "proxies"))
+
+    def seed(self) -> int | None:
+        seed = self._root.get("seed")
+        return None if seed is None else self._doc.whole(("seed",), seed)
+
+    def specs(self) -> dict[str, ProxySpec]:
+        tables = self._doc.table(("proxies",), self._root.get("proxies", {}), None)
+        if not tables:
+            self._doc.fail((), "a [proxies.NAME] is missing: there is nothing to run")
+        return {name: self._spec(("proxies", name), name, value) for name, value in tables.items()}
+
+    def _spec(self, path: toml_places.Path, name: str, value: object) -> ProxySpec:
+        doc = self._doc
+        table = doc.table(path, value, None)
+        both = {key: item for key, item in table.items() if key not in _OWN}
+        if "upstream" not in table:
+            doc.fail(path, f'{name} needs an upstream, like upstream = "127.0.0.1:80"')
+        words = LinkWords(
+            both=link_words(doc, path, both, _OWN),
+            upstream=self._direction((*path, "to_upstream"), table),
+            downstream=self._direction((*path, "to_client"), table),
+            preset=doc.text((*path, "preset"), table["preset"]) if "preset" in table else None,
+        )
+        with doc.placed(path):
+            read_directions(words)
+        protocol = cast(ProxyProtocol, table.get("protocol", "tcp"))
+        if protocol not in PROTOCOLS:
+            hint = suggest(str(protocol), PROTOCOLS)
+            doc.fail((*path, "protocol"), f"a proxy is of tcp or udp, not {protocol!r}{hint}")
+        return ProxySpec(
+            name=name,
+            listen=self._endpoint((*path, "listen"), table.get("listen", ANY_LISTEN), least=0),
+            upstream=self._endpoint((*path, "upstream"), table["upstream"], least=1),
+            enabled=doc.switch((*path, "enabled"), table.get("enabled", True)),
+            protocol=protocol,
+            words=words,
+            toxics=tuple(self._toxics((*path, "toxics"), table.get("toxics", []), protocol)),
+        )
+
+    def _direction(self, path: toml_places.Path, table: Mapping[str, object]) -> dict[str, object]:
+        words = self._doc.table(path, table.get(str(path[-1]), {}), None)
+        return link_words(self._doc, path, words, ())
+
+    def _endpoint(self, path: toml_places.Path, value: object, *, least: int) -> str:
+        text = self._doc.text(path, value)
+        with self._doc.placed(path):
+            check_endpoint(text, least=least)
+        return text
+
+    def _toxics(
+        self, path: toml_places.Path, value: object, protocol: ProxyProtocol
+    ) -> Iterator[ToxicSpec]:
+        names: set[str] = set()
+        for at, item in enumerate(self._doc.items(path, value)):
+            here = (*path, at)
+            table = self._doc.table(here, item, _TOXIC)
+            kind = self._doc.text((*here, "type"), table.get("type"))
+            if kind not in registry.TOXICS:
+                hint = suggest(kind, registry.TOXICS)
+                self._doc.fail((*here, "type"), f"there is no toxic {kind!r}{hint}")
+            toxicity = table.get("toxicity", 1.0)
+            if isinstance(toxicity, bool) or not isinstance(toxicity, int | float):
+                text = f"toxicity is a number from 0 to 1, not {describe(toxicity)}"
+                self._doc.fail((*here, "toxicity"), text)
+            try:
+                spec = registry.checked(
+                    ToxicSpec(
+                        name=cast(str, table.get("name", "")),
+                        type=kind,
+                        stream=cast(Stream, table.get("stream", DOWNSTREAM)),
+                        toxicity=toxicity,
+                        attributes=self._doc.table(
+                            (*here, "attributes"), table.get("attributes", {}), None
+                        ),
+                    ),
+                    protocol,
+                )
+            except ProxyError as error:
+                self._doc.fail(here, str(error).removeprefix("bad request body: "))
+            if spec.name in names:
+                self._doc.fail(here, f"there are two toxics {spec.name!r}: give one another name")
+            names.add(spec.name)
+            yield spec
+
+
+def check_endpoint(text: str, *, least: int) -> None:
+    """Raise ConfigError for what is no HOST:PORT; `least`: 0 where any free port will do."""
+    endpoint = Endpoint.parse(text)
+    if endpoint.port < least or (least and not endpoint.host):
+        raise ConfigError(f"{text!r}: an upstream has a host and a port, like 127.0.0.1:80")
+
+
+def _json_specs(name: str, text: str) -> Iterator[ProxySpec]:
+    """Read a file of Toxiproxy's. Raises ConfigError."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: this is not JSON: {error}") from None
+    if not isinstance(found, list):
+        raise ConfigError(f"{name}: a list of proxies is expected, not {describe(found)}")
+    for number, item in enumerate(found, 1):
+        where = f"{name}: proxy {number}"
+        if not isinstance(item, dict) or not all(
+            isinstance(item.get(word), str) for word in ("name", "upstream")
+        ):
+            raise ConfigError(f"{where} needs a name and an upstream, as texts")
+        listen, enabled = item.get("listen") or ANY_LISTEN, item.get("enabled", True)
+        if not isinstance(listen, str) or not isinstance(enabled, bool):
+            raise ConfigError(f"{where}: listen is a text, and enabled true or false")
+        try:
+            check_endpoint(listen, least=0)
+            check_endpoint(item["upstream"], least=1)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        yield ProxySpec(
+            name=item["name"], upstream=item["upstream"], listen=listen, enabled=enabled
+        )

@@ -1,0 +1,219 @@
+"""What `pystack proxy` runs: proxies of the command line and of a file, until a signal comes.
+
+The first signal to end takes new connections no more, and waits for those that there are; the
+second ends these, too. A file is read again when it changes, or when SIGHUP comes.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from pystack.apps.proxy.errors import ProxyError
+from pystack.apps.proxy.file import ProxyFile
+from pystack.apps.proxy.model import Proxy, ProxySpec
+from pystack.apps.proxy.proxies import Proxies
+from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime.driver.exception_groups import unwrapped
+from pystack.runtime.driver.signals import ending_signals
+
+if TYPE_CHECKING:
+    from pystack.apps.proxy.api import ApiAddress
+
+GRACE_S: Final = 5.0
+_WATCH_S: Final = 0.5  # between two looks at the file
+
+_log: Final = logging.getLogger("pystack.proxy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyOptions:
+    """What is to run."""
+
+    specs: tuple[ProxySpec, ...] = ()
+    file: ProxyFile | None = None  # with more of them; None: there is none
+    api: ApiAddress | None = None  # None: it is not served
+    metrics: ApiAddress | None = None  # the same
+    seed: int | None = None  # None: a random one
+    grace_s: float = GRACE_S  # what connections have to end by themselves
+    capture: dict[str, object] = field(default_factory=dict)  # "pcap" and its kin, as options
+    control: str | None = None  # path of a socket for control, "": the usual one; None: none
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What there is when all is ready."""
+
+    proxies: Sequence[Proxy]
+    api: str | None  # its URL; None: it is not served
+    metrics: str | None
+    control: str | None  # the path of its socket
+
+    def text(self) -> str:
+        """Return it for people: a line, and one for each proxy where there are several."""
+        lines = [f"{proxy.listen} -> {proxy.upstream}" for proxy in self.proxies]
+        first = lines[0] if len(lines) == 1 else f"{len(lines)} proxies"
+        urls = [f"{what} {url}" for what, url in self._places() if url is not None]
+        whole = [", ".join([f"ready: {first}", *urls])]
+        if len(lines) > 1:
+            names = (proxy.name for proxy in self.proxies)
+            whole += [f"{name}: {line}" for name, line in zip(names, lines, strict=True)]
+        return "\n".join(whole)
+
+    def json(self) -> dict[str, object]:
+        """Return it for programs."""
+        return {
+            "ready": [
+                {
+                    "name": proxy.name,
+                    "listen": proxy.listen,
+                    "upstream": proxy.upstream,
+                    "protocol": proxy.protocol,
+                    "enabled": proxy.enabled,
+                }
+                for proxy in self.proxies
+            ],
+            **dict(self._places()),
+        }
+
+    def _places(self) -> Iterator[tuple[str, str | None]]:
+        yield "api", self.api
+        yield "metrics", self.metrics
+        yield "control", self.control
+
+
+async def serve(options: ProxyOptions, on_ready: Callable[[Ready], None]) -> None:
+    """Run until SIGINT or SIGTERM; SIGHUP too, unless there is a file, which is read again then.
+
+    Raises DeviceError for what the machine refuses at the beginning, ConfigError.
+    """
+    try:
+        await _Server(options, on_ready).run()
+    except BaseExceptionGroup as group:
+        raise unwrapped(group) from None
+
+
+class _Server:
+    def __init__(self, options: ProxyOptions, on_ready: Callable[[Ready], None]) -> None:
+        self._options = options
+        self._on_ready = on_ready
+        self._proxies = Proxies(seed=options.seed)
+
+    async def run(self) -> None:
+        options, proxies = self._options, self._proxies
+        reloads = {signal.SIGHUP} if options.file is not None and _has_hangup() else set()
+        ends = set(ending_signals()) - reloads
+        with trio.open_signal_receiver(*ends, *reloads) as signals:
+            async with proxies, trio.open_nursery() as nursery:
+                self._capture()
+                await self._begin()
+                api = await self._serve_http(nursery)
+                with self._controlled() as control:
+                    self._on_ready(Ready(list(proxies), *api, control))
+                    if options.file is not None:
+                        nursery.start_soon(self._watch, options.file)
+                    await self._until_end(signals, reloads)
+                    nursery.cancel_scope.cancel()
+                    await self._drain(signals)
+
+    async def _begin(self) -> None:
+        try:
+            await self._proxies.populate(self._options.specs)
+            if self._options.file is not None:
+                await self._options.file.apply(self._proxies, first=True)
+        except ProxyError as error:
+            raise DeviceError(str(error)) from None
+
+    async def _serve_http(self, nursery: trio.Nursery) -> tuple[str | None, str | None]:
+        """Serve the API and metrics, where that is wanted; return their URLs."""
+        from pystack.apps.proxy import api
+
+        found: list[str | None] = [None, None]
+        if self._options.api is not None:
+            found[0] = await nursery.start(api.ApiServer(self._proxies, self._options.api).run)
+        if self._options.metrics is not None:
+            server = api.MetricsServer(self._proxies, self._options.metrics)
+            found[1] = await nursery.start(server.run)
+        return found[0], found[1]
+
+    def _capture(self) -> None:
+        given = self._options.capture
+        if "pcap" in given:
+            words = {word.removeprefix("pcap_"): given[word] for word in given if word != "pcap"}
+            self._proxies.network.capture(str(given["pcap"]), **words)  # type: ignore[arg-type]
+
+    @contextmanager
+    def _controlled(self) -> Iterator[str | None]:
+        if self._options.control is None:
+            yield None
+            return
+        from pystack.runtime.control.control import Control  # few want it
+        from pystack.runtime.control.server import offered
+
+        with offered(
+            Control(self._proxies.network), "proxy", self._options.control or None
+        ) as path:
+            yield str(path)
+
+    async def _until_end(self, signals: AsyncIterator[int], reloads: set[signal.Signals]) -> None:
+        async for number in signals:
+            if number not in reloads:
+                _log.info("%s: closing", signal.Signals(number).name)
+                return
+            assert self._options.file is not None
+            await self._reload(self._options.file)
+
+    async def _drain(self, signals: AsyncIterator[int]) -> None:
+        """Let connections end, for a while, or until a second signal."""
+        async with trio.open_nursery() as nursery:
+
+            async def see() -> None:
+                number = await anext(aiter(signals))
+                _log.info("%s: closing at once", signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(see)
+            with trio.move_on_after(self._options.grace_s):
+                await self._proxies.drain()
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self, file: ProxyFile) -> None:
+        """Read the file again when it has changed, and then has not for a moment."""
+        known = seen = _state(file.path)
+        while True:
+            await trio.sleep(_WATCH_S)
+            now = _state(file.path)
+            if now == seen != known and now is not None:
+                known = now
+                await self._reload(file)
+            seen = now
+
+    async def _reload(self, file: ProxyFile) -> None:
+        try:
+            file.read()
+        except ConfigError as error:
+            _log.warning("%s; nothing was changed", error)
+            return
+        for trouble in await file.apply(self._proxies):
+            _log.warning("%s: %s", file.path, trouble)
+        _log.info("%s was read again", file.path)
+
+
+def _has_hangup() -> bool:
+    return hasattr(signal, "SIGHUP")
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return what is another when a file was written or replaced; None: it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
