@@ -52,6 +52,7 @@ from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.lab.disk import Disk
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
+from pystack.runtime.outside.outside import Outside, OutsideWords, open_outside
 from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
 from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host as StackHost
@@ -323,6 +324,15 @@ class Network:
         node = PortNode(self, name, PORTS.read(port), (address, address6))
         self.attached[name] = node
         return node
+
+    async def outside(self, host: Host, **words: Unpack[OutsideWords]) -> Outside:
+        """Let a host be the way to the real network, by the machine's sockets: see docs/exec.md.
+
+        It takes what it has no route for; hosts, and namespaces, reach it where it is their router.
+        `reach_loopback`: True, or at which addresses inside the machine's loopback is; `resolvers`:
+        whom it asks for names, at whose port 53 it answers. Real time only. Raises ConfigError.
+        """
+        return await open_outside(self, host, **words)
 
     def link(
         self,

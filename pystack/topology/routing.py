@@ -2,8 +2,9 @@
 
 A host gets a default route over the router that leads to most blocks, and single routes to what is
 nearer by another. A router gets a route to each block and no default, so that it can say of all
-else that it is unreachable. The ways are the same for both IP versions, and worked out once. What
-was given by hand stays, and stands in for a route to that block.
+else that it is unreachable; where a node is a way out of the network, all that is in no block goes
+there, and the default routes of routers lead to it too. The ways are the same for both IP versions,
+and worked out once. What was given by hand stays, and stands in for a route to that block.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,31 +26,42 @@ _Wanted = dict[Prefix, tuple[End, Ip]]
 
 
 def fill(
-    nodes: Mapping[str, Node], segments: Sequence[Sequence[End]], subnets: Sequence[Prefix]
+    nodes: Mapping[str, Node],
+    segments: Sequence[Sequence[End]],
+    subnets: Sequence[Prefix],
+    exits: Sequence[str] = (),
 ) -> None:
-    """Give every node of the network its routes. Raises ConfigError for one by hand that fails."""
+    """Give every node of the network its routes. Raises ConfigError for one by hand that fails.
+
+    `exits`: nodes that lead out of the network.
+    """
     number_of = {end: number for number, members in enumerate(segments) for end in members}
     speaking = [node for node in nodes.values() if not node.is_switch]
     interfaces = {node.name: [number_of[end] for end in node.ends] for node in speaking}
+    # What is outside is one more segment, with the exit alone on it, whose blocks are the defaults.
+    for number, name in enumerate(exits, len(segments)):
+        interfaces[name].append(number)
+    leading = {node.name for node in speaking if node.is_router} | set(exits)
     ways = Ways(
-        [[end.node.name for end in members] for members in segments],
+        [[end.node.name for end in members] for members in segments] + [[name] for name in exits],
         interfaces,
-        [node.name for node in speaking if node.is_router],
+        [node.name for node in speaking if node.name in leading],
     )
     blocks = [
         tuple(dict.fromkeys(prefix for end in members for _, prefix in end.given))
         for members in segments
     ]
     doors = [
-        {end.node.name: end for end in reversed(members) if end.node.is_router}
+        {end.node.name: end for end in reversed(members) if end.node.name in leading}
         for members in segments
     ]
     defaults = [DEFAULT6 if subnet.is_v6 else DEFAULT for subnet in subnets]
+    blocks += [tuple(defaults)] * len(exits)
     shared: dict[tuple[int, ...], dict[Prefix, Way]] = {}  # by hosts that stand in one place
     for node in speaking:
         own = interfaces[node.name]
         steps: Iterable[tuple[Prefix, Way]] = ()
-        if node.is_router:
+        if node.name in leading:
             steps = _steps(ways, node.name, blocks)
         elif (way := ways.only(node.name)) is not None:
             steps = [(default, way) for default in defaults]
@@ -82,7 +94,7 @@ def _steps(
 
 def _with_defaults(steps: dict[Prefix, Way], defaults: Sequence[Prefix]) -> dict[Prefix, Way]:
     common = common_way(steps)
-    if common is None:
+    if common is None or not steps.keys().isdisjoint(defaults):
         return steps
     others = {block: way for block, way in steps.items() if way != common}
     return dict.fromkeys(defaults, common) | others

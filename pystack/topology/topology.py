@@ -79,6 +79,7 @@ class Topology:
         self._partitions = Partitions(scheduler)
         self.dirty = False  # something was built that is not settled yet
         self._was_settled = False
+        self._exits: dict[str, None] = {}  # nodes that lead out of the network
 
     # building
 
@@ -153,6 +154,20 @@ class Topology:
     def attach(self, name: str, port: Port) -> None:
         """Plug a node into any port that is no link's."""
         self.watching.portals.add((name, self._add_end(name, port).name))
+        self._changed()
+
+    def lead_out(self, name: str, *, leads: bool = True) -> None:
+        """Let a host or router be where all goes that is in no block of the network, or no more.
+
+        Raises ConfigError for a host with several links that passes nothing on between them.
+        """
+        node = self.node(name)
+        if not leads:
+            self._exits.pop(name, None)
+        elif isinstance(node.device, Host) and (node.is_router or len(node.ends) < 2):
+            self._exits[name] = None
+        else:
+            raise ConfigError(f"{name} leads nowhere: a way out is a router, or a host at its end")
         self._changed()
 
     def set_congestion(self, name: str, congestion: object) -> None:
@@ -328,7 +343,7 @@ class Topology:
         found = segments.segments(self.nodes.values(), pairs)
         for end, addresses in addressing.assign(found, self.subnets):
             self._give(end, addresses)
-        routing.fill(self.nodes, found, self.subnets)
+        routing.fill(self.nodes, found, self.subnets, list(self._exits))
         self._part()
         self.dirty = False  # not before: what was refused is refused again, until it is mended
 

@@ -5,13 +5,14 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pystack.core.addresses import Ip, parse_prefix
+from pystack.core.addresses import Ip, parse_ip, parse_prefix
 from pystack.core.scheduler import Scheduler
 from pystack.link.link import Link
 from pystack.stack.host import Host
 from pystack.topology.topology import Topology
 
 Graph = tuple[int, list[tuple[int, int]]]
+OUTSIDE = parse_ip("192.0.2.1"), parse_ip("2001:db8::1")
 
 
 @st.composite
@@ -57,6 +58,15 @@ def walk(net: Topology, start: Host, dst: Ip) -> int:
     return passed - 1
 
 
+def owner_of(net: Topology, address: Ip) -> Host:
+    """Return the host or router that has an address."""
+    for node in net.nodes.values():
+        if address in [own for own, _ in node.given]:
+            assert isinstance(node.device, Host)
+            return node.device
+    raise AssertionError(address)
+
+
 def distances(graph: Graph, start: int) -> dict[int, int]:
     """Return the links from one router to each, as an independent count."""
     found, edge = {start: 0}, deque([start])
@@ -99,3 +109,37 @@ def test_every_address_is_given_once(graph: Graph) -> None:
     net, _ = built(graph)
     addresses = [address for node in net.nodes.values() for address, _ in node.given]
     assert len(addresses) == len(set(addresses)) == 2 * 2 * len(net.cables)
+
+
+@settings(deadline=None, max_examples=30)
+@given(graphs(), st.data())
+def test_what_is_in_no_block_goes_to_the_way_out_by_a_shortest_way(
+    graph: Graph, data: st.DataObject
+) -> None:
+    net, hosts = built(graph)
+    exit_at = data.draw(st.integers(0, len(hosts) - 1))
+    name = data.draw(st.sampled_from((f"r{exit_at}", f"h{exit_at}")))
+    net.lead_out(name)
+    net.settle()
+    way_out = net.node(name).device
+    for number, start in enumerate(hosts):
+        far = distances(graph, number)
+        for address in OUTSIDE:
+            hops = 0
+            at: Host = start
+            while (route := at.routes.lookup(address)) is not None and hops < 20:
+                at = owner_of(net, route.next_hop(address))
+                hops += 1
+            assert at is way_out
+            if start is not way_out:
+                assert hops == far[exit_at] + (1 if name == f"r{exit_at}" else 2)
+        for other in range(len(hosts)):  # and all else goes as before
+            if other != number:
+                for address in net.resolve_all(f"h{other}"):
+                    assert walk(net, start, address) == far[other] + 1
+    net.lead_out(name, leads=False)
+    net.settle()
+    routers = [net.node(f"r{number}").device for number in range(len(hosts))]
+    for router in routers:
+        assert isinstance(router, Host)
+        assert all(router.routes.lookup(address) is None for address in OUTSIDE)

@@ -1,0 +1,148 @@
+"""TCP to the outside: a connection of the machine's for each that is asked for inside.
+
+The client inside hears nothing before the real server has answered: while its SYN is held, the
+machine connects, and what comes of that is what the client is told. A refusal is a reset, a
+router's complaint the same complaint, silence silence; only what is established is accepted, and
+then both are spliced. A client that gives up meanwhile takes the real connection with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pystack.core.addresses import Ip
+from pystack.runtime.outside.ground import SHORT_OF, Ground, family_of, text_of, trouble_of
+from pystack.runtime.socket.seal import unsealed
+from pystack.runtime.splice.connecting import Pending, connect
+from pystack.runtime.splice.splice import Splice, SpliceResult
+
+if TYPE_CHECKING:
+    from pystack.stack.intercept import HeldSyn
+    from pystack.stack.tcp_socket import TcpSocket
+
+# The kernel gives up after its own 127 s (tcp_syn_retries), as the client inside does: this is for
+# kernels that are told to be more patient.
+CONNECT_S: Final = 130.0
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: `close` sends a reset
+_SILENCE: Final = frozenset({errno.ETIMEDOUT})
+
+
+class Connections:
+    """All of one host's."""
+
+    def __init__(self, ground: Ground, *, connect_s: float = CONNECT_S) -> None:
+        """`connect_s`: how long a server may take to answer."""
+        self._ground = ground
+        self._connect_s = connect_s
+        self._pending: dict[HeldSyn, Pending] = {}
+        self._accepted: set[socket.socket] = set()  # the client's handshake is not over
+        self._splices: set[Splice] = set()
+
+    def __len__(self) -> int:
+        """Return how many there are, those included that are only being opened."""
+        return len(self._pending) + len(self._accepted) + len(self._splices)
+
+    def syn_arrived(self, syn: HeldSyn, real: Ip, now: float) -> None:
+        """Connect to the real server, and let the client wait for what comes of it."""
+        ground = self._ground
+        if not ground.take():
+            syn.drop(now)
+            return
+        ground.counters.add("outside_tcp_tried")
+        syn.on_over = partial(self._given_up, syn)
+        with unsealed():
+            self._pending[syn] = connect(
+                ground.poller,
+                family_of(real),
+                (text_of(real), syn.local_port),
+                partial(self._connected, syn),
+                timeout_s=self._connect_s,
+            )
+
+    def join(self, sock: socket.socket, tcp: TcpSocket) -> Splice:
+        """Splice two connections; the descriptor was taken, and is given back at the end."""
+        ground = self._ground
+        splice: Splice
+
+        def ended(_result: SpliceResult) -> None:
+            self._splices.discard(splice)
+            ground.give()
+
+        splice = Splice(ground.poller, sock, ground.host, tcp, on_end=ended)
+        if not splice.is_over:
+            self._splices.add(splice)
+        return splice
+
+    def close(self, now: float) -> None:
+        """Reset all of them."""
+        for pending in self._pending.values():
+            pending.cancel()
+            self._ground.give()
+        self._pending.clear()
+        for sock in list(self._accepted):
+            self._reset(sock)
+        for splice in list(self._splices):
+            splice.reset(now)
+
+    def _given_up(self, syn: HeldSyn, _now: float) -> None:
+        pending = self._pending.pop(syn, None)
+        if pending is not None:
+            pending.cancel()
+            self._ground.give()
+            self._ground.counters.add("outside_tcp_given_up")
+
+    def _connected(self, syn: HeldSyn, outcome: socket.socket | OSError, now: float) -> None:
+        ground = self._ground
+        self._pending.pop(syn, None)
+        syn.on_over = None
+        if isinstance(outcome, OSError):
+            ground.give()
+            self._failed(syn, outcome, now)
+            return
+        self._accepted.add(outcome)
+        syn.accept(
+            now,
+            on_established=partial(self._established, outcome),
+            on_gone=partial(self._reset, outcome),
+        )
+
+    def _failed(self, syn: HeldSyn, error: OSError, now: float) -> None:
+        """Tell the client what the machine was told."""
+        ground = self._ground
+        if error.errno == errno.ECONNREFUSED:
+            ground.counters.add("outside_tcp_refused")
+            syn.refuse(now)
+        elif error.errno in _SILENCE:
+            ground.counters.add("outside_tcp_timed_out")
+            syn.drop(now)
+        elif error.errno in SHORT_OF:
+            ground.counters.add("outside_no_descriptor")
+            syn.drop(now)
+        elif (trouble := trouble_of(error)) is not None:
+            ground.counters.add("outside_tcp_unreachable")
+            syn.unreachable(trouble, now)
+        else:  # a reset while it was being opened, and whatever else there may be
+            ground.counters.add("outside_tcp_failed")
+            syn.refuse(now)
+
+    def _established(self, sock: socket.socket, tcp: TcpSocket) -> None:
+        self._accepted.discard(sock)
+        self._ground.counters.add("outside_tcp_opened")
+        self.join(sock, tcp)
+
+    def _reset(self, sock: socket.socket) -> None:
+        """End a real connection whose client has gone before it was established."""
+        self._accepted.discard(sock)
+        reset(sock)
+        self._ground.give()
+        self._ground.counters.add("outside_tcp_given_up")
+
+
+def reset(sock: socket.socket) -> None:
+    """Close a connection of the machine's with a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock.close()
