@@ -49,12 +49,13 @@ class SpliceResult:
 class Splice:
     """Joins `sock` and `tcp`, a connection of `host`, until both directions have ended.
 
-    Both are the splice's own from now on. It is a `FilterSink`, too: that of its filter.
+    `tcp` may still be in SYN-SENT: what comes from the kernel waits for the handshake. Both are the splice's own from now on. It is a `FilterSink`, too: that of its filter.
     """
 
     __slots__ = (
         "_at_eof",
         "_chunk_bytes",
+        "_ends_later",
         "_filter",
         "_held",
         "_host",
@@ -95,6 +96,7 @@ class Splice:
         self._chunk_bytes = _FIRST_READ_BYTES
         self._held: bytes | memoryview = b""  # outward, not taken by the kernel yet
         self._at_eof = False  # the kernel's side has sent its last
+        self._ends_later = False  # inward, which has ended, when the stack's connection is open
         self._inward_done = self._outward_done = self._is_over = False
         self._told = False  # the stack's side has moved, which is not looked at yet
         sock.setblocking(False)
@@ -117,6 +119,17 @@ class Splice:
         return self._is_over
 
     # what its owner asks for, and its filter
+
+    def filter_with(self, inward: Filter, now: float) -> None:
+        """Put a filter into a splice that has none yet; what was read before is past it."""
+        assert self._filter is None, "a splice has one filter"
+        if self._is_over:
+            inward.over(now)
+            return
+        self._filter = inward
+        inward.begin(self, now)
+        if not self._at_eof:
+            self._want_read(wanted=inward.room_bytes > 0)
 
     def reset(self, now: float) -> None:
         """End both sides with a reset. When it is over that is nothing."""
@@ -143,10 +156,14 @@ class Splice:
 
     def end(self, now: float) -> None:
         """Send no more to the stack's peer: a FIN after what was put."""
-        if not self._is_over and not self._inward_done:
-            self._inward_done = True
-            self._host.tcp.close(self._tcp, now)
-            self._end_if_both(now)
+        if self._is_over or self._inward_done:
+            return
+        if self._tcp.connection.state is TcpState.SYN_SENT:
+            self._ends_later = True  # CLOSE would give up the opening, and what was put with it
+            return
+        self._inward_done = True
+        self._host.tcp.close(self._tcp, now)
+        self._end_if_both(now)
 
     def read_on(self, now: float) -> None:
         """Read from the kernel again: its filter has room."""
@@ -233,6 +250,9 @@ class Splice:
         self._told = False
         if self._is_over:
             return
+        if self._ends_later:
+            self._ends_later = False
+            self.end(now)
         if not self._held:
             self._pour(now)
         connection = self._tcp.connection
