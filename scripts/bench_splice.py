@@ -1,11 +1,12 @@
 """What a splice moves: kernel -> `left` -> link -> `right` -> kernel, in one process.
 
-    python scripts/bench_splice.py [SECONDS] [bulk|back|keep1|keep50|new|idle|direct ...]
+    python scripts/bench_splice.py [SECONDS] [bulk|back|keep1|keep50|new|idle|direct|WORD=VALUE ...]
 
 Rows: a bulk transfer each way, requests a second over 1 and over 50 connections that stay, and with
 a new connection for each; what the process uses with 1,000 listening sockets and nothing to do.
-`direct` is the same load without anything in between. The load has a process of its own, with one
-for the client and one for the server. PROFILE=1 prints where the time of the emulator goes.
+`direct` is the same load without anything in between; `delay=5ms` is of the link. The load has a
+process of its own, with one for the client and one for the server. PROFILE=1 prints where the time
+of the emulator goes.
 """
 
 import cProfile
@@ -17,7 +18,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing import Pipe as make_pipe
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -127,10 +127,10 @@ def ask(address: Address, connections: int, until: float) -> int:
     return count
 
 
-async def measured(row: str, seconds: float, *, direct: bool = False) -> str:
+async def measured(row: str, seconds: float, words: dict[str, str], *, direct: bool) -> str:
     """Run one row; return what is said of it."""
     context = get_context("fork")
-    ours, theirs = make_pipe()
+    ours, theirs = context.Pipe()
     server = context.Process(target=serve, args=(theirs, row), daemon=True)
     server.start()
     upstream: Address = ours.recv()
@@ -148,7 +148,7 @@ async def measured(row: str, seconds: float, *, direct: bool = False) -> str:
             count, took_s = await run(upstream)
             busy = ""
         else:
-            async with rig(upstream) as place:
+            async with rig(upstream, **words) as place:
                 before = resource.getrusage(resource.RUSAGE_SELF)
                 count, took_s = await run(place.address)
                 after = resource.getrusage(resource.RUSAGE_SELF)
@@ -198,17 +198,18 @@ def main() -> None:
     words = sys.argv[1:]
     seconds = float(words.pop(0)) if words and words[0][0].isdigit() else 2.0
     direct = "direct" in words
-    rows = [word for word in words if word != "direct"]
+    of_link = dict(word.split("=") for word in words if "=" in word)
+    rows = [word for word in words if word != "direct" and "=" not in word]
     for row in rows or ["bulk", "back", "keep1", "keep50", "new", "idle"]:
 
         def call(row: str = row) -> str:
             if row == "idle":
                 return trio.run(idle, seconds)
 
-            async def main() -> str:
-                return await measured(row, seconds, direct=direct)
+            async def run() -> str:
+                return await measured(row, seconds, of_link, direct=direct)
 
-            return trio.run(main)
+            return trio.run(run)
 
         print(f"{row:7} {profiled(call) if os.environ.get('PROFILE') else call()}", flush=True)
 

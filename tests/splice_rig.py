@@ -94,13 +94,14 @@ async def rig(
     *,
     tcp: TcpConfig | None = None,
     tasks: bool = False,
+    offload: bool = True,
     ip: str = "4",
     **words: Any,  # noqa: ANN401 - as in `net.link`
 ) -> AsyncIterator[Rig]:
     """Run one; `tasks`: without epoll, `words`: of the link."""
     async with pystack.Network(seed=0, ip=ip) as net:
         left, right = (net.host(name, tcp=tcp) for name in ("left", "right"))
-        net.link(left, right, **words)
+        net.link(left, right, offload=offload, **words)
         poller = Poller(net.driver, tasks=tasks)
         async with trio.open_nursery() as nursery:
             await nursery.start(poller.run)

@@ -19,7 +19,7 @@ from pystack.link.watch import Watch
 from pystack.link.words import NetemWords
 from pystack.observe.observer import Dropped, Observer
 from pystack.observe.passage import PassageWatcher
-from pystack.wire.frame import Frame
+from pystack.wire.frame import SUPER_TEXT_BYTES, Frame
 from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
 A_TO_B: Final = "a_to_b"
@@ -32,18 +32,26 @@ PERFECT: Final = PipeConfig()
 class LinkPort:
     """One end of a link. `send` is the pipe's own: nothing stands between."""
 
-    gso_max_bytes = 0
     # It fills none in, and needs none: nothing but the two ends, a capture (which fill them in for
     # themselves) and `corrupt` (which does it first) look at what they cover. For a segment of
     # 1460 bytes that saves the two checksums, which take as long as all that a link does with it.
     fills_checksums = True
 
-    __slots__ = ("_count", "_incoming", "closed", "mtu_bytes", "send")
+    __slots__ = (
+        "_count",
+        "_incoming",
+        "closed",
+        "gso_max_bytes",
+        "mtu_bytes",
+        "send",
+        "uso_max_bytes",
+    )
 
     def __init__(
         self, outgoing: Pipe, incoming: Pipe, mtu_bytes: int, count: Callable[[str], None]
     ) -> None:
         self.mtu_bytes = mtu_bytes
+        self.gso_max_bytes = self.uso_max_bytes = SUPER_TEXT_BYTES if outgoing.offloads else 0
         self.closed = False
         self.send: Send = outgoing.send
         self._count = count
@@ -86,8 +94,12 @@ class Link:
         b_to_a: PipeConfig = PERFECT,
         *,
         mtu_bytes: int = DEFAULT_MTU_BYTES,
+        offload: bool = False,
     ) -> None:
-        """`mtu_bytes`: what both ports say they carry; `mtu` of a direction may be less, unsaid."""
+        """`mtu_bytes`: what both ports say they carry; `mtu` of a direction may be less, unsaid.
+
+        `offload`: take super-frames, and carry them whole where nothing tells their pieces apart.
+        """
         is_whole = isinstance(mtu_bytes, int)
         if not is_whole or not MIN_MTU_BYTES <= mtu_bytes <= MAX_PACKET_BYTES:
             raise ConfigError(
@@ -109,6 +121,7 @@ class Link:
                 name=f"{name}/{direction}",
                 report=partial(self._told, direction),
                 mtu_bytes=mtu_bytes,
+                offloads=offload,
             )
             for direction, config in zip(DIRECTIONS, (a_to_b, b_to_a), strict=True)
         )

@@ -6,9 +6,11 @@ A stage that is not asked for is not there: the chain is put together when the p
 and each frame goes through it by plain calls, to one event of the heap. Every instant is computed
 from the one before, never from when the machine came to it, so that lateness does not add up.
 
-Super-frames are cut here, once: what travels on a link is what a wire would carry. A checksum that
-was left to be filled in stays so (it saves two passes over the payload, and nothing can damage it
-but `corrupt`, which fills it in first); captures fill it in for themselves.
+Super-frames are cut here, once: what travels on a link is what a wire would carry. A pipe that
+`offloads` lets them pass whole while it treats each of their pieces alike, and nobody looks at one:
+with no stage, no rate and one delay. A checksum that was left to be filled in stays so (it saves
+two passes over the payload, and nothing can damage it but `corrupt`, which fills it in first);
+captures fill it in for themselves.
 """
 
 import math
@@ -36,7 +38,7 @@ from pystack.link.qdisc.fifo import Fifo
 from pystack.link.transmit import Direct, Line, RateFifo, Served, Transmitter
 from pystack.link.watch import Watch
 from pystack.wire import ethernet
-from pystack.wire.frame import Frame, split
+from pystack.wire.frame import Frame, cut_inside
 
 # The name of a stage, what it is made from (equal: the old one stays), and how it is made
 _Plan = Iterator[tuple[str, object, Callable[[], Stage]]]
@@ -61,10 +63,12 @@ class Pipe:
         "_stages",
         "_transmitter",
         "_watch",
+        "_whole",
         "config",
         "counters",
         "is_down",
         "name",
+        "offloads",
     )
 
     def __init__(
@@ -78,15 +82,19 @@ class Pipe:
         counters: Counters | None = None,
         report: Report = ignore,
         mtu_bytes: float = math.inf,
+        offloads: bool = False,
     ) -> None:
         """`report`: told of every drop, mark and damage, after it was counted in `counters`.
 
-        `mtu_bytes`: the largest packet, unless the configuration has an `mtu`.
+        `mtu_bytes`: the largest packet, unless the configuration has an `mtu`. `offloads`:
+        super-frames pass whole where they may.
         """
         self.name = name
         self.counters = Counters() if counters is None else counters
         self.config = config
         self.is_down = False
+        self.offloads = offloads
+        self._whole = False  # super-frames pass as they are
         self._scheduler = scheduler
         self._sink = sink
         self._on_report = report
@@ -197,8 +205,11 @@ class Pipe:
         return self._transmitter.waiting(self._scheduler.now)
 
     def _send_unusual(self, frame: Frame, now: float) -> None:
+        if self._whole and frame.gso_bytes:
+            self._first(frame, now)
+            return
         try:
-            pieces = split(frame) if frame.gso_bytes else [frame]
+            pieces = cut_inside(frame) if frame.gso_bytes else [frame]
         except WireError as error:
             self._refuse(error.reason, frame, now)
             return
@@ -260,6 +271,14 @@ class Pipe:
         assert isinstance(transmitter, Transmitter)
         transmitter.connect(self._line)
         self._transmitter = transmitter
+        self._whole = (
+            self.offloads
+            and not self.is_down
+            and self._watch is None
+            and config.mtu_bytes is None
+            and type(chain[0]) is Direct
+            and self._line.propagation.is_one_for_all
+        )
         first: FrameSink = self._lose if self.is_down else chain[0].send
         self._first = first if self._watch is None else self._watch.entrance(first)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from pystack.core.addresses import unpack_ip6
 from pystack.core.errors import WireError
-from pystack.link.port import FrameSink, Port, WrappedPort
+from pystack.link.port import FrameSink, Port, WrappedPort, uso_max_bytes
 from pystack.wire import arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp
 from pystack.wire.frame import Frame, split
 
@@ -30,6 +30,7 @@ class _Door(WrappedPort):
     def __init__(self, inner: Port) -> None:
         super().__init__(inner)
         self.gso_max_bytes = inner.gso_max_bytes
+        self.uso_max_bytes = uso_max_bytes(inner)
         self.fills_checksums = inner.fills_checksums
 
 

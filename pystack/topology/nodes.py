@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pystack.core.addresses import Ip, Mac, Prefix, format_ip, without_zone
 from pystack.link.link import Link
-from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing
+from pystack.link.port import DEFAULT_MTU_BYTES, FrameSink, Port, PortBase, refusing, uso_max_bytes
 from pystack.stack.host import Host
 from pystack.stack.interface import Interface
 from pystack.topology.doors import ClosedDoor, Guard, Wall
@@ -29,6 +29,7 @@ class Station(PortBase):
         super().__init__(DEFAULT_MTU_BYTES)  # the link's, once there is one
         self.name = name
         self.mac = mac  # for whoever needs one
+        self.uso_max_bytes = 0
         self.addresses: tuple[HostAddress, ...] = ()  # one of each IP version; (): no link yet
         self.gateways: tuple[Ip, ...] = ()  # likewise; (): there is no router on its segment
         self._send: FrameSink = refusing("station_no_link", self.counters.add)
@@ -37,6 +38,7 @@ class Station(PortBase):
         """Take the port that leads to the network."""
         self.mtu_bytes = port.mtu_bytes
         self.gso_max_bytes = port.gso_max_bytes
+        self.uso_max_bytes = uso_max_bytes(port)
         self.fills_checksums = port.fills_checksums
         self._send = port.send
         port.attach(self._arrived)

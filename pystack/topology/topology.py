@@ -113,10 +113,11 @@ class Topology:
         a_to_b: NetemWords | None = None,
         b_to_a: NetemWords | None = None,
         mtu_bytes: int = DEFAULT_MTU_BYTES,
+        offload: bool = False,
         make: type[LinkT],
         **words: Unpack[NetemWords],
     ) -> LinkT:
-        """Join two nodes by a link; `make` is its class.
+        """Join two nodes by a link; `make` is its class; `offload`: see `Link`.
 
         `words` hold for both directions, `a_to_b` and `b_to_a` for one; they go before those of
         the preset, whose subscriber is `a`. Raises ConfigError.
@@ -133,6 +134,7 @@ class Topology:
             name if not parallel else f"{name}#{parallel + 1}",
             *configs,
             mtu_bytes=mtu_bytes,
+            offload=offload,
         )
         link.ends = (a, b)
         self.watching.link_added(link)

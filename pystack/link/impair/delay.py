@@ -91,6 +91,12 @@ class Propagation:
             self._in_order = self._traced
         self.arrival = self._or_at_once if config.reorder else self._in_order
 
+    @property
+    def is_one_for_all(self) -> bool:
+        """Tell whether all frames that are sent at one instant arrive at one."""
+        config = self._config
+        return not (config.jitter_s or config.reorder or config.delay_trace)
+
     def go_on_after(self, last_at: float) -> None:
         """Keep the order of a line with another delay before, whose last frame arrives then."""
         self.last_at = last_at

@@ -49,7 +49,8 @@ class SpliceResult:
 class Splice:
     """Joins `sock` and `tcp`, a connection of `host`, until both directions have ended.
 
-    `tcp` may still be in SYN-SENT: what comes from the kernel waits for the handshake. Both are the splice's own from now on. It is a `FilterSink`, too: that of its filter.
+    `tcp` may still be in SYN-SENT: what comes from the kernel waits for the handshake. Both are the
+    splice's own from now on. It is a `FilterSink`, too: that of its filter.
     """
 
     __slots__ = (

@@ -8,6 +8,7 @@ from pystack.core.scheduler import Scheduler
 from pystack.link.config import PipeConfig
 from pystack.link.link import Link, LinkPort
 from pystack.link.port import LoopbackPort, Port, WrappedPort
+from pystack.observe.passage import UNDER_WAY, Passage
 from pystack.wire import ethernet, ipv4, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 
@@ -18,6 +19,17 @@ class Sink:
     def __init__(self, port: Port) -> None:
         self.got: list[tuple[float, bytes]] = []
         port.attach(lambda frame, now: self.got.append((now, frame.data)))
+
+
+class Watcher:
+    """Sees frames as they are put on a link."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def on_passage(self, passage: Passage) -> None:
+        if passage.end == UNDER_WAY:
+            self.sizes.append(len(passage.frame) - 54)
 
 
 def joined(scheduler: Scheduler, delay_s: float = 0.0) -> tuple[LinkPort, LinkPort]:
@@ -52,6 +64,54 @@ def test_frames_of_one_instant_arrive_in_the_order_of_sending() -> None:
     assert at_b.got == []  # never from inside the sender
     scheduler.run_due(0.0)
     assert [data[0] for _, data in at_b.got] == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [
+        ({"delay": 0.1}, [3000]),
+        ({"delay": 0.1, "jitter": 0.01}, [1000] * 3),
+        ({"delay": 0.1, "reorder": 0.5}, [1000] * 3),
+        ({"loss": 1e-9}, [1000] * 3),
+        ({"duplicate": 1e-9}, [1000] * 3),
+        ({"corrupt": 1e-9}, [1000] * 3),
+        ({"rate": 1e9}, [1000] * 3),
+        ({"mtu": 1500}, [1000] * 3),
+        ({"slot": "1ms"}, [1000] * 3),
+    ],
+)
+def test_a_link_with_offload_carries_whole_what_it_treats_alike(
+    words: dict[str, float | str], sizes: list[int]
+) -> None:
+    scheduler = Scheduler()
+    link = Link(scheduler, 1, "link", offload=True)
+    got: list[int] = []
+    link.b.attach(lambda frame, now: got.append(len(frame) - 54))
+    link.a.send(super_frame(bytes(3000)), 0.0)
+    link.set(**words)  # type: ignore[arg-type]
+    link.a.send(super_frame(bytes(3000)), 0.0)
+    scheduler.run_due(1.0)
+    assert sorted(got) == sorted([3000, *sizes])
+    assert link.a.gso_max_bytes == link.b.gso_max_bytes == 65_455
+
+
+def test_a_link_with_offload_that_is_watched_or_down_has_no_super_frames() -> None:
+    scheduler = Scheduler()
+    link = Link(scheduler, 1, "link", offload=True)
+    got: list[int] = []
+    link.b.attach(lambda frame, now: got.append(len(frame) - 54))
+    link.down()
+    link.a.send(super_frame(bytes(3000)), 0.0)
+    assert link.counters == {"link_down": 3}
+    link.up()
+    watcher = Watcher()
+    link.watch(watcher)
+    link.a.send(super_frame(bytes(3000)), 0.0)
+    link.unwatch(watcher)
+    link.a.send(super_frame(bytes(3000)), 0.0)
+    scheduler.run_due(1.0)
+    assert got == [1000, 1000, 1000, 3000]
+    assert watcher.sizes == [1000] * 3
 
 
 def test_a_super_frame_is_cut_on_the_link() -> None:

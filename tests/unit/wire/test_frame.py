@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tcp_frames import headers_of
 
+from pystack.core.addresses import parse_ip
 from pystack.core.errors import WireError
-from pystack.wire import ethernet, ipv4, tcp, udp
+from pystack.wire import ethernet, ipv4, ipv6, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_GOOD,
     CHECKSUM_PARTIAL,
@@ -19,11 +20,13 @@ from pystack.wire.frame import (
     SuperFrame,
     completed,
     cut_down,
+    cut_inside,
     split,
 )
 from pystack.wire.packet import Packet
 
 SRC, DST = 0x0A000001, 0x0A000002
+SRC6, DST6 = parse_ip("fd00::1"), parse_ip("fd00::2")
 DST_MAC, SRC_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
 SEQ = 2**32 - 100  # so that every super-frame wraps
 ALL_FLAGS = tcp.FIN | tcp.PSH | tcp.ACK | tcp.CWR | tcp.ECE
@@ -211,6 +214,44 @@ def test_one_that_is_cut_down_is_sent_as_the_same_ordinary_frames() -> None:
     cut_twice = [frame for piece in pieces for frame in split(piece)]
     blank = [(f.data[:18], f.data[20:24], f.data[26:]) for f in whole]  # all but the IP ident
     assert [(f.data[:18], f.data[20:24], f.data[26:]) for f in cut_twice] == blank
+
+
+@given(
+    st.integers(1, 5000),
+    st.integers(1, 1460),
+    st.integers(0, 10),
+    st.sampled_from([0, 7, 0xFFFE]),
+    st.booleans(),
+)
+def test_one_that_is_cut_inside_is_the_same_with_its_checksums_left_open(
+    size: int, gso_bytes: int, option_words: int, ident: int, apart: bool
+) -> None:
+    payload = bytes(number % 251 for number in range(size))
+    gso_bytes = max(gso_bytes, size // 100 + 1)
+    options = b"\x01" * 4 * option_words
+    frame = tcp_frame(payload, gso_bytes=gso_bytes, flags=ALL_FLAGS, options=options, ident=ident)
+    if apart:
+        head = frame.data[:-size]
+        frame = SuperFrame(head, payload[:1], CHECKSUM_PARTIAL, gso_bytes, (payload[1:],))
+    pieces = cut_inside(frame)
+    wanted = [packet_in(piece) for piece in split(frame)]
+    got = [packet_in(completed(piece)) for piece in pieces]
+    assert {piece.gso_bytes for piece in pieces} == {0}
+    assert [bytes(packet.payload) for packet in got] == [bytes(packet.payload) for packet in wanted]
+    for number, packet in enumerate(got):
+        assert packet.ident == (ident + number & 0xFFFF or 1 if ident else packet.ident)
+        assert (packet.flags_offset, packet.ttl, packet.tos) == (ipv4.DONT_FRAGMENT, 9, 2)
+
+
+def test_one_of_ipv6_is_cut_inside_into_the_same_frames() -> None:
+    segment = tcp.Segment(1, 2, SEQ, 4, ALL_FLAGS, 5, b"", b"x" * 4000)
+    body = tcp.pack_header(segment, SRC6, DST6, partial=True) + segment.payload
+    header = ipv6.pack_header(SRC6, DST6, ipv4.TCP, len(body))
+    data = ethernet.pack(DST_MAC, SRC_MAC, ethernet.IPV6, header + body)
+    frame = Frame(data, CHECKSUM_PARTIAL, 1000)
+    assert [completed(piece).data for piece in cut_inside(frame)] == [
+        piece.data for piece in split(frame)
+    ]
 
 
 @pytest.mark.parametrize("make", [partial(tcp_frame, partial=False), udp_frame])
