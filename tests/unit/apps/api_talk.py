@@ -28,7 +28,9 @@ async def ask(
     content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1:8474", "Connection: close", *headers]
     if content:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+        if not any(header.startswith("Content-Type:") for header in headers):
+            lines.append("Content-Type: application/json")
+        lines.append(f"Content-Length: {len(content)}")
     request = "\r\n".join([*lines, "", ""]).encode() + content
     (answer,) = answers(await exchange(request, api, limits=LIMITS), method)
     if answer.status != 413:  # which is said before anybody is asked

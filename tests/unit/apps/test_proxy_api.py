@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from api_talk import Told, ask
+from http_talk import answers, exchange
 
 from pystack.apps.proxy.api.routes import Api
+from pystack.apps.proxy.api.server import LIMITS
 from pystack.apps.proxy.proxies import Proxies
 
 pytestmark = pytest.mark.trio
@@ -417,6 +419,24 @@ async def test_a_body_that_is_too_long_is_refused(redis: Api) -> None:
     assert told.status == 413
     told = await ask(redis, "POST", "/proxies", raw=b" " * (1 << 20))
     assert is_refusal(told, 400, "bad request body: EOF")
+
+
+async def test_a_body_that_does_not_end_is_refused(redis: Api) -> None:
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    request = (
+        b"POST /proxies HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + 17 * chunk
+    )
+    (answer,) = answers(await exchange(request, redis, limits=LIMITS), "POST")
+    assert answer.status == 413
+    assert json.loads(answer.body) == {"error": "The limit is 1048576 bytes.", "status": 413}
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+async def test_the_type_of_a_body_does_not_matter(redis: Api, kind: str) -> None:
+    """curl -d says that it sends a form."""
+    raw = json.dumps(LATENCY).encode()
+    told = await ask(redis, "POST", "/proxies/redis/toxics", None, f"Content-Type: {kind}", raw=raw)
+    assert told.status == 200
 
 
 async def test_texts_come_back_as_they_were(api: Api) -> None:

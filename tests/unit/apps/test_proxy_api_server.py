@@ -93,6 +93,31 @@ async def test_silent_connections_keep_nobody_out(
     nursery.cancel_scope.cancel()
 
 
+async def test_where_all_are_busy_the_next_is_refused(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 2)
+    answered = trio.Event()
+
+    async def reset(_self: Proxies) -> None:
+        await answered.wait()
+
+    monkeypatch.setattr(Proxies, "reset", reset)
+    url = await nursery.start(ApiServer(Proxies(), ANY).run)
+    busy = [await trio.open_tcp_stream("127.0.0.1", port_of(url)) for _ in range(2)]
+    for stream in busy:
+        await stream.send_all(b"POST /reset HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with trio.fail_after(5):
+        async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as refused:
+            assert await refused.receive_some(1) == b""
+    assert "a connection is refused: 2 are being answered" in caplog.text
+    answered.set()
+    for stream in busy:
+        assert (await stream.receive_some(65536)).startswith(b"HTTP/1.1 204 ")
+        await stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
 async def test_metrics_alone(nursery: trio.Nursery) -> None:
     url = await nursery.start(MetricsServer(Proxies(), ANY).run)
     async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:

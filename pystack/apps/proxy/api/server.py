@@ -1,7 +1,8 @@
 """Serves the API, or metrics alone, on sockets of this machine.
 
-So many connections at most: when one more comes, the one that has been waited for longest goes.
-Who holds connections open, and says nothing, keeps nobody else out.
+So many connections at most: when one more comes, the one that has been waited for longest goes;
+where all are being answered, the new one. Who holds connections open, and says nothing, keeps
+nobody else out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pystack.apps.proxy.api.address import LOOPBACK, ApiAddress
 from pystack.apps.proxy.api.routes import MOST_BODY_BYTES, Api
 from pystack.apps.proxy.proxies import Proxies
 from pystack.core.addresses import host_port
-from pystack.core.counters import Counters
 from pystack.core.errors import DeviceError
 
 MOST_CONNECTIONS: Final = 250
@@ -36,15 +36,9 @@ _log: Final = logging.getLogger("pystack.proxy.api")
 class ApiServer:
     """Toxiproxy's API over proxies."""
 
-    def __init__(
-        self,
-        proxies: Proxies,
-        address: ApiAddress | None = None,
-        *,
-        counters: Counters | None = None,
-    ) -> None:
-        """`address`: None is the usual one, 8474 on the loopback. `counters`: of connections."""
-        self._server = _Server(Api(proxies), address or ApiAddress(), "--api", counters)
+    def __init__(self, proxies: Proxies, address: ApiAddress | None = None) -> None:
+        """`address`: None is the usual one, 8474 on the loopback."""
+        self._server = _Server(Api(proxies), address or ApiAddress(), "--api")
 
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; what it starts with is its URL. Raises DeviceError."""
@@ -61,11 +55,9 @@ class ApiServer:
 class MetricsServer:
     """Metrics of proxies, and nothing else: `GET /metrics`."""
 
-    def __init__(
-        self, proxies: Proxies, address: ApiAddress, *, counters: Counters | None = None
-    ) -> None:
+    def __init__(self, proxies: Proxies, address: ApiAddress) -> None:
         self._proxies = proxies
-        self._server = _Server(self._answer, address, "--metrics", counters)
+        self._server = _Server(self._answer, address, "--metrics")
 
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; what it starts with is its URL. Raises DeviceError."""
@@ -90,13 +82,10 @@ class _Client:
 class _Server:
     """Listens, and gives each connection its place."""
 
-    def __init__(
-        self, handler: Handler, address: ApiAddress, option: str, counters: Counters | None
-    ) -> None:
+    def __init__(self, handler: Handler, address: ApiAddress, option: str) -> None:
         self.address = address
         self._handler = handler
         self._option = option
-        self._counters = Counters() if counters is None else counters
         # The one that was heard of last is the last.
         self._clients: dict[_Client, None] = {}
 
@@ -137,8 +126,12 @@ class _Server:
         return DeviceError(f"{self._option} {host_port(host, port)}: {why}")
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        if len(self._clients) >= MOST_CONNECTIONS:
-            self._make_room()
+        if len(self._clients) >= MOST_CONNECTIONS and not self._made_room():
+            _log.warning(
+                "%s: a connection is refused: %d are being answered", self._option, MOST_CONNECTIONS
+            )
+            await trio.aclose_forcefully(stream)
+            return
         client = _Client()
         self._clients[client] = None
 
@@ -152,19 +145,20 @@ class _Server:
 
         try:
             with client.scope:
-                await serve_connection(stream, answer, limits=LIMITS, counters=self._counters)
+                await serve_connection(stream, answer, limits=LIMITS)
             if client.scope.cancelled_caught:
                 await trio.aclose_forcefully(stream)
         finally:
             self._clients.pop(client, None)
 
-    def _make_room(self) -> None:
+    def _made_room(self) -> bool:
+        """Send away who is waited for longest; False: all are being answered."""
         for client in self._clients:
             if not client.is_busy:
                 del self._clients[client]
                 client.scope.cancel()
-                return
-        _log.warning("%s: all %d connections are busy", self.address, MOST_CONNECTIONS)
+                return True
+        return False
 
 
 def _is_absent(error: OSError) -> bool:
