@@ -140,6 +140,58 @@ async def test_a_new_proxy_may_have_toxics_and_be_for_udp(api: Api) -> None:
     assert is_refusal(told, 400, "bad request body: protocol is tcp or udp, not sctp")
 
 
+# their links, which Toxiproxy has not
+
+SLOW = {"delay": "50ms", "loss": 0.01, "to_client": {"rate": "1mbit"}}
+
+
+async def test_a_proxy_may_have_words_for_its_link(api: Api) -> None:
+    told = await ask(api, "POST", "/proxies", {**REDIS, "link": SLOW})
+    assert told.status == 201
+    assert told.body == SHOWN.replace(
+        "[]}", '[],"link":{"delay":"50ms","loss":0.01,"to_client":{"rate":"1mbit"}}}'
+    )
+    told = await ask(api, "PATCH", "/proxies/redis", {"link": {"preset": "lte"}})
+    assert told.json["link"] == {"preset": "lte"}  # type: ignore[index]
+    told = await ask(api, "PATCH", "/proxies/redis", {"upstream": "localhost:6380"})
+    assert told.json["link"] == {"preset": "lte"}  # type: ignore[index]
+    told = await ask(api, "PATCH", "/proxies/redis", {"link": {}})
+    assert told.body == SHOWN.replace("6379", "6380")
+
+
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        ({"delayy": "50ms"}, "link: there is no word 'delayy'; did you mean 'delay'"),
+        ({"delay": "soon"}, "soon"),
+        ({"delay": True}, "delay"),
+        ({"delay": [1]}, "link: delay is a text, a number, or true or false"),
+        ({"loss": 2}, "loss"),
+        ({"preset": "carrier pigeon"}, "carrier pigeon"),
+        ({"to_client": "1mbit"}, "to_client is an object, not a string"),
+        ("lte", "link is an object, not a string"),
+        ({"trace": "/etc/passwd"}, "link: trace may name files of this machine"),
+        ({"delay_trace": "/etc/passwd"}, "link: delay_trace may name files of this machine"),
+        ({"distribution": "/etc/passwd"}, "link: distribution may name files of this machine"),
+        ({"slot": "distribution /etc/passwd 1ms 1ms"}, "link: slot may name files"),
+    ],
+)
+async def test_words_must_be_known_and_name_no_files(
+    redis: Api, link: object, sentence: str
+) -> None:
+    for path, body in (("/proxies", {**REDIS, "name": "b"}), ("/proxies/redis", {})):
+        told = await ask(redis, "POST", path, {**body, "link": link})
+        assert told.status == 400
+        assert sentence in told.json["error"]  # type: ignore[index]
+    assert (await ask(redis, "GET", "/proxies")).body == f'{{"redis":{SHOWN}}}'
+
+
+async def test_a_shape_of_the_jitter_is_no_file(redis: Api) -> None:
+    link = {"delay": "50ms 5ms", "distribution": "pareto"}
+    told = await ask(redis, "PATCH", "/proxies/redis", {"link": link})
+    assert told.json["link"] == link  # type: ignore[index]
+
+
 # toxics
 
 

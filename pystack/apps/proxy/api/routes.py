@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from pystack.apps.http.messages import HttpError, Request, Response
 from pystack.apps.proxy.api import metrics
+from pystack.apps.proxy.api.links import read_link
 from pystack.apps.proxy.api.notation import Json, as_object, number, read, switch, text, write
 from pystack.apps.proxy.api.shapes import (
     proxy_fields,
@@ -143,12 +144,11 @@ async def _show_proxy(api: Api, names: tuple[str, ...], _request: Request) -> Re
 async def _update_proxy(api: Api, names: tuple[str, ...], request: Request) -> Response:
     api.proxies.find(names[0])  # whose absence goes before what is wrong with the body
     fields = as_object(await _body(request))
-    proxy = await api.proxies.update(
-        names[0],
-        listen=text(fields, "listen") or None,
-        upstream=text(fields, "upstream") or None,
-        enabled=switch(fields, "enabled"),
-    )
+    listen, upstream = text(fields, "listen") or None, text(fields, "upstream") or None
+    enabled, words = switch(fields, "enabled"), read_link(fields)
+    if words is not None:
+        await api.proxies.set_words(names[0], words)
+    proxy = await api.proxies.update(names[0], listen=listen, upstream=upstream, enabled=enabled)
     return _shown(proxy_fields(proxy))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pystack.apps.proxy.api.links import link_fields, read_link
 from pystack.apps.proxy.api.notation import (
     Json,
     as_list,
@@ -21,7 +22,7 @@ from pystack.apps.proxy.errors import (
     InvalidStreamError,
     MissingFieldError,
 )
-from pystack.apps.proxy.model import ANY_LISTEN, PROTOCOLS, Protocol, Proxy, ProxySpec
+from pystack.apps.proxy.model import ANY_LISTEN, PROTOCOLS, LinkWords, Protocol, Proxy, ProxySpec
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, STREAMS, ToxicSpec
 
 
@@ -36,6 +37,9 @@ def proxy_fields(proxy: Proxy) -> dict[str, object]:
     }
     if proxy.protocol != "tcp":
         fields["protocol"] = proxy.protocol
+    link = link_fields(proxy.words)
+    if link:
+        fields["link"] = link
     return fields
 
 
@@ -92,6 +96,7 @@ def _read_proxy(fields: Mapping[str, Json]) -> ProxySpec:
         listen=text(fields, "listen") or ANY_LISTEN,
         enabled=True if enabled is None else enabled,
         protocol=_read_protocol(fields),
+        words=read_link(fields) or LinkWords(),
         toxics=tuple(read_toxic(each) for each in toxics),
     )
 
