@@ -13,12 +13,17 @@ import socket
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pystack.apps.proxy.endpoints import Endpoint, Place
-from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream
+from pystack.apps.proxy.toxics.chain import Chain
+from pystack.apps.proxy.toxics.registry import is_packet_toxic
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream, ToxicSpec
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.splice import Splice, SpliceResult
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
+    from random import Random
+
+    from pystack.apps.proxy.draws import Draws
     from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy, Traffic
     from pystack.apps.proxy.world import World
@@ -37,6 +42,7 @@ class Owner(Protocol):
 
     world: World
     proxy: Proxy
+    rng: Random
 
     def left_is_over(self, connection: Connection) -> None:
         """Its client's end has ended."""
@@ -51,6 +57,8 @@ class Connection:
     """What a proxy does for one client."""
 
     __slots__ = (
+        "_chains",
+        "_draws",
         "_end_timer",
         "_is_over",
         "_known",
@@ -65,14 +73,22 @@ class Connection:
     )
 
     def __init__(
-        self, proxy: Owner, lane: Lane, port: int, sock: socket.socket, now: float
+        self,
+        proxy: Owner,
+        lane: Lane,
+        port: int,
+        sock: socket.socket,
+        draws: Draws,
+        now: float,
     ) -> None:
-        """`port`: where `right` listens.
+        """`port`: where `right` listens. `draws`: which toxics hit it.
 
         OSError: `left` cannot open any more connections; then `sock` is still the caller's.
         """
         self._proxy = proxy
         self.lane = lane
+        self._draws = draws
+        self._chains: dict[Stream, Chain] = {}  # where toxics hit its bytes, or have once
         self._pending: Pending | None = None  # to the upstream; None: not yet, or not any more
         self._places: list[Place] = []  # of the upstream, that were not tried yet
         self._right_tcp: TcpSocket | None = None  # None: it did not arrive yet
@@ -85,9 +101,46 @@ class Connection:
         tcp = left.tcp.connect(lane.right_address, port, now)
         self.port = tcp.connection.local_port
         self._left: Splice | None = Splice(
-            proxy.world.poller, sock, left, tcp, on_end=self._left_ended
+            proxy.world.poller,
+            sock,
+            left,
+            tcp,
+            inward=self._chain(UPSTREAM),
+            on_end=self._left_ended,
         )
         left.tcp.pump(tcp, now)
+
+    # toxics
+
+    def toxics_changed(self, now: float) -> None:
+        """Follow the toxics of its proxy."""
+        self._draws.follow(self._proxy.proxy.toxics, self._proxy.rng)
+        for stream, splice in ((UPSTREAM, self._left), (DOWNSTREAM, self._right)):
+            if splice is None:
+                continue
+            known = self._chains.get(stream)
+            if known is not None:
+                known.update(self._on_bytes(stream), now)
+            elif (chain := self._chain(stream)) is not None:
+                splice.filter_with(chain, now)
+
+    def _chain(self, stream: Stream) -> Chain | None:
+        """Return a new chain of a direction; None: no toxic is on its bytes."""
+        toxics = self._on_bytes(stream)
+        if not toxics:
+            return None
+        chain = Chain(self._proxy.world.driver.scheduler, self._proxy.rng, toxics)
+        self._chains[stream] = chain
+        return chain
+
+    def _on_bytes(self, stream: Stream) -> list[ToxicSpec]:
+        return [
+            toxic
+            for toxic in self._proxy.proxy.toxics
+            if toxic.stream == stream
+            and not is_packet_toxic(toxic.type)
+            and toxic.name in self._draws.hits
+        ]
 
     # at the far end
 
@@ -141,6 +194,7 @@ class Connection:
             outcome,
             self.lane.right.stack,
             tcp,
+            inward=self._chain(DOWNSTREAM),
             on_end=self._right_ended,
         )
 

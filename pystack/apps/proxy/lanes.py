@@ -16,6 +16,7 @@ from pystack.core.errors import ConfigError
 from pystack.stack.neighbors import OneNeighbor
 
 if TYPE_CHECKING:
+    from pystack.apps.proxy.toxics.spec import ToxicSpec
     from pystack.apps.proxy.words import Directions
     from pystack.link.words import NetemWords
     from pystack.runtime.host import Host
@@ -42,7 +43,7 @@ class Lane:
         _introduce(self.right, self.left)
         self._said: Directions = ({}, {})
 
-    def shape(self, words: Directions) -> None:
+    def shape(self, words: Directions, now: float) -> None:
         """Let the link behave as these words say, all of them. ConfigError: it cannot.
 
         Nothing happens to frames on their way where nothing changes.
@@ -56,9 +57,13 @@ class Lane:
         self.link.set(a_to_b=new[0], b_to_a=new[1])
         self._said = words
 
+    def poison(self, toxics: list[ToxicSpec], now: float) -> None:
+        """Let these toxics, and no others, work on the packets. ConfigError: they cannot."""
+
     def clear(self, now: float) -> None:
         """End all that goes on there, and be a perfect wire."""
-        self.shape(({}, {}))
+        self.shape(({}, {}), now)
+        self.poison([], now)
         for host in (self.left, self.right):
             tcp = host.tcp
             for socket in tcp:

@@ -37,6 +37,8 @@ _KINDS: Final[Mapping[Protocol, socket.SocketKind]] = {
     "udp": socket.SOCK_DGRAM,
 }
 
+_MOST_PARTIAL: Final = 6  # toxics on packets with chance: 64 lanes
+
 
 class Proxies:
     """The proxies, in the order of their making. `async with` lets them run.
@@ -161,9 +163,11 @@ class Proxies:
             try:
                 read_directions(words)
                 if name in self._running:
-                    self._running[name].words_changed()
+                    self._running[name].words_changed(self._now())
             except ConfigError as error:
                 proxy.words = old
+                if name in self._running:
+                    self._running[name].words_changed(self._now())
                 raise BadRequestError(str(error)) from None
             self._flush()
             return proxy
@@ -340,11 +344,35 @@ class Proxies:
 
     def _set_toxics(self, proxy: Proxy, toxics: list[ToxicSpec]) -> None:
         """Change all toxics at once. Raises BadRequestError, and then has changed nothing."""
-        proxy.toxics = toxics
+        partial = [
+            toxic
+            for toxic in toxics
+            if toxic.toxicity < 1 and registry.is_packet_toxic(toxic.type, proxy.protocol)
+        ]
+        if len(partial) > _MOST_PARTIAL:
+            raise BadRequestError(
+                f"more than {_MOST_PARTIAL} toxics on packets that hit some connections only: "
+                "each doubles the links that are needed"
+            )
+        old, proxy.toxics = proxy.toxics, toxics
+        running = self._running.get(proxy.name)
+        if running is None:
+            return
+        try:
+            running.toxics_changed(self._now())
+        except ConfigError as error:
+            proxy.toxics = old
+            running.toxics_changed(self._now())
+            raise BadRequestError(str(error)) from None
+        finally:
+            self._flush()
 
     def _tally(self) -> None:
         for running in self._running.values():
             running.tally()
+
+    def _now(self) -> float:
+        return self._opened().driver.now()
 
     def _flush(self) -> None:
         """Send what changes have brought about."""

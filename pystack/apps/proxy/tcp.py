@@ -6,10 +6,13 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from pystack.apps.proxy.connection import Connection
+from pystack.apps.proxy.draws import Draws
 from pystack.apps.proxy.endpoints import Endpoint
+from pystack.apps.proxy.toxics.registry import is_packet_toxic
 from pystack.apps.proxy.words import read_directions
 from pystack.core.addresses import UNSPECIFIED
 from pystack.core.errors import ConfigError
+from pystack.core.rng import component_rng
 from pystack.runtime.splice.acceptor import Acceptor, Address
 from pystack.runtime.splice.splice import RESET
 from pystack.runtime.splice.stack_side import StackAcceptor
@@ -17,6 +20,7 @@ from pystack.runtime.splice.stack_side import StackAcceptor
 if TYPE_CHECKING:
     from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy
+    from pystack.apps.proxy.toxics.spec import ToxicSpec
     from pystack.apps.proxy.world import World
     from pystack.stack.tcp_socket import TcpSocket
 
@@ -25,12 +29,16 @@ _PORT: Final = 1  # of `right`, where the upstream's is not known
 
 
 class _Way:
-    """A lane that connections of a proxy go over, and who is on the way."""
+    """A lane that connections of a proxy go over, and who is on the way.
 
-    __slots__ = ("_acceptor", "expected", "lane", "port")
+    `hits`: of the toxics on packets that hit some connections only, those that hit these.
+    """
 
-    def __init__(self, lane: Lane, port: int) -> None:
+    __slots__ = ("_acceptor", "expected", "hits", "lane", "port")
+
+    def __init__(self, lane: Lane, port: int, hits: frozenset[str]) -> None:
         self.lane = lane
+        self.hits = hits
         self.port = port
         self.expected: dict[int, Connection] = {}  # by their ports of `left`
         right = lane.right.stack
@@ -58,6 +66,7 @@ class TcpProxy:
         """`sock` listens already, and is the proxy's from now on. Raises ConfigError."""
         self.world = world
         self.proxy = proxy
+        self.rng = component_rng(world.net.seed, f"proxy/{proxy.name}")
         self._words = read_directions(proxy.words)
         self._connections: dict[Connection, None] = {}
         self._ways: list[_Way] = []
@@ -87,20 +96,31 @@ class TcpProxy:
             self.world.lanes.give_back(way.lane, now)
         self._ways.clear()
 
-    def words_changed(self) -> None:
-        """Follow the words of its link. Raises ConfigError, and then has changed nothing."""
+    def words_changed(self, now: float) -> None:
+        """Follow the words of its link. Raises ConfigError."""
         self._words = read_directions(self.proxy.words)
         for way in self._ways:
-            way.lane.shape(self._words)
+            way.lane.shape(self._words, now)
+
+    def toxics_changed(self, now: float) -> None:
+        """Follow the proxy's toxics. Raises ConfigError."""
+        if any(is_packet_toxic(toxic.type) for toxic in self.proxy.toxics):
+            self._way(frozenset(), now)  # so that what cannot be is said now
+        for way in self._ways:
+            way.lane.poison(self._on_packets(way.hits), now)
+        for connection in list(self._connections):
+            connection.toxics_changed(now)
 
     # connections
 
     def _accepted(self, sock: socket.socket, address: Address, now: float) -> None:
         counts = self.proxy.counts
         counts.connections += 1
+        draws = Draws()
+        draws.follow(self.proxy.toxics, self.rng)
         try:
-            way = self._way()
-            connection = Connection(self, way.lane, way.port, sock, now)
+            way = self._way(self._partial() & draws.hits, now)
+            connection = Connection(self, way.lane, way.port, sock, draws, now)
         except (ConfigError, OSError):
             counts.dropped += 1
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -110,13 +130,37 @@ class TcpProxy:
         self._connections[connection] = None
         counts.open += 1
 
-    def _way(self) -> _Way:
-        """Return the way of a new connection; make it where it is the first. ConfigError."""
-        if not self._ways:
-            lane = self.world.lanes.take(self.proxy.name)
-            lane.shape(self._words)
-            self._ways.append(_Way(lane, self._port()))
-        return self._ways[0]
+    def _way(self, hits: frozenset[str], now: float) -> _Way:
+        """Return the way of connections that these hit; make it for the first. ConfigError."""
+        partial = self._partial()
+        for way in self._ways:
+            if way.hits & partial == hits:
+                return way
+        lane = self.world.lanes.take(self.proxy.name)
+        try:
+            lane.shape(self._words, now)
+            lane.poison(self._on_packets(hits), now)
+            way = _Way(lane, self._port(), hits)
+        except (ConfigError, OSError):
+            self.world.lanes.give_back(lane, now)
+            raise
+        self._ways.append(way)
+        return way
+
+    def _partial(self) -> frozenset[str]:
+        """Return the toxics on packets that hit some connections only."""
+        return frozenset(
+            toxic.name
+            for toxic in self.proxy.toxics
+            if toxic.toxicity < 1 and is_packet_toxic(toxic.type)
+        )
+
+    def _on_packets(self, hits: frozenset[str]) -> list[ToxicSpec]:
+        return [
+            toxic
+            for toxic in self.proxy.toxics
+            if is_packet_toxic(toxic.type) and (toxic.toxicity >= 1 or toxic.name in hits)
+        ]
 
     def _port(self) -> int:
         """Return the upstream's port, by which captures know what is spoken."""
