@@ -28,7 +28,7 @@ class _Command(NamedTuple):
 
 
 # Options whose value may be left out
-OPTIONAL: Final = frozenset({"--web", "--api"})
+OPTIONAL: Final = frozenset({"--web", "--api", "--reach-loopback"})
 
 # Each imports what it needs when it is the one that is asked for: `pystack up` has no use for the
 # half of the package that labs are made of, and to import it takes as long as all the rest.
@@ -100,9 +100,12 @@ def make_app(first_word: str) -> typer.Typer:
 def with_values(words: Sequence[str]) -> list[str]:
     """Return the words of a command, where an option without its value has an empty one.
 
-    For `OPTIONAL` alone: at the end, or before another option. After "--" nothing is an option.
+    For `OPTIONAL` alone: at the end, or before another option. After "--" nothing is an option; of
+    `exec` without it, what looks like one may be the command's.
     """
     found = list(words)
+    if found[:1] == ["exec"] and "--" not in found:
+        return found
     end = found.index("--") if "--" in found else len(found)
     for at, word in enumerate(found[:end]):
         following = found[at + 1] if at + 1 < end else "-"

@@ -71,9 +71,13 @@ class Lines:
     lines beyond that are left out, and it is said how many.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
-        """`stream`: Python's own, None where it was closed when we began (`>&-`): to nowhere."""
-        self.is_broken = False  # nobody reads any more; then we have asked the program to end
+    def __init__(self, stream: TextIO | None, *, ends: bool = True) -> None:
+        """`stream`: Python's own, None where it was closed when we began (`>&-`): to nowhere.
+
+        `ends`: that nobody reads any more asks the program to end.
+        """
+        self.is_broken = False  # nobody reads any more
+        self._ends = ends
         self._descriptor = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()
         self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._left_out = 0
@@ -120,8 +124,9 @@ class Lines:
                 data = data[os.write(self._descriptor, data[:_PIPE_BUF]) :]
         except BrokenPipeError:
             self.is_broken = True
-            # In order, as by the signal: connections are closed.
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self._ends:
+                # In order, as by the signal: connections are closed.
+                os.kill(os.getpid(), signal.SIGTERM)
         except BlockingIOError:  # somebody else has made it so
             return data
         except OSError:  # a full disk, a terminal that is gone: there is nobody to tell

@@ -50,6 +50,7 @@ from pystack.runtime.faults import Applied, Faults
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.lab.disk import Disk
+from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
 from pystack.runtime.outside.outside import Outside, OutsideWords, open_outside
@@ -295,16 +296,16 @@ class Network:
         address6: Addresses = None,
         dns: AskWords = True,
         offload: bool = False,
-        root: bool = True,
+        inside: Inside | None = None,
     ) -> Namespace:
         """Add a network namespace of the machine, in which real programs run: `namespace.run`.
 
         Its default route, and with `dns` its names, are the lab's; `dns` may be whom it asks, too.
-        It is made when needed, as root or else in a user namespace, where its programs are root
-        unless `root` is False: then they are who we are. Real time only. ConfigError.
+        It is made when needed, as root or else in a user namespace; `inside` (of `runtime.lab.
+        namespaces`): who its programs are there, and more. Real time only. ConfigError.
         """
-        words = {"offload": offload, "root": root}
-        namespace = Namespace(self, name, (address, address6), dns=dns, **words)
+        own = Inside() if inside is None else inside
+        namespace = Namespace(self, name, (address, address6), dns=dns, offload=offload, inside=own)
         self.attached[name] = namespace
         return namespace
 

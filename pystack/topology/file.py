@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Final, cast
 
@@ -81,13 +82,7 @@ def load(path: str | FilePath) -> LabSpec:
 
     Everything is checked that can be without running the file's own programs.
     """
-    try:
-        text = FilePath(path).read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8") from None
-    return parse(text, str(path))
+    return parse(_text_of(path), str(path))
 
 
 def parse(text: str, name: str = "lab.toml") -> LabSpec:
@@ -96,6 +91,38 @@ def parse(text: str, name: str = "lab.toml") -> LabSpec:
     spec = _Reader(document).lab()
     build(spec, document)
     return spec
+
+
+def load_timeline(
+    path: str | FilePath, spec: LabSpec, link: tuple[str, str]
+) -> tuple[EventSpec, ...]:
+    """Read a file with the [[timeline]] of another lab, which `link` is spared being named in.
+
+    `set` without a link, and `down` and `up` that are true, mean that one. Raises ConfigError.
+    """
+    document = Document(str(path), _text_of(path))
+    root = document.table((), document.root, ("timeline",))
+    entries = document.items(("timeline",), root.get("timeline", []))
+    for entry in entries:
+        if isinstance(entry, dict):
+            if "set" in entry:
+                entry.setdefault("link", list(link))
+            for word in ("down", "up"):
+                if entry.get(word) is True:
+                    entry[word] = list(link)
+    reader = _Reader(document)
+    events = tuple(reader.event(at, value, spec.nodes) for at, value in enumerate(entries))
+    build(replace(spec, timeline=events), document)
+    return events
+
+
+def _text_of(path: str | FilePath) -> str:
+    try:
+        return FilePath(path).read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8") from None
 
 
 class _Reader:
@@ -130,7 +157,7 @@ class _Reader:
                 for at, value in enumerate(self._doc.items(("links",), root.get("links", [])))
             ),
             timeline=tuple(
-                self._event(("timeline", at), value, nodes)
+                self.event(at, value, nodes)
                 for at, value in enumerate(self._doc.items(("timeline",), root.get("timeline", [])))
             ),
         )
@@ -288,7 +315,9 @@ class _Reader:
     def _one_way(self, path: Path, value: object) -> NetemWords:
         return as_words(link_words(self._doc, path, self._doc.table(path, value, None), ()))
 
-    def _event(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> EventSpec:
+    def event(self, number: int, value: object, nodes: Mapping[str, NodeSpec]) -> EventSpec:
+        """Return what an entry of the timeline says."""
+        path = ("timeline", number)
         table = self._doc.table(path, value, _EVENT_WORDS)
         self._needs(path, table, ("at",))
         at = table["at"]

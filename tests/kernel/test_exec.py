@@ -4,9 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
+from kernel.netns import wait_until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("_labs_allowed")]
 
@@ -36,7 +40,7 @@ def test_the_command_reaches_a_server_of_ours_over_the_line() -> None:
     code, total_s = done.stdout.split()
     assert code == "200"
     assert float(total_s) >= 0.2  # the handshake, and the request
-    assert "pystack: the command's network is" in done.stderr
+    assert "pystack: the network is one host, server (10.77.0.1, fd77::1)" in done.stderr
 
 
 def test_streams_environment_directory_and_open_files_are_the_callers(tmp_path: object) -> None:
@@ -75,3 +79,71 @@ def test_no_such_program_is_127_as_a_shell_has_it(command: str) -> None:
     done = run_exec("--", command)
     assert done.returncode == 127
     assert command in done.stderr.splitlines()[-1]
+
+
+@contextmanager
+def started(script: str, *words: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Have it run, with the ids of processes that the script prints first."""
+    with subprocess.Popen(
+        [*EXEC, *words, "--", "sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, [int(word) for word in process.stdout.readline().split()]
+        finally:
+            process.kill()
+
+
+def holder_of(process: subprocess.Popen[str]) -> int:
+    """Return the id of the process that holds the namespace."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [pid for task in tasks for pid in task.read_text().split()]
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in children}
+    (holder,) = (pid for pid, line in lines.items() if "hold" in line)
+    return holder
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended, also if nobody has taken note of it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+TWO: Final = "sleep 300 & echo $$ $!; wait"
+
+
+@pytest.mark.parametrize("victim", ["pystack", "holder", "command"])
+def test_whoever_is_killed_nothing_stays_behind(victim: str) -> None:
+    with started(TWO) as (process, inside):
+        holder = holder_of(process)
+        victims = {"pystack": process.pid, "holder": holder, "command": inside[0]}
+        os.kill(victims[victim], signal.SIGKILL)
+        _, said = process.communicate(timeout=TIMEOUT_S)
+        wait_until(lambda: all(map(is_gone, [holder, *inside])), "all have ended")
+    assert process.returncode == (1 if victim == "holder" else -signal.SIGKILL)
+    if victim == "holder":
+        sentence = "the namespace client has gone: the process that held it was ended"
+        assert said.splitlines()[-1] == f"pystack: {sentence}"
+
+
+def test_what_runs_on_in_the_background_ends_with_the_command() -> None:
+    with started("sleep 300 >/dev/null 2>&1 & echo $!; exit 3") as (process, inside):
+        process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 3
+        wait_until(lambda: all(map(is_gone, inside)), "it has ended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_us_is_the_commands(number: signal.Signals) -> None:
+    name = number.name.removeprefix("SIG")
+    script = f'trap "echo got {name}; exit 4" {name}; echo 0; while :; do sleep 0.05; done'
+    with started(script) as (process, _):
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert (out, process.returncode) == (f"got {name}\n", 4)

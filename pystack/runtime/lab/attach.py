@@ -26,7 +26,7 @@ from pystack.runtime.device.tap import TapPort
 from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.host import Host
 from pystack.runtime.lab import namespaces
-from pystack.runtime.lab.namespaces import Holder, Stdio, Word
+from pystack.runtime.lab.namespaces import Holder, Inside, Stdio, Word
 from pystack.runtime.names.name_servers import make_answers
 from pystack.runtime.ports import PortContext, RunningPort, needs_real_time
 from pystack.stack.host import Host as StackHost
@@ -49,6 +49,7 @@ _SIDE_MAC: Final = Mac(bytes.fromhex("020000000035"))
 
 BothAddresses = tuple["Addresses", "Addresses"]  # of IPv4 and of IPv6, as they were said
 _ANY: Final = (None, None)
+_AS_USUAL: Final = Inside()
 
 
 class Lab(Protocol):
@@ -273,12 +274,12 @@ class Namespace(Attached):
         *,
         dns: AskWords = True,
         offload: bool = False,
-        root: bool = True,
+        inside: Inside = _AS_USUAL,
     ) -> None:
         """`dns`: let its programs know the lab's names, which takes a mount namespace too.
 
-        Or whom they are to ask for names, over the lab's network: see `Host.dns`. `root`: where
-        its programs cannot be the machine's root, they are root in it; else they are who we are.
+        Or whom they are to ask for names, over the lab's network: see `Host.dns`. `inside`: who
+        they are, and what they see of the machine's files.
         """
         self._asks = None if isinstance(dns, bool) else parse_resolver(dns)
         if self._asks is not None:
@@ -288,7 +289,7 @@ class Namespace(Attached):
             need("dns", "a namespace whose programs know the lab's names")
         super().__init__(lab, name, addresses)
         self._offload = offload
-        self._root = root
+        self._inside = inside
         self._holder: Holder | None = None  # None: not up
         self._configured: object = None  # what the kernel was told last; None: nothing yet
         self._opened: list[trio.Process] = []
@@ -369,7 +370,7 @@ class Namespace(Attached):
                     station,
                     resolv_conf=self._resolv_conf(server),
                     offload=self._offload,
-                    as_root=self._root,
+                    inside=self._inside,
                 )
             )
             port = TapPort(device, station.mtu_bytes)
@@ -379,9 +380,15 @@ class Namespace(Attached):
             self._holder = holder
             task_status.started()
             try:
-                await port.run(self._lab.driver)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._outlive, holder)
+                    await port.run(self._lab.driver)
             finally:
                 self._holder = None
+
+    async def _outlive(self, holder: Holder) -> None:
+        await holder.gone()
+        raise DeviceError(f"the namespace {self.name} has gone: the process that held it was ended")
 
     async def _reap(self) -> None:
         """Take note of the ends of all that was started: nobody else may have waited for them."""

@@ -4,57 +4,77 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from pystack.core.errors import DeviceError
 from pystack.runtime.lab.attach import Namespace
 from pystack.runtime.lab.foreground import TAKEN, Foreground
 from pystack.runtime.lab.lab import LabOptions, ServeFn, run_lab
 from pystack.runtime.lab.taken_signals import taking
-from pystack.runtime.network import Network
-from pystack.topology.spec import LabSpec
+
+if TYPE_CHECKING:
+    from pystack.runtime.network import Network
+    from pystack.topology.spec import LabSpec
 
 _TAIL_S: Final = 2.0  # what the last connections get to end, once the command has
 _LOOK_S: Final = 0.005
 
-Prepare = Callable[[Network], Awaitable[object]]
+Prepare = Callable[["Network", Namespace], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command and its place."""
+
+    words: Sequence[str]
+    node: str  # a namespace of the lab
+    files: int  # how many it may open: what the caller was allowed
+    prepare: Prepare  # what is done in the network before it begins
+    on_begin: Callable[[], object]  # called when it does
+    on_end: Callable[[], object]  # and when it has ended, in whatever way
 
 
 def run_command(
+    command: Command,
     spec: LabSpec,
     options: LabOptions,
-    node: str,
-    command: Sequence[str],
-    *,
     serve: ServeFn,
-    prepare: Prepare,
     on_line: Callable[[str], None],
 ) -> int:
-    """Run a command in a namespace of a lab; return its exit status, or -n of the signal n.
+    """Run a command in a lab; return its exit status, or -n of the signal n.
 
-    `prepare` is done in the network before it begins. Raises ConfigError, DeviceError, what
-    `run_lab` raises. In a process that has one thread only as yet.
+    Raises ConfigError, DeviceError, what `run_lab` raises. In a process that has one thread only
+    as yet.
     """
+    try:
+        directory = os.getcwd()
+    except OSError:
+        raise DeviceError("the directory that this was started in is gone: cd elsewhere") from None
     status = 1
     with taking(TAKEN) as signals:
-        front = Foreground(signals)
+        front = Foreground(signals, command.files)
 
         async def guest(net: Network) -> None:
             nonlocal status
-            namespace = net.attached[node]
+            namespace = net.attached[command.node]
             assert isinstance(namespace, Namespace)
-            await prepare(net)
-            front.start(await namespace.up_holder(), command, os.getcwd())
+            await command.prepare(net, namespace)
+            holder = await namespace.up_holder()
+            command.on_begin()
+            front.start(holder, command.words, directory)
             status = await front.wait()
+            command.on_end()
             await _tail(net)
 
         try:
             run_lab(spec, replace(options, guest=guest, watch=front.watch), serve, on_line)
         finally:
             front.reap()
-    return status if front.interrupted is None else -front.interrupted
+            command.on_end()
+    return status if front.interrupted is None or front.has_ended else -front.interrupted
 
 
 async def _tail(net: Network) -> None:

@@ -48,12 +48,19 @@ TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, signal.SIGCHLD})
 class Foreground:
     """One command, from its start to its end."""
 
-    def __init__(self, signals: TakenSignals) -> None:
+    def __init__(self, signals: TakenSignals, files: int) -> None:
+        """`files`: how many it may open, which is what we were allowed when we began."""
         self.interrupted: int | None = None  # by this signal, while there was no command; None: not
         self._signals = signals
+        self._files = files
         self._pid: int | None = None  # None: not started
         self._status: int | None = None  # None: it has not ended
         self._ended = trio.Event()
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether it has begun, and ended."""
+        return self._status is not None
 
     async def watch(self) -> None:
         """Take signals as they come; return when one asks for the end, and there is no command."""
@@ -69,7 +76,7 @@ class Foreground:
         Raises DeviceError.
         """
         mask = ",".join(map(str, sorted(self._signals.mask)))
-        argv = holder.foreground(words, directory, mask=mask, parent=os.getpid())
+        argv = holder.foreground(words, directory, mask=mask, files=self._files)
         try:
             self._pid = os.posix_spawn(argv[0], argv, os.environ)
         except OSError as error:
@@ -82,10 +89,12 @@ class Foreground:
         return self._status
 
     def reap(self) -> None:
-        """Take note of its end, once everything in its namespace has been ended."""
-        with suppress(ChildProcessError):
-            if self._pid is not None and self._status is None:
-                os.waitid(os.P_PID, self._pid, os.WEXITED)
+        """See to it that it has ended; all others in its namespace were ended, and more gently."""
+        if self._pid is None or self._status is not None:
+            return
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitid(os.P_PID, self._pid, os.WEXITED)
 
     def _take(self, arrived: Arrived) -> None:
         if self._pid is None or self._status is not None:

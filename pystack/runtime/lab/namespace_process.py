@@ -3,8 +3,8 @@
 Run by its path, not as a module: `hold FD` talks over the Unix socket FD with `namespaces.py`, and
 lives until the other end of that closes, as it does whenever the lab's process ends, in whatever
 way. `enter PID DIRECTORY KINDS COMMAND...` becomes a command inside the namespaces of process PID;
-`front MASK PARENT PID DIRECTORY KINDS COMMAND...` does too, with the environment as it came, MASK
-of signals blocked, and its end when the process PARENT ends.
+`front MASK FILES PARENT PID DIRECTORY KINDS COMMAND...` does too, with the environment as it came,
+the signals of MASK blocked, FILES open at most, and its end when the process PARENT ends.
 
 The TAP device is made here, inside, and its descriptor handed out; so the lab itself stays where it
 is and needs no privilege. Without root, everything happens in a user namespace, whose owner the
@@ -53,9 +53,9 @@ def main(argv: Sequence[str]) -> None:
             hold(socket.socket(fileno=int(fd)))
         case ["enter", pid, directory, kinds, *command]:
             enter(int(pid), directory, kinds.split(","), command)
-        case ["front", mask, parent, pid, directory, kinds, *command]:
-            blocked = {int(number) for number in mask.split(",") if number}
-            front(blocked, int(parent), int(pid), directory, kinds.split(","), command)
+        case ["front", mask, files, parent, *place]:
+            _limit_files(files)
+            front({int(number) for number in mask.split(",") if number}, int(parent), place)
         case _:
             sys.exit("this program is pystack's own: use Network.namespace")
 
@@ -74,7 +74,7 @@ def hold(control: socket.socket) -> None:
     except OSError as error:
         _say(control, error=_sentence(error))
         return
-    _say(control, fds=[device.fd], kinds=kinds)
+    _say(control, fds=[device.fd], kinds=kinds, net=_net_of("self"))
     try:
         while message := control.recv(_MESSAGE_BYTES):
             try:
@@ -116,7 +116,8 @@ def isolate(*, mounts: bool, as_root: bool) -> list[str]:
 
 def set_up(request: dict[str, object]) -> None:
     """Give the namespace its name, its files, and what a network namespace starts without."""
-    socket.sethostname(str(request["name"]))
+    hostname = str(request["hostname"]).encode()
+    _call("sethostname", hostname, len(hostname))
     files = request["files"]
     assert isinstance(files, dict)
     if files:
@@ -126,6 +127,9 @@ def set_up(request: dict[str, object]) -> None:
     # Nodes on the lab's link have their own addresses: no duplicate address detection, which takes
     # a second.
     _sysctl("ipv6/conf/default/accept_dad", "0")
+    # Who has no powers here may ping, and serve on any port: there is nobody to be kept from it.
+    _sysctl("ipv4/ping_group_range", f"{os.getegid()} {os.getegid()}")
+    _sysctl("ipv4/ip_unprivileged_port_start", "0")
     _load_pystack()
     from pystack.runtime.device import ifconfig
 
@@ -159,16 +163,10 @@ def enter(pid: int, directory: str, kinds: Sequence[str], command: Sequence[str]
     _become(command, os.environb)
 
 
-def front(
-    blocked: set[int],
-    parent: int,
-    pid: int,
-    directory: str,
-    kinds: Sequence[str],
-    command: Sequence[str],
-) -> NoReturn:
+def front(blocked: set[int], parent: int, place: Sequence[str]) -> NoReturn:
     """Become a command that is the caller's own: its environment, its signals."""
-    _go_in(pid, directory, kinds)
+    pid, directory, kinds, *command = place
+    _go_in(int(pid), directory, kinds.split(","))
     # After the last change of who we are, which forgets it.
     _call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
@@ -178,6 +176,15 @@ def front(
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that has come ends us without more words
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     _become(command, environ)
+
+
+def _limit_files(files: str) -> None:
+    """Have the limit of open files that the caller had: pystack may have raised its own."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), hard))
 
 
 def _environment() -> dict[bytes, bytes]:
@@ -251,14 +258,7 @@ def _hide_files(files: dict[str, str | None]) -> None:
 
     What does not exist stays away; None instead of contents hides a whole directory.
     """
-    try:
-        _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise OSError(
-                errno.EINVAL, "in a chroot, files cannot be hidden: pass dns=False"
-            ) from None
-        raise
+    _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
     with tempfile.TemporaryDirectory(prefix="pystack-") as folder:
         for number, (path, contents) in enumerate(files.items()):
             if not os.path.exists(path):
@@ -314,20 +314,10 @@ def _say(control: socket.socket, *, fds: Sequence[int] = (), **words: object) ->
 
 
 def _sentence(error: OSError) -> str:
-    if error.filename is None:
-        return error.strerror or str(error)
-    match error.errno:
-        case errno.EPERM | errno.EACCES:
-            return (
-                "no permission to make a network namespace: run it as root (sudo), or have root "
-                "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
-                "kernel.apparmor_restrict_unprivileged_userns=0)"
-            )
-        case errno.ENOSPC:
-            return "no more namespaces are allowed here: see sysctl user.max_user_namespaces"
-        case errno.ENOSYS | errno.EINVAL:
-            return "this kernel has no network namespaces for users: run it as root (sudo)"
-    return f"a network namespace cannot be made: {error}"
+    _load_pystack()
+    from pystack.runtime.lab.obstacles import sentence
+
+    return sentence(error)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,10 +34,21 @@ INTERFACE: Final = "eth0"
 _MESSAGE_BYTES: Final = 65536
 # Longer than the holder takes to end programs that do not want to end.
 _END_S: Final = 8.0
+_HOSTS: Final = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _NSSWITCH: Final = Path("/etc/nsswitch.conf")
 
 Word = str | os.PathLike[str]
 Stdio = int | None  # a descriptor, subprocess.PIPE, DEVNULL, STDOUT; None: the lab's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What its programs find besides the network."""
+
+    as_root: bool = True  # where that takes a user namespace, they are root in it; else who we are
+    hostname: str | None = None  # None: the node's name
+    # Files that they see instead of the machine's own; None: as the words of the node's dns have it
+    files: Mapping[str, str | None] | None = None
 
 
 class Holder:
@@ -46,7 +58,8 @@ class Holder:
         self._process = process
         self._control = control
         self._talking = trio.Lock()
-        self.kinds: list[str] = []  # of the namespaces that it has of its own; set by `start`
+        self.kinds: list[str] = []  # of the namespaces that it has of its own; known once it has
+        self._net = 0  # the number of its network namespace; likewise
 
     @classmethod
     async def start(cls) -> Holder:
@@ -93,6 +106,7 @@ class Holder:
                 os.close(fd)
             raise DeviceError(answer["error"])
         self.kinds = answer.get("kinds", self.kinds)
+        self._net = answer.get("net", self._net)
         return fds
 
     def command(self, words: Sequence[str], directory: str) -> list[str]:
@@ -102,12 +116,26 @@ class Holder:
         return [*enter, pid, directory, kinds, *words]
 
     def foreground(
-        self, words: Sequence[str], directory: str, *, mask: str, parent: int
+        self, words: Sequence[str], directory: str, *, mask: str, files: int
     ) -> list[str]:
-        """Return the command that becomes `words` inside, as a child of `parent` to the last."""
+        """Return the command that becomes `words` inside, as a child of ours to the last.
+
+        `mask`: the signals that it is to have blocked, `files`: how many it may open.
+        """
         pid, kinds = str(self._process.pid), ",".join(self.kinds)
         front = [sys.executable, "-I", "-S", namespace_process.__file__, "front"]
-        return [*front, mask, str(parent), pid, directory, kinds, *words]
+        return [*front, mask, str(files), str(os.getpid()), pid, directory, kinds, *words]
+
+    async def gone(self) -> None:
+        """Wait for the end of its process, which nobody but us should bring about."""
+        try:
+            fd = os.pidfd_open(self._process.pid)
+        except (OSError, AttributeError):  # an old kernel: then nobody watches
+            await trio.sleep_forever()
+        try:
+            await trio.lowlevel.wait_readable(fd)
+        finally:
+            os.close(fd)
 
     async def aclose(self) -> None:
         """End the namespace and all that runs in it, also when this is cancelled."""
@@ -118,29 +146,36 @@ class Holder:
             if self._process.poll() is None:
                 self._process.kill()
                 await trio.to_thread.run_sync(self._process.wait)
+            if self._process.returncode and self._net:  # it was killed: what it would have done
+                await trio.to_thread.run_sync(namespace_process.end_all, self._net)
 
 
 @asynccontextmanager
 async def open_namespace(
-    name: str, station: Station, *, resolv_conf: str | None, offload: bool, as_root: bool = True
+    name: str, station: Station, *, resolv_conf: str | None, offload: bool, inside: Inside
 ) -> AsyncIterator[tuple[Holder, TapDevice]]:
     """Have a namespace for the length of the block, with a TAP in it that is not configured yet.
 
     `resolv_conf`: whom its programs are to ask for names; None: they are left with the machine's
-    files. `as_root`: where it takes a user namespace, its programs are root there.
+    files.
     Raises DeviceError.
     """
+    files: Mapping[str, str | None] = {}
+    if inside.files is not None:
+        files = inside.files
+    elif resolv_conf is not None:
+        files = name_files(resolv_conf, _HOSTS)
     holder = await Holder.start()
     try:
         [fd] = await holder.ask(
-            name=name,
+            hostname=name if inside.hostname is None else inside.hostname,
             interface=INTERFACE,
             mac=format_mac(station.mac),
             mtu_bytes=station.mtu_bytes,
             offload=offload,
-            as_root=as_root,
+            as_root=inside.as_root,
             ipv6=any(prefix.is_v6 for _, prefix in station.addresses),
-            files={} if resolv_conf is None else _files(resolv_conf),
+            files=files,
         )
         yield holder, TapDevice(OpenTun(INTERFACE, fd), offload=offload)
     finally:
@@ -176,15 +211,19 @@ def check_command(
     return words, directory
 
 
-def _files(resolv_conf: str) -> dict[str, str | None]:
-    """Return what programs inside are to read instead of the machine's own files."""
+def name_files(resolv_conf: str, hosts: str | None) -> dict[str, str | None]:
+    """Return what programs that ask for names are to read instead of the machine's own files.
+
+    `hosts`: of /etc/hosts; None: that of the machine is right.
+    """
     files: dict[str, str | None] = {
         "/etc/resolv.conf": resolv_conf,
-        "/etc/hosts": "127.0.0.1 localhost\n",
         # A daemon that answers for the machine would be asked before any DNS server: its socket is
         # a file, and does not care for network namespaces.
         "/var/run/nscd": None,
     }
+    if hosts is not None:
+        files["/etc/hosts"] = hosts
     if _NSSWITCH.exists():
         lines = _NSSWITCH.read_text(errors="replace").splitlines()
         kept = [line for line in lines if not line.lstrip().startswith("hosts:")]
