@@ -69,6 +69,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.topology.layout",
         # what a proxy and its toxics make of a link
         "pystack.link.config",
+        "pystack.link.impair.packet",
         "pystack.link.words",
         "pystack.topology.presets",
         "pystack.topology.reading",

@@ -6,7 +6,6 @@ from pystack.apps.proxy.errors import (
     BadRequestError,
     InvalidStreamError,
     InvalidToxicTypeError,
-    MissingFieldError,
     ProxyError,
 )
 from pystack.apps.proxy.toxics.registry import TOXICS, checked, is_packet_toxic
@@ -50,6 +49,7 @@ def test_the_defaults_of_each_type_are_values_that_it_takes(type_name: str) -> N
 
 def test_a_toxic_is_named_after_its_type_and_stream() -> None:
     assert checked(ToxicSpec("", "latency", "upstream")).name == "latency_upstream"
+    assert checked(ToxicSpec("", "latency", "Upstream")).name == "latency_upstream"  # type: ignore[arg-type]
     assert checked(ToxicSpec("mine", "latency")).name == "mine"
 
 
@@ -154,7 +154,8 @@ def test_what_is_wrong_is_said_with_the_name_of_the_attribute(
 @pytest.mark.parametrize(
     ("spec", "error", "status"),
     [
-        (ToxicSpec("", ""), MissingFieldError, 400),
+        (ToxicSpec("", ""), InvalidToxicTypeError, 400),
+        (ToxicSpec("", "lag", "sideways"), InvalidStreamError, 400),  # type: ignore[arg-type]
         (ToxicSpec("", "lag"), InvalidToxicTypeError, 400),
         (ToxicSpec("", "latency", "sideways"), InvalidStreamError, 400),  # type: ignore[arg-type]
         (ToxicSpec("", "latency", toxicity=1.1), BadRequestError, 400),

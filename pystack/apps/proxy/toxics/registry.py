@@ -15,7 +15,6 @@ from pystack.apps.proxy.errors import (
     BadRequestError,
     InvalidStreamError,
     InvalidToxicTypeError,
-    MissingFieldError,
 )
 from pystack.apps.proxy.toxics.attributes import (
     PROBABILITY,
@@ -77,14 +76,13 @@ class ToxicType:
 def checked(spec: ToxicSpec, protocol: str = "tcp") -> ToxicSpec:
     """Return a toxic with all its attributes, and its usual name if it has none.
 
-    `protocol` is the proxy's, "tcp" or "udp". Raises InvalidStreamError, InvalidToxicTypeError,
-    MissingFieldError, BadRequestError.
+    The stream may be in any case of letters. `protocol` is the proxy's, "tcp" or "udp". Raises
+    InvalidStreamError, InvalidToxicTypeError, BadRequestError.
     """
-    if not spec.type:
-        raise MissingFieldError("type")
-    toxic = TOXICS.get(spec.type)
-    if spec.stream not in STREAMS:
+    stream = next((each for each in STREAMS if each == spec.stream.lower()), None)
+    if stream is None:
         raise InvalidStreamError
+    toxic = TOXICS.get(spec.type)
     if toxic is None:
         raise InvalidToxicTypeError
     if protocol == "udp" and not toxic.udp:
@@ -101,8 +99,8 @@ def checked(spec: ToxicSpec, protocol: str = "tcp") -> ToxicSpec:
         attributes = toxic.read(spec.attributes)
     except ConfigError as error:
         raise BadRequestError(f"{spec.type}: {error}") from None
-    name = spec.name or f"{spec.type}_{spec.stream}"
-    return replace(spec, name=name, attributes=attributes)
+    name = spec.name or f"{spec.type}_{stream}"
+    return replace(spec, name=name, stream=stream, attributes=attributes)
 
 
 def is_packet_toxic(type_name: str, protocol: str = "tcp") -> bool:
@@ -122,6 +120,9 @@ _TIME: Final = Integer()
 _CORRELATION: Final = "How much each draw depends on the one before."
 _DISTRIBUTION: Final = Choice(("uniform", "normal", "pareto", "paretonormal"))
 
+_DELAY: Final = Attribute(
+    "delay", milliseconds(), "ms", "Mean of the delay; 0: as much as `jitter`."
+)
 _JITTER: Final = Attribute("jitter", milliseconds(), "ms", "Spread of the delay.")
 _SHAPE: Final = (
     Attribute("correlation", PROBABILITY, "0..1", "How much each delay depends on the one before."),
@@ -237,7 +238,7 @@ TOXICS: Final[Mapping[str, ToxicType]] = {
     "delay": ToxicType(
         "Delays each packet by `delay`, give or take `jitter`: handshakes, acknowledgments and "
         "repeats too.",
-        (Attribute("delay", milliseconds(), "ms", "The delay."), _JITTER, *_SHAPE),
+        (_DELAY, _JITTER, *_SHAPE),
         packets=True,
         udp=True,
     ),
@@ -245,7 +246,7 @@ TOXICS: Final[Mapping[str, ToxicType]] = {
         "Delays each packet by a random time.",
         (
             _JITTER,
-            Attribute("delay", milliseconds(), "ms", "Mean of the delay; 0: as much as `jitter`."),
+            _DELAY,
             *_SHAPE,
         ),
         packets=True,
