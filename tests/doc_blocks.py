@@ -33,6 +33,10 @@ NOT_RUN: Final = {
         "is run with the other recipes: test_recipes.py"
     ),
 }
+PAGES_WITH_TESTS: Final = {
+    "what-happens.md": "has a test of its own, in one process: test_what_happens.py",
+    "proxy-api.md": "has a test of its own, beside a server: network/test_proxy_api_page.py",
+}
 _ON_A_TAP: Final = re.compile(
     r"(sudo )?(scripts/pystack up|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"
 )
@@ -68,8 +72,8 @@ class Command:
     @property
     def why_not(self) -> str:
         """Return why it is not run; empty if it is."""
-        if self.block.page.name == "what-happens.md":
-            return "has a test of its own, in one process: test_what_happens.py"
+        if self.block.page.name in PAGES_WITH_TESTS:
+            return PAGES_WITH_TESTS[self.block.page.name]
         if any(command.line.startswith("unshare") for command in self.before):
             return "is typed in another shell"
         return next((why for what, why in NOT_RUN.items() if re.match(what, self.line)), "")
