@@ -146,20 +146,21 @@ async def measured(row: str, seconds: float, words: dict[str, str], *, direct: b
     try:
         if direct:
             count, took_s = await run(upstream)
-            busy = ""
+            used_s = took_s
         else:
             async with rig(upstream, **words) as place:
                 before = resource.getrusage(resource.RUSAGE_SELF)
                 count, took_s = await run(place.address)
                 after = resource.getrusage(resource.RUSAGE_SELF)
                 used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                busy = f"   {used_s / took_s:5.0%} of a processor"
     finally:
         server.kill()
         server.join()
+    busy = f"{used_s / took_s:5.0%} of a processor"
     if row in ("bulk", "back"):
-        return f"{count * 8 / took_s / 1e9:8.2f} Gbit/s{busy}"
-    return f"{count / took_s:8,.0f} /s    {busy}"
+        gbit = count * 8 / 1e9
+        return f"{gbit / took_s:8.2f} Gbit/s   {busy}   {gbit / used_s:8.2f} Gbit for a second of it"
+    return f"{count / took_s:8,.0f} /s       {busy}   {count / used_s:8,.0f} for a second of it"
 
 
 async def idle(seconds: float) -> str:

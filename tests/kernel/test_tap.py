@@ -39,7 +39,7 @@ class Driver:
 
     async def goes_on(self) -> None: ...
 
-    def now(self) -> float:
+    def batch_begins(self) -> float:
         return float(self.batches)
 
     def batch_done(self, now: float) -> None:

@@ -51,8 +51,8 @@ _TOO_BIG: Final = frozenset((errno.ENOBUFS, errno.ENOMEM, errno.EMSGSIZE, errno.
 class BatchDriver(Protocol):
     """What the port needs of a driver (`pystack.runtime.driver.driver`)."""
 
-    def now(self) -> float:
-        """Return the world's time."""
+    def batch_begins(self) -> float:
+        """Return the world's time: a batch comes, and `batch_done` after it."""
         ...
 
     def batch_done(self, now: float) -> None:
@@ -258,9 +258,11 @@ class TapPort(PortBase):
                 await driver.goes_on()  # the kernel's queue holds it, and counts what it drops
             more = True
             while more:
-                now = driver.now()
-                more = self._deliver_batch(now)
-                driver.batch_done(now)
+                now = driver.batch_begins()
+                try:
+                    more = self._deliver_batch(now)
+                finally:
+                    driver.batch_done(now)
                 if more:
                     await trio.lowlevel.checkpoint()
 

@@ -35,6 +35,13 @@ class Driver(Protocol):
         """Return the world's time in seconds, as `trio.current_time()` gives it."""
         ...
 
+    def batch_begins(self) -> float:
+        """A batch of frames is going to be given to the stack: return the world's time.
+
+        `batch_done` has to follow, whatever comes between; no task may run before.
+        """
+        ...
+
     def batch_done(self, now: float) -> None:
         """A batch of frames has been given to the stack: run what is due."""
         ...

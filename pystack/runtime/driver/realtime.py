@@ -60,6 +60,7 @@ class RealtimeDriver:
         self._behind_s = 0.0  # the world's time is Trio's without all pauses
         self._pauses = 0
         self._goes_on = trio.Event()  # set when a pause ends
+        self._earlier: Callable[[float], None] | None = None  # sets the alarm; None: nobody runs it
         self._make_alarm = make_alarm or (best_alarm if is_machine_clock else DeadlineAlarm)
 
     def now(self) -> float:
@@ -68,9 +69,23 @@ class RealtimeDriver:
             return self.scheduler.now
         return self.scheduler.advance(self._clock.current_time() - self._behind_s)
 
+    def batch_begins(self) -> float:
+        """Return the time; what is planned from here on needs no alarm before `batch_done`."""
+        self.scheduler.on_earlier = None
+        return self.now()
+
     def batch_done(self, now: float) -> None:
         """Run what is due, that is: the pump for the batch."""
-        self._run_due(now)
+        scheduler = self.scheduler
+        # Nearly all that a batch plans is due at once, and happens here. To set the alarm for it
+        # costs a call of the kernel's, and a turn of Trio's when it goes off.
+        scheduler.on_earlier = None
+        try:
+            self._run_due(now)
+        finally:
+            scheduler.on_earlier = self._earlier
+        if self._earlier is not None:
+            self._earlier(scheduler.next_at())
 
     def wake(self, waiter: Waiter) -> None:
         """Let the task run in Trio's next round."""
@@ -125,7 +140,7 @@ class RealtimeDriver:
             if when - lead_s < alarm_at:
                 set_alarm(when)
 
-        scheduler.on_earlier = earlier
+        self._earlier = earlier
         try:
             while True:
                 if self.paused:
@@ -133,7 +148,9 @@ class RealtimeDriver:
                 if pauses != self._pauses:  # what it was set to has another meaning now
                     pauses, alarm_at = self._pauses, math.inf
                 now = trio.current_time() - self._behind_s
+                scheduler.on_earlier = None  # the next of all is looked for below
                 self._run_due(now)
+                scheduler.on_earlier = earlier
                 next_at = scheduler.next_at()
                 if next_at - now > lead_s:
                     if alarm_at <= now or next_at - lead_s < alarm_at:
@@ -144,7 +161,7 @@ class RealtimeDriver:
                     if not self.paused:
                         _spin_until(scheduler, self._behind_s)
         finally:
-            scheduler.on_earlier = None
+            self._earlier = scheduler.on_earlier = None
             alarm.close()
 
 

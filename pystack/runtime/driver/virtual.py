@@ -160,6 +160,10 @@ class VirtualDriver:
         """Return the world's time: it does not move while a task runs."""
         return self.scheduler.now
 
+    def batch_begins(self) -> float:
+        """Return the time, which stands still."""
+        return self.now()
+
     def batch_done(self, now: float) -> None:
         """Run what is due."""
         self.scheduler.run_due(now)

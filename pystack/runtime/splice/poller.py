@@ -194,15 +194,17 @@ class _Epoll:
         if not ready:
             return False
         driver = self._driver
-        now = driver.now()
+        now = driver.batch_begins()
         watches = self._watches
-        # All are looked up first: one that is closed meanwhile may leave its number to a new one.
-        for watch, events in [(watches[fd], events) for fd, events in ready]:
-            if watch.ready is not None:
-                watch.ready(events, now)
-                if events & (ERROR | HANGUP) and watch.ready is not None:
-                    self._rest(watch, events)
-        driver.batch_done(now)
+        try:
+            # All are looked up first: one that is closed may leave its number to a new one.
+            for watch, events in [(watches[fd], events) for fd, events in ready]:
+                if watch.ready is not None:
+                    watch.ready(events, now)
+                    if events & (ERROR | HANGUP) and watch.ready is not None:
+                        self._rest(watch, events)
+        finally:
+            driver.batch_done(now)
         return True
 
     def _rest(self, watch: Watch, events: int) -> None:
@@ -274,9 +276,11 @@ class _Tasks:
             if driver.paused:
                 await driver.goes_on()
             if watch.ready is not None and watch.events & event:
-                now = driver.now()
-                watch.ready(event, now)
-                driver.batch_done(now)
+                now = driver.batch_begins()
+                try:
+                    watch.ready(event, now)
+                finally:
+                    driver.batch_done(now)
 
     def watches(self) -> list[Watch]:
         return list(self._watches)
