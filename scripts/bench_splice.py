@@ -159,7 +159,9 @@ async def measured(row: str, seconds: float, words: dict[str, str], *, direct: b
     busy = f"{used_s / took_s:5.0%} of a processor"
     if row in ("bulk", "back"):
         gbit = count * 8 / 1e9
-        return f"{gbit / took_s:8.2f} Gbit/s   {busy}   {gbit / used_s:8.2f} Gbit for a second of it"
+        return (
+            f"{gbit / took_s:8.2f} Gbit/s   {busy}   {gbit / used_s:8.2f} Gbit for a second of it"
+        )
     return f"{count / took_s:8,.0f} /s       {busy}   {count / used_s:8,.0f} for a second of it"
 
 

@@ -6,6 +6,7 @@ There are two: `realtime.py` and `virtual.py`. Both run the same heap (`core/sch
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -44,6 +45,10 @@ class Driver(Protocol):
 
     def batch_done(self, now: float) -> None:
         """A batch of frames has been given to the stack: run what is due."""
+        ...
+
+    def when_done(self, fn: Callable[[float], None]) -> None:
+        """Call `fn(now)` once all is done that is due: for what then goes out of the world."""
         ...
 
     def wake(self, waiter: Waiter) -> None:

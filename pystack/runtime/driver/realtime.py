@@ -60,6 +60,7 @@ class RealtimeDriver:
         self._behind_s = 0.0  # the world's time is Trio's without all pauses
         self._pauses = 0
         self._goes_on = trio.Event()  # set when a pause ends
+        self._when_done: list[Callable[[float], None]] = []
         self._earlier: Callable[[float], None] | None = None  # sets the alarm; None: nobody runs it
         self._make_alarm = make_alarm or (best_alarm if is_machine_clock else DeadlineAlarm)
 
@@ -86,6 +87,12 @@ class RealtimeDriver:
             scheduler.on_earlier = self._earlier
         if self._earlier is not None:
             self._earlier(scheduler.next_at())
+
+    def when_done(self, fn: Callable[[float], None]) -> None:
+        """Call it when the machine has caught up with all that is due: once, if it is late."""
+        self._when_done.append(fn)
+        if self.scheduler.on_earlier is not None:  # else a batch is under way
+            self.scheduler.on_earlier(self.scheduler.now)
 
     def wake(self, waiter: Waiter) -> None:
         """Let the task run in Trio's next round."""
@@ -120,7 +127,13 @@ class RealtimeDriver:
         if late_s:
             self.lateness.note(late_s, now)
         # What it looks at ends nothing early: it is told by an error.
-        self.scheduler.run_due(now, self.checks.look if self.checks else None)
+        look = self.checks.look if self.checks else None
+        self.scheduler.run_due(now, look)
+        while self._when_done:
+            calls, self._when_done = self._when_done, []
+            for call in calls:
+                call(now)
+            self.scheduler.run_due(now, look)
 
     async def run(self) -> None:
         """Run for ever: fire what is due, sleep until the next."""

@@ -168,6 +168,10 @@ class VirtualDriver:
         """Run what is due."""
         self.scheduler.run_due(now)
 
+    def when_done(self, fn: Callable[[float], None]) -> None:
+        """Call it at this instant, after what was planned for it before."""
+        self.scheduler.call_at(self.scheduler.now, fn)
+
     def wake(self, waiter: Waiter) -> None:
         """Queue the task: they are woken one at a time, in this order."""
         if waiter not in self._woken:

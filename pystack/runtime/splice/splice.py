@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # What one call reads: little at first, for memory is asked for before anything is known
 _FIRST_READ_BYTES: Final = 16 << 10
 _READ_BYTES: Final = 256 << 10
+_POUR_AT_ONCE_BYTES: Final = 64 << 10
 # SO_LINGER, on, for no time: `close` then sends a reset
 RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -60,6 +61,7 @@ class Splice:
         "_filter",
         "_held",
         "_host",
+        "_hurries",
         "_inward_done",
         "_is_over",
         "_on_end",
@@ -99,7 +101,8 @@ class Splice:
         self._at_eof = False  # the kernel's side has sent its last
         self._ends_later = False  # inward, which has ended, when the stack's connection is open
         self._inward_done = self._outward_done = self._is_over = False
-        self._told = False  # the stack's side has moved, which is not looked at yet
+        # The stack's side has moved, which is not looked at yet, but at once when it is much
+        self._told = self._hurries = False
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         tcp.connection.tcb.no_delay = True
@@ -107,12 +110,9 @@ class Splice:
         self._watch = poller.watch(sock, self._ready, READ, self._abandoned)
         if inward is not None:
             inward.begin(self, poller.driver.now())
-        # Not at once: its owner does not have it yet, and may be called by a pump.
-        connection = tcp.connection
-        if connection.state is TcpState.CLOSED:
-            host.scheduler.call_next(self._stack_closed)
-        elif connection.receive_buffer.readable_bytes or connection.at_eof:
-            host.scheduler.call_next(self._stack_moved)
+        # What is there already is not looked at at once: the owner does not have the splice yet.
+        if tcp.connection.receive_buffer.readable_bytes or tcp.connection.at_eof:
+            self._signalled(Signal.READABLE)
 
     @property
     def is_over(self) -> bool:
@@ -153,7 +153,7 @@ class Splice:
         try:
             return self._host.tcp.write(self._tcp, memoryview(data), now)
         except BrokenPipeError:
-            return len(data)  # it has just ended, and `_stack_closed` is to come
+            return len(data)  # it has just ended, and `_stack_moved` is to come
 
     def end(self, now: float) -> None:
         """Send no more to the stack's peer: a FIN after what was put."""
@@ -239,13 +239,24 @@ class Splice:
     # the stack's side
 
     def _signalled(self, signal: Signal) -> None:
-        """Look at it when the pump that tells it is done: what is done then pumps, too."""
-        if signal is Signal.CLOSED:
-            # Whoever ends it need not be an event or a batch, after which others have a look.
-            self._host.scheduler.call_next(self._stack_closed)
+        """Look at it later: when its pump is done, and all else that has come.
+
+        So what comes in many segments is written to the kernel in one call, if it is not too much.
+        """
+        if self._told and signal is not Signal.READABLE:
+            return
+        if self._tcp.connection.receive_buffer.readable_bytes >= _POUR_AT_ONCE_BYTES:
+            if not self._hurries:
+                self._hurries = self._told = True
+                scheduler = self._host.scheduler
+                scheduler.post(scheduler.now, self._hurry, None)
         elif not self._told:
             self._told = True
-            self._host.scheduler.call_soon(self._stack_moved)
+            self._poller.driver.when_done(self._stack_moved)
+
+    def _hurry(self, _nothing: None, now: float) -> None:
+        self._hurries = False
+        self._stack_moved(now)
 
     def _stack_moved(self, now: float) -> None:
         self._told = False
@@ -257,21 +268,16 @@ class Splice:
         if not self._held:
             self._pour(now)
         connection = self._tcp.connection
-        if self._is_over or self._inward_done or connection.write_blocked:
-            return
-        if self._filter is not None:
-            self._filter.room(now)
-        elif not self._at_eof and not self._watch.events & READ:
-            self._read(now)
-
-    def _stack_closed(self, now: float) -> None:
         if self._is_over:
             return
-        if not self._held:
-            self._pour(now)  # what came before
-        number = self._tcp.connection.error
-        if number is not None:
-            self._break("stack", number, now)
+        if connection.state is TcpState.CLOSED:
+            if connection.error is not None:
+                self._break("stack", connection.error, now)
+        elif not self._inward_done and not connection.write_blocked:
+            if self._filter is not None:
+                self._filter.room(now)
+            elif not self._at_eof and not self._watch.events & READ:
+                self._read(now)
 
     def _pour(self, now: float) -> None:
         """Write to the kernel's socket what it takes of what has come."""

@@ -106,6 +106,68 @@ async def test_a_batch_runs_what_is_due() -> None:
     assert ran == [driver.scheduler.now]
 
 
+class CountingAlarm:
+    """Counts how often it is set, and never goes off."""
+
+    def __init__(self) -> None:
+        self.instants: list[float] = []
+
+    def set(self, when: float) -> None:
+        self.instants.append(when)
+
+    async def wait(self) -> None:
+        await trio.sleep_forever()
+
+    def close(self) -> None:
+        pass
+
+
+async def test_what_a_batch_plans_sets_the_alarm_only_for_what_is_left_of_it() -> None:
+    alarm = CountingAlarm()
+    driver = RealtimeDriver(make_alarm=lambda: alarm, lead_s=0.0)
+    ran: list[str] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.run)
+        await trio.testing.wait_all_tasks_blocked()
+        alarm.instants.clear()
+        now = driver.batch_begins()
+        driver.scheduler.call_at(now, lambda at: ran.append("due"))
+        driver.scheduler.call_at(now + 3600, lambda at: ran.append("later"))
+        driver.batch_done(now)
+        assert (ran, alarm.instants) == (["due"], [now + 3600])
+        driver.scheduler.call_at(now + 1800, lambda at: ran.append("earlier"))
+        assert alarm.instants == [now + 3600, now + 1800]  # no batch: it is told at once
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_goes_out_of_the_world_waits_until_all_is_done_that_is_due() -> None:
+    driver = RealtimeDriver()
+    ran: list[str] = []
+
+    def out(now: float) -> None:
+        ran.append("out")
+        driver.scheduler.call_at(now, lambda at: ran.append("what it asks for"))
+
+    def first(now: float) -> None:
+        driver.when_done(out)
+        driver.scheduler.call_at(now, lambda at: ran.append("same instant"))
+
+    now = driver.batch_begins()
+    driver.scheduler.call_at(now - 0.001, first)
+    driver.scheduler.call_at(now, lambda at: ran.append("due"))
+    driver.batch_done(now)
+    assert ran == ["due", "same instant", "out", "what it asks for"]
+
+
+async def test_what_is_to_go_out_wakes_a_driver_that_sleeps() -> None:
+    async def body(driver: RealtimeDriver) -> None:
+        waiter = Waiter(driver)
+        driver.when_done(lambda now: waiter.wake())
+        await waiter.wait()
+
+    await with_driver(body)
+
+
 async def test_an_error_in_a_network_in_real_time_comes_out_as_itself() -> None:
     with pytest.raises(KeyError):
         async with pystack.Network(seed=1):
