@@ -275,6 +275,49 @@ def _example_of_a_configuration(cli: Cli, place: ProxyPlace) -> None:
     assert [(proxy["enabled"], proxy["toxics"]) for proxy in shown] == [(True, []), (True, [])]
 
 
+async def test_changes_hit_live_connections() -> None:
+    await on_a_thread(_changes_hit_live_connections)
+
+
+def _changes_hit_live_connections(cli: Cli, place: ProxyPlace) -> None:
+    _, proxy = cli("POST", "/proxies", {"name": "redis", "upstream": place.upstream})
+    host, _, port = proxy["listen"].rpartition(":")
+
+    def connected() -> socket.socket:
+        sock = socket.create_connection((host, int(port)), timeout=5)
+        sock.sendall(b"before")
+        assert sock.recv(100) == b"before"
+        return sock
+
+    def add(kind: str, **words: object) -> None:
+        assert cli("POST", "/proxies/redis/toxics", {"type": kind, **words})[0] == 200
+
+    with connected() as sock:
+        add("limit_data", attributes={"bytes": 3})
+        sock.sendall(b"pandas")
+        assert sock.recv(100) == b"pan"
+        assert sock.recv(100) == b""
+    cli("POST", "/reset")
+    with connected() as sock:
+        add("reset_peer", stream="upstream")
+        sock.sendall(b"pandas")
+        with pytest.raises(ConnectionResetError):
+            sock.recv(100)
+    cli("POST", "/reset")
+    with connected() as sock:
+        add("reset_peer", toxicity=0)
+        add("timeout", toxicity=0, stream="upstream")
+        sock.sendall(b"pandas")
+        assert sock.recv(100) == b"pandas"
+    with connected() as sock:
+        cli("PATCH", "/proxies/redis", {"enabled": False})
+        assert sock.recv(100) == b""
+    cli("POST", "/reset")
+    with connected() as sock:
+        cli("DELETE", "/proxies/redis")
+        assert sock.recv(100) == b""
+
+
 async def test_a_port_that_is_taken_fails_and_leaves_nothing() -> None:
     await on_a_thread(_a_port_that_is_taken)
 
