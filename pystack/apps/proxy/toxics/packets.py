@@ -231,12 +231,13 @@ _RULES: Final[Mapping[str, Callable[[_Sum, _Attributes], None]]] = {
 }
 
 
-# What is dropped. Functions of the module: the words of a link are the same as long as these are.
+# What is dropped: what programs say, not what hosts need to find each other. They are functions of
+# the module, so that the words of a link are the same as long as its toxics are.
 
 
 def _any(packet: Packet) -> bool:
-    return True
+    return packet.proto in ("TCP", "UDP")
 
 
 def _any_but_syns(packet: Packet) -> bool:
-    return "SYN" not in packet.flags
+    return _any(packet) and "SYN" not in packet.flags
