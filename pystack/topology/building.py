@@ -17,7 +17,15 @@ from pystack.link.words import as_words
 from pystack.topology import presets
 from pystack.topology.addressing import parse_subnets, read_wanted
 from pystack.topology.reading import Document
-from pystack.topology.spec import KINDS, STATION_KINDS, EventSpec, LabSpec, LinkSpec, NodeSpec
+from pystack.topology.spec import (
+    KINDS,
+    LINK_OWN,
+    STATION_KINDS,
+    EventSpec,
+    LabSpec,
+    LinkSpec,
+    NodeSpec,
+)
 from pystack.topology.switch import Switch
 from pystack.topology.toml_places import Path
 from pystack.topology.topology import Topology
@@ -150,7 +158,7 @@ def _directions(link: LinkSpec) -> tuple[dict[str, object], dict[str, object]]:
     """Return the words of both directions, all counted in."""
     preset = link.words.get("preset")
     up, down = presets.words_of(preset if isinstance(preset, str) else None)
-    words = {key: link.words[key] for key in link.words if key not in ("preset", "mtu_bytes")}
+    words = {key: link.words[key] for key in link.words if key not in LINK_OWN}
     return {**up, **words, **link.a_to_b}, {**down, **words, **link.b_to_a}
 
 
@@ -176,7 +184,7 @@ def _placed_link(document: Document | None, path: Path, link: LinkSpec) -> Itera
         groups = ((path, link.words), ((*path, "a_to_b"), link.a_to_b))
         for where, words in (*groups, ((*path, "b_to_a"), link.b_to_a)):
             for word, value in words.items():
-                if word not in ("preset", "mtu_bytes"):
+                if word not in LINK_OWN:
                     with _placed(document, where, word):
                         PipeConfig().updated(**as_words({word: value}))
         document.fail(path, f"{link.a} - {link.b}: {error}")

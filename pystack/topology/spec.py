@@ -61,7 +61,7 @@ class LinkSpec:
 
     a: str
     b: str
-    words: Words  # for both directions; also preset and mtu_bytes
+    words: Words  # for both directions; also those of LINK_OWN
     a_to_b: NetemWords
     b_to_a: NetemWords
     line: int
@@ -105,6 +105,7 @@ KINDS: Final[Mapping[str, str]] = {
     "namespaces": "namespace",
     "ports": "port",
 }
+LINK_OWN: Final = ("preset", "mtu_bytes", "offload")  # words of a link that are not netem's
 ACTIONS: Final = ("set", "down", "up", "partition", "heal", "power_off", "power_on")
 REAL_KINDS: Final = ("tap", "namespace")  # they need real time
 STATION_KINDS: Final = (*REAL_KINDS, "port")  # what is inside is not the network's

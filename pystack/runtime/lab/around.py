@@ -45,7 +45,7 @@ class Line:
     def link(self, far: str) -> LinkSpec:
         """Return it, from the command to another node."""
         preset = {} if self.preset is None else {"preset": self.preset}
-        words = {**self.words, **preset, "mtu_bytes": self.mtu_bytes}
+        words = {**self.words, **preset, "mtu_bytes": self.mtu_bytes, "offload": True}
         return LinkSpec(a=CLIENT, b=far, words=words, a_to_b={}, b_to_a={}, line=0)
 
     def addresses(self, both: Mapping[str, str]) -> dict[str, str]:

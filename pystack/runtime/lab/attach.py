@@ -405,7 +405,8 @@ class Namespace(Attached):
         station = self.station
         wanted = (station.addresses, station.gateways, station.mtu_bytes)
         if wanted != self._configured:
-            await namespaces.configure(holder, station, self._side_dns)
+            on_link = self._side_dns if self._dns else None
+            await namespaces.configure(holder, station, on_link)
             self._configured = wanted
 
     @property
