@@ -1,11 +1,13 @@
 """Writes the pages of docs/ that are made from tables in the code: `scripts/docs --pages`."""
 
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from pystack.apps.proxy.toxics.registry import TOXICS
 from pystack.core.counters import explanations
 from pystack.link.words import WORDS
 from pystack.runtime.control.calls import CALLS, WATCHED
@@ -14,10 +16,14 @@ DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 COUNTERS: Final = DOCS / "counters.md"
 LINKS: Final = DOCS / "emulation.md"
 CONTROL: Final = DOCS / "control.md"
+PROXY_TOXICS: Final = DOCS / "toxics.md"
+_TOXICS_BEGIN: Final = (
+    "<!-- from here on made from pystack/apps/proxy/toxics/registry.py by scripts/docs --pages -->"
+)
 _CALLS_BEGIN: Final = (
     "<!-- from here on made from pystack/runtime/control/calls.py by scripts/docs --pages -->"
 )
-_CALLS_END: Final = "<!-- up to here -->"
+_MADE_END: Final = "<!-- up to here -->"
 _MADE: Final = "<!-- from here on made from pystack/core/counters.toml by scripts/docs --pages -->"
 
 
@@ -51,8 +57,26 @@ def control_page() -> str:
                 f"| `{call.name}` | `{argument.name}`{needed} | {argument.kind} | {within} "
                 f"| {argument.about} |"
             )
-    rest = page.partition(_CALLS_END)[2] or "\n"
-    return page.partition(_CALLS_BEGIN)[0] + "\n".join([*lines, "", _CALLS_END]) + rest
+    rest = page.partition(_MADE_END)[2] or "\n"
+    return page.partition(_CALLS_BEGIN)[0] + "\n".join([*lines, "", _MADE_END]) + rest
+
+
+def toxics_page() -> str:
+    """Return docs/toxics.md with its tables of toxics made anew."""
+    lines = [_TOXICS_BEGIN]
+    for title, ours in (("Toxiproxy's toxics, on bytes", False), ("Ours, on packets", True)):
+        lines += ["", f"## {title}", ""]
+        lines += ["| Toxic | Attribute | Unit | Default | |", "|---|---|---|---|---|"]
+        for name, toxic in TOXICS.items():
+            if toxic.ours != ours:
+                continue
+            lines.append(f"| `{name}` | | | | {toxic.about} |")
+            for each in toxic.attributes:
+                unit = f"{each.unit} " if each.unit else ""
+                default = json.dumps(each.default)
+                lines.append(f"| | `{each.name}` | {unit}| `{default}` | {each.about} |")
+    before, _, after = PROXY_TOXICS.read_text("utf-8").partition(_TOXICS_BEGIN)
+    return before + "\n".join([*lines, "", _MADE_END]) + after.partition(_MADE_END)[2]
 
 
 def links_page() -> str:
@@ -85,4 +109,5 @@ if __name__ == "__main__":
     COUNTERS.write_text(counters_page(), "utf-8")
     LINKS.write_text(links_page(), "utf-8")
     CONTROL.write_text(control_page(), "utf-8")
+    PROXY_TOXICS.write_text(toxics_page(), "utf-8")
     (DOCS / "images" / "ladder.svg").write_text(ladder_picture(), "utf-8")

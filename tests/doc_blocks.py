@@ -35,6 +35,7 @@ NOT_RUN: Final = {
 }
 PAGES_WITH_TESTS: Final = {
     "what-happens.md": "has a test of its own, in one process: test_what_happens.py",
+    "toxics.md": "has a test of its own, beside a server: network/test_proxy_api_page.py",
     "proxy-api.md": "has a test of its own, beside a server: network/test_proxy_api_page.py",
 }
 _ON_A_TAP: Final = re.compile(

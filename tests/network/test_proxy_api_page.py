@@ -1,9 +1,10 @@
-"""docs/proxy-api.md: its commands print what it shows, and its tables have all that there is."""
+"""docs/proxy-api.md and docs/toxics.md: commands print what they show, tables have all there is."""
 
 import os
 import re
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 import trio
@@ -17,9 +18,9 @@ PAGE = next(page for page in PAGES if page.name == "proxy-api.md")
 TEXT = PAGE.read_text("utf-8")
 
 
-def curls() -> list[Command]:
+def curls(page: Path) -> list[Command]:
     found = [
-        each for block in blocks(PAGE) if block.language == "console" for each in commands(block)
+        each for block in blocks(page) if block.language == "console" for each in commands(block)
     ]
     assert [each.line for each in found if not each.line.startswith("curl ")] == [
         "pystack proxy --api"
@@ -28,13 +29,14 @@ def curls() -> list[Command]:
 
 
 @pytest.mark.trio
+@pytest.mark.parametrize("name", ["proxy-api.md", "toxics.md"])
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here (sudo scripts/provision)")
-async def test_its_commands_print_what_it_shows() -> None:
+async def test_its_commands_print_what_it_shows(name: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     async with proxy_place() as place:
-        for command in curls():
+        for command in curls(PAGE.with_name(name)):
             line = command.line.replace(":8474", f":{place.api_port}").replace("26379", port)
             run = await trio.run_process(
                 ["bash", "-c", line], capture_stdout=True, env={**os.environ, "no_proxy": "*"}

@@ -126,7 +126,13 @@ _DELAY: Final = Attribute(
 _JITTER: Final = Attribute("jitter", milliseconds(), "ms", "Spread of the delay.")
 _SHAPE: Final = (
     Attribute("correlation", PROBABILITY, "0..1", "How much each delay depends on the one before."),
-    Attribute("distribution", _DISTRIBUTION, "", "The shape of the jitter.", "uniform"),
+    Attribute(
+        "distribution",
+        _DISTRIBUTION,
+        "",
+        "The shape of the jitter: uniform, normal, pareto or paretonormal.",
+        "uniform",
+    ),
     Attribute(
         "reorder_by_jitter", Switch(), "", "Packets with less delay overtake others.", default=False
     ),
