@@ -262,9 +262,7 @@ class _Reader:
             if kind == "namespace":
                 table = self._doc.table(here, item, ("command", "may_fail"))
                 self._needs(here, table, ("command",))
-                command = tuple(self._doc.texts((*here, "command"), table["command"]))
-                if not command:
-                    self._doc.fail((*here, "command"), "a command needs a word at least")
+                command = self._doc.argv((*here, "command"), table["command"])
                 yield ProgramSpec(
                     run=command[0],
                     command=command,

@@ -88,6 +88,16 @@ class Document:
         """Return a list of texts."""
         return [self.text((*path, at), item) for at, item in enumerate(self.items(path, value))]
 
+    def argv(self, path: Path, value: object) -> tuple[str, ...]:
+        """Return a program and its arguments, which may be empty, as those of a shell."""
+        items = self.items(path, value)
+        if not items:
+            self.fail(path, "a command needs a word at least")
+        return tuple(
+            "" if at and item == "" else self.text((*path, at), item)
+            for at, item in enumerate(items)
+        )
+
     def items(self, path: Path, value: object) -> list[object]:
         """Return a list."""
         if not isinstance(value, list):

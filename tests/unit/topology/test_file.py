@@ -248,6 +248,14 @@ def test_a_namespace_runs_commands_and_hosts_run_functions() -> None:
         parse(text % "command = []")
 
 
+def test_an_argument_of_a_command_may_be_empty_but_not_its_program() -> None:
+    text = "[namespaces.ns]\nprograms = [{ command = %s }]\n"
+    (program,) = parse(text % '["redis-server", "--save", ""]').nodes["ns"].programs
+    assert program.command == ("redis-server", "--save", "")
+    with pytest.raises(ConfigError, match=r"command #1 must not be empty"):
+        parse(text % '["", "x"]')
+
+
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^cannot read .*none.toml: No such file"):
         load(tmp_path / "none.toml")
