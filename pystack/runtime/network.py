@@ -53,7 +53,14 @@ from pystack.runtime.lab.disk import Disk
 from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
-from pystack.runtime.outside.outside import Outside, OutsideWords, open_outside
+from pystack.runtime.outside.outside import (
+    Addressed,
+    Outside,
+    OutsideWords,
+    open_outside,
+    open_published,
+)
+from pystack.runtime.outside.published import PublishSpec
 from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
 from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host as StackHost
@@ -334,6 +341,18 @@ class Network:
         whom it asks for names, at whose port 53 it answers. Real time only. Raises ConfigError.
         """
         return await open_outside(self, host, **words)
+
+    async def publish(
+        self, host: Host, specs: str | Sequence[str], *, to: Addressed | str
+    ) -> list[PublishSpec]:
+        """Let ports of the machine lead to ports of a node, or of an address, from `host` on.
+
+        "[ADDRESS:]PORT[:PORT][/tcp|/udp]", one or several: "8080:80", "0.0.0.0:5353:53/udp",
+        "8000-8010:8000-8010"; without an address on the machine's loopback. Port 0 is any free one.
+        Inside, the client is `host`. Returns what was opened, for each version of IP. Real time
+        only. Raises ConfigError, and DeviceError for what is taken.
+        """
+        return await open_published(self, host, specs, to)
 
     def link(
         self,

@@ -22,6 +22,7 @@ from pystack.runtime.outside.resolv_conf import ResolvConf, Server
 from pystack.runtime.socket.seal import unsealed
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.poller import READ, Watch
+from pystack.runtime.splice.stack_side import StackAcceptor
 from pystack.stack.ports import ANY
 from pystack.wire.dns_framing import PORT
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pystack.core.scheduler import Handle
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.stack.udp_socket import UdpSocket
-    from pystack.tcp.listener import Listener
 
 MAX_QUESTIONS: Final = 512  # that wait for their answers; the oldest is forgotten
 PATIENCE_S: Final = 1.0  # with one server, before the next is asked too
@@ -61,7 +61,7 @@ class Names:
         self._conf = conf
         self._questions: OrderedDict[Key, _Question] = OrderedDict()
         self._udp: UdpSocket | None = None  # None: it does not serve
-        self._listener: Listener[TcpSocket] | None = None
+        self._acceptor: StackAcceptor | None = None
         self._opening: dict[TcpSocket, Pending] = {}
         self._turn = 0  # of "options rotate"
         self._preferred: tuple[Server, float] | None = None  # until when; None: the first there is
@@ -77,11 +77,10 @@ class Names:
         self._udp = host.udp.bind(ANY, PORT)
         self._udp.on_readable = self._asked
         try:
-            self._listener = host.tcp.listen(ANY, PORT)
+            self._acceptor = StackAcceptor(host, ANY, PORT, self._accepted)
         except OSError:
             self._udp.close()
             raise
-        self._listener.on_ready = self._accepted
 
     def close(self, now: float) -> None:
         """Answer no more."""
@@ -93,8 +92,8 @@ class Names:
             pending.cancel()
             self._ground.give()
             self._ground.host.tcp.abort(tcp, now)
-        if self._listener is not None:
-            self._ground.host.tcp.unlisten(self._listener, now)
+        if self._acceptor is not None:
+            self._acceptor.close(now)
         self._opening.clear()
 
     def servers(self, now: float) -> list[Server]:
@@ -154,16 +153,11 @@ class Names:
 
     # by TCP
 
-    def _accepted(self) -> None:
-        listener = self._listener
-        while listener is not None and listener.ready:
-            tcp = listener.ready.popleft()
-            tcp.listener = None
-            now = self._ground.scheduler.now
-            if self._ground.take():
-                self._connect(tcp, self.servers(now))
-            else:
-                self._ground.host.tcp.abort(tcp, now)
+    def _accepted(self, tcp: TcpSocket, now: float) -> None:
+        if self._ground.take():
+            self._connect(tcp, self.servers(now))
+        else:
+            self._ground.host.tcp.abort(tcp, now)
 
     def _connect(self, tcp: TcpSocket, servers: Sequence[Server]) -> None:
         server, rest = servers[0], servers[1:]

@@ -52,7 +52,7 @@ class OutsideWords(TypedDict, total=False):
     reach_loopback: bool | str | Sequence[str]
     resolvers: Sequence[str] | None  # whom to ask for names; None: whom /etc/resolv.conf says
     dns: bool  # False: nobody answers at port 53 of the host
-    publish: Sequence[str]  # ports of the machine that lead inwards: see `Outside.publish`
+    publish: str | Sequence[str]  # ports of the machine that lead inwards: see `Network.publish`
     to: Addressed | str | None  # to whom these lead
     sockets: int | None  # how many real sockets there may be; None: what the process may have
 
@@ -146,19 +146,9 @@ class Outside:
         ]
         return self._resolver().text_for(sorted(own, key=is_v6))
 
-    def publish(self, spec: str, to: Addressed | str) -> list[PublishSpec]:
-        """Let a port of the machine lead to one of a host or namespace, or of an address inside.
-
-        `spec`: "[ADDRESS:]PORT[:PORT][/tcp|/udp]", as in "8080:80", "0.0.0.0:5353:53/udp" or
-        "8000-8010:8000-8010"; without an address on the machine's loopback. Port 0 is any free one.
-        Returns what was opened, for each version of IP. Raises ConfigError, and DeviceError for
-        what is taken.
-        """
-        target = partial(self._address_of, to)
-        found = []
-        for each in published.parse_publish(spec):
-            found += self.published.publish(each, target)
-        return found
+    def publish(self, specs: str | Sequence[str], to: Addressed | str) -> list[PublishSpec]:
+        """Let ports of the machine lead inwards: see `Network.publish`."""
+        return _publish(self.published, self._topology, specs, to)
 
     def close(self) -> None:
         """End all that goes outside, with resets. A second time is nothing."""
@@ -213,16 +203,52 @@ class Outside:
         else:
             self.echoes.echo_arrived(echo, real, now)
 
-    def _address_of(self, to: Addressed | str, family: socket.AddressFamily) -> Ip:
-        """Return the address of a target, of this IP version where it has one."""
-        if isinstance(to, str):
-            found = self._topology.resolve_all(to) or (parse_ip(to),)
-        else:
-            found = tuple(parse_ip(text) for text in to.addresses if "%" not in text)
-        usable = [address for address in found if not is_link_local(address)]
-        return next(
-            (each for each in usable if is_v6(each) is (family == socket.AF_INET6)), usable[0]
-        )
+
+async def open_published(
+    lab: Lab, host: Host, specs: str | Sequence[str], to: Addressed | str
+) -> list[PublishSpec]:
+    """Let ports of the machine lead inwards from a host, until the network ends."""
+    _check_real_time(lab)
+    host_stack = host.stack
+    if isinstance(host_stack.interceptor, Outside):
+        return host_stack.interceptor.publish(specs, to)
+    poller = Poller(lab.driver)
+    ground = Ground(host_stack, poller, Reach(), allowance_of_process())
+    connections = Connections(ground)
+    ports = Published(ground, connections)
+
+    def close() -> None:
+        ports.close(host_stack.scheduler.now)
+        connections.close(host_stack.scheduler.now)
+
+    lab.resources.callback(close)
+    assert lab.nursery is not None
+    await lab.nursery.start(poller.run)
+    return _publish(ports, lab.topology, specs, to)
+
+
+def _publish(
+    ports: Published, topology: Topology, specs: str | Sequence[str], to: Addressed | str
+) -> list[PublishSpec]:
+    texts = [specs] if isinstance(specs, str) else specs
+    # All are read before any is opened.
+    wanted = [each for text in texts for each in published.parse_publish(text)]
+    target = partial(_address_of, topology, to)
+    target(socket.AF_INET)
+    return [opened for each in wanted for opened in ports.publish(each, target)]
+
+
+def _address_of(topology: Topology, to: Addressed | str, family: socket.AddressFamily) -> Ip:
+    """Return the address of a target, of this IP version where it has one. Raises ConfigError."""
+    if isinstance(to, str):
+        found = topology.resolve_all(to) or (parse_ip(to),)
+    else:
+        found = tuple(parse_ip(text) for text in to.addresses if "%" not in text)
+    usable = [address for address in found if not is_link_local(address)]
+    if not usable:
+        raise ConfigError(f"{to!r} has no address that a port could lead to")
+    v6 = family == socket.AF_INET6
+    return next((address for address in usable if is_v6(address) is v6), usable[0])
 
 
 async def open_outside(lab: Lab, host: Host, **words: Unpack[OutsideWords]) -> Outside:
@@ -230,12 +256,7 @@ async def open_outside(lab: Lab, host: Host, **words: Unpack[OutsideWords]) -> O
     unknown = words.keys() - OutsideWords.__annotations__.keys()
     if unknown:
         raise ConfigError(f"net.outside has no word {min(unknown)!r}")
-    driver = lab.driver
-    if driver.is_virtual:
-        raise ConfigError(
-            "the real network lives in real time, and this network in virtual time: run the "
-            "program with trio.run instead of pystack.run"
-        )
+    _check_real_time(lab)
     stack = host.stack
     if stack.interceptor is not None:
         raise ConfigError(f"{host.name} has a way outside already")
@@ -245,11 +266,11 @@ async def open_outside(lab: Lab, host: Host, **words: Unpack[OutsideWords]) -> O
     specs = words.get("publish", ())
     if specs and to is None:
         raise ConfigError("ports that are published lead to somebody: say to=NAMESPACE")
-    for spec in specs:
+    for spec in [specs] if isinstance(specs, str) else specs:
         published.parse_publish(spec)
     outside = Outside(
         stack,
-        Poller(driver),
+        Poller(lab.driver),
         lab.topology,
         loopbacks=_loopbacks(host, words.get("reach_loopback", False)),
         resolver=None if resolvers is None else given(resolvers),
@@ -269,10 +290,17 @@ async def open_outside(lab: Lab, host: Host, **words: Unpack[OutsideWords]) -> O
                 f"{host.name} has a DNS server already: say dns=False, and its answers are that "
                 "one's"
             ) from None
-    for spec in specs:
-        assert to is not None
-        outside.publish(spec, to)
+    if to is not None:
+        outside.publish(specs, to)
     return outside
+
+
+def _check_real_time(lab: Lab) -> None:
+    if lab.driver.is_virtual:
+        raise ConfigError(
+            "the real network lives in real time, and this network in virtual time: run the "
+            "program with trio.run instead of pystack.run"
+        )
 
 
 def _itself(resolver: ResolvConf) -> ResolvConf:

@@ -22,7 +22,7 @@ from pystack.runtime.outside.connections import Connections, reset
 from pystack.runtime.outside.ground import Ground, open_socket
 from pystack.runtime.splice.acceptor import Acceptor
 from pystack.runtime.splice.poller import READ
-from pystack.tcp.events import Signal
+from pystack.runtime.splice.stack_side import StackPending, connect_stack
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Handle
@@ -122,7 +122,7 @@ class Published:
         self._connections = connections
         self._acceptors: list[Acceptor] = []
         self._datagrams: list[_Datagrams] = []
-        self._opening: dict[TcpSocket, socket.socket] = {}
+        self._opening: dict[socket.socket, StackPending] = {}
 
     def publish(self, spec: PublishSpec, target: Target) -> list[PublishSpec]:
         """Open a port; return what it is, with the number that it got, for each version of IP.
@@ -153,10 +153,9 @@ class Published:
             acceptor.close()
         for datagrams in self._datagrams:
             datagrams.close()
-        for tcp, sock in list(self._opening.items()):
-            tcp.on_signal = None
-            self._ground.host.tcp.abort(tcp, now)
-            self._refuse(tcp, sock)
+        for sock, pending in list(self._opening.items()):
+            pending.cancel(now)
+            self._refuse(sock)
         self._acceptors.clear()
         self._datagrams.clear()
 
@@ -199,26 +198,23 @@ class Published:
             reset(sock)
             return
         try:
-            tcp = ground.host.tcp.connect(inside(), port, now)
+            self._opening[sock] = connect_stack(
+                ground.host, inside(), port, partial(self._opened, sock), now
+            )
         except (OSError, ConfigError):  # no way there
-            ground.counters.add("outside_publish_refused")
-            reset(sock)
-            ground.give()
+            self._refuse(sock)
+
+    def _opened(self, sock: socket.socket, outcome: TcpSocket | OSError, _now: float) -> None:
+        if isinstance(outcome, OSError):
+            self._refuse(sock)
             return
-        self._opening[tcp] = sock
-        tcp.on_signal = partial(self._signalled, tcp, sock)
+        del self._opening[sock]
+        self._ground.counters.add("outside_publish_opened")
+        self._connections.join(sock, outcome)
 
-    def _signalled(self, tcp: TcpSocket, sock: socket.socket, signal: Signal) -> None:
-        if signal is Signal.ESTABLISHED:
-            del self._opening[tcp]
-            self._ground.counters.add("outside_publish_opened")
-            self._connections.join(sock, tcp)
-        elif signal is Signal.CLOSED:
-            self._ground.counters.add("outside_publish_refused")
-            self._refuse(tcp, sock)
-
-    def _refuse(self, tcp: TcpSocket, sock: socket.socket) -> None:
-        del self._opening[tcp]
+    def _refuse(self, sock: socket.socket) -> None:
+        self._opening.pop(sock, None)
+        self._ground.counters.add("outside_publish_refused")
         reset(sock)
         self._ground.give()
 

@@ -202,14 +202,17 @@ class _Epoll:
                 if watch.ready is not None:
                     watch.ready(events, now)
                     if events & (ERROR | HANGUP) and watch.ready is not None:
-                        self._rest(watch, events)
+                        self._rest(watch)
         finally:
             driver.batch_done(now)
         return True
 
-    def _rest(self, watch: Watch, events: int) -> None:
-        """Hear no more of what has broken, if nothing is wanted of it: epoll would repeat it."""
-        if not events & watch.events and not watch.resting:
+    def _rest(self, watch: Watch) -> None:
+        """Hear no more of what has broken, if nothing is wanted of it: epoll would repeat it.
+
+        A socket for datagrams has errors, and goes on: it is read, and so are they.
+        """
+        if not watch.events and not watch.resting:
             watch.resting = True
             self._epoll.unregister(watch.sock.fileno())
 
