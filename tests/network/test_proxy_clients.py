@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,9 +24,18 @@ pytestmark = pytest.mark.trio
 def ask(listen: str) -> bytes:
     """Send something through a proxy, and return what comes back."""
     host, _, port = listen.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as sock:
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as sock:
         sock.sendall(b"pandas")
         return sock.recv(100)
+
+
+def has_ip6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 # toxiproxy-python
@@ -229,6 +239,21 @@ def _example_of_the_command_line(cli: Cli, place: ProxyPlace) -> None:
     # toxiproxy-cli delete redis
     assert cli("DELETE", "/proxies/redis") == (204, None)
     assert cli("GET", "/proxies/redis")[0] == 404
+
+
+async def test_a_proxy_may_listen_at_ip6() -> None:
+    if not has_ip6():
+        pytest.skip("this machine has no ::1")
+    await on_a_thread(_a_proxy_at_ip6)
+
+
+def _a_proxy_at_ip6(cli: Cli, place: ProxyPlace) -> None:
+    body = {"name": "redis", "listen": "[::1]:0", "upstream": place.upstream}
+    _, proxy = cli("POST", "/proxies", body)
+    assert re.fullmatch(r"\[::1\]:[1-9]\d+", proxy["listen"])
+    assert ask(proxy["listen"]) == b"pandas"
+    body["listen"] = proxy["listen"]
+    assert cli("POST", "/populate", [body]) == (201, {"proxies": [proxy]})
 
 
 async def test_the_example_of_a_configuration() -> None:

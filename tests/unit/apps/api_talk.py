@@ -8,6 +8,13 @@ from http_talk import answers, exchange
 from pystack.apps.proxy.api.routes import REQUEST_ID, Api
 from pystack.apps.proxy.api.server import LIMITS
 
+REDIS = {"name": "redis", "listen": "127.0.0.1:0", "upstream": "localhost:6379", "enabled": False}
+SHOWN = (
+    '{"name":"redis","listen":"127.0.0.1:0","upstream":"localhost:6379","enabled":false,'
+    '"toxics":[]}'
+)
+LATENCY = {"type": "latency", "attributes": {"latency": 1000}}
+
 
 @dataclass
 class Told:
@@ -37,4 +44,14 @@ async def ask(
         assert len(answer.headers[REQUEST_ID.lower()]) == 20
     return Told(
         answer.status, answer.body.decode(), answer.headers.get("content-type"), answer.headers
+    )
+
+
+def is_refusal(told: Told, status: int, sentence: str) -> bool:
+    """Tell whether this is how Toxiproxy says what was wrong."""
+    return (
+        told.status == status
+        and told.body == f'{{"error":"{sentence}","status":{status}}}\n'
+        and told.kind == "text/plain; charset=utf-8"
+        and told.headers["x-content-type-options"] == "nosniff"
     )

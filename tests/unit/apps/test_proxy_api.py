@@ -1,49 +1,12 @@
 """The API of proxies: what Toxiproxy answers, word for word where it is documented."""
 
-import json
-from collections.abc import AsyncIterator
-
 import pytest
-from api_talk import Told, ask
-from http_talk import answers, exchange
+import trio
+from api_talk import LATENCY, REDIS, SHOWN, ask, is_refusal
 
 from pystack.apps.proxy.api.routes import Api
-from pystack.apps.proxy.api.server import LIMITS
-from pystack.apps.proxy.proxies import Proxies
 
 pytestmark = pytest.mark.trio
-
-REDIS = {"name": "redis", "listen": "127.0.0.1:0", "upstream": "localhost:6379", "enabled": False}
-SHOWN = (
-    '{"name":"redis","listen":"127.0.0.1:0","upstream":"localhost:6379","enabled":false,'
-    '"toxics":[]}'
-)
-LATENCY = {"type": "latency", "attributes": {"latency": 1000}}
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    """Yield an API without proxies."""
-    async with Proxies() as proxies:
-        yield Api(proxies)
-
-
-@pytest.fixture
-async def redis(api: Api) -> Api:
-    """Return an API with one proxy, which does not listen."""
-    assert (await ask(api, "POST", "/proxies", REDIS)).status == 201
-    return api
-
-
-def is_refusal(told: Told, status: int, sentence: str) -> bool:
-    """Tell whether this is how Toxiproxy says what was wrong."""
-    return (
-        told.status == status
-        and told.body == f'{{"error":"{sentence}","status":{status}}}\n'
-        and told.kind == "text/plain; charset=utf-8"
-        and told.headers["x-content-type-options"] == "nosniff"
-    )
-
 
 # proxies
 
@@ -95,6 +58,18 @@ async def test_two_proxies_cannot_have_one_name(redis: Api) -> None:
     assert is_refusal(await ask(redis, "POST", "/proxies", REDIS), 409, "proxy already exists")
 
 
+async def test_of_many_at_once_one_makes_a_proxy(api: Api) -> None:
+    statuses: list[int] = []
+
+    async def create() -> None:
+        statuses.append((await ask(api, "POST", "/proxies", {**REDIS, "enabled": True})).status)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(create)
+    assert sorted(statuses) == [201] + [409] * 19
+
+
 @pytest.mark.parametrize("field", ["name", "upstream"])
 async def test_name_and_upstream_must_be_given(api: Api, field: str) -> None:
     sentence = f"missing required field: {field}"
@@ -138,58 +113,6 @@ async def test_a_new_proxy_may_have_toxics_and_be_for_udp(api: Api) -> None:
     assert [toxic["name"] for toxic in told.json["toxics"]] == ["latency_downstream"]  # type: ignore[index]
     told = await ask(api, "POST", "/proxies", {**REDIS, "name": "b", "protocol": "sctp"})
     assert is_refusal(told, 400, "bad request body: protocol is tcp or udp, not sctp")
-
-
-# their links, which Toxiproxy has not
-
-SLOW = {"delay": "50ms", "loss": 0.01, "to_client": {"rate": "1mbit"}}
-
-
-async def test_a_proxy_may_have_words_for_its_link(api: Api) -> None:
-    told = await ask(api, "POST", "/proxies", {**REDIS, "link": SLOW})
-    assert told.status == 201
-    assert told.body == SHOWN.replace(
-        "[]}", '[],"link":{"delay":"50ms","loss":0.01,"to_client":{"rate":"1mbit"}}}'
-    )
-    told = await ask(api, "PATCH", "/proxies/redis", {"link": {"preset": "lte"}})
-    assert told.json["link"] == {"preset": "lte"}  # type: ignore[index]
-    told = await ask(api, "PATCH", "/proxies/redis", {"upstream": "localhost:6380"})
-    assert told.json["link"] == {"preset": "lte"}  # type: ignore[index]
-    told = await ask(api, "PATCH", "/proxies/redis", {"link": {}})
-    assert told.body == SHOWN.replace("6379", "6380")
-
-
-@pytest.mark.parametrize(
-    ("link", "sentence"),
-    [
-        ({"delayy": "50ms"}, "link: there is no word 'delayy'; did you mean 'delay'"),
-        ({"delay": "soon"}, "soon"),
-        ({"delay": True}, "delay"),
-        ({"delay": [1]}, "link: delay is a text, a number, or true or false"),
-        ({"loss": 2}, "loss"),
-        ({"preset": "carrier pigeon"}, "carrier pigeon"),
-        ({"to_client": "1mbit"}, "to_client is an object, not a string"),
-        ("lte", "link is an object, not a string"),
-        ({"trace": "/etc/passwd"}, "link: trace may name files of this machine"),
-        ({"delay_trace": "/etc/passwd"}, "link: delay_trace may name files of this machine"),
-        ({"distribution": "/etc/passwd"}, "link: distribution may name files of this machine"),
-        ({"slot": "distribution /etc/passwd 1ms 1ms"}, "link: slot may name files"),
-    ],
-)
-async def test_words_must_be_known_and_name_no_files(
-    redis: Api, link: object, sentence: str
-) -> None:
-    for path, body in (("/proxies", {**REDIS, "name": "b"}), ("/proxies/redis", {})):
-        told = await ask(redis, "POST", path, {**body, "link": link})
-        assert told.status == 400
-        assert sentence in told.json["error"]  # type: ignore[index]
-    assert (await ask(redis, "GET", "/proxies")).body == f'{{"redis":{SHOWN}}}'
-
-
-async def test_a_shape_of_the_jitter_is_no_file(redis: Api) -> None:
-    link = {"delay": "50ms 5ms", "distribution": "pareto"}
-    told = await ask(redis, "PATCH", "/proxies/redis", {"link": link})
-    assert told.json["link"] == link  # type: ignore[index]
 
 
 # toxics
@@ -402,97 +325,3 @@ async def test_browsers_are_refused(redis: Api, header: str) -> None:
 )
 async def test_programs_are_served(redis: Api, agent: str) -> None:
     assert (await ask(redis, "GET", "/version", None, f"User-Agent: {agent}")).status == 200
-
-
-# bad bodies
-
-
-@pytest.mark.parametrize(
-    ("raw", "sentence"),
-    [
-        (b"", "EOF"),
-        (b" \r\n\t", "EOF"),
-        (b"{", "expecting property name enclosed in double quotes: line 1, column 2"),
-        (b'{"name": "a"} {}', "extra data: line 1, column 15"),
-        (b'{"name": NaN}', "NaN is not JSON"),
-        (b'{"name": "\xff"}', "byte 10 is not UTF-8"),
-        (b"[" * 100_000, "it is nested too deeply"),
-        (b'{"toxicity": ' + b"9" * 5000 + b"}", "a number is too long"),
-        (b'{"toxicity": ' + b"9" * 400 + b"}", "toxicity is out of range"),
-        (b'{"toxicity": true}', "toxicity is a number, not a bool"),
-        (b'{"toxicity": "1"}', "toxicity is a number, not a string"),
-        (b'{"name": 1}', "name is a string, not a number"),
-        (b'{"stream": ["upstream"]}', "stream is a string, not an array"),
-        (b'{"attributes": [1]}', "attributes is an object, not an array"),
-        (b"[]", "the body is an object, not an array"),
-        (b'"latency"', "the body is an object, not a string"),
-    ],
-)
-async def test_a_body_must_be_what_it_should_be(redis: Api, raw: bytes, sentence: str) -> None:
-    told = await ask(redis, "POST", "/proxies/redis/toxics", raw=raw)
-    assert is_refusal(told, 400, f"bad request body: {sentence}")
-    assert (await ask(redis, "GET", "/proxies/redis/toxics")).body == "[]"
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "sentence"),
-    [
-        ("/proxies", {"name": "a", "upstream": 1}, "upstream is a string, not a number"),
-        ("/proxies", {**REDIS, "enabled": 1}, "enabled is true or false, not a number"),
-        ("/proxies", {**REDIS, "toxics": {}}, "toxics is an array, not an object"),
-        ("/proxies/redis", {"enabled": "no"}, "enabled is true or false, not a string"),
-    ],
-)
-async def test_fields_of_a_proxy_must_be_of_their_kind(
-    redis: Api, path: str, body: object, sentence: str
-) -> None:
-    assert is_refusal(await ask(redis, "POST", path, body), 400, f"bad request body: {sentence}")
-
-
-async def test_populate_takes_a_list(api: Api) -> None:
-    told = await ask(api, "POST", "/populate", REDIS)
-    assert told.status == 400
-    assert told.json == {
-        "error": "bad request body: the body is an array, not an object",
-        "status": 400,
-        "proxies": [],
-    }
-
-
-async def test_null_is_as_if_it_were_not_there(redis: Api) -> None:
-    body = {**LATENCY, "name": None, "stream": None, "toxicity": None}
-    told = await ask(redis, "POST", "/proxies/redis/toxics", body)
-    assert told.status == 200
-    assert told.json["name"] == "latency_downstream"  # type: ignore[index]
-
-
-async def test_a_body_that_is_too_long_is_refused(redis: Api) -> None:
-    told = await ask(redis, "POST", "/proxies", raw=b" " * ((1 << 20) + 1))
-    assert told.status == 413
-    told = await ask(redis, "POST", "/proxies", raw=b" " * (1 << 20))
-    assert is_refusal(told, 400, "bad request body: EOF")
-
-
-async def test_a_body_that_does_not_end_is_refused(redis: Api) -> None:
-    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-    request = (
-        b"POST /proxies HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + 17 * chunk
-    )
-    (answer,) = answers(await exchange(request, redis, limits=LIMITS), "POST")
-    assert answer.status == 413
-    assert json.loads(answer.body) == {"error": "The limit is 1048576 bytes.", "status": 413}
-
-
-@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
-async def test_the_type_of_a_body_does_not_matter(redis: Api, kind: str) -> None:
-    """curl -d says that it sends a form."""
-    raw = json.dumps(LATENCY).encode()
-    told = await ask(redis, "POST", "/proxies/redis/toxics", None, f"Content-Type: {kind}", raw=raw)
-    assert told.status == 200
-
-
-async def test_texts_come_back_as_they_were(api: Api) -> None:
-    name = 'ü<&>"\\ \u2028 😀'
-    told = await ask(api, "POST", "/proxies", {**REDIS, "name": name})
-    assert json.loads(told.body)["name"] == name
-    assert r"\u003c\u0026\u003e\"\\ \u2028 😀" in told.body

@@ -1,17 +1,18 @@
 """The API of proxies on sockets of this machine: where it listens, and what clients can't do."""
 
+import errno
 import logging
 import socket
+import sys
 
 import pytest
 import trio
 
+from pystack.apps.proxy import api
 from pystack.apps.proxy.api import ApiAddress, ApiServer, MetricsServer
 from pystack.apps.proxy.api import server as server_module
 from pystack.apps.proxy.proxies import Proxies
-from pystack.core.errors import DeviceError
-
-pytestmark = pytest.mark.trio
+from pystack.core.errors import ConfigError, DeviceError
 
 ANY = ApiAddress(("127.0.0.1",), 0)
 VERSION = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -36,6 +37,7 @@ def has_ip6() -> bool:
     return True
 
 
+@pytest.mark.trio
 async def test_localhost_is_both_versions_of_ip(nursery: trio.Nursery) -> None:
     url = await nursery.start(ApiServer(Proxies(), ApiAddress(port=0)).run)
     assert url.startswith("http://127.0.0.1:")
@@ -45,6 +47,67 @@ async def test_localhost_is_both_versions_of_ip(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
+def fail_for_ip6(
+    monkeypatch: pytest.MonkeyPatch, number: int, *, times: int = 1000
+) -> list[trio.SocketListener]:
+    """Let the machine refuse ::1, so many times; return what it gives otherwise."""
+    given: list[trio.SocketListener] = []
+    left = [times]
+    really = trio.open_tcp_listeners
+
+    async def open_tcp_listeners(port: int, *, host: str) -> list[trio.SocketListener]:
+        if host == "::1" and left[0]:
+            left[0] -= 1
+            raise OSError(number, "no")
+        listeners = await really(port, host="127.0.0.1" if host == "127.0.0.1" else "127.0.0.2")
+        given.extend(listeners)
+        return listeners
+
+    monkeypatch.setattr(trio, "open_tcp_listeners", open_tcp_listeners)
+    return given
+
+
+@pytest.mark.trio
+async def test_a_machine_without_ip6_has_one_localhost(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = fail_for_ip6(monkeypatch, errno.EADDRNOTAVAIL)
+    url = await nursery.start(ApiServer(Proxies(), ApiAddress(port=0)).run)
+    assert len(given) == 1
+    async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
+        assert await say(stream, VERSION) == b"HTTP/1.1 200 OK"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
+async def test_a_free_port_is_free_for_both_versions(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = fail_for_ip6(monkeypatch, errno.EADDRINUSE, times=2)
+    await nursery.start(ApiServer(Proxies(), ApiAddress(port=0)).run)
+    assert len(given) == 4
+    assert [listener.socket.fileno() == -1 for listener in given] == [True, True, False, False]
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
+async def test_what_is_taken_of_one_version_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = fail_for_ip6(monkeypatch, errno.EADDRINUSE)
+    with pytest.raises(DeviceError, match=r"--api \[::1\]:\d+: it is taken"):
+        await ApiServer(Proxies(), ApiAddress(port=0)).run()
+    assert given
+    assert all(listener.socket.fileno() == -1 for listener in given)
+
+
+def test_without_the_library_a_sentence_says_what_to_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h11", None)
+    with pytest.raises(ConfigError, match=r"the API of proxies needs h11: pip install 'pystack"):
+        _ = api.ApiServer
+
+
+@pytest.mark.trio
 async def test_a_port_that_is_taken_is_said() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -54,6 +117,7 @@ async def test_a_port_that_is_taken_is_said() -> None:
             await ApiServer(Proxies(), ApiAddress(("127.0.0.1",), port)).run()
 
 
+@pytest.mark.trio
 async def test_whoever_lets_others_in_is_warned(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -66,6 +130,7 @@ async def test_whoever_lets_others_in_is_warned(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.trio
 async def test_a_connection_serves_many_requests(nursery: trio.Nursery) -> None:
     url = await nursery.start(ApiServer(Proxies(), ANY).run)
     async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
@@ -74,6 +139,7 @@ async def test_a_connection_serves_many_requests(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.trio
 async def test_silent_connections_keep_nobody_out(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +159,7 @@ async def test_silent_connections_keep_nobody_out(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.trio
 async def test_where_all_are_busy_the_next_is_refused(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,6 +185,7 @@ async def test_where_all_are_busy_the_next_is_refused(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.trio
 async def test_metrics_alone(nursery: trio.Nursery) -> None:
     url = await nursery.start(MetricsServer(Proxies(), ANY).run)
     async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
