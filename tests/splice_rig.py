@@ -18,6 +18,7 @@ from pystack.runtime.splice.filters import Filter
 from pystack.runtime.splice.poller import Poller
 from pystack.runtime.splice.splice import Splice, SpliceResult
 from pystack.runtime.splice.stack_side import StackAcceptor, connect_stack
+from pystack.stack.ports import ANY
 from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.config import TcpConfig
 
@@ -40,12 +41,13 @@ class Rig:
         self.ended: list[SpliceResult] = []
         self._one_ended = trio.Event()
         self.splices: list[Splice] = []
+        self.early = False  # splice before the stack's handshake is over
         self.make_filter: Callable[[], Filter] | None = None  # of the client's side
         listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.address: tuple[str, int] = listening.getsockname()
         self.acceptor = Acceptor(poller, listening, self.accepted, self.counters)
         right = self.right.stack
-        self.inner = StackAcceptor(right, 0, PORT, self.arrived, backlog=4096)
+        self.inner = StackAcceptor(right, ANY, PORT, self.arrived, backlog=4096)
         self.right_address = parse_ip(str(self.right.address))
 
     def accepted(self, sock: socket.socket, address: object, now: float) -> None:
@@ -57,6 +59,12 @@ class Rig:
                 inward = None if self.make_filter is None else self.make_filter()
                 self.join(sock, self.left, outcome, inward)
 
+        if self.early:
+            left = self.left.stack
+            tcp = left.tcp.connect(self.right_address, PORT, now)
+            left.tcp.pump(tcp, now)
+            done(tcp, now)
+            return
         connect_stack(self.left.stack, self.right_address, PORT, done, now)
 
     def arrived(self, tcp: TcpSocket, now: float) -> None:

@@ -18,6 +18,7 @@ from pystack.core.errors import DeviceError, WireError
 from pystack.link.port import PortBase
 from pystack.runtime.device import virtio_net
 from pystack.runtime.device.tap_device import VNET_HEADER_BYTES, TapDevice, open_tap, takes_big_tcp
+from pystack.runtime.driver.freed_memory import keep_freed_memory
 from pystack.wire import ipv4, udp
 from pystack.wire.checksum import Buffer
 from pystack.wire.frame import (
@@ -35,7 +36,6 @@ _BATCH_FRAMES: Final = 64
 # Nothing holds a sender of datagrams back: its bursts are handed on before they fill the receive
 # buffer (1 MiB). With 64 of them in a batch 88 % were lost there, with 8 a third.
 _BURSTS_BYTES: Final = 448 << 10
-_LARGEST_BLOCK_BYTES: Final = 30 << 20  # below glibc's DEFAULT_MMAP_THRESHOLD_MAX, 32 MiB
 _QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
 # The largest IP packet, and room for what may stand before it (Ethernet, VLAN tags).
 _MOST_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
@@ -129,7 +129,7 @@ class TapPort(PortBase):
             tap=tap,
         )
         if device.offload:
-            _keep_freed_memory()
+            keep_freed_memory()
         # Only for the kernel itself, where it has an address: not for whoever is behind a bridge.
         new_enough = tap and device.offload and takes_big_tcp(os.uname().release)
         big = new_enough and bool(host_addresses)
@@ -307,17 +307,6 @@ class TapPort(PortBase):
                 if burst_bytes > _BURSTS_BYTES:
                     return True
         return True
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library hold on to what is freed, up to 60 MB, for the next super-frames.
-
-    By itself glibc gives the end of its heap back as soon as half a megabyte of it is free, and
-    asks for it anew for the next batch: the kernel then clears each page before it is written over.
-    A third of the time of a bulk transfer went there. It learns from the largest block that was
-    freed (mallopt(3), M_MMAP_THRESHOLD); this one is never touched, and so never really there.
-    """
-    bytes(_LARGEST_BLOCK_BYTES)
 
 
 def _why_ended(name: str, error: OSError) -> str:

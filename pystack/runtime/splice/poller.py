@@ -19,6 +19,7 @@ import trio
 
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.driver import Driver
+from pystack.runtime.driver.freed_memory import keep_freed_memory
 
 # epoll's own numbers, so that nothing needs to be translated.
 READ: Final = 0x01
@@ -113,6 +114,7 @@ class Poller:
                 "use a host's sockets in it, or a network in real time"
             )
         self.driver = driver
+        keep_freed_memory()
         self._running = False
         has_epoll = hasattr(select, "epoll") and not tasks
         self._backend: _Backend = _Epoll(driver) if has_epoll else _Tasks(driver)

@@ -1,10 +1,10 @@
 """A splice: a TCP connection of the kernel's and one of a stack host, joined byte by byte.
 
 *Inward* is from the kernel to the stack, *outward* the other way. Each direction ends by itself, a
-FIN as a FIN; a reset or an error of one side is a reset for the other. Memory is bounded by what
-both sides may buffer anyway: what the stack has no room for is left in the kernel's buffer, whose
-window then closes, and what the kernel does not take stays unread in the stack (but for one read,
-`_READ_BYTES`), whose window closes as well.
+FIN as a FIN; a reset or an error of one side is a reset for the other. Memory is bounded: what the
+stack has no room for is left in the kernel's buffer, whose window then closes, and what the kernel
+does not take stays unread in the stack (but for one read, `_READ_BYTES`), whose window closes as
+well. Of what the stack sends, `_UNSENT_BYTES` at most wait behind what is in flight.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from pystack.runtime.splice.poller import ERROR, HANGUP, READ, WRITE, Poller
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # What one call reads: little at first, for memory is asked for before anything is known
 _FIRST_READ_BYTES: Final = 16 << 10
 _READ_BYTES: Final = 256 << 10
+# How much the stack holds that it could not send yet: more stays with the kernel
+_UNSENT_BYTES: Final = 512 << 10
 _POUR_AT_ONCE_BYTES: Final = 64 << 10
 # SO_LINGER, on, for no time: `close` then sends a reset
 RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
@@ -104,8 +107,12 @@ class Splice:
         # The stack's side has moved, which is not looked at yet, but at once when it is much
         self._told = self._hurries = False
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        tcp.connection.tcb.no_delay = True
+        with suppress(OSError):  # some systems refuse it to a connection that has ended
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        connection = tcp.connection
+        connection.tcb.no_delay = True
+        if connection.config.notsent_lowat_bytes is None:
+            connection.config = replace(connection.config, notsent_lowat_bytes=_UNSENT_BYTES)
         tcp.on_signal = self._signalled
         self._watch = poller.watch(sock, self._ready, READ, self._abandoned)
         if inward is not None:
