@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pystack.apps.hosting import check_services, serve, start_services
+from pystack.apps.hosting import check_services, start_services
 from pystack.apps.quiet import quiet_services
 from pystack.cli.output import Lines
 from pystack.cli.words import (
@@ -34,7 +34,8 @@ from pystack.cli.words import (
     takes,
 )
 from pystack.core.addresses import parse_ip
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime.device.privileges import whom_to_be
 from pystack.runtime.lab.around import (
     CLIENT,
     GATEWAY,
@@ -46,12 +47,14 @@ from pystack.runtime.lab.around import (
 )
 from pystack.runtime.lab.command import Command, run_command
 from pystack.runtime.lab.foreground import end_as
+from pystack.runtime.lab.functions import ProgramError
 from pystack.runtime.lab.lab import LabOptions
 from pystack.runtime.lab.namespaces import Inside, name_files
 from pystack.topology.file import load, load_timeline
 from pystack.topology.spec import LabSpec, NodeSpec
 
 if TYPE_CHECKING:
+    from pystack.runtime.device.privileges import Account
     from pystack.runtime.lab.attach import Namespace
     from pystack.runtime.lab.lab import BesideFn
     from pystack.runtime.network import Network
@@ -87,6 +90,7 @@ EXEC: Final[Mapping[str, Option]] = {
     "ipv6": Option(bool, "Have IPv6 only.", short="-6"),
     "seed": Option(int, "Seed of all that is left to chance.", "N"),
     "as_root": Option(bool, "Let the command be root in its namespace, and nowhere else."),
+    "user": Option(str, "As root: the user that the command is to be.", "NAME"),
     "own_files": Option(bool, "Let it see the machine's /etc/hosts and /etc/resolv.conf."),
     "web": Option(
         str,
@@ -104,6 +108,7 @@ _NOT_IN_A_LAB: Final = (
     *("preset", "mtu_bytes", "ipv4", "ipv6"),
 )
 _OUTSIDE_ONLY: Final = ("publish", "reach_loopback", "resolvers")
+_FAILED: Final = 125  # as env(1), timeout(1) and docker have it: the fault is not the command's
 _MOST_HELD: Final = 1000  # lines, while a command has the terminal
 
 
@@ -123,7 +128,7 @@ def exec_command(
 
     It runs as you, in your directory, on your terminal; its network is a line, with these words of
     tc-netem(8), to a server of ours, to the real network, or to the nodes of a lab. Exit status:
-    the command's; 127 if there is no such program.
+    the command's; 125 where there can be no such network, 127 if there is no such program.
 
     \b
     pystack exec --delay 50ms --loss 1% -- curl http://server/
@@ -139,14 +144,23 @@ def exec_command(
     if status is not None:
         return status
     around = _around(given, words)
+    sayings = _Sayings(is_quiet="quiet" in given)
     options = LabOptions(
         seed=given.get("seed"),
         **{word: given[word] for word in PCAP if word in given},
         observe=checked(observe),
         beside=None if "web" not in given else _page(given["web"], command[0]),
         control=control_path(control, control_socket),
+        beside_guest=True,
+        on_failure=lambda error: sayings.say(f"{error}: {error.__cause__}"),
     )
-    return end_as(_run(command, around, options, _Sayings(is_quiet="quiet" in given)))
+    account = whom_to_be(given["user"], {}) if "user" in given else None
+    try:
+        status = _run(command, around, options, account, sayings)
+    except (DeviceError, ProgramError) as error:
+        print(f"pystack: {error}", file=sys.stderr)
+        return _FAILED
+    return end_as(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +173,13 @@ class _Around:
     prepare: Callable[[Network, Namespace], Awaitable[str]]
 
 
-def _run(command: Sequence[str], around: _Around, options: LabOptions, sayings: _Sayings) -> int:
+def _run(
+    command: Sequence[str],
+    around: _Around,
+    options: LabOptions,
+    account: Account | None,
+    sayings: _Sayings,
+) -> int:
     async def prepare(net: Network, namespace: Namespace) -> None:
         sayings.say(await around.prepare(net, namespace))
 
@@ -172,6 +192,7 @@ def _run(command: Sequence[str], around: _Around, options: LabOptions, sayings: 
                 words=command,
                 node=around.node,
                 files=files,
+                account=account,
                 prepare=prepare,
                 on_begin=sayings.hold,
                 on_end=sayings.let_go,
@@ -211,14 +232,15 @@ def _beside_a_server(given: Mapping[str, Any], line: Line) -> _Around:
 
     async def prepare(net: Network, namespace: Namespace) -> str:
         server = net.hosts[SERVER]
-        await serve(server, *services)
+        await namespace.introduce(server)
         where = ", ".join(each for each in server.addresses if "%" not in each)
         return (
             f"the network is one host, {SERVER} ({where}), with {', '.join(services)}; "
             "--outside is the real one, --lab FILE one of yours"
         )
 
-    spec = beside(NodeSpec(name=SERVER, kind="host", line=0), line, client, given.get("seed"))
+    server = NodeSpec(name=SERVER, kind="host", serve=services, line=0)
+    spec = beside(server, line, client, given.get("seed"))
     return _Around(spec, CLIENT, prepare)
 
 
@@ -239,6 +261,7 @@ def _with_the_real_network(given: Mapping[str, Any], line: Line) -> _Around:
 
     async def prepare(net: Network, namespace: Namespace) -> str:
         gateway = net.hosts[GATEWAY]
+        await namespace.introduce(gateway)
         await net.outside(gateway, **words, publish=given.get("publish", ()), to=namespace)
         return ""
 

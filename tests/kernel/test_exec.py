@@ -126,7 +126,7 @@ def test_whoever_is_killed_nothing_stays_behind(victim: str) -> None:
         os.kill(victims[victim], signal.SIGKILL)
         _, said = process.communicate(timeout=TIMEOUT_S)
         wait_until(lambda: all(map(is_gone, [holder, *inside])), "all have ended")
-    assert process.returncode == (1 if victim == "holder" else -signal.SIGKILL)
+    assert process.returncode == (125 if victim == "holder" else -signal.SIGKILL)
     if victim == "holder":
         sentence = "the namespace client has gone: the process that held it was ended"
         assert said.splitlines()[-1] == f"pystack: {sentence}"
@@ -147,3 +147,40 @@ def test_a_signal_to_us_is_the_commands(number: signal.Signals) -> None:
         process.send_signal(number)
         out, _ = process.communicate(timeout=TIMEOUT_S)
     assert (out, process.returncode) == (f"got {name}\n", 4)
+
+
+def test_the_environment_is_as_it_came_and_nothing_more() -> None:
+    path = os.environ["PATH"]
+    done = subprocess.run(
+        [*EXEC, "-q", "--", "env"],
+        env={"PATH": path, "LANG": "C"},  # where Python would put a locale of its own
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert sorted(done.stdout.splitlines()) == ["LANG=C", f"PATH={path}"], done.stderr
+
+
+LAB: Final = """
+[hosts.laptop]
+[hosts.peer]
+[switches.sw]
+[namespaces.web]
+programs = [{ command = ["sh", "-c", "echo of the lab; exec sleep 300"] }]
+[namespaces.bad]
+programs = [{ command = ["false"] }]
+""" + "".join(
+    f'[[links]]\nbetween = ["{name}", "sw"]\n' for name in ("laptop", "peer", "web", "bad")
+)
+
+
+def test_the_command_takes_the_place_of_a_host_and_the_labs_programs_run(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(LAB)
+    script = "hostname; ping -c 1 -W 5 peer > /dev/null && echo there; exit 3"
+    done = run_exec("--lab", str(file), "--as", "laptop", "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (3, "laptop\nthere\n"), done.stderr
+    assert "of the lab\n" in done.stderr  # and not on the command's standard output
+    assert "pystack: bad: false ended with status 1\n" in done.stderr

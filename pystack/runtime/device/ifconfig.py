@@ -23,6 +23,7 @@ from pystack.runtime.device import netlink
 _LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg
 _ADDRESS: Final = struct.Struct("=BBBBI")  # struct ifaddrmsg
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")  # struct rtmsg
+_NEIGHBOR: Final = struct.Struct("=BxxxiHBB")  # struct ndmsg
 _NUMBER: Final = struct.Struct("=I")
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
@@ -43,6 +44,9 @@ _RT_SCOPE_LINK: Final = 253
 _RTN_UNICAST: Final = 1
 _RTN_LOCAL: Final = 2
 _IFF_UP: Final = 0x1
+_NUD_PERMANENT: Final = 0x80  # <linux/neighbour.h>
+_NDA_DST: Final = 1
+_NDA_LLADDR: Final = 2
 _IPV6: Final = Path("/proc/sys/net/ipv6/conf")
 
 
@@ -163,6 +167,14 @@ def add_route(prefix: Prefix, *, via: Ip | None, interface: str) -> None:
             attributes,
             netlink.CREATE | netlink.EXCLUSIVE,
         )
+
+
+def add_neighbor(interface: str, address: Ip, mac: Mac) -> None:
+    """Let the kernel know for ever which station of a link has an address."""
+    index = socket.if_nametoindex(interface)
+    body = _NEIGHBOR.pack(_family(address), index, _NUD_PERMANENT, 0, 0)
+    attributes = {_NDA_DST: _pack(address), _NDA_LLADDR: bytes(mac)}
+    netlink.request(netlink.NEWNEIGHBOR, body, attributes, netlink.CREATE | netlink.REPLACE)
 
 
 def delete_default_routes(interface: str) -> None:

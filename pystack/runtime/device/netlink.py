@@ -22,7 +22,9 @@ GETADDR: Final = 22
 NEWROUTE: Final = 24
 DELROUTE: Final = 25
 GETROUTE: Final = 26
+NEWNEIGHBOR: Final = 28
 CREATE: Final = 0x400
+REPLACE: Final = 0x100
 EXCLUSIVE: Final = 0x200
 DUMP: Final = 0x300
 

@@ -35,6 +35,7 @@ class Account:
     uid: int
     gid: int
     groups: tuple[int, ...]
+    home: str = "/"
 
 
 def account_named(name: str) -> Account:
@@ -130,7 +131,7 @@ def as_who_called_sudo() -> Iterator[None]:
 
 def _account(entry: pwd.struct_passwd) -> Account:
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, tuple(groups))
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, tuple(groups), entry.pw_dir)
 
 
 def _mapped_ids() -> list[tuple[int, int]]:

@@ -336,10 +336,12 @@ class Namespace(Attached):
         stderr: Stdio = None,
         cwd: Word | None = None,
         env: Mapping[str, str] | None = None,
+        own_session: bool = False,
     ) -> trio.Process:
         """Start a program, as `trio.lowlevel.open_process` does; its id is the program's own.
 
-        When the network ends, it gets SIGTERM, and SIGKILL half a second later. Raises as `run`.
+        When the network ends, it gets SIGTERM, and SIGKILL half a second later. `own_session`: what
+        is typed at our terminal (Ctrl-C) does not reach it. Raises as `run`.
         """
         words, directory = namespaces.check_command(command, env, cwd)
         process = await trio.lowlevel.open_process(
@@ -348,9 +350,26 @@ class Namespace(Attached):
             stdout=stdout,
             stderr=stderr,
             env=env,
+            start_new_session=own_session,
         )
         self._opened.append(process)
         return process
+
+    async def introduce(self, host: Host) -> None:
+        """Let it and a host on its link know each other, as if each had asked for the other.
+
+        Else the first packet waits for an answer, over a link that may be long. DeviceError.
+        """
+        holder = await self.up_holder()
+        own, now = self.station.addresses, self._lab.driver.now()
+        for interface in host.stack.interfaces:
+            there = [
+                each.address for each in interface.addresses if each.prefix in dict(own).values()
+            ]
+            if there and interface.neighbors is not None:
+                await namespaces.introduce(holder, there, interface.mac)
+                for address, _ in own:
+                    interface.neighbors.heard(address, self.station.mac, now, create=True)
 
     async def up_holder(self) -> Holder:
         """Return the process that holds it open, once it is up. ConfigError, DeviceError."""

@@ -16,6 +16,7 @@ from pystack.runtime.lab.lab import LabOptions, ServeFn, run_lab
 from pystack.runtime.lab.taken_signals import taking
 
 if TYPE_CHECKING:
+    from pystack.runtime.device.privileges import Account
     from pystack.runtime.network import Network
     from pystack.topology.spec import LabSpec
 
@@ -32,6 +33,7 @@ class Command:
     words: Sequence[str]
     node: str  # a namespace of the lab
     files: int  # how many it may open: what the caller was allowed
+    account: Account | None  # who it is to be; None: who we are
     prepare: Prepare  # what is done in the network before it begins
     on_begin: Callable[[], object]  # called when it does
     on_end: Callable[[], object]  # and when it has ended, in whatever way
@@ -55,7 +57,7 @@ def run_command(
         raise DeviceError("the directory that this was started in is gone: cd elsewhere") from None
     status = 1
     with taking(TAKEN) as signals:
-        front = Foreground(signals, command.files)
+        front = Foreground(signals, command.files, command.account)
 
         async def guest(net: Network) -> None:
             nonlocal status

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from pystack.core.errors import DeviceError
+from pystack.runtime.lab import namespace_process
 from pystack.runtime.lab.taken_signals import Arrived, TakenSignals
 
 if TYPE_CHECKING:
+    from pystack.runtime.device.privileges import Account
     from pystack.runtime.lab.namespaces import Holder
 
 # What is passed on, unless the kernel sent it to the command as well.
@@ -48,11 +50,15 @@ TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, signal.SIGCHLD})
 class Foreground:
     """One command, from its start to its end."""
 
-    def __init__(self, signals: TakenSignals, files: int) -> None:
-        """`files`: how many it may open, which is what we were allowed when we began."""
+    def __init__(self, signals: TakenSignals, files: int, account: Account | None) -> None:
+        """`files`: how many it may open, which is what we were allowed when we began.
+
+        `account`: who it is to be; None: who we are.
+        """
         self.interrupted: int | None = None  # by this signal, while there was no command; None: not
         self._signals = signals
         self._files = files
+        self._account = account
         self._pid: int | None = None  # None: not started
         self._status: int | None = None  # None: it has not ended
         self._ended = trio.Event()
@@ -75,10 +81,19 @@ class Foreground:
         In the thread whose end is to be the end of it: Linux takes a parent to be a thread.
         Raises DeviceError.
         """
-        mask = ",".join(map(str, sorted(self._signals.mask)))
-        argv = holder.foreground(words, directory, mask=mask, files=self._files)
+        argv = holder.foreground(
+            words,
+            directory,
+            blocked=sorted(self._signals.mask),
+            files=self._files,
+            account=self._account,
+        )
+        environ = namespace_process.environment()
+        if self._account is not None:  # as su(1) does it
+            name = os.fsencode(self._account.name)
+            environ |= {b"USER": name, b"LOGNAME": name, b"HOME": os.fsencode(self._account.home)}
         try:
-            self._pid = os.posix_spawn(argv[0], argv, os.environ)
+            self._pid = os.posix_spawn(argv[0], argv, environ)
         except OSError as error:
             raise DeviceError(f"no process can be started: {error.strerror}") from None
 

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from subprocess import DEVNULL
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -58,6 +59,9 @@ from pystack.topology.spec import (
 if TYPE_CHECKING:
     from pystack.runtime.control.control import Control
 
+_STDERR: Final = 2
+
+
 # Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
 # which names of files are relative to the path.
 ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
@@ -87,6 +91,7 @@ class LabOptions:
     # What is told of a program that failed, after which the others go on; None: it ends the lab.
     on_failure: Callable[[ProgramError], object] | None = None
     guest: Guest | None = None  # None: the lab's own programs run
+    beside_guest: bool = False  # they run all the same, and are over when the guest is
     # Runs beside everything, and ends the lab when it returns; None: signals that ask for it do
     watch: Callable[[], Awaitable[object]] | None = None
     # What runs beside the lab and is over with it, started when all services answer: given the
@@ -115,7 +120,7 @@ def run_lab(
     except BaseExceptionGroup as group:
         error = unwrapped(group)
     else:
-        if lab.failures:
+        if lab.failures and options.guest is None:
             raise ProgramError(f"{spec.path}: failed: {', '.join(lab.failures)}")
         return
     raise error
@@ -146,7 +151,7 @@ class _Lab:
             for program in node.programs
             if program.command
         ]
-        if options.guest is not None:
+        if options.guest is not None and not options.beside_guest:
             self._programs, self._commands = [], []
         # For each host, one for each time that its power comes back: everything has started again.
         self.failures: list[str] = []  # of those that may not fail, in words
@@ -309,16 +314,20 @@ class _Lab:
 
     async def _run_programs(self, net: Network) -> None:
         """Run all programs that are to end, to their end; for ever where there are none."""
-        if self._options.guest is not None:
-            await self._options.guest(net)
+        guest = self._options.guest
+        if guest is not None and not self._options.beside_guest:
+            await guest(net)
             return
-        if not self._programs and not self._commands:
+        if guest is None and not self._programs and not self._commands:
             await trio.sleep_forever()
         async with trio.open_nursery() as nursery:
             for name, program, function in self._programs:
                 nursery.start_soon(self._run_program, net.hosts[name], program, function)
             for name, program in self._commands:
                 nursery.start_soon(self._run_command, net, name, program)
+            if guest is not None:
+                await guest(net)
+                nursery.cancel_scope.cancel()
 
     async def _run_program(self, host: Host, program: ProgramSpec, function: ProgramFn) -> None:
         boots = self._boots.get(host.name, [])
@@ -349,13 +358,21 @@ class _Lab:
         namespace = net.attached[name]
         assert isinstance(namespace, Namespace)
         try:
-            done = await namespace.run(program.command, capture=False, check=False)
+            if self._options.beside_guest:
+                # The guest has the terminal, and standard output.
+                beside = await namespace.open_process(
+                    program.command, stdin=DEVNULL, stdout=_STDERR, own_session=True
+                )
+                status = await beside.wait()
+            else:
+                done = await namespace.run(program.command, capture=False, check=False)
+                status = done.returncode
         except OSError as error:
             raise ConfigError(
                 f"{self._spec.path}:{program.line}: cannot run {program.run}: {error.strerror}"
             ) from None
-        if done.returncode:
-            how = f"status {done.returncode}"
+        if status:
+            how = f"status {status}"
             self._on_line(f"{name}: {program.run} ended with {how}")
             if not program.may_fail:
                 self.failures.append(f"{program.run} on {name} ({how})")

@@ -3,8 +3,7 @@
 Run by its path, not as a module: `hold FD` talks over the Unix socket FD with `namespaces.py`, and
 lives until the other end of that closes, as it does whenever the lab's process ends, in whatever
 way. `enter PID DIRECTORY KINDS COMMAND...` becomes a command inside the namespaces of process PID;
-`front MASK FILES PARENT PID DIRECTORY KINDS COMMAND...` does too, with the environment as it came,
-the signals of MASK blocked, FILES open at most, and its end when the process PARENT ends.
+`front WORDS COMMAND...` does too, as the caller's own: `Front` has what WORDS, in JSON, say.
 
 The TAP device is made here, inside, and its descriptor handed out; so the lab itself stays where it
 is and needs no privilege. Without root, everything happens in a user namespace, whose owner the
@@ -24,7 +23,7 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypedDict
 
 if TYPE_CHECKING:
     from pystack.runtime.device.tap_device import TapDevice
@@ -53,9 +52,8 @@ def main(argv: Sequence[str]) -> None:
             hold(socket.socket(fileno=int(fd)))
         case ["enter", pid, directory, kinds, *command]:
             enter(int(pid), directory, kinds.split(","), command)
-        case ["front", mask, files, parent, *place]:
-            _limit_files(files)
-            front({int(number) for number in mask.split(",") if number}, int(parent), place)
+        case ["front", words, *command]:
+            front(json.loads(words), command)
         case _:
             sys.exit("this program is pystack's own: use Network.namespace")
 
@@ -78,7 +76,8 @@ def hold(control: socket.socket) -> None:
     try:
         while message := control.recv(_MESSAGE_BYTES):
             try:
-                configure(json.loads(message))
+                asked = json.loads(message)
+                (introduce if "neighbors" in asked else configure)(asked)
                 _say(control)
             except OSError as error:
                 _say(control, error=_sentence(error))
@@ -157,37 +156,67 @@ def configure(request: dict[str, object]) -> None:
         ifconfig.add_route(block, via=None, interface=interface)
 
 
+def introduce(request: dict[str, object]) -> None:
+    """Let the kernel know who others on the lab's link are, without asking."""
+    from pystack.core.addresses import parse_ip, parse_mac
+    from pystack.runtime.device import ifconfig
+
+    neighbors = request["neighbors"]
+    assert isinstance(neighbors, dict)
+    for address, mac in neighbors.items():
+        ifconfig.add_neighbor(str(request["interface"]), parse_ip(address), parse_mac(mac))
+
+
 def enter(pid: int, directory: str, kinds: Sequence[str], command: Sequence[str]) -> NoReturn:
     """Become a command in the namespaces of a process."""
     _go_in(pid, directory, kinds)
+    # Whoever starts it may have some blocked for reasons of its own (`taken_signals.py`).
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     _become(command, os.environb)
 
 
-def front(blocked: set[int], parent: int, place: Sequence[str]) -> NoReturn:
+class Front(TypedDict):
+    """What a command of the caller's own is given."""
+
+    pid: int  # of the process in whose namespaces it is to be
+    kinds: list[str]  # of these
+    directory: str
+    parent: int  # whose end is to be its end
+    blocked: list[int]  # signals
+    files: int  # how many it may open
+    user: tuple[int, int, list[int]] | None  # and group, and groups; None: who we are
+
+
+def front(words: Front, command: Sequence[str]) -> NoReturn:
     """Become a command that is the caller's own: its environment, its signals."""
-    pid, directory, kinds, *command = place
-    _go_in(int(pid), directory, kinds.split(","))
+    _limit_files(words["files"])
+    _go_in(words["pid"], words["directory"], words["kinds"])
+    if words["user"] is not None:
+        user, group, groups = words["user"]
+        os.setgroups(groups)
+        os.setresgid(group, group, group)
+        os.setresuid(user, user, user)
     # After the last change of who we are, which forgets it.
     _call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent:
+    if os.getppid() != words["parent"]:
         sys.exit(128 + signal.SIGTERM)
-    environ = _environment()
+    environ = environment()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that has come ends us without more words
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    signal.pthread_sigmask(signal.SIG_SETMASK, words["blocked"])
     _become(command, environ)
 
 
-def _limit_files(files: str) -> None:
+def _limit_files(files: int) -> None:
     """Have the limit of open files that the caller had: pystack may have raised its own."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
-def _environment() -> dict[bytes, bytes]:
+def environment() -> dict[bytes, bytes]:
     """Return the environment as it came, without what Python does to it in the C locale."""
     try:
         words = Path("/proc/self/environ").read_bytes().split(b"\0")

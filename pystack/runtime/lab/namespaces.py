@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from pystack.core.addresses import Ip, format_ip, format_mac
+from pystack.core.addresses import Ip, Mac, format_ip, format_mac
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime.device.privileges import Account
 from pystack.runtime.device.tap_device import TapDevice
 from pystack.runtime.device.tun import OpenTun
 from pystack.runtime.lab import namespace_process
@@ -116,15 +117,30 @@ class Holder:
         return [*enter, pid, directory, kinds, *words]
 
     def foreground(
-        self, words: Sequence[str], directory: str, *, mask: str, files: int
+        self,
+        words: Sequence[str],
+        directory: str,
+        *,
+        blocked: Sequence[int],
+        files: int,
+        account: Account | None,
     ) -> list[str]:
         """Return the command that becomes `words` inside, as a child of ours to the last.
 
-        `mask`: the signals that it is to have blocked, `files`: how many it may open.
+        `blocked`: the signals that it is to have blocked, `files`: how many it may open,
+        `account`: who it is to be; None: who we are.
         """
-        pid, kinds = str(self._process.pid), ",".join(self.kinds)
-        front = [sys.executable, "-I", "-S", namespace_process.__file__, "front"]
-        return [*front, mask, str(files), str(os.getpid()), pid, directory, kinds, *words]
+        own = namespace_process.Front(
+            pid=self._process.pid,
+            kinds=self.kinds,
+            directory=directory,
+            parent=os.getpid(),
+            blocked=list(blocked),
+            files=files,
+            user=None if account is None else (account.uid, account.gid, list(account.groups)),
+        )
+        program = [sys.executable, "-I", "-S", namespace_process.__file__]
+        return [*program, "front", json.dumps(own), *words]
 
     async def gone(self) -> None:
         """Wait for the end of its process, which nobody but us should bring about."""
@@ -194,6 +210,12 @@ async def configure(holder: Holder, station: Station, on_link: Ip | None) -> Non
         gateways=[format_ip(gateway) for gateway in station.gateways],
         on_link=None if on_link is None else format_ip(on_link),
     )
+
+
+async def introduce(holder: Holder, addresses: Sequence[Ip], mac: Mac) -> None:
+    """Let its kernel know where addresses on its link are, without asking. Raises DeviceError."""
+    neighbors = {format_ip(address): format_mac(mac) for address in addresses}
+    await holder.ask(interface=INTERFACE, neighbors=neighbors)
 
 
 def check_command(
