@@ -76,6 +76,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.topology.toml_places",
         # the connections of its two hosts
         "pystack.stack.tcp_socket",
+        "pystack.stack.udp_socket",
         "pystack.stack.neighbors",
         "pystack.tcp.events",
         "pystack.tcp.states",

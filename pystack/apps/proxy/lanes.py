@@ -36,8 +36,9 @@ class Lane:
         self.name = name
         self.left: Host = net.host(f"{name}-client", address=f"{block}.1/24")
         self.right: Host = net.host(f"{name}-upstream", address=f"{block}.2/24")
+        self.left_address: Ip = parse_ip(f"{block}.1")
         self.right_address: Ip = parse_ip(f"{block}.2")
-        self.link: NetworkLink = net.link(self.left, self.right)
+        self.link: NetworkLink = net.link(self.left, self.right, offload=True)
         net.settle()
         _introduce(self.left, self.right)
         _introduce(self.right, self.left)

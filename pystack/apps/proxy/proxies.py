@@ -26,6 +26,7 @@ from pystack.apps.proxy.model import ANY_LISTEN, LinkWords, Protocol, Proxy, Pro
 from pystack.apps.proxy.tcp import TcpProxy
 from pystack.apps.proxy.toxics import registry
 from pystack.apps.proxy.toxics.spec import ToxicSpec
+from pystack.apps.proxy.udp import UdpProxy
 from pystack.apps.proxy.words import read_directions
 from pystack.apps.proxy.world import World
 from pystack.core.errors import ConfigError
@@ -51,7 +52,7 @@ class Proxies:
         """`seed`: for everything that is left to chance; None: a random one."""
         self.network = Network(seed=seed, ip="4", subnet=SUBNET)
         self._proxies: dict[str, Proxy] = {}
-        self._running: dict[str, TcpProxy] = {}  # of those that are enabled
+        self._running: dict[str, TcpProxy | UdpProxy] = {}  # of those that are enabled
         self._lock = trio.Lock()
         self._stack = AsyncExitStack()
         self._world: World | None = None  # None: not opened yet
@@ -280,9 +281,9 @@ class Proxies:
     # the end of all
 
     @property
-    def open(self) -> int:
-        """Return how many connections there are."""
-        return sum(running.open for running in self._running.values())
+    def unfinished(self) -> int:
+        """Return how many connections would have to be cut to end all of it now."""
+        return sum(running.unfinished for running in self._running.values())
 
     async def drain(self) -> None:
         """Take no new connections, and wait until those that there are have ended."""
@@ -293,7 +294,7 @@ class Proxies:
         await self._drained.wait()
 
     def _one_is_over(self) -> None:
-        if self._drained is not None and not self.open:
+        if self._drained is not None and not self.unfinished:
             self._drained.set()
 
     # how
@@ -323,7 +324,8 @@ class Proxies:
         """Let it listen. Raises CannotListenError."""
         world = self._opened()
         sock = await listen_at(proxy.listen, _KINDS[proxy.protocol])
-        self._running[proxy.name] = TcpProxy(world, proxy, sock)
+        make = TcpProxy if proxy.protocol == "tcp" else UdpProxy
+        self._running[proxy.name] = make(world, proxy, sock)
         proxy.listen = show(sock.getsockname())
 
     async def _go_on(self, proxy: Proxy) -> None:

@@ -1,4 +1,4 @@
-"""A proxy of TCP while it listens: whom it accepts, and over which lane each goes."""
+"""A proxy of TCP while it listens."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.apps.proxy.connection import Connection
 from pystack.apps.proxy.draws import Draws
-from pystack.apps.proxy.endpoints import Endpoint
-from pystack.apps.proxy.toxics.registry import is_packet_toxic
-from pystack.apps.proxy.words import read_directions
+from pystack.apps.proxy.ways import Ways
 from pystack.core.addresses import UNSPECIFIED
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
@@ -20,25 +18,19 @@ from pystack.runtime.splice.stack_side import StackAcceptor
 if TYPE_CHECKING:
     from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy
-    from pystack.apps.proxy.toxics.spec import ToxicSpec
     from pystack.apps.proxy.world import World
     from pystack.stack.tcp_socket import TcpSocket
 
 _BACKLOG: Final = 4096
-_PORT: Final = 1  # of `right`, where the upstream's is not known
 
 
-class _Way:
-    """A lane that connections of a proxy go over, and who is on the way.
+class _FarEnd:
+    """Where connections arrive that are on their way over a lane."""
 
-    `hits`: of the toxics on packets that hit some connections only, those that hit these.
-    """
+    __slots__ = ("_acceptor", "_lane", "expected", "port")
 
-    __slots__ = ("_acceptor", "expected", "hits", "lane", "port")
-
-    def __init__(self, lane: Lane, port: int, hits: frozenset[str]) -> None:
-        self.lane = lane
-        self.hits = hits
+    def __init__(self, lane: Lane, port: int) -> None:
+        self._lane = lane
         self.port = port
         self.expected: dict[int, Connection] = {}  # by their ports of `left`
         right = lane.right.stack
@@ -47,14 +39,13 @@ class _Way:
     def _arrived(self, tcp: TcpSocket, now: float) -> None:
         connection = self.expected.pop(tcp.connection.remote_port, None)
         if connection is None:  # its client has gone
-            right = self.lane.right.tcp
+            right = self._lane.right.tcp
             right.abort(tcp, now)
             right.release(tcp, now)
         else:
             connection.arrived(tcp, now)
 
     def close(self, now: float) -> None:
-        """Take nobody any more."""
         self._acceptor.close(now)
         self.expected.clear()
 
@@ -67,14 +58,13 @@ class TcpProxy:
         self.world = world
         self.proxy = proxy
         self.rng = component_rng(world.net.seed, f"proxy/{proxy.name}")
-        self._words = read_directions(proxy.words)
+        self._ways: Ways[_FarEnd] = Ways(world, proxy, _FarEnd)
         self._connections: dict[Connection, None] = {}
-        self._ways: list[_Way] = []
         self._acceptor = Acceptor(world.poller, sock, self._accepted, world.counters)
 
     @property
-    def open(self) -> int:
-        """Return how many connections there are."""
+    def unfinished(self) -> int:
+        """Return how many connections would have to be cut to end it now."""
         return len(self._connections)
 
     def tally(self) -> None:
@@ -91,23 +81,15 @@ class TcpProxy:
         self.stop_listening()
         for connection in list(self._connections):
             connection.close(now)
-        for way in self._ways:
-            way.close(now)
-            self.world.lanes.give_back(way.lane, now)
-        self._ways.clear()
+        self._ways.close(now)
 
     def words_changed(self, now: float) -> None:
         """Follow the words of its link. Raises ConfigError."""
-        self._words = read_directions(self.proxy.words)
-        for way in self._ways:
-            way.lane.shape(self._words, now)
+        self._ways.words_changed(now)
 
     def toxics_changed(self, now: float) -> None:
         """Follow the proxy's toxics. Raises ConfigError."""
-        if any(is_packet_toxic(toxic.type) for toxic in self.proxy.toxics):
-            self._way(frozenset(), now)  # so that what cannot be is said now
-        for way in self._ways:
-            way.lane.poison(self._on_packets(way.hits), now)
+        self._ways.toxics_changed(now)
         for connection in list(self._connections):
             connection.toxics_changed(now)
 
@@ -119,61 +101,22 @@ class TcpProxy:
         draws = Draws()
         draws.follow(self.proxy.toxics, self.rng)
         try:
-            way = self._way(self._partial() & draws.hits, now)
-            connection = Connection(self, way.lane, way.port, sock, draws, now)
+            way = self._ways.find(draws.hits, now)
+            connection = Connection(self, way.lane, way.far.port, sock, draws, now)
         except (ConfigError, OSError):
             counts.dropped += 1
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             sock.close()
             return
-        way.expected[connection.port] = connection
+        way.far.expected[connection.port] = connection
         self._connections[connection] = None
         counts.open += 1
-
-    def _way(self, hits: frozenset[str], now: float) -> _Way:
-        """Return the way of connections that these hit; make it for the first. ConfigError."""
-        partial = self._partial()
-        for way in self._ways:
-            if way.hits & partial == hits:
-                return way
-        lane = self.world.lanes.take(self.proxy.name)
-        try:
-            lane.shape(self._words, now)
-            lane.poison(self._on_packets(hits), now)
-            way = _Way(lane, self._port(), hits)
-        except (ConfigError, OSError):
-            self.world.lanes.give_back(lane, now)
-            raise
-        self._ways.append(way)
-        return way
-
-    def _partial(self) -> frozenset[str]:
-        """Return the toxics on packets that hit some connections only."""
-        return frozenset(
-            toxic.name
-            for toxic in self.proxy.toxics
-            if toxic.toxicity < 1 and is_packet_toxic(toxic.type)
-        )
-
-    def _on_packets(self, hits: frozenset[str]) -> list[ToxicSpec]:
-        return [
-            toxic
-            for toxic in self.proxy.toxics
-            if is_packet_toxic(toxic.type) and (toxic.toxicity >= 1 or toxic.name in hits)
-        ]
-
-    def _port(self) -> int:
-        """Return the upstream's port, by which captures know what is spoken."""
-        try:
-            return Endpoint.parse(self.proxy.upstream).port or _PORT
-        except ConfigError:
-            return _PORT
 
     def left_is_over(self, connection: Connection) -> None:
         """Expect it at the far end no more."""
         for way in self._ways:
             if way.lane is connection.lane:
-                way.expected.pop(connection.port, None)
+                way.far.expected.pop(connection.port, None)
 
     def is_over(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
