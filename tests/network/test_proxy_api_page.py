@@ -11,7 +11,7 @@ import trio
 from doc_blocks import PAGES, Command, blocks, commands, difference
 from proxy_place import proxy_place
 
-from pystack.apps.proxy.api.metrics import METRICS
+from pystack.apps.proxy.api.metrics import COUNTED, METRICS
 from pystack.apps.proxy.api.routes import ROUTES
 
 PAGE = next(page for page in PAGES if page.name == "proxy-api.md")
@@ -60,5 +60,6 @@ def test_its_table_has_all_requests() -> None:
 
 def test_its_table_has_all_metrics() -> None:
     assert re.findall(r"^\| `((?:toxiproxy|pystack)_\w+)` \|", TEXT, re.M) == [
-        metric.name for metric in METRICS
+        *(metric.name for metric in METRICS),
+        COUNTED,
     ]

@@ -300,6 +300,26 @@ def _example_of_a_configuration(cli: Cli, place: ProxyPlace) -> None:
     assert [(proxy["enabled"], proxy["toxics"]) for proxy in shown] == [(True, []), (True, [])]
 
 
+async def test_metrics_tell_what_was_carried_and_what_was_lost() -> None:
+    await on_a_thread(_metrics)
+
+
+def _metrics(cli: Cli, place: ProxyPlace) -> None:
+    _, proxy = cli("POST", "/proxies", {"name": "redis", "upstream": place.upstream})
+    # The first packet of data is lost, and sent again.
+    cli("PATCH", "/proxies/redis", {"link": {"to_upstream": {"drop": "3"}}})
+    assert ask(proxy["listen"]) == b"pandas"
+    text = requests.get(f"{place.api}/metrics", timeout=5).text
+    values = dict(re.findall(r"^(\w+\{.*\}) (\d+)$", text, re.M))
+    labels = f'listener="{proxy["listen"]}",proxy="redis",upstream="{place.upstream}"'
+    for direction in ("upstream", "downstream"):
+        for way in ("received", "sent"):
+            name = f'toxiproxy_proxy_{way}_bytes_total{{direction="{direction}",{labels}}}'
+            assert values[name] == "6"
+    assert values['pystack_proxy_connections_total{proxy="redis"}'] == "1"
+    assert values['pystack_counted_total{counter="drop"}'] == "1"
+
+
 async def test_changes_hit_live_connections() -> None:
     await on_a_thread(_changes_hit_live_connections)
 

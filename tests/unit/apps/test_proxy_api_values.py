@@ -129,7 +129,11 @@ def test_metrics_are_as_prometheus_reads_them() -> None:
     proxy.counts.traffic["upstream"].received_bytes = 10
     proxy.counts.traffic["downstream"].sent_bytes = 1 << 40
     labels = 'listener="127.0.0.1:26379",proxy="a\\"\\\\\\n",upstream="localhost:6379"'
-    lines = metrics.text([proxy]).splitlines()
+    counted: list[dict[str, int]] = [
+        {"tcp_retransmits_rto": 2},
+        {"loss": 5, "tcp_retransmits_rto": 1},
+    ]
+    lines = metrics.text([proxy], counted).splitlines()
     assert [line for line in lines if not line.startswith("# HELP")] == [
         "# TYPE toxiproxy_proxy_received_bytes_total counter",
         f'toxiproxy_proxy_received_bytes_total{{direction="upstream",{labels}}} 10',
@@ -149,5 +153,8 @@ def test_metrics_are_as_prometheus_reads_them() -> None:
         'pystack_proxy_enabled{proxy="a\\"\\\\\\n"} 1',
         "# TYPE pystack_proxy_toxics gauge",
         'pystack_proxy_toxics{proxy="a\\"\\\\\\n"} 1',
+        "# TYPE pystack_counted_total counter",
+        'pystack_counted_total{counter="loss"} 5',
+        'pystack_counted_total{counter="tcp_retransmits_rto"} 3',
     ]
-    assert len([line for line in lines if line.startswith("# HELP")]) == 8
+    assert len([line for line in lines if line.startswith("# HELP")]) == 9

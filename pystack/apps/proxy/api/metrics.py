@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Literal
 
 from pystack.apps.proxy.model import Proxy, Traffic
 from pystack.apps.proxy.toxics.spec import STREAMS
+from pystack.core.counters import Counters
+
+if TYPE_CHECKING:
+    from pystack.apps.proxy.proxies import Proxies
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+COUNTED: Final = "pystack_counted_total"
+_COUNTED_ABOUT: Final = (
+    "What all hosts and links inside have counted, drops and retransmissions too, by the names of "
+    "docs/counters.md."
+)
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
@@ -24,10 +34,27 @@ class _Metric:
     samples: Callable[[Proxy], Iterable[tuple[Mapping[str, str], int]]]
 
 
-def text(proxies: Iterable[Proxy]) -> str:
-    """Return all of it, proxies in the order of their names."""
+def text(proxies: Iterable[Proxy], counted: Iterable[Mapping[str, int]] = ()) -> str:
+    """Return all of it, proxies in the order of their names.
+
+    `counted`: the counters of hosts, links and others, which are added up.
+    """
     by_name = sorted(proxies, key=lambda proxy: proxy.name)
-    return "".join(line + "\n" for metric in METRICS for line in _lines(metric, by_name))
+    lines = [line for metric in METRICS for line in _lines(metric, by_name)]
+    lines += [f"# HELP {COUNTED} {_COUNTED_ABOUT}", f"# TYPE {COUNTED} counter"]
+    total = Counters()
+    for counters in counted:
+        for name, count in counters.items():
+            total[name] += count
+    lines += [f'{COUNTED}{{counter="{name}"}} {total[name]}' for name in sorted(total)]
+    return "\n".join([*lines, ""])
+
+
+def text_of(proxies: Proxies) -> str:
+    """Return all of it, with what the hosts and links of the proxies have counted."""
+    network = proxies.network
+    hosts = (host.counters for host in network.hosts.values())
+    return text(proxies, chain(hosts, (link.counters for link in network.links)))
 
 
 def _lines(metric: _Metric, proxies: Iterable[Proxy]) -> Iterator[str]:

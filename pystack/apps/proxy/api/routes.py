@@ -217,7 +217,7 @@ async def _version(_api: Api, _names: tuple[str, ...], _request: Request) -> Res
 
 
 async def _metrics(api: Api, _names: tuple[str, ...], _request: Request) -> Response:
-    return Response(200, metrics.text(api.proxies).encode(), metrics.CONTENT_TYPE)
+    return Response(200, metrics.text_of(api.proxies).encode(), metrics.CONTENT_TYPE)
 
 
 ROUTES: Final = (

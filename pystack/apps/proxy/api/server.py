@@ -68,7 +68,7 @@ class MetricsServer:
             raise HttpError(404, "What is here is /metrics.")
         if request.method not in ("GET", "HEAD"):
             raise HttpError(405, "Allowed: GET, HEAD.", [("Allow", "GET, HEAD")])
-        return Response(200, metrics.text(self._proxies).encode(), metrics.CONTENT_TYPE)
+        return Response(200, metrics.text_of(self._proxies).encode(), metrics.CONTENT_TYPE)
 
 
 @dataclass(slots=True, eq=False)
