@@ -33,7 +33,7 @@ from pystack.cli.words import (
     ip_version,
     takes,
 )
-from pystack.core.addresses import parse_ip
+from pystack.core.addresses import host_port, parse_ip
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.runtime.device.privileges import whom_to_be
 from pystack.runtime.lab.around import (
@@ -55,6 +55,7 @@ from pystack.topology.spec import LabSpec, NodeSpec
 
 if TYPE_CHECKING:
     from pystack.runtime.device.privileges import Account
+    from pystack.runtime.host import Host
     from pystack.runtime.lab.attach import Namespace
     from pystack.runtime.lab.lab import BesideFn
     from pystack.runtime.network import Network
@@ -107,7 +108,7 @@ _NOT_IN_A_LAB: Final = (
     *("outside", "reach_loopback", "resolvers", "serve"),
     *("preset", "mtu_bytes", "ipv4", "ipv6"),
 )
-_OUTSIDE_ONLY: Final = ("publish", "reach_loopback", "resolvers")
+_OUTSIDE_ONLY: Final = ("reach_loopback", "resolvers")
 _FAILED: Final = 125  # as env(1), timeout(1) and docker have it: the fault is not the command's
 _MOST_HELD: Final = 1000  # lines, while a command has the terminal
 
@@ -169,8 +170,8 @@ class _Around:
 
     spec: LabSpec
     node: str  # the command's
-    # Returns what there is to be said of it
-    prepare: Callable[[Network, Namespace], Awaitable[str]]
+    # Returns what there is to be said of it, in lines
+    prepare: Callable[[Network, Namespace], Awaitable[list[str]]]
 
 
 def _run(
@@ -181,7 +182,8 @@ def _run(
     sayings: _Sayings,
 ) -> int:
     async def prepare(net: Network, namespace: Namespace) -> None:
-        sayings.say(await around.prepare(net, namespace))
+        for line in await around.prepare(net, namespace):
+            sayings.say(line)
 
     files = _raise_limit_of_files()
     log = logging.StreamHandler(sayings)
@@ -230,14 +232,15 @@ def _beside_a_server(given: Mapping[str, Any], line: Line) -> _Around:
     check_services(services, Path())
     client = _client(given, Inside(as_root="as_root" in given))
 
-    async def prepare(net: Network, namespace: Namespace) -> str:
+    async def prepare(net: Network, namespace: Namespace) -> list[str]:
         server = net.hosts[SERVER]
         await namespace.introduce(server)
         where = ", ".join(each for each in server.addresses if "%" not in each)
-        return (
+        said = (
             f"the network is one host, {SERVER} ({where}), with {', '.join(services)}; "
             "--outside is the real one, --lab FILE one of yours"
         )
+        return [said, *await _published(net, server, namespace, given)]
 
     server = NodeSpec(name=SERVER, kind="host", serve=services, line=0)
     spec = beside(server, line, client, given.get("seed"))
@@ -259,11 +262,11 @@ def _with_the_real_network(given: Mapping[str, Any], line: Line) -> _Around:
         text = given["reach_loopback"]
         words["reach_loopback"] = text.split(",") if text else True
 
-    async def prepare(net: Network, namespace: Namespace) -> str:
+    async def prepare(net: Network, namespace: Namespace) -> list[str]:
         gateway = net.hosts[GATEWAY]
         await namespace.introduce(gateway)
-        await net.outside(gateway, **words, publish=given.get("publish", ()), to=namespace)
-        return ""
+        await net.outside(gateway, **words)
+        return await _published(net, gateway, namespace, given)
 
     spec = beside(NodeSpec(name=GATEWAY, kind="router", line=0), line, client, given.get("seed"))
     return _Around(spec, CLIENT, prepare)
@@ -273,10 +276,34 @@ def _in_lab(given: Mapping[str, Any]) -> _Around:
     client = _client(given, Inside(as_root="as_root" in given))
     spec, node = in_place_of(load(given["lab"]), given.get("as_"), client)
 
-    async def prepare(net: Network, namespace: Namespace) -> str:
+    far = link_of(spec, node)[1]
+
+    async def prepare(net: Network, namespace: Namespace) -> list[str]:
+        # A switch cannot be a client: then whoever is there first is the one inside.
+        host = net.hosts.get(far) or next(iter(net.hosts.values()), None)
+        if host is not None:
+            await _publish(net, host, namespace, given)
+        elif "publish" in given:
+            raise ConfigError(
+                f"-p takes a host or a router to pass it on, and {spec.path} has none"
+            )
         return ""
 
     return _Around(spec, node, prepare)
+
+
+async def _published(
+    net: Network, host: Host, namespace: Namespace, given: Mapping[str, Any]
+) -> list[str]:
+    """Let ports of the machine lead to the command, by a host that reaches it; say which."""
+    if "publish" not in given:
+        return []
+    specs = await net.publish(host, given["publish"], to=namespace)
+    return [
+        f"{host_port(spec.address, spec.port)} leads to {spec.protocol} port {spec.inner_port} of "
+        "the command"
+        for spec in specs
+    ]
 
 
 def _client(given: Mapping[str, Any], inside: Inside) -> dict[str, object]:
@@ -353,8 +380,8 @@ class _Sayings(io.TextIOBase):
         self._held: deque[str] | None = None  # None: what is said is shown at once
 
     def say(self, line: str) -> None:
-        """Say a line; "" is none."""
-        if line and not self._is_quiet:
+        """Say a line."""
+        if not self._is_quiet:
             self.write(f"pystack: {line}\n")
 
     def write(self, text: str) -> int:

@@ -1,16 +1,27 @@
 """`pystack exec --outside`: the real network is that of a namespace around it."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
-from netns import NetworkNamespace, read_line
+from netns import NetworkNamespace, read_line, wait_until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("_labs_allowed")]
 
-EXEC: Final = (sys.executable, "-m", "pystack", "exec", "--outside", "--resolver", "192.0.2.80")
+EXEC: Final = (sys.executable, "-m", "pystack", "exec")
+OUTSIDE: Final = (*EXEC, "--outside", "--resolver", "192.0.2.80")
+LAB: Final = """
+[hosts.client]
+[hosts.other]
+[switches.sw]
+[[links]]
+between = ["client", "sw"]
+[[links]]
+between = ["sw", "other"]
+"""
 SERVERS: Final = Path(__file__).parent / "clients" / "outside_servers.py"
 ADDRESSES: Final = ("192.0.2.80", "192.0.2.81", "2001:db8::80", "127.0.0.1", "::1")
 
@@ -29,7 +40,7 @@ def machine(netns: NetworkNamespace) -> NetworkNamespace:
 
 def run(machine: NetworkNamespace, *words: str) -> subprocess.CompletedProcess[bytes]:
     """Run it to its end, with whatever status."""
-    return machine.run([*EXEC, *words], expect=None)
+    return machine.run([*OUTSIDE, *words], expect=None)
 
 
 def test_the_real_network_is_reached_by_addresses_and_names(machine: NetworkNamespace) -> None:
@@ -66,3 +77,22 @@ def test_the_loopback_of_the_machine_is_reached_where_it_is_asked_for(
     assert (second, third) == ("nobody", "you are 127.0.0.1, I am 127.0.0.1"), first
     assert fourth == "you are ::1, I am ::1"
     assert run(machine, "--", "curl", "-sS", "--max-time", "1", "http://10.77.0.254/").returncode
+
+
+@pytest.mark.parametrize(
+    "words", [("--outside",), (), ("--lab",)], ids=["outside", "server", "lab"]
+)
+def test_a_published_port_leads_to_the_command(
+    machine: NetworkNamespace, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "page").write_text("of the command\n")
+    (tmp_path / "lab.toml").write_text(LAB)
+    if words == ("--lab",):
+        words = ("--lab", str(tmp_path / "lab.toml"), "--as", "client")
+    serve = [sys.executable, "-m", "http.server", "80", "--directory", str(tmp_path)]
+    process = machine.popen([*EXEC, *words, "-q", "-p", "8080:80", "--", *serve])
+    curl = ["curl", "-sS", "--max-time", "10", "http://127.0.0.1:8080/page"]
+    wait_until(lambda: machine.run(curl, expect=None).returncode == 0, "it serves")
+    assert machine.run(curl).stdout == b"of the command\n"
+    process.terminate()
+    assert process.wait(60) == -signal.SIGTERM
