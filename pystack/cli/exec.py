@@ -282,12 +282,10 @@ def _in_lab(given: Mapping[str, Any]) -> _Around:
         # A switch cannot be a client: then whoever is there first is the one inside.
         host = net.hosts.get(far) or next(iter(net.hosts.values()), None)
         if host is not None:
-            await _publish(net, host, namespace, given)
-        elif "publish" in given:
-            raise ConfigError(
-                f"-p takes a host or a router to pass it on, and {spec.path} has none"
-            )
-        return ""
+            return await _published(net, host, namespace, given)
+        if "publish" in given:
+            raise ConfigError(f"-p takes a host or a router to pass on, and {spec.path} has none")
+        return []
 
     return _Around(spec, node, prepare)
 
