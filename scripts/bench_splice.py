@@ -5,7 +5,7 @@
 Rows: a bulk transfer each way, requests a second over 1 and over 50 connections that stay, and with
 a new connection for each; what the process uses with 1,000 listening sockets and nothing to do.
 `direct` is the same load without anything in between; `delay=5ms` is of the link. The load has a
-process of its own, with one for the client and one for the server. PROFILE=1 prints where the time
+process of its own, with one for the client and one for the server. PROFILE=tottime (or cumtime) prints where the time
 of the emulator goes.
 """
 
@@ -193,7 +193,7 @@ def profiled(call: Callable[[], str]) -> str:
     try:
         return profile.runcall(call)
     finally:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+        pstats.Stats(profile).sort_stats(os.environ["PROFILE"]).print_stats(45)
 
 
 def main() -> None:

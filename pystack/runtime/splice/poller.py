@@ -13,6 +13,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 import trio
@@ -20,6 +21,7 @@ import trio
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.driver import Driver
 from pystack.runtime.driver.freed_memory import keep_freed_memory
+from pystack.tcp.config import TcpConfig
 
 # epoll's own numbers, so that nothing needs to be translated.
 READ: Final = 0x01
@@ -29,6 +31,9 @@ HANGUP: Final = 0x10  # the same: both directions have ended
 
 Ready = Callable[[int, float], None]  # (events, now)
 
+# How much a splice's stack holds that it could not send yet: more stays with the kernel
+UNSENT_BYTES: Final = 512 << 10
+_MOST_CONFIGS: Final = 64
 _BATCH_SOCKETS: Final = 256
 # How many batches in a row before Trio's other tasks have a turn. A turn of Trio's costs as much as
 # a message through the stack.
@@ -101,7 +106,7 @@ class _Backend(Protocol):
 class Poller:
     """Watches the kernel sockets of one world, in real time."""
 
-    __slots__ = ("_backend", "_running", "driver")
+    __slots__ = ("_backend", "_configs", "_running", "driver")
 
     def __init__(self, driver: Driver, *, tasks: bool = False) -> None:
         """`tasks`: a task for each socket even where there is epoll.
@@ -115,6 +120,7 @@ class Poller:
             )
         self.driver = driver
         keep_freed_memory()
+        self._configs: dict[int, tuple[TcpConfig, TcpConfig]] = {}  # by the `id` of the first
         self._running = False
         has_epoll = hasattr(select, "epoll") and not tasks
         self._backend: _Backend = _Epoll(driver) if has_epoll else _Tasks(driver)
@@ -133,6 +139,22 @@ class Poller:
         OSError where the kernel can watch no more.
         """
         return Watch(self._backend, sock, ready, events, abandoned or sock.close)
+
+    def config_for(self, config: TcpConfig) -> TcpConfig:
+        """Return what a connection of a splice has instead: it bounds what waits to be sent.
+
+        It is made once: to check one takes as long as a third of a short connection.
+        """
+        known = self._configs.get(id(config))
+        if known is not None:
+            return known[1]
+        own = config
+        if config.notsent_lowat_bytes is None:
+            own = replace(config, notsent_lowat_bytes=UNSENT_BYTES)
+        if len(self._configs) >= _MOST_CONFIGS:
+            self._configs.clear()
+        self._configs[id(config)] = config, own
+        return own
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Call back until cancelled; sockets may be watched before.

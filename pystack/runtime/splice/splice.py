@@ -4,7 +4,7 @@
 FIN as a FIN; a reset or an error of one side is a reset for the other. Memory is bounded: what the
 stack has no room for is left in the kernel's buffer, whose window then closes, and what the kernel
 does not take stays unread in the stack (but for one read, `_READ_BYTES`), whose window closes as
-well. Of what the stack sends, `_UNSENT_BYTES` at most wait behind what is in flight.
+well. Of what the stack sends, `UNSENT_BYTES` at most wait behind what is in flight.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from pystack.runtime.splice.poller import ERROR, HANGUP, READ, WRITE, Poller
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 # What one call reads: little at first, for memory is asked for before anything is known
 _FIRST_READ_BYTES: Final = 16 << 10
 _READ_BYTES: Final = 256 << 10
-# How much the stack holds that it could not send yet: more stays with the kernel
-_UNSENT_BYTES: Final = 512 << 10
 _POUR_AT_ONCE_BYTES: Final = 64 << 10
 # SO_LINGER, on, for no time: `close` then sends a reset
 RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
@@ -111,8 +109,7 @@ class Splice:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         connection = tcp.connection
         connection.tcb.no_delay = True
-        if connection.config.notsent_lowat_bytes is None:
-            connection.config = replace(connection.config, notsent_lowat_bytes=_UNSENT_BYTES)
+        connection.config = poller.config_for(connection.config)
         tcp.on_signal = self._signalled
         self._watch = poller.watch(sock, self._ready, READ, self._abandoned)
         if inward is not None:
