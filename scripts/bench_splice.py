@@ -5,8 +5,8 @@
 Rows: a bulk transfer each way, requests a second over 1 and over 50 connections that stay, and with
 a new connection for each; what the process uses with 1,000 listening sockets and nothing to do.
 `direct` is the same load without anything in between; `delay=5ms` is of the link. The load has a
-process of its own, with one for the client and one for the server. PROFILE=tottime (or cumtime) prints where the time
-of the emulator goes.
+process of its own, with one for the client and one for the server. PROFILE=tottime (or cumtime)
+prints where the time of the emulator goes.
 """
 
 import cProfile
