@@ -1,5 +1,7 @@
 """Toxiproxy's toxics on the bytes of a connection, one by one, in virtual time."""
 
+import math
+
 import pytest
 from toxic_line import Line, joined, toxic
 
@@ -274,12 +276,16 @@ def test_pieces_vary_in_size_and_are_never_empty() -> None:
     assert joined(line.run()) == "x" * 1000
 
 
-def test_pieces_without_a_delay_are_events_of_their_own() -> None:
-    line = Line(toxic("slicer", average_size=1))
-    events: list[int] = []
-    line.scheduler.call_at(0.0, lambda now: line.take("abc"))
-    line.scheduler.run_due(0.0, lambda: events.append(len(line.told)))
-    assert events == [1, 2, 3]
+@pytest.mark.parametrize("delay", [0, 1])
+def test_each_piece_has_a_turn_for_itself(delay: int) -> None:
+    line = Line(toxic("slicer", average_size=1, delay=delay))
+    line.take("abc")
+    line.take("d")
+    turns = []
+    while line.scheduler.next_at() < math.inf:
+        line.scheduler.run_due(1)  # the machine has fallen behind
+        turns.append(joined(line.told))
+    assert turns == ["ab", "abc", "abcd"]
 
 
 def test_slicer_without_a_size_leaves_data_whole() -> None:

@@ -67,7 +67,10 @@ class Line:
 
     def run(self, until: float = math.inf) -> list[tuple[float, str]]:
         """Let time pass; return what was told since the last time, instants to a microsecond."""
-        self.scheduler.run_due(until, to_the_end=until < math.inf)
+        while (when := self.scheduler.next_at()) <= min(until, 1e9):
+            self.scheduler.run_due(when)
+        if until < math.inf:
+            self.scheduler.run_due(until)
         told, self.told = self.told, []
         return [(round(when, 6), what) for when, what in told]
 

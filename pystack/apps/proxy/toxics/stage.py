@@ -194,6 +194,12 @@ class Timed(Stage):
         self.disarm()
         self._timer = self.around.scheduler.call_at(when, self._run_down)
 
+    def arm_next(self, when: float) -> None:
+        """Do the same, but not before the driver's next turn: others go first."""
+        self.disarm()
+        handle = self._timer = Handle(when, self._run_down)
+        self.around.scheduler.call_next(lambda now: self._arm_if(handle))
+
     def disarm(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
@@ -213,6 +219,10 @@ class Timed(Stage):
         """Hold nothing, take nothing, and let no timer run: the connection is over."""
         super().forget()
         self.disarm()
+
+    def _arm_if(self, handle: Handle) -> None:
+        if handle is self._timer:
+            self.arm(handle.when)
 
     def _run_down(self, now: float) -> None:
         self._timer = None

@@ -298,7 +298,8 @@ class ResetPeer(Timed):
 class Slicer(Timed):
     """Pieces of `average_size`, give or take `size_variation`, `delay` microseconds apart.
 
-    Without a delay each is still an event of its own: what is written at once would be sent as one.
+    Each has a turn of the driver for itself, also without a delay: what is handed on in one turn is
+    sent, and read at the other end, as one.
     """
 
     __slots__ = ("_held", "_next_at", "_sent_at")
@@ -307,14 +308,14 @@ class Slicer(Timed):
         super().__init__(around, spec)
         self._held: deque[Data] = deque()
         self._next_at = 0.0  # when the next piece may go
-        self._sent_at = -1.0  # in which event the last one did
+        self._sent_at = -1.0  # when the last one did
 
     def change(self, attributes: Mapping[str, object], now: float) -> None:
         """Cut what is held by these."""
         if self._held:
             before = self._next_at - self.number("delay") * 1e-6
-            self._next_at = before + number(attributes, "delay") * 1e-6
-            self.arm(max(self._next_at, now))
+            self._next_at = max(before + number(attributes, "delay") * 1e-6, now)
+            self.arm_next(self._next_at)
 
     def accept(self, data: Data, now: float) -> None:
         """Let it wait to be cut."""
@@ -323,7 +324,7 @@ class Slicer(Timed):
             return
         self._next_at = max(self._next_at, now)
         if self._next_at > now or self._sent_at == now:
-            self.arm(self._next_at)
+            self.arm_next(self._next_at)
         else:
             self.due(now)
 
@@ -336,7 +337,7 @@ class Slicer(Timed):
         self._sent_at = now
         self._next_at += self.number("delay") * 1e-6
         if self._held:
-            self.arm(self._next_at)
+            self.arm_next(self._next_at)
         self.ready.append(data[:size])
         self.flush(now)
 
