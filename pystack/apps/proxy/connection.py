@@ -63,6 +63,7 @@ class Connection:
         "_is_over",
         "_known",
         "_left",
+        "_left_tcp",
         "_pending",
         "_places",
         "_proxy",
@@ -99,6 +100,7 @@ class Connection:
         self._known = [0, 0, 0, 0]
         left = lane.left.stack
         tcp = left.tcp.connect(lane.right_address, port, now)
+        self._left_tcp = tcp
         self.port = tcp.connection.local_port
         self._left: Splice | None = Splice(
             proxy.world.poller,
@@ -256,12 +258,23 @@ class Connection:
         self._tally_left(result.inward_bytes, result.outward_bytes, traffic)
         self._proxy.left_is_over(self)
         self._one_ended(result)
+        self._reset_other(result, self._left_tcp, self._right)
 
     def _right_ended(self, result: SpliceResult) -> None:
+        tcp = self._right_tcp
         self._right = self._right_tcp = None
         traffic = self._proxy.proxy.counts.traffic
         self._tally_right(result.inward_bytes, result.outward_bytes, traffic)
         self._one_ended(result)
+        self._reset_other(result, tcp, self._left)
+
+    def _reset_other(
+        self, result: SpliceResult, tcp: TcpSocket | None, other: Splice | None
+    ) -> None:
+        """Reset the other end too where a toxic has reset one: at once, as Toxiproxy does."""
+        was_reset = tcp is not None and tcp.connection.state is TcpState.CLOSED
+        if result.by == "here" and was_reset and other is not None:
+            other.reset(self._proxy.world.driver.now())
 
     def _forget_right(self, now: float) -> None:
         if self._pending is not None:

@@ -9,8 +9,10 @@ that has ended are kept for one that comes: of the same name first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from pystack.apps.proxy.toxics.flaps import Flaps
 from pystack.core.addresses import Ip, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.stack.neighbors import OneNeighbor
@@ -43,28 +45,25 @@ class Lane:
         _introduce(self.left, self.right)
         _introduce(self.right, self.left)
         self._said: Directions = ({}, {})
+        self._flaps = Flaps(self.link, net.driver.scheduler)
 
-    def shape(self, words: Directions, now: float) -> None:
-        """Let the link behave as these words say, all of them. ConfigError: it cannot.
+    def shape(self, words: Directions, toxics: Iterable[ToxicSpec], now: float) -> None:
+        """Let the link behave as these words say, all of them, and flap by these toxics.
 
-        Nothing happens to frames on their way where nothing changes.
+        Nothing happens to frames on their way where nothing changes. ConfigError: it cannot.
         """
-        if self._said == words:
-            return
-        new: list[NetemWords] = [
-            {**dict.fromkeys(old), **said}  # type: ignore[typeddict-item]
-            for old, said in zip(self._said, words, strict=True)
-        ]
-        self.link.set(a_to_b=new[0], b_to_a=new[1])
-        self._said = words
-
-    def poison(self, toxics: list[ToxicSpec], now: float) -> None:
-        """Let these toxics, and no others, work on the packets. ConfigError: they cannot."""
+        if self._said != words:
+            new: list[NetemWords] = [
+                {**dict.fromkeys(old), **said}  # type: ignore[typeddict-item]
+                for old, said in zip(self._said, words, strict=True)
+            ]
+            self.link.set(a_to_b=new[0], b_to_a=new[1])
+            self._said = words
+        self._flaps.update(toxics, now)
 
     def clear(self, now: float) -> None:
         """End all that goes on there, and be a perfect wire."""
-        self.shape(({}, {}), now)
-        self.poison([], now)
+        self.shape(({}, {}), (), now)
         for host in (self.left, self.right):
             tcp = host.tcp
             for socket in tcp:

@@ -25,6 +25,7 @@ from pystack.apps.proxy.lanes import SUBNET, Lanes
 from pystack.apps.proxy.model import ANY_LISTEN, LinkWords, Protocol, Proxy, ProxySpec
 from pystack.apps.proxy.tcp import TcpProxy
 from pystack.apps.proxy.toxics import registry
+from pystack.apps.proxy.toxics.packets import words_for
 from pystack.apps.proxy.toxics.spec import ToxicSpec
 from pystack.apps.proxy.udp import UdpProxy
 from pystack.apps.proxy.words import read_directions
@@ -160,17 +161,7 @@ class Proxies:
         """
         async with self._lock:
             proxy = self.find(name)
-            old, proxy.words = proxy.words, words
-            try:
-                read_directions(words)
-                if name in self._running:
-                    self._running[name].words_changed(self._now())
-            except ConfigError as error:
-                proxy.words = old
-                if name in self._running:
-                    self._running[name].words_changed(self._now())
-                raise BadRequestError(str(error)) from None
-            self._flush()
+            self._follow(proxy, words, proxy.toxics)
             return proxy
 
     async def delete(self, name: str) -> None:
@@ -212,7 +203,7 @@ class Proxies:
         """Enable all proxies, and remove all toxics. Raises CannotListenError."""
         async with self._lock:
             for proxy in self:
-                self._set_toxics(proxy, [])
+                self._follow(proxy, proxy.words, [])
                 if not proxy.enabled:
                     await self._start(proxy)
                     proxy.enabled = True
@@ -238,7 +229,7 @@ class Proxies:
             spec = registry.checked(spec, proxy.protocol)
             if any(each.name == spec.name for each in proxy.toxics):
                 raise ToxicExistsError
-            self._set_toxics(proxy, [*proxy.toxics, spec])
+            self._follow(proxy, proxy.words, [*proxy.toxics, spec])
             return spec
 
     async def update_toxic(
@@ -260,7 +251,9 @@ class Proxies:
                 ),
                 proxy.protocol,
             )
-            self._set_toxics(proxy, [new if each is old else each for each in proxy.toxics])
+            self._follow(
+                proxy, proxy.words, [new if each is old else each for each in proxy.toxics]
+            )
             return new
 
     async def remove_toxic(self, name: str, toxic: str) -> None:
@@ -270,13 +263,13 @@ class Proxies:
         """
         async with self._lock:
             proxy, old = self.find(name), self.find_toxic(name, toxic)
-            self._set_toxics(proxy, [each for each in proxy.toxics if each is not old])
+            self._follow(proxy, proxy.words, [each for each in proxy.toxics if each is not old])
 
     async def set_toxics(self, name: str, specs: Iterable[ToxicSpec]) -> None:
         """Have just these toxics, in this order. Raises what `add_toxic` does."""
         async with self._lock:
             proxy = self.find(name)
-            self._set_toxics(proxy, _checked_toxics(specs, proxy.protocol))
+            self._follow(proxy, proxy.words, _checked_toxics(specs, proxy.protocol))
 
     # the end of all
 
@@ -344,29 +337,12 @@ class Proxies:
             running.close(self._opened().driver.now())
             self._flush()
 
-    def _set_toxics(self, proxy: Proxy, toxics: list[ToxicSpec]) -> None:
-        """Change all toxics at once. Raises BadRequestError, and then has changed nothing."""
-        partial = [
-            toxic
-            for toxic in toxics
-            if toxic.toxicity < 1 and registry.is_packet_toxic(toxic.type, proxy.protocol)
-        ]
-        if len(partial) > _MOST_PARTIAL:
-            raise BadRequestError(
-                f"more than {_MOST_PARTIAL} toxics on packets that hit some connections only: "
-                "each doubles the links that are needed"
-            )
-        old, proxy.toxics = proxy.toxics, toxics
-        running = self._running.get(proxy.name)
-        if running is None:
-            return
-        try:
-            running.toxics_changed(self._now())
-        except ConfigError as error:
-            proxy.toxics = old
-            running.toxics_changed(self._now())
-            raise BadRequestError(str(error)) from None
-        finally:
+    def _follow(self, proxy: Proxy, words: LinkWords, toxics: list[ToxicSpec]) -> None:
+        """Have these words and toxics. Raises BadRequestError, and then has changed nothing."""
+        _check_link(words, toxics, proxy.protocol)
+        proxy.words, proxy.toxics = words, toxics
+        if proxy.name in self._running:
+            self._running[proxy.name].follow(self._now())
             self._flush()
 
     def _tally(self) -> None:
@@ -387,10 +363,8 @@ def _made(spec: ProxySpec, where: str = "") -> Proxy:
     for field in ("name", "upstream"):
         if not getattr(spec, field):
             raise MissingFieldError(f"{field}{where}")
-    try:
-        read_directions(spec.words)
-    except ConfigError as error:
-        raise BadRequestError(str(error)) from None
+    toxics = _checked_toxics(spec.toxics, spec.protocol)
+    _check_link(spec.words, toxics, spec.protocol)
     return Proxy(
         name=spec.name,
         listen=spec.listen or ANY_LISTEN,
@@ -398,7 +372,7 @@ def _made(spec: ProxySpec, where: str = "") -> Proxy:
         enabled=spec.enabled,
         protocol=spec.protocol,
         words=spec.words,
-        toxics=_checked_toxics(spec.toxics, spec.protocol),
+        toxics=toxics,
     )
 
 
@@ -410,3 +384,17 @@ def _checked_toxics(specs: Iterable[ToxicSpec], protocol: Protocol) -> list[Toxi
             raise ToxicExistsError
         found[checked.name] = checked
     return list(found.values())
+
+
+def _check_link(words: LinkWords, toxics: Sequence[ToxicSpec], protocol: Protocol) -> None:
+    """Raise BadRequestError where a link can not have these words together with these toxics."""
+    on_packets = [toxic for toxic in toxics if registry.is_packet_toxic(toxic.type, protocol)]
+    if sum(toxic.toxicity < 1 for toxic in on_packets) > _MOST_PARTIAL:
+        raise BadRequestError(
+            f"more than {_MOST_PARTIAL} toxics on packets that hit some connections only: each "
+            "doubles the links that are needed"
+        )
+    try:
+        words_for(read_directions(words), on_packets)
+    except ConfigError as error:
+        raise BadRequestError(str(error)) from None

@@ -21,6 +21,7 @@ from pystack.apps.proxy.file import ProxyFile
 from pystack.apps.proxy.model import Proxy, ProxySpec
 from pystack.apps.proxy.proxies import Proxies
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.core.suggest import counted
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
 
@@ -165,13 +166,15 @@ class _Server:
     async def _until_end(self, signals: AsyncIterator[int], reloads: set[signal.Signals]) -> None:
         async for number in signals:
             if number not in reloads:
-                _log.info("%s: closing", signal.Signals(number).name)
                 return
             assert self._options.file is not None
             await self._reload(self._options.file)
 
     async def _drain(self, signals: AsyncIterator[int]) -> None:
         """Let connections end, for a while, or until a second signal."""
+        grace_s = self._options.grace_s
+        if left := self._proxies.unfinished:
+            _log.info("waiting for %s to end, %g s at most", counted(left, "connection"), grace_s)
         async with trio.open_nursery() as nursery:
 
             async def see() -> None:
@@ -180,7 +183,7 @@ class _Server:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(see)
-            with trio.move_on_after(self._options.grace_s):
+            with trio.move_on_after(grace_s):
                 await self._proxies.drain()
             nursery.cancel_scope.cancel()
 

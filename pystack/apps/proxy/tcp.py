@@ -83,13 +83,9 @@ class TcpProxy:
             connection.close(now)
         self._ways.close(now)
 
-    def words_changed(self, now: float) -> None:
-        """Follow the words of its link. Raises ConfigError."""
-        self._ways.words_changed(now)
-
-    def toxics_changed(self, now: float) -> None:
-        """Follow the proxy's toxics. Raises ConfigError."""
-        self._ways.toxics_changed(now)
+    def follow(self, now: float) -> None:
+        """Follow the words of its link, and its toxics. Raises ConfigError."""
+        self._ways.follow(now)
         for connection in list(self._connections):
             connection.toxics_changed(now)
 

@@ -99,13 +99,9 @@ class UdpProxy:
             self._timer.cancel()
         self._ways.close(now)
 
-    def words_changed(self, now: float) -> None:
-        """Follow the words of its link. Raises ConfigError."""
-        self._ways.words_changed(now)
-
-    def toxics_changed(self, now: float) -> None:
-        """Follow the proxy's toxics. Raises ConfigError."""
-        self._ways.toxics_changed(now)
+    def follow(self, now: float) -> None:
+        """Follow the words of its link, and its toxics. Raises ConfigError."""
+        self._ways.follow(now)
 
     # datagrams
 

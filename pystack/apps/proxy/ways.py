@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pystack.apps.proxy.endpoints import Endpoint
+from pystack.apps.proxy.toxics.packets import words_for
 from pystack.apps.proxy.toxics.registry import is_packet_toxic
 from pystack.apps.proxy.words import read_directions
 from pystack.core.errors import ConfigError
@@ -71,8 +72,7 @@ class Ways(Generic[E]):
                 return way
         lane = self._world.lanes.take(self._proxy.name)
         try:
-            lane.shape(self._words, now)
-            lane.poison(self._toxics(wanted), now)
+            self._shape(lane, wanted, now)
             way = Way(lane, wanted, self._open_far(lane, self._port()))
         except (ConfigError, OSError):
             self._world.lanes.give_back(lane, now)
@@ -80,18 +80,15 @@ class Ways(Generic[E]):
         self._ways.append(way)
         return way
 
-    def words_changed(self, now: float) -> None:
-        """Follow the words of the proxy's link. Raises ConfigError."""
+    def follow(self, now: float) -> None:
+        """Follow the words of the proxy's link, and its toxics. Raises ConfigError."""
         self._words = read_directions(self._proxy.words)
         for way in self._ways:
-            way.lane.shape(self._words, now)
+            self._shape(way.lane, way.hits, now)
 
-    def toxics_changed(self, now: float) -> None:
-        """Follow the proxy's toxics. Raises ConfigError."""
-        if any(map(self._is_on_packets, self._proxy.toxics)):
-            self.find(set(), now)  # so that what cannot be is said now
-        for way in self._ways:
-            way.lane.poison(self._toxics(way.hits), now)
+    def _shape(self, lane: Lane, hits: frozenset[str], now: float) -> None:
+        toxics = self._toxics(hits)
+        lane.shape(words_for(self._words, toxics), toxics, now)
 
     def close(self, now: float) -> None:
         """Give all of them back."""
