@@ -15,7 +15,7 @@ from up import needs
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("_labs_allowed")]
 
-PLACES: Final = {"outside": boxed.outside}
+PLACES: Final = {"outside": boxed.outside, "lab": boxed.laboratory}
 
 
 @pytest.fixture(scope="module", params=list(PLACES))
