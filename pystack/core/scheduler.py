@@ -184,16 +184,22 @@ class Scheduler:
         return live_until, until, kinds - {""}
 
     def run_due(
-        self, now: float, stop: Callable[[], object] | None = None, *, to_the_end: bool = True
+        self,
+        now: float,
+        stop: Callable[[], object] | None = None,
+        *,
+        to_the_end: bool = True,
+        again: bool = False,
     ) -> None:
         """Run all that is due up to `now`, each at its own instant, in order.
 
         `stop` is asked after each event; True ends the run early, with time standing at that event
         (virtual time uses it to let a task that was woken run before anything else happens). Else
-        it is `now` afterwards, or with `to_the_end=False` the instant of the last event.
+        it is `now` afterwards, or with `to_the_end=False` the instant of the last event. `again`:
+        the driver has not come anew, so what `call_next` has put off waits.
         """
         heap = self._heap
-        if self._next:
+        if self._next and not again:
             self.advance(now)
             self._soon += self._next
             self._next.clear()

@@ -133,7 +133,7 @@ class RealtimeDriver:
             calls, self._when_done = self._when_done, []
             for call in calls:
                 call(now)
-            self.scheduler.run_due(now, look)
+            self.scheduler.run_due(now, look, again=True)
 
     async def run(self) -> None:
         """Run for ever: fire what is due, sleep until the next."""

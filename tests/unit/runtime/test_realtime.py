@@ -159,6 +159,22 @@ async def test_what_goes_out_of_the_world_waits_until_all_is_done_that_is_due() 
     assert ran == ["due", "same instant", "out", "what it asks for"]
 
 
+async def test_what_goes_out_is_no_new_turn_for_what_waits_for_one() -> None:
+    driver = RealtimeDriver()
+    turns: list[str] = []
+
+    def go_on(now: float) -> None:
+        turns[-1] += "x"
+        driver.when_done(lambda now: None)
+        driver.scheduler.call_next(go_on)
+
+    driver.scheduler.call_next(go_on)
+    for _ in range(3):
+        turns.append("")
+        driver.batch_done(driver.batch_begins())
+    assert turns == ["x", "x", "x"]
+
+
 async def test_what_is_to_go_out_wakes_a_driver_that_sleeps() -> None:
     async def body(driver: RealtimeDriver) -> None:
         waiter = Waiter(driver)
