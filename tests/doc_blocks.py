@@ -23,6 +23,7 @@ NOT_RUN: Final = {
     r"(sudo )?pystack (ctl|top|(up|lab run) .*--control)\b": (
         "is two commands that speak with each other: test_control_page.py, test_up_control.py"
     ),
+    r"scripts/pystack exec --outside": "needs the real network: kernel/test_exec_outside.py",
     r"(sudo )?pystack (up tap0 --delay 10ms$|lab run .* --web)": (
         "is looked at in a browser: kernel/test_live_browser.py"
     ),
@@ -39,7 +40,7 @@ PAGES_WITH_TESTS: Final = {
     "proxy-api.md": "has a test of its own, beside a server: network/test_proxy_api_page.py",
 }
 _ON_A_TAP: Final = re.compile(
-    r"(sudo )?(scripts/pystack up|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"
+    r"(sudo )?(scripts/pystack (up|exec)|curl|dig|ping|iperf3|head -c \d+ /dev/zero)\b"
 )
 _FENCE: Final = re.compile(r"^```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
