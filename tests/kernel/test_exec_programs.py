@@ -62,6 +62,12 @@ def test_python(box: Box) -> None:
     assert box.run(argv) == "a page\n"
 
 
+@needs("curl")
+def test_another_exec_whose_outside_is_this_one(box: Box) -> None:
+    argv = [*boxed.EXEC, "-q", "--outside", "--", "curl", "-sS", f"http://{box.server}/small"]
+    assert box.run(argv) == "a page\n"
+
+
 @needs("node")
 def test_node(box: Box) -> None:
     script = "fetch(process.argv[1]).then(r => r.text()).then(t => process.stdout.write(t))"

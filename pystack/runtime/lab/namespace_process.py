@@ -36,6 +36,7 @@ _CLONE_NEWNET: Final = 0x40000000
 _MS_BIND: Final = 0x1000
 _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
+_MNT_DETACH: Final = 2
 _PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 
 _MESSAGE_BYTES: Final = 65536
@@ -289,6 +290,9 @@ def _hide_files(files: dict[str, str | None]) -> None:
     """
     _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
     with tempfile.TemporaryDirectory(prefix="pystack-") as folder:
+        # In memory, so that nothing has to be deleted: over a file that is deleted, programs could
+        # mount nothing of their own (another one of us, a container).
+        _call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"mode=755")
         for number, (path, contents) in enumerate(files.items()):
             if not os.path.exists(path):
                 continue
@@ -299,7 +303,8 @@ def _hide_files(files: dict[str, str | None]) -> None:
                 source.write_text(contents)
             target = os.fsencode(os.path.realpath(path))
             _call("mount", os.fsencode(source), target, None, _MS_BIND, None)
-    # The names are gone with the folder; what is mounted lives on as long as it is.
+        # What is mounted elsewhere lives on as long as it is.
+        _call("umount2", os.fsencode(folder), _MNT_DETACH)
 
 
 def _open_tap(request: dict[str, object]) -> "TapDevice":
