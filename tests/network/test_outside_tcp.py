@@ -12,6 +12,7 @@ from outside_rig import INSIDE, V4, V6, free_port, open_place, until
 import pystack
 from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
+from pystack.runtime.outside.connections import _is_its_own_peer
 
 BOTH = pytest.mark.parametrize("address", [V4, V6], ids=["IPv4", "IPv6"])
 
@@ -316,3 +317,16 @@ def test_the_real_network_is_not_in_virtual_time() -> None:
                 await net.publish(net.hosts["host"], "8080:80", to="10.0.0.1")
 
     pystack.run(main)
+
+
+def test_a_port_at_which_nobody_is_is_not_answered_by_the_machines_own_other_end() -> None:
+    async def main() -> None:
+        with socket.socket() as own:
+            own.bind((V4, 0))
+            own.connect(own.getsockname())  # what the kernel does now and then by itself
+            assert _is_its_own_peer(own)
+        with socket.create_server((V4, 0)) as server, socket.socket() as other:
+            other.connect(server.getsockname())
+            assert not _is_its_own_peer(other)
+
+    trio.run(main)

@@ -1,6 +1,8 @@
 """Datagrams from inside to real servers, by the machine's own sockets."""
 
 import socket
+import struct
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -212,3 +214,24 @@ def test_sessions_age_and_those_that_only_ask_for_names_sooner() -> None:
 )
 def test_datagrams_of_one_size_are_a_burst(sizes: list[int], found: list[tuple[int, int]]) -> None:
     assert [(len(data), each) for data, each in bursts([bytes(size) for size in sizes])] == found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="UDP_SEGMENT and UDP_GRO of Linux")
+def test_bursts_of_the_kernel_stay_bursts() -> None:
+    async def main() -> None:
+        async with open_place() as place:
+            peers: list[tuple[str, int]] = []
+            where = await place.serve_udp(lambda _, peer: peers.append(peer))  # type: ignore[func-returns-value]
+            sock = await place.client.open_udp_socket(0)
+            await sock.send_to(b"x", where)
+            await until(lambda: bool(peers))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.bind((V4, 0))
+                size = struct.pack("=H", 1200)
+                sender.sendmsg([bytes(30 * 1200 + 7)], [(17, 103, size)], 0, peers[0])
+                port = sender.getsockname()[1]
+            for count in [1200] * 30 + [7]:
+                assert await sock.receive_from() == (bytes(count), (INSIDE[V4], port))
+            assert place.count("udp_in") == 31
+
+    trio.run(main)

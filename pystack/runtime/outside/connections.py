@@ -9,9 +9,11 @@ then both are spliced. A client that gives up meanwhile takes the real connectio
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip
@@ -40,7 +42,8 @@ class Connections:
         self._connect_s = connect_s
         self._pending: dict[HeldSyn, Pending] = {}
         self._accepted: set[socket.socket] = set()  # the client's handshake is not over
-        self._splices: set[Splice] = set()
+        self._splices: dict[int, Splice] = {}
+        self._numbers = count()
 
     def __len__(self) -> int:
         """Return how many there are, those included that are only being opened."""
@@ -66,15 +69,15 @@ class Connections:
     def join(self, sock: socket.socket, tcp: TcpSocket) -> Splice:
         """Splice two connections; the descriptor was taken, and is given back at the end."""
         ground = self._ground
-        splice: Splice
+        number = next(self._numbers)
 
         def ended(_result: SpliceResult) -> None:
-            self._splices.discard(splice)
+            self._splices.pop(number, None)
             ground.give()
 
         splice = Splice(ground.poller, sock, ground.host, tcp, on_end=ended)
-        if not splice.is_over:
-            self._splices.add(splice)
+        if not splice.is_over:  # its other side may have broken by then
+            self._splices[number] = splice
         return splice
 
     def close(self, now: float) -> None:
@@ -85,7 +88,7 @@ class Connections:
         self._pending.clear()
         for sock in list(self._accepted):
             self._reset(sock)
-        for splice in list(self._splices):
+        for splice in list(self._splices.values()):
             splice.reset(now)
 
     def _given_up(self, syn: HeldSyn, _now: float) -> None:
@@ -99,6 +102,9 @@ class Connections:
         ground = self._ground
         self._pending.pop(syn, None)
         syn.on_over = None
+        if not isinstance(outcome, OSError) and _is_its_own_peer(outcome):
+            outcome.close()
+            outcome = ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         if isinstance(outcome, OSError):
             ground.give()
             self._failed(syn, outcome, now)
@@ -140,6 +146,18 @@ class Connections:
         reset(sock)
         self._ground.give()
         self._ground.counters.add("outside_tcp_given_up")
+
+
+def _is_its_own_peer(sock: socket.socket) -> bool:
+    """Tell whether a socket has connected to itself.
+
+    It happens where nobody listens at a port of this machine that is then taken for our own end:
+    two SYNs that cross (RFC 9293 section 3.5).
+    """
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False
 
 
 def reset(sock: socket.socket) -> None:

@@ -226,7 +226,7 @@ class _Pinger:
 
     def _tell(self, sent: SentError, now: float) -> None:
         self._ground.counters.add("outside_ping_errors")
-        if len(sent.payload) < icmp.HEADER_BYTES:
+        if len(sent.payload) < icmp.HEADER_BYTES or sent.trouble is None:
             return
         echo = self._asked.pop((sent.to[0], _seq_of(sent.payload)), None)
         if echo is not None:

@@ -17,8 +17,6 @@ from pystack.stack.icmp_core import Trouble
 from pystack.wire import icmp, icmpv6
 
 _EXTENDED: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err
-_ORIGIN_ICMP: Final = 2  # SO_EE_ORIGIN_ICMP
-_ORIGIN_ICMP6: Final = 3
 _QUOTED_BYTES: Final = 2048  # of the datagram: enough for whatever is asked of it
 _ROOM_BYTES: Final = 512  # for the error and the address of who told it
 _MOST: Final = 64  # in one go; the rest wakes us again
@@ -42,6 +40,8 @@ _TROUBLES6: Final = {
     (icmpv6.DESTINATION_UNREACHABLE, 4): Trouble.PORT_UNREACHABLE,
     (icmpv6.TIME_EXCEEDED, 0): Trouble.HOPS_EXCEEDED,
 }
+# By SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6. A local error is told by the call that met it.
+_WORDS: Final = {2: _TROUBLES, 3: _TROUBLES6}
 
 
 class SentError(NamedTuple):
@@ -49,7 +49,7 @@ class SentError(NamedTuple):
 
     to: tuple[str, int]  # where it was sent
     payload: bytes  # how it began
-    trouble: Trouble
+    trouble: Trouble | None  # None: nothing that its sender could be told, such as a path's MTU
 
 
 def ask_for_errors(sock: socket.socket) -> None:
@@ -63,7 +63,7 @@ def ask_for_errors(sock: socket.socket) -> None:
 
 
 def errors_of(sock: socket.socket) -> Iterator[SentError]:
-    """Take what the kernel has kept, as far as it says something to the sender of a datagram."""
+    """Take what the kernel has kept about datagrams that had left."""
     queue = getattr(socket, "MSG_ERRQUEUE", None)
     if queue is None:
         return
@@ -73,17 +73,7 @@ def errors_of(sock: socket.socket) -> Iterator[SentError]:
         except OSError:
             return
         for _level, _kind, cargo in ancillary:
-            trouble = _trouble(cargo)
-            if trouble is not None and to:
-                yield SentError(to[:2], payload, trouble)
-
-
-def _trouble(cargo: bytes) -> Trouble | None:
-    if len(cargo) < _EXTENDED.size:
-        return None
-    _number, origin, kind, code, _pad, _info, _data = _EXTENDED.unpack_from(cargo)
-    if origin == _ORIGIN_ICMP:
-        return _TROUBLES.get((kind, code))
-    if origin == _ORIGIN_ICMP6:
-        return _TROUBLES6.get((kind, code))
-    return None
+            if to and len(cargo) >= _EXTENDED.size:
+                _number, origin, kind, code, _pad, _info, _data = _EXTENDED.unpack_from(cargo)
+                if origin in _WORDS:
+                    yield SentError(to[:2], payload, _WORDS[origin].get((kind, code)))

@@ -15,9 +15,8 @@ import socket
 import struct
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, is_v6
@@ -46,6 +45,9 @@ MAX_PEERS: Final = 1024  # addresses that one session knows; the oldest is forgo
 _MOST_READ: Final = 64  # datagrams in one go: others have their turn
 _DATAGRAM_BYTES: Final = 65535
 _NOT_CUT: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT})
+_UDP_GRO: Final = 104
+_INT: Final = struct.Struct("=i")
+_ROOM_BYTES: Final = socket.CMSG_SPACE(_INT.size) if hasattr(socket, "CMSG_SPACE") else 0
 _BURST_BYTES: Final = 65000
 _BURST_DATAGRAMS: Final = 64
 _BUFFER_BYTES: Final = 1 << 20  # wanted of the kernel; it may give less (net.core.rmem_max)
@@ -192,6 +194,9 @@ class _Session:
                 ask_for_errors(self._sock)
             with suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            if self._cuts:
+                with suppress(OSError):
+                    self._sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
             self._watch = ground.poller.watch(self._sock, self._ready, READ)
         except BaseException:
             self._sock.close()
@@ -267,41 +272,64 @@ class _Session:
             count += 1
             self._ground.counters.add("outside_udp_errors")
             inside = self._peers.get(sent.to[0])
-            if inside is not None:
+            if inside is not None and sent.trouble is not None:
                 quoted = _packet((*self.key, inside, sent.to[1]), sent.payload)
                 self._ground.host.tell(quoted, sent.trouble, now)
         return count
 
     def _ready(self, events: int, now: float) -> None:
-        sock, found = self._sock, list[tuple[RealAddress, bytes]]()
+        receive = self._sock.recvmsg
+        count = 0
+        row: list[bytes] = []  # of one sender, one after the other, that came alone
+        row_from: RealAddress = ("", 0)
         for _ in range(_MOST_READ):
             try:
-                payload, sender = sock.recvfrom(_DATAGRAM_BYTES)
+                payload, ancillary, _flags, peer = receive(_DATAGRAM_BYTES, _ROOM_BYTES)
             except BlockingIOError:
                 break
             except OSError:
                 self._take_errors(now)
                 continue
-            found.append((sender[:2], payload))
-        if not found:
+            count += 1
+            sender = peer[:2]
+            each_bytes = _each_bytes(ancillary, len(payload)) if ancillary else 0
+            if row and (each_bytes or sender != row_from):
+                self._deliver(row_from, bursts(row), now)
+                row = []
+            if each_bytes:
+                self._deliver(sender, ((payload, each_bytes),), now)
+            else:
+                row.append(payload)
+                row_from = sender
+        if row:
+            self._deliver(row_from, bursts(row), now)
+        if count:
+            self._sessions.used(self, now)
+        else:
             self._take_errors(now)  # kept without a word: the queue was full then
-            return
-        for sender, row in groupby(found, lambda each: each[0]):
-            self._deliver(sender, [payload for _, payload in row], now)
-        self._sessions.used(self, now)
 
-    def _deliver(self, sender: RealAddress, payloads: Sequence[bytes], now: float) -> None:
-        """Give what one sender has sent to whom it is for, in bursts."""
+    def _deliver(self, sender: RealAddress, found: Iterable[tuple[bytes, int]], now: float) -> None:
+        """Give what one sender has sent to whom it is for: (payload, bytes of each in a burst)."""
         ground = self._ground
         inside = self._peers.get(sender[0])
-        if inside is None:
-            ground.counters.add("outside_udp_stranger", len(payloads))
-            return
-        ground.counters["outside_udp_in"] += len(payloads)
+        counters, send_as = ground.counters, ground.host.udp.send_as
         src, src_port = self.key
-        send_as = ground.host.udp.send_as
-        for payload, each_bytes in bursts(payloads):
+        for payload, each_bytes in found:
+            count = -(-len(payload) // each_bytes) if each_bytes else 1
+            if inside is None:
+                counters.add("outside_udp_stranger", count)
+                continue
+            counters["outside_udp_in"] += count
             send_as(inside, sender[1], src, src_port, payload, now, gso_bytes=each_bytes)
+
+
+def _each_bytes(ancillary: Sequence[tuple[int, int, bytes]], size: int) -> int:
+    """Return how long each datagram of a burst is that the kernel has joined; 0: it is one."""
+    for level, kind, cargo in ancillary:
+        if (level, kind) == (socket.IPPROTO_UDP, _UDP_GRO):
+            each_bytes: int = _INT.unpack_from(cargo)[0]
+            return each_bytes if 0 < each_bytes < size else 0
+    return 0
 
 
 def bursts(payloads: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
