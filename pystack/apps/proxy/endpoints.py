@@ -20,6 +20,7 @@ from pystack.core.errors import ConfigError
 from pystack.runtime.driver.driver import Driver
 
 _REMEMBERED_S: Final = 1.0
+_EVERYWHERE: Final = "::"
 _BACKLOG: Final = 4096  # the kernel cuts it to what it allows
 
 # What the socket module calls one: of IPv4 or of IPv6
@@ -80,59 +81,52 @@ async def places_of(endpoint: Endpoint, kind: socket.SocketKind) -> list[Place]:
         raise OSError(f"{endpoint.host!r} is not the name of a host") from None
 
 
-async def listen_at(text: str, kind: socket.SocketKind) -> socket.socket:
-    """Return a socket of the machine that listens there, or is bound. CannotListenError.
+async def find_listen(text: str) -> str:
+    """Return where it is that one listens at "localhost:80", with an address: "127.0.0.1:80".
 
-    Without a host it does at all addresses of both IP versions.
+    Without a host it is at all addresses of both IP versions. Raises CannotListenError.
     """
-    network = "tcp" if kind is socket.SOCK_STREAM else "udp"
-    try:
-        endpoint = Endpoint.parse(text)
-        if endpoint.host:
-            places = await places_of(endpoint, kind)
-            # A name that has both ("localhost") is listened on at the address that all programs try
-            family, address = min(places, key=lambda place: place[0] != socket.AF_INET)
-        else:
-            family, address = socket.AF_INET6, ("::", endpoint.port, 0, 0)
-    except ConfigError as error:
-        raise CannotListenError(f"listen {network}: {error}") from None
-    except OSError as error:
-        raise CannotListenError(f"listen {network} {text}: {_reason(error)}") from None
-    try:
-        try:
-            return _bound(family, address, kind, everywhere=not endpoint.host)
-        except OSError as error:
-            if endpoint.host or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                raise
-            return _bound(socket.AF_INET, ("0.0.0.0", endpoint.port), kind)
-    except OSError as error:
-        raise CannotListenError(
-            f"listen {network} {show(address)}: bind: {_reason(error)}"
-        ) from None
-
-
-async def as_shown(text: str) -> str:
-    """Return where `listen_at` would listen, as `show` has it; a port of 0 stays. Else the text."""
     try:
         endpoint = Endpoint.parse(text)
         if not endpoint.host:
-            return show(("::", endpoint.port))
+            return show((_EVERYWHERE, endpoint.port))
         places = await places_of(endpoint, socket.SOCK_STREAM)
-    except (ConfigError, OSError):
-        return text
+    except ConfigError as error:
+        raise CannotListenError(f"listen {error}") from None
+    except OSError as error:
+        raise CannotListenError(f"listen {text}: {_reason(error)}") from None
+    # A name that has both ("localhost") is listened on at the address that all programs try.
     return show(min(places, key=lambda place: place[0] != socket.AF_INET)[1])
+
+
+def listen_at(text: str, kind: socket.SocketKind) -> socket.socket:
+    """Return a socket of the machine that listens there, or is bound. CannotListenError.
+
+    `text` is what `find_listen` returns.
+    """
+    network = "tcp" if kind is socket.SOCK_STREAM else "udp"
+    endpoint = Endpoint.parse(text)
+    ((family, address),) = numeric(endpoint, kind)
+    try:
+        try:
+            return _bound(family, address, kind)
+        except OSError as error:
+            absent = error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+            if endpoint.host != _EVERYWHERE or not absent:
+                raise
+            return _bound(socket.AF_INET, ("0.0.0.0", endpoint.port), kind)
+    except OSError as error:
+        raise CannotListenError(f"listen {network} {text}: bind: {_reason(error)}") from None
 
 
 def _bound(
     family: socket.AddressFamily,
     address: SockAddress,
     kind: socket.SocketKind,
-    *,
-    everywhere: bool = False,
 ) -> socket.socket:
     sock = socket.socket(family, kind)
     try:
-        if everywhere:
+        if address[0] == _EVERYWHERE:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, False)
         if kind is socket.SOCK_STREAM and sys.platform != "win32":  # there it means another thing
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from pystack.apps.proxy.endpoints import Names, as_shown, listen_at, show
+from pystack.apps.proxy.endpoints import Names, find_listen, listen_at, show
 from pystack.apps.proxy.errors import (
     BadRequestError,
     MissingFieldError,
@@ -113,11 +113,11 @@ class Proxies:
 
         Raises MissingFieldError, BadRequestError, ProxyExistsError, CannotListenError.
         """
+        proxy = await _made(spec)
         async with self._lock:
-            proxy = _made(spec)
             if spec.name in self._proxies:
                 raise ProxyExistsError
-            await self._replace(None, proxy)
+            self._replace(None, proxy)
             return proxy
 
     async def update(
@@ -133,11 +133,13 @@ class Proxies:
         Another place to listen or another upstream ends its connections, and so does
         `enabled=False`. Raises NoSuchProxyError, CannotListenError.
         """
+        # A look-up may take long, and nobody else is to wait for it.
+        place = None if listen is None else await find_listen(listen)
         async with self._lock:
             proxy = self.find(name)
             old = proxy.listen, proxy.upstream, proxy.enabled
             new = (
-                proxy.listen if listen is None else await as_shown(listen),
+                place or proxy.listen,
                 proxy.upstream if upstream is None else upstream,
                 proxy.enabled if enabled is None else enabled,
             )
@@ -146,10 +148,10 @@ class Proxies:
             proxy.listen, proxy.upstream, proxy.enabled = new
             if proxy.enabled and name not in self._running:
                 try:
-                    await self._start(proxy)
+                    self._start(proxy)
                 except ProxyError:
                     proxy.listen, proxy.upstream, proxy.enabled = old
-                    await self._go_on(proxy)
+                    self._go_on(proxy)
                     raise
             self._flush()
             return proxy
@@ -179,20 +181,20 @@ class Proxies:
         is not what it should be. Where the machine refuses one, those before it stay: they are the
         `made` of the error. Raises MissingFieldError, BadRequestError, CannotListenError.
         """
+        for number, spec in enumerate(specs, 1):
+            _check(spec, f" at proxy {number}")
+        wanted = [await _made(spec) for spec in specs]
         async with self._lock:
-            wanted = [_made(spec, f" at proxy {number}") for number, spec in enumerate(specs, 1)]
             made: list[Proxy] = []
             for proxy in wanted:
                 old = self._proxies.get(proxy.name)
-                if (
-                    old is not None
-                    and old.upstream == proxy.upstream
-                    and (old.listen in (proxy.listen, await as_shown(proxy.listen)))
+                if old is not None and (
+                    (old.listen, old.upstream) == (proxy.listen, proxy.upstream)
                 ):
                     made.append(old)
                     continue
                 try:
-                    await self._replace(old, proxy)
+                    self._replace(old, proxy)
                 except ProxyError as error:
                     error.made = made
                     raise
@@ -205,7 +207,7 @@ class Proxies:
             for proxy in self:
                 self._follow(proxy, proxy.words, [])
                 if not proxy.enabled:
-                    await self._start(proxy)
+                    self._start(proxy)
                     proxy.enabled = True
 
     # toxics
@@ -297,35 +299,35 @@ class Proxies:
             raise ConfigError("proxies run inside `async with Proxies() as proxies`")
         return self._world
 
-    async def _replace(self, old: Proxy | None, new: Proxy) -> None:
+    def _replace(self, old: Proxy | None, new: Proxy) -> None:
         """Have `new`, listening if it is enabled; CannotListenError: it is `old` that stays."""
         self._stop(new.name)
         self._proxies[new.name] = new
         if not new.enabled:
             return
         try:
-            await self._start(new)
+            self._start(new)
         except ProxyError:
             if old is None:
                 del self._proxies[new.name]
             else:
                 self._proxies[new.name] = old
-                await self._go_on(old)
+                self._go_on(old)
             raise
 
-    async def _start(self, proxy: Proxy) -> None:
+    def _start(self, proxy: Proxy) -> None:
         """Let it listen. Raises CannotListenError."""
         world = self._opened()
-        sock = await listen_at(proxy.listen, _KINDS[proxy.protocol])
+        sock = listen_at(proxy.listen, _KINDS[proxy.protocol])
         make = TcpProxy if proxy.protocol == "tcp" else UdpProxy
         self._running[proxy.name] = make(world, proxy, sock)
         proxy.listen = show(sock.getsockname())
 
-    async def _go_on(self, proxy: Proxy) -> None:
+    def _go_on(self, proxy: Proxy) -> None:
         """Let it listen again, if it was enabled and the machine lets it."""
         if proxy.enabled:
             try:
-                await self._start(proxy)
+                self._start(proxy)
             except ProxyError:
                 proxy.enabled = False
 
@@ -358,16 +360,21 @@ class Proxies:
         driver.batch_done(driver.now())
 
 
-def _made(spec: ProxySpec, where: str = "") -> Proxy:
-    """Return the proxy that is asked for. Raises MissingFieldError, BadRequestError."""
+def _check(spec: ProxySpec, where: str = "") -> None:
+    """Raise MissingFieldError."""
     for field in ("name", "upstream"):
         if not getattr(spec, field):
             raise MissingFieldError(f"{field}{where}")
+
+
+async def _made(spec: ProxySpec) -> Proxy:
+    """Return the proxy that is asked for. MissingFieldError, BadRequestError, CannotListenError."""
+    _check(spec)
     toxics = _checked_toxics(spec.toxics, spec.protocol)
     _check_link(spec.words, toxics, spec.protocol)
     return Proxy(
         name=spec.name,
-        listen=spec.listen or ANY_LISTEN,
+        listen=await find_listen(spec.listen or ANY_LISTEN),
         upstream=spec.upstream,
         enabled=spec.enabled,
         protocol=spec.protocol,
