@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -103,6 +104,7 @@ EXEC: Final[Mapping[str, Option]] = {
     **PCAP,
 }
 _SERVICES: Final = ("http", "https", "echo", "smtp", "dns")
+_LOCAL_NAMES: Final = ("127.0.0.1 localhost", "::1 localhost")
 # Which are not for every network
 _NOT_IN_A_LAB: Final = (
     *("outside", "reach_loopback", "resolvers", "serve"),
@@ -230,7 +232,12 @@ def _line(given: Mapping[str, Any], words: Words) -> Line:
 def _beside_a_server(given: Mapping[str, Any], line: Line) -> _Around:
     services = tuple(given.get("serve", ())) or _those_that_are_there(_SERVICES)
     check_services(services, Path())
-    client = _client(given, Inside(as_root="as_root" in given))
+    inside = Inside(as_root="as_root" in given)
+    if find_spec("dns") is None:  # nobody can be asked for the one name that there is
+        names = [f"{address} {SERVER}" for address in line.gateways()]
+        hosts = "\n".join([*_LOCAL_NAMES, *names, ""])
+        inside = replace(inside, files=name_files("", hosts))
+    client = _client(given, inside)
 
     async def prepare(net: Network, namespace: Namespace) -> list[str]:
         server = net.hosts[SERVER]

@@ -204,6 +204,11 @@ class Pipe:
         """Return how many frames wait in the queue."""
         return self._transmitter.waiting(self._scheduler.now)
 
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits or is on its way."""
+        now = self._scheduler.now
+        return self._line.propagation.last_at <= now and not self._transmitter.waiting(now)
+
     def _send_unusual(self, frame: Frame, now: float) -> None:
         if self._whole and frame.gso_bytes:
             self._first(frame, now)

@@ -12,7 +12,7 @@ from kernel.terminal import Terminal
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("_labs_allowed")]
 
-EXEC: Final = (sys.executable, "-m", "pystack", "exec")
+EXEC: Final = (sys.executable, "-m", "pystack", "exec", "-q", "--serve", "echo")
 BASH: Final = shutil.which("bash") or "bash"
 ENV: Final[Mapping[str, str]] = {
     **os.environ,
@@ -27,18 +27,20 @@ CTRL_Z: Final = "\x1a"
 
 def inside(*command: str) -> Terminal:
     """Return a terminal on which a command runs in `exec`."""
-    return Terminal([*EXEC, "-q", "--", *command], env=ENV)
+    return Terminal([*EXEC, "--", *command], env=ENV)
 
 
 def test_a_shell_inside_has_job_control() -> None:
     with inside(BASH, "--norc", "-i") as terminal:
         terminal.expect("prompt> ")
-        terminal.type("sh -c 'echo be\"\"gun; exec sleep 100'\n")
+        terminal.type("sh -c 'echo be\"\"gun; read word; echo got $word; exec sleep 100'\n")
         terminal.expect("\nbegun\r\n")
         terminal.type(CTRL_Z)
         terminal.expect(r"\[1\]\+ +Stopped +sh -c")
         terminal.type("fg\n")
-        terminal.expect("exec sleep 100'\r\n")
+        # Before it is in the foreground again, Ctrl-C would be the shell's: it has to say so.
+        terminal.type("it\n")
+        terminal.expect("got it")
         terminal.type(CTRL_C)
         terminal.expect("prompt> ")
         terminal.type("echo status $?\n")
@@ -67,7 +69,7 @@ def test_a_shell_outside_stops_and_continues_it_as_one_job() -> None:
     with Terminal([BASH, "--norc", "-i"], env=ENV) as terminal:
         terminal.expect("prompt> ")
         terminal.type(
-            f"{' '.join(EXEC)} -q -- sh -c 'echo be''gin; while read x; do echo got $x; done'\n"
+            f"{' '.join(EXEC)} -- sh -c 'echo be''gin; while read x; do echo got $x; done'\n"
         )
         terminal.expect("\nbegin\r\n")
         terminal.type("one\n")

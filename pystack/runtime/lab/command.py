@@ -66,7 +66,7 @@ def run_command(
             await command.prepare(net, namespace)
             holder = await namespace.up_holder()
             command.on_begin()
-            front.start(holder, command.words, directory)
+            front.start(holder, command.words, directory, net)
             status = await front.wait()
             command.on_end()
             await _tail(net)
@@ -84,5 +84,6 @@ async def _tail(net: Network) -> None:
     with trio.move_on_after(_TAIL_S):
         while True:
             await trio.sleep(_LOOK_S)
-            if not any([*host.tcp] for host in net.hosts.values()):
+            is_quiet = all(link.a_to_b.is_idle() and link.b_to_a.is_idle() for link in net.links)
+            if is_quiet and not any([*host.tcp] for host in net.hosts.values()):
                 return

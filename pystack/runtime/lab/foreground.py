@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -47,6 +47,23 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, signal.SIGCHLD})
 
 
+class StandsStill(Protocol):
+    """A network, of which this is needed."""
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether its time stands still."""
+        ...
+
+    def pause(self) -> None:
+        """Let it stand still."""
+        ...
+
+    def resume(self) -> None:
+        """Let it go on from there."""
+        ...
+
+
 class Foreground:
     """One command, from its start to its end."""
 
@@ -59,7 +76,8 @@ class Foreground:
         self._signals = signals
         self._files = files
         self._account = account
-        self._pid: int | None = None  # None: not started
+        self._time: StandsStill | None = None  # None: not started
+        self._pid: int | None = None  # likewise
         self._status: int | None = None  # None: it has not ended
         self._ended = trio.Event()
 
@@ -75,9 +93,12 @@ class Foreground:
             for arrived in self._signals.read():
                 self._take(arrived)
 
-    def start(self, holder: Holder, words: Sequence[str], directory: str) -> None:
+    def start(
+        self, holder: Holder, words: Sequence[str], directory: str, time: StandsStill
+    ) -> None:
         """Start it, with the standard streams, environment and open files that we were given.
 
+        `time`: what stands still while it is stopped.
         In the thread whose end is to be the end of it: Linux takes a parent to be a thread.
         Raises DeviceError.
         """
@@ -88,6 +109,7 @@ class Foreground:
             files=self._files,
             account=self._account,
         )
+        self._time = time
         environ = namespace_process.environment()
         if self._account is not None:  # as su(1) does it
             name = os.fsencode(self._account.name)
@@ -133,18 +155,22 @@ class Foreground:
             elif found.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
                 self._status = -found.si_status
             elif found.si_status in _STOPS:
-                _stop(found.si_status)
+                self._stop(found.si_status)
         self._ended.set()
 
+    def _stop(self, number: int) -> None:
+        """Stop as the command did, until somebody continues us: that SIGCONT is passed on to it.
 
-def _stop(number: int) -> None:
-    """Stop as the command did, until somebody continues us: that SIGCONT is passed on to it.
-
-    In a process group that no shell cares for, the kernel lets nobody stop.
-    """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-    signal.raise_signal(number)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        In a process group that no shell cares for, the kernel lets nobody stop.
+        """
+        assert self._time is not None
+        was_paused = self._time.paused
+        self._time.pause()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        signal.raise_signal(number)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        if not was_paused:
+            self._time.resume()
 
 
 def end_as(status: int) -> int:

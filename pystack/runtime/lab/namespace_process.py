@@ -44,6 +44,7 @@ _MESSAGE_BYTES: Final = 65536
 _GRACE_S: Final = 0.5
 _GIVE_UP_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
+_FAILED: Final = 125  # as env(1) has it: the command has not begun
 
 
 def main(argv: Sequence[str]) -> None:
@@ -191,14 +192,18 @@ class Front(TypedDict):
 def front(words: Front, command: Sequence[str]) -> NoReturn:
     """Become a command that is the caller's own: its environment, its signals."""
     _limit_files(words["files"])
-    _go_in(words["pid"], words["directory"], words["kinds"])
-    if words["user"] is not None:
-        user, group, groups = words["user"]
-        os.setgroups(groups)
-        os.setresgid(group, group, group)
-        os.setresuid(user, user, user)
-    # After the last change of who we are, which forgets it.
-    _call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    try:
+        _go_in(words["pid"], words["directory"], words["kinds"])
+        if words["user"] is not None:
+            user, group, groups = words["user"]
+            os.setgroups(groups)
+            os.setresgid(group, group, group)
+            os.setresuid(user, user, user)
+        # After the last change of who we are, which forgets it.
+        _call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    except OSError as error:
+        print(f"pystack: the namespace cannot be entered: {error}", file=sys.stderr)
+        sys.exit(_FAILED)
     if os.getppid() != words["parent"]:
         sys.exit(128 + signal.SIGTERM)
     environ = environment()
