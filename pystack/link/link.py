@@ -19,7 +19,7 @@ from pystack.link.watch import Watch
 from pystack.link.words import NetemWords
 from pystack.observe.observer import Dropped, Observer
 from pystack.observe.passage import PassageWatcher
-from pystack.wire.frame import SUPER_TEXT_BYTES, Frame
+from pystack.wire.frame import BIG_TEXT_BYTES, SUPER_TEXT_BYTES, Frame
 from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
 A_TO_B: Final = "a_to_b"
@@ -51,7 +51,8 @@ class LinkPort:
         self, outgoing: Pipe, incoming: Pipe, mtu_bytes: int, count: Callable[[str], None]
     ) -> None:
         self.mtu_bytes = mtu_bytes
-        self.gso_max_bytes = self.uso_max_bytes = SUPER_TEXT_BYTES if outgoing.offloads else 0
+        self.gso_max_bytes = BIG_TEXT_BYTES if outgoing.offloads else 0
+        self.uso_max_bytes = SUPER_TEXT_BYTES if outgoing.offloads else 0
         self.closed = False
         self.send: Send = outgoing.send
         self._count = count

@@ -5,12 +5,14 @@ the instant at which they arrive. Super-frames, and checksums that are still to 
 untouched where the other port takes them, else they are cut and filled here.
 """
 
+from collections.abc import Sequence
+
 from pystack.core.addresses import Mac
 from pystack.core.counters import Counters
 from pystack.core.errors import WireError
 from pystack.link.port import Port, PortBase, WrappedPort, takes_whole
 from pystack.wire import ethernet
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, split
+from pystack.wire.frame import CHECKSUM_PARTIAL, SUPER_TEXT_BYTES, Frame, numbered, split
 
 
 class Patch:
@@ -38,12 +40,21 @@ class Patch:
             port.send(frame, now)
             return
         try:
-            pieces = split(frame)
+            pieces = _pieces(port, frame)
         except WireError as error:
             self.counters.add(error.reason)
             return
         for piece in pieces:
             port.send(piece, now)
+
+
+def _pieces(port: Port, frame: Frame) -> Sequence[Frame]:
+    """Return what a frame is cut into that a port does not take as it is. WireError: nothing is."""
+    if port.gso_max_bytes >= SUPER_TEXT_BYTES and port.fills_checksums:
+        pieces = numbered(frame)
+        if len(pieces) > 1:  # it takes them, but for their size
+            return pieces
+    return split(frame)
 
 
 class SideDoor(WrappedPort):

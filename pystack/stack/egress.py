@@ -18,10 +18,9 @@ from pystack.wire import arp, ethernet, ip, ipv4, ipv6, ipv6_ext, nd, tcp, udp
 from pystack.wire.frame import (
     CHECKSUM_PARTIAL,
     CHECKSUM_UNKNOWN,
-    SUPER_TEXT_BYTES,
     Frame,
     SuperFrame,
-    cut_down,
+    numbered,
 )
 from pystack.wire.ip_options import SourceRoute, pack_source_route
 from pystack.wire.packet import DONT_FRAGMENT
@@ -80,10 +79,7 @@ def transmit(host: Host, interface: Interface, frame: Frame, now: float) -> None
     """Give the port a frame that is ready: counted, and shown to whoever looks."""
     host.counters["frames_out"] += 1
     if host.observers:
-        pieces: Sequence[Frame] = (frame,)
-        if isinstance(frame, SuperFrame) and len(frame) > ipv4.MAX_PACKET_BYTES:
-            pieces = cut_down(frame, SUPER_TEXT_BYTES)  # no header has a number for its length
-        for piece in pieces:
+        for piece in numbered(frame):
             host.notify(FrameSeen(now, host.name, interface.name, True, piece))
     interface.port.send(frame, now)
 

@@ -93,7 +93,8 @@ def _carries(interface: Interface, packet: Packet, frame: Frame) -> bool:
     port = interface.port
     if packet.proto == ipv4.UDP and not uso_max_bytes(port):
         return False
-    return piece_bytes <= interface.mtu_bytes and len(packet.raw) <= port.gso_max_bytes
+    most_bytes = min(port.gso_max_bytes, ipv4.MAX_PACKET_BYTES)
+    return piece_bytes <= interface.mtu_bytes and len(packet.raw) <= most_bytes
 
 
 def _send_on(

@@ -32,6 +32,7 @@ from pystack.wire.frame import (
     SuperFrame,
     completed,
     is_burst,
+    numbered,
     split,
 )
 from pystack.wire.headers import ENDS4, ENDS6, PAIR, Plain, read
@@ -58,7 +59,8 @@ def frame_arrived(host: Host, interface: Interface, frame: Frame, now: float) ->
         if frame.gso_bytes and is_burst(frame):
             _each_arrived(host, interface, frame, now)
             return
-        host.notify(FrameSeen(now, host.name, interface.name, False, frame))
+        for piece in numbered(frame):
+            host.notify(FrameSeen(now, host.name, interface.name, False, piece))
     try:
         if frame.gso_bytes and _train_goes_on(host, interface, frame):
             return
@@ -117,6 +119,7 @@ def _segment_arrived(host: Host, socket: TcpSocket, frame: Frame, plain: Plain, 
             segment = tcp.read(memoryview(frame.data), start, end, addresses, tos)
         else:
             segment.payload = memoryview(frame.payload)
+            segment.more = frame.more
             if segment.flags in BULK and socket.connection.state is _ESTABLISHED:
                 host.counters["tcp_segments_in"] += 1
                 host.tcp.hold(socket, Train(segment, frame), now)

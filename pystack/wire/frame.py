@@ -25,6 +25,10 @@ CHECKSUM_PARTIAL: Final = 2  # only the pseudo-header's sum is in its place; the
 # The largest text of a super-frame whose length IPv4 has a number for, whatever TCP's options are
 SUPER_TEXT_BYTES: Final = ipv4.MAX_PACKET_BYTES - ipv4.HEADER_BYTES - 60
 
+# The largest text of a super-frame beyond that ("BIG TCP"), where a port takes such: what fits into
+# the 17 pieces of 32 KiB in which Linux lays a packet down, with room for the headers.
+BIG_TEXT_BYTES: Final = 16 * 32768
+
 _IP: Final = ethernet.HEADER_BYTES
 _TYPE: Final = ethernet.TYPE
 _IS_IPV6: Final = ethernet.IS_IPV6
@@ -152,6 +156,13 @@ def cut_down(frame: SuperFrame, most_bytes: int) -> list[SuperFrame]:
         )
         for at in range(0, len(text), step)
     ]
+
+
+def numbered(frame: Frame) -> Sequence[Frame]:
+    """Return the frame; if no header has a number for its length, smaller ones in its place."""
+    if isinstance(frame, SuperFrame) and len(frame) > ipv4.MAX_PACKET_BYTES:
+        return cut_down(frame, SUPER_TEXT_BYTES)
+    return (frame,)
 
 
 def cut_inside(frame: Frame) -> list[Frame]:

@@ -57,7 +57,8 @@ def read(frame: Frame, mac: Mac) -> Plain | None:
     if dst_mac != mac or src_mac[0] & 1:
         return None
     if ethertype == _IPV4:
-        end = _IP + total_bytes
+        # Only a super-frame may be larger than there is a number for.
+        end = _IP + total_bytes if total_bytes or not frame.gso_bytes else len(frame)
         if (
             version != _PLAIN
             or fragment & _FRAGMENT

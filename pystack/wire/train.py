@@ -57,12 +57,12 @@ class Train:
     def __init__(self, segment: Segment, frame: SuperFrame) -> None:
         head = frame.head
         self._segment = segment
-        self._texts: list[Buffer] = []
+        self._texts: list[Buffer] = list(frame.more)
         self._head_bytes = len(head)
         self._layout = _LAYOUTS[V6_END if head[_TYPE] == _IS_IPV6 else V4_END, self._head_bytes]
         self._mask = self._layout.mask
         self._same = int.from_bytes(head, "big") & self._mask
-        self._next_seq = _after(segment.seq, len(segment.payload))
+        self._next_seq = _after(segment.seq, len(segment.payload) + sum(map(len, frame.more)))
 
     def add(self, frame: SuperFrame) -> bool:
         """Take a frame that continues it (HOT); False: that one does not."""
@@ -71,8 +71,8 @@ class Train:
             head[layout.seq] != self._next_seq
             or len(head) != self._head_bytes
             or int.from_bytes(head, "big") & self._mask != self._same
-            or int.from_bytes(head[layout.length], "big") != layout.length_more + len(text)
             or frame.more
+            or int.from_bytes(head[layout.length], "big") != layout.length_more + len(text)
             or frame.checksum == CHECKSUM_UNKNOWN
         ):
             return False
@@ -88,11 +88,11 @@ class Train:
 
 
 def is_apart(segment: Segment, frame: SuperFrame, start: int) -> bool:
-    """Tell whether all of a super-frame's text is apart from its headers, and in one piece.
+    """Tell whether all of a super-frame's text is apart from its headers.
 
     `start`: where TCP's header is, in a frame whose IP header is plain.
     """
-    return len(frame.head) == start + tcp.HEADER_BYTES + len(segment.options) and not frame.more
+    return len(frame.head) == start + tcp.HEADER_BYTES + len(segment.options)
 
 
 def _after(seq: int, size: int) -> bytes:

@@ -22,6 +22,7 @@ from pystack.runtime.driver.freed_memory import keep_freed_memory
 from pystack.wire import ipv4, udp
 from pystack.wire.checksum import Buffer
 from pystack.wire.frame import (
+    BIG_TEXT_BYTES,
     CHECKSUM_PARTIAL,
     SUPER_TEXT_BYTES,
     Frame,
@@ -41,9 +42,6 @@ _QUEUE_FRAMES: Final = 1000  # as the kernel's txqueuelen
 _MOST_BYTES: Final = ipv4.MAX_PACKET_BYTES + 64
 _BULK_BYTES: Final = 65536  # a batch of more than that is part of a bulk transfer
 _SMALL_BYTES: Final = 2048  # not worth looking whether it can be had without a copy
-# Where the kernel takes larger ones ("BIG TCP"): what fits into the 17 pieces of 32 KiB that it
-# lays a packet down in, with room for the headers.
-_BIG_GSO_MAX_BYTES: Final = 16 * 32768
 # It has no such pieces at the moment; what was to be written may be cut down, and is.
 _TOO_BIG: Final = frozenset((errno.ENOBUFS, errno.ENOMEM, errno.EMSGSIZE, errno.EINVAL))
 
@@ -93,7 +91,7 @@ class TapPort(PortBase):
         self.uso_max_bytes = udp.MAX_PAYLOAD_BYTES if device.cuts_datagrams else 0
         self.gso_max_bytes = 0
         if device.offload:
-            self.gso_max_bytes = _BIG_GSO_MAX_BYTES if big else SUPER_TEXT_BYTES
+            self.gso_max_bytes = BIG_TEXT_BYTES if big else SUPER_TEXT_BYTES
         self.fills_checksums = device.offload
         self.offloads = device.granted + ", packets of 512 KiB" * big  # in words
         # tap_down, tap_gone, tap_closed, tap_refused, tap_queue_full: frames that were not sent;

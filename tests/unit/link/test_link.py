@@ -92,7 +92,7 @@ def test_a_link_with_offload_carries_whole_what_it_treats_alike(
     link.a.send(super_frame(bytes(3000)), 0.0)
     scheduler.run_due(1.0)
     assert sorted(got) == sorted([3000, *sizes])
-    assert link.a.gso_max_bytes == link.b.gso_max_bytes == 65_455
+    assert link.a.gso_max_bytes == link.b.gso_max_bytes == 524_288
 
 
 def test_a_link_with_offload_that_is_watched_or_down_has_no_super_frames() -> None:
