@@ -370,7 +370,7 @@ class Network:
 
         `words` (delay="20ms", loss="1%", rate="10mbit" ...) hold for both directions, `a_to_b` and
         `b_to_a` for one, and go before those of `preset` ("lte"), for which `a` is the subscriber.
-        `mtu_bytes`: the largest IP packet. `offload`: TCP in pieces of up to 64 KiB while nothing
+        `mtu_bytes`: the largest IP packet. `offload`: TCP in pieces of up to 512 KiB while nothing
         tells segments apart (no words but a delay), much faster; hosts see them so. ConfigError.
         """
         link = self.topology.link(

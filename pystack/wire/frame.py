@@ -10,6 +10,7 @@ device without offload) calls `completed`. Everybody else passes them on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from pystack.core.errors import WireError
@@ -159,9 +160,13 @@ def cut_down(frame: SuperFrame, most_bytes: int) -> list[SuperFrame]:
 
 
 def numbered(frame: Frame) -> Sequence[Frame]:
-    """Return the frame; if no header has a number for its length, smaller ones in its place."""
+    """Return the frame; if no header has a number for its length, smaller ones in its place.
+
+    One that is not what it says it is comes back as it is.
+    """
     if isinstance(frame, SuperFrame) and len(frame) > ipv4.MAX_PACKET_BYTES:
-        return cut_down(frame, SUPER_TEXT_BYTES)
+        with suppress(WireError):
+            return cut_down(frame, SUPER_TEXT_BYTES)
     return (frame,)
 
 

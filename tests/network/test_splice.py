@@ -275,7 +275,7 @@ def test_who_does_not_read_stops_the_sender_with_little_in_between(from_client: 
                 connection = splice._tcp.connection
                 assert len(connection.send_buffer) <= 65536
                 assert connection.receive_buffer.readable_bytes <= 65536
-                assert len(splice._held) <= 256 << 10
+                assert len(splice._held) <= 512 << 10
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(one.send_eof)
                 assert len(await read_all(other)) == size

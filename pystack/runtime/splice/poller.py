@@ -32,7 +32,7 @@ HANGUP: Final = 0x10  # the same: both directions have ended
 Ready = Callable[[int, float], None]  # (events, now)
 
 # How much a splice's stack holds that it could not send yet: more stays with the kernel
-UNSENT_BYTES: Final = 512 << 10
+UNSENT_BYTES: Final = 1 << 20
 _MOST_CONFIGS: Final = 64
 _BATCH_SOCKETS: Final = 256
 # How many batches in a row before Trio's other tasks have a turn. A turn of Trio's costs as much as

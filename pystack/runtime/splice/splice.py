@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # What one call reads: little at first, for memory is asked for before anything is known
 _FIRST_READ_BYTES: Final = 16 << 10
-_READ_BYTES: Final = 256 << 10
+_READ_BYTES: Final = 512 << 10
 _POUR_AT_ONCE_BYTES: Final = 64 << 10
 # SO_LINGER, on, for no time: `close` then sends a reset
 RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
@@ -207,7 +207,7 @@ class Splice:
             size = len(data)
             self.inward_bytes += size
             if size == self._chunk_bytes and size < _READ_BYTES:
-                self._chunk_bytes = 4 * size
+                self._chunk_bytes = min(4 * size, _READ_BYTES)
             if self._filter is None:
                 self.put(data, now)
             else:

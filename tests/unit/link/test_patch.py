@@ -1,12 +1,13 @@
 """Patch and SideDoor: who gets which frame, and in what form."""
 
 import pytest
+from tcp_frames import headers_of
 
 from pystack.core.addresses import Mac, parse_ip4
 from pystack.link.patch import Patch, SideDoor
 from pystack.link.port import FrameSink
 from pystack.wire import ethernet, ipv4, tcp, udp
-from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_PARTIAL, Frame
+from pystack.wire.frame import CHECKSUM_GOOD, CHECKSUM_PARTIAL, Frame, SuperFrame
 
 A, B = parse_ip4("10.0.0.1"), parse_ip4("10.0.0.2")
 MAC_A, MAC_B = Mac(bytes.fromhex("020000000001")), Mac(bytes.fromhex("020000000002"))
@@ -184,3 +185,17 @@ def test_a_side_door_takes_what_the_inner_port_takes(door: Door) -> None:
     _, _, outer, _ = door
     assert (outer.gso_max_bytes, outer.fills_checksums, outer.mtu_bytes) == (7, True, 1500)
     assert (outer.station.gso_max_bytes, outer.station.fills_checksums) == (0, False)
+
+
+def test_a_packet_beyond_64_kib_is_cut_down_for_a_port_that_takes_no_larger_ones() -> None:
+    segment = tcp.Segment(1, 2, 3, 4, tcp.ACK, 5, b"", b"")
+    text = bytes(200_000)
+    segment.payload, segment.more = text[:150_000], (text[150_000:],)
+    head = headers_of(segment, 1, 2, bytes(6), bytes(6), partial=True)
+    frame = SuperFrame(head, segment.payload, CHECKSUM_PARTIAL, 1460, segment.more)
+    for most_bytes, sizes in ((524_288, [200_000]), (65_455, [64_240] * 3 + [7_280])):
+        one, other = Port(), Port(gso_max_bytes=most_bytes, fills_checksums=True)
+        Patch(one, other)
+        one.arrive(frame, 0.0)
+        assert [len(sent) - 54 for sent, _ in other.sent] == sizes
+        assert {sent.gso_bytes for sent, _ in other.sent} == {1460}
