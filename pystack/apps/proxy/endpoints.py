@@ -40,7 +40,7 @@ class Endpoint:
     def parse(cls, text: str) -> Endpoint:
         """Read "127.0.0.1:80", "[::1]:80", "db.example:5432", ":8080". Raises ConfigError."""
         host, colon, port = text.rpartition(":")
-        if not colon:
+        if not colon or text.endswith("]"):
             raise ConfigError(f"{text!r} has no port: HOST:PORT, like 127.0.0.1:80")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]

@@ -37,7 +37,7 @@ from pystack.apps.proxy.toxics.spec import DOWNSTREAM, Stream, ToxicSpec
 from pystack.apps.proxy.words import read_directions
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
-from pystack.topology import toml_places
+from pystack.topology import presets, toml_places
 from pystack.topology.reading import Document, describe, link_words
 
 _OWN: Final = (
@@ -160,6 +160,8 @@ class _Reader:
             downstream=self._direction((*path, "to_client"), table),
             preset=doc.text((*path, "preset"), table["preset"]) if "preset" in table else None,
         )
+        with doc.placed((*path, "preset") if "preset" in table else path):
+            presets.words_of(words.preset)
         with doc.placed(path):
             read_directions(words)
         protocol = cast(ProxyProtocol, table.get("protocol", "tcp"))

@@ -112,17 +112,18 @@ class _Server:
         reloads = {signal.SIGHUP} if options.file is not None and _has_hangup() else set()
         ends = set(ending_signals()) - reloads
         with trio.open_signal_receiver(*ends, *reloads) as signals:
-            async with proxies, trio.open_nursery() as nursery:
+            async with proxies:
                 self._capture()
                 await self._begin()
-                api = await self._serve_http(nursery)
-                with self._controlled() as control:
-                    self._on_ready(Ready(list(proxies), *api, control))
-                    if options.file is not None:
-                        nursery.start_soon(self._watch, options.file)
-                    await self._until_end(signals, reloads)
+                async with trio.open_nursery() as nursery:
+                    urls = await self._serve_http(nursery)
+                    with self._controlled() as control:
+                        self._on_ready(Ready(list(proxies), *urls, control))
+                        if options.file is not None:
+                            nursery.start_soon(self._watch, options.file)
+                        await self._until_end(signals, reloads)
                     nursery.cancel_scope.cancel()
-                    await self._drain(signals)
+                await self._drain(signals)
 
     async def _begin(self) -> None:
         try:

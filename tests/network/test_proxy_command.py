@@ -1,0 +1,143 @@
+"""The command `pystack proxy`: what it says, and how it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pystack.cli.main import make_app
+from pystack.core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*args: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pystack", "proxy", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+@contextmanager
+def running(*args: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run it; yields it with its first line."""
+    with start(*args) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline()
+        finally:
+            process.kill()
+
+
+@contextmanager
+def upstream() -> Iterator[tuple[socket.socket, str]]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        yield server, f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def dial(listen: str) -> socket.socket:
+    host, port = listen.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the status, and what was said on standard error."""
+    _, said = process.communicate(timeout=20)
+    return process.returncode, said
+
+
+def test_it_waits_for_connections_and_a_second_signal_ends_them() -> None:
+    with (
+        upstream() as (server, place),
+        running("127.0.0.1:0", place, "--delay", "1ms", "--grace", "60s") as (process, line),
+    ):
+        assert line.startswith("ready: 127.0.0.1:")
+        listen, _, told = line.removeprefix("ready: ").strip().partition(" -> ")
+        assert told == place
+        with dial(listen) as client, server.accept()[0] as served:
+            served.settimeout(10)
+            client.sendall(b"hello")
+            assert served.recv(10) == b"hello"
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert said == "waiting for 1 connection to end, 60 s at most\n"
+            served.sendall(b"bye")
+            assert client.recv(10) == b"bye"
+            with pytest.raises(OSError, match="refused"):
+                dial(listen)
+            process.send_signal(signal.SIGTERM)
+            assert client.recv(10) == b""
+            assert end(process)[0] == 0
+
+
+def test_it_ends_at_once_where_nobody_is_connected() -> None:
+    with running("0", "127.0.0.1:1", "--json") as (process, line):
+        ready = json.loads(line)
+        (proxy,) = ready["ready"]
+        assert (proxy["name"], proxy["protocol"], ready["api"]) == ("proxy", "tcp", None)
+        process.send_signal(signal.SIGTERM)
+        assert end(process) == (0, "")
+
+
+def test_a_file_is_read_again_when_it_changes_and_at_a_hangup(tmp_path: Path) -> None:
+    path = tmp_path / "proxies.toml"
+    with upstream() as (server, place):
+        path.write_text(f'[proxies.p]\nupstream = "{place}"\n')
+        with running(path, "--json") as (process, line):
+            assert process.stderr is not None
+            (proxy,) = json.loads(line)["ready"]
+            with dial(proxy["listen"]) as client, server.accept()[0] as served:
+                path.write_text(f'[proxies.p]\nupstream = "{place}"\nloss = "1%"\n')
+                said = json.loads(process.stderr.readline())
+                assert said["message"] == f"{path} was read again"
+                path.write_text("[proxies.p]\nupstram = 1\n")
+                process.send_signal(signal.SIGHUP)
+                said = json.loads(process.stderr.readline())
+                assert said["message"] == (
+                    f'{path}:1: p needs an upstream, like upstream = "127.0.0.1:80"; '
+                    "nothing was changed"
+                )
+                client.sendall(b"hello")
+                served.settimeout(10)
+                assert served.recv(10) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "say what for: pystack proxy 127.0.0.1:8080 127.0.0.1:80 --delay 50ms, "),
+        ("1", "1 needs another place: pystack proxy LISTEN UPSTREAM"),
+        ("1 2 3", "several proxies go into a file: pystack proxy FILE.toml"),
+        ("a.toml b.toml", "only one file: a.toml or b.toml"),
+        ("a.toml", "cannot read a.toml: No such file or directory"),
+        ("1 127.0.0.1", "'127.0.0.1' has no port: HOST:PORT, like 127.0.0.1:80"),
+        ("1 0", "'127.0.0.1:0': an upstream has a host and a port, like 127.0.0.1:80"),
+        ("1 2 --gap 5", "gap counts the frames"),
+        ("1 2 --preset lt", "there is no preset 'lt'; did you mean 'lte'?"),
+        ("--api= --loss 1%", "words of a link belong to LISTEN UPSTREAM; in a FILE, "),
+        ("0 2 --metrics 1:2:3", "--metrics 1:2:3: an address of IPv6 goes in brackets"),
+        ("0 2 --grace x", "'x' is not a time"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_happens(words: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        make_app("proxy")(["proxy", *words.split()], standalone_mode=False)
+    assert str(raised.value).startswith(sentence)
+
+
+def test_a_place_that_is_taken_is_told_in_one_sentence() -> None:
+    with upstream() as (_, place):
+        status, said = end(start(place, "2"))
+    assert (status, said) == (1, f"pystack: listen tcp {place}: bind: address already in use\n")

@@ -1,0 +1,201 @@
+"""Files of proxies: what is wrong is told with its line, and what changes reaches what runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from proxy_rig import Rig, ask, in_trio, proxied
+
+from pystack.apps.proxy.file import ProxyFile
+from pystack.apps.proxy.model import LinkWords, ProxySpec
+from pystack.apps.proxy.toxics.spec import ToxicSpec
+from pystack.core.errors import ConfigError
+
+FILE = """\
+seed = 7
+
+[proxies.web]
+listen = "127.0.0.1:18080"
+upstream = "[::1]:80"
+delay = "50ms"
+to_client = { rate = "1mbit" }
+
+[proxies.dns]
+upstream = "127.0.0.1:53"
+protocol = "udp"
+enabled = false
+preset = "lte"
+
+[[proxies.web.toxics]]
+type = "latency"
+stream = "upstream"
+toxicity = 0.5
+attributes = { latency = 1000 }
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "proxies.toml"
+
+
+def test_a_file_says_what_the_python_does(path: Path) -> None:
+    path.write_text(FILE)
+    file = ProxyFile(path)
+    assert file.seed == 7
+    latency = {"latency": 1000, "jitter": 0}
+    toxic = ToxicSpec("latency_upstream", "latency", "upstream", 0.5, latency)
+    assert list(file.specs.values()) == [
+        ProxySpec(
+            name="web",
+            listen="127.0.0.1:18080",
+            upstream="[::1]:80",
+            words=LinkWords(both={"delay": "50ms"}, downstream={"rate": "1mbit"}),
+            toxics=(toxic,),
+        ),
+        ProxySpec(
+            name="dns",
+            upstream="127.0.0.1:53",
+            protocol="udp",
+            enabled=False,
+            words=LinkWords(preset="lte"),
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ("seed = 7", "sed = 7", "1: there is no word 'sed'; did you mean 'seed'?"),
+        ("delay", "dely", "6: there is no word 'dely' in proxies.web; did you mean 'delay'?"),
+        ('"50ms"', '"50m"', "3: delay = '50m' is not possible: '50m' is not a time"),
+        ('"1mbit" }', '"1mbit", gap = 5 }', "3: gap counts the frames"),
+        ('"[::1]:80"', '"::1:80"', "5: '::1:80': an address of IPv6 stands in brackets"),
+        ('"[::1]:80"', '"[::1]"', "5: '[::1]' has no port"),
+        ('"[::1]:80"', '":80"', "5: ':80': an upstream has a host and a port"),
+        ("18080", "99999", "4: '127.0.0.1:99999': '99999' is not a port"),
+        ('upstream = "[::1]:80"\n', "", "3: web needs an upstream"),
+        ('"udp"', '"upd"', "11: a proxy is of tcp or udp, not 'upd'; did you mean 'udp'?"),
+        ('"lte"', '"lt"', "13: there is no preset 'lt'; did you mean 'lte'?"),
+        ("enabled = false", "enabled = 0", "12: proxies.dns.enabled must be true or false"),
+        ('"latency"', '"latncy"', "16: there is no toxic 'latncy'; did you mean 'latency'?"),
+        ("toxicity = 0.5", "toxicity = 2", "15: toxicity is 2: it must be 0 to 1"),
+        ("toxicity = 0.5", "toxicity = true", "18: toxicity is a number from 0 to 1, not true"),
+        ("latency = 1000", "latency = 'x'", "15: latency: attribute latency is 'x'"),
+        ('stream = "upstream"', 'stream = "up"', "15: stream was invalid"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(
+    path: Path, right: str, wrong: str, sentence: str
+) -> None:
+    assert right in FILE
+    path.write_text(FILE.replace(right, wrong, 1))
+    with pytest.raises(ConfigError) as raised:
+        ProxyFile(path)
+    assert str(raised.value).startswith(f"{path}:{sentence}")
+
+
+def test_two_toxics_of_one_name_are_refused(path: Path) -> None:
+    path.write_text(f"{FILE}\n{FILE[FILE.index('[[') :]}")
+    with pytest.raises(ConfigError, match="there are two toxics 'latency_upstream'"):
+        ProxyFile(path)
+
+
+@pytest.mark.parametrize("text", ["", "seed = 1", "[proxies]"])
+def test_a_file_without_proxies_is_refused(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"a \[proxies.NAME\] is missing"):
+        ProxyFile(path)
+
+
+def test_a_file_of_toxiproxy_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "toxiproxy.json"
+    path.write_text('[{"name": "a", "listen": "[::]:1", "upstream": "a.test:2", "enabled": false}]')
+    spec = ProxySpec(name="a", listen="[::]:1", upstream="a.test:2", enabled=False)
+    assert ProxyFile(path).specs == {"a": spec}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[", ": this is not JSON: "),
+        ("{}", ": a list of proxies is expected, not a table"),
+        ('[{"name": "a"}]', ": proxy 1 needs a name and an upstream, as texts"),
+        ('[{"name": "a", "upstream": "b"}]', ": proxy 1: 'b' has no port"),
+    ],
+)
+def test_what_is_wrong_with_one_of_toxiproxy_is_told(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    path = tmp_path / "toxiproxy.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        ProxyFile(path)
+    assert str(raised.value).startswith(f"{path}{sentence}")
+
+
+async def begin(rig: Rig, path: Path, text: str) -> ProxyFile:
+    await trio.Path(path).write_text(text)
+    file = ProxyFile(path)
+    await file.apply(rig.proxies, first=True)
+    return file
+
+
+async def again(rig: Rig, file: ProxyFile, text: str) -> list[str]:
+    await trio.Path(file.path).write_text(text)
+    file.read()
+    return await file.apply(rig.proxies)
+
+
+def test_a_change_of_the_link_alone_keeps_the_connections(path: Path) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            text = f'[proxies.p]\nupstream = "{rig.upstream}"\ndelay = "1ms"\n'
+            file = await begin(rig, path, text)
+            proxy = rig.proxies.find("p")
+            client = await rig.dial(proxy)
+            await ask(client)
+            toxics = '[[proxies.p.toxics]]\ntype = "delay"\nattributes = { delay = 3 }\n'
+            assert await again(rig, file, text.replace("1ms", "2ms") + toxics) == []
+            assert rig.proxies.network.links[0].said == (
+                "p-client > p-upstream: delay 2ms; p-upstream > p-client: delay 5ms"
+            )
+            assert await ask(client) == b"hello"
+            assert await again(rig, file, text.replace("[proxies.p]", "[proxies.q]")) == []
+            assert [each.name for each in rig.proxies] == ["q"]
+            assert await client.receive_some() == b""
+
+    in_trio(main)
+
+
+def test_a_proxy_that_the_file_says_nothing_new_of_is_left_alone(path: Path) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            text = f'[proxies.p]\nupstream = "{rig.upstream}"\n'
+            file = await begin(rig, path, text)
+            await rig.proxies.add_toxic("p", ToxicSpec("", "latency"))  # by the API, say
+            more = f'[proxies.q]\nupstream = "{rig.upstream}"\n'
+            assert await again(rig, file, text + more) == []
+            assert len(rig.proxies.find("p").toxics) == 1
+            assert len(rig.proxies) == 2
+
+    in_trio(main)
+
+
+def test_what_the_machine_refuses_is_told_and_is_tried_again(path: Path) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            text = f'[proxies.p]\nupstream = "{rig.upstream}"\n'
+            file = await begin(rig, path, text)
+            listen = f'[proxies.q]\nupstream = "{rig.upstream}"\nlisten = "{rig.upstream}"\n'
+            (trouble,) = await again(rig, file, text + listen)
+            assert trouble == f"q: listen tcp {rig.upstream}: bind: address already in use"
+            assert [each.name for each in rig.proxies] == ["p"]
+            assert await again(rig, file, text + listen) == [trouble]
+            with pytest.raises(ConfigError):
+                await again(rig, file, "[")
+            assert [each.name for each in rig.proxies] == ["p"]
+
+    in_trio(main)
