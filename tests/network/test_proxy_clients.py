@@ -300,6 +300,32 @@ def _example_of_a_configuration(cli: Cli, place: ProxyPlace) -> None:
     assert [(proxy["enabled"], proxy["toxics"]) for proxy in shown] == [(True, []), (True, [])]
 
 
+async def test_a_proxy_may_be_for_udp() -> None:
+    await on_a_thread(_a_proxy_for_udp)
+
+
+def _a_proxy_for_udp(cli: Cli, _place: ProxyPlace) -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as upstream,
+        socket.socket(type=socket.SOCK_DGRAM) as client,
+    ):
+        for sock in (upstream, client):
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(5)
+        to = f"127.0.0.1:{upstream.getsockname()[1]}"
+        _, proxy = cli("POST", "/proxies", {"name": "dns", "upstream": to, "protocol": "udp"})
+        host, _, port = proxy["listen"].rpartition(":")
+        client.sendto(b"asked", (host, int(port)))
+        data, sender = upstream.recvfrom(100)
+        upstream.sendto(b"answered " + data, sender)
+        assert client.recv(100) == b"answered asked"
+        # What works on the bytes of a connection is refused: there is none.
+        status, shown = cli("POST", "/proxies/dns/toxics", {"type": "slicer"})
+        assert status == 400
+        assert "a UDP proxy has none" in shown["error"]
+        assert cli("POST", "/proxies/dns/toxics", {"type": "duplicate"})[0] == 200
+
+
 async def test_metrics_tell_what_was_carried_and_what_was_lost() -> None:
     await on_a_thread(_metrics)
 
