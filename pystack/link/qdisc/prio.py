@@ -21,6 +21,12 @@ def priority(frame: Frame) -> int:
     return _PRIORITIES[(tos(frame) & 0x1C) >> 2]
 
 
+def check_bands(number: int) -> None:
+    """Raise ConfigError for more bands than there can be, or fewer."""
+    if not 2 <= number <= 16:  # Linux: TCQ_PRIO_BANDS
+        raise ConfigError(f"{number} bands: there can be 2 to 16")
+
+
 class Prio:
     """Bands of queues, served in order."""
 
@@ -28,8 +34,7 @@ class Prio:
 
     def __init__(self, bands: Sequence[Qdisc], priomap: Sequence[int] = DEFAULT_PRIOMAP) -> None:
         """`priomap`: for each of the 16 priorities, the band. Raises ConfigError."""
-        if not 2 <= len(bands) <= 16:
-            raise ConfigError(f"{len(bands)} bands: there can be 2 to 16")
+        check_bands(len(bands))
         if len(priomap) != 16:
             raise ConfigError(
                 f"the priomap needs 16 bands, one for each priority, not {len(priomap)}"

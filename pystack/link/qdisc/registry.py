@@ -18,7 +18,7 @@ from pystack.link.qdisc.dualpi2 import DualPi2, dualpi2
 from pystack.link.qdisc.fifo import Fifo, bfifo, pfifo, pfifo_head_drop
 from pystack.link.qdisc.fq_codel import FqCodel, fq_codel
 from pystack.link.qdisc.pie import Pie, pie
-from pystack.link.qdisc.prio import DEFAULT_BANDS, DEFAULT_PRIOMAP, Prio
+from pystack.link.qdisc.prio import DEFAULT_BANDS, DEFAULT_PRIOMAP, Prio, check_bands
 from pystack.link.qdisc.red import Red, red
 from pystack.link.qdisc.tbf import tbf
 from pystack.link.qdisc.words import Word
@@ -39,6 +39,7 @@ def prio(
     `qdiscs`: the queue of each band, from band 0 on; the others are a pfifo each.
     """
     number = words.count("bands", bands)
+    check_bands(number)  # before that many are made
     if len(qdiscs) > number:
         raise ConfigError(f"{len(qdiscs)} qdiscs for {number} bands")
     inner = [*qdiscs, *["pfifo"] * (number - len(qdiscs))]

@@ -171,6 +171,11 @@ def test_a_queue_works_with_whatever_rate_there_is_in_place_of_its_limit() -> No
     assert down(queue, toxic("queue", name="2", qdisc="pfifo"), rate="2mbit")["qdisc"] == "pfifo"
 
 
+def test_a_queue_that_holds_packets_back_by_itself_needs_no_rate() -> None:
+    tbf = "tbf rate 1mbit burst 2kb limit 50kb"
+    assert down(toxic("queue", qdisc=tbf)) == {"qdisc": tbf}
+
+
 def test_what_does_not_go_together_is_refused() -> None:
     trace: NetemWords = {"trace": [1, 2, 3]}
     with pytest.raises(ConfigError, match="leave out rate"):

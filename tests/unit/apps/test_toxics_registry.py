@@ -67,6 +67,7 @@ def test_a_toxic_is_named_after_its_type_and_stream() -> None:
         ("queue", {"qdisc": "codel target 5ms"}, {"qdisc": "codel target 5ms", "rate": 0}),
         ("mtu_blackhole", {"mtu": "1kb"}, {"mtu": 1024}),
         ("half_open", {"handshake": False}, {"handshake": False}),
+        ("half_open", {"handshake": "false"}, {"handshake": False}),
         ("flap", {"up": "2s"}, {"up": 2000, "down": 1000}),
     ],
 )
@@ -111,6 +112,12 @@ def test_values_are_kept_in_the_unit_of_the_attribute(
             "limit_data: attribute bytes is inf: it must be a whole number, 0 or more (bytes)",
         ),
         (
+            "delay",
+            {"delay": 10**400},
+            f"delay: attribute delay is 1{'0' * 196}...: it must be a time, 0 or more, or a text "
+            "such as '50ms' (ms)",
+        ),
+        (
             "loss",
             {"probability": 1.5},
             "loss: attribute probability is 1.5: it must be a probability, 0 to 1, or a text such "
@@ -138,6 +145,7 @@ def test_values_are_kept_in_the_unit_of_the_attribute(
             "'1kb' (bytes)",
         ),
         ("half_open", {"handshake": 1}, "half_open: attribute handshake is 1: it must be true or"),
+        ("half_open", {"handshake": "no"}, "half_open: attribute handshake is 'no': it must be"),
         (
             "flap",
             {"up": 0},
@@ -149,6 +157,20 @@ def test_what_is_wrong_is_said_with_the_name_of_the_attribute(
     type_name: str, given: dict[str, object], sentence: str
 ) -> None:
     assert refusal(type_name, **given).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"qdisc": "x" * 100_000},
+        {"x" * 100_000: 1},
+        {"rate": ["x"] * 100_000},
+        {"rate": "9" * 100_000},
+        {"qdisc": "codel " + "x " * 100_000},
+    ],
+)
+def test_a_sentence_stays_one_whatever_was_sent(given: dict[str, object]) -> None:
+    assert len(refusal("queue", **given)) < 600
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from pystack.core.suggest import suggest
 from pystack.core.units import parse_probability, parse_rate_bps, parse_size_bytes, parse_time_s
 
 MAX_INTEGER: Final = (1 << 63) - 1  # Toxiproxy's are int64
+_HUGE: Final = 1e300
+_SENTENCE: Final = 200  # letters
 
 
 class Kind(Protocol):
@@ -75,15 +77,17 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """True or false."""
+    """True or false; the texts of these too, since Toxiproxy's CLI knows numbers and texts only."""
 
     about: ClassVar[str] = "true or false"
 
     def read(self, value: object) -> bool:
         """Return it. Raises ConfigError."""
-        if not isinstance(value, bool):
-            raise ConfigError
-        return value
+        if isinstance(value, bool):
+            return value
+        if value == "true" or value == "false":
+            return value == "true"
+        raise ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,8 @@ class Attribute:
             return self.kind.read(value)
         except ConfigError as error:
             unit = f" ({self.unit})" if self.unit else ""
-            why = str(error) or f"it must be {self.kind.about}{unit}"
-            raise ConfigError(f"attribute {self.name} is {value!r}: {why}") from None
+            why = brief(str(error)) or f"it must be {self.kind.about}{unit}"
+            raise ConfigError(f"attribute {self.name} is {brief(repr(value))}: {why}") from None
 
 
 def milliseconds(*, least: float = 0.0) -> Quantity:
@@ -164,8 +168,15 @@ def size(least: int, most: int) -> Quantity:
     return Quantity(about, parse_size_bytes, 1.0, least, most, whole=True)
 
 
+def brief(text: str) -> str:
+    """Return what a stranger said, or what came of it, no longer than a sentence may be."""
+    return text if len(text) <= _SENTENCE else f"{text[: _SENTENCE - 3]}..."
+
+
 def _number(value: object) -> float:
     """Return a number of JSON, where true is none. Raises ConfigError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError
+    if not abs(value) <= _HUGE:  # infinite, not a number, or more than a float can hold
         raise ConfigError
     return value

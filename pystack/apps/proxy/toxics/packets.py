@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.apps.proxy.toxics.spec import STREAMS, ToxicSpec
 from pystack.apps.proxy.toxics.stage import number
+from pystack.core.errors import ConfigError
 from pystack.link.config import PipeConfig
 from pystack.link.words import as_words
 
@@ -119,7 +120,7 @@ def _words_of(base: NetemWords, toxics: list[ToxicSpec]) -> NetemWords:
     for toxic in toxics:
         _RULES[toxic.type](total, toxic.attributes)
     after = total.values
-    if not (after["rate"] or total.holds_back):
+    if not (after["rate"] or total.holds_back or _may_shape(after["qdisc"])):
         after["qdisc"] = before["qdisc"]  # nothing waits
     if after["qdisc"] is not None:
         after["limit"] = _NOTHING.limit_packets  # the queue has its own
@@ -134,6 +135,15 @@ def _words_of(base: NetemWords, toxics: list[ToxicSpec]) -> NetemWords:
     said = as_words(words)
     PipeConfig().updated(**said)
     return said
+
+
+def _may_shape(qdisc: object) -> bool:
+    """Tell whether a queue may hold packets back by itself, as tbf does."""
+    try:
+        PipeConfig.parse(qdisc=qdisc)  # type: ignore[arg-type]
+    except ConfigError:
+        return False
+    return True
 
 
 def _lose(words: dict[str, object], losses: list[str]) -> None:

@@ -24,6 +24,7 @@ from pystack.apps.proxy.toxics.attributes import (
     Integer,
     Switch,
     Text,
+    brief,
     milliseconds,
     size,
 )
@@ -67,7 +68,8 @@ class ToxicType:
             attribute = known.get(name) or known.get(name.lower())
             if attribute is None:
                 if self.ours:
-                    raise ConfigError(f"there is no attribute {name!r}{suggest(name, known)}")
+                    said = brief(repr(name))
+                    raise ConfigError(f"there is no attribute {said}{suggest(name[:50], known)}")
             elif value is not None:
                 values[attribute.name] = attribute.read(value)
         return values
@@ -94,7 +96,8 @@ def checked(spec: ToxicSpec, protocol: str = "tcp") -> ToxicSpec:
     try:
         PROBABILITY.read(spec.toxicity)
     except ConfigError:
-        raise BadRequestError(f"toxicity is {spec.toxicity!r}: it must be 0 to 1") from None
+        said = brief(repr(spec.toxicity))
+        raise BadRequestError(f"toxicity is {said}: it must be 0 to 1") from None
     try:
         attributes = toxic.read(spec.attributes)
     except ConfigError as error:

@@ -84,3 +84,5 @@ def test_what_cannot_be_is_refused() -> None:
         Prio(fifos[:1], [0] * 16)
     with pytest.raises(ConfigError, match="4 qdiscs for 3 bands"):
         prio(Random(1), qdiscs=("pfifo",) * 4)
+    with pytest.raises(ConfigError, match="100000000 bands: there can be 2 to 16"):
+        prio(Random(1), bands=100_000_000)
