@@ -161,6 +161,11 @@ def test_cwnd_over_time_draws_a_saw_for_newreno_and_needs_no_matplotlib() -> Non
     assert 2 <= falls < rises
 
 
+def test_real_server_is_reached_from_inside_over_a_bad_line() -> None:
+    lines = run([sys.executable, str(EXAMPLES / "real_server.py")]).splitlines()
+    assert lines == ["hello from the machine", "connections to the outside: 1"]
+
+
 @pytest.mark.kernel
 def test_tap_client_fetches_a_page_from_a_server_on_the_machine() -> None:
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK) or shutil.which("unshare") is None:

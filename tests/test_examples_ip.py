@@ -11,7 +11,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 # These have no network of their own making, or ends whose addresses they say
-OTHERS = {"custom_port.py", "lab_programs.py", "tap_client.py"}
+OTHERS = {"custom_port.py", "lab_programs.py", "real_server.py", "tap_client.py"}
 ARGUMENTS = {"cwnd_over_time.py": ["newreno"], "lab_dumbbell.toml": ["--virtual"]}
 ARGUMENTS["lab_outage.toml"] = ["--virtual"]
 REAL = {"curl_through_lab.py", "lab_satellite.toml"}  # they need namespaces

@@ -334,7 +334,7 @@ class Network:
         return node
 
     async def outside(self, host: Host, **words: Unpack[OutsideWords]) -> Outside:
-        """Let a host be the way to the real network, by the machine's sockets: see docs/exec.md.
+        """Let a host be the way to the real network, by the machine's sockets: see docs/outside.md.
 
         It takes what it has no route for; hosts, and namespaces, reach it where it is their router.
         `reach_loopback`: True, or at which addresses inside the machine's loopback is; `resolvers`:
@@ -347,7 +347,7 @@ class Network:
     ) -> list[PublishSpec]:
         """Let ports of the machine lead to ports of a node, or of an address, from `host` on.
 
-        "[ADDRESS:]PORT[:PORT][/tcp|/udp]", one or several: "8080:80", "0.0.0.0:5353:53/udp",
+        `[ADDRESS:]PORT[:PORT][/tcp|/udp]`, one or several: "8080:80", "0.0.0.0:5353:53/udp",
         "8000-8010:8000-8010"; without an address on the machine's loopback. Port 0 is any free one.
         Inside, the client is `host`. Returns what was opened, for each version of IP. Real time
         only. Raises ConfigError, and DeviceError for what is taken.
