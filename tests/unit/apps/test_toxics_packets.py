@@ -1,6 +1,8 @@
 """Toxics on packets as netem's words, alone, together, and on top of a link's own."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pystack.apps.proxy.toxics.flaps import Flaps
 from pystack.apps.proxy.toxics.packets import _RULES, words_for
@@ -187,6 +189,68 @@ def test_the_same_toxics_make_the_same_words(spec: ToxicSpec) -> None:
     assert down(spec) == down(spec)
     config = PipeConfig.parse(**words_for(({}, {}), [spec])[1])
     assert config.drop is not None
+
+
+PART = st.sampled_from([0, 0.25, 1])
+TIME = st.sampled_from([0, 0.5, 20])
+JITTERY = {
+    "delay": TIME,
+    "jitter": TIME,
+    "correlation": PART,
+    "distribution": st.sampled_from(["uniform", "normal", "pareto", "paretonormal"]),
+    "reorder_by_jitter": st.booleans(),
+}
+CHANCE = {"probability": PART, "correlation": PART}
+ATTRIBUTES = {
+    "loss": {**CHANCE, "model": st.sampled_from(["", "gemodel 1%", "state 1% 10%", "random 2%"])},
+    "corrupt": CHANCE,
+    "duplicate": CHANCE,
+    "reorder": {**CHANCE, "gap": st.integers(1, 3), "delay": st.sampled_from([0.5, 20])},
+    "delay": JITTERY,
+    "jitter": JITTERY,
+    "rate": {"rate": st.sampled_from([0, 1000, 1e9]), "limit": st.integers(1, 5)},
+    "queue": {
+        "rate": st.sampled_from([0, 1000]),
+        "qdisc": st.sampled_from(["codel", "pfifo limit 5", "tbf rate 1mbit burst 2kb limit 5kb"]),
+    },
+    "mtu_blackhole": {"mtu": st.integers(68, 1600)},
+    "half_open": {"handshake": st.booleans()},
+    "flap": {},
+    "latency": {"latency": st.integers(0, 5), "jitter": st.integers(0, 5)},
+    "bandwidth": {"rate": st.integers(0, 5)},
+    "timeout": {},
+}
+SOME = st.one_of(
+    [
+        st.fixed_dictionaries({}, optional=attributes).map(
+            lambda given, name=name: toxic(name, **given)
+        )
+        for name, attributes in ATTRIBUTES.items()
+    ]
+)
+BASES: list[dict[str, object]] = [
+    {},
+    {"delay": "20ms 5ms 25%", "distribution": "normal", "reorder": "10% 50%", "gap": 2},
+    {"rate": "2mbit 20 48 5", "limit": 7, "loss": "1%", "impairments": ["loss model 1%"]},
+    {"slot": "2ms 5ms", "qdisc": "fq_codel limit 9", "mtu": 1000, "drop": "3,5"},
+]
+
+
+@given(st.lists(SOME, max_size=5), st.sampled_from(BASES))
+def test_a_link_takes_the_words_of_whatever_toxics_there_are(
+    toxics: list[ToxicSpec], base: dict[str, object]
+) -> None:
+    assert down(**base) == base
+    words = down(*toxics, **base)
+    assert down(*toxics, **base) == words
+    delay = sum(
+        float(str(its["delay"])) or float(str(its.get("jitter", 0)))
+        for each in toxics
+        if "delay" in (its := each.attributes) and its.get("probability", 1)
+    )
+    if delay:
+        own = PipeConfig.parse(**base).delay_s  # type: ignore[arg-type]
+        assert float(str(words["delay"])) >= own + delay / 1000 - 1e-9
 
 
 # flaps

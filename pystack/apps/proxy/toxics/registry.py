@@ -1,6 +1,6 @@
 """All types of toxics, with their attributes: one table, for the API, files, checks and docs.
 
-The first eight are Toxiproxy's, and mean what they mean there (its README). They work on the bytes
+The first seven are Toxiproxy's, and mean what they mean there (its README). They work on the bytes
 of one direction of a connection, in front of the emulated link (`chain.py`). The others are ours,
 and work on the packets of that link (`packets.py`).
 """
