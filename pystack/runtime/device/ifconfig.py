@@ -29,6 +29,11 @@ _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
 _IFLA_TXQLEN: Final = 13
+_IFLA_LINKINFO: Final = 18
+_IFLA_NET_NS_FD: Final = 28
+_IFLA_INFO_KIND: Final = 1
+_IFLA_INFO_DATA: Final = 2
+_VETH_INFO_PEER: Final = 1
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
 _IFA_BROADCAST: Final = 4
@@ -93,6 +98,22 @@ def set_link(
     flag = _IFF_UP if up else 0
     body = _LINK.pack(0, 0, socket.if_nametoindex(interface), flag, flag)
     netlink.request(netlink.NEWLINK, body, attributes)
+
+
+def add_veth(interface: str, peer: str, *, peer_net: int, index: int) -> None:
+    """Make a pair of interfaces, which are the ends of a cable.
+
+    `peer_net`: a descriptor of the network namespace where the peer is to be. `index`: the
+    interface's.
+    """
+    other = _LINK.pack(0, 0, 0, 0, 0) + netlink.pack_attributes(
+        {_IFLA_IFNAME: os.fsencode(peer) + b"\0", _IFLA_NET_NS_FD: _NUMBER.pack(peer_net)}
+    )
+    data = netlink.pack_attributes({_VETH_INFO_PEER: other})
+    info = netlink.pack_attributes({_IFLA_INFO_KIND: b"veth\0", _IFLA_INFO_DATA: data})
+    attributes = {_IFLA_IFNAME: os.fsencode(interface) + b"\0", _IFLA_LINKINFO: info}
+    flags = netlink.CREATE | netlink.EXCLUSIVE
+    netlink.request(netlink.NEWLINK, _LINK.pack(0, 0, index, 0, 0), attributes, flags)
 
 
 def addresses(interface: str) -> list[tuple[Ip, Prefix]]:

@@ -61,12 +61,7 @@ def request(
     kind: int, body: bytes, attributes: Mapping[int, bytes] | None = None, flags: int = 0
 ) -> list[Message]:
     """Ask; return the answers, none to what only changes something. Raises OSError."""
-    packed = b"".join(
-        _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), number)
-        + value
-        + bytes(_aligned(len(value)) - len(value))
-        for number, value in (attributes or {}).items()
-    )
+    packed = pack_attributes(attributes or {})
     size = _HEADER.size + len(body) + len(packed)
     # A dump ends by a message of its own; all else is acknowledged, also after its answer.
     flags |= _REQUEST if flags & DUMP == DUMP else _REQUEST | _ACK
@@ -74,6 +69,16 @@ def request(
         kernel.settimeout(_TIMEOUT_S)
         kernel.sendto(_HEADER.pack(size, kind, flags, 1, 0) + body + packed, (0, 0))
         return _answers(kernel)
+
+
+def pack_attributes(attributes: Mapping[int, bytes]) -> bytes:
+    """Return attributes as they follow a body, or as the value of one that holds others."""
+    return b"".join(
+        _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), number)
+        + value
+        + bytes(_aligned(len(value)) - len(value))
+        for number, value in attributes.items()
+    )
 
 
 def _answers(kernel: socket.socket) -> list[Message]:

@@ -88,6 +88,11 @@ class TapDevice:
         self._tun = None
 
 
+def tap_offloads(*, datagrams: bool) -> int:
+    """Return all offloads, as TUN_F_*; without `datagrams` no super-frames of those."""
+    return _OFFLOADS[0] if datagrams else _OFFLOADS[1]
+
+
 def takes_big_tcp(release: str) -> bool:
     """Tell whether a Linux of that release takes TCP over IPv4 in packets of more than 64 KiB."""
     numbers = re.match(r"(\d+)\.(\d+)", release)

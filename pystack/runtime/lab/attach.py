@@ -7,7 +7,6 @@ server that is on the lab's side of their link.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -23,8 +22,9 @@ from pystack.core.plugins import Chosen
 from pystack.dns.config import AskWords, parse_resolver, resolv_conf, split_server
 from pystack.link.patch import Patch, SideDoor
 from pystack.runtime.device import ifconfig
+from pystack.runtime.device.packet_port import port_of
 from pystack.runtime.device.tap import TapPort
-from pystack.runtime.device.tap_device import check_name, takes_big_tcp
+from pystack.runtime.device.tap_device import check_name
 from pystack.runtime.host import Host
 from pystack.runtime.lab import namespaces
 from pystack.runtime.lab.namespaces import Holder, Inside, Stdio, Word
@@ -393,8 +393,7 @@ class Namespace(Attached):
                     inside=self._inside,
                 )
             )
-            big = device.offload and takes_big_tcp(os.uname().release)
-            port = TapPort(device, station.mtu_bytes, big=big)
+            port = port_of(device, station.mtu_bytes)
             resources.callback(port.close)
             await self._plug(port, server)
             await self._configure(holder)

@@ -22,11 +22,9 @@ import time
 import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, TypedDict
-
-if TYPE_CHECKING:
-    from pystack.runtime.device.tap_device import TapDevice
+from typing import Final, NoReturn, TypedDict
 
 # <sched.h>, <sys/mount.h>
 _CLONE_NEWNS: Final = 0x00020000
@@ -70,11 +68,11 @@ def hold(control: socket.socket) -> None:
     try:
         kinds = isolate(mounts=bool(request["files"]), as_root=bool(request["as_root"]))
         set_up(request)
-        device = _open_tap(request)
+        fd, device = _open_device(request)
     except OSError as error:
         _say(control, error=_sentence(error))
         return
-    _say(control, fds=[device.fd], kinds=kinds, net=_net_of("self"))
+    _say(control, fds=[fd], kinds=kinds, net=_net_of("self"), device=device)
     try:
         while message := control.recv(_MESSAGE_BYTES):
             try:
@@ -312,17 +310,33 @@ def _hide_files(files: dict[str, str | None]) -> None:
         _call("umount2", os.fsencode(folder), _MNT_DETACH)
 
 
-def _open_tap(request: dict[str, object]) -> "TapDevice":
+def _open_device(request: dict[str, object]) -> tuple[int, dict[str, object]]:
+    """Make the namespace's interface; return its descriptor, and what `namespaces.py` has to know.
+
+    A TAP, or where none may be had, a veth pair with a packet socket.
+    """
     from pystack.core.addresses import parse_mac
+    from pystack.core.errors import DeviceError
     from pystack.runtime.device import ifconfig
+    from pystack.runtime.device.packet_device import open_packet_device
     from pystack.runtime.device.tap_device import open_tap
 
     interface = str(request["interface"])
     mtu_bytes = int(str(request["mtu_bytes"]))
     offload = bool(request["offload"])
-    device = open_tap(interface, mtu_bytes=mtu_bytes, host_addresses=(), offload=offload)
+    try:
+        tap = open_tap(interface, mtu_bytes=mtu_bytes, host_addresses=(), offload=offload)
+    except DeviceError as no_tap:
+        try:
+            packet = open_packet_device(interface, mtu_bytes=mtu_bytes, offload=offload)
+        except OSError as error:
+            raise DeviceError(f"{no_tap}; nor is there {_instead(error)}") from None
+        fd, offloads = packet.fd, packet.offloads
+        ring = asdict(packet.ring)
+    else:
+        fd, offload, offloads, ring = tap.fd, tap.offload, tap.offloads, {}
     ifconfig.set_link(interface, mac=parse_mac(str(request["mac"])))
-    return device
+    return fd, {"offload": offload, "offloads": offloads, "ring": ring}
 
 
 def _load_pystack() -> None:
@@ -350,6 +364,17 @@ def _call(name: str, *arguments: int | bytes | None) -> None:
 
 def _say(control: socket.socket, *, fds: Sequence[int] = (), **words: object) -> None:
     socket.send_fds(control, [json.dumps(words).encode()], list(fds))
+
+
+def _instead(error: OSError) -> str:
+    """Return in words what could not be had in place of a TAP."""
+    device = "a veth pair with a packet socket in its place"
+    match error.errno:
+        case errno.EOPNOTSUPP:
+            return f"{device}: this kernel has no veth (modprobe veth)"
+        case errno.EAFNOSUPPORT | errno.ENOPROTOOPT:
+            return f"{device}: this kernel has no packet sockets for it (Linux 4.20)"
+    return f"{device}: {error.strerror or error}"
 
 
 def _sentence(error: OSError) -> str:

@@ -8,6 +8,7 @@ sees the lab end, in whatever way, it ends what still runs inside, and the names
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ import trio
 
 from pystack.core.addresses import Ip, Mac, format_ip, format_mac
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime.device.packet_device import PacketDevice, Ring
 from pystack.runtime.device.privileges import Account
 from pystack.runtime.device.tap_device import TapDevice
 from pystack.runtime.device.tun import OpenTun
@@ -61,6 +63,7 @@ class Holder:
         self._talking = trio.Lock()
         self.kinds: list[str] = []  # of the namespaces that it has of its own; known once it has
         self._net = 0  # the number of its network namespace; likewise
+        self.device: dict[str, Any] = {}  # what it has made; likewise
 
     @classmethod
     async def start(cls) -> Holder:
@@ -108,6 +111,7 @@ class Holder:
             raise DeviceError(answer["error"])
         self.kinds = answer.get("kinds", self.kinds)
         self._net = answer.get("net", self._net)
+        self.device = answer.get("device", self.device)
         return fds
 
     def command(self, words: Sequence[str], directory: str) -> list[str]:
@@ -193,9 +197,23 @@ async def open_namespace(
             ipv6=any(prefix.is_v6 for _, prefix in station.addresses),
             files=files,
         )
-        yield holder, TapDevice(OpenTun(INTERFACE, fd), offload=offload)
+        yield holder, _device_of(fd, holder.device)
     finally:
         await holder.aclose()
+
+
+def _device_of(fd: int, said: Mapping[str, Any]) -> TapDevice:
+    """Return the device that the holder has made, and tells of."""
+    offload, offloads, ring = said["offload"], said["offloads"], said["ring"]
+    if not ring:
+        return TapDevice(OpenTun(INTERFACE, fd), offload=offload, offloads=offloads)
+    try:
+        shape = Ring(**ring)
+        memory = mmap.mmap(fd, shape.total_bytes)
+    except OSError as error:
+        os.close(fd)
+        raise DeviceError(f"{INTERFACE} has no memory for its frames: {error.strerror}") from None
+    return PacketDevice(INTERFACE, fd, shape, memory, offload=offload, offloads=offloads)
 
 
 async def configure(holder: Holder, station: Station, on_link: Ip | None) -> None:
