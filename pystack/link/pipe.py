@@ -50,6 +50,8 @@ class Pipe:
     __slots__ = (
         "_began_at",
         "_black_hole",
+        "_burst",
+        "_burst_at",
         "_exit",
         "_first",
         "_line",
@@ -95,6 +97,8 @@ class Pipe:
         self.is_down = False
         self.offloads = offloads
         self._whole = False  # super-frames pass as they are
+        self._burst: list[Frame] = []  # what arrives together, at that instant; empty: it has
+        self._burst_at = NEVER
         self._scheduler = scheduler
         self._sink = sink
         self._on_report = report
@@ -224,6 +228,19 @@ class Pipe:
             else:
                 self._first(piece, now)
 
+    def _gather(self, frame: Frame, now: float) -> None:
+        """Put a frame on the line with all else that arrives at the same instant (HOT).
+
+        Its receiver gets a burst at one go, as from a device: what continues goes up as one.
+        """
+        at = self._line.propagation.arrival(now, 0.0)
+        if at == self._burst_at and self._burst:
+            self._burst.append(frame)
+        else:
+            self._burst_at = at
+            self._burst = [frame]
+            self._scheduler.post(at, self._exit.deliver_all, self._burst)
+
     def _refuse(self, reason: str, frame: Frame, now: float) -> None:
         self._report(reason, frame, now)
         if self._watch is not None:
@@ -284,7 +301,10 @@ class Pipe:
             and type(chain[0]) is Direct
             and self._line.propagation.is_one_for_all
         )
-        first: FrameSink = self._lose if self.is_down else chain[0].send
+        self._burst = []  # what comes from now on takes another way
+        first: FrameSink = self._gather if self._whole else chain[0].send
+        if self.is_down:
+            first = self._lose
         self._first = first if self._watch is None else self._watch.entrance(first)
 
     def _plan(self, free_at: float) -> _Plan:

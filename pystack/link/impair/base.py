@@ -109,6 +109,13 @@ class Exit:
         """Hand over a frame that has arrived."""
         self.sink(frame, now)
 
+    def deliver_all(self, burst: list[Frame], now: float) -> None:
+        """Hand over all that has arrived at this instant, and leave the burst empty."""
+        frames = burst.copy()
+        burst.clear()
+        for frame in frames:
+            self.sink(frame, now)
+
     def deliver_box(self, box: list[Frame], now: float) -> None:
         """Hand over a frame, unless it was taken out of its box while it waited."""
         if box:

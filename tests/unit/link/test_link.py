@@ -114,6 +114,49 @@ def test_a_link_with_offload_that_is_watched_or_down_has_no_super_frames() -> No
     assert watcher.sizes == [1000] * 3
 
 
+def test_what_arrives_together_on_a_link_with_offload_is_one_event_and_keeps_its_order() -> None:
+    scheduler = Scheduler()
+    link = Link(scheduler, 1, "link", PipeConfig(delay_s=0.1), offload=True)
+    events: list[list[int]] = []
+
+    def arrived(frame: Frame, now: float) -> None:
+        if not events or not in_burst:
+            events.append([])
+            in_burst.append(now)
+            scheduler.call_soon(lambda now: in_burst.clear())
+        events[-1].append(len(frame))
+
+    in_burst: list[float] = []
+    link.b.attach(arrived)
+    for size in (1, 2):
+        link.a.send(Frame(bytes(size)), 0.0)
+    link.a.send(super_frame(bytes(3000)), 0.0)
+    link.a.send(Frame(bytes(4)), 0.05)
+    assert len(scheduler) == 2
+    link.set(loss=1e-9)  # from here on each for itself, behind what is on its way
+    for size in (5, 6):
+        link.a.send(Frame(bytes(size)), 0.05)
+    link.set(loss=None)
+    link.a.send(Frame(bytes(7)), 0.05)
+    scheduler.run_due(1.0)
+    assert events == [[1, 2, 3054], [4], [5], [6], [7]]
+
+
+def test_a_burst_that_is_on_its_way_is_lost_with_the_link() -> None:
+    scheduler = Scheduler()
+    link = Link(scheduler, 1, "link", PipeConfig(delay_s=0.1), offload=True)
+    at_b = Sink(link.b)
+    for _ in range(3):
+        link.a.send(Frame(b"lost"), 0.0)
+    link.down()
+    link.a.send(Frame(b"lost"), 0.0)
+    link.up()
+    link.a.send(Frame(b"there"), 0.0)
+    scheduler.run_due(1.0)
+    assert at_b.got == [(0.1, b"there")]
+    assert link.counters == {"link_down": 4}
+
+
 def test_a_super_frame_is_cut_on_the_link() -> None:
     scheduler = Scheduler()
     a, b = joined(scheduler)
