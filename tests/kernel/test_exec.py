@@ -1,6 +1,7 @@
 """`pystack exec`: what is the caller's own is the command's, all but the network."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -188,3 +189,27 @@ def test_the_command_takes_the_place_of_a_host_and_the_labs_programs_run(tmp_pat
     assert (done.returncode, done.stdout) == (3, "laptop\nthere\n"), done.stderr
     assert "of the lab\n" in done.stderr  # and not on the command's standard output
     assert "pystack: bad: false ended with status 1\n" in done.stderr
+
+
+def forbidding(call: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run it where a filter forbids a system call."""
+    if platform.machine() not in ("x86_64", "aarch64"):
+        pytest.skip(f"the numbers of system calls of {platform.machine()} are not known here")
+    client = Path(__file__).parent / "clients" / "forbidding.py"
+    argv = [sys.executable, str(client), call, *QUICK, *words, "--", "echo", "it runs"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def test_a_filter_that_forbids_namespaces_is_said_with_what_helps() -> None:
+    done = forbidding("unshare")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith("pystack: no permission to make a network namespace: a seccomp")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_mounts_there_is_a_way_without_names() -> None:
+    done = forbidding("mount")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "--own-files" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert forbidding("mount", "--own-files").stdout == "it runs\n"

@@ -95,3 +95,18 @@ def test_it_is_told_of_the_size_of_the_window() -> None:
         terminal.expect("50 132")
         terminal.type(CTRL_C)
         assert terminal.wait() == -signal.SIGINT
+
+
+def test_a_shell_inside_that_suspends_itself_gives_the_terminal_back() -> None:
+    with Terminal([BASH, "--norc", "-i"], env=ENV) as terminal:
+        terminal.expect("prompt> ")
+        terminal.type(f"PS1='inner> ' {' '.join(EXEC)} -- bash --norc -i\n")
+        terminal.expect("inner> ")
+        terminal.type("suspend\n")
+        terminal.expect("Stopped")
+        terminal.expect("prompt> ")
+        terminal.type("fg\n")
+        terminal.type("exit 3\n")
+        terminal.expect("prompt> ")
+        terminal.type("echo status $?\n")
+        terminal.expect("\nstatus 3\r\n")

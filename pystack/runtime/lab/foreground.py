@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -40,9 +40,7 @@ PASSED_ON: Final = (
     signal.SIGTSTP,
     signal.SIGCONT,
 )
-# By which a terminal stops a job. SIGSTOP is not one of them: whoever sends that to the command
-# knows it by its id, and continues it by that.
-_STOPS: Final = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_STOPS: Final = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)  # by a terminal
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, signal.SIGCHLD})
 
@@ -154,7 +152,7 @@ class Foreground:
                 self._status = found.si_status
             elif found.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
                 self._status = -found.si_status
-            elif found.si_status in _STOPS:
+            else:
                 self._stop(found.si_status)
         self._ended.set()
 
@@ -164,13 +162,47 @@ class Foreground:
         In a process group that no shell cares for, the kernel lets nobody stop.
         """
         assert self._time is not None
+        assert self._pid is not None
         was_paused = self._time.paused
-        self._time.pause()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-        signal.raise_signal(number)
-        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
-        if not was_paused:
-            self._time.resume()
+        with _lent_terminal(self._pid) as has_terminal:
+            # At a terminal its shell is to have it back, whatever the signal (`suspend` of bash).
+            # Elsewhere whoever sends SIGSTOP knows the command by its id, and continues it by that.
+            if number == signal.SIGSTOP and not has_terminal:
+                return
+            self._time.pause()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+            signal.raise_signal(number)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+            if not was_paused:
+                self._time.resume()
+
+
+@contextmanager
+def _lent_terminal(pid: int) -> Iterator[bool]:
+    """Take the terminal from a process for the length of the block, if it has it; tell whether.
+
+    A shell has a process group of its own; where that is not in front any more when we are
+    continued, neither are we.
+    """
+    own, its = os.getpgrp(), os.getpgid(pid)
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:  # there is none
+        yield False
+        return
+    try:
+        front = os.tcgetpgrp(terminal)
+        # The leader of a session has no shell that could continue it.
+        if front not in (own, its) or os.getsid(0) == os.getpid():
+            yield False
+            return
+        if front != own:
+            os.tcsetpgrp(terminal, own)
+        yield True
+        if front == its and os.tcgetpgrp(terminal) == own:
+            os.tcsetpgrp(terminal, its)
+    finally:
+        os.close(terminal)
 
 
 def end_as(status: int) -> int:
