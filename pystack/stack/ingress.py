@@ -216,7 +216,8 @@ def _ip_arrived(host: Host, interface: Interface, packet: Packet, frame: Frame, 
     # All of 127.0.0.0/8, but for what means many
     own_loopback = interface.neighbors is None and host.is_own(dst)
     ours = dst in host.addresses or own_loopback
-    if not ours and not is_foreign(host, interface, packet.src, dst):
+    foreign = not ours and is_foreign(host, interface, packet.src, dst)
+    if not ours and not foreign:
         if not interface.is_many(dst):
             if host.forwarding:
                 forward.packet_arrived(host, interface, packet, frame, now)
@@ -236,6 +237,11 @@ def _ip_arrived(host: Host, interface: Interface, packet: Packet, frame: Frame, 
         return
     if reason := forged(host, interface, packet.src, dst):
         host.drop(reason, now, interface, packet.raw)
+        return
+    if foreign and packet.ttl <= 1 and dst not in interface.proxied:
+        # Where it is for is behind this host: as of a router, who looks for the way finds it.
+        host.drop("forward_ttl_exceeded", now, interface, packet.raw)
+        host.tell(packet, Trouble.HOPS_EXCEEDED, now)
         return
     if frame.gso_bytes and is_burst(frame):
         _each_arrived(host, interface, frame, now)

@@ -125,7 +125,7 @@ class UdpTable:
 
     def frame_arrived(self, interface: Interface, frame: Frame, plain: Plain, now: float) -> bool:
         """Take a plain datagram for this host (HOT); False: it may be for another."""
-        _, ends, _, _, start, end = plain
+        _, ends, _, ttl, start, end = plain
         host, addresses = self._host, ends[PAIR]
         pair = host.pairs.get(addresses)
         if pair is None or pair.interface is not interface:
@@ -154,7 +154,7 @@ class UdpTable:
                 if not socket.deliver(payload, pair.src, src_port, pair.dst):
                     host.drop("udp_receive_buffer_full", now, interface, data[_IP:])
                 return True
-        if pair.foreign and sockets is None and dst_port:
+        if pair.foreign and sockets is None and dst_port and ttl > 1:
             named = pair.src, src_port, pair.dst, dst_port
             if take_datagrams(host, named, data[start + udp.HEADER_BYTES : end], frame, now):
                 return True

@@ -5,7 +5,7 @@ import errno
 import pytest
 from intercepting import FAR, Intercepting
 
-from pystack.core.addresses import Ip
+from pystack.core.addresses import Ip, parse_ip
 from pystack.stack.icmp_core import IcmpError, Trouble
 from pystack.stack.ports import ANY
 from pystack.tcp.states import TcpState
@@ -144,6 +144,36 @@ def test_echo_requests_are_given_and_answered(version: str) -> None:
     net.run()
     assert replies == [(b"are you there?", net.far, 55)]
     assert [error.number for error in errors] == [errno.EHOSTUNREACH]
+
+
+@both
+def test_the_host_is_a_hop_on_the_way(version: str) -> None:
+    net = Intercepting(version)
+    errors: list[Ip] = []
+    layer = net.client.icmp if version == "IPv4" else net.client.icmp6
+    layer.echo_error_sinks[7] = lambda error, _now: errors.append(error.reporter)
+    layer.send_echo(net.far, 7, 1, b"who is first?", net.now, ttl=1)
+    layer.send_echo(net.far, 7, 2, b"and then?", net.now, ttl=2)
+    socket = net.socket()
+    socket.ttl = 1
+    socket.send_to(b"question", net.far, 33434, net.now)
+    net.run()
+    assert errors == [net.world.there]
+    assert [echo.ttl for echo in net.noting.echoes] == [2]
+    assert net.noting.datagrams == []
+    assert net.gateway.counters["forward_ttl_exceeded"] == 2
+
+
+@both
+def test_the_host_is_none_to_what_is_on_its_own_link(version: str) -> None:
+    net = Intercepting(version)
+    near = parse_ip("10.0.1.254" if version == "IPv4" else "fd00:1::fe")
+    net.gateway.add_proxy(near)
+    socket = net.socket()
+    socket.ttl = 1
+    socket.send_to(b"question", near, 53, net.now)
+    net.run()
+    assert len(net.noting.datagrams) == 1
 
 
 @both
