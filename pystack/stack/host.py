@@ -385,10 +385,21 @@ class Host:
         """Tell whether one host can have this address: not nobody, and not many, on any link."""
         return is_usable_source(address) and address not in self._broadcasts
 
-    def tell(self, packet: Packet, trouble: Trouble, now: float, *, mtu_bytes: int = 0) -> None:
-        """Tell the sender of `packet` what became of it, in the words of its version."""
+    def tell(
+        self,
+        packet: Packet,
+        trouble: Trouble,
+        now: float,
+        *,
+        mtu_bytes: int = 0,
+        reporter: Ip | None = None,
+    ) -> None:
+        """Tell the sender of `packet` what became of it, in the words of its version.
+
+        `reporter`: whose word it is, whether or not the host has that address; None: the host's.
+        """
         layer = self.icmp if packet.version == 4 else self.icmp6
-        layer.tell(packet, trouble, now, mtu_bytes=mtu_bytes)
+        layer.tell(packet, trouble, now, mtu_bytes=mtu_bytes, reporter=reporter)
 
     def drop(
         self,

@@ -82,7 +82,14 @@ class Icmp(IcmpLayer):
             self._host.drop("icmp_unknown_type", now, data=packet.raw)
 
     def send_error(
-        self, packet: Packet, kind: int, code: int, now: float, *, rest: int = 0
+        self,
+        packet: Packet,
+        kind: int,
+        code: int,
+        now: float,
+        *,
+        rest: int = 0,
+        reporter: Ip | None = None,
     ) -> None:
         """Tell the sender of `packet` what became of it, where RFC 1122 3.2.2 lets us."""
         host = self._host
@@ -94,7 +101,7 @@ class Icmp(IcmpLayer):
             not len(packet.payload) or packet.payload[0] in icmp.ERRORS
         ):
             return  # no errors about errors
-        self._send_about(packet, kind, code, rest, now)
+        self._send_about(packet, kind, code, rest, now, reporter)
 
     def _answer_echo(self, packet: Packet, message: icmp.IcmpMessage, now: float) -> None:
         if packet.to_many:

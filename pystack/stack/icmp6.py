@@ -85,13 +85,21 @@ class Icmp6(IcmpLayer):
         self._parameter_problem(packet, ipv6_ext.ERRONEOUS_FIELD, pointer, now)
 
     def send_error(
-        self, packet: Packet, kind: int, code: int, now: float, *, rest: int = 0
+        self,
+        packet: Packet,
+        kind: int,
+        code: int,
+        now: float,
+        *,
+        rest: int = 0,
+        reporter: Ip | None = None,
     ) -> None:
         """Tell the sender of `packet` what became of it, where RFC 4443 section 2.4 lets us."""
         if (kind, code) == self.words[Trouble.UNKNOWN_PROTOCOL] and not rest:
             chain = packet.chain
             rest = ipv6_ext.NEXT_HEADER_AT if chain is None else chain.proto_named_at
-        self._send_error(packet, kind, code, now, rest, to_many=kind == icmpv6.PACKET_TOO_BIG)
+        to_many = kind == icmpv6.PACKET_TOO_BIG
+        self._send_error(packet, kind, code, now, rest, to_many=to_many, reporter=reporter)
 
     def _parameter_problem(
         self, packet: Packet, code: int, pointer: int, now: float, *, to_many: bool = False
@@ -100,13 +108,21 @@ class Icmp6(IcmpLayer):
         self._send_error(packet, kind, code, now, pointer, to_many=to_many)
 
     def _send_error(
-        self, packet: Packet, kind: int, code: int, now: float, rest: int, *, to_many: bool
+        self,
+        packet: Packet,
+        kind: int,
+        code: int,
+        now: float,
+        rest: int,
+        *,
+        to_many: bool,
+        reporter: Ip | None = None,
     ) -> None:
         """Send an error. `to_many`: also where the packet was for many (2.4 (e.3))."""
         if not to_many and (packet.to_many or is_multicast(packet.dst)):
             return  # asked by one, it would be answered by many
         if self._host.may_be_source(packet.src) and not _forbids_errors(packet):
-            self._send_about(packet, kind, code, rest, now)
+            self._send_about(packet, kind, code, rest, now, reporter)
 
     def _error_arrived(
         self, interface: Interface, packet: Packet, message: icmp.IcmpMessage, now: float

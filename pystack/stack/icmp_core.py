@@ -164,13 +164,31 @@ class IcmpLayer:
         egress.send_packet(host, way, self.number, message, now, ttl=ttl)
         return True
 
-    def tell(self, packet: Packet, trouble: Trouble, now: float, *, mtu_bytes: int = 0) -> None:
-        """Tell the sender of `packet` what became of it; `mtu_bytes` goes with TOO_BIG."""
+    def tell(
+        self,
+        packet: Packet,
+        trouble: Trouble,
+        now: float,
+        *,
+        mtu_bytes: int = 0,
+        reporter: Ip | None = None,
+    ) -> None:
+        """Tell the sender of `packet` what became of it; `mtu_bytes` goes with TOO_BIG.
+
+        `reporter`: whose word it is, whether or not the host has that address; None: the host's.
+        """
         kind, code = self.words[trouble]
-        self.send_error(packet, kind, code, now, rest=mtu_bytes)
+        self.send_error(packet, kind, code, now, rest=mtu_bytes, reporter=reporter)
 
     def send_error(
-        self, packet: Packet, kind: int, code: int, now: float, *, rest: int = 0
+        self,
+        packet: Packet,
+        kind: int,
+        code: int,
+        now: float,
+        *,
+        rest: int = 0,
+        reporter: Ip | None = None,
     ) -> None:
         """Send an error about `packet`, where the rules let us."""
         raise NotImplementedError
@@ -180,7 +198,9 @@ class IcmpLayer:
         kind, code = self.words[trouble]
         self._dispatch(IcmpError(kind, code, 0, quoted.src, quoted), now)
 
-    def _send_about(self, packet: Packet, kind: int, code: int, rest: int, now: float) -> None:
+    def _send_about(
+        self, packet: Packet, kind: int, code: int, rest: int, now: float, reporter: Ip | None
+    ) -> None:
         """Send an error that nothing is to be said against but that there are too many."""
         host = self._host
         to = packet.src
@@ -195,7 +215,7 @@ class IcmpLayer:
         own = packet.dst in host.addresses or (
             stands_in_for(host, packet.dst) and (kind, code) in (_REFUSED, _REFUSED_6)[self.is_v6]
         )
-        src = packet.dst if own else host.source_towards(to, route)
+        src = reporter or (packet.dst if own else host.source_towards(to, route))
         message = self.pack(src, to, kind, code, rest, packet.quoted)
         host.counters.add(f"{self.name}_errors_out")
         egress.send_packet(host, find_way(host, route, src, to), self.number, message, now)

@@ -22,7 +22,7 @@ from pystack.stack.way import find_way
 from pystack.tcp.events import Signal
 from pystack.tcp.output import reset_for
 from pystack.tcp.seq import MASK
-from pystack.wire import icmp, ip, tcp
+from pystack.wire import ethernet, icmp, ip, ipv4, ipv6, tcp
 from pystack.wire.frame import CHECKSUM_PARTIAL, Frame, completed, is_burst, split
 from pystack.wire.packet import Packet
 
@@ -379,6 +379,15 @@ class HeldDatagram:
         self._host = host
         self._source = source
 
+    @property
+    def ttl(self) -> int:
+        """Return how many hops it had left."""
+        source = self._source
+        if isinstance(source, Frame):
+            at = ipv6.HOPS_AT if self.dst >> 32 else ipv4.TTL_AT
+            return source.data[ethernet.HEADER_BYTES + at]
+        return source.ttl
+
     def refuse(self, trouble: Trouble, now: float) -> None:
         """Answer with an ICMP error: one, also where it is a burst."""
         source = self._source
@@ -411,6 +420,6 @@ class HeldEcho:
         layer = self._host.icmp if self._packet.version == 4 else self._host.icmp6
         layer.reply_as(self._packet, self.ident, self.seq, payload, now, ttl)
 
-    def refuse(self, trouble: Trouble, now: float) -> None:
-        """Answer with an ICMP error."""
-        self._host.tell(self._packet, trouble, now)
+    def refuse(self, trouble: Trouble, now: float, reporter: Ip | None = None) -> None:
+        """Answer with an ICMP error. `reporter`: whose word it is; None: the host's own."""
+        self._host.tell(self._packet, trouble, now, reporter=reporter)

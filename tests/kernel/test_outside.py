@@ -24,30 +24,31 @@ SERVER, SERVER6 = "192.0.2.80", "2001:db8::80"
 SECOND = "192.0.2.81"
 BOTH = pytest.mark.parametrize("server", [SERVER, SERVER6], ids=["IPv4", "IPv6"])
 PING_FOR_ALL = "echo 0 2147483647 > /proc/sys/net/ipv4/ping_group_range"
-# Asks by UDP, and says what came, or which error: `udp.py ADDRESS PORT TEXT`
+# Asks by UDP, and says what came, or which error: `udp.py PORT ADDRESS...`
 UDP = """
 import socket, sys
-address, port, text = sys.argv[1:]
-family = socket.AF_INET6 if ":" in address else socket.AF_INET
-with socket.socket(family, socket.SOCK_DGRAM) as sock:
-    sock.settimeout(20)
-    # IP_RECVERR: else a socket hears nothing of networks and hosts that can't be reached
-    sock.setsockopt(*((41, 25) if ":" in address else (0, 11)), 1)
-    sock.connect((address, int(port)))
-    try:
-        sock.send(text.encode())
-        print(sock.recv(65536).decode(), end="")
-    except OSError as error:
-        print(error.strerror)
+for address in sys.argv[2:]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(20)
+        # IP_RECVERR: else a socket hears nothing of networks and hosts that can't be reached
+        sock.setsockopt(*((41, 25) if ":" in address else (0, 11)), 1)
+        sock.connect((address, int(sys.argv[1])))
+        try:
+            sock.send(b"x\\n")
+            print(sock.recv(65536).decode(), end="")
+        except OSError as error:
+            print(error.strerror)
 """
-# Connects, and says which error: `tcp.py ADDRESS PORT`
+# Connects, and says which error: `tcp.py PORT ADDRESS...`
 TCP = """
 import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), 20).close()
-    print("connected")
-except OSError as error:
-    print(error.strerror)
+for address in sys.argv[2:]:
+    try:
+        socket.create_connection((address, int(sys.argv[1])), 20).close()
+        print("connected")
+    except OSError as error:
+        print(error.strerror)
 """
 Main = Callable[[pystack.Namespace, Outside], Awaitable[None]]
 
@@ -103,8 +104,8 @@ def test_connections_and_datagrams_reach_servers_of_the_machine(
     async def main(program: pystack.Namespace, outside: Outside) -> None:
         here = f"you are {server}, I am {server}"
         assert await said(program, "curl", "-sS", url(server)) == here
-        assert await python(program, UDP, server, 80, "x") == f"you are {server}"
-        assert await python(program, UDP, server, 7, "again") == "again"
+        assert await python(program, UDP, 80, server) == f"you are {server}"
+        assert await python(program, UDP, 7, server) == "x"
         assert outside.counters["outside_tcp_opened"] == 1
 
     inside(main)
@@ -172,8 +173,8 @@ def test_what_the_machine_is_told_the_program_is_told(
     far = [f"2001:db8:{number}::1" if v6 else f"198.51.{number}.1" for number in (1, 2, 3)]
 
     async def main(program: pystack.Namespace, outside: Outside) -> None:
-        for code, words in ((TCP, ()), (UDP, ("x",))):
-            told = [await python(program, code, address, 9, *words) for address in (server, *far)]
+        for code in (TCP, UDP):
+            told = (await python(program, code, 9, server, *far)).splitlines()
             prohibited = "Permission denied" if v6 else "No route to host"
             assert told == [
                 "Connection refused",
@@ -189,11 +190,13 @@ def test_what_the_machine_is_told_the_program_is_told(
 
 def test_the_machines_loopback_is_reached_by_name_alone(machine: NetworkNamespace) -> None:
     async def without(program: pystack.Namespace, _outside: Outside) -> None:
-        for address in ("127.0.0.1", "::1"):  # of the namespace
-            assert await python(program, TCP, address, 80) == "Connection refused"
-        for address in ("64:ff9b::7f00:1", "169.254.169.254"):
-            told = await python(program, TCP, address, 80)
-            assert told in ("Permission denied", "No route to host")
+        forbidden = "127.0.0.1", "::1", "64:ff9b::7f00:1", "169.254.169.254"
+        assert (await python(program, TCP, 80, *forbidden)).splitlines() == [
+            "Connection refused",  # by the namespace's own
+            "Connection refused",
+            "Permission denied",
+            "No route to host",
+        ]
 
     async def by_name(program: pystack.Namespace, outside: Outside) -> None:
         assert outside.loopbacks == ("10.77.0.254", "fd77::fe")
@@ -201,12 +204,52 @@ def test_the_machines_loopback_is_reached_by_name_alone(machine: NetworkNamespac
             assert (
                 await said(program, "curl", "-sS", url(address)) == f"you are {real}, I am {real}"
             )
-            assert await python(program, UDP, address, 80, "x") == f"you are {real}"
-            assert await python(program, UDP, address, 9, "x") == "Connection refused"
+            assert await python(program, UDP, 80, address) == f"you are {real}"
+            assert await python(program, UDP, 9, address) == "Connection refused"
             assert "1 received" in await said(program, "ping", "-n", "-c", "1", address)
 
     inside(without)
     inside(by_name, reach_loopback=True)
+
+
+def beyond(machine: NetworkNamespace, router: NetworkNamespace, far: NetworkNamespace) -> None:
+    """Give the machine a router, and somebody behind it, at 203.0.113.9 and 2001:db8:9::9."""
+    router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"])
+    cables = (
+        (machine, router, "198.18.0.1/24", "198.18.0.2/24", "2001:db8:8::1/64", "2001:db8:8::2/64"),
+        (router, far, "203.0.113.1/24", "203.0.113.9/24", "2001:db8:9::1/64", "2001:db8:9::9/64"),
+    )
+    for number, (near, other, *addresses) in enumerate(cables):
+        names = f"near{number}", f"far{number}"
+        pid = other.path.split("/")[2]
+        near.run(["ip", "link", "add", names[0], "type", "veth", "peer", names[1], "netns", pid])
+        for index, address in enumerate(addresses):
+            place, name = (near, names[0]) if index % 2 == 0 else (other, names[1])
+            nodad = ["nodad"] if ":" in address else []
+            place.run(["ip", "address", "add", address, "dev", name, *nodad])
+            place.run(["ip", "link", "set", name, "up"])
+    machine.run(["ip", "route", "add", "default", "via", "198.18.0.2"])
+    machine.run(["ip", "-6", "route", "add", "default", "via", "2001:db8:8::2"])
+    far.run(["ip", "route", "add", "default", "via", "203.0.113.1"])
+    far.run(["ip", "-6", "route", "add", "default", "via", "2001:db8:9::1"])
+
+
+@pytest.mark.skipif(shutil.which("traceroute") is None, reason="no traceroute (apt: traceroute)")
+def test_traceroute_sees_who_is_on_the_way(machine: NetworkNamespace) -> None:
+    with NetworkNamespace() as router, NetworkNamespace() as far:
+        beyond(machine, router, far)
+
+        async def main(program: pystack.Namespace, _outside: Outside) -> None:
+            for target, way in (
+                ("203.0.113.9", ["10.77.0.1", "198.18.0.2", "203.0.113.9"]),
+                ("2001:db8:9::9", ["fd77::1", "2001:db8:8::2", "2001:db8:9::9"]),
+            ):
+                for kind in ([], ["-I"]):
+                    lines = await said(program, "traceroute", "-n", "-q", "1", *kind, target)
+                    assert [line.split()[1] for line in lines.splitlines()[1:]] == way
+
+        inside(main)
 
 
 def test_a_published_port_leads_to_a_program_inside(machine: NetworkNamespace) -> None:
@@ -227,7 +270,7 @@ def test_a_published_port_leads_to_a_program_inside(machine: NetworkNamespace) -
         ):
             curl = await of_machine(machine, "curl", "-sS", url(address, ":8080"))
             assert curl == f"you are {client}, I am {server}\n"
-            ask = [sys.executable, "-I", "-c", UDP, address, "8080", "x"]
+            ask = [sys.executable, "-I", "-c", UDP, "8080", address]
             assert await of_machine(machine, *ask) == f"you are {client}\n"
 
     inside(main)

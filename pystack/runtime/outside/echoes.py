@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
-import sys
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip
+from pystack.runtime.outside import hops
 from pystack.runtime.outside.ground import (
     SHORT_OF,
     Ground,
@@ -38,11 +37,6 @@ _MAX_ASKED: Final = 64  # requests of one program that wait for their answers
 _MOST_READ: Final = 64
 _MESSAGE_BYTES: Final = 65535
 _ROOM_BYTES: Final = 64  # for the hops that a reply had left
-_IP_RECVTTL: Final = 12
-_IP_TTL: Final = 2
-_IPV6_HOPLIMIT: Final = 52
-_IPV6_RECVHOPLIMIT: Final = 51
-_INT: Final = struct.Struct("=i")
 _SEQ_AT: Final = 6
 
 
@@ -144,14 +138,8 @@ class _Pinger:
         try:
             with suppress(OSError):
                 ask_for_errors(self._sock)
-            if sys.platform.startswith("linux"):
-                option = (
-                    (socket.IPPROTO_IPV6, _IPV6_RECVHOPLIMIT)
-                    if self._is_v6
-                    else (socket.IPPROTO_IP, _IP_RECVTTL)
-                )
-                with suppress(OSError):
-                    self._sock.setsockopt(*option, 1)
+            with suppress(OSError):
+                hops.ask_for_hops(self._sock)
             self._watch = ground.poller.watch(self._sock, self._ready, READ)
         except BaseException:
             self._sock.close()
@@ -166,9 +154,10 @@ class _Pinger:
         if len(self._asked) >= _MAX_ASKED:
             self._asked.popitem(last=False)
         self._asked[to, echo.seq] = echo
+        few = hops.ancillary(echo.ttl - 1, self._sock.family) if echo.ttl <= hops.FEW else []
         for _ in range(2):
             try:
-                self._sock.sendto(message, (to, 0))
+                self._sock.sendmsg([message], few, 0, (to, 0))
             except BlockingIOError:
                 break
             except OSError as error:
@@ -201,11 +190,11 @@ class _Pinger:
                 self._take_errors(now)
                 continue
             count += 1
-            self._answered(message, _hops_of(ancillary), sender[0], now)
+            self._answered(message, hops.told(ancillary), sender[0], now)
         if not count:
             self._take_errors(now)
 
-    def _answered(self, message: bytes, hops: int | None, sender: str, now: float) -> None:
+    def _answered(self, message: bytes, left: int | None, sender: str, now: float) -> None:
         if len(message) < icmp.HEADER_BYTES:
             return
         reply = icmpv6.ECHO_REPLY if self._is_v6 else icmp.ECHO_REPLY
@@ -215,7 +204,7 @@ class _Pinger:
             return
         self.used_at = now
         self._ground.counters.add("outside_ping_in")
-        echo.reply(message[icmp.HEADER_BYTES :], now, hops)
+        echo.reply(message[icmp.HEADER_BYTES :], now, left)
 
     def _take_errors(self, now: float) -> int:
         count = 0
@@ -230,22 +219,11 @@ class _Pinger:
             return
         echo = self._asked.pop((sent.to[0], _seq_of(sent.payload)), None)
         if echo is not None:
-            echo.refuse(sent.trouble, now)
+            echo.refuse(sent.trouble, now, self._ground.reporter_of(sent))
 
 
 def _seq_of(message: bytes) -> int:
     return int.from_bytes(message[_SEQ_AT : _SEQ_AT + 2], "big")
-
-
-def _hops_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """Return how many hops a reply had left; None: the kernel does not tell."""
-    for level, kind, cargo in ancillary:
-        if (level, kind) in (
-            (socket.IPPROTO_IP, _IP_TTL),
-            (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT),
-        ):
-            return int(_INT.unpack_from(cargo)[0])
-    return None
 
 
 def _upkeep() -> str:

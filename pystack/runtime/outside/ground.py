@@ -17,13 +17,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, format_ip, is_v6, without_zone
+from pystack.runtime.outside.reach import Reach, is_forbidden
 from pystack.runtime.socket.seal import unsealed
 from pystack.stack.icmp_core import Trouble
 
 if TYPE_CHECKING:
     from pystack.core.counters import Counters
     from pystack.core.scheduler import Scheduler
-    from pystack.runtime.outside.reach import Reach
+    from pystack.runtime.outside.real_errors import SentError
     from pystack.runtime.splice.poller import Poller
     from pystack.stack.host import Host
 
@@ -97,6 +98,13 @@ class Ground:
     def give(self) -> None:
         """Give a descriptor back."""
         self.left += 1
+
+    def reporter_of(self, sent: SentError) -> Ip | None:
+        """Return whose word an error is, as they are known inside; None: nobody's from there."""
+        if sent.reporter is None:
+            return None
+        inside = self.reach.inside_of(sent.reporter)
+        return None if is_forbidden(inside) else inside
 
     def warn_once(self, key: str, text: str) -> None:
         """Say in the log what a user has to know, the first time that it happens."""

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from pystack.core.addresses import Ip, unpack_ip6
 from pystack.runtime.socket.option_numbers import IP_RECVERR, IPV6_RECVERR
 from pystack.stack.icmp_core import Trouble
 from pystack.wire import icmp, icmpv6
@@ -50,6 +51,7 @@ class SentError(NamedTuple):
     to: tuple[str, int]  # where it was sent
     payload: bytes  # how it began
     trouble: Trouble | None  # None: nothing that its sender could be told, such as a path's MTU
+    reporter: Ip | None  # the host or router that said so; None: it is not told
 
 
 def ask_for_errors(sock: socket.socket) -> None:
@@ -76,4 +78,15 @@ def errors_of(sock: socket.socket) -> Iterator[SentError]:
             if to and len(cargo) >= _EXTENDED.size:
                 _number, origin, kind, code, _pad, _info, _data = _EXTENDED.unpack_from(cargo)
                 if origin in _WORDS:
-                    yield SentError(to[:2], payload, _WORDS[origin].get((kind, code)))
+                    trouble = _WORDS[origin].get((kind, code))
+                    yield SentError(to[:2], payload, trouble, _address(cargo[_EXTENDED.size :]))
+
+
+def _address(sockaddr: bytes) -> Ip | None:
+    """Read whose word an error is (SO_EE_OFFENDER)."""
+    family = int.from_bytes(sockaddr[:2], sys.byteorder)
+    if family == socket.AF_INET and len(sockaddr) >= 8:
+        return Ip(int.from_bytes(sockaddr[4:8], "big"))
+    if family == socket.AF_INET6 and len(sockaddr) >= 24:
+        return unpack_ip6(sockaddr[8:24])
+    return None

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, is_v6
+from pystack.runtime.outside import hops
 from pystack.runtime.outside.ground import (
     SHORT_OF,
     Ground,
@@ -165,6 +166,7 @@ class _Session:
 
     __slots__ = (
         "_cuts",
+        "_few",
         "_ground",
         "_peers",
         "_sessions",
@@ -187,6 +189,7 @@ class _Session:
         self._ground = ground
         # Those that it has sent to: their real addresses, and how they are called inside
         self._peers: OrderedDict[str, Ip] = OrderedDict()
+        self._few: hops.Ancillary = []  # how many hops the next has left; []: as many as usual
         self._cuts = sys.platform.startswith("linux")  # True: the kernel may cut bursts
         self._sock = open_socket(family, socket.SOCK_DGRAM)
         try:
@@ -210,11 +213,15 @@ class _Session:
             if len(peers) >= MAX_PEERS:
                 peers.popitem(last=False)
             peers[to[0]] = datagram.dst
+        if (left := datagram.ttl) <= hops.FEW:
+            self._few = hops.ancillary(left - 1, self._sock.family)
+        elif self._few:
+            self._few = []
         payload, each_bytes = datagram.payload, datagram.gso_bytes
         if not each_bytes or each_bytes >= len(payload):
             self._send(payload, to, datagram, now)
             return
-        if self._cuts and self._send_burst(payload, each_bytes, to):
+        if self._cuts and not self._few and self._send_burst(payload, each_bytes, to):
             return
         for at in range(0, len(payload), each_bytes):
             if not self._send(payload[at : at + each_bytes], to, datagram, now):
@@ -245,7 +252,10 @@ class _Session:
         counters = self._ground.counters
         for _ in range(2):
             try:
-                self._sock.sendto(payload, to)
+                if self._few:
+                    self._sock.sendmsg([payload], self._few, 0, to)
+                else:
+                    self._sock.sendto(payload, to)
             except BlockingIOError:
                 counters.add("outside_udp_send_buffer_full")
                 return False
@@ -274,7 +284,8 @@ class _Session:
             inside = self._peers.get(sent.to[0])
             if inside is not None and sent.trouble is not None:
                 quoted = _packet((*self.key, inside, sent.to[1]), sent.payload)
-                self._ground.host.tell(quoted, sent.trouble, now)
+                reporter = self._ground.reporter_of(sent)
+                self._ground.host.tell(quoted, sent.trouble, now, reporter=reporter)
         return count
 
     def _ready(self, events: int, now: float) -> None:
