@@ -14,6 +14,7 @@ import select
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 from typing import Final, Protocol
 
 import trio
@@ -38,6 +39,9 @@ _BATCH_SOCKETS: Final = 256
 # How many batches in a row before Trio's other tasks have a turn. A turn of Trio's costs as much as
 # a message through the stack.
 _BATCHES_IN_A_ROW: Final = 8
+# Nor do links wait longer for their due than this, however much there is to read, nor tasks longer
+# than a few of it.
+_SLICE_S: Final = 1e-3
 
 
 class Watch:
@@ -208,8 +212,9 @@ class _Epoll:
             await trio.lowlevel.wait_readable(fd)
             if driver.paused:
                 await driver.goes_on()
+            until = perf_counter() + _SLICE_S
             for _ in range(_BATCHES_IN_A_ROW):
-                if not self._batch():
+                if not self._batch() or perf_counter() > until:
                     break
 
     def _batch(self) -> bool:
@@ -220,6 +225,7 @@ class _Epoll:
         driver = self._driver
         now = driver.batch_begins()
         watches = self._watches
+        until = perf_counter() + _SLICE_S
         try:
             # All are looked up first: one that is closed may leave its number to a new one.
             for watch, events in [(watches[fd], events) for fd, events in ready]:
@@ -227,6 +233,10 @@ class _Epoll:
                     watch.ready(events, now)
                     if events & (ERROR | HANGUP) and watch.ready is not None:
                         self._rest(watch)
+                    if perf_counter() > until:
+                        driver.batch_done(now)
+                        now = driver.batch_begins()
+                        until = perf_counter() + _SLICE_S
         finally:
             driver.batch_done(now)
         return True
