@@ -65,6 +65,12 @@ def test_a_file_says_what_the_python_does(path: Path) -> None:
     ]
 
 
+def test_the_file_that_the_docs_show_is_right(path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/proxy.md").read_text()
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    assert list(ProxyFile(path).specs) == ["redis", "dns"]
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "sentence"),
     [

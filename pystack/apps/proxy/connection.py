@@ -37,6 +37,11 @@ _CONNECT_TIMEOUT_S: Final = 130.0
 _NEWS_S: Final = 60.0
 
 
+# A client that has gone is found by these, where a toxic lets nothing be written to it any more:
+# that it has closed cannot be told from the end of one direction. In seconds; then so many.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+
 class Owner(Protocol):
     """Whose it is."""
 
@@ -101,6 +106,7 @@ class Connection:
         left = lane.left.stack
         tcp = left.tcp.connect(lane.right_address, port, now)
         self._left_tcp = tcp
+        _keep_alive(sock)
         self.port = tcp.connection.local_port
         self._left: Splice | None = Splice(
             proxy.world.poller,
@@ -191,6 +197,7 @@ class Connection:
             return
         tcp = self._right_tcp
         assert tcp is not None
+        _keep_alive(outcome)
         self._right = Splice(
             self._proxy.world.poller,
             outcome,
@@ -296,3 +303,10 @@ class Connection:
         elif (result is None or result.by != "both") and self._end_timer is None:
             scheduler = self._proxy.world.driver.scheduler
             self._end_timer = scheduler.call_at(scheduler.now + _NEWS_S, self.reset)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # not everywhere
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
