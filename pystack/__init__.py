@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from pystack.runtime.names.name_servers import NameServer
     from pystack.runtime.network import Network
     from pystack.runtime.network_link import NetworkLink
+    from pystack.runtime.outside.outside import Outside
+    from pystack.runtime.outside.published import PublishSpec
     from pystack.runtime.socket.seal import SealedError, unsealed
     from pystack.runtime.streams import TcpListener, TcpStream
     from pystack.stack.advertise import AdvertiseConfig
@@ -87,8 +89,10 @@ __all__ = [
     "NetworkLink",
     "NondeterminismError",
     "Observer",
+    "Outside",
     "Partition",
     "PortNode",
+    "PublishSpec",
     "PystackError",
     "Router",
     "SealedError",
@@ -142,6 +146,8 @@ _HOMES: Final = {
         ("runtime.names.name_servers", "NameServer"),
         ("runtime.network", "Network"),
         ("runtime.network_link", "NetworkLink"),
+        ("runtime.outside.outside", "Outside"),
+        ("runtime.outside.published", "PublishSpec"),
         ("runtime.socket.seal", "SealedError unsealed"),
         ("runtime.streams", "TcpListener TcpStream"),
         ("stack.advertise", "AdvertiseConfig"),

@@ -53,14 +53,6 @@ from pystack.runtime.lab.disk import Disk
 from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
 from pystack.runtime.network_link import NetworkLink
-from pystack.runtime.outside.outside import (
-    Addressed,
-    Outside,
-    OutsideWords,
-    open_outside,
-    open_published,
-)
-from pystack.runtime.outside.published import PublishSpec
 from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
 from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host as StackHost
@@ -77,6 +69,8 @@ if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
     from pystack.observe.journal import Digest
     from pystack.observe.ladder import Ladder, LadderWords
+    from pystack.runtime.outside.outside import Addressed, Outside, OutsideWords
+    from pystack.runtime.outside.published import PublishSpec
 
 HostT = TypeVar("HostT", bound=Host)
 
@@ -340,6 +334,8 @@ class Network:
         `reach_loopback`: True, or at which addresses inside the machine's loopback is; `resolvers`:
         whom it asks for names, at whose port 53 it answers. Real time only. Raises ConfigError.
         """
+        from pystack.runtime.outside.outside import open_outside  # only where one is wanted
+
         return await open_outside(self, host, **words)
 
     async def publish(
@@ -352,6 +348,8 @@ class Network:
         Inside, the client is `host`. Returns what was opened, for each version of IP. Real time
         only. Raises ConfigError, and DeviceError for what is taken.
         """
+        from pystack.runtime.outside.outside import open_published
+
         return await open_published(self, host, specs, to)
 
     def link(

@@ -4,6 +4,8 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import trio
@@ -18,9 +20,10 @@ BOTH = pytest.mark.parametrize("address", [V4, V6], ids=["IPv4", "IPv6"])
 
 
 async def echo(stream: trio.SocketStream) -> None:
-    async for data in stream:
-        await stream.send_all(data)
-    await stream.send_all(b"bye")
+    with suppress(trio.BrokenResourceError):
+        async for data in stream:
+            await stream.send_all(data)
+        await stream.send_all(b"bye")
 
 
 @BOTH
@@ -330,3 +333,41 @@ def test_a_port_at_which_nobody_is_is_not_answered_by_the_machines_own_other_end
             assert not _is_its_own_peer(other)
 
     trio.run(main)
+
+
+def test_a_way_that_is_closed_takes_everything_with_it_and_the_network_goes_on() -> None:
+    async def main() -> None:
+        async with open_place() as place:
+            outside = place.outside
+            left = outside.ground.left
+            where = await place.serve(echo)
+            stream = await place.client.open_tcp_stream(*where)
+            udp = await place.client.open_udp_socket(0)
+            await udp.send_to(b"x", where)
+            await udp.send_to(b"\0" * 12, ("10.77.0.1", 53))
+            [published, _] = outside.publish("0:80", place.client)
+            place.client.start_soon(suppressed, place.client.open_tcp_stream, *where)
+            await until(lambda: len(outside.connections) == 2)  # one is only being opened
+            outside.close()
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.receive_some()
+            assert (len(outside.connections), len(outside.sessions), len(outside.names)) == (0,) * 3
+            assert outside.ground.left == left
+            with pytest.raises(OSError, match="attempts to connect"):
+                await trio.open_tcp_stream(V4, published.port)
+            assert await place.client.ping("10.77.0.1") < 1
+            with pytest.raises(ConnectionRefusedError):
+                await place.client.open_tcp_stream("10.77.0.1", 53)
+            again = await place.net.outside(place.gateway, reach_loopback=True)
+            stream = await place.client.open_tcp_stream(*where)
+            await stream.send_all(b"again")
+            assert await stream.receive_some() == b"again"
+            again.close()
+
+    trio.run(main)
+
+
+async def suppressed(connect: Callable[..., Awaitable[object]], *where: object) -> None:
+    """Connect, and have no complaint where that fails."""
+    with suppress(OSError):
+        await connect(*where)

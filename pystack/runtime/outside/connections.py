@@ -136,12 +136,17 @@ class Connections:
             syn.refuse(now)
 
     def _established(self, sock: socket.socket, tcp: TcpSocket) -> None:
+        if sock not in self._accepted:  # the way outside was closed meanwhile
+            self._ground.host.tcp.abort(tcp, self._ground.scheduler.now)
+            return
         self._accepted.discard(sock)
         self._ground.counters.add("outside_tcp_opened")
         self.join(sock, tcp)
 
     def _reset(self, sock: socket.socket) -> None:
         """End a real connection whose client has gone before it was established."""
+        if sock not in self._accepted:
+            return
         self._accepted.discard(sock)
         reset(sock)
         self._ground.give()

@@ -218,7 +218,7 @@ async def open_published(
     host_stack = host.stack
     if isinstance(host_stack.interceptor, Outside):
         return host_stack.interceptor.publish(specs, to)
-    poller = Poller(lab.driver)
+    poller = await _poller(lab)
     ground = Ground(host_stack, poller, Reach(), allowance_of_process())
     connections = Connections(ground)
     ports = Published(ground, connections)
@@ -228,8 +228,6 @@ async def open_published(
         connections.close(host_stack.scheduler.now)
 
     lab.resources.callback(close)
-    assert lab.nursery is not None
-    await lab.nursery.start(poller.run)
     return _publish(ports, lab.topology, specs, to)
 
 
@@ -276,15 +274,13 @@ async def open_outside(lab: Lab, host: Host, **words: Unpack[OutsideWords]) -> O
         published.parse_publish(spec)
     outside = Outside(
         stack,
-        Poller(lab.driver),
+        await _poller(lab),
         lab.topology,
         loopbacks=_loopbacks(host, words.get("reach_loopback", False)),
         resolver=None if resolvers is None else given(resolvers),
         sockets=sockets,
     )
     lab.resources.callback(outside.close)
-    assert lab.nursery is not None
-    await lab.nursery.start(outside.ground.poller.run)
     if words.get("dns", True):
         try:
             outside.names.serve()
@@ -299,6 +295,17 @@ async def open_outside(lab: Lab, host: Host, **words: Unpack[OutsideWords]) -> O
     if to is not None:
         outside.publish(specs, to)
     return outside
+
+
+async def _poller(lab: Lab) -> Poller:
+    """Return what waits for the sockets of all ways outside of a network; it runs."""
+    kept = lab.driver.kept
+    poller = kept.get(Poller)
+    if not isinstance(poller, Poller):
+        poller = kept[Poller] = Poller(lab.driver)
+        assert lab.nursery is not None
+        await lab.nursery.start(poller.run)
+    return poller
 
 
 def _check_real_time(lab: Lab) -> None:

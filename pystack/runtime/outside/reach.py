@@ -26,6 +26,7 @@ from pystack.core.addresses import (
 )
 
 _LOW_32: Final = 0xFFFFFFFF
+_KNOWN: Final = 4096  # addresses that are remembered; when that many are, all are forgotten
 
 
 def _block(text: str, length: int) -> Prefix:
@@ -46,11 +47,12 @@ _ISATAP: Final = (0x00005EFE, 0x02005EFE)  # RFC 5214 section 6.1
 class Reach:
     """Translates between addresses inside and outside; what may not be reached has none."""
 
-    __slots__ = ("_inside", "_outside")
+    __slots__ = ("_inside", "_known", "_outside")
 
     def __init__(self, loopbacks: Mapping[Ip, Ip] | None = None) -> None:
         """`loopbacks`: addresses inside, and which of the machine's loopback each stands for."""
         self._outside = dict(loopbacks or {})
+        self._known: dict[Ip, Ip | None] = {}  # what was found out: for IPv6 that takes 5 us
         self._inside = {real: inside for inside, real in self._outside.items()}
 
     @property
@@ -60,10 +62,16 @@ class Reach:
 
     def outside_of(self, inside: Ip) -> Ip | None:
         """Return the real address that is meant by one inside; None: it must not be reached."""
+        known = self._known
+        if inside in known:
+            return known[inside]
         real = self._outside.get(inside)
-        if real is not None:
-            return real
-        return None if is_forbidden(inside) else without_zone(inside)
+        if real is None and not is_forbidden(inside):
+            real = without_zone(inside)
+        if len(known) >= _KNOWN:
+            known.clear()
+        known[inside] = real
+        return real
 
     def inside_of(self, real: Ip) -> Ip:
         """Return the address under which a real one is known inside."""
