@@ -13,6 +13,7 @@ Trio's own, in which programs sleep, goes on.
 """
 
 import math
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -30,6 +31,8 @@ from pystack.runtime.driver.stepping import Stepped, run_one
 LEAD_S: Final = 150e-6
 # What is as near as this is not worth one more round of Trio's loop (15 to 40 us).
 _SPIN_S: Final = 30e-6
+# For how long one turn goes on with what `when_done` has let happen, before others have theirs
+_OUT_S: Final = 1e-3
 
 
 class RealtimeDriver:
@@ -86,7 +89,7 @@ class RealtimeDriver:
         finally:
             scheduler.on_earlier = self._earlier
         if self._earlier is not None:
-            self._earlier(scheduler.next_at())
+            self._earlier(self._next_at())
 
     def when_done(self, fn: Callable[[float], None]) -> None:
         """Call it when the machine has caught up with all that is due: once, if it is late."""
@@ -129,11 +132,18 @@ class RealtimeDriver:
         # What it looks at ends nothing early: it is told by an error.
         look = self.checks.look if self.checks else None
         self.scheduler.run_due(now, look)
-        while self._when_done:
+        if not self._when_done:
+            return
+        # What goes out may let more come in, and that go out, for ever.
+        until = time.perf_counter() + _OUT_S
+        while self._when_done and time.perf_counter() < until:
             calls, self._when_done = self._when_done, []
             for call in calls:
                 call(now)
             self.scheduler.run_due(now, look, again=True)
+
+    def _next_at(self) -> float:
+        return self.scheduler.now if self._when_done else self.scheduler.next_at()
 
     async def run(self) -> None:
         """Run for ever: fire what is due, sleep until the next."""
@@ -164,7 +174,7 @@ class RealtimeDriver:
                 scheduler.on_earlier = None  # the next of all is looked for below
                 self._run_due(now)
                 scheduler.on_earlier = earlier
-                next_at = scheduler.next_at()
+                next_at = self._next_at()
                 if next_at - now > lead_s:
                     if alarm_at <= now or next_at - lead_s < alarm_at:
                         set_alarm(next_at)

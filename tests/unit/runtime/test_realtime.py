@@ -175,6 +175,27 @@ async def test_what_goes_out_is_no_new_turn_for_what_waits_for_one() -> None:
     assert turns == ["x", "x", "x"]
 
 
+async def test_what_goes_out_for_ever_leaves_turns_to_other_tasks() -> None:
+    async def body(driver: RealtimeDriver) -> None:
+        count = 0
+
+        def again(now: float) -> None:
+            nonlocal count
+            count += 1
+            if count < 1_000_000_000:
+                driver.when_done(again)
+
+        driver.when_done(again)
+        seen = 0
+        for _ in range(10):  # and it goes on itself
+            while count == seen:
+                await trio.lowlevel.checkpoint()
+            seen = count
+        count = 1_000_000_000
+
+    await with_driver(body)
+
+
 async def test_what_is_to_go_out_wakes_a_driver_that_sleeps() -> None:
     async def body(driver: RealtimeDriver) -> None:
         waiter = Waiter(driver)
