@@ -122,7 +122,7 @@ class Sessions:
             return None
         self._brief[key] = session
         ground.counters.add("outside_udp_sessions")
-        if self._timer is None:
+        if self._timer is None or self._timer.when > now + self._brief_s:
             self._arm(now)
         return session
 
@@ -155,6 +155,9 @@ class Sessions:
             for kind, idle_s in ((self._brief, self._brief_s), (self._lasting, self._idle_s))
             if kind
         ]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if due:
             self._timer = self._ground.scheduler.call_at(
                 max(min(due), now), self._expire, lambda: "sessions to the outside"
