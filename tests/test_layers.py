@@ -78,6 +78,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.stack.tcp_socket",
         "pystack.stack.udp_socket",
         "pystack.stack.neighbors",
+        "pystack.tcp.config",
         "pystack.tcp.events",
         "pystack.tcp.states",
         "pystack.__init__",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 import struct
+from contextlib import suppress
 
 import pytest
 import trio
@@ -19,7 +20,7 @@ from pystack.apps.proxy.errors import (
     ProxyExistsError,
 )
 from pystack.apps.proxy.model import LinkWords, Proxy, ProxySpec
-from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, ToxicSpec
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream, ToxicSpec
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -450,5 +451,36 @@ def test_clients_that_come_and_go_leave_nothing() -> None:
                 rig.proxies.network.hosts[f"p-{end}"].stack for end in ("client", "upstream")
             )
             await until(lambda: not left.tcp.sockets and not right.tcp.sockets)
+
+    in_trio(main)
+
+
+@pytest.mark.parametrize("stream", [UPSTREAM, DOWNSTREAM])
+def test_one_who_reads_nothing_holds_a_bounded_part_of_an_endless_stream(stream: Stream) -> None:
+    async def flood(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(bytes(1 << 20))
+
+    async def nothing(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with proxied(flood if stream == DOWNSTREAM else nothing) as rig:
+            proxy = await rig.proxy()
+            client = await rig.dial(proxy)
+            traffic = proxy.counts.traffic[stream]
+            async with trio.open_nursery() as nursery:
+                if stream == UPSTREAM:
+                    nursery.start_soon(flood, client)
+                rests = 0
+                while rests < 30:  # turns in which nothing more was taken
+                    before = traffic.received_bytes
+                    await trio.sleep(0.01)
+                    rig.proxies.find("p")
+                    rests = rests + 1 if traffic.received_bytes == before > 0 else 0
+                held_bytes = traffic.received_bytes - traffic.sent_bytes
+                assert 0 < held_bytes < 12_000_000
+                nursery.cancel_scope.cancel()
 
     in_trio(main)

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from pystack.core.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*args: str | Path) -> subprocess.Popen[str]:
+def start(*args: str | Path, files: int | None = None) -> subprocess.Popen[str]:
+    limit = [] if files is None else ["prlimit", f"--nofile={files}:{files}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "pystack", "proxy", *map(str, args)],
+        [*limit, sys.executable, "-m", "pystack", "proxy", *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -29,9 +31,11 @@ def start(*args: str | Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def running(*args: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run it; yields it with its first line."""
-    with start(*args) as process:
+def running(
+    *args: str | Path, files: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run it; yields it with its first line. `files`: how many it may open."""
+    with start(*args, files=files) as process:
         try:
             assert process.stdout is not None
             yield process, process.stdout.readline()
@@ -82,13 +86,34 @@ def test_it_waits_for_connections_and_a_second_signal_ends_them() -> None:
             assert end(process)[0] == 0
 
 
-def test_it_ends_at_once_where_nobody_is_connected() -> None:
-    with running("0", "127.0.0.1:1", "--json") as (process, line):
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit(1) is not here")
+def test_where_there_are_no_more_files_some_have_to_go_and_it_goes_on() -> None:
+    with upstream() as (server, place), running("0", place, "--json", files=60) as (process, line):
         ready = json.loads(line)
         (proxy,) = ready["ready"]
         assert (proxy["name"], proxy["protocol"], ready["api"]) == ("proxy", "tcp", None)
+        listen = proxy["listen"]
+        with ExitStack() as stack:
+            clients = [stack.enter_context(dial(listen)) for _ in range(60)]
+            ends = []
+            for client in clients[20:]:
+                client.settimeout(0.05)
+                with suppress(TimeoutError):
+                    try:
+                        ends.append(client.recv(1))
+                    except ConnectionResetError:
+                        ends.append(b"reset")
+            assert ends
+            assert set(ends) == {b"reset"}
+        with dial(listen) as client:
+            client.sendall(b"hello")
+            while True:  # those before have gone
+                with server.accept()[0] as served:
+                    served.settimeout(10)
+                    if served.recv(10) == b"hello":
+                        break
         process.send_signal(signal.SIGTERM)
-        assert end(process) == (0, "")
+        assert end(process)[0] == 0
 
 
 def test_a_file_is_read_again_when_it_changes_and_at_a_hangup(tmp_path: Path) -> None:

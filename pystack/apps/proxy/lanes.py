@@ -16,6 +16,7 @@ from pystack.apps.proxy.toxics.flaps import Flaps
 from pystack.core.addresses import Ip, parse_ip
 from pystack.core.errors import ConfigError
 from pystack.stack.neighbors import OneNeighbor
+from pystack.tcp.config import TcpLimits
 
 if TYPE_CHECKING:
     from pystack.apps.proxy.toxics.spec import ToxicSpec
@@ -36,7 +37,9 @@ class Lane:
     def __init__(self, net: Network, name: str, number: int) -> None:
         block = f"10.{number >> 8}.{number & 0xFF}"
         self.name = name
-        self.left: Host = net.host(f"{name}-client", address=f"{block}.1/24")
+        # It opens all connections, and to one port: in a minute more than there are ports.
+        limits = TcpLimits(time_wait_reuse=1)
+        self.left: Host = net.host(f"{name}-client", address=f"{block}.1/24", tcp_limits=limits)
         self.right: Host = net.host(f"{name}-upstream", address=f"{block}.2/24")
         self.left_address: Ip = parse_ip(f"{block}.1")
         self.right_address: Ip = parse_ip(f"{block}.2")
