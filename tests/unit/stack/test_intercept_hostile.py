@@ -10,13 +10,13 @@ from intercepting import ISS, Gateway
 from stack_bench import HERE_MAC, PEER_MAC
 
 from pystack.core.addresses import BROADCAST_MAC, Prefix, parse_ip
+from pystack.stack.icmp_core import Trouble
 from pystack.stack.intercept import FORGOTTEN_AFTER_S
 from pystack.stack.routes import Route
 from pystack.tcp.config import TcpLimits
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 from pystack.wire import ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp, udp
-from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 
 MAX_HELD: Final = 50
 both = pytest.mark.parametrize("version", ["IPv4", "IPv6"])
@@ -348,67 +348,6 @@ def test_the_power_off_ends_all_that_is_held(version: str) -> None:
     assert net.scheduler.next_at() == math.inf
 
 
-# bursts
-
-
-def burst(net: Gateway, payload: bytes, each_bytes: int) -> Frame:
-    body = udp.pack_header(5000, 53, payload, 0, partial=True) + payload
-    return Frame(net.packet(ipv4.UDP, body), CHECKSUM_PARTIAL, each_bytes)
-
-
-@both
-def test_a_burst_is_given_as_one(version: str) -> None:
-    net = Gateway(version)
-    net.host.observers.clear()
-    payload = b"a" * 1000 + b"b" * 1000 + b"c" * 10
-    net.port.sink(burst(net, payload, 1000), 0.0)
-    (held,) = net.noting.datagrams
-    assert (held.payload, held.gso_bytes) == (payload, 1000)
-    assert (net.counters["udp_intercepted"], net.counters["frames_in"]) == (3, 3)
-
-
-@both
-def test_whoever_looks_on_sees_each_datagram_of_a_burst(version: str) -> None:
-    net = Gateway(version)
-    net.port.sink(burst(net, b"a" * 1000 + b"b" * 10, 1000), 0.0)
-    first, second = net.noting.datagrams
-    assert (first.payload, first.gso_bytes) == (b"a" * 1000, 0)
-    assert (second.payload, second.gso_bytes) == (b"b" * 10, 0)
-
-
-@both
-@pytest.mark.parametrize(("size", "each"), [(2010, 1000), (10, 1000), (1000, 1000)])
-def test_answers_leave_as_bursts_where_the_port_cuts_them(
-    version: str, size: int, each: int
-) -> None:
-    net = Gateway(version)
-    net.host.observers.clear()
-    net.port.fills_checksums = True
-    net.port.gso_max_bytes = net.port.uso_max_bytes = 65000
-    assert net.host.udp.send_as(net.far, 53, net.peer, 5000, bytes(size), 0.0, gso_bytes=each)
-    (frame,) = net.taken()
-    assert frame.gso_bytes == (each if size > each else 0)
-    assert net.counters["udp_datagrams_out"] == net.counters["frames_out"] == -(-size // each)
-
-
-@both
-def test_they_leave_one_by_one_where_it_does_not(version: str) -> None:
-    net = Gateway(version)
-    net.host.udp.send_as(net.far, 53, net.peer, 5000, bytes(2010), 0.0, gso_bytes=1000)
-    packets = [ip.packet_of(frame.data) for frame in net.taken()]
-    assert [len(udp.parse(packet).payload) for packet in packets] == [1000, 1000, 10]
-    assert {packet.src for packet in packets} == {net.far}
-
-
-@both
-def test_an_answer_to_nowhere_is_counted(version: str) -> None:
-    net = Gateway(version)
-    elsewhere = parse_ip("198.51.100.1" if version == "IPv4" else "2001:db8::1")
-    assert not net.host.udp.send_as(net.far, 53, elsewhere, 5000, b"", 0.0)
-    assert not net.host.udp.send_as(net.far, 53, net.peer, 0, b"", 0.0)
-    assert net.counters["udp_no_way_back"] == 2
-
-
 # a router that is an interceptor too
 
 
@@ -428,6 +367,45 @@ def test_a_router_passes_on_what_is_not_covered() -> None:
     net.each()
     assert net.given == (1, 1, 1)
     assert net.counters["forward_no_route"] == 3
+
+
+@given(st.lists(st.tuples(st.sampled_from("srakufdw"), st.integers(0, 3), st.integers(0, 2))))
+def test_whatever_clients_and_interceptor_do_nothing_is_left(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    net = Gateway("IPv4")
+    net.host.tcp.limits = TcpLimits(max_held_syns=2)
+    held = net.host.tcp.listeners.held
+    over: list[float] = []
+    for what, port, seq in steps:
+        match what:
+            case "s":
+                net.segment(tcp.SYN, port=1 + port, seq=ISS + 1000 * seq)
+            case "r":
+                net.segment(tcp.RST, port=1 + port, seq=ISS + 1000 * seq)
+            case "a":
+                net.segment(tcp.ACK, port=1 + port, seq=ISS + 1000 * seq, ack=1)
+            case "w":
+                net.run(net.scheduler.now + 20 * port)
+        for syn in net.noting.syns:
+            syn.on_over = over.append
+        if what in "kufd" and net.noting.syns:
+            syn, now = net.noting.syns.pop(port % len(net.noting.syns)), net.scheduler.now
+            match what:
+                case "k":
+                    syn.accept(now, net.established.append, over.clear)
+                case "u":
+                    syn.unreachable(Trouble.NO_ROUTE, now)
+                case "f":
+                    syn.refuse(now)
+                case "d":
+                    syn.drop(now)
+        assert len(held) <= 2
+        assert len(held) == sum(not syn.is_over for syn in net.noting.syns)
+    net.run(net.scheduler.now + 400)
+    assert (len(held), len(net.host.tcp)) == (0, 0)
+    assert all(syn.is_over for syn in net.noting.syns)
+    assert net.scheduler.next_at() == math.inf
 
 
 @given(

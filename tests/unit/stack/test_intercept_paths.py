@@ -1,12 +1,15 @@
-"""What is sent in the name of others finds its way: fragments, narrow paths, errors about it."""
+"""What is sent in the name of others finds its way: fragments, bursts, narrow paths, errors."""
 
 import pytest
-from intercepting import FAR, Intercepting, Noting
+from intercepting import FAR, Gateway, Intercepting, Noting
 from two_hosts import World
 
+from pystack.core.addresses import parse_ip
 from pystack.core.tcp_events import TcpSoftError
 from pystack.stack.icmp_core import Trouble
 from pystack.stack.tcp_socket import TcpSocket
+from pystack.wire import ip, ipv4, udp
+from pystack.wire.frame import CHECKSUM_PARTIAL, Frame
 
 both = pytest.mark.parametrize("version", ["IPv4", "IPv6"])
 
@@ -147,3 +150,81 @@ def test_own_listeners_are_not_kept_from_a_port_by_what_was_accepted(version: st
     net.gateway.tcp.abort(server, net.now)
     net.run()
     assert len(net.gateway.tcp) == 0
+
+
+# bursts
+
+
+def burst(net: Gateway, payload: bytes, each_bytes: int) -> Frame:
+    body = udp.pack_header(5000, 53, payload, 0, partial=True) + payload
+    return Frame(net.packet(ipv4.UDP, body), CHECKSUM_PARTIAL, each_bytes)
+
+
+@both
+def test_a_burst_is_given_as_one(version: str) -> None:
+    net = Gateway(version)
+    net.host.observers.clear()
+    payload = b"a" * 1000 + b"b" * 1000 + b"c" * 10
+    net.port.sink(burst(net, payload, 1000), 0.0)
+    (held,) = net.noting.datagrams
+    assert (held.payload, held.gso_bytes) == (payload, 1000)
+    assert (net.counters["udp_intercepted"], net.counters["frames_in"]) == (3, 3)
+
+
+@both
+def test_whoever_looks_on_sees_each_datagram_of_a_burst(version: str) -> None:
+    net = Gateway(version)
+    net.port.sink(burst(net, b"a" * 1000 + b"b" * 10, 1000), 0.0)
+    first, second = net.noting.datagrams
+    assert (first.payload, first.gso_bytes) == (b"a" * 1000, 0)
+    assert (second.payload, second.gso_bytes) == (b"b" * 10, 0)
+
+
+@both
+@pytest.mark.parametrize(("size", "each"), [(2010, 1000), (10, 1000), (1000, 1000)])
+def test_answers_leave_as_bursts_where_the_port_cuts_them(
+    version: str, size: int, each: int
+) -> None:
+    net = Gateway(version)
+    net.host.observers.clear()
+    net.port.fills_checksums = True
+    net.port.gso_max_bytes = net.port.uso_max_bytes = 65000
+    assert net.host.udp.send_as(net.far, 53, net.peer, 5000, bytes(size), 0.0, gso_bytes=each)
+    (frame,) = net.taken()
+    assert frame.gso_bytes == (each if size > each else 0)
+    assert net.counters["udp_datagrams_out"] == net.counters["frames_out"] == -(-size // each)
+
+
+@both
+def test_they_leave_one_by_one_where_it_does_not(version: str) -> None:
+    net = Gateway(version)
+    net.host.udp.send_as(net.far, 53, net.peer, 5000, bytes(2010), 0.0, gso_bytes=1000)
+    packets = [ip.packet_of(frame.data) for frame in net.taken()]
+    assert [len(udp.parse(packet).payload) for packet in packets] == [1000, 1000, 10]
+    assert {packet.src for packet in packets} == {net.far}
+
+
+@both
+def test_an_answer_to_nowhere_is_counted(version: str) -> None:
+    net = Gateway(version)
+    elsewhere = parse_ip("198.51.100.1" if version == "IPv4" else "2001:db8::1")
+    assert not net.host.udp.send_as(net.far, 53, elsewhere, 5000, b"", 0.0)
+    assert not net.host.udp.send_as(net.far, 53, net.peer, 0, b"", 0.0)
+    assert net.counters["udp_no_way_back"] == 2
+
+
+@both
+@pytest.mark.parametrize("each_bytes", [1000, 0])
+def test_a_refused_burst_is_told_once_and_quoted_as_on_a_cable(
+    version: str, each_bytes: int
+) -> None:
+    net = Gateway(version)
+    net.host.observers.clear()
+    payload = b"a" * 1000 + b"b" * 10 if each_bytes else b"a" * 1000
+    net.port.sink(burst(net, payload, each_bytes), 0.0)
+    net.noting.datagrams[0].refuse(Trouble.PORT_UNREACHABLE, 0.0)
+    (answer,) = (ip.packet_of(frame.data) for frame in net.taken())
+    assert (answer.src, answer.dst) == (net.far, net.peer)
+    alone = udp.pack(net.peer, net.far, 5000, 53, b"a" * 1000)
+    header_bytes = 40 if version == "IPv6" else 20
+    assert bytes(answer.payload[8 + header_bytes :][:8]) == alone[:8]
