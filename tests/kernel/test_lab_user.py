@@ -72,3 +72,18 @@ def test_where_users_may_make_no_namespace_it_is_one_sentence(python: str) -> No
     done = as_nobody([*argv, "sh", python, str(HERE / "clients" / "lab_user.py")])
     assert done.returncode == 1
     assert "(user.max_user_namespaces is 0)" in done.stderr
+
+
+def test_a_command_in_exec_is_the_user_without_powers_and_may_serve_and_ping(python: str) -> None:
+    script = """
+        id -u; grep CapEff /proc/self/status; ping -c 1 -W 9 server > /dev/null && echo there
+        python3 -c 'import socket; socket.create_server(("", 80)); print("listens")'
+    """
+    done = as_nobody([python, "-m", "pystack", "exec", "-q", "--", "sh", "-c", script])
+    assert done.returncode == 0, done.stderr
+    user, powers, *rest = done.stdout.splitlines()
+    assert user == str(NOBODY)
+    assert int(powers.split()[1], 16) == 0
+    assert rest == ["there", "listens"]
+    done = as_nobody([python, "-m", "pystack", "exec", "-q", "--as-root", "--", "id", "-u"])
+    assert done.stdout == "0\n", done.stderr
