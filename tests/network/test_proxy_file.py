@@ -200,6 +200,12 @@ def test_what_the_machine_refuses_is_told_and_is_tried_again(path: Path) -> None
             assert trouble == f"q: listen tcp {rig.upstream}: bind: address already in use"
             assert [each.name for each in rig.proxies] == ["p"]
             assert await again(rig, file, text + listen) == [trouble]
+            listening = rig.proxies.find("p").listen
+            taken = text + f'listen = "{rig.upstream}"\n'
+            (trouble,) = await again(rig, file, taken)
+            assert trouble.startswith("p: listen tcp")
+            assert rig.proxies.find("p").listen == listening
+            assert await ask(await rig.dial(rig.proxies.find("p"))) == b"hello"
             with pytest.raises(ConfigError):
                 await again(rig, file, "[")
             assert [each.name for each in rig.proxies] == ["p"]

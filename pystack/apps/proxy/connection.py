@@ -37,7 +37,7 @@ _CONNECT_TIMEOUT_S: Final = 130.0
 _NEWS_S: Final = 60.0
 
 
-# A client that has gone is found by these, where a toxic lets nothing be written to it any more:
+# A client that has gone is found by these where a toxic lets nothing be written to it any more:
 # that it has closed cannot be told from the end of one direction. In seconds; then so many.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
@@ -197,7 +197,6 @@ class Connection:
             return
         tcp = self._right_tcp
         assert tcp is not None
-        _keep_alive(outcome)
         self._right = Splice(
             self._proxy.world.poller,
             outcome,

@@ -98,9 +98,7 @@ class ProxyFile:
                 if old is not None and _exists(proxies, name) and _place(old) == _place(spec):
                     await _change(proxies, old, spec)
                 else:
-                    if _exists(proxies, name):
-                        await proxies.delete(name)
-                    await proxies.create(spec)
+                    await proxies.replace(spec)
             except ProxyError as error:
                 if first:
                     raise

@@ -120,6 +120,17 @@ class Proxies:
             self._replace(None, proxy)
             return proxy
 
+    async def replace(self, spec: ProxySpec) -> Proxy:
+        """Make a proxy, in place of one of the same name if there is one, which ends.
+
+        Raises MissingFieldError, BadRequestError, CannotListenError; then that one goes on, though
+        its connections may have ended.
+        """
+        proxy = await _made(spec)
+        async with self._lock:
+            self._replace(self._proxies.get(spec.name), proxy)
+            return proxy
+
     async def update(
         self,
         name: str,
