@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import pytest
 import trio
@@ -198,6 +199,32 @@ def test_many_questions_at_once_are_bounded_and_each_gets_its_own_answer(
         assert place.count("dns_forgotten") == 30
 
     run(test, [slow])
+
+
+def test_without_descriptors_a_question_fails_and_the_oldest_make_room_for_new_ones() -> None:
+    async def quiet(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+
+    async def main() -> None:
+        silent = Resolver(lambda _: None)
+        async with open_place(resolvers=[silent.text], sockets=2) as place:
+            place.nursery.start_soon(silent.run)
+            where = await place.serve(quiet)
+            sock = await place.client.open_udp_socket(0)
+            for number in range(5):
+                await sock.send_to(bytes((0, number)) + QUESTION[2:], GATEWAY["IPv4"])
+            await until(lambda: len(silent.asked) == 5)
+            assert (len(place.outside.names), place.outside.ground.left) == (2, 0)
+            streams = [await place.client.open_tcp_stream(*where) for _ in range(2)]
+            assert (len(place.outside.names), place.outside.ground.left) == (0, 0)
+            assert await ask(place) == QUESTION[:2] + b"\x81\x82" + QUESTION[4:]
+            assert place.outside.ground.left == 0
+            for stream in streams:
+                await stream.aclose()
+            await until(lambda: place.outside.ground.left == 2)
+
+    trio.run(main)
 
 
 def test_what_is_no_question_goes_nowhere() -> None:

@@ -154,7 +154,7 @@ class _Pinger:
         if len(self._asked) >= _MAX_ASKED:
             self._asked.popitem(last=False)
         self._asked[to, echo.seq] = echo
-        few = hops.ancillary(echo.ttl - 1, self._sock.family) if echo.ttl <= hops.FEW else []
+        few = hops.kept(echo.ttl, self._sock.family)
         for _ in range(2):
             try:
                 self._sock.sendmsg([message], few, 0, (to, 0))

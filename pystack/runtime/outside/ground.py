@@ -84,7 +84,10 @@ class Ground:
 
     def take(self) -> bool:
         """Take a descriptor of the allowance; False: there is none. `give` gives it back."""
-        if self.left < 1 and not any(spend() for spend in self.spenders):
+        while self.left < 1:
+            # One may give up what has no descriptor at that moment.
+            if any(spend() for spend in self.spenders):
+                continue
             self.counters.add("outside_no_descriptor")
             self.warn_once(
                 "descriptors",

@@ -22,13 +22,17 @@ _IPV6_HOPLIMIT: Final = 52
 Ancillary = list[tuple[int, int, bytes]]
 
 
-def ancillary(hops: int, family: int) -> Ancillary:
-    """Return what has the kernel send one datagram with so many hops left."""
-    if not _HAS_ANCILLARY:
+def kept(left: int, family: int) -> Ancillary:
+    """Return what has the kernel keep the hops that a datagram had left, less one; [] for many.
+
+    What came with its last hop is for an address of the link: it takes none.
+    """
+    if left > FEW or not _HAS_ANCILLARY:
         return []
+    hops = _INT.pack(max(left - 1, 1))
     if family == socket.AF_INET6:
-        return [(socket.IPPROTO_IPV6, _IPV6_HOPLIMIT, _INT.pack(hops))]
-    return [(socket.IPPROTO_IP, _IP_TTL, _INT.pack(hops))]
+        return [(socket.IPPROTO_IPV6, _IPV6_HOPLIMIT, hops)]
+    return [(socket.IPPROTO_IP, _IP_TTL, hops)]
 
 
 def ask_for_hops(sock: socket.socket) -> None:

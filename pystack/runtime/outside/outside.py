@@ -191,9 +191,6 @@ class Outside:
         if real is None:
             self.counters.add("outside_forbidden")
             datagram.refuse(Trouble.PROHIBITED, now)
-        elif datagram.ttl <= 1:
-            self.counters.add("outside_hops_exceeded")
-            datagram.refuse(Trouble.HOPS_EXCEEDED, now)
         else:
             self.sessions.datagram_arrived(datagram, real, now)
 
@@ -203,9 +200,6 @@ class Outside:
         if real is None:
             self.counters.add("outside_forbidden")
             echo.refuse(Trouble.PROHIBITED, now)
-        elif echo.ttl <= 1:
-            self.counters.add("outside_hops_exceeded")
-            echo.refuse(Trouble.HOPS_EXCEEDED, now)
         else:
             self.echoes.echo_arrived(echo, real, now)
 

@@ -216,10 +216,7 @@ class _Session:
             if len(peers) >= MAX_PEERS:
                 peers.popitem(last=False)
             peers[to[0]] = datagram.dst
-        if (left := datagram.ttl) <= hops.FEW:
-            self._few = hops.ancillary(left - 1, self._sock.family)
-        elif self._few:
-            self._few = []
+        self._few = hops.kept(datagram.ttl, self._sock.family)
         payload, each_bytes = datagram.payload, datagram.gso_bytes
         if not each_bytes or each_bytes >= len(payload):
             self._send(payload, to, datagram, now)
