@@ -96,3 +96,24 @@ def test_a_published_port_leads_to_the_command(
     assert machine.run(curl).stdout == b"of the command\n"
     process.terminate()
     assert process.wait(60) == -signal.SIGTERM
+
+
+def test_it_can_be_looked_into_and_changed_while_it_runs(machine: NetworkNamespace) -> None:
+    words = ["--serve", "echo", "--control", "--web", "0", "--mtu", "1400", "--", "sh", "-c"]
+    script = "cat /sys/class/net/eth0/mtu; ip -o link show eth0; exec sleep 100"
+    process = machine.popen([*EXEC, *words, script])
+    assert process.stderr is not None
+    lines = [process.stderr.readline().decode().strip() for _ in range(3)]
+    parts = [line.removeprefix("pystack: ").partition(": ") for line in lines]
+    said = {what: value for what, _, value in parts}
+    page = machine.run(["curl", "-sS", said["live"].partition("#")[0]]).stdout
+    assert b"<html" in page
+    ctl = [*EXEC[:-1], "ctl", "--socket", said["control"]]
+    shown = machine.run([*ctl, "links"]).stdout.decode()
+    assert "client -> server" in shown
+    assert process.stdout is not None
+    while b"eth0" not in (line := process.stdout.readline()):
+        assert line
+    assert b"mtu 1400 " in line
+    process.terminate()
+    assert process.wait(60) == -signal.SIGTERM

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -110,3 +111,15 @@ def test_a_shell_inside_that_suspends_itself_gives_the_terminal_back() -> None:
         terminal.expect("prompt> ")
         terminal.type("echo status $?\n")
         terminal.expect("\nstatus 3\r\n")
+
+
+def test_what_we_have_to_say_waits_until_the_command_has_left_the_terminal(tmp_path: Path) -> None:
+    timeline = tmp_path / "worse.toml"
+    timeline.write_text('[[timeline]]\nat = "10ms"\nset = { delay = "150ms" }\n')
+    # When the ping is back, the line has changed, and it has been said if it ever is.
+    script = "echo begin; sleep 0.1; ping -c 1 -W 9 10.77.0.1 > /dev/null; echo end"
+    words = ("--serve", "echo", "--timeline", str(timeline), "--", "sh", "-c", script)
+    with Terminal([*EXEC[:4], *words], env=ENV) as terminal:
+        terminal.expect("the network is one host, server")
+        terminal.expect("begin\r\nend\r\npystack: 0.01 s: link client - server: delay 150ms")
+        assert terminal.wait() == 0

@@ -56,15 +56,21 @@ def run_command(
     except OSError:
         raise DeviceError("the directory that this was started in is gone: cd elsewhere") from None
     status = 1
+
+    def namespace_of(net: Network) -> Namespace:
+        namespace = net.attached[command.node]
+        assert isinstance(namespace, Namespace)
+        return namespace
+
     with taking(TAKEN) as signals:
         front = Foreground(signals, command.files, command.account)
 
+        async def prepare(net: Network) -> None:
+            await command.prepare(net, namespace_of(net))
+
         async def guest(net: Network) -> None:
             nonlocal status
-            namespace = net.attached[command.node]
-            assert isinstance(namespace, Namespace)
-            await command.prepare(net, namespace)
-            holder = await namespace.up_holder()
+            holder = await namespace_of(net).up_holder()
             command.on_begin()
             front.start(holder, command.words, directory, net)
             status = await front.wait()
@@ -72,7 +78,12 @@ def run_command(
             await _tail(net)
 
         try:
-            run_lab(spec, replace(options, guest=guest, watch=front.watch), serve, on_line)
+            run_lab(
+                spec,
+                replace(options, prepare=prepare, guest=guest, watch=front.watch),
+                serve,
+                on_line,
+            )
         finally:
             front.reap()
             command.on_end()

@@ -61,15 +61,12 @@ if TYPE_CHECKING:
 
 _STDERR: Final = 2
 
-
 # Starts the services of a host (`pystack.apps` knows them); they are given by their words, of
 # which names of files are relative to the path.
 ServeFn = Callable[[Host, Sequence[str | Words], Path, int], Awaitable[None]]
 
-
 # As for `nursery.start`
 BesideFn = Callable[..., Awaitable[None]]
-
 
 # A program from outside that runs instead of all those of the lab that are to end. Its services are
 # there, its timeline happens, and it ends when the guest does.
@@ -92,6 +89,7 @@ class LabOptions:
     on_failure: Callable[[ProgramError], object] | None = None
     guest: Guest | None = None  # None: the lab's own programs run
     beside_guest: bool = False  # they run all the same, and are over when the guest is
+    prepare: Guest | None = None  # what is done when all nodes are up, and nothing has begun
     # Runs beside everything, and ends the lab when it returns; None: signals that ask for it do
     watch: Callable[[], Awaitable[object]] | None = None
     # What runs beside the lab and is over with it, started when all services answer: given the
@@ -231,8 +229,12 @@ class _Lab:
                 await attached.up()
             if self._options.guest is None:  # it has the floor
                 self._tell_ready(net)
+            if self._options.prepare is not None:
+                await self._options.prepare(net)
+            # To bring namespaces up takes a while, in real time: it is not the timeline's.
+            origin = net.opened_at if net.driver.is_virtual else net.now()
             for event in self._spec.timeline:
-                self._plan(net, event)
+                self._plan(net, event, origin)
             if self._options.on_running is not None:
                 self._options.on_running(_stopwatch(net))
             with self._controlled(net) as control:
@@ -395,7 +397,7 @@ class _Lab:
             f"{self._spec.path}:{program.line}: the program {program.run} on {host.name} failed"
         )
 
-    def _plan(self, net: Network, event: EventSpec) -> None:
+    def _plan(self, net: Network, event: EventSpec, origin: float) -> None:
         if event.action == "power_on" and event.node in net.hosts and self._restarts(event.node):
             self._boots.setdefault(event.node, []).append(trio.Event())
 
@@ -403,7 +405,7 @@ class _Lab:
             self._on_line(tell(event))
             self._do(net, event)
 
-        net.at(net.opened_at + event.at_s, happen)
+        net.at(origin + event.at_s, happen)
 
     def _do(self, net: Network, event: EventSpec) -> None:
         """Let one entry of the timeline happen."""
