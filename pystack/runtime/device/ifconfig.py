@@ -31,6 +31,8 @@ _IFLA_MTU: Final = 4
 _IFLA_TXQLEN: Final = 13
 _IFLA_LINKINFO: Final = 18
 _IFLA_NET_NS_FD: Final = 28
+_IFLA_GSO_MAX_SIZE: Final = 41
+_IFLA_GSO_IPV4_MAX_SIZE: Final = 63
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
 _VETH_INFO_PEER: Final = 1
@@ -86,6 +88,7 @@ def set_link(
     mac: Mac | None = None,
     mtu_bytes: int | None = None,
     queue_frames: int | None = None,
+    gso_max_bytes: int | None = None,
 ) -> None:
     """Change an interface: what is given, and nothing else; `up` brings it up."""
     attributes: dict[int, bytes] = {}
@@ -95,6 +98,9 @@ def set_link(
         attributes[_IFLA_MTU] = _NUMBER.pack(mtu_bytes)
     if queue_frames is not None:
         attributes[_IFLA_TXQLEN] = _NUMBER.pack(queue_frames)
+    if gso_max_bytes is not None:
+        attributes[_IFLA_GSO_MAX_SIZE] = _NUMBER.pack(gso_max_bytes)
+        attributes[_IFLA_GSO_IPV4_MAX_SIZE] = _NUMBER.pack(gso_max_bytes)
     flag = _IFF_UP if up else 0
     body = _LINK.pack(0, 0, socket.if_nametoindex(interface), flag, flag)
     netlink.request(netlink.NEWLINK, body, attributes)

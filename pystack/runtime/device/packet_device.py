@@ -48,6 +48,7 @@ _COUNTS: Final = struct.Struct("=II")  # struct tpacket_stats: frames, those tha
 
 FAR: Final = "far"  # the other end's name
 _FAR_MTU_BYTES: Final = 65535
+_GSO_MAX_BYTES: Final = 524280  # of what we send: the most that Linux lets a device have
 # Another one than the interface's: of ends with one index, Linux takes a second to tell that the
 # cable is in (`linkwatch_urgent_event`), and so long the interface is shown as down.
 _FAR_INDEX: Final = 7777
@@ -162,6 +163,9 @@ def open_packet_device(interface: str, *, mtu_bytes: int, offload: bool) -> Open
                 Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
             ifconfig.add_veth(FAR, interface, peer_net=here, index=_FAR_INDEX)
             ifconfig.set_link(FAR, mtu_bytes=_FAR_MTU_BYTES, up=True)
+            if offload:
+                with suppress(OSError):  # before Linux 6.3, where nothing is as large
+                    ifconfig.set_link(FAR, gso_max_bytes=_GSO_MAX_BYTES)
             ring = ring_for(mtu_bytes, offload=offload)
             opened = _open_socket(ring, offload=offload)
         finally:

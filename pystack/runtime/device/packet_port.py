@@ -33,7 +33,11 @@ def port_of(device: TapDevice, mtu_bytes: int) -> TapPort:
     """Return the port of a device of either kind, behind which is the kernel itself."""
     if isinstance(device, PacketDevice):
         return PacketPort(device, mtu_bytes)
-    return TapPort(device, mtu_bytes, big=device.offload and takes_big_tcp(os.uname().release))
+    return TapPort(device, mtu_bytes, big=_takes_big(device))
+
+
+def _takes_big(device: TapDevice) -> bool:
+    return device.offload and takes_big_tcp(os.uname().release)
 
 
 class PacketPort(TapPort):
@@ -43,7 +47,7 @@ class PacketPort(TapPort):
 
     def __init__(self, device: PacketDevice, mtu_bytes: int) -> None:
         """Begin with the first slot: nobody has read from the device."""
-        super().__init__(device, mtu_bytes)
+        super().__init__(device, mtu_bytes, big=_takes_big(device))
         assert device.memory is not None
         self._memory = device.memory
         self._starts = device.ring.starts()

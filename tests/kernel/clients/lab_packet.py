@@ -17,7 +17,7 @@ async def main() -> None:
     async with pystack.Network(seed=7) as net:
         inside = net.namespace("inside", offload="offload" in WHAT)
         host = net.host("host")
-        net.link(inside, host)
+        net.link(inside, host, offload="offload" in WHAT)
         if "deleted" in WHAT:
             await inside.run(["ip", "link", "del", "eth0"])
             await trio.sleep_forever()
