@@ -64,6 +64,14 @@ async def proxied(handler: Handler = echo) -> AsyncIterator[Rig]:
         nursery.cancel_scope.cancel()
 
 
+async def ended_by(stream: trio.SocketStream) -> type[BaseException] | bytes:
+    """Return what a client sees at the end: b"" or the class of the error."""
+    try:
+        return await stream.receive_some()
+    except trio.BrokenResourceError as error:
+        return type(error.__cause__ or error)
+
+
 async def ask(stream: trio.SocketStream, data: bytes = b"hello") -> bytes:
     """Send, and receive as much."""
     await stream.send_all(data)

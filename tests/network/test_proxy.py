@@ -10,27 +10,15 @@ from contextlib import suppress
 import pytest
 import trio
 import trio.testing
-from proxy_rig import Rig, ask, free_port, in_trio, proxied, until
+from proxy_rig import Rig, ask, ended_by, free_port, in_trio, proxied, until
 
 from pystack.apps.proxy.errors import (
     BadRequestError,
-    CannotListenError,
-    MissingFieldError,
-    NoSuchProxyError,
-    ProxyExistsError,
 )
-from pystack.apps.proxy.model import LinkWords, Proxy, ProxySpec
+from pystack.apps.proxy.model import LinkWords, Proxy
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream, ToxicSpec
 
 RESET = struct.pack("ii", 1, 0)
-
-
-async def ended_by(stream: trio.SocketStream) -> type[BaseException] | bytes:
-    """Return what a client sees at the end: b"" or the class of the error."""
-    try:
-        return await stream.receive_some()
-    except trio.BrokenResourceError as error:
-        return type(error.__cause__ or error)
 
 
 async def end_of_one(rig: Rig, proxy: Proxy) -> type[BaseException] | bytes:
@@ -169,123 +157,6 @@ def test_a_reset_goes_through_as_a_reset_in_both_directions() -> None:
             await until(lambda: ends)
             assert ends == [ConnectionResetError]
             await until(lambda: proxy.counts.open == 0)
-
-    in_trio(main)
-
-
-def test_a_proxy_that_is_disabled_refuses_and_is_back_at_its_port() -> None:
-    async def main() -> None:
-        async with proxied() as rig:
-            proxy = await rig.proxy()
-            client = await rig.dial(proxy)
-            await ask(client)
-            listen = proxy.listen
-            await rig.proxies.update("p", enabled=False)
-            assert await ended_by(client) == b""
-            with pytest.raises(OSError, match="all attempts to connect"):
-                await rig.dial(proxy)
-            await rig.proxies.update("p", enabled=True)
-            assert proxy.listen == listen
-            assert await ask(await rig.dial(proxy)) == b"hello"
-
-    in_trio(main)
-
-
-def test_another_upstream_ends_the_connections_and_the_same_one_does_not() -> None:
-    async def main() -> None:
-        async with proxied() as rig, proxied() as other:
-            proxy = await rig.proxy()
-            client = await rig.dial(proxy)
-            await rig.proxies.update("p", upstream=rig.upstream, listen=proxy.listen)
-            assert await ask(client) == b"hello"
-            await rig.proxies.update("p", upstream=other.upstream)
-            assert await ended_by(client) == b""
-            assert await ask(await rig.dial(proxy)) == b"hello"
-
-    in_trio(main)
-
-
-def test_what_the_machine_refuses_changes_nothing() -> None:
-    async def main() -> None:
-        async with proxied() as rig:
-            proxy = await rig.proxy()
-            with pytest.raises(CannotListenError, match="bind: address already in use") as raised:
-                await rig.proxy("q", listen=proxy.listen)
-            assert raised.value.status == 500
-            assert [each.name for each in rig.proxies] == ["p"]
-            listen = proxy.listen
-            with pytest.raises(CannotListenError):
-                await rig.proxies.update("p", listen=rig.upstream)
-            assert (proxy.listen, proxy.enabled) == (listen, True)
-            assert await ask(await rig.dial(proxy)) == b"hello"
-
-    in_trio(main)
-
-
-def test_wrong_requests_are_refused_by_name() -> None:
-    async def main() -> None:
-        async with proxied() as rig:
-            await rig.proxy()
-            with pytest.raises(ProxyExistsError, match="proxy already exists"):
-                await rig.proxy()
-            with pytest.raises(MissingFieldError, match="missing required field: name"):
-                await rig.proxy("")
-            with pytest.raises(MissingFieldError, match="missing required field: upstream"):
-                await rig.proxy("q", upstream="")
-            with pytest.raises(NoSuchProxyError, match="proxy not found"):
-                await rig.proxies.update("q", enabled=False)
-            with pytest.raises(BadRequestError, match="does not know the word 'dely'"):
-                await rig.proxy("q", words=LinkWords(both={"dely": "1ms"}))
-            assert len(rig.proxies) == 1
-
-    in_trio(main)
-
-
-def test_populate_leaves_those_alone_that_are_there_and_replaces_others() -> None:
-    async def main() -> None:
-        async with proxied() as rig:
-            proxy = await rig.proxy()
-            await rig.proxies.add_toxic("p", ToxicSpec("", "latency"))
-            client = await rig.dial(proxy)
-            port = proxy.listen.rsplit(":", 1)[1]
-            same = ProxySpec(name="p", upstream=rig.upstream, listen=f"localhost:{port}")
-            q = ProxySpec(name="q", upstream=rig.upstream)
-            assert [each.name for each in await rig.proxies.populate([same, q])] == ["p", "q"]
-            assert [toxic.name for toxic in proxy.toxics] == ["latency_downstream"]
-            assert await ask(client) == b"hello"
-            other = ProxySpec(name="p", upstream="127.0.0.1:1", listen=proxy.listen)
-            (replaced,) = await rig.proxies.populate([other])
-            assert await ended_by(client) == b""
-            assert (replaced.listen, replaced.toxics) == (proxy.listen, [])
-
-    in_trio(main)
-
-
-def test_populate_makes_nothing_where_one_is_wrong_and_tells_what_it_made_otherwise() -> None:
-    async def main() -> None:
-        async with proxied() as rig:
-            p = ProxySpec(name="p", upstream=rig.upstream)
-            with pytest.raises(MissingFieldError, match="upstream at proxy 2"):
-                await rig.proxies.populate([p, ProxySpec(name="q", upstream="")])
-            assert len(rig.proxies) == 0
-            taken = ProxySpec(name="q", upstream=rig.upstream, listen=rig.upstream)
-            with pytest.raises(CannotListenError) as raised:
-                await rig.proxies.populate([p, taken])
-            assert [each.name for each in raised.value.made] == ["p"]
-            assert [each.name for each in rig.proxies] == ["p"]
-
-    in_trio(main)
-
-
-def test_reset_enables_all_and_removes_toxics() -> None:
-    async def main() -> None:
-        async with proxied() as rig:
-            proxy = await rig.proxy()
-            await rig.proxies.add_toxic("p", ToxicSpec("", "loss", attributes={"probability": 1}))
-            await rig.proxies.update("p", enabled=False)
-            await rig.proxies.reset()
-            assert (proxy.enabled, proxy.toxics) == (True, [])
-            assert await ask(await rig.dial(proxy)) == b"hello"
 
     in_trio(main)
 
