@@ -63,7 +63,7 @@ def hold(control: socket.socket) -> None:
     # Ctrl-C is for the lab, which then closes its end of the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    before = _net_of("self")
+    before = _spaces_of("self")
     request = json.loads(control.recv(_MESSAGE_BYTES))
     try:
         kinds = isolate(mounts=bool(request["files"]), as_root=bool(request["as_root"]))
@@ -72,7 +72,7 @@ def hold(control: socket.socket) -> None:
     except OSError as error:
         _say(control, error=_sentence(error))
         return
-    _say(control, fds=[fd], kinds=kinds, net=_net_of("self"), device=device)
+    _say(control, fds=[fd], kinds=kinds, spaces=sorted(_spaces_of("self") - before), device=device)
     try:
         while message := control.recv(_MESSAGE_BYTES):
             try:
@@ -83,8 +83,7 @@ def hold(control: socket.socket) -> None:
                 _say(control, error=_sentence(error))
     except OSError:
         pass  # the other end has gone in the middle of a word: it is the end all the same
-    if _net_of("self") != before:  # to be very sure that nothing of the machine's own is ended
-        end_all(_net_of("self"))
+    end_all(_spaces_of("self") - before)  # nothing that the machine itself is in
 
 
 def isolate(*, mounts: bool, as_root: bool) -> list[str]:
@@ -253,10 +252,13 @@ def _become(command: Sequence[str], environ: Mapping[bytes, bytes]) -> NoReturn:
         sys.exit(127 if error.errno == errno.ENOENT else 126)  # as a shell says it
 
 
-def end_all(net: int) -> None:
-    """End every process of a network namespace but this one: politely, then surely."""
+def end_all(spaces: set[int]) -> None:
+    """End every process in one of these namespaces but this one: politely, then surely.
+
+    A browser's sandbox has a network namespace of its own, and still the name of its machine.
+    """
     start = time.monotonic()
-    victims = _processes(net)
+    victims = _processes(spaces)
     for pid in victims:
         _signal(pid, signal.SIGTERM)
     while victims and time.monotonic() - start < _GIVE_UP_S:
@@ -264,21 +266,22 @@ def end_all(net: int) -> None:
             for pid in victims:
                 _signal(pid, signal.SIGKILL)
         time.sleep(_LOOK_AGAIN_S)
-        victims = _processes(net)
+        victims = _processes(spaces)
 
 
-def _processes(net: int) -> list[int]:
-    """Return the ids of all other processes whose network namespace it is."""
+def _processes(spaces: set[int]) -> list[int]:
+    """Return the ids of all other processes that are in one of these namespaces."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return [pid for pid in pids if pid != os.getpid() and _net_of(pid) == net]
+    return [pid for pid in pids if pid != os.getpid() and _spaces_of(pid) & spaces]
 
 
-def _net_of(pid: int | str) -> int:
-    """Return the number of the network namespace of a process; 0 where it has none (any more)."""
-    try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
-    except OSError:
-        return 0
+def _spaces_of(pid: int | str) -> set[int]:
+    """Return the numbers of the namespaces of a process; none where it is gone, or not ours."""
+    found = set()
+    for kind in ("net", "uts"):
+        with suppress(OSError):
+            found.add(os.stat(f"/proc/{pid}/ns/{kind}").st_ino)
+    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

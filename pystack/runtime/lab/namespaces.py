@@ -37,7 +37,7 @@ INTERFACE: Final = "eth0"
 _MESSAGE_BYTES: Final = 65536
 # Longer than the holder takes to end programs that do not want to end.
 _END_S: Final = 8.0
-_HOSTS: Final = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+_HOSTS: Final = "127.0.0.1 localhost\n"
 _NSSWITCH: Final = Path("/etc/nsswitch.conf")
 
 Word = str | os.PathLike[str]
@@ -62,7 +62,7 @@ class Holder:
         self._control = control
         self._talking = trio.Lock()
         self.kinds: list[str] = []  # of the namespaces that it has of its own; known once it has
-        self._net = 0  # the number of its network namespace; likewise
+        self._spaces: set[int] = set()  # the numbers of those that its programs share; likewise
         self.device: dict[str, Any] = {}  # what it has made; likewise
 
     @classmethod
@@ -110,7 +110,7 @@ class Holder:
                 os.close(fd)
             raise DeviceError(answer["error"])
         self.kinds = answer.get("kinds", self.kinds)
-        self._net = answer.get("net", self._net)
+        self._spaces |= set(answer.get("spaces", ()))
         self.device = answer.get("device", self.device)
         return fds
 
@@ -166,8 +166,8 @@ class Holder:
             if self._process.poll() is None:
                 self._process.kill()
                 await trio.to_thread.run_sync(self._process.wait)
-            if self._process.returncode and self._net:  # it was killed: what it would have done
-                await trio.to_thread.run_sync(namespace_process.end_all, self._net)
+            if self._process.returncode and self._spaces:  # it was killed: what it would have done
+                await trio.to_thread.run_sync(namespace_process.end_all, self._spaces)
 
 
 @asynccontextmanager
