@@ -1,5 +1,6 @@
 """Namespaces where there is no /dev/net/tun: a veth pair with a packet socket takes its place."""
 
+import json
 import os
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from pystack.wire import ethernet, ipv4, udp
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("_labs_allowed")]
 
-CLIENTS: Final = Path(__file__).resolve().parent / "clients"
+LAB: Final = str(Path(__file__).resolve().parent / "clients" / "lab_packet.py")
 HERE: Final = parse_ip4("10.0.0.1")
 PEER: Final = parse_ip4("10.0.0.2")
 PEER_MAC: Final = bytes.fromhex("02000000000b")
@@ -25,9 +26,9 @@ PEER_MAC: Final = bytes.fromhex("02000000000b")
 HIDE: Final = 'mount -t tmpfs none /dev/net && exec "$@"'
 
 
-def without_tap(client: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a client where there is no TAP."""
-    argv = [sys.executable, str(CLIENTS / client), *arguments]
+def without_tap(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python program where there is no TAP."""
+    argv = [sys.executable, *arguments]
     return subprocess.run(
         ["unshare", "--mount", "sh", "-c", HIDE, "sh", *argv],
         capture_output=True,
@@ -39,11 +40,19 @@ def without_tap(client: str, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("offload", ["offload", "no-offload"])
 def test_text_and_bursts_of_datagrams_come_and_go_as_they_are(offload: str) -> None:
-    done = without_tap("lab_packet.py", offload)
+    done = without_tap(LAB, offload)
     assert done.returncode == 0, done.stderr
     state, *ends, check = done.stdout.splitlines()
     assert " state UP " in state  # at once, not when Linux gets to it
     assert ends == [f"{check} True"] * 2
+
+
+def test_exec_runs_a_program_there_too() -> None:
+    fetch = ["curl", "-sS", "http://server/connection.json"]
+    done = without_tap("-m", "pystack", "exec", "--quiet", "--delay", "10ms", "--", *fetch)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["link"]["mtu_bytes"] == 1500
 
 
 def test_a_wrong_checksum_is_no_good_though_cables_of_linux_bring_what_is_good() -> None:
@@ -51,14 +60,14 @@ def test_a_wrong_checksum_is_no_good_though_cables_of_linux_bring_what_is_good()
 
 
 def test_an_interface_that_is_deleted_inside_ends_the_lab_with_a_sentence() -> None:
-    done = without_tap("lab_packet.py", "deleted")
+    done = without_tap(LAB, "deleted")
     assert done.returncode == 1
     assert "DeviceError: eth0 has gone (was it deleted?)" in done.stderr
 
 
 def test_where_neither_can_be_had_both_are_told() -> None:
     limit = "echo 1 > /proc/sys/user/max_net_namespaces"
-    argv = [sys.executable, str(CLIENTS / "lab_packet.py")]
+    argv = [sys.executable, LAB]
     inside = f"{limit} && {HIDE}"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", inside, "sh", *argv],
