@@ -153,7 +153,8 @@ def test_without_leave_to_ping_it_is_dropped_and_said_once(
         ping = ["ping", "-n", "-c", "2", "-i", "0.05", "-W", "0.1", SERVER]
         assert "100% packet loss" in await said(program, *ping)
         assert outside.counters["outside_ping_not_allowed"] == 2
-        assert [record.message for record in caplog.records] == [
+        # A machine that is late now may warn of that too.
+        assert [each.message for each in caplog.records if "ping" in each.message] == [
             "gateway: this user may not ping from here, so pings to the outside get no answer "
             '(`sysctl -w net.ipv4.ping_group_range="0 2147483647"` allows it)'
         ]
