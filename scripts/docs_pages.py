@@ -64,11 +64,11 @@ def control_page() -> str:
 def toxics_page() -> str:
     """Return docs/toxics.md with its tables of toxics made anew."""
     lines = [_TOXICS_BEGIN]
-    for title, ours in (("Toxiproxy's toxics, on bytes", False), ("Ours, on packets", True)):
+    for title, packets in (("Toxiproxy's toxics, on bytes", False), ("Ours, on packets", True)):
         lines += ["", f"## {title}", ""]
         lines += ["| Toxic | Attribute | Unit | Default | |", "|---|---|---|---|---|"]
         for name, toxic in TOXICS.items():
-            if toxic.ours != ours:
+            if toxic.packets != packets:
                 continue
             lines.append(f"| `{name}` | | | | {toxic.about} |")
             for each in toxic.attributes:

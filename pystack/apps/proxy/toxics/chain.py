@@ -20,14 +20,14 @@ from pystack.core.scheduler import Scheduler
 if TYPE_CHECKING:
     from pystack.runtime.splice.filters import FilterSink
 
-# What is taken at once where no toxic holds anything: a read of the splice's.
+# What is taken at once where no toxic holds anything
 READ_BYTES: Final = 256 << 10
 
 
 class Chain:
     """A filter made of toxics, of which there may be none."""
 
-    __slots__ = ("_entrance", "_exit", "_is_over", "_scheduler", "_seed", "_stages", "toxics")
+    __slots__ = ("_entrance", "_exit", "_scheduler", "_seed", "_stages", "toxics")
 
     def __init__(self, scheduler: Scheduler, rng: Random, toxics: Iterable[ToxicSpec] = ()) -> None:
         """`toxics`: those on bytes, and in this direction, that hit this connection."""
@@ -37,7 +37,6 @@ class Chain:
         self._stages: list[Stage] = []
         self._entrance = _Entrance()
         self._exit = _Exit()
-        self._is_over = False
 
     @property
     def held_bytes(self) -> int:
@@ -77,7 +76,6 @@ class Chain:
 
     def over(self, now: float) -> None:
         """Forget all."""
-        self._is_over = True
         for stage in self._stages:
             stage.forget()
         self._entrance.sink = self._exit.sink = None
@@ -95,16 +93,16 @@ class Chain:
         # From the end, where there is room, to the beginning, where what goes on comes from.
         for stage in reversed(self._stages):
             stage.flush(now)
+        specs = {spec.name: spec for spec in self.toxics}
         for stage in self._stages:
-            spec = self._spec_of(stage)
-            if self._is_over:
+            if self._exit.sink is None:  # it has just become over
                 return
             if stage in fresh:
                 stage.begin(now)
-            elif spec is not None and spec != stage.spec:
+            elif type(stage) is not Stage and (spec := specs[stage.spec.name]) != stage.spec:
                 stage.change(spec.attributes, now)
                 stage.spec = spec
-        if not self._is_over and self._first.room_bytes:
+        if self._first.room_bytes:
             self._entrance.room(now)
 
     def _arrange(self, now: float) -> set[Stage]:
@@ -176,11 +174,6 @@ class Chain:
         if isinstance(previous, Stage):
             previous.next = self._exit
         self._exit.previous = previous
-
-    def _spec_of(self, stage: Stage) -> ToxicSpec | None:
-        if type(stage) is Stage:
-            return None
-        return next((spec for spec in self.toxics if spec.name == stage.spec.name), None)
 
 
 class _Entrance:

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, ToxicSpec
-from pystack.apps.proxy.toxics.stage import number
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, MS, UPSTREAM, ToxicSpec, number
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Handle, Scheduler
 
-_MS: Final = 1e-3
 _DIRECTIONS: Final = {UPSTREAM: "a_to_b", DOWNSTREAM: "b_to_a"}
 
 
@@ -34,11 +32,11 @@ class Cuttable(Protocol):
 class Flaps:
     """The flaps of one link, whose `a` is the client's side."""
 
-    __slots__ = ("_cut", "_flaps", "_link", "_scheduler")
+    __slots__ = ("_cut", "_flaps", "_link", "scheduler")
 
     def __init__(self, link: Cuttable, scheduler: Scheduler) -> None:
         self._link = link
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         self._flaps: dict[str, _Flap] = {}
         self._cut: set[str] = set()  # directions
 
@@ -61,11 +59,6 @@ class Flaps:
     def close(self) -> None:
         """Flap no more; what is cut is mended."""
         self.update((), 0.0)
-
-    @property
-    def scheduler(self) -> Scheduler:
-        """Return whose time it is."""
-        return self._scheduler
 
     def settle(self) -> None:
         """Cut and mend what is to be."""
@@ -105,7 +98,7 @@ class _Flap:
 
     def _ends_at(self) -> float:
         name = "down" if self.is_down else "up"
-        return self._began_at + number(self.toxic.attributes, name) * _MS
+        return self._began_at + number(self.toxic.attributes, name) * MS
 
     def _turn(self, now: float) -> None:
         self._began_at = self._ends_at()

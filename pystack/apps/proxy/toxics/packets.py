@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pystack.apps.proxy.toxics.spec import STREAMS, ToxicSpec
-from pystack.apps.proxy.toxics.stage import number
+from pystack.apps.proxy.toxics.spec import MS, STREAMS, ToxicSpec, number
 from pystack.core.errors import ConfigError
 from pystack.link.config import PipeConfig
 from pystack.link.words import as_words
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pystack.link.impair.packet import Packet
     from pystack.link.words import NetemWords
 
-_MS: Final = 1e-3
 _BITS_OF_A_KILOBYTE: Final = 8000.0
 
 _Attributes = Mapping[str, object]
@@ -91,9 +89,9 @@ class _Sum:
 
     def delay(self, delay_ms: float, jitter_ms: float, shape: _Attributes) -> None:
         """Add a delay, and a jitter around it."""
-        self.values["delay"] = self.number("delay") + (delay_ms or jitter_ms) * _MS
+        self.values["delay"] = self.number("delay") + (delay_ms or jitter_ms) * MS
         if jitter_ms:
-            self.values["jitter"] = self.number("jitter") + jitter_ms * _MS
+            self.values["jitter"] = self.number("jitter") + jitter_ms * MS
             for word in ("correlation", "reorder_by_jitter"):
                 self.values[word] = shape[word]
             uniform = shape["distribution"] == "uniform"

@@ -43,13 +43,8 @@ class ToxicType:
 
     about: str  # what it does: a sentence or two, in Markdown
     attributes: tuple[Attribute, ...]
-    packets: bool = False  # it works on packets, not on the bytes of a connection
+    packets: bool = False  # it works on packets, not on bytes: one that Toxiproxy has not
     udp: bool = False  # it works for datagrams too, and then on packets
-
-    @property
-    def ours(self) -> bool:
-        """Tell whether Toxiproxy has no such toxic."""
-        return self.packets
 
     @property
     def defaults(self) -> dict[str, object]:
@@ -67,7 +62,7 @@ class ToxicType:
         for name, value in given.items():
             attribute = known.get(name) or known.get(name.lower())
             if attribute is None:
-                if self.ours:
+                if self.packets:
                     said = brief(repr(name))
                     raise ConfigError(f"there is no attribute {said}{suggest(name[:50], known)}")
             elif value is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Final, Protocol
 
-from pystack.apps.proxy.toxics.spec import ToxicSpec
+from pystack.apps.proxy.toxics.spec import ToxicSpec, number
 from pystack.core.scheduler import Handle, Scheduler
 
 # What a stage takes when it is not its business to hold data: a read of Toxiproxy's.
@@ -227,10 +227,3 @@ class Timed(Stage):
     def _run_down(self, now: float) -> None:
         self._timer = None
         self.due(now)
-
-
-def number(attributes: Mapping[str, object], name: str) -> float:
-    """Return an attribute that is a number."""
-    value = attributes[name]
-    assert isinstance(value, int | float)
-    return value

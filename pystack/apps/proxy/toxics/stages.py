@@ -11,10 +11,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
-from pystack.apps.proxy.toxics.spec import ToxicSpec
-from pystack.apps.proxy.toxics.stage import Data, Stage, Surroundings, Timed, number
+from pystack.apps.proxy.toxics.spec import MS, ToxicSpec, number
+from pystack.apps.proxy.toxics.stage import Data, Stage, Surroundings, Timed
 
-MS: Final = 1e-3
 # A latency must not limit the rate, so it holds a lot; Toxiproxy's holds twice as much.
 LATENCY_BYTES: Final = 16 << 20
 LATENCY_READS: Final = 16 << 10  # so that many small ones take no more memory than that, either
@@ -23,7 +22,33 @@ PIECE_S: Final = 0.1
 _KILOBYTE: Final = 1000
 
 
-class Latency(Timed):
+class Holding(Timed):
+    """A stage that holds data back, in their order."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
+        super().__init__(around, spec)
+        self.held: deque[Data] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self.held
+
+    def leave(self, now: float) -> None:
+        """Hold nothing back any more."""
+        super().leave(now)
+        self.ready.extend(self.held)
+        self.held.clear()
+
+    def forget(self) -> None:
+        """Drop what is held, too."""
+        super().forget()
+        self.held.clear()
+
+
+class Latency(Holding):
     """Data wait for `latency`, give or take `jitter`; those in front hold up those behind.
 
     The end of the stream is no data: it follows the last of them.
@@ -31,12 +56,12 @@ class Latency(Timed):
 
     limit_bytes: ClassVar[int] = LATENCY_BYTES
 
-    __slots__ = ("_held", "_jitter_s", "_latency_s")
+    __slots__ = ("_came", "_jitter_s", "_latency_s")
 
     def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
         super().__init__(around, spec)
-        # When each came, where in the jitter it was drawn, -1..1, and itself
-        self._held: deque[tuple[float, float, Data]] = deque()
+        # When each that is held came, and where in the jitter it was drawn, -1..1
+        self._came: deque[tuple[float, float]] = deque()
         self._read(spec.attributes)
 
     def change(self, attributes: Mapping[str, object], now: float) -> None:
@@ -47,16 +72,17 @@ class Latency(Timed):
     def accept(self, data: Data, now: float) -> None:
         """Hold it back."""
         draw = self.around.rng.uniform(-1.0, 1.0) if self._jitter_s else 0.0
-        self._held.append((now, draw, data))
-        if len(self._held) == 1:
+        self.held.append(data)
+        self._came.append((now, draw))
+        if len(self.held) == 1:
             self.due(now)
 
     def due(self, now: float) -> None:
         """Hand on what has waited for long enough."""
-        held = self._held
-        while held and (when := self._due_at()) <= now:
-            self.ready.append(held.popleft()[2])
-        if held:
+        while self.held and (when := self._due_at()) <= now:
+            self._came.popleft()
+            self.ready.append(self.held.popleft())
+        if self.held:
             self.arm(when)
         else:
             self.disarm()
@@ -65,21 +91,10 @@ class Latency(Timed):
     @property
     def room_bytes(self) -> int:
         """Return how much it takes now."""
-        return super().room_bytes if len(self._held) < LATENCY_READS else 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether nothing waits."""
-        return not self._held
-
-    def leave(self, now: float) -> None:
-        """Hold nothing back any more."""
-        super().leave(now)
-        self.ready.extend(data for _, _, data in self._held)
-        self._held.clear()
+        return super().room_bytes if len(self.held) < LATENCY_READS else 0
 
     def _due_at(self) -> float:
-        came_at, draw, _ = self._held[0]
+        came_at, draw = self._came[0]
         return came_at + max(self._latency_s + draw * self._jitter_s, 0.0)
 
     def _read(self, attributes: Mapping[str, object]) -> None:
@@ -87,21 +102,20 @@ class Latency(Timed):
         self._jitter_s = number(attributes, "jitter") * MS
 
 
-class Bandwidth(Timed):
+class Bandwidth(Holding):
     """So many bytes a second: each piece is handed on when its time has passed. At 0 none is."""
 
-    __slots__ = ("_began_at", "_held", "_rate")
+    __slots__ = ("_began_at", "_rate")
 
     def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
         super().__init__(around, spec)
-        self._held: deque[Data] = deque()
-        self._began_at = 0.0  # when the first of them did
+        self._began_at = 0.0  # when the first of what is held did
         self._rate = number(spec.attributes, "rate") * _KILOBYTE
 
     def change(self, attributes: Mapping[str, object], now: float) -> None:
         """Go on at another rate; what has got through of the first piece has."""
         old, self._rate = self._rate, number(attributes, "rate") * _KILOBYTE
-        if not self._held:
+        if not self.held:
             return
         share = old / self._rate if self._rate else 0.0
         self._began_at = now - max(now - self._began_at, 0.0) * share
@@ -109,8 +123,8 @@ class Bandwidth(Timed):
 
     def accept(self, data: Data, now: float) -> None:
         """Let it wait for its turn."""
-        self._held.append(data)
-        if len(self._held) == 1:
+        self.held.append(data)
+        if len(self.held) == 1:
             self._began_at = max(self._began_at, now)
             self._go_on()
 
@@ -122,27 +136,16 @@ class Bandwidth(Timed):
         self._go_on()
         self.flush(now)
 
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether nothing waits."""
-        return not self._held
-
-    def leave(self, now: float) -> None:
-        """Hold nothing back any more."""
-        super().leave(now)
-        self.ready.extend(self._held)
-        self._held.clear()
-
     def _go_on(self) -> None:
-        if self._held and self._rate:
-            self.arm(self._began_at + min(len(self._held[0]), self._most) / self._rate)
+        if self.held and self._rate:
+            self.arm(self._began_at + min(len(self.held[0]), self._most) / self._rate)
         else:
             self.disarm()
 
     def _cut(self) -> Data:
-        data = self._held.popleft()
+        data = self.held.popleft()
         if len(data) > self._most:
-            self._held.appendleft(data[self._most :])
+            self.held.appendleft(data[self._most :])
         return data[: self._most]
 
     @property
@@ -189,26 +192,40 @@ class SlowClose(Timed):
             self.flush(now)
 
 
-class Timeout(Timed):
+class Countdown(Timed):
+    """A stage that lets nothing through; its time runs from when it came to the connection."""
+
+    __slots__ = ("_began_at", "timeout_s")
+
+    def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
+        super().__init__(around, spec)
+        self._began_at = 0.0
+        self.timeout_s = number(spec.attributes, "timeout") * MS  # 0: it does not run down
+
+    def begin(self, now: float) -> None:
+        """Count from here."""
+        self._began_at = now
+        self._count()
+
+    def change(self, attributes: Mapping[str, object], now: float) -> None:
+        """Wait for another time, from the same beginning."""
+        self.timeout_s = number(attributes, "timeout") * MS
+        self._count()
+
+    def _count(self) -> None:
+        if self.timeout_s and not self.ended:
+            self.arm(self._began_at + self.timeout_s)
+        else:
+            self.disarm()
+
+
+class Timeout(Countdown):
     """Nothing gets through, not even the end; after `timeout` the connection is closed.
 
     When the toxic is removed it is closed as well, for data are missing from it.
     """
 
-    __slots__ = ("_began_at",)
-
-    def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
-        super().__init__(around, spec)
-        self._began_at = 0.0
-
-    def begin(self, now: float) -> None:
-        """Count from here."""
-        self._began_at = now
-        self._count(self.spec.attributes)
-
-    def change(self, attributes: Mapping[str, object], now: float) -> None:
-        """Wait for another time, from the same beginning."""
-        self._count(attributes)
+    __slots__ = ()
 
     def take(self, data: Data, now: float) -> None:
         """Drop it."""
@@ -225,13 +242,6 @@ class Timeout(Timed):
         super().leave(now)
         self._close(now)
 
-    def _count(self, attributes: Mapping[str, object]) -> None:
-        timeout_ms = number(attributes, "timeout")
-        if self.ended or not timeout_ms:
-            self.disarm()
-        else:
-            self.arm(self._began_at + timeout_ms * MS)
-
     def _close(self, now: float) -> None:
         if not self.ended:
             self.ended = True
@@ -239,30 +249,22 @@ class Timeout(Timed):
             self.flush(now)
 
 
-class ResetPeer(Timed):
+class ResetPeer(Countdown):
     """Nothing gets through; the connection is reset after `timeout`.
 
     At 0 that is when there is something to get through.
     """
 
-    __slots__ = ("_began_at", "_is_incomplete", "_timeout_s")
+    __slots__ = ("_is_incomplete",)
 
     def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
         super().__init__(around, spec)
-        self._began_at = 0.0
-        self._timeout_s = number(spec.attributes, "timeout") * MS
         self._is_incomplete = False  # something is missing
-
-    def begin(self, now: float) -> None:
-        """Count from here."""
-        self._began_at = now
-        self._count()
 
     def change(self, attributes: Mapping[str, object], now: float) -> None:
         """Wait for another time, from the same beginning."""
-        self._timeout_s = number(attributes, "timeout") * MS
-        self._count()
-        if self._is_incomplete and not self._timeout_s:
+        super().change(attributes, now)
+        if self._is_incomplete and not self.timeout_s:
             self.around.reset(now)
 
     def take(self, data: Data, now: float) -> None:
@@ -283,44 +285,37 @@ class ResetPeer(Timed):
         if self._is_incomplete:
             self.around.reset(now)
 
-    def _count(self) -> None:
-        if self._timeout_s and not self.ended:
-            self.arm(self._began_at + self._timeout_s)
-        else:
-            self.disarm()
-
     def _drop(self, now: float) -> None:
         self._is_incomplete = True
-        if not self._timeout_s:
+        if not self.timeout_s:
             self.around.reset(now)
 
 
-class Slicer(Timed):
+class Slicer(Holding):
     """Pieces of `average_size`, give or take `size_variation`, `delay` microseconds apart.
 
     Each has a turn of the driver for itself, also without a delay: what is handed on in one turn is
     sent, and read at the other end, as one.
     """
 
-    __slots__ = ("_held", "_next_at", "_sent_at")
+    __slots__ = ("_next_at", "_sent_at")
 
     def __init__(self, around: Surroundings, spec: ToxicSpec) -> None:
         super().__init__(around, spec)
-        self._held: deque[Data] = deque()
         self._next_at = 0.0  # when the next piece may go
         self._sent_at = -1.0  # when the last one did
 
     def change(self, attributes: Mapping[str, object], now: float) -> None:
         """Cut what is held by these."""
-        if self._held:
+        if self.held:
             before = self._next_at - self.number("delay") * 1e-6
             self._next_at = max(before + number(attributes, "delay") * 1e-6, now)
             self.arm_next(self._next_at)
 
     def accept(self, data: Data, now: float) -> None:
         """Let it wait to be cut."""
-        self._held.append(data)
-        if len(self._held) > 1:
+        self.held.append(data)
+        if len(self.held) > 1:
             return
         self._next_at = max(self._next_at, now)
         if self._next_at > now or self._sent_at == now:
@@ -330,27 +325,16 @@ class Slicer(Timed):
 
     def due(self, now: float) -> None:
         """Hand a piece on."""
-        data = self._held.popleft()
+        data = self.held.popleft()
         size = self._draw(len(data))
         if size < len(data):
-            self._held.appendleft(data[size:])
+            self.held.appendleft(data[size:])
         self._sent_at = now
         self._next_at += self.number("delay") * 1e-6
-        if self._held:
+        if self.held:
             self.arm_next(self._next_at)
         self.ready.append(data[:size])
         self.flush(now)
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether nothing waits."""
-        return not self._held
-
-    def leave(self, now: float) -> None:
-        """Hold nothing back any more."""
-        super().leave(now)
-        self.ready.extend(self._held)
-        self._held.clear()
 
     def _draw(self, most: int) -> int:
         average, variation = int(self.number("average_size")), int(self.number("size_variation"))
