@@ -7,23 +7,13 @@ they know.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from pystack.apps.proxy.api.links import link_fields, read_link
-from pystack.apps.proxy.api.notation import (
-    Json,
-    as_list,
-    as_object,
-    number,
-    switch,
-    text,
-)
-from pystack.apps.proxy.errors import (
-    BadRequestError,
-    InvalidStreamError,
-    MissingFieldError,
-)
-from pystack.apps.proxy.model import ANY_LISTEN, PROTOCOLS, LinkWords, Protocol, Proxy, ProxySpec
-from pystack.apps.proxy.toxics.spec import DOWNSTREAM, STREAMS, ToxicSpec
+from pystack.apps.proxy.api.notation import Json, as_list, as_object, number, switch, text
+from pystack.apps.proxy.errors import BadRequestError
+from pystack.apps.proxy.model import PROTOCOLS, LinkWords, Protocol, Proxy, ProxySpec
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, STREAMS, Stream, ToxicSpec
 
 
 def proxy_fields(proxy: Proxy) -> dict[str, object]:
@@ -67,38 +57,28 @@ def toxic_fields(toxic: ToxicSpec) -> dict[str, object]:
 # reading
 
 
-def read_proxy(value: Json) -> ProxySpec:
-    """Read what a new proxy is to be. Raises BadRequestError, MissingFieldError."""
-    fields = as_object(value)
-    spec = _read_proxy(fields)
-    for name in ("name", "upstream"):
-        if not getattr(spec, name):
-            raise MissingFieldError(name)
-    return spec
+def read_proxy(value: Json, what: str = "the body") -> ProxySpec:
+    """Read what a new proxy is to be. Raises BadRequestError.
 
-
-def read_proxies(value: Json) -> list[ProxySpec]:
-    """Read a list of new proxies. Raises BadRequestError, MissingFieldError."""
-    specs = [_read_proxy(as_object(each, "a proxy")) for each in as_list(value)]
-    for index, spec in enumerate(specs, 1):
-        for name in ("name", "upstream"):
-            if not getattr(spec, name):
-                raise MissingFieldError(f"{name} at proxy {index}")
-    return specs
-
-
-def _read_proxy(fields: Mapping[str, Json]) -> ProxySpec:
+    Names, toxics and words that are not what they should be are for others to find.
+    """
+    fields = as_object(value, what)
     enabled = switch(fields, "enabled")
     toxics = as_list(fields.get("toxics"), "toxics")
     return ProxySpec(
         name=text(fields, "name"),
         upstream=text(fields, "upstream"),
-        listen=text(fields, "listen") or ANY_LISTEN,
+        listen=text(fields, "listen"),
         enabled=True if enabled is None else enabled,
         protocol=_read_protocol(fields),
         words=read_link(fields) or LinkWords(),
         toxics=tuple(read_toxic(each) for each in toxics),
     )
+
+
+def read_proxies(value: Json) -> list[ProxySpec]:
+    """Read a list of new proxies. Raises BadRequestError."""
+    return [read_proxy(each, "a proxy") for each in as_list(value)]
 
 
 def _read_protocol(fields: Mapping[str, Json]) -> Protocol:
@@ -109,16 +89,13 @@ def _read_protocol(fields: Mapping[str, Json]) -> Protocol:
 
 
 def read_toxic(value: Json) -> ToxicSpec:
-    """Read what a new toxic is to be. Raises BadRequestError, InvalidStreamError."""
+    """Read what a new toxic is to be. Raises BadRequestError."""
     fields = as_object(value)
-    stream = (text(fields, "stream") or DOWNSTREAM).lower()
-    if stream not in STREAMS:
-        raise InvalidStreamError
     toxicity = number(fields, "toxicity")
     return ToxicSpec(
         name=text(fields, "name"),
         type=text(fields, "type"),
-        stream=stream,
+        stream=cast(Stream, text(fields, "stream") or DOWNSTREAM),
         toxicity=1.0 if toxicity is None else toxicity,
         attributes=read_attributes(fields),
     )
