@@ -176,22 +176,30 @@ LAB: Final = """
 [hosts.peer]
 [switches.sw]
 [namespaces.web]
-programs = [{ command = ["sh", "-c", "echo of the lab; exec sleep 300"] }]
+programs = [{ command = ["sh", "-c", "echo of the lab; touch web; exec sleep 300"] }]
 [namespaces.bad]
-programs = [{ command = ["false"] }]
+programs = [{ command = ["sh", "-c", "echo $$ > number; mv number bad; exit 1"] }]
 """ + "".join(
     f'[[links]]\nbetween = ["{name}", "sw"]\n' for name in ("laptop", "peer", "web", "bad")
 )
 
 
-def test_the_command_takes_the_place_of_a_host_and_the_labs_programs_run(tmp_path: Path) -> None:
-    file = tmp_path / "lab.toml"
-    file.write_text(LAB)
-    script = "hostname; ping -c 1 -W 5 peer > /dev/null && echo there; exit 3"
-    done = run_exec("--lab", str(file), "--as", "laptop", "--", "sh", "-c", script)
+def test_the_command_takes_the_place_of_a_host_and_the_labs_programs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    Path("lab.toml").write_text(LAB)
+    script = """
+        hostname; ping -c 1 -W 9 peer > /dev/null && echo there
+        until [ -e web ] && [ -e bad ]; do sleep 0.02; done
+        while kill -0 $(cat bad) 2> /dev/null; do sleep 0.02; done
+        exit 3
+    """
+    done = run_exec("--lab", "lab.toml", "--as", "laptop", "--", "sh", "-c", script)
     assert (done.returncode, done.stdout) == (3, "laptop\nthere\n"), done.stderr
     assert "of the lab\n" in done.stderr  # and not on the command's standard output
-    assert "pystack: bad: false ended with status 1\n" in done.stderr
+    assert "pystack: bad: sh ended with status 1\n" in done.stderr
 
 
 def forbidding(call: str, *words: str) -> subprocess.CompletedProcess[str]:
