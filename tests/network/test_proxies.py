@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 import trio
@@ -173,11 +174,35 @@ def test_populate_makes_nothing_where_one_is_wrong_and_tells_what_it_made_otherw
             with pytest.raises(MissingFieldError, match="upstream at proxy 2"):
                 await rig.proxies.populate([p, ProxySpec(name="q", upstream="")])
             assert len(rig.proxies) == 0
-            taken = ProxySpec(name="q", upstream=rig.upstream, listen=rig.upstream)
-            with pytest.raises(CannotListenError) as raised:
-                await rig.proxies.populate([p, taken])
-            assert [each.name for each in raised.value.made] == ["p"]
-            assert [each.name for each in rig.proxies] == ["p"]
+            r = ProxySpec(name="r", upstream=rig.upstream)
+            for listen in (rig.upstream, "no port", "127.0.0.1:99999"):
+                q = ProxySpec(name="q", upstream=rig.upstream, listen=listen)
+                with pytest.raises(CannotListenError) as raised:
+                    await rig.proxies.populate([p, q, r])
+                assert [each.name for each in raised.value.made] == ["p"]
+                assert [each.name for each in rig.proxies] == ["p"]
+                await rig.proxies.delete("p")
+
+    in_trio(main)
+
+
+def test_an_update_that_is_refused_changes_nothing_of_the_proxy() -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            proxy = await rig.proxy(words=LinkWords(both={"delay": "1ms"}))
+            before = replace(proxy)
+            words = LinkWords(both={"delay": "2ms"})
+            with pytest.raises(CannotListenError):
+                await rig.proxies.update("p", listen=rig.upstream, words=words)
+            assert proxy == before
+            with pytest.raises(BadRequestError):
+                await rig.proxies.update("p", enabled=False, words=LinkWords(both={"dely": 1}))
+            assert proxy == before
+            client = await rig.dial(proxy)
+            await ask(client)
+            await rig.proxies.update("p", words=words)
+            assert rig.proxies.network.links[0].said == "delay 2ms"
+            assert await ask(client) == b"hello"
 
     in_trio(main)
 

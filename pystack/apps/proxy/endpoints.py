@@ -16,6 +16,7 @@ from typing import Final, cast
 import trio
 
 from pystack.apps.proxy.errors import CannotListenError
+from pystack.core.addresses import host_port
 from pystack.core.errors import ConfigError
 from pystack.runtime.driver.driver import Driver
 
@@ -51,12 +52,6 @@ class Endpoint:
         return cls(host, int(port))
 
 
-def show(address: SockAddress) -> str:
-    """Return "127.0.0.1:80", "[::1]:80"."""
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def numeric(endpoint: Endpoint, kind: socket.SocketKind) -> list[Place]:
     """Return the places of what needs no look-up; none: it is a name."""
     if not endpoint.host:
@@ -89,14 +84,15 @@ async def find_listen(text: str) -> str:
     try:
         endpoint = Endpoint.parse(text)
         if not endpoint.host:
-            return show((_EVERYWHERE, endpoint.port))
+            return host_port(_EVERYWHERE, endpoint.port)
         places = await places_of(endpoint, socket.SOCK_STREAM)
     except ConfigError as error:
         raise CannotListenError(f"listen {error}") from None
     except OSError as error:
         raise CannotListenError(f"listen {text}: {_reason(error)}") from None
     # A name that has both ("localhost") is listened on at the address that all programs try.
-    return show(min(places, key=lambda place: place[0] != socket.AF_INET)[1])
+    _, address = min(places, key=lambda place: place[0] != socket.AF_INET)
+    return host_port(*address[:2])
 
 
 def listen_at(text: str, kind: socket.SocketKind) -> socket.socket:

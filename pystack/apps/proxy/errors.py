@@ -95,5 +95,3 @@ class ToxicExistsError(ProxyError):
 
 class CannotListenError(ProxyError):
     """The machine refuses the place where a proxy is to listen."""
-
-    status = 500

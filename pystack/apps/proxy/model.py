@@ -32,7 +32,7 @@ class ProxySpec:
 
     name: str
     upstream: str  # "db.example:5432", "[::1]:80": names are resolved for each connection
-    listen: str = ""  # "127.0.0.1:26379", ":26379", "localhost:0"; "": any free port
+    listen: str = ANY_LISTEN  # "127.0.0.1:26379", ":26379", "localhost:0"; "": the same
     enabled: bool = True
     protocol: Protocol = "tcp"
     words: LinkWords = field(default_factory=LinkWords)

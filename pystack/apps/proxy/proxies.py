@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from pystack.apps.proxy.endpoints import Names, find_listen, listen_at, show
+from pystack.apps.proxy.endpoints import Names, find_listen, listen_at
 from pystack.apps.proxy.errors import (
     BadRequestError,
     MissingFieldError,
@@ -30,6 +30,7 @@ from pystack.apps.proxy.toxics.spec import ToxicSpec
 from pystack.apps.proxy.udp import UdpProxy
 from pystack.apps.proxy.words import read_directions
 from pystack.apps.proxy.world import World
+from pystack.core.addresses import host_port
 from pystack.core.errors import ConfigError
 from pystack.runtime.network import Network
 from pystack.runtime.splice.poller import Poller
@@ -138,16 +139,19 @@ class Proxies:
         listen: str | None = None,
         upstream: str | None = None,
         enabled: bool | None = None,
+        words: LinkWords | None = None,
     ) -> Proxy:
         """Change a proxy; None leaves what there is.
 
         Another place to listen or another upstream ends its connections, and so does
-        `enabled=False`. Raises NoSuchProxyError, CannotListenError.
+        `enabled=False`. Raises NoSuchProxyError, BadRequestError, CannotListenError.
         """
         # A look-up may take long, and nobody else is to wait for it.
         place = None if listen is None else await find_listen(listen)
         async with self._lock:
             proxy = self.find(name)
+            if words is not None:
+                _check_link(words, proxy.toxics, proxy.protocol)
             old = proxy.listen, proxy.upstream, proxy.enabled
             new = (
                 place or proxy.listen,
@@ -164,7 +168,8 @@ class Proxies:
                     proxy.listen, proxy.upstream, proxy.enabled = old
                     self._go_on(proxy)
                     raise
-            self._flush()
+            if words is not None:
+                self._follow(proxy, words, proxy.toxics)
             return proxy
 
     async def set_words(self, name: str, words: LinkWords) -> Proxy:
@@ -183,7 +188,6 @@ class Proxies:
             self.find(name)
             self._stop(name)
             del self._proxies[name]
-            self._flush()
 
     async def populate(self, specs: Sequence[ProxySpec]) -> list[Proxy]:
         """Make all of these. One that listens there for that upstream already is left alone.
@@ -192,25 +196,17 @@ class Proxies:
         is not what it should be. Where the machine refuses one, those before it stay: they are the
         `made` of the error. Raises MissingFieldError, BadRequestError, CannotListenError.
         """
-        for number, spec in enumerate(specs, 1):
-            _check(spec, f" at proxy {number}")
-        wanted = [await _made(spec) for spec in specs]
-        async with self._lock:
-            made: list[Proxy] = []
-            for proxy in wanted:
-                old = self._proxies.get(proxy.name)
-                if old is not None and (
-                    (old.listen, old.upstream) == (proxy.listen, proxy.upstream)
-                ):
-                    made.append(old)
-                    continue
-                try:
-                    self._replace(old, proxy)
-                except ProxyError as error:
-                    error.made = made
-                    raise
-                made.append(proxy)
-            return made
+        wanted = [_checked(spec, f" at proxy {number}") for number, spec in enumerate(specs, 1)]
+        made: list[Proxy] = []
+        for proxy in wanted:
+            try:
+                proxy.listen = await find_listen(proxy.listen)
+                async with self._lock:
+                    made.append(self._replace_if_other(proxy))
+            except ProxyError as error:
+                error.made = made
+                raise
+        return made
 
     async def reset(self) -> None:
         """Enable all proxies, and remove all toxics. Raises CannotListenError."""
@@ -326,13 +322,21 @@ class Proxies:
                 self._go_on(old)
             raise
 
+    def _replace_if_other(self, new: Proxy) -> Proxy:
+        """Have `new`, or leave the one of its name that has the same places; return which it is."""
+        old = self._proxies.get(new.name)
+        if old is not None and (old.listen, old.upstream) == (new.listen, new.upstream):
+            return old
+        self._replace(old, new)
+        return new
+
     def _start(self, proxy: Proxy) -> None:
         """Let it listen. Raises CannotListenError."""
         world = self._opened()
         sock = listen_at(proxy.listen, _KINDS[proxy.protocol])
         make = TcpProxy if proxy.protocol == "tcp" else UdpProxy
         self._running[proxy.name] = make(world, proxy, sock)
-        proxy.listen = show(sock.getsockname())
+        proxy.listen = host_port(*sock.getsockname()[:2])
 
     def _go_on(self, proxy: Proxy) -> None:
         """Let it listen again, if it was enabled and the machine lets it."""
@@ -347,7 +351,7 @@ class Proxies:
         running = self._running.pop(name, None)
         if running is not None:
             running.tally()
-            running.close(self._opened().driver.now())
+            running.close(self._now())
             self._flush()
 
     def _follow(self, proxy: Proxy, words: LinkWords, toxics: list[ToxicSpec]) -> None:
@@ -367,25 +371,26 @@ class Proxies:
 
     def _flush(self) -> None:
         """Send what changes have brought about."""
-        driver = self._opened().driver
-        driver.batch_done(driver.now())
-
-
-def _check(spec: ProxySpec, where: str = "") -> None:
-    """Raise MissingFieldError."""
-    for field in ("name", "upstream"):
-        if not getattr(spec, field):
-            raise MissingFieldError(f"{field}{where}")
+        self._opened().driver.batch_done(self._now())
 
 
 async def _made(spec: ProxySpec) -> Proxy:
     """Return the proxy that is asked for. MissingFieldError, BadRequestError, CannotListenError."""
-    _check(spec)
+    proxy = _checked(spec)
+    proxy.listen = await find_listen(proxy.listen)
+    return proxy
+
+
+def _checked(spec: ProxySpec, where: str = "") -> Proxy:
+    """Return the same, not looked up yet. Raises MissingFieldError, BadRequestError."""
+    for field in ("name", "upstream"):
+        if not getattr(spec, field):
+            raise MissingFieldError(f"{field}{where}")
     toxics = _checked_toxics(spec.toxics, spec.protocol)
     _check_link(spec.words, toxics, spec.protocol)
     return Proxy(
         name=spec.name,
-        listen=await find_listen(spec.listen or ANY_LISTEN),
+        listen=spec.listen or ANY_LISTEN,
         upstream=spec.upstream,
         enabled=spec.enabled,
         protocol=spec.protocol,

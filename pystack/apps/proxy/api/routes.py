@@ -145,10 +145,13 @@ async def _update_proxy(api: Api, names: tuple[str, ...], request: Request) -> R
     api.proxies.find(names[0])  # whose absence goes before what is wrong with the body
     fields = as_object(await _body(request))
     listen, upstream = text(fields, "listen") or None, text(fields, "upstream") or None
-    enabled, words = switch(fields, "enabled"), read_link(fields)
-    if words is not None:
-        await api.proxies.set_words(names[0], words)
-    proxy = await api.proxies.update(names[0], listen=listen, upstream=upstream, enabled=enabled)
+    proxy = await api.proxies.update(
+        names[0],
+        listen=listen,
+        upstream=upstream,
+        enabled=switch(fields, "enabled"),
+        words=read_link(fields),
+    )
     return _shown(proxy_fields(proxy))
 
 
