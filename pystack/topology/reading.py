@@ -42,6 +42,8 @@ class Document:
             line = line or text.count("\n") + 1
             reason = _POSITION.sub("", message)
             raise ConfigError(f"{name}:{line}: this is not TOML: {reason}") from None
+        except RecursionError:
+            raise ConfigError(f"{name}: this is nested too deeply") from None
         self._places = find_places(text)
 
     def line(self, path: Path) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
-from proxy_rig import Rig, ask, in_trio, proxied
+from proxy_rig import Rig, ask, free_port, in_trio, proxied
 
+from pystack.apps.proxy.errors import NoSuchProxyError
 from pystack.apps.proxy.file import ProxyFile
 from pystack.apps.proxy.model import LinkWords, ProxySpec
 from pystack.apps.proxy.toxics.spec import ToxicSpec
@@ -91,6 +94,8 @@ def test_the_file_that_the_docs_show_is_right(path: Path) -> None:
         ("toxicity = 0.5", "toxicity = true", "18: toxicity is a number from 0 to 1, not true"),
         ("latency = 1000", "latency = 'x'", "15: latency: attribute latency is 'x'"),
         ('stream = "upstream"', 'stream = "up"', "15: stream was invalid"),
+        ('stream = "upstream"', "stream = 5", "17: proxies.web.toxics #1.stream must be a text"),
+        ('stream = "upstream"', "name = []", "17: proxies.web.toxics #1.name must be a text"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(
@@ -101,6 +106,22 @@ def test_what_is_wrong_is_told_with_its_line(
     with pytest.raises(ConfigError) as raised:
         ProxyFile(path)
     assert str(raised.value).startswith(f"{path}:{sentence}")
+
+
+@pytest.mark.parametrize("deep", ["a = " + "[" * 10_000, "a = " + "{a=" * 10_000])
+def test_what_is_nested_too_deeply_is_told(path: Path, deep: str) -> None:
+    path.write_text(deep)
+    with pytest.raises(ConfigError, match="this is nested too deeply"):
+        ProxyFile(path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "proxies.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="it is no file, and might never end"):
+        ProxyFile(pipe)
+    with pytest.raises(ConfigError, match="Is a directory"):
+        ProxyFile(tmp_path)
 
 
 def test_two_toxics_of_one_name_are_refused(path: Path) -> None:
@@ -127,6 +148,7 @@ def test_a_file_of_toxiproxy_is_read(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("[", ": this is not JSON: "),
+        pytest.param("[" * 100_000, ": this is nested too deeply", id="deep"),
         ("{}", ": a list of proxies is expected, not a table"),
         ('[{"name": "a"}]', ": proxy 1 needs a name and an upstream, as texts"),
         ('[{"name": "a", "upstream": "b"}]', ": proxy 1: 'b' has no port"),
@@ -209,5 +231,48 @@ def test_what_the_machine_refuses_is_told_and_is_tried_again(path: Path) -> None
             with pytest.raises(ConfigError):
                 await again(rig, file, "[")
             assert [each.name for each in rig.proxies] == ["p"]
+
+    in_trio(main)
+
+
+def test_proxies_may_swap_their_ports(path: Path) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            text = "".join(
+                f'[proxies.{name}]\nupstream = "{rig.upstream}"\nlisten = "127.0.0.1:{port}"\n'
+                for name, port in (("p", free_port()), ("q", free_port()))
+            )
+            file = await begin(rig, path, text)
+            first, second = (proxy.listen for proxy in rig.proxies)
+            swapped = text.replace(first, "?").replace(second, first).replace("?", second)
+            assert await again(rig, file, swapped) == []
+            assert [proxy.listen for proxy in rig.proxies] == [second, first]
+
+    in_trio(main)
+
+
+def test_a_proxy_that_others_delete_meanwhile_is_made_again_or_gone(path: Path) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            text = "".join(
+                f'[proxies.{name}]\nupstream = "{rig.upstream}"\n' for name in ("p", "q", "r")
+            )
+            file = await begin(rig, path, text)
+            await trio.Path(path).write_text(text.replace("p]", "s]").replace("q]", "t]"))
+            file.read()
+
+            async def delete(name: str) -> None:
+                with suppress(NoSuchProxyError):
+                    await rig.proxies.delete(name)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(file.apply, rig.proxies)
+                for name in ("p", "q"):
+                    nursery.start_soon(delete, name)
+            assert {proxy.name for proxy in rig.proxies} == {"r", "s", "t"}
+            await rig.proxies.delete("r")
+            changed = text.replace("[proxies.r]", "[proxies.r]\ndelay = 1")
+            assert await again(rig, file, changed) == []
+            assert {proxy.name for proxy in rig.proxies} == {"p", "q", "r"}
 
     in_trio(main)

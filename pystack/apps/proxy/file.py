@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from pystack.apps.proxy.endpoints import Endpoint
-from pystack.apps.proxy.errors import ProxyError
+from pystack.apps.proxy.errors import NoSuchProxyError, ProxyError
 from pystack.apps.proxy.model import (
     ANY_LISTEN,
     PROTOCOLS,
@@ -53,6 +54,19 @@ _OWN: Final = (
 _TOXIC: Final = ("name", "type", "stream", "toxicity", "attributes")
 
 
+# What is another when a file was written or replaced
+FileState: TypeAlias = tuple[int, int, int]
+
+
+def state_of(path: Path) -> FileState | None:
+    """Return it; None: the file is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 class ProxyFile:
     """One file, and what of it runs."""
 
@@ -60,12 +74,16 @@ class ProxyFile:
         """Read it. Raises ConfigError, with its name and a line."""
         self.path = path
         self.seed: int | None = None  # None: it says none
+        self.state: FileState | None = None  # when it was read last; None: it was not there
         self.specs: dict[str, ProxySpec] = {}
         self._applied: dict[str, ProxySpec] = {}
         self.read()
 
     def read(self) -> None:
         """Read it again. Raises ConfigError, and then has changed nothing."""
+        self.state = state_of(self.path)  # before: what changes meanwhile is seen as a change
+        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise ConfigError(f"cannot read {self.path}: it is no file, and might never end")
         try:
             text = self.path.read_text("utf-8")
         except OSError as error:
@@ -85,30 +103,33 @@ class ProxyFile:
         has not changed is left alone, whatever was done to it otherwise. `first`: at the beginning,
         where what is not possible is raised: ProxyError.
         """
-        troubles: list[str] = []
+        errors: dict[str, ProxyError] = {}
         for name in [name for name in self._applied if name not in self.specs]:
             del self._applied[name]
-            if _exists(proxies, name):
+            with suppress(NoSuchProxyError):
                 await proxies.delete(name)
-        for name, spec in self.specs.items():
-            old = self._applied.get(name)
-            if old == spec:
-                continue
+        changed = [spec for spec in self.specs.values() if self._applied.get(spec.name) != spec]
+        moved: list[ProxySpec] = []
+        for spec in changed:
+            old = self._applied.get(spec.name)
             try:
-                if old is not None and _exists(proxies, name) and _place(old) == _place(spec):
-                    await _change(proxies, old, spec)
+                if old is None or _place(old) != _place(spec):
+                    moved.append(spec)
                 else:
-                    await proxies.replace(spec)
+                    await _change(proxies, old, spec)
+            except NoSuchProxyError:
+                moved.append(spec)  # others have deleted it
             except ProxyError as error:
-                if first:
-                    raise
-                troubles.append(f"{name}: {error}")
-            else:
-                self._applied[name] = spec
-        return troubles
+                errors[spec.name] = error
+        errors |= await proxies.replace(moved)
+        if first and errors:
+            raise next(iter(errors.values()))
+        self._applied |= {spec.name: spec for spec in changed if spec.name not in errors}
+        return [f"{name}: {error}" for name, error in errors.items()]
 
 
 async def _change(proxies: Proxies, old: ProxySpec, new: ProxySpec) -> None:
+    proxies.find(new.name)
     if new.words != old.words:
         await proxies.set_words(new.name, new.words)
     if new.toxics != old.toxics:
@@ -119,14 +140,6 @@ async def _change(proxies: Proxies, old: ProxySpec, new: ProxySpec) -> None:
 
 def _place(spec: ProxySpec) -> tuple[str, str, str]:
     return spec.listen, spec.upstream, spec.protocol
-
-
-def _exists(proxies: Proxies, name: str) -> bool:
-    try:
-        proxies.find(name)
-    except ProxyError:
-        return False
-    return True
 
 
 class _Reader:
@@ -197,6 +210,8 @@ class _Reader:
             if kind not in registry.TOXICS:
                 hint = suggest(kind, registry.TOXICS)
                 self._doc.fail((*here, "type"), f"there is no toxic {kind!r}{hint}")
+            name = self._doc.text((*here, "name"), table["name"]) if "name" in table else ""
+            stream = self._doc.text((*here, "stream"), table.get("stream", DOWNSTREAM))
             toxicity = table.get("toxicity", 1.0)
             if isinstance(toxicity, bool) or not isinstance(toxicity, int | float):
                 text = f"toxicity is a number from 0 to 1, not {describe(toxicity)}"
@@ -204,9 +219,9 @@ class _Reader:
             try:
                 spec = registry.checked(
                     ToxicSpec(
-                        name=cast(str, table.get("name", "")),
+                        name=name,
                         type=kind,
-                        stream=cast(Stream, table.get("stream", DOWNSTREAM)),
+                        stream=cast(Stream, stream),
                         toxicity=toxicity,
                         attributes=self._doc.table(
                             (*here, "attributes"), table.get("attributes", {}), None
@@ -233,6 +248,8 @@ def _json_specs(name: str, text: str) -> Iterator[ProxySpec]:
     """Read a file of Toxiproxy's. Raises ConfigError."""
     try:
         found = json.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{name}: this is nested too deeply") from None
     except ValueError as error:
         raise ConfigError(f"{name}: this is not JSON: {error}") from None
     if not isinstance(found, list):

@@ -121,16 +121,28 @@ class Proxies:
             self._replace(None, proxy)
             return proxy
 
-    async def replace(self, spec: ProxySpec) -> Proxy:
-        """Make a proxy, in place of one of the same name if there is one, which ends.
+    async def replace(self, specs: Iterable[ProxySpec]) -> dict[str, ProxyError]:
+        """Make proxies, in place of those of the same names, which end: they may swap their ports.
 
-        Raises MissingFieldError, BadRequestError, CannotListenError; then that one goes on, though
+        Return what was not possible, by name; there the old one goes on, if there is one, though
         its connections may have ended.
         """
-        proxy = await _made(spec)
+        wanted: list[Proxy] = []
+        errors: dict[str, ProxyError] = {}
+        for spec in specs:
+            try:
+                wanted.append(await _made(spec))
+            except ProxyError as error:
+                errors[spec.name] = error
         async with self._lock:
-            self._replace(self._proxies.get(spec.name), proxy)
-            return proxy
+            for proxy in wanted:
+                self._stop(proxy.name)
+            for proxy in wanted:
+                try:
+                    self._replace(self._proxies.get(proxy.name), proxy)
+                except ProxyError as error:
+                    errors[proxy.name] = error
+        return errors
 
     async def update(
         self,

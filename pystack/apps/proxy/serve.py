@@ -11,13 +11,12 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from pystack.apps.proxy.errors import ProxyError
-from pystack.apps.proxy.file import ProxyFile
+from pystack.apps.proxy.file import ProxyFile, state_of
 from pystack.apps.proxy.model import Proxy, ProxySpec
 from pystack.apps.proxy.proxies import Proxies
 from pystack.core.errors import ConfigError, DeviceError
@@ -106,6 +105,7 @@ class _Server:
         self._options = options
         self._on_ready = on_ready
         self._proxies = Proxies(seed=options.seed)
+        self._hangup = trio.Event()  # set: the file is to be read again
 
     async def run(self) -> None:
         options, proxies = self._options, self._proxies
@@ -114,16 +114,22 @@ class _Server:
         with trio.open_signal_receiver(*ends, *reloads) as signals:
             async with proxies:
                 self._capture()
-                await self._begin()
                 async with trio.open_nursery() as nursery:
-                    urls = await self._serve_http(nursery)
-                    with self._controlled() as control:
-                        self._on_ready(Ready(list(proxies), *urls, control))
-                        if options.file is not None:
-                            nursery.start_soon(self._watch, options.file)
-                        await self._until_end(signals, reloads)
+                    nursery.start_soon(self._work)
+                    await self._until_end(signals, reloads)
                     nursery.cancel_scope.cancel()
                 await self._drain(signals)
+
+    async def _work(self) -> None:
+        """Do all but to hear signals, which may come whatever takes long here."""
+        await self._begin()
+        async with trio.open_nursery() as nursery:
+            urls = await self._serve_http(nursery)
+            with self._controlled() as control:
+                self._on_ready(Ready(list(self._proxies), *urls, control))
+                if self._options.file is not None:
+                    await self._watch(self._options.file)
+                await trio.sleep_forever()
 
     async def _begin(self) -> None:
         try:
@@ -168,8 +174,7 @@ class _Server:
         async for number in signals:
             if number not in reloads:
                 return
-            assert self._options.file is not None
-            await self._reload(self._options.file)
+            self._hangup.set()
 
     async def _drain(self, signals: AsyncIterator[int]) -> None:
         """Let connections end, for a while, or until a second signal."""
@@ -189,13 +194,17 @@ class _Server:
             nursery.cancel_scope.cancel()
 
     async def _watch(self, file: ProxyFile) -> None:
-        """Read the file again when it has changed, and then has not for a moment."""
-        known = seen = _state(file.path)
+        """Read the file again when it has changed, and then has not for a moment; or if asked to.
+
+        One reading after the other, and nobody else reads it: what takes long delays the next.
+        """
+        seen = file.state
         while True:
-            await trio.sleep(_WATCH_S)
-            now = _state(file.path)
-            if now == seen != known and now is not None:
-                known = now
+            with trio.move_on_after(_WATCH_S):
+                await self._hangup.wait()
+            is_asked, self._hangup = self._hangup.is_set(), trio.Event()
+            now = state_of(file.path)
+            if is_asked or (now == seen != file.state and now is not None):
                 await self._reload(file)
             seen = now
 
@@ -212,12 +221,3 @@ class _Server:
 
 def _has_hangup() -> bool:
     return hasattr(signal, "SIGHUP")
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    """Return what is another when a file was written or replaced; None: it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
