@@ -63,10 +63,6 @@ async def place(
                 await listening.aclose()
 
 
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    trio.run(body)
-
-
 async def read_all(stream: trio.SocketStream) -> bytes:
     """Receive until the end."""
     return b"".join([data async for data in stream])
@@ -119,7 +115,7 @@ def test_bytes_go_both_ways_and_each_direction_ends_by_itself(
             (len(text) + 5, 17),
         ]
 
-    run(main)
+    trio.run(main)
 
 
 def test_a_server_may_end_first_and_hear_the_rest() -> None:
@@ -134,7 +130,7 @@ def test_a_server_may_end_first_and_hear_the_rest() -> None:
             assert await read_all(server) == b"one more thing"
             await here.rig.ends(2)
 
-    run(main)
+    trio.run(main)
 
 
 def test_what_a_client_sends_with_its_end_waits_for_the_handshake() -> None:
@@ -151,7 +147,7 @@ def test_what_a_client_sends_with_its_end_waits_for_the_handshake() -> None:
             await server.send_eof()
             assert await read_all(client) == b"answer"
 
-    run(main)
+    trio.run(main)
 
 
 async def nothing(client: trio.SocketStream, server: trio.SocketStream) -> None:
@@ -210,7 +206,7 @@ def test_a_reset_is_a_reset_for_the_other_end(
                 await until_it_breaks(other)
             assert number_of(caught.value) in (errno.ECONNRESET, errno.EPIPE)
 
-    run(main)
+    trio.run(main)
 
 
 async def until_it_breaks(stream: trio.SocketStream) -> None:
@@ -233,7 +229,7 @@ def test_what_was_sent_before_a_reset_arrives_before_it() -> None:
                 await client.receive_some()
             assert number_of(caught.value) == errno.ECONNRESET
 
-    run(main)
+    trio.run(main)
 
 
 def test_what_the_stack_gives_up_is_a_reset_and_told_as_what_it_was() -> None:
@@ -248,7 +244,7 @@ def test_what_the_stack_gives_up_is_a_reset_and_told_as_what_it_was() -> None:
                 await client.receive_some()
             assert number_of(caught.value) == errno.ECONNRESET
 
-    run(main)
+    trio.run(main)
 
 
 def test_a_host_that_loses_its_power_resets() -> None:
@@ -256,12 +252,11 @@ def test_a_host_that_loses_its_power_resets() -> None:
         async with place() as here:
             client, _ = await here.connected()
             here.rig.net.power_off("left")
-            ends = await here.rig.ends(1)
-            assert ends[0].by == "stack"
+            assert (await here.rig.ends(1))[0].by == "stack"
             with pytest.raises(trio.BrokenResourceError):
                 await client.receive_some()
 
-    run(main)
+    trio.run(main)
 
 
 @pytest.mark.parametrize("from_client", [True, False])
@@ -280,7 +275,7 @@ def test_who_does_not_read_stops_the_sender_with_little_in_between(from_client: 
                 nursery.start_soon(one.send_eof)
                 assert len(await read_all(other)) == size
 
-    run(main)
+    trio.run(main)
 
 
 def test_a_socket_that_has_ended_both_ways_and_is_not_read_makes_no_noise() -> None:
@@ -316,10 +311,9 @@ def test_a_socket_that_has_ended_both_ways_and_is_not_read_makes_no_noise() -> N
                 await trio.lowlevel.checkpoint()
             held.end_now(here.rig.net.now())
             assert await server.receive_some() == b""
-            ends = await here.rig.ends(2)
-            assert [end.by for end in ends] == ["both", "both"]
+            assert [end.by for end in await here.rig.ends(2)] == ["both", "both"]
 
-    run(main)
+    trio.run(main)
 
 
 def test_all_sockets_are_closed_when_the_world_ends() -> None:
@@ -337,7 +331,7 @@ def test_all_sockets_are_closed_when_the_world_ends() -> None:
             await trio.open_tcp_stream(*address)
         assert [end.by for end in here.rig.ended] == ["here", "here"]
 
-    run(main)
+    trio.run(main)
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
@@ -347,10 +341,9 @@ def test_a_splice_can_be_ended_from_here(how: str) -> None:
             client, server = await here.connected()
             await client.send_all(b"before")
             assert await server.receive_some() == b"before"
-            left = here.rig.splices[0]
-            now = here.rig.net.now()
-            getattr(left, how)(now)
-            getattr(left, how)(now)  # a second time is nothing
+            left, now = here.rig.splices[0], here.rig.net.now()
+            for _ in range(2):  # a second time is nothing
+                getattr(left, how)(now)
             await here.rig.ends(1)
             for stream in (client, server):
                 if how == "close":
@@ -359,7 +352,7 @@ def test_a_splice_can_be_ended_from_here(how: str) -> None:
                     with pytest.raises(trio.BrokenResourceError):
                         await stream.receive_some()
 
-    run(main)
+    trio.run(main)
 
 
 def test_many_short_connections_leave_nothing_behind() -> None:
@@ -391,14 +384,13 @@ def test_many_short_connections_leave_nothing_behind() -> None:
                         nursery.start_soon(ask)
                 inner.cancel_scope.cancel()
             assert done == 200
-            ends = await here.rig.ends(400)
-            assert {(end.by, end.error) for end in ends} == {("both", None)}
+            assert {(end.by, end.error) for end in await here.rig.ends(400)} == {("both", None)}
             assert len(here.rig.poller._backend.watches()) == 1  # that which accepts
             for host in (here.rig.left, here.rig.right):
                 assert not host.stack.tcp.sockets
             assert here.rig.counters == {"splice_accepted": 200}
 
-    run(main)
+    trio.run(main)
 
 
 class Holding:
@@ -475,17 +467,33 @@ def test_a_filter_stands_between_the_kernel_and_the_stack(live: bool) -> None:
             await here.rig.ends(2)
             assert (held.ended, held.was_over) == (1, 1)
 
-    run(main)
+    trio.run(main)
 
 
 def test_a_filter_on_a_splice_that_is_over_hears_that_it_is() -> None:
     async def main() -> None:
         async with place() as here:
             await here.connected()
-            splice = here.rig.splices[0]
+            splice, held = here.rig.splices[0], Holding()
             splice.reset(here.rig.net.now())
-            held = Holding()
             splice.filter_with(held, here.rig.net.now())
             assert (held.sink, held.was_over) == (None, 1)
 
-    run(main)
+    trio.run(main)
+
+
+def test_a_window_grows_to_what_the_round_trip_needs() -> None:
+    async def main() -> None:
+        async with place() as here:
+            client, server = await here.connected()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.send_all, bytes(4 << 20))
+                size = 0
+                while size < 4 << 20:
+                    size += len(await server.receive_some())
+            right = next(it for it in here.rig.splices if it._host is here.rig.right.stack)
+            tcb = right._tcp.connection.tcb
+            most = (1 << 20) + 500_000_000 * (tcb.rcv_rtt_s or 0.0)
+            assert 1 << 20 <= tcb.rcv_buf_max_bytes <= min(2 * most, 8 << 20)
+
+    trio.run(main)
