@@ -36,6 +36,7 @@ from pystack.cli.words import (
 )
 from pystack.core.addresses import host_port, parse_ip
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime.device.limits import raise_open_files
 from pystack.runtime.device.privileges import whom_to_be
 from pystack.runtime.lab.around import (
     CLIENT,
@@ -187,7 +188,7 @@ def _run(
         for line in await around.prepare(net, namespace):
             sayings.say(line)
 
-    files = _raise_limit_of_files()
+    files = raise_open_files()
     log = logging.StreamHandler(sayings)
     logging.basicConfig(handlers=[log], format="pystack: %(message)s", level=logging.WARNING)
     with quiet_services(), sayings:
@@ -357,16 +358,6 @@ def _those_that_are_there(names: Iterable[str]) -> tuple[str, ...]:
             check_services([name], Path())
             found.append(name)
     return tuple(found)
-
-
-def _raise_limit_of_files() -> int:
-    """Let us open as many files as we may, for a connection takes one; return what it was."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft
 
 
 def _page(text: str, title: str) -> BesideFn:

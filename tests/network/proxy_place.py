@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import trio
+from proxy_rig import echo
 
 from pystack.apps.proxy.api import ApiAddress, ApiServer
 from pystack.apps.proxy.proxies import Proxies
@@ -26,15 +27,7 @@ class ProxyPlace:
 async def proxy_place() -> AsyncIterator[ProxyPlace]:
     """Let proxies, their API and an echo server run."""
     async with Proxies() as proxies, trio.open_nursery() as nursery:
-        (echo,) = await nursery.start(partial(trio.serve_tcp, _echo, 0, host="127.0.0.1"))
+        (listener,) = await nursery.start(partial(trio.serve_tcp, echo, 0, host="127.0.0.1"))
         api = await nursery.start(ApiServer(proxies, ApiAddress(("127.0.0.1",), 0)).run)
-        yield ProxyPlace(proxies, api, f"127.0.0.1:{echo.socket.getsockname()[1]}")
+        yield ProxyPlace(proxies, api, f"127.0.0.1:{listener.socket.getsockname()[1]}")
         nursery.cancel_scope.cancel()
-
-
-async def _echo(stream: trio.SocketStream) -> None:
-    try:
-        async for data in stream:
-            await stream.send_all(data)
-    except trio.BrokenResourceError:
-        pass  # a proxy that is disabled or deleted resets its connections

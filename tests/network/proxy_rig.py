@@ -22,7 +22,7 @@ async def echo(stream: trio.SocketStream) -> None:
             await stream.send_all(data)
         await stream.send_eof()
     except trio.BrokenResourceError:
-        pass
+        pass  # reset: by its client, or by a proxy that is disabled or deleted
 
 
 class Rig:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+from loopback import has_ip6
 from proxy_rig import ask, echo, ended_by, in_trio, proxied, until
 
 from pystack.apps.proxy.errors import (
@@ -18,14 +19,6 @@ from pystack.apps.proxy.errors import (
 )
 from pystack.apps.proxy.model import LinkWords, ProxySpec
 from pystack.apps.proxy.toxics.spec import ToxicSpec
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -41,7 +34,7 @@ def has_ipv6() -> bool:
 def test_where_it_listens_is_shown_and_is_there(
     protocol: str, listen: str, host: str, others: list[str]
 ) -> None:
-    if "::1" in others and not has_ipv6():
+    if "::1" in others and not has_ip6():
         pytest.skip("this machine has no IPv6")
 
     async def main() -> None:
@@ -64,7 +57,7 @@ def test_where_it_listens_is_shown_and_is_there(
 
 
 def test_an_upstream_may_be_of_ipv6() -> None:
-    if not has_ipv6():
+    if not has_ip6():
         pytest.skip("this machine has no IPv6")
 
     async def main() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 import trio
+from loopback import has_ip6
 from proxy_place import ProxyPlace, proxy_place
 
 HERE = Path(__file__).resolve().parent
@@ -27,15 +28,6 @@ def ask(listen: str) -> bytes:
     with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as sock:
         sock.sendall(b"pandas")
         return sock.recv(100)
-
-
-def has_ip6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 # toxiproxy-python

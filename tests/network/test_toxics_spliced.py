@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
 import trio
+from proxy_rig import echo, until
 from splice_rig import Rig, rig
 
 from pystack.apps.proxy.toxics.chain import Chain
@@ -68,20 +69,8 @@ async def place(handler: Handler) -> AsyncIterator[Place]:
         nursery.cancel_scope.cancel()
 
 
-async def echo(stream: trio.SocketStream) -> None:
-    with suppress(trio.BrokenResourceError):  # its client has gone
-        async for data in stream:
-            await stream.send_all(data)
-        await stream.send_eof()
-
-
 async def everything(stream: trio.SocketStream) -> bytes:
     return b"".join([data async for data in stream])
-
-
-async def until(holds: Callable[[], object]) -> None:
-    while not holds():  # what callbacks of the poller's do is told to no task
-        await trio.lowlevel.checkpoint()
 
 
 def test_slices_arrive_whole_and_in_order() -> None:

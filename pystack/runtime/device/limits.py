@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 
 
-def raise_open_files() -> None:
-    """Let this process have as many files as it may: two for each connection of a proxy.
+def raise_open_files() -> int:
+    """Let this process open as many files as it may; return how many it might before.
 
-    The lower limit is for programs that use select(2), which we do not. Those that we start would
-    inherit it. Nothing happens where there is no such limit.
+    Connections take one or two each. The lower limit is for programs that use select(2), which we
+    do not; those that we start should get it back. Where there is none, nothing happens: 0.
     """
     try:
         import resource
     except ImportError:  # not on Windows
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return 0
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # macOS says that there is none, and allows fewer
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return before

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import trio
+from loopback import has_ip6
 
 from pystack.apps.proxy import api
 from pystack.apps.proxy.api import ApiAddress, ApiServer, MetricsServer
@@ -26,15 +27,6 @@ async def say(stream: trio.SocketStream, request: bytes) -> bytes:
     """Send, and return the status line of the answer."""
     await stream.send_all(request)
     return bytes(await stream.receive_some(65536)).partition(b"\r\n")[0]
-
-
-def has_ip6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.trio
