@@ -20,6 +20,7 @@ import typer
 
 from pystack.apps.hosting import check_services, start_services
 from pystack.apps.quiet import quiet_services
+from pystack.cli import shortage
 from pystack.cli.output import Lines
 from pystack.cli.words import (
     NETEM,
@@ -163,6 +164,11 @@ def exec_command(
         status = _run(command, around, options, account, sayings)
     except (DeviceError, ProgramError) as error:
         print(f"pystack: {error}", file=sys.stderr)
+        return _FAILED
+    except Exception as error:
+        if (short := shortage.sentence(error)) is None:
+            raise
+        print(f"pystack: {short}", file=sys.stderr)
         return _FAILED
     return end_as(status)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from pystack import __version__
+from pystack.cli import shortage
 from pystack.cli.output import READER_GONE_STATUS, abandon, reader_is_gone
 from pystack.core.errors import ConfigError, DeviceError, PystackError
 
@@ -153,22 +154,10 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             abandon(full=True)
             _exit(f"cannot write to standard output: {error.strerror}", 1)
-        if not _is_out_of_files(error):
+        if (short := shortage.sentence(error)) is None:
             raise
-        _exit("this process may open no more files: raise the limit (ulimit -n)", 1)
+        _exit(short, 1)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _is_out_of_files(error: BaseException) -> bool:
-    """Tell whether that is the true reason, which may be anywhere in what came of it."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(map(_is_out_of_files, error.exceptions))
-    if isinstance(error, OSError) and error.errno == errno.EMFILE:
-        return True
-    # A shared library that cannot be opened is an ImportError, which has a text alone.
-    if isinstance(error, ImportError) and os.strerror(errno.EMFILE) in str(error):
-        return True
-    return error.__cause__ is not None and _is_out_of_files(error.__cause__)
 
 
 def _version(wanted: bool) -> None:

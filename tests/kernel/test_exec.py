@@ -134,6 +134,19 @@ def test_whoever_is_killed_nothing_stays_behind(victim: str) -> None:
         assert said.splitlines()[-1] == f"pystack: {sentence}"
 
 
+def test_too_few_files_are_our_fault_and_said_in_a_sentence() -> None:
+    done = subprocess.run(
+        ["prlimit", "--nofile=12", *QUICK, "--", "true"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 125, done.stderr
+    assert "ulimit -n" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_runs_on_in_the_background_ends_with_the_command() -> None:
     # The second has a network of its own, as the parts of a browser do.
     sleep = "sleep 300 >/dev/null 2>&1 & echo $!"

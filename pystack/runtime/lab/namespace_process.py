@@ -64,7 +64,17 @@ def hold(control: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     before = _spaces_of("self")
-    request = json.loads(control.recv(_MESSAGE_BYTES))
+    with suppress(OSError):  # the other end has gone in the middle of a word: it is the end, too
+        if message := control.recv(_MESSAGE_BYTES):
+            _serve(control, json.loads(message), before)
+    end_all(_spaces_of("self") - before)  # nothing that the machine itself is in
+
+
+def _serve(control: socket.socket, request: dict[str, object], before: set[int]) -> None:
+    """Make what is asked for, and change it as long as somebody asks. OSError: nobody listens.
+
+    `before`: the numbers of the namespaces that it began in.
+    """
     try:
         kinds = isolate(mounts=bool(request["files"]), as_root=bool(request["as_root"]))
         set_up(request)
@@ -73,17 +83,14 @@ def hold(control: socket.socket) -> None:
         _say(control, error=_sentence(error))
         return
     _say(control, fds=[fd], kinds=kinds, spaces=sorted(_spaces_of("self") - before), device=device)
-    try:
-        while message := control.recv(_MESSAGE_BYTES):
-            try:
-                asked = json.loads(message)
-                (introduce if "neighbors" in asked else configure)(asked)
-                _say(control)
-            except OSError as error:
-                _say(control, error=_sentence(error))
-    except OSError:
-        pass  # the other end has gone in the middle of a word: it is the end all the same
-    end_all(_spaces_of("self") - before)  # nothing that the machine itself is in
+    while message := control.recv(_MESSAGE_BYTES):
+        asked = json.loads(message)
+        try:
+            (introduce if "neighbors" in asked else configure)(asked)
+        except OSError as error:
+            _say(control, error=_sentence(error))
+        else:
+            _say(control)
 
 
 def isolate(*, mounts: bool, as_root: bool) -> list[str]:

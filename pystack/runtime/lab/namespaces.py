@@ -41,6 +41,7 @@ _HOSTS: Final = "127.0.0.1 localhost\n"
 _NSSWITCH: Final = Path("/etc/nsswitch.conf")
 
 Word = str | os.PathLike[str]
+_Ancillary = tuple[int, int, bytes]
 Stdio = int | None  # a descriptor, subprocess.PIPE, DEVNULL, STDOUT; None: the lab's own
 
 
@@ -61,6 +62,7 @@ class Holder:
         self._process = process
         self._control = control
         self._talking = trio.Lock()
+        self._owed = 0  # answers that are still to come: who asked was cancelled meanwhile
         self.kinds: list[str] = []  # of the namespaces that it has of its own; known once it has
         self._spaces: set[int] = set()  # the numbers of those that its programs share; likewise
         self.device: dict[str, Any] = {}  # what it has made; likewise
@@ -89,30 +91,35 @@ class Holder:
     async def ask(self, **request: object) -> list[int]:
         """Let it do something; return the descriptors that it hands over. Raises DeviceError."""
         async with self._talking:
-            await self._control.send(json.dumps(request).encode())
-            data, ancillary, _, _ = await self._control.recvmsg(
-                # Not to be handed on to what we start, of which exec's command is given all.
-                _MESSAGE_BYTES,
-                socket.CMSG_SPACE(4),
-                socket.MSG_CMSG_CLOEXEC,
-            )
-        fds = [
-            int.from_bytes(cargo[at : at + 4], sys.byteorder)
-            for level, kind, cargo in ancillary
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-            for at in range(0, len(cargo) - len(cargo) % 4, 4)
-        ]
+            try:
+                while self._owed:
+                    _close(_fds_of((await self._answer())[1]))
+                await self._control.send(json.dumps(request).encode())
+                self._owed += 1
+                data, ancillary = await self._answer()
+            except OSError:  # it was ended in the middle
+                data, ancillary = b"", []
+        fds = _fds_of(ancillary)
         answer: dict[str, Any] = (
             json.loads(data) if data else {"error": "the namespace's process has gone"}
         )
         if "error" in answer:
-            for fd in fds:
-                os.close(fd)
+            _close(fds)
             raise DeviceError(answer["error"])
         self.kinds = answer.get("kinds", self.kinds)
         self._spaces |= set(answer.get("spaces", ()))
         self.device = answer.get("device", self.device)
         return fds
+
+    async def _answer(self) -> tuple[bytes, list[_Ancillary]]:
+        data, ancillary, _, _ = await self._control.recvmsg(
+            # Not to be handed on to what we start, of which exec's command is given all.
+            _MESSAGE_BYTES,
+            socket.CMSG_SPACE(4),
+            socket.MSG_CMSG_CLOEXEC,
+        )
+        self._owed -= 1
+        return data, ancillary
 
     def command(self, words: Sequence[str], directory: str) -> list[str]:
         """Return the command that becomes `words` inside of the namespace."""
@@ -200,6 +207,21 @@ async def open_namespace(
         yield holder, _device_of(fd, holder.device)
     finally:
         await holder.aclose()
+
+
+def _fds_of(ancillary: Sequence[_Ancillary]) -> list[int]:
+    """Return the descriptors that came with an answer."""
+    return [
+        int.from_bytes(cargo[at : at + 4], sys.byteorder)
+        for level, kind, cargo in ancillary
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        for at in range(0, len(cargo) - len(cargo) % 4, 4)
+    ]
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _device_of(fd: int, said: Mapping[str, Any]) -> TapDevice:
