@@ -26,7 +26,6 @@ from pathlib import Path as FilePath
 from typing import Final, cast
 
 from pystack.core.calendar import DEFAULT_EPOCH, parse_drift, parse_epoch_s, parse_offset_s
-from pystack.core.errors import ConfigError
 from pystack.core.extras import need
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
@@ -36,7 +35,7 @@ from pystack.observe.registry import OBSERVERS
 from pystack.topology import presets
 from pystack.topology.addressing import DEFAULT_IP, parse_subnets
 from pystack.topology.building import build
-from pystack.topology.reading import Document, describe, link_words
+from pystack.topology.reading import Document, describe, link_words, text_of
 from pystack.topology.spec import (
     ACTIONS,
     KINDS,
@@ -82,7 +81,7 @@ def load(path: str | FilePath) -> LabSpec:
 
     Everything is checked that can be without running the file's own programs.
     """
-    return parse(_text_of(path), str(path))
+    return parse(text_of(path), str(path))
 
 
 def parse(text: str, name: str = "lab.toml") -> LabSpec:
@@ -100,7 +99,7 @@ def load_timeline(
 
     `set` without a link, and `down` and `up` that are true, mean that one. Raises ConfigError.
     """
-    document = Document(str(path), _text_of(path))
+    document = Document(str(path), text_of(path))
     root = document.table((), document.root, ("timeline",))
     entries = document.items(("timeline",), root.get("timeline", []))
     for entry in entries:
@@ -114,15 +113,6 @@ def load_timeline(
     events = tuple(reader.event(at, value, spec.nodes) for at, value in enumerate(entries))
     build(replace(spec, timeline=events), document)
     return events
-
-
-def _text_of(path: str | FilePath) -> str:
-    try:
-        return FilePath(path).read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8") from None
 
 
 class _Reader:

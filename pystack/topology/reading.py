@@ -119,6 +119,16 @@ class Document:
         return value
 
 
+def text_of(path: str | FilePath) -> str:
+    """Return the text of a file. Raises ConfigError."""
+    try:
+        return FilePath(path).read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8") from None
+
+
 def link_words(
     document: Document, path: Path, words: Mapping[str, object], others: Iterable[str]
 ) -> dict[str, object]:

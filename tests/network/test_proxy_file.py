@@ -142,15 +142,21 @@ def test_a_file_of_toxiproxy_is_read(tmp_path: Path) -> None:
     path.write_text('[{"name": "a", "listen": "[::]:1", "upstream": "a.test:2", "enabled": false}]')
     spec = ProxySpec(name="a", listen="[::]:1", upstream="a.test:2", enabled=False)
     assert ProxyFile(path).specs == {"a": spec}
+    path.write_text('[{"name": "a", "upstream": "a.test:2", "toxics": [{"type": "loss"}]}]')
+    assert ProxyFile(path).specs["a"].toxics == (ToxicSpec("", "loss"),)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[", ": this is not JSON: "),
-        pytest.param("[" * 100_000, ": this is nested too deeply", id="deep"),
-        ("{}", ": a list of proxies is expected, not a table"),
-        ('[{"name": "a"}]', ": proxy 1 needs a name and an upstream, as texts"),
+        ("[", ": expecting value: line 1, column 2"),
+        pytest.param("[" * 100_000, ": it is nested too deeply", id="deep"),
+        ("{}", ": the file is an array, not an object"),
+        ("[1]", ": proxy 1: it is an object, not a number"),
+        ('[{"name": "a"}]', ": proxy 1: missing required field: upstream"),
+        ('[{"name": 1}]', ": proxy 1: name is a string, not a number"),
+        ('[{"name": "a", "upstream": "b:1", "toxics": [{}]}]', ": proxy 1: invalid toxic type"),
+        ('[{"name": "a", "upstream": "b:1", "link": {"dely": 1}}]', ": proxy 1: link: there is no"),
         ('[{"name": "a", "upstream": "b"}]', ": proxy 1: 'b' has no port"),
     ],
 )

@@ -12,17 +12,18 @@
     type = "latency"
     attributes = { latency = 1000 }
 
-Toxiproxy's own files, a list in JSON, are read too: `listen`, `upstream`, `name`, `enabled`.
+Toxiproxy's own files, a list in JSON, are read too.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
+from pystack.apps.proxy.api.notation import as_list, read
+from pystack.apps.proxy.api.shapes import read_proxy
 from pystack.apps.proxy.endpoints import Endpoint
 from pystack.apps.proxy.errors import NoSuchProxyError, ProxyError
 from pystack.apps.proxy.model import (
@@ -32,14 +33,14 @@ from pystack.apps.proxy.model import (
     ProxySpec,
 )
 from pystack.apps.proxy.model import Protocol as ProxyProtocol
-from pystack.apps.proxy.proxies import Proxies
+from pystack.apps.proxy.proxies import Proxies, checked
 from pystack.apps.proxy.toxics import registry
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, Stream, ToxicSpec
 from pystack.apps.proxy.words import read_directions
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.topology import presets, toml_places
-from pystack.topology.reading import Document, describe, link_words
+from pystack.topology.reading import Document, describe, link_words, text_of
 
 _OWN: Final = (
     "listen",
@@ -84,12 +85,7 @@ class ProxyFile:
         self.state = state_of(self.path)  # before: what changes meanwhile is seen as a change
         if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
             raise ConfigError(f"cannot read {self.path}: it is no file, and might never end")
-        try:
-            text = self.path.read_text("utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot read {self.path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{self.path} is not text in UTF-8") from None
+        text = text_of(self.path)
         if self.path.suffix == ".json":
             self.specs = {spec.name: spec for spec in _json_specs(str(self.path), text)}
             return
@@ -129,13 +125,13 @@ class ProxyFile:
 
 
 async def _change(proxies: Proxies, old: ProxySpec, new: ProxySpec) -> None:
-    proxies.find(new.name)
-    if new.words != old.words:
-        await proxies.set_words(new.name, new.words)
+    await proxies.update(
+        new.name,
+        enabled=None if new.enabled == old.enabled else new.enabled,
+        words=None if new.words == old.words else new.words,
+    )
     if new.toxics != old.toxics:
         await proxies.set_toxics(new.name, new.toxics)
-    if new.enabled != old.enabled:
-        await proxies.update(new.name, enabled=new.enabled)
 
 
 def _place(spec: ProxySpec) -> tuple[str, str, str]:
@@ -230,7 +226,7 @@ class _Reader:
                     protocol,
                 )
             except ProxyError as error:
-                self._doc.fail(here, str(error).removeprefix("bad request body: "))
+                self._doc.fail(here, _said(error))
             if spec.name in names:
                 self._doc.fail(here, f"there are two toxics {spec.name!r}: give one another name")
             names.add(spec.name)
@@ -245,29 +241,21 @@ def check_endpoint(text: str, *, least: int) -> None:
 
 
 def _json_specs(name: str, text: str) -> Iterator[ProxySpec]:
-    """Read a file of Toxiproxy's. Raises ConfigError."""
+    """Read a file of Toxiproxy's, a list as `POST /populate` takes it. Raises ConfigError."""
     try:
-        found = json.loads(text)
-    except RecursionError:
-        raise ConfigError(f"{name}: this is nested too deeply") from None
-    except ValueError as error:
-        raise ConfigError(f"{name}: this is not JSON: {error}") from None
-    if not isinstance(found, list):
-        raise ConfigError(f"{name}: a list of proxies is expected, not {describe(found)}")
-    for number, item in enumerate(found, 1):
-        where = f"{name}: proxy {number}"
-        if not isinstance(item, dict) or not all(
-            isinstance(item.get(word), str) for word in ("name", "upstream")
-        ):
-            raise ConfigError(f"{where} needs a name and an upstream, as texts")
-        listen, enabled = item.get("listen") or ANY_LISTEN, item.get("enabled", True)
-        if not isinstance(listen, str) or not isinstance(enabled, bool):
-            raise ConfigError(f"{where}: listen is a text, and enabled true or false")
+        items = as_list(read(text.encode()), "the file")
+    except ProxyError as error:
+        raise ConfigError(f"{name}: {_said(error)}") from None
+    for number, item in enumerate(items, 1):
         try:
-            check_endpoint(listen, least=0)
-            check_endpoint(item["upstream"], least=1)
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
-        yield ProxySpec(
-            name=item["name"], upstream=item["upstream"], listen=listen, enabled=enabled
-        )
+            spec = read_proxy(item, "it")
+            checked(spec)
+            check_endpoint(spec.listen or ANY_LISTEN, least=0)
+            check_endpoint(spec.upstream, least=1)
+        except (ProxyError, ConfigError) as error:
+            raise ConfigError(f"{name}: proxy {number}: {_said(error)}") from None
+        yield spec
+
+
+def _said(error: Exception) -> str:
+    return str(error).removeprefix("bad request body: ")

@@ -208,7 +208,7 @@ class Proxies:
         is not what it should be. Where the machine refuses one, those before it stay: they are the
         `made` of the error. Raises MissingFieldError, BadRequestError, CannotListenError.
         """
-        wanted = [_checked(spec, f" at proxy {number}") for number, spec in enumerate(specs, 1)]
+        wanted = [checked(spec, f" at proxy {number}") for number, spec in enumerate(specs, 1)]
         made: list[Proxy] = []
         for proxy in wanted:
             try:
@@ -386,15 +386,11 @@ class Proxies:
         self._opened().driver.batch_done(self._now())
 
 
-async def _made(spec: ProxySpec) -> Proxy:
-    """Return the proxy that is asked for. MissingFieldError, BadRequestError, CannotListenError."""
-    proxy = _checked(spec)
-    proxy.listen = await find_listen(proxy.listen)
-    return proxy
+def checked(spec: ProxySpec, where: str = "") -> Proxy:
+    """Return the proxy that is asked for; where it listens is not looked up yet.
 
-
-def _checked(spec: ProxySpec, where: str = "") -> Proxy:
-    """Return the same, not looked up yet. Raises MissingFieldError, BadRequestError."""
+    `where`: of several which, for the sentence. Raises MissingFieldError, BadRequestError.
+    """
     for field in ("name", "upstream"):
         if not getattr(spec, field):
             raise MissingFieldError(f"{field}{where}")
@@ -409,6 +405,13 @@ def _checked(spec: ProxySpec, where: str = "") -> Proxy:
         words=spec.words,
         toxics=toxics,
     )
+
+
+async def _made(spec: ProxySpec) -> Proxy:
+    """Return the proxy that is asked for. MissingFieldError, BadRequestError, CannotListenError."""
+    proxy = checked(spec)
+    proxy.listen = await find_listen(proxy.listen)
+    return proxy
 
 
 def _checked_toxics(specs: Iterable[ToxicSpec], protocol: Protocol) -> list[ToxicSpec]:

@@ -11,10 +11,12 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
+from pystack.apps.proxy import api
+from pystack.apps.proxy.api import ApiAddress
 from pystack.apps.proxy.errors import ProxyError
 from pystack.apps.proxy.file import ProxyFile, state_of
 from pystack.apps.proxy.model import Proxy, ProxySpec
@@ -23,9 +25,6 @@ from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.suggest import counted
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.signals import ending_signals
-
-if TYPE_CHECKING:
-    from pystack.apps.proxy.api import ApiAddress
 
 GRACE_S: Final = 5.0
 _WATCH_S: Final = 0.5  # between two looks at the file
@@ -109,7 +108,8 @@ class _Server:
 
     async def run(self) -> None:
         options, proxies = self._options, self._proxies
-        reloads = {signal.SIGHUP} if options.file is not None and _has_hangup() else set()
+        reads_again = options.file is not None and hasattr(signal, "SIGHUP")
+        reloads = {signal.SIGHUP} if reads_again else set()
         ends = set(ending_signals()) - reloads
         with trio.open_signal_receiver(*ends, *reloads) as signals:
             async with proxies:
@@ -141,15 +141,13 @@ class _Server:
 
     async def _serve_http(self, nursery: trio.Nursery) -> tuple[str | None, str | None]:
         """Serve the API and metrics, where that is wanted; return their URLs."""
-        from pystack.apps.proxy import api
-
-        found: list[str | None] = [None, None]
-        if self._options.api is not None:
-            found[0] = await nursery.start(api.ApiServer(self._proxies, self._options.api).run)
-        if self._options.metrics is not None:
-            server = api.MetricsServer(self._proxies, self._options.metrics)
-            found[1] = await nursery.start(server.run)
-        return found[0], found[1]
+        options, proxies = self._options, self._proxies
+        at = metrics_at = None
+        if options.api is not None:
+            at = await nursery.start(api.ApiServer(proxies, options.api).run)
+        if options.metrics is not None:
+            metrics_at = await nursery.start(api.MetricsServer(proxies, options.metrics).run)
+        return at, metrics_at
 
     def _capture(self) -> None:
         given = self._options.capture
@@ -217,7 +215,3 @@ class _Server:
         for trouble in await file.apply(self._proxies):
             _log.warning("%s: %s", file.path, trouble)
         _log.info("%s was read again", file.path)
-
-
-def _has_hangup() -> bool:
-    return hasattr(signal, "SIGHUP")

@@ -58,8 +58,8 @@ def _words(fields: Mapping[str, Json], others: tuple[str, ...] = ()) -> dict[str
             continue
         if word in WORDS and word not in _TAKEN:
             raise BadRequestError(
-                f"link: {word} may name files of this machine, and so is for files and the "
-                "command line only"
+                f"link: {word} may name files of this machine, and so is for files in TOML and "
+                "the command line only"
             )
         if word not in _TAKEN:
             hint = suggest(word, [*others, *_TAKEN])
