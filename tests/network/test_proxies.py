@@ -211,3 +211,20 @@ def test_reset_enables_all_and_removes_toxics() -> None:
             assert await ask(await rig.dial(proxy)) == b"hello"
 
     in_trio(main)
+
+
+def test_reset_does_what_it_can_and_says_what_it_could_not() -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            for name in ("p", "q"):
+                await rig.proxy(name)
+                await rig.proxies.add_toxic(name, ToxicSpec("", "latency"))
+                await rig.proxies.update(name, enabled=False)
+            first, second = rig.proxies
+            with socket.create_server(("127.0.0.1", int(first.listen.rpartition(":")[2]))):
+                with pytest.raises(CannotListenError):
+                    await rig.proxies.reset()
+                assert (first.enabled, second.enabled) == (False, True)
+                assert not (*first.toxics, *second.toxics)
+
+    in_trio(main)

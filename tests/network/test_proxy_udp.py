@@ -19,6 +19,22 @@ from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, ToxicSpec
 UDP = trio.socket.SOCK_DGRAM
 
 
+class Late(trio.abc.HostnameResolver):
+    """Answers when it may."""
+
+    def __init__(self) -> None:
+        self.may_answer = trio.Event()
+
+    async def getaddrinfo(  # type: ignore[override]
+        self, host: bytes, port: int, *others: int
+    ) -> list[tuple[object, object, int, str, object]]:
+        await self.may_answer.wait()
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port))]
+
+    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
 class Rig:
     def __init__(self, proxies: Proxies, upstream: str) -> None:
         self.proxies = proxies
@@ -159,6 +175,29 @@ def test_an_upstream_that_is_no_place_ends_the_session(upstream: str) -> None:
                 await client.send(b"a")
                 await until(lambda number=number: proxy.counts.refused == number)  # type: ignore[misc]
                 await until(lambda: proxy.counts.open == 0)
+
+    in_trio(main)
+
+
+def test_what_waits_for_the_name_of_the_upstream_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(udp, "MOST_HELD_BYTES", 2500)
+
+    async def main() -> None:
+        names = Late()
+        trio.socket.set_custom_hostname_resolver(names)
+        async with proxied() as rig:
+            proxy = await rig.proxy(upstream=rig.upstream.replace("127.0.0.1", "late.test"))
+            clients = [await rig.client(proxy) for _ in range(6)]
+            for client in clients:
+                await client.send(bytes(1000))
+            await until(lambda: proxy.counts.dropped == 3)
+            names.may_answer.set()
+            for client in clients[:3]:
+                assert await client.recv(2000) == bytes(1000)
+            assert await ask(clients[3]) == b"hello"
+            assert (proxy.counts.dropped, proxy.counts.refused) == (3, 0)
 
     in_trio(main)
 

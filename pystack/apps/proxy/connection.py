@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from pystack.apps.proxy.draws import Draws
-    from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy, Traffic
+    from pystack.apps.proxy.tcp import FarEnd
+    from pystack.apps.proxy.ways import Way
     from pystack.apps.proxy.world import World
     from pystack.core.scheduler import Handle
     from pystack.stack.tcp_socket import TcpSocket
@@ -33,8 +34,19 @@ if TYPE_CHECKING:
 
 # As long as Linux tries by itself, with its usual tcp_syn_retries
 _CONNECT_TIMEOUT_S: Final = 130.0
-# What the other end gets to hear of a reset over the link, which may have lost it
+# How often it is seen to that what has ended at one end ends at the other: the link may lose that
 _NEWS_S: Final = 60.0
+
+
+_HAVE_HEARD_THE_END: Final = frozenset(
+    {
+        TcpState.CLOSE_WAIT,
+        TcpState.LAST_ACK,
+        TcpState.CLOSING,
+        TcpState.TIME_WAIT,
+        TcpState.CLOSED,
+    }
+)
 
 
 # A client that has gone is found by these where a toxic lets nothing be written to it any more:
@@ -65,6 +77,7 @@ class Connection:
         "_chains",
         "_draws",
         "_end_timer",
+        "_ended",
         "_is_over",
         "_known",
         "_left",
@@ -74,37 +87,38 @@ class Connection:
         "_proxy",
         "_right",
         "_right_tcp",
-        "lane",
         "port",
+        "way",
     )
 
     def __init__(
         self,
         proxy: Owner,
-        lane: Lane,
-        port: int,
+        way: Way[FarEnd],
         sock: socket.socket,
         draws: Draws,
         now: float,
     ) -> None:
-        """`port`: where `right` listens. `draws`: which toxics hit it.
+        """`draws`: which toxics hit it.
 
         OSError: `left` cannot open any more connections; then `sock` is still the caller's.
         """
         self._proxy = proxy
-        self.lane = lane
+        self.way = way
         self._draws = draws
         self._chains: dict[Stream, Chain] = {}  # where toxics hit its bytes, or have once
         self._pending: Pending | None = None  # to the upstream; None: not yet, or not any more
         self._places: list[Place] = []  # of the upstream, that were not tried yet
         self._right_tcp: TcpSocket | None = None  # None: it did not arrive yet
         self._right: Splice | None = None  # None: the upstream has not answered yet
-        self._end_timer: Handle | None = None  # None: nothing is wrong
+        self._end_timer: Handle | None = None  # None: both ends go on, or none does
+        # Of the end that is over: its connection, and whether it has heard the other's end
+        self._ended: tuple[TcpSocket, bool] | None = None
         self._is_over = False
         # Bytes that were counted: from and to the client, from and to the upstream
         self._known = [0, 0, 0, 0]
-        left = lane.left.stack
-        tcp = left.tcp.connect(lane.right_address, port, now)
+        left = way.lane.left.stack
+        tcp = left.tcp.connect(way.lane.right_address, way.far.port, now)
         self._left_tcp = tcp
         _keep_alive(sock)
         self.port = tcp.connection.local_port
@@ -200,7 +214,7 @@ class Connection:
         self._right = Splice(
             self._proxy.world.poller,
             outcome,
-            self.lane.right.stack,
+            self.way.lane.right.stack,
             tcp,
             inward=self._chain(DOWNSTREAM),
             on_end=self._right_ended,
@@ -212,7 +226,7 @@ class Connection:
         tcp = self._right_tcp
         assert tcp is not None
         tcp.on_signal = None
-        right = self.lane.right.tcp
+        right = self.way.lane.right.tcp
         right.abort(tcp, now)
         right.release(tcp, now)
         self._forget_right(now)
@@ -263,22 +277,23 @@ class Connection:
         traffic = self._proxy.proxy.counts.traffic
         self._tally_left(result.inward_bytes, result.outward_bytes, traffic)
         self._proxy.left_is_over(self)
-        self._one_ended(result)
+        self._ended = self._left_tcp, result.by == "both"
+        self._one_ended()
         self._reset_other(result, self._left_tcp, self._right)
 
     def _right_ended(self, result: SpliceResult) -> None:
         tcp = self._right_tcp
+        assert tcp is not None
         self._right = self._right_tcp = None
+        self._ended = tcp, result.by == "both"
         traffic = self._proxy.proxy.counts.traffic
         self._tally_right(result.inward_bytes, result.outward_bytes, traffic)
-        self._one_ended(result)
+        self._one_ended()
         self._reset_other(result, tcp, self._left)
 
-    def _reset_other(
-        self, result: SpliceResult, tcp: TcpSocket | None, other: Splice | None
-    ) -> None:
+    def _reset_other(self, result: SpliceResult, tcp: TcpSocket, other: Splice | None) -> None:
         """Reset the other end too where a toxic has reset one: at once, as Toxiproxy does."""
-        was_reset = tcp is not None and tcp.connection.state is TcpState.CLOSED
+        was_reset = tcp.connection.state is TcpState.CLOSED
         if result.by == "here" and was_reset and other is not None:
             other.reset(self._proxy.world.driver.now())
 
@@ -287,11 +302,12 @@ class Connection:
             self._pending.cancel()
             self._pending = None
         if self._right is None and self._right_tcp is not None:
-            self.lane.right.tcp.release(self._right_tcp, now)
+            self.way.lane.right.tcp.release(self._right_tcp, now)
+            self._ended = self._right_tcp, False
             self._right_tcp = None
-        self._one_ended(None)
+        self._one_ended()
 
-    def _one_ended(self, result: SpliceResult | None) -> None:
+    def _one_ended(self) -> None:
         if self._is_over:
             return
         if self._left is None and self._right_tcp is None:
@@ -299,9 +315,21 @@ class Connection:
             if self._end_timer is not None:
                 self._end_timer.cancel()
             self._proxy.is_over(self)
-        elif (result is None or result.by != "both") and self._end_timer is None:
+        elif self._end_timer is None:
             scheduler = self._proxy.world.driver.scheduler
-            self._end_timer = scheduler.call_at(scheduler.now + _NEWS_S, self.reset)
+            self._end_timer = scheduler.call_at(scheduler.now + _NEWS_S, self._see_to_the_end)
+
+    def _see_to_the_end(self, now: float) -> None:
+        """Reset what is left, if nothing more can come to it over the link, not even an end."""
+        self._end_timer = None
+        assert self._ended is not None
+        ended, has_heard_all = self._ended
+        rest = self._left_tcp if self._right_tcp is None else self._right_tcp
+        still_sends = ended.connection.state not in (TcpState.CLOSED, TcpState.TIME_WAIT)
+        if still_sends or (has_heard_all and rest.connection.state in _HAVE_HEARD_THE_END):
+            self._one_ended()  # it goes on by itself, however slowly
+        else:
+            self.reset(now)
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -65,12 +65,16 @@ class Lane:
         self._flaps.update(toxics, now)
 
     def clear(self, now: float) -> None:
-        """End all that goes on there, and be a perfect wire."""
+        """End all that goes on there, also what is on its way, and be a perfect wire."""
         self.shape(({}, {}), (), now)
         for host in (self.left, self.right):
             tcp = host.tcp
             for socket in tcp:
                 tcp.abort(socket, now)
+        # Of the link itself: its network needs to find no other way meanwhile.
+        for pipe in (self.link.a_to_b, self.link.b_to_a):
+            pipe.down()
+            pipe.up()
 
 
 class Lanes:

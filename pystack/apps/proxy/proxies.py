@@ -221,13 +221,22 @@ class Proxies:
         return made
 
     async def reset(self) -> None:
-        """Enable all proxies, and remove all toxics. Raises CannotListenError."""
+        """Enable all proxies, and remove all toxics.
+
+        Raises CannotListenError where one cannot be enabled, when it has done so with the others.
+        """
+        first: ProxyError | None = None  # None: all could be enabled
         async with self._lock:
             for proxy in self:
                 self._follow(proxy, proxy.words, [])
                 if not proxy.enabled:
-                    self._start(proxy)
-                    proxy.enabled = True
+                    try:
+                        self._start(proxy)
+                        proxy.enabled = True
+                    except ProxyError as error:
+                        first = first or error
+        if first is not None:
+            raise first
 
     # toxics
 

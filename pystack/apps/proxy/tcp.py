@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BACKLOG: Final = 4096
 
 
-class _FarEnd:
+class FarEnd:
     """Where connections arrive that are on their way over a lane."""
 
     __slots__ = ("_acceptor", "_lane", "expected", "port")
@@ -58,7 +58,7 @@ class TcpProxy:
         self.world = world
         self.proxy = proxy
         self.rng = component_rng(world.net.seed, f"proxy/{proxy.name}")
-        self._ways: Ways[_FarEnd] = Ways(world, proxy, _FarEnd)
+        self._ways: Ways[FarEnd] = Ways(world, proxy, FarEnd)
         self._connections: dict[Connection, None] = {}
         self._acceptor = Acceptor(world.poller, sock, self._accepted, world.counters)
 
@@ -98,25 +98,25 @@ class TcpProxy:
         draws.follow(self.proxy.toxics, self.rng)
         try:
             way = self._ways.find(draws.hits, now)
-            connection = Connection(self, way.lane, way.far.port, sock, draws, now)
+            connection = Connection(self, way, sock, draws, now)
         except (ConfigError, OSError):
             counts.dropped += 1
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             sock.close()
             return
         way.far.expected[connection.port] = connection
+        way.users += 1
         self._connections[connection] = None
         counts.open += 1
 
     def left_is_over(self, connection: Connection) -> None:
         """Expect it at the far end no more."""
-        for way in self._ways:
-            if way.lane is connection.lane:
-                way.far.expected.pop(connection.port, None)
+        connection.way.far.expected.pop(connection.port, None)
 
     def is_over(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
         if connection in self._connections:
             del self._connections[connection]
+            connection.way.users -= 1
             self.proxy.counts.open -= 1
             self.world.on_over()

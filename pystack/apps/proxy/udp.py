@@ -35,7 +35,9 @@ MOST_SESSIONS: Final = 4096
 _BATCH: Final = 64  # datagrams of one socket, before others have their turn
 _LARGEST: Final = 65535
 _BUFFER_BYTES: Final = 1 << 20  # of the machine's sockets; the kernel gives what it allows
-_MOST_HELD: Final = 16  # datagrams that wait until the upstream's name is known
+# Datagrams that wait until the upstream's name is known: of a session, and bytes of all of them
+_MOST_HELD: Final = 16
+MOST_HELD_BYTES: Final = 4 << 20
 
 
 class _FarEnd:
@@ -74,6 +76,7 @@ class UdpProxy:
         self._sessions: dict[SockAddress, _Session] = {}
         self._timer: Handle | None = None  # for the first of them; None: there is none
         self._takes_new = True
+        self.held_bytes = 0  # in all sessions
         _enlarge(sock)
         self._watch = world.poller.watch(sock, self._ready, READ)
 
@@ -147,6 +150,7 @@ class UdpProxy:
         except (ConfigError, OSError):
             return None
         self._sessions[client] = session
+        way.users += 1
         counts.open += 1
         if self._timer is None:
             self._timer = self._call_at(now + IDLE_S, self._age)
@@ -169,6 +173,7 @@ class UdpProxy:
         """End a session."""
         del self._sessions[session.client]
         session.close()
+        session.way.users -= 1
         self.proxy.counts.open -= 1
 
 
@@ -183,15 +188,15 @@ class _Session:
         "_proxy",
         "_upstream",
         "_watch",
-        "_way",
         "client",
         "heard_at",
+        "way",
     )
 
     def __init__(self, proxy: UdpProxy, way: Way[_FarEnd], client: SockAddress, now: float) -> None:
         """OSError: `left` has no port free."""
         self._proxy = proxy
-        self._way = way
+        self.way = way
         self.client = client
         self.heard_at = now
         self._is_over = False
@@ -211,7 +216,8 @@ class _Session:
     def close(self) -> None:
         """Give back what it has."""
         self._is_over = True
-        self._way.far.sessions.pop(self._left.local_port, None)
+        self._let_go()
+        self.way.far.sessions.pop(self._left.local_port, None)
         self._left.close()
         if self._watch is not None:
             self._watch.close()
@@ -222,17 +228,20 @@ class _Session:
 
     def send(self, payload: bytes, now: float) -> None:
         """Put what the client has sent on the link."""
-        lane = self._way.lane
+        lane = self.way.lane
         try:
-            self._left.send_to(payload, lane.right_address, self._way.far.port, now)
+            self._left.send_to(payload, lane.right_address, self.way.far.port, now)
         except OSError:
             self._proxy.proxy.counts.dropped += 1
 
     def arrived(self, payload: bytes) -> None:
         """Send on what has come over the link."""
         if self._held is not None:
-            if len(self._held) < _MOST_HELD:
+            if len(self._held) < _MOST_HELD and self._proxy.held_bytes < MOST_HELD_BYTES:
                 self._held.append(payload)
+                self._proxy.held_bytes += len(payload)
+            else:
+                self._proxy.proxy.counts.dropped += 1
             return
         counts = self._proxy.proxy.counts
         if self._upstream is None:
@@ -248,7 +257,7 @@ class _Session:
     def _found(self, found: list[Place] | OSError, now: float) -> None:
         if self._is_over or self._held is None:
             return
-        held, self._held = self._held, None
+        held = self._let_go()
         for family, address in [] if isinstance(found, OSError) else found:
             try:
                 self._connect(family, address)
@@ -262,6 +271,12 @@ class _Session:
             return
         for payload in held:
             self.arrived(payload)
+
+    def _let_go(self) -> list[bytes]:
+        """Hold no datagrams any more; return those that were held."""
+        held, self._held = self._held or [], None
+        self._proxy.held_bytes -= sum(map(len, held))
+        return held
 
     def _give_up(self, now: float) -> None:
         if not self._is_over:
@@ -285,7 +300,7 @@ class _Session:
         proxy, sock = self._proxy, self._upstream
         assert sock is not None
         counts = proxy.proxy.counts
-        far, lane = self._way.far, self._way.lane
+        far, lane = self.way.far, self.way.lane
         for _ in range(_BATCH):
             try:
                 payload = sock.recv(_LARGEST)

@@ -43,6 +43,7 @@ class Way(Generic[E]):
     lane: Lane
     hits: frozenset[str]
     far: E
+    users: int = 0  # connections, or sessions, which their proxy counts
 
 
 class Ways(Generic[E]):
@@ -64,11 +65,19 @@ class Ways(Generic[E]):
         return iter(self._ways)
 
     def find(self, hits: set[str], now: float) -> Way[E]:
-        """Return the way of those whom these toxics hit; make it for the first. ConfigError."""
+        """Return the way of those whom these toxics hit: one that nobody uses, or a new one.
+
+        Raises ConfigError.
+        """
         partial = self._partial()
         wanted = partial & hits
         for way in self._ways:
             if way.hits & partial == wanted:
+                return way
+        for way in self._ways:
+            if not way.users:
+                self._shape(way.lane, wanted, now)
+                way.hits = wanted
                 return way
         lane = self._world.lanes.take(self._proxy.name)
         try:
