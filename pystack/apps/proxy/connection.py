@@ -16,22 +16,25 @@ from pystack.apps.proxy.endpoints import Endpoint, Place
 from pystack.apps.proxy.toxics.chain import Chain
 from pystack.apps.proxy.toxics.registry import is_packet_toxic
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream, ToxicSpec
+from pystack.core.addresses import UNSPECIFIED
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.splice import Splice, SpliceResult
+from pystack.runtime.splice.stack_side import StackAcceptor
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
     from random import Random
 
     from pystack.apps.proxy.draws import Draws
+    from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy, Traffic
-    from pystack.apps.proxy.tcp import FarEnd
     from pystack.apps.proxy.ways import Way
     from pystack.apps.proxy.world import World
     from pystack.core.scheduler import Handle
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.events import Signal
 
+_BACKLOG: Final = 4096
 # As long as Linux tries by itself, with its usual tcp_syn_retries
 _CONNECT_TIMEOUT_S: Final = 130.0
 # How often it is seen to that what has ended at one end ends at the other: the link may lose that
@@ -330,6 +333,32 @@ class Connection:
             self._one_ended()  # it goes on by itself, however slowly
         else:
             self.reset(now)
+
+
+class FarEnd:
+    """Where connections arrive that are on their way over a lane."""
+
+    __slots__ = ("_acceptor", "_lane", "expected", "port")
+
+    def __init__(self, lane: Lane, port: int) -> None:
+        self._lane = lane
+        self.port = port
+        self.expected: dict[int, Connection] = {}  # by their ports of `left`
+        right = lane.right.stack
+        self._acceptor = StackAcceptor(right, UNSPECIFIED, port, self._arrived, backlog=_BACKLOG)
+
+    def _arrived(self, tcp: TcpSocket, now: float) -> None:
+        connection = self.expected.pop(tcp.connection.remote_port, None)
+        if connection is None:  # its client has gone
+            right = self._lane.right.tcp
+            right.abort(tcp, now)
+            right.release(tcp, now)
+        else:
+            connection.arrived(tcp, now)
+
+    def close(self, now: float) -> None:
+        self._acceptor.close(now)
+        self.expected.clear()
 
 
 def _keep_alive(sock: socket.socket) -> None:

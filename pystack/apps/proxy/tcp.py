@@ -3,51 +3,19 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pystack.apps.proxy.connection import Connection
+from pystack.apps.proxy.connection import Connection, FarEnd
 from pystack.apps.proxy.draws import Draws
 from pystack.apps.proxy.ways import Ways
-from pystack.core.addresses import UNSPECIFIED
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.runtime.splice.acceptor import Acceptor, Address
 from pystack.runtime.splice.splice import RESET
-from pystack.runtime.splice.stack_side import StackAcceptor
 
 if TYPE_CHECKING:
-    from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy
     from pystack.apps.proxy.world import World
-    from pystack.stack.tcp_socket import TcpSocket
-
-_BACKLOG: Final = 4096
-
-
-class FarEnd:
-    """Where connections arrive that are on their way over a lane."""
-
-    __slots__ = ("_acceptor", "_lane", "expected", "port")
-
-    def __init__(self, lane: Lane, port: int) -> None:
-        self._lane = lane
-        self.port = port
-        self.expected: dict[int, Connection] = {}  # by their ports of `left`
-        right = lane.right.stack
-        self._acceptor = StackAcceptor(right, UNSPECIFIED, port, self._arrived, backlog=_BACKLOG)
-
-    def _arrived(self, tcp: TcpSocket, now: float) -> None:
-        connection = self.expected.pop(tcp.connection.remote_port, None)
-        if connection is None:  # its client has gone
-            right = self._lane.right.tcp
-            right.abort(tcp, now)
-            right.release(tcp, now)
-        else:
-            connection.arrived(tcp, now)
-
-    def close(self, now: float) -> None:
-        self._acceptor.close(now)
-        self.expected.clear()
 
 
 class TcpProxy:
