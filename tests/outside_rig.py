@@ -5,12 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
 
 import pystack
+from pystack.core.addresses import parse_ip
 from pystack.runtime.outside.outside import Outside
+from pystack.stack.host import Host
+from pystack.stack.intercept import HeldDatagram
+from pystack.wire import ip, ipv4, udp
 
 V4, V6 = "127.0.0.1", "::1"
 INSIDE = {V4: "10.77.0.254", V6: "fd77::fe"}  # where the loopback is, seen from inside
@@ -54,8 +59,15 @@ class Place:
 
 
 @asynccontextmanager
-async def open_place(**words: Any) -> AsyncIterator[Place]:  # noqa: ANN401 - those of `outside`
-    """Open a network with a way outside, with a bound in time."""
+async def open_place(
+    *,
+    by_program: bool = False,
+    **words: Any,  # noqa: ANN401 - those of `outside`
+) -> AsyncIterator[Place]:
+    """Open a network with a way outside, with a bound in time.
+
+    `by_program`: a program of the client opens that.
+    """
     with trio.fail_after(20):
         async with (
             pystack.Network(seed=7, subnet="10.77.0.0/24", subnet6="fd77::/64") as net,
@@ -65,8 +77,34 @@ async def open_place(**words: Any) -> AsyncIterator[Place]:  # noqa: ANN401 - th
             gateway = net.router("gateway", address="10.77.0.1/24", address6="fd77::1/64")
             net.link(client, gateway)
             words.setdefault("reach_loopback", True)
-            yield Place(net, await net.outside(gateway, **words), nursery)
+            outside = partial(net.outside, gateway, **words)
+            yield Place(net, await (client.run(outside) if by_program else outside()), nursery)
             nursery.cancel_scope.cancel()
+
+
+class Unwatched:
+    """A poller that never calls back."""
+
+    def watch(
+        self, sock: socket.socket, ready: Callable[[int, float], None], events: int
+    ) -> object:
+        """Return what can be closed."""
+        return Unwatch()
+
+
+class Unwatch:
+    """What it returns."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def held(port: int, dst_port: int, gateway: Host) -> HeldDatagram:
+    """Return a datagram of one byte from a port inside to the machine's loopback."""
+    src, dst = parse_ip("10.77.0.2"), parse_ip(INSIDE[V4])
+    data = udp.pack(src, dst, port, dst_port, b"x")
+    packet = ip.parse(ipv4.pack_header(src, dst, ipv4.UDP, len(data)) + data)
+    return HeldDatagram(gateway, (src, port, dst, dst_port), b"x", packet)
 
 
 def udp_socket(address: str) -> trio.socket.SocketType:

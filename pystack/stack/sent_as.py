@@ -44,7 +44,11 @@ class SentAs:
         gso_bytes: int = 0,
         ttl: int = ipv4.DEFAULT_TTL,
     ) -> bool:
-        """Send a datagram, or with `gso_bytes` a burst; False: there is no way (HOT)."""
+        """Send a datagram from any address; False: there is no way, or no such port (HOT).
+
+        `gso_bytes`: the payload is that of a burst, of datagrams of this size each; the last may
+        have less. Raises RangeError for more than a datagram holds.
+        """
         host = self._host
         way = self._ways.get((src, src_port, dst, dst_port))
         if way is None or way.changes != host.routes.changes:

@@ -67,14 +67,15 @@ _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all 
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_host", "_shares", "path_mtus", "sent_as", "sockets")
+    __slots__ = ("_host", "_sent_as", "_shares", "path_mtus", "send_as", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.sockets: dict[int, list[UdpSocket]] = {}  # by their local ports
         self._shares = Shares(host.rng)
         self.path_mtus = PathMtus()  # of those who ask for it: IP_MTU_DISCOVER
-        self.sent_as = SentAs(host, self.path_mtus)
+        self._sent_as = SentAs(host, self.path_mtus)
+        self.send_as = self._sent_as.send
 
     def bind(
         self,
@@ -240,7 +241,7 @@ class UdpTable:
             if socket.local in locals_of(error.quoted.src)
             and socket.remote in (None, (error.quoted.dst, dst_port))
         ]
-        if not found and error.too_big and self.sent_as.narrowed(error, src_port, dst_port, now):
+        if not found and error.too_big and self._sent_as.narrowed(error, src_port, dst_port, now):
             return
         if not found or error.number is None:
             self._host.counters.add("udp_error_unclaimed")
@@ -371,27 +372,6 @@ class UdpTable:
         host.counters["frames_out"] += len(datagrams) - 1
         host.counters["udp_datagrams_out"] += len(datagrams)
         return True
-
-    def send_as(
-        self,
-        src: Ip,
-        src_port: int,
-        dst: Ip,
-        dst_port: int,
-        payload: Buffer,
-        now: float,
-        *,
-        gso_bytes: int = 0,
-        ttl: int = ipv4.DEFAULT_TTL,
-    ) -> bool:
-        """Send a datagram from any address; False: there is no way, or no such port.
-
-        `gso_bytes`: the payload is that of a burst, of datagrams of this size each; the last may
-        have less. Raises RangeError for more than a datagram holds.
-        """
-        return self.sent_as.send(
-            src, src_port, dst, dst_port, payload, now, gso_bytes=gso_bytes, ttl=ttl
-        )
 
     def find_way(self, socket: UdpSocket, dst: Ip, dst_port: int, fields: DatagramFields) -> Way:
         """Return the way of datagrams to there; remember a usual one. Raises OSError."""

@@ -4,8 +4,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 import trio
@@ -85,20 +85,25 @@ def test_a_reset_of_the_server_is_a_reset_inside() -> None:
     trio.run(main)
 
 
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """Have a port where nobody accepts: one waits, and the kernel drops the SYNs of all others."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind((V4, 0))
+        full.listen(0)
+        first.connect(full.getsockname())
+        second.setblocking(False)
+        second.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
 def test_a_server_that_never_answers_is_silence_and_the_program_may_give_up() -> None:
     async def main() -> None:
-        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-            # Nobody accepts: one waits, and the kernel drops the SYNs of all others.
-            full.bind((V4, 0))
-            full.listen(0)
-            first.connect(full.getsockname())
-            second.setblocking(False)
-            second.connect_ex(full.getsockname())
+        with silent_port() as port:
             async with open_place() as place:
                 place.outside.connections._connect_s = 0.05
-                where = INSIDE[V4], full.getsockname()[1]
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(place.client.open_tcp_stream, *where)
+                    nursery.start_soon(place.client.open_tcp_stream, INSIDE[V4], port)
                     await until(lambda: place.count("tcp_timed_out") == 1)
                     assert len(place.outside.connections) == 0
                     nursery.cancel_scope.cancel()  # it would have tried again
@@ -108,14 +113,8 @@ def test_a_server_that_never_answers_is_silence_and_the_program_may_give_up() ->
 
 def test_the_real_connection_goes_with_the_client_that_gives_up() -> None:
     async def main() -> None:
-        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-            full.bind((V4, 0))
-            full.listen(0)
-            first.connect(full.getsockname())
-            second.setblocking(False)
-            second.connect_ex(full.getsockname())
+        with silent_port() as port:
             async with open_place() as place:
-                port = full.getsockname()[1]
                 place.client.start_soon(place.client.open_tcp_stream, INSIDE[V4], port)
                 await until(lambda: len(place.outside.connections) == 1)
                 left = place.outside.ground.left

@@ -3,11 +3,20 @@
 import socket
 import struct
 import sys
-from collections.abc import Callable
 
 import pytest
 import trio
-from outside_rig import INSIDE, V4, V6, free_port, open_place, udp_socket, until
+from outside_rig import (
+    INSIDE,
+    V4,
+    V6,
+    Unwatched,
+    free_port,
+    held,
+    open_place,
+    udp_socket,
+    until,
+)
 
 from pystack.core.addresses import parse_ip
 from pystack.core.scheduler import Scheduler
@@ -15,8 +24,6 @@ from pystack.runtime.outside.ground import Ground
 from pystack.runtime.outside.reach import Reach
 from pystack.runtime.outside.sessions import Sessions, bursts
 from pystack.stack.host import Host
-from pystack.stack.intercept import HeldDatagram
-from pystack.wire import ip, ipv4, udp
 
 BOTH = pytest.mark.parametrize("address", [V4, V6], ids=["IPv4", "IPv6"])
 
@@ -142,31 +149,6 @@ def test_without_descriptors_the_most_silent_session_goes() -> None:
     trio.run(main)
 
 
-class Unwatched:
-    """A poller that never calls back."""
-
-    def watch(
-        self, sock: socket.socket, ready: Callable[[int, float], None], events: int
-    ) -> object:
-        """Return what can be closed."""
-        return Unwatch()
-
-
-class Unwatch:
-    """What it returns."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def held(port: int, dst_port: int) -> HeldDatagram:
-    """Return a datagram from a port inside to the machine's loopback."""
-    src, dst = parse_ip("10.77.0.2"), parse_ip("10.77.0.254")
-    data = udp.pack(src, dst, port, dst_port, b"x")
-    packet = ip.parse(ipv4.pack_header(src, dst, ipv4.UDP, len(data)) + data)
-    return HeldDatagram(Host("gateway", Scheduler(), 7), (src, port, dst, dst_port), b"x", packet)
-
-
 def test_sessions_age_and_those_that_only_ask_for_names_sooner() -> None:
     scheduler = Scheduler()
     host = Host("gateway", scheduler, 7)
@@ -176,7 +158,7 @@ def test_sessions_age_and_those_that_only_ask_for_names_sooner() -> None:
 
     def at(now: float, port: int, dst_port: int) -> None:
         scheduler.run_due(now)
-        sessions.datagram_arrived(held(port, dst_port), real, now)
+        sessions.datagram_arrived(held(port, dst_port, host), real, now)
 
     at(0.0, 1000, 9)
     at(1.0, 2000, 53)

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from functools import partial
 
 import pytest
 import trio
@@ -47,6 +48,23 @@ def test_a_client_of_the_machine_reaches_a_server_inside(address: str) -> None:
             assert await stream.receive_some() == b"bye"
             assert await stream.receive_some() == b""
             assert place.count("publish_opened") == 1
+
+    trio.run(main)
+
+
+def test_a_program_of_a_host_may_open_ways_out_and_in() -> None:
+    async def main() -> None:
+        async with open_place(by_program=True) as place:
+            where = await place.serve_udp(lambda data, _: data[::-1])
+            sock = await place.client.open_udp_socket(0)
+            await sock.send_to(b"hello", where)
+            assert await sock.receive_from() == (b"olleh", where)
+            await serve(place.client, place.nursery)
+            publish = partial(place.net.publish, place.gateway, "0:80", to="client")
+            opened = await place.client.run(publish)
+            stream = await connect(place, V4, opened[0].port)
+            await stream.send_all(b"hello")
+            assert await stream.receive_some() == b"hello"
 
     trio.run(main)
 

@@ -64,11 +64,11 @@ class Outcome:
         return outcome
 
 
-def to(poller: Poller, address: Address, timeout_s: float = 5, **words: Address) -> Outcome:
+def to(poller: Poller, address: Address, timeout_s: float = 5) -> Outcome:
     """Connect."""
     outcome = Outcome()
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    connect(poller, family, address, outcome, timeout_s=timeout_s, **words)
+    connect(poller, family, address, outcome, timeout_s=timeout_s)
     return outcome
 
 
@@ -144,23 +144,18 @@ def test_nobody_answers_and_it_times_out_or_is_cancelled(tasks: bool) -> None:
                 )
                 pending.cancel()
                 pending.cancel()
-                assert pending.is_over
                 assert await to(poller, deaf.getsockname(), 0.1).error() == errno.ETIMEDOUT
                 assert outcome.told == []
 
     trio.run(main)
 
 
-def test_a_connection_comes_from_where_it_is_bound() -> None:
+def test_what_the_kernel_refuses_at_once_is_told_later() -> None:
     async def main() -> None:
         async with polling() as poller:
-            with listening() as server:
-                sock = await to(poller, server.getsockname(), bind=("127.0.0.9", 0)).sock()
-                assert sock.getsockname()[0] == "127.0.0.9"
-                sock.close()
-                outcome = to(poller, server.getsockname(), bind=("192.0.2.1", 0))
-                assert outcome.told == []  # never from inside the call
-                assert await outcome.error() == errno.EADDRNOTAVAIL
+            outcome = to(poller, ("255.255.255.255", 9))
+            assert outcome.told == []  # never from inside the call
+            assert await outcome.error() in (errno.EACCES, errno.ENETUNREACH)
 
     trio.run(main)
 
@@ -333,7 +328,7 @@ def test_a_stack_host_opens_and_accepts_by_callbacks() -> None:
         assert isinstance(tcp, TcpSocket)
         assert tcp.connection.state is TcpState.ESTABLISHED
         assert len(accepted) == 1
-        assert (cancelled.told, pending.is_over) == ([], True)
+        assert cancelled.told == []
         acceptor.close(net.now())
         acceptor.close(net.now())
         late = Outcome()

@@ -1,10 +1,8 @@
 """Sessions of datagrams to the outside: whatever is sent, sockets are bounded, and given back."""
 
-import socket
-from collections.abc import Callable
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outside_rig import Unwatched, held
 
 from pystack.core.addresses import parse_ip
 from pystack.core.scheduler import Scheduler
@@ -12,38 +10,10 @@ from pystack.runtime.outside.ground import Ground
 from pystack.runtime.outside.reach import Reach
 from pystack.runtime.outside.sessions import BRIEF_S, IDLE_S, Sessions
 from pystack.stack.host import Host
-from pystack.stack.intercept import HeldDatagram
-from pystack.wire import ip, ipv4, udp
 
 REAL = parse_ip("127.0.0.1")
-INSIDE = parse_ip("10.77.0.2"), parse_ip("10.77.0.254")
 ALLOWANCE = 3
 DISCARD, DNS = 9, 53
-
-
-class Unwatched:
-    """A poller that never calls back."""
-
-    def watch(
-        self, sock: socket.socket, ready: Callable[[int, float], None], events: int
-    ) -> object:
-        """Return what can be closed."""
-        return Unwatch()
-
-
-class Unwatch:
-    """What it returns."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def held(port: int, dst_port: int, host: Host) -> HeldDatagram:
-    """Return a datagram of one byte from a port inside."""
-    src, dst = INSIDE
-    data = udp.pack(src, dst, port, dst_port, b"x")
-    packet = ip.parse(ipv4.pack_header(src, dst, ipv4.UDP, len(data)) + data)
-    return HeldDatagram(host, (src, port, dst, dst_port), b"x", packet)
 
 
 @settings(deadline=None, max_examples=60)

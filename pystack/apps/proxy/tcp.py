@@ -11,7 +11,7 @@ from pystack.apps.proxy.ways import Ways
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
 from pystack.runtime.splice.acceptor import Acceptor, Address
-from pystack.runtime.splice.splice import RESET
+from pystack.runtime.splice.splice import reset_on_close
 
 if TYPE_CHECKING:
     from pystack.apps.proxy.model import Proxy
@@ -69,7 +69,7 @@ class TcpProxy:
             connection = Connection(self, way, sock, draws, now)
         except (ConfigError, OSError):
             counts.dropped += 1
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            reset_on_close(sock)
             sock.close()
             return
         way.far.expected[connection.port] = connection

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import re
 import socket
 import struct
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from pystack.runtime.device import ethtool, ifconfig, tun
-from pystack.runtime.device.tap_device import TapDevice, tap_offloads
+from pystack.runtime.device.tap_device import TapDevice, is_since, tap_offloads
 from pystack.runtime.device.tun import OpenTun
 from pystack.wire import ethernet, ipv4
 
@@ -174,7 +173,7 @@ def open_packet_device(interface: str, *, mtu_bytes: int, offload: bool) -> Open
         os.close(here)
     try:
         wanted = _KEPT if offload else frozenset[str]()
-        if offload and _knows_datagrams(os.uname().release):
+        if offload and is_since(os.uname().release, (6, 2)):  # virtio_net_hdr's word for them
             wanted |= {_DATAGRAMS}
         # What a virtio_net_hdr has no word for is not to come: tunnels, SCTP, tags of VLANs apart.
         kept = ethtool.keep_features(interface, wanted.__contains__)
@@ -223,12 +222,6 @@ def dropped(opened: socket.socket) -> int:
     """Return how many frames there was no room for since this was last asked."""
     counts = opened.getsockopt(_SOL_PACKET, _STATISTICS, _COUNTS.size)
     return int(_COUNTS.unpack(counts)[1])
-
-
-def _knows_datagrams(release: str) -> bool:
-    """Tell whether a Linux of that release has a word for super-frames of datagrams: 6.2 on."""
-    numbers = re.match(r"(\d+)\.(\d+)", release)
-    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 2)
 
 
 def _call(name: str, *arguments: int) -> None:

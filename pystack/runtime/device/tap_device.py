@@ -95,8 +95,13 @@ def tap_offloads(*, datagrams: bool) -> int:
 
 def takes_big_tcp(release: str) -> bool:
     """Tell whether a Linux of that release takes TCP over IPv4 in packets of more than 64 KiB."""
+    return is_since(release, (6, 3))
+
+
+def is_since(release: str, version: tuple[int, int]) -> bool:
+    """Tell whether a release of Linux ("6.1.0-18-amd64") is of that version or newer."""
     numbers = re.match(r"(\d+)\.(\d+)", release)
-    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (6, 3)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= version
 
 
 def open_tap(

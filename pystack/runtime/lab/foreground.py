@@ -5,7 +5,7 @@ the two as one job: Ctrl-C, Ctrl-Z, a window that changes its size, all reach it
 this process is sent by others it passes on; that the command stops, it does too, so that the shell
 which waits for it has its terminal back.
 
-The command begins as `namespace_process.py enter`, which becomes it: its id is the command's own.
+The command begins as `namespace_process.py front`, which becomes it: its id is the command's own.
 """
 
 from __future__ import annotations

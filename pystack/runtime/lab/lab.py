@@ -114,7 +114,8 @@ def run_lab(
         if options.virtual:
             run_in_virtual_time(lab.run, seed=lab.seed or 0)
         else:
-            trio.run(lab.until_signal if options.watch is None else lab.while_watched)
+            watch = options.watch
+            trio.run(lab.until_signal if watch is None else partial(lab.while_watched, watch))
     except BaseExceptionGroup as group:
         error = unwrapped(group)
     else:
@@ -176,20 +177,10 @@ class _Lab:
     async def until_signal(self) -> None:
         """Run in real time, until it ends, or SIGINT, SIGTERM or SIGHUP comes."""
         with trio.open_signal_receiver(*ending_signals()) as signals:
-            async with trio.open_nursery() as nursery:
+            await self.while_watched(aiter(signals).__anext__)
 
-                async def watch() -> None:
-                    await anext(aiter(signals))
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(watch)
-                await self.run()
-                nursery.cancel_scope.cancel()
-
-    async def while_watched(self) -> None:
-        """Run in real time, until it ends or whoever watches has seen enough."""
-        assert self._options.watch is not None
-        watch = self._options.watch
+    async def while_watched(self, watch: Callable[[], Awaitable[object]]) -> None:
+        """Run in real time, until it ends or `watch` returns."""
         async with trio.open_nursery() as nursery:
 
             async def see() -> None:

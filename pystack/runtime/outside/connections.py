@@ -11,16 +11,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip
 from pystack.runtime.outside.ground import SHORT_OF, Ground, family_of, text_of, trouble_of
-from pystack.runtime.socket.seal import unsealed
 from pystack.runtime.splice.connecting import Pending, connect
-from pystack.runtime.splice.splice import Splice, SpliceResult
+from pystack.runtime.splice.splice import Splice, SpliceResult, reset_on_close
 
 if TYPE_CHECKING:
     from pystack.stack.intercept import HeldSyn
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 # The kernel gives up after its own 127 s (tcp_syn_retries), as the client inside does: this is for
 # kernels that are told to be more patient.
 CONNECT_S: Final = 130.0
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, on, for no time: `close` sends a reset
 _SILENCE: Final = frozenset({errno.ETIMEDOUT})
 
 
@@ -57,14 +54,13 @@ class Connections:
             return
         ground.counters.add("outside_tcp_tried")
         syn.on_over = partial(self._given_up, syn)
-        with unsealed():
-            self._pending[syn] = connect(
-                ground.poller,
-                family_of(real),
-                (text_of(real), syn.local_port),
-                partial(self._connected, syn),
-                timeout_s=self._connect_s,
-            )
+        self._pending[syn] = connect(
+            ground.poller,
+            family_of(real),
+            (text_of(real), syn.local_port),
+            partial(self._connected, syn),
+            timeout_s=self._connect_s,
+        )
 
     def join(self, sock: socket.socket, tcp: TcpSocket) -> Splice:
         """Splice two connections; the descriptor was taken, and is given back at the end."""
@@ -167,5 +163,5 @@ def _is_its_own_peer(sock: socket.socket) -> bool:
 
 def reset(sock: socket.socket) -> None:
     """Close a connection of the machine's with a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    reset_on_close(sock)
     sock.close()

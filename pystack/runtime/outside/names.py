@@ -19,7 +19,6 @@ from pystack.core.addresses import Ip
 from pystack.runtime.outside.connections import Connections
 from pystack.runtime.outside.ground import SHORT_OF, Ground, open_socket
 from pystack.runtime.outside.resolv_conf import ResolvConf, Server
-from pystack.runtime.socket.seal import unsealed
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.poller import READ, Watch
 from pystack.runtime.splice.stack_side import StackAcceptor
@@ -161,14 +160,13 @@ class Names:
 
     def _connect(self, tcp: TcpSocket, servers: Sequence[Server]) -> None:
         server, rest = servers[0], servers[1:]
-        with unsealed():
-            self._opening[tcp] = connect(
-                self._ground.poller,
-                socket.AF_INET6 if server.is_v6 else socket.AF_INET,
-                _sockaddr(server),
-                partial(self._connected, tcp, rest),
-                timeout_s=CONNECT_S,
-            )
+        self._opening[tcp] = connect(
+            self._ground.poller,
+            server.family,
+            _sockaddr(server),
+            partial(self._connected, tcp, rest),
+            timeout_s=CONNECT_S,
+        )
 
     def _connected(
         self,
@@ -260,9 +258,7 @@ class _Question:
             return False
         sock: socket.socket | None = None
         try:
-            sock = open_socket(
-                socket.AF_INET6 if server.is_v6 else socket.AF_INET, socket.SOCK_DGRAM
-            )
+            sock = open_socket(server.family, socket.SOCK_DGRAM)
             sock.connect(_sockaddr(server))
             sock.send(self.message)
             watch = ground.poller.watch(
@@ -337,7 +333,7 @@ def _failed(message: bytes) -> bytes:
 
 
 def _sockaddr(server: Server) -> tuple[str, int] | tuple[str, int, int, int]:
-    if not server.is_v6:
+    if server.family == socket.AF_INET:
         return server.address, server.port
     address, _, zone = server.address.partition("%")
     scope = 0

@@ -26,6 +26,7 @@ from pystack.runtime.outside.published import Published, PublishSpec
 from pystack.runtime.outside.reach import Reach, is_forbidden, loopback_for
 from pystack.runtime.outside.resolv_conf import ResolvConf, Watched, given
 from pystack.runtime.outside.sessions import Sessions
+from pystack.runtime.socket.seal import unsealed
 from pystack.runtime.splice.poller import Poller
 from pystack.stack.icmp_core import Trouble
 
@@ -233,7 +234,8 @@ def _publish(
     wanted = [each for text in texts for each in published.parse_publish(text)]
     target = partial(_address_of, topology, to)
     target(socket.AF_INET)
-    return [opened for each in wanted for opened in ports.publish(each, target)]
+    with unsealed():
+        return [opened for each in wanted for opened in ports.publish(each, target)]
 
 
 def _address_of(topology: Topology, to: Addressed | str, family: socket.AddressFamily) -> Ip:
@@ -296,9 +298,10 @@ async def _poller(lab: Lab) -> Poller:
     kept = lab.driver.kept
     poller = kept.get(Poller)
     if not isinstance(poller, Poller):
-        poller = kept[Poller] = Poller(lab.driver)
         assert lab.nursery is not None
-        await lab.nursery.start(poller.run)
+        with unsealed():  # whichever host's program asks for it, and so for what it calls back
+            poller = kept[Poller] = Poller(lab.driver)
+            await lab.nursery.start(poller.run)
     return poller
 
 

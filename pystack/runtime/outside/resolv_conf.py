@@ -6,6 +6,7 @@ Read anew when the file has changed, as the C libraries do: a laptop that wander
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pystack.wire.dns_framing import PORT
 
 PATH: Final = Path("/etc/resolv.conf")
 _MAX_SERVERS: Final = 3  # MAXNS of glibc
+_TIMEOUT_S: Final = 5.0  # RES_TIMEOUT
 _MAX_TIMEOUT_S: Final = 30  # RES_MAXRETRANS
 _LOOK_EACH_S: Final = 1.0
 
@@ -31,9 +33,9 @@ class Server:
     port: int = PORT
 
     @property
-    def is_v6(self) -> bool:
-        """Tell whether it is asked by IPv6."""
-        return ":" in self.address
+    def family(self) -> socket.AddressFamily:
+        """Return the family of sockets that reach it."""
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,7 @@ class ResolvConf:
     servers: tuple[Server, ...]
     search: tuple[str, ...] = ()
     options: tuple[str, ...] = ()  # as they stand there
-    timeout_s: float = 5.0
-    attempts: int = 2
+    timeout_s: float = _TIMEOUT_S
     rotate: bool = False
 
     def text_for(self, servers: Sequence[Ip]) -> str:
@@ -79,8 +80,7 @@ def parse(text: str) -> ResolvConf:
         servers=tuple(servers[:_MAX_SERVERS]) or (Server(format_ip(LOOPBACK)),),
         search=search,
         options=tuple(options),
-        timeout_s=float(_number("timeout", options, 5, _MAX_TIMEOUT_S)),
-        attempts=_number("attempts", options, 2, 5),
+        timeout_s=_timeout_s(options),
         rotate="rotate" in options,
     )
 
@@ -140,9 +140,9 @@ class Watched:
             self._stamp, self._known = None, parse("")
 
 
-def _number(word: str, options: Sequence[str], usual: int, most: int) -> int:
+def _timeout_s(options: Sequence[str]) -> float:
     for option in options:
         name, _, value = option.partition(":")
-        if name == word and is_port(value):
-            return min(int(value), most)
-    return usual
+        if name == "timeout" and is_port(value):  # a number, and not 0
+            return float(min(int(value), _MAX_TIMEOUT_S))
+    return _TIMEOUT_S

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pystack.core.scheduler import Handle
+from pystack.runtime.socket.seal import unsealed
 from pystack.runtime.splice.acceptor import Address
 from pystack.runtime.splice.poller import WRITE, Poller, Watch
 
@@ -29,11 +30,6 @@ class Pending:
         self._watch: Watch | None = None
         self._timer: Handle | None = None
         self._failure: OSError | None = None  # what is to be told when the timer fires
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether the outcome was told, or it was cancelled."""
-        return self._on_done is None
 
     def cancel(self) -> None:
         """Give up, and tell nothing. When it is over that is nothing."""
@@ -99,9 +95,8 @@ def connect(
     on_done: Done,
     *,
     timeout_s: float,
-    bind: Address | None = None,
 ) -> Pending:
-    """Open a TCP connection of the kernel's to `address`, in numbers; `bind`: from there.
+    """Open a TCP connection of the kernel's to `address`, in numbers.
 
     `on_done` is called once, later, with a socket that does not block, or with the OSError as the
     kernel has it: ECONNREFUSED, EHOSTUNREACH, EMFILE; ETIMEDOUT after `timeout_s` seconds.
@@ -110,11 +105,10 @@ def connect(
     pending = Pending(on_done)
     sock = None
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        if bind is not None:
-            sock.bind(bind)
-        pending._begin(poller, sock, address, timeout_s, now)
+        with unsealed():  # what asks for it may be worked on while a program of a host runs
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            pending._begin(poller, sock, address, timeout_s, now)
     except OSError as error:
         pending._let_go()
         if sock is not None:

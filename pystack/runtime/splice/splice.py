@@ -34,8 +34,8 @@ _READ_BYTES: Final = 512 << 10
 _LEAST_WINDOW_BYTES: Final = 1 << 20
 _WINDOW_BYTES_PER_S: Final = 500_000_000
 _POUR_AT_ONCE_BYTES: Final = 64 << 10
-# SO_LINGER, on, for no time: `close` then sends a reset
-RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+# struct linger: on, for no time
+_RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
 By = Literal["both", "kernel", "stack", "here"]
 
@@ -343,7 +343,7 @@ class Splice:
         self._tcp.on_signal = None
         if self._tcp.connection.state is not TcpState.CLOSED:
             self._host.tcp.abort(self._tcp, now)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        reset_on_close(self._sock)
         self._finish(by, error, now)
 
     def _abandoned(self) -> None:
@@ -360,3 +360,8 @@ class Splice:
             self._filter.over(now)
         if self._on_end is not None:
             self._on_end(SpliceResult(self.inward_bytes, self.outward_bytes, by, error))
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Have `close` send a reset (SO_LINGER)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

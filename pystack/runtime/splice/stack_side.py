@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pystack.core.addresses import UNSPECIFIED, Ip
+from pystack.core.addresses import Ip
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import DEFAULT_BACKLOG
 
 if TYPE_CHECKING:
     from pystack.stack.host import Host as StackHost
     from pystack.stack.tcp_socket import TcpSocket
-    from pystack.tcp.config import TcpConfig
 
 
 class StackPending:
@@ -31,11 +30,6 @@ class StackPending:
         self._on_done: Callable[[TcpSocket | OSError, float], None] | None = on_done
         self.tcp = tcp
         tcp.on_signal = self._signalled
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether the outcome was told, or it was cancelled."""
-        return self._on_done is None
 
     def cancel(self, now: float) -> None:
         """Give up, and tell nothing. When it is over that is nothing."""
@@ -68,17 +62,13 @@ def connect_stack(
     port: int,
     on_done: Callable[[TcpSocket | OSError, float], None],
     now: float,
-    *,
-    local: Ip = UNSPECIFIED,
-    local_port: int = 0,
-    config: TcpConfig | None = None,
 ) -> StackPending:
     """Open a connection from a stack host; `on_done` is called once, later.
 
     It is told a connection for a `Splice`, or the OSError of the stack: ECONNREFUSED, ETIMEDOUT,
     EHOSTUNREACH. What can't be tried is raised at once, as `TcpTable.connect` does.
     """
-    tcp = host.tcp.connect(remote, port, now, local=local, local_port=local_port, config=config)
+    tcp = host.tcp.connect(remote, port, now)
     pending = StackPending(host, tcp, on_done)
     host.tcp.pump(tcp, now)
     return pending
