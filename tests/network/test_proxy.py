@@ -12,9 +12,8 @@ import trio
 import trio.testing
 from proxy_rig import Rig, ask, ended_by, free_port, in_trio, proxied, until
 
-from pystack.apps.proxy.errors import (
-    BadRequestError,
-)
+from pystack.apps.proxy import endpoints
+from pystack.apps.proxy.errors import BadRequestError
 from pystack.apps.proxy.model import LinkWords, Proxy
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream, ToxicSpec
 
@@ -107,7 +106,11 @@ class Names(trio.abc.HostnameResolver):
         raise NotImplementedError
 
 
-def test_each_address_of_a_name_is_tried_and_a_crowd_asks_once() -> None:
+def test_each_address_of_a_name_is_tried_and_a_crowd_asks_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoints, "_REMEMBERED_S", 60.0)  # a slow machine is not to ask again
+
     async def main() -> None:
         names = Names()
         trio.socket.set_custom_hostname_resolver(names)
