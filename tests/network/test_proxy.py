@@ -172,7 +172,7 @@ def test_words_and_toxics_reach_the_link_of_live_connections() -> None:
             client = await rig.dial(proxy)
             await ask(client)
             assert net.links[0].said == "delay 1ms"
-            await rig.proxies.set_words("p", LinkWords(both={"delay": "2ms"}))
+            await rig.proxies.update("p", words=LinkWords(both={"delay": "2ms"}))
             assert net.links[0].said == "delay 2ms"
             await rig.proxies.add_toxic("p", ToxicSpec("", "delay", attributes={"delay": 3}))
             assert net.links[0].said == (
@@ -195,7 +195,7 @@ def test_a_toxic_that_the_link_can_not_have_changes_nothing() -> None:
                 )
             assert proxy.toxics == []
             with pytest.raises(BadRequestError, match="give reorder"):
-                await rig.proxies.set_words("p", LinkWords(both={"gap": 5}))
+                await rig.proxies.update("p", words=LinkWords(both={"gap": 5}))
             assert proxy.words == LinkWords(both={"rate": "1mbit"})
 
     in_trio(main)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pystack.apps.proxy.endpoints import Endpoint, Place
 from pystack.apps.proxy.toxics.chain import Chain
 from pystack.apps.proxy.toxics.registry import is_packet_toxic
-from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM, Stream, ToxicSpec
+from pystack.apps.proxy.toxics.spec import DOWNSTREAM, STREAMS, UPSTREAM, Stream, ToxicSpec
 from pystack.core.addresses import UNSPECIFIED
+from pystack.core.errors import ConfigError
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.splice import Splice, SpliceResult
 from pystack.runtime.splice.stack_side import StackAcceptor
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from pystack.apps.proxy.draws import Draws
     from pystack.apps.proxy.lanes import Lane
-    from pystack.apps.proxy.model import Proxy, Traffic
+    from pystack.apps.proxy.model import Proxy
     from pystack.apps.proxy.ways import Way
     from pystack.apps.proxy.world import World
     from pystack.core.scheduler import Handle
@@ -40,7 +41,6 @@ _CONNECT_TIMEOUT_S: Final = 130.0
 # How often it is seen to that what has ended at one end ends at the other: the link may lose that
 _NEWS_S: Final = 60.0
 
-
 _HAVE_HEARD_THE_END: Final = frozenset(
     {
         TcpState.CLOSE_WAIT,
@@ -50,7 +50,6 @@ _HAVE_HEARD_THE_END: Final = frozenset(
         TcpState.CLOSED,
     }
 )
-
 
 # A client that has gone is found by these where a toxic lets nothing be written to it any more:
 # that it has closed cannot be told from the end of one direction. In seconds; then so many.
@@ -63,10 +62,6 @@ class Owner(Protocol):
     world: World
     proxy: Proxy
     rng: Random
-
-    def left_is_over(self, connection: Connection) -> None:
-        """Its client's end has ended."""
-        ...
 
     def is_over(self, connection: Connection) -> None:
         """Nothing is left of it."""
@@ -118,8 +113,8 @@ class Connection:
         # Of the end that is over: its connection, and whether it has heard the other's end
         self._ended: tuple[TcpSocket, bool] | None = None
         self._is_over = False
-        # Bytes that were counted: from and to the client, from and to the upstream
-        self._known = [0, 0, 0, 0]
+        # Bytes that were counted, from and to the client ("upstream"), from and to the upstream
+        self._known: dict[Stream, tuple[int, int]] = dict.fromkeys(STREAMS, (0, 0))
         left = way.lane.left.stack
         tcp = left.tcp.connect(way.lane.right_address, way.far.port, now)
         self._left_tcp = tcp
@@ -133,6 +128,7 @@ class Connection:
             inward=self._chain(UPSTREAM),
             on_end=self._left_ended,
         )
+        way.far.expected[self.port] = self
         left.tcp.pump(tcp, now)
 
     # toxics
@@ -175,7 +171,7 @@ class Connection:
         tcp.on_signal = self._right_signalled
         try:
             endpoint = Endpoint.parse(self._proxy.proxy.upstream)
-        except ValueError:
+        except ConfigError:
             self._refused(now)
             return
         self._proxy.world.names.look_up(endpoint, socket.SOCK_STREAM, self._found, now)
@@ -252,50 +248,36 @@ class Connection:
 
     def tally(self) -> None:
         """Bring the counts of the proxy up to date."""
+        for stream, splice in ((UPSTREAM, self._left), (DOWNSTREAM, self._right)):
+            if splice is not None:
+                self._count(stream, splice)
+
+    def _count(self, stream: Stream, carried: Splice | SpliceResult) -> None:
+        """Count what an end has carried since; `stream`: where what comes in there goes."""
         traffic = self._proxy.proxy.counts.traffic
-        left, right = self._left, self._right
-        if left is not None:
-            self._tally_left(left.inward_bytes, left.outward_bytes, traffic)
-        if right is not None:
-            self._tally_right(right.inward_bytes, right.outward_bytes, traffic)
-
-    def _tally_left(
-        self, inward_bytes: int, outward_bytes: int, traffic: dict[Stream, Traffic]
-    ) -> None:
-        known = self._known
-        traffic[UPSTREAM].received_bytes += inward_bytes - known[0]
-        traffic[DOWNSTREAM].sent_bytes += outward_bytes - known[1]
-        known[:2] = inward_bytes, outward_bytes
-
-    def _tally_right(
-        self, inward_bytes: int, outward_bytes: int, traffic: dict[Stream, Traffic]
-    ) -> None:
-        known = self._known
-        traffic[DOWNSTREAM].received_bytes += inward_bytes - known[2]
-        traffic[UPSTREAM].sent_bytes += outward_bytes - known[3]
-        known[2:] = inward_bytes, outward_bytes
+        outward = DOWNSTREAM if stream == UPSTREAM else UPSTREAM
+        inward_bytes, outward_bytes = self._known[stream]
+        traffic[stream].received_bytes += carried.inward_bytes - inward_bytes
+        traffic[outward].sent_bytes += carried.outward_bytes - outward_bytes
+        self._known[stream] = carried.inward_bytes, carried.outward_bytes
 
     def _left_ended(self, result: SpliceResult) -> None:
         self._left = None
-        traffic = self._proxy.proxy.counts.traffic
-        self._tally_left(result.inward_bytes, result.outward_bytes, traffic)
-        self._proxy.left_is_over(self)
-        self._ended = self._left_tcp, result.by == "both"
-        self._one_ended()
-        self._reset_other(result, self._left_tcp, self._right)
+        self._count(UPSTREAM, result)
+        self.way.far.expected.pop(self.port, None)
+        self._splice_ended(self._left_tcp, result, self._right)
 
     def _right_ended(self, result: SpliceResult) -> None:
         tcp = self._right_tcp
         assert tcp is not None
         self._right = self._right_tcp = None
-        self._ended = tcp, result.by == "both"
-        traffic = self._proxy.proxy.counts.traffic
-        self._tally_right(result.inward_bytes, result.outward_bytes, traffic)
-        self._one_ended()
-        self._reset_other(result, tcp, self._left)
+        self._count(DOWNSTREAM, result)
+        self._splice_ended(tcp, result, self._left)
 
-    def _reset_other(self, result: SpliceResult, tcp: TcpSocket, other: Splice | None) -> None:
+    def _splice_ended(self, tcp: TcpSocket, result: SpliceResult, other: Splice | None) -> None:
         """Reset the other end too where a toxic has reset one: at once, as Toxiproxy does."""
+        self._ended = tcp, result.by == "both"
+        self._one_ended()
         was_reset = tcp.connection.state is TcpState.CLOSED
         if result.by == "here" and was_reset and other is not None:
             other.reset(self._proxy.world.driver.now())

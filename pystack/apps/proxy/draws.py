@@ -16,9 +16,10 @@ class Draws:
 
     __slots__ = ("_drawn", "hits")
 
-    def __init__(self) -> None:
+    def __init__(self, toxics: Iterable[ToxicSpec], rng: Random) -> None:
         self._drawn: dict[str, float] = {}  # with which toxicity
         self.hits: set[str] = set()  # names of those that hit it
+        self.follow(toxics, rng)
 
     def follow(self, toxics: Iterable[ToxicSpec], rng: Random) -> None:
         """Draw for those that are new or have another toxicity, and forget those that are gone."""

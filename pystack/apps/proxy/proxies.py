@@ -184,16 +184,6 @@ class Proxies:
                 self._follow(proxy, words, proxy.toxics)
             return proxy
 
-    async def set_words(self, name: str, words: LinkWords) -> Proxy:
-        """Let the link of a proxy behave otherwise; its connections stay.
-
-        Raises NoSuchProxyError, BadRequestError.
-        """
-        async with self._lock:
-            proxy = self.find(name)
-            self._follow(proxy, words, proxy.toxics)
-            return proxy
-
     async def delete(self, name: str) -> None:
         """End a proxy and its connections. Raises NoSuchProxyError."""
         async with self._lock:

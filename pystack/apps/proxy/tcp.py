@@ -62,8 +62,7 @@ class TcpProxy:
     def _accepted(self, sock: socket.socket, address: Address, now: float) -> None:
         counts = self.proxy.counts
         counts.connections += 1
-        draws = Draws()
-        draws.follow(self.proxy.toxics, self.rng)
+        draws = Draws(self.proxy.toxics, self.rng)
         try:
             way = self._ways.find(draws.hits, now)
             connection = Connection(self, way, sock, draws, now)
@@ -72,14 +71,9 @@ class TcpProxy:
             reset_on_close(sock)
             sock.close()
             return
-        way.far.expected[connection.port] = connection
         way.users += 1
         self._connections[connection] = None
         counts.open += 1
-
-    def left_is_over(self, connection: Connection) -> None:
-        """Expect it at the far end no more."""
-        connection.way.far.expected.pop(connection.port, None)
 
     def is_over(self, connection: Connection) -> None:
         """Forget a connection that has ended."""

@@ -139,13 +139,12 @@ class UdpProxy:
             return None
         counts = self.proxy.counts
         counts.connections += 1
-        draws = Draws()
-        draws.follow(self.proxy.toxics, self.rng)
+        hits = Draws(self.proxy.toxics, self.rng).hits
         if len(self._sessions) >= MOST_SESSIONS:
             counts.dropped += 1
             self.end(next(iter(self._sessions.values())), now)
         try:
-            way = self._ways.find(draws.hits, now)
+            way = self._ways.find(hits, now)
             session = _Session(self, way, client, now)
         except (ConfigError, OSError):
             return None

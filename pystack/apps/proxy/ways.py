@@ -6,7 +6,7 @@ connections that just these have hit. A toxic that hits all is on each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -59,10 +59,6 @@ class Ways(Generic[E]):
         self._open_far = open_far
         self._words = read_directions(proxy.words)
         self._ways: list[Way[E]] = []
-
-    def __iter__(self) -> Iterator[Way[E]]:
-        """Go through all."""
-        return iter(self._ways)
 
     def find(self, hits: set[str], now: float) -> Way[E]:
         """Return the way of those whom these toxics hit: one that nobody uses, or a new one.
