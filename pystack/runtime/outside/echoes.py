@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip
 from pystack.runtime.outside import hops
+from pystack.runtime.outside.aging import Aging
 from pystack.runtime.outside.ground import (
     SHORT_OF,
     Ground,
@@ -28,7 +29,6 @@ from pystack.runtime.splice.poller import READ
 from pystack.wire import icmp, icmpv6
 
 if TYPE_CHECKING:
-    from pystack.core.scheduler import Handle
     from pystack.stack.intercept import HeldEcho
 
 IDLE_S: Final = 30.0
@@ -45,10 +45,11 @@ class Echoes:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        # By who asks, and with which identifier; the one that was silent for longest first
-        self._pingers: OrderedDict[tuple[Ip, int], _Pinger] = OrderedDict()
-        self._timer: Handle | None = None  # None: nobody pings
-        ground.spenders.append(self._spend)
+        # By who asks, and with which identifier
+        self._pingers: Aging[tuple[Ip, int], _Pinger] = Aging(
+            ground.scheduler, IDLE_S, "pings to the outside"
+        )
+        ground.spenders.append(self._pingers.spend)
 
     def __len__(self) -> int:
         """Return how many programs are known to ping."""
@@ -56,36 +57,29 @@ class Echoes:
 
     def echo_arrived(self, echo: HeldEcho, real: Ip, now: float) -> None:
         """Send a request on."""
-        pinger = self._pingers.get((echo.src, echo.ident)) or self._open(echo, real, now)
+        key = echo.src, echo.ident
+        pinger = self._pingers.get(key) or self._open(echo, real, now)
         if pinger is not None:
-            pinger.used_at = now
-            self._pingers.move_to_end(pinger.key)
+            self._pingers.used(key, now)
             pinger.send(echo, real, now)
 
     def close(self) -> None:
         """Close all sockets."""
-        while self._spend():
-            pass
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._pingers.close()
 
     def _open(self, echo: HeldEcho, real: Ip, now: float) -> _Pinger | None:
         ground = self._ground
         if len(self._pingers) >= MAX_SOCKETS:
-            self._spend()
+            self._pingers.spend()
         if not ground.take():
             return None
-        key = echo.src, echo.ident
         try:
-            pinger = _Pinger(ground, key, family_of(real))
+            pinger = _Pinger(ground, family_of(real))
         except OSError as error:
             ground.give()
             self._not_opened(error, echo, now)
             return None
-        self._pingers[key] = pinger
-        if self._timer is None:
-            self._timer = ground.scheduler.call_at(now + IDLE_S, self._expire, _upkeep)
+        self._pingers.add((echo.src, echo.ident), pinger, now)
         return pinger
 
     def _not_opened(self, error: OSError, echo: HeldEcho, now: float) -> None:
@@ -103,31 +97,13 @@ class Echoes:
         if trouble is not None and error.errno not in SHORT_OF:
             echo.refuse(trouble, now)
 
-    def _spend(self) -> bool:
-        if not self._pingers:
-            return False
-        _, pinger = self._pingers.popitem(last=False)
-        pinger.close()
-        return True
-
-    def _expire(self, now: float) -> None:
-        self._timer = None
-        while self._pingers:
-            pinger = next(iter(self._pingers.values()))
-            until = pinger.used_at + IDLE_S
-            if until > now:
-                self._timer = self._ground.scheduler.call_at(until, self._expire, _upkeep)
-                return
-            self._spend()
-
 
 class _Pinger:
     """Somebody inside who pings, and the real socket for that."""
 
-    __slots__ = ("_asked", "_ground", "_is_v6", "_sock", "_watch", "key", "used_at")
+    __slots__ = ("_asked", "_ground", "_is_v6", "_sock", "_watch", "used_at")
 
-    def __init__(self, ground: Ground, key: tuple[Ip, int], family: socket.AddressFamily) -> None:
-        self.key = key
+    def __init__(self, ground: Ground, family: socket.AddressFamily) -> None:
         self.used_at = ground.scheduler.now
         self._ground = ground
         self._is_v6 = family == socket.AF_INET6
@@ -202,7 +178,6 @@ class _Pinger:
         if message[0] != reply or echo is None:
             self._ground.counters.add("outside_ping_stray")
             return
-        self.used_at = now
         self._ground.counters.add("outside_ping_in")
         echo.reply(message[icmp.HEADER_BYTES :], now, left)
 
@@ -224,7 +199,3 @@ class _Pinger:
 
 def _seq_of(message: bytes) -> int:
     return int.from_bytes(message[_SEQ_AT : _SEQ_AT + 2], "big")
-
-
-def _upkeep() -> str:
-    return "pings to the outside"

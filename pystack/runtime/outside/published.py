@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, host_port, is_port, parse_ip
 from pystack.core.errors import ConfigError, DeviceError
+from pystack.runtime.outside.aging import Aging
 from pystack.runtime.outside.connections import Connections, reset
 from pystack.runtime.outside.ground import Ground, open_socket
 from pystack.runtime.splice.acceptor import Acceptor
@@ -25,7 +25,6 @@ from pystack.runtime.splice.poller import READ
 from pystack.runtime.splice.stack_side import StackPending, connect_stack
 
 if TYPE_CHECKING:
-    from pystack.core.scheduler import Handle
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.stack.udp_socket import UdpSocket
 
@@ -229,18 +228,12 @@ class _Datagrams:
         self._sock = sock
         self._inside = inside
         self._port = port
-        # The one that was silent for longest first
-        self._peers: OrderedDict[RealAddress, _Peer] = OrderedDict()
-        self._timer: Handle | None = None  # None: there is nobody
+        self._peers: Aging[RealAddress, _Peer] = Aging(ground.scheduler, IDLE_S, "published ports")
         self._watch = ground.poller.watch(sock, self._ready, READ)
 
     def close(self) -> None:
         """Close it."""
-        for peer in self._peers.values():
-            peer.udp.close()
-        self._peers.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._peers.close()
         self._watch.close()
         self._sock.close()
 
@@ -249,8 +242,7 @@ class _Datagrams:
             peer = self._peers.get(sender) or self._welcome(sender, now)
             if peer is None:
                 continue
-            peer.used_at = now
-            self._peers.move_to_end(sender)
+            self._peers.used(sender, now)
             self._ground.counters.add("outside_publish_datagrams")
             try:
                 peer.udp.send_to(payload, peer.target, self._port, now)
@@ -269,8 +261,7 @@ class _Datagrams:
     def _welcome(self, sender: RealAddress, now: float) -> _Peer | None:
         host = self._ground.host
         if len(self._peers) >= MAX_PEERS:
-            _, oldest = self._peers.popitem(last=False)
-            oldest.udp.close()
+            self._peers.spend()
         try:
             target = self._inside()
             udp = host.udp.bind(UNSPECIFIED6 if target >> 32 else UNSPECIFIED, 0)
@@ -282,9 +273,8 @@ class _Datagrams:
             return None
         udp.connect(target, self._port, host.source_towards(target, route))
         udp.on_readable = partial(self._answered, udp, sender)
-        peer = self._peers[sender] = _Peer(udp, target, now)
-        if self._timer is None:
-            self._timer = self._ground.scheduler.call_at(now + IDLE_S, self._expire, _upkeep)
+        peer = _Peer(udp, target, now)
+        self._peers.add(sender, peer, now)
         return peer
 
     def _answered(self, udp: UdpSocket, sender: RealAddress) -> None:
@@ -294,21 +284,7 @@ class _Datagrams:
                 self._sock.sendto(found[0], sender)
             except OSError:
                 self._ground.counters.add("outside_publish_not_sent")
-        peer = self._peers.get(sender)
-        if peer is not None:
-            peer.used_at = self._ground.scheduler.now
-            self._peers.move_to_end(sender)
-
-    def _expire(self, now: float) -> None:
-        self._timer = None
-        while self._peers:
-            sender, peer = next(iter(self._peers.items()))
-            until = peer.used_at + IDLE_S
-            if until > now:
-                self._timer = self._ground.scheduler.call_at(until, self._expire, _upkeep)
-                return
-            del self._peers[sender]
-            peer.udp.close()
+        self._peers.used(sender, self._ground.scheduler.now)
 
 
 @dataclass(slots=True)
@@ -318,6 +294,10 @@ class _Peer:
     udp: UdpSocket
     target: Ip
     used_at: float
+
+    def close(self) -> None:
+        """Close its port of the gateway."""
+        self.udp.close()
 
 
 def _refused(spec: PublishSpec, error: OSError) -> DeviceError:
@@ -331,7 +311,3 @@ def _refused(spec: PublishSpec, error: OSError) -> DeviceError:
     elif error.errno == errno.EADDRINUSE:
         text += ": use another number, or 0 for any free one"
     return DeviceError(text)
-
-
-def _upkeep() -> str:
-    return "published ports"

@@ -17,10 +17,12 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, is_v6
 from pystack.runtime.outside import hops
+from pystack.runtime.outside.aging import Aging
 from pystack.runtime.outside.ground import (
     SHORT_OF,
     Ground,
@@ -37,7 +39,6 @@ from pystack.wire.dns_framing import PORT as DNS_PORT
 from pystack.wire.packet import Packet
 
 if TYPE_CHECKING:
-    from pystack.core.scheduler import Handle
     from pystack.stack.intercept import HeldDatagram
 
 IDLE_S: Final = 180.0
@@ -62,12 +63,15 @@ class Sessions:
     def __init__(self, ground: Ground, *, idle_s: float = IDLE_S, brief_s: float = BRIEF_S) -> None:
         """`idle_s`, `brief_s`: after how much silence a session ends; the second of DNS alone."""
         self._ground = ground
-        # By who sends, inside; the one that was silent for longest first
-        self._lasting: OrderedDict[tuple[Ip, int], _Session] = OrderedDict()
-        self._brief: OrderedDict[tuple[Ip, int], _Session] = OrderedDict()
-        self._idle_s = idle_s
-        self._brief_s = brief_s
-        self._timer: Handle | None = None  # None: there is no session
+        expired = partial(ground.counters.add, "outside_udp_expired")
+        what = "sessions to the outside"
+        # By who sends, inside
+        self._lasting: Aging[tuple[Ip, int], _Session] = Aging(
+            ground.scheduler, idle_s, what, expired
+        )
+        self._brief: Aging[tuple[Ip, int], _Session] = Aging(
+            ground.scheduler, brief_s, what, expired
+        )
         ground.spenders.append(self._spend)
 
     def __len__(self) -> int:
@@ -85,26 +89,20 @@ class Sessions:
                 if session is None:
                     return
             if datagram.dst_port != DNS_PORT:
-                self._brief.pop(key, None)
-                self._lasting[key] = session
+                self._brief.forget(key)
+                self._lasting.add(key, session, now)
         session.send(datagram, real, now)
         self.used(session, now)
 
     def used(self, session: _Session, now: float) -> None:
         """Take note that a session is not silent."""
-        session.used_at = now
-        kind = self._lasting if session.key in self._lasting else self._brief
-        kind.move_to_end(session.key)
+        if not self._lasting.used(session.key, now):
+            self._brief.used(session.key, now)
 
     def close(self) -> None:
         """Close all sockets."""
-        for session in (*self._lasting.values(), *self._brief.values()):
-            session.close()
-        self._lasting.clear()
-        self._brief.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._lasting.close()
+        self._brief.close()
 
     def _open(self, datagram: HeldDatagram, real: Ip, now: float) -> _Session | None:
         ground = self._ground
@@ -120,48 +118,16 @@ class Sessions:
             if trouble is not None and error.errno not in SHORT_OF:
                 datagram.refuse(trouble, now)
             return None
-        self._brief[key] = session
+        self._brief.add(key, session, now)
         ground.counters.add("outside_udp_sessions")
-        if self._timer is None or self._timer.when > now + self._brief_s:
-            self._arm(now)
         return session
 
     def _spend(self) -> bool:
         """Close the session that is missed least; False: there is none."""
-        for kind in (self._brief, self._lasting):
-            if kind:
-                _, session = kind.popitem(last=False)
-                session.close()
-                self._ground.counters.add("outside_udp_evicted")
-                return True
-        return False
-
-    def _expire(self, now: float) -> None:
-        self._timer = None
-        for kind, idle_s in ((self._brief, self._brief_s), (self._lasting, self._idle_s)):
-            while kind:
-                key, session = next(iter(kind.items()))
-                if session.used_at + idle_s > now:
-                    break
-                del kind[key]
-                session.close()
-                self._ground.counters.add("outside_udp_expired")
-        self._arm(now)
-
-    def _arm(self, now: float) -> None:
-        """Look again when the first of them may have been silent for long enough."""
-        due = [
-            next(iter(kind.values())).used_at + idle_s
-            for kind, idle_s in ((self._brief, self._brief_s), (self._lasting, self._idle_s))
-            if kind
-        ]
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due:
-            self._timer = self._ground.scheduler.call_at(
-                max(min(due), now), self._expire, lambda: "sessions to the outside"
-            )
+        if not self._brief.spend() and not self._lasting.spend():
+            return False
+        self._ground.counters.add("outside_udp_evicted")
+        return True
 
 
 class _Session:
