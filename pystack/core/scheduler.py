@@ -109,11 +109,10 @@ class Scheduler:
             self.on_earlier(when)
 
     def call_soon(self, fn: Callable[[float], None]) -> None:
-        """Run `fn(now)` at this same instant, when what runs now (an event, a batch) is done.
-
-        Only for what runs inside `run_due`, or for a driver that calls it when its batch ends.
-        """
+        """Run `fn(now)` at this same instant, when what runs now (an event, a batch) is done."""
         self._soon.append(fn)
+        if self.on_earlier is not None:  # it is a task that runs: the driver may sleep
+            self.on_earlier(self.now)
 
     def call_next(self, fn: Callable[[float], None]) -> None:
         """Run `fn(now)` when the driver comes again, after what else it has to see to."""

@@ -21,8 +21,13 @@ async def echo(stream: pystack.TcpStream) -> None:
 
 
 async def connect(place: Place, address: str, port: int) -> trio.SocketStream:
-    """Connect to the machine; it is closed when the place is."""
-    stream = await trio.open_tcp_stream(address, port)
+    """Connect to the machine; it is closed when the place is.
+
+    By the kernel, at once: a reset could come before Trio knows that it is connected.
+    """
+    sock = socket.create_connection((address, port))
+    await trio.lowlevel.checkpoint()
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
     place.net.resources.callback(stream.socket.close)
     return stream
 

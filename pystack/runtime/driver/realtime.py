@@ -88,8 +88,8 @@ class RealtimeDriver:
             self._run_due(now)
         finally:
             scheduler.on_earlier = self._earlier
-        if self._earlier is not None:
-            self._earlier(self._next_at())
+            if self._earlier is not None:
+                self._earlier(self._next_at())
 
     def when_done(self, fn: Callable[[float], None]) -> None:
         """Call it when the machine has caught up with all that is due: once, if it is late."""
@@ -169,7 +169,7 @@ class RealtimeDriver:
                 if self.paused:
                     await self.goes_on()
                 if pauses != self._pauses:  # what it was set to has another meaning now
-                    pauses, alarm_at = self._pauses, math.inf
+                    pauses, alarm_at = self._pauses, -math.inf
                 now = trio.current_time() - self._behind_s
                 scheduler.on_earlier = None  # the next of all is looked for below
                 self._run_due(now)

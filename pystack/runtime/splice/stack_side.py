@@ -39,9 +39,7 @@ class StackPending:
 
     def _signalled(self, signal: Signal) -> None:
         self.tcp.on_signal = None
-        scheduler = self._host.scheduler
-        # An end may come from outside of all events and batches, a SYN-ACK does not.
-        (scheduler.call_next if signal is Signal.CLOSED else scheduler.call_soon)(self._told)
+        self._host.scheduler.call_soon(self._told)
 
     def _told(self, now: float) -> None:
         on_done, self._on_done = self._on_done, None
