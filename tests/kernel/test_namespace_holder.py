@@ -1,6 +1,8 @@
 """The process that holds a namespace and whoever talks with it: each may go at any moment."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -90,5 +92,25 @@ def test_an_answer_that_nobody_waits_for_any_more_is_not_taken_for_the_next() ->
             its.send(b'{"device": {"offload": true}}')
             await holder.ask(number=2)
             assert holder.device == {"offload": True}
+
+    trio.run(main)
+
+
+def test_what_belonged_to_one_that_was_killed_cannot_be_taken_for_anybody_elses() -> None:
+    async def main() -> None:
+        holder = await Holder.start()
+        try:
+            for fd in await holder.ask(**REQUEST):
+                os.close(fd)
+            pid = int(holder.command([], "/")[5])
+            numbers = {os.stat(f"/proc/{pid}/ns/{kind}").st_ino for kind in ("net", "uts")}
+            os.kill(pid, signal.SIGKILL)
+            await holder.gone()
+            # The kernel gives the lowest number that is free.
+            spaces = ["stat", "-Lc", "%i", "/proc/self/ns/uts"]
+            after = await trio.run_process(["unshare", "--uts", *spaces], capture_stdout=True)
+            assert int(after.stdout) not in numbers
+        finally:
+            await holder.aclose()
 
     trio.run(main)

@@ -14,8 +14,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,7 +64,9 @@ class Holder:
         self._talking = trio.Lock()
         self._owed = 0  # answers that are still to come: who asked was cancelled meanwhile
         self.kinds: list[str] = []  # of the namespaces that it has of its own; known once it has
-        self._spaces: set[int] = set()  # the numbers of those that its programs share; likewise
+        # The numbers of those that its programs share, likewise, and a descriptor of each: while
+        # that is open, no other namespace of the machine gets the number.
+        self._spaces: dict[int, int] = {}
         self.device: dict[str, Any] = {}  # what it has made; likewise
 
     @classmethod
@@ -107,9 +109,19 @@ class Holder:
             _close(fds)
             raise DeviceError(answer["error"])
         self.kinds = answer.get("kinds", self.kinds)
-        self._spaces |= set(answer.get("spaces", ()))
+        if "spaces" in answer:
+            self._hold_on_to(answer["spaces"])
         self.device = answer.get("device", self.device)
         return fds
+
+    def _hold_on_to(self, spaces: Sequence[int]) -> None:
+        for kind in ("net", "uts"):
+            with suppress(OSError):  # it has just been ended
+                fd = os.open(f"/proc/{self._process.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+                if (number := os.fstat(fd).st_ino) in spaces:
+                    self._spaces[number] = fd
+                else:  # the machine's own
+                    os.close(fd)
 
     async def _answer(self) -> tuple[bytes, list[_Ancillary]]:
         data, ancillary, _, _ = await self._control.recvmsg(
@@ -174,7 +186,8 @@ class Holder:
                 self._process.kill()
                 await trio.to_thread.run_sync(self._process.wait)
             if self._process.returncode and self._spaces:  # it was killed: what it would have done
-                await trio.to_thread.run_sync(namespace_process.end_all, self._spaces)
+                await trio.to_thread.run_sync(namespace_process.end_all, set(self._spaces))
+        _close(self._spaces.values())
 
 
 @asynccontextmanager
@@ -219,7 +232,7 @@ def _fds_of(ancillary: Sequence[_Ancillary]) -> list[int]:
     ]
 
 
-def _close(fds: Sequence[int]) -> None:
+def _close(fds: Iterable[int]) -> None:
     for fd in fds:
         os.close(fd)
 
