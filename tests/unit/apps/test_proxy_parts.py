@@ -71,7 +71,8 @@ def hits(draws: Draws, rng: Random, *toxics: ToxicSpec) -> set[str]:
 
 
 def test_a_draw_holds_until_the_toxicity_is_another() -> None:
-    draws, rng = Draws(), Random(1)  # of which the first numbers are 0.13, 0.85, 0.76, 0.26
+    rng = Random(1)  # whose first numbers are 0.13, 0.85, 0.76, 0.26
+    draws = Draws((), rng)
     half = ToxicSpec("a", "latency", toxicity=0.5)
     assert hits(draws, rng, half) == {"a"}
     for _ in range(20):
@@ -82,16 +83,18 @@ def test_a_draw_holds_until_the_toxicity_is_another() -> None:
 
 
 def test_the_certain_and_the_impossible_are_not_left_to_chance() -> None:
-    draws, rng = Draws(), Random(1)
+    rng = Random(1)
+    draws = Draws((), rng)
     state = rng.getstate()
     assert hits(draws, rng, ToxicSpec("a", "latency")) == {"a"}
     assert rng.getstate() == state
     for _ in range(100):
-        assert hits(Draws(), rng, ToxicSpec("a", "latency", toxicity=0)) == set()
+        assert hits(Draws((), rng), rng, ToxicSpec("a", "latency", toxicity=0)) == set()
 
 
 def test_a_toxic_that_is_gone_is_forgotten() -> None:
-    draws, rng = Draws(), Random(1)
+    rng = Random(1)
+    draws = Draws((), rng)
     toxic = ToxicSpec("a", "latency")
     assert hits(draws, rng, toxic) == {"a"}
     assert hits(draws, rng) == set()
