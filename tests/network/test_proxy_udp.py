@@ -149,6 +149,27 @@ def test_where_there_are_too_many_the_one_that_was_silent_for_longest_goes(
     in_trio(main)
 
 
+def test_sessions_leave_files_for_others() -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            world = rig.proxies._world
+            assert world is not None
+            assert world.most_sessions >= 16
+            world.most_sessions = 2
+            proxy = await rig.proxy()
+            for _ in range(4):
+                await ask(await rig.client(proxy))
+            assert (proxy.counts.open, proxy.counts.dropped) == (2, 2)
+            other = await rig.proxy(name="q")
+            await (await rig.client(other)).send(b"hello")
+            await until(lambda: other.counts.dropped)
+            await rig.proxies.delete("p")
+            await ask(await rig.client(other))
+            assert (other.counts.open, other.counts.dropped, world.sessions) == (1, 1, 1)
+
+    in_trio(main)
+
+
 def test_an_upstream_that_is_not_there_is_counted_and_may_come() -> None:
     async def main() -> None:
         async with proxied() as rig:

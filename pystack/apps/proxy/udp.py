@@ -140,7 +140,9 @@ class UdpProxy:
         counts = self.proxy.counts
         counts.connections += 1
         hits = Draws(self.proxy.toxics, self.rng).hits
-        if len(self._sessions) >= MOST_SESSIONS:
+        if len(self._sessions) >= MOST_SESSIONS or self.world.sessions >= self.world.most_sessions:
+            if not self._sessions:  # other proxies have them all
+                return None
             counts.dropped += 1
             self.end(next(iter(self._sessions.values())), now)
         try:
@@ -150,6 +152,7 @@ class UdpProxy:
             return None
         self._sessions[client] = session
         way.users += 1
+        self.world.sessions += 1
         counts.open += 1
         if self._timer is None:
             self._timer = self._call_at(now + IDLE_S, self._age)
@@ -173,6 +176,7 @@ class UdpProxy:
         del self._sessions[session.client]
         session.close()
         session.way.users -= 1
+        self.world.sessions -= 1
         self.proxy.counts.open -= 1
 
 

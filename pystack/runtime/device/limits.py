@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 
@@ -19,3 +20,13 @@ def raise_open_files() -> int:
     with suppress(OSError, ValueError):  # macOS says that there is none, and allows fewer
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return before
+
+
+def open_files() -> float:
+    """Return how many files this process may open; infinite where nothing says so."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return math.inf
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if most == resource.RLIM_INFINITY else most
