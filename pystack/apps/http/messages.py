@@ -41,16 +41,16 @@ class Body:
     leaves unread is thrown away by the server.
     """
 
-    __slots__ = ("_source",)
+    __slots__ = ("source",)
 
     def __init__(self, source: ChunkSource) -> None:
-        self._source = source
+        self.source = source
 
     def __aiter__(self) -> "Body":
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await self._source.next_body_chunk()
+        chunk = await self.source.next_body_chunk()
         if chunk is None:
             raise StopAsyncIteration
         return chunk

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import trio
+import trio.testing
 from loopback import has_ip6
 
 from pystack.apps.proxy import api
@@ -16,6 +17,7 @@ from pystack.apps.proxy.proxies import Proxies
 from pystack.core.errors import ConfigError, DeviceError
 
 ANY = ApiAddress(("127.0.0.1",), 0)
+HEADERS = (b"Content-Length: 9", b"Transfer-Encoding: chunked")
 VERSION = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -152,6 +154,24 @@ async def test_silent_connections_keep_nobody_out(
 
 
 @pytest.mark.trio
+async def test_bodies_that_do_not_come_keep_nobody_out(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 2)
+    url = await nursery.start(ApiServer(Proxies(), ANY).run)
+    slow = [await trio.open_tcp_stream("127.0.0.1", port_of(url)) for _ in range(2)]
+    for stream, length in zip(slow, HEADERS, strict=True):
+        await stream.send_all(b"POST /populate HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n1\r\n[" % length)
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.fail_after(5):
+        async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as stream:
+            assert await say(stream, VERSION) == b"HTTP/1.1 200 OK"
+    for stream in slow:
+        await stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
 async def test_where_all_are_busy_the_next_is_refused(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -167,9 +187,10 @@ async def test_where_all_are_busy_the_next_is_refused(
     for stream in busy:
         await stream.send_all(b"POST /reset HTTP/1.1\r\nHost: localhost\r\n\r\n")
     with trio.fail_after(5):
-        async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as refused:
-            assert await refused.receive_some(1) == b""
-    assert "a connection is refused: 2 are being answered" in caplog.text
+        for _ in range(2):
+            async with await trio.open_tcp_stream("127.0.0.1", port_of(url)) as refused:
+                assert await refused.receive_some(1) == b""
+    assert caplog.messages == ["--api: connections are refused: 2 are being answered"]
     answered.set()
     for stream in busy:
         assert (await stream.receive_some(65536)).startswith(b"HTTP/1.1 204 ")

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from pystack.apps.http.messages import Handler, HttpError, Request, Response
+from pystack.apps.http.messages import Body, Handler, HttpError, Request, Response
 from pystack.apps.http.server import serve_connection
 from pystack.apps.limits import Limits
 from pystack.apps.proxy.api import metrics
@@ -73,10 +73,26 @@ class MetricsServer:
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """A connection. It is waited for unless a request of it is being answered."""
+    """A connection. It is waited for unless a request of it, with its body, is being answered."""
 
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     is_busy: bool = False
+
+
+class _Body(Body):
+    """A body whose client is waited for until it is there."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, body: Body, client: _Client) -> None:
+        super().__init__(body.source)
+        self._client = client
+
+    async def read(self, max_bytes: int = MOST_BODY_BYTES) -> bytes:
+        """Return the whole body."""
+        whole = await super().read(max_bytes)
+        self._client.is_busy = True
+        return whole
 
 
 class _Server:
@@ -88,6 +104,7 @@ class _Server:
         self._option = option
         # The one that was heard of last is the last.
         self._clients: dict[_Client, None] = {}
+        self._is_full = False  # and has said so
 
     async def run(self, task_status: trio.TaskStatus[str]) -> None:
         listeners = await self._listen()
@@ -127,16 +144,22 @@ class _Server:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         if len(self._clients) >= MOST_CONNECTIONS and not self._made_room():
-            _log.warning(
-                "%s: a connection is refused: %d are being answered", self._option, MOST_CONNECTIONS
-            )
+            if not self._is_full:  # once, not for each of a crowd
+                _log.warning(
+                    "%s: connections are refused: %d are being answered",
+                    self._option,
+                    MOST_CONNECTIONS,
+                )
+            self._is_full = True
             await trio.aclose_forcefully(stream)
             return
+        self._is_full = False
         client = _Client()
         self._clients[client] = None
 
         async def answer(request: Request) -> Response:
-            client.is_busy = True
+            client.is_busy = not _may_have_body(request)
+            request.body = _Body(request.body, client)
             try:
                 return await self._handler(request)
             finally:
@@ -159,6 +182,12 @@ class _Server:
                 client.scope.cancel()
                 return True
         return False
+
+
+def _may_have_body(request: Request) -> bool:
+    length = request.header("content-length")
+    no_length = length is None and request.header("transfer-encoding") is None
+    return request.version == "2" if no_length else length != "0"
 
 
 def _is_absent(error: OSError) -> bool:
