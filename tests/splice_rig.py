@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from pystack.stack.tcp_socket import TcpSocket
 from pystack.tcp.config import TcpConfig
 
 PORT = 7000
+RESET = struct.pack("ii", 1, 0)
 
 
 class Rig:
@@ -115,3 +117,61 @@ async def rig(
             await nursery.start(poller.run)
             yield Rig(net, poller, upstream)
             nursery.cancel_scope.cancel()
+
+
+class Place:
+    """A rig with the machine's sockets at both of its ends."""
+
+    def __init__(self, rig: Rig, listening: trio.SocketListener) -> None:
+        self.rig = rig
+        self.listening = listening
+        self.streams: list[trio.SocketStream] = []
+
+    async def connected(self) -> tuple[trio.SocketStream, trio.SocketStream]:
+        """Return a connection's two ends: the client's and the upstream's."""
+        client = await trio.open_tcp_stream(*self.rig.address)
+        self.streams.append(client)
+        server = await self.listening.accept()
+        self.streams.append(server)
+        return client, server
+
+
+@asynccontextmanager
+async def place(
+    *,
+    tcp: TcpConfig | None = None,
+    tasks: bool = False,
+    early: bool = False,
+    ip: str = "4",
+    **words: str,
+) -> AsyncIterator[Place]:
+    """Run a rig; nothing in it may take longer than ten seconds."""
+    with trio.fail_after(10):
+        (listening,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        address: tuple[str, int] = listening.socket.getsockname()
+        async with rig(address, tcp=tcp, tasks=tasks, ip=ip, **words) as made:
+            made.early = early
+            here = Place(made, listening)
+            try:
+                yield here
+            finally:
+                for stream in here.streams:
+                    stream.socket.close()
+                await listening.aclose()
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    """Receive until the end."""
+    return b"".join([data async for data in stream])
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Close with a reset."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    stream.socket.close()
+
+
+def number_of(error: BaseException) -> int | None:
+    """Return the errno that a stream broke with."""
+    assert isinstance(error.__cause__, OSError)
+    return error.__cause__.errno

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 import trio
@@ -14,7 +15,9 @@ from outside_rig import INSIDE, V4, V6, free_port, open_place, until
 import pystack
 from pystack.core.addresses import parse_ip
 from pystack.core.errors import ConfigError
+from pystack.runtime.outside import connections
 from pystack.runtime.outside.connections import _is_its_own_peer
+from pystack.runtime.splice.connecting import Pending, connect
 
 BOTH = pytest.mark.parametrize("address", [V4, V6], ids=["IPv4", "IPv6"])
 
@@ -67,6 +70,30 @@ def test_a_refusal_is_a_refusal(address: str) -> None:
             assert len(place.outside.connections) == 0
 
     trio.run(main)
+
+
+def test_a_server_that_resets_at_once_has_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = socket.create_server((V4, 0))
+
+    def connect_and_be_reset(*words: Any, **more: Any) -> Pending:  # noqa: ANN401 - handed on
+        pending = connect(*words, **more)
+        accepted, _ = listener.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        return pending
+
+    monkeypatch.setattr(connections, "connect", connect_and_be_reset)
+
+    async def main() -> None:
+        async with open_place() as place:
+            stream = await place.client.open_tcp_stream(INSIDE[V4], listener.getsockname()[1])
+            with pytest.raises(trio.BrokenResourceError) as caught:
+                await stream.receive_some()
+            assert isinstance(caught.value.__cause__, ConnectionResetError)
+            await until(lambda: len(place.outside.connections) == 0)
+
+    with listener:
+        trio.run(main)
 
 
 def test_a_reset_of_the_server_is_a_reset_inside() -> None:

@@ -3,81 +3,19 @@
 from __future__ import annotations
 
 import errno
-import socket
-import struct
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trio.testing
-from splice_rig import Rig, rig
+from splice_rig import number_of, place, read_all, reset
 
 from pystack.runtime.splice.filters import FilterSink
 from pystack.runtime.splice.poller import READ
 from pystack.tcp.config import TcpConfig
 
 SMALL = TcpConfig(send_buffer_bytes=65536, receive_buffer_bytes=65536)
-RESET = struct.pack("ii", 1, 0)
-
-
-class Place:
-    """A rig with the machine's sockets at both of its ends."""
-
-    def __init__(self, rig: Rig, listening: trio.SocketListener) -> None:
-        self.rig = rig
-        self.listening = listening
-        self.streams: list[trio.SocketStream] = []
-
-    async def connected(self) -> tuple[trio.SocketStream, trio.SocketStream]:
-        """Return a connection's two ends: the client's and the upstream's."""
-        client = await trio.open_tcp_stream(*self.rig.address)
-        self.streams.append(client)
-        server = await self.listening.accept()
-        self.streams.append(server)
-        return client, server
-
-
-@asynccontextmanager
-async def place(
-    *,
-    tcp: TcpConfig | None = None,
-    tasks: bool = False,
-    early: bool = False,
-    ip: str = "4",
-    **words: str,
-) -> AsyncIterator[Place]:
-    """Run a rig; nothing in it may take longer than ten seconds."""
-    with trio.fail_after(10):
-        (listening,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        address: tuple[str, int] = listening.socket.getsockname()
-        async with rig(address, tcp=tcp, tasks=tasks, ip=ip, **words) as made:
-            made.early = early
-            here = Place(made, listening)
-            try:
-                yield here
-            finally:
-                for stream in here.streams:
-                    stream.socket.close()
-                await listening.aclose()
-
-
-async def read_all(stream: trio.SocketStream) -> bytes:
-    """Receive until the end."""
-    return b"".join([data async for data in stream])
-
-
-def reset(stream: trio.SocketStream) -> None:
-    """Close with a reset."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    stream.socket.close()
-
-
-def number_of(error: BaseException) -> int | None:
-    """Return the errno that a stream broke with."""
-    assert isinstance(error.__cause__, OSError)
-    return error.__cause__.errno
 
 
 @pytest.mark.parametrize(

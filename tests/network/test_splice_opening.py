@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -127,6 +128,28 @@ def test_a_connection_that_is_refused_is_told_as_that(tasks: bool) -> None:
             with listening() as closed:
                 address = closed.getsockname()
             assert await to(poller, address).error() == errno.ECONNREFUSED
+
+    trio.run(main)
+
+
+@both_backends
+@pytest.mark.parametrize("greeting", [b"", b"421 too many"])
+def test_a_server_that_resets_at_once_has_accepted(tasks: bool, greeting: bytes) -> None:
+    async def main() -> None:
+        async with polling(tasks=tasks) as poller:
+            with listening() as server:
+                outcome = to(poller, server.getsockname())
+                accepted, _ = server.accept()
+                accepted.sendall(greeting)
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                accepted.close()
+                if not greeting:
+                    assert await outcome.error() == errno.ECONNRESET
+                    return
+                with await outcome.sock() as sock:
+                    assert sock.recv(100) == greeting
+                    with pytest.raises(ConnectionResetError):
+                        sock.recv(100)
 
     trio.run(main)
 

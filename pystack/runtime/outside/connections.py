@@ -127,7 +127,10 @@ class Connections:
         elif (trouble := trouble_of(error)) is not None:
             ground.counters.add("outside_tcp_unreachable")
             syn.unreachable(trouble, now)
-        else:  # a reset while it was being opened, and whatever else there may be
+        elif error.errno == errno.ECONNRESET:  # accepted, and then reset at once: so is the client
+            ground.counters.add("outside_tcp_failed")
+            syn.accept(now, on_established=self._break, on_gone=_forget)
+        else:
             ground.counters.add("outside_tcp_failed")
             syn.refuse(now)
 
@@ -139,6 +142,11 @@ class Connections:
         self._ground.counters.add("outside_tcp_opened")
         self.join(sock, tcp)
 
+    def _break(self, tcp: TcpSocket) -> None:
+        table, now = self._ground.host.tcp, self._ground.scheduler.now
+        table.abort(tcp, now)
+        table.release(tcp, now)
+
     def _reset(self, sock: socket.socket) -> None:
         """End a real connection whose client has gone before it was established."""
         if sock not in self._accepted:
@@ -147,6 +155,10 @@ class Connections:
         reset(sock)
         self._ground.give()
         self._ground.counters.add("outside_tcp_given_up")
+
+
+def _forget() -> None:
+    """Do nothing for a client that has gone before it could be reset."""
 
 
 def _is_its_own_peer(sock: socket.socket) -> bool:

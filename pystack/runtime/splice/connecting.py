@@ -66,7 +66,7 @@ class Pending:
 
     def _ready(self, events: int, now: float) -> None:
         assert self._sock is not None
-        number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        number = _error_of(self._sock)
         if number:
             self._tell(OSError(number, os.strerror(number)), now)
         else:
@@ -88,6 +88,21 @@ class Pending:
             self._timer = None
 
 
+def _error_of(sock: socket.socket) -> int:
+    """Return what has befallen a socket, unless there is something to be read from it first.
+
+    A server may have sent something, and then a reset, by now: who asks for SO_ERROR takes it away.
+    """
+    try:
+        if sock.recv(1, socket.MSG_PEEK):
+            return 0
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        return error.errno or errno.EIO
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
 def connect(
     poller: Poller,
     family: int,
@@ -99,7 +114,8 @@ def connect(
     """Open a TCP connection of the kernel's to `address`, in numbers.
 
     `on_done` is called once, later, with a socket that does not block, or with the OSError as the
-    kernel has it: ECONNREFUSED, EHOSTUNREACH, EMFILE; ETIMEDOUT after `timeout_s` seconds.
+    kernel has it: ECONNREFUSED, EHOSTUNREACH, EMFILE; ETIMEDOUT after `timeout_s` seconds;
+    ECONNRESET where it was opened, and then reset with nothing sent.
     """
     now = poller.driver.now()
     pending = Pending(on_done)

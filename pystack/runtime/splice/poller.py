@@ -26,6 +26,7 @@ from pystack.tcp.config import TcpConfig
 
 # epoll's own numbers, so that nothing needs to be translated.
 READ: Final = 0x01
+URGENT: Final = 0x02  # an urgent byte is to be read, now or after what comes before it
 WRITE: Final = 0x04
 ERROR: Final = 0x08  # told without being wanted: there is an error to be fetched
 HANGUP: Final = 0x10  # the same: both directions have ended
@@ -138,9 +139,9 @@ class Poller:
     ) -> Watch:
         """Call `ready(events, now)` whenever one of `events` is there, as long as it is.
 
-        It must not block, and is called for READ and WRITE as wanted, and for ERROR and HANGUP
-        always. `abandoned` is called if the poller ends first; None: the socket is closed. Raises
-        OSError where the kernel can watch no more.
+        It must not block, and is called for READ, URGENT and WRITE as wanted, and for ERROR and
+        HANGUP always. `abandoned` is called if the poller ends first; None: the socket is closed.
+        Raises OSError where the kernel can watch no more.
         """
         return Watch(self._backend, sock, ready, events, abandoned or sock.close)
 

@@ -1,10 +1,13 @@
 """A splice: a TCP connection of the kernel's and one of a stack host, joined byte by byte.
 
 *Inward* is from the kernel to the stack, *outward* the other way. Each direction ends by itself, a
-FIN as a FIN; a reset or an error of one side is a reset for the other. Memory is bounded: what the
-stack has no room for is left in the kernel's buffer, whose window then closes, and what the kernel
-does not take stays unread in the stack (but for one read, `_READ_BYTES`), whose window closes as
-well. Of what the stack sends, `UNSENT_BYTES` at most wait behind what is in flight.
+FIN as a FIN; a reset or an error of one side is a reset for the other, and what the kernel's side
+had sent before goes ahead of it. Urgent data stays that, in both directions.
+
+Memory is bounded: what the stack has no room for is left in the kernel's buffer, whose window then
+closes, and what the kernel does not take stays unread in the stack (but for one read,
+`_READ_BYTES`), whose window closes as well. Of what the stack sends, `UNSENT_BYTES` at most wait
+behind what is in flight.
 """
 
 from __future__ import annotations
@@ -15,18 +18,21 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from pystack.runtime.splice.poller import ERROR, HANGUP, READ, WRITE, Poller
+from pystack.runtime.splice.poller import ERROR, HANGUP, READ, URGENT, WRITE, Poller
+from pystack.runtime.splice.urgent import at_mark, unread_before
 from pystack.tcp import send_buffer
 from pystack.tcp.events import Signal
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
+    from pystack.core.scheduler import Handle
     from pystack.runtime.splice.filters import Filter
     from pystack.stack.host import Host as StackHost
     from pystack.stack.tcp_socket import TcpSocket
+    from pystack.tcp.connection import Connection
 
 # What one call reads: little at first, for memory is asked for before anything is known
 _FIRST_READ_BYTES: Final = 16 << 10
@@ -36,6 +42,11 @@ _WINDOW_BYTES_PER_S: Final = 500_000_000
 _POUR_AT_ONCE_BYTES: Final = 64 << 10
 # struct linger: on, for no time
 _RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+
+# A reset waits for what is to go ahead of it: how often it looks whether that still moves, and for
+# how long it may stand still.
+_LOOK_S: Final = 0.1
+_STANDSTILL_S: Final = 60.0
 
 By = Literal["both", "kernel", "stack", "here"]
 
@@ -59,14 +70,18 @@ class Splice:
 
     __slots__ = (
         "_at_eof",
+        "_broken",
         "_chunk_bytes",
         "_ends_later",
         "_filter",
         "_held",
+        "_held_urgent",
         "_host",
         "_hurries",
         "_inward_done",
         "_is_over",
+        "_look",
+        "_moved",
         "_on_end",
         "_outward_done",
         "_poller",
@@ -101,7 +116,11 @@ class Splice:
         self.inward_bytes = self.outward_bytes = 0
         self._chunk_bytes = _FIRST_READ_BYTES
         self._held: bytes | memoryview = b""  # outward, not taken by the kernel yet
+        self._held_urgent = False  # `_held` is an urgent byte
         self._at_eof = False  # the kernel's side has sent its last
+        self._broken: int | None = None  # errno of the kernel's side; a reset follows its data
+        self._look: Handle | None = None  # None: no reset waits
+        self._moved = 0, 0.0  # what was acknowledged when such a reset last saw that move, and when
         self._ends_later = False  # inward, which has ended, when the stack's connection is open
         self._inward_done = self._outward_done = self._is_over = False
         # The stack's side has moved, which is not looked at yet, but at once when it is much
@@ -109,11 +128,13 @@ class Splice:
         sock.setblocking(False)
         with suppress(OSError):  # some systems refuse it to a connection that has ended
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            # Else the kernel takes an urgent byte out of what is read, and it would be lost.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, True)
         connection = tcp.connection
         connection.tcb.no_delay = True
         connection.config = poller.config_for(connection.config)
         tcp.on_signal = self._signalled
-        self._watch = poller.watch(sock, self._ready, READ, self._abandoned)
+        self._watch = poller.watch(sock, self._ready, READ | URGENT, self._abandoned)
         if inward is not None:
             inward.begin(self, poller.driver.now())
         # What is there already is not looked at at once: the owner does not have the splice yet.
@@ -156,26 +177,35 @@ class Splice:
         """Give bytes to the stack; return how many it had room for."""
         if self._is_over or self._inward_done:
             return len(data)
-        try:
-            return self._host.tcp.write(self._tcp, memoryview(data), now)
-        except BrokenPipeError:
-            return len(data)  # it has just ended, and `_stack_moved` is to come
+        return self._put(data, now)
 
     def end(self, now: float) -> None:
         """Send no more to the stack's peer: a FIN after what was put."""
         if self._is_over or self._inward_done:
             return
-        if self._tcp.connection.state is TcpState.SYN_SENT:
+        connection = self._tcp.connection
+        if connection.state is TcpState.SYN_SENT and (
+            self._broken is None or connection.send_buffer
+        ):
             self._ends_later = True  # CLOSE would give up the opening, and what was put with it
             return
         self._inward_done = True
+        if self._broken is not None:
+            self._reset_behind(now)
+            return
         self._host.tcp.close(self._tcp, now)
         self._end_if_both(now)
 
     def read_on(self, now: float) -> None:
         """Read from the kernel again: its filter has room."""
         if not self._is_over and not self._at_eof:
-            self._watch.want(self._watch.events | READ)
+            self._want_read(wanted=True)
+
+    def _put(self, data: bytes | memoryview, now: float, *, is_urgent: bool = False) -> int:
+        try:
+            return self._host.tcp.write(self._tcp, memoryview(data), now, urgent=is_urgent)
+        except BrokenPipeError:
+            return len(data)  # it has just ended, and `_stack_moved` is to come
 
     # the kernel's side
 
@@ -183,25 +213,28 @@ class Splice:
         wanted = self._watch.events
         if events & WRITE and wanted & WRITE:
             self._pour(now)
-        if events & (READ | ERROR | HANGUP) and wanted & READ:
+        if events & (READ | URGENT | ERROR | HANGUP) and wanted & READ:
             if not self._is_over:
-                self._read(now)
+                self._read(now, is_urgent=bool(events & URGENT) and self._filter is None)
         elif events & ERROR and not self._is_over:
             number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
-                self._break("kernel", number, now)
+                self._kernel_broke(number, now)
 
-    def _read(self, now: float) -> None:
-        """Read once; whether there is more the poller tells."""
+    def _read(self, now: float, *, is_urgent: bool = False) -> None:
+        """Read once; whether there is more the poller tells. `is_urgent`: something ahead is."""
         room = self._inward_room()
         if room:
             try:
-                data = self._sock.recv(min(room, self._chunk_bytes))
+                # What is read ends before an urgent byte, and begins with it at the next time.
+                is_urgent = is_urgent and at_mark(self._sock)
+                data = self._sock.recv(1 if is_urgent else min(room, self._chunk_bytes))
             except BlockingIOError:
                 self._want_read(wanted=True)
                 return
             except OSError as error:
-                self._break("kernel", error.errno or errno.EIO, now)
+                self._kernel_broke(error.errno or errno.EIO, now)
+                self._kernel_ended(now)
                 return
             if not data:
                 self._kernel_ended(now)
@@ -211,7 +244,7 @@ class Splice:
             if size == self._chunk_bytes and size < _READ_BYTES:
                 self._chunk_bytes = min(4 * size, _READ_BYTES)
             if self._filter is None:
-                self.put(data, now)
+                self._put(data, now, is_urgent=is_urgent)
             else:
                 self._filter.take(data, now)
             if self._is_over:
@@ -232,7 +265,7 @@ class Splice:
 
     def _want_read(self, *, wanted: bool) -> None:
         events = self._watch.events
-        self._watch.want(events | READ if wanted else events & ~READ)
+        self._watch.want(events | READ | URGENT if wanted else events & ~(READ | URGENT))
 
     def _kernel_ended(self, now: float) -> None:
         self._at_eof = True
@@ -277,8 +310,10 @@ class Splice:
         if self._is_over:
             return
         if connection.state is TcpState.CLOSED:
-            if connection.error is not None:
+            if connection.error is not None or self._broken is not None:
                 self._break("stack", connection.error, now)
+        elif self._broken is not None and self._inward_done:
+            self._reset_behind(now)
         elif not self._inward_done and not connection.write_blocked:
             if self._filter is not None:
                 self._filter.room(now)
@@ -291,17 +326,22 @@ class Splice:
             return
         table, tcp, sock = self._host.tcp, self._tcp, self._sock
         while True:
-            data = self._held or table.read(tcp, _READ_BYTES, now)
+            data = self._held
+            if not data:
+                size, self._held_urgent = _READ_BYTES, False
+                if tcp.connection.tcb.rcv_up:
+                    size, self._held_urgent = unread_before(tcp.connection, size)
+                data = table.read(tcp, size, now)
             if not data:
                 break
             if len(data) >= _POUR_AT_ONCE_BYTES:
                 self._bound_window()
             try:
-                size = sock.send(data)
+                size = sock.send(data, socket.MSG_OOB) if self._held_urgent else sock.send(data)
             except BlockingIOError:
                 size = 0
             except OSError as error:
-                self._break("kernel", error.errno or errno.EIO, now)
+                self._kernel_broke(error.errno or errno.EIO, now)
                 return
             self.outward_bytes += size
             if size < len(data):
@@ -316,7 +356,7 @@ class Splice:
             try:
                 sock.shutdown(socket.SHUT_WR)
             except OSError as error:
-                self._break("kernel", error.errno or errno.EIO, now)
+                self._kernel_broke(error.errno or errno.EIO, now)
                 return
             self._end_if_both(now)
 
@@ -336,10 +376,51 @@ class Splice:
         if self._inward_done and self._outward_done:
             self._finish("both", None, now)
 
+    def _kernel_broke(self, error: int, now: float) -> None:
+        """Let a reset follow what was sent before; some of it may still have to be read."""
+        if self._is_over or self._broken is not None:
+            return
+        self._broken = error
+        self._outward_done = True
+        self._held = b""
+        self._watch.want(self._watch.events & ~WRITE)
+        self._moved = self._tcp.connection.tcb.snd_una, now
+        self._look = self._host.scheduler.call_at(now + _LOOK_S, self._look_again)
+        if self._inward_done:
+            self._reset_behind(now)
+
+    def _reset_behind(self, now: float) -> None:
+        """End both as soon as all has been sent that the kernel's side had sent."""
+        connection = self._tcp.connection
+        if _unsent_bytes(connection) <= 0 or connection.state is TcpState.CLOSED:
+            self._break("kernel", self._broken, now)
+        elif not connection.write_blocked:
+            # Tell when nothing is left to be sent.
+            connection.config = replace(connection.config, notsent_lowat_bytes=1)
+            connection.write_blocked = True
+
+    def _look_again(self, now: float) -> None:
+        """End both where the reader has no room for the rest, which then would not be under way."""
+        connection = self._tcp.connection
+        tcb = connection.tcb
+        is_open = connection.state is not TcpState.SYN_SENT
+        is_stuck = is_open and (tcb.snd_wnd == 0 or tcb.snd_nxt == tcb.snd_una)
+        if is_stuck and _unsent_bytes(connection) > 0:
+            self._break("kernel", self._broken, now)
+            return
+        if tcb.snd_una != self._moved[0]:
+            self._moved = tcb.snd_una, now
+        elif now >= self._moved[1] + _STANDSTILL_S:
+            self._break("kernel", self._broken, now)
+            return
+        self._look = self._host.scheduler.call_at(now + _LOOK_S, self._look_again)
+
     def _break(self, by: By, error: int | None, now: float) -> None:
         """End both with a reset."""
         if self._is_over:
             return
+        if by == "stack" and self._broken is not None:
+            by, error = "kernel", self._broken
         self._tcp.on_signal = None
         if self._tcp.connection.state is not TcpState.CLOSED:
             self._host.tcp.abort(self._tcp, now)
@@ -352,6 +433,8 @@ class Splice:
 
     def _finish(self, by: By, error: int | None, now: float) -> None:
         self._is_over = True
+        if self._look is not None:
+            self._look.cancel()
         self._watch.close()
         self._sock.close()
         self._held = b""
@@ -365,3 +448,7 @@ class Splice:
 def reset_on_close(sock: socket.socket) -> None:
     """Have `close` send a reset (SO_LINGER)."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def _unsent_bytes(connection: Connection) -> int:
+    return connection.send_buffer.end - max(connection.tcb.snd_nxt, connection.send_buffer.start)
