@@ -30,7 +30,6 @@ class Icmp(IcmpLayer):
     number = ipv4.ICMP
     echo_request = icmp.ECHO
     echo_reply = icmp.ECHO_REPLY
-    is_v6 = False
     words: ClassVar[Words] = {
         Trouble.NO_ROUTE: (icmp.DESTINATION_UNREACHABLE, icmp.NET_UNREACHABLE),
         Trouble.HOST_UNREACHABLE: (icmp.DESTINATION_UNREACHABLE, icmp.HOST_UNREACHABLE),

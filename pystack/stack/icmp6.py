@@ -28,7 +28,6 @@ class Icmp6(IcmpLayer):
     number = ipv6.ICMPV6
     echo_request = icmpv6.ECHO
     echo_reply = icmpv6.ECHO_REPLY
-    is_v6 = True
     words: ClassVar[Words] = {
         Trouble.NO_ROUTE: (icmpv6.DESTINATION_UNREACHABLE, icmpv6.NO_ROUTE),
         Trouble.HOST_UNREACHABLE: (icmpv6.DESTINATION_UNREACHABLE, icmpv6.ADDRESS_UNREACHABLE),

@@ -97,8 +97,8 @@ EchoReplySink = Callable[[icmp.IcmpMessage, Ip, int, float], None]
 EchoErrorSink = Callable[[IcmpError, float], None]
 
 
-def stands_in_for(host: Host, address: Ip) -> bool:
-    """Tell whether packets are sent from an address that is not the host's: intercepted ones."""
+def is_intercepted(host: Host, address: Ip) -> bool:
+    """Tell whether the host also sends from an address that is not its own: an interceptor's."""
     interceptor = host.interceptor
     return interceptor is not None and interceptor.covers(address)
 
@@ -137,7 +137,6 @@ class IcmpLayer:
     words: ClassVar[Words]
     echo_request: int
     echo_reply: int
-    is_v6: ClassVar[bool]
 
     def __init__(self, host: Host, allowance: Allowance) -> None:
         """`allowance` is the host's, for both versions."""
@@ -212,8 +211,9 @@ class IcmpLayer:
             host.counters.add(f"{self.name}_rate_limited")
             return
         # Of an intercepted address, it is its own station that has nobody at a port.
+        refused = self.words[Trouble.PORT_UNREACHABLE], self.words[Trouble.UNKNOWN_PROTOCOL]
         own = packet.dst in host.addresses or (
-            stands_in_for(host, packet.dst) and (kind, code) in (_REFUSED, _REFUSED_6)[self.is_v6]
+            (kind, code) in refused and is_intercepted(host, packet.dst)
         )
         src = reporter or (packet.dst if own else host.source_towards(to, route))
         message = self.pack(src, to, kind, code, rest, packet.quoted)
@@ -245,7 +245,7 @@ class IcmpLayer:
         # RFC 1122 3.2.2: to the transport that sent the packet; it decides what to make of it.
         host, quoted = self._host, error.quoted
         host.counters.add(f"{self.name}_errors_in")
-        ours = host.is_own(quoted.src) or stands_in_for(host, quoted.src)
+        ours = host.is_own(quoted.src) or is_intercepted(host, quoted.src)
         if not ours or quoted.fragment_offset_bytes:
             host.drop(f"{self.name}_error_not_ours", now, data=quoted.raw)
             return
