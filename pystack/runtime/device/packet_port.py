@@ -17,7 +17,6 @@ from typing import Final
 from pystack.runtime.device.packet_device import PacketDevice, dropped
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.device.tap_device import VNET_HEADER_BYTES, TapDevice, takes_big_tcp
-from pystack.wire.checksum import Buffer
 
 # struct tpacket2_hdr as far as is needed: status, its length, what is here of it, where it starts
 _SLOT: Final = struct.Struct("=IIIH")
@@ -95,18 +94,9 @@ class PacketPort(TapPort):
         with self._barrier:
             pass
 
-    def _written(self, parts: tuple[Buffer, ...]) -> bool:
-        try:
-            os.writev(self._fd, parts)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno == errno.EBADF:
-                self.counters.add("tap_closed")
-            elif error.errno in _GONE:
-                self.counters.add("tap_gone")
-            elif error.errno == errno.ENOBUFS:  # the interface is down, or its queue is full
-                self.counters.add("tap_down")
-            else:
-                self.counters.add("tap_refused")
-        return True
+    def _why_lost(self, number: int | None) -> str:
+        if number in _GONE:
+            return "tap_gone"
+        if number == errno.ENOBUFS:  # the interface is down, or its queue is full
+            return "tap_down"
+        return super()._why_lost(number)

@@ -222,16 +222,19 @@ class TapPort(PortBase):
         except BlockingIOError:
             return False
         except OSError as error:
-            match error.errno:
-                case errno.EBADF:
-                    self.counters.add("tap_closed")
-                case errno.EIO:
-                    self.counters.add("tap_down")
-                case errno.EBADFD:
-                    self.counters.add("tap_gone")
-                case _:
-                    self.counters.add("tap_refused")
+            self.counters.add(self._why_lost(error.errno))
         return True
+
+    def _why_lost(self, number: int | None) -> str:
+        """Return the counter of a frame that the kernel did not take."""
+        match number:
+            case errno.EBADF:
+                return "tap_closed"
+            case errno.EIO:
+                return "tap_down"
+            case errno.EBADFD:
+                return "tap_gone"
+        return "tap_refused"
 
     async def _send_backlog(self) -> None:
         while True:
