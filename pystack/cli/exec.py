@@ -21,6 +21,7 @@ import typer
 from pystack.apps.hosting import check_services, start_services
 from pystack.apps.quiet import quiet_services
 from pystack.cli import shortage
+from pystack.cli.live import live_page
 from pystack.cli.output import Lines
 from pystack.cli.words import (
     NETEM,
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from pystack.runtime.device.privileges import Account
     from pystack.runtime.host import Host
     from pystack.runtime.lab.attach import Namespace
-    from pystack.runtime.lab.lab import BesideFn
     from pystack.runtime.network import Network
 
 EXEC: Final[Mapping[str, Option]] = {
@@ -154,7 +154,7 @@ def exec_command(
         seed=given.get("seed"),
         **{word: given[word] for word in PCAP if word in given},
         observe=checked(observe),
-        beside=None if "web" not in given else _page(given["web"], command[0]),
+        beside=None if "web" not in given else live_page(given["web"], command[0]),
         control=control_path(control, control_socket),
         beside_guest=True,
         on_failure=lambda error: sayings.say(f"{error}: {error.__cause__}"),
@@ -364,12 +364,6 @@ def _those_that_are_there(names: Iterable[str]) -> tuple[str, ...]:
             check_services([name], Path())
             found.append(name)
     return tuple(found)
-
-
-def _page(text: str, title: str) -> BesideFn:
-    from pystack.apps.live.web import Page, parse_address  # HTTP, which not everybody has
-
-    return Page(parse_address(text), title=title).run
 
 
 class _Sayings(io.TextIOBase):

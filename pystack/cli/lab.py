@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pystack.apps.hosting import check_services, start_services
+from pystack.cli.live import live_page
 from pystack.cli.output import Lines, interruptible, reader_is_gone, write_file
 from pystack.cli.progress import CLEARED, Progress, ticking
 from pystack.cli.words import (
@@ -29,7 +30,6 @@ from pystack.core.suggest import counted
 from pystack.core.units import parse_time_s
 from pystack.runtime.lab.functions import ProgramError
 from pystack.runtime.lab.lab import (
-    BesideFn,
     LabOptions,
     check_devices,
     ports_of,
@@ -131,7 +131,7 @@ def run_command(
         **given,
         observe=checked(observe),
         on_failure=_show_failure if keep_going else None,
-        beside=None if web is None else _page(web, spec.path),
+        beside=None if web is None else live_page(web, spec.path),
         control=path,
         paused=paused,
     )
@@ -186,12 +186,6 @@ def _with_progress(
         say(f"{CLEARED}{line}" if sys.stdout.isatty() else line)
 
     return replace(options, on_running=on_running), say_beside
-
-
-def _page(text: str, title: str) -> BesideFn:
-    from pystack.apps.live.web import Page, parse_address  # HTTP, which labs need not have
-
-    return Page(parse_address(text), title=title).run
 
 
 def _show_failure(error: ProgramError) -> None:

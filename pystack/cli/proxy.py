@@ -11,6 +11,7 @@ import trio
 import typer
 
 from pystack.apps.proxy.api import parse_api_address
+from pystack.apps.proxy.endpoints import whole
 from pystack.apps.proxy.file import ProxyFile, check_endpoint
 from pystack.apps.proxy.model import LinkWords, ProxySpec
 from pystack.apps.proxy.serve import GRACE_S, ProxyOptions, Ready, serve
@@ -58,7 +59,8 @@ def proxy_command(
         list[str] | None,
         typer.Argument(
             metavar="[LISTEN UPSTREAM] [FILE]",
-            help="Where to listen and whom to connect to, as HOST:PORT; a file with proxies.",
+            help="Where to listen and whom to connect to, as HOST:PORT, or a PORT of 127.0.0.1; a "
+            "file with proxies, in TOML, or Toxiproxy's in JSON.",
         ),
     ] = None,
     *,
@@ -67,7 +69,17 @@ def proxy_command(
     asked: Words,
     words: Words,
 ) -> None:
-    """Put an emulated link in front of a server, without root. Ends on SIGINT or SIGTERM."""
+    """Put an emulated link in front of a server, without root. Ends on SIGINT or SIGTERM.
+
+    Whoever connects to LISTEN is connected to UPSTREAM, over a link with these words of
+    tc-netem(8). Clients need no change but the port.
+
+    \b
+    pystack proxy 8080 127.0.0.1:80 --delay 50ms --loss 1%
+    pystack proxy --udp 5353 192.0.2.53:53 --preset lte
+    pystack proxy proxies.toml --metrics 9100
+    pystack proxy toxiproxy.json --api
+    """
     given: dict[str, Any] = dict(asked)
     pair, file = _read_places(places or [])
     specs: tuple[ProxySpec, ...] = ()
@@ -88,7 +100,7 @@ def proxy_command(
             parse_api_address(given["metrics"], option="--metrics") if "metrics" in given else None
         ),
         seed=given.get("seed", None if file is None else file.seed),
-        grace_s=parse_time_s(given["grace"]) if "grace" in given else GRACE_S,
+        grace_s=_grace_s(given["grace"]) if "grace" in given else GRACE_S,
         capture={word: given[word] for word in PCAP if word in given},
         control=control_path(control, control_socket),
     )
@@ -104,17 +116,19 @@ def _read_places(places: Sequence[str]) -> tuple[tuple[str, str] | None, ProxyFi
     if len(others) == 1:
         raise ConfigError(
             f"{others[0]} needs another place: pystack proxy LISTEN UPSTREAM (or a FILE, which "
-            "ends in .toml)"
+            "ends in .toml, or .json as Toxiproxy's)"
         )
     if len(others) > 2:
         raise ConfigError("several proxies go into a file: pystack proxy FILE.toml")
-    pair = (_whole(others[0]), _whole(others[1])) if others else None
+    pair = (whole(others[0]), whole(others[1])) if others else None
     return pair, ProxyFile(Path(files[0])) if files else None
 
 
-def _whole(text: str) -> str:
-    """Return a place; a port alone is one of this machine's loopback."""
-    return f"127.0.0.1:{text}" if text.isascii() and text.isdigit() else text
+def _grace_s(text: str) -> float:
+    try:
+        return parse_time_s(text)
+    except ConfigError as error:
+        raise ConfigError(f"--grace: {error}") from None
 
 
 def _spec(listen: str, upstream: str, given: Mapping[str, Any], words: Words) -> ProxySpec:

@@ -116,6 +116,8 @@ def takes(**tables: Mapping[str, Option]) -> Callable[[Callable[P, T]], Callable
         def with_words(*args: Any, **given: Any) -> T:  # noqa: ANN401 - as typer gives them
             for parameter, table in tables.items():
                 values = {word: given.pop(word) for word in table}
+                if table is NETEM:
+                    _check_netem(values)
                 given[parameter] = {
                     word: value for word, value in values.items() if _is_given(value)
                 }
@@ -154,6 +156,17 @@ def ip_version(*, ipv4: bool, ipv6: bool) -> Version | None:
 
 def _is_given(value: object) -> bool:
     return not (value is None or value == [])
+
+
+def _check_netem(values: Mapping[str, object]) -> None:
+    """Raise ConfigError where a value was forgotten, so that the next word became it."""
+    for word, value in values.items():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, str) and each.startswith("--"):
+                option = NETEM[word]
+                raise ConfigError(
+                    f"{option.spelling(word)} needs {option.metavar}, and {each} follows it"
+                )
 
 
 def _parameter(word: str, option: Option) -> inspect.Parameter:

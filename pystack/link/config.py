@@ -112,16 +112,7 @@ class PipeConfig:
             words = {"loss_correlation": None, **words}
         fields: dict[str, object] = {}
         for word, value in words.items():
-            if word not in _WORDS:
-                raise unknown_word(word)
-            parse, names = _WORDS[word]
-            if value is None:
-                fields.update({name: _DEFAULTS[name] for name in names})
-            else:
-                try:
-                    fields.update(zip(names, parse(value), strict=False))
-                except (TypeError, ValueError) as error:
-                    raise _wrong(word, value, error) from None
+            fields.update(read_word(word, value))
         return dataclasses.replace(self, **fields)  # type: ignore[arg-type]
 
     @property
@@ -286,5 +277,14 @@ _DEFAULTS: Final[dict[str, object]] = {
 }
 
 
-def _wrong(word: str, value: object, error: Exception) -> ConfigError:
-    return ConfigError(f"{word} = {value!r} is not possible: {one_line(error)}")
+def read_word(word: str, value: object) -> dict[str, object]:
+    """Return the fields that a word sets; a value of None takes it back. Raises ConfigError."""
+    if word not in _WORDS:
+        raise unknown_word(word)
+    parse, names = _WORDS[word]
+    if value is None:
+        return {name: _DEFAULTS[name] for name in names}
+    try:
+        return dict(zip(names, parse(value), strict=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{word} = {value!r} is not possible: {one_line(error)}") from None

@@ -237,3 +237,23 @@ def test_without_mounts_there_is_a_way_without_names() -> None:
     assert "--own-files" in done.stderr
     assert done.stderr.count("\n") == 1
     assert forbidding("mount", "--own-files").stdout == "it runs\n"
+
+
+@pytest.mark.parametrize("words", [(), ("--outside",)], ids=["server", "outside"])
+def test_the_command_alone_is_enough_for_it(words: tuple[str, ...]) -> None:
+    """What `pip install pystack-net[cli]` brings: neither h11 nor dnspython."""
+    script = (
+        "import sys; sys.modules.update(dns=None, h11=None); "
+        "from importlib import util; found = util.find_spec; "
+        "util.find_spec = lambda name, *more: None if name == 'dns' else found(name, *more); "
+        "from pystack.cli.start import main; main()"
+    )
+    command = ["exec", "-q", *words, "--", "ping", "-q", "-c", "1", "10.77.0.1"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -253,6 +253,7 @@ def test_a_command_is_read(words: str, name: str, arguments: Mapping[str, object
     [
         ("", "there is no call ''"),
         ("link", "there are: link set, link down, link up"),
+        ("set tap0", "there is no call 'set'; did you mean 'link set'?"),
         ("link donw x", "there is no call 'link donw'; did you mean 'link down'?"),
         ("ss port=http", "port is 'http': it must be a whole number"),
         ("ss detail=perhaps", "it must be yes or no"),

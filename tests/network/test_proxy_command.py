@@ -127,7 +127,7 @@ def test_a_file_is_read_again_when_it_changes_and_at_a_hangup(tmp_path: Path) ->
                 path.write_text(f'[proxies.p]\nupstream = "{place}"\nloss = "1%"\n')
                 said = json.loads(process.stderr.readline())
                 assert said["message"] == f"{path} was read again"
-                path.write_text("[proxies.p]\nupstram = 1\n")
+                path.write_text("[proxies.p]\nlisten = '0'\n")
                 process.send_signal(signal.SIGHUP)
                 said = json.loads(process.stderr.readline())
                 assert said["message"] == (
@@ -153,13 +153,42 @@ def test_a_file_is_read_again_when_it_changes_and_at_a_hangup(tmp_path: Path) ->
         ("1 2 --preset lt", "there is no preset 'lt'; did you mean 'lte'?"),
         ("--api= --loss 1%", "words of a link belong to LISTEN UPSTREAM; in a FILE, "),
         ("0 2 --metrics 1:2:3", "--metrics 1:2:3: an address of IPv6 goes in brackets"),
-        ("0 2 --grace x", "'x' is not a time"),
+        ("0 2 --grace x", "--grace: 'x' is not a time"),
+        ("1 http://a:80/", "'http://a:80/' is a URL: HOST:PORT is wanted, like 127.0.0.1:80"),
+        ("1 2 --delay --api", "--delay needs TIME [JITTER [CORRELATION]], and --api follows it"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_happens(words: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as raised:
         make_app("proxy")(["proxy", *words.split()], standalone_mode=False)
     assert str(raised.value).startswith(sentence)
+
+
+def test_why_an_upstream_is_not_reached_is_said_once() -> None:
+    with socket.socket() as nobody:  # bound, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with running("0", place, "--json") as (process, line):
+            (proxy,) = json.loads(line)["ready"]
+            for _ in range(3):
+                # Reset after it was accepted; on a busy machine connect() itself hears of it.
+                with pytest.raises(ConnectionResetError), dial(proxy["listen"]) as client:
+                    client.recv(1)
+            process.send_signal(signal.SIGTERM)
+            status, said = end(process)
+    messages = [json.loads(line)["message"] for line in said.splitlines()]
+    assert (status, messages) == (0, [f"proxy: upstream {place}: connection refused"])
+
+
+def test_two_proxies_at_one_place_are_told_with_the_second_ones_name(tmp_path: Path) -> None:
+    path = tmp_path / "proxies.toml"
+    with upstream() as (_, place):
+        path.write_text(
+            f'[proxies.p]\nupstream = "1"\n[proxies.q]\nlisten = "{place}"\nupstream = "1"\n'
+        )
+        status, said = end(start(path))
+    taken = f"{path}: q: listen tcp {place}: bind: address already in use"
+    assert (status, said) == (1, f"pystack: {taken}\n")
 
 
 def test_a_place_that_is_taken_is_told_in_one_sentence() -> None:

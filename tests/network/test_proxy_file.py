@@ -68,6 +68,12 @@ def test_a_file_says_what_the_python_does(path: Path) -> None:
     ]
 
 
+def test_a_port_alone_is_one_of_the_loopback(path: Path) -> None:
+    path.write_text('[proxies.web]\nlisten = "18080"\nupstream = "80"\n')
+    (spec,) = ProxyFile(path).specs.values()
+    assert (spec.listen, spec.upstream) == ("127.0.0.1:18080", "127.0.0.1:80")
+
+
 def test_the_file_that_the_docs_show_is_right(path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/proxy.md").read_text()
     path.write_text(page.partition("```toml\n")[2].partition("```")[0])
@@ -79,7 +85,10 @@ def test_the_file_that_the_docs_show_is_right(path: Path) -> None:
     [
         ("seed = 7", "sed = 7", "1: there is no word 'sed'; did you mean 'seed'?"),
         ("delay", "dely", "6: there is no word 'dely' in proxies.web; did you mean 'delay'?"),
-        ('"50ms"', '"50m"', "3: delay = '50m' is not possible: '50m' is not a time"),
+        ('"50ms"', '"50m"', "6: delay = '50m' is not possible: '50m' is not a time"),
+        ('"1mbit"', '"1mbt"', "7: rate = '1mbt' is not possible: '1mbt' is not a rate"),
+        ("upstream = ", "upstram = ", "5: there is no word 'upstram' in proxies.web; did you mean"),
+        ('"[::1]:80"', '"http://[::1]:80/"', "5: 'http://[::1]:80/' is a URL: HOST:PORT is wanted"),
         ('"1mbit" }', '"1mbit", gap = 5 }', "3: gap counts the frames"),
         ('"[::1]:80"', '"::1:80"', "5: '::1:80': an address of IPv6 stands in brackets"),
         ('"[::1]:80"', '"[::1]"', "5: '[::1]' has no port"),

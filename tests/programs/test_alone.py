@@ -195,6 +195,18 @@ def test_an_extra_brings_all_that_its_part_needs(
     assert errors == ""
 
 
+@pytest.mark.parametrize("words", [("lab", "run", "lab.toml"), ("exec", "--outside", "--", "true")])
+def test_the_live_page_names_the_extra_that_it_lacks(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "lab.toml").write_text(LAB.format(more="").replace('["http"]', '["echo"]'))
+    names = ", ".join(map(repr, brought_by("cli")))
+    before = f"bare.trio_alone({names}); import sys; sys.argv[0] = 'pystack'"
+    web = (*words[:-2], "--web=", *words[-2:]) if "--" in words else (*words, "--web=")
+    _, errors = run(COMMAND, tmp_path, *web, before=before, status=2)
+    assert errors == "pystack: the live page needs h11: pip install 'pystack-net[http]'\n"
+
+
 def test_tests_need_pytest_beside_it(tmp_path: Path) -> None:
     (tmp_path / "test_net.py").write_text(
         "async def test_a_ping(net):\n"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pystack.apps.proxy.draws import Draws
     from pystack.apps.proxy.lanes import Lane
     from pystack.apps.proxy.model import Proxy
+    from pystack.apps.proxy.trouble import Trouble
     from pystack.apps.proxy.ways import Way
     from pystack.apps.proxy.world import World
     from pystack.core.scheduler import Handle
@@ -61,6 +62,7 @@ class Owner(Protocol):
 
     world: World
     proxy: Proxy
+    trouble: Trouble
     rng: Random
 
     def is_over(self, connection: Connection) -> None:
@@ -171,8 +173,8 @@ class Connection:
         tcp.on_signal = self._right_signalled
         try:
             endpoint = Endpoint.parse(self._proxy.proxy.upstream)
-        except ConfigError:
-            self._refused(now)
+        except ConfigError as error:
+            self._refused(OSError(str(error)), now)
             return
         self._proxy.world.names.look_up(endpoint, socket.SOCK_STREAM, self._found, now)
 
@@ -185,12 +187,16 @@ class Connection:
     def _found(self, found: list[Place] | OSError, now: float) -> None:
         if self._right_tcp is None:
             return
-        self._places = [] if isinstance(found, OSError) else list(found)
-        self._try_next(now)
+        if isinstance(found, OSError):
+            self._refused(found, now)
+            return
+        self._places = list(found)
+        self._try_next(OSError("it has no address"), now)
 
-    def _try_next(self, now: float) -> None:
+    def _try_next(self, error: OSError, now: float) -> None:
+        """`error`: of the place before."""
         if not self._places:
-            self._refused(now)
+            self._refused(error, now)
             return
         family, address = self._places.pop(0)
         self._pending = connect(
@@ -206,8 +212,9 @@ class Connection:
         if isinstance(outcome, OSError):
             if outcome.errno in (errno.EMFILE, errno.ENFILE):
                 self._places.clear()
-            self._try_next(now)
+            self._try_next(outcome, now)
             return
+        self._proxy.trouble.over()
         tcp = self._right_tcp
         assert tcp is not None
         self._right = Splice(
@@ -219,9 +226,9 @@ class Connection:
             on_end=self._right_ended,
         )
 
-    def _refused(self, now: float) -> None:
+    def _refused(self, error: OSError, now: float) -> None:
         """Pass on that there is no upstream: the client gets a reset."""
-        self._proxy.proxy.counts.refused += 1
+        self._proxy.trouble.met(error)
         tcp = self._right_tcp
         assert tcp is not None
         tcp.on_signal = None

@@ -40,6 +40,8 @@ class Endpoint:
     @classmethod
     def parse(cls, text: str) -> Endpoint:
         """Read "127.0.0.1:80", "[::1]:80", "db.example:5432", ":8080". Raises ConfigError."""
+        if "://" in text:
+            raise ConfigError(f"{text!r} is a URL: HOST:PORT is wanted, like 127.0.0.1:80")
         host, colon, port = text.rpartition(":")
         if not colon or text.endswith("]"):
             raise ConfigError(f"{text!r} has no port: HOST:PORT, like 127.0.0.1:80")
@@ -47,9 +49,16 @@ class Endpoint:
             host = host[1:-1]
         elif ":" in host:
             raise ConfigError(f"{text!r}: an address of IPv6 stands in brackets, like [::1]:80")
+        elif host == "*":
+            host = ""
         if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 0xFFFF):
             raise ConfigError(f"{text!r}: {port!r} is not a port, which is a number up to 65535")
         return cls(host, int(port))
+
+
+def whole(text: str) -> str:
+    """Return a place of a person's; a port alone is one of this machine's loopback."""
+    return f"127.0.0.1:{text}" if text.isascii() and text.isdigit() else text
 
 
 def numeric(endpoint: Endpoint, kind: socket.SocketKind) -> list[Place]:
@@ -89,7 +98,7 @@ async def find_listen(text: str) -> str:
     except ConfigError as error:
         raise CannotListenError(f"listen {error}") from None
     except OSError as error:
-        raise CannotListenError(f"listen {text}: {_reason(error)}") from None
+        raise CannotListenError(f"listen {text}: {reason(error)}") from None
     # A name that has both ("localhost") is listened on at the address that all programs try.
     _, address = min(places, key=lambda place: place[0] != socket.AF_INET)
     return host_port(*address[:2])
@@ -112,7 +121,7 @@ def listen_at(text: str, kind: socket.SocketKind) -> socket.socket:
                 raise
             return _bound(socket.AF_INET, ("0.0.0.0", endpoint.port), kind)
     except OSError as error:
-        raise CannotListenError(f"listen {network} {text}: bind: {_reason(error)}") from None
+        raise CannotListenError(f"listen {network} {text}: bind: {reason(error)}") from None
 
 
 def _bound(
@@ -136,7 +145,7 @@ def _bound(
     return sock
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
     """Return it as Go's programs do: "address already in use"."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]

@@ -17,14 +17,14 @@ Toxiproxy's own files, a list in JSON, are read too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
 from pystack.apps.proxy.api.notation import as_list, read
 from pystack.apps.proxy.api.shapes import read_proxy
-from pystack.apps.proxy.endpoints import Endpoint
+from pystack.apps.proxy.endpoints import Endpoint, whole
 from pystack.apps.proxy.errors import NoSuchProxyError, ProxyError
 from pystack.apps.proxy.model import (
     ANY_LISTEN,
@@ -37,8 +37,9 @@ from pystack.apps.proxy.proxies import Proxies, checked
 from pystack.apps.proxy.toxics import registry
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, Stream, ToxicSpec
 from pystack.apps.proxy.words import read_directions
-from pystack.core.errors import ConfigError
+from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.suggest import suggest
+from pystack.link.config import read_word
 from pystack.topology import presets, toml_places
 from pystack.topology.reading import Document, describe, link_words, text_of
 
@@ -97,7 +98,7 @@ class ProxyFile:
 
         Of a proxy that has changed in its link or its toxics alone, the connections stay; one that
         has not changed is left alone, whatever was done to it otherwise. `first`: at the beginning,
-        where what is not possible is raised: ProxyError.
+        where what is not possible is raised: DeviceError.
         """
         errors: dict[str, ProxyError] = {}
         for name in [name for name in self._applied if name not in self.specs]:
@@ -119,7 +120,7 @@ class ProxyFile:
                 errors[spec.name] = error
         errors |= await proxies.replace(moved)
         if first and errors:
-            raise next(iter(errors.values()))
+            raise DeviceError(f"{self.path}: " + "; ".join(f"{n}: {e}" for n, e in errors.items()))
         self._applied |= {spec.name: spec for spec in changed if spec.name not in errors}
         return [f"{name}: {error}" for name, error in errors.items()]
 
@@ -159,10 +160,11 @@ class _Reader:
         doc = self._doc
         table = doc.table(path, value, None)
         both = {key: item for key, item in table.items() if key not in _OWN}
+        own_words = self._words(path, both, _OWN)  # first: the upstream may be misspelled
         if "upstream" not in table:
             doc.fail(path, f'{name} needs an upstream, like upstream = "127.0.0.1:80"')
         words = LinkWords(
-            both=link_words(doc, path, both, _OWN),
+            both=own_words,
             upstream=self._direction((*path, "to_upstream"), table),
             downstream=self._direction((*path, "to_client"), table),
             preset=doc.text((*path, "preset"), table["preset"]) if "preset" in table else None,
@@ -187,10 +189,19 @@ class _Reader:
 
     def _direction(self, path: toml_places.Path, table: Mapping[str, object]) -> dict[str, object]:
         words = self._doc.table(path, table.get(str(path[-1]), {}), None)
-        return link_words(self._doc, path, words, ())
+        return self._words(path, words, ())
+
+    def _words(
+        self, path: toml_places.Path, words: Mapping[str, object], others: Iterable[str]
+    ) -> dict[str, object]:
+        found = link_words(self._doc, path, words, others)
+        for word, value in found.items():
+            with self._doc.placed((*path, word)):
+                read_word(word, value)
+        return found
 
     def _endpoint(self, path: toml_places.Path, value: object, *, least: int) -> str:
-        text = self._doc.text(path, value)
+        text = whole(self._doc.text(path, value))
         with self._doc.placed(path):
             check_endpoint(text, least=least)
         return text

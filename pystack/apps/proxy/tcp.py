@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pystack.apps.proxy.connection import Connection, FarEnd
 from pystack.apps.proxy.draws import Draws
+from pystack.apps.proxy.trouble import Trouble
 from pystack.apps.proxy.ways import Ways
 from pystack.core.errors import ConfigError
 from pystack.core.rng import component_rng
@@ -25,6 +26,7 @@ class TcpProxy:
         """`sock` listens already, and is the proxy's from now on. Raises ConfigError."""
         self.world = world
         self.proxy = proxy
+        self.trouble = Trouble(proxy)
         self.rng = component_rng(world.net.seed, f"proxy/{proxy.name}")
         self._ways: Ways[FarEnd] = Ways(world, proxy, FarEnd)
         self._connections: dict[Connection, None] = {}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pystack.apps.proxy.draws import Draws
 from pystack.apps.proxy.endpoints import Endpoint, Place, SockAddress
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM
+from pystack.apps.proxy.trouble import Trouble
 from pystack.apps.proxy.ways import Way, Ways
 from pystack.core.addresses import UNSPECIFIED
 from pystack.core.errors import ConfigError
@@ -69,6 +70,7 @@ class UdpProxy:
         """`sock` is bound already, and is the proxy's from now on. Raises ConfigError."""
         self.world = world
         self.proxy = proxy
+        self.trouble = Trouble(proxy)
         self.rng = component_rng(world.net.seed, f"proxy/{proxy.name}")
         self.sock = sock
         self._ways: Ways[_FarEnd] = Ways(world, proxy, _FarEnd)
@@ -252,8 +254,8 @@ class _Session:
             return
         try:
             counts.traffic[UPSTREAM].sent_bytes += self._upstream.send(payload)
-        except ConnectionRefusedError:  # told of one that was sent before
-            counts.refused += 1
+        except ConnectionRefusedError as error:  # told of one that was sent before
+            self._proxy.trouble.met(error)
         except OSError:
             counts.dropped += 1
 
@@ -261,14 +263,15 @@ class _Session:
         if self._is_over or self._held is None:
             return
         held = self._let_go()
+        error = found if isinstance(found, OSError) else OSError("it has no address")
         for family, address in [] if isinstance(found, OSError) else found:
             try:
                 self._connect(family, address)
                 break
-            except OSError:
-                continue
+            except OSError as failure:
+                error = failure
         else:
-            self._proxy.proxy.counts.refused += 1
+            self._proxy.trouble.met(error)
             # The next datagram begins another one, and looks again. (This may be its beginning.)
             self._proxy.world.driver.scheduler.call_next(self._give_up)
             return
@@ -309,9 +312,10 @@ class _Session:
                 payload = sock.recv(_LARGEST)
             except BlockingIOError:
                 return
-            except OSError:
-                counts.refused += 1
+            except OSError as error:
+                proxy.trouble.met(error)
                 return
+            proxy.trouble.over()
             counts.traffic[DOWNSTREAM].received_bytes += len(payload)
             proxy.heard(self, now)
             try:

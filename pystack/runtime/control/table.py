@@ -192,7 +192,10 @@ def find_call(calls: Mapping[str, Call], words: Sequence[str]) -> tuple[Call, li
 
 def unknown_call(name: object, calls: Mapping[str, Call]) -> ControlError:
     """Return what is to be said of a call that there is not."""
-    return ControlError(f"there is no call {_shown(name)}{suggest(name, calls)}")
+    # Calls have two words: whoever says the second alone means those that end with it.
+    ending = [known for known in calls if known.endswith(f" {name}")]
+    hint = suggest(ending[0] if len(ending) == 1 else name, ending or calls)
+    return ControlError(f"there is no call {_shown(name)}{hint}")
 
 
 def _are_groups(value: object) -> bool:

@@ -395,7 +395,7 @@ class Namespace(Attached):
             )
             port = port_of(device, station.mtu_bytes)
             resources.callback(port.close)
-            await self._plug(port, server)
+            await self._plug(port, server if self._dns else None)
             await self._configure(holder)
             self._holder = holder
             task_status.started()
@@ -434,7 +434,8 @@ class Namespace(Attached):
         has_ipv4 = any(not prefix.is_v6 for _, prefix in self.station.addresses)
         return SIDE_DNS if has_ipv4 else SIDE_DNS6
 
-    async def _plug(self, port: TapPort, server: Ip) -> None:
+    async def _plug(self, port: TapPort, server: Ip | None) -> None:
+        """`server`: of names; None: programs are told of none, so that none is needed."""
         if server != self._side_dns:
             Patch(port, self.station)
             return

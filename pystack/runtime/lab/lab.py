@@ -248,7 +248,8 @@ class _Lab:
         control.world.power_on = partial(self._power_on_by_hand, net)
         if self._options.paused:
             net.pause()
-        name = f"lab-{Path(self._spec.path).stem}"
+        kind = "exec" if self._options.beside_guest else "lab"
+        name = "-".join(dict.fromkeys([kind, Path(self._spec.path).stem]))
         with offered(control, name, self._options.control or None) as path:
             self._on_line(f"control: {path}")
             yield control
