@@ -145,6 +145,13 @@ def exec_command(
     if not command:
         raise ConfigError("say which command: pystack exec --delay 50ms -- curl http://server/")
     _check(given, words)
+    if sys.platform != "linux":
+        print(
+            "pystack: namespaces are Linux's: there are none on this platform "
+            f"({sys.platform}), where pystack proxy stands in front of a server",
+            file=sys.stderr,
+        )
+        return _FAILED
     status = _missing(command[0])
     if status is not None:
         return status

@@ -31,6 +31,7 @@ OF_EXTRAS: Final = {
     "pystack.apps.live.viewer": "wsproto",
     "pystack.apps.live.web": "h11",
     "pystack.apps.websocket": "wsproto",
+    "pystack.apps.proxy.api.server": "h11",
     "pystack.cli": "typer",
     "pystack.dns": "dnspython",
     "pystack.observe.summary.dns": "dnspython",
@@ -146,6 +147,11 @@ def test_the_command_runs_labs_elsewhere(tmp_path: Path) -> None:
     _, errors = run(COMMAND, tmp_path, "up", "tap0", before=before, status=1)
     assert errors == (
         "pystack: TAP devices are Linux's: there is none on this platform (elsewhere)\n"
+    )
+    _, errors = run(COMMAND, tmp_path, "exec", "--", "true", before=before, status=125)
+    assert errors == (
+        "pystack: namespaces are Linux's: there are none on this platform (elsewhere), where "
+        "pystack proxy stands in front of a server\n"
     )
 
 

@@ -27,22 +27,20 @@ if TYPE_CHECKING:
     from pystack.runtime.device.privileges import Account
     from pystack.runtime.lab.namespaces import Holder
 
+
+def _numbers(*names: str) -> tuple[signal.Signals, ...]:
+    """Return the signals of these names; elsewhere there are fewer, and no commands either."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
 # What is passed on, unless the kernel sent it to the command as well.
-PASSED_ON: Final = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGCONT,
+PASSED_ON: Final = _numbers(
+    *("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGWINCH"),
+    *("SIGTSTP", "SIGCONT"),
 )
-_STOPS: Final = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)  # by a terminal
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, signal.SIGCHLD})
+_STOPS: Final = _numbers("SIGTSTP", "SIGTTIN", "SIGTTOU")  # by a terminal
+_ENDING: Final = _numbers("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+TAKEN: Final = frozenset({*PASSED_ON, *_STOPS, *_numbers("SIGCHLD")})
 
 
 class StandsStill(Protocol):
