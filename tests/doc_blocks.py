@@ -23,6 +23,7 @@ NOT_RUN: Final = {
     r"(sudo )?pystack (ctl|top|(up|lab run) .*--control)\b": (
         "is two commands that speak with each other: test_control_page.py, test_up_control.py"
     ),
+    r"pystack proxy \d": "runs until a signal comes: network/test_proxy_command.py",
     r"scripts/pystack exec --outside": "needs the real network: kernel/test_exec_outside.py",
     r"(sudo )?pystack (up tap0 --delay 10ms$|lab run .* --web)": (
         "is looked at in a browser: kernel/test_live_browser.py"

@@ -10,6 +10,7 @@ import trio
 from loopback import has_ip6
 from proxy_rig import ask, echo, ended_by, in_trio, proxied, until
 
+from pystack.apps.proxy.api import metrics
 from pystack.apps.proxy.errors import (
     BadRequestError,
     CannotListenError,
@@ -196,6 +197,16 @@ def test_an_update_that_is_refused_changes_nothing_of_the_proxy() -> None:
             await rig.proxies.update("p", words=words)
             assert rig.proxies.network.links[0].said == "delay 2ms"
             assert await ask(client) == b"hello"
+
+    in_trio(main)
+
+
+def test_metrics_have_what_listening_sockets_have_counted() -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            await ask(await rig.dial(await rig.proxy()))
+            lines = metrics.text_of(rig.proxies).splitlines()
+            assert 'pystack_counted_total{counter="splice_accepted"} 1' in lines
 
     in_trio(main)
 

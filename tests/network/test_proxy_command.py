@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from doc_blocks import all_commands
+from proxy_rig import free_port
 
 from pystack.cli.main import make_app
 from pystack.core.errors import ConfigError
@@ -84,6 +86,15 @@ def test_it_waits_for_connections_and_a_second_signal_ends_them() -> None:
             process.send_signal(signal.SIGTERM)
             assert client.recv(10) == b""
             assert end(process)[0] == 0
+
+
+def test_it_prints_what_its_page_shows() -> None:
+    (shown,) = [each for each in all_commands() if each.block.page.name == "proxy.md"]
+    port = str(free_port())
+    words = shown.line.replace("8080", port).split()
+    assert words[:2] == ["pystack", "proxy"]
+    with running(*words[2:]) as (_, line):
+        assert (line.rstrip(),) == tuple(each.replace("8080", port) for each in shown.output)
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit(1) is not here")

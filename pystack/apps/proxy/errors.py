@@ -18,7 +18,11 @@ class ProxyError(PystackError):
     """Base class. `status` is that of HTTP; the text is the sentence."""
 
     status: ClassVar[int] = 500
+    sentence: ClassVar[str]  # where it is always the same
     made: Sequence[Proxy] = ()  # of several: those that could be made before
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(sentence or self.sentence)
 
 
 class BadRequestError(ProxyError):
@@ -43,54 +47,42 @@ class InvalidStreamError(ProxyError):
     """A toxic is in neither of the two directions."""
 
     status = 400
-
-    def __init__(self) -> None:
-        super().__init__("stream was invalid, can be either upstream or downstream")
+    sentence = "stream was invalid, can be either upstream or downstream"
 
 
 class InvalidToxicTypeError(ProxyError):
     """There is no toxic of that type."""
 
     status = 400
-
-    def __init__(self) -> None:
-        super().__init__("invalid toxic type")
+    sentence = "invalid toxic type"
 
 
 class NoSuchProxyError(ProxyError):
     """No proxy has that name."""
 
     status = 404
-
-    def __init__(self) -> None:
-        super().__init__("proxy not found")
+    sentence = "proxy not found"
 
 
 class NoSuchToxicError(ProxyError):
     """The proxy has no toxic of that name."""
 
     status = 404
-
-    def __init__(self) -> None:
-        super().__init__("toxic not found")
+    sentence = "toxic not found"
 
 
 class ProxyExistsError(ProxyError):
     """A proxy of that name is there already."""
 
     status = 409
-
-    def __init__(self) -> None:
-        super().__init__("proxy already exists")
+    sentence = "proxy already exists"
 
 
 class ToxicExistsError(ProxyError):
     """The proxy has a toxic of that name already."""
 
     status = 409
-
-    def __init__(self) -> None:
-        super().__init__("toxic already exists")
+    sentence = "toxic already exists"
 
 
 class CannotListenError(ProxyError):

@@ -31,6 +31,7 @@ from pystack.apps.proxy.udp import UdpProxy
 from pystack.apps.proxy.words import read_directions
 from pystack.apps.proxy.world import World
 from pystack.core.addresses import host_port
+from pystack.core.counters import Counters
 from pystack.core.errors import ConfigError
 from pystack.runtime.network import Network
 from pystack.runtime.splice.poller import Poller
@@ -53,6 +54,7 @@ class Proxies:
     def __init__(self, *, seed: int | None = None) -> None:
         """`seed`: for everything that is left to chance; None: a random one."""
         self.network = Network(seed=seed, ip="4", subnet=SUBNET)
+        self.counters = Counters()  # of the sockets at which they listen
         self._proxies: dict[str, Proxy] = {}
         self._running: dict[str, TcpProxy | UdpProxy] = {}  # of those that are enabled
         self._lock = trio.Lock()
@@ -76,6 +78,7 @@ class Proxies:
             names=Names(driver, nursery),
             lanes=Lanes(self.network),
             on_over=self._one_is_over,
+            counters=self.counters,
         )
         return self
 

@@ -18,8 +18,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 COUNTED: Final = "pystack_counted_total"
 _COUNTED_ABOUT: Final = (
-    "What all hosts and links inside have counted, drops and retransmissions too, by the names of "
-    "docs/counters.md."
+    "What listening sockets, hosts and links have counted, drops and retransmissions too, by the "
+    "names of docs/counters.md."
 )
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
@@ -51,10 +51,11 @@ def text(proxies: Iterable[Proxy], counted: Iterable[Mapping[str, int]] = ()) ->
 
 
 def text_of(proxies: Proxies) -> str:
-    """Return all of it, with what the hosts and links of the proxies have counted."""
+    """Return all of it, with what the listening sockets, hosts and links have counted."""
     network = proxies.network
     hosts = (host.counters for host in network.hosts.values())
-    return text(proxies, chain(hosts, (link.counters for link in network.links)))
+    links = (link.counters for link in network.links)
+    return text(proxies, chain([proxies.counters], hosts, links))
 
 
 def _lines(metric: _Metric, proxies: Iterable[Proxy]) -> Iterator[str]:
