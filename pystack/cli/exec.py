@@ -44,6 +44,7 @@ from pystack.runtime.lab.around import (
     CLIENT,
     GATEWAY,
     SERVER,
+    SUBNET6,
     Line,
     beside,
     in_place_of,
@@ -269,6 +270,7 @@ def _beside_a_server(given: Mapping[str, Any], line: Line) -> _Around:
 
 
 def _with_the_real_network(given: Mapping[str, Any], line: Line) -> _Around:
+    from pystack.runtime.outside import address_order
     from pystack.runtime.outside.resolv_conf import Watched
     from pystack.runtime.outside.resolv_conf import given as asked_of
 
@@ -276,6 +278,7 @@ def _with_the_real_network(given: Mapping[str, Any], line: Line) -> _Around:
     conf = Watched().now() if resolvers is None else asked_of(resolvers)
     # The machine's /etc/hosts is part of what it knows of the real network: it stays.
     files = name_files(conf.text_for([parse_ip(text) for text in line.gateways()]), None)
+    files |= address_order.files(SUBNET6)
     inside = Inside(as_root="as_root" in given, hostname=socket.gethostname(), files=files)
     client = _client(given, inside)
     words: dict[str, Any] = {"resolvers": resolvers}

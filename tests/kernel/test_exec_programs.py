@@ -56,6 +56,12 @@ def test_what_is_closed_there_is_refused_at_once_and_what_has_no_name_is_not_fou
     box.run(["curl", "-sS", "--max-time", "9", "http://nothing.internet.test/"], expect=6)
 
 
+@pytest.mark.skipif(not Path("/etc/gai.conf").exists(), reason="its C library has no gai.conf")
+def test_ipv6_goes_first_where_there_is_ipv6(box: Box) -> None:
+    found = box.run(["getent", "ahosts", box.server]).split()
+    assert found.index(box.address6) < found.index(box.address4)
+
+
 def test_python(box: Box) -> None:
     fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode(), end='')"
     argv = [sys.executable, "-I", "-c", fetch, f"http://{box.server}/small"]
