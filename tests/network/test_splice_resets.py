@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 import trio
-from splice_rig import number_of, place, reset
+from splice_rig import number_of, place, read_all, reset
 
 from pystack.runtime.splice import splice
 from pystack.runtime.splice.filters import FilterSink
@@ -103,6 +103,21 @@ def test_a_reset_waits_for_what_a_filter_holds() -> None:
                 await trio.lowlevel.checkpoint()
             here.rig.net.driver.scheduler.call_next(keeping.end_now)
             assert await all_before_the_reset(server) == b"late"
+
+    trio.run(main)
+
+
+def test_a_filter_that_is_over_hears_of_no_end() -> None:
+    async def main() -> None:
+        async with place() as here:
+            keeping = Keeping()
+            here.rig.make_filter = lambda: keeping
+            client, server = await here.connected()
+            here.rig.net.driver.scheduler.call_next(keeping.end_now)
+            assert await read_all(server) == b"late"
+            reset(client)
+            ended = await here.rig.ends(1)
+            assert (ended[0].by, keeping.ends) == ("kernel", 0)
 
     trio.run(main)
 

@@ -234,7 +234,8 @@ class Splice:
                 return
             except OSError as error:
                 self._kernel_broke(error.errno or errno.EIO, now)
-                self._kernel_ended(now)
+                if not self._is_over:
+                    self._kernel_ended(now)
                 return
             if not data:
                 self._kernel_ended(now)
