@@ -150,6 +150,20 @@ def _carries_ip6(members: Sequence[End], *, needed: bool) -> bool:
     return False
 
 
+def fixed_blocks(
+    segments: Sequence[Sequence[End]], subnets: Sequence[Prefix]
+) -> list[Prefix] | None:
+    """Return the blocks of segments; None: one of them is to get a free one."""
+    found: list[Prefix] = []
+    for subnet in subnets:
+        for members in segments:
+            own = _given_blocks(members, v6=subnet.is_v6)
+            if not own:
+                return None
+            found += own
+    return found
+
+
 def last_of(block: Prefix) -> int:
     """Return the highest address of a block."""
     return block.network | (1 << (128 if block.is_v6 else 32) - block.length) - 1

@@ -8,7 +8,7 @@ for an address, and again after changes: what was given stays, what is new gets 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -40,6 +40,7 @@ from pystack.link.words import NetemWords
 from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.addressing import Addresses
+from pystack.topology.apart import Apart
 from pystack.topology.nodes import Cable, End, HostAddress, Node, Station
 from pystack.topology.partition import Partition, Partitions
 from pystack.topology.router import Router
@@ -79,6 +80,7 @@ class Topology:
         self._partitions = Partitions(scheduler)
         self.dirty = False  # something was built that is not settled yet
         self._was_settled = False
+        self._apart = Apart()
         self._exits: dict[str, None] = {}  # nodes that lead out of the network
 
     # building
@@ -156,6 +158,7 @@ class Topology:
     def attach(self, name: str, port: Port) -> None:
         """Plug a node into any port that is no link's."""
         self.watching.portals.add((name, self._add_end(name, port).name))
+        self._apart.whole = True
         self._changed()
 
     def lead_out(self, name: str, *, leads: bool = True) -> None:
@@ -170,6 +173,7 @@ class Topology:
             self._exits[name] = None
         else:
             raise ConfigError(f"{name} leads nowhere: a way out is a router, or a host at its end")
+        self._apart.whole = True
         self._changed()
 
     def set_congestion(self, name: str, congestion: object) -> None:
@@ -203,6 +207,7 @@ class Topology:
                 raise ConfigError(f"{name} has a route to {destination} already")
         node.given_routes.update(prefixes)
         node.pending_routes += [(prefix, via) for prefix in prefixes]
+        self._apart.whole = True
         if not self._was_settled:
             self._changed()
             return
@@ -340,14 +345,24 @@ class Topology:
         if not self.dirty:
             return
         self._was_settled = True
-        self._rest()
-        pairs = [(cable.a, cable.b) for cable in self.cables]
-        found = segments.segments(self.nodes.values(), pairs)
+        new = None if self._partitions else self._apart.new(self.cables, self.subnets)
+        if new is None:
+            self._apart.whole = True
+            self._rest()
+            self._settle(self.nodes, self.cables, list(self._exits))
+            self._part()
+        else:
+            self._settle(*new, [])
+        self._apart.settled((self.nodes if new is None else new[0]).values(), self.cables)
+        self.dirty = False  # not before: what was refused is refused again, until it is mended
+
+    def _settle(
+        self, nodes: Mapping[str, Node], cables: Iterable[Cable], exits: Sequence[str]
+    ) -> None:
+        found = segments.segments(nodes.values(), [(cable.a, cable.b) for cable in cables])
         for end, addresses in addressing.assign(found, self.subnets):
             self._give(end, addresses)
-        routing.fill(self.nodes, found, self.subnets, list(self._exits))
-        self._part()
-        self.dirty = False  # not before: what was refused is refused again, until it is mended
+        routing.fill(nodes, found, self.subnets, exits)
 
     def _rest(self) -> None:
         """Let links between switches rest that would close a ring of those that carry frames."""

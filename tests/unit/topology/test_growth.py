@@ -50,3 +50,24 @@ def calls(shape: str, hosts: int) -> int:
 @pytest.mark.parametrize("shape", ["router", "switch", "tree", "ring"])
 def test_four_times_the_hosts_take_four_times_the_work(shape: str) -> None:
     assert calls(shape, 400) < 5 * calls(shape, 100)
+
+
+def test_what_is_built_later_and_apart_takes_no_longer_where_there_is_much() -> None:
+    net = Topology(Scheduler(), 7, parse_prefix("10.0.0.0/8"), parse_prefix("fd00::/64"))
+    counts: list[int] = []
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        counts[-1] += event == "call"
+
+    for number in range(200):
+        counts.append(0)
+        sys.setprofile(note)
+        try:
+            names = f"a{number}", f"b{number}"
+            for last, name in enumerate(names, 1):
+                net.host(name, f"10.1.{number}.{last}/24", f"fd00:{number}::{last}/64")
+            net.link(*names, make=Link)
+            net.settle()
+        finally:
+            sys.setprofile(None)
+    assert counts[199] <= 1.1 * counts[5]
