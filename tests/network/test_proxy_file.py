@@ -39,6 +39,9 @@ attributes = { latency = 1000 }
 """
 
 
+LOSS = '[[proxies.p.toxics]]\nname = "{}"\ntype = "loss"\ntoxicity = 0.5\n'
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "proxies.toml"
@@ -131,6 +134,27 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         ProxyFile(pipe)
     with pytest.raises(ConfigError, match="Is a directory"):
         ProxyFile(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "toxics", "sentence"),
+    [
+        (
+            "trace = [1, 2]",
+            '[[proxies.p.toxics]]\ntype = "rate"\nattributes = { rate = 1 }',
+            "trace",
+        ),
+        ("", "".join(LOSS.format(number) for number in range(7)), "more than 6 toxics"),
+    ],
+)
+def test_toxics_that_the_link_can_not_have_are_told_before_anything_changes(
+    path: Path, words: str, toxics: str, sentence: str
+) -> None:
+    path.write_text(f'[proxies.p]\nupstream = "127.0.0.1:80"\n{words}\n{toxics}\n')
+    with pytest.raises(ConfigError) as raised:
+        ProxyFile(path)
+    assert str(raised.value).startswith(f"{path}:1: ")
+    assert sentence in str(raised.value)
 
 
 def test_two_toxics_of_one_name_are_refused(path: Path) -> None:

@@ -36,7 +36,6 @@ from pystack.apps.proxy.model import Protocol as ProxyProtocol
 from pystack.apps.proxy.proxies import Proxies, checked
 from pystack.apps.proxy.toxics import registry
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, Stream, ToxicSpec
-from pystack.apps.proxy.words import read_directions
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.core.suggest import suggest
 from pystack.link.config import read_word
@@ -171,13 +170,11 @@ class _Reader:
         )
         with doc.placed((*path, "preset") if "preset" in table else path):
             presets.words_of(words.preset)
-        with doc.placed(path):
-            read_directions(words)
         protocol = cast(ProxyProtocol, table.get("protocol", "tcp"))
         if protocol not in PROTOCOLS:
             hint = suggest(str(protocol), PROTOCOLS)
             doc.fail((*path, "protocol"), f"a proxy is of tcp or udp, not {protocol!r}{hint}")
-        return ProxySpec(
+        spec = ProxySpec(
             name=name,
             listen=self._endpoint((*path, "listen"), table.get("listen", ANY_LISTEN), least=0),
             upstream=self._endpoint((*path, "upstream"), table["upstream"], least=1),
@@ -186,6 +183,11 @@ class _Reader:
             words=words,
             toxics=tuple(self._toxics((*path, "toxics"), table.get("toxics", []), protocol)),
         )
+        try:
+            checked(spec)
+        except ProxyError as error:
+            doc.fail(path, _said(error))
+        return spec
 
     def _direction(self, path: toml_places.Path, table: Mapping[str, object]) -> dict[str, object]:
         words = self._doc.table(path, table.get(str(path[-1]), {}), None)

@@ -189,7 +189,6 @@ class _Session:
         "_held",
         "_is_over",
         "_left",
-        "_places",
         "_proxy",
         "_upstream",
         "_watch",
