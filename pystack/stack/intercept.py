@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # After its last SYN: Linux sends six more, each after twice the time, and gives up after 127 s.
 FORGOTTEN_AFTER_S: Final = 130.0
+GIVES_WAY_AFTER_S: Final = 1.0  # RFC 6298 (2.1): when the client sends its SYN again
 _KEPT_BYTES: Final = 1280  # of a SYN's packet, at most, as long as it is held: for ICMP errors
 
 
@@ -116,6 +117,7 @@ class HeldSyn:
         "_iss",
         "_packet",
         "_reset",
+        "arrived_at",
         "ends",
         "heard_at",
         "is_over",
@@ -143,7 +145,8 @@ class HeldSyn:
         self.remote = packet.src
         self.remote_port = segment.src_port
         self.ends = ends
-        self.heard_at = now  # when the SYN last came
+        self.arrived_at = now  # when the SYN first came
+        self.heard_at = now  # and when last
         self.repeats = 0  # how often it has come again
         self.is_over = False  # True: the client has gone, or asks for something else
         # Told when that is so; None: nobody wants to be
@@ -191,6 +194,18 @@ class HeldSyn:
         """Answer nothing: the client tries again, and that is a new one."""
         if self._decide():
             self._held.host.drop("tcp_held_syn_dropped", now, data=self._packet.raw)
+
+    @property
+    def quoted(self) -> memoryview:
+        """Return the beginning of its packet."""
+        return self._packet.raw
+
+    def may_give_way(self, now: float) -> bool:
+        """Tell whether it may be dropped for another: a client that still waits sends it again.
+
+        Not before a server would have answered: where too many come at once, some are to succeed.
+        """
+        return now - self.arrived_at >= GIVES_WAY_AFTER_S
 
     def end(self, now: float) -> None:
         """The client has gone: nobody needs an answer."""
@@ -244,12 +259,17 @@ class HeldSyns:
             # Another connection between the same ends: the client has given the old one up.
             host.counters.add("tcp_held_syn_superseded")
             self._end(known, now)
-        if len(self._syns) + len(self._opening) >= self._table.limits.max_held_syns:
-            host.drop("tcp_held_syns_full", now, data=packet.raw)
-            return
         if host.routes.lookup(packet.src) is None:
             host.drop("tcp_no_route", now, data=packet.raw)
             return
+        if len(self._syns) + len(self._opening) >= self._table.limits.max_held_syns:
+            oldest = next(iter(self._syns.values()), None)
+            if oldest is None or not oldest.may_give_way(now):
+                host.drop("tcp_held_syns_full", now, data=packet.raw)
+                return
+            # A flood to where nobody answers is not to keep out those whom somebody would.
+            self._end(oldest, now)
+            host.drop("tcp_held_syns_full", now, data=oldest.quoted)
         host.counters.add("tcp_held_syns")
         syn = self._syns[ends] = HeldSyn(self, packet, segment, ends, now, iss)
         if self._timer is None:

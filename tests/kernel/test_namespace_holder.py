@@ -78,6 +78,14 @@ def test_that_it_has_gone_is_a_sentence_whatever_was_said(is_asked: bool) -> Non
     trio.run(main)
 
 
+def test_files_that_are_too_long_are_said() -> None:
+    async def main() -> None:
+        with talking() as (holder, _), pytest.raises(DeviceError, match="64 KiB"):
+            await holder.ask(files={"/etc/hosts": "x" * 65536})
+
+    trio.run(main)
+
+
 def test_an_answer_that_nobody_waits_for_any_more_is_not_taken_for_the_next() -> None:
     async def main() -> None:
         with talking() as (holder, its):

@@ -4,8 +4,9 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -226,6 +227,28 @@ def test_without_descriptors_a_connection_waits_until_there_is_one() -> None:
             third = await place.client.open_tcp_stream(*where)
             await third.send_all(b"again")
             assert await third.receive_some() == b"again"
+
+    trio.run(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is silent when a backlog is full")
+def test_those_that_nobody_answers_do_not_keep_out_the_others() -> None:
+    async def main() -> None:
+        # A full backlog: the kernel leaves further SYNs unanswered.
+        with socket.socket() as deaf, ExitStack() as clients:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(0)
+            clients.enter_context(socket.create_connection(deaf.getsockname()))
+            async with open_place(sockets=1) as place, trio.open_nursery() as nursery:
+                where = await place.serve(echo)
+                silent = place.client.open_tcp_stream, INSIDE[V4], deaf.getsockname()[1]
+                nursery.start_soon(*silent)
+                await until(lambda: place.count("tcp_tried") == 1)
+                stream = await place.client.open_tcp_stream(*where)
+                await stream.send_all(b"x")
+                assert await stream.receive_some() == b"x"
+                assert place.count("tcp_evicted") == 1
+                nursery.cancel_scope.cancel()
 
     trio.run(main)
 

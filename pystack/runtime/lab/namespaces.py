@@ -92,11 +92,14 @@ class Holder:
 
     async def ask(self, **request: object) -> list[int]:
         """Let it do something; return the descriptors that it hands over. Raises DeviceError."""
+        message = json.dumps(request).encode()
+        if len(message) > _MESSAGE_BYTES:
+            raise DeviceError("the files of a namespace are more than 64 KiB in all")
         async with self._talking:
             try:
                 while self._owed:
                     _close(_fds_of((await self._answer())[1]))
-                await self._control.send(json.dumps(request).encode())
+                await self._control.send(message)
                 self._owed += 1
                 data, ancillary = await self._answer()
             except OSError:  # it was ended in the middle

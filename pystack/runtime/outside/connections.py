@@ -41,6 +41,7 @@ class Connections:
         self._accepted: set[socket.socket] = set()  # the client's handshake is not over
         self._splices: dict[int, Splice] = {}
         self._numbers = count()
+        ground.spenders.append(self._spend)
 
     def __len__(self) -> int:
         """Return how many there are, those included that are only being opened."""
@@ -86,6 +87,19 @@ class Connections:
             self._reset(sock)
         for splice in list(self._splices.values()):
             splice.reset(now)
+
+    def _spend(self) -> bool:
+        """Drop the oldest that no server has answered: its client tries again. False: it stays."""
+        now = self._ground.scheduler.now
+        syn = next(iter(self._pending), None)
+        if syn is None or not syn.may_give_way(now):
+            return False
+        self._pending.pop(syn).cancel()
+        self._ground.give()
+        self._ground.counters.add("outside_tcp_evicted")
+        syn.on_over = None
+        syn.drop(now)
+        return True
 
     def _given_up(self, syn: HeldSyn, _now: float) -> None:
         pending = self._pending.pop(syn, None)

@@ -1,6 +1,7 @@
 """An interceptor's host among strangers who do what they should not."""
 
 import math
+from functools import partial
 from typing import Final
 
 import pytest
@@ -37,6 +38,34 @@ def test_a_flood_of_syns_is_held_up_to_a_limit_and_dropped_by_name(version: str)
     net.noting.syns[7].refuse(0.0)
     net.segment(tcp.SYN, port=60000)
     assert len(net.noting.syns) == MAX_HELD + 1
+
+
+@both
+def test_one_that_has_waited_for_a_second_gives_way_to_another(version: str) -> None:
+    net = Gateway(version)
+    net.host.tcp.limits = TcpLimits(max_held_syns=2)
+    over: list[tuple[int, float]] = []
+    for number in range(2):
+        net.segment(tcp.SYN, port=1 + number)
+        net.noting.syns[number].on_over = partial(_note, over, number)
+        net.run(0.5)
+    net.run(0.9)
+    net.segment(tcp.SYN, port=3)
+    assert over == []
+    assert len(net.noting.syns) == 2
+    net.segment(tcp.SYN, port=1)  # again: now the other is the one that was silent for longest
+    net.run(1.6)
+    net.segment(tcp.SYN, port=4)
+    assert over == [(1, 1.6)]
+    assert len(net.noting.syns) == 3
+    assert net.counters["tcp_held_syns_full"] == 2
+    net.noting.syns[2].refuse(1.6)
+    net.run(500.0)
+    assert over == [(1, 1.6), (0, 0.9 + FORGOTTEN_AFTER_S)]
+
+
+def _note(over: list[tuple[int, float]], number: int, now: float) -> None:
+    over.append((number, now))
 
 
 @both
