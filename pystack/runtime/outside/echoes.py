@@ -17,6 +17,8 @@ from pystack.core.addresses import Ip
 from pystack.runtime.outside import hops
 from pystack.runtime.outside.aging import Aging
 from pystack.runtime.outside.ground import (
+    DATAGRAM_BYTES,
+    MOST_READ,
     SHORT_OF,
     Ground,
     family_of,
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 IDLE_S: Final = 30.0
 MAX_SOCKETS: Final = 256
 _MAX_ASKED: Final = 64  # requests of one program that wait for their answers
-_MOST_READ: Final = 64
-_MESSAGE_BYTES: Final = 65535
 _ROOM_BYTES: Final = 64  # for the hops that a reply had left
 _SEQ_AT: Final = 6
 
@@ -157,9 +157,9 @@ class _Pinger:
 
     def _ready(self, _events: int, now: float) -> None:
         count = 0
-        for _ in range(_MOST_READ):
+        for _ in range(MOST_READ):
             try:
-                message, ancillary, _flags, sender = self._sock.recvmsg(_MESSAGE_BYTES, _ROOM_BYTES)
+                message, ancillary, _flags, sender = self._sock.recvmsg(DATAGRAM_BYTES, _ROOM_BYTES)
             except BlockingIOError:
                 break
             except OSError:

@@ -33,6 +33,8 @@ _log: Final = logging.getLogger("pystack")
 # Left to the rest of the process: devices, files, a timer, what programs of its own open.
 SPARE_DESCRIPTORS: Final = 64
 _UNLIMITED: Final = 1 << 20
+MOST_READ: Final = 64  # datagrams of one socket in one go: others have their turn
+DATAGRAM_BYTES: Final = 65535  # the longest that can be
 
 # What no descriptor or buffer was left for: not the network's fault.
 SHORT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip
 from pystack.runtime.outside.connections import Connections
-from pystack.runtime.outside.ground import SHORT_OF, Ground, open_socket
+from pystack.runtime.outside.ground import DATAGRAM_BYTES, SHORT_OF, Ground, open_socket
 from pystack.runtime.outside.resolv_conf import ResolvConf, Server
 from pystack.runtime.splice.connecting import Pending, connect
 from pystack.runtime.splice.poller import READ, Watch
@@ -36,7 +36,6 @@ CONNECT_S: Final = 5.0
 # For how long a server goes first that answered when the one before it did not
 _PREFERRED_S: Final = 60.0
 _HEADER_BYTES: Final = 12
-_MESSAGE_BYTES: Final = 65535
 _IS_RESPONSE: Final = 0x80  # of byte 2
 _KEPT_FLAGS: Final = 0x79  # opcode and RD, which an answer repeats
 _RCODE: Final = 0x0F  # of byte 3
@@ -279,7 +278,7 @@ class _Question:
         self, sock: socket.socket, server: Server, rank: int, _events: int, now: float
     ) -> None:
         try:
-            answer = sock.recv(_MESSAGE_BYTES)
+            answer = sock.recv(DATAGRAM_BYTES)
         except BlockingIOError:
             return
         except OSError:  # refused: nobody is at the port

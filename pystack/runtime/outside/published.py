@@ -19,7 +19,7 @@ from pystack.core.addresses import UNSPECIFIED, UNSPECIFIED6, Ip, host_port, is_
 from pystack.core.errors import ConfigError, DeviceError
 from pystack.runtime.outside.aging import Aging
 from pystack.runtime.outside.connections import Connections, reset
-from pystack.runtime.outside.ground import Ground, open_socket
+from pystack.runtime.outside.ground import DATAGRAM_BYTES, MOST_READ, Ground, open_socket
 from pystack.runtime.splice.acceptor import Acceptor
 from pystack.runtime.splice.poller import READ
 from pystack.runtime.splice.stack_side import StackPending, connect_stack
@@ -36,8 +36,6 @@ LOOPBACKS: Final = ("127.0.0.1", "::1")
 IDLE_S: Final = 180.0
 MAX_PEERS: Final = 1024  # of one port for datagrams
 _BACKLOG: Final = 1024
-_MOST_READ: Final = 64
-_DATAGRAM_BYTES: Final = 65535
 # Of a machine that has switched a version of IP off
 _NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
@@ -250,9 +248,9 @@ class _Datagrams:
                 self._ground.counters.add("outside_publish_refused")
 
     def _received(self) -> Iterator[tuple[bytes, RealAddress]]:
-        for _ in range(_MOST_READ):
+        for _ in range(MOST_READ):
             try:
-                yield self._sock.recvfrom(_DATAGRAM_BYTES)
+                yield self._sock.recvfrom(DATAGRAM_BYTES)
             except BlockingIOError:
                 return
             except OSError:  # about an answer that nobody wanted

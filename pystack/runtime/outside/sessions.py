@@ -24,6 +24,8 @@ from pystack.core.addresses import Ip, is_v6
 from pystack.runtime.outside import hops
 from pystack.runtime.outside.aging import Aging
 from pystack.runtime.outside.ground import (
+    DATAGRAM_BYTES,
+    MOST_READ,
     SHORT_OF,
     Ground,
     family_of,
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 IDLE_S: Final = 180.0
 BRIEF_S: Final = 20.0  # of a session that has sent to port 53 alone (REQ-5 a exempts it)
 MAX_PEERS: Final = 1024  # addresses that one session knows; the oldest is forgotten
-_MOST_READ: Final = 64  # datagrams in one go: others have their turn
-_DATAGRAM_BYTES: Final = 65535
 _NOT_CUT: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT})
 _UDP_GRO: Final = 104
 _INT: Final = struct.Struct("=i")
@@ -259,9 +259,9 @@ class _Session:
         count = 0
         row: list[bytes] = []  # of one sender, one after the other, that came alone
         row_from: RealAddress = ("", 0)
-        for _ in range(_MOST_READ):
+        for _ in range(MOST_READ):
             try:
-                payload, ancillary, _flags, peer = receive(_DATAGRAM_BYTES, _ROOM_BYTES)
+                payload, ancillary, _flags, peer = receive(DATAGRAM_BYTES, _ROOM_BYTES)
             except BlockingIOError:
                 break
             except OSError:
