@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from loopback import has_ip6
 from proxy_rig import free_port, in_trio, until
 
 from pystack.apps.proxy import udp
@@ -90,6 +92,26 @@ def test_datagrams_of_any_size_go_both_ways(size_bytes: int) -> None:
             for stream in (UPSTREAM, DOWNSTREAM):
                 traffic = proxy.counts.traffic[stream]
                 assert (traffic.received_bytes, traffic.sent_bytes) == (size_bytes, size_bytes)
+
+    in_trio(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the machine chooses the address")
+@pytest.mark.parametrize("listen", [":0", "0.0.0.0:0"])
+def test_a_client_is_answered_from_the_address_that_it_asked(listen: str) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            proxy = await rig.proxy(listen=listen)
+            port = int(proxy.listen.rpartition(":")[2])
+            for address in ("127.0.0.1", "127.0.0.2"):
+                client = trio.socket.socket(type=UDP)
+                rig.clients.append(client)
+                await client.connect((address, port))
+                assert await ask(client) == b"hello"
+            if proxy.listen.startswith("[") and has_ip6():
+                with trio.socket.socket(socket.AF_INET6, UDP) as client:
+                    await client.connect(("::1", port))
+                    assert await ask(client) == b"hello"
 
     in_trio(main)
 

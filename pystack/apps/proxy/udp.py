@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pystack.apps.proxy.asked import Ancillary, DatagramSocket
 from pystack.apps.proxy.draws import Draws
 from pystack.apps.proxy.endpoints import Endpoint, Place, SockAddress
 from pystack.apps.proxy.toxics.spec import DOWNSTREAM, UPSTREAM
@@ -72,7 +73,7 @@ class UdpProxy:
         self.proxy = proxy
         self.trouble = Trouble(proxy)
         self.rng = component_rng(world.net.seed, f"proxy/{proxy.name}")
-        self.sock = sock
+        self.sock = DatagramSocket(sock)
         self._ways: Ways[_FarEnd] = Ways(world, proxy, _FarEnd)
         # By their clients, the one that was silent for longest first
         self._sessions: dict[SockAddress, _Session] = {}
@@ -97,7 +98,7 @@ class UdpProxy:
     def close(self, now: float) -> None:
         """End it, and all sessions."""
         self._watch.close()
-        self.sock.close()
+        self.sock.sock.close()
         for session in list(self._sessions.values()):
             self.end(session, now)
         if self._timer is not None:
@@ -114,7 +115,7 @@ class UdpProxy:
         traffic = self.proxy.counts.traffic[UPSTREAM]
         for _ in range(_BATCH):
             try:
-                payload, client = self.sock.recvfrom(_LARGEST)
+                payload, client, answer = self.sock.receive(_LARGEST)
             except BlockingIOError:
                 return
             except OSError:  # told of what was sent before: a client that has gone
@@ -124,6 +125,7 @@ class UdpProxy:
             if session is None:
                 self.proxy.counts.dropped += 1
             else:
+                session.answer = answer
                 session.send(payload, now)
 
     def heard(self, session: _Session, now: float) -> None:
@@ -192,6 +194,7 @@ class _Session:
         "_proxy",
         "_upstream",
         "_watch",
+        "answer",
         "client",
         "heard_at",
         "way",
@@ -202,6 +205,7 @@ class _Session:
         self._proxy = proxy
         self.way = way
         self.client = client
+        self.answer: Ancillary = []  # from which address it is answered; none: the usual one
         self.heard_at = now
         self._is_over = False
         self._held: list[bytes] | None = []  # None: it is known where the upstream is
@@ -327,8 +331,8 @@ class _Session:
         while (found := self._left.receive()) is not None:
             payload = found[0]
             try:
-                counts.traffic[DOWNSTREAM].sent_bytes += self._proxy.sock.sendto(
-                    payload, self.client
+                counts.traffic[DOWNSTREAM].sent_bytes += self._proxy.sock.send(
+                    payload, self.client, self.answer
                 )
             except OSError:
                 counts.dropped += 1
