@@ -237,6 +237,22 @@ def test_a_change_of_the_link_alone_keeps_the_connections(path: Path) -> None:
     in_trio(main)
 
 
+def test_words_and_toxics_that_change_together_need_not_go_with_those_before(path: Path) -> None:
+    async def main() -> None:
+        async with proxied() as rig:
+            text = f'[proxies.p]\nupstream = "{rig.upstream}"\n'
+            rate = '[[proxies.p.toxics]]\ntype = "rate"\nattributes = { rate = "1mbit" }\n'
+            file = await begin(rig, path, text + rate)
+            client = await rig.dial(rig.proxies.find("p"))
+            await ask(client)
+            assert await again(rig, file, f"{text}trace = [1, 2]\n") == []
+            assert rig.proxies.find("p").toxics == []
+            assert await again(rig, file, text + rate) == []
+            assert await ask(client) == b"hello"
+
+    in_trio(main)
+
+
 def test_a_proxy_that_the_file_says_nothing_new_of_is_left_alone(path: Path) -> None:
     async def main() -> None:
         async with proxied() as rig:

@@ -129,9 +129,8 @@ async def _change(proxies: Proxies, old: ProxySpec, new: ProxySpec) -> None:
         new.name,
         enabled=None if new.enabled == old.enabled else new.enabled,
         words=None if new.words == old.words else new.words,
+        toxics=None if new.toxics == old.toxics else new.toxics,
     )
-    if new.toxics != old.toxics:
-        await proxies.set_toxics(new.name, new.toxics)
 
 
 def _place(spec: ProxySpec) -> tuple[str, str, str]:

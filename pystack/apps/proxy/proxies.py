@@ -155,18 +155,23 @@ class Proxies:
         upstream: str | None = None,
         enabled: bool | None = None,
         words: LinkWords | None = None,
+        toxics: Iterable[ToxicSpec] | None = None,
     ) -> Proxy:
         """Change a proxy; None leaves what there is.
 
         Another place to listen or another upstream ends its connections, and so does
-        `enabled=False`. Raises NoSuchProxyError, BadRequestError, CannotListenError.
+        `enabled=False`. Raises NoSuchProxyError, CannotListenError, and for `words` and `toxics`
+        what `add_toxic` does.
         """
         # A look-up may take long, and nobody else is to wait for it.
         place = None if listen is None else await find_listen(listen)
         async with self._lock:
             proxy = self.find(name)
-            if words is not None:
-                _check_link(words, proxy.toxics, proxy.protocol)
+            link = (
+                proxy.words if words is None else words,
+                proxy.toxics if toxics is None else _checked_toxics(toxics, proxy.protocol),
+            )
+            _check_link(*link, proxy.protocol)
             old = proxy.listen, proxy.upstream, proxy.enabled
             new = (
                 place or proxy.listen,
@@ -183,8 +188,8 @@ class Proxies:
                     proxy.listen, proxy.upstream, proxy.enabled = old
                     self._go_on(proxy)
                     raise
-            if words is not None:
-                self._follow(proxy, words, proxy.toxics)
+            if link != (proxy.words, proxy.toxics):
+                self._follow(proxy, *link)
             return proxy
 
     async def delete(self, name: str) -> None:
@@ -287,12 +292,6 @@ class Proxies:
         async with self._lock:
             proxy, old = self.find(name), self.find_toxic(name, toxic)
             self._follow(proxy, proxy.words, [each for each in proxy.toxics if each is not old])
-
-    async def set_toxics(self, name: str, specs: Iterable[ToxicSpec]) -> None:
-        """Have just these toxics, in this order. Raises what `add_toxic` does."""
-        async with self._lock:
-            proxy = self.find(name)
-            self._follow(proxy, proxy.words, _checked_toxics(specs, proxy.protocol))
 
     # the end of all
 
