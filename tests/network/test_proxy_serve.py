@@ -15,6 +15,7 @@ from pystack.apps.proxy import serve as serving
 from pystack.apps.proxy.file import ProxyFile
 from pystack.apps.proxy.model import ProxySpec
 from pystack.apps.proxy.serve import ProxyOptions, Ready, serve
+from pystack.core.errors import DeviceError
 
 
 class Silent(trio.abc.HostnameResolver):
@@ -97,6 +98,40 @@ def test_what_changes_while_proxies_begin_is_seen(
             signal.raise_signal(signal.SIGTERM)
 
     in_trio(main)
+
+
+def test_why_an_upstream_is_not_reached_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as nobody:  # bound, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        spec = ProxySpec(name="p", upstream=place, listen="127.0.0.1:0")
+        begun: list[Ready] = []
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve, ProxyOptions(specs=(spec,)), begun.append)
+                await until(lambda: begun)
+                host, port = begun[0].proxies[0].listen.split(":")
+                for _ in range(3):
+                    # By the kernel: the reset could come before Trio knows that it is connected.
+                    with socket.create_connection((host, int(port))) as sock:
+                        sock.setblocking(False)
+                        await trio.lowlevel.wait_readable(sock)
+                        with pytest.raises(ConnectionResetError):
+                            sock.recv(1)
+                signal.raise_signal(signal.SIGTERM)
+
+        in_trio(main)
+    assert caplog.messages == [f"p: upstream {place}: connection refused"]
+
+
+def test_a_place_that_is_taken_is_told_in_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        options = ProxyOptions(specs=(ProxySpec(name="p", upstream="127.0.0.1:1", listen=place),))
+        with pytest.raises(DeviceError) as raised:
+            trio.run(serve, options, nothing)
+    assert str(raised.value) == f"listen tcp {place}: bind: address already in use"
 
 
 def is_open(port: int) -> bool:

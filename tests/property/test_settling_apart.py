@@ -11,6 +11,7 @@ from pystack.core.addresses import Prefix, format_ip, parse_prefix
 from pystack.core.errors import ConfigError
 from pystack.core.scheduler import Scheduler
 from pystack.link.link import Link
+from pystack.link.port import LoopbackPort
 from pystack.stack.host import Host
 from pystack.topology.nodes import Station
 from pystack.topology.switch import Switch
@@ -39,6 +40,7 @@ _STEPS = st.lists(
         st.tuples(st.just("join"), _KINDS, _NODES, _ADDRESS),
         st.tuples(st.just("ring"), _ADDRESS),
         st.tuples(st.just("link"), _NODES, _NODES),
+        st.tuples(st.just("attach"), _NODES),
         st.tuples(st.just("lead_out"), _NODES, st.booleans()),
         st.tuples(st.just("route"), _NODES, _NODES),
         st.tuples(st.just("partition"), _NODES, _NODES),
@@ -110,6 +112,9 @@ class Built:
         self.net.link(*names, make=Link)
         self.settle()
 
+    def attach(self, node: int) -> None:
+        self.net.attach(f"n{node}", LoopbackPort(self.net.scheduler))
+
     def lead_out(self, node: int, leads: bool) -> None:
         self.net.lead_out(f"n{node}", leads=leads)
 
@@ -165,6 +170,8 @@ _SUBNETS = {
 @settings(max_examples=60)
 @given(steps=_STEPS)
 @example([("pair", "router", "10.0.0.1/24", None), ("join", "host", 0, "10.0.1.1/24")])
+@example([("pair", "router", None, None), ("settle",), ("lead_out", 0, True), ("lane", 1)])
+@example([("pair", "router", None, None), ("settle",), ("attach", 0), ("lane", 1)])
 def test_all_is_as_if_everything_were_settled(ip: str, steps: list[Step]) -> None:
     built, model = (Built(_SUBNETS[ip], whole=whole) for whole in (False, True))
     for step in [*steps, ("settle",), ("lane", 9), ("node", "host", None), ("settle",)]:
