@@ -120,8 +120,10 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def main() -> None:
     """Run the command and exit."""
-    if sys.stdout is None:  # it was closed when we began (`>&-`): to nowhere
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as we live
+    for name in ("stdout", "stderr"):  # one that was closed when we began (`>&-`): to nowhere
+        if getattr(sys, name) is None:  # and `print` would take standard output for the other
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as we live
+            setattr(sys, name, nowhere)
     try:
         words = with_values(sys.argv[1:])
         app = make_app(next(iter(words), ""))

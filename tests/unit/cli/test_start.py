@@ -74,3 +74,9 @@ def test_tests_of_ctrl_c_work_where_it_is_ignored() -> None:
     run = f"trap '' INT; exec {shlex.quote(sys.executable)} -m pytest -q -p no:cacheprovider {test}"
     done = subprocess.run(["sh", "-c", run], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_what_is_said_to_a_closed_standard_error_does_not_go_to_standard_output() -> None:
+    argv = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "pystack", "exec", "./none"]
+    said = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (127, "")
