@@ -124,10 +124,10 @@ def exec_command(
         list[str] | None, typer.Argument(metavar="-- COMMAND...", help="The command.")
     ] = None,
     *,
+    asked: Words,
     observe: Observe = None,
     control: Control = False,
     control_socket: ControlSocket = None,
-    asked: Words,
     words: Words,
 ) -> int:
     """Run a program whose whole network is ours, without root.

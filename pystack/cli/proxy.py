@@ -64,9 +64,9 @@ def proxy_command(
         ),
     ] = None,
     *,
+    asked: Words,
     control: Control = False,
     control_socket: ControlSocket = None,
-    asked: Words,
     words: Words,
 ) -> None:
     """Put an emulated link in front of a server, without root. Ends on SIGINT or SIGTERM.

@@ -109,7 +109,7 @@ SERVICES: Final[Mapping[str, Option]] = {
 
 
 def takes(**tables: Mapping[str, Option]) -> Callable[[Callable[P, T]], Callable[..., T]]:
-    """Let a command take all options of each table, as the parameter of that name."""
+    """Let a command take all options of each table, as the parameter of that name, at its place."""
 
     def decorate(command: Callable[P, T]) -> Callable[..., T]:
         @wraps(command)
@@ -123,13 +123,13 @@ def takes(**tables: Mapping[str, Option]) -> Callable[[Callable[P, T]], Callable
                 }
             return command(*args, **given)
 
-        parameters = [
-            each
-            for each in inspect.signature(command, eval_str=True).parameters.values()
-            if each.name not in tables
-        ]
-        for table in tables.values():
-            parameters += [_parameter(word, option) for word, option in table.items()]
+        parameters: list[inspect.Parameter] = []
+        for each in inspect.signature(command, eval_str=True).parameters.values():
+            if each.name in tables:
+                table = tables[each.name]
+                parameters += [_parameter(word, option) for word, option in table.items()]
+            else:
+                parameters.append(each)
         # What typer reads.
         with_words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         with_words.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -6,6 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pystack.cli.main import make_app
 from pystack.cli.words import Option, Words, takes
 
 TABLE = {
@@ -47,3 +48,16 @@ def test_the_help_tells_of_them() -> None:
     said = run("--help")
     assert "A time." in said
     assert "--no-writable" not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "second", "third"),
+    [("exec", "--outside", "--control", "--delay"), ("proxy", "--udp", "--control", "--delay")],
+)
+def test_help_has_what_the_command_is_for_first(
+    command: str, first: str, second: str, third: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_app(command)([command, "--help"], standalone_mode=False)
+    text = capsys.readouterr().out
+    lines = [text.index(f"\n  {option} ") for option in (first, second, third)]
+    assert lines == sorted(lines)
