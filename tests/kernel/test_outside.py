@@ -189,6 +189,19 @@ def test_what_the_machine_is_told_the_program_is_told(
     inside(main)
 
 
+def test_where_the_machine_has_no_port_left_the_silent_give_theirs(
+    machine: NetworkNamespace,
+) -> None:
+    machine.run(["sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40009"])
+
+    async def main(program: pystack.Namespace, outside: Outside) -> None:
+        assert await python(program, UDP, 7, *[SERVER] * 15) == "\n".join("x" * 15)
+        assert outside.counters["outside_udp_evicted"] == 5
+        assert outside.counters["outside_udp_send_buffer_full"] == 0
+
+    inside(main)
+
+
 def test_the_machines_loopback_is_reached_by_name_alone(machine: NetworkNamespace) -> None:
     async def without(program: pystack.Namespace, _outside: Outside) -> None:
         forbidden = "127.0.0.1", "::1", "64:ff9b::7f00:1", "169.254.169.254"

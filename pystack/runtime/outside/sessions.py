@@ -110,7 +110,7 @@ class Sessions:
             return None
         key = datagram.src, datagram.src_port
         try:
-            session = _Session(self, ground, key, family_of(real))
+            session = self._made(key, family_of(real))
         except OSError as error:
             ground.give()
             trouble = trouble_of(error)
@@ -121,6 +121,14 @@ class Sessions:
         self._brief.add(key, session, now)
         ground.counters.add("outside_udp_sessions")
         return session
+
+    def _made(self, key: tuple[Ip, int], family: socket.AddressFamily) -> _Session:
+        while True:
+            try:
+                return _Session(self, self._ground, key, family)
+            except OSError as error:  # no port may be left, of those that the machine has for it
+                if error.errno != errno.EADDRINUSE or not self._spend():
+                    raise
 
     def _spend(self) -> bool:
         """Close the session that is missed least; False: there is none."""
@@ -162,6 +170,8 @@ class _Session:
         self._cuts = sys.platform.startswith("linux")  # True: the kernel may cut bursts
         self._sock = open_socket(family, socket.SOCK_DGRAM)
         try:
+            # Else the first datagram would get it a port, or a false "try again" for want of one.
+            self._sock.bind(("", 0))
             with suppress(OSError):
                 ask_for_errors(self._sock)
             with suppress(OSError):
