@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -48,6 +49,26 @@ def test_it_ends_silently_if_nobody_is_left_to_tell(words: dict[str, object]) ->
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_file_is_made_that_might_stay_behind(tmp_path: Path) -> None:
+    before = tmp_path.stat().st_mtime_ns
+
+    async def main() -> None:
+        holder = await Holder.start()
+        try:
+            for fd in await holder.ask(**{**REQUEST, "files": {"/etc/hosts": "127.0.0.9 here"}}):
+                os.close(fd)
+            words = holder.command(["cat", "/etc/hosts"], "/")
+            read = await trio.run_process(words, capture_stdout=True)
+            assert read.stdout == b"127.0.0.9 here"
+        finally:
+            await holder.aclose()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path))
+        trio.run(main)
+    assert tmp_path.stat().st_mtime_ns == before
 
 
 @contextmanager

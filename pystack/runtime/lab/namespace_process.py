@@ -17,7 +17,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -302,10 +301,12 @@ def _hide_files(files: dict[str, str | None]) -> None:
     What does not exist stays away; None instead of contents hides a whole directory.
     """
     _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-    with tempfile.TemporaryDirectory(prefix="pystack-") as folder:
-        # In memory, so that nothing has to be deleted: over a file that is deleted, programs could
-        # mount nothing of their own (another one of us, a container).
-        _call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"mode=755")
+    # In memory, so that nothing has to be deleted: over a file that is deleted, programs could
+    # mount nothing of their own (another one of us, a container). And for a moment over a directory
+    # that is there anyway, so that nothing stays behind whenever this is killed.
+    folder = Path("/proc")
+    _call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"mode=755")
+    try:
         for number, (path, contents) in enumerate(files.items()):
             if not os.path.exists(path):
                 continue
@@ -316,6 +317,7 @@ def _hide_files(files: dict[str, str | None]) -> None:
                 source.write_text(contents)
             target = os.fsencode(os.path.realpath(path))
             _call("mount", os.fsencode(source), target, None, _MS_BIND, None)
+    finally:
         # What is mounted elsewhere lives on as long as it is.
         _call("umount2", os.fsencode(folder), _MNT_DETACH)
 
