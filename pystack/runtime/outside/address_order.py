@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _GAI_CONF: Final = Path("/etc/gai.conf")
-_GLOBAL: Final = "2000::1"  # of the block of all global addresses; nothing is sent there
-_LOCAL: Final = ip_network("fc00::/7")
+_GLOBAL: Final = ip_network("2000::/3")
 # With one label of a file glibc forgets its own, which are these.
 _LABELS: Final = (
     "label ::1/128 0",
@@ -42,7 +41,12 @@ def files(block: str) -> dict[str, str | None]:
 def _ip6_reaches_the_world() -> bool:
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-            sock.connect((_GLOBAL, 9))
-            return ip_address(sock.getsockname()[0].partition("%")[0]) not in _LOCAL
+            sock.connect((str(_GLOBAL[1]), 9))  # nothing is sent by that
+            return _is_global(sock.getsockname()[0])
     except OSError:
         return False
+
+
+def _is_global(address: str) -> bool:
+    """Tell whether an own address reaches the world: with none, a route alone has ::1 as that."""
+    return ip_address(address.partition("%")[0]) in _GLOBAL

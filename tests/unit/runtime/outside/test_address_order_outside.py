@@ -31,3 +31,11 @@ def test_the_block_is_as_good_as_a_global_one_where_there_is_one(
     monkeypatch.setattr(address_order, "_GAI_CONF", path)
     monkeypatch.setattr(address_order, "_ip6_reaches_the_world", lambda: reaches)
     assert address_order.files("fd77::/64") == ({} if told is None else {str(path): told})
+
+
+@pytest.mark.parametrize(
+    ("address", "is_global"),
+    [("2001:db8::1", True), ("fd77::2", False), ("::1", False), ("fe80::1%eth0", False)],
+)
+def test_only_a_global_address_reaches_the_world(address: str, is_global: bool) -> None:
+    assert address_order._is_global(address) is is_global
