@@ -1,6 +1,7 @@
 """`pystack exec` on a terminal: a shell with job control inside, and one outside."""
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -70,7 +71,7 @@ def test_a_shell_outside_stops_and_continues_it_as_one_job() -> None:
     with Terminal([BASH, "--norc", "-i"], env=ENV) as terminal:
         terminal.expect("prompt> ")
         terminal.type(
-            f"{' '.join(EXEC)} -- sh -c 'echo be''gin; while read x; do echo got $x; done'\n"
+            f"{shlex.join(EXEC)} -- sh -c 'echo be''gin; while read x; do echo got $x; done'\n"
         )
         terminal.expect("\nbegin\r\n")
         terminal.type("one\n")
@@ -101,7 +102,7 @@ def test_it_is_told_of_the_size_of_the_window() -> None:
 def test_a_shell_inside_that_suspends_itself_gives_the_terminal_back() -> None:
     with Terminal([BASH, "--norc", "-i"], env=ENV) as terminal:
         terminal.expect("prompt> ")
-        terminal.type(f"PS1='inner> ' {' '.join(EXEC)} -- bash --norc -i\n")
+        terminal.type(f"PS1='inner> ' {shlex.join(EXEC)} -- bash --norc -i\n")
         terminal.expect("inner> ")
         terminal.type("suspend\n")
         terminal.expect("Stopped")
