@@ -259,13 +259,16 @@ def test_a_thousand_clients_leave_room_for_the_next() -> None:
                 client = socket.socket(socket.AF_UNIX)
                 crowd.append(client)
                 client.connect(str(path))
-                if number % 3 == 0:
-                    client.sendall(b'{"call": "info"}\n')
-                if number % 7 == 0:
-                    client.sendall(b'{"call": "in')
+                with suppress(BrokenPipeError):  # it may have had to go already
+                    if number % 3 == 0:
+                        client.sendall(b'{"call": "info"}\n')
+                    if number % 7 == 0:
+                        client.sendall(b'{"call": "in')
             with ControlClient(path) as last:
                 counted = last.call("info")["control"]
-                assert counted["control_made_room"] >= 1000 - server.MOST_CLIENTS
+                # Who comes while all are being answered is sent away at once.
+                gone = counted["control_made_room"] + counted.get("control_full", 0)
+                assert gone >= 1000 - server.MOST_CLIENTS
         finally:
             for client in crowd:
                 client.close()
