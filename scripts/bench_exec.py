@@ -29,16 +29,7 @@ DELAY_MS: Final = 50
 UP: Final = 1  # the number of `pystack up`'s device
 
 ROWS: Final = (
-    Row("bulk up, 1 flow", "Mbit/s", "up", ports.SINK, factor=1e-6),
-    Row("bulk down, 1 flow", "Mbit/s", "down", ports.SOURCE, factor=1e-6),
-    Row("bulk up, 8 flows", "Mbit/s", "up", ports.SINK, 8, factor=1e-6),
-    Row("bulk down, 8 flows", "Mbit/s", "down", ports.SOURCE, 8, factor=1e-6),
-    Row("64 B request/response, 1 connection", "a second", "rr", ports.ECHO),
-    Row("the same, 16 connections", "a second", "rr", ports.ECHO, 16),
-    Row("connect, request, close, 1 client", "a second", "crr", ports.ECHO),
-    Row("the same, 16 clients", "a second", "crr", ports.ECHO, 16),
-    Row("200 connections at once", "ms", "together", ports.ECHO, 200, "median_us", 1e-3),
-    Row("UDP echo, 32 on their way", "a second", "udp", ports.ECHO),
+    *beside.usual_rows(16),
     Row("a question to the DNS, median", "us", "dns", ports.DNS, figure="median_us"),
     Row("the same, p99", "us", "dns", ports.DNS, figure="p99_us"),
 )

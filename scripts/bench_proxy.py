@@ -33,18 +33,7 @@ DELAY_MS: Final = 50
 IDLE_PROXIES: Final = 1000
 STARTS_S: Final = 20.0
 
-ROWS: Final = (
-    Row("bulk up, 1 flow", "Mbit/s", "up", ports.SINK, factor=1e-6),
-    Row("bulk down, 1 flow", "Mbit/s", "down", ports.SOURCE, factor=1e-6),
-    Row("bulk up, 8 flows", "Mbit/s", "up", ports.SINK, 8, factor=1e-6),
-    Row("bulk down, 8 flows", "Mbit/s", "down", ports.SOURCE, 8, factor=1e-6),
-    Row("64 B request/response, 1 connection", "a second", "rr", ports.ECHO),
-    Row("the same, 50 connections", "a second", "rr", ports.ECHO, 50),
-    Row("connect, request, close, 1 client", "a second", "crr", ports.ECHO),
-    Row("the same, 16 clients", "a second", "crr", ports.ECHO, 16),
-    Row("200 connections at once", "ms", "together", ports.ECHO, 200, "median_us", 1e-3),
-    Row("UDP echo, 32 on their way", "a second", "udp", ports.ECHO),
-)
+ROWS: Final = beside.usual_rows(50)
 LATE: Final = tuple(
     Row(
         f"error of 2 x {DELAY_MS} ms of delay, {kind}, {what}", "us", mode, ports.ECHO,

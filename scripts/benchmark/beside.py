@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmark import spaces
+from benchmark import ports, spaces
 from benchmark.spaces import MeasureError, Program
 
 LOAD: Final = "benchmark.beside_load"
@@ -33,6 +33,22 @@ class Row:
     factor: float = 1.0
     less: float = 0.0  # what would be there without any error, in the unit
     words: tuple[str, ...] = ()  # of impairment, for whoever has them
+
+
+def usual_rows(crowd: int) -> tuple[Row, ...]:
+    """Return the loads that whatever stands between is measured by; `crowd`: who ask at once."""
+    return (
+        Row("bulk up, 1 flow", "Mbit/s", "up", ports.SINK, factor=1e-6),
+        Row("bulk down, 1 flow", "Mbit/s", "down", ports.SOURCE, factor=1e-6),
+        Row("bulk up, 8 flows", "Mbit/s", "up", ports.SINK, 8, factor=1e-6),
+        Row("bulk down, 8 flows", "Mbit/s", "down", ports.SOURCE, 8, factor=1e-6),
+        Row("64 B request/response, 1 connection", "a second", "rr", ports.ECHO),
+        Row(f"the same, {crowd} connections", "a second", "rr", ports.ECHO, crowd),
+        Row("connect, request, close, 1 client", "a second", "crr", ports.ECHO),
+        Row("the same, 16 clients", "a second", "crr", ports.ECHO, 16),
+        Row("200 connections at once", "ms", "together", ports.ECHO, 200, "median_us", 1e-3),
+        Row("UDP echo, 32 on their way", "a second", "udp", ports.ECHO),
+    )
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, format_ip, is_v6, without_zone
+from pystack.runtime.device.limits import open_files
 from pystack.runtime.outside.reach import Reach, is_forbidden
 from pystack.runtime.socket.seal import unsealed
 from pystack.stack.icmp_core import Trouble
@@ -140,11 +141,8 @@ def allowance_of_process() -> int:
     """Return how many more descriptors this process may have, less those to spare."""
     if sys.platform == "win32":
         return _UNLIMITED
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _UNLIMITED if soft == resource.RLIM_INFINITY else soft
-    return max(min(limit, _UNLIMITED) - _open_descriptors() - SPARE_DESCRIPTORS, 1)
+    limit = int(min(open_files(), _UNLIMITED))
+    return max(limit - _open_descriptors() - SPARE_DESCRIPTORS, 1)
 
 
 def _open_descriptors() -> int:
