@@ -12,6 +12,8 @@ A map of the package, each layer importing only from those above it in this list
     topology   many hosts: switches, routers, addresses and routes for all, files, timelines
     runtime    the Trio boundary: real and virtual time, TAP devices, streams
     apps       services on a host: HTTP, echo and the like
+    experiments  sweeps of many runs, their measures, results and plots
+    gym        networks as environments of reinforcement learning
     cli        the command
     testing    the pytest plug-in, packetdrill scripts (it imports all but the command)
 

@@ -83,11 +83,29 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.tcp.states",
         "pystack.__init__",
     ),
+    # Many runs of networks, and networks as environments: what is built on all the others.
+    "pystack.experiments": (
+        *_BELOW_RUNTIME,
+        "pystack.runtime",
+        "pystack.apps",
+        "pystack.__init__",
+        "pystack.events",
+        "pystack.plugins",
+    ),
+    "pystack.gym": (
+        *_BELOW_RUNTIME,
+        "pystack.runtime",
+        "pystack.apps",
+        "pystack.__init__",
+        "pystack.events",
+        "pystack.plugins",
+    ),
     "pystack.cli": (
         *_BELOW_RUNTIME,
         "pystack.runtime",
         "pystack.__init__",
         "pystack.apps",
+        "pystack.experiments",
         "pystack.testing.packetdrill",
     ),
     "pystack.testing": (*_BELOW_RUNTIME, "pystack.runtime", "pystack.__init__", "pystack.apps"),
@@ -119,7 +137,14 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
 # The libraries that are not Python's own, and the modules (by the beginning of the name) that may
 # import them. A library that is not here may be imported nowhere.
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "trio": ("pystack.runtime.", "pystack.apps.", "pystack.cli.", "pystack.testing."),
+    "trio": (
+        "pystack.runtime.",
+        "pystack.apps.",
+        "pystack.experiments.",
+        "pystack.gym.",
+        "pystack.cli.",
+        "pystack.testing.",
+    ),
     "sniffio": ("pystack.runtime.either", "pystack.runtime.aio."),  # Trio needs both of them
     "outcome": ("pystack.runtime.",),
     "dpkt": ("pystack.wire.slow", "pystack.observe."),
@@ -136,6 +161,15 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "hypercorn": ("pystack.apps.asgi",),
     "hypothesis": ("pystack.testing.",),
     "anyio": ("pystack.runtime.socket.anyio_listener", "pystack.testing.on_asyncio"),
+    "numpy": ("pystack.experiments.", "pystack.gym."),
+    "pandas": ("pystack.experiments.",),
+    "polars": ("pystack.experiments.results.",),
+    "pyarrow": ("pystack.experiments.results.",),
+    "scipy": ("pystack.experiments.",),
+    "matplotlib": ("pystack.experiments.plots.",),
+    "dask": ("pystack.experiments.running.",),
+    "distributed": ("pystack.experiments.running.",),
+    "gymnasium": ("pystack.gym.",),
     "rich": ("pystack.cli.",),
     "jinja2": ("pystack.apps.", "pystack.observe.explain."),
     "typer": ("pystack.cli.",),
