@@ -15,6 +15,7 @@ from pystack.experiments.model import (
     Track,
     Value,
 )
+from pystack.experiments.results.reading import Results, load, load_series
 from pystack.experiments.runs import Run, SeriesWriter
 
 __all__ = [
@@ -26,9 +27,12 @@ __all__ = [
     "Measured",
     "Outcome",
     "Point",
+    "Results",
     "Run",
     "SeriesSpec",
     "SeriesWriter",
     "Track",
     "Value",
+    "load",
+    "load_series",
 ]

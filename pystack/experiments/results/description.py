@@ -1,0 +1,130 @@
+"""What a folder of results belongs to: `experiment.json`, and the same in the head of rows.parquet.
+
+Whoever reads results needs no experiment for it: its file may be gone, and its function too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pystack import __version__
+from pystack.core.errors import ConfigError
+from pystack.experiments.model import Compare, Value
+
+if TYPE_CHECKING:
+    from pystack.experiments.experiment import Experiment
+
+ASKED: Final = "experiment.json"
+FORMAT: Final = 1  # of the folder; another one is not read
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What was asked for, as far as tables and pictures need it."""
+
+    name: str
+    title: str
+    version: str  # of pystack, which ran it
+    identity: str  # of the experiment
+    base: str  # "mine.py:run"
+    parameters: tuple[str, ...]
+    measures: tuple[str, ...]  # columns that are known before any run; a function adds its own
+    seeds: tuple[int, ...]
+    runs: int  # how many there are to be
+    compare: Compare | None = None  # None: nothing is
+    constants: Mapping[str, Value] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Description:
+        """Describe an experiment."""
+        return cls(
+            name=experiment.name,
+            title=experiment.title,
+            version=__version__,
+            identity=experiment.identity,
+            base=str(experiment.base),
+            parameters=tuple(experiment.parameters),
+            measures=_columns(experiment.measure),
+            seeds=tuple(experiment.seeds),
+            runs=len(experiment),
+            compare=experiment.compare,
+            constants=dict(experiment.constants),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: object) -> Description:
+        """Read what `to_json` has written; `source` is named in errors. Raises ConfigError."""
+        try:
+            found = json.loads(text)
+            kind = found["format"]
+            if kind == FORMAT:
+                return _described(found)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise ConfigError(
+                f"{source} does not say which experiment it belongs to: it is not pystack's, or a "
+                "part of it is missing"
+            ) from None
+        raise ConfigError(
+            f"{source} has results in format {kind!r}, and this pystack ({__version__}) reads "
+            f"format {FORMAT}: read it with the version that wrote it"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+def experiment_json(experiment: Experiment) -> str:
+    """Return the text of `experiment.json`: the description, and all of the experiment."""
+    whole = json.loads(experiment.to_json())
+    described = Description.of(experiment).to_json()
+    return json.dumps({**described, "experiment": whole}, indent=1) + "\n"
+
+
+def read_description(folder: Path) -> Description:
+    """Return what the results in a folder belong to. Raises ConfigError."""
+    file = folder / ASKED
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    return Description.from_json(text, file)
+
+
+def read_experiment(folder: Path) -> str:
+    """Return the experiment that a folder belongs to as JSON, for `from_json`. ConfigError."""
+    read_description(folder)  # says what is wrong
+    found = json.loads((folder / ASKED).read_bytes())
+    if not isinstance(found.get("experiment"), dict):
+        raise ConfigError(f"{folder / ASKED} has no experiment in it, only what it was about")
+    return json.dumps(found["experiment"])
+
+
+def _described(found: dict[str, Any]) -> Description:
+    compare = found["compare"]
+    return Description(
+        name=str(found["name"]),
+        title=str(found["title"]),
+        version=str(found["version"]),
+        identity=str(found["identity"]),
+        base=str(found["base"]),
+        parameters=tuple(map(str, found["parameters"])),
+        measures=tuple(map(str, found["measures"])),
+        seeds=tuple(map(int, found["seeds"])),
+        runs=int(found["runs"]),
+        compare=None if compare is None else Compare(**compare),
+        constants=dict(found["constants"]),
+    )
+
+
+def _columns(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that the words of `measure` make."""
+    if not words:
+        return ()
+    from pystack.experiments.measures import parse_measures
+
+    return tuple(column.name for column in parse_measures(words))

@@ -1,0 +1,78 @@
+"""Time series of one run as a Parquet file: a row for each value."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pystack.core.errors import ConfigError
+from pystack.core.extras import need
+from pystack.experiments.model import Track
+from pystack.experiments.results.columns import text_of
+
+SERIES: Final = "series"  # the folder
+COLUMNS: Final = ("series", "subject", "unit", "time_s", "value")
+_NAMES: Final = COLUMNS[:3]
+_OPTIONS: Final = {"compression": "zstd", "version": "2.6", "data_page_version": "1.0"}
+
+
+def series_file(folder: Path, number: int) -> Path:
+    """Return where the series of a run are."""
+    return folder / SERIES / f"{number:06}.parquet"
+
+
+def pack_series(tracks: Sequence[Track]) -> bytes | None:
+    """Return the file; None if there is nothing to write. The same tracks make the same bytes."""
+    if not tracks:
+        return None
+    pa = need("pyarrow", "time series")
+    columns: dict[str, Any] = {}
+    lengths = [len(track.times_s) for track in tracks]
+    for name in _NAMES:
+        words = [text_of(getattr(track, name)) for track in tracks]
+        known = list(dict.fromkeys(words))
+        indices: list[int] = []
+        for word, length in zip(words, lengths, strict=True):
+            indices += [known.index(word)] * length
+        columns[name] = pa.DictionaryArray.from_arrays(
+            pa.array(indices, pa.int32()), pa.array(known, pa.string())
+        )
+    for name, part in (("time_s", "times_s"), ("value", "values")):
+        parts = [pa.array(getattr(track, part), pa.float64()) for track in tracks]
+        columns[name] = pa.concat_arrays(parts)
+    return parquet_bytes(pa.table(columns))
+
+
+def read_series(file: Path) -> Any:  # noqa: ANN401 - a table of pyarrow
+    """Return the series of a run, as a table of pyarrow. Raises ConfigError."""
+    table = read_parquet(file)
+    if tuple(table.column_names) != COLUMNS:
+        raise ConfigError(f"{file} has no time series of a run: its columns are others")
+    return table
+
+
+def parquet_bytes(table: Any) -> bytes:  # noqa: ANN401 - of pyarrow
+    """Return a table as a Parquet file."""
+    sink = io.BytesIO()
+    need("pyarrow.parquet", "Parquet").write_table(table, sink, **_OPTIONS)
+    return sink.getvalue()
+
+
+def read_parquet(file: Path) -> Any:  # noqa: ANN401 - of pyarrow
+    """Read a Parquet file into a table of pyarrow. Raises ConfigError."""
+    pa, parquet = need("pyarrow", "Parquet"), need("pyarrow.parquet", "Parquet")
+    try:
+        # By its bytes: given a path, pyarrow would make columns of what folders are called.
+        return parquet.read_table(io.BytesIO(file.read_bytes()))
+    except OSError as error:
+        if error.strerror is None:  # pyarrow's own, about what is in it
+            raise _broken(file) from None
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    except (pa.ArrowException, UnicodeDecodeError):
+        raise _broken(file) from None
+
+
+def _broken(file: Path) -> ConfigError:
+    return ConfigError(f"{file} is no Parquet file, or a part of one: it cannot be read")

@@ -1,0 +1,96 @@
+"""Folders of results without any run: rows are made up, and written as a sweep writes them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+from pystack import __version__
+from pystack.experiments.model import Compare, Ended, Outcome, Point, Track, Value
+from pystack.experiments.results.description import ASKED, Description
+from pystack.experiments.results.journal import JOURNAL, line_of
+from pystack.experiments.results.series import pack_series, series_file
+from pystack.experiments.results.table import write_rows
+
+Measures = Mapping[str, Value | None]
+
+
+def described(
+    parameters: Iterable[str] = ("control",),
+    *,
+    measures: Iterable[str] = (),
+    seeds: Iterable[int] = (1, 2, 3),
+    runs: int = 6,
+    compare: Compare | None = None,
+    version: str = __version__,
+    identity: str = "ab" * 32,
+    name: str = "made",
+    title: str = "",
+) -> Description:
+    return Description(
+        name=name,
+        title=title,
+        version=version,
+        identity=identity,
+        base="mine.py:run",
+        parameters=tuple(parameters),
+        measures=tuple(measures),
+        seeds=tuple(seeds),
+        runs=runs,
+        compare=compare,
+    )
+
+
+def folder_of(
+    folder: Path,
+    description: Description,
+    ended: Iterable[tuple[Point, Outcome]],
+    *,
+    whole: bool = True,
+) -> Path:
+    """Write a folder of results; not `whole`: its sweep is still running."""
+    (folder / "series").mkdir(parents=True)
+    (folder / ASKED).write_text(json.dumps(description.to_json()))
+    lines = []
+    for point, outcome in ended:
+        lines.append(line_of(point, outcome) + "\n")
+        if outcome.series is not None:
+            series_file(folder, point.number).write_bytes(outcome.series)
+    (folder / JOURNAL).write_text("".join(lines))
+    if whole:
+        write_rows(folder)
+    return folder
+
+
+def sweep(
+    folder: Path,
+    space: Mapping[str, Sequence[Value]],
+    measured: Callable[[Point, Random], Measures],
+    *,
+    seeds: Sequence[int] = (1, 2, 3, 4, 5),
+    tracks: Callable[[Point, Random], Sequence[Track]] = lambda point, rng: (),
+    failed: Callable[[Point], Ended] = lambda point: "ok",
+    compare: Compare | None = None,
+    title: str = "",
+    name: str = "made",
+    whole: bool = True,
+) -> Path:
+    """Write what a sweep over a product would have, with measurements that are made up."""
+    ended = []
+    for number, values in enumerate(itertools.product(*space.values(), enumerate(seeds))):
+        *parameters, (repetition, seed) = values
+        point = Point(number, dict(zip(space, parameters, strict=True)), repetition, seed)
+        rng = Random(str(point))
+        if (how := failed(point)) != "ok":
+            ended.append((point, Outcome(number, how, f"ValueError: too much ({point})")))
+            continue
+        digest = f"{number:064x}"
+        series = pack_series(tracks(point, rng))
+        ended.append((point, Outcome(number, "ok", "", measured(point, rng), series, digest)))
+    description = described(
+        space, seeds=seeds, runs=len(ended), compare=compare, title=title, name=name
+    )
+    return folder_of(folder, description, ended, whole=whole)
