@@ -1,0 +1,235 @@
+"""A process that runs points of an experiment, one after the other, for a sweep.
+
+It reads points from its standard input and writes what they came to to its standard output, as
+messages. For the program that it runs, standard input is empty, and its standard output is the
+file to which standard error goes. After a point that has left something behind (threads, processes,
+a network that is open) it says so, and takes no further one: the sweep puts another in its place.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from pystack.experiments.model import Outcome, Point
+from pystack.experiments.running import framing
+
+if TYPE_CHECKING:
+    from pystack.experiments.experiment import Experiment
+    from pystack.runtime.network import Network
+
+_PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_MANY_DESCRIPTORS: Final = 64  # more than at first are a leak that later points would run into
+_RESIDENT: Final = 1  # columns of /proc/PID/statm, proc(5)
+_DATA: Final = 5
+_IDLE_THREADS: Final = "Trio thread "  # of Trio's cache, as they are called while they do nothing
+
+
+def main() -> None:
+    """Serve the sweep at the other ends of standard input and output, until it goes."""
+    incoming, outgoing = _take_over_stdio()
+    hello = framing.read(incoming)
+    if hello is None:
+        os._exit(0)
+    _die_with(hello.head["parent"], by_signal=hello.head["dies_with_thread"])
+    sys.path[:] = hello.head["path"]
+    serving = _Serving(hello.head, hello.body.decode())
+    framing.write(outgoing, {"ready": True})
+    while (message := framing.read(incoming)) is not None:
+        head, body = serving.run(message.head)
+        try:
+            framing.write(outgoing, head, body)
+        except OSError:  # the sweep has gone, or the program has closed our pipe
+            os._exit(1)
+        if head["left"]:
+            incoming.read()  # until this process is ended
+    os._exit(0)  # whatever the points have left behind has no say in it
+
+
+class _Serving:
+    """One experiment, and what this process is like between its points."""
+
+    def __init__(self, hello: Mapping[str, Any], text: str) -> None:
+        from pystack.experiments.experiment import Experiment
+        from pystack.experiments.point import run_point
+
+        self._run = run_point
+        self._folder = Path(hello["folder"])
+        self._folder.mkdir(parents=True)
+        self._experiment: Experiment = Experiment.from_json(text)
+        self._experiment.bundle.unpack(self._folder)
+        sys.path.insert(0, str(self._folder))
+        os.chdir(self._folder)
+        self._memory_bytes = self._experiment.limits.memory_bytes
+        self._environment = dict(os.environ)
+        self._path = list(sys.path)
+        self._networks = _Networks()
+        self._descriptors = _descriptors()
+        # What is here now stays: the collector need not look at it again for each point.
+        gc.collect()
+        gc.freeze()
+
+    def run(self, head: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
+        """Run a point; return what is said of it, and its series."""
+        point = Point(head["number"], head["parameters"], head["repetition"], head["seed"])
+        os.ftruncate(2, 0)
+        os.lseek(2, 0, os.SEEK_SET)
+        _limit_memory(self._memory_bytes)
+        random.seed(point.seed)
+        began_at, cpu_began_at = time.perf_counter(), time.process_time()
+        outcome = self._outcome(point)
+        sys.stdout.flush()
+        # Before the next one, in which what is found dead now would else be finalized.
+        gc.collect()
+        said: dict[str, object] = {
+            "number": outcome.number,
+            "ended": outcome.ended,
+            "error": outcome.error,
+            "measures": dict(outcome.measures),
+            "digest": outcome.digest,
+            "has_series": outcome.series is not None,
+            "wall_s": time.perf_counter() - began_at,
+            "cpu_s": time.process_time() - cpu_began_at,
+            "peak_bytes": _peak_bytes(),
+            "left": self._left(outcome),
+        }
+        return said, outcome.series or b""
+
+    def _outcome(self, point: Point) -> Outcome:
+        try:
+            with warnings.catch_warnings():
+                return self._run(self._experiment, point)
+        except BaseException as error:  # the program's own SystemExit, or KeyboardInterrupt
+            told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            return Outcome(point.number, "raised", f"run {point.number} ({point}): {told}")
+
+    def _left(self, outcome: Outcome) -> str:
+        """Put back what can be, and return what a point has left behind; "": nothing."""
+        os.chdir(self._folder)
+        sys.path[:] = self._path
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if outcome.ended == "memory_limit":
+            return "no memory"
+        if self._networks.open:
+            return "a network that is open"
+        if _has_children():
+            return "processes"
+        if any(
+            thread is not threading.main_thread() and not thread.name.startswith(_IDLE_THREADS)
+            for thread in threading.enumerate()
+        ):
+            return "threads"
+        if _descriptors() > self._descriptors + _MANY_DESCRIPTORS:
+            return "open files"
+        if _memory_now(_RESIDENT) > self._memory_bytes // 2:
+            return "much memory"
+        return ""
+
+
+class _Networks:
+    """Counts those that are open."""
+
+    def __init__(self) -> None:
+        from pystack.runtime.current import onlookers
+
+        self.open = 0
+        onlookers.set((*onlookers.get(), self._opened))
+
+    def _opened(self, network: Network) -> None:
+        self.open += 1
+        network.resources.callback(self._closed)
+
+    def _closed(self) -> None:
+        self.open -= 1
+
+
+def _take_over_stdio() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep the pipes to ourselves; nobody else gets at them by the numbers 0 and 1."""
+    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    faulthandler.enable()
+    return incoming, outgoing
+
+
+def _die_with(parent: int, *, by_signal: bool) -> None:
+    """End with the sweep. Elsewhere than on Linux, its guard and the end of input see to that."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+    # So that a process which a point has left, and whose parent has ended, is seen to be ours.
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if by_signal:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Have the kernel refuse what is far beyond the limit: the sweep sees it only by and by."""
+    if not sys.platform.startswith("linux"):
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _memory_now(_DATA) + limit_bytes
+    if most != resource.RLIM_INFINITY:
+        limit = min(limit, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _memory_now(column: int) -> int:
+    """Return one of the sizes of this process in bytes; 0: unknown here."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[column]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has had."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _descriptors() -> int:
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return 0
+
+
+def _has_children() -> bool:
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
