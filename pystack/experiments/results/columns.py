@@ -22,6 +22,7 @@ UNITS: Final = {
     "_pps": "packets/s",
     "_bytes": "bytes",
     "_packets": "packets",
+    "_frames": "frames",
     "_segments": "segments",
 }
 # What columns of the harness are called, which parameters and measurements are not.
