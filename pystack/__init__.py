@@ -56,11 +56,13 @@ if TYPE_CHECKING:
     from pystack.runtime.outside.outside import Outside
     from pystack.runtime.outside.published import PublishSpec
     from pystack.runtime.socket.seal import SealedError, unsealed
-    from pystack.runtime.streams import TcpListener, TcpStream
+    from pystack.runtime.streams import TcpStream
+    from pystack.runtime.tcp_listener import TcpListener
     from pystack.stack.advertise import AdvertiseConfig
     from pystack.stack.ip6_config import Ip6Config
     from pystack.tcp.config import TcpConfig, TcpLimits
     from pystack.tcp.info import TcpInfo
+    from pystack.tcp.live import TcpSample
     from pystack.tcp.states import TcpState
     from pystack.testing.determinism import NondeterminismError, check_determinism
     from pystack.topology.nodes import Station
@@ -108,6 +110,7 @@ __all__ = [
     "TcpInfo",
     "TcpLimits",
     "TcpListener",
+    "TcpSample",
     "TcpState",
     "TcpStream",
     "UdpSocket",
@@ -151,11 +154,13 @@ _HOMES: Final = {
         ("runtime.outside.outside", "Outside"),
         ("runtime.outside.published", "PublishSpec"),
         ("runtime.socket.seal", "SealedError unsealed"),
-        ("runtime.streams", "TcpListener TcpStream"),
+        ("runtime.streams", "TcpStream"),
+        ("runtime.tcp_listener", "TcpListener"),
         ("stack.advertise", "AdvertiseConfig"),
         ("stack.ip6_config", "Ip6Config"),
         ("tcp.config", "TcpConfig TcpLimits"),
         ("tcp.info", "TcpInfo"),
+        ("tcp.live", "TcpSample"),
         ("tcp.states", "TcpState"),
         ("testing.determinism", "NondeterminismError check_determinism"),
         ("topology.nodes", "Station"),

@@ -26,6 +26,7 @@ from pystack.tcp.congestion.base import (
     Opening,
     RateSample,
 )
+from pystack.tcp.congestion.guarded import ControlError
 from pystack.tcp.congestion.registry import ControlLike
 from pystack.tcp.recovery.base import LossRecovery, Lost, RecoveryInfo
 from pystack.tcp.recovery.registry import RecoveryLike
@@ -36,6 +37,7 @@ __all__ = [
     "ClosingObserver",
     "CongestionControl",
     "ControlDefaults",
+    "ControlError",
     "ControlLike",
     "Departures",
     "Frame",

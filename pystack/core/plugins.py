@@ -84,6 +84,7 @@ class Group(Generic[T]):
     # With these one is made on trial when it is asked for, so that what is wrong is said then;
     # None: making one does something
     trial: tuple[object, ...] | None = None
+    check: Callable[[object], None] | None = None  # what is made on trial; None: no further look
     each: str = ""  # what needs one of its own: "connection"; "": the thing itself may be given
     name_words: tuple[str, ...] = (NAME,)  # the words of a mapping that name the plug-in
 
@@ -91,8 +92,17 @@ class Group(Generic[T]):
         """Return what is asked for; see the module. Raises ConfigError with the nearest name."""
         chosen = self._chosen(value)
         if self.trial is not None:
-            chosen(*self.trial)
+            made = chosen(*self.trial)
+            if self.check is not None:
+                self._look(chosen, made)
         return chosen
+
+    def _look(self, chosen: Chosen[T], made: T) -> None:
+        try:
+            assert self.check is not None
+            self.check(made)
+        except ConfigError as error:
+            raise ConfigError(f"{chosen.title}: {one_line(error)}") from None
 
     def recall(self, value: object) -> Chosen[T]:
         """Return the same as `read`, which was asked for it before, perhaps: as connections do."""

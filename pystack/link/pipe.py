@@ -208,6 +208,10 @@ class Pipe:
         """Return how many frames wait in the queue."""
         return self._transmitter.waiting(self._scheduler.now)
 
+    def waiting_bytes(self) -> int:
+        """Return how many bytes they have."""
+        return self._transmitter.waiting_bytes(self._scheduler.now)
+
     def is_idle(self) -> bool:
         """Tell whether nothing waits or is on its way."""
         now = self._scheduler.now

@@ -95,6 +95,10 @@ class Transmitter(Stage):
         """Return how many frames wait."""
         return 0
 
+    def waiting_bytes(self, now: float) -> int:
+        """Return how many bytes they have."""
+        return 0
+
 
 class Direct(Transmitter):
     """Puts every frame on the line at once."""
@@ -190,6 +194,10 @@ class RateFifo(Transmitter):
         """Return how many frames wait."""
         return sum(begins_by > now for begins_by, _, _ in self._waiting)
 
+    def waiting_bytes(self, now: float) -> int:
+        """Return how many bytes they have."""
+        return sum(len(box[0].data) for begins_by, _, box in self._waiting if begins_by > now)
+
 
 class Served(Transmitter):
     """Any queue: it is asked for a frame whenever the transmitter is free and may go on."""
@@ -255,6 +263,10 @@ class Served(Transmitter):
     def waiting(self, now: float) -> int:
         """Return how many frames wait."""
         return len(self._qdisc)
+
+    def waiting_bytes(self, now: float) -> int:
+        """Return how many bytes they have."""
+        return self._qdisc.backlog_bytes
 
     def _serve(self, now: float) -> None:
         """Send what may go now, and be called again for what may go later."""

@@ -42,7 +42,8 @@ from pystack.runtime.lab.programs import Programs
 from pystack.runtime.names import attempts
 from pystack.runtime.names.known import KnownNames, Names
 from pystack.runtime.names.zones import Version, format_on, version_of
-from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.runtime.streams import TcpStream
+from pystack.runtime.tcp_listener import TcpListener
 from pystack.stack.advertise import AdvertiseConfig
 from pystack.stack.host import Host as StackHost
 from pystack.stack.ip6_config import Ip6Config

@@ -1,4 +1,4 @@
-"""TCP as Trio programs know it: `TcpStream` and `TcpListener` over a host's connections.
+"""TCP as Trio programs know it: `TcpStream` over a host's connection.
 
 Nothing is decided here: a call goes to the table, whose pump does the rest, or waits until the
 connection signals that it is worth trying again.
@@ -20,24 +20,25 @@ from pystack.core.ranges import DURATION, TTL, Range
 from pystack.core.tcp_events import TcpSoftError
 from pystack.runtime.driver.driver import Waiter
 from pystack.runtime.names.zones import format_on
+from pystack.runtime.watching import DEFAULT_BUFFER, Watch
 from pystack.stack import tcp_socket
-from pystack.tcp import send_buffer, urgent
+from pystack.tcp import live, send_buffer, urgent
 from pystack.tcp.events import Signal
 from pystack.tcp.info import HandshakeSegment, TcpInfo
-from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
 from pystack.wire.ip_options import SourceRoute
 
 if TYPE_CHECKING:
+    from pystack.link.link import Link
+    from pystack.link.pipe import Pipe
     from pystack.runtime.host import Host
     from pystack.stack.tcp_socket import TcpSocket
     from pystack.tcp.config import TcpConfig
+    from pystack.tcp.congestion.registry import ControlLike
+    from pystack.tcp.live import TcpSample
 
 # What one `receive_some` returns at most unless told: several super-frames, for each call costs.
 DEFAULT_RECEIVE_BYTES: Final = 256 * 1024
-# Those that came together are accepted together: a round of Trio's loop for each would be a
-# twentieth of what a connection with one request costs.
-_ACCEPTED_IN_A_ROW: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         "_sending",
         "_sent_eof",
         "_socket",
+        "_watches",
         "_writer",
     )
 
@@ -74,6 +76,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._sent_eof = False
         self._sending = False
         self._reset_on_close = False
+        self._watches: tuple[Watch, ...] = ()
         socket.on_signal = self._on_signal
         # As trio.SocketStream: a program that writes in whole messages does not want to wait.
         socket.connection.tcb.no_delay = True
@@ -196,6 +199,7 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._host.tcp.release(self._socket, self._host.now())
         self._reader.wake()
         self._writer.wake()
+        self._unwatch()
 
     def abort(self) -> None:
         """End the connection at once: the peer gets a reset, and queued data is discarded."""
@@ -206,6 +210,53 @@ class TcpStream(trio.abc.HalfCloseableStream):
     def info(self) -> TcpInfo:
         """Return a snapshot of the connection's variables."""
         return self._socket.connection.info()
+
+    def watch(
+        self,
+        every: str | float | None = None,
+        link: Link | Pipe | None = None,
+        *,
+        buffer: int = DEFAULT_BUFFER,
+        on_sample: Callable[[TcpSample], None] | None = None,
+    ) -> Watch:
+        """Return samples of the connection, as they come: `async for sample in stream.watch()`.
+
+        `every`: how often, a time in seconds or with its unit; None: with each ACK of new data,
+        loss and time-out. `link`: whose queue is in the samples too, a link of this host or one
+        direction of any (`link.a_to_b`). It ends when the connection does, or this stream is
+        closed. At most `buffer` samples wait to be read, else the oldest are left out and counted.
+        `on_sample` is called with each instead; what it raises ends the run. Raises ConfigError,
+        ClosedResourceError.
+        """
+        self._check_open()
+        watch = Watch(self._host, self._socket, every, link, buffer, on_sample)
+        self._watches = (*(other for other in self._watches if not other.ended), watch)
+        return watch
+
+    def steer(self, *, cwnd_bytes: int | None = None, pacing_bps: float | None = None) -> None:
+        """Set the congestion window, the pacing rate in bit/s, or both, from now on.
+
+        What is left out is the control's own, so `steer()` lets go. The control is told of
+        everything meanwhile, and goes on with its own window then. A steered window holds in a
+        repair (no PRR) and after a time-out. The peer's window and the data that there is bound
+        both, as ever. ConfigError: a window below a segment or above 2**30 - 2**14 bytes, a rate
+        that is not a number above 0. BrokenResourceError, ClosedResourceError: it is over.
+        """
+        self._check_lives()
+        live.steer(self._socket.connection, cwnd_bytes, pacing_bps)
+        self._host.tcp.mark(self._socket)
+
+    def set_congestion(self, congestion: ControlLike) -> None:
+        """Have another congestion control from now on, in all the ways of `open_tcp_stream`.
+
+        It goes on with the window and the slow start threshold of the last one, as with
+        TCP_CONGESTION in Linux, if it is one of ours (others are told them, and decide). ECN is not
+        agreed on anew: `dctcp` without it is NewReno. ConfigError: no control, or it can't be
+        made; all is as before then. BrokenResourceError, ClosedResourceError: it is over.
+        """
+        self._check_lives()
+        self._socket.connection.configure(self._host.now(), congestion=congestion)
+        self._host.tcp.mark(self._socket)
 
     @property
     def written_bytes(self) -> int:
@@ -333,10 +384,22 @@ class TcpStream(trio.abc.HalfCloseableStream):
             self._reader.wake()
         if signal is not Signal.READABLE:
             self._writer.wake()
+        if signal is Signal.CLOSED:
+            self._unwatch()
 
     def _configure(self, **changes: object) -> None:
         self._socket.connection.configure(self._host.now(), **changes)
         self._host.tcp.pump(self._socket, self._host.now())
+
+    def _unwatch(self) -> None:
+        for watch in self._watches:
+            watch.close()
+        self._watches = ()
+
+    def _check_lives(self) -> None:
+        self._check_open()
+        if self._socket.connection.state is TcpState.CLOSED:
+            raise self._broken()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -346,11 +409,14 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._check_open()
         if self._sent_eof:
             raise trio.ClosedResourceError("send_eof was called on this stream")
-        if self._socket.connection.state is TcpState.CLOSED:
-            raise self._broken()
+        self._check_lives()
 
     def _broken(self) -> trio.BrokenResourceError:
-        number = self._socket.connection.error
+        number, failure = self._socket.connection.error, self._socket.connection.failure
+        if failure is not None:
+            error = trio.BrokenResourceError(f"{self.remote_address[0]}: {failure}")
+            error.__cause__ = failure
+            return error
         reason = "the connection is closed" if number is None else os.strerror(number)
         error = trio.BrokenResourceError(f"{self.remote_address[0]}: {reason}")
         if number is not None:
@@ -362,63 +428,6 @@ class TcpStream(trio.abc.HalfCloseableStream):
         local, remote = self.local_address, self.remote_address
         state = self._socket.connection.state.value
         return f"<TcpStream {local[0]}:{local[1]} - {remote[0]}:{remote[1]} {state}>"
-
-
-class TcpListener(trio.abc.Listener[TcpStream]):
-    """A port that accepts connections."""
-
-    def __init__(self, host: Host, listener: Listener[TcpSocket]) -> None:
-        self._host = host
-        self._listener = listener
-        self._waiter = Waiter(host.driver)
-        self._accepted_in_a_row = 0
-        self._closed = False
-        listener.on_ready = self._waiter.wake
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Return the address (0.0.0.0 for all of the host's) and port that it listens on."""
-        return format_on(self._host.stack, self._listener.local), self._listener.local_port
-
-    async def accept(self) -> TcpStream:
-        """Return the next connection that was opened from outside.
-
-        If several are waiting already, it lets other tasks run only after every sixteenth.
-        """
-        if self._waiter.busy:
-            raise trio.BusyResourceError("another task is accepting on this listener")
-        self._check_open()
-        if self._listener.ready:
-            self._accepted_in_a_row += 1
-            if self._accepted_in_a_row % _ACCEPTED_IN_A_ROW:
-                await trio.lowlevel.checkpoint_if_cancelled()
-            else:
-                await trio.lowlevel.checkpoint()
-            self._check_open()
-        while not self._listener.ready:
-            await self._waiter.wait()
-            self._check_open()
-        socket = self._listener.ready.popleft()
-        socket.listener = None
-        return TcpStream(self._host, socket)
-
-    async def aclose(self) -> None:
-        """Close the port. Connections that nobody has accepted are reset; others go on."""
-        self.close()
-        await trio.lowlevel.checkpoint()
-
-    def close(self) -> None:
-        """Close, like `aclose`, from where nothing can be awaited."""
-        if not self._closed:
-            self._closed = True
-            self._host.tcp.unlisten(self._listener, self._host.now())
-            self._waiter.wake()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise trio.ClosedResourceError("this listener was closed here")
-        if self._listener.broken:
-            raise trio.BrokenResourceError(f"{self._host.name} has no power, or no network")
 
 
 async def connect(

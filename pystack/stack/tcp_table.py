@@ -7,6 +7,7 @@ once, at the batch's end, so that acknowledgements are sent once too.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from pystack.stack.time_wait import TimeWaits
 from pystack.stack.way import find_way
 from pystack.tcp import icmp_errors, path_mtu
 from pystack.tcp.config import TcpConfig, TcpLimits
+from pystack.tcp.congestion.guarded import ControlError
 from pystack.tcp.events import Signal
 from pystack.tcp.listener import DEFAULT_BACKLOG, Listener
 from pystack.tcp.seq import unwrap
@@ -389,6 +391,12 @@ class TcpTable:
             if isinstance(event, Signal):
                 if socket.on_signal is not None:
                     socket.on_signal(event)
+                continue
+            if isinstance(event, ControlError):
+                # A reset, which goes out when this pump is over
+                host.counters.add("tcp_congestion_failed")
+                connection.abort(now, errno.ECONNABORTED)
+                self.mark(socket)
                 continue
             if isinstance(event, TcpRetransmitted):
                 host.counters.add(f"tcp_retransmits_{event.reason}")

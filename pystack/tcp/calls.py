@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pystack.tcp import ack_policy, handshake, output, receive_buffer, send_buffer, timers
+from pystack.tcp import ack_policy, control, output, receive_buffer, send_buffer, timers
 from pystack.tcp.states import MAY_RECEIVE, MAY_WRITE, TcpState
 from pystack.tcp.tcb import Timer
 
@@ -52,16 +52,23 @@ def cork(conn: Connection, *, corked: bool) -> None:
 
 def configure(conn: Connection, now: float, **changes: Any) -> None:  # noqa: ANN401 - fields
     """Change fields of the connection's own configuration. ConfigError for what can't be."""
-    conn.config = replace(conn.config, **changes)
+    before = conn.config
+    conn.config = replace(before, **changes)
     if "window_clamp_bytes" in changes:
         conn.tcb.rcv_buf_max_bytes = conn.config.receive_limit_bytes
         conn.tcb.rcv_buf_bytes = min(conn.tcb.rcv_buf_bytes, conn.tcb.rcv_buf_max_bytes)
     if conn.established_at is None or conn.state is TcpState.CLOSED:
+        if "congestion" in changes:
+            control.name(conn)
         return  # it is read when the handshake is over
     if any(name.startswith("keepalive") for name in changes):
         timers.arm_keepalive(conn, now)
     if "congestion" in changes:
-        handshake.begin_control(conn, now, syn_lost=False)
+        try:
+            control.change(conn, now)
+        except BaseException:
+            conn.config = before
+            raise
 
 
 def read(conn: Connection, max_bytes: int, now: float) -> bytes:

@@ -22,6 +22,7 @@ from pystack.core.tcp_events import TcpStateChanged
 from pystack.tcp import arrives, calls, handshake, output, timers
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import CongestionControl
+from pystack.tcp.congestion.guarded import ControlError
 from pystack.tcp.congestion.registry import unopened_control
 from pystack.tcp.events import Event, Signal
 from pystack.tcp.fast_open import FastOpen
@@ -289,6 +290,10 @@ class Connection:
         if self.shared.watchers:
             self.events.append(TcpStateChanged(old=old.value, new=state.value))
 
+    def report_control(self, failure: ControlError) -> None:
+        """Tell the owner that the congestion control is wrong: it ends the connection."""
+        self.events.append(failure)
+
     def signal(self, signal: Signal) -> None:
         """Tell the owner, once for a row of the same."""
         if not self.events or self.events[-1] is not signal:
@@ -309,6 +314,11 @@ class Connection:
             self.receive_buffer.out_of_order.clear()  # the gap will never be filled
         self.enter(TcpState.CLOSED)
         self.signal(Signal.CLOSED)
+
+    @property
+    def failure(self) -> ControlError | None:
+        """Return what was wrong with its congestion control; None: nothing was found."""
+        return getattr(self.congestion, "failure", None)
 
     def info(self) -> TcpInfo:
         """Return a snapshot of all variables."""

@@ -14,6 +14,7 @@ from pystack.core.tcp_events import (
     TcpSoftError,
     TcpStateChanged,
 )
+from pystack.tcp.congestion.guarded import ControlError
 
 
 class Signal(Enum):
@@ -26,4 +27,12 @@ class Signal(Enum):
     CLOSED = "closed"  # the end; `Connection.error` says whether it was a good one
 
 
-Event = Signal | TcpStateChanged | TcpRetransmitted | TcpSoftError | TcpRepair | TcpMeasured
+Event = (
+    Signal
+    | ControlError
+    | TcpStateChanged
+    | TcpRetransmitted
+    | TcpSoftError
+    | TcpRepair
+    | TcpMeasured
+)

@@ -8,13 +8,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import acks, ecn, fast_open, negotiation, receive_buffer, text, timers
-from pystack.tcp.congestion.base import Opening
-from pystack.tcp.congestion.registry import CONTROLS
+from pystack.tcp import acks, control, ecn, fast_open, negotiation, receive_buffer, text, timers
 from pystack.tcp.events import Signal
 from pystack.tcp.output import answer_with_reset
-from pystack.tcp.pacing import pacer_for
-from pystack.tcp.rate import RateEstimator
 from pystack.tcp.recovery.registry import loss_recovery
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
@@ -155,7 +151,7 @@ def established(conn: Connection, now: float) -> None:
 def _begin(conn: Connection, now: float, *, syn_lost: bool) -> None:
     """Choose what serves the connection, with what the handshake has agreed on."""
     conn.recovery = loss_recovery(conn.config.recovery, conn.tcb, conn.rtt)
-    begin_control(conn, now, syn_lost=syn_lost)
+    control.begin(conn, now, syn_lost=syn_lost)
     conn.tcb.idle_at = now
     receive_buffer.begin(conn, now)
 
@@ -165,17 +161,6 @@ def step_over_syn(conn: Connection, seg: Segment) -> None:
     seg.seq += 1
     seg.flags &= ~SYN
     text.trim(conn, seg)
-
-
-def begin_control(conn: Connection, now: float, *, syn_lost: bool) -> None:
-    """Make the congestion control that the configuration names, and what it asks for."""
-    tcb = conn.tcb
-    congestion = conn.congestion = CONTROLS.recall(conn.config.congestion)(tcb.snd_mss)
-    congestion.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss))
-    if congestion.wants_rate:
-        conn.rates = RateEstimator(now)
-        conn.recovery.measure(conn.rates)
-    conn.pacer = pacer_for(conn)
 
 
 def _take_syn(conn: Connection, seg: Segment, now: float) -> None:

@@ -55,6 +55,21 @@ class RateEstimator:
             app_limited=self.app_limited_until > 0,
         )
 
+    def adopt(self, record: Record, in_flight_bytes: int) -> None:
+        """Stamp what went out before anything was measured; `in_flight_bytes` now.
+
+        What has arrived since the beginning counts. That may be less than the path can do, which
+        `app_limited` says of it.
+        """
+        record.stamp = RateStamp(
+            self.delivered_bytes,
+            self._delivered_at,
+            record.xmit_at,
+            self.lost_bytes,
+            in_flight_bytes,
+            app_limited=True,
+        )
+
     def delivered(self, record: Record, now: float) -> None:
         """Take note of a record that is acknowledged, cumulatively or selectively."""
         size = record.end - record.seq

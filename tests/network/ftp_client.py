@@ -11,7 +11,7 @@ import trio
 
 import pystack
 from pystack.apps.hosting import serve
-from pystack.runtime.streams import TcpListener
+from pystack.runtime.tcp_listener import TcpListener
 
 BIG = bytes(range(251)) * 4000  # a million bytes
 

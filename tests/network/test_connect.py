@@ -10,7 +10,8 @@ from wires import PORT, Trouble, connected, in_network, pair, read_to_end
 
 import pystack
 from pystack.runtime.host import Host
-from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.runtime.streams import TcpStream
+from pystack.runtime.tcp_listener import TcpListener
 from pystack.tcp.states import TcpState
 
 

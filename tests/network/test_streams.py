@@ -9,7 +9,8 @@ import trio.testing
 from wires import PORT, Pair, connected, in_network, pair, read_to_end
 
 import pystack
-from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.runtime.streams import TcpStream
+from pystack.runtime.tcp_listener import TcpListener
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.states import TcpState
 

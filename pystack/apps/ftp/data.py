@@ -21,7 +21,8 @@ from pystack.apps.ftp.limits import (
 )
 from pystack.apps.ftp.replies import RefusedError
 from pystack.runtime.host import Host
-from pystack.runtime.streams import TcpListener, TcpStream
+from pystack.runtime.streams import TcpStream
+from pystack.runtime.tcp_listener import TcpListener
 
 _PORT_TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EINVAL})
 

@@ -24,7 +24,8 @@ from pystack.wire import dns
 if TYPE_CHECKING:
     from pystack.runtime.datagrams import UdpSocket
     from pystack.runtime.host import Host
-    from pystack.runtime.streams import TcpListener, TcpStream
+    from pystack.runtime.streams import TcpStream
+    from pystack.runtime.tcp_listener import TcpListener
     from pystack.topology.topology import Topology
 
 IDLE_S: Final = 10.0  # RFC 7766 section 6.2.3 has "a few seconds"; a query has as long to be whole

@@ -71,13 +71,16 @@ class LostSegment:
 
 @dataclass(slots=True)
 class Opening:
-    """What is known of a connection when its handshake is over."""
+    """What is known of a connection when a control gets it: when its handshake is over, mostly."""
 
     now: float
     srtt_s: float | None  # None: its segments were sent twice, nothing was measured
     syn_lost: bool  # our SYN, or SYN-ACK, was sent again after a time-out
     sack: bool  # SACK was agreed on: several losses in a round trip can be told apart
     seed: int  # for `core.rng.component_rng`, where a control needs chance
+    # Of the control whose place it takes on a live connection; None: the connection is new
+    cwnd_bytes: int | None = None
+    ssthresh_bytes: int | None = None
 
 
 class CongestionControl(Protocol):
@@ -87,14 +90,28 @@ class CongestionControl(Protocol):
     segment; everything else is told.
     """
 
-    name: str
-    # True: samples carry a `RateSample`, for which the sender must keep a record of each segment.
-    wants_rate: bool
-    # True: ECT is set, and `on_ack` sees ECE as it is on the wire, instead of RFC 3168's reaction
-    # once per window (DCTCP, RFC 8257).
-    wants_ecn: bool
-    # True: `cwnd_bytes` holds in recovery too; else PRR (RFC 6937) governs what recovery sends.
-    owns_recovery: bool
+    @property
+    def name(self) -> str:
+        """Return its name, as users see it."""
+        ...
+
+    @property
+    def wants_rate(self) -> bool:
+        """True: samples carry a `RateSample`, for which each segment is kept a record of."""
+        ...
+
+    @property
+    def wants_ecn(self) -> bool:
+        """True: ECT is set, and `on_ack` sees ECE as it is on the wire (DCTCP, RFC 8257).
+
+        Else ECE is `on_loss`, once per window, as RFC 3168 has it.
+        """
+        ...
+
+    @property
+    def owns_recovery(self) -> bool:
+        """True: `cwnd_bytes` holds in recovery too; else PRR (RFC 9937) governs what that sends."""
+        ...
 
     @property
     def cwnd_bytes(self) -> int:
@@ -117,7 +134,11 @@ class CongestionControl(Protocol):
         ...
 
     def on_established(self, opening: Opening) -> None:
-        """The handshake is over; nothing else is told before this."""
+        """The handshake is over; nothing else is told before this.
+
+        Or the control takes the place of another, perhaps in the middle of a repair: then it may be
+        told of the end of one, `on_recovery_exit`, of whose beginning it was not.
+        """
         ...
 
     def on_segment_size(self, smss_bytes: int) -> None:
@@ -168,6 +189,7 @@ class ControlDefaults:
     wants_rate = False
     wants_ecn = False
     owns_recovery = False
+    ssthresh_bytes: int = INITIAL_SSTHRESH_BYTES
     pacing_bps: float | None = None
     send_quantum_bytes: int | None = None
 

@@ -6,7 +6,7 @@ congestion avoidance, does not count time in which the window was not used (sect
 
 from typing import Final
 
-from pystack.tcp.congestion.base import AckSample, LossSample
+from pystack.tcp.congestion.base import AckSample, LossSample, Opening
 from pystack.tcp.congestion.hystart import HyStart
 from pystack.tcp.congestion.window import WindowControl
 
@@ -50,6 +50,12 @@ class Cubic(WindowControl):
         self._first_stage = True
         # w_max, k, w_est, cwnd_prior, epoch_start_at, _first_stage; None: nothing to undo
         self._cubic_before: tuple[float, float, float, int, float | None, bool] | None = None
+
+    def on_established(self, opening: Opening) -> None:
+        """Begin; with a window that is past slow start, the first one of these is over."""
+        super().on_established(opening)
+        if self.cwnd_bytes >= self.ssthresh_bytes:
+            self._hystart = None
 
     def on_loss(self, sample: LossSample) -> None:
         """Multiply by beta, section 4.6, with fast convergence (4.7)."""

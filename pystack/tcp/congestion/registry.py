@@ -13,6 +13,7 @@ from pystack.tcp.congestion.bbr.control import Bbr
 from pystack.tcp.congestion.cubic import Cubic
 from pystack.tcp.congestion.dctcp import Dctcp
 from pystack.tcp.congestion.fixed import Fixed
+from pystack.tcp.congestion.guarded import check_control
 from pystack.tcp.congestion.newreno import NewReno
 
 ControlFactory = Callable[[int], CongestionControl]
@@ -30,7 +31,12 @@ BUILT_IN: Final[dict[str, ControlFactory]] = {
 
 _TRIAL_SMSS_BYTES: Final = 1460
 CONTROLS: Final = Group[CongestionControl](
-    "congestion", BUILT_IN, "on_ack", trial=(_TRIAL_SMSS_BYTES,), each="connection"
+    "congestion",
+    BUILT_IN,
+    "on_ack",
+    trial=(_TRIAL_SMSS_BYTES,),
+    each="connection",
+    check=check_control,
 )
 
 

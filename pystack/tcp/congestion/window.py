@@ -50,8 +50,14 @@ class WindowControl(ControlDefaults):
         self._not_validated_since: float | None = None  # None: more than half the window is used
 
     def on_established(self, opening: Opening) -> None:
-        """Begin with one segment where a SYN had to be sent again (RFC 5681 section 3.1)."""
-        if opening.syn_lost:
+        """Begin with one segment where a SYN had to be sent again (RFC 5681 section 3.1).
+
+        Where there was another control before, go on with its window.
+        """
+        if opening.cwnd_bytes is not None and opening.ssthresh_bytes is not None:
+            self.cwnd_bytes = max(opening.cwnd_bytes, self._smss)
+            self.ssthresh_bytes = max(opening.ssthresh_bytes, 2 * self._smss)
+        elif opening.syn_lost:
             self.cwnd_bytes = self._smss
 
     def on_segment_size(self, smss_bytes: int) -> None:

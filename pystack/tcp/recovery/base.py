@@ -112,8 +112,8 @@ class LossRecovery(Protocol):
         """The retransmission timer ran out: what is in flight counts as lost."""
         ...
 
-    def measure(self, rates: RateEstimator) -> None:
-        """From now on tell `rates` of each record that is sent, delivered or lost."""
+    def measure(self, rates: RateEstimator | None) -> None:
+        """From now on tell `rates` of each record that is sent, delivered or lost; None: nobody."""
         ...
 
     def on_too_big(self) -> None:
@@ -184,7 +184,7 @@ class Unopened:
     def on_rto(self, now: float) -> None:
         """Keep nothing."""
 
-    def measure(self, rates: RateEstimator) -> None:
+    def measure(self, rates: RateEstimator | None) -> None:
         """Measure nothing."""
 
     def on_too_big(self) -> None:

@@ -129,9 +129,9 @@ class NewRenoRecovery:
         self._lost_until = tcb.snd_nxt
         self._forced = True
 
-    def measure(self, rates: RateEstimator) -> None:
-        """Keep records, for the rates alone."""
-        self._board = Scoreboard()
+    def measure(self, rates: RateEstimator | None) -> None:
+        """Keep records, for the rates alone; None: no more."""
+        self._board = NO_BOARD if rates is None else Scoreboard()
         self.held = self._board.records
         self._rates = rates
 

@@ -40,10 +40,14 @@ class Tracking:
         flight_size_bytes = tcb.snd_nxt - tcb.snd_una
         return flight_size_bytes - self.board.left_bytes if self.repairing else flight_size_bytes
 
-    def measure(self, rates: RateEstimator) -> None:
-        """Keep records all the time, and tell of each."""
+    def measure(self, rates: RateEstimator | None) -> None:
+        """Keep records all the time, and tell of each; None: only while something is repaired."""
         self.rates = rates
+        if rates is None:
+            return
         self._track()
+        for record in self.board.records:  # in flight already, where the control was exchanged
+            rates.adopt(record, self.pipe_bytes())
 
     def clear(self) -> None:
         """The connection is over."""

@@ -42,11 +42,13 @@ class Bbr(BbrState):
         self._init_pacing_rate(None)
 
     def on_established(self, opening: Opening) -> None:
-        """OnInit(), section 5.2.1."""
+        """OnInit(), section 5.2.1; with the window that another control had, as in Linux."""
         self.rng = component_rng(opening.seed, "bbr")
         self.sack = opening.sack
         if opening.syn_lost:
             self.initial_cwnd_bytes = self.cwnd_bytes = self.smss_bytes
+        if opening.cwnd_bytes is not None:
+            self.cwnd_bytes = max(opening.cwnd_bytes, self.min_pipe_cwnd_bytes)
         if opening.srtt_s is not None:
             self.min_rtt_s = opening.srtt_s
         self.min_rtt_at = self.probe_rtt_min_at = self.extra_acked_interval_at = opening.now
@@ -137,7 +139,7 @@ class Bbr(BbrState):
         return since is not None and since <= rs.prior_delivered_bytes <= self.app_limited_to_bytes
 
     def _init_pacing_rate(self, srtt_s: float | None) -> None:
-        nominal_bps = self.initial_cwnd_bytes * 8 / (srtt_s or _NOMINAL_RTT_S)
+        nominal_bps = self.cwnd_bytes * 8 / (srtt_s or _NOMINAL_RTT_S)
         self.pacing_bps = STARTUP_PACING_GAIN * nominal_bps
         self._set_send_quantum()
 

@@ -1,0 +1,218 @@
+"""Somebody else's congestion control may be wrong: what it raises, or answers, harms nobody else.
+
+The first fault is the last: the control is told nothing more, the window stays at the last one that
+made sense until the connection's owner ends it, which `ControlError` among its events asks for.
+Another control in its place would let an experiment go on that is none any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Final
+
+from pystack.core.errors import ConfigError, PystackError, one_line
+from pystack.tcp.congestion.around import Around
+from pystack.tcp.congestion.base import (
+    AckSample,
+    CongestionControl,
+    LossSample,
+    LostSegment,
+    Opening,
+    initial_window_bytes,
+)
+
+_METHODS: Final = (
+    "on_established",
+    "on_segment_size",
+    "on_sent",
+    "on_ack",
+    "on_loss",
+    "on_segment_lost",
+    "on_recovery_exit",
+    "on_rto",
+    "on_undo",
+    "on_idle",
+)
+_WISHES: Final = ("wants_rate", "wants_ecn", "owns_recovery")
+
+
+class ControlError(PystackError):
+    """A congestion control has raised, or answered what can't be; `__cause__`: what it raised."""
+
+
+class Guarded(Around):
+    """A control whose faults end its own connection, and nothing else."""
+
+    __slots__ = ("_cwnd_bytes", "_pacing_bps", "_quantum_bytes", "_report", "_ssthresh", "failure")
+
+    def __init__(
+        self,
+        inner: CongestionControl,
+        smss_bytes: int,
+        report: Callable[[ControlError], None],
+    ) -> None:
+        """`report` is told of the fault, once."""
+        super().__init__(inner)
+        self._report = report
+        self.failure: ControlError | None = None  # None: it works
+        # The last answers that made sense
+        self._cwnd_bytes = self._ssthresh = initial_window_bytes(smss_bytes)
+        self._pacing_bps: float | None = None
+        self._quantum_bytes: int | None = None
+
+    @property
+    def cwnd_bytes(self) -> int:
+        """Return its window, in whole bytes; a fault: not a number from 1 on."""
+        if self.failure is None:
+            try:
+                self._cwnd_bytes = whole_bytes("cwnd_bytes", self.inner.cwnd_bytes, 1)
+            except Exception as error:
+                self._fail("cwnd_bytes", error)
+        return self._cwnd_bytes
+
+    @property
+    def ssthresh_bytes(self) -> int:
+        """Return where its slow start ends; a fault: not a number from 0 on."""
+        if self.failure is None:
+            try:
+                self._ssthresh = whole_bytes("ssthresh_bytes", self.inner.ssthresh_bytes, 0)
+            except Exception as error:
+                self._fail("ssthresh_bytes", error)
+        return self._ssthresh
+
+    @property
+    def pacing_bps(self) -> float | None:
+        """Return its rate; a fault: neither None nor a number above 0. Infinity: no pacing."""
+        if self.failure is None:
+            try:
+                self._pacing_bps = rate("pacing_bps", self.inner.pacing_bps)
+            except Exception as error:
+                self._fail("pacing_bps", error)
+        return self._pacing_bps
+
+    @property
+    def send_quantum_bytes(self) -> int | None:
+        """Return its largest burst; a fault: neither None nor a number from 1 on."""
+        if self.failure is None:
+            try:
+                quantum = self.inner.send_quantum_bytes
+                if quantum is not None:
+                    quantum = whole_bytes("send_quantum_bytes", quantum, 1)
+                self._quantum_bytes = quantum
+            except Exception as error:
+                self._fail("send_quantum_bytes", error)
+        return self._quantum_bytes
+
+    def on_established(self, opening: Opening) -> None:
+        """Hand it on."""
+        self._tell("on_established", opening)
+
+    def on_segment_size(self, smss_bytes: int) -> None:
+        """Hand it on."""
+        self._tell("on_segment_size", smss_bytes)
+
+    def on_sent(self, sent_bytes: int, now: float) -> None:
+        """Hand it on."""
+        self._tell("on_sent", sent_bytes, now)
+
+    def on_ack(self, sample: AckSample) -> None:
+        """Hand it on."""
+        self._tell("on_ack", sample)
+
+    def on_loss(self, sample: LossSample) -> None:
+        """Hand it on."""
+        self._tell("on_loss", sample)
+
+    def on_segment_lost(self, lost: LostSegment) -> None:
+        """Hand it on."""
+        self._tell("on_segment_lost", lost)
+
+    def on_recovery_exit(self, now: float) -> None:
+        """Hand it on."""
+        self._tell("on_recovery_exit", now)
+
+    def on_rto(self, now: float, flight_size_bytes: int) -> None:
+        """Hand it on."""
+        self._tell("on_rto", now, flight_size_bytes)
+
+    def on_undo(self, now: float) -> None:
+        """Hand it on."""
+        self._tell("on_undo", now)
+
+    def on_idle(self, now: float, idle_s: float, rto_s: float) -> None:
+        """Hand it on."""
+        self._tell("on_idle", now, idle_s, rto_s)
+
+    def _tell(self, what: str, *told: object) -> None:
+        if self.failure is None:
+            try:
+                getattr(self.inner, what)(*told)
+            except Exception as error:
+                self._fail(what, error)
+
+    def fail(self, error: Exception) -> None:
+        """Be one that works no more: it could not be made."""
+        self._end(one_line(error), error)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        said = one_line(error)
+        if not isinstance(error, ConfigError):
+            said = f"{what} raised {type(error).__name__}: {said}"
+        self._end(f"congestion control {self.inner.name}: {said}", error)
+
+    def _end(self, text: str, error: Exception) -> None:
+        self.failure = ControlError(text)
+        self.failure.__cause__ = error
+        self._report(self.failure)
+
+
+def whole_bytes(what: str, value: object, least: int) -> int:
+    """Return a number of bytes, without its fraction. ConfigError: it is none from `least` on."""
+    if type(value) is int and value >= least:
+        return value
+    number = _number(value)
+    if math.isfinite(number) and int(number) >= least:
+        return int(number)
+    raise ConfigError(f"{what} is {value!r}: it is a number of bytes, from {least} on")
+
+
+def rate(what: str, value: object) -> float | None:
+    """Return a rate in bits a second, None for no pacing. ConfigError: it is neither."""
+    if value is None:
+        return None
+    number = _number(value)
+    if number > 0:
+        return None if number == math.inf else number
+    raise ConfigError(f"{what} is {value!r}: it is a rate in bit/s above 0, or None for no pacing")
+
+
+def _number(value: object) -> float:
+    """Return a number of any library; what is none is NaN."""
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+
+
+def check_control(control: object) -> None:
+    """Look at one that was made on trial, so that what it lacks is said when it is asked for.
+
+    ConfigError: a method or an attribute is missing, or what it answers can't be.
+    """
+    name = getattr(control, "name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"its `name` is {name!r}: it is a text")
+    lacking = [what for what in _METHODS if not callable(getattr(control, what, None))]
+    lacking += [what for what in _WISHES if not isinstance(getattr(control, what, None), bool)]
+    lacking += _without_value(control, ("cwnd_bytes", "ssthresh_bytes"))
+    if lacking:
+        raise ConfigError(
+            f"it has no {lacking[0]!r}: inherit `pystack.plugins.ControlDefaults`, which has what "
+            "most leave as it is, and write the rest"
+        )
+    whole_bytes("cwnd_bytes", getattr(control, "cwnd_bytes", None), 1)
+    whole_bytes("ssthresh_bytes", getattr(control, "ssthresh_bytes", None), 0)
+    rate("pacing_bps", getattr(control, "pacing_bps", None))
+
+
+def _without_value(control: object, names: Sequence[str]) -> list[str]:
+    return [name for name in names if not hasattr(control, name)]
