@@ -100,6 +100,15 @@ def parse_fraction(value: str | float) -> float:
     return _at_most_1(value, _parse(value, _PARTS, "a probability", "1%"))
 
 
+def ratio_of_units(unit: str, other: str) -> float:
+    """Return how many of another unit one of a unit is: 1000 for "s" and "ms". ConfigError."""
+    unit, other = unit.lower(), other.lower()
+    for units in (_RATES, _TIMES, _SIZES, _PARTS):
+        if unit and other and unit in units and other in units:
+            return units[unit] / units[other]
+    raise ConfigError(f"{unit!r} and {other!r} are no units of the same kind")
+
+
 def time_text(seconds: float) -> str:
     """Return a time as tc(8) writes it: "50ms"."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):

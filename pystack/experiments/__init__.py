@@ -5,6 +5,7 @@ public; all else may change.
 """
 
 from pystack.experiments.experiment import Experiment, Function, Measured
+from pystack.experiments.labs import lab
 from pystack.experiments.model import (
     Compare,
     Ended,
@@ -15,10 +16,12 @@ from pystack.experiments.model import (
     Track,
     Value,
 )
+from pystack.experiments.parameters import Axis, Sample, Span, log_span, sample, span, zipped
 from pystack.experiments.results.reading import Results, load, load_series
 from pystack.experiments.runs import Run, SeriesWriter
 
 __all__ = [
+    "Axis",
     "Compare",
     "Ended",
     "Experiment",
@@ -29,10 +32,17 @@ __all__ = [
     "Point",
     "Results",
     "Run",
+    "Sample",
     "SeriesSpec",
     "SeriesWriter",
+    "Span",
     "Track",
     "Value",
+    "lab",
     "load",
     "load_series",
+    "log_span",
+    "sample",
+    "span",
+    "zipped",
 ]

@@ -1,19 +1,215 @@
-"""One point of an experiment, run in this process: what a child does."""
+"""One point of an experiment, run in this process: what a child does.
+
+What comes of it depends on the experiment and the point alone: in errors, paths are those of the
+bundle, and addresses of memory are left out.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, cast
 
-from pystack.experiments.model import Outcome, Point
+from pystack.core.errors import ConfigError, PystackError, one_line
+from pystack.experiments.bundle import INSTALLED
+from pystack.experiments.experiment import Experiment, canonical
+from pystack.experiments.functions import function_of
+from pystack.experiments.labs import run_lab_at
+from pystack.experiments.model import FunctionBase, Outcome, Point, Track, Value
+from pystack.experiments.parameters import RESERVED, check_value
+from pystack.experiments.results.series import pack_series
+from pystack.experiments.runs import Run
+from pystack.runtime.current import seed_of_run
+from pystack.runtime.driver.exception_groups import unwrapped
+from pystack.runtime.driver.virtual import run as run_in_virtual_time
+from pystack.runtime.lab.functions import ProgramError, offered
 
-if TYPE_CHECKING:
-    from pystack.experiments.experiment import Experiment
+# What a number that a function returns by itself is called.
+VALUE: Final = "value"
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-f]{6,}\b")
+
+
+class _WrongResultError(PystackError):
+    """What a function returned is no measurement."""
 
 
 def run_point(experiment: Experiment, point: Point) -> Outcome:
-    """Run one point and say what came of it: it raises nothing but KeyboardInterrupt and exits.
+    """Run one point and say what came of it: it raises nothing but KeyboardInterrupt.
 
-    The bundle is unpacked and first on `sys.path`, if the experiment came from elsewhere. Time and
-    memory are for the caller to limit.
+    The files of the experiment are unpacked here. Time and memory are for the caller to limit.
     """
-    raise NotImplementedError
+    run = Run(experiment.values(point), point.seed)
+    try:
+        with _seeded(point.seed):
+            measures, tracks = _measured(experiment, run)
+        series = pack_series(tracks)
+    except _WrongResultError as error:
+        return Outcome(point.number, "wrong_result", _sentence(point, str(error)))
+    except MemoryError:
+        return Outcome(point.number, "memory_limit", _sentence(point, "MemoryError"))
+    except BaseException as error:
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from None
+        return Outcome(point.number, "raised", _sentence(point, _told(error, experiment.folder)))
+    return Outcome(
+        point.number, "ok", measures=measures, series=series, digest=digest_of(measures, tracks)
+    )
+
+
+def digest_of(measures: Mapping[str, Value | None], tracks: Iterable[Track]) -> str:
+    """Return SHA-256 over measurements and time series, the same on every machine."""
+    digest = hashlib.sha256(canonical(dict(measures)).encode())
+    for track in tracks:
+        digest.update(canonical([track.series, track.subject, track.unit]).encode())
+        for column in (track.times_s, track.values):
+            numbers = column[:]
+            if sys.byteorder == "big":
+                numbers.byteswap()
+            digest.update(len(numbers).to_bytes(8, "little"))
+            digest.update(numbers.tobytes())
+    return digest.hexdigest()
+
+
+def _measured(experiment: Experiment, run: Run) -> tuple[dict[str, Value | None], Sequence[Track]]:
+    """Run it; return what is measured, and the time series. Raises what the program raises."""
+    meter: Any = _meter(experiment)
+    with nullcontext() if meter is None else meter:
+        returned = list(_run(experiment, run))
+    found: dict[str, Value | None] = {}
+    for name, value in returned:
+        _take(found, run, name, value)
+    if meter is None:
+        return found, run.tracks
+    metered, tracks = meter.result()
+    for name, value in metered.items():
+        _take(found, run, name, value)
+    return found, (*tracks, *run.tracks)
+
+
+def _meter(experiment: Experiment) -> object | None:
+    """Return what measures the networks of a run; None: nothing of them is asked for."""
+    if not experiment.measure and experiment.series is None:
+        return None
+    series = experiment.series
+    make: Callable[..., object] = import_module("pystack.experiments.measures.meter").Meter
+    return make(
+        experiment.measure,
+        series=() if series is None else series.of,
+        every_s=0.1 if series is None else series.every_s,
+        flows=experiment.flows or None,
+        link=experiment.link,
+        after_s=experiment.after_s,
+    )
+
+
+def _run(experiment: Experiment, run: Run) -> Iterable[tuple[object, object]]:
+    """Run the base; return names and values of what it returned, not looked at yet."""
+    base = experiment.base
+    if not isinstance(base, FunctionBase):
+        if experiment.folder is None:
+            raise ConfigError("the files of the experiment have not been unpacked")
+        return run_lab_at(base, experiment.bundle, experiment.folder, run.parameters, run)
+    function = function_of(base, experiment.folder)
+    call = partial(function, **run.parameters, **offered(function, {"seed": run.seed, "run": run}))
+    if inspect.iscoroutinefunction(function):
+        returned: object = run_in_virtual_time(
+            cast("Callable[[], Awaitable[object]]", call), seed=run.seed
+        )
+    else:
+        returned = call()
+    if returned is None:
+        return ()
+    if isinstance(returned, Mapping):
+        return returned.items()
+    if inspect.isawaitable(returned):
+        if inspect.iscoroutine(returned):
+            returned.close()
+        raise _WrongResultError(f"{base} returned something to be awaited: write it with async def")
+    return ((VALUE, returned),)
+
+
+def _take(found: dict[str, Value | None], run: Run, name: object, value: object) -> None:
+    """Take one measurement. Raises _WrongResultError."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise _WrongResultError(f"a measurement has the name {name!r}, which is none")
+    if name in found:
+        raise _WrongResultError(f"{name!r} was measured twice")
+    if name in RESERVED or name in run.parameters:
+        what = "a parameter" if name in run.parameters else "a column of all results"
+        raise _WrongResultError(f"{name!r} was measured, but is the name of {what}")
+    if hasattr(value, "item") and not isinstance(value, bool | int | float | str):
+        value = _of_numpy(name, value)
+    if value is not None:
+        try:
+            value = check_value(value, name)
+        except ConfigError as error:
+            raise _WrongResultError(str(error)) from None
+        if isinstance(value, float):
+            value = float(value)  # numpy's are of a class of their own
+    found[name] = value
+
+
+def _of_numpy(name: str, value: object) -> object:
+    """Return a number of numpy's as one of Python's."""
+    try:
+        return value.item()  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise _WrongResultError(f"{name} is an array, and no number") from None
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Give networks that are made without a seed this one."""
+    token = seed_of_run.set(seed)
+    try:
+        yield
+    finally:
+        seed_of_run.reset(token)
+
+
+def _sentence(point: Point, what: str) -> str:
+    return f"run {point.number} ({point}): {what}"
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_interrupt(each) for each in error.exceptions)
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _told(error: BaseException, folder: Path | None) -> str:
+    """Return type, message and place of an error, in the form that it has on each machine."""
+    if isinstance(error, BaseExceptionGroup):
+        error = unwrapped(error)
+    if isinstance(error, ProgramError) and error.__cause__ is not None:
+        error = error.__cause__
+        if isinstance(error, BaseExceptionGroup):
+            error = unwrapped(error)
+    message = one_line(error)
+    told = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    if folder is not None:
+        told = told.replace(f"{folder}/", "")
+    place = _place(error.__traceback__, folder)
+    return _ADDRESS.sub("0x...", told) + (f", in {place}" if place else "")
+
+
+def _place(trace: TracebackType | None, folder: Path | None) -> str:
+    """Return where an error comes from: the innermost line of the user's own code, if any."""
+    place = innermost = ""
+    for frame, line in traceback.walk_tb(trace):
+        path = Path(frame.f_code.co_filename)
+        innermost = f"{'/'.join(path.parts[-2:])}:{line}"
+        if folder is not None and path.is_relative_to(folder):
+            place = f"{path.relative_to(folder).as_posix()}:{line}"
+        elif not any(path.is_relative_to(each) for each in INSTALLED) and path.is_file():
+            place = f"{path.name}:{line}"
+    return place or innermost

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.rng import fresh_seed
+
 if TYPE_CHECKING:
     from pystack.runtime.host import Host
     from pystack.runtime.network import Network
@@ -21,3 +23,13 @@ current_host: Final[ContextVar[Host | None]] = ContextVar("pystack_host", defaul
 onlookers: Final[ContextVar[tuple[Callable[[Network], object], ...]]] = ContextVar(
     "pystack_onlookers", default=()
 )
+
+# The seed of a run: of networks that are given none. None: each of those draws one.
+seed_of_run: Final[ContextVar[int | None]] = ContextVar("pystack_seed", default=None)
+
+
+def seed_or_fresh(seed: int | None) -> int:
+    """Return a seed that was given, or the run's, or one that nobody can guess."""
+    if seed is None:
+        seed = seed_of_run.get()
+    return fresh_seed() if seed is None else seed

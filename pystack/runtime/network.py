@@ -22,7 +22,7 @@ from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
 from pystack.core.plugins import Chosen
 from pystack.core.ranges import FROM_ONE, Range, check_switch
-from pystack.core.rng import component_rng, fresh_seed
+from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
 from pystack.core.schedules import Schedule, check_schedule
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
@@ -38,7 +38,7 @@ from pystack.runtime.borrowed.dropping import check_droppable
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
 from pystack.runtime.captures import collect_secrets
 from pystack.runtime.conditions import Condition, Conditions
-from pystack.runtime.current import onlookers
+from pystack.runtime.current import onlookers, seed_or_fresh
 from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
@@ -93,7 +93,7 @@ class Network:
         epoch: str | float | datetime = DEFAULT_EPOCH,
         schedule: Schedule = "fifo",
     ) -> None:
-        """`seed`: for everything that is left to chance; None: a random one.
+        """`seed`: for everything that is left to chance; None: a random one, or an experiment's.
 
         `ip`: the IP versions that there are: "both", "4" or "6" alone. `subnet`, `subnet6`:
         addresses that nobody gives come from them; None: 10.0.0.0/24, fd00::/64. `seal`: let what
@@ -108,7 +108,7 @@ class Network:
         self.schedule: Schedule = schedule
         Range(-math.inf, math.inf, optional=True).check("seed", seed)
         self.seal = seal
-        self.seed = fresh_seed() if seed is None else seed
+        self.seed = seed_or_fresh(seed)
         self._world = World(self.seed, world, epoch)
         self.subnets = parse_subnets(ip, subnet, subnet6)
         self.hosts: dict[str, Host] = {}  # routers too

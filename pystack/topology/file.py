@@ -35,6 +35,7 @@ from pystack.observe.registry import OBSERVERS
 from pystack.topology import presets
 from pystack.topology.addressing import DEFAULT_IP, parse_subnets
 from pystack.topology.building import build
+from pystack.topology.places import put
 from pystack.topology.reading import Document, describe, link_words, text_of
 from pystack.topology.spec import (
     ACTIONS,
@@ -84,9 +85,13 @@ def load(path: str | FilePath) -> LabSpec:
     return parse(text_of(path), str(path))
 
 
-def parse(text: str, name: str = "lab.toml") -> LabSpec:
-    """Read and check the text of a file; `name` is for messages. Raises ConfigError."""
+def parse(text: str, name: str = "lab.toml", places: Mapping[str, object] | None = None) -> LabSpec:
+    """Read and check the text of a file; `name` is for messages. Raises ConfigError.
+
+    `places`: values that are put into it before it is read, such as {"links.a-b.rate": "1mbit"}.
+    """
     document = Document(name, text)
+    put(document, places or {})
     spec = _Reader(document).lab()
     build(spec, document)
     return spec

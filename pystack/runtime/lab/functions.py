@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from pystack.core.errors import ConfigError, PystackError
@@ -38,6 +38,14 @@ def import_programs(spec: LabSpec) -> list[tuple[str, ProgramSpec, ProgramFn]]:
 def is_service(function: ProgramFn) -> bool:
     """Tell whether a program says when it has started, as `nursery.start` wants it."""
     return "task_status" in inspect.signature(function).parameters
+
+
+def offered(function: Callable[..., object], offers: Mapping[str, object]) -> dict[str, object]:
+    """Return of what is offered what a function names."""
+    if not offers:
+        return {}
+    takes = inspect.signature(function).parameters
+    return {name: value for name, value in offers.items() if name in takes}
 
 
 def _function(spec: LabSpec, program: ProgramSpec) -> ProgramFn:

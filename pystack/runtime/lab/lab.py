@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL
@@ -39,6 +39,7 @@ from pystack.runtime.lab.functions import (
     ProgramFn,
     import_programs,
     is_service,
+    offered,
 )
 from pystack.runtime.network import Network
 from pystack.runtime.network_link import NetworkLink
@@ -99,6 +100,9 @@ class LabOptions:
     paused: bool = False  # time stands still when the programs begin
     # Is given what tells for how long the programs have run, as `for_s` counts; from any thread
     on_running: Callable[[Callable[[], float]], object] | None = None
+    # What programs that are to end are given if they name it, and who is told what they return
+    offers: Mapping[str, object] = field(default_factory=dict)
+    on_result: Callable[[ProgramSpec, object], object] | None = None
 
 
 def run_lab(
@@ -327,7 +331,10 @@ class _Lab:
         boots = self._boots.get(host.name, [])
         while True:
             try:
-                await host.run(self._whole(program, function), host)
+                words = offered(function, self._options.offers)
+                result = await host.run(partial(self._whole(program, function), host, **words))
+                if self._options.on_result is not None:
+                    self._options.on_result(program, result)
                 return
             except ProgramError as error:
                 cause = error.__cause__
@@ -374,9 +381,9 @@ class _Lab:
     def _whole(self, program: ProgramSpec, function: ProgramFn) -> ProgramFn:
         """Return the function with its arguments, and with errors that say whose they are."""
 
-        async def run(host: Host, **words: object) -> None:
+        async def run(host: Host, **words: object) -> object:
             try:
-                await function(host, *program.args, **words)
+                return await function(host, *program.args, **words)
             except Exception as error:
                 if isinstance(error, trio.BrokenResourceError) and not host.stack.powered:
                     raise
