@@ -94,6 +94,13 @@ def run_command(
     virtual: Annotated[
         bool, typer.Option("--virtual", help="Run in virtual time: no waiting, and repeatable.")
     ] = False,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Run what [machines] has on this one; other processes run the rest.",
+        ),
+    ] = None,
     for_: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="End after this time, such as 10s.")
     ] = None,
@@ -126,6 +133,7 @@ def run_command(
         raise ConfigError("--paused needs --control: nobody else could let time go on")
     options = LabOptions(
         virtual=virtual,
+        machine=machine,
         for_s=None if for_ is None else parse_time_s(for_),
         seed=seed,
         **given,

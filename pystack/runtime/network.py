@@ -64,6 +64,7 @@ from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Topology
+from pystack.topology.tunnels import LinkWords, is_far, netem_words
 
 if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
@@ -360,36 +361,58 @@ class Network:
         preset: str | None = None,
         a_to_b: NetemWords | None = None,
         b_to_a: NetemWords | None = None,
-        mtu_bytes: int = DEFAULT_MTU_BYTES,
+        mtu_bytes: int | None = None,
         offload: bool = False,
-        **words: Unpack[NetemWords],
+        **words: Unpack[LinkWords],
     ) -> NetworkLink:
         """Join two nodes by a link, which behaves as the words of tc-netem(8) say.
 
         `words` (delay="20ms", loss="1%", rate="10mbit" ...) hold for both directions, `a_to_b` and
         `b_to_a` for one, and go before those of `preset` ("lte"), for which `a` is the subscriber.
-        `mtu_bytes`: the largest IP packet. `offload`: TCP in pieces of up to 512 KiB while nothing
-        tells segments apart (no words but a delay), much faster; hosts see them so. ConfigError.
+        `mtu_bytes`: the largest IP packet; None: 1500. `offload`: TCP in pieces of up to 512 KiB
+        while nothing tells segments apart (no words but a delay), much faster; hosts see them so.
+        "udp://host:port" is another machine, reached by VXLAN, with its words `vni`, `listen`,
+        `key`, `key_file`: see docs/across-machines.md. Raises ConfigError, DeviceError.
         """
-        link = self.topology.link(
-            self._name(a),
-            self._name(b),
-            preset=preset,
-            a_to_b=a_to_b,
-            b_to_a=b_to_a,
-            mtu_bytes=mtu_bytes,
-            offload=offload,
-            make=NetworkLink,
-            **words,
-        )
+        link: NetworkLink
+        if is_far(a) or is_far(b):
+            from pystack.runtime.vxlan.far import link_far  # few links leave the machine
+
+            link = link_far(
+                self,
+                self._name(a),
+                self._name(b),
+                preset=preset,
+                a_to_b=a_to_b,
+                b_to_a=b_to_a,
+                mtu_bytes=mtu_bytes,
+                offload=offload,
+                words=words,
+            )
+        else:
+            link = self.topology.link(
+                self._name(a),
+                self._name(b),
+                preset=preset,
+                a_to_b=a_to_b,
+                b_to_a=b_to_a,
+                mtu_bytes=DEFAULT_MTU_BYTES if mtu_bytes is None else mtu_bytes,
+                offload=offload,
+                make=NetworkLink,
+                **netem_words(words),
+            )
+        return self.adopt(link)
+
+    def adopt(self, link: NetworkLink) -> NetworkLink:
+        """Take a link that the topology has made as one of this network; return it."""
         link.network = self
         link.observers.extend(self._observers)
         self.links.append(link)
         if self.lateness is not None:
             self.lateness.links.append(link)
-        for node in (a, b):
-            if self._name(node) in self.attached:
-                self.attached[self._name(node)].linked()
+        for name in link.ends:
+            if name in self.attached:
+                self.attached[name].linked()
         return link
 
     def dns(

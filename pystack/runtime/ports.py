@@ -19,6 +19,7 @@ from pystack.link.port import DEFAULT_MTU_BYTES, LoopbackPort, Port
 from pystack.link.replay import ReplayPort, read_pcap
 from pystack.runtime.device.tap import TapPort
 from pystack.runtime.driver.driver import Driver
+from pystack.topology.tunnels import DEFAULT_VNI, SCHEME, Tunnel, read_tunnel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,32 @@ class _Tap:
         )
 
 
+class _Vxlan:
+    """`vxlan HOST:PORT [vni N]`: another machine, over UDP (RFC 7348)."""
+
+    real_time = True
+
+    def __call__(
+        self,
+        context: PortContext,
+        *,
+        remote: str,
+        vni: str | int = DEFAULT_VNI,
+        listen: str | None = None,
+        key: str | None = None,
+        key_file: str | None = None,
+    ) -> Port:
+        from pystack.runtime.vxlan.port import VxlanPort  # few networks leave the machine
+
+        words = {"listen": listen, "key": key, "key_file": key_file}
+        return VxlanPort(context.scheduler, self.check(remote=remote, vni=vni, **words))
+
+    @staticmethod
+    def check(*, remote: str, **words: object) -> Tunnel:
+        """Read its words. Raises ConfigError."""
+        return read_tunnel(f"{SCHEME}{remote.removeprefix(SCHEME)}", **words)
+
+
 # How one asks for a port: its name with its words, what makes it of a `PortContext`, or itself.
 PortLike = Port | str | Mapping[str, object] | Callable[[PortContext], Port]
 
@@ -76,6 +103,7 @@ BUILT_IN: Final[dict[str, Callable[..., Port]]] = {
     "loopback": _loopback,
     "replay": _replay,
     "tap": _Tap(),
+    "vxlan": _Vxlan(),
 }
 
 

@@ -3,7 +3,7 @@
 Once for each IP version that the network has, by the same rules.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -104,9 +104,14 @@ def assign(
 
     A block that is given by hand, or was given before, stays. Of the others, one segment that is
     alone gets the whole subnet; several get the blocks of /24 (of IPv6 /64) that the subnet begins
-    with, one after the other (or as large as the subnet, where that is smaller). ConfigError.
+    with, one after the other (or as large as the subnet, where that is smaller). On a segment that
+    goes on elsewhere, there are those by hand alone. ConfigError.
     """
     found: dict[End, list[HostAddress]] = {}
+    for members in segments:
+        if any(end.node.is_far for end in members):
+            for end in members:
+                end.leads_away = True
     for subnet in subnets:
         wide = segments
         if subnet.is_v6:
@@ -114,7 +119,21 @@ def assign(
             wide = [members for members in segments if _carries_ip6(members, needed=alone)]
         for end, address in _assign(wide, subnet):
             found.setdefault(end, []).append(address)
+    for members in segments:
+        _check_reachable(members, found)
     return list(found.items())
+
+
+def _check_reachable(members: Sequence[End], found: Mapping[End, Sequence[HostAddress]]) -> None:
+    """Raise ConfigError where one has no address on a segment that goes on elsewhere."""
+    for end in members:
+        if end.leads_away and not (end.given or end in found or end.node.is_far):
+            away = next(other.node.name for other in members if other.node.is_far)
+            raise ConfigError(
+                f"{end.node.name} needs an address by hand, like 10.0.0.1/24, on the link to "
+                f"{away}: which addresses are free, nobody here knows (one lab file for all "
+                "machines, with [machines], spares you that)"
+            )
 
 
 def _assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> Iterator[tuple[End, HostAddress]]:
@@ -123,13 +142,18 @@ def _assign(segments: Sequence[Sequence[End]], subnet: Prefix) -> Iterator[tuple
     _check_apart(blocks, segments)
     free = _free_blocks(subnet, [block for own in blocks for block in own])
     for members, own in zip(segments, blocks, strict=True):
+        away = members[0].leads_away
         if not own:
+            if away:
+                continue
             own.append(subnet if len(segments) == 1 else next(free))
         taken = {address[0] for end in members if (address := _has_or_wants(end, v6=v6))}
         candidates = iter(range(own[0].network, last_of(own[0]) + 1))
         for end in members:
             if end.given_of(v6=v6) is None:
                 wanted = _has_or_wants(end, v6=v6)
+                if wanted is None and away:
+                    continue
                 yield end, wanted or (_next(own[0], candidates, taken, end), own[0])
 
 

@@ -29,6 +29,7 @@ from pystack.topology.spec import (
 from pystack.topology.switch import Switch
 from pystack.topology.toml_places import Path
 from pystack.topology.topology import Topology
+from pystack.topology.tunnels import DEFAULT_VNI, is_far, read_vni
 
 _TABLES: Final = {kind: table for table, kind in KINDS.items()}
 
@@ -49,15 +50,14 @@ def build(spec: LabSpec, document: Document | None = None) -> Topology:
             with _placed(document, path, word):
                 read_wanted(node.name, said, word, topology.subnets)
         with _placed(document, path, *list(node.addresses)[:1]):
-            _add_node(topology, node)
+            add_node(topology, node)
         if "congestion" in node.words:
             with _placed(document, path, "congestion"):
                 topology.set_congestion(node.name, node.words["congestion"])
     for at, link in enumerate(spec.links):
         with _placed_link(document, ("links", at), link):
             topology.link(
-                link.a,
-                link.b,
+                *far_named(topology, link),
                 make=Link,
                 a_to_b=link.a_to_b,
                 b_to_a=link.b_to_a,
@@ -99,6 +99,24 @@ def _where_it_breaks(spec: LabSpec, problem: str) -> Path:
     return ()  # a route, perhaps: what it says has to do
 
 
+def far_named(topology: Topology, link: LinkSpec) -> tuple[str, str]:
+    """Return the names of a link's nodes; what is on another machine becomes one. ConfigError."""
+    far = next(filter(is_far, (link.a, link.b)), None)
+    if far is None:
+        return link.a, link.b
+    name = free_name(topology, far, read_vni(link.tunnel.get("vni", DEFAULT_VNI)))
+    topology.far_side(name)
+    return (name, link.b) if link.a == far else (link.a, name)
+
+
+def free_name(topology: Topology, url: str, vni: int) -> str:
+    """Return what another machine is called here, which several links may lead to. ConfigError."""
+    name = url if url not in topology.nodes else f"{url}#{vni}"
+    if name in topology.nodes:
+        raise ConfigError(f"there is a link to {url} with vni {vni} already")
+    return name
+
+
 def joining(spec: LabSpec, ends: tuple[str, str]) -> list[LinkSpec]:
     """Return the links between two nodes, whichever was named first."""
     return [link for link in spec.links if {link.a, link.b} == set(ends)]
@@ -110,7 +128,8 @@ def turned(words: Mapping[str, object], *, is_turned: bool) -> dict[str, object]
     return {other.get(word, word) if is_turned else word: words[word] for word in words}
 
 
-def _add_node(topology: Topology, node: NodeSpec) -> None:
+def add_node(topology: Topology, node: NodeSpec) -> None:
+    """Add a node, with nothing that runs on it. Raises ConfigError."""
     match node.kind:
         case "host":
             topology.host(node.name, **node.addresses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,13 +12,23 @@ from pystack.dns.config import ResolverConfig
 from pystack.link.pipe import Pipe
 from pystack.link.said import words_of
 from pystack.stack.host import Host
+from pystack.topology.machines import machine_of, said_of
+from pystack.topology.nodes import FarSide
 from pystack.topology.router import Router
 from pystack.topology.spec import EventSpec, LabSpec, LinkSpec, NodeSpec, Words
 from pystack.topology.switch import Switch
 from pystack.topology.topology import Topology
+from pystack.topology.tunnels import is_far
 
 _OWN_WORDS = ("preset", "mtu_bytes")
-_NODES: Final = ((Switch, "switch"), (Router, "router"), (Host, "host"))
+_NODES: Final = (
+    (Switch, "switch"),
+    (Router, "router"),
+    (Host, "host"),
+    (FarSide, "machine"),
+)
+
+_KEY: Final = re.compile(r"\b(key)\s+(?:'[^']*'|\"[^\"]*\"|\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +87,16 @@ def drawing_of(spec: LabSpec, topology: Topology) -> Drawing:
             node.kind,
             tuple(f"{format_ip(address)}/{prefix.length}" for address, prefix in known),
             (
-                *(_value(node.words[word]) for word in node.words if word == "port"),
+                *_place(spec, node.name),
+                *(_value(_shown(node.words[word])) for word in node.words if word == "port"),
                 *_asks(node),
                 *map(_service, node.serve),
                 *(program.run for program in node.programs),
             ),
         )
+    for link in spec.links:
+        for end in filter(is_far, (link.a, link.b)):
+            boxes[end] = Box(end, "machine", ())
     seed = "a new seed each time" if spec.seed is None else f"seed {spec.seed}"
     return Drawing(
         f"{spec.path}: {', '.join(map(str, topology.subnets))}, {seed}",
@@ -114,6 +129,12 @@ def drawing_of_topology(topology: Topology) -> Drawing:
         )
     subnets = ", ".join(map(str, topology.subnets))
     return Drawing(f"{subnets}, seed {topology.seed}", boxes, tuple(lines))
+
+
+def _place(spec: LabSpec, node: str) -> tuple[str, ...]:
+    """Return on which machine a node is, where there are several."""
+    machine = machine_of(spec.machines, node)
+    return () if machine is None else (f"on {machine}",)
 
 
 def _behaves(pipe: Pipe) -> list[str]:
@@ -228,6 +249,7 @@ def _line(link: LinkSpec) -> Line:
     for own in _OWN_WORDS:
         if own in link.words:
             words.insert(0, f"{own.removesuffix('_bytes')} {link.words[own]}")
+    words += said_of(link.tunnel)
     return Line(
         link.a, link.b, tuple(words), tuple(_words(link.a_to_b)), tuple(_words(link.b_to_a))
     )
@@ -253,6 +275,15 @@ def _service(asked: str | Words) -> str:
         rest["accounts"] = True
     name = str(asked.get("name")) + (f":{asked['port']}" if "port" in asked else "")
     return " ".join([name, *_words(rest)])
+
+
+def _shown(port: object) -> object:
+    """Return what is said of a port, without a secret of its own."""
+    if isinstance(port, str):
+        return _KEY.sub(r"\1 ...", port)
+    if isinstance(port, Mapping):
+        return {word: value for word, value in port.items() if word != "key"}
+    return port
 
 
 def _value(value: object) -> str:

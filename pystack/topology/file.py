@@ -35,6 +35,7 @@ from pystack.observe.registry import OBSERVERS
 from pystack.topology import presets
 from pystack.topology.addressing import DEFAULT_IP, parse_subnets
 from pystack.topology.building import build
+from pystack.topology.machines import TABLE, check_tunnels, read_machines
 from pystack.topology.places import put
 from pystack.topology.reading import Document, describe, link_words, text_of
 from pystack.topology.spec import (
@@ -49,12 +50,13 @@ from pystack.topology.spec import (
     SubnetWords,
 )
 from pystack.topology.toml_places import Path
+from pystack.topology.tunnels import WORDS, is_far, read_tunnel, split_words
 
 _SUBNETS: Final = ("ip", "subnet", "subnet6")
 _ADDRESSES: Final = ("address", "address6")
 _CLOCK: Final = {"clock_offset": parse_offset_s, "clock_drift": parse_drift}
 _HOST_WORDS: Final = ("congestion", "dns", "routes", "serve", "programs", "restart", *_CLOCK)
-_TOP: Final = ("seed", "epoch", *_SUBNETS, "observe", *KINDS, "links", "timeline")
+_TOP: Final = ("seed", "epoch", *_SUBNETS, "observe", *KINDS, TABLE, "links", "timeline")
 _NODE_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "host": (*_ADDRESSES, *_HOST_WORDS, "autoconfigure"),
     "router": (*_ADDRESSES, *_HOST_WORDS, "advertise"),
@@ -93,6 +95,7 @@ def parse(text: str, name: str = "lab.toml", places: Mapping[str, object] | None
     document = Document(name, text)
     put(document, places or {})
     spec = _Reader(document).lab()
+    check_tunnels(document, spec)
     build(spec, document)
     return spec
 
@@ -147,6 +150,7 @@ class _Reader:
             epoch=self._epoch(root),
             observe=tuple(self._observers(("observe",), root.get("observe", []))),
             nodes=nodes,
+            machines=read_machines(self._doc, root.get(TABLE, {}), nodes),
             links=tuple(
                 self._link(("links", at), value, nodes)
                 for at, value in enumerate(self._doc.items(("links",), root.get("links", [])))
@@ -282,10 +286,18 @@ class _Reader:
 
     def _link(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> LinkSpec:
         table = self._doc.table(path, value, None)
-        both = {key: item for key, item in table.items() if key not in _LINK_OWN}
-        both = link_words(self._doc, path, both, _LINK_OWN)
+        tunnel, further = split_words(table)
+        both = {key: item for key, item in further.items() if key not in _LINK_OWN}
+        both = link_words(self._doc, path, both, (*_LINK_OWN, *WORDS))
         self._needs(path, table, ("between",))
         a, b = self._pair((*path, "between"), table["between"], nodes)
+        if "key_file" in tunnel:  # relative to the document
+            tunnel["key_file"] = FilePath(self._doc.name).parent / self._doc.text(
+                (*path, "key_file"), tunnel["key_file"]
+            )
+        if is_far(a) or is_far(b):
+            with self._doc.placed(path):
+                read_tunnel(a if is_far(a) else b, **tunnel)
         for key, check in (("preset", presets.words_of), ("mtu_bytes", None)):
             if key in table:
                 here = (*path, key)
@@ -302,6 +314,7 @@ class _Reader:
             words=both,
             a_to_b=self._one_way((*path, "a_to_b"), table.get("a_to_b", {})),
             b_to_a=self._one_way((*path, "b_to_a"), table.get("b_to_a", {})),
+            tunnel=tunnel,
             line=self._doc.line(path),
         )
 
@@ -392,9 +405,14 @@ class _Reader:
         return text
 
     def _pair(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> tuple[str, str]:
-        names = self._names(path, value, nodes)
+        names = self._doc.texts(path, value)
+        for at, name in enumerate(names):
+            if not is_far(name):
+                self._node_known((*path, at), name, nodes)
         if len(names) != 2:
             self._doc.fail(path, f"a link has two ends, not {len(names)}")
+        if all(map(is_far, names)):
+            self._doc.fail(path, "a link has one end here: both of these are on other machines")
         return names[0], names[1]
 
     def _names(self, path: Path, value: object, nodes: Mapping[str, NodeSpec]) -> list[str]:

@@ -56,6 +56,10 @@ class Station(PortBase):
         return f"<Station {self.name} {own}>"
 
 
+class FarSide(Station):
+    """Whoever is on another machine, behind a link that leaves this one."""
+
+
 @dataclass(eq=False, slots=True)
 class Node:
     """One node by its name, with what the topology knows of it."""
@@ -82,6 +86,11 @@ class Node:
     def is_router(self) -> bool:
         """Tell whether it forwards packets."""
         return isinstance(self.device, Router)
+
+    @property
+    def is_far(self) -> bool:
+        """Tell whether it stands for what is on another machine."""
+        return isinstance(self.device, FarSide)
 
     @property
     def given(self) -> list[HostAddress]:
@@ -113,6 +122,7 @@ class End:
     given: tuple[HostAddress, ...] = ()
     interface: Interface | None = None  # None: not settled yet, or no host's
     walls: tuple[Wall, ...] = ()  # what partitions put here, the strictest first
+    leads_away: bool = False  # its segment goes on, on another machine
     cut: bool = False  # the link itself goes from one side of a partition to the other, in silence
 
     @property

@@ -64,6 +64,7 @@ class LinkSpec:
     words: Words  # for both directions; also those of LINK_OWN
     a_to_b: NetemWords
     b_to_a: NetemWords
+    tunnel: Words = field(default_factory=dict, repr=False)  # where it leaves the machine
     line: int
 
 
@@ -83,6 +84,17 @@ class EventSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """One machine of a lab."""
+
+    name: str
+    address: tuple[str, int]  # where the others reach it
+    listen: tuple[str, int]
+    nodes: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
     """A whole file."""
 
@@ -93,6 +105,7 @@ class LabSpec:
     links: tuple[LinkSpec, ...]
     timeline: tuple[EventSpec, ...]
     epoch: str | float | datetime = DEFAULT_EPOCH  # when its calendar begins, in virtual time
+    machines: Mapping[str, MachineSpec] = field(default_factory=dict)  # none: all is on one
     observe: tuple[str | Words, ...] = ()  # observers by their names and words
 
 

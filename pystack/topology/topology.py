@@ -8,7 +8,7 @@ for an address, and again after changes: what was given stays, what is new gets 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -41,7 +41,7 @@ from pystack.stack.host import Host
 from pystack.topology import addressing, presets, routing, segments
 from pystack.topology.addressing import Addresses
 from pystack.topology.apart import Apart
-from pystack.topology.nodes import Cable, End, HostAddress, Node, Station
+from pystack.topology.nodes import Cable, End, FarSide, HostAddress, Node, Station
 from pystack.topology.partition import Partition, Partitions
 from pystack.topology.router import Router
 from pystack.topology.spanning import SpanningTree
@@ -106,6 +106,10 @@ class Topology:
         self._add(name, station, (address, address6))
         return station
 
+    def far_side(self, name: str) -> None:
+        """Add what is on another machine: it gets no addresses here."""
+        self._add(name, FarSide(name, ZERO_MAC), (None, None))
+
     def link(
         self,
         a: str,
@@ -116,10 +120,10 @@ class Topology:
         b_to_a: NetemWords | None = None,
         mtu_bytes: int = DEFAULT_MTU_BYTES,
         offload: bool = False,
-        make: type[LinkT],
+        make: Callable[..., LinkT],
         **words: Unpack[NetemWords],
     ) -> LinkT:
-        """Join two nodes by a link; `make` is its class; `offload`: see `Link`.
+        """Join two nodes by a link; `make` makes it, as its class does; `offload`: see `Link`.
 
         `words` hold for both directions, `a_to_b` and `b_to_a` for one; they go before those of
         the preset, whose subscriber is `a`. Raises ConfigError.
@@ -396,7 +400,9 @@ class Topology:
             device.addresses = end.given
             end.replug()
         elif isinstance(device, Host):
-            mac = self._mac(device.name, end.number)
+            # Nobody here knows the names over there: addresses by hand are unique, so are these.
+            own = f"/{format_ip(addresses[0][0])}" if end.leads_away else ""
+            mac = self._mac(f"{device.name}{own}", end.number)
             first, *others = addresses
             # Nobody else can have them: they are not asked for on the link, and nobody is told.
             end.interface = device.add_interface(end.name, end.port, *first, mac)

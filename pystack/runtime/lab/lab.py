@@ -34,6 +34,7 @@ from pystack.runtime.driver.signals import ending_signals
 from pystack.runtime.driver.virtual import run as run_in_virtual_time
 from pystack.runtime.host import Host, Router
 from pystack.runtime.lab.attach import Namespace
+from pystack.runtime.lab.construct import check_real_time, construct
 from pystack.runtime.lab.functions import (
     ProgramError,
     ProgramFn,
@@ -43,12 +44,12 @@ from pystack.runtime.lab.functions import (
 )
 from pystack.runtime.network import Network
 from pystack.runtime.network_link import NetworkLink
-from pystack.runtime.ports import PORTS, needs_real_time
+from pystack.runtime.ports import PORTS
 from pystack.topology.building import turned
 from pystack.topology.drawing import tell
+from pystack.topology.machines import machine_of, part_of
 from pystack.topology.reading import describe
 from pystack.topology.spec import (
-    REAL_KINDS,
     EventSpec,
     LabSpec,
     LinkSpec,
@@ -79,6 +80,7 @@ class LabOptions:
     """How a lab is to be run."""
 
     virtual: bool = False
+    machine: str | None = None  # which of the lab's machines this is; None: all of it is here
     for_s: float | None = None  # None: until its programs end, or a signal comes
     seed: int | None = None  # None: the file's; if it has none, a new one
     pcap: str | None = None  # None: no capture
@@ -139,7 +141,8 @@ class _Lab:
         serve: ServeFn,
         on_line: Callable[[str], None],
     ) -> None:
-        self._spec = spec
+        self._of_all = spec
+        self._spec = spec = _part_of(spec, options)  # what is to be seen to here
         self._options = options
         self._serve = serve
         self._on_line = on_line
@@ -164,13 +167,9 @@ class _Lab:
             self._check_virtual()
 
     def _check_virtual(self) -> None:
-        for node in self._spec.nodes.values():
-            is_real = node.kind == "port" and needs_real_time(ports_of(self._spec)[node.name])
-            if is_real or node.kind in REAL_KINDS:
-                raise ConfigError(
-                    f"{self._spec.path}:{node.line}: the {node.kind} {node.name} lives in real "
-                    "time; run the lab without --virtual"
-                )
+        check_real_time(self._spec, ports_of(self._spec))
+        if self._options.machine is not None:
+            raise ConfigError("a lab on several machines lives in real time: no --virtual")
         ends = self._programs or self._options.guest is not None
         if not ends and self._options.for_s is None:
             raise ConfigError(
@@ -198,7 +197,7 @@ class _Lab:
     async def run(self) -> None:
         """Build the network, and run what is on it."""
         async with Network(seed=self.seed, epoch=self._spec.epoch, **self._spec.subnets) as net:
-            self._build(net)
+            self._links = construct(net, self._of_all, self._options.machine)
             with as_who_called_sudo():
                 if self._options.pcap is not None:
                     net.capture(
@@ -265,24 +264,6 @@ class _Lab:
         if was_off and self._restarts(name):
             assert net.nursery is not None
             net.nursery.start_soon(self._boot, net, self._spec.nodes[name], trio.Event())
-
-    def _build(self, net: Network) -> None:
-        for node in self._spec.nodes.values():
-            words = {**node.words}
-            words |= node.addresses
-            getattr(net, node.kind)(node.name, **words)
-        for link in self._spec.links:
-            made = net.link(
-                link.a,
-                link.b,
-                a_to_b=link.a_to_b,
-                b_to_a=link.b_to_a,
-                **link.words,  # type: ignore[arg-type]
-            )
-            self._links.append((link, made))
-        for node in self._spec.nodes.values():
-            for destination, via, _line in node.routes:
-                net.route(node.name, destination, via)
 
     async def _start_served(self, net: Network, node: NodeSpec) -> None:
         if node.serve:
@@ -457,7 +438,21 @@ class _Lab:
                 addresses = " ".join(
                     f"{format_ip(address)}/{prefix.length}" for address, prefix in given
                 )
-                self._on_line(f"  {node.name} {addresses}")
+                machine = machine_of(self._spec.machines, node.name)
+                is_here = node.name in self._spec.nodes
+                self._on_line(f"  {node.name} {addresses}{'' if is_here else f' (on {machine})'}")
+
+
+def _part_of(spec: LabSpec, options: LabOptions) -> LabSpec:
+    """Return what of a lab is to be seen to here. Raises ConfigError."""
+    if options.machine is None:
+        return spec
+    if spec.seed is None and options.seed is None:
+        raise ConfigError(
+            f"{spec.path} has no seed, and all machines need the same, for MAC addresses come from "
+            "it: say seed = 7 there, or --seed"
+        )
+    return part_of(spec, options.machine)
 
 
 def _stopwatch(net: Network) -> Callable[[], float]:

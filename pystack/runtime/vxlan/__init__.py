@@ -1,0 +1,1 @@
+"""Links to other machines: Ethernet frames in the datagrams of a socket of the machine."""

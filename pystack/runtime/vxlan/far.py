@@ -1,0 +1,198 @@
+"""Links of a network whose other end is on another machine.
+
+Each side does to a link what it sends: words for both directions hold for what leaves here, and
+those of the direction that comes in only where they are said for it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, Unpack
+
+from pystack.core.errors import ConfigError
+from pystack.link.patch import Patch
+from pystack.link.port import DEFAULT_MTU_BYTES, PortBase, refusing
+from pystack.link.words import NetemWords, as_words
+from pystack.runtime.network_link import NetworkLink
+from pystack.runtime.vxlan.port import VxlanPort
+from pystack.topology import presets
+from pystack.topology.building import free_name
+from pystack.topology.tunnels import Tunnel, is_far, read_tunnel, split_words
+
+if TYPE_CHECKING:
+    from pystack.core.scheduler import Scheduler
+    from pystack.link.config import PipeConfig
+    from pystack.runtime.network import Network
+
+End = Literal["a", "b"]
+_AWAY: Final[Mapping[str, str]] = {"b": "a_to_b", "a": "b_to_a"}  # by which end is far
+_BACK: Final[Mapping[str, str]] = {"b": "b_to_a", "a": "a_to_b"}
+
+
+class FarLink(NetworkLink):
+    """A link that leaves the machine."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        seed: int,
+        name: str,
+        a_to_b: PipeConfig,
+        b_to_a: PipeConfig,
+        *,
+        mtu_bytes: int,
+        offload: bool,
+        far: End,
+        shared: bool,
+    ) -> None:
+        """`far`: which end is elsewhere. `shared`: what comes in is the other side's to change."""
+        super().__init__(
+            scheduler, seed, name, a_to_b, b_to_a, mtu_bytes=mtu_bytes, offload=offload
+        )
+        self._far, self._shared = far, shared
+        # What the topology plugs its far node into is nothing; where that would be, is the tunnel.
+        self.outlet = self.a if far == "a" else self.b
+        setattr(self, far, _Nothing(mtu_bytes))
+
+    def set(
+        self,
+        *,
+        a_to_b: NetemWords | None = None,
+        b_to_a: NetemWords | None = None,
+        **words: Unpack[NetemWords],
+    ) -> None:
+        """Change these words for what leaves here; for what comes in only by that direction's.
+
+        None for a word removes it. Raises ConfigError, and then has changed nothing.
+        """
+        given = {"a_to_b": a_to_b or {}, "b_to_a": b_to_a or {}}
+        away, back = _one_way(self._far, given, words, shared=self._shared)
+        super().set(**{_AWAY[self._far]: away, _BACK[self._far]: back})  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Unplug both ends."""
+        super().close()
+        self.outlet.close()
+
+
+def _one_way(
+    far: End,
+    given: Mapping[str, Mapping[str, object]],
+    words: Mapping[str, object],
+    *,
+    shared: bool,
+) -> tuple[NetemWords, NetemWords]:
+    """Return the words of what leaves here, and of what comes in."""
+    away = {**words, **given[_AWAY[far]]}
+    return as_words(away), as_words({} if shared else given[_BACK[far]])
+
+
+class _Nothing(PortBase):
+    """What the far node of a link that leaves the machine is plugged into."""
+
+    fills_checksums = True
+
+    def __init__(self, mtu_bytes: int) -> None:
+        super().__init__(mtu_bytes)
+        self.send = refusing("port_unplugged", self.counters.add)
+
+
+def link_far(
+    net: Network,
+    a: str,
+    b: str,
+    *,
+    preset: str | None,
+    a_to_b: NetemWords | None,
+    b_to_a: NetemWords | None,
+    mtu_bytes: int | None,
+    offload: bool,
+    words: Mapping[str, object],
+) -> FarLink:
+    """Join a node to another machine: one of `a`, `b` is "udp://host:port". See `Network.link`."""
+    own, words = split_words(words)
+    if is_far(a) and is_far(b):
+        raise ConfigError(f"a link has one end here: {a} and {b} are both on other machines")
+    far: End = "a" if is_far(a) else "b"
+    url = a if far == "a" else b
+    tunnel = read_tunnel(url, **own)
+    name = free_name(net.topology, url, tunnel.vni)
+    near = b if far == "a" else a
+    net.topology.node(near)  # raises
+    net.topology.far_side(name)
+    ends = (name, near) if far == "a" else (near, name)
+    try:
+        return join(
+            net,
+            *ends,
+            far=far,
+            tunnel=tunnel,
+            preset=preset,
+            a_to_b=a_to_b,
+            b_to_a=b_to_a,
+            mtu_bytes=mtu_bytes,
+            offload=offload,
+            words=words,
+        )
+    except BaseException:
+        if not net.topology.nodes[name].ends:
+            del net.topology.nodes[name]
+        raise
+
+
+def join(
+    net: Network,
+    a: str,
+    b: str,
+    *,
+    far: End,
+    tunnel: Tunnel,
+    preset: str | None = None,
+    a_to_b: NetemWords | None,
+    b_to_a: NetemWords | None,
+    mtu_bytes: int | None = None,
+    offload: bool = False,
+    words: Mapping[str, object],
+    shared: bool = False,
+) -> FarLink:
+    """Make the link between two nodes of which one is elsewhere, and its tunnel."""
+    if net.driver.is_virtual:
+        raise ConfigError(
+            "a link to another machine lives in real time, and this network in virtual time: run "
+            "the program with trio.run instead of pystack.run"
+        )
+    port = VxlanPort(net.driver.scheduler, tunnel)
+    if mtu_bytes is not None and mtu_bytes > port.mtu_bytes:
+        raise ConfigError(
+            f"an MTU of {mtu_bytes} bytes does not fit the path to {port.shown}: it has room for "
+            f"packets of {port.mtu_bytes}"
+        )
+    preset_words = presets.words_of(preset)[0 if far == "b" else 1]
+    given = {"a_to_b": a_to_b or {}, "b_to_a": b_to_a or {}}
+    away, back = _one_way(far, given, {**preset_words, **words}, shared=shared)
+    port.open(net.driver)
+    try:
+        link: FarLink = net.topology.link(
+            a,
+            b,
+            a_to_b=away if far == "b" else back,
+            b_to_a=back if far == "b" else away,
+            mtu_bytes=min(port.mtu_bytes, DEFAULT_MTU_BYTES) if mtu_bytes is None else mtu_bytes,
+            offload=offload,
+            make=partial(FarLink, far=far, shared=shared),
+        )
+    except BaseException:
+        port.close()
+        raise
+    Patch(port, link.outlet)
+    port.counters = link.own_counters
+    net.resources.callback(port.close)
+    assert net.nursery is not None
+    net.nursery.start_soon(_run, net, port)
+    return link
+
+
+async def _run(net: Network, port: VxlanPort) -> None:
+    net.settle()  # who is spoken to from outside needs its addresses
+    await port.run(net.driver)

@@ -1,0 +1,193 @@
+"""Who is at the other end of a keyed tunnel, and which of its datagrams are new. Sans-IO.
+
+Each end draws the number of its session when it starts. Frames have a tag, made with a key of its
+own for each direction of each pair of sessions: so none is good in the other direction, at another
+VNI, or after a restart of either end; and of those of one pair the sequence numbers say which have
+come already.
+
+The ends learn each other's session by HELLOs. One is believed only if it echoes a challenge of this
+end that was never used, so that no recorded HELLO can take the place of what is there: a stranger
+who repeats one gets an answer, a few times in a second, and changes nothing.
+
+What is secret is the key alone. Everybody on the way can read the frames, hold them back or lose
+them; and who has the key is taken for the other end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b, scrypt
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pystack.core.errors import WireError
+from pystack.runtime.vxlan.window import ReplayWindow
+from pystack.wire import vxlan
+from pystack.wire.vxlan import (
+    CHALLENGE_BYTES,
+    DATA,
+    HELLO,
+    KEYED_BYTES,
+    NO_ECHO,
+    SESSION_BYTES,
+    TAG_BYTES,
+    UNKNOWN,
+    Hello,
+    Keyed,
+)
+
+if TYPE_CHECKING:
+    from pystack.wire.checksum import Buffer
+
+# HELLOs in answer to others: so many at once, and so many in a second
+_MOST_ANSWERS: Final = 8.0
+
+
+class _Mac(Protocol):
+    """A tag that is being made (hashlib's, which has no public name)."""
+
+    def copy(self) -> _Mac: ...
+
+    def update(self, text: Buffer, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+_SALT: Final = b"pystack vxlan 1"
+# 16 MiB and 50 ms for each text that somebody tries
+_SCRYPT: Final = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
+
+
+def key_of(text: str) -> bytes:
+    """Return the key that a text stands for, the same on each machine."""
+    return scrypt(text.encode(), salt=_SALT, **_SCRYPT)
+
+
+class Session:
+    """One end of a keyed tunnel. It sends nothing: `hello` and `seal` return what is to be sent."""
+
+    __slots__ = (
+        "_answers",
+        "_answers_at",
+        "_challenge",
+        "_counter",
+        "_hello_mac",
+        "_incoming",
+        "_key",
+        "_number",
+        "_outgoing",
+        "_peer",
+        "_random",
+        "_vni",
+        "_window",
+    )
+
+    def __init__(self, key: bytes, vni: int, random: Callable[[int], bytes] = os.urandom) -> None:
+        """`key`: of 32 bytes, see `key_of`."""
+        self._key, self._vni, self._random = key, vni, random
+        self._number = random(SESSION_BYTES)
+        self._challenge = random(CHALLENGE_BYTES)
+        self._hello_mac = _mac(key, b"hello")
+        self._peer = UNKNOWN  # the other's session, once it has proved it
+        self._outgoing = self._incoming = self._hello_mac  # until then of no use
+        self._counter = 0
+        self._window = ReplayWindow()
+        self._answers, self._answers_at = _MOST_ANSWERS, 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the other end is known, and frames can be sent."""
+        return self._peer != UNKNOWN
+
+    def hello(self, echo: bytes = NO_ECHO) -> bytes:
+        """Return a datagram that tells the other end of this session."""
+        head = vxlan.pack_keyed(self._vni, HELLO, self._number, 0)
+        text = head + vxlan.pack_hello(Hello(self._challenge, echo, self._peer))
+        return text + _tag(self._hello_mac, text)
+
+    def seal(self, frame: Buffer) -> tuple[bytes, Buffer, bytes]:
+        """Return the parts of a datagram with a frame. Only where it `is_open`."""
+        self._counter += 1
+        head = vxlan.pack_keyed(self._vni, DATA, self._number, self._counter)
+        mac = self._outgoing.copy()
+        mac.update(head)
+        mac.update(frame)
+        return head, frame, mac.digest()
+
+    def open(self, datagram: memoryview, now: float) -> tuple[bytes | None, bytes | None]:
+        """Return the frame of a datagram, and what is to be answered; None: nothing.
+
+        Raises WireError for what is not the other end's, or not new.
+        """
+        said = vxlan.parse_keyed(datagram)
+        if said.session == self._number:
+            raise WireError("vxlan_reflected")
+        if said.kind == HELLO:
+            return None, self._greeted(datagram, said, now)
+        if said.kind != DATA:
+            raise WireError("vxlan_bad_flags")
+        if said.session != self._peer or self._peer == UNKNOWN:
+            raise WireError("vxlan_unknown_session")
+        if not self._window.is_new(said.counter):
+            raise WireError("vxlan_replayed")
+        _check(self._incoming, datagram)
+        self._window.note(said.counter)
+        return bytes(datagram[KEYED_BYTES:-TAG_BYTES]), None
+
+    def doubt(self, now: float) -> bytes | None:
+        """Return a HELLO after a datagram of a session that is not the other's, or no more.
+
+        None: there were enough. So two ends that have lost sight of each other meet again.
+        """
+        return self.hello() if self._may_answer(now) else None
+
+    def _greeted(self, datagram: memoryview, said: Keyed, now: float) -> bytes | None:
+        """Learn of a HELLO, and return the answer, if it needs one."""
+        _check(self._hello_mac, datagram)
+        if said.session == UNKNOWN:
+            raise WireError("vxlan_bad_hello")
+        hello = vxlan.parse_hello(datagram[KEYED_BYTES:-TAG_BYTES])
+        if compare_digest(hello.echo, self._challenge):
+            # A challenge is good once: what was recorded cannot bring an old session back.
+            self._challenge = self._random(CHALLENGE_BYTES)
+            if said.session != self._peer:
+                self._meet(said.session)
+        if hello.known == self._number and said.session == self._peer:
+            return None  # both know each other
+        if not self._may_answer(now):
+            raise WireError("vxlan_hello_limited")
+        return self.hello(hello.challenge)
+
+    def _meet(self, peer: bytes) -> None:
+        self._peer = peer
+        self._outgoing = _mac(self._key, b"data" + self._number + peer)
+        self._incoming = _mac(self._key, b"data" + peer + self._number)
+        self._counter, self._window = 0, ReplayWindow()
+
+    def _may_answer(self, now: float) -> bool:
+        gained = max(now - self._answers_at, 0.0) * _MOST_ANSWERS
+        self._answers = min(self._answers + gained, _MOST_ANSWERS)
+        self._answers_at = now
+        if self._answers < 1:
+            return False
+        self._answers -= 1
+        return True
+
+
+def _mac(key: bytes, purpose: bytes) -> _Mac:
+    """Return the beginning of tags for a purpose, whose key nothing else is made with."""
+    own = blake2b(purpose, key=key, digest_size=32).digest()
+    return blake2b(key=own, digest_size=TAG_BYTES)
+
+
+def _tag(mac: _Mac, text: Buffer) -> bytes:
+    started = mac.copy()
+    started.update(text)
+    return started.digest()
+
+
+def _check(mac: _Mac, datagram: memoryview) -> None:
+    """Raise WireError for a datagram whose tag is not that of its text."""
+    if not compare_digest(_tag(mac, datagram[:-TAG_BYTES]), datagram[-TAG_BYTES:]):
+        raise WireError("vxlan_bad_tag")

@@ -1,0 +1,267 @@
+"""The keyed ends of a tunnel: who is believed, what is new, and what a stranger can do."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pystack.core.errors import WireError
+from pystack.runtime.vxlan.session import Session, key_of
+from pystack.runtime.vxlan.window import WINDOW, ReplayWindow
+
+KEY, OTHER_KEY = bytes(range(32)), bytes(32)
+FRAME = b"an Ethernet frame"
+
+
+def chance(seed: int) -> Callable[[int], bytes]:
+    return random.Random(seed).randbytes
+
+
+def end(seed: int, key: bytes = KEY, vni: int = 1) -> Session:
+    return Session(key, vni, chance(seed))
+
+
+def take(session: Session, datagram: bytes, now: float = 0.0) -> tuple[bytes | None, bytes | None]:
+    return session.open(memoryview(datagram), now)
+
+
+def sealed(session: Session, frame: bytes = FRAME) -> bytes:
+    return b"".join(session.seal(frame))
+
+
+def refused(session: Session, datagram: bytes, now: float = 0.0) -> str:
+    with pytest.raises(WireError) as caught:
+        take(session, datagram, now)
+    return caught.value.reason
+
+
+def meet(a: Session, b: Session) -> list[bytes]:
+    """Let `a` greet `b`; return all that was said."""
+    said = [a.hello()]
+    ends = [b, a]
+    while len(said) < 9:
+        _, answer = take(ends[(len(said) - 1) % 2], said[-1])
+        if answer is None:
+            break
+        said.append(answer)
+    return said
+
+
+def pair() -> tuple[Session, Session]:
+    a, b = end(1), end(2)
+    meet(a, b)
+    return a, b
+
+
+def test_three_hellos_open_a_tunnel() -> None:
+    a, b = end(1), end(2)
+    assert not a.is_open
+    assert len(meet(a, b)) == 3
+    assert a.is_open
+    assert b.is_open
+    assert take(b, sealed(a)) == (FRAME, None)
+    assert take(a, sealed(b)) == (FRAME, None)
+
+
+def test_both_may_greet_at_once() -> None:
+    a, b = end(1), end(2)
+    from_a, from_b = a.hello(), b.hello()
+    (_, to_a), (_, to_b) = take(b, from_a), take(a, from_b)
+    assert to_a is not None
+    assert to_b is not None
+    answers = [take(a, to_a)[1], take(b, to_b)[1]]
+    while any(answers):
+        answers = [take(a, each)[1] for each in answers[1:] if each] + [
+            take(b, each)[1] for each in answers[:1] if each
+        ]
+    assert take(b, sealed(a)) == (FRAME, None)
+    assert take(a, sealed(b)) == (FRAME, None)
+
+
+def test_another_key_is_never_believed() -> None:
+    a, b = end(1), end(2, OTHER_KEY)
+    assert refused(b, a.hello()) == "vxlan_bad_tag"
+    assert refused(a, b.hello()) == "vxlan_bad_tag"
+    assert not a.is_open
+
+
+def test_each_bit_of_a_datagram_counts() -> None:
+    a, b = pair()
+    whole = sealed(a)
+    for at in range(4, len(whole)):  # of what is before, VNI apart, the socket tells the kind
+        changed = bytearray(whole)
+        changed[at] ^= 0x10
+        assert refused(b, bytes(changed)) in {
+            "vxlan_bad_tag",
+            "vxlan_unknown_session",
+            "vxlan_bad_flags",
+            "vxlan_replayed",
+        }
+    assert take(b, whole) == (FRAME, None)
+
+
+def test_a_datagram_is_taken_once() -> None:
+    a, b = pair()
+    one, other = sealed(a), sealed(a)
+    assert take(b, other)[0] == FRAME
+    assert take(b, one)[0] == FRAME  # overtaken, and new
+    for each in (one, other):
+        assert refused(b, each) == "vxlan_replayed"
+
+
+def test_what_is_older_than_the_window_is_refused() -> None:
+    a, b = pair()
+    old = sealed(a)
+    for _ in range(WINDOW):
+        assert take(b, sealed(a))[0] == FRAME
+    assert refused(b, old) == "vxlan_replayed"
+
+
+def test_our_own_datagrams_are_refused() -> None:
+    a, b = pair()
+    assert refused(a, sealed(a)) == "vxlan_reflected"
+    assert refused(b, b.hello()) == "vxlan_reflected"
+
+
+def test_frames_before_a_restart_of_the_receiver_are_not_taken_after_it() -> None:
+    a, b = pair()
+    recorded = sealed(a)
+    b = end(3)
+    assert refused(b, recorded) == "vxlan_unknown_session"
+    meet(b, a)
+    assert refused(b, recorded) == "vxlan_bad_tag"
+    assert take(b, sealed(a))[0] == FRAME
+
+
+def test_frames_before_a_restart_of_the_sender_are_not_taken_after_it() -> None:
+    a, b = pair()
+    recorded = sealed(a)
+    a = end(3)
+    meet(a, b)
+    assert refused(b, recorded) == "vxlan_unknown_session"
+    assert take(b, sealed(a))[0] == FRAME
+
+
+def test_recorded_hellos_bring_no_old_session_back() -> None:
+    a, b = end(1), end(2)
+    recorded = meet(a, b)
+    a = end(3)
+    recorded += meet(a, b)
+    for at, each in enumerate(recorded):
+        assert take_or_refuse(b, each, at) in {"answered", "vxlan_reflected"}
+    assert take(b, sealed(a))[0] == FRAME
+    assert take(a, sealed(b))[0] == FRAME
+
+
+def test_a_hello_that_was_held_back_is_healed_by_what_comes_next() -> None:
+    old, b = end(1), end(2)
+    _, answer = take(b, old.hello())
+    assert answer is not None
+    _, held_back = take(old, answer)  # somebody on the way keeps it
+    assert held_back is not None
+    a = end(3)
+    _, answer = take(b, a.hello())
+    assert answer is not None
+    take(a, answer)
+    take(b, held_back)  # and gives it after `old` has ended
+    assert refused(b, sealed(a)) == "vxlan_unknown_session"
+    hello = b.doubt(now=1.0)
+    assert hello is not None
+    _, answer = take(a, hello)
+    assert answer is not None
+    take(b, answer)
+    assert take(b, sealed(a))[0] == FRAME
+
+
+def test_another_network_is_another_session() -> None:
+    a, b = end(1), end(2, vni=2)
+    assert take(b, a.hello())[0] is None  # the socket tells networks apart, and the tag does too
+    forged = bytearray(a.hello())
+    forged[6] = 2
+    assert refused(b, bytes(forged)) == "vxlan_bad_tag"
+
+
+def test_answers_to_repeated_hellos_are_few() -> None:
+    _, b = pair()
+    recorded = end(9).hello()
+    counted = [take_or_refuse(b, recorded, now=10.0) for _ in range(1000)]
+    assert counted.count("answered") == 8
+    assert counted.count("vxlan_hello_limited") == 992
+    assert take_or_refuse(b, recorded, now=10.2) == "answered"
+
+
+def take_or_refuse(session: Session, datagram: bytes, now: float) -> str:
+    try:
+        take(session, datagram, now)
+    except WireError as error:
+        return error.reason
+    return "answered"
+
+
+def test_a_text_is_the_same_key_everywhere() -> None:
+    assert key_of("correct horse").hex() == EXPECTED
+    assert key_of("correct horsf").hex() != EXPECTED
+
+
+EXPECTED = "c6961bb4c03243aee08e5e065986c670fd9ad2d086f1b30e3e63cfb7ca3f60b2"
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("abx"), st.integers(0, 30)), max_size=60), st.randoms())
+def test_nobody_on_the_way_can_have_a_frame_taken_twice(
+    acts: list[tuple[str, int]], chance_of_way: random.Random
+) -> None:
+    """Ends restart, send and greet; the way repeats, reorders and loses."""
+    ends = {"a": end(1), "b": end(2)}
+    seeds = iter(range(10, 1000))
+    seen: list[tuple[str, bytes]] = []  # for whom, what
+    taken: list[bytes] = []
+    number = 0
+    for who, choice in acts:
+        if who in ends and choice < 2:
+            ends[who] = end(next(seeds))
+        elif who in ends and choice < 10:
+            seen.append((other(who), ends[who].hello()))
+        elif who in ends and ends[who].is_open:
+            number += 1
+            seen.append((other(who), sealed(ends[who], b"%d" % number)))
+        for _ in range(4):
+            if seen:
+                to, datagram = chance_of_way.choice(seen)
+                if chance_of_way.random() < 0.1:
+                    to = other(to)
+                try:
+                    frame, answer = take(ends[to], datagram, number)
+                except WireError:
+                    continue
+                if frame is not None:
+                    taken.append(frame)
+                if answer is not None:
+                    seen.append((other(to), answer))
+    assert len(taken) == len(set(taken))
+
+
+def other(who: str) -> str:
+    return "b" if who == "a" else "a"
+
+
+@given(st.lists(st.integers(0, 5000), max_size=300))
+def test_the_window_is_a_set_that_forgets_what_is_old(numbers: list[int]) -> None:
+    window, came, top = ReplayWindow(), {0}, 0
+    for number in numbers:
+        expected = number not in came and number > top - WINDOW
+        assert window.is_new(number) is expected
+        if expected:
+            window.note(number)
+            came.add(number)
+            top = max(top, number)
+
+
+def test_the_window_does_not_grow() -> None:
+    window = ReplayWindow()
+    window.note(2**64 - 1)
+    assert not window.is_new(2**64 - 1)
+    assert window.is_new(2**64 - WINDOW)
+    assert not window.is_new(2**64 - 1 - WINDOW)
