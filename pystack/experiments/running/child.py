@@ -68,8 +68,7 @@ class _Serving:
         self._folder = Path(hello["folder"])
         self._folder.mkdir(parents=True)
         self._experiment: Experiment = Experiment.from_json(text)
-        self._experiment.bundle.unpack(self._folder)
-        sys.path.insert(0, str(self._folder))
+        self._experiment.unpack(self._folder)
         os.chdir(self._folder)
         self._memory_bytes = self._experiment.limits.memory_bytes
         self._environment = dict(os.environ)

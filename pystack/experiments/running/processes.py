@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Why = Literal["time_limit", "memory_limit", "stopped"]
 
+CHILD: Final = "pystack.experiments.running.child"  # the module that it runs
 _LOOK_S: Final = 0.05  # how often limits are looked at
 _END_S: Final = 2.0  # whose pipes are closed has so long to end
 _SAID_BYTES: Final = 1 << 20  # of what a point prints; what is more is thrown away
@@ -52,7 +53,7 @@ class Child:
         self._said: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed in `end`
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pystack.experiments.running.child"],
+                [sys.executable, "-P", "-m", CHILD],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,

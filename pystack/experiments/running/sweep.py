@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pystack.experiments.results import Results
 from pystack.experiments.running.local import Local
+from pystack.experiments.running.processes import CHILD
 from pystack.experiments.running.progress import Pace, Progress
 from pystack.experiments.running.store import Store
 from pystack.experiments.running.supervisor import RunningError
@@ -50,8 +52,8 @@ def run(
 ) -> Results:
     """Run all points of an experiment, and write what they come to into a folder.
 
-    It blocks; from a Trio or asyncio program, call it in a thread. A script that calls it needs no
-    `if __name__ == "__main__"`, unless its own functions are what is run.
+    It blocks; from a Trio or asyncio program, call it in a thread. A script whose own functions are
+    what is run calls it below `if __name__ == "__main__":`, for it is imported in each process.
 
     Args:
         to: The folder; it is made. Another sweep that writes there, or has, is an error.
@@ -72,11 +74,7 @@ def run(
 
         What was done is kept in each case, and `resume=True` goes on there.
     """
-    if current_host.get() is not None:
-        raise RunningError(
-            "a sweep runs processes of this machine, which a program on a host of a network has "
-            "not: call pystack.experiments.run outside of the network"
-        )
+    _check_place()
     with Store(Path(to), experiment, resume=resume) as store:
         sweep = _Sweep(experiment, store, on_progress)
         try:
@@ -92,6 +90,21 @@ def run(
             raise
         store.finish()
     return Results(Path(to))
+
+
+def _check_place() -> None:
+    """Raise RunningError where no sweep can be begun."""
+    if current_host.get() is not None:
+        raise RunningError(
+            "a sweep runs processes of this machine, which a program on a host of a network has "
+            "not: call pystack.experiments.run outside of the network"
+        )
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and spec.name == CHILD:
+        raise RunningError(
+            "pystack.experiments.run was called in a process that runs points already: in a script "
+            "whose own functions are run, call it below `if __name__ == \"__main__\":`"
+        )
 
 
 class _Sweep:
