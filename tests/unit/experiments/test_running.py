@@ -1,0 +1,201 @@
+"""Sweeps on this machine: the same on any number of processes, whatever points do."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiment_points import bad, messy, slow, square, transfer
+
+import pystack
+from pystack import ConfigError
+from pystack.experiments import Experiment, Limits
+from pystack.experiments.results import Results
+from pystack.experiments.running import Progress, RunningError, run
+from pystack.experiments.running.store import Store
+
+
+def rows_of(folder: Path) -> dict[int, dict[str, Any]]:
+    lines = (folder / "rows.jsonl").read_text().splitlines()
+    rows = {row["number"]: row for row in map(json.loads, lines)}
+    assert len(rows) == len(lines), "a run is there twice"
+    return rows
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Return what has to be the same wherever it ran."""
+    files = [folder / "rows.parquet", *sorted((folder / "series").glob("*"))]
+    return {file.name: file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def transfers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Experiment, Results]]:
+    experiment = Experiment(transfer, {"delay_ms": [1, 20, 50]}, seeds=2)
+    yield experiment, run(experiment, to=tmp_path_factory.mktemp("one") / "r", processes=1)
+
+
+def test_two_processes_come_to_the_same_bytes_as_one(
+    transfers: tuple[Experiment, Results], tmp_path: Path
+) -> None:
+    experiment, one = transfers
+    seen: list[Progress] = []
+    two = run(experiment, to=tmp_path / "two", processes=2, on_progress=seen.append)
+    assert bytes_of(two.path) == bytes_of(one.path)
+    assert len(bytes_of(two.path)) == 7
+    assert two.digest == one.digest
+    assert (seen[0].done, seen[-1].done, seen[-1].total, seen[-1].failed) == (0, 6, 6, 0)
+
+
+def test_what_was_cut_short_is_resumed_to_the_same_bytes(
+    transfers: tuple[Experiment, Results], tmp_path: Path
+) -> None:
+    experiment, whole = transfers
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.done >= 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run(experiment, to=tmp_path, processes=1, on_progress=stop)
+    kept = len(rows_of(tmp_path))
+    assert 2 <= kept < 6
+    assert Results(tmp_path).digest != whole.digest
+    with (tmp_path / "rows.jsonl").open("ab") as file:
+        file.write(b'{"number":5,"para')  # as the machine stopped
+    resumed = run(experiment, to=tmp_path, processes=1, resume=True)
+    assert len(rows_of(tmp_path)) == 6
+    assert bytes_of(tmp_path) == bytes_of(whole.path)
+    assert resumed.digest == whole.digest
+    run(experiment, to=tmp_path, resume=True)  # there is nothing to do
+    assert bytes_of(tmp_path) == bytes_of(whole.path)
+
+
+def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    whats = ["raise", "exit", "exit at once", "kill", "crash", "hang", "hang with children"]
+    whats += ["eat at once", "eat", "close", "flood", "nothing"]
+    limits = Limits(time_s=0.7, memory_bytes=200 << 20, attempts=2)
+    run(Experiment(bad, {"what": whats}, limits=limits), to=tmp_path, processes=2)
+    rows = {row["parameters"]["what"]: row for row in rows_of(tmp_path).values()}
+    assert {what: row["ended"] for what, row in rows.items()} == {
+        "raise": "raised",
+        "exit": "raised",
+        "exit at once": "died",
+        "kill": "died",
+        "crash": "died",
+        "hang": "time_limit",
+        "hang with children": "time_limit",
+        "eat at once": "memory_limit",
+        "eat": "memory_limit",
+        "close": "died",
+        "flood": "ok",
+        "nothing": "ok",
+    }
+    errors = {what: row["error"] for what, row in rows.items()}
+    assert errors["exit at once"] == (
+        "run 2 (what = 'exit at once', seed = 1): its process ended with status 3, in each of 2 "
+        'attempts; it printed last: "about to exit at once"'
+    )
+    assert "was killed by SIGKILL" in errors["kill"]
+    assert 'was killed by SIGSEGV, in each of 2 attempts; it printed last: "Fatal' in errors["crash"]
+    assert "took longer than its limit of 0.7 s" in errors["hang"]
+    assert "needed more memory than its limit of 200 MiB" in errors["eat"]
+    assert "needed more memory than its limit of 200 MiB" in errors["eat at once"]
+    assert "ValueError: no such thing" in errors["raise"]
+    attempts = {
+        timing["number"]: timing["attempts"]
+        for timing in map(json.loads, (tmp_path / "timings.jsonl").read_text().splitlines())
+    }
+    assert [attempts[number] for number in range(7)] == [1, 1, 2, 2, 2, 1, 1]
+
+
+def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
+    whats = ["thread", "process", "daemon", "network", "folder", "variable", "path", "nothing"]
+    run(Experiment(messy, {"what": whats}), to=tmp_path, processes=1)
+    rows = rows_of(tmp_path)
+    for row in rows.values():
+        assert row["ended"] == "ok", row["error"]
+        measures = row["measures"]
+        assert measures["threads"] == 1
+        assert (measures["variable"], measures["path"], measures["input"]) == ("", 0, 0)
+        assert measures["output"] == 1
+        assert measures["folder"].isdigit()
+    for number in (1, 2):
+        with pytest.raises(ProcessLookupError):
+            os.kill(rows[number]["measures"]["process"], 0)
+
+
+def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path) -> None:
+    experiment = Experiment(square, {"x": [1]})
+    with (
+        Store(tmp_path, experiment, resume=False),
+        pytest.raises(ConfigError, match=r"another sweep writes to .* at this moment"),
+    ):
+        run(experiment, to=tmp_path, resume=True)
+
+
+def test_results_are_neither_overwritten_nor_mixed(tmp_path: Path) -> None:
+    run(Experiment(square, {"x": [1]}), to=tmp_path, processes=1)
+    before = bytes_of(tmp_path)
+    with pytest.raises(ConfigError, match="has results already: resume goes on"):
+        run(Experiment(square, {"x": [1]}), to=tmp_path)
+    with pytest.raises(ConfigError, match=r"of another experiment: seeds is \[1\] there"):
+        run(Experiment(square, {"x": [1]}, seeds=[2]), to=tmp_path, resume=True)
+    assert bytes_of(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="results cannot be written to"):
+        run(Experiment(square, {"x": [1]}), to=tmp_path / "file" / "r")
+
+
+def test_no_processes_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="0 processes cannot run anything"):
+        run(Experiment(square, {"x": [1]}), to=tmp_path, processes=0)
+
+
+def test_a_sweep_on_a_host_of_a_network_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            host = net.host("a")
+
+            async def program() -> None:
+                run(Experiment(square, {"x": [1]}), to=tmp_path)
+
+            await host.run(program)
+
+    with pytest.raises(RunningError, match="outside of the network"):
+        pystack.run(main)
+
+
+def test_short_runs_keep_their_order_of_numbers(tmp_path: Path) -> None:
+    results = run(Experiment(square, {"x": list(range(60))}, seeds=2), to=tmp_path, processes=2)
+    rows = rows_of(tmp_path)
+    assert [rows[number]["measures"]["square"] for number in range(120)] == [
+        x * x for x in range(60) for _ in range(2)
+    ]
+    # Sets of texts are in the same order in all processes, and what is drawn hangs on the seed.
+    assert len({row["measures"]["hash"] for row in rows.values()}) == 1
+    assert len({row["measures"]["drawn"] for row in rows.values()}) == 2
+    assert results.path == tmp_path
+
+
+def test_no_more_is_running_afterwards(tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        run(
+            Experiment(slow, {"x": [1, 2, 3, 4]}),
+            to=tmp_path,
+            processes=2,
+            on_progress=stop,
+        )
+    with pytest.raises(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
