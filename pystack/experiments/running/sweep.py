@@ -103,7 +103,7 @@ def _check_place() -> None:
     if spec is not None and spec.name == CHILD:
         raise RunningError(
             "pystack.experiments.run was called in a process that runs points already: in a script "
-            "whose own functions are run, call it below `if __name__ == \"__main__\":`"
+            'whose own functions are run, call it below `if __name__ == "__main__":`'
         )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,9 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def transfers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Experiment, Results]]:
+def transfers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Results]:
     experiment = Experiment(transfer, {"delay_ms": [1, 20, 50]}, seeds=2)
-    yield experiment, run(experiment, to=tmp_path_factory.mktemp("one") / "r", processes=1)
+    return experiment, run(experiment, to=tmp_path_factory.mktemp("one") / "r", processes=1)
 
 
 def test_two_processes_come_to_the_same_bytes_as_one(
@@ -101,7 +100,9 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         'attempts; it printed last: "about to exit at once"'
     )
     assert "was killed by SIGKILL" in errors["kill"]
-    assert 'was killed by SIGSEGV, in each of 2 attempts; it printed last: "Fatal' in errors["crash"]
+    assert (
+        'was killed by SIGSEGV, in each of 2 attempts; it printed last: "Fatal' in errors["crash"]
+    )
     assert "took longer than its limit of 0.7 s" in errors["hang"]
     assert "needed more memory than its limit of 200 MiB" in errors["eat"]
     assert "needed more memory than its limit of 200 MiB" in errors["eat at once"]
