@@ -28,6 +28,7 @@ from pystack.experiments.model import (
     Point,
     SeriesSpec,
     Value,
+    WordError,
 )
 from pystack.experiments.parameters import Space, check_name, check_value, space_of, space_of_json
 
@@ -122,12 +123,12 @@ class Experiment:
             raise ConfigError(f"{self.name!r} cannot be a name: results are in a folder of it")
         for word in self.constants:
             if word in self.parameters:
-                raise ConfigError(f"{word!r} is a parameter and a constant: it is one of them")
+                raise WordError(word, f"{word!r} is a parameter and a constant: it is one of them")
         columns = [column.name for column in parse_measures(self.measure)]
         for word in (*self.parameters, *self.constants):
             if word in columns:
-                raise ConfigError(
-                    f"{word!r} is a measure, and cannot be a parameter: call that otherwise"
+                raise WordError(
+                    word, f"{word!r} is a measure, and cannot be a parameter: call that otherwise"
                 )
         if self.series is not None:
             parse_series(self.series.of, by_ack=self.series.every_s is None)
@@ -143,16 +144,18 @@ class Experiment:
 
     def _check_compare(self, compare: Compare) -> None:
         if compare.between not in self.parameters:
-            raise ConfigError(
+            raise WordError(
+                "compare.between",
                 f"there is no parameter {compare.between!r} to compare between"
-                f"{suggest(compare.between, self.parameters)}"
+                f"{suggest(compare.between, self.parameters)}",
             )
         values = self._space.values_of(compare.between)
         if compare.baseline not in values:
             known = list(dict.fromkeys(map(str, islice(values, 10))))
-            raise ConfigError(
+            raise WordError(
+                "compare.baseline",
                 f"{compare.between} is never {compare.baseline!r}, so that nothing can be compared "
-                f"with it{suggest(compare.baseline, known)}"
+                f"with it{suggest(compare.baseline, known)}",
             )
 
     def points(self) -> Iterator[Point]:
@@ -179,7 +182,7 @@ class Experiment:
         return self._space
 
     def __len__(self) -> int:
-        """Return the number of runs, without making the points."""
+        """Return `size`. OverflowError beyond `sys.maxsize`."""
         return self.size
 
     def values(self, point: Point) -> dict[str, Value]:

@@ -19,7 +19,7 @@ from typing import Final
 from pystack.core.errors import ConfigError, one_line
 from pystack.core.suggest import suggest
 from pystack.experiments.bundle import INSTALLED, Bundle, Source, module_files
-from pystack.experiments.model import FunctionBase
+from pystack.experiments.model import FunctionBase, WordError
 
 # What a function may name beside parameters and constants.
 OFFERED: Final = ("seed", "run")
@@ -138,7 +138,7 @@ def check_call(function: AnyFunction, what: str, names: Iterable[str]) -> None:
         for name in given:
             if name not in by_name:
                 known = [each for each in by_name if each not in OFFERED]
-                raise ConfigError(f"{what} takes no {name!r}{suggest(name, known)}")
+                raise WordError(name, f"{what} takes no {name!r}{suggest(name, known)}")
     for each in takes:
         if each.kind is each.POSITIONAL_ONLY and each.default is each.empty:
             raise ConfigError(f"{what} takes {each.name!r} by position alone: remove the /")

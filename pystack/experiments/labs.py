@@ -10,20 +10,19 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pystack.apps.hosting import check_services, start_services
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.experiments.bundle import Bundle, Source, module_files
-from pystack.experiments.model import LabBase, Value
+from pystack.experiments.model import LabBase, Value, WordError
 from pystack.experiments.parameters import check_value
 from pystack.experiments.runs import Run
-from pystack.runtime.lab.functions import import_programs, offered
-from pystack.runtime.lab.lab import LabOptions, run_lab
-from pystack.topology.file import parse
-from pystack.topology.places import parts_of
-from pystack.topology.spec import LabSpec, ProgramSpec
+
+# What labs are made of is imported where it is used: the processes of other sweeps start without.
+if TYPE_CHECKING:
+    from pystack.topology.spec import LabSpec, ProgramSpec
 
 
 def lab(
@@ -39,6 +38,8 @@ def lab(
     constants in braces. `for_`: how much virtual time it gets; None: until its programs have
     ended. `folder`: the path is relative to it. Raises ConfigError.
     """
+    from pystack.topology.places import parts_of
+
     file = Path(path) if folder is None else folder / path
     if folder is not None and not file.resolve().is_relative_to(folder.resolve()):
         raise ConfigError(f"{path} is not in {folder} or below: what travels with it is")
@@ -59,6 +60,8 @@ def lab(
 
 def _modules(text: bytes, file: Path, top: Path) -> Bundle:
     """Return the modules of its programs that are beside it."""
+    from pystack.topology.file import parse
+
     found = Bundle()
     spec = parse(text.decode(errors="replace"), str(file))
     for node in spec.nodes.values():
@@ -101,6 +104,9 @@ def filled(value: Value, values: Mapping[str, Value]) -> Value:
 
 def lab_of(base: LabBase, bundle: Bundle, folder: Path, values: Mapping[str, Value]) -> LabSpec:
     """Read a lab for one point. Raises ConfigError."""
+    from pystack.apps.hosting import check_services
+    from pystack.topology.file import parse
+
     places = {place: filled(value, values) for place, value in base.places.items()}
     spec = parse(bundle.files[base.file].decode(), str(folder / base.file), places)
     for node in spec.nodes.values():
@@ -119,15 +125,18 @@ def check_lab(
 
     `parameters`: the names of those that vary.
     """
+    from pystack.runtime.lab.functions import import_programs, offered
+
     spec: LabSpec | None = None
     used = {name for value in base.places.values() for name in names_in(value)}
     for values in samples:
         for place, value in base.places.items():
             for name in names_in(value):
                 if name not in values:
-                    raise ConfigError(
+                    raise WordError(
+                        place,
                         f"{place!r}: there is no parameter or constant {name!r}"
-                        f"{suggest(name, values)}"
+                        f"{suggest(name, values)}",
                     )
         spec = lab_of(base, bundle, folder, values)
     assert spec is not None
@@ -136,9 +145,10 @@ def check_lab(
         return  # it may ask for any
     for name in parameters:
         if name not in used:
-            raise ConfigError(
+            raise WordError(
+                name,
                 f"the parameter {name!r} changes nothing: it stands in no place of lab.set, and no "
-                "program of the lab asks for `run`"
+                "program of the lab asks for `run`",
             )
 
 
@@ -146,6 +156,9 @@ def run_lab_at(
     base: LabBase, bundle: Bundle, folder: Path, values: Mapping[str, Value], run: Run
 ) -> Iterator[tuple[str, object]]:
     """Run a lab at one point; yield what its programs have measured, by names."""
+    from pystack.apps.hosting import start_services
+    from pystack.runtime.lab.lab import LabOptions, run_lab
+
     results: list[tuple[str, object]] = []
 
     def take(program: ProgramSpec, result: object) -> None:

@@ -7,10 +7,16 @@ version: neither on the machine nor on the process, the order or the time that i
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from pystack.core.errors import ConfigError
+from pystack.core.ranges import Range
+
+_LEAST_BYTES: Final = 64 << 20  # a process that has imported pystack has as many
 
 # What a parameter, a constant and a measurement may be.
 Value = bool | int | float | str
@@ -25,6 +31,14 @@ ENDED: Final[Mapping[Ended, str]] = {
     "died": "its process died, in each attempt",
     "wrong_result": "what it returned is no measurement",
 }
+
+
+class WordError(ConfigError):
+    """A parameter, a constant or another word of an experiment is wrong: which one."""
+
+    def __init__(self, word: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.word = word
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,16 @@ class Limits:
     time_s: float = 60.0  # of wall time
     memory_bytes: int = 2 << 30  # of its process
     attempts: int = 2  # how often it is tried in all, where its process dies
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what nothing can run with."""
+        Range(0, math.inf, whole=False, above=True).check("time_s", self.time_s)
+        Range(1, 100).check("attempts", self.attempts)
+        if not Range(_LEAST_BYTES, math.inf).allows(self.memory_bytes):
+            raise ConfigError(
+                f"memory_bytes is {self.memory_bytes!r}: no process of pystack needs less than "
+                f"{_LEAST_BYTES} (64mb)"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,8 +260,9 @@ class Axis:
         """The names of the parameters."""
         return tuple(self.columns)
 
-    def __len__(self) -> int:
-        """Return the number of steps, without making them."""
+    @property
+    def count(self) -> int:
+        """The number of steps, without making them."""
         return next(_count(values) for values in self.columns.values())
 
     @cached_property
@@ -295,7 +296,9 @@ class Sample(Axis):
                     f"{name}: a sample takes any value of a range, so that it has no steps"
                 )
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """The number of points."""
         return self.points
 
     @cached_property
@@ -352,11 +355,8 @@ class Space:
         for at, name in enumerate(self.names):
             if name in self.names[:at]:
                 raise ConfigError(f"the parameter {name!r} is there twice")
-
-    @property
-    def size(self) -> int:
-        """How many combinations there are: 1 without any axis."""
-        return math.prod(len(axis) for axis in self.axes)
+        # How many combinations there are: 1 without any axis
+        self.size: int = math.prod(axis.count for axis in self.axes)
 
     def at(self, number: int) -> dict[str, Value]:
         """Return one combination by its place. IndexError."""
@@ -364,7 +364,7 @@ class Space:
             raise IndexError(f"there is no combination {number} of {self.size}")
         found: list[tuple[Value, ...]] = []
         for axis in reversed(self.axes):
-            number, step = divmod(number, len(axis))
+            number, step = divmod(number, axis.count)
             found.append(axis.rows[step])
         return self._named(reversed(found))
 

@@ -49,7 +49,7 @@ def parts_of(place: str) -> list[str]:
         ((word, found),) = found.items()
         parts.append(word)
     if found != 0 or not parts:
-        raise ConfigError(f"{place!r} is no place of a lab's file, such as 'links.r1-r2.rate'")
+        raise ConfigError(f"{place!r} is no place in a file, such as 'links.r1-r2.rate'")
     return parts
 
 

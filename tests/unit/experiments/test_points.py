@@ -368,7 +368,7 @@ def test_a_lab_is_found_again_where_it_is_unpacked(folder: Path, tmp_path: Path)
         ({"links.1.rate": "{x:5}"}, "in braces is the name of a parameter, and no more"),
         ({"links.1.rate": "{x}"}, "net.toml:8: rate = 'fast' is not possible"),
         ({"seed": "{x}"}, "the seed of a lab is the run's"),
-        ({"a b": "{x}"}, "'a b' is no place of a lab's file"),
+        ({"a b": "{x}"}, "'a b' is no place in a file"),
         ({"links.2.delay.y": "{x}"}, "there is nothing further in net.toml"),
     ],
 )
