@@ -60,6 +60,7 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
         {"ignore_unknown_options": True, "allow_extra_args": True},
     ),
     "lab": _Command("lab:lab"),
+    "experiment": _Command("experiment:experiment"),
     "dig": _Command("dig:dig_command", "Query name servers: dig on the stack."),
     "explain": _Command("explain:explain_command", "Explain what happens when a URL is fetched."),
     "get": _Command("get:get_command", "Get URLs: curl on the stack."),

@@ -5,6 +5,7 @@ public; all else may change.
 """
 
 from pystack.experiments.experiment import Experiment, Function, Measured
+from pystack.experiments.file import from_file
 from pystack.experiments.labs import lab
 from pystack.experiments.model import (
     Compare,
@@ -18,6 +19,7 @@ from pystack.experiments.model import (
 )
 from pystack.experiments.parameters import Axis, Sample, Span, log_span, sample, span, zipped
 from pystack.experiments.results.reading import Results, load, load_series
+from pystack.experiments.running import Progress, RunningError, Stopped, run
 from pystack.experiments.runs import Run, SeriesWriter
 
 __all__ = [
@@ -30,18 +32,23 @@ __all__ = [
     "Measured",
     "Outcome",
     "Point",
+    "Progress",
     "Results",
     "Run",
+    "RunningError",
     "Sample",
     "SeriesSpec",
     "SeriesWriter",
     "Span",
+    "Stopped",
     "Track",
     "Value",
+    "from_file",
     "lab",
     "load",
     "load_series",
     "log_span",
+    "run",
     "sample",
     "span",
     "zipped",
