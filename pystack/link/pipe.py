@@ -212,6 +212,11 @@ class Pipe:
         """Return how many bytes they have."""
         return self._transmitter.waiting_bytes(self._scheduler.now)
 
+    @property
+    def carries_whole(self) -> bool:
+        """Tell whether super-frames pass as they are, while nobody watches."""
+        return self._whole
+
     def is_idle(self) -> bool:
         """Tell whether nothing waits or is on its way."""
         now = self._scheduler.now

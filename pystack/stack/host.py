@@ -319,13 +319,15 @@ class Host:
 
     def power_on(self) -> None:
         """Begin anew: empty tables, the same addresses and routes. Counters go on counting."""
-        before = self.tcp
+        before, udp_before = self.tcp, self.udp
         allowance = Allowance(self.rng)
         self.icmp = Icmp(self, allowance)
         self.icmp6 = Icmp6(self, allowance)
         self.udp = UdpTable(self)
         self.tcp = TcpTable(self)
         self.tcp.config, self.tcp.limits = before.config, before.limits
+        self.tcp.added, self.tcp.shared.entered = before.added, before.shared.entered
+        self.udp.added = udp_before.added
         self.powered = True
         if self.discovery.is_started or self.discovery.advertisers:
             # In a moment: it is plugged in again after this.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +68,7 @@ class TcpTable:
         self.memory = TcpMemory(host, self)
         self.path_mtus = PathMtus()
         self.config = TcpConfig()  # of new connections
+        self.added: list[Callable[[TcpSocket], object]] = []  # each is told of a new connection
         self.limits = TcpLimits()
         self._opener = Opener(host, self)
         self.fast_open = FastOpenTable(self._opener.secret(b"fast open"))
@@ -426,6 +427,8 @@ class TcpTable:
         self.sockets[socket.ends] = socket
         self.ports.hold(socket, socket.connection.local_port)
         self.shared.memory.used_bytes += CONNECTION_BYTES
+        for tell in self.added:
+            tell(socket)
 
     def _count_memory(self, socket: TcpSocket, held_bytes: int, now: float) -> None:
         memory = self.shared.memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import (
@@ -67,7 +67,7 @@ _WAYS_LIMIT: Final = 256  # remembered for each socket; when that many are, all 
 class UdpTable:
     """The UDP layer of one host: sockets by their local port."""
 
-    __slots__ = ("_host", "_sent_as", "_shares", "path_mtus", "send_as", "sockets")
+    __slots__ = ("_host", "_sent_as", "_shares", "added", "path_mtus", "send_as", "sockets")
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -76,6 +76,7 @@ class UdpTable:
         self.path_mtus = PathMtus()  # of those who ask for it: IP_MTU_DISCOVER
         self._sent_as = SentAs(host, self.path_mtus)
         self.send_as = self._sent_as.send
+        self.added: list[Callable[[UdpSocket], object]] = []  # each is told of a new socket
 
     def bind(
         self,
@@ -106,6 +107,8 @@ class UdpTable:
         ):
             raise OSError(errno.EADDRINUSE, f"UDP port {port} is taken on {host.name}")
         self.sockets.setdefault(socket.local_port, []).append(socket)
+        for tell in self.added:
+            tell(socket)
         return socket
 
     def unbind(self, socket: UdpSocket) -> None:

@@ -166,6 +166,11 @@ class UdpSocket:
         self.arrival: Arrival | None = None  # of the last datagram received; None: not asked for
         self.arrivals: deque[Arrival | None] | None = None  # None: nobody has asked for them
 
+    def keep_in(self, received: deque[tuple[bytes, Ip, int, Ip]]) -> None:
+        """Have what arrives put there, after what waits: for a deque that counts, at no cost."""
+        received.extend(self._received)
+        self._received = received
+
     @property
     def readable(self) -> bool:
         """Tell whether `receive`, `take_error` or `errors` has something."""

@@ -289,6 +289,8 @@ class Connection:
         self.state = state
         if self.shared.watchers:
             self.events.append(TcpStateChanged(old=old.value, new=state.value))
+        for tell in self.shared.entered:
+            tell(self, old)
 
     def report_control(self, failure: ControlError) -> None:
         """Tell the owner that the congestion control is wrong: it ends the connection."""

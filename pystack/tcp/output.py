@@ -175,6 +175,7 @@ def _retransmission(conn: Connection, lost: Lost, now: float) -> Segment | None:
     if conn.pacer is not None:
         conn.pacer.on_sent(conn, text_bytes, now)
     conn.retransmits += 1
+    conn.bytes_retransmitted += text_bytes
     if tcb.path is not None:
         path_mtu.sent_again(conn, seq, now)
     conn.events.append(_sent_again(conn, reason, seq, text_bytes))

@@ -1,6 +1,6 @@
 """What the connections of one host have in common: limits that hold for all of them together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pystack.core.counters import Counters
@@ -55,7 +55,7 @@ class Memory:
 class Shared:
     """One per host, and known to all its connections."""
 
-    __slots__ = ("challenges", "counters", "memory", "watchers")
+    __slots__ = ("challenges", "counters", "entered", "memory", "watchers")
 
     def __init__(
         self,
@@ -68,6 +68,9 @@ class Shared:
         Events that only watchers want are made only while there are any.
         """
         self.watchers = watchers
+        # Each is called with a connection that has entered a state, and the one before: cheaper
+        # than an observer of the host, which has events made of each frame
+        self.entered: list[Callable[..., object]] = []
         self.counters = Counters() if counters is None else counters
         self.memory = Memory()
         self.challenges = ChallengeLimit(component_rng(0, "alone") if rng is None else rng)

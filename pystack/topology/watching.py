@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pystack.observe.lookout import LOOPBACK, Lookout
 
@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from pystack.link.link import Link
     from pystack.observe.passage import PassageWatcher
     from pystack.topology.nodes import Cable, Node
+
+
+class Builder(Protocol):
+    """Told of what a network is made of: for whoever wants less than all that happens there."""
+
+    def node_added(self, node: Node) -> None:
+        """Take note of a host, a router, a switch or a station."""
+        ...
+
+    def link_added(self, link: Link) -> None:
+        """Take note of a link, to which nothing was given yet."""
+        ...
 
 
 class Watching:
@@ -24,6 +36,7 @@ class Watching:
         self._by_name: dict[str, list[Cable]] = {}
         self._indexed = 0  # cables that are in there
         self._lookout = Lookout(self._of, self._has_link)
+        self.builders: list[Builder] = []  # told of nodes and links that are added from now on
         self.portals: set[tuple[str, str]] = set()  # interfaces that have a port that is no link's
 
     def add(self, watcher: PassageWatcher, of: str | Link | None = None) -> None:
@@ -33,7 +46,7 @@ class Watching:
         self._watchers.append((watcher, of))
         if len(self._watchers) == 1:
             for node in self._nodes.values():
-                self.node_added(node)
+                self._look_at(node)
         for link in self._links():
             if _is_of(link, of):
                 link.watch(self._lookout)
@@ -53,15 +66,19 @@ class Watching:
                     observers.remove(self._lookout)
 
     def node_added(self, node: Node) -> None:
-        """Look at what a node drops, if anybody watches; a station has nothing to show."""
-        if self._watchers and hasattr(node.device, "observers"):
-            node.device.observers.append(self._lookout)
+        """Look at what a new node drops, if anybody watches."""
+        if self._watchers:
+            self._look_at(node)
+        for builder in self.builders:
+            builder.node_added(node)
 
     def link_added(self, link: Link) -> None:
         """Let those watch a new link who want to."""
         for watcher in self._at(link):
             link.watch(self._lookout)
             link.watch(watcher)
+        for builder in self.builders:
+            builder.link_added(link)
 
     def interface_at(self, place: str, host: str) -> str | None:
         """Return the name of a host's interface at a link; None: it has none there."""
@@ -84,6 +101,10 @@ class Watching:
             self._by_name.setdefault(cable.link.name, []).append(cable)
         self._indexed = len(self._cables)
         return self._by_name.get(place, ())
+
+    def _look_at(self, node: Node) -> None:
+        if hasattr(node.device, "observers"):  # a station has nothing to show
+            node.device.observers.append(self._lookout)
 
     def _links(self) -> Iterator[Link]:
         return (cable.link for cable in self._cables)
