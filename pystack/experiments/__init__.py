@@ -4,6 +4,10 @@ An experiment is a file (`pystack experiment run FILE`) or an `Experiment`. The 
 public; all else may change.
 """
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from pystack.experiments.experiment import Experiment, Function, Measured
 from pystack.experiments.file import from_file
 from pystack.experiments.labs import lab
@@ -22,6 +26,10 @@ from pystack.experiments.results.reading import Results, load, load_series
 from pystack.experiments.running import Progress, RunningError, Stopped, run
 from pystack.experiments.runs import Run, SeriesWriter
 
+if TYPE_CHECKING:
+    from pystack.experiments.measures.meter import Meter
+    from pystack.experiments.scenes import dumbbell, request_response
+
 __all__ = [
     "Axis",
     "Compare",
@@ -30,6 +38,7 @@ __all__ = [
     "Function",
     "Limits",
     "Measured",
+    "Meter",
     "Outcome",
     "Point",
     "Progress",
@@ -43,13 +52,31 @@ __all__ = [
     "Stopped",
     "Track",
     "Value",
+    "dumbbell",
     "from_file",
     "lab",
     "load",
     "load_series",
     "log_span",
+    "request_response",
     "run",
     "sample",
     "span",
     "zipped",
 ]
+
+# Imported when they are asked for: they need a network, which functions of others may not.
+_LATER: Final[Mapping[str, str]] = {
+    "Meter": "pystack.experiments.measures.meter",
+    "dumbbell": "pystack.experiments.scenes",
+    "request_response": "pystack.experiments.scenes",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for, the first time."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value

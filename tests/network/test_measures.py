@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pystack
-from pystack.experiments.measures import MEASURES, SERIES, Meter
+from pystack.experiments.measures import MEASURES, SERIES
+from pystack.experiments.measures.meter import Meter
 from pystack.experiments.model import Track
 from pystack.experiments.scenes import dumbbell, request_response
 from pystack.observe.journal import Digest
@@ -25,7 +26,7 @@ def measured(
     main: Main, words: Iterable[str], **asked: object
 ) -> tuple[Measures, dict[tuple[str, str], Track]]:
     meter = Meter(words, **asked)  # type: ignore[arg-type]
-    with meter.watching():
+    with meter:
         pystack.run(main)
     measures, tracks = meter.result()
     return measures, {(track.series, track.subject): track for track in tracks}

@@ -1,6 +1,5 @@
 """Measures: what is taken of a run while it goes on, by the words of an experiment's `measure`."""
 
-from pystack.experiments.measures.meter import Meter
 from pystack.experiments.measures.registry import (
     MEASURES,
     SERIES,
@@ -17,7 +16,6 @@ __all__ = [
     "SERIES",
     "Column",
     "Measure",
-    "Meter",
     "Series",
     "parse_measures",
     "parse_series",

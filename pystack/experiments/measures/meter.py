@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -83,14 +82,14 @@ class Meter:
         """Measure a network that has opened, and is still empty."""
         self._networks.append(_NetworkMeter(self, network))
 
-    @contextmanager
-    def watching(self) -> Iterator[Meter]:
+    def __enter__(self) -> Meter:
         """Measure all networks that open in this block."""
-        token = onlookers.set((*onlookers.get(), self.opened))
-        try:
-            yield self
-        finally:
-            onlookers.reset(token)
+        self._token = onlookers.set((*onlookers.get(), self.opened))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Measure no others."""
+        onlookers.reset(self._token)
 
     def result(self) -> tuple[dict[str, Value | None], list[Track]]:
         """Return the measurements by their columns, and the time series. ConfigError.
