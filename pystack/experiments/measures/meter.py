@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.addresses import Ip, format_ip, without_zone
 from pystack.core.errors import ConfigError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
     from pystack.topology.nodes import Node
 
-_OF_FRAMES = {"queue_delay", "utilization", "loss_rate", "marks_rate"}
+_OF_FRAMES: Final = frozenset({"queue_delay", "utilization", "loss_rate", "marks_rate"})
 
 
 class Meter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.experiments.measures.registry import SEQUENCES
 from pystack.experiments.model import Track
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pystack.topology.nodes import Node
 
 _Key = tuple["Ip", int, "Ip", int]
-_UNITS = {series.name: series.unit for series in SEQUENCES}
+_UNITS: Final[Mapping[str, str]] = {series.name: series.unit for series in SEQUENCES}
 
 
 @dataclass(slots=True)
