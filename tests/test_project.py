@@ -24,6 +24,7 @@ LONG_FILES: Final = {
     "pystack/runtime/network.py": "the whole face of a network, most of it docstrings",
 }
 LONG_FUNCTIONS: Final[Mapping[str, str]] = {
+    "pystack/experiments/scenes.py:dumbbell": "its words, a line each, and what they mean",
     "pystack/tcp/tcb.py:__init__": "all variables of a connection, a line each",
     "pystack/tcp/info.py:snapshot": "all fields of `TcpInfo`, a line each",
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import trio
 
 from pystack.core.errors import ConfigError
-from pystack.core.rng import component_rng
+from pystack.core.rng import Random, component_rng
 from pystack.core.units import parse_rate_bps, parse_size_bytes, parse_time_s
 from pystack.experiments.measures.distribution import quantile
 from pystack.link.words import NetemWords
@@ -86,56 +86,24 @@ async def dumbbell(
     if warm_s >= end_s:
         raise ConfigError(f"a warm-up of {warmup!r} leaves nothing of a duration of {duration!r}")
     plans = _plans(control, controls, flows, access_delay, starts, size)
-    _check_whole("reverse", reverse, 0)
+    plans = _at_chance(plans, parse_time_s(spread), component_rng(seed, "scenes/starts"))
     back = [
-        replace(plans[0], sender=f"back{i}right", receiver=f"back{i}left", size=None)
-        for i in range(1, reverse + 1)
+        replace(plans[0], sender=f"back{i}right", receiver=f"back{i}left", size=None, is_back=True)
+        for i in range(1, _check_whole("reverse", reverse, 0) + 1)
     ]
     config = _config(tcp, ecn=ecn, buffer=buffer)
-    nearest_s = min(plan.delay_s for plan in plans)
-    forward: NetemWords = {
-        **_bottleneck(rate, delay, nearest_s, limit, qdisc),
-        **_chance(loss, jitter),
-    }
-    backward: NetemWords = {"rate": rate, "delay": delay}
-    if reverse:
-        backward = _bottleneck(rate, delay, nearest_s, limit, qdisc)
+    queue = _bottleneck(rate, delay, min(plan.delay_s for plan in plans), limit, qdisc)
+    forward: NetemWords = {**queue, **_chance(loss, jitter)}
     if overhead:
         forward["overhead"] = overhead
-    spread_s, chance = parse_time_s(spread), component_rng(seed, "scenes/starts")
-    received: dict[str, int] = {}
-    before: dict[str, int] = {}
     async with Network(seed=seed, ip=ip) as net:
         r1, r2 = net.router("r1"), net.router("r2")
+        backward: NetemWords = queue if reverse else {"rate": rate, "delay": delay}
         net.link(r1, r2, a_to_b=forward, b_to_a=backward)
-        pairs: list[tuple[Host, Host]] = []
-        for plan in (*plans, *back):
-            sender = net.host(plan.sender, tcp=config, congestion=plan.control)
-            receiver = net.host(plan.receiver, tcp=config)
-            near, far = (r2, r1) if plan in back else (r1, r2)
-            net.link(sender, near, delay=plan.delay_s or None)
-            net.link(receiver, far)
-            pairs.append((sender, receiver))
         if cross:
-            left, right = net.host("crossleft"), net.host("crossright")
-            net.link(left, r1)
-            net.link(right, r2)
-            await right.start(_drain)
-            left.start_soon(_cross, parse_rate_bps(cross))
-        _introduce(net)
-        began_at = net.now()
-        net.at(began_at + warm_s, lambda: before.update(received))
-        with trio.move_on_after(end_s):
-            async with trio.open_nursery() as nursery:
-                for plan, ends in zip((*plans, *back), pairs, strict=True):
-                    begin_s = plan.start_s + chance.random() * spread_s
-                    nursery.start_soon(_flow, *ends, plan, begin_s, received)
-        time_s = net.now() - began_at - warm_s
-    shares = {plan: received.get(plan.receiver, 0) - before.get(plan.receiver, 0) for plan in plans}
-    return {
-        f"goodput_{i}_bps": share * 8 / time_s if time_s > 0 else None
-        for i, share in enumerate(shares.values(), 1)
-    }
+            await _cross(net, parse_rate_bps(cross))
+        rates = await _carry(net, [*plans, *back], config, end_s, warm_s)
+    return {f"goodput_{i}_bps": rates[plan.receiver] for i, plan in enumerate(plans, 1)}
 
 
 async def request_response(
@@ -210,6 +178,7 @@ class _Plan:
     start_s: float
     size: int | None  # None: endless
     delay_s: float
+    is_back: bool = False  # from right to left
 
 
 def _introduce(net: Network) -> None:
@@ -251,13 +220,43 @@ def _plans(
     ]
 
 
-async def _flow(
-    sender: Host, receiver: Host, plan: _Plan, begin_s: float, received: dict[str, int]
-) -> None:
+def _at_chance(plans: Sequence[_Plan], spread_s: float, chance: Random) -> list[_Plan]:
+    """Return the plans, each with a start that is a bit later."""
+    return [replace(plan, start_s=plan.start_s + chance.random() * spread_s) for plan in plans]
+
+
+async def _carry(
+    net: Network, plans: Sequence[_Plan], config: TcpConfig, end_s: float, warm_s: float
+) -> dict[str, Value | None]:
+    """Let all flows send, for so long; return what each receiver got, in bits a second."""
+    received, before = dict.fromkeys((plan.receiver for plan in plans), 0), dict[str, int]()
+    pairs: list[tuple[Host, Host]] = []
+    for plan in plans:
+        sender = net.host(plan.sender, tcp=config, congestion=plan.control)
+        receiver = net.host(plan.receiver, tcp=config)
+        near, far = ("r2", "r1") if plan.is_back else ("r1", "r2")
+        net.link(sender, near, delay=plan.delay_s or None)
+        net.link(receiver, far)
+        pairs.append((sender, receiver))
+    _introduce(net)
+    began_at = net.now()
+    net.at(began_at + warm_s, lambda: before.update(received))
+    with trio.move_on_after(end_s):
+        async with trio.open_nursery() as nursery:
+            for plan, ends in zip(plans, pairs, strict=True):
+                nursery.start_soon(_flow, *ends, plan, received)
+    time_s = net.now() - began_at - warm_s
+    return {
+        name: (total - before.get(name, 0)) * 8 / time_s if time_s > 0 else None
+        for name, total in received.items()
+    }
+
+
+async def _flow(sender: Host, receiver: Host, plan: _Plan, received: dict[str, int]) -> None:
     (listener,) = await receiver.open_tcp_listeners(PORT)
     async with trio.open_nursery() as both:
         both.start_soon(_receive, listener, plan.receiver, received)
-        await trio.sleep(begin_s)
+        await trio.sleep(plan.start_s)
         async with await sender.open_tcp_stream(plan.receiver, PORT) as stream:
             await _send(stream, plan.size)
             await stream.receive_some(1)  # until the receiver has closed: it has all then
@@ -275,7 +274,7 @@ async def _send(stream: TcpStream, size: int | None) -> None:
 async def _receive(listener: TcpListener, name: str, received: dict[str, int]) -> None:
     async with await listener.accept() as stream:
         while data := await stream.receive_some(1 << 20):
-            received[name] = received.get(name, 0) + len(data)
+            received[name] += len(data)
 
 
 async def _drain(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -286,7 +285,16 @@ async def _drain(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) 
         await socket.recvfrom(2048)
 
 
-async def _cross(bps: float) -> None:
+async def _cross(net: Network, bps: float) -> None:
+    """Send datagrams at a constant rate from now on, between hosts of their own."""
+    left, right = net.host("crossleft"), net.host("crossright")
+    net.link(left, "r1")
+    net.link(right, "r2")
+    await right.start(_drain)
+    left.start_soon(_send_at, bps)
+
+
+async def _send_at(bps: float) -> None:
     """Send datagrams at a constant rate: each at its instant from the first."""
     info = await trio.socket.getaddrinfo("crossright", PORT, type=trio.socket.SOCK_DGRAM)
     family, kind, _, _, address = info[0]
