@@ -50,6 +50,7 @@ async def dumbbell(
     limit: str | int = "1bdp",
     qdisc: str = "",
     loss: str | float = 0,
+    drop: str = "",
     jitter: str | float = 0,
     overhead: int = 0,
     duration: str | float = "30s",
@@ -69,11 +70,11 @@ async def dumbbell(
 
     Flow i goes from left i to right i. `flows`: how many; None: as many as there are `controls`
     ("bbr cubic"), access delays, starts or sizes, of which each is one for all or one for each.
-    `rate`, `delay` (one way), `loss`, `jitter`, `overhead`, `qdisc` ("fq_codel") and `limit` are of
-    the bottleneck, all but `rate` and `delay` on the way from left to right alone. `limit` is in
-    packets, or in products of rate and round trip ("1.5bdp") of full frames (without `access_delay`
-    where the flows' differ: of the shortest); it is that of pfifo, or of `qdisc` where it is a
-    number. `access_delay`: one way, of the link from left i to r1.
+    `rate`, `delay` (one way), `loss`, `drop` (a pattern: "..x"), `jitter`, `overhead`, `qdisc`
+    ("fq_codel") and `limit` are of the bottleneck, all but `rate` and `delay` on the way from left
+    to right alone. `limit` is in packets, or in products of rate and round trip ("1.5bdp") in full
+    frames (of the shortest round trip where they differ); it is that of pfifo, or of `qdisc` where
+    it is a number. `access_delay`: one way, of the link from left i to r1.
     Flow i begins at its start, and up to `spread` later, by chance; it sends `size` bytes and
     closes, or (None) until `duration`, when all ends. `reverse`: flows of the first control from
     right to left, between hosts of their own (back...), where the queue is the same then; `cross`:
@@ -94,6 +95,8 @@ async def dumbbell(
     config = _config(tcp, ecn=ecn, buffer=buffer)
     queue = _bottleneck(rate, delay, min(plan.delay_s for plan in plans), limit, qdisc)
     forward: NetemWords = {**queue, **_chance(loss, jitter)}
+    if drop:
+        forward["drop"] = drop
     if overhead:
         forward["overhead"] = overhead
     async with Network(seed=seed, ip=ip) as net:
@@ -233,7 +236,7 @@ async def _carry(
     pairs: list[tuple[Host, Host]] = []
     for plan in plans:
         sender = net.host(plan.sender, tcp=config, congestion=plan.control)
-        receiver = net.host(plan.receiver, tcp=config)
+        receiver = net.host(plan.receiver, tcp=config, congestion=plan.control)
         near, far = ("r2", "r1") if plan.is_back else ("r1", "r2")
         net.link(sender, near, delay=plan.delay_s or None)
         net.link(receiver, far)

@@ -19,8 +19,6 @@ from typing import Final, Literal
 from pystack.core.counters import explanations
 from pystack.core.errors import ConfigError
 from pystack.core.suggest import suggest
-from pystack.link.impair.base import HARMLESS
-from pystack.link.qdisc.base import is_mark
 
 # What a measure is taken of, which is also what it costs: nothing while the run goes on, a call for
 # each ACK of a flow, or one for each frame of the link.
@@ -317,6 +315,9 @@ def _called(name: str, word: str, unit: str) -> str:
 @cache
 def drop_counters() -> frozenset[str]:
     """Return the names of counters by which links and queues say why they lost a frame."""
+    from pystack.link.impair.base import HARMLESS  # few ask, and it has much behind it
+    from pystack.link.qdisc.base import is_mark
+
     return frozenset(
         name
         for name, counter in explanations().items()
