@@ -120,10 +120,13 @@ def _segment_arrived(host: Host, socket: TcpSocket, frame: Frame, plain: Plain, 
         else:
             segment.payload = memoryview(frame.payload)
             segment.more = frame.more
+            segment.gso_bytes = frame.gso_bytes
             if segment.flags in BULK and socket.connection.state is _ESTABLISHED:
                 host.counters["tcp_segments_in"] += 1
                 host.tcp.hold(socket, Train(segment, frame), now)
                 return
+    elif frame.gso_bytes:
+        segment.gso_bytes = frame.gso_bytes
     host.counters["tcp_segments_in"] += 1
     host.tcp.segment_arrived(socket, segment, now)
 

@@ -17,7 +17,7 @@ from pystack.tcp.recovery.base import (
 )
 from pystack.tcp.recovery.prr import Prr
 from pystack.tcp.tcb import NEVER, Timer
-from pystack.wire.tcp import ECE, FIN, SYN, Segment
+from pystack.wire.tcp import FIN, SYN, Segment
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
@@ -63,8 +63,8 @@ def take_ack(conn: Connection, seg: Segment, now: float) -> None:
         # The peer answers: probing never gives up (RFC 9293 section 3.8.6.1). But where the user
         # has gone, nobody could end it, and memory would be held for whoever asks (RFC 6429).
         tcb.retries = 0
-    if seg.flags & ECE and tcb.ecn:
-        ecn.echo_arrived(conn, now)
+    if tcb.ecn:
+        ecn.feedback(conn, seg, now)
     if seg.ack > tcb.snd_una:
         _new_data_acknowledged(conn, seg, now)
     elif tcb.snd_nxt > tcb.snd_una and (seg.sack_blocks or seg.ack == tcb.snd_una):
@@ -168,7 +168,7 @@ def _nothing_new_acknowledged(
             recovery.in_recovery,
             tcb.snd_una,
             tcb.snd_nxt,
-            tcb.ecn and bool(seg.flags & ECE),
+            tcb.ecn and ecn.tells_of_marks(tcb, seg),
         )
         sample.rate = conn.rates.sample(recovery.pipe_bytes(), conn.rtt.min_rtt_s, now)
         conn.congestion.on_ack(sample)
@@ -241,7 +241,7 @@ def _new_data_acknowledged(conn: Connection, seg: Segment, now: float) -> None:
         in_recovery = in_recovery or recovery.in_recovery
     if conn.prr is not None:
         _reduce(conn.prr, recovery, safe=not recovery.newly_lost_bytes)
-    ece = tcb.ecn and bool(seg.flags & ECE)  # nor does this (RFC 3168 section 6.1.2)
+    ece = tcb.ecn and ecn.tells_of_marks(tcb, seg)  # nor does this (RFC 3168 section 6.1.2)
     rate = None if rates is None else rates.sample(recovery.pipe_bytes(), rtt.min_rtt_s, now)
     conn.congestion.on_ack(
         AckSample(

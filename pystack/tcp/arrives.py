@@ -9,7 +9,18 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ack_policy, acks, handshake, output, sack, timers, timestamps, urgent
+from pystack.tcp import (
+    accurate_ecn,
+    ack_policy,
+    acks,
+    ecn,
+    handshake,
+    output,
+    sack,
+    timers,
+    timestamps,
+    urgent,
+)
 from pystack.tcp.events import Signal
 from pystack.tcp.seq import unwrap
 from pystack.tcp.states import TcpState
@@ -51,12 +62,17 @@ def take_options(tcb: Tcb, seg: Segment) -> None:
 
 def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     """Take a segment of a synchronized state: the fast path, or the checks in the RFC's order."""
-    if conn.state is TcpState.ESTABLISHED and seg.flags & ~_PSH == ACK and _fast(conn, seg, now):
+    if (
+        conn.state is TcpState.ESTABLISHED
+        and seg.flags & conn.tcb.fast_mask == ACK
+        and _fast(conn, seg, now)
+    ):
         return
     if conn.held_ack is not None:
         acks.take_held(conn, now)
     seg.in_one_piece()
     seq = seg.seq
+    packets = -(-len(seg.payload) // seg.gso_bytes) if seg.gso_bytes else 1
     if (
         (not conn.tcb.timestamps or timestamps_ok(conn, seg, now))  # RFC 7323 section 5.3, R1
         and sequence_ok(conn, seg, now)  # first
@@ -66,13 +82,12 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
     ):
         if seg.tsval is not None:
             timestamps.note(conn.tcb, seg, seg.tsval, seq, now)  # RFC 7323 section 5.3, R3
+        if conn.tcb.accurate is not None:
+            accurate_ecn.arrived(conn, conn.tcb.accurate, seg, packets)
         if seg.flags & URG:
             urgent.pointer_arrived(conn, seg, seq)  # sixth
         take_text(conn, seg, now)  # seventh
         take_fin(conn, seg, now)  # eighth
-
-
-_PSH: Final = 0x08
 
 
 def _fast(conn: Connection, seg: Segment, now: float) -> bool:
@@ -199,6 +214,10 @@ def syn_ok(conn: Connection, seg: Segment, now: float) -> bool:
     if not seg.flags & SYN:
         return True
     tcb = conn.tcb
+    if seg.seq == tcb.irs and not ecn.handshake_again(conn, seg):
+        output.answer_with_reset(conn, seg)
+        conn.finish(errno.ECONNRESET)
+        return False
     if conn.state is TcpState.SYN_RECEIVED and seg.seq == tcb.irs:
         if seg.flags & ACK and tcb.iss < seg.ack <= tcb.snd_nxt:
             return True  # the SYN-ACK of a simultaneous open, whose SYN was taken already
@@ -224,6 +243,8 @@ def ack_ok(conn: Connection, seg: Segment, now: float) -> bool:
         if handshake.waits_for_text(conn, seg):
             return False
         acks.take_syn_ack(conn, seg, now)
+        if tcb.accurate is not None:
+            accurate_ecn.handshake_acked(conn, tcb.accurate, seg)
         handshake.established(conn, now)
         if seg.flags & SYN:
             handshake.step_over_syn(conn, seg)

@@ -21,6 +21,7 @@ SEND_BUFFER_MAX_BYTES: Final = 8 << 20  # as much as a receive buffer grows to
 MAX_BUFFER_BYTES: Final = 1 << 30  # what a window can tell of: a quarter of the numbers
 MAX_ACK_DELAY_S: Final = 0.5  # RFC 9293 MUST-19
 
+EcnWord = Literal["off", "accept", "request", "accurate", "accept_accurate"]
 Mode = Literal[0, 1, 2]  # mostly never, sometimes, always: as Linux's sysctls have it
 
 
@@ -70,8 +71,10 @@ class TcpConfig:
     window_scaling: bool = True
     """The same for RFC 7323 section 2."""
 
-    ecn: Literal["off", "accept", "request"] = "accept"
-    """RFC 3168; as Linux's tcp_ecn 0, 2 and 1."""
+    ecn: EcnWord = "accept_accurate"
+    """What our SYN asks for, and what we agree to. "accept", "request": RFC 3168, as Linux's
+    tcp_ecn 2 and 1. "accept_accurate", "accurate": RFC 9768 too, as 5 and 3; where the peer knows
+    only the older kind, that. "off": nothing. A control may ask for more (`prague`, `dctcp`)."""
 
     fast_open: Literal["off", "client", "server", "both"] = "off"
     """RFC 7413: text in the SYN; as Linux's tcp_fastopen 0, 1, 2 and 3."""
@@ -269,7 +272,7 @@ _RANGES: Final[Mapping[str, Range]] = {
     "advise_retries": FROM_ONE,
 }
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
-    "ecn": ("off", "accept", "request"),
+    "ecn": ("off", "accept", "request", "accurate", "accept_accurate"),
     "fast_open": ("off", "client", "server", "both"),
     "fast_open_cookieless": ("off", "client", "server", "both"),
     "mtu_probing": (0, 1, 2),

@@ -32,7 +32,16 @@ def begin(conn: Connection, now: float, *, syn_lost: bool) -> None:
         guard = Guarded(NewReno(tcb.snd_mss), tcb.snd_mss, conn.report_control)
         guard.fail(error)
         control = guard
-    control.on_established(Opening(now, conn.rtt.srtt_s, syn_lost, tcb.sack_permitted, tcb.iss))
+    control.on_established(
+        Opening(
+            now,
+            conn.rtt.srtt_s,
+            syn_lost,
+            tcb.sack_permitted,
+            tcb.iss,
+            accurate_ecn=tcb.accurate is not None,
+        )
+    )
     if control.wants_rate:
         _measure(conn, RateEstimator(now))
     live.take_over(conn, control)
@@ -54,6 +63,7 @@ def change(conn: Connection, now: float) -> None:
             tcb.iss,
             held.cwnd_bytes,
             held.ssthresh_bytes,
+            accurate_ecn=tcb.accurate is not None,
         )
     )
     if not control.wants_rate:

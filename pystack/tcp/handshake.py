@@ -8,7 +8,17 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import acks, control, ecn, fast_open, negotiation, receive_buffer, text, timers
+from pystack.tcp import (
+    acks,
+    control,
+    ecn,
+    fast_open,
+    negotiation,
+    output,
+    receive_buffer,
+    text,
+    timers,
+)
 from pystack.tcp.events import Signal
 from pystack.tcp.output import answer_with_reset
 from pystack.tcp.recovery.registry import loss_recovery
@@ -96,7 +106,10 @@ def segment_arrived(conn: Connection, seg: Segment, now: float) -> None:
         return
     acks.take_syn_ack(conn, seg, now)
     established(conn, now)
-    if conn.config.defer_accept_retries or tcb.ping_pong:  # text is to take it along
+    if tcb.accurate is not None:
+        # Bare, before any text, for its flags say what became of the SYN-ACK (RFC 9768 3.2.2.1).
+        conn.outbox.append(output.acknowledgement(conn, now))
+    elif conn.config.defer_accept_retries or tcb.ping_pong:  # text is to take it along
         tcb.timers[Timer.DELAYED_ACK] = now + _DEFERRED_ACK_S
     else:
         tcb.ack_now = True
@@ -169,7 +182,7 @@ def _take_syn(conn: Connection, seg: Segment, now: float) -> None:
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.last_ack_sent = seg.seq + 1
     tcb.rcv_adv = tcb.rcv_nxt + offered_bytes
-    tcb.ecn = ecn.agreed(conn, seg)
+    ecn.agree(conn, seg)
     theirs = tcp_options.parse(seg.options)
     negotiation.agree(conn, theirs, now)
     fast_open.answered(conn, theirs)

@@ -6,14 +6,17 @@ Sequence numbers are given as they stand on the wire, modulo 2**32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pystack.tcp import pacing, send_buffer, urgent
+from pystack.tcp.accurate_ecn import INITIAL_BYTES, AccurateEcn
 from pystack.tcp.seq import MASK
 from pystack.tcp.states import TcpState
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
+
+_NO_MARKS: Final = AccurateEcn()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,14 @@ class TcpInfo:
     quick_acks: int = 0  # so many more ACKs are not delayed
     ce_received: int = 0  # segments with text that were marked on the way, where ECN was agreed on
     ece_received: int = 0  # ACKs that told of such marks
+    accurate_ecn: bool = False  # RFC 9768; then `ce_received` counts all packets, and these hold:
+    accurate_ecn_option: bool = False  # the peer's option gets through
+    accurate_ecn_silent: str = ""  # the counter that says why no ECT is set; "": it is
+    ce_delivered: int = 0  # packets of ours that came marked, as the peer tells
+    ce_delivered_bytes: int = 0  # of text
+    ce_received_bytes: int = 0  # of text that came marked, ...
+    ect0_received_bytes: int = 0  # ... with ECT(0), ...
+    ect1_received_bytes: int = 0  # ... and with ECT(1)
     dsacks_sent: int = 0  # ranges that came twice, and of which the peer was told (RFC 2883)
     established_at: float | None  # None until ESTABLISHED; the world's time
 
@@ -126,6 +137,7 @@ def snapshot(conn: Connection) -> TcpInfo:
     """Return all that a connection tells about itself, as it is now."""
     tcb, rtt, recovery, rates = conn.tcb, conn.rtt, conn.recovery, conn.rates
     loss = recovery.info()
+    marks = tcb.accurate or _NO_MARKS
     return TcpInfo(
         state=conn.state,
         congestion=conn.congestion.name,
@@ -173,6 +185,14 @@ def snapshot(conn: Connection) -> TcpInfo:
         ecn_seen=tcb.ecn_seen,
         ce_received=conn.ce_received,
         ece_received=conn.ece_received,
+        accurate_ecn=marks.agreed,
+        accurate_ecn_option=marks.option_seen and not marks.options_ignored,
+        accurate_ecn_silent=marks.silent,
+        ce_delivered=marks.told_packets,
+        ce_delivered_bytes=marks.told_bytes,
+        ce_received_bytes=marks.r_ceb,
+        ect0_received_bytes=marks.r_e0b - INITIAL_BYTES,
+        ect1_received_bytes=marks.r_e1b - INITIAL_BYTES,
         established_at=conn.established_at,
         # loss recovery and sending
         recovery=recovery.name,

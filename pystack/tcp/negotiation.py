@@ -8,9 +8,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import ecn, fast_open, path_mtu, timestamps
+from pystack.tcp import accurate_ecn, ecn, fast_open, path_mtu, timestamps
+from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import MAX_WINDOW_SHIFT
-from pystack.wire.tcp_options import TcpOptions, pack
+from pystack.wire.tcp_options import MAX_BYTES, TcpOptions, pack
 
 if TYPE_CHECKING:
     from pystack.tcp.connection import Connection
@@ -31,15 +32,23 @@ def window_shift(buffer_bytes: int) -> int:
 def syn_options(conn: Connection, now: float) -> bytes:
     """Return the options of our SYN or SYN-ACK."""
     tcb = conn.tcb
-    return pack(
-        TcpOptions(
-            mss=tcb.rcv_mss,
-            wscale=tcb.rcv_wind_shift,
-            sack_permitted=tcb.sack_permitted,
-            timestamps=(timestamps.clock(tcb, now), tcb.ts_recent) if tcb.timestamps else None,
-            fast_open=fast_open.option(conn),
-        )
+    options = TcpOptions(
+        mss=tcb.rcv_mss,
+        wscale=tcb.rcv_wind_shift,
+        sack_permitted=tcb.sack_permitted,
+        timestamps=(timestamps.clock(tcb, now), tcb.ts_recent) if tcb.timestamps else None,
+        fast_open=fast_open.option(conn),
     )
+    accurate = tcb.accurate
+    if accurate is None or not accurate.agreed or conn.state is TcpState.SYN_SENT:
+        return pack(options)
+    packed = pack(options)
+    if accurate.asked_again or tcb.retries:
+        return packed  # something on the way may throw it away for that (RFC 9768 3.2.3.2.2)
+    if len(packed) + accurate_ecn.OPTION_BYTES > MAX_BYTES:
+        return packed
+    options.accurate_ecn = accurate_ecn.syn_ack_option(accurate)
+    return pack(options)
 
 
 def offer(conn: Connection) -> None:
@@ -49,7 +58,7 @@ def offer(conn: Connection) -> None:
     tcb.rcv_wind_shift = window_shift(config.receive_limit_bytes) if config.window_scaling else None
     tcb.timestamps = config.timestamps
     tcb.sack_permitted = config.sack
-    tcb.ecn = ecn.offer(conn)
+    ecn.offer(conn)
 
 
 def agree(conn: Connection, theirs: TcpOptions, now: float) -> None:

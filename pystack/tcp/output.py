@@ -64,7 +64,10 @@ def next_segment(conn: Connection, now: float) -> Segment | None:
         # answered, and it does not put a byte in flight that the peer has no room for.
         tcb.probe_now = False
         conn.events.append(TcpRetransmitted(reason="probe", seq=tcb.snd_una - 1 & MASK))
-        return _segment(conn, tcb.snd_una - 1, ACK, now)
+        probe = _segment(conn, tcb.snd_una - 1, ACK, now)
+        if tcb.accurate is not None:
+            ecn.mark(conn, probe, again=True)
+        return probe
     if tcb.ack_now and conn.state is not TcpState.CLOSED:
         return acknowledgement(conn, now)
     return None

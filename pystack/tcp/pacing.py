@@ -42,8 +42,9 @@ class Pacer:
             conn.tcb.timers[Timer.PACING] = self.next_at
             return 0
         quantum_bytes = conn.congestion.send_quantum_bytes
-        if quantum_bytes is None:
-            quantum_bytes = int(min(rate_bps(conn) / 8 * QUANTUM_S, MAX_QUANTUM_BYTES))
+        if quantum_bytes is not None:
+            return max(quantum_bytes, conn.tcb.snd_mss)
+        quantum_bytes = int(min(rate_bps(conn) / 8 * QUANTUM_S, MAX_QUANTUM_BYTES))
         return max(quantum_bytes, MIN_QUANTUM_SEGMENTS * conn.tcb.snd_mss)
 
     def on_sent(self, conn: Connection, size_bytes: int, now: float) -> None:

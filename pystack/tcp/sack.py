@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pystack.tcp import timestamps
+from pystack.tcp import accurate_ecn, timestamps
 from pystack.wire.tcp_options import MAX_BYTES, pack_sack
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def option(conn: Connection, room_bytes: int) -> bytes:
     """
     tcb = conn.tcb
     room_bytes = min(room_bytes, MAX_BYTES - timestamps.OPTION_BYTES * tcb.timestamps)
+    if tcb.accurate is not None:
+        room_bytes -= accurate_ecn.reserved_bytes(tcb.accurate)
     most = (room_bytes - _LEAD_BYTES) // _BLOCK_BYTES
     if most <= 0:
         return b""

@@ -16,7 +16,7 @@ from pystack.tcp.isn import keyed_hash
 from pystack.tcp.seq import MASK
 from pystack.tcp.tcb import MAX_WINDOW_SHIFT
 from pystack.wire import tcp_options
-from pystack.wire.tcp import ACK, CWR, ECE, SYN, Segment
+from pystack.wire.tcp import ACK, AE, CWR, ECE, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _NO_SCALING: Final = 0xF  # bits 0 to 3: the window shift
 _SACK_BIT: Final = 1 << 4
 _ECN_BIT: Final = 1 << 5
 _ECN_SETUP: Final = ECE | CWR  # RFC 3168 section 6.1.1
+_ACCURATE_SETUP: Final = AE | ECE | CWR  # RFC 9768 section 3.1.1
 
 
 def make(key: bytes, ends: bytes, irs: int, mss: int, now: float) -> int:
@@ -86,10 +87,13 @@ class Asked(NamedTuple):
         Where the peer has no timestamps there is no place for its other options, and so they are
         not answered.
         """
+        flags = syn.flags & (SYN | _ACCURATE_SETUP)
         if theirs.timestamps is None or not config.timestamps:
-            return cls(mtu_mss, False, False, False, SYN, 0, pressed)
+            # But accurate ECN: the flags of the ACK bring it back (RFC 9768 section 5.1).
+            if flags & _ACCURATE_SETUP in (0, _ECN_SETUP):
+                return cls(mtu_mss, False, False, False, SYN, 0, pressed)
+            return cls(mtu_mss, False, False, False, flags, syn.ecn, pressed)
         scaled = theirs.wscale is not None
-        flags = syn.flags & (SYN | _ECN_SETUP)
         return cls(mtu_mss, True, theirs.sack_permitted, scaled, flags, syn.ecn, pressed)
 
 
@@ -114,6 +118,7 @@ class Answer:
                 wscale=options.wscale,
                 sack_permitted=options.sack_permitted,
                 timestamps=(clock & MASK, theirs.timestamps[0]),
+                accurate_ecn=options.accurate_ecn,
             )
         ack = syn.seq + 1 & MASK
         packed = tcp_options.pack(options)
@@ -155,6 +160,9 @@ def open_by_cookie(conn: Connection, ack: Segment, mss: int, now: float) -> tupl
         shift = bits & _NO_SCALING
         theirs.wscale = None if shift == _NO_SCALING else shift
         flags |= _ECN_SETUP if bits & _ECN_BIT else 0
+    if flags == SYN and ack.flags & (AE | CWR):
+        # Nobody else has these flags here (RFC 9768 section 5.1): no bit is needed for it.
+        flags |= _ACCURATE_SETUP
     irs = ack.seq - 1 & MASK
     syn = Segment(ack.src_port, ack.dst_port, irs, 0, flags, ack.wnd, tcp_options.pack(theirs), b"")
     handshake.open_passive(conn, syn, now)
@@ -169,7 +177,7 @@ def _encode(theirs: TcpOptions, flags: int) -> int:
     bits = _NO_SCALING if shift is None else min(shift, MAX_WINDOW_SHIFT)
     if theirs.sack_permitted:
         bits |= _SACK_BIT
-    if flags & (_ECN_SETUP | ACK) == _ECN_SETUP:
+    if flags & (_ACCURATE_SETUP | ACK) == _ECN_SETUP:
         bits |= _ECN_BIT
     return bits
 

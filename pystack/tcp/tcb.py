@@ -7,7 +7,9 @@ scaling.
 import math
 from typing import Final, NamedTuple
 
+from pystack.tcp.accurate_ecn import AccurateEcn
 from pystack.tcp.path_mtu import PathMtu
+from pystack.wire.tcp import PSH
 
 DEFAULT_SEND_MSS_BYTES: Final = 536  # RFC 9293 section 3.7.1, MUST-15
 MAX_WINDOW_SHIFT: Final = 14  # RFC 7323 section 2.3
@@ -51,6 +53,7 @@ class Tcb:
     """All that a connection knows."""
 
     __slots__ = (
+        "accurate",
         "ack_mss",
         "ack_now",
         "busy_s",
@@ -64,6 +67,7 @@ class Tcb:
         "ece_now",
         "ecn",
         "ecn_seen",
+        "fast_mask",
         "fin_seq",
         "flight_at",
         "full_seq",
@@ -175,6 +179,10 @@ class Tcb:
         self.ece_now = False  # our ACKs tell of congestion, until the peer says CWR
         self.cwr_now = False  # our next new text is to say CWR
         self.cwr_seq = iss  # SND.NXT when the congestion window was last made smaller
+        # RFC 9768; None: not offered, and after the handshake: not agreed on
+        self.accurate: AccurateEcn | None = None
+        # The flags that the fast path looks at; 0, so that it takes nothing: each segment counts
+        self.fast_mask = ~PSH
 
         self.dsack: tuple[int, int] | None = None  # came twice (RFC 2883); None: all is told
 

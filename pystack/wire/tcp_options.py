@@ -1,4 +1,5 @@
-"""TCP options: MSS (RFC 9293), window scale and timestamps (7323), SACK (2018), Fast Open (7413).
+"""TCP options: MSS (RFC 9293), window scale and timestamps (7323), SACK (2018), Fast Open (7413),
+and the counters of accurate ECN (9768).
 
 Reading is for ever lenient (RFC 9293 MUST-7): what is malformed ends the list, what is unknown is
 stepped over, and neither is an error.
@@ -18,6 +19,8 @@ SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
 FAST_OPEN: Final = 34
+ACCURATE_ECN_0: Final = 172  # EE0B, ECEB, EE1B
+ACCURATE_ECN_1: Final = 174  # EE1B, ECEB, EE0B
 EXPERIMENTS: Final = (253, 254)  # RFC 4727; the first two bytes say which (RFC 6994)
 FAST_OPEN_EXPERIMENT: Final = 0xF989  # RFC 7413 appendix: what Fast Open was before it had a kind
 
@@ -46,6 +49,18 @@ class FastOpenCookie:
     experimental: bool = False  # in the form from before it had a kind of its own
 
 
+@dataclass(frozen=True, slots=True)
+class AccurateEcn:
+    """The bytes that came with each codepoint, modulo 2**24 (RFC 9768 section 3.2.3).
+
+    None: the field is not there; what is last in the order may be left out.
+    """
+
+    e0b: int | None = None
+    ceb: int | None = None
+    e1b: int | None = None
+
+
 @dataclass(slots=True)
 class TcpOptions:
     """What a header's options said; None and () for what was not there."""
@@ -56,6 +71,7 @@ class TcpOptions:
     timestamps: tuple[int, int] | None = None  # TSval, TSecr
     sack_blocks: tuple[tuple[int, int], ...] = ()
     fast_open: FastOpenCookie | None = None
+    accurate_ecn: AccurateEcn | None = None
 
     def describe(self) -> str:
         """Return them in tcpdump's manner: "mss 1460, wscale 7"."""
@@ -74,6 +90,8 @@ class TcpOptions:
         if self.fast_open is not None:
             value = self.fast_open.value
             words.append(f"tfo cookie {value.hex()}" if value else "tfo cookiereq")
+        if self.accurate_ecn is not None:
+            words.append(describe_accurate_ecn(self.accurate_ecn))
         return ", ".join(words)
 
 
@@ -103,6 +121,7 @@ def pack(options: TcpOptions) -> bytes:
         and options.wscale is not None
         and not options.sack_blocks
         and options.fast_open is None
+        and options.accurate_ecn is None
     ):
         return _SYN.pack(
             _MSS_LEAD, options.mss, _SACK_LEAD, *options.timestamps, _WSCALE_LEAD, options.wscale
@@ -121,7 +140,27 @@ def pack(options: TcpOptions) -> bytes:
         parts.append(pack_sack(options.sack_blocks))
     if options.fast_open is not None:
         parts.append(_pack_fast_open(options.fast_open))
+    told = options.accurate_ecn
+    if told is not None:
+        parts.append(
+            pack_accurate_ecn(told.e0b or 0, told.ceb or 0, told.e1b or 0, fields=3, order=0)
+        )
     return b"".join(parts)
+
+
+def pack_accurate_ecn(e0b: int, ceb: int, e1b: int, *, fields: int, order: int) -> bytes:
+    """Return the option with its first so many fields in one of the two orders, padded by NOPs."""
+    counters = (e0b, ceb, e1b) if order == 0 else (e1b, ceb, e0b)
+    parts = [bytes((ACCURATE_ECN_0 if order == 0 else ACCURATE_ECN_1, 2 + 3 * fields))]
+    parts += [(counter & 0xFFFFFF).to_bytes(3, "big") for counter in counters[:fields]]
+    parts.append(bytes((NO_OPERATION,)) * (-(2 + 3 * fields) % 4))
+    return b"".join(parts)
+
+
+def describe_accurate_ecn(option: AccurateEcn) -> str:
+    """Return "ECN e0b 1 ceb 0 e1b 1", with what is there."""
+    told = (("e0b", option.e0b), ("ceb", option.ceb), ("e1b", option.e1b))
+    return " ".join(["ECN", *(f"{name} {value}" for name, value in told if value is not None)])
 
 
 def pack_sack(blocks: Sequence[tuple[int, int]]) -> bytes:
@@ -146,6 +185,15 @@ def _is_cookie(value: memoryview) -> bool:
     return not len(value) or (4 <= len(value) <= 16 and len(value) % 2 == 0)
 
 
+def _accurate_ecn(kind: int, body: memoryview) -> AccurateEcn:
+    # Of any other length, the whole fields in it count (section 3.2.3).
+    found = [int.from_bytes(body[at : at + 3], "big") for at in range(0, min(len(body), 9) - 2, 3)]
+    first, ceb, last = (*found, None, None, None)[:3]
+    return (
+        AccurateEcn(first, ceb, last) if kind == ACCURATE_ECN_0 else AccurateEcn(last, ceb, first)
+    )
+
+
 def _take(options: TcpOptions, kind: int, body: memoryview) -> None:
     # A known kind with the wrong length is treated as unknown: stepped over.
     length = len(body)
@@ -159,6 +207,8 @@ def _take(options: TcpOptions, kind: int, body: memoryview) -> None:
         options.timestamps = _TWO_WORDS.unpack(body)
     elif kind == SACK and length in (8, 16, 24, 32):
         options.sack_blocks = tuple(_TWO_WORDS.iter_unpack(body))
+    elif kind in (ACCURATE_ECN_0, ACCURATE_ECN_1):
+        options.accurate_ecn = _accurate_ecn(kind, body)
     elif kind == FAST_OPEN and _is_cookie(body):
         options.fast_open = FastOpenCookie(bytes(body))
     elif kind in EXPERIMENTS and body[:2] == _FAST_OPEN_MAGIC and _is_cookie(body[2:]):

@@ -9,6 +9,7 @@ from pystack.tcp.congestion.base import (
     CongestionControl,
     LossSample,
     LostSegment,
+    MarkSample,
     Opening,
 )
 
@@ -35,6 +36,16 @@ class Around:
     def wants_ecn(self) -> bool:
         """Tell what it wants."""
         return self.inner.wants_ecn
+
+    @property
+    def wants_accurate_ecn(self) -> bool:
+        """Tell what it wants."""
+        return self.inner.wants_accurate_ecn
+
+    @property
+    def ect(self) -> int:
+        """Return its codepoint."""
+        return self.inner.ect
 
     @property
     def owns_recovery(self) -> bool:
@@ -80,6 +91,10 @@ class Around:
     def on_loss(self, sample: LossSample) -> None:
         """Hand it on."""
         self.inner.on_loss(sample)
+
+    def on_marks(self, sample: MarkSample) -> None:
+        """Hand it on."""
+        self.inner.on_marks(sample)
 
     def on_segment_lost(self, lost: LostSegment) -> None:
         """Hand it on."""

@@ -7,6 +7,8 @@ It is told what happened and asked what follows; it never writes the sender's fi
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pystack.wire.ecn import ECT_0
+
 # "arbitrarily high" (RFC 5681 section 3.1): the largest window that TCP can offer
 INITIAL_SSTHRESH_BYTES: Final = 0xFFFF << 14
 
@@ -57,6 +59,15 @@ class LossSample:
 
 
 @dataclass(slots=True)
+class MarkSample:
+    """Packets of ours were marked, as accurate ECN tells (RFC 9768): exact, not once a window."""
+
+    now: float
+    packets: int  # newly told of, bare ACKs of ours included
+    text_bytes: int  # that these carried; estimated where the path lets no option through
+
+
+@dataclass(slots=True)
 class LostSegment:
     """A segment was considered lost, by an acknowledgement or a timer; for whom `wants_rate`."""
 
@@ -81,6 +92,7 @@ class Opening:
     # Of the control whose place it takes on a live connection; None: the connection is new
     cwnd_bytes: int | None = None
     ssthresh_bytes: int | None = None
+    accurate_ecn: bool = False  # RFC 9768 was agreed on
 
 
 class CongestionControl(Protocol):
@@ -104,7 +116,21 @@ class CongestionControl(Protocol):
     def wants_ecn(self) -> bool:
         """True: ECT is set, and `on_ack` sees ECE as it is on the wire (DCTCP, RFC 8257).
 
-        Else ECE is `on_loss`, once per window, as RFC 3168 has it.
+        Else ECE is `on_loss`, once per window, as RFC 3168 has it. Where accurate ECN (RFC 9768)
+        was agreed on, `on_marks` is told, before `on_ack` of the same ACK; `ece` says so.
+        """
+        ...
+
+    @property
+    def wants_accurate_ecn(self) -> bool:
+        """True: accurate ECN is asked for and agreed to, whatever `TcpConfig.ecn` says."""
+        ...
+
+    @property
+    def ect(self) -> int:
+        """Return the codepoint of what is sent where accurate ECN was agreed on.
+
+        ECT(1) is for controls that answer marks as L4S has it (RFC 9331 section 4).
         """
         ...
 
@@ -157,6 +183,10 @@ class CongestionControl(Protocol):
         """Congestion was found: once per window of data."""
         ...
 
+    def on_marks(self, sample: MarkSample) -> None:
+        """Packets came marked; if `wants_ecn`, and accurate ECN was agreed on."""
+        ...
+
     def on_segment_lost(self, lost: LostSegment) -> None:
         """One segment was found lost: if `wants_rate`, before `on_loss` or `on_ack` is told."""
         ...
@@ -188,6 +218,8 @@ class ControlDefaults:
 
     wants_rate = False
     wants_ecn = False
+    wants_accurate_ecn = False
+    ect = ECT_0
     owns_recovery = False
     ssthresh_bytes: int = INITIAL_SSTHRESH_BYTES
     pacing_bps: float | None = None
@@ -201,6 +233,9 @@ class ControlDefaults:
 
     def on_sent(self, sent_bytes: int, now: float) -> None:
         """Be driven by acknowledgements alone."""
+
+    def on_marks(self, sample: MarkSample) -> None:
+        """Leave it to `on_ack`, which sees `ece`."""
 
     def on_segment_lost(self, lost: LostSegment) -> None:
         """Leave it to `on_loss`."""

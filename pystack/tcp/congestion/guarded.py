@@ -19,9 +19,11 @@ from pystack.tcp.congestion.base import (
     CongestionControl,
     LossSample,
     LostSegment,
+    MarkSample,
     Opening,
     initial_window_bytes,
 )
+from pystack.wire.ecn import ECT_0, ECT_1
 
 _METHODS: Final = (
     "on_established",
@@ -29,13 +31,14 @@ _METHODS: Final = (
     "on_sent",
     "on_ack",
     "on_loss",
+    "on_marks",
     "on_segment_lost",
     "on_recovery_exit",
     "on_rto",
     "on_undo",
     "on_idle",
 )
-_WISHES: Final = ("wants_rate", "wants_ecn", "owns_recovery")
+_WISHES: Final = ("wants_rate", "wants_ecn", "wants_accurate_ecn", "owns_recovery")
 
 
 class ControlError(PystackError):
@@ -125,6 +128,10 @@ class Guarded(Around):
         """Hand it on."""
         self._tell("on_loss", sample)
 
+    def on_marks(self, sample: MarkSample) -> None:
+        """Hand it on."""
+        self._tell("on_marks", sample)
+
     def on_segment_lost(self, lost: LostSegment) -> None:
         """Hand it on."""
         self._tell("on_segment_lost", lost)
@@ -203,12 +210,15 @@ def check_control(control: object) -> None:
         raise ConfigError(f"its `name` is {name!r}: it is a text")
     lacking = [what for what in _METHODS if not callable(getattr(control, what, None))]
     lacking += [what for what in _WISHES if not isinstance(getattr(control, what, None), bool)]
-    lacking += _without_value(control, ("cwnd_bytes", "ssthresh_bytes"))
+    lacking += _without_value(control, ("cwnd_bytes", "ssthresh_bytes", "ect"))
     if lacking:
         raise ConfigError(
             f"it has no {lacking[0]!r}: inherit `pystack.plugins.ControlDefaults`, which has what "
             "most leave as it is, and write the rest"
         )
+    ect = getattr(control, "ect", None)
+    if ect not in (ECT_0, ECT_1):
+        raise ConfigError(f"its `ect` is {ect!r}: it is 2 for ECT(0), or 1 for ECT(1), that of L4S")
     whole_bytes("cwnd_bytes", getattr(control, "cwnd_bytes", None), 1)
     whole_bytes("ssthresh_bytes", getattr(control, "ssthresh_bytes", None), 0)
     rate("pacing_bps", getattr(control, "pacing_bps", None))

@@ -15,6 +15,7 @@ from pystack.tcp.congestion.dctcp import Dctcp
 from pystack.tcp.congestion.fixed import Fixed
 from pystack.tcp.congestion.guarded import check_control
 from pystack.tcp.congestion.newreno import NewReno
+from pystack.tcp.congestion.prague import Prague
 
 ControlFactory = Callable[[int], CongestionControl]
 
@@ -26,6 +27,7 @@ BUILT_IN: Final[dict[str, ControlFactory]] = {
     "newreno": NewReno,
     "dctcp": Dctcp,
     "bbr": Bbr,
+    "prague": Prague,
     "fixed": Fixed,
 }
 

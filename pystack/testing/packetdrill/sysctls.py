@@ -257,7 +257,13 @@ def _ecn(sysctls: Sysctls, config: TcpConfig) -> TcpConfig:
             return replace(config, ecn="off")
         case 1:
             return replace(config, ecn="request")
-        case _:  # 2, and the modes of accurate ECN, which there is not
+        case 3:
+            return replace(config, ecn="accurate")
+        case 4:  # agrees to accurate ECN, asks for the older kind: there is no word for both
+            return replace(config, ecn="request")
+        case 5:
+            return replace(config, ecn="accept_accurate")
+        case _:
             return replace(config, ecn="accept")
 
 

@@ -5,7 +5,7 @@
     tcp.inject("+0.01 < S. 0:0(0) ack 1 win 1000 <mss 1460>")
 
 The first word is the time since the line before, in seconds. Then come the direction, the ECN bits
-of the IP header ([ect0], [ce]), the flags (S F R P E W . and - for none), first:last(bytes), and
+of the IP header ([ect0], [ce]), the flags (S F R P E W A . and - for none), first:last(bytes), and
 what else is to be said. Numbers count from the initial sequence number of their side; these stand
 just below 2**32, so that every test wraps. So do timestamps, in milliseconds: ours are 1000 at the
 start. What a line does not name is not looked at, but every segment that is sent must be expected.
@@ -43,11 +43,12 @@ _FLAGS: Final = {
     "E": tcp.ECE,
     "W": tcp.CWR,
     "U": tcp.URG,
+    "A": tcp.AE,
     ".": tcp.ACK,
 }
 _MARKS: Final = {"noecn": ecn.NOT_ECT, "ect1": ecn.ECT_1, "ect0": ecn.ECT_0, "ce": ecn.CE}
 _LINE: Final = re.compile(
-    r"\+(?P<after>[0-9.]+) +(?P<way>[<>])(?: +\[(?P<mark>[a-z01]+)\])? +(?P<flags>[FSRPEWU.]+|-)"
+    r"\+(?P<after>[0-9.]+) +(?P<way>[<>])(?: +\[(?P<mark>[a-z01]+)\])? +(?P<flags>[FSRPEWUA.]+|-)"
     r" +(?P<seq>\d+):(?P<end>\d+)\((?P<size>\d+)\)(?: +ack +(?P<ack>\d+))?(?: +win +(?P<win>\d+))?"
     r"(?: +urg +(?P<urg>\d+))?"
     r"(?: +<(?P<options>[A-Za-z0-9: ,]*)>)?(?: +(?P<gso>gso) +(?P<piece>\d+))?"
@@ -129,6 +130,10 @@ class Wire:
                     tuple((int(edge) + self.ack_iss) & MASK for edge in block.split(":"))
                     for block in rest.split(" ")
                 )
+            elif name == "ECN":
+                words = rest.split(" ")
+                counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+                options.accurate_ecn = tcp_options.AccurateEcn(**counts)
             else:
                 assert name in ("mss", "wscale"), f"unknown option {word!r}"
                 setattr(options, name, int(rest))

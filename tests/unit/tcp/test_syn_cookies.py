@@ -14,7 +14,7 @@ from pystack.tcp.config import TcpLimits
 from pystack.tcp.listener import Listener
 from pystack.tcp.states import TcpState
 from pystack.wire import tcp_options
-from pystack.wire.tcp import ACK, CWR, ECE, PSH, RST, SYN, Segment
+from pystack.wire.tcp import ACK, AE, CWR, ECE, PSH, RST, SYN, Segment
 from pystack.wire.tcp_options import TcpOptions
 
 KEY, ENDS = bytes(range(32)), bytes(range(12))
@@ -328,3 +328,24 @@ def test_a_cookie_costs_no_connection_and_not_much_more_than_a_segment_of_text(
         bench.segment(SYN, ports=(6000, 80), options=LINUX)
 
     assert calls_of(cookie) <= 1.5 * calls_of(text)
+
+
+@pytest.mark.rfc("9768", "5.1")
+@pytest.mark.parametrize("options", [LINUX, TcpOptions(mss=1460)])
+def test_a_cookie_needs_no_bit_for_accurate_ecn(options: TcpOptions, bench: TcpBench) -> None:
+    listener = bench.table.listen(ANY, 80)
+    bench.segment(SYN | AE | CWR | ECE, ports=(5000, 80), options=options)
+    (answer,) = bench.sent()
+    assert answer.flags == SYN | ACK | CWR
+    told = tcp_options.parse(answer.options)
+    assert told.accurate_ecn == tcp_options.AccurateEcn(1, 0, 1)
+    bench.segment(
+        ACK | CWR,
+        ports=(5000, 80),
+        seq=PEER_ISS + 1,
+        ack=answer.seq + 1,
+        wnd=500,
+        options=TcpOptions(timestamps=(77_100, told.timestamps[0])) if told.timestamps else None,
+    )
+    info = opened(listener).connection.info()
+    assert (info.ecn, info.accurate_ecn, info.accurate_ecn_silent) == (True, True, "")

@@ -14,7 +14,7 @@ PLAIN = {
     "window_scaling": False,
 }
 REQUEST = TcpConfig(ecn="request", **PLAIN)  # type: ignore[arg-type]
-ACCEPT = TcpConfig(**PLAIN)  # type: ignore[arg-type]
+ACCEPT = TcpConfig(ecn="accept", **PLAIN)  # type: ignore[arg-type]
 OFF = TcpConfig(ecn="off", **PLAIN)  # type: ignore[arg-type]
 DCTCP = TcpConfig(**{**PLAIN, "congestion": "dctcp"})  # type: ignore[arg-type]
 

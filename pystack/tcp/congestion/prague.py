@@ -1,0 +1,140 @@
+"""Prague (draft-briscoe-iccrg-prague-congestion-control): DCTCP's answer to marks, for all paths.
+
+It wants accurate ECN (RFC 9768) and marks what it sends with ECT(1), so that a queue of L4S
+(RFC 9332) may mark it early and often. Where the peer knows only RFC 3168, or no ECN, it is
+NewReno, with ECT(0) or none. Losses are answered as NewReno does in any case.
+
+Whether a queue that marks is one of L4S is not found out (the draft has that as an option).
+"""
+
+from math import inf
+from typing import Final
+
+from pystack.tcp.congestion.base import AckSample, LossSample, MarkSample, Opening
+from pystack.tcp.congestion.newreno import NewReno
+from pystack.wire.ecn import ECT_1
+
+G: Final = 1 / 16  # of the moving average, as DCTCP
+# Flows with shorter round trips grow, and back off, as if theirs were as long: their rates become
+# independent of it.
+REFERENCE_RTT_S: Final = 0.025
+SLOW_START_GAIN: Final = 2.0
+PACING_GAIN: Final = 1.03
+BURST_S: Final = 0.00025
+MIN_SEGMENTS: Final = 2  # of the window; what takes less has to be paced (not done)
+
+
+class Prague(NewReno):
+    """Additive increase for what was not marked, and a decrease by half of what was.
+
+    Both go by the virtual round trip: the measured one, or the reference if that is longer.
+    """
+
+    __slots__ = (
+        "_bytes_acked",
+        "_bytes_marked",
+        "_bytes_told",
+        "_fraction",
+        "_reduced_at",
+        "_seen_ce",
+        "_srtt_s",
+        "_update_at",
+        "alpha",
+        "pacing_bps",
+        "send_quantum_bytes",
+        "wants_ecn",
+    )
+
+    name = "prague"
+    wants_accurate_ecn = True
+    ect = ECT_1
+
+    def __init__(self, smss_bytes: int) -> None:
+        super().__init__(smss_bytes)
+        self.alpha = 1.0  # the first mark halves
+        self.wants_ecn = False  # until accurate ECN was agreed on
+        self.pacing_bps: float | None = inf
+        self.send_quantum_bytes: int | None = smss_bytes
+        self._srtt_s = 0.0  # 0: not measured
+        self._seen_ce = False
+        self._bytes_acked = 0  # since alpha was last brought up to date
+        self._bytes_marked = 0
+        self._bytes_told = 0  # marked, told since the last ACK
+        self._update_at = -inf  # when alpha is to be brought up to date
+        self._reduced_at = -inf  # when the window was last made smaller for marks
+        self._fraction = 0.0  # of a byte of the window
+
+    def on_established(self, opening: Opening) -> None:
+        """Know whether marks will be told exactly."""
+        super().on_established(opening)
+        self.wants_ecn = opening.accurate_ecn
+        self._srtt_s = opening.srtt_s or 0.0
+        self._pace()
+
+    def on_marks(self, sample: MarkSample) -> None:
+        """Count; and make the window smaller at once, but once in a virtual round trip."""
+        self._bytes_told += sample.text_bytes
+        self._bytes_marked += sample.text_bytes
+        if not self._seen_ce:
+            self._seen_ce = True
+            self._update_at = sample.now + self._virtual_rtt_s
+        if sample.now - self._reduced_at >= self._virtual_rtt_s:
+            self._reduced_at = sample.now
+            reduced = self.cwnd_bytes * (1 - self.alpha / 2)
+            self.cwnd_bytes = max(int(reduced), MIN_SEGMENTS * self._smss)
+            self.ssthresh_bytes = self.cwnd_bytes
+            self._pace()
+
+    def on_ack(self, sample: AckSample) -> None:
+        """Grow by what was not marked, and pace by the round trip as it is now."""
+        if sample.srtt_s is not None:
+            self._srtt_s = sample.srtt_s
+        if self._seen_ce:
+            self._bytes_acked += sample.acked_bytes
+            if sample.now >= self._update_at:
+                self._update_alpha(sample.now)
+        super().on_ack(sample)
+        self._bytes_told = 0
+        self._pace()
+
+    def on_loss(self, sample: LossSample) -> None:
+        """Halve; for what was marked in the same round trip the window is small enough."""
+        super().on_loss(sample)
+        self._reduced_at = sample.now
+        self._pace()
+
+    def on_rto(self, now: float, flight_size_bytes: int) -> None:
+        """Start again."""
+        super().on_rto(now, flight_size_bytes)
+        self._pace()
+
+    @property
+    def _virtual_rtt_s(self) -> float:
+        return max(self._srtt_s, REFERENCE_RTT_S)
+
+    def _update_alpha(self, now: float) -> None:
+        if self._bytes_acked:
+            marked = min(self._bytes_marked / self._bytes_acked, 1.0)
+            self.alpha += G * (marked - self.alpha)
+        self._bytes_acked = self._bytes_marked = 0
+        self._update_at = now + self._virtual_rtt_s
+
+    def _avoid_congestion(self, sample: AckSample) -> None:
+        """Grow by a segment in a virtual round trip, in rate; not for marked bytes."""
+        if not self.wants_ecn:
+            super()._avoid_congestion(sample)
+            return
+        unmarked = max(sample.acked_bytes - self._bytes_told, 0)
+        share = (self._srtt_s / self._virtual_rtt_s) ** 2 if self._srtt_s else 1.0
+        self._fraction += unmarked * self._smss * share / self.cwnd_bytes
+        grown = int(self._fraction)
+        self._fraction -= grown
+        self.cwnd_bytes += grown
+
+    def _pace(self) -> None:
+        srtt_s = self._srtt_s
+        if not srtt_s:
+            return
+        gain = SLOW_START_GAIN if self.cwnd_bytes < self.ssthresh_bytes else PACING_GAIN
+        self.pacing_bps = gain * self.cwnd_bytes * 8 / srtt_s
+        self.send_quantum_bytes = max(int(self.pacing_bps / 8 * BURST_S), self._smss)
