@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pystack import __version__
 from pystack.core.errors import ConfigError
@@ -18,7 +18,7 @@ from pystack.core.units import parse_time_s
 from pystack.experiments.bundle import Bundle, Source, found_files
 from pystack.experiments.functions import check_call, function_of, source_named, source_of
 from pystack.experiments.labs import check_lab
-from pystack.experiments.measures import parse_measures, parse_series
+from pystack.experiments.measures import parse_measures
 from pystack.experiments.model import (
     Base,
     Compare,
@@ -31,6 +31,9 @@ from pystack.experiments.model import (
     WordError,
 )
 from pystack.experiments.parameters import Space, check_name, check_value, space_of, space_of_json
+
+if TYPE_CHECKING:
+    from pystack.experiments.measures.meter import Meter
 
 # What a function of an experiment returns: measurements by name, one number, or nothing.
 Measured = Mapping[str, Value | None] | float | None
@@ -110,7 +113,7 @@ class Experiment:
         self.seeds = _seeds(seeds)
         self.measure = (measure,) if isinstance(measure, str) else tuple(measure)
         self.series = series
-        self.flows, self.link = flows, None if link is None else (link[0], link[1])
+        self.flows, self.link = flows, link and _pair(link)
         self.after_s = parse_time_s(after_s)
         self.limits = limits or Limits()
         self.compare = compare
@@ -130,8 +133,7 @@ class Experiment:
                 raise WordError(
                     word, f"{word!r} is a measure, and cannot be a parameter: call that otherwise"
                 )
-        if self.series is not None:
-            parse_series(self.series.of, by_ack=self.series.every_s is None)
+        self.meter()
         if self.compare is not None:
             self._check_compare(self.compare)
         if isinstance(self.base, FunctionBase):
@@ -188,6 +190,24 @@ class Experiment:
     def values(self, point: Point) -> dict[str, Value]:
         """Return parameters and constants at a point."""
         return {**self.constants, **point.parameters}
+
+    def meter(self) -> Meter | None:
+        """Return what measures the networks of one run; None: nothing of them is asked for.
+
+        Raises ConfigError for what cannot be measured.
+        """
+        if not self.measure and self.series is None:
+            return None
+        from pystack.experiments.measures.meter import Meter  # few runs go without its parts
+
+        return Meter(
+            self.measure,
+            series=() if self.series is None else self.series.of,
+            every_s=0.1 if self.series is None else self.series.every_s,
+            flows=self.flows or None,
+            link=self.link,
+            after_s=self.after_s,
+        )
 
     @property
     def identity(self) -> str:
@@ -302,6 +322,13 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
         if seed in found[:at]:
             raise ConfigError(f"the seed {seed} is there twice: the same runs would be made again")
     return found
+
+
+def _pair(link: Iterable[str]) -> tuple[str, str]:
+    names = tuple(link)
+    if isinstance(link, str) or len(names) != 2:
+        raise ConfigError(f"a link is named by its two ends, not by {link!r}")
+    return names[0], names[1]
 
 
 def _name_of(base: Base) -> str:

@@ -14,10 +14,9 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from pystack.core.errors import ConfigError, PystackError, one_line
 from pystack.experiments.bundle import INSTALLED
@@ -81,7 +80,7 @@ def digest_of(measures: Mapping[str, Value | None], tracks: Iterable[Track]) -> 
 
 def _measured(experiment: Experiment, run: Run) -> tuple[dict[str, Value | None], Sequence[Track]]:
     """Run it; return what is measured, and the time series. Raises what the program raises."""
-    meter: Any = _meter(experiment)
+    meter = experiment.meter()
     with nullcontext() if meter is None else meter:
         returned = list(_run(experiment, run))
     found: dict[str, Value | None] = {}
@@ -93,22 +92,6 @@ def _measured(experiment: Experiment, run: Run) -> tuple[dict[str, Value | None]
     for name, value in metered.items():
         _take(found, run, name, value)
     return found, (*tracks, *run.tracks)
-
-
-def _meter(experiment: Experiment) -> object | None:
-    """Return what measures the networks of a run; None: nothing of them is asked for."""
-    if not experiment.measure and experiment.series is None:
-        return None
-    series = experiment.series
-    make: Callable[..., object] = import_module("pystack.experiments.measures.meter").Meter
-    return make(
-        experiment.measure,
-        series=() if series is None else series.of,
-        every_s=0.1 if series is None else series.every_s,
-        flows=experiment.flows or None,
-        link=experiment.link,
-        after_s=experiment.after_s,
-    )
 
 
 def _run(experiment: Experiment, run: Run) -> Iterable[tuple[object, object]]:

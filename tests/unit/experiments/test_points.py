@@ -11,7 +11,7 @@ import pytest
 import trio
 
 import pystack
-from pystack.experiments import Experiment, Outcome, Run, lab, span
+from pystack.experiments import Experiment, Outcome, Run, SeriesSpec, lab, span
 from pystack.experiments.point import digest_of, run_point
 
 # What stands for an object whose address differs from run to run.
@@ -128,6 +128,8 @@ def odd(what: str, run: Run) -> object:
             return {"digest": 1}
         case "nameless":
             return {3: 1}
+        case "goodput":
+            return {"goodput_bps": 1}
         case "memory":
             raise MemoryError
         case "awaited":
@@ -257,6 +259,8 @@ def test_what_is_inside_a_function_cannot_be_found_again() -> None:
         ({"seeds": True}, "seeds are how many, or a list of which, not True"),
         ({"constants": {"x": 2}}, "'x' is a parameter and a constant"),
         ({"measure": ["goodputt"]}, "there is no measure 'goodputt'; did you mean 'goodput'?"),
+        ({"measure": ["rtt"], "link": ("a",)}, "a link is named by its"),
+        ({"measure": ["rtt"], "series": SeriesSpec(("cwmd",))}, "there is no time series 'cwmd'"),
         ({"name": "a/b"}, "'a/b' cannot be a name"),
         ({"files": ["*.none"]}, "there is no file '*.none' in"),
         ({"files": ["../x"]}, "is not in"),
@@ -379,6 +383,35 @@ def test_a_place_that_there_is_not_is_named(
     with pytest.raises(pystack.ConfigError) as caught:
         Experiment(lab("net.toml", places), {"x": ["fast"]})  # type: ignore[arg-type]
     assert sentence in str(caught.value)
+
+
+def test_networks_are_measured_that_open_in_a_run(folder: Path) -> None:
+    words = {"measure": ["goodput", "rtt p50"], "series": SeriesSpec(("cwnd",), None)}
+    of_function = Experiment(
+        fetch,
+        {"control": ["bbr"], "delay": ["10ms"]},
+        constants={"size": 20_000},
+        flows="server > client",
+        **words,  # type: ignore[arg-type]
+    )
+    of_lab = Experiment(
+        lab(folder / "net.toml", PLACES),
+        {"control": ["bbr"], "delay": [20]},
+        **words,  # type: ignore[arg-type]
+    )
+    for experiment, more in ((of_function, 4), (of_lab, 2)):
+        (outcome,) = run_all(experiment)
+        assert outcome.error == ""
+        assert list(outcome.measures)[more:] == ["goodput_bps", "rtt_p50_s"]
+        assert outcome.measures["rtt_p50_s"] == pytest.approx(0.02 * (1 + (more == 2)), rel=0.2)
+        assert outcome.series is not None
+
+
+def test_a_measure_that_the_function_returns_too_is_told() -> None:
+    (outcome,) = run_all(
+        Experiment(odd, {"what": ["goodput"]}, measure=["goodput"]),
+    )
+    assert "'goodput_bps' was measured twice" in outcome.error
 
 
 MINE: Final = """
