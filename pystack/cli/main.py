@@ -65,6 +65,7 @@ _COMMANDS: Final[Mapping[str, _Command]] = {
     "explain": _Command("explain:explain_command", "Explain what happens when a URL is fetched."),
     "get": _Command("get:get_command", "Get URLs: curl on the stack."),
     "ladder": _Command("ladder:ladder_command", "Draw who sent what to whom in a capture."),
+    "plot": _Command("plot:plot_command", "Draw what came out of an experiment."),
     "ping": _Command(
         "ping:ping_command", "See which hosts answer, and how fast: ping on the stack."
     ),

@@ -1,0 +1,1 @@
+"""Pictures of results, by matplotlib: see `pystack.experiments.plot`."""

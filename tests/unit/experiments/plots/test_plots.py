@@ -1,0 +1,328 @@
+"""Pictures: what is in them, by their lines, labels and captions; and that they stay the same."""
+
+import warnings
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import pytest
+from made_results import Measures, sweep
+
+from pystack.core.errors import ConfigError, OutputError
+from pystack.experiments import Results, plot
+from pystack.experiments.model import Compare, Point, Track
+from pystack.experiments.plots.look import COLOURS, MOST_LINES, style
+
+RATES = {"cubic": 8e6, "bbr": 9e6}
+TIMES = array("d", [0.5, 1.0, 1.5, 2.0])
+FLOWS = ("a:1>b:2", "c:1>d:2")
+
+
+def measured(point: Point, rng: Random) -> Measures:
+    loss = float(point.parameters["loss"])
+    rate = RATES[str(point.parameters["control"])] * (1 - loss) + 1e5 * point.seed
+    return {
+        "goodput_bps": rate,
+        "rtt_p95_s": 0.05 if point.parameters["control"] == "cubic" else 0.02 + loss,
+        "completion_time_s": 1000.0 ** (point.seed / 5),
+    }
+
+
+def tracks(point: Point, rng: Random) -> list[Track]:
+    shares = ([4e6, 4e6, 2e6, 2e6], [4e6, 4e6, 6e6, 6e6])
+    windows = [array("d", [1e4 * point.seed] * 4) for _ in FLOWS]
+    return [
+        *(
+            Track("goodput", flow, "bps", TIMES, array("d", share))
+            for flow, share in zip(FLOWS, shares, strict=True)
+        ),
+        *(
+            Track("cwnd", flow, "bytes", TIMES, window)
+            for flow, window in zip(FLOWS, windows, strict=True)
+        ),
+        Track("queue", "r1 > r2", "frames", TIMES, array("d", [0, 10, 20, 5])),
+        Track("sequence_sent", FLOWS[0], "bytes", TIMES, array("d", [1e3, 2e3, 3e3, 4e3])),
+        Track("sequence_acked", FLOWS[0], "bytes", TIMES, array("d", [0, 1e3, 2e3, 2e3])),
+        Track("sequence_retransmitted", FLOWS[0], "bytes", TIMES[:1], array("d", [3e3])),
+    ]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sweep(
+        tmp_path_factory.mktemp("plots") / "access.results",
+        {"control": ["cubic", "bbr"], "loss": [0.0001, 0.001, 0.01], "rate": ["10mbit"]},
+        measured,
+        seeds=[1, 2, 3],
+        tracks=tracks,
+        failed=lambda point: "time_limit" if point.number == 8 else "ok",
+        compare=Compare("goodput", "control", "cubic"),
+        title="Two controls",
+        name="access",
+    )
+
+
+def lines(picture: plot.Picture, axes: int = 0) -> dict[str, Any]:
+    return {line.get_label(): line for line in picture.figure.axes[axes].get_lines()}
+
+
+def legend(picture: plot.Picture) -> list[str]:
+    return [text.get_text() for each in picture.figure.legends for text in each.get_texts()]
+
+
+def test_a_cdf_steps_at_each_run(made: Path) -> None:
+    picture = plot.cdf(made, "rtt_p95", by="control")
+    found = lines(picture)
+    assert list(found) == legend(picture) == ["cubic", "bbr"]
+    (axes,) = picture.figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("RTT p95 (ms)", "part of the runs")
+    assert found["bbr"].get_xdata()[-1] == pytest.approx(30)
+    assert found["bbr"].get_ydata().tolist() == pytest.approx([n / 9 for n in range(10)])
+    assert len(found["cubic"].get_ydata()) == 9  # 8 runs, and one has failed
+    assert picture.caption.startswith(
+        "Distribution of RTT p95 (ms), 8-9 runs each; 17 runs, seeds 1-3; over all loss; "
+        "rate 10mbit; 1 run failed and left out; access, pystack 0.1.0, digest "
+    )
+    assert picture.figure.get_suptitle() == "Two controls"
+
+
+def test_what_is_far_apart_has_a_log_axis(made: Path) -> None:
+    far = sweep(
+        made.parent / "far",
+        {"control": ["cubic", "bbr"], "loss": [0.1]},
+        lambda point, rng: {"completion_time_s": 10.0**point.seed},
+    )
+    assert plot.cdf(far).figure.axes[0].get_xscale() == "log"
+    assert plot.box(far).figure.axes[0].get_yscale() == "log"
+    assert plot.cdf(made).figure.axes[0].get_xscale() == "linear"
+
+
+def test_boxes_show_each_run_and_few_runs_make_none(made: Path) -> None:
+    picture = plot.box(made, by=["loss", "control"])
+    (axes,) = picture.figure.axes
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names[:3] == ["0.0001\ncubic", "0.0001\nbbr", "0.001\ncubic"]
+    assert axes.get_ylabel() == "goodput (Mbit/s)"
+    assert len(axes.patches) == 0  # with 3 runs each there is no box
+    points = axes.get_lines()[1]
+    assert points.get_ydata() == pytest.approx([8.0992, 8.1992, 8.2992])
+    assert len(plot.box(made, by="control").figure.axes[0].patches) == 2
+
+
+def test_a_heat_map_has_a_cell_for_each_pair_and_a_map_for_what_is_compared(made: Path) -> None:
+    picture = plot.heatmap(made, "goodput", x="loss", y="control", by=[])
+    axes, bar = picture.figure.axes
+    grid = axes.images[0].get_array()
+    assert grid.shape == (2, 3)
+    assert grid[1].tolist() == pytest.approx([9.1991, 9.191, 9.11])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
+    assert bar.get_ylabel() == "goodput (Mbit/s)"
+    assert "9.199" in [text.get_text() for text in axes.texts]
+
+
+def test_a_heat_map_tells_what_is_missing(made: Path) -> None:
+    folder = sweep(
+        made.parent / "gap",
+        {"loss": [0.0, 0.1], "delay": ["10ms", "50ms"], "control": ["cubic", "bbr"]},
+        lambda point, rng: {"goodput_bps": 1e6},
+        failed=lambda point: "died" if point.number < 5 else "ok",
+        compare=Compare("goodput", "control", "cubic"),
+    )
+    picture = plot.heatmap(folder)
+    assert [axes.get_title() for axes in picture.figure.axes[:2]] == [
+        "control cubic",
+        "control bbr",
+    ]
+    cubic, bbr = (axes.images[0].get_array() for axes in picture.figure.axes[:2])
+    assert cubic.mask.tolist() == [[True, False], [False, False]]
+    assert bbr.count() == 4
+    assert "(hatched: no run has it)" in picture.caption
+
+
+def test_pareto_marks_what_is_unbeaten(made: Path) -> None:
+    picture = plot.pareto(made)
+    (axes,) = picture.figure.axes
+    assert axes.get_xlabel() == "RTT p95 (ms)   (less is better)"
+    assert axes.get_ylabel() == "goodput (Mbit/s)   (more is better)"
+    best = lines(picture)["unbeaten in both"]
+    assert best.get_xdata() == pytest.approx([20.1])  # bbr at the least loss beats all
+    assert legend(picture) == ["cubic", "bbr", "unbeaten in both"]
+    assert "medians over seeds at each loss, bars are the range of the runs" in picture.caption
+    assert len(axes.containers) == 6
+
+
+def test_a_curve_has_a_log_axis_where_steps_are_factors(made: Path) -> None:
+    picture = plot.curve(made, "goodput")
+    (axes,) = picture.figure.axes
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "loss")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
+    assert lines(picture)["cubic"].get_ydata() == pytest.approx([8.1992, 8.192, 8.07])
+    assert len(axes.collections) == 2
+
+
+def test_a_run_has_a_line_for_each_flow(made: Path) -> None:
+    picture = plot.series(made, number=4)
+    labels = [axes.get_ylabel() for axes in picture.figure.axes]
+    assert labels == ["goodput (Mbit/s)", "cwnd (kB)", "queue (frames)"]
+    assert picture.figure.axes[-1].get_xlabel() == "time (s)"
+    found = lines(picture)
+    assert list(found) == list(FLOWS)
+    assert found[FLOWS[1]].get_ydata().tolist() == [4, 4, 6, 6]
+    assert "1 run, seed 2; control cubic, loss 0.001, rate 10mbit" in picture.caption
+
+
+def test_many_runs_have_their_median_over_time(made: Path) -> None:
+    picture = plot.series(made, "cwnd", by="control")
+    (axes,) = picture.figure.axes
+    assert list(lines(picture)) == ["cubic", "bbr"]
+    assert set(lines(picture)["bbr"].get_ydata().tolist()) == {20}
+    assert len(axes.collections) == 2
+
+
+def test_fairness_is_jains_of_what_flows_get_in_windows(made: Path) -> None:
+    picture = plot.fairness(made)
+    found = lines(picture)["bbr"]
+    assert found.get_xdata().tolist() == [0.5, 1.5]
+    assert found.get_ydata().tolist() == pytest.approx([1.0, 64 / 80])
+    assert "in windows of 1s" in picture.caption
+    one = plot.fairness(made, number=0, window="2s")
+    (line,) = [line for line in one.figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
+    assert line.get_ydata().tolist() == pytest.approx([0.5 * 64 / (9 + 25) + 0], abs=0.2)
+
+
+def test_sequence_numbers_are_of_one_flow(made: Path) -> None:
+    picture = plot.sequence(made, number=3)
+    assert legend(picture) == ["acknowledged", "sent", "retransmitted"]
+    assert lines(picture)["sent"].get_ydata().tolist() == [1, 2, 3, 4]
+    assert lines(picture)["retransmitted"].get_xdata().tolist() == [0.5]
+    assert picture.figure.axes[0].get_ylabel() == "sequence number (kB)"
+    assert picture.caption.startswith(f"Sequence numbers (kB) of {FLOWS[0]} over time (s), run 3;")
+
+
+KINDS: list[Callable[[Path], plot.Picture]] = [
+    plot.box,
+    plot.cdf,
+    plot.curve,
+    plot.fairness,
+    plot.heatmap,
+    plot.pareto,
+    plot.sequence,
+    plot.series,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_the_same_bytes_and_says_units_and_seeds(
+    made: Path, kind: Callable[[Path], plot.Picture]
+) -> None:
+    matplotlib.rcParams["lines.linewidth"] = 9  # the user's, which we do not take
+    try:
+        first = kind(made).data()
+    finally:
+        matplotlib.rcParams.update({"lines.linewidth": 1.5})
+    again = kind(made)
+    assert first == again.data()
+    assert "seed" in again.caption
+    texts = " ".join(ElementTree.fromstring(first).itertext())
+    assert "pystack 0.1.0, digest" in " ".join(texts.split())
+    assert b"<dc:date>" not in first
+
+
+def test_nothing_of_matplotlibs_state_changes(made: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    plot.cdf(made).data("png")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_picture_is_saved_by_its_name(made: Path, tmp_path: Path) -> None:
+    picture = plot.cdf(Results(made))
+    assert picture.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert picture.save(tmp_path / "a.PDF").read_bytes().startswith(b"%PDF")
+    assert picture.save(tmp_path / "a.svg").read_bytes() == picture.data()
+    assert picture._repr_svg_().startswith("<?xml")
+    with pytest.raises(ConfigError, match="is no name for a picture: it ends in"):
+        picture.save(tmp_path / "a.gif")
+    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
+        picture.save(tmp_path / "none" / "a.svg")
+
+
+def test_lines_are_told_apart_without_their_colour() -> None:
+    looks = [style(number) for number in range(MOST_LINES)]
+    assert len({look.marker for look in looks}) == MOST_LINES
+    assert len({(look.color, str(look.linestyle)) for look in looks}) == MOST_LINES
+    assert {look.color for look in looks} == set(COLOURS)
+
+
+def test_names_of_strangers_are_shown_as_they_are(tmp_path: Path) -> None:
+    folder = sweep(
+        tmp_path / "r",
+        {"word": ["$x_1$", "\u4f60\u597d", "a<b>&", "_hidden"]},
+        lambda point, rng: {"goodput_bps": 1e6 * point.seed},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for picture in (plot.cdf(folder), plot.box(folder)):
+            picture.data("png")
+            text = picture.data().decode()
+            assert all(
+                word in text for word in ("$x_1$", "\u4f60\u597d", "a&lt;b&gt;&amp;", "_hidden")
+            )
+
+
+@pytest.mark.parametrize(
+    ("draw", "sentence"),
+    [
+        (lambda r: plot.cdf(r, "rtt"), r"no measurement 'rtt'; did you mean 'rtt_p95_s'\?"),
+        (lambda r: plot.cdf(r, by="contrl"), r"no parameter 'contrl'; did you mean 'control'\?"),
+        (lambda r: plot.cdf(r, where={"control": "reno"}), r"no run has control = 'reno'"),
+        (
+            lambda r: plot.cdf(r, by=["control", "loss", "seed"]),
+            r"there are 17 lines, and 12 can be",
+        ),
+        (lambda r: plot.heatmap(r, x="loss", y="loss"), r"x and y are both loss"),
+        (
+            lambda r: plot.heatmap(r, x="loss", y="control", by="loss"),
+            r"loss is an axis of the map",
+        ),
+        (lambda r: plot.heatmap(r, where={"loss": 0.01}), r"there are not two \(vary: control\)"),
+        (lambda r: plot.curve(r, x="control"), r"the values of control are no numbers: see `box`"),
+        (lambda r: plot.curve(r, x="loss", by="loss"), r"loss is the axis of the picture"),
+        (lambda r: plot.pareto(r, x="goodputt"), r"no measurement 'goodputt'; did you mean"),
+        (lambda r: plot.series(r, "queu"), r"no time series 'queu'; did you mean 'queue'\?"),
+        (lambda r: plot.series(r, number=8), r"this run failed \(time_limit: ValueError"),
+        (lambda r: plot.series(r, number=99), r"there is no run 99: 18 runs up to 17"),
+        (lambda r: plot.fairness(r, window=0), r"a window of 0 s holds nothing"),
+        (lambda r: plot.sequence(r, subject="x:9"), r"this run has no flow 'x:9'"),
+        (lambda r: plot.cdf(r.parent), r"is no folder of results"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(
+    made: Path, draw: Callable[[Path], object], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        draw(made)
+
+
+def test_what_was_not_written_down_cannot_be_drawn(tmp_path: Path) -> None:
+    folder = sweep(
+        tmp_path / "r",
+        {"n": list(range(50)), "m": [1, 2]},
+        lambda point, rng: {"word": "x", "x": None, "y": point.number},
+        seeds=[1],
+    )
+    with pytest.raises(ConfigError, match="has no time series of these runs: ask for them"):
+        plot.series(folder)
+    with pytest.raises(ConfigError, match="measured nothing that is a number"):
+        plot.cdf(sweep(tmp_path / "none", {"n": [1, 2]}, lambda point, rng: {"word": "x"}))
+    with pytest.raises(ConfigError, match="none of these runs has a value of x"):
+        plot.cdf(folder, "x")
+    with pytest.raises(ConfigError, match=r"no measurement looks like a delay: say which one is x"):
+        plot.pareto(folder)
+    with pytest.raises(ConfigError, match="n has 50 values, and a heat map has room for 40"):
+        plot.heatmap(folder)
+    with pytest.raises(ConfigError, match="by n there are 50 boxes, and 24 have room"):
+        plot.box(folder, by="n")
