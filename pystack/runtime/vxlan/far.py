@@ -19,6 +19,7 @@ from pystack.runtime.vxlan.port import VxlanPort
 from pystack.topology import presets
 from pystack.topology.building import free_name
 from pystack.topology.tunnels import Tunnel, is_far, read_tunnel, split_words
+from pystack.wire.ipv4 import MAX_PACKET_BYTES, MIN_MTU_BYTES
 
 if TYPE_CHECKING:
     from pystack.core.scheduler import Scheduler
@@ -47,9 +48,10 @@ class FarLink(NetworkLink):
         shared: bool,
     ) -> None:
         """`far`: which end is elsewhere. `shared`: what comes in is the other side's to change."""
-        super().__init__(
-            scheduler, seed, name, a_to_b, b_to_a, mtu_bytes=mtu_bytes, offload=offload
-        )
+        # What is too large goes as far as the tunnel, which tells its sender; a link does not.
+        most = MAX_PACKET_BYTES
+        super().__init__(scheduler, seed, name, a_to_b, b_to_a, mtu_bytes=most, offload=offload)
+        self.mtu_bytes = self.a.mtu_bytes = self.b.mtu_bytes = mtu_bytes
         self._far, self._shared = far, shared
         # What the topology plugs its far node into is nothing; where that would be, is the tunnel.
         self.outlet = self.a if far == "a" else self.b
@@ -163,11 +165,14 @@ def join(
             "the program with trio.run instead of pystack.run"
         )
     port = VxlanPort(net.driver.scheduler, tunnel)
-    if mtu_bytes is not None and mtu_bytes > port.mtu_bytes:
+    if mtu_bytes is None:
+        mtu_bytes = min(port.mtu_bytes, DEFAULT_MTU_BYTES)
+    elif not isinstance(mtu_bytes, int) or not MIN_MTU_BYTES <= mtu_bytes <= port.mtu_bytes:
         raise ConfigError(
-            f"an MTU of {mtu_bytes} bytes does not fit the path to {port.shown}: it has room for "
-            f"packets of {port.mtu_bytes}"
+            f"an MTU of {mtu_bytes!r} bytes is not possible: IPv4 needs {MIN_MTU_BYTES}, and the "
+            f"path to {port.shown} has room for packets of {port.mtu_bytes}"
         )
+    port.narrow(mtu_bytes)
     preset_words = presets.words_of(preset)[0 if far == "b" else 1]
     given = {"a_to_b": a_to_b or {}, "b_to_a": b_to_a or {}}
     away, back = _one_way(far, given, {**preset_words, **words}, shared=shared)
@@ -178,7 +183,7 @@ def join(
             b,
             a_to_b=away if far == "b" else back,
             b_to_a=back if far == "b" else away,
-            mtu_bytes=min(port.mtu_bytes, DEFAULT_MTU_BYTES) if mtu_bytes is None else mtu_bytes,
+            mtu_bytes=mtu_bytes,
             offload=offload,
             make=partial(FarLink, far=far, shared=shared),
         )

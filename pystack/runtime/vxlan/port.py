@@ -18,6 +18,7 @@ from pystack.core.errors import DeviceError, WireError
 from pystack.link.port import DEFAULT_MTU_BYTES, PortBase
 from pystack.runtime.vxlan import too_big
 from pystack.runtime.vxlan.endpoint import Endpoint, Endpoints, log
+from pystack.runtime.vxlan.offloaded import frame_of
 from pystack.runtime.vxlan.session import Session, key_of
 from pystack.runtime.vxlan.udp_socket import bare, path_mtu, resolve, segmented
 from pystack.wire import ethernet, vxlan
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 HELLO_EVERY_S: Final = 1.0  # while the other end is not known
 _OUTER_BYTES: Final = 28  # IPv4 and UDP
 _OUTER_BYTES6: Final = 48
+_NO_LIMIT_BYTES: Final = 1 << 16
 # What one call takes (UDP_MAX_SEGMENTS, and what a datagram can have)
 _MOST_AT_ONCE: Final = 64
 _MOST_BYTES: Final = 65000
@@ -71,7 +73,8 @@ class VxlanPort(PortBase):
         self._scheduler = scheduler
         is_plain = tunnel.key is None
         self._around_bytes = vxlan.PLAIN_OVERHEAD_BYTES if is_plain else vxlan.KEYED_OVERHEAD_BYTES
-        self._most_bytes = self._measured()  # of a frame
+        self._limit_bytes = _NO_LIMIT_BYTES  # of a frame, as it was said
+        self._most_bytes = self._measured()  # and as it fits the path
         super().__init__(self._most_bytes - ethernet.HEADER_BYTES)
         if self.mtu_bytes < MIN_MTU_BYTES:
             raise DeviceError(f"the path to {self.shown} has no room for a frame around a packet")
@@ -116,6 +119,12 @@ class VxlanPort(PortBase):
             tunnel = self._tunnel
             self._endpoints.leave(self._family, tunnel.listen, self._host, tunnel.vni)
             self._endpoint = None
+
+    def narrow(self, mtu_bytes: int) -> None:
+        """Let no larger packet through than a link says, though the path has room for it."""
+        self.mtu_bytes = mtu_bytes
+        self._limit_bytes = mtu_bytes + ethernet.HEADER_BYTES
+        self._most_bytes = self._measured()
 
     # out
 
@@ -215,7 +224,7 @@ class VxlanPort(PortBase):
         """Return how long a frame can be on the path, as far as the kernel knows it."""
         path_bytes = min(path_mtu(self._family, self._to) or DEFAULT_MTU_BYTES, MAX_PACKET_BYTES)
         outer_bytes = _OUTER_BYTES6 if self._family == socket.AF_INET6 else _OUTER_BYTES
-        return path_bytes - outer_bytes - self._around_bytes
+        return min(path_bytes - outer_bytes - self._around_bytes, self._limit_bytes)
 
     def _greet(self, now: float) -> None:
         """Say who this end is until the other is known."""
@@ -256,7 +265,7 @@ class VxlanPort(PortBase):
         if len(frame) < ethernet.HEADER_BYTES:
             self.counters.add("vxlan_runt")
             return
-        self.sink(Frame(frame), now)
+        self.sink(Frame(frame) if keyed else frame_of(frame, self.mtu_bytes), now)
 
     def told(self, number: int) -> None:
         """Take an error that the kernel has about a datagram to the other end."""
