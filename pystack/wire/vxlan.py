@@ -71,7 +71,7 @@ def parse(datagram: Buffer) -> tuple[int, bool]:
     flags, rest = HEADER.unpack_from(datagram)
     if flags & _VALID:
         return rest >> 8, False
-    if flags & _KEYED:
+    if flags == _KEYED:
         return rest >> 8, True
     raise WireError("vxlan_bad_flags")
 

@@ -1,0 +1,569 @@
+"""Links to other machines: both ends, or one and a stranger, on the machine's loopback."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+
+import pystack
+from pystack.apps.hosting import start_services
+from pystack.core.addresses import Mac, parse_ip4
+from pystack.link.link import Link
+from pystack.runtime.lab.construct import construct
+from pystack.runtime.lab.lab import LabOptions, run_lab
+from pystack.runtime.network_link import NetworkLink
+from pystack.runtime.vxlan.endpoint import Endpoints
+from pystack.runtime.vxlan.session import Session, key_of
+from pystack.topology.building import build
+from pystack.topology.drawing import as_text, drawing_of
+from pystack.topology.file import parse
+from pystack.topology.tunnels import read_tunnel
+from pystack.wire import arp, ethernet, vxlan
+from pystack.wire.frame import Frame
+
+LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}
+VERSIONS: Final = pytest.mark.parametrize("version", [4, 6], ids=["IPv4", "IPv6"])
+KEY: Final = "a secret of ours"
+
+
+def place(version: int, port: int) -> str:
+    host = LOOPBACK[version]
+    return f"[{host}]:{port}" if version == 6 else f"{host}:{port}"
+
+
+def free_ports(count: int, version: int = 4) -> list[int]:
+    """Return ports of UDP that nobody has at the moment."""
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    socks = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
+    for sock in socks:
+        sock.bind((LOOPBACK[version], 0))
+    ports: list[int] = [sock.getsockname()[1] for sock in socks]
+    for sock in socks:
+        sock.close()
+    return ports
+
+
+def run(main: Callable[[pystack.Network], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        with trio.fail_after(30):
+            async with pystack.Network(seed=7) as net:
+                await main(net)
+
+    trio.run(bounded)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return when it holds: what it waits for comes by the machine's sockets."""
+    while not condition():
+        await trio.lowlevel.checkpoint()
+
+
+class Stranger:
+    """A socket at the other end of a link, in whose place anybody may be."""
+
+    def __init__(self, net: pystack.Network, version: int = 4, **words: object) -> None:
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind((LOOPBACK[version], 0))
+        (port,) = free_ports(1, version)
+        own = self.socket.getsockname()[1]
+        self.host = net.host("a", address="10.0.0.1/24", address6="fd00::1/64")
+        self.link: NetworkLink = net.link(
+            self.host,
+            f"udp://{place(version, own)}",
+            listen=place(version, port),
+            **words,  # type: ignore[arg-type]
+        )
+        net.settle()
+        self.socket.connect((LOOPBACK[version], port))
+        self.socket.settimeout(20)
+
+    def send(self, datagram: bytes) -> None:
+        self.socket.send(datagram)
+
+    async def receive(self) -> bytes:
+        return await trio.to_thread.run_sync(self.socket.recv, 65536)
+
+    async def counted(self, **expected: int) -> None:
+        """Return when the link has counted so much, and nothing else."""
+        total = sum(expected.values())
+        await until(lambda: sum(self.link.counters.values()) >= total)
+        assert self.link.counters == expected
+
+
+@asynccontextmanager
+async def stranger(
+    net: pystack.Network, version: int = 4, **words: object
+) -> AsyncIterator[Stranger]:
+    found = Stranger(net, version, **words)
+    with found.socket:
+        yield found
+
+
+@asynccontextmanager
+async def two_sides(
+    version: int = 4, keys: tuple[str | None, str | None] = (None, None), **words: object
+) -> AsyncIterator[tuple[NetworkLink, NetworkLink]]:
+    """Open two networks with one segment: hosts a and b, the words are those of a's side."""
+    ports = free_ports(2, version)
+    left_key, right_key = ({} if key is None else {"key": key} for key in keys)
+    async with pystack.Network(seed=7) as left, pystack.Network(seed=7) as right:
+        a = left.host("a", address="10.0.0.1/24", address6="fd00::1/64")
+        b = right.host("a", address="10.0.0.2/24", address6="fd00::2/64")
+        to_b, to_a = (f"udp://{place(version, port)}" for port in reversed(ports))
+        at_a, at_b = (place(version, port) for port in ports)
+        yield (
+            left.link(a, to_b, listen=at_a, **left_key, **words),  # type: ignore[arg-type]
+            right.link(to_a, b, listen=at_b, **right_key),  # type: ignore[arg-type]
+        )
+
+
+def hosts(*links: NetworkLink) -> list[pystack.Host]:
+    return [link.network.hosts["a"] for link in links]
+
+
+@VERSIONS
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "keyed"])
+def test_two_processes_share_a_segment(version: int, key: str | None) -> None:
+    async def main() -> None:
+        with trio.fail_after(30):
+            async with two_sides(version, (key, key), delay="20ms") as links:
+                a, b = hosts(*links)
+                assert 0.02 <= await a.ping("10.0.0.2", timeout_s=9) < 9
+                assert 0.02 <= await b.ping("fd00::1", timeout_s=9) < 9
+
+                async def swap(stream: trio.SocketStream) -> None:
+                    await stream.send_all(b"".join([data async for data in stream])[::-1])
+                    await stream.aclose()
+
+                await b.start(trio.serve_tcp, swap, 80)
+                text = bytes(range(256)) * 2000
+                stream = await a.open_tcp_stream("10.0.0.2", 80)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(stream.send_all, text)
+                    await trio.lowlevel.checkpoint()
+                await stream.send_eof()
+                assert b"".join([data async for data in stream]) == text[::-1]
+                for link in links:
+                    # Of a busy machine, and of what was sent before the ends knew each other
+                    assert link.counters.keys() <= {"late", "vxlan_no_session"}
+
+    trio.run(main)
+
+
+def test_each_side_does_to_the_link_what_it_sends() -> None:
+    async def main() -> None:
+        with trio.fail_after(30):
+            async with two_sides(loss="100%") as (link, other):
+                a, b = hosts(link, other)
+                assert link.said == f"{link.ends[0]} > {link.ends[1]}: loss 100%; " + (
+                    f"{link.ends[1]} > {link.ends[0]}: nothing"
+                )
+                with pytest.raises(TimeoutError):
+                    await a.ping("10.0.0.2", timeout_s=0.2)
+                link.set(loss=None)
+                assert await a.ping("10.0.0.2", timeout_s=9) < 9
+                link.set(b_to_a={"loss": "100%"})  # what comes in, said by its direction
+                with pytest.raises(TimeoutError):
+                    await b.ping("10.0.0.1", timeout_s=0.2)
+                link.set(b_to_a={"loss": None})
+                link.down()
+                with pytest.raises(TimeoutError):
+                    await b.ping("10.0.0.1", timeout_s=0.2)
+                link.up()
+                assert await b.ping("10.0.0.1", timeout_s=9) < 9
+
+    trio.run(main)
+
+
+def test_hosts_of_one_name_and_seed_have_different_macs() -> None:
+    async def main() -> None:
+        async with two_sides() as links:
+            macs = {link.network.hosts["a"].interfaces[1].mac for link in links}
+            assert len(macs) == 2
+
+    trio.run(main)
+
+
+@VERSIONS
+def test_what_leaves_is_rfc_7348(version: int) -> None:
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, version, vni=0x123456) as there:
+            with pytest.raises((TimeoutError, OSError)):
+                await there.host.ping("10.0.0.2", timeout_s=0.1)
+            datagram = await there.receive()
+            while datagram[8 + 12 : 8 + 14] != ethernet.IS_ARP:  # MLD, before
+                datagram = await there.receive()
+            assert datagram[:8] == bytes.fromhex("0800000012345600")
+            question = arp.parse(memoryview(datagram[8 + 14 :]))
+            assert question.tpa == parse_ip4("10.0.0.2")
+
+    run(main)
+
+
+def test_what_strangers_send_is_counted_by_name() -> None:
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, vni=7) as there:
+            header = vxlan.pack_header(7)
+            for datagram in (b"", b"\x08", bytes(8), b"GET / HTTP/1.1\r\n"):
+                there.send(datagram)
+            there.send(vxlan.pack_header(8) + bytes(60))
+            there.send(header + bytes(13))
+            there.send(Session(key_of(KEY), 7).hello())
+            await there.counted(
+                vxlan_truncated=2,
+                vxlan_bad_flags=2,
+                vxlan_wrong_vni=1,
+                vxlan_runt=1,
+                vxlan_unexpected_tag=1,
+            )
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind(("127.0.0.2", 0))
+                for _ in range(500):
+                    other.sendto(header + bytes(60), there.socket.getpeername())
+                await until(lambda: there.link.counters["vxlan_wrong_source"] == 500)
+
+    run(main)
+
+
+def test_without_the_key_nothing_gets_in(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, vni=7, key=KEY) as there:
+            theirs = Session(key_of("a guess of theirs"), 7)
+            hello = vxlan.parse_keyed(await there.receive())
+            assert hello.kind == vxlan.HELLO
+            there.send(vxlan.pack_header(7) + bytes(60))
+            there.send(theirs.hello())
+            there.send(vxlan.pack_keyed(7, vxlan.DATA, hello.session, 1) + bytes(76))
+            there.send(vxlan.pack_keyed(7, vxlan.DATA, bytes(8), 1) + bytes(76))
+            there.send(vxlan.pack_keyed(7, vxlan.DATA, bytes(8), 1) + bytes(15))
+            await until(lambda: there.link.counters["vxlan_truncated"])
+            with pytest.raises((TimeoutError, OSError)):
+                await there.host.ping("10.0.0.2", timeout_s=0.1)
+            counters = there.link.counters
+            assert counters.pop("vxlan_no_session") >= 1
+            assert counters == {
+                "vxlan_no_tag": 1,
+                "vxlan_bad_tag": 1,
+                "vxlan_reflected": 1,
+                "vxlan_unknown_session": 1,
+                "vxlan_truncated": 1,
+            }
+
+    with caplog.at_level(logging.WARNING, "pystack.vxlan"):
+        run(main)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2  # once for each reason, however often it happens
+    assert "the other end has no key, and this end has one" in said[0]
+    assert "the other end has another key, or somebody forges datagrams" in said[1]
+
+
+def test_who_has_the_key_is_let_in_and_never_twice() -> None:
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net, vni=7, key=KEY) as there:
+            mine = Session(key_of(KEY), 7)
+            there.send(mine.hello())
+            while not mine.is_open:
+                _, answer = mine.open(memoryview(await there.receive()), 0.0)
+                if answer is not None:
+                    there.send(answer)
+            own = Mac(bytes((2, 0, 0, 0, 0, 2)))
+            query = arp.pack(arp.REQUEST, own, parse_ip4("10.0.0.2"), parse_ip4("10.0.0.1"))
+            frame = ethernet.pack(b"\xff" * 6, own, ethernet.ARP, query)
+            datagram = b"".join(mine.seal(frame))
+            there.send(datagram)
+            there.send(datagram)
+            opened = None
+            while opened is None or opened[12:14] != ethernet.IS_ARP:
+                opened, _ = mine.open(memoryview(await there.receive()), 0.0)
+            assert arp.parse(memoryview(opened[14:])).spa == parse_ip4("10.0.0.1")
+            await until(lambda: there.link.counters["vxlan_replayed"] == 1)
+
+    run(main)
+
+
+def test_a_peer_that_is_not_there_yet_is_said_once_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(net: pystack.Network) -> None:
+        here, there = free_ports(2)
+        a = net.host("a", address="10.0.0.1/24")
+        link = net.link(a, f"udp://127.0.0.1:{there}", listen=f"127.0.0.1:{here}")
+        for _ in range(3):
+            with pytest.raises((TimeoutError, OSError)):
+                await a.ping("10.0.0.2", timeout_s=0.05)
+        async with pystack.Network(seed=8) as other:
+            b = other.host("b", address="10.0.0.2/24")
+            other.link(b, f"udp://127.0.0.1:{here}", listen=f"127.0.0.1:{there}")
+            other.settle()
+            assert await a.ping("10.0.0.2", timeout_s=9) < 9
+        assert link.counters == {}
+
+    with caplog.at_level(logging.WARNING, "pystack.vxlan"):
+        run(main)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.endswith("vni 1: nobody listens there yet; it goes on when somebody does")
+
+
+def test_a_peer_that_starts_again_is_met_again() -> None:
+    async def main(net: pystack.Network) -> None:
+        here, there = free_ports(2)
+        a = net.host("a", address="10.0.0.1/24")
+        net.link(a, f"udp://127.0.0.1:{there}", listen=f"127.0.0.1:{here}", key=KEY)
+        for seed in (8, 9):
+            async with pystack.Network(seed=seed) as other:
+                b = other.host("b", address="10.0.0.2/24")
+                other.link(b, f"udp://127.0.0.1:{here}", listen=f"127.0.0.1:{there}", key=KEY)
+                assert await b.ping("10.0.0.1", timeout_s=9) < 9
+
+    run(main)
+
+
+def test_what_does_not_fit_is_told_to_its_sender() -> None:
+    async def main() -> None:
+        with trio.fail_after(30):
+            async with two_sides(mtu_bytes=1300) as (link, other):
+                a, b = hosts(link, other)
+                assert (link.mtu_bytes, other.mtu_bytes) == (1300, 1500)
+
+                async def swap(stream: trio.SocketStream) -> None:
+                    text = b"".join([data async for data in stream])
+                    await stream.send_all(text)
+                    await stream.aclose()
+
+                await a.start(trio.serve_tcp, swap, 80)
+                stream = await b.open_tcp_stream("10.0.0.1", 80)
+                await stream.send_all(bytes(50_000))
+                await stream.send_eof()
+                assert len(b"".join([data async for data in stream])) == 50_000
+                # From a switch, or another router, packets come that its link alone would take.
+                frame = ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, bytes(1301))
+                link.a.send(Frame(frame), link.network.now())
+                await until(lambda: link.counters["vxlan_too_large"] == 1)
+
+    trio.run(main)
+
+
+def test_a_full_buffer_loses_frames_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(net: pystack.Network) -> None:
+        async with stranger(net) as there:
+            port = next(iter(net.driver.kept[Endpoints]._open.values()))  # type: ignore[attr-defined]
+            full = Full(port.socket)
+            monkeypatch.setattr(port, "socket", full)
+            frame = ethernet.pack(bytes(6), bytes(6), ethernet.IPV4, bytes(100))
+            for _ in range(5):
+                there.link.a.send(Frame(frame), net.now())
+            await until(lambda: there.link.counters["vxlan_buffer_full"] == 5)
+            monkeypatch.undo()
+
+    run(main)
+
+
+class Full:
+    """A socket whose buffer is full."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def sendmsg(self, *_given: object) -> int:
+        raise BlockingIOError
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+
+def test_links_to_one_machine_share_a_socket() -> None:
+    async def main(net: pystack.Network) -> None:
+        here, there = free_ports(2)
+        async with pystack.Network(seed=8) as other:
+            for vni in (1, 2):
+                one = net.host(f"a{vni}", address=f"10.0.{vni}.1/24")
+                two = other.host(f"b{vni}", address=f"10.0.{vni}.2/24")
+                net.link(one, f"udp://127.0.0.1:{there}", listen=f"127.0.0.1:{here}", vni=vni)
+                other.link(two, f"udp://127.0.0.1:{here}", listen=f"127.0.0.1:{there}", vni=vni)
+            other.settle()
+            for vni in (1, 2):
+                assert await net.hosts[f"a{vni}"].ping(f"10.0.{vni}.2", timeout_s=9) < 9
+            with pytest.raises(pystack.ConfigError, match="with vni 2 already"):
+                net.link("a1", f"udp://127.0.0.1:{there}", listen=f"127.0.0.1:{here}", vni=2)
+
+    run(main)
+
+
+def test_a_port_by_its_name_gives_the_far_side_an_address() -> None:
+    async def main(net: pystack.Network) -> None:
+        here, there = free_ports(2)
+        words = {"name": "vxlan", "remote": f"127.0.0.1:{there}", "listen": f"127.0.0.1:{here}"}
+        net.link(net.host("a"), net.port("far", words))
+        async with pystack.Network(seed=8) as other:
+            b = other.host("b", address=f"{net.attached['far'].address}/24")
+            other.attach(b, f"vxlan remote 127.0.0.1:{here} listen 127.0.0.1:{there}")
+            assert await b.ping(net.hosts["a"].address, timeout_s=9) < 9
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("far", "words", "sentence"),
+    [
+        ("udp://", {}, "is no address and port"),
+        ("udp://127.0.0.1:0", {}, "'0' in '127.0.0.1:0' is no port"),
+        ("udp://::1", {}, "an IPv6 address stands in brackets"),
+        ("udp://127.0.0.1/24", {}, "is no address and port"),
+        ("udp://127.0.0.1", {"vni": 1 << 24}, "from 0 to 16777215"),
+        ("udp://127.0.0.1", {"vni": True}, "from 0 to 16777215"),
+        ("udp://127.0.0.1", {"key": "short"}, "shorter than 8 characters"),
+        ("udp://127.0.0.1", {"key": KEY, "key_file": "x"}, "has one key"),
+        ("udp://127.0.0.1", {"key_file": "/nowhere"}, "cannot read key_file /nowhere"),
+        ("udp://127.0.0.1", {"listen": "[::1]:5"}, "the machine at 127.0.0.1 is not found"),
+        ("udp://127.0.0.1", {"listen": "192.0.2.77:5"}, "cannot listen at 192.0.2.77:5"),
+        ("udp://name.invalid", {}, "the machine at name.invalid is not found"),
+        ("udp://127.0.0.1", {"mtu_bytes": 65536}, "an MTU of 65536 bytes is not possible"),
+        ("udp://127.0.0.1", {"delay": "x"}, "x"),
+        ("b", {"vni": 7}, "vni belongs to a link that leaves the machine"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(far: str, words: dict[str, object], sentence: str) -> None:
+    async def main(net: pystack.Network) -> None:
+        net.host("a", address="10.0.0.1/24")
+        net.host("b")
+        if far != "b" and "listen" not in words:
+            words["listen"] = place(4, *free_ports(1))
+        with pytest.raises((pystack.ConfigError, pystack.DeviceError), match=re.escape(sentence)):
+            net.link("a", far, **words)  # type: ignore[arg-type]
+        assert list(net.topology.nodes) == ["a", "b"]
+        assert not net.links
+
+    run(main)
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "lab.key"
+    secret.write_text(KEY)
+    secret.chmod(0o640)
+    with pytest.raises(pystack.ConfigError, match=f"(mode 0640).*chmod 600 {secret}"):
+        read_tunnel("udp://127.0.0.1", key_file=secret)
+    secret.chmod(0o600)
+    assert KEY not in repr(read_tunnel("udp://127.0.0.1", key_file=secret))
+
+
+def test_there_is_none_in_virtual_time() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1) as net:
+            a = net.host("a", address="10.0.0.1/24")
+            with pytest.raises(pystack.ConfigError, match=r"run the program with trio\.run"):
+                net.link(a, "udp://127.0.0.1")
+            with pytest.raises(pystack.ConfigError, match="vxlan lives in real time"):
+                net.attach(a, "vxlan remote 127.0.0.1")
+
+    pystack.run(main)
+
+
+def test_hosts_without_addresses_are_told_what_to_do() -> None:
+    async def main(net: pystack.Network) -> None:
+        net.host("a")
+        net.topology.far_side("udp://x")
+        net.topology.link("a", "udp://x", make=Link)
+        with pytest.raises(pystack.ConfigError, match="a needs an address by hand"):
+            net.settle()
+
+    run(main)
+
+
+LAB: Final = """
+seed = 7
+[machines.left]
+address = "192.0.2.1"
+nodes = ["a", "r"]
+[machines.right]
+address = "[2001:db8::2]:5000"
+nodes = ["b"]
+[hosts.a]
+[routers.r]
+address = ["10.0.0.1/24", "10.0.1.1/24", "10.9.0.1/24"]
+[hosts.b]
+[[links]]
+between = ["a", "r"]
+[[links]]
+between = ["r", "b"]
+key = "a secret of ours"
+[[links]]
+between = ["r", "udp://192.0.2.3"]
+vni = 9
+"""
+
+
+def test_a_lab_shows_what_is_where_and_no_secret() -> None:
+    spec = parse(LAB)
+    shown = "\n".join(as_text(drawing_of(spec, build(spec))))
+    assert "host a  10.0.0.2/24 fd00::1/64  [on left]" in shown
+    assert "host b  10.0.1.2/24 fd00:0:0:1::2/64  [on right]   (with a key)" in shown
+    assert "machine udp://192.0.2.3   (vni 9)" in shown
+    assert KEY not in shown + repr(spec)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "sentence"),
+    [
+        ('nodes = ["b"]', 'nodes = ["b", "a"]', "lab.toml:8: a is on left already"),
+        ('nodes = ["b"]', "nodes = []", "b is on no machine"),
+        ('nodes = ["b"]', 'nodes = ["c"]', "lab.toml:8: there is no node 'c'"),
+        ('address = "192.0.2.1"', "", "this machine has no 'address'"),
+        ('"[2001:db8::2]:5000"', '"2001:db8::2"', "lab.toml:7: .* stands in brackets"),
+        ('key = "a secret', 'listen = ":5"\nkey = "a secret', r"said in \[machines\]"),
+        ('between = ["a", "r"]', 'between = ["a", "r"]\nvni = 5', "lab.toml:15: vni belongs to"),
+        ("vni = 9", "vni = 9\nvnii = 3", "there is no word 'vnii'"),
+        ("vni = 9", "vni = -1", "a vni is a whole number"),
+        ('"r", "udp://192.0.2.3"', '"udp://192.0.2.4", "udp://192.0.2.3"', "a link has one end"),
+        (', "10.9.0.1/24"]', "]", "r needs an address by hand"),
+    ],
+)
+def test_what_is_wrong_in_a_lab_is_one_sentence(was: str, now: str, sentence: str) -> None:
+    with pytest.raises(pystack.ConfigError, match=sentence):
+        parse(LAB.replace(was, now))
+
+
+def test_a_lab_on_machines_asks_for_what_it_needs(tmp_path: Path) -> None:
+    spec = parse(LAB, str(tmp_path / "lab.toml"))
+    for options, sentence in (
+        (LabOptions(machine="lef"), "has no machine 'lef'; did you mean 'left'"),
+        (LabOptions(machine="left", virtual=True), "the link between r and udp://192.0.2.3 leaves"),
+    ):
+        with pytest.raises(pystack.ConfigError, match=sentence):
+            run_lab(spec, options, start_services, print)
+    without = parse(LAB.replace("seed = 7", ""))
+    with pytest.raises(pystack.ConfigError, match="all machines need the same"):
+        run_lab(without, LabOptions(machine="left"), start_services, print)
+
+
+def test_all_machines_have_the_same_addresses_and_macs_for_all_nodes() -> None:
+    text = LAB.replace("192.0.2.1", "127.0.0.1:%d").replace("[2001:db8::2]:5000", "127.0.0.1:%d")
+    spec = parse(text % tuple(free_ports(2)))
+    spec = replace(spec, links=spec.links[:2])
+    seen = []
+
+    async def look(machine: str | None) -> None:
+        async with pystack.Network(seed=7) as net:
+            construct(net, spec, machine)
+            net.settle()
+            seen.append(
+                {
+                    (name, end.name): (end.given, end.interface and end.interface.mac)
+                    for name, node in net.topology.nodes.items()
+                    for end in node.ends
+                }
+            )
+
+    for machine in ("left", "right", None):
+        trio.run(look, machine)
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) == 4
