@@ -49,6 +49,13 @@ class Transfer:
         self.ended.set()
 
 
+async def until(condition: Callable[[], bool], within_s: float = 30) -> None:
+    """Wait, in steps of a millisecond of the world's time."""
+    with trio.fail_after(within_s):
+        while not condition():  # noqa: ASYNC110 - nobody says when
+            await trio.sleep(0.001)
+
+
 @asynccontextmanager
 async def transfer(
     *,
