@@ -8,51 +8,32 @@ another one may run in the thread.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-import outcome
-import sniffio
 import trio
-from trio._core import _run as trio_run
 
 from pystack.runtime.aio.hub import Hub
 from pystack.runtime.driver.driver import Driver
+from pystack.runtime.driver.guest_run import GuestRun
 from pystack.runtime.driver.realtime import RealtimeDriver
-from pystack.runtime.driver.virtual import (
-    VirtualClock,
-    VirtualDriver,
-    parse_until,
-    seeded_trio,
-)
+from pystack.runtime.driver.virtual import VirtualClock, VirtualDriver, parse_until
 
 if TYPE_CHECKING:
-    from pystack.core.rng import Random
     from pystack.runtime.aio.loop import EventLoop
 
 
-class Guest:
+class Guest(GuestRun):
     """A Trio run with the hub of a loop in it."""
 
     def __init__(
         self, loop: EventLoop, *, seed: int, until: str | float | None, real_time: bool
     ) -> None:
         """`seed`, `until`: of the virtual time; with `real_time` there is none. ConfigError."""
+        super().__init__(None if real_time else VirtualClock(), seed)
         self._loop = loop
-        self._clock = None if real_time else VirtualClock()
         if self._clock is not None and until is not None:
             self._clock.driver.until = parse_until(until)
-        self._seed = seed
-        self._random: Random | None = None  # of Trio's scheduler; None: it has not run
         self._driver: Driver | None = None if self._clock is None else self._clock.driver
-        self._tick: Callable[[], object] | None = None  # None: a thread waits for I/O
-        self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._run_context: dict[str, object] = {}  # Trio's, while another run may have its place
-        self._hooks = sys.get_asyncgen_hooks()
-        self._outcome: outcome.Outcome[None] | None = None  # None: Trio runs
         self._error: BaseException | None = None  # to come out of `run_forever`
         self._is_done = True  # the loop is not to run any more, for now
         self._hub: Hub | None = None  # None: Trio has not started
@@ -73,9 +54,9 @@ class Guest:
         if isinstance(self._driver, VirtualDriver):
             self._driver.begin_anew()
         self._is_done, self._error = False, None
-        with self._in_place(), hub.attached():
+        with self.in_place(), hub.attached():
             hub.wake()  # something may have been added since
-            self._pump(lambda: self._is_done or self._error is not None)
+            self.pump(lambda: self._is_done or self._error is not None)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -84,10 +65,10 @@ class Guest:
         """End the world: what runs in it is cancelled."""
         if self._hub is None or self._outcome is not None:
             return
-        with self._in_place():
+        with self.in_place():
             self._scope.cancel()
             self._hub.end_crossings()
-            self._pump(lambda: False)
+            self.pump(lambda: False)
         self._hub = None
 
     def _start(self) -> None:
@@ -95,18 +76,9 @@ class Guest:
             if self._outcome is not None:
                 raise RuntimeError("the world of this event loop has ended")
             return
-        with self._in_place():
-            trio.lowlevel.start_guest_run(
-                self._main,
-                run_sync_soon_threadsafe=self._from_threads.put,
-                run_sync_soon_not_threadsafe=self._set_tick,
-                done_callback=self._set_outcome,
-                # Another run may be around it, and worlds of two loops end in any order.
-                host_uses_signal_set_wakeup_fd=True,
-                clock=self._clock,
-                strict_exception_groups=True,
-            )
-            self._pump(lambda: self._hub is not None)
+        with self.in_place():
+            self.begin(self._main)
+            self.pump(lambda: self._hub is not None)
 
     async def _main(self) -> None:
         with self._scope:
@@ -147,46 +119,3 @@ class Guest:
     def _hub_of_loop(self) -> Hub:
         assert self._hub is not None
         return self._hub
-
-    # ticks
-
-    def _set_tick(self, tick: Callable[[], object]) -> None:
-        self._tick = tick
-
-    def _set_outcome(self, result: outcome.Outcome[None]) -> None:
-        self._outcome = result
-
-    def _pump(self, is_enough: Callable[[], bool]) -> None:
-        """Run Trio until that is so, or its run has ended. Raises what it ends with."""
-        while not is_enough():
-            tick, self._tick = self._tick, None
-            if tick is None:
-                tick = self._from_threads.get()
-            tick()
-            if self._outcome is not None:
-                self._outcome.unwrap()
-                return
-
-    @contextmanager
-    def _in_place(self) -> Iterator[None]:
-        """Put Trio's run where it looks for it, and take it away again afterwards."""
-        place = trio_run.GLOBAL_RUN_CONTEXT.__dict__
-        others, library = dict(place), sniffio.thread_local.name
-        hooks = sys.get_asyncgen_hooks()
-        place.clear()
-        place.update(self._run_context)
-        if self._run_context:
-            sys.set_asyncgen_hooks(*self._hooks)
-        try:
-            if self._clock is None:
-                yield
-            else:
-                with seeded_trio(self._seed, self._random) as self._random:
-                    yield
-        finally:
-            self._run_context = dict(place)
-            self._hooks = sys.get_asyncgen_hooks()
-            place.clear()
-            place.update(others)
-            sys.set_asyncgen_hooks(*hooks)
-            sniffio.thread_local.name = library

@@ -1,0 +1,92 @@
+"""A Trio run that others carry on, tick by tick, in the thread that they have.
+
+Between two of their turns the world stands still, and Trio is out of the way, so that another one
+may run in the thread. Whoever inherits this says what runs (`begin`), and when it was enough.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import outcome
+import sniffio
+import trio
+from trio._core import _run as trio_run
+
+from pystack.runtime.driver.virtual import VirtualClock, seeded_trio
+
+if TYPE_CHECKING:
+    from pystack.core.rng import Random
+
+
+class GuestRun:
+    """A Trio run as a guest."""
+
+    def __init__(self, clock: VirtualClock | None, seed: int) -> None:
+        """`clock`: None: time is the machine's. `seed`: of the order of Trio's tasks."""
+        self._clock = clock
+        self._seed = seed
+        self._random: Random | None = None  # of Trio's scheduler; None: it has not run
+        self._tick: Callable[[], object] | None = None  # None: a thread waits for I/O
+        self._from_threads: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._run_context: dict[str, object] = {}  # Trio's, while another run may have its place
+        self._hooks = sys.get_asyncgen_hooks()
+        self._outcome: outcome.Outcome[None] | None = None  # None: Trio runs
+
+    def begin(self, main: Callable[[], Awaitable[None]]) -> None:
+        """Start Trio's run, to be called in its place: nothing of it happens before `pump`."""
+        trio.lowlevel.start_guest_run(
+            main,
+            run_sync_soon_threadsafe=self._from_threads.put,
+            run_sync_soon_not_threadsafe=self._set_tick,
+            done_callback=self._set_outcome,
+            # Another run may be around it, and worlds of two loops end in any order.
+            host_uses_signal_set_wakeup_fd=True,
+            clock=self._clock,
+            strict_exception_groups=True,
+        )
+
+    def pump(self, is_enough: Callable[[], bool]) -> None:
+        """Run Trio until that is so, or its run has ended. Raises what it ends with."""
+        while not is_enough():
+            tick, self._tick = self._tick, None
+            if tick is None:
+                tick = self._from_threads.get()
+            tick()
+            if self._outcome is not None:
+                self._outcome.unwrap()
+                return
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put Trio's run where it looks for it, and take it away again afterwards."""
+        place = trio_run.GLOBAL_RUN_CONTEXT.__dict__
+        others, library = dict(place), sniffio.thread_local.name
+        hooks = sys.get_asyncgen_hooks()
+        place.clear()
+        place.update(self._run_context)
+        if self._run_context:
+            sys.set_asyncgen_hooks(*self._hooks)
+        try:
+            if self._clock is None:
+                yield
+            else:
+                with seeded_trio(self._seed, self._random) as self._random:
+                    yield
+        finally:
+            self._run_context = dict(place)
+            self._hooks = sys.get_asyncgen_hooks()
+            place.clear()
+            place.update(others)
+            sys.set_asyncgen_hooks(*hooks)
+            sniffio.thread_local.name = library
+
+    def _set_tick(self, tick: Callable[[], object]) -> None:
+        self._tick = tick
+
+    def _set_outcome(self, result: outcome.Outcome[None]) -> None:
+        self._outcome = result
