@@ -175,3 +175,15 @@ def test_tap_client_fetches_a_page_from_a_server_on_the_machine() -> None:
     assert "The kernel sees you at 10.77.0.2" in output
     assert "-> SYN " in output
     assert "<- SYN ACK " in output
+
+
+def test_a_policy_that_is_learnt_does_better_than_cubic_on_lines_it_has_not_seen() -> None:
+    pytest.importorskip("gymnasium", reason="the extra gym")
+    lines = run([sys.executable, str(EXAMPLES / "train_congestion.py")]).splitlines()
+    assert len(lines) == 7
+    found = [
+        dict(re.findall(r"(learnt|fixed:20|cubic|bbr) (-?[\d.]+)", line)) for line in lines[3:]
+    ]
+    assert all(float(row["learnt"]) > float(row["cubic"]) for row in found)
+    total = {name: sum(float(row[name]) for row in found) for name in found[0]}
+    assert total["learnt"] > total["fixed:20"]

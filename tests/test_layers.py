@@ -145,7 +145,12 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
         "pystack.cli.",
         "pystack.testing.",
     ),
-    "sniffio": ("pystack.runtime.either", "pystack.runtime.aio."),  # Trio needs both of them
+    # Trio needs both of them
+    "sniffio": (
+        "pystack.runtime.either",
+        "pystack.runtime.aio.",
+        "pystack.runtime.driver.guest_run",
+    ),
     "outcome": ("pystack.runtime.",),
     "dpkt": ("pystack.wire.slow", "pystack.observe."),
     "dns": ("pystack.wire.dns",),

@@ -34,6 +34,7 @@ OF_EXTRAS: Final = {
     "pystack.apps.proxy.api.server": "h11",
     "pystack.cli": "typer",
     "pystack.dns": "dnspython",
+    "pystack.gym": "gymnasium",
     "pystack.observe.summary.dns": "dnspython",
     "pystack.runtime.names": "dnspython",
     "pystack.runtime.socket.anyio_listener": "anyio",
