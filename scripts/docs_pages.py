@@ -9,6 +9,8 @@ from typing import Final
 
 from pystack.apps.proxy.toxics.registry import TOXICS
 from pystack.core.counters import explanations
+from pystack.experiments.measures import MEASURES, SERIES
+from pystack.experiments.measures.registry import parse_measures
 from pystack.link.words import WORDS
 from pystack.runtime.control.calls import CALLS, WATCHED
 
@@ -17,6 +19,11 @@ COUNTERS: Final = DOCS / "counters.md"
 LINKS: Final = DOCS / "emulation.md"
 CONTROL: Final = DOCS / "control.md"
 PROXY_TOXICS: Final = DOCS / "toxics.md"
+MEASURES_PAGE: Final = DOCS / "measures.md"
+_MEASURES_BEGIN: Final = (
+    "<!-- from here on made from pystack/experiments/measures/registry.py "
+    "by scripts/docs --pages -->"
+)
 _TOXICS_BEGIN: Final = (
     "<!-- from here on made from pystack/apps/proxy/toxics/registry.py by scripts/docs --pages -->"
 )
@@ -91,6 +98,34 @@ def links_page() -> str:
     return before + "\n".join(lines) + "\n\n" + after.partition("\n\n")[2]
 
 
+def measures_page() -> str:
+    """Return docs/measures.md with its tables of measures and series made anew."""
+    page = MEASURES_PAGE.read_text("utf-8")
+    costs = {"flows": "nothing", "counters": "nothing", "acks": "ACKs", "link": "frames"}
+    lines = [_MEASURES_BEGIN, "", "## Measures", ""]
+    lines += ["| Measure | Column | What it is | Words | Looks at |", "|---|---|---|---|---|"]
+    for name, measure in MEASURES.items():
+        (column,) = parse_measures([name])
+        words = [f"`{word}`: {about}" for word, about in (measure.words or {}).items()]
+        if measure.over:
+            words.append(f"statistics over {measure.over}")
+        if measure.counters:
+            words.append("a [counter](counters.md) of links or queues (`pfifo_full`)")
+        looks = costs[measure.source]
+        if measure.source == "counters":
+            looks = "nothing; `rate`: frames"
+        lines.append(
+            f"| `{name}` | `{column.name}` | {measure.about} | {'; '.join(words)} | {looks} |"
+        )
+    lines += ["", "## Time series", "", "Times count from the network's opening.", ""]
+    lines += ["| Series | Unit | Of each | By ACK | What it is |", "|---|---|---|---|---|"]
+    for name, series in SERIES.items():
+        by_ack = "yes" if series.by_ack else ""
+        lines.append(f"| `{name}` | {series.unit} | {series.subject} | {by_ack} | {series.about} |")
+    rest = page.partition(_MADE_END)[2] or "\n"
+    return page.partition(_MEASURES_BEGIN)[0] + "\n".join([*lines, "", _MADE_END]) + rest
+
+
 def ladder_picture() -> str:
     """Return docs/images/ladder.svg: what the program of docs/ladders.md draws."""
     page = (DOCS / "ladders.md").read_text("utf-8")
@@ -110,4 +145,5 @@ if __name__ == "__main__":
     LINKS.write_text(links_page(), "utf-8")
     CONTROL.write_text(control_page(), "utf-8")
     PROXY_TOXICS.write_text(toxics_page(), "utf-8")
+    MEASURES_PAGE.write_text(measures_page(), "utf-8")
     (DOCS / "images" / "ladder.svg").write_text(ladder_picture(), "utf-8")

@@ -93,8 +93,8 @@ MEASURES: Final = _table(
         "rtt",
         "s",
         "acks",
-        "The round-trip times that the senders of flows measured, as RFC 6298 takes them: one for "
-        "each ACK that allows it, handshake included, all flows together.",
+        "The round-trip times that the senders of flows measured: one for each ACK of new data "
+        "that allows it, all flows together.",
         over="samples",
         default="p50",
     ),
@@ -103,7 +103,7 @@ MEASURES: Final = _table(
         "s",
         "link",
         "How long each frame waited until its first bit was sent on the link; frames that were "
-        "dropped do not count.",
+        "dropped, or have not been sent yet, do not count.",
         over="frames",
         default="p50",
     ),
@@ -134,7 +134,7 @@ MEASURES: Final = _table(
         "retransmits",
         "",
         "flows",
-        "Segments that senders sent again, probes for a lost tail included, SYNs not.",
+        "Segments that senders sent again: SYNs, and probes for a lost tail, are among them.",
         over="flows",
         words={
             "sum": "of all flows together: what the bare name means",
@@ -145,7 +145,8 @@ MEASURES: Final = _table(
         "timeouts",
         "",
         "acks",
-        "Times that a sender's retransmission timer ran out with data in flight.",
+        "Times that a sender's retransmission timer ran out with data in flight; a row of them "
+        "without an answer is one.",
         over="flows",
         words={"sum": "of all flows together: what the bare name means"},
     ),
@@ -171,8 +172,8 @@ MEASURES: Final = _table(
         "utilization",
         "",
         "link",
-        "The part, 0..1, of the window in which the link was sending bits. None for a link "
-        "without a rate.",
+        "The part, 0..1, of the window in which the link was sending bits; with a delivery trace, "
+        "of the 1500 bytes of each of its opportunities. None for a link without a rate.",
     ),
     Measure(
         "flows",
@@ -194,7 +195,7 @@ SERIES: Final[Mapping[str, Series]] = {
         Series("ssthresh", "bytes", "flow", "The slow-start threshold, once there is one."),
         Series("srtt", "s", "flow", "The smoothed round-trip time."),
         Series("rtt", "s", "flow", "The last measurement of the round-trip time."),
-        Series("in_flight", "bytes", "flow", "What is sent and not acknowledged."),
+        Series("in_flight", "bytes", "flow", "Sent, neither acknowledged nor known to be lost."),
         Series("delivered", "bytes", "flow", "What the receiver got in order, since the opening."),
         Series("pacing", "bps", "flow", "The rate at which the sender paces, where it does."),
         Series(
