@@ -72,7 +72,7 @@ def test_a_short_transfer_takes_three_halves_of_a_round_trip(ip: str) -> None:
     assert 0.060 < time_s < 0.063
     assert found["goodput_bps"] == pytest.approx(14280 * 8 / time_s)
     assert found["goodput_min_bps"] == found["goodput_max_bps"] == found["goodput_bps"]
-    assert (found["flows"], found["flows_complete"], found["flows_failed"]) == (1, 1, 0)
+    assert (found["flows_opened"], found["flows_complete"], found["flows_failed"]) == (1, 1, 0)
     assert found["rtt_p50_s"] == pytest.approx(0.04, abs=2e-3)
 
 
@@ -107,17 +107,17 @@ def test_half_a_line_is_used_by_half_its_rate() -> None:
     assert found["utilization"] == pytest.approx(0.5, abs=0.01)
     # One frame in service at most: that of the SYN and of a byte's segment
     assert found["queue_delay_max_s"] <= 1242 * 8 / 4e6  # type: ignore[operator]
-    assert found["flows"] == 1  # of TCP
+    assert found["flows_opened"] == 1  # of TCP
 
 
 def test_flows_of_udp_are_measured_where_they_are_asked_for() -> None:
     main = one_flow(cross="2mbit", duration="4s")
     found, tracks = measured(main, ["goodput", "flows"], flows="udp", series=["goodput"])
     assert found["goodput_bps"] == pytest.approx(2e6 * 1200 / 1242, rel=0.03)  # some are lost
-    assert found["flows"] == 1
+    assert found["flows_opened"] == 1
     assert {name for name, _ in tracks} == {"goodput"}
     both, _ = measured(main, ["flows", "fairness"], flows="any")
-    assert both["flows"] == 2
+    assert both["flows_opened"] == 2
     assert both["fairness"] == pytest.approx(1.0, abs=0.05)
 
 
@@ -131,9 +131,14 @@ def test_equal_flows_are_fair_and_a_chosen_flow_is_measured_alone() -> None:
     assert min(tracks["fairness", ""].values) >= 0.5
     assert max(tracks["fairness", ""].values) <= 1.0
     one, _ = measured(main, ["flows", "fairness"], flows="left1 > right*")
-    assert (one["flows"], one["fairness"]) == (1, None)
+    assert (one["flows_opened"], one["fairness"]) == (1, None)
     none, _ = measured(main, ["flows", "goodput", "goodput min", "rtt"], flows="nobody")
-    assert none == {"flows": 0, "goodput_bps": None, "goodput_min_bps": None, "rtt_p50_s": None}
+    assert none == {
+        "flows_opened": 0,
+        "goodput_bps": None,
+        "goodput_min_bps": None,
+        "rtt_p50_s": None,
+    }
 
 
 def test_losses_are_sent_again_and_every_cause_is_told() -> None:
@@ -179,7 +184,7 @@ def test_refused_and_reset_flows_have_failed() -> None:
             await trio.sleep(1)
 
     found, _ = measured(main, ["flows", "flows failed", "goodput"])
-    assert (found["flows"], found["flows_failed"]) == (1, 1)
+    assert (found["flows_opened"], found["flows_failed"]) == (1, 1)
     assert found["goodput_bps"] == 0.0
 
 
@@ -239,7 +244,7 @@ def test_downloads_are_flows_of_the_server() -> None:
         flows="server > *",
         series=["delivered"],
     )
-    assert found["flows"] == 1
+    assert found["flows_opened"] == 1
     ((_, subject),) = tracks
     assert subject.startswith("server:5001>client1:")
     assert tracks["delivered", subject].values[-1] > 4 * 100 * 1024

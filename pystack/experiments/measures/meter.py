@@ -276,8 +276,8 @@ class _NetworkMeter:
             yield counts.sent_again, counts.sent
 
     def count(self, word: str) -> int:
-        """Return how many flows there were; "complete" or "failed" ones."""
-        if not word:
+        """Return how many flows were "opened", and are "complete" or have "failed"."""
+        if word == "opened":
             return len(self.flows.flows) + len(self.flows.datagrams)
         ways = [flow.way() for flow in self.flows.flows]
         if word == "complete":

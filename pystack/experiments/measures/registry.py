@@ -179,8 +179,10 @@ MEASURES: Final = _table(
         "flows",
         "",
         "flows",
-        "How many flows there were.",
+        "How many flows there were, what became of those before the window among them.",
+        default="opened",  # `flows` alone is what scenes call a parameter
         words={
+            "opened": "all",
             "complete": "those whose receiver got the FIN, and so every byte",
             "failed": "those that ended without: reset, refused, or given up",
         },

@@ -28,6 +28,7 @@ from pystack.experiments.measures import (
         ("cwnd p5", ["cwnd_p5_bytes"], ["bytes"]),
         ("fairness", ["fairness"], [""]),
         ("utilization", ["utilization"], [""]),
+        ("flows", ["flows_opened"], [""]),
         ("flows complete", ["flows_complete"], [""]),
     ],
 )
