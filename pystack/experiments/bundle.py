@@ -18,14 +18,13 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Base
 
-# Where what is installed lies: it is not in a bundle
-INSTALLED: Final = tuple(
-    Path(path).resolve()
-    for path in {
-        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-        str(Path(__file__).parents[1]),
-    }
+# Where libraries lie
+LIBRARIES: Final = tuple(
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+# Where what is installed lies: it is in no bundle
+INSTALLED: Final = (*LIBRARIES, Path(__file__).resolve().parents[1])
 
 
 @dataclass(frozen=True, slots=True)

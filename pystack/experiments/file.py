@@ -125,7 +125,7 @@ class _Reader:
             place = self._places.get(error.word, known if known[0] in _TOP else ())
             self._doc.fail(place, str(error))
         except ConfigError as error:
-            if str(error).startswith(f"{self._folder / ''}") or self._doc.name in str(error):
+            if str(error).startswith(f"{self._doc.name}:"):
                 raise  # it says where already
             raise ConfigError(f"{self._doc.name}: {error}") from None
 

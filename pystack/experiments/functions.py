@@ -6,6 +6,7 @@ those.
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import inspect
 import re
@@ -18,7 +19,7 @@ from typing import Final
 
 from pystack.core.errors import ConfigError, one_line
 from pystack.core.suggest import suggest
-from pystack.experiments.bundle import INSTALLED, Bundle, Source, module_files
+from pystack.experiments.bundle import INSTALLED, LIBRARIES, Bundle, Source, module_files
 from pystack.experiments.model import FunctionBase, WordError
 
 # What a function may name beside parameters and constants.
@@ -85,7 +86,8 @@ def source_named(text: str, folder: Path) -> Source:
     if not place.endswith(".py"):
         if not _DOTTED.fullmatch(place):
             raise ConfigError(f"{place!r} is neither a file such as 'mine.py' nor a module")
-        path = folder.joinpath(*place.split(".")).with_suffix(".py")
+        path = folder.joinpath(*place.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if not path.is_file():
             base = FunctionBase(place, name)
             function_of(base, None)
@@ -99,9 +101,10 @@ def source_named(text: str, folder: Path) -> Source:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"{place!r} is not in {folder} or below: what travels with it is")
         dotted, top = _NO_IDENTIFIER.sub("_", path.stem), path.parent
-    if dotted.partition(".")[0] in sys.stdlib_module_names:
+    if _is_installed(dotted.partition(".")[0]):
         raise ConfigError(
-            f"{path.name} has the name of a module of Python's own: call it otherwise"
+            f"{path.name} has the name of a module that is installed, which would be hidden: call "
+            "it otherwise"
         )
     base = FunctionBase(dotted, name, path.relative_to(folder).as_posix())
     source = Source(base, module_files(top, dotted, path, folder), folder)
@@ -147,6 +150,14 @@ def check_call(function: AnyFunction, what: str, names: Iterable[str]) -> None:
             raise ConfigError(
                 f"{what} needs {each.name!r}, which is neither a parameter nor a constant"
             )
+
+
+def _is_installed(top: str) -> bool:
+    """Tell whether a module is Python's own, or one that is installed."""
+    if top in sys.stdlib_module_names:
+        return True
+    folders = [str(path) for path in LIBRARIES]
+    return importlib.machinery.PathFinder.find_spec(top, folders) is not None
 
 
 def _module_of_file(base: FunctionBase, folder: Path) -> ModuleType:

@@ -125,7 +125,11 @@ def check_lab(
 
     `parameters`: the names of those that vary.
     """
-    from pystack.runtime.lab.functions import import_programs, offered
+    from pystack.runtime.lab.functions import (
+        import_programs,
+        is_service,
+        offered,
+    )
 
     spec: LabSpec | None = None
     used = {name for value in base.places.values() for name in names_in(value)}
@@ -141,6 +145,12 @@ def check_lab(
         spec = lab_of(base, bundle, folder, values)
     assert spec is not None
     functions = import_programs(spec)
+    _check_virtual(spec)
+    if base.for_s is None and all(is_service(function) for _, _, function in functions):
+        raise WordError(
+            "lab",
+            f"{base.file} has no program that ends: say for how long it runs, with 'for'",
+        )
     if any("run" in offered(function, {"run": None}) for _, _, function in functions):
         return  # it may ask for any
     for name in parameters:
@@ -149,6 +159,21 @@ def check_lab(
                 name,
                 f"the parameter {name!r} changes nothing: it stands in no place of lab.set, and no "
                 "program of the lab asks for `run`",
+            )
+
+
+def _check_virtual(spec: LabSpec) -> None:
+    """Raise ConfigError for a lab with nodes that live in real time."""
+    from pystack.runtime.lab.lab import ports_of
+    from pystack.runtime.ports import needs_real_time
+    from pystack.topology.spec import REAL_KINDS
+
+    for node in spec.nodes.values():
+        is_real = node.kind == "port" and needs_real_time(ports_of(spec)[node.name])
+        if is_real or node.kind in REAL_KINDS:
+            raise ConfigError(
+                f"{spec.path}:{node.line}: the {node.kind} {node.name} lives in real time, and an "
+                "experiment runs in virtual time"
             )
 
 

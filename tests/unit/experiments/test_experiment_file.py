@@ -48,6 +48,7 @@ measure = "goodput"
 between = "control"
 baseline = "cubic"
 """
+LINK: Final = "[[links]]\nbetween = ['a', 'tap0']"
 LAB: Final = """
 [hosts.a]
 [hosts.b]
@@ -61,6 +62,11 @@ rate = "1mbit"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "net.toml").write_text(LAB)
+    (tmp_path / "tap.toml").write_text(
+        "[hosts.a]\n\n[taps.tap0]\n[[links]]\nbetween = ['a', 'tap0']"
+    )
+    for name in ("trio.py", "json.py"):
+        (tmp_path / name).write_text("def f(): ...")
     (tmp_path / "traces").mkdir()
     (tmp_path / "traces" / "one.csv").write_bytes(b"\xff\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -116,6 +122,11 @@ def test_a_module_is_named_in_three_ways(folder: Path) -> None:
     for run in ("mine.py:double", "mine:double"):
         found = from_file(write(folder, f'run = "{run}"\n[parameters]\nx = [1]'))
         assert str(found.base) == "mine.py:double"
+    (folder / "apps").mkdir()  # as a part of pystack is called
+    (folder / "apps" / "__init__.py").write_text(MINE)
+    package = from_file(write(folder, 'run = "apps:double"\n[parameters]\nx = [1]'))
+    assert list(package.bundle.files) == ["apps/__init__.py"]
+    assert package.base == FunctionBase("apps", "double", "apps/__init__.py")
     installed = from_file(write(folder, 'run = "statistics:fmean"\n[constants]\ndata = 1'))
     assert installed.base == FunctionBase("statistics", "fmean")
     assert installed.bundle.files == {}
@@ -191,9 +202,13 @@ ONE: Final = 'run = "mine.py:double"\n'
             "sweep.toml:4: 'links.a-b.rate': there is no parameter or constant 's'",
         ),
         (
-            "[lab]\nfile = 'net.toml'\n[parameters]\nr = [1]",
-            "sweep.toml:4: the parameter 'r' changes nothing",
+            "[lab]\nfile = 'net.toml'\nfor = 1\n[parameters]\nr = [1]",
+            "sweep.toml:5: the parameter 'r' changes nothing",
         ),
+        ("[lab]\nfile = 'net.toml'", "sweep.toml:1: net.toml has no program that ends"),
+        ("[lab]\nfile = 'tap.toml'\nfor = 1", "tap.toml:3: the tap tap0 lives in real time"),
+        ("run = 'trio.py:f'", "trio.py has the name of a module that is installed"),
+        ("run = 'json.py:f'", "json.py has the name of a module that is installed"),
         ("x = [", "sweep.toml:1: this is not TOML"),
     ],
 )
