@@ -75,8 +75,8 @@ def test_what_was_cut_short_is_resumed_to_the_same_bytes(
 
 
 def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    whats = ["raise", "exit", "exit at once", "kill", "crash", "hang", "hang with children"]
-    whats += ["eat at once", "eat", "close", "flood", "nothing"]
+    whats = ["raise", "exit", "exit at once", "crash", "hang with children", "eat at once", "eat"]
+    whats += ["flood", "nothing"]
     limits = Limits(time_s=0.7, memory_bytes=200 << 20, attempts=2)
     run(Experiment(bad, {"what": whats}, limits=limits), to=tmp_path, processes=2)
     rows = {row["parameters"]["what"]: row for row in rows_of(tmp_path).values()}
@@ -84,13 +84,10 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         "raise": "raised",
         "exit": "raised",
         "exit at once": "died",
-        "kill": "died",
         "crash": "died",
-        "hang": "time_limit",
         "hang with children": "time_limit",
         "eat at once": "memory_limit",
         "eat": "memory_limit",
-        "close": "died",
         "flood": "ok",
         "nothing": "ok",
     }
@@ -99,11 +96,10 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         "run 2 (what = 'exit at once', seed = 1): its process ended with status 3, in each of 2 "
         'attempts; it printed last: "about to exit at once"'
     )
-    assert "was killed by SIGKILL" in errors["kill"]
     assert (
         'was killed by SIGSEGV, in each of 2 attempts; it printed last: "Fatal' in errors["crash"]
     )
-    assert "took longer than its limit of 0.7 s" in errors["hang"]
+    assert "took longer than its limit of 0.7 s" in errors["hang with children"]
     assert "needed more memory than its limit of 200 MiB" in errors["eat"]
     assert "needed more memory than its limit of 200 MiB" in errors["eat at once"]
     assert "ValueError: no such thing" in errors["raise"]
@@ -111,7 +107,7 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         timing["number"]: timing["attempts"]
         for timing in map(json.loads, (tmp_path / "timings.jsonl").read_text().splitlines())
     }
-    assert [attempts[number] for number in range(7)] == [1, 1, 2, 2, 2, 1, 1]
+    assert [attempts[number] for number in range(9)] == [1, 1, 2, 2, 1, 1, 1, 1, 1]
 
 
 def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:

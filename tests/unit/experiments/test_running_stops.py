@@ -187,21 +187,17 @@ def test_a_script_that_runs_in_its_own_processes_is_told_why_not(tmp_path: Path)
     assert (row["ended"], row["measures"]) == ("ok", {"value": 0.5})
 
 
-def test_it_runs_in_threads_of_trio_and_asyncio_and_in_a_task(tmp_path: Path) -> None:
+def test_it_runs_in_threads_of_trio_and_asyncio(tmp_path: Path) -> None:
     experiment = Experiment(square, {"x": [3]})
 
     def sweep(name: str) -> Results:
         return run(experiment, to=tmp_path / name, processes=1)
-
-    async def task() -> Results:
-        return sweep("task")
 
     async def loop() -> Results:
         return await asyncio.to_thread(sweep, "asyncio")
 
     found: list[Any] = [
         trio.run(partial(trio.to_thread.run_sync, sweep, "trio")),
-        trio.run(task),
         asyncio.run(loop()),
     ]
     assert len({results.digest for results in found}) == 1
