@@ -75,9 +75,7 @@ class _Serving:
         self._path = list(sys.path)
         self._networks = _Networks()
         self._descriptors = _descriptors()
-        # What is here now stays: the collector need not look at it again for each point.
-        gc.collect()
-        gc.freeze()
+        self._is_first = True  # no point has been run yet
 
     def run(self, head: Mapping[str, Any]) -> tuple[dict[str, object], bytes]:
         """Run a point; return what is said of it, and its series."""
@@ -91,6 +89,10 @@ class _Serving:
         sys.stdout.flush()
         # Before the next one, in which what is found dead now would else be finalized.
         gc.collect()
+        if self._is_first:
+            # Modules are here now, and stay: the collector need not look at them for each point.
+            gc.freeze()
+            self._is_first = False
         said: dict[str, object] = {
             "number": outcome.number,
             "ended": outcome.ended,
