@@ -1,5 +1,6 @@
 """The meter: what it measures, by arithmetic; and that nobody can tell that it was there."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
@@ -248,6 +249,87 @@ def test_downloads_are_flows_of_the_server() -> None:
     ((_, subject),) = tracks
     assert subject.startswith("server:5001>client1:")
     assert tracks["delivered", subject].values[-1] > 4 * 100 * 1024
+
+
+def test_flows_of_unmodified_programs_are_found_and_of_hosts_that_begin_anew() -> None:
+    async def serve() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(bytes(10_000))
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(answer, "0.0.0.0", 80) as server:
+            await server.serve_forever()
+
+    async def fetch() -> int:
+        reader, writer = await asyncio.open_connection("b", 80)
+        got = await reader.read(-1)
+        writer.close()
+        await writer.wait_closed()
+        return len(got)
+
+    async def main() -> None:
+        async with pystack.Network(seed=1, ip="4") as net:
+            a, b = net.host("a"), net.host("b")
+            net.link(a, b, delay="10ms")
+            for _ in range(2):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(b.run_asyncio, serve)
+                    await trio.sleep(0.5)
+                    assert await a.run_asyncio(fetch) == 10_000
+                    nursery.cancel_scope.cancel()
+                b.power_off()
+                await trio.sleep(0.5)
+                b.power_on()
+
+    found, _ = measured(main, ["flows", "flows complete", "goodput"], flows="b > a")
+    assert (found["flows_opened"], found["flows_complete"]) == (2, 2)
+
+
+def test_a_run_that_waits_for_ever_ends_although_it_is_sampled() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1, ip="4") as net:
+            a, b = net.host("a"), net.host("b")
+            net.link(a, b, delay="10ms")
+            (listener,) = await b.open_tcp_listeners(80)
+            async with await a.open_tcp_stream("b", 80) as stream, listener:
+                await stream.receive_some(1)
+
+    with pytest.raises(pystack.DeadlockError, match="there have been only measurements"):
+        measured(main, ["goodput"], series=["cwnd"])
+
+
+def test_networks_of_one_run_are_taken_together() -> None:
+    async def main() -> None:
+        for seed in (1, 2):
+            await transfer(size=14280 * seed)
+
+    found, _ = measured(main, ["flows", "goodput", "completion_time min max"])
+    least, most = found["completion_time_min_s"], found["completion_time_max_s"]
+    assert found["flows_opened"] == 2
+    assert found["goodput_bps"] == pytest.approx(3 * 14280 * 8 / (least + most))  # type: ignore[operator]
+
+
+def test_a_connection_counts_the_bytes_that_it_sends_again() -> None:
+    async def main() -> None:
+        async with pystack.Network(seed=1, ip="4") as net:
+            a, b = net.host("a"), net.host("b")
+            # Behind ARP, the ping, SYN and ACK: of ten segments the second and the fourth
+            net.link(a, b, delay="10ms", a_to_b={"drop": "6,8"})
+            (listener,) = await b.open_tcp_listeners(80)
+            await a.ping("b")
+            async with await a.open_tcp_stream("b", 80) as stream, await listener.accept() as other:
+                await stream.send_all(bytes(14480))
+                got = 0
+                while got < 14480:
+                    got += len(await other.receive_some(1 << 16))
+                await trio.sleep(1)
+                info = stream.info()
+                assert info.retransmits == 2
+                assert info.bytes_retransmitted == 2 * 1448
+                assert info.bytes_sent == 14480 + 2 * 1448
+
+    pystack.run(main)
 
 
 def test_a_link_that_is_not_there_is_named() -> None:

@@ -83,7 +83,8 @@ MEASURES: Final = _table(
         "completion_time",
         "s",
         "flows",
-        "From the SYN of a flow to when its receiver had got the FIN, and so every byte. Flows "
+        "From the SYN of a flow to when its receiver had got the FIN, and so every byte; where "
+        "the sender closes only when the receiver has, that takes a round trip more. Flows "
         "that were opened before `after`, and flows that did not get so far, do not count: see "
         "`flows`.",
         over="flows",
