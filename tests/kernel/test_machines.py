@@ -16,14 +16,15 @@ pytestmark = pytest.mark.kernel
 
 HERE: Final = {4: "192.0.2.1", 6: "2001:db8::1"}
 THERE: Final = {4: "192.0.2.2", 6: "2001:db8::2"}
+EXAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "two_machines.toml"
 VERSIONS: Final = pytest.mark.parametrize("version", [4, 6], ids=["IPv4", "IPv6"])
 
-# Sends half a megabyte, and prints how much it read
+# Sends so much, and prints how much it read
 _SWAP: Final = """
 import socket, sys
 total = 0
 with socket.create_connection((sys.argv[1], 80), 30) as sock:
-    sock.sendall(bytes(500_000))
+    sock.sendall(bytes(int(sys.argv[2])))
     sock.shutdown(socket.SHUT_WR)
     while data := sock.recv(65536):
         total += len(data)
@@ -101,7 +102,9 @@ def test_the_other_end_may_be_linux(pair: Pair, version: int) -> None:
         heard: list[int] = []
         await a.start(trio.serve_tcp, swap, 80)
         for here in ("10.0.0.1", "fd00::1"):
-            assert await inside(pair.there, sys.executable, "-c", _SWAP, here) == "300000\n"
+            assert (
+                await inside(pair.there, sys.executable, "-c", _SWAP, here, "500000") == "300000\n"
+            )
         assert heard == [500_000] * 2
         assert link.counters == {}
 
@@ -146,7 +149,7 @@ def test_a_path_that_becomes_narrow_is_learned(pair: Pair, version: int) -> None
         await a.start(trio.serve_tcp, send, 80)
         async with trio.open_nursery() as nursery:
             for here in ("10.0.0.1", "fd00::1"):
-                read = partial(inside, pair.there, sys.executable, "-c", _SWAP, here)
+                read = partial(inside, pair.there, sys.executable, "-c", _SWAP, here, "0")
                 nursery.start_soon(read)
             await both.wait()
             pair.here.run(["ip", "link", "set", "eth0", "mtu", "1400"])
@@ -227,6 +230,19 @@ def test_one_lab_runs_on_two_machines(pair: Pair, tmp_path: Path, key: str) -> N
     else:
         assert "datagrams are refused (vxlan_bad_tag): the other end has another key" in said
         assert "the program of_the_test:fetch on client failed" in said
+    server.terminate()
+    assert server.wait(20) == 0
+
+
+def test_the_example_runs_as_it_says(netns: NetworkNamespace) -> None:
+    argv = [sys.executable, "-m", "pystack", "lab", "run", str(EXAMPLE), "--machine"]
+    server = netns.popen([*argv, "right"])
+    assert read_line(server).startswith("ready: ")
+    lines = netns.run([*argv, "left"]).stdout.decode().splitlines()
+    assert [line.partition(" after ")[0] for line in lines[-2:]] == [
+        "client: answer 2",
+        "client: answer 3",
+    ]
     server.terminate()
     assert server.wait(20) == 0
 
