@@ -177,6 +177,22 @@ def quoted_seq(payload: memoryview) -> int:
     return int.from_bytes(payload[4:8], "big")
 
 
+def ecn_asked(syn_flags: int) -> str:
+    """Return what a SYN asks for: "accurate ECN" (RFC 9768), "ECN" (RFC 3168), or ""."""
+    flags = syn_flags & (AE | CWR | ECE)
+    if flags == AE | CWR | ECE:
+        return "accurate ECN"
+    return "ECN" if flags == CWR | ECE else ""
+
+
+def ecn_agreed(syn_flags: int, syn_ack_flags: int) -> str:
+    """Return what the answer to a SYN agrees to, in the same words."""
+    asked, flags = ecn_asked(syn_flags), syn_ack_flags & (AE | CWR | ECE)
+    if not asked or flags == ECE:
+        return asked and "ECN"
+    return asked if asked == "accurate ECN" and flags not in (0, AE | CWR | ECE) else ""
+
+
 def flag_names(flags: int) -> str:
     """Return "SYN ACK" and the like."""
     names = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE")

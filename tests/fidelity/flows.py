@@ -20,6 +20,7 @@ class Flow:
 
     congestion: str
     start_s: float = 0.0
+    access_s: float | None = None  # one way, beside the link that is shared; None: as ACCESS
     received_bytes: int = 0
     stream: pystack.TcpStream | None = None  # the sender's end; None: not started yet
     cwnd_bytes: list[tuple[float, int]] = field(default_factory=list)  # (when, cwnd)
@@ -86,7 +87,10 @@ def run_flows(
             by_address = {}
             for number, flow in enumerate(flows):
                 client = net.host(f"client{number}")
-                net.link(client, switch, a_to_b=ACCESS if len(flows) > 1 else {})
+                if flow.access_s is not None:
+                    net.link(client, switch, delay=flow.access_s)
+                else:
+                    net.link(client, switch, a_to_b=ACCESS if len(flows) > 1 else {})
                 by_address[client.address] = flow
                 nursery.start_soon(flow.send, client)
                 if watch_s is not None:

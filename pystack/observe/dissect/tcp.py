@@ -24,7 +24,7 @@ _TCP: Final = (
     Field("Acknowledgment Number", 32),
     Field("Data Offset", 4, decimal, lambda words: f"the header has {amounts.size(4 * words)}"),
     Field("Reserved", 3),
-    flag("AE", "accurate ECN (once NS)"),
+    flag("AE", "accurate ECN: with the next two a count of marks modulo 8, or asked for by a SYN"),
     flag("CWR", "congestion window reduced: the sender has heard of a mark"),
     flag("ECE", "a packet came marked: slow down"),
     flag("URG", "the urgent pointer counts"),
@@ -56,8 +56,8 @@ _KINDS: Final = {
     28: "User Timeout (RFC 5482)",
     29: "TCP-AO (RFC 5925)",
     30: "Multipath TCP (RFC 8684)",
-    172: "Accurate ECN, order 0",
-    174: "Accurate ECN, order 1",
+    tcp_options.ACCURATE_ECN_0: "Accurate ECN, order 0",
+    tcp_options.ACCURATE_ECN_1: "Accurate ECN, order 1",
     253: "experiment (RFC 6994)",
     254: "experiment (RFC 6994)",
 }
@@ -71,6 +71,13 @@ _TIMESTAMPS: Final = (
     Field("TSval", 32, decimal, "the sender's clock"),
     Field("TSecr", 32, decimal, "the other's clock, echoed"),
 )
+_EE0B: Final = Field("EE0B", 24, decimal, "bytes that came with ECT(0), and one, modulo 2**24")
+_ECEB: Final = Field("ECEB", 24, decimal, "bytes that came marked, modulo 2**24")
+_EE1B: Final = Field("EE1B", 24, decimal, "bytes that came with ECT(1), and one, modulo 2**24")
+_ACCURATE_ECN: Final = {
+    tcp_options.ACCURATE_ECN_0: (_EE0B, _ECEB, _EE1B),
+    tcp_options.ACCURATE_ECN_1: (_EE1B, _ECEB, _EE0B),
+}
 _BLOCK: Final = (
     Field("Left Edge of Block", 32, decimal, "has arrived from here"),
     Field("Right Edge of Block", 32, decimal, "to before here"),
@@ -139,6 +146,8 @@ def _lay_option(layer: Layer, kind: int, size: int, body: bytes) -> None:
     elif kind == tcp_options.SACK and size and not size % 8:
         for _ in range(size // 8):
             layer.lay(_BLOCK)
+    elif kind in _ACCURATE_ECN and size in (3, 6, 9):
+        layer.lay(_ACCURATE_ECN[kind][: size // 3])
     elif kind == tcp_options.FAST_OPEN:
         layer.take("Fast Open Cookie", size)
         if not size:

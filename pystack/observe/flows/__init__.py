@@ -36,7 +36,7 @@ class Handshake:
     wscale: tuple[int | None, int | None] = (None, None)
     sack: tuple[bool, bool] = (False, False)
     timestamps: tuple[bool, bool] = (False, False)
-    ecn: tuple[bool, bool] = (False, False)
+    ecn: tuple[int, int] = (0, 0)  # the flags of each side's SYN
 
     @property
     def is_whole(self) -> bool:
@@ -74,7 +74,8 @@ class Handshake:
         words += ["timestamps"] if all(self.timestamps) else []
         if None not in self.wscale:
             words.append(f"window scale {self.wscale[0]} and {self.wscale[1]}")
-        return words + (["ECN"] if all(self.ecn) else [])
+        agreed = tcp.ecn_agreed(*self.ecn)
+        return words + ([agreed] if agreed else [])
 
 
 @dataclass(slots=True)
@@ -304,7 +305,7 @@ def _take_options(flow: Flow, side: int, read: Read) -> None:
     def put(pair: tuple[object, object], value: object) -> tuple[object, object]:
         return (value, pair[1]) if side == 0 else (pair[0], value)
 
-    handshake.ecn = put(handshake.ecn, bool(read.flags & tcp.ECE))  # type: ignore[assignment]
+    handshake.ecn = put(handshake.ecn, read.flags)  # type: ignore[assignment]
     if options is None:
         return
     handshake.mss = put(handshake.mss, options.mss)  # type: ignore[assignment]

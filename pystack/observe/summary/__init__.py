@@ -19,7 +19,7 @@ _TOTAL_LENGTH: Final = struct.Struct("!2xH")
 _UDP: Final = struct.Struct("!HHH")
 _PORTS: Final = struct.Struct("!HH")
 
-# tcpdump's letters, in the order in which it prints them; it has none for AE.
+# tcpdump's letters, in the order in which it prints them; for AE only newer ones have one.
 _TCP_FLAGS: Final = (
     (tcp.FIN, "F"),
     (tcp.SYN, "S"),
@@ -29,6 +29,7 @@ _TCP_FLAGS: Final = (
     (tcp.URG, "U"),
     (tcp.ECE, "E"),
     (tcp.CWR, "W"),
+    (tcp.AE, "e"),
 )
 _DHCP_PORTS: Final = frozenset({67, 68})
 _HTTP_PORTS: Final = frozenset({80, 8080, 3128})
@@ -224,6 +225,8 @@ def _tcp_option(kind: int, data: memoryview) -> str:
     if read.sack_blocks:
         blocks = "".join(f"{{{left}:{right}}}" for left, right in read.sack_blocks)
         return f"sack {len(read.sack_blocks)} {blocks}"
+    if read.accurate_ecn is not None:
+        return tcp_options.describe_accurate_ecn(read.accurate_ecn)
     if kind == _FAST_OPEN:
         return f"tfo  cookie {body.hex()}" if body else "tfo  cookiereq"
     if kind in _EXPERIMENTS and len(body) >= 2:

@@ -185,7 +185,7 @@ def _longs(info: TcpInfo) -> tuple[int, ...]:
         _us(info.window_limited_s),
         0,  # sndbuf_limited
         _segments(info, info.delivered_bytes),
-        info.ece_received & _WORD,  # delivered_ce
+        (info.ce_delivered if info.accurate_ecn else info.ece_received) & _WORD,  # delivered_ce
         info.bytes_sent,
         info.bytes_retransmitted,
         info.dsacks_sent & _WORD,  # dsack_dups

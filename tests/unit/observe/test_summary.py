@@ -1,5 +1,6 @@
 """Lines in tcpdump's manner, held against tcpdump itself where it is installed."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -150,7 +151,9 @@ def test_lines_equal_those_of_tcpdump(tmp_path: Path) -> None:
     if "Couldn't change to" in result.stderr:
         pytest.skip("tcpdump, run by root, insists on becoming a user that is not here")
     assert result.returncode == 0, result.stderr
-    assert [summarize(frame) for frame in all_frames] == result.stdout.splitlines()
+    assert [_without_ae(summarize(frame)) for frame in all_frames] == [
+        _without_ae(line) for line in result.stdout.splitlines()
+    ]
 
 
 @given(st.binary(max_size=200))
@@ -172,3 +175,8 @@ def test_mutated_frames_have_a_line(
     line = summarize(bytes(data[:kept]))
     assert line
     assert line.isprintable()
+
+
+def _without_ae(line: str) -> str:
+    """Take the letter of AE away, which only newer versions of tcpdump have."""
+    return re.sub(r"(Flags \[[A-Z.]+)e\]", r"\1]", line)

@@ -104,11 +104,21 @@ def _offers(kept: Kept) -> list[Detail]:
         rows.append(("SACK permitted", "yes", "it can say what it has behind a gap"))
     if options.timestamps is not None:
         rows.append(("timestamp", str(options.timestamps[0]), "its clock, echoed by the peer"))
-    if flags & (tcp.ECE | tcp.CWR):
-        rows.append(
-            ("ECN", "offered" if flags & tcp.CWR else "accepted", "marks instead of losses")
-        )
+    if flags & (tcp.AE | tcp.ECE | tcp.CWR):
+        rows.append(_ecn_offer(flags))
     return rows
+
+
+def _ecn_offer(flags: int) -> Detail:
+    if not flags & tcp.ACK:
+        meaning = "marks instead of losses"
+        if tcp.ecn_asked(flags) == "accurate ECN":
+            meaning += ", and each one counted (AE, CWR and ECE together: RFC 9768)"
+        return "ECN", "offered", meaning
+    if flags & (tcp.AE | tcp.CWR):
+        meaning = "accurate ECN; which of AE, CWR and ECE are set tells the SYN's own ECN bits"
+        return "ECN", "accepted", meaning
+    return "ECN", "accepted", "marks instead of losses"
 
 
 def _syn_ack(conversation: Conversation, seen: Seen, words: Words) -> Step:
@@ -247,14 +257,13 @@ def _agreed(conversation: Conversation) -> list[Detail]:
 
 
 def _ecn(syn: Kept, syn_ack: Kept) -> Detail:
-    asked = syn.read.flags & (tcp.ECE | tcp.CWR) == tcp.ECE | tcp.CWR
-    agreed = asked and bool(syn_ack.read.flags & tcp.ECE)
-    meaning = (
-        "queues may mark a packet in place of dropping it"
-        if agreed
-        else "queues tell of congestion by dropping"
-    )
-    return "ECN", "yes" if agreed else "no", meaning
+    agreed = tcp.ecn_agreed(syn.read.flags, syn_ack.read.flags)
+    if not agreed:
+        return "ECN", "no", "queues tell of congestion by dropping"
+    meaning = "queues may mark a packet in place of dropping it"
+    if agreed == "ECN":
+        return "ECN", "yes", meaning
+    return "ECN", "accurate", f"{meaning}, and the sender learns how many it was"
 
 
 def _refused(conversation: Conversation, words: Words) -> Step:

@@ -9,6 +9,7 @@ from pystack.observe.explain.conversation import Conversation
 from pystack.observe.explain.kept import Kept, Turn
 from pystack.observe.explain.story import Step
 from pystack.observe.explain.words import Words
+from pystack.wire import tcp
 
 
 def steps(conversation: Conversation, words: Words) -> Iterator[Step]:
@@ -75,12 +76,26 @@ def _marked(conversation: Conversation, odd: list[Kept], words: Words) -> Step:
         odd[-1].passage.entered_at,
         f"The queue from {first.sender} to {first.receiver} marked {count(len(odd), 'packet')}",
         "The queue grew, and since both ends agreed on ECN it wrote Congestion Experienced into "
-        "the IP header in place of dropping the packet. The receiver tells it back with ECE in its "
-        f"ACKs, {sender} makes its window smaller once and says so with CWR: the effect of a loss "
-        "without a loss.",
+        f"the IP header in place of dropping the packet. {_told_back(conversation, sender)}",
         actors=(first.sender, first.receiver),
         frames=odd,
         values={**words.values(conversation), "node": first.sender},
+    )
+
+
+def _told_back(conversation: Conversation, sender: str) -> str:
+    syns = [side.syn for side in conversation.sides]
+    if syns[0] is not None and syns[1] is not None:
+        flags = [syn.read.flags for syn in syns if syn is not None]
+        if tcp.ecn_agreed(*flags) == "accurate ECN":
+            return (
+                "The receiver counts the marks and tells the count in each ACK (in AE, CWR and ECE "
+                f"modulo 8, in an option by bytes): {sender} makes its window smaller by as much "
+                "as its congestion control finds right for so many."
+            )
+    return (
+        f"The receiver tells it back with ECE in its ACKs, {sender} makes its window smaller once "
+        "and says so with CWR: the effect of a loss without a loss."
     )
 
 
