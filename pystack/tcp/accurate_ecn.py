@@ -28,7 +28,8 @@ INITIAL_BYTES: Final = 1  # of the two kinds of ECT, for the same reason
 _ACE_MASK: Final = 7
 _WRAPS: Final = 8
 _COUNT_MASK: Final = 0xFFFFFF
-_STALE: Final = 1 << 23  # a count that went back: of an ACK that was overtaken
+_STALE: Final = 1 << 23  # a count that went back by so much is one of an ACK that was overtaken
+_OVERTAKEN: Final = -1
 
 # What a SYN-ACK, and the ACK of it, say of the codepoint that they answer (tables 2 and 3)
 _HANDSHAKE: Final = {NOT_ECT: CWR, ECT_1: CWR | ECE, ECT_0: AE, CE: AE | CWR}
@@ -310,6 +311,8 @@ def told(conn: Connection, acc: AccurateEcn, seg: Segment) -> Marks:
             acc.stop(conn, "tcp_accecn_zeroed")
             return NO_MARKS
     marked_bytes = _take_option(conn, acc, seg, new_text=new_text)
+    if marked_bytes == _OVERTAKEN:
+        return NO_MARKS
     packets = _newly_marked(conn, acc, seg, ace - acc.s_cep & _ACE_MASK, marked_bytes)
     acc.s_cep = acc.s_cep + packets & _ACE_MASK
     return _believed(conn, acc, seg, packets, marked_bytes)
@@ -358,7 +361,10 @@ def _believed(
 
 
 def _take_option(conn: Connection, acc: AccurateEcn, seg: Segment, *, new_text: bool) -> int | None:
-    """Take the counts of bytes; return by how much that of marked ones grew. None: not told."""
+    """Take the counts of bytes; return by how much that of marked ones grew. None: not told.
+
+    `_OVERTAKEN`: the counts are older than what is known.
+    """
     if not seg.options or acc.options_ignored:
         return None
     option = tcp_options.parse(seg.options).accurate_ecn
@@ -377,7 +383,7 @@ def _take_option(conn: Connection, acc: AccurateEcn, seg: Segment, *, new_text: 
         for count, was in zip(counts, known, strict=True)
     ]
     if max(grown) >= _STALE and not new_text:
-        return None
+        return _OVERTAKEN
     if grown[1] > acc.sent_bytes - acc.told_bytes:
         acc.options_ignored = True
         conn.drops.append("tcp_accecn_too_many_bytes")

@@ -214,11 +214,13 @@ def test_more_marked_bytes_than_were_sent_end_the_belief_in_the_option() -> None
 
 
 @pytest.mark.rfc("9768", "3.2.2.2")
-def test_an_ack_that_was_overtaken_tells_nothing() -> None:
-    tcp_ = opened()
+@pytest.mark.parametrize("control", ["newreno", "prague"])
+def test_an_ack_that_was_overtaken_tells_nothing(control: str) -> None:
+    tcp_ = opened(TcpConfig(**{**PLAIN, "ecn": "accurate", "congestion": control}))  # type: ignore[arg-type]
     tcp_.write(3000)
+    tcp_.advance("+0.05")  # prague is paced
     tcp_.drain()
-    tcp_.inject("+0.1 < EWA. 1:1(0) ack 3001 win 65535 <ECN e0b 1 ceb 2000 e1b 1>")
+    tcp_.inject("+0.05 < EWA. 1:1(0) ack 3001 win 65535 <ECN e0b 1 ceb 2000 e1b 1>")
     tcp_.inject("+0 < WA. 1:1(0) ack 2001 win 65535 <ECN e0b 1 ceb 1000 e1b 1>")
     tcp_.inject("+0 < EA. 1:1(0) ack 3001 win 65535 <ECN e0b 1 ceb 0 e1b 1>")
     info = tcp_.conn.info()
