@@ -13,16 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import trio
-
 import pystack
+from pystack.experiments import dumbbell
 from pystack.experiments.measures import Meter
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "experiments-validation.md"
 BEGIN: Final = "<!-- from here on made by scripts/beside_ns3 -->"
 END: Final = "<!-- up to here -->"
 SEEDS: Final = (1, 2, 3)
-PORT: Final = 9
 # What ns-3 calls ours. Its BBR is version 1.
 CLASSES: Final = {
     "newreno": "TcpLinuxReno",
@@ -138,10 +136,11 @@ def ours(case: Case, seed: int) -> Found:
         link=("r1", "r2"),
         after_s=case.settle,
     )
-    rates = pystack.run(_dumbbell, case, seed, meter, seed=seed)
+    with meter.watching():
+        rates = pystack.run(partial(dumbbell, **words_of(case, seed)), seed=seed)
     measures, _ = meter.result()
     return Found(
-        goodput_bps=tuple(rates),
+        goodput_bps=tuple(rates.values()),
         queue_mean_s=float(measures["queue_delay_mean_s"] or 0),
         queue_p95_s=float(measures["queue_delay_p95_s"] or 0),
         drops=float(measures["loss_frames"] or 0),
@@ -151,60 +150,31 @@ def ours(case: Case, seed: int) -> Found:
     )
 
 
-def _queue(case: Case) -> str:
-    if case.mark_ms:
-        mark = f"ecn ce_threshold {case.mark_ms}ms target 500ms"
-        return f"codel {mark} limit {case.limit}"
-    return f"pfifo limit {case.limit}"
-
-
-async def _dumbbell(case: Case, seed: int, meter: Meter) -> list[float]:
+def words_of(case: Case, seed: int) -> dict[str, Any]:
+    """Return what `dumbbell` is to be told."""
     config = pystack.TcpConfig(
+        congestion=case.controls[0],  # of the receivers: that of DCTCP differs
         quick_acks=0,  # ns-3 has none
-        send_buffer_bytes=BUFFER_BYTES,
-        receive_buffer_bytes=BUFFER_BYTES,
-        ecn="request" if case.mark_ms else "accept",
     )
-    received = [0] * len(case.controls)
-    async with pystack.Network(seed=seed, ip="4") as net, trio.open_nursery() as nursery:
-        meter.opened(net)
-        r1, r2 = net.router("r1"), net.router("r2")
-        words: Any = {
-            "delay": f"{case.delay_ms}ms",
-            "rate": f"{case.rate_mbps}mbit",
-            "overhead": PPP_BYTES - ETHERNET_BYTES,
-        }
-        there = words | {"qdisc": _queue(case)} | ({"loss": case.loss} if case.loss else {})
-        net.link(r1, r2, a_to_b=there, b_to_a=words | {"limit": 10000})
-
-        async def send(number: int, left: pystack.Host, start_s: float) -> None:
-            await trio.sleep(start_s)
-            async with await left.open_tcp_stream(f"right{number}", PORT) as stream:
-                while True:
-                    await stream.send_all(bytes(100_000))
-
-        async def receive(number: int, listener: pystack.TcpListener) -> None:
-            stream = await listener.accept()
-            while data := await stream.receive_some():
-                received[number] += len(data)
-
-        starts_s = case.starts_s(seed)
-        for number, (control, access) in enumerate(
-            zip(case.controls, case.accesses_ms, strict=True)
-        ):
-            left = net.host(f"left{number}", congestion=control, tcp=config)
-            right = net.host(f"right{number}", congestion=control, tcp=config)
-            net.link(left, r1, delay=f"{access}ms", rate="1gbit", limit=10000)
-            net.link(r2, right, rate="1gbit", limit=10000)
-            (listener,) = await right.open_tcp_listeners(PORT)
-            nursery.start_soon(receive, number, listener)
-            nursery.start_soon(send, number, left, starts_s[number])
-        await trio.sleep(case.settle)
-        before = list(received)
-        await trio.sleep(case.seconds - case.settle)
-        nursery.cancel_scope.cancel()
-    span_s = case.seconds - case.settle
-    return [(now - was) * 8 / span_s for now, was in zip(received, before, strict=True)]
+    marks = f"codel ecn ce_threshold {case.mark_ms}ms target 500ms"
+    return {
+        "controls": case.controls,
+        "rate": case.rate_mbps * 1e6,
+        "delay": case.delay_ms / 1e3,
+        "access_delay": [access / 1e3 for access in case.accesses_ms],
+        "limit": case.limit,
+        "qdisc": marks if case.mark_ms else "",
+        "loss": case.loss,
+        "overhead": PPP_BYTES - ETHERNET_BYTES,
+        "duration": case.seconds,
+        "warmup": case.settle,
+        "starts": case.starts_s(seed),
+        "spread": 0,
+        "ecn": "request" if case.mark_ms else None,
+        "buffer": BUFFER_BYTES,
+        "tcp": config,
+        "seed": seed,
+    }
 
 
 def both(program: str, case: Case, seeds: Sequence[int]) -> tuple[list[Found], list[Found]]:

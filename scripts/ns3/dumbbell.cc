@@ -192,10 +192,10 @@ main(int argc, char* argv[])
     addresses.Assign(line);
     for (uint32_t flow = 0; flow < controls.size(); ++flow)
     {
-        all.push_back(Join(left.Get(flow), routers.Get(0), "1Gbps", delays[flow], 10000));
+        all.push_back(Join(left.Get(flow), routers.Get(0), "100Gbps", delays[flow], 10000));
         addresses.NewNetwork();
         addresses.Assign(all.back());
-        all.push_back(Join(routers.Get(1), right.Get(flow), "1Gbps", "0ms", 10000));
+        all.push_back(Join(routers.Get(1), right.Get(flow), "100Gbps", "0ms", 10000));
         addresses.NewNetwork();
         targets.push_back(addresses.Assign(all.back()).GetAddress(1));
         UseControl(left.Get(flow), controls[flow]);
@@ -210,6 +210,8 @@ main(int argc, char* argv[])
         errors->SetUnit(RateErrorModel::ERROR_UNIT_PACKET);
         errors->SetRate(loss);
         line.Get(1)->SetAttribute("ReceiveErrorModel", PointerValue(errors));
+        line.Get(1)->TraceConnectWithoutContext("PhyRxDrop",
+                                                MakeBoundCallback(&OnDrop<Ptr<const Packet>>, &found));
     }
     Ipv4GlobalRoutingHelper::PopulateRoutingTables();
     if (words["mark"] == "0")
