@@ -5,7 +5,6 @@ import time
 import httpx
 import trio
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -13,10 +12,7 @@ import pystack
 from pystack.apps import asgi
 
 OUTAGE_AT_S, LASTS_S, EVERY_S, PAUSE_S = 5.0, 30.0, 0.5, 0.2
-
-
-async def answer(_request: Request) -> PlainTextResponse:
-    return PlainTextResponse("ok")
+SERVER = Starlette(routes=[Route("/", lambda _request: PlainTextResponse("ok"))])
 
 
 class Poller:
@@ -50,7 +46,7 @@ async def outage(timeout_s: float, retries: int, outage_s: float, seed: int) -> 
     async with pystack.Network(seed=seed) as net:
         client, server, poller = net.host("client"), net.host("server"), Poller(timeout_s, retries)
         link, up_s = net.link(client, server, delay="20ms", jitter="2ms"), OUTAGE_AT_S + outage_s
-        await server.start(asgi.serve, Starlette(routes=[Route("/", answer)]), 80)
+        await server.start(asgi.serve, SERVER, 80)
         net.at(OUTAGE_AT_S, link.down)
         net.at(up_s, link.up)
         await client.run(poller.run)
