@@ -14,11 +14,13 @@ async def law(
     loss = 1 / period
     reno, cubic = (1.5 / loss) ** 0.5, 1.054 * (rtt_s / loss) ** 0.75
     seconds = max(20.0, periods * period * rtt_s / max(reno, cubic))
+    # The first loss ends slow start near the window of the law.
+    before_it = min(round(1.5 * max(reno, cubic)) + seed, period - 1)
+    pattern = "." * before_it + "x" + "." * (period - 1 - before_it)
     received = 0
     async with pystack.Network(seed=seed) as net, trio.open_nursery() as nursery:
         left, right = net.host("left"), net.host("right")
-        pattern = "." * (period - 1 - seed) + "x" + "." * seed
-        net.link(left, right, delay=rtt_s / 2, a_to_b={"drop": pattern})
+            net.link(left, right, delay=rtt_s / 2, a_to_b={"drop": pattern})
         (listener,) = await right.open_tcp_listeners(9)
 
         async def send() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pystack
-from pystack.experiments import dumbbell
+from pystack.experiments.scenes import dumbbell
 from pystack.experiments.measures import Meter
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "experiments-validation.md"
