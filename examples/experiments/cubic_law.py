@@ -20,7 +20,7 @@ async def law(
     received = 0
     async with pystack.Network(seed=seed) as net, trio.open_nursery() as nursery:
         left, right = net.host("left"), net.host("right")
-            net.link(left, right, delay=rtt_s / 2, a_to_b={"drop": pattern})
+        net.link(left, right, delay=rtt_s / 2, a_to_b={"drop": pattern})
         (listener,) = await right.open_tcp_listeners(9)
 
         async def send() -> None:
