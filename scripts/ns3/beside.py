@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pystack
-from pystack.experiments.scenes import dumbbell
+from pystack.experiments import dumbbell
 from pystack.experiments.measures import Meter
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "experiments-validation.md"
@@ -44,8 +44,8 @@ class Case:
     access_ms: tuple[float, ...] = ()  # of each flow's line to the first router; (): 1 ms
     loss: float = 0.0  # 0..1, at random
     mark_ms: float = 0.0  # packets that waited longer are marked; 0: none
-    seconds: float = 60.0
-    settle: float = 20.0  # left out
+    seconds: float = 40.0
+    settle: float = 10.0  # left out
 
     @property
     def accesses_ms(self) -> tuple[float, ...]:
@@ -79,9 +79,9 @@ CASES: Final = (
     *(Case((c, c), 12, 9, 60, access_ms=(1, 31)) for c in ("newreno", "cubic", "bbr")),
     Case(("newreno",), 30, 34, 400, loss=0.01),
     Case(("cubic",), 30, 34, 400, loss=0.001),
-    Case(("bbr",), 30, 34, 400, loss=0.01, seconds=30, settle=10),
-    Case(("dctcp",), 25, 5, 400, mark_ms=4, seconds=30, settle=10),
-    Case(("dctcp", "dctcp"), 25, 5, 400, mark_ms=4, seconds=30, settle=10),
+    Case(("bbr",), 30, 34, 400, loss=0.01, seconds=20, settle=5),
+    Case(("dctcp",), 25, 5, 400, mark_ms=4, seconds=20, settle=5),
+    Case(("dctcp", "dctcp"), 25, 5, 400, mark_ms=4, seconds=20, settle=5),
 )
 
 
@@ -136,7 +136,7 @@ def ours(case: Case, seed: int) -> Found:
         link=("r1", "r2"),
         after_s=case.settle,
     )
-    with meter.watching():
+    with meter:
         rates = pystack.run(partial(dumbbell, **words_of(case, seed)), seed=seed)
     measures, _ = meter.result()
     return Found(
