@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pystack
-from pystack.experiments import dumbbell
-from pystack.experiments.measures import Meter
+from pystack.experiments import Meter, dumbbell
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "experiments-validation.md"
 BEGIN: Final = "<!-- from here on made by scripts/beside_ns3 -->"
