@@ -36,8 +36,10 @@ async def share(
                 waits_s[number].append((stream.info().srtt_s or BASE_S) - BASE_S)
                 await trio.sleep(0.02)
 
-        for number, (control, ecn) in enumerate([(scalable, "accurate"), (classic, "off")]):
-            config = pystack.TcpConfig(ecn=ecn, congestion=control, pacing=ecn != "off")
+        for number, control in enumerate((scalable, classic)):
+            config = pystack.TcpConfig(
+                congestion=control, ecn="off" if number else "accurate", pacing=not number
+            )
             left, right = (net.host(f"{side}{number}", tcp=config) for side in ("left", "right"))
             net.link(left, router, delay="1ms", jitter="0.1ms")
             net.link(switch, right)

@@ -139,7 +139,7 @@ def ours(case: Case, seed: int) -> Found:
         rates = pystack.run(partial(dumbbell, **words_of(case, seed)), seed=seed)
     measures, _ = meter.result()
     return Found(
-        goodput_bps=tuple(rates.values()),
+        goodput_bps=tuple(float(rate or 0) for rate in rates.values()),
         queue_mean_s=float(measures["queue_delay_mean_s"] or 0),
         queue_p95_s=float(measures["queue_delay_p95_s"] or 0),
         drops=float(measures["loss_frames"] or 0),
@@ -185,7 +185,7 @@ def row(where: str, case: Case, runs: Sequence[Found]) -> str:
     """Return a line of the table: medians over the seeds."""
 
     def median(name: str) -> float:
-        return statistics.median(getattr(found, name) for found in runs)
+        return statistics.median([float(getattr(found, name)) for found in runs])
 
     rates = [
         statistics.median(found.goodput_bps[flow] for found in runs) / 1e6
