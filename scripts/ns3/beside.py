@@ -43,8 +43,8 @@ class Case:
     access_ms: tuple[float, ...] = ()  # of each flow's line to the first router; (): 1 ms
     loss: float = 0.0  # 0..1, at random
     mark_ms: float = 0.0  # packets that waited longer are marked; 0: none
-    seconds: float = 40.0
-    settle: float = 10.0  # left out
+    seconds: float = 30.0
+    settle: float = 8.0  # left out
 
     @property
     def accesses_ms(self) -> tuple[float, ...]:
@@ -227,14 +227,18 @@ def tables(results: Sequence[tuple[Case, Sequence[Found], Sequence[Found]]]) -> 
 
 def main(program: str, *words: str) -> None:
     """Run all of it, and write the page."""
-    quick = "--quick" in words
-    seeds = SEEDS[:1] if quick else SEEDS
+    seeds = SEEDS[: int(words[1])] if words[:1] == ("--seeds",) else SEEDS
+    done: list[tuple[Case, Sequence[Found], Sequence[Found]]] = []
     with ProcessPoolExecutor() as pool:
-        found = list(pool.map(partial(both, program, seeds=seeds), CASES))
-    made = tables([(case, *sides) for case, sides in zip(CASES, found, strict=True)])
-    if quick:
-        print(made)
-        return
+        for case, sides in zip(
+            CASES, pool.map(partial(both, program, seeds=seeds), CASES), strict=True
+        ):
+            done.append((case, *sides))
+            write(f"{tables(done)}\n\n{len(seeds)} seed{'s' * (len(seeds) > 1)}.")
+
+
+def write(made: str) -> None:
+    """Put it into the page."""
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", "utf-8")
