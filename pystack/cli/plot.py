@@ -32,8 +32,11 @@ _Across = Annotated[str | None, typer.Option("-x", metavar="NAME", help="What is
 _Upwards = Annotated[str | None, typer.Option("-y", metavar="NAME", help="What is upwards.")]
 _Title = Annotated[str | None, typer.Option(metavar="TEXT", help="Default: the experiment's.")]
 _Window = Annotated[str | None, typer.Option(metavar="TIME", help="Of fairness: 1s.")]
+_Number = Annotated[int | None, typer.Option(metavar="N", help="Only this run.")]
+_From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin there: 2s.")]
+_To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End there.")]
 _Flow = Annotated[str | None, typer.Option(metavar="NAME", help="A flow, or a part of its name.")]
-_OPTIONS: Final = {"subject": "--flow", "x": "-x", "y": "-y"}
+_OPTIONS: Final = {"subject": "--flow", "begin": "--from", "until": "--to", "x": "-x", "y": "-y"}
 
 
 def plot_command(
@@ -56,10 +59,10 @@ def plot_command(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Only runs with this. May be repeated."),
     ] = None,
-    number: Annotated[
-        int | None, typer.Option(metavar="N", help="Only this run.", show_default=False)
-    ] = None,
+    number: _Number = None,
     flow: _Flow = None,
+    from_: _From = None,
+    to: _To = None,
     window: _Window = None,
     title: _Title = None,
     output: Annotated[
@@ -85,6 +88,8 @@ def plot_command(
         "where": _places(where or []),
         "number": number,
         "subject": flow,
+        "begin": from_,
+        "until": to,
         "window": window,
         "title": title,
     }

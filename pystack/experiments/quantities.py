@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,9 +32,12 @@ _CALLED: Final = {"bps": "bit/s", "byte": "bytes", "B": "bytes", "seconds": "s",
 _KINDS: Final[tuple[tuple[str, Callable[[str], float]], ...]] = (
     ("s", parse_time_s),
     ("bit/s", parse_rate_bps),
-    ("bytes", parse_size_bytes),
+    # A bare number is one of bytes where bytes are asked for, and here nobody has.
+    ("bytes", lambda text: math.nan if text[-1:].isdigit() else parse_size_bytes(text)),
     ("%", lambda text: parse_fraction(text) * 100 if text.endswith("%") else math.nan),
 )
+# Of any other kind, if all have the same: "0.5bdp", "4bdp"
+_QUANTITY: Final = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", re.ASCII)
 _ALIKE: Final = 1.05  # by how much steps of a range may differ, for rounding
 
 
@@ -114,7 +118,12 @@ def axis_of(values: Sequence[Value]) -> Axis | None:
             continue
         if all(map(math.isfinite, numbers.values())):
             return _axis(numbers, unit)
-    return None
+    parts = {value: _QUANTITY.fullmatch(str(value)) for value in values}
+    units = {None if part is None else str(part[2]) for part in parts.values()}
+    same = units.pop() if len(units) == 1 else None
+    if same is None:
+        return None
+    return _axis({value: float(part[1]) for value, part in parts.items() if part}, same)
 
 
 def _axis(numbers: dict[Value, float], unit: str) -> Axis:

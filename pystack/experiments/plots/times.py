@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pystack.core.errors import ConfigError
@@ -39,6 +41,7 @@ _MOST_SERIES: Final = 4
 _STEPS: Final = 300  # of time, where runs are put together
 _SEQUENCE: Final = "sequence_"
 _WINDOW_S: Final = 1.0
+_MOST_SHAPES: Final = 5000  # of an SVG: more are a picture in it, which opens at once
 
 
 def series(
@@ -47,19 +50,22 @@ def series(
     *,
     by: By = None,
     number: int | None = None,
+    begin: str | float | None = None,
+    until: str | float | None = None,
     where: Mapping[str, Value] | None = None,
     title: str | None = None,
 ) -> Picture:
     """Draw time series: of one run a line for each flow, of many runs their median by `by`.
 
-    `of`: names of series, one below another; default: all, up to 4. `number`: of a run. Around a
-    median, a band holds the middle half of the runs and flows. Raises ConfigError.
+    `of`: names of series, one below another; default: all, up to 4. `number`: of a run. `begin`,
+    `until`: times (s, or "2s") to show. Around a median, a band holds the middle half of the runs
+    and flows. Raises ConfigError.
     """
     made = choose(
         results, () if number is not None and by is None else by, where=where, number=number
     )
     names = _series(of, made)
-    lines = lines_of(made, names)
+    lines = _within(lines_of(made, names), begin, until)
     is_one = len({line.row.number for line in lines}) == 1
     groups = _by_subject(lines) if is_one else _by_group(lines, made)
     if len(groups) > MOST_LINES:
@@ -83,7 +89,9 @@ def series(
                 chosen = [line for line in members if line.series == name]
                 _draw(axes, label, chosen, scale, look, is_one=is_one)
             axes.set_ylabel(with_unit(name, scale.unit))
-            axes.set_xlim(left=0)
+            axes.margins(x=0.01)
+            if begin is None:
+                axes.set_xlim(left=0)
         paper.axes[-1].set_xlabel("time (s)")
         band = "" if is_one else ": medians of runs and flows, bands hold the middle half"
         what = f"{', '.join(units)} over time (s){band}"
@@ -150,13 +158,16 @@ def sequence(
     *,
     number: int | None = None,
     subject: str | None = None,
+    begin: str | float | None = None,
+    until: str | float | None = None,
     where: Mapping[str, Value] | None = None,
     title: str | None = None,
 ) -> Picture:
     """Draw the sequence numbers of one flow of one run: sent, sent again, and acknowledged.
 
     `number`: of the run; default: the first with such a series. `subject`: the flow, or a part of
-    its name; default: the one that sent most. Raises ConfigError.
+    its name; default: the one that sent most. `begin`, `until`: times (s, or "2s") to show, since
+    in a whole run there is little to see. Raises ConfigError.
     """
     made = choose(results, (), where=where, number=number)
     wanted = [f"{_SEQUENCE}{what}" for what in _PARTS]
@@ -165,6 +176,7 @@ def sequence(
         lines = lines_of(_only(made, row.number), wanted)
         if lines:
             made = _only(made, row.number)
+            lines = _within(lines, begin, until)
             break
     if not lines:
         series_names(made)  # says if there are none at all
@@ -184,11 +196,12 @@ def sequence(
             if line is None:
                 continue
             values = line.values / scale.factor
-            # What is acknowledged stays so until the next ACK. Points of long runs are one picture:
-            # as many shapes, an SVG would not open.
-            draw = axes.step if name == "acked" else axes.plot
-            extra = {"where": "post"} if name == "acked" else {"rasterized": len(values) > 20_000}
-            draw(line.times, values, label=label, **settings, **extra)
+            # What is acknowledged stays so until the next ACK.
+            if name == "acked":
+                axes.step(line.times, values, label=label, where="post", **settings)
+            else:
+                many = len(values) > _MOST_SHAPES
+                axes.plot(line.times, values, label=label, rasterized=many, **settings)
         axes.margins(0.02)
         axes.set_xlabel("time (s)")
         axes.set_ylabel(with_unit("sequence_number", scale.unit))
@@ -231,6 +244,27 @@ def _series(of: str | Sequence[str] | None, made: Chosen) -> list[str]:
             f"{counted(len(names), 'series')} are more than {_MOST_SERIES}, which have room"
         )
     return names
+
+
+def _within(
+    lines: Sequence[Line], begin: str | float | None, until: str | float | None
+) -> list[Line]:
+    """Return what lines have in a span of time. Raises ConfigError where that is nothing."""
+    if begin is None and until is None:
+        return list(lines)
+    begin_s = 0.0 if begin is None else parse_time_s(begin)
+    until_s = math.inf if until is None else parse_time_s(until)
+    found = []
+    for line in lines:
+        here = (line.times >= begin_s) & (line.times <= until_s)
+        if here.any():
+            found.append(replace(line, times=line.times[here], values=line.values[here]))
+    if not found:
+        last = max(float(line.times[-1]) for line in lines if line.times.size)
+        span = f"from {time_text(begin_s)}"
+        span += "" if until is None else f" to {time_text(until_s)}"
+        raise ConfigError(f"nothing was written down {span}: the run ends at {time_text(last)}")
+    return found
 
 
 def _by_subject(lines: Iterable[Line]) -> dict[str, list[Line]]:

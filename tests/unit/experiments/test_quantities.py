@@ -60,6 +60,8 @@ def test_values_are_shown_as_files_have_them() -> None:
         ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], list(range(1, 11)), "", False),
         ([0, 1, 10, 100], [0, 1, 10, 100], "", False),
         ([10, 30, 50, 70, 100], [10, 30, 50, 70, 100], "", False),
+        (["0.5bdp", "1bdp", "4bdp"], [0.5, 1, 4], "bdp", True),
+        (["1", "2"], [1, 2], "", False),
     ],
 )
 def test_parameters_are_numbers_on_an_axis(
@@ -72,7 +74,7 @@ def test_parameters_are_numbers_on_an_axis(
 
 
 @pytest.mark.parametrize(
-    "values", [["cubic", "bbr"], [True, False], [], [50, "auto"], ["1ms", "1"]]
+    "values", [["cubic", "bbr"], [True, False], [], [50, "auto"], ["1ms", "1"], ["1bdp", "2"]]
 )
 def test_words_are_no_numbers(values: list[Value]) -> None:
     assert axis_of(values) is None

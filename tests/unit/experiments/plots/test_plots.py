@@ -203,6 +203,14 @@ def test_sequence_numbers_are_of_one_flow(made: Path) -> None:
     assert picture.caption.startswith(f"Sequence numbers (kB) of {FLOWS[0]} over time (s), run 3;")
 
 
+def test_a_part_of_the_time_can_be_shown(made: Path) -> None:
+    found = lines(plot.series(made, "goodput", number=0, begin="1s", until=1.5))
+    assert found[FLOWS[0]].get_xdata().tolist() == [1.0, 1.5]
+    assert lines(plot.sequence(made, begin=1))["sent"].get_xdata().tolist() == [1.0, 1.5, 2.0]
+    with pytest.raises(ConfigError, match="nothing was written down from 3s: the run ends at 2s"):
+        plot.sequence(made, begin="3s")
+
+
 KINDS: list[Callable[[Path], plot.Picture]] = [
     plot.box,
     plot.cdf,
