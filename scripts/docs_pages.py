@@ -138,6 +138,7 @@ def ladder_picture() -> str:
 
 
 if __name__ == "__main__":
+    import experiment_pictures
     import what_happens
 
     what_happens.write()
@@ -146,4 +147,5 @@ if __name__ == "__main__":
     CONTROL.write_text(control_page(), "utf-8")
     PROXY_TOXICS.write_text(toxics_page(), "utf-8")
     MEASURES_PAGE.write_text(measures_page(), "utf-8")
+    experiment_pictures.write()
     (DOCS / "images" / "ladder.svg").write_text(ladder_picture(), "utf-8")

@@ -36,6 +36,10 @@ _Number = Annotated[int | None, typer.Option(metavar="N", help="Only this run.")
 _From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin there: 2s.")]
 _To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End there.")]
 _Flow = Annotated[str | None, typer.Option(metavar="NAME", help="A flow, or a part of its name.")]
+_Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="An .svg, .png or .pdf; - prints the SVG."),
+]
 _OPTIONS: Final = {"subject": "--flow", "begin": "--from", "until": "--to", "x": "-x", "y": "-y"}
 
 
@@ -65,15 +69,7 @@ def plot_command(
     to: _To = None,
     window: _Window = None,
     title: _Title = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="An .svg, .png or .pdf; - for SVG on standard output.",
-        ),
-    ] = None,
+    output: _Output = None,
 ) -> None:
     """Draw results: pystack plot cdf access.results --of rtt_p95 --by control -o rtt.svg
 

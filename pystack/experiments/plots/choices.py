@@ -22,6 +22,7 @@ Where = Results | str | PathLike[str]
 By = str | Sequence[str] | None
 
 _FEW: Final = 7  # values of a parameter that are lines, if nobody says so
+_MOST_FIXED: Final = 6  # parameters and constants in a caption
 _DELAYS: Final = ("queue_delay", "rtt", "delay", "completion_time")
 _RATES: Final = ("goodput", "throughput", "rate", "utilization")
 _UPPER: Final = {"rtt": "RTT", "srtt": "SRTT", "cdf": "CDF", "rto": "RTO"}
@@ -74,8 +75,10 @@ class Chosen:
         texts = [what, f"{counted(len(self.rows), 'run')}, {seeds_text(sorted(seeds))}"]
         if pooled:
             texts.append(f"over all {', '.join(map(words, pooled))}")
+        constants = description.constants.items()
+        fixed += [f"{words(name)} {value_text(value)}" for name, value in constants]
         if fixed:
-            texts.append(", ".join(fixed))
+            texts.append(", ".join(fixed[:_MOST_FIXED]) + (" .." if fixed[_MOST_FIXED:] else ""))
         if self.left_out:
             texts.append(f"{counted(self.left_out, 'run')} failed and left out")
         digest = digest_of(self.sheet.rows)[:12]
