@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import site
 import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,10 +19,15 @@ from typing import Final
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Base
 
+_MOST_BYTES: Final = 64 << 20  # each process gets all of them
 # Where libraries lie
 LIBRARIES: Final = tuple(
-    Path(sysconfig.get_path(name)).resolve()
-    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    Path(path).resolve()
+    for path in (
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    )
 )
 # Where what is installed lies: it is in no bundle
 INSTALLED: Final = (*LIBRARIES, Path(__file__).resolve().parents[1])
@@ -38,6 +44,12 @@ class Bundle:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name:
                 raise ConfigError(f"no file of a bundle can be called {name!r}")
+        size = sum(map(len, self.files.values()))
+        if size > _MOST_BYTES:
+            raise ConfigError(
+                f"the files of the experiment have {size:,} bytes, and {_MOST_BYTES:,} are the "
+                "most that travel: name fewer, or put them where each machine has them"
+            )
 
     def __add__(self, other: Bundle) -> Bundle:
         """Return the files of both."""

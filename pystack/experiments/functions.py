@@ -121,7 +121,11 @@ def function_of(base: FunctionBase, folder: Path | None) -> AnyFunction:
             module = importlib.import_module(base.module)
     found = _attribute(module, base.name)
     if found is None:
-        known = [name for name, value in vars(module).items() if isinstance(value, FunctionType)]
+        known = getattr(module, "__all__", None) or [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, FunctionType) and not name.startswith("_")
+        ]
         raise ConfigError(
             f"{base.file or base.module} has no {base.name!r}{suggest(base.name, known)}"
         )

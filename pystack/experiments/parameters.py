@@ -26,6 +26,7 @@ from pystack.experiments.model import Value
 _NUMBER_AND_UNIT: Final = re.compile(
     r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*", re.I | re.ASCII
 )
+_MOST: Final = 1_000_000  # steps of a range, and points of a sample: more is a slip
 _DIGITS: Final = (6, 9, 12, 17)  # significant ones of a text; the fewest that do
 _CLEAN_DIGITS: Final = 12  # of a number: 0.3 and not 0.30000000000000004
 _WHOLE_MAX: Final = 2**63  # Parquet has 64 bits for them
@@ -99,14 +100,18 @@ class Span:
 
     @property
     def count(self) -> int:
-        """How many values it has. Raises ConfigError where it does not say."""
-        if self.steps is not None:
-            return self.steps
-        if _is_whole(self.low) and _is_whole(self.high) and not self.is_log:
-            return abs(int(self.high) - int(self.low)) + 1
-        raise ConfigError(
-            f"a range from {self.low!r} to {self.high!r} needs steps: how many values it has"
-        )
+        """How many values it has. Raises ConfigError where it does not say, or has too many."""
+        count = self.steps
+        if count is None and self._is_even_and_whole:
+            count = abs(int(self.high) - int(self.low)) + 1
+        ends = f"a range from {self.low!r} to {self.high!r}"
+        if count is None:
+            raise ConfigError(f"{ends} needs steps: how many values it has")
+        if count > _MOST:
+            raise ConfigError(
+                f"{ends} has {count:,} values: {_MOST:,} are the most, say fewer steps"
+            )
+        return count
 
     def values(self) -> tuple[Value, ...]:
         """Return all of them, in order."""
@@ -287,9 +292,14 @@ class Sample(Axis):
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in (("points", self.points), ("seed", self.seed)):
-            if not _is_whole(value) or value < (name == "points"):
-                raise ConfigError(f"{name} of a sample is a whole number, not {value!r}")
+        for name, value, least, most in (
+            ("points", self.points, 1, _MOST),
+            ("seed", self.seed, 0, _WHOLE_MAX),
+        ):
+            if not _is_whole(value) or not least <= value <= most:
+                raise ConfigError(
+                    f"{name} of a sample is a whole number, {least} to {most:,}, not {value!r}"
+                )
         for name, values in self.columns.items():
             if isinstance(values, Span) and values.steps is not None:
                 raise ConfigError(

@@ -173,7 +173,10 @@ ONE: Final = 'run = "mine.py:double"\n'
         (f"{ONE}[parameters]\nseed = [1]", "sweep.toml:3: no parameter can be called 'seed'"),
         (f"{ONE}[[zip]]\nx = [1]\ny = [1, 2]", "sweep.toml:2: parameters that are zipped have as"),
         (f"{ONE}[sample]\nx = {{ range = [1, 2] }}", "sweep.toml:2: the sample has no 'points'"),
-        (f"{ONE}[sample]\npoints = 0\nx = [1]", "points of a sample is a whole number, not 0"),
+        (
+            f"{ONE}[sample]\npoints = 0\nx = [1]",
+            "points of a sample is a whole number, 1 to",
+        ),
         (f"{ONE}[constants]\nx = [1]", "sweep.toml:3: x can be a text, a number, true or false"),
         (f"{ONE}[series]\nof = ['cwmd']", "sweep.toml:3: there is no time series 'cwmd'"),
         (f"{ONE}[series]\nevery = '1s'", "sweep.toml:2: the series have no 'of'"),

@@ -12,6 +12,7 @@ import trio
 
 import pystack
 from pystack.experiments import Experiment, Outcome, Run, SeriesSpec, lab, span
+from pystack.experiments.bundle import Bundle
 from pystack.experiments.point import digest_of, run_point
 
 # What stands for an object whose address differs from run to run.
@@ -292,6 +293,11 @@ def test_a_bundle_writes_nowhere_else() -> None:
         said["files"] = {name: "x"}
         with pytest.raises(pystack.ConfigError, match="no file of a bundle can be called"):
             Experiment.from_json(json.dumps(said))
+
+
+def test_a_bundle_has_a_limit() -> None:
+    with pytest.raises(pystack.ConfigError, match="67,108,865 bytes, and 67,108,864 are the most"):
+        Bundle({"x": bytes(64 << 20), "y": b"1"})
 
 
 LAB: Final = """
