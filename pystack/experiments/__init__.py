@@ -21,10 +21,11 @@ from pystack.experiments.model import (
     Track,
     Value,
 )
-from pystack.experiments.parameters import Axis, Sample, Span, log_span, sample, span, zipped
+from pystack.experiments.parameters import Axis, Sample, sample, zipped
 from pystack.experiments.results.reading import Results, load, load_series
 from pystack.experiments.running import Progress, RunningError, Stopped, run
 from pystack.experiments.runs import Run, SeriesWriter
+from pystack.experiments.spans import Span, log_span, span
 
 if TYPE_CHECKING:
     from pystack.experiments.measures.meter import Meter

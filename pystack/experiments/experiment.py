@@ -30,7 +30,8 @@ from pystack.experiments.model import (
     Value,
     WordError,
 )
-from pystack.experiments.parameters import Space, check_name, check_value, space_of, space_of_json
+from pystack.experiments.parameters import Space, space_of, space_of_json
+from pystack.experiments.values import check_name, check_value
 
 if TYPE_CHECKING:
     from pystack.experiments.measures.meter import Meter

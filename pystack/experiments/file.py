@@ -29,17 +29,9 @@ from pystack.experiments.functions import source_named
 from pystack.experiments.labs import lab
 from pystack.experiments.measures import parse_measures, parse_series
 from pystack.experiments.model import Compare, Limits, SeriesSpec, Value, WordError
-from pystack.experiments.parameters import (
-    Axis,
-    Span,
-    Values,
-    check_name,
-    check_value,
-    column,
-    sample,
-    space_of,
-    zipped,
-)
+from pystack.experiments.parameters import Axis, Values, column, sample, space_of, zipped
+from pystack.experiments.spans import Span
+from pystack.experiments.values import check_name, check_value
 from pystack.topology.places import put
 from pystack.topology.reading import Document, describe, text_of
 from pystack.topology.toml_places import Path

@@ -17,8 +17,8 @@ from pystack.core.suggest import suggest
 from pystack.core.units import parse_time_s
 from pystack.experiments.bundle import Bundle, Source, module_files
 from pystack.experiments.model import LabBase, Value, WordError
-from pystack.experiments.parameters import check_value
 from pystack.experiments.runs import Run
+from pystack.experiments.values import check_value
 
 # What labs are made of is imported where it is used: the processes of other sweeps start without.
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from pystack.experiments.experiment import Experiment, canonical
 from pystack.experiments.functions import function_of
 from pystack.experiments.labs import run_lab_at
 from pystack.experiments.model import FunctionBase, Outcome, Point, Track, Value
-from pystack.experiments.parameters import RESERVED, check_value
 from pystack.experiments.results.series import pack_series
 from pystack.experiments.runs import Run
+from pystack.experiments.values import RESERVED, check_value
 from pystack.runtime.current import seed_of_run
 from pystack.runtime.driver.exception_groups import unwrapped
 from pystack.runtime.driver.virtual import run as run_in_virtual_time

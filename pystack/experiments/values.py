@@ -1,0 +1,45 @@
+"""What parameters, constants and measurements can be, and what they can be called."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from pystack.core.errors import ConfigError
+from pystack.experiments.model import Value
+
+WHOLE_MAX: Final = 2**63  # Parquet has 64 bits for them
+
+# What a column of results is called, so no parameter and no measurement can be.
+RESERVED: Final = (
+    *("number", "repetition", "seed", "ended", "error", "version", "digest", "identity"),
+    *("results", "run"),
+)
+
+
+def check_value(value: object, what: str) -> Value:
+    """Return what a parameter or a constant can be. Raises ConfigError."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if not -WHOLE_MAX <= value < WHOLE_MAX:
+            raise ConfigError(f"{what}: {value} does not fit into 64 bits")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ConfigError(f"{what}: {value} is not finite")
+        return value
+    raise ConfigError(
+        f"{what} can be a text, a number, true or false, not {type(value).__name__} ({value!r})"
+    )
+
+
+def check_name(name: object, what: str = "parameter") -> str:
+    """Return what a parameter can be called. Raises ConfigError."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ConfigError(f"{name!r} is no name of a {what}: letters, digits and _ make one")
+    if name in RESERVED:
+        raise ConfigError(
+            f"no {what} can be called {name!r}, for results have that: call it otherwise"
+        )
+    return name
