@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy
 import trio
 
 import pystack
@@ -37,7 +38,8 @@ async def transfer(delay_ms: int, run: Run) -> dict[str, float]:
 
 
 def square(x: int, seed: int) -> dict[str, float]:
-    return {"square": x * x, "drawn": random.random(), "hash": hash("text") % 1000, "by": seed}
+    drawn = random.random() + numpy.random.random()
+    return {"square": x * x, "drawn": drawn, "hash": hash("text") % 1000, "by": seed}
 
 
 def slow(x: int, wait_s: float = 0.1) -> dict[str, float]:
@@ -54,6 +56,10 @@ def bad(what: str) -> dict[str, float]:
         case "exit":
             sys.exit(4)
         case "exit at once":
+            os._exit(3)
+        case "exit and leave a process":
+            if os.fork() == 0:
+                time.sleep(1000)  # and its ends of the pipes are open
             os._exit(3)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -8,6 +8,7 @@ a network that is open) it says so, and takes no further one: the sweep puts ano
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import os
@@ -21,11 +22,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from pystack.experiments.model import Outcome, Point
+from pystack.experiments.experiment import Experiment
+from pystack.experiments.functions import function_of
+from pystack.experiments.model import FunctionBase, Outcome, Point
+from pystack.experiments.point import run_point
 from pystack.experiments.running import framing
+from pystack.runtime.current import onlookers
 
 if TYPE_CHECKING:
-    from pystack.experiments.experiment import Experiment
     from pystack.runtime.network import Network
 
 _PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
@@ -44,6 +48,10 @@ def main() -> None:
         os._exit(0)
     _die_with(hello.head["parent"], by_signal=hello.head["dies_with_thread"])
     sys.path[:] = hello.head["path"]
+    if hello.head["python_path"] is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = hello.head["python_path"]
     serving = _Serving(hello.head, hello.body.decode())
     framing.write(outgoing, {"ready": True})
     while (message := framing.read(incoming)) is not None:
@@ -61,9 +69,6 @@ class _Serving:
     """One experiment, and what this process is like between its points."""
 
     def __init__(self, hello: Mapping[str, Any], text: str) -> None:
-        from pystack.experiments.experiment import Experiment
-        from pystack.experiments.point import run_point
-
         self._run = run_point
         self._folder = Path(hello["folder"])
         self._folder.mkdir(parents=True)
@@ -83,8 +88,8 @@ class _Serving:
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
         _limit_memory(self._memory_bytes)
-        random.seed(point.seed)
         began_at, cpu_began_at = time.perf_counter(), time.process_time()
+        self._seed(point.seed)
         outcome = self._outcome(point)
         sys.stdout.flush()
         # Before the next one, in which what is found dead now would else be finalized.
@@ -106,6 +111,17 @@ class _Serving:
             "left": self._left(outcome),
         }
         return said, outcome.series or b""
+
+    def _seed(self, seed: int) -> None:
+        """Have what is drawn hang on the run alone, wherever it is drawn from."""
+        base = self._experiment.base
+        if self._is_first and isinstance(base, FunctionBase):
+            # What its module draws when it is imported is not to be missing from later runs.
+            with contextlib.suppress(BaseException):  # told when it is called
+                function_of(base, self._experiment.folder)
+        random.seed(seed)
+        if (numpy := sys.modules.get("numpy")) is not None:
+            numpy.random.seed(seed % 2**32)
 
     def _outcome(self, point: Point) -> Outcome:
         try:
@@ -144,8 +160,6 @@ class _Networks:
     """Counts those that are open."""
 
     def __init__(self) -> None:
-        from pystack.runtime.current import onlookers
-
         self.open = 0
         onlookers.set((*onlookers.get(), self._opened))
 

@@ -188,6 +188,11 @@ class Crew:
 
     def __init__(self, experiment: Experiment, *, dies_with_thread: bool) -> None:
         """`dies_with_thread`: the thread that starts processes is there as long as they are."""
+        if os.name != "posix":
+            raise ConfigError(
+                "runs have processes that are ended by signals, which this system does not have: "
+                "use Linux, macOS, or WSL"
+            )
         self.experiment = experiment.to_json()
         self.limits = experiment.limits
         self.is_stopping = False  # no process is to be started any more
@@ -268,7 +273,8 @@ class Crew:
         return {
             "parent": os.getpid(),
             "dies_with_thread": self._dies_with_thread,
-            "path": [os.path.abspath(place) for place in sys.path],
+            "path": _path(),
+            "python_path": os.environ.get("PYTHONPATH"),
             "folder": str(folder),
         }
 
@@ -283,13 +289,18 @@ class Crew:
                     child.look(self.limits.time_s, self.limits.memory_bytes)
 
 
+def _path() -> list[str]:
+    """Return where modules are looked for, wherever the working folder is."""
+    return [os.path.abspath(place) for place in sys.path]
+
+
 def _environment() -> dict[str, str]:
     """Return the environment of a process that runs points."""
     environment = dict(os.environ)
     # Sets of texts have the same order everywhere; so have programs that go through them.
     environment["PYTHONHASHSEED"] = "0"
-    before = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = f"{_PACKAGE}{os.pathsep}{before}" if before else _PACKAGE
+    # It finds what we find; then it forgets how, for whatever it starts in its turn.
+    environment["PYTHONPATH"] = os.pathsep.join([_PACKAGE, *_path()])
     # There are as many processes as processors: libraries need no threads of their own.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment.setdefault(name, "1")
@@ -317,10 +328,6 @@ def _has_died(pid: int) -> bool:
 
 def _kill_all(pid: int) -> None:
     """Kill a process, its group, and what has left its group but descends from it."""
-    if not hasattr(os, "killpg"):
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGTERM)  # Windows has no other: the process ends at once
-        return
     others = list(_descendants(pid))
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)

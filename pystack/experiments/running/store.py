@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -122,7 +123,7 @@ class Store:
 
         with self._explained():
             self._rows.sync()
-            with contextlib.suppress(ConfigError):  # no pyarrow: the lines are all there is
+            if find_spec("pyarrow") is not None:  # else the lines are all that there is
                 write_rows(self.folder)
 
     def _begin(self, experiment: Experiment, *, resume: bool) -> None:
@@ -231,7 +232,10 @@ def _write_beside(path: Path, data: bytes) -> None:
     """Write a file so that it is there as a whole, or as it was before."""
     beside = path.with_name(f"{path.name}.new")
     try:
-        beside.write_bytes(data)
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # before the line that tells of it
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)

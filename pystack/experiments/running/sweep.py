@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pystack.core.extras import need
 from pystack.experiments.results import Results
 from pystack.experiments.running.local import Local
 from pystack.experiments.running.processes import CHILD
@@ -75,6 +76,8 @@ def run(
         What was done is kept in each case, and `resume=True` goes on there.
     """
     _check_place()
+    if experiment.series is not None:
+        need("pyarrow", "writing time series")
     with Store(Path(to), experiment, resume=resume) as store:
         sweep = _Sweep(experiment, store, on_progress)
         try:

@@ -76,7 +76,7 @@ def test_what_was_cut_short_is_resumed_to_the_same_bytes(
 
 def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     whats = ["raise", "exit", "exit at once", "crash", "hang with children", "eat at once", "eat"]
-    whats += ["flood", "nothing"]
+    whats += ["flood", "exit and leave a process", "nothing"]
     limits = Limits(time_s=0.7, memory_bytes=200 << 20, attempts=2)
     run(Experiment(bad, {"what": whats}, limits=limits), to=tmp_path, processes=2)
     rows = {row["parameters"]["what"]: row for row in rows_of(tmp_path).values()}
@@ -89,6 +89,7 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         "eat at once": "memory_limit",
         "eat": "memory_limit",
         "flood": "ok",
+        "exit and leave a process": "died",
         "nothing": "ok",
     }
     errors = {what: row["error"] for what, row in rows.items()}
@@ -107,7 +108,7 @@ def test_bad_points_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         timing["number"]: timing["attempts"]
         for timing in map(json.loads, (tmp_path / "timings.jsonl").read_text().splitlines())
     }
-    assert [attempts[number] for number in range(9)] == [1, 1, 2, 2, 1, 1, 1, 1, 1]
+    assert [attempts[number] for number in range(10)] == [1, 1, 2, 2, 1, 1, 1, 1, 2, 1]
 
 
 def test_a_point_finds_nothing_that_another_has_left(tmp_path: Path) -> None:
