@@ -225,6 +225,7 @@ class FlowBook:
         self._name_of = name_of
         self._on_state = on_state
         self._compares = compares
+        self._ends: list[End] = []  # of all flows, in the order in which they came
         self._open: dict[Key, TcpFlow] = {}  # by the opener's
         # What each end had received when the last flow was opened, and when the first one ended
         self.common_from: tuple[float, dict[End | UdpFlow, int]] | None = None
@@ -240,11 +241,11 @@ class FlowBook:
 
     def received(self) -> dict[End | UdpFlow, int]:
         """Return the bytes that each end has received up to now."""
-        counts: dict[End | UdpFlow, int] = {}
-        for flow in self.flows:
-            for end in (flow.opener, flow.accepter):
-                if end is not None:
-                    counts[end] = end.now().received
+        # With each flow that is opened, where they are compared: 2,000 take 4 million of these
+        counts: dict[End | UdpFlow, int] = {
+            end: end.counts.received if end.connection is None else end.connection.bytes_received
+            for end in self._ends
+        }
         for datagrams in self.datagrams.values():
             counts[datagrams] = datagrams.received
         return counts
@@ -273,6 +274,7 @@ class FlowBook:
             flow.accepter = end
             end.peer, flow.opener.peer = flow.opener, end
         self.live[connection] = end
+        self._ends.append(end)
         self._on_state(end, connection)
 
     def _udp_added(self, host: str, socket: UdpSocket) -> None:
