@@ -151,8 +151,8 @@ def test_recorded_hellos_bring_no_old_session_back() -> None:
     recorded += meet(a, b)
     for at, each in enumerate(recorded):
         assert take_or_refuse(b, each, at) in {"answered", "vxlan_reflected"}
-    assert take(b, sealed(a))[0] == FRAME
-    assert take(a, sealed(b))[0] == FRAME
+        assert take(b, sealed(a))[0] == FRAME
+        assert take(a, sealed(b))[0] == FRAME
 
 
 def test_a_hello_that_was_held_back_is_healed_by_what_comes_next() -> None:
