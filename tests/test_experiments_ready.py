@@ -144,7 +144,12 @@ def test_reno_goes_by_mathis_and_bbr_does_not() -> None:
 
 def test_the_nearer_flow_gets_more_by_reno_and_less_by_bbr() -> None:
     reno, bbr = (
-        run("rtt_unfairness", {"duration": "25s"}, control=control, access_delay="1ms 31ms")
+        run(
+            "rtt_unfairness",
+            {"duration": "16s", "warmup": "4s"},
+            control=control,
+            access_delay="1ms 31ms",
+        )
         for control in ("newreno", "bbr")
     )
     assert reno["goodput_1_bps"] > 1.5 * reno["goodput_2_bps"]
@@ -152,6 +157,9 @@ def test_the_nearer_flow_gets_more_by_reno_and_less_by_bbr() -> None:
 
 
 def test_bbr_takes_more_than_cubic_only_where_the_queue_is_short() -> None:
-    short, deep = (run("bbr_beside_cubic", limit=limit) for limit in ("0.5bdp", "16bdp"))
+    short, deep = (
+        run("bbr_beside_cubic", {"duration": "25s", "warmup": "8s"}, limit=limit)
+        for limit in ("0.5bdp", "16bdp")
+    )
     assert short["goodput_1_bps"] > 1.5 * short["goodput_2_bps"]
     assert deep["goodput_1_bps"] < deep["goodput_2_bps"]
