@@ -51,7 +51,7 @@ def curve(
             if estimate is not None:
                 lines.setdefault(name, []).append((axis.numbers[value], estimate))
     every = [estimate for line in lines.values() for _, estimate in line]
-    across = scale_of(axis.unit, axis.numbers.values())
+    across = scale_of(axis.unit or unit_of(x), axis.numbers.values())
     up = scale_of(unit_of(measure), (estimate.value for estimate in every))
     with looks():
         paper = Paper.of()

@@ -88,9 +88,9 @@ def heatmap(
             axes.set_xticks(range(len(columns)), map(value_text, columns))
             axes.set_yticks(range(len(lines)), map(value_text, lines))
             _lean(axes, columns, len(panels))
-            axes.set_xlabel(words(x))
+            axes.set_xlabel(with_unit(x, unit_of(x)))
             if at % _COLUMNS == 0:
-                axes.set_ylabel(words(y))
+                axes.set_ylabel(with_unit(y, unit_of(y)))
             if made.by:
                 axes.set_title(f"{made.legend} {name}")
         for axes in paper.axes[len(panels) :]:
@@ -132,11 +132,13 @@ def pareto(
         (axes,) = paper.axes
         for at, name, a, b in points:
             _point(axes, at, name, a, b, (across, up))
-        if len(rest) == 1:
+        # Names are no way, and no choice: a line of access is not better than another.
+        is_way = all(axis_of([row.parameters[name] for row in made.rows]) for name in rest)
+        if len(rest) == 1 and is_way:
             for at in {point[0] for point in points}:
                 way = [(across.of(a.value), up.of(b.value)) for k, _, a, b in points if k == at]
                 axes.plot(*zip(*way, strict=True), color=style(at).color, linewidth=0.8, alpha=0.6)
-        best = _unbeaten([(a.value, b.value) for _, _, a, b in points])
+        best = _unbeaten([(a.value, b.value) for _, _, a, b in points]) if is_way else []
         axes.plot(
             [across.of(a) for a, _ in best],
             [up.of(b) for _, b in best],
@@ -144,7 +146,7 @@ def pareto(
             linewidth=1,
             linestyle=(0, (2, 2)),
             zorder=1,
-            label=_UNBEATEN,
+            label=_UNBEATEN if best else None,
         )
         if is_log(point[2].value for point in points):
             logarithmic(axes, "x")

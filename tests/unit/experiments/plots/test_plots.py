@@ -155,6 +155,19 @@ def test_pareto_marks_what_is_unbeaten(made: Path) -> None:
     assert len(axes.containers) == 6
 
 
+def test_parameters_of_names_are_no_way_and_those_with_a_unit_say_it(tmp_path: Path) -> None:
+    folder = sweep(
+        tmp_path / "r",
+        {"control": ["cubic", "bbr"], "access": ["dsl", "cable"], "timeout_s": [1, 2]},
+        lambda point, rng: {"goodput_bps": 1e6 * point.seed, "rtt_p95_s": 0.1},
+    )
+    picture = plot.pareto(folder, by=["control", "timeout_s"])
+    assert legend(picture) == ["cubic, 1", "cubic, 2", "bbr, 1", "bbr, 2"]
+    (axes, *_) = plot.heatmap(folder, x="timeout_s", y="control", by=[]).figure.axes
+    assert axes.get_xlabel() == "timeout (s)"
+    assert plot.curve(folder, by="control").figure.axes[0].get_xlabel() == "timeout (s)"
+
+
 def test_a_curve_has_a_log_axis_where_steps_are_factors(made: Path) -> None:
     picture = plot.curve(made, "goodput")
     (axes,) = picture.figure.axes
