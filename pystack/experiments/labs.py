@@ -167,6 +167,7 @@ def _check_virtual(spec: LabSpec) -> None:
     from pystack.runtime.lab.lab import ports_of
     from pystack.runtime.ports import needs_real_time
     from pystack.topology.spec import REAL_KINDS
+    from pystack.topology.tunnels import is_far
 
     for node in spec.nodes.values():
         is_real = node.kind == "port" and needs_real_time(ports_of(spec)[node.name])
@@ -174,6 +175,12 @@ def _check_virtual(spec: LabSpec) -> None:
             raise ConfigError(
                 f"{spec.path}:{node.line}: the {node.kind} {node.name} lives in real time, and an "
                 "experiment runs in virtual time"
+            )
+    for link in spec.links:
+        if is_far(link.a) or is_far(link.b):
+            raise ConfigError(
+                f"{spec.path}:{link.line}: the link between {link.a} and {link.b} leaves the "
+                "machine and lives in real time, and an experiment runs in virtual time"
             )
 
 

@@ -65,6 +65,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tap.toml").write_text(
         "[hosts.a]\n\n[taps.tap0]\n[[links]]\nbetween = ['a', 'tap0']"
     )
+    addresses = 'address = "10.9.0.1/24"\naddress6 = "fd09::1/64"'
+    far = f"[hosts.a]\n{addresses}\n{LINK}".replace("'tap0'", "'udp://127.0.0.1:4789'")
+    (tmp_path / "far.toml").write_text(far)
     for name in ("trio.py", "json.py"):
         (tmp_path / name).write_text("def f(): ...")
     (tmp_path / "traces").mkdir()
@@ -210,6 +213,7 @@ ONE: Final = 'run = "mine.py:double"\n'
         ),
         ("[lab]\nfile = 'net.toml'", "sweep.toml:1: net.toml has no program that ends"),
         ("[lab]\nfile = 'tap.toml'\nfor = 1", "tap.toml:3: the tap tap0 lives in real time"),
+        ("[lab]\nfile = 'far.toml'\nfor = 1", "far.toml:4: the link between a and udp://"),
         ("run = 'trio.py:f'", "trio.py has the name of a module that is installed"),
         ("run = 'json.py:f'", "json.py has the name of a module that is installed"),
         ("x = [", "sweep.toml:1: this is not TOML"),
