@@ -409,7 +409,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._check_open()
         if self._sent_eof:
             raise trio.ClosedResourceError("send_eof was called on this stream")
-        self._check_lives()
+        if self._socket.connection.state is TcpState.CLOSED:
+            raise self._broken()
 
     def _broken(self) -> trio.BrokenResourceError:
         number, failure = self._socket.connection.error, self._socket.connection.failure
