@@ -7,11 +7,10 @@ joins what, and who gets which address and route, is the topology's (`pystack.to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, Unpack
@@ -20,29 +19,24 @@ import trio
 
 from pystack.core.calendar import DEFAULT_EPOCH
 from pystack.core.errors import ConfigError
-from pystack.core.plugins import Chosen
-from pystack.core.ranges import FROM_ONE, Range, check_switch
+from pystack.core.ranges import Range, check_switch
 from pystack.core.rng import component_rng
 from pystack.core.scheduler import Handle
 from pystack.core.schedules import Schedule, check_schedule
 from pystack.dns.config import AskWords, DnsWords, ResolverConfig, ResolverWords
 from pystack.link.link import Link
-from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.words import NetemWords
 from pystack.observe.observer import Observer
-from pystack.observe.passage import PassageWatcher
 from pystack.observe.recording import MOST_ITEMS, Item, Recorder, Recording
-from pystack.observe.registry import OBSERVERS, ClosingObserver, ObserverLike
-from pystack.observe.scene import CaptureWords, Scene, make_capture, open_at_once
+from pystack.observe.registry import ObserverLike
+from pystack.observe.scene import CaptureWords
 from pystack.runtime.borrowed.dropping import check_droppable
 from pystack.runtime.borrowed.world import ClockWords, Extent, World
-from pystack.runtime.captures import collect_secrets
 from pystack.runtime.conditions import Condition, Conditions
 from pystack.runtime.current import onlookers, seed_or_fresh
-from pystack.runtime.driver.driver import Driver, wall_clock_offset_s
+from pystack.runtime.driver.driver import Driver
 from pystack.runtime.driver.lateness import Lateness
 from pystack.runtime.driver.realtime import RealtimeDriver
-from pystack.runtime.driver.spool import open_spool
 from pystack.runtime.driver.stepping import Stepped
 from pystack.runtime.driver.virtual import VirtualClock
 from pystack.runtime.either import either_ends, either_opens
@@ -52,8 +46,9 @@ from pystack.runtime.lab.attach import Attached, Namespace, PortNode, TapNode
 from pystack.runtime.lab.disk import Disk
 from pystack.runtime.lab.namespaces import Inside
 from pystack.runtime.names.name_servers import Askers, NameServer, make_answers, read_asks
-from pystack.runtime.network_link import NetworkLink
+from pystack.runtime.network_link import NetworkLink, link_near
 from pystack.runtime.ports import PORTS, PortContext, PortLike, RunningPort, needs_real_time
+from pystack.runtime.seeing import Seeing
 from pystack.runtime.socket import seal, socket_factory
 from pystack.stack.host import Host as StackHost
 from pystack.tcp.config import TcpConfig, TcpLimits
@@ -64,7 +59,7 @@ from pystack.topology.partition import Partition
 from pystack.topology.switch import AGEING_S, TABLE_ENTRIES, Switch
 from pystack.topology.timeline import Step, Timeline
 from pystack.topology.topology import Topology
-from pystack.topology.tunnels import LinkWords, is_far, netem_words
+from pystack.topology.tunnels import LinkWords, is_far
 
 if TYPE_CHECKING:
     from pystack.observe.captures.capture import Capture
@@ -121,9 +116,7 @@ class Network:
         self._topology: Topology | None = None
         self._timeline: Timeline | None = None
         self.resources = ExitStack()  # ports that we have made, and close when we end
-        self._closing: list[ClosingObserver] = []  # those we have made, in that order
-        self._observers: list[Observer] = []  # of everything
-        self._recorder: Recorder | None = None  # None: nothing is kept
+        self.seeing = Seeing(self, self._world.epoch_s)
         self.conditions = Conditions(self)
         self._disks: dict[str, Disk] = {}  # of those hosts that use one
         self._asked: ResolverConfig | None = None  # whom hosts ask; None: the network's own table
@@ -184,8 +177,7 @@ class Network:
         finally:
             # Last: what programs do when they are cancelled is seen as well.
             self.resources.close()
-            for observer in self._closing:
-                observer.close()
+            self.seeing.close()
             if self.seal:
                 seal.unseal(self.driver)
             self._world.close()
@@ -264,7 +256,7 @@ class Network:
         """Add a learning switch. Links between switches may form rings. Raises ConfigError."""
         switch = Switch(name, ageing=ageing, table_entries=table_entries)
         self.switches[name] = self.topology.switch(switch)
-        switch.observers.extend(self._observers)
+        switch.observers.extend(self.seeing.observers)
         return switch
 
     def station(
@@ -369,44 +361,35 @@ class Network:
 
         `words` (delay="20ms", loss="1%", rate="10mbit" ...) hold for both directions, `a_to_b` and
         `b_to_a` for one, and go before those of `preset` ("lte"), for which `a` is the subscriber.
-        `mtu_bytes`: the largest IP packet; None: 1500. `offload`: TCP in pieces of up to 512 KiB
-        while nothing tells segments apart (no words but a delay), much faster; hosts see them so.
+        `mtu_bytes`: the largest IP packet, from 68; None: 1500. `offload`: TCP in pieces of up to
+        512 KiB while nothing tells segments apart (no words but a delay), much faster; hosts see
+        them so.
         "udp://host:port" is another machine, reached by VXLAN, with its words `vni`, `listen`,
-        `key`, `key_file`: see docs/across-machines.md. Raises ConfigError, DeviceError.
+        `key`, `key_file` (see docs/across-machines.md), and no larger MTU than the path's. Raises
+        ConfigError, DeviceError.
         """
-        link: NetworkLink
+        join = link_near
         if is_far(a) or is_far(b):
             from pystack.runtime.vxlan.far import link_far  # few links leave the machine
 
-            link = link_far(
-                self,
-                self._name(a),
-                self._name(b),
-                preset=preset,
-                a_to_b=a_to_b,
-                b_to_a=b_to_a,
-                mtu_bytes=mtu_bytes,
-                offload=offload,
-                words=words,
-            )
-        else:
-            link = self.topology.link(
-                self._name(a),
-                self._name(b),
-                preset=preset,
-                a_to_b=a_to_b,
-                b_to_a=b_to_a,
-                mtu_bytes=DEFAULT_MTU_BYTES if mtu_bytes is None else mtu_bytes,
-                offload=offload,
-                make=NetworkLink,
-                **netem_words(words),
-            )
+            join = link_far
+        link = join(
+            self,
+            self._name(a),
+            self._name(b),
+            preset=preset,
+            a_to_b=a_to_b,
+            b_to_a=b_to_a,
+            mtu_bytes=mtu_bytes,
+            offload=offload,
+            words=words,
+        )
         return self.adopt(link)
 
     def adopt(self, link: NetworkLink) -> NetworkLink:
         """Take a link that the topology has made as one of this network; return it."""
         link.network = self
-        link.observers.extend(self._observers)
+        link.observers.extend(self.seeing.observers)
         self.links.append(link)
         if self.lateness is not None:
             self.lateness.links.append(link)
@@ -640,7 +623,7 @@ class Network:
         `secrets`: what decrypts the TLS of our services and clients; `snaplen`: the most bytes of a
         frame. See also `capture` of hosts and links. Raises ConfigError, OSError.
         """
-        return self._capture(path, None, links=links, **words)
+        return self.seeing.capture(path, None, links=links, **words)
 
     def observe(
         self,
@@ -656,20 +639,11 @@ class Network:
         a plug-in's (`pystack.observer`); or what makes one of a `Scene`, such as its class. `say`
         takes the lines that such a one has to say. Raises ConfigError, DeviceError.
         """
-        chosen = OBSERVERS.read(observer)
-        observer = self._made(chosen, say)
-        for told in self._told():
-            told.append(observer)
-        if isinstance(observer, PassageWatcher):
-            self.topology.watching.add(observer)
+        self.seeing.observe(observer, say)
 
     def unobserve(self, observer: Observer) -> None:
         """Report nothing more to it. Nothing happens where it is told nothing anyway."""
-        for told in self._told():
-            if observer in told:
-                told.remove(observer)
-        if isinstance(observer, PassageWatcher):
-            self.topology.watching.remove(observer)
+        self.seeing.unobserve(observer)
 
     def record(self, items: int = MOST_ITEMS) -> Recorder:
         """Keep what happens from now on, for `ladder` and `recording`: return what keeps it.
@@ -677,29 +651,15 @@ class Network:
         `items`: how many frames and events, from 1 on; the oldest go first. Where it is kept
         already, as in a test of the pytest plug-in, that goes on. Raises ConfigError.
         """
-        FROM_ONE.check("items", items)
-        if self._recorder is None:
-            recorder = Recorder(items)
-            self.observe(recorder)
-            self._recorder = recorder
-        return self._recorder
+        return self.seeing.record(items)
 
     def recording(self) -> Recording:
         """Return what was kept, as it is now. Raises ConfigError where `record` was not called."""
-        if self._recorder is None:
-            raise ConfigError("nothing was recorded: call net.record() before it happens")
-        return self.recording_of(self._recorder.items(), left_out=self._recorder.left_out)
+        return self.seeing.recording()
 
     def recording_of(self, items: Sequence[Item], *, left_out: int = 0) -> Recording:
         """Return items, kept by any recorder, with what the network knows of them."""
-        return Recording(
-            items,
-            self.topology.names_by_address(),
-            self._along_the_way(),
-            began_at=self.opened_at,
-            wall_clock_offset_s=self._wall_clock_offset_s(),
-            left_out=left_out,
-        )
+        return self.seeing.recording_of(items, left_out)
 
     def digest(self) -> Digest:
         """Return a hash of all that happens from now on, on all hosts and links, to the byte.
@@ -712,14 +672,6 @@ class Network:
         seen = Digest()
         self.observe(seen)
         return seen
-
-    def _along_the_way(self) -> list[str]:
-        """Return the nodes so that those with a link between them are side by side."""
-        from pystack.observe.ladder.order import along_the_way
-
-        cables = self.topology.cables
-        pairs = [(cable.a.node.name, cable.b.node.name) for cable in cables]
-        return along_the_way(list(self.topology.nodes), pairs)
 
     def ladder(self, **words: Unpack[LadderWords]) -> Ladder:
         """Return what was kept as a ladder: who sent what to whom, downwards in time.
@@ -738,70 +690,16 @@ class Network:
 
         return as_svg(drawing_of_topology(self.topology))
 
-    def _told(self) -> Iterator[list[Observer]]:
-        """Yield who is told, of each that tells; and whom those who are still to come will tell."""
-        yield self._observers
-        if self.lateness is not None:
-            yield self.lateness.observers
-        yield from (host.observers for host in self.hosts.values())
-        yield from (switch.observers for switch in self.switches.values())
-        yield from (link.observers for link in self.links)
-
     def capture_host(self, host: Host, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
         """Write every frame that a host sends or receives."""
-        return self._capture(path, host.name, host=host.name, **words)
+        return self.seeing.capture(path, host.name, host=host.name, **words)
 
     def capture_link(self, link: Link, path: str | Path, **words: Unpack[CaptureWords]) -> Capture:
         """Write every frame that is put on a link."""
         if link not in self.links:
             what = f"the link {link.name}" if isinstance(link, Link) else repr(link)
             raise ConfigError(f"{what} is not of this network")
-        return self._capture(path, link, links=True, **words)
-
-    def _capture(
-        self,
-        path: str | Path,
-        of: str | Link | None,
-        *,
-        host: str | None = None,
-        links: bool = False,
-        **words: Unpack[CaptureWords],
-    ) -> Capture:
-        if not isinstance(path, str | Path):
-            raise ConfigError(f"a capture goes to a file, whose path is a text, not {path!r}")
-        capture = make_capture(self._scene(print), str(path), host=host, links=links, **words)
-        self._closing.append(capture)
-        self.topology.watching.add(capture, of)
-        capture.when_closed.append(partial(self.topology.watching.remove, capture))
-        return capture
-
-    def _made(self, chosen: Chosen[Observer], say: Callable[[str], object]) -> Observer:
-        observer = chosen(self._scene(say))
-        if not chosen.is_itself and isinstance(observer, ClosingObserver):
-            self._closing.append(observer)
-        return observer
-
-    def _scene(self, say: Callable[[str], object]) -> Scene:
-        # In virtual time a capture is complete: while it is waited for, nothing happens.
-        is_virtual = self.driver.is_virtual
-        topology = self.topology
-        return Scene(
-            say=say,
-            began_at=self.opened_at,
-            wall_clock_offset_s=self._wall_clock_offset_s(),
-            open_file=open_at_once if is_virtual else open_spool,
-            names=topology.names_by_address,
-            order=self._along_the_way,
-            describe=topology.watching.describe,
-            interface_at=topology.watching.interface_at,
-            transit=topology.transit,
-            scheduler=None if is_virtual else self.driver.scheduler,
-            secrets=collect_secrets,
-        )
-
-    def _wall_clock_offset_s(self) -> float:
-        driver = self.driver
-        return self._world.epoch_s if driver.is_virtual else wall_clock_offset_s(driver)
+        return self.seeing.capture(path, link, links=True, **words)
 
     def __repr__(self) -> str:
         """Return it for an assertion's message."""
@@ -822,7 +720,7 @@ class Network:
         host.dns = self._asked if asks is None else asks
         self._world.equip(host, clock)
         self.hosts[stack.name] = host
-        stack.observers.extend(self._observers)
+        stack.observers.extend(self.seeing.observers)
         return host
 
     def _group(self, group: NodeLike | Iterable[NodeLike]) -> list[str]:

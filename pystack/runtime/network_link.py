@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from pystack.link.link import Link
+from pystack.link.port import DEFAULT_MTU_BYTES
 from pystack.link.said import words_of
+from pystack.topology.tunnels import netem_words
 
 if TYPE_CHECKING:
+    from pystack.link.words import NetemWords
     from pystack.observe.captures.capture import Capture
     from pystack.observe.scene import CaptureWords
     from pystack.runtime.network import Network
@@ -51,3 +55,29 @@ class NetworkLink(Link):
         `secrets`: see `Network.capture`. Raises ConfigError, OSError.
         """
         return self.network.capture_link(self, path, **words)
+
+
+def link_near(
+    net: Network,
+    a: str,
+    b: str,
+    *,
+    preset: str | None,
+    a_to_b: NetemWords | None,
+    b_to_a: NetemWords | None,
+    mtu_bytes: int | None,
+    offload: bool,
+    words: Mapping[str, object],
+) -> NetworkLink:
+    """Join two nodes that are both on this machine. See `Network.link`."""
+    return net.topology.link(
+        a,
+        b,
+        preset=preset,
+        a_to_b=a_to_b,
+        b_to_a=b_to_a,
+        mtu_bytes=DEFAULT_MTU_BYTES if mtu_bytes is None else mtu_bytes,
+        offload=offload,
+        make=NetworkLink,
+        **netem_words(words),
+    )

@@ -155,7 +155,7 @@ def split_words(words: Mapping[str, object]) -> tuple[dict[str, object], dict[st
     return own, {word: words[word] for word in words if word not in WORDS}
 
 
-def netem_words(words: LinkWords) -> NetemWords:
+def netem_words(words: Mapping[str, object]) -> NetemWords:
     """Return the words of a link inside the machine. ConfigError: there are others."""
     own, netem = split_words(words)
     if own:

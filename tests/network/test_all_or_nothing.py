@@ -36,7 +36,7 @@ def state(net: pystack.Network) -> dict[str, object]:
         ],
         "down": [(link.b_to_a.is_down, link.a_to_b._black_hole) for link in net.links],
         "partitions": len(topology._partitions._all),
-        "observers": [len(net._observers), len(net._closing)],
+        "observers": [len(net.seeing.observers), len(net.seeing._closing)],
         "told": [len(host._stack.observers) for host in net.hosts.values()],
         "to come": len(net.driver.scheduler),
         "power": [node.powered for node in topology.nodes.values()],
