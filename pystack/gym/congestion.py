@@ -192,7 +192,8 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
     def _read(self, action: Any) -> tuple[float, float]:  # noqa: ANN401 - whatever a policy gives
         """Return the factor of the window, and that of the pacing rate."""
         if self._acting == "discrete":
-            if not isinstance(action, int | np.integer) or not 0 <= action < len(FACTORS):
+            # What the space has in it: libraries give arrays without a dimension too
+            if not self.action_space.contains(action):
                 raise ConfigError(f"{action!r} is no action: it is 0 to {len(FACTORS) - 1}")
             return FACTORS[int(action)], 1.0
         wanted = 2 if self._acting == "factor_and_pace" else 1

@@ -63,7 +63,8 @@ def configure(conn: Connection, now: float, **changes: Any) -> None:  # noqa: AN
         return  # it is read when the handshake is over
     if any(name.startswith("keepalive") for name in changes):
         timers.arm_keepalive(conn, now)
-    if "congestion" in changes:
+    # The one that it has already stays as it is, with all that it has learnt (as in Linux)
+    if "congestion" in changes and conn.config.congestion != before.congestion:
         try:
             control.change(conn, now)
         except BaseException:

@@ -123,7 +123,20 @@ def test_garbage_is_no_action_and_changes_nothing(garbage: object) -> None:
     assert first == list(episode(CongestionEnv(**SLOW), [[0.5]])[1][:7])
 
 
-@pytest.mark.parametrize("garbage", [5, -1, 0.5, None, [1, 2]])
+@pytest.mark.parametrize("way", [int, np.int32, np.int64, np.array])
+def test_all_that_the_space_has_in_it_is_an_action(way: Callable[[int], object]) -> None:
+    """Libraries choose by an array without a dimension, as `predict` of stable-baselines3 does."""
+    env = CongestionEnv(action="discrete", **SLOW)
+    env.reset(seed=1)
+    action = way(3)
+    assert env.action_space.contains(action)
+    seen = env.step(action)[0].tolist()
+    env.reset(seed=1)
+    assert seen == env.step(3)[0].tolist()
+    env.close()
+
+
+@pytest.mark.parametrize("garbage", [5, -1, 0.5, None, [1, 2], np.array(5), np.array([2])])
 def test_nor_is_a_number_that_is_none_of_them(garbage: object) -> None:
     env = CongestionEnv(action="discrete", **SLOW)
     env.reset(seed=1)

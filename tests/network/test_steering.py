@@ -11,6 +11,7 @@ from transfer_rig import PATTERN, Transfer, transfer, until
 import pystack
 from pystack.core.errors import ConfigError
 from pystack.plugins import AckSample, ControlDefaults, ControlLike, LossSample
+from pystack.tcp.congestion.base import INITIAL_SSTHRESH_BYTES
 from pystack.tcp.congestion.registry import BUILT_IN
 
 MSS = 1448
@@ -156,10 +157,49 @@ def test_the_next_control_goes_on_with_the_window_of_the_last(before: str, after
             now = rig.client.info()
             assert now.congestion == after
             assert now.cwnd_bytes == last.cwnd_bytes > 20 * MSS
-            assert now.ssthresh_bytes == last.ssthresh_bytes
+            none_yet = after == "bbr" != before  # it finds its own, as in Linux
+            assert now.ssthresh_bytes == (
+                INITIAL_SSTHRESH_BYTES if none_yet else last.ssthresh_bytes
+            )
             assert (now.pacing_bps is not None) is (after == "bbr")
             await until(lambda: len(rig.got) == 1 << 20, 20)
             assert rig.got == PATTERN[: 1 << 20]
+
+    pystack.run(main)
+
+
+@pytest.mark.parametrize("after", ["cubic", "newreno", "dctcp"])
+def test_after_bbr_there_is_no_slow_start_into_a_full_pipe(after: str) -> None:
+    """As beside Linux 6.18, whose BBR leaves the BDP as ssthresh: nothing is lost after that."""
+
+    async def main() -> None:
+        async with transfer(congestion="bbr", limit=60) as rig:
+            rig.send(4 << 20)
+            await trio.sleep_until(2.0)
+            last = rig.client.info()
+            bdp_bytes = 1e7 / 8 * 0.0424
+            assert last.ssthresh_bytes == pytest.approx(bdp_bytes, rel=0.1)
+            rig.client.set_congestion(after)
+            await trio.sleep_until(2.6)
+            info = rig.client.info()
+            assert info.retransmits == last.retransmits
+            # ten round trips or so, a segment each
+            assert last.cwnd_bytes < info.cwnd_bytes < last.cwnd_bytes + 15 * MSS
+
+    pystack.run(main)
+
+
+def test_the_control_that_it_has_already_stays_with_all_it_knows() -> None:
+    async def main() -> None:
+        async with transfer(congestion="bbr", limit=400) as rig:
+            rig.send(4 << 20)
+            await trio.sleep_until(2.0)
+            connection = rig.client._socket.connection
+            control, last = connection.congestion, rig.client.info()
+            rig.client.set_congestion("bbr")
+            assert connection.congestion is control
+            assert rig.client.info().pacing_bps == last.pacing_bps
+            assert rig.client.info().ssthresh_bytes == last.ssthresh_bytes
 
     pystack.run(main)
 

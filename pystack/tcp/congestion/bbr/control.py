@@ -35,11 +35,21 @@ class Bbr(BbrState):
     name = "bbr"
     wants_rate = True
     owns_recovery = True
-    ssthresh_bytes = INITIAL_SSTHRESH_BYTES  # there is none
 
     def __init__(self, smss_bytes: int) -> None:
         super().__init__(smss_bytes)
         self._init_pacing_rate(None)
+
+    @property
+    def ssthresh_bytes(self) -> int:
+        """Return what keeps the pipe full, once that is known; until then there is none.
+
+        BBR has no use for it: a control that takes its place has (Linux, `bbr_check_drain`), and
+        would else be in slow start, in a pipe that is full.
+        """
+        if not self.full_bw_reached or self.max_bw_bps <= 0:
+            return INITIAL_SSTHRESH_BYTES
+        return min(int(self.inflight_bytes(self.max_bw_bps)), INITIAL_SSTHRESH_BYTES)
 
     def on_established(self, opening: Opening) -> None:
         """OnInit(), section 5.2.1; with the window that another control had, as in Linux."""
