@@ -88,7 +88,7 @@ def test_the_other_end_may_be_linux(pair: Pair, version: int) -> None:
     async def main(net: pystack.Network) -> None:
         a = a_host(net)
         link = net.link(a, url(version), vni=7)
-        assert link.mtu_bytes == 1450 if version == 4 else 1430
+        assert link.mtu_bytes == (1450 if version == 4 else 1430)
         for there in ("10.0.0.2", "fd00::2"):
             assert await a.ping(there, timeout_s=9) < 9
         for here in ("10.0.0.1", "fd00::1"):

@@ -41,7 +41,7 @@ class Bbr(BbrState):
         self._init_pacing_rate(None)
 
     @property
-    def ssthresh_bytes(self) -> int:
+    def ssthresh_bytes(self) -> int:  # type: ignore[override] # nobody sets it
         """Return what keeps the pipe full, once that is known; until then there is none.
 
         BBR has no use for it: a control that takes its place has (Linux, `bbr_check_drain`), and

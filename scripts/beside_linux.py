@@ -1,0 +1,181 @@
+"""Linux's congestion controls and ours over the same emulated lines: prints a table.
+
+As root, with the kernel's BBR at hand (`modprobe tcp_bbr`); it takes three minutes:
+
+    .venv/bin/python scripts/beside_linux.py
+
+Linux's flows go from network namespaces to others, in real time, over links of pystack; ours go
+over the same links in virtual time. Nothing leaves the namespaces.
+"""
+
+import argparse
+import platform
+from typing import Final, NamedTuple
+
+import trio
+
+import pystack
+from pystack.experiments import Meter, dumbbell
+
+PORT: Final = 5001
+UP_S: Final = 5.0  # when flows begin: by then the namespaces are there
+WARM_S: Final = 2.0  # of a flow, left out
+FLOWS_S: Final = 10.0
+
+# Takes what comes, and prints bits/s from so long after the first byte until so long after it
+RECEIVER: Final = """
+import socket, sys, time
+warm, end = float(sys.argv[2]), float(sys.argv[3])
+with socket.create_server(("0.0.0.0", int(sys.argv[1]))) as server:
+    sock, _ = server.accept()
+total, begun = 0, None
+while data := sock.recv(1 << 16):
+    now = time.monotonic()
+    begun = begun or now
+    if now - begun > end:
+        break
+    if now - begun > warm:
+        total += len(data)
+print(total * 8 / (end - warm), flush=True)
+try:
+    while sock.recv(1 << 16):
+        pass
+except ConnectionResetError:
+    pass  # what the sender still had does not come
+"""
+# Sends for so long; prints the segments that were sent again, as TCP_INFO has them
+SENDER: Final = """
+import socket, struct, sys, time
+host, port, control, seconds = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+while True:  # the other side may take its time
+    sock = socket.socket()
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
+    if not sock.connect_ex((host, port)):
+        break
+    time.sleep(0.05)
+until = time.monotonic() + seconds
+while time.monotonic() < until:
+    sock.send(bytes(1 << 14))
+print(struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0])
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""
+
+
+class Line(NamedTuple):
+    """A bottleneck, and who goes over it."""
+
+    controls: str
+    limit: int = 40  # packets; a product of rate and round trip is 27
+    loss: str = "0%"
+    rate: str = "8mbit"
+    delay: str = "20ms"
+
+
+LINES: Final = [
+    Line("newreno"),
+    Line("cubic"),
+    Line("bbr"),
+    Line("cubic", limit=110),
+    Line("bbr", limit=110),
+    Line("newreno", loss="1%"),
+    Line("cubic", loss="1%"),
+    Line("bbr", loss="1%"),
+    Line("bbr cubic"),
+    Line("bbr cubic", limit=110),
+    Line("cubic newreno"),
+]
+LINK: Final = ["queue_delay mean p95", "utilization", "loss"]
+
+
+def _row(who: str, rates: list[float], again: int, measures: dict[str, object]) -> str:
+    mean, p95, busy, lost = (
+        measures[name]
+        for name in ("queue_delay_mean_s", "queue_delay_p95_s", "utilization", "loss_frames")
+    )
+    assert isinstance(mean, float)
+    assert isinstance(p95, float)
+    assert isinstance(busy, float)
+    shares = " + ".join(f"{rate / 1e6:.2f}" for rate in rates)
+    return (
+        f"| {who} | {shares} | {busy:.2f} | {mean * 1e3:.1f} / {p95 * 1e3:.1f} | {lost} | {again} |"
+    )
+
+
+def ours(line: Line) -> str:
+    """Run it in virtual time."""
+    words = [*LINK, "retransmits"]
+    meter = Meter(words, link=("r1", "r2"), after_s=WARM_S)
+    with meter:
+        rates = pystack.run(
+            lambda: dumbbell(
+                controls=line.controls,
+                rate=line.rate,
+                delay=line.delay,
+                limit=line.limit,
+                loss=line.loss,
+                duration=FLOWS_S,
+                warmup=WARM_S,
+            )
+        )
+    measures, _ = meter.result()
+    return _row("pystack", list(rates.values()), measures["retransmits"], measures)  # type: ignore[arg-type]
+
+
+async def linux(line: Line) -> str:
+    """Run it in real time, between namespaces."""
+    controls = line.controls.replace("newreno", "reno").split()
+    rates, again = [0.0] * len(controls), [0] * len(controls)
+    meter = Meter(LINK, link=("r1", "r2"), after_s=UP_S + WARM_S)
+
+    async def carry(
+        index: int, control: str, left: pystack.Namespace, right: pystack.Namespace
+    ) -> None:
+        async def receive() -> None:
+            words = ["python3", "-c", RECEIVER, str(PORT), str(WARM_S), str(FLOWS_S - 0.5)]
+            rates[index] = float((await right.run(words)).stdout)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.sleep(max(UP_S - net.now(), 0))
+            words = ["python3", "-c", SENDER, right.address, str(PORT), control, str(FLOWS_S)]
+            again[index] = int((await left.run(words)).stdout)
+
+    with meter:
+        async with pystack.Network(seed=1, ip="4") as net:
+            r1, r2 = net.router("r1"), net.router("r2")
+            queue = {"rate": line.rate, "delay": line.delay, "limit": line.limit}
+            net.link(r1, r2, a_to_b={**queue, "loss": line.loss}, b_to_a=queue)
+            pairs = []
+            for index, _ in enumerate(controls, 1):
+                left, right = net.namespace(f"left{index}"), net.namespace(f"right{index}")
+                net.link(left, r1)
+                net.link(r2, right)
+                pairs.append((left, right))
+            for left, right in pairs:
+                await left.up()
+                await right.up()
+            async with trio.open_nursery() as nursery:
+                for index, (left, right) in enumerate(pairs):
+                    nursery.start_soon(carry, index, controls[index], left, right)
+    return _row("Linux", rates, sum(again), meter.result()[0])  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", type=int, nargs="*", help="these lines, by their place")
+    arguments = parser.parse_args()
+    print(f"Linux {platform.release().partition('-')[0]}\n")
+    print("| | Mbit/s of text | busy | queue: mean / 95 %, ms | lost | sent again |")
+    print("|---|---|---|---|---|---|")
+    for index, line in enumerate(LINES):
+        if arguments.only is not None and index not in arguments.only:
+            continue
+        loss = "" if line.loss == "0%" else f", loss {line.loss}"
+        print(f"| **{line.controls.replace(' ', ' + ')}**: {line.limit} packets{loss} | | | | | |")
+        print(trio.run(linux, line), flush=True)
+        print(ours(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
