@@ -28,6 +28,7 @@ from pystack.experiments.runs import Run, SeriesWriter
 from pystack.experiments.spans import Span, log_span, span
 
 if TYPE_CHECKING:
+    from pystack.experiments import plot, statistics
     from pystack.experiments.measures.meter import Meter
     from pystack.experiments.scenes import dumbbell, request_response
 
@@ -59,14 +60,17 @@ __all__ = [
     "load",
     "load_series",
     "log_span",
+    "plot",
     "request_response",
     "run",
     "sample",
     "span",
+    "statistics",
     "zipped",
 ]
 
-# Imported when they are asked for: they need a network, which functions of others may not.
+# Imported when they are asked for: most sweeps go without.
+_MODULES: Final = ("plot", "statistics")
 _LATER: Final[Mapping[str, str]] = {
     "Meter": "pystack.experiments.measures.meter",
     "dumbbell": "pystack.experiments.scenes",
@@ -77,6 +81,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import what is asked for, the first time."""
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(_LATER[name]), name)

@@ -80,8 +80,7 @@ class SeriesSpec:
     """Which time series are written down, and how often."""
 
     of: tuple[str, ...]  # what of: "cwnd", "goodput", "queue"
-    every_s: float | None = 0.1  # virtual time; None: at each event
-    event: str = "ack"  # with `every_s` None: what is such an event
+    every_s: float | None = 0.1  # virtual time; None: at each ACK
 
 
 @dataclass(frozen=True, slots=True)

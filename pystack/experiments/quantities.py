@@ -54,7 +54,7 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class NumberAxis:
     """The values of a parameter as numbers, for an axis of a picture."""
 
     numbers: dict[Value, float]
@@ -74,7 +74,7 @@ def scale_of(unit: str, values: Iterable[float | None]) -> Scale:
 
 
 def number_text(value: float) -> str:
-    """Return a number in four digits: "9.412", "12 340" stays 12340, "1.2e-07"."""
+    """Return a number in four digits, and whole ones as they are: "9.412", "12340", "1.2e-07"."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     size = abs(value)
@@ -103,7 +103,7 @@ def seeds_text(seeds: Sequence[int]) -> str:
     return f"seeds {', '.join(map(str, seeds))}"
 
 
-def axis_of(values: Sequence[Value]) -> Axis | None:
+def axis_of(values: Sequence[Value]) -> NumberAxis | None:
     """Return the values of a parameter as numbers; None: they are words."""
     if not values or any(isinstance(value, bool) for value in values):
         return None
@@ -126,8 +126,8 @@ def axis_of(values: Sequence[Value]) -> Axis | None:
     return _axis({value: float(part[1]) for value, part in parts.items() if part}, same)
 
 
-def _axis(numbers: dict[Value, float], unit: str) -> Axis:
-    return Axis(numbers, unit, _has_factors(sorted(set(numbers.values()))))
+def _axis(numbers: dict[Value, float], unit: str) -> NumberAxis:
+    return NumberAxis(numbers, unit, _has_factors(sorted(set(numbers.values()))))
 
 
 def _has_factors(numbers: Sequence[float]) -> bool:

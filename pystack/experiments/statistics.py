@@ -115,8 +115,8 @@ def paired(
 def jain(shares: Iterable[float]) -> float | None:
     """Return Jain's index: 1 if all shares are the same, 1/n if one has all; None: they are 0."""
     each = list(shares)
-    squares = sum(share * share for share in each)
-    return sum(each) ** 2 / (len(each) * squares) if squares else None
+    squares = math.fsum(share * share for share in each)
+    return math.fsum(each) ** 2 / (len(each) * squares) if squares else None
 
 
 def _tail(confidence: float, count: int) -> float:

@@ -7,14 +7,12 @@ from typing import Final
 
 from pystack.core.errors import ConfigError
 from pystack.experiments.model import Value
+from pystack.experiments.results.columns import RESERVED as COLUMNS
 
 WHOLE_MAX: Final = 2**63  # Parquet has 64 bits for them
 
-# What a column of results is called, so no parameter and no measurement can be.
-RESERVED: Final = (
-    *("number", "repetition", "seed", "ended", "error", "version", "digest", "identity"),
-    *("results", "run"),
-)
+# What no parameter and no measurement can be called: columns of results are, and what is offered.
+RESERVED: Final = (*COLUMNS, "run")
 
 
 def check_value(value: object, what: str) -> Value:

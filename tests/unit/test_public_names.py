@@ -12,7 +12,9 @@ import pytest
 
 import pystack
 
-MODULES: Final = ("pystack", "pystack.events", "pystack.plugins", "pystack.testing")
+MODULES: Final = (
+    *("pystack", "pystack.events", "pystack.experiments", "pystack.plugins", "pystack.testing"),
+)
 NAMES: Final = [
     (module, name)
     for module in MODULES
@@ -27,6 +29,9 @@ WANTED: Final = {
     "Namespace TapNode EventLoop run_asyncio check_determinism NondeterminismError",
     "pystack.events": "Event Observer Frame FrameSeen Dropped NeighborChanged TcpStateChanged "
     "TcpRetransmitted TcpSoftError TcpRepair TcpMeasured FellBehind",
+    "pystack.experiments": "Experiment Results Run Limits Compare SeriesSpec Meter run load "
+    "load_series from_file lab span log_span zipped sample dumbbell request_response plot "
+    "statistics",
     "pystack.plugins": "Port Impairment Qdisc CongestionControl LossRecovery Service Observer "
     "AckSample LossSample ControlDefaults Scene PortContext ServiceOptions Departures Report",
     "pystack.testing": "faults Faults Fault LinkDown Parted PowerCut Lossy Delayed Slowed "
@@ -61,11 +66,15 @@ def test_every_public_name_has_a_docstring_of_its_own(module: str, name: str) ->
 
 
 def test_the_modules_of_public_names_are_attributes_too() -> None:
-    code = "import pystack; print(pystack.events.Dropped.__name__, pystack.plugins.Port.__name__)"
+    code = (
+        "import pystack; from pystack import experiments; "
+        "print(pystack.events.Dropped.__name__, pystack.plugins.Port.__name__, "
+        "experiments.plot.cdf.__name__, experiments.statistics.median.__name__)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split() == ["Dropped", "Port"]
+    assert done.stdout.split() == ["Dropped", "Port", "cdf", "median"]
     assert {"events", "plugins"} <= set(dir(pystack))
 
 

@@ -50,11 +50,6 @@ class Distribution:
         """Return how many values there are."""
         return self._count + len(self.values)
 
-    @property
-    def is_exact(self) -> bool:
-        """Tell whether quantiles are exact."""
-        return not self._bins
-
     def mean(self) -> float | None:
         """Return the mean; None of nothing."""
         if not len(self):
@@ -173,15 +168,6 @@ def statistic(values: Iterable[float], word: str, part: float | None) -> float |
     if part is not None:
         return quantile(known, part)
     return math.fsum(known) / (len(known) if word == "mean" else 1)
-
-
-def jain(shares: Iterable[float]) -> float | None:
-    """Return Jain's index of fairness; None for fewer than two, or where nobody got anything."""
-    known = list(shares)
-    squares = math.fsum(share * share for share in known)
-    if len(known) < 2 or not squares:
-        return None
-    return math.fsum(known) ** 2 / (len(known) * squares)
 
 
 def _middle(value: float) -> float:

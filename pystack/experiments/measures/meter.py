@@ -15,7 +15,7 @@ from pystack.core.addresses import Ip, format_ip, without_zone
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import Range
 from pystack.core.suggest import suggest
-from pystack.experiments.measures.distribution import Distribution, Weighted, jain, statistic
+from pystack.experiments.measures.distribution import Distribution, Weighted, statistic
 from pystack.experiments.measures.flows import Chosen, End, FlowBook, UdpFlow
 from pystack.experiments.measures.links import Direction, LinkBook, lost, marked
 from pystack.experiments.measures.registry import (
@@ -27,6 +27,7 @@ from pystack.experiments.measures.registry import (
 )
 from pystack.experiments.measures.sampling import Sampler
 from pystack.experiments.measures.sequences import Sequences
+from pystack.experiments.statistics import jain
 from pystack.runtime.current import onlookers
 from pystack.stack.host import Host
 from pystack.tcp import live
@@ -113,7 +114,7 @@ class Meter:
             case "goodput" if not column.word:
                 return _ratio(network.delivered() for network in networks)
             case "rtt" | "queue_delay" | "cwnd":
-                return self._distributed(column.measure, column.word, part)
+                return self._distributed(column.measure, part)
             case "fairness" | "utilization":
                 parts = [getattr(network, column.measure)() for network in networks]
                 return _ratio((share * time_s, time_s) for share, time_s in parts)
@@ -133,7 +134,7 @@ class Meter:
             return _counted(statistic(each, column.word or "sum", part), nothing=0)
         return statistic(each, column.word, part)
 
-    def _distributed(self, measure: str, word: str, part: float | None) -> float | None:
+    def _distributed(self, measure: str, part: float | None) -> float | None:
         if measure == "cwnd":
             windows = Weighted()
             for network in self._networks:
@@ -302,7 +303,7 @@ class _NetworkMeter:
             if end is not None:
                 before = end.mark if isinstance(end, UdpFlow) else end.mark.received
                 shares.append(last.get(end, 0) - max(first.get(end, 0), before))
-        index = jain(shares)
+        index = jain(shares) if len(shares) > 1 else None
         return (0.0, 0.0) if index is None or until <= begin else (index, until - begin)
 
     def utilization(self) -> tuple[float, float]:

@@ -68,6 +68,11 @@ def _table(*measures: Measure) -> Mapping[str, Measure]:
     return {measure.name: measure for measure in measures}
 
 
+_SUM: Final = {"sum": "of all flows together: what the bare name means"}
+_RATE: Final = {
+    "rate": "as a part, 0..1, of the frames that were put on the link (of one direction)"
+}
+
 MEASURES: Final = _table(
     Measure(
         "goodput",
@@ -77,7 +82,7 @@ MEASURES: Final = _table(
         "time from the opening of the first flow (or `after`) to when the last had delivered all "
         "(or the end). Statistics are over flows, each by its own time.",
         over="flows",
-        words={"sum": "of all flows together: what the bare name means"},
+        words=_SUM,
     ),
     Measure(
         "completion_time",
@@ -114,9 +119,7 @@ MEASURES: Final = _table(
         "counters",
         "Frames that links lost, both directions, for whatever cause; with `link`, its direction "
         "alone.",
-        words={
-            "rate": "as a part, 0..1, of the frames that were put on the link (of one direction)"
-        },
+        words=_RATE,
         counters=True,
         units={"rate": ""},
     ),
@@ -126,9 +129,7 @@ MEASURES: Final = _table(
         "counters",
         "Frames that links and their queues marked Congestion Experienced, both directions; with "
         "`link`, its direction alone.",
-        words={
-            "rate": "as a part, 0..1, of the frames that were put on the link (of one direction)"
-        },
+        words=_RATE,
         units={"rate": ""},
     ),
     Measure(
@@ -138,7 +139,7 @@ MEASURES: Final = _table(
         "Segments that senders sent again: SYNs, and probes for a lost tail, are among them.",
         over="flows",
         words={
-            "sum": "of all flows together: what the bare name means",
+            **_SUM,
             "rate": "bytes that were sent again, as a part, 0..1, of all bytes that were sent",
         },
     ),
@@ -149,7 +150,7 @@ MEASURES: Final = _table(
         "Times that a sender's retransmission timer ran out with data in flight; a row of them "
         "without an answer is one.",
         over="flows",
-        words={"sum": "of all flows together: what the bare name means"},
+        words=_SUM,
     ),
     Measure(
         "cwnd",

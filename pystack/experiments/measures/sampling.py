@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pystack.experiments.measures.distribution import jain
 from pystack.experiments.model import Track
+from pystack.experiments.statistics import jain
 from pystack.tcp import pacing
 from pystack.tcp.congestion.base import INITIAL_SSTHRESH_BYTES
 
@@ -121,7 +121,7 @@ class Sampler:
                     other = received.get(end.peer, 0) - self._received.get(end.peer, 0)
                     share = max(share, other)
                 shares.append(share)
-            index = jain(shares)
+            index = jain(shares) if len(shares) > 1 else None
             if index is not None:
                 self._fairness.add(now - self._opened_at, index)
         self._received = received

@@ -16,7 +16,8 @@ from pystack.experiments.results.columns import bare, find
 from pystack.experiments.results.journal import Row
 from pystack.experiments.results.reading import Results, Sheet, chosen, digest_of
 from pystack.experiments.results.series import read_series, series_file
-from pystack.experiments.results.summary import grouped, measured, numeric, value_of
+from pystack.experiments.results.summary import grouped, measured, numeric, value_of, varying
+from pystack.experiments.statistics import CONFIDENCE, Estimate
 
 Where = Results | str | PathLike[str]
 By = str | Sequence[str] | None
@@ -43,12 +44,9 @@ class Chosen:
         """Runs by what their line is called; in the order of numbers, or of the experiment."""
         groups = grouped(self.rows, self.by)
         # In the order of the experiment, also where the first runs of it have failed.
-        ranks = [ranks_of([value_of(row, name) for row in self.sheet.rows]) for name in self.by]
-
-        def places(values: Sequence[Value]) -> list[float]:
-            return [rank[value] for rank, value in zip(ranks, values, strict=True)]
-
-        return {label(values): groups[values] for values in sorted(groups, key=places)}
+        return {
+            label(values): groups[values] for values in in_order(groups, self.by, self.sheet.rows)
+        }
 
     @property
     def legend(self) -> str | None:
@@ -57,7 +55,11 @@ class Chosen:
 
     def varying(self) -> tuple[str, ...]:
         """Return the parameters with several values among these runs."""
-        return varying(self.rows, self.sheet)
+        return varying(self.sheet, self.rows)
+
+    def title(self, said: str | None) -> str:
+        """Return what was said, or (None) what the experiment is called."""
+        return self.sheet.description.title if said is None else said
 
     def caption(self, what: str, *, over: Sequence[str] = ()) -> str:
         """Return a caption: what is shown with its units, and of which runs it is.
@@ -120,16 +122,6 @@ def choose(
     return made
 
 
-def varying(rows: Iterable[Row], sheet: Sheet) -> tuple[str, ...]:
-    """Return the parameters with several values among runs, in the order of the experiment."""
-    every = list(rows)
-    return tuple(
-        name
-        for name in sheet.description.parameters
-        if len({row.parameters[name] for row in every}) > 1
-    )
-
-
 def one_measure(of: str | None, made: Chosen) -> str:
     """Return the measurement that is meant; by default what is compared, or the first one."""
     compare = made.sheet.description.compare
@@ -166,6 +158,27 @@ def ranks_of(values: Sequence[Value]) -> Mapping[Value, float]:
     if axis is not None:
         return axis.numbers
     return {value: float(at) for at, value in enumerate(dict.fromkeys(values))}
+
+
+def in_order(
+    groups: Iterable[tuple[Value, ...]], names: Sequence[str], rows: Sequence[Row]
+) -> list[tuple[Value, ...]]:
+    """Return the values of parameters that groups have, in the order of those of all rows."""
+    ranks = [ranks_of([value_of(row, name) for row in rows]) for name in names]
+    return sorted(
+        groups,
+        key=lambda values: [rank[value] for rank, value in zip(ranks, values, strict=True)],
+    )
+
+
+def intervals(estimates: Iterable[Estimate], what: str) -> str:
+    """Return what is drawn around medians, for a caption: "bars are 95 % intervals"; "": none."""
+    every = list(estimates)
+    if all(estimate.low is None for estimate in every):
+        return ""
+    if any(estimate.is_range for estimate in every):
+        return f"{what} are the range of the runs"
+    return f"{what} are {CONFIDENCE:.0%} intervals".replace("%", " %")
 
 
 def label(values: Sequence[Value]) -> str:
@@ -244,7 +257,7 @@ def _named(by: str | Sequence[str], sheet: Sheet) -> tuple[str, ...]:
 
 def _default_by(rows: Sequence[Row], sheet: Sheet) -> tuple[str, ...]:
     """Return what is compared, else a parameter of words, else the one with the fewest values."""
-    names = varying(rows, sheet)
+    names = varying(sheet, rows)
     compare = sheet.description.compare
     if compare is not None and compare.between in names:
         return (compare.between,)

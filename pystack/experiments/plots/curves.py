@@ -12,11 +12,12 @@ from pystack.experiments.plots.choices import (
     Chosen,
     Where,
     choose,
+    intervals,
     one_measure,
     with_unit,
 )
 from pystack.experiments.plots.look import Paper, Picture, is_log, logarithmic, looks, named, style
-from pystack.experiments.quantities import Axis, axis_of, number_text, scale_of
+from pystack.experiments.quantities import NumberAxis, axis_of, number_text, scale_of
 from pystack.experiments.results.columns import find, unit_of
 from pystack.experiments.results.summary import grouped, number_of
 from pystack.experiments.statistics import Estimate, median
@@ -75,10 +76,10 @@ def curve(
             logarithmic(axes, "y")
         axes.set_xlabel(with_unit(x, across.unit))
         axes.set_ylabel(with_unit(measure, up.unit))
-        bands = "" if all(e.low is None for e in every) else _bands(every)
-        what = f"median of {with_unit(measure, up.unit)} over {with_unit(x, across.unit)}{bands}"
-        shown = made.sheet.description.title if title is None else title
-        return paper.finish(shown, made.caption(what, over=(x,)), made.legend)
+        what = f"median of {with_unit(measure, up.unit)} over {with_unit(x, across.unit)}"
+        if bands := intervals(every, "bands"):
+            what += f", {bands}"
+        return paper.finish(made.title(title), made.caption(what, over=(x,)), made.legend)
 
 
 def _ticks(axes: Any, numbers: Sequence[float]) -> None:  # noqa: ANN401 - matplotlib's
@@ -88,15 +89,10 @@ def _ticks(axes: Any, numbers: Sequence[float]) -> None:  # noqa: ANN401 - matpl
         axes.set_xticks([], minor=True)
 
 
-def _bands(every: list[Estimate]) -> str:
-    some = any(estimate.is_range for estimate in every)
-    return ", bands are the range of the runs" if some else ", bands are 95 % intervals"
-
-
-def _over(made: Chosen, x: str | None, by: By) -> tuple[str, Axis]:
+def _over(made: Chosen, x: str | None, by: By) -> tuple[str, NumberAxis]:
     """Return the parameter of the axis, and its numbers."""
     taken = {by} if isinstance(by, str) else set(by or ())
-    found: dict[str, Axis] = {}
+    found: dict[str, NumberAxis] = {}
     for name in made.varying():
         axis = axis_of([row.parameters[name] for row in made.rows])
         if axis is not None and name not in taken:

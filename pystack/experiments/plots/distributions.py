@@ -77,7 +77,7 @@ def cdf(
         caption = made.caption(
             _of_runs(f"distribution of {with_unit(measure, scale.unit)}", groups)
         )
-        return paper.finish(_title(title, made), caption, made.legend)
+        return paper.finish(made.title(title), caption, made.legend)
 
 
 def box(
@@ -130,7 +130,7 @@ def box(
             axes.set_xticks([])
         axes.set_ylabel(with_unit(measure, scale.unit))
         what = f"{with_unit(measure, scale.unit)}: median, quartiles, and each run as a point"
-        return paper.finish(_title(title, made), made.caption(_of_runs(what, groups)))
+        return paper.finish(made.title(title), made.caption(_of_runs(what, groups)))
 
 
 def _box(axes: Any, at: int, values: list[float], look: Style) -> None:  # noqa: ANN401
@@ -184,7 +184,3 @@ def _of_runs(what: str, groups: Mapping[str, list[float]]) -> str:
     counts = {len(values) for values in groups.values()}
     each = counted(counts.pop(), "run") if len(counts) == 1 else f"{min(counts)}-{max(counts)} runs"
     return f"{what}, {each} each" if len(groups) > 1 else what
-
-
-def _title(title: str | None, made: Chosen) -> str:
-    return made.sheet.description.title if title is None else title

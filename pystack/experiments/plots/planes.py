@@ -14,6 +14,8 @@ from pystack.experiments.plots.choices import (
     Where,
     choose,
     delay_and_rate,
+    in_order,
+    intervals,
     one_measure,
     ranks_of,
     with_unit,
@@ -102,7 +104,7 @@ def heatmap(
         bar.set_label(with_unit(measure, scale.unit))
         what = f"median of {with_unit(measure, scale.unit)}"
         what += "" if is_whole else " (hatched: no run has it)"
-        return paper.finish(_title(title, made), made.caption(what, over=(x, y)))
+        return paper.finish(made.title(title), made.caption(what, over=(x, y)))
 
 
 def pareto(
@@ -156,10 +158,10 @@ def pareto(
         what = (
             f"{with_unit(rate, up.unit)} against {with_unit(delay, across.unit)}: medians over "
             f"seeds{' at each ' + ', '.join(map(words, rest)) if rest else ''}, "
-            f"{_intervals([point[2] for point in points])}"
+            f"{intervals((point[2] for point in points), 'bars') or 'one run each'}"
         )
         return paper.finish(
-            _title(title, made), made.caption(what, over=rest), made.legend or "", last=(_UNBEATEN,)
+            made.title(title), made.caption(what, over=rest), made.legend or "", last=(_UNBEATEN,)
         )
 
 
@@ -167,27 +169,14 @@ def _points(
     made: Chosen, rest: Sequence[str], delay: str, rate: str
 ) -> list[tuple[int, str, Estimate, Estimate]]:
     """Return line, name, delay and rate of each point; those of a line in order of the rest."""
-    ranks = [ranks_of([row.parameters[name] for row in made.rows]) for name in rest]
-
-    def place(values: Sequence[Value]) -> list[float]:
-        return [rank[value] for rank, value in zip(ranks, values, strict=True)]
-
     points = []
     for at, (name, rows) in enumerate(made.groups.items()):
         places = grouped(rows, rest)
-        for values in sorted(places, key=place):
+        for values in in_order(places, rest, made.rows):
             a, b = (median(number_of(row, of) for row in places[values]) for of in (delay, rate))
             if a is not None and b is not None:
                 points.append((at, name, a, b))
     return points
-
-
-def _intervals(estimates: Sequence[Estimate]) -> str:
-    if all(estimate.low is None for estimate in estimates):
-        return "one run each"
-    if any(estimate.is_range for estimate in estimates):
-        return "bars are the range of the runs"
-    return "bars are 95 % intervals"
 
 
 def _point(
@@ -323,7 +312,3 @@ def _lean(axes: Any, columns: Sequence[Value], panels: int) -> None:  # noqa: AN
     letters = sum(len(value_text(value)) + 2 for value in columns)
     if letters * min(panels, _COLUMNS) > 70:
         axes.tick_params(axis="x", rotation=60)
-
-
-def _title(title: str | None, made: Chosen) -> str:
-    return made.sheet.description.title if title is None else title

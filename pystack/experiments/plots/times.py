@@ -96,7 +96,7 @@ def series(
         band = "" if is_one else ": medians of runs and flows, bands hold the middle half"
         what = f"{', '.join(units)} over time (s){band}"
         legend = ("flow" if is_one else made.legend) if len(groups) > 1 else None
-        return paper.finish(_title(title, made), made.caption(what), legend)
+        return paper.finish(made.title(title), made.caption(what), legend)
 
 
 def fairness(
@@ -150,7 +150,7 @@ def fairness(
             f"Jain's index of goodput (1: all flows get the same) over time (s), in windows of "
             f"{time_text(window_s)}{band}"
         )
-        return paper.finish(_title(title, made), made.caption(what), made.legend)
+        return paper.finish(made.title(title), made.caption(what), made.legend)
 
 
 def sequence(
@@ -209,7 +209,7 @@ def sequence(
             f"sequence numbers ({scale.unit}) of {flow or 'the flow'} over time (s), "
             f"run {made.rows[0].number}"
         )
-        return paper.finish(_title(title, made), made.caption(what), "")
+        return paper.finish(made.title(title), made.caption(what), "")
 
 
 _PARTS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
@@ -388,7 +388,3 @@ def _flow(lines: Sequence[Line], subject: str | None) -> str:
     if meant:
         raise ConfigError(f"{subject!r} may be {' or '.join(meant)}")
     raise ConfigError(f"this run has no flow {subject!r}{suggest(subject, flows)}")
-
-
-def _title(title: str | None, made: Chosen) -> str:
-    return made.sheet.description.title if title is None else title

@@ -95,15 +95,6 @@ def read_description(folder: Path) -> Description:
     return Description.from_json(text, file)
 
 
-def read_experiment(folder: Path) -> str:
-    """Return the experiment that a folder belongs to as JSON, for `from_json`. ConfigError."""
-    read_description(folder)  # says what is wrong
-    found = json.loads((folder / ASKED).read_bytes())
-    if not isinstance(found.get("experiment"), dict):
-        raise ConfigError(f"{folder / ASKED} has no experiment in it, only what it was about")
-    return json.dumps(found["experiment"])
-
-
 def _described(found: dict[str, Any]) -> Description:
     compare = found["compare"]
     return Description(

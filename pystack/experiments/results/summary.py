@@ -98,12 +98,13 @@ class Summary:
         }
 
 
-def varying(sheet: Sheet) -> tuple[str, ...]:
-    """Return the parameters that have more than one value, in the order of the experiment."""
+def varying(sheet: Sheet, rows: Sequence[Row] | None = None) -> tuple[str, ...]:
+    """Return the parameters with several values in runs (None: all), in the experiment's order."""
+    every = sheet.rows if rows is None else rows
     return tuple(
         name
         for name in sheet.description.parameters
-        if len({row.parameters[name] for row in sheet.rows}) > 1
+        if len({row.parameters[name] for row in every}) > 1
     )
 
 

@@ -38,7 +38,7 @@ LOCK: Final = ".lock"
 _TO_DISK_S: Final = 1.0  # the disk has each line within that time
 # Of `experiment.json`: in these, results do not differ, or it is said better by others.
 _SAYS_NOTHING: Final = frozenset(
-    {"identity", "experiment", "format", "name", "title", "compare", "limits", "runs", "bundle"}
+    {"identity", "experiment", "format", "name", "title", "compare", "limits", "runs", "files"}
 )
 _LOOK_BYTES: Final = 1 << 20
 
@@ -279,7 +279,11 @@ def _difference(folder: Path, experiment: Experiment) -> str:
         ]
         if parts:
             return "; ".join(parts[:3])
-    return "one of its files has changed"
+    one, other = (_read(_read(each["experiment"])["files"]) for each in (there, here))
+    changed = [
+        name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)
+    ]
+    return f"{', '.join(changed[:3]) or 'something'} has changed"
 
 
 def _read(part: object) -> dict[str, object]:

@@ -146,6 +146,19 @@ def test_results_are_neither_overwritten_nor_mixed(tmp_path: Path) -> None:
     assert bytes_of(tmp_path) == before
 
 
+def test_the_file_that_has_changed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = tmp_path / "changing.py"
+    module.write_text("def run():\n    return 1\n")
+    with Store(tmp_path / "r", Experiment("changing.py:run"), resume=False):
+        pass
+    module.write_text("def run():\n    return 2\n")
+    with pytest.raises(ConfigError, match=r"another experiment: changing\.py has changed; use"):
+        Store(tmp_path / "r", Experiment("changing.py:run"), resume=True)
+
+
 def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="results cannot be written to"):

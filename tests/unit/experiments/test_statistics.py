@@ -113,6 +113,8 @@ def test_pairs_that_lack_one_are_counted_and_not_compared() -> None:
 def test_jain_is_1_for_the_same_and_1_nth_for_one_who_has_all() -> None:
     assert jain([5, 5, 5]) == pytest.approx(1)
     assert jain([9, 0, 0]) == pytest.approx(1 / 3)
+    assert jain([1.0, 2.0, 3.0]) == pytest.approx(36 / 42)
+    assert jain([4.0]) == 1
     assert jain([0, 0]) is None
     assert jain([]) is None
 

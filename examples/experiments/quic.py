@@ -1,7 +1,7 @@
 """QUIC inside the network: aioquic, over UDP sockets of hosts, in virtual time.
 
 aioquic is sans-IO: it is given datagrams, and instants of the emulated network. Its certificates
-are trustme's. Run `quic_beside_tcp.py`, which measures with what is here.
+are trustme's. `quic_beside_tcp.toml` measures with what is here.
 """
 
 import math
@@ -39,10 +39,11 @@ async def carry(quic: QuicConnection, udp: pystack.UdpSocket, answer: bytes = b"
             quic.handle_timer(trio.current_time())
 
 
-async def download(client: pystack.Host, server: pystack.Host, answer: bytes) -> None:
-    """Ask the server once, and return when its answer is there."""
+async def download(client: pystack.Host, server: pystack.Host, answer: bytes, control: str) -> None:
+    """Ask the server once, and return when its answer is there; `control`: of the server."""
     here = QuicConfiguration(server_name="server", cadata=CA.cert_pem.bytes())
     there = QuicConfiguration(is_client=False)
+    there.congestion_control_algorithm = {"newreno": "reno"}.get(control, control)
     with CERT.cert_chain_pems[0].tempfile() as chain, CERT.private_key_pem.tempfile() as key:
         there.load_cert_chain(chain, key)
     asking = QuicConnection(configuration=here)
