@@ -27,9 +27,8 @@ def measured(experiment: Experiment, point: Point) -> Measures:
     return {name: float(value) for name, value in outcome.measures.items() if value is not None}
 
 
-def test_each_is_a_file_with_its_modules_and_they_are_short() -> None:
-    lengths = {path.name: path.read_text("utf-8").count("\n") for path in READY.iterdir()}
-    assert {name for name in lengths if name.endswith(".toml")} >= {
+def test_what_many_would_ask_is_there() -> None:
+    assert {path.name for path in READY.glob("*.toml")} >= {
         "access_lines.toml",
         "bufferbloat.toml",
         "http_over_loss.toml",
@@ -40,7 +39,6 @@ def test_each_is_a_file_with_its_modules_and_they_are_short() -> None:
         "retry_storms.toml",
         "rtt_unfairness.toml",
     }
-    assert {name: lines for name, lines in lengths.items() if lines >= 60} == {}
 
 
 @pytest.mark.parametrize("path", sorted(READY.glob("*.toml")), ids=lambda path: path.stem)
