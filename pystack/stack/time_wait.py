@@ -12,7 +12,7 @@ from pystack.core.addresses import Ip, format_ip, is_loopback
 from pystack.core.scheduler import Handle
 from pystack.core.tcp_events import TcpStateChanged
 from pystack.stack import egress
-from pystack.tcp import timestamps
+from pystack.tcp import accurate_ecn, timestamps
 from pystack.tcp.seq import HALF, MASK, unwrap
 from pystack.tcp.states import TcpState
 from pystack.tcp.tcb import Tcb
@@ -32,6 +32,7 @@ class TimeWait:
     """What is left of a connection. Its variables have the names of the `Tcb`'s."""
 
     __slots__ = (
+        "ace",
         "challenged_at",
         "local",
         "local_port",
@@ -61,6 +62,8 @@ class TimeWait:
         self.reuse_address = socket.reuse_address
         self.reuse_port = socket.reuse_port
         self.remote_port = connection.remote_port
+        # What its ACKs tell of marks (RFC 9768 section 3.2.2): those that came before
+        self.ace = 0 if tcb.accurate is None else accurate_ecn.told_flags(tcb.accurate)
         self.snd_nxt = tcb.snd_nxt
         self.rcv_nxt = tcb.rcv_nxt
         self.rcv_adv = tcb.rcv_adv
@@ -222,7 +225,7 @@ class TimeWaits:
             record.remote_port,
             record.snd_nxt,
             record.rcv_nxt,
-            tcp.ACK,
+            tcp.ACK | record.ace,
             record.wnd,
             options,
         )

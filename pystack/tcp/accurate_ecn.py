@@ -39,6 +39,8 @@ _CODEPOINTS: Final = {flags: codepoint for codepoint, flags in _HANDSHAKE.items(
 _MARKS_WITH_TEXT: Final = 2
 _MARKS_ALONE: Final = 3
 
+_MOST_CONTRADICTIONS: Final = 3
+
 # Bits: which counts of bytes
 _E0B: Final = 1
 _CEB: Final = 2
@@ -64,10 +66,12 @@ class AccurateEcn:
         "agreed",
         "asked_again",
         "ce_untold",
+        "contradictions",
         "deaf",
         "first",
         "handshake_ack",
         "handshake_flags",
+        "handshake_marked",
         "news",
         "option_seen",
         "options_ignored",
@@ -113,9 +117,11 @@ class AccurateEcn:
         self.s_ceb = 0
         self.s_e0b = self.s_e1b = INITIAL_BYTES
         self.first = True  # nothing was told yet but in the handshake
-        self.handshake_ack: Segment | None = None  # whose flags are no count; None: none was
+        self.handshake_ack: Segment | None = None  # whose flags are no count; None: none is due
         self.option_seen = False
         self.options_ignored = False
+        self.handshake_marked = False  # our SYN, or SYN-ACK, was: the first window is a small one
+        self.contradictions = 0  # ACKs in a row of whose marks only the option tells
         self.sacked_acks = 0  # ACKs since SND.UNA last moved that told of what is beyond a gap
         self.sent_packets = self.sent_bytes = 0  # the most that can have been marked
         self.told_packets = self.told_bytes = 0  # of these, those that were
@@ -145,9 +151,7 @@ def begin(conn: Connection, acc: AccurateEcn, seg: Segment) -> None:
     acc.syn_ecn = seg.ecn
     if seg.flags & ACK:
         syn_ack_arrived(acc, seg)
-        told = _CODEPOINTS.get(seg.flags & FLAGS, NOT_ECT)
-        if told != NOT_ECT:  # as what our SYN went (section 3.2.2.3)
-            acc.stop(conn, "tcp_accecn_mangled")
+        _handshake_told(conn, acc, seg)
         _take_option(conn, acc, seg, new_text=True)
 
 
@@ -166,18 +170,28 @@ def handshake_acked(conn: Connection, acc: AccurateEcn, seg: Segment) -> None:
     options = tcp_options.parse(seg.options)
     if seg.payload or seg.flags & FIN or options.sack_blocks:
         return
-    acc.handshake_ack = seg
+    if conn.fast_opened:  # else it is looked at here alone
+        acc.handshake_ack = seg
     flags = seg.flags & FLAGS
     if not flags:
         acc.deaf = True
         acc.stop(conn, "tcp_accecn_zeroed")
         return
-    told = _CODEPOINTS.get(flags, NOT_ECT)
-    if told == CE:
-        acc.s_cep += 1
-    if told != NOT_ECT:  # as what our SYN-ACK went
-        acc.stop(conn, "tcp_accecn_mangled")
+    acc.s_cep += _handshake_told(conn, acc, seg) == CE
     _take_option(conn, acc, seg, new_text=True)
+
+
+def _handshake_told(conn: Connection, acc: AccurateEcn, seg: Segment) -> int:
+    """Return with which codepoint our SYN, or SYN-ACK, arrived, as far as that is told.
+
+    Both went without. What changed on the way is mangled (section 3.2.2.3); a mark may be that of a
+    queue behind, and is answered all the same (3.2.2.2).
+    """
+    told = _CODEPOINTS.get(seg.flags & FLAGS, NOT_ECT)
+    if told != NOT_ECT:
+        acc.stop(conn, "tcp_accecn_mangled")
+    acc.handshake_marked = told == CE
+    return told
 
 
 # what came in
@@ -227,7 +241,7 @@ def tell(conn: Connection, acc: AccurateEcn, segment: Segment, *, ect: int) -> N
     """
     if segment.flags & SYN:
         return
-    flags = (acc.r_cep & _ACE_MASK) << 6
+    flags = told_flags(acc)
     text_bytes = segment.text_bytes
     if (
         acc.handshake_flags is not None
@@ -245,6 +259,11 @@ def tell(conn: Connection, acc: AccurateEcn, segment: Segment, *, ect: int) -> N
     acc.sent_bytes += text_bytes
     if not acc.silent:
         segment.ecn = ect
+
+
+def told_flags(acc: AccurateEcn) -> int:
+    """Return the count of marked packets as a segment has it (section 3.2.2)."""
+    return (acc.r_cep & _ACE_MASK) << 6 if acc.agreed else 0
 
 
 def syn_ack_option(acc: AccurateEcn) -> tcp_options.AccurateEcn:
@@ -296,7 +315,10 @@ def _form(wanted: int, room: int) -> tuple[int, int] | None:
 def told(conn: Connection, acc: AccurateEcn, seg: Segment) -> Marks:
     """Take what an acceptable ACK tells, before what it acknowledges (3.2.2.2, 3.2.3.1)."""
     tcb = conn.tcb
-    if acc.deaf or not acc.agreed or seg.flags & SYN or seg is acc.handshake_ack:
+    if acc.deaf or not acc.agreed or seg.flags & SYN:
+        return NO_MARKS
+    if seg is acc.handshake_ack:
+        acc.handshake_ack = None  # it may have all of a large frame behind it
         return NO_MARKS
     new_text = seg.ack > tcb.snd_una
     if seg.ack < tcb.snd_una or not (
@@ -313,9 +335,32 @@ def told(conn: Connection, acc: AccurateEcn, seg: Segment) -> Marks:
     marked_bytes = _take_option(conn, acc, seg, new_text=new_text)
     if marked_bytes == _OVERTAKEN:
         return NO_MARKS
-    packets = _newly_marked(conn, acc, seg, ace - acc.s_cep & _ACE_MASK, marked_bytes)
-    acc.s_cep = acc.s_cep + packets & _ACE_MASK
+    least = ace - acc.s_cep & _ACE_MASK
+    if marked_bytes and _contradicts(conn, acc, seg, least):
+        packets = -(-marked_bytes // tcb.snd_mss)
+    else:
+        packets = _newly_marked(conn, acc, seg, least, marked_bytes)
+    acc.s_cep = ace
     return _believed(conn, acc, seg, packets, marked_bytes)
+
+
+def _contradicts(conn: Connection, acc: AccurateEcn, seg: Segment, least: int) -> bool:
+    """Tell whether an option with marked bytes comes with flags that tell of no marked packet.
+
+    That is where too little was acknowledged for the count to have gone round (3.2.3.2.5). For one
+    such ACK there is an explanation: small segments, and lost ACKs between, for a peer tells of
+    seven marks at most at once. For a row of them there is none but that the flags are changed on
+    the way.
+    """
+    if least:
+        acc.contradictions = 0
+        return False
+    if not 0 < seg.ack - conn.tcb.snd_una < _WRAPS * conn.tcb.snd_mss:
+        return False
+    acc.contradictions += 1
+    if acc.contradictions == _MOST_CONTRADICTIONS:
+        acc.stop(conn, "tcp_accecn_inconsistent")
+    return True
 
 
 def _newly_marked(

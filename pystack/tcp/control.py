@@ -24,8 +24,12 @@ _TRUSTED: Final = frozenset(BUILT_IN.values())
 
 
 def begin(conn: Connection, now: float, *, syn_lost: bool) -> None:
-    """Make the control that the configuration names, and what it asks for."""
+    """Make the control that the configuration names, and what it asks for.
+
+    A SYN, or SYN-ACK, that was marked is answered as one that was lost (RFC 5562 section 3.2).
+    """
     tcb = conn.tcb
+    marked = tcb.accurate is not None and tcb.accurate.handshake_marked
     try:
         control = _made(conn)
     except Exception as error:  # one that could be made on trial, and now can't be
@@ -36,7 +40,7 @@ def begin(conn: Connection, now: float, *, syn_lost: bool) -> None:
         Opening(
             now,
             conn.rtt.srtt_s,
-            syn_lost,
+            syn_lost or marked,
             tcb.sack_permitted,
             tcb.iss,
             accurate_ecn=tcb.accurate is not None,

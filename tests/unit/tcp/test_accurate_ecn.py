@@ -1,7 +1,7 @@
 """Accurate ECN: the counts that are told, and those that are believed (RFC 9768 section 3.2)."""
 
 import pytest
-from accurate import PLAIN, accurate, later, opened, served
+from accurate import ACCEPT, ASK, PLAIN, accurate, later, opened, served
 from hypothesis import given
 from hypothesis import strategies as st
 from script import PEER_ISS, REMOTE_PORT, Script
@@ -14,6 +14,7 @@ from pystack.wire.ecn import CE, ECT_0, ECT_1, NOT_ECT
 # what came in
 
 
+@pytest.mark.rfc("9768", "3.2.3.1")
 @pytest.mark.rfc("9768", "3.2")
 @pytest.mark.rfc("9768", "3.2.2.2")
 def test_each_mark_counts_and_each_segment_tells_the_count() -> None:
@@ -93,6 +94,7 @@ def test_the_option_has_what_has_changed_in_the_shorter_order() -> None:
     assert not ack.options  # nothing has changed
 
 
+@pytest.mark.rfc("9768", "3.2.3.3 SACK")
 @pytest.mark.rfc("9768", "3.2.3.3")
 def test_beside_two_sack_blocks_and_timestamps_there_is_room_for_what_changed() -> None:
     config = TcpConfig(**{**PLAIN, "sack": True, "timestamps": True})  # type: ignore[arg-type]
@@ -114,6 +116,7 @@ def test_beside_two_sack_blocks_and_timestamps_there_is_room_for_what_changed() 
     assert len(told.sack_blocks) == 2
 
 
+@pytest.mark.rfc("9768", "3.2.3.3 whole")
 @pytest.mark.rfc("9768", "3.2.3.3")
 def test_a_full_segment_has_no_room_for_the_option() -> None:
     tcp_ = served()
@@ -149,6 +152,7 @@ def test_marks_of_a_super_frame_count_each() -> None:
 # what the peer tells
 
 
+@pytest.mark.rfc("9768", "3.1.5 CWR")
 @pytest.mark.rfc("9768", "3.2.2.2")
 def test_marks_make_the_window_smaller_once_a_window_and_no_cwr_says_so() -> None:
     tcp_ = opened()
@@ -167,6 +171,7 @@ def test_marks_make_the_window_smaller_once_a_window_and_no_cwr_says_so() -> Non
     assert all(each.flags >> 6 & 7 == 5 for each in sent)
 
 
+@pytest.mark.rfc("9768", "3.2.3.2.3")
 @pytest.mark.rfc("9768", "3.2.2.5.2")
 @pytest.mark.parametrize(
     ("acked", "ace", "option", "marked"),
@@ -301,3 +306,103 @@ def test_whatever_a_peer_tells_no_more_counts_than_was_sent(
     tcp_.write(1000)
     tcp_.advance("+5")
     assert any(each.payload for each in tcp_.drain())
+
+
+# the option against the flags
+
+
+def told_by_option_alone(tcp_: Script, acks: int, size: int = 1000) -> None:
+    """Acknowledge so many segments one by one, all marked by the option, and none by the flags."""
+    for number in range(1, acks + 1):
+        seq = 1 + size * number
+        tcp_.inject(f"+0.01 < EA. 1:1(0) ack {seq} win 65535 <ECN e0b 1 ceb {size * number} e1b 1>")
+
+
+@pytest.mark.rfc("9768", "3.2.3.2.5")
+def test_marked_bytes_without_a_marked_packet_three_times_end_ect() -> None:
+    tcp_ = opened()
+    tcp_.write(4000)
+    assert [each.ecn for each in tcp_.drain()] == [ECT_0] * 4
+    told_by_option_alone(tcp_, 2)
+    assert tcp_.drops == []
+    told_by_option_alone(tcp_, 3)  # the first two again, which say nothing new
+    assert tcp_.drops == ["tcp_accecn_inconsistent"]
+    tcp_.write(1000)
+    assert [each.ecn for each in tcp_.drain()] == [NOT_ECT]
+    tcp_.inject("+0.01 < [ce] PEA. 1:101(100) ack 5001 win 65535")
+    (ack,) = later(tcp_)
+    assert ack.flags >> 6 & 7 == 6  # what comes in is told as ever
+
+
+@pytest.mark.rfc("9768", "3.2.3.2.5")
+def test_the_flags_that_move_now_and_then_are_whole() -> None:
+    tcp_ = opened()
+    tcp_.write(8000)
+    tcp_.drain()
+    for number, flags in enumerate(("EA", "EA", "WA", "WA", "WA", "EWA"), 1):
+        tcp_.inject(
+            f"+0.1 < {flags}. 1:1(0) ack {1 + 1000 * number} win 65535"
+            f" <ECN e0b 1 ceb {1000 * number} e1b 1>"
+        )
+    assert tcp_.drops == []
+
+
+@pytest.mark.rfc("9768", "3.2.3.2.5")
+def test_a_count_that_went_round_between_two_acks_contradicts_nothing() -> None:
+    tcp_ = opened()
+    tcp_.conn.congestion.cwnd_bytes = 40_000  # type: ignore[misc]
+    tcp_.write(32_000)
+    tcp_.drain()
+    told_by_option_alone(tcp_, 4, 8000)
+    assert tcp_.drops == []
+    assert tcp_.conn.info().ce_delivered == 32
+
+
+@pytest.mark.rfc("9768", "3.2.3.2.5")
+def test_what_the_option_tells_leaves_the_count_of_the_flags_as_they_are() -> None:
+    tcp_ = opened()
+    tcp_.write(3000)
+    tcp_.drain()
+    told_by_option_alone(tcp_, 1)
+    tcp_.inject("+0.1 < WA. 1:1(0) ack 2001 win 65535")  # without the option: one more
+    held = accurate(tcp_)
+    assert (held.s_cep, tcp_.conn.info().ce_delivered_bytes) == (6, 2000)
+
+
+# the option on the SYN, and initial values that we do not know
+
+
+@pytest.mark.rfc("9768", "3.2.3.2.1 SYN")
+def test_a_syn_has_no_option_and_one_that_has_is_not_read() -> None:
+    client = Script(ASK)
+    client.connect()
+    (syn,) = client.drain()
+    assert tcp_options.parse(syn.options).accurate_ecn is None
+    server = Script(ACCEPT)
+    server.listen("+0 < SEWA 0:0(0) win 65535 <mss 1000,ECN e0b 0 ceb 70 e1b 0>")
+    held = accurate(server)
+    assert (held.option_seen, held.s_ceb, held.s_e0b) == (False, 0, 1)
+
+
+@pytest.mark.rfc("9768", "3.2.2.4 values")
+def test_counts_that_begin_elsewhere_are_taken_as_they_are() -> None:
+    tcp_ = opened(options="mss 1000,ECN e0b 70 ceb 0 e1b 90")
+    tcp_.write(1000)
+    assert [each.ecn for each in tcp_.drain()] == [ECT_0]
+    tcp_.inject("+0.01 < EA. 1:1(0) ack 1001 win 65535 <ECN e0b 1070 ceb 0 e1b 90>")
+    assert tcp_.drops == []
+    held = accurate(tcp_)
+    assert (held.s_e0b, held.s_ceb, held.s_e1b) == (1070, 0, 90)
+
+
+@pytest.mark.rfc("9768", "3.2.2.5.1 ACKs of ACKs")
+def test_an_ack_of_marked_acks_has_no_sack_blocks() -> None:
+    config = TcpConfig(**{**PLAIN, "sack": True})  # type: ignore[arg-type]
+    tcp_ = Script(config)
+    tcp_.listen("+0 < SEWA 0:0(0) win 65535 <mss 1000,sackOK>")
+    tcp_.drain()
+    tcp_.inject("+0.1 < W. 1:1(0) ack 1 win 65535")
+    for _ in range(3):
+        tcp_.inject("+0 < [ce] EA. 1:1(0) ack 1 win 65535")
+    (ack,) = tcp_.drain()
+    assert not tcp_options.parse(ack.options).sack_blocks

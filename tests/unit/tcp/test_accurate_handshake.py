@@ -111,6 +111,7 @@ def test_text_that_is_ready_follows_a_bare_ack() -> None:
     tcp_.expect("+0 > [ect0] PEA. 1:11(10) ack 1 <ECN e0b 1 ceb 0 e1b 1>")
 
 
+@pytest.mark.rfc("9768", "3.1.4.1 number")
 @pytest.mark.rfc("9768", "3.1.4.1")
 def test_a_syn_asks_twice_and_then_no_more() -> None:
     tcp_ = Script(ASK)
@@ -180,6 +181,7 @@ def test_simultaneous_open_answers_as_a_server_would(flags: str, answer: str) ->
 # mangling
 
 
+@pytest.mark.rfc("9768", "3.2.2.3 feedback")
 @pytest.mark.rfc("9768", "3.2.2.3")
 @pytest.mark.parametrize("answer", ["SEW.", "SA.", "SWA."])
 def test_a_syn_that_changed_on_the_way_makes_a_client_send_without_ect(answer: str) -> None:
@@ -243,3 +245,27 @@ def test_an_option_that_is_cleared_on_the_way_is_ignored(counts: str) -> None:
     assert not tcp_.conn.info().accurate_ecn_option
     tcp_.write(10)
     tcp_.expect("+0 > [ect0] PEA. 1:11(10) ack 1")
+
+
+@pytest.mark.rfc("9768", "3.2.2.2 handshake")
+@pytest.mark.parametrize("control", ["newreno", "cubic", "prague", "bbr"])
+def test_a_marked_syn_makes_the_first_window_a_small_one(control: str) -> None:
+    tcp_ = Script(TcpConfig(**{**PLAIN, "ecn": "accurate", "congestion": control}))  # type: ignore[arg-type]
+    tcp_.connect()
+    tcp_.expect("+0 > [noecn] SEWA 0:0(0)")
+    tcp_.inject(f"+0.1 < SWA. 0:0(0) ack 1 win 65535 <{FULL}>")
+    assert tcp_.conn.congestion.cwnd_bytes == 1000
+    assert accurate(tcp_).s_cep == 5
+
+
+@pytest.mark.rfc("9768", "3.2.2.2 handshake")
+@pytest.mark.parametrize(("flags", "window", "count"), [("WA.", 1000, 6), ("W.", 10_000, 5)])
+def test_a_marked_syn_ack_makes_the_first_window_a_small_one(
+    flags: str, window: int, count: int
+) -> None:
+    tcp_ = Script(ACCEPT)
+    tcp_.listen("+0 < SEWA 0:0(0) win 65535 <mss 1000>")
+    tcp_.drain()
+    tcp_.inject(f"+0.1 < {flags} 1:1(0) ack 1 win 65535")
+    assert tcp_.conn.congestion.cwnd_bytes == window
+    assert accurate(tcp_).s_cep == count

@@ -15,7 +15,7 @@ from pystack.stack.time_wait import TimeWait
 from pystack.tcp.config import TcpConfig, TcpLimits
 from pystack.tcp.states import TcpState
 from pystack.wire import tcp_options
-from pystack.wire.tcp import ACK, FIN, PSH, RST, SYN
+from pystack.wire.tcp import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN
 from pystack.wire.tcp_options import TcpOptions
 
 STAMP = 5_000
@@ -294,3 +294,24 @@ def test_when_the_power_goes_they_go_too(bench: TcpBench) -> None:
     to_time_wait(bench)
     bench.host.power_off(0.0)
     assert len(bench.table) == 0
+
+
+@pytest.mark.rfc("9768", "3.2.2.2")
+@pytest.mark.parametrize(("marks", "flags"), [(0, AE | ECE), (1, AE | CWR), (3, 0)])
+def test_its_acks_tell_the_marks_that_came(bench: TcpBench, marks: int, flags: int) -> None:
+    listener = bench.table.listen(ANY, 80)
+    bench.segment(SYN | AE | CWR | ECE, options=TcpOptions(mss=1460))
+    (answer,) = bench.sent()
+    bench.segment(ACK | CWR, seq=PEER_ISS + 1, ack=answer.seq + 1)
+    socket = listener.ready.popleft()
+    accurate = socket.connection.tcb.accurate
+    assert accurate is not None
+    accurate.r_cep += marks
+    bench.table.release(socket, bench.scheduler.now)
+    ack = socket.connection.tcb.snd_nxt
+    bench.segment(FIN | ACK | AE | ECE, seq=PEER_ISS + 1, ack=ack)
+    bench.sent()
+    assert list(bench.table) == []
+    bench.segment(FIN | ACK | AE | ECE, seq=PEER_ISS + 1, ack=ack)
+    (again,) = bench.sent()
+    assert again.flags == ACK | flags
