@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from numbers import Real
 from typing import Any, Final, Literal, SupportsFloat
 
 import gymnasium
@@ -82,7 +84,7 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         if not 0 < self._interval_s < math.inf:
             raise ConfigError(f"interval is {interval!r}: it is a time above 0")
         FROM_ONE.check("steps", steps)
-        if pace is not None and not 0 < pace < math.inf:
+        if pace is not None and not (isinstance(pace, Real) and 0 < pace < math.inf):
             raise ConfigError(f"pace is {pace!r}: it is a number above 0, or None")
         if network is not None and (line or rivals):
             raise ConfigError("a network of one's own has its own lines and rivals: leave them out")
@@ -102,6 +104,7 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         )
         self._world: World | None = None  # None: there is no episode
         self._meter: Meter | None = None  # None: the connection is not open yet
+        self._stepping = False
         self._left = 0  # steps
         self._window_bytes = 0.0
         self._most_bps = 0.0
@@ -113,6 +116,7 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
 
         Raises ConfigError for words that can't be, and whatever the network's own code does.
         """
+        self._check_idle()
         super().reset(seed=seed)
         self.close()
         seed_of_world = int(self.np_random.integers(1 << 31))
@@ -140,10 +144,12 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         Terminated: the connection is over. Truncated: the episode is. ConfigError for what is no
         action, which changes nothing; ResetNeeded where there is no episode.
         """
+        self._check_idle()
         world, meter = self._world, self._meter
         if world is None or meter is None:
             raise ResetNeeded("the environment has no episode: call reset() first")
         factor, gain = self._read(action)
+        self._stepping = True
         try:
             if self._steered and not meter.is_over:
                 self._steer(meter, factor, gain)
@@ -152,6 +158,8 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         except BaseException:
             self.close()
             raise
+        finally:
+            self._stepping = False
         self._left -= 1
         terminated, truncated = meter.is_over, self._left <= 0
         if terminated or truncated:
@@ -160,9 +168,18 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
 
     def close(self) -> None:
         """End the episode; nothing of its world is left."""
-        world, self._world = self._world, None
+        world, self._world, self._meter = self._world, None, None
         if world is not None:
             world.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy, or one for another process, has: all but the episode."""
+        return {**self.__dict__, "_world": None, "_meter": None, "_stepping": False}
+
+    def _check_idle(self) -> None:
+        """Raise RuntimeError where a reward, or the network's own code, calls its environment."""
+        if self._stepping:
+            raise RuntimeError("the environment is in the middle of a step: a step cannot take one")
 
     async def _program(self, make: SceneMaker, seed: int) -> None:
         async with Network(seed=seed) as net, trio.open_nursery() as nursery:
@@ -187,7 +204,9 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         rate_bps = None
         if self._pace is not None and meter.srtt_s:
             rate_bps = self._pace * gain * self._window_bytes * 8 / meter.srtt_s
-        meter.stream.steer(cwnd_bytes=int(self._window_bytes), pacing_bps=rate_bps)
+        # Whom the network's own code has closed has no window any more, until it is over.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            meter.stream.steer(cwnd_bytes=int(self._window_bytes), pacing_bps=rate_bps)
 
     def _read(self, action: Any) -> tuple[float, float]:  # noqa: ANN401 - whatever a policy gives
         """Return the factor of the window, and that of the pacing rate."""
@@ -199,7 +218,7 @@ class CongestionEnv(gymnasium.Env[Observed, Any]):
         wanted = 2 if self._acting == "factor_and_pace" else 1
         try:
             values = np.asarray(action, np.float64).reshape(-1)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             values = np.empty(0)
         if values.size != wanted or not np.isfinite(values).all():
             raise ConfigError(f"{action!r} is no action: it is {wanted} numbers from -1 to 1")

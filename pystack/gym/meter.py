@@ -27,7 +27,7 @@ class Meter:
     @property
     def is_over(self) -> bool:
         """Tell whether the connection has ended."""
-        return self._connection.state is TcpState.CLOSED
+        return self._connection.state in (TcpState.CLOSED, TcpState.TIME_WAIT)
 
     @property
     def segment_bytes(self) -> int:

@@ -54,6 +54,18 @@ def drawn(words: Mapping[str, Word], rng: Random) -> dict[str, str | float]:
 def check_words(words: Mapping[str, Word]) -> None:
     """Raise ConfigError for what can't be drawn; what netem says of the rest it says in time."""
     drawn(words, component_rng(0, "trial"))
+    if not (_is_some("rate", words) or _is_some("delay", words)):
+        raise ConfigError(
+            "a line of neither rate nor delay carries all there is at one instant, and time stands "
+            "still: give it one of them"
+        )
+
+
+def _is_some(name: str, words: Mapping[str, Word]) -> bool:
+    """Tell whether a word is there, and not 0 (of two values, not both)."""
+    word = words.get(name)
+    ends = word if isinstance(word, tuple | list) else (word,)
+    return any(end is not None and _QUANTITIES[name](end) > 0 for end in ends)
 
 
 def dumbbell(

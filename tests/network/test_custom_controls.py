@@ -1,6 +1,7 @@
 """A congestion control of one's own, given as a class; and what becomes of one that is wrong."""
 
 import math
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -245,3 +246,70 @@ def test_it_is_told_in_this_order() -> None:
     assert row[:5] == ["established", "idle", "sent", "ack", "sent"]
     assert row[row.index("loss") :][:2] == ["loss", "recovering"] or "sent" in row
     assert row.index("loss") < row.index("recovered")
+
+
+FROM_A_PROPERTY = {
+    "wants_ecn": ("yes", "wants_ecn is 'yes': it is True or False"),
+    "owns_recovery": (None, "owns_recovery is None: it is True or False"),
+    "ect": (math.nan, "its `ect` is nan: it is 2 for ECT(0), or 1 for ECT(1)"),
+    "pacing_bps": (math.nan, "pacing_bps is nan"),
+    "send_quantum_bytes": (0, "send_quantum_bytes is 0"),
+}
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize(("asked", "answer", "why"), [(k, *v) for k, v in FROM_A_PROPERTY.items()])
+def test_what_a_control_wishes_may_turn_wrong_too(
+    asked: str, answer: object, why: str, raises: bool
+) -> None:
+    good: dict[str, object] = {"pacing_bps": 8e6, "ect": 2, "send_quantum_bytes": 3000}
+
+    class Turns(Mine):
+        pacing_bps: float | None = 8e6
+
+        @property
+        def name(self) -> str:  # type: ignore[override]
+            if self.acks > 20:
+                raise ValueError("not that either")
+            return "turns"
+
+    def turned(self: Mine) -> object:
+        if self.acks <= 20:
+            return good.get(asked, False)
+        if raises:
+            raise ValueError("not any more")
+        return answer
+
+    setattr(Turns, asked, property(turned))
+    config = pystack.TcpConfig(ecn="accurate", send_buffer_bytes=1 << 16)
+
+    async def main() -> str:
+        async with transfer(loss="0.5%", limit=400) as rig:
+            client = rig.client._host
+            client.tcp.config = config
+            rig.server._host.tcp.config = config
+            (listener,) = await rig.server._host.open_tcp_listeners(10)
+            stream = await client.open_tcp_stream("server", 10, congestion=Turns)
+            rig.send(1 << 16, eof=True)
+            rig.nursery.start_soon(read, await listener.accept())
+            with pytest.raises(trio.BrokenResourceError) as caught:
+                await stream.send_all(bytes(2 << 20))
+            await rig.ended.wait()
+            assert rig.got == PATTERN[: 1 << 16]
+            return str(caught.value)
+
+    said = pystack.run(main)
+    assert "congestion control turns: " in said
+    assert (f"{asked} raised ValueError: not any more" if raises else why) in said
+
+
+def test_a_window_without_an_end_is_as_good_as_the_largest() -> None:
+    async def main() -> None:
+        async with transfer(limit=400, congestion=Mine) as rig:
+            control = rig.client._socket.connection.congestion
+            vars(control.inner)["cwnd_bytes"] = 10**400  # type: ignore[attr-defined]
+            rig.send(1 << 18, eof=True)
+            await rig.ended.wait()
+            assert rig.client.info().cwnd_bytes == sys.maxsize
+
+    pystack.run(main)

@@ -1,7 +1,9 @@
 """`pystack.gym`: an environment of gymnasium, deterministic, which leaves nothing behind."""
 
+import copy
 import gc
 import math
+import pickle
 import subprocess
 import sys
 import threading
@@ -112,7 +114,9 @@ def test_an_episode_is_cut_after_its_steps_and_needs_a_reset_then() -> None:
         env.step([0.0])
 
 
-@pytest.mark.parametrize("garbage", [[math.nan], [math.inf], [], [1, 2], None, "up", [None], {}])
+@pytest.mark.parametrize(
+    "garbage", [[math.nan], [math.inf], [], [1, 2], None, "up", [None], {}, [10**400]]
+)
 def test_garbage_is_no_action_and_changes_nothing(garbage: object) -> None:
     env = CongestionEnv(**SLOW)
     env.reset(seed=1)
@@ -336,3 +340,56 @@ def test_an_interval_says_what_was() -> None:
     assert last.queue_packets > 0
     assert last.lost_share == 0.0
     assert [round(b.now - a.now, 9) for a, b in pairwise(seen)] == [0.1] * 4
+
+
+async def closes_later(net: pystack.Network, nursery: trio.Nursery) -> Scene:
+    a, b = net.host("a"), net.host("b")
+    net.link(a, b, rate="1mbit", delay="10ms")
+    (listener,) = await b.open_tcp_listeners(9)
+    stream = await a.open_tcp_stream("b", 9)
+    nursery.start_soon(read_for_ever, await listener.accept())
+
+    async def close() -> None:
+        await trio.sleep(0.15)
+        await stream.aclose()
+
+    nursery.start_soon(close)
+    return Scene(stream)
+
+
+def test_a_stream_that_the_network_closes_is_steered_no_more() -> None:
+    rows = episode(CongestionEnv(network=closes_later), [[0.0]] * 4)
+    assert len(rows) == 5
+    assert not any(terminated for *_, terminated, _truncated in rows[1:])  # the peer's end is open
+
+
+def test_a_reward_takes_no_steps_itself() -> None:
+    env = CongestionEnv(reward=lambda _: float(env.step([0.0])[1]), **SLOW)
+    env.reset(seed=1)
+    with pytest.raises(RuntimeError, match="in the middle of a step"):
+        env.step([0.0])
+    with pytest.raises(ResetNeeded):
+        env.step([0.0])
+
+
+def test_a_copy_is_one_without_an_episode() -> None:
+    env = CongestionEnv(steps=2, **SLOW)
+    env.reset(seed=1)
+    copies = [pickle.loads(pickle.dumps(env)), copy.deepcopy(env)]
+    rows = [env.step([0.0])[0].tolist()]
+    env.close()
+    copies.append(pickle.loads(pickle.dumps(env)))
+    for each in copies:
+        with pytest.raises(ResetNeeded):
+            each.step([0.0])
+        each.reset(seed=1)
+        assert [each.step([0.0])[0].tolist()] == rows
+        each.close()
+
+
+@pytest.mark.parametrize("words", [{"loss": "1%"}, {"delay": "0ms"}, {"delay": (0, 0)}])
+def test_a_line_on_which_no_time_passes_is_refused(words: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="neither rate nor delay"):
+        CongestionEnv(**words)
+    with pytest.raises(ConfigError, match="neither rate nor delay"):
+        CongestionEnv(delay="1ms").reset(options={"delay": 0})

@@ -8,6 +8,7 @@ Another control in its place would let an experiment go on that is none any more
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Final
@@ -38,6 +39,7 @@ _METHODS: Final = (
     "on_undo",
     "on_idle",
 )
+_MOST_BYTES: Final = sys.maxsize
 _WISHES: Final = ("wants_rate", "wants_ecn", "wants_accurate_ecn", "owns_recovery")
 
 
@@ -48,7 +50,17 @@ class ControlError(PystackError):
 class Guarded(Around):
     """A control whose faults end its own connection, and nothing else."""
 
-    __slots__ = ("_cwnd_bytes", "_pacing_bps", "_quantum_bytes", "_report", "_ssthresh", "failure")
+    __slots__ = (
+        "_cwnd_bytes",
+        "_ect",
+        "_name",
+        "_pacing_bps",
+        "_quantum_bytes",
+        "_report",
+        "_ssthresh",
+        "_wishes",
+        "failure",
+    )
 
     def __init__(
         self,
@@ -64,6 +76,12 @@ class Guarded(Around):
         self._cwnd_bytes = self._ssthresh = initial_window_bytes(smss_bytes)
         self._pacing_bps: float | None = None
         self._quantum_bytes: int | None = None
+        self._wishes: dict[str, bool] = {}
+        self._ect = ECT_0
+        try:
+            self._name = str(inner.name)
+        except Exception:  # which was a text on trial
+            self._name = type(inner).__name__
 
     @property
     def cwnd_bytes(self) -> int:
@@ -107,6 +125,41 @@ class Guarded(Around):
             except Exception as error:
                 self._fail("send_quantum_bytes", error)
         return self._quantum_bytes
+
+    @property
+    def name(self) -> str:
+        """Return its name, as it was."""
+        return self._name
+
+    @property
+    def wants_rate(self) -> bool:
+        """Tell what it wants; a fault: neither True nor False."""
+        return self._wish("wants_rate")
+
+    @property
+    def wants_ecn(self) -> bool:
+        """Tell what it wants; a fault: neither True nor False."""
+        return self._wish("wants_ecn")
+
+    @property
+    def wants_accurate_ecn(self) -> bool:
+        """Tell what it wants; a fault: neither True nor False."""
+        return self._wish("wants_accurate_ecn")
+
+    @property
+    def owns_recovery(self) -> bool:
+        """Tell what it does; a fault: neither True nor False."""
+        return self._wish("owns_recovery")
+
+    @property
+    def ect(self) -> int:
+        """Return its codepoint; a fault: there is none of that number."""
+        if self.failure is None:
+            try:
+                self._ect = codepoint(self.inner.ect)
+            except Exception as error:
+                self._fail("ect", error)
+        return self._ect
 
     def on_established(self, opening: Opening) -> None:
         """Hand it on."""
@@ -152,6 +205,17 @@ class Guarded(Around):
         """Hand it on."""
         self._tell("on_idle", now, idle_s, rto_s)
 
+    def _wish(self, what: str) -> bool:
+        if self.failure is None:
+            try:
+                wish = getattr(self.inner, what)
+                if not isinstance(wish, bool):
+                    raise ConfigError(f"{what} is {wish!r}: it is True or False")
+                self._wishes[what] = wish
+            except Exception as error:
+                self._fail(what, error)
+        return self._wishes.get(what, False)
+
     def _tell(self, what: str, *told: object) -> None:
         if self.failure is None:
             try:
@@ -167,7 +231,7 @@ class Guarded(Around):
         said = one_line(error)
         if not isinstance(error, ConfigError):
             said = f"{what} raised {type(error).__name__}: {said}"
-        self._end(f"congestion control {self.inner.name}: {said}", error)
+        self._end(f"congestion control {self._name}: {said}", error)
 
     def _end(self, text: str, error: Exception) -> None:
         self.failure = ControlError(text)
@@ -176,12 +240,15 @@ class Guarded(Around):
 
 
 def whole_bytes(what: str, value: object, least: int) -> int:
-    """Return a number of bytes, without its fraction. ConfigError: it is none from `least` on."""
+    """Return a number of bytes, without its fraction. ConfigError: it is none from `least` on.
+
+    More than can ever be is as good as the most that can: what is reckoned with it is a float.
+    """
     if type(value) is int and value >= least:
-        return value
+        return min(value, _MOST_BYTES)
     number = _number(value)
     if math.isfinite(number) and int(number) >= least:
-        return int(number)
+        return min(int(number), _MOST_BYTES)
     raise ConfigError(f"{what} is {value!r}: it is a number of bytes, from {least} on")
 
 
@@ -193,6 +260,13 @@ def rate(what: str, value: object) -> float | None:
     if number > 0:
         return None if number == math.inf else number
     raise ConfigError(f"{what} is {value!r}: it is a rate in bit/s above 0, or None for no pacing")
+
+
+def codepoint(value: object) -> int:
+    """Return the codepoint that packets go out with. ConfigError: it is none of those."""
+    if isinstance(value, int) and value in (ECT_0, ECT_1):
+        return int(value)
+    raise ConfigError(f"its `ect` is {value!r}: it is 2 for ECT(0), or 1 for ECT(1), that of L4S")
 
 
 def _number(value: object) -> float:
@@ -216,9 +290,7 @@ def check_control(control: object) -> None:
             f"it has no {lacking[0]!r}: inherit `pystack.plugins.ControlDefaults`, which has what "
             "most leave as it is, and write the rest"
         )
-    ect = getattr(control, "ect", None)
-    if ect not in (ECT_0, ECT_1):
-        raise ConfigError(f"its `ect` is {ect!r}: it is 2 for ECT(0), or 1 for ECT(1), that of L4S")
+    codepoint(getattr(control, "ect", None))
     whole_bytes("cwnd_bytes", getattr(control, "cwnd_bytes", None), 1)
     whole_bytes("ssthresh_bytes", getattr(control, "ssthresh_bytes", None), 0)
     rate("pacing_bps", getattr(control, "pacing_bps", None))
