@@ -11,6 +11,7 @@ import trio
 from netns import NetworkNamespace, read_line
 
 import pystack
+from pystack.core.addresses import format_mac
 
 pytestmark = pytest.mark.kernel
 
@@ -29,6 +30,13 @@ with socket.create_connection((sys.argv[1], 80), 30) as sock:
     while data := sock.recv(65536):
         total += len(data)
 print(total)
+"""
+
+_TO_ALL: Final = """
+import socket, sys
+with socket.socket(type=socket.SOCK_DGRAM) as sock:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sock.sendto(b"all", (sys.argv[1], 9))
 """
 
 
@@ -52,10 +60,10 @@ def pair(netns: NetworkNamespace) -> Iterator[Pair]:
         yield Pair(netns, there)
 
 
-def add_vxlan(machine: NetworkNamespace, version: int, vni: int = 7) -> None:
+def add_vxlan(machine: NetworkNamespace, version: int, vni: int = 7, *words: str) -> None:
     """Give a machine a vxlan device of Linux, at 10.0.0.2 and fd00::2."""
     argv = ["ip", "link", "add", "vx0", "type", "vxlan", "id", str(vni), "dstport", "4789"]
-    machine.run([*argv, "remote", HERE[version], "local", THERE[version]])
+    machine.run([*argv, "remote", HERE[version], "local", THERE[version], *words])
     machine.run(["ip", "address", "add", "10.0.0.2/24", "dev", "vx0"])
     machine.run(["ip", "address", "add", "fd00::2/64", "dev", "vx0", "nodad"])
     machine.run(["ip", "link", "set", "vx0", "up"])
@@ -107,6 +115,57 @@ def test_the_other_end_may_be_linux(pair: Pair, version: int) -> None:
             )
         assert heard == [500_000] * 2
         assert link.counters == {}
+
+    run(pair, main)
+
+
+@VERSIONS
+def test_the_other_end_may_leave_the_checksum_of_udp_out(pair: Pair, version: int) -> None:
+    """By IPv6 a socket drops such datagrams, unless it says that it takes them."""
+    add_vxlan(pair.there, version, 7, "noudpcsum" if version == 4 else "udp6zerocsumtx")
+
+    async def main(net: pystack.Network) -> None:
+        a = a_host(net)
+        net.link(a, url(version), vni=7)
+        for there in ("10.0.0.2", "fd00::2"):
+            assert await a.ping(there, timeout_s=9) < 9
+
+    run(pair, main)
+
+
+def test_a_bridge_learns_whoever_is_behind_us_and_groups_reach_both(pair: Pair) -> None:
+    add_vxlan(pair.there, 6)
+    for command in (
+        "ip address flush dev vx0",
+        "ip link add br0 type bridge",
+        "ip link set vx0 master br0",
+        "ip address add 10.0.0.2/24 broadcast + dev br0",
+        "ip address add fd00::2/64 dev br0 nodad",
+        "ip link set br0 up",
+    ):
+        pair.there.run(command.split())
+
+    async def main(net: pystack.Network) -> None:
+        switch = net.switch("s1")
+        net.link(switch, url(6), vni=7)
+        hosts = [
+            net.host(f"h{i}", address=f"10.0.0.{i}/24", address6=f"fd00::{i}/64") for i in (11, 12)
+        ]
+        for host in hosts:
+            net.link(host, switch)
+        sockets = [await host.open_udp_socket(9) for host in hosts]
+        for host in hosts:
+            assert await host.ping("fd00::2", timeout_s=9) < 9
+            assert await host.ping("10.0.0.2", timeout_s=9) < 9
+        known = await inside(pair.there, "bridge", "fdb", "show", "br", "br0")
+        for host in hosts:
+            assert f"{format_mac(host.interfaces[1].mac)} dev vx0 master br0" in known
+        pinged = await inside(pair.there, "ping", "-c", "2", "-W", "9", "ff02::1%br0")
+        for host in hosts:
+            assert f"bytes from {host.address6}" in pinged
+        await inside(pair.there, sys.executable, "-c", _TO_ALL, "10.0.0.255")
+        for socket in sockets:
+            assert (await socket.receive_from())[0] == b"all"
 
     run(pair, main)
 

@@ -20,6 +20,7 @@ from pystack.runtime.outside.real_errors import ask_for_errors
 
 # <linux/udp.h>, <linux/in.h>, <linux/in6.h>
 SOL_UDP: Final = 17
+UDP_NO_CHECK6_RX: Final = 102
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
 _IP_MTU_DISCOVER: Final = 10
@@ -86,6 +87,9 @@ def open_at(family: int, host: str, port: int) -> socket.socket:
         if _IS_LINUX:
             with suppress(OSError):  # before Linux 5.0
                 sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+            if family == socket.AF_INET6:
+                # RFC 7348 section 5: a checksum of zero MUST be accepted (by IPv6 RFC 6935)
+                sock.setsockopt(SOL_UDP, UDP_NO_CHECK6_RX, 1)
         sock.bind(sockaddr)
     except OSError as error:
         sock.close()
