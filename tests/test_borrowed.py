@@ -298,7 +298,7 @@ SIGNATURES: Final = {
     ("dnspython", "dns.wire:Parser.get_name"): "self origin decompress",
 }
 # Theirs for everybody, by Python's documentation, in spite of the underscore
-DOCUMENTED: Final = {"_replace", "_current_frames", "_is_gil_enabled"}
+DOCUMENTED: Final = {"_asdict", "_replace", "_current_frames", "_is_gil_enabled"}
 # Of types alone, for type checkers, which run with one version
 FOR_TYPES: Final = {"_Decompress", "_Compress"}
 
@@ -367,48 +367,49 @@ def test_what_is_called_takes_what_it_took(library: str, function: str) -> None:
 def test_nothing_is_borrowed_beside_the_list() -> None:
     owners = {row.owner.rpartition(":")[2] for row in BORROWED}
     listed = {name for row in BORROWED for name in row.names} | owners | FOR_TYPES
-    trees = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "pystack").rglob("*.py")}
-    own = {name for tree in trees.values() for name in names_made(tree)}
+    own: set[str] = set()
+    used: list[tuple[Path, int, str]] = []
+    for path in (ROOT / "pystack").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            own.update(names_made(node))
+            used += [(path, line, name) for line, name in private_uses(node)]
     found = [
         f"{path.relative_to(ROOT)}:{line}: {name}"
-        for path, tree in trees.items()
-        for line, name in private_uses(tree)
+        for path, line, name in used
         if name not in own | listed | DOCUMENTED
     ]
     assert found == [], "names of others that they keep to themselves: put them on the list"
 
 
-def names_made(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a module of ours makes."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                yield node.name
-            case ast.Name(id=name, ctx=ast.Store()):
-                yield name
-            case ast.Attribute(attr=name, ctx=ast.Store(), value=ast.Name(id="self" | "cls")):
-                yield name
+def names_made(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node of ours makes."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield node.name
+        case ast.Name(id=name, ctx=ast.Store()):
+            yield name
+        case ast.Attribute(attr=name, ctx=ast.Store(), value=ast.Name(id="self" | "cls")):
+            yield name
 
 
-def private_uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield where something is used that begins with an underscore, or is hypercorn's."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.ImportFrom(module=str(module), names=names, lineno=line):
-                is_private = any(part.startswith("_") for part in module.split("."))
-                is_hypercorns = module.startswith("hypercorn.") and module != "hypercorn.config"
-                if module != "__future__" and not module.startswith("pystack"):
-                    for each in names:
-                        if is_private or is_hypercorns or each.name.startswith("_"):
-                            yield line, each.name
-            case ast.Attribute(attr=name, lineno=line) if is_private_name(name):
-                yield line, name
-            case ast.Call(
-                func=ast.Name(id="getattr" | "setattr" | "delattr"),
-                args=[_, ast.Constant(value=str(name)), *_],
-                lineno=line,
-            ) if is_private_name(name):
-                yield line, name
+def private_uses(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield where a node uses something that begins with an underscore, or is hypercorn's."""
+    match node:
+        case ast.ImportFrom(module=str(module), names=names, lineno=line):
+            is_private = any(part.startswith("_") for part in module.split("."))
+            is_hypercorns = module.startswith("hypercorn.") and module != "hypercorn.config"
+            if module != "__future__" and not module.startswith("pystack"):
+                for each in names:
+                    if is_private or is_hypercorns or each.name.startswith("_"):
+                        yield line, each.name
+        case ast.Attribute(attr=name, lineno=line) if is_private_name(name):
+            yield line, name
+        case ast.Call(
+            func=ast.Name(id="getattr" | "setattr" | "delattr"),
+            args=[_, ast.Constant(value=str(name)), *_],
+            lineno=line,
+        ) if is_private_name(name):
+            yield line, name
 
 
 def is_private_name(name: str) -> bool:

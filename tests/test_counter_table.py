@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pystack.core.counters import explanations
 
@@ -56,24 +56,35 @@ NOT_COUNTERS: Final = {
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 
 
+class Source(NamedTuple):
+    """What a module of ours says."""
+
+    path: Path
+    strings: list[ast.Constant]
+    counted: list[tuple[int, str]]
+
+
 @cache
-def trees() -> list[tuple[Path, ast.Module]]:
+def sources() -> list[Source]:
     """Return the sources, but for what plays packetdrill: that speaks of Linux's sysctls."""
-    return [
-        (path, ast.parse(path.read_text("utf-8")))
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if "packetdrill" not in path.parts
-    ]
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "packetdrill" not in path.parts:
+            tree = ast.parse(path.read_text("utf-8"))
+            found.append(Source(path, list(strings(tree)), list(counted(tree))))
+    return found
 
 
 def strings(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Yield all string constants but the names of attributes."""
-    if isinstance(tree, ast.Assign) and ast.unparse(tree.targets[0]) in {"__slots__", "__all__"}:
-        return
-    if isinstance(tree, ast.Constant) and isinstance(tree.value, str):
-        yield tree
-    for child in ast.iter_child_nodes(tree):
-        yield from strings(child)
+    """Yield all string constants but the names of attributes, in their order."""
+    waiting = [tree]
+    while waiting:
+        match node := waiting.pop():
+            case ast.Assign(targets=[ast.Name(id="__slots__" | "__all__"), *_]):
+                continue
+            case ast.Constant(value=str()):
+                yield node
+        waiting += reversed(list(ast.iter_child_nodes(node)))
 
 
 def reasons(node: ast.expr) -> Iterator[str]:
@@ -96,8 +107,8 @@ def counted(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=whose, attr=verb), args=[reason, *_]):
-                owner = ast.unparse(whose)
-                if verb in _COUNTING or owner.endswith(_COUNTED_BY.get(verb, "?")):
+                ending = _COUNTED_BY.get(verb)
+                if verb in _COUNTING or (ending and ast.unparse(whose).endswith(ending)):
                     yield from ((node.lineno, name) for name in reasons(reason))
             case ast.Call(func=ast.Name(id="refusing"), args=[_, reason]):
                 yield from ((node.lineno, name) for name in reasons(reason))
@@ -117,12 +128,12 @@ def names_in_the_code() -> dict[str, str]:
         if explained.section not in ("Links", "Queues")
     }
     found: dict[str, str] = {}
-    for path, tree in trees():
-        place = path.relative_to(ROOT)
-        for line, name in counted(tree):
+    for source in sources():
+        place = source.path.relative_to(ROOT)
+        for line, name in source.counted:
             if _NAME.fullmatch(name):
                 found.setdefault(name, f"{place}:{line}")
-        for node in strings(tree):
+        for node in source.strings:
             text = str(node.value)
             if _NAME.fullmatch(text) and text.partition("_")[0] in families:
                 found.setdefault(text, f"{place}:{node.lineno}")
@@ -141,9 +152,9 @@ def test_every_counter_is_explained() -> None:
 
 
 def test_every_explained_counter_is_counted_somewhere() -> None:
-    texts = {node.value for _, tree in trees() for node in strings(tree)}
+    texts = {node.value for source in sources() for node in source.strings}
     patterns = [
-        re.compile(name) for _, tree in trees() for _, name in counted(tree) if "\\" in name
+        re.compile(name) for source in sources() for _, name in source.counted if "\\" in name
     ]
     dead = [
         name

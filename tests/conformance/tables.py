@@ -104,7 +104,13 @@ def _load(path: Path) -> Table:
 
 
 def collect() -> Marks:
-    """Return every test that pytest finds, without its parameters, and the rules of its marks."""
+    """Return every test of the files with marks, without its parameters, and its marks' rules.
+
+    The others are not imported: that takes longer than all the rest.
+    """
+    files = [
+        path for path in (ROOT / "tests").rglob("test_*.py") if "rfc" in path.read_text("utf-8")
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         found = Path(scratch, "marks.json")
         paths = [str(FOLDER), os.environ.get("PYTHONPATH", "")]
@@ -115,7 +121,7 @@ def collect() -> Marks:
         }
         options = ["--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "marks_to_json"]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options],
+            [sys.executable, "-m", "pytest", *options, *map(str, sorted(files))],
             cwd=ROOT,
             env=environment,
             capture_output=True,
