@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from experiment_draws import draw
 from experiment_points import bad, messy, slow, square, transfer
 
 import pystack
@@ -185,7 +186,7 @@ def test_a_sweep_on_a_host_of_a_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_short_runs_keep_their_order_of_numbers(tmp_path: Path) -> None:
-    results = run(Experiment(square, {"x": list(range(60))}, seeds=2), to=tmp_path, processes=2)
+    results = run(Experiment(draw, {"x": list(range(60))}, seeds=2), to=tmp_path, processes=2)
     rows = rows_of(tmp_path)
     assert [rows[number]["measures"]["square"] for number in range(120)] == [
         x * x for x in range(60) for _ in range(2)
