@@ -108,7 +108,7 @@ def test_retries_without_a_budget_make_a_slow_server_a_dead_one() -> None:
 
 def test_only_a_queue_that_knows_both_kinds_gives_a_scalable_control_a_share_and_no_wait() -> None:
     codel, dual = (
-        run("l4s", {"seconds": 2}, queue=queue)
+        run("l4s", {"seconds": 3}, queue=queue)
         for queue in ("codel ecn ce_threshold 1ms", "dualpi2")
     )
     assert codel["scalable_bps"] < codel["classic_bps"] / 10
