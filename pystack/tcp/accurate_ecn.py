@@ -266,9 +266,9 @@ def told_flags(acc: AccurateEcn) -> int:
     return (acc.r_cep & _ACE_MASK) << 6 if acc.agreed else 0
 
 
-def syn_ack_option(acc: AccurateEcn) -> tcp_options.AccurateEcn:
+def syn_ack_option(acc: AccurateEcn) -> bytes:
     """Return what the first SYN-ACK has, so that the path is tried (section 3.2.3.2.1)."""
-    return tcp_options.AccurateEcn(acc.r_e0b, acc.r_ceb, acc.r_e1b)
+    return tcp_options.pack_accurate_ecn(acc.r_e0b, acc.r_ceb, acc.r_e1b, fields=3, order=0)
 
 
 def reserved_bytes(acc: AccurateEcn) -> int:

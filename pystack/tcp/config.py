@@ -7,7 +7,7 @@ option of a socket.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pystack.core.errors import ConfigError
 from pystack.core.ranges import COUNT, FROM_ONE, TTL, Range, check_switch
@@ -272,7 +272,7 @@ _RANGES: Final[Mapping[str, Range]] = {
     "advise_retries": FROM_ONE,
 }
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
-    "ecn": ("off", "accept", "request", "accurate", "accept_accurate"),
+    "ecn": get_args(EcnWord),
     "fast_open": ("off", "client", "server", "both"),
     "fast_open_cookieless": ("off", "client", "server", "both"),
     "mtu_probing": (0, 1, 2),

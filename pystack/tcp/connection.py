@@ -19,10 +19,10 @@ from typing import Any
 
 from pystack.core.errors import ConfigError
 from pystack.core.tcp_events import TcpStateChanged
-from pystack.tcp import arrives, calls, handshake, output, timers
+from pystack.tcp import arrives, calls, handshake, live, output, timers
 from pystack.tcp.config import TcpConfig
 from pystack.tcp.congestion.base import CongestionControl
-from pystack.tcp.congestion.guarded import ControlError
+from pystack.tcp.congestion.guarded import ControlError, Guarded
 from pystack.tcp.congestion.registry import unopened_control
 from pystack.tcp.events import Event, Signal
 from pystack.tcp.fast_open import FastOpen
@@ -320,7 +320,8 @@ class Connection:
     @property
     def failure(self) -> ControlError | None:
         """Return what was wrong with its congestion control; None: nothing was found."""
-        return getattr(self.congestion, "failure", None)
+        control = live.control_of(self)
+        return control.failure if isinstance(control, Guarded) else None
 
     def info(self) -> TcpInfo:
         """Return a snapshot of all variables."""

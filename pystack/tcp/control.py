@@ -62,11 +62,11 @@ def change(conn: Connection, now: float) -> None:
         Opening(
             now,
             conn.rtt.srtt_s,
-            False,
-            tcb.sack_permitted,
-            tcb.iss,
-            held.cwnd_bytes,
-            held.ssthresh_bytes,
+            syn_lost=False,
+            sack=tcb.sack_permitted,
+            seed=tcb.iss,
+            cwnd_bytes=held.cwnd_bytes,
+            ssthresh_bytes=held.ssthresh_bytes,
             accurate_ecn=tcb.accurate is not None,
         )
     )

@@ -61,9 +61,10 @@ def _is_accurate(flags: int, *, is_answer: bool) -> bool:
 
 
 def _is_classic(conn: Connection, seg: Segment) -> bool:
-    """RFC 3168. As Linux, we take no SYN that has ECT or CE for one that knows the rules.
+    """Tell whether RFC 3168 is agreed on.
 
-    But where the control does not keep to them either.
+    As in Linux, a SYN that is itself marked ECT or CE comes from nobody who knows that RFC, unless
+    the control here does not keep to it either (DCTCP).
     """
     flags = seg.flags
     if flags & ACK:
@@ -82,12 +83,9 @@ def handshake_again(conn: Connection, seg: Segment) -> bool:
     accurate = tcb.accurate
     is_answer = bool(seg.flags & ACK)
     if conn.state is TcpState.SYN_RECEIVED and not is_answer:
-        was_classic = tcb.ecn and accurate is None
-        if accurate is None:
-            may_mix = not (was_classic and flags == _ACCURATE_SETUP)
-        else:
-            may_mix = flags != _SETUP
-        if not may_mix and conn.config.ecn in ("accurate", "accept_accurate"):
+        other_kind = _ACCURATE_SETUP if accurate is None else _SETUP
+        knows_both = conn.config.ecn in ("accurate", "accept_accurate")
+        if knows_both and tcb.ecn and flags == other_kind:
             conn.drops.append("tcp_accecn_mixed_syns")
             return False
         if accurate is not None and accurate.agreed:
@@ -134,7 +132,9 @@ def mark(conn: Connection, segment: Segment, *, again: bool) -> None:
     tcb = conn.tcb
     if tcb.accurate is not None:
         if tcb.accurate.agreed:
-            accurate_ecn.tell(conn, tcb.accurate, segment, ect=_codepoint(conn, segment, again))
+            accurate_ecn.tell(
+                conn, tcb.accurate, segment, ect=_codepoint(conn, segment, again=again)
+            )
         return
     if segment.payload and not again:
         segment.ecn = ECT_0
@@ -145,7 +145,7 @@ def mark(conn: Connection, segment: Segment, *, again: bool) -> None:
         segment.ecn = ECT_0
 
 
-def _codepoint(conn: Connection, segment: Segment, again: bool) -> int:  # noqa: FBT001
+def _codepoint(conn: Connection, segment: Segment, *, again: bool) -> int:
     """Return what a segment goes with, where ECN is accurate.
 
     A control that `wants_ecn` has it on all but SYNs; but on bare ACKs only where an ACK of one is

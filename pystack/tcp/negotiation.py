@@ -39,16 +39,19 @@ def syn_options(conn: Connection, now: float) -> bytes:
         timestamps=(timestamps.clock(tcb, now), tcb.ts_recent) if tcb.timestamps else None,
         fast_open=fast_open.option(conn),
     )
-    accurate = tcb.accurate
-    if accurate is None or not accurate.agreed or conn.state is TcpState.SYN_SENT:
-        return pack(options)
     packed = pack(options)
-    if accurate.asked_again or tcb.retries:
-        return packed  # something on the way may throw it away for that (RFC 9768 3.2.3.2.2)
-    if len(packed) + accurate_ecn.OPTION_BYTES > MAX_BYTES:
+    accurate = tcb.accurate
+    if (
+        accurate is None
+        or not accurate.agreed
+        or conn.state is TcpState.SYN_SENT
+        # Something on the way may throw it away for that (RFC 9768 section 3.2.3.2.2)
+        or accurate.asked_again
+        or tcb.retries
+        or len(packed) + accurate_ecn.OPTION_BYTES > MAX_BYTES
+    ):
         return packed
-    options.accurate_ecn = accurate_ecn.syn_ack_option(accurate)
-    return pack(options)
+    return packed + accurate_ecn.syn_ack_option(accurate)
 
 
 def offer(conn: Connection) -> None:

@@ -1,10 +1,16 @@
 """What the connections of one host have in common: limits that hold for all of them together."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pystack.core.counters import Counters
 from pystack.core.rng import Random, component_rng
+
+if TYPE_CHECKING:
+    from pystack.tcp.connection import Connection
+    from pystack.tcp.states import TcpState
 
 _NO_SECOND: Final = -1
 
@@ -70,7 +76,7 @@ class Shared:
         self.watchers = watchers
         # Each is called with a connection that has entered a state, and the one before: cheaper
         # than an observer of the host, which has events made of each frame
-        self.entered: list[Callable[..., object]] = []
+        self.entered: list[Callable[[Connection, TcpState], object]] = []
         self.counters = Counters() if counters is None else counters
         self.memory = Memory()
         self.challenges = ChallengeLimit(component_rng(0, "alone") if rng is None else rng)

@@ -85,6 +85,7 @@ def complaints(folder: Path, *lines: str) -> list[list[str]]:
     ]
 
 
+STREAM: Final = "(await a.open_tcp_stream('b', 80))"
 # Lines that are wrong, and what is named in the one error about each.
 WRONG: Final = {
     'net.link(a, b, dely="20ms")': 'keyword argument "dely" for "link" of "Network"',
@@ -99,6 +100,12 @@ WRONG: Final = {
     "net.observe(5)": 'Argument 1 to "observe" of "Network"',
     "await pystack.serve(a, 'http', rooot='x')": 'keyword argument "rooot" for "serve"',
     "pystack.events.Droped": 'has no attribute "Droped"',
+    "net.link(a, 'udp://192.0.2.2', vnii=7)": 'keyword argument "vnii" for "link" of "Network"',
+    f"{STREAM}.steer(cwnd=30_000)": 'keyword argument "cwnd" for "steer" of "TcpStream"',
+    f"{STREAM}.watch(evry='1s')": 'keyword argument "evry" for "watch" of "TcpStream"',
+    f"{STREAM}.watch().taken()[0].cwnd": '"TcpSample" has no attribute "cwnd"',
+    f"{STREAM}.set_congestion(5)": '"set_congestion" of "TcpStream"',
+    "import pystack.gym; pystack.gym.CongestionEnv(action='warp')": '"action" to "CongestionEnv"',
 }
 RIGHT: Final = (
     "link.set(qdisc='fq_codel limit 100', rate=1e6, drop=[3, 5])",
@@ -108,6 +115,12 @@ RIGHT: Final = (
     "net.host('c', congestion=Polite, tcp_limits=pystack.TcpLimits(syn_cookies=2))",
     "net.observe(Watcher()); net.observe(Watcher); net.observe('log packets')",
     "net.link(a, b, rate='1mbit', qdisc=lambda rng: Queue(rng))",
+    "net.link(a, 'udp://192.0.2.2', vni=7, key_file='lab.key', delay='20ms', mtu_bytes=1400)",
+    f"print([sample.cwnd_bytes + 1 async for sample in {STREAM}.watch('100ms', link)])",
+    f"{STREAM}.watch(link=link.a_to_b, on_sample=lambda sample: print(sample.now + 1.0))",
+    f"{STREAM}.steer(cwnd_bytes=30_000, pacing_bps=4e6); {STREAM}.set_congestion(Polite)",
+    "import pystack.gym; env = pystack.gym.CongestionEnv(rate='1mbit', reward=lambda step: "
+    "step.throughput_bps); print(env.reset(seed=1)[0].sum(), env.step([0.5])[1])",
 )
 
 

@@ -134,9 +134,9 @@ class Endpoint:
 
     def _stranger(self, reason: str) -> None:
         """Count what belongs to no tunnel: at the first one."""
-        for member in self._members.values():
-            member.counters.add(reason)
-            return
+        first = next(iter(self._members.values()), None)
+        if first is not None:  # the receiver of the last frame has not closed all
+            first.counters.add(reason)
 
     def _datagram(self, host: str, datagram: memoryview, now: float) -> None:
         try:

@@ -86,7 +86,8 @@ class Opening:
 
     now: float
     srtt_s: float | None  # None: its segments were sent twice, nothing was measured
-    syn_lost: bool  # our SYN, or SYN-ACK, was sent again after a time-out
+    # Our SYN, or SYN-ACK, was sent again after a time-out, or came marked (RFC 5562 section 3.2)
+    syn_lost: bool
     sack: bool  # SACK was agreed on: several losses in a round trip can be told apart
     seed: int  # for `core.rng.component_rng`, where a control needs chance
     # Of the control whose place it takes on a live connection; None: the connection is new

@@ -26,19 +26,7 @@ from pystack.tcp.congestion.base import (
 )
 from pystack.wire.ecn import ECT_0, ECT_1
 
-_METHODS: Final = (
-    "on_established",
-    "on_segment_size",
-    "on_sent",
-    "on_ack",
-    "on_loss",
-    "on_marks",
-    "on_segment_lost",
-    "on_recovery_exit",
-    "on_rto",
-    "on_undo",
-    "on_idle",
-)
+_METHODS: Final = tuple(name for name in vars(CongestionControl) if name.startswith("on_"))
 _MOST_BYTES: Final = sys.maxsize
 _WISHES: Final = ("wants_rate", "wants_ecn", "wants_accurate_ecn", "owns_recovery")
 

@@ -4,7 +4,8 @@ It wants accurate ECN (RFC 9768) and marks what it sends with ECT(1), so that a 
 (RFC 9332) may mark it early and often. Where the peer knows only RFC 3168, or no ECN, it is
 NewReno, with ECT(0) or none. Losses are answered as NewReno does in any case.
 
-Whether a queue that marks is one of L4S is not found out (the draft has that as an option).
+Whether a queue that marks is one of L4S is not found out, as RFC 9331 (section 4.3) asks for on
+paths that are not one's own.
 """
 
 from math import inf

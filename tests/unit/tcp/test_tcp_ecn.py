@@ -1,18 +1,12 @@
 """ECN as TCP agrees on it, marks, echoes and answers: RFC 3168 section 6.1, RFC 8257."""
 
 import pytest
+from accurate import PLAIN
 from script import Script
 
 from pystack.core.errors import ConfigError
 from pystack.tcp.config import TcpConfig
 
-PLAIN = {
-    "congestion": "newreno",
-    "quick_acks": 0,
-    "timestamps": False,
-    "sack": False,
-    "window_scaling": False,
-}
 REQUEST = TcpConfig(ecn="request", **PLAIN)  # type: ignore[arg-type]
 ACCEPT = TcpConfig(ecn="accept", **PLAIN)  # type: ignore[arg-type]
 OFF = TcpConfig(ecn="off", **PLAIN)  # type: ignore[arg-type]
