@@ -105,7 +105,7 @@ def main() -> None:
     if not asked.no_dask:
         from distributed import LocalCluster
 
-        cluster = LocalCluster(n_workers=PROCESSES, threads_per_worker=1, dashboard_address=None)
+        cluster = LocalCluster(n_workers=PROCESSES, threads_per_worker=1, dashboard_address=":0")
         ways["Dask"] = partial(sweep, asked.points, cluster.scheduler_address)
         pids = [worker.pid for worker in cluster.workers.values()]
     best: dict[str, tuple[float, float]] = {}

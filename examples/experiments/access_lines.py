@@ -14,19 +14,12 @@ async def upload(client: pystack.Host, control: str) -> None:
             await stream.send_all(bytes(100_000))
 
 
-async def swallow(stream: pystack.TcpStream) -> None:
-    """Read what comes."""
-    async for _ in stream:
-        pass
-
-
 async def call(control: str, line: str, seed: int, seconds: float = 10) -> dict[str, float]:
     """Upload over a line of `topology/presets.py`; return how late pings are beside that."""
     async with pystack.Network(seed=seed) as net, trio.open_nursery() as nursery:
         client, server = net.host("client"), net.host("server")
         net.link(client, server, preset=line)
-        listeners = await server.open_tcp_listeners(9)
-        nursery.start_soon(trio.serve_listeners, swallow, listeners)
+        await pystack.serve(server, "discard")
         await client.ping("server", timeout_s=5)  # the neighbors get to know each other
         alone_s = await client.ping("server", timeout_s=5)
         nursery.start_soon(upload, client, control)

@@ -15,12 +15,6 @@ async def upload(client: pystack.Host, control: str, start_s: float) -> None:
             await stream.send_all(bytes(100_000))
 
 
-async def swallow(stream: pystack.TcpStream) -> None:
-    """Read what comes."""
-    async for _ in stream:
-        pass
-
-
 async def share(
     queue: str, control: str, uploads: int, seed: int, seconds: float = 20
 ) -> dict[str, float]:
@@ -29,8 +23,7 @@ async def share(
         client, router, server = net.host("client"), net.router("router"), net.host("server")
         net.link(client, router, delay="1ms", jitter="1ms")
         net.link(router, server, delay="19ms", rate="10mbit", a_to_b={"qdisc": queue})
-        listeners = await server.open_tcp_listeners(9)
-        nursery.start_soon(trio.serve_listeners, swallow, listeners)
+        await pystack.serve(server, "discard")
         for number in range(uploads):
             nursery.start_soon(upload, client, control, 0.5 * number)
         end_s, pings_s, lost = trio.current_time() + seconds, [], 0

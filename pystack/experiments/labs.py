@@ -164,24 +164,11 @@ def check_lab(
 
 def _check_virtual(spec: LabSpec) -> None:
     """Raise ConfigError for a lab with nodes that live in real time."""
+    from pystack.runtime.lab.construct import in_real_time
     from pystack.runtime.lab.lab import ports_of
-    from pystack.runtime.ports import needs_real_time
-    from pystack.topology.spec import REAL_KINDS
-    from pystack.topology.tunnels import is_far
 
-    for node in spec.nodes.values():
-        is_real = node.kind == "port" and needs_real_time(ports_of(spec)[node.name])
-        if is_real or node.kind in REAL_KINDS:
-            raise ConfigError(
-                f"{spec.path}:{node.line}: the {node.kind} {node.name} lives in real time, and an "
-                "experiment runs in virtual time"
-            )
-    for link in spec.links:
-        if is_far(link.a) or is_far(link.b):
-            raise ConfigError(
-                f"{spec.path}:{link.line}: the link between {link.a} and {link.b} leaves the "
-                "machine and lives in real time, and an experiment runs in virtual time"
-            )
+    if found := in_real_time(spec, ports_of(spec)):
+        raise ConfigError(f"{found}, and an experiment runs in virtual time")
 
 
 def run_lab_at(

@@ -15,7 +15,7 @@ from pystack.experiments.quantities import axis_of, seeds_text, value_text
 from pystack.experiments.results.columns import bare, find
 from pystack.experiments.results.journal import Row
 from pystack.experiments.results.reading import Results, Sheet, chosen, digest_of
-from pystack.experiments.results.series import read_series, series_file
+from pystack.experiments.results.series import no_series, read_series, series_file
 from pystack.experiments.results.summary import grouped, measured, numeric, value_of, varying
 from pystack.experiments.statistics import CONFIDENCE, Estimate
 
@@ -226,11 +226,7 @@ def series_names(made: Chosen) -> list[str]:
         if file.exists():
             names.update(dict.fromkeys(read_series(file)["series"].unique().to_pylist()))
     if not names:
-        raise ConfigError(
-            f"{made.results.path} has no time series of "
-            f"{'this run' if len(made.rows) == 1 else 'these runs'}: ask for them with "
-            '[series] of = ["goodput"], or Run.series()'
-        )
+        raise no_series(made.results.path, len(made.rows))
     return list(names)
 
 

@@ -21,7 +21,7 @@ from pystack.experiments.model import Value
 from pystack.experiments.results.columns import find
 from pystack.experiments.results.description import ASKED, Description, read_description
 from pystack.experiments.results.journal import JOURNAL, Row, read_rows
-from pystack.experiments.results.series import read_series, series_file
+from pystack.experiments.results.series import no_series, read_series, series_file
 from pystack.experiments.results.table import (
     ROWS,
     measured_in,
@@ -221,10 +221,7 @@ def series_table(
             table = table.filter(compute.is_in(table["series"], pa.array(wanted)))
         tables.append(_with_point(table, row, sheet.description.parameters))
     if not there:
-        raise ConfigError(
-            f"{folder} has no time series of {'these runs' if len(rows) != 1 else 'this run'}: "
-            'ask for them with [series] of = ["goodput"], or Run.series()'
-        )
+        raise no_series(folder, len(rows))
     for name in wanted or ():
         if name not in there:
             raise ConfigError(f"there is no time series {name!r}{suggest(name, sorted(there))}")

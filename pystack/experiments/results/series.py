@@ -23,6 +23,14 @@ def series_file(folder: Path, number: int) -> Path:
     return folder / SERIES / f"{number:06}.parquet"
 
 
+def no_series(folder: Path, runs: int) -> ConfigError:
+    """Return the error that so many runs of a folder have no time series."""
+    return ConfigError(
+        f"{folder} has no time series of {'this run' if runs == 1 else 'these runs'}: ask for them "
+        'with [series] of = ["goodput"], or Run.series()'
+    )
+
+
 def pack_series(tracks: Sequence[Track]) -> bytes | None:
     """Return the file; None if there is nothing to write. The same tracks make the same bytes."""
     if not tracks:

@@ -69,10 +69,9 @@ class _Serving:
     """One experiment, and what this process is like between its points."""
 
     def __init__(self, hello: Mapping[str, Any], text: str) -> None:
-        self._run = run_point
         self._folder = Path(hello["folder"])
         self._folder.mkdir(parents=True)
-        self._experiment: Experiment = Experiment.from_json(text)
+        self._experiment = Experiment.from_json(text)
         self._experiment.unpack(self._folder)
         os.chdir(self._folder)
         self._memory_bytes = self._experiment.limits.memory_bytes
@@ -126,7 +125,7 @@ class _Serving:
     def _outcome(self, point: Point) -> Outcome:
         try:
             with warnings.catch_warnings():
-                return self._run(self._experiment, point)
+                return run_point(self._experiment, point)
         except BaseException as error:  # the program's own SystemExit, or KeyboardInterrupt
             told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return Outcome(point.number, "raised", f"run {point.number} ({point}): {told}")

@@ -6,22 +6,17 @@ end when nobody has had any for a minute, or with the worker.
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import threading
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from pystack import __version__
 from pystack.experiments.running.processes import Crew
 from pystack.experiments.running.supervisor import Done, Supervisor
 
 _IDLE_S: Final = 60.0
-_PACKAGE: Final = Path(__file__).parents[2]
 
-# The same as `kind()`, as text: asked of workers whose pystack may be another one, or none.
+# What makes a `Kind`. It is text, since it is asked of workers whose pystack may be another one.
 ASK_KIND: Final = """(lambda sys, pystack, hashlib, Path: (
     lambda folder, digest: (
         [digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
@@ -52,11 +47,7 @@ class Kind(NamedTuple):
 @cache
 def kind() -> Kind:
     """Return what this process is."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(str(path.relative_to(_PACKAGE)).encode() + path.read_bytes())
-    version = "{}.{}".format(*sys.version_info)
-    return Kind(version, __version__, digest.hexdigest())
+    return Kind(*eval(ASK_KIND))
 
 
 class Chunk(NamedTuple):

@@ -90,16 +90,20 @@ def _link(net: Network, spec: LabSpec, number: int, machine: str | None) -> Netw
 
 def check_real_time(spec: LabSpec, ports: Mapping[str, Chosen[Port]]) -> None:
     """Raise ConfigError for what cannot be in virtual time."""
+    if found := in_real_time(spec, ports):
+        raise ConfigError(f"{found}; run the lab without --virtual")
+
+
+def in_real_time(spec: LabSpec, ports: Mapping[str, Chosen[Port]]) -> str:
+    """Say what of a lab lives in real time, and where; "": nothing does."""
     for node in spec.nodes.values():
         is_real = node.kind == "port" and needs_real_time(ports[node.name])
         if is_real or node.kind in REAL_KINDS:
-            raise ConfigError(
-                f"{spec.path}:{node.line}: the {node.kind} {node.name} lives in real time; run the "
-                "lab without --virtual"
-            )
+            return f"{spec.path}:{node.line}: the {node.kind} {node.name} lives in real time"
     for link in spec.links:
         if is_far(link.a) or is_far(link.b):
-            raise ConfigError(
+            return (
                 f"{spec.path}:{link.line}: the link between {link.a} and {link.b} leaves the "
-                "machine, and lives in real time; run the lab without --virtual"
+                "machine and lives in real time"
             )
+    return ""

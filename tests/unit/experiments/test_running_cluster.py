@@ -23,7 +23,7 @@ distributed = pytest.importorskip("distributed")
 def dask() -> Iterator[Any]:
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as workers,
         distributed.Client(workers, set_as_default=False) as client,
     ):
