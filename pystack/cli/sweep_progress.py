@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _LINE_S: Final = 10.0  # between lines, where there is no terminal
 _FAILURES: Final = 5  # that are told
-_ENDING: Final = "ending what has begun; Ctrl-C again stops at once"
 
 
 @contextmanager
@@ -34,20 +33,6 @@ def shown(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
         lines = _Lines()
         yield lines.tell
         lines.end()
-
-
-def text_of(progress: Progress) -> str:
-    """Return how far it is, in words."""
-    parts = [f"{progress.done} of {progress.total} runs"]
-    if progress.rate:
-        parts.append(f"{progress.rate:.3g}/s")
-    if progress.left_s:
-        parts.append(f"{_duration(progress.left_s)} left")
-    if progress.failed:
-        parts.append(f"{progress.failed} failed")
-    if progress.is_ending:
-        parts.append(_ENDING)
-    return ", ".join(parts)
 
 
 class _Failures:
@@ -78,7 +63,7 @@ class _OnTerminal:
             self._task,
             total=progress.total,
             completed=progress.done,
-            description=text_of(progress),
+            description=str(progress),
             refresh=True,
         )
 
@@ -96,11 +81,11 @@ class _Lines:
         now = time.monotonic()
         if now - self._told_at >= _LINE_S:
             self._told_at = now
-            print(text_of(progress), file=sys.stderr, flush=True)
+            print(str(progress), file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._last is not None:
-            print(text_of(self._last), file=sys.stderr, flush=True)
+            print(self._last, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -120,11 +105,3 @@ def _bar() -> Iterator[RichProgress]:
     )
     with shown:
         yield shown
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it: "42 s", "3 min", "2 h 05 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,8 +1,13 @@
 """The libraries that not everybody needs: without any extras, there are pystack and Trio."""
 
+import json
+import shlex
+import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from pystack.core.errors import ConfigError
 
@@ -24,7 +29,6 @@ EXTRAS: Final = {
     "matplotlib": "plot",
     "numpy": "experiments",
     "pandas": "experiments",
-    "polars": "experiments",
     "pyarrow": "experiments",
     "rich": "cli",
     "scipy": "experiments",
@@ -43,7 +47,27 @@ def need(library: str, what: str) -> ModuleType:
         top = library.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != top:
             raise  # it is there, and lacks something itself
-        library = _CALLED.get(top, top)
-        raise ConfigError(
-            f"{what} needs {library}: pip install 'pystack-net[{EXTRAS[top]}]'"
-        ) from None
+        name = _CALLED.get(top, top)
+        # Of what no extra brings (polars: pandas is enough) there is only the library itself.
+        get_it = how_to_get(EXTRAS[top]) if top in EXTRAS else f"pip install {name}"
+        raise ConfigError(f"{what} needs {name}: {get_it}") from None
+
+
+def how_to_get(extra: str) -> str:
+    """Return the command that brings an extra to where pystack was installed from.
+
+    Somebody who has it from a checkout cannot get it by name: there, and for the environment that
+    `scripts/pystack` makes (which is not the one of any `pip` in PATH), it is this checkout again.
+    """
+    try:
+        told = distribution("pystack-net").read_text("direct_url.json")  # PEP 610
+    except PackageNotFoundError:
+        told = None
+    origin = json.loads(told) if told else {}
+    where = urlsplit(origin.get("url", ""))
+    if where.scheme != "file":
+        return f"pip install 'pystack-net[{extra}]'"
+    place = shlex.quote(f"{unquote(where.path)}[{extra}]")
+    if origin.get("dir_info", {}).get("editable"):
+        return f"{shlex.quote(sys.executable)} -m pip install -e {place}"
+    return f"pip install {place}"

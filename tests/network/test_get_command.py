@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from pystack.cli.main import main
+from pystack.core.extras import how_to_get
 
 
 def command(
@@ -120,7 +121,7 @@ def test_a_clear_conversation_needs_no_certificate(
     assert (status, error) == (
         2,
         "pystack: TLS without a certificate of your own needs trustme: "
-        "pip install 'pystack-net[tls]'\n",
+        f"{how_to_get('tls')}\n",
     )
 
 

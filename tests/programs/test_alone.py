@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pystack.core.extras import how_to_get
+
 HERE: Final = Path(__file__).parent
 ALONE: Final = "import alone; from pathlib import Path; alone.main(Path.cwd())"
 COMMAND: Final = "from pystack.cli.start import main; main()"
@@ -102,11 +104,11 @@ def test_networks_labs_and_services_run_with_trio_alone(tmp_path: Path, before: 
     lines, errors = run(ALONE, tmp_path, before=before)
     assert errors == ""
     assert lines == [
-        "the service http needs h11: pip install 'pystack-net[http]'",
-        "the service https needs h11: pip install 'pystack-net[http]'",
-        "the service dns needs dnspython: pip install 'pystack-net[dns]'",
-        "the service asgi needs hypercorn: pip install 'pystack-net[asgi]'",
-        "pystack.apps.http needs h11: pip install 'pystack-net[http]'",
+        f"the service http needs h11: {how_to_get('http')}",
+        f"the service https needs h11: {how_to_get('http')}",
+        f"the service dns needs dnspython: {how_to_get('dns')}",
+        f"the service asgi needs hypercorn: {how_to_get('asgi')}",
+        f"pystack.apps.http needs h11: {how_to_get('http')}",
         "IP 10.0.0.1.68 > 10.0.0.2.67: BOOTP/DHCP, length 8 "
         "(what it says: pip install 'pystack-net[observe]')",
         "all is well",
@@ -130,7 +132,7 @@ def test_every_module_needs_trio_alone_or_an_extra_that_is_its_own(
 def test_the_command_says_what_it_is_made_of(tmp_path: Path) -> None:
     before = "bare.trio_alone(); import sys; sys.argv[0] = 'pystack'"
     _, errors = run(COMMAND, tmp_path, "--version", before=before, status=1)
-    assert errors == "pystack: the command needs typer: pip install 'pystack-net[cli]'\n"
+    assert errors == f"pystack: the command needs typer: {how_to_get('cli')}\n"
 
 
 def test_the_command_runs_labs_elsewhere(tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_the_live_page_names_the_extra_that_it_lacks(
     before = f"bare.trio_alone({names}); import sys; sys.argv[0] = 'pystack'"
     web = (*words[:-2], "--web=", *words[-2:]) if "--" in words else (*words, "--web=")
     _, errors = run(COMMAND, tmp_path, *web, before=before, status=2)
-    assert errors == "pystack: the live page needs h11: pip install 'pystack-net[http]'\n"
+    assert errors == f"pystack: the live page needs h11: {how_to_get('http')}\n"
 
 
 def test_tests_need_pytest_beside_it(tmp_path: Path) -> None:

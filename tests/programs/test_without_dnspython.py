@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pystack.core.extras import how_to_get
+
 MISSING = """
 import sys
 
@@ -78,12 +80,12 @@ def test_without_dnspython_networks_run_and_resolvers_say_which_extra_brings_it(
     assert lines[0] == "0.004"  # the echo, and ARP before it
     assert len(lines) == 6
     for line in lines[1:5]:
-        assert line.endswith("needs dnspython: pip install 'pystack-net[dns]'")
+        assert line.endswith(f"needs dnspython: {how_to_get('dns')}")
     assert lines[5] == "client server client server None"  # nothing was half built
 
 
 def test_without_dnspython_a_lab_is_refused_where_it_would_not_run(tmp_path: Path) -> None:
-    get_it = "needs dnspython: pip install 'pystack-net[dns]'"
+    get_it = f"needs dnspython: {how_to_get('dns')}"
     assert run(LABS, tmp_path) == [
         f"lab.toml:3: a host that asks name servers {get_it}",
         f"lab.toml:2: a namespace whose programs know the lab's names {get_it}",

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _WINDOW: Final = 64  # looks, from which the rate is taken
+_ENDING: Final = "ending what has begun; Ctrl-C again stops at once"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a sweep is."""
+    """How far a sweep is. As a text it is a line for people."""
 
     done: int  # runs, those of an earlier sweep that is resumed among them
     total: int
@@ -27,6 +28,18 @@ class Progress:
         if not self.rate:
             return 0.0 if self.done == self.total else None
         return (self.total - self.done) / self.rate
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} of {self.total} runs"]
+        if self.rate:
+            parts.append(f"{self.rate:.3g}/s")
+        if self.left_s:
+            parts.append(f"{_duration(self.left_s)} left")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.is_ending:
+            parts.append(_ENDING)
+        return ", ".join(parts)
 
 
 class Pace:
@@ -44,3 +57,11 @@ class Pace:
         if now <= began_at or done == before:
             return None
         return (done - before) / (now - began_at)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as people say it: "42 s", "3 min", "2 h 05 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pystack.core.extras import how_to_get
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -50,4 +52,4 @@ def test_a_missing_extra_is_named() -> None:
     code = "import sys; sys.modules['hypercorn'] = None; import pystack.apps.asgi"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
-    assert last.endswith("pystack.apps.asgi needs hypercorn: pip install 'pystack-net[asgi]'")
+    assert last.endswith(f"pystack.apps.asgi needs hypercorn: {how_to_get('asgi')}")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pystack.cli.sweep_progress import shown, text_of
+from pystack.cli.sweep_progress import shown
 from pystack.experiments.running import Progress
 
 AT_WORK = Progress(done=30, total=1000, failed=2, rate=4.0, last_error="run 7 (x = 1): KeyError")
@@ -26,7 +26,7 @@ AT_WORK = Progress(done=30, total=1000, failed=2, rate=4.0, last_error="run 7 (x
     ],
 )
 def test_it_is_said_in_words(progress: Progress, text: str) -> None:
-    assert text_of(progress) == text
+    assert str(progress) == text
 
 
 def test_without_a_terminal_there_are_lines_for_failures_and_the_end(
@@ -35,7 +35,7 @@ def test_without_a_terminal_there_are_lines_for_failures_and_the_end(
     with shown() as tell:
         tell(AT_WORK)
         tell(AT_WORK)
-    assert capsys.readouterr() == ("", f"{AT_WORK.last_error}\n{text_of(AT_WORK)}\n")
+    assert capsys.readouterr() == ("", f"{AT_WORK.last_error}\n{AT_WORK}\n")
 
 
 def test_only_the_first_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pystack.core.errors import WireError
+from pystack.core.extras import how_to_get
 from pystack.observe.summary import dns as summary_dns
 from pystack.observe.summary import summarize
 from pystack.wire import dns as codec
@@ -401,4 +402,4 @@ except ConfigError as error:
     line, sentence = run.stdout.splitlines()
     assert line.startswith("IP 10.0.0.1.40000 > 10.0.0.2.53: DNS, length 29 (")
     assert line.endswith("pip install 'pystack-net[dns]')")
-    assert sentence == "DNS needs dnspython: pip install 'pystack-net[dns]'"
+    assert sentence == f"DNS needs dnspython: {how_to_get('dns')}"
